@@ -1,0 +1,16 @@
+//! What the kernel says, in Rust types: no byte orders, no attribute numbers, no sockets.
+//!
+//! Every type carries values this crate doesn't know (a new protocol, scheduler or forwarding
+//! method) instead of refusing them, so that a newer kernel never makes a reader fail.
+
+mod destination;
+mod flags;
+mod protocol;
+mod scheduler;
+mod service;
+
+pub use destination::{Destination, DestinationSettings, ForwardMethod, Tunnel, TunnelKind};
+pub use flags::ServiceFlags;
+pub use protocol::{Family, Protocol};
+pub use scheduler::{Scheduler, SchedulerNameError};
+pub use service::{Service, ServiceKey, ServiceSettings};
