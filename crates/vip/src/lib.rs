@@ -1,1 +1,31 @@
-//! vip
+//! What vipd decides, without touching anything: the grammar of VIP labels, which addresses may
+//! be VIPs, which tasks are real servers and with what weight, which kernel objects are ours, and
+//! the plan that takes the kernel from what it is to what it should be.
+//!
+//! ```text
+//! labels -> Claim -> decide() -> Desired --+
+//!                                          +-> Plan -> operations -> Outcome
+//! kernel -------------------> Observed ----+
+//! ```
+//!
+//! No I/O, no async, no clock: everything here is a function of its arguments.
+
+mod address;
+mod claim;
+mod desired;
+pub mod label;
+mod observed;
+pub mod ownership;
+pub mod plan;
+pub mod policy;
+mod report;
+mod select;
+
+pub use address::{Protocol, Vip};
+pub use claim::{Candidate, Claim, Condition, Reach};
+pub use desired::{Desired, DesiredService, decide};
+pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
+pub use plan::{Op, Outcome, Plan, Scope};
+pub use policy::{ClusterFacts, NodeFacts, Policy};
+pub use report::{LabelPlace, LabelReport, Verdict};
+pub use select::{LeftOut, Member, Selection, Why, select};

@@ -1,0 +1,76 @@
+//! What an app asks for: a VIP for one of its ports, and the tasks that could serve it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use nl_ipvs::Family;
+
+use crate::label::Options;
+use crate::{LabelPlace, Vip};
+
+/// One app's claim to a VIP, by one label of one port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The VIP.
+    pub vip: Vip,
+    /// The label that says so.
+    pub label: LabelPlace,
+    /// What its options ask for.
+    pub options: Options,
+    /// The tasks that could serve it.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A task, seen as a possible real server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Marathon's id of the task or pod instance.
+    pub task: String,
+    /// How it fares.
+    pub condition: Condition,
+    /// Where it is reached, or a sentence on why it isn't.
+    pub reach: Result<Reach, String>,
+}
+
+/// Where a task's port is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Its addresses, of either family.
+    pub addresses: Vec<IpAddr>,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Reach {
+    /// The first address of a family, with the port.
+    #[must_use]
+    pub fn of(&self, family: Family) -> Option<SocketAddr> {
+        let address = self.addresses.iter().find(|address| Family::from(**address) == family)?;
+        Some(SocketAddr::new(*address, self.port))
+    }
+}
+
+/// How a task fares, by its state and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Running, and every health check says alive.
+    Healthy,
+    /// Running, and its app has no health checks.
+    Unchecked,
+    /// Running, and a health check says it isn't alive.
+    Unhealthy,
+    /// Running, and its app's health checks say nothing about it.
+    Unknown {
+        /// It runs for longer than grace period and interval: no result will come.
+        settled: bool,
+    },
+    /// Running, and its readiness checks don't say ready during a deployment.
+    NotReady,
+    /// Not running yet.
+    Starting,
+    /// Told to stop, and still there.
+    Killing,
+    /// Its agent is out of Marathon's sight.
+    Unreachable,
+    /// Ended.
+    Terminal,
+}

@@ -1,0 +1,102 @@
+//! What the kernel's table should hold.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nl_ipvs::{DestinationSettings, Family, ServiceSettings};
+
+use crate::label::Options;
+use crate::policy::{ClusterFacts, Policy};
+use crate::select::{Selection, select};
+use crate::{Claim, LabelReport, Observed, Verdict, Vip};
+
+/// The virtual services that should exist, and what became of every label.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// By VIP.
+    pub services: BTreeMap<Vip, DesiredService>,
+    /// In the order of the documents.
+    pub reports: Vec<LabelReport>,
+    /// The source of the node's own connections to IPv4 VIPs, where nftables can't cure it.
+    pub source: Option<IpAddr>,
+}
+
+/// One virtual service that should exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredService {
+    /// In force: those of the claim with the lowest app id.
+    pub options: Options,
+    /// The apps that claim it, sorted.
+    pub apps: Vec<String>,
+    /// Its real servers, and the tasks that aren't.
+    pub selection: Selection,
+}
+
+impl DesiredService {
+    /// The settings of the virtual service.
+    #[must_use]
+    pub fn settings(&self, vip: &Vip) -> ServiceSettings {
+        self.options.service_settings(Family::from(vip.address))
+    }
+
+    /// Its real servers with their settings.
+    pub fn servers(
+        &self,
+    ) -> impl Iterator<Item = (std::net::SocketAddr, DestinationSettings)> + '_ {
+        self.selection
+            .members
+            .iter()
+            .map(|(address, member)| (*address, DestinationSettings::masquerade(member.weight)))
+    }
+}
+
+/// Joins the claims to each VIP, refuses what policy refuses, and picks the real servers.
+///
+/// One bad claim never costs another one anything.
+#[must_use]
+pub fn decide(
+    claims: Vec<Claim>,
+    observed: &Observed,
+    policy: &Policy,
+    cluster: &ClusterFacts,
+) -> Desired {
+    let mut desired = Desired::default();
+    let mut admitted: BTreeMap<Vip, Vec<Claim>> = BTreeMap::new();
+    for claim in claims {
+        let app = &claim.label.app;
+        match policy.admit(app, claim.vip.address, &observed.node, cluster) {
+            Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
+            Err(refusal) => {
+                desired.reports.push(report(&claim, Verdict::Refused(refusal.to_string())));
+            }
+        }
+    }
+    for (vip, mut claims) in admitted {
+        claims.sort_by(|a, b| a.label.cmp(&b.label));
+        desired.reports.extend(claims.iter().map(|claim| report(claim, note(claim, &claims[0]))));
+        let nobody = BTreeMap::new();
+        let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
+        let options = claims[0].options.clone();
+        let selection = select(&vip, &claims, options.fail_open, current);
+        let mut apps: Vec<_> = claims.into_iter().map(|claim| claim.label.app).collect();
+        apps.dedup();
+        desired.services.insert(vip, DesiredService { options, apps, selection });
+    }
+    desired
+}
+
+fn report(claim: &Claim, verdict: Verdict) -> LabelReport {
+    LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict }
+}
+
+/// The service's options come from the lowest app id; who disagrees is told.
+fn note(claim: &Claim, first: &Claim) -> Verdict {
+    if claim.options.same_service(&first.options) {
+        Verdict::Obeyed
+    } else {
+        Verdict::Noted(format!(
+            "shares this VIP with {}, whose IPVS options are in force for both",
+            first.label.app
+        ))
+    }
+}

@@ -1,0 +1,294 @@
+use std::time::Duration;
+
+use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
+
+use crate::ownership::MARK;
+
+/// How long a drain may last when `IPVS_DRAIN` doesn't say.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(120);
+
+/// What the `IPVS_*` labels of a port and its app ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `IPVS_SCHEDULER`.
+    pub scheduler: Scheduling,
+    /// `IPVS_FLAGS`: the scheduler hashes the client's port as well as its address.
+    pub hash_port: bool,
+    /// `IPVS_PERSISTENCE` in seconds.
+    pub persistence: Option<u32>,
+    /// `IPVS_FAIL_OPEN`: with no healthy server, unhealthy ones keep their weight.
+    pub fail_open: bool,
+    /// `IPVS_DRAIN`.
+    pub drain: Duration,
+    /// `IPVS_WEIGHT` of this app's real servers, 0..=65535.
+    pub weight: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            scheduler: Scheduling::Wlc,
+            hash_port: false,
+            persistence: None,
+            fail_open: true,
+            drain: DEFAULT_DRAIN,
+            weight: 1,
+        }
+    }
+}
+
+/// The schedulers that make sense for a VIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub enum Scheduling {
+    Rr,
+    Wrr,
+    Lc,
+    Wlc,
+    Sh,
+    Sed,
+    Nq,
+    Mh,
+    Fo,
+    Ovf,
+    Twos,
+}
+
+impl Scheduling {
+    const ALL: [(Self, &'static str); 11] = [
+        (Self::Rr, "rr"),
+        (Self::Wrr, "wrr"),
+        (Self::Lc, "lc"),
+        (Self::Wlc, "wlc"),
+        (Self::Sh, "sh"),
+        (Self::Sed, "sed"),
+        (Self::Nq, "nq"),
+        (Self::Mh, "mh"),
+        (Self::Fo, "fo"),
+        (Self::Ovf, "ovf"),
+        (Self::Twos, "twos"),
+    ];
+
+    /// The kernel's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(each, _)| *each == self).map_or("wlc", |(_, name)| name)
+    }
+
+    /// `sh` and `mh` keep a table of real servers in which a weight-0 one still owns its slots.
+    fn hashes_the_client(self) -> bool {
+        matches!(self, Self::Sh | Self::Mh)
+    }
+}
+
+/// Why an option was not obeyed. Its default, or the app's value, stands in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// Hashes the destination.
+    #[error(
+        "scheduler {0:?} hashes the destination address, which for a VIP is always the same: \
+         every client would get one server; for stickiness use sh or mh"
+    )]
+    HashesDestination(String),
+    /// Not one of ours.
+    #[error("scheduler {0:?} is unknown: use rr, wrr, lc, wlc, sh, sed, nq, mh, fo, ovf or twos")]
+    Scheduler(String),
+    /// Unknown flag.
+    #[error("flag {0:?} is unknown: use sh-port or mh-port")]
+    Flag(String),
+    /// A flag of another scheduler.
+    #[error("flag {0} needs scheduler {1}, not {2}")]
+    FlagOfAnotherScheduler(&'static str, &'static str, &'static str),
+    /// Not a weight.
+    #[error("weight {0:?} is not a number from 0 to 65535")]
+    Weight(String),
+    /// Not a persistence timeout. 31 days is the kernel's own limit.
+    #[error("persistence {0:?} is not a number of seconds from 1 to 2678400")]
+    Persistence(String),
+    /// Not a duration.
+    #[error("drain time {0:?} is not a duration of at most 1 day, such as 90s or 5m")]
+    Drain(String),
+    /// Not a boolean.
+    #[error("{0:?} is neither true nor false")]
+    Bool(String),
+    /// No such option.
+    #[error(
+        "there is no such option: known are IPVS_SCHEDULER, IPVS_FLAGS, IPVS_WEIGHT, \
+         IPVS_PERSISTENCE, IPVS_DRAIN and IPVS_FAIL_OPEN"
+    )]
+    Unknown,
+}
+
+/// The kernel refuses more (`IP_VS_MAX_TIMEOUT` is about this).
+const MAX_PERSISTENCE: u32 = 31 * 24 * 3600;
+const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
+
+impl Options {
+    /// Obeys one label. `Ok(false)`: it is no option.
+    pub(super) fn obey(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
+        let Some(option) = key.strip_prefix("IPVS_") else { return Ok(false) };
+        let text = value.trim();
+        match option {
+            "SCHEDULER" => self.scheduler = scheduler(text)?,
+            "FLAGS" => self.hash_port = flags(text)?,
+            "WEIGHT" => {
+                let weight = text.parse::<u16>().map_err(|_| OptionError::Weight(text.into()))?;
+                self.weight = weight.into();
+            }
+            "PERSISTENCE" => {
+                let seconds = text.parse().ok().filter(|s| (1..=MAX_PERSISTENCE).contains(s));
+                self.persistence =
+                    Some(seconds.ok_or_else(|| OptionError::Persistence(text.into()))?);
+            }
+            "DRAIN" => self.drain = drain(text)?,
+            "FAIL_OPEN" => {
+                self.fail_open = text.parse().map_err(|_| OptionError::Bool(text.into()))?;
+            }
+            _ => return Err(OptionError::Unknown),
+        }
+        Ok(true)
+    }
+
+    /// Drops a port flag that the scheduler has no use for, and says so.
+    pub(super) fn settle(&mut self) -> Result<(), OptionError> {
+        if self.hash_port && !self.scheduler.hashes_the_client() {
+            self.hash_port = false;
+            return Err(OptionError::FlagOfAnotherScheduler(
+                "sh-port/mh-port",
+                "sh or mh",
+                self.scheduler.name(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The settings of the virtual service, our mark among the flags.
+    #[must_use]
+    pub fn service_settings(&self, family: Family) -> ServiceSettings {
+        let scheduler = Scheduler::new(self.scheduler.name()).ok();
+        let mut flags = MARK;
+        if self.scheduler.hashes_the_client() {
+            // Without it the clients of a weight-0 server are refused.
+            flags |= ServiceFlags::SCHED_1;
+        }
+        if self.hash_port {
+            flags |= ServiceFlags::SCHED_2;
+        }
+        if self.persistence.is_some() {
+            flags |= ServiceFlags::PERSISTENT;
+        }
+        ServiceSettings {
+            scheduler,
+            flags,
+            timeout: self.persistence.unwrap_or(0),
+            prefix_len: if family == Family::Inet { 32 } else { 128 },
+            persistence_engine: None,
+        }
+    }
+
+    /// Whether the parts that belong to the service, not to an app's servers, are the same.
+    #[must_use]
+    pub fn same_service(&self, other: &Self) -> bool {
+        Self { weight: 0, ..self.clone() } == Self { weight: 0, ..other.clone() }
+    }
+}
+
+fn scheduler(text: &str) -> Result<Scheduling, OptionError> {
+    if let Some((scheduling, _)) = Scheduling::ALL.iter().find(|(_, name)| *name == text) {
+        return Ok(*scheduling);
+    }
+    match text {
+        "dh" | "lblc" | "lblcr" => Err(OptionError::HashesDestination(text.into())),
+        _ => Err(OptionError::Scheduler(text.into())),
+    }
+}
+
+fn flags(text: &str) -> Result<bool, OptionError> {
+    let mut hash_port = false;
+    for flag in text.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
+        match flag {
+            "sh-port" | "mh-port" => hash_port = true,
+            // Always set where it has a meaning.
+            "sh-fallback" | "mh-fallback" => {}
+            _ => return Err(OptionError::Flag(flag.into())),
+        }
+    }
+    Ok(hash_port)
+}
+
+fn drain(text: &str) -> Result<Duration, OptionError> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds
+        .or_else(|| humantime::parse_duration(text).ok())
+        .filter(|drain| *drain <= MAX_DRAIN)
+        .ok_or_else(|| OptionError::Drain(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn obey(key: &str, value: &str) -> Result<Options, OptionError> {
+        let mut options = Options::default();
+        options.obey(key, value).map(|_| options)
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let default = Options::default();
+        for (key, value, expected) in [
+            ("IPVS_SCHEDULER", "rr", Options { scheduler: Scheduling::Rr, ..default.clone() }),
+            ("IPVS_SCHEDULER", " mh ", Options { scheduler: Scheduling::Mh, ..default.clone() }),
+            ("IPVS_FLAGS", "mh-port", Options { hash_port: true, ..default.clone() }),
+            ("IPVS_FLAGS", "sh-fallback, sh-port", Options { hash_port: true, ..default.clone() }),
+            ("IPVS_WEIGHT", "0", Options { weight: 0, ..default.clone() }),
+            ("IPVS_WEIGHT", "65535", Options { weight: 65535, ..default.clone() }),
+            ("IPVS_PERSISTENCE", "300", Options { persistence: Some(300), ..default.clone() }),
+            ("IPVS_DRAIN", "90", Options { drain: Duration::from_secs(90), ..default.clone() }),
+            ("IPVS_DRAIN", "5m", Options { drain: Duration::from_secs(300), ..default.clone() }),
+            ("IPVS_DRAIN", "0s", Options { drain: Duration::ZERO, ..default.clone() }),
+            ("IPVS_FAIL_OPEN", "false", Options { fail_open: false, ..default.clone() }),
+        ] {
+            assert_eq!(obey(key, value), Ok(expected), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn bad_options_are_refused_with_their_reason() {
+        for (key, value) in [
+            ("IPVS_SCHEDULER", ""),
+            ("IPVS_SCHEDULER", "WLC"),
+            ("IPVS_SCHEDULER", "dh"),
+            ("IPVS_SCHEDULER", "lblcr"),
+            ("IPVS_FLAGS", "ops"),
+            ("IPVS_WEIGHT", "-1"),
+            ("IPVS_WEIGHT", "65536"),
+            ("IPVS_WEIGHT", "1.5"),
+            ("IPVS_PERSISTENCE", "0"),
+            ("IPVS_PERSISTENCE", "2678401"),
+            ("IPVS_DRAIN", "soon"),
+            ("IPVS_DRAIN", "9999999999999999999999"),
+            ("IPVS_FAIL_OPEN", "yes"),
+            ("IPVS_SHEDULER", "rr"),
+        ] {
+            assert!(obey(key, value).is_err(), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn hashing_schedulers_always_fall_back() {
+        for name in ["sh", "mh"] {
+            let options = obey("IPVS_SCHEDULER", name).unwrap();
+            assert!(options.service_settings(Family::Inet).flags.contains(ServiceFlags::SCHED_1));
+        }
+        let wlc = Options::default().service_settings(Family::Inet6);
+        assert_eq!((wlc.flags, wlc.prefix_len), (MARK, 128));
+    }
+
+    #[test]
+    fn a_port_flag_without_a_hashing_scheduler_is_dropped_and_reported() {
+        let mut options = Options { hash_port: true, ..Options::default() };
+        assert!(options.settle().is_err());
+        assert_eq!(options, Options::default());
+    }
+}

@@ -1,0 +1,153 @@
+use std::num::NonZeroU16;
+
+use super::{Key, OptionError, Options, ValueError, VipRef, classify};
+
+/// All that the labels of one port, with those of its app, say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortLabels {
+    /// Each label of the port whose key is a VIP's or resembles one, in the order written.
+    pub readings: Vec<Reading>,
+    /// The options in force.
+    pub options: Options,
+    /// Options that were not obeyed, with their key, value and the reason.
+    pub bad_options: Vec<BadOption>,
+}
+
+/// An option that was not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadOption {
+    /// The label's key.
+    pub key: String,
+    /// The label's value.
+    pub value: String,
+    /// Whether it stands on the port (else on the app).
+    pub on_port: bool,
+    /// Why.
+    pub error: OptionError,
+}
+
+/// One label of a port, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The label's key.
+    pub key: String,
+    /// How many labels with the same key stand before it in the same object. Marathon keeps
+    /// only the last of equal keys.
+    pub occurrence: usize,
+    /// The label's value.
+    pub value: String,
+    /// What it means; `None` when the key only resembles a VIP's.
+    pub meaning: Option<Result<VipRef, ValueError>>,
+}
+
+impl Reading {
+    /// The address and port, when the label names one.
+    #[must_use]
+    pub fn address(&self) -> Option<(std::net::IpAddr, NonZeroU16)> {
+        match self.meaning {
+            Some(Ok(VipRef::Address(address, port))) => Some((address, port)),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the labels of one port. Options on the port beat those on the app.
+///
+/// Both are ordered lists of pairs, not maps: two equal keys are two labels.
+pub fn read_port<'a>(
+    port: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    app: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> PortLabels {
+    let mut options = Options::default();
+    let mut bad_options = Vec::new();
+    let app = app.into_iter().map(|pair| (pair, false));
+    for ((key, value), on_port) in app.chain(port.clone().into_iter().map(|pair| (pair, true))) {
+        if let Err(error) = options.obey(key, value) {
+            bad_options.push(BadOption { key: key.into(), value: value.into(), on_port, error });
+        }
+    }
+    if let Err(error) = options.settle() {
+        let on_port = port.clone().into_iter().any(|(key, _)| key == "IPVS_FLAGS");
+        bad_options.push(BadOption {
+            key: "IPVS_FLAGS".into(),
+            value: String::new(),
+            on_port,
+            error,
+        });
+    }
+    PortLabels { readings: readings(port), options, bad_options }
+}
+
+fn readings<'a>(port: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Reading> {
+    let mut readings: Vec<Reading> = Vec::new();
+    for (key, value) in port {
+        let meaning = match classify(key, value) {
+            Key::Vip => Some(value.parse()),
+            Key::Lookalike => None,
+            Key::Other => continue,
+        };
+        let occurrence = readings.iter().filter(|earlier| earlier.key == key).count();
+        readings.push(Reading { key: key.into(), occurrence, value: value.into(), meaning });
+    }
+    readings
+}
+
+/// The keys of an app's own labels that are, or resemble, VIP labels: they belong on a port.
+pub fn stray_app_labels<'a>(
+    app: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    app.into_iter().filter(|(key, value)| classify(key, value) != Key::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_key_twice_is_two_labels() {
+        let labels = read_port([("VIP_0", "3.3.0.6:3306"), ("VIP_0", "4.4.0.7:3306")], []);
+        let found: Vec<_> = labels
+            .readings
+            .iter()
+            .map(|r| (r.occurrence, r.address().unwrap().0.to_string()))
+            .collect();
+        assert_eq!(found, [(0, "3.3.0.6".to_owned()), (1, "4.4.0.7".to_owned())]);
+    }
+
+    #[test]
+    fn options_on_the_port_beat_the_apps() {
+        let labels = read_port(
+            [("IPVS_WEIGHT", "7"), ("VIP_0", "3.3.0.6:1")],
+            [("IPVS_WEIGHT", "3"), ("IPVS_DRAIN", "5s")],
+        );
+        assert_eq!((labels.options.weight, labels.options.drain.as_secs()), (7, 5));
+    }
+
+    #[test]
+    fn one_bad_label_costs_the_others_nothing() {
+        let labels = read_port(
+            [
+                ("VIP_0", "256.1.1.1:80"),
+                ("IPVS_WEIGHT", "many"),
+                ("VIP_1", "3.3.0.6:80"),
+                ("Vip_2", "x"),
+            ],
+            [("IPVS_SCHEDULER", "dh")],
+        );
+        assert_eq!(labels.readings.iter().filter_map(Reading::address).count(), 1);
+        assert_eq!(labels.readings[2].meaning, None);
+        assert_eq!(labels.options, Options::default());
+        assert_eq!(labels.bad_options.len(), 2);
+    }
+
+    #[test]
+    fn vip_labels_on_the_app_itself_are_strays() {
+        let strays: Vec<_> = stray_app_labels([
+            ("VIP_0", "3.3.0.6:80"),
+            ("owner", "x"),
+            ("vip_port0", "tcp://1.2.3.4:5"),
+        ])
+        .collect();
+        assert_eq!(strays.len(), 2);
+    }
+}

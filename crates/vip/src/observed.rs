@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use nl_ipvs::{Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats};
+
+use crate::ownership::{Owner, owner};
+use crate::{Vip, policy::NodeFacts};
+
+/// What one reading of the kernel found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Every virtual service of the table, ours and others'.
+    pub services: BTreeMap<ServiceKey, ObservedService>,
+    /// Our interface.
+    pub link: Link,
+    /// The addresses on our interface, IPv6 link-local ones left out.
+    pub addresses: BTreeMap<IpAddr, Bound>,
+    /// What else is known of the node.
+    pub node: NodeFacts,
+}
+
+/// Our dummy interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Link {
+    /// There is none.
+    #[default]
+    Missing,
+    /// There is, and it is down.
+    Down,
+    /// There is, and it is up.
+    Up,
+}
+
+/// How an address is bound on our interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// The source address of the node's own connections to it (`src` of its local route), when
+    /// that isn't the address itself. Only where there is no nftables NAT.
+    pub source: Option<IpAddr>,
+}
+
+/// A virtual service as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    /// What was set.
+    pub settings: ServiceSettings,
+    /// Its real servers. Read for services that are ours or may be; else empty.
+    pub servers: BTreeMap<SocketAddr, ObservedServer>,
+    /// Counters and rates.
+    pub stats: Stats,
+}
+
+/// A real server as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedServer {
+    /// What was set.
+    pub settings: DestinationSettings,
+    /// Connections in an established state.
+    pub active: u32,
+    /// All others, those in `TIME_WAIT` among them.
+    pub inactive: u32,
+    /// Counters and rates.
+    pub stats: Stats,
+}
+
+impl From<Destination> for ObservedServer {
+    fn from(destination: Destination) -> Self {
+        Self {
+            settings: destination.settings,
+            active: destination.active_connections,
+            inactive: destination.inactive_connections,
+            stats: destination.stats,
+        }
+    }
+}
+
+impl ObservedService {
+    /// A service with its real servers.
+    pub fn new(service: Service, servers: impl IntoIterator<Item = Destination>) -> Self {
+        Self {
+            settings: service.settings,
+            servers: servers.into_iter().map(|server| (server.address, server.into())).collect(),
+            stats: service.stats,
+        }
+    }
+}
+
+impl Observed {
+    /// The services that carry our mark.
+    pub fn ours(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
+        self.services.iter().filter_map(|(key, service)| {
+            let vip = Vip::from_key(key)?;
+            (owner(key, &service.settings, self) == Owner::Ours).then_some((vip, service))
+        })
+    }
+
+    /// The services that don't.
+    pub fn unmarked(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
+        self.services
+            .iter()
+            .filter(|(key, service)| owner(key, &service.settings, self) != Owner::Ours)
+    }
+
+    /// The service on a VIP, whosever it is.
+    #[must_use]
+    pub fn service(&self, vip: &Vip) -> Option<&ObservedService> {
+        self.services.get(&ServiceKey::from(*vip))
+    }
+}

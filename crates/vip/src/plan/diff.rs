@@ -1,0 +1,143 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use nl_ipvs::{ServiceKey, ServiceSettings};
+
+use super::{Conflict, Op, Plan, Scope, Totals, shuffle};
+use crate::ownership::{Owner, owner};
+use crate::{Desired, DesiredService, Link, Observed, ObservedService, Vip};
+
+pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
+    let mut plan = Plan { totals: Totals::of(observed), ..Plan::default() };
+    let foreign = foreign_by_address(observed);
+    for (vip, wanted) in &desired.services {
+        match conflict(vip, observed, &foreign) {
+            Some(conflict) => plan.conflicts.push(conflict),
+            None => change_service(&mut plan.ops, vip, wanted, observed, scope, node),
+        }
+    }
+    if scope == Scope::Complete {
+        let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
+        plan.ops.extend(unwanted.map(delete_service));
+    }
+    change_addresses(&mut plan, observed, desired, scope);
+    plan.ops.sort_by_key(Op::order);
+    plan
+}
+
+pub(super) fn cleanup(observed: &Observed) -> Plan {
+    let mut ops: Vec<_> = observed.ours().map(delete_service).collect();
+    if observed.link != Link::Missing {
+        ops.push(Op::DeleteLink);
+    }
+    Plan { ops, conflicts: Vec::new(), totals: Totals::of(observed) }
+}
+
+fn delete_service((vip, service): (Vip, &ObservedService)) -> Op {
+    Op::DeleteService { vip, servers: service.servers.keys().copied().collect() }
+}
+
+/// The unmarked services by address, for those on addresses we haven't bound.
+fn foreign_by_address(observed: &Observed) -> BTreeMap<IpAddr, ServiceKey> {
+    observed
+        .services
+        .iter()
+        .filter(|(key, service)| owner(key, &service.settings, observed) == Owner::Foreign)
+        .filter_map(|(key, _)| match *key {
+            ServiceKey::Address { address, .. } => Some((address, *key)),
+            ServiceKey::Fwmark { .. } => None,
+        })
+        .rev()
+        .collect()
+}
+
+/// An unmarked service on the VIP itself is the conflict to name, before any other of its address.
+fn conflict(
+    vip: &Vip,
+    observed: &Observed,
+    foreign: &BTreeMap<IpAddr, ServiceKey>,
+) -> Option<Conflict> {
+    let key = ServiceKey::from(*vip);
+    let on_it = observed.services.get(&key).map(|held| owner(&key, &held.settings, observed));
+    match on_it {
+        Some(Owner::Foreign) => Some(Conflict { vip: *vip, with: key }),
+        Some(Owner::LostMark) => None,
+        Some(Owner::Ours) | None => {
+            foreign.get(&vip.address).map(|with| Conflict { vip: *vip, with: *with })
+        }
+    }
+}
+
+fn change_service(
+    ops: &mut Vec<Op>,
+    vip: &Vip,
+    wanted: &DesiredService,
+    observed: &Observed,
+    scope: Scope,
+    node: &str,
+) {
+    let vip = *vip;
+    let settings = wanted.settings(&vip);
+    let nothing = BTreeMap::new();
+    let held = observed.service(&vip);
+    match held {
+        None => ops.push(Op::AddService { vip, settings }),
+        Some(held) if settable(held) != settings => {
+            ops.push(Op::SetService { vip, before: settable(held), settings });
+        }
+        Some(_) => {}
+    }
+    let held = held.map_or(&nothing, |held| &held.servers);
+    let mut added = Vec::new();
+    for (server, settings) in wanted.servers() {
+        match held.get(&server) {
+            None => added.push(Op::AddServer { vip, server, settings }),
+            Some(held) if held.settings != settings => {
+                ops.push(Op::SetServer { vip, server, before: held.settings, settings });
+            }
+            Some(_) => {}
+        }
+    }
+    ops.extend(shuffle::shuffled(added, node));
+    if scope == Scope::Complete {
+        let members = &wanted.selection.members;
+        let gone = held.keys().filter(|server| !members.contains_key(server));
+        ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
+    }
+}
+
+/// What the kernel says was set, without the flags that it sets itself.
+fn settable(service: &ObservedService) -> ServiceSettings {
+    ServiceSettings { flags: service.settings.flags.settable(), ..service.settings.clone() }
+}
+
+fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, scope: Scope) {
+    let in_conflict: BTreeSet<Vip> = plan.conflicts.iter().map(|conflict| conflict.vip).collect();
+    let wanted: BTreeSet<IpAddr> = desired
+        .services
+        .keys()
+        .filter(|vip| !in_conflict.contains(vip))
+        .map(|vip| vip.address)
+        .collect();
+    match observed.link {
+        Link::Missing if !wanted.is_empty() => plan.ops.push(Op::CreateLink),
+        Link::Down if !wanted.is_empty() => plan.ops.push(Op::RaiseLink),
+        _ => {}
+    }
+    for &address in &wanted {
+        let source = desired.source.filter(|source| source.is_ipv4() == address.is_ipv4());
+        match observed.addresses.get(&address) {
+            None => plan.ops.push(Op::Bind { address, source }),
+            Some(bound) if bound.source != source => {
+                plan.ops.push(Op::SetSource { address, source });
+            }
+            Some(_) => {}
+        }
+    }
+    if scope == Scope::Complete {
+        // An address in conflict stays as it is: bound if we bound it.
+        let claimed: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
+        let gone = observed.addresses.keys().filter(|address| !claimed.contains(address));
+        plan.ops.extend(gone.map(|address| Op::Unbind { address: *address }));
+    }
+}

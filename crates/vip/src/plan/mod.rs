@@ -1,0 +1,126 @@
+//! The plan: what takes the kernel from what it is to what it should be, and nothing else.
+
+mod diff;
+mod guard;
+mod ipvsadm;
+mod model;
+mod op;
+mod outcome;
+mod shuffle;
+mod text;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use nl_ipvs::ServiceKey;
+
+use crate::{Desired, Observed, Vip};
+
+pub use guard::{Losses, Totals};
+pub use ipvsadm::ipvsadm_args;
+pub use op::{Op, Step};
+pub use outcome::{OpError, OpResult, Outcome};
+pub use text::{Line, Sign};
+
+/// Changes in the order in which they are made, and what was left alone though it was wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Sorted by step.
+    pub ops: Vec<Op>,
+    /// Wanted VIPs that somebody else's services stand in the way of.
+    pub conflicts: Vec<Conflict>,
+    /// What the plan starts from, for telling how much it removes.
+    pub totals: Totals,
+}
+
+/// How far a plan may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The desired table is the whole truth: what is ours and isn't in it goes.
+    Complete,
+    /// It is a part of the truth: add and change only.
+    Partial,
+}
+
+/// A wanted VIP that is left alone because of a service that isn't ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The VIP.
+    pub vip: Vip,
+    /// The unmarked service: on the VIP itself, or on its address.
+    pub with: ServiceKey,
+}
+
+/// Names the cause and the cure.
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if ServiceKey::from(self.vip) == self.with {
+            write!(
+                f,
+                "{} is a virtual service that vipd didn't make; left alone. Find out whose it is \
+                 (keepalived, docker, kube-proxy?), or take it over with `vipd adopt {}`",
+                self.with, self.with
+            )
+        } else {
+            write!(
+                f,
+                "{} has a virtual service that vipd didn't make ({}), so its address is not \
+                 bound. Find out whose it is, or take it over with `vipd adopt {}`",
+                self.vip.address, self.with, self.with
+            )
+        }
+    }
+}
+
+impl Plan {
+    /// The plan from `observed` to `desired`. `node` is this node's name: it shuffles the order
+    /// in which real servers are added, so that not every node starts with the same one.
+    #[must_use]
+    pub fn new(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Self {
+        diff::diff(observed, desired, scope, node)
+    }
+
+    /// The plan that removes exactly what is ours: the services that carry our mark, and our
+    /// interface with its addresses.
+    #[must_use]
+    pub fn cleanup(observed: &Observed) -> Self {
+        diff::cleanup(observed)
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// The operations of one step, in order.
+    pub fn step(&self, step: Step) -> impl Iterator<Item = &Op> {
+        self.ops.iter().filter(move |op| op.step() == step)
+    }
+
+    /// The table after the plan, if every operation does what it says.
+    #[must_use]
+    pub fn applied_to(&self, observed: &Observed) -> Observed {
+        let mut model = observed.clone();
+        for op in &self.ops {
+            model::apply(op, &mut model);
+        }
+        model
+    }
+
+    /// How much the plan takes away.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        guard::losses(self)
+    }
+
+    /// Addresses the plan binds or unbinds.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Bind { address, .. } | Op::Unbind { address } | Op::SetSource { address, .. } => {
+                Some(*address)
+            }
+            _ => None,
+        })
+    }
+}

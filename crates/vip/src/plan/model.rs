@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+
+use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
+
+use super::Op;
+use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
+
+/// What one operation does to the kernel, when it succeeds.
+pub(super) fn apply(op: &Op, model: &mut Observed) {
+    match op {
+        Op::CreateLink | Op::RaiseLink => model.link = Link::Up,
+        Op::DeleteLink => {
+            model.link = Link::Missing;
+            model.addresses.clear();
+        }
+        Op::AddService { vip, settings } => {
+            model.services.insert(ServiceKey::from(*vip), empty(settings.clone()));
+        }
+        Op::SetService { vip, settings, .. } => {
+            if let Some(service) = model.services.get_mut(&ServiceKey::from(*vip)) {
+                service.settings = settings.clone();
+            }
+        }
+        Op::DeleteService { vip, .. } => {
+            model.services.remove(&ServiceKey::from(*vip));
+        }
+        Op::AddServer { vip, server, settings } => {
+            servers(model, vip).insert(*server, idle(*settings));
+        }
+        Op::SetServer { vip, server, settings, .. } => {
+            if let Some(held) = servers(model, vip).get_mut(server) {
+                held.settings = *settings;
+            }
+        }
+        Op::DeleteServer { vip, server } => {
+            servers(model, vip).remove(server);
+        }
+        Op::Bind { address, source } | Op::SetSource { address, source } => {
+            model.addresses.insert(*address, Bound { source: *source });
+        }
+        Op::Unbind { address } => {
+            model.addresses.remove(address);
+        }
+    }
+}
+
+fn empty(settings: ServiceSettings) -> ObservedService {
+    ObservedService { settings, servers: BTreeMap::new(), stats: Stats::default() }
+}
+
+fn idle(settings: DestinationSettings) -> ObservedServer {
+    ObservedServer { settings, active: 0, inactive: 0, stats: Stats::default() }
+}
+
+/// The real servers of a service. A plan only adds servers to a service that exists by then; on
+/// one that doesn't, nothing is kept.
+fn servers<'a>(
+    model: &'a mut Observed,
+    vip: &Vip,
+) -> &'a mut BTreeMap<std::net::SocketAddr, ObservedServer> {
+    let key = ServiceKey::from(*vip);
+    debug_assert!(model.services.contains_key(&key), "{vip} has servers but no service");
+    &mut model
+        .services
+        .entry(key)
+        .or_insert_with(|| empty(crate::label::Options::default().service_settings(key.family())))
+        .servers
+}

@@ -1,0 +1,179 @@
+use std::net::{IpAddr, SocketAddr};
+
+use nl_ipvs::{DestinationSettings, ServiceSettings};
+
+use crate::Vip;
+
+/// One change to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Make our dummy interface and bring it up.
+    CreateLink,
+    /// Bring our interface up.
+    RaiseLink,
+    /// Make a virtual service.
+    AddService {
+        /// Its VIP.
+        vip: Vip,
+        /// Its settings.
+        settings: ServiceSettings,
+    },
+    /// Change a virtual service's settings.
+    SetService {
+        /// Its VIP.
+        vip: Vip,
+        /// What they are.
+        before: ServiceSettings,
+        /// What they become.
+        settings: ServiceSettings,
+    },
+    /// Change a real server's weight or other settings.
+    SetServer {
+        /// The VIP of its service.
+        vip: Vip,
+        /// Its address and port.
+        server: SocketAddr,
+        /// What its settings are.
+        before: DestinationSettings,
+        /// What they become.
+        settings: DestinationSettings,
+    },
+    /// Add a real server.
+    AddServer {
+        /// The VIP of its service.
+        vip: Vip,
+        /// Its address and port.
+        server: SocketAddr,
+        /// Its settings.
+        settings: DestinationSettings,
+    },
+    /// Bind a VIP's address to our interface.
+    Bind {
+        /// The address.
+        address: IpAddr,
+        /// The source of the node's own connections to it, if not the address itself.
+        source: Option<IpAddr>,
+    },
+    /// Change the source of the node's own connections to a bound address.
+    SetSource {
+        /// The address.
+        address: IpAddr,
+        /// The source; `None` is the address itself.
+        source: Option<IpAddr>,
+    },
+    /// Remove a real server.
+    DeleteServer {
+        /// The VIP of its service.
+        vip: Vip,
+        /// Its address and port.
+        server: SocketAddr,
+    },
+    /// Remove a virtual service and with it its real servers.
+    DeleteService {
+        /// Its VIP.
+        vip: Vip,
+        /// The real servers it has.
+        servers: Vec<SocketAddr>,
+    },
+    /// Remove an address from our interface.
+    Unbind {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Remove our interface and with it all its addresses.
+    DeleteLink,
+}
+
+/// The steps of a plan, in order. Each is one send; what failed in one keeps the following ones
+/// from touching the same VIP, so that a plan never removes what it could not replace, and never
+/// adds real servers to a service that somebody else made meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Services and the interface.
+    Services,
+    /// Weights and new real servers.
+    Servers,
+    /// Addresses: a VIP is bound when it can be served, so no client meets a half-made one.
+    Bind,
+    /// Real servers and services go; clients of a service that is gone are reset while its
+    /// address is still bound.
+    Remove,
+    /// Addresses and the interface go.
+    Unbind,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Services, Self::Servers, Self::Bind, Self::Remove, Self::Unbind];
+}
+
+impl Op {
+    /// The step it belongs to.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        match self {
+            Self::CreateLink
+            | Self::RaiseLink
+            | Self::AddService { .. }
+            | Self::SetService { .. } => Step::Services,
+            Self::SetServer { .. } | Self::AddServer { .. } => Step::Servers,
+            Self::Bind { .. } | Self::SetSource { .. } => Step::Bind,
+            Self::DeleteServer { .. } | Self::DeleteService { .. } => Step::Remove,
+            Self::Unbind { .. } | Self::DeleteLink => Step::Unbind,
+        }
+    }
+
+    /// Its place within its step.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::CreateLink
+            | Self::SetServer { .. }
+            | Self::Bind { .. }
+            | Self::DeleteServer { .. }
+            | Self::Unbind { .. } => 0,
+            Self::RaiseLink
+            | Self::AddServer { .. }
+            | Self::SetSource { .. }
+            | Self::DeleteService { .. }
+            | Self::DeleteLink => 1,
+            Self::AddService { .. } => 2,
+            Self::SetService { .. } => 3,
+        }
+    }
+
+    /// Orders a plan; within one rank the order stays.
+    pub(super) fn order(&self) -> (Step, u8) {
+        (self.step(), self.rank())
+    }
+
+    /// The VIP it changes, if it is one's own.
+    #[must_use]
+    pub fn vip(&self) -> Option<Vip> {
+        match self {
+            Self::AddService { vip, .. }
+            | Self::SetService { vip, .. }
+            | Self::SetServer { vip, .. }
+            | Self::AddServer { vip, .. }
+            | Self::DeleteServer { vip, .. }
+            | Self::DeleteService { vip, .. } => Some(*vip),
+            Self::CreateLink
+            | Self::RaiseLink
+            | Self::DeleteLink
+            | Self::Bind { .. }
+            | Self::SetSource { .. }
+            | Self::Unbind { .. } => None,
+        }
+    }
+
+    /// The address it changes: its VIP's, or the one it binds.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Bind { address, .. }
+            | Self::SetSource { address, .. }
+            | Self::Unbind { address } => Some(*address),
+            _ => self.vip().map(|vip| vip.address),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{Op, Plan, Step};
+use crate::Vip;
+
+/// What the kernel answered to an operation that it didn't do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpError {
+    /// The error number, positive.
+    pub errno: i32,
+    /// It in words, with the kernel's own message where there is one.
+    pub message: String,
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpResult {
+    /// Done.
+    Done,
+    /// The kernel was already so: something else changed it meanwhile. Read it again.
+    AlreadySo,
+    /// Refused or unknown. Read the kernel again before the next try.
+    Failed(OpError),
+    /// Not tried, because an earlier operation it depends on failed.
+    Skipped,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Every operation in the order of the plan, with what became of it.
+    pub results: Vec<(Op, OpResult)>,
+}
+
+impl Outcome {
+    /// Whether every operation was done, or wasn't needed any more.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.results
+            .iter()
+            .all(|(_, result)| matches!(result, OpResult::Done | OpResult::AlreadySo))
+    }
+
+    /// Whether the kernel may differ from what the plan left in mind.
+    #[must_use]
+    pub fn wants_a_fresh_look(&self) -> bool {
+        self.results.iter().any(|(_, result)| *result != OpResult::Done)
+    }
+
+    /// The operations that failed, with the error.
+    pub fn failures(&self) -> impl Iterator<Item = (&Op, &OpError)> {
+        self.results.iter().filter_map(|(op, result)| match result {
+            OpResult::Failed(error) => Some((op, error)),
+            _ => None,
+        })
+    }
+}
+
+// asm-generic/errno-base.h, asm-generic/errno.h
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
+const EADDRNOTAVAIL: i32 = 99;
+
+impl OpResult {
+    /// Reads the kernel's answer to `op`.
+    ///
+    /// An addition that is there already and a removal of what is gone are no failures.
+    #[must_use]
+    pub fn of(op: &Op, answer: Result<(), OpError>) -> Self {
+        let Err(error) = answer else { return Self::Done };
+        let already_so = match op {
+            Op::AddService { .. } | Op::AddServer { .. } | Op::Bind { .. } | Op::CreateLink => {
+                error.errno == EEXIST
+            }
+            Op::DeleteService { .. } => error.errno == ESRCH,
+            Op::DeleteServer { .. } => matches!(error.errno, ESRCH | ENOENT),
+            Op::Unbind { .. } => matches!(error.errno, EADDRNOTAVAIL | ENODEV),
+            Op::DeleteLink => error.errno == ENODEV,
+            Op::SetService { .. } | Op::SetServer { .. } | Op::SetSource { .. } | Op::RaiseLink => {
+                false
+            }
+        };
+        if already_so { Self::AlreadySo } else { Self::Failed(error) }
+    }
+}
+
+impl Plan {
+    /// Runs the plan step by step. `send` gets the operations of one step and answers for each.
+    ///
+    /// After a failure, what depends on it is skipped: no server is added to a service that is
+    /// not there or that somebody else made meanwhile, none is removed where its replacement
+    /// failed, no address is bound for a service that could not be made, and none is unbound
+    /// while its service is still there.
+    pub fn run(&self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
+        let mut done = Progress::default();
+        let mut outcome = Outcome::default();
+        for step in Step::ALL {
+            let (ready, blocked): (Vec<&Op>, Vec<&Op>) =
+                self.step(step).partition(|op| done.allows(op));
+            let answers = if ready.is_empty() { Vec::new() } else { send(&ready) };
+            let mut answers = answers.into_iter();
+            let results = ready.into_iter().map(|op| {
+                let answer = answers.next().unwrap_or_else(|| Err(OpError::unanswered()));
+                (op, OpResult::of(op, answer))
+            });
+            let results: Vec<_> =
+                results.chain(blocked.into_iter().map(|op| (op, OpResult::Skipped))).collect();
+            done.note(&results);
+            outcome.results.extend(results.into_iter().map(|(op, result)| (op.clone(), result)));
+        }
+        outcome
+    }
+}
+
+impl OpError {
+    fn unanswered() -> Self {
+        Self { errno: 0, message: "the kernel's answer was lost".into() }
+    }
+}
+
+/// What failed so far.
+#[derive(Default)]
+struct Progress {
+    failed: BTreeSet<Vip>,
+    not_made: BTreeSet<IpAddr>,
+    made: BTreeSet<IpAddr>,
+    not_deleted: BTreeSet<IpAddr>,
+}
+
+impl Progress {
+    fn allows(&self, op: &Op) -> bool {
+        match op {
+            Op::SetServer { vip, .. }
+            | Op::AddServer { vip, .. }
+            | Op::DeleteServer { vip, .. } => !self.failed.contains(vip),
+            Op::Bind { address, .. } | Op::SetSource { address, .. } => {
+                self.made.contains(address) || !self.not_made.contains(address)
+            }
+            Op::Unbind { address } => !self.not_deleted.contains(address),
+            Op::DeleteLink => self.not_deleted.is_empty(),
+            Op::CreateLink
+            | Op::RaiseLink
+            | Op::AddService { .. }
+            | Op::SetService { .. }
+            | Op::DeleteService { .. } => true,
+        }
+    }
+
+    fn note(&mut self, results: &[(&Op, OpResult)]) {
+        for (op, result) in results {
+            let failed = matches!(result, OpResult::Failed(_) | OpResult::Skipped);
+            match op {
+                Op::AddService { vip, .. } if *result == OpResult::Done => {
+                    self.made.insert(vip.address);
+                }
+                // Already there means: somebody made it since the table was read.
+                Op::AddService { vip, .. } => {
+                    self.failed.insert(*vip);
+                    self.not_made.insert(vip.address);
+                }
+                Op::SetService { vip, .. }
+                | Op::SetServer { vip, .. }
+                | Op::AddServer { vip, .. }
+                    if failed =>
+                {
+                    self.failed.insert(*vip);
+                }
+                Op::DeleteService { vip, .. } if failed => {
+                    self.not_deleted.insert(vip.address);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Protocol;
+    use crate::label::Options;
+    use nl_ipvs::{DestinationSettings, Family};
+    use std::net::SocketAddr;
+    use std::num::NonZeroU16;
+
+    fn vip(last: u8) -> Vip {
+        let address = IpAddr::from([3, 3, 0, last]);
+        Vip { address, port: NonZeroU16::new(80).unwrap(), protocol: Protocol::Tcp }
+    }
+
+    fn server(port: u16) -> SocketAddr {
+        ([10, 0, 0, 1], port).into()
+    }
+
+    fn add_service(last: u8) -> Op {
+        let settings = Options::default().service_settings(Family::Inet);
+        Op::AddService { vip: vip(last), settings }
+    }
+
+    fn add(last: u8, port: u16) -> Op {
+        let settings = DestinationSettings::masquerade(1);
+        Op::AddServer { vip: vip(last), server: server(port), settings }
+    }
+
+    fn delete(last: u8, port: u16) -> Op {
+        Op::DeleteServer { vip: vip(last), server: server(port) }
+    }
+
+    fn bind(last: u8) -> Op {
+        Op::Bind { address: vip(last).address, source: None }
+    }
+
+    /// Runs a plan on a kernel that refuses `refused` with `errno`; the words say what became of
+    /// each operation.
+    fn run(ops: &[Op], refused: &[Op], errno: i32) -> Vec<&'static str> {
+        let plan = Plan { ops: ops.to_vec(), ..Plan::default() };
+        let outcome = plan.run(|step| {
+            step.iter()
+                .map(|op| match refused.contains(op) {
+                    true => Err(OpError { errno, message: "no".into() }),
+                    false => Ok(()),
+                })
+                .collect()
+        });
+        outcome
+            .results
+            .iter()
+            .map(|(_, result)| match result {
+                OpResult::Done => "done",
+                OpResult::AlreadySo => "so",
+                OpResult::Failed(_) => "failed",
+                OpResult::Skipped => "skipped",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_server_is_not_removed_where_its_replacement_failed() {
+        let ops = [add(1, 2), add(2, 2), delete(1, 1), delete(2, 1)];
+        assert_eq!(run(&ops, &[add(1, 2)], 12), ["failed", "done", "done", "skipped"]);
+    }
+
+    #[test]
+    fn a_service_somebody_else_just_made_gets_no_servers_of_ours() {
+        let ops = [add_service(1), add(1, 1), bind(1)];
+        assert_eq!(run(&ops, &[add_service(1)], EEXIST), ["so", "skipped", "skipped"]);
+    }
+
+    #[test]
+    fn one_failing_service_leaves_another_on_its_address_alone() {
+        let mut other = vip(1);
+        other.port = NonZeroU16::new(81).unwrap();
+        let settings = Options::default().service_settings(Family::Inet);
+        let ops = [add_service(1), Op::AddService { vip: other, settings }, bind(1)];
+        assert_eq!(run(&ops, &[add_service(1)], ENOENT), ["failed", "done", "done"]);
+    }
+
+    #[test]
+    fn an_address_stays_while_its_service_does() {
+        let ops = [
+            Op::DeleteService { vip: vip(1), servers: vec![] },
+            Op::DeleteService { vip: vip(2), servers: vec![] },
+            Op::Unbind { address: vip(1).address },
+            Op::Unbind { address: vip(2).address },
+        ];
+        assert_eq!(run(&ops, &[ops[0].clone()], 1), ["failed", "done", "done", "skipped"]);
+        assert_eq!(run(&ops, &[ops[0].clone()], ESRCH), ["so", "done", "done", "done"]);
+    }
+
+    #[test]
+    fn a_lost_answer_is_a_failure() {
+        let plan = Plan { ops: vec![add_service(1)], ..Plan::default() };
+        assert!(!plan.run(|_| Vec::new()).is_success());
+    }
+}

@@ -1,0 +1,323 @@
+//! The plan as people read it: VIP by VIP, with the app and task behind each real server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
+
+use super::{Op, Plan};
+use crate::ownership::MARK;
+use crate::{Desired, Member, Vip};
+
+/// What a line says happens. The sign stands at the line's beginning, so colour is never needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// `+`
+    Add,
+    /// `-`
+    Remove,
+    /// `~`
+    Change,
+    /// `!`
+    Warn,
+    /// Nothing happens: a heading or a sum.
+    Plain,
+}
+
+impl Sign {
+    /// The sign itself.
+    #[must_use]
+    pub fn as_char(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Remove => '-',
+            Self::Change => '~',
+            Self::Warn => '!',
+            Self::Plain => ' ',
+        }
+    }
+}
+
+/// One line of a plan's description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How deep it is indented: 0 a VIP, 1 what belongs to it.
+    pub depth: usize,
+    /// What happens.
+    pub sign: Sign,
+    /// The rest.
+    pub text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:indent$}{} {}", "", self.sign.as_char(), self.text, indent = self.depth * 4)
+    }
+}
+
+impl Plan {
+    /// Describes the plan, VIP by VIP, conflicts among them; the interface comes last.
+    #[must_use]
+    pub fn describe(&self, desired: &Desired) -> Vec<Line> {
+        let mut by_vip: BTreeMap<Vip, Vec<&Op>> = BTreeMap::new();
+        for op in &self.ops {
+            if let Some(vip) = op.vip() {
+                by_vip.entry(vip).or_default().push(op);
+            }
+        }
+        let vips: BTreeSet<_> =
+            by_vip.keys().copied().chain(self.conflicts.iter().map(|c| c.vip)).collect();
+        let mut lines = Vec::new();
+        for vip in &vips {
+            if let Some(conflict) = self.conflicts.iter().find(|conflict| conflict.vip == *vip) {
+                let apps = apps(desired, vip);
+                lines.push(line(0, Sign::Warn, format!("{vip}{apps}: {conflict}")));
+            }
+            if let Some(ops) = by_vip.get(vip) {
+                describe_vip(&mut lines, vip, ops, desired);
+            }
+        }
+        describe_interface(&mut lines, &self.ops);
+        lines
+    }
+
+    /// The plan in one sentence, such as
+    /// `1 VIP to add, 2 real servers to add, 1 to change`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |wanted: fn(&Op) -> bool| self.ops.iter().filter(|op| wanted(op)).count();
+        let changed: BTreeSet<_> = self
+            .ops
+            .iter()
+            .filter(|op| matches!(op, Op::SetService { .. }))
+            .filter_map(Op::vip)
+            .collect();
+        let vips = phrase(
+            "VIP",
+            [
+                (count(|op| matches!(op, Op::AddService { .. })), "add"),
+                (changed.len(), "change"),
+                (count(|op| matches!(op, Op::DeleteService { .. })), "remove"),
+            ],
+        );
+        let with_services = self.ops.iter().map(|op| match op {
+            Op::DeleteServer { .. } => 1,
+            Op::DeleteService { servers, .. } => servers.len(),
+            _ => 0,
+        });
+        let servers = phrase(
+            "real server",
+            [
+                (count(|op| matches!(op, Op::AddServer { .. })), "add"),
+                (count(|op| matches!(op, Op::SetServer { .. })), "change"),
+                (with_services.sum(), "remove"),
+            ],
+        );
+        let addresses = phrase(
+            "address",
+            [
+                (count(|op| matches!(op, Op::Bind { .. })), "bind"),
+                (count(|op| matches!(op, Op::SetSource { .. })), "re-route"),
+                (count(|op| matches!(op, Op::Unbind { .. })), "unbind"),
+            ],
+        );
+        let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
+        if parts.is_empty() {
+            parts.push(
+                if self.ops.is_empty() { "nothing to do" } else { "the interface only" }.into(),
+            );
+        }
+        if !self.conflicts.is_empty() {
+            parts.push(format!("{} left alone", counted(self.conflicts.len(), "VIP")));
+        }
+        parts.join("; ")
+    }
+}
+
+fn line(depth: usize, sign: Sign, text: String) -> Line {
+    Line { depth, sign, text }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "address") => format!("{number} addresses"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// `2 VIPs to add, 1 to remove`; nothing when all are 0.
+fn phrase<const N: usize>(noun: &str, counts: [(usize, &str); N]) -> Option<String> {
+    let mut text = String::new();
+    for (number, verb) in counts.into_iter().filter(|(number, _)| *number > 0) {
+        if text.is_empty() {
+            text = format!("{} to {verb}", counted(number, noun));
+        } else {
+            text += &format!(", {number} to {verb}");
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn apps(desired: &Desired, vip: &Vip) -> String {
+    desired
+        .services
+        .get(vip)
+        .map_or_else(String::new, |service| format!("  {}", service.apps.join(", ")))
+}
+
+fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired) {
+    let apps = apps(desired, vip);
+    let (sign, text) = match ops.iter().find(|op| op.step() == super::Step::Services) {
+        Some(Op::AddService { settings, .. }) => {
+            (Sign::Add, format!("{vip}  {}{apps}", settings_text(settings)))
+        }
+        _ if ops.iter().any(|op| matches!(op, Op::DeleteService { .. })) => {
+            (Sign::Remove, format!("{vip}  no app claims it"))
+        }
+        _ => (Sign::Change, format!("{vip}{apps}")),
+    };
+    lines.push(line(0, sign, text));
+    let mut servers: Vec<(SocketAddr, Line)> = Vec::new();
+    for op in ops {
+        match op {
+            Op::SetService { before, settings, .. } => {
+                lines.extend(
+                    settings_changes(before, settings).map(|text| line(1, Sign::Change, text)),
+                );
+            }
+            Op::AddServer { server, settings, .. } => {
+                let text = format!("{server}  {}", weight(settings));
+                servers.push((*server, line(1, Sign::Add, text)));
+            }
+            Op::SetServer { server, before, settings, .. } => {
+                let text = format!("{server}  {}", server_change(before, settings));
+                servers.push((*server, line(1, Sign::Change, text)));
+            }
+            Op::DeleteServer { server, .. } => {
+                servers.push((*server, line(1, Sign::Remove, server.to_string())));
+            }
+            Op::DeleteService { servers: gone, .. } => servers.extend(
+                gone.iter().map(|server| (*server, line(1, Sign::Remove, server.to_string()))),
+            ),
+            _ => {}
+        }
+    }
+    servers.sort_by_key(|(server, _)| *server);
+    let service = desired.services.get(vip);
+    for (server, mut entry) in servers {
+        if let Some(member) = service.and_then(|service| service.selection.members.get(&server)) {
+            entry.text += &behind(member);
+        }
+        lines.push(entry);
+    }
+    if sign == Sign::Add
+        && let Some(service) = service
+        && service.selection.members.is_empty()
+    {
+        lines.push(line(1, Sign::Plain, "no real server yet: clients are refused".into()));
+    }
+    if let Some(service) = service {
+        lines.extend(service.selection.left_out.iter().map(|out| {
+            line(1, Sign::Plain, format!("left out: {} of {}: {}", out.task, out.app, out.why))
+        }));
+    }
+}
+
+/// The app and task behind a real server, and why it has its weight.
+fn behind(member: &Member) -> String {
+    format!("  {} {} ({})", member.app, member.task, member.why)
+}
+
+fn weight(settings: &DestinationSettings) -> String {
+    format!("weight {}", settings.weight)
+}
+
+fn server_change(before: &DestinationSettings, after: &DestinationSettings) -> String {
+    let mut parts = Vec::new();
+    if before.weight != after.weight {
+        parts.push(format!("weight {} -> {}", before.weight, after.weight));
+    }
+    if before.forward != after.forward || before.tunnel != after.tunnel {
+        parts.push(format!("forwarding {} -> {}", before.forward, after.forward));
+    }
+    if (before.upper_threshold, before.lower_threshold)
+        != (after.upper_threshold, after.lower_threshold)
+    {
+        parts.push("thresholds put back".into());
+    }
+    parts.join(", ")
+}
+
+fn scheduler(settings: &ServiceSettings) -> &str {
+    settings.scheduler.as_ref().map_or("none", nl_ipvs::Scheduler::as_str)
+}
+
+fn settings_text(settings: &ServiceSettings) -> String {
+    let mut text = scheduler(settings).to_owned();
+    if settings.flags.contains(ServiceFlags::SCHED_2) {
+        text += " by client port";
+    }
+    if settings.flags.contains(ServiceFlags::PERSISTENT) {
+        text += &format!(" persistent {} s", settings.timeout);
+    }
+    text
+}
+
+fn settings_changes(
+    before: &ServiceSettings,
+    after: &ServiceSettings,
+) -> impl Iterator<Item = String> {
+    let mut changes = Vec::new();
+    if before.scheduler != after.scheduler {
+        changes.push(format!("scheduler {} -> {}", scheduler(before), scheduler(after)));
+    }
+    let persistence =
+        |settings: &ServiceSettings| match settings.flags.contains(ServiceFlags::PERSISTENT) {
+            true => format!("{} s", settings.timeout),
+            false => "none".into(),
+        };
+    if persistence(before) != persistence(after) {
+        changes.push(format!("persistence {} -> {}", persistence(before), persistence(after)));
+    }
+    if !before.flags.contains(MARK) {
+        changes.push("vipd's mark is missing and comes back".into());
+    }
+    let own = !(MARK | ServiceFlags::PERSISTENT);
+    if before.flags & own != after.flags & own {
+        changes.push(format!("flags {:#x} -> {:#x}", before.flags.0, after.flags.0));
+    }
+    if changes.is_empty() {
+        changes.push("persistence mask, engine or timeout put back".into());
+    }
+    changes.into_iter()
+}
+
+fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
+    let entries = ops.iter().filter_map(|op| {
+        Some(match op {
+            Op::CreateLink => (Sign::Add, "create it".to_owned()),
+            Op::RaiseLink => (Sign::Change, "bring it up".to_owned()),
+            Op::DeleteLink => (Sign::Remove, "delete it with its addresses".to_owned()),
+            Op::Bind { address, source: None } => (Sign::Add, address.to_string()),
+            Op::Bind { address, source: Some(source) } => {
+                (Sign::Add, format!("{address}  source of the node's own connections {source}"))
+            }
+            Op::SetSource { address, source: Some(source) } => (
+                Sign::Change,
+                format!("{address}  source of the node's own connections -> {source}"),
+            ),
+            Op::SetSource { address, source: None } => {
+                (Sign::Change, format!("{address}  source of the node's own connections -> itself"))
+            }
+            Op::Unbind { address } => (Sign::Remove, address.to_string()),
+            _ => return None,
+        })
+    });
+    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    if !entries.is_empty() {
+        lines.push(line(0, Sign::Plain, "interface".into()));
+        lines.extend(entries);
+    }
+}

@@ -1,0 +1,248 @@
+//! Which addresses may be VIPs on this node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// What is known of the node and the cluster that a VIP must not collide with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeFacts {
+    /// Addresses of this node on interfaces other than ours.
+    pub own: BTreeSet<IpAddr>,
+    /// Connected and other non-default routes of this node, with the interface.
+    pub routes: BTreeMap<IpNet, String>,
+    /// Resolvers of `/etc/resolv.conf`.
+    pub resolvers: BTreeSet<IpAddr>,
+}
+
+/// What is known of the cluster that a VIP must not collide with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterFacts {
+    /// Other nodes, as Marathon names them.
+    pub nodes: BTreeSet<IpAddr>,
+    /// Marathon's and ZooKeeper's own servers.
+    pub masters: BTreeSet<IpAddr>,
+    /// Addresses of tasks on container networks.
+    pub tasks: BTreeSet<IpAddr>,
+}
+
+/// What the operator allows (`[vip]` of the configuration).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// When not empty, every VIP must lie in one of these; and one that does is admitted even
+    /// where it would collide with a route of this node.
+    pub allow: Vec<IpNet>,
+    /// Prefixes that only apps at or below a path may claim.
+    pub owner: BTreeMap<IpNet, String>,
+}
+
+/// Why an address may not be a VIP.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// By what the address itself is.
+    #[error("{0} is {1}, which can't be a VIP")]
+    Special(IpAddr, &'static str),
+    /// An address of this node.
+    #[error("{0} is an address of this node: binding it as a VIP would cut the node off")]
+    OwnAddress(IpAddr),
+    /// An address of another node.
+    #[error("{0} is the address of a cluster node")]
+    OtherNode(IpAddr),
+    /// An address of Marathon or ZooKeeper.
+    #[error("{0} is the address of a Marathon or ZooKeeper server")]
+    Master(IpAddr),
+    /// An address of a resolver.
+    #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]
+    Resolver(IpAddr),
+    /// A task's own address.
+    #[error("{0} is the own address of a task")]
+    Task(IpAddr),
+    /// Inside a network this node has a route to.
+    #[error(
+        "{0} lies in {1}, a network this node reaches over {2}: put the prefix in vip.allow if \
+         it is free for VIPs"
+    )]
+    Routed(IpAddr, IpNet, String),
+    /// Outside of what the operator allows.
+    #[error("{0} is outside vip.allow of this node's configuration")]
+    NotAllowed(IpAddr),
+    /// Reserved for other apps.
+    #[error("{0} lies in {1}, which vip.owner reserves for {2}")]
+    Reserved(IpAddr, IpNet, String),
+}
+
+impl Policy {
+    /// Whether `app` may claim `address` as a VIP.
+    ///
+    /// # Errors
+    /// The first reason why not, the most fundamental first.
+    pub fn admit(
+        &self,
+        app: &str,
+        address: IpAddr,
+        node: &NodeFacts,
+        cluster: &ClusterFacts,
+    ) -> Result<(), Refusal> {
+        if let Some(what) = special(address) {
+            return Err(Refusal::Special(address, what));
+        }
+        if node.own.contains(&address) {
+            return Err(Refusal::OwnAddress(address));
+        }
+        if cluster.nodes.contains(&address) {
+            return Err(Refusal::OtherNode(address));
+        }
+        if cluster.masters.contains(&address) {
+            return Err(Refusal::Master(address));
+        }
+        if node.resolvers.contains(&address) {
+            return Err(Refusal::Resolver(address));
+        }
+        if cluster.tasks.contains(&address) {
+            return Err(Refusal::Task(address));
+        }
+        let allowed = self.allow.iter().any(|prefix| prefix.contains(&address));
+        if !self.allow.is_empty() && !allowed {
+            return Err(Refusal::NotAllowed(address));
+        }
+        if !allowed
+            && let Some((net, link)) = node.routes.iter().find(|(net, _)| net.contains(&address))
+        {
+            return Err(Refusal::Routed(address, *net, link.clone()));
+        }
+        match self.reserved(address) {
+            Some((net, owner)) if !is_at_or_below(app, owner) => {
+                Err(Refusal::Reserved(address, *net, owner.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The longest prefix of `owner` that holds the address.
+    fn reserved(&self, address: IpAddr) -> Option<(&IpNet, &String)> {
+        let holding = self.owner.iter().filter(|(net, _)| net.contains(&address));
+        holding.max_by_key(|(net, _)| net.prefix_len())
+    }
+}
+
+/// `/shop/db` is at or below `/shop` and `/shop/db`, not `/sho`.
+fn is_at_or_below(app: &str, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    app.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What makes an address unfit whatever the node.
+fn special(address: IpAddr) -> Option<&'static str> {
+    if address.is_unspecified() {
+        return Some("the unspecified address");
+    }
+    if address.is_loopback() {
+        return Some("a loopback address");
+    }
+    if address.is_multicast() {
+        return Some("a multicast address");
+    }
+    match address {
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in 0.0.0.0/8, \"this network\""),
+        IpAddr::V4(v4) if v4.octets()[0] >= 240 => Some("in 240.0.0.0/4, class E"),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admit(policy: &Policy, app: &str, address: &str, node: &NodeFacts) -> Result<(), Refusal> {
+        policy.admit(app, address.parse().unwrap(), node, &ClusterFacts::default())
+    }
+
+    fn plain(address: &str) -> Result<(), Refusal> {
+        admit(&Policy::default(), "/a", address, &NodeFacts::default())
+    }
+
+    #[test]
+    fn special_addresses_are_never_vips() {
+        for address in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.1.1",
+            "224.0.0.1",
+            "239.1.1.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "255.255.255.255",
+            "240.0.0.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(matches!(plain(address), Err(Refusal::Special(..))), "{address}");
+        }
+    }
+
+    #[test]
+    fn public_private_and_unique_local_addresses_may_be() {
+        for address in
+            ["3.3.0.6", "10.1.2.3", "192.168.0.9", "100.64.0.1", "fd01:c::254", "2001:db8::1"]
+        {
+            assert_eq!(plain(address), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_the_node_and_cluster_use_is_refused() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let node = NodeFacts {
+            own: [ip("10.0.0.1")].into(),
+            routes: [("172.17.0.0/16".parse().unwrap(), "docker0".to_owned())].into(),
+            resolvers: [ip("10.0.0.53")].into(),
+        };
+        let cluster = ClusterFacts {
+            nodes: [ip("10.0.0.2")].into(),
+            masters: [ip("10.0.0.9")].into(),
+            tasks: [ip("9.0.1.3")].into(),
+        };
+        let refusal =
+            |address| Policy::default().admit("/a", ip(address), &node, &cluster).unwrap_err();
+        assert!(matches!(refusal("10.0.0.1"), Refusal::OwnAddress(_)));
+        assert!(matches!(refusal("10.0.0.2"), Refusal::OtherNode(_)));
+        assert!(matches!(refusal("10.0.0.9"), Refusal::Master(_)));
+        assert!(matches!(refusal("10.0.0.53"), Refusal::Resolver(_)));
+        assert!(matches!(refusal("9.0.1.3"), Refusal::Task(_)));
+        assert!(matches!(refusal("172.17.0.2"), Refusal::Routed(..)));
+        let re_admitted =
+            Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
+        assert_eq!(re_admitted.admit("/a", ip("172.17.0.2"), &node, &cluster), Ok(()));
+        assert!(re_admitted.admit("/a", ip("10.0.0.1"), &node, &cluster).is_err());
+    }
+
+    #[test]
+    fn allow_and_owner_limit_who_may_claim_what() {
+        let policy = Policy {
+            allow: vec!["3.0.0.0/8".parse().unwrap()],
+            owner: [
+                ("3.3.0.0/16".parse().unwrap(), "/shop".to_owned()),
+                ("3.3.7.0/24".parse().unwrap(), "/bank/".to_owned()),
+            ]
+            .into(),
+        };
+        let node = NodeFacts::default();
+        assert!(matches!(admit(&policy, "/a", "4.4.0.7", &node), Err(Refusal::NotAllowed(_))));
+        assert_eq!(admit(&policy, "/a", "3.9.0.1", &node), Ok(()));
+        assert_eq!(admit(&policy, "/shop/db", "3.3.0.6", &node), Ok(()));
+        assert!(matches!(
+            admit(&policy, "/shopping", "3.3.0.6", &node),
+            Err(Refusal::Reserved(..))
+        ));
+        assert_eq!(admit(&policy, "/bank", "3.3.7.1", &node), Ok(()));
+        assert!(admit(&policy, "/shop", "3.3.7.1", &node).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::Vip;
+
+/// Where a label stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LabelPlace {
+    /// Id of the app or pod.
+    pub app: String,
+    /// The port it stands on: its index among the app's ports. `None`: on the app itself.
+    pub port: Option<usize>,
+    /// JSON path of the label's object in its document, as
+    /// `$.apps[3].container.portMappings[0].labels`.
+    pub path: String,
+    /// The label's key.
+    pub key: String,
+    /// How many equal keys stand before it in the same object.
+    pub occurrence: usize,
+    /// The label's value.
+    pub value: String,
+}
+
+/// What became of one label: every VIP label found has one, and every other label of ours that
+/// was not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelReport {
+    /// Where the label stands.
+    pub place: LabelPlace,
+    /// The VIP it gives, once for each protocol of the port.
+    pub vip: Option<Vip>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "verdict", content = "reason")]
+pub enum Verdict {
+    /// Obeyed.
+    Obeyed,
+    /// Obeyed, with something its owner should know.
+    Noted(String),
+    /// A named VIP: read, not served yet.
+    Named(String),
+    /// Not obeyed.
+    Refused(String),
+}
+
+impl Verdict {
+    /// Whether the label does what it says.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Obeyed | Self::Noted(_))
+    }
+
+    /// What its owner should know.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Obeyed => None,
+            Self::Noted(reason) | Self::Named(reason) | Self::Refused(reason) => Some(reason),
+        }
+    }
+
+    /// One word for people and machines: `ok`, `note`, `named`, `refused`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Obeyed => "ok",
+            Self::Noted(_) => "note",
+            Self::Named(_) => "named",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// `/mysql VIP_0="256.1.1.1:80": why`.
+impl fmt::Display for LabelReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LabelPlace { app, port, key, value, .. } = &self.place;
+        write!(f, "{app} ")?;
+        if let Some(port) = port {
+            write!(f, "port {port} ")?;
+        }
+        write!(f, "{key}={value:?}: {}", self.verdict.reason().unwrap_or("ok"))
+    }
+}

@@ -1,0 +1,214 @@
+//! Which tasks are real servers, and with what weight.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use nl_ipvs::Family;
+
+use crate::observed::ObservedServer;
+use crate::{Candidate, Claim, Condition, Protocol, Vip};
+
+/// A task that is a real server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its share of new connections; 0 takes none and keeps those it has.
+    pub weight: u32,
+    /// The app whose label made it one.
+    pub app: String,
+    /// The task.
+    pub task: String,
+    /// Why it has this weight.
+    pub why: Why,
+}
+
+/// A task that isn't.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its app.
+    pub app: String,
+    /// The task.
+    pub task: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a task is, or isn't, a real server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a sentence: see Display")]
+pub enum Why {
+    Healthy,
+    Unchecked,
+    Unhealthy,
+    KeptHealthy,
+    KeptUnhealthy,
+    NeverReported,
+    NotYetChecked,
+    NotReady,
+    Starting,
+    Killing,
+    Unreachable,
+    UnreachableStranger,
+    Terminal,
+    FailOpen,
+    NoAddress(Family),
+    Port0,
+    SameServer(String),
+    Unroutable(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Unchecked => "running, no health checks",
+            Self::Unhealthy => "unhealthy",
+            Self::KeptHealthy => "health unknown now, healthy before",
+            Self::KeptUnhealthy => "health unknown now, out of use before",
+            Self::NeverReported => "running, its health checks report nothing about it",
+            Self::NotYetChecked => "not checked yet: waits for its first health check",
+            Self::NotReady => "not ready yet, say its readiness checks",
+            Self::Starting => "not running yet",
+            Self::Killing => "being killed",
+            Self::Unreachable => "its agent is unreachable",
+            Self::UnreachableStranger => "its agent is unreachable, and it was no server before",
+            Self::Terminal => "ended",
+            Self::FailOpen => "unhealthy, and kept because no server is healthy (fail open)",
+            Self::NoAddress(Family::Inet) => "has no IPv4 address for this VIP",
+            Self::NoAddress(Family::Inet6) => "has no IPv6 address for this VIP",
+            Self::Port0 => "its port is 0",
+            Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
+            Self::Unroutable(why) => return f.write_str(why),
+        })
+    }
+}
+
+/// The real servers of one virtual service, and the tasks that aren't.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// By address and port.
+    pub members: BTreeMap<SocketAddr, Member>,
+    /// In the order of the claims.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a condition means for membership.
+enum Verdict {
+    /// Takes new connections.
+    Serve(Why),
+    /// Keeps what it has; takes new ones only if nobody is healthy.
+    Spare(Why),
+    /// Keeps what it has, and that's all.
+    Retire(Why),
+    /// No member.
+    Out(Why),
+}
+
+/// Picks the real servers among the candidates of all claims to one VIP.
+///
+/// `current` are the real servers the kernel has: a task whose health nobody knows right now
+/// keeps the verdict that its weight there shows.
+#[must_use]
+pub fn select(
+    vip: &Vip,
+    claims: &[Claim],
+    fail_open: bool,
+    current: &BTreeMap<SocketAddr, ObservedServer>,
+) -> Selection {
+    let family = Family::from(vip.address);
+    let mut judged = Vec::new();
+    for claim in claims {
+        for candidate in &claim.candidates {
+            let (address, verdict) = match place(candidate, family) {
+                Ok(address) => {
+                    let weight = current.get(&address).map(|server| server.settings.weight);
+                    (Some(address), judge(candidate.condition, weight))
+                }
+                Err(why) => (None, Verdict::Out(why)),
+            };
+            judged.push((claim, candidate, address, verdict));
+        }
+    }
+    let all_down = !judged.iter().any(|(.., verdict)| matches!(verdict, Verdict::Serve(_)));
+    let open = fail_open && all_down;
+
+    let mut selection = Selection::default();
+    for (claim, candidate, address, verdict) in judged {
+        let app = claim.label.app.clone();
+        let task = candidate.task.clone();
+        let weight = claim.options.weight;
+        let (weight, why) = match verdict {
+            Verdict::Serve(why) => (Some(weight), why),
+            Verdict::Spare(_) if open => (Some(weight), Why::FailOpen),
+            Verdict::Spare(why) | Verdict::Retire(why) => (idle_weight(vip.protocol), why),
+            Verdict::Out(why) => (None, why),
+        };
+        match (address, weight) {
+            (Some(address), Some(weight)) => {
+                add(&mut selection, address, Member { weight, app, task, why });
+            }
+            _ => selection.left_out.push(LeftOut { app, task, why }),
+        }
+    }
+    selection
+}
+
+/// UDP clients with a fixed 5-tuple stay on a weight-0 server for good, so UDP has none.
+fn idle_weight(protocol: Protocol) -> Option<u32> {
+    match protocol {
+        Protocol::Tcp => Some(0),
+        Protocol::Udp => None,
+    }
+}
+
+/// Two tasks on one address and port: one that serves beats one that doesn't, else the first.
+fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
+    let loser = match selection.members.get_mut(&address) {
+        None => {
+            selection.members.insert(address, member);
+            return;
+        }
+        Some(held) if held.weight == 0 && member.weight > 0 => std::mem::replace(held, member),
+        Some(_) => member,
+    };
+    let winner = &selection.members[&address];
+    if loser.task != winner.task {
+        let why = Why::SameServer(winner.task.clone());
+        selection.left_out.push(LeftOut { app: loser.app, task: loser.task, why });
+    }
+}
+
+fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
+    // An ended task's missing ports are no news.
+    if candidate.condition == Condition::Terminal {
+        return Err(Why::Terminal);
+    }
+    let reach = candidate.reach.as_ref().map_err(|why| match candidate.condition {
+        Condition::Starting => Why::Starting,
+        _ => Why::Unroutable(why.clone()),
+    })?;
+    if reach.port == 0 {
+        return Err(Why::Port0);
+    }
+    reach.of(family).ok_or(Why::NoAddress(family))
+}
+
+fn judge(condition: Condition, current_weight: Option<u32>) -> Verdict {
+    match condition {
+        Condition::Healthy => Verdict::Serve(Why::Healthy),
+        Condition::Unchecked => Verdict::Serve(Why::Unchecked),
+        Condition::Unhealthy => Verdict::Spare(Why::Unhealthy),
+        Condition::Unknown { settled } => match current_weight {
+            Some(0) => Verdict::Spare(Why::KeptUnhealthy),
+            Some(1..) => Verdict::Serve(Why::KeptHealthy),
+            None if settled => Verdict::Serve(Why::NeverReported),
+            None => Verdict::Out(Why::NotYetChecked),
+        },
+        Condition::NotReady => Verdict::Out(Why::NotReady),
+        Condition::Starting => Verdict::Out(Why::Starting),
+        Condition::Killing => Verdict::Retire(Why::Killing),
+        Condition::Unreachable if current_weight.is_some() => Verdict::Spare(Why::Unreachable),
+        Condition::Unreachable => Verdict::Out(Why::UnreachableStranger),
+        Condition::Terminal => Verdict::Out(Why::Terminal),
+    }
+}
