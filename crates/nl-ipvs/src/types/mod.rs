@@ -3,12 +3,16 @@
 //! Every type carries values this crate doesn't know (a new protocol, scheduler or forwarding
 //! method) instead of refusing them, so that a newer kernel never makes a reader fail.
 
+mod config;
+mod daemon;
 mod destination;
 mod flags;
 mod protocol;
 mod scheduler;
 mod service;
 
+pub use config::{Info, Timeouts, Version};
+pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, DestinationSettings, ForwardMethod, Tunnel, TunnelKind};
 pub use flags::ServiceFlags;
 pub use protocol::{Family, Protocol};

@@ -64,15 +64,16 @@ impl fmt::Display for ServiceKey {
 /// What can be set of a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceSettings {
-    /// Picks the real server of a new connection. `None` only in a dump of a service that lost
-    /// its scheduler; the kernel wants one to make or change a service.
+    /// Picks the real server of a new connection. Without one (`none` on the wire)
+    /// new connections are refused.
     pub scheduler: Option<Scheduler>,
     /// Service flags. Compare [`ServiceFlags::settable`] ones.
     pub flags: ServiceFlags,
     /// Persistence timeout in seconds; only of use with [`ServiceFlags::PERSISTENT`].
     pub timeout: u32,
     /// How many leading bits of the client's address persistence looks at: 0..=32 for IPv4
-    /// (a netmask on the wire), 1..=128 for IPv6 (a prefix length on the wire).
+    /// (a netmask on the wire; more count as 32, and of a netmask with holes only the leading
+    /// ones are read), 1..=128 for IPv6 (a prefix length on the wire).
     pub prefix_len: u8,
     /// Persistence engine, `sip` is the only one known.
     pub persistence_engine: Option<String>,

@@ -1,0 +1,234 @@
+use netlink_packet_core::{DecodeError, NetlinkMessage};
+use netlink_packet_generic::{GenlFamily, GenlMessage};
+use netlink_sys::protocols::NETLINK_GENERIC;
+
+use crate::pipeline::{Entries, Outcomes};
+use crate::wire::{IpvsCmd, IpvsMessage};
+use crate::{
+    Command, Daemon, DaemonRole, Destination, Dump, EntryError, Error, Info, KernelError, Pipeline,
+    Service, ServiceKey, Timeouts, errno, family,
+};
+
+type Framed = GenlMessage<IpvsMessage>;
+type Request = NetlinkMessage<Framed>;
+
+/// What came back for one request: the messages, or the kernel's refusal.
+type Answer = Result<Vec<Result<IpvsMessage, EntryError>>, KernelError>;
+
+/// The IPVS table of one network namespace: that of the thread that opened it.
+///
+/// Every call blocks until the kernel has done what it was asked. It needs `CAP_NET_ADMIN` in
+/// the initial user namespace, for reading too.
+#[derive(Debug)]
+pub struct Ipvs {
+    pipeline: Pipeline,
+    family: u16,
+}
+
+impl Ipvs {
+    /// Opens a socket and looks up the family. The kernel may load `ip_vs` for the asking.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the kernel has no IPVS.
+    pub fn open() -> Result<Self, Error> {
+        let mut pipeline = Pipeline::open(NETLINK_GENERIC)?;
+        let family = family::resolve(&mut pipeline, IpvsMessage::family_name())?;
+        Ok(Self { pipeline, family })
+    }
+
+    /// The version, and the size of the connection table.
+    ///
+    /// # Errors
+    /// When the kernel refuses or its answer can't be read; so with all reading calls.
+    pub fn info(&mut self) -> Result<Info, Error> {
+        let answer = self.get(&IpvsMessage::bare(IpvsCmd::GetInfo))?;
+        let message = first(answer, "read the version of IPVS")?;
+        Ok(Info::try_from(&message)?)
+    }
+
+    /// The timeouts of connections.
+    ///
+    /// # Errors
+    /// As with [`info`](Self::info).
+    pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        let answer = self.get(&IpvsMessage::bare(IpvsCmd::GetConfig))?;
+        let message = first(answer, "read the timeouts of IPVS")?;
+        Ok(Timeouts::try_from(&message)?)
+    }
+
+    /// Every service, whoever made it.
+    ///
+    /// # Errors
+    /// As with [`info`](Self::info), but what can't be read comes beside what can.
+    pub fn services(&mut self) -> Result<Dump<Service>, Error> {
+        let answer = self.dump(&IpvsMessage::get_service(None))?;
+        let messages = accepted(answer, "list the services")?;
+        Ok(Dump::collect(parsed(messages, |m| Service::try_from(m)), |service| service.key))
+    }
+
+    /// One service, if it is there.
+    ///
+    /// # Errors
+    /// As with [`info`](Self::info).
+    pub fn service(&mut self, key: &ServiceKey) -> Result<Option<Service>, Error> {
+        let answer = self.get(&IpvsMessage::get_service(Some(key)))?;
+        if matches!(&answer, Err(refusal) if refusal.errno() == errno::ESRCH) {
+            return Ok(None);
+        }
+        let message = first(answer, "read a service")?;
+        Ok(Some(Service::try_from(&message)?))
+    }
+
+    /// The real servers of one service. The kernel says the same of a service without any and of
+    /// one that isn't there: nothing.
+    ///
+    /// # Errors
+    /// As with [`services`](Self::services).
+    pub fn destinations(&mut self, key: &ServiceKey) -> Result<Dump<Destination>, Error> {
+        let answer = self.dump(&IpvsMessage::get_destinations(key))?;
+        let messages = accepted(answer, "list the real servers of a service")?;
+        let family = key.family();
+        Ok(Dump::collect(
+            parsed(messages, |m| Destination::from_message(m, family)),
+            |destination| destination.address,
+        ))
+    }
+
+    /// The synchronisation daemons that run.
+    ///
+    /// # Errors
+    /// As with [`services`](Self::services).
+    pub fn daemons(&mut self) -> Result<Dump<Daemon>, Error> {
+        let answer = self.dump(&IpvsMessage::bare(IpvsCmd::GetDaemon))?;
+        let messages = accepted(answer, "list the synchronisation daemons")?;
+        Ok(Dump::collect(parsed(messages, |m| Daemon::try_from(m)), |daemon| daemon.role))
+    }
+
+    /// Sets timeouts; those that are 0 stay as they are.
+    ///
+    /// # Errors
+    /// When the kernel refuses; so with all single changes.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
+        self.change(Command::SetTimeouts(timeouts), "set the timeouts of IPVS")
+    }
+
+    /// Zeroes the counters of one service and its real servers, or of everything.
+    ///
+    /// # Errors
+    /// As with [`set_timeouts`](Self::set_timeouts).
+    pub fn zero(&mut self, key: Option<ServiceKey>) -> Result<(), Error> {
+        self.change(Command::Zero(key), "zero counters")
+    }
+
+    /// Deletes every service of the network namespace, whoever made it.
+    ///
+    /// # Errors
+    /// As with [`set_timeouts`](Self::set_timeouts).
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.change(Command::Flush, "delete all services")
+    }
+
+    /// Starts a synchronisation daemon.
+    ///
+    /// # Errors
+    /// As with [`set_timeouts`](Self::set_timeouts).
+    pub fn start_daemon(&mut self, daemon: Daemon) -> Result<(), Error> {
+        self.change(Command::StartDaemon(daemon), "start a synchronisation daemon")
+    }
+
+    /// Stops a synchronisation daemon.
+    ///
+    /// # Errors
+    /// As with [`set_timeouts`](Self::set_timeouts).
+    pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Error> {
+        self.change(Command::StopDaemon(role), "stop a synchronisation daemon")
+    }
+
+    /// Does all commands, in their order. One that fails doesn't stop those behind it.
+    ///
+    /// # Errors
+    /// When the outcome of some is unknown: read the table again. Each command's own failure is
+    /// in the answer, at its place.
+    pub fn batch(&mut self, commands: &[Command]) -> Result<Outcomes, Error> {
+        let outcomes = self.send(commands)?;
+        // Under a number that is no longer ours nothing was done, so it can be done again.
+        let nothing_done = outcomes.iter().all(|o| o.as_ref().is_err_and(maybe_stale));
+        if nothing_done && !outcomes.is_empty() && self.family_moved()? {
+            return self.send(commands);
+        }
+        Ok(outcomes)
+    }
+
+    fn send(&mut self, commands: &[Command]) -> Result<Outcomes, Error> {
+        let family = self.family;
+        self.pipeline.batch(commands.iter().map(|command| request(command.into(), family)))
+    }
+
+    fn change(&mut self, command: Command, doing: &'static str) -> Result<(), Error> {
+        let outcomes = self.batch(&[command])?;
+        let outcome = outcomes.into_iter().collect::<Result<(), KernelError>>();
+        outcome.map_err(|source| Error::Refused { doing, source })
+    }
+
+    fn get(&mut self, message: &IpvsMessage) -> Result<Answer, Error> {
+        self.ask(message, Pipeline::get)
+    }
+
+    fn dump(&mut self, message: &IpvsMessage) -> Result<Answer, Error> {
+        self.ask(message, Pipeline::dump)
+    }
+
+    fn ask(
+        &mut self,
+        message: &IpvsMessage,
+        ask: impl Fn(&mut Pipeline, &Request) -> Result<Result<Entries<Framed>, KernelError>, Error>,
+    ) -> Result<Answer, Error> {
+        let mut answer = ask(&mut self.pipeline, &request(message.clone(), self.family))?;
+        if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
+            answer = ask(&mut self.pipeline, &request(message.clone(), self.family))?;
+        }
+        Ok(answer.map(|entries| entries.into_iter().map(unframed).collect()))
+    }
+
+    /// Looks the family up again. Whether its number has changed: `ip_vs` was loaded anew.
+    fn family_moved(&mut self) -> Result<bool, Error> {
+        let before = self.family;
+        self.family = family::resolve(&mut self.pipeline, IpvsMessage::family_name())?;
+        Ok(self.family != before)
+    }
+}
+
+fn request(message: IpvsMessage, family: u16) -> Request {
+    let mut message = GenlMessage::from_payload(message);
+    message.set_resolved_family_id(family);
+    NetlinkMessage::from(message)
+}
+
+/// What the kernel says to a number that belongs to no family, or to another one. It says the
+/// same of missing entries.
+fn maybe_stale(refusal: &KernelError) -> bool {
+    matches!(refusal.errno(), errno::ENOENT | errno::EOPNOTSUPP)
+}
+
+fn unframed(entry: Result<Framed, DecodeError>) -> Result<IpvsMessage, EntryError> {
+    match entry {
+        Ok(message) => Ok(message.payload),
+        Err(error) => Err(EntryError::Malformed(error.to_string())),
+    }
+}
+
+fn accepted<T>(answer: Result<T, KernelError>, doing: &'static str) -> Result<T, Error> {
+    answer.map_err(|source| Error::Refused { doing, source })
+}
+
+fn first(answer: Answer, doing: &'static str) -> Result<IpvsMessage, Error> {
+    let message = accepted(answer, doing)?.into_iter().next();
+    Ok(message.unwrap_or(Err(EntryError::Missing("the message itself")))?)
+}
+
+fn parsed<T>(
+    messages: Vec<Result<IpvsMessage, EntryError>>,
+    parse: impl Fn(&IpvsMessage) -> Result<T, EntryError>,
+) -> impl Iterator<Item = Result<T, EntryError>> {
+    messages.into_iter().map(move |message| parse(&message?))
+}

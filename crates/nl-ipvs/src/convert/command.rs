@@ -1,0 +1,73 @@
+use super::{destination, service};
+use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage};
+use crate::{Command, DestinationSettings, ServiceFlags, ServiceKey, ServiceSettings};
+
+/// The request that does it.
+impl From<&Command> for IpvsMessage {
+    fn from(command: &Command) -> Self {
+        match command {
+            Command::AddService { key, settings } => {
+                let every_flag = ServiceFlags(u32::MAX);
+                with_settings(IpvsCmd::NewService, key, settings, every_flag)
+            }
+            Command::SetService { key, settings, flags_mask } => {
+                with_settings(IpvsCmd::SetService, key, settings, *flags_mask)
+            }
+            Command::DeleteService { key } => of_service(IpvsCmd::DelService, key),
+            Command::AddDestination { service, address, settings } => {
+                of_destination(IpvsCmd::NewDest, service, *address, Some(settings))
+            }
+            Command::SetDestination { service, address, settings } => {
+                of_destination(IpvsCmd::SetDest, service, *address, Some(settings))
+            }
+            Command::DeleteDestination { service, address } => {
+                of_destination(IpvsCmd::DelDest, service, *address, None)
+            }
+            Command::Zero(Some(key)) => of_service(IpvsCmd::Zero, key),
+            Command::Zero(None) => Self::bare(IpvsCmd::Zero),
+            Command::Flush => Self::bare(IpvsCmd::Flush),
+            Command::SetTimeouts(timeouts) => (*timeouts).into(),
+            Command::StartDaemon(daemon) => daemon.into(),
+            Command::StopDaemon(role) => Self {
+                command: IpvsCmd::DelDaemon,
+                attributes: vec![IpvsAttribute::Daemon(vec![super::daemon::state(*role)])],
+            },
+        }
+    }
+}
+
+fn of_service(command: IpvsCmd, key: &ServiceKey) -> IpvsMessage {
+    let attributes = vec![IpvsAttribute::Service(service::key_attributes(key))];
+    IpvsMessage { command, attributes }
+}
+
+fn with_settings(
+    command: IpvsCmd,
+    key: &ServiceKey,
+    settings: &ServiceSettings,
+    mask: ServiceFlags,
+) -> IpvsMessage {
+    // The kernel believes a new service with the flag HASHED to be in its table already, and
+    // then never puts it there.
+    let flags = settings.flags.settable();
+    let mut attributes = service::key_attributes(key);
+    attributes.extend(service::settings_attributes(key.family(), settings, flags, mask));
+    IpvsMessage { command, attributes: vec![IpvsAttribute::Service(attributes)] }
+}
+
+fn of_destination(
+    command: IpvsCmd,
+    service: &ServiceKey,
+    address: std::net::SocketAddr,
+    settings: Option<&DestinationSettings>,
+) -> IpvsMessage {
+    let mut attributes = destination::key_attributes(address);
+    attributes.extend(settings.into_iter().flat_map(destination::settings_attributes));
+    IpvsMessage {
+        command,
+        attributes: vec![
+            IpvsAttribute::Service(service::key_attributes(service)),
+            IpvsAttribute::Destination(attributes),
+        ],
+    }
+}

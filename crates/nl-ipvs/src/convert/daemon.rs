@@ -1,0 +1,68 @@
+use std::net::IpAddr;
+
+use super::get;
+use crate::wire::{DaemonAttribute as A, IpvsAttribute, IpvsCmd, IpvsMessage};
+use crate::{Daemon, DaemonRole, EntryError};
+
+const IP_VS_STATE_MASTER: u32 = 1;
+const IP_VS_STATE_BACKUP: u32 = 2;
+
+impl TryFrom<&IpvsMessage> for Daemon {
+    type Error = EntryError;
+
+    /// Reads an entry of a dump of daemons.
+    fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
+        let attributes = get!(&message.attributes, IpvsAttribute::Daemon, "IPVS_CMD_ATTR_DAEMON")?;
+        let group = get!(attributes, A::Group, "IPVS_DAEMON_ATTR_MCAST_GROUP").ok();
+        let group6 = get!(attributes, A::Group6, "IPVS_DAEMON_ATTR_MCAST_GROUP6").ok();
+        let sync_id = *get!(attributes, A::SyncId, "IPVS_DAEMON_ATTR_SYNC_ID")?;
+        Ok(Self {
+            role: role(*get!(attributes, A::State, "IPVS_DAEMON_ATTR_STATE")?)?,
+            interface: get!(attributes, A::Interface, "IPVS_DAEMON_ATTR_MCAST_IFN")?.clone(),
+            sync_id: u8::try_from(sync_id).map_err(|_| EntryError::Unknown {
+                attribute: "IPVS_DAEMON_ATTR_SYNC_ID",
+                value: sync_id.into(),
+            })?,
+            max_len: get!(attributes, A::MaxLen, "IPVS_DAEMON_ATTR_SYNC_MAXLEN").ok().copied(),
+            group: group.copied().map(IpAddr::V4).or(group6.copied().map(IpAddr::V6)),
+            port: get!(attributes, A::Port, "IPVS_DAEMON_ATTR_MCAST_PORT").ok().copied(),
+            ttl: get!(attributes, A::Ttl, "IPVS_DAEMON_ATTR_MCAST_TTL").ok().copied(),
+        })
+    }
+}
+
+/// The request that starts it; also the entry of a dump that the kernel would write for it.
+impl From<&Daemon> for IpvsMessage {
+    fn from(daemon: &Daemon) -> Self {
+        let mut attributes = vec![
+            state(daemon.role),
+            A::Interface(daemon.interface.clone()),
+            A::SyncId(daemon.sync_id.into()),
+        ];
+        attributes.extend(daemon.max_len.map(A::MaxLen));
+        attributes.extend(daemon.group.map(|group| match group {
+            IpAddr::V4(v4) => A::Group(v4),
+            IpAddr::V6(v6) => A::Group6(v6),
+        }));
+        attributes.extend(daemon.port.map(A::Port));
+        attributes.extend(daemon.ttl.map(A::Ttl));
+        Self { command: IpvsCmd::NewDaemon, attributes: vec![IpvsAttribute::Daemon(attributes)] }
+    }
+}
+
+pub(super) fn state(role: DaemonRole) -> A {
+    A::State(match role {
+        DaemonRole::Master => IP_VS_STATE_MASTER,
+        DaemonRole::Backup => IP_VS_STATE_BACKUP,
+    })
+}
+
+fn role(state: u32) -> Result<DaemonRole, EntryError> {
+    match state {
+        IP_VS_STATE_MASTER => Ok(DaemonRole::Master),
+        IP_VS_STATE_BACKUP => Ok(DaemonRole::Backup),
+        other => {
+            Err(EntryError::Unknown { attribute: "IPVS_DAEMON_ATTR_STATE", value: other.into() })
+        }
+    }
+}

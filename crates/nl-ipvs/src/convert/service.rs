@@ -1,0 +1,128 @@
+use super::{find, get};
+use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress, ServiceAttribute as A};
+use crate::{
+    EntryError, Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings,
+};
+
+/// How the kernel spells "no scheduler".
+const NO_SCHEDULER: &str = "none";
+
+impl TryFrom<&IpvsMessage> for Service {
+    type Error = EntryError;
+
+    /// Reads an entry of a dump of services, or the answer to `GET_SERVICE`.
+    fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
+        let attributes =
+            get!(&message.attributes, IpvsAttribute::Service, "IPVS_CMD_ATTR_SERVICE")?;
+        let key = key(attributes)?;
+        let wide = get!(attributes, A::Stats64, "IPVS_SVC_ATTR_STATS64").ok();
+        let narrow = get!(attributes, A::Stats, "IPVS_SVC_ATTR_STATS").ok();
+        Ok(Self {
+            key,
+            settings: settings(key.family(), attributes)?,
+            stats: super::stats::stats(wide, narrow),
+        })
+    }
+}
+
+/// The entry of a dump that the kernel would write for it.
+impl From<&Service> for IpvsMessage {
+    fn from(service: &Service) -> Self {
+        let mut attributes = key_attributes(&service.key);
+        attributes.extend(settings_attributes(
+            service.key.family(),
+            &service.settings,
+            service.settings.flags,
+            ServiceFlags(u32::MAX),
+        ));
+        attributes.push(A::Stats64(super::stats::attributes(service.stats)));
+        Self { command: IpvsCmd::NewService, attributes: vec![IpvsAttribute::Service(attributes)] }
+    }
+}
+
+fn key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
+    let family =
+        super::family(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
+    if let Ok(mark) = get!(attributes, A::Fwmark, "IPVS_SVC_ATTR_FWMARK") {
+        return Ok(ServiceKey::Fwmark { family, mark: *mark });
+    }
+    Ok(ServiceKey::Address {
+        protocol: Protocol(*get!(attributes, A::Protocol, "IPVS_SVC_ATTR_PROTOCOL")?),
+        address: get!(attributes, A::Address, "IPVS_SVC_ATTR_ADDR")?
+            .to_ip(family)
+            .ok_or(EntryError::Missing("IPVS_SVC_ATTR_ADDR"))?,
+        port: *get!(attributes, A::Port, "IPVS_SVC_ATTR_PORT")?,
+    })
+}
+
+fn settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryError> {
+    let flags = find(attributes, "IPVS_SVC_ATTR_FLAGS", |attribute| match attribute {
+        A::Flags { flags, .. } => Some(ServiceFlags(*flags)),
+        _ => None,
+    })?;
+    let scheduler = get!(attributes, A::Scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?;
+    let engine = get!(attributes, A::PersistenceEngine, "IPVS_SVC_ATTR_PE_NAME").ok();
+    Ok(ServiceSettings {
+        scheduler: match scheduler.as_str() {
+            NO_SCHEDULER => None,
+            name => Some(
+                Scheduler::new(name)
+                    .map_err(|_| EntryError::Missing("IPVS_SVC_ATTR_SCHED_NAME"))?,
+            ),
+        },
+        flags,
+        timeout: *get!(attributes, A::Timeout, "IPVS_SVC_ATTR_TIMEOUT")?,
+        prefix_len: prefix_len(family, *get!(attributes, A::Netmask, "IPVS_SVC_ATTR_NETMASK")?)?,
+        persistence_engine: engine.cloned(),
+    })
+}
+
+pub(super) fn key_attributes(key: &ServiceKey) -> Vec<A> {
+    let family = A::Family(super::family_number(key.family()));
+    match *key {
+        ServiceKey::Address { protocol, address, port } => vec![
+            family,
+            A::Protocol(protocol.0),
+            A::Address(RawAddress::from(address)),
+            A::Port(port),
+        ],
+        ServiceKey::Fwmark { mark, .. } => vec![family, A::Fwmark(mark)],
+    }
+}
+
+pub(super) fn settings_attributes(
+    family: Family,
+    settings: &ServiceSettings,
+    flags: ServiceFlags,
+    mask: ServiceFlags,
+) -> Vec<A> {
+    let scheduler = settings.scheduler.as_ref().map_or(NO_SCHEDULER, Scheduler::as_str);
+    let mut attributes = vec![
+        A::Scheduler(scheduler.to_owned()),
+        A::Flags { flags: flags.0, mask: mask.0 },
+        A::Timeout(settings.timeout),
+        A::Netmask(netmask(family, settings.prefix_len)),
+    ];
+    // Left out, it takes away the engine a service had.
+    attributes.extend(settings.persistence_engine.clone().map(A::PersistenceEngine));
+    attributes
+}
+
+fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
+    match family {
+        Family::Inet => {
+            let host_bits = 32_u32.saturating_sub(prefix_len.into());
+            u32::MAX.checked_shl(host_bits).unwrap_or(0).to_be_bytes()
+        }
+        Family::Inet6 => u32::from(prefix_len).to_ne_bytes(),
+    }
+}
+
+fn prefix_len(family: Family, netmask: [u8; 4]) -> Result<u8, EntryError> {
+    let bits = match family {
+        Family::Inet => u32::from_be_bytes(netmask).leading_ones(),
+        Family::Inet6 => u32::from_ne_bytes(netmask),
+    };
+    u8::try_from(bits)
+        .map_err(|_| EntryError::Unknown { attribute: "IPVS_SVC_ATTR_NETMASK", value: bits.into() })
+}

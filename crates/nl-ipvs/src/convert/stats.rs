@@ -1,0 +1,42 @@
+use crate::Stats;
+use crate::wire::{Counter, StatsAttribute};
+
+/// The wider of the two sets the kernel sent. A counter that is absent is 0.
+pub(super) fn stats(
+    wide: Option<&Vec<StatsAttribute>>,
+    narrow: Option<&Vec<StatsAttribute>>,
+) -> Stats {
+    let mut stats = Stats::default();
+    for attribute in wide.or(narrow).into_iter().flatten() {
+        let (counter, value) = match attribute {
+            StatsAttribute::U32(counter, value) => (counter, u64::from(*value)),
+            StatsAttribute::U64(counter, value) => (counter, *value),
+            StatsAttribute::Other(_) => continue,
+        };
+        *field(&mut stats, *counter) = value;
+    }
+    stats
+}
+
+/// The 64-bit set.
+pub(super) fn attributes(mut stats: Stats) -> Vec<StatsAttribute> {
+    Counter::ALL
+        .into_iter()
+        .map(|counter| StatsAttribute::U64(counter, *field(&mut stats, counter)))
+        .collect()
+}
+
+fn field(stats: &mut Stats, counter: Counter) -> &mut u64 {
+    match counter {
+        Counter::Connections => &mut stats.connections,
+        Counter::InPackets => &mut stats.in_packets,
+        Counter::OutPackets => &mut stats.out_packets,
+        Counter::InBytes => &mut stats.in_bytes,
+        Counter::OutBytes => &mut stats.out_bytes,
+        Counter::ConnectionRate => &mut stats.connections_per_second,
+        Counter::InPacketRate => &mut stats.in_packets_per_second,
+        Counter::OutPacketRate => &mut stats.out_packets_per_second,
+        Counter::InByteRate => &mut stats.in_bytes_per_second,
+        Counter::OutByteRate => &mut stats.out_bytes_per_second,
+    }
+}

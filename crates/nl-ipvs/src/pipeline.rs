@@ -1,0 +1,241 @@
+//! Many requests of any netlink family in one send.
+//!
+//! The kernel works through all messages of a datagram before the send returns. Asking for an
+//! acknowledgement of the last one only leaves a single answer to read when all goes well; a
+//! request that fails is answered in any case, under its own sequence number, and doesn't stop
+//! those behind it.
+
+mod answer;
+mod batch;
+mod outgoing;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NetlinkDeserializable, NetlinkMessage, NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::time::TimeVal;
+
+use crate::{Error, KernelError};
+use answer::{Answer, Progress};
+use batch::Batch;
+use outgoing::Outgoing;
+use reply::Reply;
+
+/// The kernel answers inside the send, so this only ends a wait that would never end.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The kernel fills at most 32 KiB of a dump into one datagram (`netlink_dump`).
+const BUFFER_LEN: usize = 64 * 1024;
+
+/// How often a dump that changes interrupted is asked for again.
+const DUMP_ATTEMPTS: u32 = 10;
+
+/// What came back for each request of a batch, in its order.
+pub type Outcomes = Vec<Result<(), KernelError>>;
+
+/// What a request or a dump was answered with. An entry that can't be read doesn't spoil the
+/// others.
+pub type Entries<I> = Vec<Result<I, <I as NetlinkDeserializable>::Error>>;
+
+/// A blocking netlink socket that sends requests by the hundred.
+///
+/// It belongs to the network namespace of the thread that opened it. It joins no multicast group.
+#[derive(Debug)]
+pub struct Pipeline {
+    socket: Socket,
+    next_sequence: u32,
+    buffer: Box<[u8]>,
+}
+
+impl Pipeline {
+    /// Opens a socket of this netlink protocol (`NETLINK_ROUTE` is 0, `NETLINK_GENERIC` 16; see
+    /// `netlink_sys::protocols`).
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the kernel has no such protocol or the process no file descriptor left.
+    pub fn open(protocol: isize) -> Result<Self, Error> {
+        let failed = |doing| move |source| Error::Io { doing, source };
+        let mut socket = Socket::new(protocol).map_err(failed("open"))?;
+        socket.bind_auto().map_err(failed("bind"))?;
+        // Connected, it takes messages from nobody but the kernel.
+        socket.connect(&SocketAddr::new(0, 0)).map_err(failed("connect"))?;
+        // Both are niceties: Linux before 4.2 and 4.12 answers without them.
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_ext_ack(true);
+        let timeout = TimeVal::new(RECEIVE_TIMEOUT.as_secs().cast_signed(), 0);
+        setsockopt(&socket, ReceiveTimeout, &timeout)
+            .map_err(|errno| failed("set the timeout of")(errno.into()))?;
+        let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
+        Ok(Self { socket, next_sequence: 1, buffer })
+    }
+
+    /// Sends requests, up to 128 at a time, and reports for each whether the kernel did it.
+    ///
+    /// Sequence numbers and the flags `NLM_F_REQUEST` and `NLM_F_ACK` are set here; all else in
+    /// the headers is the caller's. Requests that answer with data are not for here.
+    ///
+    /// # Errors
+    /// When the outcome of some requests is unknown. Requests before them may have been done.
+    pub fn batch<I: NetlinkSerializable>(
+        &mut self,
+        requests: impl IntoIterator<Item = NetlinkMessage<I>>,
+    ) -> Result<Outcomes, Error> {
+        let mut outcomes = Vec::new();
+        let mut outgoing = Outgoing::new(self.next_sequence);
+        for request in requests {
+            outgoing.push(request, 0);
+            if outgoing.is_full() {
+                outcomes.extend(self.flush(outgoing)?);
+                outgoing = Outgoing::new(self.next_sequence);
+            }
+        }
+        if outgoing.count() > 0 {
+            outcomes.extend(self.flush(outgoing)?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Asks for one thing. The inner result is the kernel's refusal.
+    ///
+    /// # Errors
+    /// When no whole answer came.
+    pub fn get<I>(
+        &mut self,
+        request: &NetlinkMessage<I>,
+    ) -> Result<Result<Entries<I>, KernelError>, Error>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable + Clone,
+    {
+        self.ask(request, NLM_F_ACK).map(|answer| answer.map(|(entries, _)| entries))
+    }
+
+    /// Asks for all there is. The inner result is the kernel's refusal. A dump that the kernel
+    /// says was interrupted by changes (`NLM_F_DUMP_INTR`) is asked for again.
+    ///
+    /// # Errors
+    /// When no whole answer came, or when changes interrupted it every time.
+    pub fn dump<I>(
+        &mut self,
+        request: &NetlinkMessage<I>,
+    ) -> Result<Result<Entries<I>, KernelError>, Error>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable + Clone,
+    {
+        for _ in 0..DUMP_ATTEMPTS {
+            match self.ask(request, NLM_F_DUMP)? {
+                Ok((_, true)) => {}
+                Ok((entries, false)) => return Ok(Ok(entries)),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        Err(Error::Interrupted { attempts: DUMP_ATTEMPTS })
+    }
+
+    fn flush(&mut self, mut outgoing: Outgoing) -> Result<Outcomes, Error> {
+        outgoing.acknowledge_last();
+        let mut batch = Batch::new(self.next_sequence, outgoing.count());
+        self.exchange(&outgoing, |reply| batch.accept(reply))?;
+        Ok(batch.into_outcomes())
+    }
+
+    /// The entries, and whether changes interrupted them.
+    fn ask<I>(
+        &mut self,
+        request: &NetlinkMessage<I>,
+        flags: u16,
+    ) -> Result<Result<(Entries<I>, bool), KernelError>, Error>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable + Clone,
+    {
+        let mut answer = Answer::new(self.next_sequence);
+        let mut refusal = None;
+        let mut outgoing = Outgoing::new(self.next_sequence);
+        outgoing.push(request.clone(), flags);
+        self.exchange(&outgoing, |reply| match answer.accept(reply) {
+            Progress::More => false,
+            Progress::Complete => true,
+            Progress::Refused(error) => {
+                refusal = Some(error);
+                true
+            }
+        })?;
+        Ok(match refusal {
+            Some(error) => Err(error),
+            None => Ok(answer.into_entries()),
+        })
+    }
+
+    /// Sends, and hands on what comes until `accept` says that was all.
+    fn exchange(
+        &mut self,
+        outgoing: &Outgoing,
+        mut accept: impl FnMut(Reply<'_>) -> bool,
+    ) -> Result<(), Error> {
+        self.discard_leftovers()?;
+        self.next_sequence = self.next_sequence.wrapping_add(outgoing.count());
+        self.send(outgoing.as_bytes())?;
+        loop {
+            let len = self.receive(MsgFlags::empty())?;
+            for reply in reply::replies(&self.buffer[..len]) {
+                if accept(reply?) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads away what an exchange that failed half-way left behind: late answers, or the rest
+    /// of a dump, which would make the kernel refuse the next one with `EBUSY`.
+    fn discard_leftovers(&mut self) -> Result<(), Error> {
+        loop {
+            match self.receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Error::Lost | Error::Malformed(_)) => {}
+                Err(Error::Timeout(_)) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failure("send through", error)),
+            }
+        }
+    }
+
+    fn receive(&mut self, flags: MsgFlags) -> Result<usize, Error> {
+        loop {
+            let mut space = &mut self.buffer[..];
+            // With MSG_TRUNC the length is that of the datagram, not of what fitted.
+            match self.socket.recv(&mut space, (flags | MsgFlags::MSG_TRUNC).bits()) {
+                Ok(len) if len <= BUFFER_LEN => return Ok(len),
+                Ok(len) => {
+                    return Err(Error::Malformed(format!("a datagram of {len} bytes")));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failure("receive from", error)),
+            }
+        }
+    }
+}
+
+fn failure(doing: &'static str, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::WouldBlock {
+        return Error::Timeout(RECEIVE_TIMEOUT);
+    }
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOBUFS) => Error::Lost,
+        _ => Error::Io { doing, source },
+    }
+}

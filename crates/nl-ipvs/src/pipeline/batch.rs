@@ -1,0 +1,31 @@
+use super::Outcomes;
+use super::reply::{Body, Reply};
+
+/// Which requests of one datagram failed, told by sequence number.
+pub(super) struct Batch {
+    first_sequence: u32,
+    outcomes: Outcomes,
+}
+
+impl Batch {
+    pub(super) fn new(first_sequence: u32, count: u32) -> Self {
+        Self { first_sequence, outcomes: (0..count).map(|_| Ok(())).collect() }
+    }
+
+    /// Whether that was all. The last request is always answered, and answers come in order.
+    pub(super) fn accept(&mut self, reply: Reply<'_>) -> bool {
+        let position = reply.header.sequence_number.wrapping_sub(self.first_sequence) as usize;
+        let last = position + 1 == self.outcomes.len();
+        match (reply.body, self.outcomes.get_mut(position)) {
+            (Body::Outcome(result), Some(outcome)) => {
+                *outcome = result;
+                last
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn into_outcomes(self) -> Outcomes {
+        self.outcomes
+    }
+}

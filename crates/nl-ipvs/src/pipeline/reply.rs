@@ -1,0 +1,115 @@
+use netlink_packet_core::{
+    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
+    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator, Parseable,
+};
+
+use crate::{Error, KernelError};
+
+/// `NLMSGERR_ATTR_MSG` of `linux/netlink.h`.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+
+/// The number in front of the payload of `NLMSG_ERROR` and `NLMSG_DONE`.
+const CODE_LEN: usize = 4;
+
+/// `struct nlmsghdr`.
+const HEADER_LEN: usize = 16;
+
+/// One message from the kernel, the frame of netlink taken off.
+#[derive(Debug, PartialEq)]
+pub(super) struct Reply<'a> {
+    pub(super) header: NetlinkHeader,
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Body<'a> {
+    /// The outcome of a request: an acknowledgement or a refusal.
+    Outcome(Result<(), KernelError>),
+    /// The end of a dump, which may have failed on the way.
+    Done(Result<(), KernelError>),
+    /// An entry.
+    Entry(&'a [u8]),
+    /// To be ignored.
+    Noop,
+}
+
+/// The messages of a datagram, up to the first malformed one.
+pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
+    std::iter::from_fn(move || {
+        if datagram.is_empty() {
+            return None;
+        }
+        let reply = split(datagram);
+        datagram = match &reply {
+            Ok((_, len)) => datagram.get(*len..).unwrap_or_default(),
+            Err(_) => &[],
+        };
+        Some(reply.map(|(reply, _)| reply))
+    })
+}
+
+/// The first message, and where the next one begins.
+fn split(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
+    let malformed = |error: netlink_packet_core::DecodeError| Error::Malformed(error.to_string());
+    let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
+    let header = NetlinkHeader::parse(&message).map_err(malformed)?;
+    let payload = message.payload();
+    let body = match header.message_type {
+        NLMSG_NOOP => Body::Noop,
+        NLMSG_OVERRUN => return Err(Error::Lost),
+        NLMSG_ERROR => Body::Outcome(outcome(header.flags, payload)?),
+        // Linux sends a DONE without a number where nothing can have failed.
+        NLMSG_DONE if payload.is_empty() => Body::Done(Ok(())),
+        NLMSG_DONE => Body::Done(done(header.flags, payload)?),
+        _ => Body::Entry(payload),
+    };
+    let len = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
+    Ok((Reply { header, body }, len))
+}
+
+/// `struct nlmsgerr`, then the request as far as it is repeated, then attributes.
+fn outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
+    let request_len = match payload.get(CODE_LEN..CODE_LEN + 4) {
+        Some(len) if flags & NLM_F_CAPPED == 0 => {
+            let len = u32::from_ne_bytes([len[0], len[1], len[2], len[3]]) as usize;
+            len.checked_next_multiple_of(NLMSG_ALIGNTO.into()).unwrap_or(usize::MAX)
+        }
+        _ => HEADER_LEN,
+    };
+    result(flags, payload, CODE_LEN.saturating_add(request_len))
+}
+
+fn done(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
+    result(flags, payload, CODE_LEN)
+}
+
+fn result(
+    flags: u16,
+    payload: &[u8],
+    attributes_at: usize,
+) -> Result<Result<(), KernelError>, Error> {
+    let Some(code) = payload.first_chunk::<CODE_LEN>() else {
+        return Err(Error::Malformed(format!("an outcome of {} bytes", payload.len())));
+    };
+    let code = i32::from_ne_bytes(*code);
+    if code >= 0 {
+        return Ok(Ok(()));
+    }
+    let error = KernelError::new(code.saturating_neg());
+    let attributes = match payload.get(attributes_at..) {
+        Some(attributes) if flags & NLM_F_ACK_TLVS != 0 => attributes,
+        _ => &[],
+    };
+    Ok(Err(match message(attributes) {
+        Some(message) => error.with_message(message),
+        None => error,
+    }))
+}
+
+fn message(attributes: &[u8]) -> Option<String> {
+    let nla = NlasIterator::new(attributes)
+        .map_while(Result::ok)
+        .find(|nla| nla.kind() == NLMSGERR_ATTR_MSG)?;
+    let text = nla.value().split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}

@@ -1,0 +1,142 @@
+use netlink_packet_core::{
+    DecodeError, DefaultNla, Emitable, ErrorContext, NLA_F_NESTED, Nla, NlaBuffer, NlasIterator,
+    Parseable, ParseableParametrized,
+};
+use netlink_packet_generic::{GenlFamily, GenlHeader};
+
+use super::value::{self, Value};
+use super::{DaemonAttribute, DestinationAttribute, IpvsCmd, ServiceAttribute};
+
+const IPVS_GENL_NAME: &str = "IPVS";
+const IPVS_GENL_VERSION: u8 = 1;
+
+const IPVS_CMD_ATTR_SERVICE: u16 = 1;
+const IPVS_CMD_ATTR_DEST: u16 = 2;
+const IPVS_CMD_ATTR_DAEMON: u16 = 3;
+const IPVS_CMD_ATTR_TIMEOUT_TCP: u16 = 4;
+const IPVS_CMD_ATTR_TIMEOUT_TCP_FIN: u16 = 5;
+const IPVS_CMD_ATTR_TIMEOUT_UDP: u16 = 6;
+
+const IPVS_INFO_ATTR_VERSION: u16 = 1;
+const IPVS_INFO_ATTR_CONN_TAB_SIZE: u16 = 2;
+
+/// One message of the IPVS family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpvsMessage {
+    /// What is asked or answered.
+    pub command: IpvsCmd,
+    /// About what.
+    pub attributes: Vec<IpvsAttribute>,
+}
+
+/// A top-level attribute (`IPVS_CMD_ATTR_*`; in an answer to [`IpvsCmd::GetInfo`],
+/// `IPVS_INFO_ATTR_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IpvsAttribute {
+    /// A virtual service.
+    Service(Vec<ServiceAttribute>),
+    /// A real server.
+    Destination(Vec<DestinationAttribute>),
+    /// A connection synchronisation daemon.
+    Daemon(Vec<DaemonAttribute>),
+    /// Idle TCP connections are forgotten after so many seconds.
+    TimeoutTcp(u32),
+    /// The same after a FIN, in seconds.
+    TimeoutTcpFin(u32),
+    /// The same for UDP, in seconds.
+    TimeoutUdp(u32),
+    /// Version of IPVS, one byte a number; only with [`IpvsCmd::SetInfo`].
+    Version(u32),
+    /// Buckets of the connection table; only with [`IpvsCmd::SetInfo`].
+    ConnectionTableSize(u32),
+    /// One this crate doesn't know, or with a value it doesn't expect.
+    Other(DefaultNla),
+}
+
+impl IpvsAttribute {
+    fn parts(&self) -> (u16, Value<'_>) {
+        match self {
+            Self::Service(v) => (IPVS_CMD_ATTR_SERVICE | NLA_F_NESTED, Value::List(v)),
+            Self::Destination(v) => (IPVS_CMD_ATTR_DEST | NLA_F_NESTED, Value::List(v)),
+            Self::Daemon(v) => (IPVS_CMD_ATTR_DAEMON | NLA_F_NESTED, Value::List(v)),
+            Self::TimeoutTcp(v) => (IPVS_CMD_ATTR_TIMEOUT_TCP, Value::U32(*v)),
+            Self::TimeoutTcpFin(v) => (IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, Value::U32(*v)),
+            Self::TimeoutUdp(v) => (IPVS_CMD_ATTR_TIMEOUT_UDP, Value::U32(*v)),
+            Self::Version(v) => (IPVS_INFO_ATTR_VERSION, Value::U32(*v)),
+            Self::ConnectionTableSize(v) => (IPVS_INFO_ATTR_CONN_TAB_SIZE, Value::U32(*v)),
+            Self::Other(nla) => (nla.kind(), Value::Raw(nla)),
+        }
+    }
+
+    /// The numbers 1 and 2 mean something else in an answer to `GET_INFO`.
+    fn known(command: IpvsCmd, kind: u16, bytes: &[u8]) -> Option<Self> {
+        if command == IpvsCmd::SetInfo {
+            return match kind {
+                IPVS_INFO_ATTR_VERSION => value::u32(bytes).map(Self::Version),
+                IPVS_INFO_ATTR_CONN_TAB_SIZE => value::u32(bytes).map(Self::ConnectionTableSize),
+                _ => None,
+            };
+        }
+        match kind {
+            IPVS_CMD_ATTR_SERVICE => value::list(bytes).map(Self::Service),
+            IPVS_CMD_ATTR_DEST => value::list(bytes).map(Self::Destination),
+            IPVS_CMD_ATTR_DAEMON => value::list(bytes).map(Self::Daemon),
+            IPVS_CMD_ATTR_TIMEOUT_TCP => value::u32(bytes).map(Self::TimeoutTcp),
+            IPVS_CMD_ATTR_TIMEOUT_TCP_FIN => value::u32(bytes).map(Self::TimeoutTcpFin),
+            IPVS_CMD_ATTR_TIMEOUT_UDP => value::u32(bytes).map(Self::TimeoutUdp),
+            _ => None,
+        }
+    }
+
+    fn parse(command: IpvsCmd, nla: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
+        match Self::known(command, nla.kind(), nla.value()) {
+            Some(attribute) => Ok(attribute),
+            None => DefaultNla::parse(nla).map(Self::Other),
+        }
+    }
+}
+
+impl Nla for IpvsAttribute {
+    fn value_len(&self) -> usize {
+        self.parts().1.len()
+    }
+    fn kind(&self) -> u16 {
+        self.parts().0
+    }
+    fn emit_value(&self, buffer: &mut [u8]) {
+        self.parts().1.emit(buffer);
+    }
+}
+
+impl GenlFamily for IpvsMessage {
+    fn family_name() -> &'static str {
+        IPVS_GENL_NAME
+    }
+    fn command(&self) -> u8 {
+        self.command.into()
+    }
+    fn version(&self) -> u8 {
+        IPVS_GENL_VERSION
+    }
+}
+
+impl Emitable for IpvsMessage {
+    fn buffer_len(&self) -> usize {
+        self.attributes.as_slice().buffer_len()
+    }
+    fn emit(&self, buffer: &mut [u8]) {
+        self.attributes.as_slice().emit(buffer);
+    }
+}
+
+impl ParseableParametrized<[u8], GenlHeader> for IpvsMessage {
+    fn parse_with_param(bytes: &[u8], header: GenlHeader) -> Result<Self, DecodeError> {
+        let command = header.cmd.into();
+        let attributes = NlasIterator::new(bytes)
+            .map(|nla| nla.and_then(|nla| IpvsAttribute::parse(command, &nla)))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("attributes of the IPVS message {command:?}"))?;
+        Ok(Self { command, attributes })
+    }
+}

@@ -1,0 +1,22 @@
+//! The messages as they go over the wire: commands and attributes of `linux/ip_vs.h`.
+//!
+//! Reading never fails on what a newer kernel may add: an attribute with an unknown number, or
+//! with a value of an unexpected size, is carried as `Other` and written back unchanged. Only
+//! attributes whose lengths don't add up are an error.
+
+mod address;
+mod command;
+mod daemon;
+mod destination;
+mod message;
+mod service;
+mod stats;
+mod value;
+
+pub use address::RawAddress;
+pub use command::IpvsCmd;
+pub use daemon::DaemonAttribute;
+pub use destination::DestinationAttribute;
+pub use message::{IpvsAttribute, IpvsMessage};
+pub use service::ServiceAttribute;
+pub use stats::{Counter, StatsAttribute};

@@ -1,0 +1,96 @@
+use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
+
+use super::value::{self, Value, attribute};
+use super::{RawAddress, StatsAttribute};
+
+const IPVS_SVC_ATTR_AF: u16 = 1;
+const IPVS_SVC_ATTR_PROTOCOL: u16 = 2;
+const IPVS_SVC_ATTR_ADDR: u16 = 3;
+const IPVS_SVC_ATTR_PORT: u16 = 4;
+const IPVS_SVC_ATTR_FWMARK: u16 = 5;
+const IPVS_SVC_ATTR_SCHED_NAME: u16 = 6;
+const IPVS_SVC_ATTR_FLAGS: u16 = 7;
+const IPVS_SVC_ATTR_TIMEOUT: u16 = 8;
+const IPVS_SVC_ATTR_NETMASK: u16 = 9;
+const IPVS_SVC_ATTR_STATS: u16 = 10;
+const IPVS_SVC_ATTR_PE_NAME: u16 = 11;
+const IPVS_SVC_ATTR_STATS64: u16 = 12;
+
+/// An attribute of a virtual service (`IPVS_SVC_ATTR_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServiceAttribute {
+    /// Address family, `AF_INET` or `AF_INET6`; host byte order.
+    Family(u16),
+    /// IP protocol number; host byte order.
+    Protocol(u16),
+    /// Virtual address; absent from firewall-mark services.
+    Address(RawAddress),
+    /// Virtual port; network byte order on the wire, host byte order here.
+    Port(u16),
+    /// Firewall mark; host byte order. With it go the family and nothing else of the key.
+    Fwmark(u32),
+    /// Scheduler, or `none`.
+    Scheduler(String),
+    /// Flags and which of them are meant (`struct ip_vs_flags`).
+    Flags {
+        /// The bits.
+        flags: u32,
+        /// Those bits that are to be written; in a dump all of them are set.
+        mask: u32,
+    },
+    /// Persistence timeout in seconds.
+    Timeout(u32),
+    /// IPv4: a netmask in network byte order. IPv6: a prefix length as a `u32` in host byte order.
+    Netmask([u8; 4]),
+    /// Counters of 32 and 64 bits.
+    Stats(Vec<StatsAttribute>),
+    /// Persistence engine.
+    PersistenceEngine(String),
+    /// Counters of 64 bits (Linux 4.1).
+    Stats64(Vec<StatsAttribute>),
+    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    Other(DefaultNla),
+}
+
+impl ServiceAttribute {
+    fn parts(&self) -> (u16, Value<'_>) {
+        match self {
+            Self::Family(v) => (IPVS_SVC_ATTR_AF, Value::U16(*v)),
+            Self::Protocol(v) => (IPVS_SVC_ATTR_PROTOCOL, Value::U16(*v)),
+            Self::Address(v) => (IPVS_SVC_ATTR_ADDR, v.value()),
+            Self::Port(v) => (IPVS_SVC_ATTR_PORT, Value::U16Be(*v)),
+            Self::Fwmark(v) => (IPVS_SVC_ATTR_FWMARK, Value::U32(*v)),
+            Self::Scheduler(v) => (IPVS_SVC_ATTR_SCHED_NAME, Value::Name(v)),
+            Self::Flags { flags, mask } => (IPVS_SVC_ATTR_FLAGS, Value::Pair(*flags, *mask)),
+            Self::Timeout(v) => (IPVS_SVC_ATTR_TIMEOUT, Value::U32(*v)),
+            Self::Netmask(v) => (IPVS_SVC_ATTR_NETMASK, Value::Bytes(v)),
+            Self::Stats(v) => (IPVS_SVC_ATTR_STATS | NLA_F_NESTED, Value::List(v)),
+            Self::PersistenceEngine(v) => (IPVS_SVC_ATTR_PE_NAME, Value::Name(v)),
+            Self::Stats64(v) => (IPVS_SVC_ATTR_STATS64 | NLA_F_NESTED, Value::List(v)),
+            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+        }
+    }
+
+    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+        match kind {
+            IPVS_SVC_ATTR_AF => value::u16(bytes).map(Self::Family),
+            IPVS_SVC_ATTR_PROTOCOL => value::u16(bytes).map(Self::Protocol),
+            IPVS_SVC_ATTR_ADDR => RawAddress::parse(bytes).map(Self::Address),
+            IPVS_SVC_ATTR_PORT => value::u16_be(bytes).map(Self::Port),
+            IPVS_SVC_ATTR_FWMARK => value::u32(bytes).map(Self::Fwmark),
+            IPVS_SVC_ATTR_SCHED_NAME => value::name(bytes).map(Self::Scheduler),
+            IPVS_SVC_ATTR_FLAGS => {
+                value::pair(bytes).map(|(flags, mask)| Self::Flags { flags, mask })
+            }
+            IPVS_SVC_ATTR_TIMEOUT => value::u32(bytes).map(Self::Timeout),
+            IPVS_SVC_ATTR_NETMASK => bytes.try_into().ok().map(Self::Netmask),
+            IPVS_SVC_ATTR_STATS => value::list(bytes).map(Self::Stats),
+            IPVS_SVC_ATTR_PE_NAME => value::name(bytes).map(Self::PersistenceEngine),
+            IPVS_SVC_ATTR_STATS64 => value::list(bytes).map(Self::Stats64),
+            _ => None,
+        }
+    }
+}
+
+attribute!(ServiceAttribute);

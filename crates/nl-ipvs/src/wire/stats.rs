@@ -1,0 +1,87 @@
+use netlink_packet_core::DefaultNla;
+
+use super::value::{self, Value, attribute};
+
+/// What is counted (`IPVS_STATS_ATTR_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Counter {
+    /// Connections scheduled.
+    Connections,
+    /// Packets from clients.
+    InPackets,
+    /// Packets to clients.
+    OutPackets,
+    /// Bytes from clients.
+    InBytes,
+    /// Bytes to clients.
+    OutBytes,
+    /// New connections per second.
+    ConnectionRate,
+    /// Packets from clients per second.
+    InPacketRate,
+    /// Packets to clients per second.
+    OutPacketRate,
+    /// Bytes from clients per second.
+    InByteRate,
+    /// Bytes to clients per second.
+    OutByteRate,
+}
+
+impl Counter {
+    /// Every counter, in the order of the kernel's enum.
+    pub const ALL: [Self; 10] = [
+        Self::Connections,
+        Self::InPackets,
+        Self::OutPackets,
+        Self::InBytes,
+        Self::OutBytes,
+        Self::ConnectionRate,
+        Self::InPacketRate,
+        Self::OutPacketRate,
+        Self::InByteRate,
+        Self::OutByteRate,
+    ];
+
+    /// The kernel's enum starts with an unused 0.
+    fn number(self) -> u16 {
+        self as u16 + 1
+    }
+
+    fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+}
+
+/// One counter. The same numbers are used for both widths, in `STATS` (mixed) and in `STATS64`
+/// (64 bits only), so the width is read off the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StatsAttribute {
+    /// 32 bits.
+    U32(Counter, u32),
+    /// 64 bits.
+    U64(Counter, u64),
+    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    Other(DefaultNla),
+}
+
+impl StatsAttribute {
+    fn parts(&self) -> (u16, Value<'_>) {
+        match self {
+            Self::U32(counter, v) => (counter.number(), Value::U32(*v)),
+            Self::U64(counter, v) => (counter.number(), Value::U64(*v)),
+            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+        }
+    }
+
+    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+        let counter = Counter::from_number(kind)?;
+        match bytes.len() {
+            4 => value::u32(bytes).map(|v| Self::U32(counter, v)),
+            _ => value::u64(bytes).map(|v| Self::U64(counter, v)),
+        }
+    }
+}
+
+attribute!(StatsAttribute);
