@@ -14,6 +14,11 @@ pub struct Claim {
     pub vip: Vip,
     /// The label that says so.
     pub label: LabelPlace,
+    /// It stands in an earlier version of the definition, by which some tasks still run. Such a
+    /// claim counts, and is not reported.
+    pub superseded: bool,
+    /// Something its owner should know though it is obeyed.
+    pub note: Option<String>,
     /// What its options ask for.
     pub options: Options,
     /// The tasks that could serve it.

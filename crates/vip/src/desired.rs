@@ -67,13 +67,16 @@ pub fn decide(
         match policy.admit(app, claim.vip.address, &observed.node, cluster) {
             Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
             Err(refusal) => {
-                desired.reports.push(report(&claim, Verdict::Refused(refusal.to_string())));
+                desired.reports.extend(report(&claim, Verdict::Refused(refusal.to_string())));
             }
         }
     }
     for (vip, mut claims) in admitted {
-        claims.sort_by(|a, b| a.label.cmp(&b.label));
-        desired.reports.extend(claims.iter().map(|claim| report(claim, note(claim, &claims[0]))));
+        claims.sort_by(|a, b| {
+            (&a.label.app, a.superseded, &a.label).cmp(&(&b.label.app, b.superseded, &b.label))
+        });
+        let reports = claims.iter().filter_map(|claim| report(claim, note(claim, &claims[0])));
+        desired.reports.extend(reports);
         let nobody = BTreeMap::new();
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
         let options = claims[0].options.clone();
@@ -85,18 +88,17 @@ pub fn decide(
     desired
 }
 
-fn report(claim: &Claim, verdict: Verdict) -> LabelReport {
-    LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict }
+fn report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
+    let report = LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict };
+    (!claim.superseded).then_some(report)
 }
 
 /// The service's options come from the lowest app id; who disagrees is told.
 fn note(claim: &Claim, first: &Claim) -> Verdict {
-    if claim.options.same_service(&first.options) {
-        Verdict::Obeyed
-    } else {
-        Verdict::Noted(format!(
-            "shares this VIP with {}, whose IPVS options are in force for both",
-            first.label.app
-        ))
-    }
+    let overruled = !claim.superseded && !claim.options.same_service(&first.options);
+    let overruled = overruled.then(|| {
+        format!("shares this VIP with {}, whose IPVS options are in force", first.label.app)
+    });
+    let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).collect();
+    if notes.is_empty() { Verdict::Obeyed } else { Verdict::Noted(notes.join("; ")) }
 }

@@ -54,20 +54,23 @@ impl Reading {
 /// Reads the labels of one port. Options on the port beat those on the app.
 ///
 /// Both are ordered lists of pairs, not maps: two equal keys are two labels.
-pub fn read_port<'a>(
-    port: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
-    app: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> PortLabels {
+#[must_use]
+pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
     let mut options = Options::default();
     let mut bad_options = Vec::new();
-    let app = app.into_iter().map(|pair| (pair, false));
-    for ((key, value), on_port) in app.chain(port.clone().into_iter().map(|pair| (pair, true))) {
+    let app = app.iter().map(|pair| (pair, false));
+    for ((key, value), on_port) in app.chain(port.iter().map(|pair| (pair, true))) {
         if let Err(error) = options.obey(key, value) {
-            bad_options.push(BadOption { key: key.into(), value: value.into(), on_port, error });
+            bad_options.push(BadOption {
+                key: (*key).into(),
+                value: (*value).into(),
+                on_port,
+                error,
+            });
         }
     }
     if let Err(error) = options.settle() {
-        let on_port = port.clone().into_iter().any(|(key, _)| key == "IPVS_FLAGS");
+        let on_port = port.iter().any(|(key, _)| *key == "IPVS_FLAGS");
         bad_options.push(BadOption {
             key: "IPVS_FLAGS".into(),
             value: String::new(),
@@ -78,9 +81,9 @@ pub fn read_port<'a>(
     PortLabels { readings: readings(port), options, bad_options }
 }
 
-fn readings<'a>(port: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Reading> {
+fn readings(port: &[(&str, &str)]) -> Vec<Reading> {
     let mut readings: Vec<Reading> = Vec::new();
-    for (key, value) in port {
+    for &(key, value) in port {
         let meaning = match classify(key, value) {
             Key::Vip => Some(value.parse()),
             Key::Lookalike => None,
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_same_key_twice_is_two_labels() {
-        let labels = read_port([("VIP_0", "3.3.0.6:3306"), ("VIP_0", "4.4.0.7:3306")], []);
+        let labels = read_port(&[("VIP_0", "3.3.0.6:3306"), ("VIP_0", "4.4.0.7:3306")], &[]);
         let found: Vec<_> = labels
             .readings
             .iter()
@@ -117,8 +120,8 @@ mod tests {
     #[test]
     fn options_on_the_port_beat_the_apps() {
         let labels = read_port(
-            [("IPVS_WEIGHT", "7"), ("VIP_0", "3.3.0.6:1")],
-            [("IPVS_WEIGHT", "3"), ("IPVS_DRAIN", "5s")],
+            &[("IPVS_WEIGHT", "7"), ("VIP_0", "3.3.0.6:1")],
+            &[("IPVS_WEIGHT", "3"), ("IPVS_DRAIN", "5s")],
         );
         assert_eq!((labels.options.weight, labels.options.drain.as_secs()), (7, 5));
     }
@@ -126,13 +129,13 @@ mod tests {
     #[test]
     fn one_bad_label_costs_the_others_nothing() {
         let labels = read_port(
-            [
+            &[
                 ("VIP_0", "256.1.1.1:80"),
                 ("IPVS_WEIGHT", "many"),
                 ("VIP_1", "3.3.0.6:80"),
                 ("Vip_2", "x"),
             ],
-            [("IPVS_SCHEDULER", "dh")],
+            &[("IPVS_SCHEDULER", "dh")],
         );
         assert_eq!(labels.readings.iter().filter_map(Reading::address).count(), 1);
         assert_eq!(labels.readings[2].meaning, None);

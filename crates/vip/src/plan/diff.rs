@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
 use super::{Conflict, Op, Plan, Scope, Totals, shuffle};
-use crate::ownership::{Owner, owner};
+use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
@@ -31,6 +31,15 @@ pub(super) fn cleanup(observed: &Observed) -> Plan {
         ops.push(Op::DeleteLink);
     }
     Plan { ops, conflicts: Vec::new(), totals: Totals::of(observed) }
+}
+
+pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
+    let unmarked = vips.iter().filter_map(|vip| {
+        let before = settable(observed.service(vip)?);
+        let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
+        (settings != before).then_some(Op::SetService { vip: *vip, before, settings })
+    });
+    Plan { ops: unmarked.collect(), conflicts: Vec::new(), totals: Totals::of(observed) }
 }
 
 fn delete_service((vip, service): (Vip, &ObservedService)) -> Op {

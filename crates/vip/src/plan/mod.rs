@@ -87,6 +87,12 @@ impl Plan {
         diff::cleanup(observed)
     }
 
+    /// The plan that marks services as ours and changes nothing else of them.
+    #[must_use]
+    pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
+        diff::adopt(observed, vips)
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{DestinationSettings, ServiceSettings};
@@ -147,6 +148,25 @@ impl Op {
         (self.step(), self.rank())
     }
 
+    /// Its name for machines.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateLink => "create-link",
+            Self::RaiseLink => "raise-link",
+            Self::AddService { .. } => "add-service",
+            Self::SetService { .. } => "set-service",
+            Self::SetServer { .. } => "set-server",
+            Self::AddServer { .. } => "add-server",
+            Self::Bind { .. } => "bind",
+            Self::SetSource { .. } => "set-source",
+            Self::DeleteServer { .. } => "delete-server",
+            Self::DeleteService { .. } => "delete-service",
+            Self::Unbind { .. } => "unbind",
+            Self::DeleteLink => "delete-link",
+        }
+    }
+
     /// The VIP it changes, if it is one's own.
     #[must_use]
     pub fn vip(&self) -> Option<Vip> {
@@ -174,6 +194,27 @@ impl Op {
             | Self::SetSource { address, .. }
             | Self::Unbind { address } => Some(*address),
             _ => self.vip().map(|vip| vip.address),
+        }
+    }
+}
+
+/// `add-server 10.0.0.7:31001 of 3.3.0.6:3306/tcp`, for errors and logs.
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::CreateLink | Self::RaiseLink | Self::DeleteLink => Ok(()),
+            Self::AddService { vip, settings } | Self::SetService { vip, settings, .. } => {
+                let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());
+                write!(f, " {vip} (scheduler {scheduler})")
+            }
+            Self::DeleteService { vip, .. } => write!(f, " {vip}"),
+            Self::AddServer { vip, server, .. }
+            | Self::SetServer { vip, server, .. }
+            | Self::DeleteServer { vip, server } => write!(f, " {server} of {vip}"),
+            Self::Bind { address, .. }
+            | Self::SetSource { address, .. }
+            | Self::Unbind { address } => write!(f, " {address}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 use super::{Op, Plan};
 use crate::ownership::MARK;
-use crate::{Desired, Member, Vip};
+use crate::{Desired, Member, Vip, Why};
 
 /// What a line says happens. The sign stands at the line's beginning, so colour is never needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +219,8 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
         lines.push(line(1, Sign::Plain, "no real server yet: clients are refused".into()));
     }
     if let Some(service) = service {
-        lines.extend(service.selection.left_out.iter().map(|out| {
+        let alive = service.selection.left_out.iter().filter(|out| out.why != Why::Terminal);
+        lines.extend(alive.map(|out| {
             line(1, Sign::Plain, format!("left out: {} of {}: {}", out.task, out.app, out.why))
         }));
     }

@@ -1,0 +1,6 @@
+//! What vipd decides, from claims to plans.
+
+mod build;
+mod decide;
+mod plan;
+mod select;
