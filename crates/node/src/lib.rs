@@ -1,1 +1,19 @@
-//! node
+//! What vipd does to a Linux node.
+//!
+//! The seam is [`Kernel`]: read everything, then do a plan's operations. [`LinuxKernel`] is the
+//! node itself: IPVS over generic netlink; the interface that holds the VIPs, its addresses and
+//! their routes over rtnetlink. Beside it stand the node's sysctls and the lock that keeps two
+//! writers apart.
+
+mod kernel;
+mod linux;
+mod lock;
+mod resolvers;
+mod sysctl;
+
+pub use kernel::{Kernel, KernelError};
+pub use linux::{LinuxKernel, Settings};
+pub use lock::{Lock, LockError};
+pub use sysctl::{
+    KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, wanted_sysctls,
+};

@@ -1,0 +1,81 @@
+use std::io;
+use std::path::PathBuf;
+
+use vip::plan::OpError;
+use vip::{Observed, Op, Outcome, Plan};
+
+/// The kernel, as vipd sees it.
+///
+/// The seam is as high as it can be: what implements this reads everything, or does operations of
+/// a plan. What may be done, in which order, and what a failure holds up, is [`Plan::run`]'s.
+pub trait Kernel {
+    /// Reads the virtual services, our interface, and what else is known of the node.
+    ///
+    /// # Errors
+    /// When any part can't be read whole. Nothing must be concluded from what was read.
+    fn observe(&mut self) -> Result<Observed, KernelError>;
+
+    /// Does operations in order and answers for each, in the same order. A failure doesn't stop
+    /// those behind it. Answers that are missing at the end mean that nothing is known of them.
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>>;
+
+    /// Runs a plan.
+    fn apply(&mut self, plan: &Plan) -> Outcome {
+        plan.run(|ops| self.perform(ops))
+    }
+}
+
+/// Why the kernel can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// IPVS.
+    #[error("can't {doing} (IPVS): {source}{}", hint(.source))]
+    Ipvs {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        source: nl_ipvs::Error,
+    },
+    /// Links, addresses or routes.
+    #[error("can't {doing} (rtnetlink): {source}{}", hint(.source))]
+    Route {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        source: nl_ipvs::Error,
+    },
+    /// Something else has the name of our interface.
+    #[error(
+        "interface {interface} is a {kind}, not a dummy, so it isn't vipd's and is left alone; \
+         give vipd another name with `interface`, or rename that one"
+    )]
+    NotOurs {
+        /// The interface.
+        interface: String,
+        /// What it is instead, as `ip -d link` names it.
+        kind: String,
+    },
+    /// A file.
+    #[error("can't read {path}: {source}; VIPs must be kept apart from what is in it")]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// What to do about an error that everybody meets once.
+fn hint(error: &nl_ipvs::Error) -> &'static str {
+    let errno = match error {
+        nl_ipvs::Error::Refused { source, .. } => Some(source.errno()),
+        nl_ipvs::Error::Io { source, .. } => source.raw_os_error(),
+        _ => None,
+    };
+    match errno {
+        Some(nl_ipvs::errno::EPERM) => {
+            "; run vipd as root or with CAP_NET_ADMIN of the host, a user namespace's isn't enough"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,123 @@
+//! Addresses of interfaces.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::socket::{Request, RouteSocket, failed, request};
+use crate::KernelError;
+
+/// An address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) interface: u32,
+    pub(super) address: IpAddr,
+    /// Of global scope: other nodes can reach it.
+    pub(super) global: bool,
+}
+
+/// The address for ever (`INFINITY_LIFE_TIME` of the kernel's `addrconf.h`).
+const FOREVER: u32 = u32::MAX;
+
+/// All addresses of the node.
+pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> {
+    let mut addresses = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut query = AddressMessage::default();
+        query.header.family = family;
+        for entry in route.dump("addresses", RouteNetlinkMessage::GetAddress(query))? {
+            // Without an address of its own the node could take a VIP that is its own address.
+            let entry = entry.map_err(|error| {
+                failed("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
+            })?;
+            if let RouteNetlinkMessage::NewAddress(message) = entry {
+                addresses.extend(read(&message));
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+/// With a point-to-point peer, `IFA_ADDRESS` is the peer's.
+fn read(message: &AddressMessage) -> Option<Address> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    Some(Address {
+        interface: message.header.index,
+        address: local.or(address)?,
+        global: message.header.scope == AddressScope::Universe,
+    })
+}
+
+/// Adds an address; `EEXIST` if it is there.
+pub(super) fn add(interface: u32, address: IpAddr) -> Request {
+    request(RouteNetlinkMessage::NewAddress(new(interface, address)), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// Adds an address, or leaves it as it is.
+pub(super) fn ensure(interface: u32, address: IpAddr) -> Request {
+    request(RouteNetlinkMessage::NewAddress(new(interface, address)), NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+fn new(interface: u32, address: IpAddr) -> AddressMessage {
+    let mut message = message(interface, address);
+    message.attributes.push(AddressAttribute::Address(address));
+    if address.is_ipv6() {
+        // Usable at once; no route beside the local one; deprecated, so that it is never chosen
+        // as the source of connections to somewhere else.
+        let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
+        message.attributes.push(AddressAttribute::Flags(flags));
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_preferred = 0;
+        lifetime.ifa_valid = FOREVER;
+        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+    }
+    message
+}
+
+/// Removes an address; `EADDRNOTAVAIL` if it isn't there. An IPv4 one goes whatever its prefix.
+pub(super) fn delete(interface: u32, address: IpAddr) -> Request {
+    request(RouteNetlinkMessage::DelAddress(message(interface, address)), 0)
+}
+
+fn message(interface: u32, address: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = interface;
+    (message.header.family, message.header.prefix_len) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.attributes.push(AddressAttribute::Local(address));
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_to_point_address_is_the_near_one() {
+        let mut message = message(3, "10.8.0.1".parse().unwrap());
+        message.attributes.insert(0, AddressAttribute::Address("10.8.0.2".parse().unwrap()));
+        let read = read(&message).unwrap();
+        assert_eq!((read.interface, read.address.to_string()), (3, "10.8.0.1".to_owned()));
+    }
+
+    #[test]
+    fn ipv6_reports_only_the_address_attribute() {
+        let mut message = AddressMessage::default();
+        message.attributes = vec![AddressAttribute::Address("fd00::1".parse().unwrap())];
+        assert_eq!(read(&message).unwrap().address.to_string(), "fd00::1");
+        assert_eq!(read(&AddressMessage::default()), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Operations as IPVS commands. Pure.
+
+use nl_ipvs::{Command, ServiceFlags, ServiceKey, errno};
+use vip::Op;
+
+/// The command for an operation; `None` for one that isn't IPVS's.
+pub(super) fn command(op: &Op) -> Option<Command> {
+    Some(match op {
+        Op::AddService { vip, settings } => {
+            Command::AddService { key: ServiceKey::from(*vip), settings: settings.clone() }
+        }
+        Op::SetService { vip, settings, .. } => Command::SetService {
+            key: ServiceKey::from(*vip),
+            settings: settings.clone(),
+            flags_mask: ServiceFlags(u32::MAX).settable(),
+        },
+        Op::DeleteService { vip, .. } => Command::DeleteService { key: ServiceKey::from(*vip) },
+        Op::AddServer { vip, server, settings } => Command::AddDestination {
+            service: ServiceKey::from(*vip),
+            address: *server,
+            settings: *settings,
+        },
+        Op::SetServer { vip, server, settings, .. } => Command::SetDestination {
+            service: ServiceKey::from(*vip),
+            address: *server,
+            settings: *settings,
+        },
+        Op::DeleteServer { vip, server } => {
+            Command::DeleteDestination { service: ServiceKey::from(*vip), address: *server }
+        }
+        Op::CreateLink
+        | Op::RaiseLink
+        | Op::DeleteLink
+        | Op::Bind { .. }
+        | Op::SetSource { .. }
+        | Op::Unbind { .. } => return None,
+    })
+}
+
+/// What to do about the kernel's refusal, where its number alone doesn't tell.
+pub(super) fn hint(op: &Op, number: i32) -> Option<String> {
+    match (op, number) {
+        (Op::AddService { settings, .. } | Op::SetService { settings, .. }, errno::ENOENT) => {
+            let scheduler = settings.scheduler.as_ref()?;
+            Some(format!("the kernel has no scheduler {scheduler}: `modprobe ip_vs_{scheduler}`"))
+        }
+        (Op::AddServer { .. }, errno::EINVAL) => {
+            Some("if its address is right, `lo` may be down: `ip link set lo up`".to_owned())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! The interface that holds the VIPs.
+
+use std::collections::BTreeMap;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
+};
+use nl_ipvs::errno;
+
+use super::socket::{Request, RouteSocket, request};
+use crate::KernelError;
+
+/// A dummy interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dummy {
+    pub(super) index: u32,
+    pub(super) up: bool,
+}
+
+/// The dummy interface of this name, if there is one.
+///
+/// # Errors
+/// [`KernelError::NotOurs`] when an interface of another kind has the name: it must not be touched.
+pub(super) fn find(route: &mut RouteSocket, interface: &str) -> Result<Option<Dummy>, KernelError> {
+    let mut query = LinkMessage::default();
+    query.attributes = vec![LinkAttribute::IfName(interface.to_owned())];
+    let what = format!("interface {interface}");
+    match route.get(&what, RouteNetlinkMessage::GetLink(query))? {
+        Ok(RouteNetlinkMessage::NewLink(link)) => dummy(interface, &link).map(Some),
+        Ok(_) => Ok(None),
+        Err(refusal) if refusal.errno() == errno::ENODEV => Ok(None),
+        Err(source) => {
+            let source = nl_ipvs::Error::Refused { doing: "show it", source };
+            Err(super::socket::failed(format!("read {what}"))(source))
+        }
+    }
+}
+
+fn dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelError> {
+    let infos = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    let kind = infos.into_iter().flatten().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    });
+    match kind {
+        Some(InfoKind::Dummy) => {
+            Ok(Dummy { index: link.header.index, up: link.header.flags.contains(LinkFlags::Up) })
+        }
+        other => Err(KernelError::NotOurs {
+            interface: interface.to_owned(),
+            kind: other.map_or_else(|| "physical interface".to_owned(), ToString::to_string),
+        }),
+    }
+}
+
+/// The names of all interfaces by index. One that can't be read is left out.
+pub(super) fn names(route: &mut RouteSocket) -> Result<BTreeMap<u32, String>, KernelError> {
+    let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let links = route.dump("interfaces", query)?;
+    Ok(links
+        .into_iter()
+        .filter_map(|link| match link {
+            Ok(RouteNetlinkMessage::NewLink(link)) => {
+                let name = link.attributes.into_iter().find_map(|attribute| match attribute {
+                    LinkAttribute::IfName(name) => Some(name),
+                    _ => None,
+                });
+                name.map(|name| (link.header.index, name))
+            }
+            _ => None,
+        })
+        .collect())
+}
+
+/// Makes the interface, down. A dummy doesn't answer ARP.
+pub(super) fn create(interface: &str) -> Request {
+    let kind = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)]);
+    let mut link = named(interface);
+    link.attributes.push(kind);
+    link.header.flags = LinkFlags::Noarp;
+    link.header.change_mask = LinkFlags::Noarp;
+    request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// Keeps the kernel from giving it an `fe80::` address. Refused where IPv6 is off.
+pub(super) fn without_link_local(interface: &str) -> Request {
+    let mut link = named(interface);
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    request(RouteNetlinkMessage::SetLink(link), 0)
+}
+
+pub(super) fn raise(interface: &str) -> Request {
+    let mut link = named(interface);
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+    request(RouteNetlinkMessage::SetLink(link), 0)
+}
+
+/// By index: what has the name by now may be another one.
+pub(super) fn delete(index: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    request(RouteNetlinkMessage::DelLink(link), 0)
+}
+
+fn named(interface: &str) -> LinkMessage {
+    let mut link = LinkMessage::default();
+    link.attributes = vec![LinkAttribute::IfName(interface.to_owned())];
+    link
+}

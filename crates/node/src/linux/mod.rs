@@ -1,0 +1,79 @@
+//! The node itself.
+
+mod address;
+mod facts;
+mod ipvs;
+mod link;
+mod observe;
+mod perform;
+mod route;
+mod socket;
+mod source;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use nl_ipvs::Ipvs;
+use vip::plan::OpError;
+use vip::{Observed, Op};
+
+use crate::{Kernel, KernelError};
+use socket::RouteSocket;
+
+/// What can be chosen about a [`LinuxKernel`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The dummy interface that holds the VIPs. It is made when it is missing; every address on
+    /// it is vipd's.
+    pub interface: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { interface: "vipd0".to_owned() }
+    }
+}
+
+/// The kernel of this node, in the network namespace of the thread that opened it. Blocking.
+#[derive(Debug)]
+pub struct LinuxKernel {
+    ipvs: Ipvs,
+    route: RouteSocket,
+    interface: String,
+}
+
+impl LinuxKernel {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// When the kernel has no IPVS (`modprobe ip_vs`), or a socket can't be opened.
+    pub fn open(settings: Settings) -> Result<Self, KernelError> {
+        let ipvs = Ipvs::open().map_err(|source| KernelError::Ipvs {
+            doing: "open the virtual server table".into(),
+            source,
+        })?;
+        Ok(Self { ipvs, route: RouteSocket::open()?, interface: settings.interface })
+    }
+
+    /// The source that the node's own connections to VIPs should have: this node's address
+    /// towards the first of `servers` that isn't on this node, else towards the default router,
+    /// else its first global one. `None` when it has no IPv4 address.
+    ///
+    /// # Errors
+    /// When routes or addresses can't be read.
+    pub fn source_address(
+        &mut self,
+        servers: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Option<Ipv4Addr>, KernelError> {
+        source::choose(&mut self.route, &self.interface, servers)
+    }
+}
+
+impl Kernel for LinuxKernel {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        observe::observe(&mut self.ipvs, &mut self.route, &self.interface)
+    }
+
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        perform::perform(&mut self.ipvs, &mut self.route, &self.interface, ops)
+    }
+}

@@ -1,0 +1,217 @@
+use std::net::IpAddr;
+
+use nl_ipvs::{Ipvs, errno};
+use vip::Op;
+use vip::plan::OpError;
+
+use super::link::Dummy;
+use super::socket::{Request, RouteSocket};
+use super::{address, ipvs as command, link, route};
+use crate::KernelError;
+
+type Answer = Result<(), OpError>;
+
+/// Which operations can share a send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ipvs,
+    Address,
+    Link,
+}
+
+fn kind(op: &Op) -> Kind {
+    match op {
+        Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Kind::Link,
+        Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
+        Op::AddService { .. }
+        | Op::SetService { .. }
+        | Op::DeleteService { .. }
+        | Op::AddServer { .. }
+        | Op::SetServer { .. }
+        | Op::DeleteServer { .. } => Kind::Ipvs,
+    }
+}
+
+/// Does the operations in order, neighbours of one kind in one send.
+pub(super) fn perform(
+    ipvs: &mut Ipvs,
+    socket: &mut RouteSocket,
+    interface: &str,
+    ops: &[&Op],
+) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(ops.len());
+    for run in ops.chunk_by(|one, next| kind(one) == kind(next)) {
+        match kind(run[0]) {
+            Kind::Ipvs => answers.extend(change_services(ipvs, run)),
+            Kind::Address => answers.extend(change_addresses(socket, interface, run)),
+            Kind::Link => {
+                answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
+            }
+        }
+    }
+    answers
+}
+
+fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
+    let commands: Vec<_> = ops.iter().filter_map(|op| command::command(op)).collect();
+    match ipvs.batch(&commands) {
+        Err(error) => same(ops, &lost(&error)),
+        Ok(outcomes) => {
+            let answers = ops.iter().zip(outcomes);
+            answers
+                .map(|(op, outcome)| {
+                    outcome.map_err(|error| {
+                        refused(&error, command::hint(op, error.errno()).as_deref())
+                    })
+                })
+                .collect()
+        }
+    }
+}
+
+/// What one request of an address operation may be refused with, and still be all right.
+struct Part {
+    request: Request,
+    tolerated: &'static [i32],
+}
+
+fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> Vec<Answer> {
+    let link = match our_link(socket, interface) {
+        Ok(link) => link,
+        Err(error) => return same(ops, &error),
+    };
+    let parts: Vec<_> = ops.iter().map(|op| address_parts(link.index, op)).collect();
+    let requests = parts.iter().flatten().flatten().map(|part| part.request.clone()).collect();
+    let outcomes = match socket.batch(requests) {
+        Ok(outcomes) => outcomes,
+        Err(error) => return same(ops, &lost(&error)),
+    };
+    let mut outcomes = outcomes.into_iter();
+    parts
+        .into_iter()
+        .map(|parts| {
+            let parts = parts?;
+            // All of them are taken, so that the next operation finds its own.
+            let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
+            answers.into_iter().try_for_each(|(part, outcome)| match outcome {
+                Err(error) if part.tolerated.contains(&error.errno()) => Ok(()),
+                other => other.map_err(|error| refused(&error, None)),
+            })
+        })
+        .collect()
+}
+
+/// The requests of one operation, in order.
+fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
+    let must = |request| Part { request, tolerated: &[] };
+    let without_route = |address| Part {
+        request: route::delete_local(link, address),
+        tolerated: &[errno::ESRCH, errno::ENOENT],
+    };
+    Ok(match *op {
+        Op::Bind { address, source } => {
+            let mut parts = vec![must(address::add(link, address))];
+            if let Some(source) = source_of(address, source)? {
+                parts.push(must(route::replace_local(link, address, source)));
+            }
+            parts
+        }
+        Op::SetSource { address, source } => {
+            let mut parts = vec![must(address::ensure(link, address))];
+            match source_of(address, source)? {
+                Some(source) => parts.push(must(route::replace_local(link, address, source))),
+                None if address.is_ipv4() => {
+                    // A link that went down and up has the kernel's own route behind ours, and
+                    // the kernel refuses to replace the first by an equal of the second.
+                    parts.push(without_route(address));
+                    parts.push(must(route::replace_local(link, address, address)));
+                }
+                None => {}
+            }
+            parts
+        }
+        Op::Unbind { address } => {
+            let mut parts = vec![must(address::delete(link, address))];
+            if address.is_ipv4() {
+                parts.insert(0, without_route(address));
+            }
+            parts
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// The kernel makes IPv6 local routes from a work queue, after it has answered: one that was
+/// replaced may be replaced back, and a flap of the interface drops it. So they are left alone.
+fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
+    match (address, source) {
+        (IpAddr::V6(_), Some(source)) => Err(OpError {
+            errno: errno::EOPNOTSUPP,
+            message: format!("{source} can't be made the source towards {address}: only for IPv4"),
+        }),
+        _ => Ok(source),
+    }
+}
+
+fn change_link(socket: &mut RouteSocket, interface: &str, op: &Op) -> Answer {
+    match op {
+        Op::CreateLink => {
+            // On its own: if the name is taken, what has it must not be touched.
+            send(socket, vec![link::create(interface)])?.pop().unwrap_or(Ok(()))?;
+            let requests = vec![link::without_link_local(interface), link::raise(interface)];
+            send(socket, requests)?.pop().unwrap_or(Ok(()))
+        }
+        Op::RaiseLink => {
+            our_link(socket, interface)?;
+            send(socket, vec![link::raise(interface)])?.pop().unwrap_or(Ok(()))
+        }
+        _ => {
+            let link = our_link(socket, interface)?;
+            send(socket, vec![link::delete(link.index)])?.pop().unwrap_or(Ok(()))
+        }
+    }
+}
+
+fn send(socket: &mut RouteSocket, requests: Vec<Request>) -> Result<Vec<Answer>, OpError> {
+    let outcomes = socket.batch(requests).map_err(|error| lost(&error))?;
+    Ok(outcomes.into_iter().map(|outcome| outcome.map_err(|error| refused(&error, None))).collect())
+}
+
+/// Looked up every time: somebody may have made it anew, with another index, or another kind of
+/// interface in its place.
+fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError> {
+    match link::find(socket, interface) {
+        Ok(Some(link)) => Ok(link),
+        Ok(None) => Err(OpError {
+            errno: errno::ENODEV,
+            message: format!("ENODEV: there is no interface {interface}"),
+        }),
+        Err(error @ KernelError::NotOurs { .. }) => {
+            Err(OpError { errno: errno::EBUSY, message: error.to_string() })
+        }
+        Err(error) => Err(OpError { errno: 0, message: error.to_string() }),
+    }
+}
+
+fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
+    let message = match hint {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    };
+    OpError { errno: error.errno(), message }
+}
+
+/// Nothing is known of what was done.
+fn lost(error: &nl_ipvs::Error) -> OpError {
+    let errno = match error {
+        nl_ipvs::Error::Lost => errno::ENOBUFS,
+        nl_ipvs::Error::Refused { source, .. } => source.errno(),
+        nl_ipvs::Error::Io { source, .. } => source.raw_os_error().unwrap_or(0),
+        _ => 0,
+    };
+    OpError { errno, message: error.to_string() }
+}
+
+fn same(ops: &[&Op], error: &OpError) -> Vec<Answer> {
+    ops.iter().map(|_| Err(error.clone())).collect()
+}

@@ -1,0 +1,163 @@
+//! Routes: the local ones of VIPs, and what else the node reaches.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::socket::{Request, RouteSocket, request};
+use crate::KernelError;
+
+/// `RT_TABLE_MAIN` and `RT_TABLE_LOCAL` of `linux/rtnetlink.h`.
+pub(super) const MAIN: u32 = 254;
+pub(super) const LOCAL: u8 = 255;
+
+/// What matters of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) table: u32,
+    pub(super) kind: RouteType,
+    /// A default route has length 0.
+    pub(super) destination: IpNet,
+    /// The first hop's interface; none for `blackhole` and its like.
+    pub(super) interface: Option<u32>,
+    pub(super) gateway: Option<IpAddr>,
+    /// The source of the node's own packets.
+    pub(super) source: Option<IpAddr>,
+}
+
+/// All routes of the node. One that can't be read (an exotic encapsulation) is left out.
+pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
+    let mut routes = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut query = RouteMessage::default();
+        query.header.address_family = family;
+        for entry in route.dump("routes", RouteNetlinkMessage::GetRoute(query))? {
+            if let Ok(RouteNetlinkMessage::NewRoute(message)) = entry {
+                routes.extend(read(&message));
+            }
+        }
+    }
+    Ok(routes)
+}
+
+/// The route to an address; `None` if there is none.
+pub(super) fn towards(
+    route: &mut RouteSocket,
+    address: IpAddr,
+) -> Result<Option<Route>, KernelError> {
+    let mut query = to(address);
+    query.header.table = 0;
+    let answer =
+        route.get(&format!("the route to {address}"), RouteNetlinkMessage::GetRoute(query))?;
+    Ok(match answer {
+        Ok(RouteNetlinkMessage::NewRoute(message)) => read(&message),
+        _ => None,
+    })
+}
+
+fn read(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    let unspecified: IpAddr = match header.address_family {
+        AddressFamily::Inet => [0; 4].into(),
+        AddressFamily::Inet6 => [0; 16].into(),
+        _ => return None,
+    };
+    let mut table = header.table.into();
+    let (mut destination, mut interface, mut gateway, mut source) = (None, None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Destination(address) => destination = ip(address),
+            RouteAttribute::Oif(index) => interface = Some(*index),
+            RouteAttribute::MultiPath(hops) => {
+                interface = interface.or(hops.first().map(|hop| hop.interface_index));
+            }
+            RouteAttribute::Gateway(address) => gateway = ip(address),
+            RouteAttribute::PrefSource(address) => source = ip(address),
+            _ => {}
+        }
+    }
+    let destination = destination.unwrap_or(unspecified);
+    let destination = IpNet::new(destination, header.destination_prefix_length).ok()?.trunc();
+    Some(Route { table, kind: header.kind, destination, interface, gateway, source })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some((*v4).into()),
+        RouteAddress::Inet6(v6) => Some((*v6).into()),
+        _ => None,
+    }
+}
+
+/// Makes `source` the source of the node's own connections to a VIP, in place of the VIP itself
+/// that the kernel's own local route says: its servers could not answer that.
+pub(super) fn replace_local(interface: u32, address: IpAddr, source: IpAddr) -> Request {
+    let mut message = local(interface, address);
+    message.header.protocol = RouteProtocol::Kernel;
+    message.attributes.push(RouteAttribute::PrefSource(source.into()));
+    request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Removes the local route of a VIP, whatever its source. The kernel removes with an address only
+/// the one it made itself, so a replaced one would keep the VIP local.
+pub(super) fn delete_local(interface: u32, address: IpAddr) -> Request {
+    request(RouteNetlinkMessage::DelRoute(local(interface, address)), 0)
+}
+
+fn local(interface: u32, address: IpAddr) -> RouteMessage {
+    let mut message = to(address);
+    message.header.table = LOCAL;
+    message.header.kind = RouteType::Local;
+    message.header.scope = RouteScope::Host;
+    message.attributes.push(RouteAttribute::Oif(interface));
+    message
+}
+
+fn to(address: IpAddr) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    let header = &mut message.header;
+    (header.address_family, header.destination_prefix_length) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.attributes.push(RouteAttribute::Destination(address.into()));
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_route::route::RouteNextHop;
+
+    #[test]
+    fn a_table_beyond_255_stands_in_its_attribute() {
+        let mut message = to("10.0.0.7".parse().unwrap());
+        message.header.table = 252;
+        message.attributes.push(RouteAttribute::Table(1000));
+        assert_eq!(read(&message).unwrap().table, 1000);
+    }
+
+    #[test]
+    fn a_route_over_several_hops_is_reached_over_the_first() {
+        let mut message = to("10.0.0.7".parse().unwrap());
+        let mut hop = RouteNextHop::default();
+        hop.interface_index = 4;
+        message.attributes.push(RouteAttribute::MultiPath(vec![hop, RouteNextHop::default()]));
+        assert_eq!(read(&message).unwrap().interface, Some(4));
+    }
+
+    #[test]
+    fn a_route_without_destination_is_the_default_route() {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet6;
+        assert_eq!(read(&message).unwrap().destination, "::/0".parse().unwrap());
+        message.header.destination_prefix_length = 200;
+        assert_eq!(read(&message), None);
+    }
+}

@@ -1,0 +1,69 @@
+use netlink_packet_core::{DecodeError, NetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
+use nl_ipvs::pipeline::{Outcomes, Pipeline};
+
+use crate::KernelError;
+
+/// `NETLINK_ROUTE` of `linux/netlink.h`.
+const NETLINK_ROUTE: isize = 0;
+
+pub(super) type Request = NetlinkMessage<RouteNetlinkMessage>;
+
+/// The socket for links, addresses and routes.
+#[derive(Debug)]
+pub(super) struct RouteSocket(Pipeline);
+
+impl RouteSocket {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        Pipeline::open(NETLINK_ROUTE).map(Self).map_err(failed("open its socket"))
+    }
+
+    /// All objects of a kind. Those that can't be read are errors of their own.
+    pub(super) fn dump(
+        &mut self,
+        what: &'static str,
+        query: RouteNetlinkMessage,
+    ) -> Result<Vec<Result<RouteNetlinkMessage, DecodeError>>, KernelError> {
+        let doing = || format!("list {what}");
+        self.0
+            .dump(&query.into())
+            .map_err(failed(doing()))?
+            .map_err(|source| nl_ipvs::Error::Refused { doing: "list them", source })
+            .map_err(failed(doing()))
+    }
+
+    /// One object; the inner error is the kernel's refusal.
+    pub(super) fn get(
+        &mut self,
+        what: &str,
+        query: RouteNetlinkMessage,
+    ) -> Result<Result<RouteNetlinkMessage, nl_ipvs::KernelError>, KernelError> {
+        let malformed =
+            |text: String| failed(format!("read {what}"))(nl_ipvs::Error::Malformed(text));
+        match self.0.get(&query.into()).map_err(failed(format!("read {what}")))? {
+            Err(refusal) => Ok(Err(refusal)),
+            Ok(entries) => match entries.into_iter().next() {
+                Some(Ok(message)) => Ok(Ok(message)),
+                Some(Err(error)) => Err(malformed(error.to_string())),
+                None => Err(malformed("it is empty".into())),
+            },
+        }
+    }
+
+    /// Sends changes, many at a time, and answers for each.
+    pub(super) fn batch(&mut self, requests: Vec<Request>) -> Result<Outcomes, nl_ipvs::Error> {
+        self.0.batch(requests)
+    }
+}
+
+/// A request with flags of its own, such as `NLM_F_CREATE`.
+pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Request {
+    let mut request = Request::from(message);
+    request.header.flags = flags;
+    request
+}
+
+pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
+    let doing = doing.into();
+    move |source| KernelError::Route { doing, source }
+}

@@ -1,0 +1,115 @@
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The lock of the one writer of this node's table.
+///
+/// Held as long as the value lives; the kernel frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the lock could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error(
+        "{path} is locked by {}: only one vipd may write a node's table at a time; stop it first, \
+         or use its admin port", holder(.pid.as_ref())
+    )]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that holds it, if it wrote its id.
+        pid: Option<u32>,
+    },
+    /// The file can't be made, opened or written.
+    #[error("can't lock {path}: {source}; run vipd as root, or name a lock file that it may write")]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<&u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl Lock {
+    /// Where the lock is unless told otherwise.
+    pub const DEFAULT_PATH: &str = "/run/vipd/lock";
+
+    /// Takes the lock without waiting, and writes this process's id into the file.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another process has it, [`LockError::Io`] when the file, or the
+    /// folder it is in, can't be made.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let io = |source| LockError::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        // Not truncated on opening: the holder's id must stay readable.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { path: path.to_owned(), pid: read_pid(&file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        file.set_len(0).map_err(io)?;
+        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn read_pid(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/vipd/lock");
+        let held = Lock::take(&path).unwrap();
+        let error = Lock::take(&path).unwrap_err();
+        assert!(
+            matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id())
+        );
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())));
+        drop(held);
+        Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_left_by_the_dead_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        fs::write(&path, "4294967295 and more than a pid\n").unwrap();
+        let _held = Lock::take(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Lock::take(folder.path()).unwrap_err();
+        assert!(matches!(&error, LockError::Io { path, .. } if path == folder.path()));
+    }
+}

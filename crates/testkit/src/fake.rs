@@ -1,0 +1,260 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use nl_ipvs::{
+    DestinationSettings, Family, ForwardMethod, Scheduler, ServiceFlags, ServiceKey,
+    ServiceSettings, Stats, TunnelKind, errno,
+};
+use node::{Kernel, KernelError};
+use vip::ownership::{Owner, owner};
+use vip::plan::OpError;
+use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip};
+
+use crate::faults::{Fate, Faults, error};
+
+/// The schedulers a [`FakeKernel`] has to begin with.
+pub const SCHEDULERS: [&str; 10] = ["rr", "wrr", "lc", "wlc", "sh", "mh", "sed", "nq", "fo", "ovf"];
+
+/// A kernel in memory, with the answers of the real one (Linux 6.1).
+///
+/// Faults can be put in its way; what it was asked to do is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeKernel {
+    /// What it holds. Change it at will: that is somebody else at work.
+    pub state: Observed,
+    /// The schedulers it has; others are refused with `ENOENT`.
+    pub schedulers: BTreeSet<String>,
+    /// The operations that it did or refused, in order. Those it was dead for are not among them.
+    pub log: Vec<(Op, Result<(), OpError>)>,
+    faults: Faults,
+}
+
+impl Default for FakeKernel {
+    fn default() -> Self {
+        Self::new(Observed::default())
+    }
+}
+
+impl FakeKernel {
+    /// A kernel that holds this.
+    #[must_use]
+    pub fn new(mut state: Observed) -> Self {
+        for service in state.services.values_mut() {
+            service.settings.flags |= ServiceFlags::HASHED;
+        }
+        let schedulers = SCHEDULERS.map(str::to_owned).into();
+        Self { state, schedulers, log: Vec::new(), faults: Faults::default() }
+    }
+
+    /// Refuses the `nth` operation from now on, 0 being the next, with this number.
+    pub fn refuse(&mut self, nth: usize, errno: i32) {
+        self.faults.refuse(nth, errno);
+    }
+
+    /// Does what it is told from now on, but its answers don't arrive.
+    pub fn lose_answers(&mut self) {
+        self.faults.lose_answers();
+    }
+
+    /// Does so many operations more, then nothing and answers nothing.
+    pub fn die_after(&mut self, ops: usize) {
+        self.faults.die_after(ops);
+    }
+
+    /// No more faults.
+    pub fn heal(&mut self) {
+        self.faults = Faults::default();
+    }
+
+    fn carry_out(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::CreateLink if self.state.link != Link::Missing => Err(error(errno::EEXIST)),
+            Op::CreateLink => {
+                self.state.link = Link::Up;
+                Ok(())
+            }
+            Op::RaiseLink => {
+                self.link()?;
+                self.state.link = Link::Up;
+                Ok(())
+            }
+            Op::DeleteLink => {
+                self.link()?;
+                self.state.link = Link::Missing;
+                self.state.addresses.clear();
+                Ok(())
+            }
+            Op::AddService { vip, settings } => self.add_service(vip, settings),
+            Op::SetService { vip, settings, .. } => self.set_service(vip, settings),
+            Op::DeleteService { vip, .. } => {
+                self.state.services.remove(&(*vip).into()).map(|_| ()).ok_or(error(errno::ESRCH))
+            }
+            Op::AddServer { vip, server, settings } => self.add_server(vip, *server, *settings),
+            Op::SetServer { vip, server, settings, .. } => self.set_server(vip, *server, *settings),
+            Op::DeleteServer { vip, server } => {
+                let servers = &mut self.service(vip)?.servers;
+                servers.remove(server).map(|_| ()).ok_or(error(errno::ENOENT))
+            }
+            Op::Bind { address, source } => {
+                let bound = self.state.addresses.contains_key(address);
+                self.bind(*address, *source)?;
+                if bound { Err(error(errno::EEXIST)) } else { Ok(()) }
+            }
+            Op::SetSource { address, source } => self.bind(*address, *source),
+            Op::Unbind { address } => {
+                self.link()?;
+                let gone = self.state.addresses.remove(address);
+                gone.map(|_| ()).ok_or(error(errno::EADDRNOTAVAIL))
+            }
+        }
+    }
+
+    fn link(&self) -> Result<(), OpError> {
+        if self.state.link == Link::Missing { Err(error(errno::ENODEV)) } else { Ok(()) }
+    }
+
+    fn service(&mut self, vip: &Vip) -> Result<&mut ObservedService, OpError> {
+        self.state.services.get_mut(&ServiceKey::from(*vip)).ok_or(error(errno::ESRCH))
+    }
+
+    fn add_service(&mut self, vip: &Vip, settings: &ServiceSettings) -> Result<(), OpError> {
+        let key = ServiceKey::from(*vip);
+        if self.state.services.contains_key(&key) {
+            return Err(error(errno::EEXIST));
+        }
+        let settings = self.accepted(&key, settings)?;
+        let service =
+            ObservedService { settings, servers: BTreeMap::new(), stats: Stats::default() };
+        self.state.services.insert(key, service);
+        Ok(())
+    }
+
+    fn set_service(&mut self, vip: &Vip, settings: &ServiceSettings) -> Result<(), OpError> {
+        self.service(vip)?;
+        let settings = self.accepted(&ServiceKey::from(*vip), settings)?;
+        self.service(vip)?.settings = settings;
+        Ok(())
+    }
+
+    /// The settings as the kernel keeps them.
+    fn accepted(
+        &self,
+        key: &ServiceKey,
+        settings: &ServiceSettings,
+    ) -> Result<ServiceSettings, OpError> {
+        let scheduler = settings.scheduler.as_ref().map(Scheduler::as_str);
+        let known = scheduler.is_none_or(|name| self.schedulers.contains(name));
+        let engine = settings.persistence_engine.is_none();
+        if !known || !engine {
+            return Err(error(errno::ENOENT));
+        }
+        if key.family() == Family::Inet6 && !(1..=128).contains(&settings.prefix_len) {
+            return Err(error(errno::EINVAL));
+        }
+        let flags = settings.flags | ServiceFlags::HASHED;
+        Ok(ServiceSettings { flags, ..settings.clone() })
+    }
+
+    fn add_server(
+        &mut self,
+        vip: &Vip,
+        server: SocketAddr,
+        settings: DestinationSettings,
+    ) -> Result<(), OpError> {
+        let servers = &mut self.service(vip)?.servers;
+        check_server(vip, server, &settings)?;
+        if servers.contains_key(&server) {
+            return Err(error(errno::EEXIST));
+        }
+        if is_no_host(server.ip()) {
+            return Err(error(errno::EINVAL));
+        }
+        let idle = ObservedServer { settings, active: 0, inactive: 0, stats: Stats::default() };
+        servers.insert(server, idle);
+        Ok(())
+    }
+
+    fn set_server(
+        &mut self,
+        vip: &Vip,
+        server: SocketAddr,
+        settings: DestinationSettings,
+    ) -> Result<(), OpError> {
+        let servers = &mut self.service(vip)?.servers;
+        check_server(vip, server, &settings)?;
+        servers.get_mut(&server).ok_or(error(errno::ENOENT))?.settings = settings;
+        Ok(())
+    }
+
+    /// Binds, or leaves bound, and sets the source. As with the real kernel the address is bound
+    /// even when the source is refused.
+    fn bind(&mut self, address: IpAddr, source: Option<IpAddr>) -> Result<(), OpError> {
+        self.link()?;
+        if address.is_ipv6() && source.is_some() {
+            return Err(error(errno::EOPNOTSUPP));
+        }
+        self.state.addresses.entry(address).or_default();
+        if let Some(source) = source {
+            let is_local =
+                self.state.node.own.contains(&source) || self.state.addresses.contains_key(&source);
+            if !is_local {
+                return Err(error(errno::EINVAL));
+            }
+        }
+        let source = source.filter(|source| *source != address);
+        self.state.addresses.insert(address, Bound { source });
+        Ok(())
+    }
+}
+
+/// The checks of `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_edit_dest`, in their order.
+fn check_server(
+    vip: &Vip,
+    server: SocketAddr,
+    settings: &DestinationSettings,
+) -> Result<(), OpError> {
+    let tunnel = settings.forward == ForwardMethod::Tunnel;
+    if vip.address.is_ipv4() != server.is_ipv4() && !tunnel {
+        return Err(error(errno::EINVAL));
+    }
+    let weight = i32::try_from(settings.weight).is_ok();
+    if !weight || settings.lower_threshold > settings.upper_threshold {
+        return Err(error(errno::ERANGE));
+    }
+    if tunnel && settings.tunnel.kind == TunnelKind::Gue && settings.tunnel.port == 0 {
+        return Err(error(errno::EINVAL));
+    }
+    Ok(())
+}
+
+/// What `ip_vs_new_dest` refuses as a real server.
+fn is_no_host(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    address.is_multicast() || address.is_unspecified() || broadcast
+}
+
+impl Kernel for FakeKernel {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        let mut observed = self.state.clone();
+        for (key, service) in &mut observed.services {
+            if owner(key, &service.settings, &self.state) == Owner::Foreign {
+                service.servers.clear();
+            }
+        }
+        Ok(observed)
+    }
+
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        let mut answers = Vec::new();
+        for op in ops {
+            let answer = match self.faults.next() {
+                Fate::Happens => self.carry_out(op),
+                Fate::Refused(error) => Err(error),
+                Fate::Dead => break,
+            };
+            self.log.push(((*op).clone(), answer.clone()));
+            answers.push(answer);
+        }
+        if self.faults.answers_are_lost() { Vec::new() } else { answers }
+    }
+}

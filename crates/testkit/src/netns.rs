@@ -1,0 +1,66 @@
+//! Network namespaces for tests on a real kernel.
+
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+
+/// Moves this thread into a network namespace of its own, with `lo` up. It ends with the thread;
+/// the test harness gives every test one.
+///
+/// # Panics
+/// Without root, or where a namespace can't be made.
+pub fn enter() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|errno| {
+        panic!("can't make a network namespace ({errno}): run this test as root")
+    });
+    // With `lo` down there is no local route table, and IPVS refuses every real server.
+    run("ip", "link set lo up");
+}
+
+/// Runs a tool in this thread's network namespace and returns what it prints.
+///
+/// # Panics
+/// When it can't be run or fails, with what it said.
+#[track_caller]
+pub fn run(tool: &str, args: &str) -> String {
+    run_with(tool, args, "")
+}
+
+/// The same, with something on its standard input.
+///
+/// # Panics
+/// When it can't be run or fails, with what it said.
+#[track_caller]
+pub fn run_with(tool: &str, args: &str, input: &str) -> String {
+    match output(tool, args, input) {
+        Ok(text) => text,
+        Err(why) => panic!("`{tool} {args}`: {why}"),
+    }
+}
+
+fn output(tool: &str, args: &str, input: &str) -> Result<String, String> {
+    use std::io::Write;
+    use std::process::Stdio;
+
+    let mut child = Command::new(tool)
+        .args(args.split_ascii_whitespace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{error}: is it installed?"))?;
+    // Inputs here are far smaller than a pipe's buffer.
+    child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))
+        .map_err(|error| error.to_string())?;
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{}: {}{text}", output.status, said.trim()))
+    }
+}
