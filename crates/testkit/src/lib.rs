@@ -1,10 +1,11 @@
 //! What vipd's tests share: [`FakeKernel`], a kernel in memory that answers as the real one does;
-//! [`netns`], network namespaces for tests on a real kernel; and [`cases`], operations with the
-//! answers of both.
+//! [`cases`], operations with the answers of both; [`netns`], network namespaces for tests on a
+//! real kernel; and [`generate`], proptest strategies for tables.
 
 pub mod cases;
 mod fake;
 mod faults;
+pub mod generate;
 pub mod netns;
 
 pub use fake::{FakeKernel, SCHEDULERS};

@@ -1,0 +1,138 @@
+//! Proptest strategies for tables.
+//!
+//! They draw from few addresses and ports, so that what is wanted and what is there meet often.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+
+use nl_ipvs::{DestinationSettings, Family, ServiceFlags, ServiceKey, ServiceSettings, Stats};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use vip::label::{Options, Scheduling};
+use vip::ownership::MARK;
+use vip::{
+    Bound, Desired, DesiredService, Link, Member, NodeFacts, Observed, ObservedServer,
+    ObservedService, Protocol, Selection, Vip, Why,
+};
+
+/// An address of the node in every observed table: the source of its connections, if any.
+pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+
+/// VIPs on five addresses, two of them IPv6.
+pub fn vip() -> impl Strategy<Value = Vip> {
+    let protocol = select(vec![Protocol::Tcp, Protocol::Udp]);
+    (address(), 80_u16..82, protocol).prop_map(|(address, port, protocol)| Vip {
+        address,
+        port: NonZeroU16::new(port).unwrap_or(NonZeroU16::MIN),
+        protocol,
+    })
+}
+
+/// The addresses that VIPs have.
+pub fn address() -> impl Strategy<Value = IpAddr> {
+    (0..5_u8).prop_map(|number| match number {
+        0..3 => Ipv4Addr::new(3, 3, 0, number + 1).into(),
+        _ => Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, number.into()).into(),
+    })
+}
+
+/// Real servers of a family, four of each.
+pub fn server(family: Family) -> impl Strategy<Value = SocketAddr> {
+    (1..3_u8, 31000_u16..31002).prop_map(move |(host, port)| {
+        let address: IpAddr = match family {
+            Family::Inet => Ipv4Addr::new(10, 0, 0, host).into(),
+            Family::Inet6 => Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, host.into()).into(),
+        };
+        SocketAddr::new(address, port)
+    })
+}
+
+/// What the labels of an app may ask for.
+pub fn options() -> impl Strategy<Value = Options> {
+    let schedulers = vec![Scheduling::Wlc, Scheduling::Rr, Scheduling::Sh, Scheduling::Mh];
+    (select(schedulers), any::<bool>(), option::of(1..3_u32)).prop_map(
+        |(scheduler, hash_port, persistence)| {
+            let hash_port = hash_port && matches!(scheduler, Scheduling::Sh | Scheduling::Mh);
+            Options { scheduler, hash_port, persistence, ..Options::default() }
+        },
+    )
+}
+
+/// What should be, for up to eight VIPs.
+pub fn desired() -> impl Strategy<Value = Desired> {
+    let services = btree_map(vip(), any::<()>(), 0..8)
+        .prop_flat_map(|vips| vips.into_keys().map(desired_service).collect::<Vec<_>>());
+    (services, option::of(Just(NODE))).prop_map(|(services, source)| Desired {
+        services: services.into_iter().collect(),
+        source,
+        ..Desired::default()
+    })
+}
+
+/// One service that should be, with up to four real servers.
+pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)> {
+    let servers = btree_map(server(Family::from(vip.address)), 0..3_u32, 0..4);
+    (options(), servers).prop_map(move |(options, servers)| {
+        let member =
+            |weight| Member { weight, app: "/a".into(), task: "a.1".into(), why: Why::Healthy };
+        let members = servers.into_iter().map(|(at, weight)| (at, member(weight))).collect();
+        let selection = Selection { members, ..Selection::default() };
+        (vip, DesiredService { options, apps: vec!["/a".into()], selection })
+    })
+}
+
+/// What a kernel may hold: services of ours, with old settings among them; services of others,
+/// on the same addresses too; the interface in any state.
+pub fn observed() -> impl Strategy<Value = Observed> {
+    let services = vec(observed_service(), 0..10);
+    let bound = option::weighted(0.4, select(vec![NODE, Ipv4Addr::UNSPECIFIED.into()]));
+    let addresses = btree_map(address(), bound, 0..5);
+    let link = select(vec![Link::Up, Link::Up, Link::Down, Link::Missing]);
+    (services, addresses, link).prop_map(|(services, addresses, link)| Observed {
+        services: services.into_iter().collect(),
+        link,
+        addresses: if link == Link::Missing { BTreeMap::new() } else { bindings(addresses) },
+        node: NodeFacts { own: [NODE].into(), ..NodeFacts::default() },
+    })
+}
+
+/// IPv6 addresses have no source but themselves.
+fn bindings(addresses: BTreeMap<IpAddr, Option<IpAddr>>) -> BTreeMap<IpAddr, Bound> {
+    addresses
+        .into_iter()
+        .map(|(address, source)| (address, Bound { source: source.filter(|_| address.is_ipv4()) }))
+        .collect()
+}
+
+fn observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
+    let key = prop_oneof![
+        9 => vip().prop_map(ServiceKey::from),
+        1 => (1..3_u32).prop_map(|mark| ServiceKey::Fwmark { family: Family::Inet, mark }),
+    ];
+    (key, options(), any::<bool>()).prop_flat_map(|(key, options, marked)| {
+        let servers = btree_map(server(key.family()), 0..3_u32, 0..4);
+        servers.prop_map(move |servers| {
+            let mut settings = options.service_settings(key.family());
+            settings.flags = as_held(&settings, marked);
+            (key, ObservedService { settings, servers: held(servers), stats: Stats::default() })
+        })
+    })
+}
+
+fn as_held(settings: &ServiceSettings, marked: bool) -> ServiceFlags {
+    let flags = if marked { settings.flags } else { settings.flags & !MARK };
+    flags | ServiceFlags::HASHED
+}
+
+fn held(servers: BTreeMap<SocketAddr, u32>) -> BTreeMap<SocketAddr, ObservedServer> {
+    let idle = |weight| ObservedServer {
+        settings: DestinationSettings::masquerade(weight),
+        active: 0,
+        inactive: 0,
+        stats: Stats::default(),
+    };
+    servers.into_iter().map(|(at, weight)| (at, idle(weight))).collect()
+}

@@ -1,0 +1,222 @@
+//! What holds of every plan, whatever is there and whatever is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings};
+use node::Kernel;
+use proptest::collection::btree_map;
+use proptest::prelude::*;
+use testkit::{FakeKernel, generate};
+use vip::ownership::{Owner, owner};
+use vip::plan::OpResult;
+use vip::{Bound, Desired, Link, Observed, ObservedService, Op, Plan, Scope, Vip};
+
+const NODE: &str = "node1";
+
+fn plan(observed: &Observed, desired: &Desired) -> Plan {
+    Plan::new(observed, desired, Scope::Complete, NODE)
+}
+
+fn observe(kernel: &mut FakeKernel) -> Observed {
+    kernel.observe().expect("the fake kernel can always be read")
+}
+
+/// Observes, plans and applies; the plan that was applied.
+fn converge(kernel: &mut FakeKernel, desired: &Desired) -> Plan {
+    let plan = plan(&observe(kernel), desired);
+    kernel.apply(&plan);
+    plan
+}
+
+/// A service as far as it was set.
+type Table = BTreeMap<ServiceKey, (ServiceSettings, BTreeMap<SocketAddr, DestinationSettings>)>;
+
+fn set(service: &ObservedService) -> (ServiceSettings, BTreeMap<SocketAddr, DestinationSettings>) {
+    let mut settings = service.settings.clone();
+    settings.flags = settings.flags.settable();
+    let servers = service.servers.iter().map(|(at, server)| (*at, server.settings));
+    (settings, servers.collect())
+}
+
+fn table(observed: &Observed) -> Table {
+    observed.services.iter().map(|(key, service)| (*key, set(service))).collect()
+}
+
+/// Somebody else's services, with their real servers.
+fn foreign(observed: &Observed) -> Table {
+    let mut table = table(observed);
+    let is_foreign =
+        |key: &ServiceKey| owner(key, &observed.services[key].settings, observed) == Owner::Foreign;
+    table.retain(|key, _| is_foreign(key));
+    table
+}
+
+/// Everything that a plan may change: whole tables, addresses and the interface.
+fn whole(observed: &Observed) -> (Table, BTreeMap<std::net::IpAddr, Bound>, Link) {
+    (table(observed), observed.addresses.clone(), observed.link)
+}
+
+/// Whether the kernel holds what is wanted, but for conflicts, and nothing more of ours.
+fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCaseError> {
+    let conflicts: BTreeSet<Vip> = plan.conflicts.iter().map(|conflict| conflict.vip).collect();
+    for (vip, wanted) in &desired.services {
+        if conflicts.contains(vip) {
+            continue;
+        }
+        let held = state.service(vip).map(set);
+        prop_assert_eq!(held, Some((wanted.settings(vip), wanted.servers().collect())), "{}", vip);
+        let source = desired.source.filter(|source| source.is_ipv4() == vip.address.is_ipv4());
+        prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
+        prop_assert_eq!(state.link, Link::Up);
+    }
+    for (vip, _) in state.ours() {
+        prop_assert!(desired.services.contains_key(&vip), "{} is nobody's", vip);
+    }
+    for address in state.addresses.keys() {
+        let claimed = desired.services.keys().any(|vip| vip.address == *address);
+        prop_assert!(claimed, "{} is nobody's", address);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_plan_gives_what_is_wanted_and_a_second_one_is_empty(
+        state in generate::observed(), desired in generate::desired(),
+    ) {
+        let mut kernel = FakeKernel::new(state);
+        let first = converge(&mut kernel, &desired);
+        holds(&kernel.state, &desired, &first)?;
+        let second = plan(&observe(&mut kernel), &desired);
+        prop_assert!(second.is_empty(), "{:?}", second.ops);
+        prop_assert_eq!(second.conflicts, first.conflicts);
+    }
+
+    #[test]
+    fn a_plan_does_to_the_model_what_it_does_to_the_kernel(
+        state in generate::observed(), desired in generate::desired(),
+    ) {
+        let mut kernel = FakeKernel::new(state);
+        let before = kernel.state.clone();
+        let plan = plan(&observe(&mut kernel), &desired);
+        let outcome = kernel.apply(&plan);
+        prop_assert!(outcome.results.iter().all(|(_, result)| *result == OpResult::Done));
+        prop_assert_eq!(whole(&kernel.state), whole(&plan.applied_to(&before)));
+    }
+
+    #[test]
+    fn somebody_elses_services_are_never_touched(
+        state in generate::observed(), desired in generate::desired(),
+    ) {
+        let mut kernel = FakeKernel::new(state);
+        let before = foreign(&kernel.state);
+        for plan in [converge(&mut kernel, &desired), Plan::cleanup(&observe(&mut kernel))] {
+            kernel.apply(&plan);
+            for vip in plan.ops.iter().filter_map(Op::vip) {
+                prop_assert!(!before.contains_key(&vip.into()), "{}", vip);
+            }
+        }
+        let after = table(&kernel.state);
+        for (key, service) in &before {
+            prop_assert_eq!(after.get(key), Some(service), "{}", key);
+        }
+    }
+
+    #[test]
+    fn adding_a_vip_touches_that_vip_only(
+        state in generate::observed(),
+        mut desired in generate::desired(),
+        (vip, service) in generate::vip().prop_flat_map(generate::desired_service),
+    ) {
+        desired.services.remove(&vip);
+        let mut kernel = FakeKernel::new(state);
+        converge(&mut kernel, &desired);
+        desired.services.insert(vip, service);
+        for op in plan(&observe(&mut kernel), &desired).ops {
+            prop_assert!(op.vip().is_none_or(|touched| touched == vip), "{:?}", op);
+            prop_assert!(op.address().is_none_or(|touched| touched == vip.address), "{:?}", op);
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_truth_removes_nothing(
+        state in generate::observed(), desired in generate::desired(),
+    ) {
+        let plan = Plan::new(&state, &desired, Scope::Partial, NODE);
+        for op in &plan.ops {
+            let removes = matches!(
+                op,
+                Op::DeleteServer { .. } | Op::DeleteService { .. } | Op::Unbind { .. } | Op::DeleteLink
+            );
+            prop_assert!(!removes, "{:?}", op);
+        }
+    }
+
+    #[test]
+    fn cleanup_leaves_nothing_of_ours(state in generate::observed()) {
+        let mut kernel = FakeKernel::new(state);
+        let plan = Plan::cleanup(&observe(&mut kernel));
+        prop_assert!(kernel.apply(&plan).is_success());
+        prop_assert_eq!(kernel.state.ours().count(), 0);
+        prop_assert_eq!((kernel.state.link, kernel.state.addresses.len()), (Link::Missing, 0));
+    }
+
+    #[test]
+    fn after_any_part_of_a_plan_the_next_one_ends_where_the_whole_would_have(
+        state in generate::observed(), desired in generate::desired(),
+    ) {
+        let mut straight = FakeKernel::new(state.clone());
+        let ops = converge(&mut straight, &desired).ops.len();
+        for part in 0..ops {
+            let mut kernel = FakeKernel::new(state.clone());
+            kernel.die_after(part);
+            converge(&mut kernel, &desired);
+            prop_assert_eq!(kernel.log.len(), part);
+            kernel.heal();
+            converge(&mut kernel, &desired);
+            prop_assert_eq!(whole(&kernel.state), whole(&straight.state), "after {} operations", part);
+        }
+    }
+
+    #[test]
+    fn failures_cost_no_server_that_was_not_replaced_and_are_made_good(
+        state in generate::observed(),
+        desired in generate::desired(),
+        faults in btree_map(0..20_usize, prop_oneof![Just(2), Just(3), Just(12), Just(17), Just(22)], 1..6),
+        answers_lost in any::<bool>(),
+    ) {
+        let mut straight = FakeKernel::new(state.clone());
+        converge(&mut straight, &desired);
+
+        let mut kernel = FakeKernel::new(state);
+        for (nth, errno) in faults {
+            kernel.refuse(nth, errno);
+        }
+        if answers_lost {
+            kernel.lose_answers();
+        }
+        converge(&mut kernel, &desired);
+        let failed: BTreeSet<Vip> = kernel
+            .log
+            .iter()
+            .filter(|(op, answer)| {
+                let failed = matches!(OpResult::of(op, answer.clone()), OpResult::Failed(_));
+                let builds = matches!(
+                    op,
+                    Op::AddServer { .. } | Op::SetServer { .. } | Op::SetService { .. }
+                );
+                builds && (failed || answers_lost)
+            })
+            .filter_map(|(op, _)| op.vip())
+            .collect();
+        for (op, _) in &kernel.log {
+            if let Op::DeleteServer { vip, .. } = op {
+                prop_assert!(!failed.contains(vip), "{:?}", op);
+            }
+        }
+        kernel.heal();
+        converge(&mut kernel, &desired);
+        prop_assert_eq!(whole(&kernel.state), whole(&straight.state));
+    }
+}
