@@ -1,3 +1,7 @@
+use serde::de::MapAccess;
+
+use crate::lenient::{Any, Key, Log, Read};
+
 /// The labels of an app, a pod or a port: pairs in the order of the document, duplicates kept.
 ///
 /// JSON leaves open what a key written twice means. Marathon itself keeps the last of them; a
@@ -33,5 +37,41 @@ impl Labels {
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
         Self(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+impl Read for Labels {
+    const WANTED: &'static str = "an object of labels";
+
+    fn object<'de, A: MapAccess<'de>>(
+        mut object: A,
+        log: &mut Log,
+    ) -> Result<Option<Self>, A::Error> {
+        let mut labels = Vec::new();
+        while let Some(Key(key)) = object.next_key()? {
+            let value = log.at_member(&key, |log| object.next_value_seed(Any::new(log)))?;
+            if let Value(Some(value)) = value
+                && log.make_room::<(String, String)>()
+            {
+                labels.push((key.into_owned(), value));
+            }
+        }
+        Ok(Some(Self(labels)))
+    }
+}
+
+/// The value of one label. None: it isn't a string.
+#[derive(Default)]
+struct Value(Option<String>);
+
+impl Read for Value {
+    const WANTED: &'static str = "a string";
+
+    fn null() -> Option<Self> {
+        None
+    }
+
+    fn text(found: &str) -> Option<Self> {
+        Some(Self(Some(found.to_owned())))
     }
 }

@@ -1,0 +1,97 @@
+//! From an app as Marathon has it to a workload.
+
+use std::sync::Arc;
+
+use crate::assembly::Assembly;
+use crate::model::{App, Task};
+use crate::{Instance, InstanceSpec, Kind, Spec, Timestamp, Workload, health, ports};
+
+/// What a definition says, in the shape of all generations.
+pub(crate) fn spec(app: &App) -> Spec {
+    let network = ports::network_mode(app);
+    Spec {
+        version: app.version,
+        labels: app.labels.clone(),
+        labels_path: "labels".to_owned(),
+        ports: ports::ports(app, &network),
+        network,
+        health_checks: app.health_checks.len(),
+        settling: health::settling(app.health_checks.iter()),
+        task_kill_grace: app.task_kill_grace_period,
+    }
+}
+
+/// The app with its instances. Tasks without an id are left out: nothing can be said of them.
+pub(crate) fn workload(
+    id: String,
+    path: String,
+    spec: Spec,
+    app: &App,
+    assembly: &mut Assembly<'_>,
+) -> Workload {
+    let instances = app.tasks.as_ref().and_then(|tasks| {
+        assembly.instances(tasks, |task, assembly| instance(&id, app, task, &spec, assembly))
+    });
+    Workload {
+        kind: Kind::App,
+        path,
+        tasks_known: instances.is_some(),
+        instances: instances.unwrap_or_default(),
+        deploying: !app.deployments.is_empty(),
+        spec: Arc::new(spec),
+        id,
+    }
+}
+
+fn instance(
+    app_id: &str,
+    app: &App,
+    task: &Task,
+    current: &Spec,
+    assembly: &Assembly<'_>,
+) -> Option<Instance> {
+    let of_version = match older_version(app, task) {
+        Some(version) => assembly.spec_of(Kind::App, app_id, version),
+        None => InstanceSpec::Current,
+    };
+    let own = of_version.or_current(current);
+    let checks = own.map(|spec| spec.health_checks);
+    Some(Instance {
+        id: task.id.clone()?,
+        host: task.host.clone(),
+        state: health::state_of(task),
+        health: health::of_task(&task.health_check_results, checks),
+        port_health: Vec::new(),
+        ready: is_ready(app, task),
+        started: task.started_at,
+        version: task.version,
+        endpoints: own.map(|spec| ports::walk(spec, task)).unwrap_or_default(),
+        spec: of_version,
+    })
+}
+
+/// The version of a task that doesn't run by the definition as it stands. A task of the last
+/// version that changed more than the number of instances, or of a later one, does
+/// (`VersionInfo.scala`, `TaskStatsByVersion.scala`). A task without a version isn't active: it
+/// has no endpoints by any definition.
+fn older_version(app: &App, task: &Task) -> Option<Timestamp> {
+    let changed = app.version_info.last_config_change_at.or(app.version)?;
+    task.version.filter(|version| *version < changed)
+}
+
+/// Only a deployment asks for readiness, and only of the tasks it starts. Marathon drops the
+/// results of a step when the step is over: an empty list says nothing against anyone.
+fn is_ready(app: &App, task: &Task) -> bool {
+    let results = &app.readiness_check_results;
+    if app.deployments.is_empty() || app.readiness_checks.is_empty() || results.is_empty() {
+        return true;
+    }
+    let of_task =
+        results.iter().filter(|result| result.task_id.is_some() && result.task_id == task.id);
+    let mut verdicts = of_task.map(|result| result.ready == Some(true)).peekable();
+    if verdicts.peek().is_none() {
+        let started_by_deployment = task.version.is_some() && task.version == app.version;
+        return !started_by_deployment;
+    }
+    verdicts.all(|ready| ready)
+}

@@ -1,0 +1,220 @@
+use super::DocumentError;
+use super::shape::{AppAnswer, Content, Elements};
+use crate::assembly::Assembly;
+use crate::lenient::Log;
+use crate::model::{App, Group, PodSpec, PodStatus};
+use crate::{Coverage, Kind, Spec, Workload, apps, pods};
+
+/// One definition of a document, with or without what runs of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Absolute.
+    pub(super) id: String,
+    pub(super) path: String,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    App(Box<App>),
+    PodStatus(Box<PodStatus>),
+    PodSpec(Box<PodSpec>),
+}
+
+impl Entry {
+    pub(super) fn kind(&self) -> Kind {
+        match self.body {
+            Body::App(_) => Kind::App,
+            Body::PodStatus(_) | Body::PodSpec(_) => Kind::Pod,
+        }
+    }
+
+    pub(super) fn has_instances(&self) -> bool {
+        match &self.body {
+            Body::App(app) => app.tasks.is_some(),
+            Body::PodStatus(pod) => pod.instances.is_some(),
+            Body::PodSpec(_) => false,
+        }
+    }
+
+    /// The definition alone, of a version record.
+    pub(super) fn spec(&self) -> Spec {
+        match &self.body {
+            Body::App(app) => apps::spec(app),
+            Body::PodStatus(pod) => pods::spec(&pod.spec, "spec."),
+            Body::PodSpec(pod) => pods::spec(pod, ""),
+        }
+    }
+
+    pub(super) fn workload(&self, assembly: &mut Assembly<'_>) -> Workload {
+        let (id, path, spec) = (self.id.clone(), self.path.clone(), self.spec());
+        match &self.body {
+            Body::App(app) => apps::workload(id, path, spec, app, assembly),
+            Body::PodStatus(pod) => {
+                pods::workload(id, path, spec, pod.instances.as_deref(), assembly)
+            }
+            Body::PodSpec(_) => pods::workload(id, path, spec, None, assembly),
+        }
+    }
+}
+
+/// Collects the definitions of a document, wherever they stand in it.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) list: Vec<Entry>,
+    /// The document is of a kind that has every app or pod.
+    claimed: Coverage,
+    /// But one could not be read.
+    lost: Coverage,
+}
+
+impl Entries {
+    pub(super) fn coverage(&self) -> Coverage {
+        Coverage {
+            apps: self.claimed.apps && !self.lost.apps,
+            pods: self.claimed.pods && !self.lost.pods,
+        }
+    }
+
+    /// Places whatever was read.
+    pub(super) fn place(&mut self, content: Content, log: &mut Log) -> Result<(), DocumentError> {
+        match content {
+            Content::List(list) => self.list(list, log)?,
+            Content::App(app) => self.app("", *app, log),
+            Content::Answer(answer) => self.answer(*answer, log),
+            Content::Group(group) => {
+                let root = group.id.as_deref().is_none_or(|id| id == "/");
+                self.claimed = Coverage { apps: root, pods: root };
+                self.group("", group, log);
+            }
+            Content::PodStatus(pod) => self.pod_status(*pod, log),
+            Content::PodSpec(pod) => self.pod_spec(*pod, log),
+        }
+        Ok(())
+    }
+
+    /// Of lists, only that of pod states is one Marathon gives of all there are, and an empty
+    /// one could be of anything.
+    fn list(&mut self, list: Elements, log: &mut Log) -> Result<(), DocumentError> {
+        let is_status = |element: &_| matches!(element, Ok(Content::PodStatus(_)));
+        let all_states = !list.is_empty() && list.iter().all(is_status);
+        if !list.is_empty() && list.iter().all(Result::is_err) {
+            return list.into_iter().next().map_or(Ok(()), |first| first.map(drop));
+        }
+        for (index, element) in list.into_iter().enumerate() {
+            log.at_index(index, |log| {
+                if let Err(error) = element.and_then(|content| self.place(content, log)) {
+                    log.note(error.to_string());
+                }
+            });
+        }
+        self.claimed = Coverage { apps: false, pods: all_states };
+        Ok(())
+    }
+
+    /// For an empty answer of `/v2/pods/::status`.
+    pub(super) fn claim_no_pods(&mut self) {
+        self.claimed.pods = true;
+    }
+
+    fn answer(&mut self, answer: AppAnswer, log: &mut Log) {
+        self.claimed.apps = answer.apps.is_some();
+        self.apps("", "apps", answer.apps.unwrap_or_default(), log);
+        self.apps("", "*", answer.of_group.unwrap_or_default(), log);
+        if let Some(app) = answer.app {
+            log.at_key("app", |log| self.app("", app, log));
+        }
+    }
+
+    fn group(&mut self, parent: &str, group: Group, log: &mut Log) {
+        let id = match &group.id {
+            Some(id) => absolute(parent, id),
+            None if parent.is_empty() => "/".to_owned(),
+            None => {
+                log.note("this group has no id");
+                self.lost = Coverage { apps: true, pods: true };
+                parent.to_owned()
+            }
+        };
+        self.lost.apps |= group.apps.is_none() || group.groups.is_none();
+        self.lost.pods |= group.pods.is_none() || group.groups.is_none();
+        self.apps(&id, "apps", group.apps.unwrap_or_default(), log);
+        log.at_key("pods", |log| {
+            for (index, pod) in group.pods.into_iter().flatten().enumerate() {
+                log.at_index(index, |log| self.pod_status(pod, log));
+            }
+        });
+        log.at_key("groups", |log| {
+            for (index, group) in group.groups.into_iter().flatten().enumerate() {
+                log.at_index(index, |log| self.group(&id, group, log));
+            }
+        });
+    }
+
+    fn apps(&mut self, parent: &str, key: &'static str, apps: Vec<App>, log: &mut Log) {
+        log.at_key(key, |log| {
+            for (index, app) in apps.into_iter().enumerate() {
+                log.at_index(index, |log| self.app(parent, app, log));
+            }
+        });
+    }
+
+    fn app(&mut self, parent: &str, app: App, log: &mut Log) {
+        let Some(id) = known_id(app.id.as_deref()) else {
+            log.note("an app without id is left out");
+            self.lost.apps = true;
+            return;
+        };
+        let id = absolute(parent, id);
+        let tasks = app.tasks.iter().flatten().map(|task| task.id.as_deref());
+        note_nameless(tasks, "tasks", "a task without id is left out", log);
+        self.list.push(Entry { id, path: log.path(), body: Body::App(Box::new(app)) });
+    }
+
+    fn pod_status(&mut self, pod: PodStatus, log: &mut Log) {
+        let Some(id) = known_id(pod.id.as_deref().or(pod.spec.id.as_deref())) else {
+            log.note("a pod without id is left out");
+            self.lost.pods = true;
+            return;
+        };
+        let id = absolute("", id);
+        let instances = pod.instances.iter().flatten().map(|instance| instance.id.as_deref());
+        note_nameless(instances, "instances", "an instance without id is left out", log);
+        self.list.push(Entry { id, path: log.path(), body: Body::PodStatus(Box::new(pod)) });
+    }
+
+    fn pod_spec(&mut self, pod: PodSpec, log: &mut Log) {
+        let Some(id) = known_id(pod.id.as_deref()) else {
+            log.note("a pod without id is left out");
+            return;
+        };
+        let id = absolute("", id);
+        self.list.push(Entry { id, path: log.path(), body: Body::PodSpec(Box::new(pod)) });
+    }
+}
+
+fn known_id(id: Option<&str>) -> Option<&str> {
+    id.filter(|id| !id.is_empty())
+}
+
+fn note_nameless<'a>(
+    ids: impl Iterator<Item = Option<&'a str>>,
+    list: &'static str,
+    reason: &str,
+    log: &mut Log,
+) {
+    log.at_key(list, |log| {
+        for (index, _) in ids.enumerate().filter(|(_, id)| id.is_none()) {
+            log.at_index(index, |log| log.note(reason));
+        }
+    });
+}
+
+/// Ids in definitions may be relative to the group they stand in (`PathId.scala`).
+fn absolute(group: &str, id: &str) -> String {
+    if id.starts_with('/') {
+        id.to_owned()
+    } else {
+        format!("{}/{id}", group.trim_end_matches('/'))
+    }
+}

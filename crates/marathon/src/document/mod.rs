@@ -1,0 +1,156 @@
+//! Whole documents: saved files and answers, told apart by their shape.
+
+mod entries;
+mod error;
+mod shape;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+pub use error::DocumentError;
+
+use crate::assembly::Assembly;
+use crate::lenient::Log;
+use crate::records::Records;
+use crate::{Coverage, Finding, Kind, Snapshot, Spec};
+use entries::{Entries, Entry};
+use shape::Content;
+
+/// A document that was read. [`Document::snapshot`] makes the picture of it, again each time
+/// more version records are at hand.
+#[derive(Debug)]
+pub struct Document {
+    entries: Vec<Entry>,
+    coverage: Coverage,
+    findings: Vec<Finding>,
+}
+
+impl Document {
+    /// Reads a saved file or an answer: one app, a list of apps, an answer of /v2/apps,
+    /// /v2/apps/{id} or /v2/groups, one pod definition or pod status, a list of them.
+    ///
+    /// # Errors
+    /// When it is none of these. Parts that can't be read are findings.
+    pub fn read(body: &[u8]) -> Result<Self, DocumentError> {
+        Self::read_with(body, Entries::place)
+    }
+
+    /// Reads a live answer of `/v2/apps?embed=apps.tasks`, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Document::read`], and when an app comes without the list of its tasks.
+    pub fn read_apps(body: &[u8]) -> Result<Self, DocumentError> {
+        let document = Self::read_with(body, |entries, content, log| match content {
+            Content::Answer(answer) if answer.apps.is_some() => {
+                entries.place(Content::Answer(answer), log)
+            }
+            _ => Err(DocumentError::unrecognised("no answer of /v2/apps")),
+        })?;
+        let without = document.entries.iter().find(|entry| !entry.has_instances());
+        match without {
+            Some(entry) => Err(DocumentError::MissingTasks { app: entry.id.clone() }),
+            None => Ok(document),
+        }
+    }
+
+    /// Reads a live answer of `/v2/pods/::status`, where an empty list means that there are none.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read_pods(body: &[u8]) -> Result<Self, DocumentError> {
+        Self::read_with(body, |entries, content, log| match content {
+            Content::List(list) if list.is_empty() => {
+                entries.claim_no_pods();
+                Ok(())
+            }
+            Content::List(list) => entries.place(Content::List(list), log),
+            _ => Err(DocumentError::unrecognised("no list of pods")),
+        })
+    }
+
+    fn read_with(
+        body: &[u8],
+        place: impl FnOnce(&mut Entries, Content, &mut Log) -> Result<(), DocumentError>,
+    ) -> Result<Self, DocumentError> {
+        let text = text_of(body)?;
+        let mut log = Log::new(text.len());
+        if matches!(text, Cow::Owned(_)) {
+            log.note("some bytes are not UTF-8 and were replaced");
+        }
+        let mut entries = Entries::default();
+        let content = shape::content(&text, &mut log)?;
+        if log.outgrown() {
+            return Err(DocumentError::Outgrown);
+        }
+        place(&mut entries, content, &mut log)?;
+        let coverage = entries.coverage();
+        Ok(Self { entries: entries.list, coverage, findings: log.into_findings() })
+    }
+
+    /// Both documents as one: what the second has comes after what the first has.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self.findings.extend(other.findings);
+        self.coverage.apps |= other.coverage.apps;
+        self.coverage.pods |= other.coverage.pods;
+        self
+    }
+
+    /// The normalised picture. Of two definitions with one id the last counts, as it would if
+    /// both were posted.
+    #[must_use]
+    pub fn snapshot(&self, records: &Records) -> Snapshot {
+        let mut findings = self.findings.clone();
+        let keys = self.entries.iter().map(|entry| (entry.kind(), entry.id.as_str()));
+        let last: BTreeMap<_, _> = keys.zip(0..).collect();
+        let mut workloads = Vec::with_capacity(last.len());
+        let mut assembly = Assembly::new(records);
+        for (place, entry) in self.entries.iter().enumerate() {
+            let mut note = |reason: &str| {
+                findings.push(Finding { path: entry.path.clone(), reason: reason.to_owned() });
+            };
+            if last[&(entry.kind(), entry.id.as_str())] != place {
+                note("the same id is defined again further on, and that definition counts");
+                continue;
+            }
+            let workload = entry.workload(&mut assembly);
+            if entry.has_instances() && !workload.tasks_known {
+                note("ports times instances are too many: its instances are left out");
+            }
+            workloads.push(workload);
+        }
+        Snapshot { workloads, coverage: self.coverage, findings }
+    }
+
+    /// The only definition in the document, for a version record.
+    pub(crate) fn only_spec(&self, kind: Kind) -> Result<Spec, DocumentError> {
+        match self.entries.as_slice() {
+            [entry] if entry.kind() == kind => Ok(entry.spec()),
+            entries => {
+                let found = format!("{} definitions, not one {kind}", entries.len());
+                Err(DocumentError::unrecognised(found))
+            }
+        }
+    }
+}
+
+/// The text of a body: without byte order mark, and with U+FFFD for what isn't UTF-8.
+fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    match body.trim_ascii_start().first() {
+        None => Err(DocumentError::Empty),
+        Some(b'<') => Err(DocumentError::Html { title: title_of(body) }),
+        Some(_) => Ok(String::from_utf8_lossy(body)),
+    }
+}
+
+/// The title of a web page, if it is near the start and not overlong.
+fn title_of(page: &[u8]) -> Option<String> {
+    let start = String::from_utf8_lossy(&page[..page.len().min(4096)]);
+    let lower = start.to_ascii_lowercase();
+    let from = lower.find("<title>")? + "<title>".len();
+    let to = from + lower[from..].find("</title>")?;
+    let title: String = start[from..to].trim().chars().take(120).collect();
+    (!title.is_empty()).then_some(title)
+}

@@ -1,0 +1,128 @@
+use std::borrow::Cow;
+
+use serde::de::{IgnoredAny, SeqAccess};
+use serde_json::value::RawValue;
+
+use super::DocumentError;
+use crate::lenient::{Log, Read, each_element, fields, read, record};
+use crate::model::{App, Group, PodSpec, PodStatus};
+
+pub(super) const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
+     /v2/groups or /v2/pods/::status";
+
+/// What a document holds, told by the keys of its outermost object.
+#[derive(Debug)]
+pub(super) enum Content {
+    App(Box<App>),
+    Answer(Box<AppAnswer>),
+    Group(Group),
+    PodStatus(Box<PodStatus>),
+    PodSpec(Box<PodSpec>),
+    List(Elements),
+}
+
+/// The elements of a list, which need not be alike.
+pub(super) type Elements = Vec<Result<Content, DocumentError>>;
+
+/// `{"apps": [...]}` of /v2/apps, `{"app": {...}}` of /v2/apps/{id}, `{"*": [...]}` of
+/// /v2/apps/{group}/*.
+#[derive(Debug, Default)]
+pub(super) struct AppAnswer {
+    pub(super) apps: Option<Vec<App>>,
+    pub(super) app: Option<App>,
+    pub(super) of_group: Option<Vec<App>>,
+}
+
+record!(AppAnswer { "apps" => apps, "app" => app, "*" => of_group });
+
+impl AppAnswer {
+    fn is_empty(&self) -> bool {
+        self.apps.is_none() && self.app.is_none() && self.of_group.is_none()
+    }
+}
+
+/// Keys that tell other things of Marathon's API that have an id as apps do.
+const OTHERS_WITH_ID: [(&str, &str); 2] = [("appId", "a task"), ("affectedApps", "a deployment")];
+
+/// Keys that tell other things of Marathon's API.
+const OTHERS: [(&str, &str); 3] = [
+    ("eventType", "an event"),
+    ("tasks", "a list of tasks, which has no ports (/v2/apps?embed=apps.tasks has both)"),
+    ("marathon_config", "an answer of /v2/info"),
+];
+
+/// Reads a text that isn't empty.
+pub(super) fn content(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
+    if text.trim_ascii_start().starts_with('[') {
+        return Ok(Content::List(read::<List>(text, log)?.0));
+    }
+    one(text, log)
+}
+
+fn one(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
+    if !text.trim_ascii_start().starts_with('{') {
+        // A syntax error is the better reason where there is one.
+        serde_json::from_str::<IgnoredAny>(text)?;
+        return Err(DocumentError::unrecognised("a bare value"));
+    }
+    let fields = fields(text)?;
+    let has = |key: &str| fields.iter().any(|(found, _)| found == key);
+    Ok(if has("groups") || has("id") && (has("apps") || has("pods")) {
+        Content::Group(read(text, log)?)
+    } else if has("apps") || has("app") || has("*") {
+        let answer: AppAnswer = read(text, log)?;
+        if answer.is_empty() {
+            return Err(DocumentError::unrecognised("an object whose apps are no list of apps"));
+        }
+        Content::Answer(Box::new(answer))
+    } else if has("spec") && (has("instances") || has("status")) {
+        Content::PodStatus(Box::new(read(text, log)?))
+    } else if has("id") && has("containers") {
+        Content::PodSpec(Box::new(read(text, log)?))
+    } else if has("id") && !OTHERS_WITH_ID.iter().any(|(key, _)| has(key)) {
+        Content::App(Box::new(read(text, log)?))
+    } else {
+        return Err(DocumentError::unrecognised(other(&fields)));
+    })
+}
+
+/// What an object is that is none of the known shapes.
+fn other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
+    let value = |key: &str| fields.iter().find(|(found, _)| found == key);
+    if let Some((_, message)) = value("message") {
+        return format!("an error message: {}", clip(message.get()));
+    }
+    let known = OTHERS_WITH_ID.iter().chain(&OTHERS).find(|(key, _)| value(key).is_some());
+    if let Some((_, what)) = known {
+        return (*what).to_owned();
+    }
+    if fields.is_empty() {
+        return "an empty object".to_owned();
+    }
+    let keys: Vec<_> = fields.iter().take(5).map(|(key, _)| clip(key)).collect();
+    format!("an object with the keys {}", keys.join(", "))
+}
+
+/// The start of a text that somebody else wrote.
+fn clip(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+#[derive(Default)]
+struct List(Elements);
+
+impl Read for List {
+    const WANTED: &'static str = "a list";
+
+    fn list<'de, A: SeqAccess<'de>>(list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+        let mut elements = Vec::new();
+        each_element(list, log, |text, log| {
+            let roomy = log.make_room::<Result<Content, DocumentError>>();
+            if roomy {
+                elements.push(one(text, log));
+            }
+            roomy
+        })?;
+        Ok(Some(Self(elements)))
+    }
+}

@@ -1,0 +1,97 @@
+//! From results of health checks to a verdict, and from names of states to states.
+
+use std::time::Duration;
+
+use crate::model::{ContainerStatus, HealthCheck, HealthCheckResult, Task};
+use crate::{Health, TaskState};
+
+/// Marathon's own defaults, for definitions that were not posted yet (`HealthCheck.scala`).
+const DEFAULT_GRACE: Duration = Duration::from_secs(300);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a new task may take until its health is known. None without health checks.
+pub(crate) fn settling<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -> Option<Duration> {
+    let longest = |check: &HealthCheck| {
+        let grace = check.grace_period.unwrap_or(DEFAULT_GRACE);
+        grace.saturating_add(check.interval.unwrap_or(DEFAULT_INTERVAL))
+    };
+    checks.map(longest).max()
+}
+
+/// The verdict on a task. `checks`: how many health checks its definition has, None where the
+/// definition isn't known.
+///
+/// There is one result for each check that has reported, in any order. Within the grace period
+/// Marathon makes one that is not alive and has neither succeeded nor failed
+/// (`HealthCheckActor.scala`): that is no verdict.
+pub(crate) fn of_task(results: &[HealthCheckResult], checks: Option<usize>) -> Health {
+    if checks == Some(0) {
+        return Health::NoChecks;
+    }
+    let failed = |result: &HealthCheckResult| {
+        result.alive == Some(false)
+            && (result.last_failure.is_some() || result.last_success.is_some())
+    };
+    let all_reported = !results.is_empty() && checks.is_none_or(|checks| results.len() >= checks);
+    if results.iter().any(failed) {
+        Health::Down
+    } else if all_reported && results.iter().all(|result| result.alive == Some(true)) {
+        Health::Up
+    } else {
+        Health::Unknown
+    }
+}
+
+/// The verdict on a container of a pod that is health checked. Marathon says `false` of one
+/// that has not reported too, and gives that as the reason (`PodStatusConversion.scala`).
+pub(crate) fn of_container(status: &ContainerStatus, endpoint: Option<bool>) -> Health {
+    let said = status.conditions.iter().find(|said| said.name.as_deref() == Some("healthy"));
+    let verdict = match said {
+        Some(said) if said.reason.as_deref() == Some("health-unreported-by-mesos") => None,
+        Some(said) => said.value.as_deref().and_then(|value| value.parse().ok()),
+        None => endpoint,
+    };
+    match verdict {
+        Some(true) => Health::Up,
+        Some(false) => Health::Down,
+        None => Health::Unknown,
+    }
+}
+
+/// The verdict on a whole whose parts have these: the worst one.
+pub(crate) fn worst(parts: &[Health]) -> Health {
+    [Health::Down, Health::Unknown, Health::Up]
+        .into_iter()
+        .find(|health| parts.contains(health))
+        .unwrap_or(Health::NoChecks)
+}
+
+/// Generations before 1.1.2 don't say the state: a task that has started runs.
+pub(crate) fn state_of(task: &Task) -> TaskState {
+    match &task.state {
+        Some(state) => state_named(state),
+        None if task.started_at.is_some() => TaskState::Running,
+        None => TaskState::Staging,
+    }
+}
+
+/// The state that Mesos calls so. A lost task is one whose agent is out of reach, as generations
+/// before 1.4 called it, and can come back.
+pub(crate) fn state_named(name: &str) -> TaskState {
+    match name {
+        "TASK_STAGING" => TaskState::Staging,
+        "TASK_STARTING" => TaskState::Starting,
+        "TASK_RUNNING" => TaskState::Running,
+        "TASK_KILLING" => TaskState::Killing,
+        "TASK_UNREACHABLE" | "TASK_LOST" => TaskState::Unreachable,
+        "TASK_FINISHED"
+        | "TASK_FAILED"
+        | "TASK_KILLED"
+        | "TASK_ERROR"
+        | "TASK_GONE"
+        | "TASK_DROPPED"
+        | "TASK_UNKNOWN"
+        | "TASK_GONE_BY_OPERATOR" => TaskState::Terminal(name.to_owned()),
+        _ => TaskState::Other(name.to_owned()),
+    }
+}

@@ -1,0 +1,178 @@
+//! What runs of a workload, where it listens and how it is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{Spec, Workload};
+
+/// One running copy of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The task id; of a pod, the instance id. Opaque.
+    pub id: String,
+    /// The agent it runs on: a name or an address, whatever the agent calls itself.
+    pub host: Option<String>,
+    /// How far it is in its life.
+    pub state: TaskState,
+    /// The verdict of its health checks; of a pod, the worst of its containers with ports.
+    pub health: Health,
+    /// Pods: the verdict for each port of its own spec. Empty for apps; see [`Self::health_of`].
+    pub port_health: Vec<Health>,
+    /// Its readiness checks don't speak against it. Always true outside a deployment.
+    pub ready: bool,
+    /// When it started to run.
+    pub started: Option<Timestamp>,
+    /// The version it runs by.
+    pub version: Option<Timestamp>,
+    /// The definition it runs by.
+    pub spec: InstanceSpec,
+    /// Where it listens: one for each port of its own spec, in order. Empty where the spec is
+    /// [`InstanceSpec::Unknown`].
+    pub endpoints: Vec<Result<Endpoint, Unroutable>>,
+}
+
+impl Instance {
+    /// The definition it runs by, if known.
+    #[must_use]
+    pub fn spec<'a>(&'a self, workload: &'a Workload) -> Option<&'a Spec> {
+        self.spec.or_current(&workload.spec)
+    }
+
+    /// The health that counts for one port of its own spec.
+    #[must_use]
+    pub fn health_of(&self, port_index: usize) -> Health {
+        self.port_health.get(port_index).copied().unwrap_or(self.health)
+    }
+}
+
+/// Which definition an instance runs by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceSpec {
+    /// The one of the workload, or one that differs from it in the number of instances only.
+    Current,
+    /// An earlier one.
+    Older(Arc<Spec>),
+    /// An earlier one, whose record was not read, not yet or because Marathon has dropped it.
+    Unknown(Timestamp),
+}
+
+impl InstanceSpec {
+    pub(crate) fn or_current<'a>(&'a self, current: &'a Spec) -> Option<&'a Spec> {
+        match self {
+            Self::Current => Some(current),
+            Self::Older(spec) => Some(spec),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Where a port of an instance is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// At the agent.
+    Host {
+        /// The agent: a name or an address.
+        host: String,
+        /// The allocated port.
+        port: u16,
+    },
+    /// At the task's own address.
+    Container {
+        /// Its addresses, IPv4 and IPv6 as they come, at least one. The first of a family is the
+        /// one Marathon itself would use.
+        addresses: Vec<IpAddr>,
+        /// The container port.
+        port: u16,
+    },
+}
+
+/// Why a port of an instance can't be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unroutable {
+    /// Marathon blanks the ports of tasks that aren't active (`TaskConversion.scala`).
+    #[error("the task is not active, so Marathon no longer says which ports it has")]
+    Inactive,
+    /// The walk over mappings and ports doesn't come out even: they belong to different versions.
+    #[error("the definition asks for {expected} host ports, the task has {found}")]
+    PortCount {
+        /// Ports that the definition asks of the agent.
+        expected: usize,
+        /// Ports that the task has.
+        found: usize,
+    },
+    /// No agent is named.
+    #[error("the task has no host yet")]
+    NoHost,
+    /// The allocated port is missing, 0 or unreadable.
+    #[error("no host port is allocated to it yet")]
+    NoHostPort,
+    /// The task's own address is missing.
+    #[error("the task has no address of its own yet")]
+    NoAddress,
+    /// `containerPort` is 0 and no host port is asked for: only the task knows the port, as $PORT.
+    #[error(
+        "containerPort is 0 and there is no hostPort, so only the task itself knows the port; \
+         give it a containerPort"
+    )]
+    NoContainerPort,
+    /// Several networks, a port on one that isn't the first, and addresses without their names.
+    #[error(
+        "the app is in several networks and Marathon doesn't say which address belongs to {network:?}"
+    )]
+    AmbiguousNetwork {
+        /// The network that the port is on.
+        network: String,
+    },
+    /// Pods: the instance has other endpoints, and not this one.
+    #[error("the pod instance doesn't list this endpoint")]
+    NotListed,
+    /// On a bridge without host port.
+    #[error("it is behind the agent's bridge without a hostPort; give it one, 0 for any")]
+    Unpublished,
+    /// A network mode that isn't known.
+    #[error("the network mode {0:?} is not known")]
+    NetworkMode(String),
+}
+
+/// The verdict of health checks. Not knowing is not the same as down: Marathon forgets every
+/// result at a change of leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// There are no health checks.
+    NoChecks,
+    /// Every check has reported, and well.
+    Up,
+    /// A check failed.
+    Down,
+    /// Not every check has reported, and none has failed.
+    Unknown,
+}
+
+/// How far a task is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waiting for an agent, or being fetched.
+    Staging,
+    /// The executor has it.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was told to stop.
+    Killing,
+    /// Its agent is out of reach; it may come back. `TASK_LOST` of generations before 1.4 too.
+    Unreachable,
+    /// It is over, with the name Marathon has for it, as `TASK_FAILED`.
+    Terminal(String),
+    /// A state that Marathon didn't have when this was written.
+    Other(String),
+}
+
+impl TaskState {
+    /// The task is over and its id never comes back.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+}

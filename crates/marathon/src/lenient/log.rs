@@ -1,0 +1,131 @@
+use std::fmt::{self, Write};
+
+use crate::Finding;
+
+/// Findings kept of one document. The count of the rest is kept.
+const MAX_FINDINGS: usize = 1000;
+
+/// Lists within lists. Groups nest as deep as their authors like, but not so deep.
+const MAX_DEPTH: usize = 64;
+
+/// Memory that lists may take in any case, in bytes.
+const MIN_ROOM: usize = 16 << 20;
+
+/// Times a document's own length that its lists may take. Marathon's own answers take less than
+/// once; `[{},{},{}...` would take hundreds.
+const ROOM_FACTOR: usize = 4;
+
+/// Where the reader is, what it noted, and what it may still use.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: Vec<Step>,
+    findings: Vec<Finding>,
+    unkept: usize,
+    room: usize,
+    outgrown: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Key(&'static str),
+    Member(Box<str>),
+    Index(usize),
+}
+
+impl Log {
+    /// For a document of so many bytes.
+    pub(crate) fn new(text_len: usize) -> Self {
+        Self {
+            path: Vec::new(),
+            findings: Vec::new(),
+            unkept: 0,
+            room: text_len.saturating_mul(ROOM_FACTOR).max(MIN_ROOM),
+            outgrown: false,
+        }
+    }
+
+    /// Does `work` with the path one key longer.
+    pub(crate) fn at_key<T>(&mut self, key: &'static str, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.at(Step::Key(key), work)
+    }
+
+    /// Does `work` with the path one key longer, one that Marathon's users choose.
+    pub(crate) fn at_member<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.at(Step::Member(key.into()), work)
+    }
+
+    /// Does `work` with the path one list index longer.
+    pub(crate) fn at_index<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.at(Step::Index(index), work)
+    }
+
+    fn at<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let done = work(self);
+        self.path.pop();
+        done
+    }
+
+    /// Notes that what stands here could not be read.
+    pub(crate) fn note(&mut self, reason: impl Into<String>) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding { path: self.path(), reason: reason.into() });
+        } else {
+            self.unkept += 1;
+        }
+    }
+
+    /// Where the reader is, as `$.apps[3].tasks`.
+    pub(crate) fn path(&self) -> String {
+        let mut path = String::from("$");
+        for step in &self.path {
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Key(key) => write!(path, ".{key}"),
+                Step::Member(key) => write!(path, "[{}]", Clipped(key)),
+                Step::Index(index) => write!(path, "[{index}]"),
+            };
+        }
+        path
+    }
+
+    /// The reader is deeper than any document of Marathon's.
+    pub(crate) fn too_deep(&self) -> bool {
+        self.path.len() > MAX_DEPTH
+    }
+
+    /// Takes memory for one more `T`, or says that there is no more.
+    pub(crate) fn make_room<T>(&mut self) -> bool {
+        match self.room.checked_sub(size_of::<T>()) {
+            Some(left) => self.room = left,
+            None => self.outgrown = true,
+        }
+        !self.outgrown
+    }
+
+    /// The document was not read to its end: it takes too much memory for its length.
+    pub(crate) fn outgrown(&self) -> bool {
+        self.outgrown
+    }
+
+    /// What was noted. Where it was too much, a last line says how much is left out.
+    pub(crate) fn into_findings(mut self) -> Vec<Finding> {
+        if self.unkept > 0 {
+            let reason = format!("and {} more that are not listed", self.unkept);
+            self.findings.push(Finding { path: "$".to_owned(), reason });
+        }
+        self.findings
+    }
+}
+
+/// A text in quotes, cut short where it is long.
+pub(super) struct Clipped<'a>(pub(super) &'a str);
+
+impl fmt::Display for Clipped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(40) {
+            Some((end, _)) => write!(f, "{:?}...", &self.0[..end]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}

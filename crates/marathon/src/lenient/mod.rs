@@ -1,0 +1,36 @@
+//! Reading JSON that may be wrong in places: what can't be read costs itself and nothing around
+//! it, and is noted with its path.
+//!
+//! A document is read in one pass, straight into the types of [`crate::model`]. A list's elements
+//! are cut out as raw text first, so that even a number out of range or a broken escape costs no
+//! more than the element it stands in.
+
+mod list;
+mod log;
+mod object;
+mod value;
+
+pub(crate) use list::each_element;
+pub(crate) use log::Log;
+pub(crate) use object::{Field, Key, Record, fields};
+pub(crate) use value::{Any, Read, read};
+
+/// Makes a struct readable from an object: JSON keys and the fields they fill. A key written
+/// twice counts as Marathon counts it: the last one stays. Unknown keys are skipped.
+macro_rules! record {
+    ($type:ident { $($key:literal => $field:ident),* $(,)? }) => {
+        impl $crate::lenient::Record for $type {
+            fn field<'de, A: serde::de::MapAccess<'de>>(
+                &mut self,
+                key: &str,
+                field: $crate::lenient::Field<'_, A>,
+            ) -> Result<(), A::Error> {
+                match key {
+                    $($key => field.read($key, &mut self.$field),)*
+                    _ => field.skip(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use record;

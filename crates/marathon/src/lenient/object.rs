@@ -1,0 +1,110 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Log;
+use super::value::{Any, Read};
+
+/// A struct read from an object, field by field. See [`super::record!`].
+pub(crate) trait Record: Default {
+    fn field<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        field: Field<'_, A>,
+    ) -> Result<(), A::Error>;
+}
+
+/// The value of one key: to be read once, or skipped.
+pub(crate) struct Field<'a, A> {
+    object: &'a mut A,
+    log: &'a mut Log,
+}
+
+impl<'de, A: MapAccess<'de>> Field<'_, A> {
+    /// Reads the value into `place`.
+    pub(crate) fn read<T: Read>(self, key: &'static str, place: &mut T) -> Result<(), A::Error> {
+        let Self { object, log } = self;
+        *place = log.at_key(key, |log| object.next_value_seed(Any::new(log)))?;
+        Ok(())
+    }
+
+    /// Steps over the value, whatever it is and however deep.
+    pub(crate) fn skip(self) -> Result<(), A::Error> {
+        self.object.next_value::<IgnoredAny>().map(drop)
+    }
+}
+
+impl<R: Record> Read for R {
+    const WANTED: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(
+        mut object: A,
+        log: &mut Log,
+    ) -> Result<Option<Self>, A::Error> {
+        let mut record = Self::default();
+        while let Some(key) = object.next_key::<Key<'de>>()? {
+            record.field(&key.0, Field { object: &mut object, log })?;
+        }
+        Ok(Some(record))
+    }
+}
+
+/// Keys of an object that are looked at to see what it is. No object of Marathon's has so many.
+const MAX_KEYS: usize = 256;
+
+/// The first keys of an object, with their values as raw text.
+pub(crate) fn fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
+    struct Fields;
+
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::new();
+            while let Some((key, value)) = object.next_entry::<Key<'de>, &RawValue>()? {
+                if fields.len() < MAX_KEYS {
+                    fields.push((key.0, value));
+                }
+            }
+            Ok(fields)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(Fields)?;
+    json.end()?;
+    Ok(fields)
+}
+
+/// An object's key, borrowed where it has no escapes.
+pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct AnyKey;
+
+        impl<'de> Visitor<'de> for AnyKey {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        json.deserialize_str(AnyKey)
+    }
+}

@@ -1,0 +1,36 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::lenient::record;
+
+/// Of apps and pods alike.
+#[derive(Debug, Default)]
+pub(crate) struct HealthCheck {
+    pub(crate) grace_period: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+}
+
+record!(HealthCheck { "gracePeriodSeconds" => grace_period, "intervalSeconds" => interval });
+
+/// What one health check of an app says about one task. Very old servers have null in its place.
+#[derive(Debug, Default)]
+pub(crate) struct HealthCheckResult {
+    pub(crate) alive: Option<bool>,
+    pub(crate) last_success: Option<Timestamp>,
+    pub(crate) last_failure: Option<Timestamp>,
+}
+
+record!(HealthCheckResult {
+    "alive" => alive,
+    "lastSuccess" => last_success,
+    "lastFailure" => last_failure,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct ReadinessCheckResult {
+    pub(crate) task_id: Option<String>,
+    pub(crate) ready: Option<bool>,
+}
+
+record!(ReadinessCheckResult { "taskId" => task_id, "ready" => ready });

@@ -1,0 +1,153 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{HealthCheck, Network};
+use crate::Labels;
+use crate::lenient::record;
+
+/// A pod as in `/v2/pods/::status` (`podStatus.raml`).
+#[derive(Debug, Default)]
+pub(crate) struct PodStatus {
+    pub(crate) id: Option<String>,
+    /// The newest definition, whatever the instances run by.
+    pub(crate) spec: PodSpec,
+    pub(crate) instances: Option<Vec<PodInstance>>,
+}
+
+record!(PodStatus { "id" => id, "spec" => spec, "instances" => instances });
+
+/// A pod as in `/v2/pods` (`pod.raml`).
+#[derive(Debug, Default)]
+pub(crate) struct PodSpec {
+    pub(crate) id: Option<String>,
+    pub(crate) version: Option<Timestamp>,
+    pub(crate) labels: Labels,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) containers: Vec<PodContainer>,
+}
+
+record!(PodSpec {
+    "id" => id,
+    "version" => version,
+    "labels" => labels,
+    "networks" => networks,
+    "containers" => containers,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct PodContainer {
+    pub(crate) name: Option<String>,
+    pub(crate) health_check: Option<HealthCheck>,
+    pub(crate) endpoints: Vec<PodEndpoint>,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+record!(PodContainer {
+    "name" => name,
+    "healthCheck" => health_check,
+    "endpoints" => endpoints,
+    "lifecycle" => lifecycle,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct Lifecycle {
+    pub(crate) kill_grace_period: Option<Duration>,
+}
+
+record!(Lifecycle { "killGracePeriodSeconds" => kill_grace_period });
+
+#[derive(Debug, Default)]
+pub(crate) struct PodEndpoint {
+    pub(crate) name: Option<String>,
+    pub(crate) container_port: Option<u16>,
+    /// 0: any. Absent: none, except on the agent's own network.
+    pub(crate) host_port: Option<u16>,
+    /// May be absent, and may hold anything, as `http`.
+    pub(crate) protocol: Vec<String>,
+    pub(crate) labels: Labels,
+    pub(crate) network_names: Vec<String>,
+}
+
+record!(PodEndpoint {
+    "name" => name,
+    "containerPort" => container_port,
+    "hostPort" => host_port,
+    "protocol" => protocol,
+    "labels" => labels,
+    "networkNames" => network_names,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct PodInstance {
+    pub(crate) id: Option<String>,
+    /// `PENDING`, `STAGING`, `STABLE`, `DEGRADED`, `TERMINAL`.
+    pub(crate) status: Option<String>,
+    pub(crate) agent_hostname: Option<String>,
+    pub(crate) networks: Vec<PodNetwork>,
+    pub(crate) containers: Vec<ContainerStatus>,
+    /// `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.
+    pub(crate) spec_reference: Option<String>,
+}
+
+record!(PodInstance {
+    "id" => id,
+    "status" => status,
+    "agentHostname" => agent_hostname,
+    "networks" => networks,
+    "containers" => containers,
+    "specReference" => spec_reference,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct PodNetwork {
+    /// Absent on the agent's own network.
+    pub(crate) name: Option<String>,
+    pub(crate) addresses: Vec<Option<IpAddr>>,
+}
+
+record!(PodNetwork { "name" => name, "addresses" => addresses });
+
+#[derive(Debug, Default)]
+pub(crate) struct ContainerStatus {
+    pub(crate) name: Option<String>,
+    /// As the state of a task.
+    pub(crate) status: Option<String>,
+    /// When it started to run, or was staged.
+    pub(crate) status_since: Option<Timestamp>,
+    pub(crate) conditions: Vec<Condition>,
+    /// In an order of their own, and none where the task isn't active.
+    pub(crate) endpoints: Vec<EndpointStatus>,
+}
+
+record!(ContainerStatus {
+    "name" => name,
+    "status" => status,
+    "statusSince" => status_since,
+    "conditions" => conditions,
+    "endpoints" => endpoints,
+});
+
+/// Only one is known: `healthy`, with the string `true` or `false`.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    pub(crate) name: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+record!(Condition { "name" => name, "value" => value, "reason" => reason });
+
+#[derive(Debug, Default)]
+pub(crate) struct EndpointStatus {
+    pub(crate) name: Option<String>,
+    pub(crate) allocated_host_port: Option<u16>,
+    pub(crate) healthy: Option<bool>,
+}
+
+record!(EndpointStatus {
+    "name" => name,
+    "allocatedHostPort" => allocated_host_port,
+    "healthy" => healthy,
+});

@@ -1,0 +1,39 @@
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::HealthCheckResult;
+use crate::lenient::record;
+
+/// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
+#[derive(Debug, Default)]
+pub(crate) struct Task {
+    pub(crate) id: Option<String>,
+    pub(crate) host: Option<String>,
+    /// The allocated ports of the agent. None: an element that isn't a port.
+    pub(crate) ports: Vec<Option<u16>>,
+    pub(crate) ip_addresses: Vec<TaskAddress>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) version: Option<Timestamp>,
+    /// From 1.1.2, as `TASK_RUNNING`.
+    pub(crate) state: Option<String>,
+    pub(crate) health_check_results: Vec<HealthCheckResult>,
+}
+
+record!(Task {
+    "id" => id,
+    "host" => host,
+    "ports" => ports,
+    "ipAddresses" => ip_addresses,
+    "startedAt" => started_at,
+    "version" => version,
+    "state" => state,
+    "healthCheckResults" => health_check_results,
+});
+
+#[derive(Debug, Default)]
+pub(crate) struct TaskAddress {
+    pub(crate) ip_address: Option<IpAddr>,
+}
+
+record!(TaskAddress { "ipAddress" => ip_address });

@@ -1,0 +1,196 @@
+//! From a pod as Marathon has it to a workload.
+//!
+//! The status names endpoints and allocated ports only; labels, protocols and container ports
+//! are in the definition. The two are joined by the names of container and endpoint, never by
+//! position: the status has an order of its own (`PodStatusConversion.scala`).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::assembly::Assembly;
+use crate::model::{
+    ContainerStatus, EndpointStatus, PodContainer, PodEndpoint, PodInstance, PodSpec,
+};
+use crate::ports::{at_container, at_host, declared_mode, split_protocols};
+use crate::{
+    Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Scope, Spec, TaskState,
+    Timestamp, Unroutable, Workload, health,
+};
+
+/// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
+pub(crate) fn spec(pod: &PodSpec, prefix: &str) -> Spec {
+    let network = declared_mode(&pod.networks);
+    let mut ports = Vec::new();
+    for (c, container) in pod.containers.iter().enumerate() {
+        for (e, endpoint) in container.endpoints.iter().enumerate() {
+            let path = format!("{prefix}containers[{c}].endpoints[{e}]");
+            ports.push(port(ports.len(), path, container, endpoint, &network));
+        }
+    }
+    let checks = || pod.containers.iter().filter_map(|container| container.health_check.as_ref());
+    let graces = pod.containers.iter().filter_map(|c| c.lifecycle.kill_grace_period);
+    Spec {
+        version: pod.version,
+        labels: pod.labels.clone(),
+        labels_path: format!("{prefix}labels"),
+        network,
+        ports,
+        health_checks: checks().count(),
+        settling: health::settling(checks()),
+        task_kill_grace: graces.max(),
+    }
+}
+
+fn port(
+    index: usize,
+    path: String,
+    container: &PodContainer,
+    endpoint: &PodEndpoint,
+    network: &NetworkMode,
+) -> Port {
+    let (protocols, other_protocols) =
+        split_protocols(endpoint.protocol.iter().map(String::as_str));
+    let scope = if endpoint.host_port.is_some() || *network == NetworkMode::Host {
+        Scope::Host
+    } else {
+        Scope::Container { networks: endpoint.network_names.clone() }
+    };
+    Port {
+        index,
+        name: endpoint.name.clone(),
+        container: container.name.clone(),
+        path,
+        protocols,
+        other_protocols,
+        container_port: endpoint.container_port,
+        scope,
+        checked: container.health_check.is_some(),
+        labels: endpoint.labels.clone(),
+    }
+}
+
+/// The pod with its instances. `instances` is None where there is only the definition.
+pub(crate) fn workload(
+    id: String,
+    path: String,
+    spec: Spec,
+    instances: Option<&[PodInstance]>,
+    assembly: &mut Assembly<'_>,
+) -> Workload {
+    let instances = instances.and_then(|listed| {
+        assembly.instances(listed, |listed, assembly| instance(&id, listed, &spec, assembly))
+    });
+    Workload {
+        kind: Kind::Pod,
+        path,
+        tasks_known: instances.is_some(),
+        instances: instances.unwrap_or_default(),
+        deploying: false,
+        spec: Arc::new(spec),
+        id,
+    }
+}
+
+fn instance(
+    pod_id: &str,
+    listed: &PodInstance,
+    current: &Spec,
+    assembly: &Assembly<'_>,
+) -> Option<Instance> {
+    let version = listed.spec_reference.as_deref().and_then(version_in);
+    let of_version = match version {
+        Some(version) if current.version != Some(version) => {
+            assembly.spec_of(Kind::Pod, pod_id, version)
+        }
+        _ => InstanceSpec::Current,
+    };
+    let own = of_version.or_current(current);
+    let (port_health, endpoints): (Vec<_>, _) = own
+        .into_iter()
+        .flat_map(|spec| spec.ports.iter().map(|port| (&spec.network, port)))
+        .map(|(network, port)| (health_at(listed, port), place(network, listed, port)))
+        .unzip();
+    let running = listed.containers.iter().filter(|c| c.status.as_deref() == Some("TASK_RUNNING"));
+    Some(Instance {
+        id: listed.id.clone()?,
+        host: listed.agent_hostname.clone(),
+        state: state(listed),
+        health: if own.is_some() { health::worst(&port_health) } else { Health::Unknown },
+        ready: true,
+        started: running.filter_map(|container| container.status_since).max(),
+        version,
+        endpoints,
+        port_health,
+        spec: of_version,
+    })
+}
+
+/// `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.
+fn version_in(reference: &str) -> Option<Timestamp> {
+    reference.rsplit_once("::versions/")?.1.parse().ok()
+}
+
+/// A pod is as far as its containers are. Its own status tells less: `TERMINAL` is also one that
+/// is being killed, `DEGRADED` one that is unhealthy or out of reach.
+fn state(listed: &PodInstance) -> TaskState {
+    let states = listed.containers.iter().filter_map(|container| container.status.as_deref());
+    let states: Vec<_> = states.map(health::state_named).collect();
+    for decisive in [TaskState::Killing, TaskState::Unreachable] {
+        if states.contains(&decisive) {
+            return decisive;
+        }
+    }
+    let all = |state: &TaskState| states.iter().all(|other| other == state);
+    match (states.first(), listed.status.as_deref()) {
+        (Some(first), _) if all(first) => first.clone(),
+        (Some(_), _) if states.iter().all(TaskState::is_terminal) => states[0].clone(),
+        (_, Some("PENDING" | "STAGING") | None) => TaskState::Staging,
+        (_, Some("STABLE" | "DEGRADED")) => TaskState::Running,
+        (_, Some("TERMINAL")) => TaskState::Terminal("TERMINAL".to_owned()),
+        (_, Some(other)) => TaskState::Other(other.to_owned()),
+    }
+}
+
+fn container<'a>(listed: &'a PodInstance, port: &Port) -> Option<&'a ContainerStatus> {
+    listed.containers.iter().find(|status| status.name.is_some() && status.name == port.container)
+}
+
+fn endpoint<'a>(status: &'a ContainerStatus, port: &Port) -> Option<&'a EndpointStatus> {
+    status.endpoints.iter().find(|endpoint| endpoint.name.is_some() && endpoint.name == port.name)
+}
+
+fn health_at(listed: &PodInstance, port: &Port) -> Health {
+    match container(listed, port) {
+        _ if !port.checked => Health::NoChecks,
+        None => Health::Unknown,
+        Some(status) => {
+            health::of_container(status, endpoint(status, port).and_then(|found| found.healthy))
+        }
+    }
+}
+
+fn place(network: &NetworkMode, listed: &PodInstance, port: &Port) -> Result<Endpoint, Unroutable> {
+    if let NetworkMode::Other(mode) = network {
+        return Err(Unroutable::NetworkMode(mode.clone()));
+    }
+    let status = container(listed, port).ok_or(Unroutable::Inactive)?;
+    if status.endpoints.is_empty() {
+        return Err(Unroutable::Inactive);
+    }
+    let found = endpoint(status, port).ok_or(Unroutable::NotListed)?;
+    match &port.scope {
+        Scope::Host => at_host(listed.agent_hostname.as_deref(), found.allocated_host_port),
+        Scope::Container { .. } if *network == NetworkMode::Bridge => Err(Unroutable::Unpublished),
+        Scope::Container { networks } => {
+            at_container(&addresses(listed, networks), port.container_port)
+        }
+    }
+}
+
+/// The addresses of an instance in the named networks, or in all where none is named.
+fn addresses(listed: &PodInstance, networks: &[String]) -> Vec<IpAddr> {
+    let wanted = listed.networks.iter().filter(|network| {
+        networks.is_empty() || network.name.as_ref().is_some_and(|name| networks.contains(name))
+    });
+    wanted.flat_map(|network| network.addresses.iter().copied().flatten()).collect()
+}

@@ -1,0 +1,200 @@
+//! The ports of an app, and where a task of it listens on them.
+
+use std::net::IpAddr;
+
+use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
+use crate::{Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
+
+/// The network an app is in. From 1.5 `networks` says so, before that three other fields did.
+pub(crate) fn network_mode(app: &App) -> NetworkMode {
+    if !app.networks.is_empty() {
+        return declared_mode(&app.networks);
+    }
+    let docker = app.container.docker.network.as_deref();
+    match (docker.map(str::to_ascii_uppercase).as_deref(), &app.ip_address) {
+        (Some("BRIDGE"), _) => NetworkMode::Bridge,
+        (Some("HOST"), _) | (None, None) => NetworkMode::Host,
+        (Some("USER") | None, ip_address) => {
+            let name = ip_address.as_ref().and_then(|ip| ip.network_name.clone());
+            NetworkMode::Container { networks: name.into_iter().collect() }
+        }
+        (Some(_), _) => NetworkMode::Other(docker.unwrap_or_default().to_owned()),
+    }
+}
+
+/// The mode that `networks` says. Modes can't be mixed, so the first one is that of all.
+pub(crate) fn declared_mode(networks: &[Network]) -> NetworkMode {
+    match networks.first().map(|first| first.mode.as_deref().unwrap_or("container")) {
+        None | Some("host") => NetworkMode::Host,
+        Some("container/bridge") => NetworkMode::Bridge,
+        Some("container") => NetworkMode::Container {
+            networks: networks.iter().filter_map(|network| network.name.clone()).collect(),
+        },
+        Some(other) => NetworkMode::Other(other.to_owned()),
+    }
+}
+
+/// The ports of an app, from the one list that counts for its network.
+///
+/// Marathon up to 1.4 gives bridged apps `portDefinitions` and `ports` too, made up from the
+/// service ports: those are no ports of the app (`Formats.scala`).
+pub(crate) fn ports(app: &App, network: &NetworkMode) -> Vec<Port> {
+    let checked = !app.health_checks.is_empty();
+    let container = &app.container;
+    let discovery = app.ip_address.as_ref().map_or(&[][..], |ip| &ip.discovery.ports);
+    let at = |list: &str, index: usize| Place { index, path: format!("{list}[{index}]"), checked };
+    if *network == NetworkMode::Host {
+        if app.port_definitions.is_empty() {
+            return (0..app.ports.len()).map(|i| at("ports", i).service_port()).collect();
+        }
+        let definitions = app.port_definitions.iter().enumerate();
+        return definitions.map(|(i, port)| at("portDefinitions", i).defined(port)).collect();
+    }
+    let (list, mappings) = if container.port_mappings.is_empty() {
+        ("container.docker.portMappings", &container.docker.port_mappings)
+    } else {
+        ("container.portMappings", &container.port_mappings)
+    };
+    if mappings.is_empty() && matches!(network, NetworkMode::Container { .. }) {
+        let ports = discovery.iter().enumerate();
+        return ports.map(|(i, p)| at("ipAddress.discovery.ports", i).discovered(p)).collect();
+    }
+    let mappings = mappings.iter().enumerate();
+    mappings.map(|(i, mapping)| at(list, i).mapped(mapping, network)).collect()
+}
+
+/// Where a port of an app stands, and the rest that doesn't depend on the kind of list.
+struct Place {
+    index: usize,
+    path: String,
+    checked: bool,
+}
+
+impl Place {
+    fn mapped(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
+        // Marathon itself reads a bridge's missing hostPort as 0.
+        let scope = if mapping.host_port.is_some() || *network == NetworkMode::Bridge {
+            Scope::Host
+        } else {
+            Scope::Container { networks: mapping.network_names.clone() }
+        };
+        let port = self.port(&mapping.name, &mapping.protocol, &mapping.labels);
+        Port { container_port: mapping.container_port, scope, ..port }
+    }
+
+    fn defined(self, port: &PortDefinition) -> Port {
+        self.port(&port.name, &port.protocol, &port.labels)
+    }
+
+    fn discovered(self, port: &DiscoveryPort) -> Port {
+        let scope = Scope::Container { networks: Vec::new() };
+        let number = port.number;
+        let port = self.port(&port.name, &port.protocol, &port.labels);
+        Port { container_port: number, scope, ..port }
+    }
+
+    fn service_port(self) -> Port {
+        self.port(&None, &None, &Labels::default())
+    }
+
+    fn port(self, name: &Option<String>, protocol: &Option<String>, labels: &Labels) -> Port {
+        let (protocols, other_protocols) =
+            split_protocols(protocol.as_deref().unwrap_or("tcp").split(','));
+        Port {
+            index: self.index,
+            name: name.clone(),
+            container: None,
+            path: self.path,
+            protocols,
+            other_protocols,
+            container_port: None,
+            scope: Scope::Host,
+            checked: self.checked,
+            labels: labels.clone(),
+        }
+    }
+}
+
+/// The protocols that are tcp and udp, each once, and the others.
+pub(crate) fn split_protocols<'a>(
+    given: impl Iterator<Item = &'a str>,
+) -> (Vec<Protocol>, Vec<String>) {
+    let (mut known, mut others) = (Vec::new(), Vec::new());
+    for given in given.map(str::trim) {
+        let protocol = match given.to_ascii_lowercase().as_str() {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => {
+                others.push(given.to_owned());
+                continue;
+            }
+        };
+        if !known.contains(&protocol) {
+            known.push(protocol);
+        }
+    }
+    (known, others)
+}
+
+/// Where a task listens on the ports of the definition it runs by.
+///
+/// A task's `ports` hold one entry for each port that asks for a host port, in order; the others
+/// take none (`PortsMatcher.scala`, `TaskBuilder.scala`). Where that doesn't come out even the
+/// two don't belong together, and every pairing would be a guess.
+pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
+    let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
+    let expected = spec.ports.iter().filter(|port| port.scope == Scope::Host).count();
+    let found = task.ports.len();
+    let nowhere = match &spec.network {
+        NetworkMode::Other(mode) => Some(Unroutable::NetworkMode(mode.clone())),
+        _ if inactive => Some(Unroutable::Inactive),
+        _ if expected != found => Some(Unroutable::PortCount { expected, found }),
+        _ => None,
+    };
+    if let Some(reason) = nowhere {
+        return vec![Err(reason); spec.ports.len()];
+    }
+    let mut allocated = task.ports.iter().copied();
+    let addresses = task.ip_addresses.iter().filter_map(|address| address.ip_address);
+    let addresses: Vec<_> = addresses.collect();
+    let place = |port: &Port| match &port.scope {
+        Scope::Host => at_host(task.host.as_deref(), allocated.next().flatten()),
+        Scope::Container { networks } => {
+            one_network(&spec.network, networks)?;
+            at_container(&addresses, port.container_port)
+        }
+    };
+    spec.ports.iter().map(place).collect()
+}
+
+/// At a port of the agent's.
+pub(crate) fn at_host(host: Option<&str>, port: Option<u16>) -> Result<Endpoint, Unroutable> {
+    let host = host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?.to_owned();
+    let port = port.filter(|port| *port != 0).ok_or(Unroutable::NoHostPort)?;
+    Ok(Endpoint::Host { host, port })
+}
+
+/// At the task's own address.
+pub(crate) fn at_container(
+    addresses: &[IpAddr],
+    port: Option<u16>,
+) -> Result<Endpoint, Unroutable> {
+    let port = port.filter(|port| *port != 0).ok_or(Unroutable::NoContainerPort)?;
+    if addresses.is_empty() {
+        return Err(Unroutable::NoAddress);
+    }
+    Ok(Endpoint::Container { addresses: addresses.to_vec(), port })
+}
+
+/// The addresses of an app's task come without the names of their networks, those of the first
+/// network first. Marathon's own health checks take the first one too.
+fn one_network(of_app: &NetworkMode, of_port: &[String]) -> Result<(), Unroutable> {
+    match (of_app, of_port) {
+        (NetworkMode::Container { networks }, [wanted, ..])
+            if networks.len() > 1 && !of_port.contains(&networks[0]) =>
+        {
+            Err(Unroutable::AmbiguousNetwork { network: wanted.clone() })
+        }
+        _ => Ok(()),
+    }
+}

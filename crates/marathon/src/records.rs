@@ -1,0 +1,55 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::document::{Document, DocumentError};
+use crate::{InstanceSpec, Snapshot, Spec, VersionKey};
+
+/// Earlier versions of definitions, as Marathon keeps them. They never change, so what was read
+/// once is good for as long as something runs by it.
+#[derive(Debug, Clone, Default)]
+pub struct Records(BTreeMap<VersionKey, Option<Arc<Spec>>>);
+
+impl Records {
+    /// Takes the answer of `/v2/apps/{id}/versions/{version}` or
+    /// `/v2/pods/{id}::versions/{version}`.
+    ///
+    /// # Errors
+    /// When the answer isn't one definition of that kind.
+    pub fn insert(&mut self, key: VersionKey, body: &[u8]) -> Result<(), DocumentError> {
+        let document = Document::read(body)?;
+        let spec = document.only_spec(key.kind)?;
+        self.0.insert(key, Some(Arc::new(spec)));
+        Ok(())
+    }
+
+    /// Remembers that Marathon has no such record any more: it keeps 25 or 50 of each app.
+    pub fn insert_gone(&mut self, key: VersionKey) {
+        self.0.insert(key, None);
+    }
+
+    /// The record was asked for, and is here or gone for good.
+    #[must_use]
+    pub fn contains(&self, key: &VersionKey) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Forgets the records that nothing in the snapshot runs by.
+    pub fn retain_used(&mut self, snapshot: &Snapshot) {
+        let used: BTreeSet<_> = snapshot
+            .workloads
+            .iter()
+            .flat_map(|workload| {
+                let versions = workload.instances.iter().filter_map(|instance| instance.version);
+                versions.map(|version| (workload.kind, workload.id.as_str(), version))
+            })
+            .collect();
+        self.0.retain(|key, _| used.contains(&(key.kind, key.id.as_str(), key.version)));
+    }
+
+    pub(crate) fn spec_of(&self, key: &VersionKey) -> InstanceSpec {
+        match self.0.get(key) {
+            Some(Some(spec)) => InstanceSpec::Older(Arc::clone(spec)),
+            Some(None) | None => InstanceSpec::Unknown(key.version),
+        }
+    }
+}

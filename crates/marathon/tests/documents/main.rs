@@ -1,0 +1,4 @@
+//! Documents in, the normalised picture out.
+
+mod common;
+mod generations;
