@@ -10,11 +10,19 @@ use nix::sched::{CloneFlags, unshare};
 /// # Panics
 /// Without root, or where a namespace can't be made.
 pub fn enter() {
+    enter_bare();
+    run("ip", "link set lo up");
+}
+
+/// The same, with `lo` down and no local route table, as the kernel makes it: there IPVS refuses
+/// every real server.
+///
+/// # Panics
+/// Without root, or where a namespace can't be made.
+pub fn enter_bare() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|errno| {
         panic!("can't make a network namespace ({errno}): run this test as root")
     });
-    // With `lo` down there is no local route table, and IPVS refuses every real server.
-    run("ip", "link set lo up");
 }
 
 /// Runs a tool in this thread's network namespace and returns what it prints.

@@ -13,9 +13,8 @@ use super::route::{LOCAL, MAIN, Route};
 /// The addresses on our interface, each with the source that its local route gives the node's own
 /// connections.
 ///
-/// An IPv4 address without a local route, which somebody removed or which went with the address
-/// that was its source, has the unspecified address as source: that is never wanted, so a plan
-/// puts the route back.
+/// An IPv4 address whose local route somebody removed has the unspecified address as source: that
+/// is never wanted, so a plan puts the route back.
 pub(super) fn bound(ours: u32, addresses: &[Address], routes: &[Route]) -> BTreeMap<IpAddr, Bound> {
     let mut local = BTreeMap::new();
     for route in routes {
