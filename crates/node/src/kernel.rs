@@ -29,20 +29,20 @@ pub trait Kernel {
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// IPVS.
-    #[error("can't {doing} (IPVS): {source}{}", hint(.source))]
+    #[error("can't {doing} (IPVS): {error}")]
     Ipvs {
         /// What was being done.
         doing: String,
         /// What went wrong.
-        source: nl_ipvs::Error,
+        error: nl_ipvs::Error,
     },
     /// Links, addresses or routes.
-    #[error("can't {doing} (rtnetlink): {source}{}", hint(.source))]
+    #[error("can't {doing} (rtnetlink): {error}")]
     Route {
         /// What was being done.
         doing: String,
         /// What went wrong.
-        source: nl_ipvs::Error,
+        error: nl_ipvs::Error,
     },
     /// Something else has the name of our interface.
     #[error(
@@ -56,26 +56,32 @@ pub enum KernelError {
         kind: String,
     },
     /// A file.
-    #[error("can't read {path}: {source}; VIPs must be kept apart from what is in it")]
+    #[error("can't read {path}: {error}; VIPs must be kept apart from what is in it")]
     File {
         /// Its path.
         path: PathBuf,
         /// What went wrong.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
-/// What to do about an error that everybody meets once.
-fn hint(error: &nl_ipvs::Error) -> &'static str {
-    let errno = match error {
-        nl_ipvs::Error::Refused { source, .. } => Some(source.errno()),
-        nl_ipvs::Error::Io { source, .. } => source.raw_os_error(),
-        _ => None,
-    };
-    match errno {
-        Some(nl_ipvs::errno::EPERM) => {
-            "; run vipd as root or with CAP_NET_ADMIN of the host, a user namespace's isn't enough"
-        }
-        _ => "",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_ipvs_is_told_apart_with_the_cure() {
+        let error = nl_ipvs::Error::Unavailable { family: "IPVS" };
+        let text = KernelError::Ipvs { doing: "open its socket".into(), error }.to_string();
+        assert!(text.starts_with("can't open its socket (IPVS): "), "{text}");
+        assert!(text.contains("modprobe ip_vs"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_for_want_of_rights_names_the_right() {
+        let source = nl_ipvs::KernelError::new(nl_ipvs::errno::EPERM);
+        let error = nl_ipvs::Error::Refused { doing: "list the services", source };
+        let text = KernelError::Ipvs { doing: "list them".into(), error }.to_string();
+        assert!(text.contains("CAP_NET_ADMIN"), "{text}");
     }
 }

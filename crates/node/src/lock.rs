@@ -15,8 +15,8 @@ pub struct Lock {
 pub enum LockError {
     /// Another process holds it.
     #[error(
-        "{path} is locked by {}: only one vipd may write a node's table at a time; stop it first, \
-         or use its admin port", holder(.pid.as_ref())
+        "{path} is locked by {}: only one vipd may write a node's table at a time, so stop that \
+         one first", holder(.pid.as_ref())
     )]
     Held {
         /// The lock file.
@@ -25,12 +25,12 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The file can't be made, opened or written.
-    #[error("can't lock {path}: {source}; run vipd as root, or name a lock file that it may write")]
+    #[error("can't lock {path}: {error}; run vipd as root, or name a lock file that it may write")]
     Io {
         /// The lock file.
         path: PathBuf,
         /// What went wrong.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -48,7 +48,7 @@ impl Lock {
     /// [`LockError::Held`] when another process has it, [`LockError::Io`] when the file, or the
     /// folder it is in, can't be made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
-        let io = |source| LockError::Io { path: path.to_owned(), source };
+        let io = |error| LockError::Io { path: path.to_owned(), error };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
@@ -65,7 +65,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Held { path: path.to_owned(), pid: read_pid(&file) });
             }
-            Err(TryLockError::Error(source)) => return Err(io(source)),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         file.set_len(0).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use node::{Kernel, KernelError, LinuxKernel, Settings};
 use testkit::{FakeKernel, cases, netns};
-use vip::label::Options;
+use vip::label::{Options, Scheduling};
 use vip::ownership::MARK;
 use vip::plan::{OpError, OpResult};
 use vip::{Desired, DesiredService, Link, Member, Observed, Op, Plan, Scope, Selection, Vip, Why};
@@ -330,6 +330,22 @@ fn the_mark_survives_save_and_restore_and_one_that_was_lost_is_set_again() {
     let repair = converge(&mut kernel, &wanted);
     assert!(matches!(repair.ops[..], [Op::SetService { .. }]), "{:?}", repair.ops);
     assert_eq!(ipvsadm("-Sn"), saved);
+}
+
+/// `ipvsadm -S` writes the flags of sh and mh by name and drops the third.
+#[test]
+fn a_hashing_service_that_was_saved_and_restored_is_marked_again() {
+    let mut kernel = kernel();
+    let vip = cases::vip("3.3.0.6");
+    let mut wanted = desired(&["3.3.0.6"], &["10.9.0.1:80"]);
+    wanted.services.get_mut(&vip).unwrap().options.scheduler = Scheduling::Sh;
+    converge(&mut kernel, &wanted);
+    let saved = ipvsadm("-Sn");
+    ipvsadm("-C");
+    netns::run_with("ipvsadm", "-R", &saved);
+    assert!(!service(&kernel.observe().unwrap(), &vip).settings.flags.contains(MARK));
+    let repair = converge(&mut kernel, &wanted);
+    assert!(matches!(repair.ops[..], [Op::SetService { .. }]), "{:?}", repair.ops);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn hint(op: &Op, number: i32) -> Option<String> {
             Some(format!("the kernel has no scheduler {scheduler}: `modprobe ip_vs_{scheduler}`"))
         }
         (Op::AddServer { .. }, errno::EINVAL) => {
-            Some("if its address is right, `lo` may be down: `ip link set lo up`".to_owned())
+            Some("if it is `lo`: `ip link set lo up`".to_owned())
         }
         _ => None,
     }

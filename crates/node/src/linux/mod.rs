@@ -47,10 +47,8 @@ impl LinuxKernel {
     /// # Errors
     /// When the kernel has no IPVS (`modprobe ip_vs`), or a socket can't be opened.
     pub fn open(settings: Settings) -> Result<Self, KernelError> {
-        let ipvs = Ipvs::open().map_err(|source| KernelError::Ipvs {
-            doing: "open the virtual server table".into(),
-            source,
-        })?;
+        let ipvs = Ipvs::open()
+            .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         Ok(Self { ipvs, route: RouteSocket::open()?, interface: settings.interface })
     }
 

@@ -18,8 +18,7 @@ pub(super) fn observe(
     let names = link::names(socket)?;
     let addresses = address::all(socket)?;
     let routes = route::all(socket)?;
-    let resolvers =
-        resolvers::read().map_err(|(path, source)| KernelError::File { path, source })?;
+    let resolvers = resolvers::read().map_err(|(path, error)| KernelError::File { path, error })?;
     let mut observed = Observed {
         services: BTreeMap::new(),
         link: match link {
@@ -59,7 +58,7 @@ fn whole<T>(
     dump: Result<Dump<T>, nl_ipvs::Error>,
     doing: impl Fn() -> String,
 ) -> Result<Vec<T>, KernelError> {
-    let failed = |source| KernelError::Ipvs { doing: doing(), source };
+    let failed = |error| KernelError::Ipvs { doing: doing(), error };
     let dump = dump.map_err(failed)?;
     match dump.unreadable.into_iter().next() {
         Some(error) => Err(failed(error.into())),

@@ -156,25 +156,26 @@ fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, 
 fn change_link(socket: &mut RouteSocket, interface: &str, op: &Op) -> Answer {
     match op {
         Op::CreateLink => {
-            // On its own: if the name is taken, what has it must not be touched.
-            send(socket, vec![link::create(interface)])?.pop().unwrap_or(Ok(()))?;
-            let requests = vec![link::without_link_local(interface), link::raise(interface)];
-            send(socket, requests)?.pop().unwrap_or(Ok(()))
+            // First, and on its own: if the name is taken, what has it must not be touched.
+            send(socket, link::create(interface))?;
+            // Refused where IPv6 is off, and then not needed.
+            let _ = send(socket, link::without_link_local(interface));
+            send(socket, link::raise(interface))
         }
         Op::RaiseLink => {
             our_link(socket, interface)?;
-            send(socket, vec![link::raise(interface)])?.pop().unwrap_or(Ok(()))
+            send(socket, link::raise(interface))
         }
         _ => {
             let link = our_link(socket, interface)?;
-            send(socket, vec![link::delete(link.index)])?.pop().unwrap_or(Ok(()))
+            send(socket, link::delete(link.index))
         }
     }
 }
 
-fn send(socket: &mut RouteSocket, requests: Vec<Request>) -> Result<Vec<Answer>, OpError> {
-    let outcomes = socket.batch(requests).map_err(|error| lost(&error))?;
-    Ok(outcomes.into_iter().map(|outcome| outcome.map_err(|error| refused(&error, None))).collect())
+fn send(socket: &mut RouteSocket, request: Request) -> Answer {
+    let outcomes = socket.batch(vec![request]).map_err(|error| lost(&error))?;
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| refused(&error, None))
 }
 
 /// Looked up every time: somebody may have made it anew, with another index, or another kind of

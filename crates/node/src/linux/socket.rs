@@ -65,5 +65,5 @@ pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Request {
 
 pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
     let doing = doing.into();
-    move |source| KernelError::Route { doing, source }
+    move |error| KernelError::Route { doing, error }
 }
