@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (command, outcome) in commands.iter().zip(outcomes) {
         match outcome {
             Ok(()) => println!("done: {command:?}"),
-            Err(refusal) => println!("{refusal}: {command:?}"),
+            Err(refusal) => {
+                println!("{refusal}: {command:?} {}", command.hint(&refusal).unwrap_or_default());
+            }
         }
     }
     Ok(())

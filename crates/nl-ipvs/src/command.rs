@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    Daemon, DaemonRole, DestinationSettings, ServiceFlags, ServiceKey, ServiceSettings, Timeouts,
+    Daemon, DaemonRole, DestinationSettings, KernelError, ServiceFlags, ServiceKey,
+    ServiceSettings, Timeouts, errno,
 };
 
 /// One change to the kernel's IPVS table.
@@ -65,5 +66,45 @@ pub enum Command {
     /// Start a synchronisation daemon. `EEXIST` if one of its role runs.
     StartDaemon(Daemon),
     /// Stop a synchronisation daemon. `ESRCH` if none of its role runs.
+    ///
+    /// One that has not begun to run yet is stopped without an answer, so that waiting for it
+    /// times out: the kernel's thread then returns `EINTR`, which netlink never reports.
     StopDaemon(DaemonRole),
+}
+
+impl Command {
+    /// What most likely is behind a refusal of this command, where its number alone misleads.
+    #[must_use]
+    pub fn hint(&self, refusal: &KernelError) -> Option<&'static str> {
+        match (self, refusal.errno()) {
+            (Self::AddService { .. } | Self::SetService { .. }, errno::ENOENT) => Some(
+                "the kernel has no such scheduler or persistence engine: \
+                 load it with `modprobe ip_vs_NAME`",
+            ),
+            (Self::AddDestination { .. }, errno::EINVAL) => Some(
+                "the kernel takes no real server in a network namespace whose `lo` was never up: \
+                 see `ip link show lo`",
+            ),
+            (_, errno::EPERM) => Some("IPVS wants CAP_NET_ADMIN in the initial user namespace"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_given_where_the_number_alone_misleads() {
+        let service = ServiceKey::Fwmark { family: crate::Family::Inet, mark: 1 };
+        let address = SocketAddr::from(([10, 0, 0, 1], 80));
+        let settings = DestinationSettings::masquerade(1);
+        let add = Command::AddDestination { service, address, settings };
+        let hint = |command: &Command, errno| command.hint(&KernelError::new(errno));
+        assert!(hint(&add, errno::EINVAL).is_some_and(|hint| hint.contains("`lo`")));
+        assert!(hint(&Command::Flush, errno::EPERM).is_some());
+        assert_eq!(hint(&add, errno::EEXIST), None);
+        assert_eq!(hint(&Command::DeleteDestination { service, address }, errno::ENOENT), None);
+    }
 }

@@ -50,7 +50,7 @@ impl fmt::Display for KernelError {
 
 impl std::error::Error for KernelError {}
 
-/// The numbers that IPVS and the layers in front of it answer with (`asm-generic/errno-base.h`
+/// The numbers that IPVS and the layers in front of it answer with, and what IPVS means by them (`asm-generic/errno-base.h`
 /// and `asm-generic/errno.h`; the second group differs on alpha, mips, parisc and sparc).
 pub mod errno {
     /// The caller lacks `CAP_NET_ADMIN` in the initial user namespace.
@@ -81,14 +81,14 @@ pub mod errno {
     pub const ENOBUFS: i32 = 105;
 
     pub(super) const NAMES: [(i32, &str, &str); 13] = [
-        (EPERM, "EPERM", "not permitted, CAP_NET_ADMIN in the initial user namespace is needed"),
-        (ENOENT, "ENOENT", "no such entry or scheduler"),
-        (ESRCH, "ESRCH", "no such service"),
+        (EPERM, "EPERM", "not permitted, CAP_NET_ADMIN is needed"),
+        (ENOENT, "ENOENT", "no such entry"),
+        (ESRCH, "ESRCH", "not found"),
         (ENOMEM, "ENOMEM", "out of memory"),
         (EBUSY, "EBUSY", "busy"),
         (EEXIST, "EEXIST", "already exists"),
         (ENODEV, "ENODEV", "no such network device"),
-        (EINVAL, "EINVAL", "invalid, or `lo` is down in this network namespace"),
+        (EINVAL, "EINVAL", "invalid argument"),
         (ERANGE, "ERANGE", "out of range"),
         (EOPNOTSUPP, "EOPNOTSUPP", "not supported by this kernel"),
         (EAFNOSUPPORT, "EAFNOSUPPORT", "address family not supported by this kernel"),

@@ -7,10 +7,10 @@
 //! - [`Ipvs`] (feature `socket`, on by default): a blocking client that sends commands by the
 //!   hundred, on [`Pipeline`], which does so for any netlink family.
 //!
-//! ```no_run
+#![cfg_attr(feature = "socket", doc = "```no_run")]
+#![cfg_attr(not(feature = "socket"), doc = "```text")]
 //! use nl_ipvs::{Command, DestinationSettings, Ipvs, Scheduler, ServiceKey, ServiceSettings};
 //!
-//! # #[cfg(feature = "socket")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let key = ServiceKey::tcp("10.96.0.1:80".parse()?);
 //! let outcomes = Ipvs::open()?.batch(&[
@@ -29,8 +29,6 @@
 //! }
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "socket"))]
-//! # fn main() {}
 //! ```
 
 #[cfg(feature = "socket")]

@@ -12,8 +12,8 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NetlinkDeserializable, NetlinkMessage, NetlinkSerializable,
@@ -21,7 +21,7 @@ use netlink_packet_core::{
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt::ReceiveTimeout};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::{Error, KernelError};
 use answer::{Answer, Progress};
@@ -48,11 +48,20 @@ pub type Entries<I> = Vec<Result<I, <I as NetlinkDeserializable>::Error>>;
 /// A blocking netlink socket that sends requests by the hundred.
 ///
 /// It belongs to the network namespace of the thread that opened it. It joins no multicast group.
-#[derive(Debug)]
 pub struct Pipeline {
     socket: Socket,
     next_sequence: u32,
     buffer: Box<[u8]>,
+}
+
+/// Without the buffer, which is long and of no interest.
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("socket", &self.socket)
+            .field("next_sequence", &self.next_sequence)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pipeline {
@@ -70,7 +79,7 @@ impl Pipeline {
         // Both are niceties: Linux before 4.2 and 4.12 answers without them.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
-        let timeout = TimeVal::new(RECEIVE_TIMEOUT.as_secs().cast_signed(), 0);
+        let timeout = TimeVal::seconds(RECEIVE_TIMEOUT.as_secs().cast_signed());
         setsockopt(&socket, ReceiveTimeout, &timeout)
             .map_err(|errno| failed("set the timeout of")(errno.into()))?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();

@@ -3,11 +3,14 @@
 use std::convert::Infallible;
 
 use netlink_packet_core::{
-    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
-    NLMSG_OVERRUN, NetlinkDeserializable, NetlinkHeader,
+    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
+use netlink_sys::protocols::NETLINK_GENERIC;
 use proptest::prelude::*;
 
+use super::Pipeline;
 use super::answer::{Answer, Progress};
 use super::batch::Batch;
 use super::reply::replies;
@@ -23,6 +26,19 @@ impl NetlinkDeserializable for Bytes {
     type Error = Infallible;
     fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
         Ok(Self(payload.to_vec()))
+    }
+}
+
+/// Goes to the controller of generic netlink, which every kernel has.
+impl NetlinkSerializable for Bytes {
+    fn message_type(&self) -> u16 {
+        0x10
+    }
+    fn buffer_len(&self) -> usize {
+        self.0.len()
+    }
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.0);
     }
 }
 
@@ -190,6 +206,18 @@ fn an_overrun_means_lost_and_a_broken_length_ends_the_datagram() {
     let both = [outcome(7, 0), broken].concat();
     let results: Vec<_> = replies(&both).collect();
     assert!(matches!(&results[..], [Ok(_), Err(Error::Malformed(_))]));
+}
+
+#[test]
+fn the_rest_of_an_abandoned_dump_is_read_away_before_the_next_one() {
+    let every_family = Bytes(vec![3, 1, 0, 0]);
+    let abandoned = message(0x10, NLM_F_REQUEST | NLM_F_DUMP, 999, &every_family.0);
+    let mut pipeline = Pipeline::open(NETLINK_GENERIC).unwrap();
+    pipeline.send(&abandoned).unwrap();
+    let header = NetlinkHeader::default();
+    let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(every_family));
+    let families = pipeline.dump(&request).unwrap();
+    assert!(!families.unwrap().is_empty(), "or EBUSY");
 }
 
 proptest! {
