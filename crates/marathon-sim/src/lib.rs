@@ -1,1 +1,38 @@
-//! marathon-sim
+//! A small Marathon for laptops, tests and demos.
+//!
+//! It answers Marathon's REST API in the shape of a chosen [`Generation`] and really runs what it
+//! is told to: each task is a process on a simulated [`Agent`], health checks are made over the
+//! network, and a process that dies is reported and replaced. An image name stands for a small
+//! built-in server that says who it is, so docker apps run with no docker.
+//!
+//! It shares no code with vipd's own model of Marathon: it is there to disagree with it.
+//! The README says what is faithful and what is not.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use marathon_sim::{Agent, Config, Generation, Sim};
+//!
+//! let mut config = Config::new("/usr/local/bin/marathon-sim");
+//! config.generation = Generation::V1_4;
+//! config.agents = vec!["127.0.0.11".parse::<Agent>()?, "127.0.0.12".parse::<Agent>()?];
+//! let sim = Sim::start(config).await?;
+//! println!("{}/v2/apps", sim.url());
+//! sim.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod config;
+mod definition;
+mod id;
+mod run;
+mod sim;
+#[doc(hidden)]
+pub mod stand_in;
+mod store;
+mod time;
+mod view;
+
+pub use config::{Agent, AgentError, Config, Generation, UnknownGeneration};
+pub use sim::{Handle, Sim, StartError};

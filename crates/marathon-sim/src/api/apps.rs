@@ -1,0 +1,188 @@
+//! `/v2/apps` (`api/v2/AppsResource.scala`).
+
+use axum::http::header::LOCATION;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Error};
+use super::{Request, object};
+use crate::definition::{self, Object, Spec};
+use crate::id;
+use crate::run::Shared;
+use crate::store::{Change, Deployed, Store};
+use crate::view::{self, Embed};
+
+pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
+    let embed = Embed::of_apps(request.parameters("embed"));
+    let part = |key: &str, text: &str| request.parameter(key).is_none_or(|p| text.contains(p));
+    let store = shared.store();
+    let chosen = store.apps().filter(|entry| {
+        let source = &entry.spec.source;
+        let cmd = source.get("cmd").and_then(Value::as_str).unwrap_or_default();
+        let label = request.parameter("label").unwrap_or_default();
+        part("id", &entry.spec.id) && part("cmd", cmd) && has_label(source, label)
+    });
+    let apps: Vec<Value> = chosen.map(|entry| view::app_info(&store, entry, embed)).collect();
+    Answer::ok(&json!({"apps": apps}))
+}
+
+/// `api/v2/LabelSelector.scala`, of it: existence, `==`, `!=`, and commas for "and".
+fn has_label(app: &Object, selector: &str) -> bool {
+    let label = |name: &str| app.get("labels")?.get(name.trim())?.as_str();
+    selector.split(',').filter(|part| !part.trim().is_empty()).all(|part| {
+        if let Some((name, value)) = part.split_once("!=") {
+            label(name).is_some_and(|label| label != value.trim())
+        } else if let Some((name, value)) = part.split_once("==") {
+            label(name) == Some(value.trim())
+        } else {
+            label(part).is_some()
+        }
+    })
+}
+
+pub(super) fn of_group(shared: &Shared, group: &str, request: &Request) -> Result<Answer, Error> {
+    let embed = Embed::of_apps(request.parameters("embed")).with_tasks();
+    let store = shared.store();
+    if !store.has_group(group) {
+        return Err(Error::NoGroup(group.to_owned()));
+    }
+    let inside = store.apps().filter(|entry| id::is_inside(group, &entry.spec.id));
+    let apps: Vec<Value> = inside.map(|entry| view::app_info(&store, entry, embed)).collect();
+    Ok(Answer::ok(&json!({"*": apps})))
+}
+
+pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let embed = Embed::of_apps(request.parameters("embed")).with_tasks().with_last_failure();
+    let store = shared.store();
+    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    Ok(Answer::ok(&json!({"app": view::app_info(&store, entry, embed)})))
+}
+
+pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let spec = read_app(shared, "/", request.object()?)?;
+    let id = spec.id.clone();
+    shared.update(|store| {
+        if store.app(&id).is_some() {
+            return Err(Error::AppExists(id));
+        }
+        if store.pod(&id).is_some() {
+            return Err(Error::PodExists(id));
+        }
+        let deployed = store.change(vec![Change::Put(spec)], request.flag("force"))?;
+        let entry = store.app(&id).ok_or_else(|| Error::NoApp(id.clone()))?;
+        let body = view::app_just_created(store, entry, &deployed);
+        let answer = Answer::json(201, &body).with(LOCATION, format!("{}/v2/apps{id}", shared.url));
+        Ok(answer.deployed(&deployed, store.generation))
+    })
+}
+
+/// Reads a whole definition with an `id` of its own, seen from the group `base`.
+pub(super) fn read_app(shared: &Shared, base: &str, app: Object) -> Result<Spec, Error> {
+    let id = named(base, &app)?;
+    Ok(definition::app(&id, app, shared.config.generation)?)
+}
+
+/// The absolute id a definition gives itself.
+pub(super) fn named(base: &str, definition: &Object) -> Result<String, Error> {
+    let id = definition.get("id").and_then(Value::as_str);
+    let id = id::within(base, id.ok_or_else(|| Error::shape("id: error.path.missing"))?);
+    definition::check_path(&id)?;
+    Ok(id)
+}
+
+/// PUT and PATCH take partial updates; PUT with `?partialUpdate=false` takes the whole, and makes
+/// what is not there.
+fn read_change(
+    shared: &Shared,
+    store: &Store,
+    request: &Request,
+    id: &str,
+    body: Object,
+) -> Result<Change, Error> {
+    let generation = shared.config.generation;
+    let existing = store.app(id).map(|entry| &entry.spec);
+    let spec = match existing {
+        // An earlier version, to go back to.
+        Some(_)
+            if body.contains_key("version") && body.keys().all(|k| k == "version" || k == "id") =>
+        {
+            let version = body["version"].as_str().unwrap_or_default();
+            let app = store.app(id).and_then(|e| e.versions.get(&version.parse().ok()?));
+            let missing = || Error::NoAppVersion(id.to_owned(), version.to_owned());
+            definition::app(id, app.ok_or_else(missing)?.source.clone(), generation)?
+        }
+        Some(spec) if request.parameter("partialUpdate") != Some("false") => {
+            definition::app_update(id, &spec.source, body, generation)?
+        }
+        None if request.method == "PATCH" => return Err(Error::NoApp(id.to_owned())),
+        _ => {
+            definition::check_path(id)?;
+            definition::app(id, body, generation)?
+        }
+    };
+    Ok(Change::Put(spec))
+}
+
+pub(super) fn change(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.object()?;
+    shared.update(|store| {
+        let existed = store.app(id).is_some();
+        let change = read_change(shared, store, request, id, body)?;
+        let deployed = store.change(vec![change], request.flag("force"))?;
+        let answer =
+            Answer::deployment(if existed { 200 } else { 201 }, &deployed, store.generation);
+        Ok(if existed {
+            answer
+        } else {
+            answer.with(LOCATION, format!("{}/v2/apps{id}", shared.url))
+        })
+    })
+}
+
+pub(super) fn change_many(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let Value::Array(bodies) = request.json()? else {
+        return Err(Error::shape("error.expected.jsarray"));
+    };
+    shared.update(|store| {
+        let mut changes = Vec::new();
+        for body in bodies {
+            let body = object(body)?;
+            let id = named("/", &body)?;
+            changes.push(read_change(shared, store, request, &id, body)?);
+        }
+        let deployed = store.change(changes, request.flag("force"))?;
+        Ok(Answer::deployment(200, &deployed, store.generation))
+    })
+}
+
+pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    // A delete is forced unless told otherwise.
+    let force = request.parameter("force") != Some("false");
+    alter(shared, id, Change::Remove(id.to_owned()), force)
+}
+
+pub(super) fn restart(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    alter(shared, id, Change::Restart(id.to_owned()), request.flag("force"))
+}
+
+fn alter(shared: &Shared, id: &str, change: Change, force: bool) -> Result<Answer, Error> {
+    shared.update(|store| {
+        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+        let deployed: Deployed = store.change(vec![change], force)?;
+        Ok(Answer::deployment(200, &deployed, store.generation))
+    })
+}
+
+pub(super) fn versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.store();
+    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let versions: Vec<Value> = entry.versions.keys().rev().map(|at| Value::from(*at)).collect();
+    Ok(Answer::ok(&json!({"versions": versions})))
+}
+
+pub(super) fn version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
+    let store = shared.store();
+    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let spec = version.parse().ok().and_then(|version| entry.versions.get(&version));
+    let spec = spec.ok_or_else(|| Error::NoAppVersion(id.to_owned(), version.to_owned()))?;
+    Ok(Answer::ok(&Value::Object(view::app(spec, store.generation))))
+}

@@ -1,0 +1,90 @@
+//! What is known of the cluster as a whole: leader, info, deployments, ping.
+
+use serde_json::json;
+
+use super::Request;
+use super::answer::{Answer, Error};
+use crate::definition::{self, Spec};
+use crate::run::Shared;
+use crate::store::{Action, Change, Deployment, Store};
+use crate::view;
+
+pub(super) fn ping(request: &Request) -> Answer {
+    if request.accept.contains("json") {
+        Answer::ok(&json!("pong"))
+    } else {
+        Answer::text("pong\n")
+    }
+}
+
+fn address(shared: &Shared) -> &str {
+    shared.url.trim_start_matches("http://")
+}
+
+pub(super) fn leader(shared: &Shared) -> Answer {
+    Answer::ok(&json!({"leader": address(shared)}))
+}
+
+pub(super) fn info(shared: &Shared) -> Answer {
+    Answer::ok(&json!({
+        "name": "marathon",
+        "version": shared.config.generation.version(),
+        "buildref": "marathon-sim",
+        "elected": true,
+        "leader": address(shared),
+        "frameworkId": "00000000-0000-4000-8000-000000000000-0000",
+        "marathon_config": {
+            "framework_name": "marathon",
+            "features": ["vips", "task_killing", "external_volumes"],
+            "ha": false,
+            "hostname": address(shared),
+            "local_port_min": 10000,
+            "local_port_max": 20000,
+        },
+        "http_config": {"http_port": address(shared).rsplit(':').next()
+            .and_then(|port| port.parse::<u16>().ok())},
+    }))
+}
+
+pub(super) fn deployments(shared: &Shared) -> Answer {
+    let store = shared.store();
+    Answer::ok(&store.deployments().iter().map(|d| view::deployment(&store, d)).collect())
+}
+
+/// Without `force` a new deployment takes back what the old one changed; with it the old one only
+/// stops.
+pub(super) fn cancel(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    shared.update(|store| {
+        let known = store.deployments().iter().find(|deployment| deployment.id == id);
+        let known = known.ok_or_else(|| Error::NoDeployment(id.to_owned()))?;
+        let back = take_back(store, known)?;
+        store.abandon(id);
+        if request.flag("force") {
+            return Ok(Answer::empty(202));
+        }
+        let deployed = store.change(back, true)?;
+        Ok(Answer::deployment(200, &deployed, store.generation))
+    })
+}
+
+/// The changes that lead back to before the deployment. What it stopped is gone for good.
+fn take_back(store: &Store, deployment: &Deployment) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for Action { id, pod, .. } in &deployment.actions {
+        let Some(entry) = (if *pod { store.pod(id) } else { store.app(id) }) else { continue };
+        let before = entry.versions.range(..deployment.version).next_back();
+        changes.push(match before {
+            None => Change::Remove(id.clone()),
+            Some((_, spec)) => Change::Put(again(spec, store)?),
+        });
+    }
+    Ok(changes)
+}
+
+fn again(spec: &Spec, store: &Store) -> Result<Spec, Error> {
+    let source = spec.source.clone();
+    Ok(match spec.pod {
+        true => definition::pod(&spec.id, source)?,
+        false => definition::app(&spec.id, source, store.generation)?,
+    })
+}

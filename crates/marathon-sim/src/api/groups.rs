@@ -1,0 +1,138 @@
+//! `/v2/groups` (`api/v2/GroupsResource.scala`): groups of apps, and of pods from 1.4 on.
+
+use axum::http::header::LOCATION;
+use serde_json::Value;
+
+use super::answer::{Answer, Error};
+use super::{Request, apps, object};
+use crate::definition::{self, Object};
+use crate::id;
+use crate::run::Shared;
+use crate::store::{Change, Deployed, Store};
+use crate::view::{self, GroupEmbed};
+
+pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let store = shared.store();
+    if !store.has_group(id) {
+        return Err(Error::NoGroup(id.to_owned()));
+    }
+    let embed = GroupEmbed::of(request.parameters("embed"));
+    Ok(Answer::ok(&view::group(&store, id, embed)))
+}
+
+pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.object()?;
+    let group = match body.get("id").and_then(Value::as_str) {
+        Some(id) => id::within(base, id),
+        None => base.to_owned(),
+    };
+    let change = read(shared, &group, body)?;
+    shared.update(|store| {
+        if store.has_group(&group) {
+            return Err(Error::GroupExists(group));
+        }
+        if store.contains(&group) {
+            return Err(Error::AppExists(group));
+        }
+        let deployed = change.make(store, request)?;
+        let answer = Answer::deployment(201, &deployed, store.generation);
+        Ok(answer.with(LOCATION, format!("{}/v2/groups{group}", shared.url)))
+    })
+}
+
+pub(super) fn replace(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.object()?;
+    let group = match body.get("id").and_then(Value::as_str) {
+        Some(id) => id::within(base, id),
+        None => base.to_owned(),
+    };
+    let change = read(shared, &group, body)?;
+    shared.update(|store| {
+        let deployed = change.make(store, request)?;
+        Ok(Answer::deployment(200, &deployed, store.generation))
+    })
+}
+
+pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    shared.update(|store| {
+        if !store.has_group(id) {
+            return Err(Error::NoGroup(id.to_owned()));
+        }
+        let inside: Vec<Change> = members(store, |member| id::is_inside(id, member));
+        let deployed = store.change(inside, request.flag("force"))?;
+        store.remove_group(id);
+        Ok(Answer::deployment(200, &deployed, store.generation))
+    })
+}
+
+/// The removal of every app and pod whose id is `chosen`.
+fn members(store: &Store, chosen: impl Fn(&str) -> bool) -> Vec<Change> {
+    let all = store.apps().chain(store.pods()).map(|entry| entry.spec.id.clone());
+    all.filter(|id| chosen(id)).map(Change::Remove).collect()
+}
+
+/// A group as it shall be.
+#[derive(Default)]
+struct GroupChange {
+    groups: Vec<String>,
+    put: Vec<definition::Spec>,
+    /// Groups whose own apps were listed: those not listed go.
+    listed_apps: Vec<String>,
+    listed_pods: Vec<String>,
+}
+
+fn read(shared: &Shared, group: &str, body: Object) -> Result<GroupChange, Error> {
+    let mut change = GroupChange::default();
+    change.read(shared, group, body)?;
+    Ok(change)
+}
+
+impl GroupChange {
+    fn read(&mut self, shared: &Shared, group: &str, mut body: Object) -> Result<(), Error> {
+        if group != "/" {
+            definition::check_path(group)?;
+        }
+        self.groups.push(group.to_owned());
+        let mut list = |key: &str| match body.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(_) => Err(Error::shape(&format!("{key}: error.expected.jsarray"))),
+        };
+        let (apps, pods, groups) = (list("apps")?, list("pods")?, list("groups")?);
+        if let Some(apps) = apps {
+            self.listed_apps.push(group.to_owned());
+            for app in apps {
+                self.put.push(apps::read_app(shared, group, object(app)?)?);
+            }
+        }
+        if let Some(pods) = pods.filter(|_| shared.config.generation.has_pods()) {
+            self.listed_pods.push(group.to_owned());
+            for pod in pods {
+                let pod = object(pod)?;
+                self.put.push(definition::pod(&apps::named(group, &pod)?, pod)?);
+            }
+        }
+        // Depth is bounded by that of JSON that was read.
+        for inner in groups.unwrap_or_default() {
+            let inner = object(inner)?;
+            let id = apps::named(group, &inner)?;
+            self.read(shared, &id, inner)?;
+        }
+        Ok(())
+    }
+
+    fn make(self, store: &mut Store, request: &Request) -> Result<Deployed, Error> {
+        let is_put = |id: &str| self.put.iter().any(|spec| spec.id == id);
+        let mut changes = members(store, |member| {
+            let listed = match store.pod(member) {
+                Some(_) => &self.listed_pods,
+                None => &self.listed_apps,
+            };
+            !is_put(member) && listed.iter().any(|group| id::parent(member) == group)
+        });
+        changes.extend(self.put.into_iter().map(Change::Put));
+        let deployed = store.change(changes, request.flag("force"))?;
+        self.groups.iter().for_each(|group| store.add_group(group));
+        Ok(deployed)
+    }
+}

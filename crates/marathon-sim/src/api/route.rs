@@ -1,0 +1,131 @@
+//! Which resource a path names.
+//!
+//! Ids are paths themselves, so what follows an id is found from the end, as by the greedy
+//! patterns of Marathon's resources (`{id:.+}/tasks/{taskId}`).
+
+use crate::id::absolute;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    Ping,
+    Info,
+    Leader,
+    Deployments,
+    Deployment(&'a str),
+    Apps,
+    App(String),
+    /// `/v2/apps//group/*`
+    AppsOf(String),
+    AppRestart(String),
+    AppVersions(String),
+    AppVersion(String, &'a str),
+    AppTasks(String),
+    AppTask(String, &'a str),
+    Tasks,
+    TasksDelete,
+    Pods,
+    PodStatuses,
+    Pod(String),
+    PodStatus(String),
+    PodVersions(String),
+    PodVersion(String, &'a str),
+    PodInstances(String),
+    PodInstance(String, &'a str),
+    Group(String),
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    pub(super) fn of(path: &'a str) -> Self {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        match trimmed {
+            "/ping" => return Self::Ping,
+            "/v2/info" => return Self::Info,
+            "/v2/leader" => return Self::Leader,
+            "/v2/deployments" => return Self::Deployments,
+            "/v2/apps" => return Self::Apps,
+            "/v2/tasks" => return Self::Tasks,
+            "/v2/tasks/delete" => return Self::TasksDelete,
+            "/v2/pods" => return Self::Pods,
+            "/v2/pods/::status" => return Self::PodStatuses,
+            "/v2/groups" => return Self::Group("/".to_owned()),
+            _ => {}
+        }
+        let below = |prefix: &str| trimmed.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+        if let Some(id) = below("/v2/deployments/") {
+            Self::Deployment(id)
+        } else if let Some(rest) = below("/v2/apps/") {
+            Self::of_app(rest)
+        } else if let Some(rest) = below("/v2/pods/") {
+            Self::of_pod(rest)
+        } else if let Some(id) = below("/v2/groups/") {
+            Self::Group(absolute(id))
+        } else {
+            Self::Unknown
+        }
+    }
+
+    fn of_app(rest: &'a str) -> Self {
+        let Some((before, last)) = rest.rsplit_once('/') else { return Self::App(absolute(rest)) };
+        match last {
+            "*" => return Self::AppsOf(absolute(before)),
+            "tasks" => return Self::AppTasks(absolute(before)),
+            "versions" => return Self::AppVersions(absolute(before)),
+            "restart" => return Self::AppRestart(absolute(before)),
+            _ => {}
+        }
+        match before.rsplit_once('/') {
+            Some((id, "tasks")) => Self::AppTask(absolute(id), last),
+            Some((id, "versions")) => Self::AppVersion(absolute(id), last),
+            _ => Self::App(absolute(rest)),
+        }
+    }
+
+    fn of_pod(rest: &'a str) -> Self {
+        let Some((id, after)) = rest.split_once("::") else { return Self::Pod(absolute(rest)) };
+        let id = absolute(id);
+        match after.split_once('/').unwrap_or((after, "")) {
+            ("status", "") => Self::PodStatus(id),
+            ("versions", "") => Self::PodVersions(id),
+            ("versions", version) => Self::PodVersion(id, version),
+            ("instances", "") => Self::PodInstances(id),
+            ("instances", instance) => Self::PodInstance(id, instance),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_resource_whatever_slashes_its_id_has() {
+        let db = || "/grp/db".to_owned();
+        for (path, route) in [
+            ("/ping", Route::Ping),
+            ("/v2/apps/", Route::Apps),
+            ("/v2/apps/grp/db", Route::App(db())),
+            ("/v2/apps//grp/db", Route::App(db())),
+            ("/v2/apps//grp/*", Route::AppsOf("/grp".to_owned())),
+            ("/v2/apps//*", Route::AppsOf("/".to_owned())),
+            ("/v2/apps//grp/db/restart", Route::AppRestart(db())),
+            ("/v2/apps//grp/db/tasks", Route::AppTasks(db())),
+            ("/v2/apps//grp/db/tasks/grp_db.1", Route::AppTask(db(), "grp_db.1")),
+            ("/v2/apps/grp/db/versions", Route::AppVersions(db())),
+            ("/v2/apps/grp/db/versions/2017", Route::AppVersion(db(), "2017")),
+            ("/v2/pods/::status", Route::PodStatuses),
+            ("/v2/pods//grp/db::status", Route::PodStatus(db())),
+            ("/v2/pods/grp/db::versions/2017", Route::PodVersion(db(), "2017")),
+            ("/v2/pods/grp/db::instances/x", Route::PodInstance(db(), "x")),
+            ("/v2/groups", Route::Group("/".to_owned())),
+            ("/v2/groups//grp/db", Route::Group(db())),
+            ("/v2/deployments/x", Route::Deployment("x")),
+            ("/v3/apps", Route::Unknown),
+            ("/", Route::Unknown),
+            ("", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}

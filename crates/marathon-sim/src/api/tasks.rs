@@ -1,0 +1,137 @@
+//! `/v2/tasks` and `/v2/apps/{id}/tasks` (`api/v2/TasksResource.scala`, `AppTasksResource.scala`).
+
+use serde_json::{Value, json};
+
+use super::Request;
+use super::answer::{Answer, Error};
+use crate::definition;
+use crate::run::Shared;
+use crate::store::{Change, Instance, Store, TaskState};
+use crate::view;
+
+pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
+    let store = shared.store();
+    let mut wanted: Vec<&str> = request.parameters("status").collect();
+    wanted.extend(request.parameters("status[]"));
+    let is_wanted = |instance: &&Instance| match instance.tasks[0].state {
+        TaskState::Running => wanted.is_empty() || wanted.contains(&"running"),
+        TaskState::Staging => wanted.is_empty() || wanted.contains(&"staging"),
+        _ => wanted.is_empty(),
+    };
+    let apps = store.apps().flat_map(|entry| store.instances_of(&entry.spec.id));
+    let tasks = apps.filter(is_wanted).map(|i| view::task_with_service_ports(&store, i));
+    Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()}))
+}
+
+pub(super) fn of_app(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.store();
+    store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let tasks = store.instances_of(id).map(|instance| view::task(&store, instance));
+    Ok(Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()})))
+}
+
+/// Told to kill: with the scale reduced, or to be replaced.
+struct Order {
+    scale: bool,
+    force: bool,
+}
+
+impl Order {
+    fn of(request: &Request) -> Result<Self, Error> {
+        let order = Self { scale: request.flag("scale"), force: request.flag("force") };
+        if order.scale && request.flag("wipe") {
+            return Err(Error::Bad("You cannot use scale and wipe at the same time.".to_owned()));
+        }
+        Ok(order)
+    }
+
+    /// Kills the chosen instances of apps; `replaced` words the answer if they are replaced.
+    fn carry_out(
+        &self,
+        store: &mut Store,
+        chosen: impl Fn(&Instance) -> bool,
+        replaced: impl FnOnce(Vec<Value>) -> Result<Answer, Error>,
+    ) -> Result<Answer, Error> {
+        let live = |i: &&Instance| !i.is_ending() && store.app(&i.spec.id).is_some() && chosen(i);
+        let killed: Vec<&Instance> = store.instances().iter().filter(live).collect();
+        let tasks = killed.iter().map(|instance| view::task(store, instance)).collect();
+        let ids: Vec<(String, String)> =
+            killed.iter().map(|i| (i.id.clone(), i.spec.id.clone())).collect();
+        let answer = if self.scale {
+            let deployed = store.change(reduced(store, &ids)?, self.force)?;
+            Answer::deployment(200, &deployed, store.generation)
+        } else {
+            replaced(tasks)?
+        };
+        ids.iter().for_each(|(id, _)| store.kill(id));
+        Ok(answer)
+    }
+}
+
+/// The changes that lower each app's instances by how many of it are killed.
+fn reduced(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for entry in store.apps() {
+        let count = killed.iter().filter(|(_, app)| *app == entry.spec.id).count();
+        if count > 0 {
+            let instances = entry.spec.instances.saturating_sub(count);
+            let update = [("instances".to_owned(), instances.into())].into_iter().collect();
+            let (id, source) = (&entry.spec.id, &entry.spec.source);
+            let spec = definition::app_update(id, source, update, store.generation)?;
+            changes.push(Change::Put(spec));
+        }
+    }
+    Ok(changes)
+}
+
+pub(super) fn kill_all(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let order = Order::of(request)?;
+    let host = request.parameter("host").filter(|host| *host != "*");
+    shared.update(|store| {
+        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+        let agents = store.agents.clone();
+        let on_host = |i: &Instance| host.is_none_or(|host| agents[i.agent].hostname == host);
+        order.carry_out(
+            store,
+            |instance| instance.spec.id == id && on_host(instance),
+            |tasks| Ok(Answer::ok(&json!({"tasks": tasks}))),
+        )
+    })
+}
+
+pub(super) fn kill_one(
+    shared: &Shared,
+    id: &str,
+    task: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let order = Order::of(request)?;
+    shared.update(|store| {
+        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+        order.carry_out(
+            store,
+            |instance| instance.spec.id == id && instance.tasks[0].id == task,
+            |mut tasks| match tasks.pop() {
+                Some(task) => Ok(Answer::ok(&json!({"task": task}))),
+                None => Err(Error::NoTask(task.to_owned())),
+            },
+        )
+    })
+}
+
+pub(super) fn kill_many(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let order = Order::of(request)?;
+    let body = request.object()?;
+    let ids: Option<Vec<&str>> = body
+        .get("ids")
+        .and_then(Value::as_array)
+        .map(|ids| ids.iter().filter_map(Value::as_str).collect());
+    let ids = ids.ok_or_else(|| Error::shape("ids: error.path.missing"))?;
+    shared.update(|store| {
+        order.carry_out(
+            store,
+            |instance| ids.contains(&instance.tasks[0].id.as_str()),
+            |tasks| Ok(Answer::ok(&json!({"tasks": tasks}))),
+        )
+    })
+}

@@ -1,0 +1,181 @@
+//! Apps: from what was posted to the stored form, and from that to a [`Spec`].
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Backoff, Command, Container, Network, Object, Refusal, Spec, Upgrade, health, migrate, ports,
+    read, seconds, validate,
+};
+use crate::config::Generation;
+use crate::time::Timestamp;
+
+/// Reads a whole app definition as that of `id`.
+pub(crate) fn create(id: &str, mut app: Object, generation: Generation) -> Result<Spec, Refusal> {
+    migrate::migrate(&mut app)?;
+    finish(id, app, generation)
+}
+
+/// Reads a partial update: its fields replace those of the stored form `base`.
+pub(crate) fn update(
+    id: &str,
+    base: &Object,
+    mut change: Object,
+    generation: Generation,
+) -> Result<Spec, Refusal> {
+    migrate::migrate(&mut change)?;
+    let mut app = base.clone();
+    app.extend(change);
+    finish(id, app, generation)
+}
+
+fn finish(id: &str, mut app: Object, generation: Generation) -> Result<Spec, Refusal> {
+    app.insert("id".to_owned(), id.into());
+    let network = complete(&mut app, generation)?;
+    validate::app(&app)?;
+    parse(app, network)
+}
+
+/// Fills in what Marathon fills in (`state/AppDefinition.scala`).
+fn complete(app: &mut Object, generation: Generation) -> Result<Network, Refusal> {
+    let network = network(app.get("networks"))?;
+    app.entry("networks").or_insert_with(|| json!([{"mode": "host"}]));
+    ports::complete(app, &network, generation.is_legacy());
+    let defaults = [
+        ("backoffFactor", json!(1.15)),
+        ("backoffSeconds", json!(1)),
+        ("constraints", json!([])),
+        ("cpus", json!(1)),
+        ("dependencies", json!([])),
+        ("disk", json!(0)),
+        ("env", json!({})),
+        ("executor", json!("")),
+        ("fetch", json!([])),
+        ("gpus", json!(0)),
+        ("healthChecks", json!([])),
+        ("instances", json!(1)),
+        ("labels", json!({})),
+        ("maxLaunchDelaySeconds", json!(if generation >= Generation::V1_6 { 300 } else { 3600 })),
+        ("mem", json!(128)),
+        ("readinessChecks", json!([])),
+        ("requirePorts", json!(false)),
+        ("upgradeStrategy", json!({"minimumHealthCapacity": 1, "maximumOverCapacity": 1})),
+    ];
+    for (key, default) in defaults {
+        app.entry(key).or_insert(default);
+    }
+    if let Some(checks) = app.get_mut("healthChecks").and_then(Value::as_array_mut) {
+        checks.iter_mut().filter_map(Value::as_object_mut).for_each(health::complete);
+    }
+    if network != Network::Host {
+        app.insert("requirePorts".to_owned(), json!(false));
+    }
+    complete_container(app);
+    Ok(network)
+}
+
+fn complete_container(app: &mut Object) {
+    let Some(container) = app.get_mut("container").and_then(Value::as_object_mut) else { return };
+    container.entry("volumes").or_insert_with(|| json!([]));
+    let Some(docker) = container.get_mut("docker").and_then(Value::as_object_mut) else {
+        container.entry("type").or_insert_with(|| json!("MESOS"));
+        return;
+    };
+    docker.retain(|_, value| !value.is_null());
+    for (key, default) in
+        [("forcePullImage", json!(false)), ("parameters", json!([])), ("privileged", json!(false))]
+    {
+        docker.entry(key).or_insert(default);
+    }
+    container.entry("type").or_insert_with(|| json!("DOCKER"));
+}
+
+/// The network mode of a `networks` list; modes can't be mixed, none means host.
+pub(super) fn network(networks: Option<&Value>) -> Result<Network, Refusal> {
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(default = "container")]
+        mode: String,
+        #[serde(default)]
+        name: Option<String>,
+    }
+    fn container() -> String {
+        "container".to_owned()
+    }
+    let entries: Vec<Entry> = networks.map(read).transpose()?.unwrap_or_default();
+    let Some(first) = entries.first() else { return Ok(Network::Host) };
+    if entries.iter().any(|entry| entry.mode != first.mode) {
+        return Err(Refusal::one("/networks", "modes must not be mixed"));
+    }
+    match first.mode.as_str() {
+        "host" => Ok(Network::Host),
+        "container/bridge" => Ok(Network::Bridge),
+        "container" => {
+            let name = |entry: Entry| entry.name.unwrap_or_else(|| "dcos".to_owned());
+            Ok(Network::Container(entries.into_iter().map(name).collect()))
+        }
+        other => Err(Refusal::one("/networks/mode", format!("{other} is no network mode"))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    instances: usize,
+    #[serde(default)]
+    cmd: Option<String>,
+    #[serde(default)]
+    args: Option<Vec<String>>,
+    env: BTreeMap<String, Value>,
+    constraints: Vec<Vec<String>>,
+    upgrade_strategy: Upgrade,
+    backoff_seconds: f64,
+    backoff_factor: f64,
+    max_launch_delay_seconds: f64,
+    #[serde(default)]
+    task_kill_grace_period_seconds: Option<f64>,
+}
+
+/// Mesos' default of `--executor_shutdown_grace_period`, rounded down to what people wait for.
+pub(super) const KILL_GRACE: f64 = 3.0;
+
+fn parse(app: Object, network: Network) -> Result<Spec, Refusal> {
+    let source = Value::Object(app);
+    let fields: Fields = read(&source)?;
+    let Value::Object(app) = source else { return Err(Refusal::Shape("no object".to_owned())) };
+    let ports = ports::parse(&app, &network)?;
+    let checks = app["healthChecks"].as_array().into_iter().flatten();
+    let checks = checks.map(|check| health::app_check(check, &ports)).collect::<Result<_, _>>()?;
+    let image = app.get("container").and_then(|container| container.pointer("/docker/image"));
+    let image = image.and_then(Value::as_str).map(str::to_owned);
+    let command = match (&image, fields.cmd, fields.args) {
+        (None, Some(cmd), _) => Command::Run(vec!["sh".to_owned(), "-c".to_owned(), cmd]),
+        (None, None, Some(args)) if !args.is_empty() => Command::Run(args),
+        _ => Command::Server,
+    };
+    // A value that is no string names a secret, which the simulator has none of.
+    let text = |(key, value): (String, Value)| Some((key, value.as_str()?.to_owned()));
+    let env = fields.env.into_iter().filter_map(text).collect();
+    let unique = |c: &Vec<String>| matches!(&c[..], [field, op, ..] if field == "hostname" && op == "UNIQUE");
+    let backoff = Backoff {
+        first: seconds("/backoffSeconds", fields.backoff_seconds)?,
+        factor: fields.backoff_factor.max(1.0),
+        most: seconds("/maxLaunchDelaySeconds", fields.max_launch_delay_seconds)?,
+    };
+    let grace = fields.task_kill_grace_period_seconds.unwrap_or(KILL_GRACE);
+    Ok(Spec {
+        id: app["id"].as_str().unwrap_or_default().to_owned(),
+        version: Timestamp::now(),
+        instances: fields.instances,
+        pod: false,
+        network,
+        containers: vec![Container { name: None, image, command, env, ports, checks }],
+        upgrade: fields.upgrade_strategy,
+        unique_hosts: fields.constraints.iter().any(unique),
+        kill_grace: seconds("/taskKillGracePeriodSeconds", grace)?,
+        backoff,
+        source: app,
+    })
+}

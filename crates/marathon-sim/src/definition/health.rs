@@ -1,0 +1,182 @@
+//! Health checks as they are posted.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Object, Port, Refusal, read, seconds};
+
+/// One health check of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Check {
+    pub(crate) probe: Probe,
+    pub(crate) grace: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    /// Failures in a row after which the next one kills. 0: never.
+    pub(crate) max_failures: u32,
+    pub(crate) ignore_1xx: bool,
+}
+
+/// What is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Probe {
+    Tcp(Target),
+    Http {
+        target: Target,
+        path: String,
+    },
+    /// Never tried: it needs certificates the built-in server doesn't have.
+    Https,
+    Command(String),
+}
+
+/// The port a check goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The nth port of the container.
+    Index(usize),
+    /// This port, whatever is defined.
+    Number(u16),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Posted {
+    #[serde(default = "http")]
+    protocol: String,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    port_index: Option<usize>,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(default)]
+    command: Option<PostedCommand>,
+    #[serde(default = "grace")]
+    grace_period_seconds: f64,
+    #[serde(default = "interval")]
+    interval_seconds: f64,
+    #[serde(default = "timeout")]
+    timeout_seconds: f64,
+    #[serde(default = "failures")]
+    max_consecutive_failures: u32,
+    #[serde(default, rename = "ignoreHttp1xx")]
+    ignore_1xx: bool,
+}
+
+#[derive(Deserialize)]
+struct PostedCommand {
+    value: String,
+}
+
+fn http() -> String {
+    "HTTP".to_owned()
+}
+
+fn grace() -> f64 {
+    300.0
+}
+
+fn interval() -> f64 {
+    60.0
+}
+
+fn timeout() -> f64 {
+    20.0
+}
+
+fn failures() -> u32 {
+    3
+}
+
+/// Fills in what Marathon fills in (`core/health/HealthCheck.scala`).
+pub(super) fn complete(check: &mut Object) {
+    let protocol = check.entry("protocol").or_insert_with(|| http().into()).clone();
+    check.retain(|_, value| !value.is_null());
+    let defaults = [
+        ("gracePeriodSeconds", 300.into()),
+        ("intervalSeconds", 60.into()),
+        ("timeoutSeconds", 20.into()),
+        ("maxConsecutiveFailures", 3.into()),
+    ];
+    for (key, default) in defaults {
+        check.entry(key).or_insert(default);
+    }
+    let protocol = protocol.as_str().unwrap_or_default();
+    if protocol == "COMMAND" {
+        return;
+    }
+    if !check.contains_key("port") {
+        check.entry("portIndex").or_insert_with(|| 0.into());
+    }
+    if protocol.contains("HTTP") {
+        check.entry("ignoreHttp1xx").or_insert_with(|| false.into());
+    }
+}
+
+/// Reads one completed check of an app.
+pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
+    let posted: Posted = read(value)?;
+    let index = posted.port_index.unwrap_or(0);
+    let target = posted.port.map_or(Target::Index(index), Target::Number);
+    let path = posted.path.unwrap_or_else(|| "/".to_owned());
+    let probe = match posted.protocol.as_str() {
+        "TCP" | "MESOS_TCP" => Probe::Tcp(target),
+        "HTTP" | "MESOS_HTTP" => Probe::Http { target, path },
+        "HTTPS" | "MESOS_HTTPS" => Probe::Https,
+        "COMMAND" => match posted.command {
+            Some(command) => Probe::Command(command.value),
+            None => return Err(Refusal::one("/healthChecks/command", "must not be empty")),
+        },
+        other => {
+            return Err(Refusal::one("/healthChecks/protocol", format!("{other} is no protocol")));
+        }
+    };
+    let reaches_port = match probe {
+        Probe::Command(_) => true,
+        _ => posted.port.is_some() || index < ports.len(),
+    };
+    if !reaches_port {
+        let error = "Health check port indices must address an element of the ports array or \
+                     container port mappings.";
+        return Err(Refusal::one("/healthChecks", error));
+    }
+    Ok(Check {
+        probe,
+        grace: seconds("/healthChecks/gracePeriodSeconds", posted.grace_period_seconds)?,
+        interval: seconds("/healthChecks/intervalSeconds", posted.interval_seconds)?,
+        timeout: seconds("/healthChecks/timeoutSeconds", posted.timeout_seconds)?,
+        max_failures: posted.max_consecutive_failures,
+        ignore_1xx: posted.ignore_1xx,
+    })
+}
+
+/// Reads the `healthCheck` of a pod's container.
+pub(super) fn pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
+    let mut flat = value.as_object().cloned().unwrap_or_default();
+    let endpoint = |kind: &Value| {
+        let name = kind.get("endpoint").and_then(Value::as_str).unwrap_or_default();
+        ports.iter().position(|port| port.name.as_deref() == Some(name)).ok_or_else(|| {
+            let error = format!("healthCheck endpoint `{name}` is no endpoint of the container");
+            Refusal::one("/containers/healthCheck", error)
+        })
+    };
+    if let Some(http) = flat.remove("http") {
+        flat.insert("protocol".to_owned(), "HTTP".into());
+        if http.get("scheme").and_then(Value::as_str) == Some("HTTPS") {
+            flat.insert("protocol".to_owned(), "HTTPS".into());
+        }
+        flat.insert("path".to_owned(), http.get("path").cloned().unwrap_or_else(|| "/".into()));
+        flat.insert("portIndex".to_owned(), endpoint(&http)?.into());
+    } else if let Some(tcp) = flat.remove("tcp") {
+        flat.insert("protocol".to_owned(), "TCP".into());
+        flat.insert("portIndex".to_owned(), endpoint(&tcp)?.into());
+    } else if let Some(exec) = flat.remove("exec") {
+        let shell = exec.pointer("/command/shell").cloned().unwrap_or_default();
+        flat.insert("protocol".to_owned(), "COMMAND".into());
+        flat.insert("command".to_owned(), serde_json::json!({"value": shell}));
+    }
+    app_check(&Value::Object(flat), ports)
+}

@@ -1,0 +1,160 @@
+//! Ports of apps: their defaults, their reading, and the service ports Marathon hands out.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Network, Object, Port, Refusal, read};
+
+/// Marathon's `--local_port_min` and `--local_port_max`.
+const SERVICE_PORTS: std::ops::Range<u16> = 10_000..20_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mapping {
+    #[serde(default)]
+    container_port: u16,
+    #[serde(default)]
+    host_port: Option<u16>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default = "tcp")]
+    protocol: String,
+}
+
+#[derive(Deserialize)]
+struct Definition {
+    #[serde(default)]
+    port: u16,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default = "tcp")]
+    protocol: String,
+}
+
+fn tcp() -> String {
+    "tcp".to_owned()
+}
+
+/// The list the app's ports are in: `portDefinitions` or `container.portMappings`.
+fn list<'a>(app: &'a Object, network: &Network) -> Option<&'a Vec<Value>> {
+    match network {
+        Network::Host => app.get("portDefinitions")?.as_array(),
+        _ => app.get("container")?.get("portMappings")?.as_array(),
+    }
+}
+
+fn list_mut<'a>(app: &'a mut Object, network: &Network) -> Option<&'a mut Vec<Value>> {
+    match network {
+        Network::Host => app.get_mut("portDefinitions")?.as_array_mut(),
+        _ => app.get_mut("container")?.get_mut("portMappings")?.as_array_mut(),
+    }
+}
+
+fn service_key(network: &Network) -> &'static str {
+    if *network == Network::Host { "port" } else { "servicePort" }
+}
+
+/// Drops ports that don't belong to the network mode, adds the ones Marathon adds, and fills in
+/// their fields. Until 1.4 stray `portDefinitions` stay in the definition, of no effect.
+pub(super) fn complete(app: &mut Object, network: &Network, legacy: bool) {
+    let named = |port: Value| {
+        let mut port = port;
+        if !legacy {
+            port["name"] = json!("default");
+        }
+        json!([port])
+    };
+    if *network == Network::Host {
+        if let Some(container) = app.get_mut("container").and_then(Value::as_object_mut) {
+            container.remove("portMappings");
+        }
+        app.entry("portDefinitions").or_insert_with(|| named(json!({"port": 0})));
+    } else {
+        let strays = app.get("portDefinitions").and_then(Value::as_array).map_or(0, Vec::len);
+        let container = app.entry("container").or_insert_with(|| json!({"type": "MESOS"}));
+        if let Some(container) = container.as_object_mut() {
+            let mappings = container.entry("portMappings").or_insert_with(|| {
+                if legacy { json!([]) } else { named(json!({"containerPort": 0})) }
+            });
+            if let Some(mappings) = mappings.as_array_mut().filter(|_| !legacy) {
+                let missing = strays.saturating_sub(mappings.len());
+                mappings.extend(std::iter::repeat_n(json!({}), missing));
+            }
+        }
+        if !legacy {
+            app.remove("portDefinitions");
+        }
+    }
+    for port in list_mut(app, network).into_iter().flatten().filter_map(Value::as_object_mut) {
+        complete_port(port, network);
+    }
+}
+
+fn complete_port(port: &mut Object, network: &Network) {
+    port.retain(|_, value| !value.is_null());
+    let mut default = |key: &str, value: Value| {
+        port.entry(key).or_insert(value);
+    };
+    default("protocol", json!("tcp"));
+    default("labels", json!({}));
+    default(service_key(network), json!(0));
+    if *network != Network::Host {
+        default("containerPort", json!(0));
+    }
+    if *network == Network::Bridge {
+        default("hostPort", json!(0));
+    }
+}
+
+/// The ports a task has, in order.
+pub(super) fn parse(app: &Object, network: &Network) -> Result<Vec<Port>, Refusal> {
+    let fixed = app.get("requirePorts").and_then(Value::as_bool).unwrap_or_default();
+    let mut ports = Vec::new();
+    for value in list(app, network).into_iter().flatten() {
+        let (name, protocol, container_port, host_port) = if *network == Network::Host {
+            let Definition { port, name, protocol } = read(value)?;
+            (name, protocol, 0, Some(if fixed { port } else { 0 }))
+        } else {
+            let Mapping { container_port, host_port, name, protocol } = read(value)?;
+            (name, protocol, container_port, host_port)
+        };
+        let (mut tcp, mut udp) = (false, false);
+        for part in protocol.split(',').map(str::trim) {
+            match part {
+                "tcp" => tcp = true,
+                "udp" => udp = true,
+                other => return Err(Refusal::one("/protocol", format!("{other} is no protocol"))),
+            }
+        }
+        ports.push(Port { name, container_port, host_port, tcp, udp });
+    }
+    Ok(ports)
+}
+
+/// The app's service ports, in order of its ports.
+pub(crate) fn service_ports(app: &Object, network: &Network) -> Vec<u16> {
+    let port = |value: &Value| {
+        let port = value.get(service_key(network)).and_then(Value::as_u64).unwrap_or(0);
+        u16::try_from(port).unwrap_or(0)
+    };
+    list(app, network).into_iter().flatten().map(port).collect()
+}
+
+/// Gives every port whose service port is 0 one: the one it had `before`, else a free one.
+pub(crate) fn assign(app: &mut Object, network: &Network, before: &[u16], used: &BTreeSet<u16>) {
+    let mut taken: BTreeSet<u16> = service_ports(app, network).into_iter().collect();
+    for (index, port) in list_mut(app, network).into_iter().flatten().enumerate() {
+        let Some(port) = port.as_object_mut() else { continue };
+        if port.get(service_key(network)).and_then(Value::as_u64) != Some(0) {
+            continue;
+        }
+        let old = before.get(index).copied().filter(|old| *old != 0 && !taken.contains(old));
+        let free = || SERVICE_PORTS.clone().find(|p| !taken.contains(p) && !used.contains(p));
+        if let Some(chosen) = old.or_else(free) {
+            taken.insert(chosen);
+            port.insert(service_key(network).to_owned(), chosen.into());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Names: paths of apps and pods, and the ids of what runs for them.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::config::Generation;
+
+/// A path as Marathon stores it: one leading slash, none at the end.
+pub(crate) fn absolute(path: &str) -> String {
+    format!("/{}", path.trim_matches('/'))
+}
+
+/// `path` as seen from the group `base`, unless it is absolute already.
+pub(crate) fn within(base: &str, path: &str) -> String {
+    if path.starts_with('/') { absolute(path) } else { absolute(&format!("{base}/{path}")) }
+}
+
+/// True if `id` lies in the group `group`.
+pub(crate) fn is_inside(group: &str, id: &str) -> bool {
+    group == "/" || id.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The group a path lies in.
+pub(crate) fn parent(id: &str) -> &str {
+    match id.rfind('/') {
+        Some(0) | None => "/",
+        Some(at) => &id[..at],
+    }
+}
+
+/// A random UUID (version 4).
+pub(crate) fn uuid() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    let (high, low) = (random(), random());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        0x8000 | (low >> 48) & 0x3fff,
+        low & 0xffff_ffff_ffff,
+    )
+}
+
+/// The id of an instance and the way to its tasks' ids.
+///
+/// Until 1.3 there are only tasks, `app.UUID`. From 1.4 on instance and task share a UUID. From 1.8
+/// on a task also names its container (`_app` for an app's only one) and its incarnation.
+pub(crate) struct Naming {
+    stem: String,
+    uuid: String,
+    generation: Generation,
+    pod: bool,
+}
+
+impl Naming {
+    pub(crate) fn new(id: &str, generation: Generation, pod: bool) -> Self {
+        Self { stem: id.trim_start_matches('/').replace('/', "_"), uuid: uuid(), generation, pod }
+    }
+
+    pub(crate) fn instance(&self) -> String {
+        let kind = match self.generation {
+            Generation::V1_1 => "",
+            Generation::V1_4 | Generation::V1_5 if !self.pod => "marathon-",
+            _ => "instance-",
+        };
+        format!("{}.{kind}{}", self.stem, self.uuid)
+    }
+
+    pub(crate) fn task(&self, container: Option<&str>) -> String {
+        match (self.generation, container) {
+            (Generation::V1_6, name) => format!("{}.{}.1", self.instance(), name.unwrap_or("_app")),
+            (_, Some(name)) => format!("{}.{name}", self.instance()),
+            (_, None) => format!("{}.{}", self.stem, self.uuid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_absolute_and_read_within_their_group() {
+        assert_eq!(absolute("mysql"), "/mysql");
+        assert_eq!(absolute("//grp/mysql/"), "/grp/mysql");
+        assert_eq!(within("/grp", "mysql"), "/grp/mysql");
+        assert_eq!(within("/grp", "/mysql"), "/mysql");
+        assert!(is_inside("/", "/mysql") && is_inside("/a", "/a/b/c"));
+        assert!(!is_inside("/a", "/ab") && !is_inside("/a", "/a"));
+        assert_eq!((parent("/a/b"), parent("/a")), ("/a", "/"));
+    }
+
+    #[test]
+    fn task_ids_have_the_form_of_their_generation() {
+        for (generation, task, instance) in [
+            (Generation::V1_1, "g_db.U", "g_db.U"),
+            (Generation::V1_4, "g_db.U", "g_db.marathon-U"),
+            (Generation::V1_6, "g_db.instance-U._app.1", "g_db.instance-U"),
+        ] {
+            let mut naming = Naming::new("/g/db", generation, false);
+            assert_eq!(naming.uuid.len(), 36);
+            naming.uuid = "U".to_owned();
+            assert_eq!((naming.task(None).as_str(), naming.instance().as_str()), (task, instance));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Health checks, really made.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::{Shared, process};
+use crate::config::Agent;
+use crate::definition::{Check, Probe};
+use crate::store::{Job, Outcome, TaskRef};
+
+/// An interval of 0 must not keep the machine busy.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// One check of one task.
+struct Watch {
+    task: TaskRef,
+    index: usize,
+    check: Check,
+    target: Option<SocketAddr>,
+    agent: Agent,
+    environment: Vec<(String, String)>,
+}
+
+/// Starts the checks of a task that has begun to run.
+pub(super) fn spawn_all(shared: &Arc<Shared>, job: &Job, checks: &mut JoinSet<()>) {
+    for (index, check) in job.container().checks.iter().enumerate() {
+        if check.probe == Probe::Https {
+            tracing::warn!(task = job.task_id, "HTTPS health checks are not made: health unknown");
+            continue;
+        }
+        let watch = Watch {
+            task: job.task.clone(),
+            index,
+            check: check.clone(),
+            target: job.target(check),
+            agent: job.agent.clone(),
+            environment: job.environment(),
+        };
+        checks.spawn(watch.run(Arc::clone(shared)));
+    }
+}
+
+impl Watch {
+    async fn run(self, shared: Arc<Shared>) {
+        let interval = shared.store().scaled(self.check.interval).max(SHORTEST_INTERVAL);
+        tokio::time::sleep(interval.min(shared.config.first_check)).await;
+        loop {
+            let outcome = tokio::time::timeout(self.check.timeout, self.once()).await;
+            let outcome = match outcome {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(error)) => Outcome::Failure(error.to_string()),
+                Err(_) => {
+                    Outcome::Failure(format!("no answer within {} s", self.check.timeout.as_secs()))
+                }
+            };
+            shared.update(|store| store.checked(&self.task, self.index, outcome));
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    async fn once(&self) -> io::Result<Outcome> {
+        match &self.check.probe {
+            Probe::Tcp(_) => TcpStream::connect(self.target()?).await.map(|_| Outcome::Success),
+            Probe::Http { path, .. } => Ok(self.judge(status(self.target()?, path).await?)),
+            Probe::Command(command) => {
+                let mut shell = process::in_namespace(&self.agent, "sh");
+                shell.args(["-c", command]).envs(self.environment.clone()).kill_on_drop(true);
+                shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                let status = shell.status().await?;
+                Ok(match status.success() {
+                    true => Outcome::Success,
+                    false => Outcome::Failure(format!("Command ended with {status}")),
+                })
+            }
+            Probe::Https => std::future::pending().await,
+        }
+    }
+
+    fn target(&self) -> io::Result<SocketAddr> {
+        self.target.ok_or_else(|| io::Error::other("the port to check is nowhere"))
+    }
+
+    /// 200 to 399 is healthy, as in `HealthCheckWorker.scala`.
+    fn judge(&self, status: u16) -> Outcome {
+        match status {
+            200..400 => Outcome::Success,
+            100..200 if self.check.ignore_1xx => Outcome::Ignored,
+            _ => Outcome::Failure(status.to_string()),
+        }
+    }
+}
+
+/// Asks for `path` and returns the status code of the answer.
+async fn status(target: SocketAddr, path: &str) -> io::Result<u16> {
+    // A path from outside must not become more than a path.
+    let path: String = path.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+    let mut stream = TcpStream::connect(target).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut line = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut line).await?;
+    let code = str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("HTTP/1."));
+    let code = code.and_then(|rest| rest.get(2..)).and_then(|code| code.parse().ok());
+    code.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1"))
+}

@@ -1,0 +1,190 @@
+//! One task as a process, from its start to its end.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Shared, check};
+use crate::config::Agent;
+use crate::definition;
+use crate::stand_in::{READY, Transport};
+use crate::store::{Job, TaskState};
+
+/// Runs the task and reports every state it comes to.
+pub(super) async fn run(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
+    let address = OwnAddress::add(&job).await;
+    let (state, message) = match address.and_then(|_| spawn(&shared, &job)) {
+        Ok(child) => supervise(&shared, &mut job, child, stop).await,
+        Err(error) => (TaskState::Failed, format!("cannot be started: {error}")),
+    };
+    OwnAddress::remove(&job).await;
+    shared.update(|store| store.task_is(&job.task, state, &message));
+}
+
+/// Starts the task's process as the leader of a process group of its own.
+fn spawn(shared: &Shared, job: &Job) -> io::Result<Child> {
+    let mut command = in_namespace(&job.agent, shared.config.program.as_os_str());
+    command.arg("task").args(["--app", &job.spec.id, "--task", &job.task_id]);
+    command.args(["--host", &job.agent.hostname]);
+    for endpoint in job.endpoints().iter().flatten() {
+        let transports = [(Transport::Tcp, endpoint.tcp), (Transport::Udp, endpoint.udp)];
+        for (transport, _) in transports.iter().filter(|(_, wanted)| *wanted) {
+            for address in &endpoint.listen {
+                command.arg("--listen").arg(format!("{transport}/{address}"));
+            }
+        }
+    }
+    if let definition::Command::Run(argv) = &job.container().command {
+        command.arg("--").args(argv);
+    }
+    command
+        .envs(job.environment())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// A command that will run in the agent's network namespace.
+pub(super) fn in_namespace(agent: &Agent, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let Some(netns) = &agent.netns else { return Command::new(program) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns]).arg(program);
+    command
+}
+
+async fn supervise(
+    shared: &Arc<Shared>,
+    job: &mut Job,
+    mut child: Child,
+    mut stop: watch::Receiver<bool>,
+) -> (TaskState, String) {
+    let group = Group(child.id());
+    // Its end tells the task that the simulator is gone; `wait` would close it.
+    let _stdin = child.stdin.take();
+    let report = |state| shared.update(|store| store.task_is(&job.task, state, ""));
+    report(TaskState::Starting);
+    let checks = &mut JoinSet::new();
+    let grace = shared.store().scaled(job.spec.kill_grace);
+    let mut killed_at = None;
+    let ready = is_ready(child.stdout.take());
+    tokio::pin!(ready);
+    let mut running = false;
+    loop {
+        let too_late = async {
+            match killed_at {
+                Some(at) => tokio::time::sleep_until(at + grace).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = child.wait() => return ending(status, killed_at.is_some()),
+            () = &mut ready, if !running => {
+                running = true;
+                report(TaskState::Running);
+                check::spawn_all(shared, job, checks);
+            }
+            _ = &mut job.kill, if killed_at.is_none() => {
+                checks.abort_all();
+                killed_at = Some(Instant::now());
+                group.signal(Signal::SIGTERM);
+            }
+            () = too_late => {
+                group.signal(Signal::SIGKILL);
+                killed_at = Some(Instant::now() + Duration::from_secs(3600));
+            }
+            () = stopped(&mut stop) => {
+                group.signal(Signal::SIGKILL);
+                return ending(child.wait().await, true);
+            }
+        }
+    }
+}
+
+/// Resolves when the cluster ends.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that it was dropped, which is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when the process has said that it serves; never if it ends without.
+async fn is_ready(stdout: Option<ChildStdout>) {
+    let mut said = [0; READY.len()];
+    if let Some(mut stdout) = stdout
+        && stdout.read_exact(&mut said).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+fn ending(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, String) {
+    match status {
+        _ if killed => (TaskState::Killed, "Command terminated with signal Terminated".to_owned()),
+        Ok(status) if status.success() => (TaskState::Finished, String::new()),
+        Ok(status) => (TaskState::Failed, format!("Command ended with {status}")),
+        Err(error) => (TaskState::Failed, format!("cannot be waited for: {error}")),
+    }
+}
+
+/// The process group of a task: whatever is left of it goes with this value.
+struct Group(Option<u32>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
+            // It may be gone already, which is as good.
+            let _ = killpg(Pid::from_raw(id), signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+/// The address of a task on a container network, on `lo` of its agent's namespace.
+struct OwnAddress;
+
+impl OwnAddress {
+    async fn add(job: &Job) -> io::Result<()> {
+        Self::change(job, "replace").await
+    }
+
+    async fn remove(job: &Job) {
+        if let Err(error) = Self::change(job, "del").await {
+            tracing::warn!(task = job.task_id, %error, "its address stays");
+        }
+    }
+
+    async fn change(job: &Job, verb: &str) -> io::Result<()> {
+        let (Some(netns), Some(subnet), Some(address)) =
+            (&job.agent.netns, job.agent.subnet, job.address)
+        else {
+            return Ok(());
+        };
+        if !subnet.contains(&address) {
+            return Ok(());
+        }
+        let prefix = format!("{address}/32");
+        let mut ip = Command::new("ip");
+        ip.args(["-n", netns, "address", verb, &prefix, "dev", "lo"]);
+        let output = ip.kill_on_drop(true).output().await?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+        }
+    }
+}

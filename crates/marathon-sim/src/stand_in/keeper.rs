@@ -1,0 +1,43 @@
+//! Keeps a program that is the task: it ends with the simulator, and the task with it.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::Command;
+use tokio::signal::unix::Signal as SignalStream;
+use tokio::sync::oneshot;
+
+/// Runs `argv` to its end. SIGTERM reaches the program by itself: it is sent to the whole process
+/// group, so here it is only kept from ending the keeper first.
+pub(super) async fn keep(
+    argv: &[String],
+    mut terminate: SignalStream,
+    mut orphaned: oneshot::Receiver<()>,
+) -> io::Result<ExitCode> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program is given"));
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("`{program}`: {error}")))?;
+    super::say_ready()?;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status?;
+                let code = status.code().or(status.signal().map(|signal| 128 + signal));
+                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
+                return Ok(ExitCode::from(code));
+            }
+            _ = &mut orphaned => killpg(Pid::from_raw(0), Signal::SIGKILL)?,
+            _ = terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! TCP: an HTTP answer to who asks in HTTP, a greeting and an echo to everybody else.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Identity;
+
+/// How long a client may keep silent before it is greeted, as by a server that speaks first.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// How long a client may take to ask in full.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest head of a request.
+const HEAD: usize = 16 * 1024;
+
+pub(super) async fn serve(listener: TcpListener, identity: Arc<Identity>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: those in use come back.
+            tokio::time::sleep(SILENCE).await;
+            continue;
+        };
+        let identity = Arc::clone(&identity);
+        tokio::spawn(async move {
+            // A client that goes away is none of our concern.
+            let _ = talk(stream, &identity).await;
+        });
+    }
+}
+
+async fn talk(mut stream: TcpStream, identity: &Identity) -> io::Result<()> {
+    let port = stream.local_addr()?.port();
+    let mut first = vec![0; 1024];
+    let length = match tokio::time::timeout(SILENCE, stream.read(&mut first)).await {
+        Ok(read) => read?,
+        Err(_) => 0,
+    };
+    first.truncate(length);
+    if is_http(&first) {
+        let answer = tokio::time::timeout(PATIENCE, head(&mut stream, first)).await;
+        let Ok(Ok(head)) = answer else { return Ok(()) };
+        stream.write_all(answer_to(&head, identity, port).as_bytes()).await?;
+        return stream.shutdown().await;
+    }
+    stream.write_all(format!("{}\n", identity.line(port)).as_bytes()).await?;
+    stream.write_all(&first).await?;
+    let (mut reader, mut writer) = stream.split();
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    writer.shutdown().await
+}
+
+fn is_http(first: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] =
+        [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH "];
+    METHODS.iter().any(|method| first.starts_with(method))
+}
+
+/// Reads on to the end of the request's head.
+async fn head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<u8>> {
+    while read.len() < HEAD && !read.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut read).await? == 0 {
+            break;
+        }
+    }
+    Ok(read)
+}
+
+/// Says who it is. `/status/503` answers with that status, for checks that shall fail.
+fn answer_to(head: &[u8], identity: &Identity, port: u16) -> String {
+    let text = String::from_utf8_lossy(head);
+    let path = text.split_whitespace().nth(1).unwrap_or("/");
+    let wanted = path.strip_prefix("/status/").and_then(|status| status.parse::<u16>().ok());
+    let status = wanted.filter(|status| (100..600).contains(status)).unwrap_or(200);
+    let Identity { app, task, host } = identity;
+    let body = format!("{}\n", json!({"app": app, "task": task, "host": host, "port": port}));
+    let length = body.len();
+    let body = if text.starts_with("HEAD ") { "" } else { &body };
+    format!(
+        "HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+}

@@ -1,0 +1,21 @@
+//! UDP: every datagram comes back with the name of who sends it.
+
+use std::sync::Arc;
+
+use tokio::net::UdpSocket;
+
+use super::Identity;
+
+pub(super) async fn serve(socket: UdpSocket, identity: Arc<Identity>) {
+    let port = socket.local_addr().map_or(0, |address| address.port());
+    let mut answer = format!("{} ", identity.line(port)).into_bytes();
+    let name = answer.len();
+    let mut datagram = vec![0; 65_535];
+    loop {
+        // Errors are those of earlier answers (a client that is gone).
+        let Ok((length, client)) = socket.recv_from(&mut datagram).await else { continue };
+        answer.truncate(name);
+        answer.extend_from_slice(&datagram[..length]);
+        let _ = socket.send_to(&answer, client).await;
+    }
+}

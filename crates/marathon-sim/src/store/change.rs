@@ -1,0 +1,166 @@
+//! Changes of what is wanted, each a deployment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Action, Deployment, Entry, Store};
+use crate::definition::{Spec, assign_service_ports, service_ports};
+use crate::id;
+use crate::time::Timestamp;
+
+/// One thing that is to be otherwise.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// An app or pod shall be so. Its version is set when the change is made.
+    Put(Spec),
+    /// It shall run anew as it is.
+    Restart(String),
+    /// It shall be gone.
+    Remove(String),
+}
+
+/// The deployment a change became.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployed {
+    pub(crate) id: String,
+    pub(crate) version: Timestamp,
+}
+
+/// Why a change is not made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ChangeError {
+    /// Deployments that are under way hold it.
+    Locked(Vec<String>),
+}
+
+impl Store {
+    /// Makes all the changes as one deployment. Deployments under way that touch the same apps
+    /// are given up with `force`, else they are in the way.
+    pub(crate) fn change(
+        &mut self,
+        changes: Vec<Change>,
+        force: bool,
+    ) -> Result<Deployed, ChangeError> {
+        let touched: BTreeSet<String> = changes.iter().map(|c| c.id().to_owned()).collect();
+        let in_way = |deployment: &Deployment| touched.iter().any(|id| deployment.touches(id));
+        let locks: Vec<String> =
+            self.deployments.iter().filter(|d| in_way(d)).map(|d| d.id.clone()).collect();
+        if !force && !locks.is_empty() {
+            return Err(ChangeError::Locked(locks));
+        }
+        self.deployments.retain(|deployment| !in_way(deployment));
+        let version = self.next_version();
+        let actions: Vec<Action> =
+            changes.into_iter().filter_map(|change| self.make(change, version)).collect();
+        let id = id::uuid();
+        if !actions.is_empty() {
+            self.deployments.push(Deployment { id: id.clone(), version, actions });
+        }
+        Ok(Deployed { id, version })
+    }
+
+    /// Makes a group that stays when it is empty.
+    pub(crate) fn add_group(&mut self, id: &str) {
+        self.groups.insert(id.to_owned());
+    }
+
+    /// Forgets the group and those in it.
+    pub(crate) fn remove_group(&mut self, id: &str) {
+        self.groups.retain(|group| group != id && !id::is_inside(id, group));
+    }
+
+    /// Gives up a deployment; what it did so far stays.
+    pub(crate) fn abandon(&mut self, deployment: &str) -> bool {
+        let before = self.deployments.len();
+        self.deployments.retain(|known| known.id != deployment);
+        self.deployments.len() < before
+    }
+
+    /// Versions are times and grow, so two changes in a millisecond get two.
+    fn next_version(&mut self) -> Timestamp {
+        self.last_version = Timestamp::now().max(self.last_version.next());
+        self.last_version
+    }
+
+    fn make(&mut self, change: Change, version: Timestamp) -> Option<Action> {
+        match change {
+            Change::Put(spec) => self.put(spec, version),
+            Change::Restart(id) => {
+                let entry = self.entries.get_mut(&id)?;
+                entry.becomes(entry.spec.at(version));
+                entry.last_config_change = version;
+                entry.last_scaling = version;
+                Some(Action { name: "RestartApplication", pod: entry.spec.pod, id })
+            }
+            Change::Remove(id) => {
+                let entry = self.entries.remove(&id)?;
+                Some(Action { name: "StopApplication", pod: entry.spec.pod, id })
+            }
+        }
+    }
+
+    fn put(&mut self, mut spec: Spec, version: Timestamp) -> Option<Action> {
+        spec.version = version;
+        if !spec.pod {
+            let ports = |entry: &Entry| service_ports(&entry.spec.source, &entry.spec.network);
+            let before = self.entries.get(&spec.id).map(ports).unwrap_or_default();
+            let others = self.apps().filter(|entry| entry.spec.id != spec.id);
+            let used = others.flat_map(ports).collect();
+            assign_service_ports(&mut spec.source, &spec.network, &before, &used);
+        }
+        let (id, pod) = (spec.id.clone(), spec.pod);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            self.entries.insert(id.clone(), Entry::new(spec));
+            return Some(Action { name: "StartApplication", id, pod });
+        };
+        if entry.spec.source == spec.source {
+            return None;
+        }
+        entry.last_scaling = version;
+        let name = if spec.is_scaling_of(&entry.spec) {
+            "ScaleApplication"
+        } else {
+            entry.last_config_change = version;
+            entry.not_before = None;
+            entry.failures = 0;
+            "RestartApplication"
+        };
+        entry.becomes(spec);
+        Some(Action { name, id, pod })
+    }
+}
+
+/// Marathon's `--zk_max_versions`.
+const MOST_VERSIONS: usize = 50;
+
+impl Entry {
+    fn new(spec: Spec) -> Self {
+        let (version, spec) = (spec.version, Arc::new(spec));
+        Self {
+            versions: BTreeMap::from([(version, Arc::clone(&spec))]),
+            spec,
+            last_scaling: version,
+            last_config_change: version,
+            last_failure: None,
+            failures: 0,
+            not_before: None,
+        }
+    }
+
+    fn becomes(&mut self, spec: Spec) {
+        self.spec = Arc::new(spec);
+        self.versions.insert(self.spec.version, Arc::clone(&self.spec));
+        if self.versions.len() > MOST_VERSIONS {
+            self.versions.pop_first();
+        }
+    }
+}
+
+impl Change {
+    fn id(&self) -> &str {
+        match self {
+            Self::Put(spec) => &spec.id,
+            Self::Restart(id) | Self::Remove(id) => id,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the simulated cluster is: definitions, deployments, instances. No I/O.
+//!
+//! The API changes definitions ([`Store::change`]), the reconciler asks what is to be started or
+//! ended ([`Store::reconcile`]), and the processes report back ([`Store::task_is`],
+//! [`Store::checked`]). Those are the only ways state changes.
+
+mod change;
+mod health;
+mod instance;
+mod place;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) use change::{Change, ChangeError, Deployed};
+pub(crate) use health::{Health, Outcome};
+pub(crate) use instance::{Instance, Job, Task, TaskRef, TaskState};
+
+use crate::config::{Agent, Generation};
+use crate::definition::Spec;
+use crate::id;
+use crate::time::Timestamp;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) generation: Generation,
+    pub(crate) agents: Vec<Agent>,
+    time_scale: f64,
+    /// By path. Apps and pods share the name space.
+    entries: BTreeMap<String, Entry>,
+    /// Groups that were made by name and may be empty.
+    groups: BTreeSet<String>,
+    /// In the order they were started.
+    instances: Vec<Instance>,
+    deployments: Vec<Deployment>,
+    last_version: Timestamp,
+    /// The port an agent was asked for last, so that ports are not used again at once.
+    port_cursors: Vec<u16>,
+    address_cursor: u32,
+}
+
+/// An app or a pod with its history.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) versions: BTreeMap<Timestamp, Arc<Spec>>,
+    pub(crate) last_scaling: Timestamp,
+    /// Instances of an older version are replaced.
+    pub(crate) last_config_change: Timestamp,
+    pub(crate) last_failure: Option<Failure>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+/// The last task of an app that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) task: String,
+    pub(crate) host: String,
+    pub(crate) agent: usize,
+    pub(crate) message: String,
+    pub(crate) state: TaskState,
+    pub(crate) at: Timestamp,
+    pub(crate) version: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) id: String,
+    pub(crate) version: Timestamp,
+    pub(crate) actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Action {
+    /// As Marathon names it: `StartApplication`, `ScaleApplication`, `RestartApplication`,
+    /// `StopApplication`.
+    pub(crate) name: &'static str,
+    pub(crate) id: String,
+    pub(crate) pod: bool,
+}
+
+impl Store {
+    pub(crate) fn new(generation: Generation, agents: Vec<Agent>, time_scale: f64) -> Self {
+        Self {
+            generation,
+            time_scale,
+            entries: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            instances: Vec::new(),
+            deployments: Vec::new(),
+            last_version: Timestamp::now(),
+            port_cursors: agents.iter().map(|agent| *agent.ports.start()).collect(),
+            address_cursor: 1,
+            agents,
+        }
+    }
+
+    pub(crate) fn app(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id).filter(|entry| !entry.spec.pod)
+    }
+
+    pub(crate) fn pod(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id).filter(|entry| entry.spec.pod)
+    }
+
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| !entry.spec.pod)
+    }
+
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| entry.spec.pod)
+    }
+
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.entries.contains_key(id)
+    }
+
+    /// True if the group was made by name or holds something.
+    pub(crate) fn has_group(&self, id: &str) -> bool {
+        id == "/"
+            || self.groups.contains(id)
+            || self.groups.iter().chain(self.entries.keys()).any(|inner| id::is_inside(id, inner))
+    }
+
+    /// The groups made by name.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(String::as_str)
+    }
+
+    pub(crate) fn deployments(&self) -> &[Deployment] {
+        &self.deployments
+    }
+
+    pub(crate) fn deployments_of(&self, id: &str) -> impl Iterator<Item = &Deployment> {
+        self.deployments.iter().filter(move |deployment| deployment.touches(id))
+    }
+
+    /// The instances of an app or pod, oldest first.
+    pub(crate) fn instances_of(&self, id: &str) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(move |instance| instance.spec.id == id)
+    }
+
+    pub(crate) fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    pub(crate) fn scaled(&self, duration: Duration) -> Duration {
+        Duration::try_from_secs_f64(duration.as_secs_f64() * self.time_scale).unwrap_or(duration)
+    }
+}
+
+impl Deployment {
+    pub(crate) fn touches(&self, id: &str) -> bool {
+        self.actions.iter().any(|action| action.id == id)
+    }
+}

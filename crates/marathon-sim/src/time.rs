@@ -1,0 +1,69 @@
+//! Points in time as Marathon writes them: UTC, to the millisecond.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+/// A point in time, to the millisecond. Versions of apps and pods are such points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp(i64);
+
+impl Timestamp {
+    pub(crate) fn now() -> Self {
+        Self(jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// The next point after this one that Marathon could write.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// As pods of 1.4 and 1.5 write it: with no trailing zeros in the fraction.
+    pub(crate) fn trimmed(self) -> String {
+        let text = self.to_string();
+        let kept = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+        format!("{kept}Z")
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.parse::<jiff::Timestamp>()?.as_millisecond()))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(time: Timestamp) -> Self {
+        Self::String(time.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_reads_as_it_was_written() {
+        for (text, trimmed) in [
+            ("2017-02-03T23:06:03.940Z", "2017-02-03T23:06:03.94Z"),
+            ("2017-02-03T23:06:10.000Z", "2017-02-03T23:06:10Z"),
+            ("2017-02-03T23:06:00.000Z", "2017-02-03T23:06:00Z"),
+            ("2017-02-03T23:06:03.007Z", "2017-02-03T23:06:03.007Z"),
+        ] {
+            let time: Timestamp = text.parse().unwrap();
+            assert_eq!(time.to_string(), text);
+            assert_eq!(time.trimmed(), trimmed);
+        }
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Apps.
+
+use serde_json::{Value, json};
+
+use super::{legacy, task};
+use crate::config::Generation;
+use crate::definition::{Object, Spec};
+use crate::store::{Deployed, Entry, Store, TaskState};
+
+/// What a list of apps shows besides definitions, counts and deployments
+/// (`api/v2/InfoEmbedResolver.scala`).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Embed {
+    tasks: bool,
+    last_failure: bool,
+    readiness: bool,
+}
+
+impl Embed {
+    /// Reads `embed=apps.tasks` and the like; what is unknown is ignored.
+    pub(crate) fn of_apps<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
+        let mut embed = Self::default();
+        for parameter in parameters {
+            let stem = parameter.strip_prefix("apps.").or(parameter.strip_prefix("app."));
+            match stem.unwrap_or(parameter) {
+                "tasks" => embed.tasks = true,
+                "lastTaskFailure" => embed.last_failure = true,
+                "readiness" => embed.readiness = true,
+                // An old way to ask for two things at once.
+                "failures" => (embed.tasks, embed.last_failure) = (true, true),
+                _ => {}
+            }
+        }
+        embed
+    }
+
+    pub(crate) fn with_tasks(self) -> Self {
+        Self { tasks: true, ..self }
+    }
+
+    pub(crate) fn with_last_failure(self) -> Self {
+        Self { last_failure: true, ..self }
+    }
+}
+
+/// The definition of an app, as the generation writes it.
+pub(crate) fn app(spec: &Spec, generation: Generation) -> Object {
+    let mut app = spec.source.clone();
+    app.insert("version".to_owned(), spec.version.into());
+    if generation.is_legacy() { legacy::app(app, spec, generation) } else { app }
+}
+
+/// The answer to the POST that made the app: it has no tasks and no version history yet.
+pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployed: &Deployed) -> Value {
+    let mut app = app(&entry.spec, store.generation);
+    app.extend(counts(0, 0, 0, 0));
+    app.insert("deployments".to_owned(), json!([{"id": deployed.id}]));
+    Value::Object(app)
+}
+
+/// An app with what is known of its tasks.
+pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
+    let id = &entry.spec.id;
+    let mut app = app(&entry.spec, store.generation);
+    let info = json!({
+        "lastScalingAt": entry.last_scaling.to_string(),
+        "lastConfigChangeAt": entry.last_config_change.to_string(),
+    });
+    app.insert("versionInfo".to_owned(), info);
+    let count = |wanted: &dyn Fn(&crate::store::Instance) -> bool| {
+        store.instances_of(id).filter(|instance| wanted(instance)).count()
+    };
+    let state = |instance: &crate::store::Instance| instance.tasks[0].state;
+    let is_running =
+        |i: &crate::store::Instance| matches!(state(i), TaskState::Running | TaskState::Killing);
+    let fails = |i: &crate::store::Instance| i.tasks[0].health.iter().flatten().any(|h| !h.alive);
+    let checked = !entry.spec.containers[0].checks.is_empty();
+    app.extend(counts(
+        count(&|i| matches!(state(i), TaskState::Staging | TaskState::Starting)),
+        count(&is_running),
+        count(&|i| checked && i.is_healthy()),
+        count(&|i| is_running(i) && fails(i)),
+    ));
+    let deployments = store.deployments_of(id).map(|deployment| json!({"id": deployment.id}));
+    app.insert("deployments".to_owned(), deployments.collect());
+    if embed.tasks {
+        let tasks = store.instances_of(id).map(|instance| task(store, instance));
+        app.insert("tasks".to_owned(), tasks.collect());
+    }
+    if embed.readiness {
+        app.insert("readinessCheckResults".to_owned(), json!([]));
+    }
+    if let Some(failure) = entry.last_failure.as_ref().filter(|_| embed.last_failure) {
+        let failure = json!({
+            "appId": id,
+            "host": failure.host,
+            "message": failure.message,
+            "state": failure.state.name(),
+            "taskId": failure.task,
+            "timestamp": failure.at.to_string(),
+            "version": failure.version.to_string(),
+            "slaveId": task::agent_id(failure.agent),
+        });
+        app.insert("lastTaskFailure".to_owned(), failure);
+    }
+    Value::Object(app)
+}
+
+fn counts(staged: usize, running: usize, healthy: usize, unhealthy: usize) -> Object {
+    [
+        ("tasksStaged", staged),
+        ("tasksRunning", running),
+        ("tasksHealthy", healthy),
+        ("tasksUnhealthy", unhealthy),
+    ]
+    .into_iter()
+    .map(|(key, count)| (key.to_owned(), count.into()))
+    .collect()
+}

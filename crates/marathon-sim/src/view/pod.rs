@@ -1,0 +1,162 @@
+//! Pods and their status (`core/pod/impl/PodStatusConversion.scala`).
+
+use serde_json::{Value, json};
+
+use super::task::agent_id;
+use crate::config::Generation;
+use crate::definition::{Network, Spec};
+use crate::store::{Entry, Instance, Store, Task, TaskState};
+use crate::time::Timestamp;
+
+/// Pods of 1.4 and 1.5 write times with no trailing zeros.
+fn time(time: Timestamp, generation: Generation) -> Value {
+    match generation {
+        Generation::V1_4 | Generation::V1_5 => Value::String(time.trimmed()),
+        _ => time.into(),
+    }
+}
+
+/// The definition of a pod.
+pub(crate) fn pod(spec: &Spec, generation: Generation) -> Value {
+    let mut pod = spec.source.clone();
+    pod.insert("version".to_owned(), time(spec.version, generation));
+    Value::Object(pod)
+}
+
+/// A pod with what runs for it. Its `spec` is the latest version whatever its instances run.
+pub(crate) fn pod_status(store: &Store, entry: &Entry) -> Value {
+    let instances: Vec<&Instance> = store.instances_of(&entry.spec.id).collect();
+    let stable = instances.iter().filter(|instance| instance.is_healthy()).count();
+    let status = if stable == entry.spec.instances { "STABLE" } else { "DEGRADED" };
+    let since = instances.iter().map(|instance| changed(instance)).max();
+    let since = time(since.unwrap_or(entry.spec.version), store.generation);
+    json!({
+        "id": entry.spec.id,
+        "spec": pod(&entry.spec, store.generation),
+        "status": status,
+        "statusSince": since,
+        "instances": instances.iter().map(|i| pod_instance(store, i)).collect::<Vec<Value>>(),
+        "terminationHistory": [],
+        "lastUpdated": since,
+        "lastChanged": since,
+    })
+}
+
+/// When the state of one of its tasks changed last.
+fn changed(instance: &Instance) -> Timestamp {
+    instance.tasks.iter().map(|task| task.since).max().unwrap_or(instance.staged_at)
+}
+
+/// One instance of a pod.
+pub(crate) fn pod_instance(store: &Store, instance: &Instance) -> Value {
+    let (generation, spec) = (store.generation, &instance.spec);
+    let agent = &store.agents[instance.agent];
+    let since = time(changed(instance), generation);
+    let containers = spec.containers.iter().zip(&instance.tasks);
+    let containers = containers.map(|(c, task)| container(c, task, generation));
+    let mut status = json!({
+        "id": instance.id,
+        "status": instance_status(instance),
+        "statusSince": since,
+        "conditions": [],
+        "agentHostname": agent.hostname,
+        "networks": networks(store, instance),
+        "containers": containers.collect::<Vec<Value>>(),
+        "specReference": format!("/v2/pods{}::versions/{}", spec.id, spec.version),
+        "localVolumes": [],
+        "lastUpdated": since,
+        "lastChanged": since,
+    });
+    if generation >= Generation::V1_5 {
+        status["agentId"] = json!(agent_id(instance.agent));
+    }
+    if generation >= Generation::V1_6 {
+        status["role"] = json!("*");
+    }
+    status
+}
+
+fn instance_status(instance: &Instance) -> &'static str {
+    let all = |state| instance.tasks.iter().all(|task| task.state == state);
+    match () {
+        () if instance.is_ending() => "TERMINAL",
+        () if instance.is_healthy() => "STABLE",
+        () if all(TaskState::Running) => "DEGRADED",
+        () => "STAGING",
+    }
+}
+
+fn networks(store: &Store, instance: &Instance) -> Value {
+    let address = instance.address.unwrap_or(store.agents[instance.agent].address);
+    let addresses = json!([address.to_string()]);
+    match &instance.spec.network {
+        Network::Container(names) => {
+            // The simulator gives one address; it is on the first network.
+            names.iter().take(1).map(|name| json!({"name": name, "addresses": addresses})).collect()
+        }
+        _ => json!([{"addresses": addresses}]),
+    }
+}
+
+fn container(
+    container: &crate::definition::Container,
+    task: &Task,
+    generation: Generation,
+) -> Value {
+    let since = time(task.since, generation);
+    let health = task.health.first();
+    let reported = health.and_then(Option::as_ref).map(|health| health.alive);
+    let mut conditions = Vec::new();
+    if health.is_some() && task.state == TaskState::Running {
+        let reason = match reported {
+            Some(_) => "health-reported-by-mesos",
+            None => "health-unreported-by-mesos",
+        };
+        conditions.push(json!({
+            "name": "healthy",
+            "value": reported.unwrap_or_default().to_string(),
+            "reason": reason,
+            "lastChanged": since,
+            "lastUpdated": since,
+        }));
+    }
+    json!({
+        "name": container.name,
+        "status": task.state.name(),
+        "statusSince": since,
+        "containerId": task.id,
+        "conditions": conditions,
+        "endpoints": endpoints(container, task, reported),
+        "lastUpdated": since,
+        "lastChanged": since,
+    })
+}
+
+/// Those with a host port first and the checked one last, as `endpointStatuses` puts them.
+fn endpoints(
+    container: &crate::definition::Container,
+    task: &Task,
+    reported: Option<bool>,
+) -> Vec<Value> {
+    let mut host_ports = task.host_ports.iter();
+    let checked = container.checks.first().and_then(|check| match check.probe {
+        crate::definition::Probe::Tcp(target) | crate::definition::Probe::Http { target, .. } => {
+            Some(target)
+        }
+        _ => None,
+    });
+    let mut endpoints: Vec<((bool, bool), Value)> = Vec::new();
+    for (index, port) in container.ports.iter().enumerate() {
+        let mut endpoint = json!({"name": port.name});
+        if port.host_port.is_some() {
+            endpoint["allocatedHostPort"] = json!(host_ports.next());
+        }
+        let is_checked = checked == Some(crate::definition::Target::Index(index));
+        if let Some(alive) = reported.filter(|_| is_checked) {
+            endpoint["healthy"] = json!(alive);
+        }
+        endpoints.push(((is_checked, port.host_port.is_none()), endpoint));
+    }
+    endpoints.sort_by_key(|(order, _)| *order);
+    endpoints.into_iter().map(|(_, endpoint)| endpoint).collect()
+}

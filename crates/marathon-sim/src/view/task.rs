@@ -1,0 +1,102 @@
+//! Tasks of apps (`Formats.scala` until 1.5, `raml/TaskConversion.scala` from 1.6 on).
+
+use serde_json::{Value, json};
+
+use crate::config::Generation;
+use crate::definition::{Network, Object, service_ports};
+use crate::store::{Health, Instance, Store};
+use crate::time::Timestamp;
+
+/// The id Mesos would have given the agent.
+pub(super) fn agent_id(agent: usize) -> String {
+    format!("00000000-0000-4000-8000-000000000000-S{agent}")
+}
+
+/// The task of an app's instance.
+pub(crate) fn task(store: &Store, instance: &Instance) -> Value {
+    Value::Object(fields(store, instance))
+}
+
+/// The same as `/v2/tasks` lists it.
+pub(crate) fn task_with_service_ports(store: &Store, instance: &Instance) -> Value {
+    let mut task = fields(store, instance);
+    if let Some(entry) = store.app(&instance.spec.id) {
+        let ports = service_ports(&entry.spec.source, &entry.spec.network);
+        put_list(&mut task, store.generation, "servicePorts", json!(ports));
+    }
+    Value::Object(task)
+}
+
+fn fields(store: &Store, instance: &Instance) -> Object {
+    let generation = store.generation;
+    let (only, agent) = (&instance.tasks[0], &store.agents[instance.agent]);
+    let mut task = Object::new();
+    let mut put = |key: &str, value: Value| task.insert(key.to_owned(), value);
+    put("id", json!(only.id));
+    put("appId", json!(instance.spec.id));
+    put("host", json!(agent.hostname));
+    put("slaveId", json!(agent_id(instance.agent)));
+    put("ports", json!(only.host_ports));
+    put("stagedAt", instance.staged_at.into());
+    put("version", instance.spec.version.into());
+    if generation != Generation::V1_1 {
+        put("state", json!(only.state.name()));
+    }
+    if generation <= Generation::V1_5 || only.started_at.is_some() {
+        put("startedAt", time(only.started_at));
+    }
+    let address = match (&instance.spec.network, generation) {
+        // Docker of those days told Mesos of addresses on user networks only.
+        (Network::Bridge, Generation::V1_1) => None,
+        (Network::Host, Generation::V1_6) => Some(agent.address),
+        _ => instance.address,
+    };
+    let addresses: Vec<Value> = address
+        .iter()
+        .map(|address| json!({"ipAddress": address.to_string(), "protocol": "IPv4"}))
+        .collect();
+    if generation == Generation::V1_1 {
+        put("ipAddresses", json!(addresses));
+    }
+    if generation >= Generation::V1_6 {
+        put("servicePorts", json!([]));
+        put("localVolumes", json!([]));
+        put("role", json!("*"));
+    }
+    put_list(&mut task, generation, "ipAddresses", json!(addresses));
+    let results = only.health.iter().flatten().map(|known| health(known, instance, generation));
+    put_list(&mut task, generation, "healthCheckResults", results.collect());
+    task
+}
+
+/// From 1.6 on lists are there even if they are empty.
+fn put_list(task: &mut Object, generation: Generation, key: &str, list: Value) {
+    if generation >= Generation::V1_6 || list.as_array().is_some_and(|list| !list.is_empty()) {
+        task.insert(key.to_owned(), list);
+    }
+}
+
+fn time(time: Option<Timestamp>) -> Value {
+    time.map(Value::from).unwrap_or_default()
+}
+
+fn health(health: &Health, instance: &Instance, generation: Generation) -> Value {
+    let mut result = json!({
+        "alive": health.alive,
+        "consecutiveFailures": health.consecutive_failures,
+        "firstSuccess": time(health.first_success),
+        "lastSuccess": time(health.last_success),
+        "lastFailure": time(health.last_failure),
+        "lastFailureCause": health.last_failure_cause,
+    });
+    match generation {
+        Generation::V1_1 => result["taskId"] = json!(instance.tasks[0].id),
+        _ => result["instanceId"] = json!(instance.id),
+    }
+    if generation >= Generation::V1_6
+        && let Some(result) = result.as_object_mut()
+    {
+        result.retain(|_, value| !value.is_null());
+    }
+    result
+}
