@@ -1,0 +1,131 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::machine::Machine;
+
+/// What `cargo xtask help` prints.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  test   [--on host|uml]                     formatting, clippy, all tests, then the kernel tests
+  kernel [--on host|uml] [--list] [FILTER…]  the tests that need a kernel with IPVS
+  demo   [--on host|uml]                     vipd at work on three nodes, step by step
+  help                                       this text
+
+--on host runs on this machine's own kernel, inside throw-away namespaces; it takes root and IPVS.
+--on uml boots user-mode Linux, which takes neither. Without --on: host where it can, else uml.
+FILTER is a part of a test's name; several mean any of them.
+
+Tools that are missing are installed with apt-get when run by root on Debian.
+
+Examples:
+  cargo xtask test
+  cargo xtask kernel --on uml mh_
+  cargo xtask kernel --list";
+
+/// One call of xtask.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Test {
+        on: Option<Machine>,
+    },
+    Kernel {
+        on: Option<Machine>,
+        list: bool,
+        filters: Vec<String>,
+    },
+    Demo {
+        on: Option<Machine>,
+    },
+    /// Hidden: the demo's steps, inside the sandbox that `demo` made.
+    DemoSteps,
+    /// Hidden: runs the suites of one file, inside a guest, and writes a report.
+    InGuest {
+        suites: PathBuf,
+        report: PathBuf,
+    },
+}
+
+/// Reads the arguments that follow the program's name; the error says which one is wrong.
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut on = None;
+    let mut list = false;
+    let mut words = Vec::new();
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => return Ok(Command::Help),
+            "--list" => list = true,
+            "--on" => {
+                let name = args.next().ok_or("--on needs a machine: host or uml")?;
+                on = Some(name.parse::<Machine>()?);
+            }
+            flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
+            _ => words.push(arg),
+        }
+    }
+    let mut words = words.into_iter();
+    let command = words.next().ok_or("no command given")?;
+    let rest: Vec<String> = words.collect();
+    if list && command != "kernel" {
+        return Err(format!("--list does not go with {command}"));
+    }
+    match (command.as_str(), rest.as_slice()) {
+        ("kernel", _) => Ok(Command::Kernel { on, list, filters: rest }),
+        ("help", []) => Ok(Command::Help),
+        ("test", []) => Ok(Command::Test { on }),
+        ("demo", []) => Ok(Command::Demo { on }),
+        ("demo-steps", []) => Ok(Command::DemoSteps),
+        ("in-guest", [suites, report]) => {
+            Ok(Command::InGuest { suites: suites.into(), report: report.into() })
+        }
+        ("help" | "test" | "demo" | "demo-steps", [extra, ..]) => {
+            Err(format!("{command} does not take '{extra}'"))
+        }
+        _ => Err(format!("unknown command {command}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_may_stand_before_or_after_filters() {
+        let expected = Command::Kernel {
+            on: Some(Machine::Uml),
+            list: true,
+            filters: vec!["mh".to_owned(), "sh".to_owned()],
+        };
+        assert_eq!(parse_line("kernel mh --on uml sh --list"), Ok(expected));
+    }
+
+    #[test]
+    fn without_on_the_machine_is_left_open() {
+        assert_eq!(parse_line("test"), Ok(Command::Test { on: None }));
+        assert_eq!(parse_line("demo"), Ok(Command::Demo { on: None }));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, named) in [
+            ("", "no command"),
+            ("tets", "tets"),
+            ("test all", "'all'"),
+            ("test --list", "--list"),
+            ("kernel --on", "host or uml"),
+            ("kernel --on mars", "mars"),
+            ("kernel --fast", "--fast"),
+            ("in-guest one", "in-guest"),
+        ] {
+            let problem = parse_line(line).unwrap_err();
+            assert!(problem.contains(named), "{line}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The demo's network: three nodes on one Ethernet, and a container behind a bridge on one of them.
+//!
+//! ```text
+//! lan 10.77.0.1, fd77::1 --+-- node1 10.77.0.11, fd77::11
+//!                          +-- node2 10.77.0.12, fd77::12 -- docker0 172.17.0.1 -- box 172.17.0.2
+//!                          +-- node3 10.77.0.13, fd77::13
+//! ```
+//!
+//! There is no teardown: the sandbox that it is made in takes everything with it.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The nodes' network namespaces and their IPv4 addresses.
+pub(crate) const NODES: [(&str, &str); 3] =
+    [("node1", "10.77.0.11"), ("node2", "10.77.0.12"), ("node3", "10.77.0.13")];
+
+/// The node that the container is on.
+pub(crate) const CONTAINER_HOST: &str = "node2";
+
+/// The container's network namespace.
+pub(crate) const CONTAINER: &str = "box";
+
+/// Makes all of it.
+pub(crate) fn build() -> Result<()> {
+    ip("link add lan type bridge")?;
+    ip("addr add 10.77.0.1/24 dev lan")?;
+    ip("addr add fd77::1/64 dev lan nodad")?;
+    ip("link set lan up")?;
+    for (node, address) in NODES {
+        add_node(node, address)?;
+    }
+    add_container()
+}
+
+fn add_node(node: &str, address: &str) -> Result<()> {
+    let last = address.rsplit('.').next().unwrap_or_default();
+    ip(&format!("netns add {node}"))?;
+    ip(&format!("link add to-{node} type veth peer name eth0 netns {node}"))?;
+    ip(&format!("link set to-{node} master lan up"))?;
+    ip(&format!("-n {node} link set lo up"))?;
+    ip(&format!("-n {node} addr add {address}/24 dev eth0"))?;
+    ip(&format!("-n {node} addr add fd77::{last}/64 dev eth0 nodad"))?;
+    ip(&format!("-n {node} link set eth0 up"))?;
+    ip(&format!("-n {node} route add default via 10.77.0.1"))?;
+    ip(&format!("-n {node} -6 route add default via fd77::1"))?;
+    run("ip", &["netns", "exec", node, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
+}
+
+/// As Docker does it: a bridge, a route, and masquerading of what leaves the node.
+fn add_container() -> Result<()> {
+    let host = CONTAINER_HOST;
+    ip(&format!("netns add {CONTAINER}"))?;
+    ip(&format!("-n {host} link add docker0 type bridge"))?;
+    ip(&format!("-n {host} addr add 172.17.0.1/16 dev docker0"))?;
+    ip(&format!("-n {host} link set docker0 up"))?;
+    ip(&format!("-n {host} link add to-{CONTAINER} type veth peer name eth0 netns {CONTAINER}"))?;
+    ip(&format!("-n {host} link set to-{CONTAINER} master docker0 up"))?;
+    ip(&format!("-n {CONTAINER} link set lo up"))?;
+    ip(&format!("-n {CONTAINER} addr add 172.17.0.2/16 dev eth0"))?;
+    ip(&format!("-n {CONTAINER} link set eth0 up"))?;
+    ip(&format!("-n {CONTAINER} route add default via 172.17.0.1"))?;
+    // The legacy tool: user-mode Linux's kernel has no nftables NAT.
+    let rule = "-t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE";
+    let line = format!("netns exec {host} iptables-legacy {rule}");
+    ip(&line)
+}
+
+/// Runs `ip` with arguments split at spaces.
+fn ip(line: &str) -> Result<()> {
+    run("ip", &line.split(' ').collect::<Vec<_>>())
+}
+
+fn run(program: &str, args: &[&str]) -> Result<()> {
+    let line = format!("{program} {}", args.join(" "));
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{line}` failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}

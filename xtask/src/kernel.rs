@@ -1,0 +1,72 @@
+//! `cargo xtask kernel`: the tests that need a kernel with IPVS.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{Built, Workspace};
+use crate::machine::Machine;
+use crate::progress::Step;
+use crate::suite::{Report, Suite};
+use crate::summary;
+
+/// Builds and runs them, prints the summary and says whether all is well.
+pub(crate) fn run(on: Option<Machine>, filters: &[String]) -> Result<bool> {
+    let machine = Machine::choose(on)?;
+    let report = report(machine, filters)?;
+    print!("{}", summary::kernel(machine.title(), &report));
+    Ok(report.passed())
+}
+
+/// Builds and runs them.
+pub(crate) fn report(machine: Machine, filters: &[String]) -> Result<Report> {
+    let suites = suites(filters)?;
+    let report = machine.run(&suites)?;
+    let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed()).sum();
+    ensure!(
+        filters.is_empty() || executed > 0 || !report.passed(),
+        "no kernel test has {filters:?} in its name: `cargo xtask kernel --list` shows them"
+    );
+    Ok(report)
+}
+
+/// Prints the names of the tests, which takes no special kernel.
+pub(crate) fn list(on: Option<Machine>, filters: &[String]) -> Result<bool> {
+    ensure!(on.is_none(), "--list runs nothing: leave out --on");
+    for suite in suites(filters)? {
+        println!("{}:", suite.name);
+        let status = Command::new(&suite.program)
+            .arg("--list")
+            .args(filters)
+            .current_dir(&suite.dir)
+            .status()
+            .with_context(|| format!("cannot start {}", suite.program.display()))?;
+        ensure!(status.success(), "{} --list failed ({status})", suite.program.display());
+    }
+    Ok(true)
+}
+
+fn suites(filters: &[String]) -> Result<Vec<Suite>> {
+    let workspace = Workspace::read()?;
+    let step = Step::start("building the kernel tests and the programs they start");
+    let tests = workspace.build_kernel_tests()?;
+    let programs = workspace.build_programs()?;
+    step.end("built");
+    let programs = programs.first().and_then(|built| built.executable.parent());
+    Ok(tests.into_iter().map(|built| suite(built, programs, filters)).collect())
+}
+
+fn suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
+    // One at a time: the tests share a kernel, and user-mode Linux has one processor.
+    let mut args = vec!["--test-threads=1".to_owned()];
+    args.extend_from_slice(filters);
+    Suite {
+        name: format!("{} kernel tests", built.package),
+        dir: built.dir,
+        program: built.executable,
+        args,
+        programs: programs.map(Path::to_owned),
+        libtest: true,
+    }
+}

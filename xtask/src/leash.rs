@@ -1,0 +1,179 @@
+//! Child processes that cannot outlive us, hang us or hide their output.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::progress::seconds;
+
+/// No line of a child's output is kept longer than this, in bytes.
+const LINE_MAX: usize = 64 * 1024;
+
+/// How long a child may run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leash {
+    /// Longest time without a byte of output.
+    pub(crate) silence: Duration,
+    /// Longest time in all.
+    pub(crate) total: Duration,
+}
+
+/// How a child ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    Exited(ExitStatus),
+    /// Killed by us; the text says why.
+    Killed(String),
+}
+
+impl End {
+    /// `None` for success, else what went wrong.
+    pub(crate) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Exited(status) if status.success() => None,
+            Self::Exited(status) => Some(status.to_string()),
+            Self::Killed(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// A command that the kernel kills when the thread that started it is gone, whatever the reason:
+/// Ctrl-C, a panic, `kill -9`.
+pub(crate) fn leashed(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// Runs `command` with no input, copies its output to `shown` as it comes and hands each line to
+/// `on_line`. A child that breaks the leash is killed.
+pub(crate) fn run(
+    command: &mut Command,
+    leash: Leash,
+    shown: &mut impl Write,
+    mut on_line: impl FnMut(&str),
+) -> Result<End> {
+    let (mut output, writer) = io::pipe().context("cannot make a pipe")?;
+    command.stdin(Stdio::null()).stderr(writer.try_clone()?).stdout(writer);
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    // The command keeps its ends of the pipe open: without this the reader never sees the end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+
+    let (sender, chunks) = sync_channel::<Vec<u8>>(16);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+
+    let deadline = Instant::now() + leash.total;
+    let mut lines = Lines::default();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match chunks.recv_timeout(left.min(leash.silence)) {
+            Ok(chunk) => {
+                shown.write_all(&chunk)?;
+                shown.flush()?;
+                lines.push(&chunk, &mut on_line);
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                lines.finish(&mut on_line);
+                return Ok(End::Exited(child.wait()?));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                lines.finish(&mut on_line);
+                return Ok(End::Killed(if left <= leash.silence {
+                    format!("killed: still running after {}", seconds(leash.total))
+                } else {
+                    format!("killed: no output for {}", seconds(leash.silence))
+                }));
+            }
+        }
+    }
+}
+
+/// Cuts a stream of bytes into lines.
+#[derive(Default)]
+struct Lines {
+    current: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, chunk: &[u8], on_line: &mut impl FnMut(&str)) {
+        for &byte in chunk {
+            if byte == b'\n' {
+                self.finish(on_line);
+            } else if self.current.len() < LINE_MAX {
+                self.current.push(byte);
+            }
+        }
+    }
+
+    fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
+        if !self.current.is_empty() {
+            on_line(String::from_utf8_lossy(&self.current).trim_end());
+            self.current.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, leash: Leash) -> (End, Vec<String>) {
+        let mut lines = Vec::new();
+        let mut command = leashed("sh");
+        command.args(["-c", script]);
+        let end = run(&mut command, leash, &mut io::sink(), |line| lines.push(line.to_owned()));
+        (end.unwrap(), lines)
+    }
+
+    const LONG: Leash = Leash { silence: Duration::from_secs(60), total: Duration::from_secs(60) };
+
+    #[test]
+    fn both_outputs_arrive_line_by_line_and_the_status_passes_through() {
+        let (end, lines) = sh("echo one; echo two >&2; printf three; exit 7", LONG);
+        assert_eq!(lines, ["one", "two", "three"]);
+        assert!(end.problem().unwrap().contains('7'));
+    }
+
+    #[test]
+    fn success_is_no_problem() {
+        assert_eq!(sh(":", LONG).0.problem(), None);
+    }
+
+    #[test]
+    fn a_silent_child_is_killed() {
+        let leash = Leash { silence: Duration::from_millis(50), ..LONG };
+        let problem = sh("exec sleep 60", leash).0.problem().unwrap();
+        assert!(problem.contains("no output"), "{problem}");
+    }
+
+    #[test]
+    fn a_child_that_talks_for_ever_is_killed() {
+        let leash = Leash { total: Duration::from_millis(50), ..LONG };
+        let problem = sh("while :; do echo; done", leash).0.problem().unwrap();
+        assert!(problem.contains("still running"), "{problem}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_the_next_one_is_whole() {
+        let mut lines = Lines::default();
+        let mut seen = Vec::new();
+        lines.push(&vec![b'x'; 2 * LINE_MAX], &mut |line: &str| seen.push(line.to_owned()));
+        lines.push(b"\nnext\n", &mut |line: &str| seen.push(line.to_owned()));
+        assert_eq!(seen[0].len(), LINE_MAX);
+        assert_eq!(seen[1], "next");
+    }
+}

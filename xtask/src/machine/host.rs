@@ -1,0 +1,33 @@
+//! This machine's own kernel.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+
+use crate::{suite, tools};
+
+/// What keeps the tests from running here, if anything.
+pub(super) fn lacks() -> Result<Option<String>> {
+    if !tools::is_root()? {
+        return Ok(Some("it takes root".to_owned()));
+    }
+    // The same sandbox the suites get, so that what passes here works there.
+    for (probe, lack) in [
+        (":", "namespaces cannot be made"),
+        ("ipvsadm -Ln", "it has no IPVS"),
+        ("ip link add vipd-probe type dummy", "it has no dummy interfaces"),
+    ] {
+        let status = suite::sandbox()
+            .args(["sh", "-c", probe])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .env("PATH", tools::search_path())
+            .status()
+            .context("cannot start setpriv")?;
+        if !status.success() {
+            return Ok(Some(lack.to_owned()));
+        }
+    }
+    Ok(None)
+}

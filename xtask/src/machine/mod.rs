@@ -1,0 +1,82 @@
+//! The machines that kernel tests run on.
+
+mod host;
+mod uml;
+
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+use crate::suite::{self, Report, Suite};
+use crate::tools;
+
+/// A kernel with IPVS to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    /// This machine's own kernel.
+    Host,
+    /// User-mode Linux: a kernel that runs as an ordinary process.
+    Uml,
+}
+
+impl Machine {
+    /// The machine asked for, or the best one there is. Installs what it takes, and says why.
+    pub(crate) fn choose(asked: Option<Self>) -> Result<Self> {
+        tools::ensure_installed(tools::ORACLES)?;
+        let (machine, why) = match (asked, host::lacks()?) {
+            (Some(Self::Host), Some(lack)) => bail!(
+                "cannot run on this machine's own kernel: {lack}; `--on uml` needs none of it"
+            ),
+            (Some(machine), _) => (machine, "as asked".to_owned()),
+            (None, None) => (Self::Host, "it has IPVS and we are root".to_owned()),
+            (None, Some(lack)) => (Self::Uml, format!("not this machine's own kernel: {lack}")),
+        };
+        if machine == Self::Uml {
+            tools::ensure_installed(tools::USER_MODE_LINUX)?;
+        }
+        println!("kernel tests run on {} ({why})", machine.title());
+        Ok(machine)
+    }
+
+    /// Runs the suites on this machine.
+    pub(crate) fn run(self, suites: &[Suite]) -> Result<Report> {
+        match self {
+            Self::Host => suite::run_all(suites, |_| Ok(())),
+            Self::Uml => uml::run(suites),
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Host => "this machine's own kernel",
+            Self::Uml => "user-mode Linux",
+        }
+    }
+}
+
+impl FromStr for Machine {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "host" => Ok(Self::Host),
+            "uml" => Ok(Self::Uml),
+            other => Err(format!("unknown machine {other}: host or uml")),
+        }
+    }
+}
+
+/// Inside a guest: runs the suites listed in one file and keeps the report in another up to date,
+/// so that a guest that dies leaves what it had.
+pub(crate) fn in_guest(suites: &Path, report: &Path) -> Result<bool> {
+    let suites = fs::read(suites).with_context(|| format!("cannot read {}", suites.display()))?;
+    let suites: Vec<Suite> = serde_json::from_slice(&suites).context("cannot read the suites")?;
+    let done = suite::run_all(&suites, |so_far| {
+        fs::write(report, serde_json::to_vec(so_far)?)
+            .with_context(|| format!("cannot write {}", report.display()))
+    })?;
+    Ok(done.passed())
+}

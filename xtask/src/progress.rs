@@ -1,0 +1,45 @@
+//! Progress lines: what is being done, and how long it took.
+
+use std::time::{Duration, Instant};
+
+/// A step under way. Its heading is printed at once, its end with the time it took.
+pub(crate) struct Step {
+    started: Instant,
+}
+
+impl Step {
+    /// Prints the heading.
+    pub(crate) fn start(heading: &str) -> Self {
+        println!("\n==> {heading}");
+        Self { started: Instant::now() }
+    }
+
+    /// Prints how it ended and returns the time it took.
+    pub(crate) fn end(self, how: &str) -> Duration {
+        let took = self.started.elapsed();
+        println!("    {how} after {}", seconds(took));
+        took
+    }
+}
+
+/// A duration as people read it: `4.2 s`, `3 min 07 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    if whole < 60 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_seconds_then_as_minutes() {
+        for (millis, text) in [(0, "0.0 s"), (4_240, "4.2 s"), (187_900, "3 min 07 s")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The closing summaries.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::progress::seconds;
+use crate::suite::{Report, counts};
+
+/// What ran on a kernel, and what could not.
+pub(crate) fn kernel(machine: &str, report: &Report) -> String {
+    let kernel = if report.kernel.is_empty() { "did not come up" } else { &report.kernel };
+    let mut text = format!("\nOn {machine} ({kernel}):\n");
+    for outcome in &report.outcomes {
+        let word = if outcome.problem.is_none() { "ok    " } else { "FAILED" };
+        let _ = write!(text, "  {word} {}: {}", outcome.name, counts(outcome));
+        if let Some(problem) = &outcome.problem {
+            let _ = write!(text, " ({problem})");
+        }
+        text.push('\n');
+    }
+    let unable: Vec<_> = report
+        .outcomes
+        .iter()
+        .flat_map(|outcome| outcome.tally.cannot_run.iter().map(move |test| (&outcome.name, test)))
+        .collect();
+    if !unable.is_empty() {
+        let _ = writeln!(text, "Could not run there ({}, counted as passed above):", unable.len());
+        for (suite, test) in unable {
+            let _ = writeln!(text, "  {suite}: {test}");
+        }
+    }
+    text
+}
+
+/// One step of `cargo xtask test`.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) place: String,
+    /// Counts or a reason, as far as there is any.
+    pub(crate) note: String,
+    pub(crate) passed: bool,
+    pub(crate) took: Duration,
+}
+
+/// A table of all steps.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let width = |cell: fn(&Row) -> &str| rows.iter().map(|row| cell(row).len()).max().unwrap_or(0);
+    let (what, place) = (width(|row| &row.what), width(|row| &row.place));
+    let mut text = String::from("\nSummary:\n");
+    for row in rows {
+        let word = if row.passed { "ok    " } else { "FAILED" };
+        let Row { what: name, place: at, note, took, .. } = row;
+        let line = format!("  {word} {name:what$}  {at:place$}  {:>12}  {note}", seconds(*took));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libtest::Tally;
+    use crate::suite::Outcome;
+
+    #[test]
+    fn the_kernel_summary_names_suites_failures_and_what_could_not_run() {
+        let outcome = |name: &str, problem: Option<&str>, tally| Outcome {
+            name: name.to_owned(),
+            problem: problem.map(str::to_owned),
+            tally,
+            took: Duration::from_secs(2),
+        };
+        let report = Report {
+            kernel: "6.1.176".to_owned(),
+            outcomes: vec![
+                outcome(
+                    "good",
+                    None,
+                    Tally {
+                        programs: 1,
+                        passed: 3,
+                        cannot_run: vec!["twos: no ip_vs_twos".to_owned()],
+                        ..Tally::default()
+                    },
+                ),
+                outcome("bad", Some("exit status: 101"), Tally { failed: 1, ..Tally::default() }),
+            ],
+        };
+        assert_eq!(
+            kernel("user-mode Linux", &report),
+            "\nOn user-mode Linux (6.1.176):\n  \
+             ok     good: 3 passed, 0 failed, 2.0 s\n  \
+             FAILED bad: 0 passed, 1 failed, 2.0 s (exit status: 101)\n\
+             Could not run there (1, counted as passed above):\n  \
+             good: twos: no ip_vs_twos\n"
+        );
+    }
+
+    #[test]
+    fn a_guest_that_never_came_up_is_said_so() {
+        assert!(kernel("user-mode Linux", &Report::default()).contains("did not come up"));
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let row = |what: &str, place: &str, passed| Row {
+            what: what.to_owned(),
+            place: place.to_owned(),
+            note: String::new(),
+            passed,
+            took: Duration::from_secs(1),
+        };
+        let text = table(&[row("fmt", "here", true), row("clippy", "there too", false)]);
+        assert_eq!(
+            text,
+            "\nSummary:\n  ok     fmt     here              1.0 s\n  \
+             FAILED clippy  there too         1.0 s\n"
+        );
+    }
+}

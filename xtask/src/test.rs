@@ -1,0 +1,94 @@
+//! `cargo xtask test`: everything.
+
+use std::io::stdout;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::cargo::cargo;
+use crate::leash::{self, Leash};
+use crate::libtest::Tally;
+use crate::machine::Machine;
+use crate::progress::Step;
+use crate::suite::Report;
+use crate::summary::{self, Row};
+use crate::{kernel, tools};
+
+/// A cold build of a large dependency prints nothing for minutes; a test that hangs never does.
+const LEASH: Leash =
+    Leash { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
+
+/// What comes before the kernel tests.
+const STEPS: [(&str, &[&str]); 3] = [
+    ("formatting", &["fmt", "--all", "--check"]),
+    ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
+];
+
+/// Runs every step, also after one that failed, and says whether all is well.
+pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
+    let started = Instant::now();
+    tools::ensure_installed(tools::ORACLES)?;
+    let total = STEPS.len() + 1;
+    let mut rows = Vec::new();
+    for (number, (name, args)) in STEPS.into_iter().enumerate() {
+        rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, args)?);
+    }
+
+    let step = Step::start(&format!("[{total}/{total}] kernel tests"));
+    let (row, details) = kernel_step(on);
+    let took = step.end(if row.passed { "passed" } else { "FAILED" });
+    rows.push(Row { took, ..row });
+
+    print!("{details}{}", summary::table(&rows));
+    let passed = rows.iter().all(|row| row.passed);
+    let word = if passed { "all passed" } else { "FAILED" };
+    println!("{word} after {}", crate::progress::seconds(started.elapsed()));
+    Ok(passed)
+}
+
+fn cargo_step(heading: &str, name: &str, args: &[&str]) -> Result<Row> {
+    let step = Step::start(&format!("{heading}: cargo {}", args.join(" ")));
+    let mut tally = Tally::default();
+    let end = leash::run(cargo().args(args), LEASH, &mut stdout(), |line| {
+        tally.line(line);
+    })?;
+    let problem = end.problem();
+    let took = step.end(problem.as_deref().unwrap_or("passed"));
+    let counted = (tally.programs > 0).then(|| {
+        format!("{} passed, {} failed in {} programs", tally.passed, tally.failed, tally.programs)
+    });
+    let note = counted.into_iter().chain(problem.clone()).collect::<Vec<_>>().join("; ");
+    let passed = problem.is_none();
+    Ok(Row { what: name.to_owned(), place: "this machine".to_owned(), note, passed, took })
+}
+
+/// The kernel tests as a row of the table, and their own summary. An error is a failure here: the
+/// table is to be printed all the same.
+fn kernel_step(on: Option<Machine>) -> (Row, String) {
+    let result: Result<(Machine, Report)> = Machine::choose(on)
+        .and_then(|machine| kernel::report(machine, &[]).map(|report| (machine, report)));
+    let row = |place: String, note: String, passed: bool| Row {
+        what: "kernel tests".to_owned(),
+        place,
+        note,
+        passed,
+        took: Duration::ZERO,
+    };
+    match result {
+        Ok((machine, report)) => {
+            let sum = |count: fn(&Tally) -> usize| -> usize {
+                report.outcomes.iter().map(|outcome| count(&outcome.tally)).sum()
+            };
+            let note = format!(
+                "{} passed, {} failed, {} could not run there",
+                sum(|tally| tally.passed as usize),
+                sum(|tally| tally.failed as usize),
+                sum(|tally| tally.cannot_run.len()),
+            );
+            let place = format!("{} {}", machine.title(), report.kernel);
+            (row(place, note, report.passed()), summary::kernel(machine.title(), &report))
+        }
+        Err(error) => (row("nowhere".to_owned(), format!("{error:#}"), false), String::new()),
+    }
+}

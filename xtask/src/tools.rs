@@ -1,0 +1,132 @@
+//! The outside tools the tests check with, installed where they are missing.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::progress::Step;
+
+/// A program and the Debian package that holds it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// What kernel tests and the demo call, on any machine.
+pub(crate) const ORACLES: &[Tool] = &[
+    tool("conntrack", "conntrack"),
+    tool("curl", "curl"),
+    tool("ip", "iproute2"),
+    tool("iptables", "iptables"),
+    tool("ipvsadm", "ipvsadm"),
+    tool("modprobe", "kmod"),
+    tool("nft", "nftables"),
+    tool("ping", "iputils-ping"),
+    tool("ps", "procps"),
+    tool("setpriv", "util-linux"),
+    tool("mount", "mount"),
+    tool("unshare", "util-linux"),
+];
+
+/// What user-mode Linux takes besides.
+pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
+
+/// Sees to it that every tool is there.
+///
+/// # Errors
+/// Names the missing ones and the command that installs them.
+pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
+    let missing = missing(tools, &find_in_path);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.into_iter().collect();
+    let by_hand = format!("apt-get install {}", packages.join(" "));
+    ensure!(
+        find_in_path("apt-get"),
+        "tools are missing and this machine has no apt-get: install what Debian calls {}",
+        packages.join(", ")
+    );
+    ensure!(is_root()?, "tools are missing and only root can install them: run `sudo {by_hand}`");
+
+    let step = Step::start(&format!("installing {}", packages.join(" ")));
+    // A fresh image has no package lists, and old lists name packages that are gone.
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat())?;
+    step.end("installed");
+    let still = self::missing(tools, &find_in_path);
+    ensure!(still.is_empty(), "`{by_hand}` succeeded, yet nothing of {still:?} is in PATH");
+    Ok(())
+}
+
+/// Whether the caller is root.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(Path::new("/proc/self").metadata().context("cannot read /proc/self")?.uid() == 0)
+}
+
+/// The packages that hold the tools `present` does not know.
+fn missing(tools: &[Tool], present: &dyn Fn(&str) -> bool) -> BTreeSet<&'static str> {
+    tools.iter().filter(|tool| !present(tool.program)).map(|tool| tool.package).collect()
+}
+
+/// Looks in PATH and where Debian keeps root's programs, which a user's PATH lacks.
+fn find_in_path(program: &str) -> bool {
+    let path = search_path();
+    env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// PATH with root's directories at its end.
+pub(crate) fn search_path() -> std::ffi::OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(OsStr::new(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"));
+    path
+}
+
+fn apt_get(args: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args([
+            "-qq",
+            "-o",
+            "Dpkg::Use-Pty=0",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "-o",
+            "Acquire::Retries=3",
+        ])
+        .args(args)
+        .status()
+        .context("cannot start apt-get")?;
+    if !status.success() {
+        bail!("`apt-get {}` failed ({status}): its own words are above", args.join(" "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_packages_of_missing_tools_are_wanted() {
+        let tools = [tool("ip", "iproute2"), tool("ss", "iproute2"), tool("nft", "nftables")];
+        assert_eq!(missing(&tools, &|name| name == "nft"), BTreeSet::from(["iproute2"]));
+        assert!(missing(&tools, &|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_shell_is_found_and_nonsense_is_not() {
+        assert!(find_in_path("sh"));
+        assert!(!find_in_path("no-such-program-anywhere"));
+    }
+}
