@@ -6,6 +6,8 @@
 
 mod apps;
 mod assembly;
+#[cfg(feature = "client")]
+pub mod client;
 mod document;
 mod finding;
 mod health;

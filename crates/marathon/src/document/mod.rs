@@ -87,6 +87,13 @@ impl Document {
         Ok(Self { entries: entries.list, coverage, findings: log.into_findings() })
     }
 
+    /// What is read of the pods of a Marathon that has no pods.
+    #[cfg(feature = "client")]
+    pub(crate) fn no_pods() -> Self {
+        let coverage = Coverage { apps: false, pods: true };
+        Self { entries: Vec::new(), coverage, findings: Vec::new() }
+    }
+
     /// Both documents as one: what the second has comes after what the first has.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -132,6 +139,16 @@ impl Document {
                 Err(DocumentError::unrecognised(found))
             }
         }
+    }
+}
+
+/// What an error's body says: Marathon's message, or the title of a web page.
+#[cfg(feature = "client")]
+pub(crate) fn message_in(body: &[u8]) -> Option<String> {
+    match text_of(body) {
+        Ok(text) => shape::message_in(&text),
+        Err(DocumentError::Html { title }) => title,
+        Err(_) => None,
     }
 }
 

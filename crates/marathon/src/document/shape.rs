@@ -88,11 +88,11 @@ fn one(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
 
 /// What an object is that is none of the known shapes.
 fn other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
-    let value = |key: &str| fields.iter().find(|(found, _)| found == key);
-    if let Some((_, message)) = value("message") {
-        return format!("an error message: {}", clip(message.get()));
+    if let Some(message) = message(fields) {
+        return format!("an error message: {message:?}");
     }
-    let known = OTHERS_WITH_ID.iter().chain(&OTHERS).find(|(key, _)| value(key).is_some());
+    let has = |key: &str| fields.iter().any(|(found, _)| found == key);
+    let known = OTHERS_WITH_ID.iter().chain(&OTHERS).find(|(key, _)| has(key));
     if let Some((_, what)) = known {
         return (*what).to_owned();
     }
@@ -101,6 +101,18 @@ fn other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     }
     let keys: Vec<_> = fields.iter().take(5).map(|(key, _)| clip(key)).collect();
     format!("an object with the keys {}", keys.join(", "))
+}
+
+/// What an error of Marathon's says.
+fn message(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<String> {
+    let (_, message) = fields.iter().find(|(key, _)| key == "message")?;
+    serde_json::from_str(message.get()).ok().map(|message: String| clip(&message))
+}
+
+/// What the body of an error says, if it is an error of Marathon's own.
+#[cfg(feature = "client")]
+pub(super) fn message_in(text: &str) -> Option<String> {
+    message(&fields(text).ok()?)
 }
 
 /// The start of a text that somebody else wrote.

@@ -1,4 +1,11 @@
 //! Documents in, the normalised picture out.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod common;
+mod files;
 mod generations;
+mod health;
+mod lenient;
+mod pods;
+mod ports;
+mod versions;

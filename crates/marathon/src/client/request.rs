@@ -1,0 +1,214 @@
+//! What is asked of which server, apart from any connection.
+
+use reqwest::Url;
+
+use super::config::{BasicAuth, ClientConfig, ConfigError};
+use crate::{Kind, VersionKey};
+
+/// Every app with its tasks, and with its readiness while it is deployed. Counts and deployments
+/// come along unasked (`InfoEmbedResolver.scala`).
+pub(crate) const APPS: &str = "/v2/apps?embed=apps.tasks&embed=apps.readiness";
+
+/// Every pod with its instances.
+pub(crate) const PODS: &str = "/v2/pods/::status";
+
+/// One URL of Marathon, with who to be there.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    /// Without user, query and fragment.
+    url: Url,
+    auth: Option<BasicAuth>,
+}
+
+impl Base {
+    /// The configured URLs, checked, in order.
+    pub(crate) fn all(config: &ClientConfig) -> Result<Vec<Self>, ConfigError> {
+        if config.urls.is_empty() {
+            return Err(ConfigError::NoUrl);
+        }
+        config.urls.iter().map(|url| Self::new(url.clone(), config.auth.as_ref())).collect()
+    }
+
+    fn new(mut url: Url, auth: Option<&BasicAuth>) -> Result<Self, ConfigError> {
+        let own = (!url.username().is_empty() || url.password().is_some()).then(|| BasicAuth {
+            user: decoded(url.username()),
+            password: decoded(url.password().unwrap_or_default()).into(),
+        });
+        without_user(&mut url);
+        let reason = if !matches!(url.scheme(), "http" | "https") {
+            "only http and https are spoken"
+        } else if url.query().is_some() || url.fragment().is_some() {
+            "it has a query or a fragment; leave off what follows ? or #"
+        } else {
+            return Ok(Self { url, auth: own.or_else(|| auth.cloned()) });
+        };
+        Err(ConfigError::BadUrl { url: url.into(), reason })
+    }
+
+    /// The URL of something of Marathon's, `path` from `/v2` on. A prefix stays before it, as
+    /// text: `/service/marathon/v2/apps`.
+    pub(crate) fn at(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let prefixed = format!("{}{path}", self.url.path().trim_end_matches('/'));
+        url.set_path(&prefixed);
+        url.set_query(query);
+        url
+    }
+
+    fn is_at(&self, url: &Url) -> bool {
+        self.url.origin() == url.origin()
+    }
+}
+
+/// Who to be at a URL: nobody, unless the server is one of those configured.
+pub(crate) fn auth_for<'a>(bases: &'a [Base], url: &Url) -> Option<&'a BasicAuth> {
+    bases.iter().find(|base| base.is_at(url))?.auth.as_ref()
+}
+
+/// The path of a version record; None for an id that can't be one of Marathon's, and would lead
+/// somewhere else.
+pub(crate) fn version_path(key: &VersionKey) -> Option<String> {
+    let id = key.id.trim_start_matches('/');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+    let dots = id.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..");
+    if dots || !id.bytes().all(plain) {
+        return None;
+    }
+    let version = key.version;
+    Some(match key.kind {
+        Kind::App => format!("/v2/apps/{id}/versions/{version:.3}"),
+        Kind::Pod => format!("/v2/pods/{id}::versions/{version:.3}"),
+    })
+}
+
+/// Where a redirect leads, if it may be followed.
+pub(crate) fn redirected(from: &Url, location: Option<&str>) -> Result<Url, &'static str> {
+    let location = location.ok_or("it redirects without saying where to")?;
+    let mut to = from.join(location).map_err(|_| "it redirects to what is no URL")?;
+    match (from.scheme(), to.scheme()) {
+        ("https", "http") => Err("it redirects from https to http, which is not followed"),
+        (_, "http" | "https") => {
+            without_user(&mut to);
+            Ok(to)
+        }
+        _ => Err("it redirects to what is neither http nor https"),
+    }
+}
+
+fn without_user(url: &mut Url) {
+    // Fails for URLs that can't have a user, and they have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+}
+
+/// The text behind `%40` and the like.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = (first == b'%').then(|| after.get(..2)).flatten();
+        let byte = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(url: &str) -> Base {
+        Base::new(url.parse().unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn a_path_prefix_stays_before_marathons_own_paths() {
+        for (configured, expected) in [
+            ("http://m:8080", "http://m:8080/v2/pods/::status"),
+            ("http://m:8080/", "http://m:8080/v2/pods/::status"),
+            ("https://m/service/marathon", "https://m/service/marathon/v2/pods/::status"),
+            ("https://m/service/marathon/", "https://m/service/marathon/v2/pods/::status"),
+        ] {
+            assert_eq!(base(configured).at(PODS).as_str(), expected);
+        }
+        let apps = "http://m:8080/x/v2/apps?embed=apps.tasks&embed=apps.readiness";
+        assert_eq!(base("http://m:8080/x").at(APPS).as_str(), apps);
+    }
+
+    #[test]
+    fn a_user_in_the_url_is_taken_out_of_it_and_goes_before_the_general_one() {
+        let general = BasicAuth { user: "g".into(), password: "h".into() };
+        let own = Base::new("http://u:p%40ss@m/".parse().unwrap(), Some(&general)).unwrap();
+        assert_eq!(own.url.as_str(), "http://m/");
+        assert_eq!(own.auth, Some(BasicAuth { user: "u".into(), password: "p@ss".into() }));
+        let none = Base::new("http://m/".parse().unwrap(), Some(&general)).unwrap();
+        assert_eq!(none.auth, Some(general));
+    }
+
+    #[test]
+    fn credentials_go_to_the_configured_servers_only() {
+        let bases = [base("http://u:p@a:8080/x"), base("https://v:q@b")];
+        let user = |url: &str| auth_for(&bases, &url.parse().unwrap()).map(|auth| &*auth.user);
+        assert_eq!(user("http://a:8080/v2/apps"), Some("u"));
+        assert_eq!(user("https://b:443/v2/apps"), Some("v"));
+        for other in ["http://a/", "https://a:8080/", "http://b/", "http://c:8080/"] {
+            assert_eq!(user(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_with_milliseconds_and_a_strange_id_is_not_asked_for() {
+        let path = |kind, id: &str| {
+            let version = "2017-02-03T23:06:03.94Z".parse().unwrap();
+            version_path(&VersionKey { kind, id: id.to_owned(), version })
+        };
+        let app = "/v2/apps/g/db/versions/2017-02-03T23:06:03.940Z";
+        assert_eq!(path(Kind::App, "/g/db").as_deref(), Some(app));
+        let pod = "/v2/pods/db::versions/2017-02-03T23:06:03.940Z";
+        assert_eq!(path(Kind::Pod, "/db").as_deref(), Some(pod));
+        for id in ["/", "/../x", "/a/./b", "/a//b", "/a?b", "/a#b", "/a%2e", "/a b", "/ä"] {
+            assert_eq!(path(Kind::App, id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_never_leads_from_https_to_http() {
+        let to = |from: &str, location| redirected(&from.parse().unwrap(), location);
+        assert_eq!(to("http://a/x", Some("/y")).unwrap().as_str(), "http://a/y");
+        assert_eq!(to("http://a/", Some("https://b/")).unwrap().as_str(), "https://b/");
+        assert_eq!(to("http://a/", Some("http://u:p@b/")).unwrap().as_str(), "http://b/");
+        assert_eq!(to("https://a/", Some("//b/z")).unwrap().as_str(), "https://b/z");
+        assert!(to("https://a/", Some("http://a/")).is_err());
+        assert!(to("http://a/", Some("ftp://a/")).is_err());
+        assert!(to("http://a/", Some("http://")).is_err());
+        assert!(to("http://a/", None).is_err());
+    }
+
+    #[test]
+    fn only_urls_of_web_servers_are_taken() {
+        for url in ["ftp://m/", "file:///etc/passwd", "http://m/?a", "http://m/#b", "unix:/run/x"] {
+            assert!(Base::new(url.parse().unwrap(), None).is_err(), "{url}");
+        }
+        let error = Base::new("ftp://u:secret@m/".parse().unwrap(), None).unwrap_err();
+        assert!(!error.to_string().contains("secret"));
+        assert!(matches!(Base::all(&ClientConfig::new(vec![])), Err(ConfigError::NoUrl)));
+    }
+
+    #[test]
+    fn a_password_never_shows_up() {
+        let mut config = ClientConfig::new(vec![]);
+        config.auth = Some(BasicAuth { user: "u".into(), password: "hunter2".into() });
+        let shown = format!("{config:?}");
+        assert!(shown.contains("***") && !shown.contains("hunter2"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Tasks of an earlier version run by the definition of that version.
+
+use marathon::{Document, InstanceSpec, Kind, Records, Timestamp, VersionKey};
+
+use crate::common::endpoints;
+
+const OLD: &str = "2020-01-01T00:00:00.000Z";
+
+/// An app whose new version has two ports, with tasks of different versions.
+const APP: &str = r#"{"apps":[{"id":"/x","version":"2020-01-03T00:00:00.000Z",
+    "versionInfo":{"lastScalingAt":"2020-01-03T00:00:00.000Z","lastConfigChangeAt":"2020-01-02T00:00:00.000Z"},
+    "portDefinitions":[{"labels":{"VIP_0":"1.1.1.1:1"}},{"labels":{"VIP_0":"2.2.2.2:2"}}],
+    "healthChecks":[{}],
+    "tasks":[
+      {"id":"scaled","host":"a","ports":[1,2],"startedAt":"2020-01-03T00:00:00Z","version":"2020-01-03T00:00:00.000Z","state":"TASK_RUNNING"},
+      {"id":"current","host":"a","ports":[3,4],"startedAt":"2020-01-03T00:00:00Z","version":"2020-01-02T00:00:00Z","state":"TASK_RUNNING"},
+      {"id":"old","host":"a","ports":[5],"startedAt":"2020-01-01T00:00:00Z","version":"2020-01-01T00:00:00.000Z","state":"TASK_RUNNING"},
+      {"id":"dead","host":"a","ports":[6],"startedAt":"2020-01-01T00:00:00Z","version":"2019-12-31T00:00:00.000Z","state":"TASK_FAILED"}]}]}"#;
+
+/// The definition of the old version: one port, no health checks.
+const RECORD: &str = r#"{"id":"/x","version":"2020-01-01T00:00:00.000Z",
+    "portDefinitions":[{"labels":{"VIP_0":"2.2.2.2:2"}}]}"#;
+
+fn old_key() -> VersionKey {
+    VersionKey { kind: Kind::App, id: "/x".to_owned(), version: OLD.parse().unwrap() }
+}
+
+#[test]
+fn a_task_of_an_earlier_configuration_is_not_joined_with_the_new_ports() {
+    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&Records::default());
+    let [app] = &snapshot.workloads[..] else { panic!("one app") };
+    let specs: Vec<_> = app.instances.iter().map(|instance| &instance.spec).collect();
+    let unknown = |time: &str| InstanceSpec::Unknown(time.parse::<Timestamp>().unwrap());
+    let expected = [
+        InstanceSpec::Current,
+        InstanceSpec::Current,
+        unknown(OLD),
+        unknown("2019-12-31T00:00:00Z"),
+    ];
+    assert_eq!(specs, expected.iter().collect::<Vec<_>>());
+    assert_eq!(endpoints(&app.instances[1]), ["a:3", "a:4"]);
+    assert_eq!(app.instances[2].endpoints, []);
+    assert_eq!(app.instances[2].spec(app), None);
+    assert_eq!(snapshot.missing_versions(), [old_key()], "a finished task needs no record");
+}
+
+#[test]
+fn with_its_version_record_a_task_has_the_ports_and_checks_of_that_version() {
+    let mut records = Records::default();
+    records.insert(old_key(), RECORD.as_bytes()).unwrap();
+    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    let app = &snapshot.workloads[0];
+    let old = &app.instances[2];
+    assert_eq!(endpoints(old), ["a:5"]);
+    assert_eq!(old.spec(app).unwrap().ports[0].labels.get("VIP_0"), Some("2.2.2.2:2"));
+    assert_eq!(old.health, marathon::Health::NoChecks);
+    assert_eq!(snapshot.missing_versions(), []);
+}
+
+#[test]
+fn a_record_that_marathon_no_longer_has_is_remembered_as_gone() {
+    let mut records = Records::default();
+    records.insert_gone(old_key());
+    assert!(records.contains(&old_key()));
+    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    assert!(matches!(snapshot.workloads[0].instances[2].spec, InstanceSpec::Unknown(_)));
+}
+
+#[test]
+fn records_that_nothing_runs_by_are_forgotten() {
+    let mut records = Records::default();
+    let unused = VersionKey { version: Timestamp::UNIX_EPOCH, ..old_key() };
+    records.insert_gone(old_key());
+    records.insert_gone(unused.clone());
+    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    records.retain_used(&snapshot);
+    assert!(records.contains(&old_key()) && !records.contains(&unused));
+}
+
+#[test]
+fn a_record_of_something_else_is_refused() {
+    let mut records = Records::default();
+    for body in
+        ["", "[]", "3", r#"{"message":"no"}"#, r#"{"id":"/p","containers":[]}"#, r#"{"apps":[]}"#]
+    {
+        assert!(records.insert(old_key(), body.as_bytes()).is_err(), "{body}");
+    }
+    assert!(!records.contains(&old_key()));
+}
+
+#[test]
+fn without_version_info_the_version_of_the_app_is_the_one_that_counts() {
+    let json = r#"{"id":"/x","version":"2020-01-02T00:00:00.000Z","tasks":[
+        {"id":"same","version":"2020-01-02T00:00:00.000Z"},
+        {"id":"older","version":"2020-01-01T00:00:00.000Z"}]}"#;
+    let snapshot = Document::read(json.as_bytes()).unwrap().snapshot(&Records::default());
+    let [same, older] = &snapshot.workloads[0].instances[..] else { panic!("two tasks") };
+    assert_eq!(same.spec, InstanceSpec::Current);
+    assert!(matches!(older.spec, InstanceSpec::Unknown(_)));
+}
