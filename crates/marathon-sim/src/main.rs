@@ -56,8 +56,15 @@ enum Hidden {
     Task(stand_in::Task),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    run(Cli::parse()).unwrap_or_else(|error| {
+        // Where standard error is gone there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "marathon-sim: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match cli.command {
         Some(Hidden::Task(task)) => Ok(runtime.block_on(task.run())?),

@@ -1,0 +1,14 @@
+//! marathon-sim as its users see it: over HTTP, with tasks that really run on loopback addresses.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod api;
+mod groups;
+mod health;
+mod lifecycle;
+mod placement;
+mod pods;
+mod program;
+mod shapes;
+mod support;
+mod tutorial;
