@@ -3,6 +3,22 @@
 //!
 //! The crate knows Marathon only. What a label means, and what is done with an address, is the
 //! caller's business.
+//!
+//! ```
+//! use marathon::{Document, Records};
+//!
+//! let saved = br#"{"id": "/db", "networks": [{"mode": "container/bridge"}], "container":
+//!     {"portMappings": [{"containerPort": 3306, "labels": {"VIP_0": "3.3.0.6:3306"}}]}}"#;
+//! let snapshot = Document::read(saved)?.snapshot(&Records::default());
+//!
+//! let port = &snapshot.workloads[0].spec.ports[0];
+//! assert_eq!(port.path, "container.portMappings[0]");
+//! assert_eq!(port.labels.get("VIP_0"), Some("3.3.0.6:3306"));
+//! # Ok::<(), marathon::DocumentError>(())
+//! ```
+//!
+//! A document that is wrong in places is read all the same: what can't be read is left out, and
+//! noted in [`Snapshot::findings`].
 
 mod apps;
 mod assembly;

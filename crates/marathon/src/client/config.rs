@@ -7,7 +7,7 @@ use reqwest::Url;
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     /// Where it is: its leader and standbys, or what stands before them. Tried in this order. A
-    /// path is kept as a prefix. User and password in a URL are used for that URL only.
+    /// path is kept as a prefix. User and password in a URL are used for that server only.
     pub urls: Vec<Url>,
     /// How long a connection may take.
     pub connect_timeout: Duration,

@@ -60,12 +60,12 @@ pub enum ClientError {
         limit: usize,
     },
     /// An answer that isn't what was asked for: empty, a web page, cut off, something else.
-    #[error("{url}: the answer is of no use: {source}")]
+    #[error("{url}: the answer is of no use: {reason}")]
     Document {
         /// What was read.
         url: String,
         /// What is wrong with it.
-        source: DocumentError,
+        reason: DocumentError,
     },
     /// None of several URLs worked.
     #[error("no URL of Marathon works: {}", joined(.0))]

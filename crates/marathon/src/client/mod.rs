@@ -135,5 +135,5 @@ fn parse<T>(
     read: impl FnOnce(&[u8]) -> Result<T, DocumentError>,
 ) -> Result<T, ClientError> {
     read(&answer.body)
-        .map_err(|source| ClientError::Document { url: answer.url.to_string(), source })
+        .map_err(|reason| ClientError::Document { url: answer.url.to_string(), reason })
 }

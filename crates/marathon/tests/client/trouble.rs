@@ -173,7 +173,7 @@ fn when_no_url_works_each_one_is_told_of_without_its_password() {
     let error = read(&config(vec![first, second.url.clone()])).unwrap_err();
     let ClientError::All(errors) = &error else { panic!("{error}") };
     assert!(matches!(errors[0], ClientError::NoConnection { .. }));
-    assert!(matches!(&errors[1], ClientError::Document { source: DocumentError::Empty, .. }));
+    assert!(matches!(&errors[1], ClientError::Document { reason: DocumentError::Empty, .. }));
     let text = error.to_string();
     assert!(text.contains("refused") && text.contains("it is empty"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");

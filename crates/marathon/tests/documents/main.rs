@@ -6,6 +6,7 @@ mod files;
 mod generations;
 mod health;
 mod lenient;
+mod networks;
 mod pods;
 mod ports;
 mod versions;
