@@ -43,11 +43,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a suite that did not get to run.
-    pub(crate) fn not_run(suite: &Suite, why: &str) -> Self {
+    /// The outcome of a suite that did not get to run to its end.
+    pub(crate) fn unfinished(suite: &Suite, why: &str) -> Self {
         Self {
             name: suite.name.clone(),
-            problem: Some(format!("did not run: {why}")),
+            problem: Some(format!("no result: {why}")),
             tally: Tally::default(),
             took: Duration::ZERO,
         }
@@ -69,17 +69,19 @@ impl Report {
     }
 }
 
-/// Runs the suites on the kernel we are on, one after another; `after_each` sees the report so far.
+/// Runs the suites on the kernel we are on, one after another; `so_far` is shown the report
+/// before the first and after each.
 pub(crate) fn run_all(
     suites: &[Suite],
-    mut after_each: impl FnMut(&Report) -> Result<()>,
+    mut so_far: impl FnMut(&Report) -> Result<()>,
 ) -> Result<Report> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("cannot read the kernel's release")?;
     let mut report = Report { kernel: kernel.trim().to_owned(), outcomes: Vec::new() };
+    so_far(&report)?;
     for suite in suites {
         report.outcomes.push(run(suite));
-        after_each(&report)?;
+        so_far(&report)?;
     }
     Ok(report)
 }
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_report_survives_the_way_out_of_the_guest() {
-        let outcome = Outcome::not_run(&suite(), "no reason");
+        let outcome = Outcome::unfinished(&suite(), "no reason");
         let report = Report { kernel: "6.1".to_owned(), outcomes: vec![outcome] };
         let json = serde_json::to_vec(&report).unwrap();
         assert_eq!(serde_json::from_slice::<Report>(&json).unwrap(), report);

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::io::stdout;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -27,18 +27,25 @@ const AROUND: Duration = Duration::from_secs(3 * 60);
 /// Boots a guest, runs the suites in it and waits for its end.
 pub(super) fn run(suites: &[Suite]) -> Result<Report> {
     let room = Room::make(suites)?;
-    let step = Step::start(&format!("booting user-mode Linux ({} suites)", suites.len()));
+    let step = Step::start("booting user-mode Linux");
     // More patient than the guest is with each suite: it knows which one to blame.
     let leash =
         Leash { silence: suite::LEASH.silence + AROUND, total: suite::longest(suites) + AROUND };
-    let end = leash::run(&mut boot(&room.0)?, leash, &mut stdout(), |_| {})?;
+    let end = leash::run(&mut boot(&room.dir)?, leash, &mut stdout(), |_| {})?;
     step.end("user-mode Linux ended");
     room.report(suites, &end)
 }
 
-/// A directory for one guest, gone when dropped. Its name must need no quoting on the kernel's
-/// command line, which is why it is not under `target`.
-struct Room(PathBuf);
+/// A directory for one guest. Its name must need no quoting on the kernel's command line, which is
+/// why it is not under `target`.
+struct Room {
+    dir: PathBuf,
+    /// Removes the directory once we are gone, in whatever way.
+    janitor: Child,
+}
+
+/// Waits for the end of its input. Ctrl-C reaches it too, and must not end it.
+const JANITOR: &str = r#"trap "" INT TERM HUP; read -r _; rm -rf "$1""#;
 
 impl Room {
     fn make(suites: &[Suite]) -> Result<Self> {
@@ -49,20 +56,27 @@ impl Room {
             dir.display()
         );
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let room = Self(dir);
-        fs::create_dir(room.0.join("out"))?;
-        fs::write(room.0.join("suites.json"), serde_json::to_vec(suites)?)?;
-        fs::write(room.0.join("init"), INIT)?;
-        fs::set_permissions(room.0.join("init"), Permissions::from_mode(0o755))?;
+        let janitor = Command::new("sh")
+            .args(["-c", JANITOR, "janitor"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("cannot start sh")?;
+        let room = Self { dir, janitor };
+        fs::create_dir(room.dir.join("out"))?;
+        fs::write(room.dir.join("suites.json"), serde_json::to_vec(suites)?)?;
+        fs::write(room.dir.join("init"), INIT)?;
+        fs::set_permissions(room.dir.join("init"), Permissions::from_mode(0o755))?;
         // A copy, as cargo may replace the file we were started from.
-        fs::copy("/proc/self/exe", room.0.join("xtask")).context("cannot copy xtask")?;
+        fs::copy("/proc/self/exe", room.dir.join("xtask")).context("cannot copy xtask")?;
         Ok(room)
     }
 
     /// Reads the guest's report; suites it does not name did not run.
     fn report(&self, suites: &[Suite], end: &End) -> Result<Report> {
-        let why = end.problem().unwrap_or_else(|| "the guest ended before it".to_owned());
-        let mut report = match fs::read(self.0.join("out/report.json")) {
+        let why = end.problem().unwrap_or_else(|| "it powered off".to_owned());
+        let why = format!("the guest ended before it did ({why})");
+        let mut report = match fs::read(self.dir.join("out/report.json")) {
             Ok(json) => serde_json::from_slice(&json).context("cannot read the guest's report")?,
             Err(_) => Report::default(),
         };
@@ -73,27 +87,30 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        // Nothing hangs on it: what stays is a few megabytes under the temporary directory.
-        drop(fs::remove_dir_all(&self.0));
+        drop(self.janitor.stdin.take());
+        // Nothing hangs on it: what may stay is a few megabytes under the temporary directory.
+        drop(self.janitor.wait());
     }
 }
 
 /// Adds an outcome for each suite that has none.
 fn complete(report: &mut Report, suites: &[Suite], why: &str) {
     for suite in suites.iter().skip(report.outcomes.len()) {
-        report.outcomes.push(Outcome::not_run(suite, why));
+        report.outcomes.push(Outcome::unfinished(suite, why));
     }
 }
 
 /// The command that boots the guest. In a process namespace of its own, as user-mode Linux's helper
-/// processes live on when it is killed.
+/// processes live on when it is killed. Not as that namespace's process 1, which the signal it
+/// sends itself after a panic would not end.
 fn boot(room: &Path) -> Result<Command> {
     let mut command = leash::leashed("unshare");
     if !tools::is_root()? {
         command.args(["--user", "--map-root-user"]);
     }
     command
-        .args(["--pid", "--fork", "--kill-child", "--", "linux"])
+        .args(["--pid", "--fork", "--kill-child", "--"])
+        .args(["sh", "-c", "\"$@\"; exit $?", "guest", "linux"])
         .args(kernel_arguments(room))
         .env("PATH", tools::search_path())
         .env("TMPDIR", memory_dir());
@@ -111,7 +128,6 @@ fn kernel_arguments(room: &Path) -> Vec<OsString> {
         "rootfstype=hostfs",
         "hostfs=/",
         "ro",
-        "panic=-1",
         // The console is our standard output; there is no input.
         "con=null",
         "con0=null,fd:1",
@@ -189,11 +205,11 @@ mod tests {
         };
         let suites = [suite("first"), suite("second")];
         let mut report = Report { kernel: "6.1".to_owned(), outcomes: Vec::new() };
-        report.outcomes.push(Outcome { problem: None, ..Outcome::not_run(&suites[0], "") });
+        report.outcomes.push(Outcome { problem: None, ..Outcome::unfinished(&suites[0], "") });
         complete(&mut report, &suites, "killed");
         assert_eq!(report.outcomes.len(), 2);
         assert_eq!(report.outcomes[1].name, "second");
-        assert_eq!(report.outcomes[1].problem.as_deref(), Some("did not run: killed"));
+        assert_eq!(report.outcomes[1].problem.as_deref(), Some("no result: killed"));
     }
 
     #[test]
