@@ -1,2 +1,7 @@
-//! vipd
-fn main() {}
+//! The vipd program: see [`vipd::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vipd::cli::main()
+}

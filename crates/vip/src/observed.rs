@@ -35,7 +35,8 @@ pub enum Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bound {
     /// The source address of the node's own connections to it (`src` of its local route), when
-    /// that isn't the address itself. Only where there is no nftables NAT.
+    /// that isn't the address itself. Only where there is no nftables NAT. The unspecified
+    /// address stands for a local route that is missing: never wanted, so it is put back.
     pub source: Option<IpAddr>,
 }
 

@@ -1,0 +1,74 @@
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use node::{Kernel, Lock};
+use vip::label::VipRef;
+use vip::{Desired, Observed, Plan, Protocol, Vip};
+
+use super::End;
+use super::args::{Global, open_kernel};
+use super::output;
+
+/// Take over virtual services that vipd didn't make
+///
+/// Marks them as vipd's and changes nothing else of them. The next `apply` then makes them what
+/// the definitions say; if no app claims them, it removes them.
+///
+/// Exit status: 0 done, 2 trouble.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd adopt 3.3.0.6:3306
+  vipd adopt 3.3.0.6:53/udp '[fd01::6]:80/tcp'")]
+pub(super) struct Adopt {
+    /// The VIPs, as ADDRESS:PORT[/tcp|/udp]; without protocol every service on it
+    #[arg(required = true, value_name = "VIP")]
+    vips: Vec<String>,
+}
+
+impl Adopt {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let config = global.config()?;
+        let _lock = Lock::take(&config.lock)?;
+        let mut kernel = open_kernel(&config)?;
+        let observed = kernel.observe()?;
+        let mut vips = Vec::new();
+        for text in &self.vips {
+            vips.extend(existing(text, &observed)?);
+        }
+        let plan = Plan::adopt(&observed, &vips);
+        let mut out = anstream::stdout().lock();
+        for line in plan.describe(&Desired::default()) {
+            output::line(&mut out, &line)?;
+        }
+        let outcome = kernel.apply(&plan);
+        if outcome.is_success() {
+            let note = if plan.is_empty() { "nothing to do: vipd's already" } else { "adopted" };
+            writeln!(out, "{note}")?;
+        }
+        super::report_failures(&outcome)
+    }
+}
+
+/// The services in the kernel that the text names.
+fn existing(text: &str, observed: &Observed) -> Result<Vec<Vip>> {
+    let (place, protocols) = match text.rsplit_once('/') {
+        Some((place, "tcp")) => (place, vec![Protocol::Tcp]),
+        Some((place, "udp")) => (place, vec![Protocol::Udp]),
+        Some((_, other)) => bail!("{other:?} in {text:?} is neither tcp nor udp"),
+        None => (text, vec![Protocol::Tcp, Protocol::Udp]),
+    };
+    let place =
+        place.parse().with_context(|| format!("{text:?} is not ADDRESS:PORT[/PROTOCOL]"))?;
+    let VipRef::Address(address, port) = place else {
+        bail!("{text:?} is a name: give the address");
+    };
+    let vips = protocols.into_iter().map(|protocol| Vip { address, port, protocol });
+    let found: Vec<_> = vips.filter(|vip| observed.service(vip).is_some()).collect();
+    if found.is_empty() {
+        let others: Vec<_> = observed.unmarked().map(|(key, _)| key.to_string()).collect();
+        let others = if others.is_empty() { "none".into() } else { others.join(", ") };
+        bail!("there is no virtual service on {text}; those without vipd's mark are: {others}");
+    }
+    Ok(found)
+}

@@ -1,0 +1,85 @@
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use node::{Kernel, Lock};
+use vip::Plan;
+
+use super::args::{Global, Sources, open_kernel};
+use super::output::{self, Format};
+use super::{End, json};
+use crate::survey::Wishes;
+
+/// Make the kernel's table what the definitions say, once
+///
+/// Does what `diff` shows, in the same order, and says what it did. A second run does nothing.
+/// From a file with one app or an array of apps it adds and changes, and removes nothing.
+///
+/// Exit status: 0 done or nothing to do, 2 trouble.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd apply --marathon http://marathon.example:8080
+  vipd apply --from mysql.json
+  vipd apply --from apps.json --force")]
+pub(super) struct Apply {
+    #[command(flatten)]
+    sources: Sources,
+    /// Go on even if that removes more than half of all VIPs or of all real servers
+    #[arg(long)]
+    force: bool,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+impl Apply {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let config = global.config()?;
+        let _lock = Lock::take(&config.lock)?;
+        let wishes = Wishes::read(&self.sources.resolve(&config)?)?;
+        let mut kernel = open_kernel(&config)?;
+        let survey = wishes.survey(&config, &mut kernel)?;
+        let plan = survey.plan(&config);
+        if !self.force {
+            refuse_to_empty(&plan)?;
+        }
+        for report in node::ensure_sysctls().iter().filter(|report| !report.state.is_ok()) {
+            output::warn(&report.to_string());
+        }
+        let outcome = kernel.apply(&plan);
+        match self.output {
+            Format::Text => {
+                output::warn_of(&survey.desired.reports, &survey.findings);
+                let mut out = anstream::stdout().lock();
+                for line in plan.describe(&survey.desired) {
+                    output::line(&mut out, &line)?;
+                }
+                let done = if plan.is_empty() { "nothing to do" } else { "done" };
+                let summary = plan.summary();
+                if outcome.is_success() && plan.is_empty() {
+                    writeln!(out, "{summary}")?;
+                } else if outcome.is_success() {
+                    writeln!(out, "{done}: {summary}")?;
+                }
+            }
+            Format::Json => output::json(&json::outcome(&outcome, &plan, &survey))?,
+        }
+        super::report_failures(&outcome)
+    }
+}
+
+/// An answer that empties the table is more often a sick Marathon than a wish.
+fn refuse_to_empty(plan: &Plan) -> Result<()> {
+    let losses = plan.losses();
+    if losses.suspicious() {
+        bail!(
+            "this would remove {} of {} VIPs and leave {} fewer of {} real servers, more than \
+             half: look at `vipd diff`, and if that is what you want, say --force",
+            losses.services,
+            losses.before.services,
+            losses.servers,
+            losses.before.servers
+        );
+    }
+    Ok(())
+}

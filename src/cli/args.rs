@@ -1,0 +1,141 @@
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use ipnet::IpNet;
+use node::LinuxKernel;
+
+use crate::config::{Config, File, Marathon, MarathonFile, parse_urls};
+use crate::source::Source;
+
+/// Options of every command. The file gives the defaults, the environment beats it, flags beat
+/// both.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Configuration file [default: /etc/vipd/vipd.toml where it exists]
+    #[arg(long, global = true, env = "VIPD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Dummy interface that holds the VIPs [default: vipd0]
+    #[arg(long, global = true, env = "VIPD_INTERFACE", value_name = "NAME")]
+    interface: Option<String>,
+    /// Source address of this node's own connections to VIPs [default: from the routes]
+    #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
+    node_address: Option<Ipv4Addr>,
+    /// This node's name, which shuffles the order of real servers [default: the host's name]
+    #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
+    node_name: Option<String>,
+    /// Prefixes that VIPs must lie in; inside them they may collide with routes of this node
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_VIP_ALLOW",
+        value_name = "PREFIX",
+        value_delimiter = ','
+    )]
+    vip_allow: Vec<IpNet>,
+    /// Lock file that keeps two writers apart [default: /run/vipd/lock]
+    #[arg(long, global = true, env = "VIPD_LOCK", value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// What to log to standard error, as `info` or `vipd=debug` [default: warn]
+    #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// When to use colours
+    #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Where definitions are read from.
+#[derive(Debug, Args)]
+pub(super) struct Sources {
+    /// Read a saved definition or answer of Marathon; `-` is standard input; may be repeated
+    ///
+    /// One app, an array of apps, or an answer of `/v2/apps?embed=apps.tasks`, `/v2/groups` or
+    /// `/v2/pods/::status`: told apart by shape. Single apps and arrays are a part of the truth:
+    /// nothing is removed because of what they don't say.
+    #[arg(long, value_name = "FILE")]
+    from: Vec<String>,
+    /// Read a Marathon; several URLs of one Marathon with commas; repeat for several Marathons
+    #[arg(long, value_name = "URL[,URL]", env = "VIPD_MARATHON")]
+    marathon: Vec<String>,
+}
+
+impl Global {
+    /// Resolves file, environment and flags.
+    pub(super) fn config(&self) -> Result<Config> {
+        let file = File::read(self.config.as_deref())?;
+        let marathons = file.marathon.iter().map(MarathonFile::resolve);
+        let marathons = marathons.collect::<Result<_>>()?;
+        let mut policy = file.vip;
+        if !self.vip_allow.is_empty() {
+            policy.allow.clone_from(&self.vip_allow);
+        }
+        Ok(Config {
+            marathons,
+            interface: pick(&self.interface, file.node.interface, || "vipd0".into()),
+            node_address: self.node_address.or(file.node.address),
+            node_name: pick(&self.node_name, file.node.name, host_name),
+            lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
+            policy,
+        })
+    }
+
+    /// Sends the log to standard error, and settles the use of colours.
+    pub(super) fn start_logging(&self) {
+        match self.color {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        let filter = self.log.as_deref().unwrap_or("warn");
+        let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
+        // A second subscriber in one process (tests) is no reason to fail.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .try_init();
+    }
+}
+
+/// The host's name; a node without one has the order that the empty name gives.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn pick<T: Clone>(flag: &Option<T>, file: Option<T>, default: impl FnOnce() -> T) -> T {
+    flag.clone().or(file).unwrap_or_else(default)
+}
+
+impl Sources {
+    /// The sources named by flags; without any, the Marathons of the configuration.
+    pub(super) fn resolve(&self, config: &Config) -> Result<Vec<Source>> {
+        let files = self.from.iter().cloned().map(Source::File);
+        let marathons = self.marathon.iter().map(|urls| {
+            let urls = parse_urls(urls.split(',').map(str::trim))?;
+            // The password that the configuration has for this Marathon goes to no other one.
+            let known = config.marathons.iter().find(|known| known.urls == urls);
+            let auth = known.and_then(|known| known.auth.clone());
+            Ok(Source::Marathon(Marathon { urls, auth }))
+        });
+        let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
+        Ok(if named.is_empty() {
+            config.marathons.iter().cloned().map(Source::Marathon).collect()
+        } else {
+            named
+        })
+    }
+}
+
+/// Opens the kernel as the configuration says.
+pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
+    Ok(LinuxKernel::open(node::Settings { interface: config.interface.clone() })?)
+}

@@ -1,0 +1,153 @@
+use std::io::Write;
+
+use anstyle::AnsiColor;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use vip::{LabelReport, Observed};
+
+use super::End;
+use super::args::Global;
+use super::locate::Lines;
+use super::output::{self, Format};
+use crate::config::Config;
+use crate::source::{Reading, Source};
+use crate::translate::{Hosts, translate};
+
+/// Check the VIP labels of app definitions before they are posted
+///
+/// Tells every VIP found and every label refused, with file, line, JSON path and reason. Needs
+/// neither root nor a kernel with IPVS.
+///
+/// Exit status: 0 clean, 1 findings, 2 a file can't be read.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd check mysql.json
+  vipd check --output json *.json
+  vipd check - < mysql.json")]
+pub(super) struct Check {
+    /// Definitions or saved answers of Marathon; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// One label, as JSON.
+#[derive(Debug, Serialize)]
+struct Entry {
+    file: String,
+    line: Option<usize>,
+    path: String,
+    app: String,
+    port: Option<usize>,
+    key: String,
+    value: String,
+    vip: Option<String>,
+    protocol: Option<vip::Protocol>,
+    ok: bool,
+    verdict: &'static str,
+    reason: Option<String>,
+}
+
+impl Check {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let config = global.config()?;
+        let mut entries = Vec::new();
+        let mut unreadable = false;
+        for file in &self.files {
+            match Source::File(file.clone()).read() {
+                Ok(reading) => entries.extend(check(&reading, &config)),
+                Err(error) => {
+                    output::complain(&error);
+                    unreadable = true;
+                }
+            }
+        }
+        match self.output {
+            Format::Text => print(&entries)?,
+            Format::Json => output::json(&entries)?,
+        }
+        Ok(match entries.iter().any(|entry| entry.reason.is_some()) {
+            _ if unreadable => End::Trouble,
+            true => End::Found,
+            false => End::Fine,
+        })
+    }
+}
+
+fn check(reading: &Reading, config: &Config) -> Vec<Entry> {
+    let translation = translate(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
+    // Addresses of this machine say nothing about the cluster's nodes.
+    let nobody = (Observed::default(), vip::ClusterFacts::default());
+    let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);
+    let text = reading.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let lines = Lines::of(text.unwrap_or_default());
+    let reports = translation.reports.into_iter().chain(desired.reports);
+    let labels = reports.map(|report| entry(report, &reading.name, &lines));
+    let findings = reading.snapshot.findings.iter().map(|finding| Entry {
+        file: reading.name.clone(),
+        line: None,
+        path: finding.path.clone(),
+        app: String::new(),
+        port: None,
+        key: String::new(),
+        value: String::new(),
+        vip: None,
+        protocol: None,
+        ok: false,
+        verdict: "unreadable",
+        reason: Some(finding.reason.clone()),
+    });
+    let mut entries: Vec<_> = labels.chain(findings).collect();
+    entries.sort_by_key(|entry| entry.line);
+    entries
+}
+
+fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
+    let LabelReport { place, vip, verdict } = report;
+    Entry {
+        file: file.to_owned(),
+        line: lines.of_label(&place),
+        path: place.path,
+        app: place.app,
+        port: place.port,
+        key: place.key,
+        value: place.value,
+        vip: vip.map(|vip| vip.socket().to_string()),
+        protocol: vip.map(|vip| vip.protocol),
+        ok: verdict.is_ok(),
+        verdict: verdict.word(),
+        reason: verdict.reason().map(ToOwned::to_owned),
+    }
+}
+
+fn print(entries: &[Entry]) -> Result<()> {
+    let mut out = anstream::stdout().lock();
+    for entry in entries {
+        let color = match entry.verdict {
+            "ok" => AnsiColor::Green,
+            "note" => AnsiColor::Yellow,
+            _ => AnsiColor::Red,
+        };
+        let style = color.on_default();
+        let line = entry.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let vip = match (&entry.vip, entry.protocol) {
+            (Some(vip), Some(protocol)) => format!("{vip}/{protocol}"),
+            _ => entry.value.clone(),
+        };
+        let place = [entry.app.as_str(), entry.key.as_str(), vip.as_str()];
+        let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
+        let verdict = entry.verdict;
+        writeln!(out, "{}{line}: {style}{verdict}{style:#}: {}", entry.file, place.join(" "))?;
+        if let Some(reason) = &entry.reason {
+            writeln!(out, "    {reason}")?;
+            writeln!(out, "    at {}", entry.path)?;
+        }
+    }
+    let vips = entries.iter().filter(|entry| entry.ok).count();
+    let findings = entries.iter().filter(|entry| entry.reason.is_some()).count();
+    writeln!(out, "{vips} VIPs, {findings} findings")?;
+    Ok(())
+}

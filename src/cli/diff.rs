@@ -1,0 +1,72 @@
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+use vip::plan::ipvsadm_args;
+
+use super::args::{Global, Sources, open_kernel};
+use super::{End, json, output};
+use crate::survey::Wishes;
+
+/// Show what `apply` would change, and change nothing
+///
+/// Exit status: 0 nothing to do, 1 there are changes, 2 trouble.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd diff --marathon http://marathon.example:8080
+  vipd diff --marathon http://m1:8080,http://m2:8080 --output json
+  vipd diff --from mysql.json
+  curl -s 'http://m1:8080/v2/apps?embed=apps.tasks' | vipd diff --from -
+  vipd diff --from apps.json --output ipvsadm | ipvsadm -R")]
+pub(super) struct Diff {
+    #[command(flatten)]
+    sources: Sources,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// VIP by VIP, with the app and task behind each real server
+    Text,
+    /// One object with the operations in their order
+    Json,
+    /// What an operator would type; `ipvsadm -R` reads it. Addresses go to standard error
+    Ipvsadm,
+}
+
+impl Diff {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let config = global.config()?;
+        let wishes = Wishes::read(&self.sources.resolve(&config)?)?;
+        let mut kernel = open_kernel(&config)?;
+        let survey = wishes.survey(&config, &mut kernel)?;
+        let plan = survey.plan(&config);
+        if self.output != Format::Json {
+            output::warn_of(&survey.desired.reports, &survey.findings);
+        }
+        let mut out = anstream::stdout().lock();
+        match self.output {
+            Format::Text => {
+                for line in plan.describe(&survey.desired) {
+                    output::line(&mut out, &line)?;
+                }
+                writeln!(out, "{}", plan.summary())?;
+            }
+            Format::Json => output::json(&json::plan(&plan, &survey))?,
+            Format::Ipvsadm => {
+                for command in plan.ops.iter().filter_map(ipvsadm_args) {
+                    writeln!(out, "{command}")?;
+                }
+                for address in plan.addresses() {
+                    output::warn(&format!(
+                        "ipvsadm knows no addresses: {address} is for {} to bind or unbind",
+                        config.interface
+                    ));
+                }
+            }
+        }
+        Ok(if plan.is_empty() { End::Fine } else { End::Found })
+    }
+}

@@ -1,0 +1,120 @@
+//! Plans and outcomes for machines.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use vip::plan::{OpResult, ipvsadm_args};
+use vip::{Desired, LabelReport, Op, Outcome, Plan};
+
+use crate::survey::Survey;
+
+/// A plan: what `diff --output json` prints.
+pub(super) fn plan(plan: &Plan, survey: &Survey) -> Value {
+    let operations: Vec<_> = plan.ops.iter().map(|op| operation(op, &survey.desired)).collect();
+    whole(plan, survey, &operations)
+}
+
+/// A plan with what became of each operation: what `apply --output json` prints.
+pub(super) fn outcome(outcome: &Outcome, plan: &Plan, survey: &Survey) -> Value {
+    let operations = outcome.results.iter().map(|(op, result)| {
+        let mut value = operation(op, &survey.desired);
+        let (word, error) = match result {
+            OpResult::Done => ("done", None),
+            OpResult::AlreadySo => ("already-so", None),
+            OpResult::Failed(error) => ("failed", Some(error.to_string())),
+            OpResult::Skipped => ("skipped", None),
+        };
+        value["result"] = word.into();
+        value["error"] = error.into();
+        value
+    });
+    whole(plan, survey, &operations.collect::<Vec<_>>())
+}
+
+fn whole(plan: &Plan, survey: &Survey, operations: &[Value]) -> Value {
+    json!({
+        "operations": operations,
+        "conflicts": plan.conflicts.iter().map(|conflict| json!({
+            "vip": conflict.vip,
+            "with": conflict.with.to_string(),
+            "reason": conflict.to_string(),
+        })).collect::<Vec<_>>(),
+        "labels": labels(&survey.desired.reports),
+        "findings": survey.findings,
+        "summary": plan.summary(),
+    })
+}
+
+/// One label of an app and what became of it.
+#[derive(Debug, Serialize)]
+struct Label<'a> {
+    app: &'a str,
+    port: Option<usize>,
+    path: &'a str,
+    key: &'a str,
+    value: &'a str,
+    vip: Option<vip::Vip>,
+    ok: bool,
+    verdict: &'static str,
+    reason: Option<&'a str>,
+}
+
+/// What became of every label.
+pub(super) fn labels(reports: &[LabelReport]) -> Value {
+    let labels = reports.iter().map(|report| Label {
+        app: &report.place.app,
+        port: report.place.port,
+        path: &report.place.path,
+        key: &report.place.key,
+        value: &report.place.value,
+        vip: report.vip,
+        ok: report.verdict.is_ok(),
+        verdict: report.verdict.word(),
+        reason: report.verdict.reason(),
+    });
+    json!(labels.collect::<Vec<_>>())
+}
+
+fn operation(op: &Op, desired: &Desired) -> Value {
+    let mut value = json!({ "op": op.name(), "ipvsadm": ipvsadm_args(op) });
+    if let Some(vip) = op.vip() {
+        value["vip"] = json!(vip);
+    }
+    match op {
+        Op::AddServer { server, settings, .. } => {
+            value["server"] = json!(server);
+            value["weight"] = json!(settings.weight);
+        }
+        Op::SetServer { server, before, settings, .. } => {
+            value["server"] = json!(server);
+            value["weight"] = json!(settings.weight);
+            value["weight-before"] = json!(before.weight);
+        }
+        Op::DeleteServer { server, .. } => value["server"] = json!(server),
+        Op::DeleteService { servers, .. } => value["servers"] = json!(servers),
+        Op::Bind { address, source } | Op::SetSource { address, source } => {
+            value["address"] = json!(address);
+            value["source"] = json!(source);
+        }
+        Op::Unbind { address } => value["address"] = json!(address),
+        Op::AddService { .. }
+        | Op::SetService { .. }
+        | Op::CreateLink
+        | Op::RaiseLink
+        | Op::DeleteLink => {}
+    }
+    let service = op.vip().and_then(|vip| desired.services.get(&vip));
+    if let Some(service) = service {
+        value["apps"] = json!(service.apps);
+    }
+    let server = match op {
+        Op::AddServer { server, .. } | Op::SetServer { server, .. } => Some(server),
+        _ => None,
+    };
+    let member = service.zip(server).and_then(|(all, server)| all.selection.members.get(server));
+    if let Some(member) = member {
+        value["app"] = json!(member.app);
+        value["task"] = json!(member.task);
+        value["why"] = json!(member.why.to_string());
+    }
+    value
+}

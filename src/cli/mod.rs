@@ -1,0 +1,118 @@
+//! The command line. One file per command.
+
+mod adopt;
+mod apply;
+mod args;
+mod check;
+mod cleanup;
+mod diff;
+mod generate;
+mod json;
+mod locate;
+mod output;
+mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use args::Global;
+
+/// Layer-4 virtual addresses for Marathon apps, on the kernel's own load balancer.
+///
+/// An app carries a label on a port, `VIP_0: "3.3.0.6:3306"`; every node that runs vipd then
+/// reaches a healthy instance of it at 3.3.0.6:3306. vipd writes the kernel's IPVS table and a
+/// dummy interface, and nothing else; `ipvsadm -Ln` shows what it did.
+#[derive(Debug, Parser)]
+#[command(name = "vipd", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Diff(diff::Diff),
+    Apply(apply::Apply),
+    Adopt(adopt::Adopt),
+    Status(status::Status),
+    Check(check::Check),
+    Cleanup(cleanup::Cleanup),
+    Generate(generate::Generate),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// 0: nothing to do, done, clean.
+    Fine,
+    /// 1: there are changes, or findings.
+    Found,
+    /// 2: something went wrong, and has been told.
+    Trouble,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        match end {
+            End::Fine => Self::SUCCESS,
+            End::Found => Self::from(1),
+            End::Trouble => Self::from(2),
+        }
+    }
+}
+
+/// Parses the command line, runs the command and turns its end into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.global.start_logging();
+    match cli.run() {
+        Ok(end) => end.into(),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            End::Trouble.into()
+        }
+    }
+}
+
+impl Cli {
+    fn run(&self) -> Result<End> {
+        match &self.command {
+            Command::Diff(diff) => diff.run(&self.global),
+            Command::Apply(apply) => apply.run(&self.global),
+            Command::Adopt(adopt) => adopt.run(&self.global),
+            Command::Status(status) => status.run(&self.global),
+            Command::Check(check) => check.run(&self.global),
+            Command::Cleanup(cleanup) => cleanup.run(&self.global),
+            Command::Generate(generate) => generate.run(),
+        }
+    }
+}
+
+/// Tells what the kernel refused, and what to make of it.
+fn report_failures(outcome: &vip::Outcome) -> Result<End> {
+    for (op, error) in outcome.failures() {
+        output::complain(&anyhow::anyhow!("{op}: {error}"));
+    }
+    let skipped =
+        outcome.results.iter().filter(|(_, r)| *r == vip::plan::OpResult::Skipped).count();
+    if skipped > 0 {
+        output::complain(&anyhow::anyhow!(
+            "{skipped} operations that depend on these were not tried"
+        ));
+    }
+    Ok(if outcome.is_success() { End::Fine } else { End::Trouble })
+}
+
+/// The reader of our output went away, as `vipd diff | head` does: no trouble of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

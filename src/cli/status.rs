@@ -1,0 +1,232 @@
+use std::io::Write;
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::Args;
+use node::Kernel;
+use serde::Serialize;
+use vip::plan::{Line, Sign};
+use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan, Vip};
+
+use super::args::{Global, Sources, open_kernel};
+use super::output::{self, Format};
+use super::{End, json};
+use crate::survey::{Survey, Wishes};
+
+/// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
+///
+/// With a source of definitions it also names the app and task behind each real server, and
+/// tells what differs from what they want.
+///
+/// Exit status: 0 nothing is wrong, 1 something is, 2 trouble.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd status
+  vipd status --marathon http://marathon.example:8080
+  vipd status --output json")]
+pub(super) struct Status {
+    #[command(flatten)]
+    sources: Sources,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// All of it, as JSON.
+#[derive(Debug, Serialize)]
+struct Report {
+    interface: &'static str,
+    vips: Vec<VipStatus>,
+    problems: Vec<String>,
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    labels: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+struct VipStatus {
+    vip: Vip,
+    apps: Vec<String>,
+    scheduler: Option<String>,
+    persistence: Option<u32>,
+    connections: u64,
+    connections_per_second: u64,
+    bytes_in_per_second: u64,
+    bytes_out_per_second: u64,
+    servers: Vec<ServerStatus>,
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServerStatus {
+    server: SocketAddr,
+    weight: u32,
+    forwarding: String,
+    active: u32,
+    inactive: u32,
+    connections: u64,
+    connections_per_second: u64,
+    app: Option<String>,
+    task: Option<String>,
+    why: Option<String>,
+}
+
+impl Status {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let config = global.config()?;
+        let sources = self.sources.resolve(&config)?;
+        let report = if sources.is_empty() {
+            Report::of(&open_kernel(&config)?.observe()?, None)
+        } else {
+            let wishes = Wishes::read(&sources)?;
+            let survey = wishes.survey(&config, &mut open_kernel(&config)?)?;
+            let plan = survey.plan(&config);
+            Report::of(&survey.observed, Some((&survey, &plan)))
+        };
+        match self.output {
+            Format::Text => report.print()?,
+            Format::Json => output::json(&report)?,
+        }
+        let wrong =
+            !report.problems.is_empty() || report.vips.iter().any(|v| !v.problems.is_empty());
+        Ok(if wrong { End::Found } else { End::Fine })
+    }
+}
+
+impl Report {
+    fn of(observed: &Observed, wanted: Option<(&Survey, &Plan)>) -> Self {
+        let desired = wanted.map(|(survey, _)| &survey.desired);
+        let vips = observed.ours().map(|(vip, service)| {
+            let wanted = desired.and_then(|desired| desired.services.get(&vip));
+            VipStatus::of(vip, service, wanted, observed)
+        });
+        let mut report = Self {
+            interface: match observed.link {
+                Link::Up => "up",
+                Link::Down => "down",
+                Link::Missing => "missing",
+            },
+            vips: vips.collect(),
+            problems: Vec::new(),
+            labels: serde_json::Value::Null,
+        };
+        if observed.link != Link::Up && !report.vips.is_empty() {
+            report.problems.push(format!("the interface is {}", report.interface));
+        }
+        if let Some((survey, plan)) = wanted {
+            report.labels = json::labels(&survey.desired.reports);
+            report.problems.extend(plan.conflicts.iter().map(ToString::to_string));
+            let refused = survey.desired.reports.iter().filter(|report| !report.verdict.is_ok());
+            report.problems.extend(refused.map(ToString::to_string));
+            report.problems.extend(survey.findings.iter().cloned());
+            if !plan.is_empty() {
+                let summary = plan.summary();
+                report.problems.push(format!("the kernel differs: {summary} (see `vipd diff`)"));
+            }
+        }
+        report
+    }
+
+    fn print(&self) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        let mut line = |depth, sign, text| output::line(&mut out, &Line { depth, sign, text });
+        for vip in &self.vips {
+            line(0, Sign::Plain, vip.heading())?;
+            for server in &vip.servers {
+                line(1, Sign::Plain, server.text())?;
+            }
+            for problem in &vip.problems {
+                line(1, Sign::Warn, problem.clone())?;
+            }
+        }
+        for problem in &self.problems {
+            line(0, Sign::Warn, problem.clone())?;
+        }
+        let servers: usize = self.vips.iter().map(|vip| vip.servers.len()).sum();
+        let interface = self.interface;
+        let vips = self.vips.len();
+        writeln!(out, "VIPs: {vips}; real servers: {servers}; interface: {interface}")?;
+        Ok(())
+    }
+}
+
+impl VipStatus {
+    fn of(
+        vip: Vip,
+        service: &ObservedService,
+        wanted: Option<&DesiredService>,
+        observed: &Observed,
+    ) -> Self {
+        let settings = &service.settings;
+        let mut problems = Vec::new();
+        if service.servers.is_empty() {
+            problems.push("no real server: clients are refused".into());
+        } else if service.servers.values().all(|server| server.settings.weight == 0) {
+            problems.push("every real server has weight 0: new clients are refused".into());
+        }
+        if !observed.addresses.contains_key(&vip.address) {
+            problems.push("its address is not bound on this node".into());
+        }
+        let server = |(address, server): (&SocketAddr, &ObservedServer)| {
+            let member = wanted.and_then(|wanted| wanted.selection.members.get(address));
+            ServerStatus {
+                server: *address,
+                weight: server.settings.weight,
+                forwarding: server.settings.forward.to_string(),
+                active: server.active,
+                inactive: server.inactive,
+                connections: server.stats.connections,
+                connections_per_second: server.stats.connections_per_second,
+                app: member.map(|member| member.app.clone()),
+                task: member.map(|member| member.task.clone()),
+                why: member.map(|member| member.why.to_string()),
+            }
+        };
+        Self {
+            vip,
+            apps: wanted.map(|wanted| wanted.apps.clone()).unwrap_or_default(),
+            scheduler: settings.scheduler.as_ref().map(ToString::to_string),
+            persistence: (settings.timeout > 0).then_some(settings.timeout),
+            connections: service.stats.connections,
+            connections_per_second: service.stats.connections_per_second,
+            bytes_in_per_second: service.stats.in_bytes_per_second,
+            bytes_out_per_second: service.stats.out_bytes_per_second,
+            servers: service.servers.iter().map(server).collect(),
+            problems,
+        }
+    }
+
+    fn heading(&self) -> String {
+        let scheduler = self.scheduler.as_deref().unwrap_or("no scheduler");
+        let persistence =
+            self.persistence.map(|s| format!(" persistent {s} s")).unwrap_or_default();
+        format!(
+            "{}  {scheduler}{persistence}  {} connections, {}/s, {} B/s in, {} B/s out  {}",
+            self.vip,
+            self.connections,
+            self.connections_per_second,
+            self.bytes_in_per_second,
+            self.bytes_out_per_second,
+            self.apps.join(", ")
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+impl ServerStatus {
+    fn text(&self) -> String {
+        let behind = match (&self.app, &self.task, &self.why) {
+            (Some(app), Some(task), Some(why)) => format!("  {app} {task} ({why})"),
+            _ => String::new(),
+        };
+        format!(
+            "{}  {} weight {}  {} active, {} inactive, {}/s{behind}",
+            self.server,
+            self.forwarding,
+            self.weight,
+            self.active,
+            self.inactive,
+            self.connections_per_second
+        )
+    }
+}

@@ -1,0 +1,180 @@
+//! The configuration: file, then environment, then flags, resolved once.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use marathon::client::{BasicAuth, Url};
+use serde::Deserialize;
+use vip::Policy;
+
+/// Read when it exists and `--config` names no other file.
+pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
+
+/// The configuration file. Every key is optional; an unknown key is an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// Each is one Marathon; several URLs are several servers of it.
+    pub marathon: Vec<MarathonFile>,
+    /// This node.
+    pub node: NodeFile,
+    /// Which addresses may be VIPs.
+    pub vip: Policy,
+}
+
+/// One `[[marathon]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MarathonFile {
+    /// Its servers' URLs, tried in order; a path prefix is kept.
+    pub urls: Vec<String>,
+    /// Basic auth: the user.
+    pub user: Option<String>,
+    /// Basic auth: a file with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NodeFile {
+    /// The dummy interface that holds the VIPs.
+    pub interface: Option<String>,
+    /// The source address of this node's own connections to VIPs.
+    pub address: Option<Ipv4Addr>,
+    /// This node's name; it shuffles the order of real servers.
+    pub name: Option<String>,
+    /// The lock that keeps two writers apart.
+    pub lock: Option<PathBuf>,
+}
+
+/// One Marathon, ready to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marathon {
+    /// Its servers' URLs.
+    pub urls: Vec<Url>,
+    /// User and password.
+    pub auth: Option<BasicAuth>,
+}
+
+/// All settings, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The Marathons to read when a command names no other source.
+    pub marathons: Vec<Marathon>,
+    /// The dummy interface.
+    pub interface: String,
+    /// The node's address, if set.
+    pub node_address: Option<Ipv4Addr>,
+    /// The node's name.
+    pub node_name: String,
+    /// The lock file.
+    pub lock: PathBuf,
+    /// Which addresses may be VIPs.
+    pub policy: Policy,
+}
+
+impl File {
+    /// Reads the file at `path`, or the default one where it exists.
+    ///
+    /// # Errors
+    /// When it can't be read or parsed; the text names line and column.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let named = path.is_some();
+        let path = path.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text)
+                .with_context(|| format!("{} is not a valid configuration", path.display())),
+            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        Ok(toml::from_str(text)?)
+    }
+}
+
+impl MarathonFile {
+    /// Reads the secrets.
+    ///
+    /// # Errors
+    /// When there is a user without a password file, or the file can't be read.
+    pub fn resolve(&self) -> Result<Marathon> {
+        let auth = match (&self.user, &self.password_file) {
+            (None, None) => None,
+            (Some(user), Some(path)) => {
+                let password = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read password-file {}", path.display()))?;
+                let password = password.trim_end_matches(['\r', '\n']).into();
+                Some(BasicAuth { user: user.clone(), password })
+            }
+            _ => anyhow::bail!("[[marathon]] needs both user and password-file, or neither"),
+        };
+        Ok(Marathon { urls: parse_urls(self.urls.iter().map(String::as_str))?, auth })
+    }
+}
+
+/// Parses URLs. An error doesn't repeat the text, since that may hold a password.
+///
+/// # Errors
+/// When one is not a URL.
+pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
+    let parse = |(number, text)| {
+        Url::parse(text).with_context(|| {
+            format!(
+                "Marathon URL number {} is none: write it as http://m1.example:8080",
+                number + 1
+            )
+        })
+    };
+    texts.into_iter().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let file = File::parse(
+            r#"
+            [[marathon]]
+            urls = ["http://m1:8080", "http://m2:8080"]
+            user = "vipd"
+            password-file = "/etc/vipd/password"
+
+            [node]
+            interface = "vipd0"
+            address = "10.0.0.7"
+            name = "node7"
+            lock = "/run/vipd/lock"
+
+            [vip]
+            allow = ["3.0.0.0/8", "fd01::/64"]
+            [vip.owner]
+            "3.3.0.0/16" = "/shop"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(file.marathon[0].urls.len(), 2);
+        assert_eq!(file.node.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
+        assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 1));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_column() {
+        let error = File::parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2, column 1"), "{error}");
+        assert!(error.contains("interfase"), "{error}");
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_refused() {
+        let marathon = MarathonFile { user: Some("vipd".into()), ..MarathonFile::default() };
+        assert!(marathon.resolve().is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! vipd gives Marathon apps layer-4 virtual addresses with the kernel's own load balancer, IPVS.
+//!
+//! The decisions are in the crate `vip`, Marathon is in `marathon`, the kernel in `node` and
+//! `nl-ipvs`. This crate joins them into a program.
+
+pub mod cli;
+pub mod config;
+pub mod resolve;
+pub mod source;
+pub mod survey;
+pub mod translate;

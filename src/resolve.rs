@@ -1,0 +1,89 @@
+//! Names to addresses, several at a time and never for longer than a deadline.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::translate::Hosts;
+
+type Answer = (String, Result<Vec<IpAddr>, String>);
+
+const WORKERS: usize = 16;
+
+/// Looks every name up. Addresses written as such need no look-up. A name that has no answer when
+/// the time is over counts as not resolved; its look-up is left to end by itself.
+#[must_use]
+pub fn resolve(names: BTreeSet<&str>, within: Duration) -> Hosts {
+    let mut hosts = Hosts::new();
+    let mut queue = Vec::new();
+    for name in names {
+        match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => drop(hosts.insert(name.to_owned(), Ok(vec![address]))),
+            Err(_) => queue.push(name.to_owned()),
+        }
+    }
+    let deadline = Instant::now() + within;
+    let answers = look_up(queue.clone());
+    for _ in &queue {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok((name, answer)) = answers.recv_timeout(left) else { break };
+        hosts.insert(name, answer);
+    }
+    for name in queue {
+        hosts.entry(name).or_insert_with(|| Err("no answer from the resolver in time".into()));
+    }
+    hosts
+}
+
+fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
+    let (answers, receiver) = mpsc::channel();
+    let workers = queue.len().min(WORKERS);
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..workers {
+        let (queue, answers) = (Arc::clone(&queue), answers.clone());
+        std::thread::spawn(move || {
+            while let Some(name) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
+                let answer = addresses(&name);
+                if answers.send((name, answer)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+fn addresses(name: &str) -> Result<Vec<IpAddr>, String> {
+    let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in found.map(|socket| socket.ip()) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    match addresses.is_empty() {
+        true => Err("the name has no address".into()),
+        false => Ok(addresses),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_no_resolver() {
+        let hosts = resolve(["10.0.0.1", "fd01::1", "[fd01::2]"].into(), Duration::ZERO);
+        assert_eq!(hosts["10.0.0.1"], Ok(vec![[10, 0, 0, 1].into()]));
+        assert_eq!(hosts["[fd01::2]"], Ok(vec!["fd01::2".parse().unwrap()]));
+        assert_eq!(hosts.len(), 3);
+    }
+
+    #[test]
+    fn a_name_without_an_answer_is_an_error_of_its_own() {
+        let hosts = resolve(["localhost", "no-such-host.invalid"].into(), Duration::from_secs(30));
+        assert!(hosts["localhost"].as_ref().unwrap().iter().all(IpAddr::is_loopback));
+        assert!(hosts["no-such-host.invalid"].is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the definitions come from: files, standard input, Marathons.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+use marathon::Snapshot;
+use marathon::client::{Client, ClientConfig, Url};
+
+use crate::config::Marathon;
+
+/// A source of definitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file; `-` is standard input.
+    File(String),
+    /// A Marathon.
+    Marathon(Marathon),
+}
+
+/// What one source said.
+#[derive(Debug)]
+pub struct Reading {
+    /// The source's name for people: the file, or the URL.
+    pub name: String,
+    /// The bytes, of a file only: positions are looked up in them.
+    pub text: Option<Vec<u8>>,
+    /// What they say.
+    pub snapshot: Snapshot,
+}
+
+/// No saved answer is larger; a bigger file is not what it was taken for.
+const MAX_FILE: u64 = 256 << 20;
+
+impl Source {
+    /// Reads the source.
+    ///
+    /// # Errors
+    /// When it can't be read completely: half an answer is never taken for a whole one.
+    pub fn read(&self) -> Result<Reading> {
+        match self {
+            Self::File(path) => read_file(path),
+            Self::Marathon(marathon) => read_marathon(marathon),
+        }
+    }
+
+    /// The names of the servers that the source is read from.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<&str> {
+        match self {
+            Self::File(_) => BTreeSet::new(),
+            Self::Marathon(marathon) => marathon.urls.iter().filter_map(Url::host_str).collect(),
+        }
+    }
+}
+
+fn read_file(path: &str) -> Result<Reading> {
+    let name = if path == "-" { "standard input" } else { path }.to_owned();
+    let reader: Box<dyn Read> = match path {
+        "-" => Box::new(std::io::stdin().lock()),
+        _ => Box::new(std::fs::File::open(path).with_context(|| format!("cannot open {path}"))?),
+    };
+    let mut text = Vec::new();
+    reader
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut text)
+        .with_context(|| format!("cannot read {name}"))?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("{name} is larger than {} MiB: no answer of Marathon is", MAX_FILE >> 20);
+    }
+    let snapshot = marathon::Document::read(&text)
+        .with_context(|| format!("{name} is not what Marathon says or is told"))?
+        .snapshot(&marathon::Records::default());
+    Ok(Reading { name, text: Some(text), snapshot })
+}
+
+fn read_marathon(marathon: &Marathon) -> Result<Reading> {
+    let mut config = ClientConfig::new(marathon.urls.clone());
+    config.auth.clone_from(&marathon.auth);
+    let mut client = Client::new(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let snapshot = runtime.block_on(client.snapshot())?;
+    let names: Vec<_> = marathon.urls.iter().map(without_password).collect();
+    Ok(Reading { name: names.join(","), text: None, snapshot })
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_user_and_password() {
+        let url = Url::parse("https://vipd:hunter2@m1.example:8443/service/marathon/").unwrap();
+        assert_eq!(without_password(&url), "https://m1.example:8443/service/marathon");
+    }
+}

@@ -1,0 +1,131 @@
+//! One look at both sides: what the sources want and what the kernel has.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use node::{Kernel, LinuxKernel};
+use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
+
+use crate::config::Config;
+use crate::resolve::resolve;
+use crate::source::{Reading, Source};
+use crate::translate::{hosts_of, translate};
+
+const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What one look found.
+#[derive(Debug)]
+pub struct Survey {
+    /// The kernel.
+    pub observed: Observed,
+    /// What the sources want of it.
+    pub desired: Desired,
+    /// Whether the sources are the whole truth.
+    pub scope: Scope,
+    /// What in the sources could not be read, each a sentence.
+    pub findings: Vec<String>,
+}
+
+impl Survey {
+    /// The plan from the one to the other.
+    #[must_use]
+    pub fn plan(&self, config: &Config) -> Plan {
+        Plan::new(&self.observed, &self.desired, self.scope, &config.node_name)
+    }
+}
+
+/// What the sources want, before the kernel is known.
+#[derive(Debug)]
+pub struct Wishes {
+    claims: Vec<vip::Claim>,
+    reports: Vec<vip::LabelReport>,
+    cluster: ClusterFacts,
+    scope: Scope,
+    findings: Vec<String>,
+}
+
+impl Wishes {
+    /// Reads every source.
+    ///
+    /// # Errors
+    /// When there is none, or one of them can't be read completely.
+    pub fn read(sources: &[Source]) -> Result<Self> {
+        if sources.is_empty() {
+            bail!(
+                "nothing to read: give --from FILE or --marathon URL, or set [[marathon]] in the \
+                 configuration"
+            );
+        }
+        let mut wishes = Self {
+            claims: Vec::new(),
+            reports: Vec::new(),
+            cluster: ClusterFacts::default(),
+            scope: Scope::Partial,
+            findings: Vec::new(),
+        };
+        let now = marathon::Timestamp::now();
+        for source in sources {
+            wishes.add(source, &source.read()?, now);
+        }
+        Ok(wishes)
+    }
+
+    fn add(&mut self, source: &Source, reading: &Reading, now: marathon::Timestamp) {
+        let snapshot = &reading.snapshot;
+        let tasks_known = snapshot.workloads.iter().all(|workload| workload.tasks_known);
+        if snapshot.coverage.apps && tasks_known {
+            self.scope = Scope::Complete;
+        }
+        let findings = snapshot.findings.iter();
+        self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
+
+        let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
+        let translation = translate(snapshot, &hosts, now);
+        tracing::info!(
+            source = reading.name,
+            workloads = snapshot.workloads.len(),
+            claims = translation.claims.len(),
+            "read definitions"
+        );
+        self.claims.extend(translation.claims);
+        self.reports.extend(translation.reports);
+        self.cluster.nodes.extend(translation.nodes);
+        self.cluster.tasks.extend(translation.tasks);
+
+        let servers = resolve(source.servers(), RESOLVE_WITHIN);
+        self.cluster.masters.extend(servers.into_values().flatten().flatten());
+    }
+
+    /// Looks at the kernel and decides.
+    ///
+    /// # Errors
+    /// When the kernel can't be read.
+    pub fn survey(self, config: &Config, kernel: &mut LinuxKernel) -> Result<Survey> {
+        let observed = kernel.observe()?;
+        tracing::info!(services = observed.services.len(), link = ?observed.link, "read the kernel");
+        let mut desired = vip::decide(self.claims, &observed, &config.policy, &self.cluster);
+        desired.reports.splice(0..0, self.reports);
+        desired.source = source_address(config, &desired, &self.cluster.nodes, kernel)?;
+        tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
+        Ok(Survey { observed, desired, scope: self.scope, findings: self.findings })
+    }
+}
+
+/// The source of the node's own connections to VIPs: as set, or the node's own address towards
+/// the real servers; those on agents first, since a container's bridge has an address of its own.
+fn source_address(
+    config: &Config,
+    desired: &Desired,
+    agents: &BTreeSet<IpAddr>,
+    kernel: &mut LinuxKernel,
+) -> Result<Option<IpAddr>> {
+    if let Some(address) = config.node_address {
+        return Ok(Some(address.into()));
+    }
+    let servers = desired.services.values().flat_map(|service| service.selection.members.keys());
+    let (on_agents, others): (BTreeSet<_>, BTreeSet<_>) =
+        servers.map(SocketAddr::ip).partition(|server| agents.contains(server));
+    Ok(kernel.source_address(on_agents.into_iter().chain(others))?.map(Into::into))
+}

@@ -1,0 +1,273 @@
+//! From Marathon's picture to claims. Pure, and the only file that knows both sides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use marathon::{
+    Endpoint, Health, Instance, InstanceSpec, Port, Snapshot, Spec, TaskState, Timestamp, Workload,
+};
+use vip::label::{PortLabels, Reading, VipRef, read_port, stray_app_labels};
+use vip::{Candidate, Claim, Condition, LabelPlace, LabelReport, Protocol, Reach, Verdict, Vip};
+
+/// What agents' host names resolve to, or why they don't.
+pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+
+/// What a snapshot says about VIPs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// The claims to VIPs, in the order of the document.
+    pub claims: Vec<Claim>,
+    /// Labels that make no claim and should be known.
+    pub reports: Vec<LabelReport>,
+    /// The agents' addresses.
+    pub nodes: BTreeSet<IpAddr>,
+    /// Addresses of tasks that have one of their own.
+    pub tasks: BTreeSet<IpAddr>,
+}
+
+/// The host names whose addresses [`translate`] needs.
+#[must_use]
+pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
+    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+    instances
+        .flat_map(|instance| &instance.endpoints)
+        .filter_map(|endpoint| match endpoint {
+            Ok(Endpoint::Host { host, .. }) => Some(host.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Reads every VIP label of a snapshot. `now` tells how long a task without health results runs.
+#[must_use]
+pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
+    let mut translation = Translation {
+        nodes: hosts.values().flatten().flatten().copied().collect(),
+        ..Translation::default()
+    };
+    for workload in &snapshot.workloads {
+        stray_labels(workload, &mut translation);
+        for (spec, instances, superseded) in versions(workload) {
+            for port in &spec.ports {
+                let reader = PortReader { workload, spec, port, superseded, hosts, now };
+                reader.read(&instances, &mut translation);
+            }
+        }
+        let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
+        for endpoint in endpoints.flatten() {
+            if let Endpoint::Container { addresses, .. } = endpoint {
+                translation.tasks.extend(addresses);
+            }
+        }
+    }
+    translation
+}
+
+/// The current definition, then each earlier one by which tasks still run, with those tasks.
+fn versions(workload: &Workload) -> Vec<(&Spec, Vec<&Instance>, bool)> {
+    let by_current = |instance: &&Instance| instance.spec == InstanceSpec::Current;
+    let current = workload.instances.iter().filter(by_current).collect();
+    let mut versions: Vec<(&Spec, Vec<&Instance>, bool)> = vec![(&workload.spec, current, false)];
+    for instance in workload.instances.iter().filter(|instance| !instance.state.is_terminal()) {
+        let InstanceSpec::Older(spec) = &instance.spec else { continue };
+        let spec: &Spec = Arc::as_ref(spec);
+        match versions.iter_mut().skip(1).find(|(known, ..)| *known == spec) {
+            Some((_, instances, _)) => instances.push(instance),
+            None => versions.push((spec, vec![instance], true)),
+        }
+    }
+    versions
+}
+
+/// VIP labels of the app itself: there is no telling which port they mean.
+fn stray_labels(workload: &Workload, translation: &mut Translation) {
+    let spec = &workload.spec;
+    for (key, value) in stray_app_labels(spec.labels.iter()) {
+        let place = LabelPlace {
+            app: workload.id.clone(),
+            port: None,
+            path: format!("{}.{}", workload.path, spec.labels_path),
+            key: key.into(),
+            occurrence: 0,
+            value: value.into(),
+        };
+        let why = "a VIP label belongs on a port (portMappings, portDefinitions or endpoints), \
+                   not on the app";
+        let verdict = Verdict::Refused(why.into());
+        translation.reports.push(LabelReport { place, vip: None, verdict });
+    }
+}
+
+/// One port of one version of a definition.
+struct PortReader<'a> {
+    workload: &'a Workload,
+    spec: &'a Spec,
+    port: &'a Port,
+    superseded: bool,
+    hosts: &'a Hosts,
+    now: Timestamp,
+}
+
+impl PortReader<'_> {
+    fn read(&self, instances: &[&Instance], translation: &mut Translation) {
+        let on_port: Vec<_> = self.port.labels.iter().collect();
+        let on_app: Vec<_> = self.spec.labels.iter().collect();
+        let labels = read_port(&on_port, &on_app);
+        let claims = self.claims(&labels, instances);
+        if !self.superseded {
+            translation.reports.extend(self.reports(&labels, !claims.is_empty()));
+        }
+        translation.claims.extend(claims);
+    }
+
+    fn claims(&self, labels: &PortLabels, instances: &[&Instance]) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for reading in &labels.readings {
+            let Some((address, port)) = reading.address() else { continue };
+            for protocol in &self.port.protocols {
+                let protocol = match protocol {
+                    marathon::Protocol::Tcp => Protocol::Tcp,
+                    marathon::Protocol::Udp => Protocol::Udp,
+                };
+                claims.push(Claim {
+                    vip: Vip { address, port, protocol },
+                    label: self.place(reading),
+                    superseded: self.superseded,
+                    note: doubled(reading, &labels.readings),
+                    options: labels.options.clone(),
+                    candidates: instances.iter().map(|each| self.candidate(each)).collect(),
+                });
+            }
+        }
+        claims
+    }
+
+    /// What is to be said of labels that make no claim.
+    fn reports(&self, labels: &PortLabels, claims: bool) -> Vec<LabelReport> {
+        let mut reports = Vec::new();
+        let mut refuse = |place, why: String| {
+            reports.push(LabelReport { place, vip: None, verdict: Verdict::Refused(why) });
+        };
+        for option in labels.bad_options.iter().filter(|bad| bad.on_port || claims) {
+            let mut place = self.place_of(&option.key, 0, &option.value);
+            if !option.on_port {
+                place.port = None;
+                place.path = format!("{}.{}", self.workload.path, self.spec.labels_path);
+            }
+            refuse(place, option.error.to_string());
+        }
+        for reading in &labels.readings {
+            let place = self.place(reading);
+            match &reading.meaning {
+                None => refuse(
+                    place,
+                    "looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or \
+                     vip_<n>"
+                        .into(),
+                ),
+                Some(Err(error)) => refuse(place, error.to_string()),
+                Some(Ok(_)) if self.port.protocols.is_empty() => refuse(place, self.no_protocol()),
+                Some(Ok(VipRef::Address(..) | VipRef::Named(..))) => {}
+            }
+        }
+        reports.extend(labels.readings.iter().filter_map(|reading| match &reading.meaning {
+            Some(Ok(VipRef::Named(name, _))) if !self.port.protocols.is_empty() => {
+                let why = format!(
+                    "{name} is a name: named VIPs are not served yet, they get their addresses \
+                     and DNS in a later release; until then write an address"
+                );
+                let place = self.place(reading);
+                Some(LabelReport { place, vip: None, verdict: Verdict::Named(why) })
+            }
+            _ => None,
+        }));
+        reports
+    }
+
+    fn no_protocol(&self) -> String {
+        match self.port.other_protocols.as_slice() {
+            [] => "the port has no protocol: give it tcp or udp".into(),
+            others => format!("the port's protocol is {}: only tcp and udp", others.join(",")),
+        }
+    }
+
+    fn place(&self, reading: &Reading) -> LabelPlace {
+        self.place_of(&reading.key, reading.occurrence, &reading.value)
+    }
+
+    fn place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
+        LabelPlace {
+            app: self.workload.id.clone(),
+            port: Some(self.port.index),
+            path: format!("{}.{}.labels", self.workload.path, self.port.path),
+            key: key.into(),
+            occurrence,
+            value: value.into(),
+        }
+    }
+
+    fn candidate(&self, instance: &Instance) -> Candidate {
+        Candidate {
+            task: instance.id.clone(),
+            condition: self.condition(instance),
+            reach: self.reach(instance),
+        }
+    }
+
+    fn condition(&self, instance: &Instance) -> Condition {
+        match &instance.state {
+            TaskState::Running => {}
+            TaskState::Staging | TaskState::Starting | TaskState::Other(_) => {
+                return Condition::Starting;
+            }
+            TaskState::Killing => return Condition::Killing,
+            TaskState::Unreachable => return Condition::Unreachable,
+            TaskState::Terminal(_) => return Condition::Terminal,
+        }
+        match instance.health_of(self.port.index) {
+            Health::Down => Condition::Unhealthy,
+            _ if !instance.ready => Condition::NotReady,
+            Health::NoChecks => Condition::Unchecked,
+            Health::Up => Condition::Healthy,
+            Health::Unknown => Condition::Unknown { settled: self.settled(instance) },
+        }
+    }
+
+    /// Runs for longer than its health checks may take to report.
+    fn settled(&self, instance: &Instance) -> bool {
+        let Some(settling) = self.spec.settling else { return true };
+        let deadline = instance.started.and_then(|started| started.checked_add(settling).ok());
+        deadline.is_some_and(|deadline| self.now >= deadline)
+    }
+
+    fn reach(&self, instance: &Instance) -> Result<Reach, String> {
+        match instance.endpoints.get(self.port.index) {
+            None => Err("Marathon doesn't say where its ports are".into()),
+            Some(Err(unroutable)) => Err(unroutable.to_string()),
+            Some(Ok(Endpoint::Container { addresses, port })) => {
+                Ok(Reach { addresses: addresses.clone(), port: *port })
+            }
+            Some(Ok(Endpoint::Host { host, port })) => match self.hosts.get(host) {
+                Some(Ok(addresses)) => Ok(Reach { addresses: addresses.clone(), port: *port }),
+                Some(Err(why)) => Err(format!("its agent's name {host} doesn't resolve: {why}")),
+                None => Err(format!("its agent's name {host} was not looked up")),
+            },
+        }
+    }
+}
+
+/// Marathon keeps only the last of equal keys in one object.
+fn doubled(reading: &Reading, all: &[Reading]) -> Option<String> {
+    let later = all.iter().any(|r| r.key == reading.key && r.occurrence > reading.occurrence);
+    if !later && reading.occurrence == 0 {
+        return None;
+    }
+    let free = (0..).map(|n| format!("VIP_{n}")).find(|key| all.iter().all(|r| r.key != *key))?;
+    let key = &reading.key;
+    Some(if later {
+        format!("the key {key} stands here again and Marathon keeps only the last: name one {free}")
+    } else {
+        format!("the key {key} stood here before: Marathon keeps only this one")
+    })
+}

@@ -1,0 +1,132 @@
+//! What a sick Marathon, or a file of something else, gets: a clear error before the kernel is
+//! asked for anything. That the kernel's table stays as it is, is proven in `tests/kernel`.
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use support::{Ran, http, read_request, serve, serve_with, vipd, vipd_with_input};
+
+fn diff(url: &str) -> Ran {
+    vipd(&["diff", "--marathon", url])
+}
+
+/// Asserts trouble, and that the error says all of `words`.
+fn trouble(ran: &Ran, words: &[&str]) {
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_eq!(ran.out, "", "{ran:?}");
+    for word in words {
+        assert!(ran.err.contains(word), "{word:?} is not in {}", ran.err);
+    }
+}
+
+#[test]
+fn an_empty_body_is_never_no_apps() {
+    let url = serve(http("200 OK", "application/json", b""));
+    trouble(&diff(&url), &["empty", &url]);
+}
+
+#[test]
+fn truncated_json_is_an_error() {
+    let url = serve(http("200 OK", "application/json", br#"{"apps":[{"id":"/a","tasks":["#));
+    trouble(&diff(&url), &[&url]);
+    // The connection ends before the announced length.
+    let url = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"apps\":[]".to_vec());
+    trouble(&diff(&url), &[&url]);
+}
+
+#[test]
+fn html_instead_of_json_is_named_as_such() {
+    let url = serve(http("200 OK", "text/html", b"<html><body>login</body></html>"));
+    trouble(&diff(&url), &["web page", &url]);
+    let url = serve(http("502 Bad Gateway", "text/html", b"<html>no leader</html>"));
+    trouble(&diff(&url), &["502", &url]);
+}
+
+#[test]
+fn an_answer_without_the_tasks_that_were_asked_for_is_an_error() {
+    let url = serve(http("200 OK", "application/json", br#"{"apps":[{"id":"/a"}]}"#));
+    trouble(&diff(&url), &["tasks"]);
+}
+
+#[test]
+fn json_of_something_else_is_an_error() {
+    for body in
+        ["null", "[]", "{}", r#"{"apps":null}"#, r#"{"apps":{}}"#, r#"{"message":"x"}"#, "7"]
+    {
+        let url = serve(http("200 OK", "application/json", body.as_bytes()));
+        assert_eq!(diff(&url).code, Some(2), "{body}");
+    }
+}
+
+#[test]
+fn a_refused_connection_names_the_url() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    trouble(&diff(&url), &[&url, "refused"]);
+}
+
+#[test]
+fn a_redirect_loop_ends() {
+    let url = serve(
+        b"HTTP/1.1 302 Found\r\nLocation: /v2/apps\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            .to_vec(),
+    );
+    trouble(&diff(&url), &[&url, "redirect"]);
+}
+
+#[test]
+fn an_answer_without_end_is_cut_off() {
+    // 300 MB of blanks: more than any Marathon says, and never held in memory as a whole.
+    let url = serve_with(|mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
+        let blanks = vec![b' '; 1 << 20];
+        for _ in 0..300 {
+            if stream.write_all(&blanks).is_err() {
+                return;
+            }
+        }
+    });
+    trouble(&diff(&url), &[&url, "longer than the limit"]);
+}
+
+#[test]
+fn a_password_in_a_url_is_never_printed() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ran = diff(&format!("http://vipd:hunter2@127.0.0.1:{port}"));
+    assert_eq!(ran.code, Some(2));
+    assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+}
+
+#[test]
+fn every_url_that_failed_is_told() {
+    let html = serve(http("200 OK", "text/html", b"<html></html>"));
+    let empty = serve(http("200 OK", "application/json", b""));
+    trouble(&diff(&format!("{html},{empty}")), &[&html, &empty]);
+}
+
+#[test]
+fn a_file_of_something_else_is_an_error() {
+    for text in ["", "{", "<html>", "{}", "null", "[[]]"] {
+        let ran = vipd_with_input(&["diff", "--from", "-"], text.as_bytes());
+        assert_eq!(ran.code, Some(2), "{text:?}: {ran:?}");
+        assert!(ran.err.contains("standard input"), "{text:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn no_source_is_an_error_that_says_which_options_there_are() {
+    trouble(&vipd(&["diff"]), &["--from", "--marathon", "[[marathon]]"]);
+    trouble(&vipd(&["apply", "--lock", "/dev/shm/vipd-test-lock"]), &["--from"]);
+}
+
+#[test]
+fn a_bad_configuration_names_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vipd.toml");
+    std::fs::write(&path, "[node]\ninterfase = \"x\"\n").unwrap();
+    let ran = vipd(&["diff", "--config", path.to_str().unwrap(), "--from", "-"]);
+    trouble(&ran, &["vipd.toml", "line 2, column 1", "interfase"]);
+}

@@ -1,0 +1,14 @@
+//! vipd on a real kernel, checked with `ipvsadm` and `ip`. Run by `cargo xtask kernel`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod apply;
+mod bad_input;
+mod crash;
+mod foreign;
+mod marathon;
+mod recognise;
+mod traffic;
+mod world;

@@ -1,0 +1,70 @@
+use serde_json::{Value, json};
+use testkit::netns;
+
+use crate::world::{app, apply, apps, diff, healthy, node, table, vipd};
+
+/// One with a plain scheduler, and the two whose flags ipvsadm writes by other names.
+fn wanted() -> Value {
+    let with = |vip: &str, scheduler: &str| json!({ "VIP_0": vip, "IPVS_SCHEDULER": scheduler });
+    apps([
+        app("/rr", "tcp", &with("3.3.0.1:80", "rr"), &[healthy("10.9.0.11", 1)]),
+        app("/sh", "tcp", &with("3.3.0.2:80", "sh"), &[healthy("10.9.0.11", 2)]),
+        app("/mh", "tcp", &with("3.3.0.3:80", "mh"), &[healthy("10.9.0.11", 3)]),
+    ])
+}
+
+#[test]
+fn after_the_interface_was_deleted() {
+    node();
+    apply(&wanted());
+    let right = table();
+    netns::run("ip", "link del vipd0");
+    // Without its interface every service is still known as ours: an answer without them would
+    // remove them.
+    let gone = vipd(&["diff", "--from", "-"], r#"{"apps":[]}"#);
+    assert!(
+        gone.out.contains("3 to remove") || gone.out.contains("3 VIPs to remove"),
+        "{}",
+        gone.out
+    );
+    apply(&wanted());
+    assert_eq!(table(), right);
+    assert_eq!(diff(&wanted()).code, Some(0));
+}
+
+#[test]
+fn after_ipvsadm_saved_and_restored_them() {
+    node();
+    apply(&wanted());
+    let saved = netns::run("ipvsadm", "-Sn");
+    netns::run("ipvsadm", "-C");
+    netns::run_with("ipvsadm", "-R", &saved);
+    apply(&wanted());
+    assert_eq!(
+        table(),
+        saved
+            .lines()
+            .map(|line| line.trim().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
+    // Whatever ipvsadm made of the marks, they are all back: an empty answer removes all three.
+    let emptied = vipd(&["apply", "--force", "--from", "-"], r#"{"apps":[]}"#);
+    assert_eq!(emptied.code, Some(0), "{emptied:?}");
+    assert!(table().is_empty(), "{:?}", table());
+}
+
+#[test]
+fn after_somebody_edited_one() {
+    node();
+    apply(&wanted());
+    let right = table();
+    netns::run("ipvsadm", "-E -t 3.3.0.1:80 -s lc");
+    netns::run("ipvsadm", "-E -t 3.3.0.3:80 -s mh");
+    let shown = diff(&wanted());
+    assert!(shown.out.contains("vipd's mark is missing and comes back"), "{}", shown.out);
+    assert!(!shown.out.contains("left alone"), "{}", shown.out);
+    apply(&wanted());
+    assert_eq!(table(), right);
+}

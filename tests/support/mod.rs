@@ -1,0 +1,94 @@
+//! Running the program, and small servers that answer badly.
+#![allow(dead_code, clippy::unwrap_used, reason = "shared by test programs; each uses a part")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+/// What a run of a program said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs vipd with these arguments and nothing of the test's environment that it would read.
+pub(crate) fn vipd(args: &[&str]) -> Ran {
+    vipd_with_input(args, b"")
+}
+
+/// The same with something on standard input.
+pub(crate) fn vipd_with_input(args: &[&str], input: &[u8]) -> Ran {
+    let mut child = command(args).spawn().unwrap();
+    // A program that fails before it reads closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The command line for [`vipd`].
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("VIPD_CONFIG", "/dev/null")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Serves `answer` to every connection on a loopback port, after the request was read, and then
+/// closes it. Ends with the test.
+pub(crate) fn serve(answer: Vec<u8>) -> String {
+    serve_with(move |mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(&answer);
+    })
+}
+
+/// Serves every connection by a function.
+pub(crate) fn serve_with(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = std::sync::Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = std::sync::Arc::clone(&answer);
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    url
+}
+
+/// Reads a request up to the end of its head.
+pub(crate) fn read_request(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// A whole answer of a web server.
+pub(crate) fn http(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// The path of one of the tutorial's definitions.
+pub(crate) fn example(name: &str) -> String {
+    format!("{}/docs/examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}
