@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use marathon::{Coverage, Snapshot};
 use node::{Kernel, LinuxKernel};
 use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
 
@@ -42,8 +43,22 @@ pub struct Wishes {
     claims: Vec<vip::Claim>,
     reports: Vec<vip::LabelReport>,
     cluster: ClusterFacts,
-    scope: Scope,
+    /// Some source has every app.
+    whole: bool,
+    /// Some source doesn't say where running tasks are.
+    gaps: bool,
     findings: Vec<String>,
+}
+
+/// What a snapshot should say and doesn't: tasks that it is silent about may well be running.
+fn gaps(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let silent = snapshot.workloads.iter().filter(|workload| !workload.tasks_known);
+    let silent = silent.map(|workload| format!("the tasks of {} are not told", workload.id));
+    let unread = snapshot.missing_versions().into_iter().map(|key| {
+        format!("tasks of {} run by version {}, which could not be read", key.id, key.version)
+    });
+    let whole = snapshot.coverage.apps;
+    silent.chain(unread).filter(move |_| whole)
 }
 
 impl Wishes {
@@ -62,7 +77,8 @@ impl Wishes {
             claims: Vec::new(),
             reports: Vec::new(),
             cluster: ClusterFacts::default(),
-            scope: Scope::Partial,
+            whole: false,
+            gaps: false,
             findings: Vec::new(),
         };
         let now = marathon::Timestamp::now();
@@ -74,12 +90,18 @@ impl Wishes {
 
     fn add(&mut self, source: &Source, reading: &Reading, now: marathon::Timestamp) {
         let snapshot = &reading.snapshot;
-        let tasks_known = snapshot.workloads.iter().all(|workload| workload.tasks_known);
-        if snapshot.coverage.apps && tasks_known {
-            self.scope = Scope::Complete;
-        }
+        let live = matches!(source, Source::Marathon(_));
+        let lost = live && snapshot.coverage != Coverage { apps: true, pods: true };
+        self.whole |= snapshot.coverage.apps;
         let findings = snapshot.findings.iter();
         self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
+        let lost = lost.then(|| "some of its apps or pods could not be read".to_owned());
+        let gaps: Vec<_> = gaps(snapshot).chain(lost).collect();
+        self.gaps |= !gaps.is_empty();
+        self.findings.extend(
+            gaps.into_iter()
+                .map(|gap| format!("{}: {gap}, so nothing is removed this time", reading.name)),
+        );
 
         let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
         let translation = translate(snapshot, &hosts, now);
@@ -109,7 +131,8 @@ impl Wishes {
         desired.reports.splice(0..0, self.reports);
         desired.source = source_address(config, &desired, &self.cluster.nodes, kernel)?;
         tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
-        Ok(Survey { observed, desired, scope: self.scope, findings: self.findings })
+        let scope = if self.whole && !self.gaps { Scope::Complete } else { Scope::Partial };
+        Ok(Survey { observed, desired, scope, findings: self.findings })
     }
 }
 

@@ -51,7 +51,10 @@ fn instance(
     assembly: &Assembly<'_>,
 ) -> Option<Instance> {
     let of_version = match older_version(app, task) {
-        Some(version) => assembly.spec_of(Kind::App, app_id, version),
+        Some(version) => match assembly.spec_of(Kind::App, app_id, version) {
+            InstanceSpec::Gone(_) if ports::fits(current, task) => InstanceSpec::Current,
+            earlier => earlier,
+        },
         None => InstanceSpec::Current,
     };
     let own = of_version.or_current(current);

@@ -54,8 +54,11 @@ pub enum InstanceSpec {
     Current,
     /// An earlier one.
     Older(Arc<Spec>),
-    /// An earlier one, whose record was not read, not yet or because Marathon has dropped it.
+    /// An earlier one, whose record was not read yet.
     Unknown(Timestamp),
+    /// An earlier one, whose record Marathon has dropped, and the definition of the workload
+    /// doesn't fit the instance.
+    Gone(Timestamp),
 }
 
 impl InstanceSpec {
@@ -63,7 +66,7 @@ impl InstanceSpec {
         match self {
             Self::Current => Some(current),
             Self::Older(spec) => Some(spec),
-            Self::Unknown(_) => None,
+            Self::Unknown(_) | Self::Gone(_) => None,
         }
     }
 }

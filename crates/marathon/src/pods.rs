@@ -100,7 +100,11 @@ fn instance(
     let version = listed.spec_reference.as_deref().and_then(version_in);
     let of_version = match version {
         Some(version) if current.version != Some(version) => {
-            assembly.spec_of(Kind::Pod, pod_id, version)
+            match assembly.spec_of(Kind::Pod, pod_id, version) {
+                // Ports are joined by name, so the newest definition can't be taken amiss.
+                InstanceSpec::Gone(_) => InstanceSpec::Current,
+                earlier => earlier,
+            }
         }
         _ => InstanceSpec::Current,
     };

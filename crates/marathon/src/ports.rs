@@ -136,6 +136,15 @@ pub(crate) fn split_protocols<'a>(
     (known, others)
 }
 
+/// Whether a task could run by this definition: the walk would come out even.
+pub(crate) fn fits(spec: &Spec, task: &Task) -> bool {
+    host_ports(spec) == task.ports.len()
+}
+
+fn host_ports(spec: &Spec) -> usize {
+    spec.ports.iter().filter(|port| port.scope == Scope::Host).count()
+}
+
 /// Where a task listens on the ports of the definition it runs by.
 ///
 /// A task's `ports` hold one entry for each port that asks for a host port, in order; the others
@@ -143,7 +152,7 @@ pub(crate) fn split_protocols<'a>(
 /// two don't belong together, and every pairing would be a guess.
 pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
     let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
-    let expected = spec.ports.iter().filter(|port| port.scope == Scope::Host).count();
+    let expected = host_ports(spec);
     let found = task.ports.len();
     let nowhere = match &spec.network {
         NetworkMode::Other(mode) => Some(Unroutable::NetworkMode(mode.clone())),

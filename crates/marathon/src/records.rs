@@ -49,7 +49,8 @@ impl Records {
     pub(crate) fn spec_of(&self, key: &VersionKey) -> InstanceSpec {
         match self.0.get(key) {
             Some(Some(spec)) => InstanceSpec::Older(Arc::clone(spec)),
-            Some(None) | None => InstanceSpec::Unknown(key.version),
+            Some(None) => InstanceSpec::Gone(key.version),
+            None => InstanceSpec::Unknown(key.version),
         }
     }
 }

@@ -98,7 +98,7 @@ fn version_records_are_read_once_and_a_purged_one_is_not_asked_for_again() {
         matches!(one.spec, InstanceSpec::Older(_)) && matches!(two.spec, InstanceSpec::Older(_))
     );
     assert_eq!((one.endpoints.len(), two.endpoints.len()), (1, 1));
-    assert!(matches!(three.spec, InstanceSpec::Unknown(_)));
+    assert!(matches!(three.spec, InstanceSpec::Gone(_)));
     let versions = server.paths().into_iter().filter(|path| path.contains("versions")).count();
     assert_eq!(versions, 2);
 }

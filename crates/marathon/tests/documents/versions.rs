@@ -63,7 +63,27 @@ fn a_record_that_marathon_no_longer_has_is_remembered_as_gone() {
     records.insert_gone(old_key());
     assert!(records.contains(&old_key()));
     let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
-    assert!(matches!(snapshot.workloads[0].instances[2].spec, InstanceSpec::Unknown(_)));
+    assert_eq!(snapshot.missing_versions(), []);
+}
+
+#[test]
+fn without_its_record_a_task_runs_by_the_definition_as_it_stands_if_that_fits() {
+    for (ports, fits) in [("[7]", true), ("[7,8]", false), ("[]", false)] {
+        let app = format!(
+            r#"{{"id":"/x","version":"2020-01-03T00:00:00.000Z","portDefinitions":[{{}}],"tasks":[
+                {{"id":"1","version":"2020-01-01T00:00:00.000Z","host":"h","ports":{ports}}}]}}"#
+        );
+        let document = Document::read(app.as_bytes()).unwrap();
+        let mut records = Records::default();
+        for key in document.snapshot(&records).missing_versions() {
+            records.insert_gone(key);
+        }
+        let snapshot = document.snapshot(&records);
+        let task = &snapshot.workloads[0].instances[0];
+        assert_eq!(task.spec == InstanceSpec::Current, fits, "{ports}");
+        assert_eq!(matches!(task.spec, InstanceSpec::Gone(_)), !fits, "{ports}");
+        assert_eq!(task.endpoints.iter().filter(|endpoint| endpoint.is_ok()).count() == 1, fits);
+    }
 }
 
 #[test]
