@@ -103,6 +103,21 @@ fn a_whole_answer_removes_what_no_app_claims_and_only_if_forced_more_than_half()
     assert!(addresses().is_empty());
 }
 
+#[test]
+fn nothing_is_removed_while_a_running_tasks_definition_is_unknown() {
+    node();
+    apply(&apps([
+        mysql(&[healthy("10.9.0.11", 1)]),
+        app("/web", "tcp", &json!({ "VIP_0": "4.4.0.7:80" }), &[]),
+    ]));
+    let before = table();
+    let mut upgraded = mysql(&[healthy("10.9.0.11", 1)]);
+    upgraded["version"] = json!("2026-02-01T00:00:00.000Z");
+    let ran = apply(&apps([upgraded]));
+    assert!(ran.err.contains("so nothing is removed this time"), "{}", ran.err);
+    assert_eq!(table(), before);
+}
+
 /// Every option, both protocols and both families at once.
 fn everything() -> Value {
     let servers = |port| [healthy("10.9.0.11", port), healthy("10.9.0.12", port)];

@@ -1,0 +1,216 @@
+//! From Marathon's documents to claims: the port of each task behind each VIP.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own documents should stop")]
+
+use std::collections::BTreeMap;
+
+use marathon::{Document, Records, Timestamp, VersionKey};
+use serde_json::{Value, json};
+use vip::{Claim, Condition};
+use vipd::resolve::resolve;
+use vipd::translate::{Translation, hosts_of, translate};
+
+const NOW: &str = "2026-01-01T01:00:00Z";
+
+fn read(document: &Value, records: &Records) -> Translation {
+    let document = Document::read(document.to_string().as_bytes()).unwrap();
+    let snapshot = document.snapshot(records);
+    let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
+    translate(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap())
+}
+
+/// Each VIP with the addresses of its candidates.
+fn servers(document: &Value) -> BTreeMap<String, Vec<String>> {
+    by_vip(&read(document, &Records::default()).claims)
+}
+
+fn by_vip(claims: &[Claim]) -> BTreeMap<String, Vec<String>> {
+    let mut servers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for claim in claims {
+        let known = servers.entry(claim.vip.to_string()).or_default();
+        for candidate in &claim.candidates {
+            known.push(match &candidate.reach {
+                Ok(reach) => format!("{}:{}", reach.addresses[0], reach.port),
+                Err(why) => why.clone(),
+            });
+        }
+    }
+    servers
+}
+
+fn expect<const N: usize>(document: &Value, expected: [(&str, &[&str]); N]) {
+    let expected = expected.into_iter().map(|(vip, servers)| {
+        (vip.to_owned(), servers.iter().map(|&server| server.to_owned()).collect::<Vec<_>>())
+    });
+    assert_eq!(servers(document), expected.collect());
+}
+
+fn task(host: &str, ports: &[u16]) -> Value {
+    json!({ "id": "t", "host": host, "ports": ports, "state": "TASK_RUNNING",
+            "startedAt": "2026-01-01T00:00:00.000Z", "version": "2026-01-01T00:00:00.000Z",
+            "ipAddresses": [{ "ipAddress": "9.0.1.130", "protocol": "IPv4" }] })
+}
+
+fn app(networks: &str, mappings: &Value, task: &Value) -> Value {
+    json!({ "id": "/a", "version": "2026-01-01T00:00:00.000Z", "networks": [{ "mode": networks }],
+            "container": { "portMappings": mappings }, "tasks": [task] })
+}
+
+#[test]
+fn bridge_ports_are_the_agents() {
+    let mapping = |labels| json!([{ "containerPort": 80, "hostPort": 0, "protocol": "tcp", "labels": labels }]);
+    expect(
+        &app(
+            "container/bridge",
+            &mapping(json!({ "VIP_0": "1.2.3.4:5000" })),
+            &task("10.0.0.243", &[26645]),
+        ),
+        [("1.2.3.4:5000/tcp", &["10.0.0.243:26645"])],
+    );
+    expect(
+        &app(
+            "container/bridge",
+            &mapping(json!({ "VIP_0": "1.2.3.4:5000", "VIP_1": "1.2.3.5:5000" })),
+            &task("10.0.0.243", &[26645]),
+        ),
+        [("1.2.3.4:5000/tcp", &["10.0.0.243:26645"]), ("1.2.3.5:5000/tcp", &["10.0.0.243:26645"])],
+    );
+}
+
+#[test]
+fn container_ports_are_the_tasks() {
+    expect(
+        &app(
+            "container",
+            &json!([{ "containerPort": 80, "protocol": "tcp", "labels": { "VIP_0": "1.2.3.4:5000" } }]),
+            &task("10.0.1.248", &[]),
+        ),
+        [("1.2.3.4:5000/tcp", &["9.0.1.130:80"])],
+    );
+}
+
+#[test]
+fn tcp_and_udp_on_one_port_are_two() {
+    expect(
+        &app(
+            "container/bridge",
+            &json!([{ "containerPort": 80, "hostPort": 0, "protocol": "udp,tcp", "labels": { "VIP_0": "1.2.3.4:5000" } }]),
+            &task("10.0.0.243", &[26645]),
+        ),
+        [("1.2.3.4:5000/tcp", &["10.0.0.243:26645"]), ("1.2.3.4:5000/udp", &["10.0.0.243:26645"])],
+    );
+}
+
+#[test]
+fn mapped_and_unmapped_ports_mix() {
+    let mappings = json!([
+        { "containerPort": 80, "labels": { "VIP_0": "1.1.1.1:1" } },
+        { "containerPort": 81, "hostPort": 0, "labels": { "VIP_0": "1.1.1.2:2" } },
+        { "containerPort": 82, "labels": { "VIP_0": "1.1.1.3:3" } },
+        { "containerPort": 83, "hostPort": 0, "labels": { "VIP_0": "1.1.1.4:4" } },
+    ]);
+    expect(
+        &app("container", &mappings, &task("10.0.0.1", &[31081, 31083])),
+        [
+            ("1.1.1.1:1/tcp", &["9.0.1.130:80"]),
+            ("1.1.1.2:2/tcp", &["10.0.0.1:31081"]),
+            ("1.1.1.3:3/tcp", &["9.0.1.130:82"]),
+            ("1.1.1.4:4/tcp", &["10.0.0.1:31083"]),
+        ],
+    );
+}
+
+#[test]
+fn service_ports_made_up_for_bridge_apps_are_no_host_ports() {
+    let app = json!({
+        "id": "/db", "ports": [10001], "ipAddress": null,
+        "portDefinitions": [{ "port": 10001, "protocol": "tcp", "labels": { "VIP_0": "8.8.8.8:1" } }],
+        "container": { "type": "DOCKER", "docker": { "network": "BRIDGE", "portMappings": [
+            { "containerPort": 3306, "hostPort": 0, "servicePort": 10001, "protocol": "tcp",
+              "labels": { "VIP_0": "3.3.0.6:3306" } }] } },
+        "tasks": [task("172.16.1.21", &[13122])],
+    });
+    expect(&app, [("3.3.0.6:3306/tcp", &["172.16.1.21:13122"])]);
+}
+
+#[test]
+fn an_upgrade_reads_each_task_by_its_own_version() {
+    let app = json!({
+        "id": "/a", "version": "2026-01-02T00:00:00.000Z",
+        "versionInfo": { "lastConfigChangeAt": "2026-01-02T00:00:00.000Z" },
+        "networks": [{ "mode": "container/bridge" }],
+        "container": { "portMappings": [
+            { "containerPort": 9, "hostPort": 0, "labels": {} },
+            { "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.7:80" } }] },
+        "tasks": [
+            { "id": "new", "host": "10.0.0.2", "ports": [31009, 31080], "state": "TASK_RUNNING",
+              "startedAt": "2026-01-02T00:00:01.000Z", "version": "2026-01-02T00:00:00.000Z" },
+            { "id": "old", "host": "10.0.0.1", "ports": [31001], "state": "TASK_RUNNING",
+              "startedAt": "2026-01-01T00:00:01.000Z", "version": "2026-01-01T00:00:00.000Z" }],
+    });
+    let mut records = Records::default();
+    let key = VersionKey {
+        kind: marathon::Kind::App,
+        id: "/a".into(),
+        version: "2026-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let earlier = json!({
+        "id": "/a", "version": "2026-01-01T00:00:00.000Z", "networks": [{ "mode": "container/bridge" }],
+        "container": { "portMappings": [
+            { "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } }] } });
+    records.insert(key, earlier.to_string().as_bytes()).unwrap();
+    let translation = read(&app, &records);
+    let servers = by_vip(&translation.claims);
+    assert_eq!(servers["3.3.0.7:80/tcp"], ["10.0.0.2:31080"]);
+    assert_eq!(servers["3.3.0.6:80/tcp"], ["10.0.0.1:31001"]);
+    let superseded: Vec<_> = translation.claims.iter().map(|claim| claim.superseded).collect();
+    assert_eq!(superseded, [false, true]);
+}
+
+#[test]
+fn states_and_health_become_conditions() {
+    let results = |alive: bool, seen: bool| {
+        let at = seen.then_some("2026-01-01T00:30:00.000Z");
+        json!([{ "alive": alive, "lastSuccess": at.filter(|_| alive), "lastFailure": at.filter(|_| !alive) }])
+    };
+    let old = "2026-01-01T00:00:00.000Z";
+    let new = "2026-01-01T00:58:00.000Z";
+    for (state, started, results, expected) in [
+        ("TASK_RUNNING", old, results(true, true), Condition::Healthy),
+        ("TASK_RUNNING", old, results(false, true), Condition::Unhealthy),
+        ("TASK_RUNNING", new, results(false, false), Condition::Unknown { settled: false }),
+        ("TASK_RUNNING", new, json!([]), Condition::Unknown { settled: false }),
+        ("TASK_RUNNING", old, json!([]), Condition::Unknown { settled: true }),
+        ("TASK_RUNNING", old, Value::Null, Condition::Unknown { settled: true }),
+        ("TASK_STAGING", new, json!([]), Condition::Starting),
+        ("TASK_KILLING", old, results(true, true), Condition::Killing),
+        ("TASK_UNREACHABLE", old, results(true, true), Condition::Unreachable),
+        ("TASK_FAILED", old, results(true, true), Condition::Terminal),
+    ] {
+        let app = json!({
+            "id": "/a", "version": old, "networks": [{ "mode": "host" }],
+            "portDefinitions": [{ "port": 1, "labels": { "VIP_0": "3.3.0.6:80" } }],
+            "healthChecks": [{ "protocol": "TCP", "gracePeriodSeconds": 300, "intervalSeconds": 60 }],
+            "tasks": [{ "id": "t", "host": "10.0.0.1", "ports": [31000], "state": state,
+                        "startedAt": started, "version": old, "healthCheckResults": results }],
+        });
+        let translation = read(&app, &Records::default());
+        assert_eq!(translation.claims[0].candidates[0].condition, expected, "{state} {results}");
+    }
+}
+
+#[test]
+fn an_agent_whose_name_does_not_resolve_costs_only_its_own_task() {
+    let mut app = app(
+        "container/bridge",
+        &json!([{ "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } }]),
+        &task("10.0.0.1", &[31000]),
+    );
+    let lost = task("agent7.invalid", &[31001]);
+    app["tasks"].as_array_mut().unwrap().push(lost);
+    let servers = servers(&app);
+    assert_eq!(servers["3.3.0.6:80/tcp"][0], "10.0.0.1:31000");
+    assert!(
+        servers["3.3.0.6:80/tcp"][1].starts_with("its agent's name agent7.invalid"),
+        "{servers:?}"
+    );
+}
