@@ -23,7 +23,7 @@ fn the_tutorials_first_form_is_clean() {
     let ran = vipd(&["check", &example("mysql.json"), &example("wordpress.json")]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.out.contains("mysql.json:26: ok: /mysql VIP_0 3.3.0.6:3306/tcp"), "{}", ran.out);
-    assert!(ran.out.ends_with("1 VIPs, 0 findings\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("1 VIP, 0 findings\n"), "{}", ran.out);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::source::Source;
 /// Options of every command. The file gives the defaults, the environment beats it, flags beat
 /// both.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// Configuration file [default: /etc/vipd/vipd.toml where it exists]
     #[arg(long, global = true, env = "VIPD_CONFIG", value_name = "FILE")]
@@ -60,10 +61,16 @@ pub(super) struct Sources {
     /// One app, an array of apps, or an answer of `/v2/apps?embed=apps.tasks`, `/v2/groups` or
     /// `/v2/pods/::status`: told apart by shape. Single apps and arrays are a part of the truth:
     /// nothing is removed because of what they don't say.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Sources")]
     from: Vec<String>,
     /// Read a Marathon; several URLs of one Marathon with commas; repeat for several Marathons
-    #[arg(long, value_name = "URL[,URL]", env = "VIPD_MARATHON")]
+    #[arg(
+        long,
+        value_name = "URL[,URL]",
+        env = "VIPD_MARATHON",
+        hide_env_values = true,
+        help_heading = "Sources"
+    )]
     marathon: Vec<String>,
 }
 

@@ -148,6 +148,10 @@ fn print(entries: &[Entry]) -> Result<()> {
     }
     let vips = entries.iter().filter(|entry| entry.ok).count();
     let findings = entries.iter().filter(|entry| entry.reason.is_some()).count();
-    writeln!(out, "{vips} VIPs, {findings} findings")?;
+    writeln!(out, "{}, {}", counted(vips, "VIP"), counted(findings, "finding"))?;
     Ok(())
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
