@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A test that cannot run on the kernel it finds writes a line with this, its own name, a colon and
-/// the reason, straight to standard error (`writeln!(std::io::stderr(), …)`: the `eprintln!` of a
-/// test that passes is captured).
-pub(crate) const CANNOT_RUN: &str = "cannot run here: ";
+/// A test whose kernel lacks something writes a line with this and what it lacks straight to standard
+/// error (`writeln!(std::io::stderr(), …)`: the `eprintln!` of a test that passes is captured).
+const LACK: &str = "not on this kernel: ";
 
 /// What a run of tests came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,17 +14,25 @@ pub(crate) struct Tally {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
     pub(crate) ignored: u32,
-    /// Tests that said they cannot run on this kernel, as `name: reason`. They count as passed to
-    /// the test runner.
-    pub(crate) cannot_run: Vec<String>,
+    /// What tests said their kernel lacks, as `test: what`. Such a test left something out, or ran
+    /// not at all, and counts as passed to the test runner.
+    pub(crate) lacks: Vec<String>,
+    /// The test under way, as tests run one at a time.
+    #[serde(skip)]
+    pub(crate) test: String,
 }
 
 impl Tally {
     /// Takes in one line of output.
     pub(crate) fn line(&mut self, line: &str) {
         let line = without_colour(line);
-        if let Some((_, named)) = line.split_once(CANNOT_RUN) {
-            self.cannot_run.push(named.trim().to_owned());
+        if let Some((test, _)) =
+            line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
+        {
+            test.clone_into(&mut self.test);
+        }
+        if let Some((_, what)) = line.split_once(LACK) {
+            self.lacks.push(format!("{}: {}", self.test, what.trim()));
         }
         let Some(closing) = line.strip_prefix("test result: ") else { return };
         let Some((_, counts)) = closing.split_once(". ") else { return };
@@ -76,8 +83,7 @@ mod tests {
              test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.00s\n\
              test result: FAILED. 1 passed; 2 failed; 4 ignored; 0 measured; 0 filtered out; finished in 1.20s\n",
         );
-        let expected =
-            Tally { programs: 2, passed: 4, failed: 2, ignored: 4, cannot_run: Vec::new() };
+        let expected = Tally { programs: 2, passed: 4, failed: 2, ignored: 4, ..Tally::default() };
         assert_eq!(tally, expected);
         assert_eq!(tally.executed(), 6);
     }
@@ -89,10 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_cannot_run_is_kept_by_name() {
-        let tally =
-            tally("test twos_is_known ... cannot run here: twos_is_known: no ip_vs_twos\nok");
-        assert_eq!(tally.cannot_run, ["twos_is_known: no ip_vs_twos"]);
+    fn what_a_kernel_lacks_is_kept_with_the_test_that_said_so() {
+        let tally = tally(
+            "test first ... ok\n\
+             test matrix ... not on this kernel: scheduler twos\n\
+             not on this kernel: the moon\n\
+             ok\n",
+        );
+        assert_eq!(tally.lacks, ["matrix: scheduler twos", "matrix: the moon"]);
     }
 
     #[test]

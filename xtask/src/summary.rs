@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::progress::seconds;
 use crate::suite::{Report, counts};
 
-/// What ran on a kernel, and what could not.
+/// What ran on a kernel, and what that kernel lacks.
 pub(crate) fn kernel(machine: &str, report: &Report) -> String {
     let kernel = if report.kernel.is_empty() { "did not come up" } else { &report.kernel };
     let mut text = format!("\nOn {machine} ({kernel}):\n");
@@ -18,14 +18,14 @@ pub(crate) fn kernel(machine: &str, report: &Report) -> String {
         }
         text.push('\n');
     }
-    let unable: Vec<_> = report
+    let lacks: Vec<_> = report
         .outcomes
         .iter()
-        .flat_map(|outcome| outcome.tally.cannot_run.iter().map(move |test| (&outcome.name, test)))
+        .flat_map(|outcome| outcome.tally.lacks.iter().map(move |test| (&outcome.name, test)))
         .collect();
-    if !unable.is_empty() {
-        let _ = writeln!(text, "Could not run there ({}, counted as passed above):", unable.len());
-        for (suite, test) in unable {
+    if !lacks.is_empty() {
+        let _ = writeln!(text, "Not on that kernel ({}, counted as passed above):", lacks.len());
+        for (suite, test) in lacks {
             let _ = writeln!(text, "  {suite}: {test}");
         }
     }
@@ -64,7 +64,7 @@ mod tests {
     use crate::suite::Outcome;
 
     #[test]
-    fn the_kernel_summary_names_suites_failures_and_what_could_not_run() {
+    fn the_kernel_summary_names_suites_failures_and_what_the_kernel_lacks() {
         let outcome = |name: &str, problem: Option<&str>, tally| Outcome {
             name: name.to_owned(),
             problem: problem.map(str::to_owned),
@@ -80,7 +80,7 @@ mod tests {
                     Tally {
                         programs: 1,
                         passed: 3,
-                        cannot_run: vec!["twos: no ip_vs_twos".to_owned()],
+                        lacks: vec!["twos: scheduler twos".to_owned()],
                         ..Tally::default()
                     },
                 ),
@@ -92,8 +92,8 @@ mod tests {
             "\nOn user-mode Linux (6.1.176):\n  \
              ok     good: 3 passed, 0 failed, 2.0 s\n  \
              FAILED bad: 0 passed, 1 failed, 2.0 s (exit status: 101)\n\
-             Could not run there (1, counted as passed above):\n  \
-             good: twos: no ip_vs_twos\n"
+             Not on that kernel (1, counted as passed above):\n  \
+             good: twos: scheduler twos\n"
         );
     }
 

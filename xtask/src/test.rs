@@ -81,10 +81,10 @@ fn kernel_step(on: Option<Machine>) -> (Row, String) {
                 report.outcomes.iter().map(|outcome| count(&outcome.tally)).sum()
             };
             let note = format!(
-                "{} passed, {} failed, {} could not run there",
+                "{} passed, {} failed, {} not on that kernel",
                 sum(|tally| tally.passed as usize),
                 sum(|tally| tally.failed as usize),
-                sum(|tally| tally.cannot_run.len()),
+                sum(|tally| tally.lacks.len()),
             );
             let place = format!("{} {}", machine.title(), report.kernel);
             (row(place, note, report.passed()), summary::kernel(machine.title(), &report))
