@@ -1,18 +1,21 @@
 //! `cargo xtask demo`: vipd at work, on a kernel with IPVS, in front of the reader's eyes.
 
+mod marathon;
 mod show;
 mod steps;
 mod topology;
+mod wait;
 
+use std::ffi::OsStr;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
 use crate::machine::Machine;
-use crate::progress::Step;
+use crate::progress::{Step, seconds};
 use crate::suite::Suite;
-use crate::summary;
 
 pub(crate) use steps::run as steps;
 
@@ -26,16 +29,48 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     let suite = Suite {
         name: "the demo".to_owned(),
         dir: workspace.workspace_root,
-        program: program()?,
-        args: vec!["demo-steps".to_owned()],
+        // The sandbox is seldom a terminal, even when its output ends up in one.
+        program: "env".into(),
+        args: vec![
+            colour(stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()).to_owned(),
+            program()?.display().to_string(),
+            "demo-steps".to_owned(),
+        ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
         libtest: false,
     };
     let report = machine.run(&[suite])?;
-    print!("{}", summary::kernel(machine.title(), &report));
+    for outcome in &report.outcomes {
+        let how = outcome
+            .problem
+            .as_deref()
+            .map_or("as it must be".to_owned(), |problem| format!("FAILED ({problem})"));
+        let (place, kernel) = (machine.title(), &report.kernel);
+        println!("\nThe demo on {place}, Linux {kernel}: {how}, {}", seconds(outcome.took));
+    }
     Ok(report.passed())
+}
+
+/// The setting by which the steps, and the tools they start, use colour or not.
+fn colour(terminal: bool, no_color: Option<&OsStr>) -> &'static str {
+    match (terminal, no_color) {
+        (true, None) => "CLICOLOR_FORCE=1",
+        _ => "NO_COLOR=1",
+    }
 }
 
 fn program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot tell where xtask is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_colour_on_a_terminal_whose_owner_does_not_mind() {
+        assert_eq!(colour(true, None), "CLICOLOR_FORCE=1");
+        assert_eq!(colour(false, None), "NO_COLOR=1");
+        assert_eq!(colour(true, Some("1".as_ref())), "NO_COLOR=1");
+    }
 }

@@ -1,63 +1,75 @@
 //! Shows commands with their true output, and holds them to what they must do.
 
+use std::io::Write;
 use std::process::Command;
 
+use anstream::adapter::strip_str;
+use anstream::{print, println};
+use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, ensure};
+
+const HEADING: Style = Style::new().bold();
+const PROMPT: Style = AnsiColor::Cyan.on_default();
+const NOTE: Style = Style::new().dimmed();
 
 /// Where a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum At {
+pub(super) enum At {
     /// In the network that joins the nodes.
     Lan,
     /// In the named network namespace.
     Host(&'static str),
 }
 
-/// Numbers the steps and prints their headings.
-#[derive(Debug, Default)]
-pub(crate) struct Show {
-    steps: u32,
+/// Prints a step's heading and what it does.
+pub(super) fn heading(number: usize, of: usize, title: &str, about: &str) {
+    println!("\n{HEADING}[{number}/{of}] {title}{HEADING:#}\n{about}");
 }
 
-impl Show {
-    /// Starts a step.
-    pub(crate) fn step(&mut self, heading: &str) {
-        self.steps += 1;
-        println!("\n--- Step {}: {heading}", self.steps);
-    }
-
-    /// Runs one line of shell where it says, and shows both the line and what it printed.
-    pub(crate) fn run(&self, at: At, line: &str) -> Result<Shown> {
-        match at {
-            At::Lan => println!("$ {line}"),
-            At::Host(name) => println!("{name}$ {line}"),
-        }
-        let output = shell(at, line).output().with_context(|| format!("cannot start `{line}`"))?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        print!("{text}");
-        Ok(Shown { line: line.to_owned(), code: output.status.code(), text })
-    }
+/// Shows a line that is about to run, as it is typed.
+pub(super) fn prompt(at: At, line: &str) {
+    let host = match at {
+        At::Lan => "",
+        At::Host(name) => name,
+    };
+    println!("\n{PROMPT}{host}${PROMPT:#} {HEADING}{line}{HEADING:#}");
 }
 
-fn shell(at: At, line: &str) -> Command {
-    match at {
-        At::Lan => {
-            let mut command = Command::new("sh");
-            command.args(["-c", line]);
-            command
-        }
+/// Runs one line of shell where it says, and shows both the line and what it printed.
+pub(super) fn run(at: At, line: &str) -> Result<Shown> {
+    prompt(at, line);
+    std::io::stdout().flush()?;
+    let output = shell(at, line).output().with_context(|| format!("cannot start `{line}`"))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    print!("{text}");
+    if !text.is_empty() && !text.ends_with('\n') {
+        println!();
+    }
+    let code = output.status.code();
+    if code != Some(0) {
+        println!("{NOTE}({}){NOTE:#}", output.status);
+    }
+    Ok(Shown { line: line.to_owned(), code, text: strip_str(&text).to_string() })
+}
+
+/// One line of shell, to be run where it says.
+pub(super) fn shell(at: At, line: &str) -> Command {
+    let mut command = match at {
+        At::Lan => Command::new("sh"),
         At::Host(name) => {
             let mut command = Command::new("ip");
-            command.args(["netns", "exec", name, "sh", "-c", line]);
+            command.args(["netns", "exec", name, "sh"]);
             command
         }
-    }
+    };
+    command.args(["-c", line]);
+    command
 }
 
 /// What a command printed, standard output before standard error, and how it ended.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(super) struct Shown {
     line: String,
     /// `None` when a signal ended it.
     code: Option<i32>,
@@ -66,19 +78,19 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// It must have ended with this exit status.
-    pub(crate) fn exits(self, code: i32) -> Result<Self> {
+    pub(super) fn exits(self, code: i32) -> Result<Self> {
         ensure!(self.code == Some(code), "`{}` ended with {:?}, not {code}", self.line, self.code);
         Ok(self)
     }
 
     /// It must have printed this.
-    pub(crate) fn says(self, part: &str) -> Result<Self> {
+    pub(super) fn says(self, part: &str) -> Result<Self> {
         ensure!(self.text.contains(part), "`{}` did not print '{part}'", self.line);
         Ok(self)
     }
 
     /// It must not have printed this.
-    pub(crate) fn lacks(self, part: &str) -> Result<Self> {
+    pub(super) fn lacks(self, part: &str) -> Result<Self> {
         ensure!(!self.text.contains(part), "`{}` printed '{part}'", self.line);
         Ok(self)
     }
@@ -90,13 +102,18 @@ mod tests {
 
     #[test]
     fn a_step_that_is_not_as_it_must_be_is_an_error_that_names_the_command() {
-        let show = Show::default();
-        let run = || show.run(At::Lan, "echo out; echo err >&2; exit 3").unwrap();
+        let run = || run(At::Lan, "echo out; echo err >&2; exit 3").unwrap();
         assert!(
             run().exits(3).unwrap().says("out").unwrap().says("err").unwrap().lacks("in").is_ok()
         );
         for wrong in [run().exits(0), run().says("in"), run().lacks("out")] {
             assert!(wrong.unwrap_err().to_string().contains("echo out"));
         }
+    }
+
+    #[test]
+    fn colour_does_not_hide_a_word() {
+        let shown = run(At::Lan, r"printf 'n\033[32mo\033[0mw'").unwrap();
+        assert!(shown.says("now").is_ok());
     }
 }

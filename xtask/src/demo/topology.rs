@@ -13,17 +13,17 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// The nodes' network namespaces and their IPv4 addresses.
-pub(crate) const NODES: [(&str, &str); 3] =
+pub(super) const NODES: [(&str, &str); 3] =
     [("node1", "10.77.0.11"), ("node2", "10.77.0.12"), ("node3", "10.77.0.13")];
 
 /// The node that the container is on.
-pub(crate) const CONTAINER_HOST: &str = "node2";
+pub(super) const CONTAINER_HOST: &str = "node2";
 
 /// The container's network namespace.
-pub(crate) const CONTAINER: &str = "box";
+pub(super) const CONTAINER: &str = "box";
 
 /// Makes all of it.
-pub(crate) fn build() -> Result<()> {
+pub(super) fn build() -> Result<()> {
     ip("link add lan type bridge")?;
     ip("addr add 10.77.0.1/24 dev lan")?;
     ip("addr add fd77::1/64 dev lan nodad")?;

@@ -1,0 +1,126 @@
+//! The simulated Marathon: its process, and what it says about tasks.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::show::{At, prompt, shell};
+use super::{topology, wait};
+
+/// Where its API is: every node reaches it there.
+pub(super) const URL: &str = "http://10.77.0.1:8080";
+
+const LOG: &str = "/run/marathon-sim.log";
+
+/// The running simulator. Its end is the end of its tasks.
+#[derive(Debug)]
+pub(super) struct Marathon(Child);
+
+impl Marathon {
+    /// Starts it with the nodes as agents, and waits until it listens.
+    pub(super) fn start() -> Result<Self> {
+        let agents = topology::NODES.map(|(node, address)| format!("--agent {address}@{node}"));
+        let listen = URL.trim_start_matches("http://");
+        let line = format!("marathon-sim --listen {listen} \\\n    {}", agents.join(" "));
+        prompt(At::Lan, &format!("{line} &"));
+        let mut child = shell(At::Lan, &format!("exec {line}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(LOG).with_context(|| format!("cannot make {LOG}"))?)
+            .spawn()
+            .context("cannot start marathon-sim")?;
+        let stdout = child.stdout.take();
+        let marathon = Self(child);
+        let mut said = String::new();
+        BufReader::new(stdout.context("marathon-sim has no output")?).read_line(&mut said)?;
+        anstream::print!("{said}");
+        ensure!(said.contains(URL), "marathon-sim did not start: {}", log());
+        Ok(marathon)
+    }
+}
+
+impl Drop for Marathon {
+    fn drop(&mut self) {
+        // It may have ended by itself; nothing is left to do then.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the simulator logged.
+pub(super) fn log() -> String {
+    std::fs::read_to_string(LOG).unwrap_or_default()
+}
+
+/// A running task, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Task {
+    pub(super) id: String,
+    pub(super) host: String,
+    ports: Vec<u16>,
+    state: String,
+    #[serde(default)]
+    health_check_results: Vec<Health>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Health {
+    alive: bool,
+}
+
+impl Task {
+    fn is_healthy(&self) -> bool {
+        let alive = self.health_check_results.iter().all(|result| result.alive);
+        self.state == "TASK_RUNNING" && alive && !self.health_check_results.is_empty()
+    }
+
+    /// `10.77.0.11:31001`
+    pub(super) fn socket(&self) -> String {
+        let port = self.ports.first().copied().unwrap_or_default();
+        format!("{}:{port}", self.host)
+    }
+
+    /// The node that it runs on.
+    pub(super) fn node(&self) -> Result<At> {
+        let node = topology::NODES.iter().find(|(_, address)| *address == self.host);
+        Ok(At::Host(node.with_context(|| format!("no node has the address {}", self.host))?.0))
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    app: App,
+}
+
+#[derive(Deserialize)]
+struct App {
+    tasks: Vec<Task>,
+    deployments: Vec<serde::de::IgnoredAny>,
+}
+
+/// Waits until the app has this many tasks, all healthy, and no deployment under way.
+pub(super) fn settled(app: &str, instances: usize) -> Result<Vec<Task>> {
+    wait::until(&format!("Marathon has {instances} healthy of {app}"), || {
+        let App { tasks, deployments } = read(app)?;
+        let settled = deployments.is_empty() && tasks.len() == instances;
+        Ok((settled && tasks.iter().all(Task::is_healthy)).then_some(tasks))
+    })
+}
+
+fn read(app: &str) -> Result<App> {
+    let line = format!("curl -sS --fail --max-time 10 {URL}/v2/apps/{app}");
+    let output = shell(At::Lan, &line).output().with_context(|| format!("cannot run `{line}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{line}` failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let answer: Answer = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("cannot read what `{line}` printed"))?;
+    Ok(answer.app)
+}

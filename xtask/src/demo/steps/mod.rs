@@ -1,0 +1,87 @@
+//! The demo's steps. Each says what it does, shows what the tools print and is held to it.
+
+mod cleanup;
+mod network;
+mod scale;
+mod second_vip;
+mod traffic;
+mod tutorial;
+
+use anyhow::{Context, Result};
+
+use super::marathon::{self, Marathon, URL};
+use super::show::{self, At, Shown};
+use super::topology::{self, NODES};
+
+/// One step: a title, a few sentences, and what is done and must come of it.
+struct Step {
+    title: &'static str,
+    about: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    network::NODES_UP,
+    tutorial::CHECK,
+    tutorial::POST,
+    tutorial::DIFF,
+    tutorial::APPLY,
+    traffic::CONNECT,
+    second_vip::CHECK,
+    second_vip::KEPT,
+    second_vip::BOTH,
+    scale::UP,
+    scale::KILL,
+    scale::STATUS,
+    cleanup::CLEANUP,
+];
+
+/// Runs every step; the first that is not as it must be ends the demo with an error.
+pub(crate) fn run() -> Result<bool> {
+    topology::build()?;
+    anstream::println!("{INTRODUCTION}");
+    let _marathon = Marathon::start()?;
+    for (index, step) in STEPS.iter().enumerate() {
+        show::heading(index + 1, STEPS.len(), step.title, step.about);
+        (step.run)().with_context(|| {
+            format!("step {}: {}\nmarathon-sim said:\n{}", index + 1, step.title, marathon::log())
+        })?;
+    }
+    Ok(true)
+}
+
+const INTRODUCTION: &str = "
+The prompt says where a command runs: node1$ to node3$ are cluster nodes, box$ is a container
+bridged to node2 as Docker does it, each a network namespace; a bare $ is your desk beside them.
+Marathon is simulated, its tasks are real processes on the nodes. What is printed is what the
+tools print.";
+
+/// Runs vipd on a node with our Marathon as its source.
+fn vipd(node: &'static str, command: &str) -> Result<Shown> {
+    show::run(At::Host(node), &format!("vipd {command} --marathon {URL}"))
+}
+
+/// Runs `vipd apply` on every node, and shows its last line: the diff was seen before.
+fn apply_everywhere() -> Result<()> {
+    for (node, _) in NODES {
+        let line = format!("vipd apply --marathon {URL} | tail -n 1");
+        show::run(At::Host(node), &line)?.exits(0)?.says("done")?;
+    }
+    Ok(())
+}
+
+/// Posts or puts a definition as it stands in its file.
+fn send(method: &str, path: &str, body: &str) -> Result<Shown> {
+    let line = format!(
+        "curl -sS -X {method} -H 'Content-Type: application/json' -d {body} \\\n    \
+         -o /dev/null -w '%{{http_code}}' {URL}{path}"
+    );
+    show::run(At::Lan, &line)?.exits(0)?.says(if method == "POST" { "201" } else { "200" })
+}
+
+/// Connects to a VIP, which must be answered by a task of the app.
+fn connect(at: At, vip: &str, app: &str) -> Result<Shown> {
+    show::run(at, &format!("curl -sS --max-time 5 http://{vip}/"))?
+        .exits(0)?
+        .says(&format!("\"app\":\"{app}\""))
+}

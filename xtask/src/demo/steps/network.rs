@@ -1,0 +1,20 @@
+use anyhow::Result;
+
+use super::Step;
+use crate::demo::show::{At, run};
+use crate::demo::topology::{CONTAINER, NODES};
+
+pub(super) const NODES_UP: Step = Step {
+    title: "Three nodes and a container, and no virtual service anywhere",
+    about: "They reach each other, and the kernel's IPVS table is empty.",
+    run: nodes_up,
+};
+
+fn nodes_up() -> Result<()> {
+    for (node, address) in NODES {
+        run(At::Host(node), "ip -4 -brief address")?.exits(0)?.says(address)?;
+    }
+    run(At::Host(CONTAINER), "ping -c 1 -W 2 10.77.0.11")?.exits(0)?.says("1 received")?;
+    run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("IP Virtual Server")?.lacks("TCP")?;
+    Ok(())
+}
