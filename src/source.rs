@@ -1,7 +1,9 @@
 //! Where the definitions come from: files, standard input, Marathons.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::convert::Infallible;
+use std::io::{IsTerminal, Read, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use marathon::Snapshot;
@@ -79,9 +81,25 @@ fn read_marathon(marathon: &Marathon) -> Result<Reading> {
     config.auth.clone_from(&marathon.auth);
     let mut client = Client::new(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let snapshot = runtime.block_on(client.snapshot())?;
     let names: Vec<_> = marathon.urls.iter().map(without_password).collect();
-    Ok(Reading { name: names.join(","), text: None, snapshot })
+    let name = names.join(",");
+    let snapshot = runtime.block_on(async {
+        tokio::select! {
+            snapshot = client.snapshot() => snapshot,
+            never = tell_of_waiting(&name) => match never {},
+        }
+    })?;
+    Ok(Reading { name, text: None, snapshot })
+}
+
+/// Says on a terminal what is being waited for, once that takes over a second.
+async fn tell_of_waiting(name: &str) -> Infallible {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    if std::io::stderr().is_terminal() {
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(std::io::stderr(), "reading {name} ...");
+    }
+    std::future::pending().await
 }
 
 /// A URL as it may be shown.

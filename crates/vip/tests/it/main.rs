@@ -4,5 +4,6 @@
 
 mod build;
 mod decide;
+mod grammar;
 mod plan;
 mod select;
