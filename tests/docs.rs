@@ -1,0 +1,155 @@
+//! The documentation is held to the program: its commands are run, its links followed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::{command, vipd};
+
+/// Every page: in the root, in docs/, tests/ and the crates.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = folder(root.join("crates")).collect();
+    folders.extend(["", "docs", "tests"].map(|name| root.join(name)));
+    let files = folders.into_iter().flat_map(folder);
+    let pages = files.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut pages: Vec<_> = pages.map(|path| (path.clone(), read(&path))).collect();
+    pages.sort();
+    assert!(pages.len() > 8, "{pages:?}");
+    pages
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The fenced blocks of one kind, as lines.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
+    let mut inside = None;
+    for line in page.lines() {
+        match (line.trim().strip_prefix("```"), inside) {
+            (Some(found), None) => {
+                inside = Some(found == kind);
+                blocks.extend((found == kind).then(Vec::new));
+            }
+            (Some(_), Some(_)) => inside = None,
+            (None, Some(true)) => blocks.last_mut().unwrap().push(line),
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+/// Whether the lines are what is expected; a line `...` stands for any number of lines.
+fn alike(expected: &[&str], lines: &[&str]) -> bool {
+    match expected.split_first() {
+        None => lines.is_empty(),
+        Some((&"...", rest)) => (0..=lines.len()).any(|skipped| alike(rest, &lines[skipped..])),
+        Some((first, rest)) => lines.first() == Some(first) && alike(rest, &lines[1..]),
+    }
+}
+
+/// The words of a vipd command line, without what stands around it in a line of shell.
+fn vipd_calls(line: &str) -> impl Iterator<Item = Vec<&str>> {
+    let line = line.split(" #").next().unwrap_or_default();
+    line.split('|').filter_map(|part| {
+        let mut words = part.trim().trim_start_matches("$ ").split_whitespace();
+        (words.next() == Some("vipd")).then(|| words.collect())
+    })
+}
+
+#[test]
+fn what_a_console_shows_is_what_the_program_prints() {
+    let mut ran = 0;
+    for (path, page) in pages() {
+        for block in blocks(&page, "console") {
+            let starts = (0..block.len()).filter(|&index| block[index].starts_with("$ "));
+            for start in starts {
+                let mut calls = vipd_calls(block[start]);
+                let Some(words) = calls.next().filter(|words| words[0] == "check") else {
+                    continue;
+                };
+                let after = &block[start + 1..];
+                let end = after.iter().position(|line| line.contains("$ "));
+                let expected: Vec<_> = after[..end.unwrap_or(after.len())].to_vec();
+                let expected = expected.strip_suffix(&[""]).unwrap_or(&expected);
+                let said = command(&words).output().unwrap();
+                let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+                let lines: Vec<_> = said.lines().collect();
+                let place = format!("{}: {}", path.display(), block[start]);
+                assert!(alike(expected, &lines), "{place}\nprints\n{said}\nnot\n{expected:#?}");
+                ran += 1;
+            }
+        }
+    }
+    assert!(ran >= 2, "only {ran} examples were run");
+}
+
+#[test]
+fn every_vipd_command_line_names_a_command_and_flags_that_there_are() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        let fenced = ["sh", "console"].map(|kind| blocks(&page, kind)).concat().concat();
+        let inline = page.split('`').skip(1).step_by(2);
+        for words in fenced.into_iter().chain(inline).flat_map(vipd_calls) {
+            let Some(name) = words.first().filter(|word| !word.starts_with('-')) else { continue };
+            let help = vipd(&[name, "--help"]);
+            let place = format!("{}: vipd {}", path.display(), words.join(" "));
+            assert_eq!(help.code, Some(0), "{place}: {}", help.err);
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                let flag = flag.split('=').next().unwrap_or_default();
+                assert!(help.out.contains(flag), "{place}: {name} has no {flag}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} command lines were found");
+}
+
+#[test]
+fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
+    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md"));
+    let table = page.split("## Exit status").nth(1).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let mut told = Vec::new();
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        for name in cells[0].split(", ").map(|name| name.trim_matches('`')) {
+            let help = vipd(&[name, "--help"]).out;
+            let (_, said) = help.split_once("Exit status: ").unwrap();
+            let said = said.split("\n\n").next().unwrap();
+            for (status, cell) in cells[1..].iter().enumerate() {
+                let status = status.to_string();
+                assert_eq!(said.contains(&status), !cell.is_empty(), "{name} {status}: {said}");
+            }
+            told.push(name.to_owned());
+        }
+    }
+    told.sort();
+    assert_eq!(told, ["adopt", "apply", "check", "cleanup", "diff", "status"]);
+    for name in &told {
+        let argument: &[&str] = match name.as_str() {
+            "adopt" | "check" => &["3.3.0.6:3306"],
+            _ => &[],
+        };
+        let ran = vipd(&[&[name.as_str(), "--config", "/no/such.toml"], argument].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+    }
+}
+
+#[test]
+fn every_link_inside_the_project_leads_to_a_file() {
+    for (path, page) in pages() {
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") {
+                let file = path.parent().unwrap().join(target);
+                assert!(file.exists(), "{} links to {link}", path.display());
+            }
+        }
+    }
+}
