@@ -7,7 +7,7 @@ mod second_vip;
 mod traffic;
 mod tutorial;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::marathon::{self, Marathon, URL};
 use super::show::{self, At, Shown};
@@ -43,9 +43,10 @@ pub(crate) fn run() -> Result<bool> {
     let _marathon = Marathon::start()?;
     for (index, step) in STEPS.iter().enumerate() {
         show::heading(index + 1, STEPS.len(), step.title, step.about);
-        (step.run)().with_context(|| {
-            format!("step {}: {}\nmarathon-sim said:\n{}", index + 1, step.title, marathon::log())
-        })?;
+        if let Err(error) = (step.run)() {
+            anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::log());
+            return Err(error.context(format!("step {} is not as it must be", index + 1)));
+        }
     }
     Ok(true)
 }
