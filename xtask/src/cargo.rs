@@ -28,9 +28,9 @@ struct Package {
     id: String,
     name: String,
     manifest_path: PathBuf,
-    targets: Vec<Target>,
 }
 
+/// A target, as cargo's messages describe it.
 #[derive(Debug, Deserialize)]
 struct Target {
     name: String,
@@ -40,12 +40,12 @@ struct Target {
 }
 
 impl Target {
-    fn is(&self, kind: &str) -> bool {
-        self.kind.iter().any(|own| own == kind)
+    fn is_kernel_test(&self) -> bool {
+        self.name == KERNEL && self.kind == ["test"] && !self.test
     }
 
-    fn is_kernel_test(&self) -> bool {
-        self.is("test") && self.name == KERNEL && !self.test
+    fn is_program(&self) -> bool {
+        self.kind == ["bin"]
     }
 }
 
@@ -71,44 +71,27 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cannot read what `cargo metadata` printed")
     }
 
-    /// Builds every kernel test.
+    /// Builds every kernel test. For the whole workspace, as `cargo test` does, since the features of
+    /// shared dependencies depend on what is built together.
     pub(crate) fn build_kernel_tests(&self) -> Result<Vec<Built>> {
-        let packages = self.with_target(Target::is_kernel_test);
-        ensure!(
-            !packages.is_empty(),
-            "no package has a test target `{KERNEL}` with `test = false`"
-        );
-        let mut command = cargo();
-        command.args(["test", "--no-run", "--test", KERNEL]);
-        self.build(command, &packages, Target::is_kernel_test)
+        self.build(&["test", "--workspace", "--no-run", "--test", KERNEL], Target::is_kernel_test)
     }
 
     /// Builds every program of the workspace but this one.
     pub(crate) fn build_programs(&self) -> Result<Vec<Built>> {
-        let mut packages = self.with_target(|target| target.is("bin"));
-        packages.retain(|package| package.name != env!("CARGO_PKG_NAME"));
-        let mut command = cargo();
-        command.args(["build", "--bins"]);
-        self.build(command, &packages, |target| target.is("bin"))
+        let ours = env!("CARGO_PKG_NAME");
+        self.build(&["build", "--workspace", "--exclude", ours, "--bins"], Target::is_program)
     }
 
-    fn with_target(&self, wanted: impl Fn(&Target) -> bool) -> Vec<&Package> {
-        self.packages.iter().filter(|package| package.targets.iter().any(&wanted)).collect()
-    }
-
-    /// Runs `command` for the packages and returns the `wanted` ones of what it built: cargo builds a
-    /// package's programs along with its tests.
-    fn build(
-        &self,
-        mut command: Command,
-        packages: &[&Package],
-        wanted: impl Fn(&Target) -> bool,
-    ) -> Result<Vec<Built>> {
-        for package in packages {
-            command.args(["-p", &package.name]);
-        }
-        command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-        let output = command.output().context("cannot start cargo")?;
+    /// Runs cargo and returns the `wanted` ones of what it built: it builds a package's programs along
+    /// with its tests.
+    fn build(&self, args: &[&str], wanted: impl Fn(&Target) -> bool) -> Result<Vec<Built>> {
+        let output = cargo()
+            .args(args)
+            .arg("--message-format=json-render-diagnostics")
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start cargo")?;
         let status = output.status;
         ensure!(status.success(), "the build failed ({status}): cargo's own words are above");
         self.executables(&String::from_utf8_lossy(&output.stdout), wanted)
@@ -154,44 +137,59 @@ mod tests {
     fn workspace() -> Workspace {
         serde_json::from_str(
             r#"{ "workspace_root": "/w", "version": 1, "packages": [
-            { "id": "path+file:///w/a#0.1.0", "name": "a", "manifest_path": "/w/a/Cargo.toml",
-              "targets": [
-                { "name": "a", "kind": ["lib"], "test": true },
-                { "name": "kernel", "kind": ["test"], "test": false } ] },
-            { "id": "path+file:///w/b#0.1.0", "name": "b", "manifest_path": "/w/b/Cargo.toml",
-              "targets": [
-                { "name": "b", "kind": ["bin"], "test": true },
-                { "name": "kernel", "kind": ["test"], "test": true } ] },
-            { "id": "path+file:///w/c#0.1.0", "name": "c", "manifest_path": "/w/c/Cargo.toml",
-              "targets": [ { "name": "kernel", "kind": ["example"], "test": false } ] } ] }"#,
+                { "id": "path+file:///w/a#0.1.0", "name": "a", "manifest_path": "/w/a/Cargo.toml" },
+                { "id": "path+file:///w/b#0.1.0", "name": "b", "manifest_path": "/w/b/Cargo.toml" }
+            ] }"#,
         )
         .unwrap()
     }
 
-    #[test]
-    fn only_tests_named_kernel_that_plain_cargo_test_leaves_alone_are_kernel_tests() {
-        let workspace = workspace();
-        let found = workspace.with_target(Target::is_kernel_test);
-        assert_eq!(found.iter().map(|package| &package.name).collect::<Vec<_>>(), ["a"]);
+    /// A line that cargo prints for a target.
+    fn message(
+        package: &str,
+        name: &str,
+        kind: &str,
+        test: bool,
+        executable: Option<&str>,
+    ) -> String {
+        serde_json::json!({
+            "reason": "compiler-artifact",
+            "package_id": format!("path+file:///w/{package}#0.1.0"),
+            "target": { "name": name, "kind": [kind], "test": test },
+            "executable": executable,
+        })
+        .to_string()
+    }
+
+    fn messages() -> String {
+        [
+            message("x", "x", "bin", true, Some("/x")),
+            message("a", "a", "lib", true, None),
+            message("b", "b", "bin", true, Some("/w/target/debug/b")),
+            message("b", "kernel", "test", true, Some("/w/target/debug/deps/kernel-2")),
+            "not json".to_owned(),
+            message("a", "kernel", "test", false, Some("/w/target/debug/deps/kernel-1")),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+        ]
+        .join("\n")
     }
 
     #[test]
-    fn wanted_executables_are_picked_out_with_their_package() {
-        let messages = r#"
-            {"package_id":"registry+x#1","target":{"name":"x","kind":["bin"]},"executable":"/x"}
-            {"package_id":"path+file:///w/a#0.1.0","target":{"name":"a","kind":["lib"]},"executable":null}
-            {"package_id":"path+file:///w/b#0.1.0","target":{"name":"b","kind":["bin"]},"executable":"/w/target/debug/b"}
-            not json
-            {"package_id":"path+file:///w/a#0.1.0","target":{"name":"kernel","kind":["test"]},"executable":"/w/target/debug/deps/kernel-1"}
-            {"reason":"build-finished","success":true}"#
-            .replace("            ", "");
-        let built = workspace().executables(&messages, Target::is_kernel_test).unwrap();
+    fn kernel_tests_are_those_that_plain_cargo_test_leaves_alone() {
+        let built = workspace().executables(&messages(), Target::is_kernel_test).unwrap();
         let expected = Built {
             package: "a".to_owned(),
             dir: "/w/a".into(),
             executable: "/w/target/debug/deps/kernel-1".into(),
         };
         assert_eq!(built, [expected]);
+    }
+
+    #[test]
+    fn programs_of_the_workspace_are_found_and_no_other() {
+        let built = workspace().executables(&messages(), Target::is_program).unwrap();
+        let paths: Vec<_> = built.iter().map(|built| built.executable.to_str().unwrap()).collect();
+        assert_eq!(paths, ["/w/target/debug/b"]);
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn suites(filters: &[String]) -> Result<Vec<Suite>> {
     let workspace = Workspace::read()?;
     let step = Step::start("building the kernel tests and the programs they start");
     let tests = workspace.build_kernel_tests()?;
+    ensure!(!tests.is_empty(), "no test target `kernel` with `test = false` was built");
     let programs = workspace.build_programs()?;
     step.end("built");
     let programs = programs.first().and_then(|built| built.executable.parent());
