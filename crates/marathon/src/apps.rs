@@ -65,6 +65,7 @@ fn instance(
         state: health::state_of(task),
         health: health::of_task(&task.health_check_results, checks),
         port_health: Vec::new(),
+        last_success: task.health_check_results.iter().filter_map(|r| r.last_success).min(),
         ready: is_ready(app, task),
         started: task.started_at,
         version: task.version,

@@ -22,6 +22,9 @@ pub struct Instance {
     pub port_health: Vec<Health>,
     /// Its readiness checks don't speak against it. Always true outside a deployment.
     pub ready: bool,
+    /// Since when every health check has succeeded at least once more, by Marathon's clock: the
+    /// oldest of their last successes. Older bad news is out of date. Known of apps only.
+    pub last_success: Option<Timestamp>,
     /// When it started to run.
     pub started: Option<Timestamp>,
     /// The version it runs by.

@@ -25,6 +25,7 @@ mod assembly;
 #[cfg(feature = "client")]
 pub mod client;
 mod document;
+pub mod event;
 mod finding;
 mod health;
 mod instance;
@@ -35,6 +36,7 @@ mod pods;
 mod ports;
 mod records;
 mod spec;
+pub mod sse;
 mod workload;
 
 pub use document::{Document, DocumentError};

@@ -121,6 +121,7 @@ fn instance(
         state: state(listed),
         health: if own.is_some() { health::worst(&port_health) } else { Health::Unknown },
         ready: true,
+        last_success: None,
         started: running.filter_map(|container| container.status_since).max(),
         version,
         endpoints,

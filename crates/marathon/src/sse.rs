@@ -1,0 +1,147 @@
+//! Server-sent events, as the WHATWG HTML standard has them and Marathon's Jetty writes them.
+
+use std::mem;
+
+/// The longest frame that is worth keeping, in bytes. Deployment events with the whole tree of
+/// groups in them have been seen at 10 MB; those of Marathon's light format take a few kilobytes.
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// One event as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The name after `event:`. Marathon before 0.11 writes none.
+    pub event: Option<String>,
+    /// The lines after `data:`, joined by line feeds.
+    pub data: String,
+}
+
+/// Makes frames of the bytes of one stream, however they are cut up. A new stream wants a new
+/// decoder.
+///
+/// Heartbeats are empty lines and make no frame: any byte at all is a sign of life.
+#[derive(Debug)]
+pub struct Decoder {
+    limit: usize,
+    /// The line that has not ended yet.
+    line: Vec<u8>,
+    event: Option<Vec<u8>>,
+    data: Option<Vec<u8>>,
+    /// The last byte was a CR, so that a LF would belong to it.
+    after_cr: bool,
+    /// No line has ended yet; the first may begin with a byte order mark.
+    at_start: bool,
+    /// The frame is over the limit and is skipped to its end.
+    overlong: bool,
+    skipped: u64,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(MAX_FRAME)
+    }
+}
+
+impl Decoder {
+    /// For frames of up to `limit` bytes. A longer one is skipped, and the stream goes on.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            line: Vec::new(),
+            event: None,
+            data: None,
+            after_cr: false,
+            at_start: true,
+            overlong: false,
+            skipped: 0,
+        }
+    }
+
+    /// Frames that were over the limit.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Takes the next bytes and gives the frames they complete.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(&first) = bytes.first() {
+            if mem::take(&mut self.after_cr) && first == b'\n' {
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+                self.extend(bytes);
+                break;
+            };
+            self.extend(&bytes[..end]);
+            self.after_cr = bytes[end] == b'\r';
+            bytes = &bytes[end + 1..];
+            frames.extend(self.end_line());
+        }
+        frames
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let kept = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let held = self.line.len() + kept(&self.event) + kept(&self.data);
+        if self.overlong || held + bytes.len() > self.limit {
+            self.overlong = true;
+            self.event = None;
+            self.data = None;
+            // What is left of the line only tells that it isn't empty.
+            if self.line.is_empty() {
+                self.line.extend(bytes.first());
+            }
+            self.line.truncate(1);
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn end_line(&mut self) -> Option<Frame> {
+        let mut line = mem::take(&mut self.line);
+        if mem::take(&mut self.at_start) && line.starts_with(b"\xEF\xBB\xBF") {
+            line.drain(..3);
+        }
+        if line.is_empty() {
+            return self.end_frame();
+        }
+        if !self.overlong {
+            self.field(&line);
+        }
+        line.clear();
+        self.line = line;
+        None
+    }
+
+    /// `name: value`; a line that begins with the colon is a comment.
+    fn field(&mut self, line: &[u8]) {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let value = line.get(colon + 1..).unwrap_or_default();
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match &line[..colon] {
+            b"event" => self.event = Some(value.to_vec()),
+            b"data" => match &mut self.data {
+                Some(data) => {
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+                None => self.data = Some(value.to_vec()),
+            },
+            _ => {}
+        }
+    }
+
+    fn end_frame(&mut self) -> Option<Frame> {
+        let (event, data) = (self.event.take(), self.data.take());
+        if mem::take(&mut self.overlong) {
+            self.skipped += 1;
+            return None;
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let event = event.filter(|name| !name.is_empty()).map(text);
+        data.map(|data| Frame { event, data: text(data) })
+    }
+}
