@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use marathon::client::{BasicAuth, Url};
 use serde::Deserialize;
 use vip::Policy;
@@ -94,7 +94,12 @@ impl File {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        Ok(toml::from_str(text)?)
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = text.get(..error.span().unwrap_or_default().start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            anyhow::anyhow!("line {line}, column {column}: {}", without_values(error.message()))
+        })
     }
 }
 
@@ -112,24 +117,36 @@ impl MarathonFile {
                 let password = password.trim_end_matches(['\r', '\n']).into();
                 Some(BasicAuth { user: user.clone(), password })
             }
-            _ => anyhow::bail!("[[marathon]] needs both user and password-file, or neither"),
+            _ => bail!("[[marathon]] needs both user and password-file, or neither"),
         };
         Ok(Marathon { urls: parse_urls(self.urls.iter().map(String::as_str))?, auth })
     }
 }
 
+/// A TOML error's text without what stands in quotes: that is a value, and may be a secret that
+/// landed in the wrong place. Keys stand in backticks.
+fn without_values(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    parts.map(|(number, part)| if number % 2 == 0 { part } else { "\"...\"" }).collect()
+}
+
 /// Parses URLs. An error doesn't repeat the text, since that may hold a password.
 ///
 /// # Errors
-/// When one is not a URL.
+/// When one is not a URL, or holds a user or a password.
 pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
     let parse = |(number, text)| {
-        Url::parse(text).with_context(|| {
-            format!(
-                "Marathon URL number {} is none: write it as http://m1.example:8080",
-                number + 1
-            )
-        })
+        let number = number + 1;
+        let url = Url::parse(text).with_context(|| {
+            format!("Marathon URL number {number} is none: write it as http://m1.example:8080")
+        })?;
+        if !url.username().is_empty() || url.password().is_some() {
+            bail!(
+                "Marathon URL number {number} holds a user or a password, which others can see: \
+                 put them in the configuration, as user and password-file of [[marathon]]"
+            );
+        }
+        Ok(url)
     };
     texts.into_iter().enumerate().map(parse).collect()
 }
@@ -170,6 +187,15 @@ mod tests {
         let error = File::parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();
         assert!(error.contains("line 2, column 1"), "{error}");
         assert!(error.contains("interfase"), "{error}");
+    }
+
+    #[test]
+    fn no_error_repeats_a_value() {
+        let error = File::parse("[[marathon]]\nurls = \"http://vipd:hunter2@m1:8080\"\n");
+        let error = format!("{:#}", error.unwrap_err());
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
     }
 
     #[test]

@@ -56,15 +56,20 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
 
 fn addresses(name: &str) -> Result<Vec<IpAddr>, String> {
     let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut unfit = None;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found.map(|socket| socket.ip()) {
-        if !addresses.contains(&address) {
+        // Debian gives a host's own name 127.0.1.1.
+        if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+            unfit = Some(address);
+        } else if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    match addresses.is_empty() {
-        true => Err("the name has no address".into()),
-        false => Ok(addresses),
+    match (addresses.is_empty(), unfit) {
+        (false, _) => Ok(addresses),
+        (true, Some(unfit)) => Err(format!("it resolves to {unfit} only: see /etc/hosts")),
+        (true, None) => Err("the name has no address".into()),
     }
 }
 
@@ -83,7 +88,7 @@ mod tests {
     #[test]
     fn a_name_without_an_answer_is_an_error_of_its_own() {
         let hosts = resolve(["localhost", "no-such-host.invalid"].into(), Duration::from_secs(30));
-        assert!(hosts["localhost"].as_ref().unwrap().iter().all(IpAddr::is_loopback));
+        assert!(hosts["localhost"].as_ref().unwrap_err().contains("see /etc/hosts"));
         assert!(hosts["no-such-host.invalid"].is_err());
     }
 }

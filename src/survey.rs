@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use marathon::{Coverage, Snapshot};
+use marathon::Coverage;
 use node::{Kernel, LinuxKernel};
 use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
 
@@ -13,6 +13,9 @@ use crate::config::Config;
 use crate::resolve::resolve;
 use crate::source::{Reading, Source};
 use crate::translate::{hosts_of, translate};
+
+const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claims stay: add --from \
+                       with the answer of /v2/pods/::status, or say --no-pods";
 
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -43,30 +46,20 @@ pub struct Wishes {
     claims: Vec<vip::Claim>,
     reports: Vec<vip::LabelReport>,
     cluster: ClusterFacts,
-    /// Some source has every app.
-    whole: bool,
-    /// Some source doesn't say where running tasks are.
+    uncertain: BTreeSet<IpAddr>,
+    /// What the sources cover together.
+    coverage: Coverage,
+    /// Something isn't known of running tasks.
     gaps: bool,
     findings: Vec<String>,
 }
 
-/// What a snapshot should say and doesn't: tasks that it is silent about may well be running.
-fn gaps(snapshot: &Snapshot) -> impl Iterator<Item = String> {
-    let silent = snapshot.workloads.iter().filter(|workload| !workload.tasks_known);
-    let silent = silent.map(|workload| format!("the tasks of {} are not told", workload.id));
-    let unread = snapshot.missing_versions().into_iter().map(|key| {
-        format!("tasks of {} run by version {}, which could not be read", key.id, key.version)
-    });
-    let whole = snapshot.coverage.apps;
-    silent.chain(unread).filter(move |_| whole)
-}
-
 impl Wishes {
-    /// Reads every source.
+    /// Reads every source. With `no_pods` there are no pods to be told of.
     ///
     /// # Errors
     /// When there is none, or one of them can't be read completely.
-    pub fn read(sources: &[Source]) -> Result<Self> {
+    pub fn read(sources: &[Source], no_pods: bool) -> Result<Self> {
         if sources.is_empty() {
             bail!(
                 "nothing to read: give --from FILE or --marathon URL, or set [[marathon]] in the \
@@ -77,7 +70,8 @@ impl Wishes {
             claims: Vec::new(),
             reports: Vec::new(),
             cluster: ClusterFacts::default(),
-            whole: false,
+            uncertain: BTreeSet::new(),
+            coverage: Coverage { apps: false, pods: no_pods },
             gaps: false,
             findings: Vec::new(),
         };
@@ -90,18 +84,16 @@ impl Wishes {
 
     fn add(&mut self, source: &Source, reading: &Reading, now: marathon::Timestamp) {
         let snapshot = &reading.snapshot;
-        let live = matches!(source, Source::Marathon(_));
-        let lost = live && snapshot.coverage != Coverage { apps: true, pods: true };
-        self.whole |= snapshot.coverage.apps;
+        self.coverage.apps |= snapshot.coverage.apps;
+        self.coverage.pods |= snapshot.coverage.pods;
         let findings = snapshot.findings.iter();
         self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
-        let lost = lost.then(|| "some of its apps or pods could not be read".to_owned());
-        let gaps: Vec<_> = gaps(snapshot).chain(lost).collect();
-        self.gaps |= !gaps.is_empty();
-        self.findings.extend(
-            gaps.into_iter()
-                .map(|gap| format!("{}: {gap}, so nothing is removed this time", reading.name)),
-        );
+        let whole = Coverage { apps: true, pods: true };
+        if matches!(source, Source::Marathon(_)) && snapshot.coverage != whole {
+            self.gaps = true;
+            let gap = "some of its apps or pods can't be read, so no VIP is removed";
+            self.findings.push(format!("{}: {gap}", reading.name));
+        }
 
         let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
         let translation = translate(snapshot, &hosts, now);
@@ -111,6 +103,14 @@ impl Wishes {
             claims = translation.claims.len(),
             "read definitions"
         );
+        // A part of the truth removes nothing anyway.
+        if snapshot.coverage.apps {
+            self.gaps |= !translation.gaps.is_empty();
+            self.findings.extend(translation.gaps.iter().map(|gap| {
+                format!("{}: {gap}; no VIP and none of its real servers are removed", reading.name)
+            }));
+        }
+        self.uncertain.extend(translation.uncertain);
         self.claims.extend(translation.claims);
         self.reports.extend(translation.reports);
         self.cluster.nodes.extend(translation.nodes);
@@ -124,14 +124,23 @@ impl Wishes {
     ///
     /// # Errors
     /// When the kernel can't be read.
-    pub fn survey(self, config: &Config, kernel: &mut LinuxKernel) -> Result<Survey> {
+    pub fn survey(mut self, config: &Config, kernel: &mut LinuxKernel) -> Result<Survey> {
         let observed = kernel.observe()?;
         tracing::info!(services = observed.services.len(), link = ?observed.link, "read the kernel");
         let mut desired = vip::decide(self.claims, &observed, &config.policy, &self.cluster);
         desired.reports.splice(0..0, self.reports);
         desired.source = source_address(config, &desired, &self.cluster.nodes, kernel)?;
         tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
-        let scope = if self.whole && !self.gaps { Scope::Complete } else { Scope::Partial };
+        desired.uncertain = self.uncertain;
+        let scope = match self.coverage {
+            Coverage { apps: true, pods: true } if !self.gaps => Scope::Complete,
+            Coverage { apps: true, .. } => Scope::Servers,
+            Coverage { apps: false, .. } => Scope::Partial,
+        };
+        let unclaimed = || observed.ours().any(|(vip, _)| !desired.services.contains_key(&vip));
+        if !self.gaps && self.coverage.apps && !self.coverage.pods && unclaimed() {
+            self.findings.push(NO_PODS.into());
+        }
         Ok(Survey { observed, desired, scope, findings: self.findings })
     }
 }

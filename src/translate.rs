@@ -22,6 +22,11 @@ pub struct Translation {
     pub reports: Vec<LabelReport>,
     /// The agents' addresses.
     pub nodes: BTreeSet<IpAddr>,
+    /// The addresses of agents that run tasks whose ports aren't known.
+    pub uncertain: BTreeSet<IpAddr>,
+    /// What isn't known of running tasks, each a sentence. As long as there is any, the lack of
+    /// a real server says nothing.
+    pub gaps: BTreeSet<String>,
     /// Addresses of tasks that have one of their own.
     pub tasks: BTreeSet<IpAddr>,
 }
@@ -30,13 +35,14 @@ pub struct Translation {
 #[must_use]
 pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
     let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
-    instances
-        .flat_map(|instance| &instance.endpoints)
-        .filter_map(|endpoint| match endpoint {
-            Ok(Endpoint::Host { host, .. }) => Some(host.as_str()),
-            _ => None,
-        })
-        .collect()
+    // An agent is named even where its tasks have addresses of their own: no VIP may be its.
+    let agents = instances.clone().filter_map(|instance| instance.host.as_deref());
+    let endpoints = instances.flat_map(|instance| &instance.endpoints);
+    let places = endpoints.filter_map(|endpoint| match endpoint {
+        Ok(Endpoint::Host { host, .. }) => Some(host.as_str()),
+        _ => None,
+    });
+    agents.chain(places).filter(|host| !host.is_empty()).collect()
 }
 
 /// Reads every VIP label of a snapshot. `now` tells how long a task without health results runs.
@@ -48,9 +54,12 @@ pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translat
     };
     for workload in &snapshot.workloads {
         stray_labels(workload, &mut translation);
+        option_reports(workload, &mut translation);
+        let incomplete = gaps(workload, hosts, &mut translation);
         for (spec, instances, superseded) in versions(workload) {
             for port in &spec.ports {
-                let reader = PortReader { workload, spec, port, superseded, hosts, now };
+                let reader =
+                    PortReader { workload, spec, port, superseded, incomplete, hosts, now };
                 reader.read(&instances, &mut translation);
             }
         }
@@ -80,6 +89,54 @@ fn versions(workload: &Workload) -> Vec<(&Spec, Vec<&Instance>, bool)> {
     versions
 }
 
+/// Notes what isn't known of a workload's running tasks, and says whether there is any such gap:
+/// then some of the kernel's real servers may be its tasks, though nothing here says so.
+fn gaps(workload: &Workload, hosts: &Hosts, translation: &mut Translation) -> bool {
+    let before = translation.gaps.len();
+    let id = &workload.id;
+    if !workload.tasks_known {
+        translation.gaps.insert(format!("the tasks of {id} aren't told"));
+    }
+    for instance in workload.instances.iter().filter(|instance| !instance.state.is_terminal()) {
+        if let InstanceSpec::Unknown(version) | InstanceSpec::Gone(version) = instance.spec {
+            let gap = format!("tasks of {id} run by its version of {version}, which can't be read");
+            translation.gaps.insert(gap);
+            let addresses = instance.host.as_ref().and_then(|host| hosts.get(host)?.as_ref().ok());
+            translation.uncertain.extend(addresses.into_iter().flatten());
+        }
+        for endpoint in instance.endpoints.iter().flatten() {
+            let Endpoint::Host { host, .. } = endpoint else { continue };
+            if let Some(Err(why)) = hosts.get(host) {
+                let gap = format!("tasks of {id} run on {host}, a name without address: {why}");
+                translation.gaps.insert(gap);
+            }
+        }
+    }
+    translation.gaps.len() > before
+}
+
+/// Bad options on the app itself, once and not for each of its ports; none where there is no VIP.
+fn option_reports(workload: &Workload, translation: &mut Translation) {
+    let spec = &workload.spec;
+    let on_app: Vec<_> = spec.labels.iter().collect();
+    let mut ports = spec.ports.iter().map(|port| port.labels.iter().collect::<Vec<_>>());
+    if !ports.any(|labels| read_port(&labels, &[]).readings.iter().any(|r| r.address().is_some())) {
+        return;
+    }
+    for option in read_port(&[], &on_app).bad_options {
+        let place = LabelPlace {
+            app: workload.id.clone(),
+            port: None,
+            path: format!("{}.{}", workload.path, spec.labels_path),
+            key: option.key,
+            occurrence: 0,
+            value: option.value,
+        };
+        let verdict = Verdict::Refused(option.error.to_string());
+        translation.reports.push(LabelReport { place, vip: None, verdict });
+    }
+}
+
 /// VIP labels of the app itself: there is no telling which port they mean.
 fn stray_labels(workload: &Workload, translation: &mut Translation) {
     let spec = &workload.spec;
@@ -105,6 +162,7 @@ struct PortReader<'a> {
     spec: &'a Spec,
     port: &'a Port,
     superseded: bool,
+    incomplete: bool,
     hosts: &'a Hosts,
     now: Timestamp,
 }
@@ -116,14 +174,15 @@ impl PortReader<'_> {
         let labels = read_port(&on_port, &on_app);
         let claims = self.claims(&labels, instances);
         if !self.superseded {
-            translation.reports.extend(self.reports(&labels, !claims.is_empty()));
+            translation.reports.extend(self.reports(&labels));
         }
         translation.claims.extend(claims);
     }
 
     fn claims(&self, labels: &PortLabels, instances: &[&Instance]) -> Vec<Claim> {
         let mut claims = Vec::new();
-        for reading in &labels.readings {
+        let notes = doubled(&labels.readings);
+        for (reading, note) in labels.readings.iter().zip(notes) {
             let Some((address, port)) = reading.address() else { continue };
             for protocol in &self.port.protocols {
                 let protocol = match protocol {
@@ -134,7 +193,8 @@ impl PortReader<'_> {
                     vip: Vip { address, port, protocol },
                     label: self.place(reading),
                     superseded: self.superseded,
-                    note: doubled(reading, &labels.readings),
+                    incomplete: self.incomplete,
+                    note: note.clone(),
                     options: labels.options.clone(),
                     candidates: instances.iter().map(|each| self.candidate(each)).collect(),
                 });
@@ -144,18 +204,13 @@ impl PortReader<'_> {
     }
 
     /// What is to be said of labels that make no claim.
-    fn reports(&self, labels: &PortLabels, claims: bool) -> Vec<LabelReport> {
+    fn reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         let mut refuse = |place, why: String| {
             reports.push(LabelReport { place, vip: None, verdict: Verdict::Refused(why) });
         };
-        for option in labels.bad_options.iter().filter(|bad| bad.on_port || claims) {
-            let mut place = self.place_of(&option.key, 0, &option.value);
-            if !option.on_port {
-                place.port = None;
-                place.path = format!("{}.{}", self.workload.path, self.spec.labels_path);
-            }
-            refuse(place, option.error.to_string());
+        for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
+            refuse(self.place_of(&option.key, 0, &option.value), option.error.to_string());
         }
         for reading in &labels.readings {
             let place = self.place(reading);
@@ -257,17 +312,25 @@ impl PortReader<'_> {
     }
 }
 
-/// Marathon keeps only the last of equal keys in one object.
-fn doubled(reading: &Reading, all: &[Reading]) -> Option<String> {
-    let later = all.iter().any(|r| r.key == reading.key && r.occurrence > reading.occurrence);
-    if !later && reading.occurrence == 0 {
-        return None;
+/// What is to be said of each label whose key stands there more than once: Marathon keeps only the
+/// last of equal keys in one object.
+fn doubled(readings: &[Reading]) -> Vec<Option<String>> {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for reading in readings {
+        *times.entry(&reading.key).or_default() += 1;
     }
-    let free = (0..).map(|n| format!("VIP_{n}")).find(|key| all.iter().all(|r| r.key != *key))?;
-    let key = &reading.key;
-    Some(if later {
-        format!("the key {key} stands here again and Marathon keeps only the last: name one {free}")
-    } else {
-        format!("the key {key} stood here before: Marathon keeps only this one")
-    })
+    let free = (0..).map(|n| format!("VIP_{n}")).find(|key| !times.contains_key(key.as_str()));
+    let free = free.unwrap_or_default();
+    let note = |reading: &Reading| {
+        let key = &reading.key;
+        let last = times[key.as_str()] - 1;
+        match reading.occurrence {
+            0 if last == 0 => None,
+            n if n < last => Some(format!(
+                "the key {key} stands here again and Marathon keeps only the last: name one {free}"
+            )),
+            _ => Some(format!("the key {key} stood here before: Marathon keeps only this one")),
+        }
+    };
+    readings.iter().map(note).collect()
 }

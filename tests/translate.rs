@@ -214,3 +214,71 @@ fn an_agent_whose_name_does_not_resolve_costs_only_its_own_task() {
         "{servers:?}"
     );
 }
+
+#[test]
+fn what_is_not_known_of_running_tasks_is_a_gap() {
+    let mapping =
+        json!([{ "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } }]);
+    let whole = app("container/bridge", &mapping, &task("10.0.0.1", &[31000]));
+    let read = |document: &Value| read(document, &Records::default());
+    assert!(read(&whole).gaps.is_empty() && !read(&whole).claims[0].incomplete);
+
+    let mut upgraded = whole.clone();
+    upgraded["version"] = json!("2026-02-01T00:00:00.000Z");
+    let translation = read(&upgraded);
+    assert_eq!(translation.gaps.len(), 1, "{:?}", translation.gaps);
+    assert!(translation.claims[0].incomplete);
+    assert!(translation.uncertain.contains(&[10, 0, 0, 1].into()));
+
+    let mut untold = whole.clone();
+    untold.as_object_mut().unwrap().remove("tasks");
+    assert_eq!(read(&untold).gaps.len(), 1);
+
+    let unresolved = app("container/bridge", &mapping, &task("agent7.invalid", &[31000]));
+    assert_eq!(read(&unresolved).gaps.len(), 1);
+
+    let mut ended = upgraded.clone();
+    ended["tasks"][0]["state"] = json!("TASK_FAILED");
+    assert!(read(&ended).gaps.is_empty());
+}
+
+#[test]
+fn every_agent_is_known_whatever_network_its_tasks_are_in() {
+    let mapping = json!([{ "containerPort": 80, "labels": { "VIP_0": "3.3.0.6:80" } }]);
+    let translation =
+        read(&app("container", &mapping, &task("10.0.0.7", &[])), &Records::default());
+    assert!(translation.nodes.contains(&[10, 0, 0, 7].into()));
+    assert!(translation.tasks.contains(&[9, 0, 1, 130].into()));
+}
+
+#[test]
+fn a_bad_option_of_the_app_is_told_once() {
+    let mut app = app(
+        "container/bridge",
+        &json!([
+            { "containerPort": 1, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } },
+            { "containerPort": 2, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:81" } }]),
+        &task("10.0.0.1", &[1, 2]),
+    );
+    app["labels"] = json!({ "IPVS_WEIGHT": "many" });
+    let told: Vec<_> = read(&app, &Records::default())
+        .reports
+        .into_iter()
+        .map(|report| (report.place.key, report.place.port, report.place.path))
+        .collect();
+    assert_eq!(told, [("IPVS_WEIGHT".to_owned(), None, "$.labels".to_owned())]);
+}
+
+#[test]
+fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
+    let labels: Vec<_> =
+        (0..5000).map(|n| format!("\"VIP_{n}\":\"3.3.{}.{}:80\"", n / 250, n % 250)).collect();
+    let labels = format!("{0},{0}", labels.join(","));
+    let text = format!(
+        r#"{{"id":"/a","networks":[{{"mode":"host"}}],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
+    );
+    let snapshot = Document::read(text.as_bytes()).unwrap().snapshot(&Records::default());
+    let translation = translate(&snapshot, &BTreeMap::new(), NOW.parse().unwrap());
+    assert_eq!(translation.claims.len(), 64);
+    assert_eq!(translation.reports.len(), 10_000 - 64);
+}

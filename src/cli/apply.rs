@@ -2,13 +2,12 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use node::{Kernel, Lock};
+use node::{Kernel, Lock, SysctlState};
 use vip::Plan;
 
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
 use super::{End, json};
-use crate::survey::Wishes;
 
 /// Make the kernel's table what the definitions say, once
 ///
@@ -36,15 +35,21 @@ impl Apply {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
         let _lock = Lock::take(&config.lock)?;
-        let wishes = Wishes::read(&self.sources.resolve(&config)?)?;
+        let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
         let survey = wishes.survey(&config, &mut kernel)?;
         let plan = survey.plan(&config);
         if !self.force {
             refuse_to_empty(&plan)?;
         }
-        for report in node::ensure_sysctls().iter().filter(|report| !report.state.is_ok()) {
-            output::warn(&report.to_string());
+        for report in node::ensure_sysctls() {
+            match report.state {
+                SysctlState::Already => {}
+                SysctlState::Changed { .. } => output::note(&report.to_string()),
+                SysctlState::Refused { .. } | SysctlState::Unknown { .. } => {
+                    output::warn(&report.to_string());
+                }
+            }
         }
         let outcome = kernel.apply(&plan);
         match self.output {
@@ -76,9 +81,9 @@ fn refuse_to_empty(plan: &Plan) -> Result<()> {
             "this would remove {} of {} VIPs and leave {} fewer of {} real servers, more than \
              half: look at `vipd diff`, and if that is what you want, say --force",
             losses.services,
-            losses.before.services,
+            losses.of_services,
             losses.servers,
-            losses.before.servers
+            losses.of_servers
         );
     }
     Ok(())

@@ -8,6 +8,7 @@ use node::LinuxKernel;
 
 use crate::config::{Config, File, Marathon, MarathonFile, parse_urls};
 use crate::source::Source;
+use crate::survey::Wishes;
 
 /// Options of every command. The file gives the defaults, the environment beats it, flags beat
 /// both.
@@ -72,6 +73,12 @@ pub(super) struct Sources {
         help_heading = "Sources"
     )]
     marathon: Vec<String>,
+    /// Take it that there are no pods: a saved answer of `/v2/apps` is then the whole truth
+    ///
+    /// Without it, VIPs that no app claims are removed only if the sources tell of pods too, as a
+    /// live Marathon and an answer of `/v2/groups` do.
+    #[arg(long, help_heading = "Sources")]
+    no_pods: bool,
 }
 
 impl Global {
@@ -123,8 +130,18 @@ fn pick<T: Clone>(flag: &Option<T>, file: Option<T>, default: impl FnOnce() -> T
 }
 
 impl Sources {
+    /// Reads the sources.
+    pub(super) fn read(&self, config: &Config) -> Result<Wishes> {
+        Wishes::read(&self.resolve(config)?, self.no_pods)
+    }
+
+    /// Whether neither flags nor configuration name a source.
+    pub(super) fn is_empty(&self, config: &Config) -> bool {
+        self.from.is_empty() && self.marathon.is_empty() && config.marathons.is_empty()
+    }
+
     /// The sources named by flags; without any, the Marathons of the configuration.
-    pub(super) fn resolve(&self, config: &Config) -> Result<Vec<Source>> {
+    fn resolve(&self, config: &Config) -> Result<Vec<Source>> {
         let files = self.from.iter().cloned().map(Source::File);
         let marathons = self.marathon.iter().map(|urls| {
             let urls = parse_urls(urls.split(',').map(str::trim))?;

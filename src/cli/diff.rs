@@ -6,7 +6,6 @@ use vip::plan::ipvsadm_args;
 
 use super::args::{Global, Sources, open_kernel};
 use super::{End, json, output};
-use crate::survey::Wishes;
 
 /// Show what `apply` would change, and change nothing
 ///
@@ -39,7 +38,7 @@ enum Format {
 impl Diff {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
-        let wishes = Wishes::read(&self.sources.resolve(&config)?)?;
+        let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
         let survey = wishes.survey(&config, &mut kernel)?;
         let plan = survey.plan(&config);

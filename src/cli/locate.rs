@@ -7,15 +7,18 @@ use vip::LabelPlace;
 
 /// A parsed file, for looking up lines.
 pub(super) struct Lines<'a> {
-    text: &'a str,
     root: Option<Value<'a>>,
+    /// Where each line but the first starts, in bytes.
+    starts: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
     /// Parses the text. One that can't be parsed has no lines to tell.
     pub(super) fn of(text: &'a str) -> Self {
         let root = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
-        Self { text, root: root.ok().and_then(|parsed| parsed.value) }
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = starts.map(|(at, _)| at + 1).collect();
+        Self { root: root.ok().and_then(|parsed| parsed.value), starts }
     }
 
     /// The line of a label, from 1.
@@ -23,8 +26,7 @@ impl<'a> Lines<'a> {
         let labels = object(self.root.as_ref()?, &place.path)?;
         let mut equal = labels.properties.iter().filter(|each| each.name.as_str() == place.key);
         let start = equal.nth(place.occurrence)?.range().start;
-        let before = self.text.as_bytes().get(..start)?;
-        Some(1 + before.iter().filter(|byte| **byte == b'\n').count())
+        Some(1 + self.starts.partition_point(|line| *line <= start))
     }
 }
 

@@ -48,6 +48,12 @@ pub(super) fn warn(text: &str) {
     let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {text}");
 }
 
+/// Tells on standard error what else was done.
+pub(super) fn note(text: &str) {
+    let style = AnsiColor::Yellow.on_default();
+    let _ = writeln!(anstream::stderr(), "{style}note:{style:#} {text}");
+}
+
 /// Tells why a command failed.
 pub(super) fn complain(error: &anyhow::Error) {
     let style = AnsiColor::Red.on_default();

@@ -11,7 +11,7 @@ use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan,
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
 use super::{End, json};
-use crate::survey::{Survey, Wishes};
+use crate::survey::Survey;
 
 /// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
 ///
@@ -53,6 +53,7 @@ struct VipStatus {
     bytes_in_per_second: u64,
     bytes_out_per_second: u64,
     servers: Vec<ServerStatus>,
+    left_out: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -73,11 +74,10 @@ struct ServerStatus {
 impl Status {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
-        let sources = self.sources.resolve(&config)?;
-        let report = if sources.is_empty() {
+        let report = if self.sources.is_empty(&config) {
             Report::of(&open_kernel(&config)?.observe()?, None)
         } else {
-            let wishes = Wishes::read(&sources)?;
+            let wishes = self.sources.read(&config)?;
             let survey = wishes.survey(&config, &mut open_kernel(&config)?)?;
             let plan = survey.plan(&config);
             Report::of(&survey.observed, Some((&survey, &plan)))
@@ -134,6 +134,9 @@ impl Report {
             for server in &vip.servers {
                 line(1, Sign::Plain, server.text())?;
             }
+            for left_out in &vip.left_out {
+                line(1, Sign::Plain, format!("left out: {left_out}"))?;
+            }
             for problem in &vip.problems {
                 line(1, Sign::Warn, problem.clone())?;
             }
@@ -181,6 +184,7 @@ impl VipStatus {
                 why: member.map(|member| member.why.to_string()),
             }
         };
+        let left_out = wanted.map(|wanted| wanted.selection.waiting());
         Self {
             vip,
             apps: wanted.map(|wanted| wanted.apps.clone()).unwrap_or_default(),
@@ -191,6 +195,7 @@ impl VipStatus {
             bytes_in_per_second: service.stats.in_bytes_per_second,
             bytes_out_per_second: service.stats.out_bytes_per_second,
             servers: service.servers.iter().map(server).collect(),
+            left_out: left_out.into_iter().flatten().map(ToString::to_string).collect(),
             problems,
         }
     }

@@ -92,12 +92,12 @@ fn a_whole_answer_removes_what_no_app_claims_and_only_if_forced_more_than_half()
     node();
     apply(&apps([mysql(&[healthy("10.9.0.11", 1)])]));
     let nothing = json!({ "apps": [] }).to_string();
-    let refused = vipd(&["apply", "--from", "-"], &nothing);
+    let refused = vipd(&["apply", "--no-pods", "--from", "-"], &nothing);
     assert_eq!(refused.code, Some(2));
     assert!(refused.err.contains("1 of 1 VIPs"), "{}", refused.err);
     assert!(refused.err.contains("--force"), "{}", refused.err);
     assert_eq!(table().len(), 2);
-    let forced = vipd(&["apply", "--force", "--from", "-"], &nothing);
+    let forced = vipd(&["apply", "--force", "--no-pods", "--from", "-"], &nothing);
     assert_eq!(forced.code, Some(0), "{forced:?}");
     assert!(table().is_empty());
     assert!(addresses().is_empty());
@@ -114,8 +114,35 @@ fn nothing_is_removed_while_a_running_tasks_definition_is_unknown() {
     let mut upgraded = mysql(&[healthy("10.9.0.11", 1)]);
     upgraded["version"] = json!("2026-02-01T00:00:00.000Z");
     let ran = apply(&apps([upgraded]));
-    assert!(ran.err.contains("so nothing is removed this time"), "{}", ran.err);
+    assert!(ran.err.contains("none of its real servers are removed"), "{}", ran.err);
     assert_eq!(table(), before);
+}
+
+#[test]
+fn a_sick_app_keeps_no_dead_server_of_another() {
+    node();
+    let web = |tasks: &[Task<'_>]| app("/web", "tcp", &json!({ "VIP_0": "4.4.0.7:80" }), tasks);
+    let sick = |host| {
+        let mut sick = mysql(&[healthy(host, 1)]);
+        sick["tasks"][0]["host"] = json!(host);
+        sick
+    };
+    apply(&apps([sick("10.9.0.11"), web(&[healthy("10.9.0.12", 2), healthy("10.9.0.13", 3)])]));
+    let ran = apply(&apps([sick("agent7.invalid"), web(&[healthy("10.9.0.12", 2)])]));
+    assert!(ran.err.contains("agent7.invalid"), "{}", ran.err);
+    let left = table();
+    assert!(left.contains(&"-a -t 3.3.0.6:3306 -r 10.9.0.11:1 -m -w 1".to_owned()), "{left:?}");
+    assert!(!left.iter().any(|line| line.contains("10.9.0.13")), "{left:?}");
+}
+
+#[test]
+fn an_answer_without_pods_removes_no_vip_that_may_be_a_pods() {
+    node();
+    apply(&apps([mysql(&[healthy("10.9.0.11", 1)])]));
+    let ran = vipd(&["apply", "--force", "--from", "-"], r#"{"apps":[]}"#);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("--no-pods"), "{}", ran.err);
+    assert_eq!(table().len(), 2);
 }
 
 /// Every option, both protocols and both families at once.
@@ -152,7 +179,8 @@ fn everything() -> Value {
 fn ipvsadm_restores_from_the_diff_the_table_that_apply_makes() {
     node();
     let apps = everything();
-    let shown = vipd(&["diff", "--output", "ipvsadm", "--from", "-"], &apps.to_string());
+    let shown =
+        vipd(&["diff", "--output", "ipvsadm", "--no-pods", "--from", "-"], &apps.to_string());
     assert_eq!(shown.code, Some(1), "{shown:?}");
     netns::run_with("ipvsadm", "-R", &shown.out);
     let restored = table();
@@ -222,7 +250,7 @@ fn status_tells_servers_apps_and_what_is_wrong() {
     assert_eq!(text.code, Some(1), "{text:?}");
     assert!(text.out.contains("10.9.0.12:2  masq weight 0"), "{}", text.out);
     assert!(text.out.contains("! no real server: clients are refused"), "{}", text.out);
-    let ran = vipd(&["status", "--output", "json", "--from", "-"], &apps.to_string());
+    let ran = vipd(&["status", "--output", "json", "--no-pods", "--from", "-"], &apps.to_string());
     let status: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
     assert_eq!(status["vips"][0]["vip"], "3.3.0.6:3306/tcp");
     assert_eq!(status["vips"][0]["servers"][0]["app"], "/mysql");
@@ -242,7 +270,10 @@ fn an_address_of_this_node_is_no_vip() {
     assert!(ran.err.contains("10.9.0.200 lies in 10.9.0.0/24"), "{}", ran.err);
     assert_eq!(table().len(), 2);
     let all = apps([own, near, good]).to_string();
-    let ran = vipd(&["apply", "--vip-allow", "10.9.0.200/32,3.0.0.0/8", "--from", "-"], &all);
+    let ran = vipd(
+        &["apply", "--vip-allow", "10.9.0.200/32,3.0.0.0/8", "--no-pods", "--from", "-"],
+        &all,
+    );
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(addresses(), ["10.9.0.200", "3.3.0.6"]);
 }

@@ -43,6 +43,7 @@ fn apply_and_kill(apps: &Value, after: Duration) -> bool {
     let mut child = command(&[
         "apply",
         "--force",
+        "--no-pods",
         "--from",
         "-",
         "--lock",
@@ -89,7 +90,7 @@ fn killed_anywhere_it_converges_with_nothing_left_over() {
         killed += u32::from(apply_and_kill(apps, whole * (point + 1) / (points + 1)));
         let now = (table(), addresses());
         halfway += u32::from(now != *before && now != *after);
-        let ran = vipd(&["apply", "--force", "--from", "-"], &apps.to_string());
+        let ran = vipd(&["apply", "--force", "--no-pods", "--from", "-"], &apps.to_string());
         assert_eq!(ran.code, Some(0), "point {point}: {ran:?}");
         assert_eq!((table(), addresses()), *after, "point {point}");
         assert_eq!(diff(apps).code, Some(0), "point {point}");

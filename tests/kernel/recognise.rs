@@ -21,7 +21,7 @@ fn after_the_interface_was_deleted() {
     netns::run("ip", "link del vipd0");
     // Without its interface every service is still known as ours: an answer without them would
     // remove them.
-    let gone = vipd(&["diff", "--from", "-"], r#"{"apps":[]}"#);
+    let gone = vipd(&["diff", "--no-pods", "--from", "-"], r#"{"apps":[]}"#);
     assert!(
         gone.out.contains("3 to remove") || gone.out.contains("3 VIPs to remove"),
         "{}",
@@ -50,7 +50,7 @@ fn after_ipvsadm_saved_and_restored_them() {
             .collect::<Vec<_>>()
     );
     // Whatever ipvsadm made of the marks, they are all back: an empty answer removes all three.
-    let emptied = vipd(&["apply", "--force", "--from", "-"], r#"{"apps":[]}"#);
+    let emptied = vipd(&["apply", "--force", "--no-pods", "--from", "-"], r#"{"apps":[]}"#);
     assert_eq!(emptied.code, Some(0), "{emptied:?}");
     assert!(table().is_empty(), "{:?}", table());
 }

@@ -25,17 +25,17 @@ pub(crate) fn vipd(args: &[&str], input: &str) -> Ran {
     vipd_with_input(&args, input.as_bytes())
 }
 
-/// `vipd apply` of an answer, which must succeed.
+/// `vipd apply` of an answer in a cluster without pods, which must succeed.
 #[track_caller]
 pub(crate) fn apply(apps: &Value) -> Ran {
-    let ran = vipd(&["apply", "--force", "--from", "-"], &apps.to_string());
+    let ran = vipd(&["apply", "--force", "--no-pods", "--from", "-"], &apps.to_string());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran
 }
 
 /// `vipd diff` of an answer.
 pub(crate) fn diff(apps: &Value) -> Ran {
-    vipd(&["diff", "--from", "-"], &apps.to_string())
+    vipd(&["diff", "--no-pods", "--from", "-"], &apps.to_string())
 }
 
 /// An answer of /v2/apps.

@@ -80,7 +80,8 @@ pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)>
             |weight| Member { weight, app: "/a".into(), task: "a.1".into(), why: Why::Healthy };
         let members = servers.into_iter().map(|(at, weight)| (at, member(weight))).collect();
         let selection = Selection { members, ..Selection::default() };
-        (vip, DesiredService { options, apps: vec!["/a".into()], selection })
+        let apps = vec!["/a".into()];
+        (vip, DesiredService { options, apps, incomplete: false, selection })
     })
 }
 

@@ -75,7 +75,9 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
     }
     for address in state.addresses.keys() {
         let claimed = desired.services.keys().any(|vip| vip.address == *address);
-        prop_assert!(claimed, "{} is nobody's", address);
+        let mut others = state.unmarked().filter_map(|(key, _)| Vip::from_key(key));
+        let used = others.any(|vip| vip.address == *address);
+        prop_assert!(claimed || used, "{} is nobody's", address);
     }
     Ok(())
 }
@@ -159,7 +161,14 @@ proptest! {
         let plan = Plan::cleanup(&observe(&mut kernel));
         prop_assert!(kernel.apply(&plan).is_success());
         prop_assert_eq!(kernel.state.ours().count(), 0);
-        prop_assert_eq!((kernel.state.link, kernel.state.addresses.len()), (Link::Missing, 0));
+        // An address stays where somebody else's service is on it.
+        for address in kernel.state.addresses.keys() {
+            let mut others = kernel.state.unmarked().filter_map(|(key, _)| Vip::from_key(key));
+            prop_assert!(others.any(|vip| vip.address == *address), "{}", address);
+        }
+        if kernel.state.addresses.is_empty() {
+            prop_assert_eq!(kernel.state.link, Link::Missing);
+        }
     }
 
     #[test]
@@ -186,9 +195,6 @@ proptest! {
         faults in btree_map(0..20_usize, prop_oneof![Just(2), Just(3), Just(12), Just(17), Just(22)], 1..6),
         answers_lost in any::<bool>(),
     ) {
-        let mut straight = FakeKernel::new(state.clone());
-        converge(&mut straight, &desired);
-
         let mut kernel = FakeKernel::new(state);
         for (nth, errno) in faults {
             kernel.refuse(nth, errno);
@@ -202,21 +208,23 @@ proptest! {
             .iter()
             .filter(|(op, answer)| {
                 let failed = matches!(OpResult::of(op, answer.clone()), OpResult::Failed(_));
-                let builds = matches!(
-                    op,
-                    Op::AddServer { .. } | Op::SetServer { .. } | Op::SetService { .. }
-                );
+                let builds = matches!(op, Op::AddServer { .. } | Op::SetServer { .. });
                 builds && (failed || answers_lost)
             })
             .filter_map(|(op, _)| op.vip())
             .collect();
-        for (op, _) in &kernel.log {
-            if let Op::DeleteServer { vip, .. } = op {
-                prop_assert!(!failed.contains(vip), "{:?}", op);
-            }
+        // Where a replacement failed, a server goes only if another one takes new connections.
+        for (op, answer) in &kernel.log {
+            let Op::DeleteServer { vip, .. } = op else { continue };
+            let serves = kernel.state.service(vip).is_some_and(|service| {
+                service.servers.values().any(|server| server.settings.weight > 0)
+            });
+            prop_assert!(!failed.contains(vip) || serves || answer.is_err(), "{:?}", op);
         }
         kernel.heal();
-        converge(&mut kernel, &desired);
-        prop_assert_eq!(whole(&kernel.state), whole(&straight.state));
+        let last = converge(&mut kernel, &desired);
+        // Not always the table of a run without faults: a marked service beside an unmarked one
+        // tells that their address is ours, and may have gone before the other was dealt with.
+        holds(&kernel.state, &desired, &last)?;
     }
 }

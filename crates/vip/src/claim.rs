@@ -17,6 +17,9 @@ pub struct Claim {
     /// It stands in an earlier version of the definition, by which some tasks still run. Such a
     /// claim counts, and is not reported.
     pub superseded: bool,
+    /// Where some running tasks of the app are isn't known: real servers that nobody accounts for
+    /// may be theirs.
+    pub incomplete: bool,
     /// Something its owner should know though it is obeyed.
     pub note: Option<String>,
     /// What its options ask for.

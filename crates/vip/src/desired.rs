@@ -1,6 +1,6 @@
 //! What the kernel's table should hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings};
@@ -17,6 +17,8 @@ pub struct Desired {
     pub services: BTreeMap<Vip, DesiredService>,
     /// In the order of the documents.
     pub reports: Vec<LabelReport>,
+    /// Agents that run tasks whose ports aren't known: no real server on them is removed.
+    pub uncertain: BTreeSet<IpAddr>,
     /// The source of the node's own connections to IPv4 VIPs, where nftables can't cure it.
     pub source: Option<IpAddr>,
 }
@@ -28,6 +30,8 @@ pub struct DesiredService {
     pub options: Options,
     /// The apps that claim it, sorted.
     pub apps: Vec<String>,
+    /// Some of its real servers may not be known: none is removed.
+    pub incomplete: bool,
     /// Its real servers, and the tasks that aren't.
     pub selection: Selection,
 }
@@ -81,9 +85,10 @@ pub fn decide(
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
         let options = claims[0].options.clone();
         let selection = select(&vip, &claims, options.fail_open, current);
+        let incomplete = claims.iter().any(|claim| claim.incomplete);
         let mut apps: Vec<_> = claims.into_iter().map(|claim| claim.label.app).collect();
         apps.dedup();
-        desired.services.insert(vip, DesiredService { options, apps, selection });
+        desired.services.insert(vip, DesiredService { options, apps, incomplete, selection });
     }
     desired
 }
@@ -97,7 +102,11 @@ fn report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
 fn note(claim: &Claim, first: &Claim) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {
-        format!("shares this VIP with {}, whose IPVS options are in force", first.label.app)
+        if first.label.app == claim.label.app {
+            "another port of this app has the same VIP; its IPVS options are in force".to_owned()
+        } else {
+            format!("shares this VIP with {}, whose IPVS options are in force", first.label.app)
+        }
     });
     let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).collect();
     if notes.is_empty() { Verdict::Obeyed } else { Verdict::Noted(notes.join("; ")) }

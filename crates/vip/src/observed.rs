@@ -3,8 +3,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats};
 
-use crate::ownership::{Owner, owner};
-use crate::{Vip, policy::NodeFacts};
+use crate::ownership::{MARK, Owner, owner};
+use crate::{Protocol, Vip, policy::NodeFacts};
 
 /// What one reading of the kernel found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,8 +90,8 @@ impl Observed {
     /// The services that carry our mark.
     pub fn ours(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
         self.services.iter().filter_map(|(key, service)| {
-            let vip = Vip::from_key(key)?;
-            (owner(key, &service.settings, self) == Owner::Ours).then_some((vip, service))
+            let marked = service.settings.flags.contains(MARK);
+            marked.then(|| Some((Vip::from_key(key)?, service))).flatten()
         })
     }
 
@@ -100,6 +100,21 @@ impl Observed {
         self.services
             .iter()
             .filter(|(key, service)| owner(key, &service.settings, self) != Owner::Ours)
+    }
+
+    /// Whether an address is ours: bound on our interface, or with a service that is marked.
+    #[must_use]
+    pub fn is_our_address(&self, address: IpAddr) -> bool {
+        let at = |protocol: Protocol, port| ServiceKey::Address {
+            protocol: protocol.into(),
+            address,
+            port,
+        };
+        let marked = |protocol| {
+            let services = self.services.range(at(protocol, 1)..=at(protocol, u16::MAX));
+            services.into_iter().any(|(_, service)| service.settings.flags.contains(MARK))
+        };
+        self.addresses.contains_key(&address) || marked(Protocol::Tcp) || marked(Protocol::Udp)
     }
 
     /// The service on a VIP, whosever it is.

@@ -15,8 +15,9 @@ pub const MARK: ServiceFlags = ServiceFlags::SCHED_3;
 pub enum Owner {
     /// It carries our mark.
     Ours,
-    /// It carries no mark, but its address is bound on our interface: when its VIP is wanted, it
-    /// is ours and an `ipvsadm -E` or `-R` took the mark.
+    /// It carries no mark, but its address is ours, since it is bound on our interface or holds
+    /// a service that is marked: when its VIP is wanted, it is ours and an `ipvsadm -E` or `-R`
+    /// took the mark.
     LostMark,
     /// Somebody else's: never changed, never deleted.
     Foreign,
@@ -28,7 +29,7 @@ pub fn owner(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) 
     let Some(vip) = Vip::from_key(key) else { return Owner::Foreign };
     if settings.flags.contains(MARK) {
         Owner::Ours
-    } else if observed.addresses.contains_key(&vip.address) {
+    } else if observed.is_our_address(vip.address) {
         Owner::LostMark
     } else {
         Owner::Foreign

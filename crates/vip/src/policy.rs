@@ -22,7 +22,7 @@ pub struct NodeFacts {
 pub struct ClusterFacts {
     /// Other nodes, as Marathon names them.
     pub nodes: BTreeSet<IpAddr>,
-    /// Marathon's and ZooKeeper's own servers.
+    /// Marathon's own servers, as far as they are among the URLs it is read from.
     pub masters: BTreeSet<IpAddr>,
     /// Addresses of tasks on container networks.
     pub tasks: BTreeSet<IpAddr>,
@@ -51,8 +51,8 @@ pub enum Refusal {
     /// An address of another node.
     #[error("{0} is the address of a cluster node")]
     OtherNode(IpAddr),
-    /// An address of Marathon or ZooKeeper.
-    #[error("{0} is the address of a Marathon or ZooKeeper server")]
+    /// An address of Marathon.
+    #[error("{0} is the address of a Marathon server")]
     Master(IpAddr),
     /// An address of a resolver.
     #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]
@@ -62,7 +62,7 @@ pub enum Refusal {
     Task(IpAddr),
     /// Inside a network this node has a route to.
     #[error(
-        "{0} lies in {1}, a network this node reaches over {2}: put the prefix in vip.allow if \
+        "{0} lies in {1}, a network that this node reaches by {2}: put the prefix in vip.allow if \
          it is free for VIPs"
     )]
     Routed(IpAddr, IpNet, String),
@@ -135,7 +135,7 @@ fn is_at_or_below(app: &str, path: &str) -> bool {
 }
 
 /// What makes an address unfit whatever the node.
-fn special(address: IpAddr) -> Option<&'static str> {
+pub(crate) fn special(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {
         return Some("the unspecified address");
     }

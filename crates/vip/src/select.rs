@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::Family;
 
 use crate::observed::ObservedServer;
+use crate::policy::special;
 use crate::{Candidate, Claim, Condition, Protocol, Vip};
 
 /// A task that is a real server.
@@ -45,6 +46,7 @@ pub enum Why {
     NeverReported,
     NotYetChecked,
     NotReady,
+    KeptReady,
     Starting,
     Killing,
     Unreachable,
@@ -53,6 +55,7 @@ pub enum Why {
     FailOpen,
     NoAddress(Family),
     Port0,
+    NotUnicast(IpAddr),
     SameServer(String),
     Unroutable(String),
 }
@@ -68,6 +71,7 @@ impl fmt::Display for Why {
             Self::NeverReported => "running, its health checks report nothing about it",
             Self::NotYetChecked => "not checked yet: waits for its first health check",
             Self::NotReady => "not ready yet, say its readiness checks",
+            Self::KeptReady => "its readiness checks say nothing for it now, in use before",
             Self::Starting => "not running yet",
             Self::Killing => "being killed",
             Self::Unreachable => "its agent is unreachable",
@@ -77,6 +81,9 @@ impl fmt::Display for Why {
             Self::NoAddress(Family::Inet) => "has no IPv4 address for this VIP",
             Self::NoAddress(Family::Inet6) => "has no IPv6 address for this VIP",
             Self::Port0 => "its port is 0",
+            Self::NotUnicast(address) => {
+                return write!(f, "{address} is no address that a server can have");
+            }
             Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
             Self::Unroutable(why) => return f.write_str(why),
         })
@@ -90,6 +97,20 @@ pub struct Selection {
     pub members: BTreeMap<SocketAddr, Member>,
     /// In the order of the claims.
     pub left_out: Vec<LeftOut>,
+}
+
+impl Selection {
+    /// The tasks that aren't real servers and could become it: ended ones are no news.
+    pub fn waiting(&self) -> impl Iterator<Item = &LeftOut> {
+        self.left_out.iter().filter(|out| out.why != Why::Terminal)
+    }
+}
+
+/// `mysql.1 of /mysql: not running yet`.
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}: {}", self.task, self.app, self.why)
+    }
 }
 
 /// What a condition means for membership.
@@ -190,7 +211,12 @@ fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
     if reach.port == 0 {
         return Err(Why::Port0);
     }
-    reach.of(family).ok_or(Why::NoAddress(family))
+    let server = reach.of(family).ok_or(Why::NoAddress(family))?;
+    match special(server.ip()) {
+        // An agent that calls itself 127.0.0.1 is a cluster of one; so is a test.
+        Some(_) if !server.ip().is_loopback() => Err(Why::NotUnicast(server.ip())),
+        _ => Ok(server),
+    }
 }
 
 fn judge(condition: Condition, current_weight: Option<u32>) -> Verdict {
@@ -204,6 +230,8 @@ fn judge(condition: Condition, current_weight: Option<u32>) -> Verdict {
             None if settled => Verdict::Serve(Why::NeverReported),
             None => Verdict::Out(Why::NotYetChecked),
         },
+        // Readiness starts anew when Marathon's leader changes: who served goes on.
+        Condition::NotReady if current_weight > Some(0) => Verdict::Serve(Why::KeptReady),
         Condition::NotReady => Verdict::Out(Why::NotReady),
         Condition::Starting => Verdict::Out(Why::Starting),
         Condition::Killing => Verdict::Retire(Why::Killing),

@@ -52,18 +52,31 @@ pub(super) fn node(
         .iter()
         .filter(|route| {
             route.table == MAIN
-                && route.kind == RouteType::Unicast
+                && (route.kind == RouteType::Unicast || refusal(route.kind).is_some())
                 && route.destination.prefix_len() > 0
                 && !is_link_local_v6(route.destination.network())
                 && !route.destination.network().is_multicast()
         })
         .filter_map(|route| {
+            if let Some(refusal) = refusal(route.kind) {
+                return Some((route.destination, refusal.to_owned()));
+            }
             let interface = route.interface.filter(|index| Some(*index) != ours)?;
             let name = names.get(&interface).cloned();
             Some((route.destination, name.unwrap_or_else(|| format!("interface {interface}"))))
         })
         .collect();
     NodeFacts { own, routes, resolvers }
+}
+
+/// Routes that say no: an overlay marks its own blocks with them (Calico).
+fn refusal(kind: RouteType) -> Option<&'static str> {
+    match kind {
+        RouteType::BlackHole => Some("a blackhole route"),
+        RouteType::Unreachable => Some("an unreachable route"),
+        RouteType::Prohibit => Some("a prohibit route"),
+        _ => None,
+    }
 }
 
 fn is_link_local_v6(address: IpAddr) -> bool {
@@ -130,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_networks_that_other_interfaces_reach_count() {
+    fn only_networks_of_others_count() {
         let names = [(2, "eth0".to_owned())].into();
         let addresses = [address(1, "127.0.0.1"), address(2, "10.0.0.1"), address(7, "3.3.0.1")];
         let mut blackhole = route(254, "10.9.0.0/16", 2);
@@ -152,6 +165,8 @@ mod tests {
             facts.routes,
             [
                 ("10.0.0.0/24".parse().unwrap(), "eth0".to_owned()),
+                // An overlay's own block: no node of the cluster may take it for VIPs.
+                ("10.9.0.0/16".parse().unwrap(), "a blackhole route".to_owned()),
                 ("172.17.0.0/16".parse().unwrap(), "interface 9".to_owned()),
             ]
             .into()

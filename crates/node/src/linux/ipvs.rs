@@ -44,9 +44,11 @@ pub(super) fn hint(op: &Op, number: i32) -> Option<String> {
             let scheduler = settings.scheduler.as_ref()?;
             Some(format!("the kernel has no scheduler {scheduler}: `modprobe ip_vs_{scheduler}`"))
         }
-        (Op::AddServer { .. }, errno::EINVAL) => {
-            Some("if it is `lo`: `ip link set lo up`".to_owned())
-        }
+        (Op::AddServer { .. }, errno::EINVAL) => Some(
+            "the kernel takes unicast addresses only, and none in a network namespace whose \
+                 `lo` was never up: `ip link set lo up`"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

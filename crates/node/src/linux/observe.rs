@@ -29,28 +29,26 @@ pub(super) fn observe(
         addresses: ours.map(|ours| facts::bound(ours, &addresses, &routes)).unwrap_or_default(),
         node: facts::node(ours, &names, &addresses, &routes, resolvers),
     };
-    observed.services = services(ipvs, &observed)?;
+    let listed = whole(ipvs.services(), || "list virtual services".into())?;
+    let without_servers =
+        |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
+    observed.services = listed.into_iter().map(without_servers).collect();
+    read_servers(ipvs, &mut observed)?;
     Ok(observed)
 }
 
-/// All services; the real servers only of those that are ours or may be.
-fn services(
-    ipvs: &mut Ipvs,
-    observed: &Observed,
-) -> Result<BTreeMap<nl_ipvs::ServiceKey, ObservedService>, KernelError> {
-    let listed = whole(ipvs.services(), || "list virtual services".into())?;
-    let mut services = BTreeMap::new();
-    for service in listed {
-        let key = service.key;
-        let servers = match owner(&key, &service.settings, observed) {
-            Owner::Ours | Owner::LostMark => {
-                whole(ipvs.destinations(&key), || format!("list the real servers of {key}"))?
-            }
-            Owner::Foreign => Vec::new(),
-        };
-        services.insert(key, ObservedService::new(service, servers));
+/// The real servers of services that are ours or may be.
+fn read_servers(ipvs: &mut Ipvs, observed: &mut Observed) -> Result<(), KernelError> {
+    let services = observed.services.iter();
+    let ours =
+        services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);
+    for key in ours.map(|(key, _)| *key).collect::<Vec<_>>() {
+        let servers = whole(ipvs.destinations(&key), || format!("list the real servers of {key}"))?;
+        if let Some(service) = observed.services.get_mut(&key) {
+            service.servers = servers.into_iter().map(|each| (each.address, each.into())).collect();
+        }
     }
-    Ok(services)
+    Ok(())
 }
 
 /// What a dump held, if all of it could be read: from a part nothing may be concluded.

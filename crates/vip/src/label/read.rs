@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use super::{Key, OptionError, Options, ValueError, VipRef, classify};
@@ -58,8 +59,8 @@ impl Reading {
 pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
     let mut options = Options::default();
     let mut bad_options = Vec::new();
-    let app = app.iter().map(|pair| (pair, false));
-    for ((key, value), on_port) in app.chain(port.iter().map(|pair| (pair, true))) {
+    let on_app = app.iter().map(|pair| (pair, false));
+    for ((key, value), on_port) in on_app.chain(port.iter().map(|pair| (pair, true))) {
         if let Err(error) = options.obey(key, value) {
             bad_options.push(BadOption {
                 key: (*key).into(),
@@ -70,26 +71,38 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
         }
     }
     if let Err(error) = options.settle() {
-        let on_port = port.iter().any(|(key, _)| *key == "IPVS_FLAGS");
-        bad_options.push(BadOption {
-            key: "IPVS_FLAGS".into(),
-            value: String::new(),
-            on_port,
-            error,
-        });
+        let flags = |labels: &[(&str, &str)]| {
+            labels
+                .iter()
+                .rev()
+                .find(|(key, _)| *key == "IPVS_FLAGS")
+                .map(|(_, value)| (*value).into())
+        };
+        let on_port = flags(port).is_some();
+        let value = flags(port).or_else(|| flags(app)).unwrap_or_default();
+        bad_options.push(BadOption { key: "IPVS_FLAGS".into(), value, on_port, error });
     }
     PortLabels { readings: readings(port), options, bad_options }
 }
 
+/// No port has more VIPs than this: each is a virtual service on every node.
+const MOST_VIPS: usize = 64;
+
 fn readings(port: &[(&str, &str)]) -> Vec<Reading> {
     let mut readings: Vec<Reading> = Vec::new();
+    let mut occurrences: HashMap<&str, usize> = HashMap::new();
     for &(key, value) in port {
         let meaning = match classify(key, value) {
             Key::Vip => Some(value.parse()),
             Key::Lookalike => None,
             Key::Other => continue,
         };
-        let occurrence = readings.iter().filter(|earlier| earlier.key == key).count();
+        let next = occurrences.entry(key).or_default();
+        let occurrence = std::mem::replace(next, *next + 1);
+        let meaning = match readings.len() {
+            0..MOST_VIPS => meaning,
+            _ => Some(Err(ValueError::TooMany)),
+        };
         readings.push(Reading { key: key.into(), occurrence, value: value.into(), meaning });
     }
     readings

@@ -44,6 +44,9 @@ pub enum ValueError {
     /// Looks like an address and isn't one, so it is not taken for a name.
     #[error("{0:?} looks like an IP address but is not one")]
     BadAddress(String),
+    /// Beyond what is read of one port.
+    #[error("the port has over 64 VIP labels already: those after them are not read")]
+    TooMany,
     /// Neither an address nor a name.
     #[error("{0:?} is neither an IP address nor a name of letters, digits, '-', '.', '_' and '/'")]
     BadName(String),

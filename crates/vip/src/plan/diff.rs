@@ -3,17 +3,17 @@ use std::net::IpAddr;
 
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
-use super::{Conflict, Op, Plan, Scope, Totals, shuffle};
+use super::{Conflict, Ground, Op, Plan, Scope, shuffle};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
-    let mut plan = Plan { totals: Totals::of(observed), ..Plan::default() };
+    let mut plan = Plan { ground: Ground::of(observed, desired), ..Plan::default() };
     let foreign = foreign_by_address(observed);
     for (vip, wanted) in &desired.services {
         match conflict(vip, observed, &foreign) {
             Some(conflict) => plan.conflicts.push(conflict),
-            None => change_service(&mut plan.ops, vip, wanted, observed, scope, node),
+            None => change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node),
         }
     }
     if scope == Scope::Complete {
@@ -27,10 +27,15 @@ pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &
 
 pub(super) fn cleanup(observed: &Observed) -> Plan {
     let mut ops: Vec<_> = observed.ours().map(delete_service).collect();
-    if observed.link != Link::Missing {
+    let others = others_addresses(observed);
+    let (kept, unbound): (Vec<&IpAddr>, Vec<&IpAddr>) =
+        observed.addresses.keys().partition(|address| others.contains(*address));
+    if observed.link != Link::Missing && kept.is_empty() {
         ops.push(Op::DeleteLink);
+    } else {
+        ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
     }
-    Plan { ops, conflicts: Vec::new(), totals: Totals::of(observed) }
+    Plan { ops, conflicts: Vec::new(), ground: Ground::of(observed, &Desired::default()) }
 }
 
 pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
@@ -39,7 +44,21 @@ pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
         let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
         (settings != before).then_some(Op::SetService { vip: *vip, before, settings })
     });
-    Plan { ops: unmarked.collect(), conflicts: Vec::new(), totals: Totals::of(observed) }
+    Plan {
+        ops: unmarked.collect(),
+        conflicts: Vec::new(),
+        ground: Ground::of(observed, &Desired::default()),
+    }
+}
+
+/// The addresses of services that don't carry our mark: whatever interface they are on, somebody
+/// needs them there.
+fn others_addresses(observed: &Observed) -> BTreeSet<IpAddr> {
+    let unmarked = observed.unmarked().filter_map(|(key, _)| match *key {
+        ServiceKey::Address { address, .. } => Some(address),
+        ServiceKey::Fwmark { .. } => None,
+    });
+    unmarked.collect()
 }
 
 fn delete_service((vip, service): (Vip, &ObservedService)) -> Op {
@@ -70,17 +89,16 @@ fn conflict(
     let on_it = observed.services.get(&key).map(|held| owner(&key, &held.settings, observed));
     match on_it {
         Some(Owner::Foreign) => Some(Conflict { vip: *vip, with: key }),
-        Some(Owner::LostMark) => None,
-        Some(Owner::Ours) | None => {
-            foreign.get(&vip.address).map(|with| Conflict { vip: *vip, with: *with })
-        }
+        Some(Owner::LostMark | Owner::Ours) => None,
+        None if observed.is_our_address(vip.address) => None,
+        None => foreign.get(&vip.address).map(|with| Conflict { vip: *vip, with: *with }),
     }
 }
 
 fn change_service(
     ops: &mut Vec<Op>,
-    vip: &Vip,
-    wanted: &DesiredService,
+    (vip, wanted): (&Vip, &DesiredService),
+    desired: &Desired,
     observed: &Observed,
     scope: Scope,
     node: &str,
@@ -108,9 +126,11 @@ fn change_service(
         }
     }
     ops.extend(shuffle::shuffled(added, node));
-    if scope == Scope::Complete {
+    if scope != Scope::Partial && !wanted.incomplete {
         let members = &wanted.selection.members;
-        let gone = held.keys().filter(|server| !members.contains_key(server));
+        let gone = held.keys().filter(|server| {
+            !members.contains_key(server) && !desired.uncertain.contains(&server.ip())
+        });
         ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
     }
 }
@@ -146,7 +166,11 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
     if scope == Scope::Complete {
         // An address in conflict stays as it is: bound if we bound it.
         let claimed: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
-        let gone = observed.addresses.keys().filter(|address| !claimed.contains(address));
+        let others = others_addresses(observed);
+        let gone = observed
+            .addresses
+            .keys()
+            .filter(|address| !claimed.contains(address) && !others.contains(*address));
         plan.ops.extend(gone.map(|address| Op::Unbind { address: *address }));
     }
 }

@@ -1,36 +1,22 @@
 //! Telling a plan that removes suspiciously much.
 
+use std::collections::BTreeMap;
+
 use super::{Op, Plan};
-use crate::Observed;
-
-/// What the kernel held of ours before the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Virtual services.
-    pub services: usize,
-    /// Real servers of them.
-    pub servers: usize,
-}
-
-impl Totals {
-    pub(super) fn of(observed: &Observed) -> Self {
-        observed.ours().fold(Self::default(), |totals, (_, service)| Self {
-            services: totals.services + 1,
-            servers: totals.servers + service.servers.len(),
-        })
-    }
-}
+use crate::Vip;
 
 /// What a plan takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Losses {
-    /// What there is now.
-    pub before: Totals,
     /// Virtual services that go.
     pub services: usize,
-    /// By how many real servers there are fewer afterwards. Replaced ones don't count: a rolling
+    /// Virtual services that there are.
+    pub of_services: usize,
+    /// By how many real servers VIPs have fewer afterwards. Replaced ones don't count: a rolling
     /// upgrade replaces them all.
     pub servers: usize,
+    /// Real servers that there are.
+    pub of_servers: usize,
 }
 
 impl Losses {
@@ -38,19 +24,27 @@ impl Losses {
     /// also what a wrong or half-started Marathon looks like.
     #[must_use]
     pub fn suspicious(&self) -> bool {
-        self.services * 2 > self.before.services || self.servers * 2 > self.before.servers
+        self.services * 2 > self.of_services || self.servers * 2 > self.of_servers
     }
 }
 
 pub(super) fn losses(plan: &Plan) -> Losses {
-    let count = |wanted: fn(&Op) -> bool| plan.ops.iter().filter(|op| wanted(op)).count();
-    let services = count(|op| matches!(op, Op::DeleteService { .. }));
-    let deleted = plan.ops.iter().map(|op| match op {
-        Op::DeleteServer { .. } => 1,
-        Op::DeleteService { servers, .. } => servers.len(),
-        _ => 0,
-    });
-    let deleted: usize = deleted.sum();
-    let added = count(|op| matches!(op, Op::AddServer { .. }));
-    Losses { before: plan.totals, services, servers: deleted.saturating_sub(added) }
+    let mut services = 0;
+    let mut by_vip: BTreeMap<Vip, (usize, usize)> = BTreeMap::new();
+    for op in &plan.ops {
+        let Some(vip) = op.vip() else { continue };
+        let (deleted, added) = by_vip.entry(vip).or_default();
+        match op {
+            Op::AddServer { .. } => *added += 1,
+            Op::DeleteServer { .. } => *deleted += 1,
+            Op::DeleteService { servers, .. } => {
+                services += 1;
+                *deleted += servers.len();
+            }
+            _ => {}
+        }
+    }
+    let fewer = by_vip.values().map(|(deleted, added)| deleted.saturating_sub(*added));
+    let (of_services, of_servers) = (plan.ground.services, plan.ground.servers);
+    Losses { services, of_services, servers: fewer.sum(), of_servers }
 }

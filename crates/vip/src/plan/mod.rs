@@ -1,6 +1,7 @@
 //! The plan: what takes the kernel from what it is to what it should be, and nothing else.
 
 mod diff;
+mod ground;
 mod guard;
 mod ipvsadm;
 mod model;
@@ -16,7 +17,8 @@ use nl_ipvs::ServiceKey;
 
 use crate::{Desired, Observed, Vip};
 
-pub use guard::{Losses, Totals};
+pub use ground::Ground;
+pub use guard::Losses;
 pub use ipvsadm::ipvsadm_args;
 pub use op::{Op, Step};
 pub use outcome::{OpError, OpResult, Outcome};
@@ -29,8 +31,8 @@ pub struct Plan {
     pub ops: Vec<Op>,
     /// Wanted VIPs that somebody else's services stand in the way of.
     pub conflicts: Vec<Conflict>,
-    /// What the plan starts from, for telling how much it removes.
-    pub totals: Totals,
+    /// What the plan starts from.
+    pub ground: Ground,
 }
 
 /// How far a plan may go.
@@ -38,6 +40,9 @@ pub struct Plan {
 pub enum Scope {
     /// The desired table is the whole truth: what is ours and isn't in it goes.
     Complete,
+    /// Every app is known, but something else isn't: services and addresses stay, and real
+    /// servers go only where all of their service are known.
+    Servers,
     /// It is a part of the truth: add and change only.
     Partial,
 }
@@ -60,6 +65,13 @@ impl fmt::Display for Conflict {
                 "{} is a virtual service that vipd didn't make; left alone. Find out whose it is \
                  (keepalived, docker, kube-proxy?), or take it over with `vipd adopt {}`",
                 self.with, self.with
+            )
+        } else if Vip::from_key(&self.with).is_none() {
+            write!(
+                f,
+                "{} has a virtual service of a kind that vipd never makes ({}), so its address \
+                 is not bound. Find out whose it is",
+                self.vip.address, self.with
             )
         } else {
             write!(

@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Op, Plan, Step};
+use super::{Ground, Op, Plan, Step};
 use crate::Vip;
+use crate::ownership::MARK;
 
 /// What the kernel answered to an operation that it didn't do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,10 +100,10 @@ impl Plan {
     ///
     /// After a failure, what depends on it is skipped: no server is added to a service that is
     /// not there or that somebody else made meanwhile, none is removed where its replacement
-    /// failed, no address is bound for a service that could not be made, and none is unbound
+    /// failed and no other takes new connections, no address is bound for a service that could not be made, and none is unbound
     /// while its service is still there.
     pub fn run(&self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
-        let mut done = Progress::default();
+        let mut done = Progress::on(&self.ground);
         let mut outcome = Outcome::default();
         for step in Step::ALL {
             let (ready, blocked): (Vec<&Op>, Vec<&Op>) =
@@ -131,18 +132,30 @@ impl OpError {
 /// What failed so far.
 #[derive(Default)]
 struct Progress {
+    /// Services that aren't there, or aren't ours.
     failed: BTreeSet<Vip>,
+    /// Services with a real server that could not be added or changed.
+    wanting: BTreeSet<Vip>,
+    /// Services with a real server that takes new connections, whatever else fails.
+    served: BTreeSet<Vip>,
     not_made: BTreeSet<IpAddr>,
     made: BTreeSet<IpAddr>,
     not_deleted: BTreeSet<IpAddr>,
 }
 
 impl Progress {
+    fn on(ground: &Ground) -> Self {
+        let (served, made) = (ground.served.clone(), ground.addresses.clone());
+        Self { served, made, ..Self::default() }
+    }
+
     fn allows(&self, op: &Op) -> bool {
         match op {
-            Op::SetServer { vip, .. }
-            | Op::AddServer { vip, .. }
-            | Op::DeleteServer { vip, .. } => !self.failed.contains(vip),
+            Op::SetServer { vip, .. } | Op::AddServer { vip, .. } => !self.failed.contains(vip),
+            Op::DeleteServer { vip, .. } => {
+                let replaced = !self.wanting.contains(vip) || self.served.contains(vip);
+                !self.failed.contains(vip) && replaced
+            }
             Op::Bind { address, .. } | Op::SetSource { address, .. } => {
                 self.made.contains(address) || !self.not_made.contains(address)
             }
@@ -168,12 +181,16 @@ impl Progress {
                     self.failed.insert(*vip);
                     self.not_made.insert(vip.address);
                 }
-                Op::SetService { vip, .. }
-                | Op::SetServer { vip, .. }
-                | Op::AddServer { vip, .. }
-                    if failed =>
-                {
+                // A scheduler that the kernel lacks is no reason to leave the servers as they are.
+                Op::SetService { vip, before, .. } if failed && !before.flags.contains(MARK) => {
                     self.failed.insert(*vip);
+                }
+                Op::SetServer { vip, settings, .. } | Op::AddServer { vip, settings, .. } => {
+                    if failed {
+                        self.wanting.insert(*vip);
+                    } else if *result == OpResult::Done && settings.weight > 0 {
+                        self.served.insert(*vip);
+                    }
                 }
                 Op::DeleteService { vip, .. } if failed => {
                     self.not_deleted.insert(vip.address);

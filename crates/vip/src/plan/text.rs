@@ -8,7 +8,7 @@ use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 use super::{Op, Plan};
 use crate::ownership::MARK;
-use crate::{Desired, Member, Vip, Why};
+use crate::{Desired, Member, Vip};
 
 /// What a line says happens. The sign stands at the line's beginning, so colour is never needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
             (Sign::Add, format!("{vip}  {}{apps}", settings_text(settings)))
         }
         _ if ops.iter().any(|op| matches!(op, Op::DeleteService { .. })) => {
-            (Sign::Remove, format!("{vip}  no app claims it"))
+            (Sign::Remove, format!("{vip}{}", unclaimed(desired, vip)))
         }
         _ => (Sign::Change, format!("{vip}{apps}")),
     };
@@ -219,10 +219,19 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
         lines.push(line(1, Sign::Plain, "no real server yet: clients are refused".into()));
     }
     if let Some(service) = service {
-        let alive = service.selection.left_out.iter().filter(|out| out.why != Why::Terminal);
-        lines.extend(alive.map(|out| {
-            line(1, Sign::Plain, format!("left out: {} of {}: {}", out.task, out.app, out.why))
-        }));
+        let waiting = service.selection.waiting();
+        lines.extend(waiting.map(|out| line(1, Sign::Plain, format!("left out: {out}"))));
+    }
+}
+
+/// Why a VIP goes: its label is refused now, or there is none. A plan without a desired table
+/// (`cleanup`) has no reason of that kind.
+fn unclaimed(desired: &Desired, vip: &Vip) -> String {
+    let mut reports = desired.reports.iter().filter(|report| report.vip == Some(*vip));
+    match reports.find(|report| !report.verdict.is_ok()) {
+        Some(report) => format!("  {report}"),
+        None if *desired == Desired::default() => String::new(),
+        None => "  no app claims it".into(),
     }
 }
 

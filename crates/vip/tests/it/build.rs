@@ -39,7 +39,15 @@ pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {
         value: at.into(),
     };
     let options = Options::default();
-    Claim { vip: vip(at), label, superseded: false, note: None, options, candidates }
+    Claim {
+        vip: vip(at),
+        label,
+        superseded: false,
+        incomplete: false,
+        note: None,
+        options,
+        candidates,
+    }
 }
 
 pub(crate) fn decide(claims: Vec<Claim>, observed: &Observed) -> Desired {

@@ -50,6 +50,9 @@ fn tcp_beside_a_healthy_server() {
         // A check that was added later, or whose version is gone, never reports.
         (old, None, Some(1)),
         (NotReady, None, None),
+        // Readiness starts anew at a leader change.
+        (NotReady, Some(1), Some(1)),
+        (NotReady, Some(0), None),
         (Starting, None, None),
         (Killing, None, Some(0)),
         (Killing, Some(1), Some(0)),
@@ -132,8 +135,10 @@ fn a_task_without_address_or_port_costs_the_others_nothing() {
     let mut lost = task("lost", A, Condition::Healthy);
     lost.reach = Err("its agent's name x doesn't resolve".into());
     let zero = task("zero", "10.0.0.3:0", Condition::Healthy);
-    let claims = [claim("3.3.0.6:80", "/a", vec![lost, zero, task("b", B, Condition::Healthy)])];
+    let multicast = task("multicast", "224.0.0.1:80", Condition::Healthy);
+    let claims =
+        [claim("3.3.0.6:80", "/a", vec![lost, zero, multicast, task("b", B, Condition::Healthy)])];
     let selection = select(&vip("3.3.0.6:80"), &claims, true, &BTreeMap::new());
     assert_eq!(member(&selection, B), Some(1));
-    assert_eq!(selection.left_out.len(), 2);
+    assert_eq!(selection.left_out.len(), 3);
 }
