@@ -28,6 +28,7 @@ mod document;
 pub mod event;
 mod finding;
 mod health;
+mod ids;
 mod instance;
 mod labels;
 mod lenient;
@@ -37,6 +38,7 @@ mod ports;
 mod records;
 mod spec;
 pub mod sse;
+pub mod watch;
 mod workload;
 
 pub use document::{Document, DocumentError};

@@ -1,0 +1,65 @@
+//! Task ids and instance ids, and which belongs to which.
+//!
+//! | Marathon | task of an app | instance of an app |
+//! |---|---|---|
+//! | to 1.3 | `db.UUID` | none |
+//! | 1.4 to 1.7 | `db.UUID` | `db.marathon-UUID` |
+//! | from 1.8 | `db.instance-UUID._app.1` | `db.instance-UUID` |
+//!
+//! The number at the end counts the tasks of one instance (`Instance.scala`, `Task.scala`). Of
+//! pods, Marathon lists instances, and each container has a task: `pod.instance-UUID.container`.
+
+/// True if `id` names an instance, and `task` is one of its tasks.
+pub(crate) fn instance_has_task(id: &str, task: &str) -> bool {
+    let Some(instance) = instance(id).filter(|instance| instance.rest.is_empty()) else {
+        return false;
+    };
+    let of_task = self::instance(task).map(|of_task| (of_task.path, of_task.uuid)).or_else(|| {
+        let (path, uuid) = task.rsplit_once('.')?;
+        Some((path, uuid))
+    });
+    of_task == Some((instance.path, instance.uuid))
+}
+
+struct Instance<'a> {
+    path: &'a str,
+    uuid: &'a str,
+    rest: &'a str,
+}
+
+const UUID_LEN: usize = 36;
+
+fn instance(id: &str) -> Option<Instance<'_>> {
+    let named = |marker| id.rsplit_once(marker);
+    let (path, rest) = named(".instance-").or_else(|| named(".marathon-"))?;
+    let (uuid, rest) = rest.split_at_checked(UUID_LEN)?;
+    let whole = rest.is_empty() || rest.starts_with('.');
+    whole.then_some(Instance { path, uuid, rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instance_has_task;
+
+    #[test]
+    fn an_instance_has_the_tasks_that_carry_its_uuid() {
+        let uuid = "488b3441-7bb5-11e9-b931-8ae30e1b1bb7";
+        let other = "588b3441-7bb5-11e9-b931-8ae30e1b1bb7";
+        for (instance, task, expected) in [
+            (format!("g_db.marathon-{uuid}"), format!("g_db.{uuid}"), true),
+            (format!("g_db.instance-{uuid}"), format!("g_db.instance-{uuid}._app.7"), true),
+            (format!("a.b.instance-{uuid}"), format!("a.b.instance-{uuid}._app.1"), true),
+            (format!("pod.instance-{uuid}"), format!("pod.instance-{uuid}.web"), true),
+            (format!("g_db.instance-{other}"), format!("g_db.instance-{uuid}._app.7"), false),
+            (format!("x.instance-{uuid}"), format!("g_db.instance-{uuid}._app.7"), false),
+            // A task doesn't stand for the others of its instance.
+            (format!("db.instance-{uuid}._app.1"), format!("db.instance-{uuid}._app.2"), false),
+            (format!("db.{uuid}"), format!("db.{uuid}"), false),
+            (format!("db.instance-{uuid}x"), format!("db.{uuid}x"), false),
+            ("db.instance-é".to_owned(), "db.é".to_owned(), false),
+            (String::new(), String::new(), false),
+        ] {
+            assert_eq!(instance_has_task(&instance, &task), expected, "{instance} {task}");
+        }
+    }
+}

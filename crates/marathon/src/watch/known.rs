@@ -1,0 +1,276 @@
+//! One workload as it is believed to be: the last read of it, and the bad news since.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::claim::{Claim, Said, position, rank};
+use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Workload};
+
+/// A read that began this long after an event knows of it.
+const LAG: Duration = Duration::from_secs(1);
+/// Within this time no more than half of the servers are taken on the word of events.
+const WINDOW: Duration = Duration::from_secs(10);
+/// How long an unhealthy server is kept for a read to speak for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Instances are in the order of their ids and have no `last_success`, which changes with
+    /// every check: two views are equal if they say the same.
+    pub(super) view: Workload,
+    /// When the last read of it began.
+    pub(super) begun: Duration,
+    successes: BTreeMap<String, Timestamp>,
+    /// What events said of listed instances and no read has outdated.
+    news: BTreeMap<String, News>,
+    /// Bad health that waits for a read, and until when.
+    held: BTreeMap<String, (News, Duration)>,
+    /// When events have taken servers away.
+    taken: Vec<Duration>,
+}
+
+#[derive(Debug, Clone)]
+struct News {
+    at: Option<Timestamp>,
+    came: Duration,
+    bad: Bad,
+}
+
+#[derive(Debug, Clone)]
+enum Bad {
+    /// Killing or terminal: final for a task.
+    State(TaskState),
+    Health,
+}
+
+impl Known {
+    /// What is known after a read that began then, with what was known before.
+    pub(super) fn read(mut workload: Workload, begun: Duration, before: Option<Self>) -> Self {
+        "$".clone_into(&mut workload.path);
+        workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
+        workload.instances.dedup_by(|a, b| a.id == b.id);
+        let mut successes = BTreeMap::new();
+        for instance in &mut workload.instances {
+            if let Some(success) = instance.last_success.take() {
+                successes.insert(instance.id.clone(), success);
+            }
+        }
+        let mut known = Self {
+            view: workload,
+            begun,
+            successes,
+            news: BTreeMap::new(),
+            held: BTreeMap::new(),
+            taken: Vec::new(),
+        };
+        if let Some(before) = before {
+            known.keep_from(before);
+        }
+        known
+    }
+
+    fn keep_from(&mut self, before: Self) {
+        let old = &before.view;
+        for instance in &mut self.view.instances {
+            let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
+            if let Ok(index) = found {
+                keep_spec(instance, &old.instances[index], &old.spec);
+                keep_health(instance, &old.instances[index]);
+            }
+        }
+        self.taken = before.taken;
+        // A read that began before the event can't answer it.
+        self.held = before.held;
+        self.held.retain(|_, (news, _)| self.begun < news.came);
+        for (id, news) in before.news {
+            let Some(index) = self.find(&id) else { continue };
+            if self.is_outdated(index, &news) {
+                continue;
+            }
+            set(&mut self.view.instances[index], &news.bad);
+            self.news.insert(id, news);
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<usize> {
+        self.view.instances.binary_search_by(|instance| instance.id.as_str().cmp(id)).ok()
+    }
+
+    fn is_outdated(&self, index: usize, news: &News) -> bool {
+        let instance = &self.view.instances[index];
+        let later = |moment: Option<Timestamp>| matches!((moment, news.at), (Some(moment), Some(at)) if moment > at);
+        match news.bad {
+            Bad::Health => {
+                self.begun >= news.came + LAG || later(self.successes.get(&instance.id).copied())
+            }
+            // The tasks of a pod's instance may be started again, those of apps get a new id.
+            Bad::State(_) => {
+                self.view.kind == Kind::Pod
+                    && (later(instance.started) || self.begun >= news.came + LAG)
+            }
+        }
+    }
+
+    /// Whether an event says nothing new.
+    pub(super) fn shows(&self, claim: &Claim) -> bool {
+        match position(&self.view, &claim.id) {
+            Some(index) => {
+                let id = &self.view.instances[index].id;
+                let outdated = claim.said == Said::Unhealthy
+                    && claim.is_before(self.successes.get(id).copied());
+                (outdated || claim.holds(&self.view)) && !self.held.contains_key(id)
+            }
+            None => claim.holds(&self.view),
+        }
+    }
+
+    /// Acts on an event that says that a task is being killed or is over.
+    pub(super) fn end(
+        &mut self,
+        claim: &Claim,
+        state: TaskState,
+        version: Option<Timestamp>,
+        now: Duration,
+    ) -> bool {
+        let Some(index) = self.newer(claim, version) else { return false };
+        if rank(&state) <= rank(&self.view.instances[index].state) {
+            return false;
+        }
+        self.take(index, News { at: claim.at, came: now, bad: Bad::State(state) })
+    }
+
+    /// Acts on an event that says that a task is unhealthy, unless that would leave too few.
+    pub(super) fn sicken(
+        &mut self,
+        claim: &Claim,
+        version: Option<Timestamp>,
+        now: Duration,
+    ) -> bool {
+        let Some(index) = self.newer(claim, version) else { return false };
+        let instance = &self.view.instances[index];
+        let stale = claim.is_before(self.successes.get(&instance.id).copied());
+        // Which container of a pod it is, no event says: only where there is one to check.
+        let unclear = self.view.kind == Kind::Pod
+            && instance.spec(&self.view).is_none_or(|spec| spec.health_checks != 1);
+        if stale || unclear || !matches!(instance.health, Health::Up | Health::Unknown) {
+            return false;
+        }
+        let news = News { at: claim.at, came: now, bad: Bad::Health };
+        if is_server(instance) {
+            self.taken.retain(|taken| *taken + WINDOW > now);
+            let servers = self.view.instances.iter().filter(|other| is_server(other)).count();
+            let taken = self.taken.len();
+            if servers == 1 || 2 * (taken + 1) > servers + taken {
+                let until = (news, now + PATIENCE);
+                self.held.entry(instance.id.clone()).or_insert(until);
+                return false;
+            }
+            self.taken.push(now);
+        }
+        self.take(index, news)
+    }
+
+    /// Acts on what has waited for a read long enough.
+    pub(super) fn tick(&mut self, now: Duration) -> bool {
+        let held = std::mem::take(&mut self.held);
+        let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
+        self.held = waiting;
+        let due: BTreeMap<String, (News, Duration)> = due;
+        let mut changed = false;
+        for (id, (news, _)) in due {
+            if let Some(index) = self.find(&id) {
+                changed |= self.take(index, news);
+            }
+        }
+        changed
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.held.values().map(|(_, until)| *until).min()
+    }
+
+    /// The instance that an event is about, if the event is newer than what is known of it.
+    fn newer(&self, claim: &Claim, version: Option<Timestamp>) -> Option<usize> {
+        let index = position(&self.view, &claim.id)?;
+        let instance = &self.view.instances[index];
+        let earlier_version = matches!((version, instance.version),
+            (Some(said), Some(known)) if said < known);
+        // An instance may have had other tasks before this one.
+        let of_instance = instance.id != claim.id || self.view.kind == Kind::Pod;
+        let started_since = of_instance
+            && !matches!((claim.at, instance.started), (Some(at), Some(started)) if at > started);
+        (!earlier_version && !started_since).then_some(index)
+    }
+
+    fn take(&mut self, index: usize, news: News) -> bool {
+        let instance = &mut self.view.instances[index];
+        let before = (instance.state.clone(), instance.health);
+        set(instance, &news.bad);
+        let changed = before != (instance.state.clone(), instance.health);
+        if !matches!(
+            (&self.news.get(&instance.id), &news.bad),
+            (Some(News { bad: Bad::State(_), .. }), Bad::Health)
+        ) {
+            self.news.insert(instance.id.clone(), news);
+        }
+        changed
+    }
+}
+
+fn is_server(instance: &Instance) -> bool {
+    instance.state == TaskState::Running && matches!(instance.health, Health::Up | Health::NoChecks)
+}
+
+fn set(instance: &mut Instance, bad: &Bad) {
+    match bad {
+        Bad::State(state) if rank(state) > rank(&instance.state) => {
+            instance.state = state.clone();
+        }
+        Bad::State(_) => {}
+        Bad::Health if instance.health == Health::NoChecks => {}
+        Bad::Health => {
+            instance.health = Health::Down;
+            for health in &mut instance.port_health {
+                if *health != Health::NoChecks {
+                    *health = Health::Down;
+                }
+            }
+        }
+    }
+}
+
+/// Without the record of its version nothing can be said of a task's ports, but they were known
+/// when its version was the current one, and a task doesn't change.
+fn keep_spec(instance: &mut Instance, before: &Instance, old: &Arc<crate::Spec>) {
+    let unknown = matches!(instance.spec, InstanceSpec::Unknown(_) | InstanceSpec::Gone(_));
+    if !unknown || instance.version.is_none() || instance.version != before.version {
+        return;
+    }
+    instance.spec = match &before.spec {
+        InstanceSpec::Current => InstanceSpec::Older(Arc::clone(old)),
+        InstanceSpec::Older(spec) => InstanceSpec::Older(Arc::clone(spec)),
+        InstanceSpec::Unknown(_) | InstanceSpec::Gone(_) => return,
+    };
+    instance.endpoints.clone_from(&before.endpoints);
+    instance.port_health.clone_from(&before.port_health);
+    if before.health == Health::NoChecks {
+        instance.health = Health::NoChecks;
+    }
+}
+
+/// Marathon forgets what it knew at a change of leader. That is no reason to forget it here.
+fn keep_health(instance: &mut Instance, before: &Instance) {
+    if instance.health == Health::Unknown {
+        instance.health = before.health;
+    }
+    if instance.port_health.len() == before.port_health.len() {
+        for (health, before) in instance.port_health.iter_mut().zip(&before.port_health) {
+            if *health == Health::Unknown {
+                *health = *before;
+            }
+        }
+    }
+}

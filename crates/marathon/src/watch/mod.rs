@@ -1,0 +1,403 @@
+//! What to read of a Marathon and when, and what to believe of what it says.
+//!
+//! A [`State`] has no connection, no clock and no source of chance: whoever has them tells it
+//! what happened, and does what it asks for. Times are since any moment that stays the same.
+//!
+//! Bad news acts at once: a task that an event calls killed, being killed or unhealthy is so in
+//! [`State::workloads`] right after the event, and a read confirms it. Good news comes through
+//! reads only. A read that fails changes nothing, and one that would take away more than half of
+//! all VIPs unannounced is not believed the first time.
+//!
+//! ```
+//! use std::{num::NonZeroUsize, time::Duration};
+//! use marathon::watch::{Action, Config, Input, State};
+//!
+//! let config = Config { urls: NonZeroUsize::MIN, agents: None, seed: 7 };
+//! let mut state = State::new(&config, Duration::ZERO);
+//! let step = state.on(Input::Tick, Duration::ZERO);
+//! assert!(matches!(step.actions[..], [Action::Open { url: 0, .. }]));
+//! ```
+
+mod backoff;
+mod claim;
+mod jitter;
+mod known;
+mod picture;
+mod schedule;
+mod stream;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::{Change, Event, Subject, Touched};
+use crate::{Coverage, Kind, Snapshot, TaskState, Workload};
+use claim::{Claim, Said};
+use picture::Picture;
+use schedule::Schedule;
+use stream::Stream;
+
+/// Names an app or a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadKey {
+    /// App or pod.
+    pub kind: Kind,
+    /// Its id, as `/group/db`.
+    pub id: String,
+}
+
+impl WorkloadKey {
+    /// The name of this workload.
+    #[must_use]
+    pub fn of(workload: &Workload) -> Self {
+        Self { kind: workload.kind, id: workload.id.clone() }
+    }
+}
+
+/// `app /group/db`.
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
+/// Tells one connection to the event stream from the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(u64);
+
+/// What a [`State`] has to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How many URLs this Marathon has.
+    pub urls: NonZeroUsize,
+    /// How many nodes of the cluster watch as this one does. All together they stay under about
+    /// 100 reads a second. None: one on each host that runs something.
+    pub agents: Option<u32>,
+    /// What sets this node apart from the others, for delays by chance.
+    pub seed: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The server answered 200 to the request for its event stream.
+    Opened {
+        /// Which stream.
+        stream: StreamId,
+        /// `X-Marathon-Leader` of the answer.
+        leader: Option<String>,
+    },
+    /// Bytes came, if only a heartbeat.
+    Bytes {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// An event came.
+    Event {
+        /// From which stream.
+        stream: StreamId,
+        /// What it says.
+        event: Event,
+    },
+    /// The stream could not be opened, broke or came to its end.
+    Ended {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// [`Action::ReadEverything`] is done.
+    ReadEverything {
+        /// What was read, as [`Document::read_apps`](crate::Document::read_apps) and
+        /// [`Document::read_pods`](crate::Document::read_pods) give it. None: it failed.
+        answer: Option<Snapshot>,
+        /// `X-Marathon-Leader` of the answer.
+        leader: Option<String>,
+    },
+    /// [`Action::Read`] is done.
+    Read {
+        /// What was to be read.
+        key: WorkloadKey,
+        /// What came of it.
+        answer: Answer,
+        /// `X-Marathon-Leader` of the answer.
+        leader: Option<String>,
+    },
+    /// [`Step::wake_at`] has come.
+    Tick,
+}
+
+/// What came of the read of one workload.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is there.
+    Found(Box<Workload>),
+    /// Marathon has no such app or pod (404).
+    Missing,
+    /// It could not be read.
+    Failed,
+}
+
+/// What to do. A read also reads the version records its instances run by, where they were not
+/// read before, as [`Records`](crate::Records) keeps them; one that fails leaves
+/// [`InstanceSpec::Unknown`](crate::InstanceSpec::Unknown) and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Open the event stream: [`Input::Opened`] or [`Input::Ended`] follows.
+    Open {
+        /// The name it is to be reported by.
+        stream: StreamId,
+        /// Which URL, from 0.
+        url: usize,
+    },
+    /// Close the event stream. What still comes from it is ignored.
+    Close,
+    /// Read all apps and pods: [`Input::ReadEverything`] follows, in any case.
+    ReadEverything,
+    /// Read one app or pod: [`Input::Read`] follows, in any case.
+    Read(WorkloadKey),
+}
+
+/// What follows from an input.
+#[derive(Debug)]
+pub struct Step {
+    /// To be done, in this order, without waiting for one before the next.
+    pub actions: Vec<Action>,
+    /// Workloads that are other than before, new or gone.
+    pub changed: BTreeSet<WorkloadKey>,
+    /// When [`Input::Tick`] is due, if nothing comes before it.
+    pub wake_at: Duration,
+}
+
+type Changed = BTreeSet<WorkloadKey>;
+
+/// What is known of one Marathon, and what is under way to know more.
+#[derive(Debug)]
+pub struct State {
+    agents: Option<u32>,
+    stream: Stream,
+    schedule: Schedule,
+    picture: Picture,
+}
+
+impl State {
+    /// Knows nothing yet. The first [`Input::Tick`] starts it.
+    #[must_use]
+    pub fn new(config: &Config, now: Duration) -> Self {
+        Self {
+            agents: config.agents,
+            stream: Stream::new(config.urls, now),
+            schedule: Schedule::new(config.agents.unwrap_or(1), config.seed, now),
+            picture: Picture::default(),
+        }
+    }
+
+    /// The apps and pods as they are believed to be, in the order of kind and id. Their paths are
+    /// all `$`, and their instances are in the order of ids and have no `last_success`.
+    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.picture.workloads()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
+        self.picture.get(key).map(|known| &known.view)
+    }
+
+    /// What was read whole at least once: only then does absence say something.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.picture.complete
+    }
+
+    /// Events are coming; otherwise everything is read more often.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.stream.is_open()
+    }
+
+    /// Takes what happened and says what to do.
+    pub fn on(&mut self, input: Input, now: Duration) -> Step {
+        let mut step = Step { actions: Vec::new(), changed: Changed::new(), wake_at: now };
+        let was_open = self.stream.is_open();
+        let mut lost = false;
+        match input {
+            Input::Opened { stream, leader } => {
+                if self.stream.opened(stream, leader, now) {
+                    self.schedule.opened(now);
+                }
+            }
+            Input::Bytes { stream } => {
+                self.stream.heard(stream, now);
+            }
+            Input::Event { stream, event } => {
+                if self.stream.heard(stream, now) {
+                    self.event(event, now, &mut step.changed);
+                }
+            }
+            Input::Ended { stream } => {
+                lost = self.stream.ended(stream, now, self.schedule.jitter());
+            }
+            Input::ReadEverything { answer, leader } => {
+                self.check_leader(leader.as_deref(), now, &mut step.actions);
+                self.read_everything(answer, now, &mut step.changed);
+            }
+            Input::Read { key, answer, leader } => {
+                self.check_leader(leader.as_deref(), now, &mut step.actions);
+                self.read(&key, answer, now, &mut step.changed);
+            }
+            Input::Tick => {}
+        }
+        self.picture.tick(now, &mut step.changed);
+        self.stream.tick(now, self.schedule.jitter(), &mut step.actions);
+        if lost || was_open && !self.stream.is_open() {
+            self.schedule.lost(now);
+        }
+        self.schedule.tick(now, &mut step.actions);
+        let wake_at = self.stream.wake_at().min(self.schedule.wake_at());
+        step.wake_at = self.picture.wake_at().map_or(wake_at, |held| held.min(wake_at));
+        step
+    }
+
+    fn check_leader(&mut self, leader: Option<&str>, now: Duration, actions: &mut Vec<Action>) {
+        let Some(leader) = leader else { return };
+        if self.stream.leader_is(leader, now, self.schedule.jitter()) {
+            actions.push(Action::Close);
+        }
+    }
+
+    fn read_everything(&mut self, answer: Option<Snapshot>, now: Duration, changed: &mut Changed) {
+        let Some(begun) = self.schedule.reading_everything() else { return };
+        let Some(snapshot) = answer else { return self.schedule.fail_everything(now) };
+        // The claims are held against what was read, not against what is made of it.
+        let read = snapshot.clone();
+        if !self.picture.replace_all(snapshot, begun, changed) {
+            return self.schedule.doubt(now);
+        }
+        let found: std::collections::BTreeMap<_, _> =
+            read.workloads.iter().map(|workload| (WorkloadKey::of(workload), workload)).collect();
+        let streaming = self.stream.is_open();
+        self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
+        let agents = self.agents.unwrap_or_else(|| hosts(&read));
+        self.schedule.set_agents(agents);
+    }
+
+    fn read(&mut self, key: &WorkloadKey, answer: Answer, now: Duration, changed: &mut Changed) {
+        match answer {
+            Answer::Found(workload)
+                if workload.tasks_known && WorkloadKey::of(&workload) == *key =>
+            {
+                if let Some(begun) = self.schedule.read(key, Some(Some(&workload)), now) {
+                    self.picture.replace(*workload, begun, changed);
+                }
+            }
+            Answer::Missing => {
+                let Some(begun) = self.schedule.read(key, Some(None), now) else { return };
+                if self.picture.is_announced(key) {
+                    self.picture.remove(key, begun, changed);
+                } else if self.picture.get(key).is_some() {
+                    // Nobody said that it would go.
+                    self.schedule.mark_everything(now);
+                }
+            }
+            Answer::Found(_) | Answer::Failed => {
+                self.schedule.read(key, None, now);
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, now: Duration, changed: &mut Changed) {
+        let at = event.at;
+        match event.change {
+            Change::State { of, state } => self.state_said(&of, state, at, now, changed),
+            Change::Health { of, healthy } => {
+                let Some(healthy) = healthy else { return };
+                let said = if healthy { Said::Healthy } else { Said::Unhealthy };
+                let claim = Claim::new(said, &of.id, at);
+                let key = self.key(None, &of.workload);
+                if !self.is_new(&key, &claim) {
+                    return;
+                }
+                if !healthy && self.picture.sicken(&key, &claim, of.version, now) {
+                    changed.insert(key.clone());
+                }
+                self.schedule.mark(key, Some(claim), now);
+            }
+            Change::Touched(touched) => {
+                for Touched { kind, id } in touched {
+                    let key = self.key(kind, &id);
+                    self.schedule.mark(key, None, now);
+                }
+            }
+            Change::Removed(Touched { kind, id }) => {
+                let key = self.key(kind, &id);
+                self.picture.announce(&key);
+                if self.picture.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
+                    self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at)), now);
+                }
+            }
+            Change::Group(group) => {
+                self.picture.announce_group(&group);
+                self.schedule.mark_everything(now);
+            }
+            Change::Unreadable => self.schedule.mark_everything(now),
+            Change::Other => {}
+        }
+    }
+
+    fn state_said(
+        &mut self,
+        of: &Subject,
+        state: TaskState,
+        at: Option<Timestamp>,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        let said = match state {
+            TaskState::Running => Some(Said::Running),
+            TaskState::Killing => Some(Said::Killing),
+            TaskState::Terminal(_) => Some(Said::Ended),
+            TaskState::Unreachable | TaskState::Other(_) => None,
+            // It serves nobody yet, and there will be word when it does.
+            TaskState::Staging | TaskState::Starting => return,
+        };
+        let key = self.key(None, &of.workload);
+        let claim = said.map(|said| Claim::new(said, &of.id, at));
+        if let Some(claim) = &claim {
+            if !self.is_new(&key, claim) {
+                return;
+            }
+            let known = self.picture.get_mut(&key).filter(|_| claim.said != Said::Running);
+            if known.is_some_and(|known| known.end(claim, state, of.version, now)) {
+                changed.insert(key.clone());
+            }
+        }
+        self.schedule.mark(key, claim, now);
+    }
+
+    /// An event that says what is known already asks for nothing, unless a read that may say
+    /// otherwise is under way.
+    fn is_new(&self, key: &WorkloadKey, claim: &Claim) -> bool {
+        let known = self.picture.get(key);
+        self.schedule.is_reading(key) || known.is_none_or(|known| !known.shows(claim))
+    }
+
+    /// Most events don't say whether it is an app or a pod. No id is that of both.
+    fn key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
+        let key = |kind| WorkloadKey { kind, id: id.to_owned() };
+        let pod = key(Kind::Pod);
+        let is_pod = || self.picture.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
+        match kind {
+            Some(kind) => key(kind),
+            None if is_pod() => pod,
+            None => key(Kind::App),
+        }
+    }
+}
+
+fn hosts(snapshot: &Snapshot) -> u32 {
+    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+    let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
+    u32::try_from(hosts.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,170 @@
+//! Everything as it is believed to be, and what a read may change of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::claim::Claim;
+use super::known::Known;
+use super::{Changed, WorkloadKey};
+use crate::{Coverage, Kind, Labels, Snapshot, Workload};
+
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    known: BTreeMap<WorkloadKey, Known>,
+    /// Those with bad news that waits for a read.
+    waiting: BTreeSet<WorkloadKey>,
+    /// What was read whole at least once.
+    pub(super) complete: Coverage,
+    /// Workloads whose end was announced since everything was read.
+    announced: BTreeSet<WorkloadKey>,
+    /// The last read of everything was not believed.
+    doubted: bool,
+}
+
+impl Picture {
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.known.values().map(|known| &known.view)
+    }
+
+    pub(super) fn get(&self, key: &WorkloadKey) -> Option<&Known> {
+        self.known.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &WorkloadKey) -> Option<&mut Known> {
+        self.known.get_mut(key)
+    }
+
+    /// Acts on an event that says that a task is unhealthy. True: something changed.
+    pub(super) fn sicken(
+        &mut self,
+        key: &WorkloadKey,
+        claim: &Claim,
+        version: Option<Timestamp>,
+        now: Duration,
+    ) -> bool {
+        let Some(known) = self.known.get_mut(key) else { return false };
+        let changed = known.sicken(claim, version, now);
+        if known.wake_at().is_some() {
+            self.waiting.insert(key.clone());
+        }
+        changed
+    }
+
+    /// Acts on what has waited long enough.
+    pub(super) fn tick(&mut self, now: Duration, changed: &mut Changed) {
+        let Self { known, waiting, .. } = self;
+        waiting.retain(|key| {
+            let Some(known) = known.get_mut(key) else { return false };
+            if known.tick(now) {
+                changed.insert(key.clone());
+            }
+            known.wake_at().is_some()
+        });
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.waiting.iter().filter_map(|key| self.known.get(key)?.wake_at()).min()
+    }
+
+    pub(super) fn announce(&mut self, key: &WorkloadKey) {
+        if self.known.contains_key(key) {
+            self.announced.insert(key.clone());
+        }
+    }
+
+    /// Anything beneath this group may be gone.
+    pub(super) fn announce_group(&mut self, group: &str) {
+        let prefix = format!("{}/", group.trim_end_matches('/'));
+        let beneath = self.known.keys().filter(|key| key.id.starts_with(&prefix));
+        self.announced.extend(beneath.cloned());
+    }
+
+    pub(super) fn is_announced(&self, key: &WorkloadKey) -> bool {
+        self.announced.contains(key)
+    }
+
+    pub(super) fn remove(&mut self, key: &WorkloadKey, begun: Duration, changed: &mut Changed) {
+        let outdated = self.known.get(key).is_some_and(|known| known.begun <= begun);
+        if outdated && self.known.remove(key).is_some() {
+            self.announced.remove(key);
+            changed.insert(key.clone());
+        }
+    }
+
+    /// Takes a read of one workload that began then.
+    pub(super) fn replace(&mut self, workload: Workload, begun: Duration, changed: &mut Changed) {
+        let key = WorkloadKey::of(&workload);
+        // It was read later than that already.
+        if self.known.get(&key).is_some_and(|known| known.begun > begun) {
+            return;
+        }
+        let before = self.known.remove(&key);
+        let old = before.as_ref().map(|known| known.view.clone());
+        let known = Known::read(workload, begun, before);
+        if old.as_ref() != Some(&known.view) {
+            changed.insert(key.clone());
+        }
+        self.known.insert(key, known);
+    }
+
+    /// Takes a read of everything that began then. False: it is not believed before another one
+    /// says the same.
+    pub(super) fn replace_all(
+        &mut self,
+        snapshot: Snapshot,
+        begun: Duration,
+        changed: &mut Changed,
+    ) -> bool {
+        let gone = self.gone(&snapshot, begun);
+        if !self.doubted && self.is_hard_to_believe(&snapshot, &gone) {
+            self.doubted = true;
+            return false;
+        }
+        self.doubted = false;
+        self.complete.apps |= snapshot.coverage.apps;
+        self.complete.pods |= snapshot.coverage.pods;
+        for key in gone {
+            self.remove(&key, begun, changed);
+        }
+        for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
+            self.replace(workload, begun, changed);
+        }
+        self.announced.clear();
+        true
+    }
+
+    /// What is known and not in the snapshot, as far as the snapshot has everything.
+    fn gone(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
+        let listed: BTreeSet<_> = snapshot.workloads.iter().map(WorkloadKey::of).collect();
+        let covered = |kind| match kind {
+            Kind::App => snapshot.coverage.apps,
+            Kind::Pod => snapshot.coverage.pods,
+        };
+        let gone = self.known.iter().filter(|(key, known)| {
+            covered(key.kind) && known.begun <= begun && !listed.contains(*key)
+        });
+        gone.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// A server that has just become the leader, or a broken proxy, may know of very little: more
+    /// than half of all workloads with VIPs don't go, or lose their labels, without a word.
+    fn is_hard_to_believe(&self, snapshot: &Snapshot, gone: &[WorkloadKey]) -> bool {
+        let labelled = |key: &WorkloadKey| {
+            self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
+                && !self.announced.contains(key)
+        };
+        let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
+        let lost = gone.iter().cloned().chain(bare.map(WorkloadKey::of)).filter(labelled).count();
+        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
+        2 * lost > all
+    }
+}
+
+fn has_vip_label(workload: &Workload) -> bool {
+    let has = |labels: &Labels| {
+        labels.iter().any(|(key, _)| key.starts_with("VIP") || key.starts_with("vip"))
+    };
+    has(&workload.spec.labels) || workload.spec.ports.iter().any(|port| has(&port.labels))
+}

@@ -1,0 +1,313 @@
+//! When to read what. Marathon serves every node of a cluster: each read has a reason, and each
+//! change costs two reads of one workload at most.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::claim::{Claim, Said, has_unknown_spec};
+use super::jitter::Jitter;
+use super::{Action, WorkloadKey};
+use crate::Workload;
+
+/// More workloads than this are read as everything.
+const FEW: usize = 10;
+/// Workloads that are remembered one by one.
+const MAX_DIRTY: usize = 1000;
+/// What is remembered to be shown by the next read of one workload.
+const MAX_CLAIMS: usize = 64;
+/// What comes within this time of each other is read together...
+const QUIET: Duration = Duration::from_millis(200);
+/// ...but no later than this after the first.
+const LATEST: Duration = Duration::from_secs(2);
+/// How long the API may lag behind an event.
+const LAG: Duration = Duration::from_millis(1500);
+/// Between two reads of everything that events ask for, and before what is hard to believe is
+/// read again.
+const GAP: Duration = Duration::from_secs(2);
+/// Between reads of everything while events come.
+const PERIOD: Duration = Duration::from_secs(300);
+/// The same without events.
+const POLL: Duration = Duration::from_secs(30);
+/// The share of one agent in the 100 reads a second that all may make together.
+const SHARE: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(super) struct Schedule {
+    agents: u32,
+    jitter: Jitter,
+    everything: Everything,
+    /// To be read one by one, and when.
+    dirty: BTreeMap<WorkloadKey, Dirty>,
+    reading: BTreeMap<WorkloadKey, Reading>,
+    backoff: Backoff,
+    failed: Option<Duration>,
+    /// Nothing was read yet, or reading failed: only a read of everything is any good.
+    blind: bool,
+}
+
+#[derive(Debug)]
+struct Everything {
+    due: Duration,
+    begun: Option<Duration>,
+    last: Option<Duration>,
+    claims: BTreeMap<WorkloadKey, Vec<Claim>>,
+}
+
+impl Everything {
+    fn expect(&mut self, key: WorkloadKey, claims: Vec<Claim>) {
+        let roomy = self.claims.len() < MAX_DIRTY || self.claims.contains_key(&key);
+        if roomy && !claims.is_empty() {
+            let expected = self.claims.entry(key).or_default();
+            expected.extend(claims);
+            expected.truncate(MAX_CLAIMS);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Dirty {
+    latest: Duration,
+    due: Duration,
+    claims: Vec<Claim>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    begun: Duration,
+    claims: Vec<Claim>,
+}
+
+impl Schedule {
+    /// The first read comes when the stream is open, or at once after it failed, or after 2 s.
+    pub(super) fn new(agents: u32, seed: u64, now: Duration) -> Self {
+        let first = Duration::from_secs(1);
+        Self {
+            agents,
+            jitter: Jitter::new(seed),
+            everything: Everything {
+                due: now + GAP,
+                begun: None,
+                last: None,
+                claims: BTreeMap::new(),
+            },
+            dirty: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            backoff: Backoff::new(first, Duration::from_secs(60), Duration::from_secs(60)),
+            failed: None,
+            blind: true,
+        }
+    }
+
+    pub(super) fn set_agents(&mut self, agents: u32) {
+        self.agents = agents;
+    }
+
+    pub(super) fn jitter(&mut self) -> &mut Jitter {
+        &mut self.jitter
+    }
+
+    /// Time over which the agents spread what one event makes all of them do.
+    fn spread(&mut self) -> Duration {
+        self.jitter.up_to(SHARE.saturating_mul(self.agents))
+    }
+
+    fn hasten(&mut self, due: Duration) {
+        self.everything.due = self.everything.due.min(due);
+    }
+
+    /// Events are coming. Marathon sends the header a little before it subscribes: what happens
+    /// in between is in no event, so it has to be in the read.
+    pub(super) fn opened(&mut self, now: Duration) {
+        // After a failure the next read is due anyway, and begins later than this.
+        if !self.blind || self.failed.is_none() || self.everything.begun.is_some() {
+            let delay = QUIET / 2 + self.jitter.up_to(QUIET) + self.spread();
+            self.hasten(now + delay);
+        }
+    }
+
+    /// Events have stopped coming, or never came.
+    pub(super) fn lost(&mut self, now: Duration) {
+        let Everything { begun, last, .. } = self.everything;
+        if begun.is_none() && last.is_none() && self.failed.is_none() {
+            self.hasten(now);
+        } else if !self.blind {
+            let delay = self.period(false);
+            self.hasten(now + delay);
+        }
+    }
+
+    fn period(&mut self, streaming: bool) -> Duration {
+        let (least, share) = if streaming { (PERIOD, SHARE * 100) } else { (POLL, SHARE * 10) };
+        self.jitter.around(least.max(share.saturating_mul(self.agents)))
+    }
+
+    /// Something changed, and it can't be said where.
+    pub(super) fn mark_everything(&mut self, now: Duration) {
+        if !self.blind {
+            let due = now + QUIET + self.spread();
+            self.hasten_with_gap(due);
+        } else if self.everything.begun.is_some() {
+            // The read under way may not know of it.
+            self.hasten(now + GAP);
+        }
+    }
+
+    fn hasten_with_gap(&mut self, due: Duration) {
+        let gap = GAP.max(SHARE.saturating_mul(self.agents));
+        let last = self.everything.begun.or(self.everything.last);
+        self.hasten(last.map_or(due, |last| due.max(last + gap)));
+    }
+
+    /// A workload changed; a read has to show that `claim` holds.
+    pub(super) fn mark(&mut self, key: WorkloadKey, claim: Option<Claim>, now: Duration) {
+        let spread = self.spread();
+        if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains_key(&key) {
+            return self.mark_everything(now);
+        }
+        let dirty = self.dirty.entry(key).or_insert_with(|| {
+            let latest = now + LATEST + spread;
+            Dirty { latest, due: now + spread, claims: Vec::new() }
+        });
+        dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
+        if dirty.claims.len() < MAX_CLAIMS {
+            dirty.claims.extend(claim);
+        }
+    }
+
+    /// It is being read, or is going to be, by itself.
+    pub(super) fn is_concerned_with(&self, key: &WorkloadKey) -> bool {
+        self.dirty.contains_key(key) || self.reading.contains_key(key)
+    }
+
+    /// A read is under way that may not know of what is happening now.
+    pub(super) fn is_reading(&self, key: &WorkloadKey) -> bool {
+        self.everything.begun.is_some() || self.reading.contains_key(key)
+    }
+
+    /// Ends the read of one workload. When it began; None if there is none under way. `shown` is
+    /// what came of it: None is a failure.
+    pub(super) fn read(
+        &mut self,
+        key: &WorkloadKey,
+        shown: Option<Option<&Workload>>,
+        now: Duration,
+    ) -> Option<Duration> {
+        let Reading { begun, claims } = self.reading.remove(key)?;
+        match shown {
+            Some(shown) => self.follow_up(key, claims, shown, now),
+            None => {
+                self.everything.expect(key.clone(), claims);
+                if !self.blind {
+                    self.fail(now);
+                }
+            }
+        }
+        Some(begun)
+    }
+
+    /// Reads once more what has not shown everything that was said of it.
+    fn follow_up(
+        &mut self,
+        key: &WorkloadKey,
+        mut claims: Vec<Claim>,
+        shown: Option<&Workload>,
+        now: Duration,
+    ) {
+        let Some(workload) = shown else { return };
+        let recorded = |claim: &Claim| claim.said == Said::Recorded;
+        if has_unknown_spec(workload) && !claims.iter().any(recorded) {
+            claims.push(Claim::new(Said::Recorded, "", None));
+        }
+        claims.retain_mut(|claim| {
+            claim.reads += 1;
+            claim.reads < 2 && !claim.holds(workload)
+        });
+        if claims.is_empty() {
+            return;
+        }
+        let due = now + LAG + self.spread();
+        let dirty =
+            self.dirty.entry(key.clone()).or_insert(Dirty { latest: due, due, claims: Vec::new() });
+        dirty.claims.extend(claims);
+        dirty.claims.truncate(MAX_CLAIMS);
+    }
+
+    /// When the read of everything that is under way began.
+    pub(super) fn reading_everything(&self) -> Option<Duration> {
+        self.everything.begun
+    }
+
+    /// Ends the read of everything. `shown` finds a workload in it.
+    pub(super) fn read_everything<'a>(
+        &mut self,
+        shown: impl Fn(&WorkloadKey) -> Option<&'a Workload>,
+        streaming: bool,
+        now: Duration,
+    ) {
+        self.everything.last = self.everything.begun.take();
+        self.blind = false;
+        let period = self.period(streaming);
+        self.hasten(now + period);
+        for (key, claims) in std::mem::take(&mut self.everything.claims) {
+            self.follow_up(&key, claims, shown(&key), now);
+        }
+    }
+
+    /// The read of everything is hard to believe.
+    pub(super) fn doubt(&mut self, now: Duration) {
+        self.everything.begun = None;
+        self.everything.due = now + GAP;
+    }
+
+    /// The read of everything failed.
+    pub(super) fn fail_everything(&mut self, now: Duration) {
+        self.everything.begun = None;
+        self.fail(now);
+    }
+
+    fn fail(&mut self, now: Duration) {
+        let held = self.failed.map_or(Duration::MAX, |failed| now.saturating_sub(failed));
+        self.failed = Some(now);
+        self.blind = true;
+        self.everything.due = now + self.backoff.failed(held, &mut self.jitter);
+    }
+
+    pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.dirty.len() > FEW && !self.blind {
+            let first = self.dirty.values().map(|dirty| dirty.due).min().unwrap_or(now);
+            self.hasten_with_gap(first);
+        }
+        if self.everything.begun.is_none() && self.everything.due <= now {
+            self.everything.begun = Some(now);
+            self.everything.due = Duration::MAX;
+            for (key, dirty) in std::mem::take(&mut self.dirty) {
+                self.everything.expect(key, dirty.claims);
+            }
+            actions.push(Action::ReadEverything);
+        }
+        for key in self.due(now) {
+            let Some(dirty) = self.dirty.remove(&key) else { continue };
+            self.reading.insert(key.clone(), Reading { begun: now, claims: dirty.claims });
+            actions.push(Action::Read(key));
+        }
+    }
+
+    fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
+        let allowed = !self.blind && self.dirty.len() <= FEW;
+        self.dirty.iter().filter(move |(key, _)| allowed && !self.reading.contains_key(key))
+    }
+
+    fn due(&self, now: Duration) -> Vec<WorkloadKey> {
+        let due = self.one_by_one().filter(|(_, dirty)| dirty.due <= now);
+        due.map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn wake_at(&self) -> Duration {
+        let everything = match self.everything.begun {
+            None => self.everything.due,
+            Some(_) => Duration::MAX,
+        };
+        self.one_by_one().map(|(_, dirty)| dirty.due).fold(everything, Duration::min)
+    }
+}

@@ -1,0 +1,122 @@
+//! The connection to the event stream: when to open it, where, and when to give it up.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::jitter::Jitter;
+use super::{Action, StreamId};
+
+/// Marathon sends a heartbeat every 10 s.
+const SILENCE: Duration = Duration::from_secs(35);
+
+/// A stream that ends sooner was one of a server that doesn't lead: it answers 200 and closes.
+const SHORT: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    phase: Phase,
+    id: StreamId,
+    url: usize,
+    urls: NonZeroUsize,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed { until: Duration },
+    Opening { since: Duration },
+    Open { since: Duration, heard: Duration, leader: Option<String> },
+}
+
+impl Stream {
+    pub(super) fn new(urls: NonZeroUsize, now: Duration) -> Self {
+        let (first, most) = (Duration::from_secs(1), Duration::from_secs(60));
+        Self {
+            phase: Phase::Closed { until: now },
+            id: StreamId(0),
+            url: 0,
+            urls,
+            backoff: Backoff::new(first, most, Duration::from_secs(60)),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    /// True if it is the one that is being opened.
+    pub(super) fn opened(&mut self, id: StreamId, leader: Option<String>, now: Duration) -> bool {
+        let opening = matches!(self.phase, Phase::Opening { .. }) && id == self.id;
+        if opening {
+            self.phase = Phase::Open { since: now, heard: now, leader };
+        }
+        opening
+    }
+
+    /// True if it is the one that is open: what comes from it counts.
+    pub(super) fn heard(&mut self, id: StreamId, now: Duration) -> bool {
+        match &mut self.phase {
+            Phase::Open { heard, .. } if id == self.id => {
+                *heard = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// It could not be opened, or it ended. True if it is the one that counts.
+    pub(super) fn ended(&mut self, id: StreamId, now: Duration, jitter: &mut Jitter) -> bool {
+        let short = match self.phase {
+            _ if id != self.id => return false,
+            Phase::Closed { .. } => return false,
+            Phase::Opening { .. } => true,
+            Phase::Open { since, .. } => now.saturating_sub(since) < SHORT,
+        };
+        self.close(short, now, jitter);
+        true
+    }
+
+    /// An answer names its leader. A stream of another one is dead, or a zombie without events.
+    pub(super) fn leader_is(&mut self, named: &str, now: Duration, jitter: &mut Jitter) -> bool {
+        let changed = matches!(&self.phase,
+            Phase::Open { leader: Some(leader), .. } if leader != named);
+        if changed {
+            self.close(false, now, jitter);
+        }
+        changed
+    }
+
+    fn close(&mut self, elsewhere: bool, now: Duration, jitter: &mut Jitter) {
+        let held = match self.phase {
+            Phase::Open { since, .. } => now.saturating_sub(since),
+            Phase::Opening { .. } | Phase::Closed { .. } => Duration::ZERO,
+        };
+        if elsewhere {
+            self.url = (self.url + 1) % self.urls;
+        }
+        self.phase = Phase::Closed { until: now + self.backoff.failed(held, jitter) };
+    }
+
+    pub(super) fn tick(&mut self, now: Duration, jitter: &mut Jitter, actions: &mut Vec<Action>) {
+        if self.wake_at() > now {
+            return;
+        }
+        if let Phase::Closed { .. } = self.phase {
+            self.id.0 += 1;
+            self.phase = Phase::Opening { since: now };
+            actions.push(Action::Open { stream: self.id, url: self.url });
+        } else {
+            actions.push(Action::Close);
+            self.close(true, now, jitter);
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Duration {
+        match self.phase {
+            Phase::Closed { until } => until,
+            Phase::Opening { since } => since + SILENCE,
+            Phase::Open { heard, .. } => heard + SILENCE,
+        }
+    }
+}

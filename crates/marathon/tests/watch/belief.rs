@@ -1,0 +1,171 @@
+//! What a read may take away.
+
+use marathon::watch::Answer;
+use marathon::{Document, InstanceSpec, Records};
+
+use crate::common::{Watch, app, at, key, up};
+
+fn apps(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| app(id, &[])).collect()
+}
+
+fn re_read(watch: &mut Watch) {
+    watch.event("status_update_event", "{");
+    watch.live(4);
+    assert_eq!(watch.asked(), ["all"]);
+}
+
+#[test]
+fn an_answer_that_takes_more_than_half_away_is_read_again_before_it_is_believed() {
+    for (left, believed) in
+        [(&["/a", "/b"][..], true), (&["/a"], false), (&[], false), (&["/x", "/y", "/z"], false)]
+    {
+        let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
+        re_read(&mut watch);
+        watch.read_everything(&apps(left));
+        assert_eq!(watch.ids() == left, believed, "{left:?}");
+        assert_eq!(watch.ids().len(), if believed { left.len() } else { 4 });
+        watch.after(1900);
+        assert_eq!(watch.asked(), [""; 0]);
+        watch.after(100);
+        assert_eq!(watch.asked().len(), usize::from(!believed));
+        if !believed {
+            watch.read_everything(&apps(left));
+            assert_eq!(watch.ids(), left, "twice is believed");
+        }
+    }
+}
+
+#[test]
+fn a_flash_of_nothing_changes_nothing() {
+    let mut watch = Watch::started(&apps(&["/a", "/b"]));
+    re_read(&mut watch);
+    watch.changed.clear();
+    watch.read_everything(&[]);
+    watch.after(2000);
+    watch.read_everything(&apps(&["/a", "/b"]));
+    assert!(watch.changed.is_empty());
+}
+
+#[test]
+fn labels_that_vanish_count_as_taken_away_and_workloads_without_vips_do_not() {
+    let plain = |id: &str| format!(r#"{{"id":"{id}","tasks":[]}}"#);
+    let mut watch = Watch::started(&[app("/a", &[]), plain("/b"), plain("/c"), plain("/d")]);
+    re_read(&mut watch);
+    watch.read_everything(&apps(&["/a"]));
+    assert_eq!(watch.ids(), ["/a"]);
+    watch.asked();
+    re_read(&mut watch);
+    watch.read_everything(&[plain("/a")]);
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["all"]);
+    assert_eq!(watch.state.workloads().next().unwrap().spec.ports.len(), 1);
+}
+
+#[test]
+fn what_is_announced_is_believed_at_once() {
+    let mut watch = Watch::started(&apps(&["/a", "/g/b", "/g/h/c", "/gx"]));
+    watch.event("app_terminated_event", r#"{"appId":"/a"}"#);
+    watch.event("group_change_success", r#"{"groupId":"/g"}"#);
+    watch.live(4);
+    assert_eq!(watch.asked(), ["app /a", "all"]);
+    watch.read_everything(&apps(&["/gx"]));
+    assert_eq!(watch.ids(), ["/gx"]);
+}
+
+#[test]
+fn an_announced_app_goes_when_marathon_does_not_know_it_any_more() {
+    let mut watch = Watch::started(&apps(&["/a", "/b"]));
+    watch.event("app_terminated_event", r#"{"appId":"/a"}"#);
+    assert_eq!(watch.ids(), ["/a", "/b"]);
+    watch.after(300);
+    watch.changed.clear();
+    watch.answer("/a", Answer::Missing);
+    assert_eq!(watch.ids(), ["/b"]);
+    assert!(watch.changed.contains(&key("/a")));
+    watch.live(20);
+    assert_eq!(watch.asked(), ["app /a"]);
+}
+
+#[test]
+fn an_app_that_is_missing_unannounced_is_looked_for_in_everything() {
+    let mut watch = Watch::started(&apps(&["/a", "/b"]));
+    watch.live(10);
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/a"}}"#);
+    watch.after(300);
+    watch.answer("/a", Answer::Missing);
+    assert_eq!(watch.ids(), ["/a", "/b"]);
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /a", "all"]);
+    watch.read_everything(&apps(&["/b"]));
+    assert_eq!(watch.ids(), ["/b"]);
+}
+
+#[test]
+fn an_old_read_of_everything_does_not_undo_a_newer_read_of_one() {
+    let mut watch = Watch::started(&apps(&["/a"]));
+    re_read(&mut watch);
+    watch.event("status_update_event", "{");
+    watch.live(1);
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/new"}}"#);
+    watch.after(1000);
+    assert_eq!(watch.asked(), ["app /new"]);
+    watch.read(&app("/new", &[up("n", 1)]));
+    watch.read_everything(&apps(&["/a"]));
+    assert_eq!(watch.ids(), ["/a", "/new"]);
+    assert_eq!(watch.tasks("/new"), "n up");
+}
+
+#[test]
+fn an_answer_that_lost_an_app_deletes_none() {
+    let mut watch = Watch::started(&apps(&["/a", "/b"]));
+    re_read(&mut watch);
+    let mut snapshot = crate::common::snapshot(&[app("/a", &[up("t", 1)])]);
+    snapshot.coverage.apps = false;
+    watch.on(marathon::watch::Input::ReadEverything { answer: Some(snapshot), leader: None });
+    assert_eq!(watch.ids(), ["/a", "/b"]);
+    assert_eq!(watch.tasks("/a"), "t up");
+}
+
+#[test]
+fn absence_says_something_only_after_everything_was_read() {
+    let mut watch = Watch::new(1, Some(1), 7);
+    watch.ended();
+    watch.fail_everything();
+    assert!(!watch.state.coverage().apps);
+    watch.after(2000);
+    watch.read_everything(&[]);
+    assert!(watch.state.coverage().apps && watch.state.coverage().pods);
+}
+
+#[test]
+fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    let before = watch.state.get(&key("/db")).unwrap().instances[0].clone();
+    // The new version has two ports.
+    let new = app("/db", &[up("a", 2)]).replacen(&at(0), &at(60), 1).replace(
+        r#""portDefinitions":["#,
+        r#""portDefinitions":[{"labels":{"VIP_1":"3.3.0.7:1"}},"#,
+    );
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/db"}}"#);
+    watch.after(300);
+    watch.read(&new);
+    let workload = watch.state.get(&key("/db")).unwrap();
+    assert_eq!(workload.spec.ports.len(), 2);
+    let kept = &workload.instances[0];
+    assert_eq!(kept.endpoints, before.endpoints);
+    assert!(matches!(&kept.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["app /db", "app /db"], "the record is asked for once more");
+    let mut records = Records::default();
+    let unread = Document::read(new.as_bytes()).unwrap();
+    for version in unread.snapshot(&records).missing_versions() {
+        records.insert(version, app("/db", &[]).as_bytes()).unwrap();
+    }
+    let workload = unread.snapshot(&records).workloads.remove(0);
+    watch.answer("/db", Answer::Found(Box::new(workload)));
+    let read = &watch.state.get(&key("/db")).unwrap().instances[0];
+    assert!(matches!(&read.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
+    watch.live(20);
+    assert_eq!(watch.asked(), [""; 0]);
+}

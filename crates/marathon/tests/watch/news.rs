@@ -1,0 +1,182 @@
+//! Bad news acts at once, if it is newer than what is known.
+
+use crate::common::{Watch, app, at, key, task, up};
+
+fn ups(count: usize) -> Vec<String> {
+    "abcdefghij".chars().take(count).map(|id| up(&id.to_string(), 10)).collect()
+}
+
+#[test]
+fn an_ending_acts_at_once_and_is_confirmed() {
+    for (status, word) in
+        [("KILLING", "killing"), ("KILLED", "over"), ("FAILED", "over"), ("GONE", "over")]
+    {
+        let mut watch = Watch::started(&[app("/db", &ups(1))]);
+        watch.changed.clear();
+        watch.status("a", status);
+        assert_eq!(watch.tasks("/db"), format!("a {word}"), "even the last one");
+        assert!(watch.changed.contains(&key("/db")));
+        watch.after(300);
+        assert_eq!(watch.asked(), ["app /db"]);
+    }
+}
+
+#[test]
+fn an_ending_is_final_for_a_task_whatever_late_reads_and_events_say() {
+    let mut watch = Watch::started(&[app("/db", &ups(2))]);
+    watch.status("a", "KILLED");
+    watch.status("a", "KILLING");
+    watch.status("a", "RUNNING");
+    watch.health("a", true, 99);
+    assert_eq!(watch.tasks("/db"), "a over, b up");
+    watch.after(300);
+    watch.read(&app("/db", &ups(2)));
+    assert_eq!(watch.tasks("/db"), "a over, b up");
+    watch.live(400);
+    watch.read_everything(&[app("/db", &ups(2))]);
+    assert_eq!(watch.tasks("/db"), "a over, b up");
+}
+
+#[test]
+fn an_unreachable_task_is_only_read_again() {
+    let mut watch = Watch::started(&[app("/db", &ups(2))]);
+    watch.status("a", "UNREACHABLE");
+    assert_eq!(watch.tasks("/db"), "a up, b up");
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /db"]);
+}
+
+#[test]
+fn an_unhealthy_task_is_down_at_once_if_the_event_is_newer_than_its_last_success() {
+    for (moment, word) in [(11, "down"), (10, "up"), (9, "up")] {
+        let mut watch = Watch::started(&[app("/db", &ups(3))]);
+        watch.health("a", false, moment);
+        assert_eq!(watch.tasks("/db"), format!("a {word}, b up, c up"), "{moment}");
+    }
+}
+
+#[test]
+fn an_unhealthy_task_comes_back_through_a_read_that_knows_better() {
+    let lagging = || app("/db", &ups(3));
+    let better = || app("/db", &[up("a", 12), up("b", 10), up("c", 10)]);
+    let mut watch = Watch::started(&[lagging()]);
+    watch.health("a", false, 11);
+    watch.after(300);
+    watch.read(&lagging());
+    assert_eq!(watch.tasks("/db"), "a down, b up, c up", "the read lags behind the event");
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["app /db", "app /db"]);
+    watch.read(&lagging());
+    assert_eq!(watch.tasks("/db"), "a up, b up, c up", "the second read doesn't");
+    watch.health("a", false, 11);
+    watch.after(300);
+    watch.read(&better());
+    assert_eq!(watch.tasks("/db"), "a up, b up, c up", "it succeeded after the event");
+}
+
+#[test]
+fn an_event_of_an_earlier_version_is_not_acted_upon() {
+    let mut watch = Watch::started(&[app("/db", &ups(2))]);
+    let data = r#"{"appId":"/db","taskId":"a","taskStatus":"TASK_KILLED","version":"2019-01-01T00:00:00.000Z"}"#;
+    watch.event("status_update_event", data);
+    assert_eq!(watch.tasks("/db"), "a up, b up");
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /db"]);
+}
+
+#[test]
+fn the_last_server_waits_for_the_read_and_no_longer_than_2_s() {
+    let mut answered = Watch::started(&[app("/db", &ups(1))]);
+    answered.health("a", false, 11);
+    assert_eq!(answered.tasks("/db"), "a up");
+    answered.after(300);
+    answered.read(&app("/db", &[up("a", 12)]));
+    answered.live(5);
+    assert_eq!(answered.tasks("/db"), "a up");
+
+    let mut silent = Watch::started(&[app("/db", &ups(1))]);
+    silent.health("a", false, 11);
+    silent.after(1999);
+    assert_eq!(silent.tasks("/db"), "a up");
+    silent.changed.clear();
+    silent.after(1);
+    assert_eq!(silent.tasks("/db"), "a down");
+    assert!(silent.changed.contains(&key("/db")));
+}
+
+#[test]
+fn a_read_that_began_before_the_event_does_not_answer_it() {
+    let mut watch = Watch::started(&[app("/db", &ups(1))]);
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/db"}}"#);
+    watch.after(300);
+    watch.health("a", false, 11);
+    watch.read(&app("/db", &ups(1)));
+    watch.after(2000);
+    assert_eq!(watch.tasks("/db"), "a down");
+}
+
+#[test]
+fn no_more_than_half_of_the_servers_go_within_10_s_on_the_word_of_events() {
+    let mut watch = Watch::started(&[app("/db", &ups(4))]);
+    for id in ["a", "b", "c", "d"] {
+        watch.health(id, false, 11);
+    }
+    assert_eq!(watch.tasks("/db"), "a down, b down, c up, d up");
+    watch.after(2000);
+    assert_eq!(watch.tasks("/db"), "a down, b down, c down, d down");
+
+    let mut slow = Watch::started(&[app("/db", &ups(4))]);
+    for id in ["a", "b", "c"] {
+        slow.health(id, false, 11);
+        slow.live(10);
+    }
+    assert_eq!(slow.tasks("/db"), "a down, b down, c down, d up");
+}
+
+#[test]
+fn a_health_that_is_forgotten_stays_what_it_was() {
+    let down = format!(r#"{{"alive":false,"lastFailure":"{}"}}"#, at(9));
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1), task("b", "RUNNING", &down)])]);
+    let forgotten = ["a", "b", "new"].map(|id| task(id, "RUNNING", ""));
+    watch.event("group_change_success", r#"{"groupId":"/"}"#);
+    watch.live(5);
+    watch.changed.clear();
+    watch.read_everything(&[app("/db", &forgotten)]);
+    assert_eq!(watch.tasks("/db"), "a up, b down, new unknown");
+}
+
+#[test]
+fn instance_ids_of_events_are_joined_with_task_ids() {
+    let uuid = "488b3441-7bb5-11e9-b931-8ae30e1b1bb7";
+    for (task_id, instance) in [
+        (format!("db.{uuid}"), format!("db.marathon-{uuid}")),
+        (format!("db.instance-{uuid}._app.1"), format!("db.instance-{uuid}")),
+    ] {
+        for (moment, word) in [(1, "over"), (0, "up")] {
+            let mut watch = Watch::started(&[app("/db", &[up(&task_id, 10)])]);
+            let data = format!(
+                r#"{{"runSpecId":"/db","instanceId":"{instance}","condition":"Failed","timestamp":"{}"}}"#,
+                at(moment)
+            );
+            watch.event("instance_changed_event", &data);
+            assert_eq!(
+                watch.tasks("/db"),
+                format!("{task_id} {word}"),
+                "started at 0, said at {moment}"
+            );
+        }
+        let mut other = Watch::started(&[app("/db", &[up(&task_id, 10)])]);
+        other.status(&format!("db.instance-{uuid}._app.2"), "FAILED");
+        assert_eq!(other.tasks("/db"), format!("{task_id} up"), "another task of the instance");
+    }
+}
+
+#[test]
+fn a_read_that_says_the_same_changes_nothing() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1), up("b", 1)]), app("/web", &[])]);
+    watch.event("group_change_success", r#"{"groupId":"/"}"#);
+    watch.live(5);
+    watch.changed.clear();
+    watch.read_everything(&[app("/web", &[]), app("/db", &[up("b", 9), up("a", 8)])]);
+    assert!(watch.changed.is_empty(), "{:?}", watch.changed);
+}

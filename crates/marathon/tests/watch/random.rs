@@ -1,0 +1,272 @@
+//! Whatever happens in whatever order, nothing breaks, nothing storms, and in the end the picture
+//! is Marathon's own.
+
+use std::time::Duration;
+
+use marathon::watch::Answer;
+use proptest::prelude::*;
+
+use crate::common::{Watch, app, at, key, task};
+
+const APPS: [&str; 4] = ["/db", "/web", "/g/a", "/g/b"];
+
+/// What can happen. Numbers choose apps and tasks.
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    Wait(u64),
+    Opened,
+    Heartbeat,
+    Ended,
+    Leader(u8),
+    /// In Marathon, and then an event of it, or none.
+    Start(usize, bool),
+    Kill(usize, usize, bool),
+    Sick(usize, usize, bool),
+    Well(usize, usize, bool),
+    Remove(usize, bool),
+    Unreadable,
+    /// An event of anything, true or not.
+    Rumour(usize, usize, u8),
+    /// An answer to what is asked for: right, as it was before, failed, or empty.
+    Answer(u8),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    use Happens::*;
+    let app = 0..APPS.len();
+    prop_oneof![
+        4 => (1u64..4000).prop_map(Wait),
+        1 => (10_000u64..400_000).prop_map(Wait),
+        3 => Just(Opened),
+        3 => Just(Heartbeat),
+        1 => Just(Ended),
+        1 => (0u8..3).prop_map(Leader),
+        4 => (app.clone(), any::<bool>()).prop_map(|(a, e)| Start(a, e)),
+        3 => (app.clone(), 0..9usize, any::<bool>()).prop_map(|(a, t, e)| Kill(a, t, e)),
+        3 => (app.clone(), 0..9usize, any::<bool>()).prop_map(|(a, t, e)| Sick(a, t, e)),
+        3 => (app.clone(), 0..9usize, any::<bool>()).prop_map(|(a, t, e)| Well(a, t, e)),
+        1 => (app.clone(), any::<bool>()).prop_map(|(a, e)| Remove(a, e)),
+        1 => Just(Unreadable),
+        2 => (app, 0..9usize, 0u8..5).prop_map(|(a, t, what)| Rumour(a, t, what)),
+        8 => (0u8..8).prop_map(Answer),
+    ]
+}
+
+/// Marathon as it is: tasks with their health, by app. None: there is no such app.
+type Truth = [Option<Vec<(String, bool)>>; 4];
+
+struct World {
+    watch: Watch,
+    truth: Truth,
+    /// As it was some time ago: an API that lags behind.
+    past: Truth,
+    asked: Vec<String>,
+    moment: u64,
+    started: usize,
+    events: usize,
+    reads_of_one: usize,
+}
+
+fn definition(truth: &Truth, index: usize, moment: u64) -> Option<String> {
+    let tasks = truth[index].as_ref()?;
+    let tasks: Vec<_> = tasks
+        .iter()
+        .map(|(id, healthy)| {
+            let when = if *healthy { "lastSuccess" } else { "lastFailure" };
+            task(id, "RUNNING", &format!(r#"{{"alive":{healthy},"{when}":"{}"}}"#, at(moment)))
+        })
+        .collect();
+    Some(app(APPS[index], &tasks))
+}
+
+fn everything(truth: &Truth, moment: u64) -> Vec<String> {
+    (0..APPS.len()).filter_map(|index| definition(truth, index, moment)).collect()
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            watch: Watch::new(2, Some(1), seed),
+            truth: Default::default(),
+            past: Default::default(),
+            asked: Vec::new(),
+            moment: 1,
+            started: 0,
+            events: 0,
+            reads_of_one: 0,
+        }
+    }
+
+    fn event(&mut self, event: &str, data: &str) {
+        if self.watch.stream.is_some() {
+            self.events += 1;
+            self.watch.event(event, data);
+        }
+    }
+
+    fn status(&mut self, app: usize, id: &str, status: &str) {
+        let data =
+            format!(r#"{{"appId":"{}","taskId":"{id}","taskStatus":"TASK_{status}"}}"#, APPS[app]);
+        self.event("status_update_event", &data);
+    }
+
+    fn health(&mut self, app: usize, id: &str, alive: bool) {
+        let moment = at(self.moment);
+        let data = format!(
+            r#"{{"appId":"{}","taskId":"{id}","alive":{alive},"timestamp":"{moment}"}}"#,
+            APPS[app]
+        );
+        self.event("health_status_changed_event", &data);
+    }
+
+    fn pick(&self, app: usize, index: usize) -> Option<usize> {
+        let tasks = self.truth[app].as_ref()?;
+        (!tasks.is_empty()).then(|| index % tasks.len())
+    }
+
+    fn set_health(&mut self, app: usize, index: usize, healthy: bool, told: bool) {
+        let Some(index) = self.pick(app, index) else { return };
+        let task = &mut self.truth[app].as_mut().unwrap()[index];
+        task.1 = healthy;
+        let id = task.0.clone();
+        if told {
+            self.health(app, &id, healthy);
+        }
+    }
+
+    fn answer(&mut self, how: u8) {
+        self.asked.extend(self.watch.asked());
+        self.asked.retain(|asked| asked == "all" || asked.starts_with("app "));
+        if self.asked.is_empty() {
+            return;
+        }
+        let asked = self.asked.remove(0);
+        let truth = if how == 5 { &self.past } else { &self.truth };
+        let moment = self.moment;
+        match (asked.strip_prefix("app "), how) {
+            (None, 6) => self.watch.fail_everything(),
+            (None, 7) => self.watch.read_everything(&[]),
+            (None, _) => {
+                let apps = everything(truth, moment);
+                self.watch.read_everything(&apps);
+            }
+            (Some(id), 6) => self.watch.answer(id, Answer::Failed),
+            (Some(id), _) => {
+                self.reads_of_one += 1;
+                let index = APPS.iter().position(|app| *app == id).unwrap();
+                match definition(truth, index, moment) {
+                    Some(app) => self.watch.read(&app),
+                    None => self.watch.answer(id, Answer::Missing),
+                }
+            }
+        }
+    }
+
+    fn happen(&mut self, what: Happens) {
+        self.moment += 1;
+        match what {
+            Happens::Wait(millis) => self.watch.after(millis),
+            Happens::Opened if self.watch.stream.is_some() => self.watch.opened(),
+            Happens::Heartbeat if self.watch.stream.is_some() => {
+                let stream = self.watch.stream.unwrap();
+                self.watch.on(marathon::watch::Input::Bytes { stream });
+            }
+            Happens::Ended if self.watch.stream.is_some() => self.watch.ended(),
+            Happens::Opened | Happens::Heartbeat | Happens::Ended => {}
+            Happens::Leader(leader) => self.watch.leader = Some(leader.to_string()),
+            Happens::Start(app, told) => {
+                self.past = self.truth.clone();
+                self.started += 1;
+                let id = format!("t{}", self.started);
+                self.truth[app].get_or_insert_default().push((id.clone(), true));
+                if told {
+                    self.status(app, &id, "RUNNING");
+                }
+            }
+            Happens::Kill(app, index, told) => {
+                let Some(index) = self.pick(app, index) else { return };
+                self.past = self.truth.clone();
+                let (id, _) = self.truth[app].as_mut().unwrap().remove(index);
+                if told {
+                    self.status(app, &id, "KILLED");
+                    assert!(!self.serves(app, &id), "bad news acts at once");
+                }
+            }
+            Happens::Sick(app, index, told) => self.set_health(app, index, false, told),
+            Happens::Well(app, index, told) => self.set_health(app, index, true, told),
+            Happens::Remove(app, told) => {
+                self.past = self.truth.clone();
+                self.truth[app] = None;
+                if told {
+                    let data = format!(r#"{{"appId":"{}"}}"#, APPS[app]);
+                    self.event("app_terminated_event", &data);
+                }
+            }
+            Happens::Unreadable => self.event("instance_changed_event", "{"),
+            Happens::Rumour(app, task, what) => {
+                let id = format!("t{task}");
+                match what {
+                    0 => self.status(app, &id, "RUNNING"),
+                    1 => self.health(app, &id, true),
+                    2 => self.health(app, &id, false),
+                    3 => self.status(app, &id, "LOST"),
+                    _ => self.event("group_change_success", r#"{"groupId":"/g"}"#),
+                }
+            }
+            Happens::Answer(how) => self.answer(how),
+        }
+    }
+
+    fn serves(&self, app: usize, id: &str) -> bool {
+        self.watch.stream.is_some()
+            && self.watch.state.is_streaming()
+            && self.watch.tasks(APPS[app]).contains(&format!("{id} up"))
+    }
+
+    /// Marathon is well and answers at once, for as long as it takes to know everything.
+    fn settle(&mut self) {
+        let end = self.watch.now + Duration::from_secs(1000);
+        self.moment += 1;
+        while self.watch.now < end {
+            self.watch.after(4000);
+            self.answer(0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_picture_ends_up_as_marathon_is(
+        seed in any::<u64>(),
+        story in proptest::collection::vec(happens(), 1..120),
+    ) {
+        let mut world = World::new(seed);
+        for what in story {
+            let before: Vec<_> = world.watch.ids().into_iter().map(str::to_owned).collect();
+            let is_answer = matches!(what, Happens::Answer(0..=5 | 7));
+            world.happen(what);
+            if !is_answer {
+                prop_assert_eq!(&world.watch.ids(), &before, "only an answer adds or removes apps");
+            }
+        }
+        prop_assert!(
+            world.reads_of_one <= 2 * world.events,
+            "{} reads of one app for {} events", world.reads_of_one, world.events
+        );
+        world.settle();
+        for (index, id) in APPS.iter().enumerate() {
+            let expected = world.truth[index].as_ref().map_or("gone".to_owned(), |tasks| {
+                let mut tasks: Vec<_> = tasks
+                    .iter()
+                    .map(|(id, healthy)| format!("{id} {}", if *healthy { "up" } else { "down" }))
+                    .collect();
+                tasks.sort();
+                tasks.join(", ")
+            });
+            prop_assert_eq!(world.watch.tasks(id), expected, "{}", id);
+            prop_assert_eq!(world.watch.state.get(&key(id)).is_some(), world.truth[index].is_some());
+        }
+    }
+}
