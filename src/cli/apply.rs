@@ -59,12 +59,8 @@ impl Apply {
                 for line in plan.describe(&survey.desired) {
                     output::line(&mut out, &line)?;
                 }
-                let done = if plan.is_empty() { "nothing to do" } else { "done" };
-                let summary = plan.summary();
-                if outcome.is_success() && plan.is_empty() {
-                    writeln!(out, "{summary}")?;
-                } else if outcome.is_success() {
-                    writeln!(out, "{done}: {summary}")?;
+                if outcome.is_success() {
+                    writeln!(out, "{}", super::done(&plan))?;
                 }
             }
             Format::Json => output::json(&json::outcome(&outcome, &plan, &survey))?,

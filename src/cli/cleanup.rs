@@ -44,7 +44,7 @@ impl Cleanup {
         }
         let outcome = kernel.apply(&plan);
         if outcome.is_success() {
-            writeln!(out, "{}{}", if plan.is_empty() { "" } else { "done: " }, plan.summary())?;
+            writeln!(out, "{}", super::done(&plan))?;
         }
         super::report_failures(&outcome)
     }

@@ -94,6 +94,14 @@ impl Cli {
     }
 }
 
+/// What a plan did, when all of it succeeded.
+fn done(plan: &vip::Plan) -> String {
+    match plan.is_empty() {
+        true => plan.summary(),
+        false => format!("done: {}", plan.summary_done()),
+    }
+}
+
 /// Tells what the kernel refused, and what to make of it.
 fn report_failures(outcome: &vip::Outcome) -> Result<End> {
     for (op, error) in outcome.failures() {

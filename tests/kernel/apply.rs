@@ -16,7 +16,9 @@ fn apply_makes_what_diff_shows_and_a_second_run_does_nothing() {
     assert!(table().is_empty());
 
     let done = apply(&apps);
-    assert_eq!(done.out.replace("done: ", ""), shown.out);
+    let (lines, summary) = done.out.trim_end().rsplit_once('\n').unwrap();
+    assert!(shown.out.starts_with(lines), "{done:?}");
+    assert_eq!(summary, "done: 1 VIP added; 2 real servers added; 1 address bound");
     assert_eq!(
         table(),
         [

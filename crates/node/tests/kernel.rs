@@ -39,6 +39,7 @@ fn desired(vips: &[&str], servers: &[&str]) -> Desired {
     let service = DesiredService {
         options: Options::default(),
         apps: vec!["/a".into()],
+        incomplete: false,
         selection: Selection { members, ..Selection::default() },
     };
     let services = vips.iter().map(|vip| (cases::vip(vip), service.clone())).collect();

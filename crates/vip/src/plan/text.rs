@@ -86,6 +86,16 @@ impl Plan {
     /// `1 VIP to add, 2 real servers to add, 1 to change`.
     #[must_use]
     pub fn summary(&self) -> String {
+        self.sums(|verb| format!("to {}", verb.0))
+    }
+
+    /// The same when it is done: `1 VIP added, 2 real servers added, 1 changed`.
+    #[must_use]
+    pub fn summary_done(&self) -> String {
+        self.sums(|verb| verb.1.to_owned())
+    }
+
+    fn sums(&self, word: impl Fn(Verb) -> String) -> String {
         let count = |wanted: fn(&Op) -> bool| self.ops.iter().filter(|op| wanted(op)).count();
         let changed: BTreeSet<_> = self
             .ops
@@ -96,10 +106,11 @@ impl Plan {
         let vips = phrase(
             "VIP",
             [
-                (count(|op| matches!(op, Op::AddService { .. })), "add"),
-                (changed.len(), "change"),
-                (count(|op| matches!(op, Op::DeleteService { .. })), "remove"),
+                (count(|op| matches!(op, Op::AddService { .. })), ADD),
+                (changed.len(), CHANGE),
+                (count(|op| matches!(op, Op::DeleteService { .. })), REMOVE),
             ],
+            &word,
         );
         let with_services = self.ops.iter().map(|op| match op {
             Op::DeleteServer { .. } => 1,
@@ -109,18 +120,20 @@ impl Plan {
         let servers = phrase(
             "real server",
             [
-                (count(|op| matches!(op, Op::AddServer { .. })), "add"),
-                (count(|op| matches!(op, Op::SetServer { .. })), "change"),
-                (with_services.sum(), "remove"),
+                (count(|op| matches!(op, Op::AddServer { .. })), ADD),
+                (count(|op| matches!(op, Op::SetServer { .. })), CHANGE),
+                (with_services.sum(), REMOVE),
             ],
+            &word,
         );
         let addresses = phrase(
             "address",
             [
-                (count(|op| matches!(op, Op::Bind { .. })), "bind"),
-                (count(|op| matches!(op, Op::SetSource { .. })), "re-route"),
-                (count(|op| matches!(op, Op::Unbind { .. })), "unbind"),
+                (count(|op| matches!(op, Op::Bind { .. })), ("bind", "bound")),
+                (count(|op| matches!(op, Op::SetSource { .. })), ("re-route", "re-routed")),
+                (count(|op| matches!(op, Op::Unbind { .. })), ("unbind", "unbound")),
             ],
+            &word,
         );
         let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
         if parts.is_empty() {
@@ -139,6 +152,13 @@ fn line(depth: usize, sign: Sign, text: String) -> Line {
     Line { depth, sign, text }
 }
 
+/// A verb, and what it is when it was done.
+type Verb = (&'static str, &'static str);
+
+const ADD: Verb = ("add", "added");
+const CHANGE: Verb = ("change", "changed");
+const REMOVE: Verb = ("remove", "removed");
+
 fn counted(number: usize, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
@@ -148,13 +168,17 @@ fn counted(number: usize, noun: &str) -> String {
 }
 
 /// `2 VIPs to add, 1 to remove`; nothing when all are 0.
-fn phrase<const N: usize>(noun: &str, counts: [(usize, &str); N]) -> Option<String> {
+fn phrase<const N: usize>(
+    noun: &str,
+    counts: [(usize, Verb); N],
+    word: impl Fn(Verb) -> String,
+) -> Option<String> {
     let mut text = String::new();
     for (number, verb) in counts.into_iter().filter(|(number, _)| *number > 0) {
         if text.is_empty() {
-            text = format!("{} to {verb}", counted(number, noun));
+            text = format!("{} {}", counted(number, noun), word(verb));
         } else {
-            text += &format!(", {number} to {verb}");
+            text += &format!(", {number} {}", word(verb));
         }
     }
     (!text.is_empty()).then_some(text)
