@@ -6,7 +6,7 @@ use std::time::Duration;
 use marathon::watch::Answer;
 use proptest::prelude::*;
 
-use crate::common::{Watch, app, at, key, task};
+use crate::common::{Watch, app, at, task};
 
 const APPS: [&str; 4] = ["/db", "/web", "/g/a", "/g/b"];
 
@@ -65,6 +65,7 @@ struct World {
     started: usize,
     events: usize,
     reads_of_one: usize,
+    reads_of_everything: usize,
 }
 
 fn definition(truth: &Truth, index: usize, moment: u64) -> Option<String> {
@@ -94,6 +95,7 @@ impl World {
             started: 0,
             events: 0,
             reads_of_one: 0,
+            reads_of_everything: 0,
         }
     }
 
@@ -147,6 +149,7 @@ impl World {
             (None, 6) => self.watch.fail_everything(),
             (None, 7) => self.watch.read_everything(&[]),
             (None, _) => {
+                self.reads_of_everything += 1;
                 let apps = everything(truth, moment);
                 self.watch.read_everything(&apps);
             }
@@ -223,19 +226,45 @@ impl World {
             && self.watch.tasks(APPS[app]).contains(&format!("{id} up"))
     }
 
-    /// Marathon is well and answers at once, for as long as it takes to know everything.
-    fn settle(&mut self) {
-        let end = self.watch.now + Duration::from_secs(1000);
+    /// Marathon is well and answers, for so many seconds.
+    fn settle(&mut self, seconds: u64, step: u64) {
+        let end = self.watch.now + Duration::from_secs(seconds);
         self.moment += 1;
         while self.watch.now < end {
-            self.watch.after(4000);
+            self.watch.after(step);
             self.answer(0);
         }
     }
+
+    /// The tasks of an app as they should be known.
+    fn expected(&self, app: usize) -> String {
+        self.truth[app].as_ref().map_or("gone".to_owned(), |tasks| {
+            let word = |healthy| if healthy { "up" } else { "down" };
+            let mut tasks: Vec<_> =
+                tasks.iter().map(|(id, healthy)| format!("{id} {}", word(*healthy))).collect();
+            tasks.sort();
+            tasks.join(", ")
+        })
+    }
+}
+
+/// What happens to a Marathon that is well, all of it told.
+fn told() -> impl Strategy<Value = Happens> {
+    use Happens::*;
+    let app = 0..APPS.len();
+    prop_oneof![
+        4 => (1u64..1000).prop_map(Wait),
+        4 => app.clone().prop_map(|a| Start(a, true)),
+        3 => (app.clone(), 0..9usize).prop_map(|(a, t)| Kill(a, t, true)),
+        3 => (app.clone(), 0..9usize).prop_map(|(a, t)| Sick(a, t, true)),
+        3 => (app.clone(), 0..9usize).prop_map(|(a, t)| Well(a, t, true)),
+        1 => app.prop_map(|a| Remove(a, true)),
+        6 => Just(Answer(0)),
+    ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
 
     #[test]
     fn the_picture_ends_up_as_marathon_is(
@@ -255,18 +284,29 @@ proptest! {
             world.reads_of_one <= 2 * world.events,
             "{} reads of one app for {} events", world.reads_of_one, world.events
         );
-        world.settle();
+        world.settle(1000, 4000);
         for (index, id) in APPS.iter().enumerate() {
-            let expected = world.truth[index].as_ref().map_or("gone".to_owned(), |tasks| {
-                let mut tasks: Vec<_> = tasks
-                    .iter()
-                    .map(|(id, healthy)| format!("{id} {}", if *healthy { "up" } else { "down" }))
-                    .collect();
-                tasks.sort();
-                tasks.join(", ")
-            });
-            prop_assert_eq!(world.watch.tasks(id), expected, "{}", id);
-            prop_assert_eq!(world.watch.state.get(&key(id)).is_some(), world.truth[index].is_some());
+            prop_assert_eq!(world.watch.tasks(id), world.expected(index), "{}", id);
         }
+    }
+
+    #[test]
+    fn what_events_tell_is_known_after_few_seconds(
+        seed in any::<u64>(),
+        story in proptest::collection::vec(told(), 1..60),
+    ) {
+        let mut world = World::new(seed);
+        world.watch.opened();
+        world.settle(3, 500);
+        for what in story {
+            world.happen(what);
+            world.happen(Happens::Heartbeat);
+        }
+        world.settle(8, 250);
+        for (index, id) in APPS.iter().enumerate() {
+            prop_assert_eq!(world.watch.tasks(id), world.expected(index), "{}", id);
+        }
+        prop_assert!(world.reads_of_everything <= 1, "{} reads", world.reads_of_everything);
+        prop_assert!(world.reads_of_one <= 2 * world.events);
     }
 }

@@ -111,6 +111,17 @@ fn an_event_during_a_read_is_read_after_it() {
 }
 
 #[test]
+fn a_read_under_way_does_not_bring_back_a_task_that_ended_since() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    posted(&mut watch, "/db");
+    watch.after(300);
+    watch.status("b", "KILLED");
+    watch.read(&app("/db", &[up("a", 1), up("b", 1)]));
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /db", "app /db"]);
+}
+
+#[test]
 fn groups_and_events_that_cannot_be_read_have_everything_read() {
     for (event, data) in
         [("group_change_success", r#"{"groupId":"/g"}"#), ("status_update_event", "{")]

@@ -33,6 +33,16 @@ fn a_read_that_began_before_the_stream_was_open_is_followed_by_another() {
     watch.read_everything(&[]);
     watch.after(100);
     assert_eq!(watch.asked(), ["open 0", "all", "all"]);
+
+    let mut after_failure = Watch::new(1, Some(1), 7);
+    after_failure.after(2000);
+    after_failure.fail_everything();
+    after_failure.after(2000);
+    assert_eq!(after_failure.asked(), ["open 0", "all", "all"]);
+    after_failure.opened();
+    after_failure.read_everything(&[]);
+    after_failure.after(1000);
+    assert_eq!(after_failure.asked(), ["all"]);
 }
 
 #[test]
