@@ -25,6 +25,19 @@ pub struct Config {
     pub time_scale: f64,
     /// Delay of a task's first health check, at most its interval. Marathon waits up to 5 s.
     pub first_check: Duration,
+    /// Members besides the one at `listen`, on free ports of its address. The first leads.
+    pub standbys: usize,
+    /// How long nobody leads after the leader has resigned.
+    pub election: Duration,
+    /// How long a request waits for a leader before it is refused. Marathon: 11 times 250 ms.
+    pub leader_wait: Duration,
+    /// Time between the heartbeats of an event stream. Marathon: 10 s.
+    pub heartbeat: Duration,
+    /// Events a listener may be behind before it misses some (until 1.7) or is closed (from 1.8).
+    /// Marathon's `--event_stream_max_outstanding_messages`: 1024.
+    pub event_buffer: usize,
+    /// How long a token of `POST /acs/api/v1/auth/login` lasts; none: nobody needs one.
+    pub token_lifetime: Option<Duration>,
 }
 
 impl Config {
@@ -37,6 +50,12 @@ impl Config {
             program: program.into(),
             time_scale: 1.0,
             first_check: Duration::from_millis(200),
+            standbys: 0,
+            election: Duration::from_secs(1),
+            leader_wait: Duration::from_millis(2750),
+            heartbeat: Duration::from_secs(10),
+            event_buffer: 1024,
+            token_lifetime: None,
         }
     }
 }

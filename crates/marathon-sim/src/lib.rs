@@ -22,17 +22,23 @@
 //! # }
 //! ```
 
+mod access;
 mod api;
 mod config;
 mod definition;
+mod event;
+mod fault;
 mod id;
 mod run;
+mod shared;
 mod sim;
 #[doc(hidden)]
 pub mod stand_in;
 mod store;
+mod stream;
 mod time;
 mod view;
 
 pub use config::{Agent, AgentError, Config, Generation, UnknownGeneration};
+pub use fault::{Fault, Rule};
 pub use sim::{Handle, Sim, StartError};

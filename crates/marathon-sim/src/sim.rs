@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api;
 use crate::config::Config;
-use crate::run::{self, Shared};
+use crate::fault::Rule;
+use crate::run;
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::stream::{Front, Peer};
 
 /// A simulated cluster.
 #[derive(Debug)]
@@ -47,20 +51,36 @@ impl Sim {
         if !(config.time_scale.is_finite() && config.time_scale > 0.0) {
             return Err(StartError::TimeScale(config.time_scale));
         }
-        let listen = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let addr = listener.local_addr().map_err(listen)?;
-        let shared = Arc::new(Shared::new(config, format!("http://{addr}")));
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for member in 0..=config.standbys {
+            let port = if member == 0 { config.listen.port() } else { 0 };
+            let address = SocketAddr::new(config.listen.ip(), port);
+            let failed = |source| StartError::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
         let (stop, stopped) = watch::channel(false);
-        let server = axum::serve(listener, api::service(Arc::clone(&shared)));
-        let main = tokio::spawn(async move {
-            tokio::select! {
-                // Serving ends with an error only; tasks without an API are of no use.
-                _ = server => {}
-                () = run::reconcile(shared, stopped) => {}
+        let members = addresses.iter().map(|address| format!("http://{address}")).collect();
+        let shared = Arc::new(Shared::new(config, members, stopped.clone()));
+        let mut servers = JoinSet::new();
+        for (member, listener) in listeners.into_iter().enumerate() {
+            let service = api::service(Arc::clone(&shared));
+            let service = service.into_make_service_with_connect_info::<Peer>();
+            let front = Front { listener, member };
+            servers.spawn(axum::serve(front, service).into_future());
+        }
+        let main = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                tokio::select! {
+                    // Serving ends with an error only; tasks without an API are of no use.
+                    _ = servers.join_next() => {}
+                    () = run::reconcile(shared, stopped) => {}
+                }
             }
         });
-        Ok(Handle { addr, stop, main })
+        Ok(Handle { addr: addresses[0], shared, stop, main })
     }
 }
 
@@ -68,19 +88,51 @@ impl Sim {
 #[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     main: JoinHandle<()>,
 }
 
 impl Handle {
-    /// Where the API listens.
+    /// Where the first member listens, which leads at first.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The API's address as a URL, with no slash at its end.
+    /// The first member's address as a URL, with no slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// The URLs of all members, with no slashes at their ends.
+    pub fn urls(&self) -> &[String] {
+        &self.shared.members
+    }
+
+    /// Makes the member with this index lead, or nobody. Every event stream ends; results of the
+    /// health checks Marathon makes itself are forgotten. An index of no member is nobody.
+    pub fn elect(&self, leader: Option<usize>) {
+        self.shared.elect(leader.filter(|leader| *leader < self.shared.members.len()));
+    }
+
+    /// Switches a fault on; after 1000 the rest is ignored.
+    pub fn inject(&self, rule: Rule) {
+        self.shared.inject(rule);
+    }
+
+    /// Switches every fault off.
+    pub fn heal(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// Forgets the results of the health checks Marathon makes itself, with no election.
+    pub fn forget_health(&self) {
+        self.shared.update(Store::forget_health);
+    }
+
+    /// Ends every token at once.
+    pub fn expire_tokens(&self) {
+        self.shared.access.expire();
     }
 
     /// Ends every process and waits until they have ended.

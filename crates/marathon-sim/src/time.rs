@@ -19,6 +19,16 @@ impl Timestamp {
         Self(self.0 + 1)
     }
 
+    /// As HTTP writes it in `Date`.
+    pub(crate) fn http(self) -> String {
+        self.format("%a, %d %b %Y %H:%M:%S GMT")
+    }
+
+    fn format(self, format: &str) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);
+        time.strftime(format).to_string()
+    }
+
     /// As pods of 1.4 and 1.5 write it: with no trailing zeros in the fraction.
     pub(crate) fn trimmed(self) -> String {
         let text = self.to_string();
@@ -29,8 +39,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);
-        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+        f.write_str(&self.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
     }
 }
 
@@ -64,6 +73,8 @@ mod tests {
             assert_eq!(time.to_string(), text);
             assert_eq!(time.trimmed(), trimmed);
         }
+        let time: Timestamp = "2017-02-03T23:06:03.940Z".parse().unwrap();
+        assert_eq!(time.http(), "Fri, 03 Feb 2017 23:06:03 GMT");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }

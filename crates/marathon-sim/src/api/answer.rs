@@ -31,6 +31,18 @@ impl Answer {
         Self { status: 200, body: Some(("text/plain", body.to_owned())), headers: Vec::new() }
     }
 
+    /// An error page as Jetty writes it.
+    pub(super) fn html(status: u16, path: &str, reason: &str) -> Self {
+        let path = path.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let body = format!(
+            "<html>\n<head>\n<meta http-equiv=\"Content-Type\" content=\"text/html;charset=utf-8\"/>\n\
+             <title>Error {status} {reason}</title>\n</head>\n<body><h2>HTTP ERROR {status}</h2>\n\
+             <p>Problem accessing {path}. Reason:\n<pre>    {reason}</pre></p>\n</body>\n</html>\n"
+        );
+        let body = Some(("text/html;charset=utf-8", body));
+        Self { status, body, headers: Vec::new() }
+    }
+
     pub(super) fn empty(status: u16) -> Self {
         Self { status, body: None, headers: Vec::new() }
     }
@@ -108,6 +120,8 @@ pub(super) enum Error {
     Refused(Refusal),
     #[error("{0}")]
     Bad(String),
+    #[error("while retrieving health counts for app [{0}]")]
+    HealthAsk(String),
     #[error("Not Found")]
     NoRoute,
     #[error("Method Not Allowed")]
@@ -165,6 +179,7 @@ impl From<Error> for Answer {
                 422
             }
             Error::Bad(_) => 400,
+            Error::HealthAsk(_) => 500,
             Error::NoMethod => 405,
         };
         Self::json(status, &body)

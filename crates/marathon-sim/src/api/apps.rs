@@ -6,15 +6,16 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Error};
 use super::{Request, object};
 use crate::definition::{self, Object, Spec};
+use crate::event::Event;
 use crate::id;
-use crate::run::Shared;
+use crate::shared::Shared;
 use crate::store::{Change, Deployed, Store};
 use crate::view::{self, Embed};
 
 pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
     let embed = Embed::of_apps(request.parameters("embed"));
     let part = |key: &str, text: &str| request.parameter(key).is_none_or(|p| text.contains(p));
-    let store = shared.store();
+    let store = shared.seen();
     let chosen = store.apps().filter(|entry| {
         let source = &entry.spec.source;
         let cmd = source.get("cmd").and_then(Value::as_str).unwrap_or_default();
@@ -41,7 +42,7 @@ fn has_label(app: &Object, selector: &str) -> bool {
 
 pub(super) fn of_group(shared: &Shared, group: &str, request: &Request) -> Result<Answer, Error> {
     let embed = Embed::of_apps(request.parameters("embed")).with_tasks();
-    let store = shared.store();
+    let store = shared.seen();
     if !store.has_group(group) {
         return Err(Error::NoGroup(group.to_owned()));
     }
@@ -52,7 +53,7 @@ pub(super) fn of_group(shared: &Shared, group: &str, request: &Request) -> Resul
 
 pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
     let embed = Embed::of_apps(request.parameters("embed")).with_tasks().with_last_failure();
-    let store = shared.store();
+    let store = shared.seen();
     let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     Ok(Answer::ok(&json!({"app": view::app_info(&store, entry, embed)})))
 }
@@ -67,12 +68,27 @@ pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error
         if store.pod(&id).is_some() {
             return Err(Error::PodExists(id));
         }
-        let deployed = store.change(vec![Change::Put(spec)], request.flag("force"))?;
+        let deployed =
+            store.change(id::parent(&id), vec![Change::Put(spec)], request.flag("force"))?;
+        post_event(store, request, &id);
         let entry = store.app(&id).ok_or_else(|| Error::NoApp(id.clone()))?;
         let body = view::app_just_created(store, entry, &deployed);
-        let answer = Answer::json(201, &body).with(LOCATION, format!("{}/v2/apps{id}", shared.url));
+        let answer =
+            Answer::json(201, &body).with(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()));
         Ok(answer.deployed(&deployed, store.generation))
     })
+}
+
+/// Only what is asked of one app is told so.
+fn post_event(store: &mut Store, request: &Request, id: &str) {
+    let Some(spec) = store.app(id).map(|entry| &entry.spec) else { return };
+    let app = Value::Object(view::app(spec, store.generation));
+    let fields = [
+        ("clientIp", json!(request.client.ip().to_string())),
+        ("uri", json!(request.path)),
+        ("appDefinition", app),
+    ];
+    store.announce(Event::new("api_post_event", fields));
 }
 
 /// Reads a whole definition with an `id` of its own, seen from the group `base`.
@@ -127,13 +143,14 @@ pub(super) fn change(shared: &Shared, id: &str, request: &Request) -> Result<Ans
     shared.update(|store| {
         let existed = store.app(id).is_some();
         let change = read_change(shared, store, request, id, body)?;
-        let deployed = store.change(vec![change], request.flag("force"))?;
+        let deployed = store.change(id::parent(id), vec![change], request.flag("force"))?;
+        post_event(store, request, id);
         let answer =
             Answer::deployment(if existed { 200 } else { 201 }, &deployed, store.generation);
         Ok(if existed {
             answer
         } else {
-            answer.with(LOCATION, format!("{}/v2/apps{id}", shared.url))
+            answer.with(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()))
         })
     })
 }
@@ -149,7 +166,7 @@ pub(super) fn change_many(shared: &Shared, request: &Request) -> Result<Answer, 
             let id = named("/", &body)?;
             changes.push(read_change(shared, store, request, &id, body)?);
         }
-        let deployed = store.change(changes, request.flag("force"))?;
+        let deployed = store.change("/", changes, request.flag("force"))?;
         Ok(Answer::deployment(200, &deployed, store.generation))
     })
 }
@@ -167,20 +184,20 @@ pub(super) fn restart(shared: &Shared, id: &str, request: &Request) -> Result<An
 fn alter(shared: &Shared, id: &str, change: Change, force: bool) -> Result<Answer, Error> {
     shared.update(|store| {
         store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
-        let deployed: Deployed = store.change(vec![change], force)?;
+        let deployed: Deployed = store.change(id::parent(id), vec![change], force)?;
         Ok(Answer::deployment(200, &deployed, store.generation))
     })
 }
 
 pub(super) fn versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     let versions: Vec<Value> = entry.versions.keys().rev().map(|at| Value::from(*at)).collect();
     Ok(Answer::ok(&json!({"versions": versions})))
 }
 
 pub(super) fn version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     let spec = version.parse().ok().and_then(|version| entry.versions.get(&version));
     let spec = spec.ok_or_else(|| Error::NoAppVersion(id.to_owned(), version.to_owned()))?;

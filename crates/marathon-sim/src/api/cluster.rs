@@ -1,11 +1,13 @@
 //! What is known of the cluster as a whole: leader, info, deployments, ping.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::Request;
 use super::answer::{Answer, Error};
 use crate::definition::{self, Spec};
-use crate::run::Shared;
+use crate::shared::Shared;
 use crate::store::{Action, Change, Deployment, Store};
 use crate::view;
 
@@ -18,11 +20,17 @@ pub(super) fn ping(request: &Request) -> Answer {
 }
 
 fn address(shared: &Shared) -> &str {
-    shared.url.trim_start_matches("http://")
+    shared.leader_url().trim_start_matches("http://")
 }
 
 pub(super) fn leader(shared: &Shared) -> Answer {
     Answer::ok(&json!({"leader": address(shared)}))
+}
+
+/// Marathon's process ends half a second later; here the member goes on as a standby.
+pub(super) fn abdicate(shared: &Arc<Shared>) -> Answer {
+    shared.abdicate();
+    Answer::ok(&json!({"message": "Leadership abdicated"}))
 }
 
 pub(super) fn info(shared: &Shared) -> Answer {
@@ -36,7 +44,7 @@ pub(super) fn info(shared: &Shared) -> Answer {
         "marathon_config": {
             "framework_name": "marathon",
             "features": ["vips", "task_killing", "external_volumes"],
-            "ha": false,
+            "ha": shared.members.len() > 1,
             "hostname": address(shared),
             "local_port_min": 10000,
             "local_port_max": 20000,
@@ -47,7 +55,7 @@ pub(super) fn info(shared: &Shared) -> Answer {
 }
 
 pub(super) fn deployments(shared: &Shared) -> Answer {
-    let store = shared.store();
+    let store = shared.seen();
     Answer::ok(&store.deployments().iter().map(|d| view::deployment(&store, d)).collect())
 }
 
@@ -62,7 +70,7 @@ pub(super) fn cancel(shared: &Shared, id: &str, request: &Request) -> Result<Ans
         if request.flag("force") {
             return Ok(Answer::empty(202));
         }
-        let deployed = store.change(back, true)?;
+        let deployed = store.change("/", back, true)?;
         Ok(Answer::deployment(200, &deployed, store.generation))
     })
 }

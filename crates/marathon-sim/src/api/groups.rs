@@ -7,12 +7,12 @@ use super::answer::{Answer, Error};
 use super::{Request, apps, object};
 use crate::definition::{self, Object};
 use crate::id;
-use crate::run::Shared;
+use crate::shared::Shared;
 use crate::store::{Change, Deployed, Store};
 use crate::view::{self, GroupEmbed};
 
 pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     if !store.has_group(id) {
         return Err(Error::NoGroup(id.to_owned()));
     }
@@ -34,9 +34,9 @@ pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<A
         if store.contains(&group) {
             return Err(Error::AppExists(group));
         }
-        let deployed = change.make(store, request)?;
+        let deployed = change.make(store, &group, request)?;
         let answer = Answer::deployment(201, &deployed, store.generation);
-        Ok(answer.with(LOCATION, format!("{}/v2/groups{group}", shared.url)))
+        Ok(answer.with(LOCATION, format!("{}/v2/groups{group}", shared.leader_url())))
     })
 }
 
@@ -48,7 +48,7 @@ pub(super) fn replace(shared: &Shared, base: &str, request: &Request) -> Result<
     };
     let change = read(shared, &group, body)?;
     shared.update(|store| {
-        let deployed = change.make(store, request)?;
+        let deployed = change.make(store, &group, request)?;
         Ok(Answer::deployment(200, &deployed, store.generation))
     })
 }
@@ -59,7 +59,7 @@ pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Ans
             return Err(Error::NoGroup(id.to_owned()));
         }
         let inside: Vec<Change> = members(store, |member| id::is_inside(id, member));
-        let deployed = store.change(inside, request.flag("force"))?;
+        let deployed = store.change(id, inside, request.flag("force"))?;
         store.remove_group(id);
         Ok(Answer::deployment(200, &deployed, store.generation))
     })
@@ -121,7 +121,7 @@ impl GroupChange {
         Ok(())
     }
 
-    fn make(self, store: &mut Store, request: &Request) -> Result<Deployed, Error> {
+    fn make(self, store: &mut Store, group: &str, request: &Request) -> Result<Deployed, Error> {
         let is_put = |id: &str| self.put.iter().any(|spec| spec.id == id);
         let mut changes = members(store, |member| {
             let listed = match store.pod(member) {
@@ -131,7 +131,7 @@ impl GroupChange {
             !is_put(member) && listed.iter().any(|group| id::parent(member) == group)
         });
         changes.extend(self.put.into_iter().map(Change::Put));
-        let deployed = store.change(changes, request.flag("force"))?;
+        let deployed = store.change(group, changes, request.flag("force"))?;
         self.groups.iter().for_each(|group| store.add_group(group));
         Ok(deployed)
     }

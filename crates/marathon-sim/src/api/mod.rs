@@ -3,23 +3,27 @@
 mod answer;
 mod apps;
 mod cluster;
+mod control;
 mod groups;
+mod member;
 mod pods;
 mod route;
 mod tasks;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tower_http::compression::CompressionLayer;
 
 use crate::definition::Object;
-use crate::run::Shared;
+use crate::shared::Shared;
 use answer::{Answer, Error};
 use route::Route;
 
@@ -29,17 +33,20 @@ const LARGEST_BODY: usize = 16 << 20;
 /// Everything the API serves.
 pub(crate) fn service(shared: Arc<Shared>) -> Router {
     Router::new()
-        .fallback(serve)
+        .fallback(member::serve)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CompressionLayer::new())
+        .layer(map_response(member::cut))
         .with_state(shared)
 }
 
 /// What a handler gets to see of a request.
 struct Request {
     method: Method,
+    path: String,
     query: Vec<(String, String)>,
     accept: String,
+    client: SocketAddr,
     body: Bytes,
 }
 
@@ -74,24 +81,11 @@ fn object(value: Value) -> Result<Object, Error> {
     }
 }
 
-async fn serve(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|query| query.0);
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let request = Request {
-        method,
-        query: query.unwrap_or_default(),
-        accept: accept.unwrap_or("*/*").to_owned(),
-        body,
-    };
-    let answer = dispatch(&shared, &Route::of(uri.path()), &request);
+/// The leader's answer.
+fn lead(shared: &Arc<Shared>, request: &Request) -> Response {
+    let answer = dispatch(shared, &Route::of(&request.path), request);
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
-    add_headers(&shared, response.headers_mut());
+    add_headers(shared, response.headers_mut());
     response
 }
 
@@ -107,12 +101,12 @@ fn add_headers(shared: &Shared, headers: &mut HeaderMap) {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Ok(url) = HeaderValue::from_str(&shared.url) {
+    if let Ok(url) = HeaderValue::from_str(shared.leader_url()) {
         headers.insert(HeaderName::from_static("x-marathon-leader"), url);
     }
 }
 
-fn dispatch(shared: &Shared, route: &Route<'_>, request: &Request) -> Result<Answer, Error> {
+fn dispatch(shared: &Arc<Shared>, route: &Route<'_>, request: &Request) -> Result<Answer, Error> {
     let is_of_pods = matches!(
         route,
         Route::Pods
@@ -131,6 +125,7 @@ fn dispatch(shared: &Shared, route: &Route<'_>, request: &Request) -> Result<Ans
         ("GET" | "HEAD", Route::Ping) => Ok(cluster::ping(request)),
         ("GET", Route::Info) => Ok(cluster::info(shared)),
         ("GET", Route::Leader) => Ok(cluster::leader(shared)),
+        ("DELETE", Route::Leader) => Ok(cluster::abdicate(shared)),
         ("GET", Route::Deployments) => Ok(cluster::deployments(shared)),
         ("DELETE", Route::Deployment(id)) => cluster::cancel(shared, id, request),
 

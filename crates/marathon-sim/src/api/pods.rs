@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Error};
 use super::{Request, apps};
 use crate::definition;
+use crate::event::Event;
 use crate::id;
-use crate::run::Shared;
+use crate::shared::Shared;
 use crate::store::{Change, Entry, Store};
 use crate::view;
 
@@ -16,13 +17,13 @@ fn find<'a>(store: &'a Store, id: &str) -> Result<&'a Entry, Error> {
 }
 
 pub(super) fn list(shared: &Shared) -> Answer {
-    let store = shared.store();
+    let store = shared.seen();
     let pods = store.pods().map(|entry| view::pod(&entry.spec, store.generation));
     Answer::ok(&pods.collect())
 }
 
 pub(super) fn show(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     Ok(Answer::ok(&view::pod(&find(&store, id)?.spec, store.generation)))
 }
 
@@ -37,8 +38,8 @@ pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error
         if store.app(&id).is_some() {
             return Err(Error::AppExists(id));
         }
-        put(store, spec, request, 201)
-            .map(|answer| answer.with(LOCATION, format!("{}/v2/pods{id}", shared.url)))
+        put(store, spec, request, 201, "pod_created_event")
+            .map(|answer| answer.with(LOCATION, format!("{}/v2/pods{id}", shared.leader_url())))
     })
 }
 
@@ -51,7 +52,7 @@ pub(super) fn replace(shared: &Shared, id: &str, request: &Request) -> Result<An
     let spec = definition::pod(id, body)?;
     shared.update(|store| {
         find(store, id)?;
-        put(store, spec, request, 200)
+        put(store, spec, request, 200, "pod_updated_event")
     })
 }
 
@@ -60,39 +61,49 @@ fn put(
     spec: definition::Spec,
     request: &Request,
     status: u16,
+    event: &'static str,
 ) -> Result<Answer, Error> {
     let id = spec.id.clone();
-    let deployed = store.change(vec![Change::Put(spec)], request.flag("force"))?;
+    let deployed = store.change(id::parent(&id), vec![Change::Put(spec)], request.flag("force"))?;
+    pod_event(store, request, event);
     let pod = view::pod(&find(store, &id)?.spec, store.generation);
     Ok(Answer::json(status, &pod).deployed(&deployed, store.generation))
+}
+
+/// The id is told by the path of the request alone, and by a POST's not at all.
+fn pod_event(store: &mut Store, request: &Request, kind: &'static str) {
+    let client = json!(request.client.ip().to_string());
+    store.announce(Event::new(kind, [("clientIp", client), ("uri", json!(request.path))]));
 }
 
 pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
     shared.update(|store| {
         find(store, id)?;
-        let deployed = store.change(vec![Change::Remove(id.to_owned())], request.flag("force"))?;
+        let gone = vec![Change::Remove(id.to_owned())];
+        let deployed = store.change(id::parent(id), gone, request.flag("force"))?;
+        pod_event(store, request, "pod_deleted_event");
         let answer = Answer::empty(202).with(LOCATION, deployed.id.clone());
         Ok(answer.deployed(&deployed, store.generation))
     })
 }
 
 pub(super) fn statuses(shared: &Shared) -> Answer {
-    let store = shared.store();
+    let store = shared.seen();
     Answer::ok(&store.pods().map(|entry| view::pod_status(&store, entry)).collect())
 }
 
 pub(super) fn status(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     Ok(Answer::ok(&view::pod_status(&store, find(&store, id)?)))
 }
 
 pub(super) fn versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     Ok(Answer::ok(&find(&store, id)?.versions.keys().map(|at| Value::from(*at)).collect()))
 }
 
 pub(super) fn version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     let entry = find(&store, id)?;
     let spec = version.parse().ok().and_then(|version| entry.versions.get(&version));
     let spec = spec.ok_or_else(|| Error::NoPod(id.to_owned()))?;

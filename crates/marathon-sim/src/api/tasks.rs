@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::Request;
 use super::answer::{Answer, Error};
 use crate::definition;
-use crate::run::Shared;
+use crate::shared::Shared;
 use crate::store::{Change, Instance, Store, TaskState};
 use crate::view;
 
 pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
-    let store = shared.store();
+    let store = shared.seen();
     let mut wanted: Vec<&str> = request.parameters("status").collect();
     wanted.extend(request.parameters("status[]"));
     let is_wanted = |instance: &&Instance| match instance.tasks[0].state {
@@ -24,7 +24,7 @@ pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
 }
 
 pub(super) fn of_app(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.store();
+    let store = shared.seen();
     store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     let tasks = store.instances_of(id).map(|instance| view::task(&store, instance));
     Ok(Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()})))
@@ -58,7 +58,7 @@ impl Order {
         let ids: Vec<(String, String)> =
             killed.iter().map(|i| (i.id.clone(), i.spec.id.clone())).collect();
         let answer = if self.scale {
-            let deployed = store.change(reduced(store, &ids)?, self.force)?;
+            let deployed = store.change("/", reduced(store, &ids)?, self.force)?;
             Answer::deployment(200, &deployed, store.generation)
         } else {
             replaced(tasks)?

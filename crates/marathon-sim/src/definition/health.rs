@@ -17,6 +17,8 @@ pub(crate) struct Check {
     /// Failures in a row after which the next one kills. 0: never.
     pub(crate) max_failures: u32,
     pub(crate) ignore_1xx: bool,
+    /// Made on the agent; Marathon makes HTTP, HTTPS and TCP checks itself.
+    pub(crate) by_mesos: bool,
 }
 
 /// What is tried.
@@ -121,6 +123,7 @@ pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
     let posted: Posted = read(value)?;
     let index = posted.port_index.unwrap_or(0);
     let target = posted.port.map_or(Target::Index(index), Target::Number);
+    let by_mesos = posted.protocol.starts_with("MESOS_") || posted.protocol == "COMMAND";
     let path = posted.path.unwrap_or_else(|| "/".to_owned());
     let probe = match posted.protocol.as_str() {
         "TCP" | "MESOS_TCP" => Probe::Tcp(target),
@@ -150,6 +153,7 @@ pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
         timeout: seconds("/healthChecks/timeoutSeconds", posted.timeout_seconds)?,
         max_failures: posted.max_consecutive_failures,
         ignore_1xx: posted.ignore_1xx,
+        by_mesos,
     })
 }
 
@@ -164,14 +168,14 @@ pub(super) fn pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
         })
     };
     if let Some(http) = flat.remove("http") {
-        flat.insert("protocol".to_owned(), "HTTP".into());
+        flat.insert("protocol".to_owned(), "MESOS_HTTP".into());
         if http.get("scheme").and_then(Value::as_str) == Some("HTTPS") {
-            flat.insert("protocol".to_owned(), "HTTPS".into());
+            flat.insert("protocol".to_owned(), "MESOS_HTTPS".into());
         }
         flat.insert("path".to_owned(), http.get("path").cloned().unwrap_or_else(|| "/".into()));
         flat.insert("portIndex".to_owned(), endpoint(&http)?.into());
     } else if let Some(tcp) = flat.remove("tcp") {
-        flat.insert("protocol".to_owned(), "TCP".into());
+        flat.insert("protocol".to_owned(), "MESOS_TCP".into());
         flat.insert("portIndex".to_owned(), endpoint(&tcp)?.into());
     } else if let Some(exec) = flat.remove("exec") {
         let shell = exec.pointer("/command/shell").cloned().unwrap_or_default();

@@ -10,9 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Shared, process};
+use super::process;
 use crate::config::Agent;
 use crate::definition::{Check, Probe};
+use crate::shared::Shared;
 use crate::store::{Job, Outcome, TaskRef};
 
 /// An interval of 0 must not keep the machine busy.

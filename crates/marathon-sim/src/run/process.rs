@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Shared, check};
+use super::check;
 use crate::config::Agent;
 use crate::definition;
+use crate::shared::Shared;
 use crate::stand_in::{READY, Transport};
 use crate::store::{Job, TaskState};
 

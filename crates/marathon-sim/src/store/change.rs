@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Action, Deployment, Entry, Store};
+use serde_json::json;
+
+use super::{Action, Deployment, Entry, Store, announce};
 use crate::definition::{Spec, assign_service_ports, service_ports};
+use crate::event::Event;
 use crate::id;
 use crate::time::Timestamp;
 
@@ -34,10 +37,11 @@ pub(crate) enum ChangeError {
 }
 
 impl Store {
-    /// Makes all the changes as one deployment. Deployments under way that touch the same apps
-    /// are given up with `force`, else they are in the way.
+    /// Makes all the changes of one group as one deployment. Deployments under way that touch the
+    /// same apps are given up with `force`, else they are in the way.
     pub(crate) fn change(
         &mut self,
+        group: &str,
         changes: Vec<Change>,
         force: bool,
     ) -> Result<Deployed, ChangeError> {
@@ -48,14 +52,24 @@ impl Store {
         if !force && !locks.is_empty() {
             return Err(ChangeError::Locked(locks));
         }
-        self.deployments.retain(|deployment| !in_way(deployment));
+        locks.iter().for_each(|id| self.abandon(id));
         let version = self.next_version();
+        let original = self.root();
         let actions: Vec<Action> =
             changes.into_iter().filter_map(|change| self.make(change, version)).collect();
         let id = id::uuid();
         if !actions.is_empty() {
-            self.deployments.push(Deployment { id: id.clone(), version, actions });
+            let roots = announce::roots(original, self.root());
+            let deployment = Deployment { id: id.clone(), version, actions, roots };
+            self.announce_step("deployment_info", &deployment);
+            for action in deployment.actions.iter().filter(|action| action.name == STOP) {
+                let id = json!(action.id);
+                self.announce(Event::new("app_terminated_event", [("appId", id)]));
+            }
+            self.deployments.push(deployment);
         }
+        let fields = [("groupId", json!(group)), ("version", version.into())];
+        self.announce(Event::new("group_change_success", fields));
         Ok(Deployed { id, version })
     }
 
@@ -70,10 +84,11 @@ impl Store {
     }
 
     /// Gives up a deployment; what it did so far stays.
-    pub(crate) fn abandon(&mut self, deployment: &str) -> bool {
-        let before = self.deployments.len();
-        self.deployments.retain(|known| known.id != deployment);
-        self.deployments.len() < before
+    pub(crate) fn abandon(&mut self, deployment: &str) {
+        if let Some(at) = self.deployments.iter().position(|known| known.id == deployment) {
+            let given_up = self.deployments.remove(at);
+            self.announce_end("deployment_failed", &given_up);
+        }
     }
 
     /// Versions are times and grow, so two changes in a millisecond get two.
@@ -94,7 +109,7 @@ impl Store {
             }
             Change::Remove(id) => {
                 let entry = self.entries.remove(&id)?;
-                Some(Action { name: "StopApplication", pod: entry.spec.pod, id })
+                Some(Action { name: STOP, pod: entry.spec.pod, id })
             }
         }
     }
@@ -129,6 +144,9 @@ impl Store {
         Some(Action { name, id, pod })
     }
 }
+
+/// The action that ends an app.
+const STOP: &str = "StopApplication";
 
 /// Marathon's `--zk_max_versions`.
 const MOST_VERSIONS: usize = 50;

@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::announce::condition;
 use super::plan::{self, Member, Phase};
-use super::{Failure, Health, Outcome, Store};
+use super::{Failure, Health, Store};
 use crate::config::Agent;
 use crate::definition::Spec;
 use crate::id::Naming;
 use crate::time::Timestamp;
 
 /// One running copy of an app or a pod.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) id: String,
     /// The version it was started with, which may be an old one.
@@ -28,20 +29,30 @@ pub(crate) struct Instance {
     ending: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) id: String,
     pub(crate) state: TaskState,
     /// When it came to its state.
     pub(crate) since: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
-    running_since: Option<Instant>,
+    pub(super) running_since: Option<Instant>,
     /// Of the ports that have one, in order.
     pub(crate) host_ports: Vec<u16>,
     /// Per health check; none until the first try.
     pub(crate) health: Vec<Option<Health>>,
-    /// Asks the process to end; taken when it is.
-    kill: Option<oneshot::Sender<()>>,
+    kill: Kill,
+}
+
+/// Asks a process to end; empty once it has been asked.
+#[derive(Debug)]
+struct Kill(Option<oneshot::Sender<()>>);
+
+impl Clone for Kill {
+    /// A copy of the store is there to be read: it ends nothing.
+    fn clone(&self) -> Self {
+        Self(None)
+    }
 }
 
 /// Mesos' task states, as far as they occur here.
@@ -161,9 +172,13 @@ impl Store {
         let is_over = |deployment: &super::Deployment| {
             deployment.actions.iter().all(|action| is_done(&action.id))
         };
-        let over: Vec<bool> = self.deployments.iter().map(is_over).collect();
-        let mut over = over.into_iter();
-        self.deployments.retain(|_| !over.next().unwrap_or_default());
+        let over: Vec<super::Deployment> =
+            self.deployments.iter().filter(|d| is_over(d)).cloned().collect();
+        for deployment in &over {
+            self.deployments.retain(|known| known.id != deployment.id);
+            self.announce_step("deployment_step_success", deployment);
+            self.announce_end("deployment_success", deployment);
+        }
     }
 
     fn launch(&mut self, spec: &Arc<Spec>) -> Option<Vec<Job>> {
@@ -192,7 +207,7 @@ impl Store {
                 running_since: None,
                 host_ports,
                 health: vec![None; container.checks.len()],
-                kill: Some(kill),
+                kill: Kill(Some(kill)),
             });
         }
         self.instances.push(Instance {
@@ -203,6 +218,10 @@ impl Store {
             tasks,
             staged_at: now,
             ending: false,
+        });
+        let at = self.instances.len() - 1;
+        (0..jobs.len()).for_each(|index| {
+            self.announce_task(at, index, "", (index > 0).then_some("Staging"));
         });
         Some(jobs)
     }
@@ -216,7 +235,7 @@ impl Store {
         let count = instance.tasks.len();
         for index in 0..count {
             let task = TaskRef { instance: id.to_owned(), index };
-            if let Some(kill) = self.task_mut(&task).and_then(|task| task.kill.take()) {
+            if let Some(kill) = self.task_mut(&task).and_then(|task| task.kill.0.take()) {
                 // An error means that it ended by itself; that is reported on its own way.
                 let _ = kill.send(());
                 self.task_is(&task, TaskState::Killing, "");
@@ -227,10 +246,11 @@ impl Store {
     /// Records what has become of a task. Every change of a task's state goes through here.
     pub(crate) fn task_is(&mut self, task: &TaskRef, state: TaskState, message: &str) {
         let now = Timestamp::now();
-        let Some(known) = self.task_mut(task).filter(|known| !known.state.is_terminal()) else {
-            return;
-        };
-        if known.state == TaskState::Killing && !state.is_terminal() {
+        let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
+        let before = condition(&self.instances[at]);
+        let Some(known) = self.instances[at].tasks.get_mut(task.index) else { return };
+        let is_over = known.state.is_terminal();
+        if is_over || known.state == TaskState::Killing && !state.is_terminal() {
             return;
         }
         known.state = state;
@@ -240,14 +260,14 @@ impl Store {
             known.running_since = Some(Instant::now());
         }
         tracing::info!(task = known.id, state = state.name(), ports = ?known.host_ports, message);
+        self.announce_task(at, task.index, message, Some(before));
         if state.is_terminal() {
-            self.ended(task, state, message);
+            self.ended(at, task, state, message);
         }
     }
 
     /// The other containers of a pod end with the first; when all have, the instance is gone.
-    fn ended(&mut self, task: &TaskRef, state: TaskState, message: &str) {
-        let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
+    fn ended(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
         if !self.instances[at].ending {
             self.failed(at, task.index, state, message);
             self.kill(&task.instance);
@@ -280,29 +300,6 @@ impl Store {
         let not_before = Instant::now() + scale(self, failures);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.not_before = Some(not_before);
-        }
-    }
-
-    /// Records the outcome of a health check.
-    pub(crate) fn checked(&mut self, task: &TaskRef, check: usize, outcome: Outcome) {
-        let Some(instance) = self.instances.iter().find(|i| i.id == task.instance) else { return };
-        let spec = Arc::clone(&instance.spec);
-        let checks = &spec.containers[task.index].checks;
-        let grace = self.scaled(checks[check].grace);
-        let Some(known) = self.task_mut(task).filter(|known| known.state == TaskState::Running)
-        else {
-            return;
-        };
-        let age = known.running_since.map(|since| since.elapsed()).unwrap_or_default();
-        let health = known.health[check].get_or_insert_default();
-        let kill = health.update(&checks[check], grace, outcome, age, Timestamp::now());
-        if kill {
-            tracing::info!(task = known.id, "killed: its health check failed too often");
-            self.kill(&task.instance);
-        } else if self.instances.iter().any(|i| i.id == task.instance && i.is_healthy())
-            && let Some(entry) = self.entries.get_mut(&spec.id)
-        {
-            entry.failures = 0;
         }
     }
 

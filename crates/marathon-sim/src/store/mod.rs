@@ -2,8 +2,10 @@
 //!
 //! The API changes definitions ([`Store::change`]), the reconciler asks what is to be started or
 //! ended ([`Store::reconcile`]), and the processes report back ([`Store::task_is`],
-//! [`Store::checked`]). Those are the only ways state changes.
+//! [`Store::checked`]). Those are the only ways state changes, and each leaves the events of what
+//! it changed ([`Store::take_events`]).
 
+mod announce;
 mod change;
 mod health;
 mod instance;
@@ -20,10 +22,11 @@ pub(crate) use instance::{Instance, Job, Task, TaskRef, TaskState};
 
 use crate::config::{Agent, Generation};
 use crate::definition::Spec;
+use crate::event::{Event, Roots};
 use crate::id;
 use crate::time::Timestamp;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) generation: Generation,
     pub(crate) agents: Vec<Agent>,
@@ -39,10 +42,11 @@ pub(crate) struct Store {
     /// The port an agent was asked for last, so that ports are not used again at once.
     port_cursors: Vec<u16>,
     address_cursor: u32,
+    outbox: Vec<Event>,
 }
 
 /// An app or a pod with its history.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) spec: Arc<Spec>,
     pub(crate) versions: BTreeMap<Timestamp, Arc<Spec>>,
@@ -55,7 +59,7 @@ pub(crate) struct Entry {
 }
 
 /// The last task of an app that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) task: String,
     pub(crate) host: String,
@@ -66,14 +70,15 @@ pub(crate) struct Failure {
     pub(crate) version: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     pub(crate) id: String,
     pub(crate) version: Timestamp,
     pub(crate) actions: Vec<Action>,
+    roots: Option<Arc<Roots>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Action {
     /// As Marathon names it: `StartApplication`, `ScaleApplication`, `RestartApplication`,
     /// `StopApplication`.
@@ -94,6 +99,7 @@ impl Store {
             last_version: Timestamp::now(),
             port_cursors: agents.iter().map(|agent| *agent.ports.start()).collect(),
             address_cursor: 1,
+            outbox: Vec::new(),
             agents,
         }
     }

@@ -8,7 +8,7 @@ use crate::store::{Health, Instance, Store};
 use crate::time::Timestamp;
 
 /// The id Mesos would have given the agent.
-pub(super) fn agent_id(agent: usize) -> String {
+pub(crate) fn agent_id(agent: usize) -> String {
     format!("00000000-0000-4000-8000-000000000000-S{agent}")
 }
 
@@ -45,28 +45,31 @@ fn fields(store: &Store, instance: &Instance) -> Object {
     if generation <= Generation::V1_5 || only.started_at.is_some() {
         put("startedAt", time(only.started_at));
     }
-    let address = match (&instance.spec.network, generation) {
-        // Docker of those days told Mesos of addresses on user networks only.
-        (Network::Bridge, Generation::V1_1) => None,
-        (Network::Host, Generation::V1_6) => Some(agent.address),
-        _ => instance.address,
-    };
-    let addresses: Vec<Value> = address
-        .iter()
-        .map(|address| json!({"ipAddress": address.to_string(), "protocol": "IPv4"}))
-        .collect();
+    let addresses = addresses(store, instance);
     if generation == Generation::V1_1 {
-        put("ipAddresses", json!(addresses));
+        put("ipAddresses", addresses.clone());
     }
     if generation >= Generation::V1_6 {
         put("servicePorts", json!([]));
         put("localVolumes", json!([]));
         put("role", json!("*"));
     }
-    put_list(&mut task, generation, "ipAddresses", json!(addresses));
+    put_list(&mut task, generation, "ipAddresses", addresses);
     let results = only.health.iter().flatten().map(|known| health(known, instance, generation));
     put_list(&mut task, generation, "healthCheckResults", results.collect());
     task
+}
+
+/// The addresses Mesos knows of an instance.
+pub(crate) fn addresses(store: &Store, instance: &Instance) -> Value {
+    let address = match (&instance.spec.network, store.generation) {
+        // Docker of those days told Mesos of addresses on user networks only.
+        (Network::Bridge, Generation::V1_1) => None,
+        (Network::Host, Generation::V1_6) => Some(store.agents[instance.agent].address),
+        _ => instance.address,
+    };
+    let entry = |address| json!({"ipAddress": address, "protocol": "IPv4"});
+    address.map(|address| entry(address.to_string())).into_iter().collect()
 }
 
 /// From 1.6 on lists are there even if they are empty.

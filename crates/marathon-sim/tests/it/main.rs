@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod api;
+mod faults;
 mod groups;
 mod health;
 mod lifecycle;
@@ -10,5 +11,6 @@ mod placement;
 mod pods;
 mod program;
 mod shapes;
+mod stream;
 mod support;
 mod tutorial;

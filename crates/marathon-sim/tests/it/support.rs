@@ -75,6 +75,10 @@ impl Cluster {
         ip(self.net, last).to_string()
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     pub(crate) fn url(&self) -> String {
         self.handle.url()
     }

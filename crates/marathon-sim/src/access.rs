@@ -1,0 +1,47 @@
+//! Tokens of a DC/OS service account, that expire. Who somebody is is not checked.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::id;
+
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// None: nobody needs a token.
+    lifetime: Option<Duration>,
+    /// The tokens handed out, each with its end.
+    tokens: Mutex<Vec<(String, Instant)>>,
+}
+
+impl Access {
+    pub(crate) fn new(lifetime: Option<Duration>) -> Self {
+        Self { lifetime, tokens: Mutex::default() }
+    }
+
+    /// A new token; None where nobody needs one.
+    pub(crate) fn log_in(&self) -> Option<String> {
+        let (now, token) = (Instant::now(), id::uuid());
+        let end = now + self.lifetime?;
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|(_, end)| *end > now);
+        tokens.push((token.clone(), end));
+        Some(token)
+    }
+
+    /// Ends every token at once.
+    pub(crate) fn expire(&self) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether a request with this `Authorization` may be answered.
+    pub(crate) fn allows(&self, authorization: Option<&str>) -> bool {
+        if self.lifetime.is_none() {
+            return true;
+        }
+        let token = authorization
+            .and_then(|text| text.strip_prefix("token=").or_else(|| text.strip_prefix("Bearer ")));
+        let now = Instant::now();
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().any(|(known, end)| Some(known.as_str()) == token && *end > now)
+    }
+}

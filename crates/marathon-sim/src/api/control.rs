@@ -1,0 +1,54 @@
+//! The switchboard over HTTP, below `/_sim/`: for tests and demos, no part of Marathon. It answers
+//! at every member, whoever leads.
+
+use axum::http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Error};
+use crate::fault::Rule;
+use crate::shared::Shared;
+use crate::store::Store;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lead {
+    leader: Option<usize>,
+}
+
+/// Answers a request for what `path` is below `/_sim/`.
+pub(super) fn serve(
+    shared: &Shared,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Result<Answer, Error> {
+    match (method.as_str(), path) {
+        ("GET", "faults") => return Ok(Answer::ok(&json!(shared.faults.list()))),
+        ("POST", "faults") => {
+            if !shared.inject(read::<Rule>(body)?) {
+                return Err(Error::Bad("there are too many faults: DELETE them first".to_owned()));
+            }
+        }
+        ("DELETE", "faults") => shared.faults.clear(),
+        ("GET", "members") => {
+            let leader = *shared.leader.borrow();
+            return Ok(Answer::ok(&json!({"members": shared.members, "leader": leader})));
+        }
+        ("PUT", "leader") => {
+            let Lead { leader } = read(body)?;
+            if leader.is_some_and(|leader| leader >= shared.members.len()) {
+                return Err(Error::Bad(format!("there are {} members", shared.members.len())));
+            }
+            shared.elect(leader);
+        }
+        ("POST", "forget-health") => shared.update(Store::forget_health),
+        ("POST", "expire-tokens") => shared.access.expire(),
+        _ => return Err(Error::NoRoute),
+    }
+    Ok(Answer::ok(&Value::Object(serde_json::Map::new())))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::NotJson(error.to_string()))
+}

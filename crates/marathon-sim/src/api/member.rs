@@ -1,0 +1,147 @@
+//! What lies between a listener and the leader's API: election, standbys, access, faults
+//! (`api/LeaderProxyFilter.scala`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::answer::{Answer, Error};
+use super::{Request, control, lead};
+use crate::config::Generation;
+use crate::fault::Fault;
+use crate::shared::Shared;
+use crate::stream::{self, Filter, Peer};
+
+/// Marks a response whose body is to be cut.
+#[derive(Clone, Copy)]
+struct Cut;
+
+pub(super) async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = uri.path();
+    if let Some(inner) = path.strip_prefix("/_sim/") {
+        let answer = control::serve(&shared, &method, inner, &body);
+        return answer.unwrap_or_else(Answer::from).into_response();
+    }
+    let Some(leader) = shared.leader_soon().await else {
+        let status = if shared.config.generation >= Generation::V1_6 { 502 } else { 503 };
+        return Answer::html(status, path, "Could not determine the current leader")
+            .into_response();
+    };
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|query| query.0);
+    let request = Request {
+        method,
+        path: path.to_owned(),
+        query: query.unwrap_or_default(),
+        accept: text(header::ACCEPT).unwrap_or("*/*").to_owned(),
+        client: peer.address,
+        body,
+    };
+    let allowed = shared.access.allows(text(header::AUTHORIZATION));
+    let mut response = match passed(&shared, &request, allowed).await {
+        Err(early) => early.into_response(),
+        Ok(cut) if path == "/v2/events" => {
+            match events(&shared, &peer, leader, &request, uri.query()) {
+                Ok(filter) => return stream::serve(&shared, &peer, leader, filter).await,
+                Err(answer) => mark(cut, answer.into_response()),
+            }
+        }
+        Ok(cut) => mark(cut, lead(&shared, &request)),
+    };
+    if peer.member != leader
+        && let Ok(via) = HeaderValue::from_str(&shared.via(peer.member))
+    {
+        response.headers_mut().insert(HeaderName::from_static("x-marathon-via"), via);
+    }
+    response
+}
+
+fn mark(cut: Option<Cut>, mut response: Response) -> Response {
+    if let Some(cut) = cut {
+        response.extensions_mut().insert(cut);
+    }
+    response
+}
+
+/// Lets a request pass to the leader, or tells what it is answered instead.
+async fn passed(shared: &Shared, request: &Request, allowed: bool) -> Result<Option<Cut>, Answer> {
+    let path = &*request.path;
+    match shared.faults.of_answer(request.method.as_str(), path) {
+        Some(Fault::Stall { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some(Fault::Empty) => return Err(Answer::empty(200)),
+        Some(Fault::NoApps) => return Err(Answer::ok(&json!({"apps": []}))),
+        Some(Fault::HealthAsk) => {
+            let app = shared.store().apps().next().map(|entry| entry.spec.id.clone());
+            return Err(Error::HealthAsk(app.unwrap_or_default()).into());
+        }
+        Some(Fault::BadGateway) => return Err(Answer::html(502, path, "Bad Gateway")),
+        Some(Fault::Unavailable) => return Err(Answer::html(503, path, "Service Unavailable")),
+        Some(Fault::Truncated) => return Ok(Some(Cut)),
+        _ => {}
+    }
+    if request.method == "POST" && path == "/acs/api/v1/auth/login" {
+        let token = shared.access.log_in().ok_or(Error::NoRoute)?;
+        return Err(Answer::ok(&json!({"token": token})));
+    }
+    match allowed {
+        true => Ok(None),
+        false => {
+            Err(Answer::html(401, path, "Unauthorized").with(header::WWW_AUTHENTICATE, "oauthjwt"))
+        }
+    }
+}
+
+/// What a listener is to be sent, or what else it is answered.
+fn events(
+    shared: &Shared,
+    peer: &Peer,
+    leader: usize,
+    request: &Request,
+    query: Option<&str>,
+) -> Result<Filter, Answer> {
+    let generation = shared.config.generation;
+    if peer.member != leader && generation >= Generation::V1_6 {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let location = format!("{}/v2/events{query}", shared.members[leader]);
+        return Err(Answer::empty(302).with(header::LOCATION, location));
+    }
+    // Jetty compares the header as a whole.
+    if request.method != "GET" || request.accept != "text/event-stream" {
+        let reason = format!("HTTP method {} is not supported by this URL", request.method);
+        return Err(Answer::html(405, &request.path, &reason));
+    }
+    let kinds: BTreeSet<String> = request.parameters("event_type").map(str::to_owned).collect();
+    let asks = !kinds.is_empty() && generation >= Generation::V1_4;
+    let light = match generation {
+        Generation::V1_1 | Generation::V1_4 => false,
+        Generation::V1_5 => request.parameter("plan-format") == Some("light"),
+        // 1.8 knows nothing else.
+        Generation::V1_6 => true,
+    };
+    Ok(Filter { kinds: asks.then_some(kinds), light })
+}
+
+/// Cuts the body that is about to be sent in its middle, if it is marked.
+pub(super) async fn cut(mut response: Response) -> Response {
+    if response.extensions_mut().remove::<Cut>().is_none() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // The bodies are our own: an error would be a bug, and shows as an empty body.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body.slice(..body.len() / 2)))
+}

@@ -1,0 +1,223 @@
+//! The switchboard of faults: what goes wrong, where, and how often.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Something Marathon, or what lies between it and its client, does wrong. As JSON it is
+/// `{"fault": "late", "ms": 500}`, named as here with dashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case")]
+pub enum Fault {
+    /// An event is never sent.
+    Lost,
+    /// An event is sent this much later; those after it may overtake it.
+    Late {
+        /// The delay in milliseconds.
+        ms: u64,
+    },
+    /// An event is sent twice.
+    Doubled,
+    /// An event is sent behind the next one.
+    Reordered,
+    /// A stream is answered 200 and ends at once, as by a Marathon that is not ready to lead.
+    Closed,
+    /// A stream says nothing more, neither events nor heartbeats, and doesn't end. It stays so
+    /// when the fault is healed: new streams are well.
+    HalfOpen,
+    /// Reads show the cluster as it was this long ago, but not as before the fault began.
+    Lag {
+        /// How far behind, in milliseconds.
+        ms: u64,
+    },
+    /// An answer takes this much longer.
+    Stall {
+        /// The delay in milliseconds.
+        ms: u64,
+    },
+    /// An answer is 200 with an empty body.
+    Empty,
+    /// The list of apps is `{"apps":[]}`.
+    NoApps,
+    /// A read of apps is 500, since asking for health took too long.
+    HealthAsk,
+    /// The body of an answer, as it is sent (with gzip if asked for), ends in its middle, and
+    /// `Content-Length` doesn't tell.
+    Truncated,
+    /// An answer is a proxy's 502 in HTML.
+    BadGateway,
+    /// An answer is a 503 in HTML.
+    Unavailable,
+}
+
+/// A fault with its bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// For faults of events: the only event type they hit. For those of answers: how the path
+    /// begins; without it everything but `/v2/events`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+    /// How often it happens; without it until healed. For faults that last (half-open, lag) it
+    /// means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+}
+
+impl Fault {
+    /// The fault until it is healed, wherever it can be.
+    pub fn always(self) -> Rule {
+        Rule { fault: self, only: None, times: None }
+    }
+
+    /// The fault the next `times` times.
+    pub fn times(self, times: u32) -> Rule {
+        Rule { times: Some(times), ..self.always() }
+    }
+
+    fn is_of_events(self) -> bool {
+        matches!(self, Self::Lost | Self::Late { .. } | Self::Doubled | Self::Reordered)
+    }
+
+    fn is_of_answers(self) -> bool {
+        let lasts = matches!(self, Self::Closed | Self::HalfOpen | Self::Lag { .. });
+        !lasts && !self.is_of_events()
+    }
+}
+
+impl Rule {
+    /// The same for one event type, or for paths that begin so.
+    #[must_use]
+    pub fn only(self, subject: &str) -> Self {
+        Self { only: Some(subject.to_owned()), ..self }
+    }
+}
+
+/// The faults that are switched on, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Vec<Rule>>);
+
+/// More rules than anybody means.
+const MOST_RULES: usize = 1000;
+
+impl Faults {
+    fn rules(&self) -> MutexGuard<'_, Vec<Rule>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Switches a fault on; false if there are too many.
+    pub(crate) fn add(&self, rule: Rule) -> bool {
+        let mut rules = self.rules();
+        let fits = rules.len() < MOST_RULES;
+        if fits {
+            rules.push(rule);
+        }
+        fits
+    }
+
+    pub(crate) fn clear(&self) {
+        self.rules().clear();
+    }
+
+    pub(crate) fn list(&self) -> Vec<Rule> {
+        self.rules().clone()
+    }
+
+    /// What goes wrong with an event of this type.
+    pub(crate) fn of_event(&self, kind: &str) -> Option<Fault> {
+        self.take(|rule| {
+            rule.fault.is_of_events() && rule.only.as_deref().is_none_or(|only| only == kind)
+        })
+    }
+
+    /// What goes wrong with an answer.
+    pub(crate) fn of_answer(&self, method: &str, path: &str) -> Option<Fault> {
+        self.take(|rule| {
+            let reaches = match rule.fault {
+                Fault::NoApps => method == "GET" && path == "/v2/apps",
+                Fault::HealthAsk => method == "GET" && path.starts_with("/v2/apps"),
+                _ => true,
+            };
+            let chosen = match &rule.only {
+                Some(only) => path.starts_with(only.as_str()),
+                None => path != "/v2/events",
+            };
+            rule.fault.is_of_answers() && reaches && chosen
+        })
+    }
+
+    /// Whether a stream that opens now is closed at once.
+    pub(crate) fn closes_stream(&self) -> bool {
+        self.take(|rule| rule.fault == Fault::Closed).is_some()
+    }
+
+    pub(crate) fn half_open(&self) -> bool {
+        self.rules().iter().any(|rule| rule.fault == Fault::HalfOpen)
+    }
+
+    pub(crate) fn lag(&self) -> Option<std::time::Duration> {
+        self.rules().iter().find_map(|rule| match rule.fault {
+            Fault::Lag { ms } => Some(std::time::Duration::from_millis(ms)),
+            _ => None,
+        })
+    }
+
+    /// The first fault that fits, once less.
+    fn take(&self, fits: impl Fn(&Rule) -> bool) -> Option<Fault> {
+        let mut rules = self.rules();
+        let at = rules.iter().position(|rule| rule.times != Some(0) && fits(rule))?;
+        let rule = &mut rules[at];
+        let fault = rule.fault;
+        if let Some(times) = &mut rule.times {
+            *times -= 1;
+            if *times == 0 {
+                rules.remove(at);
+            }
+        }
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_happens_as_often_as_it_was_told_to_and_only_where() {
+        let faults = Faults::default();
+        faults.add(Fault::Lost.times(2).only("status_update_event"));
+        assert_eq!(faults.of_event("deployment_info"), None);
+        assert_eq!(faults.of_event("status_update_event"), Some(Fault::Lost));
+        assert_eq!(faults.of_answer("GET", "status_update_event"), None);
+        assert_eq!(faults.of_event("status_update_event"), Some(Fault::Lost));
+        assert_eq!(faults.of_event("status_update_event"), None);
+        assert_eq!(faults.list(), []);
+    }
+
+    #[test]
+    fn the_stream_is_hit_by_an_answers_fault_only_if_it_is_named() {
+        let faults = Faults::default();
+        faults.add(Fault::BadGateway.always());
+        assert_eq!(faults.of_answer("GET", "/v2/events"), None);
+        assert_eq!(faults.of_answer("GET", "/ping"), Some(Fault::BadGateway));
+        faults.add(Fault::Unavailable.always().only("/v2/events"));
+        assert_eq!(faults.of_answer("GET", "/v2/events"), Some(Fault::Unavailable));
+        faults.clear();
+        faults.add(Fault::NoApps.always());
+        assert_eq!(faults.of_answer("GET", "/v2/apps/db"), None);
+        assert_eq!(faults.of_answer("POST", "/v2/apps"), None);
+        assert_eq!(faults.of_answer("GET", "/v2/apps"), Some(Fault::NoApps));
+    }
+
+    #[test]
+    fn a_rule_is_written_as_one_flat_object() {
+        let text = r#"{"fault":"late","ms":500,"only":"status_update_event","times":2}"#;
+        let rule: Rule = serde_json::from_str(text).unwrap();
+        assert_eq!(rule, Fault::Late { ms: 500 }.times(2).only("status_update_event"));
+        let back = serde_json::to_value(&rule).unwrap();
+        assert_eq!(back, serde_json::from_str::<serde_json::Value>(text).unwrap());
+        assert!(serde_json::from_str::<Rule>(r#"{"fault":"gremlins"}"#).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! What the store tells the event stream, in the words of the generation.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Deployment, Instance, Store, TaskState};
+use crate::config::Generation;
+use crate::event::{Event, Roots};
+use crate::view::{self, GroupEmbed};
+
+impl Store {
+    pub(crate) fn announce(&mut self, event: Event) {
+        self.outbox.push(event);
+    }
+
+    /// The events since it was asked last, in their order.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// A task has come to its state. `before` is the condition its instance was in, none for a new
+    /// one. As in `InstanceChangedEventsGenerator` the task's event comes before the instance's.
+    pub(super) fn announce_task(
+        &mut self,
+        at: usize,
+        index: usize,
+        message: &str,
+        before: Option<&str>,
+    ) {
+        let instance = &self.instances[at];
+        let task = &instance.tasks[index];
+        let host = &self.agents[instance.agent].hostname;
+        let status = Event::new(
+            "status_update_event",
+            [
+                ("slaveId", json!(view::agent_id(instance.agent))),
+                ("taskId", json!(task.id)),
+                ("taskStatus", json!(task.state.name())),
+                ("message", json!(message)),
+                ("appId", json!(instance.spec.id)),
+                ("host", json!(host)),
+                ("ipAddresses", view::addresses(self, instance)),
+                ("ports", json!(task.host_ports)),
+                ("version", instance.spec.version.into()),
+            ],
+        );
+        let condition = condition(instance);
+        let changed = self.generation.has_pods() && before != Some(condition);
+        let changed = changed.then(|| {
+            Event::new(
+                "instance_changed_event",
+                [
+                    ("instanceId", json!(instance.id)),
+                    ("condition", json!(condition)),
+                    ("runSpecId", json!(instance.spec.id)),
+                    ("agentId", json!(view::agent_id(instance.agent))),
+                    ("host", json!(host)),
+                    ("runSpecVersion", instance.spec.version.into()),
+                ],
+            )
+        });
+        self.announce(status);
+        changed.into_iter().for_each(|event| self.announce(event));
+    }
+
+    /// The event of one health check of an instance: until 1.3 it names the task.
+    pub(super) fn health_event<const N: usize>(
+        &self,
+        kind: &'static str,
+        instance: &Instance,
+        fields: [(&str, Value); N],
+    ) -> Event {
+        let event = Event::new(kind, fields).with("appId", json!(instance.spec.id));
+        match self.generation {
+            Generation::V1_1 => event.with("taskId", json!(instance.tasks[0].id)),
+            _ => event.with("instanceId", json!(instance.id)),
+        }
+    }
+
+    /// An event that tells a plan and where it stands.
+    pub(super) fn announce_step(&mut self, kind: &'static str, deployment: &Deployment) {
+        let plan = view::plan(self, deployment);
+        let step = plan["steps"][0].clone();
+        let event = Event::new(kind, [("plan", plan), ("currentStep", step)]);
+        self.announce(event.between(deployment.roots.clone()));
+    }
+
+    /// The last event of a deployment. 1.1 tells its id alone.
+    pub(super) fn announce_end(&mut self, kind: &'static str, deployment: &Deployment) {
+        let event = Event::new(kind, [("id", json!(deployment.id))]);
+        let event = match self.generation {
+            Generation::V1_1 => event,
+            _ => event.with("plan", view::plan(self, deployment)).between(deployment.roots.clone()),
+        };
+        self.announce(event);
+    }
+
+    /// The root group, for generations whose plans may tell it.
+    pub(super) fn root(&self) -> Option<Value> {
+        let tells = self.generation <= Generation::V1_5;
+        tells.then(|| view::group(self, "/", GroupEmbed::of(std::iter::empty())))
+    }
+}
+
+/// Both groups of a plan.
+pub(super) fn roots(original: Option<Value>, target: Option<Value>) -> Option<Arc<Roots>> {
+    let (original, target) = original.zip(target)?;
+    Some(Arc::new(Roots { original, target }))
+}
+
+/// What an instance is said to be: of its tasks' states the one that matters most
+/// (`core/instance/Instance.scala`).
+pub(super) fn condition(instance: &Instance) -> &'static str {
+    let rank = |state: &TaskState| match state {
+        TaskState::Failed => 0,
+        TaskState::Killing => 1,
+        TaskState::Staging => 2,
+        TaskState::Starting => 3,
+        TaskState::Running => 4,
+        TaskState::Killed => 5,
+        TaskState::Finished => 6,
+    };
+    let states = instance.tasks.iter().map(|task| task.state);
+    match states.min_by_key(rank).unwrap_or(TaskState::Staging) {
+        TaskState::Failed => "Failed",
+        TaskState::Killing => "Killing",
+        TaskState::Staging => "Staging",
+        TaskState::Starting => "Starting",
+        TaskState::Running => "Running",
+        TaskState::Killed => "Killed",
+        TaskState::Finished => "Finished",
+    }
+}

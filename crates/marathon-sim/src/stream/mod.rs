@@ -1,0 +1,9 @@
+//! The event stream: who listens, what they are sent, and the bytes of it.
+
+mod bus;
+mod serve;
+mod wire;
+
+pub(crate) use bus::{Bus, Filter};
+pub(crate) use serve::serve;
+pub(crate) use wire::{Front, Peer};

@@ -1,0 +1,128 @@
+//! One listener's stream, from its head to its end (`EventSourceServlet` of Jetty 9,
+//! `core/event/impl/stream/HttpEventStreamActor.scala`).
+
+use std::io;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::bus::{Filter, Frame, Subscription};
+use super::wire::Peer;
+use crate::event::Event;
+use crate::shared::Shared;
+use crate::time::Timestamp;
+
+/// Sends events to the client until it goes, the leader changes, or the simulator ends. The
+/// response it returns goes nowhere: it has the HTTP server close the connection.
+pub(crate) async fn serve(shared: &Shared, peer: &Peer, leader: usize, filter: Filter) -> Response {
+    peer.take();
+    let mut terms = shared.leader.subscribe();
+    let head = head(shared, peer, leader);
+    let is_leader = *terms.borrow_and_update() == Some(leader);
+    // An error means that the client is gone; then there is nothing more to send to it.
+    let is_there = peer.send(head.as_bytes()).await.is_ok();
+    if is_there && is_leader && !shared.faults.closes_stream() {
+        let (mut attached, too_slow) = Attached::new(shared, peer, filter);
+        tokio::select! {
+            _ = terms.changed() => {}
+            _ = too_slow => {}
+            () = shared.stopped() => {}
+            _ = attached.pump() => {}
+        }
+        if shared.faults.half_open() {
+            drop(attached);
+            shared.stopped().await;
+        }
+    }
+    ([(header::CONNECTION, "close")], ()).into_response()
+}
+
+fn head(shared: &Shared, peer: &Peer, leader: usize) -> String {
+    let date = format!("Date: {}\r\n", Timestamp::now().http());
+    let via = match peer.member == leader {
+        true => String::new(),
+        // What is passed on has the headers of both.
+        false => format!("{date}X-Marathon-Via: {}\r\n", shared.via(peer.member)),
+    };
+    format!(
+        "HTTP/1.1 200 OK\r\n{date}{via}X-Marathon-Leader: {}\r\n\
+         Cache-Control: no-cache, no-store, must-revalidate\r\nPragma: no-cache\r\nExpires: 0\r\n\
+         X-Frame-Options: DENY\r\nX-XSS-Protection: 1; mode=block\r\n\
+         Content-Type: text/event-stream;charset=utf-8\r\nConnection: close\r\n\r\n",
+        shared.members[leader],
+    )
+}
+
+/// A listener others are told of; it is unsubscribed when this is dropped.
+struct Attached<'a> {
+    shared: &'a Shared,
+    peer: &'a Peer,
+    subscription: Subscription,
+    late: Vec<Frame>,
+}
+
+impl<'a> Attached<'a> {
+    fn new(shared: &'a Shared, peer: &'a Peer, filter: Filter) -> (Self, oneshot::Receiver<()>) {
+        let (subscription, too_slow) = shared.bus.subscribe(filter);
+        let attached = Self { shared, peer, subscription, late: Vec::new() };
+        attached.tell("event_stream_attached");
+        (attached, too_slow)
+    }
+
+    fn tell(&self, kind: &'static str) {
+        let address = json!(self.peer.address.ip().to_string());
+        let event = Event::new(kind, [("remoteAddress", address)]);
+        self.shared.with(|store| store.announce(event));
+    }
+
+    /// Sends events and heartbeats until the client is gone, or is to hear nothing more.
+    async fn pump(&mut self) -> io::Result<()> {
+        let period = self.shared.config.heartbeat;
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.late.iter().map(|frame| frame.due).min();
+            let wake = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut beats = false;
+            tokio::select! {
+                frame = self.subscription.frames.recv() => match frame {
+                    Some(frame) => self.late.push(frame),
+                    None => return Ok(()),
+                },
+                () = wake => {}
+                _ = heartbeat.tick() => beats = true,
+            }
+            if self.shared.faults.half_open() {
+                return Ok(());
+            }
+            if beats {
+                self.peer.send(b"\r").await?;
+                self.peer.send(b"\n").await?;
+            }
+            let now = Instant::now();
+            let waits = |frame: &Frame| frame.due > now;
+            // Of those that are due the one that came first goes first.
+            let (late, ready): (Vec<Frame>, Vec<Frame>) =
+                std::mem::take(&mut self.late).into_iter().partition(waits);
+            self.late = late;
+            for Frame { text, .. } in ready {
+                self.peer.send(text.as_bytes()).await?;
+            }
+        }
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.shared.bus.unsubscribe(self.subscription.id);
+        self.tell("event_stream_detached");
+    }
+}
