@@ -50,6 +50,13 @@ impl Vip {
         SocketAddr::new(self.address, self.port.get())
     }
 
+    /// Every VIP that an address can have, as a range of their order.
+    pub(crate) fn all_on(address: IpAddr) -> std::ops::RangeInclusive<Self> {
+        let first = Self { address, port: NonZeroU16::MIN, protocol: Protocol::Tcp };
+        let last = Self { address, port: NonZeroU16::MAX, protocol: Protocol::Udp };
+        first..=last
+    }
+
     /// The VIP that a service of the kernel's table could be: TCP or UDP on one address and port.
     /// `None` for firewall marks, port 0 and other protocols, which vipd never makes.
     #[must_use]

@@ -12,7 +12,9 @@
 
 mod address;
 mod claim;
+pub mod controller;
 mod desired;
+mod drain;
 pub mod label;
 mod observed;
 pub mod ownership;
@@ -23,7 +25,9 @@ mod select;
 
 pub use address::{Protocol, Vip};
 pub use claim::{Candidate, Claim, Condition, Reach};
+pub use controller::Controller;
 pub use desired::{Desired, DesiredService, decide};
+pub use drain::Drain;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};

@@ -186,6 +186,18 @@ impl Options {
         }
     }
 
+    /// The options whose service has these settings, as far as it has any of ours.
+    pub(crate) fn of(settings: &ServiceSettings) -> Self {
+        let name = settings.scheduler.as_ref().map_or("", Scheduler::as_str);
+        let known = Scheduling::ALL.iter().find(|(_, known)| *known == name);
+        let scheduler = known.map_or(Scheduling::Wlc, |(scheduler, _)| *scheduler);
+        let persistent = settings.flags.contains(ServiceFlags::PERSISTENT);
+        let hash_port =
+            scheduler.hashes_the_client() && settings.flags.contains(ServiceFlags::SCHED_2);
+        let persistence = persistent.then_some(settings.timeout);
+        Self { scheduler, hash_port, persistence, ..Self::default() }
+    }
+
     /// Whether the parts that belong to the service, not to an app's servers, are the same.
     #[must_use]
     pub fn same_service(&self, other: &Self) -> bool {
@@ -231,6 +243,18 @@ mod tests {
     fn obey(key: &str, value: &str) -> Result<Options, OptionError> {
         let mut options = Options::default();
         options.obey(key, value).map(|_| options)
+    }
+
+    #[test]
+    fn a_services_options_can_be_told_from_its_settings() {
+        for scheduler in Scheduling::ALL.map(|(scheduler, _)| scheduler) {
+            for persistence in [None, Some(300)] {
+                let hash_port = scheduler.hashes_the_client();
+                let options = Options { scheduler, hash_port, persistence, ..Options::default() };
+                let settings = options.service_settings(Family::Inet6);
+                assert_eq!(Options::of(&settings), options);
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,13 @@ use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
 use super::Op;
 use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
 
+impl Op {
+    /// Does to a table what the kernel does when the operation succeeds.
+    pub(crate) fn apply_to(&self, model: &mut Observed) {
+        apply(self, model);
+    }
+}
+
 /// What one operation does to the kernel, when it succeeds.
 pub(super) fn apply(op: &Op, model: &mut Observed) {
     match op {

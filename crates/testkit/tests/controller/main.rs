@@ -1,0 +1,8 @@
+//! The controller against the fake kernel: each rule, and all of them against chance.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own table should stop")]
+
+mod chance;
+mod drain;
+mod rules;
+mod world;

@@ -1,0 +1,157 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::drain::Tenant;
+use crate::{Claim, Condition, Member, Vip};
+
+/// What one app says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppClaims {
+    /// Its claims to VIPs.
+    pub claims: Vec<Claim>,
+    /// Its tasks that haven't ended, by id, whether they serve a VIP or not: what tells a real
+    /// server that lost its label from one whose task is gone.
+    pub alive: BTreeSet<String>,
+}
+
+impl AppClaims {
+    /// The claims, and the tasks among their candidates that haven't ended.
+    #[must_use]
+    pub fn new(claims: Vec<Claim>) -> Self {
+        let candidates = claims.iter().flat_map(|claim| &claim.candidates);
+        let alive = candidates.filter(|candidate| candidate.condition != Condition::Terminal);
+        let alive = alive.map(|candidate| candidate.task.clone()).collect();
+        Self { claims, alive }
+    }
+}
+
+/// What a source says anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Everything, by app id: apps that aren't in it are gone.
+    All(BTreeMap<String, AppClaims>),
+    /// These apps only. `None`: the app is gone.
+    Apps(BTreeMap<String, Option<AppClaims>>),
+}
+
+/// The last word of each source.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    sources: BTreeMap<String, Source>,
+    by_vip: BTreeMap<Vip, BTreeSet<AppKey>>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    complete: bool,
+    lost: Option<String>,
+    apps: BTreeMap<String, AppClaims>,
+}
+
+/// An app of a source: two Marathons may have apps of one name.
+pub(crate) type AppKey = (String, String);
+
+impl Claims {
+    pub(super) fn new(sources: impl IntoIterator<Item = String>) -> Self {
+        let sources = sources.into_iter().map(|name| (name, Source::default())).collect();
+        Self { sources, by_vip: BTreeMap::new() }
+    }
+
+    /// Whether every source has said everything once.
+    pub(super) fn complete(&self) -> bool {
+        self.sources.values().all(|source| source.complete)
+    }
+
+    /// The sources that haven't.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &String> {
+        self.sources.iter().filter(|(_, source)| !source.complete).map(|(name, _)| name)
+    }
+
+    /// The sources that are out of reach, with the reason.
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.sources.iter().filter_map(|(name, source)| Some((name, source.lost.as_ref()?)))
+    }
+
+    /// What a source said stays; that it is lost is only told.
+    pub(super) fn lose(&mut self, source: String, why: String) {
+        self.sources.entry(source).or_default().lost = Some(why);
+    }
+
+    /// Takes in what a source says; the apps that differ, and the addresses they claim or claimed.
+    pub(super) fn change(
+        &mut self,
+        name: &str,
+        change: Change,
+    ) -> (BTreeSet<AppKey>, BTreeSet<IpAddr>) {
+        let source = self.sources.entry(name.to_owned()).or_default();
+        source.lost = None;
+        let apps: BTreeMap<String, Option<AppClaims>> = match change {
+            Change::Apps(apps) => apps,
+            Change::All(apps) => {
+                source.complete = true;
+                let gone = source.apps.keys().filter(|app| !apps.contains_key(*app));
+                let gone: Vec<_> = gone.map(|app| (app.clone(), None)).collect();
+                apps.into_iter().map(|(app, claims)| (app, Some(claims))).chain(gone).collect()
+            }
+        };
+        let mut changed = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for (app, claims) in apps {
+            if source.apps.get(&app) == claims.as_ref() {
+                continue;
+            }
+            let key = (name.to_owned(), app.clone());
+            for claim in claims.iter().flat_map(|claims| &claims.claims) {
+                addresses.insert(claim.vip.address);
+            }
+            let before = match claims.clone() {
+                Some(claims) => source.apps.insert(app, claims),
+                None => source.apps.remove(&app),
+            };
+            for claim in before.iter().flat_map(|before| &before.claims) {
+                addresses.insert(claim.vip.address);
+                if let Some(keys) = self.by_vip.get_mut(&claim.vip) {
+                    keys.remove(&key);
+                    if keys.is_empty() {
+                        self.by_vip.remove(&claim.vip);
+                    }
+                }
+            }
+            for claim in claims.iter().flat_map(|claims| &claims.claims) {
+                self.by_vip.entry(claim.vip).or_default().insert(key.clone());
+            }
+            changed.insert(key);
+        }
+        (changed, addresses)
+    }
+
+    /// The addresses that are claimed.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_vip.keys().map(|vip| vip.address)
+    }
+
+    /// The claims to one address.
+    pub(super) fn on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
+        self.by_vip.range(Vip::all_on(address)).flat_map(|(vip, keys)| {
+            let apps = keys.iter().filter_map(|(source, app)| self.sources[source].apps.get(app));
+            apps.flat_map(|app| &app.claims).filter(|claim| claim.vip == *vip)
+        })
+    }
+
+    /// Whose task a real server is.
+    pub(crate) fn tenant(&self, member: &Member) -> Option<Tenant> {
+        let of = |source: &Source| Some(source.apps.get(&member.app)?.alive.contains(&member.task));
+        let known = self.sources.iter().filter_map(|(name, source)| Some((of(source)?, name)));
+        let (_, source) = known.max_by_key(|(alive, _)| *alive)?;
+        let app = (source.clone(), member.app.clone());
+        Some(Tenant { app, task: member.task.clone() })
+    }
+
+    /// Whether a task is known to have ended. Nobody speaks for the tasks of an app that is gone:
+    /// they may well run on for a while.
+    pub(crate) fn ended(&self, tenant: &Tenant) -> bool {
+        let (source, app) = &tenant.app;
+        let app = self.sources.get(source).and_then(|source| source.apps.get(app));
+        app.is_some_and(|app| !app.alive.contains(&tenant.task))
+    }
+}

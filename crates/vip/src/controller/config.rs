@@ -1,0 +1,40 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::Policy;
+
+/// What the operator decides. Durations are compared with the `now` of the inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This node's name: it shuffles the order of new real servers.
+    pub node: String,
+    /// Which addresses may be VIPs.
+    pub policy: Policy,
+    /// The sources by name. Nothing is removed before each of them was read whole.
+    pub sources: BTreeSet<String>,
+    /// Decide and report, and change nothing.
+    pub observe_only: bool,
+    /// How often the kernel is compared as a whole.
+    pub sync_period: Duration,
+    /// How long an address stays after its last service.
+    pub linger: Duration,
+    /// How long to wait after a first failure; doubled by each further one, up to `sync_period`.
+    pub retry: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: String::new(),
+            policy: Policy::default(),
+            sources: BTreeSet::new(),
+            observe_only: false,
+            sync_period: Duration::from_secs(30),
+            linger: Duration::from_secs(60),
+            retry: Duration::from_millis(250),
+        }
+    }
+}
+
+/// What the kernel announces is looked at after this long: one cause has several announcements.
+pub(super) const SETTLE: Duration = Duration::from_millis(100);

@@ -1,0 +1,110 @@
+//! What each input changes of what is known, and which addresses it touches.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::config::SETTLE;
+use super::{Change, Controller, Facts, Input, Job, Retry};
+use crate::Observed;
+
+impl Controller {
+    pub(super) fn take_in(&mut self, input: Input, now: Duration) {
+        match input {
+            Input::Claims { source, change } => self.on_claims(&source, change, now),
+            Input::Lost { source, why } => self.claims.lose(source, why),
+            Input::Facts(facts) => self.on_facts(facts, now),
+            Input::Observed(reading) => self.on_observed(reading, now),
+            Input::Applied(outcome) => self.on_applied(&outcome, now),
+            Input::KernelChanged => self.look_at = self.look_at.min(now + SETTLE),
+            Input::Hold => self.held = true,
+            Input::Release => {
+                self.held = false;
+                self.look_at = now;
+            }
+            Input::Tick => {}
+        }
+    }
+
+    fn on_claims(&mut self, source: &str, change: Change, now: Duration) {
+        let was_complete = self.claims.complete();
+        let (apps, addresses) = self.claims.change(source, change);
+        let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
+        self.touch(addresses.into_iter().chain(draining), now);
+        if self.claims.complete() && !was_complete {
+            self.touch_all(now);
+        }
+    }
+
+    fn on_facts(&mut self, facts: Facts, now: Duration) {
+        let old = std::mem::replace(&mut self.facts, facts);
+        let (was, is) = (&old.cluster, &self.facts.cluster);
+        let sets = [(&was.nodes, &is.nodes), (&was.masters, &is.masters), (&was.tasks, &is.tasks)];
+        let differ = sets.into_iter().flat_map(|(was, is)| was.symmetric_difference(is));
+        let claimed = differ.filter(|address| self.claims.on(**address).next().is_some());
+        let claimed: Vec<_> = claimed.copied().collect();
+        self.touch(claimed, now);
+        if (old.source, &old.uncertain) != (self.facts.source, &self.facts.uncertain) {
+            self.touch_all(now);
+        }
+    }
+
+    fn on_observed(&mut self, reading: Result<Observed, String>, now: Duration) {
+        if !matches!(self.job, Some(Job::Observe)) {
+            return;
+        }
+        self.job = None;
+        match reading {
+            Ok(observed) => {
+                self.counters.readings += 1;
+                self.unread = None;
+                self.drains.observe(&observed, now);
+                self.read_at = now;
+                self.model = Some(observed);
+                self.touch_all(now);
+            }
+            Err(why) => {
+                self.counters.failed_readings += 1;
+                let retry = Retry::after(self.unread.as_ref(), why, now, &self.config);
+                self.look_at = retry.at;
+                self.read_at = now;
+                self.unread = Some(retry);
+            }
+        }
+    }
+
+    /// News about an address: it is looked at now, whatever failed before.
+    fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
+        for address in addresses {
+            self.touched.entry(address).or_insert(now);
+            if let Some(retry) = self.retries.get_mut(&address) {
+                retry.at = now;
+            }
+        }
+    }
+
+    /// Everything is to be compared. That is no news: what fails waits for its turn.
+    fn touch_all(&mut self, now: Duration) {
+        let mut all: BTreeSet<IpAddr> = self.claims.addresses().collect();
+        all.extend(self.decided.keys());
+        if let Some(model) = &self.model {
+            all.extend(model.addresses.keys());
+            all.extend(model.ours().map(|(vip, _)| vip.address));
+        }
+        for address in all {
+            self.touched.entry(address).or_insert(now);
+        }
+    }
+
+    /// Touches what has waited until now.
+    pub(super) fn expire(&mut self, now: Duration) {
+        let drains = self.drains.iter().map(|(vip, _, drain)| (vip.address, drain.deadline));
+        let lingering = self.lingering.iter().map(|(address, until)| (address, Some(until)));
+        let expired = |at: Option<Duration>| at.is_some_and(|at| self.clock < at && at <= now);
+        for (address, at) in drains.chain(lingering) {
+            if expired(at) {
+                self.touched.entry(address).or_insert(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::{Desired, Observed, Vip};
+
+/// Addresses that stay for a while after their last service, so that its old clients are reset
+/// instead of left hanging; with the time until when.
+#[derive(Debug, Default)]
+pub(super) struct Lingering {
+    until: BTreeMap<IpAddr, Duration>,
+}
+
+impl Lingering {
+    /// Takes from a reading of `addresses` the bound ones that are to stay though nobody wants
+    /// them: what isn't seen isn't unbound. An address without services begins to linger now, and
+    /// does so until `until`.
+    pub(super) fn keep(
+        &mut self,
+        observed: &mut Observed,
+        addresses: &BTreeSet<IpAddr>,
+        desired: &Desired,
+        now: Duration,
+        until: Duration,
+    ) {
+        let served: BTreeSet<IpAddr> = observed.ours().map(|(vip, _)| vip.address).collect();
+        for address in addresses {
+            let bound = observed.addresses.contains_key(address);
+            let wanted = desired.services.range(Vip::all_on(*address)).next().is_some();
+            let lingers = bound && !wanted && !served.contains(address);
+            let over = if lingers {
+                *self.until.entry(*address).or_insert(until) <= now
+            } else {
+                self.until.remove(address);
+                wanted
+            };
+            if !over {
+                observed.addresses.remove(address);
+            }
+        }
+    }
+
+    /// The lingering addresses, with the time until when.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, Duration)> {
+        self.until.iter().map(|(address, until)| (*address, *until))
+    }
+}

@@ -1,0 +1,230 @@
+//! The agent's mind: what comes in, what is to be done about it. Pure: the caller brings the time
+//! and carries out the effects.
+//!
+//! The unit of work is the virtual address. A change of one app touches the addresses it claims;
+//! what is decided and planned for them depends on them alone (`slice.rs`), so the cost of a change
+//! follows the change. A full comparison is the same with every address touched.
+
+mod claims;
+mod config;
+mod inputs;
+mod linger;
+mod outcome;
+mod planning;
+mod retry;
+mod slice;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::drain::{Drain, Drains, IDLE};
+use crate::plan::{Conflict, Outcome};
+use crate::{ClusterFacts, Desired, Observed, Plan, Vip};
+
+pub use claims::{AppClaims, Change};
+pub(crate) use claims::{AppKey, Claims};
+pub use config::Config;
+use linger::Lingering;
+pub use retry::Retry;
+pub use status::{Counters, Mode, Status};
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A source says something anew.
+    Claims {
+        /// The source's name.
+        source: String,
+        /// What it says.
+        change: Change,
+    },
+    /// A source is out of reach. What it said stays.
+    Lost {
+        /// The source's name.
+        source: String,
+        /// Why.
+        why: String,
+    },
+    /// What is known beside claims.
+    Facts(Facts),
+    /// The answer to [`Effect::Observe`]: the kernel as it is, or why it can't be read.
+    Observed(Result<Observed, String>),
+    /// The answer to [`Effect::Apply`].
+    Applied(Outcome),
+    /// The kernel announces a change of links, addresses, routes or nftables.
+    KernelChanged,
+    /// Change nothing until released.
+    Hold,
+    /// Go on.
+    Release,
+    /// It is as late as [`Effect::WakeAt`] said. Too early or too late does no harm.
+    Tick,
+}
+
+/// What is known beside claims.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Addresses that can't be VIPs.
+    pub cluster: ClusterFacts,
+    /// Agents with tasks whose ports aren't known ([`Desired::uncertain`]).
+    pub uncertain: BTreeSet<IpAddr>,
+    /// Source of the node's own connections ([`Desired::source`]).
+    pub source: Option<IpAddr>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Read the kernel, then say [`Input::Observed`]. Nothing else is asked of it meanwhile.
+    Observe,
+    /// Run the plan, then say [`Input::Applied`]. Nothing else is asked of the kernel meanwhile.
+    Apply(Plan),
+    /// Say [`Input::Tick`] at this time. Replaces the time said before.
+    WakeAt(Duration),
+    /// What there is to report has changed.
+    Report(Box<Status>),
+}
+
+/// What the kernel is being asked.
+#[derive(Debug)]
+enum Job {
+    Observe,
+    /// So many operations; the addresses they change, with the time since when that is due.
+    Apply {
+        ops: usize,
+        addresses: BTreeMap<IpAddr, Duration>,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Controller {
+    config: Config,
+    claims: Claims,
+    facts: Facts,
+    held: bool,
+    /// The last reading, with what was done since. None while it may be wrong.
+    model: Option<Observed>,
+    job: Option<Job>,
+    /// What is to be compared, and since when.
+    touched: BTreeMap<IpAddr, Duration>,
+    retries: BTreeMap<IpAddr, Retry>,
+    drains: Drains,
+    lingering: Lingering,
+    /// What was decided for each address, draining servers among it.
+    decided: BTreeMap<IpAddr, Desired>,
+    conflicts: BTreeMap<Vip, Conflict>,
+    look_at: Duration,
+    read_at: Duration,
+    /// When the last input came.
+    clock: Duration,
+    wake_at: Option<Duration>,
+    /// Why the kernel can't be read.
+    unread: Option<Retry>,
+    /// Operations that are due and held back.
+    pending: usize,
+    counters: Counters,
+    /// As it was last reported.
+    status: Status,
+}
+
+impl Controller {
+    /// Knows nothing yet: the first thing it asks for is a reading.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            claims: Claims::new(config.sources.iter().cloned()),
+            config,
+            facts: Facts::default(),
+            held: false,
+            model: None,
+            job: None,
+            touched: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            drains: Drains::default(),
+            lingering: Lingering::default(),
+            decided: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            look_at: Duration::ZERO,
+            read_at: Duration::ZERO,
+            clock: Duration::ZERO,
+            wake_at: None,
+            unread: None,
+            pending: 0,
+            counters: Counters::default(),
+            status: Status::default(),
+        }
+    }
+
+    /// Takes in what happened at `now`, a time since any start that never goes back, and says what
+    /// is to be done, in order.
+    pub fn on(&mut self, input: Input, now: Duration) -> Vec<Effect> {
+        let now = now.max(self.clock);
+        self.take_in(input, now);
+        self.expire(now);
+        self.clock = now;
+        let mut effects = Vec::new();
+        if self.job.is_none() {
+            effects.extend(self.next(now));
+        }
+        effects.extend(self.wake(now));
+        effects.extend(self.report());
+        effects
+    }
+
+    /// What is wanted now, draining servers among it, and what became of every label.
+    #[must_use]
+    pub fn desired(&self) -> Desired {
+        let mut desired = self.nothing_desired();
+        for part in self.decided.values() {
+            desired.services.extend(part.services.clone());
+            desired.reports.extend(part.reports.iter().cloned());
+        }
+        desired
+    }
+
+    /// The kernel as far as it is known. `None` before the first reading, and from a failure until
+    /// the next one.
+    #[must_use]
+    pub fn observed(&self) -> Option<&Observed> {
+        self.model.as_ref()
+    }
+
+    /// Real servers on their way out.
+    pub fn draining(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
+        self.drains.iter()
+    }
+
+    /// The last reported status.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    fn nothing_desired(&self) -> Desired {
+        let (uncertain, source) = (self.facts.uncertain.clone(), self.facts.source);
+        Desired { uncertain, source, ..Desired::default() }
+    }
+
+    /// A full comparison is due, or a look at connections that drain.
+    fn next_look(&self) -> Duration {
+        let draining = self.drains.iter().any(|(.., drain)| drain.deadline.is_some());
+        let drains = draining.then_some(self.read_at + IDLE);
+        drains.map_or(self.look_at, |at| at.min(self.look_at))
+    }
+
+    fn wake(&mut self, now: Duration) -> Option<Effect> {
+        if self.job.is_some() {
+            return None;
+        }
+        let drains = self.drains.iter().filter_map(|(.., drain)| drain.deadline);
+        let retries = self.touched.keys().filter_map(|address| Some(self.retries.get(address)?.at));
+        let lingering = self.lingering.iter().map(|(_, at)| at);
+        let times = drains.chain(retries).chain(lingering).filter(|at| *at > now);
+        let next = times.fold(self.next_look(), Duration::min);
+        let said = self.wake_at.replace(next);
+        (said != Some(next) || said <= Some(now)).then_some(Effect::WakeAt(next))
+    }
+}

@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Controller, Job, Retry};
+use crate::plan::OpResult;
+use crate::{Op, Outcome};
+
+impl Controller {
+    /// Takes note of what was done. What was not is tried again, address by address, after a
+    /// reading; what was is compared once more, since drains and lingering begin with it.
+    pub(super) fn on_applied(&mut self, outcome: &Outcome, now: Duration) {
+        let is_apply = |job: &mut Job| matches!(job, Job::Apply { .. });
+        let Some(Job::Apply { ops, addresses }) = self.job.take_if(is_apply) else { return };
+        for (op, result) in &outcome.results {
+            self.count(result);
+            if let (OpResult::Done, Some(model)) = (result, &mut self.model) {
+                op.apply_to(model);
+            }
+        }
+        let unanswered = ops.saturating_sub(outcome.results.len());
+        self.counters.failed += unanswered as u64;
+        let doubtful = outcome.wants_a_fresh_look() || unanswered > 0;
+        let whys = whys(outcome);
+        for (address, since) in addresses {
+            let lost = (unanswered > 0).then(|| "what became of the plan is unknown".to_owned());
+            let why = whys.get(&None).or(whys.get(&Some(address))).cloned().or(lost);
+            let since = match why {
+                Some(why) => {
+                    let before = self.retries.get(&address);
+                    let retry = Retry::after(before, why, now, &self.config);
+                    self.retries.insert(address, retry);
+                    since
+                }
+                None if doubtful => since,
+                None => {
+                    self.retries.remove(&address);
+                    now
+                }
+            };
+            // Touched meanwhile is news, and news don't wait.
+            if self.touched.contains_key(&address)
+                && let Some(retry) = self.retries.get_mut(&address)
+            {
+                retry.at = now;
+            }
+            self.touched.entry(address).or_insert(since);
+        }
+        if doubtful {
+            self.model = None;
+            self.look_at = now;
+        }
+    }
+
+    fn count(&mut self, result: &OpResult) {
+        let counters = &mut self.counters;
+        *match result {
+            OpResult::Done => &mut counters.done,
+            OpResult::AlreadySo => &mut counters.already_so,
+            OpResult::Failed(_) => &mut counters.failed,
+            OpResult::Skipped => &mut counters.skipped,
+        } += 1;
+    }
+}
+
+/// What went wrong first, by address; `None` is the interface, on which all depend.
+fn whys(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
+    let mut whys = BTreeMap::new();
+    for (op, result) in &outcome.results {
+        let why = match result {
+            OpResult::Failed(error) => format!("{op}: {error}"),
+            OpResult::AlreadySo => format!("{op}: something else did it at the same time"),
+            OpResult::Done | OpResult::Skipped => continue,
+        };
+        whys.entry(Op::address(op)).or_insert(why);
+    }
+    whys
+}

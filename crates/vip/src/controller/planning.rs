@@ -1,0 +1,96 @@
+//! From what is touched to a plan for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::slice::slice;
+use super::{Controller, Effect, Job, Mode};
+use crate::{Desired, Observed, Op, Plan, Scope, decide};
+
+impl Controller {
+    /// The next thing to ask of the kernel.
+    pub(super) fn next(&mut self, now: Duration) -> Option<Effect> {
+        if self.next_look() <= now {
+            self.look_at = now + self.config.sync_period;
+            self.job = Some(Job::Observe);
+            return Some(Effect::Observe);
+        }
+        self.pending = 0;
+        let due =
+            |address: &&IpAddr| self.retries.get(*address).is_none_or(|retry| retry.at <= now);
+        let due: BTreeSet<IpAddr> = self.touched.keys().filter(due).copied().collect();
+        if due.is_empty() {
+            return None;
+        }
+        let model = self.model.take()?;
+        let plan = self.plan(&model, &due, now);
+        self.model = Some(model);
+
+        let changes = changed_by(&plan, &due);
+        let mut addresses = BTreeMap::new();
+        for address in due {
+            let since = self.touched.remove(&address);
+            if changes.contains(&address) {
+                addresses.insert(address, since.unwrap_or(now));
+            } else {
+                self.retries.remove(&address);
+            }
+        }
+        if plan.is_empty() {
+            return None;
+        }
+        if self.mode() != Mode::Acting {
+            self.pending = plan.ops.len();
+            self.touched.extend(addresses);
+            return None;
+        }
+        self.counters.plans += 1;
+        self.job = Some(Job::Apply { ops: plan.ops.len(), addresses });
+        Some(Effect::Apply(plan))
+    }
+
+    /// Decides about addresses and plans for them.
+    fn plan(&mut self, model: &Observed, addresses: &BTreeSet<IpAddr>, now: Duration) -> Plan {
+        self.counters.planned += addresses.len() as u64;
+        let scope = if self.claims.complete() { Scope::Complete } else { Scope::Partial };
+        let mut observed = slice(model, addresses);
+        let mut undrained = observed.clone();
+        self.drains.undo(&mut undrained);
+        let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
+        let claims = claims.cloned().collect();
+        let mut desired = decide(claims, &undrained, &self.config.policy, &self.facts.cluster);
+        desired.uncertain.clone_from(&self.facts.uncertain);
+        desired.source = self.facts.source;
+        if scope == Scope::Complete {
+            self.drains.add_to(&mut desired, addresses, &observed, &self.claims, now);
+            let until = now + self.config.linger;
+            self.lingering.keep(&mut observed, addresses, &desired, now, until);
+        }
+        let plan = Plan::new(&observed, &desired, scope, &self.config.node);
+        self.remember(addresses, desired, &plan);
+        plan
+    }
+
+    fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
+        for address in addresses {
+            self.decided.remove(address);
+            self.conflicts.retain(|vip, _| vip.address != *address);
+        }
+        for (vip, service) in desired.services {
+            self.decided.entry(vip.address).or_default().services.insert(vip, service);
+        }
+        for report in desired.reports {
+            let Some(vip) = report.vip else { continue };
+            self.decided.entry(vip.address).or_default().reports.push(report);
+        }
+        let conflicts = plan.conflicts.iter().map(|conflict| (conflict.vip, conflict.clone()));
+        self.conflicts.extend(conflicts);
+    }
+}
+
+/// The addresses that a plan changes: those of its operations; all when it changes the interface.
+fn changed_by(plan: &Plan, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let changed: Option<BTreeSet<IpAddr>> = plan.ops.iter().map(Op::address).collect();
+    changed.unwrap_or_else(|| addresses.clone())
+}

@@ -1,0 +1,222 @@
+//! Real servers on their way out: weight 0 until their connections have ended.
+//!
+//! A TCP real server that is no longer wanted though its task may still run takes no new
+//! connections and keeps those it has, until none was active for a while or its time is over. One
+//! whose task has ended goes at once, so that clients are reset instead of left hanging; one of a
+//! UDP service too, since clients with a fixed 5-tuple would stay on it for good.
+//!
+//! What the kernel holds is the state: weight 0 and not wanted is draining, also after a restart,
+//! with a fresh deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::controller::{AppKey, Claims};
+use crate::label::{DEFAULT_DRAIN, Options};
+use crate::ownership::{MARK, Owner, owner};
+use crate::{
+    Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol,
+    Selection, Vip, Why,
+};
+
+/// How long no connection may have been active before a real server goes.
+pub(crate) const IDLE: Duration = Duration::from_secs(10);
+
+/// Whose task a real server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tenant {
+    /// The app, by source and id.
+    pub(crate) app: AppKey,
+    /// The task.
+    pub(crate) task: String,
+}
+
+/// One real server on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Its weight before.
+    pub before: u32,
+    /// When it goes at the latest, since the start that all times count from. `None` as long as
+    /// the kernel hasn't got its weight 0.
+    pub deadline: Option<Duration>,
+    /// Its first and last reading of those since which no connection was active.
+    idle: Option<(Duration, Duration)>,
+}
+
+impl Drain {
+    fn of(held: &ObservedServer) -> Self {
+        Self { before: held.settings.weight, deadline: None, idle: None }
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+            || self.idle.is_some_and(|(first, last)| last - first >= IDLE)
+    }
+}
+
+/// What is remembered of one service.
+#[derive(Debug, Default)]
+struct Memory {
+    /// How long its drains may last.
+    time: Option<Duration>,
+    /// Who its real servers are or were.
+    tenants: BTreeMap<SocketAddr, Tenant>,
+    leaving: BTreeMap<SocketAddr, Drain>,
+}
+
+/// All real servers on their way out, and what tells whether one may stay.
+#[derive(Debug, Default)]
+pub(crate) struct Drains {
+    services: BTreeMap<Vip, Memory>,
+}
+
+impl Drains {
+    /// Every real server on its way out.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
+        self.services.iter().flat_map(|(vip, memory)| {
+            memory.leaving.iter().map(|(server, drain)| (*vip, *server, drain))
+        })
+    }
+
+    /// The addresses with a real server on its way out whose task is of this app.
+    pub(crate) fn of_app(&self, app: &AppKey) -> impl Iterator<Item = IpAddr> {
+        self.services.iter().filter_map(move |(vip, memory)| {
+            let mut tenants = memory.leaving.keys().filter_map(|at| memory.tenants.get(at));
+            tenants.any(|tenant| tenant.app == *app).then_some(vip.address)
+        })
+    }
+
+    /// Takes note of what a reading says about connections. Only readings know.
+    pub(crate) fn observe(&mut self, observed: &Observed, now: Duration) {
+        for (vip, memory) in &mut self.services {
+            let held = observed.service(vip).map(|service| &service.servers);
+            for (server, drain) in &mut memory.leaving {
+                let held = held.and_then(|servers| servers.get(server));
+                let idle = held.is_some_and(|held| held.settings.weight == 0 && held.active == 0);
+                let since = drain.idle.map_or(now, |(first, _)| first);
+                drain.idle = idle.then_some((since, now));
+            }
+        }
+    }
+
+    /// Shows draining servers with the weight they had: that they are at 0 says nothing about
+    /// their health.
+    pub(crate) fn undo(&self, observed: &mut Observed) {
+        for (key, service) in &mut observed.services {
+            let Some(memory) = Vip::from_key(key).and_then(|vip| self.services.get(&vip)) else {
+                continue;
+            };
+            for (server, drain) in &memory.leaving {
+                if let Some(held) = service.servers.get_mut(server) {
+                    held.settings.weight = held.settings.weight.max(drain.before);
+                }
+            }
+        }
+    }
+
+    /// Adds to what is wanted on `addresses`, of which `observed` is the reading, the real servers that may stay for now, and the
+    /// services that have some though nobody claims them.
+    pub(crate) fn add_to(
+        &mut self,
+        desired: &mut Desired,
+        addresses: &BTreeSet<IpAddr>,
+        observed: &Observed,
+        claims: &Claims,
+        now: Duration,
+    ) {
+        self.forget(addresses, observed);
+        for (key, service) in &observed.services {
+            let Some(vip) = Vip::from_key(key) else { continue };
+            let owner = owner(key, &service.settings, observed);
+            let known = desired.services.contains_key(&vip) || self.services.contains_key(&vip);
+            if owner == Owner::Ours || owner == Owner::LostMark && known {
+                let memory = self.services.entry(vip).or_default();
+                memory.add_to(desired, vip, service, claims, now);
+            } else {
+                self.services.remove(&vip);
+            }
+        }
+    }
+
+    /// Forgets the services that are gone.
+    fn forget(&mut self, addresses: &BTreeSet<IpAddr>, observed: &Observed) {
+        for address in addresses {
+            let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
+            let gone: Vec<_> = vips.filter(|vip| observed.service(vip).is_none()).collect();
+            for vip in gone {
+                self.services.remove(&vip);
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn add_to(
+        &mut self,
+        desired: &mut Desired,
+        vip: Vip,
+        held: &ObservedService,
+        claims: &Claims,
+        now: Duration,
+    ) {
+        let wanted = desired.services.get(&vip);
+        let members = wanted.map(|wanted| &wanted.selection.members);
+        if let Some(wanted) = wanted {
+            self.time = Some(wanted.options.drain);
+        }
+        for (server, member) in members.into_iter().flatten() {
+            if let Some(tenant) = claims.tenant(member) {
+                self.tenants.insert(*server, tenant);
+            }
+        }
+        let is_member = |server: &SocketAddr| members.is_some_and(|m| m.contains_key(server));
+        self.tenants.retain(|server, _| is_member(server) || held.servers.contains_key(server));
+
+        // What may be a task's that isn't known stays as it is; the plan sees to that.
+        let untold = |server: &SocketAddr| {
+            wanted
+                .is_some_and(|wanted| wanted.incomplete || desired.uncertain.contains(&server.ip()))
+        };
+        let leaves = |server: &SocketAddr| {
+            let ended = self.tenants.get(server).is_some_and(|tenant| claims.ended(tenant));
+            let drains = vip.protocol == Protocol::Tcp && !ended;
+            drains && !is_member(server) && !untold(server)
+        };
+        let leaving = held.servers.iter().filter(|(server, _)| leaves(server));
+        let leaving: BTreeMap<_, _> = leaving
+            .map(|(server, held)| {
+                let mut drain = self.leaving.get(server).copied().unwrap_or(Drain::of(held));
+                let fresh = now + self.time.unwrap_or(DEFAULT_DRAIN);
+                let begun = held.settings.weight == 0;
+                drain.deadline = begun.then_some(drain.deadline.unwrap_or(fresh));
+                (*server, drain)
+            })
+            .collect();
+        self.leaving = leaving;
+
+        // A service that lost its mark is marked again before anything of it goes.
+        let marked = held.settings.flags.contains(MARK);
+        let staying = self.leaving.iter().filter(|(_, drain)| !marked || !drain.is_over(now));
+        let staying: BTreeMap<_, _> =
+            staying.map(|(server, _)| (*server, self.member(server))).collect();
+        match desired.services.get_mut(&vip) {
+            Some(wanted) => wanted.selection.members.extend(staying),
+            None if staying.is_empty() => {}
+            None => {
+                let selection = Selection { members: staying, left_out: Vec::new() };
+                let options = Options::of(&held.settings);
+                let service =
+                    DesiredService { options, apps: Vec::new(), incomplete: false, selection };
+                desired.services.insert(vip, service);
+            }
+        }
+    }
+
+    fn member(&self, server: &SocketAddr) -> Member {
+        let tenant = self.tenants.get(server);
+        let (app, task) = tenant
+            .map_or_else(Default::default, |tenant| (tenant.app.1.clone(), tenant.task.clone()));
+        Member { weight: 0, app, task, why: Why::Draining }
+    }
+}
