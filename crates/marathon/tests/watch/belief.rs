@@ -111,9 +111,13 @@ fn an_old_read_of_everything_does_not_undo_a_newer_read_of_one() {
     watch.after(1000);
     assert_eq!(watch.asked(), ["app /new"]);
     watch.read(&app("/new", &[up("n", 1)]));
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/a"}}"#);
+    watch.after(300);
+    watch.read(&app("/a", &[up("a", 1)]));
     watch.read_everything(&apps(&["/a"]));
     assert_eq!(watch.ids(), ["/a", "/new"]);
     assert_eq!(watch.tasks("/new"), "n up");
+    assert_eq!(watch.tasks("/a"), "a up");
 }
 
 #[test]

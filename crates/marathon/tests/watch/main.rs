@@ -4,6 +4,7 @@
 mod belief;
 mod common;
 mod news;
+mod pods;
 mod random;
 mod reads;
 mod stream;
