@@ -21,7 +21,7 @@ impl Access {
     /// A new token; None where nobody needs one.
     pub(crate) fn log_in(&self) -> Option<String> {
         let (now, token) = (Instant::now(), id::uuid());
-        let end = now + self.lifetime?;
+        let end = now.checked_add(self.lifetime?)?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|(_, end)| *end > now);
         tokens.push((token.clone(), end));

@@ -22,7 +22,12 @@ Examples:
       --agent 10.1.0.11@node1 --agent 10.1.0.12,fd00::12@node2
 
   An agent with a name and with addresses for container networks:
-    marathon-sim --agent address=10.1.0.11,name=agent-1,netns=node1,subnet=9.0.1.0/24";
+    marathon-sim --agent address=10.1.0.11,name=agent-1,netns=node1,subnet=9.0.1.0/24
+
+  A leader that resigns to a standby, and the next three events lost:
+    marathon-sim --standbys 1
+    curl -X DELETE http://127.0.0.1:8080/v2/leader
+    curl -d '{\"fault\":\"lost\",\"times\":3}' http://127.0.0.1:8080/_sim/faults";
 
 /// A small Marathon for laptops and tests. It really runs its tasks; images stand for a built-in
 /// server that says who it is.
@@ -47,6 +52,18 @@ struct Cli {
     /// Longest delay of a task's first health check, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     first_check: u64,
+    /// Members besides the first, on free ports of the same address
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    standbys: usize,
+    /// How long nobody leads after a leader has resigned, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    election: u64,
+    /// Time between the heartbeats of an event stream, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    heartbeat: u64,
+    /// Ask for tokens that last this long, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    token_lifetime: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -90,8 +107,14 @@ async fn simulate(cli: Cli) -> anyhow::Result<ExitCode> {
     config.agents = cli.agents;
     config.time_scale = cli.time_scale;
     config.first_check = Duration::from_millis(cli.first_check);
+    config.standbys = cli.standbys;
+    config.election = Duration::from_millis(cli.election);
+    config.heartbeat = Duration::from_millis(cli.heartbeat);
+    config.token_lifetime = cli.token_lifetime.map(Duration::from_secs);
     let sim = Sim::start(config).await?;
-    writeln!(std::io::stdout(), "listening on {}", sim.url())?;
+    for url in sim.urls() {
+        writeln!(std::io::stdout(), "listening on {url}")?;
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -2,6 +2,7 @@
 //! `core/event/impl/stream/HttpEventStreamActor.scala`).
 
 use std::io;
+use std::time::Duration;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -56,6 +57,9 @@ fn head(shared: &Shared, peer: &Peer, leader: usize) -> String {
     )
 }
 
+/// A period of 0 must not keep the machine busy.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
+
 /// A listener others are told of; it is unsubscribed when this is dropped.
 struct Attached<'a> {
     shared: &'a Shared,
@@ -80,7 +84,7 @@ impl<'a> Attached<'a> {
 
     /// Sends events and heartbeats until the client is gone, or is to hear nothing more.
     async fn pump(&mut self) -> io::Result<()> {
-        let period = self.shared.config.heartbeat;
+        let period = self.shared.config.heartbeat.max(SHORTEST_HEARTBEAT);
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

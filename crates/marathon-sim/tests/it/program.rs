@@ -51,6 +51,22 @@ async fn no_task_outlives_it_even_if_it_is_killed() {
 }
 
 #[test]
+fn it_says_where_each_member_listens() {
+    let mut child = Command::new(PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--standbys", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
+    let lines: Vec<String> = lines.map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines.iter().all(|line| line.starts_with("listening on http://127.0.0.1:")));
+    assert_ne!(lines[0], lines[1]);
+}
+
+#[test]
 fn help_has_examples_and_hides_what_is_not_for_people() {
     let help = Command::new(PROGRAM).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

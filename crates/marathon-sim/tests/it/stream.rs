@@ -57,12 +57,6 @@ impl Stream {
         Some(data)
     }
 
-    /// The same, where the stream may end in the middle of an event.
-    async fn next_whole(&mut self) -> Option<Value> {
-        let lines = [self.line().await?, self.line().await?, self.line().await?];
-        serde_json::from_str(lines[1].strip_prefix("data: ")?).ok()
-    }
-
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.reader.read_line(&mut line);
@@ -420,47 +414,27 @@ async fn others_are_told_of_a_listener_that_comes_and_goes() {
     cluster.end().await;
 }
 
+// Before 1.8 it would miss events and stay; the unit tests of the bus show that.
 #[tokio::test]
-async fn a_listener_that_doesnt_read_misses_events_until_1_7_and_is_closed_from_1_8() {
-    for (generation, closed) in [(Generation::V1_4, false), (Generation::V1_6, true)] {
-        let cluster = Cluster::with(generation, |config| config.event_buffer = 2).await;
-        let address: SocketAddr = cluster.url().trim_start_matches("http://").parse().unwrap();
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(256 << 10).unwrap();
-        let stream = socket.connect(address).await.unwrap();
-        let mut slow = Stream::on(stream, "?event_type=api_post_event", "").await;
-        let mut app = bridge_app("/large", 0);
-        app["labels"] = json!({"x": "x".repeat(1 << 20)});
-        const CHANGES: usize = 12;
-        for number in 0..CHANGES {
-            app["labels"]["n"] = json!(number.to_string());
-            cluster.put("PUT", "/v2/apps/large?force=true", &app).await;
-        }
-        // Now it reads. What is told later reaches one who was only left behind.
-        let mut later = bridge_app("/later", 0);
-        let tell = async {
-            for number in 0_u64.. {
-                later["labels"] = json!({"n": number.to_string()});
-                cluster.put("PUT", "/v2/apps/later?force=true", &later).await;
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        };
-        let read = async {
-            let mut told = 0;
-            loop {
-                match slow.next_whole().await {
-                    Some(event) if event["appDefinition"]["id"] == "/later" => break (told, false),
-                    Some(_) => told += 1,
-                    None => break (told, true),
-                }
-            }
-        };
-        let (told, ended) = tokio::select! {
-            () = tell => unreachable!("it is told for ever"),
-            read = read => read,
-        };
-        assert!(told < CHANGES, "{told}");
-        assert_eq!(ended, closed, "{generation}");
-        cluster.end().await;
+async fn a_listener_that_doesnt_read_is_closed_from_1_8_on() {
+    const CHANGES: usize = 12;
+    let cluster = Cluster::with(Generation::V1_6, |config| config.event_buffer = 2).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(256 << 10).unwrap();
+    let address: SocketAddr = cluster.url().trim_start_matches("http://").parse().unwrap();
+    let stream = socket.connect(address).await.unwrap();
+    let mut slow = Stream::on(stream, "?event_type=api_post_event", "").await;
+    let mut app = bridge_app("/large", 0);
+    app["labels"] = json!({"x": "x".repeat(1 << 20)});
+    for number in 0..CHANGES {
+        app["labels"]["n"] = json!(number.to_string());
+        cluster.put("PUT", "/v2/apps/large?force=true", &app).await;
     }
+    // Now it reads: whole events, part of one perhaps, and the end.
+    let mut told = 0;
+    while let Some(line) = slow.line().await {
+        told += usize::from(line.starts_with("event: "));
+    }
+    assert!(told < CHANGES, "{told}");
+    cluster.end().await;
 }
