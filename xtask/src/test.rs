@@ -21,11 +21,12 @@ const LEASH: Leash =
 /// What comes before the kernel tests.
 ///
 /// The kernel tests carry `test = false`, so cargo's `--all-targets` passes them over.
-const STEPS: [(&str, &[&str]); 3] = [
+const STEPS: [(&str, &[&str]); 4] = [
     ("formatting", &["fmt", "--all", "--check"]),
+    ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     (
-        "clippy",
-        &["clippy", "--workspace", "--all-targets", "--test", "kernel", "--", "-D", "warnings"],
+        "clippy on the kernel tests",
+        &["clippy", "--workspace", "--test", "kernel", "--", "-D", "warnings"],
     ),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
 ];

@@ -2,6 +2,7 @@
 //!
 //! Needs root and a kernel with IPVS and dummy interfaces. Every test works in a network namespace
 //! of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read the kernel should stop")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -93,10 +93,14 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
             let parts = parts?;
             // All of them are taken, so that the next operation finds its own.
             let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
-            answers.into_iter().try_for_each(|(part, outcome)| match outcome {
-                Err(error) if part.tolerated.contains(&error.errno()) => Ok(()),
-                other => other.map_err(|error| refused(&error, None)),
-            })
+            let mut errors = answers.into_iter().filter_map(|(part, outcome)| {
+                outcome.err().filter(|error| !part.tolerated.contains(&error.errno()))
+            });
+            // The last one: an address that is there already must not hide a route that isn't.
+            match errors.next_back() {
+                None => Ok(()),
+                Some(error) => Err(refused(&error, None)),
+            }
         })
         .collect()
 }
