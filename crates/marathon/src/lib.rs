@@ -19,6 +19,9 @@
 //!
 //! A document that is wrong in places is read all the same: what can't be read is left out, and
 //! noted in [`Snapshot::findings`].
+//!
+//! To follow a live Marathon, [`sse`] and [`event`] read its event stream, and [`watch`] decides
+//! what to read and what to believe. None of them has a connection of its own.
 
 mod apps;
 mod assembly;

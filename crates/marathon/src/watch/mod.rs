@@ -25,10 +25,9 @@ mod known;
 mod picture;
 mod schedule;
 mod stream;
+mod vocabulary;
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::num::NonZeroUsize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,136 +38,7 @@ use claim::{Claim, Said};
 use picture::Picture;
 use schedule::Schedule;
 use stream::Stream;
-
-/// Names an app or a pod.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkloadKey {
-    /// App or pod.
-    pub kind: Kind,
-    /// Its id, as `/group/db`.
-    pub id: String,
-}
-
-impl WorkloadKey {
-    /// The name of this workload.
-    #[must_use]
-    pub fn of(workload: &Workload) -> Self {
-        Self { kind: workload.kind, id: workload.id.clone() }
-    }
-}
-
-/// `app /group/db`.
-impl fmt::Display for WorkloadKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.id)
-    }
-}
-
-/// Tells one connection to the event stream from the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(u64);
-
-/// What a [`State`] has to know.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// How many URLs this Marathon has.
-    pub urls: NonZeroUsize,
-    /// How many nodes of the cluster watch as this one does. All together they stay under about
-    /// 100 reads a second. None: one on each host that runs something.
-    pub agents: Option<u32>,
-    /// What sets this node apart from the others, for delays by chance.
-    pub seed: u64,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// The server answered 200 to the request for its event stream.
-    Opened {
-        /// Which stream.
-        stream: StreamId,
-        /// `X-Marathon-Leader` of the answer.
-        leader: Option<String>,
-    },
-    /// Bytes came, if only a heartbeat.
-    Bytes {
-        /// Which stream.
-        stream: StreamId,
-    },
-    /// An event came.
-    Event {
-        /// From which stream.
-        stream: StreamId,
-        /// What it says.
-        event: Event,
-    },
-    /// The stream could not be opened, broke or came to its end.
-    Ended {
-        /// Which stream.
-        stream: StreamId,
-    },
-    /// [`Action::ReadEverything`] is done.
-    ReadEverything {
-        /// What was read, as [`Document::read_apps`](crate::Document::read_apps) and
-        /// [`Document::read_pods`](crate::Document::read_pods) give it. None: it failed.
-        answer: Option<Snapshot>,
-        /// `X-Marathon-Leader` of the answer.
-        leader: Option<String>,
-    },
-    /// [`Action::Read`] is done.
-    Read {
-        /// What was to be read.
-        key: WorkloadKey,
-        /// What came of it.
-        answer: Answer,
-        /// `X-Marathon-Leader` of the answer.
-        leader: Option<String>,
-    },
-    /// [`Step::wake_at`] has come.
-    Tick,
-}
-
-/// What came of the read of one workload.
-#[derive(Debug)]
-pub enum Answer {
-    /// It is there.
-    Found(Box<Workload>),
-    /// Marathon has no such app or pod (404).
-    Missing,
-    /// It could not be read.
-    Failed,
-}
-
-/// What to do. A read also reads the version records its instances run by, where they were not
-/// read before, as [`Records`](crate::Records) keeps them; one that fails leaves
-/// [`InstanceSpec::Unknown`](crate::InstanceSpec::Unknown) and no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Open the event stream: [`Input::Opened`] or [`Input::Ended`] follows.
-    Open {
-        /// The name it is to be reported by.
-        stream: StreamId,
-        /// Which URL, from 0.
-        url: usize,
-    },
-    /// Close the event stream. What still comes from it is ignored.
-    Close,
-    /// Read all apps and pods: [`Input::ReadEverything`] follows, in any case.
-    ReadEverything,
-    /// Read one app or pod: [`Input::Read`] follows, in any case.
-    Read(WorkloadKey),
-}
-
-/// What follows from an input.
-#[derive(Debug)]
-pub struct Step {
-    /// To be done, in this order, without waiting for one before the next.
-    pub actions: Vec<Action>,
-    /// Workloads that are other than before, new or gone.
-    pub changed: BTreeSet<WorkloadKey>,
-    /// When [`Input::Tick`] is due, if nothing comes before it.
-    pub wake_at: Duration,
-}
+pub use vocabulary::{Action, Answer, Config, Input, Step, StreamId, WorkloadKey};
 
 type Changed = BTreeSet<WorkloadKey>;
 
@@ -270,17 +140,16 @@ impl State {
     fn read_everything(&mut self, answer: Option<Snapshot>, now: Duration, changed: &mut Changed) {
         let Some(begun) = self.schedule.reading_everything() else { return };
         let Some(snapshot) = answer else { return self.schedule.fail_everything(now) };
-        // The claims are held against what was read, not against what is made of it.
-        let read = snapshot.clone();
-        if !self.picture.replace_all(snapshot, begun, changed) {
+        if !self.picture.believes(&snapshot, begun) {
             return self.schedule.doubt(now);
         }
-        let found: std::collections::BTreeMap<_, _> =
-            read.workloads.iter().map(|workload| (WorkloadKey::of(workload), workload)).collect();
         let streaming = self.stream.is_open();
+        let listed = snapshot.workloads.iter();
+        let found: BTreeMap<_, _> =
+            listed.map(|workload| (WorkloadKey::of(workload), workload)).collect();
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
-        let agents = self.agents.unwrap_or_else(|| hosts(&read));
-        self.schedule.set_agents(agents);
+        self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(&snapshot)));
+        self.picture.replace_all(snapshot, begun, changed);
     }
 
     fn read(&mut self, key: &WorkloadKey, answer: Answer, now: Duration, changed: &mut Changed) {

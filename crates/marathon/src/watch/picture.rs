@@ -109,30 +109,29 @@ impl Picture {
         self.known.insert(key, known);
     }
 
-    /// Takes a read of everything that began then. False: it is not believed before another one
-    /// says the same.
+    /// Whether to take a read of everything that began then. One that is hard to believe is taken
+    /// the second time.
+    pub(super) fn believes(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
+        self.doubted = !self.doubted && self.is_hard_to_believe(snapshot, begun);
+        !self.doubted
+    }
+
+    /// Takes a read of everything that began then.
     pub(super) fn replace_all(
         &mut self,
         snapshot: Snapshot,
         begun: Duration,
         changed: &mut Changed,
-    ) -> bool {
-        let gone = self.gone(&snapshot, begun);
-        if !self.doubted && self.is_hard_to_believe(&snapshot, &gone) {
-            self.doubted = true;
-            return false;
-        }
-        self.doubted = false;
+    ) {
         self.complete.apps |= snapshot.coverage.apps;
         self.complete.pods |= snapshot.coverage.pods;
-        for key in gone {
+        for key in self.gone(&snapshot, begun) {
             self.remove(&key, begun, changed);
         }
         for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
             self.replace(workload, begun, changed);
         }
         self.announced.clear();
-        true
     }
 
     /// What is known and not in the snapshot, as far as the snapshot has everything.
@@ -150,13 +149,18 @@ impl Picture {
 
     /// A server that has just become the leader, or a broken proxy, may know of very little: more
     /// than half of all workloads with VIPs don't go, or lose their labels, without a word.
-    fn is_hard_to_believe(&self, snapshot: &Snapshot, gone: &[WorkloadKey]) -> bool {
+    fn is_hard_to_believe(&self, snapshot: &Snapshot, begun: Duration) -> bool {
         let labelled = |key: &WorkloadKey| {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
                 && !self.announced.contains(key)
         };
         let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
-        let lost = gone.iter().cloned().chain(bare.map(WorkloadKey::of)).filter(labelled).count();
+        let lost = self
+            .gone(snapshot, begun)
+            .into_iter()
+            .chain(bare.map(WorkloadKey::of))
+            .filter(labelled)
+            .count();
         let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
         2 * lost > all
     }
