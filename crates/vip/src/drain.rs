@@ -69,27 +69,34 @@ struct Memory {
 #[derive(Debug, Default)]
 pub(crate) struct Drains {
     services: BTreeMap<Vip, Memory>,
+    /// Those of them that have a real server on its way out: few, and asked for all the time.
+    draining: BTreeSet<Vip>,
 }
 
 impl Drains {
     /// Every real server on its way out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
-        self.services.iter().flat_map(|(vip, memory)| {
-            memory.leaving.iter().map(|(server, drain)| (*vip, *server, drain))
+        self.memories().flat_map(|(vip, memory)| {
+            memory.leaving.iter().map(move |(server, drain)| (vip, *server, drain))
         })
     }
 
     /// The addresses with a real server on its way out whose task is of this app.
     pub(crate) fn of_app(&self, app: &AppKey) -> impl Iterator<Item = IpAddr> {
-        self.services.iter().filter_map(move |(vip, memory)| {
+        self.memories().filter_map(move |(vip, memory)| {
             let mut tenants = memory.leaving.keys().filter_map(|at| memory.tenants.get(at));
             tenants.any(|tenant| tenant.app == *app).then_some(vip.address)
         })
     }
 
+    fn memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {
+        self.draining.iter().filter_map(|vip| Some((*vip, self.services.get(vip)?)))
+    }
+
     /// Takes note of what a reading says about connections. Only readings know.
     pub(crate) fn observe(&mut self, observed: &Observed, now: Duration) {
-        for (vip, memory) in &mut self.services {
+        for vip in &self.draining {
+            let Some(memory) = self.services.get_mut(vip) else { continue };
             let held = observed.service(vip).map(|service| &service.servers);
             for (server, drain) in &mut memory.leaving {
                 let held = held.and_then(|servers| servers.get(server));
@@ -133,8 +140,13 @@ impl Drains {
             if owner == Owner::Ours || owner == Owner::LostMark && known {
                 let memory = self.services.entry(vip).or_default();
                 memory.add_to(desired, vip, service, claims, now);
+                if memory.leaving.is_empty() {
+                    self.draining.remove(&vip);
+                } else {
+                    self.draining.insert(vip);
+                }
             } else {
-                self.services.remove(&vip);
+                self.remove(&vip);
             }
         }
     }
@@ -144,10 +156,13 @@ impl Drains {
         for address in addresses {
             let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
             let gone: Vec<_> = vips.filter(|vip| observed.service(vip).is_none()).collect();
-            for vip in gone {
-                self.services.remove(&vip);
-            }
+            gone.iter().for_each(|vip| self.remove(vip));
         }
+    }
+
+    fn remove(&mut self, vip: &Vip) {
+        self.services.remove(vip);
+        self.draining.remove(vip);
     }
 }
 
@@ -187,7 +202,7 @@ impl Memory {
         let leaving: BTreeMap<_, _> = leaving
             .map(|(server, held)| {
                 let mut drain = self.leaving.get(server).copied().unwrap_or(Drain::of(held));
-                let fresh = now + self.time.unwrap_or(DEFAULT_DRAIN);
+                let fresh = now.saturating_add(self.time.unwrap_or(DEFAULT_DRAIN));
                 let begun = held.settings.weight == 0;
                 drain.deadline = begun.then_some(drain.deadline.unwrap_or(fresh));
                 (*server, drain)

@@ -16,7 +16,7 @@ impl Controller {
             Input::Facts(facts) => self.on_facts(facts, now),
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Applied(outcome) => self.on_applied(&outcome, now),
-            Input::KernelChanged => self.look_at = self.look_at.min(now + SETTLE),
+            Input::KernelChanged => self.look_at = self.look_at.min(now.saturating_add(SETTLE)),
             Input::Hold => self.held = true,
             Input::Release => {
                 self.held = false;

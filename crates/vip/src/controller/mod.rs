@@ -211,7 +211,7 @@ impl Controller {
     /// A full comparison is due, or a look at connections that drain.
     fn next_look(&self) -> Duration {
         let draining = self.drains.iter().any(|(.., drain)| drain.deadline.is_some());
-        let drains = draining.then_some(self.read_at + IDLE);
+        let drains = draining.then_some(self.read_at.saturating_add(IDLE));
         drains.map_or(self.look_at, |at| at.min(self.look_at))
     }
 

@@ -12,7 +12,7 @@ impl Controller {
     /// The next thing to ask of the kernel.
     pub(super) fn next(&mut self, now: Duration) -> Option<Effect> {
         if self.next_look() <= now {
-            self.look_at = now + self.config.sync_period;
+            self.look_at = now.saturating_add(self.config.sync_period);
             self.job = Some(Job::Observe);
             return Some(Effect::Observe);
         }
@@ -64,7 +64,7 @@ impl Controller {
         desired.source = self.facts.source;
         if scope == Scope::Complete {
             self.drains.add_to(&mut desired, addresses, &observed, &self.claims, now);
-            let until = now + self.config.linger;
+            let until = now.saturating_add(self.config.linger);
             self.lingering.keep(&mut observed, addresses, &desired, now, until);
         }
         let plan = Plan::new(&observed, &desired, scope, &self.config.node);

@@ -23,6 +23,6 @@ impl Retry {
     ) -> Self {
         let failures = before.map_or(0, |before| before.failures).saturating_add(1);
         let delay = config.retry.saturating_mul(1 << (failures - 1).min(16));
-        Self { failures, at: now + delay.min(config.sync_period), why }
+        Self { failures, at: now.saturating_add(delay.min(config.sync_period)), why }
     }
 }

@@ -121,7 +121,7 @@ impl Plan {
     pub fn applied_to(&self, observed: &Observed) -> Observed {
         let mut model = observed.clone();
         for op in &self.ops {
-            model::apply(op, &mut model);
+            op.apply_to(&mut model);
         }
         model
     }

@@ -8,45 +8,40 @@ use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
 impl Op {
     /// Does to a table what the kernel does when the operation succeeds.
     pub(crate) fn apply_to(&self, model: &mut Observed) {
-        apply(self, model);
-    }
-}
-
-/// What one operation does to the kernel, when it succeeds.
-pub(super) fn apply(op: &Op, model: &mut Observed) {
-    match op {
-        Op::CreateLink | Op::RaiseLink => model.link = Link::Up,
-        Op::DeleteLink => {
-            model.link = Link::Missing;
-            model.addresses.clear();
-        }
-        Op::AddService { vip, settings } => {
-            model.services.insert(ServiceKey::from(*vip), empty(settings.clone()));
-        }
-        Op::SetService { vip, settings, .. } => {
-            if let Some(service) = model.services.get_mut(&ServiceKey::from(*vip)) {
-                service.settings = settings.clone();
+        match self {
+            Self::CreateLink | Self::RaiseLink => model.link = Link::Up,
+            Self::DeleteLink => {
+                model.link = Link::Missing;
+                model.addresses.clear();
             }
-        }
-        Op::DeleteService { vip, .. } => {
-            model.services.remove(&ServiceKey::from(*vip));
-        }
-        Op::AddServer { vip, server, settings } => {
-            servers(model, vip).insert(*server, idle(*settings));
-        }
-        Op::SetServer { vip, server, settings, .. } => {
-            if let Some(held) = servers(model, vip).get_mut(server) {
-                held.settings = *settings;
+            Self::AddService { vip, settings } => {
+                model.services.insert(ServiceKey::from(*vip), empty(settings.clone()));
             }
-        }
-        Op::DeleteServer { vip, server } => {
-            servers(model, vip).remove(server);
-        }
-        Op::Bind { address, source } | Op::SetSource { address, source } => {
-            model.addresses.insert(*address, Bound { source: *source });
-        }
-        Op::Unbind { address } => {
-            model.addresses.remove(address);
+            Self::SetService { vip, settings, .. } => {
+                if let Some(service) = model.services.get_mut(&ServiceKey::from(*vip)) {
+                    service.settings = settings.clone();
+                }
+            }
+            Self::DeleteService { vip, .. } => {
+                model.services.remove(&ServiceKey::from(*vip));
+            }
+            Self::AddServer { vip, server, settings } => {
+                servers(model, vip).insert(*server, idle(*settings));
+            }
+            Self::SetServer { vip, server, settings, .. } => {
+                if let Some(held) = servers(model, vip).get_mut(server) {
+                    held.settings = *settings;
+                }
+            }
+            Self::DeleteServer { vip, server } => {
+                servers(model, vip).remove(server);
+            }
+            Self::Bind { address, source } | Self::SetSource { address, source } => {
+                model.addresses.insert(*address, Bound { source: *source });
+            }
+            Self::Unbind { address } => {
+                model.addresses.remove(address);
+            }
         }
     }
 }
