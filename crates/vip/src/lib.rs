@@ -8,6 +8,9 @@
 //! kernel -------------------> Observed ----+
 //! ```
 //!
+//! [`Controller`] does this for as long as the agent runs: it says when to read, what to change,
+//! what drains and what is tried again.
+//!
 //! No I/O, no async, no clock: everything here is a function of its arguments.
 
 mod address;
