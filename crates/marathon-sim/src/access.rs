@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::id;
 
+/// Beyond this the oldest token ends early.
+const MOST_TOKENS: usize = 1000;
+
 #[derive(Debug)]
 pub(crate) struct Access {
     /// None: nobody needs a token.
@@ -24,6 +27,9 @@ impl Access {
         let end = now.checked_add(self.lifetime?)?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|(_, end)| *end > now);
+        if tokens.len() >= MOST_TOKENS {
+            tokens.remove(0);
+        }
         tokens.push((token.clone(), end));
         Some(token)
     }

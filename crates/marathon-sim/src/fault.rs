@@ -1,6 +1,7 @@
 //! The switchboard of faults: what goes wrong, where, and how often.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,9 +158,9 @@ impl Faults {
         self.rules().iter().any(|rule| rule.fault == Fault::HalfOpen)
     }
 
-    pub(crate) fn lag(&self) -> Option<std::time::Duration> {
+    pub(crate) fn lag(&self) -> Option<Duration> {
         self.rules().iter().find_map(|rule| match rule.fault {
-            Fault::Lag { ms } => Some(std::time::Duration::from_millis(ms)),
+            Fault::Lag { ms } => Some(Duration::from_millis(ms)),
             _ => None,
         })
     }

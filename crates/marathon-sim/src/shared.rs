@@ -81,10 +81,10 @@ impl Shared {
         while past.get(1).is_some_and(|(at, _)| at.elapsed() >= lag) {
             past.pop_front();
         }
-        match past.front() {
-            Some((_, then)) => Seen::Then(Arc::clone(then)),
-            None => Seen::Now(self.store()),
-        }
+        let then = past.front().map(|(_, then)| Arc::clone(then));
+        // Who changes the store locks it first.
+        drop(past);
+        then.map_or_else(|| Seen::Now(self.store()), Seen::Then)
     }
 
     /// Does something to the store and sends the events of it in the order of the changes.

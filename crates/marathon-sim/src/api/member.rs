@@ -59,7 +59,7 @@ pub(super) async fn serve(
                 Err(answer) => mark(cut, answer.into_response()),
             }
         }
-        Ok(cut) => mark(cut, lead(&shared, &request)),
+        Ok(cut) => mark(cut, lead(&shared, leader, &request)),
     };
     if peer.member != leader
         && let Ok(via) = HeaderValue::from_str(&shared.via(peer.member))

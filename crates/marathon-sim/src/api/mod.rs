@@ -82,15 +82,15 @@ fn object(value: Value) -> Result<Object, Error> {
 }
 
 /// The leader's answer.
-fn lead(shared: &Arc<Shared>, request: &Request) -> Response {
+fn lead(shared: &Arc<Shared>, leader: usize, request: &Request) -> Response {
     let answer = dispatch(shared, &Route::of(&request.path), request);
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
-    add_headers(shared, response.headers_mut());
+    add_headers(&shared.members[leader], response.headers_mut());
     response
 }
 
 /// What every answer of a leader has (`api/CacheDisablingFilter`, `HttpModule`, `LeaderProxyFilter`).
-fn add_headers(shared: &Shared, headers: &mut HeaderMap) {
+fn add_headers(leader: &str, headers: &mut HeaderMap) {
     let fixed = [
         (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
         (header::PRAGMA, "no-cache"),
@@ -101,7 +101,7 @@ fn add_headers(shared: &Shared, headers: &mut HeaderMap) {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Ok(url) = HeaderValue::from_str(shared.leader_url()) {
+    if let Ok(url) = HeaderValue::from_str(leader) {
         headers.insert(HeaderName::from_static("x-marathon-leader"), url);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::stream::Stream;
+use crate::listener::Stream;
 use crate::support::*;
 
 /// A GET over a connection of its own: the bytes of the answer, to the end of the connection.
@@ -78,6 +78,7 @@ async fn an_abdication_ends_streams_and_the_next_member_leads() {
     let mut stream = Stream::open(first, "").await;
     let reply = cluster.send("DELETE", "/v2/leader", "").await;
     assert_eq!((reply.status, reply.message()), (200, "Leadership abdicated"));
+    assert_eq!(reply.header("x-marathon-leader"), first);
     stream.ends().await;
     let second_address = second.trim_start_matches("http://");
     cluster.until("/v2/leader", |body| body["leader"] == second_address).await;
@@ -156,7 +157,7 @@ async fn events_are_lost_doubled_swapped_and_late_on_the_wire() {
         (Fault::Lost, vec![info, post, step, end]),
         (Fault::Doubled, vec![info, group, group, post, step, end]),
         (Fault::Reordered, vec![info, post, group, step, end]),
-        (Fault::Late { ms: 300 }, vec![info, post, step, end, group]),
+        (Fault::Late { ms: 1000 }, vec![info, post, step, end, group]),
     ]
     .into_iter()
     .enumerate()

@@ -7,6 +7,7 @@ mod faults;
 mod groups;
 mod health;
 mod lifecycle;
+mod listener;
 mod placement;
 mod pods;
 mod program;
