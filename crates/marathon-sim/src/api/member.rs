@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::answer::{Answer, Error};
-use super::{Request, control, lead};
+use super::{Request, add_headers, control, lead};
 use crate::config::Generation;
 use crate::fault::Fault;
 use crate::shared::Shared;
@@ -51,8 +51,8 @@ pub(super) async fn serve(
         body,
     };
     let allowed = shared.access.allows(text(header::AUTHORIZATION));
-    let mut response = match passed(&shared, &request, allowed).await {
-        Err(early) => early.into_response(),
+    let mut response = match passed(&shared, leader, &request, allowed).await {
+        Err(early) => early,
         Ok(cut) if path == "/v2/events" => {
             match events(&shared, &peer, leader, &request, uri.query()) {
                 Ok(filter) => return stream::serve(&shared, &peer, leader, filter).await,
@@ -77,29 +77,46 @@ fn mark(cut: Option<Cut>, mut response: Response) -> Response {
 }
 
 /// Lets a request pass to the leader, or tells what it is answered instead.
-async fn passed(shared: &Shared, request: &Request, allowed: bool) -> Result<Option<Cut>, Answer> {
+async fn passed(
+    shared: &Shared,
+    leader: usize,
+    request: &Request,
+    allowed: bool,
+) -> Result<Option<Cut>, Response> {
     let path = &*request.path;
+    let by_leader = |answer: Answer| {
+        let mut response = answer.into_response();
+        add_headers(&shared.members[leader], response.headers_mut());
+        response
+    };
+    let mut cut = None;
     match shared.faults.of_answer(request.method.as_str(), path) {
         Some(Fault::Stall { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
-        Some(Fault::Empty) => return Err(Answer::empty(200)),
-        Some(Fault::NoApps) => return Err(Answer::ok(&json!({"apps": []}))),
+        Some(Fault::Empty) => return Err(Answer::empty(200).into_response()),
+        Some(Fault::NoApps) => return Err(by_leader(Answer::ok(&json!({"apps": []})))),
         Some(Fault::HealthAsk) => {
             let app = shared.store().apps().next().map(|entry| entry.spec.id.clone());
-            return Err(Error::HealthAsk(app.unwrap_or_default()).into());
+            return Err(by_leader(Error::HealthAsk(app.unwrap_or_default()).into()));
         }
-        Some(Fault::BadGateway) => return Err(Answer::html(502, path, "Bad Gateway")),
-        Some(Fault::Unavailable) => return Err(Answer::html(503, path, "Service Unavailable")),
-        Some(Fault::Truncated) => return Ok(Some(Cut)),
+        Some(Fault::BadGateway) => {
+            return Err(Answer::html(502, path, "Bad Gateway").into_response());
+        }
+        Some(Fault::Unavailable) => {
+            return Err(Answer::html(503, path, "Service Unavailable").into_response());
+        }
+        Some(Fault::Truncated) => cut = Some(Cut),
         _ => {}
     }
     if request.method == "POST" && path == "/acs/api/v1/auth/login" {
-        let token = shared.access.log_in().ok_or(Error::NoRoute)?;
-        return Err(Answer::ok(&json!({"token": token})));
+        let token = shared.access.log_in().ok_or(Error::NoRoute);
+        let answer = token.map(|token| Answer::ok(&json!({"token": token})));
+        return Err(answer.unwrap_or_else(Answer::from).into_response());
     }
     match allowed {
-        true => Ok(None),
+        true => Ok(cut),
         false => {
-            Err(Answer::html(401, path, "Unauthorized").with(header::WWW_AUTHENTICATE, "oauthjwt"))
+            let refusal = Answer::html(401, path, "Unauthorized");
+            Err(refusal.with(header::WWW_AUTHENTICATE, "oauthjwt").into_response())
         }
     }
 }

@@ -232,6 +232,8 @@ async fn answers_fail_in_all_the_ways_they_do() {
     ] {
         handle.inject(fault.times(1));
         let reply = cluster.send("GET", "/v2/apps", "").await;
+        let leader = if fault == Fault::Empty { "" } else { &*cluster.url() };
+        assert_eq!(reply.header("x-marathon-leader"), leader, "{fault:?}");
         assert_eq!((reply.status, reply.body), (status, body), "{fault:?}");
         assert_eq!(cluster.get("/v2/apps").await["apps"][0]["id"], "/db");
     }
