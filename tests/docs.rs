@@ -130,10 +130,10 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         }
     }
     told.sort();
-    assert_eq!(told, ["adopt", "apply", "check", "cleanup", "diff", "status"]);
+    assert_eq!(told, ["adopt", "apply", "check", "cleanup", "diff", "explain", "status"]);
     for name in &told {
         let argument: &[&str] = match name.as_str() {
-            "adopt" | "check" => &["3.3.0.6:3306"],
+            "adopt" | "check" | "explain" => &["3.3.0.6:3306"],
             _ => &[],
         };
         let ran = vipd(&[&[name.as_str(), "--config", "/no/such.toml"], argument].concat());

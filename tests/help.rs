@@ -7,7 +7,8 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 7] = ["diff", "apply", "adopt", "status", "check", "cleanup", "generate"];
+const COMMANDS: [&str; 8] =
+    ["diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate"];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.
 fn help(args: &[&str]) -> String {

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod cleanup;
 mod diff;
+mod explain;
 mod generate;
 mod json;
 mod locate;
@@ -39,6 +40,7 @@ enum Command {
     Apply(apply::Apply),
     Adopt(adopt::Adopt),
     Status(status::Status),
+    Explain(explain::Explain),
     Check(check::Check),
     Cleanup(cleanup::Cleanup),
     Generate(generate::Generate),
@@ -87,6 +89,7 @@ impl Cli {
             Command::Apply(apply) => apply.run(&self.global),
             Command::Adopt(adopt) => adopt.run(&self.global),
             Command::Status(status) => status.run(&self.global),
+            Command::Explain(explain) => explain.run(&self.global),
             Command::Check(check) => check.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(),

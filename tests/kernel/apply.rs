@@ -261,6 +261,31 @@ fn status_tells_servers_apps_and_what_is_wrong() {
 }
 
 #[test]
+fn explain_tells_of_each_task_why_it_serves_or_not() {
+    node();
+    let new = Task { state: "TASK_STAGING", host: "10.9.0.12", port: 2, alive: None };
+    let down = Task { state: "TASK_RUNNING", host: "10.9.0.13", port: 3, alive: Some(false) };
+    let apps = apps([mysql(&[healthy("10.9.0.11", 1), new, down])]);
+    apply(&apps);
+    for what in ["/mysql", "mysql", "3.3.0.6:3306", "3.3.0.6:3306/tcp", "3.3.0.6"] {
+        let ran = vipd(&["explain", what, "--from", "-"], &apps.to_string());
+        assert_eq!(ran.code, Some(0), "{what}: {ran:?}");
+        let lines: Vec<_> = ran.out.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "3.3.0.6:3306/tcp  /mysql",
+                "mysql.1 of /mysql is the real server 10.9.0.11:1 with weight 1: healthy",
+                "mysql.3 of /mysql is the real server 10.9.0.13:3 with weight 0: unhealthy",
+                "mysql.2 of /mysql is no real server: not running yet",
+            ]
+        );
+    }
+    let unknown = vipd(&["explain", "/nobody", "--from", "-"], &apps.to_string());
+    assert_eq!(unknown.code, Some(2));
+}
+
+#[test]
 fn an_address_of_this_node_is_no_vip() {
     node();
     let own = app("/evil", "tcp", &json!({ "VIP_0": "10.9.0.1:22" }), &[healthy("10.9.0.11", 1)]);
