@@ -9,6 +9,7 @@ use netlink_packet_route::link::{
     LinkMessage,
 };
 use nl_ipvs::errno;
+use rtnetlink::{LinkDummy, LinkUnspec};
 
 use super::socket::{Request, RouteSocket, request};
 use crate::KernelError;
@@ -25,8 +26,7 @@ pub(super) struct Dummy {
 /// # Errors
 /// [`KernelError::NotOurs`] when an interface of another kind has the name: it must not be touched.
 pub(super) fn find(route: &mut RouteSocket, interface: &str) -> Result<Option<Dummy>, KernelError> {
-    let mut query = LinkMessage::default();
-    query.attributes = vec![LinkAttribute::IfName(interface.to_owned())];
+    let query = LinkUnspec::new_with_name(interface).build();
     let what = format!("interface {interface}");
     match route.get(&what, RouteNetlinkMessage::GetLink(query))? {
         Ok(RouteNetlinkMessage::NewLink(link)) => dummy(interface, &link).map(Some),
@@ -80,38 +80,25 @@ pub(super) fn names(route: &mut RouteSocket) -> Result<BTreeMap<u32, String>, Ke
 
 /// Makes the interface, down. A dummy doesn't answer ARP.
 pub(super) fn create(interface: &str) -> Request {
-    let kind = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)]);
-    let mut link = named(interface);
-    link.attributes.push(kind);
-    link.header.flags = LinkFlags::Noarp;
-    link.header.change_mask = LinkFlags::Noarp;
+    let link = LinkDummy::new(interface).arp(false).build();
     request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Keeps the kernel from giving it an `fe80::` address. Refused where IPv6 is off.
 pub(super) fn without_link_local(interface: &str) -> Request {
-    let mut link = named(interface);
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-    link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    let mode = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
+    let link = LinkUnspec::new_with_name(interface).append_extra_attribute(mode).build();
     request(RouteNetlinkMessage::SetLink(link), 0)
 }
 
 pub(super) fn raise(interface: &str) -> Request {
-    let mut link = named(interface);
-    link.header.flags = LinkFlags::Up;
-    link.header.change_mask = LinkFlags::Up;
+    let link = LinkUnspec::new_with_name(interface).up().build();
     request(RouteNetlinkMessage::SetLink(link), 0)
 }
 
 /// By index: what has the name by now may be another one.
 pub(super) fn delete(index: u32) -> Request {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
+    let link = LinkUnspec::new_with_index(index).build();
     request(RouteNetlinkMessage::DelLink(link), 0)
-}
-
-fn named(interface: &str) -> LinkMessage {
-    let mut link = LinkMessage::default();
-    link.attributes = vec![LinkAttribute::IfName(interface.to_owned())];
-    link
 }
