@@ -8,11 +8,11 @@ use testkit::netns;
 use crate::support::command;
 use crate::world::{Task, addresses, app, apply, apps, diff, healthy, node, table, vipd};
 
-/// Two tables of 60 VIPs that differ in everything a plan can change.
+/// Two tables of 40 VIPs that differ in everything a plan can change.
 fn tables() -> (Value, Value) {
     let many = |shift: u16| {
-        let all = (0..60u16).map(|n| {
-            let third = (n + shift) % 75;
+        let all = (0..40u16).map(|n| {
+            let third = (n + shift) % 50;
             let labels = json!({
                 "VIP_0": format!("3.3.{}.{}:80", third / 100, third % 100 + 1),
                 "IPVS_SCHEDULER": if shift == 0 { "wlc" } else { "rr" },
@@ -35,7 +35,7 @@ fn tables() -> (Value, Value) {
         });
         apps(all)
     };
-    (many(0), many(15))
+    (many(0), many(10))
 }
 
 /// Starts an apply and kills it after a while.
@@ -81,7 +81,7 @@ fn killed_anywhere_it_converges_with_nothing_left_over() {
         start.elapsed()
     };
     let (mut killed, mut halfway) = (0, 0);
-    let points = 30;
+    let points = 20;
     for point in 0..points {
         let (apps, before, after) = match point % 2 {
             0 => (&other, &after_one, &after_other),
