@@ -205,9 +205,10 @@ impl VipStatus {
         let persistence =
             self.persistence.map(|s| format!(" persistent {s} s")).unwrap_or_default();
         format!(
-            "{}  {scheduler}{persistence}  {} connections, {}/s, {} B/s in, {} B/s out  {}",
+            "{}  {scheduler}{persistence}  {} connection{}, {}/s, {} B/s in, {} B/s out  {}",
             self.vip,
             self.connections,
+            if self.connections == 1 { "" } else { "s" },
             self.connections_per_second,
             self.bytes_in_per_second,
             self.bytes_out_per_second,
