@@ -124,36 +124,26 @@ fn option_reports(workload: &Workload, translation: &mut Translation) {
         return;
     }
     for option in read_port(&[], &on_app).bad_options {
-        let place = LabelPlace {
-            app: workload.id.clone(),
-            port: None,
-            path: format!("{}.{}", workload.path, spec.labels_path),
-            key: option.key,
-            occurrence: 0,
-            value: option.value,
-        };
-        let verdict = Verdict::Refused(option.error.to_string());
-        translation.reports.push(LabelReport { place, vip: None, verdict });
+        let why = option.error.to_string();
+        translation.reports.push(refused_on_app(workload, option.key, option.value, why));
     }
 }
 
 /// VIP labels of the app itself: there is no telling which port they mean.
 fn stray_labels(workload: &Workload, translation: &mut Translation) {
-    let spec = &workload.spec;
-    for (key, value) in stray_app_labels(spec.labels.iter()) {
-        let place = LabelPlace {
-            app: workload.id.clone(),
-            port: None,
-            path: format!("{}.{}", workload.path, spec.labels_path),
-            key: key.into(),
-            occurrence: 0,
-            value: value.into(),
-        };
+    for (key, value) in stray_app_labels(workload.spec.labels.iter()) {
         let why = "a VIP label belongs on a port (portMappings, portDefinitions or endpoints), \
                    not on the app";
-        let verdict = Verdict::Refused(why.into());
-        translation.reports.push(LabelReport { place, vip: None, verdict });
+        translation.reports.push(refused_on_app(workload, key.into(), value.into(), why.into()));
     }
+}
+
+/// A label of the app itself that isn't obeyed.
+fn refused_on_app(workload: &Workload, key: String, value: String, why: String) -> LabelReport {
+    let path = format!("{}.{}", workload.path, workload.spec.labels_path);
+    let app = workload.id.clone();
+    let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
+    LabelReport { place, vip: None, verdict: Verdict::Refused(why) }
 }
 
 /// One port of one version of a definition.

@@ -20,12 +20,17 @@ pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answe
     Ok(Answer::ok(&view::group(&store, id, embed)))
 }
 
-pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
-    let group = match body.get("id").and_then(Value::as_str) {
+/// The group that a body is about: the one it names, within `base`, else `base` itself.
+fn named(base: &str, body: &Object) -> String {
+    match body.get("id").and_then(Value::as_str) {
         Some(id) => id::within(base, id),
         None => base.to_owned(),
-    };
+    }
+}
+
+pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.object()?;
+    let group = named(base, &body);
     let change = read(shared, &group, body)?;
     shared.update(|store| {
         if store.has_group(&group) {
@@ -42,10 +47,7 @@ pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<A
 
 pub(super) fn replace(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
     let body = request.object()?;
-    let group = match body.get("id").and_then(Value::as_str) {
-        Some(id) => id::within(base, id),
-        None => base.to_owned(),
-    };
+    let group = named(base, &body);
     let change = read(shared, &group, body)?;
     shared.update(|store| {
         let deployed = change.make(store, &group, request)?;
