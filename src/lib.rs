@@ -3,6 +3,7 @@
 //! The decisions are in the crate `vip`, Marathon is in `marathon`, the kernel in `node` and
 //! `nl-ipvs`. This crate joins them into a program.
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod resolve;

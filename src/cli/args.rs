@@ -98,6 +98,7 @@ impl Global {
             node_name: pick(&self.node_name, file.node.name, host_name),
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
             policy,
+            agent: file.agent.resolve(),
         })
     }
 

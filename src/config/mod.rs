@@ -1,12 +1,17 @@
 //! The configuration: file, then environment, then flags, resolved once.
 
+mod agent;
+mod marathon;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use marathon::client::{BasicAuth, Url};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use vip::Policy;
+
+pub use agent::{Agent, AgentFile};
+pub use marathon::{Marathon, MarathonFile, parse_urls};
 
 /// Read when it exists and `--config` names no other file.
 pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
@@ -17,22 +22,12 @@ pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
 pub struct File {
     /// Each is one Marathon; several URLs are several servers of it.
     pub marathon: Vec<MarathonFile>,
+    /// The running agent.
+    pub agent: AgentFile,
     /// This node.
     pub node: NodeFile,
     /// Which addresses may be VIPs.
     pub vip: Policy,
-}
-
-/// One `[[marathon]]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MarathonFile {
-    /// Its servers' URLs, tried in order; a path prefix is kept.
-    pub urls: Vec<String>,
-    /// Basic auth: the user.
-    pub user: Option<String>,
-    /// Basic auth: a file with the password.
-    pub password_file: Option<PathBuf>,
 }
 
 /// `[node]`.
@@ -47,15 +42,6 @@ pub struct NodeFile {
     pub name: Option<String>,
     /// The lock that keeps two writers apart.
     pub lock: Option<PathBuf>,
-}
-
-/// One Marathon, ready to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Marathon {
-    /// Its servers' URLs.
-    pub urls: Vec<Url>,
-    /// User and password.
-    pub auth: Option<BasicAuth>,
 }
 
 /// All settings, resolved.
@@ -73,6 +59,8 @@ pub struct Config {
     pub lock: PathBuf,
     /// Which addresses may be VIPs.
     pub policy: Policy,
+    /// The running agent.
+    pub agent: Agent,
 }
 
 impl File {
@@ -103,52 +91,11 @@ impl File {
     }
 }
 
-impl MarathonFile {
-    /// Reads the secrets.
-    ///
-    /// # Errors
-    /// When there is a user without a password file, or the file can't be read.
-    pub fn resolve(&self) -> Result<Marathon> {
-        let auth = match (&self.user, &self.password_file) {
-            (None, None) => None,
-            (Some(user), Some(path)) => {
-                let password = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read password-file {}", path.display()))?;
-                let password = password.trim_end_matches(['\r', '\n']).into();
-                Some(BasicAuth { user: user.clone(), password })
-            }
-            _ => bail!("[[marathon]] needs both user and password-file, or neither"),
-        };
-        Ok(Marathon { urls: parse_urls(self.urls.iter().map(String::as_str))?, auth })
-    }
-}
-
 /// A TOML error's text without what stands in quotes: that is a value, and may be a secret that
 /// landed in the wrong place. Keys stand in backticks.
 fn without_values(message: &str) -> String {
     let parts = message.split('"').enumerate();
     parts.map(|(number, part)| if number % 2 == 0 { part } else { "\"...\"" }).collect()
-}
-
-/// Parses URLs. An error doesn't repeat the text, since that may hold a password.
-///
-/// # Errors
-/// When one is not a URL, or holds a user or a password.
-pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
-    let parse = |(number, text)| {
-        let number = number + 1;
-        let url = Url::parse(text).with_context(|| {
-            format!("Marathon URL number {number} is none: write it as http://m1.example:8080")
-        })?;
-        if !url.username().is_empty() || url.password().is_some() {
-            bail!(
-                "Marathon URL number {number} holds a user or a password, which others can see: \
-                 put them in the configuration, as user and password-file of [[marathon]]"
-            );
-        }
-        Ok(url)
-    };
-    texts.into_iter().enumerate().map(parse).collect()
 }
 
 #[cfg(test)]
@@ -196,11 +143,5 @@ mod tests {
         assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
         let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
-    }
-
-    #[test]
-    fn a_user_without_a_password_is_refused() {
-        let marathon = MarathonFile { user: Some("vipd".into()), ..MarathonFile::default() };
-        assert!(marathon.resolve().is_err());
     }
 }

@@ -1,0 +1,78 @@
+//! What others may see of a running agent, and ask of it.
+
+use std::collections::BTreeMap;
+
+use marathon::Timestamp;
+use tokio::sync::oneshot;
+use vip::controller::Status;
+use vip::plan::Conflict;
+use vip::{Desired, Observed};
+
+/// The agent at one moment. The loop replaces it whenever something in it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// How the controller fares. Its times are since [`View::started`].
+    pub status: Status,
+    /// The Marathons, by name.
+    pub sources: BTreeMap<String, SourceView>,
+    /// What every source said at least once has been put into the kernel.
+    pub ready: bool,
+    /// Agents' names without an address, with the reason.
+    pub unresolved: BTreeMap<String, String>,
+    /// What isn't known of running tasks: as long as there is any, no VIP is removed.
+    pub gaps: Vec<String>,
+    /// The sysctls that aren't as they should be, a sentence each.
+    pub sysctls: Vec<String>,
+    /// Why and since when nothing is changed.
+    pub hold: Option<Hold>,
+    /// When the agent was started.
+    pub started: Timestamp,
+}
+
+/// What is known of one Marathon.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceView {
+    /// Events are coming. Otherwise it is polled.
+    pub streaming: bool,
+    /// When all of it was last read. From the disk, it is when it was read before that.
+    pub read_at: Option<Timestamp>,
+    /// It hasn't answered yet: what is known of it is from the disk.
+    pub from_disk: bool,
+    /// Why the last attempt to read it failed, if it did.
+    pub error: Option<String>,
+    /// Its apps and pods.
+    pub workloads: usize,
+}
+
+/// Nothing is changed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Hold {
+    /// Why, as its holder said; may be empty.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+}
+
+/// What can be asked of the loop.
+#[derive(Debug)]
+pub enum Request {
+    /// Change nothing from now on.
+    Hold(Hold, oneshot::Sender<()>),
+    /// Go on.
+    Release(oneshot::Sender<()>),
+    /// Everything it has decided and knows.
+    Table(oneshot::Sender<Box<Table>>),
+}
+
+/// What the agent has decided, and the kernel as it knows it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// What is wanted, draining servers among it, and what became of every label.
+    pub desired: Desired,
+    /// The kernel. None from a failure until the next reading.
+    pub observed: Option<Observed>,
+    /// VIPs that somebody else's services stand in the way of.
+    pub conflicts: Vec<Conflict>,
+    /// Versions of tasks, by task id.
+    pub versions: BTreeMap<String, String>,
+}

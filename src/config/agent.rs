@@ -1,0 +1,57 @@
+//! `[agent]`: how `vipd run` behaves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// `[agent]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AgentFile {
+    /// Folder of the last good snapshot.
+    pub state: Option<PathBuf>,
+    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
+    pub socket: Option<PathBuf>,
+    /// Where `/healthz` and `/readyz` answer.
+    pub listen: Option<SocketAddr>,
+    /// Seconds between full comparisons with the kernel.
+    pub sync_period: Option<u64>,
+    /// Seconds that an address stays after its last service.
+    pub linger: Option<u64>,
+    /// How many nodes run vipd, if not one on each agent of Mesos.
+    pub agents: Option<u32>,
+}
+
+/// `[agent]`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Folder of the last good snapshot.
+    pub state: PathBuf,
+    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
+    pub socket: PathBuf,
+    /// Where `/healthz` and `/readyz` answer.
+    pub listen: SocketAddr,
+    /// Time between full comparisons with the kernel.
+    pub sync_period: Duration,
+    /// How long an address stays after its last service.
+    pub linger: Duration,
+    /// How many nodes run vipd. None: one on each host that runs something.
+    pub agents: Option<u32>,
+}
+
+impl AgentFile {
+    /// Fills in the defaults.
+    #[must_use]
+    pub fn resolve(self) -> Agent {
+        Agent {
+            state: self.state.unwrap_or_else(|| "/var/lib/vipd".into()),
+            socket: self.socket.unwrap_or_else(|| "/run/vipd/agent.sock".into()),
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9614))),
+            sync_period: Duration::from_secs(self.sync_period.unwrap_or(30).clamp(1, 3600)),
+            linger: Duration::from_secs(self.linger.unwrap_or(60)),
+            agents: self.agents,
+        }
+    }
+}
