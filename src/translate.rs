@@ -29,15 +29,34 @@ pub struct Translation {
     pub gaps: BTreeSet<String>,
     /// Addresses of tasks that have one of their own.
     pub tasks: BTreeSet<IpAddr>,
+    /// When the silence of a task's health checks begins to mean something else, at the earliest.
+    pub settles_at: Option<Timestamp>,
+}
+
+impl Translation {
+    fn join(&mut self, other: Self) {
+        self.claims.extend(other.claims);
+        self.reports.extend(other.reports);
+        self.nodes.extend(other.nodes);
+        self.uncertain.extend(other.uncertain);
+        self.gaps.extend(other.gaps);
+        self.tasks.extend(other.tasks);
+        self.settles_at = [self.settles_at, other.settles_at].into_iter().flatten().min();
+    }
 }
 
 /// The host names whose addresses [`translate`] needs.
 #[must_use]
 pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
-    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+    snapshot.workloads.iter().flat_map(hosts_of_one).collect()
+}
+
+/// The host names whose addresses [`translate_one`] needs.
+#[must_use]
+pub fn hosts_of_one(workload: &Workload) -> BTreeSet<&str> {
     // An agent is named even where its tasks have addresses of their own: no VIP may be its.
-    let agents = instances.clone().filter_map(|instance| instance.host.as_deref());
-    let endpoints = instances.flat_map(|instance| &instance.endpoints);
+    let agents = workload.instances.iter().filter_map(|instance| instance.host.as_deref());
+    let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
     let places = endpoints.filter_map(|endpoint| match endpoint {
         Ok(Endpoint::Host { host, .. }) => Some(host.as_str()),
         _ => None,
@@ -48,29 +67,44 @@ pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
 /// Reads every VIP label of a snapshot. `now` tells how long a task without health results runs.
 #[must_use]
 pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
-    let mut translation = Translation {
-        nodes: hosts.values().flatten().flatten().copied().collect(),
-        ..Translation::default()
-    };
+    let mut translation = Translation::default();
     for workload in &snapshot.workloads {
-        stray_labels(workload, &mut translation);
-        option_reports(workload, &mut translation);
-        let incomplete = gaps(workload, hosts, &mut translation);
-        for (spec, instances, superseded) in versions(workload) {
-            for port in &spec.ports {
-                let reader =
-                    PortReader { workload, spec, port, superseded, incomplete, hosts, now };
-                reader.read(&instances, &mut translation);
-            }
+        translation.join(translate_one(workload, hosts, now));
+    }
+    translation
+}
+
+/// Reads every VIP label of one app or pod.
+#[must_use]
+pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
+    let mut translation = Translation::default();
+    let addresses = |host: &str| hosts.get(host).and_then(|known| known.as_ref().ok());
+    translation.nodes.extend(hosts_of_one(workload).into_iter().filter_map(addresses).flatten());
+    stray_labels(workload, &mut translation);
+    option_reports(workload, &mut translation);
+    let incomplete = gaps(workload, hosts, &mut translation);
+    for (spec, instances, superseded) in versions(workload) {
+        for port in &spec.ports {
+            let reader = PortReader { workload, spec, port, superseded, incomplete, hosts, now };
+            reader.read(&instances, &mut translation);
         }
-        let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
-        for endpoint in endpoints.flatten() {
-            if let Endpoint::Container { addresses, .. } = endpoint {
-                translation.tasks.extend(addresses);
-            }
+        let silent = instances.iter().filter(|instance| instance.health == Health::Unknown);
+        let settling = silent.filter_map(|instance| settles_at(spec, instance));
+        let next = settling.filter(|at| *at > now).chain(translation.settles_at).min();
+        translation.settles_at = next;
+    }
+    let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
+    for endpoint in endpoints.flatten() {
+        if let Endpoint::Container { addresses, .. } = endpoint {
+            translation.tasks.extend(addresses);
         }
     }
     translation
+}
+
+/// When a task's health checks should have reported.
+fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
+    instance.started?.checked_add(spec.settling?).ok()
 }
 
 /// The current definition, then each earlier one by which tasks still run, with those tasks.
@@ -281,9 +315,8 @@ impl PortReader<'_> {
 
     /// Runs for longer than its health checks may take to report.
     fn settled(&self, instance: &Instance) -> bool {
-        let Some(settling) = self.spec.settling else { return true };
-        let deadline = instance.started.and_then(|started| started.checked_add(settling).ok());
-        deadline.is_some_and(|deadline| self.now >= deadline)
+        let settled = |at| self.now >= at;
+        self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
     }
 
     fn reach(&self, instance: &Instance) -> Result<Reach, String> {
