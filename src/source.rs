@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use marathon::Snapshot;
-use marathon::client::{Client, ClientConfig, Url};
+use marathon::client::{Client, Url};
 
 use crate::config::Marathon;
 
@@ -77,13 +77,9 @@ fn read_file(path: &str) -> Result<Reading> {
 }
 
 fn read_marathon(marathon: &Marathon) -> Result<Reading> {
-    let mut config = ClientConfig::new(marathon.urls.clone());
-    config.auth.clone_from(&marathon.auth);
-    let mut client = Client::new(&config)?;
+    let client = Client::new(&marathon.client_config())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let names: Vec<_> =
-        marathon.urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
-    let name = names.join(",");
+    let name = marathon.name.clone();
     let snapshot = runtime.block_on(async {
         tokio::select! {
             snapshot = client.snapshot() => snapshot,

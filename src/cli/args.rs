@@ -1,12 +1,14 @@
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use ipnet::IpNet;
+use marathon::client::Url;
 use node::LinuxKernel;
 
-use crate::config::{Config, File, Marathon, MarathonFile, parse_urls};
+use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
 use crate::source::Source;
 use crate::survey::Wishes;
 
@@ -81,6 +83,36 @@ pub(super) struct Sources {
     no_pods: bool,
 }
 
+/// The Marathons that an agent listens to.
+#[derive(Debug, Args)]
+pub(super) struct Marathons {
+    /// Listen to a Marathon; several URLs of one Marathon with commas; repeat for several Marathons
+    #[arg(
+        long,
+        value_name = "URL[,URL]",
+        env = "VIPD_MARATHON",
+        hide_env_values = true,
+        help_heading = "Sources"
+    )]
+    marathon: Vec<String>,
+}
+
+impl Marathons {
+    /// Those named by flags; without any, those of the configuration.
+    pub(super) fn resolve(&self, config: &Config) -> Result<Vec<Marathon>> {
+        let named = self.marathon.iter().map(|urls| {
+            Ok(named_by_flag(parse_urls(urls.split(',').map(str::trim))?, config))
+        });
+        let named = named.collect::<Result<Vec<_>>>()?;
+        let marathons = if named.is_empty() { config.marathons.clone() } else { named };
+        let mut names = BTreeSet::new();
+        if let Some(twice) = marathons.iter().find(|marathon| !names.insert(&marathon.name)) {
+            bail!("two Marathons are called {}: give each another name", twice.name);
+        }
+        Ok(marathons)
+    }
+}
+
 impl Global {
     /// Resolves file, environment and flags.
     pub(super) fn config(&self) -> Result<Config> {
@@ -146,10 +178,7 @@ impl Sources {
         let files = self.from.iter().cloned().map(Source::File);
         let marathons = self.marathon.iter().map(|urls| {
             let urls = parse_urls(urls.split(',').map(str::trim))?;
-            // The password that the configuration has for this Marathon goes to no other one.
-            let known = config.marathons.iter().find(|known| known.urls == urls);
-            let auth = known.and_then(|known| known.auth.clone());
-            Ok(Source::Marathon(Marathon { urls, auth }))
+            Ok(Source::Marathon(named_by_flag(urls, config)))
         });
         let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
         Ok(if named.is_empty() {
@@ -158,6 +187,12 @@ impl Sources {
             named
         })
     }
+}
+
+/// The secrets that the configuration has for a Marathon go to no other one.
+fn named_by_flag(urls: Vec<Url>, config: &Config) -> Marathon {
+    let known = config.marathons.iter().find(|known| known.urls == urls);
+    known.cloned().unwrap_or_else(|| Marathon::new(urls, Access::default()))
 }
 
 /// Opens the kernel as the configuration says.

@@ -1,50 +1,177 @@
 //! `[[marathon]]`: where a Marathon is, and how it is spoken to.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use marathon::client::{BasicAuth, Url};
+use anyhow::{Context, Result, anyhow, bail};
+use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Url};
 use serde::Deserialize;
 
 /// One `[[marathon]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MarathonFile {
+    /// What it is called in reports. Without one, its URLs are its name.
+    pub name: Option<String>,
     /// Its servers' URLs, tried in order; a path prefix is kept.
     pub urls: Vec<String>,
     /// Basic auth: the user.
     pub user: Option<String>,
     /// Basic auth: a file with the password.
     pub password_file: Option<PathBuf>,
+    /// A file with the secret of a DC/OS service account, as JSON.
+    pub service_account_file: Option<PathBuf>,
+    /// A file with certificates of authorities to trust beside the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// A file with the client's certificate chain, as PEM.
+    pub client_cert_file: Option<PathBuf>,
+    /// A file with the key of that certificate, as PEM.
+    pub client_key_file: Option<PathBuf>,
+    /// A proxy for all requests to it. Those of the environment are never used.
+    pub proxy: Option<String>,
 }
 
 /// One Marathon, ready to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marathon {
+    /// What it is called in reports.
+    pub name: String,
     /// Its servers' URLs.
     pub urls: Vec<Url>,
-    /// User and password.
-    pub auth: Option<BasicAuth>,
+    /// How it is spoken to.
+    pub access: Access,
+}
+
+/// Who to be, and whom to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// A user, or a service account.
+    pub auth: Option<Auth>,
+    /// Certificates of authorities, as PEM.
+    pub ca: Option<Vec<u8>>,
+    /// A certificate and its key.
+    pub identity: Option<Identity>,
+    /// A proxy.
+    pub proxy: Option<Url>,
+}
+
+/// The secret of a service account, as DC/OS makes it.
+#[derive(Deserialize)]
+struct ServiceAccount {
+    uid: String,
+    private_key: String,
+    login_endpoint: String,
+    scheme: Option<String>,
+}
+
+impl Marathon {
+    /// A Marathon without a name of its own.
+    #[must_use]
+    pub fn new(urls: Vec<Url>, access: Access) -> Self {
+        let names: Vec<_> = urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
+        Self { name: names.join(","), urls, access }
+    }
+
+    /// What its client has to know.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        let Access { auth, ca, identity, proxy } = self.access.clone();
+        ClientConfig { auth, ca, identity, proxy, ..ClientConfig::new(self.urls.clone()) }
+    }
 }
 
 impl MarathonFile {
     /// Reads the secrets.
     ///
     /// # Errors
-    /// When there is a user without a password file, or the file can't be read.
+    /// When what belongs together isn't there together, or a file can't be read.
     pub fn resolve(&self) -> Result<Marathon> {
-        let auth = match (&self.user, &self.password_file) {
-            (None, None) => None,
-            (Some(user), Some(path)) => {
-                let password = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read password-file {}", path.display()))?;
-                let password = password.trim_end_matches(['\r', '\n']).into();
-                Some(BasicAuth { user: user.clone(), password })
-            }
-            _ => bail!("[[marathon]] needs both user and password-file, or neither"),
+        let access = Access {
+            auth: self.auth()?,
+            ca: self.ca_file.as_deref().map(|path| read("ca-file", path)).transpose()?,
+            identity: self.identity()?,
+            proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
         };
-        Ok(Marathon { urls: parse_urls(self.urls.iter().map(String::as_str))?, auth })
+        let urls = parse_urls(self.urls.iter().map(String::as_str))?;
+        let unnamed = Marathon::new(urls, access);
+        Ok(Marathon { name: self.name.clone().unwrap_or(unnamed.name), ..unnamed })
     }
+
+    fn auth(&self) -> Result<Option<Auth>> {
+        match (&self.user, &self.password_file, &self.service_account_file) {
+            (None, None, None) => Ok(None),
+            (Some(user), Some(path), None) => {
+                let password = String::from_utf8(read("password-file", path)?)
+                    .with_context(|| format!("password-file {} is not text", path.display()))?;
+                let password = password.trim_end_matches(['\r', '\n']).into();
+                Ok(Some(Auth::Basic(BasicAuth { user: user.clone(), password })))
+            }
+            (None, None, Some(path)) => service_account(path).map(Some),
+            (_, _, Some(_)) => bail!(
+                "[[marathon]] has both a user and a service account: leave out user and \
+                 password-file, or service-account-file"
+            ),
+            _ => bail!("[[marathon]] needs both user and password-file, or neither"),
+        }
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        match (&self.client_cert_file, &self.client_key_file) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                let certificate = read("client-cert-file", certificate)?;
+                Ok(Some(Identity::new(&certificate, &read("client-key-file", key)?)))
+            }
+            _ => bail!("[[marathon]] needs both client-cert-file and client-key-file, or neither"),
+        }
+    }
+}
+
+fn service_account(path: &Path) -> Result<Auth> {
+    let text = read("service-account-file", path)?;
+    // A JSON error tells line and column, and no value.
+    let what = || format!("service-account-file {}", path.display());
+    let secret: ServiceAccount = serde_json::from_slice(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        anyhow!(
+            "{} is not the secret of a service account, line {line}, column {column}: it is JSON \
+             with uid, private_key and login_endpoint",
+            what()
+        )
+    })?;
+    if secret.scheme.as_deref().is_some_and(|scheme| scheme != "RS256") {
+        bail!("{} has another scheme than RS256, which is the only one known", what());
+    }
+    let login_endpoint = Url::parse(&secret.login_endpoint).ok();
+    let login_endpoint = login_endpoint.filter(|url| matches!(url.scheme(), "http" | "https"));
+    let login_endpoint =
+        login_endpoint.with_context(|| format!("the login_endpoint in {} is no URL", what()))?;
+    Ok(Auth::Account(Account {
+        uid: secret.uid,
+        private_key: secret.private_key.into(),
+        login_endpoint,
+    }))
+}
+
+/// No key or certificate is larger.
+const MAX_FILE: u64 = 1 << 20;
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
+    let open = std::fs::File::open(path);
+    let mut file = open.with_context(|| format!("cannot read {key} {}", path.display()))?;
+    let mut text = Vec::new();
+    let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
+    read.with_context(|| format!("cannot read {key} {}", path.display()))?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("{key} {} is larger than 1 MiB: it is something else", path.display());
+    }
+    Ok(text)
+}
+
+/// Parses the URL of a proxy. An error doesn't repeat it, since it may hold a password.
+fn parse_proxy(text: &str) -> Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.context("the proxy of [[marathon]] is no URL: write it as http://proxy.example:3128")
 }
 
 /// Parses URLs. An error doesn't repeat the text, since that may hold a password.
@@ -76,5 +203,55 @@ mod tests {
     fn a_user_without_a_password_is_refused() {
         let marathon = MarathonFile { user: Some("vipd".into()), ..MarathonFile::default() };
         assert!(marathon.resolve().is_err());
+    }
+
+    #[test]
+    fn a_marathon_is_called_as_it_is_named_else_by_its_urls() {
+        let mut file = MarathonFile {
+            urls: vec!["http://m1:8080/".into(), "http://m2:8080/x/".into()],
+            ..MarathonFile::default()
+        };
+        assert_eq!(file.resolve().unwrap().name, "http://m1:8080,http://m2:8080/x");
+        file.name = Some("main".into());
+        assert_eq!(file.resolve().unwrap().name, "main");
+    }
+
+    #[test]
+    fn a_service_account_is_read_from_its_file_and_no_error_repeats_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.json");
+        let file = MarathonFile {
+            service_account_file: Some(path.clone()),
+            ..MarathonFile::default()
+        };
+        let account = r#"{"uid": "vipd", "private_key": "hunter2", "scheme": "RS256",
+            "login_endpoint": "https://m/acs/api/v1/auth/login"}"#;
+        std::fs::write(&path, account).unwrap();
+        let Some(Auth::Account(read)) = file.resolve().unwrap().access.auth else { panic!() };
+        assert_eq!((read.uid.as_str(), read.private_key.reveal()), ("vipd", "hunter2"));
+        assert!(!format!("{read:?}").contains("hunter2"));
+        for bad in [
+            account.replace("RS256", "HS256"),
+            account.replace("https:", "ftp:"),
+            account.replace("login_endpoint", "login"),
+            "hunter2".to_owned(),
+            r#"{"uid": 1, "private_key": "hunter2"}"#.to_owned(),
+        ] {
+            std::fs::write(&path, &bad).unwrap();
+            let error = format!("{:#}", file.resolve().unwrap_err());
+            assert!(error.contains("account.json") && !error.contains("hunter2"), "{error}");
+        }
+        let both = MarathonFile { user: Some("u".into()), ..file };
+        assert!(both.resolve().is_err());
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_and_a_file_that_cannot_be_read_is_named() {
+        let half = MarathonFile { client_key_file: Some("k".into()), ..MarathonFile::default() };
+        assert!(half.resolve().unwrap_err().to_string().contains("client-cert-file"));
+        let gone = MarathonFile { ca_file: Some("/none/ca.pem".into()), ..MarathonFile::default() };
+        assert!(gone.resolve().unwrap_err().to_string().contains("ca-file /none/ca.pem"));
+        let proxy = MarathonFile { proxy: Some("u:hunter2@p".into()), ..MarathonFile::default() };
+        assert!(!format!("{:#}", proxy.resolve().unwrap_err()).contains("hunter2"));
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use vip::Policy;
 
 pub use agent::{Agent, AgentFile};
-pub use marathon::{Marathon, MarathonFile, parse_urls};
+pub use marathon::{Access, Marathon, MarathonFile, parse_urls};
 
 /// Read when it exists and `--config` names no other file.
 pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
@@ -110,6 +110,23 @@ mod tests {
             urls = ["http://m1:8080", "http://m2:8080"]
             user = "vipd"
             password-file = "/etc/vipd/password"
+            name = "main"
+            ca-file = "/etc/vipd/ca.pem"
+            client-cert-file = "/etc/vipd/cert.pem"
+            client-key-file = "/etc/vipd/key.pem"
+            proxy = "http://proxy:3128"
+
+            [[marathon]]
+            urls = ["http://other:8080"]
+            service-account-file = "/etc/vipd/account.json"
+
+            [agent]
+            state = "/var/lib/vipd"
+            socket = "/run/vipd/agent.sock"
+            listen = "127.0.0.1:9614"
+            sync-period = 30
+            linger = 60
+            agents = 200
 
             [node]
             interface = "vipd0"

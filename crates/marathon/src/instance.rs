@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{Spec, Workload};
 
 /// One running copy of a workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// The task id; of a pod, the instance id. Opaque.
     pub id: String,
@@ -51,7 +52,7 @@ impl Instance {
 }
 
 /// Which definition an instance runs by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceSpec {
     /// The one of the workload, or one that differs from it in the number of instances only.
     Current,
@@ -75,7 +76,7 @@ impl InstanceSpec {
 }
 
 /// Where a port of an instance is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Endpoint {
     /// At the agent.
     Host {
@@ -95,7 +96,7 @@ pub enum Endpoint {
 }
 
 /// Why a port of an instance can't be reached.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unroutable {
     /// Marathon blanks the ports of tasks that aren't active (`TaskConversion.scala`).
     #[error("the task is not active, so Marathon no longer says which ports it has")]
@@ -144,7 +145,7 @@ pub enum Unroutable {
 
 /// The verdict of health checks. Not knowing is not the same as down: Marathon forgets every
 /// result at a change of leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Health {
     /// There are no health checks.
     NoChecks,
@@ -157,7 +158,7 @@ pub enum Health {
 }
 
 /// How far a task is in its life.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
     /// Waiting for an agent, or being fetched.
     Staging,

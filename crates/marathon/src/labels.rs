@@ -1,4 +1,5 @@
 use serde::de::MapAccess;
+use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Any, Key, Log, Read};
 
@@ -6,7 +7,7 @@ use crate::lenient::{Any, Key, Log, Read};
 ///
 /// JSON leaves open what a key written twice means. Marathon itself keeps the last of them; a
 /// file still has both, and who reads a file wants to know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels(Vec<(String, String)>);
 
 impl Labels {

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::Labels;
 
 /// One version of a definition, as far as the network goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// The moment of the version. None in a definition that was never posted.
     pub version: Option<Timestamp>,
@@ -30,7 +31,7 @@ pub struct Spec {
 }
 
 /// The network of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
     /// The agent's own.
     Host,
@@ -46,7 +47,7 @@ pub enum NetworkMode {
 }
 
 /// One port of a definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// The position among the ports of its spec, from 0.
     pub index: usize,
@@ -73,7 +74,7 @@ pub struct Port {
 
 /// Whose address a port is reached at. Marathon's own `network-scope` in the Mesos `DiscoveryInfo`
 /// follows the same rule (`PortDiscovery.scala`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// The agent's, at a port that is allocated for each task.
     Host,
@@ -85,7 +86,7 @@ pub enum Scope {
 }
 
 /// A layer-4 protocol that can be balanced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP.
     Tcp,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{Finding, Instance, InstanceSpec, Spec};
 
@@ -46,7 +47,7 @@ pub struct Coverage {
 }
 
 /// What Marathon runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// An app: each instance is one task.
     App,
@@ -64,7 +65,7 @@ impl fmt::Display for Kind {
 }
 
 /// Names one version of a workload's definition. Such a record never changes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VersionKey {
     /// App or pod.
     pub kind: Kind,
@@ -75,7 +76,7 @@ pub struct VersionKey {
 }
 
 /// One app or pod with its instances.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// The path in Marathon's tree, as `/group/db`.
     pub id: String,

@@ -20,7 +20,14 @@ pub struct ClientConfig {
     /// The `User-Agent` of every request.
     pub user_agent: String,
     /// For the URLs that have no user of their own.
-    pub auth: Option<BasicAuth>,
+    pub auth: Option<Auth>,
+    /// Certificates of authorities to trust beside the system's, as PEM.
+    pub ca: Option<Vec<u8>>,
+    /// Who to be in TLS: a certificate chain and its key, as PEM.
+    pub identity: Option<Identity>,
+    /// A proxy for all requests. The environment's are never used: an agent must not begin to
+    /// depend on one by accident.
+    pub proxy: Option<Url>,
 }
 
 impl ClientConfig {
@@ -35,7 +42,52 @@ impl ClientConfig {
             max_body: 256 << 20,
             user_agent: concat!("vipd/", env!("CARGO_PKG_VERSION")).to_owned(),
             auth: None,
+            ca: None,
+            identity: None,
+            proxy: None,
         }
+    }
+}
+
+/// Who to be at Marathon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// A user.
+    Basic(BasicAuth),
+    /// A service account of DC/OS, which logs in for a token.
+    Account(Account),
+}
+
+/// A service account of DC/OS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub uid: String,
+    /// Its RSA key, as PEM.
+    pub private_key: Secret,
+    /// Where it logs in.
+    pub login_endpoint: Url,
+}
+
+/// A certificate chain and its private key, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity(Vec<u8>);
+
+impl Identity {
+    /// From the texts of both.
+    #[must_use]
+    pub fn new(certificate: &[u8], key: &[u8]) -> Self {
+        Self([certificate, b"\n", key].concat())
+    }
+
+    pub(super) fn pem(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 
@@ -86,6 +138,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The CA file.
+    #[error("the CA certificates can't be used: {0}; give them as PEM")]
+    BadCa(String),
+    /// The client's certificate or key.
+    #[error("the client certificate and key can't be used; give both as PEM, the key as PKCS#8")]
+    BadIdentity,
+    /// The key of a service account.
+    #[error("the private key of service account {0} can't be used; give an RSA key as PEM")]
+    BadKey(String),
     /// The user agent holds a control character, or TLS doesn't work on this machine.
     #[error("the HTTP client could not be set up: {0}")]
     Setup(String),

@@ -67,6 +67,28 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: DocumentError,
     },
+    /// What answers the request for events sends none.
+    #[error("{url}: {reason}; see that no proxy stands between that changes answers")]
+    NoEvents {
+        /// What was asked.
+        url: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// A service account that can't log in.
+    #[error("{url}: the service account can't log in: {reason}; see its name, key and rights")]
+    Login {
+        /// Where it logs in.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// An id that can't be one of Marathon's.
+    #[error("{key} can't be asked for: Marathon has no such ids")]
+    StrangeId {
+        /// What was to be read.
+        key: String,
+    },
     /// None of several URLs worked.
     #[error("no URL of Marathon works: {}", joined(.0))]
     All(Vec<ClientError>),

@@ -1,11 +1,12 @@
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Response, Url};
+use reqwest::{Certificate, Proxy, RequestBuilder, Response, Url};
 
-use super::config::{ClientConfig, ConfigError};
+use super::account::Tokens;
+use super::config::{Auth, ClientConfig, ConfigError, Secret};
 use super::error::{ClientError, Stage};
 use super::request::{Base, auth_for, redirected};
 
@@ -15,11 +16,35 @@ const MAX_REDIRECTS: usize = 5;
 /// As much of an error's page as is read.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
+/// An event stream that is silent for so long is dead, whatever its reader thinks: Marathon sends
+/// a heartbeat every 10 s.
+const STREAM_SILENCE: Duration = Duration::from_secs(60);
+
 /// GET with limits: of time, of length, of redirects, and of whom credentials are told.
 #[derive(Debug)]
 pub(super) struct Http {
-    client: reqwest::Client,
+    reads: reqwest::Client,
+    /// Without a limit of time as a whole, and uncompressed: what is compressed is held back.
+    streams: reqwest::Client,
+    tokens: Option<Tokens>,
     max_body: usize,
+}
+
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Json,
+    Events,
+}
+
+impl Wanted {
+    /// The header `Accept`. Jetty's event source wants exactly this text.
+    fn accept(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Events => "text/event-stream",
+        }
+    }
 }
 
 /// A whole answer, whatever its status.
@@ -28,47 +53,44 @@ pub(super) struct Answer {
     /// Where it came from, after redirects.
     pub(super) url: Url,
     pub(super) status: u16,
+    /// `X-Marathon-Leader`.
+    pub(super) leader: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
 impl Http {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
-        let builder = || {
-            reqwest::Client::builder()
-                .connect_timeout(config.connect_timeout)
-                .timeout(config.read_timeout)
-                .read_timeout(config.idle_timeout)
-                // Marathon's Jetty closes idle connections after 30 s.
-                .pool_idle_timeout(std::time::Duration::from_secs(25))
-                .redirect(Policy::none())
-                .gzip(true)
-                .no_proxy()
-                .user_agent(&config.user_agent)
+        let tokens = match &config.auth {
+            Some(Auth::Account(account)) => Some(Tokens::new(account.clone())?),
+            _ => None,
         };
-        let plain = config.urls.iter().all(|url| url.scheme() == "http");
-        let client = match builder().build() {
-            // A machine without any CA certificates can still read over http.
-            Err(_) if plain => builder().tls_certs_only([]).build(),
-            built => built,
-        };
-        let client = client.map_err(|error| ConfigError::Setup(innermost(&error)))?;
-        Ok(Self { client, max_body: config.max_body })
+        let reads = build(config, |builder| {
+            builder.timeout(config.read_timeout).read_timeout(config.idle_timeout).gzip(true)
+        })?;
+        let streams = build(config, |builder| builder.read_timeout(STREAM_SILENCE).gzip(false))?;
+        Ok(Self { reads, streams, tokens, max_body: config.max_body })
     }
 
     /// Follows redirects to the answer. `bases` are those who may be told their credentials.
     pub(super) async fn get(&self, url: Url, bases: &[Base]) -> Result<Answer, ClientError> {
+        let started = Instant::now();
+        let (response, url) = self.follow(url, bases, Wanted::Json).await?;
+        self.answer(response, url, started).await
+    }
+
+    /// The first answer that is no redirect, and where it came from.
+    pub(super) async fn follow(
+        &self,
+        url: Url,
+        bases: &[Base],
+        wanted: Wanted,
+    ) -> Result<(Response, Url), ClientError> {
         let first = url.clone();
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
-            let started = Instant::now();
-            let mut request = self.client.get(url.clone()).header(ACCEPT, "application/json");
-            if let Some(auth) = auth_for(bases, &url) {
-                request = request.basic_auth(&auth.user, Some(auth.password.reveal()));
-            }
-            let response = request.send().await;
-            let response = response.map_err(|error| sending(&error, &url, started))?;
+            let response = self.send(&url, bases, wanted).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return self.answer(response, url, started).await;
+                return Ok((response, url));
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             url = redirected(&url, location).map_err(|reason| ClientError::Redirect {
@@ -80,6 +102,61 @@ impl Http {
         Err(ClientError::Redirect { url: first.into(), reason })
     }
 
+    /// One request; a second one where a token was refused that may have come to its end.
+    async fn send(
+        &self,
+        url: &Url,
+        bases: &[Base],
+        wanted: Wanted,
+    ) -> Result<Response, ClientError> {
+        let started = Instant::now();
+        let auth = auth_for(bases, url);
+        let mut refused = None;
+        loop {
+            let client = match wanted {
+                Wanted::Json => &self.reads,
+                Wanted::Events => &self.streams,
+            };
+            let mut request = client.get(url.clone()).header(ACCEPT, wanted.accept());
+            let mut used = None;
+            match (auth, &self.tokens) {
+                (Some(Auth::Basic(auth)), _) => {
+                    request = request.basic_auth(&auth.user, Some(auth.password.reveal()));
+                }
+                (Some(Auth::Account(_)), Some(tokens)) => {
+                    let token = tokens.token(&self.reads, refused.as_ref()).await?;
+                    request = with_token(request, &token, url)?;
+                    used = Some(token);
+                }
+                _ => {}
+            }
+            let sent = match wanted {
+                Wanted::Json => request.send().await,
+                // The answer begins at once or never.
+                Wanted::Events => {
+                    match tokio::time::timeout(STREAM_SILENCE, request.send()).await {
+                        Ok(sent) => sent,
+                        Err(_) => {
+                            let (url, after) = (url.to_string(), started.elapsed());
+                            return Err(ClientError::Silent {
+                                url,
+                                stage: Stage::Answering,
+                                after,
+                            });
+                        }
+                    }
+                }
+            };
+            let response = sent.map_err(|error| sending(&error, url, started))?;
+            match used {
+                Some(token) if response.status().as_u16() == 401 && refused.is_none() => {
+                    refused = Some(token);
+                }
+                _ => return Ok(response),
+            }
+        }
+    }
+
     async fn answer(
         &self,
         mut response: Response,
@@ -87,6 +164,7 @@ impl Http {
         started: Instant,
     ) -> Result<Answer, ClientError> {
         let status = response.status();
+        let leader = leader_of(&response);
         let mut body = Vec::new();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| receiving(&error, &url, started))?
@@ -99,11 +177,74 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { url, status: status.as_u16(), body })
+        Ok(Answer { url, status: status.as_u16(), leader, body })
     }
 }
 
-fn sending(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
+fn build(
+    config: &ClientConfig,
+    limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, ConfigError> {
+    let mut roots = Vec::new();
+    if let Some(pem) = &config.ca {
+        let bad = |error: &reqwest::Error| ConfigError::BadCa(innermost(error));
+        roots = Certificate::from_pem_bundle(pem).map_err(|error| bad(&error))?;
+        if roots.is_empty() {
+            return Err(ConfigError::BadCa("there is none in the file".into()));
+        }
+    }
+    let identity = config.identity.as_ref().map(|identity| {
+        reqwest::Identity::from_pem(identity.pem()).map_err(|_| ConfigError::BadIdentity)
+    });
+    let identity = identity.transpose()?;
+    let proxy = config.proxy.clone().map(Proxy::all).transpose();
+    let proxy = proxy.map_err(|error| ConfigError::Setup(innermost(&error)))?;
+    let builder = || {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(config.connect_timeout)
+            // Marathon's Jetty closes idle connections after 30 s.
+            .pool_idle_timeout(Duration::from_secs(25))
+            .redirect(Policy::none())
+            .tcp_nodelay(true)
+            .user_agent(&config.user_agent);
+        builder = match &proxy {
+            Some(proxy) => builder.no_proxy().proxy(proxy.clone()),
+            None => builder.no_proxy(),
+        };
+        if let Some(identity) = &identity {
+            builder = builder.identity(identity.clone());
+        }
+        limits(builder)
+    };
+    let plain = config.urls.iter().all(|url| url.scheme() == "http") && roots.is_empty();
+    let client = match builder().tls_certs_merge(roots).build() {
+        // A machine without any CA certificates can still read over http.
+        Err(_) if plain => builder().tls_certs_only([]).build(),
+        built => built,
+    };
+    client.map_err(|error| ConfigError::Setup(innermost(&error)))
+}
+
+fn with_token(
+    request: RequestBuilder,
+    token: &Secret,
+    url: &Url,
+) -> Result<RequestBuilder, ClientError> {
+    let mut value = HeaderValue::from_str(&format!("token={}", token.reveal())).map_err(|_| {
+        let reason = "the token holds what no header may hold".to_owned();
+        ClientError::Login { url: url.to_string(), reason }
+    })?;
+    value.set_sensitive(true);
+    Ok(request.header(AUTHORIZATION, value))
+}
+
+/// `X-Marathon-Leader`.
+pub(super) fn leader_of(response: &Response) -> Option<String> {
+    let leader = response.headers().get("x-marathon-leader")?.to_str().ok()?;
+    (leader.len() <= 512).then(|| leader.to_owned())
+}
+
+pub(super) fn sending(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
     let url = url.to_string();
     match (error.is_timeout(), error.is_connect()) {
         (true, connecting) => {
@@ -115,7 +256,7 @@ fn sending(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
     }
 }
 
-fn receiving(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
+pub(super) fn receiving(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
     let url = url.to_string();
     if error.is_timeout() {
         ClientError::Silent { url, stage: Stage::Sending, after: started.elapsed() }
@@ -125,7 +266,7 @@ fn receiving(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError
 }
 
 /// The cause of it all: what stands around it repeats the URL and says little.
-fn innermost(error: &dyn Error) -> String {
+pub(super) fn innermost(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

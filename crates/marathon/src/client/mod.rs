@@ -1,19 +1,25 @@
 //! Reading a live Marathon over HTTP.
 
+mod account;
 mod config;
 mod error;
+mod events;
 mod http;
 mod request;
 
-pub use config::{BasicAuth, ClientConfig, ConfigError, Secret};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, Secret};
 pub use error::{ClientError, Stage};
+pub use events::EventStream;
 use futures_util::StreamExt;
 pub use reqwest::Url;
 
 use crate::document::{Document, DocumentError, message_in};
-use crate::{Finding, Records, Snapshot, VersionKey};
+use crate::watch::WorkloadKey;
+use crate::{Finding, Records, Snapshot, VersionKey, Workload};
 use http::{Answer, Http};
-use request::{APPS, Base, PODS, version_path};
+use request::{APPS, Base, PODS, version_path, workload_path};
 
 /// Version records that are read at the same time.
 const CONCURRENT_VERSIONS: usize = 8;
@@ -24,17 +30,32 @@ const CONCURRENT_VERSIONS: usize = 8;
 pub struct Client {
     http: Http,
     bases: Vec<Base>,
-    /// The one that worked last.
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// The URL that worked last.
     good: usize,
     records: Records,
 }
 
+/// What came of a read, and who was the leader then.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// What was read.
+    pub result: Result<T, ClientError>,
+    /// `X-Marathon-Leader` of the answer, if it has one.
+    pub leader: Option<String>,
+}
+
 impl Client {
     /// # Errors
-    /// When a URL can't be Marathon's, or this machine has no working TLS and needs it.
+    /// When a URL can't be Marathon's, a certificate or key can't be used, or this machine has no
+    /// working TLS and needs it.
     pub fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
         let bases = Base::all(config)?;
-        Ok(Self { http: Http::new(config)?, bases, good: 0, records: Records::default() })
+        Ok(Self { http: Http::new(config)?, bases, memory: Mutex::default() })
     }
 
     /// Reads all apps and pods, and the version records that instances run by. A record that
@@ -44,53 +65,124 @@ impl Client {
     /// When none of the URLs gives a whole answer. Half an answer is never a snapshot.
     ///
     /// [`InstanceSpec::Unknown`]: crate::InstanceSpec::Unknown
-    pub async fn snapshot(&mut self) -> Result<Snapshot, ClientError> {
+    pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
+        self.read_everything().await.result
+    }
+
+    /// As [`Client::snapshot`], with the leader.
+    pub async fn read_everything(&self) -> Answered<Snapshot> {
+        let Answered { result, leader } = self.anywhere(|base| self.documents(base)).await;
+        let result = match result {
+            Ok(document) => {
+                let snapshot = self.with_versions(&document).await;
+                self.memory().records.retain_used(&snapshot);
+                Ok(snapshot)
+            }
+            Err(error) => Err(error),
+        };
+        Answered { result, leader }
+    }
+
+    /// Reads one app or pod, and the version records that its instances run by. None: Marathon
+    /// has none of this name.
+    pub async fn read(&self, key: &WorkloadKey) -> Answered<Option<Workload>> {
+        let Some(path) = workload_path(key) else {
+            let error = ClientError::StrangeId { key: key.to_string() };
+            return Answered { result: Err(error), leader: None };
+        };
+        let read = |base| self.document(base, &path);
+        let Answered { result, leader } = self.anywhere(read).await;
+        let result = match result {
+            Ok(Some(document)) => {
+                let workloads = self.with_versions(&document).await.workloads;
+                Ok(workloads.into_iter().find(|workload| WorkloadKey::of(workload) == *key))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        Answered { result, leader }
+    }
+
+    /// Opens the event stream of the URL with this number. Which events it carries depends on the
+    /// server's version, which is asked for before.
+    ///
+    /// # Errors
+    /// When it can't be opened, or what answers is no event stream.
+    pub async fn open_events(&self, url: usize) -> Result<EventStream, ClientError> {
+        let base = &self.bases[url % self.bases.len()];
+        events::open(&self.http, base, &self.bases).await
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries the URLs, the one that worked last first.
+    async fn anywhere<'a, T, F>(&'a self, read: impl Fn(&'a Base) -> F) -> Answered<T>
+    where
+        F: Future<Output = Result<(T, Option<String>), ClientError>>,
+    {
+        let good = self.memory().good;
         let mut errors = Vec::new();
-        let from_good = self.good..self.bases.len();
-        for index in from_good.chain(0..self.good) {
-            match self.documents(&self.bases[index]).await {
-                Ok(document) => {
-                    self.good = index;
-                    return Ok(self.with_versions(&document).await);
+        for index in (good..self.bases.len()).chain(0..good) {
+            match read(&self.bases[index]).await {
+                Ok((read, leader)) => {
+                    self.memory().good = index;
+                    return Answered { result: Ok(read), leader };
                 }
                 Err(error) => errors.push(error),
             }
         }
-        Err(if errors.len() == 1 { errors.remove(0) } else { ClientError::All(errors) })
+        let error = if errors.len() == 1 { errors.remove(0) } else { ClientError::All(errors) };
+        Answered { result: Err(error), leader: None }
     }
 
-    async fn documents(&self, base: &Base) -> Result<Document, ClientError> {
-        let apps = self.http.get(base.at(APPS), &self.bases).await?;
-        let apps = parse(&found(apps)?, Document::read_apps)?;
+    async fn documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
+        let apps = found(self.http.get(base.at(APPS), &self.bases).await?)?;
+        let document = parse(&apps, Document::read_apps)?;
         let pods = self.http.get(base.at(PODS), &self.bases).await?;
         // Generations before 1.4 have no pods and no such path.
         let pods = match pods.status {
             404 | 405 | 501 => Document::no_pods(),
             _ => parse(&found(pods)?, Document::read_pods)?,
         };
-        Ok(apps.and(pods))
+        Ok((document.and(pods), apps.leader))
     }
 
-    async fn with_versions(&mut self, document: &Document) -> Snapshot {
-        let mut snapshot = document.snapshot(&self.records);
-        let mut missing = snapshot.missing_versions();
-        missing.retain(|key| !self.records.contains(key));
-        if !missing.is_empty() {
-            let findings = self.read_versions(missing).await;
-            snapshot = document.snapshot(&self.records);
-            snapshot.findings.extend(findings);
+    async fn document(
+        &self,
+        base: &Base,
+        path: &str,
+    ) -> Result<(Option<Document>, Option<String>), ClientError> {
+        let answer = self.http.get(base.at(path), &self.bases).await?;
+        let leader = answer.leader.clone();
+        // What stands before Marathon has pages of its own for what it doesn't find.
+        if answer.status == 404 && is_marathons_message(&answer.body) {
+            return Ok((None, leader));
         }
-        self.records.retain_used(&snapshot);
+        Ok((Some(parse(&found(answer)?, Document::read)?), leader))
+    }
+
+    async fn with_versions(&self, document: &Document) -> Snapshot {
+        let snapshot = document.snapshot(&self.memory().records);
+        let mut missing = snapshot.missing_versions();
+        missing.retain(|key| !self.memory().records.contains(key));
+        if missing.is_empty() {
+            return snapshot;
+        }
+        let findings = self.read_versions(missing).await;
+        let mut snapshot = document.snapshot(&self.memory().records);
+        snapshot.findings.extend(findings);
         snapshot
     }
 
     /// Reads records, until one fails for a reason that isn't its own: the others can wait for
     /// the next snapshot.
-    async fn read_versions(&mut self, missing: Vec<VersionKey>) -> Vec<Finding> {
-        let (http, bases, good) = (&self.http, &self.bases, self.good);
+    async fn read_versions(&self, missing: Vec<VersionKey>) -> Vec<Finding> {
+        let base = &self.bases[self.memory().good];
         let read = |key: VersionKey| async move {
             let answer = match version_path(&key) {
-                Some(path) => http.get(bases[good].at(&path), bases).await.map(Some),
+                Some(path) => self.http.get(base.at(&path), &self.bases).await.map(Some),
                 None => Ok(None),
             };
             (key, answer)
@@ -101,10 +193,11 @@ impl Client {
         while let Some((key, answer)) = answers.next().await {
             let name = format!("version {:.3} of {} {}", key.version, key.kind, key.id);
             let read = match answer {
-                Ok(Some(answer)) if answer.status != 404 => found(answer)
-                    .and_then(|answer| parse(&answer, |body| self.records.insert(key, body))),
+                Ok(Some(answer)) if answer.status != 404 => found(answer).and_then(|answer| {
+                    parse(&answer, |body| self.memory().records.insert(key, body))
+                }),
                 Ok(_) => {
-                    self.records.insert_gone(key);
+                    self.memory().records.insert_gone(key);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -119,6 +212,11 @@ impl Client {
         }
         findings
     }
+}
+
+/// A JSON object with a message, as Marathon's errors are.
+fn is_marathons_message(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{') && message_in(body).is_some()
 }
 
 /// The answer, if it is one that has what was asked for.

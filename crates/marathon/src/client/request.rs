@@ -2,7 +2,8 @@
 
 use reqwest::Url;
 
-use super::config::{BasicAuth, ClientConfig, ConfigError};
+use super::config::{Auth, BasicAuth, ClientConfig, ConfigError};
+use crate::watch::WorkloadKey;
 use crate::{Kind, VersionKey};
 
 /// Every app with its tasks, and with its readiness while it is deployed. Counts and deployments
@@ -12,12 +13,18 @@ pub(crate) const APPS: &str = "/v2/apps?embed=apps.tasks&embed=apps.readiness";
 /// Every pod with its instances.
 pub(crate) const PODS: &str = "/v2/pods/::status";
 
+/// The event stream.
+pub(crate) const EVENTS: &str = "/v2/events";
+
+/// The server's version, among other things.
+pub(crate) const INFO: &str = "/v2/info";
+
 /// One URL of Marathon, with who to be there.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
     /// Without user, query and fragment.
     url: Url,
-    auth: Option<BasicAuth>,
+    auth: Option<Auth>,
 }
 
 impl Base {
@@ -29,10 +36,10 @@ impl Base {
         config.urls.iter().map(|url| Self::new(url.clone(), config.auth.as_ref())).collect()
     }
 
-    fn new(mut url: Url, auth: Option<&BasicAuth>) -> Result<Self, ConfigError> {
-        let own = (!url.username().is_empty() || url.password().is_some()).then(|| BasicAuth {
-            user: decoded(url.username()),
-            password: decoded(url.password().unwrap_or_default()).into(),
+    fn new(mut url: Url, auth: Option<&Auth>) -> Result<Self, ConfigError> {
+        let own = (!url.username().is_empty() || url.password().is_some()).then(|| {
+            let password = decoded(url.password().unwrap_or_default()).into();
+            Auth::Basic(BasicAuth { user: decoded(url.username()), password })
         });
         without_user(&mut url);
         let reason = if !matches!(url.scheme(), "http" | "https") {
@@ -62,19 +69,32 @@ impl Base {
 }
 
 /// Who to be at a URL: nobody, unless the server is one of those configured.
-pub(crate) fn auth_for<'a>(bases: &'a [Base], url: &Url) -> Option<&'a BasicAuth> {
+pub(crate) fn auth_for<'a>(bases: &'a [Base], url: &Url) -> Option<&'a Auth> {
     bases.iter().find(|base| base.is_at(url))?.auth.as_ref()
 }
 
-/// The path of a version record; None for an id that can't be one of Marathon's, and would lead
+/// An id as it stands in a path; None for one that can't be one of Marathon's, and would lead
 /// somewhere else.
-pub(crate) fn version_path(key: &VersionKey) -> Option<String> {
-    let id = key.id.trim_start_matches('/');
+fn plain_id(id: &str) -> Option<&str> {
+    let id = id.trim_start_matches('/');
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
     let dots = id.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..");
-    if dots || !id.bytes().all(plain) {
-        return None;
-    }
+    (!dots && id.bytes().all(plain)).then_some(id)
+}
+
+/// The path of one app or pod with what runs of it. The answer of an app has its tasks and its
+/// readiness unasked (`AppsResource.scala`).
+pub(crate) fn workload_path(key: &WorkloadKey) -> Option<String> {
+    let id = plain_id(&key.id)?;
+    Some(match key.kind {
+        Kind::App => format!("/v2/apps/{id}?embed=app.tasks&embed=app.readiness"),
+        Kind::Pod => format!("/v2/pods/{id}::status"),
+    })
+}
+
+/// The path of a version record.
+pub(crate) fn version_path(key: &VersionKey) -> Option<String> {
+    let id = plain_id(&key.id)?;
     let version = key.version;
     Some(match key.kind {
         Kind::App => format!("/v2/apps/{id}/versions/{version:.3}"),
@@ -147,10 +167,13 @@ mod tests {
 
     #[test]
     fn a_user_in_the_url_is_taken_out_of_it_and_goes_before_the_general_one() {
-        let general = BasicAuth { user: "g".into(), password: "h".into() };
+        let basic = |user: &str, password: &str| {
+            Auth::Basic(BasicAuth { user: user.into(), password: password.into() })
+        };
+        let general = basic("g", "h");
         let own = Base::new("http://u:p%40ss@m/".parse().unwrap(), Some(&general)).unwrap();
         assert_eq!(own.url.as_str(), "http://m/");
-        assert_eq!(own.auth, Some(BasicAuth { user: "u".into(), password: "p@ss".into() }));
+        assert_eq!(own.auth, Some(basic("u", "p@ss")));
         let none = Base::new("http://m/".parse().unwrap(), Some(&general)).unwrap();
         assert_eq!(none.auth, Some(general));
     }
@@ -158,7 +181,10 @@ mod tests {
     #[test]
     fn credentials_go_to_the_configured_servers_only() {
         let bases = [base("http://u:p@a:8080/x"), base("https://v:q@b")];
-        let user = |url: &str| auth_for(&bases, &url.parse().unwrap()).map(|auth| &*auth.user);
+        let user = |url: &str| match auth_for(&bases, &url.parse().unwrap())? {
+            Auth::Basic(auth) => Some(&*auth.user),
+            Auth::Account(_) => None,
+        };
         assert_eq!(user("http://a:8080/v2/apps"), Some("u"));
         assert_eq!(user("https://b:443/v2/apps"), Some("v"));
         for other in ["http://a/", "https://a:8080/", "http://b/", "http://c:8080/"] {
@@ -176,6 +202,8 @@ mod tests {
         assert_eq!(path(Kind::App, "/g/db").as_deref(), Some(app));
         let pod = "/v2/pods/db::versions/2017-02-03T23:06:03.940Z";
         assert_eq!(path(Kind::Pod, "/db").as_deref(), Some(pod));
+        let app = WorkloadKey { kind: Kind::App, id: "/../v2/leader".into() };
+        assert_eq!(workload_path(&app), None);
         for id in ["/", "/../x", "/a/./b", "/a//b", "/a?b", "/a#b", "/a%2e", "/a b", "/ä"] {
             assert_eq!(path(Kind::App, id), None, "{id}");
         }
@@ -207,7 +235,8 @@ mod tests {
     #[test]
     fn a_password_never_shows_up() {
         let mut config = ClientConfig::new(vec![]);
-        config.auth = Some(BasicAuth { user: "u".into(), password: "hunter2".into() });
+        let password = "hunter2".into();
+        config.auth = Some(Auth::Basic(BasicAuth { user: "u".into(), password }));
         let shown = format!("{config:?}");
         assert!(shown.contains("***") && !shown.contains("hunter2"));
     }

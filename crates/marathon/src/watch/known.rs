@@ -77,6 +77,7 @@ impl Known {
         for instance in &mut self.view.instances {
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
             if let Ok(index) = found {
+                keep_ports(instance, &old.instances[index], &old.spec, &self.view.spec);
                 keep_spec(instance, &old.instances[index], &old.spec);
                 keep_health(instance, &old.instances[index]);
             }
@@ -240,6 +241,28 @@ fn set(instance: &mut Instance, bad: &Bad) {
             }
         }
     }
+}
+
+/// Marathon blanks version and ports of a task that isn't active, as one is whose agent has been out
+/// of reach for a while. It may come back, and a task's ports never change.
+fn keep_ports(
+    instance: &mut Instance,
+    before: &Instance,
+    old: &Arc<crate::Spec>,
+    current: &Arc<crate::Spec>,
+) {
+    let blank = instance.version.is_none() && before.version.is_some();
+    if instance.state.is_terminal() || !blank {
+        return;
+    }
+    instance.version = before.version;
+    instance.started = instance.started.or(before.started);
+    instance.spec = match &before.spec {
+        InstanceSpec::Current if old != current => InstanceSpec::Older(Arc::clone(old)),
+        other => other.clone(),
+    };
+    instance.endpoints.clone_from(&before.endpoints);
+    instance.port_health.clone_from(&before.port_health);
 }
 
 /// Without the record of its version nothing can be said of a task's ports, but they were known

@@ -63,6 +63,16 @@ impl State {
         }
     }
 
+    /// Takes over what an earlier run knew. It is older than any read, and nothing counts as read
+    /// because of it.
+    pub fn restore(&mut self, workloads: Vec<Workload>) -> BTreeSet<WorkloadKey> {
+        let mut changed = Changed::new();
+        for workload in workloads.into_iter().filter(|workload| workload.tasks_known) {
+            self.picture.replace(workload, Duration::ZERO, &mut changed);
+        }
+        changed
+    }
+
     /// The apps and pods as they are believed to be, in the order of kind and id. Their paths are
     /// all `$`, and their instances are in the order of ids and have no `last_success`.
     pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
@@ -117,6 +127,7 @@ impl State {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
                 self.read(&key, answer, now, &mut step.changed);
             }
+            Input::Doubt => self.schedule.again(now),
             Input::Tick => {}
         }
         self.picture.tick(now, &mut step.changed);

@@ -10,6 +10,9 @@ use super::known::Known;
 use super::{Changed, WorkloadKey};
 use crate::{Coverage, Kind, Labels, Snapshot, Workload};
 
+/// So many reads in a row that each lose other workloads are doubted.
+const MOST_DOUBTS: usize = 5;
+
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     known: BTreeMap<WorkloadKey, Known>,
@@ -19,8 +22,8 @@ pub(super) struct Picture {
     pub(super) complete: Coverage,
     /// Workloads whose end was announced since everything was read.
     announced: BTreeSet<WorkloadKey>,
-    /// The last read of everything was not believed.
-    doubted: bool,
+    /// What the last reads of everything had lost, which were not believed, and how many they were.
+    doubted: Option<(BTreeSet<WorkloadKey>, usize)>,
 }
 
 impl Picture {
@@ -110,10 +113,22 @@ impl Picture {
     }
 
     /// Whether to take a read of everything that began then. One that is hard to believe is taken
-    /// the second time.
+    /// when the next one has lost nothing more, or when there were too many of them to doubt.
     pub(super) fn believes(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
-        self.doubted = !self.doubted && self.is_hard_to_believe(snapshot, begun);
-        !self.doubted
+        let lost = self.lost(snapshot, begun);
+        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
+        let doubted = self.doubted.take();
+        if 2 * lost.len() <= all {
+            return true;
+        }
+        let reads = match doubted {
+            Some((before, _)) if lost.is_subset(&before) => return true,
+            Some((_, reads)) if reads >= MOST_DOUBTS => return true,
+            Some((_, reads)) => reads + 1,
+            None => 1,
+        };
+        self.doubted = Some((lost, reads));
+        false
     }
 
     /// Takes a read of everything that began then.
@@ -147,22 +162,16 @@ impl Picture {
         gone.map(|(key, _)| key.clone()).collect()
     }
 
-    /// A server that has just become the leader, or a broken proxy, may know of very little: more
-    /// than half of all workloads with VIPs don't go, or lose their labels, without a word.
-    fn is_hard_to_believe(&self, snapshot: &Snapshot, begun: Duration) -> bool {
+    /// The workloads with VIPs that go, or lose their labels, without a word. A server that has
+    /// just become the leader, or a broken proxy, may know of very little.
+    fn lost(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
         let labelled = |key: &WorkloadKey| {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
                 && !self.announced.contains(key)
         };
         let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
-        let lost = self
-            .gone(snapshot, begun)
-            .into_iter()
-            .chain(bare.map(WorkloadKey::of))
-            .filter(labelled)
-            .count();
-        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
-        2 * lost > all
+        let bare = bare.map(WorkloadKey::of);
+        self.gone(snapshot, begun).into_iter().chain(bare).filter(labelled).collect()
     }
 }
 

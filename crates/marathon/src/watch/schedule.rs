@@ -260,6 +260,11 @@ impl Schedule {
         self.everything.due = now + GAP;
     }
 
+    /// Everything is to be read once more.
+    pub(super) fn again(&mut self, now: Duration) {
+        self.hasten(now + GAP);
+    }
+
     /// The read of everything failed.
     pub(super) fn fail_everything(&mut self, now: Duration) {
         self.everything.begun = None;

@@ -92,6 +92,10 @@ pub enum Input {
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
+    /// Whoever drives the state has reasons of its own to doubt the last read of everything: a
+    /// first answer without most of what is in use, say. What was taken stays taken, and
+    /// everything is read again in 2 s.
+    Doubt,
     /// [`Step::wake_at`] has come.
     Tick,
 }

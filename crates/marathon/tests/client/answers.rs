@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use marathon::client::{BasicAuth, Client};
+use marathon::client::{Auth, BasicAuth, Client};
 use marathon::{Coverage, InstanceSpec};
 
 use crate::server::{Server, answer, json};
@@ -61,7 +61,7 @@ fn credentials_are_sent_to_the_configured_server_and_not_where_it_redirects() {
         stream.write_all(&answer("302 Found", &location, ""))
     });
     let mut config = config(vec![server.url.clone()]);
-    config.auth = Some(BasicAuth { user: "u".into(), password: "p".into() });
+    config.auth = Some(Auth::Basic(BasicAuth { user: "u".into(), password: "p".into() }));
     assert!(read(&config).is_ok());
     assert!(
         server.asked().iter().all(|request| request.header("authorization") == Some("Basic dTpw"))
@@ -88,7 +88,7 @@ fn version_records_are_read_once_and_a_purged_one_is_not_asked_for_again() {
             _ => json(DEPLOYED),
         })
     });
-    let mut client = Client::new(&config(vec![server.url.clone()])).unwrap();
+    let client = Client::new(&config(vec![server.url.clone()])).unwrap();
     let (first, second) =
         block_on(async { (client.snapshot().await.unwrap(), client.snapshot().await.unwrap()) });
     assert_eq!(first, second);
@@ -122,7 +122,7 @@ fn a_version_record_that_fails_does_not_cost_the_snapshot() {
 fn the_url_that_worked_last_is_asked_first() {
     let bad = Server::with_apps(answer("503 Service Unavailable", "", "<title>no leader</title>"));
     let good = Server::with_apps(json(r#"{"apps":[]}"#));
-    let mut client = Client::new(&config(vec![bad.url.clone(), good.url.clone()])).unwrap();
+    let client = Client::new(&config(vec![bad.url.clone(), good.url.clone()])).unwrap();
     block_on(async {
         client.snapshot().await.unwrap();
         client.snapshot().await.unwrap();

@@ -187,7 +187,7 @@ fn pods_that_fail_are_not_taken_for_none() {
             _ => json(r#"{"apps":[]}"#),
         })
     });
-    let mut client = Client::new(&config(vec![server.url.clone()])).unwrap();
+    let client = Client::new(&config(vec![server.url.clone()])).unwrap();
     let error = block_on(client.snapshot()).unwrap_err();
     assert!(error.to_string().contains("status 403; this user may not read"), "{error}");
 }

@@ -1,9 +1,11 @@
 //! What a read may take away.
 
-use marathon::watch::Answer;
-use marathon::{Document, InstanceSpec, Records};
+use std::time::Duration;
 
-use crate::common::{Watch, app, at, key, up};
+use marathon::watch::{Action, Answer, Config, Input, State};
+use marathon::{Coverage, Document, InstanceSpec, Records, TaskState};
+
+use crate::common::{Watch, app, at, key, snapshot, up};
 
 fn apps(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| app(id, &[])).collect()
@@ -172,4 +174,82 @@ fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
     assert!(matches!(&read.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
     watch.live(20);
     assert_eq!(watch.asked(), [""; 0]);
+}
+
+#[test]
+fn a_second_answer_that_loses_something_else_is_not_believed_either() {
+    let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
+    re_read(&mut watch);
+    watch.read_everything(&apps(&["/a"]));
+    watch.after(2000);
+    watch.asked();
+    watch.read_everything(&apps(&["/b"]));
+    assert_eq!(watch.ids().len(), 4);
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["all"]);
+    watch.read_everything(&apps(&["/a", "/b", "/c", "/d"]));
+    assert_eq!(watch.ids().len(), 4);
+}
+
+#[test]
+fn answers_that_contradict_each_other_for_ever_are_believed_in_the_end() {
+    let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
+    re_read(&mut watch);
+    for turn in 0..6 {
+        assert_eq!(watch.ids().len(), 4);
+        watch.read_everything(&apps(&[["/a"], ["/b"]][turn % 2]));
+        watch.after(2000);
+        watch.asked();
+    }
+    assert_eq!(watch.ids().len(), 1);
+}
+
+#[test]
+fn what_an_earlier_run_knew_is_there_at_once_and_not_given_up_for_a_flash_of_nothing() {
+    let known = snapshot(&apps(&["/a", "/b"])).workloads;
+    let config = Config { urls: std::num::NonZeroUsize::MIN, agents: None, seed: 7 };
+    let mut state = State::new(&config, Duration::ZERO);
+    assert_eq!(state.restore(known).len(), 2);
+    assert_eq!(state.workloads().count(), 2);
+    assert_eq!(state.coverage(), Coverage::default());
+    let mut now = Duration::ZERO;
+    let mut read = |state: &mut State, ids: &[&str]| {
+        now += Duration::from_secs(3);
+        let step = state.on(Input::Tick, now);
+        assert!(step.actions.contains(&Action::ReadEverything));
+        let answer = Some(snapshot(&apps(ids)));
+        state.on(Input::ReadEverything { answer, leader: None }, now);
+    };
+    read(&mut state, &[]);
+    assert_eq!(state.workloads().count(), 2);
+    assert_eq!(state.coverage(), Coverage::default());
+    read(&mut state, &["/a", "/b"]);
+    assert_eq!(state.workloads().count(), 2);
+    assert_eq!(state.coverage(), Coverage { apps: true, pods: true });
+}
+
+#[test]
+fn everything_is_read_again_when_its_reader_has_doubts() {
+    let mut watch = Watch::started(&apps(&["/a"]));
+    watch.asked();
+    let now = watch.now;
+    watch.state.on(Input::Doubt, now);
+    watch.after(1900);
+    assert_eq!(watch.asked(), [""; 0]);
+    watch.after(100);
+    assert_eq!(watch.asked(), ["all"]);
+}
+
+#[test]
+fn a_task_out_of_reach_keeps_the_ports_that_marathon_blanks() {
+    let mut watch = Watch::started(&[app("/a", &[up("a.1", 1), up("a.2", 1)])]);
+    let before = watch.state.get(&key("/a")).unwrap().instances[0].clone();
+    let blank = r#"{"id":"a.1","state":"TASK_UNREACHABLE","host":"h-a.1","ports":[]}"#.to_owned();
+    watch.event("status_update_event", "{");
+    watch.live(4);
+    watch.read_everything(&[app("/a", &[blank, up("a.2", 1)])]);
+    let after = &watch.state.get(&key("/a")).unwrap().instances[0];
+    assert_eq!(after.state, TaskState::Unreachable);
+    assert_eq!(after.endpoints, before.endpoints);
+    assert_eq!((after.version, &after.spec), (before.version, &before.spec));
 }
