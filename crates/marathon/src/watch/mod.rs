@@ -63,12 +63,20 @@ impl State {
         }
     }
 
-    /// Takes over what an earlier run knew. It is older than any read, and nothing counts as read
-    /// because of it.
+    /// Takes over what an earlier run knew, and says what is known now that wasn't before. It counts
+    /// as older than any read: [`State::coverage`] stays as it is, so nothing is gone because of it
+    /// until a read of everything says so, and that read is held against it like any later one.
+    /// What was read already, and what doesn't say which instances there are, is passed over.
     pub fn restore(&mut self, workloads: Vec<Workload>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
-        for workload in workloads.into_iter().filter(|workload| workload.tasks_known) {
-            self.picture.replace(workload, Duration::ZERO, &mut changed);
+        for workload in workloads {
+            let is_known = self.picture.get(&WorkloadKey::of(&workload)).is_some();
+            if workload.tasks_known && !is_known {
+                self.picture.replace(workload, Duration::ZERO, &mut changed);
+            }
+        }
+        if self.agents.is_none() && !changed.is_empty() {
+            self.schedule.set_agents(hosts(self.picture.workloads()));
         }
         changed
     }
@@ -159,7 +167,7 @@ impl State {
         let found: BTreeMap<_, _> =
             listed.map(|workload| (WorkloadKey::of(workload), workload)).collect();
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
-        self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(&snapshot)));
+        self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
         self.picture.replace_all(snapshot, begun, changed);
     }
 
@@ -276,8 +284,8 @@ impl State {
     }
 }
 
-fn hosts(snapshot: &Snapshot) -> u32 {
-    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+fn hosts<'a>(workloads: impl Iterator<Item = &'a Workload>) -> u32 {
+    let instances = workloads.flat_map(|workload| &workload.instances);
     let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
     u32::try_from(hosts.len()).unwrap_or(u32::MAX)
 }

@@ -3,6 +3,7 @@
 
 mod belief;
 mod common;
+mod memory;
 mod news;
 mod pods;
 mod random;
