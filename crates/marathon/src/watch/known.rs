@@ -1,20 +1,18 @@
 //! One workload as it is believed to be: the last read of it, and the bad news since.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::claim::{Claim, Said, position, rank};
-use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Workload};
+use super::keep::keep;
+use crate::{Health, Instance, Kind, TaskState, Workload};
 
 /// A read that began this long after an event knows of it.
 const LAG: Duration = Duration::from_secs(1);
 /// Within this time no more than half of the servers are taken on the word of events.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How long an unhealthy server is kept for a read to speak for it.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Known {
@@ -77,9 +75,7 @@ impl Known {
         for instance in &mut self.view.instances {
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
             if let Ok(index) = found {
-                keep_ports(instance, &old.instances[index], &old.spec, &self.view.spec);
-                keep_spec(instance, &old.instances[index], &old.spec);
-                keep_health(instance, &old.instances[index]);
+                keep(instance, &self.view.spec, &old.instances[index], &old.spec);
             }
         }
         self.taken = before.taken;
@@ -143,11 +139,13 @@ impl Known {
         self.take(index, News { at: claim.at, came: now, bad: Bad::State(state) })
     }
 
-    /// Acts on an event that says that a task is unhealthy, unless that would leave too few.
+    /// Acts on an event that says that a task is unhealthy. Where that would leave too few, a read
+    /// has `patience` to speak for the task.
     pub(super) fn sicken(
         &mut self,
         claim: &Claim,
         version: Option<Timestamp>,
+        patience: Duration,
         now: Duration,
     ) -> bool {
         let Some(index) = self.newer(claim, version) else { return false };
@@ -165,7 +163,7 @@ impl Known {
             let servers = self.view.instances.iter().filter(|other| is_server(other)).count();
             let taken = self.taken.len();
             if servers == 1 || 2 * (taken + 1) > servers + taken {
-                let until = (news, now + PATIENCE);
+                let until = (news, now + patience);
                 self.held.entry(instance.id.clone()).or_insert(until);
                 return false;
             }
@@ -238,61 +236,6 @@ fn set(instance: &mut Instance, bad: &Bad) {
                 if *health != Health::NoChecks {
                     *health = Health::Down;
                 }
-            }
-        }
-    }
-}
-
-/// Marathon blanks version and ports of a task that isn't active, as one is whose agent has been out
-/// of reach for a while. It may come back, and a task's ports never change.
-fn keep_ports(
-    instance: &mut Instance,
-    before: &Instance,
-    old: &Arc<crate::Spec>,
-    current: &Arc<crate::Spec>,
-) {
-    let blank = instance.version.is_none() && before.version.is_some();
-    if instance.state.is_terminal() || !blank {
-        return;
-    }
-    instance.version = before.version;
-    instance.started = instance.started.or(before.started);
-    instance.spec = match &before.spec {
-        InstanceSpec::Current if old != current => InstanceSpec::Older(Arc::clone(old)),
-        other => other.clone(),
-    };
-    instance.endpoints.clone_from(&before.endpoints);
-    instance.port_health.clone_from(&before.port_health);
-}
-
-/// Without the record of its version nothing can be said of a task's ports, but they were known
-/// when its version was the current one, and a task doesn't change.
-fn keep_spec(instance: &mut Instance, before: &Instance, old: &Arc<crate::Spec>) {
-    let unknown = matches!(instance.spec, InstanceSpec::Unknown(_) | InstanceSpec::Gone(_));
-    if !unknown || instance.version.is_none() || instance.version != before.version {
-        return;
-    }
-    instance.spec = match &before.spec {
-        InstanceSpec::Current => InstanceSpec::Older(Arc::clone(old)),
-        InstanceSpec::Older(spec) => InstanceSpec::Older(Arc::clone(spec)),
-        InstanceSpec::Unknown(_) | InstanceSpec::Gone(_) => return,
-    };
-    instance.endpoints.clone_from(&before.endpoints);
-    instance.port_health.clone_from(&before.port_health);
-    if before.health == Health::NoChecks {
-        instance.health = Health::NoChecks;
-    }
-}
-
-/// Marathon forgets what it knew at a change of leader. That is no reason to forget it here.
-fn keep_health(instance: &mut Instance, before: &Instance) {
-    if instance.health == Health::Unknown {
-        instance.health = before.health;
-    }
-    if instance.port_health.len() == before.port_health.len() {
-        for (health, before) in instance.port_health.iter_mut().zip(&before.port_health) {
-            if *health == Health::Unknown {
-                *health = *before;
             }
         }
     }

@@ -5,8 +5,14 @@
 //!
 //! Bad news acts at once: a task that an event calls killed, being killed or unhealthy is so in
 //! [`State::workloads`] right after the event, and a read confirms it. Good news comes through
-//! reads only. A read that fails changes nothing, and one that would take away more than half of
-//! all VIPs unannounced is not believed the first time.
+//! reads only. A read that fails changes nothing. One that would take away more than half of all
+//! VIPs unannounced is not believed until the next one bears it out, or several in a row were
+//! not believed; nor is a first one of all that has no VIP.
+//!
+//! An unhealthy event that would take the last server of a workload, or more than half of them
+//! within 10 s, waits for its read. The agents spread the reads of one event over 10 ms for each
+//! of them, so it waits up to 2 s in a cluster of a hundred, and up to 11 s in one of a thousand:
+//! so long connections may still be sent to such a server. A task that ended is never waited for.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
@@ -21,6 +27,7 @@
 mod backoff;
 mod claim;
 mod jitter;
+mod keep;
 mod known;
 mod picture;
 mod schedule;
@@ -207,10 +214,11 @@ impl State {
                 if !self.is_new(&key, &claim) {
                     return;
                 }
-                if !healthy && self.picture.sicken(&key, &claim, of.version, now) {
-                    changed.insert(key.clone());
+                self.schedule.mark(key.clone(), Some(claim.clone()), now);
+                let patience = self.schedule.patience(&key, now);
+                if !healthy && self.picture.sicken(&key, &claim, of.version, patience, now) {
+                    changed.insert(key);
                 }
-                self.schedule.mark(key, Some(claim), now);
             }
             Change::Touched(touched) => {
                 for Touched { kind, id } in touched {

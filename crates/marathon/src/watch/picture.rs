@@ -45,10 +45,11 @@ impl Picture {
         key: &WorkloadKey,
         claim: &Claim,
         version: Option<Timestamp>,
+        patience: Duration,
         now: Duration,
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
-        let changed = known.sicken(claim, version, now);
+        let changed = known.sicken(claim, version, patience, now);
         if known.wake_at().is_some() {
             self.waiting.insert(key.clone());
         }
@@ -116,9 +117,8 @@ impl Picture {
     /// when the next one has lost nothing more, or when there were too many of them to doubt.
     pub(super) fn believes(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
         let lost = self.lost(snapshot, begun);
-        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
         let doubted = self.doubted.take();
-        if 2 * lost.len() <= all {
+        if !self.is_hard_to_believe(snapshot, &lost) {
             return true;
         }
         let reads = match doubted {
@@ -162,8 +162,17 @@ impl Picture {
         gone.map(|(key, _)| key.clone()).collect()
     }
 
-    /// The workloads with VIPs that go, or lose their labels, without a word. A server that has
-    /// just become the leader, or a broken proxy, may know of very little.
+    /// A server that has just become the leader, or a broken proxy, may know of very little: more
+    /// than half of all workloads with VIPs don't go at once, and few clusters have none at all.
+    fn is_hard_to_believe(&self, snapshot: &Snapshot, lost: &BTreeSet<WorkloadKey>) -> bool {
+        if self.known.is_empty() && self.complete == Coverage::default() {
+            return !snapshot.workloads.iter().any(has_vip_label);
+        }
+        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
+        2 * lost.len() > all
+    }
+
+    /// The workloads with VIPs that go, or lose their labels, without a word.
     fn lost(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
         let labelled = |key: &WorkloadKey| {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))

@@ -29,6 +29,10 @@ const GAP: Duration = Duration::from_secs(2);
 const PERIOD: Duration = Duration::from_secs(300);
 /// The same without events.
 const POLL: Duration = Duration::from_secs(30);
+/// How long bad health that has to wait for a read waits at least...
+const PATIENCE: Duration = Duration::from_secs(2);
+/// ...and how long the answer may take.
+const ANSWER: Duration = Duration::from_secs(1);
 /// The share of one agent in the 100 reads a second that all may make together.
 const SHARE: Duration = Duration::from_millis(10);
 
@@ -107,9 +111,21 @@ impl Schedule {
         &mut self.jitter
     }
 
-    /// Time over which the agents spread what one event makes all of them do.
+    /// When, in the time over which the agents spread what one event makes all of them do.
     fn spread(&mut self) -> Duration {
-        self.jitter.up_to(SHARE.saturating_mul(self.agents))
+        self.jitter.up_to(self.whole_spread())
+    }
+
+    fn whole_spread(&self) -> Duration {
+        SHARE.saturating_mul(self.agents)
+    }
+
+    /// How long bad health may wait for the read of this workload that is due. One that isn't due
+    /// within the spread is not worth waiting for.
+    pub(super) fn patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
+        let one = self.one_by_one().find(|(due, _)| *due == key).map(|(_, dirty)| dirty.due);
+        let wait = one.unwrap_or(self.everything.due).saturating_sub(now);
+        if wait > self.whole_spread() + QUIET { PATIENCE } else { PATIENCE.max(wait + ANSWER) }
     }
 
     fn hasten(&mut self, due: Duration) {

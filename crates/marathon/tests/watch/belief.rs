@@ -140,8 +140,30 @@ fn absence_says_something_only_after_everything_was_read() {
     watch.fail_everything();
     assert!(!watch.state.coverage().apps);
     watch.after(2000);
-    watch.read_everything(&[]);
+    watch.read_everything(&apps(&["/a"]));
     assert!(watch.state.coverage().apps && watch.state.coverage().pods);
+}
+
+#[test]
+fn a_first_answer_without_any_vip_is_read_again_before_it_says_that_there_is_none() {
+    let plain = || vec![r#"{"id":"/plain","tasks":[]}"#.to_owned()];
+    for (second, left) in [(vec![], &[][..]), (plain(), &["/plain"]), (apps(&["/a"]), &["/a"])] {
+        let mut watch = Watch::new(1, Some(1), 7);
+        watch.opened();
+        watch.after(1000);
+        watch.read_everything(&plain());
+        assert!(!watch.state.coverage().apps && !watch.state.coverage().pods);
+        watch.asked();
+        watch.after(1999);
+        assert_eq!(watch.asked(), [""; 0]);
+        watch.after(1);
+        assert_eq!(watch.asked(), ["all"]);
+        watch.read_everything(&second);
+        assert!(watch.state.coverage().apps && watch.state.coverage().pods);
+        assert_eq!(watch.ids(), left);
+        watch.live(60);
+        assert_eq!(watch.asked(), [""; 0]);
+    }
 }
 
 #[test]

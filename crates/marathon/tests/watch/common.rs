@@ -80,6 +80,11 @@ impl Watch {
         watch.opened();
         watch.after(1000);
         watch.read_everything(apps);
+        if !watch.state.coverage().apps {
+            // A first answer without VIPs is asked for twice.
+            watch.after(2000);
+            watch.read_everything(apps);
+        }
         watch.asked();
         watch
     }

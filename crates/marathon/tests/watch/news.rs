@@ -1,5 +1,9 @@
 //! Bad news acts at once, if it is newer than what is known.
 
+use std::time::Duration;
+
+use marathon::watch::Answer;
+
 use crate::common::{Watch, app, at, key, task, up};
 
 fn ups(count: usize) -> Vec<String> {
@@ -102,6 +106,54 @@ fn the_last_server_waits_for_the_read_and_no_longer_than_2_s() {
     silent.after(1);
     assert_eq!(silent.tasks("/db"), "a down");
     assert!(silent.changed.contains(&key("/db")));
+}
+
+#[test]
+fn the_last_server_waits_for_the_read_where_a_thousand_agents_spread_theirs() {
+    let mut longest = 0;
+    for seed in 0..50 {
+        let mut watch = Watch::new(1, Some(1000), seed);
+        watch.opened();
+        watch.live(15);
+        watch.read_everything(&[app("/db", &ups(1))]);
+        watch.asked();
+        watch.health("a", false, 11);
+        let told = watch.now;
+        while watch.asked().is_empty() {
+            assert_eq!(watch.tasks("/db"), "a up", "the read comes first");
+            watch.after(100);
+        }
+        let asked = watch.now;
+        let mut silent = 0;
+        while watch.tasks("/db") == "a up" {
+            watch.after(100);
+            silent += 100;
+        }
+        assert!(watch.now >= told + Duration::from_secs(2), "2 s at least");
+        assert!(silent <= 2000 && watch.now - told <= Duration::from_secs(12));
+        longest = longest.max((asked - told).as_secs());
+    }
+    assert!(longest > 2, "{longest}");
+}
+
+#[test]
+fn bad_health_does_not_wait_for_a_read_that_is_not_due() {
+    let mut watch = Watch::new(1, Some(1000), 7);
+    watch.opened();
+    watch.live(15);
+    watch.read_everything(&[app("/db", &ups(1))]);
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/db"}}"#);
+    watch.live(12);
+    // A failure: the next try is some back-off away, and nobody knows what it will say.
+    for _ in 0..8 {
+        watch.answer("/db", Answer::Failed);
+        watch.fail_everything();
+        watch.live(30);
+    }
+    watch.fail_everything();
+    watch.health("a", false, 11);
+    watch.live(2);
+    assert_eq!(watch.tasks("/db"), "a down");
 }
 
 #[test]

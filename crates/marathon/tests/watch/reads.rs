@@ -151,7 +151,7 @@ fn everything_is_read_about_every_300_s_or_one_second_for_each_agent() {
         watch.opened();
         watch.live(20);
         assert_eq!(watch.asked(), ["open 0", "all"]);
-        watch.read_everything(&[]);
+        watch.read_everything(&[app("/db", &[])]);
         watch.live(least - 1);
         assert_eq!(watch.asked(), [""; 0]);
         watch.live(most - least + 2);
@@ -166,7 +166,7 @@ fn a_thousand_agents_spread_the_reads_of_one_event_over_ten_seconds() {
         let mut watch = Watch::new(1, Some(1000), seed);
         watch.opened();
         watch.live(15);
-        watch.read_everything(&[]);
+        watch.read_everything(&[app("/db", &[])]);
         watch.asked();
         let begun = watch.now;
         posted(&mut watch, "/db");

@@ -30,7 +30,7 @@ fn a_read_that_began_before_the_stream_was_open_is_followed_by_another() {
     watch.after(2000);
     watch.opened();
     watch.after(1000);
-    watch.read_everything(&[]);
+    watch.read_everything(&[app("/db", &[])]);
     watch.after(100);
     assert_eq!(watch.asked(), ["open 0", "all", "all"]);
 
@@ -40,7 +40,7 @@ fn a_read_that_began_before_the_stream_was_open_is_followed_by_another() {
     after_failure.after(2000);
     assert_eq!(after_failure.asked(), ["open 0", "all", "all"]);
     after_failure.opened();
-    after_failure.read_everything(&[]);
+    after_failure.read_everything(&[app("/db", &[])]);
     after_failure.after(1000);
     assert_eq!(after_failure.asked(), ["all"]);
 }

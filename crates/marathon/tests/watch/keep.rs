@@ -1,0 +1,78 @@
+//! What a read doesn't say of a task and was known before.
+
+use marathon::{Instance, InstanceSpec, Unroutable};
+
+use crate::common::{Watch, app, at, key, task, up};
+
+fn instance(watch: &Watch) -> Instance {
+    watch.state.get(&key("/db")).unwrap().instances[0].clone()
+}
+
+/// Has an event and a read of /db in which its only task is so.
+fn read(watch: &mut Watch, app: &str) {
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/db"}}"#);
+    watch.after(300);
+    watch.read(app);
+}
+
+fn blank(state: &str) -> String {
+    format!(r#"{{"id":"a","state":"TASK_{state}","host":"h-a","ports":[]}}"#)
+}
+
+#[test]
+fn a_running_task_without_its_ports_in_one_answer_keeps_them() {
+    for missing in [
+        blank("RUNNING"),
+        task("a", "RUNNING", "").replace("[1]", "[]"),
+        task("a", "RUNNING", "").replace("[1]", "[0]"),
+        task("a", "KILLING", "").replace(r#""host":"h-a","#, ""),
+    ] {
+        let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+        let before = instance(&watch);
+        assert!(before.endpoints[0].is_ok());
+        for _ in 0..2 {
+            read(&mut watch, &app("/db", &[missing.as_str().to_owned()]));
+            assert_eq!(instance(&watch).endpoints, before.endpoints, "{missing}");
+            assert_eq!(instance(&watch).version, before.version);
+        }
+    }
+}
+
+#[test]
+fn a_task_that_ended_or_was_started_anew_has_the_ports_of_the_answer_only() {
+    let elsewhere = blank("RUNNING").replace("h-a", "h-b");
+    let later = task("a", "RUNNING", "").replace("[1]", "[]");
+    let later = later
+        .replace(&format!(r#""startedAt":"{}""#, at(0)), &format!(r#""startedAt":"{}""#, at(9)));
+    for another in [blank("FAILED"), blank("STAGING"), elsewhere, later] {
+        let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+        read(&mut watch, &app("/db", &[another.as_str().to_owned()]));
+        assert!(instance(&watch).endpoints[0].is_err(), "{another}");
+    }
+}
+
+#[test]
+fn a_task_out_of_reach_keeps_the_ports_of_its_own_version() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    let before = instance(&watch);
+    let new = app("/db", &[blank("UNREACHABLE")]).replacen(&at(0), &at(60), 1).replace(
+        r#""portDefinitions":["#,
+        r#""portDefinitions":[{"labels":{"VIP_1":"3.3.0.7:1"}},"#,
+    );
+    for _ in 0..2 {
+        read(&mut watch, &new);
+        let after = instance(&watch);
+        assert_eq!(after.endpoints, before.endpoints);
+        assert_eq!(after.health, before.health);
+        assert!(matches!(&after.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
+    }
+}
+
+#[test]
+fn ports_that_were_never_known_are_not_made_up() {
+    let mut watch = Watch::started(&[app("/db", &[blank("UNREACHABLE")])]);
+    read(&mut watch, &app("/db", &[blank("UNREACHABLE")]));
+    assert_eq!(instance(&watch).endpoints, [Err(Unroutable::Inactive)]);
+    read(&mut watch, &app("/db", &[up("a", 1)]));
+    assert!(instance(&watch).endpoints[0].is_ok());
+}
