@@ -159,5 +159,6 @@ fn source_address(
     let servers = desired.services.values().flat_map(|service| service.selection.members.keys());
     let (on_agents, others): (BTreeSet<_>, BTreeSet<_>) =
         servers.map(SocketAddr::ip).partition(|server| agents.contains(server));
-    Ok(kernel.source_address(on_agents.into_iter().chain(others))?.map(Into::into))
+    let servers: Vec<_> = on_agents.into_iter().chain(others).collect();
+    Ok(kernel.source_address(&servers)?.map(Into::into))
 }

@@ -42,11 +42,13 @@ impl Apply {
         if !self.force {
             refuse_to_empty(&plan)?;
         }
-        for report in node::ensure_sysctls() {
+        for report in kernel.sysctls(true) {
             match report.state {
                 SysctlState::Already => {}
                 SysctlState::Changed { .. } => output::note(&report.to_string()),
-                SysctlState::Refused { .. } | SysctlState::Unknown { .. } => {
+                SysctlState::Refused { .. }
+                | SysctlState::Wrong { .. }
+                | SysctlState::Unknown { .. } => {
                     output::warn(&report.to_string());
                 }
             }

@@ -1,8 +1,11 @@
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use vip::plan::OpError;
 use vip::{Observed, Op, Outcome, Plan};
+
+use crate::SysctlReport;
 
 /// The kernel, as vipd sees it.
 ///
@@ -18,6 +21,17 @@ pub trait Kernel {
     /// Does operations in order and answers for each, in the same order. A failure doesn't stop
     /// those behind it. Answers that are missing at the end mean that nothing is known of them.
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>>;
+
+    /// The source that the node's own connections to VIPs should have: this node's address
+    /// towards the first of `servers` that isn't on this node, else towards the default router,
+    /// else its first global one. `None` when it has no IPv4 address.
+    ///
+    /// # Errors
+    /// When routes or addresses can't be read.
+    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError>;
+
+    /// Sets what forwarding to VIPs needs, or, without `mend`, only looks at it.
+    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;
 
     /// Runs a plan.
     fn apply(&mut self, plan: &Plan) -> Outcome {

@@ -12,8 +12,9 @@ mod resolvers;
 mod sysctl;
 
 pub use kernel::{Kernel, KernelError};
-pub use linux::{LinuxKernel, Settings};
+pub use linux::{LinuxKernel, Monitor, Settings};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
-    KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, wanted_sysctls,
+    KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, look_at_sysctls,
+    wanted_sysctls,
 };

@@ -99,6 +99,11 @@ pub enum SysctlState {
         /// Why it can't be written.
         error: io::Error,
     },
+    /// It isn't what it should be, and was only looked at.
+    Wrong {
+        /// What it is.
+        is: String,
+    },
     /// It can't be read: the kernel has no such setting, or `ip_vs` isn't loaded.
     Unknown {
         /// Why it can't be read.
@@ -126,6 +131,7 @@ impl std::fmt::Display for SysctlReport {
                 "{name} is {is} and can't be set to {value} ({error}): {why}; run \
                  `sysctl -w {name}={value}` on the host"
             ),
+            SysctlState::Wrong { is } => write!(f, "{name} is {is} and should be {value}: {why}"),
             SysctlState::Unknown { error } => write!(
                 f,
                 "{name} can't be read ({error}), so it may not be {value}: {why}; is ip_vs loaded?"
@@ -138,27 +144,37 @@ impl std::fmt::Display for SysctlReport {
 /// differs. Nothing here is fatal; what could not be done is in the reports.
 #[must_use]
 pub fn ensure_sysctls() -> Vec<SysctlReport> {
-    ensure_under(Path::new("/proc/sys"))
+    each_under(Path::new("/proc/sys"), ensure)
 }
 
-fn ensure_under(root: &Path) -> Vec<SysctlReport> {
+/// Looks at what forwarding to VIPs needs in this network namespace, and writes nothing.
+#[must_use]
+pub fn look_at_sysctls() -> Vec<SysctlReport> {
+    each_under(Path::new("/proc/sys"), look)
+}
+
+fn each_under(root: &Path, what: fn(&Path, Sysctl) -> SysctlState) -> Vec<SysctlReport> {
     // An unreadable version is taken for a recent kernel: nothing version-dependent is touched.
     let release = fs::read_to_string(root.join("kernel/osrelease")).unwrap_or_default();
     let kernel = release.parse().unwrap_or(KernelVersion(u16::MAX, 0));
-    let ensured = |sysctl: Sysctl| SysctlReport { sysctl, state: ensure(root, sysctl) };
-    wanted_sysctls(kernel).map(ensured).collect()
+    let done = |sysctl: Sysctl| SysctlReport { sysctl, state: what(root, sysctl) };
+    wanted_sysctls(kernel).map(done).collect()
+}
+
+fn look(root: &Path, sysctl: Sysctl) -> SysctlState {
+    match fs::read_to_string(path(root, sysctl.name)) {
+        Ok(text) if text.trim() == sysctl.value => SysctlState::Already,
+        Ok(text) => SysctlState::Wrong { is: text.trim().to_owned() },
+        Err(error) => SysctlState::Unknown { error },
+    }
 }
 
 fn ensure(root: &Path, sysctl: Sysctl) -> SysctlState {
-    let path = path(root, sysctl.name);
-    let is = match fs::read_to_string(&path) {
-        Ok(text) => text.trim().to_owned(),
-        Err(error) => return SysctlState::Unknown { error },
+    let is = match look(root, sysctl) {
+        SysctlState::Wrong { is } => is,
+        other => return other,
     };
-    if is == sysctl.value {
-        return SysctlState::Already;
-    }
-    match fs::write(&path, sysctl.value) {
+    match fs::write(path(root, sysctl.name), sysctl.value) {
         Ok(()) => SysctlState::Changed { before: is },
         Err(error) => SysctlState::Refused { is, error },
     }
@@ -219,7 +235,7 @@ mod tests {
     fn what_differs_is_written_and_what_is_missing_is_reported() {
         let proc_sys =
             proc_sys("6.1.0", &[("net.ipv4.vs.conntrack", "0"), ("net.ipv4.ip_forward", "1")]);
-        let reports = ensure_under(proc_sys.path());
+        let reports = each_under(proc_sys.path(), ensure);
         let states: Vec<_> =
             reports.iter().map(|report| (&report.state, report.state.is_ok())).collect();
         assert!(matches!(
@@ -234,6 +250,6 @@ mod tests {
         let written = fs::read_to_string(path(proc_sys.path(), "net.ipv4.vs.conntrack"));
         assert_eq!(written.unwrap(), "1");
         assert!(reports[1].to_string().contains("is ip_vs loaded?"));
-        assert!(ensure_under(proc_sys.path())[0].to_string().ends_with("is 1"));
+        assert!(each_under(proc_sys.path(), ensure)[0].to_string().ends_with("is 1"));
     }
 }

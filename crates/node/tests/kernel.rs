@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use node::{Kernel, KernelError, LinuxKernel, Settings};
+use node::{Kernel, KernelError, LinuxKernel, Monitor, Settings};
 use testkit::{FakeKernel, cases, netns};
 use vip::label::{Options, Scheduling};
 use vip::ownership::MARK;
@@ -408,7 +409,8 @@ fn facts_of_the_node_leave_our_interface_out() {
 fn the_source_is_the_nodes_address_towards_the_first_server_elsewhere() {
     let mut kernel = kernel();
     let source = |kernel: &mut LinuxKernel, servers: &[&str]| {
-        let found = kernel.source_address(servers.iter().map(|server| address(server)));
+        let servers: Vec<_> = servers.iter().map(|server| address(server)).collect();
+        let found = kernel.source_address(&servers);
         found.unwrap().map(|source| source.to_string())
     };
     converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
@@ -440,4 +442,51 @@ fn the_sysctls_are_set_once_and_then_left() {
     let untouched =
         |report: &node::SysctlReport| matches!(report.state, node::SysctlState::Already);
     assert!(again.iter().all(untouched), "{again:?}");
+}
+
+/// What is announced within this time of what is done.
+const SOON: Duration = Duration::from_secs(5);
+/// Nothing more is announced after this time.
+const QUIET: Duration = Duration::from_millis(200);
+
+#[test]
+fn changes_of_our_interface_and_of_the_nodes_addresses_are_announced() {
+    let mut kernel = kernel();
+    converge(&mut kernel, &desired(&["3.3.0.6", "fd01::6"], &["10.0.0.1:1"]));
+    ip("link add eth7 type dummy");
+    ip("link set eth7 up");
+    let mut monitor = Monitor::open("vipd0").unwrap();
+    for change in [
+        "addr del 3.3.0.6/32 dev vipd0",
+        "addr add 3.3.0.7/32 dev vipd0",
+        "-6 addr del fd01::6/128 dev vipd0",
+        "route del local 3.3.0.7 dev vipd0 table local",
+        "link set vipd0 down",
+        "link del vipd0",
+        "link add vipd0 type dummy",
+        "addr add 10.7.0.1/24 dev eth7",
+        "route add default via 10.7.0.2",
+    ] {
+        while monitor.wait(QUIET).unwrap() {}
+        ip(change);
+        assert!(monitor.wait(SOON).unwrap(), "{change}");
+    }
+}
+
+#[test]
+fn containers_that_come_and_go_are_not_announced() {
+    let mut kernel = kernel();
+    converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
+    ip("link add docker0 type bridge");
+    ip("addr add 172.17.0.1/16 dev docker0");
+    ip("link set docker0 up");
+    let mut monitor = Monitor::open("vipd0").unwrap();
+    while monitor.wait(QUIET).unwrap() {}
+    for turn in 0..3 {
+        ip(&format!("link add veth{turn} type veth peer name peer{turn}"));
+        ip(&format!("link set veth{turn} up"));
+        ip(&format!("link set peer{turn} up"));
+        ip(&format!("link del veth{turn}"));
+    }
+    assert!(!monitor.wait(QUIET).unwrap());
 }

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nl_ipvs::{
     DestinationSettings, Family, ForwardMethod, Scheduler, ServiceFlags, ServiceKey,
     ServiceSettings, Stats, TunnelKind, errno,
 };
-use node::{Kernel, KernelError};
+use node::{Kernel, KernelError, SysctlReport};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpError;
 use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip};
@@ -24,6 +24,10 @@ pub struct FakeKernel {
     pub state: Observed,
     /// The schedulers it has; others are refused with `ENOENT`.
     pub schedulers: BTreeSet<String>,
+    /// The source of the node's own connections.
+    pub source: Option<Ipv4Addr>,
+    /// Why it can't be read, if it can't.
+    pub unreadable: Option<String>,
     /// The operations that it did or refused, in order. Those it was dead for are not among them.
     pub log: Vec<(Op, Result<(), OpError>)>,
     faults: Faults,
@@ -43,7 +47,14 @@ impl FakeKernel {
             service.settings.flags |= ServiceFlags::HASHED;
         }
         let schedulers = SCHEDULERS.map(str::to_owned).into();
-        Self { state, schedulers, log: Vec::new(), faults: Faults::default() }
+        Self {
+            state,
+            schedulers,
+            source: None,
+            unreadable: None,
+            log: Vec::new(),
+            faults: Faults::default(),
+        }
     }
 
     /// Refuses the `nth` operation from now on, 0 being the next, with this number.
@@ -235,6 +246,10 @@ fn is_no_host(address: IpAddr) -> bool {
 
 impl Kernel for FakeKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
+        if let Some(why) = &self.unreadable {
+            let error = nl_ipvs::Error::Malformed(why.clone());
+            return Err(KernelError::Ipvs { doing: "list the services".into(), error });
+        }
         let mut observed = self.state.clone();
         for (key, service) in &mut observed.services {
             if owner(key, &service.settings, &self.state) == Owner::Foreign {
@@ -256,5 +271,13 @@ impl Kernel for FakeKernel {
             answers.push(answer);
         }
         if self.faults.answers_are_lost() { Vec::new() } else { answers }
+    }
+
+    fn source_address(&mut self, _servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
+        Ok(self.source)
+    }
+
+    fn sysctls(&mut self, _mend: bool) -> Vec<SysctlReport> {
+        Vec::new()
     }
 }

@@ -16,7 +16,7 @@ use crate::controller::{AppKey, Claims};
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{
-    Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol,
+    Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol, Scope,
     Selection, Vip, Why,
 };
 
@@ -109,7 +109,10 @@ impl Drains {
 
     /// Shows draining servers with the weight they had: that they are at 0 says nothing about
     /// their health.
-    pub(crate) fn undo(&self, observed: &mut Observed) {
+    ///
+    /// Nor does the weight of a task that has ended say anything about the next one that listens
+    /// at its address.
+    pub(crate) fn undo(&self, observed: &mut Observed, claims: &Claims) {
         for (key, service) in &mut observed.services {
             let Some(memory) = Vip::from_key(key).and_then(|vip| self.services.get(&vip)) else {
                 continue;
@@ -119,6 +122,7 @@ impl Drains {
                     held.settings.weight = held.settings.weight.max(drain.before);
                 }
             }
+            service.servers.retain(|server, _| !memory.has_ended(server, claims));
         }
     }
 
@@ -127,6 +131,7 @@ impl Drains {
     pub(crate) fn add_to(
         &mut self,
         desired: &mut Desired,
+        scope: Scope,
         addresses: &BTreeSet<IpAddr>,
         observed: &Observed,
         claims: &Claims,
@@ -136,10 +141,18 @@ impl Drains {
         for (key, service) in &observed.services {
             let Some(vip) = Vip::from_key(key) else { continue };
             let owner = owner(key, &service.settings, observed);
-            let known = desired.services.contains_key(&vip) || self.services.contains_key(&vip);
+            let wanted = desired.services.contains_key(&vip);
+            // It stays as it is: it may be that somebody claims it.
+            if !wanted && scope != Scope::Complete {
+                continue;
+            }
+            let known = wanted || self.services.contains_key(&vip);
             if owner == Owner::Ours || owner == Owner::LostMark && known {
                 let memory = self.services.entry(vip).or_default();
-                memory.add_to(desired, vip, service, claims, now);
+                memory.learn(desired, vip, service, claims);
+                if scope != Scope::Partial {
+                    memory.add_to(desired, vip, service, claims, now);
+                }
                 if memory.leaving.is_empty() {
                     self.draining.remove(&vip);
                 } else {
@@ -167,6 +180,35 @@ impl Drains {
 }
 
 impl Memory {
+    /// Whether a real server is that of a task that is known to have ended.
+    fn has_ended(&self, server: &SocketAddr, claims: &Claims) -> bool {
+        self.tenants.get(server).is_some_and(|tenant| claims.ended(tenant))
+    }
+
+    /// Takes note of whose the real servers are, and tells which of them are nobody's any more.
+    fn learn(&mut self, desired: &mut Desired, vip: Vip, held: &ObservedService, claims: &Claims) {
+        let mut wanted = desired.services.get_mut(&vip);
+        if let Some(wanted) = &wanted {
+            self.time = Some(wanted.options.drain);
+            for (server, member) in &wanted.selection.members {
+                if let Some(tenant) = claims.tenant(member) {
+                    self.tenants.insert(*server, tenant);
+                }
+            }
+        }
+        let members = wanted.as_ref().map(|wanted| &wanted.selection.members);
+        let is_member = |server: &SocketAddr| members.is_some_and(|m| m.contains_key(server));
+        self.tenants.retain(|server, _| is_member(server) || held.servers.contains_key(server));
+        let ended = held
+            .servers
+            .keys()
+            .filter(|server| !is_member(server) && self.has_ended(server, claims));
+        let ended: BTreeSet<_> = ended.copied().collect();
+        if let Some(wanted) = &mut wanted {
+            wanted.selection.ended = ended;
+        }
+    }
+
     fn add_to(
         &mut self,
         desired: &mut Desired,
@@ -177,16 +219,7 @@ impl Memory {
     ) {
         let wanted = desired.services.get(&vip);
         let members = wanted.map(|wanted| &wanted.selection.members);
-        if let Some(wanted) = wanted {
-            self.time = Some(wanted.options.drain);
-        }
-        for (server, member) in members.into_iter().flatten() {
-            if let Some(tenant) = claims.tenant(member) {
-                self.tenants.insert(*server, tenant);
-            }
-        }
         let is_member = |server: &SocketAddr| members.is_some_and(|m| m.contains_key(server));
-        self.tenants.retain(|server, _| is_member(server) || held.servers.contains_key(server));
 
         // What may be a task's that isn't known stays as it is; the plan sees to that.
         let untold = |server: &SocketAddr| {
@@ -194,7 +227,7 @@ impl Memory {
                 .is_some_and(|wanted| wanted.incomplete || desired.uncertain.contains(&server.ip()))
         };
         let leaves = |server: &SocketAddr| {
-            let ended = self.tenants.get(server).is_some_and(|tenant| claims.ended(tenant));
+            let ended = self.has_ended(server, claims);
             let drains = vip.protocol == Protocol::Tcp && !ended;
             drains && !is_member(server) && !untold(server)
         };
@@ -219,7 +252,7 @@ impl Memory {
             Some(wanted) => wanted.selection.members.extend(staying),
             None if staying.is_empty() => {}
             None => {
-                let selection = Selection { members: staying, left_out: Vec::new() };
+                let selection = Selection { members: staying, ..Selection::default() };
                 let options = Options::of(&held.settings);
                 let service =
                     DesiredService { options, apps: Vec::new(), incomplete: false, selection };

@@ -1,6 +1,6 @@
 //! Which tasks are real servers, and with what weight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -99,6 +99,8 @@ pub struct Selection {
     pub members: BTreeMap<SocketAddr, Member>,
     /// In the order of the claims.
     pub left_out: Vec<LeftOut>,
+    /// Real servers of tasks that are known to have ended: they go, whatever else isn't known.
+    pub ended: BTreeSet<SocketAddr>,
 }
 
 impl Selection {

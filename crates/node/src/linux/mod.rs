@@ -4,6 +4,7 @@ mod address;
 mod facts;
 mod ipvs;
 mod link;
+mod monitor;
 mod observe;
 mod perform;
 mod route;
@@ -16,7 +17,8 @@ use nl_ipvs::Ipvs;
 use vip::plan::OpError;
 use vip::{Observed, Op};
 
-use crate::{Kernel, KernelError};
+use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
+pub use monitor::Monitor;
 use socket::RouteSocket;
 
 /// What can be chosen about a [`LinuxKernel`].
@@ -51,19 +53,6 @@ impl LinuxKernel {
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         Ok(Self { ipvs, route: RouteSocket::open()?, interface: settings.interface })
     }
-
-    /// The source that the node's own connections to VIPs should have: this node's address
-    /// towards the first of `servers` that isn't on this node, else towards the default router,
-    /// else its first global one. `None` when it has no IPv4 address.
-    ///
-    /// # Errors
-    /// When routes or addresses can't be read.
-    pub fn source_address(
-        &mut self,
-        servers: impl IntoIterator<Item = IpAddr>,
-    ) -> Result<Option<Ipv4Addr>, KernelError> {
-        source::choose(&mut self.route, &self.interface, servers)
-    }
 }
 
 impl Kernel for LinuxKernel {
@@ -73,5 +62,13 @@ impl Kernel for LinuxKernel {
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
         perform::perform(&mut self.ipvs, &mut self.route, &self.interface, ops)
+    }
+
+    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
+        source::choose(&mut self.route, &self.interface, servers)
+    }
+
+    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        if mend { ensure_sysctls() } else { look_at_sysctls() }
     }
 }

@@ -9,10 +9,10 @@ use crate::KernelError;
 pub(super) fn choose(
     socket: &mut RouteSocket,
     interface: &str,
-    servers: impl IntoIterator<Item = IpAddr>,
+    servers: &[IpAddr],
 ) -> Result<Option<Ipv4Addr>, KernelError> {
-    for server in servers.into_iter().filter(IpAddr::is_ipv4) {
-        if let Some(source) = towards(socket, server)? {
+    for server in servers.iter().filter(|server| server.is_ipv4()) {
+        if let Some(source) = towards(socket, *server)? {
             return Ok(Some(source));
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use testkit::cases;
-use vip::Condition::{Healthy, Terminal, Unhealthy};
-use vip::controller::{Config, Input, Mode};
+use vip::Condition::{self, Healthy, Terminal, Unhealthy};
+use vip::controller::{Config, Facts, Input, Mode};
 use vip::ownership::MARK;
 use vip::{Link, NodeFacts, Op};
 
@@ -353,4 +353,64 @@ fn at_rest_it_wakes_once_a_sync_period() {
     world.pass(seconds(300));
     assert_eq!(world.readings, readings + 10);
     assert_eq!(world.plans.len(), 1);
+}
+
+#[test]
+fn a_task_that_ended_goes_though_another_source_was_never_heard() {
+    let mut world = two_sources();
+    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Healthy)])));
+    world.hear_all("m");
+    assert_eq!(world.status.awaited, ["n"]);
+    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Terminal)])));
+    assert_eq!(world.weights(WEB), one(A, 1));
+}
+
+#[test]
+fn a_task_that_ended_goes_though_others_of_its_app_are_not_known() {
+    let mut world =
+        World::settled(&[("/web", app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Healthy)]))]);
+    let mut claims = app("/web", &[WEB], &[("a", A, Healthy)]);
+    claims.claims[0].incomplete = true;
+    world.app("/web", Some(claims));
+    assert_eq!(world.weights(WEB), one(A, 1));
+}
+
+#[test]
+fn a_new_task_does_not_inherit_the_weight_of_the_one_before_it_at_its_address() {
+    let unchecked = Condition::Unknown { settled: false };
+    let mut world = World::settled(&[("/web", web())]);
+    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Terminal), ("a2", A, unchecked)])));
+    assert_eq!(world.weights(WEB), Some(vec![]));
+    world.app("/web", Some(app("/web", &[WEB], &[("a2", A, Healthy)])));
+    assert_eq!(world.weights(WEB), one(A, 1));
+    // The same task goes on as it was.
+    world.app("/web", Some(app("/web", &[WEB], &[("a2", A, unchecked)])));
+    assert_eq!(world.weights(WEB), one(A, 1));
+}
+
+#[test]
+fn while_something_is_not_known_of_running_tasks_no_vip_goes_and_servers_of_others_do() {
+    let mut world = World::settled(&[("/web", web()), ("/db", db())]);
+    world.hear(Input::Facts(Facts { gaps: true, ..Facts::default() }));
+    world.app("/db", None);
+    world.app("/web", Some(app("/web", &[WEB], &[("c", B, Healthy)])));
+    world.pass(seconds(600));
+    assert_eq!(world.weights(DB), one(B, 1));
+    assert_eq!(world.weights(WEB), one(B, 1));
+    world.hear(Input::Facts(Facts::default()));
+    assert_eq!(world.weights(DB), one(B, 0));
+    world.pass(seconds(600));
+    assert_eq!(world.weights(DB), None);
+}
+
+#[test]
+fn a_storm_of_announcements_is_looked_at_now_and_then() {
+    let mut world = World::settled(&[("/web", web())]);
+    let readings = world.readings;
+    for _ in 0..100 {
+        world.hear(Input::KernelChanged);
+        world.pass(Duration::from_millis(10));
+    }
+    let looked = world.readings - readings;
+    assert!((4..=6).contains(&looked), "{looked}");
 }

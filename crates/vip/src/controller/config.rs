@@ -36,5 +36,8 @@ impl Default for Config {
     }
 }
 
+/// Between two readings that announcements ask for: somebody may change things all the time.
+pub(super) const REST: Duration = Duration::from_millis(200);
+
 /// What the kernel announces is looked at after this long: one cause has several announcements.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::SETTLE;
+use super::config::{REST, SETTLE};
 use super::{Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
 
@@ -16,7 +16,10 @@ impl Controller {
             Input::Facts(facts) => self.on_facts(facts, now),
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Applied(outcome) => self.on_applied(&outcome, now),
-            Input::KernelChanged => self.look_at = self.look_at.min(now.saturating_add(SETTLE)),
+            Input::KernelChanged => {
+                let rested = self.read_at.saturating_add(REST);
+                self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));
+            }
             Input::Hold => self.held = true,
             Input::Release => {
                 self.held = false;
@@ -44,7 +47,8 @@ impl Controller {
         let claimed = differ.filter(|address| self.claims.on(**address).next().is_some());
         let claimed: Vec<_> = claimed.copied().collect();
         self.touch(claimed, now);
-        if (old.source, &old.uncertain) != (self.facts.source, &self.facts.uncertain) {
+        let beside = |facts: &Facts| (facts.source, facts.gaps, facts.uncertain.clone());
+        if beside(&old) != beside(&self.facts) {
             self.touch_all(now);
         }
     }

@@ -70,6 +70,8 @@ pub struct Facts {
     pub cluster: ClusterFacts,
     /// Agents with tasks whose ports aren't known ([`Desired::uncertain`]).
     pub uncertain: BTreeSet<IpAddr>,
+    /// Something isn't known of running tasks, so that VIPs nobody claims may be theirs.
+    pub gaps: bool,
     /// Source of the node's own connections ([`Desired::source`]).
     pub source: Option<IpAddr>,
 }
@@ -108,6 +110,8 @@ pub struct Controller {
     /// The last reading, with what was done since. None while it may be wrong.
     model: Option<Observed>,
     job: Option<Job>,
+    /// When the kernel was asked for that.
+    asked_at: Duration,
     /// What is to be compared, and since when.
     touched: BTreeMap<IpAddr, Duration>,
     retries: BTreeMap<IpAddr, Retry>,
@@ -141,6 +145,7 @@ impl Controller {
             held: false,
             model: None,
             job: None,
+            asked_at: Duration::ZERO,
             touched: BTreeMap::new(),
             retries: BTreeMap::new(),
             drains: Drains::default(),
@@ -168,6 +173,7 @@ impl Controller {
         let mut effects = Vec::new();
         if self.job.is_none() {
             effects.extend(self.next(now));
+            self.asked_at = now;
         }
         effects.extend(self.wake(now));
         effects.extend(self.report());
@@ -195,6 +201,11 @@ impl Controller {
     /// Real servers on their way out.
     pub fn draining(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
         self.drains.iter()
+    }
+
+    /// VIPs that somebody else's services stand in the way of.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.values()
     }
 
     /// The last reported status.

@@ -53,17 +53,21 @@ impl Controller {
     /// Decides about addresses and plans for them.
     fn plan(&mut self, model: &Observed, addresses: &BTreeSet<IpAddr>, now: Duration) -> Plan {
         self.counters.planned += addresses.len() as u64;
-        let scope = if self.claims.complete() { Scope::Complete } else { Scope::Partial };
+        let scope = match (self.claims.complete(), self.facts.gaps) {
+            (true, false) => Scope::Complete,
+            (true, true) => Scope::Servers,
+            (false, _) => Scope::Partial,
+        };
         let mut observed = slice(model, addresses);
         let mut undrained = observed.clone();
-        self.drains.undo(&mut undrained);
+        self.drains.undo(&mut undrained, &self.claims);
         let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
         let claims = claims.cloned().collect();
         let mut desired = decide(claims, &undrained, &self.config.policy, &self.facts.cluster);
         desired.uncertain.clone_from(&self.facts.uncertain);
         desired.source = self.facts.source;
+        self.drains.add_to(&mut desired, scope, addresses, &observed, &self.claims, now);
         if scope == Scope::Complete {
-            self.drains.add_to(&mut desired, addresses, &observed, &self.claims, now);
             let until = now.saturating_add(self.config.linger);
             self.lingering.keep(&mut observed, addresses, &desired, now, until);
         }

@@ -23,6 +23,10 @@ pub struct Status {
     pub draining: usize,
     /// Operations that are due and held back by the mode.
     pub pending: usize,
+    /// When the kernel was last read.
+    pub read_at: Option<Duration>,
+    /// Since when the kernel is being asked something, and hasn't answered.
+    pub asked_since: Option<Duration>,
     /// Since when a change isn't in the kernel, since the start that all times count from.
     pub unapplied_since: Option<Duration>,
     /// What was done so far.
@@ -84,6 +88,8 @@ impl Controller {
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
             draining: self.drains.iter().count(),
             unapplied_since: self.touched.values().chain(sent).min().copied(),
+            read_at: (self.counters.readings > 0).then_some(self.read_at),
+            asked_since: self.job.is_some().then_some(self.asked_at),
             unread: self.unread.clone(),
             pending: self.pending,
             counters: self.counters,

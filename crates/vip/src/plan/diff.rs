@@ -5,7 +5,7 @@ use nl_ipvs::{ServiceKey, ServiceSettings};
 
 use super::{Conflict, Ground, Op, Plan, Scope, shuffle};
 use crate::ownership::{MARK, Owner, owner};
-use crate::{Desired, DesiredService, Link, Observed, ObservedService, Vip};
+use crate::{Desired, DesiredService, Link, Observed, ObservedService, Selection, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
     let mut plan = Plan { ground: Ground::of(observed, desired), ..Plan::default() };
@@ -126,13 +126,14 @@ fn change_service(
         }
     }
     ops.extend(shuffle::shuffled(added, node));
-    if scope != Scope::Partial && !wanted.incomplete {
-        let members = &wanted.selection.members;
-        let gone = held.keys().filter(|server| {
-            !members.contains_key(server) && !desired.uncertain.contains(&server.ip())
-        });
-        ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
-    }
+    let all_known = scope != Scope::Partial && !wanted.incomplete;
+    let Selection { members, ended, .. } = &wanted.selection;
+    let gone = held.keys().filter(|server| {
+        !members.contains_key(server)
+            && !desired.uncertain.contains(&server.ip())
+            && (all_known || ended.contains(server))
+    });
+    ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
 }
 
 /// What the kernel says was set, without the flags that it sets itself.

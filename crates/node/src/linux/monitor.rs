@@ -1,0 +1,171 @@
+//! What the kernel announces of its own accord.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressMessage, AddressScope};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
+
+use super::route::{LOCAL, MAIN};
+use super::socket::failed;
+use crate::KernelError;
+
+/// `RTNLGRP_*` of `linux/rtnetlink.h`: links, addresses and routes of both families.
+const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+
+/// Room for what a busy node announces at once.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// The longest datagram of announcements.
+const DATAGRAM: usize = 64 << 10;
+
+/// Listens to what the kernel announces of links, addresses and routes.
+///
+/// It belongs to the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: Socket,
+    interface: String,
+    /// Our interface, if it was there or heard of.
+    index: Option<u32>,
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    /// Begins to listen. `interface` is the one whose every change counts.
+    ///
+    /// # Errors
+    /// When there is no socket to be had.
+    pub fn open(interface: &str) -> Result<Self, KernelError> {
+        let io =
+            |doing| move |source| failed("listen to changes")(nl_ipvs::Error::Io { doing, source });
+        let mut socket = Socket::new(NETLINK_ROUTE).map_err(io("open"))?;
+        socket.bind_auto().map_err(io("bind"))?;
+        for group in GROUPS {
+            socket.add_membership(group).map_err(io("join"))?;
+        }
+        socket.set_non_blocking(true).map_err(io("set up"))?;
+        // The second may go beyond the system's limit, and needs CAP_NET_ADMIN.
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+        let buffer = vec![0; DATAGRAM];
+        let index = if_nametoindex(interface).ok();
+        Ok(Self { socket, interface: interface.to_owned(), index, buffer })
+    }
+
+    /// Waits for an announcement that matters, no longer than `timeout`. False: there was none.
+    ///
+    /// What matters is our interface, what is on it, the node's own addresses, and its routes.
+    /// Interfaces of containers come and go all the time and don't.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool, KernelError> {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, timeout) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(false),
+            Ok(_) => {}
+            Err(errno) => return Err(broken(errno)),
+        }
+        let mut matters = false;
+        loop {
+            let mut free = &mut self.buffer[..];
+            match self.socket.recv(&mut free, MsgFlags::empty().bits()) {
+                Ok(length) => matters |= self.read(length),
+                Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+                    Errno::EAGAIN => return Ok(matters),
+                    Errno::EINTR => {}
+                    // There were more announcements than room for them.
+                    Errno::ENOBUFS => matters = true,
+                    errno => return Err(broken(errno)),
+                },
+            }
+        }
+    }
+
+    fn read(&mut self, length: usize) -> bool {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut rest = &buffer[..length.min(buffer.len())];
+        let mut matters = false;
+        while let Ok(header) = NetlinkBuffer::new_checked(rest) {
+            let whole = usize::try_from(header.length()).unwrap_or(rest.len());
+            // What can't be read is some exotic link or route of somebody else.
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                && let NetlinkPayload::InnerMessage(message) = message.payload
+            {
+                matters |= self.matters(&message);
+            }
+            rest = rest.get(whole.next_multiple_of(4)..).unwrap_or_default();
+        }
+        self.buffer = buffer;
+        matters
+    }
+
+    fn matters(&mut self, message: &RouteNetlinkMessage) -> bool {
+        match message {
+            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
+                self.is_ours(link)
+            }
+            RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => {
+                self.index == Some(address.header.index) || is_global(address)
+            }
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
+                self.is_of_interest(route)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_ours(&mut self, link: &LinkMessage) -> bool {
+        let named = link.attributes.iter().any(
+            |attribute| matches!(attribute, LinkAttribute::IfName(name) if *name == self.interface),
+        );
+        if named {
+            self.index = Some(link.header.index);
+        }
+        named || self.index == Some(link.header.index)
+    }
+
+    fn is_of_interest(&self, route: &RouteMessage) -> bool {
+        let mut table = u32::from(route.header.table);
+        let (mut interface, mut link_local) = (None, false);
+        for attribute in &route.attributes {
+            match attribute {
+                RouteAttribute::Table(number) => table = *number,
+                RouteAttribute::Oif(index) => interface = Some(*index),
+                RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+                    link_local = is_local_to_a_link(*address);
+                }
+                _ => {}
+            }
+        }
+        let ours = interface.is_some() && interface == self.index;
+        ours && table == u32::from(LOCAL) || table == MAIN && !link_local
+    }
+}
+
+/// The node's own address, for all to see.
+fn is_global(address: &AddressMessage) -> bool {
+    address.header.scope == AddressScope::Universe
+}
+
+fn is_local_to_a_link(address: Ipv6Addr) -> bool {
+    let address = IpAddr::V6(address);
+    address.is_multicast() || matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+fn broken(errno: Errno) -> KernelError {
+    let source = errno.into();
+    failed("listen to changes")(nl_ipvs::Error::Io { doing: "read", source })
+}
