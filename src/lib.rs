@@ -3,9 +3,11 @@
 //! The decisions are in the crate `vip`, Marathon is in `marathon`, the kernel in `node` and
 //! `nl-ipvs`. This crate joins them into a program.
 
+pub mod admin;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod explain;
 pub mod resolve;
 pub mod source;
 pub mod survey;

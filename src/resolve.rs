@@ -44,7 +44,7 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
         let (queue, answers) = (Arc::clone(&queue), answers.clone());
         std::thread::spawn(move || {
             while let Some(name) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                let answer = addresses(&name);
+                let answer = look_up_one(&name);
                 if answers.send((name, answer)).is_err() {
                     break;
                 }
@@ -54,7 +54,11 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
     receiver
 }
 
-fn addresses(name: &str) -> Result<Vec<IpAddr>, String> {
+/// Looks one name up; may take as long as the resolver does.
+///
+/// # Errors
+/// When it has no address that another node could reach it by.
+pub fn look_up_one(name: &str) -> Result<Vec<IpAddr>, String> {
     let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
     let mut unfit = None;
     let mut addresses: Vec<IpAddr> = Vec::new();

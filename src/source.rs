@@ -17,7 +17,7 @@ pub enum Source {
     /// A file; `-` is standard input.
     File(String),
     /// A Marathon.
-    Marathon(Marathon),
+    Marathon(Box<Marathon>),
 }
 
 /// What one source said.

@@ -1,6 +1,6 @@
 //! One look at both sides: what the sources want and what the kernel has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
 use crate::config::Config;
 use crate::resolve::resolve;
 use crate::source::{Reading, Source};
-use crate::translate::{hosts_of, translate};
+use crate::translate::{hosts_of, translate, versions_of};
 
 const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claims stay: add --from \
                        with the answer of /v2/pods/::status, or say --no-pods";
@@ -52,9 +52,17 @@ pub struct Wishes {
     /// Something isn't known of running tasks.
     gaps: bool,
     findings: Vec<String>,
+    /// Versions of tasks, by task id.
+    versions: BTreeMap<String, String>,
 }
 
 impl Wishes {
+    /// Versions of tasks, by task id.
+    #[must_use]
+    pub fn versions(&self) -> &BTreeMap<String, String> {
+        &self.versions
+    }
+
     /// Reads every source. With `no_pods` there are no pods to be told of.
     ///
     /// # Errors
@@ -74,6 +82,7 @@ impl Wishes {
             coverage: Coverage { apps: false, pods: no_pods },
             gaps: false,
             findings: Vec::new(),
+            versions: BTreeMap::new(),
         };
         let now = marathon::Timestamp::now();
         for source in sources {
@@ -95,6 +104,7 @@ impl Wishes {
             self.findings.push(format!("{}: {gap}", reading.name));
         }
 
+        self.versions.extend(versions_of(&snapshot.workloads));
         let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
         let translation = translate(snapshot, &hosts, now);
         tracing::info!(

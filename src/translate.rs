@@ -107,6 +107,15 @@ fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
     instance.started?.checked_add(spec.settling?).ok()
 }
 
+/// The versions that tasks run by, by task id.
+pub fn versions_of<'a>(
+    workloads: impl IntoIterator<Item = &'a Workload>,
+) -> impl Iterator<Item = (String, String)> {
+    let instances = workloads.into_iter().flat_map(|workload| &workload.instances);
+    instances
+        .filter_map(|instance| Some((instance.id.clone(), format!("{:.3}", instance.version?))))
+}
+
 /// The current definition, then each earlier one by which tasks still run, with those tasks.
 fn versions(workload: &Workload) -> Vec<(&Spec, Vec<&Instance>, bool)> {
     let by_current = |instance: &&Instance| instance.spec == InstanceSpec::Current;

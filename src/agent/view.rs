@@ -1,12 +1,14 @@
 //! What others may see of a running agent, and ask of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use marathon::Timestamp;
 use tokio::sync::oneshot;
 use vip::controller::Status;
 use vip::plan::Conflict;
-use vip::{Desired, Observed};
+use vip::{Desired, Observed, Vip};
 
 /// The agent at one moment. The loop replaces it whenever something in it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,4 +77,6 @@ pub struct Table {
     pub conflicts: Vec<Conflict>,
     /// Versions of tasks, by task id.
     pub versions: BTreeMap<String, String>,
+    /// Real servers on their way out, with the time they still have at most.
+    pub drains: BTreeMap<(Vip, SocketAddr), Duration>,
 }

@@ -100,9 +100,10 @@ pub(super) struct Marathons {
 impl Marathons {
     /// Those named by flags; without any, those of the configuration.
     pub(super) fn resolve(&self, config: &Config) -> Result<Vec<Marathon>> {
-        let named = self.marathon.iter().map(|urls| {
-            Ok(named_by_flag(parse_urls(urls.split(',').map(str::trim))?, config))
-        });
+        let named = self
+            .marathon
+            .iter()
+            .map(|urls| Ok(named_by_flag(parse_urls(urls.split(',').map(str::trim))?, config)));
         let named = named.collect::<Result<Vec<_>>>()?;
         let marathons = if named.is_empty() { config.marathons.clone() } else { named };
         let mut names = BTreeSet::new();
@@ -168,6 +169,11 @@ impl Sources {
         Wishes::read(&self.resolve(config)?, self.no_pods)
     }
 
+    /// Whether flags name a source.
+    pub(super) fn is_named(&self) -> bool {
+        !self.from.is_empty() || !self.marathon.is_empty()
+    }
+
     /// Whether neither flags nor configuration name a source.
     pub(super) fn is_empty(&self, config: &Config) -> bool {
         self.from.is_empty() && self.marathon.is_empty() && config.marathons.is_empty()
@@ -178,11 +184,11 @@ impl Sources {
         let files = self.from.iter().cloned().map(Source::File);
         let marathons = self.marathon.iter().map(|urls| {
             let urls = parse_urls(urls.split(',').map(str::trim))?;
-            Ok(Source::Marathon(named_by_flag(urls, config)))
+            Ok(Source::Marathon(Box::new(named_by_flag(urls, config))))
         });
         let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
         Ok(if named.is_empty() {
-            config.marathons.iter().cloned().map(Source::Marathon).collect()
+            config.marathons.iter().cloned().map(Box::new).map(Source::Marathon).collect()
         } else {
             named
         })

@@ -8,9 +8,11 @@ mod cleanup;
 mod diff;
 mod explain;
 mod generate;
+mod hold;
 mod json;
 mod locate;
 mod output;
+mod run;
 mod status;
 
 use std::process::ExitCode;
@@ -36,11 +38,14 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Diff(diff::Diff),
     Apply(apply::Apply),
     Adopt(adopt::Adopt),
     Status(status::Status),
     Explain(explain::Explain),
+    Hold(hold::Hold),
+    Release(hold::Release),
     Check(check::Check),
     Cleanup(cleanup::Cleanup),
     Generate(generate::Generate),
@@ -85,11 +90,14 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn run(&self) -> Result<End> {
         match &self.command {
+            Command::Run(run) => run.run(&self.global),
             Command::Diff(diff) => diff.run(&self.global),
             Command::Apply(apply) => apply.run(&self.global),
             Command::Adopt(adopt) => adopt.run(&self.global),
             Command::Status(status) => status.run(&self.global),
             Command::Explain(explain) => explain.run(&self.global),
+            Command::Hold(hold) => hold.run(&self.global),
+            Command::Release(release) => release.run(&self.global),
             Command::Check(check) => check.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(),

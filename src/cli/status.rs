@@ -11,12 +11,14 @@ use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan,
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
 use super::{End, json};
+use crate::admin;
+use crate::admin::client::Agent;
 use crate::survey::Survey;
 
 /// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
 ///
-/// With a source of definitions it also names the app and task behind each real server, and
-/// tells what differs from what they want.
+/// Where an agent runs it begins with how that one fares. With a source of definitions it also
+/// names the app and task behind each real server, and tells what differs from what they want.
 ///
 /// Exit status: 0 nothing is wrong, 1 something is, 2 trouble.
 #[derive(Debug, Args)]
@@ -35,6 +37,9 @@ pub(super) struct Status {
 /// All of it, as JSON.
 #[derive(Debug, Serialize)]
 struct Report {
+    /// Of the agent that runs on this node, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<admin::Report>,
     interface: &'static str,
     vips: Vec<VipStatus>,
     problems: Vec<String>,
@@ -74,7 +79,11 @@ struct ServerStatus {
 impl Status {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
-        let report = if self.sources.is_empty(&config) {
+        let agent = Agent::find(&config.agent.socket);
+        let agent = agent.map(|agent| agent.status()).transpose()?;
+        // What the agent is there for it does itself: only who asks is told of differences.
+        let alone = agent.is_some() && !self.sources.is_named();
+        let mut report = if alone || self.sources.is_empty(&config) {
             Report::of(&open_kernel(&config)?.observe()?, None)
         } else {
             let wishes = self.sources.read(&config)?;
@@ -82,12 +91,14 @@ impl Status {
             let plan = survey.plan(&config);
             Report::of(&survey.observed, Some((&survey, &plan)))
         };
+        report.agent = agent;
         match self.output {
             Format::Text => report.print()?,
             Format::Json => output::json(&report)?,
         }
-        let wrong =
-            !report.problems.is_empty() || report.vips.iter().any(|v| !v.problems.is_empty());
+        let wrong = report.agent.as_ref().is_some_and(admin::Report::has_trouble)
+            || !report.problems.is_empty()
+            || report.vips.iter().any(|v| !v.problems.is_empty());
         Ok(if wrong { End::Found } else { End::Fine })
     }
 }
@@ -100,6 +111,7 @@ impl Report {
             VipStatus::of(vip, service, wanted, observed)
         });
         let mut report = Self {
+            agent: None,
             interface: match observed.link {
                 Link::Up => "up",
                 Link::Down => "down",
@@ -129,6 +141,9 @@ impl Report {
     fn print(&self) -> Result<()> {
         let mut out = anstream::stdout().lock();
         let mut line = |depth, sign, text| output::line(&mut out, &Line { depth, sign, text });
+        for (sign, text) in self.agent.iter().flat_map(agent_lines) {
+            line(0, sign, text)?;
+        }
         for vip in &self.vips {
             line(0, Sign::Plain, vip.heading())?;
             for server in &vip.servers {
@@ -150,6 +165,25 @@ impl Report {
         writeln!(out, "VIPs: {vips}; real servers: {servers}; interface: {interface}")?;
         Ok(())
     }
+}
+
+/// How the agent fares, a line for each thing to know.
+fn agent_lines(agent: &admin::Report) -> Vec<(Sign, String)> {
+    let mut lines = vec![(
+        Sign::Plain,
+        format!("agent: {}, {} draining, since {:.0}", agent.mode, agent.draining, agent.started),
+    )];
+    for (name, source) in &agent.sources {
+        let how = if source.streaming { "events are coming" } else { "no events, polled" };
+        let age = source.age_seconds.map_or_else(
+            || "never read".to_owned(),
+            |age| format!("{} apps and pods, read whole {age} s ago", source.workloads),
+        );
+        lines.push((Sign::Plain, format!("marathon {name}: {how}; {age}")));
+    }
+    let wrong = agent.unhealthy.iter().chain(&agent.not_ready).chain(&agent.notes);
+    lines.extend(wrong.map(|text| (Sign::Warn, text.clone())));
+    lines
 }
 
 impl VipStatus {

@@ -220,10 +220,8 @@ mod tests {
     fn a_service_account_is_read_from_its_file_and_no_error_repeats_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.json");
-        let file = MarathonFile {
-            service_account_file: Some(path.clone()),
-            ..MarathonFile::default()
-        };
+        let file =
+            MarathonFile { service_account_file: Some(path.clone()), ..MarathonFile::default() };
         let account = r#"{"uid": "vipd", "private_key": "hunter2", "scheme": "RS256",
             "login_endpoint": "https://m/acs/api/v1/auth/login"}"#;
         std::fs::write(&path, account).unwrap();

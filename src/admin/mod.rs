@@ -1,0 +1,99 @@
+//! What a running agent tells, and lets itself be told: health over HTTP on the loopback, the rest
+//! on a Unix socket that only its owner may open.
+//!
+//! It has a thread and a runtime of its own: it answers when the agent's loop stands still.
+
+pub mod client;
+mod hold;
+mod report;
+mod routes;
+mod serve;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context, Result, bail};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::oneshot;
+
+use crate::agent::drive::Handle;
+use crate::config::Agent as Config;
+
+pub use hold::read_hold;
+pub use report::{Report, SourceReport};
+
+/// The servers, until stopped.
+#[derive(Debug)]
+pub struct Admin {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    socket: PathBuf,
+}
+
+impl Admin {
+    /// Begins to listen. To be called within a runtime.
+    ///
+    /// # Errors
+    /// When an address or the socket can't be listened on.
+    pub async fn start(config: &Config, handle: Handle) -> Result<Self> {
+        let listen = config.listen;
+        let tcp = std::net::TcpListener::bind(listen).with_context(|| {
+            format!("cannot answer on {listen}: set [agent] listen to an address that is free")
+        })?;
+        tcp.set_nonblocking(true)?;
+        let unix = listen_on(&config.socket).await.with_context(|| {
+            let socket = config.socket.display();
+            format!("cannot listen on {socket}: set [agent] socket to a place that is writable")
+        })?;
+        let state = routes::Shared::new(config, handle);
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
+            runtime.block_on(async move {
+                let (Ok(tcp), Ok(unix)) =
+                    (TcpListener::from_std(tcp), UnixListener::from_std(unix))
+                else {
+                    return;
+                };
+                tokio::select! {
+                    () = serve::serve(tcp, routes::health(state.clone())) => {}
+                    () = serve::serve(unix, routes::all(state)) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        let socket = config.socket.clone();
+        Ok(Self { stop: Some(stop), thread: Some(thread), socket })
+    }
+
+    /// Ends it, and removes the socket.
+    pub fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Listens on a Unix socket in the place of one that nobody listens on any more.
+async fn listen_on(path: &Path) -> Result<std::os::unix::net::UnixListener> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(1), UnixStream::connect(path)).await;
+    if matches!(answer, Ok(Ok(_))) {
+        bail!("something listens there already");
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

@@ -1,0 +1,108 @@
+//! A running agent's state, for machines and for `vipd status`.
+
+use std::collections::BTreeMap;
+
+use marathon::Timestamp;
+use serde::{Deserialize, Serialize};
+use vip::controller::Mode;
+
+use crate::agent::health::{Liveness, Readiness};
+use crate::agent::view::{Hold, View};
+
+/// A running agent's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// `acting`, `observing` or `held`.
+    pub mode: String,
+    /// Why and since when nothing is changed.
+    pub hold: Option<Hold>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// Whether what Marathon said was put into the kernel at least once.
+    pub ready: bool,
+    /// What doesn't work, a sentence each: `/healthz`.
+    pub unhealthy: Vec<String>,
+    /// Why it isn't ready, a sentence each: `/readyz`.
+    pub not_ready: Vec<String>,
+    /// What else its operator should know.
+    pub notes: Vec<String>,
+    /// The Marathons by name.
+    pub sources: BTreeMap<String, SourceReport>,
+    /// Real servers on their way out.
+    pub draining: usize,
+    /// Operations that are due and held back.
+    pub pending: usize,
+    /// For how long a change hasn't been in the kernel, in seconds.
+    pub unapplied_seconds: Option<u64>,
+    /// What fails, by address.
+    pub failing: BTreeMap<String, String>,
+}
+
+/// What is known of one Marathon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Events are coming. Otherwise it is polled.
+    pub streaming: bool,
+    /// How long ago all of it was read, in seconds.
+    pub age_seconds: Option<u64>,
+    /// What is known is from the disk.
+    pub from_disk: bool,
+    /// What is known is too old to be relied on.
+    pub stale: bool,
+    /// Why it can't be read.
+    pub error: Option<String>,
+    /// Its apps and pods.
+    pub workloads: usize,
+}
+
+impl Report {
+    pub(super) fn of(
+        view: &View,
+        alive: Liveness,
+        since_start: std::time::Duration,
+        now: Timestamp,
+    ) -> Self {
+        let readiness = Readiness::of(view, now);
+        let status = &view.status;
+        let sources = view.sources.iter().map(|(name, source)| {
+            let report = SourceReport {
+                streaming: source.streaming,
+                age_seconds: source.age(now).map(|age| age.as_secs()),
+                from_disk: source.from_disk,
+                stale: source.is_stale(now),
+                error: source.error.clone(),
+                workloads: source.workloads,
+            };
+            (name.clone(), report)
+        });
+        let failing =
+            status.failing.iter().map(|(address, retry)| (address.to_string(), retry.why.clone()));
+        Self {
+            mode: match status.mode {
+                Mode::Acting => "acting",
+                Mode::ObserveOnly => "observing",
+                Mode::Held => "held",
+            }
+            .to_owned(),
+            hold: view.hold.clone(),
+            started: view.started,
+            ready: view.ready,
+            unhealthy: alive.reasons,
+            not_ready: readiness.reasons,
+            notes: readiness.notes,
+            sources: sources.collect(),
+            draining: status.draining,
+            pending: status.pending,
+            unapplied_seconds: status
+                .unapplied_since
+                .map(|since| since_start.saturating_sub(since).as_secs()),
+            failing: failing.collect(),
+        }
+    }
+
+    /// Something is wrong that somebody should look at.
+    #[must_use]
+    pub fn has_trouble(&self) -> bool {
+        !self.unhealthy.is_empty() || !self.not_ready.is_empty() || !self.notes.is_empty()
+    }
+}

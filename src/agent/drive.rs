@@ -1,0 +1,286 @@
+//! The agent's hands: connections, the kernel, the disk, the clock.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use marathon::Timestamp;
+use marathon::client::Client;
+use node::{Kernel, KernelError};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::Moment;
+use super::health::Beat;
+use super::kernel::{Ask, KernelThread, monitor};
+use super::marathons::Line;
+use super::mind::{Config, Effect, Input, Kept, Mind};
+use super::store::{Saved, Store};
+use super::view::{Hold, Request, View};
+use crate::resolve::look_up_one;
+
+/// The loop shows that it lives at least this often.
+const BEAT: Duration = Duration::from_secs(2);
+/// Between two turns that nothing but time asks for.
+const BREATH: Duration = Duration::from_millis(1);
+/// Names that are looked up at the same time.
+const LOOK_UPS: usize = 16;
+
+/// What an [`Agent`] is made of.
+pub struct Setup<K> {
+    /// What it has to know.
+    pub config: Config,
+    /// The Marathons, in the order of [`Config::sources`].
+    pub clients: Vec<Arc<Client>>,
+    /// Opens the kernel. Called on a thread of its own, and again when the kernel can't be read.
+    pub open_kernel: Box<dyn FnMut() -> Result<K, KernelError> + Send>,
+    /// The interface whose changes the kernel announces. None: announcements aren't listened to.
+    pub monitor: Option<String>,
+    /// Where what is known is kept.
+    pub store: Option<Store>,
+    /// Begin without changing anything, because of this.
+    pub hold: Option<Hold>,
+}
+
+/// The running agent.
+#[derive(Debug)]
+pub struct Agent {
+    mind: Mind,
+    started: Instant,
+    kernel: KernelThread,
+    lines: Vec<Line>,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    /// For those who bring inputs.
+    bring: mpsc::UnboundedSender<Input>,
+    requests: mpsc::Receiver<Request>,
+    view: watch::Sender<Arc<View>>,
+    heart: Arc<AtomicU64>,
+    store: Option<Arc<Store>>,
+    look_ups: Arc<Semaphore>,
+}
+
+/// How others see an agent and speak to it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    /// The agent as it is.
+    pub view: watch::Receiver<Arc<View>>,
+    /// What it is asked.
+    pub requests: mpsc::Sender<Request>,
+    /// When its loop went round last, in milliseconds since its start.
+    pub heart: Arc<AtomicU64>,
+    /// When it was started.
+    pub started: std::time::Instant,
+}
+
+impl Handle {
+    /// When the loop went round last, and what the time is.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        let last = Duration::from_millis(self.heart.load(Ordering::Relaxed));
+        Beat { now: self.started.elapsed(), last }
+    }
+}
+
+impl Agent {
+    /// Puts it together, with what an earlier run knew, and starts its threads. To be called within
+    /// a runtime.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub fn new<K: Kernel + 'static>(setup: Setup<K>) -> Result<(Self, Handle)> {
+        let (bring, inputs) = mpsc::unbounded_channel();
+        let (ask, requests) = mpsc::channel(16);
+        let kernel = KernelThread::start(setup.open_kernel, bring.clone())
+            .context("cannot start the thread that speaks with the kernel")?;
+        if let Some(interface) = setup.monitor {
+            monitor(interface, bring.clone())
+                .context("cannot start the thread that listens to the kernel")?;
+        }
+        let started = Instant::now();
+        let now = Moment { since_start: Duration::ZERO, wall: Timestamp::now() };
+        let names: Vec<_> = setup.config.sources.iter().map(|each| each.name.clone()).collect();
+        let mind = Mind::new(setup.config, now);
+        let lines = setup.clients.into_iter().enumerate();
+        let (view, seen) = watch::channel(Arc::new(mind.view()));
+        let heart = Arc::new(AtomicU64::new(0));
+        let mut agent = Self {
+            mind,
+            started,
+            kernel,
+            lines: lines.map(|(index, client)| Line::new(index, client, bring.clone())).collect(),
+            inputs,
+            bring,
+            requests,
+            view,
+            heart: heart.clone(),
+            store: setup.store.map(Arc::new),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+        };
+        if let Some(hold) = setup.hold {
+            agent.turn(Input::Hold(hold));
+        }
+        for (index, name) in names.iter().enumerate() {
+            agent.restore(index, name);
+        }
+        let handle = Handle { view: seen, requests: ask, heart, started: started.into_std() };
+        Ok((agent, handle))
+    }
+
+    /// Runs until `stop` is done. The kernel is left as it is.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turned = Instant::now();
+        loop {
+            let wake = (self.started + self.mind.wake_at()).max(turned + BREATH);
+            let input = tokio::select! {
+                () = &mut stop => break,
+                Some(input) = self.inputs.recv() => input,
+                Some(request) = self.requests.recv() => {
+                    self.answer(request);
+                    continue;
+                }
+                () = sleep_until(wake) => Input::Tick,
+                _ = beat.tick() => {
+                    self.beat();
+                    continue;
+                }
+            };
+            turned = Instant::now();
+            self.turn(input);
+        }
+        self.lines.clear();
+        self.kernel.finish();
+        for source in 0..self.view.borrow().sources.len() {
+            if let Some(save) = self.save(source) {
+                save();
+            }
+        }
+    }
+
+    /// Removes everything that is ours from the kernel. Nothing else may be asked of it any more.
+    ///
+    /// # Errors
+    /// When the kernel can't be read, or refuses.
+    pub fn clean_up<K: Kernel>(kernel: &mut K) -> Result<()> {
+        let plan = vip::Plan::cleanup(&kernel.observe()?);
+        let outcome = kernel.apply(&plan);
+        match outcome.failures().next() {
+            None => Ok(()),
+            Some((op, error)) => Err(anyhow!("{op}: {error}")),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { since_start: self.started.elapsed(), wall: Timestamp::now() }
+    }
+
+    fn beat(&self) {
+        let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heart.store(since, Ordering::Relaxed);
+    }
+
+    /// One turn of the loop: an input into the mind, what follows into the world.
+    fn turn(&mut self, input: Input) {
+        let effects = self.mind.on(input, self.now());
+        self.carry_out(effects);
+        self.beat();
+        let view = self.mind.view();
+        self.view.send_if_modified(|shown| {
+            let changed = **shown != view;
+            if changed {
+                *shown = Arc::new(view);
+            }
+            changed
+        });
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Marathon { source, action } => self.lines[source].act(action),
+                Effect::Resolve(name) => self.resolve(name),
+                Effect::Observe { towards, mend } => {
+                    self.kernel.ask(Ask::Observe { towards, mend });
+                }
+                Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
+                Effect::Keep(source) => {
+                    if let Some(save) = self.save(source) {
+                        tokio::task::spawn_blocking(save);
+                    }
+                }
+            }
+        }
+    }
+
+    fn resolve(&self, name: String) {
+        let (bring, look_ups) = (self.bring.clone(), self.look_ups.clone());
+        tokio::spawn(async move {
+            let _permit = look_ups.acquire().await;
+            let asked = name.clone();
+            let answer = tokio::task::spawn_blocking(move || look_up_one(&asked)).await;
+            let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
+            let _ = bring.send(Input::Resolved { name, answer });
+        });
+    }
+
+    fn restore(&mut self, source: usize, name: &str) {
+        let Some(store) = &self.store else { return };
+        match store.load::<Kept>(name) {
+            Ok(Some(Saved { read_at, what })) => {
+                tracing::info!(source = name, %read_at, "goes on with what was kept on disk");
+                let effects = self.mind.restore(source, what, read_at, self.now());
+                self.carry_out(effects);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(source = name, "begins without what was kept: {error}"),
+        }
+    }
+
+    /// What keeps a source's knowledge on disk.
+    fn save(&self, source: usize) -> Option<impl FnOnce() + Send + 'static> {
+        let store = self.store.clone()?;
+        let (name, kept, read_at) = self.mind.kept(source, self.now())?;
+        Some(move || {
+            if let Err(error) = store.save(&name, &Saved { read_at, what: kept }) {
+                tracing::warn!(source = name, "what is known can't be kept on disk: {error}");
+            }
+        })
+    }
+
+    fn answer(&mut self, request: Request) {
+        // Whoever asked may be gone.
+        match request {
+            Request::Hold(hold, done) => {
+                self.turn(Input::Hold(hold));
+                let _ = done.send(());
+            }
+            Request::Release(done) => {
+                self.turn(Input::Release);
+                let _ = done.send(());
+            }
+            Request::Table(table) => {
+                let _ = table.send(Box::new(self.mind.table(self.now())));
+            }
+        }
+    }
+}
+
+/// Ends when the process is told to.
+///
+/// # Errors
+/// When signals can't be listened to.
+pub fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,299 @@
+//! Whether a running agent is alive, and whether it is ready. Pure.
+//!
+//! Alive is about vipd itself: an agent that isn't should be started anew. Ready is about what it
+//! is for: once everything that was said was put into the kernel, a node is ready, and stays so
+//! when Marathon goes away, since it goes on forwarding. What is wrong then stands in the notes.
+
+use std::time::Duration;
+
+use marathon::Timestamp;
+use serde::Serialize;
+use vip::controller::Mode;
+
+use super::view::{SourceView, View};
+
+/// The loop goes round at least every few seconds.
+const STOPPED: Duration = Duration::from_secs(15);
+
+/// What is known of a Marathon that hasn't been heard for so long may misroute: Mesos gives the
+/// ports of dead tasks to others.
+pub const STALE: Duration = Duration::from_secs(15 * 60);
+
+/// When the loop went round last, and what the time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Now, since the agent's start.
+    pub now: Duration,
+    /// The last time round.
+    pub last: Duration,
+}
+
+/// Whether the agent works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Liveness {
+    /// What doesn't, each a sentence.
+    pub reasons: Vec<String>,
+}
+
+/// Whether the node has its VIPs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Why it isn't ready, each a sentence.
+    pub reasons: Vec<String>,
+    /// What its operator should know all the same.
+    pub notes: Vec<String>,
+}
+
+impl Liveness {
+    /// Judges the agent.
+    #[must_use]
+    pub fn of(view: &View, beat: Beat, sync_period: Duration) -> Self {
+        let mut reasons = Vec::new();
+        let for_long = |since: Duration| {
+            let age = beat.now.saturating_sub(since);
+            (age > 2 * sync_period).then(|| seconds(age))
+        };
+        let since = beat.now.saturating_sub(beat.last);
+        if since > STOPPED {
+            reasons.push(format!("the loop has stood still for {}", seconds(since)));
+        }
+        let status = &view.status;
+        if let Some(age) = status.asked_since.and_then(for_long) {
+            reasons.push(format!("the kernel hasn't answered for {age}"));
+        }
+        if let Some(unread) = &status.unread
+            && unread.failures > 1
+            && let Some(age) = for_long(status.read_at.unwrap_or_default())
+        {
+            reasons.push(format!("the kernel can't be read for {age}: {}", unread.why));
+        }
+        if status.mode == Mode::Acting
+            && let Some(age) = status.unapplied_since.and_then(for_long)
+        {
+            let failing: Vec<_> = status
+                .failing
+                .iter()
+                .map(|(address, retry)| format!("{address} ({})", retry.why))
+                .collect();
+            reasons.push(match failing.is_empty() {
+                true => format!("a change isn't in the kernel for {age}"),
+                false => format!("a change isn't in the kernel for {age}: {}", failing.join("; ")),
+            });
+        }
+        Self { reasons }
+    }
+
+    /// Nothing is wrong.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+impl Readiness {
+    /// Judges the node.
+    #[must_use]
+    pub fn of(view: &View, now: Timestamp) -> Self {
+        let mut reasons = Vec::new();
+        if !view.ready {
+            let awaited = view.status.awaited.join(", ");
+            reasons.push(match awaited.is_empty() {
+                true => "what Marathon says isn't in the kernel yet".to_owned(),
+                false => format!("{awaited} hasn't been read whole since vipd was started"),
+            });
+        }
+        Self { reasons, notes: notes(view, now) }
+    }
+
+    /// Nothing speaks against it.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+fn notes(view: &View, now: Timestamp) -> Vec<String> {
+    let mut notes = Vec::new();
+    let pending = view.status.pending;
+    match (view.status.mode, &view.hold) {
+        (Mode::Acting, _) => {}
+        (Mode::ObserveOnly, _) => {
+            notes.push(format!("observes only: {pending} operations are due and not done"));
+        }
+        (Mode::Held, hold) => {
+            let (since, reason) = match hold {
+                Some(hold) if hold.reason.is_empty() => (hold.since.as_str(), String::new()),
+                Some(hold) => (hold.since.as_str(), format!(" ({})", hold.reason)),
+                None => ("some time ago", String::new()),
+            };
+            notes.push(format!(
+                "held since {since}{reason}: {pending} operations are due and not done; \
+                 `vipd release` goes on"
+            ));
+        }
+    }
+    notes.extend(view.sources.iter().filter_map(|(name, source)| trouble(name, source, now)));
+    notes.extend(view.status.failing.iter().map(|(address, retry)| {
+        format!("{address} fails, {} times in a row: {}", retry.failures, retry.why)
+    }));
+    notes.extend(view.status.conflicts.iter().cloned());
+    notes.extend(
+        view.unresolved
+            .iter()
+            .map(|(name, why)| format!("the agent {name} can't be looked up: {why}")),
+    );
+    notes.extend(view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")));
+    notes.extend(view.sysctls.iter().cloned());
+    notes
+}
+
+/// What is wrong with a source, if anything.
+fn trouble(name: &str, source: &SourceView, now: Timestamp) -> Option<String> {
+    let age = source.age(now);
+    let known = match (age, source.from_disk) {
+        (None, _) => "nothing is known of it".to_owned(),
+        (Some(age), false) => format!("what is known of it is {} old", seconds(age)),
+        (Some(age), true) => format!("what is known of it is from the disk, {} old", seconds(age)),
+    };
+    let stale = match source.is_stale(now) {
+        true => "; ALARM: that is too old, since Mesos gives the ports of dead tasks to others",
+        false => "",
+    };
+    match &source.error {
+        Some(error) => Some(format!("{name} can't be read; {known}{stale}: {error}")),
+        None if source.from_disk || !stale.is_empty() => {
+            Some(format!("{name} hasn't answered yet; {known}{stale}"))
+        }
+        None => None,
+    }
+}
+
+impl SourceView {
+    /// How old what is known of it is. `None`: nothing is known.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        let read_at = self.read_at?;
+        Some(Duration::try_from(now.duration_since(read_at)).unwrap_or_default())
+    }
+
+    /// What is known of it is so old that it may misroute, and there are no events to mend it.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        !self.streaming && self.age(now).is_some_and(|age| age > STALE)
+    }
+}
+
+/// `40 s`, `12 min`, `3 h`.
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vip::controller::{Retry, Status};
+
+    use super::super::view::Hold;
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-23T04:00:00Z".parse().unwrap()
+    }
+
+    fn view() -> View {
+        let source = SourceView { read_at: Some(now()), streaming: true, ..SourceView::default() };
+        View {
+            status: Status::default(),
+            sources: [("main".to_owned(), source)].into(),
+            ready: true,
+            unresolved: [].into(),
+            gaps: Vec::new(),
+            sysctls: Vec::new(),
+            hold: None,
+            started: now(),
+        }
+    }
+
+    fn alive(view: &View) -> Vec<String> {
+        Liveness::of(view, Beat { now: at(1000), last: at(998) }, PERIOD).reasons
+    }
+
+    #[test]
+    fn an_agent_at_work_is_alive_and_ready_and_there_is_nothing_to_say() {
+        assert_eq!(alive(&view()), [""; 0]);
+        let ready = Readiness::of(&view(), now());
+        assert_eq!((ready.reasons, ready.notes), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_not_alive() {
+        let dead = Liveness::of(&view(), Beat { now: at(1000), last: at(980) }, PERIOD);
+        assert_eq!(dead.reasons, ["the loop has stood still for 20 s"]);
+    }
+
+    #[test]
+    fn a_change_that_does_not_get_into_the_kernel_is_told_with_its_reason() {
+        let mut view = view();
+        view.status.unapplied_since = Some(at(941));
+        assert_eq!(alive(&view), [""; 0]);
+        view.status.unapplied_since = Some(at(900));
+        assert_eq!(alive(&view), ["a change isn't in the kernel for 100 s"]);
+        let retry = Retry { failures: 7, at: at(1001), why: "no memory".into() };
+        view.status.failing.insert([3, 3, 0, 6].into(), retry);
+        assert!(alive(&view)[0].ends_with("100 s: 3.3.0.6 (no memory)"), "{:?}", alive(&view));
+        view.status.mode = Mode::Held;
+        assert_eq!(alive(&view), [""; 0]);
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_answer_or_cannot_be_read_is_told() {
+        let mut view = view();
+        view.status.asked_since = Some(at(900));
+        assert_eq!(alive(&view), ["the kernel hasn't answered for 100 s"]);
+        view.status.asked_since = None;
+        view.status.read_at = Some(at(10));
+        view.status.unread = Some(Retry { failures: 9, at: at(1001), why: "no ip_vs".into() });
+        assert_eq!(alive(&view), ["the kernel can't be read for 16 min: no ip_vs"]);
+    }
+
+    #[test]
+    fn a_node_is_not_ready_before_all_was_read_and_stays_ready_without_marathon() {
+        let mut view = view();
+        view.ready = false;
+        view.status.awaited = vec!["main".into()];
+        let ready = Readiness::of(&view, now());
+        assert_eq!(ready.reasons, ["main hasn't been read whole since vipd was started"]);
+        view.ready = true;
+        let source = view.sources.get_mut("main").unwrap();
+        source.streaming = false;
+        source.error = Some("connection refused".into());
+        let later = |minutes: i64| now() + Duration::from_secs(minutes.unsigned_abs() * 60);
+        let ready = Readiness::of(&view, later(14));
+        assert!(ready.is_ok());
+        assert_eq!(
+            ready.notes,
+            ["main can't be read; what is known of it is 14 min old: connection refused"]
+        );
+        let ready = Readiness::of(&view, later(16));
+        assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
+    }
+
+    #[test]
+    fn a_held_agent_says_since_when_and_why() {
+        let mut view = view();
+        view.status.mode = Mode::Held;
+        view.status.pending = 3;
+        view.hold = Some(Hold { reason: "looking".into(), since: "03:12".into() });
+        let note = &Readiness::of(&view, now()).notes[0];
+        assert!(note.starts_with("held since 03:12 (looking): 3 operations"), "{note}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The thread that speaks with the kernel: one request at a time, in order.
+
+use std::net::IpAddr;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use node::{Kernel, KernelError, Monitor};
+use tokio::sync::mpsc::UnboundedSender;
+use vip::{Outcome, Plan};
+
+use super::mind::{Input, Reading};
+
+/// What the kernel is asked.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Observe { towards: Vec<IpAddr>, mend: bool },
+    Apply(Plan),
+}
+
+/// The thread. It ends when this is dropped and what it does is done.
+#[derive(Debug)]
+pub(super) struct KernelThread {
+    asks: Option<mpsc::Sender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl KernelThread {
+    /// Starts it. `open` is called on the thread, and again after the kernel couldn't be read.
+    pub(super) fn start<K: Kernel>(
+        open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
+        inputs: UnboundedSender<Input>,
+    ) -> std::io::Result<Self> {
+        let (asks, asked) = mpsc::channel();
+        let serve = move || serve(open, &asked, &inputs);
+        let thread = thread::Builder::new().name("kernel".into()).spawn(serve)?;
+        Ok(Self { asks: Some(asks), thread: Some(thread) })
+    }
+
+    /// Asks. The answer comes as an input.
+    pub(super) fn ask(&self, ask: Ask) {
+        // It ends with this handle only.
+        let _ = self.asks.as_ref().map(|asks| asks.send(ask));
+    }
+
+    /// Waits until what is being done is done.
+    pub(super) fn finish(&mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve<K: Kernel>(
+    mut open: impl FnMut() -> Result<K, KernelError>,
+    asked: &mpsc::Receiver<Ask>,
+    inputs: &UnboundedSender<Input>,
+) {
+    let mut kernel = None;
+    while let Ok(ask) = asked.recv() {
+        let opened = match kernel.take() {
+            Some(kernel) => Ok(kernel),
+            None => open(),
+        };
+        let input = match (ask, opened) {
+            (Ask::Observe { towards, mend }, opened) => {
+                let reading = opened.and_then(|mut opened| {
+                    let reading = read(&mut opened, &towards, mend);
+                    // One that can't be read is opened anew: its socket may be what is broken.
+                    kernel = reading.is_ok().then_some(opened);
+                    reading
+                });
+                Input::Observed(reading.map_err(|error| error.to_string()))
+            }
+            (Ask::Apply(plan), Ok(mut opened)) => {
+                let outcome = opened.apply(&plan);
+                kernel = Some(opened);
+                Input::Applied(outcome)
+            }
+            // An outcome without results: nothing is known of the plan.
+            (Ask::Apply(_), Err(_)) => Input::Applied(Outcome::default()),
+        };
+        if inputs.send(input).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(kernel: &mut impl Kernel, towards: &[IpAddr], mend: bool) -> Result<Reading, KernelError> {
+    // ip_vs has its sysctls once its socket is open.
+    let sysctls = kernel.sysctls(mend);
+    let wrong = sysctls.iter().filter(|report| !report.state.is_ok());
+    Ok(Reading {
+        observed: kernel.observe()?,
+        source: kernel.source_address(towards)?,
+        sysctls: wrong.map(ToString::to_string).collect(),
+    })
+}
+
+/// Starts the thread that waits for the kernel's announcements. It ends soon after `inputs` is
+/// closed.
+pub(super) fn monitor(
+    interface: String,
+    inputs: UnboundedSender<Input>,
+) -> std::io::Result<JoinHandle<()>> {
+    const LOOK_UP: Duration = Duration::from_secs(1);
+    thread::Builder::new().name("monitor".into()).spawn(move || {
+        let mut monitor = None;
+        while !inputs.is_closed() {
+            let heard = match &mut monitor {
+                None => Monitor::open(&interface).map(|opened| {
+                    monitor = Some(opened);
+                    // What happened before is in nobody's ears.
+                    true
+                }),
+                Some(monitor) => monitor.wait(LOOK_UP),
+            };
+            match heard {
+                Ok(false) => {}
+                Ok(true) => drop(inputs.send(Input::KernelChanged)),
+                Err(error) => {
+                    tracing::warn!("the kernel's announcements can't be heard: {error}");
+                    monitor = None;
+                    thread::sleep(LOOK_UP);
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,170 @@
+//! Agents' names and their addresses: asked for once, kept, refreshed. Pure: the caller looks up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::translate::Hosts;
+
+/// How long an address is good for.
+const FRESH: Duration = Duration::from_secs(300);
+/// How long to wait after a look-up that failed.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// Every name that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    hosts: Hosts,
+    /// The names among them, when each is to be looked up again. None: it is being looked up.
+    due: BTreeMap<String, Option<Duration>>,
+    /// Why the last look-up failed; what it said before goes on.
+    failed: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// What is known of each name.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// Names whose last look-up failed, with the reason.
+    pub(super) fn failed(&self) -> &BTreeMap<String, String> {
+        &self.failed
+    }
+
+    /// Makes sure that these names are known, or will be.
+    pub(super) fn want<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
+        for name in names {
+            if self.hosts.contains_key(name) {
+                continue;
+            }
+            let known = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+                Ok(address) => Ok(vec![address]),
+                Err(_) => {
+                    self.due.insert(name.to_owned(), Some(now));
+                    Err("it is being looked up".to_owned())
+                }
+            };
+            self.hosts.insert(name.to_owned(), known);
+        }
+    }
+
+    /// Takes over what an earlier run knew. It is looked up again all the same.
+    pub(super) fn restore(&mut self, hosts: Hosts, now: Duration) {
+        for (name, addresses) in hosts {
+            if addresses.is_ok() && !self.hosts.contains_key(&name) {
+                self.want([name.as_str()], now);
+                self.hosts.insert(name, addresses);
+            }
+        }
+    }
+
+    /// Takes in what a look-up found, and says whether that is another address than before.
+    pub(super) fn found(
+        &mut self,
+        name: &str,
+        answer: Result<Vec<IpAddr>, String>,
+        now: Duration,
+    ) -> bool {
+        let Some(due) = self.due.get_mut(name) else { return false };
+        let known = self.hosts.entry(name.to_owned()).or_insert_with(|| Err(String::new()));
+        match &answer {
+            Ok(_) => {
+                *due = Some(now + FRESH);
+                self.failed.remove(name);
+            }
+            Err(why) => {
+                *due = Some(now + RETRY);
+                self.failed.insert(name.to_owned(), why.clone());
+                if known.is_ok() {
+                    return false;
+                }
+            }
+        }
+        let changed = *known != answer;
+        *known = answer;
+        changed
+    }
+
+    /// The names to look up now.
+    pub(super) fn tick(&mut self, now: Duration) -> Vec<String> {
+        let is_due = |due: &Option<Duration>| due.is_some_and(|at| at <= now);
+        let due = self.due.iter_mut().filter(|(_, due)| is_due(due));
+        due.map(|(name, due)| {
+            *due = None;
+            name.clone()
+        })
+        .collect()
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.due.values().flatten().min().copied()
+    }
+
+    /// Forgets the names that nobody uses.
+    pub(super) fn retain(&mut self, used: &BTreeSet<&str>) {
+        self.hosts.retain(|name, _| used.contains(name.as_str()));
+        self.due.retain(|name, _| used.contains(name.as_str()));
+        self.failed.retain(|name, _| used.contains(name.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn address(last: u8) -> Vec<IpAddr> {
+        vec![[10, 0, 0, last].into()]
+    }
+
+    #[test]
+    fn addresses_are_known_at_once_and_names_are_looked_up_once() {
+        let mut names = Names::default();
+        names.want(["10.0.0.1", "[fd01::1]", "node1"], NOW);
+        assert_eq!(names.hosts()["10.0.0.1"], Ok(address(1)));
+        assert_eq!(names.hosts()["[fd01::1]"], Ok(vec!["fd01::1".parse().unwrap()]));
+        assert!(names.hosts()["node1"].is_err());
+        assert_eq!(names.tick(NOW), ["node1"]);
+        names.want(["node1"], NOW);
+        assert_eq!(names.tick(NOW), [""; 0]);
+        assert_eq!(names.wake_at(), None);
+    }
+
+    #[test]
+    fn a_name_server_that_fails_takes_no_address_away() {
+        let mut names = Names::default();
+        names.want(["node1"], NOW);
+        names.tick(NOW);
+        assert!(names.found("node1", Ok(address(1)), NOW));
+        assert_eq!(names.wake_at(), Some(FRESH));
+        assert_eq!(names.tick(FRESH), ["node1"]);
+        assert!(!names.found("node1", Err("no answer".into()), FRESH));
+        assert_eq!(names.hosts()["node1"], Ok(address(1)));
+        assert_eq!(names.failed()["node1"], "no answer");
+        assert_eq!(names.tick(FRESH + RETRY), ["node1"]);
+        assert!(names.found("node1", Ok(address(2)), FRESH + RETRY));
+        assert!(names.failed().is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_run_knew_serves_until_it_is_looked_up() {
+        let mut names = Names::default();
+        let known = [("node1".to_owned(), Ok(address(1))), ("node2".to_owned(), Err("?".into()))];
+        names.restore(known.into(), NOW);
+        names.want(["node1"], NOW);
+        assert_eq!(names.hosts()["node1"], Ok(address(1)));
+        assert_eq!(names.tick(NOW), ["node1"]);
+        assert!(!names.hosts().contains_key("node2"));
+    }
+
+    #[test]
+    fn names_that_nobody_uses_are_forgotten() {
+        let mut names = Names::default();
+        names.want(["node1", "node2"], NOW);
+        names.retain(&["node2"].into());
+        assert_eq!(names.tick(NOW), ["node2"]);
+        assert!(!names.found("node1", Ok(address(1)), NOW));
+    }
+}

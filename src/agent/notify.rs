@@ -1,0 +1,72 @@
+//! What systemd is told of a running agent.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+
+use super::drive::Handle;
+use super::health::{Liveness, Readiness};
+
+/// How often it is looked whether there is something to tell.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Tells systemd until it is stopped: that the agent is ready, once; how it fares, in a line; that
+/// it is alive, only while it is.
+#[derive(Debug)]
+pub struct Notifier(JoinHandle<()>);
+
+impl Notifier {
+    /// Starts it. Where systemd doesn't want to know, it does nothing.
+    #[must_use]
+    pub fn start(handle: Handle, sync_period: Duration) -> Self {
+        Self(tokio::spawn(async move {
+            let watchdog = sd_notify::watchdog_enabled();
+            let (mut ready, mut last, mut status) = (false, Instant::now(), String::new());
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let view = handle.view.borrow().clone();
+                if view.ready && !ready {
+                    ready = true;
+                    tell(&[NotifyState::Ready]);
+                }
+                let alive = Liveness::of(&view, handle.beat(), sync_period);
+                let now = summary(&alive, &Readiness::of(&view, marathon::Timestamp::now()));
+                if now != status {
+                    tell(&[NotifyState::Status(&now)]);
+                    status = now;
+                }
+                if let Some(limit) = watchdog
+                    && alive.is_ok()
+                    && last.elapsed() >= limit / 3
+                {
+                    tell(&[NotifyState::Watchdog]);
+                    last = Instant::now();
+                }
+            }
+        }))
+    }
+
+    /// Tells that the agent stops.
+    pub fn stop(self) {
+        self.0.abort();
+        tell(&[NotifyState::Stopping]);
+    }
+}
+
+fn tell(what: &[NotifyState<'_>]) {
+    // Nobody is there, or nobody wants to know.
+    let _ = sd_notify::notify(what);
+}
+
+/// How the agent fares, in one line.
+fn summary(alive: &Liveness, ready: &Readiness) -> String {
+    let all = alive.reasons.iter().chain(&ready.reasons).chain(&ready.notes);
+    match all.clone().next() {
+        None => "serving".to_owned(),
+        Some(first) => match all.count() {
+            1 => first.clone(),
+            more => format!("{first} (and {} more)", more - 1),
+        },
+    }
+}

@@ -1,0 +1,224 @@
+//! One Marathon, as the agent sees it: what the watch believes, put into claims, workload by
+//! workload. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use marathon::watch::{self, State, Step, WorkloadKey};
+use marathon::{TaskState, Workload};
+use vip::LabelReport;
+use vip::controller::AppClaims;
+
+use super::Moment;
+use super::names::Names;
+use super::tally::Tally;
+use super::view::SourceView;
+use crate::translate::{Translation, hosts_of_one, translate_one};
+
+/// What all sources together say beside claims.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    pub(super) nodes: Tally<IpAddr>,
+    pub(super) tasks: Tally<IpAddr>,
+    pub(super) uncertain: Tally<IpAddr>,
+    pub(super) gaps: Tally<String>,
+    /// Something of it is other than it was last told.
+    pub(super) changed: bool,
+}
+
+/// How much the absence of an app from a source means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was never read whole: nothing.
+    Partial,
+    /// It was, and is about to be believed.
+    Whole,
+    /// It was, and said so little that it is read once more.
+    Doubted,
+    /// Everything.
+    Believed,
+}
+
+/// What a workload says beside its claims.
+#[derive(Debug, Default)]
+struct Contribution {
+    reports: Vec<LabelReport>,
+    nodes: BTreeSet<IpAddr>,
+    tasks: BTreeSet<IpAddr>,
+    uncertain: BTreeSet<IpAddr>,
+    gaps: BTreeSet<String>,
+    hosts: BTreeSet<String>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) watch: State,
+    pub(super) wake_at: Duration,
+    pub(super) standing: Standing,
+    /// It was asked to say everything twice.
+    pub(super) doubted: bool,
+    pub(super) view: SourceView,
+    /// When it was last kept on disk, and whether there is more to keep.
+    pub(super) kept_at: Option<Duration>,
+    pub(super) unkept: bool,
+    contributions: BTreeMap<WorkloadKey, Contribution>,
+    by_host: BTreeMap<String, BTreeSet<WorkloadKey>>,
+    /// When the silence of health checks begins to mean something else.
+    settling: BTreeMap<WorkloadKey, Duration>,
+}
+
+/// Apps that differ, as [`vip::controller::Change::Apps`] wants them.
+pub(super) type Apps = BTreeMap<String, Option<AppClaims>>;
+
+impl Source {
+    pub(super) fn new(name: String, config: &watch::Config, now: Duration) -> Self {
+        Self {
+            name,
+            watch: State::new(config, now),
+            wake_at: now,
+            standing: Standing::Partial,
+            doubted: false,
+            view: SourceView::default(),
+            kept_at: None,
+            unkept: false,
+            contributions: BTreeMap::new(),
+            by_host: BTreeMap::new(),
+            settling: BTreeMap::new(),
+        }
+    }
+
+    /// Tells the watch what happened.
+    pub(super) fn on(&mut self, input: watch::Input, now: Duration) -> Step {
+        let step = self.watch.on(input, now);
+        self.wake_at = step.wake_at;
+        self.view.streaming = self.watch.is_streaming();
+        if self.standing == Standing::Partial {
+            let coverage = self.watch.coverage();
+            if coverage.apps && coverage.pods {
+                self.standing = Standing::Whole;
+            }
+        }
+        step
+    }
+
+    /// Reads these workloads' labels again.
+    pub(super) fn refresh(
+        &mut self,
+        keys: &BTreeSet<WorkloadKey>,
+        names: &mut Names,
+        around: &mut Surroundings,
+        now: Moment,
+    ) -> Apps {
+        self.unkept |= !keys.is_empty();
+        keys.iter().map(|key| self.refresh_one(key, names, around, now)).collect()
+    }
+
+    fn refresh_one(
+        &mut self,
+        key: &WorkloadKey,
+        names: &mut Names,
+        around: &mut Surroundings,
+        now: Moment,
+    ) -> (String, Option<AppClaims>) {
+        self.settling.remove(key);
+        let (claims, contribution) = match self.watch.get(key) {
+            None => (None, Contribution::default()),
+            Some(workload) => {
+                names.want(hosts_of_one(workload), now.since_start);
+                let translation = translate_one(workload, names.hosts(), now.wall);
+                if let Some(at) = translation.settles_at {
+                    let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
+                    self.settling.insert(key.clone(), now.since_start + wait);
+                }
+                let hosts = hosts_of_one(workload).into_iter().map(str::to_owned).collect();
+                let (claims, contribution) = split(translation, hosts);
+                (Some(AppClaims { claims, alive: alive(workload) }), contribution)
+            }
+        };
+        self.replace(key, contribution, claims.is_some(), around);
+        (key.id.clone(), claims)
+    }
+
+    fn replace(
+        &mut self,
+        key: &WorkloadKey,
+        new: Contribution,
+        exists: bool,
+        around: &mut Surroundings,
+    ) {
+        let old = self.contributions.remove(key).unwrap_or_default();
+        around.changed |= around.nodes.replace(&old.nodes, &new.nodes);
+        around.changed |= around.tasks.replace(&old.tasks, &new.tasks);
+        around.changed |= around.uncertain.replace(&old.uncertain, &new.uncertain);
+        around.changed |= around.gaps.replace(&old.gaps, &new.gaps);
+        for host in old.hosts.difference(&new.hosts) {
+            if let Some(keys) = self.by_host.get_mut(host) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_host.remove(host);
+                }
+            }
+        }
+        for host in new.hosts.difference(&old.hosts) {
+            self.by_host.entry(host.clone()).or_default().insert(key.clone());
+        }
+        if exists {
+            self.contributions.insert(key.clone(), new);
+        }
+        self.view.workloads = self.contributions.len();
+    }
+
+    /// Everything, as [`vip::controller::Change::All`] wants it.
+    pub(super) fn everything(&self, names: &Names, now: Moment) -> BTreeMap<String, AppClaims> {
+        let read = |workload: &Workload| {
+            let claims = translate_one(workload, names.hosts(), now.wall).claims;
+            (workload.id.clone(), AppClaims { claims, alive: alive(workload) })
+        };
+        self.watch.workloads().map(read).collect()
+    }
+
+    /// The workloads with a task on this host.
+    pub(super) fn on_host(&self, host: &str) -> BTreeSet<WorkloadKey> {
+        self.by_host.get(host).cloned().unwrap_or_default()
+    }
+
+    /// The hosts it names.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.by_host.keys().map(String::as_str)
+    }
+
+    /// Labels that make no claim and should be known.
+    pub(super) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.contributions.values().flat_map(|each| &each.reports)
+    }
+
+    /// Takes the workloads whose silent health checks mean something else from now on.
+    pub(super) fn settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
+        let due = self.settling.iter().filter(|(_, at)| **at <= now);
+        let due: BTreeSet<_> = due.map(|(key, _)| key.clone()).collect();
+        for key in &due {
+            self.settling.remove(key);
+        }
+        due
+    }
+
+    /// When it wants to be called again.
+    pub(super) fn wakes_at(&self) -> Duration {
+        self.settling.values().copied().fold(self.wake_at, Duration::min)
+    }
+}
+
+fn split(translation: Translation, hosts: BTreeSet<String>) -> (Vec<vip::Claim>, Contribution) {
+    let Translation { claims, reports, nodes, uncertain, gaps, tasks, settles_at: _ } = translation;
+    (claims, Contribution { reports, nodes, tasks, uncertain, gaps, hosts })
+}
+
+/// The tasks that haven't ended, whether they serve a VIP or not.
+fn alive(workload: &Workload) -> BTreeSet<String> {
+    let lives = |state: &TaskState| !state.is_terminal();
+    let instances = workload.instances.iter().filter(|instance| lives(&instance.state));
+    instances.map(|instance| instance.id.clone()).collect()
+}

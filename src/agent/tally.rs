@@ -1,0 +1,58 @@
+//! Sets that many contribute to: a member stays as long as one of them has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often each member was contributed.
+#[derive(Debug)]
+pub(super) struct Tally<T> {
+    counts: BTreeMap<T, usize>,
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Self { counts: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Tally<T> {
+    /// Puts one contribution in the place of another. True: the set is another one than before.
+    pub(super) fn replace(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
+        let mut changed = false;
+        for member in new.difference(old) {
+            let count = self.counts.entry(member.clone()).or_default();
+            changed |= *count == 0;
+            *count += 1;
+        }
+        for member in old.difference(new) {
+            let Some(count) = self.counts.get_mut(member) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(member);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The set.
+    pub(super) fn members(&self) -> impl Iterator<Item = &T> {
+        self.counts.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_stays_until_its_last_contributor_goes() {
+        let mut tally = Tally::default();
+        let (none, one) = (BTreeSet::new(), BTreeSet::from([1]));
+        assert!(tally.replace(&none, &one));
+        assert!(!tally.replace(&none, &one));
+        assert!(!tally.replace(&one, &none));
+        assert_eq!(tally.members().collect::<Vec<_>>(), [&1]);
+        assert!(tally.replace(&one, &none));
+        assert_eq!(tally.members().count(), 0);
+    }
+}
