@@ -83,6 +83,12 @@ pub enum ClientError {
         /// What went wrong.
         reason: String,
     },
+    /// An answer about something else than was asked for.
+    #[error("the answer to a read of {key} is about something else; see what stands between")]
+    OtherAnswer {
+        /// What was to be read.
+        key: String,
+    },
     /// An id that can't be one of Marathon's.
     #[error("{key} can't be asked for: Marathon has no such ids")]
     StrangeId {

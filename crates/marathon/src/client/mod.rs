@@ -95,7 +95,9 @@ impl Client {
         let result = match result {
             Ok(Some(document)) => {
                 let workloads = self.with_versions(&document).await.workloads;
-                Ok(workloads.into_iter().find(|workload| WorkloadKey::of(workload) == *key))
+                let found = workloads.into_iter().find(|each| WorkloadKey::of(each) == *key);
+                // Only Marathon's own "does not exist" says that it doesn't.
+                found.map(Some).ok_or_else(|| ClientError::OtherAnswer { key: key.to_string() })
             }
             Ok(None) => Ok(None),
             Err(error) => Err(error),

@@ -124,19 +124,55 @@ impl Known {
         }
     }
 
-    /// Acts on an event that says that a task is being killed or is over.
+    /// Acts on an event that says that a task is being killed or is over. One that is being killed
+    /// may still serve: where that would leave too few, a read has `patience` to tell of others,
+    /// as of those of a new version for which it is killed.
     pub(super) fn end(
         &mut self,
         claim: &Claim,
         state: TaskState,
         version: Option<Timestamp>,
+        patience: Duration,
         now: Duration,
     ) -> bool {
         let Some(index) = self.newer(claim, version) else { return false };
         if rank(&state) <= rank(&self.view.instances[index].state) {
             return false;
         }
-        self.take(index, News { at: claim.at, came: now, bad: Bad::State(state) })
+        let is_over = state.is_terminal();
+        let news = News { at: claim.at, came: now, bad: Bad::State(state) };
+        if is_over {
+            self.held.remove(&self.view.instances[index].id);
+        } else if !self.can_spare(index, now) {
+            self.hold(index, news, now + patience);
+            return false;
+        }
+        self.take(index, news)
+    }
+
+    /// Whether enough servers are left without this one. If so, it counts as taken.
+    fn can_spare(&mut self, index: usize, now: Duration) -> bool {
+        if !is_server(&self.view.instances[index]) {
+            return true;
+        }
+        self.taken.retain(|taken| *taken + WINDOW > now);
+        let servers = self.view.instances.iter().filter(|other| is_server(other)).count();
+        let taken = self.taken.len();
+        let spare = servers > 1 && 2 * (taken + 1) <= servers + taken;
+        if spare {
+            self.taken.push(now);
+        }
+        spare
+    }
+
+    /// Lets bad news wait. What is worse beats what waits already.
+    fn hold(&mut self, index: usize, news: News, until: Duration) {
+        let id = self.view.instances[index].id.clone();
+        match (self.held.get_mut(&id), &news.bad) {
+            (Some((held, _)), Bad::State(_)) => *held = news,
+            (Some(_), Bad::Health) => {}
+            (None, _) => drop(self.held.insert(id, (news, until))),
+        }
     }
 
     /// Acts on an event that says that a task is unhealthy. Where that would leave too few, a read
@@ -158,16 +194,9 @@ impl Known {
             return false;
         }
         let news = News { at: claim.at, came: now, bad: Bad::Health };
-        if is_server(instance) {
-            self.taken.retain(|taken| *taken + WINDOW > now);
-            let servers = self.view.instances.iter().filter(|other| is_server(other)).count();
-            let taken = self.taken.len();
-            if servers == 1 || 2 * (taken + 1) > servers + taken {
-                let until = (news, now + patience);
-                self.held.entry(instance.id.clone()).or_insert(until);
-                return false;
-            }
-            self.taken.push(now);
+        if !self.can_spare(index, now) {
+            self.hold(index, news, now + patience);
+            return false;
         }
         self.take(index, news)
     }

@@ -9,8 +9,8 @@
 //! VIPs unannounced is not believed until the next one bears it out, or several in a row were
 //! not believed; nor is a first one of all that has no VIP.
 //!
-//! An unhealthy event that would take the last server of a workload, or more than half of them
-//! within 10 s, waits for its read. The agents spread the reads of one event over 10 ms for each
+//! An event that says unhealthy or killing and would take the last server of a workload, or more
+//! than half of them within 10 s, waits for its read. The agents spread the reads of one event over 10 ms for each
 //! of them, so it waits up to 2 s in a cluster of a hundred, and up to 11 s in one of a thousand:
 //! so long connections may still be sent to such a server. A task that ended is never waited for.
 //!
@@ -233,11 +233,8 @@ impl State {
                     self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at)), now);
                 }
             }
-            Change::Group(group) => {
-                self.picture.announce_group(&group);
-                self.schedule.mark_everything(now);
-            }
-            Change::Unreadable => self.schedule.mark_everything(now),
+            // Every change of an app is one of its group: that announces nobody's end.
+            Change::Group(_) | Change::Unreadable => self.schedule.mark_everything(now),
             Change::Other => {}
         }
     }
@@ -260,16 +257,15 @@ impl State {
         };
         let key = self.key(None, &of.workload);
         let claim = said.map(|said| Claim::new(said, &of.id, at));
-        if let Some(claim) = &claim {
-            if !self.is_new(&key, claim) {
-                return;
-            }
-            let known = self.picture.get_mut(&key).filter(|_| claim.said != Said::Running);
-            if known.is_some_and(|known| known.end(claim, state, of.version, now)) {
-                changed.insert(key.clone());
-            }
+        if claim.as_ref().is_some_and(|claim| !self.is_new(&key, claim)) {
+            return;
         }
-        self.schedule.mark(key, claim, now);
+        self.schedule.mark(key.clone(), claim.clone(), now);
+        let Some(claim) = claim.filter(|claim| claim.said != Said::Running) else { return };
+        let patience = self.schedule.patience(&key, now);
+        if self.picture.end(&key, &claim, state, of.version, patience, now) {
+            changed.insert(key);
+        }
     }
 
     /// An event that says what is known already asks for nothing, unless a read that may say

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::claim::Claim;
 use super::known::Known;
 use super::{Changed, WorkloadKey};
-use crate::{Coverage, Kind, Labels, Snapshot, Workload};
+use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload};
 
 /// So many reads in a row that each lose other workloads are doubted.
 const MOST_DOUBTS: usize = 5;
@@ -35,10 +35,6 @@ impl Picture {
         self.known.get(key)
     }
 
-    pub(super) fn get_mut(&mut self, key: &WorkloadKey) -> Option<&mut Known> {
-        self.known.get_mut(key)
-    }
-
     /// Acts on an event that says that a task is unhealthy. True: something changed.
     pub(super) fn sicken(
         &mut self,
@@ -50,6 +46,24 @@ impl Picture {
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
         let changed = known.sicken(claim, version, patience, now);
+        if known.wake_at().is_some() {
+            self.waiting.insert(key.clone());
+        }
+        changed
+    }
+
+    /// Acts on an event that says that a task is being killed or is over. True: something changed.
+    pub(super) fn end(
+        &mut self,
+        key: &WorkloadKey,
+        claim: &Claim,
+        state: TaskState,
+        version: Option<Timestamp>,
+        patience: Duration,
+        now: Duration,
+    ) -> bool {
+        let Some(known) = self.known.get_mut(key) else { return false };
+        let changed = known.end(claim, state, version, patience, now);
         if known.wake_at().is_some() {
             self.waiting.insert(key.clone());
         }
@@ -76,13 +90,6 @@ impl Picture {
         if self.known.contains_key(key) {
             self.announced.insert(key.clone());
         }
-    }
-
-    /// Anything beneath this group may be gone.
-    pub(super) fn announce_group(&mut self, group: &str) {
-        let prefix = format!("{}/", group.trim_end_matches('/'));
-        let beneath = self.known.keys().filter(|key| key.id.starts_with(&prefix));
-        self.announced.extend(beneath.cloned());
     }
 
     pub(super) fn is_announced(&self, key: &WorkloadKey) -> bool {

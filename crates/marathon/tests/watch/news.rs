@@ -12,9 +12,7 @@ fn ups(count: usize) -> Vec<String> {
 
 #[test]
 fn an_ending_acts_at_once_and_is_confirmed() {
-    for (status, word) in
-        [("KILLING", "killing"), ("KILLED", "over"), ("FAILED", "over"), ("GONE", "over")]
-    {
+    for (status, word) in [("KILLED", "over"), ("FAILED", "over"), ("GONE", "over")] {
         let mut watch = Watch::started(&[app("/db", &ups(1))]);
         watch.changed.clear();
         watch.status("a", status);
@@ -23,6 +21,43 @@ fn an_ending_acts_at_once_and_is_confirmed() {
         watch.after(300);
         assert_eq!(watch.asked(), ["app /db"]);
     }
+}
+
+#[test]
+fn a_task_that_is_being_killed_is_told_at_once_where_enough_others_serve() {
+    let mut watch = Watch::started(&[app("/db", &ups(2))]);
+    watch.status("a", "KILLING");
+    assert_eq!(watch.tasks("/db"), "a killing, b up");
+    // The other one waits for a read that may tell of a new version.
+    watch.status("b", "KILLING");
+    assert_eq!(watch.tasks("/db"), "a killing, b up");
+    watch.after(300);
+    let killing = |id: &str| task(id, "KILLING", "");
+    watch.read(&app("/db", &[killing("a"), killing("b"), up("c", 11)]));
+    assert_eq!(watch.tasks("/db"), "a killing, b killing, c up");
+}
+
+#[test]
+fn the_last_one_that_is_being_killed_waits_for_its_read_but_not_for_long() {
+    let mut watch = Watch::started(&[app("/db", &ups(1))]);
+    watch.status("a", "KILLING");
+    assert_eq!(watch.tasks("/db"), "a up");
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /db"]);
+    watch.after(1700);
+    assert_eq!(watch.tasks("/db"), "a killing");
+    watch.status("a", "KILLED");
+    assert_eq!(watch.tasks("/db"), "a over");
+}
+
+#[test]
+fn one_that_waits_and_ends_is_over_at_once() {
+    let mut watch = Watch::started(&[app("/db", &ups(1))]);
+    watch.status("a", "KILLING");
+    watch.status("a", "KILLED");
+    assert_eq!(watch.tasks("/db"), "a over");
+    watch.after(5000);
+    assert_eq!(watch.tasks("/db"), "a over");
 }
 
 #[test]

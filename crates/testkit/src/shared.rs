@@ -1,0 +1,68 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use node::{Kernel, KernelError, SysctlReport};
+use vip::plan::OpError;
+use vip::{Observed, Op};
+
+use crate::FakeKernel;
+
+/// A [`FakeKernel`] that an agent works on while its test looks on.
+#[derive(Debug, Clone, Default)]
+pub struct SharedKernel(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    kernel: FakeKernel,
+    history: Vec<(Instant, Observed)>,
+}
+
+impl SharedKernel {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the kernel, or changes it behind the agent's back.
+    pub fn with<T>(&self, what: impl FnOnce(&mut FakeKernel) -> T) -> T {
+        what(&mut self.inner().kernel)
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn state(&self) -> Observed {
+        self.inner().kernel.state.clone()
+    }
+
+    /// Each state after operations since this was called last, the present one at least.
+    #[must_use]
+    pub fn history(&self) -> Vec<(Instant, Observed)> {
+        let mut inner = self.inner();
+        let now = (Instant::now(), inner.kernel.state.clone());
+        let mut history = std::mem::take(&mut inner.history);
+        history.push(now);
+        history
+    }
+}
+
+impl Kernel for SharedKernel {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        self.inner().kernel.observe()
+    }
+
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        let mut inner = self.inner();
+        let answers = inner.kernel.perform(ops);
+        let state = inner.kernel.state.clone();
+        inner.history.push((Instant::now(), state));
+        answers
+    }
+
+    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
+        self.inner().kernel.source_address(servers)
+    }
+
+    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.inner().kernel.sysctls(mend)
+    }
+}

@@ -1,0 +1,228 @@
+//! What Marathon does comes into the kernel, and stays there through whatever the agent does.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vip::controller::Mode;
+use vipd::agent::view::{Hold, Request};
+
+use crate::world::{World, app, eventually, pass, place, run, vip, weights};
+
+const WEB: &str = "3.3.0.6:80";
+const DB: &str = "3.3.0.7:3306";
+
+#[test]
+fn an_app_comes_up_changes_and_goes() {
+    run(async {
+        let mut world = World::new().await;
+        world.start().await;
+        eventually(async || world.agent().view.borrow().ready).await;
+        world.run_app(&app("/web", WEB, 2)).await;
+        world.until_served(WEB, 2).await;
+        let tasks = world.tasks("/web").await;
+        let mut places: Vec<_> = tasks.iter().map(place).collect();
+        places.sort();
+        assert_eq!(world.served(WEB).unwrap(), places);
+        assert!(world.kernel.state().addresses.contains_key(&vip(WEB).address));
+
+        world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
+        world.until_served(WEB, 3).await;
+        world.run_app(&app("/db", DB, 1)).await;
+        world.until_served(DB, 1).await;
+        world.send("DELETE", "/v2/apps/web?force=true", &Value::Null).await;
+        eventually(async || world.kernel.state().service(&vip(WEB)).is_none()).await;
+        eventually(async || !world.kernel.state().addresses.contains_key(&vip(WEB).address)).await;
+        assert_eq!(world.served(DB).unwrap().len(), 1);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_task_that_dies_is_gone_before_anything_is_read() {
+    run(async {
+        let world = World::serving(3).await;
+        let tasks = world.tasks("/web").await;
+        // No read tells of it for a long time.
+        world.sim().inject(marathon_sim::Fault::Stall { ms: 5000 }.always().only("/v2/apps"));
+        let url = format!("{}/v2/tasks/delete", world.sim().url());
+        let ids = json!({"ids": [tasks[0]["id"]]}).to_string();
+        let kill = tokio::spawn(reqwest::Client::new().post(url).body(ids).send());
+        let dead = place(&tasks[0]);
+        let gone = async || world.served(WEB).is_some_and(|served| !served.contains(&dead));
+        let begun = std::time::Instant::now();
+        eventually(gone).await;
+        assert!(begun.elapsed() < Duration::from_millis(5000), "a read told of it");
+        world.sim().heal();
+        drop(kill.await);
+        world.until_served(WEB, 3).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_restart_disturbs_nothing_and_a_crash_neither() {
+    run(async {
+        let mut world = World::serving(3).await;
+        for turn in 0..4 {
+            if turn % 2 == 0 {
+                world.stop().await
+            } else {
+                world.kill()
+            }
+            world.start().await;
+            eventually(async || world.agent().view.borrow().ready).await;
+            pass(300).await;
+        }
+        assert_eq!(world.fewest(WEB), 3);
+        let tasks = world.tasks("/web").await;
+        let path = format!("/v2/apps/web/tasks/{}", tasks[0]["id"].as_str().unwrap());
+        world.send("DELETE", &path, &Value::Null).await;
+        eventually(async || {
+            let served = world.served(WEB).unwrap();
+            served.len() == 3 && !served.contains(&place(&tasks[0]))
+        })
+        .await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_rolling_upgrade_always_leaves_somebody_to_serve() {
+    run(async {
+        let world = World::serving(4).await;
+        let old: Vec<_> = world.tasks("/web").await.iter().map(place).collect();
+        world
+            .send(
+                "PUT",
+                "/v2/apps/web",
+                &json!({"env": {"RELEASE": "2", "SIM_STOP_DELAY_MS": "1500"}, "upgradeStrategy":
+            {"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.5}}),
+            )
+            .await;
+        eventually(async || {
+            let served = world.served(WEB).unwrap();
+            served.len() == 4 && served.iter().all(|server| !old.contains(server))
+        })
+        .await;
+        // Old ones are told of at once and new ones by a read, but never too many before it.
+        assert!(world.fewest(WEB) >= 2);
+        world.end().await;
+    });
+}
+
+#[test]
+fn what_somebody_does_to_the_kernel_is_undone() {
+    run(async {
+        let world = World::serving(2).await;
+        type Damage = fn(&mut vip::Observed);
+        let damages: [Damage; 4] = [
+            |state| state.services.clear(),
+            |state| {
+                state.link = vip::Link::Missing;
+                state.addresses.clear();
+            },
+            |state| state.addresses.clear(),
+            |state| {
+                let services = state.services.values_mut();
+                let servers = services.flat_map(|service| service.servers.values_mut());
+                servers.for_each(|server| server.settings.weight = 0);
+            },
+        ];
+        let whole = |state: &vip::Observed| {
+            state.link == vip::Link::Up
+                && state.addresses.contains_key(&vip(WEB).address)
+                && weights(state, WEB).is_some_and(|all| all.values().sum::<u32>() == 2)
+        };
+        for damage in damages {
+            world.kernel.with(|kernel| damage(&mut kernel.state));
+            assert!(!whole(&world.kernel.state()));
+            eventually(async || whole(&world.kernel.state())).await;
+        }
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_agent_that_is_held_changes_nothing_and_catches_up() {
+    run(async {
+        let mut world = World::serving(2).await;
+        let ask =
+            async |world: &World, request: fn(tokio::sync::oneshot::Sender<()>) -> Request| {
+                let (done, is_done) = tokio::sync::oneshot::channel();
+                world.agent().requests.send(request(done)).await.unwrap();
+                is_done.await.unwrap();
+            };
+        let hold = || Hold { reason: "looking".into(), since: "now".into() };
+        ask(&world, |done| {
+            Request::Hold(Hold { reason: "looking".into(), since: "now".into() }, done)
+        })
+        .await;
+        let before = world.kernel.state();
+        world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 4})).await;
+        eventually(async || world.agent().view.borrow().status.pending >= 2).await;
+        assert_eq!(world.agent().view.borrow().status.mode, Mode::Held);
+        // It is still so after a restart.
+        world.hold = Some(hold());
+        world.stop().await;
+        world.start().await;
+        eventually(async || world.agent().view.borrow().status.pending >= 2).await;
+        assert_eq!(weights(&world.kernel.state(), WEB), weights(&before, WEB));
+        ask(&world, Request::Release).await;
+        world.until_served(WEB, 4).await;
+        assert_eq!(world.agent().view.borrow().hold, None);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
+    run(async {
+        let mut world = World::serving(2).await;
+        world.stop().await;
+        // The node starts anew: its kernel is empty.
+        world.kernel.with(|kernel| kernel.state = vip::Observed::default());
+        world.sim().elect(None);
+        world.start().await;
+        world.until_served(WEB, 2).await;
+        let view = world.agent().view.borrow().clone();
+        assert!(!view.ready && view.sources["m0"].from_disk, "{view:?}");
+        // Damage to the file costs only that.
+        world.stop().await;
+        let state = world.folder.path().join("state");
+        let file = std::fs::read_dir(state).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(file, "vipd-known-1 7 00000000\n{").unwrap();
+        world.start().await;
+        pass(500).await;
+        assert_eq!(world.fewest(WEB), 0, "the first entry is the empty kernel");
+        assert_eq!(world.served(WEB).unwrap().len(), 2);
+        world.sim().elect(Some(0));
+        eventually(async || world.agent().view.borrow().ready).await;
+        assert!(!world.agent().view.borrow().sources["m0"].from_disk);
+        assert_eq!(world.fewest(WEB), 2);
+        world.end().await;
+    });
+}
+
+#[test]
+fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
+    run(async {
+        let mut world = World::with(&[|_| {}, |_| {}]).await;
+        world.run_app_on(0, &app("/web", WEB, 1)).await;
+        world.run_app_on(1, &app("/web", WEB, 2)).await;
+        world.run_app_on(1, &app("/db", DB, 1)).await;
+        world.start().await;
+        world.until_served(WEB, 3).await;
+        world.until_served(DB, 1).await;
+        let _ = world.kernel.history();
+        world.sims[1].elect(None);
+        world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 2})).await;
+        world.until_served(WEB, 4).await;
+        let lost = async || world.agent().view.borrow().status.lost.contains_key("m1");
+        eventually(lost).await;
+        assert!(world.fewest(WEB) >= 3);
+        assert_eq!(world.served(DB).unwrap().len(), 1);
+        world.sims[1].elect(Some(0));
+        eventually(async || !lost().await).await;
+        world.end().await;
+    });
+}

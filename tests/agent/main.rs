@@ -1,0 +1,7 @@
+//! The agent at work: a simulated Marathon with real tasks on one side, a kernel in memory on the
+//! other, and whatever can go wrong between.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod changes;
+mod faults;
+mod world;

@@ -1,0 +1,302 @@
+//! A cluster, an agent on one of its nodes, and the kernel of that node.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use marathon::client::{Auth, Client, ClientConfig, Url};
+use marathon_sim::{Agent as SimAgent, Config as SimConfig, Handle as Sim};
+use serde_json::{Value, json};
+use testkit::SharedKernel;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vip::{Observed, Protocol, Vip};
+use vipd::agent::drive::{Agent, Handle, Setup};
+use vipd::agent::mind::{Config, SourceConfig};
+use vipd::agent::store::Store;
+use vipd::agent::view::Hold;
+
+/// How long anything is waited for before the test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The simulator's program, which its tasks are made of.
+fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let find = || {
+        let own = std::env::current_exe().unwrap();
+        let profile = own.ancestors().nth(2).unwrap();
+        if let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), profile.parent()) {
+            let mut build = Command::new(cargo);
+            build.args(["build", "--quiet", "--package", "marathon-sim", "--target-dir"]);
+            assert!(build.arg(target).status().unwrap().success());
+        }
+        profile.join("marathon-sim")
+    };
+    PROGRAM.get_or_init(find).clone()
+}
+
+/// A net that no other test has now, in 127.0.0.0/8.
+fn own_net() -> [u8; 3] {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let run = u8::try_from(std::process::id() % 250 + 2).unwrap();
+    [127, run, NEXT.fetch_add(1, Ordering::Relaxed)]
+}
+
+pub(crate) struct World {
+    pub(crate) sims: Vec<Sim>,
+    pub(crate) kernel: SharedKernel,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) hold: Option<Hold>,
+    agent: Option<Running>,
+    http: reqwest::Client,
+}
+
+struct Running {
+    handle: Handle,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Does it on a runtime of its own.
+pub(crate) fn run(work: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(work);
+    runtime.shutdown_background();
+}
+
+impl World {
+    /// One Marathon, and no agent yet.
+    pub(crate) async fn new() -> Self {
+        Self::with(&[|_| {}]).await
+    }
+
+    /// A Marathon for each of these.
+    pub(crate) async fn with(changes: &[fn(&mut SimConfig)]) -> Self {
+        let mut sims = Vec::new();
+        for change in changes {
+            let [a, b, c] = own_net();
+            let mut config = SimConfig::new(program());
+            config.agents = [11, 12].map(|last| SimAgent::new(Ipv4Addr::new(a, b, c, last))).into();
+            config.time_scale = 0.1;
+            config.first_check = Duration::from_millis(20);
+            config.heartbeat = Duration::from_secs(2);
+            change(&mut config);
+            sims.push(marathon_sim::Sim::start(config).await.unwrap());
+        }
+        Self {
+            sims,
+            kernel: SharedKernel::default(),
+            folder: tempfile::tempdir().unwrap(),
+            auth: None,
+            hold: None,
+            agent: None,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// One Marathon with an app `/web` of so many tasks at 3.3.0.6:80, in the kernel.
+    pub(crate) async fn serving(instances: usize) -> Self {
+        let mut world = Self::new().await;
+        world.run_app(&app("/web", "3.3.0.6:80", instances)).await;
+        world.start().await;
+        world.until_served("3.3.0.6:80", instances).await;
+        let _ = world.kernel.history();
+        world
+    }
+
+    /// Starts the agent.
+    pub(crate) async fn start(&mut self) {
+        assert!(self.agent.is_none());
+        let urls = self
+            .sims
+            .iter()
+            .map(|sim| sim.urls().iter().map(|url| Url::parse(url).unwrap()).collect::<Vec<_>>());
+        let urls: Vec<_> = urls.collect();
+        let sources = urls.iter().enumerate().map(|(index, urls)| SourceConfig {
+            name: format!("m{index}"),
+            servers: [].into(),
+            watch: marathon::watch::Config {
+                urls: urls.len().try_into().unwrap(),
+                agents: Some(1),
+                seed: 7,
+            },
+        });
+        let clients = urls.iter().map(|urls| {
+            let config =
+                ClientConfig { auth: self.auth.clone(), ..ClientConfig::new(urls.clone()) };
+            Arc::new(Client::new(&config).unwrap())
+        });
+        let kernel = self.kernel.clone();
+        let controller = vip::controller::Config {
+            node: "node1".into(),
+            sync_period: Duration::from_secs(2),
+            linger: Duration::from_secs(1),
+            ..vip::controller::Config::default()
+        };
+        let (mut agent, handle) = Agent::new(Setup {
+            config: Config { controller, sources: sources.collect(), node_address: None },
+            clients: clients.collect(),
+            open_kernel: Box::new(move || Ok(kernel.clone())),
+            monitor: None,
+            store: Some(Store::open(self.folder.path().join("state"))),
+            hold: self.hold.clone(),
+        })
+        .unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            agent.run(async { drop(stopped.await) }).await;
+        });
+        self.agent = Some(Running { handle, stop, task });
+    }
+
+    /// Stops the agent as SIGTERM does.
+    pub(crate) async fn stop(&mut self) {
+        let Running { stop, task, .. } = self.agent.take().unwrap();
+        drop(stop);
+        task.await.unwrap();
+    }
+
+    /// Kills the agent in the middle of what it does.
+    pub(crate) fn kill(&mut self) {
+        self.agent.take().unwrap().task.abort();
+    }
+
+    pub(crate) fn agent(&self) -> &Handle {
+        &self.agent.as_ref().unwrap().handle
+    }
+
+    pub(crate) fn sim(&self) -> &Sim {
+        &self.sims[0]
+    }
+
+    /// Sends a request to the first Marathon.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.send_to(0, method, path, body).await
+    }
+
+    pub(crate) async fn send_to(
+        &self,
+        sim: usize,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Value {
+        let url = format!("{}{path}", self.sims[sim].url());
+        let request = self.http.request(method.parse().unwrap(), url);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) async fn run_app(&self, app: &Value) {
+        self.run_app_on(0, app).await;
+    }
+
+    /// Posts an app and waits until its tasks are healthy.
+    pub(crate) async fn run_app_on(&self, sim: usize, app: &Value) {
+        self.send_to(sim, "POST", "/v2/apps", app).await;
+        let (id, instances) = (app["id"].as_str().unwrap(), app["instances"].as_u64().unwrap());
+        let path = format!("/v2/apps{id}");
+        eventually(async || {
+            let answer = self.send_to(sim, "GET", &path, &Value::Null).await;
+            answer["app"]["tasksHealthy"].as_u64() == Some(instances)
+        })
+        .await;
+    }
+
+    /// The ids of an app's tasks.
+    pub(crate) async fn tasks(&self, id: &str) -> Vec<Value> {
+        let answer = self.send("GET", &format!("/v2/apps{id}/tasks"), &Value::Null).await;
+        answer["tasks"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The real servers of a service that take new connections.
+    pub(crate) fn served(&self, at: &str) -> Option<Vec<SocketAddr>> {
+        served(&self.kernel.state(), at)
+    }
+
+    pub(crate) async fn until_served(&self, at: &str, servers: usize) {
+        let is_so = async || self.served(at).is_some_and(|found| found.len() == servers);
+        eventually(is_so).await;
+    }
+
+    /// The fewest servers that took new connections since this was asked last.
+    pub(crate) fn fewest(&self, at: &str) -> usize {
+        let history = self.kernel.history();
+        let counts = history.iter().map(|(_, state)| served(state, at).map_or(0, |all| all.len()));
+        counts.min().unwrap()
+    }
+
+    pub(crate) async fn end(mut self) {
+        if self.agent.is_some() {
+            self.stop().await;
+        }
+        for sim in self.sims {
+            sim.shutdown().await;
+        }
+    }
+}
+
+pub(crate) fn vip(at: &str) -> Vip {
+    let socket: SocketAddr = at.parse().unwrap();
+    Vip { address: socket.ip(), port: socket.port().try_into().unwrap(), protocol: Protocol::Tcp }
+}
+
+pub(crate) fn weights(state: &Observed, at: &str) -> Option<BTreeMap<SocketAddr, u32>> {
+    let servers = &state.service(&vip(at))?.servers;
+    Some(servers.iter().map(|(at, server)| (*at, server.settings.weight)).collect())
+}
+
+fn served(state: &Observed, at: &str) -> Option<Vec<SocketAddr>> {
+    let weights = weights(state, at)?.into_iter().filter(|(_, weight)| *weight > 0);
+    Some(weights.map(|(server, _)| server).collect())
+}
+
+/// Where a task listens.
+pub(crate) fn place(task: &Value) -> SocketAddr {
+    let host: IpAddr = task["host"].as_str().unwrap().parse().unwrap();
+    let port = task["ports"][0].as_u64().unwrap();
+    SocketAddr::new(host, u16::try_from(port).unwrap())
+}
+
+/// Waits until it is so.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "this takes too long");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub(crate) async fn pass(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// An app with a TCP health check, whose tasks go on serving for a while when they are told to stop.
+pub(crate) fn app(id: &str, vip: &str, instances: usize) -> Value {
+    json!({
+        "id": id,
+        "instances": instances,
+        "cpus": 0.1,
+        "mem": 16,
+        "env": {"SIM_STOP_DELAY_MS": "1500"},
+        "container": {
+            "type": "DOCKER",
+            "docker": {"image": "echo"},
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": vip}}],
+        },
+        "networks": [{"mode": "container/bridge"}],
+        "healthChecks": [{
+            "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 5, "intervalSeconds": 2,
+            "timeoutSeconds": 2, "maxConsecutiveFailures": 3,
+        }],
+    })
+}
