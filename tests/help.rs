@@ -7,8 +7,10 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 8] =
-    ["diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate"];
+const COMMANDS: [&str; 11] = [
+    "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
+    "release",
+];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.
 fn help(args: &[&str]) -> String {
