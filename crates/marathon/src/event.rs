@@ -39,6 +39,8 @@ pub enum Change {
     },
     /// These apps and pods may be other than they were.
     Touched(Vec<Touched>),
+    /// Marathon accepted a definition of this app or pod.
+    Posted(Touched),
     /// An app or pod was removed.
     Removed(Touched),
     /// Anything beneath this group may be other than it was, or gone. `/` is everything.
@@ -182,10 +184,10 @@ impl Body {
                 Change::Touched(vec![Touched { kind: None, id: self.workload()? }])
             }
             "api_post_event" => {
-                Change::Touched(vec![touched(Kind::App, self.app_definition.id.as_deref()?)])
+                Change::Posted(touched(Kind::App, self.app_definition.id.as_deref()?))
             }
             "app_terminated_event" => Change::Removed(touched(Kind::App, self.app_id.as_deref()?)),
-            "pod_created_event" | "pod_updated_event" => Change::Touched(vec![self.pod()?]),
+            "pod_created_event" | "pod_updated_event" => Change::Posted(self.pod()?),
             "pod_deleted_event" => Change::Removed(self.pod()?),
             "group_change_success" => Change::Group(absolute(self.group_id.as_deref()?)),
             "deployment_info"

@@ -27,6 +27,21 @@ impl Records {
         self.0.insert(key, None);
     }
 
+    /// Remembers the definitions that instances run by now: when a later one takes their place, as
+    /// it does for every agent at once when an upgrade begins, nobody has to ask for them.
+    pub fn learn(&mut self, snapshot: &Snapshot) {
+        for workload in snapshot.workloads.iter().filter(|known| known.spec.version.is_some()) {
+            let current = workload.instances.iter().filter(|instance| {
+                instance.spec == InstanceSpec::Current && !instance.state.is_terminal()
+            });
+            let versions: BTreeSet<_> = current.filter_map(|instance| instance.version).collect();
+            for version in versions {
+                let key = VersionKey { kind: workload.kind, id: workload.id.clone(), version };
+                self.0.entry(key).or_insert_with(|| Some(Arc::clone(&workload.spec)));
+            }
+        }
+    }
+
     /// The record was asked for, and is here or gone for good.
     #[must_use]
     pub fn contains(&self, key: &VersionKey) -> bool {

@@ -78,19 +78,15 @@ fn an_event_names_the_workloads_it_touches() {
         (
             "api_post_event",
             r#"{"uri":"/v2/apps/db","appDefinition":{"id":"/db"}}"#,
-            Change::Touched(vec![app("/db")]),
+            Change::Posted(app("/db")),
         ),
         ("app_terminated_event", r#"{"appId":"/db"}"#, Change::Removed(app("/db"))),
         (
             "pod_created_event",
             r#"{"uri":"http://m:8080/x/v2/pods/g/p?force=true"}"#,
-            Change::Touched(vec![pod("/g/p")]),
+            Change::Posted(pod("/g/p")),
         ),
-        (
-            "pod_updated_event",
-            r#"{"uri":"/v2/pods//g/p::status"}"#,
-            Change::Touched(vec![pod("/g/p")]),
-        ),
+        ("pod_updated_event", r#"{"uri":"/v2/pods//g/p::status"}"#, Change::Posted(pod("/g/p"))),
         ("pod_deleted_event", r#"{"uri":"/v2/pods/g/p"}"#, Change::Removed(pod("/g/p"))),
         ("pod_created_event", r#"{"uri":"/v2/pods"}"#, Change::Unreadable),
         (

@@ -170,10 +170,12 @@ impl Client {
         let mut missing = snapshot.missing_versions();
         missing.retain(|key| !self.memory().records.contains(key));
         if missing.is_empty() {
+            self.memory().records.learn(&snapshot);
             return snapshot;
         }
         let findings = self.read_versions(missing).await;
         let mut snapshot = document.snapshot(&self.memory().records);
+        self.memory().records.learn(&snapshot);
         snapshot.findings.extend(findings);
         snapshot
     }

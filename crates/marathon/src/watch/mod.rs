@@ -10,9 +10,10 @@
 //! not believed; nor is a first one of all that has no VIP.
 //!
 //! An event that says unhealthy or killing and would take the last server of a workload, or more
-//! than half of them within 10 s, waits for its read. The agents spread the reads of one event over 10 ms for each
-//! of them, so it waits up to 2 s in a cluster of a hundred, and up to 11 s in one of a thousand:
-//! so long connections may still be sent to such a server. A task that ended is never waited for.
+//! than half of them within 10 s, waits for its read. The agents spread the reads of one event
+//! over 10 ms for each of them, so it waits up to 2 s in a cluster of a hundred, and up to 11 s in
+//! one of a thousand: so long connections may still be sent to such a server. A task that ended
+//! is never waited for.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
@@ -26,6 +27,7 @@
 
 mod backoff;
 mod claim;
+mod groups;
 mod jitter;
 mod keep;
 mod known;
@@ -42,6 +44,7 @@ use jiff::Timestamp;
 use crate::event::{Change, Event, Subject, Touched};
 use crate::{Coverage, Kind, Snapshot, TaskState, Workload};
 use claim::{Claim, Said};
+use groups::Groups;
 use picture::Picture;
 use schedule::Schedule;
 use stream::Stream;
@@ -56,6 +59,7 @@ pub struct State {
     stream: Stream,
     schedule: Schedule,
     picture: Picture,
+    groups: Groups,
 }
 
 impl State {
@@ -67,6 +71,7 @@ impl State {
             stream: Stream::new(config.urls, now),
             schedule: Schedule::new(config.agents.unwrap_or(1), config.seed, now),
             picture: Picture::default(),
+            groups: Groups::default(),
         }
     }
 
@@ -145,14 +150,18 @@ impl State {
             Input::Doubt => self.schedule.again(now),
             Input::Tick => {}
         }
+        if let Some(told) = self.groups.tick(now) {
+            self.schedule.mark_everything(told);
+        }
         self.picture.tick(now, &mut step.changed);
         self.stream.tick(now, self.schedule.jitter(), &mut step.actions);
         if lost || was_open && !self.stream.is_open() {
             self.schedule.lost(now);
         }
         self.schedule.tick(now, &mut step.actions);
+        let waits = self.picture.wake_at().into_iter().chain(self.groups.wake_at());
         let wake_at = self.stream.wake_at().min(self.schedule.wake_at());
-        step.wake_at = self.picture.wake_at().map_or(wake_at, |held| held.min(wake_at));
+        step.wake_at = waits.fold(wake_at, Duration::min);
         step
     }
 
@@ -226,7 +235,13 @@ impl State {
                     self.schedule.mark(key, None, now);
                 }
             }
+            Change::Posted(Touched { kind, id }) => {
+                self.groups.explain(&id, now);
+                let key = self.key(kind, &id);
+                self.schedule.mark(key, None, now);
+            }
             Change::Removed(Touched { kind, id }) => {
+                self.groups.explain(&id, now);
                 let key = self.key(kind, &id);
                 self.picture.announce(&key);
                 if self.picture.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
@@ -234,6 +249,7 @@ impl State {
                 }
             }
             // Every change of an app is one of its group: that announces nobody's end.
+            Change::Group(group) if self.groups.changed(&group, now) => {}
             Change::Group(_) | Change::Unreadable => self.schedule.mark_everything(now),
             Change::Other => {}
         }

@@ -10,8 +10,10 @@ use super::jitter::Jitter;
 use super::{Action, WorkloadKey};
 use crate::Workload;
 
-/// More workloads than this are read as everything.
+/// More workloads than this are read as everything...
 const FEW: usize = 10;
+/// ...and so are those that would take longer than this one by one.
+const ONE_BY_ONE: Duration = Duration::from_secs(30);
 /// Workloads that are remembered one by one.
 const MAX_DIRTY: usize = 1000;
 /// What is remembered to be shown by the next read of one workload.
@@ -33,7 +35,8 @@ const POLL: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// ...and how long the answer may take.
 const ANSWER: Duration = Duration::from_secs(1);
-/// The share of one agent in the 100 reads a second that all may make together.
+/// The share of one agent in the 100 reads a second that all may make together: between two reads
+/// of an agent that events ask for lies this time for each agent.
 const SHARE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(super) struct Schedule {
     reading: BTreeMap<WorkloadKey, Reading>,
     backoff: Backoff,
     failed: Option<Duration>,
+    /// When the next read that events ask for may begin.
+    turn: Duration,
     /// Nothing was read yet, or reading failed: only a read of everything is any good.
     blind: bool,
 }
@@ -99,6 +104,7 @@ impl Schedule {
             reading: BTreeMap::new(),
             backoff: Backoff::new(first, Duration::from_secs(60), Duration::from_secs(60)),
             failed: None,
+            turn: now,
             blind: true,
         }
     }
@@ -116,6 +122,16 @@ impl Schedule {
         self.jitter.up_to(self.whole_spread())
     }
 
+    /// The time until this agent's next read that events ask for. It is left to chance once: if
+    /// each of many changes had a time of its own, the first of them would be early in all agents.
+    fn until_turn(&mut self, now: Duration) -> Duration {
+        let soon = now + QUIET + self.whole_spread();
+        let everything = Some(self.everything.due).filter(|due| *due <= soon);
+        let first = self.dirty.values().map(|dirty| dirty.due).chain(everything).min();
+        let known = if self.turn > now { Some(self.turn) } else { first };
+        known.map_or_else(|| self.spread(), |at| at.saturating_sub(now))
+    }
+
     fn whole_spread(&self) -> Duration {
         SHARE.saturating_mul(self.agents)
     }
@@ -123,7 +139,8 @@ impl Schedule {
     /// How long bad health may wait for the read of this workload that is due. One that isn't due
     /// within the spread is not worth waiting for.
     pub(super) fn patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
-        let one = self.one_by_one().find(|(due, _)| *due == key).map(|(_, dirty)| dirty.due);
+        let one = self.one_by_one().find(|(due, _)| *due == key);
+        let one = one.map(|(_, dirty)| dirty.due.max(self.turn));
         let wait = one.unwrap_or(self.everything.due).saturating_sub(now);
         if wait > self.whole_spread() + QUIET { PATIENCE } else { PATIENCE.max(wait + ANSWER) }
     }
@@ -161,7 +178,7 @@ impl Schedule {
     /// Something changed, and it can't be said where.
     pub(super) fn mark_everything(&mut self, now: Duration) {
         if !self.blind {
-            let due = now + QUIET + self.spread();
+            let due = now + QUIET + self.until_turn(now);
             self.hasten_with_gap(due);
         } else if self.everything.begun.is_some() {
             // The read under way may not know of it.
@@ -170,20 +187,22 @@ impl Schedule {
     }
 
     fn hasten_with_gap(&mut self, due: Duration) {
-        let gap = GAP.max(SHARE.saturating_mul(self.agents));
+        let gap = GAP.max(self.whole_spread());
         let last = self.everything.begun.or(self.everything.last);
+        let due = due.max(self.turn);
         self.hasten(last.map_or(due, |last| due.max(last + gap)));
     }
 
     /// A workload changed; a read has to show that `claim` holds.
     pub(super) fn mark(&mut self, key: WorkloadKey, claim: Option<Claim>, now: Duration) {
-        let spread = self.spread();
+        let turn = now + self.until_turn(now);
         if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains_key(&key) {
             return self.mark_everything(now);
         }
-        let dirty = self.dirty.entry(key).or_insert_with(|| {
-            let latest = now + LATEST + spread;
-            Dirty { latest, due: now + spread, claims: Vec::new() }
+        let dirty = self.dirty.entry(key).or_insert_with(|| Dirty {
+            latest: turn + LATEST,
+            due: turn,
+            claims: Vec::new(),
         });
         dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
         if dirty.claims.len() < MAX_CLAIMS {
@@ -242,7 +261,7 @@ impl Schedule {
         if claims.is_empty() {
             return;
         }
-        let due = now + LAG + self.spread();
+        let due = now + LAG.max(self.until_turn(now));
         let dirty =
             self.dirty.entry(key.clone()).or_insert(Dirty { latest: due, due, claims: Vec::new() });
         dirty.claims.extend(claims);
@@ -295,7 +314,7 @@ impl Schedule {
     }
 
     pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if self.dirty.len() > FEW && !self.blind {
+        if self.dirty.len() > self.few() && !self.blind {
             let first = self.dirty.values().map(|dirty| dirty.due).min().unwrap_or(now);
             self.hasten_with_gap(first);
         }
@@ -306,22 +325,33 @@ impl Schedule {
                 self.everything.expect(key, dirty.claims);
             }
             actions.push(Action::ReadEverything);
+            self.turn = now + self.whole_spread();
         }
-        for key in self.due(now) {
-            let Some(dirty) = self.dirty.remove(&key) else { continue };
+        if let Some(key) = self.due(now)
+            && let Some(dirty) = self.dirty.remove(&key)
+        {
             self.reading.insert(key.clone(), Reading { begun: now, claims: dirty.claims });
             actions.push(Action::Read(key));
+            self.turn = now + self.whole_spread();
         }
     }
 
     fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
-        let allowed = !self.blind && self.dirty.len() <= FEW;
+        let allowed = !self.blind && self.dirty.len() <= self.few();
         self.dirty.iter().filter(move |(key, _)| allowed && !self.reading.contains_key(key))
     }
 
-    fn due(&self, now: Duration) -> Vec<WorkloadKey> {
-        let due = self.one_by_one().filter(|(_, dirty)| dirty.due <= now);
-        due.map(|(key, _)| key.clone()).collect()
+    /// How many workloads are read one by one.
+    fn few(&self) -> usize {
+        let turn = self.whole_spread().max(Duration::from_millis(1));
+        let turns = ONE_BY_ONE.as_millis() / turn.as_millis();
+        usize::try_from(turns).unwrap_or(usize::MAX).clamp(1, FEW)
+    }
+
+    /// The workload that is due for longest, if it is this agent's turn.
+    fn due(&self, now: Duration) -> Option<WorkloadKey> {
+        let due = self.one_by_one().filter(|(_, dirty)| dirty.due.max(self.turn) <= now);
+        due.min_by_key(|(_, dirty)| dirty.due).map(|(key, _)| key.clone())
     }
 
     pub(super) fn wake_at(&self) -> Duration {
@@ -329,6 +359,7 @@ impl Schedule {
             None => self.everything.due,
             Some(_) => Duration::MAX,
         };
-        self.one_by_one().map(|(_, dirty)| dirty.due).fold(everything, Duration::min)
+        let one = self.one_by_one().map(|(_, dirty)| dirty.due.max(self.turn));
+        one.fold(everything, Duration::min)
     }
 }

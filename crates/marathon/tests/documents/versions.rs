@@ -67,6 +67,35 @@ fn a_record_that_marathon_no_longer_has_is_remembered_as_gone() {
 }
 
 #[test]
+fn a_definition_that_was_seen_is_known_when_it_is_an_earlier_one() {
+    let before = r#"{"apps":[{"id":"/x","version":"2020-01-01T00:00:00.000Z",
+        "portDefinitions":[{"labels":{"VIP_0":"2.2.2.2:2"}}],
+        "tasks":[{"id":"old","host":"a","ports":[5],"startedAt":"2020-01-01T00:00:00Z",
+            "version":"2020-01-01T00:00:00.000Z","state":"TASK_RUNNING"}]}]}"#;
+    let mut records = Records::default();
+    records.learn(&Document::read(before.as_bytes()).unwrap().snapshot(&records));
+    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    let app = &snapshot.workloads[0];
+    assert_eq!(endpoints(&app.instances[2]), ["a:5"]);
+    assert_eq!(snapshot.missing_versions(), []);
+    records.learn(&snapshot);
+    let again = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    assert_eq!(again, snapshot, "what runs by an earlier one says nothing of the newest");
+}
+
+#[test]
+fn a_record_that_is_gone_is_not_made_up_again() {
+    let mut records = Records::default();
+    records.insert_gone(old_key());
+    let fits = APP.replace(r#""ports":[5]"#, r#""ports":[5,6]"#);
+    let snapshot = Document::read(fits.as_bytes()).unwrap().snapshot(&records);
+    assert_eq!(snapshot.workloads[0].instances[2].spec, InstanceSpec::Current);
+    records.learn(&snapshot);
+    let again = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    assert!(matches!(again.workloads[0].instances[2].spec, InstanceSpec::Gone(_)));
+}
+
+#[test]
 fn without_its_record_a_task_runs_by_the_definition_as_it_stands_if_that_fits() {
     for (ports, fits) in [("[7]", true), ("[7,8]", false), ("[]", false)] {
         let app = format!(

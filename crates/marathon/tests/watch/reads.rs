@@ -145,6 +145,101 @@ fn groups_and_events_that_cannot_be_read_have_everything_read() {
 }
 
 #[test]
+fn a_change_of_one_app_is_not_taken_for_one_of_its_whole_group() {
+    let group = |watch: &mut Watch, id: &str| {
+        watch.event("group_change_success", &format!(r#"{{"groupId":"{id}"}}"#));
+    };
+    let ids = ["/db", "/g/db", "/g/h/db"];
+    let apps: Vec<_> = ids.iter().map(|id| app(id, &[])).collect();
+    for (id, of) in ids.iter().zip(["/", "/g", "/g/h"]) {
+        for group_first in [true, false] {
+            let mut watch = Watch::started(&apps);
+            watch.live(10);
+            if group_first {
+                group(&mut watch, of);
+                watch.after(100);
+                posted(&mut watch, id);
+            } else {
+                posted(&mut watch, id);
+                watch.after(100);
+                group(&mut watch, of);
+            }
+            watch.after(400);
+            assert_eq!(watch.asked(), [format!("app {id}")]);
+            watch.read(&app(id, &[]));
+            watch.live(20);
+            assert_eq!(watch.asked(), [""; 0]);
+        }
+    }
+    let mut removed = Watch::started(&apps);
+    removed.live(10);
+    removed.event("app_terminated_event", r#"{"appId":"/g/db"}"#);
+    group(&mut removed, "/g");
+    removed.after(400);
+    assert_eq!(removed.asked(), ["app /g/db"]);
+}
+
+#[test]
+fn one_app_explains_one_change_of_its_own_group_at_its_time() {
+    let story: [(&[&str], u64, &[&str]); 4] = [
+        (&["/g", "/g"], 0, &["/g/db"]),
+        (&["/g"], 0, &["/other/db"]),
+        (&["/"], 0, &["/g/db"]),
+        (&["/g"], 300, &["/g/db"]),
+    ];
+    for (groups, apart, apps) in story {
+        let mut watch = Watch::started(&[]);
+        watch.live(10);
+        for group in groups {
+            watch.event("group_change_success", &format!(r#"{{"groupId":"{group}"}}"#));
+        }
+        watch.after(apart);
+        apps.iter().for_each(|app| posted(&mut watch, app));
+        watch.after(400);
+        assert!(watch.asked().contains(&"all".to_owned()), "{groups:?} {apps:?}");
+    }
+    let mut many = Watch::started(&[]);
+    many.live(10);
+    for _ in 0..65 {
+        many.event("group_change_success", r#"{"groupId":"/g"}"#);
+    }
+    for _ in 0..64 {
+        posted(&mut many, "/g/db");
+    }
+    many.after(400);
+    assert!(many.asked().contains(&"all".to_owned()));
+}
+
+#[test]
+fn an_agent_makes_no_more_reads_than_its_share() {
+    for (agents, apps) in [(100, 10), (1000, 3)] {
+        let mut watch = Watch::new(1, Some(agents), 7);
+        watch.opened();
+        watch.live(70);
+        watch.read_everything(&[app("/0", &[])]);
+        watch.live(60);
+        watch.asked();
+        let mut reads = 0;
+        for _ in 0..600 {
+            for number in 0..apps {
+                posted(&mut watch, &format!("/{number}"));
+            }
+            watch.after(200);
+            watch.live(1);
+            for asked in watch.asked() {
+                reads += 1;
+                match asked.strip_prefix("app ") {
+                    Some(id) => watch.read(&app(id, &[])),
+                    None => watch.read_everything(&[app("/0", &[])]),
+                }
+            }
+        }
+        let share = 720 * 100 / agents;
+        assert!(reads <= share + 2 && reads >= share / 2, "{reads} of {share}");
+    }
+}
+
+#[test]
 fn everything_is_read_about_every_300_s_or_one_second_for_each_agent() {
     for (agents, least, most) in [(1, 210, 390), (1000, 700, 1300)] {
         let mut watch = Watch::new(1, Some(agents), u64::from(agents));
