@@ -11,6 +11,8 @@ use marathon::client::Client;
 use node::{Kernel, KernelError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use vip::Outcome;
+use vip::plan::OpResult;
 
 use super::Moment;
 use super::health::Beat;
@@ -185,6 +187,9 @@ impl Agent {
 
     /// One turn of the loop: an input into the mind, what follows into the world.
     fn turn(&mut self, input: Input) {
+        if let Input::Applied(outcome) = &input {
+            self.log(outcome);
+        }
         let effects = self.mind.on(input, self.now());
         self.carry_out(effects);
         self.beat();
@@ -196,6 +201,20 @@ impl Agent {
             }
             changed
         });
+    }
+
+    /// Says what was done, and how long after the news of it.
+    fn log(&self, outcome: &Outcome) {
+        let since = self.mind.controller().status().unapplied_since.unwrap_or_default();
+        let after = self.started.elapsed().saturating_sub(since);
+        for (op, result) in &outcome.results {
+            match result {
+                OpResult::Done => tracing::info!(?after, "{op}"),
+                OpResult::AlreadySo => tracing::info!("{op}: it was so already"),
+                OpResult::Failed(error) => tracing::warn!("{op}: {error}"),
+                OpResult::Skipped => tracing::warn!("{op}: not tried, because of what failed"),
+            }
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

@@ -41,6 +41,9 @@ pub(super) struct Global {
     /// Lock file that keeps two writers apart [default: /run/vipd/lock]
     #[arg(long, global = true, env = "VIPD_LOCK", value_name = "FILE")]
     lock: Option<PathBuf>,
+    /// Unix socket on which a running agent is asked [default: /run/vipd/agent.sock]
+    #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
+    socket: Option<PathBuf>,
     /// What to log to standard error, as `info` or `vipd=debug` [default: warn]
     #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -124,6 +127,10 @@ impl Global {
         if !self.vip_allow.is_empty() {
             policy.allow.clone_from(&self.vip_allow);
         }
+        let mut agent = file.agent.resolve();
+        if let Some(socket) = &self.socket {
+            agent.socket.clone_from(socket);
+        }
         Ok(Config {
             marathons,
             interface: pick(&self.interface, file.node.interface, || "vipd0".into()),
@@ -131,7 +138,7 @@ impl Global {
             node_name: pick(&self.node_name, file.node.name, host_name),
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
             policy,
-            agent: file.agent.resolve(),
+            agent,
         })
     }
 

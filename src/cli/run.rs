@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +36,12 @@ pub(super) struct Run {
     /// Decide and report, and change nothing
     #[arg(long)]
     observe: bool,
+    /// Folder of what is known, for a start without Marathon [default: /var/lib/vipd]
+    #[arg(long, env = "VIPD_STATE", value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Where /healthz and /readyz answer [default: 127.0.0.1:9614]
+    #[arg(long, env = "VIPD_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// When stopped, remove everything of vipd's from the kernel
     #[arg(long)]
     cleanup_on_exit: bool,
@@ -41,7 +49,11 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let mut config = global.config()?;
+        if let Some(state) = &self.state {
+            config.agent.state.clone_from(state);
+        }
+        config.agent.listen = self.listen.unwrap_or(config.agent.listen);
         let marathons = self.marathons.resolve(&config)?;
         if marathons.is_empty() {
             bail!(

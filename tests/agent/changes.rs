@@ -64,10 +64,9 @@ fn a_restart_disturbs_nothing_and_a_crash_neither() {
     run(async {
         let mut world = World::serving(3).await;
         for turn in 0..4 {
-            if turn % 2 == 0 {
-                world.stop().await
-            } else {
-                world.kill()
+            match turn % 2 {
+                0 => world.stop().await,
+                _ => world.kill(),
             }
             world.start().await;
             eventually(async || world.agent().view.borrow().ready).await;
