@@ -4,8 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agent;
 mod apply;
 mod bad_input;
+mod cluster;
 mod crash;
 mod foreign;
 mod marathon;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 
 /// Moves this thread into a network namespace of its own, with `lo` up. It ends with the thread;
 /// the test harness gives every test one.
@@ -12,6 +12,17 @@ use nix::sched::{CloneFlags, unshare};
 pub fn enter() {
     enter_bare();
     run("ip", "link set lo up");
+}
+
+/// Moves this thread into a network namespace that `ip netns add` made.
+///
+/// # Panics
+/// Without root, or where there is none of this name.
+pub fn join(name: &str) {
+    let file = std::fs::File::open(format!("/run/netns/{name}"))
+        .unwrap_or_else(|error| panic!("can't open the network namespace {name}: {error}"));
+    setns(file, CloneFlags::CLONE_NEWNET)
+        .unwrap_or_else(|errno| panic!("can't enter the network namespace {name}: {errno}"));
 }
 
 /// The same, with `lo` down and no local route table, as the kernel makes it: there IPVS refuses

@@ -1,0 +1,192 @@
+//! The agent on real kernels, with real traffic.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Clients, Cluster, eventually, place};
+
+const WEB: &str = "3.3.0.6:80";
+
+/// An app whose tasks go on serving for so long after they are told to stop.
+fn web(instances: usize, stop_delay: u32, release: u32) -> Value {
+    json!({
+        "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
+        "env": {"SIM_STOP_DELAY_MS": stop_delay.to_string(), "RELEASE": release.to_string()},
+        "container": {
+            "type": "DOCKER",
+            "docker": {"image": "web"},
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": WEB}}],
+        },
+        "networks": [{"mode": "container/bridge"}],
+        "healthChecks": [{
+            "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 5,
+            "timeoutSeconds": 20, "maxConsecutiveFailures": 3,
+        }],
+        "upgradeStrategy": {"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.5},
+    })
+}
+
+/// A cluster with agents that serve an app.
+fn serving(instances: usize, stop_delay: u32) -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.send("POST", "/v2/apps", &web(instances, stop_delay, 1));
+    cluster.settled("/web", instances);
+    cluster.start_all();
+    served(&cluster, instances);
+    cluster
+}
+
+/// Waits until both nodes send clients to so many servers.
+fn served(cluster: &Cluster, instances: usize) {
+    for node in 0..2 {
+        eventually("all are served", || {
+            let servers = cluster.servers(node, WEB);
+            servers.iter().filter(|(_, weight)| *weight > 0).count() == instances
+        });
+    }
+}
+
+#[test]
+fn what_the_kernel_announces_is_repaired() {
+    let mut cluster = Cluster::new();
+    cluster.send("POST", "/v2/apps", &web(1, 0, 1));
+    cluster.settled("/web", 1);
+    cluster.start(0, &["--listen", "127.0.0.1:9614"]);
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    let whole = || {
+        let addresses = cluster.on(0, "ip -br addr show");
+        let routes = cluster.on(0, "ip route show table local");
+        let route = routes.lines().find(|line| line.starts_with("local 3.3.0.6 dev vipd0"));
+        addresses.contains("3.3.0.6/32") && route.is_some_and(|line| line.contains("10.77.0.11"))
+    };
+    eventually("all is there", whole);
+    for damage in [
+        "ip addr del 3.3.0.6/32 dev vipd0",
+        "ip link del vipd0",
+        "ip link set vipd0 down",
+        "ip route del local 3.3.0.6 dev vipd0 table local",
+    ] {
+        cluster.on(0, damage);
+        let begun = std::time::Instant::now();
+        eventually("it is repaired", whole);
+        // A full comparison comes every 30 s: one that was waited for would have taken longer.
+        eprintln!("{damage}: repaired and seen after {:?}", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 20, "{damage} was not heard of");
+    }
+}
+
+#[test]
+fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
+    let mut cluster = serving(2, 0);
+    let second = cluster.vipd(0, &["run", "--marathon", "http://10.77.0.1:8080"]).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(said.contains("only one vipd may write"), "{said}");
+
+    let run = |args: &[&str]| {
+        let output = cluster.vipd(0, args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = run(&["status"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("agent: acting, 0 draining"), "{text}");
+    assert!(text.contains("events are coming; 1 apps and pods"), "{text}");
+    let (code, text) = run(&["explain", "/web"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("with weight 1: healthy") && text.contains("(version 20"), "{text}");
+    assert_eq!(run(&["explain", "/nobody"]).0, Some(2));
+    let health = cluster.on(0, "curl -sS http://127.0.0.1:9614/healthz");
+    assert_eq!(health, "alive\n");
+    assert_eq!(cluster.on(0, "curl -sS http://127.0.0.1:9614/readyz"), "ready\n");
+
+    assert_eq!(run(&["hold", "looking at it"]).0, Some(0));
+    let before = cluster.servers(0, WEB);
+    cluster.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3}));
+    eventually("the other node has it", || cluster.servers(1, WEB).len() == 3);
+    eventually("something is due", || cluster.report(0)["pending"] != json!(0));
+    assert_eq!(cluster.servers(0, WEB), before);
+    let (code, text) = run(&["status"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("agent: held") && text.contains("(looking at it)"), "{text}");
+    // A hold is still in force after a restart.
+    assert_eq!(cluster.stop(0, "KILL"), None);
+    cluster.start(0, &[]);
+    eventually("it is held again", || cluster.report(0)["mode"] == json!("held"));
+    let release = cluster.vipd(0, &["release"]).output().unwrap();
+    assert!(release.status.success(), "{release:?}");
+    eventually("it catches up", || cluster.servers(0, WEB).len() == 3);
+
+    let before = cluster.servers(0, WEB);
+    assert_eq!(cluster.stop(0, "TERM"), Some(0));
+    assert_eq!(cluster.servers(0, WEB), before, "stopping leaves the kernel as it is");
+    let held = cluster.vipd(0, &["hold"]).output().unwrap();
+    assert_eq!(held.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&held.stderr).contains("no agent listens on"), "{held:?}");
+    cluster.start(0, &["--cleanup-on-exit"]);
+    eventually("it is ready", || cluster.report(0)["ready"] == json!(true));
+    assert_eq!(cluster.stop(0, "TERM"), Some(0));
+    assert_eq!(cluster.on(0, "ipvsadm -Sn"), "");
+    assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
+}
+
+#[test]
+fn an_agent_that_observes_changes_nothing() {
+    let mut cluster = Cluster::new();
+    cluster.send("POST", "/v2/apps", &web(1, 0, 1));
+    cluster.settled("/web", 1);
+    cluster.start(0, &["--observe"]);
+    eventually("it has decided", || cluster.report(0)["pending"] == json!(3));
+    assert_eq!(cluster.report(0)["mode"], json!("observing"));
+    assert_eq!(cluster.on(0, "ipvsadm -Sn"), "");
+    assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
+}
+
+#[test]
+fn a_rolling_upgrade_under_traffic_fails_no_connection_though_an_agent_is_killed_in_it() {
+    const ENOUGH: usize = 20_000;
+    let mut cluster = serving(4, 8000);
+    let clients = Clients::start(&cluster, WEB, 100);
+    let mut upgrades = 0;
+    while clients.done() < ENOUGH {
+        upgrades += 1;
+        let before: Vec<_> = cluster.settled("/web", 4).iter().map(place).collect();
+        cluster.send("PUT", "/v2/apps/web", &web(4, 8000, upgrades + 1));
+        eventually("the first new one is served", || {
+            cluster.servers(0, WEB).iter().any(|(server, _)| !before.contains(server))
+        });
+        cluster.stop(0, "KILL");
+        cluster.start(0, &[]);
+        cluster.settled("/web", 4);
+        served(&cluster, 4);
+    }
+    let (done, failures) = clients.stop();
+    eprintln!(
+        "{upgrades} rolling upgrades of 4 instances, the agent killed in each: {done} connections \
+         from two nodes, {} failed",
+        failures.len()
+    );
+    assert_eq!(failures, [""; 0], "of {done} connections");
+}
+
+#[test]
+fn an_instance_that_is_killed_hard_costs_only_connections_until_it_is_known() {
+    let cluster = serving(4, 0);
+    let clients = Clients::start(&cluster, WEB, 50);
+    eventually("there is traffic", || clients.done() > 100);
+    let task = &cluster.settled("/web", 4)[0];
+    let port = task["ports"][0].to_string();
+    let node = usize::from(task["host"] == json!("10.77.0.12"));
+    let listening = cluster.on(node, &format!("ss -Hltnp sport = :{port}"));
+    let pid = listening.split("pid=").nth(1).unwrap().split(',').next().unwrap();
+    cluster.on(node, &format!("kill -9 {pid}"));
+    for node in 0..2 {
+        eventually("it is gone", || {
+            !cluster.servers(node, WEB).iter().any(|(server, _)| *server == place(task))
+        });
+    }
+    let (then, during) = (clients.done(), clients.failures());
+    eventually("there is more traffic", || clients.done() > then + 300);
+    let (done, failures) = clients.stop();
+    let known = during.len();
+    eprintln!("killed hard at 100 connections/s: {known} failed until it was known of, 0 later");
+    assert_eq!(failures, during, "of {done}: connections failed after it was known");
+}

@@ -1,0 +1,265 @@
+//! Two nodes on one Ethernet with an agent on each, and a simulated Marathon beside them.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::netns;
+
+/// How long anything is waited for before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the Marathon listens.
+const API: &str = "10.77.0.1:8080";
+
+pub(crate) struct Cluster {
+    pub(crate) nodes: [String; 2],
+    agents: [Option<Child>; 2],
+    marathon: Child,
+}
+
+/// Ends a child with its test.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        end(&mut self.marathon);
+        self.agents.iter_mut().flatten().for_each(end);
+        for node in &self.nodes {
+            // Whatever went wrong, what is left is told by the next test that needs the name.
+            let _ = Command::new("ip").args(["netns", "del", node]).status();
+        }
+    }
+}
+
+impl Cluster {
+    /// The nodes and the Marathon; no agents yet.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        netns::enter();
+        netns::run("ip", "link add lan type bridge");
+        netns::run("ip", "addr add 10.77.0.1/24 dev lan");
+        netns::run("ip", "link set lan up");
+        let nodes = [1, 2].map(|node| format!("c{number}n{node}"));
+        for (index, node) in nodes.iter().enumerate() {
+            let address = address(index);
+            netns::run("ip", &format!("netns add {node}"));
+            netns::run("ip", &format!("link add to{index} type veth peer name eth0 netns {node}"));
+            netns::run("ip", &format!("link set to{index} master lan up"));
+            netns::run("ip", &format!("-n {node} link set lo up"));
+            netns::run("ip", &format!("-n {node} addr add {address}/24 dev eth0"));
+            netns::run("ip", &format!("-n {node} link set eth0 up"));
+            netns::run("ip", &format!("-n {node} route add default via 10.77.0.1"));
+        }
+        let agents = nodes.iter().enumerate();
+        let agents = agents
+            .flat_map(|(index, node)| ["--agent".to_owned(), format!("{}@{node}", address(index))]);
+        let mut marathon = Command::new("marathon-sim")
+            .args(["--listen", API, "--time-scale", "0.2"])
+            .args(agents)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(marathon.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains(API), "{said}");
+        Self { nodes, agents: [None, None], marathon }
+    }
+
+    /// What the agent on a node is started with, beyond `vipd run`.
+    fn own(&self, node: usize) -> [String; 6] {
+        let name = &self.nodes[node];
+        [
+            "--lock".into(),
+            format!("/run/{name}/lock"),
+            "--socket".into(),
+            format!("/run/{name}/agent.sock"),
+            "--node-name".into(),
+            name.clone(),
+        ]
+    }
+
+    /// A command of vipd on a node.
+    pub(crate) fn vipd(&self, node: usize, args: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.nodes[node], env!("CARGO_BIN_EXE_vipd")]);
+        command.args(args).args(self.own(node)).env("VIPD_CONFIG", "/dev/null");
+        command
+    }
+
+    /// Starts the agent of a node.
+    pub(crate) fn start(&mut self, node: usize, args: &[&str]) {
+        let url = format!("http://{API}");
+        let state = format!("/run/{}/state", self.nodes[node]);
+        let mut command = self.vipd(node, &["run", "--marathon", &url, "--state", &state]);
+        command.args(args).stdin(Stdio::null());
+        self.agents[node] = Some(command.spawn().unwrap());
+    }
+
+    /// Starts both agents and waits until they are ready.
+    pub(crate) fn start_all(&mut self) {
+        for node in 0..2 {
+            self.start(node, &[]);
+        }
+        for node in 0..2 {
+            eventually("the agent is ready", || self.report(node)["ready"] == json!(true));
+        }
+    }
+
+    /// `kill -9`, or SIGTERM; its exit code.
+    pub(crate) fn stop(&mut self, node: usize, signal: &str) -> Option<i32> {
+        let mut agent = self.agents[node].take().unwrap();
+        // `ip netns exec` becomes what it executes.
+        netns::run("kill", &format!("-{signal} {}", agent.id()));
+        agent.wait().unwrap().code()
+    }
+
+    /// What the agent of a node says about itself; null while it says nothing.
+    pub(crate) fn report(&self, node: usize) -> Value {
+        let output = self.vipd(node, &["status", "--output", "json"]).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        report["agent"].clone()
+    }
+
+    /// Runs a tool on a node.
+    pub(crate) fn on(&self, node: usize, line: &str) -> String {
+        netns::run("ip", &format!("netns exec {} {line}", self.nodes[node]))
+    }
+
+    /// The real servers of a TCP service on a node, with their weights, as ipvsadm tells.
+    pub(crate) fn servers(&self, node: usize, vip: &str) -> BTreeSet<(String, u32)> {
+        let table = self.on(node, "ipvsadm -Sn");
+        let words = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let of_vip = words.filter(|words| words[..3] == ["-a", "-t", vip]);
+        of_vip.map(|words| (words[4].to_owned(), words[7].parse().unwrap())).collect()
+    }
+
+    /// A request to Marathon.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(API).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    /// The app's tasks, once there are so many, all healthy, and no deployment is under way.
+    pub(crate) fn settled(&self, id: &str, instances: usize) -> Vec<Value> {
+        let mut tasks = Vec::new();
+        eventually("the app is settled", || {
+            let app = &self.send("GET", &format!("/v2/apps{id}"), &Value::Null)["app"];
+            tasks = app["tasks"].as_array().unwrap().clone();
+            let count = Some(instances as u64);
+            app["tasksHealthy"].as_u64() == count
+                && tasks.len() == instances
+                && app["deployments"].as_array().unwrap().is_empty()
+        });
+        tasks
+    }
+}
+
+/// The address of a node.
+pub(crate) fn address(node: usize) -> String {
+    format!("10.77.0.{}", 11 + node)
+}
+
+/// Where a task listens.
+pub(crate) fn place(task: &Value) -> String {
+    format!("{}:{}", task["host"].as_str().unwrap(), task["ports"][0])
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Clients that connect to a VIP again and again, and count.
+pub(crate) struct Clients {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    done: Arc<AtomicUsize>,
+    failures: Arc<Mutex<Vec<String>>>,
+}
+
+impl Clients {
+    /// So many connections a second from each node.
+    pub(crate) fn start(cluster: &Cluster, vip: &str, per_second: u32) -> Self {
+        let at: SocketAddr = vip.parse().unwrap();
+        let (stop, done) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
+        let failures = Arc::new(Mutex::new(Vec::new()));
+        let threads = cluster.nodes.iter().map(|node| {
+            let (node, stop) = (node.clone(), stop.clone());
+            let (done, failures) = (done.clone(), failures.clone());
+            thread::spawn(move || {
+                netns::join(&node);
+                let mut next = Instant::now();
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = ask(at) {
+                        failures.lock().unwrap().push(format!("{node} to {at}: {error}"));
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                    next += Duration::from_secs(1) / per_second;
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+            })
+        });
+        Self { threads: threads.collect(), stop, done, failures }
+    }
+
+    /// How many connections were made.
+    pub(crate) fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// What became of those that failed.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().clone()
+    }
+
+    /// Stops them: how many connections there were, and what became of those that failed.
+    pub(crate) fn stop(mut self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+        (self.done(), self.failures())
+    }
+}
+
+/// One connection, with a request and its whole answer.
+fn ask(at: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.starts_with("HTTP/1.1 200") && answer.contains("\"app\"") {
+        true => Ok(()),
+        false => Err(std::io::Error::other(format!("a broken answer: {answer:?}"))),
+    }
+}
