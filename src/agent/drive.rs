@@ -15,6 +15,7 @@ use vip::Outcome;
 use vip::plan::OpResult;
 
 use super::Moment;
+use super::changes::{Change, Journal};
 use super::health::Beat;
 use super::kernel::{Ask, KernelThread, monitor};
 use super::marathons::Line;
@@ -61,6 +62,7 @@ pub struct Agent {
     heart: Arc<AtomicU64>,
     store: Option<Arc<Store>>,
     look_ups: Arc<Semaphore>,
+    journal: Journal,
 }
 
 /// How others see an agent and speak to it.
@@ -74,6 +76,8 @@ pub struct Handle {
     pub heart: Arc<AtomicU64>,
     /// When it was started.
     pub started: std::time::Instant,
+    /// What it has changed.
+    pub journal: Journal,
 }
 
 impl Handle {
@@ -119,6 +123,7 @@ impl Agent {
             heart: heart.clone(),
             store: setup.store.map(Arc::new),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+            journal: Journal::default(),
         };
         if let Some(hold) = setup.hold {
             agent.turn(Input::Hold(hold));
@@ -126,7 +131,8 @@ impl Agent {
         for (index, name) in names.iter().enumerate() {
             agent.restore(index, name);
         }
-        let handle = Handle { view: seen, requests: ask, heart, started: started.into_std() };
+        let (started, journal) = (started.into_std(), agent.journal.clone());
+        let handle = Handle { view: seen, requests: ask, heart, started, journal };
         Ok((agent, handle))
     }
 
@@ -207,6 +213,16 @@ impl Agent {
     fn log(&self, outcome: &Outcome) {
         let since = self.mind.controller().status().unapplied_since.unwrap_or_default();
         let after = self.started.elapsed().saturating_sub(since);
+        for (op, result) in &outcome.results {
+            let error = match result {
+                OpResult::Done => None,
+                OpResult::Failed(error) => Some(error.to_string()),
+                // Nothing was changed.
+                OpResult::AlreadySo | OpResult::Skipped => continue,
+            };
+            let after_ms = u64::try_from(after.as_millis()).ok();
+            self.journal.note(Change { error, after_ms, ..Change::of(op, Timestamp::now()) });
+        }
         for (op, result) in &outcome.results {
             match result {
                 OpResult::Done => tracing::info!(?after, "{op}"),

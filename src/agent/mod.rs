@@ -2,6 +2,7 @@
 //!
 //! [`mind`] decides and has no I/O; [`drive`] brings it what happens and does what it says.
 
+pub mod changes;
 pub mod drive;
 pub mod health;
 mod kernel;

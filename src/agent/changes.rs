@@ -1,0 +1,166 @@
+//! What was changed and why: one record for the log, `vipd events`, the API and the status page.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use marathon::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use vip::Op;
+
+/// So many changes are remembered.
+const REMEMBERED: usize = 1000;
+
+/// One change, or one thing that its operator should know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Counts up by one, from 1 at the agent's start. Given by [`Journal::note`].
+    pub number: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Its kind: the name of an operation as in `vipd diff --output json`, or one of
+    /// `label`, `source-lost`, `source-back`, `held`, `released`.
+    pub what: String,
+    /// The whole of it as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
+    pub line: String,
+    /// The VIP, as `3.3.0.6:3306/tcp`, or the address, as `3.3.0.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vip: Option<String>,
+    /// The real server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<SocketAddr>,
+    /// The app or pod, or several with commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// It was tried, and this went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long after vipd knew of its cause, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+}
+
+impl Change {
+    /// A change about which nothing else is known.
+    #[must_use]
+    pub fn new(what: &str, line: String, at: Timestamp) -> Self {
+        Self {
+            number: 0,
+            at,
+            what: what.to_owned(),
+            line,
+            vip: None,
+            server: None,
+            app: None,
+            task: None,
+            why: None,
+            error: None,
+            after_ms: None,
+        }
+    }
+
+    /// What an operation says by itself.
+    #[must_use]
+    pub fn of(op: &Op, at: Timestamp) -> Self {
+        let address = || op.address().map(|address| address.to_string());
+        let server = match op {
+            Op::AddServer { server, .. }
+            | Op::SetServer { server, .. }
+            | Op::DeleteServer { server, .. } => Some(*server),
+            _ => None,
+        };
+        let vip = op.vip().map(|vip| vip.to_string()).or_else(address);
+        Self { vip, server, ..Self::new(op.name(), op.to_string(), at) }
+    }
+}
+
+/// The last changes, for any number of readers. Cheap to clone: all are one.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    kept: Arc<Mutex<VecDeque<Arc<Change>>>>,
+    last: Arc<watch::Sender<u64>>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { kept: Arc::default(), last: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl Journal {
+    /// Notes a change, with the next number.
+    pub fn note(&self, mut change: Change) {
+        let mut kept = self.kept();
+        let number = *self.last.borrow() + 1;
+        change.number = number;
+        if kept.len() == REMEMBERED {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::new(change));
+        // Still locked, so that no number is given twice.
+        self.last.send_replace(number);
+    }
+
+    /// The remembered changes with a higher number, in order.
+    #[must_use]
+    pub fn after(&self, number: u64) -> Vec<Arc<Change>> {
+        let kept = self.kept();
+        let first = kept.partition_point(|change| change.number <= number);
+        kept.range(first..).cloned().collect()
+    }
+
+    /// The number of the last change, which wakes who waits for the next.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Change>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        "2026-11-23T04:00:00Z".parse().unwrap()
+    }
+
+    fn change(what: &str) -> Change {
+        Change::new(what, format!("{what} something"), at())
+    }
+
+    #[test]
+    fn a_change_survives_the_way_to_a_reader() {
+        let json = serde_json::to_string(&change("held")).unwrap();
+        assert_eq!(
+            json,
+            r#"{"number":0,"at":"2026-11-23T04:00:00Z","what":"held","line":"held something"}"#
+        );
+        assert_eq!(serde_json::from_str::<Change>(&json).unwrap(), change("held"));
+    }
+
+    #[test]
+    fn a_journal_remembers_the_last_thousand_and_wakes_its_followers() {
+        let journal = Journal::default();
+        let mut followed = journal.follow();
+        for _ in 0..REMEMBERED + 7 {
+            journal.note(change("add-server"));
+        }
+        assert!(followed.has_changed().unwrap());
+        assert_eq!(*followed.borrow_and_update(), 1007);
+        let kept = journal.after(0);
+        assert_eq!((kept.len(), kept[0].number), (REMEMBERED, 8));
+        assert_eq!(journal.after(1005).len(), 2);
+        assert!(journal.after(1007).is_empty());
+    }
+}
