@@ -1,0 +1,69 @@
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+
+use marathon::watch;
+
+use crate::config::Marathon;
+
+/// What a [`Mind`] has to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the controller has to know. Its sources are set by [`Mind::new`](super::Mind::new).
+    pub controller: vip::controller::Config,
+    /// The Marathons.
+    pub sources: Vec<SourceConfig>,
+    /// The node's address for its own connections to VIPs, if it isn't to be found.
+    pub node_address: Option<Ipv4Addr>,
+}
+
+/// One Marathon.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Its name.
+    pub name: String,
+    /// The names of its servers.
+    pub servers: BTreeSet<String>,
+    /// How it is watched.
+    pub watch: watch::Config,
+}
+
+impl Config {
+    /// As the configuration says, for these Marathons.
+    #[must_use]
+    pub fn of(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
+        let sources = marathons.iter().map(|marathon| SourceConfig {
+            name: marathon.name.clone(),
+            servers: marathon
+                .urls
+                .iter()
+                .filter_map(|url| url.host_str().map(str::to_owned))
+                .collect(),
+            watch: watch::Config {
+                urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
+                agents: config.agent.agents,
+                seed: seed(&config.node_name, &marathon.name),
+            },
+        });
+        Self {
+            controller: vip::controller::Config {
+                node: config.node_name.clone(),
+                policy: config.policy.clone(),
+                observe_only,
+                sync_period: config.agent.sync_period,
+                linger: config.agent.linger,
+                ..vip::controller::Config::default()
+            },
+            sources: sources.collect(),
+            node_address: config.node_address,
+        }
+    }
+}
+
+/// No two nodes of a cluster do by chance the same at the same time.
+fn seed(node: &str, source: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (node, source).hash(&mut hasher);
+    hasher.finish()
+}

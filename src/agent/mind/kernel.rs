@@ -1,0 +1,65 @@
+//! What the controller is told, and what it orders.
+
+use vip::ClusterFacts;
+use vip::controller::{Effect as Ordered, Facts, Input as Told, Mode};
+
+use super::{Effect, Mind, Reading};
+use crate::agent::Moment;
+
+/// Agents' addresses that are tried for the way to them.
+const TOWARDS: usize = 16;
+
+impl Mind {
+    pub(super) fn observed(
+        &mut self,
+        reading: Result<Reading, String>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let observed = reading.map(|reading| {
+            if self.node_address.is_none() && self.source_address != reading.source {
+                self.source_address = reading.source;
+                self.around.changed = true;
+            }
+            self.sysctls = reading.sysctls;
+            reading.observed
+        });
+        self.tell_facts(now, effects);
+        self.tell(Told::Observed(observed), now, effects);
+    }
+
+    pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.around.changed) {
+            return;
+        }
+        let hosts = self.names.hosts();
+        let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
+        let facts = Facts {
+            cluster: ClusterFacts {
+                nodes: self.around.nodes.members().copied().collect(),
+                masters: servers.flatten().copied().collect(),
+                tasks: self.around.tasks.members().copied().collect(),
+            },
+            uncertain: self.around.uncertain.members().copied().collect(),
+            gaps: self.around.gaps.members().next().is_some(),
+            source: self.source_address.map(Into::into),
+        };
+        self.tell(Told::Facts(facts), now, effects);
+    }
+
+    /// Tells the controller, and passes on what it orders.
+    pub(super) fn tell(&mut self, told: Told, now: Moment, effects: &mut Vec<Effect>) {
+        for ordered in self.controller.on(told, now.since_start) {
+            match ordered {
+                Ordered::Observe => {
+                    let towards = self.around.nodes.members().take(TOWARDS).copied().collect();
+                    let mend = self.controller.status().mode == Mode::Acting;
+                    effects.push(Effect::Observe { towards, mend });
+                }
+                Ordered::Apply(plan) => effects.push(Effect::Apply(plan)),
+                Ordered::WakeAt(at) => self.controller_wake = at,
+                Ordered::Report(_) => {}
+            }
+        }
+    }
+}

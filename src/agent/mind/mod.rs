@@ -1,0 +1,158 @@
+//! The agent without its hands: what comes in, and what is to be done about it.
+//!
+//! It joins the watches of all Marathons, the translation of labels, the names of agents and the
+//! controller. Like each of them it has no connection and no clock, so a test drives it through a
+//! day of faults in a moment.
+mod config;
+mod kernel;
+mod knowledge;
+mod vocabulary;
+mod watching;
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use marathon::Timestamp;
+use marathon::watch::{self, Answer};
+use vip::Controller;
+use vip::controller::{Input as Told, Mode};
+
+use super::Moment;
+use super::names::Names;
+use super::source::{Source, Surroundings};
+use super::view::Hold;
+pub use config::{Config, SourceConfig};
+pub use vocabulary::{Effect, Input, Kept, Reading};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Mind {
+    sources: Vec<Source>,
+    servers: BTreeSet<String>,
+    names: Names,
+    around: Surroundings,
+    source_address: Option<Ipv4Addr>,
+    node_address: Option<Ipv4Addr>,
+    controller: Controller,
+    controller_wake: Duration,
+    sysctls: Vec<String>,
+    hold: Option<Hold>,
+    ready: bool,
+    started: Timestamp,
+}
+
+impl Mind {
+    /// Knows nothing yet. The first [`Input::Tick`] starts it.
+    #[must_use]
+    pub fn new(config: Config, now: Moment) -> Self {
+        let mut controller = config.controller;
+        controller.sources = config.sources.iter().map(|source| source.name.clone()).collect();
+        let sources = config.sources.iter();
+        Self {
+            servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
+            sources: sources
+                .map(|source| Source::new(source.name.clone(), &source.watch, now.since_start))
+                .collect(),
+            names: Names::default(),
+            around: Surroundings { changed: true, ..Surroundings::default() },
+            source_address: config.node_address,
+            node_address: config.node_address,
+            controller: Controller::new(controller),
+            controller_wake: now.since_start,
+            sysctls: Vec::new(),
+            hold: None,
+            ready: false,
+            started: now.wall,
+        }
+    }
+
+    /// Takes in what happened, and says what is to be done, in order.
+    pub fn on(&mut self, input: Input, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Opened { source, stream, leader } => {
+                self.meet(leader.as_deref());
+                self.watch(source, watch::Input::Opened { stream, leader }, now, &mut effects);
+            }
+            Input::Bytes { source, stream } => {
+                self.watch(source, watch::Input::Bytes { stream }, now, &mut effects);
+            }
+            Input::Event { source, stream, event } => {
+                self.watch(source, watch::Input::Event { stream, event }, now, &mut effects);
+            }
+            Input::Ended { source, stream } => {
+                self.watch(source, watch::Input::Ended { stream }, now, &mut effects);
+            }
+            Input::ReadEverything { source, answer, leader } => {
+                let answer = self.heard(source, answer, now, &mut effects);
+                let whole = answer.is_some();
+                let input = watch::Input::ReadEverything { answer, leader };
+                self.watch(source, input, now, &mut effects);
+                if whole {
+                    self.read_whole(source, now);
+                }
+            }
+            Input::Read { source, key, answer, leader } => {
+                let answer = match self.heard(source, answer, now, &mut effects) {
+                    Some(Some(workload)) => Answer::Found(Box::new(workload)),
+                    Some(None) => Answer::Missing,
+                    None => Answer::Failed,
+                };
+                let input = watch::Input::Read { key, answer, leader };
+                self.watch(source, input, now, &mut effects);
+            }
+            Input::Resolved { name, answer } => self.resolved(&name, answer, now, &mut effects),
+            Input::Observed(reading) => self.observed(reading, now, &mut effects),
+            Input::Applied(outcome) => self.tell(Told::Applied(outcome), now, &mut effects),
+            Input::KernelChanged => self.tell(Told::KernelChanged, now, &mut effects),
+            Input::Hold(hold) => {
+                self.hold = Some(hold);
+                self.tell(Told::Hold, now, &mut effects);
+            }
+            Input::Release => {
+                self.hold = None;
+                self.tell(Told::Release, now, &mut effects);
+            }
+            Input::Tick => {}
+        }
+        self.tick(now, &mut effects);
+        effects
+    }
+
+    /// When [`Input::Tick`] is due, if nothing comes before it.
+    #[must_use]
+    pub fn wake_at(&self) -> Duration {
+        let sources = self.sources.iter().map(Source::wakes_at);
+        sources.chain(self.names.wake_at()).fold(self.controller_wake, Duration::min)
+    }
+
+    /// The controller.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for source in 0..self.sources.len() {
+            if self.sources[source].wake_at <= now.since_start {
+                self.watch(source, watch::Input::Tick, now, effects);
+            }
+            let settled = self.sources[source].settled(now.since_start);
+            self.refresh(source, &settled, now, effects);
+        }
+        self.believe(now, effects);
+        self.names.want(self.servers.iter().map(String::as_str), now.since_start);
+        effects.extend(self.names.tick(now.since_start).into_iter().map(Effect::Resolve));
+        self.tell_facts(now, effects);
+        if self.controller_wake <= now.since_start {
+            // While the kernel is busy the controller says no other time: its answer wakes it.
+            self.controller_wake = Duration::MAX;
+            self.tell(Told::Tick, now, effects);
+        }
+        let status = self.controller.status();
+        let is_done = status.unapplied_since.is_none() || status.mode != Mode::Acting;
+        self.ready |= status.awaited.is_empty() && status.counters.readings > 0 && is_done;
+        self.keep(now, effects);
+    }
+}

@@ -1,0 +1,133 @@
+//! What a [`Mind`](super::Mind) is told, and what it asks for.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use marathon::event::Event;
+use marathon::watch::{Action, StreamId, WorkloadKey};
+use marathon::{Snapshot, Workload};
+use serde::{Deserialize, Serialize};
+use vip::{Observed, Outcome, Plan};
+
+use crate::agent::view::Hold;
+use crate::translate::Hosts;
+
+/// What is kept on disk of one Marathon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its apps and pods.
+    pub workloads: Vec<Workload>,
+    /// The addresses of agents with names.
+    pub hosts: Hosts,
+}
+
+/// What the kernel thread found.
+#[derive(Debug)]
+pub struct Reading {
+    /// The kernel.
+    pub observed: Observed,
+    /// The node's address towards the agents.
+    pub source: Option<Ipv4Addr>,
+    /// The sysctls that aren't as they should be.
+    pub sysctls: Vec<String>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The event stream of a Marathon is open.
+    Opened {
+        /// Which Marathon.
+        source: usize,
+        /// Which stream.
+        stream: StreamId,
+        /// `X-Marathon-Leader`.
+        leader: Option<String>,
+    },
+    /// Bytes came that make no event.
+    Bytes {
+        /// From which Marathon.
+        source: usize,
+        /// From which stream.
+        stream: StreamId,
+    },
+    /// An event came.
+    Event {
+        /// From which Marathon.
+        source: usize,
+        /// From which stream.
+        stream: StreamId,
+        /// What it says.
+        event: Event,
+    },
+    /// The stream could not be opened, or ended.
+    Ended {
+        /// Of which Marathon.
+        source: usize,
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Everything was read, or not.
+    ReadEverything {
+        /// Of which Marathon.
+        source: usize,
+        /// What came of it.
+        answer: Result<Snapshot, String>,
+        /// `X-Marathon-Leader`.
+        leader: Option<String>,
+    },
+    /// One workload was read, or not. `None`: there is none.
+    Read {
+        /// Of which Marathon.
+        source: usize,
+        /// Which workload.
+        key: WorkloadKey,
+        /// What came of it.
+        answer: Result<Option<Workload>, String>,
+        /// `X-Marathon-Leader`.
+        leader: Option<String>,
+    },
+    /// A look-up is done.
+    Resolved {
+        /// The name.
+        name: String,
+        /// Its addresses.
+        answer: Result<Vec<IpAddr>, String>,
+    },
+    /// The kernel was read, or not.
+    Observed(Result<Reading, String>),
+    /// A plan was run.
+    Applied(Outcome),
+    /// The kernel announces a change.
+    KernelChanged,
+    /// Change nothing.
+    Hold(Hold),
+    /// Go on.
+    Release,
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Something with a Marathon.
+    Marathon {
+        /// Which.
+        source: usize,
+        /// What.
+        action: Action,
+    },
+    /// Look a name up, then say [`Input::Resolved`].
+    Resolve(String),
+    /// Read the kernel, then say [`Input::Observed`].
+    Observe {
+        /// Where real servers are, for the way to them.
+        towards: Vec<IpAddr>,
+        /// Set sysctls right, and don't only look at them.
+        mend: bool,
+    },
+    /// Run a plan, then say [`Input::Applied`].
+    Apply(Plan),
+    /// Keep [`Mind::kept`](super::Mind::kept) of this source on disk.
+    Keep(usize),
+}

@@ -1,0 +1,159 @@
+//! From what Marathons say to claims.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use marathon::watch::{self, WorkloadKey};
+use vip::controller::{Change, Input as Told};
+
+use super::{Effect, Mind};
+use crate::agent::Moment;
+use crate::agent::source::{Source, Standing};
+
+/// Servers of Marathon that are remembered.
+const MAX_SERVERS: usize = 64;
+
+impl Mind {
+    /// No VIP may be a leader's address.
+    pub(super) fn meet(&mut self, leader: Option<&str>) {
+        if self.servers.len() < MAX_SERVERS {
+            self.servers.extend(leader.and_then(host_of));
+        }
+    }
+
+    /// Takes note of whether a Marathon answers.
+    pub(super) fn heard<T>(
+        &mut self,
+        source: usize,
+        answer: Result<T, String>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Option<T> {
+        let at = &mut self.sources[source];
+        let name = at.name.clone();
+        match answer {
+            Ok(answer) => {
+                if at.view.error.take().is_some() {
+                    let nothing_new = Change::Apps(BTreeMap::new());
+                    self.tell(Told::Claims { source: name, change: nothing_new }, now, effects);
+                }
+                Some(answer)
+            }
+            Err(why) => {
+                at.view.error = Some(why.clone());
+                self.tell(Told::Lost { source: name, why }, now, effects);
+                None
+            }
+        }
+    }
+
+    pub(super) fn read_whole(&mut self, source: usize, now: Moment) {
+        let at = &mut self.sources[source];
+        at.view.read_at = Some(now.wall);
+        at.view.from_disk = false;
+        at.unkept = true;
+        if at.standing == Standing::Doubted {
+            at.standing = Standing::Whole;
+        }
+    }
+
+    pub(super) fn watch(
+        &mut self,
+        source: usize,
+        input: watch::Input,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let step = self.sources[source].on(input, now.since_start);
+        let actions = step.actions.into_iter();
+        effects.extend(actions.map(|action| Effect::Marathon { source, action }));
+        self.refresh(source, &step.changed, now, effects);
+    }
+
+    /// Tells the controller what these workloads say now.
+    pub(super) fn refresh(
+        &mut self,
+        source: usize,
+        keys: &BTreeSet<WorkloadKey>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if keys.is_empty() {
+            return;
+        }
+        let at = &mut self.sources[source];
+        let apps = at.refresh(keys, &mut self.names, &mut self.around, now);
+        let source = at.name.clone();
+        self.tell_facts(now, effects);
+        self.tell(Told::Claims { source, change: Change::Apps(apps) }, now, effects);
+    }
+
+    pub(super) fn resolved(
+        &mut self,
+        name: &str,
+        answer: Result<Vec<IpAddr>, String>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.names.found(name, answer, now.since_start) {
+            return;
+        }
+        self.around.changed |= self.servers.contains(name);
+        for source in 0..self.sources.len() {
+            let keys = self.sources[source].on_host(name);
+            self.refresh(source, &keys, now, effects);
+        }
+        self.forget_names();
+    }
+
+    /// A cluster's nodes come and go, and so do their names.
+    fn forget_names(&mut self) {
+        let used = self.sources.iter().flat_map(Source::hosts);
+        let used = used.chain(self.servers.iter().map(String::as_str)).collect();
+        self.names.retain(&used);
+    }
+
+    /// Once every source was read whole: takes their word for what isn't there any more. If that is
+    /// more than half of what the kernel holds, they are read once more before: a Marathon that has
+    /// just started may know very little.
+    pub(super) fn believe(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let waiting = |source: &Source| source.standing == Standing::Whole;
+        let partial =
+            |source: &Source| matches!(source.standing, Standing::Partial | Standing::Doubted);
+        if !self.sources.iter().any(waiting) || self.sources.iter().any(partial) {
+            return;
+        }
+        let Some(observed) = self.controller.observed() else { return };
+        let ours: Vec<_> = observed.ours().map(|(vip, _)| vip).collect();
+        let claimed = self.controller.desired().services;
+        let unclaimed = ours.iter().filter(|vip| !claimed.contains_key(*vip)).count();
+        for source in 0..self.sources.len() {
+            let at = &mut self.sources[source];
+            if at.standing != Standing::Whole {
+                continue;
+            }
+            if 2 * unclaimed > ours.len() && !at.doubted {
+                at.doubted = true;
+                at.standing = Standing::Doubted;
+                tracing::warn!(
+                    source = at.name,
+                    unclaimed,
+                    of = ours.len(),
+                    "the first answer claims less than half of the VIPs in the kernel: reading again"
+                );
+                self.watch(source, watch::Input::Doubt, now, effects);
+                continue;
+            }
+            at.standing = Standing::Believed;
+            let change = Change::All(at.everything(&self.names, now));
+            let source = at.name.clone();
+            self.tell(Told::Claims { source, change }, now, effects);
+        }
+    }
+}
+
+/// The host in `http://host:port`.
+fn host_of(leader: &str) -> Option<String> {
+    let url = marathon::client::Url::parse(leader).ok()?;
+    Some(url.host_str()?.to_owned())
+}
