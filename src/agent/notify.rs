@@ -47,10 +47,10 @@ impl Notifier {
         }))
     }
 
-    /// Tells that the agent stops.
-    pub fn stop(self) {
+    /// Tells that the agent stops, or that it starts again in this same process.
+    pub fn stop(self, starts_again: bool) {
         self.0.abort();
-        tell(&[NotifyState::Stopping]);
+        tell(&[if starts_again { NotifyState::Reloading } else { NotifyState::Stopping }]);
     }
 }
 

@@ -13,6 +13,7 @@ mod json;
 mod locate;
 mod output;
 mod run;
+mod signals;
 mod status;
 
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -10,19 +12,21 @@ use node::{LinuxKernel, Lock};
 use super::End;
 use super::args::{Global, Marathons, open_kernel};
 use super::output;
+use super::signals::{Signals, Told};
 use crate::admin::{self, Admin};
-use crate::agent::drive::{Agent, Setup, told_to_stop};
+use crate::agent::drive::{Agent, Setup};
 use crate::agent::mind;
 use crate::agent::notify::Notifier;
 use crate::agent::store::Store;
-use crate::config::Config;
+use crate::config::{Config, Marathon};
 
 /// Keep the kernel's table what Marathon says, until told to stop
 ///
 /// Listens to Marathon's events: new connections stop going to a task within milliseconds of
 /// Marathon's word that it is dead or unhealthy. Nothing is removed before Marathon was read whole,
 /// and when Marathon or the network fails everything stays as it is. Stopping leaves the kernel as
-/// it is, too, and starting again disturbs no connection.
+/// it is, too, and starting again disturbs no connection. On SIGHUP it starts again by itself with
+/// the configuration as it is then, unless that is in error.
 ///
 /// Exit status: 0 stopped by SIGTERM or SIGINT, 2 trouble.
 #[derive(Debug, Args)]
@@ -49,6 +53,33 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let (config, marathons) = self.configuration(global)?;
+        let lock = Lock::take(&config.lock)?;
+        // What is wrong with this kernel is better said at once than in the log.
+        drop(open_kernel(&config)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        let told = runtime.block_on(self.serve(global, &config, &marathons))?;
+        // A name server that doesn't answer holds up nothing.
+        runtime.shutdown_background();
+        if told == Told::Reload {
+            drop(lock);
+            return Err(start_again());
+        }
+        if self.cleanup_on_exit && !self.observe {
+            Agent::clean_up(&mut open_kernel(&config)?)
+                .context("cannot remove everything; `vipd cleanup` tries again")?;
+            output::note("removed everything of vipd's from the kernel");
+        }
+        drop(lock);
+        Ok(End::Fine)
+    }
+
+    /// File, environment and flags, resolved.
+    fn configuration(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
         let mut config = global.config()?;
         if let Some(state) = &self.state {
             config.agent.state.clone_from(state);
@@ -61,35 +92,37 @@ impl Run {
                    configuration"
             );
         }
-        let lock = Lock::take(&config.lock)?;
-        // What is wrong with this kernel is better said at once than in the log.
-        drop(open_kernel(&config)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("cannot start the runtime")?;
-        runtime.block_on(self.serve(&config, marathons))?;
-        // A name server that doesn't answer holds up nothing.
-        runtime.shutdown_background();
-        if self.cleanup_on_exit && !self.observe {
-            Agent::clean_up(&mut open_kernel(&config)?)
-                .context("cannot remove everything; `vipd cleanup` tries again")?;
-            output::note("removed everything of vipd's from the kernel");
-        }
-        drop(lock);
-        Ok(End::Fine)
+        Ok((config, marathons))
     }
 
-    async fn serve(&self, config: &Config, marathons: Vec<crate::config::Marathon>) -> Result<()> {
-        let stop = told_to_stop()?;
+    /// Waits until told to stop, or to start again with a configuration that holds.
+    async fn told(&self, global: &Global, mut signals: Signals) -> Told {
+        loop {
+            let told = signals.next().await;
+            if told == Told::Reload
+                && let Err(error) = self.configuration(global)
+            {
+                tracing::error!("the configuration is in error, so it stays as it was: {error:#}");
+                continue;
+            }
+            return told;
+        }
+    }
+
+    async fn serve(
+        &self,
+        global: &Global,
+        config: &Config,
+        marathons: &[Marathon],
+    ) -> Result<Told> {
+        let signals = Signals::listen()?;
         let clients = marathons.iter().map(|marathon| {
             let client = Client::new(&marathon.client_config());
             client.map(Arc::new).with_context(|| format!("cannot speak with {}", marathon.name))
         });
         let settings = node::Settings { interface: config.interface.clone() };
         let (mut agent, handle) = Agent::new(Setup {
-            config: mind::Config::of(config, &marathons, self.observe),
+            config: mind::Config::of(config, marathons, self.observe),
             clients: clients.collect::<Result<_>>()?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
@@ -98,9 +131,20 @@ impl Run {
         })?;
         let admin = Admin::start(&config.agent, handle.clone()).await?;
         let notifier = Notifier::start(handle, config.agent.sync_period);
-        agent.run(stop).await;
-        notifier.stop();
+        let mut told = Told::Stop;
+        agent.run(async { told = self.told(global, signals).await }).await;
+        notifier.stop(told == Told::Reload);
         admin.stop();
-        Ok(())
+        Ok(told)
     }
+}
+
+/// Becomes the program anew, as the same process: systemd sees no restart, and whatever the new
+/// configuration changes needs no second way in. Comes back only with an error.
+fn start_again() -> anyhow::Error {
+    // After an upgrade of the package the file that we were started from is gone.
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::new(error).context(format!("cannot start {} again", program.display()))
 }

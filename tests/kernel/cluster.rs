@@ -117,6 +117,11 @@ impl Cluster {
         }
     }
 
+    /// The process of the agent of a node. `ip netns exec` becomes what it executes.
+    pub(crate) fn process(&self, node: usize) -> u32 {
+        self.agents[node].as_ref().unwrap().id()
+    }
+
     /// `kill -9`, or SIGTERM; its exit code.
     pub(crate) fn stop(&mut self, node: usize, signal: &str) -> Option<i32> {
         let mut agent = self.agents[node].take().unwrap();

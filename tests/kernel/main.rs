@@ -12,5 +12,6 @@ mod crash;
 mod foreign;
 mod marathon;
 mod recognise;
+mod reload;
 mod traffic;
 mod world;

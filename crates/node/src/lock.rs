@@ -1,5 +1,6 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// The lock of the one writer of this node's table.
@@ -60,6 +61,7 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(io)?;
+        give_to_owner_of_folder(&file, path);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -70,6 +72,16 @@ impl Lock {
         file.set_len(0).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// The agent may run as a user of its own. A file that root made in that user's folder, as `sudo vipd
+/// apply` does, must not keep it out. Only root can give a file away, and nobody else needs to.
+fn give_to_owner_of_folder(file: &File, path: &Path) {
+    let folder = path.parent().and_then(|folder| folder.metadata().ok());
+    let Some((folder, own)) = folder.zip(file.metadata().ok()) else { return };
+    if own.uid() != folder.uid() {
+        let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }
 
@@ -104,6 +116,20 @@ mod tests {
         fs::write(&path, "4294967295 and more than a pid\n").unwrap();
         let _held = Lock::take(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_file_that_root_makes_belongs_to_the_owner_of_its_folder() {
+        const NOBODY: u32 = 65534;
+        let folder = tempfile::tempdir().unwrap();
+        if std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).is_err() {
+            eprintln!("not root: a file can't be given away, and need not be");
+            return;
+        }
+        let path = folder.path().join("lock");
+        drop(Lock::take(&path).unwrap());
+        let metadata = path.metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (NOBODY, NOBODY));
     }
 
     #[test]

@@ -1,0 +1,38 @@
+//! SIGHUP: a running agent takes a new configuration.
+
+use std::process::Command;
+
+use serde_json::json;
+use testkit::netns;
+
+use crate::cluster::{Cluster, eventually};
+
+#[test]
+fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_one() {
+    let mut cluster = Cluster::new();
+    let file = format!("/run/{}.toml", cluster.nodes[0]);
+    let listen = |port: u16| {
+        std::fs::write(&file, format!("[agent]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+    };
+    listen(9614);
+    cluster.start(0, &["--config", &file]);
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    let process = cluster.process(0);
+    let node = cluster.nodes[0].clone();
+    let answers = |port: u16| {
+        let url = format!("http://127.0.0.1:{port}/healthz");
+        let curl = Command::new("ip").args(["netns", "exec", &node, "curl", "-sS", &url]).output();
+        curl.unwrap().stdout == b"alive\n"
+    };
+    assert!(answers(9614));
+
+    std::fs::write(&file, "[agent]\nlisten = \"nowhere\"\n").unwrap();
+    netns::run("kill", &format!("-HUP {process}"));
+    // It is still there a second reload later, which is in order.
+    assert!(answers(9614));
+    listen(9615);
+    netns::run("kill", &format!("-HUP {process}"));
+    eventually("it listens where it is told", || answers(9615));
+    eventually("it is ready again", || cluster.report(0)["ready"] == json!(true));
+    assert_eq!(cluster.stop(0, "TERM"), Some(0));
+}
