@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, NAMES};
 
 /// What `cargo xtask help` prints.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  test   [--on host|uml]                     formatting, clippy, all tests, then the kernel tests
-  kernel [--on host|uml] [--list] [FILTER…]  the tests that need a kernel with IPVS
-  demo   [--on host|uml]                     vipd at work on three nodes, step by step
-  help                                       this text
+  test   [--on MACHINE]                     formatting, clippy, all tests, then the kernel tests
+  kernel [--on MACHINE] [--list] [FILTER…]  the tests that need a kernel with IPVS
+  demo   [--on MACHINE]                     vipd at work on three nodes, step by step
+  help                                      this text
 
---on host runs on this machine's own kernel, inside throw-away namespaces; it takes root and IPVS.
---on uml boots user-mode Linux, which takes neither. Without --on: host where it can, else uml.
+MACHINE is one of these; without --on, host where it can be, else uml:
+  host           this machine's own kernel, inside throw-away namespaces; it takes root and IPVS
+  uml            user-mode Linux, which takes neither
+  qemu           QEMU in software, with the newest kernel of this Debian release or its backports
+  qemu-bullseye  the same with Debian 11's kernel, Linux 5.10
 FILTER is a part of a test's name; several mean any of them.
 
 Tools that are missing are installed with apt-get when run by root on Debian.
@@ -22,6 +25,7 @@ Tools that are missing are installed with apt-get when run by root on Debian.
 Examples:
   cargo xtask test
   cargo xtask kernel --on uml mh_
+  cargo xtask kernel --on qemu
   cargo xtask kernel --list";
 
 /// One call of xtask.
@@ -59,7 +63,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             "--help" | "-h" => return Ok(Command::Help),
             "--list" => list = true,
             "--on" => {
-                let name = args.next().ok_or("--on needs a machine: host or uml")?;
+                let name = args.next().ok_or_else(|| format!("--on needs a machine: {NAMES}"))?;
                 on = Some(name.parse::<Machine>()?);
             }
             flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
@@ -119,7 +123,7 @@ mod tests {
             ("tets", "tets"),
             ("test all", "'all'"),
             ("test --list", "--list"),
-            ("kernel --on", "host or uml"),
+            ("kernel --on", "host, uml"),
             ("kernel --on mars", "mars"),
             ("kernel --fast", "--fast"),
             ("in-guest one", "in-guest"),

@@ -21,6 +21,7 @@ pub(crate) fn cargo() -> Command {
 pub(crate) struct Workspace {
     packages: Vec<Package>,
     pub(crate) workspace_root: PathBuf,
+    pub(crate) target_directory: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +137,7 @@ mod tests {
 
     fn workspace() -> Workspace {
         serde_json::from_str(
-            r#"{ "workspace_root": "/w", "version": 1, "packages": [
+            r#"{ "workspace_root": "/w", "target_directory": "/w/target", "version": 1, "packages": [
                 { "id": "path+file:///w/a#0.1.0", "name": "a", "manifest_path": "/w/a/Cargo.toml" },
                 { "id": "path+file:///w/b#0.1.0", "name": "b", "manifest_path": "/w/b/Cargo.toml" }
             ] }"#,

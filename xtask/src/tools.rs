@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,6 +40,15 @@ pub(crate) const ORACLES: &[Tool] = &[
 
 /// What user-mode Linux takes besides.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
+
+/// What QEMU takes besides: itself, and what puts one of Debian's kernels on this machine's file
+/// system.
+pub(crate) const QEMU: &[Tool] = &[
+    tool("busybox", "busybox-static"),
+    tool("depmod", "kmod"),
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("xz", "xz-utils"),
+];
 
 /// Sees to it that every tool is there.
 ///
@@ -79,10 +88,14 @@ fn missing(tools: &[Tool], present: &dyn Fn(&str) -> bool) -> BTreeSet<&'static 
     tools.iter().filter(|tool| !present(tool.program)).map(|tool| tool.package).collect()
 }
 
-/// Looks in PATH and where Debian keeps root's programs, which a user's PATH lacks.
 fn find_in_path(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Looks in PATH and where Debian keeps root's programs, which a user's PATH lacks.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = search_path();
-    env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// PATH with root's directories at its end.

@@ -1,6 +1,10 @@
 //! The machines that kernel tests run on.
 
+mod apt;
+mod debian;
 mod host;
+mod qemu;
+mod room;
 mod uml;
 
 use std::fs;
@@ -9,6 +13,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use self::debian::Kernel;
 use crate::suite::{self, Report, Suite};
 use crate::tools;
 
@@ -19,7 +24,12 @@ pub(crate) enum Machine {
     Host,
     /// User-mode Linux: a kernel that runs as an ordinary process.
     Uml,
+    /// QEMU in software, with one of Debian's kernels.
+    Qemu(Kernel),
 }
+
+/// The names of the machines, for people.
+pub(crate) const NAMES: &str = "host, uml, qemu or qemu-bullseye";
 
 impl Machine {
     /// The machine asked for, or the best one there is. Installs what it takes, and says why.
@@ -33,8 +43,10 @@ impl Machine {
             (None, None) => (Self::Host, "it has IPVS and we are root".to_owned()),
             (None, Some(lack)) => (Self::Uml, format!("not this machine's own kernel: {lack}")),
         };
-        if machine == Self::Uml {
-            tools::ensure_installed(tools::USER_MODE_LINUX)?;
+        match machine {
+            Self::Host => {}
+            Self::Uml => tools::ensure_installed(tools::USER_MODE_LINUX)?,
+            Self::Qemu(_) => tools::ensure_installed(tools::QEMU)?,
         }
         println!("kernel tests run on {} ({why})", machine.title());
         Ok(machine)
@@ -45,6 +57,7 @@ impl Machine {
         match self {
             Self::Host => suite::run_all(suites, |_| Ok(())),
             Self::Uml => uml::run(suites),
+            Self::Qemu(kernel) => qemu::run(kernel, suites),
         }
     }
 
@@ -53,6 +66,8 @@ impl Machine {
         match self {
             Self::Host => "this machine's own kernel",
             Self::Uml => "user-mode Linux",
+            Self::Qemu(Kernel::Newest) => "QEMU",
+            Self::Qemu(Kernel::Bullseye) => "QEMU with Debian 11's kernel",
         }
     }
 }
@@ -64,7 +79,9 @@ impl FromStr for Machine {
         match name {
             "host" => Ok(Self::Host),
             "uml" => Ok(Self::Uml),
-            other => Err(format!("unknown machine {other}: host or uml")),
+            "qemu" => Ok(Self::Qemu(Kernel::Newest)),
+            "qemu-bullseye" => Ok(Self::Qemu(Kernel::Bullseye)),
+            other => Err(format!("unknown machine {other}: {NAMES}")),
         }
     }
 }

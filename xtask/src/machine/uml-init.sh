@@ -17,7 +17,7 @@ die() {
     off
 }
 
-# A root in memory on top of the read-only one: whatever is written, wherever, is gone at the end.
+# A root in memory on top of the read-only one.
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run || die "no tmpfs on /run"
 mkdir -p /run/upper /run/work /run/root /run/prefix/lib
@@ -28,28 +28,11 @@ mount -t overlay -o lowerdir=/,upperdir=/run/upper,workdir=/run/work overlay /ru
 
 cd /run/root || die "no new root"
 mount -t proc proc proc
-mount -t sysfs sysfs sys
-mount -t devtmpfs devtmpfs dev
-mkdir -p dev/shm dev/pts
-mount -t tmpfs tmpfs dev/shm
-mount -t devpts devpts dev/pts
 mount -t tmpfs tmpfs run
-mkdir -p run/old run/out
-# The one place that reaches the machine.
-mount -t hostfs -o "$room/out" hostfs run/out || die "cannot mount $room/out"
+mkdir -p run/old
 pivot_root . run/old || die "cannot enter the new root"
 cd /
 
-# Found by modprobe, so that the kernel loads what it is asked for by itself.
-mkdir -p /lib/modules
-ln -sfn "/usr/lib/uml/modules/$(uname -r)" "/lib/modules/$(uname -r)"
-# Besides, what a suite may look for before it asks. A kernel need not have them all.
-modprobe -qa ipv6 dummy veth bridge br_netfilter ipip sit ip6_tunnel \
-    ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_dh ip_vs_sh ip_vs_sed \
-    ip_vs_nq ip_vs_fo ip_vs_ovf ip_vs_mh ip_vs_twos ip_vs_pe_sip \
-    iptable_filter iptable_nat ip6table_filter ip6table_nat xt_conntrack xt_ipvs xt_MASQUERADE \
-    xt_addrtype nf_conntrack_netlink
-ip link set lo up
-
-"$room/xtask" in-guest "$room/suites.json" /run/out/report.json
-off
+modules=/usr/lib/uml/modules/$(uname -r)
+mount_out() { mount -t hostfs -o "$room/out" hostfs "$1"; }
+. "$room/guest.sh"

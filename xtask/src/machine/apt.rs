@@ -1,0 +1,147 @@
+//! apt-get on suites of the machine's own mirror that the machine itself does not use: with lists of
+//! its own, so that nothing changes for the machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::debian::output;
+
+/// Debian's keys, for all of its releases.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// apt-get with a directory for everything it reads and writes.
+pub(super) struct Apt {
+    dir: PathBuf,
+    pub(super) suites: Vec<String>,
+}
+
+impl Apt {
+    /// Makes the directory. The suites follow from the machine's codename.
+    pub(super) fn make(dir: &Path, suites: impl Fn(&str) -> Vec<String>) -> Result<Self> {
+        let format = "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)";
+        let targets = output(Command::new("apt-get").args([
+            "indextargets",
+            "--format",
+            format,
+            "Created-By: Packages",
+        ]))?;
+        let (codename, mirror) = archive(&targets).context(
+            "apt knows no Debian archive to take a kernel from: run `apt-get update`, or use `--on uml`",
+        )?;
+        let suites = suites(codename);
+        for part in ["lists/partial", "archives/partial"] {
+            let part = dir.join(part);
+            fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
+        }
+        let sources: String = suites
+            .iter()
+            .map(|suite| format!("deb [signed-by={KEYS}] {mirror} {suite} main\n"))
+            .collect();
+        fs::write(dir.join("sources.list"), sources)?;
+        Ok(Self { dir: dir.to_owned(), suites })
+    }
+
+    /// One of apt's programs.
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        for (option, value) in [
+            ("Dir::Etc::SourceList", "sources.list"),
+            ("Dir::Etc::SourceParts", "none"),
+            ("Dir::State::Lists", "lists"),
+            ("Dir::Cache", ""),
+        ] {
+            command.arg("-o").arg(format!("{option}={}", self.dir.join(value).display()));
+        }
+        command
+            .args(["-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"])
+            .args(args)
+            .current_dir(&self.dir);
+        command
+    }
+
+    /// Reads the lists. What can't be read is said when something is looked for in vain.
+    pub(super) fn update(&self) {
+        if let Err(error) = output(&mut self.command("apt-get", &["update"])) {
+            println!("    {error:#}");
+        }
+    }
+
+    /// The newest version of a package in any of the suites.
+    pub(super) fn newest(&self, package: &str) -> Result<String> {
+        let text = output(&mut self.command("apt-cache", &["madison", package]))?;
+        newest(&text)
+            .map(str::to_owned)
+            .with_context(|| format!("no {package} in {}", self.suites.join(", ")))
+    }
+
+    /// The package with this prefix that a package depends on.
+    pub(super) fn depends(&self, package: &str, version: &str, prefix: &str) -> Result<String> {
+        let what = format!("{package}={version}");
+        let text = output(&mut self.command("apt-cache", &["depends", &what]))?;
+        depends(&text, prefix)
+            .map(str::to_owned)
+            .with_context(|| format!("{what} depends on no {prefix}…"))
+    }
+
+    /// Downloads a package and says where it is.
+    pub(super) fn download(&self, package: &str) -> Result<PathBuf> {
+        output(&mut self.command("apt-get", &["download", package]))?;
+        let entries = fs::read_dir(&self.dir)?.collect::<Result<Vec<_>, _>>()?;
+        let files = entries.iter().map(fs::DirEntry::path);
+        let mut archives = files.filter(|path| path.extension().is_some_and(|end| end == "deb"));
+        let archive = archives.next().context("`apt-get download` left no package")?;
+        ensure!(archives.next().is_none(), "more than one package in {}", self.dir.display());
+        Ok(archive)
+    }
+}
+
+/// The codename and address of the first archive that is a release of Debian itself: not its updates
+/// or security fixes, whose addresses and codenames differ.
+fn archive(targets: &str) -> Option<(&str, &str)> {
+    targets.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (origin, component) = (words.next()?, words.next()?);
+        let (codename, mirror) = (words.next()?, words.next()?);
+        (origin == "Debian" && component == "main" && !codename.contains('-'))
+            .then_some((codename, mirror))
+    })
+}
+
+/// The version on the first line of `apt-cache madison`, which has the newest first.
+fn newest(madison: &str) -> Option<&str> {
+    madison.lines().next()?.split('|').nth(1).map(str::trim)
+}
+
+/// A dependency, from what `apt-cache depends` prints.
+fn depends<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let mut all = text.lines().filter_map(|line| line.trim_start().strip_prefix("Depends: "));
+    all.find(|package| package.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_archive_is_the_release_itself() {
+        let targets = "Debian main bookworm-security http://m/debian-security/\n\
+                       Other main bookworm http://other/\n\
+                       Debian main bookworm-updates http://m/debian/\n\
+                       Debian main bookworm http://m/debian/\n";
+        assert_eq!(archive(targets), Some(("bookworm", "http://m/debian/")));
+        assert_eq!(archive(""), None);
+    }
+
+    #[test]
+    fn versions_and_dependencies_are_read_from_what_apt_prints() {
+        let madison = " linux-image-amd64 | 6.12.95-1~bpo12+1 | http://m bookworm-backports/main\n \
+                       linux-image-amd64 | 6.1.170-1 | http://m bookworm/main\n";
+        assert_eq!(newest(madison), Some("6.12.95-1~bpo12+1"));
+        assert_eq!(newest(""), None);
+        let text = "linux-image-amd64\n  Depends: linux-image-6.12.95+deb12-amd64\n  Suggests: a\n";
+        assert_eq!(depends(text, "linux-image-"), Some("linux-image-6.12.95+deb12-amd64"));
+    }
+}

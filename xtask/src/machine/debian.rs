@@ -1,0 +1,173 @@
+//! Kernels of Debian packages, unpacked and not installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::apt::Apt;
+use crate::cargo::Workspace;
+use crate::progress::Step;
+use crate::tools;
+
+/// Which of Debian's kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    /// The newest one for this machine's release, backports included.
+    Newest,
+    /// Debian 11's: Linux 5.10.
+    Bullseye,
+}
+
+impl Kernel {
+    /// The directory it is unpacked into.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Bullseye => "bullseye",
+        }
+    }
+
+    /// The suites of the archive that may have it. One that the mirror lacks is passed over.
+    fn suites(self, codename: &str) -> Vec<String> {
+        match self {
+            Self::Newest => vec![codename.to_owned(), format!("{codename}-backports")],
+            Self::Bullseye => vec!["bullseye".to_owned()],
+        }
+    }
+}
+
+/// The package that depends on the current kernel with all drivers. The `cloud` one has no 9p.
+const META: &str = "linux-image-amd64";
+
+/// A kernel that was unpacked.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// Has `boot` and `lib/modules` in it.
+    root: PathBuf,
+    /// As `uname -r` says it.
+    release: String,
+}
+
+impl Unpacked {
+    /// The one that was unpacked before, or else a fresh one from Debian's archive.
+    pub(super) fn get(kernel: Kernel) -> Result<Self> {
+        ensure!(
+            cfg!(target_arch = "x86_64"),
+            "the QEMU machine is for x86-64 alone so far: use `--on uml` or `--on host`"
+        );
+        let cache = Workspace::read()?.target_directory.join("kernels");
+        let root = cache.join(kernel.name());
+        if !root.is_dir() {
+            let fresh = cache.join(format!("{}.{}", kernel.name(), std::process::id()));
+            unpack(kernel, &fresh)?;
+            // Whoever comes first of two at the same time: both have the same.
+            if fs::rename(&fresh, &root).is_err() {
+                fs::remove_dir_all(&fresh)?;
+            }
+        }
+        let release = release(&root)?;
+        Ok(Self { root, release })
+    }
+
+    /// The kernel itself.
+    pub(super) fn image(&self) -> PathBuf {
+        self.root.join("boot").join(format!("vmlinuz-{}", self.release))
+    }
+
+    /// The directory of its modules.
+    pub(super) fn modules(&self) -> PathBuf {
+        self.root.join("lib/modules").join(&self.release)
+    }
+
+    /// The files of modules and of those they need, in the order to load them in. Modules that are
+    /// built in have none.
+    pub(super) fn files(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
+        let text = output(
+            Command::new("modprobe")
+                .arg("--dirname")
+                .arg(&self.root)
+                .args(["--set-version", &self.release, "--all", "--show-depends"])
+                .args(modules),
+        )?;
+        Ok(insmods(&text))
+    }
+}
+
+/// Takes the newest kernel of its package from Debian's archive, into a directory.
+fn unpack(kernel: Kernel, dir: &Path) -> Result<()> {
+    let apt = Apt::make(&dir.join("apt"), |codename| kernel.suites(codename))?;
+    let step = Step::start(&format!("looking for a kernel in {}", apt.suites.join(", ")));
+    apt.update();
+    let version = apt.newest(META)?;
+    let package = apt.depends(META, &version, "linux-image-")?;
+    step.end(&format!("found {package}"));
+    let step = Step::start(&format!("downloading {package} and unpacking it under target/"));
+    let archive = apt.download(&package)?;
+    output(Command::new("dpkg").arg("-x").arg(&archive).arg(dir))?;
+    fs::remove_dir_all(dir.join("apt"))?;
+    output(Command::new("depmod").arg("-b").arg(dir).arg(release(dir)?))?;
+    step.end("unpacked");
+    Ok(())
+}
+
+/// The release of the only kernel that was unpacked into a directory.
+fn release(root: &Path) -> Result<String> {
+    let modules = root.join("lib/modules");
+    let mut entries =
+        fs::read_dir(&modules).with_context(|| format!("cannot read {}", modules.display()))?;
+    let (Some(only), None) = (entries.next().transpose()?, entries.next()) else {
+        bail!("{} should hold one kernel's modules: remove {}", modules.display(), root.display())
+    };
+    Ok(only.file_name().to_string_lossy().into_owned())
+}
+
+/// The files of `modprobe --show-depends`, each once.
+fn insmods(text: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in text.lines().filter_map(|line| line.strip_prefix("insmod ")) {
+        let file = PathBuf::from(file.trim_end());
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
+}
+
+/// What a tool prints.
+///
+/// # Errors
+/// When it can't be run or fails, with what it said.
+pub(super) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .env("PATH", tools::search_path())
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_loaded_once_and_after_those_they_need() {
+        let text = "builtin virtio_pci\ninsmod /m/netfs.ko.xz \ninsmod /m/9pnet.ko.xz \n\
+                    insmod /m/netfs.ko.xz \ninsmod /m/9p.ko.xz \n";
+        let files = insmods(text);
+        assert_eq!(files, ["/m/netfs.ko.xz", "/m/9pnet.ko.xz", "/m/9p.ko.xz"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_newest_kernel_may_be_a_backport() {
+        assert_eq!(Kernel::Newest.suites("bookworm"), ["bookworm", "bookworm-backports"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! QEMU without KVM: a whole machine in software, with one of Debian's own kernels on this machine's
+//! file system. Slower than user-mode Linux by far, but with two processors and all of netfilter.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::debian::{Kernel, Unpacked, output};
+use super::room::{Room, write_script};
+use crate::leash;
+use crate::suite::{Report, Suite};
+use crate::tools;
+
+/// The first program in the initramfs, and the one after it.
+const INITRAMFS: &str = include_str!("qemu-initramfs.sh");
+const INIT: &str = include_str!("qemu-init.sh");
+
+/// What it takes to reach the machine's file system and to write on top of it.
+const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay"];
+
+/// The guest's memory in MiB. Only what it touches is taken.
+const MEMORY: u32 = 3072;
+
+/// Boots a guest, runs the suites in it and waits for its end.
+pub(super) fn run(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
+    let kernel = Unpacked::get(kernel)?;
+    let room = Room::make("qemu", INIT, suites)?;
+    fs::write(room.dir.join("modules"), kernel.modules().as_os_str().as_bytes())?;
+    make_initramfs(&kernel, &room.dir)?;
+    room.run("QEMU", boot(&kernel, &room), suites)
+}
+
+/// Makes `initrd` in the room: busybox, the modules, numbered in their order, and the first program.
+fn make_initramfs(kernel: &Unpacked, room: &Path) -> Result<()> {
+    let tree = room.join("initramfs");
+    for dir in ["bin", "modules"] {
+        fs::create_dir_all(tree.join(dir))?;
+    }
+    let busybox = tools::find("busybox").context("busybox is gone from PATH")?;
+    let program =
+        fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    ensure!(
+        !needs_libraries(&program),
+        "{} needs libraries, which an initramfs has not: run `apt-get install busybox-static`",
+        busybox.display()
+    );
+    fs::copy(&busybox, tree.join("bin/busybox"))?;
+    for (number, file) in kernel.files(MODULES)?.iter().enumerate() {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        // What is packed by itself is not for every busybox to unpack.
+        let text = match name.strip_suffix(".xz") {
+            Some(_) => unpacked_xz(file)?,
+            None => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+        };
+        fs::write(tree.join("modules").join(format!("{number:02}-{name}")), text)?;
+    }
+    write_script(&tree.join("init"), INITRAMFS)?;
+    let pack = "cd \"$1\" && find . | busybox cpio -o -H newc >../initrd";
+    output(Command::new("sh").args(["-c", pack, "pack"]).arg(&tree)).map(drop)
+}
+
+/// Whether a program names the loader of shared libraries.
+fn needs_libraries(program: &[u8]) -> bool {
+    let loader = b"/ld-linux";
+    program.windows(loader.len()).any(|window| window == loader)
+}
+
+fn unpacked_xz(file: &Path) -> Result<Vec<u8>> {
+    let output = Command::new("xz")
+        .args(["--decompress", "--stdout"])
+        .arg(file)
+        .env("PATH", tools::search_path())
+        .output()
+        .context("cannot start xz")?;
+    ensure!(output.status.success(), "cannot unpack {}", file.display());
+    Ok(output.stdout)
+}
+
+/// The command that boots the guest.
+fn boot(kernel: &Unpacked, room: &Room) -> Command {
+    let mut command = leash::leashed("qemu-system-x86_64");
+    command
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", &MEMORY.to_string()])
+        .args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"])
+        // A panic ends it.
+        .arg("-no-reboot")
+        .arg("-kernel")
+        .arg(kernel.image())
+        .arg("-initrd")
+        .arg(room.dir.join("initrd"))
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off vipd.room={}",
+            room.dir.display()
+        ))
+        .args([
+            "-virtfs",
+            "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap",
+        ])
+        .arg("-virtfs")
+        .arg(format!("local,path={},mount_tag=out,security_model=none", room.out().display()))
+        .env("PATH", tools::search_path());
+    command
+}

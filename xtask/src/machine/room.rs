@@ -1,0 +1,142 @@
+//! What passes between this machine and a guest: a directory that both see.
+
+use std::fs::{self, Permissions};
+use std::io::stdout;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::leash::{self, End, Leash};
+use crate::progress::Step;
+use crate::suite::{self, Outcome, Report, Suite};
+
+/// The second half of every guest's start, as it is the same for all: see `guest.sh`.
+const GUEST: &str = include_str!("guest.sh");
+
+/// For a guest to start and to stop.
+const AROUND: Duration = Duration::from_secs(3 * 60);
+
+/// A directory for one guest. Its name must need no quoting on a kernel's or QEMU's command line,
+/// which is why it is not under `target`.
+pub(super) struct Room {
+    pub(super) dir: PathBuf,
+    /// Removes the directory once we are gone, in whatever way.
+    janitor: Child,
+}
+
+/// Waits for the end of its input. Ctrl-C reaches it too, and must not end it.
+const JANITOR: &str = r#"trap "" INT TERM HUP; read -r _; rm -rf "$1""#;
+
+impl Room {
+    /// Makes the room of a guest of this kind, with its first program.
+    pub(super) fn make(kind: &str, init: &str, suites: &[Suite]) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("vipd-{kind}-{}", std::process::id()));
+        ensure!(
+            !dir.to_string_lossy().contains(|c: char| c.is_whitespace() || "\",".contains(c)),
+            "a guest cannot boot from {}: set TMPDIR to a path without spaces, quotes and commas",
+            dir.display()
+        );
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let janitor = Command::new("sh")
+            .args(["-c", JANITOR, "janitor"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("cannot start sh")?;
+        let room = Self { dir, janitor };
+        fs::create_dir(room.out())?;
+        fs::write(room.dir.join("suites.json"), serde_json::to_vec(suites)?)?;
+        write_script(&room.dir.join("init"), init)?;
+        write_script(&room.dir.join("guest.sh"), GUEST)?;
+        // A copy, as cargo may replace the file we were started from.
+        fs::copy("/proc/self/exe", room.dir.join("xtask")).context("cannot copy xtask")?;
+        Ok(room)
+    }
+
+    /// The one place that the guest may write to.
+    pub(super) fn out(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    /// Boots the guest, which runs the suites, and waits for its end. `title` is what people call
+    /// it.
+    pub(super) fn run(&self, title: &str, mut boot: Command, suites: &[Suite]) -> Result<Report> {
+        let step = Step::start(&format!("booting {title}"));
+        // More patient than the guest is with each suite: it knows which one to blame.
+        let leash = Leash {
+            silence: suite::LEASH.silence + AROUND,
+            total: suite::longest(suites) + AROUND,
+        };
+        let end = leash::run(&mut boot, leash, &mut stdout(), |_| {})?;
+        step.end(&format!("{title} ended"));
+        self.report(suites, &end)
+    }
+
+    /// Reads the guest's report; suites it does not name did not run.
+    fn report(&self, suites: &[Suite], end: &End) -> Result<Report> {
+        let why = end.problem().unwrap_or_else(|| "it powered off".to_owned());
+        let why = format!("the guest ended before it did ({why})");
+        let mut report = match fs::read(self.out().join("report.json")) {
+            Ok(json) => serde_json::from_slice(&json).context("cannot read the guest's report")?,
+            Err(_) => Report::default(),
+        };
+        complete(&mut report, suites, &why);
+        Ok(report)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        drop(self.janitor.stdin.take());
+        // Nothing hangs on it: what may stay is a few megabytes under the temporary directory.
+        drop(self.janitor.wait());
+    }
+}
+
+/// Writes a program that is a script.
+pub(super) fn write_script(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Adds an outcome for each suite that has none.
+fn complete(report: &mut Report, suites: &[Suite], why: &str) {
+    for suite in suites.iter().skip(report.outcomes.len()) {
+        report.outcomes.push(Outcome::unfinished(suite, why));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_reads_and_writes_only_what_the_room_holds() {
+        for file in ["$room/suites.json", "$room/xtask", "/run/out/report.json"] {
+            assert!(GUEST.contains(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn suites_the_guest_did_not_get_to_are_named_with_the_reason() {
+        let suite = |name: &str| Suite {
+            name: name.to_owned(),
+            dir: "/".into(),
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            programs: None,
+            libtest: false,
+        };
+        let suites = [suite("first"), suite("second")];
+        let mut report = Report { kernel: "6.1".to_owned(), outcomes: Vec::new() };
+        report.outcomes.push(Outcome { problem: None, ..Outcome::unfinished(&suites[0], "") });
+        complete(&mut report, &suites, "killed");
+        assert_eq!(report.outcomes.len(), 2);
+        assert_eq!(report.outcomes[1].name, "second");
+        assert_eq!(report.outcomes[1].problem.as_deref(), Some("no result: killed"));
+    }
+}
