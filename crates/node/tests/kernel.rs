@@ -452,7 +452,9 @@ const QUIET: Duration = Duration::from_millis(200);
 #[test]
 fn changes_of_our_interface_and_of_the_nodes_addresses_are_announced() {
     let mut kernel = kernel();
-    converge(&mut kernel, &desired(&["3.3.0.6", "fd01::6"], &["10.0.0.1:1"]));
+    let mut both = desired(&["3.3.0.6"], &["10.0.0.1:1"]);
+    both.services.extend(desired(&["fd01::6"], &["[fd01::1:1]:1"]).services);
+    converge(&mut kernel, &both);
     ip("link add eth7 type dummy");
     ip("link set eth7 up");
     let mut monitor = Monitor::open("vipd0").unwrap();
