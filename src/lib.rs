@@ -8,6 +8,7 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod explain;
+pub mod logging;
 pub mod resolve;
 pub mod source;
 pub mod survey;

@@ -8,7 +8,9 @@ use marathon::{
     Endpoint, Health, Instance, InstanceSpec, Port, Snapshot, Spec, TaskState, Timestamp, Workload,
 };
 use vip::label::{PortLabels, Reading, VipRef, read_port, stray_app_labels};
-use vip::{Candidate, Claim, Condition, LabelPlace, LabelReport, Protocol, Reach, Verdict, Vip};
+use vip::{
+    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Protocol, Reach, Verdict, Vip,
+};
 
 /// What agents' host names resolve to, or why they don't.
 pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
@@ -311,7 +313,7 @@ impl PortReader<'_> {
             }
             TaskState::Killing => return Condition::Killing,
             TaskState::Unreachable => return Condition::Unreachable,
-            TaskState::Terminal(_) => return Condition::Terminal,
+            TaskState::Terminal(name) => return Condition::Terminal(ending(name)),
         }
         match instance.health_of(self.port.index) {
             Health::Down => Condition::Unhealthy,
@@ -341,6 +343,17 @@ impl PortReader<'_> {
                 None => Err(format!("its agent's name {host} was not looked up")),
             },
         }
+    }
+}
+
+/// How a task ended, by Mesos's name for it (`mesos.proto`, `TaskState`).
+fn ending(name: &str) -> Ending {
+    match name {
+        "TASK_KILLED" => Ending::Killed,
+        "TASK_FAILED" | "TASK_ERROR" => Ending::Failed,
+        "TASK_FINISHED" => Ending::Finished,
+        "TASK_LOST" | "TASK_DROPPED" | "TASK_GONE" | "TASK_GONE_BY_OPERATOR" => Ending::Lost,
+        _ => Ending::Unknown,
     }
 }
 

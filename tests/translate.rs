@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
-use vip::{Claim, Condition};
+use vip::{Claim, Condition, Ending};
 use vipd::resolve::resolve;
 use vipd::translate::{Translation, hosts_of, translate};
 
@@ -184,7 +184,7 @@ fn states_and_health_become_conditions() {
         ("TASK_STAGING", new, json!([]), Condition::Starting),
         ("TASK_KILLING", old, results(true, true), Condition::Killing),
         ("TASK_UNREACHABLE", old, results(true, true), Condition::Unreachable),
-        ("TASK_FAILED", old, results(true, true), Condition::Terminal),
+        ("TASK_FAILED", old, results(true, true), Condition::Terminal(Ending::Failed)),
     ] {
         let app = json!({
             "id": "/a", "version": old, "networks": [{ "mode": "host" }],

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vip::Op;
 
 /// So many changes are remembered.
 const REMEMBERED: usize = 1000;
@@ -19,8 +18,9 @@ pub struct Change {
     pub number: u64,
     /// When.
     pub at: Timestamp,
-    /// Its kind: the name of an operation as in `vipd diff --output json`, or one of
-    /// `label`, `source-lost`, `source-back`, `held`, `released`.
+    /// Its kind: the name of an operation as in `vipd diff --output json`, or one of `label`,
+    /// `source-read`, `source-lost`, `source-back`, `source-stale`, `stream-lost`, `stream-back`,
+    /// `ready`, `held`, `released`, `observing`, `trouble`, `trouble-over`.
     pub what: String,
     /// The whole of it as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
     pub line: String,
@@ -39,9 +39,6 @@ pub struct Change {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// It was tried, and this went wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
     /// How long after vipd knew of its cause, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<u64>,
@@ -61,23 +58,8 @@ impl Change {
             app: None,
             task: None,
             why: None,
-            error: None,
             after_ms: None,
         }
-    }
-
-    /// What an operation says by itself.
-    #[must_use]
-    pub fn of(op: &Op, at: Timestamp) -> Self {
-        let address = || op.address().map(|address| address.to_string());
-        let server = match op {
-            Op::AddServer { server, .. }
-            | Op::SetServer { server, .. }
-            | Op::DeleteServer { server, .. } => Some(*server),
-            _ => None,
-        };
-        let vip = op.vip().map(|vip| vip.to_string()).or_else(address);
-        Self { vip, server, ..Self::new(op.name(), op.to_string(), at) }
     }
 }
 

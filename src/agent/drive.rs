@@ -11,13 +11,12 @@ use marathon::client::Client;
 use node::{Kernel, KernelError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use vip::Outcome;
-use vip::plan::OpResult;
 
 use super::Moment;
-use super::changes::{Change, Journal};
+use super::changes::Journal;
 use super::health::Beat;
 use super::kernel::{Ask, KernelThread, monitor};
+use super::log::Log;
 use super::marathons::Line;
 use super::mind::{Config, Effect, Input, Kept, Mind};
 use super::store::{Saved, Store};
@@ -61,8 +60,8 @@ pub struct Agent {
     view: watch::Sender<Arc<View>>,
     heart: Arc<AtomicU64>,
     store: Option<Arc<Store>>,
+    log: Log,
     look_ups: Arc<Semaphore>,
-    journal: Journal,
 }
 
 /// How others see an agent and speak to it.
@@ -122,8 +121,8 @@ impl Agent {
             view,
             heart: heart.clone(),
             store: setup.store.map(Arc::new),
+            log: Log::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
-            journal: Journal::default(),
         };
         if let Some(hold) = setup.hold {
             agent.turn(Input::Hold(hold));
@@ -131,7 +130,7 @@ impl Agent {
         for (index, name) in names.iter().enumerate() {
             agent.restore(index, name);
         }
-        let (started, journal) = (started.into_std(), agent.journal.clone());
+        let (started, journal) = (started.into_std(), agent.log.journal.clone());
         let handle = Handle { view: seen, requests: ask, heart, started, journal };
         Ok((agent, handle))
     }
@@ -154,6 +153,8 @@ impl Agent {
                 () = sleep_until(wake) => Input::Tick,
                 _ = beat.tick() => {
                     self.beat();
+                    let view = self.view.borrow().clone();
+                    self.log.ages(&view, Timestamp::now());
                     continue;
                 }
             };
@@ -194,43 +195,26 @@ impl Agent {
     /// One turn of the loop: an input into the mind, what follows into the world.
     fn turn(&mut self, input: Input) {
         if let Input::Applied(outcome) = &input {
-            self.log(outcome);
+            self.log.outcome(self.mind.controller(), outcome, self.started.elapsed());
         }
         let effects = self.mind.on(input, self.now());
         self.carry_out(effects);
         self.beat();
+        self.log.labels(&self.mind.take_news());
+        let controller = self.mind.controller();
+        if self.log.is_withholding(controller.status().mode) {
+            self.log.withheld(controller);
+        }
         let view = self.mind.view();
+        let log = &mut self.log;
         self.view.send_if_modified(|shown| {
             let changed = **shown != view;
             if changed {
+                log.view(shown, &view);
                 *shown = Arc::new(view);
             }
             changed
         });
-    }
-
-    /// Says what was done, and how long after the news of it.
-    fn log(&self, outcome: &Outcome) {
-        let since = self.mind.controller().status().unapplied_since.unwrap_or_default();
-        let after = self.started.elapsed().saturating_sub(since);
-        for (op, result) in &outcome.results {
-            let error = match result {
-                OpResult::Done => None,
-                OpResult::Failed(error) => Some(error.to_string()),
-                // Nothing was changed.
-                OpResult::AlreadySo | OpResult::Skipped => continue,
-            };
-            let after_ms = u64::try_from(after.as_millis()).ok();
-            self.journal.note(Change { error, after_ms, ..Change::of(op, Timestamp::now()) });
-        }
-        for (op, result) in &outcome.results {
-            match result {
-                OpResult::Done => tracing::info!(?after, "{op}"),
-                OpResult::AlreadySo => tracing::info!("{op}: it was so already"),
-                OpResult::Failed(error) => tracing::warn!("{op}: {error}"),
-                OpResult::Skipped => tracing::warn!("{op}: not tried, because of what failed"),
-            }
-        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

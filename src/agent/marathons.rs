@@ -46,8 +46,7 @@ impl Line {
                 let listener = Listener { source, stream, inputs };
                 self.stream = Some(tokio::spawn(async move {
                     let why = listener.listen(&client, url).await;
-                    tracing::info!(source, "the event stream ended: {why}");
-                    listener.say(Input::Ended { source, stream });
+                    listener.say(Input::Ended { source, stream, why });
                 }));
             }
             Action::Close => self.close(),

@@ -23,6 +23,8 @@ pub(super) struct Surroundings {
     pub(super) tasks: Tally<IpAddr>,
     pub(super) uncertain: Tally<IpAddr>,
     pub(super) gaps: Tally<String>,
+    /// What became of labels that make no claim, as far as that is news.
+    pub(super) news: Vec<LabelReport>,
     /// Something of it is other than it was last told.
     pub(super) changed: bool,
 }
@@ -150,6 +152,7 @@ impl Source {
         around: &mut Surroundings,
     ) {
         let old = self.contributions.remove(key).unwrap_or_default();
+        around.news.extend(vip::news(&old.reports, &new.reports));
         around.changed |= around.nodes.replace(&old.nodes, &new.nodes);
         around.changed |= around.tasks.replace(&old.tasks, &new.tasks);
         around.changed |= around.uncertain.replace(&old.uncertain, &new.uncertain);

@@ -42,6 +42,8 @@ pub struct SourceView {
     pub from_disk: bool,
     /// Why the last attempt to read it failed, if it did.
     pub error: Option<String>,
+    /// Why no events are coming, if an attempt to listen failed or a stream ended.
+    pub unheard: Option<String>,
     /// Its apps and pods.
     pub workloads: usize,
 }

@@ -9,6 +9,7 @@ use marathon::client::Url;
 use node::LinuxKernel;
 
 use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
+use crate::logging;
 use crate::source::Source;
 use crate::survey::Wishes;
 
@@ -44,9 +45,18 @@ pub(super) struct Global {
     /// Unix socket on which a running agent is asked [default: /run/vipd/agent.sock]
     #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
     socket: Option<PathBuf>,
-    /// What to log to standard error, as `info` or `vipd=debug` [default: warn]
+    /// What to log to standard error, as `info` or `vipd=debug` [default: warn; of `run`: info]
     #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
     log: Option<String>,
+    /// How to log: lines for people and journald, or an object a line
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: logging::Format,
     /// When to use colours
     #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
     color: Color,
@@ -142,21 +152,15 @@ impl Global {
         })
     }
 
-    /// Sends the log to standard error, and settles the use of colours.
-    pub(super) fn start_logging(&self) {
+    /// Sends the log to standard error, with this filter if no other was named, and settles the use
+    /// of colours.
+    pub(super) fn start_logging(&self, filter: &str) {
         match self.color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
             Color::Never => anstream::ColorChoice::Never.write_global(),
         }
-        let filter = self.log.as_deref().unwrap_or("warn");
-        let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-        // A second subscriber in one process (tests) is no reason to fail.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(false)
-            .try_init();
+        logging::start(self.log.as_deref().unwrap_or(filter), self.log_format);
     }
 }
 

@@ -77,7 +77,11 @@ impl From<End> for ExitCode {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.global.start_logging();
+    // An agent's log is what there is to read of it; a command prints what it has to say.
+    cli.global.start_logging(match cli.command {
+        Command::Run(_) => "warn,vipd=info",
+        _ => "warn",
+    });
     match cli.run() {
         Ok(end) => end.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

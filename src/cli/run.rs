@@ -32,8 +32,8 @@ use crate::config::{Config, Marathon};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd run --marathon http://m1.example:8080,http://m2.example:8080
-  vipd run --config /etc/vipd/vipd.toml --log info
-  vipd run --observe --log info")]
+  vipd run --config /etc/vipd/vipd.toml --log-format json
+  vipd run --observe")]
 pub(super) struct Run {
     #[command(flatten)]
     marathons: Marathons,

@@ -1,5 +1,6 @@
 //! What an app asks for: a VIP for one of its ports, and the tasks that could serve it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::Family;
@@ -80,5 +81,33 @@ pub enum Condition {
     /// Its agent is out of Marathon's sight.
     Unreachable,
     /// Ended.
-    Terminal,
+    Terminal(Ending),
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to, by Marathon or a human.
+    Killed,
+    /// By itself, with an error.
+    Failed,
+    /// By itself.
+    Finished,
+    /// With its agent, or it never began.
+    Lost,
+    /// In a way that isn't known.
+    Unknown,
+}
+
+/// A verb.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Killed => "killed",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+            Self::Lost => "lost",
+            Self::Unknown => "ended",
+        })
+    }
 }

@@ -89,6 +89,21 @@ impl Drains {
         })
     }
 
+    /// Whose task a real server is or was.
+    pub(crate) fn tenant(&self, vip: &Vip, server: &SocketAddr) -> Option<&Tenant> {
+        self.services.get(vip)?.tenants.get(server)
+    }
+
+    /// Whether a real server was on its way out: its connections have ended, or its time is over.
+    pub(crate) fn has_drained(&self, vip: &Vip, server: &SocketAddr) -> bool {
+        self.services.get(vip).is_some_and(|memory| memory.leaving.contains_key(server))
+    }
+
+    /// Whether a real server is that of a task that is known to have ended.
+    pub(crate) fn is_ended(&self, vip: &Vip, server: &SocketAddr, claims: &Claims) -> bool {
+        self.services.get(vip).is_some_and(|memory| memory.has_ended(server, claims))
+    }
+
     fn memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {
         self.draining.iter().filter_map(|vip| Some((*vip, self.services.get(vip)?)))
     }

@@ -27,12 +27,12 @@ mod report;
 mod select;
 
 pub use address::{Protocol, Vip};
-pub use claim::{Candidate, Claim, Condition, Reach};
+pub use claim::{Candidate, Claim, Condition, Ending, Reach};
 pub use controller::Controller;
 pub use desired::{Desired, DesiredService, decide};
 pub use drain::Drain;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};
-pub use report::{LabelPlace, LabelReport, Verdict};
+pub use report::{LabelPlace, LabelReport, Verdict, news};
 pub use select::{LeftOut, Member, Selection, Why, select};

@@ -76,6 +76,25 @@ impl Verdict {
     }
 }
 
+/// What became of labels that wasn't known `before`: refusals and notes that are new, and labels
+/// that are obeyed though they weren't.
+#[must_use]
+pub fn news(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
+    // Where the document has it says nothing about the label.
+    let same = |a: &LabelReport, b: &LabelReport| {
+        let place = |report: &LabelReport| (report.place.port, report.place.occurrence, report.vip);
+        let text = |report: &LabelReport| {
+            (report.place.app.clone(), report.place.key.clone(), report.place.value.clone())
+        };
+        place(a) == place(b) && text(a) == text(b)
+    };
+    let is_new = |report: &&LabelReport| match before.iter().find(|old| same(old, report)) {
+        Some(old) => old.verdict != report.verdict,
+        None => report.verdict != Verdict::Obeyed,
+    };
+    after.iter().filter(is_new).cloned().collect()
+}
+
 /// `/mysql VIP_0="256.1.1.1:80": why`.
 impl fmt::Display for LabelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use nl_ipvs::Family;
 
 use crate::observed::ObservedServer;
 use crate::policy::special;
-use crate::{Candidate, Claim, Condition, Protocol, Vip};
+use crate::{Candidate, Claim, Condition, Ending, Protocol, Vip};
 
 /// A task that is a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Why {
     Killing,
     Unreachable,
     UnreachableStranger,
-    Terminal,
+    Terminal(Ending),
     FailOpen,
     Draining,
     NoAddress(Family),
@@ -77,7 +77,7 @@ impl fmt::Display for Why {
             Self::Killing => "being killed",
             Self::Unreachable => "its agent is unreachable",
             Self::UnreachableStranger => "its agent is unreachable, and it was no server before",
-            Self::Terminal => "ended",
+            Self::Terminal(ending) => return write!(f, "task {ending}"),
             Self::FailOpen => "unhealthy, and kept because no server is healthy (fail open)",
             Self::Draining => "out of use, and kept until its connections have ended",
             Self::NoAddress(Family::Inet) => "has no IPv4 address for this VIP",
@@ -106,7 +106,7 @@ pub struct Selection {
 impl Selection {
     /// The tasks that aren't real servers and could become it: ended ones are no news.
     pub fn waiting(&self) -> impl Iterator<Item = &LeftOut> {
-        self.left_out.iter().filter(|out| out.why != Why::Terminal)
+        self.left_out.iter().filter(|out| !matches!(out.why, Why::Terminal(_)))
     }
 }
 
@@ -205,8 +205,8 @@ fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
 
 fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
     // An ended task's missing ports are no news.
-    if candidate.condition == Condition::Terminal {
-        return Err(Why::Terminal);
+    if let Condition::Terminal(ending) = candidate.condition {
+        return Err(Why::Terminal(ending));
     }
     let reach = candidate.reach.as_ref().map_err(|why| match candidate.condition {
         Condition::Starting => Why::Starting,
@@ -241,6 +241,6 @@ fn judge(condition: Condition, current_weight: Option<u32>) -> Verdict {
         Condition::Killing => Verdict::Retire(Why::Killing),
         Condition::Unreachable if current_weight.is_some() => Verdict::Spare(Why::Unreachable),
         Condition::Unreachable => Verdict::Out(Why::UnreachableStranger),
-        Condition::Terminal => Verdict::Out(Why::Terminal),
+        Condition::Terminal(ending) => Verdict::Out(Why::Terminal(ending)),
     }
 }

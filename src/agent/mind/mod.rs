@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use marathon::Timestamp;
 use marathon::watch::{self, Answer};
-use vip::Controller;
 use vip::controller::{Input as Told, Mode};
+use vip::{Controller, LabelReport};
 
 use super::Moment;
 use super::names::Names;
@@ -73,6 +73,7 @@ impl Mind {
         match input {
             Input::Opened { source, stream, leader } => {
                 self.meet(leader.as_deref());
+                self.sources[source].view.unheard = None;
                 self.watch(source, watch::Input::Opened { stream, leader }, now, &mut effects);
             }
             Input::Bytes { source, stream } => {
@@ -81,7 +82,8 @@ impl Mind {
             Input::Event { source, stream, event } => {
                 self.watch(source, watch::Input::Event { stream, event }, now, &mut effects);
             }
-            Input::Ended { source, stream } => {
+            Input::Ended { source, stream, why } => {
+                self.sources[source].view.unheard = Some(why);
                 self.watch(source, watch::Input::Ended { stream }, now, &mut effects);
             }
             Input::ReadEverything { source, answer, leader } => {
@@ -125,6 +127,14 @@ impl Mind {
     pub fn wake_at(&self) -> Duration {
         let sources = self.sources.iter().map(Source::wakes_at);
         sources.chain(self.names.wake_at()).fold(self.controller_wake, Duration::min)
+    }
+
+    /// What became of labels since this was last asked: of each refused one once, until that
+    /// changes.
+    pub fn take_news(&mut self) -> Vec<LabelReport> {
+        let mut news = std::mem::take(&mut self.around.news);
+        news.extend(self.controller.take_news());
+        news
     }
 
     /// The controller.

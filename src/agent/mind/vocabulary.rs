@@ -65,6 +65,8 @@ pub enum Input {
         source: usize,
         /// Which stream.
         stream: StreamId,
+        /// Why.
+        why: String,
     },
     /// Everything was read, or not.
     ReadEverything {

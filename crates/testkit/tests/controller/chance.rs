@@ -63,7 +63,16 @@ enum Drift {
 fn condition() -> impl Strategy<Value = Condition> {
     use Condition::*;
     let new = Unknown { settled: false };
-    select(vec![Healthy, Healthy, Healthy, Unhealthy, new, Killing, Unreachable, Terminal])
+    select(vec![
+        Healthy,
+        Healthy,
+        Healthy,
+        Unhealthy,
+        new,
+        Killing,
+        Unreachable,
+        Terminal(vip::Ending::Killed),
+    ])
 }
 
 fn app_step() -> impl Strategy<Value = Step> {

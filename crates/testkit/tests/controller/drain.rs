@@ -1,6 +1,7 @@
 //! How real servers, services and addresses go.
 
 use vip::Condition::{Healthy, Killing, Terminal, Unhealthy, Unknown};
+use vip::Ending;
 use vip::controller::{AppClaims, Input};
 
 use crate::world::{World, app, seconds};
@@ -88,7 +89,10 @@ fn the_label_says_how_long() {
 #[test]
 fn a_server_whose_task_has_ended_goes_at_once() {
     let mut world = both(WEB);
-    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Terminal), ("b", B, Healthy)])));
+    world.app(
+        "/web",
+        Some(app("/web", &[WEB], &[("a", A, Terminal(Ending::Failed)), ("b", B, Healthy)])),
+    );
     assert_eq!(world.weights(WEB), Some(vec![(B.into(), 1)]));
     // One that Marathon doesn't list any more has ended too.
     world.app("/web", Some(app("/web", &[WEB], &[])));

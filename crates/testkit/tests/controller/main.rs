@@ -4,5 +4,6 @@
 
 mod chance;
 mod drain;
+mod lines;
 mod rules;
 mod world;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use testkit::cases;
 use vip::Condition::{self, Healthy, Terminal, Unhealthy};
+use vip::Ending;
 use vip::controller::{Config, Facts, Input, Mode};
 use vip::ownership::MARK;
 use vip::{Link, NodeFacts, Op};
@@ -97,7 +98,7 @@ fn the_cost_of_a_change_follows_the_change() {
     world.hear_all("m");
     let (before, readings) = (world.status.counters.planned, world.readings);
     world.plans.clear();
-    world.app("/app500", Some(named(500, Terminal)));
+    world.app("/app500", Some(named(500, Terminal(Ending::Failed))));
     // Once to plan the change, once to see that it is done.
     assert_eq!(world.status.counters.planned - before, 2);
     assert_eq!(world.readings, readings);
@@ -105,7 +106,7 @@ fn the_cost_of_a_change_follows_the_change() {
     assert_eq!(world.plans[0].ops.len(), 1);
     // The same once more is no change; nor is a whole answer with nothing new.
     let planned = world.status.counters.planned;
-    world.app("/app500", Some(named(500, Terminal)));
+    world.app("/app500", Some(named(500, Terminal(Ending::Failed))));
     world.hear_all("m");
     assert_eq!(world.status.counters.planned, planned);
 }
@@ -361,7 +362,10 @@ fn a_task_that_ended_goes_though_another_source_was_never_heard() {
     world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Healthy)])));
     world.hear_all("m");
     assert_eq!(world.status.awaited, ["n"]);
-    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Terminal)])));
+    world.app(
+        "/web",
+        Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Terminal(Ending::Failed))])),
+    );
     assert_eq!(world.weights(WEB), one(A, 1));
 }
 
@@ -379,7 +383,10 @@ fn a_task_that_ended_goes_though_others_of_its_app_are_not_known() {
 fn a_new_task_does_not_inherit_the_weight_of_the_one_before_it_at_its_address() {
     let unchecked = Condition::Unknown { settled: false };
     let mut world = World::settled(&[("/web", web())]);
-    world.app("/web", Some(app("/web", &[WEB], &[("a", A, Terminal), ("a2", A, unchecked)])));
+    world.app(
+        "/web",
+        Some(app("/web", &[WEB], &[("a", A, Terminal(Ending::Failed)), ("a2", A, unchecked)])),
+    );
     assert_eq!(world.weights(WEB), Some(vec![]));
     world.app("/web", Some(app("/web", &[WEB], &[("a2", A, Healthy)])));
     assert_eq!(world.weights(WEB), one(A, 1));

@@ -19,7 +19,7 @@ impl AppClaims {
     #[must_use]
     pub fn new(claims: Vec<Claim>) -> Self {
         let candidates = claims.iter().flat_map(|claim| &claim.candidates);
-        let alive = candidates.filter(|candidate| candidate.condition != Condition::Terminal);
+        let alive = candidates.filter(|each| !matches!(each.condition, Condition::Terminal(_)));
         let alive = alive.map(|candidate| candidate.task.clone()).collect();
         Self { claims, alive }
     }

@@ -7,6 +7,7 @@
 
 mod claims;
 mod config;
+mod entry;
 mod inputs;
 mod linger;
 mod outcome;
@@ -21,11 +22,12 @@ use std::time::Duration;
 
 use crate::drain::{Drain, Drains, IDLE};
 use crate::plan::{Conflict, Outcome};
-use crate::{ClusterFacts, Desired, Observed, Plan, Vip};
+use crate::{ClusterFacts, Desired, LabelReport, Observed, Op, Plan, Vip};
 
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
 pub use config::Config;
+pub use entry::Entry;
 use linger::Lingering;
 pub use retry::Retry;
 pub use status::{Counters, Mode, Status};
@@ -120,6 +122,8 @@ pub struct Controller {
     /// What was decided for each address, draining servers among it.
     decided: BTreeMap<IpAddr, Desired>,
     conflicts: BTreeMap<Vip, Conflict>,
+    /// What became of labels, as far as that is news.
+    news: Vec<LabelReport>,
     look_at: Duration,
     read_at: Duration,
     /// When the last input came.
@@ -128,7 +132,7 @@ pub struct Controller {
     /// Why the kernel can't be read.
     unread: Option<Retry>,
     /// Operations that are due and held back.
-    pending: usize,
+    withheld: Vec<Op>,
     counters: Counters,
     /// As it was last reported.
     status: Status,
@@ -152,12 +156,13 @@ impl Controller {
             lingering: Lingering::default(),
             decided: BTreeMap::new(),
             conflicts: BTreeMap::new(),
+            news: Vec::new(),
             look_at: Duration::ZERO,
             read_at: Duration::ZERO,
             clock: Duration::ZERO,
             wake_at: None,
             unread: None,
-            pending: 0,
+            withheld: Vec::new(),
             counters: Counters::default(),
             status: Status::default(),
         }
@@ -206,6 +211,12 @@ impl Controller {
     /// VIPs that somebody else's services stand in the way of.
     pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
         self.conflicts.values()
+    }
+
+    /// What became of labels since this was last asked: of each refused one once, until that
+    /// changes.
+    pub fn take_news(&mut self) -> Vec<LabelReport> {
+        std::mem::take(&mut self.news)
     }
 
     /// The last reported status.

@@ -16,7 +16,7 @@ impl Controller {
             self.job = Some(Job::Observe);
             return Some(Effect::Observe);
         }
-        self.pending = 0;
+        self.withheld.clear();
         let due =
             |address: &&IpAddr| self.retries.get(*address).is_none_or(|retry| retry.at <= now);
         let due: BTreeSet<IpAddr> = self.touched.keys().filter(due).copied().collect();
@@ -41,7 +41,7 @@ impl Controller {
             return None;
         }
         if self.mode() != Mode::Acting {
-            self.pending = plan.ops.len();
+            self.withheld = plan.ops;
             self.touched.extend(addresses);
             return None;
         }
@@ -77,13 +77,16 @@ impl Controller {
     }
 
     fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
+        let mut before = Vec::new();
         for address in addresses {
-            self.decided.remove(address);
+            let decided = self.decided.remove(address).unwrap_or_default();
+            before.extend(decided.reports);
             self.conflicts.retain(|vip, _| vip.address != *address);
         }
         for (vip, service) in desired.services {
             self.decided.entry(vip.address).or_default().services.insert(vip, service);
         }
+        self.news.extend(crate::report::news(&before, &desired.reports));
         for report in desired.reports {
             let Some(vip) = report.vip else { continue };
             self.decided.entry(vip.address).or_default().reports.push(report);

@@ -91,7 +91,7 @@ impl Controller {
             read_at: (self.counters.readings > 0).then_some(self.read_at),
             asked_since: self.job.is_some().then_some(self.asked_at),
             unread: self.unread.clone(),
-            pending: self.pending,
+            pending: self.withheld.len(),
             counters: self.counters,
         };
         if status == self.status {

@@ -8,7 +8,7 @@ mod model;
 mod op;
 mod outcome;
 mod shuffle;
-mod text;
+pub(crate) mod text;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -251,12 +251,17 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
 /// Why a VIP goes: its label is refused now, or there is none. A plan without a desired table
 /// (`cleanup`) has no reason of that kind.
 fn unclaimed(desired: &Desired, vip: &Vip) -> String {
-    let mut reports = desired.reports.iter().filter(|report| report.vip == Some(*vip));
-    match reports.find(|report| !report.verdict.is_ok()) {
+    match refused(desired, vip) {
         Some(report) => format!("  {report}"),
         None if *desired == Desired::default() => String::new(),
         None => "  no app claims it".into(),
     }
+}
+
+/// Why a VIP is refused.
+pub(crate) fn refused(desired: &Desired, vip: &Vip) -> Option<String> {
+    let mut reports = desired.reports.iter().filter(|report| report.vip == Some(*vip));
+    Some(reports.find(|report| !report.verdict.is_ok())?.to_string())
 }
 
 /// The app and task behind a real server, and why it has its weight.
@@ -264,11 +269,11 @@ fn behind(member: &Member) -> String {
     format!("  {} {} ({})", member.app, member.task, member.why)
 }
 
-fn weight(settings: &DestinationSettings) -> String {
+pub(crate) fn weight(settings: &DestinationSettings) -> String {
     format!("weight {}", settings.weight)
 }
 
-fn server_change(before: &DestinationSettings, after: &DestinationSettings) -> String {
+pub(crate) fn server_change(before: &DestinationSettings, after: &DestinationSettings) -> String {
     let mut parts = Vec::new();
     if before.weight != after.weight {
         parts.push(format!("weight {} -> {}", before.weight, after.weight));
@@ -288,7 +293,7 @@ fn scheduler(settings: &ServiceSettings) -> &str {
     settings.scheduler.as_ref().map_or("none", nl_ipvs::Scheduler::as_str)
 }
 
-fn settings_text(settings: &ServiceSettings) -> String {
+pub(crate) fn settings_text(settings: &ServiceSettings) -> String {
     let mut text = scheduler(settings).to_owned();
     if settings.flags.contains(ServiceFlags::SCHED_2) {
         text += " by client port";
@@ -299,7 +304,7 @@ fn settings_text(settings: &ServiceSettings) -> String {
     text
 }
 
-fn settings_changes(
+pub(crate) fn settings_changes(
     before: &ServiceSettings,
     after: &ServiceSettings,
 ) -> impl Iterator<Item = String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vip::{Condition, ObservedServer, Reach, Selection, select};
+use vip::{Condition, Ending, ObservedServer, Reach, Selection, select};
 
 use crate::build::{claim, server, task, vip};
 
@@ -58,7 +58,7 @@ fn tcp_beside_a_healthy_server() {
         (Killing, Some(1), Some(0)),
         (Unreachable, None, None),
         (Unreachable, Some(1), Some(0)),
-        (Terminal, Some(1), None),
+        (Terminal(Ending::Killed), Some(1), None),
     ] {
         assert_eq!(
             beside_healthy("3.3.0.6:80", condition, weight),
@@ -84,7 +84,7 @@ fn with_nobody_healthy_the_unhealthy_serve() {
         (Unhealthy, Some(1)),
         (Unreachable, Some(1)),
         (Killing, Some(0)),
-        (Terminal, None),
+        (Terminal(Ending::Lost), None),
         (Starting, None),
     ] {
         assert_eq!(alone("3.3.0.6:80", condition, Some(1), true), expected, "{condition:?}");

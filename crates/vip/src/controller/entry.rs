@@ -1,0 +1,171 @@
+//! The change log: one line for each operation, with what, for which app, and why.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Controller, Job};
+use crate::plan::text;
+use crate::{Desired, DesiredService, Op, Vip};
+
+/// One operation, and why. Its [`Display`](fmt::Display) is a line such as
+/// `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The operation's name, as [`Op::name`] has it.
+    pub op: &'static str,
+    /// The virtual service that it changes.
+    pub vip: Option<Vip>,
+    /// The virtual address that it changes, that of the service among them.
+    pub address: Option<IpAddr>,
+    /// The real server that it changes.
+    pub server: Option<SocketAddr>,
+    /// The app behind the real server; of a service all that claim it. Empty: nobody is known.
+    pub app: String,
+    /// The task behind the real server.
+    pub task: Option<String>,
+    /// Why it is done, and to what effect.
+    pub why: String,
+    /// Since when it was due, since the start that all times count from.
+    pub since: Option<Duration>,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.op {
+            "create-link" | "add-service" | "add-server" | "bind" => '+',
+            "delete-link" | "delete-service" | "delete-server" | "unbind" => '-',
+            _ => '~',
+        };
+        match (self.vip, self.server, self.address) {
+            (Some(vip), Some(server), _) => write!(f, "{vip} {sign}{server}")?,
+            (Some(vip), None, _) => write!(f, "{sign}{vip}")?,
+            (None, _, Some(address)) => write!(f, "{sign}{address}")?,
+            (None, _, None) => write!(f, "{sign}interface")?,
+        }
+        for part in [&self.app, &self.why].into_iter().filter(|part| !part.is_empty()) {
+            write!(f, " {part}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Controller {
+    /// Why an operation of the last plan was, or would be, done. To be asked before the outcome of
+    /// that plan is told.
+    #[must_use]
+    pub fn entry(&self, op: &Op) -> Entry {
+        let (vip, address) = (op.vip(), op.address());
+        let server = server_of(op);
+        let decided = address.and_then(|address| self.decided.get(&address));
+        let service = vip.and_then(|vip| decided?.services.get(&vip));
+        let (app, task) = self.behind(vip, server, service);
+        let why = match op {
+            Op::DeleteServer { vip, server } => self.leaves(vip, server, task.as_deref(), service),
+            _ => why(op, service, decided),
+        };
+        let since = match &self.job {
+            Some(Job::Apply { addresses, .. }) => match address {
+                Some(address) => addresses.get(&address).copied(),
+                None => addresses.values().min().copied(),
+            },
+            _ => None,
+        };
+        Entry { op: op.name(), vip, address, server, app, task, why, since }
+    }
+
+    /// The operations that are due and held back by the mode.
+    #[must_use]
+    pub fn withheld(&self) -> &[Op] {
+        &self.withheld
+    }
+
+    /// The app and task behind what an operation changes.
+    fn behind(
+        &self,
+        vip: Option<Vip>,
+        server: Option<SocketAddr>,
+        service: Option<&DesiredService>,
+    ) -> (String, Option<String>) {
+        let claimed = || service.map(|service| service.apps.join(", ")).unwrap_or_default();
+        let (Some(vip), Some(server)) = (vip, server) else { return (claimed(), None) };
+        let member = service.and_then(|service| service.selection.members.get(&server));
+        let of_member = member.map(|member| (member.app.clone(), member.task.clone()));
+        let known = of_member.filter(|(_, task)| !task.is_empty()).or_else(|| {
+            let tenant = self.drains.tenant(&vip, &server)?;
+            Some((tenant.app.1.clone(), tenant.task.clone()))
+        });
+        known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
+    }
+
+    /// Why a real server goes.
+    fn leaves(
+        &self,
+        vip: &Vip,
+        server: &SocketAddr,
+        task: Option<&str>,
+        service: Option<&DesiredService>,
+    ) -> String {
+        let left_out = service.map(|service| service.selection.left_out.as_slice());
+        let mut left_out = left_out.unwrap_or_default().iter();
+        let drained = self.drains.has_drained(vip, server);
+        match (task, left_out.find(|out| Some(out.task.as_str()) == task)) {
+            (_, Some(out)) => out.why.to_string(),
+            (None, None) => "no task is known to be there".to_owned(),
+            (Some(_), None) if drained => "drained".to_owned(),
+            (Some(_), None) if service.is_none() => "no app claims the VIP".to_owned(),
+            (Some(_), None) if self.drains.is_ended(vip, server, &self.claims) => {
+                "task gone".to_owned()
+            }
+            (Some(_), None) => "its app claims the VIP for other tasks".to_owned(),
+        }
+    }
+}
+
+fn server_of(op: &Op) -> Option<SocketAddr> {
+    match op {
+        Op::AddServer { server, .. }
+        | Op::SetServer { server, .. }
+        | Op::DeleteServer { server, .. } => Some(*server),
+        _ => None,
+    }
+}
+
+/// What an operation does and why, in the words of a plan's description.
+fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> String {
+    let member = |server| {
+        let why = service.and_then(|service| service.selection.members.get(server));
+        why.map(|member| format!("{}, ", member.why)).unwrap_or_default()
+    };
+    match op {
+        Op::AddService { settings, .. } => text::settings_text(settings),
+        Op::SetService { before, settings, .. } => {
+            text::settings_changes(before, settings).collect::<Vec<_>>().join(", ")
+        }
+        Op::AddServer { server, settings, .. } => {
+            format!("{}{}", member(server), text::weight(settings))
+        }
+        Op::SetServer { server, before, settings, .. } => {
+            format!("{}{}", member(server), text::server_change(before, settings))
+        }
+        Op::DeleteService { vip, .. } => {
+            let nothing = Desired::default();
+            let why = text::refused(decided.unwrap_or(&nothing), vip);
+            why.unwrap_or_else(|| "no app claims it".to_owned())
+        }
+        Op::Bind { source: None, .. } => "bound".to_owned(),
+        Op::Bind { source: Some(source), .. } => {
+            format!("bound, source of the node's own connections {source}")
+        }
+        Op::SetSource { source, .. } => {
+            let source = source.map_or("itself".to_owned(), |source| source.to_string());
+            format!("source of the node's own connections -> {source}")
+        }
+        Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
+        Op::CreateLink => "created".to_owned(),
+        Op::RaiseLink => "brought up".to_owned(),
+        Op::DeleteLink => "deleted with its addresses".to_owned(),
+        // Its reason lies with its task.
+        Op::DeleteServer { .. } => String::new(),
+    }
+}

@@ -1,0 +1,126 @@
+//! The agent's log: a line for each change, and for each thing to know once. What is logged is
+//! remembered in the journal too.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use marathon::Timestamp;
+use vip::controller::{Controller, Entry, Mode};
+use vip::plan::OpResult;
+use vip::{LabelReport, Outcome};
+
+use super::changes::{Change, Journal};
+use super::news::{self, News};
+use super::view::View;
+
+/// The target of lines about changes, whose message repeats most of their fields.
+pub const CHANGE: &str = "vipd::change";
+
+/// What has been told, where nothing else remembers it.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) journal: Journal,
+    stale: BTreeSet<String>,
+    withheld: BTreeSet<String>,
+}
+
+impl Log {
+    /// Tells what was done. To be called before the controller hears of it. `now` is since the
+    /// start.
+    pub(super) fn outcome(&self, controller: &Controller, outcome: &Outcome, now: Duration) {
+        for (op, result) in &outcome.results {
+            let entry = controller.entry(op);
+            match result {
+                OpResult::Done => {
+                    let after = entry.since.map(|since| now.saturating_sub(since));
+                    let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
+                    self.change(&entry, after_ms);
+                }
+                OpResult::AlreadySo => say(&entry, None, ": it was so already"),
+                // The view tells of failures, once until they change.
+                OpResult::Failed(error) => tracing::debug!("{entry}: {error}"),
+                OpResult::Skipped => tracing::debug!("{entry}: not tried, because of what failed"),
+            }
+        }
+    }
+
+    /// Tells what would be done, if the mode allowed it.
+    pub(super) fn withheld(&mut self, controller: &Controller) {
+        let entries = controller.withheld().iter().map(|op| controller.entry(op));
+        let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
+        for (text, entry) in &entries {
+            if !self.withheld.contains(text) {
+                say(entry, None, ": held back");
+            }
+        }
+        self.withheld = entries.into_iter().map(|(text, _)| text).collect();
+    }
+
+    /// Tells what became of labels.
+    pub(super) fn labels(&self, reports: &[LabelReport]) {
+        reports.iter().for_each(|report| self.tell(&news::of_label(report)));
+    }
+
+    /// Tells what is other in the agent than before.
+    pub(super) fn view(&self, before: &View, after: &View) {
+        news::of_views(before, after).iter().for_each(|news| self.tell(news));
+    }
+
+    /// Tells, once, that what is known has become too old.
+    pub(super) fn ages(&mut self, view: &View, now: Timestamp) {
+        let stale = view.sources.iter().filter(|(_, source)| source.is_stale(now));
+        let stale: BTreeSet<_> = stale.map(|(name, _)| name.clone()).collect();
+        for name in stale.difference(&self.stale) {
+            let text = format!(
+                "what is known of {name} is too old to be relied on, since Mesos gives the ports \
+                 of dead tasks to others: bring it back, or `vipd hold` while you look"
+            );
+            self.tell(&News { what: "source-stale", grave: true, text });
+        }
+        self.stale = stale;
+    }
+
+    /// Whether there is something to say about what is held back.
+    pub(super) fn is_withholding(&self, mode: Mode) -> bool {
+        mode != Mode::Acting || !self.withheld.is_empty()
+    }
+
+    fn change(&self, entry: &Entry, after_ms: Option<u64>) {
+        say(entry, after_ms, "");
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let vip = entry.vip.map(|vip| vip.to_string());
+        self.journal.note(Change {
+            vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
+            server: entry.server,
+            app: some(&entry.app),
+            task: entry.task.clone(),
+            why: some(&entry.why),
+            after_ms,
+            ..Change::new(entry.op, entry.to_string(), Timestamp::now())
+        });
+    }
+
+    fn tell(&self, News { what, grave, text }: &News) {
+        match grave {
+            true => tracing::warn!(what, "{text}"),
+            false => tracing::info!(what, "{text}"),
+        }
+        self.journal.note(Change::new(what, text.clone(), Timestamp::now()));
+    }
+}
+
+fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {
+    let Entry { op, vip, address, server, app, task, why, .. } = entry;
+    tracing::info!(
+        target: CHANGE,
+        what = op,
+        vip = vip.map(display),
+        address = address.map(display),
+        server = server.map(display),
+        app,
+        why,
+        task,
+        after_ms,
+        "{entry}{end}"
+    );
+}

@@ -1,0 +1,192 @@
+//! The log on standard error: a line for each event, for people, for journald, or as JSON.
+
+use std::fmt::{self, Write};
+use std::os::unix::fs::MetadataExt;
+
+use marathon::Timestamp;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::agent::log::CHANGE;
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people; for journald where standard error leads there.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// Sends the log of this process to standard error.
+pub fn start(filter: &str, format: Format) {
+    let filter = EnvFilter::builder().parse_lossy(filter);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    // A second subscriber in one process (tests) is no reason to fail.
+    let _ = match format {
+        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => builder.event_format(Lines { journal: leads_to_journal() }).try_init(),
+    };
+}
+
+/// Whether standard error is journald's socket, by systemd.exec(5), `$JOURNAL_STREAM`.
+fn leads_to_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    let own =
+        std::fs::metadata("/proc/self/fd/2").map(|own| format!("{}:{}", own.dev(), own.ino()));
+    stream.is_some_and(|stream| own.is_ok_and(|own| own == stream))
+}
+
+/// A line for an event: time, level and message, then its fields. journald knows the time itself,
+/// and takes the level as sd-daemon(3) writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines {
+    /// For journald.
+    pub journal: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut parts = Parts { is_change: metadata.target() == CHANGE, ..Parts::default() };
+        event.record(&mut parts);
+        if self.journal {
+            write!(writer, "<{}>", priority(*metadata.level()))?;
+        } else {
+            write!(writer, "{:.3} {:5} ", Timestamp::now(), metadata.level())?;
+        }
+        // What others wrote, as an app's label, can't make a second line.
+        for char in parts.message.chars().chain(parts.fields.chars()) {
+            match char.is_control() {
+                true => write!(writer, "{}", char.escape_default())?,
+                false => writer.write_char(char)?,
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// syslog(3)'s.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// An event's message and its fields.
+#[derive(Debug, Default)]
+struct Parts {
+    is_change: bool,
+    message: String,
+    fields: String,
+}
+
+impl Parts {
+    /// The message says these already, and that of a change some more.
+    fn is_said(&self, field: &Field) -> bool {
+        field.name() == "what"
+            || self.is_change && ["vip", "address", "server", "app", "why"].contains(&field.name())
+    }
+}
+
+impl Visit for Parts {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string doesn't fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            _ if self.is_said(field) => Ok(()),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Buffer {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What is logged, without the time.
+    fn logged(journal: bool) -> String {
+        let buffer = Buffer::default();
+        let builder = tracing_subscriber::fmt().with_writer(buffer.clone()).with_ansi(false);
+        let subscriber = builder.event_format(Lines { journal }).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(
+                target: CHANGE,
+                what = "delete-server",
+                vip = "3.3.0.6:3306/tcp",
+                task = Some("mysql.1"),
+                after_ms = 3,
+                "3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed"
+            );
+            tracing::warn!(source = "m", "not obeyed: {}", "a\n<0>forged \u{1b}[31mline");
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_time_level_and_message_and_the_fields_that_the_message_lacks() {
+        let text = logged(false);
+        let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        assert!(lines.iter().all(|(time, _)| time.len() == 24 && time.ends_with('Z')), "{text}");
+        let lines: Vec<_> = lines.into_iter().map(|(_, rest)| rest).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        INFO  3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed task=mysql.1 after_ms=3
+        WARN  not obeyed: a\n<0>forged \u{1b}[31mline source=m
+        ");
+    }
+
+    #[test]
+    fn journald_gets_the_level_and_no_time() {
+        insta::assert_snapshot!(logged(true), @r"
+        <6>3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed task=mysql.1 after_ms=3
+        <4>not obeyed: a\n<0>forged \u{1b}[31mline source=m
+        ");
+    }
+}
