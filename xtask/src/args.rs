@@ -45,6 +45,10 @@ pub(crate) enum Command {
     },
     /// Hidden: the demo's steps, inside the sandbox that `demo` made.
     DemoSteps,
+    /// Hidden: connects to a VIP again and again, and counts.
+    DemoClient {
+        vip: String,
+    },
     /// Hidden: runs the suites of one file, inside a guest, and writes a report.
     InGuest {
         suites: PathBuf,
@@ -82,6 +86,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ("test", []) => Ok(Command::Test { on }),
         ("demo", []) => Ok(Command::Demo { on }),
         ("demo-steps", []) => Ok(Command::DemoSteps),
+        ("demo-client", [vip]) => Ok(Command::DemoClient { vip: vip.clone() }),
         ("in-guest", [suites, report]) => {
             Ok(Command::InGuest { suites: suites.into(), report: report.into() })
         }

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Kernel { on, list: false, filters } => kernel::run(on, &filters),
         Command::Demo { on } => demo::run(on),
         Command::DemoSteps => demo::steps(),
+        Command::DemoClient { vip } => demo::client(&vip),
         Command::InGuest { suites, report } => machine::in_guest(&suites, &report),
     };
     match result {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -53,6 +54,17 @@ impl Drop for Marathon {
 /// What the simulator logged.
 pub(super) fn log() -> String {
     std::fs::read_to_string(LOG).unwrap_or_default()
+}
+
+/// When Marathon got to know that a task is in this state, by the simulator's own log.
+pub(super) fn known(task: &Task, state: &str) -> Result<SystemTime> {
+    let (id, state) = (format!("{:?}", task.id), format!("state={state:?}"));
+    let log = log();
+    let line = log.lines().find(|line| line.contains(&id) && line.contains(&state));
+    let time = line.and_then(|line| line.split(' ').next());
+    let time = time.with_context(|| format!("no {state} of {} is in the log", task.id))?;
+    let time: jiff::Timestamp = time.parse()?;
+    Ok(time.into())
 }
 
 /// A running task, as far as it matters here.

@@ -1,8 +1,12 @@
 //! `cargo xtask demo`: vipd at work, on a kernel with IPVS, in front of the reader's eyes.
 
+mod agents;
+mod clients;
 mod marathon;
 mod show;
+mod stage;
 mod steps;
+mod table;
 mod topology;
 mod wait;
 
@@ -17,6 +21,7 @@ use crate::machine::Machine;
 use crate::progress::{Step, seconds};
 use crate::suite::Suite;
 
+pub(crate) use clients::run as client;
 pub(crate) use steps::run as steps;
 
 /// Builds vipd and the Marathon simulator, and runs the steps in a sandbox on a kernel with IPVS.

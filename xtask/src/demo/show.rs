@@ -60,6 +60,14 @@ pub(super) fn shell(at: At, line: &str) -> Command {
         At::Host(name) => {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", name, "sh"]);
+            // Nodes have file systems of their own; these share one.
+            let own = super::agents::folder(name);
+            for (variable, file) in
+                [("VIPD_LOCK", "lock"), ("VIPD_SOCKET", "agent.sock"), ("VIPD_STATE", "state")]
+            {
+                command.env(variable, format!("{own}/{file}"));
+            }
+            command.env("VIPD_NODE_NAME", name);
             command
         }
     };
@@ -86,6 +94,12 @@ impl Shown {
     /// It must have printed this.
     pub(super) fn says(self, part: &str) -> Result<Self> {
         ensure!(self.text.contains(part), "`{}` did not print '{part}'", self.line);
+        Ok(self)
+    }
+
+    /// It must have printed the same as another one.
+    pub(super) fn equals(self, other: &Self) -> Result<Self> {
+        ensure!(self.text == other.text, "`{}` printed another thing than before", self.line);
         Ok(self)
     }
 

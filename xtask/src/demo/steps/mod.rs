@@ -1,23 +1,26 @@
 //! The demo's steps. Each says what it does, shows what the tools print and is held to it.
 
+mod agent;
 mod cleanup;
+mod hold;
 mod network;
-mod scale;
-mod second_vip;
+mod reaction;
 mod traffic;
 mod tutorial;
 
 use anyhow::Result;
 
+use super::agents;
 use super::marathon::{self, Marathon, URL};
 use super::show::{self, At, Shown};
-use super::topology::{self, NODES};
+use super::stage::Stage;
+use super::topology;
 
 /// One step: a title, a few sentences, and what is done and must come of it.
 struct Step {
     title: &'static str,
     about: &'static str,
-    run: fn() -> Result<()>,
+    run: fn(&mut Stage) -> Result<()>,
 }
 
 const STEPS: &[Step] = &[
@@ -25,14 +28,18 @@ const STEPS: &[Step] = &[
     tutorial::CHECK,
     tutorial::POST,
     tutorial::DIFF,
-    tutorial::APPLY,
+    agent::RUN,
     traffic::CONNECT,
-    second_vip::CHECK,
-    second_vip::KEPT,
-    second_vip::BOTH,
-    scale::UP,
-    scale::KILL,
-    scale::STATUS,
+    hold::CHECK,
+    hold::KEPT,
+    hold::HOLD,
+    hold::RELEASE,
+    reaction::SHOP,
+    reaction::KILL,
+    reaction::CRASH,
+    reaction::ROLL,
+    agent::STATUS,
+    agent::KILLED,
     cleanup::CLEANUP,
 ];
 
@@ -41,10 +48,13 @@ pub(crate) fn run() -> Result<bool> {
     topology::build()?;
     anstream::println!("{INTRODUCTION}");
     let _marathon = Marathon::start()?;
+    let mut stage = Stage::default();
     for (index, step) in STEPS.iter().enumerate() {
         show::heading(index + 1, STEPS.len(), step.title, step.about);
-        if let Err(error) = (step.run)() {
+        if let Err(error) = (step.run)(&mut stage) {
             anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::log());
+            let agent = std::fs::read_to_string(agents::log("node1")).unwrap_or_default();
+            anstream::eprintln!("\nWhat the agent of node1 logged:\n{agent}");
             return Err(error.context(format!("step {} is not as it must be", index + 1)));
         }
     }
@@ -55,27 +65,18 @@ const INTRODUCTION: &str = "
 The prompt says where a command runs: node1$ to node3$ are cluster nodes, box$ is a container
 bridged to node2 as Docker does it, each a network namespace; a bare $ is your desk beside them.
 Marathon is simulated, its tasks are real processes on the nodes. What is printed is what the
-tools print.";
+tools print; lines that are indented are what the demo itself counted or measured.";
 
 /// Runs vipd on a node with our Marathon as its source.
 fn vipd(node: &'static str, command: &str) -> Result<Shown> {
     show::run(At::Host(node), &format!("vipd {command} --marathon {URL}"))
 }
 
-/// Runs `vipd apply` on every node, and shows its last line: the diff was seen before.
-fn apply_everywhere() -> Result<()> {
-    for (node, _) in NODES {
-        let line = format!("vipd apply --marathon {URL} | tail -n 1");
-        show::run(At::Host(node), &line)?.exits(0)?.says("done")?;
-    }
-    Ok(())
-}
-
 /// Posts or puts a definition as it stands in its file.
 fn send(method: &str, path: &str, body: &str) -> Result<Shown> {
     let line = format!(
         "curl -sS -X {method} -H 'Content-Type: application/json' -d {body} \\\n    \
-         -o /dev/null -w '%{{http_code}}' {URL}{path}"
+         -o /dev/null -w '%{{http_code}}\\n' {URL}{path}"
     );
     show::run(At::Lan, &line)?.exits(0)?.says(if method == "POST" { "201" } else { "200" })
 }

@@ -1,0 +1,102 @@
+//! The agent of each node: its process and its log.
+
+use std::fs::{self, File};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::marathon::URL;
+use super::show::{At, prompt, run, shell};
+use super::topology::NODES;
+use super::wait;
+
+/// The running agents, by the order of the nodes.
+#[derive(Debug, Default)]
+pub(super) struct Agents(Vec<Child>);
+
+/// A node's folder for what is the agent's own: nodes share the machine's file system here.
+pub(super) fn folder(node: &str) -> String {
+    format!("/run/{node}")
+}
+
+/// Where the agent of a node logs to.
+pub(super) fn log(node: &str) -> String {
+    format!("{}/vipd.log", folder(node))
+}
+
+impl Agents {
+    /// Starts one on every node.
+    pub(super) fn start(&mut self) -> Result<()> {
+        for (node, _) in NODES {
+            self.0.push(start(node)?);
+        }
+        NODES.iter().try_for_each(|(node, _)| ready(node))
+    }
+
+    /// The process of the agent of a node.
+    pub(super) fn process(&self, node: &str) -> Result<u32> {
+        let agents = NODES.iter().zip(&self.0);
+        let found = agents.into_iter().find(|((name, _), _)| *name == node);
+        Ok(found.with_context(|| format!("no agent runs on {node}"))?.1.id())
+    }
+
+    /// The process of the agent of the first node.
+    pub(super) fn first(&self) -> Result<u32> {
+        Ok(self.0.first().context("no agent runs")?.id())
+    }
+
+    /// Waits for the end of the first node's, which was killed.
+    pub(super) fn await_end_of_first(&mut self) -> Result<()> {
+        self.0.first_mut().context("no agent runs")?.wait()?;
+        Ok(())
+    }
+
+    /// Starts that of the first node again.
+    pub(super) fn restart_first(&mut self) -> Result<()> {
+        let (node, _) = NODES[0];
+        *self.0.first_mut().context("no agent ran")? = start(node)?;
+        ready(node)
+    }
+
+    /// Has every one of them stop by itself.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        for ((node, _), child) in NODES.iter().zip(&mut self.0) {
+            run(At::Host(node), &format!("kill {}", child.id()))?.exits(0)?;
+            let status = child.wait()?;
+            ensure!(status.success(), "the agent of {node} ended with {status}");
+        }
+        self.0.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // It may have ended by itself; nothing is left to do then.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn start(node: &'static str) -> Result<Child> {
+    let (at, path) = (At::Host(node), log(node));
+    fs::create_dir_all(folder(node)).with_context(|| format!("cannot make {}", folder(node)))?;
+    let line = format!("vipd run --marathon {URL}");
+    prompt(at, &format!("{line} 2>>{path} &"));
+    let log = File::options().create(true).append(true).open(&path);
+    shell(at, &format!("exec {line}"))
+        .stdin(Stdio::null())
+        .stderr(log.with_context(|| format!("cannot make {path}"))?)
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))
+}
+
+fn ready(node: &'static str) -> Result<()> {
+    let probe = "curl -sS --fail --max-time 5 http://127.0.0.1:9614/readyz";
+    wait::until(&format!("the agent of {node} is ready"), || {
+        let output = shell(At::Host(node), probe).output()?;
+        Ok(output.status.success().then_some(()))
+    })
+}

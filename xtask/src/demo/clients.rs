@@ -1,0 +1,107 @@
+//! Clients that connect to a VIP again and again, and count.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::show::{At, shell};
+
+/// Between one connection and the next.
+const PACE: Duration = Duration::from_millis(50);
+/// For a connection, and for its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a client has seen so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Count {
+    /// Connections, those that failed among them.
+    pub(super) done: usize,
+    /// Those that failed: when they were begun, and why.
+    pub(super) failed: Vec<(SystemTime, String)>,
+}
+
+/// A client in a process of its own.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// Where it runs.
+    pub(super) at: &'static str,
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// Starts one.
+    pub(super) fn start(at: &'static str, vip: &str) -> Result<Self> {
+        let program = std::env::current_exe().context("cannot tell where xtask is")?;
+        let line = format!("exec {} demo-client {vip}", program.display());
+        let mut child = shell(At::Host(at), &line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a client")?;
+        let answers = BufReader::new(child.stdout.take().context("a client has no output")?);
+        Ok(Self { at, child, answers })
+    }
+
+    /// What it has seen so far.
+    pub(super) fn count(&mut self) -> Result<Count> {
+        let mut line = String::new();
+        self.child.stdin.as_mut().context("a client has no input")?.write_all(b"\n")?;
+        self.answers.read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("the client at {} is gone", self.at))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended by itself; nothing is left to do then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `demo-client`: connects until its input ends, and answers each line of that with its count.
+pub(crate) fn run(vip: &str) -> Result<bool> {
+    let vip: SocketAddr = vip.parse().with_context(|| format!("{vip} is no VIP"))?;
+    let count = Arc::new(Mutex::new(Count::default()));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        loop {
+            let (begun, at) = (SystemTime::now(), Instant::now());
+            let answer = ask(vip);
+            let mut count = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            count.done += 1;
+            count.failed.extend(answer.err().map(|error| (begun, error.to_string())));
+            drop(count);
+            std::thread::sleep(PACE.saturating_sub(at.elapsed()));
+        }
+    });
+    for line in std::io::stdin().lines() {
+        line?;
+        let json = serde_json::to_string(&*count.lock().unwrap_or_else(PoisonError::into_inner))?;
+        println!("{json}");
+    }
+    Ok(true)
+}
+
+/// One connection, with a request and the beginning of its answer.
+fn ask(vip: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&vip, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
+    let mut answer = [0; 512];
+    let length = stream.read(&mut answer)?;
+    // The tasks greet a client that takes too long to say something, as on a busy machine.
+    match &answer[..length] {
+        answer if answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"/shop ") => Ok(()),
+        answer => Err(std::io::Error::other(format!(
+            "a broken answer: {:?}",
+            String::from_utf8_lossy(answer)
+        ))),
+    }
+}

@@ -1,0 +1,66 @@
+use anyhow::Result;
+
+use super::{Step, vipd};
+use crate::demo::agents::log;
+use crate::demo::marathon::settled;
+use crate::demo::show::{At, run};
+use crate::demo::stage::Stage;
+use crate::demo::topology::NODES;
+
+pub(super) const RUN: Step = Step {
+    title: "Start the agent on every node",
+    about: "\
+From here on nobody runs anything: labels come and go, tasks live and die, and every node's kernel
+follows. ipvsadm, which vipd does not use, tells the same on each; the diff has nothing left.",
+    run: |stage| {
+        let mysql = settled("/mysql", 1)?;
+        stage.agents.start()?;
+        run(At::Host("node1"), "curl -sS http://127.0.0.1:9614/readyz")?.exits(0)?.says("ready")?;
+        run(At::Host("node1"), &format!("cat {}", log("node1")))?
+            .says("+3.3.0.6:3306/tcp /mysql wlc")?
+            .says(&format!("3.3.0.6:3306/tcp +{} /mysql healthy", mysql[0].socket()))?;
+        for (node, _) in NODES {
+            let table = run(At::Host(node), "ipvsadm -Ln")?.exits(0)?;
+            table.says("TCP  3.3.0.6:3306 wlc")?.says(&mysql[0].socket())?;
+        }
+        vipd("node1", "diff")?.exits(0)?.says("nothing to do")?;
+        Ok(())
+    },
+};
+
+pub(super) const KILLED: Step = Step {
+    title: "Kill the agent, and traffic goes on",
+    about: "\
+Traffic never passes through vipd. Without it the table stays as it is; a new one takes over what
+it finds.",
+    run: killed,
+};
+
+fn killed(stage: &mut Stage) -> Result<()> {
+    let (node, at) = (NODES[0].0, At::Host(NODES[0].0));
+    stage.count()?;
+    run(at, &format!("kill -9 {}", stage.agents.first()?))?.exits(0)?;
+    stage.agents.await_end_of_first()?;
+    let before = run(at, "ipvsadm -Sn | sort")?.exits(0)?.says("3.3.0.7:80")?;
+    stage.none_failed()?;
+    stage.agents.restart_first()?;
+    vipd(node, "diff")?.exits(0)?.says("nothing to do")?;
+    run(at, "ipvsadm -Sn | sort")?.exits(0)?.equals(&before)?;
+    stage.none_failed()
+}
+
+pub(super) const STATUS: Step = Step {
+    title: "What is there, who serves it, what is wrong",
+    about: "\
+Asked of the running agent. Exit status 0: nothing is wrong. explain says for each task why it is,
+or isn't, a real server.",
+    run: |_| {
+        run(At::Host("node1"), "vipd status")?
+            .exits(0)?
+            .says("agent: acting")?
+            .says("events are coming")?
+            .says("VIPs: 3; real servers: 6; interface: up")?;
+        run(At::Host("node1"), "vipd explain /shop")?.exits(0)?.says("with weight 1: healthy")?;
+        Ok(())
+    },
+};

@@ -1,0 +1,102 @@
+use anyhow::Result;
+
+use super::{Step, URL, connect, send, vipd};
+use crate::demo::agents::log;
+use crate::demo::marathon::{Task, settled};
+use crate::demo::show::{At, run, shell};
+use crate::demo::stage::Stage;
+use crate::demo::topology::CONTAINER;
+use crate::demo::wait;
+
+pub(super) const CHECK: Step = Step {
+    title: "A second VIP, as the tutorial writes it: VIP_0 twice",
+    about: "vipd reads both, and says what Marathon will make of them.",
+    run: |_| {
+        run(At::Lan, "vipd check docs/examples/mysql-two-vips.json")?
+            .exits(1)?
+            .says("3.3.0.6:3306/tcp")?
+            .says("4.4.0.7:3306/tcp")?
+            .says("Marathon keeps only the last")?;
+        Ok(())
+    },
+};
+
+pub(super) const KEPT: Step = Step {
+    title: "It was right: Marathon keeps the last one only",
+    about: "\
+Posted nevertheless, one label is left. Every node follows within moments, and says why: wordpress
+has lost its database, and is refused at once.",
+    run: kept,
+};
+
+fn kept(_: &mut Stage) -> Result<()> {
+    send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips.json")?;
+    settled("/mysql", 1)?;
+    let labels = format!("curl -sS {URL}/v2/apps//mysql | grep -o '\"labels\":{{\"VIP[^}}]*}}'");
+    run(At::Lan, &labels)?.exits(0)?.says(r#""labels":{"VIP_0":"4.4.0.7:3306"}"#)?;
+    has("node1", |table| table.contains("-A -t 4.4.0.7:3306") && !table.contains("3.3.0.6"))?;
+    run(At::Host("node1"), &format!("grep -e ' -3.3.0.6:' -e ' +4.4.0.7:' {}", log("node1")))?
+        .exits(0)?
+        .says("-3.3.0.6:3306/tcp no app claims it")?
+        .says("+4.4.0.7:3306/tcp /mysql wlc")?;
+    run(At::Host("node1"), "curl -sS --max-time 5 http://3.3.0.6:3306/")?.exits(7)?;
+    Ok(())
+}
+
+pub(super) const HOLD: Step = Step {
+    title: "Post it as it must be written, VIP_0 and VIP_1, and hold one node back",
+    about: "\
+Held, an agent goes on listening and changes nothing, whatever happens: for whoever wants to look
+first. node2 has both VIPs; node1 has what it had, and tells what is due.",
+    run: hold,
+};
+
+fn hold(_: &mut Stage) -> Result<()> {
+    run(At::Host("node1"), "vipd hold 'ask anna'")?.exits(0)?;
+    send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips-posted.json")?;
+    let mysql = settled("/mysql", 1)?;
+    has("node2", |table| both(table, &mysql[0]))?;
+    run(At::Host("node2"), "ipvsadm -Ln")?
+        .exits(0)?
+        .says("TCP  3.3.0.6:3306 wlc")?
+        .says("TCP  4.4.0.7:3306 wlc")?
+        .says(&mysql[0].socket())?;
+    run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.lacks("3.3.0.6")?;
+    vipd("node1", "diff")?.exits(1)?.says("+ 3.3.0.6:3306/tcp")?;
+    run(At::Host("node1"), "vipd status | grep held")?
+        .exits(0)?
+        .says("agent: held")?
+        .says("(ask anna)")?;
+    Ok(())
+}
+
+pub(super) const RELEASE: Step = Step {
+    title: "Release it",
+    about: "It catches up, and both VIPs answer, on the node and in the container.",
+    run: release,
+};
+
+fn release(_: &mut Stage) -> Result<()> {
+    let mysql = settled("/mysql", 1)?;
+    run(At::Host("node1"), "vipd release")?.exits(0)?;
+    has("node1", |table| both(table, &mysql[0]))?;
+    for at in [At::Host("node1"), At::Host(CONTAINER)] {
+        connect(at, "3.3.0.6:3306", "/mysql")?;
+        connect(at, "4.4.0.7:3306", "/mysql")?;
+    }
+    Ok(())
+}
+
+/// Whether the table, as `ipvsadm -Sn` tells it, has the task in both VIPs.
+fn both(table: &str, mysql: &Task) -> bool {
+    let has = |vip| table.contains(&format!("-a -t {vip}:3306 -r {}", mysql.socket()));
+    has("3.3.0.6") && has("4.4.0.7")
+}
+
+/// Waits until the table of a node is so.
+fn has(node: &'static str, is_so: impl Fn(&str) -> bool) -> Result<()> {
+    wait::until(&format!("{node} has followed"), || {
+        let table = shell(At::Host(node), "ipvsadm -Sn").output()?.stdout;
+        Ok(is_so(&String::from_utf8_lossy(&table)).then_some(()))
+    })
+}

@@ -1,0 +1,94 @@
+//! The kernel's own word, fast enough to take times by: `/proc/net/ip_vs`, which vipd doesn't use.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+
+/// The weights of a VIP's real servers, by `address:port`.
+pub(super) type Servers = BTreeMap<String, u32>;
+
+/// The table of one node's kernel.
+#[derive(Debug)]
+pub(super) struct Table(File);
+
+impl Table {
+    /// The one that a process sees.
+    pub(super) fn seen_by(process: u32) -> Result<Self> {
+        let path = format!("/proc/{process}/net/ip_vs");
+        Ok(Self(File::open(&path).with_context(|| format!("cannot open {path}"))?))
+    }
+
+    /// The real servers of a TCP service.
+    pub(super) fn servers(&mut self, vip: &str) -> Result<Servers> {
+        let mut text = String::new();
+        self.0.rewind()?;
+        self.0.read_to_string(&mut text).context("cannot read /proc/net/ip_vs")?;
+        Ok(servers(&text, vip))
+    }
+}
+
+fn servers(text: &str, vip: &str) -> Servers {
+    let mut within = false;
+    let mut found = Servers::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["->", server, _, weight, ..] if within => {
+                found.extend(socket(server).zip(weight.parse().ok()));
+            }
+            ["->", ..] => {}
+            [protocol, at, ..] => within = *protocol == "TCP" && socket(at).as_deref() == Some(vip),
+            _ => within = false,
+        }
+    }
+    found
+}
+
+/// `0A4D000B:7918` is `10.77.0.11:31000`.
+fn socket(hex: &str) -> Option<String> {
+    let (address, port) = hex.split_once(':')?;
+    let address = std::net::Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?);
+    Some(format!("{address}:{}", u16::from_str_radix(port, 16).ok()?))
+}
+
+/// When each of the tables got to be so, looked at with such pauses.
+pub(super) fn watch(
+    tables: &mut [Table],
+    vip: &str,
+    pause: Duration,
+    is_so: impl Fn(&Servers) -> bool,
+) -> Result<Vec<SystemTime>> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    let mut seen = vec![None; tables.len()];
+    while seen.iter().any(Option::is_none) {
+        ensure!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for the kernel's table");
+        for (table, seen) in tables.iter_mut().zip(&mut seen) {
+            if seen.is_none() && is_so(&table.servers(vip)?) {
+                *seen = Some(SystemTime::now());
+            }
+        }
+        std::thread::sleep(pause);
+    }
+    Ok(seen.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_servers_of_one_service_are_read() {
+        let text = "IP Virtual Server version 1.2.1 (size=4096)\n\
+            Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n\
+            TCP  03030006:0CEA wlc  flag-3\n  -> 0A4D000B:7918      Masq    1      0          0\n\
+            TCP  03030007:0050 wlc  flag-3\n  -> 0A4D000C:7919      Masq    0      0          0\n";
+        let one = |server: &str, weight| Servers::from([(server.to_owned(), weight)]);
+        assert_eq!(servers(text, "3.3.0.6:3306"), one("10.77.0.11:31000", 1));
+        assert_eq!(servers(text, "3.3.0.7:80"), one("10.77.0.12:31001", 0));
+        assert_eq!(servers(text, "3.3.0.8:80"), Servers::new());
+    }
+}
