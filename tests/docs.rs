@@ -130,7 +130,13 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         }
     }
     told.sort();
-    assert_eq!(told, ["adopt", "apply", "check", "cleanup", "diff", "explain", "status"]);
+    assert_eq!(
+        told,
+        [
+            "adopt", "apply", "check", "cleanup", "diff", "explain", "hold", "release", "run",
+            "status"
+        ]
+    );
     for name in &told {
         let argument: &[&str] = match name.as_str() {
             "adopt" | "check" | "explain" => &["3.3.0.6:3306"],
@@ -139,6 +145,27 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         let ran = vipd(&[&[name.as_str(), "--config", "/no/such.toml"], argument].concat());
         assert_eq!(ran.code, Some(2), "{ran:?}");
     }
+}
+
+#[test]
+fn the_configuration_that_is_shown_is_one_and_its_variables_and_flags_are_there() {
+    let help = vipd(&["run", "--help"]).out;
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for block in blocks(&page, "toml") {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), block.join("\n")).unwrap();
+            let read = vipd::config::File::read(Some(file.path()));
+            assert!(read.is_ok(), "{}: {:#}", path.display(), read.unwrap_err());
+            let comments = block.iter().filter_map(|line| line.split_once('#'));
+            let words = comments.flat_map(|(_, comment)| comment.split([' ', ',', ';']));
+            for word in words.filter(|word| word.starts_with("VIPD_") || word.starts_with("--")) {
+                assert!(help.contains(word), "{}: {word} is not in the help", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "only {seen} were found");
 }
 
 #[test]
