@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release",
+    "release", "doctor",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

@@ -147,6 +147,7 @@ impl Global {
             node_address: self.node_address.or(file.node.address),
             node_name: pick(&self.node_name, file.node.name, host_name),
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
+            strict_arp: file.node.strict_arp,
             policy,
             agent,
         })
@@ -214,5 +215,5 @@ fn named_by_flag(urls: Vec<Url>, config: &Config) -> Marathon {
 
 /// Opens the kernel as the configuration says.
 pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
-    Ok(LinuxKernel::open(node::Settings { interface: config.interface.clone() })?)
+    Ok(LinuxKernel::open(config.kernel())?)
 }

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod cleanup;
 mod diff;
+mod doctor;
 mod explain;
 mod generate;
 mod hold;
@@ -48,6 +49,7 @@ enum Command {
     Hold(hold::Hold),
     Release(hold::Release),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Generate(generate::Generate),
 }
@@ -104,6 +106,7 @@ impl Cli {
             Command::Hold(hold) => hold.run(&self.global),
             Command::Release(release) => release.run(&self.global),
             Command::Check(check) => check.run(&self.global),
+            Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(),
         }

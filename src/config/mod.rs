@@ -42,6 +42,8 @@ pub struct NodeFile {
     pub name: Option<String>,
     /// The lock that keeps two writers apart.
     pub lock: Option<PathBuf>,
+    /// Keep VIPs out of ARP on other interfaces.
+    pub strict_arp: bool,
 }
 
 /// All settings, resolved.
@@ -57,10 +59,20 @@ pub struct Config {
     pub node_name: String,
     /// The lock file.
     pub lock: PathBuf,
+    /// Whether VIPs are kept out of ARP on other interfaces.
+    pub strict_arp: bool,
     /// Which addresses may be VIPs.
     pub policy: Policy,
     /// The running agent.
     pub agent: Agent,
+}
+
+impl Config {
+    /// What the kernel's side has to know.
+    #[must_use]
+    pub fn kernel(&self) -> node::Settings {
+        node::Settings { interface: self.interface.clone(), strict_arp: self.strict_arp }
+    }
 }
 
 impl File {
@@ -133,6 +145,7 @@ mod tests {
             address = "10.0.0.7"
             name = "node7"
             lock = "/run/vipd/lock"
+            strict-arp = true
 
             [vip]
             allow = ["3.0.0.0/8", "fd01::/64"]

@@ -8,11 +8,12 @@
 mod kernel;
 mod linux;
 mod lock;
+pub mod probe;
 mod resolvers;
 mod sysctl;
 
 pub use kernel::{Kernel, KernelError};
-pub use linux::{LinuxKernel, Monitor, Settings};
+pub use linux::{LinkFacts, LinuxKernel, Monitor, PortOf, Settings, links};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
     KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, look_at_sysctls,

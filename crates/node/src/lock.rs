@@ -73,6 +73,26 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self { _file: file })
     }
+
+    /// The process that holds the lock, without taking it. `None`: nobody does, as far as this
+    /// process can see.
+    #[must_use]
+    pub fn holder(path: &Path) -> Option<u32> {
+        let file = File::open(path).ok()?;
+        let (pid, inode) = (read_pid(&file)?, file.metadata().ok()?.ino());
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        has_lock(&locks, pid, inode).then_some(pid)
+    }
+}
+
+/// Whether `/proc/locks` has a line like `1: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF`. The
+/// device isn't compared: an overlay has several numbers for one.
+fn has_lock(locks: &str, pid: u32, inode: u64) -> bool {
+    let (pid, inode) = (pid.to_string(), format!(":{inode}"));
+    locks.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        matches!(fields[..], [_, "FLOCK", _, _, of, place, ..] if of == pid && place.ends_with(&inode))
+    })
 }
 
 /// The agent may run as a user of its own. A file that root made in that user's folder, as `sudo vipd
@@ -105,7 +125,9 @@ mod tests {
             matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id())
         );
         assert!(error.to_string().contains(&format!("process {}", std::process::id())));
+        assert_eq!(Lock::holder(&path), Some(std::process::id()));
         drop(held);
+        assert_eq!(Lock::holder(&path), None);
         Lock::take(&path).unwrap();
     }
 

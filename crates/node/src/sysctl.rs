@@ -63,13 +63,29 @@ const CONN_REUSE_MODE: Sysctl = Sysctl {
     why: "kernels 4.1 to 5.8 delay a client that reuses a port by a second",
 };
 
-/// What a kernel of this version needs.
+/// VIPs are on an interface that doesn't answer ARP, but by default every other interface answers
+/// for all addresses of the node.
+const STRICT_ARP: [Sysctl; 2] = [
+    Sysctl {
+        name: "net.ipv4.conf.all.arp_ignore",
+        value: "1",
+        why: "without it this node answers ARP for VIPs on its other interfaces",
+    },
+    Sysctl {
+        name: "net.ipv4.conf.all.arp_announce",
+        value: "2",
+        why: "without it this node may name a VIP as the sender of its ARP requests",
+    },
+];
+
+/// What a kernel of this version needs; with `strict_arp` also what keeps VIPs out of ARP.
 ///
 /// `conn_reuse_mode` came with 4.1, where 1 drops the first SYN of a reused port; 5.9 mended that
 /// (kernel commit 35dfb013149f), and since then 0 would keep clients on a drained real server.
-pub fn wanted_sysctls(kernel: KernelVersion) -> impl Iterator<Item = Sysctl> {
+pub fn wanted_sysctls(kernel: KernelVersion, strict_arp: bool) -> impl Iterator<Item = Sysctl> {
     let delays = (KernelVersion(4, 1)..KernelVersion(5, 9)).contains(&kernel);
-    ALWAYS.into_iter().chain(delays.then_some(CONN_REUSE_MODE))
+    let arp = strict_arp.then_some(STRICT_ARP).into_iter().flatten();
+    ALWAYS.into_iter().chain(delays.then_some(CONN_REUSE_MODE)).chain(arp)
 }
 
 /// What became of a setting.
@@ -129,7 +145,7 @@ impl std::fmt::Display for SysctlReport {
             SysctlState::Refused { is, error } => write!(
                 f,
                 "{name} is {is} and can't be set to {value} ({error}): {why}; run \
-                 `sysctl -w {name}={value}` on the host"
+                 `vipd doctor --fix` or `sysctl -w {name}={value}` on the host"
             ),
             SysctlState::Wrong { is } => write!(f, "{name} is {is} and should be {value}: {why}"),
             SysctlState::Unknown { error } => write!(
@@ -143,22 +159,26 @@ impl std::fmt::Display for SysctlReport {
 /// Sets what forwarding to VIPs needs in this network namespace: reads first, writes only what
 /// differs. Nothing here is fatal; what could not be done is in the reports.
 #[must_use]
-pub fn ensure_sysctls() -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), ensure)
+pub fn ensure_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
+    each_under(Path::new("/proc/sys"), strict_arp, ensure)
 }
 
 /// Looks at what forwarding to VIPs needs in this network namespace, and writes nothing.
 #[must_use]
-pub fn look_at_sysctls() -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), look)
+pub fn look_at_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
+    each_under(Path::new("/proc/sys"), strict_arp, look)
 }
 
-fn each_under(root: &Path, what: fn(&Path, Sysctl) -> SysctlState) -> Vec<SysctlReport> {
+fn each_under(
+    root: &Path,
+    strict_arp: bool,
+    what: fn(&Path, Sysctl) -> SysctlState,
+) -> Vec<SysctlReport> {
     // An unreadable version is taken for a recent kernel: nothing version-dependent is touched.
     let release = fs::read_to_string(root.join("kernel/osrelease")).unwrap_or_default();
     let kernel = release.parse().unwrap_or(KernelVersion(u16::MAX, 0));
     let done = |sysctl: Sysctl| SysctlReport { sysctl, state: what(root, sysctl) };
-    wanted_sysctls(kernel).map(done).collect()
+    wanted_sysctls(kernel, strict_arp).map(done).collect()
 }
 
 fn look(root: &Path, sysctl: Sysctl) -> SysctlState {
@@ -206,7 +226,8 @@ mod tests {
     #[test]
     fn conn_reuse_mode_is_only_touched_where_it_delays_clients() {
         let touched = |major, minor| {
-            wanted_sysctls(KernelVersion(major, minor)).any(|wanted| wanted == CONN_REUSE_MODE)
+            wanted_sysctls(KernelVersion(major, minor), false)
+                .any(|wanted| wanted == CONN_REUSE_MODE)
         };
         for (major, minor, expected) in [
             (3, 10, false),
@@ -232,10 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn arp_is_only_touched_on_request() {
+        let names = |strict| {
+            let wanted = wanted_sysctls(KernelVersion(6, 1), strict);
+            wanted.map(|sysctl| sysctl.name).filter(|name| name.contains("arp")).collect::<Vec<_>>()
+        };
+        assert!(names(false).is_empty());
+        assert_eq!(names(true), ["net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.arp_announce"]);
+    }
+
+    #[test]
     fn what_differs_is_written_and_what_is_missing_is_reported() {
         let proc_sys =
             proc_sys("6.1.0", &[("net.ipv4.vs.conntrack", "0"), ("net.ipv4.ip_forward", "1")]);
-        let reports = each_under(proc_sys.path(), ensure);
+        let reports = each_under(proc_sys.path(), false, ensure);
         let states: Vec<_> =
             reports.iter().map(|report| (&report.state, report.state.is_ok())).collect();
         assert!(matches!(
@@ -250,6 +281,6 @@ mod tests {
         let written = fs::read_to_string(path(proc_sys.path(), "net.ipv4.vs.conntrack"));
         assert_eq!(written.unwrap(), "1");
         assert!(reports[1].to_string().contains("is ip_vs loaded?"));
-        assert!(each_under(proc_sys.path(), ensure)[0].to_string().ends_with("is 1"));
+        assert!(each_under(proc_sys.path(), false, ensure)[0].to_string().ends_with("is 1"));
     }
 }

@@ -4,6 +4,8 @@
 //! of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the kernel should stop")]
 
+mod advertisement;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -434,11 +436,11 @@ fn the_source_is_the_nodes_address_towards_the_first_server_elsewhere() {
 #[test]
 fn the_sysctls_are_set_once_and_then_left() {
     let _kernel = kernel();
-    let reports = node::ensure_sysctls();
+    let reports = node::ensure_sysctls(false);
     assert!(reports.iter().all(|report| report.state.is_ok()), "{reports:?}");
     assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/vs/conntrack"), "1\n");
     assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/ip_forward"), "1\n");
-    let again = node::ensure_sysctls();
+    let again = node::ensure_sysctls(false);
     let untouched =
         |report: &node::SysctlReport| matches!(report.state, node::SysctlState::Already);
     assert!(again.iter().all(untouched), "{again:?}");

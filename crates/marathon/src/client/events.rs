@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, Url};
-use serde::Deserialize;
 
 use super::http::{Http, Wanted, leader_of, receiving};
-use super::request::{Base, EVENTS, INFO};
-use super::{ClientError, found};
+use super::request::{Base, EVENTS};
+use super::{ClientError, info};
 
 /// As much of an answer as is read that is no event stream.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -51,19 +50,12 @@ impl EventStream {
     }
 }
 
-#[derive(Deserialize)]
-struct Info {
-    version: Option<String>,
-}
-
 pub(super) async fn open(
     http: &Http,
     base: &Base,
     bases: &[Base],
 ) -> Result<EventStream, ClientError> {
-    let info = http.get(base.at(INFO), bases).await.and_then(found);
-    let info = info.ok().and_then(|answer| serde_json::from_slice::<Info>(&answer.body).ok());
-    let version = info.and_then(|info| info.version);
+    let version = info::read(http, base, bases).await.ok().and_then(|info| info.version);
     let path = format!("{EVENTS}?{}", query(version.as_deref()));
     let opened = Instant::now();
     let (response, url) = http.follow(base.at(&path), bases, Wanted::Events).await?;

@@ -5,6 +5,7 @@ mod config;
 mod error;
 mod events;
 mod http;
+mod info;
 mod request;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, 
 pub use error::{ClientError, Stage};
 pub use events::EventStream;
 use futures_util::StreamExt;
+pub use info::ServerInfo;
 pub use reqwest::Url;
 
 use crate::document::{Document, DocumentError, message_in};
@@ -113,6 +115,15 @@ impl Client {
     pub async fn open_events(&self, url: usize) -> Result<EventStream, ClientError> {
         let base = &self.bases[url % self.bases.len()];
         events::open(&self.http, base, &self.bases).await
+    }
+
+    /// What the server of the URL with this number says of itself.
+    ///
+    /// # Errors
+    /// When it doesn't answer, or refuses.
+    pub async fn info(&self, url: usize) -> Result<ServerInfo, ClientError> {
+        let base = &self.bases[url % self.bases.len()];
+        info::read(&self.http, base, &self.bases).await
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

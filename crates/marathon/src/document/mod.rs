@@ -153,7 +153,7 @@ pub(crate) fn message_in(body: &[u8]) -> Option<String> {
 }
 
 /// The text of a body: without byte order mark, and with U+FFFD for what isn't UTF-8.
-fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
+pub(crate) fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match body.trim_ascii_start().first() {
         None => Err(DocumentError::Empty),

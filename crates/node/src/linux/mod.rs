@@ -4,6 +4,7 @@ mod address;
 mod facts;
 mod ipvs;
 mod link;
+mod links;
 mod monitor;
 mod observe;
 mod perform;
@@ -18,6 +19,7 @@ use vip::plan::OpError;
 use vip::{Observed, Op};
 
 use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
+pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
 use socket::RouteSocket;
 
@@ -27,11 +29,13 @@ pub struct Settings {
     /// The dummy interface that holds the VIPs. It is made when it is missing; every address on
     /// it is vipd's.
     pub interface: String,
+    /// Keep VIPs out of ARP on other interfaces: `arp_ignore` and `arp_announce`.
+    pub strict_arp: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { interface: "vipd0".to_owned() }
+        Self { interface: "vipd0".to_owned(), strict_arp: false }
     }
 }
 
@@ -40,7 +44,7 @@ impl Default for Settings {
 pub struct LinuxKernel {
     ipvs: Ipvs,
     route: RouteSocket,
-    interface: String,
+    settings: Settings,
 }
 
 impl LinuxKernel {
@@ -51,24 +55,36 @@ impl LinuxKernel {
     pub fn open(settings: Settings) -> Result<Self, KernelError> {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
-        Ok(Self { ipvs, route: RouteSocket::open()?, interface: settings.interface })
+        Ok(Self { ipvs, route: RouteSocket::open()?, settings })
+    }
+
+    /// The version of IPVS, and how many buckets its table of connections has.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn about_ipvs(&mut self) -> Result<(String, u32), KernelError> {
+        let info = self.ipvs.info();
+        let info =
+            info.map_err(|error| KernelError::Ipvs { doing: "read its version".into(), error })?;
+        Ok((info.version.to_string(), info.connection_table_size))
     }
 }
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        observe::observe(&mut self.ipvs, &mut self.route, &self.interface)
+        observe::observe(&mut self.ipvs, &mut self.route, &self.settings.interface)
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
-        perform::perform(&mut self.ipvs, &mut self.route, &self.interface, ops)
+        perform::perform(&mut self.ipvs, &mut self.route, &self.settings.interface, ops)
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        source::choose(&mut self.route, &self.interface, servers)
+        source::choose(&mut self.route, &self.settings.interface, servers)
     }
 
     fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        if mend { ensure_sysctls() } else { look_at_sysctls() }
+        let strict_arp = self.settings.strict_arp;
+        if mend { ensure_sysctls(strict_arp) } else { look_at_sysctls(strict_arp) }
     }
 }

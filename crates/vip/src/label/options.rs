@@ -69,6 +69,11 @@ impl Scheduling {
         (Self::Twos, "twos"),
     ];
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().map(|(each, _)| each)
+    }
+
     /// The kernel's name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,0 +1,84 @@
+//! Every interface of the node, for `vipd doctor`.
+
+use std::collections::BTreeMap;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, LinkMessage,
+};
+
+use super::socket::RouteSocket;
+use crate::KernelError;
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkFacts {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// The bridge it is a port of, if it is one.
+    pub port_of: Option<PortOf>,
+}
+
+/// How an interface is a port of a bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortOf {
+    /// The bridge's name.
+    pub bridge: String,
+    /// The bridge sends packets back through the port that they came by (`hairpin_mode`).
+    pub hairpin: bool,
+}
+
+/// Reads every interface of this thread's network namespace.
+///
+/// # Errors
+/// When they can't be read.
+pub fn links() -> Result<Vec<LinkFacts>, KernelError> {
+    let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let read = RouteSocket::open()?.dump("interfaces", query)?;
+    let links: Vec<_> = read
+        .into_iter()
+        .filter_map(|link| match link {
+            Ok(RouteNetlinkMessage::NewLink(link)) => Some(link),
+            _ => None,
+        })
+        .collect();
+    let names: BTreeMap<u32, String> =
+        links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect();
+    let facts = links.iter().filter_map(|link| {
+        let port_of = hairpin(link).and_then(|hairpin| {
+            let bridge = names.get(&controller(link)?)?.clone();
+            Some(PortOf { bridge, hairpin })
+        });
+        Some(LinkFacts { index: link.header.index, name: name(link)?, port_of })
+    });
+    Ok(facts.collect())
+}
+
+fn name(link: &LinkMessage) -> Option<String> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    })
+}
+
+fn controller(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Controller(index) => Some(*index),
+        _ => None,
+    })
+}
+
+/// `None`: it is no port of a bridge.
+fn hairpin(link: &LinkMessage) -> Option<bool> {
+    let infos = link.attributes.iter().filter_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    let port = infos.flatten().find_map(|info| match info {
+        LinkInfo::PortData(InfoPortData::BridgePort(port)) => Some(port),
+        _ => None,
+    })?;
+    Some(port.iter().any(|info| matches!(info, InfoBridgePort::HairpinMode(true))))
+}

@@ -1,0 +1,21 @@
+use std::fs;
+use std::path::Path;
+
+/// The table of tracked connections, of all network namespaces together (`count`: of this one).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conntrack {
+    /// Connections in it now.
+    pub count: u64,
+    /// As many fit; beyond that packets of new connections are dropped.
+    pub max: u64,
+}
+
+/// Reads `nf_conntrack_count` and `nf_conntrack_max`. `None`: `nf_conntrack` isn't loaded.
+#[must_use]
+pub fn conntrack() -> Option<Conntrack> {
+    let number = |name: &str| {
+        let text = fs::read_to_string(Path::new("/proc/sys/net/netfilter").join(name)).ok()?;
+        text.trim().parse().ok()
+    };
+    Some(Conntrack { count: number("nf_conntrack_count")?, max: number("nf_conntrack_max")? })
+}

@@ -1,0 +1,68 @@
+use std::fs;
+
+/// `CAP_NET_ADMIN` and `CAP_SYS_MODULE` of `linux/capability.h`.
+const NET_ADMIN: u32 = 12;
+const SYS_MODULE: u32 = 16;
+
+/// What this process may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// `CapEff` of `/proc/self/status`.
+    effective: u64,
+    /// It is in the initial user namespace: rights in another one don't count for IPVS.
+    pub initial_user_namespace: bool,
+}
+
+impl Rights {
+    /// Reads those of this process. `None`: `/proc` doesn't tell.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+        let map = fs::read_to_string("/proc/thread-self/uid_map").unwrap_or_default();
+        Self::parse(&status, &map)
+    }
+
+    fn parse(status: &str, uid_map: &str) -> Option<Self> {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        let effective = u64::from_str_radix(line.trim(), 16).ok()?;
+        // The initial one maps everybody to themselves: see user_namespaces(7).
+        let map: Vec<_> = uid_map.split_whitespace().collect();
+        let initial_user_namespace = map.is_empty() || map == ["0", "0", "4294967295"];
+        Some(Self { effective, initial_user_namespace })
+    }
+
+    /// It may change network settings, which is all that vipd needs.
+    #[must_use]
+    pub fn net_admin(&self) -> bool {
+        self.effective >> NET_ADMIN & 1 == 1
+    }
+
+    /// It may load kernel modules.
+    #[must_use]
+    pub fn sys_module(&self) -> bool {
+        self.effective >> SYS_MODULE & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_read_bit_by_bit() {
+        let root = Rights::parse("Name:\tx\nCapEff:\t000001ffffffffff\n", "0 0 4294967295\n");
+        let root = root.unwrap();
+        assert!(root.net_admin() && root.sys_module() && root.initial_user_namespace);
+        let agent = Rights::parse("CapEff:\t0000000000001000\n", "").unwrap();
+        assert!(agent.net_admin() && !agent.sys_module());
+        let nobody = Rights::parse("CapEff:\t0000000000000000\n", "").unwrap();
+        assert!(!nobody.net_admin());
+        assert_eq!(Rights::parse("Name:\tx\n", ""), None);
+    }
+
+    #[test]
+    fn a_rootless_container_is_told_by_its_map() {
+        let rights = Rights::parse("CapEff:\t000001ffffffffff\n", "0 1000 1\n1 100000 65536\n");
+        assert!(!rights.unwrap().initial_user_namespace);
+    }
+}

@@ -1,0 +1,80 @@
+//! IPv6 forwarding on a node that has its default route by router advertisement.
+
+use std::net::SocketAddrV6;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, sendto, setsockopt,
+    socket, sockopt,
+};
+use testkit::netns;
+
+/// A router advertisement that says "I am a router" for half an hour (RFC 4861, 4.2). The kernel
+/// fills in the checksum.
+const ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// A node with `eth0`, and a router at its other end that has just advertised itself.
+fn node_with_a_router(router: &'static str) {
+    netns::enter();
+    netns::run("ip", &format!("netns add {router}"));
+    netns::run("ip", &format!("link add eth0 type veth peer name lan netns {router}"));
+    netns::run("sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
+    netns::run("ip", "link set eth0 up");
+    std::thread::spawn(move || {
+        netns::join(router);
+        netns::run("sysctl", "-qw net.ipv6.conf.lan.accept_dad=0");
+        netns::run("ip", "link set lan up");
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = advertise() {
+            // The link-local address may not be there yet.
+            assert!(Instant::now() < end, "{error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    })
+    .join()
+    .unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while !default_route().contains("proto ra") {
+        assert!(Instant::now() < end, "no route came: {:?}", default_route());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn advertise() -> nix::Result<()> {
+    let (family, kind) = (AddressFamily::Inet6, SockType::Raw);
+    let raw = socket(family, kind, SockFlag::empty(), SockProtocol::IcmpV6)?;
+    // A router's word counts only from the same link: RFC 4861, 6.1.2.
+    setsockopt(&raw, sockopt::Ipv6MulticastHops, &255)?;
+    let index = nix::net::if_::if_nametoindex("lan")?;
+    let everybody = SocketAddrV6::new("ff02::1".parse().unwrap(), 0, 0, index);
+    let everybody = SockaddrIn6::from(everybody);
+    sendto(raw.as_raw_fd(), &ADVERTISEMENT, &everybody, MsgFlags::empty()).map(drop)
+}
+
+fn default_route() -> String {
+    netns::run("ip", "-6 route show default")
+}
+
+#[test]
+fn a_default_route_by_advertisement_outlives_forwarding() {
+    node_with_a_router("router1");
+    let before = node::probe::ipv6_forwarding().unwrap();
+    assert!(!before.on);
+    assert_eq!(before.at_risk, ["eth0".to_owned()].into());
+    let done = node::probe::enable_ipv6_forwarding().unwrap();
+    assert_eq!(done.len(), 2, "{done:?}");
+    assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.all.forwarding"), "1\n");
+    assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.eth0.accept_ra"), "2\n");
+    assert!(default_route().contains("proto ra"), "the route is gone");
+    assert!(node::probe::enable_ipv6_forwarding().unwrap().is_empty(), "twice does nothing");
+    netns::run("ip", "netns del router1");
+}
+
+#[test]
+fn without_that_care_the_route_dies() {
+    node_with_a_router("router2");
+    netns::run("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
+    assert_eq!(default_route(), "");
+    netns::run("ip", "netns del router2");
+}

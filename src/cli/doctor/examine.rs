@@ -1,0 +1,131 @@
+//! Looks at everything, each thing once. What can't be looked at is a finding, not a failure.
+
+use marathon::Timestamp;
+use marathon::client::Client;
+use node::probe::{self, Modules, Rights};
+use node::{Kernel as _, LinkFacts, LinuxKernel, look_at_sysctls};
+use vip::label::Scheduling;
+use vip::{Link, Observed};
+
+use crate::admin::client::Agent;
+use crate::config::{Config, Marathon};
+use crate::doctor::{self, Bridges, Diagnosis, Group, Kernel, Lock, Server};
+use crate::source::Source;
+use crate::translate::{Hosts, translate};
+
+pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
+    let mut groups = Vec::new();
+    let mut group = |name, checks| groups.push(Group { name, checks });
+    let asked: Vec<_> = marathons.iter().map(ask).collect();
+    let (ipvs, observed) = table(config);
+    let observed = observed.as_ref();
+    let links = node::links().unwrap_or_default();
+
+    let named = asked.iter().flat_map(|asked| asked.schedulers.iter().copied());
+    group(
+        "kernel",
+        doctor::kernel(&Kernel {
+            release: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            ipvs: ipvs.as_ref().map(|(version, _)| version.clone()).map_err(Clone::clone),
+            modules: Modules::read(),
+            schedulers: doctor::schedulers_wanted(named, observed),
+        }),
+    );
+    group("rights", doctor::rights(Rights::read()));
+    let v6 = observed.is_some_and(|held| held.ours().any(|(vip, _)| vip.address.is_ipv6()));
+    let mut reports = look_at_sysctls(config.strict_arp);
+    // Without IPVS its settings aren't there either, which is no news.
+    reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
+    let forwarding = probe::ipv6_forwarding();
+    group("settings", doctor::sysctls(&reports, forwarding.as_ref(), v6));
+    let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
+    group("limits", doctor::limits(probe::conntrack(), buckets, observed));
+    if let Some(observed) = observed {
+        group("table", doctor::table(observed, &links));
+    }
+    group("interface", interface(config, observed, &links));
+    let filtered = text("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
+    group("bridges", doctor::bridges(Bridges { filtered, links: &links, observed }));
+    group("agent", agent(config));
+    for (marathon, asked) in marathons.iter().zip(&asked) {
+        group("marathon", doctor::marathon(&marathon.name, &asked.servers, &asked.everything));
+    }
+    Diagnosis { groups }
+}
+
+/// The version of IPVS with the buckets of its table, and everything that the kernel holds.
+fn table(config: &Config) -> (Result<(String, u32), String>, Option<Observed>) {
+    let opened = LinuxKernel::open(config.kernel()).and_then(|mut kernel| {
+        let about = kernel.about_ipvs()?;
+        Ok((kernel, about))
+    });
+    match opened {
+        Err(error) => (Err(error.to_string()), None),
+        Ok((mut kernel, about)) => match kernel.observe() {
+            Ok(observed) => (Ok(about), Some(observed)),
+            Err(error) => (Err(error.to_string()), None),
+        },
+    }
+}
+
+fn interface(
+    config: &Config,
+    observed: Option<&Observed>,
+    links: &[LinkFacts],
+) -> Vec<doctor::Check> {
+    let link = links.iter().find(|link| link.name == config.interface);
+    let state = match (observed, link) {
+        (Some(observed), _) => observed.link,
+        (None, Some(_)) => Link::Up,
+        (None, None) => Link::Missing,
+    };
+    let manager = link.and_then(|link| probe::manager_of(link.index));
+    doctor::interface(&config.interface, state, manager)
+}
+
+fn agent(config: &Config) -> Vec<doctor::Check> {
+    let lock = match node::Lock::holder(&config.lock) {
+        None => Lock::Free,
+        Some(pid) => Lock::Held(Some(pid)),
+    };
+    let agent = Agent::find(&config.agent.socket);
+    let answer = agent.map(|agent| agent.status().map_err(|error| format!("{error:#}")));
+    doctor::agent(lock, answer.as_ref(), Timestamp::now())
+}
+
+/// What a Marathon said.
+struct Asked {
+    servers: Vec<Server>,
+    everything: Result<usize, String>,
+    schedulers: Vec<Scheduling>,
+}
+
+fn ask(marathon: &Marathon) -> Asked {
+    let servers = servers(marathon);
+    let mut schedulers = Vec::new();
+    let read = Source::Marathon(Box::new(marathon.clone())).read();
+    let everything = read.map_err(|error| format!("{error:#}")).map(|reading| {
+        let claims = translate(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
+        schedulers.extend(claims.iter().map(|claim| claim.options.scheduler));
+        reading.snapshot.workloads.len()
+    });
+    Asked { servers, everything, schedulers }
+}
+
+fn servers(marathon: &Marathon) -> Vec<Server> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let client = Client::new(&marathon.client_config());
+    let (Ok(runtime), Ok(client)) = (runtime, client) else { return Vec::new() };
+    let urls = marathon.urls.iter().enumerate();
+    urls.map(|(number, url)| {
+        let answer = runtime.block_on(client.info(number));
+        let answer = answer.map(|info| (info.version, info.leader));
+        let url = url.as_str().trim_end_matches('/').to_owned();
+        Server { url, answer: answer.map_err(|error| error.to_string()) }
+    })
+    .collect()
+}
+
+fn text(path: &str) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+}

@@ -1,0 +1,166 @@
+//! `vipd doctor`, and what an agent needs after `vipd doctor --fix`.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use testkit::netns;
+
+use crate::cluster::{Cluster, eventually};
+use crate::support::Ran;
+use crate::world::{self, app, apps, healthy, node};
+
+/// `vipd doctor`, with a file of its own for the modules.
+fn doctor(args: &[&str]) -> Ran {
+    let args: Vec<_> = ["doctor"].iter().chain(args).copied().collect();
+    world::vipd(&args, "")
+}
+
+fn fix() -> Ran {
+    doctor(&["--fix", "--modules-file", "/run/vipd-doctor-modules.conf"])
+}
+
+/// The findings of a group, as `level: text`.
+fn findings(group: &str) -> Vec<String> {
+    let ran = doctor(&["--output", "json"]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+    let groups = report["groups"].as_array().unwrap();
+    let found = groups.iter().find(|each| each["name"] == group).unwrap();
+    let checks = found["checks"].as_array().unwrap().iter();
+    let text = |check: &Value| {
+        format!("{}: {}", check["level"].as_str().unwrap(), check["text"].as_str().unwrap())
+    };
+    checks.map(text).collect()
+}
+
+#[test]
+fn a_node_is_set_up_once_and_is_fine_then() {
+    node();
+    let before = findings("settings");
+    assert!(before[0].starts_with("warning: net.ipv4.vs.conntrack is 0"), "{before:?}");
+    let fixed = fix();
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
+    assert!(fixed.err.contains("net.ipv4.vs.conntrack is 1 now, was 0"), "{}", fixed.err);
+    for (name, value) in [
+        ("net.ipv4.vs.conntrack", "1\n"),
+        ("net.ipv4.vs.expire_nodest_conn", "1\n"),
+        ("net.ipv4.vs.expire_quiescent_template", "1\n"),
+        ("net.ipv4.ip_forward", "1\n"),
+        ("net.ipv6.conf.all.forwarding", "1\n"),
+    ] {
+        assert_eq!(netns::run("sysctl", &format!("-n {name}")), value, "{name}");
+    }
+    let modules = fs::read_to_string("/run/vipd-doctor-modules.conf").unwrap();
+    let loaded = netns::run("lsmod", "");
+    for module in modules.lines().filter(|line| !line.starts_with('#')) {
+        assert!(loaded.lines().any(|line| line.starts_with(module)), "{module} isn't loaded");
+    }
+    assert!(modules.contains("\nip_vs_wlc\n") && modules.contains("\ndummy\n"), "{modules}");
+    let again = fix();
+    assert_eq!((again.code, again.err.as_str()), (Some(0), ""), "{again:?}");
+    let after = findings("settings");
+    assert!(after.iter().all(|finding| finding.starts_with("ok: ")), "{after:?}");
+}
+
+#[test]
+fn arp_is_made_strict_on_request() {
+    node();
+    let config = "/run/vipd-doctor-arp.toml";
+    fs::write(config, "[node]\nstrict-arp = true\n").unwrap();
+    let ran = doctor(&["--fix", "--modules-file", "/run/vipd-doctor-arp.conf", "--config", config]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(netns::run("sysctl", "-n net.ipv4.conf.all.arp_ignore"), "1\n");
+    assert_eq!(netns::run("sysctl", "-n net.ipv4.conf.all.arp_announce"), "2\n");
+}
+
+#[test]
+fn services_of_others_and_containers_that_call_themselves_are_told() {
+    node();
+    netns::run("ipvsadm", "-A -t 10.9.0.1:8080 -s rr");
+    assert_eq!(
+        findings("table"),
+        ["warning: 0 virtual services of vipd's, and 1 of somebody else's: 10.9.0.1:8080/tcp"]
+    );
+    netns::run("ip", "link add name br0 type bridge");
+    netns::run("ip", "addr add 172.17.0.1/16 dev br0");
+    netns::run("ip", "link add veth1 type dummy");
+    netns::run("ip", "link set veth1 master br0");
+    netns::run("ip", "link set veth1 up");
+    netns::run("ip", "link set br0 up");
+    netns::run("sysctl", "-qw net.bridge.bridge-nf-call-iptables=1");
+    netns::run("ipvsadm", "-A -t 3.3.0.6:80 -s wlc -b flag-3");
+    netns::run("ipvsadm", "-a -t 3.3.0.6:80 -r 172.17.0.2:80 -m");
+    let told = findings("bridges");
+    assert!(told[1].starts_with("warning: veth1 of br0 has no hairpin mode"), "{told:?}");
+    netns::run("ip", "link set veth1 type bridge_slave hairpin on");
+    assert_eq!(findings("bridges").len(), 1);
+}
+
+/// Runs a command of vipd on a node of the cluster as nobody, with `CAP_NET_ADMIN` alone and a
+/// /proc/sys that can't be written.
+fn with_net_admin_only(cluster: &Cluster, args: &[&str]) -> Command {
+    let vipd = cluster.vipd(0, args);
+    let args: Vec<_> = vipd.get_args().collect();
+    let (enter, vipd) = args.split_at(3);
+    let script = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && \
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
+                  --bounding-set=-all,+net_admin --inh-caps=-all,+net_admin \
+                  --ambient-caps=-all,+net_admin \"$@\"";
+    let mut command = Command::new("ip");
+    command.args(enter).args(["unshare", "-m", "sh", "-c", script, "sh"]).args(vipd);
+    command.env("VIPD_CONFIG", "/dev/null").stdin(Stdio::null());
+    command
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn after_the_set_up_apply_and_agent_need_net_admin_only() {
+    let cluster = Cluster::new();
+    let name = &cluster.nodes[0];
+    netns::run("install", &format!("-d -o 65534 /run/{name} /run/{name}/state"));
+    let definition = format!("/run/{name}/apps.json");
+    let labels = json!({ "VIP_0": "3.3.0.6:80", "IPVS_SCHEDULER": "mh" });
+    let web = app("/web", "tcp", &labels, &[healthy("10.77.0.12", 31001)]);
+    fs::write(&definition, apps([web]).to_string()).unwrap();
+    let apply = ["apply", "--no-pods", "--from", &definition];
+
+    // Without the set-up it works as far as it can, and says what is missing.
+    let output = with_net_admin_only(&cluster, &apply).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("net.ipv4.vs.conntrack is 0 and can't be set to 1"), "{said}");
+    assert!(said.contains("vipd doctor --fix"), "{said}");
+    cluster.vipd(0, &["cleanup"]).output().unwrap();
+
+    let modules = format!("/run/{name}/modules.conf");
+    let fixed = cluster.vipd(0, &["doctor", "--fix", "--modules-file", &modules]);
+    let fixed = { fixed }.output().unwrap();
+    assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
+    netns::run("rm", &format!("/run/{name}/lock"));
+    let output = with_net_admin_only(&cluster, &apply).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is missing");
+    assert_eq!(cluster.servers(0, "3.3.0.6:80"), [("10.77.0.12:31001".to_owned(), 1)].into());
+    assert!(cluster.on(0, "ip -br addr show dev vipd0").contains("3.3.0.6/32"));
+
+    let state = format!("/run/{name}/state");
+    let run = ["run", "--marathon", "http://10.77.0.1:8080", "--state", &state];
+    let agent = Running(with_net_admin_only(&cluster, &run).spawn().unwrap());
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    let rights = fs::read_to_string(format!("/proc/{}/status", agent.0.id())).unwrap();
+    for line in ["Uid:\t65534\t65534", "CapEff:\t0000000000001000", "CapBnd:\t0000000000001000"] {
+        assert!(rights.contains(line), "{line} isn't in\n{rights}");
+    }
+    assert_eq!(cluster.report(0)["notes"], json!([]), "its sysctls are as they should be");
+    let doctor = cluster.vipd(0, &["doctor"]).output().unwrap();
+    let told = String::from_utf8_lossy(&doctor.stdout);
+    assert!(told.contains("an agent runs for"), "{told}");
+}
