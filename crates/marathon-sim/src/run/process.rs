@@ -24,7 +24,12 @@ use crate::store::{Job, TaskState};
 pub(super) async fn run(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
     let address = OwnAddress::add(&job).await;
     let (state, message) = match address.and_then(|_| spawn(&shared, &job)) {
-        Ok(child) => supervise(&shared, &mut job, child, stop).await,
+        Ok(child) => {
+            let group = Group(child.id());
+            let ending = supervise(&shared, &mut job, child, &group, stop).await;
+            group.end().await;
+            ending
+        }
         Err(error) => (TaskState::Failed, format!("cannot be started: {error}")),
     };
     OwnAddress::remove(&job).await;
@@ -68,9 +73,9 @@ async fn supervise(
     shared: &Arc<Shared>,
     job: &mut Job,
     mut child: Child,
+    group: &Group,
     mut stop: watch::Receiver<bool>,
 ) -> (TaskState, String) {
-    let group = Group(child.id());
     // Its end tells the task that the simulator is gone; `wait` would close it.
     let _stdin = child.stdin.take();
     let report = |state| shared.update(|store| store.task_is(&job.task, state, ""));
@@ -142,12 +147,37 @@ fn ending(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, String) {
 struct Group(Option<u32>);
 
 impl Group {
+    fn id(&self) -> Option<i32> {
+        self.0.and_then(|id| i32::try_from(id).ok())
+    }
+
     fn signal(&self, signal: Signal) {
-        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
+        if let Some(id) = self.id() {
             // It may be gone already, which is as good.
             let _ = killpg(Pid::from_raw(id), signal);
         }
     }
+
+    /// Ends what the task's own process left behind, and waits for it. Such processes aren't our
+    /// children: a signal is all they can be sent, and they go on for a moment after it.
+    async fn end(&self) {
+        let Some(id) = self.id() else { return };
+        while killpg(Pid::from_raw(id), Signal::SIGKILL).is_ok() && has_living(id) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Whether a process of a group lives. One that is dead and that nobody has waited for is still
+/// there to signal: that is its new parent's affair, and there are containers where nobody does it.
+fn has_living(group: i32) -> bool {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
+        // proc(5): `pid (name) state ppid pgrp …`, where the name may hold anything.
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let (state, pgrp) = (fields.next(), fields.nth(1));
+        pgrp == Some(group.to_string().as_str()) && !matches!(state, Some("Z" | "X"))
+    })
 }
 
 impl Drop for Group {
