@@ -299,6 +299,7 @@ impl PortReader<'_> {
 
     fn candidate(&self, instance: &Instance) -> Candidate {
         Candidate {
+            remembered: false,
             task: instance.id.clone(),
             condition: self.condition(instance),
             reach: self.reach(instance),

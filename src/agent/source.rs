@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use marathon::watch::{self, State, Step, WorkloadKey};
+use marathon::watch::{self, Answer, State, Step, WorkloadKey};
 use marathon::{TaskState, Workload};
 use vip::LabelReport;
 use vip::controller::AppClaims;
@@ -68,6 +68,8 @@ pub(super) struct Source {
     pub(super) unkept: bool,
     contributions: BTreeMap<WorkloadKey, Contribution>,
     by_host: BTreeMap<String, BTreeSet<WorkloadKey>>,
+    /// What an earlier run knew, and nobody has read since.
+    remembered: BTreeSet<WorkloadKey>,
     /// When the silence of health checks begins to mean something else.
     settling: BTreeMap<WorkloadKey, Duration>,
 }
@@ -88,19 +90,35 @@ impl Source {
             unkept: false,
             contributions: BTreeMap::new(),
             by_host: BTreeMap::new(),
+            remembered: BTreeSet::new(),
             settling: BTreeMap::new(),
         }
     }
 
+    /// Takes over what an earlier run knew, and says what of it counts.
+    pub(super) fn restore(&mut self, workloads: Vec<Workload>) -> BTreeSet<WorkloadKey> {
+        let keys = self.watch.restore(workloads);
+        self.remembered.extend(keys.iter().cloned());
+        keys
+    }
+
     /// Tells the watch what happened.
     pub(super) fn on(&mut self, input: watch::Input, now: Duration) -> Step {
-        let step = self.watch.on(input, now);
+        let read = match &input {
+            watch::Input::Read { key, answer: Answer::Found(_) | Answer::Missing, .. } => {
+                self.remembered.take(key)
+            }
+            _ => None,
+        };
+        let mut step = self.watch.on(input, now);
+        step.changed.extend(read);
         self.wake_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();
         if self.standing == Standing::Partial {
             let coverage = self.watch.coverage();
             if coverage.apps && coverage.pods {
                 self.standing = Standing::Whole;
+                step.changed.append(&mut self.remembered);
             }
         }
         step
@@ -136,7 +154,10 @@ impl Source {
                     self.settling.insert(key.clone(), now.since_start + wait);
                 }
                 let hosts = hosts_of_one(workload).into_iter().map(str::to_owned).collect();
-                let (claims, contribution) = split(translation, hosts);
+                let (mut claims, contribution) = split(translation, hosts);
+                let remembered = self.remembered.contains(key);
+                let candidates = claims.iter_mut().flat_map(|claim| &mut claim.candidates);
+                candidates.for_each(|candidate| candidate.remembered = remembered);
                 (Some(AppClaims { claims, alive: alive(workload) }), contribution)
             }
         };

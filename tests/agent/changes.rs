@@ -203,6 +203,40 @@ fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
 }
 
 #[test]
+fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
+    run(async {
+        let mut world = World::serving(3).await;
+        world.stop().await;
+        // As if an agent had written the file, heard of two tasks that end, and been killed.
+        let servers = world.served(WEB).unwrap();
+        world.kernel.with(|kernel| {
+            let services = kernel.state.services.values_mut();
+            for service in services {
+                service.servers.get_mut(&servers[0]).unwrap().settings.weight = 0;
+                service.servers.remove(&servers[1]);
+            }
+        });
+        let left = weights(&world.kernel.state(), WEB);
+        let _ = world.kernel.history();
+        world.sim().elect(None);
+        world.start().await;
+        eventually(async || {
+            let view = world.agent().view.borrow().clone();
+            view.sources["m0"].error.is_some() && view.status.counters.readings > 1
+        })
+        .await;
+        assert!(world.agent().view.borrow().sources["m0"].from_disk);
+        for (at, state) in world.kernel.history() {
+            assert_eq!(weights(&state, WEB), left, "at {at:?}");
+        }
+        // Marathon knows that all of them are well.
+        world.sim().elect(Some(0));
+        world.until_served(WEB, 3).await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
     run(async {
         let mut world = World::with(&[|_| {}, |_| {}]).await;

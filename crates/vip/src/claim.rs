@@ -36,6 +36,8 @@ pub struct Candidate {
     pub task: String,
     /// How it fares.
     pub condition: Condition,
+    /// That is what an earlier run knew last: the kernel's table is younger.
+    pub remembered: bool,
     /// Where it is reached, or a sentence on why it isn't.
     pub reach: Result<Reach, String>,
 }

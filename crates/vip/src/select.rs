@@ -47,6 +47,7 @@ pub enum Why {
     NotYetChecked,
     NotReady,
     KeptReady,
+    OnlyRemembered,
     Starting,
     Killing,
     Unreachable,
@@ -73,6 +74,9 @@ impl fmt::Display for Why {
             Self::NotYetChecked => "not checked yet: waits for its first health check",
             Self::NotReady => "not ready yet, say its readiness checks",
             Self::KeptReady => "its readiness checks say nothing for it now, in use before",
+            Self::OnlyRemembered => {
+                "known from an earlier run only, and out of use when this one began"
+            }
             Self::Starting => "not running yet",
             Self::Killing => "being killed",
             Self::Unreachable => "its agent is unreachable",
@@ -147,7 +151,11 @@ pub fn select(
             let (address, verdict) = match place(candidate, family) {
                 Ok(address) => {
                     let weight = current.get(&address).map(|server| server.settings.weight);
-                    (Some(address), judge(candidate.condition, weight))
+                    let verdict = match candidate.remembered && !current.is_empty() {
+                        true => recall(candidate.condition, weight),
+                        false => judge(candidate.condition, weight),
+                    };
+                    (Some(address), verdict)
                 }
                 Err(why) => (None, Verdict::Out(why)),
             };
@@ -220,6 +228,17 @@ fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
         // An agent that calls itself 127.0.0.1 is a cluster of one; so is a test.
         Some(_) if !server.ip().is_loopback() => Err(Why::NotUnicast(server.ip())),
         _ => Ok(server),
+    }
+}
+
+/// Judges a task of which only memory tells, for a service that is in the kernel: an earlier run put
+/// it there after it knew that. What it took out of use may be dead by now.
+fn recall(condition: Condition, current_weight: Option<u32>) -> Verdict {
+    match (condition, current_weight) {
+        (Condition::Killing | Condition::Terminal(_), _) => judge(condition, current_weight),
+        (_, Some(0)) => Verdict::Spare(Why::KeptUnhealthy),
+        (_, Some(1..)) => Verdict::Serve(Why::KeptHealthy),
+        (_, None) => Verdict::Out(Why::OnlyRemembered),
     }
 }
 

@@ -25,7 +25,7 @@ impl Mind {
     ) -> Vec<Effect> {
         self.names.restore(kept.hosts, now.since_start);
         let at = &mut self.sources[source];
-        let keys = at.watch.restore(kept.workloads);
+        let keys = at.restore(kept.workloads);
         at.view.read_at = Some(read_at);
         at.view.from_disk = true;
         let mut effects = Vec::new();

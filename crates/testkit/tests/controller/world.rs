@@ -68,6 +68,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
     let candidates = tasks.iter().map(|(task, at, condition)| Candidate {
         task: task.clone(),
         condition: *condition,
+        remembered: false,
         reach: Ok(Reach { addresses: vec![at.ip()], port: at.port() }),
     });
     let candidates = candidates.collect();

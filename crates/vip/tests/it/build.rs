@@ -26,7 +26,7 @@ pub(crate) fn vip(text: &str) -> Vip {
 pub(crate) fn task(name: &str, at: &str, condition: Condition) -> Candidate {
     let at: SocketAddr = at.parse().unwrap();
     let reach = Ok(Reach { addresses: vec![at.ip()], port: at.port() });
-    Candidate { task: name.into(), condition, reach }
+    Candidate { task: name.into(), condition, remembered: false, reach }
 }
 
 pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {

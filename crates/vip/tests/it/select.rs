@@ -30,6 +30,26 @@ fn member(selection: &Selection, at: &str) -> Option<u32> {
 }
 
 #[test]
+fn what_is_only_remembered_changes_no_service_that_the_kernel_has() {
+    use Condition::*;
+    let remembered = |condition, current: &[(&str, u32)]| {
+        let mut candidate = task("a", A, condition);
+        candidate.remembered = true;
+        let claims = [claim("3.3.0.6:80", "/a", vec![candidate])];
+        let current = current.iter().map(|(at, weight)| (at.parse().unwrap(), server(*weight)));
+        member(&select(&vip("3.3.0.6:80"), &claims, false, &current.collect()), A)
+    };
+    for condition in [Healthy, Unchecked, Unhealthy, Starting, Unreachable] {
+        assert_eq!(remembered(condition, &[(A, 1)]), Some(1), "{condition:?} serves");
+        assert_eq!(remembered(condition, &[(A, 0)]), Some(0), "{condition:?} is out of use");
+        assert_eq!(remembered(condition, &[(B, 1)]), None, "{condition:?} was removed");
+    }
+    assert_eq!(remembered(Killing, &[(A, 1)]), Some(0), "what ends does not begin again");
+    assert_eq!(remembered(Terminal(Ending::Killed), &[(A, 1)]), None);
+    assert_eq!(remembered(Healthy, &[]), Some(1), "a node that was started anew");
+}
+
+#[test]
 fn tcp_beside_a_healthy_server() {
     use Condition::*;
     let new = Unknown { settled: false };
