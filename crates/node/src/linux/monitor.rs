@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -71,13 +71,25 @@ impl Monitor {
     /// # Errors
     /// When the socket is broken.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, KernelError> {
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, timeout) {
-            Ok(0) | Err(Errno::EINTR) => return Ok(false),
-            Ok(_) => {}
-            Err(errno) => return Err(broken(errno)),
+        let end = Instant::now() + timeout;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            // In milliseconds, rounded up: else the last one of them is spent spinning.
+            let left = left.as_nanos().div_ceil(1_000_000);
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, left) {
+                Ok(0) => return Ok(false),
+                Ok(_) if self.drain()? => return Ok(true),
+                // What was announced doesn't matter.
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(broken(errno)),
+            }
         }
+    }
+
+    /// Reads all that was announced, and says whether any of it matters.
+    fn drain(&mut self) -> Result<bool, KernelError> {
         let mut matters = false;
         loop {
             let mut free = &mut self.buffer[..];
