@@ -1,12 +1,15 @@
 //! The agent on real kernels, with real traffic.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use crate::cluster::{Clients, Cluster, eventually, place};
+use crate::cluster::{Clients, Cluster, eventually, place, tell};
 
 const WEB: &str = "3.3.0.6:80";
 
-/// An app whose tasks go on serving for so long after they are told to stop.
+/// An app whose tasks go on serving for so many milliseconds after they are told to stop, which no
+/// grace period cuts short.
 fn web(instances: usize, stop_delay: u32, release: u32) -> Value {
     json!({
         "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
@@ -21,6 +24,7 @@ fn web(instances: usize, stop_delay: u32, release: u32) -> Value {
             "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 5,
             "timeoutSeconds": 20, "maxConsecutiveFailures": 3,
         }],
+        "taskKillGracePeriodSeconds": 3600,
         "upgradeStrategy": {"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.5},
     })
 }
@@ -50,7 +54,10 @@ fn what_the_kernel_announces_is_repaired() {
     let mut cluster = Cluster::new();
     cluster.send("POST", "/v2/apps", &web(1, 0, 1));
     cluster.settled("/web", 1);
-    cluster.start(0, &["--listen", "127.0.0.1:9614"]);
+    // No full comparison repairs anything for an hour: what is repaired was heard of.
+    let config = format!("/run/{}.toml", cluster.nodes[0]);
+    std::fs::write(&config, "[agent]\nsync-period = 3600\n").unwrap();
+    cluster.start(0, &["--config", &config]);
     eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
     let whole = || {
         let addresses = cluster.on(0, "ip -br addr show");
@@ -66,11 +73,9 @@ fn what_the_kernel_announces_is_repaired() {
         "ip route del local 3.3.0.6 dev vipd0 table local",
     ] {
         cluster.on(0, damage);
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         eventually("it is repaired", whole);
-        // A full comparison comes every 30 s: one that was waited for would have taken longer.
-        eprintln!("{damage}: repaired and seen after {:?}", begun.elapsed());
-        assert!(begun.elapsed().as_secs() < 20, "{damage} was not heard of");
+        tell(&format!("{damage}: repaired and seen after {:.1?}", begun.elapsed()));
     }
 }
 
@@ -88,7 +93,7 @@ fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
     };
     let (code, text) = run(&["status"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.starts_with("agent: acting, 0 draining"), "{text}");
+    assert!(text.contains("agent: acting, 0 draining"), "{text}");
     assert!(text.contains("events are coming; 1 apps and pods"), "{text}");
     let (code, text) = run(&["explain", "/web"]);
     assert_eq!(code, Some(0));
@@ -134,36 +139,51 @@ fn an_agent_that_observes_changes_nothing() {
     cluster.send("POST", "/v2/apps", &web(1, 0, 1));
     cluster.settled("/web", 1);
     cluster.start(0, &["--observe"]);
-    eventually("it has decided", || cluster.report(0)["pending"] == json!(3));
+    eventually("it has decided", || cluster.report(0)["pending"] == json!(4));
     assert_eq!(cluster.report(0)["mode"], json!("observing"));
     assert_eq!(cluster.on(0, "ipvsadm -Sn"), "");
     assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
 }
 
+/// The old instances accept connections for longer after SIGTERM than an agent that was killed takes
+/// to start again and to read Marathon once: until then its node sends clients to them.
 #[test]
 fn a_rolling_upgrade_under_traffic_fails_no_connection_though_an_agent_is_killed_in_it() {
     const ENOUGH: usize = 20_000;
-    let mut cluster = serving(4, 8000);
+    const STOP_DELAY: u32 = 30_000;
+    let mut cluster = serving(4, STOP_DELAY);
     let clients = Clients::start(&cluster, WEB, 100);
+    let begun = Instant::now();
     let mut upgrades = 0;
     while clients.done() < ENOUGH {
         upgrades += 1;
         let before: Vec<_> = cluster.settled("/web", 4).iter().map(place).collect();
-        cluster.send("PUT", "/v2/apps/web", &web(4, 8000, upgrades + 1));
+        cluster.send("PUT", "/v2/apps/web", &web(4, STOP_DELAY, upgrades + 1));
+        // Each time on the other node.
+        let node = usize::from(upgrades % 2 == 0);
         eventually("the first new one is served", || {
-            cluster.servers(0, WEB).iter().any(|(server, _)| !before.contains(server))
+            cluster.servers(node, WEB).iter().any(|(server, _)| !before.contains(server))
         });
-        cluster.stop(0, "KILL");
-        cluster.start(0, &[]);
+        cluster.stop(node, "KILL");
+        let killed = Instant::now();
+        cluster.start(node, &[]);
+        eventually("it has read Marathon", || cluster.report(node)["ready"] == json!(true));
+        let back = killed.elapsed();
         cluster.settled("/web", 4);
         served(&cluster, 4);
+        tell(&format!(
+            "upgrade {upgrades}: {} connections, {} failed; the agent was back after {back:.1?}",
+            clients.done(),
+            clients.failures().len()
+        ));
     }
     let (done, failures) = clients.stop();
-    eprintln!(
-        "{upgrades} rolling upgrades of 4 instances, the agent killed in each: {done} connections \
-         from two nodes, {} failed",
+    let took = begun.elapsed();
+    tell(&format!(
+        "{upgrades} rolling upgrades of 4 instances, an agent killed in each: {done} connections \
+         from two nodes in {took:.0?}, {} failed",
         failures.len()
-    );
+    ));
     assert_eq!(failures, [""; 0], "of {done} connections");
 }
 
@@ -187,6 +207,6 @@ fn an_instance_that_is_killed_hard_costs_only_connections_until_it_is_known() {
     eventually("there is more traffic", || clients.done() > then + 300);
     let (done, failures) = clients.stop();
     let known = during.len();
-    eprintln!("killed hard at 100 connections/s: {known} failed until it was known of, 0 later");
+    tell(&format!("killed hard at 100 connections/s: {known} failed until it was known of"));
     assert_eq!(failures, during, "of {done}: connections failed after it was known");
 }

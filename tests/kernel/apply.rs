@@ -271,13 +271,16 @@ fn explain_tells_of_each_task_why_it_serves_or_not() {
         let ran = vipd(&["explain", what, "--from", "-"], &apps.to_string());
         assert_eq!(ran.code, Some(0), "{what}: {ran:?}");
         let lines: Vec<_> = ran.out.lines().map(str::trim).collect();
+        let task = |number, is: &str| {
+            format!("mysql.{number} of /mysql (version 2026-01-01T00:00:00.000Z) is {is}")
+        };
         assert_eq!(
             lines,
             [
-                "3.3.0.6:3306/tcp  /mysql",
-                "mysql.1 of /mysql is the real server 10.9.0.11:1 with weight 1: healthy",
-                "mysql.3 of /mysql is the real server 10.9.0.13:3 with weight 0: unhealthy",
-                "mysql.2 of /mysql is no real server: not running yet",
+                "3.3.0.6:3306/tcp  /mysql".to_owned(),
+                task(1, "the real server 10.9.0.11:1 with weight 1: healthy"),
+                task(3, "the real server 10.9.0.13:3 with weight 0: unhealthy"),
+                task(2, "no real server: not running yet"),
             ]
         );
     }
