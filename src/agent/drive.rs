@@ -44,6 +44,8 @@ pub struct Setup<K> {
     pub store: Option<Store>,
     /// Begin without changing anything, because of this.
     pub hold: Option<Hold>,
+    /// The wall clock. Tests bring their own.
+    pub clock: fn() -> Timestamp,
 }
 
 /// The running agent.
@@ -51,6 +53,7 @@ pub struct Setup<K> {
 pub struct Agent {
     mind: Mind,
     started: Instant,
+    clock: fn() -> Timestamp,
     kernel: KernelThread,
     lines: Vec<Line>,
     inputs: mpsc::UnboundedReceiver<Input>,
@@ -104,7 +107,7 @@ impl Agent {
                 .context("cannot start the thread that listens to the kernel")?;
         }
         let started = Instant::now();
-        let now = Moment { since_start: Duration::ZERO, wall: Timestamp::now() };
+        let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
         let names: Vec<_> = setup.config.sources.iter().map(|each| each.name.clone()).collect();
         let mind = Mind::new(setup.config, now);
         let lines = setup.clients.into_iter().enumerate();
@@ -113,6 +116,7 @@ impl Agent {
         let mut agent = Self {
             mind,
             started,
+            clock: setup.clock,
             kernel,
             lines: lines.map(|(index, client)| Line::new(index, client, bring.clone())).collect(),
             inputs,
@@ -184,7 +188,7 @@ impl Agent {
     }
 
     fn now(&self) -> Moment {
-        Moment { since_start: self.started.elapsed(), wall: Timestamp::now() }
+        Moment { since_start: self.started.elapsed(), wall: (self.clock)() }
     }
 
     fn beat(&self) {

@@ -176,10 +176,12 @@ impl SourceView {
         Some(Duration::try_from(now.duration_since(read_at)).unwrap_or_default())
     }
 
-    /// What is known of it is so old that it may misroute, and there are no events to mend it.
+    /// What is known of it is so old that it may misroute, and neither events nor reads mend it:
+    /// where all is well a large cluster reads everything less often than that.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        !self.streaming && self.age(now).is_some_and(|age| age > STALE)
+        let unmended = !self.streaming || self.from_disk || self.error.is_some();
+        unmended && self.age(now).is_some_and(|age| age > STALE)
     }
 }
 
@@ -285,6 +287,17 @@ mod tests {
         );
         let ready = Readiness::of(&view, later(16));
         assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
+    }
+
+    #[test]
+    fn events_make_up_for_old_knowledge_only_while_marathon_can_be_read() {
+        let source = SourceView { read_at: Some(now()), streaming: true, ..SourceView::default() };
+        let later = now() + STALE + Duration::from_secs(1);
+        assert!(!source.is_stale(later));
+        assert!(SourceView { streaming: false, ..source.clone() }.is_stale(later));
+        assert!(SourceView { from_disk: true, ..source.clone() }.is_stale(later));
+        let unread = SourceView { error: Some("status 500".into()), ..source };
+        assert!(unread.is_stale(later) && !unread.is_stale(now()));
     }
 
     #[test]

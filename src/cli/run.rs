@@ -128,6 +128,7 @@ impl Run {
             monitor: Some(config.interface.clone()),
             store: Some(Store::open(config.agent.state.clone())),
             hold: admin::read_hold(&config.agent.socket)?,
+            clock: marathon::Timestamp::now,
         })?;
         let admin = Admin::start(&config.agent, handle.clone()).await?;
         let notifier = Notifier::start(handle, config.agent.sync_period);

@@ -49,7 +49,7 @@ fn a_task_that_dies_is_gone_before_anything_is_read() {
         let kill = tokio::spawn(reqwest::Client::new().post(url).body(ids).send());
         let dead = place(&tasks[0]);
         let gone = async || world.served(WEB).is_some_and(|served| !served.contains(&dead));
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         eventually(gone).await;
         assert!(begun.elapsed() < Duration::from_millis(5000), "a read told of it");
         world.sim().heal();
@@ -239,7 +239,7 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
 #[test]
 fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
     run(async {
-        let mut world = World::with(&[|_| {}, |_| {}]).await;
+        let mut world = World::with(&[&|_| {}, &|_| {}]).await;
         world.run_app_on(0, &app("/web", WEB, 1)).await;
         world.run_app_on(1, &app("/web", WEB, 2)).await;
         world.run_app_on(1, &app("/db", DB, 1)).await;

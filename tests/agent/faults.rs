@@ -169,7 +169,7 @@ fn a_leader_that_forgets_who_is_healthy() {
 #[test]
 fn a_change_of_leader() {
     run(async {
-        let mut world = World::with(&[|config| config.standbys = 1]).await;
+        let mut world = World::with(&[&|config| config.standbys = 1]).await;
         world.run_app(&app("/web", WEB, 2)).await;
         world.start().await;
         world.until_served(WEB, 2).await;
@@ -190,7 +190,7 @@ fn a_token_that_expires() {
         let lifetime = |config: &mut marathon_sim::Config| {
             config.token_lifetime = Some(std::time::Duration::from_secs(3600));
         };
-        let mut world = World::with(&[lifetime]).await;
+        let mut world = World::with(&[&lifetime]).await;
         let login_endpoint = format!("{}/acs/api/v1/auth/login", world.sim().url());
         world.auth = Some(Auth::Account(Account {
             uid: "vipd".into(),

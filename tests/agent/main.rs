@@ -4,4 +4,6 @@
 
 mod changes;
 mod faults;
+mod random;
+mod requests;
 mod world;

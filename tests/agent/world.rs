@@ -1,12 +1,10 @@
 //! A cluster, an agent on one of its nodes, and the kernel of that node.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use marathon::client::{Auth, Client, ClientConfig, Url};
 use marathon_sim::{Agent as SimAgent, Config as SimConfig, Handle as Sim};
@@ -14,37 +12,18 @@ use serde_json::{Value, json};
 use testkit::SharedKernel;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use vip::{Observed, Protocol, Vip};
 use vipd::agent::drive::{Agent, Handle, Setup};
 use vipd::agent::mind::{Config, SourceConfig};
 use vipd::agent::store::Store;
 use vipd::agent::view::Hold;
 
+/// How often the agent compares the kernel as a whole.
+pub(crate) const SYNC: Duration = Duration::from_secs(2);
+
 /// How long anything is waited for before the test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The simulator's program, which its tasks are made of.
-fn program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let find = || {
-        let own = std::env::current_exe().unwrap();
-        let profile = own.ancestors().nth(2).unwrap();
-        if let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), profile.parent()) {
-            let mut build = Command::new(cargo);
-            build.args(["build", "--quiet", "--package", "marathon-sim", "--target-dir"]);
-            assert!(build.arg(target).status().unwrap().success());
-        }
-        profile.join("marathon-sim")
-    };
-    PROGRAM.get_or_init(find).clone()
-}
-
-/// A net that no other test has now, in 127.0.0.0/8.
-fn own_net() -> [u8; 3] {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let run = u8::try_from(std::process::id() % 250 + 2).unwrap();
-    [127, run, NEXT.fetch_add(1, Ordering::Relaxed)]
-}
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct World {
     pub(crate) sims: Vec<Sim>,
@@ -62,27 +41,58 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// Does it on a runtime of its own.
+thread_local! {
+    /// The agents that run on this thread's runtime.
+    static AGENTS: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Does it on a runtime of its own, whose time goes by as fast as it can.
 pub(crate) fn run(work: impl Future<Output = ()>) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(work);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        tokio::select! {
+            () = work => {}
+            () = let_time_go_by() => {}
+        }
+    });
     runtime.shutdown_background();
+}
+
+/// Moves the clock a little at a time, and only after sockets and the kernel have had their turn:
+/// what is real must not take long by a clock that isn't.
+async fn let_time_go_by() {
+    const STEP: Duration = Duration::from_millis(10);
+    const TURNS: usize = 4;
+    let kernel_works = || {
+        let works = |agent: &Handle| agent.view.borrow().status.asked_since.is_some();
+        AGENTS.with_borrow(|agents| agents.iter().any(works))
+    };
+    loop {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        while kernel_works() {
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(STEP).await;
+    }
 }
 
 impl World {
     /// One Marathon, and no agent yet.
     pub(crate) async fn new() -> Self {
-        Self::with(&[|_| {}]).await
+        Self::with(&[&|_| {}]).await
     }
 
     /// A Marathon for each of these.
-    pub(crate) async fn with(changes: &[fn(&mut SimConfig)]) -> Self {
+    pub(crate) async fn with(changes: &[&dyn Fn(&mut SimConfig)]) -> Self {
         let mut sims = Vec::new();
         for change in changes {
-            let [a, b, c] = own_net();
-            let mut config = SimConfig::new(program());
-            config.agents = [11, 12].map(|last| SimAgent::new(Ipv4Addr::new(a, b, c, last))).into();
+            let mut config = SimConfig::imagined();
+            let net = u8::try_from(sims.len()).unwrap();
+            config.agents = [11, 12].map(|last| SimAgent::new([10, 1, net, last].into())).into();
             config.time_scale = 0.1;
             config.first_check = Duration::from_millis(20);
             config.heartbeat = Duration::from_secs(2);
@@ -135,7 +145,7 @@ impl World {
         let kernel = self.kernel.clone();
         let controller = vip::controller::Config {
             node: "node1".into(),
-            sync_period: Duration::from_secs(2),
+            sync_period: SYNC,
             linger: Duration::from_secs(1),
             ..vip::controller::Config::default()
         };
@@ -146,8 +156,10 @@ impl World {
             monitor: None,
             store: Some(Store::open(self.folder.path().join("state"))),
             hold: self.hold.clone(),
+            clock: marathon_sim::now,
         })
         .unwrap();
+        AGENTS.with_borrow_mut(|agents| agents.push(handle.clone()));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             agent.run(async { drop(stopped.await) }).await;
@@ -160,15 +172,22 @@ impl World {
         let Running { stop, task, .. } = self.agent.take().unwrap();
         drop(stop);
         task.await.unwrap();
+        AGENTS.with_borrow_mut(Vec::clear);
     }
 
     /// Kills the agent in the middle of what it does.
     pub(crate) fn kill(&mut self) {
         self.agent.take().unwrap().task.abort();
+        AGENTS.with_borrow_mut(Vec::clear);
     }
 
     pub(crate) fn agent(&self) -> &Handle {
-        &self.agent.as_ref().unwrap().handle
+        self.running().unwrap()
+    }
+
+    /// The agent, if it runs.
+    pub(crate) fn running(&self) -> Option<&Handle> {
+        self.agent.as_ref().map(|agent| &agent.handle)
     }
 
     pub(crate) fn sim(&self) -> &Sim {

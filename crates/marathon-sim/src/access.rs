@@ -1,7 +1,9 @@
 //! Tokens of a DC/OS service account, that expire. Who somebody is is not checked.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::id;
 

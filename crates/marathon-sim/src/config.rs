@@ -18,8 +18,11 @@ pub struct Config {
     pub generation: Generation,
     /// The agents tasks are spread over. At least one.
     pub agents: Vec<Agent>,
-    /// The `marathon-sim` executable: every task is a child started from it.
-    pub program: PathBuf,
+    /// The `marathon-sim` executable: every task is a child started from it. None: tasks are only
+    /// imagined. They serve nobody, pass their checks and end as they are told
+    /// ([`Handle::imagine`](crate::Handle::imagine)), and all of the cluster's time is tokio's, which
+    /// a test may have paused.
+    pub program: Option<PathBuf>,
     /// Factor on the intervals, grace periods and delays definitions give: 0.1 makes a 10 s
     /// interval last 1 s. Time-outs keep their length, and the API reports what was posted.
     pub time_scale: f64,
@@ -43,11 +46,16 @@ pub struct Config {
 impl Config {
     /// Generation 1.6 on a free loopback port, one agent at 127.0.0.1, real time.
     pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: Some(program.into()), ..Self::imagined() }
+    }
+
+    /// The same with tasks that are only imagined.
+    pub fn imagined() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             generation: Generation::V1_6,
             agents: vec![Agent::new(Ipv4Addr::LOCALHOST)],
-            program: program.into(),
+            program: None,
             time_scale: 1.0,
             first_check: Duration::from_millis(200),
             standbys: 0,

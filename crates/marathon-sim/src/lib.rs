@@ -41,4 +41,6 @@ mod view;
 
 pub use config::{Agent, AgentError, Config, Generation, UnknownGeneration};
 pub use fault::{Fault, Rule};
-pub use sim::{Handle, Sim, StartError};
+pub use run::Fate;
+pub use sim::{Handle, Running, Sim, StartError};
+pub use time::now;

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::config::{Config, Generation};
 use crate::fault::{Fault, Faults, Rule};
+use crate::run::Imagined;
 use crate::store::Store;
 use crate::stream::Bus;
 
@@ -23,6 +24,9 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) faults: Faults,
     pub(crate) bus: Bus,
+    pub(crate) imagined: Imagined,
+    /// What was asked of the API, the oldest first.
+    asked: Mutex<VecDeque<String>>,
     store: Mutex<Store>,
     /// The store as it was, the oldest first, while reads lag behind.
     past: Mutex<VecDeque<(Instant, Arc<Store>)>>,
@@ -61,6 +65,8 @@ impl Shared {
             access: Access::new(config.token_lifetime),
             faults: Faults::default(),
             bus: Bus::new(config.event_buffer, config.generation >= Generation::V1_6),
+            imagined: Imagined::default(),
+            asked: Mutex::default(),
             store: Mutex::new(store),
             past: Mutex::default(),
             changed: Notify::new(),
@@ -125,6 +131,21 @@ impl Shared {
     pub(crate) async fn stopped(&self) {
         // An error means that it was dropped, which is an end too.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Remembers a request, until it was looked at or there are too many.
+    pub(crate) fn note(&self, request: String) {
+        const MOST: usize = 10_000;
+        let mut asked = lock(&self.asked);
+        if asked.len() >= MOST {
+            asked.pop_front();
+        }
+        asked.push_back(request);
+    }
+
+    /// The requests since this was called last.
+    pub(crate) fn take_asked(&self) -> Vec<String> {
+        lock(&self.asked).drain(..).collect()
     }
 
     /// Switches a fault on; false if there are too many.

@@ -1,9 +1,11 @@
 //! Starting and stopping a simulated cluster.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -12,8 +14,9 @@ use crate::api;
 use crate::config::Config;
 use crate::fault::Rule;
 use crate::run;
+use crate::run::Fate;
 use crate::shared::Shared;
-use crate::store::Store;
+use crate::store::{Store, Task};
 use crate::stream::{Front, Peer};
 
 /// A simulated cluster.
@@ -84,6 +87,25 @@ impl Sim {
     }
 }
 
+/// One task that hasn't ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Running {
+    /// Its id.
+    pub task: String,
+    /// Its app's or pod's id.
+    pub app: String,
+    /// The definition it was started by, as Marathon 1.5 stores it; maybe an old one.
+    pub definition: Value,
+    /// The address of its agent.
+    pub host: Ipv4Addr,
+    /// Its host ports.
+    pub ports: Vec<u16>,
+    /// `TASK_RUNNING` and the like.
+    pub state: &'static str,
+    /// It runs, and every check has passed lately; in a pod, of all its containers.
+    pub healthy: bool,
+}
+
 /// A running cluster. When it is dropped, its processes are killed.
 #[derive(Debug)]
 pub struct Handle {
@@ -128,6 +150,42 @@ impl Handle {
     /// Forgets the results of the health checks Marathon makes itself, with no election.
     pub fn forget_health(&self) {
         self.shared.update(Store::forget_health);
+    }
+
+    /// What really runs, whatever the API says of it: what hasn't ended, the oldest first.
+    pub fn running(&self) -> Vec<Running> {
+        let store = self.shared.store();
+        let tasks = store.instances().iter().flat_map(|instance| {
+            let running = |task: &Task| Running {
+                task: task.id.clone(),
+                app: instance.spec.id.clone(),
+                definition: Value::Object(instance.spec.source.clone()),
+                host: store.agents[instance.agent].address,
+                ports: task.host_ports.clone(),
+                state: task.state.name(),
+                healthy: instance.is_healthy(),
+            };
+            instance.tasks.iter().map(running)
+        });
+        tasks.collect()
+    }
+
+    /// The definitions of the apps and pods that are wanted, by id, as Marathon 1.5 stores them.
+    pub fn wanted(&self) -> BTreeMap<String, Value> {
+        let store = self.shared.store();
+        let all = store.apps().chain(store.pods());
+        all.map(|entry| (entry.spec.id.clone(), Value::Object(entry.spec.source.clone()))).collect()
+    }
+
+    /// What becomes of a task that is only imagined, by its id. One that isn't is left alone.
+    pub fn imagine(&self, task: &str, fate: Fate) {
+        self.shared.imagined.set(task, fate);
+    }
+
+    /// The requests since this was called last, the last 10,000 of them at most, each as
+    /// `GET /v2/apps?embed=apps.tasks`. A standby's are as it got them.
+    pub fn take_asked(&self) -> Vec<String> {
+        self.shared.take_asked()
     }
 
     /// Ends every token at once.

@@ -2,8 +2,24 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde_json::Value;
+use tokio::time::Instant;
+
+/// The time in the cluster. It goes as tokio's clock goes, from one wall clock's time on, so that a
+/// test that has paused that one has paused this one too.
+pub fn now() -> jiff::Timestamp {
+    static START: OnceLock<(jiff::Timestamp, Instant)> = OnceLock::new();
+    let (wall, start) = START.get_or_init(|| (jiff::Timestamp::now(), Instant::now()));
+    let now = Instant::now();
+    // Tests beside each other have a clock each, and any of them may be ahead.
+    let shifted = match now.checked_duration_since(*start) {
+        Some(since) => wall.checked_add(since),
+        None => wall.checked_sub(start.duration_since(now)),
+    };
+    shifted.unwrap_or(*wall)
+}
 
 /// A point in time, to the millisecond. Versions of apps and pods are such points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +27,7 @@ pub(crate) struct Timestamp(i64);
 
 impl Timestamp {
     pub(crate) fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        Self(now().as_millisecond())
     }
 
     /// The next point after this one that Marathon could write.

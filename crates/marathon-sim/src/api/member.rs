@@ -35,6 +35,7 @@ pub(super) async fn serve(
         let answer = control::serve(&shared, &method, inner, &body);
         return answer.unwrap_or_else(Answer::from).into_response();
     }
+    shared.note(format!("{method} {uri}"));
     let Some(leader) = shared.leader_soon().await else {
         let status = if shared.config.generation >= Generation::V1_6 { 502 } else { 503 };
         return Answer::html(status, path, "Could not determine the current leader")

@@ -2,15 +2,18 @@
 
 mod check;
 mod endpoint;
+mod imagined;
 mod process;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::shared::Shared;
+pub use imagined::Fate;
+pub(crate) use imagined::Imagined;
 
 /// Runs until `stop` turns true; then every process is ended and has been waited for.
 pub(crate) async fn reconcile(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
@@ -22,7 +25,7 @@ pub(crate) async fn reconcile(shared: Arc<Shared>, mut stop: watch::Receiver<boo
         }
         let back_off = async {
             match wake {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
+                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };

@@ -1,6 +1,7 @@
 //! One task as a process, from its start to its end.
 
 use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::check;
+use super::{check, imagined};
 use crate::config::Agent;
 use crate::definition;
 use crate::shared::Shared;
@@ -22,8 +23,11 @@ use crate::store::{Job, TaskState};
 
 /// Runs the task and reports every state it comes to.
 pub(super) async fn run(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
+    let Some(program) = shared.config.program.clone() else {
+        return imagined::run(&shared, job, stop).await;
+    };
     let address = OwnAddress::add(&job).await;
-    let (state, message) = match address.and_then(|_| spawn(&shared, &job)) {
+    let (state, message) = match address.and_then(|()| spawn(&program, &job)) {
         Ok(child) => {
             let group = Group(child.id());
             let ending = supervise(&shared, &mut job, child, &group, stop).await;
@@ -37,8 +41,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver
 }
 
 /// Starts the task's process as the leader of a process group of its own.
-fn spawn(shared: &Shared, job: &Job) -> io::Result<Child> {
-    let mut command = in_namespace(&job.agent, shared.config.program.as_os_str());
+fn spawn(program: &Path, job: &Job) -> io::Result<Child> {
+    let mut command = in_namespace(&job.agent, program.as_os_str());
     command.arg("task").args(["--app", &job.spec.id, "--task", &job.task_id]);
     command.args(["--host", &job.agent.hostname]);
     for endpoint in job.endpoints().iter().flatten() {

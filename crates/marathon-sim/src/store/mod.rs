@@ -14,11 +14,12 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use change::{Change, ChangeError, Deployed};
 pub(crate) use health::{Health, Outcome};
 pub(crate) use instance::{Instance, Job, Task, TaskRef, TaskState};
+use tokio::time::Instant;
 
 use crate::config::{Agent, Generation};
 use crate::definition::Spec;

@@ -1,0 +1,122 @@
+//! Tasks that are no processes, for tests: they live in tokio's time and end as they are told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::shared::Shared;
+use crate::store::{Job, Outcome, TaskState};
+
+/// What becomes of an imagined task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// Its checks pass.
+    #[default]
+    Well,
+    /// Its checks fail from the next one on.
+    Ill,
+    /// It ends by itself.
+    Over,
+}
+
+/// The imagined tasks that live, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Imagined(Mutex<BTreeMap<String, watch::Sender<Fate>>>);
+
+impl Imagined {
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Fate>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, task: &str, fate: Fate) {
+        if let Some(known) = self.tasks().get(task) {
+            known.send_replace(fate);
+        }
+    }
+
+    fn begin(&self, task: &str) -> watch::Receiver<Fate> {
+        let (sender, fate) = watch::channel(Fate::Well);
+        self.tasks().insert(task.to_owned(), sender);
+        fate
+    }
+}
+
+/// As long as a process takes to serve.
+const STARTING: Duration = Duration::from_millis(50);
+
+/// Lives the task's life and reports every state it comes to.
+pub(super) async fn run(shared: &Arc<Shared>, job: Job, stop: watch::Receiver<bool>) {
+    let fate = shared.imagined.begin(&job.task_id);
+    let id = job.task_id.clone();
+    let task = job.task.clone();
+    let (state, message) = live(shared, job, fate, stop).await;
+    shared.imagined.tasks().remove(&id);
+    shared.update(|store| store.task_is(&task, state, message));
+}
+
+async fn live(
+    shared: &Arc<Shared>,
+    mut job: Job,
+    mut fate: watch::Receiver<Fate>,
+    mut stop: watch::Receiver<bool>,
+) -> (TaskState, &'static str) {
+    let report = |state| shared.update(|store| store.task_is(&job.task, state, ""));
+    report(TaskState::Starting);
+    let checks = &job.spec.containers[job.task.index].checks;
+    let intervals: Vec<Duration> =
+        checks.iter().map(|check| shared.store().scaled(check.interval)).collect();
+    let born = Instant::now() + STARTING;
+    let first = |interval: &Duration| born + (*interval).min(shared.config.first_check);
+    let mut due: Vec<Instant> = intervals.iter().map(first).collect();
+    let mut running = false;
+    let mut ends_at = None;
+    loop {
+        let next = match (running, ends_at) {
+            (_, Some(at)) => at,
+            (false, _) => born,
+            (true, _) => due.iter().min().copied().unwrap_or(born + Duration::from_secs(1 << 30)),
+        };
+        tokio::select! {
+            biased;
+            // An error means that the cluster was dropped, which is an end too.
+            _ = stop.wait_for(|stop| *stop) => return (TaskState::Killed, ""),
+            _ = &mut job.kill, if ends_at.is_none() => {
+                ends_at = Some(Instant::now() + stop_delay(&job));
+            }
+            Ok(()) = fate.changed() => {
+                if *fate.borrow_and_update() == Fate::Over {
+                    return (TaskState::Failed, "Command ended with exit status: 1");
+                }
+            }
+            () = sleep_until(next) => {
+                if ends_at.is_some() {
+                    return (TaskState::Killed, "Command terminated with signal Terminated");
+                }
+                if !running {
+                    running = true;
+                    report(TaskState::Running);
+                    continue;
+                }
+                let now = Instant::now();
+                for (index, due) in due.iter_mut().enumerate().filter(|(_, due)| **due <= now) {
+                    *due = now + intervals[index].max(Duration::from_millis(10));
+                    let outcome = match *fate.borrow() {
+                        Fate::Well => Outcome::Success,
+                        Fate::Ill | Fate::Over => Outcome::Failure("it is ill".to_owned()),
+                    };
+                    shared.update(|store| store.checked(&job.task, index, outcome));
+                }
+            }
+        }
+    }
+}
+
+/// How long it goes on after it was told to stop, as the built-in server does.
+fn stop_delay(job: &Job) -> Duration {
+    let environment = job.environment();
+    let delay = environment.iter().rev().find(|(key, _)| key == "SIM_STOP_DELAY_MS");
+    Duration::from_millis(delay.and_then(|(_, text)| text.parse().ok()).unwrap_or(0))
+}
