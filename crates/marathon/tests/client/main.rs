@@ -3,6 +3,7 @@
 
 mod answers;
 mod server;
+mod tls;
 mod trouble;
 
 use std::time::Duration;
