@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod explain;
+mod json;
 pub mod logging;
 pub mod resolve;
 pub mod source;

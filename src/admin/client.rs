@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use marathon::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::Report;
+use super::vips::VipReport;
+use crate::agent::changes::Change;
 use crate::agent::view::Hold;
 use crate::explain::Explanation;
 
@@ -48,6 +51,52 @@ impl Agent {
     /// When it doesn't answer.
     pub fn status(&self) -> Result<Report> {
         self.json(Method::GET, "/v1/status", None)?.context("the agent has no status")
+    }
+
+    /// Every VIP with its real servers.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn vips(&self) -> Result<Vec<VipReport>> {
+        self.json(Method::GET, "/v1/vips", None)?.context("the agent is of another version")
+    }
+
+    /// The changes with a higher number, of those it remembers.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn changes(&self, after: u64) -> Result<Vec<Change>> {
+        let path = format!("/v1/events?after={after}");
+        self.json(Method::GET, &path, None)?.context("the agent is of another version")
+    }
+
+    /// Gives each change with a higher number to `each`, now and as they come, until that fails or
+    /// the stream ends: the agent ends it every now and then. Returns the last number.
+    ///
+    /// # Errors
+    /// When the agent doesn't answer, or `each` fails.
+    pub fn follow(&self, after: u64, mut each: impl FnMut(Change) -> Result<()>) -> Result<u64> {
+        let mut last = after;
+        let following = async {
+            // The agent says something every few seconds.
+            let client = self.client().read_timeout(PATIENCE).build()?;
+            let request = client.get(format!("http://agent/v1/events?after={after}"));
+            let mut response = request.header("accept", "text/event-stream").send().await?;
+            if !response.status().is_success() {
+                bail!("the agent refuses: {}", response.text().await?);
+            }
+            let mut decoder = Decoder::default();
+            while let Some(bytes) = response.chunk().await? {
+                for frame in decoder.push(&bytes) {
+                    let change: Change = serde_json::from_str(&frame.data)?;
+                    last = change.number;
+                    each(change)?;
+                }
+            }
+            Ok(())
+        };
+        run(following)?;
+        Ok(last)
     }
 
     /// Why the tasks of an app or VIP are, or aren't, real servers. `None`: it knows no such name.
@@ -99,25 +148,28 @@ impl Agent {
         body: Option<String>,
     ) -> Result<(StatusCode, Vec<u8>)> {
         let asked = async {
-            let client = reqwest::Client::builder()
-                .unix_socket(self.socket.clone())
-                .no_proxy()
-                .tls_certs_only([])
-                .timeout(PATIENCE)
-                .build()?;
+            let client = self.client().timeout(PATIENCE).build()?;
             let mut request = client.request(method, format!("http://agent{path}"));
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body);
             }
             let response = request.send().await?;
-            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?.to_vec()))
+            Ok((response.status(), response.bytes().await?.to_vec()))
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let doesnt = || format!("the agent on {} doesn't answer", self.socket.display());
-        let (status, body) = runtime.block_on(asked).with_context(doesnt)?;
+        let (status, body) = run(asked).with_context(doesnt)?;
         if !status.is_success() && status != StatusCode::NOT_FOUND {
             bail!("the agent refuses: {}", String::from_utf8_lossy(&body));
         }
         Ok((status, body))
     }
+
+    fn client(&self) -> reqwest::ClientBuilder {
+        let builder = reqwest::Client::builder().unix_socket(self.socket.clone());
+        builder.no_proxy().tls_certs_only([])
+    }
+}
+
+fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

@@ -1,14 +1,22 @@
-//! What a running agent tells, and lets itself be told: health over HTTP on the loopback, the rest
-//! on a Unix socket that only its owner may open.
+//! What a running agent tells over HTTP, on the loopback; and what it lets itself be told, on a
+//! Unix socket that only its owner may open.
 //!
 //! It has a thread and a runtime of its own: it answers when the agent's loop stands still.
 
+mod api;
 pub mod client;
+mod events;
 mod hold;
+mod metrics;
+mod page;
+mod reader;
 mod report;
 mod routes;
 mod serve;
+mod shared;
+pub mod vips;
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -20,9 +28,12 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::agent::drive::Handle;
-use crate::config::Agent as Config;
+use crate::config::{Config, Marathon};
+use reader::Reader;
+use shared::Shared;
 
 pub use hold::read_hold;
+pub use reader::Open;
 pub use report::{Report, SourceReport};
 
 /// The servers, until stopped.
@@ -31,6 +42,7 @@ pub struct Admin {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     socket: PathBuf,
+    address: SocketAddr,
 }
 
 impl Admin {
@@ -38,17 +50,25 @@ impl Admin {
     ///
     /// # Errors
     /// When an address or the socket can't be listened on.
-    pub async fn start(config: &Config, handle: Handle) -> Result<Self> {
-        let listen = config.listen;
+    pub async fn start(
+        config: &Config,
+        marathons: &[Marathon],
+        open_kernel: Open,
+        handle: Handle,
+    ) -> Result<Self> {
+        let listen = config.agent.listen;
         let tcp = std::net::TcpListener::bind(listen).with_context(|| {
             format!("cannot answer on {listen}: set [agent] listen to an address that is free")
         })?;
         tcp.set_nonblocking(true)?;
-        let unix = listen_on(&config.socket).await.with_context(|| {
-            let socket = config.socket.display();
+        let address = tcp.local_addr()?;
+        let unix = listen_on(&config.agent.socket).await.with_context(|| {
+            let socket = config.agent.socket.display();
             format!("cannot listen on {socket}: set [agent] socket to a place that is writable")
         })?;
-        let state = routes::Shared::new(config, handle);
+        let reader = Reader::start(open_kernel).context("cannot start a thread")?;
+        let shown = config.shown(marathons);
+        let state = Shared::new(config, shown, handle, reader);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
@@ -59,14 +79,20 @@ impl Admin {
                     return;
                 };
                 tokio::select! {
-                    () = serve::serve(tcp, routes::health(state.clone())) => {}
+                    () = serve::serve(tcp, routes::read_only(state.clone())) => {}
                     () = serve::serve(unix, routes::all(state)) => {}
                     _ = stopped => {}
                 }
             });
         })?;
-        let socket = config.socket.clone();
-        Ok(Self { stop: Some(stop), thread: Some(thread), socket })
+        let socket = config.agent.socket.clone();
+        Ok(Self { stop: Some(stop), thread: Some(thread), socket, address })
+    }
+
+    /// Where it answers to all of this node.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Ends it, and removes the socket.

@@ -1,82 +1,48 @@
-//! What can be asked, and what is answered.
+//! What can be asked by whom.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use super::{Report, hold};
-use crate::agent::drive::Handle;
-use crate::agent::health::{Liveness, Readiness};
-use crate::agent::view::{Hold, Request, Table};
-use crate::config::Agent as Config;
-use crate::explain::{Explanation, Known};
+use super::shared::{Ask, Shared};
+use super::{api, hold, metrics, page};
+use crate::agent::health::Readiness;
+use crate::agent::view::{Hold, Request};
 
 /// The longest body of a request.
 const MAX_BODY: usize = 4 << 10;
-/// The loop answers within milliseconds, if at all.
-const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What every answer is made of.
-#[derive(Debug)]
-pub(super) struct Shared {
-    handle: Handle,
-    sync_period: Duration,
-    socket: PathBuf,
+/// On the TCP address: everything that only looks.
+pub(super) fn read_only(shared: Arc<Shared>) -> Router {
+    finish(looking(), shared)
 }
 
-type Ask = State<Arc<Shared>>;
-
-impl Shared {
-    pub(super) fn new(config: &Config, handle: Handle) -> Arc<Self> {
-        let (sync_period, socket) = (config.sync_period, config.socket.clone());
-        Arc::new(Self { handle, sync_period, socket })
-    }
-
-    fn alive(&self) -> Liveness {
-        let view = self.handle.view.borrow().clone();
-        Liveness::of(&view, self.handle.beat(), self.sync_period)
-    }
-
-    /// Asks the loop, which may stand still.
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            self.handle.requests.send(request(answer)).await.ok()?;
-            answered.await.ok()
-        };
-        timeout(PATIENCE, asked).await.ok().flatten()
-    }
+/// On the socket, which only its owner may open: everything.
+pub(super) fn all(shared: Arc<Shared>) -> Router {
+    let acting = Router::new().route("/v1/hold", post(hold)).route("/v1/release", post(release));
+    finish(looking().merge(acting), shared)
 }
 
-/// For orchestrators and load balancers.
-pub(super) fn health(shared: Arc<Shared>) -> Router {
+fn looking() -> Router<Arc<Shared>> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(shared)
+        .route("/metrics", get(metrics::metrics))
+        .merge(api::routes())
+        .merge(page::routes())
 }
 
-/// For the node's operator.
-pub(super) fn all(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/explain", get(explain))
-        .route("/v1/hold", post(hold))
-        .route("/v1/release", post(release))
+fn finish(routes: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
+    routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(shared.clone())
-        .merge(health(shared))
+        .layer(middleware::from_fn_with_state(shared.clone(), page::guard))
+        .with_state(shared)
 }
 
 async fn healthz(State(shared): Ask, headers: HeaderMap) -> Response {
@@ -85,8 +51,7 @@ async fn healthz(State(shared): Ask, headers: HeaderMap) -> Response {
 }
 
 async fn readyz(State(shared): Ask, headers: HeaderMap) -> Response {
-    let view = shared.handle.view.borrow().clone();
-    let ready = Readiness::of(&view, Timestamp::now());
+    let ready = Readiness::of(&shared.view(), Timestamp::now());
     let lines = ready.reasons.iter().chain(&ready.notes).cloned().collect();
     judged(&headers, ready.is_ok(), "ready", &ready, lines)
 }
@@ -107,27 +72,6 @@ fn judged(
     let first = if ok { good.to_owned() } else { format!("not {good}") };
     let text: String = std::iter::once(first).chain(lines).map(|line| line + "\n").collect();
     (status, text).into_response()
-}
-
-async fn status(State(shared): Ask) -> Json<Report> {
-    let view = shared.handle.view.borrow().clone();
-    let since_start = shared.handle.beat().now;
-    Json(Report::of(&view, shared.alive(), since_start, Timestamp::now()))
-}
-
-#[derive(Deserialize)]
-struct What {
-    what: String,
-}
-
-async fn explain(State(shared): Ask, Query(What { what }): Query<What>) -> Response {
-    let Some(table) = shared.ask(Request::Table).await else { return stuck() };
-    let Table { desired, observed, conflicts, versions, drains } = &*table;
-    let (observed, conflicts) = (observed.as_ref(), conflicts.as_slice());
-    match Explanation::of(&what, Known { desired, observed, conflicts, versions, drains }) {
-        Some(explanation) => Json(explanation).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
 }
 
 #[derive(Deserialize)]

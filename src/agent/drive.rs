@@ -13,11 +13,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Moment;
+use super::census::Census;
 use super::changes::Journal;
 use super::health::Beat;
 use super::kernel::{Ask, KernelThread, monitor};
 use super::log::Log;
 use super::marathons::Line;
+use super::measures::{Measures, Recorder};
 use super::mind::{Config, Effect, Input, Kept, Mind};
 use super::store::{Saved, Store};
 use super::view::{Hold, Request, View};
@@ -65,6 +67,7 @@ pub struct Agent {
     store: Option<Arc<Store>>,
     log: Log,
     look_ups: Arc<Semaphore>,
+    recorder: Recorder,
 }
 
 /// How others see an agent and speak to it.
@@ -80,6 +83,8 @@ pub struct Handle {
     pub started: std::time::Instant,
     /// What it has changed.
     pub journal: Journal,
+    /// What it has counted and timed.
+    pub measures: Measures,
 }
 
 impl Handle {
@@ -127,6 +132,7 @@ impl Agent {
             store: setup.store.map(Arc::new),
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+            recorder: Recorder::new(names.clone()),
         };
         if let Some(hold) = setup.hold {
             agent.turn(Input::Hold(hold));
@@ -134,8 +140,9 @@ impl Agent {
         for (index, name) in names.iter().enumerate() {
             agent.restore(index, name);
         }
-        let (started, journal) = (started.into_std(), agent.log.journal.clone());
-        let handle = Handle { view: seen, requests: ask, heart, started, journal };
+        let (journal, measures) = (agent.log.journal.clone(), agent.recorder.measures());
+        let started = started.into_std();
+        let handle = Handle { view: seen, requests: ask, heart, started, journal, measures };
         Ok((agent, handle))
     }
 
@@ -201,7 +208,10 @@ impl Agent {
         if let Input::Applied(outcome) = &input {
             self.log.outcome(self.mind.controller(), outcome, self.started.elapsed());
         }
-        let effects = self.mind.on(input, self.now());
+        let now = self.now();
+        let news = self.recorder.before(&input, &self.mind, now);
+        let effects = self.mind.on(input, now);
+        self.recorder.after(news, &effects, &self.mind, now);
         self.carry_out(effects);
         self.beat();
         self.log.labels(&self.mind.take_news());
@@ -284,6 +294,10 @@ impl Agent {
             Request::Release(done) => {
                 self.turn(Input::Release);
                 let _ = done.send(());
+            }
+            Request::Census(census) => {
+                let controller = self.mind.controller();
+                let _ = census.send(Census::of(controller.services(), self.mind.reports()));
             }
             Request::Table(table) => {
                 let _ = table.send(Box::new(self.mind.table(self.now())));

@@ -28,6 +28,14 @@ pub struct Beat {
     pub last: Duration,
 }
 
+impl Beat {
+    /// The loop stands still.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.now.saturating_sub(self.last) > STOPPED
+    }
+}
+
 /// Whether the agent works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Liveness {
@@ -54,7 +62,7 @@ impl Liveness {
             (age > 2 * sync_period).then(|| seconds(age))
         };
         let since = beat.now.saturating_sub(beat.last);
-        if since > STOPPED {
+        if beat.is_stopped() {
             reasons.push(format!("the loop has stood still for {}", seconds(since)));
         }
         let status = &view.status;

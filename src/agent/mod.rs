@@ -2,12 +2,14 @@
 //!
 //! [`mind`] decides and has no I/O; [`drive`] brings it what happens and does what it says.
 
+pub mod census;
 pub mod changes;
 pub mod drive;
 pub mod health;
 mod kernel;
 pub mod log;
 mod marathons;
+pub mod measures;
 pub mod mind;
 mod names;
 pub mod news;

@@ -1,14 +1,16 @@
 //! What others may see of a running agent, and ask of it.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use marathon::Timestamp;
 use tokio::sync::oneshot;
 use vip::controller::Status;
 use vip::plan::Conflict;
-use vip::{Desired, Observed, Vip};
+use vip::{Desired, Observed, Scope, Vip};
+
+use super::census::Census;
 
 /// The agent at one moment. The loop replaces it whenever something in it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub enum Request {
     Hold(Hold, oneshot::Sender<()>),
     /// Go on.
     Release(oneshot::Sender<()>),
+    /// How many there are of each.
+    Census(oneshot::Sender<Census>),
     /// Everything it has decided and knows.
     Table(oneshot::Sender<Box<Table>>),
 }
@@ -81,4 +85,8 @@ pub struct Table {
     pub versions: BTreeMap<String, String>,
     /// Real servers on their way out, with the time they still have at most.
     pub drains: BTreeMap<(Vip, SocketAddr), Duration>,
+    /// How much may be removed.
+    pub scope: Scope,
+    /// Addresses that stay for a while though nobody wants them.
+    pub lingering: BTreeSet<IpAddr>,
 }

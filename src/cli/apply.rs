@@ -5,9 +5,10 @@ use clap::Args;
 use node::{Kernel, Lock, SysctlState};
 use vip::Plan;
 
+use super::End;
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
-use super::{End, json};
+use crate::json;
 
 /// Make the kernel's table what the definitions say, once
 ///
@@ -65,7 +66,9 @@ impl Apply {
                     writeln!(out, "{}", super::done(&plan))?;
                 }
             }
-            Format::Json => output::json(&json::outcome(&outcome, &plan, &survey))?,
+            Format::Json => {
+                output::json(&json::outcome(&outcome, &plan, &survey.desired, &survey.findings))?;
+            }
         }
         super::report_failures(&outcome)
     }

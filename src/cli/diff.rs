@@ -5,7 +5,8 @@ use clap::Args;
 use vip::plan::ipvsadm_args;
 
 use super::args::{Global, Sources, open_kernel};
-use super::{End, json, output};
+use super::{End, output};
+use crate::json;
 
 /// Show what `apply` would change, and change nothing
 ///
@@ -53,7 +54,7 @@ impl Diff {
                 }
                 writeln!(out, "{}", plan.summary())?;
             }
-            Format::Json => output::json(&json::plan(&plan, &survey))?,
+            Format::Json => output::json(&json::plan(&plan, &survey.desired, &survey.findings))?,
             Format::Ipvsadm => {
                 for command in plan.ops.iter().filter_map(ipvsadm_args) {
                     writeln!(out, "{command}")?;

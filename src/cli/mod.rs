@@ -10,7 +10,6 @@ mod doctor;
 mod explain;
 mod generate;
 mod hold;
-mod json;
 mod locate;
 mod output;
 mod run;

@@ -43,7 +43,7 @@ pub(super) struct Run {
     /// Folder of what is known, for a start without Marathon [default: /var/lib/vipd]
     #[arg(long, env = "VIPD_STATE", value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// Where /healthz and /readyz answer [default: 127.0.0.1:9614]
+    /// Where the status page, /metrics, /healthz and the API answer [default: 127.0.0.1:9614]
     #[arg(long, env = "VIPD_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
     /// When stopped, remove everything of vipd's from the kernel
@@ -130,7 +130,10 @@ impl Run {
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;
-        let admin = Admin::start(&config.agent, handle.clone()).await?;
+        let settings = config.kernel();
+        let open: admin::Open =
+            Box::new(move || Ok(Box::new(LinuxKernel::open(settings.clone())?)));
+        let admin = Admin::start(config, marathons, open, handle.clone()).await?;
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut told = Told::Stop;
         agent.run(async { told = self.told(global, signals).await }).await;

@@ -10,7 +10,8 @@ use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan,
 
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
-use super::{End, json};
+use super::End;
+use crate::json;
 use crate::admin;
 use crate::admin::client::Agent;
 use crate::survey::Survey;

@@ -14,7 +14,7 @@ pub struct AgentFile {
     pub state: Option<PathBuf>,
     /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
     pub socket: Option<PathBuf>,
-    /// Where `/healthz` and `/readyz` answer.
+    /// Where the status page, `/metrics`, `/healthz` and the API answer.
     pub listen: Option<SocketAddr>,
     /// Seconds between full comparisons with the kernel.
     pub sync_period: Option<u64>,
@@ -31,7 +31,7 @@ pub struct Agent {
     pub state: PathBuf,
     /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
     pub socket: PathBuf,
-    /// Where `/healthz` and `/readyz` answer.
+    /// Where the status page, `/metrics`, `/healthz` and the API answer.
     pub listen: SocketAddr,
     /// Time between full comparisons with the kernel.
     pub sync_period: Duration,

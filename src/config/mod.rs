@@ -2,6 +2,7 @@
 
 mod agent;
 mod marathon;
+mod shown;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

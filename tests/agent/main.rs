@@ -4,6 +4,9 @@
 
 mod changes;
 mod faults;
+mod http;
 mod random;
 mod requests;
+mod schema;
+mod site;
 mod world;

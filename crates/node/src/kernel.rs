@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use vip::plan::OpError;
-use vip::{Observed, Op, Outcome, Plan};
+use vip::{Observed, Op, Outcome, Plan, Stats, Vip};
 
 use crate::SysctlReport;
 
@@ -17,6 +18,13 @@ pub trait Kernel {
     /// # Errors
     /// When any part can't be read whole. Nothing must be concluded from what was read.
     fn observe(&mut self) -> Result<Observed, KernelError>;
+
+    /// Reads the counters of our virtual services, and nothing else: in one dump, where
+    /// [`observe`](Self::observe) takes one for each service.
+    ///
+    /// # Errors
+    /// When they can't be read whole.
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError>;
 
     /// Does operations in order and answers for each, in the same order. A failure doesn't stop
     /// those behind it. Answers that are missing at the end mean that nothing is known of them.

@@ -259,6 +259,13 @@ impl Kernel for FakeKernel {
         Ok(observed)
     }
 
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        if self.unreadable.is_some() {
+            self.observe()?;
+        }
+        Ok(self.state.ours().map(|(vip, service)| (vip, service.stats)).collect())
+    }
+
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
         let mut answers = Vec::new();
         for op in ops {

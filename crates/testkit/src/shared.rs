@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use node::{Kernel, KernelError, SysctlReport};
 use vip::plan::OpError;
-use vip::{Observed, Op};
+use vip::{Observed, Op, Stats, Vip};
 
 use crate::FakeKernel;
 
@@ -48,6 +49,10 @@ impl SharedKernel {
 impl Kernel for SharedKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
         self.inner().kernel.observe()
+    }
+
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.inner().kernel.traffic()
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {

@@ -31,6 +31,7 @@ pub use claim::{Candidate, Claim, Condition, Ending, Reach};
 pub use controller::Controller;
 pub use desired::{Desired, DesiredService, decide};
 pub use drain::Drain;
+pub use nl_ipvs::Stats;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};

@@ -8,6 +8,8 @@ use super::{Effect, Kept, Mind};
 use crate::agent::Moment;
 use crate::agent::source::{Source, Standing};
 use crate::agent::view::{Table, View};
+use vip::LabelReport;
+
 use crate::translate::versions_of;
 
 /// How often what is known is kept on disk while it changes.
@@ -95,6 +97,13 @@ impl Mind {
             conflicts: self.controller.conflicts().cloned().collect(),
             versions: versions_of(workloads).collect(),
             drains: drains.collect(),
+            scope: self.controller.scope(),
+            lingering: self.controller.lingering().collect(),
         }
+    }
+
+    /// What became of every label.
+    pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.controller.reports().chain(self.sources.iter().flat_map(Source::reports))
     }
 }

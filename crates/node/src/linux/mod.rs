@@ -12,11 +12,12 @@ mod route;
 mod socket;
 mod source;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use nl_ipvs::Ipvs;
 use vip::plan::OpError;
-use vip::{Observed, Op};
+use vip::{Observed, Op, Stats, Vip};
 
 use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
 pub use links::{LinkFacts, PortOf, links};
@@ -73,6 +74,10 @@ impl LinuxKernel {
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
         observe::observe(&mut self.ipvs, &mut self.route, &self.settings.interface)
+    }
+
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        observe::traffic(&mut self.ipvs)
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {

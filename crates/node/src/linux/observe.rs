@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use nl_ipvs::{Dump, Ipvs};
-use vip::ownership::{Owner, owner};
-use vip::{Link, Observed, ObservedService};
+use vip::ownership::{MARK, Owner, owner};
+use vip::{Link, Observed, ObservedService, Stats, Vip};
 
 use super::socket::RouteSocket;
 use super::{address, facts, link, route};
@@ -35,6 +35,13 @@ pub(super) fn observe(
     observed.services = listed.into_iter().map(without_servers).collect();
     read_servers(ipvs, &mut observed)?;
     Ok(observed)
+}
+
+/// The counters of the services that carry our mark.
+pub(super) fn traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+    let listed = whole(ipvs.services(), || "list virtual services".into())?;
+    let ours = listed.into_iter().filter(|service| service.settings.flags.contains(MARK));
+    Ok(ours.filter_map(|service| Some((Vip::from_key(&service.key)?, service.stats))).collect())
 }
 
 /// The real servers of services that are ours or may be.

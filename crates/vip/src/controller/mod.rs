@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::drain::{Drain, Drains, IDLE};
 use crate::plan::{Conflict, Outcome};
-use crate::{ClusterFacts, Desired, LabelReport, Observed, Op, Plan, Vip};
+use crate::{ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, Vip};
 
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
@@ -217,6 +217,31 @@ impl Controller {
     /// changes.
     pub fn take_news(&mut self) -> Vec<LabelReport> {
         std::mem::take(&mut self.news)
+    }
+
+    /// What is wanted now, draining servers among it.
+    pub fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
+        self.decided.values().flat_map(|part| &part.services)
+    }
+
+    /// What became of every label of a VIP with an address.
+    pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.decided.values().flat_map(|part| &part.reports)
+    }
+
+    /// How much may be removed.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match (self.claims.complete(), self.facts.gaps) {
+            (true, false) => Scope::Complete,
+            (true, true) => Scope::Servers,
+            (false, _) => Scope::Partial,
+        }
+    }
+
+    /// Addresses that stay for a while though nobody wants them.
+    pub fn lingering(&self) -> impl Iterator<Item = IpAddr> {
+        self.lingering.iter().map(|(address, _)| address)
     }
 
     /// The last reported status.

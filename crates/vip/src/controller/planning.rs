@@ -53,11 +53,7 @@ impl Controller {
     /// Decides about addresses and plans for them.
     fn plan(&mut self, model: &Observed, addresses: &BTreeSet<IpAddr>, now: Duration) -> Plan {
         self.counters.planned += addresses.len() as u64;
-        let scope = match (self.claims.complete(), self.facts.gaps) {
-            (true, false) => Scope::Complete,
-            (true, true) => Scope::Servers,
-            (false, _) => Scope::Partial,
-        };
+        let scope = self.scope();
         let mut observed = slice(model, addresses);
         let mut undrained = observed.clone();
         self.drains.undo(&mut undrained, &self.claims);

@@ -5,18 +5,21 @@ use serde_json::{Value, json};
 use vip::plan::{OpResult, ipvsadm_args};
 use vip::{Desired, LabelReport, Op, Outcome, Plan};
 
-use crate::survey::Survey;
-
-/// A plan: what `diff --output json` prints.
-pub(super) fn plan(plan: &Plan, survey: &Survey) -> Value {
-    let operations: Vec<_> = plan.ops.iter().map(|op| operation(op, &survey.desired)).collect();
-    whole(plan, survey, &operations)
+/// A plan: what `diff --output json` prints and `/v1/diff` answers.
+pub(crate) fn plan(plan: &Plan, desired: &Desired, findings: &[String]) -> Value {
+    let operations: Vec<_> = plan.ops.iter().map(|op| operation(op, desired)).collect();
+    whole(plan, desired, findings, &operations)
 }
 
 /// A plan with what became of each operation: what `apply --output json` prints.
-pub(super) fn outcome(outcome: &Outcome, plan: &Plan, survey: &Survey) -> Value {
+pub(crate) fn outcome(
+    outcome: &Outcome,
+    plan: &Plan,
+    desired: &Desired,
+    findings: &[String],
+) -> Value {
     let operations = outcome.results.iter().map(|(op, result)| {
-        let mut value = operation(op, &survey.desired);
+        let mut value = operation(op, desired);
         let (word, error) = match result {
             OpResult::Done => ("done", None),
             OpResult::AlreadySo => ("already-so", None),
@@ -27,10 +30,10 @@ pub(super) fn outcome(outcome: &Outcome, plan: &Plan, survey: &Survey) -> Value 
         value["error"] = error.into();
         value
     });
-    whole(plan, survey, &operations.collect::<Vec<_>>())
+    whole(plan, desired, findings, &operations.collect::<Vec<_>>())
 }
 
-fn whole(plan: &Plan, survey: &Survey, operations: &[Value]) -> Value {
+fn whole(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Value]) -> Value {
     json!({
         "operations": operations,
         "conflicts": plan.conflicts.iter().map(|conflict| json!({
@@ -38,8 +41,8 @@ fn whole(plan: &Plan, survey: &Survey, operations: &[Value]) -> Value {
             "with": conflict.with.to_string(),
             "reason": conflict.to_string(),
         })).collect::<Vec<_>>(),
-        "labels": labels(&survey.desired.reports),
-        "findings": survey.findings,
+        "labels": labels(&desired.reports),
+        "findings": findings,
         "summary": plan.summary(),
     })
 }
@@ -59,7 +62,7 @@ struct Label<'a> {
 }
 
 /// What became of every label.
-pub(super) fn labels(reports: &[LabelReport]) -> Value {
+pub(crate) fn labels(reports: &[LabelReport]) -> Value {
     let labels = reports.iter().map(|report| Label {
         app: &report.place.app,
         port: report.place.port,

@@ -1,0 +1,136 @@
+//! `/v1`: what there is, for machines. Read-only.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use vip::{Op, Plan};
+
+use super::shared::{Ask, Shared};
+use super::vips::{VipReport, vips};
+use super::{Report, events};
+use crate::agent::view::Table;
+use crate::explain::{Explanation, Known};
+
+/// The document that describes all of this.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// What may be asked by whoever is on this node.
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/vips", get(all_vips))
+        .route("/v1/vips/{vip}", get(one_vip))
+        .route("/v1/vips/{vip}/{protocol}", get(one_vip_of))
+        .route("/v1/labels", get(labels))
+        .route("/v1/explain", get(explain))
+        .route("/v1/diff", get(diff))
+        .route("/v1/events", get(events::events))
+        .route("/v1/config", get(config))
+        .route("/openapi.json", get(openapi))
+}
+
+async fn status(State(shared): Ask) -> Json<Report> {
+    Json(shared.report())
+}
+
+async fn all_vips(State(shared): Ask) -> Response {
+    match read_vips(&shared).await {
+        Ok(vips) => Json(vips).into_response(),
+        Err(why) => unavailable(&why),
+    }
+}
+
+async fn one_vip(shared: Ask, Path(vip): Path<String>) -> Response {
+    find(&shared, &vip, None).await
+}
+
+async fn one_vip_of(shared: Ask, Path((vip, protocol)): Path<(String, String)>) -> Response {
+    find(&shared, &vip, Some(&protocol)).await
+}
+
+/// A VIP by its address and port, and its protocol where it has two.
+async fn find(shared: &Shared, vip: &str, protocol: Option<&str>) -> Response {
+    let vips = match read_vips(shared).await {
+        Ok(vips) => vips,
+        Err(why) => return unavailable(&why),
+    };
+    let is_it = |each: &VipReport| {
+        each.vip == vip && protocol.is_none_or(|protocol| each.protocol == protocol)
+    };
+    match vips.into_iter().find(is_it) {
+        Some(vip) => Json(vip).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("no app claims {vip}: see /v1/vips")),
+    }
+}
+
+async fn read_vips(shared: &Shared) -> Result<Vec<VipReport>, String> {
+    let table = shared.table().await?;
+    let kernel = shared.kernel().await;
+    Ok(vips(&table, kernel.as_deref().ok()))
+}
+
+async fn labels(State(shared): Ask) -> Response {
+    match shared.table().await {
+        Ok(table) => {
+            let not_plain = table.desired.reports.iter();
+            let reports: Vec<_> =
+                not_plain.filter(|report| report.verdict.reason().is_some()).cloned().collect();
+            Json(crate::json::labels(&reports)).into_response()
+        }
+        Err(why) => unavailable(&why),
+    }
+}
+
+#[derive(Deserialize)]
+struct What {
+    what: String,
+}
+
+async fn explain(State(shared): Ask, Query(What { what }): Query<What>) -> Response {
+    let table = match shared.table().await {
+        Ok(table) => table,
+        Err(why) => return unavailable(&why),
+    };
+    let Table { desired, observed, conflicts, versions, drains, .. } = &*table;
+    let (observed, conflicts) = (observed.as_ref(), conflicts.as_slice());
+    match Explanation::of(&what, Known { desired, observed, conflicts, versions, drains }) {
+        Some(explanation) => Json(explanation).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("nothing is known of {what}")),
+    }
+}
+
+/// What would be changed right now, if the agent were let.
+async fn diff(State(shared): Ask) -> Response {
+    let (table, kernel) = match (shared.table().await, shared.kernel().await) {
+        (Ok(table), Ok(kernel)) => (table, kernel),
+        (Err(why), _) | (_, Err(why)) => return unavailable(&why),
+    };
+    let mut plan = Plan::new(&kernel, &table.desired, table.scope, &shared.node);
+    // These wait for their clients.
+    plan.ops
+        .retain(|op| !matches!(op, Op::Unbind { address } if table.lingering.contains(address)));
+    Json(crate::json::plan(&plan, &table.desired, &shared.view().gaps)).into_response()
+}
+
+async fn config(State(shared): Ask) -> Json<Value> {
+    Json(shared.config.clone())
+}
+
+async fn openapi() -> Response {
+    ([("content-type", "application/json")], OPENAPI).into_response()
+}
+
+/// An answer that isn't what was asked for, with the reason.
+pub(super) fn problem(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
+
+fn unavailable(why: &str) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, why)
+}

@@ -1,0 +1,93 @@
+//! `/v1/events`: the last changes, and those to come.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::api::problem;
+use super::shared::Ask;
+use crate::agent::changes::Journal;
+
+/// Connections are cut after 30 s, so a stream comes to its end before that. Who follows connects
+/// again, with the number of the last change it has.
+const LONGEST: Duration = Duration::from_secs(25);
+/// How soon it does, at the latest.
+const RETRY: Duration = Duration::from_millis(200);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+pub(super) struct After {
+    /// The number of the last change that is known already.
+    #[serde(default)]
+    after: u64,
+}
+
+pub(super) async fn events(
+    State(shared): Ask,
+    Query(After { after }): Query<After>,
+    headers: HeaderMap,
+) -> Response {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let follows = text(header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream"));
+    let journal = &shared.handle.journal;
+    if !follows {
+        return Json(journal.after(after)).into_response();
+    }
+    let Ok(permit) = shared.followers.clone().try_acquire_owned() else {
+        let why = "too many follow the changes already: try again, or poll with ?after=NUMBER";
+        return problem(StatusCode::SERVICE_UNAVAILABLE, why);
+    };
+    let last = text(header::HeaderName::from_static("last-event-id"));
+    let after = last.and_then(|last| last.parse().ok()).unwrap_or(after);
+    let following = Following {
+        journal: journal.clone(),
+        // An agent that was started anew counts from 1 again.
+        after: if after > *journal.follow().borrow() { 0 } else { after },
+        ready: VecDeque::from([Event::default().retry(RETRY).comment("changes")]),
+        end: Instant::now() + LONGEST,
+        _permit: permit,
+    };
+    let events = stream::unfold(following, |mut following| async {
+        let event = following.next().await?;
+        Some((Ok::<_, Infallible>(event), following))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+struct Following {
+    journal: Journal,
+    after: u64,
+    ready: VecDeque<Event>,
+    end: Instant,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let mut follow = self.journal.follow();
+            for change in self.journal.after(self.after) {
+                self.after = change.number;
+                let event = Event::default().id(change.number.to_string()).event("change");
+                self.ready.extend(event.json_data(&*change));
+            }
+            if self.ready.is_empty() {
+                let after = self.after;
+                let newer = follow.wait_for(|last| *last > after);
+                timeout_at(self.end, newer).await.ok()?.ok()?;
+            }
+        }
+    }
+}

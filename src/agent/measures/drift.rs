@@ -1,0 +1,157 @@
+//! What is in the kernel other than the agent left it: somebody else was there. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use vip::{Observed, ObservedService, Op, Vip};
+
+/// A thing in the kernel that can be other than it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing {
+    Interface,
+    Address(IpAddr),
+    Service(Vip),
+    Server(Vip, SocketAddr),
+}
+
+/// What was found other than it was left, until it is looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Drift {
+    found: BTreeSet<Thing>,
+}
+
+/// The kinds that are counted.
+pub(super) const KINDS: [&str; 4] = ["interface", "address", "service", "server"];
+
+impl Drift {
+    /// Compares a reading with the kernel as it was left.
+    pub(super) fn compare(&mut self, left: &Observed, found: &Observed) {
+        self.found.clear();
+        if left.link != found.link {
+            self.found.insert(Thing::Interface);
+        }
+        let addresses = differences(&left.addresses, &found.addresses, |bound| *bound);
+        self.found.extend(addresses.map(Thing::Address));
+        let (left, found) = (ours(left), ours(found));
+        let services = differences(&left, &found, |service| service.settings.clone());
+        self.found.extend(services.map(Thing::Service));
+        let nobody = BTreeMap::new();
+        for vip in left.keys().chain(found.keys()) {
+            let left = left.get(vip).map_or(&nobody, |service| &service.servers);
+            let found = found.get(vip).map_or(&nobody, |service| &service.servers);
+            let servers = differences(left, found, |server| server.settings);
+            self.found.extend(servers.map(|server| Thing::Server(*vip, server)));
+        }
+    }
+
+    /// The kind of what an operation repairs, if it does.
+    pub(super) fn repaired(&mut self, op: &Op) -> Option<&'static str> {
+        let thing = match op {
+            Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Thing::Interface,
+            Op::Bind { address, .. } | Op::SetSource { address, .. } | Op::Unbind { address } => {
+                Thing::Address(*address)
+            }
+            Op::AddService { vip, .. }
+            | Op::SetService { vip, .. }
+            | Op::DeleteService { vip, .. } => Thing::Service(*vip),
+            Op::AddServer { vip, server, .. }
+            | Op::SetServer { vip, server, .. }
+            | Op::DeleteServer { vip, server } => Thing::Server(*vip, *server),
+        };
+        self.found.remove(&thing).then_some(match thing {
+            Thing::Interface => KINDS[0],
+            Thing::Address(_) => KINDS[1],
+            Thing::Service(_) => KINDS[2],
+            Thing::Server(..) => KINDS[3],
+        })
+    }
+}
+
+fn ours(observed: &Observed) -> BTreeMap<Vip, &ObservedService> {
+    observed.ours().collect()
+}
+
+/// The keys of what is in one only, or not the same in both.
+fn differences<K: Ord + Copy, V, T: PartialEq>(
+    left: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+    of: impl Fn(&V) -> T,
+) -> impl Iterator<Item = K> {
+    let mut keys: BTreeSet<K> = left.keys().chain(found.keys()).copied().collect();
+    keys.retain(|key| left.get(key).map(&of) != found.get(key).map(&of));
+    keys.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use node::Kernel;
+    use testkit::FakeKernel;
+    use vip::{Link, Plan};
+
+    use super::*;
+
+    /// A kernel with one VIP and one real server.
+    fn kernel() -> FakeKernel {
+        let mut kernel = FakeKernel::default();
+        let vip = vip();
+        let settings = vip::label::Options::default();
+        let service = vip::DesiredService {
+            options: settings,
+            apps: vec!["/web".into()],
+            incomplete: false,
+            selection: vip::Selection {
+                members: [(
+                    server(),
+                    vip::Member {
+                        weight: 1,
+                        app: "/web".into(),
+                        task: "web.1".into(),
+                        why: vip::Why::Healthy,
+                    },
+                )]
+                .into(),
+                ..vip::Selection::default()
+            },
+        };
+        let desired = vip::Desired { services: [(vip, service)].into(), ..vip::Desired::default() };
+        let plan = Plan::new(&kernel.observe().unwrap(), &desired, vip::Scope::Complete, "n");
+        assert!(kernel.apply(&plan).is_success());
+        kernel
+    }
+
+    fn vip() -> Vip {
+        Vip {
+            address: [3, 3, 0, 6].into(),
+            port: 80.try_into().unwrap(),
+            protocol: vip::Protocol::Tcp,
+        }
+    }
+
+    fn server() -> SocketAddr {
+        "10.0.0.1:1".parse().unwrap()
+    }
+
+    #[test]
+    fn what_somebody_else_changed_is_found_once_and_by_kind() {
+        let mut kernel = kernel();
+        let left = kernel.observe().unwrap();
+        let mut drift = Drift::default();
+        drift.compare(&left, &left);
+        assert_eq!(drift.found, [].into());
+
+        for service in kernel.state.services.values_mut() {
+            service.servers.clear();
+        }
+        kernel.state.addresses.clear();
+        kernel.state.link = Link::Missing;
+        drift.compare(&left, &kernel.observe().unwrap());
+        let settings = left.service(&vip()).unwrap().servers[&server()].settings;
+        let add = Op::AddServer { vip: vip(), server: server(), settings };
+        assert_eq!(drift.repaired(&add), Some("server"));
+        assert_eq!(drift.repaired(&add), None, "once");
+        assert_eq!(drift.repaired(&Op::CreateLink), Some("interface"));
+        let bind = Op::Bind { address: vip().address, source: None };
+        assert_eq!(drift.repaired(&bind), Some("address"));
+        assert_eq!(drift.repaired(&Op::DeleteService { vip: vip(), servers: vec![] }), None);
+    }
+}

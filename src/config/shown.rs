@@ -1,0 +1,53 @@
+//! The configuration as it may be shown: without its secrets.
+
+use marathon::client::Auth;
+use serde_json::{Value, json};
+
+use super::{Config, Marathon};
+
+impl Config {
+    /// For `/v1/config`: what is in force, with these Marathons. Of secrets it says that they are
+    /// there.
+    #[must_use]
+    pub fn shown(&self, marathons: &[Marathon]) -> Value {
+        let agent = &self.agent;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "marathon": marathons.iter().map(Marathon::shown).collect::<Vec<_>>(),
+            "node": {
+                "name": self.node_name,
+                "interface": self.interface,
+                "address": self.node_address,
+                "lock": self.lock,
+                "strict-arp": self.strict_arp,
+            },
+            "agent": {
+                "state": agent.state,
+                "socket": agent.socket,
+                "listen": agent.listen,
+                "sync-period": agent.sync_period.as_secs(),
+                "linger": agent.linger.as_secs(),
+                "agents": agent.agents,
+            },
+            "vip": self.policy,
+        })
+    }
+}
+
+impl Marathon {
+    fn shown(&self) -> Value {
+        let access = &self.access;
+        json!({
+            "name": self.name,
+            "urls": self.urls.iter().map(marathon::client::Url::as_str).collect::<Vec<_>>(),
+            "auth": match access.auth {
+                None => "none",
+                Some(Auth::Basic(_)) => "basic",
+                Some(Auth::Account(_)) => "service-account",
+            },
+            "own-ca": access.ca.is_some(),
+            "client-certificate": access.identity.is_some(),
+            "proxy": access.proxy.is_some(),
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! What the agent answers over HTTP is what its documents say.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::schema::Document;
+use crate::site::{Site, traffic};
+use crate::world::{World, app, eventually, run, vip};
+
+const WEB: &str = "3.3.0.6:80";
+
+async fn serving() -> Site {
+    let site = Site::new(World::serving(2).await).await;
+    let mut refused = app("/refused", "127.0.0.1:80", 1);
+    refused["container"]["portMappings"][0]["labels"]["VIP_1"] = json!("256.1.1.1:80");
+    site.world.run_app(&refused).await;
+    let two = async || site.json("/v1/labels").await.as_array().unwrap().len() == 2;
+    eventually(two).await;
+    traffic(&site.world.kernel, WEB, 10);
+    site
+}
+
+#[test]
+fn every_answer_is_as_the_document_says() {
+    run(async {
+        let site = serving().await;
+        let document = Document::new(site.json("/openapi.json").await);
+        let mut asked = BTreeSet::new();
+        for (path, template) in [
+            ("/healthz", "/healthz"),
+            ("/readyz", "/readyz"),
+            ("/v1/status", "/v1/status"),
+            ("/v1/vips", "/v1/vips"),
+            ("/v1/vips/3.3.0.6:80", "/v1/vips/{vip}"),
+            ("/v1/vips/9.9.9.9:80", "/v1/vips/{vip}"),
+            ("/v1/vips/3.3.0.6:80/tcp", "/v1/vips/{vip}/{protocol}"),
+            ("/v1/vips/3.3.0.6:80/udp", "/v1/vips/{vip}/{protocol}"),
+            ("/v1/labels", "/v1/labels"),
+            ("/v1/explain?what=/web", "/v1/explain"),
+            ("/v1/explain?what=/nobody", "/v1/explain"),
+            ("/v1/diff", "/v1/diff"),
+            ("/v1/events", "/v1/events"),
+            ("/v1/config", "/v1/config"),
+            ("/openapi.json", "/openapi.json"),
+            ("/metrics", "/metrics"),
+            ("/", "/"),
+        ] {
+            let request = site.http.get(format!("{}{path}", site.url));
+            let answer = request.header("accept", "application/json, */*").send().await.unwrap();
+            let status = answer.status().as_u16();
+            let mime = answer.headers()["content-type"].to_str().unwrap().to_owned();
+            let body = answer.text().await.unwrap();
+            document.check(template, status, &mime, &body);
+            asked.insert(template.to_owned());
+        }
+        assert_eq!(asked, document.paths(), "every path is asked for");
+        site.end().await;
+    });
+}
+
+#[test]
+fn an_operation_and_a_conflict_are_as_the_document_says_too() {
+    run(async {
+        let site = serving().await;
+        let document = Document::new(site.json("/openapi.json").await);
+        // The agent repairs it soon: it is looked at in between.
+        let damaged = async || {
+            site.world.kernel.with(|kernel| {
+                let service = kernel.state.services.get_mut(&vip(WEB).into());
+                service.unwrap().servers.clear();
+            });
+            let (status, body) = site.get("/v1/diff").await;
+            document.check("/v1/diff", status, "application/json", &body);
+            let plan: Value = serde_json::from_str(&body).unwrap();
+            let op = &plan["operations"][0];
+            op["op"] == "add-server" && op["app"] == "/web"
+        };
+        eventually(damaged).await;
+        site.world.kernel.with(|kernel| {
+            kernel.refuse(0, 12);
+            kernel.state.addresses.clear();
+        });
+        let failed = async || {
+            let events = site.json("/v1/events").await;
+            events.as_array().unwrap().iter().any(|event| event["what"] == "trouble")
+        };
+        eventually(failed).await;
+        let (status, body) = site.get("/v1/events").await;
+        document.check("/v1/events", status, "application/json", &body);
+        site.end().await;
+    });
+}
+
+#[test]
+fn the_shape_of_dcos_is_kept_and_more_is_told() {
+    run(async {
+        let site = serving().await;
+        let vips = site.json("/v1/vips").await;
+        let tasks = site.world.tasks("/web").await;
+        assert_eq!(vips.as_array().unwrap().len(), 1, "{vips}");
+        let web = &vips[0];
+        assert_eq!((&web["vip"], &web["protocol"]), (&json!(WEB), &json!("tcp")));
+        assert_eq!((&web["state"], &web["apps"]), (&json!("serving"), &json!(["/web"])));
+        assert_eq!(web["stats"]["connections"], 10);
+        let backend = web["backend"].as_array().unwrap();
+        assert_eq!(backend.len(), 2);
+        for server in backend {
+            let is_it = |task: &&Value| task["id"] == server["task"];
+            let task = tasks.iter().find(is_it).unwrap();
+            assert_eq!(server["ip"], task["host"]);
+            assert_eq!(server["port"], task["ports"][0]);
+            assert_eq!(server["version"], task["version"]);
+            assert_eq!((&server["health"], &server["weight"]), (&json!("healthy"), &json!(1)));
+            assert_eq!((&server["state"], &server["active"]), (&json!("serving"), &json!(5)));
+        }
+        let labels = site.json("/v1/labels").await;
+        let reasons: Vec<_> =
+            labels.as_array().unwrap().iter().map(|label| label["reason"].to_string()).collect();
+        assert_eq!(reasons.len(), 2, "{labels}");
+        assert!(
+            reasons.iter().any(|reason| reason.contains("127.0.0.1 is a loopback address")),
+            "{labels}"
+        );
+        let config = site.json("/v1/config").await;
+        assert_eq!(config["marathon"][0]["auth"], "basic", "{config}");
+        assert!(!config.to_string().contains("hunter2"), "{config}");
+        site.end().await;
+    });
+}
+
+#[test]
+fn nothing_can_be_changed_over_tcp_and_no_page_of_others_can_ask() {
+    run(async {
+        let site = serving().await;
+        for path in ["/v1/hold", "/v1/release"] {
+            let request = site.http.post(format!("{}{path}", site.url));
+            let request = request.header("content-type", "application/json").body("{}");
+            assert_eq!(request.send().await.unwrap().status(), 404, "{path}");
+        }
+        let posted = site.http.post(format!("{}/v1/vips", site.url)).send().await.unwrap();
+        assert_eq!(posted.status(), 405);
+        let request = site.http.get(format!("{}/v1/vips", site.url));
+        let rebound = request.header("host", "evil.example").send().await.unwrap();
+        assert_eq!(rebound.status(), 421);
+        assert!(rebound.text().await.unwrap().contains("evil.example is not this node"));
+        let page = site.http.get(format!("{}/", site.url)).send().await.unwrap();
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+        assert!(page.text().await.unwrap().contains(&format!("<script nonce=\"{nonce}\">")));
+        site.end().await;
+    });
+}
+
+#[test]
+fn changes_can_be_followed_from_where_one_left_off() {
+    run(async {
+        let site = serving().await;
+        let events = site.json("/v1/events").await;
+        let last = events.as_array().unwrap().last().unwrap()["number"].as_u64().unwrap();
+        assert_eq!(site.json(&format!("/v1/events?after={last}")).await, json!([]));
+        let follow = site.http.get(format!("{}/v1/events", site.url));
+        let follow = follow.header("accept", "text/event-stream");
+        let follow = follow.header("last-event-id", (last - 1).to_string());
+        let mut stream = follow.send().await.unwrap();
+        let mut text = String::new();
+        let mut until = async |what: String| {
+            while !text.contains(&what) {
+                let bytes = stream.chunk().await.unwrap().expect(&what);
+                text.push_str(str::from_utf8(&bytes).unwrap());
+            }
+        };
+        until(format!("id: {last}\n")).await;
+        site.world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
+        until(format!("id: {}\n", last + 1)).await;
+        until("\"what\":\"add-server\"".to_owned()).await;
+        assert!(!text.contains(&format!("id: {}\n", last - 2)), "{text}");
+        site.end().await;
+    });
+}
+
+/// The names, with their types, of a text in `OpenMetrics`.
+fn families(text: &str) -> BTreeSet<(String, String)> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    lines
+        .map(|line| {
+            let (name, kind) = line.split_once(' ').unwrap();
+            (name.to_owned(), kind.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn the_metrics_are_those_that_are_documented() {
+    run(async {
+        let site = serving().await;
+        let (_, text) = site.get("/metrics").await;
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `vipd_"));
+        let documented = rows.map(|row| {
+            let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 4, "{row}");
+            assert!(!cells[3].is_empty(), "{row} doesn't say what to do");
+            let name = cells[0].trim_matches('`').split('{').next().unwrap();
+            let name =
+                if cells[1] == "counter" { name.strip_suffix("_total").unwrap() } else { name };
+            (name.to_owned(), cells[1].to_owned())
+        });
+        assert_eq!(families(&text), documented.collect(), "{text}");
+        site.end().await;
+    });
+}
+
+#[test]
+fn the_metrics_say_what_is() {
+    run(async {
+        let site = serving().await;
+        site.world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
+        site.world.until_served(WEB, 3).await;
+        site.world.kernel.with(|kernel| kernel.state.addresses.clear());
+        eventually(async || !site.world.kernel.state().addresses.is_empty()).await;
+        let text = async || site.get("/metrics").await.1;
+        let repaired = "vipd_drift_repaired_total{kind=\"address\"} 1\n";
+        eventually(async || text().await.contains(repaired)).await;
+        let text = text().await;
+        let value = |name: &str| {
+            let line = text.lines().find(|line| {
+                line.split_once("} ").map_or(line.split(' ').next().unwrap(), |(labelled, _)| {
+                    &line[..=labelled.len()]
+                }) == name
+            });
+            let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        for (name, expected) in [
+            ("vipd_healthy", 1.0),
+            ("vipd_ready", 1.0),
+            ("vipd_mode{mode=\"acting\"}", 1.0),
+            ("vipd_mode{mode=\"held\"}", 0.0),
+            ("vipd_vips", 1.0),
+            ("vipd_traffic_readable", 1.0),
+            ("vipd_source_up{source=\"m0\"}", 1.0),
+            ("vipd_source_streaming{source=\"m0\"}", 1.0),
+            ("vipd_source_workloads{source=\"m0\"}", 2.0),
+            ("vipd_refused_labels{reason=\"policy\"}", 1.0),
+            ("vipd_refused_labels{reason=\"syntax\"}", 1.0),
+            ("vipd_vip_servers{vip=\"3.3.0.6:80\",protocol=\"tcp\",state=\"serving\"}", 3.0),
+            ("vipd_vip_connections_total{vip=\"3.3.0.6:80\",protocol=\"tcp\"}", 10.0),
+            ("vipd_vip_packets_total{vip=\"3.3.0.6:80\",protocol=\"tcp\",direction=\"in\"}", 50.0),
+            (
+                "vipd_vip_bytes_total{vip=\"3.3.0.6:80\",protocol=\"tcp\",direction=\"out\"}",
+                90000.0,
+            ),
+            ("vipd_operations_total{op=\"add-server\",result=\"done\"}", 3.0),
+        ] {
+            assert_eq!(value(name), expected, "{name}");
+        }
+        assert!(value("vipd_event_to_kernel_seconds_count") >= 1.0, "{text}");
+        assert!(value("vipd_sync_last_success_timestamp_seconds") > 1.7e9, "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        site.end().await;
+    });
+}
+
+#[test]
+fn a_kernel_that_cannot_be_read_costs_the_counters_and_nothing_else() {
+    run(async {
+        let site = serving().await;
+        site.world.kernel.with(|kernel| kernel.unreadable = Some("no".into()));
+        let unread = "vipd_traffic_readable 0.0\n";
+        eventually(async || site.get("/metrics").await.1.contains(unread)).await;
+        let (_, text) = site.get("/metrics").await;
+        assert!(
+            text.contains("vipd_vip_servers{") && !text.contains("vipd_vip_connections_total{")
+        );
+        let vips = async || site.json("/v1/vips").await;
+        eventually(async || vips().await[0]["stats"].is_null()).await;
+        assert_eq!(vips().await[0]["backend"].as_array().unwrap().len(), 2);
+        site.end().await;
+    });
+}

@@ -1,0 +1,162 @@
+//! The status page in a real browser, against an agent at work. Run by `cargo xtask test`, which
+//! installs the browser.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod browser;
+#[path = "../agent/site.rs"]
+#[expect(dead_code, reason = "the agent's tests take more of it")]
+mod site;
+#[path = "../agent/world.rs"]
+#[expect(dead_code, reason = "the agent's tests take more of it")]
+mod world;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::SharedKernel;
+
+use browser::Browser;
+use site::{Site, traffic};
+use world::{PATIENCE, World, app, run};
+
+const WEB: &str = "3.3.0.6:80";
+
+/// Whether the page shows something that a CSS selector finds.
+fn shows(selector: &str) -> String {
+    format!("return document.querySelector({selector:?}) !== null")
+}
+
+/// Waits until it is so; else says what the page shows instead.
+async fn until(browser: &Browser, script: &str) {
+    let end = Instant::now() + PATIENCE;
+    while browser.run(script).await != json!(true) {
+        if Instant::now() > end {
+            let text = browser.run("return document.body.innerText").await;
+            let complaints = browser.complaints().await;
+            panic!("waited in vain for {script}\n{}\n{complaints:#?}", text.as_str().unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An app whose tasks go on serving for long after they are told to stop.
+fn slow_to_stop(id: &str, vip: &str, instances: usize) -> Value {
+    let mut app = app(id, vip, instances);
+    app["env"]["SIM_STOP_DELAY_MS"] = json!("300000");
+    app["taskKillGracePeriodSeconds"] = json!(3000);
+    app
+}
+
+#[test]
+fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
+    run(async {
+        let mut world = World::new().await;
+        world.start().await;
+        let mut site = Site::new(world).await;
+        let browser = Browser::start(1280, 900).await;
+        browser.open(&format!("{}/", site.url)).await;
+        until(&browser, &shows("[data-source=m0][data-state=streaming]")).await;
+        until(&browser, "return document.querySelector('#no-vips').checkVisibility()").await;
+
+        site.world.run_app(&slow_to_stop("/shop/web", WEB, 2)).await;
+        until(&browser, &shows("[data-vip='3.3.0.6:80/tcp'][data-state=serving]")).await;
+        until(&browser, &shows("#changes [data-what=add-server]")).await;
+        traffic(&site.world.kernel, WEB, 40);
+        until(&browser, "return document.querySelector('.rate').textContent !== '0/s'").await;
+
+        // By keyboard alone: search, go to what was found, open it.
+        browser.keys("/").await;
+        browser.keys("shop/web").await;
+        browser.keys("\u{E015}\u{E007}").await;
+        until(&browser, &shows("[data-server][data-state=serving]")).await;
+        site.world.send("PUT", "/v2/apps/shop/web?force=true", &json!({"instances": 1})).await;
+        until(&browser, &shows("[data-server][data-state=draining]")).await;
+        browser.keys("\u{E00C}").await;
+
+        site.world.run_app(&app("/bad", "127.0.0.1:80", 1)).await;
+        until(&browser, &shows("#labels [data-verdict=refused]")).await;
+        let text = browser.run("return document.querySelector('#labels').innerText").await;
+        assert!(text.as_str().unwrap().contains("loopback"), "{text}");
+
+        site.world.sims.remove(0).shutdown().await;
+        until(&browser, &shows("[data-source=m0][data-state=lost]")).await;
+        until(&browser, &shows("#alarms .alarm.bad")).await;
+        let alarm = browser.run("return document.querySelector('#alarms').innerText").await;
+        assert!(alarm.as_str().unwrap().contains("m0 can't be read"), "{alarm}");
+        until(&browser, &shows("[data-vip='3.3.0.6:80/tcp']")).await;
+
+        // On a phone nothing is wider than the screen.
+        browser.width(390, 844).await;
+        let wide = "return document.documentElement.scrollWidth > innerWidth";
+        assert_eq!(browser.run(wide).await, json!(false));
+        assert_eq!(browser.complaints().await, [""; 0], "in the browser's console");
+        browser.end().await;
+        site.end().await;
+    });
+}
+
+/// Not a test: makes the picture in the README, by `cargo xtask picture`.
+#[test]
+#[ignore = "makes a picture"]
+fn a_picture_of_the_page() {
+    run(async {
+        let mut world = World::new().await;
+        world.start().await;
+        for (id, vip, instances) in [
+            ("/shop/web", "3.3.0.1:80", 4),
+            ("/shop/checkout", "3.3.0.2:8443", 3),
+            ("/mysql", "3.3.0.6:3306", 1),
+            ("/search/api", "3.3.0.9:9200", 3),
+            ("/cache", "3.3.1.4:6379", 2),
+        ] {
+            world.run_app(&slow_to_stop(id, vip, instances)).await;
+        }
+        world.run_app(&app("/legacy/report", "10.0.0.256:80", 1)).await;
+        let mut site = Site::new(world).await;
+        let clients = tokio::spawn(clients(site.world.kernel.clone()));
+        let browser = Browser::start(1280, 860).await;
+        browser.open(&format!("{}/", site.url)).await;
+        tokio::time::sleep(Duration::from_secs(80)).await;
+        let fewer = json!({"instances": 2});
+        site.world.send("PUT", "/v2/apps/search/api?force=true", &fewer).await;
+        until(&browser, &shows("[data-vip='3.3.0.9:9200/tcp'][data-state=degraded]")).await;
+        browser.run("document.querySelector('[data-vip=\"3.3.0.9:9200/tcp\"] .row').click()").await;
+        until(&browser, &shows("[data-server][data-state=draining]")).await;
+        let folder = std::env::var("VIPD_PICTURES").unwrap();
+        let picture = async |name: &str| browser.picture(&format!("{folder}/{name}.png")).await;
+        picture("status-page").await;
+        browser.dark(true).await;
+        picture("status-page-dark").await;
+        browser.width(390, 844).await;
+        picture("status-page-phone-dark").await;
+        browser.dark(false).await;
+        picture("status-page-phone").await;
+        browser.width(1280, 860).await;
+        site.world.sims.remove(0).shutdown().await;
+        until(&browser, &shows("#alarms .alarm.bad")).await;
+        picture("status-page-alarm").await;
+        browser.end().await;
+        clients.abort();
+        site.end().await;
+    });
+}
+
+/// Clients of each VIP, more and less of them.
+async fn clients(kernel: SharedKernel) {
+    for turn in 0..u32::MAX {
+        for (vip, least, most, wave) in [
+            ("3.3.0.1:80", 150.0, 260.0, 9.0),
+            ("3.3.0.2:8443", 10.0, 22.0, 5.0),
+            ("3.3.0.6:3306", 30.0, 33.0, 3.0),
+            ("3.3.0.9:9200", 3.0, 95.0, 14.0),
+            ("3.3.1.4:6379", 350.0, 550.0, 21.0),
+        ] {
+            let wave = (1.0 + (f64::from(turn) / wave).sin()) / 2.0;
+            let noise = f64::from((turn * 7919) % 13) / 40.0;
+            let rate: f64 = least + (most - least) * (wave + noise);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            traffic(&kernel, vip, rate as u64);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
