@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "doctor",
+    "release", "doctor", "events",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

@@ -7,6 +7,7 @@ mod check;
 mod cleanup;
 mod diff;
 mod doctor;
+mod events;
 mod explain;
 mod generate;
 mod hold;
@@ -15,6 +16,7 @@ mod output;
 mod run;
 mod signals;
 mod status;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ enum Command {
     Apply(apply::Apply),
     Adopt(adopt::Adopt),
     Status(status::Status),
+    Events(events::Events),
     Explain(explain::Explain),
     Hold(hold::Hold),
     Release(hold::Release),
@@ -101,6 +104,7 @@ impl Cli {
             Command::Apply(apply) => apply.run(&self.global),
             Command::Adopt(adopt) => adopt.run(&self.global),
             Command::Status(status) => status.run(&self.global),
+            Command::Events(events) => events.run(&self.global),
             Command::Explain(explain) => explain.run(&self.global),
             Command::Hold(hold) => hold.run(&self.global),
             Command::Release(release) => release.run(&self.global),

@@ -8,12 +8,13 @@ use serde::Serialize;
 use vip::plan::{Line, Sign};
 use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan, Vip};
 
+use super::End;
 use super::args::{Global, Sources, open_kernel};
 use super::output::{self, Format};
-use super::End;
-use crate::json;
+use super::watch::{Sort, watch};
 use crate::admin;
 use crate::admin::client::Agent;
+use crate::json;
 use crate::survey::Survey;
 
 /// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
@@ -26,6 +27,7 @@ use crate::survey::Survey;
 #[command(after_help = "Examples:
   vipd status
   vipd status --marathon http://marathon.example:8080
+  vipd status --watch --sort rate
   vipd status --output json")]
 pub(super) struct Status {
     #[command(flatten)]
@@ -33,6 +35,19 @@ pub(super) struct Status {
     /// How to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
+    /// Go on showing what the running agent knows, until interrupted
+    ///
+    /// On a terminal keys choose what comes first, t trouble, v address, r rate, a active
+    /// connections, n app, and q ends it. In a pipe each look is a block of lines.
+    #[arg(long, conflicts_with_all = ["from", "output"])]
+    watch: bool,
+    /// What comes first with --watch
+    #[arg(long, value_name = "BY", default_value = "trouble", requires = "watch")]
+    sort: Sort,
+    /// Seconds between two looks of --watch
+    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
 }
 
 /// All of it, as JSON.
@@ -80,6 +95,10 @@ struct ServerStatus {
 impl Status {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
+        if self.watch {
+            let agent = Agent::get(&config.agent.socket)?;
+            return watch(&agent, self.sort, std::time::Duration::from_secs(self.interval));
+        }
         let agent = Agent::find(&config.agent.socket);
         let agent = agent.map(|agent| agent.status()).transpose()?;
         // What the agent is there for it does itself: only who asks is told of differences.

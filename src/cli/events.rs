@@ -1,0 +1,115 @@
+use std::io::Write;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use vip::plan::{Line, Sign};
+
+use super::End;
+use super::args::Global;
+use super::output::{self, Format};
+use crate::admin::client::Agent;
+use crate::agent::changes::Change;
+
+/// An agent that is being started again is asked as often.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Show what the running agent has changed lately, and why
+///
+/// The agent remembers the last thousand changes since its start, and what else was news. Each is
+/// a line with its time, in UTC.
+///
+/// Exit status: 0 shown, 2 trouble.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd events
+  vipd events --follow
+  vipd events --follow --after 0 --output json | jq -r .line")]
+pub(super) struct Events {
+    /// Go on with the changes to come, until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// Only changes with a higher number
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    after: u64,
+    /// How to print; JSON is an object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+impl Events {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        let socket = global.config()?.agent.socket;
+        let agent = Agent::get(&socket)?;
+        let show = |change: Change| self.show(&change);
+        if !self.follow {
+            agent.changes(self.after)?.into_iter().try_for_each(show)?;
+            return Ok(End::Fine);
+        }
+        let mut last = self.after;
+        loop {
+            match agent.follow(last, show) {
+                Ok(number) => last = number,
+                // It may be on its way out, and then back.
+                Err(_) if Agent::find(&socket).is_none() => {
+                    output::note("the agent is gone; waiting for it to come back");
+                    while Agent::find(&socket).is_none() {
+                        sleep(AGAIN);
+                    }
+                    output::note("the agent is back, and counts from 1");
+                    last = 0;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn show(&self, change: &Change) -> Result<()> {
+        match self.output {
+            Format::Text => {
+                let mut out = anstream::stdout().lock();
+                output::line(&mut out, &line(change))?;
+                out.flush()?;
+            }
+            Format::Json => {
+                let mut out = std::io::stdout().lock();
+                serde_json::to_writer(&mut out, change)?;
+                writeln!(out)?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line(change: &Change) -> Line {
+    let what = change.what.as_str();
+    let sign = match what {
+        "add-service" | "add-server" | "bind" | "create-link" => Sign::Add,
+        "delete-service" | "delete-server" | "unbind" | "delete-link" => Sign::Remove,
+        "set-service" | "set-server" | "set-source" | "raise-link" => Sign::Change,
+        "label" | "held" | "trouble" => Sign::Warn,
+        _ if what.ends_with("-lost") || what.ends_with("-stale") => Sign::Warn,
+        _ => Sign::Plain,
+    };
+    Line { depth: 0, sign, text: format!("{:.0}  {}", change.at, change.line) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_line_with_its_time_and_a_sign() {
+        let at = "2026-11-23T04:00:00.123Z".parse().unwrap();
+        let text = "3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed";
+        let change = Change::new("delete-server", text.to_owned(), at);
+        assert_eq!(
+            line(&change).to_string(),
+            "- 2026-11-23T04:00:00Z  3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed"
+        );
+        let lost = Change::new("source-lost", "main can't be read".to_owned(), at);
+        assert_eq!(line(&lost).sign, Sign::Warn);
+    }
+}

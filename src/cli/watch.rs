@@ -1,0 +1,311 @@
+//! `vipd status --watch`: the running agent's VIPs, live.
+
+mod screen;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use vip::plan::{Line, Sign};
+
+use super::{End, output};
+use crate::admin::Report;
+use crate::admin::client::Agent;
+use crate::admin::vips::{VipReport, VipState};
+use screen::{Key, Screen};
+
+/// What comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Sort {
+    /// What is wrong.
+    Trouble,
+    /// The lowest address.
+    Vip,
+    /// The most new connections a second.
+    Rate,
+    /// The most established connections.
+    Active,
+    /// The first app by name.
+    App,
+}
+
+/// Shows them until told to stop: on the whole of a terminal, else one after another.
+pub(super) fn watch(agent: &Agent, mut sort: Sort, interval: Duration) -> Result<End> {
+    let mut rates = Rates::default();
+    let mut look = || {
+        let (report, vips) = (agent.status()?, agent.vips()?);
+        rates.see(&vips, Instant::now());
+        Ok::<_, anyhow::Error>((report, vips, rates.now.clone()))
+    };
+    if !std::io::stdout().is_terminal() {
+        loop {
+            let (report, vips, rates) = look()?;
+            let mut out = anstream::stdout().lock();
+            for line in lines(&report, &vips, &rates, sort, usize::MAX) {
+                output::line(&mut out, &line)?;
+            }
+            writeln!(out)?;
+            out.flush()?;
+            drop(out);
+            sleep(interval);
+        }
+    }
+    let screen = Screen::open()?;
+    let mut seen = look()?;
+    loop {
+        let (report, vips, rates) = &seen;
+        let (width, height) = screen.size();
+        let rows = usize::from(height).saturating_sub(1);
+        screen.draw(&lines(report, vips, rates, sort, rows), width)?;
+        match screen.key(interval)? {
+            Some(Key::Quit) => return Ok(End::Fine),
+            Some(Key::Letter(letter)) => sort = by_letter(letter).unwrap_or(sort),
+            None => seen = look()?,
+        }
+    }
+}
+
+fn by_letter(letter: char) -> Option<Sort> {
+    Some(match letter {
+        't' => Sort::Trouble,
+        'v' => Sort::Vip,
+        'r' => Sort::Rate,
+        'a' => Sort::Active,
+        'n' => Sort::App,
+        _ => return None,
+    })
+}
+
+/// New connections a second between two looks; the kernel's own average for the first.
+#[derive(Debug, Default)]
+struct Rates {
+    last: BTreeMap<String, (u64, Instant)>,
+    now: BTreeMap<String, f64>,
+}
+
+impl Rates {
+    fn see(&mut self, vips: &[VipReport], at: Instant) {
+        let last = std::mem::take(&mut self.last);
+        self.now.clear();
+        for vip in vips {
+            let Some(stats) = vip.stats else { continue };
+            let name = name(vip);
+            let rate = match last.get(&name) {
+                Some((before, then)) if stats.connections >= *before => {
+                    #[expect(clippy::cast_precision_loss, reason = "of some seconds")]
+                    let more = (stats.connections - before) as f64;
+                    more / at.saturating_duration_since(*then).as_secs_f64().max(0.001)
+                }
+                #[expect(clippy::cast_precision_loss, reason = "of a second")]
+                _ => stats.connections_per_second as f64,
+            };
+            self.last.insert(name.clone(), (stats.connections, at));
+            self.now.insert(name, rate);
+        }
+    }
+}
+
+fn name(vip: &VipReport) -> String {
+    format!("{}/{}", vip.vip, vip.protocol)
+}
+
+/// All there is to show, in at most so many lines. Pure.
+fn lines(
+    report: &Report,
+    vips: &[VipReport],
+    rates: &BTreeMap<String, f64>,
+    sort: Sort,
+    most: usize,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut line = |sign, text: String| lines.push(Line { depth: 0, sign, text });
+    let rate = |vip: &VipReport| rates.get(&name(vip)).copied().unwrap_or_default();
+    let total: f64 = vips.iter().map(rate).sum();
+    let serving: usize = vips.iter().map(VipReport::serving).sum();
+    line(
+        Sign::Plain,
+        format!(
+            "agent: {}, {}  VIPs: {}  real servers in use: {serving}  draining: {}  new \
+             connections: {total:.0}/s",
+            report.mode,
+            if report.ready { "ready" } else { "not ready" },
+            vips.len(),
+            report.draining,
+        ),
+    );
+    for (source, seen) in &report.sources {
+        let (sign, how) = match (&seen.error, seen.streaming) {
+            (Some(error), _) => (Sign::Warn, format!("out of reach: {error}")),
+            (None, true) => (Sign::Plain, "events are coming".to_owned()),
+            (None, false) => (Sign::Plain, "no events, polled".to_owned()),
+        };
+        line(sign, format!("marathon {source}: {how}"));
+    }
+    let wrong = report.unhealthy.iter().chain(&report.not_ready).chain(&report.notes);
+    for text in wrong.filter(|text| !is_told(text, report)) {
+        line(Sign::Warn, text.clone());
+    }
+
+    let names: Vec<_> = vips.iter().map(name).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(3).max(3);
+    let head = ("state", "VIP", "servers", "active", "conn/s");
+    line(
+        Sign::Plain,
+        format!(
+            "{:<10} {:<width$} {:>7} {:>7} {:>8}  apps",
+            head.0, head.1, head.2, head.3, head.4
+        ),
+    );
+    let mut order: Vec<_> = vips.iter().zip(&names).collect();
+    // A stable sort: what is equal stays in the order of addresses.
+    order.sort_by(|(a, _), (b, _)| match sort {
+        Sort::Trouble => a.state.cmp(&b.state),
+        Sort::Vip => std::cmp::Ordering::Equal,
+        Sort::Rate => rate(b).total_cmp(&rate(a)),
+        Sort::Active => b.active().cmp(&a.active()),
+        Sort::App => a.apps.first().cmp(&b.apps.first()),
+    });
+    let mut rest = order.len();
+    for (vip, name) in order {
+        // The last line is for how many there are more.
+        if lines.len() + 1 >= most && rest > 1 {
+            lines.push(Line { depth: 0, sign: Sign::Plain, text: format!("{rest} more") });
+            break;
+        }
+        rest -= 1;
+        let text = format!(
+            "{:<10} {name:<width$} {:>7} {:>7} {:>8.0}  {}",
+            word(vip.state),
+            format!("{}/{}", vip.serving(), vip.backend.len() + vip.left_out.len()),
+            vip.active(),
+            rate(vip),
+            vip.apps.join(", ")
+        );
+        let sign = match vip.state {
+            VipState::Serving => Sign::Plain,
+            VipState::Degraded | VipState::Unapplied => Sign::Change,
+            VipState::Refusing | VipState::Conflict => Sign::Warn,
+        };
+        lines.push(Line { depth: 0, sign, text });
+    }
+    lines
+}
+
+/// A note about a Marathon that its own line tells already.
+fn is_told(text: &str, report: &Report) -> bool {
+    report.sources.iter().any(|(name, source)| {
+        source.error.is_some()
+            && !source.stale
+            && text.starts_with(&format!("{name} can't be read"))
+    })
+}
+
+fn word(state: VipState) -> &'static str {
+    match state {
+        VipState::Refusing => "refusing",
+        VipState::Conflict => "conflict",
+        VipState::Unapplied => "unapplied",
+        VipState::Degraded => "degraded",
+        VipState::Serving => "serving",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::vips::Traffic;
+
+    fn vip(vip: &str, state: VipState, app: &str, connections: u64) -> VipReport {
+        VipReport {
+            vip: vip.into(),
+            protocol: "tcp".into(),
+            backend: Vec::new(),
+            apps: vec![app.into()],
+            left_out: Vec::new(),
+            state,
+            problems: Vec::new(),
+            scheduler: Some("wlc".into()),
+            persistence: None,
+            stats: Some(Traffic {
+                connections,
+                connections_per_second: connections / 100,
+                ..Traffic::default()
+            }),
+        }
+    }
+
+    fn vips() -> Vec<VipReport> {
+        vec![
+            vip("3.3.0.1:80", VipState::Serving, "/web", 40_000),
+            vip("3.3.0.2:8443", VipState::Degraded, "/checkout", 3_100),
+            vip("3.3.0.6:3306", VipState::Refusing, "/mysql", 0),
+        ]
+    }
+
+    fn report() -> Report {
+        serde_json::from_value(serde_json::json!({
+            "mode": "acting", "hold": null, "started": "2026-11-23T04:00:00Z", "ready": true,
+            "unhealthy": [], "not_ready": [], "draining": 1, "pending": 0,
+            "notes": ["main can't be read; what is known of it is 40 s old: no connection"],
+            "unapplied_seconds": null, "failing": {},
+            "sources": {"main": {"streaming": false, "age_seconds": 40, "from_disk": false,
+                "stale": false, "error": "no connection", "workloads": 3}},
+        }))
+        .unwrap()
+    }
+
+    fn text(sort: Sort, most: usize) -> String {
+        let mut rates = Rates::default();
+        rates.see(&vips(), Instant::now());
+        let lines = lines(&report(), &vips(), &rates.now, sort, most);
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn it_reads_as_reviewed() {
+        insta::assert_snapshot!(text(Sort::Trouble, 100), @r"
+          agent: acting, ready  VIPs: 3  real servers in use: 0  draining: 1  new connections: 431/s
+        ! marathon main: out of reach: no connection
+          state      VIP              servers  active   conn/s  apps
+        ! refusing   3.3.0.6:3306/tcp     0/0       0        0  /mysql
+        ~ degraded   3.3.0.2:8443/tcp     0/0       0       31  /checkout
+          serving    3.3.0.1:80/tcp       0/0       0      400  /web
+        ");
+    }
+
+    #[test]
+    fn it_is_sorted_as_told() {
+        let first = |sort| {
+            let text = text(sort, 100);
+            let row = text.lines().find(|line| line.contains("/tcp")).unwrap().to_owned();
+            row.split_whitespace().last().unwrap().to_owned()
+        };
+        assert_eq!(first(Sort::Trouble), "/mysql");
+        assert_eq!(first(Sort::Vip), "/web");
+        assert_eq!(first(Sort::Rate), "/web");
+        assert_eq!(first(Sort::App), "/checkout");
+        for letter in "tvran".chars() {
+            assert!(by_letter(letter).is_some());
+        }
+    }
+
+    #[test]
+    fn a_small_screen_says_how_many_there_are_more() {
+        let text = text(Sort::Vip, 5);
+        assert_eq!(text.lines().count(), 5, "{text}");
+        assert!(text.ends_with("2 more\n"), "{text}");
+    }
+
+    #[test]
+    fn a_rate_is_that_between_two_looks() {
+        let (mut rates, then) = (Rates::default(), Instant::now());
+        rates.see(&vips(), then);
+        assert_eq!(rates.now["3.3.0.1:80/tcp"], 400.0, "the kernel's own");
+        let mut later = vips();
+        later[0].stats.as_mut().unwrap().connections += 50;
+        rates.see(&later, then + Duration::from_secs(2));
+        assert_eq!(rates.now["3.3.0.1:80/tcp"], 25.0);
+    }
+}

@@ -1,0 +1,114 @@
+//! The whole of a terminal, and its keys, until this is dropped.
+
+use std::io::{Read, Write, stdin};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use vip::plan::Line;
+
+use crate::cli::output;
+
+/// A key that was pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// It ends.
+    Quit,
+    Letter(char),
+}
+
+/// See the module's documentation.
+pub(super) struct Screen {
+    /// None: the keys aren't a terminal's, and nothing is read.
+    before: Option<Termios>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(super) fn open() -> Result<Self> {
+        let before = tcgetattr(stdin()).ok();
+        if let Some(before) = &before {
+            let mut now = before.clone();
+            now.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+            tcsetattr(stdin(), OptionalActions::Flush, &now).context("cannot read single keys")?;
+        }
+        let screen = Self { before };
+        // The other screen, without a cursor.
+        print("\x1b[?1049h\x1b[?25l")?;
+        Ok(screen)
+    }
+
+    /// Columns and rows.
+    #[expect(clippy::unused_self, reason = "there is a size only while it is open")]
+    pub(super) fn size(&self) -> (u16, u16) {
+        let size = tcgetwinsize(std::io::stdout()).ok();
+        let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        size.map_or((80, 24), |size| (size.ws_col, size.ws_row))
+    }
+
+    /// Shows these lines, each cut at the edge.
+    #[expect(clippy::unused_self, reason = "it can be drawn on only while it is open")]
+    pub(super) fn draw(&self, lines: &[Line], width: u16) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        write!(out, "\x1b[H")?;
+        for line in lines {
+            // Two columns are its sign's.
+            let text = line.text.chars().take(usize::from(width).saturating_sub(2)).collect();
+            write!(out, "\x1b[2K")?;
+            output::line(&mut out, &Line { text, ..line.clone() })?;
+        }
+        write!(out, "\x1b[J")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Waits for a key for so long.
+    pub(super) fn key(&self, patience: Duration) -> Result<Option<Key>> {
+        if self.before.is_none() {
+            std::thread::sleep(patience);
+            return Ok(None);
+        }
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let stdin = stdin();
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            let left = Timespec::try_from(left).context("that is too long")?;
+            match poll(&mut fds, Some(&left)) {
+                // A signal comes when the window changes its size, say.
+                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
+                Ok(_) => {}
+                Err(error) => return Err(error).context("cannot wait for a key"),
+            }
+            let mut byte = [0];
+            if stdin.lock().read(&mut byte)? == 0 {
+                return Ok(Some(Key::Quit));
+            }
+            match byte[0] {
+                // Ctrl-C, Ctrl-D, and who wants to leave vi.
+                b'q' | 3 | 4 => return Ok(Some(Key::Quit)),
+                letter if letter.is_ascii_lowercase() => {
+                    return Ok(Some(Key::Letter(letter.into())));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = print("\x1b[?25h\x1b[?1049l");
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(stdin(), OptionalActions::Flush, before);
+        }
+    }
+}
+
+fn print(codes: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(codes.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
