@@ -51,13 +51,21 @@ pub fn run(tool: &str, args: &str) -> String {
 /// When it can't be run or fails, with what it said.
 #[track_caller]
 pub fn run_with(tool: &str, args: &str, input: &str) -> String {
-    match output(tool, args, input) {
+    match try_run_with(tool, args, input) {
         Ok(text) => text,
         Err(why) => panic!("`{tool} {args}`: {why}"),
     }
 }
 
-fn output(tool: &str, args: &str, input: &str) -> Result<String, String> {
+/// Runs a tool that may fail, and returns what it prints or else what it said about it.
+///
+/// # Errors
+/// When it can't be run or fails.
+pub fn try_run(tool: &str, args: &str) -> Result<String, String> {
+    try_run_with(tool, args, "")
+}
+
+fn try_run_with(tool: &str, args: &str, input: &str) -> Result<String, String> {
     use std::io::Write;
     use std::process::Stdio;
 

@@ -1,0 +1,66 @@
+//! What is promised of a cell: design of the data path, docs/data-path.md.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::cells::{Cell, Client, Network, Server};
+use super::serve::Protocol;
+use super::topology::{Family, address};
+
+/// How vipd works on a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// With the nftables table.
+    Full,
+    /// Without it: IPv4 alone, nothing masqueraded but what Docker masquerades, no guard.
+    Reduced,
+}
+
+/// The sources that a server of a cell may see, or why nothing is promised.
+pub(super) fn sources(
+    cell: &Cell,
+    server: Server,
+    mode: Mode,
+) -> Result<BTreeSet<IpAddr>, &'static str> {
+    let elsewhere = server.node() != cell.client.gateway();
+    if cell.network == Network::Dnat && !elsewhere {
+        return Err("a real server behind a DNAT rule of the node itself is not known as such yet");
+    }
+    let reached_through_proxy = cell.network == Network::Proxy && !elsewhere;
+    if reached_through_proxy && cell.client == Client::Bridged && cell.protocol == Protocol::Udp {
+        return Err("Docker's proxy answers a bridged client's datagram from the bridge's address");
+    }
+    if mode == Mode::Reduced {
+        held_in_reduced_mode(cell, server, elsewhere)?;
+    }
+    let own = address(cell.client.place(), cell.family);
+    let node = address(cell.client.gateway(), cell.family);
+    let names = match (elsewhere, mode, cell.client) {
+        // What leaves the node does so with its address, but for what the reduced mode can't change.
+        (true, Mode::Reduced, Client::Routed) => vec![own],
+        (true, ..) => vec![node],
+        // On the node it depends on the way. It is never a VIP, or anything else that is strange.
+        (false, ..) => {
+            let bridge = match cell.family {
+                Family::V4 => "172.17.0.1".to_owned(),
+                Family::V6 => "fd17:1::1".to_owned(),
+            };
+            vec![own, node, bridge]
+        }
+    };
+    Ok(names.iter().map(|name| name.parse().unwrap()).collect())
+}
+
+fn held_in_reduced_mode(cell: &Cell, server: Server, elsewhere: bool) -> Result<(), &'static str> {
+    let itself = server.namespace == cell.client.place();
+    match (cell.client, cell.network) {
+        _ if cell.family == Family::V6 => Err("reduced mode is for IPv4 alone"),
+        (Client::NodeWithout, _) if elsewhere => {
+            Err("reduced mode masquerades nothing: replies go past the node in the middle")
+        }
+        (Client::Routed, Network::Container) if itself => {
+            Err("reduced mode masquerades nothing: the client would be its own peer")
+        }
+        _ => Ok(()),
+    }
+}
