@@ -191,7 +191,12 @@ impl Watcher {
         }
         let mut running = BTreeMap::<String, u64>::new();
         for task in world.sim().running() {
-            truth.settled &= task.healthy && wanted.get(&task.app) == Some(&task.definition);
+            let is_current = wanted.get(&task.app).is_some_and(|wanted| {
+                // An app that is only scaled keeps its tasks.
+                let scaled = |key| key == "instances" || wanted[key] == task.definition[key];
+                wanted.as_object().unwrap().keys().all(|key| scaled(key.as_str()))
+            });
+            truth.settled &= task.healthy && is_current;
             *running.entry(task.app.clone()).or_default() += 1;
             if !wanted.contains_key(&task.app) || task.state != "TASK_RUNNING" {
                 continue;
@@ -317,6 +322,12 @@ impl Run {
             Step::Heal => self.world.sim().heal(),
             Step::Elect(leader) => self.world.sim().elect(leader),
             Step::ForgetHealth => self.world.sim().forget_health(),
+            // Without its mark and its address a service of ours is anybody's: one at a time.
+            Step::Damage(Damage::Unmarked) => {
+                self.pass(3000).await;
+                self.damage(Damage::Unmarked);
+                self.pass(3000).await;
+            }
             Step::Damage(damage) => self.damage(damage),
             Step::Restart { away } => {
                 self.world.stop().await;
@@ -425,7 +436,9 @@ impl Run {
 
 impl Damage {
     fn strike(self, state: &mut Observed) {
-        let ours: Vec<_> = state.ours().map(|(vip, _)| ServiceKey::from(vip)).collect();
+        let bound = |vip: &Vip| state.addresses.contains_key(&vip.address);
+        let ours = state.ours().filter(|(vip, _)| bound(vip));
+        let ours: Vec<_> = ours.map(|(vip, _)| ServiceKey::from(vip)).collect();
         let services = state.services.iter_mut().filter(|(key, _)| ours.contains(key));
         let services = services.map(|(_, service)| service);
         match self {
