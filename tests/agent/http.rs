@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::schema::Document;
-use crate::site::{Site, traffic};
-use crate::world::{World, app, eventually, run, vip};
+use crate::site::{Site, run, traffic};
+use crate::world::{World, app, eventually, vip};
 
 const WEB: &str = "3.3.0.6:80";
 

@@ -7,6 +7,14 @@ use vipd::config::{Config, Marathon};
 
 use crate::world::{World, vip};
 
+/// Does it in the time that a clock on the wall has: whoever asks over HTTP is on another thread.
+pub(crate) fn run(work: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(work);
+    runtime.shutdown_background();
+}
+
 /// An agent, and what speaks for it.
 pub(crate) struct Site {
     pub(crate) world: World,

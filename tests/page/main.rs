@@ -16,10 +16,13 @@ use serde_json::{Value, json};
 use testkit::SharedKernel;
 
 use browser::Browser;
-use site::{Site, traffic};
-use world::{PATIENCE, World, app, run};
+use site::{Site, run, traffic};
+use world::{World, app};
 
 const WEB: &str = "3.3.0.6:80";
+
+/// How long anything is waited for before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the page shows something that a CSS selector finds.
 fn shows(selector: &str) -> String {
@@ -61,8 +64,15 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         site.world.run_app(&slow_to_stop("/shop/web", WEB, 2)).await;
         until(&browser, &shows("[data-vip='3.3.0.6:80/tcp'][data-state=serving]")).await;
         until(&browser, &shows("#changes [data-what=add-server]")).await;
-        traffic(&site.world.kernel, WEB, 40);
+        let kernel = site.world.kernel.clone();
+        let clients = tokio::spawn(async move {
+            loop {
+                traffic(&kernel, WEB, 40);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
         until(&browser, "return document.querySelector('.rate').textContent !== '0/s'").await;
+        clients.abort();
 
         // By keyboard alone: search, go to what was found, open it.
         browser.keys("/").await;
