@@ -11,6 +11,7 @@ Usage: cargo xtask COMMAND
   test   [--on MACHINE]                     formatting, clippy, all tests, then the kernel tests
   kernel [--on MACHINE] [--list] [FILTER…]  the tests that need a kernel with IPVS
   demo   [--on MACHINE]                     vipd at work on three nodes, step by step
+  picture                                   the status page, as docs/status-page.png
   help                                      this text
 
 MACHINE is one of these; without --on, host where it can be, else uml:
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Demo {
         on: Option<Machine>,
     },
+    Picture,
     /// Hidden: the demo's steps, inside the sandbox that `demo` made.
     DemoSteps,
     /// Hidden: connects to a VIP again and again, and counts.
@@ -85,12 +87,13 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ("help", []) => Ok(Command::Help),
         ("test", []) => Ok(Command::Test { on }),
         ("demo", []) => Ok(Command::Demo { on }),
+        ("picture", []) => Ok(Command::Picture),
         ("demo-steps", []) => Ok(Command::DemoSteps),
         ("demo-client", [vip]) => Ok(Command::DemoClient { vip: vip.clone() }),
         ("in-guest", [suites, report]) => {
             Ok(Command::InGuest { suites: suites.into(), report: report.into() })
         }
-        ("help" | "test" | "demo" | "demo-steps", [extra, ..]) => {
+        ("help" | "test" | "demo" | "picture" | "demo-steps", [extra, ..]) => {
             Err(format!("{command} does not take '{extra}'"))
         }
         _ => Err(format!("unknown command {command}")),

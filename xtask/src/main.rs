@@ -9,6 +9,7 @@ mod kernel;
 mod leash;
 mod libtest;
 mod machine;
+mod picture;
 mod progress;
 mod suite;
 mod summary;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Kernel { on, list: true, filters } => kernel::list(on, &filters),
         Command::Kernel { on, list: false, filters } => kernel::run(on, &filters),
         Command::Demo { on } => demo::run(on),
+        Command::Picture => picture::run(),
         Command::DemoSteps => demo::steps(),
         Command::DemoClient { vip } => demo::client(&vip),
         Command::InGuest { suites, report } => machine::in_guest(&suites, &report),

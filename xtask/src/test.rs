@@ -20,21 +20,24 @@ const LEASH: Leash =
 
 /// What comes before the kernel tests.
 ///
-/// The kernel tests carry `test = false`, so cargo's `--all-targets` passes them over.
-const STEPS: [(&str, &[&str]); 4] = [
+/// The kernel tests and that of the status page carry `test = false`, so cargo's `--all-targets`
+/// passes them over.
+const STEPS: [(&str, &[&str]); 5] = [
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     (
-        "clippy on the kernel tests",
-        &["clippy", "--workspace", "--test", "kernel", "--", "-D", "warnings"],
+        "clippy on the kernel tests and that of the page",
+        &["clippy", "--workspace", "--test", "kernel", "--test", "page", "--", "-D", "warnings"],
     ),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
+    ("the status page in a browser", &["test", "--package", "vipd", "--test", "page"]),
 ];
 
 /// Runs every step, also after one that failed, and says whether all is well.
 pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     let started = Instant::now();
     tools::ensure_installed(tools::ORACLES)?;
+    tools::ensure_installed(tools::BROWSER)?;
     let total = STEPS.len() + 1;
     let mut rows = Vec::new();
     for (number, (name, args)) in STEPS.into_iter().enumerate() {

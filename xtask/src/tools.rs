@@ -38,6 +38,10 @@ pub(crate) const ORACLES: &[Tool] = &[
     tool("unshare", "util-linux"),
 ];
 
+/// What the status page is tried in.
+pub(crate) const BROWSER: &[Tool] =
+    &[tool("chromium", "chromium"), tool("chromedriver", "chromium-driver")];
+
 /// What user-mode Linux takes besides.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
 

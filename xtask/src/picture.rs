@@ -1,0 +1,30 @@
+//! `cargo xtask picture`: the status page, as the README shows it.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::cargo::{Workspace, cargo};
+use crate::tools;
+
+/// What the README shows; others are left where they were made, for whoever works on the page.
+const SHOWN: &str = "status-page.png";
+
+/// Makes the pictures and says whether that succeeded.
+pub(crate) fn run() -> Result<bool> {
+    tools::ensure_installed(tools::BROWSER)?;
+    let workspace = Workspace::read()?;
+    let folder = workspace.target_directory.join("pictures");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut test = cargo();
+    test.args(["test", "--package", "vipd", "--test", "page", "--", "--ignored", "picture"]);
+    let status = test.env("VIPD_PICTURES", &folder).status().context("cannot start cargo")?;
+    if !status.success() {
+        return Ok(false);
+    }
+    let place = workspace.workspace_root.join("docs").join(SHOWN);
+    fs::copy(folder.join(SHOWN), &place)
+        .with_context(|| format!("cannot write {}", place.display()))?;
+    println!("{}; in dark, on a phone and with an alarm: {}", place.display(), folder.display());
+    Ok(true)
+}
