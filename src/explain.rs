@@ -141,7 +141,7 @@ fn tasks(vip: &Vip, service: &DesiredService, known: Known<'_>) -> Vec<Task> {
         server: Some(server.to_string()),
         weight: Some(member.weight),
         kernel_weight: held.and_then(|held| Some(held.servers.get(server)?.settings.weight)),
-        why: member.why.to_string(),
+        why: member.reason(),
         drains_for: known.drains.get(&(*vip, *server)).map(Duration::as_secs),
     });
     let left_out = service.selection.left_out.iter().map(|out| Task {

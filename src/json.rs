@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use vip::plan::{OpResult, ipvsadm_args};
-use vip::{Desired, LabelReport, Op, Outcome, Plan};
+use vip::{Desired, LabelReport, Op, Outcome, Plan, Timeouts};
 
 /// A plan: what `diff --output json` prints and `/v1/diff` answers.
 pub(crate) fn plan(plan: &Plan, desired: &Desired, findings: &[String]) -> Value {
@@ -99,6 +99,10 @@ fn operation(op: &Op, desired: &Desired) -> Value {
             value["source"] = json!(source);
         }
         Op::Unbind { address } => value["address"] = json!(address),
+        Op::SetTimeouts { before, timeouts } => {
+            value["timeouts"] = timeouts_json(timeouts);
+            value["timeouts-before"] = timeouts_json(before);
+        }
         Op::AddService { .. }
         | Op::SetService { .. }
         | Op::CreateLink
@@ -117,7 +121,12 @@ fn operation(op: &Op, desired: &Desired) -> Value {
     if let Some(member) = member {
         value["app"] = json!(member.app);
         value["task"] = json!(member.task);
-        value["why"] = json!(member.why.to_string());
+        value["why"] = json!(member.reason());
     }
     value
+}
+
+/// In seconds; 0 leaves one as it is.
+pub(super) fn timeouts_json(timeouts: &Timeouts) -> Value {
+    json!({ "tcp": timeouts.tcp, "tcp-fin": timeouts.tcp_fin, "udp": timeouts.udp })
 }

@@ -142,6 +142,7 @@ impl Wishes {
         desired.source = source_address(config, &desired, &self.cluster.nodes, kernel)?;
         tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
         desired.uncertain = self.uncertain;
+        desired.timeouts = config.timeouts;
         let scope = match self.coverage {
             Coverage { apps: true, pods: true } if !self.gaps => Scope::Complete,
             Coverage { apps: true, .. } => Scope::Servers,

@@ -336,10 +336,17 @@ impl PortReader<'_> {
             None => Err("Marathon doesn't say where its ports are".into()),
             Some(Err(unroutable)) => Err(unroutable.to_string()),
             Some(Ok(Endpoint::Container { addresses, port })) => {
-                Ok(Reach { addresses: addresses.clone(), port: *port })
+                Ok(Reach { addresses: addresses.clone(), port: *port, behind: None })
             }
-            Some(Ok(Endpoint::Host { host, port })) => match self.hosts.get(host) {
-                Some(Ok(addresses)) => Ok(Reach { addresses: addresses.clone(), port: *port }),
+            Some(Ok(Endpoint::Host { host, port, behind })) => match self.hosts.get(host) {
+                Some(Ok(addresses)) => Ok(Reach {
+                    addresses: addresses.clone(),
+                    port: *port,
+                    behind: behind.as_ref().map(|behind| {
+                        let (addresses, port) = (behind.addresses.clone(), behind.port);
+                        Box::new(Reach { addresses, port, behind: None })
+                    }),
+                }),
                 Some(Err(why)) => Err(format!("its agent's name {host} doesn't resolve: {why}")),
                 None => Err(format!("its agent's name {host} was not looked up")),
             },

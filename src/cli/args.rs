@@ -134,6 +134,7 @@ impl Global {
         let marathons = file.marathon.iter().map(MarathonFile::resolve);
         let marathons = marathons.collect::<Result<_>>()?;
         let mut policy = file.vip;
+        policy.local_servers = file.node.local_servers;
         if !self.vip_allow.is_empty() {
             policy.allow.clone_from(&self.vip_allow);
         }
@@ -148,6 +149,7 @@ impl Global {
             node_name: pick(&self.node_name, file.node.name, host_name),
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
             strict_arp: file.node.strict_arp,
+            timeouts: file.ipvs.resolve()?,
             policy,
             agent,
         })

@@ -57,6 +57,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<admin::Report>,
     interface: &'static str,
+    /// After how many seconds connections are forgotten.
+    timeouts: serde_json::Value,
     vips: Vec<VipStatus>,
     problems: Vec<String>,
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
@@ -132,6 +134,7 @@ impl Report {
         });
         let mut report = Self {
             agent: None,
+            timeouts: json::timeouts_json(&observed.timeouts),
             interface: match observed.link {
                 Link::Up => "up",
                 Link::Down => "down",
@@ -182,7 +185,12 @@ impl Report {
         let servers: usize = self.vips.iter().map(|vip| vip.servers.len()).sum();
         let interface = self.interface;
         let vips = self.vips.len();
-        writeln!(out, "VIPs: {vips}; real servers: {servers}; interface: {interface}")?;
+        let [tcp, fin, udp] = ["tcp", "tcp-fin", "udp"].map(|name| &self.timeouts[name]);
+        writeln!(
+            out,
+            "VIPs: {vips}; real servers: {servers}; interface: {interface}; connections are \
+             forgotten after: tcp {tcp} s, after a FIN {fin} s, udp {udp} s"
+        )?;
         Ok(())
     }
 }
@@ -235,7 +243,7 @@ impl VipStatus {
                 connections_per_second: server.stats.connections_per_second,
                 app: member.map(|member| member.app.clone()),
                 task: member.map(|member| member.task.clone()),
-                why: member.map(|member| member.why.to_string()),
+                why: member.map(vip::Member::reason),
             }
         };
         let left_out = wanted.map(|wanted| wanted.selection.waiting());

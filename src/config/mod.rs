@@ -1,6 +1,7 @@
 //! The configuration: file, then environment, then flags, resolved once.
 
 mod agent;
+mod ipvs;
 mod marathon;
 mod shown;
 
@@ -9,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use vip::Policy;
+use vip::{LocalServers, Policy, Timeouts};
 
 pub use agent::{Agent, AgentFile};
+pub use ipvs::IpvsFile;
 pub use marathon::{Access, Marathon, MarathonFile, parse_urls};
 
 /// Read when it exists and `--config` names no other file.
@@ -29,6 +31,8 @@ pub struct File {
     pub node: NodeFile,
     /// Which addresses may be VIPs.
     pub vip: Policy,
+    /// Settings of the whole IPVS table.
+    pub ipvs: IpvsFile,
 }
 
 /// `[node]`.
@@ -45,6 +49,8 @@ pub struct NodeFile {
     pub lock: Option<PathBuf>,
     /// Keep VIPs out of ARP on other interfaces.
     pub strict_arp: bool,
+    /// How real servers on this node are reached: `auto`, `host-port` or `container`.
+    pub local_servers: LocalServers,
 }
 
 /// All settings, resolved.
@@ -64,6 +70,8 @@ pub struct Config {
     pub strict_arp: bool,
     /// Which addresses may be VIPs.
     pub policy: Policy,
+    /// After how long connections are to be forgotten; 0 leaves it as it is.
+    pub timeouts: Timeouts,
     /// The running agent.
     pub agent: Agent,
 }
@@ -147,6 +155,12 @@ mod tests {
             name = "node7"
             lock = "/run/vipd/lock"
             strict-arp = true
+            local-servers = "host-port"
+
+            [ipvs]
+            tcp-timeout = 7200
+            tcp-fin-timeout = 60
+            udp-timeout = 30
 
             [vip]
             allow = ["3.0.0.0/8", "fd01::/64"]

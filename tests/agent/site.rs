@@ -58,6 +58,7 @@ async fn admin(world: &World) -> (Admin, String) {
         node_name: "node1".into(),
         lock: world.folder.path().join("lock"),
         strict_arp: false,
+        timeouts: vip::Timeouts::default(),
         policy: vip::Policy::default(),
         agent,
     };

@@ -84,6 +84,10 @@ pub enum Endpoint {
         host: String,
         /// The allocated port.
         port: u16,
+        /// Where the container itself listens, behind that port. None: it has no address of its
+        /// own, or that isn't known.
+        #[serde(default)]
+        behind: Option<Behind>,
     },
     /// At the task's own address.
     Container {
@@ -93,6 +97,16 @@ pub enum Endpoint {
         /// The container port.
         port: u16,
     },
+}
+
+/// Where a container listens behind a port of its agent: only that agent, and at best its network,
+/// reaches it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Its addresses, IPv4 and IPv6 as they come, at least one.
+    pub addresses: Vec<IpAddr>,
+    /// The container port.
+    pub port: u16,
 }
 
 /// Why a port of an instance can't be reached.

@@ -46,7 +46,7 @@ mod workload;
 
 pub use document::{Document, DocumentError};
 pub use finding::Finding;
-pub use instance::{Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
+pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
 pub use jiff::Timestamp;
 pub use labels::Labels;
 pub use records::Records;

@@ -11,7 +11,7 @@ use crate::assembly::Assembly;
 use crate::model::{
     ContainerStatus, EndpointStatus, PodContainer, PodEndpoint, PodInstance, PodSpec,
 };
-use crate::ports::{at_container, at_host, declared_mode, split_protocols};
+use crate::ports::{at_container, at_host, behind, declared_mode, split_protocols};
 use crate::{
     Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Scope, Spec, TaskState,
     Timestamp, Unroutable, Workload, health,
@@ -184,7 +184,10 @@ fn place(network: &NetworkMode, listed: &PodInstance, port: &Port) -> Result<End
     }
     let found = endpoint(status, port).ok_or(Unroutable::NotListed)?;
     match &port.scope {
-        Scope::Host => at_host(listed.agent_hostname.as_deref(), found.allocated_host_port),
+        Scope::Host => {
+            let behind = behind(network, &addresses(listed, &[]), port.container_port);
+            at_host(listed.agent_hostname.as_deref(), found.allocated_host_port, behind)
+        }
         Scope::Container { .. } if *network == NetworkMode::Bridge => Err(Unroutable::Unpublished),
         Scope::Container { networks } => {
             at_container(&addresses(listed, networks), port.container_port)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
-use crate::{Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
+use crate::{Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
 
 /// The network an app is in. From 1.5 `networks` says so, before that three other fields did.
 pub(crate) fn network_mode(app: &App) -> NetworkMode {
@@ -167,7 +167,10 @@ pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>
     let addresses = task.ip_addresses.iter().filter_map(|address| address.ip_address);
     let addresses: Vec<_> = addresses.collect();
     let place = |port: &Port| match &port.scope {
-        Scope::Host => at_host(task.host.as_deref(), allocated.next().flatten()),
+        Scope::Host => {
+            let behind = behind(&spec.network, &addresses, port.container_port);
+            at_host(task.host.as_deref(), allocated.next().flatten(), behind)
+        }
         Scope::Container { networks } => {
             one_network(&spec.network, networks)?;
             at_container(&addresses, port.container_port)
@@ -176,11 +179,30 @@ pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>
     spec.ports.iter().map(place).collect()
 }
 
+/// What is behind a port of the agent's, if the task has one address only that could be meant.
+pub(crate) fn behind(
+    network: &NetworkMode,
+    addresses: &[IpAddr],
+    port: Option<u16>,
+) -> Option<Behind> {
+    let one_network = match network {
+        NetworkMode::Bridge => true,
+        NetworkMode::Container { networks } => networks.len() <= 1,
+        NetworkMode::Host | NetworkMode::Other(_) => false,
+    };
+    let port = port.filter(|port| *port != 0 && one_network && !addresses.is_empty())?;
+    Some(Behind { addresses: addresses.to_vec(), port })
+}
+
 /// At a port of the agent's.
-pub(crate) fn at_host(host: Option<&str>, port: Option<u16>) -> Result<Endpoint, Unroutable> {
+pub(crate) fn at_host(
+    host: Option<&str>,
+    port: Option<u16>,
+    behind: Option<Behind>,
+) -> Result<Endpoint, Unroutable> {
     let host = host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?.to_owned();
     let port = port.filter(|port| *port != 0).ok_or(Unroutable::NoHostPort)?;
-    Ok(Endpoint::Host { host, port })
+    Ok(Endpoint::Host { host, port, behind })
 }
 
 /// At the task's own address.

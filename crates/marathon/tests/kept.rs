@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::{
-    Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port, Protocol, Scope,
-    Spec, TaskState, Timestamp, Unroutable, Workload,
+    Behind, Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port, Protocol,
+    Scope, Spec, TaskState, Timestamp, Unroutable, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -117,7 +117,10 @@ fn unroutable() -> impl Strategy<Value = Unroutable> {
 }
 
 fn endpoint() -> impl Strategy<Value = Result<Endpoint, Unroutable>> {
-    let host = (text(), any::<u16>()).prop_map(|(host, port)| Endpoint::Host { host, port });
+    let behind = (vec(any::<IpAddr>(), 1..3), any::<u16>())
+        .prop_map(|(addresses, port)| Behind { addresses, port });
+    let host = (text(), any::<u16>(), option::of(behind))
+        .prop_map(|(host, port, behind)| Endpoint::Host { host, port, behind });
     let container = (vec(any::<IpAddr>(), 1..3), any::<u16>())
         .prop_map(|(addresses, port)| Endpoint::Container { addresses, port });
     prop_oneof![host.prop_map(Ok), container.prop_map(Ok), unroutable().prop_map(Err)]

@@ -78,7 +78,7 @@ pub enum KernelError {
         kind: String,
     },
     /// A file.
-    #[error("can't read {path}: {error}; VIPs must be kept apart from what is in it")]
+    #[error("can't read {path}: {error}; what VIPs and real servers may be depends on it")]
     File {
         /// Its path.
         path: PathBuf,

@@ -7,6 +7,7 @@
 
 mod kernel;
 mod linux;
+mod listening;
 mod lock;
 pub mod probe;
 mod resolvers;

@@ -37,7 +37,13 @@ fn address(text: &str) -> IpAddr {
 
 /// These VIPs (port 80, TCP), each with these real servers.
 fn desired(vips: &[&str], servers: &[&str]) -> Desired {
-    let member = || Member { weight: 1, app: "/a".into(), task: "a.1".into(), why: Why::Healthy };
+    let member = || Member {
+        weight: 1,
+        app: "/a".into(),
+        task: "a.1".into(),
+        why: Why::Healthy,
+        local: None,
+    };
     let members: BTreeMap<_, _> =
         servers.iter().map(|at| (at.parse().unwrap(), member())).collect();
     let service = DesiredService {

@@ -89,6 +89,17 @@ impl FakeKernel {
                 self.state.link = Link::Up;
                 Ok(())
             }
+            Op::SetTimeouts { timeouts, .. } => {
+                let held = &mut self.state.timeouts;
+                for (held, to) in [
+                    (&mut held.tcp, timeouts.tcp),
+                    (&mut held.tcp_fin, timeouts.tcp_fin),
+                    (&mut held.udp, timeouts.udp),
+                ] {
+                    *held = if to == 0 { *held } else { to };
+                }
+                Ok(())
+            }
             Op::DeleteLink => {
                 self.link()?;
                 self.state.link = Link::Missing;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 
-use nl_ipvs::{DestinationSettings, Family, ServiceFlags, ServiceKey, ServiceSettings, Stats};
+use nl_ipvs::{
+    DestinationSettings, Family, ServiceFlags, ServiceKey, ServiceSettings, Stats, Timeouts,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -65,9 +67,11 @@ pub fn options() -> impl Strategy<Value = Options> {
 pub fn desired() -> impl Strategy<Value = Desired> {
     let services = btree_map(vip(), any::<()>(), 0..8)
         .prop_flat_map(|vips| vips.into_keys().map(desired_service).collect::<Vec<_>>());
-    (services, option::of(Just(NODE))).prop_map(|(services, source)| Desired {
+    let timeouts = select(vec![0, 900, 7200]).prop_map(|tcp| Timeouts { tcp, tcp_fin: 0, udp: 0 });
+    (services, option::of(Just(NODE)), timeouts).prop_map(|(services, source, timeouts)| Desired {
         services: services.into_iter().collect(),
         source,
+        timeouts,
         ..Desired::default()
     })
 }
@@ -76,8 +80,13 @@ pub fn desired() -> impl Strategy<Value = Desired> {
 pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)> {
     let servers = btree_map(server(Family::from(vip.address)), 0..3_u32, 0..4);
     (options(), servers).prop_map(move |(options, servers)| {
-        let member =
-            |weight| Member { weight, app: "/a".into(), task: "a.1".into(), why: Why::Healthy };
+        let member = |weight| Member {
+            weight,
+            app: "/a".into(),
+            task: "a.1".into(),
+            why: Why::Healthy,
+            local: None,
+        };
         let members = servers.into_iter().map(|(at, weight)| (at, member(weight))).collect();
         let selection = Selection { members, ..Selection::default() };
         let apps = vec!["/a".into()];
@@ -96,6 +105,7 @@ pub fn observed() -> impl Strategy<Value = Observed> {
         services: services.into_iter().collect(),
         link,
         addresses: if link == Link::Missing { BTreeMap::new() } else { bindings(addresses) },
+        timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
         node: NodeFacts { own: [NODE].into(), ..NodeFacts::default() },
     })
 }

@@ -49,6 +49,15 @@ pub struct Reach {
     pub addresses: Vec<IpAddr>,
     /// Its port.
     pub port: u16,
+    /// Of a port of its agent: where the container itself listens, which only that agent may reach.
+    pub behind: Option<Box<Reach>>,
+}
+
+impl Condition {
+    /// It goes, or may be gone already.
+    pub(crate) fn is_leaving(self) -> bool {
+        matches!(self, Self::Killing | Self::Unreachable | Self::Terminal { .. })
+    }
 }
 
 impl Reach {

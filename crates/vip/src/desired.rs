@@ -1,14 +1,14 @@
 //! What the kernel's table should hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use nl_ipvs::{DestinationSettings, Family, ServiceSettings};
+use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::Options;
 use crate::policy::{ClusterFacts, Policy};
 use crate::select::{Selection, select};
-use crate::{Claim, LabelReport, Observed, Verdict, Vip};
+use crate::{Claim, LabelReport, NodeFacts, Observed, Verdict, Vip};
 
 /// The virtual services that should exist, and what became of every label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub struct Desired {
     pub uncertain: BTreeSet<IpAddr>,
     /// The source of the node's own connections to IPv4 VIPs, where nftables can't cure it.
     pub source: Option<IpAddr>,
+    /// After how long connections are to be forgotten; 0 leaves it as it is.
+    pub timeouts: Timeouts,
 }
 
 /// One virtual service that should exist.
@@ -34,6 +36,15 @@ pub struct DesiredService {
     pub incomplete: bool,
     /// Its real servers, and the tasks that aren't.
     pub selection: Selection,
+}
+
+impl Desired {
+    /// Whether a real server may be that of a task of which nothing is known: it is on such a
+    /// task's agent, or, where that is this node, in a network of this node.
+    pub(crate) fn is_uncertain(&self, server: &SocketAddr, node: &NodeFacts) -> bool {
+        let here = || self.uncertain.iter().any(|agent| node.own.contains(agent));
+        self.uncertain.contains(&server.ip()) || node.is_connected(server.ip()) && here()
+    }
 }
 
 impl DesiredService {
@@ -84,7 +95,13 @@ pub fn decide(
         let nobody = BTreeMap::new();
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
         let options = claims[0].options.clone();
-        let selection = select(&vip, &claims, options.fail_open, current);
+        let selection = select(
+            &vip,
+            &claims,
+            options.fail_open,
+            current,
+            (&observed.node, policy.local_servers),
+        );
         let incomplete = claims.iter().any(|claim| claim.incomplete);
         let mut apps: Vec<_> = claims.into_iter().map(|claim| claim.label.app).collect();
         apps.dedup();

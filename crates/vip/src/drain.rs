@@ -280,6 +280,6 @@ impl Memory {
         let tenant = self.tenants.get(server);
         let (app, task) = tenant
             .map_or_else(Default::default, |tenant| (tenant.app.1.clone(), tenant.task.clone()));
-        Member { weight: 0, app, task, why: Why::Draining }
+        Member { weight: 0, app, task, why: Why::Draining, local: None }
     }
 }

@@ -19,6 +19,7 @@ pub mod controller;
 mod desired;
 mod drain;
 pub mod label;
+mod local;
 mod observed;
 pub mod ownership;
 pub mod plan;
@@ -26,11 +27,14 @@ pub mod policy;
 mod report;
 mod select;
 
+pub use nl_ipvs::Timeouts;
+
 pub use address::{Protocol, Vip};
 pub use claim::{Candidate, Claim, Condition, Ending, Reach};
 pub use controller::Controller;
 pub use desired::{Desired, DesiredService, decide};
 pub use drain::Drain;
+pub use local::{Local, LocalServers};
 pub use nl_ipvs::Stats;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
 pub use plan::{Op, Outcome, Plan, Scope};

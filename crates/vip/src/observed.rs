@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use nl_ipvs::{Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats};
+use nl_ipvs::{
+    Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats, Timeouts,
+};
 
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Protocol, Vip, policy::NodeFacts};
@@ -15,6 +17,8 @@ pub struct Observed {
     pub link: Link,
     /// The addresses on our interface, IPv6 link-local ones left out.
     pub addresses: BTreeMap<IpAddr, Bound>,
+    /// After how long connections are forgotten.
+    pub timeouts: Timeouts,
     /// What else is known of the node.
     pub node: NodeFacts,
 }

@@ -1,10 +1,13 @@
 //! Which addresses may be VIPs on this node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use crate::{LocalServers, Protocol};
 
 /// What is known of the node and the cluster that a VIP must not collide with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +18,10 @@ pub struct NodeFacts {
     pub routes: BTreeMap<IpNet, String>,
     /// Resolvers of `/etc/resolv.conf`.
     pub resolvers: BTreeSet<IpAddr>,
+    /// Networks that this node is part of: those of its routes that have no gateway.
+    pub connected: BTreeSet<IpNet>,
+    /// What it listens on. `None`: that isn't known.
+    pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
 
 /// What is known of the cluster that a VIP must not collide with.
@@ -37,6 +44,9 @@ pub struct Policy {
     pub allow: Vec<IpNet>,
     /// Prefixes that only apps at or below a path may claim.
     pub owner: BTreeMap<IpNet, String>,
+    /// How real servers on this node are reached (`[node]` of the configuration).
+    #[serde(skip)]
+    pub local_servers: LocalServers,
 }
 
 /// Why an address may not be a VIP.
@@ -204,6 +214,7 @@ mod tests {
             own: [ip("10.0.0.1")].into(),
             routes: [("172.17.0.0/16".parse().unwrap(), "docker0".to_owned())].into(),
             resolvers: [ip("10.0.0.53")].into(),
+            ..NodeFacts::default()
         };
         let cluster = ClusterFacts {
             nodes: [ip("10.0.0.2")].into(),
@@ -233,6 +244,7 @@ mod tests {
                 ("3.3.7.0/24".parse().unwrap(), "/bank/".to_owned()),
             ]
             .into(),
+            ..Policy::default()
         };
         let node = NodeFacts::default();
         assert!(matches!(admit(&policy, "/a", "4.4.0.7", &node), Err(Refusal::NotAllowed(_))));

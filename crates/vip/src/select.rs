@@ -6,9 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::Family;
 
+use crate::local;
 use crate::observed::ObservedServer;
 use crate::policy::special;
-use crate::{Candidate, Claim, Condition, Ending, Protocol, Vip};
+use crate::{
+    Candidate, Claim, Condition, Ending, Local, LocalServers, NodeFacts, Protocol, Reach, Vip,
+};
 
 /// A task that is a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,19 @@ pub struct Member {
     pub task: String,
     /// Why it has this weight.
     pub why: Why,
+    /// Why it is reached as it is, where it is on this node and there is a choice.
+    pub local: Option<Local>,
+}
+
+impl Member {
+    /// Why it has its weight, and its place.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.local {
+            None => self.why.to_string(),
+            Some(local) => format!("{}; {local}", self.why),
+        }
+    }
 }
 
 /// A task that isn't.
@@ -136,37 +152,47 @@ enum Verdict {
 /// Picks the real servers among the candidates of all claims to one VIP.
 ///
 /// `current` are the real servers the kernel has: a task whose health nobody knows right now
-/// keeps the verdict that its weight there shows.
+/// keeps the verdict that its weight there shows. `node` is the node, and how its own real servers
+/// are to be reached.
 #[must_use]
 pub fn select(
     vip: &Vip,
     claims: &[Claim],
     fail_open: bool,
     current: &BTreeMap<SocketAddr, ObservedServer>,
+    (node, mode): (&NodeFacts, LocalServers),
 ) -> Selection {
     let family = Family::from(vip.address);
     let mut judged = Vec::new();
     for claim in claims {
         for candidate in &claim.candidates {
-            let (address, verdict) = match place(candidate, family) {
-                Ok(address) => {
-                    let weight = current.get(&address).map(|server| server.settings.weight);
+            let (place, verdict) = match place(candidate, family) {
+                Ok(reach) => {
+                    let held = |at: &SocketAddr| current.contains_key(at);
+                    let choice = local::choose(reach.1, vip, candidate.condition, held, node, mode);
+                    let (address, other, local) = match choice {
+                        Some((address, other, local)) => (address, Some(other), Some(local)),
+                        None => (reach.0, None, None),
+                    };
+                    // One that is reached otherwise from now on has the verdict that it had.
+                    let weight = current.get(&address).or_else(|| current.get(&other?));
+                    let weight = weight.map(|server| server.settings.weight);
                     let verdict = match candidate.remembered && !current.is_empty() {
                         true => recall(candidate.condition, weight),
                         false => judge(candidate.condition, weight),
                     };
-                    (Some(address), verdict)
+                    (Some((address, local)), verdict)
                 }
                 Err(why) => (None, Verdict::Out(why)),
             };
-            judged.push((claim, candidate, address, verdict));
+            judged.push((claim, candidate, place, verdict));
         }
     }
     let all_down = !judged.iter().any(|(.., verdict)| matches!(verdict, Verdict::Serve(_)));
     let open = fail_open && all_down;
 
     let mut selection = Selection::default();
-    for (claim, candidate, address, verdict) in judged {
+    for (claim, candidate, place, verdict) in judged {
         let app = claim.label.app.clone();
         let task = candidate.task.clone();
         let weight = claim.options.weight;
@@ -176,9 +202,9 @@ pub fn select(
             Verdict::Spare(why) | Verdict::Retire(why) => (idle_weight(vip.protocol), why),
             Verdict::Out(why) => (None, why),
         };
-        match (address, weight) {
-            (Some(address), Some(weight)) => {
-                add(&mut selection, address, Member { weight, app, task, why });
+        match (place, weight) {
+            (Some((address, local)), Some(weight)) => {
+                add(&mut selection, address, Member { weight, app, task, why, local });
             }
             _ => selection.left_out.push(LeftOut { app, task, why }),
         }
@@ -211,7 +237,8 @@ fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
     }
 }
 
-fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
+/// Where a candidate is reached from anywhere, and all that is known of that.
+fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), Why> {
     // An ended task's missing ports are no news.
     if let Condition::Terminal(ending) = candidate.condition {
         return Err(Why::Terminal(ending));
@@ -227,7 +254,7 @@ fn place(candidate: &Candidate, family: Family) -> Result<SocketAddr, Why> {
     match special(server.ip()) {
         // An agent that calls itself 127.0.0.1 is a cluster of one; so is a test.
         Some(_) if !server.ip().is_loopback() => Err(Why::NotUnicast(server.ip())),
-        _ => Ok(server),
+        _ => Ok((server, reach)),
     }
 }
 

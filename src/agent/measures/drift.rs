@@ -9,6 +9,7 @@ use vip::{Observed, ObservedService, Op, Vip};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Interface,
+    Timeouts,
     Address(IpAddr),
     Service(Vip),
     Server(Vip, SocketAddr),
@@ -21,7 +22,7 @@ pub(super) struct Drift {
 }
 
 /// The kinds that are counted.
-pub(super) const KINDS: [&str; 4] = ["interface", "address", "service", "server"];
+pub(super) const KINDS: [&str; 5] = ["interface", "address", "service", "server", "timeouts"];
 
 impl Drift {
     /// Compares a reading with the kernel as it was left.
@@ -29,6 +30,9 @@ impl Drift {
         self.found.clear();
         if left.link != found.link {
             self.found.insert(Thing::Interface);
+        }
+        if left.timeouts != found.timeouts {
+            self.found.insert(Thing::Timeouts);
         }
         let addresses = differences(&left.addresses, &found.addresses, |bound| *bound);
         self.found.extend(addresses.map(Thing::Address));
@@ -48,6 +52,7 @@ impl Drift {
     pub(super) fn repaired(&mut self, op: &Op) -> Option<&'static str> {
         let thing = match op {
             Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Thing::Interface,
+            Op::SetTimeouts { .. } => Thing::Timeouts,
             Op::Bind { address, .. } | Op::SetSource { address, .. } | Op::Unbind { address } => {
                 Thing::Address(*address)
             }
@@ -63,6 +68,7 @@ impl Drift {
             Thing::Address(_) => KINDS[1],
             Thing::Service(_) => KINDS[2],
             Thing::Server(..) => KINDS[3],
+            Thing::Timeouts => KINDS[4],
         })
     }
 }
@@ -107,6 +113,7 @@ mod tests {
                         app: "/web".into(),
                         task: "web.1".into(),
                         why: vip::Why::Healthy,
+                        local: None,
                     },
                 )]
                 .into(),

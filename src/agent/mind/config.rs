@@ -50,6 +50,7 @@ impl Config {
             controller: vip::controller::Config {
                 node: config.node_name.clone(),
                 policy: config.policy.clone(),
+                timeouts: config.timeouts,
                 observe_only,
                 sync_period: config.agent.sync_period,
                 linger: config.agent.linger,

@@ -69,7 +69,7 @@ fn instance(app: usize, generation: i64, task: usize) -> Instance {
         started: version(generation),
         version: version(generation),
         spec: InstanceSpec::Current,
-        endpoints: vec![Ok(Endpoint::Host { host, port: 31_000 })],
+        endpoints: vec![Ok(Endpoint::Host { host, port: 31_000, behind: None })],
     }
 }
 

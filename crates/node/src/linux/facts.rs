@@ -48,6 +48,14 @@ pub(super) fn node(
 ) -> NodeFacts {
     let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
     let own = elsewhere.map(|address| address.address).collect();
+    let on_link = routes.iter().filter(|route| {
+        route.table == MAIN
+            && route.kind == RouteType::Unicast
+            && route.gateway.is_none()
+            && route.interface.is_some_and(|index| Some(index) != ours)
+            && route.destination.prefix_len() > 0
+    });
+    let connected = on_link.map(|route| route.destination).collect();
     let routes = routes
         .iter()
         .filter(|route| {
@@ -66,7 +74,7 @@ pub(super) fn node(
             Some((route.destination, name.unwrap_or_else(|| format!("interface {interface}"))))
         })
         .collect();
-    NodeFacts { own, routes, resolvers }
+    NodeFacts { own, routes, resolvers, connected, listening: None }
 }
 
 /// Routes that say no: an overlay marks its own blocks with them (Calico).

@@ -28,6 +28,7 @@ pub(super) fn command(op: &Op) -> Option<Command> {
         Op::DeleteServer { vip, server } => {
             Command::DeleteDestination { service: ServiceKey::from(*vip), address: *server }
         }
+        Op::SetTimeouts { timeouts, .. } => Command::SetTimeouts(*timeouts),
         Op::CreateLink
         | Op::RaiseLink
         | Op::DeleteLink

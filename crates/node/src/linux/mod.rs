@@ -12,12 +12,13 @@ mod route;
 mod socket;
 mod source;
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use nl_ipvs::Ipvs;
 use vip::plan::OpError;
-use vip::{Observed, Op, Stats, Vip};
+use vip::{Observed, Op, Protocol, Stats, Vip};
 
 use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
 pub use links::{LinkFacts, PortOf, links};
@@ -46,6 +47,8 @@ pub struct LinuxKernel {
     ipvs: Ipvs,
     route: RouteSocket,
     settings: Settings,
+    /// What the node listened on when it was last read.
+    listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
 
 impl LinuxKernel {
@@ -56,7 +59,7 @@ impl LinuxKernel {
     pub fn open(settings: Settings) -> Result<Self, KernelError> {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
-        Ok(Self { ipvs, route: RouteSocket::open()?, settings })
+        Ok(Self { ipvs, route: RouteSocket::open()?, settings, listening: None })
     }
 
     /// The version of IPVS, and how many buckets its table of connections has.
@@ -73,7 +76,12 @@ impl LinuxKernel {
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        observe::observe(&mut self.ipvs, &mut self.route, &self.settings.interface)
+        observe::observe(
+            &mut self.ipvs,
+            &mut self.route,
+            &self.settings.interface,
+            &mut self.listening,
+        )
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {

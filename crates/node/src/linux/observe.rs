@@ -1,17 +1,20 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use nl_ipvs::{Dump, Ipvs};
 use vip::ownership::{MARK, Owner, owner};
-use vip::{Link, Observed, ObservedService, Stats, Vip};
+use vip::{Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::socket::RouteSocket;
 use super::{address, facts, link, route};
-use crate::{KernelError, resolvers};
+use crate::{KernelError, listening, resolvers};
 
 pub(super) fn observe(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
     interface: &str,
+    listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
     let link = link::find(socket, interface)?;
     let ours = link.map(|link| link.index);
@@ -27,8 +30,15 @@ pub(super) fn observe(
             Some(_) => Link::Down,
         },
         addresses: ours.map(|ours| facts::bound(ours, &addresses, &routes)).unwrap_or_default(),
+        timeouts: ipvs
+            .timeouts()
+            .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
         node: facts::node(ours, &names, &addresses, &routes, resolvers),
     };
+    let sockets = listening::read(listening.as_deref())
+        .map_err(|(path, error)| KernelError::File { path, error })?;
+    observed.node.listening = Some(Arc::clone(&sockets));
+    *listening = Some(sockets);
     let listed = whole(ipvs.services(), || "list virtual services".into())?;
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));

@@ -23,7 +23,8 @@ fn kind(op: &Op) -> Kind {
     match op {
         Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Kind::Link,
         Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
-        Op::AddService { .. }
+        Op::SetTimeouts { .. }
+        | Op::AddService { .. }
         | Op::SetService { .. }
         | Op::DeleteService { .. }
         | Op::AddServer { .. }

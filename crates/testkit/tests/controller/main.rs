@@ -5,5 +5,6 @@
 mod chance;
 mod drain;
 mod lines;
+mod local;
 mod rules;
 mod world;

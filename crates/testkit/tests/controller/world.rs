@@ -69,7 +69,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
         task: task.clone(),
         condition: *condition,
         remembered: false,
-        reach: Ok(Reach { addresses: vec![at.ip()], port: at.port() }),
+        reach: Ok(Reach { addresses: vec![at.ip()], port: at.port(), behind: None }),
     });
     let candidates = candidates.collect();
     Claim {

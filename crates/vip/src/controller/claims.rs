@@ -125,6 +125,12 @@ impl Claims {
         (changed, addresses)
     }
 
+    /// What an app claims.
+    pub(super) fn of(&self, (source, app): &AppKey) -> impl Iterator<Item = &Claim> {
+        let app = self.sources.get(source).and_then(|source| source.apps.get(app));
+        app.into_iter().flat_map(|app| &app.claims)
+    }
+
     /// The addresses that are claimed.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.by_vip.keys().map(|vip| vip.address)

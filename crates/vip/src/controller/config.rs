@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use nl_ipvs::Timeouts;
+
 use crate::Policy;
 
 /// What the operator decides. Durations are compared with the `now` of the inputs.
@@ -10,6 +12,8 @@ pub struct Config {
     pub node: String,
     /// Which addresses may be VIPs.
     pub policy: Policy,
+    /// After how long connections are to be forgotten; 0 leaves it as it is.
+    pub timeouts: Timeouts,
     /// The sources by name. Nothing is removed before each of them was read whole.
     pub sources: BTreeSet<String>,
     /// Decide and report, and change nothing.
@@ -27,6 +31,7 @@ impl Default for Config {
         Self {
             node: String::new(),
             policy: Policy::default(),
+            timeouts: Timeouts::default(),
             sources: BTreeSet::new(),
             observe_only: false,
             sync_period: Duration::from_secs(30),

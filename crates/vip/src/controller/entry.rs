@@ -135,7 +135,7 @@ fn server_of(op: &Op) -> Option<SocketAddr> {
 fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> String {
     let member = |server| {
         let why = service.and_then(|service| service.selection.members.get(server));
-        why.map(|member| format!("{}, ", member.why)).unwrap_or_default()
+        why.map(|member| format!("{}, ", member.reason())).unwrap_or_default()
     };
     match op {
         Op::AddService { settings, .. } => text::settings_text(settings),
@@ -162,6 +162,7 @@ fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> 
             format!("source of the node's own connections -> {source}")
         }
         Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
+        Op::SetTimeouts { before, timeouts } => text::timeout_changes(before, timeouts).join(", "),
         Op::CreateLink => "created".to_owned(),
         Op::RaiseLink => "brought up".to_owned(),
         Op::DeleteLink => "deleted with its addresses".to_owned(),

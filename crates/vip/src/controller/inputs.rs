@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::config::{REST, SETTLE};
 use super::{Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
+use crate::local::wants_a_look;
 
 impl Controller {
     pub(super) fn take_in(&mut self, input: Input, now: Duration) {
@@ -32,6 +33,11 @@ impl Controller {
     fn on_claims(&mut self, source: &str, change: Change, now: Duration) {
         let was_complete = self.claims.complete();
         let (apps, addresses) = self.claims.change(source, change);
+        let claims = || apps.iter().flat_map(|app| self.claims.of(app));
+        let looks_old = |model| claims().any(|claim| wants_a_look(claim, model));
+        if self.model.as_ref().is_some_and(looks_old) {
+            self.look_at = self.look_at.min(now);
+        }
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
         self.touch(addresses.into_iter().chain(draining), now);
         if self.claims.complete() && !was_complete {

@@ -252,7 +252,8 @@ impl Controller {
 
     fn nothing_desired(&self) -> Desired {
         let (uncertain, source) = (self.facts.uncertain.clone(), self.facts.source);
-        Desired { uncertain, source, ..Desired::default() }
+        let timeouts = self.config.timeouts;
+        Desired { uncertain, source, timeouts, ..Desired::default() }
     }
 
     /// A full comparison is due, or a look at connections that drain.

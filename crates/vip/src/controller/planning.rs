@@ -62,6 +62,7 @@ impl Controller {
         let mut desired = decide(claims, &undrained, &self.config.policy, &self.facts.cluster);
         desired.uncertain.clone_from(&self.facts.uncertain);
         desired.source = self.facts.source;
+        desired.timeouts = self.config.timeouts;
         self.drains.add_to(&mut desired, scope, addresses, &observed, &self.claims, now);
         if scope == Scope::Complete {
             let until = now.saturating_add(self.config.linger);

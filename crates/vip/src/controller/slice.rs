@@ -16,6 +16,7 @@ pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observ
             .iter()
             .filter_map(|address| Some((*address, *observed.addresses.get(address)?)))
             .collect(),
+        timeouts: observed.timeouts,
         node: observed.node.clone(),
     }
 }

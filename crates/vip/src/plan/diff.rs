@@ -3,6 +3,7 @@ use std::net::IpAddr;
 
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
+use super::op::timeout_changes;
 use super::{Conflict, Ground, Op, Plan, Scope, shuffle};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Selection, Vip};
@@ -21,6 +22,7 @@ pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &
         plan.ops.extend(unwanted.map(delete_service));
     }
     change_addresses(&mut plan, observed, desired, scope);
+    plan.ops.extend(change_timeouts(observed, desired));
     plan.ops.sort_by_key(Op::order);
     plan
 }
@@ -130,10 +132,17 @@ fn change_service(
     let Selection { members, ended, .. } = &wanted.selection;
     let gone = held.keys().filter(|server| {
         !members.contains_key(server)
-            && !desired.uncertain.contains(&server.ip())
+            && !desired.is_uncertain(server, &observed.node)
             && (all_known || ended.contains(server))
     });
     ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
+}
+
+/// They hold for the whole table, so without a VIP nobody of ours needs them.
+fn change_timeouts(observed: &Observed, desired: &Desired) -> Option<Op> {
+    let (before, timeouts) = (observed.timeouts, desired.timeouts);
+    let differ = !timeout_changes(&before, &timeouts).is_empty();
+    (differ && !desired.services.is_empty()).then_some(Op::SetTimeouts { before, timeouts })
 }
 
 /// What the kernel says was set, without the flags that it sets itself.

@@ -24,6 +24,7 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
         Op::DeleteServer { vip, server } => format!("-d {} -r {server}", service(vip)),
         Op::CreateLink
         | Op::RaiseLink
+        | Op::SetTimeouts { .. }
         | Op::Bind { .. }
         | Op::SetSource { .. }
         | Op::Unbind { .. }

@@ -10,6 +10,12 @@ impl Op {
     pub(crate) fn apply_to(&self, model: &mut Observed) {
         match self {
             Self::CreateLink | Self::RaiseLink => model.link = Link::Up,
+            Self::SetTimeouts { timeouts, .. } => {
+                let set = |held: &mut u32, to: u32| *held = if to == 0 { *held } else { to };
+                set(&mut model.timeouts.tcp, timeouts.tcp);
+                set(&mut model.timeouts.tcp_fin, timeouts.tcp_fin);
+                set(&mut model.timeouts.udp, timeouts.udp);
+            }
             Self::DeleteLink => {
                 model.link = Link::Missing;
                 model.addresses.clear();

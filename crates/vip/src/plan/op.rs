@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use nl_ipvs::{DestinationSettings, ServiceSettings};
+use nl_ipvs::{DestinationSettings, ServiceSettings, Timeouts};
 
 use crate::Vip;
 
@@ -12,6 +12,13 @@ pub enum Op {
     CreateLink,
     /// Bring our interface up.
     RaiseLink,
+    /// Change after how long connections are forgotten, those of others' services included.
+    SetTimeouts {
+        /// What they are.
+        before: Timeouts,
+        /// What they become; 0 leaves one as it is.
+        timeouts: Timeouts,
+    },
     /// Make a virtual service.
     AddService {
         /// Its VIP.
@@ -116,6 +123,7 @@ impl Op {
         match self {
             Self::CreateLink
             | Self::RaiseLink
+            | Self::SetTimeouts { .. }
             | Self::AddService { .. }
             | Self::SetService { .. } => Step::Services,
             Self::SetServer { .. } | Self::AddServer { .. } => Step::Servers,
@@ -138,8 +146,9 @@ impl Op {
             | Self::SetSource { .. }
             | Self::DeleteService { .. }
             | Self::DeleteLink => 1,
-            Self::AddService { .. } => 2,
-            Self::SetService { .. } => 3,
+            Self::SetTimeouts { .. } => 2,
+            Self::AddService { .. } => 3,
+            Self::SetService { .. } => 4,
         }
     }
 
@@ -154,6 +163,7 @@ impl Op {
         match self {
             Self::CreateLink => "create-link",
             Self::RaiseLink => "raise-link",
+            Self::SetTimeouts { .. } => "set-timeouts",
             Self::AddService { .. } => "add-service",
             Self::SetService { .. } => "set-service",
             Self::SetServer { .. } => "set-server",
@@ -179,6 +189,7 @@ impl Op {
             | Self::DeleteService { vip, .. } => Some(*vip),
             Self::CreateLink
             | Self::RaiseLink
+            | Self::SetTimeouts { .. }
             | Self::DeleteLink
             | Self::Bind { .. }
             | Self::SetSource { .. }
@@ -204,6 +215,9 @@ impl fmt::Display for Op {
         f.write_str(self.name())?;
         match self {
             Self::CreateLink | Self::RaiseLink | Self::DeleteLink => Ok(()),
+            Self::SetTimeouts { before, timeouts } => {
+                write!(f, " {}", timeout_changes(before, timeouts).join(", "))
+            }
             Self::AddService { vip, settings } | Self::SetService { vip, settings, .. } => {
                 let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());
                 write!(f, " {vip} (scheduler {scheduler})")
@@ -217,4 +231,15 @@ impl fmt::Display for Op {
             | Self::Unbind { address } => write!(f, " {address}"),
         }
     }
+}
+
+/// `tcp 900 s -> 7200 s`, one for each that changes.
+pub(crate) fn timeout_changes(before: &Timeouts, after: &Timeouts) -> Vec<String> {
+    let each = [
+        ("tcp", before.tcp, after.tcp),
+        ("tcp after a FIN", before.tcp_fin, after.tcp_fin),
+        ("udp", before.udp, after.udp),
+    ];
+    let changes = each.into_iter().filter(|(_, before, after)| *after != 0 && before != after);
+    changes.map(|(name, before, after)| format!("{name} {before} s -> {after} s")).collect()
 }

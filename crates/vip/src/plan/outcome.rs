@@ -87,9 +87,11 @@ impl OpResult {
             Op::DeleteServer { .. } => matches!(error.errno, ESRCH | ENOENT),
             Op::Unbind { .. } => matches!(error.errno, EADDRNOTAVAIL | ENODEV),
             Op::DeleteLink => error.errno == ENODEV,
-            Op::SetService { .. } | Op::SetServer { .. } | Op::SetSource { .. } | Op::RaiseLink => {
-                false
-            }
+            Op::SetService { .. }
+            | Op::SetServer { .. }
+            | Op::SetSource { .. }
+            | Op::SetTimeouts { .. }
+            | Op::RaiseLink => false,
         };
         if already_so { Self::AlreadySo } else { Self::Failed(error) }
     }
@@ -163,6 +165,7 @@ impl Progress {
             Op::DeleteLink => self.not_deleted.is_empty(),
             Op::CreateLink
             | Op::RaiseLink
+            | Op::SetTimeouts { .. }
             | Op::AddService { .. }
             | Op::SetService { .. }
             | Op::DeleteService { .. } => true,

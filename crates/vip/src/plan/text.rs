@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
+pub(crate) use super::op::timeout_changes;
 use super::{Op, Plan};
 use crate::ownership::MARK;
 use crate::{Desired, Member, Vip};
@@ -78,6 +79,7 @@ impl Plan {
                 describe_vip(&mut lines, vip, ops, desired);
             }
         }
+        describe_timeouts(&mut lines, &self.ops);
         describe_interface(&mut lines, &self.ops);
         lines
     }
@@ -138,7 +140,12 @@ impl Plan {
         let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
         if parts.is_empty() {
             parts.push(
-                if self.ops.is_empty() { "nothing to do" } else { "the interface only" }.into(),
+                match self.ops.as_slice() {
+                    [] => "nothing to do",
+                    [Op::SetTimeouts { .. }] => "timeouts of connections only",
+                    _ => "the interface only",
+                }
+                .into(),
             );
         }
         if !self.conflicts.is_empty() {
@@ -266,7 +273,7 @@ pub(crate) fn refused(desired: &Desired, vip: &Vip) -> Option<String> {
 
 /// The app and task behind a real server, and why it has its weight.
 fn behind(member: &Member) -> String {
-    format!("  {} {} ({})", member.app, member.task, member.why)
+    format!("  {} {} ({})", member.app, member.task, member.reason())
 }
 
 pub(crate) fn weight(settings: &DestinationSettings) -> String {
@@ -331,6 +338,18 @@ pub(crate) fn settings_changes(
         changes.push("persistence mask, engine or timeout put back".into());
     }
     changes.into_iter()
+}
+
+fn describe_timeouts(lines: &mut Vec<Line>, ops: &[Op]) {
+    let changes = ops.iter().filter_map(|op| match op {
+        Op::SetTimeouts { before, timeouts } => Some(timeout_changes(before, timeouts)),
+        _ => None,
+    });
+    let changes: Vec<_> = changes.flatten().map(|text| line(1, Sign::Change, text)).collect();
+    if !changes.is_empty() {
+        lines.push(line(0, Sign::Plain, "timeouts of connections".into()));
+        lines.extend(changes);
+    }
 }
 
 fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {

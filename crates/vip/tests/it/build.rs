@@ -25,7 +25,7 @@ pub(crate) fn vip(text: &str) -> Vip {
 /// A task of `/app` at an address and port.
 pub(crate) fn task(name: &str, at: &str, condition: Condition) -> Candidate {
     let at: SocketAddr = at.parse().unwrap();
-    let reach = Ok(Reach { addresses: vec![at.ip()], port: at.port() });
+    let reach = Ok(Reach { addresses: vec![at.ip()], port: at.port(), behind: None });
     Candidate { task: name.into(), condition, remembered: false, reach }
 }
 

@@ -2,9 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use vip::{Condition, Ending, ObservedServer, Reach, Selection, select};
+use std::net::SocketAddr;
+
+use vip::{
+    Claim, Condition, Ending, LocalServers, NodeFacts, ObservedServer, Reach, Selection, Vip,
+};
 
 use crate::build::{claim, server, task, vip};
+
+/// On a node that none of the real servers is on.
+fn select(
+    vip: &Vip,
+    claims: &[Claim],
+    fail_open: bool,
+    current: &BTreeMap<SocketAddr, ObservedServer>,
+) -> Selection {
+    let here = (&NodeFacts::default(), LocalServers::Auto);
+    vip::select(vip, claims, fail_open, current, here)
+}
 
 const A: &str = "10.0.0.1:31001";
 const B: &str = "10.0.0.2:31002";
@@ -124,6 +139,7 @@ fn a_vip_takes_servers_of_its_own_family_only() {
             "10.0.0.9".parse().unwrap(),
         ],
         port: 80,
+        behind: None,
     });
     for (at, server) in [("3.3.0.6:80", "10.0.0.1:80"), ("[fd02::6]:80", "[fd01::1]:80")] {
         let selection =

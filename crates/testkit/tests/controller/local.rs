@@ -1,0 +1,91 @@
+//! Real servers on the node itself.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use vip::controller::{AppClaims, Input};
+use vip::{Condition, NodeFacts, Protocol, Reach};
+
+use crate::world::{Job, World, app, seconds};
+
+const WEB: &str = "3.3.0.6:80";
+const HOST: &str = "10.0.0.1:31001";
+const CONTAINER: &str = "172.17.0.2:80";
+
+/// The app with a container on this node that has a host port.
+fn web(condition: Condition) -> AppClaims {
+    let mut claims = app("/web", &[WEB], &[("a", HOST, condition)]);
+    let container: SocketAddr = CONTAINER.parse().unwrap();
+    let behind = Reach { addresses: vec![container.ip()], port: container.port(), behind: None };
+    let reach = claims.claims[0].candidates[0].reach.as_mut().unwrap();
+    reach.behind = Some(Box::new(behind));
+    claims
+}
+
+/// A node with a bridge, on which this listens.
+fn node(listening: &[&str]) -> NodeFacts {
+    let sockets = listening.iter().map(|at| (Protocol::Tcp, at.parse().unwrap()));
+    NodeFacts {
+        own: ["10.0.0.1".parse().unwrap()].into(),
+        connected: ["172.17.0.0/16".parse().unwrap()].into(),
+        listening: Some(Arc::new(sockets.collect::<BTreeSet<_>>())),
+        ..NodeFacts::default()
+    }
+}
+
+fn world(listening: &[&str]) -> World {
+    let mut world = World::settled(&[]);
+    world.state().node = node(listening);
+    world.pass(seconds(60));
+    world
+}
+
+#[test]
+fn a_new_container_is_looked_at_before_the_way_to_it_is_chosen() {
+    let mut world = world(&[]);
+    // Its proxy came after the last reading.
+    world.state().node = node(&[HOST]);
+    let input = world.app_input("m", "/web", Some(web(Condition::Healthy)));
+    world.say(input);
+    assert!(matches!(world.job, Some(Job::Observe)), "{:?}", world.job);
+    world.work();
+    assert_eq!(world.weights(WEB), Some(vec![(HOST.into(), 1)]));
+    // What is known needs no look.
+    let readings = world.readings;
+    world.app("/web", Some(web(Condition::Unhealthy)));
+    assert_eq!(world.readings, readings);
+}
+
+#[test]
+fn a_container_without_proxy_is_reached_by_its_own_address() {
+    let mut world = world(&["10.0.0.1:22"]);
+    world.app("/web", Some(web(Condition::Healthy)));
+    assert_eq!(world.weights(WEB), Some(vec![(CONTAINER.into(), 1)]));
+    let plans = world.plans.len();
+    world.pass(seconds(300));
+    assert_eq!(world.plans.len(), plans, "nothing changes by itself");
+}
+
+#[test]
+fn a_proxy_that_ends_before_its_container_moves_nothing() {
+    let mut world = world(&[HOST]);
+    world.app("/web", Some(web(Condition::Healthy)));
+    world.set_active(WEB, HOST, 1);
+    world.state().node = node(&[]);
+    world.app("/web", Some(web(Condition::Killing)));
+    world.hear(Input::KernelChanged);
+    world.pass(seconds(40));
+    assert_eq!(world.weights(WEB), Some(vec![(HOST.into(), 0)]));
+}
+
+#[test]
+fn a_server_whose_proxy_is_gone_is_reached_otherwise_and_keeps_its_verdict() {
+    let mut world = world(&[HOST]);
+    world.app("/web", Some(web(Condition::Healthy)));
+    world.state().node = node(&[]);
+    world.app("/web", Some(web(Condition::Unknown { settled: false })));
+    world.pass(seconds(40));
+    assert_eq!(world.weight(WEB, CONTAINER), Some(1));
+    assert!(world.weight(WEB, HOST).is_none_or(|weight| weight == 0));
+}

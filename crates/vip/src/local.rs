@@ -1,0 +1,229 @@
+//! Where a real server on this very node is reached.
+//!
+//! After IPVS no DNAT rule is passed any more, so a host port that exists only as such a rule
+//! (Docker without its userland proxy, the port mapper of Mesos) leads nowhere on its own node:
+//! there the container's own address has to do. Where something listens on the host port, a proxy,
+//! that is better: by it a container even reaches itself, however its bridge is set up.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use nl_ipvs::Family;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::NodeFacts;
+use crate::{Claim, Condition, Observed, Protocol, Reach, Vip};
+
+/// How real servers on this node are reached that have both a host port and an address of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalServers {
+    /// By what works.
+    #[default]
+    Auto,
+    /// By the host port, always.
+    HostPort,
+    /// By the container's own address, always.
+    Container,
+}
+
+/// Why a real server on this node that could be reached by either is reached as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Local {
+    /// Something listens on its host port.
+    Listens,
+    /// Nothing listens on this host port.
+    Silent(SocketAddr),
+    /// Nothing listens on its host port either, but this address is in no network of the node.
+    OutOfReach(SocketAddr),
+    /// It isn't known what listens.
+    Unknown,
+    /// It ends, and stays where its connections are.
+    Stays,
+    /// The operator wants it so.
+    Told,
+}
+
+/// Says it in words that follow a verdict on the server's health.
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listens => f.write_str("on this node, by its host port, where something listens"),
+            Self::Silent(host) => write!(
+                f,
+                "on this node, by its own address, since nothing listens on its host port {host}"
+            ),
+            Self::OutOfReach(container) => write!(
+                f,
+                "on this node, by its host port though nothing listens there: its own address {} \
+                 is in no network of this node",
+                container.ip()
+            ),
+            Self::Unknown => f.write_str("on this node, by its host port"),
+            Self::Stays => f.write_str("on this node, and stays where its connections are"),
+            Self::Told => f.write_str("on this node, as local-servers says"),
+        }
+    }
+}
+
+/// The two ways to a real server on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ways {
+    host: SocketAddr,
+    container: SocketAddr,
+}
+
+/// `None`: it isn't on this node, or there is only one way.
+fn ways(reach: &Reach, family: Family, node: &NodeFacts) -> Option<Ways> {
+    let host = reach.of(family).filter(|host| node.own.contains(&host.ip()))?;
+    let container = reach.behind.as_ref()?.of(family).filter(|at| at.port() != 0)?;
+    Some(Ways { host, container })
+}
+
+/// The way to take, the other one, and why; `None` where there is no choice. `held` tells which
+/// addresses are real servers of the service now.
+pub(crate) fn choose(
+    reach: &Reach,
+    vip: &Vip,
+    condition: Condition,
+    held: impl Fn(&SocketAddr) -> bool,
+    node: &NodeFacts,
+    mode: LocalServers,
+) -> Option<(SocketAddr, SocketAddr, Local)> {
+    let Ways { host, container } = ways(reach, Family::from(vip.address), node)?;
+    let by_host = |why| Some((host, container, why));
+    let by_container = |why| Some((container, host, why));
+    match mode {
+        LocalServers::HostPort => return by_host(Local::Told),
+        LocalServers::Container => return by_container(Local::Told),
+        LocalServers::Auto => {}
+    }
+    // Its proxy may end before it does. That must not move what still has connections.
+    if condition.is_leaving() {
+        match (held(&host), held(&container)) {
+            (true, false) => return by_host(Local::Stays),
+            (false, true) => return by_container(Local::Stays),
+            _ => {}
+        }
+    }
+    match node.listens(vip.protocol, host) {
+        None => by_host(Local::Unknown),
+        Some(true) => by_host(Local::Listens),
+        Some(false) if node.is_connected(container.ip()) => by_container(Local::Silent(host)),
+        Some(false) => by_host(Local::OutOfReach(container)),
+    }
+}
+
+/// Whether the way to one of a claim's tasks depends on what this node listens on by now: it is new,
+/// and a reading of the node that is older than it says nothing about it.
+pub(crate) fn wants_a_look(claim: &Claim, observed: &Observed) -> bool {
+    let family = Family::from(claim.vip.address);
+    let held = observed.service(&claim.vip);
+    let held = |at: &SocketAddr| held.is_some_and(|service| service.servers.contains_key(at));
+    claim.candidates.iter().any(|candidate| {
+        let ways = candidate.reach.as_ref().ok().and_then(|r| ways(r, family, &observed.node));
+        !matches!(candidate.condition, Condition::Starting | Condition::Terminal { .. })
+            && ways.is_some_and(|ways| {
+                let listens = observed.node.listens(claim.vip.protocol, ways.host);
+                listens == Some(false) && !held(&ways.host) && !held(&ways.container)
+            })
+    })
+}
+
+impl NodeFacts {
+    /// Whether something on this node listens on an address of it. `None`: it isn't known.
+    #[must_use]
+    pub fn listens(&self, protocol: Protocol, at: SocketAddr) -> Option<bool> {
+        let listening = self.listening.as_ref()?;
+        let on = |address: std::net::IpAddr| {
+            listening.contains(&(protocol, SocketAddr::new(address, at.port())))
+        };
+        // A listener on :: takes IPv4 too, unless it says otherwise, which hardly any does.
+        let everywhere = on([0; 16].into()) || at.is_ipv4() && on([0; 4].into());
+        Some(on(at.ip()) || everywhere)
+    }
+
+    /// Whether an address is in a network that this node is part of.
+    #[must_use]
+    pub fn is_connected(&self, address: std::net::IpAddr) -> bool {
+        self.connected.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "10.0.0.1:31001";
+    const CONTAINER: &str = "172.17.0.2:80";
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn reach(host: &str) -> Reach {
+        let of =
+            |at: SocketAddr, behind| Reach { addresses: vec![at.ip()], port: at.port(), behind };
+        of(at(host), Some(Box::new(of(at(CONTAINER), None))))
+    }
+
+    fn node(listening: Option<&[&str]>, networks: &[&str]) -> NodeFacts {
+        NodeFacts {
+            own: ["10.0.0.1".parse().unwrap()].into(),
+            connected: networks.iter().map(|net| net.parse().unwrap()).collect(),
+            listening: listening.map(|all| {
+                std::sync::Arc::new(all.iter().map(|on| (Protocol::Tcp, at(on))).collect())
+            }),
+            ..NodeFacts::default()
+        }
+    }
+
+    fn chosen(node: &NodeFacts, condition: Condition, held: &[&str]) -> Option<String> {
+        let vip = Vip {
+            address: "3.3.0.6".parse().unwrap(),
+            port: std::num::NonZeroU16::MIN,
+            protocol: Protocol::Tcp,
+        };
+        let held = |server: &SocketAddr| held.iter().any(|each| at(each) == *server);
+        let mode = LocalServers::Auto;
+        let (way, _, why) = choose(&reach(HOST), &vip, condition, held, node, mode)?;
+        Some(format!("{way} {why:?}"))
+    }
+
+    const BRIDGE: &[&str] = &["172.17.0.0/16"];
+
+    #[test]
+    fn a_proxy_is_preferred_and_without_one_the_containers_own_address() {
+        let healthy = |node: &NodeFacts| chosen(node, Condition::Healthy, &[]).unwrap();
+        for listener in [HOST, "0.0.0.0:31001", "[::]:31001"] {
+            let node = node(Some(&[listener]), BRIDGE);
+            assert_eq!(healthy(&node), "10.0.0.1:31001 Listens", "{listener}");
+        }
+        for others in ["10.0.0.1:31002", "127.0.0.1:31001"] {
+            let node = node(Some(&[others]), BRIDGE);
+            assert!(healthy(&node).starts_with("172.17.0.2:80 Silent"), "{others}");
+        }
+        assert!(healthy(&node(Some(&[]), &[])).starts_with("10.0.0.1:31001 OutOfReach"));
+        assert_eq!(healthy(&node(None, BRIDGE)), "10.0.0.1:31001 Unknown");
+    }
+
+    #[test]
+    fn what_ends_stays_where_its_connections_are() {
+        let silent = node(Some(&[]), BRIDGE);
+        assert_eq!(chosen(&silent, Condition::Killing, &[HOST]).unwrap(), "10.0.0.1:31001 Stays");
+        let proxied = node(Some(&[HOST]), BRIDGE);
+        let kept = chosen(&proxied, Condition::Unreachable, &[CONTAINER]).unwrap();
+        assert_eq!(kept, "172.17.0.2:80 Stays");
+    }
+
+    #[test]
+    fn there_is_no_choice_on_another_node_or_without_an_own_address() {
+        let mut elsewhere = node(Some(&[]), BRIDGE);
+        elsewhere.own.clear();
+        assert_eq!(chosen(&elsewhere, Condition::Healthy, &[]), None);
+        let mut bare = reach(HOST);
+        bare.behind = None;
+        assert_eq!(ways(&bare, Family::Inet, &node(Some(&[]), BRIDGE)), None);
+        assert_eq!(ways(&reach(HOST), Family::Inet6, &node(Some(&[]), BRIDGE)), None);
+    }
+}
