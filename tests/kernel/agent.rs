@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use std::io::BufRead;
+
 use serde_json::{Value, json};
 
 use crate::cluster::{Clients, Cluster, eventually, place, tell};
@@ -209,4 +211,57 @@ fn an_instance_that_is_killed_hard_costs_only_connections_until_it_is_known() {
     let known = during.len();
     tell(&format!("killed hard at 100 connections/s: {known} failed until it was known of"));
     assert_eq!(failures, during, "of {done}: connections failed after it was known");
+}
+
+#[test]
+fn what_the_kernel_counts_is_what_the_agent_tells() {
+    let mut cluster = Cluster::new();
+    cluster.send("POST", "/v2/apps", &web(2, 0, 1));
+    cluster.settled("/web", 2);
+    cluster.start(0, &["--listen", "127.0.0.1:9614"]);
+    eventually("it is served", || cluster.servers(0, WEB).len() == 2);
+    eventually("its address is bound", || cluster.on(0, "ip -br addr").contains("3.3.0.6"));
+    for _ in 0..7 {
+        cluster.on(0, &format!("curl -sS --max-time 5 http://{WEB}/"));
+    }
+    let get = |path: &str| cluster.on(0, &format!("curl -sS http://127.0.0.1:9614{path}"));
+    let counted = "vipd_vip_connections_total{vip=\"3.3.0.6:80\",protocol=\"tcp\"} 7\n";
+    eventually("the metrics count them", || get("/metrics").contains(counted));
+    let bytes = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("vipd_vip_bytes_total")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    // By another tool: ipvsadm prints InBytes in its second last column.
+    let stats = cluster.on(0, "ipvsadm -Ln --stats --exact");
+    let line = stats.lines().find(|line| line.contains(WEB)).unwrap();
+    let columns: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(bytes(&get("/metrics")).to_string(), columns[columns.len() - 2], "{stats}");
+    let vip: Value = serde_json::from_str(&get(&format!("/v1/vips/{WEB}"))).unwrap();
+    assert_eq!(vip["stats"]["connections"], 7, "{vip}");
+    let plan: Value = serde_json::from_str(&get("/v1/diff")).unwrap();
+    assert_eq!(plan["operations"], json!([]), "{plan}");
+    cluster
+        .on(0, &format!("ipvsadm -d -t {WEB} -r {}", cluster.servers(0, WEB).first().unwrap().0));
+    eventually("the repair is told", || {
+        let events = cluster.vipd(0, &["events"]).output().unwrap();
+        let text = String::from_utf8(events.stdout).unwrap();
+        text.matches("3.3.0.6:80/tcp +10.77").count() >= 3
+    });
+    eventually("and counted", || {
+        get("/metrics").contains("vipd_drift_repaired_total{kind=\"server\"} 1\n")
+    });
+
+    // In a pipe it is plain lines, look after look, until the reader goes away.
+    let mut watch = cluster.vipd(0, &["status", "--watch", "--interval", "1"]);
+    let mut watch = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufReader::new(watch.stdout.take().unwrap()).lines();
+    let looks: Vec<_> = lines
+        .map_while(Result::ok)
+        .inspect(|line| assert!(!line.contains('\x1b'), "{line:?}"))
+        .filter(|line| line.contains("3.3.0.6:80/tcp"))
+        .take(2)
+        .collect();
+    let row: Vec<_> = looks[0].split_whitespace().collect();
+    assert_eq!((row[0], row[2], row.last()), ("serving", "2/2", Some(&"/web")), "{looks:?}");
+    assert!(watch.wait().unwrap().success(), "a reader that goes away is no trouble");
 }

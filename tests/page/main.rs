@@ -120,6 +120,7 @@ fn a_picture_of_the_page() {
             ("/cache", "3.3.1.4:6379", 2),
         ] {
             world.run_app(&slow_to_stop(id, vip, instances)).await;
+            world.until_served(vip, instances).await;
         }
         world.run_app(&app("/legacy/report", "10.0.0.256:80", 1)).await;
         let mut site = Site::new(world).await;
