@@ -13,9 +13,10 @@ use crate::libtest::Tally;
 use crate::progress::{Step, seconds};
 use crate::tools;
 
-/// How long one suite may run. User-mode Linux is several times slower than the machine.
+/// How long one suite may run. User-mode Linux is several times slower than the machine, and QEMU
+/// many times.
 pub(crate) const LEASH: Leash =
-    Leash { silence: Duration::from_secs(4 * 60), total: Duration::from_secs(20 * 60) };
+    Leash { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(30 * 60) };
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

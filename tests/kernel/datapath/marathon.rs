@@ -8,11 +8,17 @@ use super::topology::{Family, address};
 
 const VERSION: &str = "2026-01-01T00:00:00.000Z";
 
-/// One app of one healthy task.
+/// One app of one healthy task, at the server's own VIP.
 pub(super) fn app(server: Server, protocol: Protocol, family: Family) -> Value {
-    let id = format!("/{}-{:?}-{}-{family:?}", server.namespace, server.network, protocol.word())
-        .to_lowercase();
-    let labels = json!({"VIP_0": server.vip(family)});
+    app_at(&server.vip(family), server, protocol, family)
+}
+
+/// The same at another VIP.
+pub(super) fn app_at(vip: &str, server: Server, protocol: Protocol, family: Family) -> Value {
+    let at = vip.rsplit(':').next().unwrap_or_default();
+    let Server { namespace, network, .. } = server;
+    let id = format!("/{namespace}-{network:?}-{}-{family:?}-{at}", protocol.word()).to_lowercase();
+    let labels = json!({"VIP_0": vip});
     let (host, port) = server.real(family);
     let task = json!({
         "id": format!("{}.1", id.trim_start_matches('/')), "appId": id, "state": "TASK_RUNNING",

@@ -1,10 +1,10 @@
 //! Every client to every server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Write, stderr};
 
 use super::cells::{Cell, Server};
 use super::promise::{self, Mode};
+use super::say;
 use super::serve::ask;
 use super::topology::Net;
 use super::world::{apply, call_iptables, every_server, mode, network};
@@ -19,7 +19,11 @@ fn every_client_reaches_every_server_that_is_promised() {
     let mode = mode(&net);
     let mut counts = Counts::default();
     let mut call = None;
-    for cell in Cell::all() {
+    for (number, cell) in Cell::all().into_iter().enumerate() {
+        if number % 60 == 0 {
+            // A sign of life: in QEMU this takes minutes.
+            say(&format!("matrix: {number} of {} cells", Cell::all().len()));
+        }
         if call != Some(cell.call_iptables) {
             call = Some(cell.call_iptables);
             call_iptables(&net, cell.call_iptables);
@@ -126,9 +130,4 @@ fn try_one(
         }
     }
     Ok(())
-}
-
-/// Says something in spite of the test runner, which keeps what a passing test prints.
-fn say(line: &str) {
-    let _ = writeln!(stderr(), "{line}");
 }

@@ -138,6 +138,13 @@ pub(super) fn open(at: SocketAddr) -> io::Result<(TcpStream, Answer)> {
     Ok((stream, Answer::read(&String::from_utf8_lossy(&line))?))
 }
 
+/// Sends a byte through an open connection and gets it back.
+pub(super) fn echo(stream: &mut TcpStream) -> io::Result<()> {
+    let mut byte = [0];
+    stream.write_all(b"x")?;
+    stream.read_exact(&mut byte)
+}
+
 /// A datagram there and one back, each from a port of its own.
 fn exchange(at: SocketAddr, datagram: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let any: IpAddr = if at.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };

@@ -13,7 +13,6 @@
 //! IPv6 is built alike: `fd77::11`, docker0 `fd17:1::1`, routed `fd88:1::2`.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use testkit::netns;
 
@@ -41,24 +40,15 @@ pub(super) struct Net {
     pub(super) firewall: Firewall,
 }
 
-impl Drop for Net {
-    fn drop(&mut self) {
-        for name in self.seats.keys() {
-            // Whatever went wrong, what is left is told by the next test that needs the name.
-            let _ = Command::new("ip").args(["netns", "del", name]).status();
-        }
-    }
-}
-
 impl Net {
     /// Makes all of it, with Docker's rules in the words of a firewall tool.
     pub(super) fn build(firewall: Firewall) -> Self {
-        netns::enter();
-        ip("link add lan type bridge");
-        ip("addr add 10.77.0.1/24 dev lan");
-        ip("-6 addr add fd77::1/64 dev lan nodad");
-        ip("link set lan up");
         let mut net = Self { seats: BTreeMap::new(), firewall };
+        net.namespace("lan");
+        ip("-n lan link add lan type bridge");
+        ip("-n lan addr add 10.77.0.1/24 dev lan");
+        ip("-n lan -6 addr add fd77::1/64 dev lan nodad");
+        ip("-n lan link set lan up");
         for node in ["n1", "n2", "n3", "n4"] {
             net.node(node);
         }
@@ -88,8 +78,8 @@ impl Net {
 
     fn node(&mut self, node: &'static str) {
         self.namespace(node);
-        ip(&format!("link add to-{node} type veth peer name eth0 netns {node}"));
-        ip(&format!("link set to-{node} master lan up"));
+        ip(&format!("-n lan link add to-{node} type veth peer name eth0 netns {node}"));
+        ip(&format!("-n lan link set to-{node} master lan up"));
         ip(&format!("-n {node} addr add {}/24 dev eth0", address(node, Family::V4)));
         ip(&format!("-n {node} -6 addr add {}/64 dev eth0 nodad", address(node, Family::V6)));
         ip(&format!("-n {node} link set eth0 up"));

@@ -1,6 +1,7 @@
 //! The network with its servers at work and every node's table filled.
 
 use std::net::SocketAddr;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -15,8 +16,21 @@ use crate::support::{Ran, vipd_with_input};
 pub(super) const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 pub(super) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-/// Makes the network and starts every server; no VIPs yet.
-pub(super) fn network() -> Net {
+static NET: LazyLock<Mutex<Net>> = LazyLock::new(|| Mutex::new(make()));
+
+/// The network with every server at work, made once: one test at a time has it. What VIPs there
+/// are, each test says with [`apply`].
+pub(super) fn network() -> MutexGuard<'static, Net> {
+    // A test that failed says so itself.
+    NET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make() -> Net {
+    // The thread that is the first to ask goes on where it was.
+    std::thread::scope(|scope| scope.spawn(make_here).join().unwrap())
+}
+
+fn make_here() -> Net {
     testkit::netns::enter();
     let net = Net::build(Firewall::of_this_kernel());
     // Every server binds one address, and may bind it in both families.
