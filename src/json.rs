@@ -77,6 +77,10 @@ pub(crate) fn labels(reports: &[LabelReport]) -> Value {
     json!(labels.collect::<Vec<_>>())
 }
 
+fn table_name(family: vip::nft::Family) -> String {
+    format!("{} vipd", vip::nft::family_name(family))
+}
+
 fn operation(op: &Op, desired: &Desired) -> Value {
     let mut value = json!({ "op": op.name(), "ipvsadm": ipvsadm_args(op) });
     if let Some(vip) = op.vip() {
@@ -102,6 +106,19 @@ fn operation(op: &Op, desired: &Desired) -> Value {
         Op::SetTimeouts { before, timeouts } => {
             value["timeouts"] = timeouts_json(timeouts);
             value["timeouts-before"] = timeouts_json(before);
+        }
+        Op::SetTable { family, rules, .. } => {
+            value["table"] = json!(table_name(*family));
+            let masquerade =
+                rules.nat.map_or("none".to_owned(), |masquerade| masquerade.to_string());
+            value["masquerade"] = json!(masquerade);
+            value["guard"] = json!(rules.guard);
+        }
+        Op::DeleteTable { family } => value["table"] = json!(table_name(*family)),
+        Op::AddElement { element } | Op::DeleteElement { element } => {
+            value["table"] = json!(table_name(element.family()));
+            value["set"] = json!(element.set());
+            value["element"] = json!(element.to_string());
         }
         Op::AddService { .. }
         | Op::SetService { .. }

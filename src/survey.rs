@@ -143,6 +143,7 @@ impl Wishes {
         tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
         desired.uncertain = self.uncertain;
         desired.timeouts = config.timeouts;
+        desired.modes = config.modes;
         let scope = match self.coverage {
             Coverage { apps: true, pods: true } if !self.gaps => Scope::Complete,
             Coverage { apps: true, .. } => Scope::Servers,

@@ -50,6 +50,8 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// What its operator should know all the same.
     pub notes: Vec<String>,
+    /// What of nftables is in force: `whole` or `reduced`, and why.
+    pub data_path: Option<String>,
 }
 
 impl Liveness {
@@ -110,7 +112,7 @@ impl Readiness {
                 false => format!("{awaited} hasn't been read whole since vipd was started"),
             });
         }
-        Self { reasons, notes: notes(view, now) }
+        Self { reasons, notes: notes(view, now), data_path: view.data_path.clone() }
     }
 
     /// Nothing speaks against it.
@@ -228,6 +230,7 @@ mod tests {
             unresolved: [].into(),
             gaps: Vec::new(),
             sysctls: Vec::new(),
+            data_path: None,
             hold: None,
             started: now(),
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use ipnet::IpNet;
 use marathon::client::Url;
 use node::LinuxKernel;
+use vip::nft::{Guard, Masquerade, Modes};
 
 use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
 use crate::logging;
@@ -27,6 +28,19 @@ pub(super) struct Global {
     /// Source address of this node's own connections to VIPs [default: from the routes]
     #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
     node_address: Option<Ipv4Addr>,
+    /// Whether clients elsewhere get this node's address as their source: always or off
+    /// [default: always]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_MASQUERADE",
+        value_name = "WHEN",
+        hide_short_help = true
+    )]
+    masquerade: Option<Masquerade>,
+    /// Whether a VIP's ports without a service are closed: on or off [default: on]
+    #[arg(long, global = true, env = "VIPD_GUARD", value_name = "MODE", hide_short_help = true)]
+    guard: Option<Guard>,
     /// This node's name, which shuffles the order of real servers [default: the host's name]
     #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
@@ -146,6 +160,10 @@ impl Global {
             marathons,
             interface: pick(&self.interface, file.node.interface, || "vipd0".into()),
             node_address: self.node_address.or(file.node.address),
+            modes: Modes {
+                masquerade: self.masquerade.or(file.node.masquerade).unwrap_or_default(),
+                guard: self.guard.or(file.node.guard).unwrap_or_default(),
+            },
             node_name: pick(&self.node_name, file.node.name, host_name),
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
             strict_arp: file.node.strict_arp,

@@ -29,7 +29,8 @@ use args::Global;
 ///
 /// An app carries a label on a port, `VIP_0: "3.3.0.6:3306"`; every node that runs vipd then
 /// reaches a healthy instance of it at 3.3.0.6:3306. vipd writes the kernel's IPVS table, a dummy
-/// interface with its addresses and routes, and four sysctls; `ipvsadm -Ln` shows what it did.
+/// interface with its addresses and routes, two tables of nftables, and four sysctls; `ipvsadm -Ln`
+/// and `nft list ruleset` show what it did.
 #[derive(Debug, Parser)]
 #[command(name = "vipd", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {

@@ -59,6 +59,8 @@ struct Report {
     interface: &'static str,
     /// After how many seconds connections are forgotten.
     timeouts: serde_json::Value,
+    /// What of nftables is in force: `whole` or `reduced`, and why.
+    data_path: String,
     vips: Vec<VipStatus>,
     problems: Vec<String>,
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
@@ -140,6 +142,7 @@ impl Report {
                 Link::Down => "down",
                 Link::Missing => "missing",
             },
+            data_path: observed.nft.to_string(),
             vips: vips.collect(),
             problems: Vec::new(),
             labels: serde_json::Value::Null,
@@ -167,6 +170,7 @@ impl Report {
         for (sign, text) in self.agent.iter().flat_map(agent_lines) {
             line(0, sign, text)?;
         }
+        line(0, Sign::Plain, format!("data path: {}", self.data_path))?;
         for vip in &self.vips {
             line(0, Sign::Plain, vip.heading())?;
             for server in &vip.servers {

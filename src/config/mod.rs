@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use vip::nft::{Guard, Masquerade, Modes};
 use vip::{LocalServers, Policy, Timeouts};
 
 pub use agent::{Agent, AgentFile};
@@ -43,6 +44,10 @@ pub struct NodeFile {
     pub interface: Option<String>,
     /// The source address of this node's own connections to VIPs.
     pub address: Option<Ipv4Addr>,
+    /// Whether clients elsewhere get this node's address as their source towards real servers.
+    pub masquerade: Option<Masquerade>,
+    /// Whether a VIP's ports without a service are closed.
+    pub guard: Option<Guard>,
     /// This node's name; it shuffles the order of real servers.
     pub name: Option<String>,
     /// The lock that keeps two writers apart.
@@ -62,6 +67,8 @@ pub struct Config {
     pub interface: String,
     /// The node's address, if set.
     pub node_address: Option<Ipv4Addr>,
+    /// What the rules of nftables do.
+    pub modes: Modes,
     /// The node's name.
     pub node_name: String,
     /// The lock file.
@@ -152,6 +159,8 @@ mod tests {
             [node]
             interface = "vipd0"
             address = "10.0.0.7"
+            masquerade = "off"
+            guard = "off"
             name = "node7"
             lock = "/run/vipd/lock"
             strict-arp = true
@@ -171,6 +180,8 @@ mod tests {
         .unwrap();
         assert_eq!(file.marathon[0].urls.len(), 2);
         assert_eq!(file.node.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
+        assert_eq!(file.node.masquerade, Some(Masquerade::Off));
+        assert_eq!(file.node.guard, Some(Guard::Off));
         assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 1));
     }
 

@@ -55,6 +55,7 @@ async fn admin(world: &World) -> (Admin, String) {
         marathons: Vec::new(),
         interface: "vipd0".into(),
         node_address: None,
+        modes: vip::nft::Modes::default(),
         node_name: "node1".into(),
         lock: world.folder.path().join("lock"),
         strict_arp: false,

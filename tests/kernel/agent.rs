@@ -103,7 +103,9 @@ fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
     assert_eq!(run(&["explain", "/nobody"]).0, Some(2));
     let health = cluster.on(0, "curl -sS http://127.0.0.1:9614/healthz");
     assert_eq!(health, "alive\n");
-    assert_eq!(cluster.on(0, "curl -sS http://127.0.0.1:9614/readyz"), "ready\n");
+    let ready = cluster.on(0, "curl -sS http://127.0.0.1:9614/readyz");
+    assert!(ready.starts_with("ready\ndata path: "), "{ready}");
+    assert_eq!(ready.lines().count(), 2, "{ready}");
 
     assert_eq!(run(&["hold", "looking at it"]).0, Some(0));
     let before = cluster.servers(0, WEB);

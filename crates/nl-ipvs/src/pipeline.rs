@@ -20,7 +20,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::{Error, KernelError};
@@ -34,6 +34,9 @@ const RECEIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The kernel fills at most 32 KiB of a dump into one datagram (`netlink_dump`).
 const BUFFER_LEN: usize = 64 * 1024;
+
+/// Half the usual send buffer: longer datagrams need a longer one.
+const MAX_USUAL_LEN: usize = 96 * 1024;
 
 /// How often a dump that changes interrupted is asked for again.
 const DUMP_ATTEMPTS: u32 = 10;
@@ -80,7 +83,7 @@ impl Pipeline {
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         let timeout = TimeVal::seconds(RECEIVE_TIMEOUT.as_secs().cast_signed());
-        setsockopt(&socket, ReceiveTimeout, &timeout)
+        setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)
             .map_err(|errno| failed("set the timeout of")(errno.into()))?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
         Ok(Self { socket, next_sequence: 1, buffer })
@@ -110,6 +113,55 @@ impl Pipeline {
             outcomes.extend(self.flush(outgoing)?);
         }
         Ok(outcomes)
+    }
+
+    /// Sends requests that are done all or not at all, between `begin` and `end`, in one datagram,
+    /// as nfnetlink takes them. Without `end` nothing is done: a rehearsal that tells what would be
+    /// refused.
+    ///
+    /// The inner error is a refusal of the whole; else the outcome of each request. If one of them
+    /// is refused, none was done. The kernel leaves behind a refused one, as far as it can tell.
+    ///
+    /// # Errors
+    /// When it is unknown whether the requests were done.
+    pub fn transaction<I: NetlinkSerializable>(
+        &mut self,
+        begin: NetlinkMessage<I>,
+        requests: impl IntoIterator<Item = NetlinkMessage<I>>,
+        end: Option<NetlinkMessage<I>>,
+    ) -> Result<Result<Outcomes, KernelError>, Error> {
+        let mut outgoing = Outgoing::new(self.next_sequence);
+        outgoing.push(begin, 0);
+        for request in requests {
+            outgoing.push(request, 0);
+        }
+        // Linux before 6.10 acknowledges neither end of a transaction.
+        outgoing.acknowledge_last();
+        let mut batch = Batch::new(self.next_sequence, outgoing.count());
+        if outgoing.count() == 1 {
+            return Ok(Ok(Vec::new()));
+        }
+        if let Some(end) = end {
+            outgoing.push(end, 0);
+        }
+        self.make_room(outgoing.as_bytes().len());
+        let mut refusal = None;
+        self.exchange(&outgoing, |reply| {
+            refusal = batch.refusal(&reply);
+            refusal.is_some() || batch.accept(reply)
+        })?;
+        Ok(match refusal {
+            Some(error) => Err(error),
+            None => Ok(batch.into_outcomes().split_off(1)),
+        })
+    }
+
+    /// Makes the send buffer long enough for a datagram. The kernel counts its own bookkeeping too.
+    fn make_room(&self, len: usize) {
+        if len > MAX_USUAL_LEN {
+            // Needs CAP_NET_ADMIN. Without it the send says what is wrong.
+            let _ = setsockopt(&self.socket, sockopt::SndBufForce, &len.saturating_mul(2));
+        }
     }
 
     /// Asks for one thing. The inner result is the kernel's refusal.

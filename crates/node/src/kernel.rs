@@ -66,6 +66,14 @@ pub enum KernelError {
         /// What went wrong.
         error: nl_ipvs::Error,
     },
+    /// Tables of nftables.
+    #[error("can't {doing} (nftables): {error}")]
+    Nft {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        error: nl_ipvs::Error,
+    },
     /// Something else has the name of our interface.
     #[error(
         "interface {interface} is a {kind}, not a dummy, so it isn't vipd's and is left alone; \

@@ -6,6 +6,7 @@ use nl_ipvs::{
     ServiceSettings, Stats, TunnelKind, errno,
 };
 use node::{Kernel, KernelError, SysctlReport};
+use vip::nft::{Able, Standing};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpError;
 use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip};
@@ -79,6 +80,38 @@ impl FakeKernel {
 
     fn carry_out(&mut self, op: &Op) -> Result<(), OpError> {
         match op {
+            Op::SetTable { family, rules, .. } => {
+                let table = self.state.nft.table_mut(*family);
+                let taken = match rules.nat {
+                    Some(_) => table.able == Able::Nat,
+                    None => table.able != Able::Nothing,
+                };
+                if !taken {
+                    return Err(error(errno::ENOENT));
+                }
+                table.standing = Standing::Whole(*rules);
+                Ok(())
+            }
+            Op::DeleteTable { family } => {
+                let table = self.state.nft.table_mut(*family);
+                there(table.standing != Standing::Missing)?;
+                table.standing = Standing::Missing;
+                table.vips.clear();
+                table.empty.clear();
+                Ok(())
+            }
+            Op::AddElement { element } => {
+                let table = self.state.nft.table_mut(element.family());
+                there(table.standing != Standing::Missing)?;
+                if table.contains(*element) {
+                    return Err(error(errno::EEXIST));
+                }
+                table.insert(*element);
+                Ok(())
+            }
+            Op::DeleteElement { element } => {
+                there(self.state.nft.table_mut(element.family()).remove(*element))
+            }
             Op::CreateLink if self.state.link != Link::Missing => Err(error(errno::EEXIST)),
             Op::CreateLink => {
                 self.state.link = Link::Up;
@@ -227,6 +260,10 @@ impl FakeKernel {
         self.state.addresses.insert(address, Bound { source });
         Ok(())
     }
+}
+
+fn there(it_is: bool) -> Result<(), OpError> {
+    if it_is { Ok(()) } else { Err(error(errno::ENOENT)) }
 }
 
 /// The checks of `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_edit_dest`, in their order.

@@ -14,9 +14,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vip::label::{Options, Scheduling};
+use vip::nft::{Able, Element, Guard, Masquerade, Modes, Rules, Standing, Table};
 use vip::ownership::MARK;
 use vip::{
-    Bound, Desired, DesiredService, Link, Member, NodeFacts, Observed, ObservedServer,
+    Bound, Desired, DesiredService, Link, Member, Nft, NodeFacts, Observed, ObservedServer,
     ObservedService, Protocol, Selection, Vip, Why,
 };
 
@@ -68,12 +69,58 @@ pub fn desired() -> impl Strategy<Value = Desired> {
     let services = btree_map(vip(), any::<()>(), 0..8)
         .prop_flat_map(|vips| vips.into_keys().map(desired_service).collect::<Vec<_>>());
     let timeouts = select(vec![0, 900, 7200]).prop_map(|tcp| Timeouts { tcp, tcp_fin: 0, udp: 0 });
-    (services, option::of(Just(NODE)), timeouts).prop_map(|(services, source, timeouts)| Desired {
+    let others = (option::of(Just(NODE)), timeouts, modes());
+    (services, others).prop_map(|(services, (source, timeouts, modes))| Desired {
         services: services.into_iter().collect(),
         source,
         timeouts,
+        modes,
         ..Desired::default()
     })
+}
+
+/// What an operator may decide about the rules of nftables.
+pub fn modes() -> impl Strategy<Value = Modes> {
+    let masquerade = select(vec![Masquerade::Always, Masquerade::Off]);
+    let guard = select(vec![Guard::On, Guard::Off]);
+    (masquerade, guard).prop_map(|(masquerade, guard)| Modes { masquerade, guard })
+}
+
+/// Our tables, in any state that a kernel could be in.
+pub fn nft() -> impl Strategy<Value = Nft> {
+    let table = || {
+        let able = select(vec![Able::Nothing, Able::Filter, Able::Nat, Able::Nat]);
+        let standing = prop_oneof![
+            Just(Standing::Missing),
+            Just(Standing::Damaged),
+            select(Rules::ALL.to_vec()).prop_map(Standing::Whole),
+        ];
+        (able, standing)
+    };
+    let elements = vec(
+        prop_oneof![address().prop_map(Element::Guarded), vip().prop_map(Element::Refused)],
+        0..8,
+    );
+    (table(), table(), elements).prop_map(|(v4, v6, elements)| {
+        let mut nft = Nft { v4: held_table(v4), v6: held_table(v6) };
+        for element in elements {
+            let table = nft.table_mut(element.family());
+            if table.standing != Standing::Missing {
+                table.insert(element);
+            }
+        }
+        nft
+    })
+}
+
+/// No kernel holds what it can't.
+fn held_table((able, standing): (Able, Standing)) -> Table {
+    let standing = match (able, standing) {
+        (Able::Nothing, _) => Standing::Missing,
+        (Able::Filter, Standing::Whole(rules)) => Standing::Whole(Rules { nat: None, ..rules }),
+        _ => standing,
+    };
+    Table { able, standing, ..Table::default() }
 }
 
 /// One service that should be, with up to four real servers.
@@ -101,11 +148,12 @@ pub fn observed() -> impl Strategy<Value = Observed> {
     let bound = option::weighted(0.4, select(vec![NODE, Ipv4Addr::UNSPECIFIED.into()]));
     let addresses = btree_map(address(), bound, 0..5);
     let link = select(vec![Link::Up, Link::Up, Link::Down, Link::Missing]);
-    (services, addresses, link).prop_map(|(services, addresses, link)| Observed {
+    (services, addresses, link, nft()).prop_map(|(services, addresses, link, nft)| Observed {
         services: services.into_iter().collect(),
         link,
         addresses: if link == Link::Missing { BTreeMap::new() } else { bindings(addresses) },
         timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
+        nft,
         node: NodeFacts { own: [NODE].into(), ..NodeFacts::default() },
     })
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings};
+use nl_ipvs::{DestinationSettings, Family, ServiceKey, ServiceSettings};
 use node::Kernel;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 use testkit::{FakeKernel, generate};
+use vip::nft::{Able, Element, Standing};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpResult;
-use vip::{Bound, Desired, Link, Observed, ObservedService, Op, Plan, Scope, Vip};
+use vip::{Bound, Desired, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
 
 const NODE: &str = "node1";
 
@@ -52,9 +53,33 @@ fn foreign(observed: &Observed) -> Table {
     table
 }
 
-/// Everything that a plan may change: whole tables, addresses and the interface.
-fn whole(observed: &Observed) -> (Table, BTreeMap<std::net::IpAddr, Bound>, Link) {
-    (table(observed), observed.addresses.clone(), observed.link)
+/// Everything that a plan may change: whole tables, addresses, the interface and nftables.
+fn whole(observed: &Observed) -> (Table, BTreeMap<std::net::IpAddr, Bound>, Link, Nft) {
+    (table(observed), observed.addresses.clone(), observed.link, observed.nft.clone())
+}
+
+/// What the tables of nftables hold: guarded is what is bound, and refused are the clients of
+/// exactly those of our services that nobody can serve.
+fn guards(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
+    let serves =
+        |service: &ObservedService| service.servers.values().any(|s| s.settings.weight > 0);
+    let nobody: BTreeSet<Vip> =
+        state.ours().filter(|(_, held)| !serves(held)).map(|(vip, _)| vip).collect();
+    for (family, table) in state.nft.tables() {
+        let Some(rules) = table.wanted(desired.modes) else {
+            prop_assert_eq!(table.elements().count(), 0);
+            continue;
+        };
+        let of = |address: &std::net::IpAddr| Family::from(*address) == family;
+        let bound: BTreeSet<_> = state.addresses.keys().copied().filter(of).collect();
+        let nobody: BTreeSet<_> = nobody.iter().copied().filter(|vip| of(&vip.address)).collect();
+        if !bound.is_empty() || !nobody.is_empty() {
+            prop_assert_eq!(table.standing, Standing::Whole(rules));
+        }
+        prop_assert_eq!(&table.vips, &bound);
+        prop_assert_eq!(&table.empty, &nobody);
+    }
+    Ok(())
 }
 
 /// Whether the kernel holds what is wanted, but for conflicts, and nothing more of ours.
@@ -66,7 +91,9 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         }
         let held = state.service(vip).map(set);
         prop_assert_eq!(held, Some((wanted.settings(vip), wanted.servers().collect())), "{}", vip);
+        let translates = state.nft.table(Family::from(vip.address)).able == Able::Nat;
         let source = desired.source.filter(|source| source.is_ipv4() == vip.address.is_ipv4());
+        let source = source.filter(|_| !translates);
         prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
         prop_assert_eq!(state.link, Link::Up);
     }
@@ -79,7 +106,7 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         let used = others.any(|vip| vip.address == *address);
         prop_assert!(claimed || used, "{} is nobody's", address);
     }
-    Ok(())
+    guards(state, desired)
 }
 
 proptest! {
@@ -115,7 +142,9 @@ proptest! {
         let before = foreign(&kernel.state);
         for plan in [converge(&mut kernel, &desired), Plan::cleanup(&observe(&mut kernel))] {
             kernel.apply(&plan);
-            for vip in plan.ops.iter().filter_map(Op::vip) {
+            // That its clients are refused no longer doesn't touch a service.
+            let letting_in = |op: &&Op| !matches!(op, Op::DeleteElement { .. });
+            for vip in plan.ops.iter().filter(letting_in).filter_map(Op::vip) {
                 prop_assert!(!before.contains_key(&vip.into()), "{}", vip);
             }
         }
@@ -149,7 +178,12 @@ proptest! {
         for op in &plan.ops {
             let removes = matches!(
                 op,
-                Op::DeleteServer { .. } | Op::DeleteService { .. } | Op::Unbind { .. } | Op::DeleteLink
+                Op::DeleteServer { .. }
+                    | Op::DeleteService { .. }
+                    | Op::Unbind { .. }
+                    | Op::DeleteLink
+                    | Op::DeleteElement { element: Element::Guarded(_) }
+                    | Op::DeleteTable { .. }
             );
             prop_assert!(!removes, "{:?}", op);
         }
@@ -168,6 +202,9 @@ proptest! {
         }
         if kernel.state.addresses.is_empty() {
             prop_assert_eq!(kernel.state.link, Link::Missing);
+        }
+        for (_, table) in kernel.state.nft.tables() {
+            prop_assert_eq!(table.standing, Standing::Missing);
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::Options;
+use crate::nft::Modes;
 use crate::policy::{ClusterFacts, Policy};
 use crate::select::{Selection, select};
 use crate::{Claim, LabelReport, NodeFacts, Observed, Verdict, Vip};
@@ -23,6 +24,8 @@ pub struct Desired {
     pub source: Option<IpAddr>,
     /// After how long connections are to be forgotten; 0 leaves it as it is.
     pub timeouts: Timeouts,
+    /// What the rules of nftables should do.
+    pub modes: Modes,
 }
 
 /// One virtual service that should exist.

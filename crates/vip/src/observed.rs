@@ -6,7 +6,7 @@ use nl_ipvs::{
 };
 
 use crate::ownership::{MARK, Owner, owner};
-use crate::{Protocol, Vip, policy::NodeFacts};
+use crate::{Nft, Protocol, Vip, policy::NodeFacts};
 
 /// What one reading of the kernel found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +19,8 @@ pub struct Observed {
     pub addresses: BTreeMap<IpAddr, Bound>,
     /// After how long connections are forgotten.
     pub timeouts: Timeouts,
+    /// Our tables of nftables.
+    pub nft: Nft,
     /// What else is known of the node.
     pub node: NodeFacts,
 }

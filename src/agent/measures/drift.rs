@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use vip::nft::{Element, Family};
 use vip::{Observed, ObservedService, Op, Vip};
 
 /// A thing in the kernel that can be other than it was left.
@@ -13,6 +14,8 @@ enum Thing {
     Address(IpAddr),
     Service(Vip),
     Server(Vip, SocketAddr),
+    Table(Family),
+    Element(Element),
 }
 
 /// What was found other than it was left, until it is looked at again.
@@ -22,7 +25,8 @@ pub(super) struct Drift {
 }
 
 /// The kinds that are counted.
-pub(super) const KINDS: [&str; 5] = ["interface", "address", "service", "server", "timeouts"];
+pub(super) const KINDS: [&str; 6] =
+    ["interface", "address", "service", "server", "timeouts", "nftables"];
 
 impl Drift {
     /// Compares a reading with the kernel as it was left.
@@ -36,6 +40,14 @@ impl Drift {
         }
         let addresses = differences(&left.addresses, &found.addresses, |bound| *bound);
         self.found.extend(addresses.map(Thing::Address));
+        for ((family, left), (_, found)) in left.nft.tables().into_iter().zip(found.nft.tables()) {
+            if left.standing != found.standing {
+                self.found.insert(Thing::Table(family));
+            }
+            let (left, found): (BTreeSet<_>, BTreeSet<_>) =
+                (left.elements().collect(), found.elements().collect());
+            self.found.extend(left.symmetric_difference(&found).copied().map(Thing::Element));
+        }
         let (left, found) = (ours(left), ours(found));
         let services = differences(&left, &found, |service| service.settings.clone());
         self.found.extend(services.map(Thing::Service));
@@ -62,6 +74,8 @@ impl Drift {
             Op::AddServer { vip, server, .. }
             | Op::SetServer { vip, server, .. }
             | Op::DeleteServer { vip, server } => Thing::Server(*vip, *server),
+            Op::SetTable { family, .. } | Op::DeleteTable { family } => Thing::Table(*family),
+            Op::AddElement { element } | Op::DeleteElement { element } => Thing::Element(*element),
         };
         self.found.remove(&thing).then_some(match thing {
             Thing::Interface => KINDS[0],
@@ -69,6 +83,7 @@ impl Drift {
             Thing::Service(_) => KINDS[2],
             Thing::Server(..) => KINDS[3],
             Thing::Timeouts => KINDS[4],
+            Thing::Table(_) | Thing::Element(_) => KINDS[5],
         })
     }
 }

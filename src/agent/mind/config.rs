@@ -51,6 +51,7 @@ impl Config {
                 node: config.node_name.clone(),
                 policy: config.policy.clone(),
                 timeouts: config.timeouts,
+                modes: config.modes,
                 observe_only,
                 sync_period: config.agent.sync_period,
                 linger: config.agent.linger,

@@ -1,7 +1,7 @@
 //! What the controller is told, and what it orders.
 
-use vip::ClusterFacts;
 use vip::controller::{Effect as Ordered, Facts, Input as Told, Mode};
+use vip::{ClusterFacts, Nft};
 
 use super::{Effect, Mind, Reading};
 use crate::agent::Moment;
@@ -22,10 +22,24 @@ impl Mind {
                 self.around.changed = true;
             }
             self.sysctls = reading.sysctls;
+            self.note_data_path(&reading.observed.nft);
             reading.observed
         });
         self.tell_facts(now, effects);
         self.tell(Told::Observed(observed), now, effects);
+    }
+
+    /// Says once which mode is in force.
+    fn note_data_path(&mut self, nft: &Nft) {
+        let data_path = nft.to_string();
+        if self.data_path.as_ref() == Some(&data_path) {
+            return;
+        }
+        match nft.lacks().is_empty() {
+            true => tracing::info!("data path: {data_path}"),
+            false => tracing::warn!("data path: {data_path}"),
+        }
+        self.data_path = Some(data_path);
     }
 
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {

@@ -33,6 +33,7 @@ pub struct Reading {
 
 /// What happened.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a reading is rare, and moved but a few times")]
 pub enum Input {
     /// The event stream of a Marathon is open.
     Opened {

@@ -1,5 +1,6 @@
 use super::Outcomes;
 use super::reply::{Body, Reply};
+use crate::KernelError;
 
 /// Which requests of one datagram failed, told by sequence number.
 pub(super) struct Batch {
@@ -22,6 +23,17 @@ impl Batch {
                 last
             }
             _ => false,
+        }
+    }
+
+    /// Whether a reply refuses a transaction as a whole: it then names the first message, which
+    /// begins it.
+    pub(super) fn refusal(&self, reply: &Reply<'_>) -> Option<KernelError> {
+        match &reply.body {
+            Body::Outcome(Err(error)) if reply.header.sequence_number == self.first_sequence => {
+                Some(error.clone())
+            }
+            _ => None,
         }
     }
 

@@ -29,7 +29,11 @@ pub(super) fn command(op: &Op) -> Option<Command> {
             Command::DeleteDestination { service: ServiceKey::from(*vip), address: *server }
         }
         Op::SetTimeouts { timeouts, .. } => Command::SetTimeouts(*timeouts),
-        Op::CreateLink
+        Op::SetTable { .. }
+        | Op::AddElement { .. }
+        | Op::DeleteElement { .. }
+        | Op::DeleteTable { .. }
+        | Op::CreateLink
         | Op::RaiseLink
         | Op::DeleteLink
         | Op::Bind { .. }

@@ -6,6 +6,7 @@ mod ipvs;
 mod link;
 mod links;
 mod monitor;
+mod nft;
 mod observe;
 mod perform;
 mod route;
@@ -23,6 +24,7 @@ use vip::{Observed, Op, Protocol, Stats, Vip};
 use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
 pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
+pub use nft::Nft;
 use socket::RouteSocket;
 
 /// What can be chosen about a [`LinuxKernel`].
@@ -46,6 +48,7 @@ impl Default for Settings {
 pub struct LinuxKernel {
     ipvs: Ipvs,
     route: RouteSocket,
+    nft: Nft,
     settings: Settings,
     /// What the node listened on when it was last read.
     listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
@@ -59,7 +62,8 @@ impl LinuxKernel {
     pub fn open(settings: Settings) -> Result<Self, KernelError> {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
-        Ok(Self { ipvs, route: RouteSocket::open()?, settings, listening: None })
+        let (route, nft) = (RouteSocket::open()?, Nft::open());
+        Ok(Self { ipvs, route, nft, settings, listening: None })
     }
 
     /// The version of IPVS, and how many buckets its table of connections has.
@@ -76,12 +80,8 @@ impl LinuxKernel {
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        observe::observe(
-            &mut self.ipvs,
-            &mut self.route,
-            &self.settings.interface,
-            &mut self.listening,
-        )
+        let Self { ipvs, route, nft, settings, listening } = self;
+        observe::observe(ipvs, route, nft, &settings.interface, listening)
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
@@ -89,7 +89,8 @@ impl Kernel for LinuxKernel {
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
-        perform::perform(&mut self.ipvs, &mut self.route, &self.settings.interface, ops)
+        let Self { ipvs, route, nft, settings, .. } = self;
+        perform::perform(ipvs, route, nft, &settings.interface, ops)
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {

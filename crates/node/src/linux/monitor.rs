@@ -10,12 +10,13 @@ use netlink_packet_route::address::{AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_sys::Socket;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
+use super::nft::announced;
 use super::route::{LOCAL, MAIN};
 use super::socket::failed;
 use crate::KernelError;
@@ -29,12 +30,14 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// The longest datagram of announcements.
 const DATAGRAM: usize = 64 << 10;
 
-/// Listens to what the kernel announces of links, addresses and routes.
+/// Listens to what the kernel announces of links, addresses, routes and our tables of nftables.
 ///
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
+    /// None where the kernel has no nftables.
+    nft: Option<Socket>,
     interface: String,
     /// Our interface, if it was there or heard of.
     index: Option<u32>,
@@ -47,20 +50,11 @@ impl Monitor {
     /// # Errors
     /// When there is no socket to be had.
     pub fn open(interface: &str) -> Result<Self, KernelError> {
-        let io =
-            |doing| move |source| failed("listen to changes")(nl_ipvs::Error::Io { doing, source });
-        let mut socket = Socket::new(NETLINK_ROUTE).map_err(io("open"))?;
-        socket.bind_auto().map_err(io("bind"))?;
-        for group in GROUPS {
-            socket.add_membership(group).map_err(io("join"))?;
-        }
-        socket.set_non_blocking(true).map_err(io("set up"))?;
-        // The second may go beyond the system's limit, and needs CAP_NET_ADMIN.
-        let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
-        let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+        let socket = listen(NETLINK_ROUTE, &GROUPS)?;
+        let nft = listen(NETLINK_NETFILTER, &[announced::GROUP]).ok();
         let buffer = vec![0; DATAGRAM];
         let index = if_nametoindex(interface).ok();
-        Ok(Self { socket, interface: interface.to_owned(), index, buffer })
+        Ok(Self { socket, nft, interface: interface.to_owned(), index, buffer })
     }
 
     /// Waits for an announcement that matters, no longer than `timeout`. False: there was none.
@@ -77,7 +71,9 @@ impl Monitor {
             // In milliseconds, rounded up: else the last one of them is spent spinning.
             let left = left.as_nanos().div_ceil(1_000_000);
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            let sockets = [Some(&self.socket), self.nft.as_ref()].into_iter().flatten();
+            let mut polled: Vec<_> =
+                sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
             match poll(&mut polled, left) {
                 Ok(0) => return Ok(false),
                 Ok(_) if self.drain()? => return Ok(true),
@@ -92,18 +88,22 @@ impl Monitor {
     fn drain(&mut self) -> Result<bool, KernelError> {
         let mut matters = false;
         loop {
-            let mut free = &mut self.buffer[..];
-            match self.socket.recv(&mut free, MsgFlags::empty().bits()) {
-                Ok(length) => matters |= self.read(length),
-                Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-                    Errno::EAGAIN => return Ok(matters),
-                    Errno::EINTR => {}
-                    // There were more announcements than room for them.
-                    Errno::ENOBUFS => matters = true,
-                    errno => return Err(broken(errno)),
-                },
+            match receive(&self.socket, &mut self.buffer)? {
+                Heard::Datagram(length) => matters |= self.read(length),
+                Heard::TooMuch => matters = true,
+                Heard::Nothing => break,
             }
         }
+        while let Some(nft) = &self.nft {
+            match receive(nft, &mut self.buffer)? {
+                Heard::Datagram(length) => {
+                    matters |= announced::concerns_us(&self.buffer[..length.min(DATAGRAM)]);
+                }
+                Heard::TooMuch => matters = true,
+                Heard::Nothing => break,
+            }
+        }
+        Ok(matters)
     }
 
     fn read(&mut self, length: usize) -> bool {
@@ -164,6 +164,46 @@ impl Monitor {
         }
         let ours = interface.is_some() && interface == self.index;
         ours && table == u32::from(LOCAL) || table == MAIN && !link_local
+    }
+}
+
+/// A socket that hears these groups.
+fn listen(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
+    let io =
+        |doing| move |source| failed("listen to changes")(nl_ipvs::Error::Io { doing, source });
+    let mut socket = Socket::new(protocol).map_err(io("open"))?;
+    socket.bind_auto().map_err(io("bind"))?;
+    for group in groups {
+        socket.add_membership(*group).map_err(io("join"))?;
+    }
+    socket.set_non_blocking(true).map_err(io("set up"))?;
+    // The second may go beyond the system's limit, and needs CAP_NET_ADMIN.
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+    Ok(socket)
+}
+
+/// What a socket had to say.
+enum Heard {
+    /// So many bytes.
+    Datagram(usize),
+    /// There were more announcements than room for them.
+    TooMuch,
+    Nothing,
+}
+
+fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
+    loop {
+        let mut free = &mut *buffer;
+        match socket.recv(&mut free, MsgFlags::empty().bits()) {
+            Ok(length) => return Ok(Heard::Datagram(length)),
+            Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+                Errno::EAGAIN => return Ok(Heard::Nothing),
+                Errno::EINTR => {}
+                Errno::ENOBUFS => return Ok(Heard::TooMuch),
+                errno => return Err(broken(errno)),
+            },
+        }
     }
 }
 

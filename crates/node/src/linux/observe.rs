@@ -6,6 +6,7 @@ use nl_ipvs::{Dump, Ipvs};
 use vip::ownership::{MARK, Owner, owner};
 use vip::{Link, Observed, ObservedService, Protocol, Stats, Vip};
 
+use super::nft::Nft;
 use super::socket::RouteSocket;
 use super::{address, facts, link, route};
 use crate::{KernelError, listening, resolvers};
@@ -13,6 +14,7 @@ use crate::{KernelError, listening, resolvers};
 pub(super) fn observe(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
+    nft: &mut Nft,
     interface: &str,
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
@@ -33,6 +35,7 @@ pub(super) fn observe(
         timeouts: ipvs
             .timeouts()
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
+        nft: nft.observe()?,
         node: facts::node(ours, &names, &addresses, &routes, resolvers),
     };
     let sockets = listening::read(listening.as_deref())

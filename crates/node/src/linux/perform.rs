@@ -5,11 +5,12 @@ use vip::Op;
 use vip::plan::OpError;
 
 use super::link::Dummy;
+use super::nft::Nft;
 use super::socket::{Request, RouteSocket};
 use super::{address, ipvs as command, link, route};
 use crate::KernelError;
 
-type Answer = Result<(), OpError>;
+pub(super) type Answer = Result<(), OpError>;
 
 /// Which operations can share a send.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,11 +18,16 @@ enum Kind {
     Ipvs,
     Address,
     Link,
+    Nft,
 }
 
 fn kind(op: &Op) -> Kind {
     match op {
         Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Kind::Link,
+        Op::SetTable { .. }
+        | Op::AddElement { .. }
+        | Op::DeleteElement { .. }
+        | Op::DeleteTable { .. } => Kind::Nft,
         Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
         Op::SetTimeouts { .. }
         | Op::AddService { .. }
@@ -37,6 +43,7 @@ fn kind(op: &Op) -> Kind {
 pub(super) fn perform(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
+    nft: &mut Nft,
     interface: &str,
     ops: &[&Op],
 ) -> Vec<Answer> {
@@ -45,6 +52,7 @@ pub(super) fn perform(
         match kind(run[0]) {
             Kind::Ipvs => answers.extend(change_services(ipvs, run)),
             Kind::Address => answers.extend(change_addresses(socket, interface, run)),
+            Kind::Nft => answers.extend(nft.perform(run)),
             Kind::Link => {
                 answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
             }
@@ -199,7 +207,7 @@ fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError>
     }
 }
 
-fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
+pub(super) fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
     let message = match hint {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
@@ -208,7 +216,7 @@ fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
 }
 
 /// Nothing is known of what was done.
-fn lost(error: &nl_ipvs::Error) -> OpError {
+pub(super) fn lost(error: &nl_ipvs::Error) -> OpError {
     let errno = match error {
         nl_ipvs::Error::Lost => errno::ENOBUFS,
         nl_ipvs::Error::Refused { source, .. } => source.errno(),

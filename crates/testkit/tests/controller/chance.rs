@@ -11,10 +11,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use testkit::generate;
 use vip::controller::{AppClaims, Config, Input};
+use vip::nft::{Able, Element, Standing};
 use vip::ownership::MARK;
 use vip::{
-    Claim, ClusterFacts, Condition, Desired, Link, Observed, Op, Plan, Policy, Protocol, Scope,
-    Vip, decide,
+    Claim, ClusterFacts, Condition, Desired, Link, Nft, Observed, Op, Plan, Policy, Protocol,
+    Scope, Vip, decide,
 };
 
 use crate::world::{Job, World, claim, seconds};
@@ -58,6 +59,7 @@ enum Drift {
     Weights(u32),
     Unmarked,
     Foreign(Vip),
+    Tables(Nft),
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
@@ -92,6 +94,7 @@ fn drift() -> impl Strategy<Value = Drift> {
         (0..3_u32).prop_map(Drift::Weights),
         Just(Drift::Unmarked),
         generate::vip().prop_map(Drift::Foreign),
+        generate::nft().prop_map(Drift::Tables),
     ]
 }
 
@@ -201,6 +204,10 @@ impl Drift {
                 state.addresses.clear();
             }
             Self::NoAddresses => state.addresses.clear(),
+            Self::Tables(nft) => {
+                state.nft = nft.clone();
+                able(&mut state.nft);
+            }
             Self::Weights(weight) => {
                 let servers = state.services.values_mut().flat_map(|s| s.servers.values_mut());
                 servers.for_each(|server| server.settings.weight = *weight);
@@ -223,6 +230,15 @@ impl Drift {
                 });
             }
         }
+    }
+}
+
+/// Somebody who changes tables changes nothing of what the kernel can do.
+fn able(nft: &mut Nft) {
+    nft.v4.able = Able::Nat;
+    nft.v6.able = Able::Filter;
+    if let Standing::Whole(rules) = &mut nft.v6.standing {
+        rules.nat = None;
     }
 }
 
@@ -285,6 +301,11 @@ fn takes_nobody_out(
                 let drained = vip.protocol == Protocol::Udp || weight == 0;
                 prop_assert!(drained || !runs(vip, server), "{op}: its task runs");
             }
+            Op::AddElement { element: Element::Refused(vip) } => {
+                let served = healthy.iter().any(|(served, _)| served == vip);
+                // Before, it is what the kernel holds that counts: nobody may be there yet.
+                prop_assert!(!served || !heard, "{op}: a server of it is healthy");
+            }
             Op::DeleteService { vip, .. } => {
                 prop_assert!(!claimed.contains(vip), "{op}: it is claimed");
             }
@@ -300,7 +321,9 @@ fn takes_nobody_out(
 
 fn world() -> World {
     let sources = SOURCES.map(str::to_owned).into();
-    World::with(Config { sources, ..Config::default() })
+    let mut world = World::with(Config { sources, ..Config::default() });
+    able(&mut world.state().nft);
+    world
 }
 
 proptest! {

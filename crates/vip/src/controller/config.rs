@@ -4,6 +4,7 @@ use std::time::Duration;
 use nl_ipvs::Timeouts;
 
 use crate::Policy;
+use crate::nft::Modes;
 
 /// What the operator decides. Durations are compared with the `now` of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Config {
     pub policy: Policy,
     /// After how long connections are to be forgotten; 0 leaves it as it is.
     pub timeouts: Timeouts,
+    /// What the rules of nftables should do.
+    pub modes: Modes,
     /// The sources by name. Nothing is removed before each of them was read whole.
     pub sources: BTreeSet<String>,
     /// Decide and report, and change nothing.
@@ -32,6 +35,7 @@ impl Default for Config {
             node: String::new(),
             policy: Policy::default(),
             timeouts: Timeouts::default(),
+            modes: Modes::default(),
             sources: BTreeSet::new(),
             observe_only: false,
             sync_period: Duration::from_secs(30),

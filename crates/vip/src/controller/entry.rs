@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Controller, Job};
+use crate::nft::{Element, Standing, family_name};
 use crate::plan::text;
 use crate::{Desired, DesiredService, Op, Vip};
 
@@ -34,13 +35,14 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.op {
             "create-link" | "add-service" | "add-server" | "bind" => '+',
-            "delete-link" | "delete-service" | "delete-server" | "unbind" => '-',
+            "delete-link" | "delete-table" | "delete-service" | "delete-server" | "unbind" => '-',
             _ => '~',
         };
         match (self.vip, self.server, self.address) {
             (Some(vip), Some(server), _) => write!(f, "{vip} {sign}{server}")?,
             (Some(vip), None, _) => write!(f, "{sign}{vip}")?,
             (None, _, Some(address)) => write!(f, "{sign}{address}")?,
+            (None, _, None) if self.op.ends_with("-table") => write!(f, "{sign}nftables")?,
             (None, _, None) => write!(f, "{sign}interface")?,
         }
         for part in [&self.app, &self.why].into_iter().filter(|part| !part.is_empty()) {
@@ -163,6 +165,20 @@ fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> 
         }
         Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
         Op::SetTimeouts { before, timeouts } => text::timeout_changes(before, timeouts).join(", "),
+        Op::SetTable { family, before, rules } => {
+            let name = family_name(*family);
+            let how = match before {
+                Standing::Missing => "made",
+                Standing::Damaged => "put right after somebody changed it",
+                Standing::Whole(_) => "changed",
+            };
+            format!("table {name} vipd {how}: {rules}")
+        }
+        Op::DeleteTable { family } => format!("table {} vipd deleted", family_name(*family)),
+        Op::AddElement { element: Element::Guarded(_) } => "guarded".to_owned(),
+        Op::DeleteElement { element: Element::Guarded(_) } => "guarded no longer".to_owned(),
+        Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),
+        Op::DeleteElement { element: Element::Refused(_) } => text::LET_IN.to_owned(),
         Op::CreateLink => "created".to_owned(),
         Op::RaiseLink => "brought up".to_owned(),
         Op::DeleteLink => "deleted with its addresses".to_owned(),

@@ -100,6 +100,7 @@ impl Controller {
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());
             all.extend(model.ours().map(|(vip, _)| vip.address));
+            all.extend(model.nft.elements().map(|element| element.address()));
         }
         for address in all {
             self.touched.entry(address).or_insert(now);

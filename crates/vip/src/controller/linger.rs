@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::nft::Element;
 use crate::{Desired, Observed, Vip};
 
 /// Addresses that stay for a while after their last service, so that its old clients are reset
@@ -36,6 +37,10 @@ impl Lingering {
             };
             if !over {
                 observed.addresses.remove(address);
+                if bound {
+                    let guarded = Element::Guarded(*address);
+                    observed.nft.table_mut(guarded.family()).remove(guarded);
+                }
             }
         }
     }

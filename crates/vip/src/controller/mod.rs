@@ -34,6 +34,7 @@ pub use status::{Counters, Mode, Status};
 
 /// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a reading is rare, and moved but a few times")]
 pub enum Input {
     /// A source says something anew.
     Claims {
@@ -252,8 +253,8 @@ impl Controller {
 
     fn nothing_desired(&self) -> Desired {
         let (uncertain, source) = (self.facts.uncertain.clone(), self.facts.source);
-        let timeouts = self.config.timeouts;
-        Desired { uncertain, source, timeouts, ..Desired::default() }
+        let (timeouts, modes) = (self.config.timeouts, self.config.modes);
+        Desired { uncertain, source, timeouts, modes, ..Desired::default() }
     }
 
     /// A full comparison is due, or a look at connections that drain.

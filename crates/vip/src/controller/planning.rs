@@ -63,6 +63,7 @@ impl Controller {
         desired.uncertain.clone_from(&self.facts.uncertain);
         desired.source = self.facts.source;
         desired.timeouts = self.config.timeouts;
+        desired.modes = self.config.modes;
         self.drains.add_to(&mut desired, scope, addresses, &observed, &self.claims, now);
         if scope == Scope::Complete {
             let until = now.saturating_add(self.config.linger);

@@ -17,6 +17,7 @@ pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observ
             .filter_map(|address| Some((*address, *observed.addresses.get(address)?)))
             .collect(),
         timeouts: observed.timeouts,
+        nft: observed.nft.only(addresses),
         node: observed.node.clone(),
     }
 }

@@ -1,28 +1,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use nl_ipvs::{ServiceKey, ServiceSettings};
+use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
 use super::op::timeout_changes;
-use super::{Conflict, Ground, Op, Plan, Scope, shuffle};
+use super::{Conflict, Ground, Op, Plan, Scope, shuffle, tables};
+use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Selection, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
     let mut plan = Plan { ground: Ground::of(observed, desired), ..Plan::default() };
     let foreign = foreign_by_address(observed);
+    let mut nobody = BTreeSet::new();
     for (vip, wanted) in &desired.services {
-        match conflict(vip, observed, &foreign) {
-            Some(conflict) => plan.conflicts.push(conflict),
-            None => change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node),
+        if let Some(conflict) = conflict(vip, observed, &foreign) {
+            plan.conflicts.push(conflict);
+        } else if !change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node) {
+            nobody.insert(*vip);
         }
     }
+    let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
     if scope == Scope::Complete {
-        let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
         plan.ops.extend(unwanted.map(delete_service));
+    } else {
+        let serves = |held: &ObservedService| held.servers.values().any(|s| s.settings.weight > 0);
+        nobody.extend(unwanted.filter(|(_, held)| !serves(held)).map(|(vip, _)| vip));
     }
     change_addresses(&mut plan, observed, desired, scope);
     plan.ops.extend(change_timeouts(observed, desired));
+    tables::change(&mut plan, observed, desired, scope, &nobody);
     plan.ops.sort_by_key(Op::order);
     plan
 }
@@ -37,6 +44,7 @@ pub(super) fn cleanup(observed: &Observed) -> Plan {
     } else {
         ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
     }
+    ops.extend(tables::delete(observed));
     Plan { ops, conflicts: Vec::new(), ground: Ground::of(observed, &Desired::default()) }
 }
 
@@ -97,6 +105,7 @@ fn conflict(
     }
 }
 
+/// Whether somebody serves it afterwards.
 fn change_service(
     ops: &mut Vec<Op>,
     (vip, wanted): (&Vip, &DesiredService),
@@ -104,7 +113,7 @@ fn change_service(
     observed: &Observed,
     scope: Scope,
     node: &str,
-) {
+) -> bool {
     let vip = *vip;
     let settings = wanted.settings(&vip);
     let nothing = BTreeMap::new();
@@ -130,12 +139,13 @@ fn change_service(
     ops.extend(shuffle::shuffled(added, node));
     let all_known = scope != Scope::Partial && !wanted.incomplete;
     let Selection { members, ended, .. } = &wanted.selection;
-    let gone = held.keys().filter(|server| {
-        !members.contains_key(server)
-            && !desired.is_uncertain(server, &observed.node)
-            && (all_known || ended.contains(server))
+    let others = held.iter().filter(|(server, _)| !members.contains_key(server));
+    let (gone, kept): (Vec<_>, Vec<_>) = others.partition(|(server, _)| {
+        !desired.is_uncertain(server, &observed.node) && (all_known || ended.contains(server))
     });
-    ops.extend(gone.map(|server| Op::DeleteServer { vip, server: *server }));
+    ops.extend(gone.into_iter().map(|(server, _)| Op::DeleteServer { vip, server: *server }));
+    members.values().any(|member| member.weight > 0)
+        || kept.iter().any(|(_, held)| held.settings.weight > 0)
 }
 
 /// They hold for the whole table, so without a VIP nobody of ours needs them.
@@ -164,7 +174,10 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
         _ => {}
     }
     for &address in &wanted {
+        let able = observed.nft.table(Family::from(address)).able;
         let source = desired.source.filter(|source| source.is_ipv4() == address.is_ipv4());
+        // Where addresses can be translated, that cures it, and routes stay the kernel's.
+        let source = source.filter(|_| able != Able::Nat);
         match observed.addresses.get(&address) {
             None => plan.ops.push(Op::Bind { address, source }),
             Some(bound) if bound.source != source => {

@@ -22,7 +22,11 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
             format!("-e {} -r {server}{}", service(vip), server_options(settings))
         }
         Op::DeleteServer { vip, server } => format!("-d {} -r {server}", service(vip)),
-        Op::CreateLink
+        Op::SetTable { .. }
+        | Op::AddElement { .. }
+        | Op::DeleteElement { .. }
+        | Op::DeleteTable { .. }
+        | Op::CreateLink
         | Op::RaiseLink
         | Op::SetTimeouts { .. }
         | Op::Bind { .. }

@@ -8,6 +8,7 @@ mod model;
 mod op;
 mod outcome;
 mod shuffle;
+mod tables;
 pub(crate) mod text;
 
 use std::fmt;

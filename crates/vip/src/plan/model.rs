@@ -3,12 +3,28 @@ use std::collections::BTreeMap;
 use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
 
 use super::Op;
+use crate::nft::Standing;
 use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
 
 impl Op {
     /// Does to a table what the kernel does when the operation succeeds.
     pub(crate) fn apply_to(&self, model: &mut Observed) {
         match self {
+            Self::SetTable { family, rules, .. } => {
+                model.nft.table_mut(*family).standing = Standing::Whole(*rules);
+            }
+            Self::DeleteTable { family } => {
+                let table = model.nft.table_mut(*family);
+                table.standing = Standing::Missing;
+                table.vips.clear();
+                table.empty.clear();
+            }
+            Self::AddElement { element } => {
+                model.nft.table_mut(element.family()).insert(*element);
+            }
+            Self::DeleteElement { element } => {
+                model.nft.table_mut(element.family()).remove(*element);
+            }
             Self::CreateLink | Self::RaiseLink => model.link = Link::Up,
             Self::SetTimeouts { timeouts, .. } => {
                 let set = |held: &mut u32, to: u32| *held = if to == 0 { *held } else { to };

@@ -1,13 +1,38 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use nl_ipvs::{DestinationSettings, ServiceSettings, Timeouts};
+use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::Vip;
+use crate::nft::{Element, Rules, Standing, family_name};
 
 /// One change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
+    /// Make our table of nftables, or give it its rules back, all at once. Its elements stay.
+    SetTable {
+        /// The family.
+        family: Family,
+        /// What is there.
+        before: Standing,
+        /// The rules.
+        rules: Rules,
+    },
+    /// Put an element into a set of our table.
+    AddElement {
+        /// The element.
+        element: Element,
+    },
+    /// Take an element out of a set of our table.
+    DeleteElement {
+        /// The element.
+        element: Element,
+    },
+    /// Remove our table of nftables.
+    DeleteTable {
+        /// The family.
+        family: Family,
+    },
     /// Make our dummy interface and bring it up.
     CreateLink,
     /// Bring our interface up.
@@ -97,23 +122,36 @@ pub enum Op {
 /// adds real servers to a service that somebody else made meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// The tables of nftables, and the addresses that are guarded from now on.
+    Guard,
     /// Services and the interface.
     Services,
     /// Weights and new real servers.
     Servers,
-    /// Addresses: a VIP is bound when it can be served, so no client meets a half-made one.
+    /// Addresses: a VIP is bound when it can be served, so no client meets a half-made one. New
+    /// clients of a service that nobody can serve are refused from now on, those of one that
+    /// somebody can are let in.
     Bind,
     /// Real servers and services go; clients of a service that is gone are reset while its
     /// address is still bound.
     Remove,
     /// Addresses and the interface go.
     Unbind,
+    /// What guarded them goes.
+    Unguard,
 }
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Services, Self::Servers, Self::Bind, Self::Remove, Self::Unbind];
+    pub const ALL: [Self; 7] = [
+        Self::Guard,
+        Self::Services,
+        Self::Servers,
+        Self::Bind,
+        Self::Remove,
+        Self::Unbind,
+        Self::Unguard,
+    ];
 }
 
 impl Op {
@@ -121,33 +159,44 @@ impl Op {
     #[must_use]
     pub fn step(&self) -> Step {
         match self {
+            Self::SetTable { .. } | Self::AddElement { element: Element::Guarded(_) } => {
+                Step::Guard
+            }
             Self::CreateLink
             | Self::RaiseLink
             | Self::SetTimeouts { .. }
             | Self::AddService { .. }
             | Self::SetService { .. } => Step::Services,
             Self::SetServer { .. } | Self::AddServer { .. } => Step::Servers,
-            Self::Bind { .. } | Self::SetSource { .. } => Step::Bind,
+            Self::Bind { .. }
+            | Self::SetSource { .. }
+            | Self::AddElement { element: Element::Refused(_) }
+            | Self::DeleteElement { element: Element::Refused(_) } => Step::Bind,
             Self::DeleteServer { .. } | Self::DeleteService { .. } => Step::Remove,
             Self::Unbind { .. } | Self::DeleteLink => Step::Unbind,
+            Self::DeleteElement { element: Element::Guarded(_) } | Self::DeleteTable { .. } => {
+                Step::Unguard
+            }
         }
     }
 
     /// Its place within its step.
     fn rank(&self) -> u8 {
         match self {
-            Self::CreateLink
+            Self::SetTable { .. }
+            | Self::CreateLink
             | Self::SetServer { .. }
-            | Self::Bind { .. }
+            | Self::DeleteElement { .. }
             | Self::DeleteServer { .. }
             | Self::Unbind { .. } => 0,
-            Self::RaiseLink
+            Self::AddElement { .. }
+            | Self::RaiseLink
             | Self::AddServer { .. }
-            | Self::SetSource { .. }
             | Self::DeleteService { .. }
-            | Self::DeleteLink => 1,
-            Self::SetTimeouts { .. } => 2,
-            Self::AddService { .. } => 3,
+            | Self::DeleteLink
+            | Self::DeleteTable { .. } => 1,
+            Self::Bind { .. } | Self::SetTimeouts { .. } => 2,
+            Self::SetSource { .. } | Self::AddService { .. } => 3,
             Self::SetService { .. } => 4,
         }
     }
@@ -161,6 +210,10 @@ impl Op {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::SetTable { .. } => "set-table",
+            Self::AddElement { .. } => "add-element",
+            Self::DeleteElement { .. } => "delete-element",
+            Self::DeleteTable { .. } => "delete-table",
             Self::CreateLink => "create-link",
             Self::RaiseLink => "raise-link",
             Self::SetTimeouts { .. } => "set-timeouts",
@@ -187,7 +240,13 @@ impl Op {
             | Self::AddServer { vip, .. }
             | Self::DeleteServer { vip, .. }
             | Self::DeleteService { vip, .. } => Some(*vip),
-            Self::CreateLink
+            Self::AddElement { element } | Self::DeleteElement { element } => match element {
+                Element::Refused(vip) => Some(*vip),
+                Element::Guarded(_) => None,
+            },
+            Self::SetTable { .. }
+            | Self::DeleteTable { .. }
+            | Self::CreateLink
             | Self::RaiseLink
             | Self::SetTimeouts { .. }
             | Self::DeleteLink
@@ -204,6 +263,9 @@ impl Op {
             Self::Bind { address, .. }
             | Self::SetSource { address, .. }
             | Self::Unbind { address } => Some(*address),
+            Self::AddElement { element } | Self::DeleteElement { element } => {
+                Some(element.address())
+            }
             _ => self.vip().map(|vip| vip.address),
         }
     }
@@ -217,6 +279,13 @@ impl fmt::Display for Op {
             Self::CreateLink | Self::RaiseLink | Self::DeleteLink => Ok(()),
             Self::SetTimeouts { before, timeouts } => {
                 write!(f, " {}", timeout_changes(before, timeouts).join(", "))
+            }
+            Self::SetTable { family, rules, .. } => {
+                write!(f, " {} vipd ({rules})", family_name(*family))
+            }
+            Self::DeleteTable { family } => write!(f, " {} vipd", family_name(*family)),
+            Self::AddElement { element } | Self::DeleteElement { element } => {
+                write!(f, " {element} of set {}", element.set())
             }
             Self::AddService { vip, settings } | Self::SetService { vip, settings, .. } => {
                 let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Ground, Op, Plan, Step};
 use crate::Vip;
+use crate::nft::Element;
 use crate::ownership::MARK;
 
 /// What the kernel answered to an operation that it didn't do.
@@ -80,9 +81,12 @@ impl OpResult {
     pub fn of(op: &Op, answer: Result<(), OpError>) -> Self {
         let Err(error) = answer else { return Self::Done };
         let already_so = match op {
-            Op::AddService { .. } | Op::AddServer { .. } | Op::Bind { .. } | Op::CreateLink => {
-                error.errno == EEXIST
-            }
+            Op::AddService { .. }
+            | Op::AddServer { .. }
+            | Op::AddElement { .. }
+            | Op::Bind { .. }
+            | Op::CreateLink => error.errno == EEXIST,
+            Op::DeleteElement { .. } | Op::DeleteTable { .. } => error.errno == ENOENT,
             Op::DeleteService { .. } => error.errno == ESRCH,
             Op::DeleteServer { .. } => matches!(error.errno, ESRCH | ENOENT),
             Op::Unbind { .. } => matches!(error.errno, EADDRNOTAVAIL | ENODEV),
@@ -91,6 +95,7 @@ impl OpResult {
             | Op::SetServer { .. }
             | Op::SetSource { .. }
             | Op::SetTimeouts { .. }
+            | Op::SetTable { .. }
             | Op::RaiseLink => false,
         };
         if already_so { Self::AlreadySo } else { Self::Failed(error) }
@@ -102,8 +107,9 @@ impl Plan {
     ///
     /// After a failure, what depends on it is skipped: no server is added to a service that is
     /// not there or that somebody else made meanwhile, none is removed where its replacement
-    /// failed and no other takes new connections, no address is bound for a service that could not be made, and none is unbound
-    /// while its service is still there.
+    /// failed and no other takes new connections, no address is bound that isn't guarded or whose
+    /// service could not be made, none is unbound while its service is still there, and none that
+    /// is still bound loses its guard.
     pub fn run(&self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
         let mut done = Progress::on(&self.ground);
         let mut outcome = Outcome::default();
@@ -140,9 +146,12 @@ struct Progress {
     wanting: BTreeSet<Vip>,
     /// Services with a real server that takes new connections, whatever else fails.
     served: BTreeSet<Vip>,
+    not_guarded: BTreeSet<IpAddr>,
     not_made: BTreeSet<IpAddr>,
     made: BTreeSet<IpAddr>,
     not_deleted: BTreeSet<IpAddr>,
+    /// Addresses that could not be unbound; `None` is all of them.
+    still_bound: BTreeSet<Option<IpAddr>>,
 }
 
 impl Progress {
@@ -153,23 +162,38 @@ impl Progress {
 
     fn allows(&self, op: &Op) -> bool {
         match op {
-            Op::SetServer { vip, .. } | Op::AddServer { vip, .. } => !self.failed.contains(vip),
+            // Somebody else's service gets no server and refuses nobody.
+            Op::SetServer { vip, .. }
+            | Op::AddServer { vip, .. }
+            | Op::AddElement { element: Element::Refused(vip) } => !self.failed.contains(vip),
             Op::DeleteServer { vip, .. } => {
                 let replaced = !self.wanting.contains(vip) || self.served.contains(vip);
                 !self.failed.contains(vip) && replaced
             }
-            Op::Bind { address, .. } | Op::SetSource { address, .. } => {
-                self.made.contains(address) || !self.not_made.contains(address)
+            Op::Bind { address, .. } => {
+                !self.not_guarded.contains(address) && self.may_be_reached(address)
             }
+            Op::SetSource { address, .. } => self.may_be_reached(address),
+            Op::DeleteElement { element: Element::Guarded(address) } => {
+                !self.still_bound.contains(&Some(*address))
+            }
+            Op::DeleteTable { .. } => self.still_bound.is_empty(),
             Op::Unbind { address } => !self.not_deleted.contains(address),
             Op::DeleteLink => self.not_deleted.is_empty(),
-            Op::CreateLink
+            Op::SetTable { .. }
+            | Op::AddElement { element: Element::Guarded(_) }
+            | Op::DeleteElement { element: Element::Refused(_) }
+            | Op::CreateLink
             | Op::RaiseLink
             | Op::SetTimeouts { .. }
             | Op::AddService { .. }
             | Op::SetService { .. }
             | Op::DeleteService { .. } => true,
         }
+    }
+
+    fn may_be_reached(&self, address: &IpAddr) -> bool {
+        self.made.contains(address) || !self.not_made.contains(address)
     }
 
     fn note(&mut self, results: &[(&Op, OpResult)]) {
@@ -197,6 +221,12 @@ impl Progress {
                 }
                 Op::DeleteService { vip, .. } if failed => {
                     self.not_deleted.insert(vip.address);
+                }
+                Op::AddElement { element: Element::Guarded(address) } if failed => {
+                    self.not_guarded.insert(*address);
+                }
+                Op::Unbind { .. } | Op::DeleteLink if failed => {
+                    self.still_bound.insert(op.address());
                 }
                 _ => {}
             }

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 pub(crate) use super::op::timeout_changes;
-use super::{Op, Plan};
+use super::{Op, Plan, tables};
+use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, Member, Vip};
 
@@ -81,6 +82,7 @@ impl Plan {
         }
         describe_timeouts(&mut lines, &self.ops);
         describe_interface(&mut lines, &self.ops);
+        tables::describe(&mut lines, &self.ops);
         lines
     }
 
@@ -95,6 +97,33 @@ impl Plan {
     #[must_use]
     pub fn summary_done(&self) -> String {
         self.sums(|verb| verb.1.to_owned())
+    }
+
+    /// What there is to do without a VIP, a real server or an address among it.
+    fn rest(&self) -> String {
+        let does = |what: fn(&Op) -> bool, name| self.ops.iter().any(what).then_some(name);
+        let is_link: fn(&Op) -> bool =
+            |op| matches!(op, Op::CreateLink | Op::RaiseLink | Op::DeleteLink);
+        let is_timeouts: fn(&Op) -> bool = |op| matches!(op, Op::SetTimeouts { .. });
+        let is_nft: fn(&Op) -> bool = |op| {
+            matches!(
+                op,
+                Op::SetTable { .. }
+                    | Op::DeleteTable { .. }
+                    | Op::AddElement { .. }
+                    | Op::DeleteElement { .. }
+            )
+        };
+        let parts = [
+            does(is_timeouts, "timeouts of connections"),
+            does(is_link, "the interface"),
+            does(is_nft, "nftables"),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        match parts.is_empty() {
+            true => "nothing to do".to_owned(),
+            false => format!("{} only", parts.join(" and ")),
+        }
     }
 
     fn sums(&self, word: impl Fn(Verb) -> String) -> String {
@@ -139,14 +168,7 @@ impl Plan {
         );
         let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
         if parts.is_empty() {
-            parts.push(
-                match self.ops.as_slice() {
-                    [] => "nothing to do",
-                    [Op::SetTimeouts { .. }] => "timeouts of connections only",
-                    _ => "the interface only",
-                }
-                .into(),
-            );
+            parts.push(self.rest());
         }
         if !self.conflicts.is_empty() {
             parts.push(format!("{} left alone", counted(self.conflicts.len(), "VIP")));
@@ -155,9 +177,13 @@ impl Plan {
     }
 }
 
-fn line(depth: usize, sign: Sign, text: String) -> Line {
+pub(super) fn line(depth: usize, sign: Sign, text: String) -> Line {
     Line { depth, sign, text }
 }
+
+/// What an element of `empty` means, and what it means that it goes.
+pub(crate) const REFUSED: &str = "new clients are refused: nobody can serve them";
+pub(crate) const LET_IN: &str = "new clients are refused no longer";
 
 /// A verb, and what it is when it was done.
 type Verb = (&'static str, &'static str);
@@ -228,6 +254,12 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
             }
             Op::DeleteServer { server, .. } => {
                 servers.push((*server, line(1, Sign::Remove, server.to_string())));
+            }
+            Op::AddElement { element: Element::Refused(_) } if sign == Sign::Change => {
+                lines.push(line(1, Sign::Change, REFUSED.into()));
+            }
+            Op::DeleteElement { element: Element::Refused(_) } if ops.len() == 1 => {
+                lines.push(line(1, Sign::Change, LET_IN.into()));
             }
             Op::DeleteService { servers: gone, .. } => servers.extend(
                 gone.iter().map(|server| (*server, line(1, Sign::Remove, server.to_string()))),

@@ -1,0 +1,210 @@
+//! The expressions that rules are made of, as `nft --debug=netlink` prints them.
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_netfilter::nftables::{
+    Bitwise, Cmp, DataAttribute, Expressions, Lookup, Meta, MetaKey, Operator, Payload, Register,
+};
+use nl_ipvs::Family;
+
+// linux/netfilter/nf_tables.h
+const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
+const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
+const NFT_CT_STATE: u32 = 0;
+const NFT_CT_DIRECTION: u32 = 1;
+const NFT_CT_DST_IP: u32 = 20;
+const NFT_CT_DST_IP6: u32 = 22;
+const NFTA_CT_DREG: u16 = 1;
+const NFTA_CT_KEY: u16 = 2;
+const NFTA_CT_DIRECTION: u16 = 3;
+const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+const NFTA_FIB_F_SADDR: u32 = 1;
+const NFTA_FIB_DREG: u16 = 1;
+const NFTA_FIB_RESULT: u16 = 2;
+const NFTA_FIB_FLAGS: u16 = 3;
+const NFT_NAT_DNAT: u32 = 1;
+const NFTA_NAT_TYPE: u16 = 1;
+const NFTA_NAT_FAMILY: u16 = 2;
+const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
+const NFT_REJECT_ICMP_UNREACH: u32 = 0;
+const NFT_REJECT_TCP_RST: u32 = 1;
+const NFTA_REJECT_TYPE: u16 = 1;
+const NFTA_REJECT_ICMP_CODE: u16 = 2;
+
+// linux/netfilter.h, linux/rtnetlink.h, linux/icmp.h, linux/icmpv6.h
+const NFPROTO_IPV4: u32 = 2;
+const NFPROTO_IPV6: u32 = 10;
+const IP_CT_DIR_ORIGINAL: u8 = 0;
+const RTN_LOCAL: u32 = 2;
+const ICMP_PORT_UNREACH: u8 = 3;
+const ICMPV6_PORT_UNREACH: u8 = 4;
+
+/// `NF_CT_STATE_BIT(IP_CT_NEW)`.
+const CT_STATE_NEW: u32 = 8;
+
+/// The transport protocols' numbers.
+pub(super) const TCP: u8 = 6;
+/// See [`TCP`].
+pub(super) const UDP: u8 = 17;
+
+const R1: Register = Register::Reg1;
+
+/// Length of an address, and where the source and the destination begin in the header.
+fn header(family: Family) -> (u32, u32, u32) {
+    match family {
+        Family::Inet => (4, 12, 16),
+        Family::Inet6 => (16, 8, 24),
+    }
+}
+
+/// `ip daddr` into the first register.
+pub(super) fn destination(family: Family) -> Expressions {
+    let (length, _, at) = header(family);
+    payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
+}
+
+/// `ip saddr` into the first register.
+pub(super) fn source(family: Family) -> Expressions {
+    let (length, at, _) = header(family);
+    payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
+}
+
+/// `ip daddr . meta l4proto . th dport` into the registers from the first one on.
+pub(super) fn service(family: Family) -> Vec<Expressions> {
+    // Each part begins in a register of four bytes of its own; sixteen of them are four long ones,
+    // and the kernel shows those by their long names.
+    let (protocol, port) = match family {
+        Family::Inet => (Register::Reg32_01, Register::Reg32_02),
+        Family::Inet6 => (Register::Reg2, Register::Reg32_05),
+    };
+    let port = payload(port, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+    vec![destination(family), meta(protocol, MetaKey::L4Proto), port]
+}
+
+/// `@set`, for what is in the first register.
+pub(super) fn is_in(set: &str) -> Expressions {
+    Expressions::Lookup(vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(R1)])
+}
+
+/// `ct state new`.
+pub(super) fn is_new() -> Vec<Expressions> {
+    let bits = |value: u32| DataAttribute::Value(value.to_ne_bytes().to_vec());
+    vec![
+        ct(NFT_CT_STATE, None),
+        Expressions::Bitwise(vec![
+            Bitwise::SourceRegister(R1),
+            Bitwise::DestinationRegister(R1),
+            Bitwise::Length(4),
+            Bitwise::Mask(bits(CT_STATE_NEW)),
+            Bitwise::Xor(bits(0)),
+        ]),
+        compare(Operator::NotEqual, &[0; 4]),
+    ]
+}
+
+/// `ct direction original`.
+pub(super) fn is_original() -> Vec<Expressions> {
+    vec![ct(NFT_CT_DIRECTION, None), compare(Operator::Equal, &[IP_CT_DIR_ORIGINAL])]
+}
+
+/// `ct original ip daddr` into the first register.
+pub(super) fn original_destination(family: Family) -> Expressions {
+    let key = match family {
+        Family::Inet => NFT_CT_DST_IP,
+        Family::Inet6 => NFT_CT_DST_IP6,
+    };
+    ct(key, Some(IP_CT_DIR_ORIGINAL))
+}
+
+/// `meta l4proto`.
+pub(super) fn is_protocol(protocol: u8) -> Vec<Expressions> {
+    vec![meta(R1, MetaKey::L4Proto), compare(Operator::Equal, &[protocol])]
+}
+
+/// `fib saddr type != local`.
+pub(super) fn comes_from_elsewhere() -> Vec<Expressions> {
+    let fib = other(
+        "fib",
+        [
+            (NFTA_FIB_DREG, u32::from(R1)),
+            (NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE),
+            (NFTA_FIB_FLAGS, NFTA_FIB_F_SADDR),
+        ],
+    );
+    vec![fib, compare(Operator::NotEqual, &RTN_LOCAL.to_ne_bytes())]
+}
+
+/// `dnat to`, to what is in the first register.
+pub(super) fn dnat(family: Family) -> Expressions {
+    let protocol = match family {
+        Family::Inet => NFPROTO_IPV4,
+        Family::Inet6 => NFPROTO_IPV6,
+    };
+    other(
+        "nat",
+        [
+            (NFTA_NAT_TYPE, NFT_NAT_DNAT),
+            (NFTA_NAT_FAMILY, protocol),
+            (NFTA_NAT_REG_ADDR_MIN, R1.into()),
+            (NFTA_NAT_REG_ADDR_MAX, R1.into()),
+        ],
+    )
+}
+
+/// `masquerade`.
+pub(super) fn masquerade() -> Expressions {
+    other("masq", [])
+}
+
+/// `reject with tcp reset`.
+pub(super) fn reset() -> Expressions {
+    other("reject", [(NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST)])
+}
+
+/// `reject`: the port is unreachable.
+pub(super) fn reject(family: Family) -> Expressions {
+    let code = match family {
+        Family::Inet => ICMP_PORT_UNREACH,
+        Family::Inet6 => ICMPV6_PORT_UNREACH,
+    };
+    let mut reject = attributes([(NFTA_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH)]);
+    reject.push(DefaultNla::new(NFTA_REJECT_ICMP_CODE, vec![code]));
+    Expressions::Other { expression_type: "reject".to_owned(), attributes: reject }
+}
+
+fn payload(into: Register, base: u32, at: u32, length: u32) -> Expressions {
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(into),
+        Payload::Base(base),
+        Payload::Offset(at),
+        Payload::Len(length),
+    ])
+}
+
+fn meta(into: Register, key: MetaKey) -> Expressions {
+    Expressions::Meta(vec![Meta::DestinationRegister(into), Meta::Key(key)])
+}
+
+fn compare(how: Operator, with: &[u8]) -> Expressions {
+    let with = Cmp::Data(DataAttribute::Value(with.to_vec()));
+    Expressions::Cmp(vec![Cmp::SourceRegister(R1), Cmp::Op(how), with])
+}
+
+fn ct(key: u32, direction: Option<u8>) -> Expressions {
+    let mut ct = attributes([(NFTA_CT_DREG, R1.into()), (NFTA_CT_KEY, key)]);
+    ct.extend(direction.map(|direction| DefaultNla::new(NFTA_CT_DIRECTION, vec![direction])));
+    Expressions::Other { expression_type: "ct".to_owned(), attributes: ct }
+}
+
+/// An expression that the library has no type for.
+fn other<const N: usize>(name: &str, numbers: [(u16, u32); N]) -> Expressions {
+    Expressions::Other { expression_type: name.to_owned(), attributes: attributes(numbers) }
+}
+
+/// Numbers are in network byte order.
+fn attributes<const N: usize>(numbers: [(u16, u32); N]) -> Vec<DefaultNla> {
+    numbers
+        .into_iter()
+        .map(|(kind, number)| DefaultNla::new(kind, number.to_be_bytes().to_vec()))
+        .collect()
+}

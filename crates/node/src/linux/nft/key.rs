@@ -1,0 +1,92 @@
+//! Elements as the kernel keeps them. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+
+use nl_ipvs::Family;
+use vip::nft::Element;
+use vip::{Protocol, Vip};
+
+use super::expression::{TCP, UDP};
+
+/// The key of an element. Each part is padded to four bytes.
+pub(super) fn encode(element: Element) -> Vec<u8> {
+    let mut key = match element.address() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    if let Element::Refused(vip) = element {
+        let protocol = match vip.protocol {
+            Protocol::Tcp => TCP,
+            Protocol::Udp => UDP,
+        };
+        key.extend([protocol, 0, 0, 0]);
+        key.extend(vip.port.get().to_be_bytes());
+        key.extend([0, 0]);
+    }
+    key
+}
+
+/// The element of a key; `None` for one that vipd never makes.
+pub(super) fn decode(family: Family, key: &[u8]) -> Option<Element> {
+    let (address, rest): (IpAddr, _) = match family {
+        Family::Inet => {
+            let (octets, rest) = key.split_first_chunk::<4>()?;
+            (Ipv4Addr::from(*octets).into(), rest)
+        }
+        Family::Inet6 => {
+            let (octets, rest) = key.split_first_chunk::<16>()?;
+            (Ipv6Addr::from(*octets).into(), rest)
+        }
+    };
+    match *rest {
+        [] => Some(Element::Guarded(address)),
+        [protocol, 0, 0, 0, high, low, 0, 0] => {
+            let protocol = match protocol {
+                TCP => Protocol::Tcp,
+                UDP => Protocol::Udp,
+                _ => return None,
+            };
+            let port = NonZeroU16::new(u16::from_be_bytes([high, low]))?;
+            Some(Element::Refused(Vip { address, port, protocol }))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_were_written() {
+        for address in ["3.3.0.6", "fd01::6"] {
+            let address: IpAddr = address.parse().unwrap();
+            let port = NonZeroU16::new(3306).unwrap();
+            let vip = |protocol| Vip { address, port, protocol };
+            for element in [
+                Element::Guarded(address),
+                Element::Refused(vip(Protocol::Tcp)),
+                Element::Refused(vip(Protocol::Udp)),
+            ] {
+                let family = Family::from(address);
+                assert_eq!(decode(family, &encode(element)), Some(element));
+            }
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_key_are_padded() {
+        let port = NonZeroU16::new(0x0cea).unwrap();
+        let vip = Vip { address: [3, 3, 0, 6].into(), port, protocol: Protocol::Udp };
+        let key = encode(Element::Refused(vip));
+        assert_eq!(key, [3, 3, 0, 6, 17, 0, 0, 0, 0x0c, 0xea, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_no_key_of_ours_is_no_element() {
+        for key in [&[][..], &[3, 3, 0], &[3, 3, 0, 6, 1], &[3, 3, 0, 6, 1, 0, 0, 0, 0, 80, 0, 0]] {
+            assert_eq!(decode(Family::Inet, key), None);
+        }
+    }
+}

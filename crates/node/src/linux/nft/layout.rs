@@ -1,0 +1,138 @@
+//! What the tables hold. Pure.
+//!
+//! ```text
+//! table ip vipd {
+//!   set vips  { type ipv4_addr; }
+//!   set empty { type ipv4_addr . inet_proto . inet_service; }
+//!   chain prerouting  { type nat hook prerouting priority -101;
+//!     ip daddr @vips dnat to ip daddr }
+//!   chain output      { type nat hook output priority -101;
+//!     ip daddr @vips dnat to ip daddr }
+//!   chain refuse      { type filter hook input priority 97;
+//!     ct state new ip daddr . meta l4proto . th dport @empty meta l4proto tcp reject with tcp reset
+//!     ct state new ip daddr . meta l4proto . th dport @empty reject }
+//!   chain guard       { type filter hook input priority 150;
+//!     ct direction original ip daddr @vips meta l4proto tcp reject with tcp reset
+//!     ct direction original ip daddr @vips meta l4proto udp reject }
+//!   chain postrouting { type nat hook postrouting priority 99;
+//!     ct original ip daddr @vips ip saddr @vips masquerade
+//!     ct original ip daddr @vips fib saddr type != local masquerade }
+//! }
+//! ```
+
+use netlink_packet_netfilter::nftables::{Expressions, InetHookNumber};
+use nl_ipvs::Family;
+use vip::nft::{Guard, Masquerade, Rules};
+
+use super::expression as e;
+
+/// The name of both tables.
+pub(super) const TABLE: &str = "vipd";
+/// The set of guarded addresses.
+pub(super) const VIPS: &str = "vips";
+/// The set of services whose new clients are refused.
+pub(super) const EMPTY: &str = "empty";
+
+/// A rule.
+pub(super) type Rule = Vec<Expressions>;
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    pub(super) name: &'static str,
+    /// `nat` or `filter`.
+    pub(super) kind: &'static str,
+    pub(super) hook: InetHookNumber,
+    pub(super) priority: i32,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// A set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    /// The type of its elements, for whoever lists it (`enum datatypes` of nft's `datatype.h`).
+    pub(super) key_type: u32,
+    /// Their length in bytes.
+    pub(super) key_length: u32,
+}
+
+// nft's datatype.h; those of a concatenation stand in six bits each.
+const TYPE_IPADDR: u32 = 7;
+const TYPE_IP6ADDR: u32 = 8;
+const TYPE_INET_PROTOCOL: u32 = 12;
+const TYPE_INET_SERVICE: u32 = 13;
+const TYPE_BITS: u32 = 6;
+
+pub(super) fn sets(family: Family) -> [Set; 2] {
+    let (key_type, key_length) = match family {
+        Family::Inet => (TYPE_IPADDR, 4),
+        Family::Inet6 => (TYPE_IP6ADDR, 16),
+    };
+    let parts = [key_type, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE];
+    let joined = parts.into_iter().fold(0, |all, part| all << TYPE_BITS | part);
+    [
+        Set { name: VIPS, key_type, key_length },
+        Set { name: EMPTY, key_type: joined, key_length: key_length + 8 },
+    ]
+}
+
+pub(super) fn chains(family: Family, rules: Rules) -> Vec<Chain> {
+    let nat = rules.nat.into_iter().flat_map(|masquerade| translating(family, masquerade));
+    let refuse = Chain {
+        name: "refuse",
+        kind: "filter",
+        hook: InetHookNumber::LocalIn,
+        // IPVS takes its packets at 98.
+        priority: 97,
+        rules: refusing(family),
+    };
+    let guard = Chain { name: "guard", priority: 150, rules: guarding(family), ..refuse.clone() };
+    let guard = (rules.guard == Guard::On).then_some(guard);
+    nat.chain([refuse]).chain(guard).collect()
+}
+
+/// The translation to the very same address comes before Docker's and settles what becomes of the
+/// connection. Masquerading comes before Docker's, too.
+fn translating(family: Family, masquerade: Masquerade) -> Vec<Chain> {
+    let settle =
+        vec![e::destination(family), e::is_in(VIPS), e::destination(family), e::dnat(family)];
+    let prerouting = Chain {
+        name: "prerouting",
+        kind: "nat",
+        hook: InetHookNumber::PreRouting,
+        priority: -101,
+        rules: vec![settle],
+    };
+    let output = Chain { name: "output", hook: InetHookNumber::LocalOut, ..prerouting.clone() };
+    let to_a_vip = [e::original_destination(family), e::is_in(VIPS)];
+    let own = to_a_vip.iter().cloned().chain([e::source(family), e::is_in(VIPS), e::masquerade()]);
+    let others = to_a_vip.iter().cloned().chain(e::comes_from_elsewhere()).chain([e::masquerade()]);
+    let others = (masquerade == Masquerade::Always).then(|| others.collect());
+    let postrouting = Chain {
+        name: "postrouting",
+        kind: "nat",
+        hook: InetHookNumber::PostRouting,
+        priority: 99,
+        rules: [own.collect()].into_iter().chain(others).collect(),
+    };
+    vec![prerouting, output, postrouting]
+}
+
+/// A TCP client is reset: after another refusal an open connection would hang.
+fn refusing(family: Family) -> Vec<Rule> {
+    let refused = || e::is_new().into_iter().chain(e::service(family)).chain([e::is_in(EMPTY)]);
+    vec![
+        refused().chain(e::is_protocol(e::TCP)).chain([e::reset()]).collect(),
+        refused().chain([e::reject(family)]).collect(),
+    ]
+}
+
+/// Replies to the node's own clients aren't refused: they are of the other direction.
+fn guarding(family: Family) -> Vec<Rule> {
+    let guarded = || e::is_original().into_iter().chain([e::destination(family), e::is_in(VIPS)]);
+    vec![
+        guarded().chain(e::is_protocol(e::TCP)).chain([e::reset()]).collect(),
+        guarded().chain(e::is_protocol(e::UDP)).chain([e::reject(family)]).collect(),
+    ]
+}

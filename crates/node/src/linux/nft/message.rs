@@ -1,0 +1,198 @@
+//! The messages that nfnetlink takes. Pure.
+
+use netlink_packet_core::{
+    NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_netfilter::nftables::{
+    ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, ListAttribute, NfTablesMessage,
+    RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
+    SetElementMessage, SetMessage, TableAttribute, TableMessage,
+};
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+};
+use nl_ipvs::Family;
+use vip::nft::{Element, Rules};
+
+use super::elements::Elements;
+use super::key;
+use super::layout::{self, Chain, Set, TABLE};
+
+pub(super) type Message = NetlinkMessage<NetfilterMessage>;
+
+/// `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
+const SUBSYSTEM: u16 = 10;
+/// `NF_ACCEPT` of `linux/netfilter.h`.
+pub(super) const ACCEPT: u32 = 1;
+/// Elements in one message: their attribute can have 64 KiB, and the longest takes 36 bytes.
+const ELEMENTS: usize = 1000;
+
+fn protocol(family: Family) -> NetfilterProtoFamily {
+    match family {
+        Family::Inet => NetfilterProtoFamily::IPv4,
+        Family::Inet6 => NetfilterProtoFamily::IPv6,
+    }
+}
+
+fn message(family: Family, flags: u16, inner: impl Into<NetfilterMessageInner>) -> Message {
+    let header = NetfilterHeader::new(protocol(family), 0, 0);
+    let mut message = Message::from(NetfilterMessage::new(header, inner));
+    message.header.flags = flags;
+    message
+}
+
+fn control(what: ControlMessage) -> Message {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM);
+    Message::from(NetfilterMessage::new(header, what))
+}
+
+pub(super) fn begin() -> Message {
+    control(ControlMessage::BatchBegin)
+}
+
+pub(super) fn end() -> Message {
+    control(ControlMessage::BatchEnd)
+}
+
+fn table() -> TableMessage {
+    TableMessage { attributes: vec![TableAttribute::Name(TABLE.to_owned())] }
+}
+
+/// Makes a table anew in the place of what is there, each message with what it makes.
+pub(super) fn rebuild(
+    family: Family,
+    rules: Rules,
+    elements: impl IntoIterator<Item = Element>,
+) -> Vec<(String, Message)> {
+    let new_table = || message(family, NLM_F_CREATE, NfTablesMessage::NewTable(table()));
+    // What isn't there can't be deleted, and nobody sees the one that is made for that.
+    let mut messages = vec![
+        ("the table".to_owned(), new_table()),
+        ("the end of the old table".to_owned(), delete_table(family)),
+        ("the table".to_owned(), new_table()),
+    ];
+    for (id, set) in (1..).zip(layout::sets(family)) {
+        messages.push((format!("set {}", set.name), new_set(family, &set, id)));
+    }
+    let elements: Vec<_> = elements.into_iter().collect();
+    let elements = add_elements(&elements).map(|message| ("elements".to_owned(), message));
+    messages.extend(elements);
+    for chain in layout::chains(family, rules) {
+        messages.push((format!("chain {}", chain.name), new_chain(family, &chain)));
+        for (number, rule) in (1..).zip(&chain.rules) {
+            let what = format!("rule {number} of chain {}", chain.name);
+            messages.push((what, new_rule(family, &chain, rule)));
+        }
+    }
+    messages
+}
+
+pub(super) fn delete_table(family: Family) -> Message {
+    message(family, 0, NfTablesMessage::DeleteTable(table()))
+}
+
+fn new_set(family: Family, set: &Set, id: u32) -> Message {
+    let attributes = vec![
+        SetAttribute::Table(TABLE.to_owned()),
+        SetAttribute::Name(set.name.to_owned()),
+        SetAttribute::KeyType(set.key_type),
+        SetAttribute::KeyLen(set.key_length),
+        SetAttribute::Id(id),
+    ];
+    message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
+}
+
+fn new_chain(family: Family, chain: &Chain) -> Message {
+    let hook =
+        vec![Hook::Number(chain.hook.into()), Hook::Priority(chain.priority.cast_unsigned())];
+    let attributes = vec![
+        ChainAttribute::Table(TABLE.to_owned()),
+        ChainAttribute::Name(chain.name.to_owned()),
+        ChainAttribute::Hook(hook),
+        ChainAttribute::Policy(ACCEPT),
+        ChainAttribute::Type(chain.kind.to_owned()),
+    ];
+    message(family, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
+}
+
+fn new_rule(family: Family, chain: &Chain, rule: &layout::Rule) -> Message {
+    let attributes = vec![
+        RuleAttribute::Table(TABLE.to_owned()),
+        RuleAttribute::Chain(chain.name.to_owned()),
+        RuleAttribute::Expressions(rule.iter().cloned().map(ListAttribute::from).collect()),
+    ];
+    let flags = NLM_F_CREATE | NLM_F_APPEND;
+    message(family, flags, NfTablesMessage::NewRule(RuleMessage { attributes }))
+}
+
+/// Puts elements in, many in one message; `EEXIST` if one is there.
+pub(super) fn add_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
+    elements_by_set(elements).map(|(family, list)| {
+        let inner = NfTablesMessage::NewSetElement(list);
+        message(family, NLM_F_CREATE | NLM_F_EXCL, inner)
+    })
+}
+
+/// Takes elements out, many in one message; `ENOENT` if one isn't there.
+pub(super) fn delete_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
+    elements_by_set(elements)
+        .map(|(family, list)| message(family, 0, NfTablesMessage::DeleteSetElement(list)))
+}
+
+fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetElementMessage)> {
+    let of = |element: &Element| (element.family(), element.set());
+    let mut elements = elements.to_vec();
+    elements.sort_by_key(of);
+    let chunks = elements.chunk_by(|one, next| of(one) == of(next));
+    let messages = chunks.flat_map(|same| same.chunks(ELEMENTS)).map(|some| {
+        let keys = some.iter().map(|element| {
+            let key = DataAttribute::Value(key::encode(*element));
+            ListAttribute::Element(vec![SetElementAttribute::Key(key)])
+        });
+        let attributes = vec![
+            SetElementList::Table(TABLE.to_owned()),
+            SetElementList::Set(some[0].set().to_owned()),
+            SetElementList::Elements(keys.collect()),
+        ];
+        (some[0].family(), SetElementMessage { attributes })
+    });
+    messages.collect::<Vec<_>>().into_iter()
+}
+
+/// Asks for the number of the last change.
+pub(super) fn get_generation() -> Message {
+    let inner = NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() });
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+    Message::from(NetfilterMessage::new(header, inner))
+}
+
+pub(super) fn get_table(family: Family) -> Message {
+    message(family, 0, NfTablesMessage::GetTable(table()))
+}
+
+/// Asks for the sets of our table.
+pub(super) fn get_sets(family: Family) -> Message {
+    let attributes = vec![SetAttribute::Table(TABLE.to_owned())];
+    message(family, 0, NfTablesMessage::GetSet(SetMessage { attributes }))
+}
+
+/// Asks for the chains of all tables of the family.
+pub(super) fn get_chains(family: Family) -> Message {
+    message(family, 0, NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() }))
+}
+
+/// Asks for the rules of our table.
+pub(super) fn get_rules(family: Family) -> Message {
+    let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
+    message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
+}
+
+pub(super) fn get_elements(family: Family, set: &str) -> NetlinkMessage<Elements> {
+    let attributes =
+        vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.to_owned())];
+    let inner = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
+    let query = NetfilterMessage::new(NetfilterHeader::new(protocol(family), 0, 0), inner);
+    let payload = NetlinkPayload::InnerMessage(Elements::Query(Box::new(query)));
+    NetlinkMessage::new(NetlinkHeader::default(), payload)
+}

@@ -1,0 +1,223 @@
+//! Our tables of nftables.
+
+pub(super) mod announced;
+mod compare;
+mod elements;
+mod expression;
+mod key;
+mod layout;
+mod message;
+mod read;
+
+use std::time::{Duration, Instant};
+
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use nl_ipvs::pipeline::Pipeline;
+use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
+use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing, Table};
+use vip::plan::OpError;
+use vip::{Nft as Tables, Op};
+
+use super::perform::{Answer, lost, refused};
+use crate::KernelError;
+use message::Message;
+
+/// A kernel that lacks something may be given its module: it is tried again after this long.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often tables that change while they are read are read again.
+const ATTEMPTS: u32 = 10;
+
+/// Everything that vipd makes, and what it makes without translation of addresses.
+const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
+const FILTER: Rules = Rules { nat: None, guard: Guard::On };
+
+/// What a kernel can do, and what it refused of the rest.
+type Ability = (Able, Option<String>);
+
+/// The kernel's nftables, as far as they are ours: the tables `ip vipd` and `ip6 vipd`. Others'
+/// tables are neither read nor changed. Blocking.
+///
+/// It belongs to the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Nft {
+    /// `Err`: the kernel has no netfilter at all.
+    socket: Result<Pipeline, String>,
+    /// The tables as they were read, and the generation that they were of.
+    known: Option<(u32, Tables)>,
+    tried_at: Option<Instant>,
+}
+
+impl Nft {
+    /// Opens the socket. A kernel without netfilter is one that can do nothing of it.
+    #[must_use]
+    pub fn open() -> Self {
+        let socket = Pipeline::open(NETLINK_NETFILTER).map_err(|error| error.to_string());
+        Self { socket, known: None, tried_at: None }
+    }
+
+    /// Reads both tables, if anything in nftables has changed since they were read last.
+    ///
+    /// # Errors
+    /// When a table can't be read whole, or the caller lacks `CAP_NET_ADMIN`.
+    pub fn observe(&mut self) -> Result<Tables, KernelError> {
+        let socket = match &mut self.socket {
+            Ok(socket) => socket,
+            Err(why) => return Ok(nothing(why)),
+        };
+        for _ in 0..ATTEMPTS {
+            let before = match read::generation(socket)? {
+                Ok(generation) => generation,
+                Err(refusal) => return Ok(nothing(&refusal.to_string())),
+            };
+            let try_again = self.tried_at.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
+            if let Some((generation, tables)) = &self.known
+                && *generation == before
+                && (!try_again || tables.lacks().is_empty())
+            {
+                return Ok(tables.clone());
+            }
+            let known = self.known.take().filter(|_| !try_again).map(|(_, tables)| tables);
+            let mut tables = Tables::default();
+            for family in [Family::Inet, Family::Inet6] {
+                let table = tables.table_mut(family);
+                *table = read::table(socket, family)?;
+                (table.able, table.lacks) = match (table.standing, &known) {
+                    (Standing::Whole(Rules { nat: Some(_), .. }), _) => (Able::Nat, None),
+                    (_, Some(known)) => {
+                        let Table { able, lacks, .. } = known.table(family);
+                        (*able, lacks.clone())
+                    }
+                    (_, None) => {
+                        self.tried_at = Some(Instant::now());
+                        rehearse(socket, family).map_err(failed("try the rules"))?
+                    }
+                };
+            }
+            if read::generation(socket)? == Ok(before) {
+                self.known = Some((before, tables.clone()));
+                return Ok(tables);
+            }
+        }
+        Err(failed("read the tables")(Error::Interrupted { attempts: ATTEMPTS }))
+    }
+
+    /// Does operations on the tables in order, elements that follow each other in one transaction.
+    /// Those of other kinds are refused.
+    pub fn perform(&mut self, ops: &[&Op]) -> Vec<Answer> {
+        let socket = match &mut self.socket {
+            Ok(socket) => socket,
+            Err(why) => {
+                let error = OpError { errno: errno::EOPNOTSUPP, message: why.clone() };
+                return ops.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let mut answers = Vec::with_capacity(ops.len());
+        for run in ops.chunk_by(|one, next| element(one).is_some() && element(next).is_some()) {
+            answers.extend(match *run[0] {
+                Op::SetTable { family, rules, .. } => vec![set_table(socket, family, rules)],
+                Op::DeleteTable { family } => {
+                    vec![change(socket, vec![message::delete_table(family)])]
+                }
+                _ if element(run[0]).is_some() => change_elements(socket, run),
+                _ => {
+                    let message = format!("{} isn't for nftables", run[0].name());
+                    vec![Err(OpError { errno: errno::EOPNOTSUPP, message })]
+                }
+            });
+        }
+        answers
+    }
+}
+
+/// No nftables.
+fn nothing(why: &str) -> Tables {
+    let table = || Table { lacks: Some(why.to_owned()), ..Table::default() };
+    Tables { v4: table(), v6: table() }
+}
+
+/// Finds out what the kernel takes of the rules, by all of a transaction but its end.
+fn rehearse(socket: &mut Pipeline, family: Family) -> Result<Ability, Error> {
+    let mut lacks = None;
+    for (able, rules) in [(Able::Nat, WHOLE), (Able::Filter, FILTER)] {
+        match first_refusal(socket, family, rules)? {
+            None => return Ok((able, lacks)),
+            // What is refused first says more than what follows from it.
+            Some(why) => lacks = lacks.or(Some(why)),
+        }
+    }
+    Ok((Able::Nothing, lacks))
+}
+
+fn first_refusal(
+    socket: &mut Pipeline,
+    family: Family,
+    rules: Rules,
+) -> Result<Option<String>, Error> {
+    let (names, messages): (Vec<_>, Vec<_>) =
+        message::rebuild(family, rules, []).into_iter().unzip();
+    Ok(match socket.transaction(message::begin(), messages, None)? {
+        Err(refusal) => Some(refusal.to_string()),
+        Ok(outcomes) => {
+            let refusals = names.iter().zip(outcomes);
+            let mut refusals = refusals.filter_map(|(name, outcome)| Some((name, outcome.err()?)));
+            refusals.next().map(|(name, refusal)| format!("{name}: {refusal}"))
+        }
+    })
+}
+
+/// The elements that are there stay: the table is never seen without them.
+fn set_table(socket: &mut Pipeline, family: Family, rules: Rules) -> Answer {
+    let there = read::table(socket, family);
+    let there = there.map_err(|error| OpError { errno: 0, message: error.to_string() })?;
+    let messages = message::rebuild(family, rules, there.elements());
+    change(socket, messages.into_iter().map(|(_, message)| message).collect())
+}
+
+fn change_elements(socket: &mut Pipeline, ops: &[&Op]) -> Vec<Answer> {
+    match (change(socket, changes(ops)), ops) {
+        (Ok(()), _) => ops.iter().map(|_| Ok(())).collect(),
+        (Err(error), [_]) => vec![Err(error)],
+        // All or nothing was nothing: which of them it was is found by halves, in their order.
+        (Err(_), _) => {
+            let (first, second) = ops.split_at(ops.len() / 2);
+            let mut answers = change_elements(socket, first);
+            answers.extend(change_elements(socket, second));
+            answers
+        }
+    }
+}
+
+fn changes(ops: &[&Op]) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let deletes = |op: &Op| matches!(op, Op::DeleteElement { .. });
+    for run in ops.chunk_by(|one, next| deletes(one) == deletes(next)) {
+        let elements: Vec<_> = run.iter().filter_map(|op| element(op)).collect();
+        match deletes(run[0]) {
+            true => messages.extend(message::delete_elements(&elements)),
+            false => messages.extend(message::add_elements(&elements)),
+        }
+    }
+    messages
+}
+
+fn element(op: &Op) -> Option<Element> {
+    match op {
+        Op::AddElement { element } | Op::DeleteElement { element } => Some(*element),
+        _ => None,
+    }
+}
+
+/// Makes a transaction of messages.
+fn change(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {
+    let outcomes = socket
+        .transaction(message::begin(), messages, Some(message::end()))
+        .map_err(|error| lost(&error))?
+        .map_err(|refusal: Refusal| refused(&refusal, None))?;
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|refusal| refused(&refusal, None))
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(Error) -> KernelError {
+    let doing = doing.into();
+    move |error| KernelError::Nft { doing, error }
+}

@@ -1,0 +1,138 @@
+//! Reading the tables back.
+
+use netlink_packet_core::{
+    DecodeError, NetlinkDeserializable, NetlinkMessage, NetlinkSerializable,
+};
+use netlink_packet_netfilter::nftables::{GenAttribute, NfTablesMessage, TableAttribute};
+use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
+use nl_ipvs::pipeline::{Entries, Pipeline};
+use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
+use vip::nft::{Element, Standing, Table};
+
+use super::compare::{self, Shapes};
+use super::elements::Elements;
+use super::message;
+use super::{failed, key, layout};
+use crate::KernelError;
+
+/// What an object of nftables was read as.
+type Entry = Result<NetfilterMessage, DecodeError>;
+
+/// The number of the last change of anything in nftables; `None` where the kernel has none.
+pub(super) fn generation(socket: &mut Pipeline) -> Result<Result<u32, Refusal>, KernelError> {
+    let doing = "read the generation";
+    let entries = match socket.get(&message::get_generation()).map_err(failed(doing))? {
+        Ok(entries) => entries,
+        Err(refusal) if refusal.errno() == errno::EPERM => return Err(refused(doing)(refusal)),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let id = entries.into_iter().find_map(|entry| match inner(entry)? {
+        NfTablesMessage::NewGen(message) => message.attributes.into_iter().find_map(|a| match a {
+            GenAttribute::Id(id) => Some(id),
+            _ => None,
+        }),
+        _ => None,
+    });
+    id.map(Ok).ok_or_else(|| failed(doing)(Error::Malformed("it has no number".into())))
+}
+
+/// A table as far as it can be read: what it stands for, and its elements.
+pub(super) fn table(socket: &mut Pipeline, family: Family) -> Result<Table, KernelError> {
+    let mut table = Table::default();
+    let doing = "read the table";
+    let found = match socket.get(&message::get_table(family)).map_err(failed(doing))? {
+        Ok(entries) => entries,
+        Err(refusal) if matches!(refusal.errno(), errno::ENOENT | errno::EAFNOSUPPORT) => {
+            return Ok(table);
+        }
+        Err(refusal) => return Err(refused(doing)(refusal)),
+    };
+    let flagged = found.into_iter().filter_map(inner).any(|message| match message {
+        NfTablesMessage::NewTable(message) => message.attributes.iter().any(
+            |attribute| matches!(attribute, TableAttribute::Flags(flags) if !flags.is_empty()),
+        ),
+        _ => false,
+    });
+    let (elements, usual) = elements(socket, family)?;
+    let rules = shapes(socket, family)?.and_then(|shapes| shapes.recognise(family));
+    let whole = usual && !flagged;
+    table.standing = match rules.filter(|_| whole) {
+        Some(rules) => Standing::Whole(rules),
+        None => Standing::Damaged,
+    };
+    for element in elements {
+        table.insert(element);
+    }
+    Ok(table)
+}
+
+/// The chains with their rules; `None` if some can't be made out.
+fn shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, KernelError> {
+    let mut shapes = Shapes::default();
+    for entry in dump(socket, &message::get_chains(family), "list the chains")? {
+        // One that can't be made out is somebody else's: ours have nothing unusual.
+        if let Some(NfTablesMessage::NewChain(chain)) = inner(entry) {
+            shapes.add_chain(&chain);
+        }
+    }
+    for entry in dump(socket, &message::get_rules(family), "list the rules")? {
+        match inner(entry) {
+            Some(NfTablesMessage::NewRule(rule)) => shapes.add_rule(&rule),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(shapes))
+}
+
+/// The elements of both sets, and whether there is nothing but what vipd makes.
+fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool), KernelError> {
+    let (mut sets, mut usual) = (Vec::new(), true);
+    for entry in dump(socket, &message::get_sets(family), "list the sets")? {
+        match inner(entry) {
+            Some(NfTablesMessage::NewSet(set)) => match compare::recognise_set(family, &set) {
+                Ok(set) => sets.push(set),
+                Err(()) => usual = false,
+            },
+            _ => usual = false,
+        }
+    }
+    usual &= sets.len() == layout::sets(family).len();
+    let mut elements = Vec::new();
+    for set in sets {
+        let query = message::get_elements(family, set.name);
+        for entry in dump(socket, &query, "list the elements")? {
+            let Ok(Elements::Keys(keys)) = entry else {
+                usual = false;
+                continue;
+            };
+            let read = keys.iter().map(|key| key::decode(family, key));
+            let (known, unknown): (Vec<_>, Vec<_>) =
+                read.partition(|element| element.is_some_and(|element| element.set() == set.name));
+            usual &= unknown.is_empty();
+            elements.extend(known.into_iter().flatten());
+        }
+    }
+    Ok((elements, usual))
+}
+
+fn dump<I>(
+    socket: &mut Pipeline,
+    query: &NetlinkMessage<I>,
+    doing: &'static str,
+) -> Result<Entries<I>, KernelError>
+where
+    I: NetlinkSerializable + NetlinkDeserializable + Clone,
+{
+    socket.dump(query).map_err(failed(doing))?.map_err(refused(doing))
+}
+
+fn inner(entry: Entry) -> Option<NfTablesMessage> {
+    match entry.ok()?.inner {
+        NetfilterMessageInner::NfTables(message) => Some(message),
+        _ => None,
+    }
+}
+
+fn refused(doing: &'static str) -> impl FnOnce(Refusal) -> KernelError {
+    move |source| failed(doing)(Error::Refused { doing, source })
+}

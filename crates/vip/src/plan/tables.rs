@@ -1,0 +1,106 @@
+//! Our tables of nftables: what changes in them, and how that reads.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use nl_ipvs::Family;
+
+use super::text::{Line, Sign, line};
+use super::{Op, Plan, Scope};
+use crate::nft::{Element, Standing, Table, family_name};
+use crate::{Desired, Observed, Vip};
+
+/// Adds to a plan, which has its other operations by now, what keeps the tables in step with them:
+/// guarded is what is bound afterwards, and refused are the clients of what `nobody` can serve.
+pub(super) fn change(
+    plan: &mut Plan,
+    observed: &Observed,
+    desired: &Desired,
+    scope: Scope,
+    nobody: &BTreeSet<Vip>,
+) {
+    let mut bound: BTreeSet<IpAddr> = observed.addresses.keys().copied().collect();
+    for op in &plan.ops {
+        match op {
+            Op::Bind { address, .. } => bound.insert(*address),
+            Op::Unbind { address } => bound.remove(address),
+            _ => continue,
+        };
+    }
+    let guarded = bound.into_iter().map(Element::Guarded);
+    let wanted: BTreeSet<_> = guarded.chain(nobody.iter().copied().map(Element::Refused)).collect();
+    for (family, table) in observed.nft.tables() {
+        let Some(rules) = table.wanted(desired.modes) else { continue };
+        let wanted: BTreeSet<_> =
+            wanted.iter().copied().filter(|element| element.family() == family).collect();
+        if !wanted.is_empty() && table.standing != Standing::Whole(rules) {
+            plan.ops.push(Op::SetTable { family, before: table.standing, rules });
+        }
+        let added = wanted.iter().filter(|element| !table.contains(**element));
+        plan.ops.extend(added.map(|element| Op::AddElement { element: *element }));
+        // That too few are refused is no reason to guard less.
+        let may_go = |element: &Element| match element {
+            Element::Guarded(_) => scope == Scope::Complete,
+            Element::Refused(_) => true,
+        };
+        let gone = table.elements().filter(|element| !wanted.contains(element) && may_go(element));
+        plan.ops.extend(gone.map(|element| Op::DeleteElement { element }));
+    }
+}
+
+/// The operations that remove the tables.
+pub(super) fn delete(observed: &Observed) -> impl Iterator<Item = Op> {
+    let there = |table: &Table| table.standing != Standing::Missing;
+    let tables = observed.nft.tables().map(|(family, table)| (family, there(table)));
+    let there = tables.into_iter().filter(|(_, there)| *there);
+    there.map(|(family, _)| Op::DeleteTable { family })
+}
+
+/// What the plan does to the tables, without what its other lines say already.
+pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
+    let does = |wanted: &dyn Fn(&Op) -> bool| ops.iter().any(wanted);
+    let made = |family: Family| {
+        does(&|op| {
+            matches!(op, Op::SetTable { family: made, before: Standing::Missing, .. }
+                if *made == family)
+        })
+    };
+    let entries = ops.iter().filter_map(|op| {
+        Some(match op {
+            Op::SetTable { family, before, rules } => {
+                let name = format!("table {} vipd", family_name(*family));
+                match before {
+                    Standing::Missing => (Sign::Add, format!("{name}  {rules}")),
+                    Standing::Damaged => {
+                        (Sign::Change, format!("{name}  somebody changed it: {rules}, as it was"))
+                    }
+                    Standing::Whole(before) => {
+                        (Sign::Change, format!("{name}  {before} -> {rules}"))
+                    }
+                }
+            }
+            Op::DeleteTable { family } => {
+                (Sign::Remove, format!("table {} vipd", family_name(*family)))
+            }
+            Op::AddElement { element: Element::Guarded(address) } => {
+                let bound = does(&|op| matches!(op, Op::Bind { address: a, .. } if a == address));
+                if bound || made(Family::from(*address)) {
+                    return None;
+                }
+                (Sign::Add, format!("{address}  guarded again"))
+            }
+            Op::DeleteElement { element: Element::Guarded(address) } => {
+                if does(&|op| matches!(op, Op::Unbind { address: a } if a == address)) {
+                    return None;
+                }
+                (Sign::Remove, format!("{address}  isn't bound, so there is nothing to guard"))
+            }
+            _ => return None,
+        })
+    });
+    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    if !entries.is_empty() {
+        lines.push(line(0, Sign::Plain, "nftables".into()));
+        lines.extend(entries);
+    }
+}
