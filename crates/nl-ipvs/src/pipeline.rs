@@ -54,6 +54,8 @@ pub type Entries<I> = Vec<Result<I, <I as NetlinkDeserializable>::Error>>;
 pub struct Pipeline {
     socket: Socket,
     next_sequence: u32,
+    /// An exchange didn't come to its end: what is left of it may still be there to be read.
+    unfinished: bool,
     buffer: Box<[u8]>,
 }
 
@@ -86,7 +88,7 @@ impl Pipeline {
         setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)
             .map_err(|errno| failed("set the timeout of")(errno.into()))?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
-        Ok(Self { socket, next_sequence: 1, buffer })
+        Ok(Self { socket, next_sequence: 1, unfinished: false, buffer })
     }
 
     /// Sends requests, up to 128 at a time, and reports for each whether the kernel did it.
@@ -240,13 +242,16 @@ impl Pipeline {
         outgoing: &Outgoing,
         mut accept: impl FnMut(Reply<'_>) -> bool,
     ) -> Result<(), Error> {
-        self.discard_leftovers()?;
+        if self.unfinished {
+            self.discard_leftovers()?;
+        }
         self.next_sequence = self.next_sequence.wrapping_add(outgoing.count());
         self.send(outgoing.as_bytes())?;
         loop {
             let len = self.receive(MsgFlags::empty())?;
             for reply in reply::replies(&self.buffer[..len]) {
                 if accept(reply?) {
+                    self.unfinished = false;
                     return Ok(());
                 }
             }
@@ -265,7 +270,8 @@ impl Pipeline {
         }
     }
 
-    fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.unfinished = true;
         loop {
             match self.socket.send(bytes, 0) {
                 Ok(_) => return Ok(()),

@@ -4,7 +4,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_generic::{GenlFamily, GenlHeader};
 
-use super::value::{self, Value};
+use super::value::{self, Value, Written};
 use super::{DaemonAttribute, DestinationAttribute, IpvsCmd, ServiceAttribute};
 
 const IPVS_GENL_NAME: &str = "IPVS";
@@ -79,9 +79,9 @@ impl IpvsAttribute {
             };
         }
         match kind {
-            IPVS_CMD_ATTR_SERVICE => value::list(bytes).map(Self::Service),
-            IPVS_CMD_ATTR_DEST => value::list(bytes).map(Self::Destination),
-            IPVS_CMD_ATTR_DAEMON => value::list(bytes).map(Self::Daemon),
+            IPVS_CMD_ATTR_SERVICE => ServiceAttribute::list(bytes).map(Self::Service),
+            IPVS_CMD_ATTR_DEST => DestinationAttribute::list(bytes).map(Self::Destination),
+            IPVS_CMD_ATTR_DAEMON => DaemonAttribute::list(bytes).map(Self::Daemon),
             IPVS_CMD_ATTR_TIMEOUT_TCP => value::u32(bytes).map(Self::TimeoutTcp),
             IPVS_CMD_ATTR_TIMEOUT_TCP_FIN => value::u32(bytes).map(Self::TimeoutTcpFin),
             IPVS_CMD_ATTR_TIMEOUT_UDP => value::u32(bytes).map(Self::TimeoutUdp),
@@ -94,6 +94,12 @@ impl IpvsAttribute {
             Some(attribute) => Ok(attribute),
             None => DefaultNla::parse(nla).map(Self::Other),
         }
+    }
+}
+
+impl Written for IpvsAttribute {
+    fn kind_and_value(&self) -> (u16, Value<'_>) {
+        self.parts()
     }
 }
 
@@ -123,10 +129,10 @@ impl GenlFamily for IpvsMessage {
 
 impl Emitable for IpvsMessage {
     fn buffer_len(&self) -> usize {
-        self.attributes.as_slice().buffer_len()
+        value::attributes_len(&self.attributes)
     }
     fn emit(&self, buffer: &mut [u8]) {
-        self.attributes.as_slice().emit(buffer);
+        value::emit_attributes(&self.attributes, buffer);
     }
 }
 

@@ -85,9 +85,9 @@ impl ServiceAttribute {
             }
             IPVS_SVC_ATTR_TIMEOUT => value::u32(bytes).map(Self::Timeout),
             IPVS_SVC_ATTR_NETMASK => bytes.try_into().ok().map(Self::Netmask),
-            IPVS_SVC_ATTR_STATS => value::list(bytes).map(Self::Stats),
+            IPVS_SVC_ATTR_STATS => StatsAttribute::list(bytes).map(Self::Stats),
             IPVS_SVC_ATTR_PE_NAME => value::name(bytes).map(Self::PersistenceEngine),
-            IPVS_SVC_ATTR_STATS64 => value::list(bytes).map(Self::Stats64),
+            IPVS_SVC_ATTR_STATS64 => StatsAttribute::list(bytes).map(Self::Stats64),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::{DefaultNla, Emitable, Nla, NlaBuffer, NlasIterator, Parseable};
+use netlink_packet_core::{DefaultNla, Nla};
 
 /// No name the kernel knows is longer than 16 bytes with its NUL, and it refuses longer ones.
 /// Cutting here keeps an absurd name from overflowing the 16-bit length of an attribute; what is
@@ -71,27 +71,87 @@ fn name_bytes(name: &str) -> &[u8] {
     &name.as_bytes()[..name.len().min(NAME_LIMIT)]
 }
 
+/// The header of an attribute: its length, then its kind (`struct nlattr`).
+const HEADER_LEN: usize = 4;
+
+/// What goes before an attribute is padded to a multiple of this (`NLA_ALIGNTO`).
+const ALIGN: usize = 4;
+
+/// What is written as an attribute.
+pub(super) trait Written {
+    fn kind_and_value(&self) -> (u16, Value<'_>);
+}
+
 /// Attributes inside an attribute, whatever their type.
 pub(super) trait List {
     fn byte_len(&self) -> usize;
     fn emit_list(&self, buffer: &mut [u8]);
 }
 
-impl<T: Nla> List for Vec<T> {
+impl<T: Written> List for Vec<T> {
     fn byte_len(&self) -> usize {
-        self.as_slice().buffer_len()
+        attributes_len(self)
     }
     fn emit_list(&self, buffer: &mut [u8]) {
-        self.as_slice().emit(buffer);
+        emit_attributes(self, buffer);
     }
 }
 
+/// How many bytes these attributes take.
+pub(super) fn attributes_len(attributes: &[impl Written]) -> usize {
+    let lens = attributes.iter().map(|attribute| attribute.kind_and_value().1.len());
+    lens.map(|len| HEADER_LEN + len.next_multiple_of(ALIGN)).sum()
+}
+
+/// Writes attributes one after another.
+pub(super) fn emit_attributes(attributes: &[impl Written], buffer: &mut [u8]) {
+    let mut rest = buffer;
+    for attribute in attributes {
+        let (kind, value) = attribute.kind_and_value();
+        let len = value.len();
+        let (own, after) = rest.split_at_mut(HEADER_LEN + len.next_multiple_of(ALIGN));
+        // The kernel's lists are short, and names are cut: it fits.
+        let total = u16::try_from(HEADER_LEN + len).unwrap_or(u16::MAX);
+        own[..2].copy_from_slice(&total.to_ne_bytes());
+        own[2..4].copy_from_slice(&kind.to_ne_bytes());
+        value.emit(&mut own[HEADER_LEN..HEADER_LEN + len]);
+        own[HEADER_LEN + len..].fill(0);
+        rest = after;
+    }
+}
+
+/// The kinds, with their flags, and the values of the attributes in `bytes`; `None` in the
+/// place of one whose length doesn't add up, which is the last.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let found = split(rest);
+        rest = found.map_or(&[], |(_, _, after)| after);
+        Some(found.map(|(kind, value, _)| (kind, value)))
+    })
+}
+
+/// The first attribute's kind and value, and what comes after it.
+fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let (header, _) = bytes.split_first_chunk::<HEADER_LEN>()?;
+    let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+    let kind = u16::from_ne_bytes([header[2], header[3]]);
+    let value = bytes.get(HEADER_LEN..len)?;
+    Some((kind, value, bytes.get(len.next_multiple_of(ALIGN)..).unwrap_or_default()))
+}
+
 /// The attributes in `bytes`, or `None` when their lengths don't add up.
-pub(super) fn list<T>(bytes: &[u8]) -> Option<Vec<T>>
-where
-    T: for<'a> Parseable<NlaBuffer<&'a [u8]>>,
-{
-    NlasIterator::new(bytes).map(|nla| nla.and_then(|nla| T::parse(&nla)).ok()).collect()
+pub(super) fn list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Vec<T>> {
+    // As many as the kernel writes for a real server.
+    let mut list = Vec::with_capacity(16);
+    for attribute in attributes(bytes) {
+        let (kind, value) = attribute?;
+        list.push(read(kind, value));
+    }
+    Some(list)
 }
 
 /// Text up to its first NUL. `None` when it isn't UTF-8.
@@ -140,6 +200,25 @@ pub(super) fn pair(bytes: &[u8]) -> Option<(u32, u32)> {
 /// one with an unknown number: what can't be read here must not spoil what can.
 macro_rules! attribute {
     ($type:ty) => {
+        impl $type {
+            /// `kind` with its flags, as it stands in the message.
+            fn read(kind: u16, bytes: &[u8]) -> Self {
+                let other = || netlink_packet_core::DefaultNla::new(kind, bytes.to_vec());
+                let known = Self::known(kind & netlink_packet_core::NLA_TYPE_MASK, bytes);
+                known.unwrap_or_else(|| Self::Other(other()))
+            }
+
+            pub(super) fn list(bytes: &[u8]) -> Option<Vec<Self>> {
+                super::value::list(bytes, Self::read)
+            }
+        }
+
+        impl super::value::Written for $type {
+            fn kind_and_value(&self) -> (u16, Value<'_>) {
+                self.parts()
+            }
+        }
+
         impl netlink_packet_core::Nla for $type {
             fn value_len(&self) -> usize {
                 self.parts().1.len()
