@@ -61,21 +61,27 @@ pub(super) fn perform(
     answers
 }
 
+/// So many operations are made into commands at a time: what a few thousand take of memory the
+/// next ones take again.
+const AT_A_TIME: usize = 1024;
+
 fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
-    let commands: Vec<_> = ops.iter().filter_map(|op| command::command(op)).collect();
-    match ipvs.batch(&commands) {
-        Err(error) => same(ops, &lost(&error)),
-        Ok(outcomes) => {
-            let answers = ops.iter().zip(outcomes);
-            answers
-                .map(|(op, outcome)| {
-                    outcome.map_err(|error| {
-                        refused(&error, command::hint(op, error.errno()).as_deref())
-                    })
-                })
-                .collect()
+    let mut answers = Vec::with_capacity(ops.len());
+    for part in ops.chunks(AT_A_TIME) {
+        let commands: Vec<_> = part.iter().filter_map(|op| command::command(op)).collect();
+        match ipvs.batch(&commands) {
+            Ok(outcomes) => answers.extend(part.iter().zip(outcomes).map(|(op, outcome)| {
+                outcome
+                    .map_err(|error| refused(&error, command::hint(op, error.errno()).as_deref()))
+            })),
+            // What became of these is unknown, and the others aren't tried.
+            Err(error) => {
+                answers.extend(same(&ops[answers.len()..], &lost(&error)));
+                break;
+            }
         }
     }
+    answers
 }
 
 /// What one request of an address operation may be refused with, and still be all right.
@@ -89,8 +95,18 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
         Ok(link) => link,
         Err(error) => return same(ops, &error),
     };
-    let parts: Vec<_> = ops.iter().map(|op| address_parts(link.index, op)).collect();
-    let requests = parts.iter().flatten().flatten().map(|part| part.request.clone()).collect();
+    let mut requests = Vec::with_capacity(2 * ops.len());
+    let parts: Vec<_> = ops
+        .iter()
+        .map(|op| {
+            let (asked, tolerated): (Vec<_>, Vec<_>) = address_parts(link.index, op)?
+                .into_iter()
+                .map(|part| (part.request, part.tolerated))
+                .unzip();
+            requests.extend(asked);
+            Ok(tolerated)
+        })
+        .collect();
     let outcomes = match socket.batch(requests) {
         Ok(outcomes) => outcomes,
         Err(error) => return same(ops, &lost(&error)),
@@ -102,8 +118,8 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
             let parts = parts?;
             // All of them are taken, so that the next operation finds its own.
             let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
-            let mut errors = answers.into_iter().filter_map(|(part, outcome)| {
-                outcome.err().filter(|error| !part.tolerated.contains(&error.errno()))
+            let mut errors = answers.into_iter().filter_map(|(tolerated, outcome)| {
+                outcome.err().filter(|error| !tolerated.contains(&error.errno()))
             });
             // The last one: an address that is there already must not hide a route that isn't.
             match errors.next_back() {
