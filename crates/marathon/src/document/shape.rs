@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::DocumentError;
 use crate::lenient::{Log, Read, each_element, fields, read, record};
-use crate::model::{App, Group, PodSpec, PodStatus};
+use crate::model::{App, Group, PodSpec, PodStatus, Present};
 
 pub(super) const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
      /v2/groups or /v2/pods/::status";
@@ -31,9 +31,18 @@ pub(super) struct AppAnswer {
     pub(super) apps: Option<Vec<App>>,
     pub(super) app: Option<App>,
     pub(super) of_group: Option<Vec<App>>,
+    /// With one of these it is a group, which has apps too.
+    id: Option<Present>,
+    groups: Option<Present>,
 }
 
-record!(AppAnswer { "apps" => apps, "app" => app, "*" => of_group });
+record!(AppAnswer {
+    "apps" => apps,
+    "app" => app,
+    "*" => of_group,
+    "id" => id,
+    "groups" => groups,
+});
 
 impl AppAnswer {
     fn is_empty(&self) -> bool {
@@ -55,6 +64,15 @@ const OTHERS: [(&str, &str); 3] = [
 pub(super) fn content(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     if text.trim_ascii_start().starts_with('[') {
         return Ok(Content::List(read::<List>(text, log)?.0));
+    }
+    if begins_as_answer(text) {
+        // The largest of all documents: not to be read once more to see what it is.
+        let mut notes = Log::new(text.len());
+        let answer: AppAnswer = read(text, &mut notes)?;
+        if answer.apps.is_some() && answer.id.is_none() && answer.groups.is_none() {
+            log.take_over(notes);
+            return Ok(Content::Answer(Box::new(answer)));
+        }
     }
     one(text, log)
 }
@@ -84,6 +102,12 @@ fn one(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     } else {
         return Err(DocumentError::unrecognised(other(&fields)));
     })
+}
+
+/// Whether the first key is `apps`.
+fn begins_as_answer(text: &str) -> bool {
+    let inside = text.trim_ascii_start().strip_prefix('{');
+    inside.is_some_and(|inside| inside.trim_ascii_start().starts_with("\"apps\""))
 }
 
 /// What an object is that is none of the known shapes.

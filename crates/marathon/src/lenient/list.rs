@@ -18,6 +18,8 @@ impl<T: Read> Read for Vec<T> {
             }
             roomy
         })?;
+        // Most lists are short and there are many of them: what pushing left over would add up.
+        read.shrink_to_fit();
         Ok(Some(read))
     }
 }

@@ -108,6 +108,13 @@ impl Log {
         self.outgrown
     }
 
+    /// Adds what was noted in the reading of a whole document.
+    pub(crate) fn take_over(&mut self, read: Self) {
+        self.findings.extend(read.findings);
+        self.unkept += read.unkept;
+        self.outgrown |= read.outgrown;
+    }
+
     /// What was noted. Where it was too much, a last line says how much is left out.
     pub(crate) fn into_findings(mut self) -> Vec<Finding> {
         if self.unkept > 0 {
