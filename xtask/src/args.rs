@@ -11,6 +11,9 @@ Usage: cargo xtask COMMAND
   test   [--on MACHINE]                     formatting, clippy, all tests, then the kernel tests
   kernel [--on MACHINE] [--list] [FILTER…]  the tests that need a kernel with IPVS
   demo   [--on MACHINE]                     vipd at work on three nodes, step by step
+  bench  [--on MACHINE] [FILTER…]           how fast it is, beside what the kernel itself takes
+  bench  --check | --record                 instructions of fixed work, beside those recorded
+  bench  --scale                            what a Marathon gets from 1,000 and 5,000 agents
   picture                                   the status page, as docs/status-page.png
   help                                      this text
 
@@ -45,6 +48,11 @@ pub(crate) enum Command {
         on: Option<Machine>,
     },
     Picture,
+    Bench {
+        on: Option<Machine>,
+        task: Bench,
+        filters: Vec<String>,
+    },
     /// Hidden: the demo's steps, inside the sandbox that `demo` made.
     DemoSteps,
     /// Hidden: connects to a VIP again and again, and counts.
@@ -58,16 +66,33 @@ pub(crate) enum Command {
     },
 }
 
+/// What `bench` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bench {
+    /// Measure, print, and write docs/performance.md.
+    Measure,
+    /// Compare instruction counts with those recorded.
+    Check,
+    /// Record them.
+    Record,
+    /// Run the model of a thousand agents, and write docs/scale.md.
+    Scale,
+}
+
 /// Reads the arguments that follow the program's name; the error says which one is wrong.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let mut on = None;
     let mut list = false;
+    let mut task = Bench::Measure;
     let mut words = Vec::new();
     let mut args = args;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => return Ok(Command::Help),
             "--list" => list = true,
+            "--check" => task = Bench::Check,
+            "--record" => task = Bench::Record,
+            "--scale" => task = Bench::Scale,
             "--on" => {
                 let name = args.next().ok_or_else(|| format!("--on needs a machine: {NAMES}"))?;
                 on = Some(name.parse::<Machine>()?);
@@ -82,7 +107,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
     if list && command != "kernel" {
         return Err(format!("--list does not go with {command}"));
     }
+    if task != Bench::Measure && command != "bench" {
+        return Err(format!("--check, --record and --scale do not go with {command}"));
+    }
     match (command.as_str(), rest.as_slice()) {
+        ("bench", _) => Ok(Command::Bench { on, task, filters: rest }),
         ("kernel", _) => Ok(Command::Kernel { on, list, filters: rest }),
         ("help", []) => Ok(Command::Help),
         ("test", []) => Ok(Command::Test { on }),

@@ -81,7 +81,28 @@ impl Workspace {
     /// Builds every program of the workspace but this one.
     pub(crate) fn build_programs(&self) -> Result<Vec<Built>> {
         let ours = env!("CARGO_PKG_NAME");
-        self.build(&["build", "--workspace", "--exclude", ours, "--bins"], Target::is_program)
+        self.build(
+            &["build", "--workspace", "--exclude", ours, "--exclude", "bench", "--bins"],
+            Target::is_program,
+        )
+    }
+
+    /// Builds vipd and what measures it, as they are released.
+    pub(crate) fn build_for_bench(&self) -> Result<Vec<Built>> {
+        let args = ["build", "--release", "-p", "vipd", "-p", "bench", "--bins"];
+        self.build(&args, Target::is_program)
+    }
+
+    /// Builds what counts instructions: without link-time optimisation, which takes minutes and
+    /// says no more about what got slower.
+    pub(crate) fn build_for_counting(&self) -> Result<Vec<Built>> {
+        let config = |key: &str| ["--config".to_owned(), format!("profile.release.{key}")];
+        let settings =
+            ["lto=\"off\"", "codegen-units=16", "strip=false", "debug=\"line-tables-only\""];
+        let settings: Vec<_> = settings.into_iter().flat_map(config).collect();
+        let args = ["build", "--release", "-p", "bench", "--bins"];
+        let args: Vec<&str> = args.into_iter().chain(settings.iter().map(String::as_str)).collect();
+        self.build(&args, Target::is_program)
     }
 
     /// Runs cargo and returns the `wanted` ones of what it built: it builds a package's programs along

@@ -17,6 +17,9 @@ pub(crate) struct Tally {
     /// What tests said their kernel lacks, as `test: what`. Such a test left something out, or ran
     /// not at all, and counts as passed to the test runner.
     pub(crate) lacks: Vec<String>,
+    /// What a benchmark measured, as `name value unit`.
+    #[serde(default)]
+    pub(crate) figures: Vec<String>,
     /// The test under way, as tests run one at a time.
     #[serde(skip)]
     pub(crate) test: String,
@@ -26,6 +29,7 @@ impl Tally {
     /// Takes in one line of output.
     pub(crate) fn line(&mut self, line: &str) {
         let line = without_colour(line);
+        self.figures.extend(line.strip_prefix("figure ").map(str::to_owned));
         if let Some((test, _)) =
             line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
         {

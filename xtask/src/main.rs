@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test | kernel | demo`.
+//! The project's own commands: `cargo xtask test | kernel | demo | bench`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program people run in a terminal")]
 
 mod args;
+mod bench;
 mod cargo;
 mod demo;
 mod kernel;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Kernel { on, list: false, filters } => kernel::run(on, &filters),
         Command::Demo { on } => demo::run(on),
         Command::Picture => picture::run(),
+        Command::Bench { on, task, filters } => bench::run(on, task, &filters),
         Command::DemoSteps => demo::steps(),
         Command::DemoClient { vip } => demo::client(&vip),
         Command::InGuest { suites, report } => machine::in_guest(&suites, &report),

@@ -42,6 +42,13 @@ pub(crate) const ORACLES: &[Tool] = &[
 pub(crate) const BROWSER: &[Tool] =
     &[tool("chromium", "chromium"), tool("chromedriver", "chromium-driver")];
 
+/// What benchmarks take besides: a C compiler for the program that is the floor, and the tool that
+/// tells what a binary is linked with.
+pub(crate) const BENCH: &[Tool] = &[tool("cc", "gcc"), tool("ldd", "libc-bin")];
+
+/// What counts instructions.
+pub(crate) const VALGRIND: &[Tool] = &[tool("valgrind", "valgrind")];
+
 /// What user-mode Linux takes besides.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
 

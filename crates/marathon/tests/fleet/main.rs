@@ -170,3 +170,65 @@ fn all() {
         after_a_leader_change(agents);
     }
 }
+
+/// What one of these costs, in bytes.
+struct Cost {
+    plain: [f64; 4],
+    packed: [f64; 4],
+    event: f64,
+}
+
+/// As an answer of 1,000 apps with 10 tasks each was measured, and the events that tell of a task;
+/// the second number is with gzip. In the order of [`Asked`].
+const COST: Cost = Cost {
+    plain: [300.0, 7_385_000.0, 7_400.0, 1_000.0],
+    packed: [300.0, 1_026_000.0, 1_100.0, 500.0],
+    event: 450.0,
+};
+
+fn series(what: &str, agents: u32, from: Duration, tally: &Tally) {
+    for (second, asked, sent) in tally.each_second() {
+        let weighed = |cost: [f64; 4]| -> f64 {
+            asked.iter().zip(cost).map(|(count, each)| f64::from(*count) * each).sum()
+        };
+        let events = f64::from(sent) * COST.event;
+        let reads = asked[1] + asked[2] + asked[3];
+        println!(
+            "series {what} {agents} {} {reads} {} {:.0} {:.0}",
+            second.saturating_sub(from.as_secs()),
+            asked[0] * 2 + asked[1] * 2 + asked[2] + asked[3],
+            weighed(COST.plain) + events,
+            weighed(COST.packed) + events,
+        );
+    }
+}
+
+/// `series WHAT AGENTS SECOND READS REQUESTS BYTES PACKED`: `cargo xtask bench --scale` makes
+/// docs/scale.md of it.
+#[test]
+#[ignore = "takes a release build"]
+fn series_of_all() {
+    for agents in [1000, 5000] {
+        let mut fleet = started(agents, 2);
+        fleet.run(period(agents) / 3);
+        let from = fleet.now;
+        let tally = fleet.run(300 * SECOND);
+        series("calm", agents, from, &tally);
+
+        let from = fleet.now;
+        fleet.tell_in(0, Tell::BeginAll(101));
+        upgrade(&mut fleet, 0, 20, 0);
+        for app in 1..101 {
+            upgrade(&mut fleet, app, 2, 37 * app as u64);
+        }
+        let tally = fleet.run(300 * SECOND);
+        series("upgrade", agents, from, &tally);
+
+        fleet.run(period(agents) / 3);
+        let from = fleet.now;
+        fleet.change_leader(10 * SECOND);
+        let tally = fleet.run(300 * SECOND);
+        series("leader", agents, from, &tally);
+        assert_eq!(fleet.astray(), 0);
+    }
+}

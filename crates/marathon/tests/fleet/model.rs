@@ -41,11 +41,23 @@ impl Asked {
 pub(crate) struct Tally {
     /// By second: streams, reads of everything, of one, of records.
     seconds: BTreeMap<u64, [u32; 4]>,
+    /// By second: events that were sent, one for each agent that listens.
+    sent: BTreeMap<u64, u32>,
 }
 
 impl Tally {
     fn count(&mut self, asked: Asked, now: Duration) {
         self.seconds.entry(now.as_secs()).or_default()[asked as usize] += 1;
+    }
+
+    /// What each second has, from the first to the last: what was asked for, and events sent.
+    pub(crate) fn each_second(&self) -> impl Iterator<Item = (u64, [u32; 4], u32)> {
+        let keys = || self.seconds.keys().chain(self.sent.keys());
+        let (first, last) = (keys().min().copied(), keys().max().copied());
+        (first.unwrap_or(1)..=last.unwrap_or(0)).map(|second| {
+            let asked = self.seconds.get(&second).copied().unwrap_or_default();
+            (second, asked, self.sent.get(&second).copied().unwrap_or_default())
+        })
     }
 
     pub(crate) fn of(&self, asked: Asked) -> u32 {
@@ -264,6 +276,7 @@ impl Fleet {
     fn tell(&mut self, event: &Event) {
         for agent in 0..self.agents.len() {
             if let Some(stream) = self.agents[agent].stream {
+                *self.tally.sent.entry(self.now.as_secs()).or_default() += 1;
                 self.on(agent, Input::Event { stream, event: event.clone() });
             }
         }

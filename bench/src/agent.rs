@@ -1,0 +1,261 @@
+//! The whole agent, with its connections and threads, on a kernel in memory or on the real one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use marathon::client::{Client, ClientConfig, Url};
+use node::{Kernel, KernelError, LinuxKernel, Settings, SysctlReport};
+use testkit::FakeKernel;
+use testkit::netns::run;
+use tokio::sync::oneshot;
+use vip::plan::OpError;
+use vip::{Observed, Op, Stats, Vip};
+use vipd::agent::drive::{Agent, Setup};
+use vipd::agent::mind::{Config, SourceConfig};
+
+use crate::cluster::Cluster;
+use crate::figure::{tell, tell_spread, tell_time};
+use crate::server::Server;
+
+/// Nothing takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A real server's weight now, and since when.
+type WeightChange = (Vip, SocketAddr, u32, Instant);
+
+/// A kernel that says when a real server was changed.
+struct Watched<K> {
+    kernel: K,
+    changes: Sender<WeightChange>,
+}
+
+impl<K: Kernel> Kernel for Watched<K> {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        self.kernel.observe()
+    }
+
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        let answers = self.kernel.perform(ops);
+        let at = Instant::now();
+        for op in ops {
+            let (Op::SetServer { vip, server, settings, .. }
+            | Op::AddServer { vip, server, settings }) = op
+            else {
+                continue;
+            };
+            let _ = self.changes.send((*vip, *server, settings.weight, at));
+        }
+        answers
+    }
+
+    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
+        self.kernel.source_address(servers)
+    }
+
+    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.kernel.sysctls(mend)
+    }
+
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.kernel.traffic()
+    }
+}
+
+/// As [`FakeKernel`], without the memory of what it did.
+struct Forgetful(FakeKernel);
+
+impl Kernel for Forgetful {
+    fn observe(&mut self) -> Result<Observed, KernelError> {
+        self.0.observe()
+    }
+
+    fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        self.0.log.clear();
+        self.0.perform(ops)
+    }
+
+    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
+        self.0.source_address(servers)
+    }
+
+    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.0.sysctls(mend)
+    }
+
+    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.0.traffic()
+    }
+}
+
+/// One real server's weight at these sizes of the table, on a kernel in memory.
+pub(crate) fn in_memory(vips: &[usize], events: usize) {
+    for vips in vips {
+        react("react/agent", *vips, events, || Ok(Forgetful(FakeKernel::default())));
+    }
+}
+
+/// The same on this machine's own kernel.
+pub(crate) fn on_kernel(vips: &[usize], events: usize) {
+    for args in [
+        "link add eth9 type dummy",
+        "addr add 10.9.0.1/24 dev eth9",
+        "link set eth9 up",
+        "route add default via 10.9.0.254",
+    ] {
+        run("ip", args);
+    }
+    for vips in vips {
+        let settings = || Settings::default();
+        react("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
+        run("ipvsadm", "-C");
+        run("ip", "link del vipd0");
+    }
+}
+
+fn react<K: Kernel + 'static>(
+    name: &str,
+    vips: usize,
+    events: usize,
+    mut open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
+) {
+    let cluster = Cluster::new(vips, 10);
+    let (server, url) = Server::start(cluster.clone());
+    let (changes, changed) = channel();
+    let open_kernel =
+        Box::new(move || open().map(|kernel| Watched { kernel, changes: changes.clone() }));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let agent = thread::spawn(move || {
+        // As `vipd run` has it.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
+            let watch =
+                marathon::watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
+            let source = SourceConfig { name: "m".into(), servers: [].into(), watch };
+            let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
+            let (mut agent, _handle) = Agent::new(Setup {
+                config: Config { controller, sources: vec![source], node_address: None },
+                clients: vec![Arc::new(client)],
+                open_kernel,
+                monitor: None,
+                clock: marathon::Timestamp::now,
+                store: None,
+                hold: None,
+            })
+            .unwrap();
+            agent.run(async { drop(stopped.await) }).await;
+        });
+        runtime.shutdown_background();
+    });
+    for _ in 0..vips * 10 {
+        changed.recv_timeout(PATIENCE).expect("the table is filled");
+    }
+    thread::sleep(Duration::from_secs(3));
+    let mut times = Vec::new();
+    let mut unhealthy = VecDeque::new();
+    for number in 0..events {
+        let (app, task) = (number * 7 % vips, number % 10);
+        server.set_healthy(app, task, false);
+        let said = server.say(&Cluster::event(app, task, false, number));
+        times.push(until(&changed, app, cluster.place(app, task)).duration_since(said));
+        // So seldom that no more than a few apps are to be read again at any time.
+        thread::sleep(Duration::from_millis(250));
+        unhealthy.push_back((app, task));
+        if unhealthy.len() > 5 {
+            let (app, task) = unhealthy.pop_front().unwrap();
+            server.set_healthy(app, task, true);
+            server.say(&Cluster::event(app, task, true, number));
+        }
+    }
+    tell_spread(&format!("{name}/{vips}"), times);
+    let _ = stop.send(());
+    agent.join().unwrap();
+}
+
+/// Waits until a real server takes no new connections; when that was done.
+fn until(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> Instant {
+    loop {
+        let (vip, which, to, at) = changed.recv_timeout(PATIENCE).expect("the weight is changed");
+        if (vip.address, which, to) == (Cluster::vip(app), server, 0) {
+            return at;
+        }
+    }
+}
+
+/// What the program itself takes when it has nothing to do: its memory, and its share of a core
+/// between two comparisons of the whole table.
+pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
+    let (_server, url) = Server::start(Cluster::new(vips, servers));
+    run("ip", "addr add 10.9.0.1/24 dev lo");
+    run("ip", "route add default dev lo");
+    let mut child = Running(
+        Command::new(vipd)
+            .args(["run", "--marathon", &url, "--state", "/run/state", "--lock", "/run/vipd.lock"])
+            .args(["--listen", "127.0.0.1:9614"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let end = Instant::now() + PATIENCE;
+    while run("ipvsadm", "-Sn").lines().count() < vips * (1 + servers) {
+        assert!(Instant::now() < end, "the table is filled");
+        assert_eq!(child.0.try_wait().unwrap(), None, "vipd ended");
+        thread::sleep(Duration::from_millis(500));
+    }
+    // Past what follows from the start: the read that confirms it, the state on disk.
+    thread::sleep(Duration::from_secs(70));
+    let pid = child.0.id();
+    let memory = |key: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    tell(&format!("steady/peak/{vips}"), memory("VmHWM"), "MiB");
+    let mut shares = Vec::new();
+    for _ in 0..40 {
+        tell(&format!("steady/memory/{vips}"), memory("VmRSS"), "MiB");
+        let (before, start) = (ticks(pid), Instant::now());
+        thread::sleep(Duration::from_secs(2));
+        shares.push((ticks(pid) - before, start.elapsed()));
+    }
+    // The comparisons stand out: what is between them is the calm.
+    shares.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let calm = &shares[..shares.len() * 3 / 4];
+    let used: f64 = calm.iter().map(|(used, _)| used).sum();
+    let time: f64 = calm.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    tell(&format!("steady/cpu/{vips}"), used / time * 100.0, "%");
+    let used: f64 = shares.iter().map(|(used, _)| used).sum();
+    let time: f64 = shares.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    tell(&format!("steady/cpu-all/{vips}"), used / time * 100.0, "%");
+    tell_time("steady/watched", Duration::from_secs_f64(time));
+}
+
+/// Processor time of all its threads, in seconds, to the nanosecond.
+fn ticks(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    tasks.filter_map(of).sum::<f64>() / 1e9
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,132 @@
+//! The cluster that is measured with: so many apps, each with a VIP, so many tasks, and a health
+//! check, told as Marathon 1.9 tells it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The apps, and which of their tasks are unhealthy.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    /// Tasks that each app has.
+    tasks: Vec<usize>,
+    /// The first port number of each app's tasks, so that no two are at one place.
+    first: Vec<usize>,
+    unhealthy: std::collections::BTreeSet<(usize, usize)>,
+}
+
+const VERSION: &str = "2026-01-01T00:00:00.000Z";
+const HOSTS: usize = 200;
+
+impl Cluster {
+    /// So many apps of so many tasks.
+    pub(crate) fn new(apps: usize, tasks: usize) -> Self {
+        Self::of(vec![tasks; apps])
+    }
+
+    /// Apps with these numbers of tasks.
+    pub(crate) fn of(tasks: Vec<usize>) -> Self {
+        let mut next = 0;
+        let first = tasks.iter().map(|count| {
+            let first = next;
+            next += count;
+            first
+        });
+        Self { first: first.collect(), tasks, unhealthy: Default::default() }
+    }
+
+    pub(crate) fn apps(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(crate) fn tasks_of(&self, app: usize) -> usize {
+        self.tasks[app]
+    }
+
+    pub(crate) fn set_healthy(&mut self, app: usize, task: usize, healthy: bool) {
+        if healthy {
+            self.unhealthy.remove(&(app, task));
+        } else {
+            self.unhealthy.insert((app, task));
+        }
+    }
+
+    /// The address of an app's VIP; its port is 80.
+    pub(crate) fn vip(app: usize) -> IpAddr {
+        let (high, low) = (app / 250, app % 250 + 1);
+        Ipv4Addr::new(3, 3, byte(high), byte(low)).into()
+    }
+
+    /// Where a task listens.
+    pub(crate) fn place(&self, app: usize, task: usize) -> SocketAddr {
+        let number = self.first[app] + task;
+        let host = Ipv4Addr::new(10, 0, 0, byte(number % HOSTS + 1));
+        SocketAddr::new(host.into(), u16::try_from(1_024 + number / HOSTS).unwrap())
+    }
+
+    pub(crate) fn id(app: usize) -> String {
+        format!("/shop/backend/app{app:05}")
+    }
+
+    fn task_id(app: usize, task: usize) -> String {
+        format!("shop_backend_app{app:05}.instance-5b1c5c1e-7a0b-11ea-9f3c-{task:012x}._app.1")
+    }
+
+    /// The answer of `/v2/apps?embed=apps.tasks`.
+    pub(crate) fn everything(&self) -> String {
+        let mut text = String::from("{\"apps\":[");
+        for app in 0..self.apps() {
+            if app > 0 {
+                text.push(',');
+            }
+            self.write(app, &mut text);
+        }
+        text.push_str("]}");
+        text
+    }
+
+    /// The answer of `/v2/apps/{id}?embed=app.tasks`.
+    pub(crate) fn one(&self, app: usize) -> String {
+        let mut text = String::from("{\"app\":");
+        self.write(app, &mut text);
+        text.push('}');
+        text
+    }
+
+    fn write(&self, app: usize, text: &mut String) {
+        let (id, vip, count) = (Self::id(app), Self::vip(app), self.tasks[app]);
+        text.push_str(&format!(
+            r#"{{"id":"{id}","backoffFactor":1.15,"backoffSeconds":1,"cmd":"exec /opt/app --port $PORT0","container":{{"type":"DOCKER","docker":{{"forcePullImage":false,"image":"registry.example/shop/backend:{app}","parameters":[],"privileged":false}},"volumes":[],"portMappings":[{{"containerPort":8080,"hostPort":0,"labels":{{"VIP_0":"{vip}:80"}},"name":"http","protocol":"tcp","servicePort":10000}}]}},"cpus":0.5,"disk":0,"executor":"","gpus":0,"healthChecks":[{{"gracePeriodSeconds":300,"ignoreHttp1xx":false,"intervalSeconds":10,"maxConsecutiveFailures":3,"path":"/health","portIndex":0,"protocol":"HTTP","timeoutSeconds":5,"delaySeconds":15}}],"instances":{count},"labels":{{"team":"shop","tier":"backend"}},"maxLaunchDelaySeconds":300,"mem":512,"networks":[{{"mode":"container/bridge"}}],"requirePorts":false,"upgradeStrategy":{{"maximumOverCapacity":1,"minimumHealthCapacity":1}},"version":"{VERSION}","versionInfo":{{"lastScalingAt":"{VERSION}","lastConfigChangeAt":"{VERSION}"}},"killSelection":"YOUNGEST_FIRST","unreachableStrategy":{{"inactiveAfterSeconds":0,"expungeAfterSeconds":0}},"tasksStaged":0,"tasksRunning":{count},"tasksHealthy":{count},"tasksUnhealthy":0,"deployments":[],"tasks":["#
+        ));
+        for task in 0..count {
+            if task > 0 {
+                text.push(',');
+            }
+            let (place, task_id) = (self.place(app, task), Self::task_id(app, task));
+            let alive = !self.unhealthy.contains(&(app, task));
+            let (host, port) = (place.ip(), place.port());
+            let failed = if alive { "null" } else { "\"2026-01-01T01:00:00.000Z\"" };
+            text.push_str(&format!(
+                r#"{{"ipAddresses":[{{"ipAddress":"172.17.0.2","protocol":"IPv4"}}],"stagedAt":"{VERSION}","state":"TASK_RUNNING","ports":[{port}],"startedAt":"{VERSION}","version":"{VERSION}","id":"{task_id}","appId":"{id}","slaveId":"6b9ee6b1-6a43-4e02-8a4e-0b1c6d3a3e7a-S12","host":"{host}","healthCheckResults":[{{"alive":{alive},"consecutiveFailures":{},"firstSuccess":"2026-01-01T00:01:00.000Z","lastFailure":{failed},"lastSuccess":"2026-01-01T00:01:00.000Z","lastFailureCause":null,"instanceId":"shop_backend_app{app:05}.marathon-5b1c5c1e-{task:012x}"}}],"localVolumes":[]}}"#,
+                u8::from(!alive),
+            ));
+        }
+        text.push_str("]}");
+    }
+
+    /// What the event stream says when a task's health changes, to the last byte.
+    pub(crate) fn event(app: usize, task: usize, alive: bool, second: usize) -> String {
+        let (id, task_id) = (Self::id(app), Self::task_id(app, task));
+        let at = format!(
+            "2026-01-01T{:02}:{:02}:{:02}.500Z",
+            2 + second / 3600,
+            second / 60 % 60,
+            second % 60
+        );
+        format!(
+            "event: health_status_changed_event\r\ndata: {{\"appId\":\"{id}\",\"instanceId\":\"{task_id}\",\"taskId\":\"{task_id}\",\"version\":\"{VERSION}\",\"alive\":{alive},\"eventType\":\"health_status_changed_event\",\"timestamp\":\"{at}\"}}\r\n\r\n"
+        )
+    }
+}
+
+fn byte(number: usize) -> u8 {
+    u8::try_from(number).unwrap()
+}

@@ -1,0 +1,28 @@
+//! What was measured, told to `cargo xtask bench` in lines of its own.
+
+use std::time::{Duration, Instant};
+
+/// One value of one measure. What is measured several times is told several times.
+pub(crate) fn tell(name: &str, value: f64, unit: &str) {
+    println!("figure {name} {value} {unit}");
+}
+
+pub(crate) fn tell_time(name: &str, time: Duration) {
+    tell(name, time.as_secs_f64() * 1e3, "ms");
+}
+
+/// How long something takes.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let done = work();
+    (start.elapsed(), done)
+}
+
+/// Tells the median, the 99th percentile and the longest.
+pub(crate) fn tell_spread(name: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    tell_time(&format!("{name}/p50"), at(0.5));
+    tell_time(&format!("{name}/p99"), at(0.99));
+    tell_time(&format!("{name}/max"), at(1.0));
+}

@@ -1,0 +1,102 @@
+//! Fixed work, for counting its instructions.
+
+use netlink_packet_core::{
+    NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, Parseable,
+};
+use netlink_packet_generic::GenlMessage;
+use nl_ipvs::wire::IpvsMessage;
+use nl_ipvs::{Command, Destination, DestinationSettings, Family, ServiceKey};
+use std::hint::black_box;
+use vip::Observed;
+
+use crate::cluster::Cluster;
+use crate::react::World;
+use crate::wanted;
+
+/// Does it so many times.
+pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
+    let cluster = Cluster::new(200, 10);
+    match work {
+        "plan" => {
+            let desired = wanted::desired(&wanted::snapshot(&cluster), &Observed::default());
+            let bound = wanted::bound(&desired);
+            let held = wanted::plan(&bound, &desired).applied_to(&bound);
+            for _ in 0..rounds {
+                // Everything to do, and nothing.
+                black_box(wanted::plan(&bound, &desired));
+                black_box(wanted::plan(&held, &desired));
+            }
+        }
+        "encode" => {
+            let commands = commands(&cluster);
+            for _ in 0..rounds {
+                commands.iter().for_each(|command| drop(black_box(encode(&command.into()))));
+            }
+        }
+        "decode" => {
+            let entries: Vec<_> =
+                destinations(&cluster).iter().map(|d| encode(&d.into())).collect();
+            for _ in 0..rounds {
+                for entry in &entries {
+                    black_box(decode(entry));
+                }
+            }
+        }
+        "parse" => {
+            for _ in 0..rounds {
+                black_box(wanted::snapshot(&cluster));
+            }
+        }
+        "event" | "event-large" => {
+            let apps = if work == "event" { 20 } else { 2_000 };
+            let mut world = World::settled(Cluster::new(apps, 10));
+            for round in 0..rounds * 8 {
+                let (app, task) = (round % 20, round % 10);
+                world.hear(Cluster::event(app, task, false, round).as_bytes());
+            }
+        }
+        other => anyhow::bail!("no work is called {other}"),
+    }
+    Ok(())
+}
+
+fn commands(cluster: &Cluster) -> Vec<Command> {
+    let servers = (0..cluster.apps()).flat_map(|app| {
+        let at = (Cluster::vip(app), 80).into();
+        (0..cluster.tasks_of(app)).map(move |task| Command::AddDestination {
+            service: ServiceKey::tcp(at),
+            address: cluster.place(app, task),
+            settings: DestinationSettings::masquerade(1),
+        })
+    });
+    servers.collect()
+}
+
+fn destinations(cluster: &Cluster) -> Vec<Destination> {
+    let places = (0..cluster.apps())
+        .flat_map(|app| (0..cluster.tasks_of(app)).map(move |task| cluster.place(app, task)));
+    let destination = |address| Destination {
+        address,
+        settings: DestinationSettings::masquerade(1),
+        active_connections: 0,
+        inactive_connections: 0,
+        persistent_connections: 0,
+        stats: nl_ipvs::Stats::default(),
+    };
+    places.map(destination).collect()
+}
+
+fn encode(message: &IpvsMessage) -> Vec<u8> {
+    let mut message = NetlinkMessage::from(GenlMessage::from_payload(message.clone()));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Destination {
+    let message = NetlinkBuffer::new_checked(bytes).unwrap();
+    let header = NetlinkHeader::parse(&message).unwrap();
+    let message = GenlMessage::<IpvsMessage>::deserialize(&header, message.payload()).unwrap();
+    Destination::from_message(&message.payload, Family::Inet).unwrap()
+}

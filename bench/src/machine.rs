@@ -1,0 +1,229 @@
+//! What is measured on a kernel with IPVS, in a network namespace of its own: vipd's own code beside
+//! a C program that sends and reads the same messages and does nothing else, and beside `ipvsadm`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use node::{Kernel, LinuxKernel, Settings};
+use testkit::netns::{self, run, run_with};
+use vip::controller::{AppClaims, Change, Config, Effect, Facts, Input};
+use vip::{Controller, Link, Observed, Op, Plan};
+
+use crate::cluster::Cluster;
+use crate::figure::{tell, tell_time, timed};
+use crate::wanted;
+
+const LINK: &str = "vipd0";
+
+/// This node, and the C program.
+struct Node<'a> {
+    floor: &'a Path,
+    vips: usize,
+    servers: usize,
+}
+
+/// Measures at one size of the table, so many times.
+///
+/// Each measure has a network namespace of its own: for two minutes the kernel remembers the real
+/// servers that were deleted, and looks through all of them for each new one.
+pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, peer: bool) {
+    let node = Node { floor, vips, servers };
+    let cluster = Cluster::new(vips, servers);
+    let snapshot = wanted::snapshot(&cluster);
+    let desired = wanted::desired(&snapshot, &Observed::default());
+    for _ in 0..times {
+        let by_c = alone(|_| node.fill_by_c());
+        let by_vipd = alone(|kernel| node.fill(kernel, &desired));
+        assert!(by_c == by_vipd, "the C program fills another table");
+        if peer {
+            alone(|_| node.fill_by_ipvsadm());
+        }
+        alone(|kernel| node.addresses(kernel, &desired));
+        alone(|kernel| {
+            let (time, ops) = timed(|| wanted::apply(&snapshot, kernel));
+            assert!(ops > vips * servers, "{ops} operations");
+            node.tell("apply/vipd", time);
+            node.compare(kernel, &cluster);
+            node.cleanup(kernel);
+        });
+    }
+}
+
+/// Does it on a node of its own.
+fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
+    thread::scope(|scope| {
+        let on_a_node = || {
+            netns::enter();
+            for args in [
+                "link add eth9 type dummy",
+                "addr add 10.9.0.1/24 dev eth9",
+                "link set eth9 up",
+                "route add default via 10.9.0.254",
+            ] {
+                run("ip", args);
+            }
+            let done = work(&mut open());
+            clear();
+            done
+        };
+        scope.spawn(on_a_node).join().expect("it was measured")
+    })
+}
+
+fn open() -> LinuxKernel {
+    LinuxKernel::open(Settings { interface: LINK.to_owned(), ..Settings::default() }).unwrap()
+}
+
+/// An empty table, and the interface with nothing on it.
+fn clear() {
+    run("ipvsadm", "-C");
+    let _ = Command::new("ip").args(["link", "del", LINK]).stderr(Stdio::null()).status();
+}
+
+fn new_link(kernel: &mut LinuxKernel) {
+    clear();
+    assert!(kernel.perform(&[&Op::CreateLink]).iter().all(Result::is_ok));
+}
+
+fn apply(kernel: &mut LinuxKernel, plan: &Plan) -> Duration {
+    let (time, outcome) = timed(|| kernel.apply(plan));
+    assert!(outcome.is_success(), "{:?}", outcome.failures().next());
+    time
+}
+
+/// The kernel's table in ipvsadm's words, sorted: the kernel lists the newest first.
+fn table() -> BTreeSet<String> {
+    run("ipvsadm", "-Sn").lines().map(str::to_owned).collect()
+}
+
+impl Node<'_> {
+    fn tell(&self, name: &str, time: Duration) {
+        tell_time(&format!("{name}/{}", self.vips), time);
+    }
+
+    /// Runs the C program; what it took by its own clock.
+    fn floor(&self, args: &[&str]) -> Duration {
+        let output = Command::new(self.floor).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Duration::from_nanos(text.trim().parse().unwrap())
+    }
+
+    fn fill_by_c(&self) -> BTreeSet<String> {
+        let (vips, servers) = (self.vips.to_string(), self.servers.to_string());
+        self.tell("fill/floor", self.floor(&["fill", &vips, &servers]));
+        table()
+    }
+
+    fn fill(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) -> BTreeSet<String> {
+        let plan = wanted::plan(&wanted::bound(desired), desired);
+        assert_eq!(plan.ops.len(), self.vips * (1 + self.servers));
+        self.tell("fill/vipd", apply(kernel, &plan));
+        table()
+    }
+
+    fn fill_by_ipvsadm(&self) {
+        let rules = self.rules();
+        let (time, _) = timed(|| run_with("ipvsadm", "-R", &rules));
+        self.tell("fill/ipvsadm", time);
+    }
+
+    fn rules(&self) -> String {
+        let cluster = Cluster::new(self.vips, self.servers);
+        let mut rules = String::new();
+        for app in 0..self.vips {
+            let vip = Cluster::vip(app);
+            let _ = writeln!(rules, "-A -t {vip}:80 -s wlc");
+            for task in 0..self.servers {
+                let _ = writeln!(rules, "-a -t {vip}:80 -r {} -m -w 1", cluster.place(app, task));
+            }
+        }
+        rules
+    }
+
+    /// Binding the addresses, with the local route of each, as where there is no nftables NAT.
+    fn addresses(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) {
+        let vips = self.vips.to_string();
+        for (name, source) in [("addresses", None), ("routes", Some(wanted::NODE))] {
+            let mut args = vec!["addresses", LINK, &vips];
+            args.extend(source);
+            new_link(kernel);
+            self.tell(&format!("{name}/floor"), self.floor(&args));
+            new_link(kernel);
+            let address =
+                |address| Op::Bind { address, source: source.map(|s| s.parse().unwrap()) };
+            let ops = desired.services.keys().map(|vip| address(vip.address)).collect();
+            let plan = Plan { ops, ..Plan::default() };
+            self.tell(&format!("{name}/vipd"), apply(kernel, &plan));
+        }
+    }
+
+    /// A full comparison with nothing to do, by the controller that the agent runs.
+    fn compare(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
+        self.tell("compare/floor", self.floor(&["dumps", &self.vips.to_string()]));
+        let sources = ["m".to_owned()].into();
+        let config = Config { node: "node1".into(), sources, ..Config::default() };
+        let mut controller = Controller::new(config);
+        let mut now = Duration::from_secs(1);
+        let mut say = |input, now| controller.on(input, now);
+        let facts = Facts { source: Some(wanted::NODE.parse().unwrap()), ..Facts::default() };
+        say(Input::Facts(facts), now);
+        let source = "m".to_owned();
+        say(Input::Claims { source, change: Change::All(claims(cluster)) }, now);
+        // Twice: the second time there is a model of the kernel to compare with.
+        for name in ["compare/first", "compare/vipd"] {
+            let (time, effects) = timed(|| {
+                let observed = kernel.observe().map_err(|error| error.to_string());
+                say(Input::Observed(observed), now)
+            });
+            let applies = effects.iter().find(|effect| matches!(effect, Effect::Apply(_)));
+            assert_eq!(applies, None, "there is something to do");
+            self.tell(name, time);
+            now += Duration::from_secs(31);
+            say(Input::Tick, now);
+        }
+        let (time, _) = timed(|| kernel.observe().unwrap());
+        self.tell("compare/observe", time);
+    }
+
+    fn cleanup(&self, kernel: &mut LinuxKernel) {
+        let plan = Plan::cleanup(&kernel.observe().unwrap());
+        self.tell("cleanup/vipd", apply(kernel, &plan));
+        let left = kernel.observe().unwrap();
+        assert!(left.services.is_empty() && left.link == Link::Missing);
+    }
+}
+
+/// IPv6 addresses deleted one by one, beside the interface that goes with all of them.
+pub(crate) fn unbind(floor: &Path, vips: usize) {
+    let mut kernel = open();
+    let node = Node { floor, vips, servers: 0 };
+    new_link(&mut kernel);
+    node.tell("unbind6/floor", node.floor(&["unbind6", LINK, &vips.to_string()]));
+    let address = |number: usize| {
+        let (high, low) = (number / 256, number % 256);
+        format!("fd03::{high:x}:{low:x}").parse().unwrap()
+    };
+    let ops = (0..vips).map(|number| Op::Bind { address: address(number), source: None }).collect();
+    apply(&mut kernel, &Plan { ops, ..Plan::default() });
+    let plan = Plan::cleanup(&kernel.observe().unwrap());
+    node.tell("unbind6/link", apply(&mut kernel, &plan));
+    tell("unbind6/addresses", vips as f64, "");
+}
+
+/// What the apps claim.
+fn claims(cluster: &Cluster) -> std::collections::BTreeMap<String, AppClaims> {
+    let snapshot = wanted::snapshot(cluster);
+    let host = |name: &str| (name.to_owned(), Ok(vec![name.parse().unwrap()]));
+    let hosts = vipd::translate::hosts_of(&snapshot).into_iter().map(host).collect();
+    let now = "2026-01-01T01:00:00Z".parse().unwrap();
+    let read = |workload: &marathon::Workload| {
+        let translation = vipd::translate::translate_one(workload, &hosts, now);
+        (workload.id.clone(), AppClaims::new(translation.claims))
+    };
+    snapshot.workloads.iter().map(read).collect()
+}

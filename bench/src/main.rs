@@ -1,0 +1,48 @@
+//! What vipd's speed is measured with; `cargo xtask bench` runs it and makes the table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement that fails is no measurement"
+)]
+
+mod agent;
+mod cluster;
+mod figure;
+mod instructions;
+mod machine;
+mod memory;
+mod parse;
+mod react;
+mod server;
+mod wanted;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["react"] => react::weights(&[20, 2_000], 400),
+        ["reread"] => react::rereads(&[10, 2_000], 9),
+        ["agent"] => agent::in_memory(&[20, 2_000], 200),
+        ["agent-kernel"] => agent::on_kernel(&[20, 2_000], 200),
+        ["steady", vipd, vips, servers] => {
+            agent::steady(vipd.as_ref(), vips.parse()?, servers.parse()?);
+        }
+        ["instructions", work, rounds] => instructions::run(work, rounds.parse()?)?,
+        ["parse"] => parse::measure(1_000, 20, 7),
+        ["machine", floor, vips, servers, times, peer] => {
+            machine::measure(
+                floor.as_ref(),
+                vips.parse()?,
+                servers.parse()?,
+                times.parse()?,
+                *peer == "peer",
+            );
+        }
+        ["unbind", floor, vips] => machine::unbind(floor.as_ref(), vips.parse()?),
+        _ => bail!("what to measure? `cargo xtask bench` knows"),
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! From the last byte of an event to the kernel's change, without connections: the bytes go through
+//! the decoder, the watch, the translation, the controller and a plan into a kernel in memory.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use marathon::event::Event;
+use marathon::sse::Decoder;
+use marathon::watch::{self, Action, StreamId};
+use marathon::{Document, Kind, Records, Timestamp};
+use node::Kernel;
+use testkit::FakeKernel;
+use vipd::agent::Moment;
+use vipd::agent::mind::{Config, Effect, Input, Mind, Reading, SourceConfig};
+
+use crate::cluster::Cluster;
+use crate::figure::{tell_spread, tell_time};
+
+/// An agent's mind at work, in time of its own.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) kernel: FakeKernel,
+    mind: Mind,
+    now: Duration,
+    wall: Timestamp,
+    inputs: VecDeque<Input>,
+    decoder: Decoder,
+    stream: Option<StreamId>,
+    /// When the kernel was last changed.
+    changed: Option<Instant>,
+}
+
+impl World {
+    /// With everything in the kernel.
+    pub(crate) fn settled(cluster: Cluster) -> Self {
+        let wall = "2026-01-01T01:00:00Z".parse().unwrap();
+        let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
+        let source = SourceConfig { name: "m".into(), servers: [].into(), watch };
+        let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
+        let config = Config { controller, sources: vec![source], node_address: None };
+        let mut world = Self {
+            cluster,
+            kernel: FakeKernel::default(),
+            mind: Mind::new(config, Moment { since_start: Duration::ZERO, wall }),
+            now: Duration::ZERO,
+            wall,
+            inputs: VecDeque::new(),
+            decoder: Decoder::default(),
+            stream: None,
+            changed: None,
+        };
+        world.pass(Duration::from_secs(20));
+        let wanted: usize = (0..world.cluster.apps()).map(|app| world.cluster.tasks_of(app)).sum();
+        assert_eq!(world.servers(), wanted, "real servers in the kernel");
+        world
+    }
+
+    fn servers(&self) -> usize {
+        self.kernel.state.services.values().map(|service| service.servers.len()).sum()
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.work();
+            let wake = self.mind.wake_at();
+            if wake > end {
+                break;
+            }
+            self.now = self.now.max(wake) + Duration::from_millis(1);
+            self.inputs.push_back(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    fn work(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            let wall = self.wall + self.now;
+            let effects = self.mind.on(input, Moment { since_start: self.now, wall });
+            // As the agent does each turn, for those who look at it.
+            std::hint::black_box(self.mind.view());
+            effects.into_iter().for_each(|effect| self.carry_out(effect));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let input = match effect {
+            Effect::Marathon { action: Action::Open { stream, .. }, .. } => {
+                self.stream = Some(stream);
+                Input::Opened { source: 0, stream, leader: None }
+            }
+            Effect::Marathon { action: Action::ReadEverything, .. } => {
+                let apps = Document::read_apps(self.cluster.everything().as_bytes()).unwrap();
+                let pods = Document::read_pods(b"[]").unwrap();
+                let answer = Ok(apps.and(pods).snapshot(&Records::default()));
+                Input::ReadEverything { source: 0, answer, leader: None }
+            }
+            Effect::Marathon { action: Action::Read(key), .. } => {
+                assert_eq!(key.kind, Kind::App);
+                let app = (0..self.cluster.apps()).find(|app| Cluster::id(*app) == key.id).unwrap();
+                let body = self.cluster.one(app);
+                return self.read_one(key, &body);
+            }
+            Effect::Observe { .. } => Input::Observed(Ok(Reading {
+                observed: self.kernel.observe().unwrap(),
+                source: None,
+                sysctls: Vec::new(),
+            })),
+            Effect::Apply(plan) => {
+                self.kernel.log.clear();
+                let outcome = self.kernel.apply(&plan);
+                self.changed = Some(Instant::now());
+                Input::Applied(outcome)
+            }
+            Effect::Marathon { action: Action::Close, .. }
+            | Effect::Resolve(_)
+            | Effect::Keep(_) => return,
+        };
+        self.inputs.push_back(input);
+    }
+
+    fn read_one(&mut self, key: watch::WorkloadKey, body: &str) {
+        let snapshot = Document::read(body.as_bytes()).unwrap().snapshot(&Records::default());
+        let answer = Ok(snapshot.workloads.into_iter().next());
+        self.inputs.push_back(Input::Read { source: 0, key, answer, leader: None });
+    }
+
+    fn listen(&mut self, bytes: &[u8]) {
+        let stream = self.stream.unwrap();
+        for frame in self.decoder.push(bytes) {
+            let event = Event::parse(&frame);
+            self.inputs.push_back(Input::Event { source: 0, stream, event });
+        }
+    }
+
+    /// Hears these bytes, and says how long it took until the kernel was changed and until the
+    /// plan was done with.
+    pub(crate) fn hear(&mut self, bytes: &[u8]) -> (Duration, Duration) {
+        self.changed = None;
+        let start = Instant::now();
+        self.listen(bytes);
+        self.work();
+        let done = start.elapsed();
+        let changed = self.changed.unwrap_or_else(|| {
+            panic!("the kernel was not changed by {}", String::from_utf8_lossy(bytes))
+        });
+        (changed - start, done)
+    }
+
+    /// The read of an app, from the answer to the kernel's change.
+    fn reread(&mut self, app: usize) -> Duration {
+        self.changed = None;
+        // A change makes the watch ask: what it is answered is timed, not the asking.
+        let body = self.cluster.one(app);
+        let stream = self.stream.unwrap();
+        let change = marathon::event::Change::Posted(marathon::event::Touched {
+            kind: Some(Kind::App),
+            id: Cluster::id(app),
+        });
+        let event = Event { at: None, change };
+        self.inputs.push_back(Input::Event { source: 0, stream, event });
+        self.work();
+        // The read that follows, by hand.
+        loop {
+            self.now = self.now.max(self.mind.wake_at()) + Duration::from_millis(1);
+            let wall = self.wall + self.now;
+            let moment = Moment { since_start: self.now, wall };
+            for effect in self.mind.on(Input::Tick, moment) {
+                match effect {
+                    Effect::Marathon { action: Action::Read(key), .. }
+                        if key.id == Cluster::id(app) =>
+                    {
+                        assert!(self.inputs.is_empty());
+                        let start = Instant::now();
+                        self.read_one(key, &body);
+                        self.work();
+                        return self.changed.expect("the kernel was not changed") - start;
+                    }
+                    other => self.carry_out(other),
+                }
+            }
+            self.work();
+        }
+    }
+}
+
+/// One real server's weight, at these sizes of the table.
+pub(crate) fn weights(vips: &[usize], events: usize) {
+    for &vips in vips {
+        let mut world = World::settled(Cluster::new(vips, 10));
+        let (mut changed, mut done) = (Vec::new(), Vec::new());
+        for number in 0..events {
+            let (app, task) = (number * 7 % vips, number % 10);
+            world.cluster.set_healthy(app, task, false);
+            let bytes = Cluster::event(app, task, false, number * 30);
+            let (at, after) = world.hear(bytes.as_bytes());
+            changed.push(at);
+            done.push(after);
+            world.pass(Duration::from_secs(2));
+            world.cluster.set_healthy(app, task, true);
+            world.listen(Cluster::event(app, task, true, number * 30 + 2).as_bytes());
+            world.pass(Duration::from_secs(10));
+        }
+        tell_spread(&format!("react/memory/{vips}"), changed);
+        tell_spread(&format!("react/memory-done/{vips}"), done);
+    }
+}
+
+/// One app of a hundred tasks read again, among so many others.
+pub(crate) fn rereads(apps: &[usize], times: usize) {
+    for &apps in apps {
+        let mut tasks = vec![10; apps];
+        tasks[apps / 2] = 100;
+        let mut world = World::settled(Cluster::of(tasks));
+        let app = apps / 2;
+        for number in 0..times {
+            // Half of them at once, one way and the other.
+            for other in 0..50 {
+                world.cluster.set_healthy(app, 2 * other, number % 2 == 1);
+            }
+            let time = world.reread(app);
+            tell_time(&format!("reread/{apps}"), time);
+            world.pass(Duration::from_secs(30));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A Marathon for one agent on this machine: it answers reads and holds the event stream open.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+
+/// Shared by the connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    cluster: Mutex<Cluster>,
+    /// The agent's event stream.
+    stream: Mutex<Option<TcpStream>>,
+    opened: Condvar,
+    /// `/v2/apps` as it is answered, made when something changed.
+    everything: Mutex<Option<Arc<Vec<u8>>>>,
+}
+
+impl Server {
+    /// Listens on a port of its own; where.
+    pub(crate) fn start(cluster: Cluster) -> (Arc<Self>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Arc::new(Self {
+            cluster: Mutex::new(cluster),
+            stream: Mutex::new(None),
+            opened: Condvar::new(),
+            everything: Mutex::new(None),
+        });
+        let shared = server.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let server = shared.clone();
+                thread::spawn(move || server.serve(connection));
+            }
+        });
+        // It has to hear of nothing for a while: as Marathon does.
+        let shared = server.clone();
+        thread::spawn(move || {
+            loop {
+                thread::sleep(Duration::from_secs(10));
+                if let Some(stream) = shared.stream.lock().unwrap().as_mut() {
+                    let _ = stream.write_all(b"\r\n");
+                }
+            }
+        });
+        (server, url)
+    }
+
+    /// Says something to the agent; when the last byte was given away.
+    pub(crate) fn say(&self, bytes: &str) -> Instant {
+        let mut stream = self.stream.lock().unwrap();
+        while stream.is_none() {
+            stream = self.opened.wait(stream).unwrap();
+        }
+        let at = Instant::now();
+        stream.as_mut().unwrap().write_all(bytes.as_bytes()).unwrap();
+        at
+    }
+
+    /// A task's health, as later reads tell it.
+    pub(crate) fn set_healthy(&self, app: usize, task: usize, healthy: bool) {
+        self.cluster.lock().unwrap().set_healthy(app, task, healthy);
+        *self.everything.lock().unwrap() = None;
+    }
+
+    fn serve(&self, connection: TcpStream) {
+        let _ = connection.set_nodelay(true);
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let mut connection = connection;
+        loop {
+            let Some(path) = request(&mut reader) else { return };
+            if path.starts_with("/v2/events") {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\r\n";
+                if connection.write_all(head.as_bytes()).is_ok() {
+                    *self.stream.lock().unwrap() = Some(connection);
+                    self.opened.notify_all();
+                }
+                return;
+            }
+            let body = self.answer(&path);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            if connection.write_all(head.as_bytes()).and(connection.write_all(&body)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, path: &str) -> Arc<Vec<u8>> {
+        let path = path.split('?').next().unwrap_or_default();
+        match path {
+            "/v2/info" => Arc::new(br#"{"version":"1.9.109"}"#.to_vec()),
+            "/v2/pods/::status" => Arc::new(b"[]".to_vec()),
+            "/v2/apps" => {
+                let cluster = self.cluster.lock().unwrap();
+                let mut kept = self.everything.lock().unwrap();
+                let made = || Arc::new(cluster.everything().into_bytes());
+                kept.get_or_insert_with(made).clone()
+            }
+            _ => {
+                let number = path.trim_end_matches('/').rsplit("app").next().unwrap_or_default();
+                let app = number.parse().unwrap_or_else(|_| panic!("asked for {path}"));
+                Arc::new(self.cluster.lock().unwrap().one(app).into_bytes())
+            }
+        }
+    }
+}
+
+/// The path of the next request.
+fn request(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    while reader
+        .read_line({
+            line.clear();
+            &mut line
+        })
+        .ok()?
+        > 2
+    {}
+    Some(path)
+}

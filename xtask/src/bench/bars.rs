@@ -1,0 +1,146 @@
+//! What is promised, and whether it is so.
+
+use std::fmt::Write;
+
+use super::figures::Figures;
+
+/// One promise.
+struct Bar {
+    what: &'static str,
+    against: &'static str,
+    /// How the value is written.
+    unit: Unit,
+    limit: f64,
+    /// True: the value must be at least the limit.
+    at_least: bool,
+    value: fn(&Figures) -> Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Unit {
+    Times,
+    Millis,
+    Mebibytes,
+    Percent,
+}
+
+impl Unit {
+    fn write(self, value: f64) -> String {
+        match self {
+            Self::Times => format!("{value:.2}x"),
+            Self::Millis if value >= 1e4 => format!("{:.1} s", value / 1e3),
+            Self::Millis => format!("{value:.2} ms"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Percent => format!("{value:.2} %"),
+        }
+    }
+}
+
+const fn bar(
+    what: &'static str,
+    against: &'static str,
+    unit: Unit,
+    limit: f64,
+    value: fn(&Figures) -> Option<f64>,
+) -> Bar {
+    Bar { what, against, unit, limit, at_least: false, value }
+}
+
+fn bars(uml: bool) -> Vec<Bar> {
+    use Unit::{Mebibytes, Millis, Percent, Times};
+    let peer = if uml { 30.0 } else { 13.0 };
+    vec![
+        bar("fill: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
+            f.ratio("fill/vipd/2000", "fill/floor/2000")
+        }),
+        Bar {
+            at_least: true,
+            ..bar("the same, how much faster", "`ipvsadm -R`", Times, peer, |f| {
+                f.ratio("fill/ipvsadm/2000", "fill/vipd/2000")
+            })
+        },
+        bar("2,000 addresses", "the C program", Times, 1.3, |f| {
+            f.ratio("addresses/vipd/2000", "addresses/floor/2000")
+        }),
+        bar("2,000 addresses with their routes", "the C program", Times, 1.3, |f| {
+            f.ratio("routes/vipd/2000", "routes/floor/2000")
+        }),
+        bar("whole apply from parsed input", "both C programs", Times, 1.5, |f| {
+            Some(f.get("apply/vipd/2000")? / floor(f, 2000)?)
+        }),
+        bar("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
+            f.ratio("compare/vipd/2000", "compare/floor/2000")
+        }),
+        bar("one weight, in memory, p99", "", Millis, 1.0, |f| f.get("react/memory/2000/p99")),
+        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+            f.ratio("react/memory/2000/p50", "react/memory/20/p50")
+        }),
+        bar("one weight, whole agent in memory, p99", "", Millis, 5.0, |f| {
+            f.get("react/agent/2000/p99")
+        }),
+        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+            f.ratio("react/agent/2000/p50", "react/agent/20/p50")
+        }),
+        bar("one weight, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
+            f.get("react/kernel/2000/p99")
+        }),
+        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+            f.ratio("react/kernel/2000/p50", "react/kernel/20/p50")
+        }),
+        bar("one app of 100 tasks read again, of 2,000", "itself among 10", Times, 1.5, |f| {
+            f.ratio("reread/2000", "reread/10")
+        }),
+        bar("parse of 1,000 apps x 20 tasks", "serde_json::Value", Times, 1.0, |f| {
+            f.ratio("parse/vipd", "parse/value")
+        }),
+        bar("its peak memory", "the bytes", Times, 1.5, |f| {
+            f.ratio("parse/vipd-peak", "parse/body")
+        }),
+        bar("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
+        bar("CPU between comparisons", "a core", Percent, 0.1, |f| f.get("steady/cpu/2000")),
+        bar("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
+            growth(f, "fill/vipd", "fill/floor")
+        }),
+        bar("10,000 VIPs: growth of addresses", "the C program's growth", Times, 1.3, |f| {
+            growth(f, "routes/vipd", "routes/floor")
+        }),
+        bar("10,000 VIPs: growth of apply", "the C programs' growth", Times, 1.3, |f| {
+            let ours = f.ratio("apply/vipd/10000", "apply/vipd/2000")?;
+            Some(ours / (floor(f, 10_000)? / floor(f, 2_000)?))
+        }),
+        bar("10,000 VIPs: growth of comparison", "the C program's growth", Times, 1.3, |f| {
+            growth(f, "compare/vipd", "compare/floor")
+        }),
+        bar("cleanup of 10,000 VIPs", "", Millis, 10_000.0, |f| f.get("cleanup/vipd/10000")),
+        bar("2,000 IPv6 addresses go", "one by one", Times, 0.5, |f| {
+            f.ratio("unbind6/link/2000", "unbind6/floor/2000")
+        }),
+        bar("binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
+    ]
+}
+
+/// What the C programs take for a whole table.
+fn floor(figures: &Figures, vips: usize) -> Option<f64> {
+    let of = |name: &str| figures.get(&format!("{name}/floor/{vips}"));
+    Some(of("fill")? + of("routes")?)
+}
+
+fn growth(figures: &Figures, ours: &str, floor: &str) -> Option<f64> {
+    let of = |name: &str| figures.ratio(&format!("{name}/10000"), &format!("{name}/2000"));
+    Some(of(ours)? / of(floor)?)
+}
+
+/// The promises as a Markdown table.
+pub(crate) fn table(figures: &Figures) -> String {
+    let mut text = String::from("| what | against | must be | is | |\n|---|---|---|---|---|\n");
+    for bar in bars(figures.kernel.starts_with("user-mode")) {
+        let Bar { what, against, unit, limit, at_least, value } = bar;
+        let Some(value) = value(figures) else { continue };
+        let met = if at_least { value >= limit } else { value <= limit };
+        let (sign, word) =
+            (if at_least { ">=" } else { "<=" }, if met { "met" } else { "not met" });
+        let (limit, value) = (unit.write(limit), unit.write(value));
+        let _ = writeln!(text, "| {what} | {against} | {sign} {limit} | {value} | {word} |");
+    }
+    text
+}

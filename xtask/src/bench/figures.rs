@@ -1,0 +1,81 @@
+//! What was measured, by name. What was measured several times counts by its median.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// Every measured value. Times are in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    values: BTreeMap<String, Vec<f64>>,
+    /// Where what needs a kernel was measured; empty if nothing was.
+    pub(crate) kernel: String,
+    /// The libraries that vipd is linked with.
+    pub(crate) libraries: Vec<String>,
+}
+
+impl Figures {
+    /// Takes in a line `name value unit`.
+    pub(crate) fn take(&mut self, line: &str) {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse)) {
+            self.values.entry(name.to_owned()).or_default().push(value);
+        }
+    }
+
+    /// The median of what was measured under this name.
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        let mut values = self.values.get(name)?.clone();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    }
+
+    /// How often it was measured.
+    pub(crate) fn times(&self, name: &str) -> usize {
+        self.values.get(name).map_or(0, Vec::len)
+    }
+
+    /// One by the other.
+    pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
+        Some(self.get(one)? / self.get(other)?)
+    }
+
+    /// How large the program is and what it is linked with.
+    pub(crate) fn program(&mut self, vipd: &Path) -> Result<()> {
+        let size = fs::metadata(vipd).with_context(|| format!("cannot read {}", vipd.display()))?;
+        self.take(&format!("program/size {} MiB", size.len() as f64 / f64::from(1 << 20)));
+        let output = Command::new("ldd").arg(vipd).output().context("cannot start ldd")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let names = text.lines().filter_map(|line| line.split_whitespace().next());
+        let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        self.libraries = names.map(name).collect();
+        Ok(())
+    }
+
+    /// Everything, with the median and the number of measurements.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, f64, usize)> {
+        self.values
+            .keys()
+            .filter_map(|name| Some((name.as_str(), self.get(name)?, self.times(name))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_the_median_of_what_was_measured() {
+        let mut figures = Figures::default();
+        for line in ["a 3 ms", "a 1 ms", "a 200 ms", "b 2 ms", "c", "d x ms"] {
+            figures.take(line);
+        }
+        assert_eq!(figures.get("a"), Some(3.0));
+        assert_eq!(figures.ratio("a", "b"), Some(1.5));
+        assert_eq!((figures.get("c"), figures.get("d")), (None, None));
+        assert_eq!(figures.times("a"), 3);
+    }
+}

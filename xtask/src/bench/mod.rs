@@ -1,0 +1,140 @@
+//! `cargo xtask bench`: how fast vipd is, beside what the kernel itself takes and what people use
+//! today. Everything that is compared runs on one kernel in one run.
+
+mod bars;
+mod figures;
+mod instructions;
+mod page;
+mod scale;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::args::Bench;
+use crate::cargo::Workspace;
+use crate::libtest::Tally;
+use crate::machine::Machine;
+use crate::progress::Step;
+use crate::suite::{LEASH, Suite};
+use crate::{leash, tools};
+use figures::Figures;
+
+/// The programs that measure, and what is measured.
+struct Programs {
+    bench: PathBuf,
+    vipd: PathBuf,
+    floor: PathBuf,
+}
+
+/// Measures, or checks instruction counts.
+pub(crate) fn run(on: Option<Machine>, task: Bench, filters: &[String]) -> Result<bool> {
+    let workspace = Workspace::read()?;
+    if task == Bench::Scale {
+        return scale::run(&workspace.workspace_root);
+    }
+    tools::ensure_installed(tools::BENCH)?;
+    match task {
+        Bench::Measure | Bench::Scale => {
+            let machine = Machine::choose(on)?;
+            measure(&workspace, machine, filters)
+        }
+        Bench::Check | Bench::Record => {
+            tools::ensure_installed(tools::VALGRIND)?;
+            let step = Step::start("building what counts instructions");
+            let built = workspace.build_for_counting()?;
+            step.end("built");
+            let bench = built.iter().find(|built| built.executable.ends_with("vipd-bench"));
+            let bench = &bench.context("cargo built something else")?.executable;
+            instructions::run(bench, &workspace.workspace_root, task == Bench::Record)
+        }
+    }
+}
+
+fn build(workspace: &Workspace) -> Result<Programs> {
+    let step = Step::start("building vipd as it is released, and what measures it");
+    let built = workspace.build_for_bench()?;
+    let find = |name: &str| {
+        let built = built.iter().find(|built| built.executable.ends_with(name));
+        built.map(|built| built.executable.clone()).context("cargo built something else")
+    };
+    let (bench, vipd) = (find("vipd-bench")?, find("vipd")?);
+    let floor = bench.with_file_name("vipd-bench-floor");
+    let source = workspace.workspace_root.join("bench/fixtures/floor.c");
+    let status = Command::new("cc")
+        .args(["-O2", "-o"])
+        .args([&floor, &source])
+        .status()
+        .context("cannot start cc")?;
+    ensure!(status.success(), "cc could not compile {}", source.display());
+    step.end("built");
+    Ok(Programs { bench, vipd, floor })
+}
+
+fn measure(workspace: &Workspace, machine: Machine, filters: &[String]) -> Result<bool> {
+    let programs = build(workspace)?;
+    let wanted =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let mut figures = Figures::default();
+    figures.program(&programs.vipd)?;
+    let mut passed = true;
+    for name in ["parse", "react", "reread", "agent"] {
+        if wanted(name) {
+            passed &= here(&programs.bench, name, &mut figures)?;
+        }
+    }
+    let suites = suites(&programs, &workspace.workspace_root);
+    let suites: Vec<_> = suites.into_iter().filter(|suite| wanted(&suite.name)).collect();
+    if !suites.is_empty() {
+        let report = machine.run(&suites)?;
+        for outcome in &report.outcomes {
+            outcome.tally.figures.iter().for_each(|line| figures.take(line));
+            if let Some(problem) = &outcome.problem {
+                println!("{}: {problem}", outcome.name);
+            }
+        }
+        figures.kernel = format!("{}, Linux {}", machine.title(), report.kernel);
+        passed &= report.passed();
+    }
+    let table = bars::table(&figures);
+    println!("\n{table}");
+    if filters.is_empty() && passed {
+        page::write(&workspace.workspace_root, machine, &figures, &table)?;
+    }
+    Ok(passed)
+}
+
+/// What needs no kernel runs on this machine.
+fn here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
+    let step = Step::start(&format!("{name}, on this machine"));
+    let mut tally = Tally::default();
+    let mut command = leash::leashed(bench);
+    command.arg(name);
+    let end = leash::run(&mut command, LEASH, &mut std::io::stdout(), |line| tally.line(line))?;
+    let problem = end.problem();
+    step.end(problem.as_deref().unwrap_or("measured"));
+    tally.figures.iter().for_each(|line| figures.take(line));
+    Ok(problem.is_none())
+}
+
+/// What needs one.
+fn suites(programs: &Programs, root: &Path) -> Vec<Suite> {
+    let floor = programs.floor.display().to_string();
+    let vipd = programs.vipd.display().to_string();
+    let suite = |name: &str, args: &[&str]| Suite {
+        name: name.to_owned(),
+        dir: root.to_owned(),
+        program: programs.bench.clone(),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        programs: None,
+        libtest: false,
+    };
+    vec![
+        suite("table of 2,000 VIPs", &["machine", &floor, "2000", "10", "5", "peer"]),
+        suite("table of 10,000 VIPs", &["machine", &floor, "10000", "10", "3", "alone"]),
+        suite("addresses that go", &["unbind", &floor, "2000"]),
+        suite("reaction on the kernel", &["agent-kernel"]),
+        suite("steady agent", &["steady", &vipd, "2000", "10"]),
+    ]
+}

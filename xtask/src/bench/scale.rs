@@ -1,0 +1,200 @@
+//! docs/scale.md: what a Marathon gets from a thousand agents and more, by the model in
+//! `crates/marathon/tests/fleet`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::page::between;
+use crate::cargo::cargo;
+use crate::progress::Step;
+
+/// What happens in the model, as it names it and as people do.
+const CASES: [(&str, &str); 3] = [
+    ("calm", "calm"),
+    ("upgrade", "rolling upgrade of 100 apps"),
+    ("leader", "leader change, 10 s without one"),
+];
+
+/// One second: reads, requests, bytes, bytes with gzip.
+type Second = [f64; 4];
+
+type Series = BTreeMap<(String, u32), BTreeMap<u64, Second>>;
+
+/// Runs the model and writes the page and its picture.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let step = Step::start("running the model of 1,000 and 5,000 agents");
+    let output = cargo()
+        .args(["test", "--release", "-p", "marathon", "--no-default-features", "--test", "fleet"])
+        .args(["--", "--ignored", "--nocapture", "series_of_all"])
+        .current_dir(root)
+        .output()
+        .context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the model failed: {said}{complaints}");
+    step.end("done");
+    let series = read(&said);
+    ensure!(!series.is_empty(), "the model says nothing");
+    let table = table(&series);
+    println!("\n{table}");
+    let page = root.join("docs/scale.md");
+    let text = fs::read_to_string(&page).with_context(|| format!("no {}", page.display()))?;
+    let text = between(&text, "figures", &table).context("docs/scale.md has no markers")?;
+    fs::write(&page, text).context("cannot write docs/scale.md")?;
+    fs::write(root.join("docs/scale.svg"), picture(&series)).context("cannot write the picture")?;
+    println!("written to docs/scale.md and docs/scale.svg");
+    Ok(true)
+}
+
+/// Lines `series WHAT AGENTS SECOND READS REQUESTS BYTES PACKED`.
+fn read(text: &str) -> Series {
+    let mut series = Series::new();
+    for line in text.lines().filter_map(|line| line.split_once("series ")) {
+        let words: Vec<&str> = line.1.split_whitespace().collect();
+        let [what, agents, second, values @ ..] = words.as_slice() else { continue };
+        let (Ok(agents), Ok(second)) = (agents.parse(), second.parse()) else { continue };
+        let values: Vec<f64> = values.iter().filter_map(|value| value.parse().ok()).collect();
+        let Ok(values) = values.try_into() else { continue };
+        series.entry(((*what).to_owned(), agents)).or_default().insert(second, values);
+    }
+    series
+}
+
+/// What one case has, for one number of nodes.
+type Line<'a> = (&'a (String, u32), &'a BTreeMap<u64, Second>);
+
+/// The mean over all the time and the busiest ten seconds.
+fn load(seconds: &BTreeMap<u64, Second>, index: usize) -> (f64, f64) {
+    let last = seconds.keys().max().map_or(1, |last| last + 1);
+    let all: Vec<f64> =
+        (0..last).map(|s| seconds.get(&s).map_or(0.0, |second| second[index])).collect();
+    let mean = all.iter().sum::<f64>() / last as f64;
+    let busiest = all.windows(10.min(all.len())).map(|ten| ten.iter().sum::<f64>() / 10.0);
+    (mean, busiest.fold(0.0, f64::max))
+}
+
+fn table(series: &Series) -> String {
+    let mut text = String::from(
+        "| | nodes | requests/s, mean | busiest 10 s | MB/s with gzip, mean | busiest 10 s | \
+         MB/s of JSON, busiest 10 s |\n|---|---|---|---|---|---|---|\n",
+    );
+    for (what, name) in CASES {
+        for ((_, agents), seconds) in series.iter().filter(|((of, _), _)| of == what) {
+            let (requests, busiest) = load(seconds, 1);
+            let (packed, most) = load(seconds, 3);
+            let (_, plain) = load(seconds, 2);
+            let _ = writeln!(
+                text,
+                "| {name} | {agents} | {requests:.1} | {busiest:.0} | {:.2} | {:.1} | {:.0} |",
+                packed / 1e6,
+                most / 1e6,
+                plain / 1e6,
+            );
+        }
+    }
+    text
+}
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 150.0;
+const LEFT: f64 = 56.0;
+const TOP: f64 = 34.0;
+
+/// A panel for each case: requests a second over five minutes, a line for each number of nodes.
+fn picture(series: &Series) -> String {
+    let whole = (TOP + HEIGHT + 34.0) * CASES.len() as f64 + 10.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {whole}\" width=\"{0}\" \
+         height=\"{whole}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <title>Requests a second at the Marathon leader</title>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+        LEFT + WIDTH + 20.0
+    );
+    for (number, (what, name)) in CASES.into_iter().enumerate() {
+        let top = TOP + (TOP + HEIGHT + 34.0) * number as f64;
+        panel(
+            &mut svg,
+            top,
+            name,
+            &series.iter().filter(|((of, _), _)| of == what).collect::<Vec<_>>(),
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn panel(svg: &mut String, top: f64, name: &str, lines: &[Line<'_>]) {
+    let most = lines.iter().flat_map(|(_, line)| line.values()).map(|second| second[1]);
+    let most = most.fold(10.0, f64::max);
+    let (bottom, right) = (top + HEIGHT, LEFT + WIDTH);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{name}: requests a second at the leader</text>\n\
+         <path d=\"M{LEFT} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"#444\"/>",
+        top - 10.0
+    );
+    for share in [0.0, 0.5, 1.0] {
+        let y = bottom - share * HEIGHT;
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.0}</text>",
+            LEFT - 6.0,
+            y + 4.0,
+            most * share
+        );
+    }
+    for minute in 0..=5 {
+        let x = LEFT + WIDTH * f64::from(minute) / 5.0;
+        let _ = writeln!(
+            svg,
+            "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{minute} min</text>",
+            bottom + 16.0
+        );
+    }
+    // Told apart by dashes as well as by colour.
+    let styles = [("#1f6f8b", ""), ("#c2571a", "6 3")];
+    for (((_, agents), line), (colour, dash)) in lines.iter().zip(styles) {
+        let mut path = String::new();
+        for second in 0..300_u64 {
+            let value = line.get(&second).map_or(0.0, |second| second[1]);
+            let x = LEFT + WIDTH * second as f64 / 300.0;
+            let y = bottom - value / most * HEIGHT;
+            let _ = write!(path, "{}{x:.1} {y:.1}", if second == 0 { "M" } else { "L" });
+        }
+        let _ = writeln!(
+            svg,
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" \
+             stroke-dasharray=\"{dash}\"/>"
+        );
+        let y = top + 12.0 + if dash.is_empty() { 0.0 } else { 18.0 };
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{0} {y}h30\" stroke=\"{colour}\" stroke-width=\"2\" \
+             stroke-dasharray=\"{dash}\"/><text x=\"{1}\" y=\"{2}\">{agents} nodes</text>",
+            right - 130.0,
+            right - 94.0,
+            y + 4.0
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_models_lines_become_a_table_and_a_picture() {
+        let text =
+            "series calm 1000 0 1 2 8000000 1000000\ntest x ... series calm 1000 10 2 4 0 0\n";
+        let series = read(text);
+        let seconds = &series[&("calm".to_owned(), 1000)];
+        assert_eq!(load(seconds, 1), (6.0 / 11.0, 0.4));
+        assert!(table(&series).contains("| calm | 1000 | 0.5 |"), "{}", table(&series));
+        let picture = picture(&series);
+        assert!(picture.starts_with("<svg") && picture.contains("1000 nodes"));
+    }
+}
