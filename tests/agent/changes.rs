@@ -237,6 +237,45 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
 }
 
 #[test]
+fn an_answer_that_is_not_believed_makes_what_is_known_no_newer() {
+    run(async {
+        let mut world = World::serving(2).await;
+        let source = |world: &World| world.agent().view.borrow().sources["m0"].clone();
+        // One answer has no apps, and those after it take a minute.
+        let flash = |world: &World| {
+            world.sim().inject(marathon_sim::Fault::NoApps.times(1));
+            let stall = marathon_sim::Fault::Stall { ms: 60_000 };
+            world.sim().inject(stall.always().only("/v2/apps"));
+        };
+        let flashed = async |world: &World| {
+            pass(10_000).await;
+            let faults = world.send("GET", "/_sim/faults", &Value::Null).await;
+            assert_eq!(faults.as_array().unwrap().len(), 1, "{faults}");
+            world.sim().heal();
+        };
+        let before = source(&world);
+        flash(&world);
+        // Whoever leads from now on is read anew.
+        world.sim().elect(Some(0));
+        flashed(&world).await;
+        assert_eq!(source(&world).read_at, before.read_at);
+        eventually(async || source(&world).read_at > before.read_at).await;
+        // It is the same for what is from the disk.
+        world.stop().await;
+        flash(&world);
+        world.start().await;
+        eventually(async || source(&world).from_disk).await;
+        let restored = source(&world);
+        flashed(&world).await;
+        assert!(source(&world).from_disk);
+        assert_eq!(source(&world).read_at, restored.read_at);
+        eventually(async || !source(&world).from_disk).await;
+        assert_eq!(world.fewest(WEB), 2);
+        world.end().await;
+    });
+}
+
+#[test]
 fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
     run(async {
         let mut world = World::with(&[&|_| {}, &|_| {}]).await;

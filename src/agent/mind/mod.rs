@@ -90,12 +90,8 @@ impl Mind {
             }
             Input::ReadEverything { source, answer, leader } => {
                 let answer = self.heard(source, answer, now, &mut effects);
-                let whole = answer.is_some();
                 let input = watch::Input::ReadEverything { answer, leader };
                 self.watch(source, input, now, &mut effects);
-                if whole {
-                    self.read_whole(source, now);
-                }
             }
             Input::Read { source, key, answer, leader } => {
                 let answer = match self.heard(source, answer, now, &mut effects) {

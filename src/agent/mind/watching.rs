@@ -47,7 +47,7 @@ impl Mind {
         }
     }
 
-    pub(super) fn read_whole(&mut self, source: usize, now: Moment) {
+    fn read_whole(&mut self, source: usize, now: Moment) {
         let at = &mut self.sources[source];
         at.view.read_at = Some(now.wall);
         at.view.from_disk = false;
@@ -68,6 +68,9 @@ impl Mind {
         let actions = step.actions.into_iter();
         effects.extend(actions.map(|action| Effect::Marathon { source, action }));
         self.refresh(source, &step.changed, now, effects);
+        if step.whole {
+            self.read_whole(source, now);
+        }
     }
 
     /// Tells the controller what these workloads say now.

@@ -248,8 +248,10 @@ impl Known {
     }
 }
 
+/// One that a deployment has started and that isn't ready can't stand in for another.
 fn is_server(instance: &Instance) -> bool {
-    instance.state == TaskState::Running && matches!(instance.health, Health::Up | Health::NoChecks)
+    let is_well = matches!(instance.health, Health::Up | Health::NoChecks);
+    instance.state == TaskState::Running && instance.ready && is_well
 }
 
 fn set(instance: &mut Instance, bad: &Bad) {

@@ -119,7 +119,8 @@ impl State {
 
     /// Takes what happened and says what to do.
     pub fn on(&mut self, input: Input, now: Duration) -> Step {
-        let mut step = Step { actions: Vec::new(), changed: Changed::new(), wake_at: now };
+        let (actions, changed) = (Vec::new(), Changed::new());
+        let mut step = Step { actions, changed, whole: false, wake_at: now };
         let was_open = self.stream.is_open();
         let mut lost = false;
         match input {
@@ -141,7 +142,7 @@ impl State {
             }
             Input::ReadEverything { answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
-                self.read_everything(answer, now, &mut step.changed);
+                step.whole = self.read_everything(answer, now, &mut step.changed);
             }
             Input::Read { key, answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
@@ -172,11 +173,21 @@ impl State {
         }
     }
 
-    fn read_everything(&mut self, answer: Option<Snapshot>, now: Duration, changed: &mut Changed) {
-        let Some(begun) = self.schedule.reading_everything() else { return };
-        let Some(snapshot) = answer else { return self.schedule.fail_everything(now) };
+    /// Whether it is believed.
+    fn read_everything(
+        &mut self,
+        answer: Option<Snapshot>,
+        now: Duration,
+        changed: &mut Changed,
+    ) -> bool {
+        let Some(begun) = self.schedule.reading_everything() else { return false };
+        let Some(snapshot) = answer else {
+            self.schedule.fail_everything(now);
+            return false;
+        };
         if !self.picture.believes(&snapshot, begun) {
-            return self.schedule.doubt(now);
+            self.schedule.doubt(now);
+            return false;
         }
         let streaming = self.stream.is_open();
         let listed = snapshot.workloads.iter();
@@ -185,6 +196,7 @@ impl State {
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
         self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
         self.picture.replace_all(snapshot, begun, changed);
+        true
     }
 
     fn read(&mut self, key: &WorkloadKey, answer: Answer, now: Duration, changed: &mut Changed) {

@@ -138,6 +138,8 @@ pub struct Step {
     pub actions: Vec<Action>,
     /// Workloads that are other than before, new or gone.
     pub changed: BTreeSet<WorkloadKey>,
+    /// Everything was read, and the answer is believed.
+    pub whole: bool,
     /// When [`Input::Tick`] is due, if nothing comes before it.
     pub wake_at: Duration,
 }

@@ -27,6 +27,8 @@ fn an_answer_that_takes_more_than_half_away_is_read_again_before_it_is_believed(
         watch.read_everything(&apps(left));
         assert_eq!(watch.ids() == left, believed, "{left:?}");
         assert_eq!(watch.ids().len(), if believed { left.len() } else { 4 });
+        // An answer that isn't believed makes nobody's knowledge newer.
+        assert_eq!(watch.whole, 1 + usize::from(believed));
         watch.after(1900);
         assert_eq!(watch.asked(), [""; 0]);
         watch.after(100);
@@ -34,6 +36,7 @@ fn an_answer_that_takes_more_than_half_away_is_read_again_before_it_is_believed(
         if !believed {
             watch.read_everything(&apps(left));
             assert_eq!(watch.ids(), left, "twice is believed");
+            assert_eq!(watch.whole, 2);
         }
     }
 }

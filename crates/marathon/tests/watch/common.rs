@@ -56,6 +56,8 @@ pub(crate) struct Watch {
     /// Asked for since the last [`Watch::asked`].
     actions: Vec<Action>,
     pub(crate) changed: BTreeSet<WorkloadKey>,
+    /// How often an answer that says everything was believed.
+    pub(crate) whole: usize,
 }
 
 impl Watch {
@@ -69,6 +71,7 @@ impl Watch {
             leader: None,
             actions: Vec::new(),
             changed: BTreeSet::new(),
+            whole: 0,
         };
         watch.on(Input::Tick);
         watch
@@ -102,6 +105,7 @@ impl Watch {
         }
         self.actions.extend(step.actions);
         self.changed.extend(step.changed);
+        self.whole += usize::from(step.whole);
     }
 
     /// Lets so many milliseconds pass.

@@ -51,6 +51,27 @@ fn the_last_one_that_is_being_killed_waits_for_its_read_but_not_for_long() {
 }
 
 #[test]
+fn one_that_is_not_ready_yet_stands_in_for_nobody() {
+    let ready = |ready: bool| {
+        let results = format!(
+            r#""healthChecks":[{{}}],"readinessChecks":[{{"name":"r"}}],"deployments":[{{"id":"d"}}],
+               "readinessCheckResults":[{{"taskId":"a","ready":true}},
+               {{"taskId":"b","ready":true}},{{"taskId":"c","ready":{ready}}},
+               {{"taskId":"d","ready":{ready}}}]"#
+        );
+        app("/db", &ups(4)).replace(r#""healthChecks":[{}]"#, &results)
+    };
+    for (is_ready, told) in
+        [(false, "a killing, b up, c up, d up"), (true, "a killing, b killing, c up, d up")]
+    {
+        let mut watch = Watch::started(&[ready(is_ready)]);
+        watch.status("a", "KILLING");
+        watch.status("b", "KILLING");
+        assert_eq!(watch.tasks("/db"), told);
+    }
+}
+
+#[test]
 fn one_that_waits_and_ends_is_over_at_once() {
     let mut watch = Watch::started(&[app("/db", &ups(1))]);
     watch.status("a", "KILLING");
