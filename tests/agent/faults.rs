@@ -1,215 +1,361 @@
-//! One test for each fault of Marathon or the network: the kernel before, during and after.
+//! One row for each fault of Marathon or the network: the kernel's table before it, while it lasts
+//! and after it. On the way no server goes that stays, and none comes back that went.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use marathon::client::{Account, Auth, Url};
-use marathon_sim::{Fault, Rule};
+use marathon_sim::{Config, Fate, Fault, Rule};
 use serde_json::{Value, json};
+use vip::{Link, Observed};
 
-use crate::world::{World, app, eventually, pass, place, run};
+use crate::world::{World, app, eventually, pass, run, vip};
 
-const WEB: &str = "3.3.0.6:80";
+const SERVICES: [(&str, &str); 2] = [("web", "3.3.0.6:80"), ("db", "3.3.0.7:3306")];
 
-/// Nothing is taken out of use while this goes on, and afterwards changes are followed again.
-fn changes_nothing(rule: Rule, milliseconds: u64) {
-    run(async {
-        let world = World::serving(2).await;
-        world.sim().inject(rule);
-        touch(&world).await;
-        pass(milliseconds).await;
-        assert_eq!(world.fewest(WEB), 2, "during");
-        world.sim().heal();
-        follows(&world).await;
-        world.end().await;
-    });
+/// How long a table has to stay as it is before it is what the row says, in milliseconds.
+const STAYS: u64 = 5000;
+/// How often it is looked at meanwhile. Each change on the way is looked at afterwards.
+const LOOK: u64 = 100;
+
+/// Two tasks of `/web` are `a` and `b`, one of `/db` is `c`. As soon as the fault has begun, `a`
+/// comes to its end; what takes its place is `d`.
+struct Row {
+    fault: Begin,
+    /// How `a` ends.
+    end: End,
+    before: &'static str,
+    during: &'static str,
+    after: &'static str,
+    /// What the agent says of Marathon while it lasts.
+    shows: Shows,
 }
 
-/// Has the agent read something, whatever becomes of it.
-async fn touch(world: &World) {
-    let url = format!("{}/v2/apps/other", world.sim().url());
-    let body = json!({"id": "/other", "cmd": "sleep 1000", "instances": 0, "cpus": 0.1, "mem": 1});
-    let put = reqwest::Client::new().put(url).body(body.to_string());
-    tokio::spawn(put.send());
-    pass(100).await;
+enum Begin {
+    Rule(Rule),
+    /// And everything is asked for anew, the stream too.
+    Anew(Rule),
+    /// This member leads from now on, in the end the first one. None knows who is healthy.
+    Leads(Option<usize>),
+    Tokens,
 }
 
-/// A task that is killed goes, and the one that replaces it comes.
-async fn follows(world: &World) {
-    let mut tasks = world.tasks("/web").await;
-    while tasks.len() != 2 {
-        pass(100).await;
-        tasks = world.tasks("/web").await;
+enum End {
+    /// Marathon kills it. It serves on for a while.
+    Killed,
+    /// It dies by itself.
+    Dies,
+}
+
+#[derive(PartialEq)]
+enum Shows {
+    Nothing,
+    /// It can't be read.
+    Unread,
+    /// No events come.
+    Unheard,
+}
+
+/// The row in which nothing is noticed: `a` goes and `d` comes.
+const ROW: Row = Row {
+    fault: Begin::Leads(Some(0)),
+    end: End::Killed,
+    before: "web: a=1 b=1, db: c=1",
+    during: "web: b=1 d=1, db: c=1",
+    after: "web: b=1 d=1, db: c=1",
+    shows: Shows::Nothing,
+};
+
+/// The world, and names for servers.
+struct Scene {
+    world: World,
+    /// The tasks in the order they came in, with where they serve.
+    tasks: Vec<(String, SocketAddr)>,
+}
+
+impl Scene {
+    async fn begin(fault: &Begin) -> Self {
+        let tokens = matches!(fault, Begin::Tokens);
+        let config = |config: &mut Config| {
+            config.standbys = 1;
+            config.token_lifetime = tokens.then_some(Duration::from_secs(36_000));
+        };
+        let mut world = World::with(&[&config]).await;
+        if tokens {
+            let login_endpoint = format!("{}/acs/api/v1/auth/login", world.sim().url());
+            world.log_in(&login_endpoint).await;
+            world.auth = Some(Auth::Account(Account {
+                uid: "vipd".into(),
+                private_key: include_str!("../support/account.pem").into(),
+                login_endpoint: Url::parse(&login_endpoint).unwrap(),
+            }));
+        }
+        for ((name, at), instances) in SERVICES.iter().zip([2, 1]) {
+            let mut app = app(&format!("/{name}"), at, instances);
+            if let Begin::Leads(Some(_)) = fault {
+                // Every task is checked once: what is forgotten is not found out again.
+                app["healthChecks"][0]["intervalSeconds"] = json!(1_000_000);
+            }
+            world.run_app(&app).await;
+        }
+        world.start().await;
+        let mut scene = Self { world, tasks: Vec::new() };
+        scene.meet();
+        scene.becomes(ROW.before).await;
+        scene
     }
-    let dead = place(&tasks[0]);
-    let path = format!("/v2/apps/web/tasks/{}", tasks[0]["id"].as_str().unwrap());
-    world.send("DELETE", &path, &Value::Null).await;
-    eventually(async || {
-        let served = world.served(WEB).unwrap();
-        served.len() == 2 && !served.contains(&dead)
-    })
-    .await;
+
+    /// Gives new tasks their names.
+    fn meet(&mut self) {
+        for task in self.world.sim().running() {
+            if self.tasks.iter().all(|(known, _)| *known != task.task) {
+                let at = SocketAddr::new(IpAddr::from(task.host), task.ports[0]);
+                assert!(self.tasks.iter().all(|(_, known)| *known != at), "{at} is used again");
+                self.tasks.push((task.task, at));
+            }
+        }
+    }
+
+    fn name(&self, server: &SocketAddr) -> char {
+        let index = self.tasks.iter().position(|(_, at)| at == server);
+        index.map_or('?', |index| char::from(b'a' + u8::try_from(index).unwrap()))
+    }
+
+    /// A kernel's table as rows have it.
+    fn table(&self, state: &Observed) -> String {
+        let services = SERVICES.iter().filter_map(|(name, at)| {
+            let service = state.service(&vip(at))?;
+            let mut servers: Vec<_> = service
+                .servers
+                .iter()
+                .map(|(at, held)| format!("{}={}", self.name(at), held.settings.weight))
+                .collect();
+            servers.sort();
+            let is_bound = state.addresses.contains_key(&vip(at).address);
+            let bound = if is_bound && state.link == Link::Up { "" } else { " unbound" };
+            Some(format!("{name}{bound}: {}", servers.join(" ")))
+        });
+        let services: Vec<_> = services.collect();
+        assert_eq!(state.ours().count(), services.len(), "{state:?}");
+        assert_eq!(state.services.len(), services.len(), "{state:?}");
+        services.join(", ")
+    }
+
+    fn now(&mut self) -> String {
+        self.meet();
+        self.table(&self.world.kernel.state())
+    }
+
+    /// Waits until the table is this and stays so.
+    async fn becomes(&mut self, table: &str) {
+        let (mut since, mut waited) = (0, 0);
+        while since < STAYS {
+            pass(LOOK).await;
+            let is_so = self.now() == table;
+            since = if is_so { since + LOOK } else { 0 };
+            waited += LOOK;
+            assert!(waited < 600_000, "it is still {} instead of {table}", self.now());
+        }
+    }
+
+    /// What the agent says of Marathon.
+    fn shows(&self, shows: &Shows) -> bool {
+        let source = self.world.agent().view.borrow().sources["m0"].clone();
+        match shows {
+            Shows::Nothing => source.streaming && source.error.is_none(),
+            Shows::Unread => source.error.is_some(),
+            Shows::Unheard => !source.streaming,
+        }
+    }
+}
+
+/// The servers that are in use in a table.
+fn used(table: &str) -> BTreeSet<char> {
+    let servers = table.split_whitespace().filter_map(|word| word.split_once('='));
+    let used = servers.filter(|(_, weight)| weight.trim_end_matches(',') != "0");
+    used.map(|(name, _)| name.chars().next().unwrap()).collect()
+}
+
+impl Row {
+    fn holds(self) {
+        run(async {
+            let mut scene = Scene::begin(&self.fault).await;
+            let _ = (scene.world.kernel.history(), scene.world.sim().take_asked());
+            assert_eq!(scene.now(), self.before, "before");
+            match &self.fault {
+                Begin::Rule(rule) => scene.world.sim().inject(rule.clone()),
+                Begin::Anew(rule) => {
+                    scene.world.sim().inject(rule.clone());
+                    scene.world.sim().elect(Some(0));
+                }
+                Begin::Leads(leader) => scene.world.sim().elect(*leader),
+                Begin::Tokens => scene.world.sim().expire_tokens(),
+            }
+            let a = scene.tasks[0].0.clone();
+            match self.end {
+                End::Killed => {
+                    let ids = json!({"ids": [a]});
+                    scene.world.send("POST", "/v2/tasks/delete", &ids).await;
+                }
+                End::Dies => scene.world.sim().imagine(&a, Fate::Over),
+            }
+            scene.becomes(self.during).await;
+            eventually(async || scene.shows(&self.shows)).await;
+            assert_eq!(scene.now(), self.during, "during");
+            let running = scene.world.sim().running();
+            assert!(running.iter().all(|task| task.task != a), "it wasn't long enough");
+            let faults = scene.world.send("GET", "/_sim/faults", &Value::Null).await;
+            let spent = |fault: &Value| fault["times"] == Value::Null;
+            assert!(faults.as_array().unwrap().iter().all(spent), "it didn't happen: {faults}");
+            scene.world.sim().heal();
+            if let Begin::Leads(Some(1) | None) = self.fault {
+                scene.world.sim().elect(Some(0));
+            }
+            scene.becomes(self.after).await;
+            eventually(async || scene.shows(&Shows::Nothing)).await;
+            assert_eq!(scene.now(), self.after, "after");
+            self.on_the_way(&scene);
+            if let Begin::Tokens = self.fault {
+                let asked = scene.world.sim().take_asked();
+                let logins = asked.iter().filter(|request| request.contains("/auth/login"));
+                assert_eq!(logins.count(), 1, "{asked:?}");
+            }
+            scene.world.end().await;
+        });
+    }
+
+    /// From each change of the kernel to the next: who is in use afterwards isn't taken out of it,
+    /// and who isn't doesn't come back.
+    fn on_the_way(&self, scene: &Scene) {
+        let after = used(self.after);
+        let mut was = used(self.before);
+        for (_, state) in scene.world.kernel.history() {
+            let table = scene.table(&state);
+            assert!(!table.contains("unbound"), "{table}");
+            let is = used(&table);
+            assert!(was.difference(&is).all(|gone| !after.contains(gone)), "{was:?}, then {table}");
+            assert!(is.difference(&was).all(|new| after.contains(new)), "{was:?}, then {table}");
+            was = is;
+        }
+    }
+}
+
+/// While answers are of no use `a` goes by its events, and `d` comes when there is an answer.
+fn answers_fail(fault: Fault) {
+    let fault = Begin::Rule(fault.always().only("/v2/apps"));
+    Row { fault, during: "web: b=1, db: c=1", shows: Shows::Unread, ..ROW }.holds();
+}
+
+fn events_come(rule: Rule) {
+    Row { fault: Begin::Rule(rule), ..ROW }.holds();
 }
 
 #[test]
 fn an_empty_answer() {
-    changes_nothing(Fault::Empty.always(), 4000);
-}
-
-#[test]
-fn a_flash_of_no_apps() {
-    changes_nothing(Fault::NoApps.times(1), 4000);
+    answers_fail(Fault::Empty);
 }
 
 #[test]
 fn a_500_because_health_was_not_told_in_time() {
-    changes_nothing(Fault::HealthAsk.always(), 4000);
+    answers_fail(Fault::HealthAsk);
 }
 
 #[test]
 fn a_proxys_502_in_html() {
-    changes_nothing(Fault::BadGateway.always(), 4000);
+    answers_fail(Fault::BadGateway);
 }
 
 #[test]
 fn a_503_in_html() {
-    changes_nothing(Fault::Unavailable.always(), 4000);
+    answers_fail(Fault::Unavailable);
 }
 
 #[test]
 fn a_compressed_answer_that_breaks_off() {
-    changes_nothing(Fault::Truncated.always(), 4000);
+    answers_fail(Fault::Truncated);
 }
 
 #[test]
 fn an_answer_that_takes_ten_seconds() {
-    changes_nothing(Fault::Stall { ms: 10_000 }.times(2), 11_000);
-}
-
-#[test]
-fn a_stream_that_is_closed_at_once() {
-    changes_nothing(Fault::Closed.always(), 3000);
-}
-
-#[test]
-fn a_stream_that_says_nothing_more_is_given_up_and_opened_anew() {
-    run(async {
-        let world = World::serving(2).await;
-        world.sim().inject(Fault::HalfOpen.always());
-        touch(&world).await;
-        assert!(world.agent().view.borrow().sources["m0"].streaming);
-        eventually(async || !world.agent().view.borrow().sources["m0"].streaming).await;
-        assert_eq!(world.fewest(WEB), 2);
-        world.sim().heal();
-        eventually(async || world.agent().view.borrow().sources["m0"].streaming).await;
-        follows(&world).await;
-        world.end().await;
-    });
-}
-
-/// Events arrive otherwise than they should: a task that is killed goes and stays away.
-fn a_death_is_known_in_spite_of(rule: Rule) {
-    run(async {
-        let world = World::serving(3).await;
-        let tasks = world.tasks("/web").await;
-        world.sim().inject(rule);
-        let dead = place(&tasks[0]);
-        let path = format!("/v2/apps/web/tasks/{}", tasks[0]["id"].as_str().unwrap());
-        world.send("DELETE", &path, &Value::Null).await;
-        eventually(async || !world.served(WEB).unwrap().contains(&dead)).await;
-        let _ = world.kernel.history();
-        world.until_served(WEB, 3).await;
-        pass(1500).await;
-        let history = world.kernel.history();
-        let back = history.iter().any(|(_, state)| {
-            state.services.values().any(|service| {
-                service.servers.get(&dead).is_some_and(|server| server.settings.weight > 0)
-            })
-        });
-        assert!(!back, "it came back");
-        world.end().await;
-    });
-}
-
-#[test]
-fn events_that_come_late() {
-    a_death_is_known_in_spite_of(Fault::Late { ms: 3000 }.always());
+    let fault = Begin::Rule(Fault::Stall { ms: 10_000 }.times(1).only("/v2/apps"));
+    Row { fault, during: "web: b=1, db: c=1", ..ROW }.holds();
 }
 
 #[test]
 fn events_that_come_twice() {
-    a_death_is_known_in_spite_of(Fault::Doubled.always());
+    events_come(Fault::Doubled.always());
 }
 
 #[test]
 fn events_out_of_order() {
-    a_death_is_known_in_spite_of(Fault::Reordered.always());
+    events_come(Fault::Reordered.always());
 }
 
 #[test]
 fn events_about_tasks_that_are_lost_while_others_come() {
-    a_death_is_known_in_spite_of(Fault::Lost.always().only("status_update_event"));
+    events_come(Fault::Lost.always().only("status_update_event"));
+}
+
+#[test]
+fn events_that_come_a_little_late() {
+    events_come(Fault::Late { ms: 3000 }.always());
+}
+
+#[test]
+fn events_that_come_very_late() {
+    // Nobody has said that it ended: there is no knowing.
+    let fault = Begin::Rule(Fault::Late { ms: 60_000 }.always());
+    Row { fault, during: ROW.before, ..ROW }.holds();
+}
+
+#[test]
+fn events_that_are_all_lost() {
+    let fault = Begin::Rule(Fault::Lost.always());
+    Row { fault, during: ROW.before, ..ROW }.holds();
 }
 
 #[test]
 fn an_answer_that_lags_behind_an_event() {
-    a_death_is_known_in_spite_of(Fault::Lag { ms: 1000 }.always());
+    // What an event ended isn't brought back by what is older.
+    let fault = Begin::Rule(Fault::Lag { ms: 60_000 }.always());
+    Row { fault, during: "web: b=1, db: c=1", ..ROW }.holds();
+}
+
+#[test]
+fn a_stream_that_says_nothing_more() {
+    let fault = Begin::Rule(Fault::HalfOpen.always());
+    Row { fault, shows: Shows::Unheard, ..ROW }.holds();
+}
+
+#[test]
+fn a_stream_that_is_closed_at_once() {
+    let fault = Begin::Anew(Fault::Closed.always());
+    Row { fault, shows: Shows::Unheard, ..ROW }.holds();
+}
+
+#[test]
+fn a_flash_of_no_apps() {
+    Row { fault: Begin::Anew(Fault::NoApps.times(1)), ..ROW }.holds();
 }
 
 #[test]
 fn a_leader_that_forgets_who_is_healthy() {
-    run(async {
-        let world = World::serving(2).await;
-        // No check tells anything new for the rest of the test.
-        world.sim().forget_health();
-        touch(&world).await;
-        pass(2000).await;
-        assert_eq!(world.fewest(WEB), 2);
-        world.end().await;
-    });
+    Row { fault: Begin::Leads(Some(0)), ..ROW }.holds();
 }
 
 #[test]
-fn a_change_of_leader() {
-    run(async {
-        let mut world = World::with(&[&|config| config.standbys = 1]).await;
-        world.run_app(&app("/web", WEB, 2)).await;
-        world.start().await;
-        world.until_served(WEB, 2).await;
-        let _ = world.kernel.history();
-        for leader in [Some(1), None, Some(0)] {
-            world.sim().elect(leader);
-            pass(2500).await;
-        }
-        assert_eq!(world.fewest(WEB), 2);
-        follows(&world).await;
-        world.end().await;
-    });
+fn another_leader_that_knows_nobody_as_healthy() {
+    Row { fault: Begin::Leads(Some(1)), ..ROW }.holds();
 }
 
 #[test]
-fn a_token_that_expires() {
-    run(async {
-        let lifetime = |config: &mut marathon_sim::Config| {
-            config.token_lifetime = Some(std::time::Duration::from_secs(3600));
-        };
-        let mut world = World::with(&[&lifetime]).await;
-        let login_endpoint = format!("{}/acs/api/v1/auth/login", world.sim().url());
-        world.auth = Some(Auth::Account(Account {
-            uid: "vipd".into(),
-            private_key: include_str!("../support/account.pem").into(),
-            login_endpoint: Url::parse(&login_endpoint).unwrap(),
-        }));
-        world.start().await;
-        eventually(async || world.agent().view.borrow().ready).await;
-        let logged_in = world.agent().view.borrow().sources["m0"].clone();
-        assert_eq!(logged_in.error, None);
-        world.sim().expire_tokens();
-        world.sim().elect(None);
-        eventually(async || world.agent().view.borrow().sources["m0"].error.is_some()).await;
-        world.sim().elect(Some(0));
-        eventually(async || {
-            let source = world.agent().view.borrow().sources["m0"].clone();
-            source.error.is_none() && source.streaming
-        })
-        .await;
-        world.end().await;
-    });
+fn nobody_leads() {
+    let fault = Begin::Leads(None);
+    Row { fault, end: End::Dies, during: ROW.before, shows: Shows::Unread, ..ROW }.holds();
+}
+
+#[test]
+fn a_token_that_expires_costs_one_log_in() {
+    Row { fault: Begin::Tokens, end: End::Dies, ..ROW }.holds();
 }

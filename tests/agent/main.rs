@@ -9,4 +9,5 @@ mod random;
 mod requests;
 mod schema;
 mod site;
+mod workloads;
 mod world;

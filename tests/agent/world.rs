@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) hold: Option<Hold>,
     agent: Option<Running>,
     http: reqwest::Client,
+    /// For requests to a Marathon that wants one.
+    token: Option<String>,
 }
 
 struct Running {
@@ -107,6 +109,7 @@ impl World {
             hold: None,
             agent: None,
             http: reqwest::Client::new(),
+            token: None,
         }
     }
 
@@ -194,6 +197,13 @@ impl World {
         &self.sims[0]
     }
 
+    /// Asks for a token at this URL, and shows it from now on.
+    pub(crate) async fn log_in(&mut self, url: &str) {
+        let answer = self.http.post(url).body("{}").send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        self.token = Some(answer["token"].as_str().unwrap().to_owned());
+    }
+
     /// Sends a request to the first Marathon.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Value {
         self.send_to(0, method, path, body).await
@@ -207,7 +217,10 @@ impl World {
         body: &Value,
     ) -> Value {
         let url = format!("{}{path}", self.sims[sim].url());
-        let request = self.http.request(method.parse().unwrap(), url);
+        let mut request = self.http.request(method.parse().unwrap(), url);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("token={token}"));
+        }
         let response = request.body(body.to_string()).send().await.unwrap();
         let status = response.status();
         let text = response.text().await.unwrap();

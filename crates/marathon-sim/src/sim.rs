@@ -152,6 +152,15 @@ impl Handle {
         self.shared.update(Store::forget_health);
     }
 
+    /// Whether the tasks that deployments start of this app pass its readiness checks. They do
+    /// unless it is said here that they don't.
+    pub fn ready(&self, app: &str, ready: bool) {
+        self.shared.update(|store| match ready {
+            true => drop(store.unready.remove(app)),
+            false => drop(store.unready.insert(app.to_owned())),
+        });
+    }
+
     /// What really runs, whatever the API says of it: what hasn't ended, the oldest first.
     pub fn running(&self) -> Vec<Running> {
         let store = self.shared.store();

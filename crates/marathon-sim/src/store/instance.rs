@@ -122,6 +122,17 @@ impl Instance {
 }
 
 impl Store {
+    /// Whether it passes its readiness checks. Those of an older version have passed them.
+    pub(crate) fn is_ready(&self, instance: &Instance) -> bool {
+        !self.unready.contains(&instance.spec.id) || !self.is_current(instance)
+    }
+
+    /// Of the configuration that is wanted now.
+    pub(crate) fn is_current(&self, instance: &Instance) -> bool {
+        let entry = self.entries.get(&instance.spec.id);
+        entry.is_some_and(|entry| instance.spec.version >= entry.last_config_change)
+    }
+
     /// Moves one step towards what is wanted: what is to end is told so, what is to begin is
     /// returned, with the time to ask again if some is only waiting out its back-off.
     pub(crate) fn reconcile(&mut self, now: Instant) -> (Vec<Job>, Option<Instant>) {
@@ -152,10 +163,10 @@ impl Store {
     fn steps(&self, id: &str) -> (plan::Steps, Vec<String>) {
         let entry = &self.entries[id];
         let member = |instance: &Instance| Member {
-            current: instance.spec.version >= entry.last_config_change,
+            current: self.is_current(instance),
             phase: match instance {
                 Instance { ending: true, .. } => Phase::Ending,
-                _ if instance.is_healthy() => Phase::Healthy,
+                _ if instance.is_healthy() && self.is_ready(instance) => Phase::Healthy,
                 _ => Phase::Starting,
             },
         };

@@ -44,6 +44,8 @@ pub(crate) struct Store {
     port_cursors: Vec<u16>,
     address_cursor: u32,
     outbox: Vec<Event>,
+    /// Apps whose new tasks don't pass their readiness checks.
+    pub(crate) unready: BTreeSet<String>,
 }
 
 /// An app or a pod with its history.
@@ -101,6 +103,7 @@ impl Store {
             port_cursors: agents.iter().map(|agent| *agent.ports.start()).collect(),
             address_cursor: 1,
             outbox: Vec::new(),
+            unready: BTreeSet::new(),
             agents,
         }
     }

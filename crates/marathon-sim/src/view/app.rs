@@ -88,7 +88,7 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
         app.insert("tasks".to_owned(), tasks.collect());
     }
     if embed.readiness {
-        app.insert("readinessCheckResults".to_owned(), json!([]));
+        app.insert("readinessCheckResults".to_owned(), readiness(store, entry));
     }
     if let Some(failure) = entry.last_failure.as_ref().filter(|_| embed.last_failure) {
         let failure = json!({
@@ -104,6 +104,23 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
         app.insert("lastTaskFailure".to_owned(), failure);
     }
     Value::Object(app)
+}
+
+/// What deployments know of the tasks they have started (`ReadinessCheckResult.scala`).
+fn readiness(store: &Store, entry: &Entry) -> Value {
+    let id = &entry.spec.id;
+    let check = entry.spec.source.get("readinessChecks").and_then(|checks| checks.get(0));
+    let Some(check) = check.filter(|_| store.deployments_of(id).next().is_some()) else {
+        return json!([]);
+    };
+    let started = store.instances_of(id).filter(|instance| {
+        store.is_current(instance) && instance.tasks[0].state == TaskState::Running
+    });
+    let result = |instance: &crate::store::Instance| {
+        let (task, ready) = (&instance.tasks[0].id, store.is_ready(instance));
+        json!({"name": check["name"], "taskId": task, "ready": ready})
+    };
+    started.map(result).collect()
 }
 
 fn counts(staged: usize, running: usize, healthy: usize, unhealthy: usize) -> Object {
