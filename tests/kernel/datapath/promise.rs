@@ -23,8 +23,13 @@ pub(super) fn sources(
     mode: Mode,
 ) -> Result<BTreeSet<IpAddr>, &'static str> {
     let elsewhere = server.node() != cell.client.gateway();
-    if cell.network == Network::Dnat && !elsewhere {
-        return Err("a real server behind a DNAT rule of the node itself is not known as such yet");
+    let itself = server.namespace == cell.client.place();
+    let own_address = cell.network == Network::Dnat && !elsewhere;
+    if own_address && itself && cell.call_iptables {
+        return Err(
+            "a hairpin through a container's own address needs hairpin mode on its bridge \
+                    port where bridge-nf-call-iptables is 1: vipd doctor tells",
+        );
     }
     let reached_through_proxy = cell.network == Network::Proxy && !elsewhere;
     if reached_through_proxy && cell.client == Client::Bridged && cell.protocol == Protocol::Udp {
@@ -57,6 +62,9 @@ fn held_in_reduced_mode(cell: &Cell, server: Server, elsewhere: bool) -> Result<
         _ if cell.family == Family::V6 => Err("reduced mode is for IPv4 alone"),
         (Client::NodeWithout, _) if elsewhere => {
             Err("reduced mode masquerades nothing: replies go past the node in the middle")
+        }
+        (Client::Bridged, Network::Dnat) if !elsewhere && !itself && !cell.call_iptables => {
+            Err("reduced mode masquerades nothing: replies go straight over the bridge")
         }
         (Client::Routed, Network::Container) if itself => {
             Err("reduced mode masquerades nothing: the client would be its own peer")
