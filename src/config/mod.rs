@@ -185,6 +185,45 @@ mod tests {
         assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 1));
     }
 
+    /// The configuration that is installed, with every line that is commented out put in force.
+    fn installed() -> String {
+        let is_key =
+            |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || "[\"".contains(c));
+        let text = include_str!("../../deploy/vipd.toml");
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_file_that_is_installed_changes_nothing_and_holds_with_all_its_keys() {
+        let as_it_is = File::parse(include_str!("../../deploy/vipd.toml")).unwrap();
+        assert_eq!(as_it_is, File::default());
+        let file = File::parse(&installed()).unwrap();
+        assert_eq!((file.marathon.len(), file.vip.owner.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_file_that_is_installed_has_every_key_there_is() {
+        let installed = installed();
+        for table in ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[vip]"] {
+            let error =
+                File::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
+            // serde names what it would have taken.
+            let (_, known) = error.split_once("expected one of ").unwrap_or_else(|| {
+                error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"))
+            });
+            for key in known.split('`').skip(1).step_by(2) {
+                let there = installed.lines().any(|line| {
+                    line.starts_with(&format!("{key} = ")) || line == format!("[vip.{key}]")
+                });
+                assert!(there, "deploy/vipd.toml lacks {table} {key}");
+            }
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_refused_with_its_line_and_column() {
         let error = File::parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();

@@ -15,6 +15,8 @@ Usage: cargo xtask COMMAND
   bench  --check | --record                 instructions of fixed work, beside those recorded
   bench  --scale                            what a Marathon gets from 1,000 and 5,000 agents
   picture                                   the status page, as docs/status-page.png
+  package [--test] [--on MACHINE]           vipd for nodes: one static program, as a Debian package;
+                                            with --test it is installed on a guest and tried
   help                                      this text
 
 MACHINE is one of these; without --on, host where it can be, else uml:
@@ -53,6 +55,10 @@ pub(crate) enum Command {
         task: Bench,
         filters: Vec<String>,
     },
+    Package {
+        test: bool,
+        on: Option<Machine>,
+    },
     /// Hidden: the demo's steps, inside the sandbox that `demo` made.
     DemoSteps,
     /// Hidden: connects to a VIP again and again, and counts.
@@ -82,7 +88,7 @@ pub(crate) enum Bench {
 /// Reads the arguments that follow the program's name; the error says which one is wrong.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let mut on = None;
-    let mut list = false;
+    let (mut list, mut test) = (false, false);
     let mut task = Bench::Measure;
     let mut words = Vec::new();
     let mut args = args;
@@ -93,6 +99,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             "--check" => task = Bench::Check,
             "--record" => task = Bench::Record,
             "--scale" => task = Bench::Scale,
+            "--test" => test = true,
             "--on" => {
                 let name = args.next().ok_or_else(|| format!("--on needs a machine: {NAMES}"))?;
                 on = Some(name.parse::<Machine>()?);
@@ -104,8 +111,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
     let mut words = words.into_iter();
     let command = words.next().ok_or("no command given")?;
     let rest: Vec<String> = words.collect();
-    if list && command != "kernel" {
-        return Err(format!("--list does not go with {command}"));
+    for (given, flag, of) in [(list, "--list", "kernel"), (test, "--test", "package")] {
+        if given && command != of {
+            return Err(format!("{flag} does not go with {command}"));
+        }
     }
     if task != Bench::Measure && command != "bench" {
         return Err(format!("--check, --record and --scale do not go with {command}"));
@@ -117,12 +126,13 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ("test", []) => Ok(Command::Test { on }),
         ("demo", []) => Ok(Command::Demo { on }),
         ("picture", []) => Ok(Command::Picture),
+        ("package", []) => Ok(Command::Package { test, on }),
         ("demo-steps", []) => Ok(Command::DemoSteps),
         ("demo-client", [vip]) => Ok(Command::DemoClient { vip: vip.clone() }),
         ("in-guest", [suites, report]) => {
             Ok(Command::InGuest { suites: suites.into(), report: report.into() })
         }
-        ("help" | "test" | "demo" | "picture" | "demo-steps", [extra, ..]) => {
+        ("help" | "test" | "demo" | "picture" | "package" | "demo-steps", [extra, ..]) => {
             Err(format!("{command} does not take '{extra}'"))
         }
         _ => Err(format!("unknown command {command}")),

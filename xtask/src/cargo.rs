@@ -11,6 +11,9 @@ use serde::Deserialize;
 /// plain `cargo test` leaves them alone.
 const KERNEL: &str = "kernel";
 
+/// The name of the test target that installs the Debian package.
+const PACKAGE: &str = "package";
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -28,6 +31,7 @@ pub(crate) struct Workspace {
 struct Package {
     id: String,
     name: String,
+    version: String,
     manifest_path: PathBuf,
 }
 
@@ -72,10 +76,22 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cannot read what `cargo metadata` printed")
     }
 
+    /// The version of one of our packages.
+    pub(crate) fn version(&self, name: &str) -> Result<&str> {
+        let package = self.packages.iter().find(|package| package.name == name);
+        Ok(&package.with_context(|| format!("the workspace has no package {name}"))?.version)
+    }
+
     /// Builds every kernel test. For the whole workspace, as `cargo test` does, since the features of
     /// shared dependencies depend on what is built together.
     pub(crate) fn build_kernel_tests(&self) -> Result<Vec<Built>> {
         self.build(&["test", "--workspace", "--no-run", "--test", KERNEL], Target::is_kernel_test)
+    }
+
+    /// Builds the tests of the Debian package.
+    pub(crate) fn build_package_tests(&self) -> Result<Vec<Built>> {
+        let wanted = |target: &Target| target.name == PACKAGE && !target.test;
+        self.build(&["test", "--workspace", "--no-run", "--test", PACKAGE], wanted)
     }
 
     /// Builds every program of the workspace but this one.
@@ -159,8 +175,8 @@ mod tests {
     fn workspace() -> Workspace {
         serde_json::from_str(
             r#"{ "workspace_root": "/w", "target_directory": "/w/target", "version": 1, "packages": [
-                { "id": "path+file:///w/a#0.1.0", "name": "a", "manifest_path": "/w/a/Cargo.toml" },
-                { "id": "path+file:///w/b#0.1.0", "name": "b", "manifest_path": "/w/b/Cargo.toml" }
+                { "id": "path+file:///w/a#0.1.0", "name": "a", "version": "1.2.3", "manifest_path": "/w/a/Cargo.toml" },
+                { "id": "path+file:///w/b#0.1.0", "name": "b", "version": "1.2.3", "manifest_path": "/w/b/Cargo.toml" }
             ] }"#,
         )
         .unwrap()

@@ -69,5 +69,6 @@ fn suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
         args,
         programs: programs.map(Path::to_owned),
         libtest: true,
+        systemd: false,
     }
 }

@@ -10,6 +10,7 @@ mod kernel;
 mod leash;
 mod libtest;
 mod machine;
+mod package;
 mod picture;
 mod progress;
 mod suite;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Demo { on } => demo::run(on),
         Command::Picture => picture::run(),
         Command::Bench { on, task, filters } => bench::run(on, task, &filters),
+        Command::Package { test, on } => package::run(test, on),
         Command::DemoSteps => demo::steps(),
         Command::DemoClient { vip } => demo::client(&vip),
         Command::InGuest { suites, report } => machine::in_guest(&suites, &report),

@@ -31,6 +31,9 @@ pub(crate) struct Suite {
     pub(crate) programs: Option<PathBuf>,
     /// Whether Rust's test runner is in it, so that a closing line must come.
     pub(crate) libtest: bool,
+    /// Whether it wants a guest that systemd runs, as it runs a node. Without any suite that does,
+    /// a guest has nothing but the suites, which is faster.
+    pub(crate) systemd: bool,
 }
 
 /// What came of a suite.
@@ -111,7 +114,8 @@ fn command(suite: &Suite) -> Command {
         path.push(":");
     }
     path.push(tools::search_path());
-    let mut command = sandbox();
+    // Where systemd runs the machine, the suite is there for that machine.
+    let mut command = if suite.systemd { leash::leashed("env") } else { sandbox() };
     command
         .arg(&suite.program)
         .args(&suite.args)
@@ -119,7 +123,7 @@ fn command(suite: &Suite) -> Command {
         .env("PATH", path)
         .env("CARGO_MANIFEST_DIR", &suite.dir)
         .env("RUST_BACKTRACE", "1")
-        .env("TMPDIR", "/run/tmp");
+        .env("TMPDIR", if suite.systemd { "/tmp" } else { "/run/tmp" });
     command
 }
 
@@ -170,6 +174,7 @@ mod tests {
             args: vec!["--test-threads=1".to_owned()],
             programs: Some("/w/target/debug".into()),
             libtest: true,
+            systemd: false,
         }
     }
 

@@ -1,18 +1,20 @@
 //! `cargo xtask test`: everything.
 
+use std::ffi::OsStr;
 use std::io::stdout;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cargo::cargo;
+use crate::cargo::{Workspace, cargo};
 use crate::leash::{self, Leash};
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
 use crate::suite::Report;
 use crate::summary::{self, Row};
-use crate::{kernel, tools};
+use crate::{kernel, package, tools};
 
 /// A cold build of a large dependency prints nothing for minutes; a test that hangs never does.
 const LEASH: Leash =
@@ -20,34 +22,65 @@ const LEASH: Leash =
 
 /// What comes before the kernel tests.
 ///
-/// The kernel tests and that of the status page carry `test = false`, so cargo's `--all-targets`
-/// passes them over.
+/// The tests that need a guest or a browser carry `test = false`, so cargo's `--all-targets` passes
+/// them over.
 const STEPS: [(&str, &[&str]); 5] = [
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     (
-        "clippy on the kernel tests and that of the page",
-        &["clippy", "--workspace", "--test", "kernel", "--test", "page", "--", "-D", "warnings"],
+        "clippy on the tests that need a guest or a browser",
+        &[
+            "clippy",
+            "--workspace",
+            "--test",
+            "kernel",
+            "--test",
+            "package",
+            "--test",
+            "page",
+            "--",
+            "-D",
+            "warnings",
+        ],
     ),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
     ("the status page in a browser", &["test", "--package", "vipd", "--test", "page"]),
 ];
+
+/// A step that runs suites on some machine.
+type OnMachine<'a> = &'a dyn Fn() -> Result<(Machine, Report)>;
 
 /// Runs every step, also after one that failed, and says whether all is well.
 pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     let started = Instant::now();
     tools::ensure_installed(tools::ORACLES)?;
     tools::ensure_installed(tools::BROWSER)?;
-    let total = STEPS.len() + 1;
+    tools::ensure_installed(tools::READERS)?;
+    let target = Workspace::read()?.target_directory;
+    let path = tools::path_with(&tools::ensure_unpacked(tools::UNPACKED, &target)?);
+    let on_machines: [(&str, OnMachine<'_>); 2] = [
+        ("kernel tests", &|| {
+            let machine = Machine::choose(on)?;
+            Ok((machine, kernel::report(machine, &[])?))
+        }),
+        ("the package on a node", &|| package::report(on)),
+    ];
+    let total = STEPS.len() + on_machines.len();
     let mut rows = Vec::new();
     for (number, (name, args)) in STEPS.into_iter().enumerate() {
-        rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, args)?);
+        let mut command = cargo();
+        command.args(args).env("PATH", &path);
+        rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
 
-    let step = Step::start(&format!("[{total}/{total}] kernel tests"));
-    let (row, details) = kernel_step(on);
-    let took = step.end(if row.passed { "passed" } else { "FAILED" });
-    rows.push(Row { took, ..row });
+    let mut details = String::new();
+    for (number, (name, run)) in on_machines.into_iter().enumerate() {
+        let step = Step::start(&format!("[{}/{total}] {name}", STEPS.len() + number + 1));
+        let (row, detail) = machine_step(name, run());
+        let took = step.end(if row.passed { "passed" } else { "FAILED" });
+        rows.push(Row { took, ..row });
+        details += &detail;
+    }
 
     print!("{details}{}", summary::table(&rows));
     let passed = rows.iter().all(|row| row.passed);
@@ -56,10 +89,11 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     Ok(passed)
 }
 
-fn cargo_step(heading: &str, name: &str, args: &[&str]) -> Result<Row> {
+fn cargo_step(heading: &str, name: &str, mut command: Command) -> Result<Row> {
+    let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     let step = Step::start(&format!("{heading}: cargo {}", args.join(" ")));
     let mut tally = Tally::default();
-    let end = leash::run(cargo().args(args), LEASH, &mut stdout(), |line| {
+    let end = leash::run(&mut command, LEASH, &mut stdout(), |line| {
         tally.line(line);
     })?;
     let problem = end.problem();
@@ -72,13 +106,11 @@ fn cargo_step(heading: &str, name: &str, args: &[&str]) -> Result<Row> {
     Ok(Row { what: name.to_owned(), place: "this machine".to_owned(), note, passed, took })
 }
 
-/// The kernel tests as a row of the table, and their own summary. An error is a failure here: the
+/// What ran on a machine as a row of the table, and its own summary. An error is a failure here: the
 /// table is to be printed all the same.
-fn kernel_step(on: Option<Machine>) -> (Row, String) {
-    let result: Result<(Machine, Report)> = Machine::choose(on)
-        .and_then(|machine| kernel::report(machine, &[]).map(|report| (machine, report)));
+fn machine_step(what: &str, result: Result<(Machine, Report)>) -> (Row, String) {
     let row = |place: String, note: String, passed: bool| Row {
-        what: "kernel tests".to_owned(),
+        what: what.to_owned(),
         place,
         note,
         passed,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +19,7 @@ pub(crate) struct Tool {
     package: &'static str,
 }
 
-const fn tool(program: &'static str, package: &'static str) -> Tool {
+pub(crate) const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package }
 }
 
@@ -48,6 +49,9 @@ pub(crate) const BENCH: &[Tool] = &[tool("cc", "gcc"), tool("ldd", "libc-bin")];
 
 /// What counts instructions.
 pub(crate) const VALGRIND: &[Tool] = &[tool("valgrind", "valgrind")];
+
+/// What reads the files of `deploy/` for the tests.
+pub(crate) const READERS: &[Tool] = &[tool("systemd-analyze", "systemd")];
 
 /// What user-mode Linux takes besides.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
@@ -89,6 +93,49 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
+/// Programs of packages that come with a service, which must not start on whosoever's machine this is:
+/// the package is unpacked, not installed.
+pub(crate) const UNPACKED: &[Tool] = &[tool("promtool", "prometheus")];
+
+/// Sees to it that every such tool is there, and returns the directories that hold them.
+///
+/// # Errors
+/// When a package can't be downloaded.
+pub(crate) fn ensure_unpacked(tools: &[Tool], target: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for tool in tools.iter().filter(|tool| find(tool.program).is_none()) {
+        let folder = target.join("tools").join(tool.package);
+        let programs = folder.join("usr/bin");
+        if !programs.join(tool.program).is_file() {
+            let step = Step::start(&format!("downloading {}", tool.package));
+            ensure_installed(&[self::tool("dpkg-deb", "dpkg")])?;
+            download(tool.package, &folder)?;
+            step.end("unpacked");
+        }
+        found.push(programs);
+    }
+    Ok(found)
+}
+
+fn download(package: &str, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    apt_get(&["update"])?;
+    let options = ["-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"];
+    let script = r#"apt-get "$@" && dpkg-deb --extract ./*.deb . && rm ./*.deb"#;
+    let status = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args(options)
+        .args(["download", package])
+        .current_dir(folder)
+        .status()
+        .context("cannot start sh")?;
+    ensure!(status.success(), "cannot download {package} ({status}): apt's own words are above");
+    Ok(())
+}
+
 /// Whether the caller is root.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(Path::new("/proc/self").metadata().context("cannot read /proc/self")?.uid() == 0)
@@ -109,8 +156,16 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// The same with more directories in front.
+pub(crate) fn path_with(more: &[PathBuf]) -> OsString {
+    let usual = search_path();
+    let all = more.iter().cloned().chain(env::split_paths(&usual));
+    // Only a directory with a colon in its name can't be in it.
+    env::join_paths(all).unwrap_or(usual)
+}
+
 /// PATH with root's directories at its end.
-pub(crate) fn search_path() -> std::ffi::OsString {
+pub(crate) fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(OsStr::new(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"));
     path

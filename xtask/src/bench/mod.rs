@@ -129,6 +129,7 @@ fn suites(programs: &Programs, root: &Path) -> Vec<Suite> {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         programs: None,
         libtest: false,
+        systemd: false,
     };
     vec![
         suite("table of 2,000 VIPs", &["machine", &floor, "2000", "10", "5", "peer"]),

@@ -43,6 +43,7 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
         libtest: false,
+        systemd: false,
     };
     let report = machine.run(&[suite])?;
     for outcome in &report.outcomes {

@@ -21,5 +21,6 @@ modprobe -qa ipv6 dummy veth bridge br_netfilter ipip sit ip6_tunnel \
     xt_addrtype nf_conntrack_netlink
 ip link set lo up
 
+[ ! -e "$room/systemd.sh" ] || . "$room/systemd.sh"
 "$room/xtask" in-guest "$room/suites.json" /run/out/report.json
 off

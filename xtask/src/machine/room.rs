@@ -16,6 +16,9 @@ use crate::suite::{self, Outcome, Report, Suite};
 /// The second half of every guest's start, as it is the same for all: see `guest.sh`.
 const GUEST: &str = include_str!("guest.sh");
 
+/// What comes next where systemd is to run the guest.
+const SYSTEMD: &str = include_str!("systemd.sh");
+
 /// For a guest to start and to stop.
 const AROUND: Duration = Duration::from_secs(3 * 60);
 
@@ -49,6 +52,9 @@ impl Room {
         let room = Self { dir, janitor };
         fs::create_dir(room.out())?;
         fs::write(room.dir.join("suites.json"), serde_json::to_vec(suites)?)?;
+        if suites.iter().any(|suite| suite.systemd) {
+            fs::write(room.dir.join("systemd.sh"), SYSTEMD)?;
+        }
         write_script(&room.dir.join("init"), init)?;
         write_script(&room.dir.join("guest.sh"), GUEST)?;
         // A copy, as cargo may replace the file we were started from.
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn a_guest_reads_and_writes_only_what_the_room_holds() {
         for file in ["$room/suites.json", "$room/xtask", "/run/out/report.json"] {
-            assert!(GUEST.contains(file), "{file}");
+            assert!(GUEST.contains(file) && SYSTEMD.contains(file), "{file}");
         }
     }
 
@@ -130,6 +136,7 @@ mod tests {
             args: Vec::new(),
             programs: None,
             libtest: false,
+            systemd: false,
         };
         let suites = [suite("first"), suite("second")];
         let mut report = Report { kernel: "6.1".to_owned(), outcomes: Vec::new() };

@@ -1,0 +1,145 @@
+//! From `dpkg -i` to `dpkg --purge`.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::machine::{MARATHON, Marathon, eventually, exchange, sh, try_sh};
+use crate::package;
+
+const VIP: &str = "3.3.0.6:80";
+
+/// The bit of CAP_NET_ADMIN, as /proc/PID/status shows it (`linux/capability.h`).
+const NET_ADMIN: &str = "0000000000001000";
+
+fn property(name: &str) -> String {
+    sh(&format!("systemctl show --value -p {name} vipd.service")).trim().to_owned()
+}
+
+/// Connections to the VIP, one after another, until told to stop.
+struct Traffic {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    thread: thread::JoinHandle<Vec<String>>,
+}
+
+impl Traffic {
+    fn start() -> Self {
+        let (stop, done) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
+        let (until, count) = (stop.clone(), done.clone());
+        let at: SocketAddr = VIP.parse().unwrap();
+        let thread = thread::spawn(move || {
+            let mut failures = Vec::new();
+            while !until.load(Ordering::Relaxed) {
+                let request = "GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n";
+                match exchange(at, request) {
+                    Ok(answer) if answer.contains("\"app\"") => {}
+                    other => failures.push(format!("{other:?}")),
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(10));
+            }
+            failures
+        });
+        Self { stop, done, thread }
+    }
+
+    fn wait_for_more(&self, more: usize) {
+        let then = self.done.load(Ordering::Relaxed);
+        eventually("there is traffic", || self.done.load(Ordering::Relaxed) >= then + more);
+    }
+
+    fn stop(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = self.thread.join().unwrap();
+        (self.done.load(Ordering::Relaxed), failures)
+    }
+}
+
+/// The same package as a later version.
+fn later() -> String {
+    let package = package();
+    sh(&format!(
+        "set -e
+         dpkg-deb --raw-extract {} /tmp/later
+         sed -i 's/^Version: .*/&+later/' /tmp/later/DEBIAN/control
+         dpkg-deb --build --root-owner-group /tmp/later /tmp/later.deb",
+        package.display()
+    ));
+    "/tmp/later.deb".to_owned()
+}
+
+#[test]
+fn the_package_is_installed_used_upgraded_removed_and_purged() {
+    let installed = sh(&format!("dpkg -i {} 2>&1", package().display()));
+    assert!(installed.contains("say in /etc/vipd/vipd.toml where Marathon is"), "{installed}");
+    assert_eq!(sh("stat -c '%U:%G %a' /etc/vipd/vipd.toml").trim(), "root:vipd 640");
+    assert_eq!(sh("systemctl is-enabled vipd vipd-setup").trim(), "enabled\nenabled");
+    assert!(sh("man -w vipd 2>&1 || ls /usr/share/man/man1/vipd.1.gz").contains("vipd"));
+
+    let marathon = Marathon::start();
+    marathon.post(&json!({
+        "id": "/web", "instances": 2, "cpus": 0.1, "mem": 16,
+        "container": {
+            "type": "DOCKER",
+            "docker": {"image": "web"},
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": VIP}}],
+        },
+        "networks": [{"mode": "container/bridge"}],
+    }));
+    sh(&format!("printf '[[marathon]]\\nurls = [\"http://{MARATHON}\"]\\n' >>/etc/vipd/vipd.toml"));
+    // It is active when it is ready: systemctl waits for that.
+    sh("systemctl start vipd");
+    eventually("both instances are served", || sh("ipvsadm -Sn").matches("-w 1").count() == 2);
+    assert_eq!(property("User"), "vipd");
+    let rights = sh(&format!("grep -h Cap /proc/{}/status", property("MainPID")));
+    for line in rights.lines().filter(|line| !line.contains("CapInh")) {
+        assert!(line.ends_with(NET_ADMIN), "{rights}");
+    }
+    let setup = sh("systemctl is-active vipd-setup || journalctl -u vipd-setup --no-pager");
+    assert_eq!(setup.trim(), "active");
+    assert_eq!(sh("cat /proc/sys/net/ipv4/vs/conntrack").trim(), "1", "by vipd-setup.service");
+    // Root's own commands and the agent get along.
+    sh("vipd status");
+    assert_eq!(try_sh("vipd apply --marathon http://10.77.0.1:8080").status.code(), Some(2));
+
+    let traffic = Traffic::start();
+    let open = TcpStream::connect(VIP.parse::<SocketAddr>().unwrap()).unwrap();
+    traffic.wait_for_more(20);
+    let before = property("MainPID");
+    sh(&format!("dpkg -i {}", later()));
+    eventually("the new one is ready", || property("ActiveState") == "active");
+    assert_ne!(property("MainPID"), before);
+    traffic.wait_for_more(20);
+
+    // Hung rather than dead: the watchdog has to find out.
+    sh("mkdir -p /run/systemd/system/vipd.service.d
+        printf '[Service]\\nWatchdogSec=4\\n' >/run/systemd/system/vipd.service.d/test.conf
+        systemctl daemon-reload; systemctl restart vipd");
+    let hung = property("MainPID");
+    sh(&format!("kill -STOP {hung}"));
+    eventually("there is another", || {
+        property("MainPID") != hung && property("ActiveState") == "active"
+    });
+    traffic.wait_for_more(20);
+    let (done, failures) = traffic.stop();
+    eprintln!("upgraded, restarted and hung: {done} connections, {} failed", failures.len());
+    assert_eq!(failures, [""; 0], "of {done}");
+    // What was open all the time is open still.
+    assert_eq!(open.peer_addr().unwrap().to_string(), VIP);
+    assert!(open.take_error().unwrap().is_none());
+    drop(open);
+
+    sh("dpkg -r vipd");
+    assert_eq!(sh("ipvsadm -Sn"), "");
+    assert!(!sh("ip -br link").contains("vipd0"));
+    assert!(try_sh("systemctl is-active vipd").status.code() != Some(0));
+    sh("test -e /etc/vipd/vipd.toml && dpkg --purge vipd && ! test -e /etc/vipd");
+    sh(
+        "! test -e /var/lib/vipd && ! getent passwd vipd && ! test -e /etc/modules-load.d/vipd.conf",
+    );
+}

@@ -1,0 +1,98 @@
+//! The machine that the package is installed on: a node with one agent of Mesos beside it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub(crate) const MARATHON: &str = "10.77.0.1:8080";
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs a line of shell and returns what it prints. It must succeed.
+#[track_caller]
+pub(crate) fn sh(line: &str) -> String {
+    let output = try_sh(line);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "`{line}`: {}\n{text}{said}", output.status);
+    text
+}
+
+/// Runs a line of shell.
+pub(crate) fn try_sh(line: &str) -> Output {
+    Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Waits until it is so. If it never is, says what the agent said.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() >= end {
+            let status =
+                try_sh("systemctl status --no-pager -l vipd vipd-setup; journalctl -b -u vipd");
+            panic!("waited in vain until {what}\n{}", String::from_utf8_lossy(&status.stdout));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A Marathon on this machine, whose tasks run in a network namespace.
+pub(crate) struct Marathon(Child);
+
+impl Marathon {
+    pub(crate) fn start() -> Self {
+        sh("ip netns add worker
+            ip link add lan type veth peer name eth0 netns worker
+            ip addr add 10.77.0.1/24 dev lan
+            ip link set lan up
+            ip -n worker link set lo up
+            ip -n worker addr add 10.77.0.11/24 dev eth0
+            ip -n worker link set eth0 up");
+        let mut child = Command::new("marathon-sim")
+            .args(["--listen", MARATHON, "--agent", "10.77.0.11@worker", "--time-scale", "0.2"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains(MARATHON), "{said}");
+        Self(child)
+    }
+
+    /// Has it run an app.
+    pub(crate) fn post(&self, app: &Value) {
+        let body = app.to_string();
+        let length = body.len();
+        let answer = exchange(
+            MARATHON.parse().unwrap(),
+            &format!(
+                "POST /v2/apps HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            ),
+        );
+        assert!(answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 201")), "{answer:?}");
+    }
+}
+
+impl Drop for Marathon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One connection: a request and the whole answer.
+pub(crate) fn exchange(at: SocketAddr, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,123 @@
+//! The Debian package: a tree of files and a few words about it, put together by `dpkg-deb`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::Workspace;
+use crate::tools;
+
+/// Files of this repository, and where they are installed.
+const FILES: &[(&str, &str)] = &[
+    ("deploy/vipd.toml", "etc/vipd/vipd.toml"),
+    ("deploy/systemd/vipd.service", "lib/systemd/system/vipd.service"),
+    ("deploy/systemd/vipd-setup.service", "lib/systemd/system/vipd-setup.service"),
+    ("deploy/systemd/modules-load.conf", "usr/lib/modules-load.d/vipd.conf"),
+    ("deploy/systemd/networkmanager.conf", "usr/lib/NetworkManager/conf.d/vipd.conf"),
+    ("deploy/systemd/networkd.network", "lib/systemd/network/10-vipd.network"),
+    ("README.md", "usr/share/doc/vipd/README.md"),
+    ("LICENSE", "usr/share/doc/vipd/copyright"),
+    ("CHANGELOG.md", "usr/share/doc/vipd/changelog"),
+];
+
+/// Where each shell looks for its completions.
+const COMPLETIONS: &[(&str, &str)] = &[
+    ("bash", "usr/share/bash-completion/completions/vipd"),
+    ("zsh", "usr/share/zsh/vendor-completions/_vipd"),
+    ("fish", "usr/share/fish/vendor_completions.d/vipd.fish"),
+];
+
+/// What dpkg runs, from `deploy/debian`.
+const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
+
+const TOOLS: &[tools::Tool] = &[tools::tool("dpkg-deb", "dpkg"), tools::tool("gzip", "gzip")];
+
+/// Makes it, under `target/package`.
+pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
+    tools::ensure_installed(TOOLS)?;
+    let folder = workspace.target_directory.join("package");
+    let tree = folder.join("tree");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    let root = &workspace.workspace_root;
+    for (from, to) in FILES {
+        copy(&root.join(from), &tree.join(to), 0o644)?;
+    }
+    copy(program, &tree.join("usr/bin/vipd"), 0o755)?;
+    generate(program, &tree)?;
+
+    let architecture = said(Command::new("dpkg").arg("--print-architecture"))?;
+    let version = workspace.version("vipd")?;
+    let control = fs::read_to_string(root.join("deploy/debian/control"))?
+        .replace("@VERSION@", version)
+        .replace("@ARCHITECTURE@", &architecture)
+        .replace("@SIZE@", &kibibytes(&tree)?.to_string());
+    let about = tree.join("DEBIAN");
+    fs::create_dir_all(&about)?;
+    fs::write(about.join("control"), control)?;
+    copy(&root.join("deploy/debian/conffiles"), &about.join("conffiles"), 0o644)?;
+    for script in SCRIPTS {
+        copy(&root.join("deploy/debian").join(script), &about.join(script), 0o755)?;
+    }
+    let package = folder.join(format!("vipd_{version}_{architecture}.deb"));
+    said(
+        Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(&tree).arg(&package),
+    )?;
+    Ok(package)
+}
+
+/// What the program writes about itself: man pages and completions.
+fn generate(program: &Path, tree: &Path) -> Result<()> {
+    let man = tree.join("usr/share/man/man1");
+    fs::create_dir_all(&man)?;
+    said(Command::new(program).args(["generate", "man"]).arg(&man))?;
+    let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path()));
+    let pages = pages.collect::<Result<Vec<_>>>()?;
+    said(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
+    for (shell, to) in COMPLETIONS {
+        let text = said(Command::new(program).args(["generate", "completions", shell]))?;
+        let to = tree.join(to);
+        make_parent(&to)?;
+        fs::write(to, text + "\n")?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    make_parent(to)?;
+    fs::copy(from, to)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))
+}
+
+fn kibibytes(tree: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(tree)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        total += match metadata.is_dir() {
+            true => kibibytes(&entry.path())?,
+            false => metadata.len().div_ceil(1024),
+        };
+    }
+    Ok(total)
+}
+
+/// What a command printed, without the last line break. Its failure is an error.
+fn said(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot start {name}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name} failed ({}): {complaint}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}

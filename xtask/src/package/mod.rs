@@ -1,0 +1,82 @@
+//! `cargo xtask package`: what is installed on nodes, built from this tree and tried.
+
+mod deb;
+mod release;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cargo::Workspace;
+use crate::machine::Machine;
+use crate::progress::Step;
+use crate::suite::{Report, Suite};
+use crate::{summary, tools};
+
+/// What a guest needs in order to be a node.
+const NODE: &[tools::Tool] =
+    &[tools::tool("/lib/systemd/systemd", "systemd"), tools::tool("adduser", "adduser")];
+
+/// Builds the package, and with `on` installs it on that machine and tries it there.
+pub(crate) fn run(test: bool, on: Option<Machine>) -> Result<bool> {
+    let workspace = Workspace::read()?;
+    let package = build(&workspace)?;
+    if !test {
+        return Ok(true);
+    }
+    let machine = guest(on)?;
+    let report = install(&workspace, &package, machine)?;
+    print!("{}", summary::kernel(machine.title(), &report));
+    Ok(report.passed())
+}
+
+/// Builds the package and tries it in a guest.
+pub(crate) fn report(on: Option<Machine>) -> Result<(Machine, Report)> {
+    let workspace = Workspace::read()?;
+    let package = build(&workspace)?;
+    let machine = guest(on)?;
+    Ok((machine, install(&workspace, &package, machine)?))
+}
+
+/// Builds the static program and the Debian package that holds it.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let step = Step::start("building vipd for release, without shared libraries");
+    let program = release::build(workspace)?;
+    step.end(&format!("built {}", program.display()));
+    let step = Step::start("making the Debian package");
+    let package = deb::make(workspace, &program)?;
+    step.end(&format!("made {}", package.display()));
+    Ok(package)
+}
+
+/// Where the package can be installed: never on this machine itself.
+fn guest(on: Option<Machine>) -> Result<Machine> {
+    let machine = match on {
+        None | Some(Machine::Host) => Machine::Uml,
+        Some(guest) => guest,
+    };
+    tools::ensure_installed(NODE)?;
+    Machine::choose(Some(machine))
+}
+
+fn install(workspace: &Workspace, package: &Path, machine: Machine) -> Result<Report> {
+    let step = Step::start("building the tests of the package");
+    let tests = workspace.build_package_tests()?;
+    let programs = workspace.build_programs()?;
+    step.end("built");
+    let test = tests.into_iter().next().context("there is no test target `package`")?;
+    machine.run(&[Suite {
+        name: "the package on a node".to_owned(),
+        dir: test.dir,
+        program: "env".into(),
+        args: vec![
+            format!("VIPD_PACKAGE={}", package.display()),
+            test.executable.display().to_string(),
+            "--test-threads=1".to_owned(),
+            "--nocapture".to_owned(),
+        ],
+        programs: programs.first().and_then(|built| built.executable.parent()).map(Path::to_owned),
+        libtest: true,
+        systemd: true,
+    }])
+}

@@ -1,0 +1,30 @@
+//! One program that runs on any node: it needs no shared library, not even libc's.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{Workspace, cargo};
+
+/// Builds it. The target is named so that build scripts and macros, which can't be static, are built
+/// apart.
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let target = host()?;
+    let status = cargo()
+        .args(["build", "--release", "--package", "vipd", "--target", &target])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "the build failed ({status}): cargo's own words are above");
+    Ok(workspace.target_directory.join(target).join("release/vipd"))
+}
+
+/// The target that the compiler runs on, as `x86_64-unknown-linux-gnu`.
+fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().context("cannot start rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
