@@ -51,7 +51,7 @@ pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
             let apps = if work == "event" { 20 } else { 2_000 };
             let mut world = World::settled(Cluster::new(apps, 10));
             for round in 0..rounds * 8 {
-                let (app, task) = (round % 20, round / 20 % 10);
+                let (app, task) = (round % 20, round % 10);
                 world.hear(Cluster::event(app, task, false, round).as_bytes());
             }
         }

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Installs or upgrades vipd on many nodes over ssh: the first one alone, then the others a few at a
+# time, each only done when its agent is ready. Stops at the first node where something is wrong.
+#
+#   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml node1 node2 ...
+#   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml $(cat nodes)
+#
+# SSH and SCP name other programs than ssh and scp; AT_ONCE how many nodes at a time (5); PATIENCE
+# how many seconds an agent may take until it is ready (120). The user has to be root there.
+set -eu
+
+usage() {
+    sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+}
+[ $# -ge 3 ] || usage
+package=$1 configuration=$2
+shift 2
+[ -r "$package" ] || { echo "no package $package: make one with cargo xtask package" >&2; exit 2; }
+[ -r "$configuration" ] || { echo "no configuration $configuration: deploy/vipd.toml is one to begin with" >&2; exit 2; }
+: "${SSH:=ssh}" "${SCP:=scp}" "${AT_ONCE:=5}" "${PATIENCE:=120}"
+
+on() { # NODE COMMAND...
+    node=$1
+    shift
+    $SSH "root@$node" "$@"
+}
+
+install_on() { # NODE
+    $SCP -q "$package" "root@$1:/tmp/vipd.deb"
+    $SCP -q "$configuration" "root@$1:/tmp/vipd.toml"
+    on "$1" "set -e
+        install -D -m 640 /tmp/vipd.toml /etc/vipd/vipd.toml
+        DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /tmp/vipd.deb >/tmp/vipd.log 2>&1 || { cat /tmp/vipd.log >&2; exit 1; }
+        systemctl restart vipd-setup vipd --no-block
+        rm -f /tmp/vipd.deb /tmp/vipd.toml"
+    waited=0
+    # It is active once it has read Marathon and the kernel is as it should be.
+    until on "$1" systemctl -q is-active vipd; do
+        waited=$((waited + 2))
+        [ "$waited" -lt "$PATIENCE" ] || {
+            echo "$1: not ready after $PATIENCE s. Look there with: vipd doctor; vipd status; journalctl -u vipd" >&2
+            return 1
+        }
+        sleep 2
+    done
+    echo "$1: ready"
+}
+
+first=$1
+shift
+install_on "$first" || exit 1
+while [ $# -gt 0 ]; do
+    jobs=
+    started=0
+    while [ $# -gt 0 ] && [ "$started" -lt "$AT_ONCE" ]; do
+        install_on "$1" &
+        jobs="$jobs $!"
+        started=$((started + 1))
+        shift
+    done
+    failed=0
+    for job in $jobs; do
+        wait "$job" || failed=1
+    done
+    [ "$failed" -eq 0 ] || { echo "stopped; not done: $*" >&2; exit 1; }
+done
+echo "all nodes are ready"

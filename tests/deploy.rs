@@ -1,0 +1,252 @@
+//! What is in deploy/ is held to the program and to the tools that read it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
+#![allow(clippy::print_stdout, reason = "what could not be run is said")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{command, vipd};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap()
+}
+
+/// A program of this machine that a file is made for. Without it the test says so and ends.
+fn tool(name: &str, args: &[&str]) -> Option<std::process::Output> {
+    match Command::new(name).args(args).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            println!("not run: this machine has no {name}");
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+/// Every environment variable that `vipd run` and `vipd doctor` read.
+fn is_variable(name: &str) -> bool {
+    ["run", "doctor"].iter().any(|of| vipd(&[of, "--help"]).out.contains(&format!("[env: {name}")))
+}
+
+#[track_caller]
+fn assert_runs(args: &[&str]) {
+    let output = command(args).arg("--help").output().unwrap();
+    assert!(output.status.success(), "vipd {args:?}: {output:?}");
+}
+
+/// A probe asks for something that an agent answers, where it answers by default.
+#[track_caller]
+fn assert_answers(probe: &Value) {
+    let api = fs::read_to_string(path("../src/admin/openapi.json")).unwrap();
+    let api: Value = serde_json::from_str(&api).unwrap();
+    assert!(api["paths"].get(probe["path"].as_str().unwrap()).is_some(), "{probe}");
+    let help = vipd(&["run", "--help"]).out;
+    assert!(help.contains(&format!(":{}]", probe["port"])), "{probe}");
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = ["vipd.service", "vipd-setup.service"].map(|unit| {
+        let file = folder.path().join(unit);
+        let text = read(&format!("systemd/{unit}"));
+        for line in text.lines().filter_map(|line| line.strip_prefix("ExecStart=/usr/bin/vipd ")) {
+            assert_runs(&line.split(' ').collect::<Vec<_>>());
+        }
+        // The program that is there, since the one that will be installed isn't.
+        let text = text.replace("/usr/bin/vipd", env!("CARGO_BIN_EXE_vipd"));
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    });
+    let verify = ["verify", "--man=no", &units[0], &units[1]];
+    let Some(verified) = tool("systemd-analyze", &verify) else { return };
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && said.is_empty(), "{said}");
+    let judged = tool(
+        "systemd-analyze",
+        &[
+            "security",
+            "--offline=true",
+            "--threshold=20",
+            path("systemd/vipd.service").to_str().unwrap(),
+        ],
+    );
+    let judged = judged.unwrap();
+    let said = String::from_utf8_lossy(&judged.stdout);
+    println!("{}", said.lines().last().unwrap_or_default());
+    assert!(judged.status.success(), "the exposure is over 2.0:\n{said}");
+}
+
+#[test]
+fn the_interface_that_others_are_to_leave_alone_is_the_default_one() {
+    for file in ["systemd/networkmanager.conf", "systemd/networkd.network"] {
+        assert!(read(file).contains("vipd0"), "{file}");
+    }
+    assert!(vipd(&["--help"]).out.contains("[default: vipd0]"));
+}
+
+#[test]
+fn the_scripts_of_the_package_and_of_the_fleet_are_scripts() {
+    for file in ["debian/postinst", "debian/prerm", "debian/postrm", "fleet/install.sh"] {
+        assert_eq!(path(file).metadata().unwrap().permissions().mode() & 0o111, 0o111, "{file}");
+        let checked = tool("sh", &["-n", path(file).to_str().unwrap()]).unwrap();
+        assert!(checked.status.success(), "{file}: {checked:?}");
+    }
+}
+
+#[test]
+fn the_image_begins_with_a_command_that_there_is() {
+    let recipe = read("container/Containerfile");
+    let list = |word: &str| -> Vec<String> {
+        let line = recipe.lines().find_map(|line| line.strip_prefix(word)).unwrap();
+        serde_json::from_str(line.trim()).unwrap()
+    };
+    assert_eq!(list("ENTRYPOINT"), ["/vipd"]);
+    assert_eq!(recipe.matches("\nCOPY vipd /vipd\n").count(), 1);
+    let words = list("CMD");
+    assert_runs(&words.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_marathon_app_runs_the_agent_on_every_node_and_marathon_takes_it() {
+    let text = read("marathon/vipd.json");
+    let app: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(app["constraints"], serde_json::json!([["hostname", "UNIQUE"]]));
+    assert_eq!(app["networks"][0]["mode"], "host");
+    let words: Vec<_> = app["args"].as_array().unwrap().iter().map(|word| word.as_str()).collect();
+    assert_runs(&words.into_iter().flatten().collect::<Vec<_>>());
+    assert!(app["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
+    assert_answers(&app["healthChecks"][0]);
+    let checked = vipd(&["check", path("marathon/vipd.json").to_str().unwrap()]);
+    assert_eq!(
+        (checked.code, checked.out.as_str()),
+        (Some(0), "0 VIPs, 0 findings\n"),
+        "{checked:?}"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut config = marathon_sim::Config::new("/nowhere");
+        config.agents = vec!["127.0.0.1".parse().unwrap()];
+        let sim = marathon_sim::Sim::start(config).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(format!("{}/v2/apps", sim.url()));
+        let request = request.header("content-type", "application/json").body(text);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 201, "{}", answer.text().await.unwrap());
+        sim.shutdown().await;
+    });
+}
+
+#[test]
+fn the_daemon_set_runs_commands_and_sets_variables_that_there_are() {
+    let set: Value = serde_saphyr::from_str(&read("kubernetes/daemonset.yaml")).unwrap();
+    assert_eq!((&set["kind"], &set["apiVersion"]), (&"DaemonSet".into(), &"apps/v1".into()));
+    let labels = &set["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&set["spec"]["selector"]["matchLabels"], labels);
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["hostNetwork"], true);
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let volumes = list(&pod["volumes"]);
+    for container in list(&pod["initContainers"]).iter().chain(&list(&pod["containers"])) {
+        let args = list(&container["args"]);
+        assert_runs(&args.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+        for variable in list(&container["env"]) {
+            assert!(is_variable(variable["name"].as_str().unwrap()), "{variable}");
+        }
+        for mount in list(&container["volumeMounts"]) {
+            assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]), "{mount}");
+        }
+    }
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_answers(&pod["containers"][0][probe]["httpGet"]);
+    }
+}
+
+/// Programs in the place of ssh and scp that write down what they are asked, and a node that is
+/// never ready.
+fn fleet(nodes: &[&str], bad: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let log = at("log");
+    let program = |name: &str, body: &str| {
+        fs::write(at(name), format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("scp", &format!("echo \"scp $3\" >>{log}"));
+    program(
+        "ssh",
+        &format!(
+            "case \"$*\" in\n*is-active*) [ \"$1\" != root@{bad} ];;\n*) echo \"install $1\" >>{log};;\nesac"
+        ),
+    );
+    fs::write(at("vipd.deb"), "").unwrap();
+    let ran = Command::new(path("fleet/install.sh"))
+        .args([at("vipd.deb"), path("vipd.toml").to_str().unwrap().to_owned()])
+        .args(nodes)
+        .env("SSH", at("ssh"))
+        .env("SCP", at("scp"))
+        .env("AT_ONCE", "2")
+        .env("PATIENCE", "2")
+        .output()
+        .unwrap();
+    (ran.status.code(), fs::read_to_string(log).unwrap())
+}
+
+#[test]
+fn a_fleet_is_installed_node_by_node_until_one_isnt_ready() {
+    let nodes = ["n1", "n2", "n3", "n4", "n5"];
+    let (code, log) = fleet(&nodes, "none");
+    assert_eq!(code, Some(0));
+    assert!(nodes.iter().all(|node| log.contains(&format!("install root@{node}"))), "{log}");
+    let (code, log) = fleet(&nodes, "n1");
+    assert_eq!(code, Some(1));
+    assert!(!log.contains("n2"), "the first is tried alone: {log}");
+    let (code, log) = fleet(&nodes, "n3");
+    assert_eq!(code, Some(1));
+    assert!(log.contains("install root@n3") && !log.contains("n4"), "{log}");
+}
+
+/// Every metric that a text speaks of; a histogram by its own name.
+fn metrics(text: &str) -> std::collections::BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("vipd_"));
+    names.map(|name| name.trim_end_matches("_bucket").to_owned()).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_speak_of_metrics_that_there_are() {
+    let page = fs::read_to_string(path("../docs/metrics.md")).unwrap();
+    let known = metrics(&page);
+    let alerts: Value = serde_saphyr::from_str(&read("prometheus/alerts.yml")).unwrap();
+    let dashboard: Value = serde_json::from_str(&read("grafana/dashboard.json")).unwrap();
+    let rules = alerts["groups"][0]["rules"].as_array().unwrap().iter().map(|rule| &rule["expr"]);
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<_> = rules.chain(targets.map(|target| &target["expr"])).collect();
+    assert!(expressions.len() > 20);
+    for expression in expressions {
+        let used = metrics(expression.as_str().unwrap());
+        assert!(used.is_subset(&known), "{expression}: {:?}", used.difference(&known));
+    }
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_and_the_alerts_fire_when_they_should() {
+    let file = |name: &str| path(&format!("prometheus/{name}")).to_str().unwrap().to_owned();
+    for args in [
+        ["check", "config", &file("prometheus.yml")],
+        ["check", "rules", &file("alerts.yml")],
+        ["test", "rules", &file("alerts.test.yml")],
+    ] {
+        let Some(said) = tool("promtool", &args) else { return };
+        assert!(said.status.success(), "promtool {args:?}: {said:?}");
+    }
+}
