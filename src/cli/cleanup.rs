@@ -9,9 +9,10 @@ use super::End;
 use super::args::{Global, open_kernel};
 use super::output;
 
-/// Remove exactly what is vipd's: marked virtual services and the interface
+/// Remove exactly what is vipd's: marked virtual services, the interface, the tables
 ///
-/// Services without vipd's mark (keepalived's, docker's, your own) stay.
+/// Services without vipd's mark (keepalived's, docker's, your own) stay, and so does every table of
+/// nftables but `ip vipd` and `ip6 vipd`.
 ///
 /// Exit status: 0 done or nothing to do, 2 trouble; with --dry-run 1 if there is something to do.
 #[derive(Debug, Args)]
