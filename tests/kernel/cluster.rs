@@ -138,6 +138,19 @@ impl Cluster {
         report["agent"].clone()
     }
 
+    /// Runs a tool on a node, which may fail.
+    pub(crate) fn try_on(&self, node: usize, line: &str) -> Result<String, String> {
+        let output = Command::new("ip")
+            .args(["netns", "exec", &self.nodes[node]])
+            .args(line.split(' '))
+            .output()
+            .unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
     /// Runs a tool on a node.
     pub(crate) fn on(&self, node: usize, line: &str) -> String {
         netns::run("ip", &format!("netns exec {} {line}", self.nodes[node]))
