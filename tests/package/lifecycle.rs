@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::machine::{MARATHON, Marathon, eventually, exchange, sh, try_sh};
+use crate::machine::{MARATHON, Marathon, eventually, sh, try_sh, visit};
 use crate::package;
 
 const VIP: &str = "3.3.0.6:80";
 
-/// The bit of CAP_NET_ADMIN, as /proc/PID/status shows it (`linux/capability.h`).
+/// The bit of `CAP_NET_ADMIN`, as /proc/PID/status shows it (`linux/capability.h`).
 const NET_ADMIN: &str = "0000000000001000";
 
 fn property(name: &str) -> String {
@@ -35,9 +35,8 @@ impl Traffic {
         let thread = thread::spawn(move || {
             let mut failures = Vec::new();
             while !until.load(Ordering::Relaxed) {
-                let request = "GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n";
-                match exchange(at, request) {
-                    Ok(answer) if answer.contains("\"app\"") => {}
+                match visit(at) {
+                    Ok(answer) if answer.contains("/web") => {}
                     other => failures.push(format!("{other:?}")),
                 }
                 count.fetch_add(1, Ordering::Relaxed);
