@@ -19,6 +19,19 @@ const CASES: [(&str, &str); 3] = [
     ("leader", "leader change, 10 s without one"),
 ];
 
+/// The page, where there is none yet.
+const PAGE: &str = "\
+# Scale
+
+What a Marathon gets from 1,000 and 5,000 agents, by a model: the very state machines that decide in
+vipd what is read and when, one Marathon, and a clock of its own. `cargo xtask bench --scale` runs it.
+
+![Requests a second at the Marathon leader](scale.svg)
+
+<!-- figures -->
+<!-- end of figures -->
+";
+
 /// One second: reads, requests, bytes, bytes with gzip.
 type Second = [f64; 4];
 
@@ -42,7 +55,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let table = table(&series);
     println!("\n{table}");
     let page = root.join("docs/scale.md");
-    let text = fs::read_to_string(&page).with_context(|| format!("no {}", page.display()))?;
+    let text = fs::read_to_string(&page).unwrap_or_else(|_| PAGE.to_owned());
     let text = between(&text, "figures", &table).context("docs/scale.md has no markers")?;
     fs::write(&page, text).context("cannot write docs/scale.md")?;
     fs::write(root.join("docs/scale.svg"), picture(&series)).context("cannot write the picture")?;
