@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -172,6 +172,25 @@ pub(crate) fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(OsStr::new(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"));
     path
+}
+
+/// What a tool prints.
+///
+/// # Errors
+/// When it can't be run or fails, with what it said.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .env("PATH", search_path())
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {

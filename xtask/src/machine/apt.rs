@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::debian::output;
+use crate::tools::output;
 
 /// Debian's keys, for all of its releases.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

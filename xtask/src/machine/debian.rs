@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::apt::Apt;
 use crate::cargo::Workspace;
 use crate::progress::Step;
-use crate::tools;
+use crate::tools::output;
 
 /// Which of Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,25 +133,6 @@ fn insmods(text: &str) -> Vec<PathBuf> {
         }
     }
     files
-}
-
-/// What a tool prints.
-///
-/// # Errors
-/// When it can't be run or fails, with what it said.
-pub(super) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .env("PATH", tools::search_path())
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?} failed ({}): {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

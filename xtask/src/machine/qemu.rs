@@ -8,11 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::debian::{Kernel, Unpacked, output};
+use super::debian::{Kernel, Unpacked};
 use super::room::{Room, write_script};
 use crate::leash;
 use crate::suite::{Report, Suite};
-use crate::tools;
+use crate::tools::{self, output};
 
 /// The first program in the initramfs, and the one after it.
 const INITRAMFS: &str = include_str!("qemu-initramfs.sh");

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
-use crate::tools;
+use crate::tools::{self, output};
 
 /// Files of this repository, and where they are installed.
 const FILES: &[(&str, &str)] = &[
@@ -50,11 +50,12 @@ pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
     copy(program, &tree.join("usr/bin/vipd"), 0o755)?;
     generate(program, &tree)?;
 
-    let architecture = said(Command::new("dpkg").arg("--print-architecture"))?;
+    let architecture = output(Command::new("dpkg").arg("--print-architecture"))?;
+    let architecture = architecture.trim();
     let version = workspace.version("vipd")?;
     let control = fs::read_to_string(root.join("deploy/debian/control"))?
         .replace("@VERSION@", version)
-        .replace("@ARCHITECTURE@", &architecture)
+        .replace("@ARCHITECTURE@", architecture)
         .replace("@SIZE@", &kibibytes(&tree)?.to_string());
     let about = tree.join("DEBIAN");
     fs::create_dir_all(&about)?;
@@ -64,7 +65,7 @@ pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
         copy(&root.join("deploy/debian").join(script), &about.join(script), 0o755)?;
     }
     let package = folder.join(format!("vipd_{version}_{architecture}.deb"));
-    said(
+    output(
         Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(&tree).arg(&package),
     )?;
     Ok(package)
@@ -74,15 +75,15 @@ pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
 fn generate(program: &Path, tree: &Path) -> Result<()> {
     let man = tree.join("usr/share/man/man1");
     fs::create_dir_all(&man)?;
-    said(Command::new(program).args(["generate", "man"]).arg(&man))?;
+    output(Command::new(program).args(["generate", "man"]).arg(&man))?;
     let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path()));
     let pages = pages.collect::<Result<Vec<_>>>()?;
-    said(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
+    output(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     for (shell, to) in COMPLETIONS {
-        let text = said(Command::new(program).args(["generate", "completions", shell]))?;
+        let text = output(Command::new(program).args(["generate", "completions", shell]))?;
         let to = tree.join(to);
         make_parent(&to)?;
-        fs::write(to, text + "\n")?;
+        fs::write(to, text)?;
     }
     Ok(())
 }
@@ -111,13 +112,4 @@ fn kibibytes(tree: &Path) -> Result<u64> {
         };
     }
     Ok(total)
-}
-
-/// What a command printed, without the last line break. Its failure is an error.
-fn said(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("cannot start {name}"))?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{name} failed ({}): {complaint}", output.status);
-    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
