@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Workload, ids};
+
+/// A read that began this long after an event knows of it, whatever it says.
+pub(super) const LAG: Duration = Duration::from_secs(1);
 
 /// What a read has to show before it is taken for one that knows of an event: Marathon's API may
 /// lag behind its events.
@@ -10,8 +15,8 @@ pub(super) struct Claim {
     /// The task id or instance id; empty where it is about the workload.
     pub(super) id: String,
     pub(super) at: Option<Timestamp>,
-    /// Reads that have not shown it.
-    pub(super) reads: u8,
+    /// When it was heard.
+    pub(super) came: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +30,25 @@ pub(super) enum Said {
     Removed,
     /// The definitions its instances run by are known.
     Recorded,
+    /// More than is remembered one by one: no read can be seen to show it.
+    More,
 }
 
 impl Claim {
-    pub(super) fn new(said: Said, id: &str, at: Option<Timestamp>) -> Self {
-        Self { said, id: id.to_owned(), at, reads: 0 }
+    pub(super) fn new(said: Said, id: &str, at: Option<Timestamp>, came: Duration) -> Self {
+        Self { said, id: id.to_owned(), at, came }
+    }
+
+    /// Whether a read that began then has the last word on it. Until then what it says may be
+    /// from before the event, and is no reason to stop asking.
+    pub(super) fn is_settled(&self, begun: Duration) -> bool {
+        begun >= self.came + LAG
     }
 
     /// Whether the workload is as was said, or further on.
     pub(super) fn holds(&self, workload: &Workload) -> bool {
         match self.said {
-            Said::Removed => return false,
+            Said::Removed | Said::More => return false,
             Said::Recorded => return !has_unknown_spec(workload),
             _ => {}
         }
@@ -50,7 +63,7 @@ impl Claim {
             Said::Unhealthy => {
                 rank > 0 || listed.health == Health::Down || self.is_before(listed.last_success)
             }
-            Said::Removed | Said::Recorded => false,
+            Said::Removed | Said::Recorded | Said::More => false,
         }
     }
 

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Said, position, rank};
+use super::claim::{Claim, LAG, Said, position, rank};
 use super::keep::keep;
 use crate::{Health, Instance, Kind, TaskState, Workload};
 
-/// A read that began this long after an event knows of it.
-const LAG: Duration = Duration::from_secs(1);
 /// Within this time no more than half of the servers are taken on the word of events.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -199,6 +197,23 @@ impl Known {
             return false;
         }
         self.take(index, news)
+    }
+
+    /// An event says that a task is healthy. That is for a read to show, but what was said of its
+    /// health before holds no longer.
+    pub(super) fn recover(&mut self, claim: &Claim, version: Option<Timestamp>) {
+        let Some(index) = self.newer(claim, version) else { return };
+        let id = &self.view.instances[index].id;
+        let since = |news: &News| {
+            matches!(news.bad, Bad::Health)
+                && !matches!((claim.at, news.at), (Some(now), Some(then)) if now < then)
+        };
+        if self.news.get(id).is_some_and(since) {
+            self.news.remove(id);
+        }
+        if self.held.get(id).is_some_and(|(news, _)| since(news)) {
+            self.held.remove(id);
+        }
     }
 
     /// Acts on what has waited for a read long enough.

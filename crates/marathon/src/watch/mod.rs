@@ -230,14 +230,17 @@ impl State {
             Change::Health { of, healthy } => {
                 let Some(healthy) = healthy else { return };
                 let said = if healthy { Said::Healthy } else { Said::Unhealthy };
-                let claim = Claim::new(said, &of.id, at);
+                let claim = Claim::new(said, &of.id, at, now);
                 let key = self.key(None, &of.workload);
                 if !self.is_new(&key, &claim) {
                     return;
                 }
                 self.schedule.mark(key.clone(), Some(claim.clone()), now);
+                if healthy {
+                    return self.picture.recover(&key, &claim, of.version);
+                }
                 let patience = self.schedule.patience(&key, now);
-                if !healthy && self.picture.sicken(&key, &claim, of.version, patience, now) {
+                if self.picture.sicken(&key, &claim, of.version, patience, now) {
                     changed.insert(key);
                 }
             }
@@ -257,7 +260,7 @@ impl State {
                 let key = self.key(kind, &id);
                 self.picture.announce(&key);
                 if self.picture.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
-                    self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at)), now);
+                    self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at, now)), now);
                 }
             }
             // Every change of an app is one of its group: that announces nobody's end.
@@ -284,7 +287,7 @@ impl State {
             TaskState::Staging | TaskState::Starting => return,
         };
         let key = self.key(None, &of.workload);
-        let claim = said.map(|said| Claim::new(said, &of.id, at));
+        let claim = said.map(|said| Claim::new(said, &of.id, at, now));
         if claim.as_ref().is_some_and(|claim| !self.is_new(&key, claim)) {
             return;
         }

@@ -52,6 +52,13 @@ impl Picture {
         changed
     }
 
+    /// Takes note of an event that says that a task is healthy.
+    pub(super) fn recover(&mut self, key: &WorkloadKey, claim: &Claim, version: Option<Timestamp>) {
+        if let Some(known) = self.known.get_mut(key) {
+            known.recover(claim, version);
+        }
+    }
+
     /// Acts on an event that says that a task is being killed or is over. True: something changed.
     pub(super) fn end(
         &mut self,

@@ -1,11 +1,12 @@
 //! When to read what. Marathon serves every node of a cluster: each read has a reason, and each
-//! change costs two reads of one workload at most.
+//! change asks for two reads of one workload at most: one soon, and if that is not from long enough
+//! after it, one that is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::claim::{Claim, Said, has_unknown_spec};
+use super::claim::{Claim, LAG, Said, has_unknown_spec};
 use super::jitter::Jitter;
 use super::{Action, WorkloadKey};
 use crate::Workload;
@@ -22,8 +23,8 @@ const MAX_CLAIMS: usize = 64;
 const QUIET: Duration = Duration::from_millis(200);
 /// ...but no later than this after the first.
 const LATEST: Duration = Duration::from_secs(2);
-/// How long the API may lag behind an event.
-const LAG: Duration = Duration::from_millis(1500);
+/// What didn't show an event is read again after this time.
+const AGAIN: Duration = Duration::from_millis(1500);
 /// Between two reads of everything that events ask for, and before what is hard to believe is
 /// read again.
 const GAP: Duration = Duration::from_secs(2);
@@ -61,16 +62,30 @@ struct Everything {
     begun: Option<Duration>,
     last: Option<Duration>,
     claims: BTreeMap<WorkloadKey, Vec<Claim>>,
+    /// When something was heard that there was no room to remember.
+    forgotten: Option<Duration>,
 }
 
 impl Everything {
     fn expect(&mut self, key: WorkloadKey, claims: Vec<Claim>) {
-        let roomy = self.claims.len() < MAX_DIRTY || self.claims.contains_key(&key);
-        if roomy && !claims.is_empty() {
-            let expected = self.claims.entry(key).or_default();
-            expected.extend(claims);
-            expected.truncate(MAX_CLAIMS);
+        let Some(latest) = claims.iter().map(|claim| claim.came).max() else { return };
+        if self.claims.len() >= MAX_DIRTY && !self.claims.contains_key(&key) {
+            return self.forget(latest);
         }
+        add(self.claims.entry(key).or_default(), claims, latest);
+    }
+
+    fn forget(&mut self, came: Duration) {
+        self.forgotten = self.forgotten.max(Some(came));
+    }
+}
+
+/// Where there is no room for all, the last one stands for those that are left out.
+fn add(claims: &mut Vec<Claim>, more: impl IntoIterator<Item = Claim>, now: Duration) {
+    claims.extend(more);
+    if claims.len() > MAX_CLAIMS {
+        claims.truncate(MAX_CLAIMS - 1);
+        claims.push(Claim::new(Said::More, "", None, now));
     }
 }
 
@@ -99,6 +114,7 @@ impl Schedule {
                 begun: None,
                 last: None,
                 claims: BTreeMap::new(),
+                forgotten: None,
             },
             dirty: BTreeMap::new(),
             reading: BTreeMap::new(),
@@ -197,6 +213,7 @@ impl Schedule {
     pub(super) fn mark(&mut self, key: WorkloadKey, claim: Option<Claim>, now: Duration) {
         let turn = now + self.until_turn(now);
         if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains_key(&key) {
+            self.everything.forget(now);
             return self.mark_everything(now);
         }
         let dirty = self.dirty.entry(key).or_insert_with(|| Dirty {
@@ -205,9 +222,7 @@ impl Schedule {
             claims: Vec::new(),
         });
         dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
-        if dirty.claims.len() < MAX_CLAIMS {
-            dirty.claims.extend(claim);
-        }
+        add(&mut dirty.claims, claim, now);
     }
 
     /// It is being read, or is going to be, by itself.
@@ -230,7 +245,7 @@ impl Schedule {
     ) -> Option<Duration> {
         let Reading { begun, claims } = self.reading.remove(key)?;
         match shown {
-            Some(shown) => self.follow_up(key, claims, shown, now),
+            Some(shown) => self.follow_up(key, claims, shown, begun, now),
             None => {
                 self.everything.expect(key.clone(), claims);
                 if !self.blind {
@@ -241,31 +256,29 @@ impl Schedule {
         Some(begun)
     }
 
-    /// Reads once more what has not shown everything that was said of it.
+    /// Reads once more what began too early to have the last word, and has not shown everything
+    /// that was said of it.
     fn follow_up(
         &mut self,
         key: &WorkloadKey,
         mut claims: Vec<Claim>,
         shown: Option<&Workload>,
+        begun: Duration,
         now: Duration,
     ) {
         let Some(workload) = shown else { return };
         let recorded = |claim: &Claim| claim.said == Said::Recorded;
         if has_unknown_spec(workload) && !claims.iter().any(recorded) {
-            claims.push(Claim::new(Said::Recorded, "", None));
+            claims.push(Claim::new(Said::Recorded, "", None, begun));
         }
-        claims.retain_mut(|claim| {
-            claim.reads += 1;
-            claim.reads < 2 && !claim.holds(workload)
-        });
+        claims.retain(|claim| !claim.is_settled(begun) && !claim.holds(workload));
         if claims.is_empty() {
             return;
         }
-        let due = now + LAG.max(self.until_turn(now));
+        let due = now + AGAIN.max(self.until_turn(now));
         let dirty =
             self.dirty.entry(key.clone()).or_insert(Dirty { latest: due, due, claims: Vec::new() });
-        dirty.claims.extend(claims);
-        dirty.claims.truncate(MAX_CLAIMS);
+        add(&mut dirty.claims, claims, now);
     }
 
     /// When the read of everything that is under way began.
@@ -280,12 +293,16 @@ impl Schedule {
         streaming: bool,
         now: Duration,
     ) {
-        self.everything.last = self.everything.begun.take();
+        let Some(begun) = self.everything.begun.take() else { return };
+        self.everything.last = Some(begun);
         self.blind = false;
         let period = self.period(streaming);
         self.hasten(now + period);
         for (key, claims) in std::mem::take(&mut self.everything.claims) {
-            self.follow_up(&key, claims, shown(&key), now);
+            self.follow_up(&key, claims, shown(&key), begun, now);
+        }
+        if self.everything.forgotten.take().is_some_and(|came| begun < came + LAG) {
+            self.mark_everything(now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use marathon::watch::Answer;
+use marathon::watch::{Answer, Input};
 
 use crate::common::{Watch, app, at, key, task, up};
 
@@ -132,6 +132,89 @@ fn an_unhealthy_task_comes_back_through_a_read_that_knows_better() {
     watch.after(300);
     watch.read(&better());
     assert_eq!(watch.tasks("/db"), "a up, b up, c up", "it succeeded after the event");
+}
+
+#[test]
+fn answers_from_right_after_an_event_are_not_the_last_word_on_it() {
+    let lagging = || app("/db", &ups(3));
+    let everything_is_due = {
+        let mut watch = Watch::started(&[lagging()]);
+        let start = watch.now;
+        while watch.asked().is_empty() {
+            watch.after(10);
+            watch.on(Input::Bytes { stream: watch.stream.unwrap() });
+        }
+        u64::try_from((watch.now - start).as_millis()).unwrap()
+    };
+    let mut watch = Watch::started(&[lagging()]);
+    for left in (600..everything_is_due).rev().step_by(10) {
+        watch.after(10);
+        watch.on(Input::Bytes { stream: watch.stream.unwrap() });
+        assert_eq!(watch.asked(), [""; 0], "{left} ms");
+    }
+    watch.health("a", false, 11);
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /db"]);
+    watch.read(&lagging());
+    watch.after(400);
+    assert_eq!(watch.asked(), ["all"]);
+    watch.read_everything(&[lagging()]);
+    assert_eq!(watch.tasks("/db"), "a down, b up, c up");
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["app /db"]);
+    watch.read(&lagging());
+    assert_eq!(watch.tasks("/db"), "a up, b up, c up");
+}
+
+#[test]
+fn a_task_that_was_ill_for_a_moment_comes_back_with_the_read() {
+    let never_dated = |alive: bool| task("a", "RUNNING", &format!(r#"{{"alive":{alive}}}"#));
+    let now = |alive| app("/db", &[never_dated(alive), up("b", 10), up("c", 10)]);
+    let mut watch = Watch::started(&[now(true)]);
+    watch.health("a", false, 11);
+    assert_eq!(watch.tasks("/db"), "a down, b up, c up");
+    watch.after(100);
+    watch.health("a", true, 12);
+    assert_eq!(watch.tasks("/db"), "a down, b up, c up", "good news is for a read to show");
+    watch.after(300);
+    watch.read(&now(true));
+    assert_eq!(watch.tasks("/db"), "a up, b up, c up");
+}
+
+#[test]
+fn the_last_server_stays_if_it_is_well_again_before_anything_was_done() {
+    let mut watch = Watch::started(&[app("/db", &ups(1))]);
+    watch.health("a", false, 11);
+    watch.health("a", true, 12);
+    watch.live(10);
+    assert_eq!(watch.tasks("/db"), "a up", "no read was answered");
+    watch.health("a", false, 11);
+    watch.live(10);
+    assert_eq!(watch.tasks("/db"), "a down", "that was said last");
+}
+
+#[test]
+fn any_number_of_tasks_comes_back_through_a_read_that_knows_better() {
+    let id = |index: usize| format!("t{index:03}");
+    let ups: Vec<_> = (0..400).map(|index| up(&id(index), 10)).collect();
+    let mut watch = Watch::started(&[app("/db", &ups)]);
+    for index in 0..100 {
+        watch.health(&id(index), false, 11);
+    }
+    watch.after(300);
+    // All but the last few may be ill: what is read is seen to show that.
+    let ill = format!(r#"{{"alive":false,"lastFailure":"{}"}}"#, at(11));
+    let now: Vec<_> = (0..400)
+        .map(|index| match index {
+            0..90 => task(&id(index), "RUNNING", &ill),
+            _ => up(&id(index), 10),
+        })
+        .collect();
+    watch.read(&app("/db", &now));
+    watch.after(2000);
+    assert_eq!(watch.asked(), ["app /db", "app /db"]);
+    watch.read(&app("/db", &now));
+    assert_eq!(watch.tasks("/db").matches(" down").count(), 90);
 }
 
 #[test]
