@@ -1,11 +1,11 @@
-//! The kernel's version, IPVS, its schedulers, and the dummy interface.
+//! The kernel's version, IPVS, its schedulers, nftables, and the dummy interface.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use node::KernelVersion;
 use node::probe::{Module, Modules};
-use vip::Observed;
 use vip::label::{Options, Scheduling};
+use vip::{Nft, Observed};
 
 use super::Check;
 
@@ -21,8 +21,10 @@ pub struct Kernel {
     pub ipvs: Result<String, String>,
     /// Its modules.
     pub modules: Modules,
-    /// The schedulers that are needed.
-    pub schedulers: BTreeSet<String>,
+    /// The schedulers that are needed, and whether it says that it has them.
+    pub schedulers: BTreeMap<String, Option<bool>>,
+    /// What it can do of nftables, if it could be read.
+    pub nft: Option<Nft>,
 }
 
 /// The default scheduler, those that labels name, and those of vipd's services in the kernel.
@@ -57,9 +59,8 @@ pub fn kernel(kernel: &Kernel) -> Vec<Check> {
         )),
     }
     let schedulers = kernel.schedulers.iter();
-    checks.extend(
-        schedulers.map(|name| module(&kernel.modules, &format!("ip_vs_{name}"), "the scheduler")),
-    );
+    checks.extend(schedulers.map(|(name, has)| scheduler(&kernel.modules, name, *has)));
+    checks.extend(kernel.nft.as_ref().map(nftables));
     checks.push(module(&kernel.modules, "dummy", "for the interface that holds the VIPs"));
     checks
 }
@@ -76,6 +77,32 @@ fn version(release: &str) -> Check {
             "tell the developers; settings that depend on it are left alone",
         ),
     }
+}
+
+/// What the kernel says counts; where it says nothing, what is on the disk.
+fn scheduler(modules: &Modules, name: &str, has: Option<bool>) -> Check {
+    let module_name = format!("ip_vs_{name}");
+    match (has, modules.find(&module_name)) {
+        (Some(true), _) => Check::ok(format!("the scheduler {name} is there")),
+        (Some(false), Module::Loadable | Module::Unknown) => Check::error(
+            format!("the kernel says that it has no scheduler {name}"),
+            format!("run `modprobe {module_name}` on the host, which says why"),
+        ),
+        _ => module(modules, &module_name, "the scheduler"),
+    }
+}
+
+fn nftables(nft: &Nft) -> Check {
+    let lacks = nft.lacks();
+    if lacks.is_empty() {
+        return Check::ok("nftables translates addresses: the data path is whole");
+    }
+    Check::warning(
+        format!("the data path is reduced: {}", lacks.join("; ")),
+        "load nf_tables, nft_chain_nat, nft_masq, nft_fib_ipv4, nft_fib_ipv6, nft_ct and nft_reject: \
+         `modprobe -a` names what this kernel lacks; what doesn't work without them stands under \
+         reduced mode in docs/data-path.md",
+    )
 }
 
 fn module(modules: &Modules, name: &str, what: &str) -> Check {
@@ -106,13 +133,37 @@ mod tests {
             release: "3.10.0-1160.el7".into(),
             ipvs: Err("there is no such family".into()),
             modules: Modules::default(),
-            schedulers: schedulers_wanted([], None),
+            schedulers: schedulers_wanted([], None).into_iter().map(|name| (name, None)).collect(),
+            nft: None,
         };
         let checks = kernel(&bare);
         let levels: Vec<_> = checks.iter().map(|check| check.level).collect();
         assert_eq!(levels, [Level::Warning, Level::Error, Level::Warning, Level::Warning]);
         assert!(checks[1].cure.as_ref().unwrap().contains("modprobe ip_vs"), "{checks:?}");
         assert!(checks[2].text.starts_with("ip_vs_wlc isn't loaded"), "{checks:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_asked_for_a_scheduler_before_the_disk_is() {
+        let nothing = Modules::default();
+        let level = |has| scheduler(&nothing, "twos", has).level;
+        assert_eq!(
+            [level(Some(true)), level(Some(false)), level(None)],
+            [Level::Ok, Level::Error, Level::Warning]
+        );
+    }
+
+    #[test]
+    fn what_nftables_lacks_is_a_warning_with_the_reason() {
+        let mut nft = Nft::default();
+        nft.v4.lacks = Some("chain prerouting: ENOENT".into());
+        let check = nftables(&nft);
+        assert_eq!(check.level, Level::Warning);
+        assert!(check.text.contains("no nftables") && check.text.contains("ENOENT"), "{check:?}");
+        for table in [&mut nft.v4, &mut nft.v6] {
+            table.able = vip::nft::Able::Nat;
+        }
+        assert_eq!(nftables(&nft).level, Level::Ok);
     }
 
     #[test]

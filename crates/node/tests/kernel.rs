@@ -528,3 +528,17 @@ fn containers_that_come_and_go_are_not_announced() {
     }
     assert!(!monitor.wait(QUIET).unwrap());
 }
+
+#[test]
+fn a_scheduler_is_asked_for_without_making_a_service() {
+    let mut kernel = kernel();
+    for scheduler in Scheduling::all() {
+        let name = scheduler.name();
+        let has = kernel.has_scheduler(name).unwrap();
+        assert_eq!(ipvsadm("-Sn"), "", "{name}");
+        let taken = netns::try_run("ipvsadm", &format!("-A -f 7 -s {name}"));
+        assert_eq!(has, Some(taken.is_ok()), "{name}: {taken:?}");
+        ipvsadm("-C");
+    }
+    assert_eq!(kernel.has_scheduler("none-such").unwrap(), Some(false));
+}

@@ -1,5 +1,7 @@
 //! Looks at everything, each thing once. What can't be looked at is a finding, not a failure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use marathon::Timestamp;
 use marathon::client::Client;
 use node::probe::{self, Modules, Rights};
@@ -17,7 +19,7 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let mut groups = Vec::new();
     let mut group = |name, checks| groups.push(Group { name, checks });
     let asked: Vec<_> = marathons.iter().map(ask).collect();
-    let (ipvs, observed) = table(config);
+    let Looked { mut kernel, ipvs, observed } = look(config);
     let observed = observed.as_ref();
     let links = node::links().unwrap_or_default();
 
@@ -28,7 +30,8 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
             release: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
             ipvs: ipvs.as_ref().map(|(version, _)| version.clone()).map_err(Clone::clone),
             modules: Modules::read(),
-            schedulers: doctor::schedulers_wanted(named, observed),
+            schedulers: schedulers(kernel.as_mut(), doctor::schedulers_wanted(named, observed)),
+            nft: observed.map(|observed| observed.nft.clone()),
         }),
     );
     group("rights", doctor::rights(Rights::read()));
@@ -53,19 +56,42 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     Diagnosis { groups }
 }
 
-/// The version of IPVS with the buckets of its table, and everything that the kernel holds.
-fn table(config: &Config) -> (Result<(String, u32), String>, Option<Observed>) {
+/// The kernel, as far as it could be opened and read.
+struct Looked {
+    kernel: Option<LinuxKernel>,
+    /// The version of IPVS with the buckets of its table, or why it doesn't answer.
+    ipvs: Result<(String, u32), String>,
+    observed: Option<Observed>,
+}
+
+fn look(config: &Config) -> Looked {
     let opened = LinuxKernel::open(config.kernel()).and_then(|mut kernel| {
         let about = kernel.about_ipvs()?;
         Ok((kernel, about))
     });
     match opened {
-        Err(error) => (Err(error.to_string()), None),
-        Ok((mut kernel, about)) => match kernel.observe() {
-            Ok(observed) => (Ok(about), Some(observed)),
-            Err(error) => (Err(error.to_string()), None),
-        },
+        Err(error) => Looked { kernel: None, ipvs: Err(error.to_string()), observed: None },
+        Ok((mut kernel, about)) => {
+            let (ipvs, observed) = match kernel.observe() {
+                Ok(observed) => (Ok(about), Some(observed)),
+                Err(error) => (Err(error.to_string()), None),
+            };
+            Looked { kernel: Some(kernel), ipvs, observed }
+        }
     }
+}
+
+/// Whether the kernel has each, if it tells.
+fn schedulers(
+    mut kernel: Option<&mut LinuxKernel>,
+    wanted: BTreeSet<String>,
+) -> BTreeMap<String, Option<bool>> {
+    let ask = |name: String| {
+        let kernel = kernel.as_deref_mut();
+        let has = kernel.and_then(|kernel| kernel.has_scheduler(&name).ok().flatten());
+        (name, has)
+    };
+    wanted.into_iter().map(ask).collect()
 }
 
 fn interface(

@@ -10,6 +10,7 @@ mod nft;
 mod observe;
 mod perform;
 mod route;
+mod scheduler;
 mod socket;
 mod source;
 
@@ -75,6 +76,15 @@ impl LinuxKernel {
         let info =
             info.map_err(|error| KernelError::Ipvs { doing: "read its version".into(), error })?;
         Ok((info.version.to_string(), info.connection_table_size))
+    }
+
+    /// Whether it has a scheduler, which it loads if it can. `None`: it doesn't tell. Nothing else
+    /// changes.
+    ///
+    /// # Errors
+    /// When the kernel's answer is lost.
+    pub fn has_scheduler(&mut self, name: &str) -> Result<Option<bool>, KernelError> {
+        scheduler::has(&mut self.ipvs, name)
     }
 }
 
