@@ -86,9 +86,12 @@ fn written(family: Family, rules: Rules) -> String {
              chain output { type nat hook output priority -101; ip daddr @vips dnat to ip daddr; }"
         }
     };
-    let refuse = "chain refuse { type filter hook input priority 97;
-        ct state new ip daddr . meta l4proto . th dport @empty meta l4proto tcp reject with tcp reset
-        ct state new ip daddr . meta l4proto . th dport @empty reject; }";
+    let refuse = "ct state new ip daddr . meta l4proto . th dport @empty meta l4proto tcp reject with tcp reset
+        ct state new ip daddr . meta l4proto . th dport @empty reject;";
+    let refuse = format!(
+        "chain refuse {{ type filter hook input priority 97; {refuse} }}
+         chain refuse-own {{ type filter hook output priority -102; {refuse} }}"
+    );
     let guard = match rules.guard {
         Guard::Off => "",
         Guard::On => {
@@ -165,6 +168,7 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
         "insert rule ip vipd output accept",
         "flush chain ip vipd guard",
         "flush chain ip vipd refuse",
+        "flush chain ip vipd refuse-own",
         "delete chain ip vipd postrouting",
         "add chain ip vipd other",
         "add set ip vipd other { type ipv4_addr; }",

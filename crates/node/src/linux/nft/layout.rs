@@ -11,6 +11,7 @@
 //!   chain refuse      { type filter hook input priority 97;
 //!     ct state new ip daddr . meta l4proto . th dport @empty meta l4proto tcp reject with tcp reset
 //!     ct state new ip daddr . meta l4proto . th dport @empty reject }
+//!   chain refuse-own  { type filter hook output priority -102; the same rules }
 //!   chain guard       { type filter hook input priority 150;
 //!     ct direction original ip daddr @vips meta l4proto tcp reject with tcp reset
 //!     ct direction original ip daddr @vips meta l4proto udp reject }
@@ -87,9 +88,16 @@ pub(super) fn chains(family: Family, rules: Rules) -> Vec<Chain> {
         priority: 97,
         rules: refusing(family),
     };
+    // IPVS takes those of the node itself on their way out, at -98.
+    let refuse_own = Chain {
+        name: "refuse-own",
+        hook: InetHookNumber::LocalOut,
+        priority: -102,
+        ..refuse.clone()
+    };
     let guard = Chain { name: "guard", priority: 150, rules: guarding(family), ..refuse.clone() };
     let guard = (rules.guard == Guard::On).then_some(guard);
-    nat.chain([refuse]).chain(guard).collect()
+    nat.chain([refuse, refuse_own]).chain(guard).collect()
 }
 
 /// The translation to the very same address comes before Docker's and settles what becomes of the
