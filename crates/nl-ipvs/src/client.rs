@@ -1,7 +1,10 @@
+use std::borrow::Borrow;
+
 use netlink_packet_core::{DecodeError, NetlinkMessage};
 use netlink_packet_generic::{GenlFamily, GenlMessage};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
+use crate::direct;
 use crate::pipeline::{Entries, Outcomes};
 use crate::wire::{IpvsCmd, IpvsMessage};
 use crate::{
@@ -61,9 +64,9 @@ impl Ipvs {
     /// # Errors
     /// As with [`info`](Self::info), but what can't be read comes beside what can.
     pub fn services(&mut self) -> Result<Dump<Service>, Error> {
-        let answer = self.dump(&IpvsMessage::get_service(None))?;
-        let messages = accepted(answer, "list the services")?;
-        Ok(Dump::collect(parsed(messages, |m| Service::try_from(m)), |service| service.key))
+        let answer = self.dump(&IpvsMessage::get_service(None), Service::from_entry)?;
+        let services = accepted(answer, "list the services")?;
+        Ok(Dump::collect(services, |service| service.key))
     }
 
     /// One service, if it is there.
@@ -85,13 +88,10 @@ impl Ipvs {
     /// # Errors
     /// As with [`services`](Self::services).
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Dump<Destination>, Error> {
-        let answer = self.dump(&IpvsMessage::get_destinations(key))?;
-        let messages = accepted(answer, "list the real servers of a service")?;
-        let family = key.family();
-        Ok(Dump::collect(
-            parsed(messages, |m| Destination::from_message(m, family)),
-            |destination| destination.address,
-        ))
+        let read = |entry: &[u8]| Destination::from_entry(entry, key.family());
+        let answer = self.dump(&IpvsMessage::get_destinations(key), read)?;
+        let servers = accepted(answer, "list the real servers of a service")?;
+        Ok(Dump::collect(servers, |destination| destination.address))
     }
 
     /// The synchronisation daemons that run.
@@ -99,9 +99,10 @@ impl Ipvs {
     /// # Errors
     /// As with [`services`](Self::services).
     pub fn daemons(&mut self) -> Result<Dump<Daemon>, Error> {
-        let answer = self.dump(&IpvsMessage::bare(IpvsCmd::GetDaemon))?;
+        let answer = self.ask(&IpvsMessage::bare(IpvsCmd::GetDaemon), Pipeline::dump)?;
         let messages = accepted(answer, "list the synchronisation daemons")?;
-        Ok(Dump::collect(parsed(messages, |m| Daemon::try_from(m)), |daemon| daemon.role))
+        let daemons = messages.into_iter().map(|message| Daemon::try_from(&message?));
+        Ok(Dump::collect(daemons, |daemon| daemon.role))
     }
 
     /// Sets timeouts; those that are 0 stay as they are.
@@ -149,8 +150,11 @@ impl Ipvs {
     /// # Errors
     /// When the outcome of some is unknown: read the table again. Each command's own failure is
     /// in the answer, at its place.
-    pub fn batch(&mut self, commands: &[Command]) -> Result<Outcomes, Error> {
-        let outcomes = self.send(commands)?;
+    pub fn batch<C: Borrow<Command>>(
+        &mut self,
+        commands: impl IntoIterator<Item = C> + Clone,
+    ) -> Result<Outcomes, Error> {
+        let outcomes = self.send(commands.clone())?;
         // Under a number that is no longer ours nothing was done, so it can be done again.
         let nothing_done = outcomes.iter().all(|o| o.as_ref().is_err_and(maybe_stale));
         if nothing_done && !outcomes.is_empty() && self.family_moved()? {
@@ -159,13 +163,17 @@ impl Ipvs {
         Ok(outcomes)
     }
 
-    fn send(&mut self, commands: &[Command]) -> Result<Outcomes, Error> {
+    fn send<C: Borrow<Command>>(
+        &mut self,
+        commands: impl IntoIterator<Item = C>,
+    ) -> Result<Outcomes, Error> {
         let family = self.family;
-        self.pipeline.batch(commands.iter().map(|command| request(command.into(), family)))
+        let request = |command| NetlinkMessage::from(direct::Request::new(command, family));
+        self.pipeline.batch(commands.into_iter().map(request))
     }
 
     fn change(&mut self, command: Command, doing: &'static str) -> Result<(), Error> {
-        let outcomes = self.batch(&[command])?;
+        let outcomes = self.batch([command])?;
         let outcome = outcomes.into_iter().collect::<Result<(), KernelError>>();
         outcome.map_err(|source| Error::Refused { doing, source })
     }
@@ -174,8 +182,20 @@ impl Ipvs {
         self.ask(message, Pipeline::get)
     }
 
-    fn dump(&mut self, message: &IpvsMessage) -> Result<Answer, Error> {
-        self.ask(message, Pipeline::dump)
+    /// Entries as they come, each read at once.
+    fn dump<T>(
+        &mut self,
+        message: &IpvsMessage,
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<Result<Vec<T>, KernelError>, Error> {
+        let dump = |pipeline: &mut Pipeline, family| {
+            pipeline.dump_as(&request(message.clone(), family), |_, entry| read(entry))
+        };
+        let mut answer = dump(&mut self.pipeline, self.family)?;
+        if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
+            answer = dump(&mut self.pipeline, self.family)?;
+        }
+        Ok(answer)
     }
 
     fn ask(
@@ -224,11 +244,4 @@ fn accepted<T>(answer: Result<T, KernelError>, doing: &'static str) -> Result<T,
 fn first(answer: Answer, doing: &'static str) -> Result<IpvsMessage, Error> {
     let message = accepted(answer, doing)?.into_iter().next();
     Ok(message.unwrap_or(Err(EntryError::Missing("the message itself")))?)
-}
-
-fn parsed<T>(
-    messages: Vec<Result<IpvsMessage, EntryError>>,
-    parse: impl Fn(&IpvsMessage) -> Result<T, EntryError>,
-) -> impl Iterator<Item = Result<T, EntryError>> {
-    messages.into_iter().map(move |message| parse(&message?))
 }

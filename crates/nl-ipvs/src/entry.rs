@@ -1,7 +1,3 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::Hash;
-
 /// Why one entry of the kernel's answer could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -40,24 +36,36 @@ pub struct Dump<T> {
 
 impl<T> Dump<T> {
     /// Sorts out what could be read. `key` tells entries apart.
-    pub fn collect<K: Hash + Eq>(
+    pub fn collect<K: Ord>(
         results: impl IntoIterator<Item = Result<T, EntryError>>,
         key: impl Fn(&T) -> K,
     ) -> Self {
         let mut dump = Self { entries: Vec::new(), unreadable: Vec::new() };
-        let mut positions = HashMap::new();
+        let results = results.into_iter();
+        dump.entries.reserve(results.size_hint().0);
         for result in results {
             match result {
-                Ok(entry) => match positions.entry(key(&entry)) {
-                    Entry::Occupied(seen) => dump.entries[*seen.get()] = entry,
-                    Entry::Vacant(new) => {
-                        new.insert(dump.entries.len());
-                        dump.entries.push(entry);
-                    }
-                },
+                Ok(entry) => dump.entries.push(entry),
                 Err(error) => dump.unreadable.push(error),
             }
         }
+        let mut keys: Vec<(K, usize)> = dump.entries.iter().map(&key).zip(0..).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|two| two[0].0 == two[1].0) {
+            dump.entries = once(dump.entries, &keys);
+        }
         dump
     }
+}
+
+/// Each entry where it came first, as it came last; `keys` are sorted, with the entries' places.
+fn once<T, K: Ord>(entries: Vec<T>, keys: &[(K, usize)]) -> Vec<T> {
+    let mut entries: Vec<Option<T>> = entries.into_iter().map(Some).collect();
+    for same in keys.chunk_by(|one, next| one.0 == next.0) {
+        let (first, last) = (same[0].1, same[same.len() - 1].1);
+        let came_last = entries[last].take();
+        same.iter().for_each(|(_, place)| entries[*place] = None);
+        entries[first] = came_last;
+    }
+    entries.into_iter().flatten().collect()
 }

@@ -31,10 +31,14 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+extern crate self as nl_ipvs;
+
 #[cfg(feature = "socket")]
 mod client;
 mod command;
 mod convert;
+mod direct;
 mod entry;
 #[cfg(feature = "socket")]
 mod error;

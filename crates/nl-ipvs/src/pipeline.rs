@@ -16,7 +16,8 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NetlinkDeserializable, NetlinkMessage, NetlinkSerializable,
+    NLM_F_ACK, NLM_F_DUMP, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
@@ -107,12 +108,11 @@ impl Pipeline {
         for request in requests {
             outgoing.push(request, 0);
             if outgoing.is_full() {
-                outcomes.extend(self.flush(outgoing)?);
-                outgoing = Outgoing::new(self.next_sequence);
+                self.flush(&mut outgoing, &mut outcomes)?;
             }
         }
         if outgoing.count() > 0 {
-            outcomes.extend(self.flush(outgoing)?);
+            self.flush(&mut outgoing, &mut outcomes)?;
         }
         Ok(outcomes)
     }
@@ -177,7 +177,8 @@ impl Pipeline {
     where
         I: NetlinkSerializable + NetlinkDeserializable + Clone,
     {
-        self.ask(request, NLM_F_ACK).map(|answer| answer.map(|(entries, _)| entries))
+        self.ask(request, NLM_F_ACK, I::deserialize)
+            .map(|answer| answer.map(|(entries, _)| entries))
     }
 
     /// Asks for all there is. The inner result is the kernel's refusal. A dump that the kernel
@@ -192,8 +193,20 @@ impl Pipeline {
     where
         I: NetlinkSerializable + NetlinkDeserializable + Clone,
     {
+        self.dump_as(request, I::deserialize)
+    }
+
+    /// As [`dump`](Self::dump), with each entry read from its header and payload as it comes.
+    ///
+    /// # Errors
+    /// As with [`dump`](Self::dump).
+    pub fn dump_as<I: NetlinkSerializable + Clone, T>(
+        &mut self,
+        request: &NetlinkMessage<I>,
+        read: impl Fn(&NetlinkHeader, &[u8]) -> T,
+    ) -> Result<Result<Vec<T>, KernelError>, Error> {
         for _ in 0..DUMP_ATTEMPTS {
-            match self.ask(request, NLM_F_DUMP)? {
+            match self.ask(request, NLM_F_DUMP, &read)? {
                 Ok((_, true)) => {}
                 Ok((entries, false)) => return Ok(Ok(entries)),
                 Err(refusal) => return Ok(Err(refusal)),
@@ -202,23 +215,24 @@ impl Pipeline {
         Err(Error::Interrupted { attempts: DUMP_ATTEMPTS })
     }
 
-    fn flush(&mut self, mut outgoing: Outgoing) -> Result<Outcomes, Error> {
+    /// Sends what is outgoing, adds what became of it to `outcomes`, and begins the next datagram.
+    fn flush(&mut self, outgoing: &mut Outgoing, outcomes: &mut Outcomes) -> Result<(), Error> {
         outgoing.acknowledge_last();
         let mut batch = Batch::new(self.next_sequence, outgoing.count());
-        self.exchange(&outgoing, |reply| batch.accept(reply))?;
-        Ok(batch.into_outcomes())
+        self.exchange(outgoing, |reply| batch.accept(reply))?;
+        outcomes.extend(batch.into_outcomes());
+        outgoing.restart(self.next_sequence);
+        Ok(())
     }
 
     /// The entries, and whether changes interrupted them.
-    fn ask<I>(
+    fn ask<I: NetlinkSerializable + Clone, T>(
         &mut self,
         request: &NetlinkMessage<I>,
         flags: u16,
-    ) -> Result<Result<(Entries<I>, bool), KernelError>, Error>
-    where
-        I: NetlinkSerializable + NetlinkDeserializable + Clone,
-    {
-        let mut answer = Answer::new(self.next_sequence);
+        read: impl Fn(&NetlinkHeader, &[u8]) -> T,
+    ) -> Result<Result<(Vec<T>, bool), KernelError>, Error> {
+        let mut answer = Answer::new(self.next_sequence, read);
         let mut refusal = None;
         let mut outgoing = Outgoing::new(self.next_sequence);
         outgoing.push(request.clone(), flags);

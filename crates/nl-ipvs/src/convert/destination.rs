@@ -112,7 +112,7 @@ pub(super) fn settings_attributes(settings: &DestinationSettings) -> Vec<A> {
     attributes
 }
 
-fn forward(flags: u32) -> ForwardMethod {
+pub(crate) fn forward(flags: u32) -> ForwardMethod {
     match flags & FORWARD_MASK {
         0 => ForwardMethod::Masquerade,
         1 => ForwardMethod::Local,
@@ -123,7 +123,7 @@ fn forward(flags: u32) -> ForwardMethod {
     }
 }
 
-fn forward_number(method: ForwardMethod) -> u32 {
+pub(crate) fn forward_number(method: ForwardMethod) -> u32 {
     match method {
         ForwardMethod::Masquerade => 0,
         ForwardMethod::Local => 1,
@@ -134,7 +134,7 @@ fn forward_number(method: ForwardMethod) -> u32 {
     }
 }
 
-fn tunnel_kind(number: u8) -> TunnelKind {
+pub(crate) fn tunnel_kind(number: u8) -> TunnelKind {
     match number {
         0 => TunnelKind::IpIp,
         1 => TunnelKind::Gue,
@@ -143,7 +143,7 @@ fn tunnel_kind(number: u8) -> TunnelKind {
     }
 }
 
-fn tunnel_number(kind: TunnelKind) -> u8 {
+pub(crate) fn tunnel_number(kind: TunnelKind) -> u8 {
     match kind {
         TunnelKind::IpIp => 0,
         TunnelKind::Gue => 1,

@@ -7,20 +7,24 @@ mod destination;
 mod service;
 mod stats;
 
+pub(crate) use destination::{forward, forward_number, tunnel_kind, tunnel_number};
+pub(crate) use service::{NO_SCHEDULER, netmask, prefix_len, scheduler};
+pub(crate) use stats::field;
+
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage};
 use crate::{EntryError, Family, ServiceKey};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-fn family_number(family: Family) -> u16 {
+pub(crate) fn family_number(family: Family) -> u16 {
     match family {
         Family::Inet => AF_INET,
         Family::Inet6 => AF_INET6,
     }
 }
 
-fn family(number: u16, attribute: &'static str) -> Result<Family, EntryError> {
+pub(crate) fn family(number: u16, attribute: &'static str) -> Result<Family, EntryError> {
     match number {
         AF_INET => Ok(Family::Inet),
         AF_INET6 => Ok(Family::Inet6),

@@ -5,7 +5,7 @@ use crate::{
 };
 
 /// How the kernel spells "no scheduler".
-const NO_SCHEDULER: &str = "none";
+pub(crate) const NO_SCHEDULER: &str = "none";
 
 impl TryFrom<&IpvsMessage> for Service {
     type Error = EntryError;
@@ -60,21 +60,24 @@ fn settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryEr
         A::Flags { flags, .. } => Some(ServiceFlags(*flags)),
         _ => None,
     })?;
-    let scheduler = get!(attributes, A::Scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?;
+    let name = get!(attributes, A::Scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?;
     let engine = get!(attributes, A::PersistenceEngine, "IPVS_SVC_ATTR_PE_NAME").ok();
     Ok(ServiceSettings {
-        scheduler: match scheduler.as_str() {
-            NO_SCHEDULER => None,
-            name => Some(
-                Scheduler::new(name)
-                    .map_err(|_| EntryError::Missing("IPVS_SVC_ATTR_SCHED_NAME"))?,
-            ),
-        },
+        scheduler: scheduler(name)?,
         flags,
         timeout: *get!(attributes, A::Timeout, "IPVS_SVC_ATTR_TIMEOUT")?,
         prefix_len: prefix_len(family, *get!(attributes, A::Netmask, "IPVS_SVC_ATTR_NETMASK")?)?,
         persistence_engine: engine.cloned(),
     })
+}
+
+pub(crate) fn scheduler(name: &str) -> Result<Option<Scheduler>, EntryError> {
+    match name {
+        NO_SCHEDULER => Ok(None),
+        name => Scheduler::new(name)
+            .map(Some)
+            .map_err(|_| EntryError::Missing("IPVS_SVC_ATTR_SCHED_NAME")),
+    }
 }
 
 pub(super) fn key_attributes(key: &ServiceKey) -> Vec<A> {
@@ -108,7 +111,7 @@ pub(super) fn settings_attributes(
     attributes
 }
 
-fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
+pub(crate) fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
     match family {
         Family::Inet => {
             let host_bits = 32_u32.saturating_sub(prefix_len.into());
@@ -118,7 +121,7 @@ fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
     }
 }
 
-fn prefix_len(family: Family, netmask: [u8; 4]) -> Result<u8, EntryError> {
+pub(crate) fn prefix_len(family: Family, netmask: [u8; 4]) -> Result<u8, EntryError> {
     let bits = match family {
         Family::Inet => u32::from_be_bytes(netmask).leading_ones(),
         Family::Inet6 => u32::from_ne_bytes(netmask),

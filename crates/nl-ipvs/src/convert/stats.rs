@@ -26,7 +26,7 @@ pub(super) fn attributes(mut stats: Stats) -> Vec<StatsAttribute> {
         .collect()
 }
 
-fn field(stats: &mut Stats, counter: Counter) -> &mut u64 {
+pub(crate) fn field(stats: &mut Stats, counter: Counter) -> &mut u64 {
     match counter {
         Counter::Connections => &mut stats.connections,
         Counter::InPackets => &mut stats.in_packets,

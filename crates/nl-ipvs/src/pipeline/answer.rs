@@ -1,13 +1,13 @@
-use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkDeserializable};
+use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkHeader};
 
-use super::Entries;
 use super::reply::{Body, Reply};
 use crate::KernelError;
 
 /// What one request or dump has been answered with so far.
-pub(super) struct Answer<I: NetlinkDeserializable> {
+pub(super) struct Answer<T, R> {
     sequence: u32,
-    entries: Entries<I>,
+    read: R,
+    entries: Vec<T>,
     interrupted: bool,
 }
 
@@ -17,9 +17,9 @@ pub(super) enum Progress {
     Refused(KernelError),
 }
 
-impl<I: NetlinkDeserializable> Answer<I> {
-    pub(super) fn new(sequence: u32) -> Self {
-        Self { sequence, entries: Vec::new(), interrupted: false }
+impl<T, R: Fn(&NetlinkHeader, &[u8]) -> T> Answer<T, R> {
+    pub(super) fn new(sequence: u32, read: R) -> Self {
+        Self { sequence, read, entries: Vec::new(), interrupted: false }
     }
 
     pub(super) fn accept(&mut self, reply: Reply<'_>) -> Progress {
@@ -32,7 +32,7 @@ impl<I: NetlinkDeserializable> Answer<I> {
             Body::Outcome(Ok(())) | Body::Done(Ok(())) => Progress::Complete,
             Body::Outcome(Err(error)) | Body::Done(Err(error)) => Progress::Refused(error),
             Body::Entry(payload) => {
-                self.entries.push(I::deserialize(&reply.header, payload));
+                self.entries.push((self.read)(&reply.header, payload));
                 Progress::More
             }
             Body::Noop => Progress::More,
@@ -40,7 +40,7 @@ impl<I: NetlinkDeserializable> Answer<I> {
     }
 
     /// The entries, and whether changes interrupted the dump of them.
-    pub(super) fn into_entries(self) -> (Entries<I>, bool) {
+    pub(super) fn into_entries(self) -> (Vec<T>, bool) {
         (self.entries, self.interrupted)
     }
 }

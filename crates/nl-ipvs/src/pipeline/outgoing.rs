@@ -25,6 +25,12 @@ impl Outgoing {
         Self { bytes: Vec::new(), first_sequence, count: 0, last_at: 0 }
     }
 
+    /// Begins the next one, in the same memory.
+    pub(super) fn restart(&mut self, first_sequence: u32) {
+        self.bytes.clear();
+        (self.first_sequence, self.count, self.last_at) = (first_sequence, 0, 0);
+    }
+
     /// Adds a request, with `flags` besides its own. Its own wish for an acknowledgement is
     /// dropped: an answer nobody waits for would be taken for that of a later request.
     pub(super) fn push<I: NetlinkSerializable>(

@@ -89,7 +89,7 @@ type Case<'a, T> = (&'a str, &'a [Vec<u8>], Option<T>);
 
 /// Feeds datagrams to an answer.
 fn run_answer(datagrams: &[Vec<u8>]) -> Option<Answered> {
-    let mut answer = Answer::<Bytes>::new(7);
+    let mut answer = Answer::new(7, Bytes::deserialize);
     for datagram in datagrams {
         for reply in replies(datagram) {
             match answer.accept(reply.unwrap()) {
@@ -188,7 +188,7 @@ fn the_kernels_words_are_found_behind_a_whole_and_behind_a_capped_request() {
         (message(NLMSG_ERROR, NLM_F_ACK_TLVS, 7, &code), None),
     ];
     for (datagram, words) in table {
-        let mut answer = Answer::<Bytes>::new(7);
+        let mut answer = Answer::new(7, Bytes::deserialize);
         let reply = replies(&datagram).next().unwrap().unwrap();
         let Progress::Refused(error) = answer.accept(reply) else {
             panic!("not refused: {datagram:?}");
@@ -229,7 +229,7 @@ proptest! {
     ) {
         for datagram in [bytes.clone(), message(kind, flags, 7, &bytes)] {
             let mut batch = Batch::new(7, 3);
-            let mut answer = Answer::<Bytes>::new(7);
+            let mut answer = Answer::new(7, Bytes::deserialize);
             for reply in replies(&datagram).filter_map(Result::ok) {
                 answer.accept(reply);
             }

@@ -5,8 +5,10 @@ use std::str::FromStr;
 ///
 /// At most 15 bytes without NUL (`IP_VS_SCHEDNAME_MAXLEN` is 16 with it). Any such name can be
 /// carried; whether the kernel has a module for it shows when a service is made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scheduler(String);
+///
+/// Zeros fill it up, which sorts it as its text does; every service has one, so it is kept in place.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scheduler([u8; Self::MAX_LEN]);
 
 impl Scheduler {
     /// The longest name the kernel takes, in bytes.
@@ -16,18 +18,24 @@ impl Scheduler {
     ///
     /// # Errors
     /// When the name is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes or holds a NUL.
-    pub fn new(name: impl Into<String>) -> Result<Self, SchedulerNameError> {
-        let name = name.into();
-        if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
-            return Err(SchedulerNameError(name));
+    pub fn new(name: impl AsRef<str>) -> Result<Self, SchedulerNameError> {
+        let name = name.as_ref();
+        let mut bytes = [0; Self::MAX_LEN];
+        match bytes.get_mut(..name.len()) {
+            Some(place) if !name.is_empty() && !name.contains('\0') => {
+                place.copy_from_slice(name.as_bytes());
+            }
+            _ => return Err(SchedulerNameError(name.to_owned())),
         }
-        Ok(Self(name))
+        Ok(Self(bytes))
     }
 
     /// The name as the kernel knows it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MAX_LEN);
+        // It was made of text.
+        std::str::from_utf8(&self.0[..end]).unwrap_or_default()
     }
 }
 
@@ -40,7 +48,13 @@ impl FromStr for Scheduler {
 
 impl fmt::Display for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scheduler").field(&self.as_str()).finish()
     }
 }
 

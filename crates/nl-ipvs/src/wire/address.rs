@@ -27,7 +27,7 @@ impl RawAddress {
         }
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if let Ok(short) = bytes.try_into() {
             return Some(Self::Short(short));
         }

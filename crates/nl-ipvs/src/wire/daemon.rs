@@ -55,7 +55,9 @@ impl DaemonAttribute {
     fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
         match kind {
             IPVS_DAEMON_ATTR_STATE => value::u32(bytes).map(Self::State),
-            IPVS_DAEMON_ATTR_MCAST_IFN => value::name(bytes).map(Self::Interface),
+            IPVS_DAEMON_ATTR_MCAST_IFN => {
+                value::name(bytes).map(str::to_owned).map(Self::Interface)
+            }
             IPVS_DAEMON_ATTR_SYNC_ID => value::u32(bytes).map(Self::SyncId),
             IPVS_DAEMON_ATTR_SYNC_MAXLEN => value::u16(bytes).map(Self::MaxLen),
             IPVS_DAEMON_ATTR_MCAST_GROUP => value::v4(bytes).map(Self::Group),

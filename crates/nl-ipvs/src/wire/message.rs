@@ -4,21 +4,12 @@ use netlink_packet_core::{
 };
 use netlink_packet_generic::{GenlFamily, GenlHeader};
 
+use super::numbers::*;
 use super::value::{self, Value, Written};
 use super::{DaemonAttribute, DestinationAttribute, IpvsCmd, ServiceAttribute};
 
 const IPVS_GENL_NAME: &str = "IPVS";
-const IPVS_GENL_VERSION: u8 = 1;
-
-const IPVS_CMD_ATTR_SERVICE: u16 = 1;
-const IPVS_CMD_ATTR_DEST: u16 = 2;
-const IPVS_CMD_ATTR_DAEMON: u16 = 3;
-const IPVS_CMD_ATTR_TIMEOUT_TCP: u16 = 4;
-const IPVS_CMD_ATTR_TIMEOUT_TCP_FIN: u16 = 5;
-const IPVS_CMD_ATTR_TIMEOUT_UDP: u16 = 6;
-
-const IPVS_INFO_ATTR_VERSION: u16 = 1;
-const IPVS_INFO_ATTR_CONN_TAB_SIZE: u16 = 2;
+pub(crate) const IPVS_GENL_VERSION: u8 = 1;
 
 /// One message of the IPVS family.
 #[derive(Debug, Clone, PartialEq, Eq)]

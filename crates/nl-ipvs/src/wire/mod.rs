@@ -9,14 +9,16 @@ mod command;
 mod daemon;
 mod destination;
 mod message;
+pub(crate) mod numbers;
 mod service;
 mod stats;
-mod value;
+pub(crate) mod value;
 
 pub use address::RawAddress;
 pub use command::IpvsCmd;
 pub use daemon::DaemonAttribute;
 pub use destination::DestinationAttribute;
+pub(crate) use message::IPVS_GENL_VERSION;
 pub use message::{IpvsAttribute, IpvsMessage};
 pub use service::ServiceAttribute;
 pub use stats::{Counter, StatsAttribute};

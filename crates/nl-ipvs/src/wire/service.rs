@@ -1,20 +1,8 @@
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
 
+use super::numbers::*;
 use super::value::{self, Value, attribute};
 use super::{RawAddress, StatsAttribute};
-
-const IPVS_SVC_ATTR_AF: u16 = 1;
-const IPVS_SVC_ATTR_PROTOCOL: u16 = 2;
-const IPVS_SVC_ATTR_ADDR: u16 = 3;
-const IPVS_SVC_ATTR_PORT: u16 = 4;
-const IPVS_SVC_ATTR_FWMARK: u16 = 5;
-const IPVS_SVC_ATTR_SCHED_NAME: u16 = 6;
-const IPVS_SVC_ATTR_FLAGS: u16 = 7;
-const IPVS_SVC_ATTR_TIMEOUT: u16 = 8;
-const IPVS_SVC_ATTR_NETMASK: u16 = 9;
-const IPVS_SVC_ATTR_STATS: u16 = 10;
-const IPVS_SVC_ATTR_PE_NAME: u16 = 11;
-const IPVS_SVC_ATTR_STATS64: u16 = 12;
 
 /// An attribute of a virtual service (`IPVS_SVC_ATTR_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +67,16 @@ impl ServiceAttribute {
             IPVS_SVC_ATTR_ADDR => RawAddress::parse(bytes).map(Self::Address),
             IPVS_SVC_ATTR_PORT => value::u16_be(bytes).map(Self::Port),
             IPVS_SVC_ATTR_FWMARK => value::u32(bytes).map(Self::Fwmark),
-            IPVS_SVC_ATTR_SCHED_NAME => value::name(bytes).map(Self::Scheduler),
+            IPVS_SVC_ATTR_SCHED_NAME => value::name(bytes).map(str::to_owned).map(Self::Scheduler),
             IPVS_SVC_ATTR_FLAGS => {
                 value::pair(bytes).map(|(flags, mask)| Self::Flags { flags, mask })
             }
             IPVS_SVC_ATTR_TIMEOUT => value::u32(bytes).map(Self::Timeout),
             IPVS_SVC_ATTR_NETMASK => bytes.try_into().ok().map(Self::Netmask),
             IPVS_SVC_ATTR_STATS => StatsAttribute::list(bytes).map(Self::Stats),
-            IPVS_SVC_ATTR_PE_NAME => value::name(bytes).map(Self::PersistenceEngine),
+            IPVS_SVC_ATTR_PE_NAME => {
+                value::name(bytes).map(str::to_owned).map(Self::PersistenceEngine)
+            }
             IPVS_SVC_ATTR_STATS64 => StatsAttribute::list(bytes).map(Self::Stats64),
             _ => None,
         }

@@ -48,7 +48,7 @@ impl Counter {
         self as u16 + 1
     }
 
-    fn from_number(number: u16) -> Option<Self> {
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 }

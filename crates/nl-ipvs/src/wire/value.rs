@@ -67,15 +67,15 @@ impl Value<'_> {
     }
 }
 
-fn name_bytes(name: &str) -> &[u8] {
+pub(crate) fn name_bytes(name: &str) -> &[u8] {
     &name.as_bytes()[..name.len().min(NAME_LIMIT)]
 }
 
 /// The header of an attribute: its length, then its kind (`struct nlattr`).
-const HEADER_LEN: usize = 4;
+pub(crate) const HEADER_LEN: usize = 4;
 
 /// What goes before an attribute is padded to a multiple of this (`NLA_ALIGNTO`).
-const ALIGN: usize = 4;
+pub(crate) const ALIGN: usize = 4;
 
 /// What is written as an attribute.
 pub(super) trait Written {
@@ -122,7 +122,7 @@ pub(super) fn emit_attributes(attributes: &[impl Written], buffer: &mut [u8]) {
 
 /// The kinds, with their flags, and the values of the attributes in `bytes`; `None` in the
 /// place of one whose length doesn't add up, which is the last.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -155,28 +155,28 @@ pub(super) fn list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Ve
 }
 
 /// Text up to its first NUL. `None` when it isn't UTF-8.
-pub(super) fn name(bytes: &[u8]) -> Option<String> {
+pub(crate) fn name(bytes: &[u8]) -> Option<&str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
+    std::str::from_utf8(&bytes[..end]).ok()
 }
 
-pub(super) fn u8(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn u8(bytes: &[u8]) -> Option<u8> {
     <[u8; 1]>::try_from(bytes).ok().map(|[byte]| byte)
 }
 
-pub(super) fn u16(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn u16(bytes: &[u8]) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_ne_bytes)
 }
 
-pub(super) fn u16_be(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn u16_be(bytes: &[u8]) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_be_bytes)
 }
 
-pub(super) fn u32(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn u32(bytes: &[u8]) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_ne_bytes)
 }
 
-pub(super) fn u64(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn u64(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_ne_bytes)
 }
 
@@ -189,7 +189,7 @@ pub(super) fn v6(bytes: &[u8]) -> Option<Ipv6Addr> {
 }
 
 /// Two 32-bit numbers (`struct ip_vs_flags`).
-pub(super) fn pair(bytes: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn pair(bytes: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = bytes.split_at_checked(4)?;
     Some((u32(first)?, u32(second)?))
 }

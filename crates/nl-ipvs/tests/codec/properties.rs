@@ -5,7 +5,8 @@ use nl_ipvs::wire::{
     StatsAttribute,
 };
 use nl_ipvs::{
-    Command, Daemon, Destination, Dump, Family, Info, Service, ServiceFlags, Timeouts, Version,
+    Command, Daemon, Destination, Dump, EntryError, Family, Info, Service, ServiceFlags, Timeouts,
+    Version,
 };
 use proptest::prelude::*;
 
@@ -61,6 +62,36 @@ proptest! {
             let _ = Daemon::try_from(&message);
             let _ = Timeouts::try_from(&message);
             let _ = Info::try_from(&message);
+        }
+    }
+
+    #[test]
+    fn entries_are_read_as_their_messages_are(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            attribute_soup(),
+            arbitrary::service().prop_map(|service| emit(&IpvsMessage::from(&service))),
+            arbitrary::destination().prop_map(|server| emit(&IpvsMessage::from(&server))),
+        ],
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        let mut bytes = bytes;
+        if let (Some((at, byte)), false) = (change, bytes.is_empty()) {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let entry = [&[1, 1, 0, 0], bytes.as_slice()].concat();
+        let service = Service::from_entry(&entry);
+        let server = Destination::from_entry(&entry, Family::Inet6);
+        match IpvsMessage::parse_with_param(&bytes, GenlHeader { cmd: 1, version: 1 }) {
+            Ok(message) => {
+                prop_assert_eq!(service, Service::try_from(&message));
+                prop_assert_eq!(server, Destination::from_message(&message, Family::Inet6));
+            }
+            Err(_) => {
+                prop_assert!(matches!(service, Err(EntryError::Malformed(_))));
+                prop_assert!(matches!(server, Err(EntryError::Malformed(_))));
+            }
         }
     }
 

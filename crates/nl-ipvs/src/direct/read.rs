@@ -1,0 +1,185 @@
+use std::net::SocketAddr;
+
+use netlink_packet_core::NLA_TYPE_MASK;
+
+use crate::convert::{self, field, forward, prefix_len, scheduler, tunnel_kind};
+use crate::wire::numbers::*;
+use crate::wire::{Counter, RawAddress, value};
+use crate::{
+    Destination, DestinationSettings, EntryError, Family, Protocol, Service, ServiceFlags,
+    ServiceKey, ServiceSettings, Stats, Tunnel, TunnelKind,
+};
+
+/// `struct genlmsghdr`.
+const GENL_HEADER_LEN: usize = 4;
+
+/// The kind and the value of each attribute.
+type Attribute<'a> = (u16, &'a [u8]);
+
+/// The attributes in `bytes`; an error is the last.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, EntryError>> {
+    value::attributes(bytes).map(|attribute| match attribute {
+        Some((kind, value)) => Ok((kind & NLA_TYPE_MASK, value)),
+        None => Err(EntryError::Malformed("an attribute's length doesn't add up".to_owned())),
+    })
+}
+
+/// The first attribute of this kind in an entry of a dump, if what is in it adds up.
+fn inside<'a>(payload: &'a [u8], wanted: u16, name: &'static str) -> Result<&'a [u8], EntryError> {
+    let Some(bytes) = payload.get(GENL_HEADER_LEN..) else {
+        return Err(EntryError::Malformed(format!("{} bytes", payload.len())));
+    };
+    let mut found = None;
+    for attribute in attributes(bytes) {
+        let (kind, value) = attribute?;
+        if kind == wanted && found.is_none() && attributes(value).all(|each| each.is_ok()) {
+            found = Some(value);
+        }
+    }
+    found.ok_or(EntryError::Missing(name))
+}
+
+/// Keeps the first value that can be read.
+fn first<T>(kept: &mut Option<T>, value: Option<T>) {
+    if kept.is_none() {
+        *kept = value;
+    }
+}
+
+/// The counters, `None` if they don't add up.
+fn stats(bytes: &[u8]) -> Option<Stats> {
+    let mut stats = Stats::default();
+    for attribute in attributes(bytes) {
+        let (kind, bytes) = attribute.ok()?;
+        let Some(counter) = Counter::from_number(kind) else { continue };
+        let narrow = value::u32(bytes).map(u64::from);
+        if let Some(value) = narrow.or_else(|| value::u64(bytes)) {
+            *field(&mut stats, counter) = value;
+        }
+    }
+    Some(stats)
+}
+
+impl Service {
+    /// Reads an entry of a dump of services as it came, header of generic netlink and all.
+    ///
+    /// # Errors
+    /// When something essential is missing or has no known meaning.
+    pub fn from_entry(payload: &[u8]) -> Result<Self, EntryError> {
+        let bytes = inside(payload, IPVS_CMD_ATTR_SERVICE, "IPVS_CMD_ATTR_SERVICE")?;
+        let (mut af, mut protocol, mut address, mut port, mut mark) =
+            (None, None, None, None, None);
+        let (mut name, mut flags, mut timeout, mut netmask, mut engine) =
+            (None, None, None, None, None);
+        let (mut wide, mut narrow) = (None, None);
+        for attribute in attributes(bytes) {
+            let (kind, bytes) = attribute?;
+            match kind {
+                IPVS_SVC_ATTR_AF => first(&mut af, value::u16(bytes)),
+                IPVS_SVC_ATTR_PROTOCOL => first(&mut protocol, value::u16(bytes)),
+                IPVS_SVC_ATTR_ADDR => first(&mut address, RawAddress::parse(bytes)),
+                IPVS_SVC_ATTR_PORT => first(&mut port, value::u16_be(bytes)),
+                IPVS_SVC_ATTR_FWMARK => first(&mut mark, value::u32(bytes)),
+                IPVS_SVC_ATTR_SCHED_NAME => first(&mut name, value::name(bytes)),
+                IPVS_SVC_ATTR_FLAGS => first(&mut flags, value::pair(bytes)),
+                IPVS_SVC_ATTR_TIMEOUT => first(&mut timeout, value::u32(bytes)),
+                IPVS_SVC_ATTR_NETMASK => first(&mut netmask, bytes.try_into().ok()),
+                IPVS_SVC_ATTR_PE_NAME => first(&mut engine, value::name(bytes)),
+                IPVS_SVC_ATTR_STATS64 => first(&mut wide, stats(bytes)),
+                IPVS_SVC_ATTR_STATS => first(&mut narrow, stats(bytes)),
+                _ => {}
+            }
+        }
+        let missing = EntryError::Missing;
+        let af = af.ok_or(missing("IPVS_SVC_ATTR_AF"))?;
+        let family = convert::family(af, "IPVS_SVC_ATTR_AF")?;
+        let key = match mark {
+            Some(mark) => ServiceKey::Fwmark { family, mark },
+            None => ServiceKey::Address {
+                protocol: Protocol(protocol.ok_or(missing("IPVS_SVC_ATTR_PROTOCOL"))?),
+                address: address
+                    .and_then(|address| address.to_ip(family))
+                    .ok_or(missing("IPVS_SVC_ATTR_ADDR"))?,
+                port: port.ok_or(missing("IPVS_SVC_ATTR_PORT"))?,
+            },
+        };
+        let (flags, _) = flags.ok_or(missing("IPVS_SVC_ATTR_FLAGS"))?;
+        let netmask = || netmask.ok_or(missing("IPVS_SVC_ATTR_NETMASK"));
+        Ok(Self {
+            key,
+            settings: ServiceSettings {
+                flags: ServiceFlags(flags),
+                scheduler: scheduler(name.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?)?,
+                timeout: timeout.ok_or(missing("IPVS_SVC_ATTR_TIMEOUT"))?,
+                prefix_len: prefix_len(family, netmask()?)?,
+                persistence_engine: engine.map(str::to_owned),
+            },
+            stats: wide.or(narrow).unwrap_or_default(),
+        })
+    }
+}
+
+impl Destination {
+    /// Reads an entry of a dump of real servers as it came, header of generic netlink and all.
+    /// Kernels before 3.18 don't tell its family: it is that of the service then.
+    ///
+    /// # Errors
+    /// When something essential is missing or has no known meaning.
+    pub fn from_entry(payload: &[u8], service: Family) -> Result<Self, EntryError> {
+        let bytes = inside(payload, IPVS_CMD_ATTR_DEST, "IPVS_CMD_ATTR_DEST")?;
+        let (mut af, mut address, mut port, mut method, mut weight) =
+            (None, None, None, None, None);
+        let (mut upper, mut lower, mut active, mut inactive, mut persistent) =
+            (None, None, None, None, None);
+        let (mut tunnel, mut tunnel_port, mut tunnel_flags) = (None, None, None);
+        let (mut wide, mut narrow) = (None, None);
+        for attribute in attributes(bytes) {
+            let (kind, bytes) = attribute?;
+            match kind {
+                IPVS_DEST_ATTR_ADDR => first(&mut address, RawAddress::parse(bytes)),
+                IPVS_DEST_ATTR_PORT => first(&mut port, value::u16_be(bytes)),
+                IPVS_DEST_ATTR_ADDR_FAMILY => first(&mut af, value::u16(bytes)),
+                IPVS_DEST_ATTR_FWD_METHOD => first(&mut method, value::u32(bytes)),
+                IPVS_DEST_ATTR_WEIGHT => first(&mut weight, value::u32(bytes)),
+                IPVS_DEST_ATTR_U_THRESH => first(&mut upper, value::u32(bytes)),
+                IPVS_DEST_ATTR_L_THRESH => first(&mut lower, value::u32(bytes)),
+                IPVS_DEST_ATTR_ACTIVE_CONNS => first(&mut active, value::u32(bytes)),
+                IPVS_DEST_ATTR_INACT_CONNS => first(&mut inactive, value::u32(bytes)),
+                IPVS_DEST_ATTR_PERSIST_CONNS => first(&mut persistent, value::u32(bytes)),
+                IPVS_DEST_ATTR_TUN_TYPE => first(&mut tunnel, value::u8(bytes)),
+                IPVS_DEST_ATTR_TUN_PORT => first(&mut tunnel_port, value::u16_be(bytes)),
+                IPVS_DEST_ATTR_TUN_FLAGS => first(&mut tunnel_flags, value::u16(bytes)),
+                IPVS_DEST_ATTR_STATS64 => first(&mut wide, stats(bytes)),
+                IPVS_DEST_ATTR_STATS => first(&mut narrow, stats(bytes)),
+                _ => {}
+            }
+        }
+        let missing = EntryError::Missing;
+        let family = match af {
+            Some(af) => convert::family(af, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
+            None => service,
+        };
+        let address = address
+            .and_then(|address| address.to_ip(family))
+            .ok_or(missing("IPVS_DEST_ATTR_ADDR"))?;
+        Ok(Self {
+            address: SocketAddr::new(address, port.ok_or(missing("IPVS_DEST_ATTR_PORT"))?),
+            settings: DestinationSettings {
+                forward: forward(method.ok_or(missing("IPVS_DEST_ATTR_FWD_METHOD"))?),
+                weight: weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?,
+                upper_threshold: upper.ok_or(missing("IPVS_DEST_ATTR_U_THRESH"))?,
+                lower_threshold: lower.ok_or(missing("IPVS_DEST_ATTR_L_THRESH"))?,
+                // Absent before Linux 5.2 and 5.3, where there is IP in IP only.
+                tunnel: Tunnel {
+                    kind: tunnel.map_or(TunnelKind::IpIp, tunnel_kind),
+                    port: tunnel_port.unwrap_or(0),
+                    flags: tunnel_flags.unwrap_or(0),
+                },
+            },
+            active_connections: active.ok_or(missing("IPVS_DEST_ATTR_ACTIVE_CONNS"))?,
+            inactive_connections: inactive.ok_or(missing("IPVS_DEST_ATTR_INACT_CONNS"))?,
+            persistent_connections: persistent.ok_or(missing("IPVS_DEST_ATTR_PERSIST_CONNS"))?,
+            stats: wide.or(narrow).unwrap_or_default(),
+        })
+    }
+}

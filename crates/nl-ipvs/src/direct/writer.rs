@@ -1,0 +1,77 @@
+use netlink_packet_core::NLA_F_NESTED;
+
+use crate::wire::value::{ALIGN, HEADER_LEN, name_bytes};
+
+/// Writes attributes one after another; without a place for them it counts their bytes.
+pub(super) struct Writer<'a> {
+    place: Option<&'a mut [u8]>,
+    at: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(place: Option<&'a mut [u8]>) -> Self {
+        Self { place, at: 0 }
+    }
+
+    /// How many bytes were written, or would have been.
+    pub(super) fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes as they are, outside of any attribute.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        let from = self.at;
+        self.at += bytes.len();
+        if let Some(place) = &mut self.place {
+            place[from..self.at].copy_from_slice(bytes);
+        }
+    }
+
+    pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) {
+        self.padded(kind, value, value.len());
+    }
+
+    pub(super) fn u16(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
+    pub(super) fn u32(&mut self, kind: u16, value: u32) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
+    /// Ends with a NUL.
+    pub(super) fn name(&mut self, kind: u16, name: &str) {
+        let name = name_bytes(name);
+        self.padded(kind, name, name.len() + 1);
+    }
+
+    /// Attributes inside an attribute.
+    pub(super) fn nest(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
+        let from = self.at;
+        self.at += HEADER_LEN;
+        inside(self);
+        let len = self.at - from;
+        self.header(from, kind | NLA_F_NESTED, len);
+    }
+
+    /// A value with zeros behind it up to `len`, and up to where the next attribute may begin.
+    fn padded(&mut self, kind: u16, value: &[u8], len: usize) {
+        let from = self.at;
+        self.at += HEADER_LEN + len.next_multiple_of(ALIGN);
+        if let Some(place) = &mut self.place {
+            let value_at = from + HEADER_LEN;
+            place[value_at..value_at + value.len()].copy_from_slice(value);
+            place[value_at + value.len()..self.at].fill(0);
+        }
+        self.header(from, kind, HEADER_LEN + len);
+    }
+
+    fn header(&mut self, at: usize, kind: u16, len: usize) {
+        if let Some(place) = &mut self.place {
+            // A message has a few attributes, and names are cut: it fits.
+            let len = u16::try_from(len).unwrap_or(u16::MAX);
+            place[at..at + 2].copy_from_slice(&len.to_ne_bytes());
+            place[at + 2..at + HEADER_LEN].copy_from_slice(&kind.to_ne_bytes());
+        }
+    }
+}

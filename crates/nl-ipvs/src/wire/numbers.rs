@@ -1,0 +1,39 @@
+//! The numbers of attributes (`linux/ip_vs.h`).
+
+pub(crate) const IPVS_CMD_ATTR_SERVICE: u16 = 1;
+pub(crate) const IPVS_CMD_ATTR_DEST: u16 = 2;
+pub(crate) const IPVS_CMD_ATTR_DAEMON: u16 = 3;
+pub(crate) const IPVS_CMD_ATTR_TIMEOUT_TCP: u16 = 4;
+pub(crate) const IPVS_CMD_ATTR_TIMEOUT_TCP_FIN: u16 = 5;
+pub(crate) const IPVS_CMD_ATTR_TIMEOUT_UDP: u16 = 6;
+pub(crate) const IPVS_INFO_ATTR_VERSION: u16 = 1;
+pub(crate) const IPVS_INFO_ATTR_CONN_TAB_SIZE: u16 = 2;
+
+pub(crate) const IPVS_SVC_ATTR_AF: u16 = 1;
+pub(crate) const IPVS_SVC_ATTR_PROTOCOL: u16 = 2;
+pub(crate) const IPVS_SVC_ATTR_ADDR: u16 = 3;
+pub(crate) const IPVS_SVC_ATTR_PORT: u16 = 4;
+pub(crate) const IPVS_SVC_ATTR_FWMARK: u16 = 5;
+pub(crate) const IPVS_SVC_ATTR_SCHED_NAME: u16 = 6;
+pub(crate) const IPVS_SVC_ATTR_FLAGS: u16 = 7;
+pub(crate) const IPVS_SVC_ATTR_TIMEOUT: u16 = 8;
+pub(crate) const IPVS_SVC_ATTR_NETMASK: u16 = 9;
+pub(crate) const IPVS_SVC_ATTR_STATS: u16 = 10;
+pub(crate) const IPVS_SVC_ATTR_PE_NAME: u16 = 11;
+pub(crate) const IPVS_SVC_ATTR_STATS64: u16 = 12;
+
+pub(crate) const IPVS_DEST_ATTR_ADDR: u16 = 1;
+pub(crate) const IPVS_DEST_ATTR_PORT: u16 = 2;
+pub(crate) const IPVS_DEST_ATTR_FWD_METHOD: u16 = 3;
+pub(crate) const IPVS_DEST_ATTR_WEIGHT: u16 = 4;
+pub(crate) const IPVS_DEST_ATTR_U_THRESH: u16 = 5;
+pub(crate) const IPVS_DEST_ATTR_L_THRESH: u16 = 6;
+pub(crate) const IPVS_DEST_ATTR_ACTIVE_CONNS: u16 = 7;
+pub(crate) const IPVS_DEST_ATTR_INACT_CONNS: u16 = 8;
+pub(crate) const IPVS_DEST_ATTR_PERSIST_CONNS: u16 = 9;
+pub(crate) const IPVS_DEST_ATTR_STATS: u16 = 10;
+pub(crate) const IPVS_DEST_ATTR_ADDR_FAMILY: u16 = 11;
+pub(crate) const IPVS_DEST_ATTR_STATS64: u16 = 12;
+pub(crate) const IPVS_DEST_ATTR_TUN_TYPE: u16 = 13;
+pub(crate) const IPVS_DEST_ATTR_TUN_PORT: u16 = 14;
+pub(crate) const IPVS_DEST_ATTR_TUN_FLAGS: u16 = 15;
