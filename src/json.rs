@@ -12,13 +12,8 @@ pub(crate) fn plan(plan: &Plan, desired: &Desired, findings: &[String]) -> Value
 }
 
 /// A plan with what became of each operation: what `apply --output json` prints.
-pub(crate) fn outcome(
-    outcome: &Outcome,
-    plan: &Plan,
-    desired: &Desired,
-    findings: &[String],
-) -> Value {
-    let operations = outcome.results.iter().map(|(op, result)| {
+pub(crate) fn outcome(outcome: &Outcome, desired: &Desired, findings: &[String]) -> Value {
+    let operations = outcome.results().map(|(op, result)| {
         let mut value = operation(op, desired);
         let (word, error) = match result {
             OpResult::Done => ("done", None),
@@ -30,7 +25,7 @@ pub(crate) fn outcome(
         value["error"] = error.into();
         value
     });
-    whole(plan, desired, findings, &operations.collect::<Vec<_>>())
+    whole(&outcome.plan, desired, findings, &operations.collect::<Vec<_>>())
 }
 
 fn whole(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Value]) -> Value {

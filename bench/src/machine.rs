@@ -14,7 +14,7 @@ use vip::controller::{AppClaims, Change, Config, Effect, Facts, Input};
 use vip::{Controller, Link, Observed, Op, Plan};
 
 use crate::cluster::Cluster;
-use crate::figure::{tell, tell_time, timed};
+use crate::figure::{faults, tell, tell_time, timed};
 use crate::wanted;
 
 const LINK: &str = "vipd0";
@@ -44,7 +44,9 @@ pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, p
         }
         alone(|kernel| node.addresses(kernel, &desired));
         alone(|kernel| {
+            let before = faults();
             let (time, ops) = timed(|| wanted::apply(&snapshot, kernel));
+            node.tell_faults("apply/faults", before);
             assert!(ops > vips * servers, "{ops} operations");
             node.tell("apply/vipd", time);
             node.compare(kernel, &cluster);
@@ -89,8 +91,10 @@ fn new_link(kernel: &mut LinuxKernel) {
     assert!(kernel.perform(&[&Op::CreateLink]).iter().all(Result::is_ok));
 }
 
-fn apply(kernel: &mut LinuxKernel, plan: &Plan) -> Duration {
+fn apply(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
+    let before = faults();
     let (time, outcome) = timed(|| kernel.apply(plan));
+    tell("faults/apply", faults() - before, "");
     assert!(outcome.is_success(), "{:?}", outcome.failures().next());
     time
 }
@@ -103,6 +107,10 @@ fn table() -> BTreeSet<String> {
 impl Node<'_> {
     fn tell(&self, name: &str, time: Duration) {
         tell_time(&format!("{name}/{}", self.vips), time);
+    }
+
+    fn tell_faults(&self, name: &str, before: f64) {
+        tell(&format!("{name}/{}", self.vips), faults() - before, "");
     }
 
     /// Runs the C program; what it took by its own clock.
@@ -122,7 +130,7 @@ impl Node<'_> {
     fn fill(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) -> BTreeSet<String> {
         let plan = wanted::plan(&wanted::bound(desired), desired);
         assert_eq!(plan.ops.len(), self.vips * (1 + self.servers));
-        self.tell("fill/vipd", apply(kernel, &plan));
+        self.tell("fill/vipd", apply(kernel, plan));
         table()
     }
 
@@ -158,7 +166,7 @@ impl Node<'_> {
                 |address| Op::Bind { address, source: source.map(|s| s.parse().unwrap()) };
             let ops = desired.services.keys().map(|vip| address(vip.address)).collect();
             let plan = Plan { ops, ..Plan::default() };
-            self.tell(&format!("{name}/vipd"), apply(kernel, &plan));
+            self.tell(&format!("{name}/vipd"), apply(kernel, plan));
         }
     }
 
@@ -175,7 +183,8 @@ impl Node<'_> {
         let source = "m".to_owned();
         say(Input::Claims { source, change: Change::All(claims(cluster)) }, now);
         // Twice: the second time there is a model of the kernel to compare with.
-        for name in ["compare/first", "compare/vipd"] {
+        for name in ["compare/first", "compare/vipd", "compare/vipd"] {
+            let before = faults();
             let (time, effects) = timed(|| {
                 let observed = kernel.observe().map_err(|error| error.to_string());
                 say(Input::Observed(observed), now)
@@ -183,6 +192,7 @@ impl Node<'_> {
             let applies = effects.iter().find(|effect| matches!(effect, Effect::Apply(_)));
             assert_eq!(applies, None, "there is something to do");
             self.tell(name, time);
+            self.tell_faults("compare/faults", before);
             now += Duration::from_secs(31);
             say(Input::Tick, now);
         }
@@ -192,7 +202,7 @@ impl Node<'_> {
 
     fn cleanup(&self, kernel: &mut LinuxKernel) {
         let plan = Plan::cleanup(&kernel.observe().unwrap());
-        self.tell("cleanup/vipd", apply(kernel, &plan));
+        self.tell("cleanup/vipd", apply(kernel, plan));
         let left = kernel.observe().unwrap();
         assert!(left.services.is_empty() && left.link == Link::Missing);
     }
@@ -209,9 +219,9 @@ pub(crate) fn unbind(floor: &Path, vips: usize) {
         format!("fd03::{high:x}:{low:x}").parse().unwrap()
     };
     let ops = (0..vips).map(|number| Op::Bind { address: address(number), source: None }).collect();
-    apply(&mut kernel, &Plan { ops, ..Plan::default() });
+    apply(&mut kernel, Plan { ops, ..Plan::default() });
     let plan = Plan::cleanup(&kernel.observe().unwrap());
-    node.tell("unbind6/link", apply(&mut kernel, &plan));
+    node.tell("unbind6/link", apply(&mut kernel, plan));
     tell("unbind6/addresses", vips as f64, "");
 }
 

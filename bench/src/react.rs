@@ -110,7 +110,7 @@ impl World {
             })),
             Effect::Apply(plan) => {
                 self.kernel.log.clear();
-                let outcome = self.kernel.apply(&plan);
+                let outcome = self.kernel.apply(plan);
                 self.changed = Some(Instant::now());
                 Input::Applied(outcome)
             }

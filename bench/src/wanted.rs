@@ -39,10 +39,10 @@ pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {
 pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> usize {
     let observed = kernel.observe().unwrap();
     let plan = plan(&observed, &desired(snapshot, &observed));
-    let outcome = kernel.apply(&plan);
+    let outcome = kernel.apply(plan);
     let failed = outcome.failures().next().map(|(op, why)| format!("{op}: {why}"));
     assert_eq!(failed, None);
-    outcome.results.len()
+    outcome.results().len()
 }
 
 /// A kernel with everything bound that this wants, and nothing served.

@@ -74,7 +74,7 @@ fn serve<K: Kernel>(
                 Input::Observed(reading.map_err(|error| error.to_string()))
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
-                let outcome = opened.apply(&plan);
+                let outcome = opened.apply(plan);
                 kernel = Some(opened);
                 Input::Applied(outcome)
             }

@@ -28,7 +28,7 @@ impl Log {
     /// Tells what was done. To be called before the controller hears of it. `now` is since the
     /// start.
     pub(super) fn outcome(&self, controller: &Controller, outcome: &Outcome, now: Duration) {
-        for (op, result) in &outcome.results {
+        for (op, result) in outcome.results() {
             let entry = controller.entry(op);
             match result {
                 OpResult::Done => {

@@ -41,9 +41,10 @@ impl Adopt {
         for line in plan.describe(&Desired::default()) {
             output::line(&mut out, &line)?;
         }
-        let outcome = kernel.apply(&plan);
+        let outcome = kernel.apply(plan);
         if outcome.is_success() {
-            let note = if plan.is_empty() { "nothing to do: vipd's already" } else { "adopted" };
+            let note =
+                if outcome.plan.is_empty() { "nothing to do: vipd's already" } else { "adopted" };
             writeln!(out, "{note}")?;
         }
         super::report_failures(&outcome)

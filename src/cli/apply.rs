@@ -54,20 +54,20 @@ impl Apply {
                 }
             }
         }
-        let outcome = kernel.apply(&plan);
+        let outcome = kernel.apply(plan);
         match self.output {
             Format::Text => {
                 output::warn_of(&survey.desired.reports, &survey.findings);
                 let mut out = anstream::stdout().lock();
-                for line in plan.describe(&survey.desired) {
+                for line in outcome.plan.describe(&survey.desired) {
                     output::line(&mut out, &line)?;
                 }
                 if outcome.is_success() {
-                    writeln!(out, "{}", super::done(&plan))?;
+                    writeln!(out, "{}", super::done(&outcome.plan))?;
                 }
             }
             Format::Json => {
-                output::json(&json::outcome(&outcome, &plan, &survey.desired, &survey.findings))?;
+                output::json(&json::outcome(&outcome, &survey.desired, &survey.findings))?;
             }
         }
         super::report_failures(&outcome)

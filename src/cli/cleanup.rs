@@ -43,9 +43,9 @@ impl Cleanup {
             writeln!(out, "{}", plan.summary())?;
             return Ok(if plan.is_empty() { End::Fine } else { End::Found });
         }
-        let outcome = kernel.apply(&plan);
+        let outcome = kernel.apply(plan);
         if outcome.is_success() {
-            writeln!(out, "{}", super::done(&plan))?;
+            writeln!(out, "{}", super::done(&outcome.plan))?;
         }
         super::report_failures(&outcome)
     }

@@ -130,8 +130,7 @@ fn report_failures(outcome: &vip::Outcome) -> Result<End> {
     for (op, error) in outcome.failures() {
         output::complain(&anyhow::anyhow!("{op}: {error}"));
     }
-    let skipped =
-        outcome.results.iter().filter(|(_, r)| *r == vip::plan::OpResult::Skipped).count();
+    let skipped = outcome.results().filter(|(_, r)| **r == vip::plan::OpResult::Skipped).count();
     if skipped > 0 {
         output::complain(&anyhow::anyhow!(
             "{skipped} operations that depend on these were not tried"

@@ -42,7 +42,7 @@ pub trait Kernel {
     fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;
 
     /// Runs a plan.
-    fn apply(&mut self, plan: &Plan) -> Outcome {
+    fn apply(&mut self, plan: Plan) -> Outcome {
         plan.run(|ops| self.perform(ops))
     }
 }

@@ -64,11 +64,11 @@ fn plan(kernel: &mut LinuxKernel, desired: &Desired) -> Plan {
 /// Plans and applies, and sees that nothing is left to do.
 fn converge(kernel: &mut LinuxKernel, desired: &Desired) -> Plan {
     let first = plan(kernel, desired);
-    let outcome = kernel.apply(&first);
-    let odd = outcome.results.iter().find(|(_, result)| *result != OpResult::Done);
+    let outcome = kernel.apply(first);
+    let odd = outcome.results().find(|(_, result)| **result != OpResult::Done);
     assert_eq!(odd, None);
     assert_eq!(plan(kernel, desired).ops, []);
-    first
+    outcome.plan
 }
 
 fn service<'a>(observed: &'a Observed, vip: &Vip) -> &'a vip::ObservedService {
@@ -121,7 +121,7 @@ fn a_plan_makes_the_interface_its_addresses_and_the_services() {
     assert!(!saved.contains("3.3.0.6") && !saved.contains("10.9.0.1"), "{saved}");
 
     let cleanup = Plan::cleanup(&kernel.observe().unwrap());
-    assert!(kernel.apply(&cleanup).is_success());
+    assert!(kernel.apply(cleanup).is_success());
     assert_eq!((ipvsadm("-Sn"), ip("-o link").contains("vipd0")), (String::new(), false));
 }
 
@@ -284,7 +284,7 @@ fn the_counters_of_two_thousand_vips_are_read_without_their_servers() {
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let desired = desired(&vips, &servers);
     let plan = Plan::new(&kernel.observe().unwrap(), &desired, Scope::Complete, "n");
-    assert!(kernel.apply(&plan).is_success());
+    assert!(kernel.apply(plan).is_success());
     // Somebody else's is nobody's business.
     ipvsadm("-A -t 9.9.9.9:80 -s rr");
     let begun = std::time::Instant::now();
@@ -346,7 +346,7 @@ fn somebody_elses_services_are_seen_without_their_servers_and_left_alone() {
     assert_eq!((plan.ops.len(), plan.conflicts.len()), (0, 1));
     assert_eq!(ipvsadm("-Sn"), before);
     let cleanup = Plan::cleanup(&kernel.observe().unwrap());
-    kernel.apply(&cleanup);
+    kernel.apply(cleanup);
     assert_eq!(ipvsadm("-Sn"), before);
 }
 
@@ -413,7 +413,7 @@ fn with_lo_down_the_refusal_says_so() {
     netns::enter_bare();
     let mut kernel = LinuxKernel::open(Settings::default()).unwrap();
     let first = plan(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.1:80"]));
-    let outcome = kernel.apply(&first);
+    let outcome = kernel.apply(first);
     let (_, error) = outcome.failures().next().expect("no real server can be added");
     assert!(error.message.contains("ip link set lo up"), "{error}");
 }

@@ -26,8 +26,7 @@ fn observe(kernel: &mut FakeKernel) -> Observed {
 /// Observes, plans and applies; the plan that was applied.
 fn converge(kernel: &mut FakeKernel, desired: &Desired) -> Plan {
     let plan = plan(&observe(kernel), desired);
-    kernel.apply(&plan);
-    plan
+    kernel.apply(plan).plan
 }
 
 /// A service as far as it was set.
@@ -129,9 +128,9 @@ proptest! {
         let mut kernel = FakeKernel::new(state);
         let before = kernel.state.clone();
         let plan = plan(&observe(&mut kernel), &desired);
-        let outcome = kernel.apply(&plan);
-        prop_assert!(outcome.results.iter().all(|(_, result)| *result == OpResult::Done));
-        prop_assert_eq!(whole(&kernel.state), whole(&plan.applied_to(&before)));
+        let outcome = kernel.apply(plan);
+        prop_assert!(outcome.results().all(|(_, result)| *result == OpResult::Done));
+        prop_assert_eq!(whole(&kernel.state), whole(&outcome.plan.applied_to(&before)));
     }
 
     #[test]
@@ -141,7 +140,7 @@ proptest! {
         let mut kernel = FakeKernel::new(state);
         let before = foreign(&kernel.state);
         for plan in [converge(&mut kernel, &desired), Plan::cleanup(&observe(&mut kernel))] {
-            kernel.apply(&plan);
+            let plan = kernel.apply(plan).plan;
             // That its clients are refused no longer doesn't touch a service.
             let letting_in = |op: &&Op| !matches!(op, Op::DeleteElement { .. });
             for vip in plan.ops.iter().filter(letting_in).filter_map(Op::vip) {
@@ -193,7 +192,7 @@ proptest! {
     fn cleanup_leaves_nothing_of_ours(state in generate::observed()) {
         let mut kernel = FakeKernel::new(state);
         let plan = Plan::cleanup(&observe(&mut kernel));
-        prop_assert!(kernel.apply(&plan).is_success());
+        prop_assert!(kernel.apply(plan).is_success());
         prop_assert_eq!(kernel.state.ours().count(), 0);
         // An address stays where somebody else's service is on it.
         for address in kernel.state.addresses.keys() {

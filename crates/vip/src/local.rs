@@ -114,6 +114,13 @@ pub(crate) fn choose(
     }
 }
 
+/// Whether the way to one of a claim's tasks depends on what this node listens on.
+pub(crate) fn has_two_ways(claim: &Claim, node: &NodeFacts) -> bool {
+    let family = Family::from(claim.vip.address);
+    let reaches = claim.candidates.iter().filter_map(|candidate| candidate.reach.as_ref().ok());
+    reaches.into_iter().any(|reach| ways(reach, family, node).is_some())
+}
+
 /// Whether the way to one of a claim's tasks depends on what this node listens on by now: it is new,
 /// and a reading of the node that is older than it says nothing about it.
 pub(crate) fn wants_a_look(claim: &Claim, observed: &Observed) -> bool {

@@ -233,7 +233,7 @@ impl Recorder {
     }
 
     fn count(&mut self, outcome: &Outcome) {
-        for (op, result) in &outcome.results {
+        for (op, result) in outcome.results() {
             let word = match result {
                 OpResult::Done => "done",
                 OpResult::AlreadySo => "already-so",

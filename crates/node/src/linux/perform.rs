@@ -61,15 +61,14 @@ pub(super) fn perform(
     answers
 }
 
-/// So many operations are made into commands at a time: what a few thousand take of memory the
-/// next ones take again.
+/// So many operations are sent and answered for at a time: what they take of memory the next ones
+/// take again. Eight full sends of the pipeline.
 const AT_A_TIME: usize = 1024;
 
 fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(ops.len());
     for part in ops.chunks(AT_A_TIME) {
-        let commands: Vec<_> = part.iter().filter_map(|op| command::command(op)).collect();
-        match ipvs.batch(&commands) {
+        match ipvs.batch(part.iter().filter_map(|op| command::command(op))) {
             Ok(outcomes) => answers.extend(part.iter().zip(outcomes).map(|(op, outcome)| {
                 outcome
                     .map_err(|error| refused(&error, command::hint(op, error.errno()).as_deref()))
@@ -95,11 +94,30 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
         Ok(link) => link,
         Err(error) => return same(ops, &error),
     };
+    let mut answers = Vec::with_capacity(ops.len());
+    for part in ops.chunks(AT_A_TIME) {
+        match change_some_addresses(socket, link.index, part) {
+            Ok(done) => answers.extend(done),
+            // What became of these is unknown, and the others aren't tried.
+            Err(error) => {
+                answers.extend(same(&ops[answers.len()..], &lost(&error)));
+                break;
+            }
+        }
+    }
+    answers
+}
+
+fn change_some_addresses(
+    socket: &mut RouteSocket,
+    link: u32,
+    ops: &[&Op],
+) -> Result<Vec<Answer>, nl_ipvs::Error> {
     let mut requests = Vec::with_capacity(2 * ops.len());
     let parts: Vec<_> = ops
         .iter()
         .map(|op| {
-            let (asked, tolerated): (Vec<_>, Vec<_>) = address_parts(link.index, op)?
+            let (asked, tolerated): (Vec<_>, Vec<_>) = address_parts(link, op)?
                 .into_iter()
                 .map(|part| (part.request, part.tolerated))
                 .unzip();
@@ -107,27 +125,21 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
             Ok(tolerated)
         })
         .collect();
-    let outcomes = match socket.batch(requests) {
-        Ok(outcomes) => outcomes,
-        Err(error) => return same(ops, &lost(&error)),
-    };
-    let mut outcomes = outcomes.into_iter();
-    parts
-        .into_iter()
-        .map(|parts| {
-            let parts = parts?;
-            // All of them are taken, so that the next operation finds its own.
-            let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
-            let mut errors = answers.into_iter().filter_map(|(tolerated, outcome)| {
-                outcome.err().filter(|error| !tolerated.contains(&error.errno()))
-            });
-            // The last one: an address that is there already must not hide a route that isn't.
-            match errors.next_back() {
-                None => Ok(()),
-                Some(error) => Err(refused(&error, None)),
-            }
-        })
-        .collect()
+    let mut outcomes = socket.batch(requests)?.into_iter();
+    let answers = parts.into_iter().map(|parts| {
+        let parts = parts?;
+        // All of them are taken, so that the next operation finds its own.
+        let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
+        let mut errors = answers.into_iter().filter_map(|(tolerated, outcome)| {
+            outcome.err().filter(|error| !tolerated.contains(&error.errno()))
+        });
+        // The last one: an address that is there already must not hide a route that isn't.
+        match errors.next_back() {
+            None => Ok(()),
+            Some(error) => Err(refused(&error, None)),
+        }
+    });
+    Ok(answers.collect())
 }
 
 /// The requests of one operation, in order.

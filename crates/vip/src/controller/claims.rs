@@ -131,6 +131,12 @@ impl Claims {
         app.into_iter().flat_map(|app| &app.claims)
     }
 
+    /// Every claim.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Claim> {
+        let apps = self.sources.values().flat_map(|source| source.apps.values());
+        apps.flat_map(|app| &app.claims)
+    }
+
     /// The addresses that are claimed.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.by_vip.keys().map(|vip| vip.address)

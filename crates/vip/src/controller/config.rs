@@ -50,3 +50,7 @@ pub(super) const REST: Duration = Duration::from_millis(200);
 
 /// What the kernel announces is looked at after this long: one cause has several announcements.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
+
+/// Every so many readings all addresses are planned for, not only those of which a reading says
+/// something new: what is remembered wrongly is put right, too.
+pub(super) const EVERYTHING: u64 = 20;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{REST, SETTLE};
+use super::config::{EVERYTHING, REST, SETTLE};
+use super::differing::differing;
 use super::{Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
-use crate::local::wants_a_look;
+use crate::local::{has_two_ways, wants_a_look};
 
 impl Controller {
     pub(super) fn take_in(&mut self, input: Input, now: Duration) {
@@ -70,8 +71,11 @@ impl Controller {
                 self.unread = None;
                 self.drains.observe(&observed, now);
                 self.read_at = now;
-                self.model = Some(observed);
-                self.touch_all(now);
+                let before = self.model.replace(observed);
+                match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {
+                    Some(before) => self.touch_differing(&before, now),
+                    None => self.touch_all(now),
+                }
             }
             Err(why) => {
                 self.counters.failed_readings += 1;
@@ -90,6 +94,21 @@ impl Controller {
             if let Some(retry) = self.retries.get_mut(&address) {
                 retry.at = now;
             }
+        }
+    }
+
+    /// Touches what the last reading says something new about.
+    fn touch_differing(&mut self, before: &Observed, now: Duration) {
+        let Some(model) = &self.model else { return };
+        let Some(mut addresses) = differing(before, model) else { return self.touch_all(now) };
+        // Only readings tell of connections.
+        addresses.extend(self.drains.iter().map(|(vip, ..)| vip.address));
+        if before.node.listening != model.node.listening {
+            let claims = self.claims.all().filter(|claim| has_two_ways(claim, &model.node));
+            addresses.extend(claims.map(|claim| claim.vip.address));
+        }
+        for address in addresses {
+            self.touched.entry(address).or_insert(now);
         }
     }
 

@@ -3,10 +3,12 @@
 //!
 //! The unit of work is the virtual address. A change of one app touches the addresses it claims;
 //! what is decided and planned for them depends on them alone (`slice.rs`), so the cost of a change
-//! follows the change. A full comparison is the same with every address touched.
+//! follows the change. A reading of the kernel touches what it says something new about
+//! (`differing.rs`), and every address once in a while.
 
 mod claims;
 mod config;
+mod differing;
 mod entry;
 mod inputs;
 mod linger;

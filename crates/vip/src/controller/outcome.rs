@@ -12,13 +12,13 @@ impl Controller {
     pub(super) fn on_applied(&mut self, outcome: &Outcome, now: Duration) {
         let is_apply = |job: &mut Job| matches!(job, Job::Apply { .. });
         let Some(Job::Apply { ops, addresses }) = self.job.take_if(is_apply) else { return };
-        for (op, result) in &outcome.results {
+        for (op, result) in outcome.results() {
             self.count(result);
             if let (OpResult::Done, Some(model)) = (result, &mut self.model) {
                 op.apply_to(model);
             }
         }
-        let unanswered = ops.saturating_sub(outcome.results.len());
+        let unanswered = ops.saturating_sub(outcome.results().len());
         self.counters.failed += unanswered as u64;
         let doubtful = outcome.wants_a_fresh_look() || unanswered > 0;
         let whys = whys(outcome);
@@ -66,7 +66,7 @@ impl Controller {
 /// What went wrong first, by address; `None` is the interface, on which all depend.
 fn whys(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
     let mut whys = BTreeMap::new();
-    for (op, result) in &outcome.results {
+    for (op, result) in outcome.results() {
         let why = match result {
             OpResult::Failed(error) => format!("{op}: {error}"),
             OpResult::AlreadySo => format!("{op}: something else did it at the same time"),

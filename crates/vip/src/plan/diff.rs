@@ -30,7 +30,8 @@ pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &
     change_addresses(&mut plan, observed, desired, scope);
     plan.ops.extend(change_timeouts(observed, desired));
     tables::change(&mut plan, observed, desired, scope, &nobody);
-    plan.ops.sort_by_key(Op::order);
+    // In place: an operation is long, and there may be many.
+    plan.ops.sort_by_cached_key(Op::order);
     plan
 }
 

@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Ground, Op, Plan, Step};
+use super::{Ground, Op, Plan};
 use crate::Vip;
 use crate::nft::Element;
 use crate::ownership::MARK;
@@ -35,31 +35,38 @@ pub enum OpResult {
     Skipped,
 }
 
-/// What became of a plan.
+/// What became of a plan. The default one, of nothing, says that nothing is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// Every operation in the order of the plan, with what became of it.
-    pub results: Vec<(Op, OpResult)>,
+    /// What was to be done.
+    pub plan: Plan,
+    /// Of the operations that weren't simply done, by their place in the plan: seldom any of
+    /// thousands.
+    odd: BTreeMap<usize, OpResult>,
 }
 
 impl Outcome {
     /// Whether every operation was done, or wasn't needed any more.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.results
-            .iter()
-            .all(|(_, result)| matches!(result, OpResult::Done | OpResult::AlreadySo))
+        self.odd.values().all(|result| *result == OpResult::AlreadySo)
     }
 
     /// Whether the kernel may differ from what the plan left in mind.
     #[must_use]
     pub fn wants_a_fresh_look(&self) -> bool {
-        self.results.iter().any(|(_, result)| *result != OpResult::Done)
+        !self.odd.is_empty()
+    }
+
+    /// The operations in the order of the plan, each with what became of it.
+    pub fn results(&self) -> impl DoubleEndedIterator<Item = (&Op, &OpResult)> + ExactSizeIterator {
+        let result = |(place, op)| (op, self.odd.get(&place).unwrap_or(&OpResult::Done));
+        self.plan.ops.iter().enumerate().map(result)
     }
 
     /// The operations that failed, with the error.
     pub fn failures(&self) -> impl Iterator<Item = (&Op, &OpError)> {
-        self.results.iter().filter_map(|(op, result)| match result {
+        self.results().filter_map(|(op, result)| match result {
             OpResult::Failed(error) => Some((op, error)),
             _ => None,
         })
@@ -110,24 +117,27 @@ impl Plan {
     /// failed and no other takes new connections, no address is bound that isn't guarded or whose
     /// service could not be made, none is unbound while its service is still there, and none that
     /// is still bound loses its guard.
-    pub fn run(&self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
+    pub fn run(self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
         let mut done = Progress::on(&self.ground);
-        let mut outcome = Outcome::default();
-        for step in Step::ALL {
-            let (ready, blocked): (Vec<&Op>, Vec<&Op>) =
-                self.step(step).partition(|op| done.allows(op));
+        let mut odd = BTreeMap::new();
+        let mut place = 0;
+        for step in self.ops.chunk_by(|one, next| one.step() == next.step()) {
+            let allowed: Vec<bool> = step.iter().map(|op| done.allows(op)).collect();
+            let ready = step.iter().zip(&allowed).filter_map(|(op, allowed)| allowed.then_some(op));
+            let ready: Vec<&Op> = ready.collect();
             let answers = if ready.is_empty() { Vec::new() } else { send(&ready) };
             let mut answers = answers.into_iter();
-            let results = ready.into_iter().map(|op| {
-                let answer = answers.next().unwrap_or_else(|| Err(OpError::unanswered()));
-                (op, OpResult::of(op, answer))
-            });
-            let results: Vec<_> =
-                results.chain(blocked.into_iter().map(|op| (op, OpResult::Skipped))).collect();
-            done.note(&results);
-            outcome.results.extend(results.into_iter().map(|(op, result)| (op.clone(), result)));
+            for (op, allowed) in step.iter().zip(allowed) {
+                let mut answer = || answers.next().unwrap_or_else(|| Err(OpError::unanswered()));
+                let result = if allowed { OpResult::of(op, answer()) } else { OpResult::Skipped };
+                done.note(op, &result);
+                if result != OpResult::Done {
+                    odd.insert(place, result);
+                }
+                place += 1;
+            }
         }
-        outcome
+        Outcome { plan: self, odd }
     }
 }
 
@@ -196,40 +206,38 @@ impl Progress {
         self.made.contains(address) || !self.not_made.contains(address)
     }
 
-    fn note(&mut self, results: &[(&Op, OpResult)]) {
-        for (op, result) in results {
-            let failed = matches!(result, OpResult::Failed(_) | OpResult::Skipped);
-            match op {
-                Op::AddService { vip, .. } if *result == OpResult::Done => {
-                    self.made.insert(vip.address);
-                }
-                // Already there means: somebody made it since the table was read.
-                Op::AddService { vip, .. } => {
-                    self.failed.insert(*vip);
-                    self.not_made.insert(vip.address);
-                }
-                // A scheduler that the kernel lacks is no reason to leave the servers as they are.
-                Op::SetService { vip, before, .. } if failed && !before.flags.contains(MARK) => {
-                    self.failed.insert(*vip);
-                }
-                Op::SetServer { vip, settings, .. } | Op::AddServer { vip, settings, .. } => {
-                    if failed {
-                        self.wanting.insert(*vip);
-                    } else if *result == OpResult::Done && settings.weight > 0 {
-                        self.served.insert(*vip);
-                    }
-                }
-                Op::DeleteService { vip, .. } if failed => {
-                    self.not_deleted.insert(vip.address);
-                }
-                Op::AddElement { element: Element::Guarded(address) } if failed => {
-                    self.not_guarded.insert(*address);
-                }
-                Op::Unbind { .. } | Op::DeleteLink if failed => {
-                    self.still_bound.insert(op.address());
-                }
-                _ => {}
+    fn note(&mut self, op: &Op, result: &OpResult) {
+        let failed = matches!(result, OpResult::Failed(_) | OpResult::Skipped);
+        match op {
+            Op::AddService { vip, .. } if *result == OpResult::Done => {
+                self.made.insert(vip.address);
             }
+            // Already there means: somebody made it since the table was read.
+            Op::AddService { vip, .. } => {
+                self.failed.insert(*vip);
+                self.not_made.insert(vip.address);
+            }
+            // A scheduler that the kernel lacks is no reason to leave the servers as they are.
+            Op::SetService { vip, before, .. } if failed && !before.flags.contains(MARK) => {
+                self.failed.insert(*vip);
+            }
+            Op::SetServer { vip, settings, .. } | Op::AddServer { vip, settings, .. } => {
+                if failed {
+                    self.wanting.insert(*vip);
+                } else if *result == OpResult::Done && settings.weight > 0 {
+                    self.served.insert(*vip);
+                }
+            }
+            Op::DeleteService { vip, .. } if failed => {
+                self.not_deleted.insert(vip.address);
+            }
+            Op::AddElement { element: Element::Guarded(address) } if failed => {
+                self.not_guarded.insert(*address);
+            }
+            Op::Unbind { .. } | Op::DeleteLink if failed => {
+                self.still_bound.insert(op.address());
+            }
+            _ => {}
         }
     }
 }
@@ -283,8 +291,7 @@ mod tests {
                 .collect()
         });
         outcome
-            .results
-            .iter()
+            .results()
             .map(|(_, result)| match result {
                 OpResult::Done => "done",
                 OpResult::AlreadySo => "so",
@@ -297,7 +304,7 @@ mod tests {
     #[test]
     fn a_server_is_not_removed_where_its_replacement_failed() {
         let ops = [add(1, 2), add(2, 2), delete(1, 1), delete(2, 1)];
-        assert_eq!(run(&ops, &[add(1, 2)], 12), ["failed", "done", "done", "skipped"]);
+        assert_eq!(run(&ops, &[add(1, 2)], 12), ["failed", "done", "skipped", "done"]);
     }
 
     #[test]
@@ -323,7 +330,7 @@ mod tests {
             Op::Unbind { address: vip(1).address },
             Op::Unbind { address: vip(2).address },
         ];
-        assert_eq!(run(&ops, &[ops[0].clone()], 1), ["failed", "done", "done", "skipped"]);
+        assert_eq!(run(&ops, &[ops[0].clone()], 1), ["failed", "done", "skipped", "done"]);
         assert_eq!(run(&ops, &[ops[0].clone()], ESRCH), ["so", "done", "done", "done"]);
     }
 

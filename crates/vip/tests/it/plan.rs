@@ -253,9 +253,8 @@ fn an_address_that_could_not_be_guarded_is_not_bound() {
         ops.iter().map(answer).collect()
     });
     let skipped: Vec<_> = outcome
-        .results
-        .iter()
-        .filter(|(_, result)| *result == OpResult::Skipped)
+        .results()
+        .filter(|(_, result)| **result == OpResult::Skipped)
         .map(|(op, _)| op.to_string())
         .collect();
     assert_eq!(skipped, ["bind 3.3.0.6"]);
@@ -272,7 +271,7 @@ fn an_address_that_is_still_bound_stays_guarded() {
         };
         ops.iter().map(answer).collect()
     });
-    let (last, result) = outcome.results.last().unwrap();
+    let (last, result) = outcome.results().next_back().unwrap();
     assert_eq!((last.name(), result), ("delete-element", &OpResult::Skipped));
 }
 
@@ -472,11 +471,11 @@ fn ipvsadm_is_told_the_same() {
 }
 
 /// Runs a plan on a kernel that refuses some operations with ENOENT.
-fn refused(plan: &Plan, refuses: impl Fn(&Op) -> bool) -> Vec<String> {
+fn refused(plan: Plan, refuses: impl Fn(&Op) -> bool) -> Vec<String> {
     let error = || Err(OpError { errno: 2, message: "ENOENT".into() });
     let outcome =
         plan.run(|ops| ops.iter().map(|op| if refuses(op) { error() } else { Ok(()) }).collect());
-    let done = outcome.results.iter().filter(|(_, result)| *result == OpResult::Done);
+    let done = outcome.results().filter(|(_, result)| **result == OpResult::Done);
     done.map(|(op, _)| op.to_string()).collect()
 }
 
@@ -487,7 +486,7 @@ fn a_neighbours_refused_service_keeps_no_address_unbound() {
     observed.link = vip::Link::Missing;
     observed.addresses.clear();
     let desired = decide(vec![ours(), claim("3.3.0.6:81", "/neighbour", vec![])], &observed);
-    let done = refused(&plan(&observed, &desired), |op| matches!(op, Op::AddService { .. }));
+    let done = refused(plan(&observed, &desired), |op| matches!(op, Op::AddService { .. }));
     assert_eq!(done, ["create-link", "bind 3.3.0.6"]);
 }
 
@@ -498,7 +497,7 @@ fn a_refused_scheduler_does_not_freeze_the_servers() {
     let mut changed = mysql(vec![healthy("b", "10.0.0.2:2"), healthy("c", "10.0.0.3:3")]);
     changed.options.scheduler = Scheduling::Twos;
     let plan = plan(&observed, &decide(vec![changed], &observed));
-    let done = refused(&plan, |op| matches!(op, Op::SetService { .. }));
+    let done = refused(plan, |op| matches!(op, Op::SetService { .. }));
     assert_eq!(
         done,
         [
@@ -514,7 +513,7 @@ fn a_server_the_kernel_refuses_keeps_no_dead_one_while_another_serves() {
         applied(vec![mysql(vec![healthy("a", "10.0.0.1:1"), healthy("b", "10.0.0.2:2")])]);
     let changed = mysql(vec![healthy("b", "10.0.0.2:2"), healthy("c", "10.0.0.3:3")]);
     let plan = plan(&observed, &decide(vec![changed], &observed));
-    let done = refused(&plan, |op| matches!(op, Op::AddServer { .. }));
+    let done = refused(plan, |op| matches!(op, Op::AddServer { .. }));
     assert_eq!(done, ["delete-server 10.0.0.1:1 of 3.3.0.6:3306/tcp"]);
 }
 

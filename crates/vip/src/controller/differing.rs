@@ -1,0 +1,151 @@
+//! What a reading says that wasn't known. An address of which it says nothing new needs no plan:
+//! what was planned for it last has been done, or is still to be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use nl_ipvs::{ServiceKey, ServiceSettings};
+
+use crate::nft::{Element, Table};
+use crate::{NodeFacts, Observed, ObservedService};
+
+/// The addresses of which two readings differ in what plans are made from; `None` if they differ in
+/// what every address depends on. What the node listens on is left out.
+pub(super) fn differing(before: &Observed, after: &Observed) -> Option<BTreeSet<IpAddr>> {
+    if (before.link, before.timeouts) != (after.link, after.timeouts)
+        || tables(before) != tables(after)
+        || !same_node(&before.node, &after.node)
+    {
+        return None;
+    }
+    let services = changed(&before.services, &after.services, same_service).filter_map(|key| {
+        match *key {
+            ServiceKey::Address { address, .. } => Some(address),
+            // Nobody's address.
+            ServiceKey::Fwmark { .. } => None,
+        }
+    });
+    let bound = changed(&before.addresses, &after.addresses, |was, is| was == is).copied();
+    let elements = |of: &Observed| of.nft.elements().collect::<BTreeSet<Element>>();
+    let (was, is) = (elements(before), elements(after));
+    let elements = was.symmetric_difference(&is).map(Element::address);
+    Some(services.chain(bound).chain(elements).collect())
+}
+
+/// The keys that only one has, or with another value.
+fn changed<'a, K: Ord, V>(
+    before: &'a BTreeMap<K, V>,
+    after: &'a BTreeMap<K, V>,
+    same: impl Fn(&V, &V) -> bool + 'a,
+) -> impl Iterator<Item = &'a K> {
+    let same = move |(key, was): &(&K, &V)| after.get(key).is_some_and(|is| same(was, is));
+    let gone = before.iter().filter(move |entry| !same(entry)).map(|(key, _)| key);
+    gone.chain(after.keys().filter(|key| !before.contains_key(key)))
+}
+
+fn same_service(was: &ObservedService, is: &ObservedService) -> bool {
+    same_settings(&was.settings, &is.settings)
+        && was.servers.len() == is.servers.len()
+        && was
+            .servers
+            .iter()
+            .zip(&is.servers)
+            .all(|((server, was), (other, is))| (server, was.settings) == (other, is.settings))
+}
+
+/// But for the flag that only the kernel sets.
+fn same_settings(was: &ServiceSettings, is: &ServiceSettings) -> bool {
+    let ServiceSettings { scheduler, flags, timeout, prefix_len, persistence_engine } = was;
+    (flags.settable(), *timeout, *prefix_len) == (is.flags.settable(), is.timeout, is.prefix_len)
+        && (scheduler, persistence_engine) == (&is.scheduler, &is.persistence_engine)
+}
+
+fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
+    let NodeFacts { own, routes, resolvers, connected, listening: _ } = was;
+    (own, routes, resolvers, connected) == (&is.own, &is.routes, &is.resolvers, &is.connected)
+}
+
+/// What is known of our tables beside their elements.
+fn tables(observed: &Observed) -> [impl PartialEq + '_; 2] {
+    let of = |table: &'_ Table| (table.standing, table.able, table.lacks.clone());
+    [of(&observed.nft.v4), of(&observed.nft.v6)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use nl_ipvs::{DestinationSettings, Family, ServiceFlags, Stats};
+
+    use super::*;
+    use crate::label::Options;
+    use crate::{Bound, Link, ObservedServer};
+
+    fn service() -> (ServiceKey, ObservedService) {
+        let settings = Options::default().service_settings(Family::Inet);
+        let settings_of = DestinationSettings::masquerade(1);
+        let server = ObservedServer {
+            settings: settings_of,
+            active: 0,
+            inactive: 0,
+            stats: Stats::default(),
+        };
+        let at: SocketAddr = ([10, 0, 0, 1], 80).into();
+        let servers = [(at, server)].into();
+        let service = ObservedService { settings, servers, stats: Stats::default() };
+        (ServiceKey::tcp(([3, 3, 0, 1], 80).into()), service)
+    }
+
+    fn observed() -> Observed {
+        let addresses = [([3, 3, 0, 1].into(), Bound::default())].into();
+        Observed { services: [service()].into(), addresses, ..Observed::default() }
+    }
+
+    /// The addresses that differ once this was changed.
+    fn after(change: impl Fn(&mut Observed)) -> Option<Vec<String>> {
+        let mut other = observed();
+        change(&mut other);
+        let found = differing(&observed(), &other);
+        assert_eq!(found, differing(&other, &observed()), "either way round");
+        found.map(|found| found.iter().map(ToString::to_string).collect())
+    }
+
+    fn edit(observed: &mut Observed, change: impl Fn(&mut ObservedService)) {
+        observed.services.values_mut().for_each(change);
+    }
+
+    #[test]
+    fn connections_counters_and_listeners_are_no_difference() {
+        let same = after(|observed| {
+            edit(observed, |service| {
+                service.settings.flags |= ServiceFlags::HASHED;
+                service.stats.connections = 7;
+                service.servers.values_mut().for_each(|server| server.active = 7);
+            });
+            observed.node.listening = Some(Default::default());
+        });
+        assert_eq!(same, Some(vec![]));
+    }
+
+    #[test]
+    fn an_address_differs_in_services_servers_bindings_and_elements() {
+        let address = Some(vec!["3.3.0.1".to_owned()]);
+        assert_eq!(after(|o| edit(o, |service| service.settings.timeout = 9)), address);
+        assert_eq!(after(|o| edit(o, |service| service.servers.clear())), address);
+        let weight = |service: &mut ObservedService| {
+            service.servers.values_mut().for_each(|server| server.settings.weight = 0);
+        };
+        assert_eq!(after(|o| edit(o, weight)), address);
+        assert_eq!(after(|o| o.addresses.clear()), address);
+        assert_eq!(after(|o| o.services.clear()), address);
+        assert_eq!(after(|o| o.nft.v4.insert(Element::Guarded([3, 3, 0, 1].into()))), address);
+    }
+
+    #[test]
+    fn what_all_depend_on_makes_all_differ() {
+        assert_eq!(after(|o| o.link = Link::Up), None);
+        assert_eq!(after(|o| o.timeouts.tcp = 1), None);
+        assert_eq!(after(|o| o.node.own = [[10, 0, 0, 1].into()].into()), None);
+        assert_eq!(after(|o| o.nft.v6.lacks = Some("no module".into())), None);
+    }
+}
