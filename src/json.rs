@@ -109,6 +109,10 @@ fn operation(op: &Op, desired: &Desired) -> Value {
             value["masquerade"] = json!(masquerade);
             value["guard"] = json!(rules.guard);
         }
+        Op::InsertRule { place, prefix, .. } | Op::DeleteRule { place, prefix } => {
+            value["chain"] = json!(place.to_string());
+            value["prefix"] = json!(prefix);
+        }
         Op::DeleteTable { family } => value["table"] = json!(table_name(*family)),
         Op::AddElement { element } | Op::DeleteElement { element } => {
             value["table"] = json!(table_name(element.family()));

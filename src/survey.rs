@@ -144,6 +144,7 @@ impl Wishes {
         desired.uncertain = self.uncertain;
         desired.timeouts = config.timeouts;
         desired.modes = config.modes;
+        desired.let_in = config.let_in();
         let scope = match self.coverage {
             Coverage { apps: true, pods: true } if !self.gaps => Scope::Complete,
             Coverage { apps: true, .. } => Scope::Servers,

@@ -154,6 +154,7 @@ fn notes(view: &View, now: Timestamp) -> Vec<String> {
     );
     notes.extend(view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")));
     notes.extend(view.sysctls.iter().cloned());
+    notes.extend(view.firewall.iter().cloned());
     notes
 }
 
@@ -230,6 +231,7 @@ mod tests {
             unresolved: [].into(),
             gaps: Vec::new(),
             sysctls: Vec::new(),
+            firewall: Vec::new(),
             data_path: None,
             hold: None,
             started: now(),

@@ -167,6 +167,7 @@ mod tests {
             unresolved: BTreeMap::new(),
             gaps: Vec::new(),
             sysctls: Vec::new(),
+            firewall: Vec::new(),
             data_path: None,
             hold: None,
             started: marathon::Timestamp::UNIX_EPOCH,

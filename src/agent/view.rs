@@ -27,6 +27,8 @@ pub struct View {
     pub gaps: Vec<String>,
     /// The sysctls that aren't as they should be, a sentence each.
     pub sysctls: Vec<String>,
+    /// What the node's own firewall does to VIPs that it should not, a sentence each.
+    pub firewall: Vec<String>,
     /// What of nftables is in force: `whole` or `reduced`, and why. None: the kernel wasn't read.
     pub data_path: Option<String>,
     /// Why and since when nothing is changed.

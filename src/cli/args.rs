@@ -7,6 +7,7 @@ use clap::Args;
 use ipnet::IpNet;
 use marathon::client::Url;
 use node::LinuxKernel;
+use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
 
 use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
@@ -41,6 +42,10 @@ pub(super) struct Global {
     /// Whether a VIP's ports without a service are closed: on or off [default: on]
     #[arg(long, global = true, env = "VIPD_GUARD", value_name = "MODE", hide_short_help = true)]
     guard: Option<Guard>,
+    /// What to do about a firewall of this node that drops traffic to VIPs: off (tell of it) or
+    /// insert (a rule of vipd's before all others) [default: off]
+    #[arg(long, global = true, env = "VIPD_FIREWALL", value_name = "MODE", hide_short_help = true)]
+    firewall: Option<LetIn>,
     /// This node's name, which shuffles the order of real servers [default: the host's name]
     #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
@@ -168,6 +173,7 @@ impl Global {
             lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
             strict_arp: file.node.strict_arp,
             timeouts: file.ipvs.resolve()?,
+            firewall: file.firewall.resolve(self.firewall, &policy)?,
             policy,
             agent,
         })

@@ -1,6 +1,7 @@
 //! The configuration: file, then environment, then flags, resolved once.
 
 mod agent;
+mod firewall;
 mod ipvs;
 mod marathon;
 mod shown;
@@ -9,11 +10,14 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ipnet::IpNet;
 use serde::Deserialize;
+use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
 use vip::{LocalServers, Policy, Timeouts};
 
 pub use agent::{Agent, AgentFile};
+pub use firewall::FirewallFile;
 pub use ipvs::IpvsFile;
 pub use marathon::{Access, Marathon, MarathonFile, parse_urls};
 
@@ -34,6 +38,8 @@ pub struct File {
     pub vip: Policy,
     /// Settings of the whole IPVS table.
     pub ipvs: IpvsFile,
+    /// The node's own firewall.
+    pub firewall: FirewallFile,
 }
 
 /// `[node]`.
@@ -79,11 +85,22 @@ pub struct Config {
     pub policy: Policy,
     /// After how long connections are to be forgotten; 0 leaves it as it is.
     pub timeouts: Timeouts,
+    /// What is done about a firewall that drops traffic to VIPs.
+    pub firewall: LetIn,
     /// The running agent.
     pub agent: Agent,
 }
 
 impl Config {
+    /// The VIPs that vipd's own rules let in.
+    #[must_use]
+    pub fn let_in(&self) -> Vec<IpNet> {
+        match self.firewall {
+            LetIn::Off => Vec::new(),
+            LetIn::Insert => self.policy.allow.clone(),
+        }
+    }
+
     /// What the kernel's side has to know.
     #[must_use]
     pub fn kernel(&self) -> node::Settings {
@@ -171,6 +188,9 @@ mod tests {
             tcp-fin-timeout = 60
             udp-timeout = 30
 
+            [firewall]
+            allow = "insert"
+
             [vip]
             allow = ["3.0.0.0/8", "fd01::/64"]
             [vip.owner]
@@ -208,7 +228,7 @@ mod tests {
     #[test]
     fn the_file_that_is_installed_has_every_key_there_is() {
         let installed = installed();
-        for table in ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[vip]"] {
+        for table in ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[firewall]", "[vip]"] {
             let error =
                 File::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
             // serde names what it would have taken.

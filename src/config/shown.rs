@@ -30,6 +30,7 @@ impl Config {
                 "agents": agent.agents,
             },
             "vip": self.policy,
+            "firewall": { "allow": self.firewall },
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod bridges;
+mod firewall;
 mod interface;
 mod kernel;
 mod limits;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use agent::{Lock, agent};
 pub use bridges::{Bridges, bridges};
+pub use firewall::firewall;
 pub use interface::interface;
 pub use kernel::{Kernel, kernel, schedulers_wanted};
 pub use limits::limits;

@@ -60,6 +60,7 @@ async fn admin(world: &World) -> (Admin, String) {
         lock: world.folder.path().join("lock"),
         strict_arp: false,
         timeouts: vip::Timeouts::default(),
+        firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),
         agent,
     };

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use nl_ipvs::{
     DestinationSettings, Family, ForwardMethod, Scheduler, ServiceFlags, ServiceKey,
     ServiceSettings, Stats, TunnelKind, errno,
 };
 use node::{Kernel, KernelError, SysctlReport};
+use vip::firewall::Rule;
 use vip::nft::{Able, Standing};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpError;
@@ -111,6 +113,20 @@ impl FakeKernel {
             }
             Op::DeleteElement { element } => {
                 there(self.state.nft.table_mut(element.family()).remove(*element))
+            }
+            Op::InsertRule { place, hook, prefix } => {
+                let firewall = Arc::make_mut(&mut self.state.firewall);
+                let chain = firewall.chains.get_mut(place).ok_or(error(errno::ENOENT))?;
+                chain.rules.retain(|rule| rule.mark != Some(*prefix));
+                chain.rules.insert(0, Rule::letting_in(*prefix, *hook));
+                Ok(())
+            }
+            Op::DeleteRule { place, prefix } => {
+                let firewall = Arc::make_mut(&mut self.state.firewall);
+                let chain = firewall.chains.get_mut(place).ok_or(error(errno::ENOENT))?;
+                let before = chain.rules.len();
+                chain.rules.retain(|rule| rule.mark != Some(*prefix));
+                there(chain.rules.len() < before)
             }
             Op::CreateLink if self.state.link != Link::Missing => Err(error(errno::EEXIST)),
             Op::CreateLink => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, Family, ServiceKey, ServiceSettings};
 use node::Kernel;
@@ -11,7 +12,7 @@ use testkit::{FakeKernel, generate};
 use vip::nft::{Able, Element, Standing};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpResult;
-use vip::{Bound, Desired, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
+use vip::{Bound, Desired, Firewall, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
 
 const NODE: &str = "node1";
 
@@ -52,9 +53,13 @@ fn foreign(observed: &Observed) -> Table {
     table
 }
 
-/// Everything that a plan may change: whole tables, addresses, the interface and nftables.
-fn whole(observed: &Observed) -> (Table, BTreeMap<std::net::IpAddr, Bound>, Link, Nft) {
-    (table(observed), observed.addresses.clone(), observed.link, observed.nft.clone())
+/// Everything that a plan may change: whole tables, addresses, the interface, nftables and the
+/// firewall.
+fn whole(
+    observed: &Observed,
+) -> (Table, BTreeMap<std::net::IpAddr, Bound>, Link, Nft, Arc<Firewall>) {
+    let (nft, firewall) = (observed.nft.clone(), Arc::clone(&observed.firewall));
+    (table(observed), observed.addresses.clone(), observed.link, nft, firewall)
 }
 
 /// What the tables of nftables hold: guarded is what is bound, and refused are the clients of
@@ -81,6 +86,26 @@ fn guards(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// With a VIP no chain of the firewall drops what is let in; without the wish there is no rule.
+fn lets_in(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
+    if !desired.services.is_empty() {
+        prop_assert_eq!(state.firewall.findings(&desired.let_in), []);
+    }
+    for (_, prefix) in state.firewall.marked() {
+        prop_assert!(desired.let_in.contains(&prefix), "{} is let in", prefix);
+    }
+    Ok(())
+}
+
+/// Others' rules, in their order.
+fn rules_of_others(state: &Observed) -> Vec<Vec<vip::firewall::Rule>> {
+    let chains = state.firewall.chains.values();
+    let others = |chain: &vip::firewall::Chain| {
+        chain.rules.iter().filter(|rule| rule.mark.is_none()).cloned().collect()
+    };
+    chains.map(others).collect()
+}
+
 /// Whether the kernel holds what is wanted, but for conflicts, and nothing more of ours.
 fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCaseError> {
     let conflicts: BTreeSet<Vip> = plan.conflicts.iter().map(|conflict| conflict.vip).collect();
@@ -105,6 +130,7 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         let used = others.any(|vip| vip.address == *address);
         prop_assert!(claimed || used, "{} is nobody's", address);
     }
+    lets_in(state, desired)?;
     guards(state, desired)
 }
 
@@ -139,6 +165,7 @@ proptest! {
     ) {
         let mut kernel = FakeKernel::new(state);
         let before = foreign(&kernel.state);
+        let rules = rules_of_others(&kernel.state);
         for plan in [converge(&mut kernel, &desired), Plan::cleanup(&observe(&mut kernel))] {
             let plan = kernel.apply(plan).plan;
             // That its clients are refused no longer doesn't touch a service.
@@ -147,6 +174,8 @@ proptest! {
                 prop_assert!(!before.contains_key(&vip.into()), "{}", vip);
             }
         }
+        prop_assert_eq!(rules_of_others(&kernel.state), rules);
+        prop_assert_eq!(kernel.state.firewall.marked(), [].into());
         let after = table(&kernel.state);
         for (key, service) in &before {
             prop_assert_eq!(after.get(key), Some(service), "{}", key);

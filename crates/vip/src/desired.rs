@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::Options;
@@ -26,6 +27,8 @@ pub struct Desired {
     pub timeouts: Timeouts,
     /// What the rules of nftables should do.
     pub modes: Modes,
+    /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
+    pub let_in: Vec<IpNet>,
 }
 
 /// One virtual service that should exist.

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use nl_ipvs::{
     Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats, Timeouts,
 };
 
 use crate::ownership::{MARK, Owner, owner};
-use crate::{Nft, Protocol, Vip, policy::NodeFacts};
+use crate::{Firewall, Nft, Protocol, Vip, policy::NodeFacts};
 
 /// What one reading of the kernel found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +22,8 @@ pub struct Observed {
     pub timeouts: Timeouts,
     /// Our tables of nftables.
     pub nft: Nft,
+    /// The node's own firewall, as far as packets of VIPs meet it.
+    pub firewall: Arc<Firewall>,
     /// What else is known of the node.
     pub node: NodeFacts,
 }

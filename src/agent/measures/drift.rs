@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+use vip::firewall::Place;
 use vip::nft::{Element, Family};
 use vip::{Observed, ObservedService, Op, Vip};
 
 /// A thing in the kernel that can be other than it was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Interface,
     Timeouts,
@@ -16,6 +18,7 @@ enum Thing {
     Server(Vip, SocketAddr),
     Table(Family),
     Element(Element),
+    Rule(Place, IpNet),
 }
 
 /// What was found other than it was left, until it is looked at again.
@@ -25,8 +28,8 @@ pub(super) struct Drift {
 }
 
 /// The kinds that are counted.
-pub(super) const KINDS: [&str; 6] =
-    ["interface", "address", "service", "server", "timeouts", "nftables"];
+pub(super) const KINDS: [&str; 7] =
+    ["interface", "address", "service", "server", "timeouts", "nftables", "firewall"];
 
 impl Drift {
     /// Compares a reading with the kernel as it was left.
@@ -48,6 +51,9 @@ impl Drift {
                 (left.elements().collect(), found.elements().collect());
             self.found.extend(left.symmetric_difference(&found).copied().map(Thing::Element));
         }
+        let (rules_left, rules_found) = (left.firewall.held(), found.firewall.held());
+        let gone = rules_left.symmetric_difference(&rules_found).cloned();
+        self.found.extend(gone.map(|(place, prefix)| Thing::Rule(place, prefix)));
         let (left, found) = (ours(left), ours(found));
         let services = differences(&left, &found, |service| service.settings.clone());
         self.found.extend(services.map(Thing::Service));
@@ -76,6 +82,9 @@ impl Drift {
             | Op::DeleteServer { vip, server } => Thing::Server(*vip, *server),
             Op::SetTable { family, .. } | Op::DeleteTable { family } => Thing::Table(*family),
             Op::AddElement { element } | Op::DeleteElement { element } => Thing::Element(*element),
+            Op::InsertRule { place, prefix, .. } | Op::DeleteRule { place, prefix } => {
+                Thing::Rule(place.clone(), *prefix)
+            }
         };
         self.found.remove(&thing).then_some(match thing {
             Thing::Interface => KINDS[0],
@@ -84,6 +93,7 @@ impl Drift {
             Thing::Server(..) => KINDS[3],
             Thing::Timeouts => KINDS[4],
             Thing::Table(_) | Thing::Element(_) => KINDS[5],
+            Thing::Rule(..) => KINDS[6],
         })
     }
 }

@@ -52,6 +52,7 @@ impl Config {
                 policy: config.policy.clone(),
                 timeouts: config.timeouts,
                 modes: config.modes,
+                let_in: config.let_in(),
                 observe_only,
                 sync_period: config.agent.sync_period,
                 linger: config.agent.linger,

@@ -1,7 +1,8 @@
 //! What the controller is told, and what it orders.
 
 use vip::controller::{Effect as Ordered, Facts, Input as Told, Mode};
-use vip::{ClusterFacts, Nft};
+use vip::firewall::judged;
+use vip::{ClusterFacts, Nft, Observed};
 
 use super::{Effect, Mind, Reading};
 use crate::agent::Moment;
@@ -23,6 +24,7 @@ impl Mind {
             }
             self.sysctls = reading.sysctls;
             self.note_data_path(&reading.observed.nft);
+            self.note_firewall(&reading.observed);
             reading.observed
         });
         self.tell_facts(now, effects);
@@ -40,6 +42,17 @@ impl Mind {
             false => tracing::warn!("data path: {data_path}"),
         }
         self.data_path = Some(data_path);
+    }
+
+    /// Says once what the node's own firewall does to VIPs, unless vipd is about to see to it.
+    fn note_firewall(&mut self, observed: &Observed) {
+        let vips = judged(&self.allow, observed.addresses.keys());
+        let firewall = observed.firewall.complaints(&vips);
+        let news = firewall.iter().filter(|complaint| !self.firewall.contains(complaint));
+        for complaint in news.filter(|_| !self.lets_in) {
+            tracing::warn!("{complaint}");
+        }
+        self.firewall = firewall;
     }
 
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {

@@ -77,6 +77,7 @@ impl Mind {
             unresolved: self.names.failed().clone(),
             gaps: self.around.gaps.members().cloned().collect(),
             sysctls: self.sysctls.clone(),
+            firewall: self.firewall.clone(),
             data_path: self.data_path.clone(),
             hold: self.hold.clone(),
             started: self.started,

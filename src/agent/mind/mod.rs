@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use marathon::Timestamp;
 use marathon::watch::{self, Answer};
 use vip::controller::{Input as Told, Mode};
@@ -37,6 +38,11 @@ pub struct Mind {
     controller: Controller,
     controller_wake: Duration,
     sysctls: Vec<String>,
+    /// The prefixes that VIPs must lie in, and what is wrong with the firewall for them.
+    allow: Vec<IpNet>,
+    firewall: Vec<String>,
+    /// Whether vipd's own rules let VIPs in.
+    lets_in: bool,
     data_path: Option<String>,
     hold: Option<Hold>,
     ready: bool,
@@ -50,6 +56,8 @@ impl Mind {
         let mut controller = config.controller;
         controller.sources = config.sources.iter().map(|source| source.name.clone()).collect();
         let sources = config.sources.iter();
+        let allow = controller.policy.allow.clone();
+        let lets_in = !controller.let_in.is_empty();
         Self {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
             sources: sources
@@ -62,6 +70,9 @@ impl Mind {
             controller: Controller::new(controller),
             controller_wake: now.since_start,
             sysctls: Vec::new(),
+            allow,
+            firewall: Vec::new(),
+            lets_in,
             data_path: None,
             hold: None,
             ready: false,

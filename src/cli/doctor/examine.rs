@@ -45,6 +45,7 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     group("limits", doctor::limits(probe::conntrack(), buckets, observed));
     if let Some(observed) = observed {
         group("table", doctor::table(observed, &links));
+        group("firewall", doctor::firewall(observed, &config.policy.allow, config.firewall));
     }
     group("interface", interface(config, observed, &links));
     let filtered = text("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");

@@ -5,6 +5,7 @@ mod capture;
 mod cells;
 mod count;
 mod docker;
+mod firewall;
 mod marathon;
 mod matrix;
 mod promise;

@@ -33,6 +33,8 @@ pub(super) fn command(op: &Op) -> Option<Command> {
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
         | Op::DeleteTable { .. }
+        | Op::InsertRule { .. }
+        | Op::DeleteRule { .. }
         | Op::CreateLink
         | Op::RaiseLink
         | Op::DeleteLink

@@ -3,6 +3,7 @@
 mod address;
 mod facts;
 mod ipvs;
+mod legacy;
 mod link;
 mod links;
 mod monitor;

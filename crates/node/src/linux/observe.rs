@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nl_ipvs::{Dump, Ipvs};
 use vip::ownership::{MARK, Owner, owner};
-use vip::{Link, Observed, ObservedService, Protocol, Stats, Vip};
+use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::nft::Nft;
 use super::socket::RouteSocket;
-use super::{address, facts, link, route};
+use super::{address, facts, legacy, link, route};
 use crate::{KernelError, listening, resolvers};
 
 pub(super) fn observe(
@@ -36,6 +36,7 @@ pub(super) fn observe(
             .timeouts()
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
         nft: nft.observe()?,
+        firewall: firewall(nft),
         node: facts::node(ours, &names, &addresses, &routes, resolvers),
     };
     let sockets = listening::read(listening.as_deref())
@@ -48,6 +49,13 @@ pub(super) fn observe(
     observed.services = listed.into_iter().map(without_servers).collect();
     read_servers(ipvs, &mut observed)?;
     Ok(observed)
+}
+
+/// A firewall that can't be read is no reason to leave VIPs as they are: what is wrong is told.
+fn firewall(nft: &mut Nft) -> Arc<Firewall> {
+    let mut firewall = nft.firewall();
+    legacy::read(&mut firewall);
+    firewall
 }
 
 /// The counters of the services that carry our mark.

@@ -2,12 +2,13 @@ use std::net::IpAddr;
 
 use nl_ipvs::{Ipvs, errno};
 use vip::Op;
+use vip::firewall::Keeper;
 use vip::plan::OpError;
 
 use super::link::Dummy;
 use super::nft::Nft;
 use super::socket::{Request, RouteSocket};
-use super::{address, ipvs as command, link, route};
+use super::{address, ipvs as command, legacy, link, route};
 use crate::KernelError;
 
 pub(super) type Answer = Result<(), OpError>;
@@ -19,6 +20,7 @@ enum Kind {
     Address,
     Link,
     Nft,
+    Legacy,
 }
 
 fn kind(op: &Op) -> Kind {
@@ -28,6 +30,10 @@ fn kind(op: &Op) -> Kind {
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
         | Op::DeleteTable { .. } => Kind::Nft,
+        Op::InsertRule { place, .. } | Op::DeleteRule { place, .. } => match place.keeper {
+            Keeper::Nftables => Kind::Nft,
+            Keeper::Legacy => Kind::Legacy,
+        },
         Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
         Op::SetTimeouts { .. }
         | Op::AddService { .. }
@@ -53,6 +59,7 @@ pub(super) fn perform(
             Kind::Ipvs => answers.extend(change_services(ipvs, run)),
             Kind::Address => answers.extend(change_addresses(socket, interface, run)),
             Kind::Nft => answers.extend(nft.perform(run)),
+            Kind::Legacy => answers.extend(run.iter().map(|op| change_legacy(op))),
             Kind::Link => {
                 answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
             }
@@ -191,6 +198,14 @@ fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, 
             message: format!("{source} can't be made the source towards {address}: only for IPv4"),
         }),
         _ => Ok(source),
+    }
+}
+
+fn change_legacy(op: &Op) -> Answer {
+    match op {
+        Op::InsertRule { place, hook, prefix } => legacy::insert(place, *hook, prefix),
+        Op::DeleteRule { place, prefix } => legacy::delete(place, prefix),
+        _ => Ok(()),
     }
 }
 

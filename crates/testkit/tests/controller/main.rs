@@ -4,6 +4,7 @@
 
 mod chance;
 mod drain;
+mod firewall;
 mod lines;
 mod local;
 mod rules;

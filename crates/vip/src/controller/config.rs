@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use nl_ipvs::Timeouts;
 
 use crate::Policy;
@@ -17,6 +18,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What the rules of nftables should do.
     pub modes: Modes,
+    /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
+    pub let_in: Vec<IpNet>,
     /// The sources by name. Nothing is removed before each of them was read whole.
     pub sources: BTreeSet<String>,
     /// Decide and report, and change nothing.
@@ -36,6 +39,7 @@ impl Default for Config {
             policy: Policy::default(),
             timeouts: Timeouts::default(),
             modes: Modes::default(),
+            let_in: Vec::new(),
             sources: BTreeSet::new(),
             observe_only: false,
             sync_period: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
@@ -30,6 +31,17 @@ pub(super) fn differing(before: &Observed, after: &Observed) -> Option<BTreeSet<
     let (was, is) = (elements(before), elements(after));
     let elements = was.symmetric_difference(&is).map(Element::address);
     Some(services.chain(bound).chain(elements).collect())
+}
+
+/// Whether two readings of the node's own firewall are the same to plans: where nobody is let in, all
+/// that matters is what was.
+pub(super) fn same_firewall(before: &Observed, after: &Observed, lets_in: bool) -> bool {
+    let (before, after) = (&before.firewall, &after.firewall);
+    Arc::ptr_eq(before, after)
+        || match lets_in {
+            true => before.chains == after.chains,
+            false => before.marked() == after.marked(),
+        }
 }
 
 /// The keys that only one has, or with another value.

@@ -34,8 +34,9 @@ pub struct Entry {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.op {
-            "create-link" | "add-service" | "add-server" | "bind" => '+',
-            "delete-link" | "delete-table" | "delete-service" | "delete-server" | "unbind" => '-',
+            "create-link" | "add-service" | "add-server" | "bind" | "insert-rule" => '+',
+            "delete-link" | "delete-table" | "delete-service" | "delete-server" | "delete-rule"
+            | "unbind" => '-',
             _ => '~',
         };
         match (self.vip, self.server, self.address) {
@@ -43,6 +44,7 @@ impl fmt::Display for Entry {
             (Some(vip), None, _) => write!(f, "{sign}{vip}")?,
             (None, _, Some(address)) => write!(f, "{sign}{address}")?,
             (None, _, None) if self.op.ends_with("-table") => write!(f, "{sign}nftables")?,
+            (None, _, None) if self.op.ends_with("-rule") => write!(f, "{sign}firewall")?,
             (None, _, None) => write!(f, "{sign}interface")?,
         }
         for part in [&self.app, &self.why].into_iter().filter(|part| !part.is_empty()) {
@@ -175,6 +177,10 @@ fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> 
             format!("table {name} vipd {how}: {rules}")
         }
         Op::DeleteTable { family } => format!("table {} vipd deleted", family_name(*family)),
+        Op::InsertRule { place, prefix, .. } => format!("{place} lets {prefix} in"),
+        Op::DeleteRule { place, prefix } => {
+            format!("{place} lets {prefix} in by vipd's rule no longer")
+        }
         Op::AddElement { element: Element::Guarded(_) } => "guarded".to_owned(),
         Op::DeleteElement { element: Element::Guarded(_) } => "guarded no longer".to_owned(),
         Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),

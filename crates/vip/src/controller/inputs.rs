@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::config::{EVERYTHING, REST, SETTLE};
-use super::differing::differing;
+use super::differing::{differing, same_firewall};
 use super::{Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
 use crate::local::{has_two_ways, wants_a_look};
@@ -100,7 +100,9 @@ impl Controller {
     /// Touches what the last reading says something new about.
     fn touch_differing(&mut self, before: &Observed, now: Duration) {
         let Some(model) = &self.model else { return };
-        let Some(mut addresses) = differing(before, model) else { return self.touch_all(now) };
+        let lets_in = !self.config.let_in.is_empty();
+        let found = differing(before, model).filter(|_| same_firewall(before, model, lets_in));
+        let Some(mut addresses) = found else { return self.touch_all(now) };
         // Only readings tell of connections.
         addresses.extend(self.drains.iter().map(|(vip, ..)| vip.address));
         if before.node.listening != model.node.listening {

@@ -256,7 +256,8 @@ impl Controller {
     fn nothing_desired(&self) -> Desired {
         let (uncertain, source) = (self.facts.uncertain.clone(), self.facts.source);
         let (timeouts, modes) = (self.config.timeouts, self.config.modes);
-        Desired { uncertain, source, timeouts, modes, ..Desired::default() }
+        let let_in = self.config.let_in.clone();
+        Desired { uncertain, source, timeouts, modes, let_in, ..Desired::default() }
     }
 
     /// A full comparison is due, or a look at connections that drain.

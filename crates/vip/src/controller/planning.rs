@@ -64,6 +64,7 @@ impl Controller {
         desired.source = self.facts.source;
         desired.timeouts = self.config.timeouts;
         desired.modes = self.config.modes;
+        desired.let_in.clone_from(&self.config.let_in);
         self.drains.add_to(&mut desired, scope, addresses, &observed, &self.claims, now);
         if scope == Scope::Complete {
             let until = now.saturating_add(self.config.linger);

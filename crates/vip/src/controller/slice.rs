@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 use nl_ipvs::{Protocol, ServiceKey};
 
@@ -18,6 +19,7 @@ pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observ
             .collect(),
         timeouts: observed.timeouts,
         nft: observed.nft.only(addresses),
+        firewall: Arc::clone(&observed.firewall),
         node: observed.node.clone(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
 use super::op::timeout_changes;
-use super::{Conflict, Ground, Op, Plan, Scope, shuffle, tables};
+use super::{Conflict, Ground, Op, Plan, Scope, rules, shuffle, tables};
 use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Selection, Vip};
@@ -30,6 +30,7 @@ pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &
     change_addresses(&mut plan, observed, desired, scope);
     plan.ops.extend(change_timeouts(observed, desired));
     tables::change(&mut plan, observed, desired, scope, &nobody);
+    rules::change(&mut plan, observed, desired);
     // In place: an operation is long, and there may be many.
     plan.ops.sort_by_cached_key(Op::order);
     plan
@@ -46,6 +47,7 @@ pub(super) fn cleanup(observed: &Observed) -> Plan {
         ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
     }
     ops.extend(tables::delete(observed));
+    ops.extend(rules::delete(&observed.firewall));
     Plan { ops, conflicts: Vec::new(), ground: Ground::of(observed, &Desired::default()) }
 }
 

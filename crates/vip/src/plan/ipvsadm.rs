@@ -26,6 +26,8 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
         | Op::DeleteTable { .. }
+        | Op::InsertRule { .. }
+        | Op::DeleteRule { .. }
         | Op::CreateLink
         | Op::RaiseLink
         | Op::SetTimeouts { .. }

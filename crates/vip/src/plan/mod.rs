@@ -7,6 +7,7 @@ mod ipvsadm;
 mod model;
 mod op;
 mod outcome;
+mod rules;
 mod shuffle;
 mod tables;
 pub(crate) mod text;

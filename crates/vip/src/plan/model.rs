@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
 
 use super::Op;
+use crate::firewall::Rule;
 use crate::nft::Standing;
 use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
 
@@ -24,6 +26,19 @@ impl Op {
             }
             Self::DeleteElement { element } => {
                 model.nft.table_mut(element.family()).remove(*element);
+            }
+            Self::InsertRule { place, hook, prefix } => {
+                let firewall = Arc::make_mut(&mut model.firewall);
+                if let Some(chain) = firewall.chains.get_mut(place) {
+                    chain.rules.retain(|rule| rule.mark != Some(*prefix));
+                    chain.rules.insert(0, Rule::letting_in(*prefix, *hook));
+                }
+            }
+            Self::DeleteRule { place, prefix } => {
+                let firewall = Arc::make_mut(&mut model.firewall);
+                if let Some(chain) = firewall.chains.get_mut(place) {
+                    chain.rules.retain(|rule| rule.mark != Some(*prefix));
+                }
             }
             Self::CreateLink | Self::RaiseLink => model.link = Link::Up,
             Self::SetTimeouts { timeouts, .. } => {

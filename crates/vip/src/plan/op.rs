@@ -1,9 +1,11 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::Vip;
+use crate::firewall::{Hook, Place};
 use crate::nft::{Element, Rules, Standing, family_name};
 
 /// One change to the kernel.
@@ -32,6 +34,23 @@ pub enum Op {
     DeleteTable {
         /// The family.
         family: Family,
+    },
+    /// Put our rule for a prefix before all others of a chain of the node's own firewall, in the
+    /// place of others for it.
+    InsertRule {
+        /// The chain.
+        place: Place,
+        /// Where it meets packets.
+        hook: Hook,
+        /// The VIPs that are let in.
+        prefix: IpNet,
+    },
+    /// Take our rules for a prefix out of a chain of the node's own firewall.
+    DeleteRule {
+        /// The chain.
+        place: Place,
+        /// The VIPs that were let in.
+        prefix: IpNet,
     },
     /// Make our dummy interface and bring it up.
     CreateLink,
@@ -122,7 +141,8 @@ pub enum Op {
 /// adds real servers to a service that somebody else made meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// The tables of nftables, and the addresses that are guarded from now on.
+    /// The tables of nftables, and the addresses that are guarded from now on; what lets VIPs in
+    /// past the node's own firewall.
     Guard,
     /// Services and the interface.
     Services,
@@ -159,9 +179,9 @@ impl Op {
     #[must_use]
     pub fn step(&self) -> Step {
         match self {
-            Self::SetTable { .. } | Self::AddElement { element: Element::Guarded(_) } => {
-                Step::Guard
-            }
+            Self::SetTable { .. }
+            | Self::AddElement { element: Element::Guarded(_) }
+            | Self::InsertRule { .. } => Step::Guard,
             Self::CreateLink
             | Self::RaiseLink
             | Self::SetTimeouts { .. }
@@ -174,9 +194,9 @@ impl Op {
             | Self::DeleteElement { element: Element::Refused(_) } => Step::Bind,
             Self::DeleteServer { .. } | Self::DeleteService { .. } => Step::Remove,
             Self::Unbind { .. } | Self::DeleteLink => Step::Unbind,
-            Self::DeleteElement { element: Element::Guarded(_) } | Self::DeleteTable { .. } => {
-                Step::Unguard
-            }
+            Self::DeleteElement { element: Element::Guarded(_) }
+            | Self::DeleteTable { .. }
+            | Self::DeleteRule { .. } => Step::Unguard,
         }
     }
 
@@ -194,8 +214,9 @@ impl Op {
             | Self::AddServer { .. }
             | Self::DeleteService { .. }
             | Self::DeleteLink
-            | Self::DeleteTable { .. } => 1,
-            Self::Bind { .. } | Self::SetTimeouts { .. } => 2,
+            | Self::DeleteTable { .. }
+            | Self::DeleteRule { .. } => 1,
+            Self::Bind { .. } | Self::SetTimeouts { .. } | Self::InsertRule { .. } => 2,
             Self::SetSource { .. } | Self::AddService { .. } => 3,
             Self::SetService { .. } => 4,
         }
@@ -214,6 +235,8 @@ impl Op {
             Self::AddElement { .. } => "add-element",
             Self::DeleteElement { .. } => "delete-element",
             Self::DeleteTable { .. } => "delete-table",
+            Self::InsertRule { .. } => "insert-rule",
+            Self::DeleteRule { .. } => "delete-rule",
             Self::CreateLink => "create-link",
             Self::RaiseLink => "raise-link",
             Self::SetTimeouts { .. } => "set-timeouts",
@@ -246,6 +269,8 @@ impl Op {
             },
             Self::SetTable { .. }
             | Self::DeleteTable { .. }
+            | Self::InsertRule { .. }
+            | Self::DeleteRule { .. }
             | Self::CreateLink
             | Self::RaiseLink
             | Self::SetTimeouts { .. }
@@ -284,6 +309,9 @@ impl fmt::Display for Op {
                 write!(f, " {} vipd ({rules})", family_name(*family))
             }
             Self::DeleteTable { family } => write!(f, " {} vipd", family_name(*family)),
+            Self::InsertRule { place, prefix, .. } | Self::DeleteRule { place, prefix } => {
+                write!(f, " for {prefix} in {place}")
+            }
             Self::AddElement { element } | Self::DeleteElement { element } => {
                 write!(f, " {element} of set {}", element.set())
             }

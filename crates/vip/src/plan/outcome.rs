@@ -93,7 +93,9 @@ impl OpResult {
             | Op::AddElement { .. }
             | Op::Bind { .. }
             | Op::CreateLink => error.errno == EEXIST,
-            Op::DeleteElement { .. } | Op::DeleteTable { .. } => error.errno == ENOENT,
+            Op::DeleteElement { .. } | Op::DeleteTable { .. } | Op::DeleteRule { .. } => {
+                error.errno == ENOENT
+            }
             Op::DeleteService { .. } => error.errno == ESRCH,
             Op::DeleteServer { .. } => matches!(error.errno, ESRCH | ENOENT),
             Op::Unbind { .. } => matches!(error.errno, EADDRNOTAVAIL | ENODEV),
@@ -103,6 +105,7 @@ impl OpResult {
             | Op::SetSource { .. }
             | Op::SetTimeouts { .. }
             | Op::SetTable { .. }
+            | Op::InsertRule { .. }
             | Op::RaiseLink => false,
         };
         if already_so { Self::AlreadySo } else { Self::Failed(error) }
@@ -191,6 +194,8 @@ impl Progress {
             Op::Unbind { address } => !self.not_deleted.contains(address),
             Op::DeleteLink => self.not_deleted.is_empty(),
             Op::SetTable { .. }
+            | Op::InsertRule { .. }
+            | Op::DeleteRule { .. }
             | Op::AddElement { element: Element::Guarded(_) }
             | Op::DeleteElement { element: Element::Refused(_) }
             | Op::CreateLink

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 pub(crate) use super::op::timeout_changes;
-use super::{Op, Plan, tables};
+use super::{Op, Plan, rules, tables};
 use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, Member, Vip};
@@ -83,6 +83,7 @@ impl Plan {
         describe_timeouts(&mut lines, &self.ops);
         describe_interface(&mut lines, &self.ops);
         tables::describe(&mut lines, &self.ops);
+        rules::describe(&mut lines, &self.ops);
         lines
     }
 
@@ -114,10 +115,13 @@ impl Plan {
                     | Op::DeleteElement { .. }
             )
         };
+        let is_rule: fn(&Op) -> bool =
+            |op| matches!(op, Op::InsertRule { .. } | Op::DeleteRule { .. });
         let parts = [
             does(is_timeouts, "timeouts of connections"),
             does(is_link, "the interface"),
             does(is_nft, "nftables"),
+            does(is_rule, "the node's firewall"),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         match parts.is_empty() {

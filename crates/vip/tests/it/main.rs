@@ -4,6 +4,7 @@
 
 mod build;
 mod decide;
+mod firewall;
 mod grammar;
 mod plan;
 mod select;

@@ -1,8 +1,10 @@
 //! What the kernel announces of nftables. Pure.
 
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use netlink_packet_core::NetlinkBuffer;
+use vip::firewall::MARK;
 
 use super::layout::TABLE;
+use super::raw::{attributes, first, text};
 
 /// `NFNLGRP_NFTABLES` and `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 pub(in super::super) const GROUP: u32 = 7;
@@ -12,14 +14,19 @@ const SUBSYSTEM: u16 = 10;
 /// `NFTA_CHAIN_TABLE` and so on).
 const TABLE_OF_IT: u16 = 1;
 
-/// `struct nfgenmsg`.
-const HEADER_LEN: usize = 4;
+/// `NFT_MSG_NEWCHAIN`, `NFT_MSG_DELCHAIN`, `NFT_MSG_NEWRULE` and `NFT_MSG_DELRULE`.
+const CHAINS: [u16; 2] = [3, 5];
+const RULES: [u16; 2] = [6, 8];
+const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_RULE_USERDATA: u16 = 7;
 
-/// Whether some of the messages of a datagram tell of a change of our tables.
+/// Whether some of the messages of a datagram tell of a change of our tables, of a rule of ours in a
+/// chain of others, or of a chain that packets come to first.
 pub(in super::super) fn concerns_us(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     while let Ok(message) = NetlinkBuffer::new_checked(rest) {
-        if message.message_type() >> 8 == SUBSYSTEM && is_ours(message.payload()) {
+        let (subsystem, kind) = (message.message_type() >> 8, message.message_type() & 0xff);
+        if subsystem == SUBSYSTEM && concerns(kind, attributes(message.payload())) {
             return true;
         }
         let whole = usize::try_from(message.length()).unwrap_or(rest.len());
@@ -28,14 +35,12 @@ pub(in super::super) fn concerns_us(datagram: &[u8]) -> bool {
     false
 }
 
-fn is_ours(payload: &[u8]) -> bool {
-    let attributes = payload.get(HEADER_LEN..).unwrap_or_default();
-    let mut attributes = NlasIterator::new(attributes).map_while(Result::ok);
-    let table = attributes.find(|nla| nla.kind() == TABLE_OF_IT);
-    table.is_some_and(|table| {
-        let name = table.value();
-        name.strip_suffix(&[0]).unwrap_or(name) == TABLE.as_bytes()
-    })
+fn concerns(kind: u16, attributes: &[u8]) -> bool {
+    let marked =
+        |userdata: &[u8]| userdata.windows(MARK.len()).any(|window| window == MARK.as_bytes());
+    text(attributes, TABLE_OF_IT) == Some(TABLE)
+        || CHAINS.contains(&kind) && first(attributes, NFTA_CHAIN_HOOK).is_some()
+        || RULES.contains(&kind) && first(attributes, NFTA_RULE_USERDATA).is_some_and(marked)
 }
 
 #[cfg(test)]
@@ -50,6 +55,41 @@ mod tests {
         let mut bytes = vec![0; message.buffer_len().next_multiple_of(4)];
         message.serialize(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn our_rules_in_chains_of_others_and_their_first_chains_concern_us() {
+        let (place, rule) = (place(), vec![super::super::expression::accept()]);
+        for (comment, ours) in [("vipd:3.0.0.0/8", true), ("web", false)] {
+            let inserted = bytes(message::insert_rule(&place, &rule, comment));
+            assert_eq!(concerns_us(&inserted), ours, "{comment}");
+        }
+        let mut chain = bytes(new_chain_of(&place, true));
+        assert!(concerns_us(&chain));
+        chain = bytes(new_chain_of(&place, false));
+        assert!(!concerns_us(&chain));
+    }
+
+    /// A chain with a hook, or without one.
+    fn new_chain_of(place: &vip::firewall::Place, hooked: bool) -> message::Message {
+        use netlink_packet_netfilter::nftables::{
+            ChainAttribute, ChainMessage, Hook, NfTablesMessage,
+        };
+        use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+        let mut attributes = vec![ChainAttribute::Table(place.table.clone())];
+        attributes.extend(hooked.then(|| ChainAttribute::Hook(vec![Hook::Priority(0)])));
+        let inner = NfTablesMessage::NewChain(ChainMessage { attributes });
+        let family = NetfilterProtoFamily::Inet;
+        NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner).into()
+    }
+
+    fn place() -> vip::firewall::Place {
+        vip::firewall::Place {
+            keeper: vip::firewall::Keeper::Nftables,
+            sees: vip::firewall::Sees::Both,
+            table: "filter".into(),
+            chain: "input".into(),
+        }
     }
 
     #[test]

@@ -1,10 +1,18 @@
 //! The expressions that rules are made of, as `nft --debug=netlink` prints them.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
-    Bitwise, Cmp, DataAttribute, Expressions, Lookup, Meta, MetaKey, Operator, Payload, Register,
+    Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator, Payload,
+    Register, Verdict, VerdictAttribute,
 };
 use nl_ipvs::Family;
+use vip::firewall::Hook;
+
+use super::message::ACCEPT;
+use super::xt;
 
 // linux/netfilter/nf_tables.h
 const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
@@ -35,6 +43,7 @@ const NFTA_REJECT_ICMP_CODE: u16 = 2;
 const NFPROTO_IPV4: u32 = 2;
 const NFPROTO_IPV6: u32 = 10;
 const IP_CT_DIR_ORIGINAL: u8 = 0;
+const IP_CT_DIR_REPLY: u8 = 1;
 const RTN_LOCAL: u32 = 2;
 const ICMP_PORT_UNREACH: u8 = 3;
 const ICMPV6_PORT_UNREACH: u8 = 4;
@@ -170,6 +179,53 @@ pub(super) fn reject(family: Family) -> Expressions {
     let mut reject = attributes([(NFTA_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH)]);
     reject.push(DefaultNla::new(NFTA_REJECT_ICMP_CODE, vec![code]));
     Expressions::Other { expression_type: "reject".to_owned(), attributes: reject }
+}
+
+/// `ct original ip daddr PREFIX`, in forward only `ct direction reply`.
+pub(super) fn made_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
+    let family = Family::from(prefix.addr());
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let (network, mask) = (octets(prefix.network()), octets(prefix.netmask()));
+    let answers = [ct(NFT_CT_DIRECTION, None), compare(Operator::Equal, &[IP_CT_DIR_REPLY])];
+    let mut parts = if hook == Hook::Forward { answers.to_vec() } else { Vec::new() };
+    parts.extend([
+        original_destination(family),
+        Expressions::Bitwise(vec![
+            Bitwise::SourceRegister(R1),
+            Bitwise::DestinationRegister(R1),
+            Bitwise::Length(u32::try_from(mask.len()).unwrap_or_default()),
+            Bitwise::Xor(DataAttribute::Value(vec![0; mask.len()])),
+            Bitwise::Mask(DataAttribute::Value(mask)),
+        ]),
+        compare(Operator::Equal, &network),
+    ]);
+    parts
+}
+
+/// The same for a chain of iptables, whose tools can't read the other.
+pub(super) fn made_to_for_iptables(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
+    let (name, revision, info) = xt::made_to(prefix, hook);
+    let name = DefaultNla::new(xt::NFTA_MATCH_NAME, [name.as_bytes(), &[0]].concat());
+    let mut matched = vec![name];
+    matched.extend(attributes([(xt::NFTA_MATCH_REV, revision)]));
+    matched.push(DefaultNla::new(xt::NFTA_MATCH_INFO, info));
+    vec![
+        Expressions::Other { expression_type: "match".to_owned(), attributes: matched },
+        other("counter", []),
+    ]
+}
+
+/// `accept`.
+pub(super) fn accept() -> Expressions {
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(
+            ACCEPT,
+        ))])),
+    ])
 }
 
 fn payload(into: Register, base: u32, at: u32, length: u32) -> Expressions {

@@ -1,8 +1,8 @@
 //! The messages that nfnetlink takes. Pure.
 
-use netlink_packet_core::{
-    NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use std::collections::BTreeSet;
+
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkMessage};
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, ListAttribute, NfTablesMessage,
     RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
@@ -13,9 +13,9 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
 use nl_ipvs::Family;
+use vip::firewall::{Place, Sees};
 use vip::nft::{Element, Rules};
 
-use super::elements::Elements;
 use super::key;
 use super::layout::{self, Chain, Set, TABLE};
 
@@ -36,7 +36,15 @@ fn protocol(family: Family) -> NetfilterProtoFamily {
 }
 
 fn message(family: Family, flags: u16, inner: impl Into<NetfilterMessageInner>) -> Message {
-    let header = NetfilterHeader::new(protocol(family), 0, 0);
+    message_for(protocol(family), flags, inner)
+}
+
+fn message_for(
+    protocol: NetfilterProtoFamily,
+    flags: u16,
+    inner: impl Into<NetfilterMessageInner>,
+) -> Message {
+    let header = NetfilterHeader::new(protocol, 0, 0);
     let mut message = Message::from(NetfilterMessage::new(header, inner));
     message.header.flags = flags;
     message
@@ -188,11 +196,65 @@ pub(super) fn get_rules(family: Family) -> Message {
     message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
 }
 
-pub(super) fn get_elements(family: Family, set: &str) -> NetlinkMessage<Elements> {
+pub(super) fn get_elements(family: Family, set: &str) -> Message {
+    message(family, 0, elements_of(TABLE, set))
+}
+
+fn elements_of(table: &str, set: &str) -> NfTablesMessage {
     let attributes =
-        vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.to_owned())];
-    let inner = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    let query = NetfilterMessage::new(NetfilterHeader::new(protocol(family), 0, 0), inner);
-    let payload = NetlinkPayload::InnerMessage(Elements::Query(Box::new(query)));
-    NetlinkMessage::new(NetlinkHeader::default(), payload)
+        vec![SetElementList::Table(table.to_owned()), SetElementList::Set(set.to_owned())];
+    NfTablesMessage::GetSetElement(SetElementMessage { attributes })
+}
+
+fn protocol_of(place: &Place) -> NetfilterProtoFamily {
+    match place.sees {
+        Sees::V4 => NetfilterProtoFamily::IPv4,
+        Sees::V6 => NetfilterProtoFamily::IPv6,
+        Sees::Both => NetfilterProtoFamily::Inet,
+    }
+}
+
+/// Asks for the chains of all tables of all families.
+pub(super) fn get_all_chains() -> Message {
+    let inner = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
+    message_for(NetfilterProtoFamily::Unspec, 0, inner)
+}
+
+fn rule_of(place: &Place) -> Vec<RuleAttribute> {
+    vec![RuleAttribute::Table(place.table.clone()), RuleAttribute::Chain(place.chain.clone())]
+}
+
+/// Asks for the rules of a chain of somebody else's.
+pub(super) fn get_rules_of(place: &Place) -> Message {
+    let inner = NfTablesMessage::GetRule(RuleMessage { attributes: rule_of(place) });
+    message_for(protocol_of(place), 0, inner)
+}
+
+/// Asks for what a set of somebody else's holds.
+pub(super) fn get_elements_of(place: &Place, set: &str) -> Message {
+    message_for(protocol_of(place), 0, elements_of(&place.table, set))
+}
+
+/// Puts a rule before all others of a chain.
+pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> Message {
+    let mut attributes = rule_of(place);
+    let expressions = rule.iter().cloned().map(ListAttribute::from).collect();
+    attributes.push(RuleAttribute::Expressions(expressions));
+    // As nft keeps comments: the type of a comment, its length, and its text with a NUL.
+    let mut data = vec![0, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)];
+    data.extend(comment.bytes().chain([0]));
+    attributes.push(RuleAttribute::UserData(data));
+    let inner = NfTablesMessage::NewRule(RuleMessage { attributes });
+    message_for(protocol_of(place), NLM_F_CREATE, inner)
+}
+
+/// Takes rules out, by their numbers.
+pub(super) fn delete_rules(place: &Place, handles: &BTreeSet<u64>) -> Vec<Message> {
+    let delete = |handle: &u64| {
+        let mut attributes = rule_of(place);
+        attributes.push(RuleAttribute::Handle(*handle));
+        let inner = NfTablesMessage::DeleteRule(RuleMessage { attributes });
+        message_for(protocol_of(place), 0, inner)
+    };
+    handles.iter().map(delete).collect()
 }

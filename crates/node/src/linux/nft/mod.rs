@@ -4,16 +4,23 @@ pub(super) mod announced;
 mod compare;
 mod elements;
 mod expression;
+mod firewall;
+mod foreign;
 mod key;
 mod layout;
 mod message;
+mod raw;
 mod read;
+mod xt;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
+use vip::firewall::Firewall;
 use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing, Table};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
@@ -35,8 +42,8 @@ const FILTER: Rules = Rules { nat: None, guard: Guard::On };
 /// What a kernel can do, and what it refused of the rest.
 type Ability = (Able, Option<String>);
 
-/// The kernel's nftables, as far as they are ours: the tables `ip vipd` and `ip6 vipd`. Others'
-/// tables are neither read nor changed. Blocking.
+/// The kernel's nftables: the tables `ip vipd` and `ip6 vipd`, which are ours, and the chains of
+/// others that packets of VIPs meet, in which some rules may be. Blocking.
 ///
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub struct Nft {
     /// The tables as they were read, and the generation that they were of.
     known: Option<(u32, Tables)>,
     tried_at: Option<Instant>,
+    /// The node's own firewall as it was read, and the generation that it was of.
+    firewall: Option<(u32, Arc<Firewall>)>,
 }
 
 impl Nft {
@@ -53,7 +62,7 @@ impl Nft {
     #[must_use]
     pub fn open() -> Self {
         let socket = Pipeline::open(NETLINK_NETFILTER).map_err(|error| error.to_string());
-        Self { socket, known: None, tried_at: None }
+        Self { socket, known: None, tried_at: None, firewall: None }
     }
 
     /// Reads both tables, if anything in nftables has changed since they were read last.
@@ -102,7 +111,35 @@ impl Nft {
         Err(failed("read the tables")(Error::Interrupted { attempts: ATTEMPTS }))
     }
 
-    /// Does operations on the tables in order, elements that follow each other in one transaction.
+    /// Reads the chains of others that packets of VIPs meet, if anything in nftables has changed
+    /// since they were read last. What can't be read is told in it.
+    pub fn firewall(&mut self) -> Arc<Firewall> {
+        let Ok(socket) = &mut self.socket else { return Arc::default() };
+        let mut read = Err("they change all the time".to_owned());
+        for _ in 0..ATTEMPTS {
+            let Ok(Ok(before)) = read::generation(socket) else { return Arc::default() };
+            if let Some((generation, firewall)) = &self.firewall
+                && *generation == before
+            {
+                return Arc::clone(firewall);
+            }
+            read = firewall::read(socket).map(Arc::new).map_err(|error| error.to_string());
+            match (&read, read::generation(socket)) {
+                (Ok(firewall), Ok(Ok(after))) if before == after => {
+                    self.firewall = Some((before, Arc::clone(firewall)));
+                    break;
+                }
+                _ => self.firewall = None,
+            }
+        }
+        read.unwrap_or_else(|why| {
+            let unread = format!("the node's own rules of nftables can't be read: {why}");
+            Arc::new(Firewall { unread: BTreeSet::from([unread]), ..Firewall::default() })
+        })
+    }
+
+    /// Does operations on tables and rules in order, elements that follow each other in one
+    /// transaction.
     /// Those of other kinds are refused.
     pub fn perform(&mut self, ops: &[&Op]) -> Vec<Answer> {
         let socket = match &mut self.socket {
@@ -118,6 +155,12 @@ impl Nft {
                 Op::SetTable { family, rules, .. } => vec![set_table(socket, family, rules)],
                 Op::DeleteTable { family } => {
                     vec![change(socket, vec![message::delete_table(family)])]
+                }
+                Op::InsertRule { ref place, hook, ref prefix } => {
+                    vec![firewall::insert(socket, place, hook, prefix)]
+                }
+                Op::DeleteRule { ref place, ref prefix } => {
+                    vec![firewall::delete(socket, place, prefix)]
                 }
                 _ if element(run[0]).is_some() => change_elements(socket, run),
                 _ => {

@@ -10,9 +10,9 @@ use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
 use vip::nft::{Element, Standing, Table};
 
 use super::compare::{self, Shapes};
-use super::elements::Elements;
 use super::message;
-use super::{failed, key, layout};
+use super::raw::Raw;
+use super::{elements, failed, key, layout};
 use crate::KernelError;
 
 /// What an object of nftables was read as.
@@ -100,8 +100,8 @@ fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool
     let mut elements = Vec::new();
     for set in sets {
         let query = message::get_elements(family, set.name);
-        for entry in dump(socket, &query, "list the elements")? {
-            let Ok(Elements::Keys(keys)) = entry else {
+        for entry in dump(socket, &Raw::query(query), "list the elements")? {
+            let Ok(keys) = entry.and_then(|answer| elements::keys(answer.bytes())) else {
                 usual = false;
                 continue;
             };
@@ -115,7 +115,7 @@ fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool
     Ok((elements, usual))
 }
 
-fn dump<I>(
+pub(super) fn dump<I>(
     socket: &mut Pipeline,
     query: &NetlinkMessage<I>,
     doing: &'static str,

@@ -2,6 +2,8 @@
 //!
 //! They draw from few addresses and ports, so that what is wanted and what is there meet often.
 
+mod firewall;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -20,6 +22,8 @@ use vip::{
     Bound, Desired, DesiredService, Link, Member, Nft, NodeFacts, Observed, ObservedServer,
     ObservedService, Protocol, Selection, Vip, Why,
 };
+
+pub use firewall::{firewall, let_in};
 
 /// An address of the node in every observed table: the source of its connections, if any.
 pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
@@ -69,12 +73,13 @@ pub fn desired() -> impl Strategy<Value = Desired> {
     let services = btree_map(vip(), any::<()>(), 0..8)
         .prop_flat_map(|vips| vips.into_keys().map(desired_service).collect::<Vec<_>>());
     let timeouts = select(vec![0, 900, 7200]).prop_map(|tcp| Timeouts { tcp, tcp_fin: 0, udp: 0 });
-    let others = (option::of(Just(NODE)), timeouts, modes());
-    (services, others).prop_map(|(services, (source, timeouts, modes))| Desired {
+    let others = (option::of(Just(NODE)), timeouts, modes(), let_in());
+    (services, others).prop_map(|(services, (source, timeouts, modes, let_in))| Desired {
         services: services.into_iter().collect(),
         source,
         timeouts,
         modes,
+        let_in,
         ..Desired::default()
     })
 }
@@ -148,12 +153,14 @@ pub fn observed() -> impl Strategy<Value = Observed> {
     let bound = option::weighted(0.4, select(vec![NODE, Ipv4Addr::UNSPECIFIED.into()]));
     let addresses = btree_map(address(), bound, 0..5);
     let link = select(vec![Link::Up, Link::Up, Link::Down, Link::Missing]);
-    (services, addresses, link, nft()).prop_map(|(services, addresses, link, nft)| Observed {
+    let rest = (nft(), firewall());
+    (services, addresses, link, rest).prop_map(|(services, addresses, link, rest)| Observed {
         services: services.into_iter().collect(),
         link,
         addresses: if link == Link::Missing { BTreeMap::new() } else { bindings(addresses) },
         timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
-        nft,
+        nft: rest.0,
+        firewall: rest.1,
         node: NodeFacts { own: [NODE].into(), ..NodeFacts::default() },
     })
 }

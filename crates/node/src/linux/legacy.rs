@@ -1,0 +1,261 @@
+//! The kernel's older firewall, which only its own tool speaks with: `iptables-legacy`.
+//!
+//! It is asked where the kernel has a filter table of it and nowhere else, since asking makes one.
+//! The tool needs root.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use nl_ipvs::errno;
+use vip::firewall::{
+    Base, Chain, Condition, ESTABLISHED, Firewall, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
+    iptables_match,
+};
+use vip::plan::OpError;
+
+use super::perform::Answer;
+
+/// Seconds to wait for others who use the tool.
+const PATIENCE: &str = "5";
+
+/// Adds what there is to what was read of the firewall.
+pub(super) fn read(firewall: &mut Arc<Firewall>) {
+    for sees in [Sees::V4, Sees::V6] {
+        if !has_filter(sees) {
+            continue;
+        }
+        let firewall = Arc::make_mut(firewall);
+        match run(sees, &["-S"]) {
+            Ok(text) => firewall.chains.extend(parse(sees, &text)),
+            Err(why) => {
+                let tool = tool(sees);
+                firewall.unread.insert(format!(
+                    "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
+                ));
+            }
+        }
+    }
+}
+
+/// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
+pub(super) fn insert(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
+    remove(place, prefix)?;
+    let comment = Rule::comment(prefix);
+    let matched = iptables_match(hook, prefix);
+    let head = ["-I", &place.chain];
+    let tail = ["-m", "comment", "--comment", &comment, "-j", "ACCEPT"];
+    let args: Vec<_> = head.into_iter().chain(matched.split(' ')).chain(tail).collect();
+    run(place.sees, &args).map(drop).map_err(failed)
+}
+
+/// Takes the rules of a mark out again; `ENOENT` if there is none.
+pub(super) fn delete(place: &Place, prefix: &IpNet) -> Answer {
+    match remove(place, prefix)? {
+        0 => Err(OpError { errno: errno::ENOENT, message: "it is gone".to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+fn remove(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
+    let text = run(place.sees, &["-S", &place.chain]).map_err(failed)?;
+    let mut removed = 0;
+    for mut words in text.lines().map(words) {
+        if rule(&words, &BTreeSet::new()).mark == Some(*prefix) && words[0] == "-A" {
+            "-D".clone_into(&mut words[0]);
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            run(place.sees, &words).map_err(failed)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn failed(message: String) -> OpError {
+    OpError { errno: 0, message }
+}
+
+fn has_filter(sees: Sees) -> bool {
+    let name = if sees == Sees::V6 { "ip6_tables_names" } else { "ip_tables_names" };
+    // Nobody but root may read it, and nobody else could use the tool.
+    let names = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name));
+    names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
+}
+
+fn tool(sees: Sees) -> &'static str {
+    if sees == Sees::V6 { "ip6tables-legacy" } else { "iptables-legacy" }
+}
+
+fn run(sees: Sees, args: &[&str]) -> Result<String, String> {
+    let output = Command::new(tool(sees)).args(["-w", PATIENCE]).args(args).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.lines().next().unwrap_or("it fails and doesn't say why").to_owned())
+}
+
+/// What `-S` prints, of the filter table.
+fn parse(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
+    let lines: Vec<_> = text.lines().map(words).collect();
+    let names: BTreeSet<_> = lines.iter().filter_map(|line| line.get(1).cloned()).collect();
+    let mut chains: Vec<(String, Chain)> =
+        names.iter().map(|name| (name.clone(), Chain::default())).collect();
+    for line in &lines {
+        let (Some(what), Some(name)) = (line.first(), line.get(1)) else { continue };
+        let Some((_, chain)) = chains.iter_mut().find(|(chain, _)| chain == name) else { continue };
+        match what.as_str() {
+            "-P" => chain.base = base(line),
+            "-A" => chain.rules.push(rule(line, &names)),
+            _ => {}
+        }
+    }
+    chains.into_iter().map(move |(chain, rules)| {
+        let table = "filter".to_owned();
+        (Place { keeper: Keeper::Legacy, sees, table, chain }, rules)
+    })
+}
+
+fn base(line: &[String]) -> Option<Base> {
+    let hook = match line.get(1)?.as_str() {
+        "INPUT" => Hook::Input,
+        "FORWARD" => Hook::Forward,
+        "OUTPUT" => Hook::Output,
+        _ => return None,
+    };
+    Some(Base { hook, drops: line.get(2)? == "DROP" })
+}
+
+/// The words of a line, those in quotes without them.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in line.split('"').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_ascii_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+fn rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
+    let mut rule = Rule::default();
+    let mut words = line.iter().map(String::as_str).skip(2).peekable();
+    let mut inverted = false;
+    while let Some(word) = words.next() {
+        let value = words.peek().copied().unwrap_or_default();
+        let condition = match word {
+            "!" => {
+                inverted = true;
+                continue;
+            }
+            "-j" | "-g" => {
+                rule.verdict = verdict(word, value, chains);
+                break;
+            }
+            "-m" => {
+                words.next();
+                continue;
+            }
+            "--comment" => {
+                rule.mark = Rule::mark_in(value);
+                words.next();
+                continue;
+            }
+            "-d" => value.parse().ok().map(Condition::To),
+            "--ctorigdst" => value.parse().ok().map(Condition::MadeTo),
+            "--ctdir" => Some(Condition::Answers(value == "REPLY")),
+            "--ctstate" | "--state" => Some(Condition::State(states(value))),
+            word if word.starts_with('-') => None,
+            // Of what isn't understood.
+            _ => continue,
+        };
+        rule.conditions.push(condition.filter(|_| !inverted).unwrap_or(Condition::Other));
+        inverted = false;
+    }
+    rule
+}
+
+fn states(list: &str) -> u32 {
+    let bit = |state| match state {
+        "NEW" => NEW,
+        "ESTABLISHED" => ESTABLISHED,
+        _ => 0,
+    };
+    list.split(',').map(bit).fold(0, |all, bit| all | bit)
+}
+
+fn verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> Verdict {
+    match to {
+        "ACCEPT" => Verdict::Accept,
+        "DROP" | "REJECT" => Verdict::Drop,
+        "RETURN" => Verdict::Return,
+        "NFQUEUE" | "QUEUE" => Verdict::Other,
+        _ if !chains.contains(to) => Verdict::None,
+        _ if how == "-g" => Verdict::Goto(to.to_owned()),
+        _ => Verdict::Jump(to.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vip::firewall::Fate;
+
+    fn firewall(text: &str) -> Firewall {
+        Firewall { chains: parse(Sees::V4, text).collect(), ..Firewall::default() }
+    }
+
+    fn fate(text: &str, chain: &str) -> Fate {
+        let place = Place {
+            keeper: Keeper::Legacy,
+            sees: Sees::V4,
+            table: "filter".into(),
+            chain: chain.into(),
+        };
+        firewall(text).fate(&place, &"3.0.0.0/8".parse().unwrap(), true)
+    }
+
+    #[test]
+    fn what_the_tool_prints_is_understood_as_far_as_it_matters() {
+        let input = "-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-N web\n\
+                     -A INPUT -i lo -j ACCEPT\n\
+                     -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n";
+        // Packets on lo are no clients elsewhere, but that isn't known of `-i lo`.
+        assert_eq!(fate(input, "INPUT"), Fate::Depends);
+        assert_eq!(fate(&input.replace("-i lo ", "-d 9.9.9.9/32 "), "INPUT"), Fate::Dropped);
+        assert_eq!(fate(input, "FORWARD"), Fate::Passes);
+        for rule in [
+            "-A INPUT -d 3.0.0.0/8 -j ACCEPT",
+            "-A INPUT -m conntrack --ctorigdst 3.0.0.0/8 -j ACCEPT",
+            "-A INPUT -j web\n-A web -d 0.0.0.0/1 -m comment --comment \"a b -j DROP\" -j ACCEPT",
+        ] {
+            assert_eq!(fate(&format!("{input}{rule}\n"), "INPUT"), Fate::Passes, "{rule}");
+        }
+        for rule in [
+            "-A INPUT -d 3.0.0.0/8 -p tcp -m tcp --dport 80 -j ACCEPT",
+            "-A INPUT ! -d 4.0.0.0/8 -j ACCEPT",
+            "-A INPUT -d 3.3.0.0/16 -j ACCEPT",
+            "-A INPUT -d 3.0.0.0/8 -j LOG",
+        ] {
+            assert_eq!(fate(&format!("{input}{rule}\n"), "INPUT"), Fate::Depends, "{rule}");
+        }
+        let reject =
+            "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n";
+        assert_eq!(fate(reject, "FORWARD"), Fate::Dropped);
+    }
+
+    #[test]
+    fn a_rule_of_vipds_is_recognised_as_the_tool_prints_it() {
+        let text = "-P FORWARD DROP\n-A FORWARD -m conntrack --ctorigdst 3.0.0.0/8 --ctdir REPLY \
+                    -m comment --comment \"vipd:3.0.0.0/8\" -j ACCEPT\n";
+        for text in [text.to_owned(), text.replace('"', "")] {
+            assert_eq!(firewall(&text).held().len(), 1, "{text}");
+            assert_eq!(fate(&text, "FORWARD"), Fate::Passes);
+        }
+    }
+}

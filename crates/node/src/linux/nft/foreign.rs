@@ -1,0 +1,318 @@
+//! Chains and rules of others as the kernel shows them, as far as they matter to VIPs. Pure.
+//!
+//! What isn't understood is never an error: it is a condition that may hold or not.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use vip::firewall::{Base, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
+
+use super::raw::{attributes, each, first, number, text};
+use super::xt;
+
+// linux/netfilter.h, linux/netfilter/nf_tables.h
+const NFPROTO_INET: u8 = 1;
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+const NF_INET_LOCAL_IN: u32 = 1;
+const NF_INET_FORWARD: u32 = 2;
+const NF_INET_LOCAL_OUT: u32 = 3;
+const NF_DROP: u32 = 0;
+const NF_ACCEPT: u32 = 1;
+const NFT_JUMP: u32 = -3_i32 as u32;
+const NFT_GOTO: u32 = -4_i32 as u32;
+const NFT_RETURN: u32 = -5_i32 as u32;
+
+/// The family in the header of an answer.
+fn sees(answer: &[u8]) -> Option<Sees> {
+    match *answer.first()? {
+        NFPROTO_IPV4 => Some(Sees::V4),
+        NFPROTO_IPV6 => Some(Sees::V6),
+        NFPROTO_INET => Some(Sees::Both),
+        _ => None,
+    }
+}
+
+/// A chain at one of the hooks that packets of VIPs pass.
+pub(super) fn base(answer: &[u8]) -> Option<(Place, Base)> {
+    const TABLE: u16 = 1;
+    const NAME: u16 = 3;
+    const HOOK: u16 = 4;
+    const POLICY: u16 = 5;
+    const HOOK_NUMBER: u16 = 1;
+    let sees = sees(answer)?;
+    let chain = attributes(answer);
+    let hook = match number(first(chain, HOOK)?, HOOK_NUMBER)? {
+        NF_INET_LOCAL_IN => Hook::Input,
+        NF_INET_FORWARD => Hook::Forward,
+        NF_INET_LOCAL_OUT => Hook::Output,
+        _ => return None,
+    };
+    let place = Place {
+        keeper: Keeper::Nftables,
+        sees,
+        table: text(chain, TABLE)?.to_owned(),
+        chain: text(chain, NAME)?.to_owned(),
+    };
+    Some((place, Base { hook, drops: number(chain, POLICY) == Some(NF_DROP) }))
+}
+
+/// A rule, and its number in its table. `states`: the states of connections that a set holds.
+pub(super) fn rule(
+    answer: &[u8],
+    states: &mut dyn FnMut(&str) -> Option<u32>,
+) -> Option<(u64, Rule)> {
+    const HANDLE: u16 = 3;
+    const EXPRESSIONS: u16 = 4;
+    const USERDATA: u16 = 7;
+    const ELEMENT: u16 = 1;
+    let (sees, rule) = (sees(answer)?, attributes(answer));
+    let handle = u64::from_be_bytes(*first(rule, HANDLE)?.first_chunk()?);
+    let mut reading = Reading { sees, registers: BTreeMap::new(), rule: Rule::default() };
+    reading.rule.mark = first(rule, USERDATA).and_then(comment).and_then(Rule::mark_in);
+    for expression in each(first(rule, EXPRESSIONS).unwrap_or_default(), ELEMENT).ok()? {
+        reading.read(expression, states);
+    }
+    Some((handle, reading.rule))
+}
+
+/// The comment in what nft keeps beside a rule: a type, a length and a text for each thing.
+fn comment(mut userdata: &[u8]) -> Option<&str> {
+    const COMMENT: u8 = 0;
+    while let [kind, length, rest @ ..] = userdata {
+        let value = rest.get(..usize::from(*length))?;
+        if *kind == COMMENT {
+            return std::str::from_utf8(value.strip_suffix(&[0]).unwrap_or(value)).ok();
+        }
+        userdata = &rest[value.len()..];
+    }
+    None
+}
+
+/// What a register holds.
+#[derive(Clone)]
+enum Loaded {
+    /// An address where packets or connections go to, as far as it was loaded, and the bits that
+    /// were left of it.
+    Address {
+        connection: bool,
+        v4: bool,
+        mask: Option<Vec<u8>>,
+    },
+    /// The bits of a state that were left.
+    State(Option<u32>),
+    Direction,
+    /// The family of packets, and their type in Ethernet.
+    Family,
+    Type,
+}
+
+struct Reading {
+    sees: Sees,
+    registers: BTreeMap<u32, Loaded>,
+    rule: Rule,
+}
+
+impl Reading {
+    fn read(&mut self, expression: &[u8], states: &mut dyn FnMut(&str) -> Option<u32>) {
+        const NAME: u16 = 1;
+        const DATA: u16 = 2;
+        let data = first(expression, DATA).unwrap_or_default();
+        match text(expression, NAME).unwrap_or_default() {
+            "counter" | "log" | "notrack" => {}
+            "payload" => self.load(data, payload(self.sees, data)),
+            "meta" => self.load(data, meta(data)),
+            "ct" => self.load(data, connection(data)),
+            "bitwise" => self.mask(data),
+            "cmp" => {
+                let condition = self.compare(data).unwrap_or(Condition::Other);
+                self.rule.conditions.push(condition);
+            }
+            "lookup" => self.look_up(data, states),
+            "immediate" => self.decide(data),
+            "reject" => self.rule.verdict = Verdict::Drop,
+            "match" => match xt::matched(self.sees, data) {
+                xt::Match::Comment(comment) => self.rule.mark = Rule::mark_in(&comment),
+                xt::Match::Conditions(conditions) => self.rule.conditions.extend(conditions),
+            },
+            "target" => self.rule.verdict = xt::target(data),
+            "queue" | "synproxy" | "tproxy" => self.rule.verdict = Verdict::Other,
+            _ => self.rule.conditions.push(Condition::Other),
+        }
+    }
+
+    /// The destination is the first attribute of each expression that loads, but for `bitwise`.
+    fn load(&mut self, data: &[u8], loaded: Option<Loaded>) {
+        const DREG: u16 = 1;
+        // Without it, it sets something.
+        let Some(register) = number(data, DREG) else { return };
+        match loaded {
+            Some(loaded) => self.registers.insert(register, loaded),
+            None => self.registers.remove(&register),
+        };
+    }
+
+    fn mask(&mut self, data: &[u8]) {
+        const SREG: u16 = 1;
+        const DREG: u16 = 2;
+        const MASK: u16 = 4;
+        const XOR: u16 = 5;
+        let Some(into) = number(data, DREG) else { return };
+        let plain = value(data, XOR).is_none_or(|xor| xor.iter().all(|byte| *byte == 0));
+        let bits = value(data, MASK).filter(|_| plain);
+        let loaded = number(data, SREG).and_then(|from| self.registers.remove(&from));
+        let masked = loaded.zip(bits).and_then(|(loaded, bits)| match loaded {
+            Loaded::Address { connection, v4, mask: None } => {
+                Some(Loaded::Address { connection, v4, mask: Some(bits.to_vec()) })
+            }
+            Loaded::State(None) => Some(Loaded::State(Some(native(bits)?))),
+            _ => None,
+        });
+        match masked {
+            Some(masked) => self.registers.insert(into, masked),
+            None => self.registers.remove(&into),
+        };
+    }
+
+    fn compare(&self, data: &[u8]) -> Option<Condition> {
+        const SREG: u16 = 1;
+        const OP: u16 = 2;
+        const DATA: u16 = 3;
+        const EQUAL: u32 = 0;
+        const NOT_EQUAL: u32 = 1;
+        let value = value(data, DATA)?;
+        match (self.registers.get(&number(data, SREG)?)?, number(data, OP)?) {
+            (Loaded::Address { connection, v4, mask }, EQUAL) => {
+                let net = net(*v4, value, mask.as_deref())?;
+                Some(if *connection { Condition::MadeTo(net) } else { Condition::To(net) })
+            }
+            (Loaded::State(Some(bits)), NOT_EQUAL) if native(value)? == 0 => {
+                Some(Condition::State(*bits))
+            }
+            (Loaded::State(None), EQUAL) => Some(Condition::State(native(value)?)),
+            (Loaded::Direction, EQUAL) => Some(Condition::Answers(*value.first()? == 1)),
+            (Loaded::Family, EQUAL) => match *value.first()? {
+                NFPROTO_IPV4 => Some(Condition::IsV4(true)),
+                NFPROTO_IPV6 => Some(Condition::IsV4(false)),
+                _ => None,
+            },
+            (Loaded::Type, EQUAL) => match value {
+                [0x08, 0x00] => Some(Condition::IsV4(true)),
+                [0x86, 0xdd] => Some(Condition::IsV4(false)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn look_up(&mut self, data: &[u8], states: &mut dyn FnMut(&str) -> Option<u32>) {
+        const SET: u16 = 1;
+        const SREG: u16 = 2;
+        const DREG: u16 = 3;
+        const FLAGS: u16 = 5;
+        // A map of verdicts.
+        if number(data, DREG) == Some(0) {
+            self.rule.verdict = Verdict::Other;
+            return;
+        }
+        let loaded = number(data, SREG).and_then(|register| self.registers.get(&register));
+        let inverted = number(data, FLAGS).is_some_and(|flags| flags != 0);
+        let bits = match loaded {
+            Some(Loaded::State(None)) if !inverted => text(data, SET).and_then(states),
+            _ => None,
+        };
+        self.rule.conditions.push(bits.map_or(Condition::Other, Condition::State));
+    }
+
+    fn decide(&mut self, data: &[u8]) {
+        const DREG: u16 = 1;
+        const DATA: u16 = 2;
+        const VERDICT: u16 = 2;
+        const CODE: u16 = 1;
+        const CHAIN: u16 = 2;
+        if number(data, DREG) != Some(0) {
+            return;
+        }
+        let verdict = first(data, DATA).and_then(|data| first(data, VERDICT)).unwrap_or_default();
+        let chain = || text(verdict, CHAIN).map(str::to_owned);
+        self.rule.verdict = match number(verdict, CODE) {
+            Some(NF_DROP) => Verdict::Drop,
+            Some(NF_ACCEPT) => Verdict::Accept,
+            Some(NFT_JUMP) => chain().map_or(Verdict::Other, Verdict::Jump),
+            Some(NFT_GOTO) => chain().map_or(Verdict::Other, Verdict::Goto),
+            Some(NFT_RETURN) => Verdict::Return,
+            _ => Verdict::Other,
+        };
+    }
+}
+
+/// `NFTA_DATA_VALUE` in an attribute.
+fn value(data: &[u8], kind: u16) -> Option<&[u8]> {
+    const VALUE: u16 = 1;
+    first(first(data, kind)?, VALUE)
+}
+
+fn native(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.first_chunk()?))
+}
+
+fn payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
+    const BASE: u16 = 2;
+    const OFFSET: u16 = 3;
+    const NETWORK_HEADER: u32 = 1;
+    if number(data, BASE)? != NETWORK_HEADER {
+        return None;
+    }
+    // Where the destination is in the headers of IPv4 and IPv6.
+    let v4 = match (number(data, OFFSET)?, sees) {
+        (16, Sees::V4 | Sees::Both) => true,
+        (24, Sees::V6 | Sees::Both) => false,
+        _ => return None,
+    };
+    Some(Loaded::Address { connection: false, v4, mask: None })
+}
+
+fn meta(data: &[u8]) -> Option<Loaded> {
+    const KEY: u16 = 2;
+    const PROTOCOL: u32 = 1;
+    const NFPROTO: u32 = 15;
+    match number(data, KEY)? {
+        PROTOCOL => Some(Loaded::Type),
+        NFPROTO => Some(Loaded::Family),
+        _ => None,
+    }
+}
+
+fn connection(data: &[u8]) -> Option<Loaded> {
+    const KEY: u16 = 2;
+    const DIRECTION: u16 = 3;
+    let original = first(data, DIRECTION).is_some_and(|direction| direction == [0]);
+    let made_to = |v4| Loaded::Address { connection: true, v4, mask: None };
+    // `enum nft_ct_keys`.
+    match number(data, KEY)? {
+        0 => Some(Loaded::State(None)),
+        1 => Some(Loaded::Direction),
+        20 if original => Some(made_to(true)),
+        22 if original => Some(made_to(false)),
+        _ => None,
+    }
+}
+
+/// The network of an address, by its mask or by how much of it there is.
+fn net(v4: bool, value: &[u8], mask: Option<&[u8]>) -> Option<IpNet> {
+    let whole = if v4 { 4 } else { 16 };
+    let address = |bytes: &[u8]| -> Option<IpAddr> {
+        let mut octets = bytes.get(..whole.min(bytes.len()))?.to_vec();
+        octets.resize(whole, 0);
+        Some(match v4 {
+            true => Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?).into(),
+            false => Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).into(),
+        })
+    };
+    let network = address(value)?;
+    match mask {
+        Some(mask) => IpNet::with_netmask(network, address(mask)?).ok(),
+        None => IpNet::new(network, u8::try_from(8 * value.len().min(whole)).ok()?).ok(),
+    }
+}

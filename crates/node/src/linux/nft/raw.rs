@@ -1,0 +1,110 @@
+//! Answers that are read here and not by the library: what it has no type for is an error to it, and
+//! long lists take it seconds.
+
+use netlink_packet_core::{
+    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable, NlaBuffer, NlasIterator,
+};
+use netlink_packet_netfilter::NetfilterMessage;
+
+use super::message::Message;
+
+/// `struct nfgenmsg` of `linux/netfilter/nfnetlink.h`.
+pub(super) const HEADER_LEN: usize = 4;
+/// `struct nlattr` of `linux/netlink.h`.
+const ATTRIBUTE_LEN: usize = 4;
+
+/// A question, or an answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Raw {
+    Query(Box<NetfilterMessage>),
+    Answer(Vec<u8>),
+}
+
+impl Raw {
+    /// A question, to be answered raw.
+    pub(super) fn query(message: Message) -> NetlinkMessage<Self> {
+        let NetlinkMessage { header, payload, .. } = message;
+        let payload = match payload {
+            NetlinkPayload::InnerMessage(inner) => {
+                NetlinkPayload::InnerMessage(Self::Query(Box::new(inner)))
+            }
+            _ => NetlinkPayload::Noop,
+        };
+        NetlinkMessage::new(header, payload)
+    }
+
+    /// The bytes of an answer, its header among them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Query(_) => &[],
+            Self::Answer(bytes) => bytes,
+        }
+    }
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        match self {
+            Self::Query(query) => NetlinkSerializable::message_type(&**query),
+            Self::Answer(_) => 0,
+        }
+    }
+
+    fn buffer_len(&self) -> usize {
+        match self {
+            Self::Query(query) => NetlinkSerializable::buffer_len(&**query),
+            Self::Answer(_) => 0,
+        }
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        if let Self::Query(query) = self {
+            query.serialize(buffer);
+        }
+    }
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = DecodeError;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self::Answer(payload.to_vec()))
+    }
+}
+
+/// The attributes of an answer: what follows its header.
+pub(super) fn attributes(answer: &[u8]) -> &[u8] {
+    answer.get(HEADER_LEN..).unwrap_or_default()
+}
+
+/// The values of all attributes of a kind.
+pub(super) fn each(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]>, DecodeError> {
+    let mut values = Vec::new();
+    for nla in NlasIterator::new(attributes) {
+        let nla: NlaBuffer<&[u8]> = nla?;
+        if nla.kind() == kind {
+            // It was checked to be within.
+            let value = ATTRIBUTE_LEN..usize::from(nla.length());
+            values.extend(nla.into_inner().get(value));
+        }
+    }
+    Ok(values)
+}
+
+/// The value of the first attribute of a kind, if it can be made out.
+pub(super) fn first(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    each(attributes, kind).ok()?.into_iter().next()
+}
+
+/// A number in network byte order.
+pub(super) fn number(attributes: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_be_bytes(*first(attributes, kind)?.first_chunk()?))
+}
+
+/// A text, without the NUL at its end.
+pub(super) fn text(attributes: &[u8], kind: u16) -> Option<&str> {
+    let bytes = first(attributes, kind)?;
+    let bytes = bytes.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(bytes).ok()
+}

@@ -1,0 +1,109 @@
+//! Extensions of iptables, as nftables keeps them (`nft_compat`). Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use vip::firewall::{Condition, Hook, Sees, Verdict};
+
+use super::raw::{first, number, text};
+
+// linux/netfilter/nf_tables_compat.h; the same for targets.
+pub(super) const NFTA_MATCH_NAME: u16 = 1;
+pub(super) const NFTA_MATCH_REV: u16 = 2;
+pub(super) const NFTA_MATCH_INFO: u16 = 3;
+
+// linux/netfilter/xt_conntrack.h: `struct xt_conntrack_mtinfo3`, and where its parts begin. Each
+// address has 16 bytes, and each is followed by its mask.
+const CONNTRACK: &str = "conntrack";
+const REVISION: u32 = 3;
+const INFO_LEN: usize = 168;
+const ORIGINAL_DESTINATION: usize = 32;
+const MATCH_FLAGS: usize = 146;
+const INVERT_FLAGS: usize = 148;
+const STATE_MASK: usize = 150;
+const STATE: u16 = 1;
+const ORIGDST: u16 = 1 << 3;
+const DIRECTION: u16 = 1 << 12;
+const STATE_ALIAS: u16 = 1 << 13;
+
+/// What a match is.
+pub(super) enum Match {
+    /// No condition.
+    Comment(String),
+    Conditions(Vec<Condition>),
+}
+
+/// `sees`: what its table sees. Those of iptables see one family.
+pub(super) fn matched(sees: Sees, data: &[u8]) -> Match {
+    let info = first(data, NFTA_MATCH_INFO).unwrap_or_default();
+    match text(data, NFTA_MATCH_NAME).unwrap_or_default() {
+        "comment" => {
+            let text = info.split(|byte| *byte == 0).next().unwrap_or_default();
+            Match::Comment(String::from_utf8_lossy(text).into_owned())
+        }
+        CONNTRACK
+            if sees != Sees::Both
+                && (2..=3).contains(&number(data, NFTA_MATCH_REV).unwrap_or_default()) =>
+        {
+            Match::Conditions(conntrack(sees == Sees::V4, info).unwrap_or(vec![Condition::Other]))
+        }
+        _ => Match::Conditions(vec![Condition::Other]),
+    }
+}
+
+fn conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
+    let word = |at: usize| Some(u16::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+    let (flags, inverted) = (word(MATCH_FLAGS)? & !STATE_ALIAS, word(INVERT_FLAGS)?);
+    let mut conditions = Vec::new();
+    if flags & !(STATE | ORIGDST | DIRECTION) != 0 || inverted & (STATE | ORIGDST) != 0 {
+        conditions.push(Condition::Other);
+    }
+    if flags & DIRECTION != 0 {
+        conditions.push(Condition::Answers(inverted & DIRECTION != 0));
+    }
+    if flags & ORIGDST != 0 && inverted & ORIGDST == 0 {
+        let address = info.get(ORIGINAL_DESTINATION..)?.first_chunk::<16>()?;
+        let mask = info.get(ORIGINAL_DESTINATION + 16..)?.first_chunk::<16>()?;
+        conditions.push(Condition::MadeTo(net(v4, *address, *mask)?));
+    }
+    if flags & STATE != 0 && inverted & STATE == 0 {
+        conditions.push(Condition::State(word(STATE_MASK)?.into()));
+    }
+    Some(conditions)
+}
+
+fn net(v4: bool, address: [u8; 16], mask: [u8; 16]) -> Option<IpNet> {
+    let read = |bytes: [u8; 16]| -> IpAddr {
+        match v4 {
+            true => Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into(),
+            false => Ipv6Addr::from(bytes).into(),
+        }
+    };
+    IpNet::with_netmask(read(address), read(mask)).ok()
+}
+
+pub(super) fn target(data: &[u8]) -> Verdict {
+    match text(data, NFTA_MATCH_NAME).unwrap_or_default() {
+        "REJECT" => Verdict::Drop,
+        "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => Verdict::Other,
+        // They change or note something, and the next rule is looked at.
+        _ => Verdict::None,
+    }
+}
+
+/// The match that stands for connections to VIPs: name, revision and info.
+pub(super) fn made_to(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
+    let mut info = vec![0; INFO_LEN];
+    let mut put = |at: usize, bytes: &[u8]| info[at..at + bytes.len()].copy_from_slice(bytes);
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    put(ORIGINAL_DESTINATION, &octets(prefix.network()));
+    put(ORIGINAL_DESTINATION + 16, &octets(prefix.netmask()));
+    let answers = if hook == Hook::Forward { DIRECTION } else { 0 };
+    put(MATCH_FLAGS, &(ORIGDST | answers).to_ne_bytes());
+    // Inverted it is the direction of answers.
+    put(INVERT_FLAGS, &answers.to_ne_bytes());
+    (CONNTRACK, REVISION, info)
+}

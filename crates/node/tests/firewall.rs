@@ -1,0 +1,274 @@
+//! What [`Nft`] sees of a node's own firewall and does to it, checked with `nft` and `iptables`.
+//!
+//! Needs root and nftables, which most machines' own kernels have. Every test works in a network
+//! namespace of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read the kernel should stop")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use ipnet::IpNet;
+use nl_ipvs::errno;
+use node::Nft;
+use testkit::netns;
+use vip::firewall::{Fate, Hook, Keeper, Place, Sees};
+use vip::{Firewall, Op};
+
+/// A network namespace with nftables. Says so where there is none.
+fn nft() -> Option<Nft> {
+    if !nix::unistd::geteuid().is_root() {
+        return lacking("root");
+    }
+    netns::enter();
+    match netns::try_run("nft", "list ruleset") {
+        Ok(_) => Some(Nft::open()),
+        Err(why) => lacking(&why),
+    }
+}
+
+/// The same with iptables-nft.
+fn iptables() -> Option<Nft> {
+    let nft = nft()?;
+    // What an extension lacks shows when one is used.
+    let tried = netns::try_run("iptables-nft", "-A INPUT -m conntrack --ctorigdst 9.9.9.9");
+    tried
+        .map(|_| netns::run("nft", "flush ruleset"))
+        .or_else(|why| lacking(&why).ok_or(()))
+        .ok()?;
+    Some(nft)
+}
+
+/// Straight to standard error: what a test that passes prints is kept from people.
+fn lacking<T>(what: &str) -> Option<T> {
+    writeln!(std::io::stderr(), "not on this kernel: {what}").expect("standard error");
+    None
+}
+
+/// nft wants each end of a block on a line of its own.
+fn load(text: &str) {
+    netns::run_with("nft", "-f -", &format!("{}\n", text.replace("; }", ";\n}\n")));
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn place(sees: Sees, table: &str, chain: &str) -> Place {
+    Place { keeper: Keeper::Nftables, sees, table: table.into(), chain: chain.into() }
+}
+
+/// The fate of VIPs in each chain, as `inet f in: Dropped`.
+fn fates(firewall: &Firewall, prefix: &str) -> Vec<String> {
+    let prefix = net(prefix);
+    let seen = firewall.bases().filter(|(place, _)| place.sees.has(&prefix));
+    seen.map(|(place, _)| format!("{place}: {:?}", firewall.fate(place, &prefix, true))).collect()
+}
+
+#[test]
+fn rules_of_nft_are_understood() {
+    let Some(mut nft) = nft() else { return };
+    for (rules, v4, v6) in [
+        ("policy drop;", Fate::Dropped, Fate::Dropped),
+        ("policy accept;", Fate::Passes, Fate::Passes),
+        ("policy drop; ct state established,related accept", Fate::Dropped, Fate::Dropped),
+        ("policy drop; ct state { established, new } accept", Fate::Passes, Fate::Passes),
+        ("policy drop; ip daddr 3.0.0.0/8 accept", Fate::Passes, Fate::Dropped),
+        ("policy drop; ip daddr 3.3.0.6 accept", Fate::Depends, Fate::Dropped),
+        ("policy drop; ip daddr 3.0.0.0/7 counter accept", Fate::Passes, Fate::Dropped),
+        ("policy drop; ip daddr 3.128.0.0/9 accept", Fate::Depends, Fate::Dropped),
+        ("policy drop; ip daddr 4.0.0.0/8 accept", Fate::Dropped, Fate::Dropped),
+        ("policy drop; ip daddr != 4.0.0.0/8 accept", Fate::Depends, Fate::Dropped),
+        ("policy drop; ip6 daddr fd03::/16 accept", Fate::Dropped, Fate::Passes),
+        ("policy drop; ct original ip daddr 3.0.0.0/8 accept", Fate::Passes, Fate::Dropped),
+        ("policy drop; ct original ip6 daddr fd03::/16 accept", Fate::Dropped, Fate::Passes),
+        ("policy drop; meta nfproto ipv4 accept", Fate::Passes, Fate::Dropped),
+        ("policy drop; ip daddr 3.0.0.0/8 tcp dport 80 accept", Fate::Depends, Fate::Dropped),
+        ("policy drop; tcp dport vmap { 22 : accept }", Fate::Depends, Fate::Depends),
+        (
+            "policy accept; iif lo accept; reject with icmpx admin-prohibited",
+            Fate::Depends,
+            Fate::Depends,
+        ),
+        ("policy accept; ct state established accept; drop", Fate::Dropped, Fate::Dropped),
+        ("policy accept; jump sub", Fate::Passes, Fate::Dropped),
+    ] {
+        load("flush ruleset");
+        load(&format!(
+            "table inet f {{ chain sub {{ ip saddr 9.9.9.9 drop; ip6 version 6 drop; meta nfproto ipv6 drop; }}
+             chain in {{ type filter hook input priority 0; {rules}; }} }}"
+        ));
+        let firewall = nft.firewall();
+        assert!(firewall.unread.is_empty(), "{:?}", firewall.unread);
+        let line = |fate: Fate| [format!("inet f in: {fate:?}")];
+        assert_eq!(fates(&firewall, "3.0.0.0/8"), line(v4), "{rules}");
+        assert_eq!(fates(&firewall, "fd03::/16"), line(v6), "{rules}");
+    }
+}
+
+#[test]
+fn rules_of_iptables_are_understood() {
+    let Some(mut nft) = iptables() else { return };
+    netns::run("iptables-nft", "-P INPUT DROP");
+    netns::run("iptables-nft", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+    netns::run("iptables-nft", "-P FORWARD DROP");
+    netns::run("iptables-nft", "-N DOCKER");
+    netns::run("iptables-nft", "-A FORWARD -j DOCKER");
+    netns::run(
+        "iptables-nft",
+        "-A FORWARD -o docker0 -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+    );
+    netns::run("ip6tables-nft", "-A FORWARD -j REJECT");
+    assert_eq!(
+        fates(&nft.firewall(), "3.0.0.0/8"),
+        ["ip filter FORWARD: Depends", "ip filter INPUT: Dropped"]
+    );
+    assert_eq!(fates(&nft.firewall(), "fd03::/16"), ["ip6 filter FORWARD: Dropped"]);
+    netns::run("iptables-nft", "-I FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT");
+    netns::run("iptables-nft", "-A INPUT -d 3.0.0.0/8 -m comment --comment x -j ACCEPT");
+    assert_eq!(
+        fates(&nft.firewall(), "3.0.0.0/8"),
+        ["ip filter FORWARD: Passes", "ip filter INPUT: Passes"]
+    );
+}
+
+/// Does it in each chain that wants it, and looks again.
+fn let_in(nft: &mut Nft, prefixes: &[IpNet]) {
+    let firewall = nft.firewall();
+    for (place, prefix) in firewall.wanted(prefixes).difference(&firewall.held()) {
+        let hook = firewall.chains[place].base.unwrap().hook;
+        nft.perform(&[&Op::InsertRule { place: place.clone(), hook, prefix: *prefix }])
+            .remove(0)
+            .unwrap();
+    }
+    let firewall = nft.firewall();
+    assert_eq!(firewall.findings(prefixes), []);
+    assert_eq!(firewall.held(), firewall.wanted(prefixes));
+}
+
+#[test]
+fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
+    let Some(mut nft) = nft() else { return };
+    let table = "table inet f { chain in { type filter hook input priority 0; policy drop; }
+        chain onward { type filter hook forward priority 0; policy drop; ip ttl 1 drop; } }";
+    let prefixes = [net("3.0.0.0/8"), net("fd03::/16"), net("3.3.0.6/32"), net("3.0.0.0/9")];
+    load(table);
+    let before = netns::run("nft", "list ruleset");
+    let findings = nft.firewall().findings(&prefixes);
+    for finding in &findings {
+        for line in vip::firewall::cure(&nft.firewall(), finding) {
+            netns::run("nft", line.strip_prefix("nft ").unwrap());
+        }
+    }
+    assert_eq!(nft.firewall().findings(&prefixes), [], "the lines cure it");
+    assert_eq!(nft.firewall().wanted(&prefixes), [].into());
+    let by_hand: BTreeSet<_> =
+        netns::run("nft", "list ruleset").lines().map(str::to_owned).collect();
+    load("flush ruleset");
+    load(table);
+    let_in(&mut nft, &prefixes);
+    let by_vipd = netns::run("nft", "list ruleset");
+    for prefix in prefixes {
+        assert!(by_vipd.contains(&format!("comment \"vipd:{prefix}\"")), "{by_vipd}");
+    }
+    let without_comment = |line: &str| line.split(" comment ").next().unwrap().to_owned();
+    let by_vipd: BTreeSet<_> = by_vipd.lines().map(without_comment).collect();
+    // nft leaves the length of a host's prefix out.
+    assert_eq!(by_vipd, by_hand);
+    for (place, prefix) in nft.firewall().marked() {
+        let delete = Op::DeleteRule { place, prefix };
+        nft.perform(&[&delete]).remove(0).unwrap();
+        assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno, errno::ENOENT);
+    }
+    assert_eq!(netns::run("nft", "list ruleset"), before, "nothing else was touched");
+}
+
+#[test]
+fn a_rule_that_somebody_removed_changed_or_doubled_is_made_anew() {
+    let Some(mut nft) = nft() else { return };
+    load(
+        "table ip t { chain in { type filter hook input priority 0; policy drop; tcp dport 22 accept; } }",
+    );
+    let prefix = [net("3.0.0.0/8")];
+    let_in(&mut nft, &prefix);
+    let right = netns::run("nft", "list ruleset");
+    for damage in [
+        "flush chain ip t in\nadd rule ip t in tcp dport 22 accept",
+        "insert rule ip t in ct original ip daddr 3.0.0.0/8 accept comment \"vipd:3.0.0.0/8\"",
+        "add rule ip t in accept comment \"vipd:3.0.0.0/8\"",
+    ] {
+        load(damage);
+        assert_eq!(nft.firewall().held(), [].into(), "{damage}");
+        let_in(&mut nft, &prefix);
+        assert_eq!(netns::run("nft", "list ruleset"), right, "{damage}");
+    }
+}
+
+#[test]
+fn iptables_can_still_read_and_change_its_tables() {
+    let Some(mut nft) = iptables() else { return };
+    for (tool, prefix) in [("iptables-nft", "3.0.0.0/8"), ("ip6tables-nft", "fd03::/16")] {
+        for chain in ["INPUT", "FORWARD", "OUTPUT"] {
+            netns::run(tool, &format!("-P {chain} DROP"));
+        }
+        netns::run(tool, "-A FORWARD -i docker0 -j ACCEPT");
+        let before = netns::run(tool, "-S");
+        let_in(&mut nft, &[net(prefix)]);
+        let shown = netns::run(tool, "-S");
+        for line in [
+            format!(
+                "-A INPUT -m conntrack --ctorigdst {prefix} -m comment --comment \"vipd:{prefix}\" -j ACCEPT"
+            ),
+            format!(
+                "-A OUTPUT -m conntrack --ctorigdst {prefix} -m comment --comment \"vipd:{prefix}\" -j ACCEPT"
+            ),
+            format!(
+                "-A FORWARD -m conntrack --ctorigdst {prefix} --ctdir REPLY -m comment --comment \"vipd:{prefix}\" -j ACCEPT"
+            ),
+        ] {
+            let unquoted = line.replace('"', "");
+            assert!(shown.contains(&line) || shown.contains(&unquoted), "{line} in {shown}");
+        }
+        // As Docker does at every start.
+        netns::run(tool, "-I FORWARD -o docker0 -j ACCEPT");
+        netns::run(tool, "-D FORWARD -o docker0 -j ACCEPT");
+        netns::run(tool, "-C FORWARD -i docker0 -j ACCEPT");
+        let saved = netns::run(&format!("{tool}-save"), "-t filter");
+        assert!(saved.contains("vipd:"), "{saved}");
+        // The line that is printed does the same.
+        for (place, prefix) in nft.firewall().marked() {
+            nft.perform(&[&Op::DeleteRule { place, prefix }]).remove(0).unwrap();
+        }
+        assert_eq!(netns::run(tool, "-S"), before);
+        let firewall = nft.firewall();
+        for finding in firewall.findings(&[net(prefix)]) {
+            for line in vip::firewall::cure(&firewall, &finding) {
+                let (_, args) = line.split_once(' ').unwrap();
+                netns::run(tool, args);
+            }
+        }
+        assert_eq!(nft.firewall().findings(&[net(prefix)]), []);
+        netns::run(tool, "-F");
+        for chain in ["INPUT", "FORWARD", "OUTPUT"] {
+            netns::run(tool, &format!("-P {chain} ACCEPT"));
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_is_gone_takes_no_rule() {
+    let Some(mut nft) = nft() else { return };
+    let (place, prefix) = (place(Sees::Both, "f", "in"), net("3.0.0.0/8"));
+    let insert = Op::InsertRule { place, hook: Hook::Input, prefix };
+    assert_eq!(nft.perform(&[&insert]).remove(0).unwrap_err().errno, errno::ENOENT);
+}
+
+#[test]
+fn vipds_own_tables_and_chains_elsewhere_are_no_firewall() {
+    let Some(mut nft) = nft() else { return };
+    load(
+        "table ip vipd { chain guard { type filter hook input priority 150; drop; } }
+        table ip n { chain pre { type filter hook prerouting priority 0; policy drop; } }
+        table arp a { chain in { type filter hook input priority 0; policy drop; } }",
+    );
+    assert_eq!(nft.firewall().bases().count(), 0);
+}

@@ -1,0 +1,69 @@
+//! Proptest strategies for the node's own firewall.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use vip::Firewall;
+use vip::firewall::{Base, Chain, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
+
+/// The prefix of the VIPs of [`super::address`], one of them for each family.
+fn prefixes() -> Vec<IpNet> {
+    let net = |text: &str| text.parse().unwrap_or_default();
+    vec![net("3.0.0.0/8"), net("fd01::/64")]
+}
+
+/// The VIPs that are let in, or none.
+pub fn let_in() -> impl Strategy<Value = Vec<IpNet>> {
+    select(vec![Vec::new(), prefixes(), prefixes()[..1].to_vec()])
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    let sees = select(vec![Sees::V4, Sees::V6, Sees::Both]);
+    let chain = select(vec!["INPUT", "FORWARD", "more"]);
+    (sees, chain).prop_map(|(sees, chain)| Place {
+        keeper: Keeper::Nftables,
+        sees,
+        table: "filter".to_owned(),
+        chain: chain.to_owned(),
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let condition = prop_oneof![
+        select(prefixes()).prop_map(Condition::To),
+        select(vec![8, 6]).prop_map(Condition::State),
+        Just(Condition::Other),
+    ];
+    let verdict = prop_oneof![
+        Just(Verdict::Accept),
+        Just(Verdict::Drop),
+        Just(Verdict::Return),
+        Just(Verdict::Jump("more".to_owned())),
+    ];
+    let own = (vec(condition, 0..2), verdict);
+    let marked = (select(prefixes()), select(vec![Hook::Input, Hook::Forward]));
+    prop_oneof![
+        2 => own.prop_map(|(conditions, verdict)| Rule { conditions, verdict, mark: None }),
+        1 => marked.prop_map(|(prefix, hook)| Rule::letting_in(prefix, hook)),
+    ]
+}
+
+/// A firewall of few chains, with rules of vipd's in some.
+pub fn firewall() -> impl Strategy<Value = Arc<Firewall>> {
+    let chain = (any::<bool>(), vec(rule(), 0..4));
+    btree_map(place(), chain, 0..4).prop_map(|chains| {
+        let chains = chains.into_iter().map(|(place, (drops, rules))| {
+            let hook = match place.chain.as_str() {
+                "INPUT" => Some(Hook::Input),
+                "FORWARD" => Some(Hook::Forward),
+                _ => None,
+            };
+            let base = hook.map(|hook| Base { hook, drops });
+            (place, Chain { base, rules })
+        });
+        Arc::new(Firewall { chains: chains.collect(), ..Firewall::default() })
+    })
+}

@@ -1,0 +1,83 @@
+//! The lines that let VIPs in, in the words of whoever keeps the firewall.
+
+use ipnet::IpNet;
+
+use super::{Finding, Firewall, Hook, Keeper, Place, Verdict};
+
+/// Who looks after the rules of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Guardian {
+    /// firewalld.
+    Firewalld,
+    /// ufw.
+    Ufw,
+    /// Nobody that is known.
+    Nobody,
+}
+
+/// Who looks after a chain.
+#[must_use]
+pub fn guardian(firewall: &Firewall, place: &Place) -> Guardian {
+    let Some(chain) = firewall.chains.get(place) else { return Guardian::Nobody };
+    let of_ufw = |verdict: &Verdict| matches!(verdict, Verdict::Jump(to) if to.starts_with("ufw-"));
+    match place.table.as_str() {
+        "firewalld" => Guardian::Firewalld,
+        _ if chain.rules.iter().any(|rule| of_ufw(&rule.verdict)) => Guardian::Ufw,
+        _ => Guardian::Nobody,
+    }
+}
+
+/// The commands that let the VIPs of a finding in, each to be run as it stands.
+#[must_use]
+pub fn cure(firewall: &Firewall, finding: &Finding) -> Vec<String> {
+    let Finding { place, base, prefixes, .. } = finding;
+    match (guardian(firewall, place), base.hook) {
+        // A policy for all zones, as clients may be in any. It lets answers pass by itself.
+        (Guardian::Firewalld, Hook::Input) => {
+            let policy = "firewall-cmd --permanent --policy vipd";
+            let rules = prefixes.iter().map(|prefix| {
+                let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
+                format!(
+                    "{policy} --add-rich-rule \
+                     'rule family=\"{family}\" destination address=\"{prefix}\" accept'"
+                )
+            });
+            let mut lines = vec![
+                "firewall-cmd --permanent --new-policy vipd".to_owned(),
+                format!("{policy} --add-ingress-zone ANY --add-egress-zone HOST"),
+            ];
+            lines.extend(rules);
+            lines.push("firewall-cmd --reload".to_owned());
+            lines
+        }
+        (Guardian::Ufw, Hook::Input) => {
+            prefixes.iter().map(|prefix| format!("ufw allow to {prefix}")).collect()
+        }
+        _ => prefixes.iter().map(|prefix| line(place, base.hook, prefix)).collect(),
+    }
+}
+
+fn line(place: &Place, hook: Hook, prefix: &IpNet) -> String {
+    let forward = hook == Hook::Forward;
+    let Place { keeper, sees, table, chain } = place;
+    let v4 = prefix.addr().is_ipv4();
+    if *keeper == Keeper::Nftables && !place.is_of_iptables() {
+        let answers = if forward { "ct direction reply " } else { "" };
+        let ip = if v4 { "ip" } else { "ip6" };
+        return format!(
+            "nft insert rule {} {table} {chain} {answers}ct original {ip} daddr {prefix} accept",
+            sees.name()
+        );
+    }
+    let tool = if v4 { "iptables" } else { "ip6tables" };
+    let legacy = if *keeper == Keeper::Legacy { "-legacy" } else { "" };
+    let of_table = if table == "filter" { String::new() } else { format!(" -t {table}") };
+    format!("{tool}{legacy}{of_table} -I {chain} {} -j ACCEPT", iptables_match(hook, prefix))
+}
+
+/// The match of a rule that lets VIPs in, in the words of iptables.
+#[must_use]
+pub fn iptables_match(hook: Hook, prefix: &IpNet) -> String {
+    let answers = if hook == Hook::Forward { " --ctdir REPLY" } else { "" };
+    format!("-m conntrack --ctorigdst {prefix}{answers}")
+}

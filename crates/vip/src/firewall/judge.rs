@@ -1,0 +1,185 @@
+//! What a chain does with the packets of VIPs.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::{Base, Condition, ESTABLISHED, Firewall, Hook, NEW, Place, Verdict};
+
+/// Chains lead to chains: the kernel allows 16 of them, one inside another.
+const DEPTH: usize = 16;
+
+/// What becomes of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// They go on.
+    Passes,
+    /// They are dropped, unless a rule lets them pass whose conditions aren't understood.
+    Depends,
+    /// They are dropped.
+    Dropped,
+}
+
+/// A chain that drops packets of VIPs, or may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The chain.
+    pub place: Place,
+    /// Where it meets them.
+    pub base: Base,
+    /// The worst that it does with any of them.
+    pub fate: Fate,
+    /// The VIPs that it does it with.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// As many VIPs are named.
+const NAMED: usize = 3;
+
+/// `ip filter INPUT drops traffic to 3.0.0.0/8 (its policy)`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let does = match self.fate {
+            Fate::Passes => "lets pass",
+            Fate::Depends => "may drop",
+            Fate::Dropped => "drops",
+        };
+        let what = match self.base.hook {
+            Hook::Input => "traffic to",
+            Hook::Forward => "answers of",
+            Hook::Output => "what is sent on for",
+        };
+        let names = self.prefixes.iter().take(NAMED).map(ToString::to_string);
+        let names = names.collect::<Vec<_>>().join(", ");
+        let more = self.prefixes.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let by = if self.base.drops { "its policy" } else { "a rule for all" };
+        write!(f, "{} {does} {what} {names}{more} ({by})", self.place)
+    }
+}
+
+/// How a chain ends for a packet.
+enum End {
+    Accepted,
+    Dropped,
+    /// It doesn't decide.
+    Open,
+}
+
+/// A packet of a VIP: the first of a connection, or in forward an answer.
+struct Packet<'a> {
+    prefix: &'a IpNet,
+    hook: Hook,
+    /// Whether vipd's own rules count.
+    marked: bool,
+}
+
+impl Firewall {
+    /// What a chain at a hook does with packets of these VIPs; `marked`: with vipd's own rules.
+    #[must_use]
+    pub fn fate(&self, place: &Place, prefix: &IpNet, marked: bool) -> Fate {
+        let Some(base) = self.chains.get(place).and_then(|chain| chain.base) else {
+            return Fate::Passes;
+        };
+        let (end, perhaps) = self.walk(place, &Packet { prefix, hook: base.hook, marked }, DEPTH);
+        let dropped = match end {
+            End::Accepted => false,
+            End::Dropped => true,
+            End::Open => base.drops,
+        };
+        match (dropped, perhaps) {
+            (false, _) => Fate::Passes,
+            (true, true) => Fate::Depends,
+            (true, false) => Fate::Dropped,
+        }
+    }
+
+    /// The chains that drop packets of these VIPs, or may.
+    #[must_use]
+    pub fn findings(&self, prefixes: &[IpNet]) -> Vec<Finding> {
+        let judge = |(place, base): (&Place, Base)| {
+            let seen = prefixes.iter().filter(|prefix| place.sees.has(prefix));
+            let fates = seen.map(|prefix| (self.fate(place, prefix, true), *prefix));
+            let bad: Vec<_> = fates.filter(|(fate, _)| *fate != Fate::Passes).collect();
+            let fate = bad.iter().map(|(fate, _)| *fate).max()?;
+            let prefixes = bad.into_iter().map(|(_, prefix)| prefix).collect();
+            Some(Finding { place: place.clone(), base, fate, prefixes })
+        };
+        self.bases().filter_map(judge).collect()
+    }
+
+    /// How a chain ends, and whether it may have let the packet pass before that.
+    fn walk(&self, place: &Place, packet: &Packet<'_>, depth: usize) -> (End, bool) {
+        let Some(chain) = self.chains.get(place).filter(|_| depth > 0) else {
+            return (End::Open, true);
+        };
+        let mut perhaps = false;
+        for rule in chain.rules.iter().filter(|rule| packet.marked || rule.mark.is_none()) {
+            let applies = packet.meets(&rule.conditions);
+            if applies == Some(false) {
+                continue;
+            }
+            let sure = applies == Some(true);
+            let end = match &rule.verdict {
+                Verdict::Accept => End::Accepted,
+                Verdict::Drop => End::Dropped,
+                Verdict::Return if sure => return (End::Open, perhaps),
+                Verdict::None | Verdict::Return => continue,
+                Verdict::Other => {
+                    perhaps = true;
+                    continue;
+                }
+                Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                    let (end, there) = self.walk(&place.beside(chain), packet, depth - 1);
+                    perhaps |= there;
+                    end
+                }
+            };
+            let leaves = matches!(rule.verdict, Verdict::Goto(_));
+            match end {
+                End::Accepted | End::Dropped if sure => return (end, perhaps),
+                End::Accepted => perhaps = true,
+                End::Open if sure && leaves => return (End::Open, perhaps),
+                // What is dropped for a reason of its own is meant to be.
+                End::Dropped | End::Open => {}
+            }
+        }
+        (End::Open, perhaps)
+    }
+}
+
+impl Packet<'_> {
+    /// `None`: that isn't known.
+    fn meets(&self, conditions: &[Condition]) -> Option<bool> {
+        let mut sure = true;
+        for condition in conditions {
+            match self.is(*condition) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => sure = false,
+            }
+        }
+        sure.then_some(true)
+    }
+
+    fn is(&self, condition: Condition) -> Option<bool> {
+        let state = if self.hook == Hook::Forward { ESTABLISHED } else { NEW };
+        match condition {
+            Condition::IsV4(v4) => Some(self.prefix.addr().is_ipv4() == v4),
+            Condition::MadeTo(net) => self.lies_in(&net),
+            // Elsewhere its destination is a real server or a client.
+            Condition::To(net) if self.hook == Hook::Input => self.lies_in(&net),
+            Condition::State(bits) => Some(bits & state != 0),
+            Condition::Answers(answers) => Some(answers == (self.hook == Hook::Forward)),
+            Condition::To(_) | Condition::Other => None,
+        }
+    }
+
+    fn lies_in(&self, net: &IpNet) -> Option<bool> {
+        match (net.contains(self.prefix), self.prefix.contains(net)) {
+            (true, _) => Some(true),
+            (false, true) => None,
+            (false, false) => Some(false),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Our rules in the node's own firewall: what changes in them, and how that reads.
+
+use std::collections::BTreeSet;
+
+use super::text::{Line, Sign, line};
+use super::{Op, Plan};
+use crate::firewall::{Firewall, Place, admissible};
+use crate::{Desired, Observed};
+
+/// Adds to a plan what lets VIPs in where the firewall doesn't, and what takes out rules that
+/// nobody wants any more.
+pub(super) fn change(plan: &mut Plan, observed: &Observed, desired: &Desired) {
+    let firewall = &observed.firewall;
+    let (prefixes, _) = admissible(&desired.let_in, &observed.node.own);
+    let wanted = match prefixes.is_empty() {
+        true => BTreeSet::new(),
+        false => firewall.wanted(&prefixes),
+    };
+    let marked = firewall.marked();
+    // Without a VIP nobody needs them.
+    if !desired.services.is_empty() {
+        let held = firewall.held();
+        let missing = wanted.difference(&held).filter_map(|(place, prefix)| {
+            let hook = firewall.chains.get(place)?.base?.hook;
+            Some(Op::InsertRule { place: place.clone(), hook, prefix: *prefix })
+        });
+        plan.ops.extend(missing);
+    }
+    plan.ops.extend(marked.difference(&wanted).cloned().map(delete_rule));
+}
+
+/// The operations that take out all of our rules.
+pub(super) fn delete(firewall: &Firewall) -> impl Iterator<Item = Op> {
+    firewall.marked().into_iter().map(delete_rule)
+}
+
+fn delete_rule((place, prefix): (Place, ipnet::IpNet)) -> Op {
+    Op::DeleteRule { place, prefix }
+}
+
+pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
+    let entries = ops.iter().filter_map(|op| {
+        Some(match op {
+            Op::InsertRule { place, prefix, .. } => {
+                (Sign::Add, format!("{place}  let {prefix} in, first of all rules"))
+            }
+            Op::DeleteRule { place, prefix } => {
+                (Sign::Remove, format!("{place}  vipd's rule that lets {prefix} in"))
+            }
+            _ => return None,
+        })
+    });
+    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    if !entries.is_empty() {
+        lines.push(line(0, Sign::Plain, "firewall of this node".into()));
+        lines.extend(entries);
+    }
+}

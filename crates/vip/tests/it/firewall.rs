@@ -1,0 +1,193 @@
+//! What the node's own firewall does with VIPs, as a table.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use vip::Firewall;
+use vip::firewall::{
+    Base, Chain, Condition, ESTABLISHED, Fate, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
+    admissible, cure, judged,
+};
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn place(sees: Sees, table: &str, chain: &str) -> Place {
+    Place { keeper: Keeper::Nftables, sees, table: table.into(), chain: chain.into() }
+}
+
+fn rule(conditions: &[Condition], verdict: Verdict) -> Rule {
+    Rule { conditions: conditions.to_vec(), verdict, mark: None }
+}
+
+fn to(chain: &str) -> Verdict {
+    Verdict::Jump(chain.into())
+}
+
+/// A chain `in` at a hook, and others that it may lead to.
+fn firewall(hook: Hook, drops: bool, rules: &[Rule], others: &[(&str, &[Rule])]) -> Firewall {
+    let base = Chain { base: Some(Base { hook, drops }), rules: rules.to_vec() };
+    let others = others.iter().map(|(name, rules)| {
+        (place(Sees::Both, "f", name), Chain { base: None, rules: rules.to_vec() })
+    });
+    let chains: BTreeMap<_, _> = others.chain([(place(Sees::Both, "f", "in"), base)]).collect();
+    Firewall { chains, ..Firewall::default() }
+}
+
+fn fate(firewall: &Firewall, prefix: &str) -> Fate {
+    firewall.fate(&place(Sees::Both, "f", "in"), &net(prefix), true)
+}
+
+#[test]
+fn a_chain_is_judged_by_what_its_rules_say_of_vips() {
+    let accept = |conditions: &[Condition]| rule(conditions, Verdict::Accept);
+    let established = accept(&[Condition::State(ESTABLISHED | 4)]);
+    let of_interface = accept(&[Condition::Other]);
+    let dropped = rule(&[], Verdict::Drop);
+    let vips = accept(&[Condition::To(net("3.0.0.0/8"))]);
+    let part = accept(&[Condition::To(net("3.3.0.0/16"))]);
+    let others = accept(&[Condition::To(net("4.0.0.0/8"))]);
+    let port = accept(&[Condition::To(net("3.0.0.0/8")), Condition::Other]);
+    let new = accept(&[Condition::State(NEW), Condition::To(net("0.0.0.0/0"))]);
+    let v6 = accept(&[Condition::IsV4(false)]);
+    for (hook, drops, rules, expected) in [
+        (Hook::Input, false, vec![], Fate::Passes),
+        (Hook::Input, true, vec![], Fate::Dropped),
+        (Hook::Input, false, vec![&dropped], Fate::Dropped),
+        (Hook::Input, false, vec![&established, &dropped], Fate::Dropped),
+        (Hook::Input, true, vec![&established, &others, &v6], Fate::Dropped),
+        (Hook::Input, true, vec![&of_interface], Fate::Depends),
+        (Hook::Input, true, vec![&port], Fate::Depends),
+        (Hook::Input, true, vec![&part], Fate::Depends),
+        (Hook::Input, true, vec![&vips], Fate::Passes),
+        (Hook::Input, true, vec![&new], Fate::Passes),
+        (Hook::Input, true, vec![&dropped, &vips], Fate::Dropped),
+        // One that drops for a reason of its own, such as an invalid state, isn't about VIPs.
+        (Hook::Input, false, vec![&rule(&[Condition::Other], Verdict::Drop)], Fate::Passes),
+        (Hook::Forward, true, vec![&established], Fate::Passes),
+        (Hook::Forward, true, vec![&of_interface], Fate::Depends),
+        // Answers go to clients, not to VIPs.
+        (Hook::Forward, true, vec![&vips], Fate::Depends),
+        (Hook::Output, true, vec![&established], Fate::Dropped),
+    ] {
+        let rules: Vec<_> = rules.into_iter().cloned().collect();
+        let judged = fate(&firewall(hook, drops, &rules, &[]), "3.0.0.0/8");
+        assert_eq!(judged, expected, "{hook:?} {drops} {rules:?}");
+    }
+}
+
+#[test]
+fn chains_are_followed_into_others() {
+    let vips = rule(&[Condition::To(net("3.0.0.0/8"))], Verdict::Accept);
+    let back = rule(&[], Verdict::Return);
+    let dropped = rule(&[], Verdict::Drop);
+    let jump = rule(&[], to("a"));
+    let perhaps = rule(&[Condition::Other], to("a"));
+    let leave = rule(&[], Verdict::Goto("a".into()));
+    for (rules, a, expected) in [
+        (vec![&jump], vec![&vips], Fate::Passes),
+        (vec![&jump], vec![&back, &vips], Fate::Dropped),
+        (vec![&jump, &vips], vec![&back], Fate::Passes),
+        (vec![&jump, &vips], vec![&dropped], Fate::Dropped),
+        (vec![&perhaps], vec![&vips], Fate::Depends),
+        (vec![&perhaps, &vips], vec![&dropped], Fate::Passes),
+        (vec![&leave, &vips], vec![], Fate::Dropped),
+        (vec![&leave, &vips], vec![&vips], Fate::Passes),
+        // The kernel takes no circle; one that is read half-way is not understood.
+        (vec![&jump], vec![&jump], Fate::Depends),
+    ] {
+        let own = |rules: Vec<&Rule>| rules.into_iter().cloned().collect::<Vec<_>>();
+        let (rules, a) = (own(rules), own(a));
+        let judged = fate(&firewall(Hook::Input, true, &rules, &[("a", &a)]), "3.0.0.0/8");
+        assert_eq!(judged, expected, "{rules:?} {a:?}");
+    }
+    let unread = firewall(Hook::Input, true, &[jump], &[]);
+    assert_eq!(fate(&unread, "3.0.0.0/8"), Fate::Depends);
+}
+
+#[test]
+fn vipds_rules_are_held_only_as_vipd_makes_them_and_are_wanted_where_others_dont_do() {
+    let prefix = net("3.0.0.0/8");
+    let ours = Rule::letting_in(prefix, Hook::Input);
+    let closed = |rules: &[Rule]| firewall(Hook::Input, true, rules, &[]);
+    let there = (place(Sees::Both, "f", "in"), prefix);
+    let with = closed(std::slice::from_ref(&ours));
+    assert_eq!(fate(&with, "3.0.0.0/8"), Fate::Passes);
+    assert_eq!(with.held(), [there.clone()].into());
+    assert_eq!(with.wanted(&[prefix]), [there.clone()].into(), "stays wanted");
+    let more = Rule { conditions: vec![], ..ours.clone() };
+    let late = vec![rule(&[], Verdict::Drop), ours.clone()];
+    for changed in [vec![more], vec![ours.clone(), ours.clone()], late] {
+        let changed = closed(&changed);
+        assert_eq!((changed.held(), changed.marked()), ([].into(), [there.clone()].into()));
+    }
+    let own = rule(&[Condition::MadeTo(prefix)], Verdict::Accept);
+    assert_eq!(closed(&[ours, own]).wanted(&[prefix]), [].into(), "the operator did it");
+    assert_eq!(closed(&[]).wanted(&[net("fd03::/16")]).len(), 1, "an inet chain sees both");
+}
+
+#[test]
+fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
+    let lines = |place: Place, hook: Hook, rules: Vec<Rule>| {
+        let base = Some(Base { hook, drops: true });
+        let chains = [(place, Chain { base, rules })].into();
+        let firewall = Firewall { chains, ..Firewall::default() };
+        let findings = firewall.findings(&[net("3.0.0.0/8"), net("fd03::/16")]);
+        cure(&firewall, &findings[0])
+    };
+    assert_eq!(
+        lines(place(Sees::Both, "filter", "input"), Hook::Input, vec![]),
+        [
+            "nft insert rule inet filter input ct original ip daddr 3.0.0.0/8 accept",
+            "nft insert rule inet filter input ct original ip6 daddr fd03::/16 accept",
+        ]
+    );
+    assert_eq!(
+        lines(place(Sees::V4, "t", "fwd"), Hook::Forward, vec![]),
+        ["nft insert rule ip t fwd ct direction reply ct original ip daddr 3.0.0.0/8 accept"]
+    );
+    assert_eq!(
+        lines(place(Sees::V6, "filter", "FORWARD"), Hook::Forward, vec![]),
+        ["ip6tables -I FORWARD -m conntrack --ctorigdst fd03::/16 --ctdir REPLY -j ACCEPT"]
+    );
+    let legacy = Place { keeper: Keeper::Legacy, ..place(Sees::V4, "filter", "INPUT") };
+    assert_eq!(
+        lines(legacy, Hook::Input, vec![]),
+        ["iptables-legacy -I INPUT -m conntrack --ctorigdst 3.0.0.0/8 -j ACCEPT"]
+    );
+    let ufw = rule(&[], to("ufw-before-input"));
+    assert_eq!(
+        lines(place(Sees::V4, "filter", "INPUT"), Hook::Input, vec![ufw]),
+        ["ufw allow to 3.0.0.0/8"]
+    );
+    let firewalld = lines(place(Sees::Both, "firewalld", "filter_INPUT"), Hook::Input, vec![]);
+    assert_eq!(
+        firewalld,
+        [
+            "firewall-cmd --permanent --new-policy vipd",
+            "firewall-cmd --permanent --policy vipd --add-ingress-zone ANY --add-egress-zone HOST",
+            "firewall-cmd --permanent --policy vipd --add-rich-rule 'rule family=\"ipv4\" \
+             destination address=\"3.0.0.0/8\" accept'",
+            "firewall-cmd --permanent --policy vipd --add-rich-rule 'rule family=\"ipv6\" \
+             destination address=\"fd03::/16\" accept'",
+            "firewall-cmd --reload",
+        ]
+    );
+}
+
+#[test]
+fn a_prefix_with_an_address_of_the_node_is_not_let_in() {
+    let own = ["10.0.0.7".parse().unwrap(), "::1".parse().unwrap()].into();
+    let prefixes = [net("3.3.3.3/8"), net("10.0.0.0/8"), net("::/0")];
+    let (fine, open) = admissible(&prefixes, &own);
+    assert_eq!(fine, [net("3.0.0.0/8")]);
+    assert_eq!(open, [net("10.0.0.0/8"), net("::/0")]);
+}
+
+#[test]
+fn without_prefixes_the_bound_addresses_are_what_counts() {
+    let bound = ["3.3.0.6".parse().unwrap(), "fd03::1".parse().unwrap()];
+    assert_eq!(judged(&[], bound.iter()), [net("3.3.0.6/32"), net("fd03::1/128")]);
+    assert_eq!(judged(&[net("3.0.0.0/8")], bound.iter()), [net("3.0.0.0/8")]);
+}

@@ -1,0 +1,103 @@
+//! What the node's own firewall does with traffic to VIPs.
+
+use ipnet::IpNet;
+use vip::Observed;
+use vip::firewall::{Fate, LetIn, admissible, cure, judged};
+
+use super::Check;
+
+/// Checks it. `allow`: the prefixes of `[vip] allow`.
+#[must_use]
+pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Check> {
+    let firewall = &observed.firewall;
+    let vips = judged(allow, observed.addresses.keys());
+    let mut checks: Vec<_> = firewall
+        .findings(&vips)
+        .iter()
+        .map(|finding| {
+            let lines = cure(firewall, finding).into_iter().map(|line| format!("`{line}`"));
+            let lines = lines.collect::<Vec<_>>().join("; ");
+            let cure = match let_in {
+                LetIn::Off => format!(
+                    "{lines}, and keep it over a reboot as you keep your other rules; or \
+                     `[firewall] allow = \"insert\"`, and the agent does it"
+                ),
+                LetIn::Insert => format!("the agent does it once it runs; by hand: {lines}"),
+            };
+            match finding.fate {
+                Fate::Dropped => Check::error(finding.to_string(), cure),
+                _ => Check::warning(finding.to_string(), cure),
+            }
+        })
+        .collect();
+    let (_, open) = admissible(allow, &observed.node.own);
+    if let_in == LetIn::Insert {
+        checks.extend(open.iter().map(|prefix| {
+            Check::warning(
+                format!(
+                    "{prefix} of [vip] allow holds an address of this node, so vipd adds no rule for \
+                     it: that would open all of the node"
+                ),
+                "name narrower prefixes in [vip] allow",
+            )
+        }));
+    }
+    let unread = firewall.unread.iter();
+    checks.extend(unread.map(|why| Check::warning(why.clone(), "run `vipd doctor` as root")));
+    if checks.is_empty() {
+        let text = "no chain of this node's firewall drops traffic to VIPs";
+        let held = firewall.held().len();
+        checks.push(Check::ok(match (vips.is_empty(), held) {
+            (true, _) => "there is no VIP and no [vip] allow to try the firewall with".to_owned(),
+            (false, 0) => text.to_owned(),
+            (false, 1) => format!("{text}; 1 rule of vipd's lets them in"),
+            (false, _) => format!("{text}; {held} rules of vipd's let them in"),
+        }));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vip::Firewall;
+    use vip::firewall::{Base, Chain, Hook, Keeper, Place, Rule, Sees};
+
+    use super::super::Level;
+    use super::*;
+
+    fn observed(rules: Vec<Rule>) -> Observed {
+        let place = Place {
+            keeper: Keeper::Nftables,
+            sees: Sees::V4,
+            table: "filter".into(),
+            chain: "INPUT".into(),
+        };
+        let chain = Chain { base: Some(Base { hook: Hook::Input, drops: true }), rules };
+        let firewall = Firewall { chains: [(place, chain)].into(), ..Firewall::default() };
+        Observed { firewall: Arc::new(firewall), ..Observed::default() }
+    }
+
+    #[test]
+    fn a_chain_that_drops_is_an_error_with_the_line_to_add() {
+        let allow = ["3.0.0.0/8".parse().unwrap()];
+        let checks = firewall(&observed(Vec::new()), &allow, LetIn::Off);
+        assert_eq!((checks.len(), checks[0].level), (1, Level::Error));
+        assert_eq!(checks[0].text, "ip filter INPUT drops traffic to 3.0.0.0/8 (its policy)");
+        let line = "`iptables -I INPUT -m conntrack --ctorigdst 3.0.0.0/8 -j ACCEPT`";
+        assert!(checks[0].cure.as_ref().unwrap().starts_with(line), "{checks:?}");
+        let let_in = observed(vec![Rule::letting_in(allow[0], Hook::Input)]);
+        let checks = firewall(&let_in, &allow, LetIn::Insert);
+        assert_eq!((checks.len(), checks[0].level), (1, Level::Ok));
+        assert!(checks[0].text.ends_with("1 rule of vipd's lets them in"), "{checks:?}");
+    }
+
+    #[test]
+    fn a_prefix_that_would_open_the_node_is_told() {
+        let mut node = observed(Vec::new());
+        node.node.own.insert([10, 0, 0, 7].into());
+        let checks = firewall(&node, &["10.0.0.0/8".parse().unwrap()], LetIn::Insert);
+        assert!(checks[1].text.contains("open all of the node"), "{checks:?}");
+    }
+}
