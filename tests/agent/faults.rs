@@ -359,3 +359,19 @@ fn nobody_leads() {
 fn a_token_that_expires_costs_one_log_in() {
     Row { fault: Begin::Tokens, end: End::Dies, ..ROW }.holds();
 }
+
+/// The kernel remembers no weights then, and Marathon no health: only the agent does.
+#[test]
+fn a_flush_while_a_new_leader_knows_no_health_is_repaired() {
+    run(async {
+        let mut scene = Scene::begin(&Begin::Leads(Some(0))).await;
+        let read_at = |world: &World| world.agent().view.borrow().sources["m0"].read_at;
+        let before = read_at(&scene.world);
+        scene.world.sim().elect(Some(0));
+        eventually(async || read_at(&scene.world) > before).await;
+        scene.world.kernel.with(|kernel| kernel.state.services.clear());
+        pass(STAYS).await;
+        scene.becomes(ROW.before).await;
+        scene.world.end().await;
+    });
+}

@@ -147,6 +147,11 @@ impl Handle {
         self.shared.faults.clear();
     }
 
+    /// The faults that are switched on and not used up, the oldest first.
+    pub fn faults(&self) -> Vec<Rule> {
+        self.shared.faults.list()
+    }
+
     /// Forgets the results of the health checks Marathon makes itself, with no election.
     pub fn forget_health(&self) {
         self.shared.update(Store::forget_health);
