@@ -9,18 +9,22 @@ use serde::Deserialize;
 /// `[agent]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AgentFile {
-    /// Folder of the last good snapshot.
+    /// Folder of what is known, for a start without Marathon; `/var/lib/vipd` unless set.
     pub state: Option<PathBuf>,
-    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
+    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`; `/run/vipd/agent.sock` unless
+    /// set.
     pub socket: Option<PathBuf>,
-    /// Where the status page, `/metrics`, `/healthz` and the API answer.
+    /// Where the status page, `/metrics`, `/healthz` and the API answer; `127.0.0.1:9614` unless set.
     pub listen: Option<SocketAddr>,
-    /// Seconds between full comparisons with the kernel.
+    /// Seconds between full comparisons with the kernel, 1 to 3600; 30 unless set.
     pub sync_period: Option<u64>,
-    /// Seconds that an address stays after its last service.
+    /// Seconds that an address stays after its last service, so that old clients are reset; 60
+    /// unless set.
     pub linger: Option<u64>,
-    /// How many nodes run vipd, if not one on each agent of Mesos.
+    /// How many nodes run vipd, if not one on each agent of Mesos: they share what Marathon can
+    /// bear.
     pub agents: Option<u32>,
 }
 

@@ -8,8 +8,12 @@ use vip::firewall::LetIn;
 /// `[firewall]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FirewallFile {
-    /// What is done about chains that drop traffic to VIPs.
+    /// What is done about chains that drop traffic to VIPs. `off`, the default: `vipd doctor` and the
+    /// agent say so. `insert`: rules are put at their heads that let in the prefixes of `[vip]
+    /// allow`.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub allow: LetIn,
 }
 

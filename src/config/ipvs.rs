@@ -10,12 +10,13 @@ const LONGEST: u32 = 31 * 24 * 3600;
 /// `[ipvs]`. What isn't set, or 0, stays as it is in the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IpvsFile {
     /// Seconds without a packet after which an established TCP connection is forgotten.
     pub tcp_timeout: u32,
-    /// The same after a FIN.
+    /// Seconds after a FIN until a TCP connection is forgotten.
     pub tcp_fin_timeout: u32,
-    /// The same for UDP.
+    /// Seconds without a packet after which UDP between two ports is forgotten.
     pub udp_timeout: u32,
 }
 

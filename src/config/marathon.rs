@@ -10,6 +10,7 @@ use serde::Deserialize;
 /// One `[[marathon]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MarathonFile {
     /// What it is called in reports. Without one, its URLs are its name.
     pub name: Option<String>,

@@ -4,6 +4,8 @@ mod agent;
 mod firewall;
 mod ipvs;
 mod marathon;
+#[cfg(test)]
+mod reference;
 mod shown;
 
 use std::net::Ipv4Addr;
@@ -27,16 +29,18 @@ pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
 /// The configuration file. Every key is optional; an unknown key is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct File {
-    /// Each is one Marathon; several URLs are several servers of it.
+    /// One table for each Marathon of the cluster.
     pub marathon: Vec<MarathonFile>,
     /// The running agent.
     pub agent: AgentFile,
     /// This node.
     pub node: NodeFile,
     /// Which addresses may be VIPs.
+    #[cfg_attr(test, schemars(with = "reference::PolicyFile"))]
     pub vip: Policy,
-    /// Settings of the whole IPVS table.
+    /// Settings of the whole IPVS table. What isn't set, or 0, stays as it is in the kernel.
     pub ipvs: IpvsFile,
     /// The node's own firewall.
     pub firewall: FirewallFile,
@@ -45,22 +49,32 @@ pub struct File {
 /// `[node]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeFile {
-    /// The dummy interface that holds the VIPs.
+    /// The dummy interface that holds the VIPs; `vipd0` unless set.
     pub interface: Option<String>,
-    /// The source address of this node's own connections to VIPs.
+    /// The source address of this node's own connections to VIPs. Unless it is set, it is the one
+    /// from which the routes say that real servers are reached, and follows it.
     pub address: Option<Ipv4Addr>,
-    /// Whether clients elsewhere get this node's address as their source towards real servers.
+    /// `always`, the default: clients elsewhere get this node's address as their source towards
+    /// real servers. `off`: real servers see clients' own addresses, and must answer through this
+    /// node.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub masquerade: Option<Masquerade>,
-    /// Whether a VIP's ports without a service are closed.
+    /// `on`, the default: a VIP's ports without a service are closed. `off`: other listeners of this
+    /// node may answer there.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub guard: Option<Guard>,
-    /// This node's name; it shuffles the order of real servers.
+    /// This node's name, which shuffles the order of real servers; the host's name unless set.
     pub name: Option<String>,
-    /// The lock that keeps two writers apart.
+    /// The lock that keeps two writers apart; `/run/vipd/lock` unless set.
     pub lock: Option<PathBuf>,
-    /// Keep VIPs out of ARP on other interfaces.
+    /// Keeps VIPs out of ARP on other interfaces (sysctls `arp_ignore` and `arp_announce`); off
+    /// unless set.
     pub strict_arp: bool,
-    /// How real servers on this node are reached: `auto`, `host-port` or `container`.
+    /// How real servers on this node are reached: `auto`, the default, by what works; `host-port`;
+    /// or `container`, by the container's own address.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub local_servers: LocalServers,
 }
 

@@ -20,6 +20,9 @@ impl Config {
                 "address": self.node_address,
                 "lock": self.lock,
                 "strict-arp": self.strict_arp,
+                "masquerade": self.modes.masquerade.to_string(),
+                "guard": self.modes.guard.to_string(),
+                "local-servers": self.policy.local_servers,
             },
             "agent": {
                 "state": agent.state,
@@ -28,6 +31,11 @@ impl Config {
                 "sync-period": agent.sync_period.as_secs(),
                 "linger": agent.linger.as_secs(),
                 "agents": agent.agents,
+            },
+            "ipvs": {
+                "tcp-timeout": self.timeouts.tcp,
+                "tcp-fin-timeout": self.timeouts.tcp_fin,
+                "udp-timeout": self.timeouts.udp,
             },
             "vip": self.policy,
             "firewall": { "allow": self.firewall },
