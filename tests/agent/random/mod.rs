@@ -238,7 +238,12 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        // Milliseconds: a failure is to be told before a build server loses its patience.
+        max_shrink_time: 300_000,
+        ..Default::default()
+    })]
 
     #[test]
     fn whatever_happens_the_kernel_ends_as_it_should_and_nobody_is_missing_on_the_way(
