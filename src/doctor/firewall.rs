@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use vip::Observed;
-use vip::firewall::{Fate, LetIn, admissible, cure, judged};
+use vip::firewall::{Fate, LetIn, admissible, advice, judged};
 
 use super::Check;
 
@@ -15,8 +15,7 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
         .findings(&vips)
         .iter()
         .map(|finding| {
-            let lines = cure(firewall, finding).into_iter().map(|line| format!("`{line}`"));
-            let lines = lines.collect::<Vec<_>>().join("; ");
+            let lines = advice(firewall, finding);
             let cure = match let_in {
                 LetIn::Off => format!(
                     "{lines}, and keep it over a reboot as you keep your other rules; or \

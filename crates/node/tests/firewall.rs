@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use nl_ipvs::errno;
-use node::Nft;
+use node::{Monitor, Nft};
 use testkit::netns;
 use vip::firewall::{Fate, Hook, Keeper, Place, Sees};
 use vip::{Firewall, Op};
@@ -251,6 +252,34 @@ fn iptables_can_still_read_and_change_its_tables() {
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
             netns::run(tool, &format!("-P {chain} ACCEPT"));
         }
+    }
+}
+
+#[test]
+fn what_takes_a_rule_out_and_a_chain_at_a_hook_are_heard() {
+    let Some(mut nft) = nft() else { return };
+    let table = "table ip t { chain in { type filter hook input priority 0; policy drop; }
+        chain more { ip ttl 1 drop; } }";
+    load(table);
+    let_in(&mut nft, &[net("3.0.0.0/8")]);
+    let mut monitor = Monitor::open("vipd0").unwrap();
+    let mut heard = || monitor.wait(Duration::from_millis(500)).unwrap();
+    assert!(!heard());
+    load("add rule ip t more ip ttl 2 drop\nadd chain ip t other\nflush chain ip t more");
+    assert!(!heard(), "no packet comes to these first, and no rule is ours");
+    for change in [
+        "add chain ip t in { policy accept; }",
+        "add chain ip t onward { type filter hook forward priority 0; policy accept; }",
+        "flush chain ip t in",
+        "delete table ip t",
+    ] {
+        load(change);
+        assert!(heard(), "{change}");
+        load(
+            "add table ip t\nadd chain ip t in { type filter hook input priority 0; policy drop; }",
+        );
+        let_in(&mut nft, &[net("3.0.0.0/8")]);
+        while heard() {}
     }
 }
 

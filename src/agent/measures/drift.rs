@@ -164,6 +164,30 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_somebody_took_out_is_found() {
+        use vip::firewall::{Base, Chain, Hook, Keeper, Rule, Sees};
+        let prefix: IpNet = "3.0.0.0/8".parse().unwrap();
+        let place = Place {
+            keeper: Keeper::Nftables,
+            sees: Sees::V4,
+            table: "filter".into(),
+            chain: "INPUT".into(),
+        };
+        let observed = |rules| {
+            let chain = Chain { base: Some(Base { hook: Hook::Input, drops: true }), rules };
+            let chains = [(place.clone(), chain)].into();
+            let firewall = vip::Firewall { chains, ..vip::Firewall::default() };
+            Observed { firewall: firewall.into(), ..Observed::default() }
+        };
+        let left = observed(vec![Rule::letting_in(prefix, Hook::Input)]);
+        let mut drift = Drift::default();
+        drift.compare(&left, &observed(Vec::new()));
+        let insert = Op::InsertRule { place: place.clone(), hook: Hook::Input, prefix };
+        assert_eq!(drift.repaired(&insert), Some("firewall"));
+        assert_eq!(drift.repaired(&insert), None, "once");
+    }
+
+    #[test]
     fn what_somebody_else_changed_is_found_once_and_by_kind() {
         let mut kernel = kernel();
         let left = kernel.observe().unwrap();

@@ -1,5 +1,7 @@
 //! What the controller is told, and what it orders.
 
+use std::sync::Arc;
+
 use vip::controller::{Effect as Ordered, Facts, Input as Told, Mode};
 use vip::firewall::judged;
 use vip::{ClusterFacts, Nft, Observed};
@@ -47,12 +49,19 @@ impl Mind {
     /// Says once what the node's own firewall does to VIPs, unless vipd is about to see to it.
     fn note_firewall(&mut self, observed: &Observed) {
         let vips = judged(&self.allow, observed.addresses.keys());
+        let known = self.judged.as_ref().is_some_and(|(firewall, before)| {
+            Arc::ptr_eq(firewall, &observed.firewall) && *before == vips
+        });
+        if known {
+            return;
+        }
         let firewall = observed.firewall.complaints(&vips);
         let news = firewall.iter().filter(|complaint| !self.firewall.contains(complaint));
         for complaint in news.filter(|_| !self.lets_in) {
             tracing::warn!("{complaint}");
         }
         self.firewall = firewall;
+        self.judged = Some((Arc::clone(&observed.firewall), vips));
     }
 
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {

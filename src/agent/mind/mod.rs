@@ -11,13 +11,14 @@ mod watching;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use marathon::Timestamp;
 use marathon::watch::{self, Answer};
 use vip::controller::{Input as Told, Mode};
-use vip::{Controller, LabelReport};
+use vip::{Controller, Firewall, LabelReport};
 
 use super::Moment;
 use super::names::Names;
@@ -41,6 +42,8 @@ pub struct Mind {
     /// The prefixes that VIPs must lie in, and what is wrong with the firewall for them.
     allow: Vec<IpNet>,
     firewall: Vec<String>,
+    /// What that was found of.
+    judged: Option<(Arc<Firewall>, Vec<IpNet>)>,
     /// Whether vipd's own rules let VIPs in.
     lets_in: bool,
     data_path: Option<String>,
@@ -72,6 +75,7 @@ impl Mind {
             sysctls: Vec::new(),
             allow,
             firewall: Vec::new(),
+            judged: None,
             lets_in,
             data_path: None,
             hold: None,

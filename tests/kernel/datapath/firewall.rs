@@ -249,7 +249,11 @@ fn nftables_that_drop_by_default_let_vips_in_by_a_rule() {
         return;
     }
     let closed = Closed::by_nft(&net);
-    is_let_in(&net, &closed, &["nft flush chain inet closed forward"]);
+    let anew = [
+        "nft flush chain inet closed forward",
+        "nft add rule inet closed forward ct state invalid drop",
+    ];
+    is_let_in(&net, &closed, &anew);
 }
 
 #[test]

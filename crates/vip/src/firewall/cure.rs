@@ -27,10 +27,25 @@ pub fn guardian(firewall: &Firewall, place: &Place) -> Guardian {
     }
 }
 
-/// The commands that let the VIPs of a finding in, each to be run as it stands.
+/// As many VIPs get lines. There are more where no prefix says where they lie.
+const LINES: usize = 8;
+
+/// What to do about a finding: its lines, to be read.
+#[must_use]
+pub fn advice(firewall: &Firewall, finding: &Finding) -> String {
+    let lines = cure(firewall, finding).into_iter().map(|line| format!("`{line}`"));
+    let lines = lines.collect::<Vec<_>>().join("; ");
+    match finding.prefixes.len() > LINES {
+        true => format!("{lines} and so on; with a prefix in [vip] allow one line is enough"),
+        false => lines,
+    }
+}
+
+/// The commands that let the first VIPs of a finding in, each to be run as it stands.
 #[must_use]
 pub fn cure(firewall: &Firewall, finding: &Finding) -> Vec<String> {
     let Finding { place, base, prefixes, .. } = finding;
+    let prefixes = &prefixes[..prefixes.len().min(LINES)];
     match (guardian(firewall, place), base.hook) {
         // A policy for all zones, as clients may be in any. It lets answers pass by itself.
         (Guardian::Firewalld, Hook::Input) => {

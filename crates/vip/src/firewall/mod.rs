@@ -21,7 +21,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use cure::{Guardian, cure, guardian, iptables_match};
+pub use cure::{Guardian, advice, cure, guardian, iptables_match};
 pub use judge::{Fate, Finding};
 
 /// What vipd does about chains that drop traffic to VIPs.
@@ -268,10 +268,9 @@ impl Firewall {
     /// What is wrong with it for these VIPs, a sentence each with the lines that cure it.
     #[must_use]
     pub fn complaints(&self, vips: &[IpNet]) -> Vec<String> {
-        let findings = self.findings(vips).into_iter().map(|finding| {
-            let lines = cure(self, &finding).into_iter().map(|line| format!("`{line}`"));
-            format!("{finding}: let it in with {}", lines.collect::<Vec<_>>().join("; "))
-        });
+        let findings = self.findings(vips).into_iter();
+        let findings =
+            findings.map(|finding| format!("{finding}: let it in with {}", advice(self, &finding)));
         findings.chain(self.unread.iter().cloned()).collect()
     }
 

@@ -190,4 +190,8 @@ fn without_prefixes_the_bound_addresses_are_what_counts() {
     let bound = ["3.3.0.6".parse().unwrap(), "fd03::1".parse().unwrap()];
     assert_eq!(judged(&[], bound.iter()), [net("3.3.0.6/32"), net("fd03::1/128")]);
     assert_eq!(judged(&[net("3.0.0.0/8")], bound.iter()), [net("3.0.0.0/8")]);
+    let many: Vec<_> = (0..20).map(|last| net(&format!("3.3.0.{last}/32"))).collect();
+    let complaints = firewall(Hook::Input, true, &[], &[]).complaints(&many);
+    assert!(complaints[0].contains("3.3.0.2/32 and 17 more"), "{complaints:?}");
+    assert!(complaints[0].ends_with("with a prefix in [vip] allow one line is enough"));
 }

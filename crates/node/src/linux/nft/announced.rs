@@ -14,8 +14,8 @@ const SUBSYSTEM: u16 = 10;
 /// `NFTA_CHAIN_TABLE` and so on).
 const TABLE_OF_IT: u16 = 1;
 
-/// `NFT_MSG_NEWCHAIN`, `NFT_MSG_DELCHAIN`, `NFT_MSG_NEWRULE` and `NFT_MSG_DELRULE`.
-const CHAINS: [u16; 2] = [3, 5];
+/// `NFT_MSG_NEWCHAIN`, also of a new policy; `NFT_MSG_NEWRULE` and `NFT_MSG_DELRULE`.
+const NEW_CHAIN: u16 = 3;
 const RULES: [u16; 2] = [6, 8];
 const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_RULE_USERDATA: u16 = 7;
@@ -39,7 +39,7 @@ fn concerns(kind: u16, attributes: &[u8]) -> bool {
     let marked =
         |userdata: &[u8]| userdata.windows(MARK.len()).any(|window| window == MARK.as_bytes());
     text(attributes, TABLE_OF_IT) == Some(TABLE)
-        || CHAINS.contains(&kind) && first(attributes, NFTA_CHAIN_HOOK).is_some()
+        || kind == NEW_CHAIN && first(attributes, NFTA_CHAIN_HOOK).is_some()
         || RULES.contains(&kind) && first(attributes, NFTA_RULE_USERDATA).is_some_and(marked)
 }
 
