@@ -27,6 +27,7 @@
 
 mod backoff;
 mod claim;
+mod dirty;
 mod groups;
 mod jitter;
 mod keep;

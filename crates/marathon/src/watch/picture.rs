@@ -16,8 +16,8 @@ const MOST_DOUBTS: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     known: BTreeMap<WorkloadKey, Known>,
-    /// Those with bad news that waits for a read.
-    waiting: BTreeSet<WorkloadKey>,
+    /// Those with bad news that waits for a read, and until when.
+    waiting: BTreeMap<WorkloadKey, Duration>,
     /// What was read whole at least once.
     pub(super) complete: Coverage,
     /// Workloads whose end was announced since everything was read.
@@ -46,9 +46,7 @@ impl Picture {
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
         let changed = known.sicken(claim, version, patience, now);
-        if known.wake_at().is_some() {
-            self.waiting.insert(key.clone());
-        }
+        self.wait(key);
         changed
     }
 
@@ -71,26 +69,31 @@ impl Picture {
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
         let changed = known.end(claim, state, version, patience, now);
-        if known.wake_at().is_some() {
-            self.waiting.insert(key.clone());
-        }
+        self.wait(key);
         changed
     }
 
     /// Acts on what has waited long enough.
     pub(super) fn tick(&mut self, now: Duration, changed: &mut Changed) {
-        let Self { known, waiting, .. } = self;
-        waiting.retain(|key| {
-            let Some(known) = known.get_mut(key) else { return false };
-            if known.tick(now) {
+        let due = self.waiting.iter().filter(|(_, until)| **until <= now);
+        for key in due.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            if self.known.get_mut(&key).is_some_and(|known| known.tick(now)) {
                 changed.insert(key.clone());
             }
-            known.wake_at().is_some()
-        });
+            self.wait(&key);
+        }
+    }
+
+    /// Takes note of how long bad news of it waits.
+    fn wait(&mut self, key: &WorkloadKey) {
+        match self.known.get(key).and_then(Known::wake_at) {
+            Some(until) => self.waiting.insert(key.clone(), until),
+            None => self.waiting.remove(key),
+        };
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        self.waiting.iter().filter_map(|key| self.known.get(key)?.wake_at()).min()
+        self.waiting.values().min().copied()
     }
 
     pub(super) fn announce(&mut self, key: &WorkloadKey) {
@@ -107,6 +110,7 @@ impl Picture {
         let outdated = self.known.get(key).is_some_and(|known| known.begun <= begun);
         if outdated && self.known.remove(key).is_some() {
             self.announced.remove(key);
+            self.waiting.remove(key);
             changed.insert(key.clone());
         }
     }
@@ -124,7 +128,8 @@ impl Picture {
         if old.as_ref() != Some(&known.view) {
             changed.insert(key.clone());
         }
-        self.known.insert(key, known);
+        self.known.insert(key.clone(), known);
+        self.wait(&key);
     }
 
     /// Whether to take a read of everything that began then. One that is hard to believe is taken

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::claim::{Claim, LAG, Said, has_unknown_spec};
+use super::dirty::{Dirties, Dirty};
 use super::jitter::Jitter;
 use super::{Action, WorkloadKey};
 use crate::Workload;
@@ -46,7 +47,7 @@ pub(super) struct Schedule {
     jitter: Jitter,
     everything: Everything,
     /// To be read one by one, and when.
-    dirty: BTreeMap<WorkloadKey, Dirty>,
+    dirty: Dirties,
     reading: BTreeMap<WorkloadKey, Reading>,
     backoff: Backoff,
     failed: Option<Duration>,
@@ -90,13 +91,6 @@ fn add(claims: &mut Vec<Claim>, more: impl IntoIterator<Item = Claim>, now: Dura
 }
 
 #[derive(Debug)]
-struct Dirty {
-    latest: Duration,
-    due: Duration,
-    claims: Vec<Claim>,
-}
-
-#[derive(Debug)]
 struct Reading {
     begun: Duration,
     claims: Vec<Claim>,
@@ -116,7 +110,7 @@ impl Schedule {
                 claims: BTreeMap::new(),
                 forgotten: None,
             },
-            dirty: BTreeMap::new(),
+            dirty: Dirties::default(),
             reading: BTreeMap::new(),
             backoff: Backoff::new(first, Duration::from_secs(60), Duration::from_secs(60)),
             failed: None,
@@ -143,7 +137,7 @@ impl Schedule {
     fn until_turn(&mut self, now: Duration) -> Duration {
         let soon = now + QUIET + self.whole_spread();
         let everything = Some(self.everything.due).filter(|due| *due <= soon);
-        let first = self.dirty.values().map(|dirty| dirty.due).chain(everything).min();
+        let first = self.dirty.first_due().into_iter().chain(everything).min();
         let known = if self.turn > now { Some(self.turn) } else { first };
         known.map_or_else(|| self.spread(), |at| at.saturating_sub(now))
     }
@@ -212,22 +206,20 @@ impl Schedule {
     /// A workload changed; a read has to show that `claim` holds.
     pub(super) fn mark(&mut self, key: WorkloadKey, claim: Option<Claim>, now: Duration) {
         let turn = now + self.until_turn(now);
-        if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains_key(&key) {
+        if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains(&key) {
             self.everything.forget(now);
             return self.mark_everything(now);
         }
-        let dirty = self.dirty.entry(key).or_insert_with(|| Dirty {
-            latest: turn + LATEST,
-            due: turn,
-            claims: Vec::new(),
+        let new = Dirty { latest: turn + LATEST, due: turn, claims: Vec::new() };
+        self.dirty.change(key, new, |dirty| {
+            dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
+            add(&mut dirty.claims, claim, now);
         });
-        dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
-        add(&mut dirty.claims, claim, now);
     }
 
     /// It is being read, or is going to be, by itself.
     pub(super) fn is_concerned_with(&self, key: &WorkloadKey) -> bool {
-        self.dirty.contains_key(key) || self.reading.contains_key(key)
+        self.dirty.contains(key) || self.reading.contains_key(key)
     }
 
     /// A read is under way that may not know of what is happening now.
@@ -276,9 +268,8 @@ impl Schedule {
             return;
         }
         let due = now + AGAIN.max(self.until_turn(now));
-        let dirty =
-            self.dirty.entry(key.clone()).or_insert(Dirty { latest: due, due, claims: Vec::new() });
-        add(&mut dirty.claims, claims, now);
+        let new = Dirty { latest: due, due, claims: Vec::new() };
+        self.dirty.change(key.clone(), new, |dirty| add(&mut dirty.claims, claims, now));
     }
 
     /// When the read of everything that is under way began.
@@ -332,13 +323,13 @@ impl Schedule {
 
     pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.dirty.len() > self.few() && !self.blind {
-            let first = self.dirty.values().map(|dirty| dirty.due).min().unwrap_or(now);
+            let first = self.dirty.first_due().unwrap_or(now);
             self.hasten_with_gap(first);
         }
         if self.everything.begun.is_none() && self.everything.due <= now {
             self.everything.begun = Some(now);
             self.everything.due = Duration::MAX;
-            for (key, dirty) in std::mem::take(&mut self.dirty) {
+            for (key, dirty) in self.dirty.take() {
                 self.everything.expect(key, dirty.claims);
             }
             actions.push(Action::ReadEverything);
@@ -355,7 +346,8 @@ impl Schedule {
 
     fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
         let allowed = !self.blind && self.dirty.len() <= self.few();
-        self.dirty.iter().filter(move |(key, _)| allowed && !self.reading.contains_key(key))
+        let dirty = allowed.then(|| self.dirty.iter()).into_iter().flatten();
+        dirty.filter(|(key, _)| !self.reading.contains_key(*key))
     }
 
     /// How many workloads are read one by one.

@@ -1,0 +1,93 @@
+//! What is to be read one workload at a time, and when. In a rolling upgrade of a whole cluster that
+//! is many, and every event asks when the first of them is due.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::WorkloadKey;
+use super::claim::Claim;
+
+/// A workload that changed.
+#[derive(Debug)]
+pub(super) struct Dirty {
+    /// It is due no later than this, whatever else comes.
+    pub(super) latest: Duration,
+    pub(super) due: Duration,
+    /// What the read has to show.
+    pub(super) claims: Vec<Claim>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Dirties {
+    by_key: BTreeMap<WorkloadKey, Dirty>,
+    /// How many are due when.
+    dues: BTreeMap<Duration, usize>,
+}
+
+impl Dirties {
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn contains(&self, key: &WorkloadKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// When the first of them is due.
+    pub(super) fn first_due(&self) -> Option<Duration> {
+        self.dues.first_key_value().map(|(due, _)| *due)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
+        self.by_key.iter()
+    }
+
+    /// Changes one, which is `new` where there is none yet.
+    pub(super) fn change(&mut self, key: WorkloadKey, new: Dirty, change: impl FnOnce(&mut Dirty)) {
+        let mut dirty = self.remove(&key).unwrap_or(new);
+        change(&mut dirty);
+        *self.dues.entry(dirty.due).or_default() += 1;
+        self.by_key.insert(key, dirty);
+    }
+
+    pub(super) fn remove(&mut self, key: &WorkloadKey) -> Option<Dirty> {
+        let dirty = self.by_key.remove(key)?;
+        if let Some(count) = self.dues.get_mut(&dirty.due) {
+            *count -= 1;
+            if *count == 0 {
+                self.dues.remove(&dirty.due);
+            }
+        }
+        Some(dirty)
+    }
+
+    /// All of them; none is left.
+    pub(super) fn take(&mut self) -> BTreeMap<WorkloadKey, Dirty> {
+        std::mem::take(self).by_key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn the_first_that_is_due_is_known_whatever_happens_to_the_others() {
+        let key = |id: &str| WorkloadKey { kind: Kind::App, id: id.to_owned() };
+        let at = Duration::from_secs;
+        let new = |due| Dirty { latest: at(99), due: at(due), claims: Vec::new() };
+        let mut dirties = Dirties::default();
+        assert_eq!(dirties.first_due(), None);
+        dirties.change(key("/a"), new(5), |_| {});
+        dirties.change(key("/b"), new(5), |_| {});
+        dirties.change(key("/c"), new(3), |_| {});
+        assert_eq!(dirties.first_due(), Some(at(3)));
+        dirties.change(key("/c"), new(1), |dirty| dirty.due = at(7));
+        assert_eq!(dirties.first_due(), Some(at(5)));
+        assert!(dirties.remove(&key("/a")).is_some() && dirties.remove(&key("/a")).is_none());
+        assert_eq!((dirties.first_due(), dirties.len()), (Some(at(5)), 2));
+        assert_eq!(dirties.take().len(), 2);
+        assert_eq!((dirties.first_due(), dirties.len()), (None, 0));
+    }
+}
