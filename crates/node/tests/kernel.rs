@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the kernel should stop")]
 
 mod advertisement;
+mod dumps;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -195,7 +195,7 @@ impl FakeKernel {
         }
         let settings = self.accepted(&key, settings)?;
         let service =
-            ObservedService { settings, servers: BTreeMap::new(), stats: Stats::default() };
+            ObservedService { settings, servers: vip::Servers::default(), stats: Stats::default() };
         self.state.services.insert(key, service);
         Ok(())
     }

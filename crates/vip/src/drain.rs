@@ -137,7 +137,9 @@ impl Drains {
                     held.settings.weight = held.settings.weight.max(drain.before);
                 }
             }
-            service.servers.retain(|server, _| !memory.has_ended(server, claims));
+            if service.servers.keys().any(|server| memory.has_ended(server, claims)) {
+                service.servers.retain(|server, _| !memory.has_ended(server, claims));
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub use firewall::Firewall;
 pub use local::{Local, LocalServers};
 pub use nft::Nft;
 pub use nl_ipvs::Stats;
-pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService};
+pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Servers};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};
 pub use report::{LabelPlace, LabelReport, Verdict, news};

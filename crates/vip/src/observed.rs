@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use nl_ipvs::{
@@ -55,9 +56,41 @@ pub struct ObservedService {
     /// What was set.
     pub settings: ServiceSettings,
     /// Its real servers. Read for services that are ours or may be; else empty.
-    pub servers: BTreeMap<SocketAddr, ObservedServer>,
+    pub servers: Servers,
     /// Counters and rates.
     pub stats: Stats,
+}
+
+/// Real servers by address. A copy is the same memory until one of the two is changed: most of a
+/// table stays as it is from one reading to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Servers(Arc<BTreeMap<SocketAddr, ObservedServer>>);
+
+impl Deref for Servers {
+    type Target = BTreeMap<SocketAddr, ObservedServer>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Servers {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl FromIterator<(SocketAddr, ObservedServer)> for Servers {
+    fn from_iter<I: IntoIterator<Item = (SocketAddr, ObservedServer)>>(servers: I) -> Self {
+        Self(Arc::new(servers.into_iter().collect()))
+    }
+}
+
+impl<'a> IntoIterator for &'a Servers {
+    type Item = (&'a SocketAddr, &'a ObservedServer);
+    type IntoIter = std::collections::btree_map::Iter<'a, SocketAddr, ObservedServer>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
 }
 
 /// A real server as it was read.

@@ -1,7 +1,5 @@
 //! What is done to the kernel behind the agent's back.
 
-use std::collections::BTreeMap;
-
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 use proptest::prelude::*;
 use vip::ownership::MARK;
@@ -67,7 +65,7 @@ impl Damage {
                 let settings = ServiceSettings::new(Family::Inet, "wrr".parse().unwrap());
                 let service = ObservedService {
                     settings,
-                    servers: BTreeMap::new(),
+                    servers: vip::Servers::default(),
                     stats: nl_ipvs::Stats::default(),
                 };
                 state.services.insert(at.into(), service);

@@ -71,6 +71,13 @@ fn bars(uml: bool) -> Vec<Bar> {
         bar("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
             f.ratio("compare/vipd/2000", "compare/floor/2000")
         }),
+        bar(
+            "the same, as the kernel's text says that all is as it was",
+            "those dumps",
+            Times,
+            1.0,
+            |f| f.ratio("compare/text/2000", "compare/floor/2000"),
+        ),
         bar("one weight, in memory, p99", "", Millis, 1.0, |f| f.get("react/memory/2000/p99")),
         bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/memory/2000/p50", "react/memory/20/p50")

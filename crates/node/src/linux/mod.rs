@@ -12,8 +12,10 @@ mod observe;
 mod perform;
 mod route;
 mod scheduler;
+mod servers;
 mod socket;
 mod source;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,6 +29,7 @@ use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
 pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
 pub use nft::Nft;
+use servers::Memory;
 use socket::RouteSocket;
 
 /// What can be chosen about a [`LinuxKernel`].
@@ -52,6 +55,7 @@ pub struct LinuxKernel {
     route: RouteSocket,
     nft: Nft,
     settings: Settings,
+    servers: Memory,
     /// What the node listened on when it was last read.
     listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
@@ -65,7 +69,7 @@ impl LinuxKernel {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         let (route, nft) = (RouteSocket::open()?, Nft::open());
-        Ok(Self { ipvs, route, nft, settings, listening: None })
+        Ok(Self { ipvs, route, nft, settings, servers: Memory::default(), listening: None })
     }
 
     /// The version of IPVS, and how many buckets its table of connections has.
@@ -89,10 +93,19 @@ impl LinuxKernel {
     }
 }
 
+impl LinuxKernel {
+    /// Of how many services the last reading dumped the real servers. Those of the others are as the
+    /// text of the table says that they were.
+    #[must_use]
+    pub fn dumps(&self) -> usize {
+        self.servers.dumps
+    }
+}
+
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        let Self { ipvs, route, nft, settings, listening } = self;
-        observe::observe(ipvs, route, nft, &settings.interface, listening)
+        let Self { ipvs, route, nft, settings, servers, listening } = self;
+        observe::observe(ipvs, route, nft, &settings.interface, servers, listening)
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
@@ -100,6 +113,9 @@ impl Kernel for LinuxKernel {
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
+        for vip in ops.iter().filter_map(|op| op.vip()) {
+            self.servers.forget(&vip.into());
+        }
         let Self { ipvs, route, nft, settings, .. } = self;
         perform::perform(ipvs, route, nft, &settings.interface, ops)
     }

@@ -7,6 +7,7 @@ use vip::ownership::{MARK, Owner, owner};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::nft::Nft;
+use super::servers::Memory;
 use super::socket::RouteSocket;
 use super::{address, facts, legacy, link, route};
 use crate::{KernelError, listening, resolvers};
@@ -16,6 +17,7 @@ pub(super) fn observe(
     socket: &mut RouteSocket,
     nft: &mut Nft,
     interface: &str,
+    servers: &mut Memory,
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
     let link = link::find(socket, interface)?;
@@ -47,7 +49,7 @@ pub(super) fn observe(
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
     observed.services = listed.into_iter().map(without_servers).collect();
-    read_servers(ipvs, &mut observed)?;
+    read_servers(ipvs, servers, &mut observed)?;
     Ok(observed)
 }
 
@@ -66,14 +68,22 @@ pub(super) fn traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelErr
 }
 
 /// The real servers of services that are ours or may be.
-fn read_servers(ipvs: &mut Ipvs, observed: &mut Observed) -> Result<(), KernelError> {
+fn read_servers(
+    ipvs: &mut Ipvs,
+    memory: &mut Memory,
+    observed: &mut Observed,
+) -> Result<(), KernelError> {
+    let mut reading = memory.begin();
     let services = observed.services.iter();
     let ours =
         services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);
-    for key in ours.map(|(key, _)| *key).collect::<Vec<_>>() {
-        let servers = whole(ipvs.destinations(&key), || format!("list the real servers of {key}"))?;
+    for (key, stats) in ours.map(|(key, held)| (*key, held.stats)).collect::<Vec<_>>() {
+        let servers = reading.of(ipvs, &key, stats).map_err(|error| KernelError::Ipvs {
+            doing: format!("list the real servers of {key}"),
+            error,
+        })?;
         if let Some(service) = observed.services.get_mut(&key) {
-            service.servers = servers.into_iter().map(|each| (each.address, each.into())).collect();
+            service.servers = servers;
         }
     }
     Ok(())

@@ -183,7 +183,14 @@ fn observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
         servers.prop_map(move |servers| {
             let mut settings = options.service_settings(key.family());
             settings.flags = as_held(&settings, marked);
-            (key, ObservedService { settings, servers: held(servers), stats: Stats::default() })
+            (
+                key,
+                ObservedService {
+                    settings,
+                    servers: held(servers).into_iter().collect(),
+                    stats: Stats::default(),
+                },
+            )
         })
     })
 }

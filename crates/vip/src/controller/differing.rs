@@ -103,7 +103,7 @@ mod tests {
             stats: Stats::default(),
         };
         let at: SocketAddr = ([10, 0, 0, 1], 80).into();
-        let servers = [(at, server)].into();
+        let servers = [(at, server)].into_iter().collect();
         let service = ObservedService { settings, servers, stats: Stats::default() };
         (ServiceKey::tcp(([3, 3, 0, 1], 80).into()), service)
     }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
@@ -6,7 +5,7 @@ use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
 use super::Op;
 use crate::firewall::Rule;
 use crate::nft::Standing;
-use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Vip};
+use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Servers, Vip};
 
 impl Op {
     /// Does to a table what the kernel does when the operation succeeds.
@@ -84,7 +83,7 @@ impl Op {
 }
 
 fn empty(settings: ServiceSettings) -> ObservedService {
-    ObservedService { settings, servers: BTreeMap::new(), stats: Stats::default() }
+    ObservedService { settings, servers: Servers::default(), stats: Stats::default() }
 }
 
 fn idle(settings: DestinationSettings) -> ObservedServer {
@@ -93,10 +92,7 @@ fn idle(settings: DestinationSettings) -> ObservedServer {
 
 /// The real servers of a service. A plan only adds servers to a service that exists by then; on
 /// one that doesn't, nothing is kept.
-fn servers<'a>(
-    model: &'a mut Observed,
-    vip: &Vip,
-) -> &'a mut BTreeMap<std::net::SocketAddr, ObservedServer> {
+fn servers<'a>(model: &'a mut Observed, vip: &Vip) -> &'a mut Servers {
     let key = ServiceKey::from(*vip);
     debug_assert!(model.services.contains_key(&key), "{vip} has servers but no service");
     &mut model

@@ -1,0 +1,76 @@
+//! Which real servers a reading dumps, and which it takes from the kernel's text.
+
+use node::{Kernel, LinuxKernel};
+use vip::Observed;
+
+use super::{converge, desired, ip, ipvsadm, kernel};
+
+/// Reads the kernel; how many services were dumped for it. Another kernel that remembers nothing
+/// sees the same.
+fn read(kernel: &mut LinuxKernel) -> (usize, Observed) {
+    let observed = kernel.observe().unwrap();
+    let afresh = LinuxKernel::open(node::Settings::default()).unwrap().observe().unwrap();
+    assert_eq!(observed.services, afresh.services);
+    (kernel.dumps(), observed)
+}
+
+const VIPS: [&str; 3] = ["3.3.0.6", "3.3.0.7", "fd03::6"];
+
+/// With three services of two real servers, all known.
+fn settled() -> LinuxKernel {
+    let mut kernel = kernel();
+    ip("link add eth9 type dummy");
+    ip("link set eth9 up");
+    let v4 = desired(&VIPS[..2], &["10.9.0.1:80", "10.9.0.2:80"]);
+    let v6 = desired(&VIPS[2..], &["[fd09::1]:80", "[fd09::2]:80"]);
+    let all = vip::Desired { services: v4.services.into_iter().chain(v6.services).collect(), ..v4 };
+    converge(&mut kernel, &all);
+    kernel
+}
+
+#[test]
+fn what_stays_is_dumped_once_and_what_changes_again() {
+    let mut kernel = settled();
+    assert_eq!(read(&mut kernel).0, 0, "the reading after the change has dumped it");
+    for (change, dumps) in [
+        ("-e -t 3.3.0.6:80 -r 10.9.0.1:80 -m -w 7", 1),
+        ("-d -t 3.3.0.7:80 -r 10.9.0.1:80", 1),
+        ("-a -t 3.3.0.7:80 -r 10.9.0.3:80 -m", 1),
+        ("-e -t 3.3.0.7:80 -r 10.9.0.3:80 -i", 1),
+        ("-e -t [fd03::6]:80 -r [fd09::2]:80 -m -w 0", 1),
+        ("-D -t 3.3.0.7:80", 0),
+    ] {
+        ipvsadm(change);
+        assert_eq!(read(&mut kernel).0, dumps, "{change}");
+        let again = read(&mut kernel).0;
+        assert!(again == 0 || change.ends_with("-i"), "{change}: {again} again");
+    }
+}
+
+#[test]
+fn what_vipd_changes_is_dumped_again() {
+    let mut kernel = settled();
+    let fewer = desired(&["3.3.0.6"], &["10.9.0.1:80"]);
+    let plan = super::plan(&mut kernel, &fewer);
+    assert!(kernel.apply(plan).is_success());
+    assert_eq!(read(&mut kernel).0, 1);
+    assert_eq!(read(&mut kernel).0, 0);
+}
+
+/// Thresholds are not in the text. They are found all the same, within ten readings.
+#[test]
+fn what_the_text_does_not_tell_is_found_by_the_dump_that_comes_anyway() {
+    let mut kernel = settled();
+    ipvsadm("-e -t 3.3.0.6:80 -r 10.9.0.1:80 -m -w 1 -x 9 -y 3");
+    let finds = |kernel: &mut LinuxKernel| {
+        let observed = kernel.observe().unwrap();
+        let servers = observed.services.values().flat_map(|service| service.servers.values());
+        let thresholds: Vec<_> = servers.map(|held| held.settings.upper_threshold).collect();
+        thresholds.contains(&9)
+    };
+    assert!((0..10).any(|_| finds(&mut kernel)));
+    // A service that has them is dumped every time from then on.
+    ipvsadm("-e -t 3.3.0.6:80 -r 10.9.0.1:80 -m -w 1 -x 0 -y 0");
+    assert_eq!(read(&mut kernel).0, 1);
+    assert_eq!(read(&mut kernel).0, 0);
+}
