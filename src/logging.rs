@@ -22,9 +22,13 @@ pub enum Format {
     Json,
 }
 
+/// The verifier of certificates warns of each folder the system doesn't have, for each client, where
+/// nothing speaks HTTPS too. A certificate that can't be verified is told where it is met.
+const QUIET: &str = "rustls_platform_verifier=error";
+
 /// Sends the log of this process to standard error.
 pub fn start(filter: &str, format: Format) {
-    let filter = EnvFilter::builder().parse_lossy(filter);
+    let filter = EnvFilter::builder().parse_lossy(format!("{QUIET},{filter}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

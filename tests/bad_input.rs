@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::TcpListener;
 
-use support::{Ran, http, read_request, serve, serve_with, vipd, vipd_with_input};
+use support::{Ran, http, read_request, serve, serve_with, vipd, vipd_with, vipd_with_input};
 
 fn diff(url: &str) -> Ran {
     vipd(&["diff", "--marathon", url])
@@ -129,4 +129,23 @@ fn a_bad_configuration_names_line_and_column() {
     std::fs::write(&path, "[node]\ninterfase = \"x\"\n").unwrap();
     let ran = vipd(&["diff", "--config", path.to_str().unwrap(), "--from", "-"]);
     trouble(&ran, &["vipd.toml", "line 2, column 1", "interfase"]);
+}
+
+#[test]
+fn where_there_are_no_ca_certificates_only_https_needs_some_and_says_so() {
+    let without =
+        |args: &[&str]| vipd_with(args, &[("SSL_CERT_FILE", "/none"), ("SSL_CERT_DIR", "/none")]);
+    let ran = without(&["diff", "--marathon", "https://127.0.0.1:1"]);
+    trouble(&ran, &["ca-certificates", "/etc/ssl/certs", "ca-file"]);
+    let ran = without(&["diff", "--marathon", &serve(http("200 OK", "application/json", b""))]);
+    trouble(&ran, &["empty"]);
+    assert!(!ran.err.contains("WARN"), "{}", ran.err);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (config, ca) = (folder.path().join("vipd.toml"), folder.path().join("ca.pem"));
+    std::fs::write(&ca, include_bytes!("../crates/marathon/tests/fixtures/tls/ca.pem")).unwrap();
+    let text = "[[marathon]]\nurls = ['https://127.0.0.1:1']\nca-file = '";
+    std::fs::write(&config, format!("{text}{}'\n", ca.display())).unwrap();
+    let ran = without(&["diff", "--config", config.to_str().unwrap()]);
+    trouble(&ran, &["https://127.0.0.1:1", "refused"]);
 }

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What a run of a program said.
 #[derive(Debug)]
@@ -23,6 +23,15 @@ pub(crate) fn vipd_with_input(args: &[&str], input: &[u8]) -> Ran {
     let mut child = command(args).spawn().unwrap();
     // A program that fails before it reads closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(input);
+    ran(child)
+}
+
+/// The same with these variables.
+pub(crate) fn vipd_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
+    ran(command(args).envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap())
+}
+
+fn ran(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     Ran {
         code: output.status.code(),

@@ -141,6 +141,12 @@ pub enum ConfigError {
     /// The CA file.
     #[error("the CA certificates can't be used: {0}; give them as PEM")]
     BadCa(String),
+    /// There is none on this machine and none is given, and a URL is one of HTTPS.
+    #[error(
+        "this machine has no CA certificates, and HTTPS needs them: install Debian's \
+         ca-certificates, in a container mount /etc/ssl/certs, or name the authority's with ca-file"
+    )]
+    NoCa,
     /// The client's certificate or key.
     #[error("the client certificate and key can't be used; give both as PEM, the key as PKCS#8")]
     BadIdentity,

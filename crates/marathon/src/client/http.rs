@@ -216,10 +216,12 @@ fn build(
         }
         limits(builder)
     };
-    let plain = config.urls.iter().all(|url| url.scheme() == "http") && roots.is_empty();
-    let client = match builder().tls_certs_merge(roots).build() {
-        // A machine without any CA certificates can still read over http.
-        Err(_) if plain => builder().tls_certs_only([]).build(),
+    let plain = config.urls.iter().all(|url| url.scheme() == "http");
+    let built = builder().tls_certs_merge(roots.clone()).build();
+    // A machine without any CA certificates can still read over http, and trust those it is given.
+    let client = match built {
+        Err(_) if plain || !roots.is_empty() => builder().tls_certs_only(roots).build(),
+        Err(_) if builder().tls_certs_only([]).build().is_ok() => return Err(ConfigError::NoCa),
         built => built,
     };
     client.map_err(|error| ConfigError::Setup(innermost(&error)))
