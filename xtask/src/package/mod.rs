@@ -1,8 +1,10 @@
 //! `cargo xtask package`: what is installed on nodes, built from this tree and tried.
 
 mod deb;
+mod image;
 mod release;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -24,6 +26,7 @@ pub(crate) fn run(test: bool, on: Option<Machine>) -> Result<bool> {
     if !test {
         return Ok(true);
     }
+    try_image(&workspace, &package)?;
     let machine = guest(on)?;
     let report = install(&workspace, &package, machine)?;
     print!("{}", summary::kernel(machine.title(), &report));
@@ -34,6 +37,7 @@ pub(crate) fn run(test: bool, on: Option<Machine>) -> Result<bool> {
 pub(crate) fn report(on: Option<Machine>) -> Result<(Machine, Report)> {
     let workspace = Workspace::read()?;
     let package = build(&workspace)?;
+    try_image(&workspace, &package)?;
     let machine = guest(on)?;
     Ok((machine, install(&workspace, &package, machine)?))
 }
@@ -46,7 +50,17 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::start("making the Debian package");
     let package = deb::make(workspace, &program)?;
     step.end(&format!("made {}", package.display()));
+    // Where the recipe of the image takes it from.
+    fs::copy(&program, package.with_file_name("vipd"))
+        .with_context(|| format!("cannot copy {}", program.display()))?;
     Ok(package)
+}
+
+fn try_image(workspace: &Workspace, package: &Path) -> Result<()> {
+    let step = Step::start("building the image and running it");
+    image::try_out(workspace, package.parent().unwrap_or(package))?;
+    step.end("vipd in it found Marathon by its name");
+    Ok(())
 }
 
 /// Where the package can be installed: never on this machine itself.
