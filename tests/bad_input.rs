@@ -149,3 +149,40 @@ fn where_there_are_no_ca_certificates_only_https_needs_some_and_says_so() {
     let ran = without(&["diff", "--config", config.to_str().unwrap()]);
     trouble(&ran, &["https://127.0.0.1:1", "refused"]);
 }
+
+#[test]
+fn no_secret_is_in_any_log_however_much_is_logged() {
+    const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0";
+    let url = serve_with(|mut stream| {
+        let request = read_request(&mut stream);
+        let login = request.starts_with("POST /acs/api/v1/auth/login");
+        let body = if login { format!(r#"{{"token":"{TOKEN}"}}"#) } else { String::new() };
+        let _ = stream.write_all(&http("200 OK", "application/json", body.as_bytes()));
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let password = file("password", "hunter2\n");
+    let key = include_str!("support/account.pem");
+    let account = serde_json::json!({
+        "uid": "vipd", "private_key": key, "scheme": "RS256",
+        "login_endpoint": format!("{url}/acs/api/v1/auth/login"),
+    });
+    let account = file("account.json", &account.to_string());
+    // As it is sent: vipd:hunter2.
+    let secrets = ["hunter2", "dmlwZDpodW50ZXIy", "c2VjcmV0", key.lines().nth(1).unwrap()];
+    for access in [
+        format!("user = 'vipd'\npassword-file = '{password}'"),
+        format!("service-account-file = '{account}'"),
+    ] {
+        let config = file("vipd.toml", &format!("[[marathon]]\nurls = ['{url}']\n{access}\n"));
+        let ran = vipd(&["diff", "--config", &config, "--log", "trace"]);
+        trouble(&ran, &["empty", "TRACE"]);
+        for secret in secrets {
+            assert!(!ran.err.contains(secret), "{secret} is in the log");
+        }
+    }
+}
