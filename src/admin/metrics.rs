@@ -5,7 +5,7 @@
 
 use std::fmt::Error;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use marathon::Timestamp;
@@ -16,6 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use serde::Deserialize;
 use vip::Vip;
 use vip::controller::Mode;
 
@@ -29,8 +30,24 @@ use crate::agent::view::View;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn metrics(State(shared): Ask) -> Response {
-    let now = Now::look(&shared).await;
+/// What a scrape asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    vips: Vips,
+}
+
+/// The series of each VIP, which in a large cluster every node has a great many of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Vips {
+    #[default]
+    Each,
+    None,
+}
+
+pub(super) async fn metrics(State(shared): Ask, Query(wanted): Query<Wanted>) -> Response {
+    let now = Now::look(&shared, wanted.vips).await;
     let text = || {
         let mut text = String::new();
         let mut registry = Registry::with_prefix("vipd");
@@ -57,6 +74,7 @@ struct Now {
     healthy: bool,
     ready: bool,
     unapplied: f64,
+    vips: Vips,
     /// None: the loop stands still.
     census: Option<std::sync::Arc<Census>>,
     /// None: the kernel can't be read, or isn't asked because it or the loop is stuck.
@@ -64,7 +82,7 @@ struct Now {
 }
 
 impl Now {
-    async fn look(shared: &Shared) -> Self {
+    async fn look(shared: &Shared, vips: Vips) -> Self {
         let (view, time) = (shared.view(), Timestamp::now());
         let beat = shared.handle.beat();
         let since = view.status.unapplied_since;
@@ -74,6 +92,7 @@ impl Now {
             unapplied: since.map_or(0.0, |at| beat.now.saturating_sub(at).as_secs_f64()),
             census: shared.census().await.ok(),
             traffic: shared.traffic().await.ok(),
+            vips,
             view,
             time,
         }
@@ -86,7 +105,11 @@ impl Collector for Now {
         self.agent(&mut out)?;
         self.kernel(&mut out)?;
         self.sources(&mut out)?;
-        self.vips(&mut out)
+        self.labels(&mut out)?;
+        match self.vips {
+            Vips::Each => self.vips(&mut out),
+            Vips::None => Ok(()),
+        }
     }
 }
 
@@ -153,13 +176,21 @@ impl Now {
         out.gauge("gaps", help, None, count(self.view.gaps.len()))
     }
 
+    fn labels(&self, out: &mut Out<'_>) -> Result<(), Error> {
+        let Some(census) = &self.census else { return Ok(()) };
+        out.gauge("vips", "VIPs that apps claim", None, count(census.vips.len()))?;
+        let refused =
+            census.refused.iter().map(|(reason, all)| ([("reason", *reason)], count(*all)));
+        out.gauges(
+            "refused_labels",
+            "Labels that aren't obeyed, by the kind of reason",
+            None,
+            refused,
+        )
+    }
+
     fn vips(&self, out: &mut Out<'_>) -> Result<(), Error> {
         if let Some(census) = &self.census {
-            out.gauge("vips", "VIPs that apps claim", None, count(census.vips.len()))?;
-            let refused =
-                census.refused.iter().map(|(reason, all)| ([("reason", *reason)], count(*all)));
-            let help = "Labels that aren't obeyed, by the kind of reason";
-            out.gauges("refused_labels", help, None, refused)?;
             let names: Vec<_> = census.vips.iter().map(|(vip, all)| (Name::of(vip), all)).collect();
             let servers = names.iter().flat_map(|(name, all)| {
                 let states = [

@@ -215,6 +215,21 @@ fn the_metrics_are_those_that_are_documented() {
 }
 
 #[test]
+fn a_scrape_without_the_series_of_each_vip_has_all_else() {
+    run(async {
+        let site = serving().await;
+        let (_, all) = site.get("/metrics").await;
+        let (status, text) = site.get("/metrics?vips=none").await;
+        assert_eq!(status, 200);
+        let rest = families(&all).into_iter().filter(|(name, _)| !name.starts_with("vipd_vip_"));
+        assert_eq!(families(&text), rest.collect());
+        assert!(text.contains("vipd_vips 1"), "{text}");
+        assert_eq!(site.get("/metrics?vips=some").await.0, 400);
+        site.end().await;
+    });
+}
+
+#[test]
 fn the_metrics_say_what_is() {
     run(async {
         let site = serving().await;
