@@ -121,6 +121,7 @@ fn operation(op: &Op, desired: &Desired) -> Value {
         }
         Op::AddService { .. }
         | Op::SetService { .. }
+        | Op::ForgetFlows { .. }
         | Op::CreateLink
         | Op::RaiseLink
         | Op::DeleteLink => {}

@@ -14,7 +14,7 @@ mod resolvers;
 mod sysctl;
 
 pub use kernel::{Kernel, KernelError};
-pub use linux::{LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, links};
+pub use linux::{Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, links};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
     KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, look_at_sysctls,

@@ -69,6 +69,8 @@ impl Drift {
     /// The kind of what an operation repairs, if it does.
     pub(super) fn repaired(&mut self, op: &Op) -> Option<&'static str> {
         let thing = match op {
+            // It goes with the service or the address that it is for.
+            Op::ForgetFlows { .. } => return None,
             Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Thing::Interface,
             Op::SetTimeouts { .. } => Thing::Timeouts,
             Op::Bind { address, .. } | Op::SetSource { address, .. } | Op::Unbind { address } => {

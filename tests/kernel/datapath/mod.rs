@@ -16,6 +16,7 @@ mod seat;
 mod serve;
 mod short;
 mod topology;
+mod udp;
 mod world;
 
 use std::io::{Write, stderr};

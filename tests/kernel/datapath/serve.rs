@@ -145,12 +145,21 @@ pub(super) fn echo(stream: &mut TcpStream) -> io::Result<()> {
     stream.read_exact(&mut byte)
 }
 
+/// Sends a datagram through a connected socket and reads the answer.
+pub(super) fn ask_through(socket: &UdpSocket) -> io::Result<Answer> {
+    Answer::read(&String::from_utf8_lossy(&exchange_through(socket, b"who")?))
+}
+
 /// A datagram there and one back, each from a port of its own.
 fn exchange(at: SocketAddr, datagram: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let any: IpAddr = if at.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
     let socket = UdpSocket::bind((any, 0))?;
     socket.set_read_timeout(Some(patience))?;
     socket.connect(at)?;
+    exchange_through(&socket, datagram)
+}
+
+fn exchange_through(socket: &UdpSocket, datagram: &[u8]) -> io::Result<Vec<u8>> {
     socket.send(datagram)?;
     let mut answer = vec![0; 512];
     let length = socket.recv(&mut answer)?;

@@ -40,6 +40,7 @@ pub(super) fn command(op: &Op) -> Option<Command> {
         | Op::DeleteLink
         | Op::Bind { .. }
         | Op::SetSource { .. }
+        | Op::ForgetFlows { .. }
         | Op::Unbind { .. } => return None,
     })
 }

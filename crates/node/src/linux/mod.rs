@@ -2,6 +2,7 @@
 
 mod address;
 mod facts;
+mod flows;
 mod ipvs;
 mod legacy;
 mod link;
@@ -10,6 +11,7 @@ mod monitor;
 mod nft;
 mod observe;
 mod perform;
+mod raw;
 mod route;
 mod scheduler;
 mod servers;
@@ -26,6 +28,7 @@ use vip::plan::OpError;
 use vip::{Observed, Op, Protocol, Stats, Vip};
 
 use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
+pub use flows::Flows;
 pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
 pub use nft::Nft;
@@ -54,6 +57,7 @@ pub struct LinuxKernel {
     ipvs: Ipvs,
     route: RouteSocket,
     nft: Nft,
+    flows: Flows,
     settings: Settings,
     servers: Memory,
     /// What the node listened on when it was last read.
@@ -68,8 +72,9 @@ impl LinuxKernel {
     pub fn open(settings: Settings) -> Result<Self, KernelError> {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
-        let (route, nft) = (RouteSocket::open()?, Nft::open());
-        Ok(Self { ipvs, route, nft, settings, servers: Memory::default(), listening: None })
+        let (route, nft, flows) = (RouteSocket::open()?, Nft::open(), Flows::open());
+        let servers = Memory::default();
+        Ok(Self { ipvs, route, nft, flows, settings, servers, listening: None })
     }
 
     /// The version of IPVS, and how many buckets its table of connections has.
@@ -104,7 +109,7 @@ impl LinuxKernel {
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        let Self { ipvs, route, nft, settings, servers, listening } = self;
+        let Self { ipvs, route, nft, settings, servers, listening, .. } = self;
         observe::observe(ipvs, route, nft, &settings.interface, servers, listening)
     }
 
@@ -116,8 +121,8 @@ impl Kernel for LinuxKernel {
         for vip in ops.iter().filter_map(|op| op.vip()) {
             self.servers.forget(&vip.into());
         }
-        let Self { ipvs, route, nft, settings, .. } = self;
-        perform::perform(ipvs, route, nft, &settings.interface, ops)
+        let Self { ipvs, route, nft, flows, settings, .. } = self;
+        perform::perform(ipvs, route, nft, flows, &settings.interface, ops)
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {

@@ -5,6 +5,7 @@ use vip::Op;
 use vip::firewall::Keeper;
 use vip::plan::OpError;
 
+use super::flows::Flows;
 use super::link::Dummy;
 use super::nft::Nft;
 use super::socket::{Request, RouteSocket};
@@ -21,6 +22,7 @@ enum Kind {
     Link,
     Nft,
     Legacy,
+    Flows,
 }
 
 fn kind(op: &Op) -> Kind {
@@ -35,6 +37,7 @@ fn kind(op: &Op) -> Kind {
             Keeper::Legacy => Kind::Legacy,
         },
         Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
+        Op::ForgetFlows { .. } => Kind::Flows,
         Op::SetTimeouts { .. }
         | Op::AddService { .. }
         | Op::SetService { .. }
@@ -50,6 +53,7 @@ pub(super) fn perform(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
     nft: &mut Nft,
+    flows: &mut Flows,
     interface: &str,
     ops: &[&Op],
 ) -> Vec<Answer> {
@@ -60,6 +64,7 @@ pub(super) fn perform(
             Kind::Address => answers.extend(change_addresses(socket, interface, run)),
             Kind::Nft => answers.extend(nft.perform(run)),
             Kind::Legacy => answers.extend(run.iter().map(|op| change_legacy(op))),
+            Kind::Flows => answers.extend(flows.forget(run)),
             Kind::Link => {
                 answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
             }

@@ -165,6 +165,7 @@ fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> 
             let source = source.map_or("itself".to_owned(), |source| source.to_string());
             format!("source of the node's own connections -> {source}")
         }
+        Op::ForgetFlows { .. } => text::FORGOTTEN.to_owned(),
         Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
         Op::SetTimeouts { before, timeouts } => text::timeout_changes(before, timeouts).join(", "),
         Op::SetTable { family, before, rules } => {

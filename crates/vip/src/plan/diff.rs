@@ -7,7 +7,7 @@ use super::op::timeout_changes;
 use super::{Conflict, Ground, Op, Plan, Scope, rules, shuffle, tables};
 use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
-use crate::{Desired, DesiredService, Link, Observed, ObservedService, Selection, Vip};
+use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
     let mut plan = Plan { ground: Ground::of(observed, desired), ..Plan::default() };
@@ -28,6 +28,7 @@ pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &
         nobody.extend(unwanted.filter(|(_, held)| !serves(held)).map(|(vip, _)| vip));
     }
     change_addresses(&mut plan, observed, desired, scope);
+    plan.ops.extend(forget_flows(&plan, desired));
     plan.ops.extend(change_timeouts(observed, desired));
     tables::change(&mut plan, observed, desired, scope, &nobody);
     rules::change(&mut plan, observed, desired);
@@ -149,6 +150,26 @@ fn change_service(
     ops.extend(gone.into_iter().map(|(server, _)| Op::DeleteServer { vip, server: *server }));
     members.values().any(|member| member.weight > 0)
         || kept.iter().any(|(_, held)| held.settings.weight > 0)
+}
+
+/// A UDP client that keeps its port may have sent before a VIP was served, and the kernel goes on
+/// tracking that flow as it was. A TCP client opens a new connection.
+fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
+    let mut begins = BTreeSet::new();
+    let mut bound = BTreeSet::new();
+    for op in &plan.ops {
+        match op {
+            Op::AddService { vip, .. } => drop(begins.insert(*vip)),
+            Op::Bind { address, .. } => drop(bound.insert(*address)),
+            _ => {}
+        }
+    }
+    let vips = desired.services.keys().filter(|vip| {
+        vip.protocol == Protocol::Udp
+            && (begins.contains(*vip) || bound.contains(&vip.address))
+            && !plan.conflicts.iter().any(|conflict| conflict.vip == **vip)
+    });
+    vips.map(|vip| Op::ForgetFlows { vip: *vip }).collect()
 }
 
 /// They hold for the whole table, so without a VIP nobody of ours needs them.

@@ -33,6 +33,7 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
         | Op::SetTimeouts { .. }
         | Op::Bind { .. }
         | Op::SetSource { .. }
+        | Op::ForgetFlows { .. }
         | Op::Unbind { .. }
         | Op::DeleteLink => return None,
     })

@@ -78,6 +78,8 @@ impl Op {
             Self::Unbind { address } => {
                 model.addresses.remove(address);
             }
+            // A reading doesn't show them.
+            Self::ForgetFlows { .. } => {}
         }
     }
 }

@@ -113,6 +113,12 @@ pub enum Op {
         /// The source; `None` is the address itself.
         source: Option<IpAddr>,
     },
+    /// Forget the flows to a VIP that the kernel tracks from before it was served: they go past
+    /// IPVS for as long as their clients send.
+    ForgetFlows {
+        /// The VIP.
+        vip: Vip,
+    },
     /// Remove a real server.
     DeleteServer {
         /// The VIP of its service.
@@ -150,7 +156,7 @@ pub enum Step {
     Servers,
     /// Addresses: a VIP is bound when it can be served, so no client meets a half-made one. New
     /// clients of a service that nobody can serve are refused from now on, those of one that
-    /// somebody can are let in.
+    /// somebody can are let in. What was tracked before is forgotten.
     Bind,
     /// Real servers and services go; clients of a service that is gone are reset while its
     /// address is still bound.
@@ -190,6 +196,7 @@ impl Op {
             Self::SetServer { .. } | Self::AddServer { .. } => Step::Servers,
             Self::Bind { .. }
             | Self::SetSource { .. }
+            | Self::ForgetFlows { .. }
             | Self::AddElement { element: Element::Refused(_) }
             | Self::DeleteElement { element: Element::Refused(_) } => Step::Bind,
             Self::DeleteServer { .. } | Self::DeleteService { .. } => Step::Remove,
@@ -218,7 +225,7 @@ impl Op {
             | Self::DeleteRule { .. } => 1,
             Self::Bind { .. } | Self::SetTimeouts { .. } | Self::InsertRule { .. } => 2,
             Self::SetSource { .. } | Self::AddService { .. } => 3,
-            Self::SetService { .. } => 4,
+            Self::SetService { .. } | Self::ForgetFlows { .. } => 4,
         }
     }
 
@@ -246,6 +253,7 @@ impl Op {
             Self::AddServer { .. } => "add-server",
             Self::Bind { .. } => "bind",
             Self::SetSource { .. } => "set-source",
+            Self::ForgetFlows { .. } => "forget-flows",
             Self::DeleteServer { .. } => "delete-server",
             Self::DeleteService { .. } => "delete-service",
             Self::Unbind { .. } => "unbind",
@@ -261,6 +269,7 @@ impl Op {
             | Self::SetService { vip, .. }
             | Self::SetServer { vip, .. }
             | Self::AddServer { vip, .. }
+            | Self::ForgetFlows { vip }
             | Self::DeleteServer { vip, .. }
             | Self::DeleteService { vip, .. } => Some(*vip),
             Self::AddElement { element } | Self::DeleteElement { element } => match element {
@@ -319,7 +328,7 @@ impl fmt::Display for Op {
                 let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());
                 write!(f, " {vip} (scheduler {scheduler})")
             }
-            Self::DeleteService { vip, .. } => write!(f, " {vip}"),
+            Self::DeleteService { vip, .. } | Self::ForgetFlows { vip } => write!(f, " {vip}"),
             Self::AddServer { vip, server, .. }
             | Self::SetServer { vip, server, .. }
             | Self::DeleteServer { vip, server } => write!(f, " {server} of {vip}"),

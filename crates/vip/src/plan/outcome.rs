@@ -106,6 +106,7 @@ impl OpResult {
             | Op::SetTimeouts { .. }
             | Op::SetTable { .. }
             | Op::InsertRule { .. }
+            | Op::ForgetFlows { .. }
             | Op::RaiseLink => false,
         };
         if already_so { Self::AlreadySo } else { Self::Failed(error) }
@@ -175,9 +176,10 @@ impl Progress {
 
     fn allows(&self, op: &Op) -> bool {
         match op {
-            // Somebody else's service gets no server and refuses nobody.
+            // Somebody else's service gets no server, refuses nobody and keeps its flows.
             Op::SetServer { vip, .. }
             | Op::AddServer { vip, .. }
+            | Op::ForgetFlows { vip }
             | Op::AddElement { element: Element::Refused(vip) } => !self.failed.contains(vip),
             Op::DeleteServer { vip, .. } => {
                 let replaced = !self.wanting.contains(vip) || self.served.contains(vip);

@@ -189,6 +189,9 @@ pub(super) fn line(depth: usize, sign: Sign, text: String) -> Line {
 pub(crate) const REFUSED: &str = "new clients are refused: nobody can serve them";
 pub(crate) const LET_IN: &str = "new clients are refused no longer";
 
+/// What it means that flows are forgotten.
+pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
+
 /// A verb, and what it is when it was done.
 type Verb = (&'static str, &'static str);
 
@@ -264,6 +267,9 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
             }
             Op::DeleteElement { element: Element::Refused(_) } if ops.len() == 1 => {
                 lines.push(line(1, Sign::Change, LET_IN.into()));
+            }
+            Op::ForgetFlows { .. } if sign == Sign::Change => {
+                lines.push(line(1, Sign::Change, FORGOTTEN.into()));
             }
             Op::DeleteService { servers: gone, .. } => servers.extend(
                 gone.iter().map(|server| (*server, line(1, Sign::Remove, server.to_string()))),

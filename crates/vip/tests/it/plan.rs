@@ -578,3 +578,30 @@ fn servers_one_vip_gains_do_not_hide_those_another_loses() {
     let claims = vec![mysql(servers(1)), claim("4.4.0.7:80", "/web", servers(40))];
     assert!(plan(&observed, &decide(claims, &observed)).losses().suspicious());
 }
+
+#[test]
+fn flows_from_before_a_udp_vip_was_served_are_forgotten_last() {
+    let claims = || {
+        vec![
+            claim("3.3.0.6:53/udp", "/dns", vec![healthy("dns.1", "10.0.0.1:31001")]),
+            mysql(vec![healthy("mysql.1", "10.0.0.2:31002")]),
+        ]
+    };
+    let empty = Observed::default();
+    let desired = decide(claims(), &empty);
+    let first = plan(&empty, &desired);
+    let names: Vec<_> = first.ops.iter().map(Op::name).collect();
+    let expected = ["create-link", "add-service", "add-service", "add-server", "add-server"];
+    assert_eq!(names, [&expected[..], &["bind", "forget-flows"]].concat());
+    let mut observed = first.applied_to(&empty);
+    assert_eq!(plan(&observed, &desired).ops, []);
+
+    observed.addresses.clear();
+    insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
+    ~ 3.3.0.6:53/udp  /dns
+        ~ flows from before it was served are forgotten
+      interface
+        + 3.3.0.6
+    1 address to bind
+    ");
+}

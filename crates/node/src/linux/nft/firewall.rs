@@ -9,11 +9,11 @@ use vip::firewall::{Chain, Firewall, Hook, Place, Rule, Sees, Verdict};
 use vip::plan::OpError;
 
 use super::layout::{self, TABLE};
-use super::raw::Raw;
 use super::read::dump;
 use super::{change, elements, expression, foreign, message};
 use crate::KernelError;
 use crate::linux::nft::Answer;
+use crate::linux::raw::Raw;
 
 /// As many chains are read. On a node with more, the others are taken for what isn't understood.
 const MOST: usize = 256;

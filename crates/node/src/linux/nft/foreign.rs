@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use vip::firewall::{Base, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
 
-use super::raw::{attributes, each, first, number, text};
 use super::xt;
+use crate::linux::raw::{attributes, each, first, number, text};
 
 // linux/netfilter.h, linux/netfilter/nf_tables.h
 const NFPROTO_INET: u8 = 1;

@@ -9,7 +9,6 @@ mod foreign;
 mod key;
 mod layout;
 mod message;
-mod raw;
 mod read;
 mod xt;
 

@@ -11,9 +11,9 @@ use vip::nft::{Element, Standing, Table};
 
 use super::compare::{self, Shapes};
 use super::message;
-use super::raw::Raw;
 use super::{elements, failed, key, layout};
 use crate::KernelError;
+use crate::linux::raw::Raw;
 
 /// What an object of nftables was read as.
 type Entry = Result<NetfilterMessage, DecodeError>;

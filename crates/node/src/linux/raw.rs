@@ -7,8 +7,6 @@ use netlink_packet_core::{
 };
 use netlink_packet_netfilter::NetfilterMessage;
 
-use super::message::Message;
-
 /// `struct nfgenmsg` of `linux/netfilter/nfnetlink.h`.
 pub(super) const HEADER_LEN: usize = 4;
 /// `struct nlattr` of `linux/netlink.h`.
@@ -23,7 +21,7 @@ pub(super) enum Raw {
 
 impl Raw {
     /// A question, to be answered raw.
-    pub(super) fn query(message: Message) -> NetlinkMessage<Self> {
+    pub(super) fn query(message: NetlinkMessage<NetfilterMessage>) -> NetlinkMessage<Self> {
         let NetlinkMessage { header, payload, .. } = message;
         let payload = match payload {
             NetlinkPayload::InnerMessage(inner) => {

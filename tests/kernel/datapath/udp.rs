@@ -1,0 +1,121 @@
+//! UDP clients that keep their port are served by whoever serves now, not by who did when the
+//! kernel first saw them.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use serde_json::{Value, json};
+
+use super::cells::{Network, Server};
+use super::marathon::app_at;
+use super::promise::Mode;
+use super::say;
+use super::serve::{PATIENCE, Protocol, ask_through};
+use super::topology::{Family, Net};
+use super::world::{FAMILIES, apply, mode, network};
+
+const FIRST: Server = Server { namespace: "n2", network: Network::Host };
+const SECOND: Server = Server { namespace: "n3", network: Network::Host };
+
+/// Datagrams of which one must be answered: the first may be what makes the kernel forget.
+const DATAGRAMS: usize = 2;
+
+fn vip(family: Family, port: u16) -> String {
+    match family {
+        Family::V4 => format!("3.3.7.1:{port}"),
+        Family::V6 => format!("[fd03::7:1]:{port}"),
+    }
+}
+
+fn apps(of: impl Fn(Family) -> Value) -> Value {
+    json!({"apps": FAMILIES.map(of)})
+}
+
+fn served_by(server: Server) -> Value {
+    apps(|family| app_at(&vip(family, 53), server, Protocol::Udp, family))
+}
+
+/// A client's socket with a port that it keeps.
+struct Held {
+    client: &'static str,
+    family: Family,
+    socket: UdpSocket,
+}
+
+fn hold(net: &Net, mode: Mode, clients: &[&'static str]) -> Vec<Held> {
+    let mut all = Vec::new();
+    for family in FAMILIES {
+        for &client in clients {
+            if mode == Mode::Reduced && (family == Family::V6 || client == "n4") {
+                continue;
+            }
+            let at: SocketAddr = vip(family, 53).parse().unwrap();
+            let socket = net.seat(client).run(move || {
+                let any = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let socket = UdpSocket::bind(any).unwrap();
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                socket.connect(at).unwrap();
+                socket
+            });
+            all.push(Held { client, family, socket });
+        }
+    }
+    all
+}
+
+/// Each is answered by a server.
+fn all_are_answered(net: &Net, all: &[Held], server: Server, when: &str) {
+    let mut lost = 0;
+    for Held { client, family, socket } in all {
+        let socket = socket.try_clone().unwrap();
+        let answers: Vec<_> = net.seat(client).run(move || {
+            // That an earlier datagram was refused.
+            drop(socket.take_error());
+            let mut answers = Vec::new();
+            while answers.len() < DATAGRAMS && !answers.last().is_some_and(Result::is_ok) {
+                answers.push(ask_through(&socket));
+            }
+            answers
+        });
+        lost += answers.len() - 1;
+        let last = answers.last().unwrap().as_ref().map(|answer| answer.who.as_str());
+        assert_eq!(last.ok(), Some(server.name()), "{client} {family:?}, {when}: {answers:?}");
+    }
+    say(&format!("udp: {} clients with a fixed port, {when}: {lost} datagrams lost", all.len()));
+}
+
+#[test]
+fn a_client_that_keeps_its_port_moves_on_when_its_server_goes() {
+    let net = network();
+    apply(&net, &served_by(FIRST));
+    let all = hold(&net, mode(&net), &["n1", "n1b", "n1r", "n3", "n4"]);
+    all_are_answered(&net, &all, FIRST, "at first");
+    apply(&net, &served_by(SECOND));
+    all_are_answered(&net, &all, SECOND, "when its server is gone");
+    let nobody = apps(|family| {
+        let mut app = app_at(&vip(family, 53), FIRST, Protocol::Udp, family);
+        app["tasks"] = json!([]);
+        app
+    });
+    apply(&net, &nobody);
+    apply(&net, &served_by(FIRST));
+    all_are_answered(&net, &all, FIRST, "when a server comes back");
+}
+
+/// The kernel tracks such a flow past IPVS, and goes on doing so for as long as the client sends.
+#[test]
+fn a_client_that_sent_before_there_was_a_service_reaches_it_once_there_is() {
+    let net = network();
+    let nothing = apps(|family| app_at("3.3.7.2:80", FIRST, Protocol::Tcp, family));
+    let another_port = apps(|family| app_at(&vip(family, 80), FIRST, Protocol::Tcp, family));
+    for (before, when) in [(nothing, "the VIP"), (another_port, "its port")] {
+        apply(&net, &before);
+        let all = hold(&net, mode(&net), &["n1", "n1b", "n1r", "n3"]);
+        for Held { socket, client, .. } in &all {
+            let socket = socket.try_clone().unwrap();
+            // Refused or lost, as it may be.
+            net.seat(client).run(move || drop(socket.send(b"who")));
+        }
+        apply(&net, &served_by(FIRST));
+        all_are_answered(&net, &all, FIRST, &format!("that sent before there was {when}"));
+    }
+}
