@@ -3,7 +3,9 @@
 //! After IPVS no DNAT rule is passed any more, so a host port that exists only as such a rule
 //! (Docker without its userland proxy, the port mapper of Mesos) leads nowhere on its own node:
 //! there the container's own address has to do. Where something listens on the host port, a proxy,
-//! that is better: by it a container even reaches itself, however its bridge is set up.
+//! that is better: by it a container even reaches itself, however its bridge is set up. But not for
+//! UDP: such a proxy answers from whatever address the route to the client has as its source, which
+//! for a container on the same bridge is the bridge's, and not the one that was asked.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub enum Local {
     Listens,
     /// Nothing listens on this host port.
     Silent(SocketAddr),
+    /// What listens on this host port may be a proxy, which a container's datagrams are not for.
+    Datagrams(SocketAddr),
     /// Nothing listens on its host port either, but this address is in no network of the node.
     OutOfReach(SocketAddr),
     /// It isn't known what listens.
@@ -52,6 +56,11 @@ impl fmt::Display for Local {
             Self::Silent(host) => write!(
                 f,
                 "on this node, by its own address, since nothing listens on its host port {host}"
+            ),
+            Self::Datagrams(host) => write!(
+                f,
+                "on this node, by its own address, since a proxy on its host port {host} might \
+                 answer a container's datagrams from another one"
             ),
             Self::OutOfReach(container) => write!(
                 f,
@@ -106,10 +115,14 @@ pub(crate) fn choose(
             _ => {}
         }
     }
+    let connected = node.is_connected(container.ip());
     match node.listens(vip.protocol, host) {
+        Some(true) if connected && vip.protocol == Protocol::Udp => {
+            by_container(Local::Datagrams(host))
+        }
         None => by_host(Local::Unknown),
         Some(true) => by_host(Local::Listens),
-        Some(false) if node.is_connected(container.ip()) => by_container(Local::Silent(host)),
+        Some(false) if connected => by_container(Local::Silent(host)),
         Some(false) => by_host(Local::OutOfReach(container)),
     }
 }
@@ -179,18 +192,25 @@ mod tests {
             own: ["10.0.0.1".parse().unwrap()].into(),
             connected: networks.iter().map(|net| net.parse().unwrap()).collect(),
             listening: listening.map(|all| {
-                std::sync::Arc::new(all.iter().map(|on| (Protocol::Tcp, at(on))).collect())
+                let on = |on| [Protocol::Tcp, Protocol::Udp].map(|protocol| (protocol, at(on)));
+                std::sync::Arc::new(all.iter().copied().flat_map(on).collect())
             }),
             ..NodeFacts::default()
         }
     }
 
     fn chosen(node: &NodeFacts, condition: Condition, held: &[&str]) -> Option<String> {
-        let vip = Vip {
-            address: "3.3.0.6".parse().unwrap(),
-            port: std::num::NonZeroU16::MIN,
-            protocol: Protocol::Tcp,
-        };
+        chosen_for(Protocol::Tcp, node, condition, held)
+    }
+
+    fn chosen_for(
+        protocol: Protocol,
+        node: &NodeFacts,
+        condition: Condition,
+        held: &[&str],
+    ) -> Option<String> {
+        let address = "3.3.0.6".parse().unwrap();
+        let vip = Vip { address, port: std::num::NonZeroU16::MIN, protocol };
         let held = |server: &SocketAddr| held.iter().any(|each| at(each) == *server);
         let mode = LocalServers::Auto;
         let (way, _, why) = choose(&reach(HOST), &vip, condition, held, node, mode)?;
@@ -212,6 +232,16 @@ mod tests {
         }
         assert!(healthy(&node(Some(&[]), &[])).starts_with("10.0.0.1:31001 OutOfReach"));
         assert_eq!(healthy(&node(None, BRIDGE)), "10.0.0.1:31001 Unknown");
+    }
+
+    #[test]
+    fn datagrams_go_past_a_proxy_to_the_container() {
+        let healthy =
+            |node: &NodeFacts| chosen_for(Protocol::Udp, node, Condition::Healthy, &[]).unwrap();
+        let proxied = healthy(&node(Some(&[HOST]), BRIDGE));
+        assert!(proxied.starts_with("172.17.0.2:80 Datagrams"), "{proxied}");
+        assert_eq!(healthy(&node(Some(&[HOST]), &[])), "10.0.0.1:31001 Listens");
+        assert!(healthy(&node(Some(&[]), BRIDGE)).starts_with("172.17.0.2:80 Silent"));
     }
 
     #[test]

@@ -24,19 +24,21 @@ pub(super) fn sources(
 ) -> Result<BTreeSet<IpAddr>, &'static str> {
     let elsewhere = server.node() != cell.client.gateway();
     let itself = server.namespace == cell.client.place();
-    let own_address = cell.network == Network::Dnat && !elsewhere;
+    // Where nothing listens on a host port, and for datagrams in any case.
+    let bridged = match cell.network {
+        Network::Dnat => true,
+        Network::Proxy => cell.protocol == Protocol::Udp,
+        Network::Host | Network::Container => false,
+    };
+    let own_address = bridged && !elsewhere;
     if own_address && itself && cell.call_iptables {
         return Err(
             "a hairpin through a container's own address needs hairpin mode on its bridge \
                     port where bridge-nf-call-iptables is 1: vipd doctor tells",
         );
     }
-    let reached_through_proxy = cell.network == Network::Proxy && !elsewhere;
-    if reached_through_proxy && cell.client == Client::Bridged && cell.protocol == Protocol::Udp {
-        return Err("Docker's proxy answers a bridged client's datagram from the bridge's address");
-    }
     if mode == Mode::Reduced {
-        held_in_reduced_mode(cell, server, elsewhere)?;
+        held_in_reduced_mode(cell, server, own_address)?;
     }
     let own = address(cell.client.place(), cell.family);
     let node = address(cell.client.gateway(), cell.family);
@@ -56,14 +58,19 @@ pub(super) fn sources(
     Ok(names.iter().map(|name| name.parse().unwrap()).collect())
 }
 
-fn held_in_reduced_mode(cell: &Cell, server: Server, elsewhere: bool) -> Result<(), &'static str> {
+fn held_in_reduced_mode(
+    cell: &Cell,
+    server: Server,
+    own_address: bool,
+) -> Result<(), &'static str> {
     let itself = server.namespace == cell.client.place();
+    let elsewhere = server.node() != cell.client.gateway();
     match (cell.client, cell.network) {
         _ if cell.family == Family::V6 => Err("reduced mode is for IPv4 alone"),
         (Client::NodeWithout, _) if elsewhere => {
             Err("reduced mode masquerades nothing: replies go past the node in the middle")
         }
-        (Client::Bridged, Network::Dnat) if !elsewhere && !itself && !cell.call_iptables => {
+        (Client::Bridged, _) if own_address && !itself && !cell.call_iptables => {
             Err("reduced mode masquerades nothing: replies go straight over the bridge")
         }
         (Client::Routed, Network::Container) if itself => {
