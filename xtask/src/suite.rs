@@ -16,7 +16,7 @@ use crate::tools;
 /// How long one suite may run. User-mode Linux is several times slower than the machine, and QEMU
 /// many times.
 pub(crate) const LEASH: Leash =
-    Leash { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(30 * 60) };
+    Leash { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(60 * 60) };
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

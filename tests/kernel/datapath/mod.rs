@@ -1,13 +1,16 @@
 //! The data path: every client reaches every server, and nothing else gets in. With real packets
 //! through three nodes with vipd and one without.
 
+mod agent;
 mod capture;
 mod cells;
 mod count;
 mod docker;
+mod drain;
 mod firewall;
 mod marathon;
 mod matrix;
+mod modes;
 mod promise;
 mod refuse;
 mod reset;

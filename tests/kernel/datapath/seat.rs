@@ -1,5 +1,6 @@
 //! Threads that sit in a network namespace and do there what they are told.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -20,7 +21,9 @@ impl Seat {
         thread::spawn(move || {
             netns::join(&namespace);
             for task in queue {
-                task();
+                // One that fails says so, and whoever waits for it is told. The next test needs
+                // the seat.
+                drop(catch_unwind(AssertUnwindSafe(task)));
             }
         });
         Self { tasks }

@@ -82,10 +82,17 @@ pub(super) fn vipd(net: &Net, node: &'static str, args: &[&str], input: &Value) 
 /// `vipd apply` on every node, which must do all there is to do.
 #[track_caller]
 pub(super) fn apply(net: &Net, apps: &Value) {
+    apply_with(net, &[], apps);
+}
+
+/// The same with options.
+#[track_caller]
+pub(super) fn apply_with(net: &Net, options: &[&str], apps: &Value) {
+    let read = [&["--no-pods", "--from", "-"], options].concat();
     for node in NODES {
-        let ran = vipd(net, node, &["apply", "--force", "--no-pods", "--from", "-"], apps);
+        let ran = vipd(net, node, &[&["apply", "--force"], &read[..]].concat(), apps);
         assert_eq!(ran.code, Some(0), "{node}: {ran:?}");
-        let again = vipd(net, node, &["diff", "--no-pods", "--from", "-"], apps);
+        let again = vipd(net, node, &[&["diff"], &read[..]].concat(), apps);
         assert_eq!(again.code, Some(0), "{node}: {again:?}");
     }
 }

@@ -1,0 +1,82 @@
+//! An agent on n1, and a Marathon that says what it is told.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, Once};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::topology::Net;
+use crate::cluster::eventually;
+use crate::support::{command, http, read_request};
+
+const MARATHON: &str = "http://10.77.0.1:8080";
+
+/// What Marathon answers about apps.
+static APPS: Mutex<String> = Mutex::new(String::new());
+
+/// Has a Marathon without an event stream say this about apps from now on. An agent asks it again
+/// within half a minute.
+pub(super) fn marathon(net: &Net, apps: &Value) {
+    static STARTED: Once = Once::new();
+    *APPS.lock().unwrap() = apps.to_string();
+    STARTED.call_once(|| {
+        net.seat("lan").run(|| {
+            let listener = TcpListener::bind("10.77.0.1:8080").unwrap();
+            thread::spawn(move || {
+                for mut stream in listener.incoming().flatten() {
+                    let request = read_request(&mut stream);
+                    let path = request.split(' ').nth(1).unwrap_or_default();
+                    let apps = APPS.lock().unwrap().clone();
+                    let (status, body) = match path.split('?').next().unwrap_or_default() {
+                        "/v2/apps" => ("200 OK", apps.as_bytes()),
+                        "/v2/pods/::status" => ("200 OK", b"[]".as_slice()),
+                        "/v2/info" => ("200 OK", br#"{"version":"1.8.222"}"#.as_slice()),
+                        _ => ("404 Not Found", br#"{"message":"no"}"#.as_slice()),
+                    };
+                    let _ = stream.write_all(&http(status, "application/json", body));
+                }
+            });
+        });
+    });
+}
+
+const OWN: [&str; 6] =
+    ["--lock", "/run/n1.lock", "--socket", "/run/n1-agent/sock", "--node-name", "n1"];
+
+/// Ends with the test, as the next one needs its lock.
+pub(super) struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it and waits until it has done what Marathon says.
+pub(super) fn start(net: &Net) -> Agent {
+    let agent = net.seat("n1").run(|| {
+        let mut agent = command(&["run", "--marathon", MARATHON, "--state", "/run/n1-agent/state"]);
+        agent.args(OWN).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Agent(agent.spawn().unwrap())
+    });
+    eventually("the agent is ready", || {
+        let output = net
+            .seat("n1")
+            .run(|| command(&["status", "--output", "json"]).args(OWN).output().unwrap());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        report["agent"]["ready"] == json!(true)
+    });
+    agent
+}
+
+impl Agent {
+    /// Ends it by a signal.
+    pub(super) fn end(&mut self, signal: &str) {
+        testkit::netns::run("kill", &format!("{signal} {}", self.0.id()));
+        self.0.wait().unwrap();
+    }
+}
