@@ -59,7 +59,8 @@ pub fn cure(firewall: &Firewall, finding: &Finding) -> Vec<String> {
             });
             let mut lines = vec![
                 "firewall-cmd --permanent --new-policy vipd".to_owned(),
-                format!("{policy} --add-ingress-zone ANY --add-egress-zone HOST"),
+                format!("{policy} --add-ingress-zone ANY"),
+                format!("{policy} --add-egress-zone HOST"),
             ];
             lines.extend(rules);
             lines.push("firewall-cmd --reload".to_owned());

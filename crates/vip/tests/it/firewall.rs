@@ -166,7 +166,8 @@ fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
         firewalld,
         [
             "firewall-cmd --permanent --new-policy vipd",
-            "firewall-cmd --permanent --policy vipd --add-ingress-zone ANY --add-egress-zone HOST",
+            "firewall-cmd --permanent --policy vipd --add-ingress-zone ANY",
+            "firewall-cmd --permanent --policy vipd --add-egress-zone HOST",
             "firewall-cmd --permanent --policy vipd --add-rich-rule 'rule family=\"ipv4\" \
              destination address=\"3.0.0.0/8\" accept'",
             "firewall-cmd --permanent --policy vipd --add-rich-rule 'rule family=\"ipv6\" \
