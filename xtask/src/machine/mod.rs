@@ -32,6 +32,9 @@ pub(crate) enum Machine {
 pub(crate) const NAMES: &str = "host, uml, qemu or qemu-bullseye";
 
 impl Machine {
+    /// The one that vipd's whole data path can be tried on, with all of netfilter.
+    pub(crate) const WHOLE: Self = Self::Qemu(Kernel::Newest);
+
     /// The machine asked for, or the best one there is. Installs what it takes, and says why.
     pub(crate) fn choose(asked: Option<Self>) -> Result<Self> {
         tools::ensure_installed(tools::ORACLES)?;
