@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// What could not be read.
     pub findings: Vec<Finding>,
+    /// How long the documents were, in bytes: what the answer cost Marathon.
+    pub bytes: usize,
 }
 
 impl Snapshot {

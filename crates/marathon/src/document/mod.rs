@@ -23,6 +23,7 @@ pub struct Document {
     entries: Vec<Entry>,
     coverage: Coverage,
     findings: Vec<Finding>,
+    bytes: usize,
 }
 
 impl Document {
@@ -84,14 +85,15 @@ impl Document {
         }
         place(&mut entries, content, &mut log)?;
         let coverage = entries.coverage();
-        Ok(Self { entries: entries.list, coverage, findings: log.into_findings() })
+        let findings = log.into_findings();
+        Ok(Self { entries: entries.list, coverage, findings, bytes: text.len() })
     }
 
     /// What is read of the pods of a Marathon that has no pods.
     #[cfg(feature = "client")]
     pub(crate) fn no_pods() -> Self {
         let coverage = Coverage { apps: false, pods: true };
-        Self { entries: Vec::new(), coverage, findings: Vec::new() }
+        Self { entries: Vec::new(), coverage, findings: Vec::new(), bytes: 0 }
     }
 
     /// Both documents as one: what the second has comes after what the first has.
@@ -99,6 +101,7 @@ impl Document {
     pub fn and(mut self, other: Self) -> Self {
         self.entries.extend(other.entries);
         self.findings.extend(other.findings);
+        self.bytes += other.bytes;
         self.coverage.apps |= other.coverage.apps;
         self.coverage.pods |= other.coverage.pods;
         self
@@ -127,7 +130,7 @@ impl Document {
             }
             workloads.push(workload);
         }
-        Snapshot { workloads, coverage: self.coverage, findings }
+        Snapshot { workloads, coverage: self.coverage, findings, bytes: self.bytes }
     }
 
     /// The only definition in the document, for a version record.

@@ -126,8 +126,9 @@ impl State {
         let mut lost = false;
         match input {
             Input::Opened { stream, leader } => {
+                let is_other = self.stream.is_of_other_than(leader.as_deref());
                 if self.stream.opened(stream, leader, now) {
-                    self.schedule.opened(now);
+                    self.schedule.opened(is_other, now);
                 }
             }
             Input::Bytes { stream } => {
@@ -196,6 +197,7 @@ impl State {
             listed.map(|workload| (WorkloadKey::of(workload), workload)).collect();
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
         self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
+        self.schedule.set_bytes(snapshot.bytes);
         self.picture.replace_all(snapshot, begun, changed);
         true
     }

@@ -20,6 +20,8 @@ pub(super) struct Stream {
     url: usize,
     urls: NonZeroUsize,
     backoff: Backoff,
+    /// Whose the last stream was.
+    leader: Option<String>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,13 @@ impl Stream {
             url: 0,
             urls,
             backoff: Backoff::new(first, most, Duration::from_secs(60)),
+            leader: None,
         }
+    }
+
+    /// Whether a stream of this leader comes after one of another: then every agent opens one.
+    pub(super) fn is_of_other_than(&self, leader: Option<&str>) -> bool {
+        matches!((&self.leader, leader), (Some(before), Some(leader)) if before != leader)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -49,6 +57,7 @@ impl Stream {
     pub(super) fn opened(&mut self, id: StreamId, leader: Option<String>, now: Duration) -> bool {
         let opening = matches!(self.phase, Phase::Opening { .. }) && id == self.id;
         if opening {
+            self.leader.clone_from(&leader);
             self.phase = Phase::Open { since: now, heard: now, leader };
         }
         opening

@@ -13,6 +13,8 @@ use crate::cluster::{Cluster, Tell};
 
 /// How long Marathon takes for an answer.
 const LATENCY: Duration = Duration::from_millis(50);
+/// How long an answer with everything is, in bytes: as measured of 1,000 apps with 10 tasks each.
+pub(crate) const EVERYTHING: usize = 7_385_000;
 /// Heartbeats come every 10 s; for the watch every third is as good.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -237,6 +239,7 @@ impl Fleet {
                     workloads: self.cluster.workloads().to_vec(),
                     coverage: Coverage { apps: true, pods: true },
                     findings: Vec::new(),
+                    bytes: EVERYTHING,
                 });
                 let workloads = answer.iter().flat_map(|answer| &answer.workloads);
                 self.read_records(agent, workloads.flat_map(versions).collect());
