@@ -1,11 +1,9 @@
 //! Fixed work, for counting its instructions.
 
-use netlink_packet_core::{
-    NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, Parseable,
-};
+use netlink_packet_core::{NetlinkMessage, NetlinkSerializable};
 use netlink_packet_generic::GenlMessage;
 use nl_ipvs::wire::IpvsMessage;
-use nl_ipvs::{Command, Destination, DestinationSettings, Family, ServiceKey};
+use nl_ipvs::{Command, Destination, DestinationSettings, Family, Request, ServiceKey};
 use std::hint::black_box;
 use vip::Observed;
 
@@ -27,18 +25,23 @@ pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
                 black_box(wanted::plan(&held, &desired));
             }
         }
+        "decide" => {
+            let snapshot = wanted::snapshot(&cluster);
+            for _ in 0..rounds {
+                black_box(wanted::desired(&snapshot, &Observed::default()));
+            }
+        }
         "encode" => {
             let commands = commands(&cluster);
             for _ in 0..rounds {
-                commands.iter().for_each(|command| drop(black_box(encode(&command.into()))));
+                commands.iter().for_each(|command| drop(black_box(encode(command))));
             }
         }
         "decode" => {
-            let entries: Vec<_> =
-                destinations(&cluster).iter().map(|d| encode(&d.into())).collect();
+            let entries: Vec<_> = destinations(&cluster).iter().map(entry).collect();
             for _ in 0..rounds {
                 for entry in &entries {
-                    black_box(decode(entry));
+                    black_box(Destination::from_entry(entry, Family::Inet).unwrap());
                 }
             }
         }
@@ -86,17 +89,19 @@ fn destinations(cluster: &Cluster) -> Vec<Destination> {
     places.map(destination).collect()
 }
 
-fn encode(message: &IpvsMessage) -> Vec<u8> {
-    let mut message = NetlinkMessage::from(GenlMessage::from_payload(message.clone()));
+/// As it is put into a send.
+fn encode(command: &Command) -> Vec<u8> {
+    let mut message = NetlinkMessage::from(Request::new(command, 28));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Destination {
-    let message = NetlinkBuffer::new_checked(bytes).unwrap();
-    let header = NetlinkHeader::parse(&message).unwrap();
-    let message = GenlMessage::<IpvsMessage>::deserialize(&header, message.payload()).unwrap();
-    Destination::from_message(&message.payload, Family::Inet).unwrap()
+/// What a dump of it has behind the header of netlink.
+fn entry(destination: &Destination) -> Vec<u8> {
+    let message = GenlMessage::from_payload(IpvsMessage::from(destination));
+    let mut bytes = vec![0; NetlinkSerializable::buffer_len(&message)];
+    message.serialize(&mut bytes);
+    bytes
 }

@@ -4,16 +4,15 @@ use netlink_packet_core::{DecodeError, NetlinkMessage};
 use netlink_packet_generic::{GenlFamily, GenlMessage};
 use netlink_sys::protocols::NETLINK_GENERIC;
 
-use crate::direct;
 use crate::pipeline::{Entries, Outcomes};
 use crate::wire::{IpvsCmd, IpvsMessage};
 use crate::{
     Command, Daemon, DaemonRole, Destination, Dump, EntryError, Error, Info, KernelError, Pipeline,
-    Service, ServiceKey, Timeouts, errno, family,
+    Request, Service, ServiceKey, Timeouts, errno, family,
 };
 
 type Framed = GenlMessage<IpvsMessage>;
-type Request = NetlinkMessage<Framed>;
+type Question = NetlinkMessage<Framed>;
 
 /// What came back for one request: the messages, or the kernel's refusal.
 type Answer = Result<Vec<Result<IpvsMessage, EntryError>>, KernelError>;
@@ -168,7 +167,7 @@ impl Ipvs {
         commands: impl IntoIterator<Item = C>,
     ) -> Result<Outcomes, Error> {
         let family = self.family;
-        let request = |command| NetlinkMessage::from(direct::Request::new(command, family));
+        let request = |command| NetlinkMessage::from(Request::new(command, family));
         self.pipeline.batch(commands.into_iter().map(request))
     }
 
@@ -189,7 +188,7 @@ impl Ipvs {
         read: impl Fn(&[u8]) -> T,
     ) -> Result<Result<Vec<T>, KernelError>, Error> {
         let dump = |pipeline: &mut Pipeline, family| {
-            pipeline.dump_as(&request(message.clone(), family), |_, entry| read(entry))
+            pipeline.dump_as(&question(message.clone(), family), |_, entry| read(entry))
         };
         let mut answer = dump(&mut self.pipeline, self.family)?;
         if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
@@ -201,11 +200,11 @@ impl Ipvs {
     fn ask(
         &mut self,
         message: &IpvsMessage,
-        ask: impl Fn(&mut Pipeline, &Request) -> Result<Result<Entries<Framed>, KernelError>, Error>,
+        ask: impl Fn(&mut Pipeline, &Question) -> Result<Result<Entries<Framed>, KernelError>, Error>,
     ) -> Result<Answer, Error> {
-        let mut answer = ask(&mut self.pipeline, &request(message.clone(), self.family))?;
+        let mut answer = ask(&mut self.pipeline, &question(message.clone(), self.family))?;
         if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
-            answer = ask(&mut self.pipeline, &request(message.clone(), self.family))?;
+            answer = ask(&mut self.pipeline, &question(message.clone(), self.family))?;
         }
         Ok(answer.map(|entries| entries.into_iter().map(unframed).collect()))
     }
@@ -218,7 +217,7 @@ impl Ipvs {
     }
 }
 
-fn request(message: IpvsMessage, family: u16) -> Request {
+fn question(message: IpvsMessage, family: u16) -> Question {
     let mut message = GenlMessage::from_payload(message);
     message.set_resolved_family_id(family);
     NetlinkMessage::from(message)

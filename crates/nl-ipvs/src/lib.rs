@@ -54,6 +54,7 @@ pub mod wire;
 #[cfg(feature = "socket")]
 pub use client::Ipvs;
 pub use command::Command;
+pub use direct::Request;
 pub use entry::{Dump, EntryError};
 #[cfg(feature = "socket")]
 pub use error::Error;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::progress::Step;
 
 /// The work that is counted, as the program that does it calls it.
-const WORK: [&str; 5] = ["plan", "encode", "decode", "parse", "event"];
+const WORK: [&str; 6] = ["decide", "plan", "encode", "decode", "parse", "event"];
 
 /// The count may be larger by this much.
 const ROOM: f64 = 0.05;

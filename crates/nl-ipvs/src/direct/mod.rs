@@ -10,5 +10,4 @@ mod read;
 mod write;
 mod writer;
 
-#[cfg(feature = "socket")]
-pub(crate) use write::Request;
+pub use write::Request;

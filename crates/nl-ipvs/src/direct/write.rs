@@ -13,9 +13,13 @@ use crate::{
     ServiceSettings,
 };
 
-/// A command as it is sent to the family of this number.
+/// A command as it is sent, whole or borrowed: what [`Ipvs::batch`](crate::Ipvs::batch) gives to its
+/// pipeline.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Request<C> {
+pub struct Request<C>(Kind<C>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kind<C> {
     /// One of those that come by the thousand.
     Direct {
         command: C,
@@ -25,44 +29,46 @@ pub(crate) enum Request<C> {
 }
 
 impl<C: Borrow<Command>> Request<C> {
-    pub(crate) fn new(command: C, family: u16) -> Self {
-        match command.borrow() {
+    /// To the family of this number, which the kernel gives to IPVS when it is loaded.
+    #[must_use]
+    pub fn new(command: C, family: u16) -> Self {
+        Self(match command.borrow() {
             Command::AddService { .. }
             | Command::SetService { .. }
             | Command::DeleteService { .. }
             | Command::AddDestination { .. }
             | Command::SetDestination { .. }
-            | Command::DeleteDestination { .. } => Self::Direct { command, family },
+            | Command::DeleteDestination { .. } => Kind::Direct { command, family },
             other => {
                 let mut message = GenlMessage::from_payload(IpvsMessage::from(other));
                 message.set_resolved_family_id(family);
-                Self::Message(message)
+                Kind::Message(message)
             }
-        }
+        })
     }
 }
 
 impl<C: Borrow<Command>> NetlinkSerializable for Request<C> {
     fn message_type(&self) -> u16 {
-        match self {
-            Self::Direct { family, .. } => *family,
-            Self::Message(message) => message.message_type(),
+        match &self.0 {
+            Kind::Direct { family, .. } => *family,
+            Kind::Message(message) => message.message_type(),
         }
     }
 
     fn buffer_len(&self) -> usize {
-        match self {
-            Self::Direct { command, .. } => write(Writer::new(None), command.borrow()),
-            Self::Message(message) => NetlinkSerializable::buffer_len(message),
+        match &self.0 {
+            Kind::Direct { command, .. } => write(Writer::new(None), command.borrow()),
+            Kind::Message(message) => NetlinkSerializable::buffer_len(message),
         }
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
-        match self {
-            Self::Direct { command, .. } => {
+        match &self.0 {
+            Kind::Direct { command, .. } => {
                 write(Writer::new(Some(buffer)), command.borrow());
             }
-            Self::Message(message) => message.serialize(buffer),
+            Kind::Message(message) => message.serialize(buffer),
         }
     }
 }
@@ -217,12 +223,12 @@ mod tests {
     #[test]
     fn what_is_not_written_directly_is_a_message() {
         let request = Request::new(Command::Flush, 7);
-        assert!(matches!(request, Request::Message(_)));
+        assert!(matches!(request.0, Kind::Message(_)));
         assert_eq!((request.message_type(), request.buffer_len()), (7, 4));
         let key = ServiceKey::Fwmark { family: Family::Inet, mark: 1 };
         assert!(matches!(
-            Request::new(Command::DeleteService { key }, 7),
-            Request::Direct { family: 7, .. }
+            Request::new(Command::DeleteService { key }, 7).0,
+            Kind::Direct { family: 7, .. }
         ));
     }
 }
