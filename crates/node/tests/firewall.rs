@@ -178,7 +178,7 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     for (place, prefix) in nft.firewall().marked() {
         let delete = Op::DeleteRule { place, prefix };
         nft.perform(&[&delete]).remove(0).unwrap();
-        assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno, errno::ENOENT);
+        assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno(), errno::ENOENT);
     }
     assert_eq!(netns::run("nft", "list ruleset"), before, "nothing else was touched");
 }
@@ -288,7 +288,7 @@ fn a_chain_that_is_gone_takes_no_rule() {
     let Some(mut nft) = nft() else { return };
     let (place, prefix) = (place(Sees::Both, "f", "in"), net("3.0.0.0/8"));
     let insert = Op::InsertRule { place, hook: Hook::Input, prefix };
-    assert_eq!(nft.perform(&[&insert]).remove(0).unwrap_err().errno, errno::ENOENT);
+    assert_eq!(nft.perform(&[&insert]).remove(0).unwrap_err().errno(), errno::ENOENT);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn service<'a>(observed: &'a Observed, vip: &Vip) -> &'a vip::ObservedService {
 /// Each operation in a call of its own, and the number it was refused with.
 fn one_by_one(kernel: &mut impl Kernel, ops: &[(Op, i32)]) -> Vec<i32> {
     let each = ops.iter().map(|(op, _)| kernel.perform(&[op]).remove(0));
-    each.map(|answer: Result<(), OpError>| answer.map_or_else(|error| error.errno, |()| 0))
+    each.map(|answer: Result<(), OpError>| answer.map_or_else(|error| error.errno(), |()| 0))
         .collect()
 }
 
@@ -330,7 +330,7 @@ fn answers_stay_with_their_operations_in_a_mixed_send() {
     ];
     let answers = kernel.perform(&ops.each_ref());
     let errnos: Vec<_> =
-        answers.iter().map(|answer| answer.as_ref().map_or_else(|e| e.errno, |()| 0)).collect();
+        answers.iter().map(|answer| answer.as_ref().map_or_else(OpError::errno, |()| 0)).collect();
     assert_eq!(errnos, [19, 0, 0, 99, 17, 0, 2, 3, 0]);
     assert_eq!(ip("-o addr show dev vipd0"), "");
 }
@@ -411,7 +411,7 @@ fn a_scheduler_the_kernel_lacks_is_named_with_the_cure() {
     let mut settings = Options::default().service_settings(nl_ipvs::Family::Inet);
     settings.scheduler = nl_ipvs::Scheduler::new("nosuch").ok();
     let error = kernel.perform(&[&Op::AddService { vip, settings }]).remove(0).unwrap_err();
-    assert!(error.message.contains("modprobe ip_vs_nosuch"), "{error}");
+    assert!(error.message().contains("modprobe ip_vs_nosuch"), "{error}");
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn with_lo_down_the_refusal_says_so() {
     let first = plan(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.1:80"]));
     let outcome = kernel.apply(first);
     let (_, error) = outcome.failures().next().expect("no real server can be added");
-    assert!(error.message.contains("ip link set lo up"), "{error}");
+    assert!(error.message().contains("ip link set lo up"), "{error}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn delete(element: Element) -> Op {
 /// What each operation is refused with, 0 if it isn't.
 fn errnos(nft: &mut Nft, ops: &[Op]) -> Vec<i32> {
     let answers = nft.perform(&ops.iter().collect::<Vec<_>>());
-    answers.into_iter().map(|answer| answer.map_or_else(|error| error.errno, |()| 0)).collect()
+    answers.into_iter().map(|answer| answer.map_or_else(|error| error.errno(), |()| 0)).collect()
 }
 
 #[track_caller]

@@ -48,5 +48,5 @@ impl Faults {
 
 /// The kernel's refusal with this number.
 pub(crate) fn error(errno: i32) -> OpError {
-    OpError { errno, message: KernelError::new(errno).to_string() }
+    OpError::new(errno, KernelError::new(errno).to_string())
 }

@@ -11,7 +11,7 @@ fn every_case_is_answered_with_its_errno() {
         kernel.state.node.own = [[127, 0, 0, 1].into()].into();
         for (op, errno) in ops {
             let answer = kernel.perform(&[&op]).remove(0);
-            assert_eq!(answer.map_or_else(|error| error.errno, |()| 0), errno, "{name}: {op:?}");
+            assert_eq!(answer.map_or_else(|error| error.errno(), |()| 0), errno, "{name}: {op:?}");
         }
     }
 }
@@ -22,7 +22,7 @@ fn faults_strike_where_they_were_put() {
     let mut kernel = FakeKernel::default();
     kernel.refuse(1, 12);
     let answers = kernel.perform(&[&create, &raise, &raise]);
-    let errnos: Vec<_> = answers.into_iter().map(|a| a.err().map(|error| error.errno)).collect();
+    let errnos: Vec<_> = answers.into_iter().map(|a| a.err().map(|error| error.errno())).collect();
     assert_eq!(errnos, [None, Some(12), None]);
 
     kernel.die_after(1);

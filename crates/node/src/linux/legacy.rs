@@ -54,7 +54,7 @@ pub(super) fn insert(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
 /// Takes the rules of a mark out again; `ENOENT` if there is none.
 pub(super) fn delete(place: &Place, prefix: &IpNet) -> Answer {
     match remove(place, prefix)? {
-        0 => Err(OpError { errno: errno::ENOENT, message: "it is gone".to_owned() }),
+        0 => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
         _ => Ok(()),
     }
 }
@@ -74,7 +74,7 @@ fn remove(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
 }
 
 fn failed(message: String) -> OpError {
-    OpError { errno: 0, message }
+    OpError::new(0, message)
 }
 
 fn has_filter(sees: Sees) -> bool {

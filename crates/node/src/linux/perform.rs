@@ -198,10 +198,10 @@ fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
 /// replaced may be replaced back, and a flap of the interface drops it. So they are left alone.
 fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
     match (address, source) {
-        (IpAddr::V6(_), Some(source)) => Err(OpError {
-            errno: errno::EOPNOTSUPP,
-            message: format!("{source} can't be made the source towards {address}: only for IPv4"),
-        }),
+        (IpAddr::V6(_), Some(source)) => Err(OpError::new(
+            errno::EOPNOTSUPP,
+            format!("{source} can't be made the source towards {address}: only for IPv4"),
+        )),
         _ => Ok(source),
     }
 }
@@ -244,14 +244,13 @@ fn send(socket: &mut RouteSocket, request: Request) -> Answer {
 fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError> {
     match link::find(socket, interface) {
         Ok(Some(link)) => Ok(link),
-        Ok(None) => Err(OpError {
-            errno: errno::ENODEV,
-            message: format!("ENODEV: there is no interface {interface}"),
-        }),
-        Err(error @ KernelError::NotOurs { .. }) => {
-            Err(OpError { errno: errno::EBUSY, message: error.to_string() })
+        Ok(None) => {
+            Err(OpError::new(errno::ENODEV, format!("ENODEV: there is no interface {interface}")))
         }
-        Err(error) => Err(OpError { errno: 0, message: error.to_string() }),
+        Err(error @ KernelError::NotOurs { .. }) => {
+            Err(OpError::new(errno::EBUSY, error.to_string()))
+        }
+        Err(error) => Err(OpError::new(0, error.to_string())),
     }
 }
 
@@ -260,7 +259,7 @@ pub(super) fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpErr
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
     };
-    OpError { errno: error.errno(), message }
+    OpError::new(error.errno(), message)
 }
 
 /// Nothing is known of what was done.
@@ -271,7 +270,7 @@ pub(super) fn lost(error: &nl_ipvs::Error) -> OpError {
         nl_ipvs::Error::Io { source, .. } => source.raw_os_error().unwrap_or(0),
         _ => 0,
     };
-    OpError { errno, message: error.to_string() }
+    OpError::new(errno, error.to_string())
 }
 
 fn same(ops: &[&Op], error: &OpError) -> Vec<Answer> {

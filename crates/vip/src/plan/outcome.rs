@@ -7,18 +7,34 @@ use crate::Vip;
 use crate::nft::Element;
 use crate::ownership::MARK;
 
-/// What the kernel answered to an operation that it didn't do.
+/// What the kernel answered to an operation that it didn't do. Small, as there is room for one with
+/// every operation of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpError {
-    /// The error number, positive.
-    pub errno: i32,
-    /// It in words, with the kernel's own message where there is one.
-    pub message: String,
+pub struct OpError(Box<(i32, String)>);
+
+impl OpError {
+    /// An error number, positive, and it in words, with the kernel's own message where there is one.
+    #[must_use]
+    pub fn new(errno: i32, message: impl Into<String>) -> Self {
+        Self(Box::new((errno, message.into())))
+    }
+
+    /// The error number, positive; 0 where there is none.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        self.0.0
+    }
+
+    /// It in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.1
+    }
 }
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(self.message())
     }
 }
 
@@ -92,14 +108,14 @@ impl OpResult {
             | Op::AddServer { .. }
             | Op::AddElement { .. }
             | Op::Bind { .. }
-            | Op::CreateLink => error.errno == EEXIST,
+            | Op::CreateLink => error.errno() == EEXIST,
             Op::DeleteElement { .. } | Op::DeleteTable { .. } | Op::DeleteRule { .. } => {
-                error.errno == ENOENT
+                error.errno() == ENOENT
             }
-            Op::DeleteService { .. } => error.errno == ESRCH,
-            Op::DeleteServer { .. } => matches!(error.errno, ESRCH | ENOENT),
-            Op::Unbind { .. } => matches!(error.errno, EADDRNOTAVAIL | ENODEV),
-            Op::DeleteLink => error.errno == ENODEV,
+            Op::DeleteService { .. } => error.errno() == ESRCH,
+            Op::DeleteServer { .. } => matches!(error.errno(), ESRCH | ENOENT),
+            Op::Unbind { .. } => matches!(error.errno(), EADDRNOTAVAIL | ENODEV),
+            Op::DeleteLink => error.errno() == ENODEV,
             Op::SetService { .. }
             | Op::SetServer { .. }
             | Op::SetSource { .. }
@@ -147,7 +163,7 @@ impl Plan {
 
 impl OpError {
     fn unanswered() -> Self {
-        Self { errno: 0, message: "the kernel's answer was lost".into() }
+        Self::new(0, "the kernel's answer was lost")
     }
 }
 
@@ -292,7 +308,7 @@ mod tests {
         let outcome = plan.run(|step| {
             step.iter()
                 .map(|op| match refused.contains(op) {
-                    true => Err(OpError { errno, message: "no".into() }),
+                    true => Err(OpError::new(errno, "no")),
                     false => Ok(()),
                 })
                 .collect()

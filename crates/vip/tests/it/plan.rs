@@ -245,9 +245,7 @@ fn an_address_that_could_not_be_guarded_is_not_bound() {
     let refused = Element::Guarded([3, 3, 0, 6].into());
     let outcome = plan(&observed, &desired).run(|ops| {
         let answer = |op: &&Op| match op {
-            Op::AddElement { element } if *element == refused => {
-                Err(OpError { errno: 12, message: "no memory".into() })
-            }
+            Op::AddElement { element } if *element == refused => Err(OpError::new(12, "no memory")),
             _ => Ok(()),
         };
         ops.iter().map(answer).collect()
@@ -266,7 +264,7 @@ fn an_address_that_is_still_bound_stays_guarded() {
     let desired = decide(vec![], &observed);
     let outcome = plan(&observed, &desired).run(|ops| {
         let answer = |op: &&Op| match op {
-            Op::DeleteService { .. } => Err(OpError { errno: 1, message: "no".into() }),
+            Op::DeleteService { .. } => Err(OpError::new(1, "no")),
             _ => Ok(()),
         };
         ops.iter().map(answer).collect()
@@ -472,7 +470,7 @@ fn ipvsadm_is_told_the_same() {
 
 /// Runs a plan on a kernel that refuses some operations with ENOENT.
 fn refused(plan: Plan, refuses: impl Fn(&Op) -> bool) -> Vec<String> {
-    let error = || Err(OpError { errno: 2, message: "ENOENT".into() });
+    let error = || Err(OpError::new(2, "ENOENT"));
     let outcome =
         plan.run(|ops| ops.iter().map(|op| if refuses(op) { error() } else { Ok(()) }).collect());
     let done = outcome.results().filter(|(_, result)| **result == OpResult::Done);

@@ -95,14 +95,14 @@ pub(super) fn insert(socket: &mut Pipeline, place: &Place, hook: Hook, prefix: &
 pub(super) fn delete(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Answer {
     let old = marked(socket, place, prefix)?;
     match old.is_empty() {
-        true => Err(OpError { errno: errno::ENOENT, message: "it is gone".to_owned() }),
+        true => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
         false => change(socket, message::delete_rules(place, &old)),
     }
 }
 
 fn marked(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Result<BTreeSet<u64>, OpError> {
     let rules = rules(socket, place);
-    let rules = rules.map_err(|error| OpError { errno: 0, message: error.to_string() })?;
+    let rules = rules.map_err(|error| OpError::new(0, error.to_string()))?;
     let marked = rules.into_iter().filter(|(_, rule)| rule.mark == Some(*prefix));
     Ok(marked.map(|(handle, _)| handle).collect())
 }

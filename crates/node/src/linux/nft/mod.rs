@@ -144,7 +144,7 @@ impl Nft {
         let socket = match &mut self.socket {
             Ok(socket) => socket,
             Err(why) => {
-                let error = OpError { errno: errno::EOPNOTSUPP, message: why.clone() };
+                let error = OpError::new(errno::EOPNOTSUPP, why.clone());
                 return ops.iter().map(|_| Err(error.clone())).collect();
             }
         };
@@ -164,7 +164,7 @@ impl Nft {
                 _ if element(run[0]).is_some() => change_elements(socket, run),
                 _ => {
                     let message = format!("{} isn't for nftables", run[0].name());
-                    vec![Err(OpError { errno: errno::EOPNOTSUPP, message })]
+                    vec![Err(OpError::new(errno::EOPNOTSUPP, message))]
                 }
             });
         }
@@ -211,7 +211,7 @@ fn first_refusal(
 /// The elements that are there stay: the table is never seen without them.
 fn set_table(socket: &mut Pipeline, family: Family, rules: Rules) -> Answer {
     let there = read::table(socket, family);
-    let there = there.map_err(|error| OpError { errno: 0, message: error.to_string() })?;
+    let there = there.map_err(|error| OpError::new(0, error.to_string()))?;
     let messages = message::rebuild(family, rules, there.elements());
     change(socket, messages.into_iter().map(|(_, message)| message).collect())
 }
