@@ -9,6 +9,7 @@ mod apply;
 mod bad_input;
 mod cluster;
 mod crash;
+mod daemons;
 mod datapath;
 mod doctor;
 mod foreign;

@@ -21,7 +21,7 @@ pub(crate) fn run(on: Option<Machine>, filters: &[String]) -> Result<bool> {
 
 /// Builds and runs them.
 pub(crate) fn report(machine: Machine, filters: &[String]) -> Result<Report> {
-    let suites = suites(filters)?;
+    let suites = suites(filters, machine.packages()?.as_deref())?;
     let report = machine.run(&suites)?;
     let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed()).sum();
     ensure!(
@@ -34,7 +34,7 @@ pub(crate) fn report(machine: Machine, filters: &[String]) -> Result<Report> {
 /// Prints the names of the tests, which takes no special kernel.
 pub(crate) fn list(on: Option<Machine>, filters: &[String]) -> Result<bool> {
     ensure!(on.is_none(), "--list runs nothing: leave out --on");
-    for suite in suites(filters)? {
+    for suite in suites(filters, None)? {
         println!("{}:", suite.name);
         let status = Command::new(&suite.program)
             .arg("--list")
@@ -47,7 +47,7 @@ pub(crate) fn list(on: Option<Machine>, filters: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-fn suites(filters: &[String]) -> Result<Vec<Suite>> {
+fn suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite>> {
     let workspace = Workspace::read()?;
     let step = Step::start("building the kernel tests and the programs they start");
     let tests = workspace.build_kernel_tests()?;
@@ -55,7 +55,9 @@ fn suites(filters: &[String]) -> Result<Vec<Suite>> {
     let programs = workspace.build_programs()?;
     step.end("built");
     let programs = programs.first().and_then(|built| built.executable.parent());
-    Ok(tests.into_iter().map(|built| suite(built, programs, filters)).collect())
+    let suite =
+        |built| Suite { packages: packages.map(Path::to_owned), ..suite(built, programs, filters) };
+    Ok(tests.into_iter().map(suite).collect())
 }
 
 fn suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
@@ -68,6 +70,7 @@ fn suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
         program: built.executable,
         args,
         programs: programs.map(Path::to_owned),
+        packages: None,
         libtest: true,
         systemd: false,
     }

@@ -29,6 +29,8 @@ pub(crate) struct Suite {
     pub(crate) args: Vec<String>,
     /// Where the workspace's own programs are: first in the suite's PATH.
     pub(crate) programs: Option<PathBuf>,
+    /// Where packages are that the suite may unpack into the root of a guest.
+    pub(crate) packages: Option<PathBuf>,
     /// Whether Rust's test runner is in it, so that a closing line must come.
     pub(crate) libtest: bool,
     /// Whether it wants a guest that systemd runs, as it runs a node. Without any suite that does,
@@ -122,6 +124,7 @@ fn command(suite: &Suite) -> Command {
         .current_dir(&suite.dir)
         .env("PATH", path)
         .env("CARGO_MANIFEST_DIR", &suite.dir)
+        .envs(suite.packages.iter().map(|folder| ("VIPD_TEST_PACKAGES", folder)))
         .env("RUST_BACKTRACE", "1")
         .env("TMPDIR", if suite.systemd { "/tmp" } else { "/run/tmp" });
     command
@@ -173,6 +176,7 @@ mod tests {
             program: "/w/target/debug/deps/kernel-1".into(),
             args: vec!["--test-threads=1".to_owned()],
             programs: Some("/w/target/debug".into()),
+            packages: None,
             libtest: true,
             systemd: false,
         }

@@ -139,6 +139,37 @@ fn download(package: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Daemons that share a node with vipd. They are never installed on the machine.
+pub(crate) const DAEMONS: &[&str] = &["docker.io", "firewalld", "dbus", "busybox-static"];
+
+/// Downloads packages and what this machine lacks of what they need, once, and installs nothing.
+///
+/// # Errors
+/// When they can't be downloaded.
+pub(crate) fn download_with_needs(packages: &[&str], folder: &Path) -> Result<PathBuf> {
+    if folder.is_dir() {
+        return Ok(folder.to_owned());
+    }
+    let step = Step::start(&format!("downloading {}", packages.join(" ")));
+    let fresh = folder.with_extension(std::process::id().to_string());
+    fs::create_dir_all(fresh.join("partial"))?;
+    let archives = format!("Dir::Cache::archives={}", fresh.display());
+    let options = ["--download-only", "--no-install-recommends", "--yes", "-o", &archives];
+    let options = options.into_iter().chain(["-o", "Debug::NoLocking=1"]);
+    let options = options.chain(["-o", "APT::Sandbox::User=root", "install"]);
+    let args: Vec<_> = options.chain(packages.iter().copied()).collect();
+    if let Err(error) = apt_get(&args) {
+        fs::remove_dir_all(&fresh)?;
+        return Err(error);
+    }
+    // Whoever comes first of two at the same time: both have the same.
+    if fs::rename(&fresh, folder).is_err() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    step.end("downloaded");
+    Ok(folder.to_owned())
+}
+
 /// Whether the caller is root.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(Path::new("/proc/self").metadata().context("cannot read /proc/self")?.uid() == 0)

@@ -128,6 +128,7 @@ fn suites(programs: &Programs, root: &Path) -> Vec<Suite> {
         program: programs.bench.clone(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         programs: None,
+        packages: None,
         libtest: false,
         systemd: false,
     };

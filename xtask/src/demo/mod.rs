@@ -42,6 +42,7 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
             "demo-steps".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
+        packages: None,
         libtest: false,
         systemd: false,
     };

@@ -8,12 +8,13 @@ mod room;
 mod uml;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
 use self::debian::Kernel;
+use crate::cargo::Workspace;
 use crate::suite::{self, Report, Suite};
 use crate::tools;
 
@@ -61,6 +62,21 @@ impl Machine {
             Self::Host => suite::run_all(suites, |_| Ok(())),
             Self::Uml => uml::run(suites),
             Self::Qemu(kernel) => qemu::run(kernel, suites),
+        }
+    }
+
+    /// Where the packages of daemons are that tests try themselves beside. Only a guest with all of
+    /// netfilter can run them, and what it unpacks is gone at its end. Without them, which needs
+    /// Debian's archive, those tests say so.
+    pub(crate) fn packages(self) -> Result<Option<PathBuf>> {
+        let Self::Qemu(_) = self else { return Ok(None) };
+        let target = Workspace::read()?.target_directory;
+        match tools::download_with_needs(tools::DAEMONS, &target.join("packages")) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) => {
+                println!("    {error:#}");
+                Ok(None)
+            }
         }
     }
 

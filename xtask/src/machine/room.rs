@@ -135,6 +135,7 @@ mod tests {
             program: "/bin/true".into(),
             args: Vec::new(),
             programs: None,
+            packages: None,
             libtest: false,
             systemd: false,
         };

@@ -90,6 +90,7 @@ fn install(workspace: &Workspace, package: &Path, machine: Machine) -> Result<Re
             "--nocapture".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(Path::to_owned),
+        packages: None,
         libtest: true,
         systemd: true,
     }])

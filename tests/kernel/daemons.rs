@@ -1,0 +1,339 @@
+//! Beside the real thing: Docker's daemon and firewalld, of Debian's packages.
+//!
+//! A guest is given the packages and unpacks them into its root, which is gone at its end. On a
+//! machine that stays, nothing is unpacked.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::netns;
+
+use crate::cluster::tell;
+use crate::support::{Ran, vipd_with_input};
+use crate::world::{app, apps, healthy};
+
+/// How long a daemon may take, on a machine in software.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// That nothing comes is all there is to see.
+const SILENCE: Duration = Duration::from_secs(2);
+
+const VIP: &str = "3.3.9.1:80";
+
+/// Unpacks the packages once. False, and said: there are none.
+fn unpacked() -> bool {
+    static UNPACK: Once = Once::new();
+    let Some(folder) = std::env::var_os("VIPD_TEST_PACKAGES").map(PathBuf::from) else {
+        tell(
+            "not on this kernel: Docker's daemon and firewalld, whose packages guests of QEMU get",
+        );
+        return false;
+    };
+    UNPACK.call_once(|| {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let package = entry.unwrap().path();
+            if package.extension().is_some_and(|end| end == "deb") {
+                // The merged directories of a Debian are links, which packages know nothing of.
+                let unpack = "dpkg-deb --fsys-tarfile \"$0\" | \
+                              tar --extract --keep-directory-symlink --directory /";
+                let done = Command::new("sh").args(["-c", unpack]).arg(&package).status().unwrap();
+                assert!(done.success(), "{}", package.display());
+            }
+        }
+    });
+    true
+}
+
+/// A node, `NODE`, and another machine on the same Ethernet with a real server, which reaches VIPs
+/// through it.
+struct Network {
+    node: &'static str,
+    peer: String,
+}
+
+impl Network {
+    fn build(node: &'static str) -> Self {
+        netns::enter();
+        let peer = format!("{node}-peer");
+        let ip = |args: &str| netns::run("ip", args);
+        for namespace in [node, &peer] {
+            ip(&format!("netns add {namespace}"));
+            ip(&format!("-n {namespace} link set lo up"));
+        }
+        ip(&format!("-n {node} link add eth0 type veth peer name eth0 netns {peer}"));
+        for (namespace, number) in [(node, 1), (&peer, 2)] {
+            ip(&format!("-n {namespace} addr add 10.78.0.{number}/24 dev eth0"));
+            ip(&format!("-n {namespace} link set eth0 up"));
+        }
+        ip(&format!("-n {peer} addr add 10.78.0.3/24 dev eth0"));
+        ip(&format!("-n {node} route add default via 10.78.0.2"));
+        ip(&format!("-n {peer} route add 3.0.0.0/8 via 10.78.0.1"));
+        serve(&peer, "10.78.0.3:31001", "peer");
+        Self { node, peer }
+    }
+
+    fn on(&self, line: &str) -> String {
+        netns::run("ip", &format!("netns exec {} {line}", self.node))
+    }
+
+    /// A line of shell on the node.
+    #[track_caller]
+    fn sh(&self, line: &str) -> String {
+        let command = self.command("sh").args(["-c", line]).output().unwrap();
+        let said = String::from_utf8_lossy(&command.stderr);
+        assert!(command.status.success(), "`{line}`: {said}");
+        String::from_utf8_lossy(&command.stdout).into_owned()
+    }
+
+    /// A command on the node, with the machine's own mounts: `ip netns exec` has others.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.node)).arg(program).stdin(Stdio::null());
+        command
+    }
+
+    fn vipd(&self, args: &[&str]) -> Ran {
+        let lock = format!("/run/{}.lock", self.node);
+        let own = ["--vip-allow", "3.0.0.0/8", "--lock", &lock, "--node-name", self.node];
+        let args: Vec<_> = args.iter().chain(&own).map(|arg| (*arg).to_owned()).collect();
+        let server = app("/web", "tcp", &json!({"VIP_0": VIP}), &[healthy("10.78.0.3", 31001)]);
+        let (input, node) = (apps([server]).to_string(), self.node);
+        let ran = thread::spawn(move || {
+            netns::join(node);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            vipd_with_input(&args, input.as_bytes())
+        });
+        ran.join().unwrap()
+    }
+
+    #[track_caller]
+    fn apply(&self, mode: &str) {
+        let ran = self.vipd(&["apply", "--force", "--no-pods", "--from", "-", "--firewall", mode]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+
+    /// Whether `vipd diff` has nothing to say.
+    fn is_settled(&self, mode: &str) -> bool {
+        let ran = self.vipd(&["diff", "--no-pods", "--from", "-", "--firewall", mode]);
+        ran.code == Some(0)
+    }
+
+    /// What the doctor says of the firewall: level, text and cure.
+    fn doctor(&self) -> Vec<[String; 3]> {
+        let ran = self.vipd(&["doctor", "--output", "json"]);
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        let groups = report["groups"].as_array().unwrap().iter();
+        let group = { groups }.find(|group| group["name"] == "firewall").unwrap();
+        let checks = group["checks"].as_array().unwrap().iter();
+        let part = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        checks.map(|check| ["level", "text", "cure"].map(|key| part(check, key))).collect()
+    }
+
+    /// Who answers at the VIP, asked from the other machine or from the node itself.
+    fn answer(&self, from: &str) -> Option<String> {
+        ask(from, VIP)
+    }
+}
+
+/// Answers with a name, until the end of the test.
+fn serve(namespace: &str, at: &str, name: &'static str) {
+    let (namespace, at) = (namespace.to_owned(), at.to_owned());
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        netns::join(&namespace);
+        let listener = TcpListener::bind(at).unwrap();
+        ready.send(()).unwrap();
+        for mut stream in listener.incoming().flatten() {
+            let _ = writeln!(stream, "{name}");
+        }
+    });
+    is_ready.recv().unwrap();
+}
+
+fn ask(from: &str, at: &str) -> Option<String> {
+    let (from, at) = (from.to_owned(), at.parse::<SocketAddr>().unwrap());
+    let asked = thread::spawn(move || {
+        netns::join(&from);
+        let stream = TcpStream::connect_timeout(&at, SILENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        std::io::read_to_string(stream).ok()
+    });
+    Some(asked.join().unwrap()?.trim().to_owned())
+}
+
+/// A daemon, ended with the test.
+struct Daemon {
+    child: Child,
+    log: String,
+}
+
+impl Daemon {
+    fn start(mut command: Command, name: &str) -> Self {
+        let log = format!("/run/{name}.log");
+        let file = File::create(&log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().unwrap_or_else(|error| panic!("{name}: {error}")), log }
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so() {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || Instant::now() > end {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("waited in vain until {what} ({ended:?}):\n{log}");
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn docker_daemon(network: &Network) -> Daemon {
+    let mut command = network.command("dockerd");
+    command.args(["--host=unix:///run/docker-test.sock", "--data-root=/run/docker-data"]);
+    command.args(["--exec-root=/run/docker-exec", "--pidfile=/run/docker-test.pid"]);
+    command.args(["--storage-driver=vfs", "--userland-proxy=false"]);
+    let mut daemon = Daemon::start(command, "dockerd");
+    daemon.wait_until("Docker's daemon answers", || {
+        let asked = network.command("docker-test").output();
+        asked.is_ok_and(|output| output.status.success())
+    });
+    daemon
+}
+
+#[test]
+fn docker_and_vips_on_one_node() {
+    if !unpacked() {
+        return;
+    }
+    let network = Network::build("docker");
+    // Docker keeps processes in groups, which the machine that the tests run on need not have.
+    if netns::try_run("mountpoint", "-q /sys/fs/cgroup").is_err() {
+        netns::run("mount", "-t cgroup2 none /sys/fs/cgroup");
+    }
+    std::fs::write(
+        "/usr/local/sbin/docker-test",
+        "#!/bin/sh\n[ $# -gt 0 ] || set -- info\n\
+         exec /usr/bin/docker --host unix:///run/docker-test.sock \"$@\"\n",
+    )
+    .unwrap();
+    netns::run("chmod", "+x /usr/local/sbin/docker-test");
+    let daemon = docker_daemon(&network);
+    // One program that answers is all that the image has.
+    network.sh("set -e
+        mkdir -p /run/image/bin && cp \"$(command -v busybox)\" /run/image/bin/
+        tar -C /run/image -c . | docker-test import - web
+        docker-test run --detach --name web --publish 80:80 web \
+            /bin/busybox nc -ll -p 80 -e /bin/busybox echo container");
+    let rules = network.on("iptables -S FORWARD");
+    assert!(rules.contains("-P FORWARD DROP") && rules.contains("DOCKER"), "{rules}");
+
+    network.apply("off");
+    let told = network.doctor();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        told[0][..2],
+        [
+            "warning".to_owned(),
+            "ip filter FORWARD may drop answers of 3.0.0.0/8 (its policy)".to_owned(),
+        ]
+    );
+    // A host port that equals the VIP's, and answers to somebody elsewhere.
+    assert_eq!(network.answer(network.node).as_deref(), Some("peer"));
+    assert_eq!(network.answer(&network.peer), None, "Docker's policy drops the answers");
+    let in_container = "docker-test exec web /bin/busybox nc -w 10 3.3.9.1 80";
+    assert_eq!(network.sh(in_container), "peer\n");
+    assert_eq!(ask(&network.peer, "10.78.0.1:80").as_deref(), Some("container"));
+
+    network.apply("insert");
+    assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
+    assert_eq!(network.sh(in_container), "peer\n");
+    assert_eq!(ask(&network.peer, "10.78.0.1:80").as_deref(), Some("container"));
+    let rules = network.on("iptables -S FORWARD");
+    assert!(rules.contains("vipd:3.0.0.0/8"), "{rules}");
+
+    // Docker works on its tables as before: it publishes, withdraws, and starts again.
+    network.sh("docker-test rm --force web");
+    drop(daemon);
+    let _daemon = docker_daemon(&network);
+    network.sh("docker-test run --detach --publish 81:80 web \
+                /bin/busybox nc -ll -p 80 -e /bin/busybox echo container");
+    assert_eq!(ask(&network.peer, "10.78.0.1:81").as_deref(), Some("container"));
+    assert!(network.is_settled("insert"), "{}", network.on("iptables -S FORWARD"));
+    assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
+    network.apply("off");
+    assert_eq!(network.answer(&network.peer), None);
+}
+
+#[test]
+fn firewalld_and_vips_on_one_node() {
+    if !unpacked() {
+        return;
+    }
+    let network = Network::build("fire");
+    std::fs::create_dir_all("/run/dbus").unwrap();
+    // As the package does when it is installed: who may do what, where polkit is asked.
+    let actions = "/usr/share/polkit-1/actions/org.fedoraproject.FirewallD1";
+    let link = std::os::unix::fs::symlink(
+        format!("{actions}.server.policy.choice"),
+        format!("{actions}.policy"),
+    );
+    link.unwrap();
+    let mut command = network.command("dbus-daemon");
+    command.args(["--system", "--nofork", "--nopidfile"]);
+    let mut bus = Daemon::start(command, "dbus");
+    bus.wait_until("D-Bus listens", || {
+        std::os::unix::net::UnixStream::connect("/run/dbus/system_bus_socket").is_ok()
+    });
+    let mut command = network.command("firewalld");
+    command.args(["--nofork", "--nopid"]);
+    let mut firewalld = Daemon::start(command, "firewalld");
+    firewalld.wait_until("firewalld runs", || {
+        let asked = network.command("firewall-cmd").arg("--state").output();
+        asked.is_ok_and(|output| output.status.success())
+    });
+
+    network.apply("off");
+    assert_eq!(network.answer(&network.peer), None, "firewalld refuses what it doesn't know");
+    let told = network.doctor();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0][1].starts_with("inet firewalld filter_INPUT"), "{told:?}");
+
+    // firewalld's own way, as the doctor says it.
+    let lines: Vec<_> = told[0][2].split('`').skip(1).step_by(2).collect();
+    for line in lines.iter().filter(|line| line.starts_with("firewall-cmd")) {
+        network.sh(line);
+    }
+    assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
+    let told = network.doctor();
+    assert_eq!(told[0][0], "ok", "{told:?}");
+    assert!(network.is_settled("insert"), "no rule of vipd's is needed then");
+    network.sh("firewall-cmd --permanent --delete-policy vipd && firewall-cmd --reload");
+    assert_eq!(network.answer(&network.peer), None);
+
+    // vipd's way, which a reload of firewalld takes out again.
+    network.apply("insert");
+    assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
+    network.sh("firewall-cmd --reload");
+    assert!(!network.is_settled("insert"));
+    network.apply("insert");
+    assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
+    assert_eq!(network.sh("firewall-cmd --check-config"), "success\n");
+    network.apply("off");
+    assert_eq!(network.answer(&network.peer), None);
+}
