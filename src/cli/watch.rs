@@ -57,14 +57,30 @@ pub(super) fn watch(agent: &Agent, mut sort: Sort, interval: Duration) -> Result
     loop {
         let (report, vips, rates) = &seen;
         let (width, height) = screen.size();
-        let rows = usize::from(height).saturating_sub(1);
-        screen.draw(&lines(report, vips, rates, sort, rows), width)?;
+        let mut all = vec![keys(sort)];
+        // One for the keys, and the last one, which a newline would scroll away.
+        let rows = usize::from(height).saturating_sub(2);
+        all.extend(lines(report, vips, rates, sort, rows));
+        screen.draw(&all, width)?;
         match screen.key(interval)? {
             Some(Key::Quit) => return Ok(End::Fine),
             Some(Key::Letter(letter)) => sort = by_letter(letter).unwrap_or(sort),
             None => seen = look()?,
         }
     }
+}
+
+/// What the keys do, and how it is sorted.
+fn keys(sort: Sort) -> Line {
+    let by = match sort {
+        Sort::Trouble => "trouble",
+        Sort::Vip => "VIP",
+        Sort::Rate => "rate",
+        Sort::Active => "active",
+        Sort::App => "app",
+    };
+    let text = format!("by {by}; sort by t trouble, v VIP, r rate, a active, n app; q quit");
+    Line { depth: 0, sign: Sign::Plain, text }
 }
 
 fn by_letter(letter: char) -> Option<Sort> {

@@ -9,5 +9,6 @@ mod random;
 mod requests;
 mod schema;
 mod site;
+mod terminal;
 mod workloads;
 mod world;
