@@ -56,10 +56,11 @@ impl Drop for Agent {
     }
 }
 
-/// Starts it and waits until it has done what Marathon says.
-pub(super) fn start(net: &Net) -> Agent {
-    let agent = net.seat("n1").run(|| {
-        let mut agent = command(&["run", "--marathon", MARATHON, "--state", "/run/n1-agent/state"]);
+/// Starts it and waits until it has done what Marathon says. `state` is where it keeps the last good
+/// word: each test has its own, so that none begins with another's VIPs.
+pub(super) fn start(net: &Net, state: &'static str) -> Agent {
+    let agent = net.seat("n1").run(move || {
+        let mut agent = command(&["run", "--marathon", MARATHON, "--state", state]);
         agent.args(OWN).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Agent(agent.spawn().unwrap())
     });

@@ -74,7 +74,7 @@ fn weight(net: &Net, vip: &str) -> Option<String> {
 fn a_drain_keeps_an_open_connection_for_its_time_and_not_longer() {
     let net = network();
     marathon(&net, &apps(true));
-    let _agent = start(&net);
+    let _agent = start(&net, "/run/n1-agent/drain");
     let clients = ["n1", "n1b", "n1r"];
     let hold = |vip| clients.map(|client| (client, held(&net, client, vip)));
     let (short, long) = (hold(SHORT.0), hold(LONG.0));

@@ -37,7 +37,7 @@ fn nothing_changes_when_vipd_is_killed_stopped_and_started() {
     apply(&net, &apps);
     marathon(&net, &apps);
     let mode = mode(&net);
-    let mut agent = start(&net);
+    let mut agent = start(&net, "/run/n1-agent/restart");
     let right = kernel(&net, mode);
     let families = if mode == Mode::Full { FAMILIES.to_vec() } else { vec![Family::V4] };
     let mut held: Vec<(&str, Family, TcpStream)> = Vec::new();
@@ -61,7 +61,7 @@ fn nothing_changes_when_vipd_is_killed_stopped_and_started() {
     for signal in ["-KILL", "-TERM"] {
         agent.end(signal);
         all_is_well(signal);
-        agent = start(&net);
+        agent = start(&net, "/run/n1-agent/restart");
         all_is_well("started again");
     }
 }
