@@ -19,17 +19,19 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
     eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
     let process = cluster.process(0);
     let node = cluster.nodes[0].clone();
-    let answers = |port: u16| {
+    let asked = |port: u16| {
         let url = format!("http://127.0.0.1:{port}/healthz");
         let curl = Command::new("ip").args(["netns", "exec", &node, "curl", "-sS", &url]).output();
-        curl.unwrap().stdout == b"alive\n"
+        let curl = curl.unwrap();
+        [curl.stdout, curl.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat()
     };
-    assert!(answers(9614));
+    let answers = |port: u16| asked(port) == "alive\n";
+    assert_eq!(asked(9614), "alive\n");
 
     std::fs::write(&file, "[agent]\nlisten = \"nowhere\"\n").unwrap();
     netns::run("kill", &format!("-HUP {process}"));
     // It is still there a second reload later, which is in order.
-    assert!(answers(9614));
+    assert_eq!(asked(9614), "alive\n");
     listen(9615);
     netns::run("kill", &format!("-HUP {process}"));
     eventually("it listens where it is told", || answers(9615));
