@@ -311,6 +311,12 @@ pub struct UnknownMode {
     second: &'static str,
 }
 
+impl UnknownMode {
+    pub(crate) fn new(word: &str, first: &'static str, second: &'static str) -> Self {
+        Self { word: word.to_owned(), first, second }
+    }
+}
+
 impl FromStr for Masquerade {
     type Err = UnknownMode;
 
@@ -318,7 +324,7 @@ impl FromStr for Masquerade {
         match word {
             "always" => Ok(Self::Always),
             "off" => Ok(Self::Off),
-            _ => Err(UnknownMode { word: word.to_owned(), first: "always", second: "off" }),
+            _ => Err(UnknownMode::new(word, "always", "off")),
         }
     }
 }
@@ -330,7 +336,7 @@ impl FromStr for Guard {
         match word {
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
-            _ => Err(UnknownMode { word: word.to_owned(), first: "on", second: "off" }),
+            _ => Err(UnknownMode::new(word, "on", "off")),
         }
     }
 }

@@ -4,8 +4,13 @@ use jiff::Timestamp;
 
 use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Workload, ids};
 
-/// A read that began this long after an event knows of it, whatever it says.
-pub(super) const LAG: Duration = Duration::from_secs(1);
+/// How long the API may lag behind an event.
+const LAG: Duration = Duration::from_secs(1);
+
+/// Whether a read that began then knows of an event that came then, whatever it says.
+pub(super) fn knows_of(came: Duration, begun: Duration) -> bool {
+    begun >= came + LAG
+}
 
 /// What a read has to show before it is taken for one that knows of an event: Marathon's API may
 /// lag behind its events.
@@ -42,7 +47,7 @@ impl Claim {
     /// Whether a read that began then has the last word on it. Until then what it says may be
     /// from before the event, and is no reason to stop asking.
     pub(super) fn is_settled(&self, begun: Duration) -> bool {
-        begun >= self.came + LAG
+        knows_of(self.came, begun)
     }
 
     /// Whether the workload is as was said, or further on.

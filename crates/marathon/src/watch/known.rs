@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, LAG, Said, position, rank};
+use super::claim::{Claim, Said, knows_of, position, rank};
 use super::keep::keep;
 use crate::{Health, Instance, Kind, TaskState, Workload};
 
@@ -99,12 +99,12 @@ impl Known {
         let later = |moment: Option<Timestamp>| matches!((moment, news.at), (Some(moment), Some(at)) if moment > at);
         match news.bad {
             Bad::Health => {
-                self.begun >= news.came + LAG || later(self.successes.get(&instance.id).copied())
+                knows_of(news.came, self.begun) || later(self.successes.get(&instance.id).copied())
             }
             // The tasks of a pod's instance may be started again, those of apps get a new id.
             Bad::State(_) => {
                 self.view.kind == Kind::Pod
-                    && (later(instance.started) || self.begun >= news.came + LAG)
+                    && (later(instance.started) || knows_of(news.came, self.begun))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::claim::{Claim, LAG, Said, has_unknown_spec};
+use super::claim::{Claim, Said, has_unknown_spec, knows_of};
 use super::dirty::{Dirties, Dirty};
 use super::jitter::Jitter;
 use super::{Action, WorkloadKey};
@@ -305,7 +305,7 @@ impl Schedule {
         for (key, claims) in std::mem::take(&mut self.everything.claims) {
             self.follow_up(&key, claims, shown(&key), begun, now);
         }
-        if self.everything.forgotten.take().is_some_and(|came| begun < came + LAG) {
+        if self.everything.forgotten.take().is_some_and(|came| !knows_of(came, begun)) {
             self.mark_everything(now);
         }
     }

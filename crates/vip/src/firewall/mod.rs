@@ -21,6 +21,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::nft::UnknownMode;
 pub use cure::{Guardian, advice, cure, guardian, iptables_match};
 pub use judge::{Fate, Finding};
 
@@ -35,19 +36,14 @@ pub enum LetIn {
     Insert,
 }
 
-/// A word that is neither.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither \"off\" nor \"insert\"")]
-pub struct UnknownLetIn(String);
-
 impl FromStr for LetIn {
-    type Err = UnknownLetIn;
+    type Err = UnknownMode;
 
-    fn from_str(word: &str) -> Result<Self, UnknownLetIn> {
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
         match word {
             "off" => Ok(Self::Off),
             "insert" => Ok(Self::Insert),
-            _ => Err(UnknownLetIn(word.to_owned())),
+            _ => Err(UnknownMode::new(word, "off", "insert")),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::text::{Line, Sign, line};
+use super::text::{Line, Sign, section};
 use super::{Op, Plan};
 use crate::firewall::{Firewall, Place, admissible};
 use crate::{Desired, Observed};
@@ -50,9 +50,5 @@ pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
-    if !entries.is_empty() {
-        lines.push(line(0, Sign::Plain, "firewall of this node".into()));
-        lines.extend(entries);
-    }
+    section(lines, "firewall of this node", entries);
 }

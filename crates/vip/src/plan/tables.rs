@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nl_ipvs::Family;
 
-use super::text::{Line, Sign, line};
+use super::text::{Line, Sign, section};
 use super::{Op, Plan, Scope};
 use crate::nft::{Element, Standing, Table, family_name};
 use crate::{Desired, Observed, Vip};
@@ -98,9 +98,5 @@ pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
-    if !entries.is_empty() {
-        lines.push(line(0, Sign::Plain, "nftables".into()));
-        lines.extend(entries);
-    }
+    section(lines, "nftables", entries);
 }

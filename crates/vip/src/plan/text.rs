@@ -185,6 +185,19 @@ pub(super) fn line(depth: usize, sign: Sign, text: String) -> Line {
     Line { depth, sign, text }
 }
 
+/// What there is under a heading, which isn't there without anything.
+pub(super) fn section(
+    lines: &mut Vec<Line>,
+    heading: &str,
+    entries: impl Iterator<Item = (Sign, String)>,
+) {
+    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    if !entries.is_empty() {
+        lines.push(line(0, Sign::Plain, heading.to_owned()));
+        lines.extend(entries);
+    }
+}
+
 /// What an element of `empty` means, and what it means that it goes.
 pub(crate) const REFUSED: &str = "new clients are refused: nobody can serve them";
 pub(crate) const LET_IN: &str = "new clients are refused no longer";
@@ -387,11 +400,8 @@ fn describe_timeouts(lines: &mut Vec<Line>, ops: &[Op]) {
         Op::SetTimeouts { before, timeouts } => Some(timeout_changes(before, timeouts)),
         _ => None,
     });
-    let changes: Vec<_> = changes.flatten().map(|text| line(1, Sign::Change, text)).collect();
-    if !changes.is_empty() {
-        lines.push(line(0, Sign::Plain, "timeouts of connections".into()));
-        lines.extend(changes);
-    }
+    let changes = changes.flatten().map(|text| (Sign::Change, text));
+    section(lines, "timeouts of connections", changes);
 }
 
 fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
@@ -415,9 +425,5 @@ fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
-    if !entries.is_empty() {
-        lines.push(line(0, Sign::Plain, "interface".into()));
-        lines.extend(entries);
-    }
+    section(lines, "interface", entries);
 }
