@@ -1,7 +1,7 @@
 //! What is known, kept on disk: for a node that starts while Marathon doesn't answer.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,6 @@ impl Store {
         let path = self.path(source);
         let io = |error| StoreError::Io { path: path.clone(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
-        let body = serde_json::to_vec(saved).map_err(|error| io(error.into()))?;
         let temporary = path.with_extension("new");
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new()
@@ -81,8 +80,14 @@ impl Store {
                 .truncate(true)
                 .mode(0o600)
                 .open(&temporary)?;
-            writeln!(file, "{MAGIC} {} {:08x}", body.len(), crc32fast::hash(&body))?;
-            file.write_all(&body)?;
+            // What is large is never held whole: its first line is written again when it is known.
+            write_header(&mut file, 0, 0)?;
+            let mut body = Summed::of(BufWriter::new(file));
+            serde_json::to_writer(&mut body, saved)?;
+            let Summed { inner, length, sum } = body;
+            let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.rewind()?;
+            write_header(&mut file, length, sum.finalize())?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
             File::open(&self.folder)?.sync_all()
@@ -128,6 +133,37 @@ impl Store {
     }
 }
 
+/// As long, whatever the numbers are.
+fn write_header(mut file: impl Write, length: u64, sum: u32) -> io::Result<()> {
+    writeln!(file, "{MAGIC} {length:012} {sum:08x}")
+}
+
+/// What is written, with its length and checksum so far.
+struct Summed<W> {
+    inner: W,
+    length: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl<W> Summed<W> {
+    fn of(inner: W) -> Self {
+        Self { inner, length: 0, sum: crc32fast::Hasher::new() }
+    }
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
@@ -158,6 +194,9 @@ mod tests {
     use super::*;
 
     type Known = Saved<Vec<String>>;
+
+    /// The bytes of a first line.
+    const HEADER: usize = 34;
 
     fn saved(text: &str) -> Known {
         let read_at = "2026-11-23T04:05:06Z".parse().unwrap();
@@ -197,7 +236,7 @@ mod tests {
         for place in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[place] ^= 0x10;
-            let same_sum = flipped[..29].eq_ignore_ascii_case(&whole[..29]);
+            let same_sum = flipped[..HEADER].eq_ignore_ascii_case(&whole[..HEADER]);
             assert!(is_damaged(&flipped) || same_sum, "flipped at {place}");
         }
         assert!(is_damaged(&[whole.as_slice(), b" "].concat()));
