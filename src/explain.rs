@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub struct Known<'a> {
     /// VIPs that somebody else's services stand in the way of.
     pub conflicts: &'a [Conflict],
     /// Versions of tasks, by task id.
-    pub versions: &'a BTreeMap<String, String>,
+    pub versions: &'a BTreeMap<Arc<str>, String>,
     /// The time that real servers on their way out still have at most.
     pub drains: &'a BTreeMap<(Vip, SocketAddr), Duration>,
 }
@@ -35,7 +36,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Explained {
     vip: String,
-    apps: Vec<String>,
+    apps: Vec<Arc<str>>,
     /// A VIP that somebody else's service stands in the way of.
     conflict: Option<String>,
     tasks: Vec<Task>,
@@ -43,8 +44,8 @@ struct Explained {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Task {
-    task: String,
-    app: String,
+    task: Arc<str>,
+    app: Arc<str>,
     /// Of the definition that it runs by.
     version: Option<String>,
     server: Option<String>,
@@ -160,7 +161,7 @@ fn tasks(vip: &Vip, service: &DesiredService, known: Known<'_>) -> Vec<Task> {
 impl Task {
     fn sentence(&self, acts: &str) -> String {
         let Self { task, app, why, .. } = self;
-        let who = match (task.as_str(), &self.version) {
+        let who = match (&**task, &self.version) {
             ("", _) => "a task that isn't known".to_owned(),
             (task, Some(version)) => format!("{task} of {app} (version {version})"),
             (task, None) => format!("{task} of {app}"),

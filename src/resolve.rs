@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::translate::Hosts;
 
-type Answer = (String, Result<Vec<IpAddr>, String>);
+type Answer = (String, Result<Arc<[IpAddr]>, String>);
 
 const WORKERS: usize = 16;
 
@@ -19,7 +19,7 @@ pub fn resolve(names: BTreeSet<&str>, within: Duration) -> Hosts {
     let mut queue = Vec::new();
     for name in names {
         match name.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) => drop(hosts.insert(name.to_owned(), Ok(vec![address]))),
+            Ok(address) => drop(hosts.insert(name.to_owned(), Ok([address].into()))),
             Err(_) => queue.push(name.to_owned()),
         }
     }
@@ -58,7 +58,7 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
 ///
 /// # Errors
 /// When it has no address that another node could reach it by.
-pub fn look_up_one(name: &str) -> Result<Vec<IpAddr>, String> {
+pub fn look_up_one(name: &str) -> Result<Arc<[IpAddr]>, String> {
     let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
     let mut unfit = None;
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -71,7 +71,7 @@ pub fn look_up_one(name: &str) -> Result<Vec<IpAddr>, String> {
         }
     }
     match (addresses.is_empty(), unfit) {
-        (false, _) => Ok(addresses),
+        (false, _) => Ok(addresses.into()),
         (true, Some(unfit)) => Err(format!("it resolves to {unfit} only: see /etc/hosts")),
         (true, None) => Err("the name has no address".into()),
     }
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn addresses_need_no_resolver() {
         let hosts = resolve(["10.0.0.1", "fd01::1", "[fd01::2]"].into(), Duration::ZERO);
-        assert_eq!(hosts["10.0.0.1"], Ok(vec![[10, 0, 0, 1].into()]));
-        assert_eq!(hosts["[fd01::2]"], Ok(vec!["fd01::2".parse().unwrap()]));
+        assert_eq!(hosts["10.0.0.1"], Ok([[10, 0, 0, 1].into()].into()));
+        assert_eq!(hosts["[fd01::2]"], Ok(["fd01::2".parse().unwrap()].into()));
         assert_eq!(hosts.len(), 3);
     }
 

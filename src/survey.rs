@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -53,13 +54,13 @@ pub struct Wishes {
     gaps: bool,
     findings: Vec<String>,
     /// Versions of tasks, by task id.
-    versions: BTreeMap<String, String>,
+    versions: BTreeMap<Arc<str>, String>,
 }
 
 impl Wishes {
     /// Versions of tasks, by task id.
     #[must_use]
-    pub fn versions(&self) -> &BTreeMap<String, String> {
+    pub fn versions(&self) -> &BTreeMap<Arc<str>, String> {
         &self.versions
     }
 
@@ -127,7 +128,7 @@ impl Wishes {
         self.cluster.tasks.extend(translation.tasks);
 
         let servers = resolve(source.servers(), RESOLVE_WITHIN);
-        self.cluster.masters.extend(servers.into_values().flatten().flatten());
+        self.cluster.masters.extend(servers.values().flatten().flat_map(|addresses| &**addresses));
     }
 
     /// Looks at the kernel and decides.

@@ -9,11 +9,12 @@ use marathon::{
 };
 use vip::label::{PortLabels, Reading, VipRef, read_port, stray_app_labels};
 use vip::{
-    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Protocol, Reach, Verdict, Vip,
+    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, Verdict,
+    Vip,
 };
 
 /// What agents' host names resolve to, or why they don't.
-pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+pub type Hosts = BTreeMap<String, Result<Arc<[IpAddr]>, String>>;
 
 /// What a snapshot says about VIPs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,17 +51,17 @@ impl Translation {
 /// The host names whose addresses [`translate`] needs.
 #[must_use]
 pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
-    snapshot.workloads.iter().flat_map(hosts_of_one).collect()
+    snapshot.workloads.iter().flat_map(hosts_of_one).map(|host| &**host).collect()
 }
 
 /// The host names whose addresses [`translate_one`] needs.
 #[must_use]
-pub fn hosts_of_one(workload: &Workload) -> BTreeSet<&str> {
+pub fn hosts_of_one(workload: &Workload) -> BTreeSet<&Arc<str>> {
     // An agent is named even where its tasks have addresses of their own: no VIP may be its.
-    let agents = workload.instances.iter().filter_map(|instance| instance.host.as_deref());
+    let agents = workload.instances.iter().filter_map(|instance| instance.host.as_ref());
     let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
     let places = endpoints.filter_map(|endpoint| match endpoint {
-        Ok(Endpoint::Host { host, .. }) => Some(host.as_str()),
+        Ok(Endpoint::Host { host, .. }) => Some(host),
         _ => None,
     });
     agents.chain(places).filter(|host| !host.is_empty()).collect()
@@ -80,8 +81,9 @@ pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translat
 #[must_use]
 pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
     let mut translation = Translation::default();
-    let addresses = |host: &str| hosts.get(host).and_then(|known| known.as_ref().ok());
-    translation.nodes.extend(hosts_of_one(workload).into_iter().filter_map(addresses).flatten());
+    let addresses = |host: &Arc<str>| hosts.get(&**host)?.as_ref().ok();
+    let nodes = hosts_of_one(workload).into_iter().filter_map(addresses);
+    translation.nodes.extend(nodes.flat_map(|addresses| &**addresses));
     stray_labels(workload, &mut translation);
     option_reports(workload, &mut translation);
     let incomplete = gaps(workload, hosts, &mut translation);
@@ -95,10 +97,12 @@ pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Tran
         let next = settling.filter(|at| *at > now).chain(translation.settles_at).min();
         translation.settles_at = next;
     }
+    // One or two of each app, which are kept: what pushing left over would add up.
+    translation.claims.shrink_to_fit();
     let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
     for endpoint in endpoints.flatten() {
         if let Endpoint::Container { addresses, .. } = endpoint {
-            translation.tasks.extend(addresses);
+            translation.tasks.extend(&**addresses);
         }
     }
     translation
@@ -112,7 +116,7 @@ fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
 /// The versions that tasks run by, by task id.
 pub fn versions_of<'a>(
     workloads: impl IntoIterator<Item = &'a Workload>,
-) -> impl Iterator<Item = (String, String)> {
+) -> impl Iterator<Item = (Arc<str>, String)> {
     let instances = workloads.into_iter().flat_map(|workload| &workload.instances);
     instances
         .filter_map(|instance| Some((instance.id.clone(), format!("{:.3}", instance.version?))))
@@ -146,12 +150,13 @@ fn gaps(workload: &Workload, hosts: &Hosts, translation: &mut Translation) -> bo
         if let InstanceSpec::Unknown(version) | InstanceSpec::Gone(version) = instance.spec {
             let gap = format!("tasks of {id} run by its version of {version}, which can't be read");
             translation.gaps.insert(gap);
-            let addresses = instance.host.as_ref().and_then(|host| hosts.get(host)?.as_ref().ok());
-            translation.uncertain.extend(addresses.into_iter().flatten());
+            let addresses =
+                instance.host.as_ref().and_then(|host| hosts.get(&**host)?.as_ref().ok());
+            translation.uncertain.extend(addresses.into_iter().flat_map(|addresses| &**addresses));
         }
         for endpoint in instance.endpoints.iter().flatten() {
             let Endpoint::Host { host, .. } = endpoint else { continue };
-            if let Some(Err(why)) = hosts.get(host) {
+            if let Some(Err(why)) = hosts.get(&**host) {
                 let gap = format!("tasks of {id} run on {host}, a name without address: {why}");
                 translation.gaps.insert(gap);
             }
@@ -331,24 +336,27 @@ impl PortReader<'_> {
         self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
     }
 
-    fn reach(&self, instance: &Instance) -> Result<Reach, String> {
+    fn reach(&self, instance: &Instance) -> Result<Reach, Arc<str>> {
         match instance.endpoints.get(self.port.index) {
             None => Err("Marathon doesn't say where its ports are".into()),
-            Some(Err(unroutable)) => Err(unroutable.to_string()),
+            Some(Err(unroutable)) => Err(unroutable.to_string().into()),
             Some(Ok(Endpoint::Container { addresses, port })) => {
-                Ok(Reach { addresses: addresses.clone(), port: *port, behind: None })
+                let place = Place { addresses: Arc::clone(addresses), port: *port };
+                Ok(Reach { place, behind: None })
             }
-            Some(Ok(Endpoint::Host { host, port, behind })) => match self.hosts.get(host) {
-                Some(Ok(addresses)) => Ok(Reach {
-                    addresses: addresses.clone(),
-                    port: *port,
-                    behind: behind.as_ref().map(|behind| {
-                        let (addresses, port) = (behind.addresses.clone(), behind.port);
-                        Box::new(Reach { addresses, port, behind: None })
-                    }),
-                }),
-                Some(Err(why)) => Err(format!("its agent's name {host} doesn't resolve: {why}")),
-                None => Err(format!("its agent's name {host} was not looked up")),
+            Some(Ok(Endpoint::Host { host, port, behind })) => match self.hosts.get(&**host) {
+                Some(Ok(addresses)) => {
+                    let place = |addresses: &Arc<[IpAddr]>, port| Place {
+                        addresses: Arc::clone(addresses),
+                        port,
+                    };
+                    let behind = behind.as_ref().map(|each| place(&each.addresses, each.port));
+                    Ok(Reach { place: place(addresses, *port), behind })
+                }
+                Some(Err(why)) => {
+                    Err(format!("its agent's name {host} doesn't resolve: {why}").into())
+                }
+                None => Err(format!("its agent's name {host} was not looked up").into()),
             },
         }
     }

@@ -29,8 +29,8 @@ fn by_vip(claims: &[Claim]) -> BTreeMap<String, Vec<String>> {
         let known = servers.entry(claim.vip.to_string()).or_default();
         for candidate in &claim.candidates {
             known.push(match &candidate.reach {
-                Ok(reach) => format!("{}:{}", reach.addresses[0], reach.port),
-                Err(why) => why.clone(),
+                Ok(reach) => format!("{}:{}", reach.place.addresses[0], reach.place.port),
+                Err(why) => why.to_string(),
             });
         }
     }

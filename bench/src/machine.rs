@@ -230,9 +230,9 @@ pub(crate) fn unbind(floor: &Path, vips: usize) {
 }
 
 /// What the apps claim.
-fn claims(cluster: &Cluster) -> std::collections::BTreeMap<String, AppClaims> {
+fn claims(cluster: &Cluster) -> std::collections::BTreeMap<std::sync::Arc<str>, AppClaims> {
     let snapshot = wanted::snapshot(cluster);
-    let host = |name: &str| (name.to_owned(), Ok(vec![name.parse().unwrap()]));
+    let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
     let hosts = vipd::translate::hosts_of(&snapshot).into_iter().map(host).collect();
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let read = |workload: &marathon::Workload| {

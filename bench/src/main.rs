@@ -31,6 +31,7 @@ fn main() -> Result<()> {
             agent::steady(vipd.as_ref(), vips.parse()?, servers.parse()?);
         }
         ["instructions", work, rounds] => instructions::run(work, rounds.parse()?)?,
+        ["held"] => react::held(2_000, 10),
         ["parse"] => parse::measure(1_000, 20, 7),
         ["machine", floor, vips, servers, times, peer] => {
             machine::measure(

@@ -15,7 +15,8 @@ use vipd::agent::Moment;
 use vipd::agent::mind::{Config, Effect, Input, Mind, Reading, SourceConfig};
 
 use crate::cluster::Cluster;
-use crate::figure::{tell_spread, tell_time};
+use crate::figure::{tell, tell_spread, tell_time};
+use crate::memory;
 
 /// An agent's mind at work, in time of its own.
 pub(crate) struct World {
@@ -99,7 +100,8 @@ impl World {
             }
             Effect::Marathon { action: Action::Read(key), .. } => {
                 assert_eq!(key.kind, Kind::App);
-                let app = (0..self.cluster.apps()).find(|app| Cluster::id(*app) == key.id).unwrap();
+                let app =
+                    (0..self.cluster.apps()).find(|app| *key.id == *Cluster::id(*app)).unwrap();
                 let body = self.cluster.one(app);
                 return self.read_one(key, &body);
             }
@@ -170,7 +172,7 @@ impl World {
             for effect in self.mind.on(Input::Tick, moment) {
                 match effect {
                     Effect::Marathon { action: Action::Read(key), .. }
-                        if key.id == Cluster::id(app) =>
+                        if *key.id == *Cluster::id(app) =>
                     {
                         assert!(self.inputs.is_empty());
                         let start = Instant::now();
@@ -206,6 +208,18 @@ pub(crate) fn weights(vips: &[usize], events: usize) {
         tell_spread(&format!("react/memory/{vips}"), changed);
         tell_spread(&format!("react/memory-done/{vips}"), done);
     }
+}
+
+/// What the mind holds of a cluster that is in the kernel: most of what the agent does.
+pub(crate) fn held(vips: usize, servers: usize) {
+    let world = World::settled(Cluster::new(vips, servers));
+    let World { cluster, kernel, mind, inputs, .. } = world;
+    drop((cluster, kernel, inputs));
+    let before = memory::held();
+    drop(mind);
+    let held = before - memory::held();
+    tell(&format!("held/{vips}"), held as f64, "bytes");
+    tell("held/task", (held / (vips * servers)) as f64, "bytes");
 }
 
 /// One app of a hundred tasks read again, among so many others.

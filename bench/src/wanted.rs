@@ -21,7 +21,7 @@ pub(crate) fn snapshot(cluster: &Cluster) -> Snapshot {
 
 /// What of it should be in a kernel that holds this.
 pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
-    let host = |name: &str| (name.to_owned(), Ok(vec![name.parse().unwrap()]));
+    let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
     let hosts: Hosts = hosts_of(snapshot).into_iter().map(host).collect();
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let translation = translate(snapshot, &hosts, now);

@@ -1,6 +1,7 @@
 //! The VIPs with their real servers, as `/v1/vips` and `vipd status --watch` show them. Pure.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vip::{DesiredService, Observed, ObservedService, Stats, Vip, Why};
@@ -19,7 +20,7 @@ pub struct VipReport {
     /// Its real servers, by address.
     pub backend: Vec<Backend>,
     /// The apps and pods that claim it.
-    pub apps: Vec<String>,
+    pub apps: Vec<Arc<str>>,
     /// Their tasks that are no real servers, ended ones aside.
     pub left_out: Vec<LeftOut>,
     /// How it fares.
@@ -58,9 +59,9 @@ pub struct Backend {
     /// Its port.
     pub port: u16,
     /// The app or pod.
-    pub app: String,
+    pub app: Arc<str>,
     /// The task. Empty: it isn't known.
-    pub task: String,
+    pub task: Arc<str>,
     /// The version of the definition that the task runs by.
     pub version: Option<String>,
     /// What it should have.
@@ -99,9 +100,9 @@ pub enum BackendState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// The app or pod.
-    pub app: String,
+    pub app: Arc<str>,
     /// The task.
-    pub task: String,
+    pub task: Arc<str>,
     /// Why.
     pub reason: String,
 }
@@ -182,7 +183,8 @@ impl VipReport {
                     drains_for,
                     active: fresh.map(|held| held.active),
                     inactive: fresh.map(|held| held.inactive),
-                    stats: fresh.map(|held| (&held.stats).into()),
+                    stats: fresh
+                        .map(|held| (&held.stats.as_deref().copied().unwrap_or_default()).into()),
                 }
             })
             .collect();

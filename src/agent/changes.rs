@@ -32,10 +32,10 @@ pub struct Change {
     pub server: Option<SocketAddr>,
     /// The app or pod, or several with commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app: Option<String>,
+    pub app: Option<Arc<str>>,
     /// The task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
+    pub task: Option<Arc<str>>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

@@ -2,6 +2,7 @@
 //! remembered in the journal too.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::Timestamp;
@@ -87,14 +88,13 @@ impl Log {
 
     fn change(&self, entry: &Entry, after_ms: Option<u64>) {
         say(entry, after_ms, "");
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let vip = entry.vip.map(|vip| vip.to_string());
         self.journal.note(Change {
             vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
             server: entry.server,
-            app: some(&entry.app),
+            app: (!entry.app.is_empty()).then(|| Arc::clone(&entry.app)),
             task: entry.task.clone(),
-            why: some(&entry.why),
+            why: (!entry.why.is_empty()).then(|| entry.why.clone()),
             after_ms,
             ..Change::new(entry.op, entry.to_string(), Timestamp::now())
         });
@@ -117,9 +117,9 @@ fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {
         vip = vip.map(display),
         address = address.map(display),
         server = server.map(display),
-        app,
+        app = &**app,
         why,
-        task,
+        task = task.as_deref(),
         after_ms,
         "{entry}{end}"
     );

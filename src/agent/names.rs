@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::translate::Hosts;
@@ -39,7 +40,7 @@ impl Names {
                 continue;
             }
             let known = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
-                Ok(address) => Ok(vec![address]),
+                Ok(address) => Ok([address].into()),
                 Err(_) => {
                     self.due.insert(name.to_owned(), Some(now));
                     Err("it is being looked up".to_owned())
@@ -63,7 +64,7 @@ impl Names {
     pub(super) fn found(
         &mut self,
         name: &str,
-        answer: Result<Vec<IpAddr>, String>,
+        answer: Result<Arc<[IpAddr]>, String>,
         now: Duration,
     ) -> bool {
         let Some(due) = self.due.get_mut(name) else { return false };
@@ -115,8 +116,8 @@ mod tests {
 
     const NOW: Duration = Duration::ZERO;
 
-    fn address(last: u8) -> Vec<IpAddr> {
-        vec![[10, 0, 0, last].into()]
+    fn address(last: u8) -> Arc<[IpAddr]> {
+        [[10, 0, 0, last].into()].into()
     }
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
         let mut names = Names::default();
         names.want(["10.0.0.1", "[fd01::1]", "node1"], NOW);
         assert_eq!(names.hosts()["10.0.0.1"], Ok(address(1)));
-        assert_eq!(names.hosts()["[fd01::1]"], Ok(vec!["fd01::1".parse().unwrap()]));
+        assert_eq!(names.hosts()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
         assert!(names.hosts()["node1"].is_err());
         assert_eq!(names.tick(NOW), ["node1"]);
         names.want(["node1"], NOW);

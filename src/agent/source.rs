@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::watch::{self, Answer, State, Step, WorkloadKey};
@@ -50,7 +51,7 @@ struct Contribution {
     tasks: BTreeSet<IpAddr>,
     uncertain: BTreeSet<IpAddr>,
     gaps: BTreeSet<String>,
-    hosts: BTreeSet<String>,
+    hosts: BTreeSet<Arc<str>>,
 }
 
 /// See the module's documentation.
@@ -67,7 +68,7 @@ pub(super) struct Source {
     pub(super) kept_at: Option<Duration>,
     pub(super) unkept: bool,
     contributions: BTreeMap<WorkloadKey, Contribution>,
-    by_host: BTreeMap<String, BTreeSet<WorkloadKey>>,
+    by_host: BTreeMap<Arc<str>, BTreeSet<WorkloadKey>>,
     /// What an earlier run knew, and nobody has read since.
     remembered: BTreeSet<WorkloadKey>,
     /// When the silence of health checks begins to mean something else.
@@ -75,7 +76,7 @@ pub(super) struct Source {
 }
 
 /// Apps that differ, as [`vip::controller::Change::Apps`] wants them.
-pub(super) type Apps = BTreeMap<String, Option<AppClaims>>;
+pub(super) type Apps = BTreeMap<Arc<str>, Option<AppClaims>>;
 
 impl Source {
     pub(super) fn new(name: String, config: &watch::Config, now: Duration) -> Self {
@@ -96,7 +97,7 @@ impl Source {
     }
 
     /// Takes over what an earlier run knew, and says what of it counts.
-    pub(super) fn restore(&mut self, workloads: Vec<Workload>) -> BTreeSet<WorkloadKey> {
+    pub(super) fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let keys = self.watch.restore(workloads);
         self.remembered.extend(keys.iter().cloned());
         keys
@@ -142,18 +143,18 @@ impl Source {
         names: &mut Names,
         around: &mut Surroundings,
         now: Moment,
-    ) -> (String, Option<AppClaims>) {
+    ) -> (Arc<str>, Option<AppClaims>) {
         self.settling.remove(key);
         let (claims, contribution) = match self.watch.get(key) {
             None => (None, Contribution::default()),
             Some(workload) => {
-                names.want(hosts_of_one(workload), now.since_start);
+                names.want(hosts_of_one(workload).into_iter().map(|host| &**host), now.since_start);
                 let translation = translate_one(workload, names.hosts(), now.wall);
                 if let Some(at) = translation.settles_at {
                     let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
                     self.settling.insert(key.clone(), now.since_start + wait);
                 }
-                let hosts = hosts_of_one(workload).into_iter().map(str::to_owned).collect();
+                let hosts = hosts_of_one(workload).into_iter().cloned().collect();
                 let (mut claims, contribution) = split(translation, hosts);
                 let remembered = self.remembered.contains(key);
                 let candidates = claims.iter_mut().flat_map(|claim| &mut claim.candidates);
@@ -196,8 +197,8 @@ impl Source {
     }
 
     /// Everything, as [`vip::controller::Change::All`] wants it.
-    pub(super) fn everything(&self, names: &Names, now: Moment) -> BTreeMap<String, AppClaims> {
-        let read = |workload: &Workload| {
+    pub(super) fn everything(&self, names: &Names, now: Moment) -> BTreeMap<Arc<str>, AppClaims> {
+        let read = |workload: &Arc<Workload>| {
             let claims = translate_one(workload, names.hosts(), now.wall).claims;
             (workload.id.clone(), AppClaims { claims, alive: alive(workload) })
         };
@@ -211,7 +212,7 @@ impl Source {
 
     /// The hosts it names.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.by_host.keys().map(String::as_str)
+        self.by_host.keys().map(|host| &**host)
     }
 
     /// Labels that make no claim and should be known.
@@ -235,13 +236,13 @@ impl Source {
     }
 }
 
-fn split(translation: Translation, hosts: BTreeSet<String>) -> (Vec<vip::Claim>, Contribution) {
+fn split(translation: Translation, hosts: BTreeSet<Arc<str>>) -> (Vec<vip::Claim>, Contribution) {
     let Translation { claims, reports, nodes, uncertain, gaps, tasks, settles_at: _ } = translation;
     (claims, Contribution { reports, nodes, tasks, uncertain, gaps, hosts })
 }
 
 /// The tasks that haven't ended, whether they serve a VIP or not.
-fn alive(workload: &Workload) -> BTreeSet<String> {
+fn alive(workload: &Workload) -> BTreeSet<Arc<str>> {
     let lives = |state: &TaskState| !state.is_terminal();
     let instances = workload.instances.iter().filter(|instance| lives(&instance.state));
     instances.map(|instance| instance.id.clone()).collect()

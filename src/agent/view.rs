@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::Timestamp;
@@ -86,7 +87,7 @@ pub struct Table {
     /// VIPs that somebody else's services stand in the way of.
     pub conflicts: Vec<Conflict>,
     /// Versions of tasks, by task id.
-    pub versions: BTreeMap<String, String>,
+    pub versions: BTreeMap<Arc<str>, String>,
     /// Real servers on their way out, with the time they still have at most.
     pub drains: BTreeMap<(Vip, SocketAddr), Duration>,
     /// How much may be removed.

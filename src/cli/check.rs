@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::sync::Arc;
 
 use anstyle::AnsiColor;
 use anyhow::Result;
@@ -40,7 +41,7 @@ struct Entry {
     file: String,
     line: Option<usize>,
     path: String,
-    app: String,
+    app: Arc<str>,
     port: Option<usize>,
     key: String,
     value: String,
@@ -90,7 +91,7 @@ fn check(reading: &Reading, config: &Config) -> Vec<Entry> {
         file: reading.name.clone(),
         line: None,
         path: finding.path.clone(),
-        app: String::new(),
+        app: Arc::default(),
         port: None,
         key: String::new(),
         value: String::new(),
@@ -137,7 +138,7 @@ fn print(entries: &[Entry]) -> Result<()> {
             (Some(vip), Some(protocol)) => format!("{vip}/{protocol}"),
             _ => entry.value.clone(),
         };
-        let place = [entry.app.as_str(), entry.key.as_str(), vip.as_str()];
+        let place = [&*entry.app, entry.key.as_str(), vip.as_str()];
         let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
         let verdict = entry.verdict;
         writeln!(out, "{}{line}: {style}{verdict}{style:#}: {}", entry.file, place.join(" "))?;

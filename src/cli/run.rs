@@ -120,7 +120,7 @@ impl Run {
             let client = Client::new(&marathon.client_config());
             client.map(Arc::new).with_context(|| format!("cannot speak with {}", marathon.name))
         });
-        let settings = config.kernel();
+        let settings = node::Settings { counters: false, ..config.kernel() };
         let (mut agent, handle) = Agent::new(Setup {
             config: mind::Config::of(config, marathons, self.observe),
             clients: clients.collect::<Result<_>>()?,

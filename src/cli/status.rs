@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -70,7 +71,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct VipStatus {
     vip: Vip,
-    apps: Vec<String>,
+    apps: Vec<Arc<str>>,
     scheduler: Option<String>,
     persistence: Option<u32>,
     connections: u64,
@@ -91,8 +92,8 @@ struct ServerStatus {
     inactive: u32,
     connections: u64,
     connections_per_second: u64,
-    app: Option<String>,
-    task: Option<String>,
+    app: Option<Arc<str>>,
+    task: Option<Arc<str>>,
     why: Option<String>,
 }
 
@@ -237,14 +238,15 @@ impl VipStatus {
         }
         let server = |(address, server): (&SocketAddr, &ObservedServer)| {
             let member = wanted.and_then(|wanted| wanted.selection.members.get(address));
+            let stats = server.stats.as_deref().copied().unwrap_or_default();
             ServerStatus {
                 server: *address,
                 weight: server.settings.weight,
                 forwarding: server.settings.forward.to_string(),
                 active: server.active,
                 inactive: server.inactive,
-                connections: server.stats.connections,
-                connections_per_second: server.stats.connections_per_second,
+                connections: stats.connections,
+                connections_per_second: stats.connections_per_second,
                 app: member.map(|member| member.app.clone()),
                 task: member.map(|member| member.task.clone()),
                 why: member.map(vip::Member::reason),

@@ -118,7 +118,11 @@ impl Config {
     /// What the kernel's side has to know.
     #[must_use]
     pub fn kernel(&self) -> node::Settings {
-        node::Settings { interface: self.interface.clone(), strict_arp: self.strict_arp }
+        node::Settings {
+            interface: self.interface.clone(),
+            strict_arp: self.strict_arp,
+            counters: true,
+        }
     }
 }
 

@@ -92,8 +92,9 @@ pub(crate) fn traffic(kernel: &SharedKernel, at: &str, connections: u64) {
         service.stats.connections_per_second = connections;
         let servers = service.servers.len() as u64;
         for server in service.servers.values_mut() {
-            server.stats.connections += connections / servers;
-            server.stats.connections_per_second = connections / servers;
+            let stats = server.stats.get_or_insert_default();
+            stats.connections += connections / servers;
+            stats.connections_per_second = connections / servers;
             server.active = u32::try_from(connections / servers).unwrap();
         }
     });

@@ -118,7 +118,7 @@ fn new_tasks_of_a_deployment_serve_when_they_are_ready_and_old_ones_until_then()
 /// Something that nobody knows of and that has connections.
 fn stranger(weight: u32, active: u32) -> ObservedServer {
     let settings = DestinationSettings::masquerade(weight);
-    ObservedServer { settings, active, inactive: 0, stats: nl_ipvs::Stats::default() }
+    ObservedServer { settings, active, inactive: 0, stats: None }
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) fn workload(
         instances: instances.unwrap_or_default(),
         deploying: !app.deployments.is_empty(),
         spec: Arc::new(spec),
-        id,
+        id: id.into(),
     }
 }
 
@@ -90,8 +90,9 @@ fn is_ready(app: &App, task: &Task) -> bool {
     if app.deployments.is_empty() || app.readiness_checks.is_empty() || results.is_empty() {
         return true;
     }
-    let of_task =
-        results.iter().filter(|result| result.task_id.is_some() && result.task_id == task.id);
+    let of_task = results.iter().filter(|result| {
+        result.task_id.is_some() && result.task_id.as_deref() == task.id.as_deref()
+    });
     let mut verdicts = of_task.map(|result| result.ready == Some(true)).peekable();
     if verdicts.peek().is_none() {
         let started_by_deployment = task.version.is_some() && task.version == app.version;

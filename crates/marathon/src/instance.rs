@@ -12,9 +12,9 @@ use crate::{Spec, Workload};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// The task id; of a pod, the instance id. Opaque.
-    pub id: String,
+    pub id: Arc<str>,
     /// The agent it runs on: a name or an address, whatever the agent calls itself.
-    pub host: Option<String>,
+    pub host: Option<Arc<str>>,
     /// How far it is in its life.
     pub state: TaskState,
     /// The verdict of its health checks; of a pod, the worst of its containers with ports.
@@ -81,7 +81,7 @@ pub enum Endpoint {
     /// At the agent.
     Host {
         /// The agent: a name or an address.
-        host: String,
+        host: Arc<str>,
         /// The allocated port.
         port: u16,
         /// Where the container itself listens, behind that port. None: it has no address of its
@@ -93,7 +93,7 @@ pub enum Endpoint {
     Container {
         /// Its addresses, IPv4 and IPv6 as they come, at least one. The first of a family is the
         /// one Marathon itself would use.
-        addresses: Vec<IpAddr>,
+        addresses: Arc<[IpAddr]>,
         /// The container port.
         port: u16,
     },
@@ -104,7 +104,7 @@ pub enum Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behind {
     /// Its addresses, IPv4 and IPv6 as they come, at least one.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Arc<[IpAddr]>,
     /// The container port.
     pub port: u16,
 }

@@ -1,6 +1,7 @@
 //! The ports of an app, and where a task of it listens on them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
 use crate::{Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
@@ -169,7 +170,7 @@ pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>
     let place = |port: &Port| match &port.scope {
         Scope::Host => {
             let behind = behind(&spec.network, &addresses, port.container_port);
-            at_host(task.host.as_deref(), allocated.next().flatten(), behind)
+            at_host(task.host.as_ref(), allocated.next().flatten(), behind)
         }
         Scope::Container { networks } => {
             one_network(&spec.network, networks)?;
@@ -191,16 +192,16 @@ pub(crate) fn behind(
         NetworkMode::Host | NetworkMode::Other(_) => false,
     };
     let port = port.filter(|port| *port != 0 && one_network && !addresses.is_empty())?;
-    Some(Behind { addresses: addresses.to_vec(), port })
+    Some(Behind { addresses: addresses.into(), port })
 }
 
 /// At a port of the agent's.
 pub(crate) fn at_host(
-    host: Option<&str>,
+    host: Option<&Arc<str>>,
     port: Option<u16>,
     behind: Option<Behind>,
 ) -> Result<Endpoint, Unroutable> {
-    let host = host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?.to_owned();
+    let host = host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?.clone();
     let port = port.filter(|port| *port != 0).ok_or(Unroutable::NoHostPort)?;
     Ok(Endpoint::Host { host, port, behind })
 }
@@ -214,7 +215,7 @@ pub(crate) fn at_container(
     if addresses.is_empty() {
         return Err(Unroutable::NoAddress);
     }
-    Ok(Endpoint::Container { addresses: addresses.to_vec(), port })
+    Ok(Endpoint::Container { addresses: addresses.into(), port })
 }
 
 /// The addresses of an app's task come without the names of their networks, those of the first

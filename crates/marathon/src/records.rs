@@ -55,10 +55,10 @@ impl Records {
             .iter()
             .flat_map(|workload| {
                 let versions = workload.instances.iter().filter_map(|instance| instance.version);
-                versions.map(|version| (workload.kind, workload.id.as_str(), version))
+                versions.map(|version| (workload.kind, &workload.id, version))
             })
             .collect();
-        self.0.retain(|key, _| used.contains(&(key.kind, key.id.as_str(), key.version)));
+        self.0.retain(|key, _| used.contains(&(key.kind, &key.id, key.version)));
     }
 
     pub(crate) fn spec_of(&self, key: &VersionKey) -> InstanceSpec {

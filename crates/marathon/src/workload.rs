@@ -72,7 +72,7 @@ pub struct VersionKey {
     /// App or pod.
     pub kind: Kind,
     /// The id of the app or pod, as `/group/db`.
-    pub id: String,
+    pub id: Arc<str>,
     /// The moment of the version, which is its name.
     pub version: Timestamp,
 }
@@ -81,7 +81,7 @@ pub struct VersionKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// The path in Marathon's tree, as `/group/db`.
-    pub id: String,
+    pub id: Arc<str>,
     /// App or pod.
     pub kind: Kind,
     /// The JSON path of the definition in the document, as `$` or `$.apps[3]`.

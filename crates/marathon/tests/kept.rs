@@ -118,11 +118,11 @@ fn unroutable() -> impl Strategy<Value = Unroutable> {
 
 fn endpoint() -> impl Strategy<Value = Result<Endpoint, Unroutable>> {
     let behind = (vec(any::<IpAddr>(), 1..3), any::<u16>())
-        .prop_map(|(addresses, port)| Behind { addresses, port });
+        .prop_map(|(addresses, port)| Behind { addresses: addresses.into(), port });
     let host = (text(), any::<u16>(), option::of(behind))
-        .prop_map(|(host, port, behind)| Endpoint::Host { host, port, behind });
+        .prop_map(|(host, port, behind)| Endpoint::Host { host: host.into(), port, behind });
     let container = (vec(any::<IpAddr>(), 1..3), any::<u16>())
-        .prop_map(|(addresses, port)| Endpoint::Container { addresses, port });
+        .prop_map(|(addresses, port)| Endpoint::Container { addresses: addresses.into(), port });
     prop_oneof![host.prop_map(Ok), container.prop_map(Ok), unroutable().prop_map(Err)]
 }
 
@@ -140,8 +140,8 @@ fn instance() -> impl Strategy<Value = Instance> {
         let (state, health, port_health, ready) = how;
         let (last_success, started, version) = moments;
         Instance {
-            id,
-            host,
+            id: id.into(),
+            host: host.map(Into::into),
             state,
             health,
             port_health,
@@ -160,7 +160,7 @@ fn workload() -> impl Strategy<Value = Workload> {
     let flags = any::<(bool, bool)>();
     (text(), kind, text(), spec(), vec(instance(), 0..3), flags).prop_map(
         |(id, kind, path, spec, instances, (tasks_known, deploying))| Workload {
-            id,
+            id: id.into(),
             kind,
             path,
             spec,

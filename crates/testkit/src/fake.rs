@@ -242,7 +242,7 @@ impl FakeKernel {
         if is_no_host(server.ip()) {
             return Err(error(errno::EINVAL));
         }
-        let idle = ObservedServer { settings, active: 0, inactive: 0, stats: Stats::default() };
+        let idle = ObservedServer { settings, active: 0, inactive: 0, stats: None };
         servers.insert(server, idle);
         Ok(())
     }

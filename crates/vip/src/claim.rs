@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use nl_ipvs::Family;
 
@@ -33,24 +34,37 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Marathon's id of the task or pod instance.
-    pub task: String,
+    pub task: Arc<str>,
     /// How it fares.
     pub condition: Condition,
     /// That is what an earlier run knew last: the kernel's table is younger.
     pub remembered: bool,
     /// Where it is reached, or a sentence on why it isn't.
-    pub reach: Result<Reach, String>,
+    pub reach: Result<Reach, Arc<str>>,
 }
 
 /// Where a task's port is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Its addresses, of either family.
-    pub addresses: Vec<IpAddr>,
-    /// Its port.
-    pub port: u16,
+    /// From everywhere.
+    pub place: Place,
     /// Of a port of its agent: where the container itself listens, which only that agent may reach.
-    pub behind: Option<Box<Reach>>,
+    pub behind: Option<Place>,
+}
+
+/// Addresses and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Of either family, at least one. All tasks of an agent share them.
+    pub addresses: Arc<[IpAddr]>,
+    /// The port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(at: SocketAddr) -> Self {
+        Self { addresses: Arc::new([at.ip()]), port: at.port() }
+    }
 }
 
 impl Condition {
@@ -60,7 +74,7 @@ impl Condition {
     }
 }
 
-impl Reach {
+impl Place {
     /// The first address of a family, with the port.
     #[must_use]
     pub fn of(&self, family: Family) -> Option<SocketAddr> {

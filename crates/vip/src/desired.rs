@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
@@ -37,7 +38,7 @@ pub struct DesiredService {
     /// In force: those of the claim with the lowest app id.
     pub options: Options,
     /// The apps that claim it, sorted.
-    pub apps: Vec<String>,
+    pub apps: Vec<Arc<str>>,
     /// Some of its real servers may not be known: none is removed.
     pub incomplete: bool,
     /// Its real servers, and the tasks that aren't.
@@ -109,7 +110,8 @@ pub fn decide(
             (&observed.node, policy.local_servers),
         );
         let incomplete = claims.iter().any(|claim| claim.incomplete);
-        let mut apps: Vec<_> = claims.into_iter().map(|claim| claim.label.app).collect();
+        // Not in the memory of the claims, which is many times as large.
+        let mut apps: Vec<_> = claims.iter().map(|claim| Arc::clone(&claim.label.app)).collect();
         apps.dedup();
         desired.services.insert(vip, DesiredService { options, apps, incomplete, selection });
     }

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::controller::{AppKey, Claims};
@@ -29,7 +30,7 @@ pub(crate) struct Tenant {
     /// The app, by source and id.
     pub(crate) app: AppKey,
     /// The task.
-    pub(crate) task: String,
+    pub(crate) task: Arc<str>,
 }
 
 /// One real server on its way out.

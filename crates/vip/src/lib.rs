@@ -32,7 +32,7 @@ mod select;
 pub use nl_ipvs::Timeouts;
 
 pub use address::{Protocol, Vip};
-pub use claim::{Candidate, Claim, Condition, Ending, Reach};
+pub use claim::{Candidate, Claim, Condition, Ending, Place, Reach};
 pub use controller::Controller;
 pub use desired::{Desired, DesiredService, decide};
 pub use drain::Drain;

@@ -84,7 +84,7 @@ struct Ways {
 
 /// `None`: it isn't on this node, or there is only one way.
 fn ways(reach: &Reach, family: Family, node: &NodeFacts) -> Option<Ways> {
-    let host = reach.of(family).filter(|host| node.own.contains(&host.ip()))?;
+    let host = reach.place.of(family).filter(|host| node.own.contains(&host.ip()))?;
     let container = reach.behind.as_ref()?.of(family).filter(|at| at.port() != 0)?;
     Some(Ways { host, container })
 }
@@ -182,9 +182,7 @@ mod tests {
     }
 
     fn reach(host: &str) -> Reach {
-        let of =
-            |at: SocketAddr, behind| Reach { addresses: vec![at.ip()], port: at.port(), behind };
-        of(at(host), Some(Box::new(of(at(CONTAINER), None))))
+        Reach { place: at(host).into(), behind: Some(at(CONTAINER).into()) }
     }
 
     fn node(listening: Option<&[&str]>, networks: &[&str]) -> NodeFacts {

@@ -102,8 +102,8 @@ pub struct ObservedServer {
     pub active: u32,
     /// All others, those in `TIME_WAIT` among them.
     pub inactive: u32,
-    /// Counters and rates.
-    pub stats: Stats,
+    /// Counters and rates. `None`: nothing was counted yet, or they were not asked for.
+    pub stats: Option<Box<Stats>>,
 }
 
 impl From<Destination> for ObservedServer {
@@ -112,7 +112,7 @@ impl From<Destination> for ObservedServer {
             settings: destination.settings,
             active: destination.active_connections,
             inactive: destination.inactive_connections,
-            stats: destination.stats,
+            stats: (destination.stats != Stats::default()).then(|| destination.stats.into()),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -8,7 +9,7 @@ use crate::Vip;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LabelPlace {
     /// Id of the app or pod.
-    pub app: String,
+    pub app: Arc<str>,
     /// The port it stands on: its index among the app's ports. `None`: on the app itself.
     pub port: Option<usize>,
     /// JSON path of the label's object in its document, as

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use nl_ipvs::Family;
 
@@ -19,13 +20,13 @@ pub struct Member {
     /// Its share of new connections; 0 takes none and keeps those it has.
     pub weight: u32,
     /// The app whose label made it one.
-    pub app: String,
+    pub app: Arc<str>,
     /// The task.
-    pub task: String,
+    pub task: Arc<str>,
     /// Why it has this weight.
     pub why: Why,
     /// Why it is reached as it is, where it is on this node and there is a choice.
-    pub local: Option<Local>,
+    pub local: Option<Box<Local>>,
 }
 
 impl Member {
@@ -43,9 +44,9 @@ impl Member {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// Its app.
-    pub app: String,
+    pub app: Arc<str>,
     /// The task.
-    pub task: String,
+    pub task: Arc<str>,
     /// Why.
     pub why: Why,
 }
@@ -74,8 +75,8 @@ pub enum Why {
     NoAddress(Family),
     Port0,
     NotUnicast(IpAddr),
-    SameServer(String),
-    Unroutable(String),
+    SameServer(Arc<str>),
+    Unroutable(Arc<str>),
 }
 
 impl fmt::Display for Why {
@@ -204,7 +205,11 @@ pub fn select(
         };
         match (place, weight) {
             (Some((address, local)), Some(weight)) => {
-                add(&mut selection, address, Member { weight, app, task, why, local });
+                add(
+                    &mut selection,
+                    address,
+                    Member { weight, app, task, why, local: local.map(Box::new) },
+                );
             }
             _ => selection.left_out.push(LeftOut { app, task, why }),
         }
@@ -245,12 +250,12 @@ fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), 
     }
     let reach = candidate.reach.as_ref().map_err(|why| match candidate.condition {
         Condition::Starting => Why::Starting,
-        _ => Why::Unroutable(why.clone()),
+        _ => Why::Unroutable(Arc::clone(why)),
     })?;
-    if reach.port == 0 {
+    if reach.place.port == 0 {
         return Err(Why::Port0);
     }
-    let server = reach.of(family).ok_or(Why::NoAddress(family))?;
+    let server = reach.place.of(family).ok_or(Why::NoAddress(family))?;
     match special(server.ip()) {
         // An agent that calls itself 127.0.0.1 is a cluster of one; so is a test.
         Some(_) if !server.ip().is_loopback() => Err(Why::NotUnicast(server.ip())),

@@ -3,6 +3,7 @@
 mod drift;
 mod lag;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ pub(super) enum News {
     /// An event names these workloads of a Marathon.
     Heard(usize, Vec<String>),
     /// One of its workloads was read, or all.
-    Read(usize, Option<String>),
+    Read(usize, Option<Arc<str>>),
     /// A plan was run.
     Applied,
     Other,

@@ -73,7 +73,7 @@ impl Mind {
         let facts = Facts {
             cluster: ClusterFacts {
                 nodes: self.around.nodes.members().copied().collect(),
-                masters: servers.flatten().copied().collect(),
+                masters: servers.flat_map(|addresses| addresses.iter().copied()).collect(),
                 tasks: self.around.tasks.members().copied().collect(),
             },
             uncertain: self.around.uncertain.members().copied().collect(),

@@ -89,7 +89,8 @@ impl Mind {
     pub fn table(&self, now: Moment) -> Table {
         let mut desired = self.controller.desired();
         desired.reports.extend(self.sources.iter().flat_map(Source::reports).cloned());
-        let workloads = self.sources.iter().flat_map(|source| source.watch.workloads());
+        let workloads =
+            self.sources.iter().flat_map(|source| source.watch.workloads().map(|each| &**each));
         let drains = self.controller.draining().filter_map(|(vip, server, drain)| {
             Some(((vip, server), drain.deadline?.saturating_sub(now.since_start)))
         });

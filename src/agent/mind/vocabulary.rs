@@ -1,6 +1,7 @@
 //! What a [`Mind`](super::Mind) is told, and what it asks for.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use marathon::event::Event;
 use marathon::watch::{Action, StreamId, WorkloadKey};
@@ -15,7 +16,7 @@ use crate::translate::Hosts;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
     /// Its apps and pods.
-    pub workloads: Vec<Workload>,
+    pub workloads: Vec<Arc<Workload>>,
     /// The addresses of agents with names.
     pub hosts: Hosts,
 }
@@ -94,7 +95,7 @@ pub enum Input {
         /// The name.
         name: String,
         /// Its addresses.
-        answer: Result<Vec<IpAddr>, String>,
+        answer: Result<Arc<[IpAddr]>, String>,
     },
     /// The kernel was read, or not.
     Observed(Result<Reading, String>),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use marathon::watch::{self, WorkloadKey};
 use vip::controller::{Change, Input as Told};
@@ -94,7 +95,7 @@ impl Mind {
     pub(super) fn resolved(
         &mut self,
         name: &str,
-        answer: Result<Vec<IpAddr>, String>,
+        answer: Result<Arc<[IpAddr]>, String>,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {

@@ -196,7 +196,7 @@ mod tests {
     fn a_version_is_named_with_milliseconds_and_a_strange_id_is_not_asked_for() {
         let path = |kind, id: &str| {
             let version = "2017-02-03T23:06:03.94Z".parse().unwrap();
-            version_path(&VersionKey { kind, id: id.to_owned(), version })
+            version_path(&VersionKey { kind, id: id.into(), version })
         };
         let app = "/v2/apps/g/db/versions/2017-02-03T23:06:03.940Z";
         assert_eq!(path(Kind::App, "/g/db").as_deref(), Some(app));

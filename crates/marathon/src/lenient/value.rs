@@ -1,6 +1,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -131,6 +132,15 @@ impl Read for String {
 
     fn text(found: &str) -> Option<Self> {
         Some(found.to_owned())
+    }
+}
+
+/// What many hold for long: a task's id, an agent's name.
+impl Read for Option<Arc<str>> {
+    const WANTED: &'static str = String::WANTED;
+
+    fn text(found: &str) -> Option<Self> {
+        Some(Some(found.into()))
     }
 }
 

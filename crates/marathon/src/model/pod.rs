@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -81,10 +82,10 @@ record!(PodEndpoint {
 
 #[derive(Debug, Default)]
 pub(crate) struct PodInstance {
-    pub(crate) id: Option<String>,
+    pub(crate) id: Option<Arc<str>>,
     /// `PENDING`, `STAGING`, `STABLE`, `DEGRADED`, `TERMINAL`.
     pub(crate) status: Option<String>,
-    pub(crate) agent_hostname: Option<String>,
+    pub(crate) agent_hostname: Option<Arc<str>>,
     pub(crate) networks: Vec<PodNetwork>,
     pub(crate) containers: Vec<ContainerStatus>,
     /// `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.

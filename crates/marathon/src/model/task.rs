@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -8,8 +9,8 @@ use crate::lenient::record;
 /// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
 #[derive(Debug, Default)]
 pub(crate) struct Task {
-    pub(crate) id: Option<String>,
-    pub(crate) host: Option<String>,
+    pub(crate) id: Option<Arc<str>>,
+    pub(crate) host: Option<Arc<str>>,
     /// The allocated ports of the agent. None: an element that isn't a port.
     pub(crate) ports: Vec<Option<u16>>,
     pub(crate) ip_addresses: Vec<TaskAddress>,

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ pub(super) fn knows_of(came: Duration, begun: Duration) -> bool {
 pub(super) struct Claim {
     pub(super) said: Said,
     /// The task id or instance id; empty where it is about the workload.
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     pub(super) at: Option<Timestamp>,
     /// When it was heard.
     pub(super) came: Duration,
@@ -41,7 +42,7 @@ pub(super) enum Said {
 
 impl Claim {
     pub(super) fn new(said: Said, id: &str, at: Option<Timestamp>, came: Duration) -> Self {
-        Self { said, id: id.to_owned(), at, came }
+        Self { said, id: id.into(), at, came }
     }
 
     /// Whether a read that began then has the last word on it. Until then what it says may be
@@ -97,7 +98,7 @@ pub(super) fn has_unknown_spec(workload: &Workload) -> bool {
 /// Where the instance is listed that an event names. Of a pod's containers nothing is listed.
 pub(super) fn position(workload: &Workload, id: &str) -> Option<usize> {
     let find = |is: &dyn Fn(&Instance) -> bool| workload.instances.iter().position(is);
-    find(&|listed| listed.id == id).or_else(|| {
+    find(&|listed| *listed.id == *id).or_else(|| {
         let of_app = workload.kind == Kind::App;
         of_app.then(|| find(&|listed| ids::instance_has_task(id, &listed.id))).flatten()
     })

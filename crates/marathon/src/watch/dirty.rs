@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_first_that_is_due_is_known_whatever_happens_to_the_others() {
-        let key = |id: &str| WorkloadKey { kind: Kind::App, id: id.to_owned() };
+        let key = |id: &str| WorkloadKey { kind: Kind::App, id: id.into() };
         let at = Duration::from_secs;
         let new = |due| Dirty { latest: at(99), due: at(due), claims: Vec::new() };
         let mut dirties = Dirties::default();

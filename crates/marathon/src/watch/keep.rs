@@ -14,6 +14,8 @@ pub(super) fn keep(instance: &mut Instance, spec: &Spec, before: &Instance, old:
     }
     keep_spec(instance, before, old);
     keep_health(instance, before);
+    // In the memory that whoever was told of it before holds already.
+    instance.id.clone_from(&before.id);
 }
 
 /// A pod's instance may have had other tasks before, and so may the resident task of an old

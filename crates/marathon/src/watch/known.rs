@@ -1,6 +1,7 @@
 //! One workload as it is believed to be: the last read of it, and the bad news since.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,14 +17,15 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct Known {
     /// Instances are in the order of their ids and have no `last_success`, which changes with
     /// every check: two views are equal if they say the same.
-    pub(super) view: Workload,
+    pub(super) view: Arc<Workload>,
     /// When the last read of it began.
     pub(super) begun: Duration,
-    successes: BTreeMap<String, Timestamp>,
+    /// That of each instance.
+    successes: Vec<Option<Timestamp>>,
     /// What events said of listed instances and no read has outdated.
-    news: BTreeMap<String, News>,
+    news: BTreeMap<Arc<str>, News>,
     /// Bad health that waits for a read, and until when.
-    held: BTreeMap<String, (News, Duration)>,
+    held: BTreeMap<Arc<str>, (News, Duration)>,
     /// When events have taken servers away.
     taken: Vec<Duration>,
 }
@@ -48,14 +50,10 @@ impl Known {
         "$".clone_into(&mut workload.path);
         workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
         workload.instances.dedup_by(|a, b| a.id == b.id);
-        let mut successes = BTreeMap::new();
-        for instance in &mut workload.instances {
-            if let Some(success) = instance.last_success.take() {
-                successes.insert(instance.id.clone(), success);
-            }
-        }
+        let instances = workload.instances.iter_mut();
+        let successes = instances.map(|instance| instance.last_success.take()).collect();
         let mut known = Self {
-            view: workload,
+            view: Arc::new(workload),
             begun,
             successes,
             news: BTreeMap::new(),
@@ -70,10 +68,11 @@ impl Known {
 
     fn keep_from(&mut self, before: Self) {
         let old = &before.view;
-        for instance in &mut self.view.instances {
+        let view = Arc::make_mut(&mut self.view);
+        for instance in &mut view.instances {
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
             if let Ok(index) = found {
-                keep(instance, &self.view.spec, &old.instances[index], &old.spec);
+                keep(instance, &view.spec, &old.instances[index], &old.spec);
             }
         }
         self.taken = before.taken;
@@ -85,22 +84,20 @@ impl Known {
             if self.is_outdated(index, &news) {
                 continue;
             }
-            set(&mut self.view.instances[index], &news.bad);
+            set(&mut Arc::make_mut(&mut self.view).instances[index], &news.bad);
             self.news.insert(id, news);
         }
     }
 
     fn find(&self, id: &str) -> Option<usize> {
-        self.view.instances.binary_search_by(|instance| instance.id.as_str().cmp(id)).ok()
+        self.view.instances.binary_search_by(|instance| (*instance.id).cmp(id)).ok()
     }
 
     fn is_outdated(&self, index: usize, news: &News) -> bool {
         let instance = &self.view.instances[index];
         let later = |moment: Option<Timestamp>| matches!((moment, news.at), (Some(moment), Some(at)) if moment > at);
         match news.bad {
-            Bad::Health => {
-                knows_of(news.came, self.begun) || later(self.successes.get(&instance.id).copied())
-            }
+            Bad::Health => knows_of(news.came, self.begun) || later(self.successes[index]),
             // The tasks of a pod's instance may be started again, those of apps get a new id.
             Bad::State(_) => {
                 self.view.kind == Kind::Pod
@@ -114,8 +111,8 @@ impl Known {
         match position(&self.view, &claim.id) {
             Some(index) => {
                 let id = &self.view.instances[index].id;
-                let outdated = claim.said == Said::Unhealthy
-                    && claim.is_before(self.successes.get(id).copied());
+                let outdated =
+                    claim.said == Said::Unhealthy && claim.is_before(self.successes[index]);
                 (outdated || claim.holds(&self.view)) && !self.held.contains_key(id)
             }
             None => claim.holds(&self.view),
@@ -184,7 +181,7 @@ impl Known {
     ) -> bool {
         let Some(index) = self.newer(claim, version) else { return false };
         let instance = &self.view.instances[index];
-        let stale = claim.is_before(self.successes.get(&instance.id).copied());
+        let stale = claim.is_before(self.successes[index]);
         // Which container of a pod it is, no event says: only where there is one to check.
         let unclear = self.view.kind == Kind::Pod
             && instance.spec(&self.view).is_none_or(|spec| spec.health_checks != 1);
@@ -221,7 +218,7 @@ impl Known {
         let held = std::mem::take(&mut self.held);
         let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
         self.held = waiting;
-        let due: BTreeMap<String, (News, Duration)> = due;
+        let due: BTreeMap<Arc<str>, (News, Duration)> = due;
         let mut changed = false;
         for (id, (news, _)) in due {
             if let Some(index) = self.find(&id) {
@@ -249,7 +246,7 @@ impl Known {
     }
 
     fn take(&mut self, index: usize, news: News) -> bool {
-        let instance = &mut self.view.instances[index];
+        let instance = &mut Arc::make_mut(&mut self.view).instances[index];
         let before = (instance.state.clone(), instance.health);
         set(instance, &news.bad);
         let changed = before != (instance.state.clone(), instance.health);

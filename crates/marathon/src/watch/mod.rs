@@ -38,6 +38,7 @@ mod stream;
 mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -80,30 +81,30 @@ impl State {
     /// as older than any read: [`State::coverage`] stays as it is, so nothing is gone because of it
     /// until a read of everything says so, and that read is held against it like any later one.
     /// What was read already, and what doesn't say which instances there are, is passed over.
-    pub fn restore(&mut self, workloads: Vec<Workload>) -> BTreeSet<WorkloadKey> {
+    pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
         for workload in workloads {
             let is_known = self.picture.get(&WorkloadKey::of(&workload)).is_some();
             if workload.tasks_known && !is_known {
-                self.picture.replace(workload, Duration::ZERO, &mut changed);
+                self.picture.replace(Arc::unwrap_or_clone(workload), Duration::ZERO, &mut changed);
             }
         }
         if self.agents.is_none() && !changed.is_empty() {
-            self.schedule.set_agents(hosts(self.picture.workloads()));
+            self.schedule.set_agents(hosts(self.picture.workloads().map(Arc::as_ref)));
         }
         changed
     }
 
     /// The apps and pods as they are believed to be, in the order of kind and id. Their paths are
     /// all `$`, and their instances are in the order of ids and have no `last_success`.
-    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+    pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.picture.workloads()
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
-        self.picture.get(key).map(|known| &known.view)
+        self.picture.get(key).map(|known| &*known.view)
     }
 
     /// What was read whole at least once: only then does absence say something.
@@ -311,7 +312,7 @@ impl State {
 
     /// Most events don't say whether it is an app or a pod. No id is that of both.
     fn key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
-        let key = |kind| WorkloadKey { kind, id: id.to_owned() };
+        let key = |kind| WorkloadKey { kind, id: id.into() };
         let pod = key(Kind::Pod);
         let is_pod = || self.picture.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
         match kind {

@@ -1,6 +1,7 @@
 //! Everything as it is believed to be, and what a read may change of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,7 +28,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn workloads(&self) -> impl Iterator<Item = &Workload> {
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.known.values().map(|known| &known.view)
     }
 
@@ -123,10 +124,12 @@ impl Picture {
             return;
         }
         let before = self.known.remove(&key);
-        let old = before.as_ref().map(|known| known.view.clone());
-        let known = Known::read(workload, begun, before);
-        if old.as_ref() != Some(&known.view) {
-            changed.insert(key.clone());
+        let old = before.as_ref().map(|known| Arc::clone(&known.view));
+        let mut known = Known::read(workload, begun, before);
+        match old {
+            // In the memory that it is in already.
+            Some(old) if old == known.view => known.view = old,
+            _ => drop(changed.insert(key.clone())),
         }
         self.known.insert(key.clone(), known);
         self.wait(&key);

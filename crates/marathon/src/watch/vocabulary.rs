@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::Event;
@@ -14,7 +15,7 @@ pub struct WorkloadKey {
     /// App or pod.
     pub kind: Kind,
     /// Its id, as `/group/db`.
-    pub id: String,
+    pub id: Arc<str>,
 }
 
 impl WorkloadKey {

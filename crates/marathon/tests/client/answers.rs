@@ -19,7 +19,7 @@ fn a_snapshot_is_one_read_of_apps_and_one_of_pods() {
         }))
     });
     let snapshot = read(&config(vec![server.url.join("/p/").unwrap()])).unwrap();
-    let ids: Vec<_> = snapshot.workloads.iter().map(|workload| workload.id.as_str()).collect();
+    let ids: Vec<_> = snapshot.workloads.iter().map(|workload| &*workload.id).collect();
     assert_eq!((ids, snapshot.coverage), (vec!["/web", "/productpage"], BOTH));
     let asked = server.asked();
     assert_eq!(
@@ -36,7 +36,7 @@ fn a_snapshot_is_one_read_of_apps_and_one_of_pods() {
 fn a_compressed_answer_is_read() {
     let headers = "Content-Encoding: gzip\r\nContent-Type: application/json\r\n";
     let server = Server::with_apps(answer("200 OK", headers, fixture("apps.json.gz")));
-    assert_eq!(read(&config(vec![server.url])).unwrap().workloads[0].id, "/web");
+    assert_eq!(read(&config(vec![server.url])).unwrap().workloads[0].id.as_ref(), "/web");
 }
 
 #[test]

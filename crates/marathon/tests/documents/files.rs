@@ -40,7 +40,7 @@ fn a_document_is_told_by_its_shape() {
         let found: Vec<_> = snapshot
             .workloads
             .iter()
-            .map(|workload| (workload.id.as_str(), workload.path.as_str()))
+            .map(|workload| (&*workload.id, workload.path.as_str()))
             .collect();
         assert_eq!((&found[..], snapshot.coverage), (expected, coverage), "{json}");
     }
@@ -139,7 +139,7 @@ fn two_documents_join_and_of_two_definitions_with_one_id_the_last_counts() {
         .and(read(&fixture("pods.json")))
         .and(read(r#"{"id":"/a","labels":{"x":"2"}}"#))
         .snapshot(&Default::default());
-    let ids: Vec<_> = joined.workloads.iter().map(|workload| workload.id.as_str()).collect();
+    let ids: Vec<_> = joined.workloads.iter().map(|workload| &*workload.id).collect();
     assert_eq!((ids, joined.coverage), (vec!["/b", "/productpage", "/a"], BOTH));
     assert_eq!(joined.workloads[2].spec.labels.get("x"), Some("2"));
     assert_eq!(joined.findings[0].path, "$.apps[0]");

@@ -24,7 +24,7 @@ fn container(networks: &[&str]) -> NetworkMode {
 #[test]
 fn a_bridged_app_before_1_5_has_its_docker_port_mappings_and_no_stray_port_definitions() {
     let db = only(&fixture("apps-1.1-bridge.json"));
-    assert_eq!((db.id.as_str(), db.kind, db.path.as_str()), ("/db", Kind::App, "$.apps[0]"));
+    assert_eq!((&*db.id, db.kind, db.path.as_str()), ("/db", Kind::App, "$.apps[0]"));
     assert!(db.tasks_known && !db.deploying);
     assert_eq!(db.spec.network, NetworkMode::Bridge);
     assert_eq!(ports(&db), ["container.docker.portMappings[0] tcp 3306 VIP_0=3.3.0.6:3306"]);
@@ -126,7 +126,7 @@ fn the_tutorials_definitions_are_read_as_they_are_printed() {
     };
     let vip = |labels: &str| vec![format!("container.docker.portMappings[0] tcp 3306 {labels}")];
     let mysql = example("mysql.json");
-    assert_eq!((mysql.id.as_str(), mysql.path.as_str(), mysql.tasks_known), ("/mysql", "$", false));
+    assert_eq!((&*mysql.id, mysql.path.as_str(), mysql.tasks_known), ("/mysql", "$", false));
     assert_eq!(ports(&mysql), vip("VIP_0=3.3.0.6:3306"));
     assert_eq!(mysql.spec.settling, Some(Duration::from_secs(360)));
     let twice = example("mysql-two-vips.json");

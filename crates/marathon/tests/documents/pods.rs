@@ -11,7 +11,7 @@ use crate::common::{endpoints, fixture, only, snapshot};
 #[test]
 fn endpoints_are_joined_by_name_whatever_their_order() {
     let pod = only(&fixture("pods.json"));
-    assert_eq!((pod.id.as_str(), pod.kind, pod.path.as_str()), ("/productpage", Kind::Pod, "$[0]"));
+    assert_eq!((&*pod.id, pod.kind, pod.path.as_str()), ("/productpage", Kind::Pod, "$[0]"));
     assert_eq!(pod.spec.network, NetworkMode::Container { networks: vec!["dcos".to_owned()] });
     assert_eq!(
         (pod.spec.labels_path.as_str(), pod.spec.labels.get("version")),
@@ -194,7 +194,7 @@ fn an_instance_of_an_earlier_version_runs_by_the_record_its_reference_names() {
     let older = at("2020-01-01T00:00:00.000Z");
     let missing = snapshot(&older).missing_versions();
     let version = "2020-01-01T00:00:00Z".parse().unwrap();
-    let key = VersionKey { kind: Kind::Pod, id: "/p".to_owned(), version };
+    let key = VersionKey { kind: Kind::Pod, id: "/p".into(), version };
     assert_eq!(missing, std::slice::from_ref(&key));
 
     let mut records = Records::default();

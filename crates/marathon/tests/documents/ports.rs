@@ -105,7 +105,7 @@ fn an_inactive_task_keeps_its_identity_and_has_no_endpoints() {
             let task = format!(r#"{blank},"state":"{state}""#);
             let app = only(&app(network, mappings, &task));
             let [task] = &app.instances[..] else { panic!("one task") };
-            assert_eq!((task.id.as_str(), task.host.as_deref()), ("x.1", Some("agent")));
+            assert_eq!((&*task.id, task.host.as_deref()), ("x.1", Some("agent")));
             assert_eq!(task.state, expected);
             assert_eq!(task.endpoints, [Err(Unroutable::Inactive)]);
         }

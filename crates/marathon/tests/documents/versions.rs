@@ -22,7 +22,7 @@ const RECORD: &str = r#"{"id":"/x","version":"2020-01-01T00:00:00.000Z",
     "portDefinitions":[{"labels":{"VIP_0":"2.2.2.2:2"}}]}"#;
 
 fn old_key() -> VersionKey {
-    VersionKey { kind: Kind::App, id: "/x".to_owned(), version: OLD.parse().unwrap() }
+    VersionKey { kind: Kind::App, id: "/x".into(), version: OLD.parse().unwrap() }
 }
 
 #[test]

@@ -57,9 +57,9 @@ fn spec(number: i64) -> Arc<Spec> {
 }
 
 fn instance(app: usize, generation: i64, task: usize) -> Instance {
-    let host = format!("host-{task}");
+    let host: Arc<str> = format!("host-{task}").into();
     Instance {
-        id: format!("app{app:05}.{generation}.{task:03}"),
+        id: format!("app{app:05}.{generation}.{task:03}").into(),
         host: Some(host.clone()),
         state: TaskState::Running,
         health: Health::Up,
@@ -77,7 +77,7 @@ impl Cluster {
     /// Apps with so many tasks each, in the group `/g`.
     pub(crate) fn new(tasks: &[usize]) -> Self {
         let app = |(number, tasks): (usize, &usize)| Workload {
-            id: format!("/g/app{number:05}"),
+            id: format!("/g/app{number:05}").into(),
             kind: Kind::App,
             path: "$".to_owned(),
             spec: spec(0),
@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     fn touched(&self, app: usize) -> Touched {
-        Touched { kind: Some(Kind::App), id: self.apps[app].id.clone() }
+        Touched { kind: Some(Kind::App), id: self.apps[app].id.to_string() }
     }
 
     fn edit(&mut self, app: usize, of: i64, task: usize, change: impl Fn(&mut Instance)) {
@@ -160,8 +160,8 @@ impl Cluster {
     ) -> Vec<Change> {
         let id = instance(app, of, task).id;
         let subject = || Subject {
-            workload: self.apps[app].id.clone(),
-            id: id.clone(),
+            workload: self.apps[app].id.to_string(),
+            id: id.to_string(),
             version: version(of),
         };
         vec![change(subject()), change(subject())]

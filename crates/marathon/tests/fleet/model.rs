@@ -210,8 +210,9 @@ impl Fleet {
     /// How many agents don't see Marathon as it is.
     pub(crate) fn astray(&self) -> usize {
         let truth = self.cluster.workloads();
-        let as_it_is =
-            |agent: &&Agent| agent.state.workloads().eq(truth.iter()) && agent.state.is_streaming();
+        let as_it_is = |agent: &&Agent| {
+            agent.state.workloads().map(|known| &**known).eq(truth) && agent.state.is_streaming()
+        };
         self.agents.len() - self.agents.iter().filter(as_it_is).count()
     }
 
@@ -339,7 +340,7 @@ struct Version {
 /// What the instances of a workload run by.
 fn versions(workload: &marathon::Workload) -> BTreeSet<Version> {
     let version = |instance: &marathon::Instance| Version {
-        id: workload.id.clone(),
+        id: workload.id.to_string(),
         version: instance.version,
         is_current: instance.spec == InstanceSpec::Current,
     };

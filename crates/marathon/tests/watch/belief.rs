@@ -1,5 +1,6 @@
 //! What a read may take away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::watch::{Action, Answer, Config, Input, State};
@@ -231,7 +232,7 @@ fn answers_that_contradict_each_other_for_ever_are_believed_in_the_end() {
 
 #[test]
 fn what_an_earlier_run_knew_is_there_at_once_and_not_given_up_for_a_flash_of_nothing() {
-    let known = snapshot(&apps(&["/a", "/b"])).workloads;
+    let known = snapshot(&apps(&["/a", "/b"])).workloads.into_iter().map(Arc::new).collect();
     let config = Config { urls: std::num::NonZeroUsize::MIN, agents: None, seed: 7 };
     let mut state = State::new(&config, Duration::ZERO);
     assert_eq!(state.restore(known).len(), 2);

@@ -44,7 +44,7 @@ pub(crate) fn snapshot(apps: &[String]) -> Snapshot {
 }
 
 pub(crate) fn key(id: &str) -> WorkloadKey {
-    WorkloadKey { kind: Kind::App, id: id.to_owned() }
+    WorkloadKey { kind: Kind::App, id: id.into() }
 }
 
 pub(crate) struct Watch {
@@ -205,6 +205,6 @@ impl Watch {
     }
 
     pub(crate) fn ids(&self) -> Vec<&str> {
-        self.state.workloads().map(|workload| workload.id.as_str()).collect()
+        self.state.workloads().map(|workload| &*workload.id).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! What a read doesn't say of a task and was known before.
 
+use std::sync::Arc;
+
 use marathon::{Instance, InstanceSpec, Unroutable};
 
 use crate::common::{Watch, app, at, key, task, up};
@@ -75,4 +77,25 @@ fn ports_that_were_never_known_are_not_made_up() {
     assert_eq!(instance(&watch).endpoints, [Err(Unroutable::Inactive)]);
     read(&mut watch, &app("/db", &[up("a", 1)]));
     assert!(instance(&watch).endpoints[0].is_ok());
+}
+
+#[test]
+fn what_a_read_says_again_stays_in_the_memory_it_is_in() {
+    let ids = |watch: &Watch| {
+        let instances = &watch.state.get(&key("/db")).unwrap().instances;
+        instances.iter().map(|instance| Arc::clone(&instance.id)).collect::<Vec<_>>()
+    };
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1), up("b", 1)])]);
+    let before = ids(&watch);
+    let down = task("b", "RUNNING", &format!(r#"{{"alive":false,"lastFailure":"{}"}}"#, at(9)));
+    read(&mut watch, &app("/db", &[up("a", 3), down.clone()]));
+    assert_eq!(watch.tasks("/db"), "a up, b down");
+    assert!(before.iter().zip(ids(&watch)).all(|(before, now)| Arc::ptr_eq(before, &now)));
+
+    let workload = Arc::clone(watch.state.workloads().next().unwrap());
+    watch.live(60);
+    watch.asked();
+    read(&mut watch, &app("/db", &[up("a", 4), down]));
+    assert!(watch.asked().iter().any(|asked| asked.contains("/db")), "and was read again");
+    assert!(Arc::ptr_eq(&workload, watch.state.workloads().next().unwrap()));
 }

@@ -1,12 +1,14 @@
 //! What an earlier run knew, and reasons to doubt that the watch doesn't have itself.
 
+use std::sync::Arc;
+
 use marathon::Workload;
 use marathon::watch::{Answer, Input};
 
 use crate::common::{Watch, app, key, snapshot, task, up};
 
-fn known(apps: &[String]) -> Vec<Workload> {
-    snapshot(apps).workloads
+fn known(apps: &[String]) -> Vec<Arc<Workload>> {
+    snapshot(apps).workloads.into_iter().map(Arc::new).collect()
 }
 
 fn apps(ids: &[&str]) -> Vec<String> {
@@ -77,7 +79,7 @@ fn what_was_read_is_not_replaced_by_what_an_earlier_run_knew() {
     assert_eq!(changed.into_iter().collect::<Vec<_>>(), [key("/old")]);
     assert_eq!(watch.tasks("/db"), "a up");
     let mut unclear = known(&apps(&["/unclear"]));
-    unclear[0].tasks_known = false;
+    Arc::make_mut(&mut unclear[0]).tasks_known = false;
     assert!(watch.state.restore(unclear).is_empty());
 }
 
@@ -108,4 +110,19 @@ fn a_doubt_during_a_read_of_everything_has_another_one_follow() {
     assert_eq!(watch.asked(), ["all", "all"]);
     watch.answer("/a", Answer::Failed);
     assert_eq!(watch.ids(), ["/a", "/b"]);
+}
+
+#[test]
+fn the_tasks_of_one_agent_hold_its_name_once() {
+    let tasks = [up("a", 1), up("b", 1).replace("h-b", "h-a"), up("c", 1)];
+    let workloads = snapshot(&[app("/db", &tasks), app("/web", &tasks)]).workloads;
+    let hosts = |agent: &str| {
+        let instances = workloads.iter().flat_map(|workload| &workload.instances);
+        let hosts = instances.filter_map(|instance| instance.host.clone());
+        hosts.filter(|host| **host == *agent).collect::<Vec<_>>()
+    };
+    assert_eq!((hosts("h-a").len(), hosts("h-c").len()), (4, 2));
+    for agent in ["h-a", "h-c"] {
+        assert!(hosts(agent).windows(2).all(|two| Arc::ptr_eq(&two[0], &two[1])));
+    }
 }

@@ -36,7 +36,7 @@ fn pods(containers: usize, started: u64) -> Snapshot {
 }
 
 fn key() -> WorkloadKey {
-    WorkloadKey { kind: Kind::Pod, id: "/p".to_owned() }
+    WorkloadKey { kind: Kind::Pod, id: "/p".into() }
 }
 
 fn started(containers: usize) -> Watch {
@@ -57,7 +57,7 @@ fn tell(watch: &mut Watch, event: &str, said: &str, moment: u64) {
 
 fn first(watch: &Watch) -> (TaskState, Health, Vec<Health>) {
     let instances = &watch.state.get(&key()).unwrap().instances;
-    let instance = instances.iter().find(|instance| instance.id == INSTANCE).unwrap();
+    let instance = instances.iter().find(|instance| &*instance.id == INSTANCE).unwrap();
     (instance.state.clone(), instance.health, instance.port_health.clone())
 }
 

@@ -43,11 +43,13 @@ pub struct Settings {
     pub interface: String,
     /// Keep VIPs out of ARP on other interfaces: `arp_ignore` and `arp_announce`.
     pub strict_arp: bool,
+    /// Keep what was counted of real servers. Who only decides has no use for it.
+    pub counters: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { interface: "vipd0".to_owned(), strict_arp: false }
+        Self { interface: "vipd0".to_owned(), strict_arp: false, counters: true }
     }
 }
 
@@ -110,7 +112,7 @@ impl LinuxKernel {
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
         let Self { ipvs, route, nft, settings, servers, listening, .. } = self;
-        observe::observe(ipvs, route, nft, &settings.interface, servers, listening)
+        observe::observe(ipvs, route, nft, settings, servers, listening)
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {

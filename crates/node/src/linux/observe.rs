@@ -6,6 +6,7 @@ use nl_ipvs::{Dump, Ipvs};
 use vip::ownership::{MARK, Owner, owner};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
+use super::Settings;
 use super::nft::Nft;
 use super::servers::Memory;
 use super::socket::RouteSocket;
@@ -16,11 +17,11 @@ pub(super) fn observe(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
     nft: &mut Nft,
-    interface: &str,
+    settings: &Settings,
     servers: &mut Memory,
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
-    let link = link::find(socket, interface)?;
+    let link = link::find(socket, &settings.interface)?;
     let ours = link.map(|link| link.index);
     let names = link::names(socket)?;
     let addresses = address::all(socket)?;
@@ -49,7 +50,7 @@ pub(super) fn observe(
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
     observed.services = listed.into_iter().map(without_servers).collect();
-    read_servers(ipvs, servers, &mut observed)?;
+    read_servers(ipvs, servers, settings.counters, &mut observed)?;
     Ok(observed)
 }
 
@@ -71,9 +72,10 @@ pub(super) fn traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelErr
 fn read_servers(
     ipvs: &mut Ipvs,
     memory: &mut Memory,
+    counters: bool,
     observed: &mut Observed,
 ) -> Result<(), KernelError> {
-    let mut reading = memory.begin();
+    let mut reading = memory.begin(counters);
     let services = observed.services.iter();
     let ours =
         services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 
-use nl_ipvs::{Dump, Ipvs, ServiceKey, Stats};
-use vip::Servers;
+use nl_ipvs::{Destination, Dump, Ipvs, ServiceKey, Stats};
+use vip::{ObservedServer, Servers};
 
 use super::text::{self, Text};
 
@@ -39,6 +39,7 @@ pub(super) struct Reading<'a> {
     memory: &'a mut Memory,
     before: BTreeMap<ServiceKey, Dumped>,
     text: Text,
+    counters: bool,
 }
 
 impl Memory {
@@ -48,7 +49,7 @@ impl Memory {
     }
 
     /// Begins a reading of the table, with the text. Without one everything is dumped.
-    pub(super) fn begin(&mut self) -> Reading<'_> {
+    pub(super) fn begin(&mut self, counters: bool) -> Reading<'_> {
         let mut before = std::mem::take(&mut self.dumped);
         if self.readings.is_multiple_of(DUMP_ALL) {
             before.clear();
@@ -59,7 +60,7 @@ impl Memory {
             true => None,
             false => File::open(TEXT).and_then(|file| text::read(BufReader::new(file))).ok(),
         };
-        Reading { memory: self, before, text: text.unwrap_or_default() }
+        Reading { memory: self, before, text: text.unwrap_or_default(), counters }
     }
 }
 
@@ -80,7 +81,7 @@ impl Reading<'_> {
             Some(before) => before.servers,
             None => {
                 self.memory.dumps += 1;
-                dump(ipvs, key)?
+                dump(ipvs, key, self.counters)?
             }
         };
         self.memory.dumped.insert(*key, Dumped { servers: servers.clone(), stats });
@@ -95,10 +96,44 @@ fn counted(stats: Stats) -> [u64; 5] {
 }
 
 /// All of them, or none: from a part nothing may be concluded.
-fn dump(ipvs: &mut Ipvs, key: &ServiceKey) -> Result<Servers, nl_ipvs::Error> {
+fn dump(ipvs: &mut Ipvs, key: &ServiceKey, counters: bool) -> Result<Servers, nl_ipvs::Error> {
     let Dump { entries, unreadable } = ipvs.destinations(key)?;
     match unreadable.into_iter().next() {
         Some(error) => Err(error.into()),
-        None => Ok(entries.into_iter().map(|each| (each.address, each.into())).collect()),
+        None => {
+            Ok(entries.into_iter().map(|each| (each.address, server(each, counters))).collect())
+        }
+    }
+}
+
+fn server(listed: Destination, counters: bool) -> ObservedServer {
+    let server = ObservedServer::from(listed);
+    ObservedServer { stats: server.stats.filter(|_| counters), ..server }
+}
+
+#[cfg(test)]
+mod tests {
+    use nl_ipvs::DestinationSettings;
+
+    use super::*;
+
+    #[test]
+    fn counters_are_kept_for_who_wants_them() {
+        let listed = |connections| Destination {
+            address: ([10, 0, 0, 1], 80).into(),
+            settings: DestinationSettings::masquerade(1),
+            active_connections: 1,
+            inactive_connections: 2,
+            persistent_connections: 0,
+            stats: Stats { connections, ..Stats::default() },
+        };
+        let counted = |connections, counters| {
+            let server = server(listed(connections), counters);
+            assert_eq!((server.active, server.inactive), (1, 2));
+            server.stats.map(|stats| stats.connections)
+        };
+        assert_eq!(counted(7, true), Some(7));
+        assert_eq!(counted(7, false), None);
+        assert_eq!(counted(0, true), None);
     }
 }

@@ -114,7 +114,7 @@ fn is_told(line: &Line, held: &ObservedServer) -> bool {
 mod tests {
     use std::fmt::Write;
 
-    use nl_ipvs::{DestinationSettings, Stats};
+    use nl_ipvs::DestinationSettings;
     use proptest::prelude::*;
 
     use super::*;
@@ -184,7 +184,7 @@ mod tests {
                     upper_threshold: upper,
                     ..DestinationSettings::masquerade(weight)
                 };
-                ObservedServer { settings, active, inactive, stats: Stats::default() }
+                ObservedServer { settings, active, inactive, stats: None }
             },
         )
     }

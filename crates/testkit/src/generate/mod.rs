@@ -205,7 +205,7 @@ fn held(servers: BTreeMap<SocketAddr, u32>) -> BTreeMap<SocketAddr, ObservedServ
         settings: DestinationSettings::masquerade(weight),
         active: 0,
         inactive: 0,
-        stats: Stats::default(),
+        stats: None,
     };
     servers.into_iter().map(|(at, weight)| (at, idle(weight))).collect()
 }

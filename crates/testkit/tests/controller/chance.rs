@@ -145,7 +145,7 @@ impl Says {
         let mut claims = AppClaims::new(claims.collect());
         if self.others_alive {
             let others = self.tasks.iter().enumerate().filter(|(_, known)| known.is_none());
-            claims.alive.extend(others.map(|(task, _)| task_id(source, app, task)));
+            claims.alive.extend(others.map(|(task, _)| task_id(source, app, task).into()));
         }
         claims
     }
@@ -268,18 +268,18 @@ fn takes_nobody_out(
         .flat_map(|claim| claim.candidates.iter().map(move |candidate| (claim, candidate)))
         .filter(|(_, candidate)| candidate.condition == Condition::Healthy)
         .filter_map(|(claim, c)| {
-            Some((claim.vip, c.reach.as_ref().ok()?.of(claim.vip.address.into())?))
+            Some((claim.vip, c.reach.as_ref().ok()?.place.of(claim.vip.address.into())?))
         })
         .collect();
     let claimed: BTreeSet<Vip> = claims.iter().map(|claim| claim.vip).collect();
     let apps = world.truth.values().flat_map(|apps| apps.values());
-    let alive: BTreeSet<&String> = apps.flat_map(|app| &app.alive).collect();
+    let alive: BTreeSet<&str> = apps.flat_map(|app| &app.alive).map(|task| &**task).collect();
     let runs = |vip: &Vip, server: &SocketAddr| {
         (0..2).any(|source| {
             let mut tasks = (0..3).flat_map(|app| (0..3).map(move |task| (app, task)));
             tasks.any(|(app, task)| {
                 place(source, app, task, vip) == *server
-                    && alive.contains(&task_id(source, app, task))
+                    && alive.contains(&*task_id(source, app, task))
             })
         })
     };

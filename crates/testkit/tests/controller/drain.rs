@@ -15,7 +15,7 @@ const B: &str = "10.0.0.2:31002";
 fn web(at: &str, labelled: &[(&str, &str)]) -> AppClaims {
     let tasks: Vec<_> = labelled.iter().map(|(task, server)| (*task, *server, Healthy)).collect();
     let mut claims = app("/web", &[at], &tasks);
-    claims.alive.extend(["a".to_owned(), "b".to_owned()]);
+    claims.alive.extend(["a".into(), "b".into()]);
     claims
 }
 
@@ -102,7 +102,7 @@ fn a_server_whose_task_has_ended_goes_at_once() {
 #[test]
 fn a_task_that_ends_while_it_drains_goes_at_once() {
     let mut world = draining();
-    world.app("/web", Some(AppClaims { alive: ["a".to_owned()].into(), ..AppClaims::default() }));
+    world.app("/web", Some(AppClaims { alive: ["a".into()].into(), ..AppClaims::default() }));
     assert_eq!(world.weight(WEB, A), Some(0));
     assert_eq!(world.weight(WEB, B), None);
     world.app("/web", Some(AppClaims::default()));

@@ -77,7 +77,7 @@ fn a_line_says_why_a_server_leaves_in_other_ways() {
     let both = web(WEB, &[("a", A, Healthy), ("b", B, Healthy)]).unwrap();
     let mut world = World::settled(&[("/web", both)]);
     let mut rest = web(WEB, &[("b", B, Healthy)]).unwrap();
-    rest.alive.insert("a".to_owned());
+    rest.alive.insert("a".into());
     assert_eq!(
         on(&mut world, Some(rest)),
         ["3.3.0.6:80/tcp ~10.0.0.1:31001 /web out of use, and kept until its connections have \
@@ -100,7 +100,7 @@ fn a_line_has_the_task_and_since_when_it_was_due() {
     world.say(input);
     let Some(Job::Apply(plan)) = &world.job else { panic!() };
     let entry = world.controller.entry(&plan.ops[0]);
-    assert_eq!((entry.app.as_str(), entry.task.as_deref()), ("/web", Some("a")));
+    assert_eq!((&*entry.app, entry.task.as_deref()), ("/web", Some("a")));
     assert_eq!((entry.op, entry.since), ("delete-server", Some(world.now)));
     assert_eq!(entry.why, "task failed");
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vip::controller::{AppClaims, Input};
-use vip::{Condition, NodeFacts, Protocol, Reach};
+use vip::{Condition, NodeFacts, Protocol};
 
 use crate::world::{Job, World, app, seconds};
 
@@ -17,9 +17,8 @@ const CONTAINER: &str = "172.17.0.2:80";
 fn web(condition: Condition) -> AppClaims {
     let mut claims = app("/web", &[WEB], &[("a", HOST, condition)]);
     let container: SocketAddr = CONTAINER.parse().unwrap();
-    let behind = Reach { addresses: vec![container.ip()], port: container.port(), behind: None };
     let reach = claims.claims[0].candidates[0].reach.as_mut().unwrap();
-    reach.behind = Some(Box::new(behind));
+    reach.behind = Some(container.into());
     claims
 }
 

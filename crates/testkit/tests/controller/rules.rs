@@ -92,7 +92,8 @@ fn the_cost_of_a_change_follows_the_change() {
     let apps: Vec<_> = (0..1000).map(|n| (format!("/app{n}"), place(n))).collect();
     let named = |n: usize, condition| app(&apps[n].0, &[&apps[n].1], &[("t", A, condition)]);
     let mut world = World::new();
-    let all = apps.iter().enumerate().map(|(n, (name, _))| (name.clone(), named(n, Healthy)));
+    let all =
+        apps.iter().enumerate().map(|(n, (name, _))| (name.as_str().into(), named(n, Healthy)));
     let all = all.collect();
     world.truth.insert("m".into(), all);
     world.hear_all("m");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node::Kernel;
@@ -21,7 +22,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) now: Duration,
     /// What each source would say now.
-    pub(crate) truth: BTreeMap<String, BTreeMap<String, AppClaims>>,
+    pub(crate) truth: BTreeMap<String, BTreeMap<Arc<str>, AppClaims>>,
     pub(crate) job: Option<Job>,
     pub(crate) wake: Option<Duration>,
     pub(crate) status: Status,
@@ -66,10 +67,10 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
         value: vip.socket().to_string(),
     };
     let candidates = tasks.iter().map(|(task, at, condition)| Candidate {
-        task: task.clone(),
+        task: task.as_str().into(),
         condition: *condition,
         remembered: false,
-        reach: Ok(Reach { addresses: vec![at.ip()], port: at.port(), behind: None }),
+        reach: Ok(Reach { place: (*at).into(), behind: None }),
     });
     let candidates = candidates.collect();
     Claim {
@@ -119,7 +120,7 @@ impl World {
     /// The same, with these claims heard and in the kernel.
     pub(crate) fn settled(apps: &[(&str, AppClaims)]) -> Self {
         let mut world = Self::new();
-        let apps = apps.iter().map(|(name, claims)| ((*name).to_owned(), claims.clone()));
+        let apps = apps.iter().map(|(name, claims)| ((*name).into(), claims.clone()));
         world.truth.insert("m".into(), apps.collect());
         world.hear_all("m");
         world
@@ -206,7 +207,7 @@ impl World {
             Some(claims) => apps.insert(name.into(), claims),
             None => apps.remove(name),
         };
-        let change = Change::Apps([(name.to_owned(), claims)].into());
+        let change = Change::Apps([(name.into(), claims)].into());
         Input::Claims { source: source.into(), change }
     }
 

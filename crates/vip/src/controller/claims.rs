@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::drain::Tenant;
 use crate::{Claim, Condition, Member, Vip};
@@ -11,7 +12,7 @@ pub struct AppClaims {
     pub claims: Vec<Claim>,
     /// Its tasks that haven't ended, by id, whether they serve a VIP or not: what tells a real
     /// server that lost its label from one whose task is gone.
-    pub alive: BTreeSet<String>,
+    pub alive: BTreeSet<Arc<str>>,
 }
 
 impl AppClaims {
@@ -29,31 +30,32 @@ impl AppClaims {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Everything, by app id: apps that aren't in it are gone.
-    All(BTreeMap<String, AppClaims>),
+    All(BTreeMap<Arc<str>, AppClaims>),
     /// These apps only. `None`: the app is gone.
-    Apps(BTreeMap<String, Option<AppClaims>>),
+    Apps(BTreeMap<Arc<str>, Option<AppClaims>>),
 }
 
 /// The last word of each source.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    sources: BTreeMap<String, Source>,
-    by_vip: BTreeMap<Vip, BTreeSet<AppKey>>,
+    sources: BTreeMap<Arc<str>, Source>,
+    /// In order, so that what follows does not depend on who came first.
+    by_vip: BTreeMap<Vip, Vec<AppKey>>,
 }
 
 #[derive(Debug, Default)]
 struct Source {
     complete: bool,
     lost: Option<String>,
-    apps: BTreeMap<String, AppClaims>,
+    apps: BTreeMap<Arc<str>, AppClaims>,
 }
 
 /// An app of a source: two Marathons may have apps of one name.
-pub(crate) type AppKey = (String, String);
+pub(crate) type AppKey = (Arc<str>, Arc<str>);
 
 impl Claims {
     pub(super) fn new(sources: impl IntoIterator<Item = String>) -> Self {
-        let sources = sources.into_iter().map(|name| (name, Source::default())).collect();
+        let sources = sources.into_iter().map(|name| (name.into(), Source::default())).collect();
         Self { sources, by_vip: BTreeMap::new() }
     }
 
@@ -63,18 +65,18 @@ impl Claims {
     }
 
     /// The sources that haven't.
-    pub(super) fn awaited(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &Arc<str>> {
         self.sources.iter().filter(|(_, source)| !source.complete).map(|(name, _)| name)
     }
 
     /// The sources that are out of reach, with the reason.
-    pub(super) fn lost(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
         self.sources.iter().filter_map(|(name, source)| Some((name, source.lost.as_ref()?)))
     }
 
     /// What a source said stays; that it is lost is only told.
     pub(super) fn lose(&mut self, source: String, why: String) {
-        self.sources.entry(source).or_default().lost = Some(why);
+        self.sources.entry(source.into()).or_default().lost = Some(why);
     }
 
     /// Takes in what a source says; the apps that differ, and the addresses they claim or claimed.
@@ -83,9 +85,10 @@ impl Claims {
         name: &str,
         change: Change,
     ) -> (BTreeSet<AppKey>, BTreeSet<IpAddr>) {
-        let source = self.sources.entry(name.to_owned()).or_default();
+        let name: Arc<str> = name.into();
+        let source = self.sources.entry(Arc::clone(&name)).or_default();
         source.lost = None;
-        let apps: BTreeMap<String, Option<AppClaims>> = match change {
+        let apps: BTreeMap<Arc<str>, Option<AppClaims>> = match change {
             Change::Apps(apps) => apps,
             Change::All(apps) => {
                 source.complete = true;
@@ -100,25 +103,27 @@ impl Claims {
             if source.apps.get(&app) == claims.as_ref() {
                 continue;
             }
-            let key = (name.to_owned(), app.clone());
-            for claim in claims.iter().flat_map(|claims| &claims.claims) {
-                addresses.insert(claim.vip.address);
-            }
-            let before = match claims.clone() {
+            let key = (Arc::clone(&name), Arc::clone(&app));
+            let wanted = vips(claims.as_ref());
+            let before = match claims {
                 Some(claims) => source.apps.insert(app, claims),
                 None => source.apps.remove(&app),
             };
-            for claim in before.iter().flat_map(|before| &before.claims) {
-                addresses.insert(claim.vip.address);
-                if let Some(keys) = self.by_vip.get_mut(&claim.vip) {
-                    keys.remove(&key);
+            let before = vips(before.as_ref());
+            addresses.extend(before.iter().chain(&wanted).map(|vip| vip.address));
+            for vip in before {
+                if let Some(keys) = self.by_vip.get_mut(&vip) {
+                    keys.retain(|other| *other != key);
                     if keys.is_empty() {
-                        self.by_vip.remove(&claim.vip);
+                        self.by_vip.remove(&vip);
                     }
                 }
             }
-            for claim in claims.iter().flat_map(|claims| &claims.claims) {
-                self.by_vip.entry(claim.vip).or_default().insert(key.clone());
+            for vip in wanted {
+                let keys = self.by_vip.entry(vip).or_default();
+                if let Err(place) = keys.binary_search(&key) {
+                    keys.insert(place, key.clone());
+                }
             }
             changed.insert(key);
         }
@@ -166,4 +171,9 @@ impl Claims {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(&tenant.task))
     }
+}
+
+/// What an app claims, if there is one.
+fn vips(app: Option<&AppClaims>) -> Vec<Vip> {
+    app.into_iter().flat_map(|app| &app.claims).map(|claim| claim.vip).collect()
 }

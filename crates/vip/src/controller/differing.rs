@@ -96,12 +96,7 @@ mod tests {
     fn service() -> (ServiceKey, ObservedService) {
         let settings = Options::default().service_settings(Family::Inet);
         let settings_of = DestinationSettings::masquerade(1);
-        let server = ObservedServer {
-            settings: settings_of,
-            active: 0,
-            inactive: 0,
-            stats: Stats::default(),
-        };
+        let server = ObservedServer { settings: settings_of, active: 0, inactive: 0, stats: None };
         let at: SocketAddr = ([10, 0, 0, 1], 80).into();
         let servers = [(at, server)].into_iter().collect();
         let service = ObservedService { settings, servers, stats: Stats::default() };

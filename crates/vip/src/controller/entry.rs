@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Controller, Job};
 use crate::nft::{Element, Standing, family_name};
 use crate::plan::text;
-use crate::{Desired, DesiredService, Op, Vip};
+use crate::{DesiredService, LabelReport, Op, Vip};
 
 /// One operation, and why. Its [`Display`](fmt::Display) is a line such as
 /// `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
@@ -22,9 +23,9 @@ pub struct Entry {
     /// The real server that it changes.
     pub server: Option<SocketAddr>,
     /// The app behind the real server; of a service all that claim it. Empty: nobody is known.
-    pub app: String,
+    pub app: Arc<str>,
     /// The task behind the real server.
-    pub task: Option<String>,
+    pub task: Option<Arc<str>>,
     /// Why it is done, and to what effect.
     pub why: String,
     /// Since when it was due, since the start that all times count from.
@@ -47,7 +48,7 @@ impl fmt::Display for Entry {
             (None, _, None) if self.op.ends_with("-rule") => write!(f, "{sign}firewall")?,
             (None, _, None) => write!(f, "{sign}interface")?,
         }
-        for part in [&self.app, &self.why].into_iter().filter(|part| !part.is_empty()) {
+        for part in [&*self.app, &*self.why].into_iter().filter(|part| !part.is_empty()) {
             write!(f, " {part}")?;
         }
         Ok(())
@@ -61,12 +62,12 @@ impl Controller {
     pub fn entry(&self, op: &Op) -> Entry {
         let (vip, address) = (op.vip(), op.address());
         let server = server_of(op);
-        let decided = address.and_then(|address| self.decided.get(&address));
-        let service = vip.and_then(|vip| decided?.services.get(&vip));
+        let service = vip.and_then(|vip| self.decided.service(&vip));
+        let reports = address.map_or(&[][..], |address| self.decided.reports_on(address));
         let (app, task) = self.behind(vip, server, service);
         let why = match op {
             Op::DeleteServer { vip, server } => self.leaves(vip, server, task.as_deref(), service),
-            _ => why(op, service, decided),
+            _ => why(op, service, reports),
         };
         let since = match &self.job {
             Some(Job::Apply { addresses, .. }) => match address {
@@ -90,8 +91,9 @@ impl Controller {
         vip: Option<Vip>,
         server: Option<SocketAddr>,
         service: Option<&DesiredService>,
-    ) -> (String, Option<String>) {
-        let claimed = || service.map(|service| service.apps.join(", ")).unwrap_or_default();
+    ) -> (Arc<str>, Option<Arc<str>>) {
+        let claimed =
+            || service.map_or_else(Arc::default, |service| service.apps.join(", ").into());
         let (Some(vip), Some(server)) = (vip, server) else { return (claimed(), None) };
         let member = service.and_then(|service| service.selection.members.get(&server));
         let of_member = member.map(|member| (member.app.clone(), member.task.clone()));
@@ -113,7 +115,7 @@ impl Controller {
         let left_out = service.map(|service| service.selection.left_out.as_slice());
         let mut left_out = left_out.unwrap_or_default().iter();
         let drained = self.drains.has_drained(vip, server);
-        match (task, left_out.find(|out| Some(out.task.as_str()) == task)) {
+        match (task, left_out.find(|out| Some(&*out.task) == task)) {
             (_, Some(out)) => out.why.to_string(),
             (None, None) => "no task is known to be there".to_owned(),
             (Some(_), None) if drained => "drained".to_owned(),
@@ -136,7 +138,7 @@ fn server_of(op: &Op) -> Option<SocketAddr> {
 }
 
 /// What an operation does and why, in the words of a plan's description.
-fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> String {
+fn why(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> String {
     let member = |server| {
         let why = service.and_then(|service| service.selection.members.get(server));
         why.map(|member| format!("{}, ", member.reason())).unwrap_or_default()
@@ -153,8 +155,7 @@ fn why(op: &Op, service: Option<&DesiredService>, decided: Option<&Desired>) -> 
             format!("{}{}", member(server), text::server_change(before, settings))
         }
         Op::DeleteService { vip, .. } => {
-            let nothing = Desired::default();
-            let why = text::refused(decided.unwrap_or(&nothing), vip);
+            let why = text::refused(reports, vip);
             why.unwrap_or_else(|| "no app claims it".to_owned())
         }
         Op::Bind { source: None, .. } => "bound".to_owned(),

@@ -117,7 +117,7 @@ impl Controller {
     /// Everything is to be compared. That is no news: what fails waits for its turn.
     fn touch_all(&mut self, now: Duration) {
         let mut all: BTreeSet<IpAddr> = self.claims.addresses().collect();
-        all.extend(self.decided.keys());
+        all.extend(self.decided.addresses());
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());
             all.extend(model.ours().map(|(vip, _)| vip.address));

@@ -8,6 +8,7 @@
 
 mod claims;
 mod config;
+mod decided;
 mod differing;
 mod entry;
 mod inputs;
@@ -29,6 +30,7 @@ use crate::{ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Pl
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
 pub use config::Config;
+use decided::Decided;
 pub use entry::Entry;
 use linger::Lingering;
 pub use retry::Retry;
@@ -122,8 +124,7 @@ pub struct Controller {
     retries: BTreeMap<IpAddr, Retry>,
     drains: Drains,
     lingering: Lingering,
-    /// What was decided for each address, draining servers among it.
-    decided: BTreeMap<IpAddr, Desired>,
+    decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
     /// What became of labels, as far as that is news.
     news: Vec<LabelReport>,
@@ -157,7 +158,7 @@ impl Controller {
             retries: BTreeMap::new(),
             drains: Drains::default(),
             lingering: Lingering::default(),
-            decided: BTreeMap::new(),
+            decided: Decided::default(),
             conflicts: BTreeMap::new(),
             news: Vec::new(),
             look_at: Duration::ZERO,
@@ -192,10 +193,8 @@ impl Controller {
     #[must_use]
     pub fn desired(&self) -> Desired {
         let mut desired = self.nothing_desired();
-        for part in self.decided.values() {
-            desired.services.extend(part.services.clone());
-            desired.reports.extend(part.reports.iter().cloned());
-        }
+        desired.services.extend(self.services().map(|(vip, service)| (*vip, service.clone())));
+        desired.reports.extend(self.reports().cloned());
         desired
     }
 
@@ -224,12 +223,12 @@ impl Controller {
 
     /// What is wanted now, draining servers among it.
     pub fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
-        self.decided.values().flat_map(|part| &part.services)
+        self.decided.services()
     }
 
     /// What became of every label of a VIP with an address.
     pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
-        self.decided.values().flat_map(|part| &part.reports)
+        self.decided.reports()
     }
 
     /// How much may be removed.

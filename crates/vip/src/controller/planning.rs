@@ -76,20 +76,10 @@ impl Controller {
     }
 
     fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
-        let mut before = Vec::new();
-        for address in addresses {
-            let decided = self.decided.remove(address).unwrap_or_default();
-            before.extend(decided.reports);
-            self.conflicts.retain(|vip, _| vip.address != *address);
-        }
-        for (vip, service) in desired.services {
-            self.decided.entry(vip.address).or_default().services.insert(vip, service);
-        }
+        let before = self.decided.forget(addresses);
         self.news.extend(crate::report::news(&before, &desired.reports));
-        for report in desired.reports {
-            let Some(vip) = report.vip else { continue };
-            self.decided.entry(vip.address).or_default().reports.push(report);
-        }
+        self.decided.add(desired);
+        self.conflicts.retain(|vip, _| !addresses.contains(&vip.address));
         let conflicts = plan.conflicts.iter().map(|conflict| (conflict.vip, conflict.clone()));
         self.conflicts.extend(conflicts);
     }

@@ -82,8 +82,8 @@ impl Controller {
         };
         let status = Status {
             mode: self.mode(),
-            awaited: self.claims.awaited().cloned().collect(),
-            lost: self.claims.lost().map(|(name, why)| (name.clone(), why.clone())).collect(),
+            awaited: self.claims.awaited().map(ToString::to_string).collect(),
+            lost: self.claims.lost().map(|(name, why)| (name.to_string(), why.clone())).collect(),
             failing: self.retries.clone(),
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
             draining: self.drains.iter().count(),

@@ -89,7 +89,7 @@ fn empty(settings: ServiceSettings) -> ObservedService {
 }
 
 fn idle(settings: DestinationSettings) -> ObservedServer {
-    ObservedServer { settings, active: 0, inactive: 0, stats: Stats::default() }
+    ObservedServer { settings, active: 0, inactive: 0, stats: None }
 }
 
 /// The real servers of a service. A plan only adds servers to a service that exists by then; on

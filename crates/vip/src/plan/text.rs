@@ -10,7 +10,7 @@ pub(crate) use super::op::timeout_changes;
 use super::{Op, Plan, rules, tables};
 use crate::nft::Element;
 use crate::ownership::MARK;
-use crate::{Desired, Member, Vip};
+use crate::{Desired, LabelReport, Member, Vip};
 
 /// What a line says happens. The sign stands at the line's beginning, so colour is never needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,7 +313,7 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
 /// Why a VIP goes: its label is refused now, or there is none. A plan without a desired table
 /// (`cleanup`) has no reason of that kind.
 fn unclaimed(desired: &Desired, vip: &Vip) -> String {
-    match refused(desired, vip) {
+    match refused(&desired.reports, vip) {
         Some(report) => format!("  {report}"),
         None if *desired == Desired::default() => String::new(),
         None => "  no app claims it".into(),
@@ -321,8 +321,8 @@ fn unclaimed(desired: &Desired, vip: &Vip) -> String {
 }
 
 /// Why a VIP is refused.
-pub(crate) fn refused(desired: &Desired, vip: &Vip) -> Option<String> {
-    let mut reports = desired.reports.iter().filter(|report| report.vip == Some(*vip));
+pub(crate) fn refused(reports: &[LabelReport], vip: &Vip) -> Option<String> {
+    let mut reports = reports.iter().filter(|report| report.vip == Some(*vip));
     Some(reports.find(|report| !report.verdict.is_ok())?.to_string())
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn vip(text: &str) -> Vip {
 /// A task of `/app` at an address and port.
 pub(crate) fn task(name: &str, at: &str, condition: Condition) -> Candidate {
     let at: SocketAddr = at.parse().unwrap();
-    let reach = Ok(Reach { addresses: vec![at.ip()], port: at.port(), behind: None });
+    let reach = Ok(Reach { place: at.into(), behind: None });
     Candidate { task: name.into(), condition, remembered: false, reach }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn server(weight: u32) -> ObservedServer {
         settings: nl_ipvs::DestinationSettings::masquerade(weight),
         active: 0,
         inactive: 0,
-        stats: Stats::default(),
+        stats: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How claims join, and what their owners are told.
 
+use std::sync::Arc;
 use vip::label::Scheduling;
 use vip::{ClusterFacts, Condition, NodeFacts, Observed, Policy, Verdict};
 
@@ -19,7 +20,7 @@ fn apps_with_one_vip_share_it() {
         &Observed::default(),
     );
     let service = &desired.services[&vip("3.3.0.6:80")];
-    assert_eq!(service.apps, ["/blue", "/green"]);
+    assert_eq!(service.apps, ["/blue", "/green"].map(Arc::from));
     assert_eq!(service.selection.members.len(), 2);
     assert!(desired.reports.iter().all(|report| report.verdict == Verdict::Obeyed));
 }
@@ -66,7 +67,7 @@ fn a_refused_claim_costs_another_app_on_the_same_vip_nothing() {
     );
     assert_eq!(desired.services.len(), 1);
     let service = &desired.services[&vip("3.3.0.6:80")];
-    assert_eq!(service.apps, ["/shop/web"]);
+    assert_eq!(service.apps, ["/shop/web"].map(Arc::from));
     assert_eq!(service.selection.members.len(), 1);
     let refused = desired.reports.iter().filter(|report| !report.verdict.is_ok()).count();
     assert_eq!(refused, 2);

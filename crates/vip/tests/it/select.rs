@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use vip::{
-    Claim, Condition, Ending, LocalServers, NodeFacts, ObservedServer, Reach, Selection, Vip,
+    Claim, Condition, Ending, LocalServers, NodeFacts, ObservedServer, Place, Reach, Selection, Vip,
 };
 
 use crate::build::{claim, server, task, vip};
@@ -132,15 +132,8 @@ fn with_nobody_healthy_the_unhealthy_serve() {
 #[test]
 fn a_vip_takes_servers_of_its_own_family_only() {
     let mut both = task("a", "10.0.0.1:80", Condition::Healthy);
-    both.reach = Ok(Reach {
-        addresses: vec![
-            "fd01::1".parse().unwrap(),
-            "10.0.0.1".parse().unwrap(),
-            "10.0.0.9".parse().unwrap(),
-        ],
-        port: 80,
-        behind: None,
-    });
+    let addresses = ["fd01::1", "10.0.0.1", "10.0.0.9"].map(|each| each.parse().unwrap()).into();
+    both.reach = Ok(Reach { place: Place { addresses, port: 80 }, behind: None });
     for (at, server) in [("3.3.0.6:80", "10.0.0.1:80"), ("[fd02::6]:80", "[fd01::1]:80")] {
         let selection =
             select(&vip(at), &[claim(at, "/a", vec![both.clone()])], true, &BTreeMap::new());
@@ -162,7 +155,7 @@ fn two_tasks_on_one_address_are_one_server_and_the_one_that_serves_wins() {
     )];
     let selection = select(&vip("3.3.0.6:80"), &claims, true, &BTreeMap::new());
     let member = &selection.members[&A.parse().unwrap()];
-    assert_eq!((member.task.as_str(), member.weight), ("new", 1));
+    assert_eq!((&*member.task, member.weight), ("new", 1));
     assert_eq!(selection.left_out[0].why.to_string(), "same address and port as task new");
 }
 

@@ -1,0 +1,66 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::{Desired, DesiredService, LabelReport, Vip};
+
+/// What was decided last for each address, draining servers among it.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    services: BTreeMap<Vip, DesiredService>,
+    /// Of each address, those of its VIPs.
+    reports: BTreeMap<IpAddr, Vec<LabelReport>>,
+}
+
+impl Decided {
+    /// Forgets these addresses; what became of their labels.
+    pub(super) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Vec<LabelReport> {
+        let mut reports = Vec::new();
+        for address in addresses {
+            reports.extend(self.reports.remove(address).into_iter().flatten());
+            let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
+            for vip in vips.collect::<Vec<_>>() {
+                self.services.remove(&vip);
+            }
+        }
+        reports
+    }
+
+    /// Takes in what is decided for addresses that it knows nothing of.
+    pub(super) fn add(&mut self, desired: Desired) {
+        self.services.extend(desired.services);
+        let mut reports: BTreeMap<IpAddr, Vec<LabelReport>> = BTreeMap::new();
+        for report in desired.reports {
+            let Some(vip) = report.vip else { continue };
+            reports.entry(vip.address).or_default().push(report);
+        }
+        // One or two of each: what pushing left over would add up.
+        self.reports.extend(reports.into_iter().map(|(address, mut reports)| {
+            reports.shrink_to_fit();
+            (address, reports)
+        }));
+    }
+
+    pub(super) fn service(&self, vip: &Vip) -> Option<&DesiredService> {
+        self.services.get(vip)
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
+        self.services.iter()
+    }
+
+    /// What became of every label of a VIP with an address.
+    pub(super) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.reports.values().flatten()
+    }
+
+    /// That of the labels of one address.
+    pub(super) fn reports_on(&self, address: IpAddr) -> &[LabelReport] {
+        self.reports.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// The addresses that something was decided for.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let served = self.services.keys().map(|vip| vip.address);
+        served.chain(self.reports.keys().copied())
+    }
+}
