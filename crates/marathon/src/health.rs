@@ -69,7 +69,7 @@ pub(crate) fn worst(parts: &[Health]) -> Health {
 /// Generations before 1.1.2 don't say the state: a task that has started runs.
 pub(crate) fn state_of(task: &Task) -> TaskState {
     match &task.state {
-        Some(state) => state_named(state),
+        Some(state) => state.clone(),
         None if task.started_at.is_some() => TaskState::Running,
         None => TaskState::Staging,
     }

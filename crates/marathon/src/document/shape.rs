@@ -4,7 +4,7 @@ use serde::de::{IgnoredAny, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::DocumentError;
-use crate::lenient::{Log, Read, each_element, fields, read, record};
+use crate::lenient::{Log, Read, fields, read, record};
 use crate::model::{App, Group, PodSpec, PodStatus, Present};
 
 pub(super) const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
@@ -150,15 +150,13 @@ struct List(Elements);
 impl Read for List {
     const WANTED: &'static str = "a list";
 
-    fn list<'de, A: SeqAccess<'de>>(list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+    fn list<'de, A: SeqAccess<'de>>(mut list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
         let mut elements = Vec::new();
-        each_element(list, log, |text, log| {
-            let roomy = log.make_room::<Result<Content, DocumentError>>();
-            if roomy {
-                elements.push(one(text, log));
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            if log.make_room::<Result<Content, DocumentError>>() {
+                elements.push(log.at_index(elements.len(), |log| one(raw.get(), log)));
             }
-            roomy
-        })?;
+        }
         Ok(Some(Self(elements)))
     }
 }

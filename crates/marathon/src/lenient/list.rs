@@ -1,4 +1,7 @@
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess};
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::Log;
@@ -9,43 +12,59 @@ use super::value::{Any, Read};
 impl<T: Read> Read for Vec<T> {
     const WANTED: &'static str = "a list";
 
-    fn list<'de, A: SeqAccess<'de>>(list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+    fn list<'de, A: SeqAccess<'de>>(mut list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
         let mut read = Self::new();
-        each_element(list, log, |text, log| {
-            let roomy = log.make_room::<T>();
-            if roomy {
-                read.push(element(text, log));
+        let mut next = |index, log: &mut Log| {
+            log.at_index(index, |log| list.next_element_seed(Element::new(log)))
+        };
+        while let Some(element) = next(read.len(), log)? {
+            let Some(element) = element else { continue };
+            // Most lists have one element. Else pushing the first would make room for four.
+            if read.is_empty() {
+                read.reserve_exact(1);
             }
-            roomy
-        })?;
-        // Most lists are short and there are many of them: what pushing left over would add up.
+            read.push(element);
+        }
+        // There are many lists: what pushing left over would add up.
         read.shrink_to_fit();
         Ok(Some(read))
     }
 }
 
-/// Gives `take` the text of each element, at its path, as long as it says true.
-pub(crate) fn each_element<'de, A: SeqAccess<'de>>(
-    mut list: A,
-    log: &mut Log,
-    mut take: impl FnMut(&'de str, &mut Log) -> bool,
-) -> Result<(), A::Error> {
-    let mut index = 0;
-    let mut more = true;
-    while more {
-        let Some(raw) = list.next_element::<&RawValue>()? else { return Ok(()) };
-        more = log.at_index(index, |log| take(raw.get(), log));
-        index += 1;
-    }
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
+/// One element of a list. None: there is no room for it.
+struct Element<'a, T> {
+    log: &'a mut Log,
+    made: PhantomData<T>,
 }
 
-fn element<T: Read>(text: &str, log: &mut Log) -> T {
-    if log.too_deep() {
-        log.note("it is nested too deeply");
-        return T::default();
+impl<'a, T> Element<'a, T> {
+    fn new(log: &'a mut Log) -> Self {
+        Self { log, made: PhantomData }
     }
+}
+
+impl<'de, T: Read> DeserializeSeed<'de> for Element<'_, T> {
+    type Value = Option<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<T>, D::Error> {
+        let log = self.log;
+        if !log.make_room::<T>() {
+            return IgnoredAny::deserialize(json).map(|_| None);
+        }
+        if log.too_deep() {
+            log.note("it is nested too deeply");
+            return IgnoredAny::deserialize(json).map(|_| Some(T::default()));
+        }
+        if log.is_careful() {
+            let text = <&RawValue>::deserialize(json)?.get();
+            return Ok(Some(on_its_own(text, log)));
+        }
+        Any::new(log).deserialize(json).map(Some)
+    }
+}
+
+/// An error in the text costs no more than what stands in it.
+fn on_its_own<T: Read>(text: &str, log: &mut Log) -> T {
     let mut json = serde_json::Deserializer::from_str(text);
     Any::new(log).deserialize(&mut json).unwrap_or_else(|error| {
         log.note(error.to_string());

@@ -23,6 +23,7 @@ pub(crate) struct Log {
     unkept: usize,
     room: usize,
     outgrown: bool,
+    careful: bool,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,32 @@ impl Log {
             unkept: 0,
             room: text_len.saturating_mul(ROOM_FACTOR).max(MIN_ROOM),
             outgrown: false,
+            careful: false,
         }
+    }
+
+    /// Does `work`, which may fail. If it does, all it noted and used is given back, and it is
+    /// done once more, carefully.
+    pub(crate) fn twice_at_most<T, E>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (findings, unkept) = (self.findings.len(), self.unkept);
+        let (room, outgrown, careful) = (self.room, self.outgrown, self.careful);
+        work(self).or_else(|_| {
+            self.findings.truncate(findings);
+            (self.unkept, self.room, self.outgrown) = (unkept, room, outgrown);
+            self.careful = true;
+            let done = work(self);
+            self.careful = careful;
+            done
+        })
+    }
+
+    /// An element of a list is to be cut out before it is read, so that an error in it stays in
+    /// it.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.careful
     }
 
     /// Does `work` with the path one key longer.

@@ -1,16 +1,18 @@
 //! Reading JSON that may be wrong in places: what can't be read costs itself and nothing around
 //! it, and is noted with its path.
 //!
-//! A document is read in one pass, straight into the types of [`crate::model`]. A list's elements
-//! are cut out as raw text first, so that even a number out of range or a broken escape costs no
-//! more than the element it stands in.
+//! A document is read in one pass, straight into the types of [`crate::model`]. What is of the
+//! wrong kind is noted on the way. A number out of range or a broken escape ends the pass; then the
+//! document is read once more, with the elements of each list cut out as raw texts first, so that
+//! even these cost no more than the element they stand in.
 
 mod list;
 mod log;
 mod object;
+#[cfg(test)]
+mod tests;
 mod value;
 
-pub(crate) use list::each_element;
 pub(crate) use log::Log;
 pub(crate) use object::{Field, Key, Record, fields};
 pub(crate) use value::{Any, Read, read};

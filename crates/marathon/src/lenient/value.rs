@@ -52,6 +52,10 @@ pub(crate) trait Read: Default {
 
 /// Reads a whole text. The error is of the syntax; all else is noted.
 pub(crate) fn read<T: Read>(text: &str, log: &mut Log) -> Result<T, serde_json::Error> {
+    log.twice_at_most(|log| once(text, log))
+}
+
+pub(super) fn once<T: Read>(text: &str, log: &mut Log) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = Any::new(log).deserialize(&mut json)?;
     json.end()?;

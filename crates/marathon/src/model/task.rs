@@ -4,7 +4,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::HealthCheckResult;
-use crate::lenient::record;
+use crate::TaskState;
+use crate::health::state_named;
+use crate::lenient::{Read, record};
 
 /// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
 #[derive(Debug, Default)]
@@ -17,7 +19,7 @@ pub(crate) struct Task {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) version: Option<Timestamp>,
     /// From 1.1.2, as `TASK_RUNNING`.
-    pub(crate) state: Option<String>,
+    pub(crate) state: Option<TaskState>,
     pub(crate) health_check_results: Vec<HealthCheckResult>,
 }
 
@@ -38,3 +40,11 @@ pub(crate) struct TaskAddress {
 }
 
 record!(TaskAddress { "ipAddress" => ip_address });
+
+impl Read for Option<TaskState> {
+    const WANTED: &'static str = "a string";
+
+    fn text(found: &str) -> Option<Self> {
+        Some(Some(state_named(found)))
+    }
+}
