@@ -203,6 +203,8 @@ pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
         Command::new(vipd)
             .args(["run", "--marathon", &url, "--state", "/run/state", "--lock", "/run/vipd.lock"])
             .args(["--listen", "127.0.0.1:9614"])
+            // As the systemd unit and the image have it.
+            .envs([("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")])
             .stdin(Stdio::null())
             .spawn()
             .unwrap(),
@@ -225,6 +227,7 @@ pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
     let mut shares = Vec::new();
     for _ in 0..40 {
         tell(&format!("steady/memory/{vips}"), memory("VmRSS"), "MiB");
+        tell(&format!("steady/of-it-program/{vips}"), memory("RssFile"), "MiB");
         let (before, start) = (ticks(pid), Instant::now());
         thread::sleep(Duration::from_secs(2));
         shares.push((ticks(pid) - before, start.elapsed()));

@@ -39,6 +39,7 @@ mod model;
 mod pods;
 mod ports;
 mod records;
+mod sharing;
 mod spec;
 pub mod sse;
 pub mod watch;

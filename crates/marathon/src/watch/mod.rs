@@ -44,6 +44,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::event::{Change, Event, Subject, Touched};
+use crate::sharing::Sharing;
 use crate::{Coverage, Kind, Snapshot, TaskState, Workload};
 use claim::{Claim, Said};
 use groups::Groups;
@@ -83,10 +84,13 @@ impl State {
     /// What was read already, and what doesn't say which instances there are, is passed over.
     pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
+        let mut sharing = Sharing::default();
         for workload in workloads {
             let is_known = self.picture.get(&WorkloadKey::of(&workload)).is_some();
             if workload.tasks_known && !is_known {
-                self.picture.replace(Arc::unwrap_or_clone(workload), Duration::ZERO, &mut changed);
+                let mut workload = Arc::unwrap_or_clone(workload);
+                sharing.workload(&mut workload);
+                self.picture.replace(workload, Duration::ZERO, &mut changed);
             }
         }
         if self.agents.is_none() && !changed.is_empty() {

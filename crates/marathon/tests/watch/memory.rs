@@ -115,14 +115,20 @@ fn a_doubt_during_a_read_of_everything_has_another_one_follow() {
 #[test]
 fn the_tasks_of_one_agent_hold_its_name_once() {
     let tasks = [up("a", 1), up("b", 1).replace("h-b", "h-a"), up("c", 1)];
-    let workloads = snapshot(&[app("/db", &tasks), app("/web", &tasks)]).workloads;
-    let hosts = |agent: &str| {
-        let instances = workloads.iter().flat_map(|workload| &workload.instances);
-        let hosts = instances.filter_map(|instance| instance.host.clone());
-        hosts.filter(|host| **host == *agent).collect::<Vec<_>>()
-    };
-    assert_eq!((hosts("h-a").len(), hosts("h-c").len()), (4, 2));
-    for agent in ["h-a", "h-c"] {
-        assert!(hosts(agent).windows(2).all(|two| Arc::ptr_eq(&two[0], &two[1])));
+    let read = known(&[app("/db", &tasks), app("/web", &tasks)]);
+    let kept = serde_json::to_string(&read).unwrap();
+    let mut watch = remembering(&[]);
+    watch.state.restore(serde_json::from_str(&kept).unwrap());
+    let restored: Vec<_> = watch.state.workloads().cloned().collect();
+    for workloads in [read, restored] {
+        let hosts = |agent: &str| {
+            let instances = workloads.iter().flat_map(|workload| &workload.instances);
+            let hosts = instances.filter_map(|instance| instance.host.clone());
+            hosts.filter(|host| **host == *agent).collect::<Vec<_>>()
+        };
+        assert_eq!((hosts("h-a").len(), hosts("h-c").len()), (4, 2));
+        for agent in ["h-a", "h-c"] {
+            assert!(hosts(agent).windows(2).all(|two| Arc::ptr_eq(&two[0], &two[1])));
+        }
     }
 }

@@ -1,0 +1,44 @@
+//! What many instances have in common, held once: a cluster has few agents and many tasks.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::{Endpoint, Instance, Workload};
+
+#[derive(Debug, Default)]
+pub(crate) struct Sharing {
+    /// Names of agents.
+    agents: BTreeSet<Arc<str>>,
+    /// Addresses of containers behind ports of their agents.
+    behind: BTreeSet<Arc<[IpAddr]>>,
+}
+
+impl Sharing {
+    /// Lets an instance hold what others hold already.
+    pub(crate) fn instance(&mut self, instance: &mut Instance) {
+        instance.host.iter_mut().for_each(|host| share(&mut self.agents, host));
+        for endpoint in instance.endpoints.iter_mut().flatten() {
+            let Endpoint::Host { host, behind, .. } = endpoint else { continue };
+            share(&mut self.agents, host);
+            behind.iter_mut().for_each(|each| share(&mut self.behind, &mut each.addresses));
+        }
+    }
+
+    /// The same for a workload that was read back: its lists grew as they were read, and each of its
+    /// instances has everything for itself.
+    pub(crate) fn workload(&mut self, workload: &mut Workload) {
+        workload.instances.shrink_to_fit();
+        for instance in &mut workload.instances {
+            instance.endpoints.shrink_to_fit();
+            self.instance(instance);
+        }
+    }
+}
+
+fn share<T: Ord + Clone>(known: &mut BTreeSet<T>, value: &mut T) {
+    match known.get(value) {
+        Some(same) => value.clone_from(same),
+        None => drop(known.insert(value.clone())),
+    }
+}
