@@ -107,6 +107,7 @@ fn a_label_on_the_app_itself_is_told_where_it_belongs() {
 #[test]
 fn what_cannot_be_read_is_trouble_and_does_not_hide_the_rest() {
     let ran = vipd(&["check", "/no/such/file.json", &example("mysql.json")]);
+    assert!(ran.out.ends_with(", 0 findings, 1 file not read\n"), "{ran:?}");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("cannot open /no/such/file.json"), "{}", ran.err);
     assert!(ran.out.contains("3.3.0.6:3306"), "{}", ran.out);

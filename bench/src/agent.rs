@@ -1,7 +1,8 @@
 //! The whole agent, with its connections and threads, on a kernel in memory or on the real one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use marathon::client::{Client, ClientConfig, Url};
+use nl_ipvs::{DestinationSettings, ServiceKey};
 use node::{Kernel, KernelError, LinuxKernel, Settings, SysctlReport};
 use testkit::FakeKernel;
 use testkit::netns::run;
@@ -114,9 +116,45 @@ pub(crate) fn on_kernel(vips: &[usize], events: usize) {
     for vips in vips {
         let settings = || Settings::default();
         react("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
+        floor(*vips, events);
         run("ipvsadm", "-C");
         run("ip", "link del vipd0");
     }
+}
+
+/// What the machine itself takes for it, at the same pace: a thread that reads from a connection and
+/// makes the call, and nothing else.
+fn floor(vips: usize, events: usize) {
+    let cluster = Cluster::new(vips, 10);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    sender.set_nodelay(true).unwrap();
+    let (mut receiver, _) = listener.accept().unwrap();
+    let weigh = move |number: usize, weight: u32| {
+        let (app, task) = (number * 7 % vips, number % 10);
+        let vip = Vip::from_key(&ServiceKey::tcp((Cluster::vip(app), 80).into())).unwrap();
+        let of = DestinationSettings::masquerade;
+        let (before, settings) = (of(1 - weight), of(weight));
+        Op::SetServer { vip, server: cluster.place(app, task), before, settings }
+    };
+    let (done, at) = channel();
+    let call = thread::spawn(move || {
+        let mut kernel = LinuxKernel::open(Settings::default()).unwrap();
+        for number in 0..events {
+            receiver.read_exact(&mut [0]).unwrap();
+            assert_eq!(kernel.perform(&[&weigh(number, 0)]), [Ok(())]);
+            done.send(Instant::now()).unwrap();
+            assert_eq!(kernel.perform(&[&weigh(number, 1)]), [Ok(())]);
+        }
+    });
+    let times = (0..events).map(|_| {
+        thread::sleep(Duration::from_millis(250));
+        let said = Instant::now();
+        sender.write_all(b"!").unwrap();
+        at.recv_timeout(PATIENCE).expect("the weight is changed").duration_since(said)
+    });
+    tell_spread(&format!("react/call/{vips}"), times.collect());
+    call.join().unwrap();
 }
 
 fn react<K: Kernel + 'static>(

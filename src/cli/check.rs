@@ -56,22 +56,22 @@ impl Check {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.config()?;
         let mut entries = Vec::new();
-        let mut unreadable = false;
+        let mut unread = 0;
         for file in &self.files {
             match Source::File(file.clone()).read() {
                 Ok(reading) => entries.extend(check(&reading, &config)),
                 Err(error) => {
                     output::complain(&error);
-                    unreadable = true;
+                    unread += 1;
                 }
             }
         }
         match self.output {
-            Format::Text => print(&entries)?,
+            Format::Text => print(&entries, unread)?,
             Format::Json => output::json(&entries)?,
         }
         Ok(match entries.iter().any(|entry| entry.reason.is_some()) {
-            _ if unreadable => End::Trouble,
+            _ if unread > 0 => End::Trouble,
             true => End::Found,
             false => End::Fine,
         })
@@ -124,7 +124,7 @@ fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
     }
 }
 
-fn print(entries: &[Entry]) -> Result<()> {
+fn print(entries: &[Entry], unread: usize) -> Result<()> {
     let mut out = anstream::stdout().lock();
     for entry in entries {
         let color = match entry.verdict {
@@ -149,7 +149,11 @@ fn print(entries: &[Entry]) -> Result<()> {
     }
     let vips = entries.iter().filter(|entry| entry.ok).count();
     let findings = entries.iter().filter(|entry| entry.reason.is_some()).count();
-    writeln!(out, "{}, {}", counted(vips, "VIP"), counted(findings, "finding"))?;
+    write!(out, "{}, {}", counted(vips, "VIP"), counted(findings, "finding"))?;
+    if unread > 0 {
+        write!(out, ", {} not read", counted(unread, "file"))?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 
