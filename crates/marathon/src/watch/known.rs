@@ -1,6 +1,7 @@
 //! One workload as it is believed to be: the last read of it, and the bad news since.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,12 +47,15 @@ enum Bad {
 
 impl Known {
     /// What is known after a read that began then, with what was known before.
-    pub(super) fn read(mut workload: Workload, begun: Duration, before: Option<Self>) -> Self {
+    pub(super) fn read(mut workload: Workload, begun: Duration, mut before: Option<Self>) -> Self {
         "$".clone_into(&mut workload.path);
         workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
         workload.instances.dedup_by(|a, b| a.id == b.id);
+        let mut successes =
+            before.as_mut().map(|before| mem::take(&mut before.successes)).unwrap_or_default();
+        successes.clear();
         let instances = workload.instances.iter_mut();
-        let successes = instances.map(|instance| instance.last_success.take()).collect();
+        successes.extend(instances.map(|instance| instance.last_success.take()));
         let mut known = Self {
             view: Arc::new(workload),
             begun,
@@ -215,7 +219,7 @@ impl Known {
 
     /// Acts on what has waited for a read long enough.
     pub(super) fn tick(&mut self, now: Duration) -> bool {
-        let held = std::mem::take(&mut self.held);
+        let held = mem::take(&mut self.held);
         let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
         self.held = waiting;
         let due: BTreeMap<Arc<str>, (News, Duration)> = due;

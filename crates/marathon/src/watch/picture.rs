@@ -123,11 +123,13 @@ impl Picture {
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
             return;
         }
-        let before = self.known.remove(&key);
+        // What is as it was stays in the memory it is in: a little that lives on among all that was
+        // read would keep the memory of all of it.
+        let (key, before) =
+            self.known.remove_entry(&key).map_or((key, None), |(key, known)| (key, Some(known)));
         let old = before.as_ref().map(|known| Arc::clone(&known.view));
         let mut known = Known::read(workload, begun, before);
         match old {
-            // In the memory that it is in already.
             Some(old) if old == known.view => known.view = old,
             _ => drop(changed.insert(key.clone())),
         }

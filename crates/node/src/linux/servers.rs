@@ -50,13 +50,11 @@ impl Memory {
 
     /// Begins a reading of the table, with the text. Without one everything is dumped.
     pub(super) fn begin(&mut self, counters: bool) -> Reading<'_> {
-        let mut before = std::mem::take(&mut self.dumped);
-        if self.readings.is_multiple_of(DUMP_ALL) {
-            before.clear();
-        }
+        let before = std::mem::take(&mut self.dumped);
+        let all = before.is_empty() || self.readings.is_multiple_of(DUMP_ALL);
         self.readings = self.readings.wrapping_add(1);
         self.dumps = 0;
-        let text = match before.is_empty() {
+        let text = match all {
             true => None,
             false => File::open(TEXT).and_then(|file| text::read(BufReader::new(file))).ok(),
         };
@@ -73,15 +71,19 @@ impl Reading<'_> {
         stats: Stats,
     ) -> Result<Servers, nl_ipvs::Error> {
         let lines = self.text.get(key).and_then(Option::as_ref);
-        let as_before = self.before.remove(key).filter(|before| {
+        let before = self.before.remove(key);
+        let as_before = |before: &Dumped| {
             let told = lines.is_some_and(|lines| text::tells(lines, &before.servers));
             told && counted(before.stats) == counted(stats)
-        });
-        let servers = match as_before {
-            Some(before) => before.servers,
-            None => {
+        };
+        let servers = match before {
+            Some(before) if as_before(&before) => before.servers,
+            before => {
                 self.memory.dumps += 1;
-                dump(ipvs, key, self.counters)?
+                let dumped = dump(ipvs, key, self.counters)?;
+                // What is as it was stays in the memory that a table made of it holds too.
+                let same = before.map(|before| before.servers).filter(|before| *before == dumped);
+                same.unwrap_or(dumped)
             }
         };
         self.memory.dumped.insert(*key, Dumped { servers: servers.clone(), stats });
