@@ -180,8 +180,12 @@ impl Node<'_> {
         let mut say = |input, now| controller.on(input, now);
         let facts = Facts { source: Some(wanted::NODE.parse().unwrap()), ..Facts::default() };
         say(Input::Facts(facts), now);
-        let source = "m".to_owned();
-        say(Input::Claims { source, change: Change::All(claims(cluster)) }, now);
+        let claims = claims(cluster);
+        let only = claims.keys().cloned().collect();
+        let claims = claims.into_iter().map(|(app, claims)| (app, Some(claims))).collect();
+        for change in [Change::Apps(claims), Change::Only(only)] {
+            say(Input::Claims { source: "m".to_owned(), change }, now);
+        }
         // Once there is a model of the kernel it is compared with: by dumps where nothing is
         // remembered of the kernel, then by its text.
         for name in ["compare/first", "compare/vipd", "compare/text", "compare/text"] {

@@ -196,13 +196,9 @@ impl Source {
         self.view.workloads = self.contributions.len();
     }
 
-    /// Everything, as [`vip::controller::Change::All`] wants it.
-    pub(super) fn everything(&self, names: &Names, now: Moment) -> BTreeMap<Arc<str>, AppClaims> {
-        let read = |workload: &Arc<Workload>| {
-            let claims = translate_one(workload, names.hosts(), now.wall).claims;
-            (workload.id.clone(), AppClaims { claims, alive: alive(workload) })
-        };
-        self.watch.workloads().map(read).collect()
+    /// The ids of all there are. What they say was told when it was read.
+    pub(super) fn everything(&self) -> BTreeSet<Arc<str>> {
+        self.watch.workloads().map(|workload| Arc::clone(&workload.id)).collect()
     }
 
     /// The workloads with a task on this host.

@@ -129,8 +129,8 @@ impl Mind {
         }
         let Some(observed) = self.controller.observed() else { return };
         let ours: Vec<_> = observed.ours().map(|(vip, _)| vip).collect();
-        let claimed = self.controller.desired().services;
-        let unclaimed = ours.iter().filter(|vip| !claimed.contains_key(*vip)).count();
+        let claimed: BTreeSet<_> = self.controller.services().map(|(vip, _)| *vip).collect();
+        let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
         for source in 0..self.sources.len() {
             let at = &mut self.sources[source];
             if at.standing != Standing::Whole {
@@ -149,7 +149,7 @@ impl Mind {
                 continue;
             }
             at.standing = Standing::Believed;
-            let change = Change::All(at.everything(&self.names, now));
+            let change = Change::Only(at.everything());
             let source = at.name.clone();
             self.tell(Told::Claims { source, change }, now, effects);
         }

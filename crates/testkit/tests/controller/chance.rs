@@ -159,9 +159,7 @@ fn take(world: &mut World, step: Step) {
             world.say(input);
         }
         Step::Again { source } => {
-            let apps = world.truth[SOURCES[source]].clone();
-            let change = vip::controller::Change::All(apps);
-            world.say(Input::Claims { source: SOURCES[source].into(), change });
+            world.say_all(SOURCES[source]);
         }
         Step::Lost { source } => {
             world.say(Input::Lost { source: SOURCES[source].into(), why: "gone".into() });

@@ -186,8 +186,18 @@ impl World {
     }
 
     pub(crate) fn hear_all(&mut self, source: &str) {
-        let change = Change::All(self.truth[source].clone());
-        self.hear(Input::Claims { source: source.into(), change });
+        self.say_all(source);
+        self.work();
+    }
+
+    /// Everything that is so of a source, and that it is everything.
+    pub(crate) fn say_all(&mut self, source: &str) {
+        let apps = self.truth[source].clone();
+        let only = apps.keys().cloned().collect();
+        let apps = apps.into_iter().map(|(name, claims)| (name, Some(claims))).collect();
+        for change in [Change::Apps(apps), Change::Only(only)] {
+            self.say(Input::Claims { source: source.into(), change });
+        }
     }
 
     /// An app of `m` changes. `None`: it is deleted.

@@ -29,10 +29,10 @@ impl AppClaims {
 /// What a source says anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Everything, by app id: apps that aren't in it are gone.
-    All(BTreeMap<Arc<str>, AppClaims>),
-    /// These apps only. `None`: the app is gone.
+    /// These apps, by id. `None`: the app is gone.
     Apps(BTreeMap<Arc<str>, Option<AppClaims>>),
+    /// That was everything: there are no other apps than these.
+    Only(BTreeSet<Arc<str>>),
 }
 
 /// The last word of each source.
@@ -90,11 +90,10 @@ impl Claims {
         source.lost = None;
         let apps: BTreeMap<Arc<str>, Option<AppClaims>> = match change {
             Change::Apps(apps) => apps,
-            Change::All(apps) => {
+            Change::Only(apps) => {
                 source.complete = true;
-                let gone = source.apps.keys().filter(|app| !apps.contains_key(*app));
-                let gone: Vec<_> = gone.map(|app| (app.clone(), None)).collect();
-                apps.into_iter().map(|(app, claims)| (app, Some(claims))).chain(gone).collect()
+                let gone = source.apps.keys().filter(|app| !apps.contains(*app));
+                gone.map(|app| (Arc::clone(app), None)).collect()
             }
         };
         let mut changed = BTreeSet::new();
