@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
@@ -29,14 +29,16 @@ pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> 
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut query = AddressMessage::default();
         query.header.family = family;
-        for entry in route.dump("addresses", RouteNetlinkMessage::GetAddress(query))? {
+        let query = RouteNetlinkMessage::GetAddress(query);
+        for address in route.dump("addresses", query, |entry| match entry? {
+            RouteNetlinkMessage::NewAddress(message) => Ok(read(&message)),
+            _ => Ok(None),
+        })? {
             // Without an address of its own the node could take a VIP that is its own address.
-            let entry = entry.map_err(|error| {
+            let address = address.map_err(|error: DecodeError| {
                 failed("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
             })?;
-            if let RouteNetlinkMessage::NewAddress(message) = entry {
-                addresses.extend(read(&message));
-            }
+            addresses.extend(address);
         }
     }
     Ok(addresses)

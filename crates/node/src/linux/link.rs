@@ -62,20 +62,17 @@ fn dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelError> {
 /// The names of all interfaces by index. One that can't be read is left out.
 pub(super) fn names(route: &mut RouteSocket) -> Result<BTreeMap<u32, String>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let links = route.dump("interfaces", query)?;
-    Ok(links
-        .into_iter()
-        .filter_map(|link| match link {
-            Ok(RouteNetlinkMessage::NewLink(link)) => {
-                let name = link.attributes.into_iter().find_map(|attribute| match attribute {
-                    LinkAttribute::IfName(name) => Some(name),
-                    _ => None,
-                });
-                name.map(|name| (link.header.index, name))
-            }
-            _ => None,
-        })
-        .collect())
+    let names = route.dump("interfaces", query, |link| match link {
+        Ok(RouteNetlinkMessage::NewLink(link)) => {
+            let name = link.attributes.into_iter().find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name),
+                _ => None,
+            });
+            name.map(|name| (link.header.index, name))
+        }
+        _ => None,
+    })?;
+    Ok(names.into_iter().flatten().collect())
 }
 
 /// Makes the interface, down. A dummy doesn't answer ARP.

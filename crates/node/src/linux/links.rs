@@ -36,14 +36,11 @@ pub struct PortOf {
 /// When they can't be read.
 pub fn links() -> Result<Vec<LinkFacts>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let read = RouteSocket::open()?.dump("interfaces", query)?;
-    let links: Vec<_> = read
-        .into_iter()
-        .filter_map(|link| match link {
-            Ok(RouteNetlinkMessage::NewLink(link)) => Some(link),
-            _ => None,
-        })
-        .collect();
+    let read = RouteSocket::open()?.dump("interfaces", query, |link| match link {
+        Ok(RouteNetlinkMessage::NewLink(link)) => Some(link),
+        _ => None,
+    })?;
+    let links: Vec<_> = read.into_iter().flatten().collect();
     let names: BTreeMap<u32, String> =
         links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect();
     let facts = links.iter().filter_map(|link| {

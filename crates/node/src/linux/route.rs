@@ -36,11 +36,12 @@ pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut query = RouteMessage::default();
         query.header.address_family = family;
-        for entry in route.dump("routes", RouteNetlinkMessage::GetRoute(query))? {
-            if let Ok(RouteNetlinkMessage::NewRoute(message)) = entry {
-                routes.extend(read(&message));
-            }
-        }
+        let query = RouteNetlinkMessage::GetRoute(query);
+        let read = route.dump("routes", query, |entry| match entry {
+            Ok(RouteNetlinkMessage::NewRoute(message)) => read(&message),
+            _ => None,
+        })?;
+        routes.extend(read.into_iter().flatten());
     }
     Ok(routes)
 }

@@ -1,4 +1,4 @@
-use netlink_packet_core::{DecodeError, NetlinkMessage};
+use netlink_packet_core::{DecodeError, NetlinkDeserializable, NetlinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use nl_ipvs::pipeline::{Outcomes, Pipeline};
 
@@ -18,15 +18,19 @@ impl RouteSocket {
         Pipeline::open(NETLINK_ROUTE).map(Self).map_err(failed("open its socket"))
     }
 
-    /// All objects of a kind. Those that can't be read are errors of their own.
-    pub(super) fn dump(
+    /// All objects of a kind, each taken for what matters of it as it comes: a message is many times
+    /// as large, and there may be thousands. Those that can't be read are errors of their own.
+    pub(super) fn dump<T>(
         &mut self,
         what: &'static str,
         query: RouteNetlinkMessage,
-    ) -> Result<Vec<Result<RouteNetlinkMessage, DecodeError>>, KernelError> {
+        take: impl Fn(Result<RouteNetlinkMessage, DecodeError>) -> T,
+    ) -> Result<Vec<T>, KernelError> {
         let doing = || format!("list {what}");
+        let read =
+            |header: &_, payload: &_| take(RouteNetlinkMessage::deserialize(header, payload));
         self.0
-            .dump(&query.into())
+            .dump_as(&query.into(), read)
             .map_err(failed(doing()))?
             .map_err(|source| nl_ipvs::Error::Refused { doing: "list them", source })
             .map_err(failed(doing()))
