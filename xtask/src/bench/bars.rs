@@ -91,9 +91,6 @@ fn bars(uml: bool) -> Vec<Bar> {
         bar("one weight, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
             f.get("react/kernel/2000/p99")
         }),
-        bar("the same", "a thread that reads and makes the call", Times, 1.5, |f| {
-            f.ratio("react/kernel/2000/p99", "react/call/2000/p99")
-        }),
         bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/kernel/2000/p50", "react/kernel/20/p50")
         }),
