@@ -183,8 +183,7 @@ impl VipReport {
                     drains_for,
                     active: fresh.map(|held| held.active),
                     inactive: fresh.map(|held| held.inactive),
-                    stats: fresh
-                        .map(|held| (&held.stats.as_deref().copied().unwrap_or_default()).into()),
+                    stats: fresh.map(|held| (&held.counted()).into()),
                 }
             })
             .collect();

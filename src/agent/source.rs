@@ -148,13 +148,14 @@ impl Source {
         let (claims, contribution) = match self.watch.get(key) {
             None => (None, Contribution::default()),
             Some(workload) => {
-                names.want(hosts_of_one(workload).into_iter().map(|host| &**host), now.since_start);
+                let hosts: BTreeSet<Arc<str>> =
+                    hosts_of_one(workload).into_iter().cloned().collect();
+                names.want(hosts.iter().map(|host| &**host), now.since_start);
                 let translation = translate_one(workload, names.hosts(), now.wall);
                 if let Some(at) = translation.settles_at {
                     let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
                     self.settling.insert(key.clone(), now.since_start + wait);
                 }
-                let hosts = hosts_of_one(workload).into_iter().cloned().collect();
                 let (mut claims, contribution) = split(translation, hosts);
                 let remembered = self.remembered.contains(key);
                 let candidates = claims.iter_mut().flat_map(|claim| &mut claim.candidates);

@@ -238,7 +238,7 @@ impl VipStatus {
         }
         let server = |(address, server): (&SocketAddr, &ObservedServer)| {
             let member = wanted.and_then(|wanted| wanted.selection.members.get(address));
-            let stats = server.stats.as_deref().copied().unwrap_or_default();
+            let stats = server.counted();
             ServerStatus {
                 server: *address,
                 weight: server.settings.weight,

@@ -90,9 +90,8 @@ fn is_ready(app: &App, task: &Task) -> bool {
     if app.deployments.is_empty() || app.readiness_checks.is_empty() || results.is_empty() {
         return true;
     }
-    let of_task = results.iter().filter(|result| {
-        result.task_id.is_some() && result.task_id.as_deref() == task.id.as_deref()
-    });
+    let of_task =
+        results.iter().filter(|result| result.task_id.is_some() && result.task_id == task.id);
     let mut verdicts = of_task.map(|result| result.ready == Some(true)).peekable();
     if verdicts.peek().is_none() {
         let started_by_deployment = task.version.is_some() && task.version == app.version;

@@ -106,6 +106,14 @@ pub struct ObservedServer {
     pub stats: Option<Box<Stats>>,
 }
 
+impl ObservedServer {
+    /// Its counters and rates, zeros where there are none.
+    #[must_use]
+    pub fn counted(&self) -> Stats {
+        self.stats.as_deref().copied().unwrap_or_default()
+    }
+}
+
 impl From<Destination> for ObservedServer {
     fn from(destination: Destination) -> Self {
         Self {

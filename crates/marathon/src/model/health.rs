@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ record!(HealthCheckResult {
 
 #[derive(Debug, Default)]
 pub(crate) struct ReadinessCheckResult {
-    pub(crate) task_id: Option<String>,
+    pub(crate) task_id: Option<Arc<str>>,
     pub(crate) ready: Option<bool>,
 }
 

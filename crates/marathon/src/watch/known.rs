@@ -21,7 +21,7 @@ pub(super) struct Known {
     pub(super) view: Arc<Workload>,
     /// When the last read of it began.
     pub(super) begun: Duration,
-    /// That of each instance.
+    /// The `last_success` of each instance, in their order.
     successes: Vec<Option<Timestamp>>,
     /// What events said of listed instances and no read has outdated.
     news: BTreeMap<Arc<str>, News>,

@@ -1,6 +1,7 @@
 //! How claims join, and what their owners are told.
 
 use std::sync::Arc;
+
 use vip::label::Scheduling;
 use vip::{ClusterFacts, Condition, NodeFacts, Observed, Policy, Verdict};
 
