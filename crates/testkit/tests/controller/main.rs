@@ -7,5 +7,6 @@ mod drain;
 mod firewall;
 mod lines;
 mod local;
+mod portions;
 mod rules;
 mod world;

@@ -170,7 +170,7 @@ impl World {
 
     /// Answers for the kernel until nothing more is asked.
     pub(crate) fn work(&mut self) {
-        for _ in 0..50 {
+        for _ in 0..100 {
             if self.job.is_none() {
                 return;
             }

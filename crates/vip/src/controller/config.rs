@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -30,6 +31,9 @@ pub struct Config {
     pub linger: Duration,
     /// How long to wait after a first failure; doubled by each further one, up to `sync_period`.
     pub retry: Duration,
+    /// The most addresses that one plan changes. A plan for a whole table would take as much memory
+    /// again as the table does, and what is news meanwhile would wait for all of it.
+    pub portion: NonZeroUsize,
 }
 
 impl Default for Config {
@@ -45,6 +49,7 @@ impl Default for Config {
             sync_period: Duration::from_secs(30),
             linger: Duration::from_secs(60),
             retry: Duration::from_millis(250),
+            portion: const { NonZeroUsize::new(256).unwrap() },
         }
     }
 }

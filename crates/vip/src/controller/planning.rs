@@ -17,16 +17,32 @@ impl Controller {
             return Some(Effect::Observe);
         }
         self.withheld.clear();
-        let due =
-            |address: &&IpAddr| self.retries.get(*address).is_none_or(|retry| retry.at <= now);
-        let due: BTreeSet<IpAddr> = self.touched.keys().filter(due).copied().collect();
-        if due.is_empty() {
-            return None;
-        }
+        let due = self.due(now);
         let model = self.model.take()?;
-        let plan = self.plan(&model, &due, now);
+        // What is held back is shown whole.
+        let portion = match self.mode() {
+            Mode::Acting => self.config.portion.get(),
+            Mode::ObserveOnly | Mode::Held => usize::MAX,
+        };
+        let plans = due.chunks(portion);
+        let effect = plans.map(|addresses| addresses.iter().copied().collect()).find_map(|due| {
+            let plan = self.plan(&model, &due, now);
+            self.settle(due, plan, now)
+        });
         self.model = Some(model);
+        effect
+    }
 
+    /// The touched addresses whose time has come, those that wait for longest first.
+    fn due(&self, now: Duration) -> Vec<IpAddr> {
+        let due = |address: &IpAddr| self.retries.get(address).is_none_or(|retry| retry.at <= now);
+        let mut found: Vec<_> = self.touched.iter().filter(|(address, _)| due(address)).collect();
+        found.sort_by_key(|(_, since)| **since);
+        found.into_iter().map(|(address, _)| *address).collect()
+    }
+
+    /// Takes note of a plan for these addresses: what is left of them to do is done or held back.
+    fn settle(&mut self, due: BTreeSet<IpAddr>, plan: Plan, now: Duration) -> Option<Effect> {
         let changes = changed_by(&plan, &due);
         let mut addresses = BTreeMap::new();
         for address in due {
