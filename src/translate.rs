@@ -232,6 +232,7 @@ impl PortReader<'_> {
                 claims.push(Claim {
                     vip: Vip { address, port, protocol },
                     label: self.place(reading),
+                    source: Arc::default(),
                     superseded: self.superseded,
                     incomplete: self.incomplete,
                     note: note.clone(),

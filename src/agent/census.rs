@@ -123,8 +123,14 @@ mod tests {
 
     #[test]
     fn servers_are_counted_by_whether_they_take_new_connections() {
-        let member =
-            |weight, why| Member { weight, app: "/web".into(), task: "t".into(), why, local: None };
+        let member = |weight, why| Member {
+            weight,
+            source: "m".into(),
+            app: "/web".into(),
+            task: "t".into(),
+            why,
+            local: None,
+        };
         let mut selection = Selection::default();
         selection.members.insert("10.0.0.1:1".parse().unwrap(), member(1, Why::Healthy));
         selection.members.insert("10.0.0.2:1".parse().unwrap(), member(0, Why::Draining));

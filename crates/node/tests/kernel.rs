@@ -43,6 +43,7 @@ fn address(text: &str) -> IpAddr {
 fn desired(vips: &[&str], servers: &[&str]) -> Desired {
     let member = || Member {
         weight: 1,
+        source: "m".into(),
         app: "/a".into(),
         task: "a.1".into(),
         why: Why::Healthy,

@@ -14,6 +14,9 @@ use crate::{LabelPlace, Vip};
 pub struct Claim {
     /// The VIP.
     pub vip: Vip,
+    /// The Marathon whose app it is, by the name that [`Controller`](crate::Controller) knows it by:
+    /// it fills it in. Two Marathons may have apps of one name.
+    pub source: Arc<str>,
     /// The label that says so.
     pub label: LabelPlace,
     /// It stands in an earlier version of the definition, by which some tasks still run. Such a

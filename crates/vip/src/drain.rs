@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::controller::{AppKey, Claims};
+use crate::controller::{AppKey, Claims, Decided};
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{
@@ -24,13 +24,25 @@ use crate::{
 /// How long no connection may have been active before a real server goes.
 pub(crate) const IDLE: Duration = Duration::from_secs(10);
 
-/// Whose task a real server is.
+/// Whose task a real server was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tenant {
     /// The app, by source and id.
     pub(crate) app: AppKey,
     /// The task.
     pub(crate) task: Arc<str>,
+}
+
+impl Tenant {
+    /// That of a member, if it is known.
+    fn of(member: &Member) -> Option<Self> {
+        let app = (member.source.clone(), member.app.clone());
+        (!member.task.is_empty()).then(|| Self { app, task: member.task.clone() })
+    }
+
+    fn has_ended(&self, claims: &Claims) -> bool {
+        claims.ended(&self.app.0, &self.app.1, &self.task)
+    }
 }
 
 /// One real server on its way out.
@@ -61,7 +73,8 @@ impl Drain {
 struct Memory {
     /// How long its drains may last.
     time: Option<Duration>,
-    /// Who its real servers are or were.
+    /// Whose those of the kernel's real servers were that are members no more. Whose its members
+    /// are the last decision tells.
     tenants: BTreeMap<SocketAddr, Tenant>,
     leaving: BTreeMap<SocketAddr, Drain>,
 }
@@ -90,7 +103,7 @@ impl Drains {
         })
     }
 
-    /// Whose task a real server is or was.
+    /// Whose task a real server was that is no member any more.
     pub(crate) fn tenant(&self, vip: &Vip, server: &SocketAddr) -> Option<&Tenant> {
         self.services.get(vip)?.tenants.get(server)
     }
@@ -100,9 +113,10 @@ impl Drains {
         self.services.get(vip).is_some_and(|memory| memory.leaving.contains_key(server))
     }
 
-    /// Whether a real server is that of a task that is known to have ended.
+    /// Whether a real server that is no member any more was that of a task that is known to have
+    /// ended.
     pub(crate) fn is_ended(&self, vip: &Vip, server: &SocketAddr, claims: &Claims) -> bool {
-        self.services.get(vip).is_some_and(|memory| memory.has_ended(server, claims))
+        self.tenant(vip, server).is_some_and(|tenant| tenant.has_ended(claims))
     }
 
     fn memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {
@@ -127,32 +141,33 @@ impl Drains {
     /// their health.
     ///
     /// Nor does the weight of a task that has ended say anything about the next one that listens
-    /// at its address.
-    pub(crate) fn undo(&self, observed: &mut Observed, claims: &Claims) {
+    /// at its address. Whose task a real server is `decided` tells, what was decided last.
+    pub(crate) fn undo(&self, observed: &mut Observed, decided: &Decided, claims: &Claims) {
         for (key, service) in &mut observed.services {
-            let Some(memory) = Vip::from_key(key).and_then(|vip| self.services.get(&vip)) else {
-                continue;
-            };
+            let Some(vip) = Vip::from_key(key) else { continue };
+            let Some(memory) = self.services.get(&vip) else { continue };
             for (server, drain) in &memory.leaving {
                 if let Some(held) = service.servers.get_mut(server) {
                     held.settings.weight = held.settings.weight.max(drain.before);
                 }
             }
-            if service.servers.keys().any(|server| memory.has_ended(server, claims)) {
-                service.servers.retain(|server, _| !memory.has_ended(server, claims));
+            let before = decided.service(&vip);
+            let has_ended = |server: &SocketAddr| memory.has_ended(server, before, claims);
+            if service.servers.keys().any(has_ended) {
+                service.servers.retain(|server, _| !has_ended(server));
             }
         }
     }
 
-    /// Adds to what is wanted on `addresses`, of which `observed` is the reading, the real servers that may stay for now, and the
-    /// services that have some though nobody claims them.
+    /// Adds to what is wanted on `addresses`, of which `observed` is the reading, the real servers that
+    /// may stay for now, and the services that have some though nobody claims them.
     pub(crate) fn add_to(
         &mut self,
         desired: &mut Desired,
         scope: Scope,
         addresses: &BTreeSet<IpAddr>,
         observed: &Observed,
-        claims: &Claims,
+        (decided, claims): (&Decided, &Claims),
         now: Duration,
     ) {
         self.forget(addresses, observed);
@@ -160,15 +175,15 @@ impl Drains {
             let Some(vip) = Vip::from_key(key) else { continue };
             let owner = owner(key, &service.settings, observed);
             let wanted = desired.services.contains_key(&vip);
-            // It stays as it is: it may be that somebody claims it.
-            if !wanted && scope != Scope::Complete {
+            let known = wanted || self.services.contains_key(&vip);
+            if !known && scope != Scope::Complete {
                 continue;
             }
-            let known = wanted || self.services.contains_key(&vip);
             if owner == Owner::Ours || owner == Owner::LostMark && known {
                 let memory = self.services.entry(vip).or_default();
-                memory.learn(desired, vip, service, claims);
-                if scope != Scope::Partial {
+                memory.learn(desired, vip, service, decided, claims);
+                // What nobody claims stays as it is: it may be that somebody does.
+                if scope == Scope::Complete || wanted && scope == Scope::Servers {
                     memory.add_to(desired, vip, service, claims, now);
                 }
                 if memory.leaving.is_empty() {
@@ -198,32 +213,48 @@ impl Drains {
 }
 
 impl Memory {
-    /// Whether a real server is that of a task that is known to have ended.
-    fn has_ended(&self, server: &SocketAddr, claims: &Claims) -> bool {
-        self.tenants.get(server).is_some_and(|tenant| claims.ended(tenant))
+    /// Whether a real server is that of a task that is known to have ended. `before` is what was
+    /// decided last.
+    fn has_ended(
+        &self,
+        server: &SocketAddr,
+        before: Option<&DesiredService>,
+        claims: &Claims,
+    ) -> bool {
+        match self.tenants.get(server) {
+            Some(tenant) => tenant.has_ended(claims),
+            None => before
+                .and_then(|before| before.selection.members.get(server))
+                .is_some_and(|member| claims.ended(&member.source, &member.app, &member.task)),
+        }
     }
 
-    /// Takes note of whose the real servers are, and tells which of them are nobody's any more.
-    fn learn(&mut self, desired: &mut Desired, vip: Vip, held: &ObservedService, claims: &Claims) {
-        let mut wanted = desired.services.get_mut(&vip);
-        if let Some(wanted) = &wanted {
+    /// Takes note of whose the real servers were that are members no more, and tells which of these
+    /// are nobody's.
+    fn learn(
+        &mut self,
+        desired: &mut Desired,
+        vip: Vip,
+        held: &ObservedService,
+        decided: &Decided,
+        claims: &Claims,
+    ) {
+        let wanted = desired.services.get_mut(&vip);
+        let is_member = |server: &SocketAddr| {
+            wanted.as_ref().is_some_and(|wanted| wanted.selection.members.contains_key(server))
+        };
+        let mut known = std::mem::take(&mut self.tenants);
+        let before = decided.service(&vip).map(|before| &before.selection.members);
+        let others = held.servers.keys().filter(|server| !is_member(server));
+        let tenants = others.filter_map(|server| {
+            let tenant = known.remove(server).or_else(|| Tenant::of(before?.get(server)?));
+            Some((*server, tenant?))
+        });
+        self.tenants = tenants.collect();
+        if let Some(wanted) = wanted {
             self.time = Some(wanted.options.drain);
-            for (server, member) in &wanted.selection.members {
-                if let Some(tenant) = claims.tenant(member) {
-                    self.tenants.insert(*server, tenant);
-                }
-            }
-        }
-        let members = wanted.as_ref().map(|wanted| &wanted.selection.members);
-        let is_member = |server: &SocketAddr| members.is_some_and(|m| m.contains_key(server));
-        self.tenants.retain(|server, _| is_member(server) || held.servers.contains_key(server));
-        let ended = held
-            .servers
-            .keys()
-            .filter(|server| !is_member(server) && self.has_ended(server, claims));
-        let ended: BTreeSet<_> = ended.copied().collect();
-        if let Some(wanted) = &mut wanted {
-            wanted.selection.ended = ended;
+            let ended = self.tenants.iter().filter(|(_, tenant)| tenant.has_ended(claims));
+            wanted.selection.ended = ended.map(|(server, _)| *server).collect();
         }
     }
 
@@ -245,7 +276,7 @@ impl Memory {
                 .is_some_and(|wanted| wanted.incomplete || desired.uncertain.contains(&server.ip()))
         };
         let leaves = |server: &SocketAddr| {
-            let ended = self.has_ended(server, claims);
+            let ended = self.tenants.get(server).is_some_and(|tenant| tenant.has_ended(claims));
             let drains = vip.protocol == Protocol::Tcp && !ended;
             drains && !is_member(server) && !untold(server)
         };
@@ -280,9 +311,9 @@ impl Memory {
     }
 
     fn member(&self, server: &SocketAddr) -> Member {
-        let tenant = self.tenants.get(server);
-        let (app, task) = tenant
-            .map_or_else(Default::default, |tenant| (tenant.app.1.clone(), tenant.task.clone()));
-        Member { weight: 0, app, task, why: Why::Draining, local: None }
+        let tenant = self.tenants.get(server).cloned();
+        let ((source, app), task) =
+            tenant.map(|tenant| (tenant.app, tenant.task)).unwrap_or_default();
+        Member { weight: 0, source, app, task, why: Why::Draining, local: None }
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 pub struct Member {
     /// Its share of new connections; 0 takes none and keeps those it has.
     pub weight: u32,
+    /// The Marathon of the app ([`Claim::source`]).
+    pub source: Arc<str>,
     /// The app whose label made it one.
     pub app: Arc<str>,
     /// The task.
@@ -194,7 +196,7 @@ pub fn select(
 
     let mut selection = Selection::default();
     for (claim, candidate, place, verdict) in judged {
-        let app = claim.label.app.clone();
+        let (source, app) = (claim.source.clone(), claim.label.app.clone());
         let task = candidate.task.clone();
         let weight = claim.options.weight;
         let (weight, why) = match verdict {
@@ -208,7 +210,7 @@ pub fn select(
                 add(
                     &mut selection,
                     address,
-                    Member { weight, app, task, why, local: local.map(Box::new) },
+                    Member { weight, source, app, task, why, local: local.map(Box::new) },
                 );
             }
             _ => selection.left_out.push(LeftOut { app, task, why }),

@@ -137,6 +137,7 @@ mod tests {
                     server(),
                     vip::Member {
                         weight: 1,
+                        source: "m".into(),
                         app: "/web".into(),
                         task: "web.1".into(),
                         why: vip::Why::Healthy,

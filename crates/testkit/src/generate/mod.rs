@@ -134,6 +134,7 @@ pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)>
     (options(), servers).prop_map(move |(options, servers)| {
         let member = |weight| Member {
             weight,
+            source: "m".into(),
             app: "/a".into(),
             task: "a.1".into(),
             why: Why::Healthy,

@@ -76,6 +76,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
     Claim {
         vip,
         label,
+        source: Default::default(),
         superseded: false,
         incomplete: false,
         note: None,

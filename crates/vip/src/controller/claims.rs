@@ -2,8 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::drain::Tenant;
-use crate::{Claim, Condition, Member, Vip};
+use crate::{Claim, Condition, Vip};
 
 /// What one app says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -85,8 +84,9 @@ impl Claims {
         name: &str,
         change: Change,
     ) -> (BTreeSet<AppKey>, BTreeSet<IpAddr>) {
-        let name: Arc<str> = name.into();
-        let source = self.sources.entry(Arc::clone(&name)).or_default();
+        let entry = self.sources.entry(name.into());
+        let name = Arc::clone(entry.key());
+        let source = entry.or_default();
         source.lost = None;
         let apps: BTreeMap<Arc<str>, Option<AppClaims>> = match change {
             Change::Apps(apps) => apps,
@@ -98,7 +98,10 @@ impl Claims {
         };
         let mut changed = BTreeSet::new();
         let mut addresses = BTreeSet::new();
-        for (app, claims) in apps {
+        for (app, mut claims) in apps {
+            for claim in claims.iter_mut().flat_map(|app| &mut app.claims) {
+                claim.source = Arc::clone(&name);
+            }
             if source.apps.get(&app) == claims.as_ref() {
                 continue;
             }
@@ -154,21 +157,11 @@ impl Claims {
         })
     }
 
-    /// Whose task a real server is.
-    pub(crate) fn tenant(&self, member: &Member) -> Option<Tenant> {
-        let of = |source: &Source| Some(source.apps.get(&member.app)?.alive.contains(&member.task));
-        let known = self.sources.iter().filter_map(|(name, source)| Some((of(source)?, name)));
-        let (_, source) = known.max_by_key(|(alive, _)| *alive)?;
-        let app = (source.clone(), member.app.clone());
-        Some(Tenant { app, task: member.task.clone() })
-    }
-
     /// Whether a task is known to have ended. Nobody speaks for the tasks of an app that is gone:
     /// they may well run on for a while.
-    pub(crate) fn ended(&self, tenant: &Tenant) -> bool {
-        let (source, app) = &tenant.app;
+    pub(crate) fn ended(&self, source: &str, app: &str, task: &str) -> bool {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
-        app.is_some_and(|app| !app.alive.contains(&tenant.task))
+        app.is_some_and(|app| !app.alive.contains(task))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{Desired, DesiredService, LabelReport, Vip};
 
 /// What was decided last for each address, draining servers among it.
 #[derive(Debug, Default)]
-pub(super) struct Decided {
+pub(crate) struct Decided {
     services: BTreeMap<Vip, DesiredService>,
     /// Of each address, those of its VIPs.
     reports: BTreeMap<IpAddr, Vec<LabelReport>>,
@@ -40,7 +40,7 @@ impl Decided {
         }));
     }
 
-    pub(super) fn service(&self, vip: &Vip) -> Option<&DesiredService> {
+    pub(crate) fn service(&self, vip: &Vip) -> Option<&DesiredService> {
         self.services.get(vip)
     }
 

@@ -30,7 +30,7 @@ use crate::{ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Pl
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
 pub use config::Config;
-use decided::Decided;
+pub(crate) use decided::Decided;
 pub use entry::Entry;
 use linger::Lingering;
 pub use retry::Retry;

@@ -72,7 +72,7 @@ impl Controller {
         let scope = self.scope();
         let mut observed = slice(model, addresses);
         let mut undrained = observed.clone();
-        self.drains.undo(&mut undrained, &self.claims);
+        self.drains.undo(&mut undrained, &self.decided, &self.claims);
         let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
         let claims = claims.cloned().collect();
         let mut desired = decide(claims, &undrained, &self.config.policy, &self.facts.cluster);
@@ -81,7 +81,8 @@ impl Controller {
         desired.timeouts = self.config.timeouts;
         desired.modes = self.config.modes;
         desired.let_in.clone_from(&self.config.let_in);
-        self.drains.add_to(&mut desired, scope, addresses, &observed, &self.claims, now);
+        let known = (&self.decided, &self.claims);
+        self.drains.add_to(&mut desired, scope, addresses, &observed, known, now);
         if scope == Scope::Complete {
             let until = now.saturating_add(self.config.linger);
             self.lingering.keep(&mut observed, addresses, &desired, now, until);

@@ -42,6 +42,7 @@ pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {
     Claim {
         vip: vip(at),
         label,
+        source: Default::default(),
         superseded: false,
         incomplete: false,
         note: None,
