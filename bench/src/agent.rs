@@ -43,6 +43,10 @@ impl<K: Kernel> Kernel for Watched<K> {
         self.kernel.observe()
     }
 
+    fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
+        self.kernel.observe_again(known)
+    }
+
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
         let answers = self.kernel.perform(ops);
         let at = Instant::now();
@@ -76,6 +80,10 @@ struct Forgetful(FakeKernel);
 impl Kernel for Forgetful {
     fn observe(&mut self) -> Result<Observed, KernelError> {
         self.0.observe()
+    }
+
+    fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
+        self.0.observe_again(known)
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use marathon::{Document, Records, Snapshot};
 use node::Kernel;
@@ -9,6 +10,7 @@ use vip::{Bound, ClusterFacts, Desired, Link, Observed, Plan, Policy, Scope, dec
 use vipd::translate::{Hosts, hosts_of, translate};
 
 use crate::cluster::Cluster;
+use crate::figure::timed;
 
 /// The node's address where plans are measured: see `machine::Node`.
 pub(crate) const NODE: &str = "10.9.0.1";
@@ -35,14 +37,23 @@ pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {
     Plan::new(observed, desired, Scope::Complete, "node1")
 }
 
-/// Everything from what Marathon says to the kernel's last answer. The operations done.
-pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> usize {
-    let observed = kernel.observe().unwrap();
-    let plan = plan(&observed, &desired(snapshot, &observed));
-    let outcome = kernel.apply(plan);
+/// Everything from what Marathon says to the kernel's last answer. The operations done, and how long
+/// each part took.
+pub(crate) fn apply(
+    snapshot: &Snapshot,
+    kernel: &mut impl Kernel,
+) -> (usize, Vec<(String, Duration)>) {
+    let (observing, observed) = timed(|| kernel.observe().unwrap());
+    let (planning, plan) = timed(|| plan(&observed, &desired(snapshot, &observed)));
+    let mut parts = vec![("observe".to_owned(), observing), ("plan".to_owned(), planning)];
+    let outcome = plan.run(|ops| {
+        let (time, answers) = timed(|| kernel.perform(ops));
+        parts.push((format!("{:?}", ops[0].step()).to_lowercase(), time));
+        answers
+    });
     let failed = outcome.failures().next().map(|(op, why)| format!("{op}: {why}"));
     assert_eq!(failed, None);
-    outcome.results().len()
+    (outcome.results().len(), parts)
 }
 
 /// A kernel with everything bound that this wants, and nothing served.

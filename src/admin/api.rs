@@ -98,7 +98,7 @@ async fn explain(State(shared): Ask, Query(What { what }): Query<What>) -> Respo
         Err(why) => return unavailable(&why),
     };
     let Table { desired, observed, conflicts, versions, drains, .. } = &*table;
-    let (observed, conflicts) = (observed.as_ref(), conflicts.as_slice());
+    let (observed, conflicts) = (observed.as_deref(), conflicts.as_slice());
     match Explanation::of(&what, Known { desired, observed, conflicts, versions, drains }) {
         Some(explanation) => Json(explanation).into_response(),
         None => problem(StatusCode::NOT_FOUND, &format!("nothing is known of {what}")),

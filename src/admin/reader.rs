@@ -53,7 +53,7 @@ impl Reader {
         self.traffic.get(self.ask(Ask::Traffic)).await
     }
 
-    /// Everything: a dump for each virtual service.
+    /// Everything: a dump for each virtual service that isn't as it was.
     pub(super) async fn everything(&self) -> Result<Arc<Observed>, String> {
         self.everything.get(self.ask(Ask::Everything)).await
     }
@@ -71,7 +71,7 @@ impl Reader {
 }
 
 fn serve(mut open: Open, asked: &Receiver<Ask>) {
-    let mut kernel = None;
+    let (mut kernel, mut known) = (None, None);
     while let Ok(ask) = asked.recv() {
         let mut opened = match kernel.take() {
             Some(kernel) => Ok(kernel),
@@ -81,7 +81,14 @@ fn serve(mut open: Open, asked: &Receiver<Ask>) {
         // Whoever asked may be gone.
         match ask {
             Ask::Traffic(answer) => drop(answer.send(read.with(|kernel| kernel.traffic()))),
-            Ask::Everything(answer) => drop(answer.send(read.with(|kernel| kernel.observe()))),
+            Ask::Everything(answer) => {
+                let observed = read.with(|kernel| match &known {
+                    Some(known) => kernel.observe_again(known),
+                    None => kernel.observe(),
+                });
+                known = observed.as_ref().ok().cloned();
+                drop(answer.send(observed));
+            }
         }
         // One that can't be read is opened anew: its socket may be what is broken.
         if !read.failed {

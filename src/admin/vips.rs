@@ -151,7 +151,7 @@ pub fn vips(table: &Table, kernel: Option<&Observed>) -> Vec<VipReport> {
 
 impl VipReport {
     fn of(vip: &Vip, wanted: &DesiredService, table: &Table, kernel: Option<&Observed>) -> Self {
-        let known = kernel.or(table.observed.as_ref());
+        let known = kernel.or(table.observed.as_deref());
         let held = known.and_then(|known| known.service(vip));
         let conflict = table.conflicts.iter().find(|conflict| conflict.vip == *vip);
         let fresh = kernel.and(held);

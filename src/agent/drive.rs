@@ -236,8 +236,8 @@ impl Agent {
             match effect {
                 Effect::Marathon { source, action } => self.lines[source].act(action),
                 Effect::Resolve(name) => self.resolve(name),
-                Effect::Observe { towards, mend } => {
-                    self.kernel.ask(Ask::Observe { towards, mend });
+                Effect::Observe { known, towards, mend } => {
+                    self.kernel.ask(Ask::Observe { known, towards, mend });
                 }
                 Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
                 Effect::Keep(source) => {

@@ -1,20 +1,20 @@
 //! The thread that speaks with the kernel: one request at a time, in order.
 
 use std::net::IpAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use node::{Kernel, KernelError, Monitor};
 use tokio::sync::mpsc::UnboundedSender;
-use vip::{Outcome, Plan};
+use vip::{Observed, Outcome, Plan};
 
 use super::mind::{Input, Reading};
 
 /// What the kernel is asked.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Observe { towards: Vec<IpAddr>, mend: bool },
+    Observe { known: Option<Arc<Observed>>, towards: Vec<IpAddr>, mend: bool },
     Apply(Plan),
 }
 
@@ -64,13 +64,15 @@ fn serve<K: Kernel>(
             None => open(),
         };
         let input = match (ask, opened) {
-            (Ask::Observe { towards, mend }, opened) => {
+            (Ask::Observe { known, towards, mend }, opened) => {
                 let reading = opened.and_then(|mut opened| {
-                    let reading = read(&mut opened, &towards, mend);
+                    let reading = read(&mut opened, known.as_deref(), &towards, mend);
                     // One that can't be read is opened anew: its socket may be what is broken.
                     kernel = reading.is_ok().then_some(opened);
                     reading
                 });
+                // Whoever knows may change it again without a copy.
+                drop(known);
                 Input::Observed(reading.map_err(|error| error.to_string()))
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
@@ -87,12 +89,20 @@ fn serve<K: Kernel>(
     }
 }
 
-fn read(kernel: &mut impl Kernel, towards: &[IpAddr], mend: bool) -> Result<Reading, KernelError> {
+fn read(
+    kernel: &mut impl Kernel,
+    known: Option<&Observed>,
+    towards: &[IpAddr],
+    mend: bool,
+) -> Result<Reading, KernelError> {
     // ip_vs has its sysctls once its socket is open.
     let sysctls = kernel.sysctls(mend);
     let wrong = sysctls.iter().filter(|report| !report.state.is_ok());
     Ok(Reading {
-        observed: kernel.observe()?,
+        observed: match known {
+            Some(known) => kernel.observe_again(known)?,
+            None => kernel.observe()?,
+        },
         source: kernel.source_address(towards)?,
         sysctls: wrong.map(ToString::to_string).collect(),
     })

@@ -83,7 +83,7 @@ pub struct Table {
     /// What is wanted, draining servers among it, and what became of every label.
     pub desired: Desired,
     /// The kernel. None from a failure until the next reading.
-    pub observed: Option<Observed>,
+    pub observed: Option<Arc<Observed>>,
     /// VIPs that somebody else's services stand in the way of.
     pub conflicts: Vec<Conflict>,
     /// Versions of tasks, by task id.

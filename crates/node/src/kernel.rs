@@ -19,6 +19,16 @@ pub trait Kernel {
     /// When any part can't be read whole. Nothing must be concluded from what was read.
     fn observe(&mut self) -> Result<Observed, KernelError>;
 
+    /// Reads the same, where something is known: by a reading before, with what was done since. What
+    /// the kernel says in fewer words is as it was is taken from there, and shares its memory.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
+        let _ = known;
+        self.observe()
+    }
+
     /// Reads the counters of our virtual services, and nothing else: in one dump, where
     /// [`observe`](Self::observe) takes one for each service.
     ///

@@ -90,7 +90,8 @@ impl Mind {
                 Ordered::Observe => {
                     let towards = self.around.nodes.members().take(TOWARDS).copied().collect();
                     let mend = self.controller.status().mode == Mode::Acting;
-                    effects.push(Effect::Observe { towards, mend });
+                    let known = self.controller.observed().cloned();
+                    effects.push(Effect::Observe { known, towards, mend });
                 }
                 Ordered::Apply(plan) => effects.push(Effect::Apply(plan)),
                 Ordered::WakeAt(at) => self.controller_wake = at,

@@ -125,6 +125,8 @@ pub enum Effect {
     Resolve(String),
     /// Read the kernel, then say [`Input::Observed`].
     Observe {
+        /// The kernel as far as it is known.
+        known: Option<Arc<Observed>>,
         /// Where real servers are, for the way to them.
         towards: Vec<IpAddr>,
         /// Set sysctls right, and don't only look at them.

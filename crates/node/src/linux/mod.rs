@@ -32,7 +32,7 @@ pub use flows::Flows;
 pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
 pub use nft::Nft;
-use servers::Memory;
+use servers::Readings;
 use socket::RouteSocket;
 
 /// What can be chosen about a [`LinuxKernel`].
@@ -61,7 +61,7 @@ pub struct LinuxKernel {
     nft: Nft,
     flows: Flows,
     settings: Settings,
-    servers: Memory,
+    readings: Readings,
     /// What the node listened on when it was last read.
     listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
@@ -75,8 +75,8 @@ impl LinuxKernel {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         let (route, nft, flows) = (RouteSocket::open()?, Nft::open(), Flows::open());
-        let servers = Memory::default();
-        Ok(Self { ipvs, route, nft, flows, settings, servers, listening: None })
+        let readings = Readings::default();
+        Ok(Self { ipvs, route, nft, flows, settings, readings, listening: None })
     }
 
     /// The version of IPVS, and how many buckets its table of connections has.
@@ -101,18 +101,26 @@ impl LinuxKernel {
 }
 
 impl LinuxKernel {
-    /// Of how many services the last reading dumped the real servers. Those of the others are as the
-    /// text of the table says that they were.
+    /// Of how many services the last reading dumped the real servers. Those of the others are, as the
+    /// text of the table says, as they were known.
     #[must_use]
     pub fn dumps(&self) -> usize {
-        self.servers.dumps
+        self.readings.dumps
+    }
+
+    fn read(&mut self, known: Option<&Observed>) -> Result<Observed, KernelError> {
+        let Self { ipvs, route, nft, settings, readings, listening, .. } = self;
+        observe::observe(ipvs, route, nft, settings, (readings, known), listening)
     }
 }
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        let Self { ipvs, route, nft, settings, servers, listening, .. } = self;
-        observe::observe(ipvs, route, nft, settings, servers, listening)
+        self.read(None)
+    }
+
+    fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
+        self.read(Some(known))
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
@@ -120,9 +128,6 @@ impl Kernel for LinuxKernel {
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
-        for vip in ops.iter().filter_map(|op| op.vip()) {
-            self.servers.forget(&vip.into());
-        }
         let Self { ipvs, route, nft, flows, settings, .. } = self;
         perform::perform(ipvs, route, nft, flows, &settings.interface, ops)
     }

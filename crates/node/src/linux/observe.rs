@@ -8,7 +8,7 @@ use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::Settings;
 use super::nft::Nft;
-use super::servers::Memory;
+use super::servers::{Reading, Readings};
 use super::socket::RouteSocket;
 use super::{address, facts, legacy, link, route};
 use crate::{KernelError, listening, resolvers};
@@ -18,7 +18,7 @@ pub(super) fn observe(
     socket: &mut RouteSocket,
     nft: &mut Nft,
     settings: &Settings,
-    servers: &mut Memory,
+    (readings, known): (&mut Readings, Option<&Observed>),
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
     let link = link::find(socket, &settings.interface)?;
@@ -50,7 +50,7 @@ pub(super) fn observe(
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
     observed.services = listed.into_iter().map(without_servers).collect();
-    read_servers(ipvs, servers, settings.counters, &mut observed)?;
+    read_servers(ipvs, readings.begin(known, settings.counters), &mut observed)?;
     Ok(observed)
 }
 
@@ -71,11 +71,9 @@ pub(super) fn traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelErr
 /// The real servers of services that are ours or may be.
 fn read_servers(
     ipvs: &mut Ipvs,
-    memory: &mut Memory,
-    counters: bool,
+    mut reading: Reading<'_>,
     observed: &mut Observed,
 ) -> Result<(), KernelError> {
-    let mut reading = memory.begin(counters);
     let services = observed.services.iter();
     let ours =
         services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);

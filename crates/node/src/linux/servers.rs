@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::BufReader;
 
 use nl_ipvs::{Destination, Dump, Ipvs, ServiceKey, Stats};
-use vip::{ObservedServer, Servers};
+use vip::{Observed, ObservedServer, ObservedService, Servers};
 
-use super::text::{self, Text};
+use super::text::{self, Confirmed};
 
 /// The text of the network namespace of this thread.
 const TEXT: &str = "/proc/thread-self/net/ip_vs";
@@ -16,49 +16,39 @@ const TEXT: &str = "/proc/thread-self/net/ip_vs";
 /// not in the text.
 const DUMP_ALL: u32 = 10;
 
-/// What was dumped of one service.
-#[derive(Debug)]
-struct Dumped {
-    servers: Servers,
-    /// The service's counters then. One that has had no packet since hasn't counted any for its real
-    /// servers either.
-    stats: Stats,
-}
-
-/// What is remembered from one reading to the next.
+/// What is counted of the readings.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    dumped: BTreeMap<ServiceKey, Dumped>,
-    readings: u32,
-    /// How many services were dumped in the last reading.
+pub(super) struct Readings {
+    count: u32,
+    /// How many services were dumped in the last one.
     pub(super) dumps: usize,
 }
 
 /// One reading.
 pub(super) struct Reading<'a> {
-    memory: &'a mut Memory,
-    before: BTreeMap<ServiceKey, Dumped>,
-    text: Text,
+    readings: &'a mut Readings,
+    known: Option<&'a BTreeMap<ServiceKey, ObservedService>>,
+    confirmed: Confirmed,
     counters: bool,
 }
 
-impl Memory {
-    /// Forgets a service: it is going to be changed.
-    pub(super) fn forget(&mut self, key: &ServiceKey) {
-        self.dumped.remove(key);
-    }
-
-    /// Begins a reading of the table, with the text. Without one everything is dumped.
-    pub(super) fn begin(&mut self, counters: bool) -> Reading<'_> {
-        let before = std::mem::take(&mut self.dumped);
-        let all = before.is_empty() || self.readings.is_multiple_of(DUMP_ALL);
-        self.readings = self.readings.wrapping_add(1);
+impl Readings {
+    /// Begins a reading of the table, with the text. Where nothing is known everything is dumped.
+    pub(super) fn begin<'a>(
+        &'a mut self,
+        known: Option<&'a Observed>,
+        counters: bool,
+    ) -> Reading<'a> {
+        let known = known.map(|known| &known.services);
+        self.count = self.count.wrapping_add(u32::from(known.is_some()));
+        let all = self.count.is_multiple_of(DUMP_ALL);
         self.dumps = 0;
-        let text = match all {
-            true => None,
-            false => File::open(TEXT).and_then(|file| text::read(BufReader::new(file))).ok(),
-        };
-        Reading { memory: self, before, text: text.unwrap_or_default(), counters }
+        let confirmed = known.filter(|_| !all).and_then(|known| {
+            let text = BufReader::new(File::open(TEXT).ok()?);
+            text::confirmed(text, known).ok()
+        });
+        let confirmed = confirmed.unwrap_or_default();
+        Reading { readings: self, known, confirmed, counters }
     }
 }
 
@@ -70,24 +60,21 @@ impl Reading<'_> {
         key: &ServiceKey,
         stats: Stats,
     ) -> Result<Servers, nl_ipvs::Error> {
-        let lines = self.text.get(key).and_then(Option::as_ref);
-        let before = self.before.remove(key);
-        let as_before = |before: &Dumped| {
-            let told = lines.is_some_and(|lines| text::tells(lines, &before.servers));
-            told && counted(before.stats) == counted(stats)
-        };
-        let servers = match before {
-            Some(before) if as_before(&before) => before.servers,
-            before => {
-                self.memory.dumps += 1;
-                let dumped = dump(ipvs, key, self.counters)?;
-                // What is as it was stays in the memory that a table made of it holds too.
-                let same = before.map(|before| before.servers).filter(|before| *before == dumped);
-                same.unwrap_or(dumped)
-            }
-        };
-        self.memory.dumped.insert(*key, Dumped { servers: servers.clone(), stats });
-        Ok(servers)
+        let known = self.known.and_then(|known| known.get(key));
+        // The text has no counters. A service that has had no packet has counted none for its real
+        // servers either.
+        let counts =
+            |known: &ObservedService| !self.counters || counted(known.stats) == counted(stats);
+        if let Some(servers) = self.confirmed.remove(key).flatten()
+            && known.is_some_and(counts)
+        {
+            return Ok(servers);
+        }
+        self.readings.dumps += 1;
+        let dumped = dump(ipvs, key, self.counters)?;
+        // What is as it was stays in the memory where it is known.
+        let same = known.map(|known| &known.servers).filter(|known| **known == dumped);
+        Ok(same.cloned().unwrap_or(dumped))
     }
 }
 

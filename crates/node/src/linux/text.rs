@@ -9,12 +9,12 @@ use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use nl_ipvs::{ForwardMethod, Protocol, ServiceKey, Tunnel};
-use vip::{ObservedServer, Servers};
+use nl_ipvs::{DestinationSettings, ForwardMethod, Protocol, ServiceKey, Tunnel};
+use vip::{ObservedServer, ObservedService, Servers};
 
 /// What it says of one real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+struct Line {
     address: SocketAddr,
     forward: ForwardMethod,
     weight: u32,
@@ -22,34 +22,37 @@ pub(super) struct Line {
     inactive: u32,
 }
 
-/// The real servers of each service; `None` of a service that isn't told clearly: that comes twice,
-/// as it may while the table changes, or with a line that can't be read.
-pub(super) type Text = BTreeMap<ServiceKey, Option<Vec<Line>>>;
+/// The real servers of services that are as they were known, with the connections that the text has
+/// of them; `None` of a service that isn't, or isn't told clearly: that comes twice, as it may while
+/// the table changes, or with a line that can't be read.
+pub(super) type Confirmed = BTreeMap<ServiceKey, Option<Servers>>;
 
-/// Reads all of it. Lines are in the order of addresses.
-pub(super) fn read(mut text: impl BufRead) -> io::Result<Text> {
-    let mut services = Text::new();
-    let (mut line, mut key, mut lines) = (String::new(), None, Some(Vec::new()));
+/// Reads all of it, and says what it confirms of what is known.
+pub(super) fn confirmed(
+    mut text: impl BufRead,
+    known: &BTreeMap<ServiceKey, ObservedService>,
+) -> io::Result<Confirmed> {
+    let mut found = Confirmed::new();
+    let (mut line, mut key, mut lines, mut clear) = (String::new(), None, Vec::new(), true);
     loop {
         line.clear();
         let is_end = text.read_line(&mut line)? == 0;
-        match line.trim_start().strip_prefix("-> ") {
-            Some(server) => match (&mut lines, server_of(server)) {
-                (Some(lines), Some(server)) => lines.push(server),
-                _ => lines = None,
-            },
+        match line.trim_start().strip_prefix("-> ").map(server_of) {
+            Some(Some(server)) => lines.push(server),
+            Some(None) => clear = false,
             None => {
                 // Whatever else it is, it ends the service before.
                 if let Some(key) = std::mem::replace(&mut key, service_of(&line)) {
-                    let mut told = lines.take();
-                    told.iter_mut().for_each(|lines| lines.sort_by_key(|line| line.address));
-                    services.entry(key).and_modify(|twice| *twice = None).or_insert(told);
+                    let known = known.get(&key).filter(|_| clear);
+                    let servers = known.and_then(|known| confirm(&mut lines, &known.servers));
+                    found.entry(key).and_modify(|twice| *twice = None).or_insert(servers);
                 }
-                lines = Some(Vec::new());
+                lines.clear();
+                clear = true;
             }
         }
         if is_end {
-            return Ok(services);
+            return Ok(found);
         }
     }
 }
@@ -92,22 +95,33 @@ fn place(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// Whether the text tells just these real servers. Of one with what the text can't tell, thresholds
-/// or an encapsulation, it never does.
-pub(super) fn tells(lines: &[Line], servers: &Servers) -> bool {
-    let told = |(line, (at, held)): (&Line, (&SocketAddr, &ObservedServer))| {
-        line.address == *at && is_told(line, held)
+/// These real servers, if they are just those that the text tells, with its connections. One with what
+/// the text can't tell, thresholds or an encapsulation, never is.
+fn confirm(lines: &mut [Line], known: &Servers) -> Option<Servers> {
+    // The kernel has the newest first.
+    lines.sort_by_key(|line| line.address);
+    let same = |(line, (at, held)): (&Line, (&SocketAddr, &ObservedServer))| {
+        line.address == *at && is_told(line, &held.settings)
     };
-    lines.len() == servers.len() && lines.iter().zip(servers).all(told)
+    if lines.len() != known.len() || !lines.iter().zip(known).all(same) {
+        return None;
+    }
+    let mut servers = known.clone();
+    let connections = |line: &Line| (line.active, line.inactive);
+    let same =
+        |(line, held): (&Line, &ObservedServer)| connections(line) == (held.active, held.inactive);
+    if !lines.iter().zip(known.values()).all(same) {
+        for (line, held) in lines.iter().zip(servers.values_mut()) {
+            (held.active, held.inactive) = connections(line);
+        }
+    }
+    Some(servers)
 }
 
-fn is_told(line: &Line, held: &ObservedServer) -> bool {
-    let settings = &held.settings;
+fn is_told(line: &Line, settings: &DestinationSettings) -> bool {
     let plain = (settings.upper_threshold, settings.lower_threshold) == (0, 0)
         && settings.tunnel == Tunnel::default();
-    plain
-        && (line.forward, line.weight) == (settings.forward, settings.weight)
-        && (line.active, line.inactive) == (held.active, held.inactive)
+    plain && (line.forward, line.weight) == (settings.forward, settings.weight)
 }
 
 #[cfg(test)]
@@ -127,47 +141,78 @@ mod tests {
         ServiceKey::tcp(text.parse().unwrap())
     }
 
-    fn lines(text: &str) -> Text {
-        read(format!("{HEAD}{text}").as_bytes()).unwrap()
+    fn held(weight: u32, forward: ForwardMethod, (active, inactive): (u32, u32)) -> ObservedServer {
+        let settings = DestinationSettings { forward, ..DestinationSettings::masquerade(weight) };
+        ObservedServer { settings, active, inactive, stats: None }
+    }
+
+    /// What the text confirms of services with these real servers.
+    fn read(text: &str, known: &[(ServiceKey, Servers)]) -> Confirmed {
+        let settings = vip::label::Options::default().service_settings(nl_ipvs::Family::Inet);
+        let service = |servers: &Servers| {
+            let (settings, servers) = (settings.clone(), servers.clone());
+            ObservedService { settings, servers, stats: Default::default() }
+        };
+        let known = known.iter().map(|(key, servers)| (*key, service(servers))).collect();
+        confirmed(format!("{HEAD}{text}").as_bytes(), &known).unwrap()
+    }
+
+    fn servers_of<const N: usize>(servers: [(&str, ObservedServer); N]) -> Servers {
+        servers.into_iter().map(|(at, held)| (at.parse().unwrap(), held)).collect()
     }
 
     #[test]
     fn services_and_their_real_servers_are_read() {
-        let text = lines(
-            "UDP  03030006:0035 rr ops \n\
+        use ForwardMethod::{Masquerade, Route};
+        let (dns, v6) = (ServiceKey::udp("3.3.0.6:53".parse().unwrap()), key("[fd01::1]:80"));
+        let mysql = key("3.3.0.6:3306");
+        let of_mysql = servers_of([
+            ("10.77.0.10:31000", held(0, Masquerade, (0, 0))),
+            ("10.77.0.11:31000", held(7, Route, (2, 1))),
+        ]);
+        let known = [
+            (dns, Servers::default()),
+            (v6, servers_of([("[fd02::2]:8080", held(1, Masquerade, (0, 0)))])),
+            (mysql, of_mysql),
+        ];
+        let text = "UDP  03030006:0035 rr ops \n\
              TCP  [fd01:0000:0000:0000:0000:0000:0000:0001]:0050 wlc \n  \
              -> [fd02:0000:0000:0000:0000:0000:0000:0002]:1F90      Masq    1      0          0         \n\
              FWM  00000007 rr \n  -> 0A000009:0050      Masq    1      0          0         \n\
              TCP  03030006:0CEA wlc persistent 300 FFFFFFFF\n  \
              -> 0A4D000B:7918      Route   7      2          1         \n  \
-             -> 0A4D000A:7918      Masq    0      0          0         \n",
-        );
-        assert_eq!(text.len(), 3);
-        assert_eq!(text[&ServiceKey::udp("3.3.0.6:53".parse().unwrap())], Some(vec![]));
-        let v6 = text[&key("[fd01::1]:80")].as_ref().unwrap();
-        assert_eq!(v6[0].address, "[fd02::2]:8080".parse().unwrap());
-        let v4 = text[&key("3.3.0.6:3306")].as_ref().unwrap();
-        assert_eq!((v4[0].address, v4[0].weight), ("10.77.0.10:31000".parse().unwrap(), 0));
-        let line = Line {
-            address: "10.77.0.11:31000".parse().unwrap(),
-            forward: ForwardMethod::Route,
-            weight: 7,
-            active: 2,
-            inactive: 1,
-        };
-        assert_eq!(v4[1], line);
+             -> 0A4D000A:7918      Masq    0      0          0         \n";
+        let found = read(text, &known);
+        assert_eq!(found.len(), 3);
+        for (key, servers) in known {
+            assert_eq!(found[&key], Some(servers), "{key}");
+        }
+        assert_eq!(read(text, &[])[&mysql], None, "nothing is known of it");
     }
 
     #[test]
     fn what_is_not_told_clearly_is_not_told() {
-        let twice =
-            lines("TCP  03030006:0CEA wlc \nTCP  03030006:0CEB wlc \nTCP  03030006:0CEA wlc \n");
-        assert_eq!(twice[&key("3.3.0.6:3306")], None);
-        assert_eq!(twice[&key("3.3.0.6:3307")], Some(vec![]));
-        let odd =
-            lines("TCP  03030006:0CEA wlc \n  -> 0A4D000B:7918      Magic   1      0          0\n");
-        assert_eq!(odd[&key("3.3.0.6:3306")], None);
-        assert_eq!(lines("").len(), 0);
+        let (one, two) = (key("3.3.0.6:3306"), key("3.3.0.6:3307"));
+        let known = [(one, Servers::default()), (two, Servers::default())];
+        let twice = "TCP  03030006:0CEA wlc \nTCP  03030006:0CEB wlc \nTCP  03030006:0CEA wlc \n";
+        assert_eq!(read(twice, &known), [(one, None), (two, Some(Servers::default()))].into());
+        let odd = "TCP  03030006:0CEA wlc \n  -> 0A4D000B:7918      Magic   1      0          0\n";
+        assert_eq!(read(odd, &known)[&one], None);
+        assert_eq!(read("", &known), Confirmed::new());
+    }
+
+    #[test]
+    fn connections_are_the_texts_and_the_rest_stays_in_its_memory() {
+        let settled =
+            servers_of([("10.77.0.10:31000", held(1, ForwardMethod::Masquerade, (2, 3)))]);
+        let busy = |active| {
+            let text = format!("TCP  03030006:0CEA wlc \n  -> 0A4D000A:7918 Masq 1 {active} 3\n");
+            let at = key("3.3.0.6:3306");
+            read(&text, &[(at, settled.clone())]).remove(&at).flatten().unwrap()
+        };
+        assert!(std::ptr::eq(&*busy(2), &*settled));
+        let other = servers_of([("10.77.0.10:31000", held(1, ForwardMethod::Masquerade, (9, 3)))]);
+        assert_eq!(busy(9), other);
     }
 
     fn server() -> impl Strategy<Value = ObservedServer> {
@@ -226,21 +271,25 @@ mod tests {
     }
 
     proptest! {
-        /// A dump of what the text tells of would say nothing else.
+        /// A dump of what the text confirms would say nothing else.
         #[test]
-        fn the_text_tells_servers_that_are_the_same_and_no_others(one in servers(), other in servers()) {
-            let text = lines(&written(&one));
-            let told = text[&key("3.3.0.6:3306")].as_ref().unwrap();
+        fn the_text_tells_servers_that_are_the_same_and_no_others(
+            one in servers(), other in servers(),
+        ) {
+            let at = key("3.3.0.6:3306");
+            let confirmed = |known: &Servers| {
+                read(&written(&one), &[(at, known.clone())]).remove(&at).flatten()
+            };
             let plain = one.values().all(|held| held.settings.upper_threshold == 0);
-            prop_assert_eq!(tells(told, &one), plain);
-            if tells(told, &other) {
-                prop_assert_eq!(&one, &other);
+            prop_assert_eq!(confirmed(&one), plain.then(|| one.clone()));
+            if let Some(told) = confirmed(&other).filter(|_| plain) {
+                prop_assert_eq!(&told, &one);
             }
         }
 
         #[test]
         fn any_text_is_survived(text in "[A-Z0-9 :>\\-\\[\\]\n]{0,200}") {
-            let _ = lines(&text);
+            let _ = read(&text, &[]);
         }
     }
 }

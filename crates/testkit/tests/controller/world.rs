@@ -133,7 +133,8 @@ impl World {
             match effect {
                 Effect::Observe => self.begin(Job::Observe),
                 Effect::Apply(plan) => {
-                    let known = self.controller.observed().cloned().unwrap_or_default();
+                    let known = self.controller.observed().map(|known| Observed::clone(known));
+                    let known = known.unwrap_or_default();
                     let heard = self.controller.status().awaited.is_empty();
                     self.grounds.push((known, heard));
                     self.plans.push(plan.clone());

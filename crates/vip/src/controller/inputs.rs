@@ -36,7 +36,7 @@ impl Controller {
         let (apps, addresses) = self.claims.change(source, change);
         let claims = || apps.iter().flat_map(|app| self.claims.of(app));
         let looks_old = |model| claims().any(|claim| wants_a_look(claim, model));
-        if self.model.as_ref().is_some_and(looks_old) {
+        if self.model.as_deref().is_some_and(looks_old) {
             self.look_at = self.look_at.min(now);
         }
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
@@ -71,7 +71,7 @@ impl Controller {
                 self.unread = None;
                 self.drains.observe(&observed, now);
                 self.read_at = now;
-                let before = self.model.replace(observed);
+                let before = self.model.replace(observed.into());
                 match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {
                     Some(before) => self.touch_differing(&before, now),
                     None => self.touch_all(now),

@@ -21,6 +21,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::drain::{Drain, Drains, IDLE};
@@ -115,7 +116,7 @@ pub struct Controller {
     facts: Facts,
     held: bool,
     /// The last reading, with what was done since. None while it may be wrong.
-    model: Option<Observed>,
+    model: Option<Arc<Observed>>,
     job: Option<Job>,
     /// When the kernel was asked for that.
     asked_at: Duration,
@@ -201,7 +202,7 @@ impl Controller {
     /// The kernel as far as it is known. `None` before the first reading, and from a failure until
     /// the next one.
     #[must_use]
-    pub fn observed(&self) -> Option<&Observed> {
+    pub fn observed(&self) -> Option<&Arc<Observed>> {
         self.model.as_ref()
     }
 

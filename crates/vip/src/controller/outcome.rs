@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Controller, Job, Retry};
@@ -15,7 +16,7 @@ impl Controller {
         for (op, result) in outcome.results() {
             self.count(result);
             if let (OpResult::Done, Some(model)) = (result, &mut self.model) {
-                op.apply_to(model);
+                op.apply_to(Arc::make_mut(model));
             }
         }
         let unanswered = ops.saturating_sub(outcome.results().len());
