@@ -17,7 +17,7 @@ use super::census::Census;
 use super::changes::Journal;
 use super::health::Beat;
 use super::kernel::{Ask, KernelThread, monitor};
-use super::log::Log;
+use super::log::{self, Log};
 use super::marathons::Line;
 use super::measures::{Measures, Recorder};
 use super::mind::{Config, Effect, Input, Kept, Mind};
@@ -205,15 +205,18 @@ impl Agent {
 
     /// One turn of the loop: an input into the mind, what follows into the world.
     fn turn(&mut self, input: Input) {
-        if let Input::Applied(outcome) = &input {
-            self.log.outcome(self.mind.controller(), outcome, self.started.elapsed());
-        }
         let now = self.now();
+        let done = match &input {
+            Input::Applied(outcome) => log::reasons(self.mind.controller(), outcome),
+            _ => Vec::new(),
+        };
         let news = self.recorder.before(&input, &self.mind, now);
         let effects = self.mind.on(input, now);
         self.recorder.after(news, &effects, &self.mind, now);
         self.carry_out(effects);
         self.beat();
+        // The kernel is busy with what comes next while this is written.
+        self.log.outcome(done, now.since_start);
         self.log.labels(&self.mind.take_news());
         let controller = self.mind.controller();
         if self.log.is_withholding(controller.status().mode) {

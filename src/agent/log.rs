@@ -26,11 +26,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Tells what was done. To be called before the controller hears of it. `now` is since the
-    /// start.
-    pub(super) fn outcome(&self, controller: &Controller, outcome: &Outcome, now: Duration) {
-        for (op, result) in outcome.results() {
-            let entry = controller.entry(op);
+    /// Tells what was done, with the reasons of [`reasons`]. `now` is since the start.
+    pub(super) fn outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
+        for (entry, result) in done {
             match result {
                 OpResult::Done => {
                     let after = entry.since.map(|since| now.saturating_sub(since));
@@ -107,6 +105,11 @@ impl Log {
         }
         self.journal.note(Change::new(what, text.clone(), Timestamp::now()));
     }
+}
+
+/// What was done, and why. To be asked before the controller hears of it.
+pub(super) fn reasons(controller: &Controller, outcome: &Outcome) -> Vec<(Entry, OpResult)> {
+    outcome.results().map(|(op, result)| (controller.entry(op), result.clone())).collect()
 }
 
 fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {
