@@ -110,7 +110,7 @@ pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Tran
 
 /// When a task's health checks should have reported.
 fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
-    instance.started?.checked_add(spec.settling?).ok()
+    instance.started?.at().checked_add(spec.settling?).ok()
 }
 
 /// The versions that tasks run by, by task id.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::assembly::Assembly;
 use crate::model::{App, Task};
-use crate::{Instance, InstanceSpec, Kind, Spec, Timestamp, Workload, health, ports};
+use crate::{Instance, InstanceSpec, Kind, Moment, Spec, Timestamp, Workload, health, ports};
 
 /// What a definition says, in the shape of all generations.
 pub(crate) fn spec(app: &App) -> Spec {
@@ -59,17 +59,18 @@ fn instance(
     };
     let own = of_version.or_current(current);
     let checks = own.map(|spec| spec.health_checks);
+    let successes = task.health_check_results.iter().filter_map(|result| result.last_success);
     Some(Instance {
         id: task.id.clone()?,
         host: task.host.clone(),
         state: health::state_of(task),
         health: health::of_task(&task.health_check_results, checks),
-        port_health: Vec::new(),
-        last_success: task.health_check_results.iter().filter_map(|r| r.last_success).min(),
+        port_health: Box::default(),
+        last_success: successes.min().map(Moment::from),
         ready: is_ready(app, task),
-        started: task.started_at,
+        started: task.started_at.map(Moment::from),
         version: task.version,
-        endpoints: own.map(|spec| ports::walk(spec, task)).unwrap_or_default(),
+        endpoints: own.map(|spec| ports::walk(spec, task)).unwrap_or_default().into(),
         spec: of_version,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Spec, Workload};
+use crate::{Moment, Spec, Workload};
 
 /// One running copy of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,21 +20,21 @@ pub struct Instance {
     /// The verdict of its health checks; of a pod, the worst of its containers with ports.
     pub health: Health,
     /// Pods: the verdict for each port of its own spec. Empty for apps; see [`Self::health_of`].
-    pub port_health: Vec<Health>,
+    pub port_health: Box<[Health]>,
     /// Its readiness checks don't speak against it. Always true outside a deployment.
     pub ready: bool,
     /// Since when every health check has succeeded at least once more, by Marathon's clock: the
     /// oldest of their last successes. Older bad news is out of date. Known of apps only.
-    pub last_success: Option<Timestamp>,
+    pub last_success: Option<Moment>,
     /// When it started to run.
-    pub started: Option<Timestamp>,
+    pub started: Option<Moment>,
     /// The version it runs by.
     pub version: Option<Timestamp>,
     /// The definition it runs by.
     pub spec: InstanceSpec,
     /// Where it listens: one for each port of its own spec, in order. Empty where the spec is
     /// [`InstanceSpec::Unknown`].
-    pub endpoints: Vec<Result<Endpoint, Unroutable>>,
+    pub endpoints: Box<[Result<Endpoint, Unroutable>]>,
 }
 
 impl Instance {

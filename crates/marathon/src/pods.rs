@@ -13,8 +13,8 @@ use crate::model::{
 };
 use crate::ports::{at_container, at_host, behind, declared_mode, split_protocols};
 use crate::{
-    Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Scope, Spec, TaskState,
-    Timestamp, Unroutable, Workload, health,
+    Endpoint, Health, Instance, InstanceSpec, Kind, Moment, NetworkMode, Port, Scope, Spec,
+    TaskState, Timestamp, Unroutable, Workload, health,
 };
 
 /// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
@@ -109,7 +109,7 @@ fn instance(
         _ => InstanceSpec::Current,
     };
     let own = of_version.or_current(current);
-    let (port_health, endpoints): (Vec<_>, _) = own
+    let (port_health, endpoints): (Vec<_>, Vec<_>) = own
         .into_iter()
         .flat_map(|spec| spec.ports.iter().map(|port| (&spec.network, port)))
         .map(|(network, port)| (health_at(listed, port), place(network, listed, port)))
@@ -122,10 +122,10 @@ fn instance(
         health: if own.is_some() { health::worst(&port_health) } else { Health::Unknown },
         ready: true,
         last_success: None,
-        started: running.filter_map(|container| container.status_since).max(),
+        started: running.filter_map(|container| container.status_since).max().map(Moment::from),
         version,
-        endpoints,
-        port_health,
+        endpoints: endpoints.into(),
+        port_health: port_health.into(),
         spec: of_version,
     })
 }

@@ -30,7 +30,6 @@ impl Sharing {
     pub(crate) fn workload(&mut self, workload: &mut Workload) {
         workload.instances.shrink_to_fit();
         for instance in &mut workload.instances {
-            instance.endpoints.shrink_to_fit();
             self.instance(instance);
         }
     }

@@ -144,13 +144,13 @@ fn instance() -> impl Strategy<Value = Instance> {
             host: host.map(Into::into),
             state,
             health,
-            port_health,
+            port_health: port_health.into(),
             ready,
-            last_success,
-            started,
+            last_success: last_success.map(Into::into),
+            started: started.map(Into::into),
             version,
             spec,
-            endpoints,
+            endpoints: endpoints.into(),
         }
     })
 }

@@ -68,7 +68,7 @@ fn ports_that_do_not_come_out_even_are_not_paired_at_all() {
     for (ports, found) in [("[]", 0), ("[31000]", 1), ("[31000,31001,31002]", 3)] {
         let app = only(&app(BRIDGE, two, &format!(r#""ports":{ports}"#)));
         let expected = Err(Unroutable::PortCount { expected: 2, found });
-        assert_eq!(app.instances[0].endpoints, vec![expected; 2]);
+        assert_eq!(app.instances[0].endpoints.to_vec(), vec![expected; 2]);
     }
     let mixed = r#"{"containerPort":1,"hostPort":0},{"containerPort":2}"#;
     let reason = "the definition asks for 1 host ports, the task has 2";
@@ -86,9 +86,9 @@ fn a_port_that_cannot_be_reached_says_why() {
     assert!(walked(BRIDGE, r#"{"containerPort":1}"#, "[0]")[0].contains("no host port"));
     assert!(walked(r#"{"mode":"mesh"}"#, "{}", "[]")[0].contains("\"mesh\" is not known"));
     let no_host = app(BRIDGE, r#"{"containerPort":1}"#, r#""ports":[1],"host":null"#);
-    assert_eq!(only(&no_host).instances[0].endpoints, [Err(Unroutable::NoHost)]);
+    assert_eq!(*only(&no_host).instances[0].endpoints, [Err(Unroutable::NoHost)]);
     let no_address = app(CONTAINER, r#"{"containerPort":1}"#, r#""ports":[],"ipAddresses":null"#);
-    assert_eq!(only(&no_address).instances[0].endpoints, [Err(Unroutable::NoAddress)]);
+    assert_eq!(*only(&no_address).instances[0].endpoints, [Err(Unroutable::NoAddress)]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn an_inactive_task_keeps_its_identity_and_has_no_endpoints() {
             let [task] = &app.instances[..] else { panic!("one task") };
             assert_eq!((&*task.id, task.host.as_deref()), ("x.1", Some("agent")));
             assert_eq!(task.state, expected);
-            assert_eq!(task.endpoints, [Err(Unroutable::Inactive)]);
+            assert_eq!(*task.endpoints, [Err(Unroutable::Inactive)]);
         }
     }
     let active = app(BRIDGE, "{}", r#""ports":[31000],"state":"TASK_UNREACHABLE""#);

@@ -39,7 +39,7 @@ fn a_task_of_an_earlier_configuration_is_not_joined_with_the_new_ports() {
     ];
     assert_eq!(specs, expected.iter().collect::<Vec<_>>());
     assert_eq!(endpoints(&app.instances[1]), ["a:3", "a:4"]);
-    assert_eq!(app.instances[2].endpoints, []);
+    assert_eq!(*app.instances[2].endpoints, []);
     assert_eq!(app.instances[2].spec(app), None);
     assert_eq!(snapshot.missing_versions(), [old_key()], "a finished task needs no record");
 }

@@ -63,13 +63,13 @@ fn instance(app: usize, generation: i64, task: usize) -> Instance {
         host: Some(host.clone()),
         state: TaskState::Running,
         health: Health::Up,
-        port_health: Vec::new(),
+        port_health: Box::default(),
         ready: true,
         last_success: None,
-        started: version(generation),
+        started: version(generation).map(Into::into),
         version: version(generation),
         spec: InstanceSpec::Current,
-        endpoints: vec![Ok(Endpoint::Host { host, port: 31_000, behind: None })],
+        endpoints: [Ok(Endpoint::Host { host, port: 31_000, behind: None })].into(),
     }
 }
 

@@ -74,7 +74,7 @@ fn a_task_out_of_reach_keeps_the_ports_of_its_own_version() {
 fn ports_that_were_never_known_are_not_made_up() {
     let mut watch = Watch::started(&[app("/db", &[blank("UNREACHABLE")])]);
     read(&mut watch, &app("/db", &[blank("UNREACHABLE")]));
-    assert_eq!(instance(&watch).endpoints, [Err(Unroutable::Inactive)]);
+    assert_eq!(*instance(&watch).endpoints, [Err(Unroutable::Inactive)]);
     read(&mut watch, &app("/db", &[up("a", 1)]));
     assert!(instance(&watch).endpoints[0].is_ok());
 }

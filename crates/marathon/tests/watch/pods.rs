@@ -58,7 +58,7 @@ fn tell(watch: &mut Watch, event: &str, said: &str, moment: u64) {
 fn first(watch: &Watch) -> (TaskState, Health, Vec<Health>) {
     let instances = &watch.state.get(&key()).unwrap().instances;
     let instance = instances.iter().find(|instance| &*instance.id == INSTANCE).unwrap();
-    (instance.state.clone(), instance.health, instance.port_health.clone())
+    (instance.state.clone(), instance.health, instance.port_health.to_vec())
 }
 
 #[test]
