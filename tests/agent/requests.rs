@@ -94,3 +94,29 @@ fn a_storm_of_changes_of_many_apps_is_read_at_once() {
         world.end().await;
     });
 }
+
+#[test]
+fn what_is_decided_in_portions_is_no_reason_to_read_everything_twice() {
+    run(async {
+        let mut world = World::new().await;
+        world.portion = 2;
+        let at = |number| format!("3.3.1.{number}:80");
+        for number in 1..=8 {
+            world.run_app(&app(&format!("/app{number}"), &at(number), 1)).await;
+        }
+        world.start().await;
+        for number in 1..=8 {
+            world.until_served(&at(number), 1).await;
+        }
+        // It begins with nothing on disk, and with something to do in the first portion.
+        world.stop().await;
+        std::fs::remove_dir_all(world.folder.path().join("state")).unwrap();
+        world.kernel.with(|kernel| kernel.state.services.pop_first());
+        let _ = world.sim().take_asked();
+        world.start().await;
+        world.until_served(&at(1), 1).await;
+        pass(5_000).await;
+        assert_eq!(asked(&world, [EVERYTHING]), [1]);
+        world.end().await;
+    });
+}

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) auth: Option<Auth>,
     pub(crate) hold: Option<Hold>,
+    /// The most addresses that one plan changes.
+    pub(crate) portion: usize,
     agent: Option<Running>,
     http: reqwest::Client,
     /// For requests to a Marathon that wants one.
@@ -107,6 +109,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             auth: None,
             hold: None,
+            portion: 256,
             agent: None,
             http: reqwest::Client::new(),
             token: None,
@@ -150,6 +153,7 @@ impl World {
             node: "node1".into(),
             sync_period: SYNC,
             linger: Duration::from_secs(1),
+            portion: self.portion.try_into().unwrap(),
             ..vip::controller::Config::default()
         };
         let (mut agent, handle) = Agent::new(Setup {

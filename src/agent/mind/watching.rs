@@ -129,7 +129,8 @@ impl Mind {
         }
         let Some(observed) = self.controller.observed() else { return };
         let ours: Vec<_> = observed.ours().map(|(vip, _)| vip).collect();
-        let claimed: BTreeSet<_> = self.controller.services().map(|(vip, _)| *vip).collect();
+        // Not what is decided: that comes in portions.
+        let claimed: BTreeSet<_> = self.controller.claimed().collect();
         let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
         for source in 0..self.sources.len() {
             let at = &mut self.sources[source];

@@ -144,9 +144,9 @@ impl Claims {
         apps.flat_map(|app| &app.claims)
     }
 
-    /// The addresses that are claimed.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.by_vip.keys().map(|vip| vip.address)
+    /// The VIPs that are claimed.
+    pub(super) fn vips(&self) -> impl Iterator<Item = Vip> {
+        self.by_vip.keys().copied()
     }
 
     /// The claims to one address.

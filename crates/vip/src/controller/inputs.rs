@@ -116,7 +116,7 @@ impl Controller {
 
     /// Everything is to be compared. That is no news: what fails waits for its turn.
     fn touch_all(&mut self, now: Duration) {
-        let mut all: BTreeSet<IpAddr> = self.claims.addresses().collect();
+        let mut all: BTreeSet<IpAddr> = self.claims.vips().map(|vip| vip.address).collect();
         all.extend(self.decided.addresses());
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());

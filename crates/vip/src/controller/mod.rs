@@ -222,6 +222,11 @@ impl Controller {
         std::mem::take(&mut self.news)
     }
 
+    /// The VIPs that somebody claims, whether they are decided yet or not.
+    pub fn claimed(&self) -> impl Iterator<Item = Vip> {
+        self.claims.vips()
+    }
+
     /// What is wanted now, draining servers among it.
     pub fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
         self.decided.services()
