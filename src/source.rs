@@ -29,6 +29,8 @@ pub struct Reading {
     pub text: Option<Vec<u8>>,
     /// What they say.
     pub snapshot: Snapshot,
+    /// The servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
+    pub servers: BTreeSet<String>,
 }
 
 /// No saved answer is larger; a bigger file is not what it was taken for.
@@ -73,20 +75,26 @@ fn read_file(path: &str) -> Result<Reading> {
     let snapshot = marathon::Document::read(&text)
         .with_context(|| format!("{name} is not what Marathon says or is told"))?
         .snapshot(&marathon::Records::default());
-    Ok(Reading { name, text: Some(text), snapshot })
+    Ok(Reading { name, text: Some(text), snapshot, servers: BTreeSet::new() })
 }
 
 fn read_marathon(marathon: &Marathon) -> Result<Reading> {
     let client = Client::new(&marathon.client_config())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = marathon.name.clone();
-    let snapshot = runtime.block_on(async {
+    let read = async {
+        let snapshot = client.snapshot().await?;
+        // One that doesn't say it names no servers.
+        let info = client.any_info().await.result.unwrap_or_default();
+        anyhow::Ok((snapshot, info.servers))
+    };
+    let (snapshot, servers) = runtime.block_on(async {
         tokio::select! {
-            snapshot = client.snapshot() => snapshot,
+            answers = read => answers,
             never = tell_of_waiting(&name) => match never {},
         }
     })?;
-    Ok(Reading { name, text: None, snapshot })
+    Ok(Reading { name, text: None, snapshot, servers })
 }
 
 /// Says on a terminal what is being waited for, once that takes over a second.

@@ -127,7 +127,9 @@ impl Wishes {
         self.cluster.nodes.extend(translation.nodes);
         self.cluster.tasks.extend(translation.tasks);
 
-        let servers = resolve(source.servers(), RESOLVE_WITHIN);
+        let servers =
+            source.servers().into_iter().chain(reading.servers.iter().map(String::as_str));
+        let servers = resolve(servers.collect(), RESOLVE_WITHIN);
         self.cluster.masters.extend(servers.values().flatten().flat_map(|addresses| &**addresses));
     }
 

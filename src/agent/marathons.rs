@@ -98,6 +98,7 @@ impl Listener {
             Ok(events) => events,
             Err(error) => return error.to_string(),
         };
+        self.say(Input::Servers(std::mem::take(&mut events.servers)));
         self.say(Input::Opened { source, stream, leader: events.leader.clone() });
         let mut decoder = Decoder::default();
         loop {

@@ -207,6 +207,11 @@ impl Source {
         self.by_host.get(host).cloned().unwrap_or_default()
     }
 
+    /// Whether a workload has a task on this host.
+    pub(super) fn runs_on(&self, host: &str) -> bool {
+        self.by_host.contains_key(host)
+    }
+
     /// The hosts it names.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.by_host.keys().map(|host| &**host)

@@ -120,3 +120,24 @@ fn what_is_decided_in_portions_is_no_reason_to_read_everything_twice() {
         world.end().await;
     });
 }
+
+#[test]
+fn a_server_that_marathon_depends_on_is_no_vip() {
+    run(async {
+        let zookeeper = |config: &mut marathon_sim::Config| {
+            config.zookeeper = "zk://user:secret@10.0.0.77:2181,10.0.0.78:2181/marathon".into();
+        };
+        let mut world = World::with(&[&zookeeper]).await;
+        for (id, at) in [("/one", "10.0.0.77:80"), ("/two", "10.0.0.78:80"), ("/web", WEB)] {
+            world.run_app(&app(id, at, 1)).await;
+        }
+        world.start().await;
+        world.until_served(WEB, 1).await;
+        pass(60_000).await;
+        for (_, state) in world.kernel.history() {
+            let bound: Vec<_> = state.addresses.keys().map(ToString::to_string).collect();
+            assert!(bound.is_empty() || bound == ["3.3.0.6"], "{bound:?}");
+        }
+        world.end().await;
+    });
+}

@@ -39,6 +39,8 @@ pub struct Config {
     /// Events a listener may be behind before it misses some (until 1.7) or is closed (from 1.8).
     /// Marathon's `--event_stream_max_outstanding_messages`: 1024.
     pub event_buffer: usize,
+    /// Where it says that ZooKeeper is; nobody asks there.
+    pub zookeeper: String,
     /// How long a token of `POST /acs/api/v1/auth/login` lasts; none: nobody needs one.
     pub token_lifetime: Option<Duration>,
 }
@@ -63,6 +65,7 @@ impl Config {
             leader_wait: Duration::from_millis(2750),
             heartbeat: Duration::from_secs(10),
             event_buffer: 1024,
+            zookeeper: "zk://127.0.0.1:2181/marathon".into(),
             token_lifetime: None,
         }
     }

@@ -29,7 +29,8 @@ pub struct NodeFacts {
 pub struct ClusterFacts {
     /// Other nodes, as Marathon names them.
     pub nodes: BTreeSet<IpAddr>,
-    /// Marathon's own servers, as far as they are among the URLs it is read from.
+    /// Marathon's own servers, as far as they are among the URLs it is read from or have led, and
+    /// those that it depends on: ZooKeeper's, and Mesos masters that it was told by address.
     pub masters: BTreeSet<IpAddr>,
     /// Addresses of tasks on container networks.
     pub tasks: BTreeSet<IpAddr>,
@@ -61,8 +62,8 @@ pub enum Refusal {
     /// An address of another node.
     #[error("{0} is the address of a cluster node")]
     OtherNode(IpAddr),
-    /// An address of Marathon.
-    #[error("{0} is the address of a Marathon server")]
+    /// An address of a server that the cluster depends on.
+    #[error("{0} is the address of a server of Marathon, Mesos or ZooKeeper")]
     Master(IpAddr),
     /// An address of a resolver.
     #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]

@@ -70,11 +70,13 @@ impl Mind {
     #[must_use]
     pub fn view(&self) -> View {
         let sources = self.sources.iter().map(|source| (source.name.clone(), source.view.clone()));
+        let runs_tasks = |name: &str| self.sources.iter().any(|source| source.runs_on(name));
+        let unresolved = self.names.failed().iter().filter(|(name, _)| runs_tasks(name));
         View {
             status: self.controller.status().clone(),
             sources: sources.collect(),
             ready: self.ready,
-            unresolved: self.names.failed().clone(),
+            unresolved: unresolved.map(|(name, why)| (name.clone(), why.clone())).collect(),
             gaps: self.around.gaps.members().cloned().collect(),
             sysctls: self.sysctls.clone(),
             firewall: self.firewall.clone(),

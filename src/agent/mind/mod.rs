@@ -89,7 +89,7 @@ impl Mind {
         let mut effects = Vec::new();
         match input {
             Input::Opened { source, stream, leader } => {
-                self.meet(leader.as_deref());
+                self.meet(leader.as_deref().and_then(watching::host_of));
                 self.sources[source].view.unheard = None;
                 self.watch(source, watch::Input::Opened { stream, leader }, now, &mut effects);
             }
@@ -117,6 +117,7 @@ impl Mind {
                 let input = watch::Input::Read { key, answer, leader };
                 self.watch(source, input, now, &mut effects);
             }
+            Input::Servers(servers) => self.meet(servers),
             Input::Resolved { name, answer } => self.resolved(&name, answer, now, &mut effects),
             Input::Observed(reading) => self.observed(reading, now, &mut effects),
             Input::Applied(outcome) => self.tell(Told::Applied(outcome), now, &mut effects),

@@ -1,5 +1,6 @@
 //! What a [`Mind`](super::Mind) is told, and what it asks for.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub enum Input {
         /// `X-Marathon-Leader`.
         leader: Option<String>,
     },
+    /// A Marathon says which other servers it depends on: ZooKeeper's, and Mesos masters.
+    Servers(BTreeSet<String>),
     /// Bytes came that make no event.
     Bytes {
         /// From which Marathon.

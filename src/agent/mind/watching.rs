@@ -15,10 +15,12 @@ use crate::agent::source::{Source, Standing};
 const MAX_SERVERS: usize = 64;
 
 impl Mind {
-    /// No VIP may be a leader's address.
-    pub(super) fn meet(&mut self, leader: Option<&str>) {
-        if self.servers.len() < MAX_SERVERS {
-            self.servers.extend(leader.and_then(host_of));
+    /// No VIP may be the address of a leader, or of another server that the cluster depends on.
+    pub(super) fn meet(&mut self, servers: impl IntoIterator<Item = String>) {
+        for server in servers {
+            if self.servers.len() < MAX_SERVERS {
+                self.around.changed |= self.servers.insert(server);
+            }
         }
     }
 
@@ -158,7 +160,7 @@ impl Mind {
 }
 
 /// The host in `http://host:port`.
-fn host_of(leader: &str) -> Option<String> {
+pub(super) fn host_of(leader: &str) -> Option<String> {
     let url = marathon::client::Url::parse(leader).ok()?;
     Some(url.host_str()?.to_owned())
 }

@@ -48,7 +48,9 @@ pub(super) fn info(shared: &Shared) -> Answer {
             "hostname": address(shared),
             "local_port_min": 10000,
             "local_port_max": 20000,
+            "master": "zk://127.0.0.1:2181/mesos",
         },
+        "zookeeper_config": {"zk": shared.config.zookeeper, "zk_timeout": 10000},
         "http_config": {"http_port": address(shared).rsplit(':').next()
             .and_then(|port| port.parse::<u16>().ok())},
     }))

@@ -1,5 +1,6 @@
 //! The event stream, as bytes.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use reqwest::header::CONTENT_TYPE;
@@ -33,6 +34,8 @@ const HEAVY: [&str; 2] = ["deployment_success", "deployment_failed"];
 pub struct EventStream {
     /// `X-Marathon-Leader` of its answer.
     pub leader: Option<String>,
+    /// The servers that this Marathon depends on ([`ServerInfo::servers`](super::ServerInfo)).
+    pub servers: BTreeSet<String>,
     response: Response,
     url: Url,
     opened: Instant,
@@ -55,15 +58,16 @@ pub(super) async fn open(
     base: &Base,
     bases: &[Base],
 ) -> Result<EventStream, ClientError> {
-    let version = info::read(http, base, bases).await.ok().and_then(|info| info.version);
-    let path = format!("{EVENTS}?{}", query(version.as_deref()));
+    let info = info::read(http, base, bases).await.unwrap_or_default();
+    let path = format!("{EVENTS}?{}", query(info.version.as_deref()));
     let opened = Instant::now();
     let (response, url) = http.follow(base.at(&path), bases, Wanted::Events).await?;
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_stream = kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
     if status.as_u16() == 200 && is_stream {
-        return Ok(EventStream { leader: leader_of(&response), response, url, opened });
+        let (leader, servers) = (leader_of(&response), info.servers);
+        return Ok(EventStream { leader, servers, response, url, opened });
     }
     if status.is_success() {
         let reason = format!("it answers {} instead of events", kind.unwrap_or("something"));

@@ -1,6 +1,9 @@
 //! What a server says of itself.
 
-use serde::Deserialize;
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+use serde_json::Value;
 
 use super::http::Http;
 use super::request::{Base, INFO};
@@ -9,13 +12,34 @@ use crate::DocumentError;
 use crate::document::text_of;
 
 /// What one server of Marathon says of itself (`/v2/info`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerInfo {
     /// Its version, as `1.8.222-86475ddac`.
     pub version: Option<String>,
     /// The leader's host and port. `None`: there is none now.
     pub leader: Option<String>,
+    /// The hosts of the servers that it depends on, ZooKeeper's and Mesos masters: names or
+    /// addresses, as it was told them.
+    pub servers: BTreeSet<String>,
+}
+
+/// Where it says which servers it depends on (`InfoResource.scala`). A page of Mesos that it names
+/// beside them may well be at a VIP.
+const SERVERS: [&str; 2] = ["/zookeeper_config/zk", "/marathon_config/master"];
+
+/// More than that nobody has.
+const MAX_SERVERS: usize = 32;
+
+impl ServerInfo {
+    fn of(said: &Value) -> Self {
+        let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+        let servers = SERVERS.into_iter().filter_map(text).flat_map(hosts);
+        Self {
+            version: text("/version").map(str::to_owned),
+            leader: text("/leader").map(str::to_owned),
+            servers: servers.take(MAX_SERVERS).collect(),
+        }
+    }
 }
 
 pub(super) async fn read(
@@ -26,5 +50,60 @@ pub(super) async fn read(
     let answer = found(http.get(base.at(INFO), bases).await?)?;
     let read = text_of(&answer.body)
         .and_then(|text| serde_json::from_str(&text).map_err(DocumentError::from));
-    read.map_err(|reason| ClientError::Document { url: answer.url.to_string(), reason })
+    let said = read.map_err(|reason| ClientError::Document { url: answer.url.to_string(), reason });
+    said.map(|said| ServerInfo::of(&said))
+}
+
+/// The hosts in `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and in `10.0.0.3:5050`.
+fn hosts(text: &str) -> impl Iterator<Item = String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    // What comes before is secret, and nobody's host.
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let servers = rest.split('/').next().unwrap_or_default().split(',');
+    servers.filter_map(|server| {
+        let url = Url::parse(&format!("http://{}", server.trim())).ok()?;
+        url.host_str().map(str::to_owned)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(text: &str) -> Vec<String> {
+        hosts(text).collect()
+    }
+
+    #[test]
+    fn hosts_are_found_in_whatever_form_and_secrets_are_none() {
+        assert_eq!(of("zk://10.0.0.1:2181,zk2:2181/marathon"), ["10.0.0.1", "zk2"]);
+        assert_eq!(of("zk://user:p@ss/word@zk1:2181/mesos"), ["zk1"]);
+        assert_eq!(of("zk://[fd00::1]:2181, zk2/x"), ["[fd00::1]", "zk2"]);
+        assert_eq!(of("10.0.0.3:5050"), ["10.0.0.3"]);
+        assert_eq!(of("http://master.example:5050/"), ["master.example"]);
+        for odd in ["", "zk://", "zk:///marathon", ",,", "zk://a b:x/"] {
+            assert_eq!(of(odd), [""; 0], "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_as_far_as_it_is_one() {
+        let said = json!({
+            "version": "1.9.109", "leader": "marathon1:8080",
+            "marathon_config": {"master": "m1:5050", "mesos_leader_ui_url": "http://ui:5050/"},
+            "zookeeper_config": {"zk": "zk://zk1:2181,zk2:2181/marathon", "zk_timeout": 10000},
+        });
+        let info = ServerInfo::of(&said);
+        assert_eq!(info.version.as_deref(), Some("1.9.109"));
+        assert_eq!(info.leader.as_deref(), Some("marathon1:8080"));
+        assert_eq!(info.servers, ["m1", "zk1", "zk2"].map(str::to_owned).into());
+        for odd in [json!([]), json!(null), json!({"version": 7, "zookeeper_config": "zk"})] {
+            assert_eq!(ServerInfo::of(&odd), ServerInfo::default());
+        }
+        let many: Vec<_> = (0..1000).map(|n| format!("zk{n}:2181")).collect();
+        let many = json!({"zookeeper_config": {"zk": format!("zk://{}/m", many.join(","))}});
+        assert_eq!(ServerInfo::of(&many).servers.len(), MAX_SERVERS);
+    }
 }

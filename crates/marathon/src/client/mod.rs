@@ -126,6 +126,15 @@ impl Client {
         info::read(&self.http, base, &self.bases).await
     }
 
+    /// What the first server that answers says of itself.
+    pub async fn any_info(&self) -> Answered<ServerInfo> {
+        let read = |base| async move {
+            let info = info::read(&self.http, base, &self.bases).await?;
+            Ok((info, None))
+        };
+        self.anywhere(read).await
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
