@@ -103,3 +103,11 @@ pub(crate) fn text(plan: &Plan, desired: &Desired) -> String {
     let lines = plan.describe(desired).into_iter().map(|line| line.to_string());
     lines.chain([plan.summary()]).collect::<Vec<_>>().join("\n")
 }
+
+pub(crate) fn mysql(candidates: Vec<Candidate>) -> Claim {
+    claim("3.3.0.6:3306", "/mysql", candidates)
+}
+
+pub(crate) fn healthy(name: &str, at: &str) -> Candidate {
+    task(name, at, Condition::Healthy)
+}

@@ -7,4 +7,6 @@ mod decide;
 mod firewall;
 mod grammar;
 mod plan;
+mod refused;
 mod select;
+mod tables;

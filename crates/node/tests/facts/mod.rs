@@ -1,0 +1,129 @@
+//! What is found of the node itself, and what it announces.
+
+use std::time::Duration;
+
+use node::{Kernel, LinuxKernel, Monitor, Settings};
+use testkit::netns;
+
+use super::{address, converge, desired, ip, kernel, node_with_an_address, plan};
+
+#[test]
+fn with_lo_down_the_refusal_says_so() {
+    netns::enter_bare();
+    let mut kernel = LinuxKernel::open(Settings::default()).unwrap();
+    let first = plan(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.1:80"]));
+    let outcome = kernel.apply(first);
+    let (_, error) = outcome.failures().next().expect("no real server can be added");
+    assert!(error.message().contains("ip link set lo up"), "{error}");
+}
+
+#[test]
+fn facts_of_the_node_leave_our_interface_out() {
+    let mut kernel = kernel();
+    node_with_an_address();
+    ip("-6 addr add fd0a::9/64 dev eth0 nodad");
+    ip("route add default via 10.0.0.1");
+    ip("route add 10.5.0.0/16 via 10.0.0.2");
+    ip("route add 10.6.0.0/16 via 10.0.0.2 table 100");
+    converge(&mut kernel, &desired(&["3.3.0.6", "fd01::6"], &[]));
+    let facts = kernel.observe().unwrap().node;
+    for own in ["127.0.0.1", "::1", "10.0.0.9", "fd0a::9"] {
+        assert!(facts.own.contains(&address(own)), "{own} in {:?}", facts.own);
+    }
+    assert!(!facts.own.contains(&address("3.3.0.6")) && !facts.own.contains(&address("fd01::6")));
+    let routes: Vec<_> = facts.routes.iter().map(|(net, link)| format!("{net} {link}")).collect();
+    for route in ["10.0.0.0/24 eth0", "10.5.0.0/16 eth0", "fd0a::/64 eth0"] {
+        assert!(routes.iter().any(|seen| seen == route), "{route} in {routes:?}");
+    }
+    for prefix in ["0.0.0.0/0", "10.6.", "3.3.", "fd01", "fe80", "ff00"] {
+        assert!(!routes.iter().any(|seen| seen.starts_with(prefix)), "{prefix} in {routes:?}");
+    }
+}
+
+#[test]
+fn the_source_is_the_nodes_address_towards_the_first_server_elsewhere() {
+    let mut kernel = kernel();
+    let source = |kernel: &mut LinuxKernel, servers: &[&str]| {
+        let servers: Vec<_> = servers.iter().map(|server| address(server)).collect();
+        let found = kernel.source_address(&servers);
+        found.unwrap().map(|source| source.to_string())
+    };
+    converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
+    assert_eq!(source(&mut kernel, &["10.0.0.7"]), None, "only a VIP and loopback are there");
+
+    ip("link add eth0 type dummy");
+    ip("link add eth1 type dummy");
+    ip("addr add 192.168.7.1/24 dev eth1");
+    ip("link set eth1 up");
+    assert_eq!(source(&mut kernel, &[]).as_deref(), Some("192.168.7.1"), "the first there is");
+
+    ip("addr add 10.0.0.9/24 dev eth0");
+    ip("link set eth0 up");
+    ip("route add default via 192.168.7.254");
+    let here_and_there = ["fd09::1", "10.0.0.9", "10.0.0.7", "192.168.7.3"];
+    assert_eq!(source(&mut kernel, &here_and_there).as_deref(), Some("10.0.0.9"));
+    assert_eq!(source(&mut kernel, &["10.0.0.9"]).as_deref(), Some("192.168.7.1"));
+    assert_eq!(source(&mut kernel, &[]).as_deref(), Some("192.168.7.1"));
+}
+
+#[test]
+fn the_sysctls_are_set_once_and_then_left() {
+    let _kernel = kernel();
+    let reports = node::ensure_sysctls(false);
+    assert!(reports.iter().all(|report| report.state.is_ok()), "{reports:?}");
+    assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/vs/conntrack"), "1\n");
+    assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/ip_forward"), "1\n");
+    let again = node::ensure_sysctls(false);
+    let untouched =
+        |report: &node::SysctlReport| matches!(report.state, node::SysctlState::Already);
+    assert!(again.iter().all(untouched), "{again:?}");
+}
+
+/// What is announced within this time of what is done.
+const SOON: Duration = Duration::from_secs(5);
+/// Nothing more is announced after this time.
+const QUIET: Duration = Duration::from_millis(200);
+
+#[test]
+fn changes_of_our_interface_and_of_the_nodes_addresses_are_announced() {
+    let mut kernel = kernel();
+    let mut both = desired(&["3.3.0.6"], &["10.0.0.1:1"]);
+    both.services.extend(desired(&["fd01::6"], &["[fd01::1:1]:1"]).services);
+    converge(&mut kernel, &both);
+    ip("link add eth7 type dummy");
+    ip("link set eth7 up");
+    let mut monitor = Monitor::open("vipd0").unwrap();
+    for change in [
+        "addr del 3.3.0.6/32 dev vipd0",
+        "addr add 3.3.0.7/32 dev vipd0",
+        "-6 addr del fd01::6/128 dev vipd0",
+        "route del local 3.3.0.7 dev vipd0 table local",
+        "link set vipd0 down",
+        "link del vipd0",
+        "link add vipd0 type dummy",
+        "addr add 10.7.0.1/24 dev eth7",
+        "route add default via 10.7.0.2",
+    ] {
+        while monitor.wait(QUIET).unwrap() {}
+        ip(change);
+        assert!(monitor.wait(SOON).unwrap(), "{change}");
+    }
+}
+
+#[test]
+fn containers_that_come_and_go_are_not_announced() {
+    let mut kernel = kernel();
+    converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
+    ip("link add docker0 type bridge");
+    ip("addr add 172.17.0.1/16 dev docker0");
+    ip("link set docker0 up");
+    let mut monitor = Monitor::open("vipd0").unwrap();
+    while monitor.wait(QUIET).unwrap() {}
+    for turn in 0..3 {
+        ip(&format!("link add veth{turn} type veth peer name peer{turn}"));
+        ip(&format!("link set veth{turn} up"));
+        ip(&format!("link set peer{turn} up"));
+        ip(&format!("link del veth{turn}"));
+    }
+    assert!(!monitor.wait(QUIET).unwrap());
+}
