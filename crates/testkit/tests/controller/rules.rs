@@ -422,3 +422,20 @@ fn a_storm_of_announcements_is_looked_at_now_and_then() {
     let looked = world.readings - readings;
     assert!((4..=6).contains(&looked), "{looked}");
 }
+
+#[test]
+fn the_longer_a_reading_takes_the_longer_announcements_wait() {
+    let mut world = World::settled(&[("/web", web())]);
+    world.say(Input::KernelChanged);
+    world.pass(Duration::from_millis(100));
+    world.say(Input::Release);
+    assert!(matches!(world.job, Some(Job::Observe)));
+    world.now += seconds(2);
+    world.answer();
+    let readings = world.readings;
+    world.hear(Input::KernelChanged);
+    world.pass(seconds(9));
+    assert_eq!(world.readings, readings);
+    world.pass(seconds(1));
+    assert_eq!(world.readings, readings + 1);
+}

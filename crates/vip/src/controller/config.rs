@@ -54,8 +54,12 @@ impl Default for Config {
     }
 }
 
-/// Between two readings that announcements ask for: somebody may change things all the time.
+/// Between two readings that announcements ask for, and [`BREAK`] times as long as the last one took:
+/// somebody may change things all the time, and filling a large table is announced, too.
 pub(super) const REST: Duration = Duration::from_millis(200);
+
+/// See [`REST`].
+pub(super) const BREAK: u32 = 5;
 
 /// What the kernel announces is looked at after this long: one cause has several announcements.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);

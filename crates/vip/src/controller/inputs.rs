@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{EVERYTHING, REST, SETTLE};
+use super::config::{BREAK, EVERYTHING, REST, SETTLE};
 use super::differing::{differing, same_firewall};
 use super::{Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
@@ -19,7 +19,7 @@ impl Controller {
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Applied(outcome) => self.on_applied(&outcome, now),
             Input::KernelChanged => {
-                let rested = self.read_at.saturating_add(REST);
+                let rested = self.read_at.saturating_add(self.rest);
                 self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));
             }
             Input::Hold => self.held = true,
@@ -69,6 +69,7 @@ impl Controller {
             Ok(observed) => {
                 self.counters.readings += 1;
                 self.unread = None;
+                self.rest = REST.max(now.saturating_sub(self.asked_at).saturating_mul(BREAK));
                 self.drains.observe(&observed, now);
                 self.read_at = now;
                 let before = self.model.replace(observed.into());

@@ -131,6 +131,8 @@ pub struct Controller {
     news: Vec<LabelReport>,
     look_at: Duration,
     read_at: Duration,
+    /// How long after that an announcement waits.
+    rest: Duration,
     /// When the last input came.
     clock: Duration,
     wake_at: Option<Duration>,
@@ -164,6 +166,7 @@ impl Controller {
             news: Vec::new(),
             look_at: Duration::ZERO,
             read_at: Duration::ZERO,
+            rest: Duration::ZERO,
             clock: Duration::ZERO,
             wake_at: None,
             unread: None,
