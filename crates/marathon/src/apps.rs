@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::assembly::Assembly;
 use crate::model::{App, Task};
-use crate::{Instance, InstanceSpec, Kind, Moment, Spec, Timestamp, Workload, health, ports};
+use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload, health, ports};
 
 /// What a definition says, in the shape of all generations.
 pub(crate) fn spec(app: &App) -> Spec {
@@ -66,9 +66,9 @@ fn instance(
         state: health::state_of(task),
         health: health::of_task(&task.health_check_results, checks),
         port_health: Box::default(),
-        last_success: successes.min().map(Moment::from),
+        last_success: successes.min().map(Time::from),
         ready: is_ready(app, task),
-        started: task.started_at.map(Moment::from),
+        started: task.started_at.map(Time::from),
         version: task.version,
         endpoints: own.map(|spec| ports::walk(spec, task)).unwrap_or_default().into(),
         spec: of_version,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, Spec, Workload};
+use crate::{Spec, Time, Workload};
 
 /// One running copy of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +25,9 @@ pub struct Instance {
     pub ready: bool,
     /// Since when every health check has succeeded at least once more, by Marathon's clock: the
     /// oldest of their last successes. Older bad news is out of date. Known of apps only.
-    pub last_success: Option<Moment>,
+    pub last_success: Option<Time>,
     /// When it started to run.
-    pub started: Option<Moment>,
+    pub started: Option<Time>,
     /// The version it runs by.
     pub version: Option<Timestamp>,
     /// The definition it runs by.

@@ -13,8 +13,8 @@ use crate::model::{
 };
 use crate::ports::{at_container, at_host, behind, declared_mode, split_protocols};
 use crate::{
-    Endpoint, Health, Instance, InstanceSpec, Kind, Moment, NetworkMode, Port, Scope, Spec,
-    TaskState, Timestamp, Unroutable, Workload, health,
+    Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Scope, Spec, TaskState,
+    Time, Timestamp, Unroutable, Workload, health,
 };
 
 /// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
@@ -122,7 +122,7 @@ fn instance(
         health: if own.is_some() { health::worst(&port_health) } else { Health::Unknown },
         ready: true,
         last_success: None,
-        started: running.filter_map(|container| container.status_since).max().map(Moment::from),
+        started: running.filter_map(|container| container.status_since).max().map(Time::from),
         version,
         endpoints: endpoints.into(),
         port_health: port_health.into(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{Health, Instance, InstanceSpec, Kind, Moment, TaskState, Workload, ids};
+use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload, ids};
 
 /// How long the API may lag behind an event.
 const LAG: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ impl Claim {
     }
 
     /// True if it is known to be said before that moment.
-    pub(super) fn is_before(&self, moment: Option<Moment>) -> bool {
+    pub(super) fn is_before(&self, moment: Option<Time>) -> bool {
         matches!((self.at, moment), (Some(at), Some(moment)) if at <= moment.at())
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::claim::{Claim, Said, knows_of, position, rank};
 use super::keep::keep;
-use crate::{Health, Instance, Kind, Moment, TaskState, Workload};
+use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
 /// Within this time no more than half of the servers are taken on the word of events.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub(super) struct Known {
     /// When the last read of it began.
     pub(super) begun: Duration,
     /// The `last_success` of each instance, in their order.
-    successes: Vec<Option<Moment>>,
+    successes: Vec<Option<Time>>,
     /// What events said of listed instances and no read has outdated.
     news: BTreeMap<Arc<str>, News>,
     /// Bad health that waits for a read, and until when.
@@ -99,7 +99,7 @@ impl Known {
 
     fn is_outdated(&self, index: usize, news: &News) -> bool {
         let instance = &self.view.instances[index];
-        let later = |moment: Option<Moment>| matches!((moment, news.at), (Some(moment), Some(at)) if moment.at() > at);
+        let later = |time: Option<Time>| time.zip(news.at).is_some_and(|(time, at)| time.at() > at);
         match news.bad {
             Bad::Health => knows_of(news.came, self.begun) || later(self.successes[index]),
             // The tasks of a pod's instance may be started again, those of apps get a new id.

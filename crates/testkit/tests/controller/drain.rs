@@ -2,7 +2,7 @@
 
 use vip::Condition::{Healthy, Killing, Terminal, Unhealthy, Unknown};
 use vip::Ending;
-use vip::controller::{AppClaims, Config, Facts, Input};
+use vip::controller::{AppClaims, Facts, Input};
 
 use crate::world::{World, app, seconds, vip};
 
@@ -281,8 +281,7 @@ fn a_task_being_killed_is_at_0_until_it_has_ended() {
 
 /// Two Marathons have an app of one name, that serves one VIP together.
 fn of_two_marathons() -> World {
-    let sources = ["m".to_owned(), "n".to_owned()].into();
-    let mut world = World::with(Config { sources, ..Config::default() });
+    let mut world = World::of_two_sources();
     for (source, task, server) in [("m", "a", A), ("n", "b", B)] {
         let input =
             world.app_input(source, "/web", Some(app("/web", &[WEB], &[(task, server, Healthy)])));
@@ -296,22 +295,19 @@ fn of_two_marathons() -> World {
 #[test]
 fn a_deleted_apps_tasks_drain_though_another_marathon_has_an_app_of_its_name() {
     let mut world = of_two_marathons();
-    let input = world.app_input("m", "/web", None);
-    world.hear(input);
+    world.app("/web", None);
     assert_eq!(world.weight(WEB, A), Some(0));
-    let member =
-        &world.controller.desired().services[&vip(WEB)].selection.members[&A.parse().unwrap()];
+    let desired = world.controller.desired();
+    let member = &desired.services[&vip(WEB)].selection.members[&A.parse().unwrap()];
     assert_eq!((&*member.source, &*member.app, &*member.task), ("m", "/web", "a"));
 }
 
 #[test]
 fn a_task_goes_once_its_own_marathon_knows_it_no_more() {
     let mut world = of_two_marathons();
-    let input = world.app_input("m", "/web", None);
-    world.hear(input);
+    world.app("/web", None);
     let again = app("/web", &["3.3.0.7:80"], &[("c", "10.0.0.3:31003", Healthy)]);
-    let input = world.app_input("m", "/web", Some(again));
-    world.hear(input);
+    world.app("/web", Some(again));
     assert_eq!(world.weight(WEB, A), None);
     assert_eq!(world.weight(WEB, B), Some(1));
 }
@@ -326,7 +322,7 @@ fn while_it_may_be_claimed_a_service_stays_and_then_it_is_known_whose_its_server
     assert_eq!(world.weight(WEB, A), Some(1));
     world.hear(gaps(false));
     assert_eq!(world.weight(WEB, A), Some(0));
-    let member =
-        &world.controller.desired().services[&vip(WEB)].selection.members[&A.parse().unwrap()];
+    let desired = world.controller.desired();
+    let member = &desired.services[&vip(WEB)].selection.members[&A.parse().unwrap()];
     assert_eq!((&*member.app, &*member.task), ("/web", "a"));
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own table should stop")]
 
+mod announced;
 mod chance;
 mod drain;
 mod firewall;

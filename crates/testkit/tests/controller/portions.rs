@@ -1,6 +1,7 @@
 //! A large change comes in portions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use vip::Condition::Healthy;
@@ -9,10 +10,10 @@ use vip::controller::{AppClaims, Config, Input};
 use crate::world::{Job, World, app, vip};
 
 /// So many apps, with a VIP and a real server each.
-fn apps(count: usize) -> Vec<(String, AppClaims)> {
+fn apps(count: usize) -> BTreeMap<Arc<str>, AppClaims> {
     let one = |number: usize| {
         let (vip, server) = (at(number), format!("10.0.0.1:{}", 31_000 + number));
-        (format!("/app{number}"), app("/app", &[&vip], &[("task", &server, Healthy)]))
+        (format!("/app{number}").into(), app("/app", &[&vip], &[("task", &server, Healthy)]))
     };
     (0..count).map(one).collect()
 }
@@ -25,7 +26,7 @@ fn at(number: usize) -> String {
 fn begun(count: usize) -> World {
     let mut world = World::new();
     world.say(Input::Tick);
-    world.truth.insert("m".into(), apps(count).into_iter().map(|(n, c)| (n.into(), c)).collect());
+    world.truth.insert("m".into(), apps(count));
     world.say_all("m");
     world.answer();
     world
@@ -97,7 +98,7 @@ fn those_that_wait_for_longest_come_first() {
 fn what_is_held_back_is_shown_whole() {
     let mut world = World::new();
     world.hear(Input::Hold);
-    world.truth.insert("m".into(), apps(600).into_iter().map(|(n, c)| (n.into(), c)).collect());
+    world.truth.insert("m".into(), apps(600));
     world.hear_all("m");
     let bound = world.controller.withheld().iter().filter(|op| op.name() == "bind").count();
     assert_eq!((bound, world.plans.len()), (600, 0));

@@ -24,11 +24,6 @@ fn db() -> vip::controller::AppClaims {
     app("/db", &[DB], &[("b", B, Healthy)])
 }
 
-fn two_sources() -> World {
-    let sources = ["m".to_owned(), "n".to_owned()].into();
-    World::with(Config { sources, ..Config::default() })
-}
-
 fn one(at: &str, weight: u32) -> Option<Vec<(String, u32)>> {
     Some(vec![(at.to_owned(), weight)])
 }
@@ -45,7 +40,7 @@ fn what_is_claimed_comes_into_the_kernel() {
 #[test]
 fn nothing_is_removed_before_every_source_was_read_whole() {
     let mut old = World::settled(&[("/web", web()), ("/old", db())]);
-    let mut world = two_sources();
+    let mut world = World::of_two_sources();
     std::mem::swap(&mut world.kernel, &mut old.kernel);
     world.app("/web", Some(app("/web", &[WEB], &[("c", B, Healthy)])));
     world.hear_all("m");
@@ -72,7 +67,7 @@ fn a_lost_source_keeps_what_it_said() {
 
 #[test]
 fn a_vip_of_two_sources_has_the_servers_of_both() {
-    let mut world = two_sources();
+    let mut world = World::of_two_sources();
     for (source, task, at) in [("m", "a", A), ("n", "b", B)] {
         let claims = app("/web", &[WEB], &[(task, at, Healthy)]);
         let input = world.app_input(source, "/web", Some(claims));
@@ -236,32 +231,6 @@ fn drift_is_repaired_within_a_sync_period() {
 }
 
 #[test]
-fn what_the_kernel_announces_is_looked_at_within_200_ms() {
-    let mut world = World::settled(&[("/web", web())]);
-    world.state().addresses.clear();
-    let readings = world.readings;
-    for _ in 0..100 {
-        world.hear(Input::KernelChanged);
-    }
-    world.pass(Duration::from_millis(200));
-    assert!(world.bound("3.3.0.6"));
-    assert_eq!(world.readings, readings + 1);
-}
-
-#[test]
-fn an_announcement_during_a_reading_is_followed_by_another() {
-    let mut world = World::settled(&[("/web", web())]);
-    world.now += seconds(30);
-    world.say(Input::Tick);
-    assert!(matches!(world.job, Some(Job::Observe)));
-    world.say(Input::KernelChanged);
-    world.work();
-    world.state().addresses.clear();
-    world.pass(Duration::from_millis(200));
-    assert!(world.bound("3.3.0.6"));
-}
-
-#[test]
 fn a_kernel_that_cannot_be_read_is_told_and_tried_again() {
     let mut world = World::new();
     world.unreadable = Some("no IPVS".into());
@@ -359,7 +328,7 @@ fn at_rest_it_wakes_once_a_sync_period() {
 
 #[test]
 fn a_task_that_ended_goes_though_another_source_was_never_heard() {
-    let mut world = two_sources();
+    let mut world = World::of_two_sources();
     world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Healthy)])));
     world.hear_all("m");
     assert_eq!(world.status.awaited, ["n"]);
@@ -409,33 +378,4 @@ fn while_something_is_not_known_of_running_tasks_no_vip_goes_and_servers_of_othe
     assert_eq!(world.weights(DB), one(B, 0));
     world.pass(seconds(600));
     assert_eq!(world.weights(DB), None);
-}
-
-#[test]
-fn a_storm_of_announcements_is_looked_at_now_and_then() {
-    let mut world = World::settled(&[("/web", web())]);
-    let readings = world.readings;
-    for _ in 0..100 {
-        world.hear(Input::KernelChanged);
-        world.pass(Duration::from_millis(10));
-    }
-    let looked = world.readings - readings;
-    assert!((4..=6).contains(&looked), "{looked}");
-}
-
-#[test]
-fn the_longer_a_reading_takes_the_longer_announcements_wait() {
-    let mut world = World::settled(&[("/web", web())]);
-    world.say(Input::KernelChanged);
-    world.pass(Duration::from_millis(100));
-    world.say(Input::Release);
-    assert!(matches!(world.job, Some(Job::Observe)));
-    world.now += seconds(2);
-    world.answer();
-    let readings = world.readings;
-    world.hear(Input::KernelChanged);
-    world.pass(seconds(9));
-    assert_eq!(world.readings, readings);
-    world.pass(seconds(1));
-    assert_eq!(world.readings, readings + 1);
 }

@@ -100,6 +100,12 @@ impl World {
         Self::with(Config { sources: ["m".to_owned()].into(), ..Config::default() })
     }
 
+    /// Two sources, `m` and `n`.
+    pub(crate) fn of_two_sources() -> Self {
+        let sources = ["m".to_owned(), "n".to_owned()].into();
+        Self::with(Config { sources, ..Config::default() })
+    }
+
     pub(crate) fn with(config: Config) -> Self {
         let config = Config { node: "node1".into(), ..config };
         Self {

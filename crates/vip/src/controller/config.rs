@@ -54,11 +54,10 @@ impl Default for Config {
     }
 }
 
-/// Between two readings that announcements ask for, and [`BREAK`] times as long as the last one took:
-/// somebody may change things all the time, and filling a large table is announced, too.
+/// Between two readings that announcements ask for, at least: somebody may change things all the time.
 pub(super) const REST: Duration = Duration::from_millis(200);
 
-/// See [`REST`].
+/// Nor less than so many times as long as the last one took: filling a large table is announced, too.
 pub(super) const BREAK: u32 = 5;
 
 /// What the kernel announces is looked at after this long: one cause has several announcements.

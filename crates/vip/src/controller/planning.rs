@@ -24,10 +24,10 @@ impl Controller {
             Mode::Acting => self.config.portion.get(),
             Mode::ObserveOnly | Mode::Held => usize::MAX,
         };
-        let plans = due.chunks(portion);
-        let effect = plans.map(|addresses| addresses.iter().copied().collect()).find_map(|due| {
-            let plan = self.plan(&model, &due, now);
-            self.settle(due, plan, now)
+        let effect = due.chunks(portion).find_map(|portion| {
+            let portion = portion.iter().copied().collect();
+            let plan = self.plan(&model, &portion, now);
+            self.settle(portion, plan, now)
         });
         self.model = Some(model);
         effect

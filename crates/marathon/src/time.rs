@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// [`Timestamp`] takes: there are some with each task. Marathon itself says milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Timestamp", into = "Timestamp")]
-pub struct Moment {
+pub struct Time {
     /// Since 1970, which itself is its first microsecond.
     micros: NonZeroI64,
 }
@@ -15,7 +15,7 @@ pub struct Moment {
 /// What stands for 0.
 const FIRST: NonZeroI64 = const { NonZeroI64::new(1).unwrap() };
 
-impl Moment {
+impl Time {
     /// It as others have it.
     #[must_use]
     pub fn at(self) -> Timestamp {
@@ -24,15 +24,15 @@ impl Moment {
     }
 }
 
-impl From<Timestamp> for Moment {
+impl From<Timestamp> for Time {
     fn from(at: Timestamp) -> Self {
         Self { micros: NonZeroI64::new(at.as_microsecond()).unwrap_or(FIRST) }
     }
 }
 
-impl From<Moment> for Timestamp {
-    fn from(moment: Moment) -> Self {
-        moment.at()
+impl From<Time> for Timestamp {
+    fn from(time: Time) -> Self {
+        time.at()
     }
 }
 
@@ -45,23 +45,23 @@ mod tests {
         for text in ["2019-05-21T10:43:34.737Z", "1969-12-31T23:59:59.999Z", "9999-12-30T22:00:00Z"]
         {
             let at: Timestamp = text.parse().unwrap();
-            assert_eq!(Moment::from(at).at(), at);
-            let json = serde_json::to_string(&Moment::from(at)).unwrap();
+            assert_eq!(Time::from(at).at(), at);
+            let json = serde_json::to_string(&Time::from(at)).unwrap();
             assert_eq!(json, serde_json::to_string(&at).unwrap());
-            assert_eq!(serde_json::from_str::<Moment>(&json).unwrap().at(), at);
+            assert_eq!(serde_json::from_str::<Time>(&json).unwrap().at(), at);
         }
     }
 
     #[test]
     fn any_time_is_one_and_their_order_stays() {
         let all = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX];
-        assert!(all.map(Moment::from).is_sorted());
-        let first = Moment::from(Timestamp::UNIX_EPOCH);
+        assert!(all.map(Time::from).is_sorted());
+        let first = Time::from(Timestamp::UNIX_EPOCH);
         assert_eq!(first.at().as_microsecond(), 1, "there is no 0");
     }
 
     #[test]
     fn one_that_may_be_missing_takes_no_more() {
-        assert_eq!(size_of::<Option<Moment>>(), 8);
+        assert_eq!(size_of::<Option<Time>>(), 8);
     }
 }
