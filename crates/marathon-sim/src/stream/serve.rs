@@ -28,6 +28,8 @@ pub(crate) async fn serve(shared: &Shared, peer: &Peer, leader: usize, filter: F
     if is_there && is_leader && !shared.faults.closes_stream() {
         let (mut attached, too_slow) = Attached::new(shared, peer, filter);
         tokio::select! {
+            // A term that is over is seen before an event: who doesn't lead anymore says nothing.
+            biased;
             _ = terms.changed() => {}
             _ = too_slow => {}
             () = shared.stopped() => {}
