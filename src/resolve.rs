@@ -1,6 +1,5 @@
 //! Names to addresses, several at a time and never for longer than a deadline.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ const WORKERS: usize = 16;
 /// Looks every name up. Addresses written as such need no look-up. A name that has no answer when
 /// the time is over counts as not resolved; its look-up is left to end by itself.
 #[must_use]
-pub fn resolve(names: BTreeSet<&str>, within: Duration) -> Hosts {
+pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -> Hosts {
     let mut hosts = Hosts::new();
     let mut queue = Vec::new();
     for name in names {
@@ -83,7 +82,7 @@ mod tests {
 
     #[test]
     fn addresses_need_no_resolver() {
-        let hosts = resolve(["10.0.0.1", "fd01::1", "[fd01::2]"].into(), Duration::ZERO);
+        let hosts = resolve(["10.0.0.1", "fd01::1", "[fd01::2]"], Duration::ZERO);
         assert_eq!(hosts["10.0.0.1"], Ok([[10, 0, 0, 1].into()].into()));
         assert_eq!(hosts["[fd01::2]"], Ok(["fd01::2".parse().unwrap()].into()));
         assert_eq!(hosts.len(), 3);
@@ -91,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_name_without_an_answer_is_an_error_of_its_own() {
-        let hosts = resolve(["localhost", "no-such-host.invalid"].into(), Duration::from_secs(30));
+        let hosts = resolve(["localhost", "no-such-host.invalid"], Duration::from_secs(30));
         assert!(hosts["localhost"].as_ref().unwrap_err().contains("see /etc/hosts"));
         assert!(hosts["no-such-host.invalid"].is_err());
     }

@@ -124,12 +124,12 @@ impl Wishes {
         self.uncertain.extend(translation.uncertain);
         self.claims.extend(translation.claims);
         self.reports.extend(translation.reports);
-        self.cluster.nodes.extend(translation.nodes);
+        self.cluster.nodes.extend(hosts.values().flatten().flat_map(|addresses| &**addresses));
         self.cluster.tasks.extend(translation.tasks);
 
         let servers =
             source.servers().into_iter().chain(reading.servers.iter().map(String::as_str));
-        let servers = resolve(servers.collect(), RESOLVE_WITHIN);
+        let servers = resolve(servers, RESOLVE_WITHIN);
         self.cluster.masters.extend(servers.values().flatten().flat_map(|addresses| &**addresses));
     }
 

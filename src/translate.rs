@@ -1,6 +1,6 @@
 //! From Marathon's picture to claims. Pure, and the only file that knows both sides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,7 +14,10 @@ use vip::{
 };
 
 /// What agents' host names resolve to, or why they don't.
-pub type Hosts = BTreeMap<String, Result<Arc<[IpAddr]>, String>>;
+pub type Hosts = HashMap<String, Addresses>;
+
+/// The addresses of an agent, or why it has none.
+pub type Addresses = Result<Arc<[IpAddr]>, String>;
 
 /// What a snapshot says about VIPs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +26,6 @@ pub struct Translation {
     pub claims: Vec<Claim>,
     /// Labels that make no claim and should be known.
     pub reports: Vec<LabelReport>,
-    /// The agents' addresses.
-    pub nodes: BTreeSet<IpAddr>,
     /// The addresses of agents that run tasks whose ports aren't known.
     pub uncertain: BTreeSet<IpAddr>,
     /// What isn't known of running tasks, each a sentence. As long as there is any, the lack of
@@ -40,7 +41,6 @@ impl Translation {
     fn join(&mut self, other: Self) {
         self.claims.extend(other.claims);
         self.reports.extend(other.reports);
-        self.nodes.extend(other.nodes);
         self.uncertain.extend(other.uncertain);
         self.gaps.extend(other.gaps);
         self.tasks.extend(other.tasks);
@@ -50,21 +50,20 @@ impl Translation {
 
 /// The host names whose addresses [`translate`] needs.
 #[must_use]
-pub fn hosts_of(snapshot: &Snapshot) -> BTreeSet<&str> {
-    snapshot.workloads.iter().flat_map(hosts_of_one).map(|host| &**host).collect()
+pub fn hosts_of(snapshot: &Snapshot) -> HashSet<&str> {
+    snapshot.workloads.iter().flat_map(agents).map(|host| &**host).collect()
 }
 
 /// The host names whose addresses [`translate_one`] needs.
 #[must_use]
 pub fn hosts_of_one(workload: &Workload) -> BTreeSet<&Arc<str>> {
-    // An agent is named even where its tasks have addresses of their own: no VIP may be its.
+    agents(workload).collect()
+}
+
+/// The agent of each task, even where tasks have addresses of their own: no VIP may be its.
+fn agents(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
     let agents = workload.instances.iter().filter_map(|instance| instance.host.as_ref());
-    let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
-    let places = endpoints.filter_map(|endpoint| match endpoint {
-        Ok(Endpoint::Host { host, .. }) => Some(host),
-        _ => None,
-    });
-    agents.chain(places).filter(|host| !host.is_empty()).collect()
+    agents.filter(|host| !host.is_empty())
 }
 
 /// Reads every VIP label of a snapshot. `now` tells how long a task without health results runs.
@@ -81,19 +80,17 @@ pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translat
 #[must_use]
 pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
     let mut translation = Translation::default();
-    let addresses = |host: &Arc<str>| hosts.get(&**host)?.as_ref().ok();
-    let nodes = hosts_of_one(workload).into_iter().filter_map(addresses);
-    translation.nodes.extend(nodes.flat_map(|addresses| &**addresses));
+    let placed: Vec<_> = workload.instances.iter().map(|each| Placed::new(each, hosts)).collect();
     stray_labels(workload, &mut translation);
     option_reports(workload, &mut translation);
-    let incomplete = gaps(workload, hosts, &mut translation);
-    for (spec, instances, superseded) in versions(workload) {
+    let incomplete = gaps(workload, &placed, &mut translation);
+    for (spec, instances, superseded) in versions(workload, &placed) {
         for port in &spec.ports {
-            let reader = PortReader { workload, spec, port, superseded, incomplete, hosts, now };
+            let reader = PortReader { workload, spec, port, superseded, incomplete, now };
             reader.read(&instances, &mut translation);
         }
-        let silent = instances.iter().filter(|instance| instance.health == Health::Unknown);
-        let settling = silent.filter_map(|instance| settles_at(spec, instance));
+        let silent = instances.iter().filter(|placed| placed.instance.health == Health::Unknown);
+        let settling = silent.filter_map(|placed| settles_at(spec, placed.instance));
         let next = settling.filter(|at| *at > now).chain(translation.settles_at).min();
         translation.settles_at = next;
     }
@@ -106,6 +103,23 @@ pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Tran
         }
     }
     translation
+}
+
+/// An instance, with what is known of its agent.
+struct Placed<'a> {
+    instance: &'a Instance,
+    /// None: it has no agent, or that was not looked up.
+    agent: Option<&'a Addresses>,
+}
+
+impl<'a> Placed<'a> {
+    fn new(instance: &'a Instance, hosts: &'a Hosts) -> Self {
+        Self { instance, agent: instance.host.as_ref().and_then(|host| hosts.get(&**host)) }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &'a IpAddr> + use<'a> {
+        self.agent.into_iter().flatten().flat_map(|addresses| &**addresses)
+    }
 }
 
 /// When a task's health checks should have reported.
@@ -123,16 +137,19 @@ pub fn versions_of<'a>(
 }
 
 /// The current definition, then each earlier one by which tasks still run, with those tasks.
-fn versions(workload: &Workload) -> Vec<(&Spec, Vec<&Instance>, bool)> {
-    let by_current = |instance: &&Instance| instance.spec == InstanceSpec::Current;
-    let current = workload.instances.iter().filter(by_current).collect();
-    let mut versions: Vec<(&Spec, Vec<&Instance>, bool)> = vec![(&workload.spec, current, false)];
-    for instance in workload.instances.iter().filter(|instance| !instance.state.is_terminal()) {
-        let InstanceSpec::Older(spec) = &instance.spec else { continue };
+fn versions<'a>(
+    workload: &'a Workload,
+    instances: &'a [Placed<'a>],
+) -> Vec<(&'a Spec, Vec<&'a Placed<'a>>, bool)> {
+    let by_current = |placed: &&Placed<'_>| placed.instance.spec == InstanceSpec::Current;
+    let current: Vec<_> = instances.iter().filter(by_current).collect();
+    let mut versions = vec![(&*workload.spec, current, false)];
+    for placed in instances.iter().filter(|placed| !placed.instance.state.is_terminal()) {
+        let InstanceSpec::Older(spec) = &placed.instance.spec else { continue };
         let spec: &Spec = Arc::as_ref(spec);
         match versions.iter_mut().skip(1).find(|(known, ..)| *known == spec) {
-            Some((_, instances, _)) => instances.push(instance),
-            None => versions.push((spec, vec![instance], true)),
+            Some((_, instances, _)) => instances.push(placed),
+            None => versions.push((spec, vec![placed], true)),
         }
     }
     versions
@@ -140,26 +157,25 @@ fn versions(workload: &Workload) -> Vec<(&Spec, Vec<&Instance>, bool)> {
 
 /// Notes what isn't known of a workload's running tasks, and says whether there is any such gap:
 /// then some of the kernel's real servers may be its tasks, though nothing here says so.
-fn gaps(workload: &Workload, hosts: &Hosts, translation: &mut Translation) -> bool {
+fn gaps(workload: &Workload, placed: &[Placed<'_>], translation: &mut Translation) -> bool {
     let before = translation.gaps.len();
     let id = &workload.id;
     if !workload.tasks_known {
         translation.gaps.insert(format!("the tasks of {id} aren't told"));
     }
-    for instance in workload.instances.iter().filter(|instance| !instance.state.is_terminal()) {
-        if let InstanceSpec::Unknown(version) | InstanceSpec::Gone(version) = instance.spec {
+    for placed in placed.iter().filter(|placed| !placed.instance.state.is_terminal()) {
+        let Instance { spec, host, endpoints, .. } = placed.instance;
+        if let InstanceSpec::Unknown(version) | InstanceSpec::Gone(version) = spec {
             let gap = format!("tasks of {id} run by its version of {version}, which can't be read");
             translation.gaps.insert(gap);
-            let addresses =
-                instance.host.as_ref().and_then(|host| hosts.get(&**host)?.as_ref().ok());
-            translation.uncertain.extend(addresses.into_iter().flat_map(|addresses| &**addresses));
+            translation.uncertain.extend(placed.addresses());
         }
-        for endpoint in instance.endpoints.iter().flatten() {
-            let Endpoint::Host { host, .. } = endpoint else { continue };
-            if let Some(Err(why)) = hosts.get(&**host) {
-                let gap = format!("tasks of {id} run on {host}, a name without address: {why}");
-                translation.gaps.insert(gap);
-            }
+        let at_host = || endpoints.iter().flatten().any(|at| matches!(at, Endpoint::Host { .. }));
+        if let (Some(host), Some(Err(why))) = (host, placed.agent)
+            && at_host()
+        {
+            let gap = format!("tasks of {id} run on {host}, a name without address: {why}");
+            translation.gaps.insert(gap);
         }
     }
     translation.gaps.len() > before
@@ -169,11 +185,15 @@ fn gaps(workload: &Workload, hosts: &Hosts, translation: &mut Translation) -> bo
 fn option_reports(workload: &Workload, translation: &mut Translation) {
     let spec = &workload.spec;
     let on_app: Vec<_> = spec.labels.iter().collect();
-    let mut ports = spec.ports.iter().map(|port| port.labels.iter().collect::<Vec<_>>());
-    if !ports.any(|labels| read_port(&labels, &[]).readings.iter().any(|r| r.address().is_some())) {
+    let bad = read_port(&[], &on_app).bad_options;
+    let has_vip = |port: &Port| {
+        let labels: Vec<_> = port.labels.iter().collect();
+        read_port(&labels, &[]).readings.iter().any(|reading| reading.address().is_some())
+    };
+    if bad.is_empty() || !spec.ports.iter().any(has_vip) {
         return;
     }
-    for option in read_port(&[], &on_app).bad_options {
+    for option in bad {
         let why = option.error.to_string();
         translation.reports.push(refused_on_app(workload, option.key, option.value, why));
     }
@@ -203,12 +223,11 @@ struct PortReader<'a> {
     port: &'a Port,
     superseded: bool,
     incomplete: bool,
-    hosts: &'a Hosts,
     now: Timestamp,
 }
 
 impl PortReader<'_> {
-    fn read(&self, instances: &[&Instance], translation: &mut Translation) {
+    fn read(&self, instances: &[&Placed<'_>], translation: &mut Translation) {
         let on_port: Vec<_> = self.port.labels.iter().collect();
         let on_app: Vec<_> = self.spec.labels.iter().collect();
         let labels = read_port(&on_port, &on_app);
@@ -219,7 +238,7 @@ impl PortReader<'_> {
         translation.claims.extend(claims);
     }
 
-    fn claims(&self, labels: &PortLabels, instances: &[&Instance]) -> Vec<Claim> {
+    fn claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
         let mut claims = Vec::new();
         let notes = doubled(&labels.readings);
         for (reading, note) in labels.readings.iter().zip(notes) {
@@ -296,19 +315,20 @@ impl PortReader<'_> {
         LabelPlace {
             app: self.workload.id.clone(),
             port: Some(self.port.index),
-            path: format!("{}.{}.labels", self.workload.path, self.port.path),
+            path: [&*self.workload.path, ".", &*self.port.path, ".labels"].concat(),
             key: key.into(),
             occurrence,
             value: value.into(),
         }
     }
 
-    fn candidate(&self, instance: &Instance) -> Candidate {
+    fn candidate(&self, placed: &Placed<'_>) -> Candidate {
+        let instance = placed.instance;
         Candidate {
             remembered: false,
             task: instance.id.clone(),
             condition: self.condition(instance),
-            reach: self.reach(instance),
+            reach: self.reach(placed),
         }
     }
 
@@ -337,15 +357,16 @@ impl PortReader<'_> {
         self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
     }
 
-    fn reach(&self, instance: &Instance) -> Result<Reach, Arc<str>> {
-        match instance.endpoints.get(self.port.index) {
+    fn reach(&self, placed: &Placed<'_>) -> Result<Reach, Arc<str>> {
+        let host = || placed.instance.host.as_deref().unwrap_or_default();
+        match placed.instance.endpoints.get(self.port.index) {
             None => Err("Marathon doesn't say where its ports are".into()),
             Some(Err(unroutable)) => Err(unroutable.to_string().into()),
             Some(Ok(Endpoint::Container { addresses, port })) => {
                 let place = Place { addresses: Arc::clone(addresses), port: *port };
                 Ok(Reach { place, behind: None })
             }
-            Some(Ok(Endpoint::Host { host, port, behind })) => match self.hosts.get(&**host) {
+            Some(Ok(Endpoint::Host { port, behind })) => match placed.agent {
                 Some(Ok(addresses)) => {
                     let place = |addresses: &Arc<[IpAddr]>, port| Place {
                         addresses: Arc::clone(addresses),
@@ -355,9 +376,9 @@ impl PortReader<'_> {
                     Ok(Reach { place: place(addresses, *port), behind })
                 }
                 Some(Err(why)) => {
-                    Err(format!("its agent's name {host} doesn't resolve: {why}").into())
+                    Err(format!("its agent's name {} doesn't resolve: {why}", host()).into())
                 }
-                None => Err(format!("its agent's name {host} was not looked up").into()),
+                None => Err(format!("its agent's name {} was not looked up", host()).into()),
             },
         }
     }
@@ -381,15 +402,18 @@ fn doubled(readings: &[Reading]) -> Vec<Option<String>> {
     for reading in readings {
         *times.entry(&reading.key).or_default() += 1;
     }
-    let free = (0..).map(|n| format!("VIP_{n}")).find(|key| !times.contains_key(key.as_str()));
-    let free = free.unwrap_or_default();
+    let free = || {
+        let mut keys = (0..).map(|n| format!("VIP_{n}"));
+        keys.find(|key| !times.contains_key(key.as_str())).unwrap_or_default()
+    };
     let note = |reading: &Reading| {
         let key = &reading.key;
         let last = times[key.as_str()] - 1;
         match reading.occurrence {
             0 if last == 0 => None,
             n if n < last => Some(format!(
-                "the key {key} stands here again and Marathon keeps only the last: name one {free}"
+                "the key {key} stands here again and Marathon keeps only the last: name one {}",
+                free()
             )),
             _ => Some(format!("the key {key} stood here before: Marathon keeps only this one")),
         }

@@ -7,7 +7,7 @@ use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
 use vipd::resolve::resolve;
-use vipd::translate::{Translation, hosts_of, translate};
+use vipd::translate::{Hosts, Translation, hosts_of, translate};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -245,9 +245,11 @@ fn what_is_not_known_of_running_tasks_is_a_gap() {
 #[test]
 fn every_agent_is_known_whatever_network_its_tasks_are_in() {
     let mapping = json!([{ "containerPort": 80, "labels": { "VIP_0": "3.3.0.6:80" } }]);
-    let translation =
-        read(&app("container", &mapping, &task("10.0.0.7", &[])), &Records::default());
-    assert!(translation.nodes.contains(&[10, 0, 0, 7].into()));
+    let app = app("container", &mapping, &task("10.0.0.7", &[]));
+    let snapshot =
+        Document::read(app.to_string().as_bytes()).unwrap().snapshot(&Records::default());
+    assert_eq!(hosts_of(&snapshot), ["10.0.0.7"].into());
+    let translation = read(&app, &Records::default());
     assert!(translation.tasks.contains(&[9, 0, 1, 130].into()));
 }
 
@@ -278,7 +280,7 @@ fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
         r#"{{"id":"/a","networks":[{{"mode":"host"}}],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
     );
     let snapshot = Document::read(text.as_bytes()).unwrap().snapshot(&Records::default());
-    let translation = translate(&snapshot, &BTreeMap::new(), NOW.parse().unwrap());
+    let translation = translate(&snapshot, &Hosts::new(), NOW.parse().unwrap());
     assert_eq!(translation.claims.len(), 64);
     assert_eq!(translation.reports.len(), 10_000 - 64);
 }

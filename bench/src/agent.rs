@@ -143,7 +143,7 @@ fn floor(vips: usize, events: usize) {
         let vip = Vip::from_key(&ServiceKey::tcp((Cluster::vip(app), 80).into())).unwrap();
         let of = DestinationSettings::masquerade;
         let (before, settings) = (of(1 - weight), of(weight));
-        Op::SetServer { vip, server: cluster.place(app, task), before, settings }
+        Op::SetServer { vip, server: cluster.place(app, task), before: before.into(), settings }
     };
     let (done, at) = channel();
     let call = thread::spawn(move || {

@@ -27,7 +27,8 @@ pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
     let hosts: Hosts = hosts_of(snapshot).into_iter().map(host).collect();
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let translation = translate(snapshot, &hosts, now);
-    let facts = ClusterFacts { nodes: translation.nodes, ..ClusterFacts::default() };
+    let nodes = hosts.values().flatten().flat_map(|addresses| &**addresses);
+    let facts = ClusterFacts { nodes: nodes.copied().collect(), ..ClusterFacts::default() };
     let mut desired = decide(translation.claims, observed, &Policy::default(), &facts);
     desired.source = Some(NODE.parse().unwrap());
     desired

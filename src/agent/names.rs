@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::translate::Hosts;
+use crate::translate::{Addresses, Hosts};
 
 /// How long an address is good for.
 const FRESH: Duration = Duration::from_secs(300);
@@ -51,7 +50,7 @@ impl Names {
     }
 
     /// Takes over what an earlier run knew. It is looked up again all the same.
-    pub(super) fn restore(&mut self, hosts: Hosts, now: Duration) {
+    pub(super) fn restore(&mut self, hosts: BTreeMap<String, Addresses>, now: Duration) {
         for (name, addresses) in hosts {
             if addresses.is_ok() && !self.hosts.contains_key(&name) {
                 self.want([name.as_str()], now);
@@ -61,12 +60,7 @@ impl Names {
     }
 
     /// Takes in what a look-up found, and says whether that is another address than before.
-    pub(super) fn found(
-        &mut self,
-        name: &str,
-        answer: Result<Arc<[IpAddr]>, String>,
-        now: Duration,
-    ) -> bool {
+    pub(super) fn found(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
         let Some(due) = self.due.get_mut(name) else { return false };
         let known = self.hosts.entry(name.to_owned()).or_insert_with(|| Err(String::new()));
         match &answer {
@@ -113,6 +107,8 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
+    use std::sync::Arc;
 
     const NOW: Duration = Duration::ZERO;
 

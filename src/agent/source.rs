@@ -156,7 +156,10 @@ impl Source {
                     let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
                     self.settling.insert(key.clone(), now.since_start + wait);
                 }
-                let (mut claims, contribution) = split(translation, hosts);
+                let known = |host: &Arc<str>| names.hosts().get(&**host)?.as_ref().ok();
+                let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
+                let nodes = nodes.copied().collect();
+                let (mut claims, contribution) = split(translation, hosts, nodes);
                 let remembered = self.remembered.contains(key);
                 let candidates = claims.iter_mut().flat_map(|claim| &mut claim.candidates);
                 candidates.for_each(|candidate| candidate.remembered = remembered);
@@ -238,8 +241,12 @@ impl Source {
     }
 }
 
-fn split(translation: Translation, hosts: BTreeSet<Arc<str>>) -> (Vec<vip::Claim>, Contribution) {
-    let Translation { claims, reports, nodes, uncertain, gaps, tasks, settles_at: _ } = translation;
+fn split(
+    translation: Translation,
+    hosts: BTreeSet<Arc<str>>,
+    nodes: BTreeSet<IpAddr>,
+) -> (Vec<vip::Claim>, Contribution) {
+    let Translation { claims, reports, uncertain, gaps, tasks, settles_at: _ } = translation;
     (claims, Contribution { reports, nodes, tasks, uncertain, gaps, hosts })
 }
 

@@ -78,10 +78,8 @@ impl InstanceSpec {
 /// Where a port of an instance is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Endpoint {
-    /// At the agent.
+    /// At the agent, [`Instance::host`].
     Host {
-        /// The agent: a name or an address.
-        host: Arc<str>,
         /// The allocated port.
         port: u16,
         /// Where the container itself listens, behind that port. None: it has no address of its

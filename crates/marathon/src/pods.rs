@@ -186,7 +186,7 @@ fn place(network: &NetworkMode, listed: &PodInstance, port: &Port) -> Result<End
     match &port.scope {
         Scope::Host => {
             let behind = behind(network, &addresses(listed, &[]), port.container_port);
-            at_host(listed.agent_hostname.as_ref(), found.allocated_host_port, behind)
+            at_host(listed.agent_hostname.as_deref(), found.allocated_host_port, behind)
         }
         Scope::Container { .. } if *network == NetworkMode::Bridge => Err(Unroutable::Unpublished),
         Scope::Container { networks } => {

@@ -1,7 +1,6 @@
 //! The ports of an app, and where a task of it listens on them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
 use crate::{Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
@@ -170,7 +169,7 @@ pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>
     let place = |port: &Port| match &port.scope {
         Scope::Host => {
             let behind = behind(&spec.network, &addresses, port.container_port);
-            at_host(task.host.as_ref(), allocated.next().flatten(), behind)
+            at_host(task.host.as_deref(), allocated.next().flatten(), behind)
         }
         Scope::Container { networks } => {
             one_network(&spec.network, networks)?;
@@ -197,13 +196,13 @@ pub(crate) fn behind(
 
 /// At a port of the agent's.
 pub(crate) fn at_host(
-    host: Option<&Arc<str>>,
+    host: Option<&str>,
     port: Option<u16>,
     behind: Option<Behind>,
 ) -> Result<Endpoint, Unroutable> {
-    let host = host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?.clone();
+    host.filter(|host| !host.is_empty()).ok_or(Unroutable::NoHost)?;
     let port = port.filter(|port| *port != 0).ok_or(Unroutable::NoHostPort)?;
-    Ok(Endpoint::Host { host, port, behind })
+    Ok(Endpoint::Host { port, behind })
 }
 
 /// At the task's own address.

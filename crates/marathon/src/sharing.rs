@@ -19,8 +19,7 @@ impl Sharing {
     pub(crate) fn instance(&mut self, instance: &mut Instance) {
         instance.host.iter_mut().for_each(|host| share(&mut self.agents, host));
         for endpoint in instance.endpoints.iter_mut().flatten() {
-            let Endpoint::Host { host, behind, .. } = endpoint else { continue };
-            share(&mut self.agents, host);
+            let Endpoint::Host { behind, .. } = endpoint else { continue };
             behind.iter_mut().for_each(|each| share(&mut self.behind, &mut each.addresses));
         }
     }

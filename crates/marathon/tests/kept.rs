@@ -119,8 +119,8 @@ fn unroutable() -> impl Strategy<Value = Unroutable> {
 fn endpoint() -> impl Strategy<Value = Result<Endpoint, Unroutable>> {
     let behind = (vec(any::<IpAddr>(), 1..3), any::<u16>())
         .prop_map(|(addresses, port)| Behind { addresses: addresses.into(), port });
-    let host = (text(), any::<u16>(), option::of(behind))
-        .prop_map(|(host, port, behind)| Endpoint::Host { host: host.into(), port, behind });
+    let host = (any::<u16>(), option::of(behind))
+        .prop_map(|(port, behind)| Endpoint::Host { port, behind });
     let container = (vec(any::<IpAddr>(), 1..3), any::<u16>())
         .prop_map(|(addresses, port)| Endpoint::Container { addresses: addresses.into(), port });
     prop_oneof![host.prop_map(Ok), container.prop_map(Ok), unroutable().prop_map(Err)]

@@ -47,7 +47,7 @@ fn set(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
     let before = settings(&vip);
     let mut settings = before.clone();
     change(&mut settings);
-    Op::SetService { vip, before, settings }
+    Op::SetService { vip, before: before.into(), settings }
 }
 
 fn add_server(vip: Vip, server: &str, settings: DestinationSettings) -> Op {
@@ -56,7 +56,7 @@ fn add_server(vip: Vip, server: &str, settings: DestinationSettings) -> Op {
 
 fn set_server(vip: Vip, server: &str, settings: DestinationSettings) -> Op {
     let before = weight(1);
-    Op::SetServer { vip, server: socket(server), before, settings }
+    Op::SetServer { vip, server: socket(server), before: before.into(), settings }
 }
 
 fn delete_server(vip: Vip, server: &str) -> Op {

@@ -1,5 +1,6 @@
 //! Which tasks are real servers, and with what weight.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -166,7 +167,7 @@ pub fn select(
     (node, mode): (&NodeFacts, LocalServers),
 ) -> Selection {
     let family = Family::from(vip.address);
-    let mut judged = Vec::new();
+    let mut judged = Vec::with_capacity(claims.iter().map(|claim| claim.candidates.len()).sum());
     for claim in claims {
         for candidate in &claim.candidates {
             let (place, verdict) = match place(candidate, family) {
@@ -229,15 +230,20 @@ fn idle_weight(protocol: Protocol) -> Option<u32> {
 
 /// Two tasks on one address and port: one that serves beats one that doesn't, else the first.
 fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
-    let loser = match selection.members.get_mut(&address) {
-        None => {
-            selection.members.insert(address, member);
+    let (winner, loser) = match selection.members.entry(address) {
+        Entry::Vacant(place) => {
+            place.insert(member);
             return;
         }
-        Some(held) if held.weight == 0 && member.weight > 0 => std::mem::replace(held, member),
-        Some(_) => member,
+        Entry::Occupied(held) => {
+            let winner = held.into_mut();
+            let loser = match winner.weight == 0 && member.weight > 0 {
+                true => std::mem::replace(winner, member),
+                false => member,
+            };
+            (winner, loser)
+        }
     };
-    let winner = &selection.members[&address];
     if loser.task != winner.task {
         let why = Why::SameServer(winner.task.clone());
         selection.left_out.push(LeftOut { app: loser.app, task: loser.task, why });

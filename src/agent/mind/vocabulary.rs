@@ -1,6 +1,6 @@
 //! What a [`Mind`](super::Mind) is told, and what it asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use vip::{Observed, Outcome, Plan};
 
 use crate::agent::view::Hold;
-use crate::translate::Hosts;
+use crate::translate::Addresses;
 
 /// What is kept on disk of one Marathon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Kept {
     /// Its apps and pods.
     pub workloads: Vec<Arc<Workload>>,
     /// The addresses of agents with names.
-    pub hosts: Hosts,
+    pub hosts: BTreeMap<String, Addresses>,
 }
 
 /// What the kernel thread found.

@@ -9,6 +9,9 @@ use crate::{Health, Instance, InstanceSpec, Spec, TaskState};
 /// now, `old` the one before.
 pub(super) fn keep(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Arc<Spec>) {
     if is_same_run(instance, before) {
+        if instance.host.is_none() {
+            instance.host.clone_from(&before.host);
+        }
         keep_version(instance, spec, before, old);
         keep_endpoints(instance, spec, before, old);
     }
@@ -73,7 +76,8 @@ fn keep_endpoints(instance: &mut Instance, spec: &Spec, before: &Instance, old: 
 /// when its version was the current one, and a task doesn't change.
 fn keep_spec(instance: &mut Instance, before: &Instance, old: &Arc<Spec>) {
     let unknown = matches!(instance.spec, InstanceSpec::Unknown(_) | InstanceSpec::Gone(_));
-    if !unknown || instance.version.is_none() || instance.version != before.version {
+    let is_same = instance.version == before.version && instance.host == before.host;
+    if !unknown || instance.version.is_none() || !is_same {
         return;
     }
     instance.spec = match &before.spec {

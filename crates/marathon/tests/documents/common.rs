@@ -24,7 +24,9 @@ pub(crate) fn only(json: &str) -> Workload {
 /// The endpoints in short: `10.0.0.5:80`, `9.0.2.130 or fd01::2 port 80`, or the reason.
 pub(crate) fn endpoints(instance: &Instance) -> Vec<String> {
     let short = |endpoint: &_| match endpoint {
-        Ok(Endpoint::Host { host, port, .. }) => format!("{host}:{port}"),
+        Ok(Endpoint::Host { port, .. }) => {
+            format!("{}:{port}", instance.host.as_ref().unwrap())
+        }
         Ok(Endpoint::Container { addresses, port }) => {
             let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             format!("{} port {port}", addresses.join(" or "))

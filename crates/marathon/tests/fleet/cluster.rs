@@ -57,10 +57,9 @@ fn spec(number: i64) -> Arc<Spec> {
 }
 
 fn instance(app: usize, generation: i64, task: usize) -> Instance {
-    let host: Arc<str> = format!("host-{task}").into();
     Instance {
         id: format!("app{app:05}.{generation}.{task:03}").into(),
-        host: Some(host.clone()),
+        host: Some(format!("host-{task}").into()),
         state: TaskState::Running,
         health: Health::Up,
         port_health: Box::default(),
@@ -69,7 +68,7 @@ fn instance(app: usize, generation: i64, task: usize) -> Instance {
         started: version(generation).map(Into::into),
         version: version(generation),
         spec: InstanceSpec::Current,
-        endpoints: [Ok(Endpoint::Host { host, port: 31_000, behind: None })].into(),
+        endpoints: [Ok(Endpoint::Host { port: 31_000, behind: None })].into(),
     }
 }
 

@@ -35,6 +35,7 @@ fn a_running_task_without_its_ports_in_one_answer_keeps_them() {
         for _ in 0..2 {
             read(&mut watch, &app("/db", &[missing.as_str().to_owned()]));
             assert_eq!(instance(&watch).endpoints, before.endpoints, "{missing}");
+            assert_eq!(instance(&watch).host, before.host);
             assert_eq!(instance(&watch).version, before.version);
         }
     }

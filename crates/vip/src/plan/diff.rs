@@ -56,7 +56,8 @@ pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
     let unmarked = vips.iter().filter_map(|vip| {
         let before = settable(observed.service(vip)?);
         let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
-        (settings != before).then_some(Op::SetService { vip: *vip, before, settings })
+        let before = Box::new(before);
+        (settings != *before).then_some(Op::SetService { vip: *vip, before, settings })
     });
     Plan {
         ops: unmarked.collect(),
@@ -125,7 +126,7 @@ fn change_service(
     match held {
         None => ops.push(Op::AddService { vip, settings }),
         Some(held) if settable(held) != settings => {
-            ops.push(Op::SetService { vip, before: settable(held), settings });
+            ops.push(Op::SetService { vip, before: settable(held).into(), settings });
         }
         Some(_) => {}
     }
@@ -133,14 +134,16 @@ fn change_service(
     let mut added = Vec::new();
     for (server, settings) in wanted.servers() {
         match held.get(&server) {
-            None => added.push(Op::AddServer { vip, server, settings }),
+            None => added.push((server, settings)),
             Some(held) if held.settings != settings => {
-                ops.push(Op::SetServer { vip, server, before: held.settings, settings });
+                ops.push(Op::SetServer { vip, server, before: held.settings.into(), settings });
             }
             Some(_) => {}
         }
     }
-    ops.extend(shuffle::shuffled(added, node));
+    shuffle::shuffle(&mut added, &vip, node);
+    let add = |(server, settings)| Op::AddServer { vip, server, settings };
+    ops.extend(added.into_iter().map(add));
     let all_known = scope != Scope::Partial && !wanted.incomplete;
     let Selection { members, ended, .. } = &wanted.selection;
     let others = held.iter().filter(|(server, _)| !members.contains_key(server));
@@ -155,6 +158,11 @@ fn change_service(
 /// A UDP client that keeps its port may have sent before a VIP was served, and the kernel goes on
 /// tracking that flow as it was. A TCP client opens a new connection.
 fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
+    let is_udp = |vip: &&Vip| vip.protocol == Protocol::Udp;
+    let vips: Vec<&Vip> = desired.services.keys().filter(is_udp).collect();
+    if vips.is_empty() {
+        return Vec::new();
+    }
     let mut begins = BTreeSet::new();
     let mut bound = BTreeSet::new();
     for op in &plan.ops {
@@ -164,9 +172,8 @@ fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
             _ => {}
         }
     }
-    let vips = desired.services.keys().filter(|vip| {
-        vip.protocol == Protocol::Udp
-            && (begins.contains(*vip) || bound.contains(&vip.address))
+    let vips = vips.into_iter().filter(|vip| {
+        (begins.contains(*vip) || bound.contains(&vip.address))
             && !plan.conflicts.iter().any(|conflict| conflict.vip == **vip)
     });
     vips.map(|vip| Op::ForgetFlows { vip: *vip }).collect()

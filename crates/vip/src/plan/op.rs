@@ -74,8 +74,8 @@ pub enum Op {
     SetService {
         /// Its VIP.
         vip: Vip,
-        /// What they are.
-        before: ServiceSettings,
+        /// What they are. Seldom, and long.
+        before: Box<ServiceSettings>,
         /// What they become.
         settings: ServiceSettings,
     },
@@ -85,8 +85,8 @@ pub enum Op {
         vip: Vip,
         /// Its address and port.
         server: SocketAddr,
-        /// What its settings are.
-        before: DestinationSettings,
+        /// What its settings are. Seldom, and long.
+        before: Box<DestinationSettings>,
         /// What they become.
         settings: DestinationSettings,
     },

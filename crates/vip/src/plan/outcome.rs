@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Ground, Op, Plan};
+use super::{Op, Plan};
 use crate::Vip;
 use crate::nft::Element;
 use crate::ownership::MARK;
@@ -138,7 +138,7 @@ impl Plan {
     /// service could not be made, none is unbound while its service is still there, and none that
     /// is still bound loses its guard.
     pub fn run(self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
-        let mut done = Progress::on(&self.ground);
+        let mut done = Progress::on(&self);
         let mut odd = BTreeMap::new();
         let mut place = 0;
         for step in self.ops.chunk_by(|one, next| one.step() == next.step()) {
@@ -174,7 +174,9 @@ struct Progress {
     failed: BTreeSet<Vip>,
     /// Services with a real server that could not be added or changed.
     wanting: BTreeSet<Vip>,
-    /// Services with a real server that takes new connections, whatever else fails.
+    /// Services that lose a real server.
+    losing: BTreeSet<Vip>,
+    /// Of those the ones with a real server that takes new connections, whatever else fails.
     served: BTreeSet<Vip>,
     not_guarded: BTreeSet<IpAddr>,
     not_made: BTreeSet<IpAddr>,
@@ -185,9 +187,14 @@ struct Progress {
 }
 
 impl Progress {
-    fn on(ground: &Ground) -> Self {
-        let (served, made) = (ground.served.clone(), ground.addresses.clone());
-        Self { served, made, ..Self::default() }
+    fn on(Plan { ops, ground, .. }: &Plan) -> Self {
+        let losing = ops.iter().filter_map(|op| match op {
+            Op::DeleteServer { vip, .. } => Some(*vip),
+            _ => None,
+        });
+        let losing: BTreeSet<Vip> = losing.collect();
+        let served = ground.served.intersection(&losing).copied().collect();
+        Self { losing, served, made: ground.addresses.clone(), ..Self::default() }
     }
 
     fn allows(&self, op: &Op) -> bool {
@@ -247,7 +254,10 @@ impl Progress {
             Op::SetServer { vip, settings, .. } | Op::AddServer { vip, settings, .. } => {
                 if failed {
                     self.wanting.insert(*vip);
-                } else if *result == OpResult::Done && settings.weight > 0 {
+                } else if *result == OpResult::Done
+                    && settings.weight > 0
+                    && self.losing.contains(vip)
+                {
                     self.served.insert(*vip);
                 }
             }
