@@ -65,10 +65,7 @@ impl DesiredService {
     pub fn servers(
         &self,
     ) -> impl Iterator<Item = (std::net::SocketAddr, DestinationSettings)> + '_ {
-        self.selection
-            .members
-            .iter()
-            .map(|(address, member)| (*address, DestinationSettings::masquerade(member.weight)))
+        self.selection.members.iter().map(|(address, member)| (*address, member.settings()))
     }
 }
 

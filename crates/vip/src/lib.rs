@@ -21,6 +21,7 @@ mod drain;
 pub mod firewall;
 pub mod label;
 mod local;
+mod lockstep;
 pub mod nft;
 mod observed;
 pub mod ownership;

@@ -66,6 +66,13 @@ pub struct ObservedService {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Servers(Arc<BTreeMap<SocketAddr, ObservedServer>>);
 
+impl Servers {
+    /// Whether they are in the same memory, and so the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Deref for Servers {
     type Target = BTreeMap<SocketAddr, ObservedServer>;
     fn deref(&self) -> &Self::Target {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use nl_ipvs::Family;
+use nl_ipvs::{DestinationSettings, Family};
 
 use crate::local;
 use crate::observed::ObservedServer;
@@ -33,6 +33,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// Its settings in the table.
+    #[must_use]
+    pub fn settings(&self) -> DestinationSettings {
+        DestinationSettings::masquerade(self.weight)
+    }
+
     /// Why it has its weight, and its place.
     #[must_use]
     pub fn reason(&self) -> String {

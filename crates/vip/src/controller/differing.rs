@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
+use crate::lockstep::lockstep;
 use crate::nft::{Element, Table};
 use crate::{NodeFacts, Observed, ObservedService};
 
@@ -50,19 +51,17 @@ fn changed<'a, K: Ord, V>(
     after: &'a BTreeMap<K, V>,
     same: impl Fn(&V, &V) -> bool + 'a,
 ) -> impl Iterator<Item = &'a K> {
-    let same = move |(key, was): &(&K, &V)| after.get(key).is_some_and(|is| same(was, is));
-    let gone = before.iter().filter(move |entry| !same(entry)).map(|(key, _)| key);
-    gone.chain(after.keys().filter(|key| !before.contains_key(key)))
+    let differs = move |was: Option<&V>, is| was.zip(is).is_none_or(|(was, is)| !same(was, is));
+    lockstep(before, after).filter(move |(_, was, is)| differs(*was, *is)).map(|(key, ..)| key)
 }
 
 fn same_service(was: &ObservedService, is: &ObservedService) -> bool {
     same_settings(&was.settings, &is.settings)
-        && was.servers.len() == is.servers.len()
-        && was
-            .servers
-            .iter()
-            .zip(&is.servers)
-            .all(|((server, was), (other, is))| (server, was.settings) == (other, is.settings))
+        && (was.servers.is_same(&is.servers)
+            || was.servers.len() == is.servers.len()
+                && was.servers.iter().zip(&is.servers).all(|((server, was), (other, is))| {
+                    (server, was.settings) == (other, is.settings)
+                }))
 }
 
 /// But for the flag that only the kernel sets.

@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
 use super::op::timeout_changes;
 use super::{Conflict, Ground, Op, Plan, Scope, rules, shuffle, tables};
+use crate::lockstep::lockstep;
 use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
@@ -131,9 +132,23 @@ fn change_service(
         Some(_) => {}
     }
     let held = held.map_or(&nothing, |held| &held.servers);
-    let mut added = Vec::new();
-    for (server, settings) in wanted.servers() {
-        match held.get(&server) {
+    let Selection { members, ended, .. } = &wanted.selection;
+    let all_known = scope != Scope::Partial && !wanted.incomplete;
+    let goes = |server: &SocketAddr| {
+        !desired.is_uncertain(server, &observed.node) && (all_known || ended.contains(server))
+    };
+    let (mut added, mut serves) = (Vec::new(), false);
+    for (&server, member, held) in lockstep(members, held) {
+        let Some(member) = member else {
+            match held {
+                Some(_) if goes(&server) => ops.push(Op::DeleteServer { vip, server }),
+                _ => serves |= held.is_some_and(|held| held.settings.weight > 0),
+            }
+            continue;
+        };
+        serves |= member.weight > 0;
+        let settings = member.settings();
+        match held {
             None => added.push((server, settings)),
             Some(held) if held.settings != settings => {
                 ops.push(Op::SetServer { vip, server, before: held.settings.into(), settings });
@@ -144,15 +159,7 @@ fn change_service(
     shuffle::shuffle(&mut added, &vip, node);
     let add = |(server, settings)| Op::AddServer { vip, server, settings };
     ops.extend(added.into_iter().map(add));
-    let all_known = scope != Scope::Partial && !wanted.incomplete;
-    let Selection { members, ended, .. } = &wanted.selection;
-    let others = held.iter().filter(|(server, _)| !members.contains_key(server));
-    let (gone, kept): (Vec<_>, Vec<_>) = others.partition(|(server, _)| {
-        !desired.is_uncertain(server, &observed.node) && (all_known || ended.contains(server))
-    });
-    ops.extend(gone.into_iter().map(|(server, _)| Op::DeleteServer { vip, server: *server }));
-    members.values().any(|member| member.weight > 0)
-        || kept.iter().any(|(_, held)| held.settings.weight > 0)
+    serves
 }
 
 /// A UDP client that keeps its port may have sent before a VIP was served, and the kernel goes on
