@@ -87,20 +87,26 @@ impl Nft {
             }
             let known = self.known.take().filter(|_| !try_again).map(|(_, tables)| tables);
             let mut tables = Tables::default();
+            let mut unsure = Vec::new();
             for family in [Family::Inet, Family::Inet6] {
                 let table = tables.table_mut(family);
                 *table = read::table(socket, family)?;
-                (table.able, table.lacks) = match (table.standing, &known) {
-                    (Standing::Whole(Rules { nat: Some(_), .. }), _) => (Able::Nat, None),
+                match (table.standing, &known) {
+                    (Standing::Whole(Rules { nat: Some(_), .. }), _) => table.able = Able::Nat,
                     (_, Some(known)) => {
                         let Table { able, lacks, .. } = known.table(family);
-                        (*able, lacks.clone())
+                        (table.able, table.lacks) = (*able, lacks.clone());
                     }
-                    (_, None) => {
-                        self.tried_at = Some(Instant::now());
-                        rehearse(socket, family).map_err(failed("try the rules"))?
-                    }
-                };
+                    (_, None) => unsure.push(family),
+                }
+            }
+            if !unsure.is_empty() {
+                self.tried_at = Some(Instant::now());
+                let abilities = rehearse(socket, &unsure).map_err(failed("try the rules"))?;
+                for (family, ability) in unsure.into_iter().zip(abilities) {
+                    let table = tables.table_mut(family);
+                    (table.able, table.lacks) = ability;
+                }
             }
             if read::generation(socket)? == Ok(before) {
                 self.known = Some((before, tables.clone()));
@@ -178,34 +184,41 @@ fn nothing(why: &str) -> Tables {
     Tables { v4: table(), v6: table() }
 }
 
-/// Finds out what the kernel takes of the rules, by all of a transaction but its end.
-fn rehearse(socket: &mut Pipeline, family: Family) -> Result<Ability, Error> {
-    let mut lacks = None;
-    for (able, rules) in [(Able::Nat, WHOLE), (Able::Filter, FILTER)] {
-        match first_refusal(socket, family, rules)? {
-            None => return Ok((able, lacks)),
-            // What is refused first says more than what follows from it.
-            Some(why) => lacks = lacks.or(Some(why)),
-        }
-    }
-    Ok((Able::Nothing, lacks))
+/// Finds out what the kernel takes of the rules, by all of a transaction but its end. It waits for
+/// all of its processors to take each back, so both families are in one.
+fn rehearse(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
+    let refused = first_refusals(socket, families, WHOLE)?;
+    let ability = |(family, refused): (&Family, Option<String>)| {
+        let Some(why) = refused else { return Ok((Able::Nat, None)) };
+        let without = first_refusals(socket, &[*family], FILTER)?.remove(0);
+        let able = if without.is_none() { Able::Filter } else { Able::Nothing };
+        // What is refused first says more than what follows from it.
+        Ok((able, Some(why)))
+    };
+    families.iter().zip(refused).map(ability).collect()
 }
 
-fn first_refusal(
+/// What is refused first of the rules, for each family.
+fn first_refusals(
     socket: &mut Pipeline,
-    family: Family,
+    families: &[Family],
     rules: Rules,
-) -> Result<Option<String>, Error> {
-    let (names, messages): (Vec<_>, Vec<_>) =
-        message::rebuild(family, rules, []).into_iter().unzip();
-    Ok(match socket.transaction(message::begin(), messages, None)? {
-        Err(refusal) => Some(refusal.to_string()),
-        Ok(outcomes) => {
-            let refusals = names.iter().zip(outcomes);
-            let mut refusals = refusals.filter_map(|(name, outcome)| Some((name, outcome.err()?)));
-            refusals.next().map(|(name, refusal)| format!("{name}: {refusal}"))
-        }
-    })
+) -> Result<Vec<Option<String>>, Error> {
+    let rebuild = |family: &Family| message::rebuild(*family, rules, []);
+    let parts: Vec<_> = families.iter().map(rebuild).collect();
+    let messages: Vec<_> = parts.iter().flatten().map(|(_, message)| message.clone()).collect();
+    let outcomes = match socket.transaction(message::begin(), messages, None)? {
+        Err(refusal) => return Ok(vec![Some(refusal.to_string()); families.len()]),
+        Ok(outcomes) => outcomes,
+    };
+    let mut outcomes = outcomes.into_iter();
+    let first = |part: &Vec<(_, _)>| {
+        let refusals = part.iter().zip(outcomes.by_ref()).filter_map(|((name, _), outcome)| {
+            outcome.err().map(|refusal| format!("{name}: {refusal}"))
+        });
+        refusals.fold(None, |first: Option<String>, refusal| first.or(Some(refusal)))
+    };
+    Ok(parts.iter().map(first).collect())
 }
 
 /// The elements that are there stay: the table is never seen without them.
