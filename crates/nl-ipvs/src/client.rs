@@ -87,10 +87,23 @@ impl Ipvs {
     /// # Errors
     /// As with [`services`](Self::services).
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Dump<Destination>, Error> {
-        let read = |entry: &[u8]| Destination::from_entry(entry, key.family());
-        let answer = self.dump(&IpvsMessage::get_destinations(key), read)?;
-        let servers = accepted(answer, "list the real servers of a service")?;
+        let servers = self.destinations_with(key, |destination| destination)?;
         Ok(Dump::collect(servers, |destination| destination.address))
+    }
+
+    /// The same, each taken for what matters of it as it comes: where the kernel's table changes
+    /// meanwhile, the last of those with one address counts.
+    ///
+    /// # Errors
+    /// As with [`services`](Self::services).
+    pub fn destinations_with<T>(
+        &mut self,
+        key: &ServiceKey,
+        take: impl Fn(Destination) -> T,
+    ) -> Result<Vec<Result<T, EntryError>>, Error> {
+        let read = |entry: &[u8]| Destination::from_entry(entry, key.family()).map(&take);
+        let answer = self.dump(&IpvsMessage::get_destinations(key), read)?;
+        accepted(answer, "list the real servers of a service")
     }
 
     /// The synchronisation daemons that run.

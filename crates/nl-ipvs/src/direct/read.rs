@@ -46,6 +46,12 @@ fn first<T>(kept: &mut Option<T>, value: Option<T>) {
     }
 }
 
+/// The counters of 32 bits, which a kernel that has those of 64 bits tells before them.
+fn narrow(bytes: &[u8], wanted: u16) -> Option<Stats> {
+    let mut found = attributes(bytes).flatten().filter(|(kind, _)| *kind == wanted);
+    found.find_map(|(_, bytes)| stats(bytes))
+}
+
 /// The counters, `None` if they don't add up.
 fn stats(bytes: &[u8]) -> Option<Stats> {
     let mut stats = Stats::default();
@@ -71,7 +77,7 @@ impl Service {
             (None, None, None, None, None);
         let (mut name, mut flags, mut timeout, mut netmask, mut engine) =
             (None, None, None, None, None);
-        let (mut wide, mut narrow) = (None, None);
+        let mut wide = None;
         for attribute in attributes(bytes) {
             let (kind, bytes) = attribute?;
             match kind {
@@ -86,7 +92,6 @@ impl Service {
                 IPVS_SVC_ATTR_NETMASK => first(&mut netmask, bytes.try_into().ok()),
                 IPVS_SVC_ATTR_PE_NAME => first(&mut engine, value::name(bytes)),
                 IPVS_SVC_ATTR_STATS64 => first(&mut wide, stats(bytes)),
-                IPVS_SVC_ATTR_STATS => first(&mut narrow, stats(bytes)),
                 _ => {}
             }
         }
@@ -114,7 +119,7 @@ impl Service {
                 prefix_len: prefix_len(family, netmask()?)?,
                 persistence_engine: engine.map(str::to_owned),
             },
-            stats: wide.or(narrow).unwrap_or_default(),
+            stats: wide.or_else(|| narrow(bytes, IPVS_SVC_ATTR_STATS)).unwrap_or_default(),
         })
     }
 }
@@ -132,7 +137,7 @@ impl Destination {
         let (mut upper, mut lower, mut active, mut inactive, mut persistent) =
             (None, None, None, None, None);
         let (mut tunnel, mut tunnel_port, mut tunnel_flags) = (None, None, None);
-        let (mut wide, mut narrow) = (None, None);
+        let mut wide = None;
         for attribute in attributes(bytes) {
             let (kind, bytes) = attribute?;
             match kind {
@@ -150,7 +155,6 @@ impl Destination {
                 IPVS_DEST_ATTR_TUN_PORT => first(&mut tunnel_port, value::u16_be(bytes)),
                 IPVS_DEST_ATTR_TUN_FLAGS => first(&mut tunnel_flags, value::u16(bytes)),
                 IPVS_DEST_ATTR_STATS64 => first(&mut wide, stats(bytes)),
-                IPVS_DEST_ATTR_STATS => first(&mut narrow, stats(bytes)),
                 _ => {}
             }
         }
@@ -179,7 +183,7 @@ impl Destination {
             active_connections: active.ok_or(missing("IPVS_DEST_ATTR_ACTIVE_CONNS"))?,
             inactive_connections: inactive.ok_or(missing("IPVS_DEST_ATTR_INACT_CONNS"))?,
             persistent_connections: persistent.ok_or(missing("IPVS_DEST_ATTR_PERSIST_CONNS"))?,
-            stats: wide.or(narrow).unwrap_or_default(),
+            stats: wide.or_else(|| narrow(bytes, IPVS_DEST_ATTR_STATS)).unwrap_or_default(),
         })
     }
 }

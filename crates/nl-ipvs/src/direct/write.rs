@@ -24,6 +24,8 @@ enum Kind<C> {
     Direct {
         command: C,
         family: u16,
+        /// How many bytes it takes: who sends it asks several times.
+        len: usize,
     },
     Message(GenlMessage<IpvsMessage>),
 }
@@ -38,7 +40,10 @@ impl<C: Borrow<Command>> Request<C> {
             | Command::DeleteService { .. }
             | Command::AddDestination { .. }
             | Command::SetDestination { .. }
-            | Command::DeleteDestination { .. } => Kind::Direct { command, family },
+            | Command::DeleteDestination { .. } => {
+                let len = write(Writer::new(None), command.borrow());
+                Kind::Direct { command, family, len }
+            }
             other => {
                 let mut message = GenlMessage::from_payload(IpvsMessage::from(other));
                 message.set_resolved_family_id(family);
@@ -58,7 +63,7 @@ impl<C: Borrow<Command>> NetlinkSerializable for Request<C> {
 
     fn buffer_len(&self) -> usize {
         match &self.0 {
-            Kind::Direct { command, .. } => write(Writer::new(None), command.borrow()),
+            Kind::Direct { len, .. } => *len,
             Kind::Message(message) => NetlinkSerializable::buffer_len(message),
         }
     }

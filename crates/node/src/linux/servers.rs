@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 
-use nl_ipvs::{Destination, Dump, Ipvs, ServiceKey, Stats};
+use nl_ipvs::{Destination, Ipvs, ServiceKey, Stats};
 use vip::{Observed, ObservedServer, ObservedService, Servers};
 
 use super::text::{self, Confirmed};
@@ -73,8 +74,12 @@ impl Reading<'_> {
         self.readings.dumps += 1;
         let dumped = dump(ipvs, key, self.counters)?;
         // What is as it was stays in the memory where it is known.
-        let same = known.map(|known| &known.servers).filter(|known| **known == dumped);
-        Ok(same.cloned().unwrap_or(dumped))
+        let known = known.map(|known| &known.servers);
+        let is_known = |known: &&Servers| {
+            let dumped = dumped.iter().map(|(address, server)| (address, server));
+            dumped.eq(known.iter())
+        };
+        Ok(known.filter(is_known).cloned().unwrap_or_else(|| dumped.into_iter().collect()))
     }
 }
 
@@ -84,15 +89,17 @@ fn counted(stats: Stats) -> [u64; 5] {
     [connections, in_packets, out_packets, in_bytes, out_bytes]
 }
 
-/// All of them, or none: from a part nothing may be concluded.
-fn dump(ipvs: &mut Ipvs, key: &ServiceKey, counters: bool) -> Result<Servers, nl_ipvs::Error> {
-    let Dump { entries, unreadable } = ipvs.destinations(key)?;
-    match unreadable.into_iter().next() {
-        Some(error) => Err(error.into()),
-        None => {
-            Ok(entries.into_iter().map(|each| (each.address, server(each, counters))).collect())
-        }
-    }
+/// All of them by address, or none: from a part nothing may be concluded.
+fn dump(
+    ipvs: &mut Ipvs,
+    key: &ServiceKey,
+    counters: bool,
+) -> Result<Vec<(SocketAddr, ObservedServer)>, nl_ipvs::Error> {
+    let take = |listed: Destination| (listed.address, server(listed, counters));
+    let mut servers: Vec<_> =
+        ipvs.destinations_with(key, take)?.into_iter().collect::<Result<_, _>>()?;
+    servers.sort_by_key(|(address, _)| *address);
+    Ok(servers)
 }
 
 fn server(listed: Destination, counters: bool) -> ObservedServer {
