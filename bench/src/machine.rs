@@ -30,7 +30,7 @@ struct Node<'a> {
 ///
 /// Each measure has a network namespace of its own: for two minutes the kernel remembers the real
 /// servers that were deleted, and looks through all of them for each new one; and addresses are bound
-/// faster where as many were bound before.
+/// faster where as many were bound before. What goes with a node is freed in the background.
 pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, peer: bool) {
     let node = Node { floor, vips, servers };
     let cluster = Cluster::new(vips, servers);
@@ -62,6 +62,9 @@ pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, p
     }
 }
 
+/// How long the kernel has for what is left of one node before the next one is measured.
+const REST: Duration = Duration::from_millis(500);
+
 /// Does it on a node of its own.
 fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
     thread::scope(|scope| {
@@ -79,7 +82,9 @@ fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
             clear();
             done
         };
-        scope.spawn(on_a_node).join().expect("it was measured")
+        let done = scope.spawn(on_a_node).join().expect("it was measured");
+        thread::sleep(REST);
+        done
     })
 }
 
