@@ -26,23 +26,23 @@ struct Node<'a> {
     servers: usize,
 }
 
-/// Measures at one size of the table, so many times.
+/// Measures at one size of the table, so many times; `ipvsadm`, which takes long, not as often.
 ///
 /// Each measure has a network namespace of its own: for two minutes the kernel remembers the real
 /// servers that were deleted, and looks through all of them for each new one; and addresses are bound
 /// faster where as many were bound before. What goes with a node is freed in the background.
-pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, peer: bool) {
+pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, of_peer: usize) {
     let node = Node { floor, vips, servers };
     let cluster = Cluster::new(vips, servers);
     let snapshot = wanted::snapshot(&cluster);
     let desired = wanted::desired(&snapshot, &Observed::default());
     // What the kernel has as modules it loads now.
     alone(|kernel| wanted::apply(&wanted::snapshot(&Cluster::new(1, 1)), kernel));
-    for _ in 0..times {
+    for time in 0..times {
         let by_c = alone(|_| node.fill_by_c());
         let by_vipd = alone(|kernel| node.fill(kernel, &desired));
         assert!(by_c == by_vipd, "the C program fills another table");
-        if peer {
+        if time < of_peer {
             alone(|_| node.fill_by_ipvsadm());
         }
         for (name, source) in [("addresses", None), ("routes", Some(wanted::NODE))] {

@@ -33,13 +33,13 @@ fn main() -> Result<()> {
         ["instructions", work, rounds] => instructions::run(work, rounds.parse()?)?,
         ["held"] => react::held(2_000, 10),
         ["parse"] => parse::measure(1_000, 20, 7),
-        ["machine", floor, vips, servers, times, peer] => {
+        ["machine", floor, vips, servers, times, of_peer] => {
             machine::measure(
                 floor.as_ref(),
                 vips.parse()?,
                 servers.parse()?,
                 times.parse()?,
-                *peer == "peer",
+                of_peer.parse()?,
             );
         }
         ["unbind", floor, vips] => machine::unbind(floor.as_ref(), vips.parse()?),
