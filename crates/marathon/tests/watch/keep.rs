@@ -71,6 +71,24 @@ fn a_task_out_of_reach_keeps_the_ports_of_its_own_version() {
     }
 }
 
+/// Its ports are those of its agent: beside another agent's name they would be somebody else's.
+#[test]
+fn a_task_of_a_version_that_is_not_known_keeps_its_ports_on_its_own_agent_only() {
+    for (host, is_known) in [("h-a", true), ("h-b", false)] {
+        let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+        let before = instance(&watch);
+        let moved = up("a", 1).replace("h-a", host);
+        let new = app("/db", &[moved]).replacen(&at(0), &at(60), 1).replace(
+            r#""portDefinitions":["#,
+            r#""portDefinitions":[{"labels":{"VIP_1":"3.3.0.7:1"}},"#,
+        );
+        read(&mut watch, &new);
+        let after = instance(&watch);
+        assert_eq!(matches!(after.spec, InstanceSpec::Older(_)), is_known, "{host}");
+        assert_eq!(after.endpoints == before.endpoints, is_known, "{host}");
+    }
+}
+
 #[test]
 fn ports_that_were_never_known_are_not_made_up() {
     let mut watch = Watch::started(&[app("/db", &[blank("UNREACHABLE")])]);
