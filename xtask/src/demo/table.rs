@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 /// The weights of a VIP's real servers, by `address:port`.
 pub(super) type Servers = BTreeMap<String, u32>;
@@ -65,7 +65,13 @@ pub(super) fn watch(
     let begun = Instant::now();
     let mut seen = vec![None; tables.len()];
     while seen.iter().any(Option::is_none) {
-        ensure!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for the kernel's table");
+        if begun.elapsed() >= PATIENCE {
+            let held: Result<Vec<_>> = tables.iter_mut().map(|table| table.servers(vip)).collect();
+            bail!(
+                "waited {PATIENCE:?} in vain for the kernels' tables; of {vip} they have {:?}",
+                held?
+            );
+        }
         for (table, seen) in tables.iter_mut().zip(&mut seen) {
             if seen.is_none() && is_so(&table.servers(vip)?) {
                 *seen = Some(SystemTime::now());

@@ -53,8 +53,10 @@ pub(crate) fn run() -> Result<bool> {
         show::heading(index + 1, STEPS.len(), step.title, step.about);
         if let Err(error) = (step.run)(&mut stage) {
             anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::log());
-            let agent = std::fs::read_to_string(agents::log("node1")).unwrap_or_default();
-            anstream::eprintln!("\nWhat the agent of node1 logged:\n{agent}");
+            for (node, _) in topology::NODES {
+                let agent = std::fs::read_to_string(agents::log(node)).unwrap_or_default();
+                anstream::eprintln!("\nWhat the agent of {node} logged:\n{agent}");
+            }
             return Err(error.context(format!("step {} is not as it must be", index + 1)));
         }
     }
