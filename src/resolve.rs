@@ -35,6 +35,11 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -
     hosts
 }
 
+/// The addresses of all names that have some.
+pub fn addresses(hosts: &Hosts) -> impl Iterator<Item = &IpAddr> {
+    hosts.values().flatten().flat_map(|addresses| &**addresses)
+}
+
 fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
     let (answers, receiver) = mpsc::channel();
     let workers = queue.len().min(WORKERS);

@@ -11,7 +11,7 @@ use node::{Kernel, LinuxKernel};
 use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
 
 use crate::config::Config;
-use crate::resolve::resolve;
+use crate::resolve::{addresses, resolve};
 use crate::source::{Reading, Source};
 use crate::translate::{hosts_of, translate, versions_of};
 
@@ -124,13 +124,13 @@ impl Wishes {
         self.uncertain.extend(translation.uncertain);
         self.claims.extend(translation.claims);
         self.reports.extend(translation.reports);
-        self.cluster.nodes.extend(hosts.values().flatten().flat_map(|addresses| &**addresses));
+        self.cluster.nodes.extend(addresses(&hosts));
         self.cluster.tasks.extend(translation.tasks);
 
         let servers =
             source.servers().into_iter().chain(reading.servers.iter().map(String::as_str));
         let servers = resolve(servers, RESOLVE_WITHIN);
-        self.cluster.masters.extend(servers.values().flatten().flat_map(|addresses| &**addresses));
+        self.cluster.masters.extend(addresses(&servers));
     }
 
     /// Looks at the kernel and decides.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
-use vipd::resolve::resolve;
+use vipd::resolve::{addresses, resolve};
 use vipd::translate::{Hosts, Translation, hosts_of, translate};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
@@ -249,6 +249,8 @@ fn every_agent_is_known_whatever_network_its_tasks_are_in() {
     let snapshot =
         Document::read(app.to_string().as_bytes()).unwrap().snapshot(&Records::default());
     assert_eq!(hosts_of(&snapshot), ["10.0.0.7"].into());
+    let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
+    assert!(addresses(&hosts).any(|address| *address == std::net::IpAddr::from([10, 0, 0, 7])));
     let translation = read(&app, &Records::default());
     assert!(translation.tasks.contains(&[9, 0, 1, 130].into()));
 }

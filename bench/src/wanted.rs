@@ -7,6 +7,7 @@ use std::time::Duration;
 use marathon::{Document, Records, Snapshot};
 use node::Kernel;
 use vip::{Bound, ClusterFacts, Desired, Link, Observed, Plan, Policy, Scope, decide};
+use vipd::resolve::addresses;
 use vipd::translate::{Hosts, hosts_of, translate};
 
 use crate::cluster::Cluster;
@@ -27,8 +28,8 @@ pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
     let hosts: Hosts = hosts_of(snapshot).into_iter().map(host).collect();
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let translation = translate(snapshot, &hosts, now);
-    let nodes = hosts.values().flatten().flat_map(|addresses| &**addresses);
-    let facts = ClusterFacts { nodes: nodes.copied().collect(), ..ClusterFacts::default() };
+    let nodes = addresses(&hosts).copied().collect();
+    let facts = ClusterFacts { nodes, ..ClusterFacts::default() };
     let mut desired = decide(translation.claims, observed, &Policy::default(), &facts);
     desired.source = Some(NODE.parse().unwrap());
     desired
