@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use node::Kernel;
 use vip::controller::{AppClaims, Input};
 use vip::{Condition, NodeFacts, Protocol};
 
@@ -54,6 +55,27 @@ fn a_new_container_is_looked_at_before_the_way_to_it_is_chosen() {
     let readings = world.readings;
     world.app("/web", Some(web(Condition::Unhealthy)));
     assert_eq!(world.readings, readings);
+}
+
+#[test]
+fn a_reading_that_began_before_a_container_did_says_nothing_about_it() {
+    // The agent's first reading, and one of those that follow.
+    for mut world in [World::new(), world(&[])] {
+        world.state().node = node(&[]);
+        world.now = world.wake.unwrap_or(world.now);
+        world.say(Input::Tick);
+        assert!(matches!(world.job, Some(Job::Observe)), "{:?}", world.job);
+        let old = world.kernel.observe();
+        // Now it starts, and its proxy before it.
+        world.state().node = node(&[HOST]);
+        let input = world.app_input("m", "/web", Some(web(Condition::Healthy)));
+        world.say(input);
+        world.job = None;
+        world.say(Input::Observed(old.map_err(|error| error.to_string())));
+        world.work();
+        world.hear_all("m");
+        assert_eq!(world.weights(WEB), Some(vec![(HOST.into(), 1)]));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
 use super::differing::{differing, same_firewall};
-use super::{Change, Controller, Facts, Input, Job, Retry};
+use super::{AppKey, Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
 use crate::local::{has_two_ways, wants_a_look};
 
@@ -34,15 +34,24 @@ impl Controller {
     fn on_claims(&mut self, source: &str, change: Change, now: Duration) {
         let was_complete = self.claims.complete();
         let (apps, addresses) = self.claims.change(source, change);
-        let claims = || apps.iter().flat_map(|app| self.claims.of(app));
-        let looks_old = |model| claims().any(|claim| wants_a_look(claim, model));
-        if self.model.as_deref().is_some_and(looks_old) {
-            self.look_at = self.look_at.min(now);
-        }
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
         self.touch(addresses.into_iter().chain(draining), now);
         if self.claims.complete() && !was_complete {
             self.touch_all(now);
+        }
+        // A reading under way may be older than that: whether it is too old is seen when it is here.
+        match self.job {
+            Some(Job::Observe) => self.said_meanwhile.extend(apps),
+            _ => self.look_again(&apps, now),
+        }
+    }
+
+    /// Has the kernel read at once if what is known of it is too old for what these apps claim.
+    fn look_again(&mut self, apps: &BTreeSet<AppKey>, now: Duration) {
+        let mut claims = apps.iter().flat_map(|app| self.claims.of(app));
+        let model = self.model.as_deref();
+        if model.is_some_and(|model| claims.any(|claim| wants_a_look(claim, model))) {
+            self.look_at = self.look_at.min(now);
         }
     }
 
@@ -65,6 +74,7 @@ impl Controller {
             return;
         }
         self.job = None;
+        let said_meanwhile = std::mem::take(&mut self.said_meanwhile);
         match reading {
             Ok(observed) => {
                 self.counters.readings += 1;
@@ -77,6 +87,7 @@ impl Controller {
                     Some(before) => self.touch_differing(&before, now),
                     None => self.touch_all(now),
                 }
+                self.look_again(&said_meanwhile, now);
             }
             Err(why) => {
                 self.counters.failed_readings += 1;

@@ -120,6 +120,8 @@ pub struct Controller {
     job: Option<Job>,
     /// When the kernel was asked for that.
     asked_at: Duration,
+    /// The apps that said something new since then, while it is being read.
+    said_meanwhile: BTreeSet<AppKey>,
     /// What is to be compared, and since when.
     touched: BTreeMap<IpAddr, Duration>,
     retries: BTreeMap<IpAddr, Retry>,
@@ -157,6 +159,7 @@ impl Controller {
             model: None,
             job: None,
             asked_at: Duration::ZERO,
+            said_meanwhile: BTreeSet::new(),
             touched: BTreeMap::new(),
             retries: BTreeMap::new(),
             drains: Drains::default(),
