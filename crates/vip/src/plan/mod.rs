@@ -9,6 +9,7 @@ mod op;
 mod outcome;
 mod rules;
 mod shuffle;
+mod sums;
 mod tables;
 pub(crate) mod text;
 

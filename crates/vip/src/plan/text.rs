@@ -86,99 +86,6 @@ impl Plan {
         rules::describe(&mut lines, &self.ops);
         lines
     }
-
-    /// The plan in one sentence, such as
-    /// `1 VIP to add, 2 real servers to add, 1 to change`.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        self.sums(|verb| format!("to {}", verb.0))
-    }
-
-    /// The same when it is done: `1 VIP added, 2 real servers added, 1 changed`.
-    #[must_use]
-    pub fn summary_done(&self) -> String {
-        self.sums(|verb| verb.1.to_owned())
-    }
-
-    /// What there is to do without a VIP, a real server or an address among it.
-    fn rest(&self) -> String {
-        let does = |what: fn(&Op) -> bool, name| self.ops.iter().any(what).then_some(name);
-        let is_link: fn(&Op) -> bool =
-            |op| matches!(op, Op::CreateLink | Op::RaiseLink | Op::DeleteLink);
-        let is_timeouts: fn(&Op) -> bool = |op| matches!(op, Op::SetTimeouts { .. });
-        let is_nft: fn(&Op) -> bool = |op| {
-            matches!(
-                op,
-                Op::SetTable { .. }
-                    | Op::DeleteTable { .. }
-                    | Op::AddElement { .. }
-                    | Op::DeleteElement { .. }
-            )
-        };
-        let is_rule: fn(&Op) -> bool =
-            |op| matches!(op, Op::InsertRule { .. } | Op::DeleteRule { .. });
-        let parts = [
-            does(is_timeouts, "timeouts of connections"),
-            does(is_link, "the interface"),
-            does(is_nft, "nftables"),
-            does(is_rule, "the node's firewall"),
-        ];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        match parts.is_empty() {
-            true => "nothing to do".to_owned(),
-            false => format!("{} only", parts.join(" and ")),
-        }
-    }
-
-    fn sums(&self, word: impl Fn(Verb) -> String) -> String {
-        let count = |wanted: fn(&Op) -> bool| self.ops.iter().filter(|op| wanted(op)).count();
-        let changed: BTreeSet<_> = self
-            .ops
-            .iter()
-            .filter(|op| matches!(op, Op::SetService { .. }))
-            .filter_map(Op::vip)
-            .collect();
-        let vips = phrase(
-            "VIP",
-            [
-                (count(|op| matches!(op, Op::AddService { .. })), ADD),
-                (changed.len(), CHANGE),
-                (count(|op| matches!(op, Op::DeleteService { .. })), REMOVE),
-            ],
-            &word,
-        );
-        let with_services = self.ops.iter().map(|op| match op {
-            Op::DeleteServer { .. } => 1,
-            Op::DeleteService { servers, .. } => servers.len(),
-            _ => 0,
-        });
-        let servers = phrase(
-            "real server",
-            [
-                (count(|op| matches!(op, Op::AddServer { .. })), ADD),
-                (count(|op| matches!(op, Op::SetServer { .. })), CHANGE),
-                (with_services.sum(), REMOVE),
-            ],
-            &word,
-        );
-        let addresses = phrase(
-            "address",
-            [
-                (count(|op| matches!(op, Op::Bind { .. })), ("bind", "bound")),
-                (count(|op| matches!(op, Op::SetSource { .. })), ("re-route", "re-routed")),
-                (count(|op| matches!(op, Op::Unbind { .. })), ("unbind", "unbound")),
-            ],
-            &word,
-        );
-        let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
-        if parts.is_empty() {
-            parts.push(self.rest());
-        }
-        if !self.conflicts.is_empty() {
-            parts.push(format!("{} left alone", counted(self.conflicts.len(), "VIP")));
-        }
-        parts.join("; ")
-    }
 }
 
 pub(super) fn line(depth: usize, sign: Sign, text: String) -> Line {
@@ -204,38 +111,6 @@ pub(crate) const LET_IN: &str = "new clients are refused no longer";
 
 /// What it means that flows are forgotten.
 pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
-
-/// A verb, and what it is when it was done.
-type Verb = (&'static str, &'static str);
-
-const ADD: Verb = ("add", "added");
-const CHANGE: Verb = ("change", "changed");
-const REMOVE: Verb = ("remove", "removed");
-
-fn counted(number: usize, noun: &str) -> String {
-    match (number, noun) {
-        (1, _) => format!("1 {noun}"),
-        (_, "address") => format!("{number} addresses"),
-        _ => format!("{number} {noun}s"),
-    }
-}
-
-/// `2 VIPs to add, 1 to remove`; nothing when all are 0.
-fn phrase<const N: usize>(
-    noun: &str,
-    counts: [(usize, Verb); N],
-    word: impl Fn(Verb) -> String,
-) -> Option<String> {
-    let mut text = String::new();
-    for (number, verb) in counts.into_iter().filter(|(number, _)| *number > 0) {
-        if text.is_empty() {
-            text = format!("{} {}", counted(number, noun), word(verb));
-        } else {
-            text += &format!(", {number} {}", word(verb));
-        }
-    }
-    (!text.is_empty()).then_some(text)
-}
 
 fn apps(desired: &Desired, vip: &Vip) -> String {
     desired

@@ -1,0 +1,220 @@
+//! The claims of one port, and what is to be said of its labels.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use marathon::{Endpoint, Health, Instance, Port, Spec, TaskState, Timestamp, Workload};
+use vip::label::{PortLabels, Reading, VipRef, read_port};
+use vip::{
+    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, Verdict,
+    Vip,
+};
+
+use super::{Placed, Translation, settles_at};
+
+/// One port of one version of a definition.
+pub(super) struct PortReader<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) spec: &'a Spec,
+    pub(super) port: &'a Port,
+    pub(super) superseded: bool,
+    pub(super) incomplete: bool,
+    pub(super) now: Timestamp,
+}
+
+impl PortReader<'_> {
+    /// Reads it for the tasks that run by this version.
+    pub(super) fn read(&self, instances: &[&Placed<'_>], translation: &mut Translation) {
+        let on_port: Vec<_> = self.port.labels.iter().collect();
+        let on_app: Vec<_> = self.spec.labels.iter().collect();
+        let labels = read_port(&on_port, &on_app);
+        let claims = self.claims(&labels, instances);
+        if !self.superseded {
+            translation.reports.extend(self.reports(&labels));
+        }
+        translation.claims.extend(claims);
+    }
+
+    fn claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        let notes = doubled(&labels.readings);
+        for (reading, note) in labels.readings.iter().zip(notes) {
+            let Some((address, port)) = reading.address() else { continue };
+            for protocol in &self.port.protocols {
+                let protocol = match protocol {
+                    marathon::Protocol::Tcp => Protocol::Tcp,
+                    marathon::Protocol::Udp => Protocol::Udp,
+                };
+                claims.push(Claim {
+                    vip: Vip { address, port, protocol },
+                    label: self.place(reading),
+                    source: Arc::default(),
+                    superseded: self.superseded,
+                    incomplete: self.incomplete,
+                    note: note.clone(),
+                    options: labels.options.clone(),
+                    candidates: instances.iter().map(|each| self.candidate(each)).collect(),
+                });
+            }
+        }
+        claims
+    }
+
+    /// What is to be said of labels that make no claim.
+    fn reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
+        let mut reports = Vec::new();
+        let mut refuse = |place, why: String| {
+            reports.push(LabelReport { place, vip: None, verdict: Verdict::Refused(why) });
+        };
+        for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
+            refuse(self.place_of(&option.key, 0, &option.value), option.error.to_string());
+        }
+        for reading in &labels.readings {
+            let place = self.place(reading);
+            match &reading.meaning {
+                None => refuse(
+                    place,
+                    "looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or \
+                     vip_<n>"
+                        .into(),
+                ),
+                Some(Err(error)) => refuse(place, error.to_string()),
+                Some(Ok(_)) if self.port.protocols.is_empty() => refuse(place, self.no_protocol()),
+                Some(Ok(VipRef::Address(..) | VipRef::Named(..))) => {}
+            }
+        }
+        reports.extend(labels.readings.iter().filter_map(|reading| match &reading.meaning {
+            Some(Ok(VipRef::Named(name, _))) if !self.port.protocols.is_empty() => {
+                let why = format!(
+                    "{name} is a name: named VIPs are not served yet, they get their addresses \
+                     and DNS in a later release; until then write an address"
+                );
+                let place = self.place(reading);
+                Some(LabelReport { place, vip: None, verdict: Verdict::Named(why) })
+            }
+            _ => None,
+        }));
+        reports
+    }
+
+    fn no_protocol(&self) -> String {
+        match self.port.other_protocols.as_slice() {
+            [] => "the port has no protocol: give it tcp or udp".into(),
+            others => format!("the port's protocol is {}: only tcp and udp", others.join(",")),
+        }
+    }
+
+    fn place(&self, reading: &Reading) -> LabelPlace {
+        self.place_of(&reading.key, reading.occurrence, &reading.value)
+    }
+
+    fn place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
+        LabelPlace {
+            app: self.workload.id.clone(),
+            port: Some(self.port.index),
+            path: [&*self.workload.path, ".", &*self.port.path, ".labels"].concat(),
+            key: key.into(),
+            occurrence,
+            value: value.into(),
+        }
+    }
+
+    fn candidate(&self, placed: &Placed<'_>) -> Candidate {
+        let instance = placed.instance;
+        Candidate {
+            remembered: false,
+            task: instance.id.clone(),
+            condition: self.condition(instance),
+            reach: self.reach(placed),
+        }
+    }
+
+    fn condition(&self, instance: &Instance) -> Condition {
+        match &instance.state {
+            TaskState::Running => {}
+            TaskState::Staging | TaskState::Starting | TaskState::Other(_) => {
+                return Condition::Starting;
+            }
+            TaskState::Killing => return Condition::Killing,
+            TaskState::Unreachable => return Condition::Unreachable,
+            TaskState::Terminal(name) => return Condition::Terminal(ending(name)),
+        }
+        match instance.health_of(self.port.index) {
+            Health::Down => Condition::Unhealthy,
+            _ if !instance.ready => Condition::NotReady,
+            Health::NoChecks => Condition::Unchecked,
+            Health::Up => Condition::Healthy,
+            Health::Unknown => Condition::Unknown { settled: self.settled(instance) },
+        }
+    }
+
+    /// Runs for longer than its health checks may take to report.
+    fn settled(&self, instance: &Instance) -> bool {
+        let settled = |at| self.now >= at;
+        self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
+    }
+
+    fn reach(&self, placed: &Placed<'_>) -> Result<Reach, Arc<str>> {
+        let host = || placed.instance.host.as_deref().unwrap_or_default();
+        match placed.instance.endpoints.get(self.port.index) {
+            None => Err("Marathon doesn't say where its ports are".into()),
+            Some(Err(unroutable)) => Err(unroutable.to_string().into()),
+            Some(Ok(Endpoint::Container { addresses, port })) => {
+                let place = Place { addresses: Arc::clone(addresses), port: *port };
+                Ok(Reach { place, behind: None })
+            }
+            Some(Ok(Endpoint::Host { port, behind })) => match placed.agent {
+                Some(Ok(addresses)) => {
+                    let place = |addresses: &Arc<[IpAddr]>, port| Place {
+                        addresses: Arc::clone(addresses),
+                        port,
+                    };
+                    let behind = behind.as_ref().map(|each| place(&each.addresses, each.port));
+                    Ok(Reach { place: place(addresses, *port), behind })
+                }
+                Some(Err(why)) => {
+                    Err(format!("its agent's name {} doesn't resolve: {why}", host()).into())
+                }
+                None => Err(format!("its agent's name {} was not looked up", host()).into()),
+            },
+        }
+    }
+}
+
+/// How a task ended, by Mesos's name for it (`mesos.proto`, `TaskState`).
+fn ending(name: &str) -> Ending {
+    match name {
+        "TASK_KILLED" => Ending::Killed,
+        "TASK_FAILED" | "TASK_ERROR" => Ending::Failed,
+        "TASK_FINISHED" => Ending::Finished,
+        "TASK_LOST" | "TASK_DROPPED" | "TASK_GONE" | "TASK_GONE_BY_OPERATOR" => Ending::Lost,
+        _ => Ending::Unknown,
+    }
+}
+
+/// What is to be said of each label whose key stands there more than once: Marathon keeps only the
+/// last of equal keys in one object.
+fn doubled(readings: &[Reading]) -> Vec<Option<String>> {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for reading in readings {
+        *times.entry(&reading.key).or_default() += 1;
+    }
+    let free = || {
+        let mut keys = (0..).map(|n| format!("VIP_{n}"));
+        keys.find(|key| !times.contains_key(key.as_str())).unwrap_or_default()
+    };
+    let note = |reading: &Reading| {
+        let key = &reading.key;
+        let last = times[key.as_str()] - 1;
+        match reading.occurrence {
+            0 if last == 0 => None,
+            n if n < last => Some(format!(
+                "the key {key} stands here again and Marathon keeps only the last: name one {}",
+                free()
+            )),
+            _ => Some(format!("the key {key} stood here before: Marathon keeps only this one")),
+        }
+    };
+    readings.iter().map(note).collect()
+}
