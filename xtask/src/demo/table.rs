@@ -1,11 +1,16 @@
-//! The kernel's own word, fast enough to take times by: `/proc/net/ip_vs`, which vipd doesn't use.
+//! The kernel's own word, fast enough to take times by: `/proc/net/ip_vs`. vipd believes it only what
+//! it knows already.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+
+/// The kernel's, and what one service with its real servers takes of it at most here.
+const PAGE: usize = 4096;
+const LONGEST: usize = 1024;
 
 /// The weights of a VIP's real servers, by `address:port`.
 pub(super) type Servers = BTreeMap<String, u32>;
@@ -22,11 +27,15 @@ impl Table {
     }
 
     /// The real servers of a TCP service.
+    ///
+    /// All of it comes in one read, which gives a page at most. A second one would begin too far on,
+    /// past services, since the kernel counts those of the other nodes' namespaces there.
     pub(super) fn servers(&mut self, vip: &str) -> Result<Servers> {
-        let mut text = String::new();
+        let mut page = [0; PAGE];
         self.0.rewind()?;
-        self.0.read_to_string(&mut text).context("cannot read /proc/net/ip_vs")?;
-        Ok(servers(&text, vip))
+        let length = self.0.read(&mut page).context("cannot read /proc/net/ip_vs")?;
+        ensure!(length < PAGE - LONGEST, "/proc/net/ip_vs is longer than the kernel tells rightly");
+        Ok(servers(&String::from_utf8_lossy(&page[..length]), vip))
     }
 }
 

@@ -3,6 +3,8 @@
 use node::{Kernel, LinuxKernel};
 use vip::Observed;
 
+use testkit::netns;
+
 use super::{converge, desired, ip, ipvsadm, kernel};
 
 /// A kernel, and what is known of it.
@@ -93,4 +95,24 @@ fn what_the_text_does_not_tell_is_found_by_the_dump_that_comes_anyway() {
     ipvsadm("-e -t 3.3.0.6:80 -r 10.9.0.1:80 -m -w 1 -x 0 -y 0");
     assert_eq!(known.read(), 1);
     assert_eq!(known.read(), 0);
+}
+
+/// The kernel leaves services out of a text of more than a page where other network namespaces have
+/// some, too: it counts its own ones to find where it was, and all of them to know where it is
+/// (`ip_vs_info_array` and `ip_vs_info_seq_next` of `ip_vs_ctl.c`).
+#[test]
+fn services_that_the_text_leaves_out_are_dumped() {
+    let mut known = settled();
+    let vips: Vec<_> = (1..=200).map(|host| format!("3.3.1.{host}")).collect();
+    let vips: Vec<_> = vips.iter().map(String::as_str).collect();
+    converge(&mut known.kernel, &desired(&vips, &["10.9.0.1:80"]));
+    known.observed = known.kernel.observe().unwrap();
+    ip("netns add beside");
+    let others: String = (1..=200).map(|host| format!("-A -t 9.9.9.{host}:80 -s rr\n")).collect();
+    netns::run_with("ip", "netns exec beside ipvsadm -R", &others);
+    known.read();
+    for (host, weight) in [(1, 7), (100, 8), (200, 9)] {
+        ipvsadm(&format!("-e -t 3.3.1.{host}:80 -r 10.9.0.1:80 -m -w {weight}"));
+    }
+    known.read();
 }
