@@ -161,7 +161,7 @@ fn floor(vips: usize, events: usize) {
         sender.write_all(b"!").unwrap();
         at.recv_timeout(PATIENCE).expect("the weight is changed").duration_since(said)
     });
-    tell_spread(&format!("react/call/{vips}"), times.collect());
+    tell_spread(&format!("react/call/{vips}"), &times.collect::<Vec<_>>());
     call.join().unwrap();
 }
 
@@ -224,7 +224,7 @@ fn react<K: Kernel + 'static>(
             server.say(&Cluster::event(app, task, true, number));
         }
     }
-    tell_spread(&format!("{name}/{vips}"), times);
+    tell_spread(&format!("{name}/{vips}"), &times);
     let _ = stop.send(());
     agent.join().unwrap();
 }

@@ -26,11 +26,17 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), done)
 }
 
-/// Tells the median, the 99th percentile and the longest.
-pub(crate) fn tell_spread(name: &str, mut times: Vec<Duration>) {
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    tell_time(&format!("{name}/p50"), at(0.5));
-    tell_time(&format!("{name}/p99"), at(0.99));
-    tell_time(&format!("{name}/max"), at(1.0));
+/// Runs that one thing after the other is measured in: what befalls the machine falls into few of them.
+pub(crate) const RUNS: usize = 5;
+
+/// Tells the median, the 99th percentile and the longest of each run.
+pub(crate) fn tell_spread(name: &str, times: &[Duration]) {
+    for run in times.chunks(times.len().div_ceil(RUNS)) {
+        let mut run = run.to_vec();
+        run.sort();
+        let at = |share: f64| run[((run.len() - 1) as f64 * share).round() as usize];
+        tell_time(&format!("{name}/p50"), at(0.5));
+        tell_time(&format!("{name}/p99"), at(0.99));
+        tell_time(&format!("{name}/max"), at(1.0));
+    }
 }

@@ -19,14 +19,16 @@ mod wanted;
 
 use anyhow::{Result, bail};
 
+use figure::RUNS;
+
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["react"] => react::weights(&[20, 2_000], 400),
+        ["react"] => react::weights(&[20, 2_000], RUNS * 200),
         ["reread"] => react::rereads(&[10, 2_000], 9),
-        ["agent"] => agent::in_memory(&[20, 2_000], 200),
-        ["agent-kernel"] => agent::on_kernel(&[20, 2_000], 200),
+        ["agent"] => agent::in_memory(&[20, 2_000], RUNS * 100),
+        ["agent-kernel"] => agent::on_kernel(&[20, 2_000], RUNS * 100),
         ["steady", vipd, vips, servers] => {
             agent::steady(vipd.as_ref(), vips.parse()?, servers.parse()?);
         }

@@ -205,8 +205,8 @@ pub(crate) fn weights(vips: &[usize], events: usize) {
             world.listen(Cluster::event(app, task, true, number * 30 + 2).as_bytes());
             world.pass(Duration::from_secs(10));
         }
-        tell_spread(&format!("react/memory/{vips}"), changed);
-        tell_spread(&format!("react/memory-done/{vips}"), done);
+        tell_spread(&format!("react/memory/{vips}"), &changed);
+        tell_spread(&format!("react/memory-done/{vips}"), &done);
     }
 }
 
