@@ -51,7 +51,7 @@ fn bars(uml: bool) -> Vec<Bar> {
     let peer = if uml { 30.0 } else { 13.0 };
     vec![
         bar("fill: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
-            f.ratio("fill/vipd/2000", "fill/floor/2000")
+            beside_floor(f, "fill", 2_000)
         }),
         Bar {
             at_least: true,
@@ -60,16 +60,16 @@ fn bars(uml: bool) -> Vec<Bar> {
             })
         },
         bar("2,000 addresses", "the C program", Times, 1.3, |f| {
-            f.ratio("addresses/vipd/2000", "addresses/floor/2000")
+            beside_floor(f, "addresses", 2_000)
         }),
         bar("2,000 addresses with their routes", "the C program", Times, 1.3, |f| {
-            f.ratio("routes/vipd/2000", "routes/floor/2000")
+            beside_floor(f, "routes", 2_000)
         }),
         bar("whole apply from parsed input", "both C programs", Times, 1.5, |f| {
-            Some(f.get("apply/vipd/2000")? / floor(f, 2000)?)
+            beside_floor(f, "apply", 2_000)
         }),
         bar("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
-            f.ratio("compare/vipd/2000", "compare/floor/2000")
+            beside_floor(f, "compare", 2_000)
         }),
         bar(
             "the same, as the kernel's text says that all is as it was",
@@ -106,17 +106,16 @@ fn bars(uml: bool) -> Vec<Bar> {
         bar("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
         bar("CPU between comparisons", "a core", Percent, 0.1, |f| f.get("steady/cpu/2000")),
         bar("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "fill/vipd", "fill/floor")
+            growth(f, "fill")
         }),
         bar("10,000 VIPs: growth of addresses", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "routes/vipd", "routes/floor")
+            growth(f, "routes")
         }),
         bar("10,000 VIPs: growth of apply", "the C programs' growth", Times, 1.3, |f| {
-            let ours = f.ratio("apply/vipd/10000", "apply/vipd/2000")?;
-            Some(ours / (floor(f, 10_000)? / floor(f, 2_000)?))
+            growth(f, "apply")
         }),
         bar("10,000 VIPs: growth of comparison", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "compare/vipd", "compare/floor")
+            growth(f, "compare")
         }),
         bar("cleanup of 10,000 VIPs", "", Millis, 10_000.0, |f| f.get("cleanup/vipd/10000")),
         bar("2,000 IPv6 addresses go", "one by one", Times, 0.5, |f| {
@@ -126,15 +125,17 @@ fn bars(uml: bool) -> Vec<Bar> {
     ]
 }
 
-/// What the C programs take for a whole table.
-fn floor(figures: &Figures, vips: usize) -> Option<f64> {
-    let of = |name: &str| figures.get(&format!("{name}/floor/{vips}"));
-    Some(of("fill")? + of("routes")?)
+/// What vipd takes beside the C programs that do the same, run by run.
+fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
+    let floors: &[&str] = if what == "apply" { &["fill", "routes"] } else { &[what] };
+    let floors: Vec<_> = floors.iter().map(|floor| format!("{floor}/floor/{vips}")).collect();
+    let floors: Vec<_> = floors.iter().map(String::as_str).collect();
+    figures.in_each_run(&format!("{what}/vipd/{vips}"), &floors)
 }
 
-fn growth(figures: &Figures, ours: &str, floor: &str) -> Option<f64> {
-    let of = |name: &str| figures.ratio(&format!("{name}/10000"), &format!("{name}/2000"));
-    Some(of(ours)? / of(floor)?)
+/// How much faster it grows than they do.
+fn growth(figures: &Figures, what: &str) -> Option<f64> {
+    Some(beside_floor(figures, what, 10_000)? / beside_floor(figures, what, 2_000)?)
 }
 
 /// The promises as a Markdown table.

@@ -28,9 +28,7 @@ impl Figures {
 
     /// The median of what was measured under this name.
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        let mut values = self.values.get(name)?.clone();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        median(self.values.get(name)?.clone())
     }
 
     /// How often it was measured.
@@ -41,6 +39,19 @@ impl Figures {
     /// One by the other.
     pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
         Some(self.get(one)? / self.get(other)?)
+    }
+
+    /// One by the sum of others, each of the same run; the median of the runs. A moment in which the
+    /// machine is busy with somebody else's work falls on all of them.
+    pub(crate) fn in_each_run(&self, one: &str, others: &[&str]) -> Option<f64> {
+        let others: Vec<_> = others.iter().map(|other| self.values.get(*other)).collect();
+        let others: Vec<_> = others.into_iter().collect::<Option<_>>()?;
+        let ones = self.values.get(one)?.iter().enumerate();
+        let ratio = |(run, value): (usize, &f64)| {
+            let sum: Option<f64> = others.iter().map(|other| other.get(run)).sum();
+            Some(value / sum?)
+        };
+        median(ones.filter_map(ratio).collect())
     }
 
     /// How large the program is and what it is linked with.
@@ -63,6 +74,11 @@ impl Figures {
     }
 }
 
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +93,18 @@ mod tests {
         assert_eq!(figures.ratio("a", "b"), Some(1.5));
         assert_eq!((figures.get("c"), figures.get("d")), (None, None));
         assert_eq!(figures.times("a"), 3);
+    }
+
+    #[test]
+    fn what_befalls_a_run_befalls_all_that_is_in_it() {
+        let mut figures = Figures::default();
+        for line in ["v 3", "v 30", "v 4", "f 1", "f 10", "f 1", "r 1", "r 10", "r 1", "once 2"] {
+            figures.take(line);
+        }
+        assert_eq!(figures.in_each_run("v", &["f"]), Some(3.0));
+        assert_eq!(figures.in_each_run("v", &["f", "r"]), Some(1.5));
+        assert_eq!(figures.in_each_run("v", &["once"]), Some(1.5));
+        assert_eq!(figures.in_each_run("v", &["f", "never"]), None);
+        assert_eq!(figures.in_each_run("never", &["f"]), None);
     }
 }
