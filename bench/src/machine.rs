@@ -51,11 +51,16 @@ pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, o
         }
         alone(|kernel| {
             let before = faults();
-            let (time, (ops, parts)) = timed(|| wanted::apply(&snapshot, kernel));
+            let (time, applied) = timed(|| wanted::apply(&snapshot, kernel));
             node.tell_faults("apply/faults", before);
+            let ops = applied.outcome.results().len();
             assert!(ops > vips * servers, "{ops} operations");
             node.tell("apply/vipd", time);
-            parts.iter().for_each(|(part, time)| node.tell(&format!("apply/{part}"), *time));
+            applied
+                .parts
+                .iter()
+                .for_each(|(part, time)| node.tell(&format!("apply/{part}"), *time));
+            drop(applied);
             node.compare(kernel, &cluster);
             node.cleanup(kernel);
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marathon::{Document, Records, Snapshot};
 use node::Kernel;
-use vip::{Bound, ClusterFacts, Desired, Link, Observed, Plan, Policy, Scope, decide};
+use vip::{Bound, ClusterFacts, Desired, Link, Observed, Outcome, Plan, Policy, Scope, decide};
 use vipd::resolve::addresses;
 use vipd::translate::{Hosts, hosts_of, translate};
 
@@ -39,14 +39,22 @@ pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {
     Plan::new(observed, desired, Scope::Complete, "node1")
 }
 
-/// Everything from what Marathon says to the kernel's last answer. The operations done, and how long
-/// each part took.
-pub(crate) fn apply(
-    snapshot: &Snapshot,
-    kernel: &mut impl Kernel,
-) -> (usize, Vec<(String, Duration)>) {
+/// What became of everything, and how long each part of it took. What was decided is kept, as
+/// `vipd apply` keeps it for what it prints.
+pub(crate) struct Applied {
+    pub(crate) outcome: Outcome,
+    pub(crate) parts: Vec<(String, Duration)>,
+    _desired: Desired,
+}
+
+/// Everything from what Marathon says to the kernel's last answer.
+pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
     let (observing, observed) = timed(|| kernel.observe().unwrap());
-    let (planning, plan) = timed(|| plan(&observed, &desired(snapshot, &observed)));
+    let (planning, (desired, plan)) = timed(|| {
+        let desired = desired(snapshot, &observed);
+        let plan = plan(&observed, &desired);
+        (desired, plan)
+    });
     let mut parts = vec![("observe".to_owned(), observing), ("plan".to_owned(), planning)];
     let outcome = plan.run(|ops| {
         let (time, answers) = timed(|| kernel.perform(ops));
@@ -55,7 +63,7 @@ pub(crate) fn apply(
     });
     let failed = outcome.failures().next().map(|(op, why)| format!("{op}: {why}"));
     assert_eq!(failed, None);
-    (outcome.results().len(), parts)
+    Applied { outcome, parts, _desired: desired }
 }
 
 /// A kernel with everything bound that this wants, and nothing served.
