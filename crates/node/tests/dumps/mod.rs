@@ -1,9 +1,8 @@
 //! Which real servers a reading dumps, and which it takes from the kernel's text.
 
 use node::{Kernel, LinuxKernel};
-use vip::Observed;
-
 use testkit::netns;
+use vip::Observed;
 
 use super::{converge, desired, ip, ipvsadm, kernel};
 
@@ -115,4 +114,5 @@ fn services_that_the_text_leaves_out_are_dumped() {
         ipvsadm(&format!("-e -t 3.3.1.{host}:80 -r 10.9.0.1:80 -m -w {weight}"));
     }
     known.read();
+    ip("netns del beside");
 }
