@@ -129,7 +129,6 @@ fn bars(uml: bool) -> Vec<Bar> {
 fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
     let floors: &[&str] = if what == "apply" { &["fill", "routes"] } else { &[what] };
     let floors: Vec<_> = floors.iter().map(|floor| format!("{floor}/floor/{vips}")).collect();
-    let floors: Vec<_> = floors.iter().map(String::as_str).collect();
     figures.in_each_run(&format!("{what}/vipd/{vips}"), &floors)
 }
 

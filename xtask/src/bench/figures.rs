@@ -43,9 +43,9 @@ impl Figures {
 
     /// One by the sum of others, each of the same run; the median of the runs. A moment in which the
     /// machine is busy with somebody else's work falls on all of them.
-    pub(crate) fn in_each_run(&self, one: &str, others: &[&str]) -> Option<f64> {
-        let others: Vec<_> = others.iter().map(|other| self.values.get(*other)).collect();
-        let others: Vec<_> = others.into_iter().collect::<Option<_>>()?;
+    pub(crate) fn in_each_run(&self, one: &str, others: &[impl AsRef<str>]) -> Option<f64> {
+        let others = others.iter().map(|other| self.values.get(other.as_ref()));
+        let others: Vec<_> = others.collect::<Option<_>>()?;
         let ones = self.values.get(one)?.iter().enumerate();
         let ratio = |(run, value): (usize, &f64)| {
             let sum: Option<f64> = others.iter().map(|other| other.get(run)).sum();
