@@ -137,18 +137,27 @@ impl World {
         }
     }
 
-    /// Hears these bytes, and says how long it took until the kernel was changed and until the
-    /// plan was done with.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> (Duration, Duration) {
+    /// Hears these bytes, and says how long it took until the kernel was changed.
+    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Duration {
         self.changed = None;
         let start = Instant::now();
         self.listen(bytes);
         self.work();
-        let done = start.elapsed();
         let changed = self.changed.unwrap_or_else(|| {
             panic!("the kernel was not changed by {}", String::from_utf8_lossy(bytes))
         });
-        (changed - start, done)
+        changed - start
+    }
+
+    /// One real server's weight, from the event to the kernel's change; and back.
+    fn weight(&mut self, app: usize, task: usize, second: usize) -> Duration {
+        self.cluster.set_healthy(app, task, false);
+        let time = self.hear(Cluster::event(app, task, false, second).as_bytes());
+        self.pass(Duration::from_secs(2));
+        self.cluster.set_healthy(app, task, true);
+        self.listen(Cluster::event(app, task, true, second + 2).as_bytes());
+        self.pass(Duration::from_secs(10));
+        time
     }
 
     /// The read of an app, from the answer to the kernel's change.
@@ -188,27 +197,28 @@ impl World {
     }
 }
 
-/// One real server's weight, at these sizes of the table.
+/// One real server's weight, at these sizes of the table: as it comes (`react/memory`), and when other
+/// programs had the processor's caches since the last event (`react/cold`), as they do on a node.
 pub(crate) fn weights(vips: &[usize], events: usize) {
+    let mut others = vec![0_u8; MORE_THAN_CACHES];
     for &vips in vips {
         let mut world = World::settled(Cluster::new(vips, 10));
-        let (mut changed, mut done) = (Vec::new(), Vec::new());
-        for number in 0..events {
-            let (app, task) = (number * 7 % vips, number % 10);
-            world.cluster.set_healthy(app, task, false);
-            let bytes = Cluster::event(app, task, false, number * 30);
-            let (at, after) = world.hear(bytes.as_bytes());
-            changed.push(at);
-            done.push(after);
-            world.pass(Duration::from_secs(2));
-            world.cluster.set_healthy(app, task, true);
-            world.listen(Cluster::event(app, task, true, number * 30 + 2).as_bytes());
-            world.pass(Duration::from_secs(10));
+        for (before, (name, cold)) in [("memory", false), ("cold", true)].into_iter().enumerate() {
+            let mut times = Vec::new();
+            for number in before * events..(before + 1) * events {
+                if cold {
+                    others.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
+                    std::hint::black_box(&others);
+                }
+                times.push(world.weight(number * 7 % vips, number % 10, number * 30));
+            }
+            tell_spread(&format!("react/{name}/{vips}"), &times);
         }
-        tell_spread(&format!("react/memory/{vips}"), &changed);
-        tell_spread(&format!("react/memory-done/{vips}"), &done);
     }
 }
+
+/// Bytes; the machines that this runs on share caches of 32 MiB.
+const MORE_THAN_CACHES: usize = 64 << 20;
 
 /// What the mind holds of a cluster that is in the kernel: most of what the agent does.
 pub(crate) fn held(vips: usize, servers: usize) {

@@ -82,6 +82,9 @@ fn bars(uml: bool) -> Vec<Bar> {
         bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/memory/2000/p50", "react/memory/20/p50")
         }),
+        bar("the same, others had the caches", "itself at 20 VIPs", Times, 1.5, |f| {
+            f.ratio("react/cold/2000/p50", "react/cold/20/p50")
+        }),
         bar("one weight, whole agent in memory, p99", "", Millis, 5.0, |f| {
             f.get("react/agent/2000/p99")
         }),
