@@ -80,8 +80,13 @@ fn what_the_kernel_announces_is_repaired() {
         "ip link set vipd0 down",
         "ip route del local 3.3.0.6 dev vipd0 table local",
     ];
-    let of_tables =
-        ["nft delete table ip vipd", "nft flush chain ip vipd guard", "nft flush set ip vipd vips"];
+    let of_tables = [
+        "nft delete table ip vipd",
+        "nft flush chain ip vipd guard",
+        "nft flush set ip vipd vips",
+        // As a file of a firewall begins.
+        "nft flush ruleset",
+    ];
     let of_tables = of_tables.into_iter().filter(|_| !reduced);
     for damage in damages.into_iter().chain(of_tables) {
         cluster.on(0, damage);

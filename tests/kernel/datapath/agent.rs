@@ -59,9 +59,20 @@ impl Drop for Agent {
 /// Starts it and waits until it has done what Marathon says. `state` is where it keeps the last good
 /// word: each test has its own, so that none begins with another's VIPs.
 pub(super) fn start(net: &Net, state: &'static str) -> Agent {
+    start_with(net, state, &[])
+}
+
+/// The same with options.
+pub(super) fn start_with(net: &Net, state: &'static str, options: &[&'static str]) -> Agent {
+    let options = options.to_vec();
     let agent = net.seat("n1").run(move || {
         let mut agent = command(&["run", "--marathon", MARATHON, "--state", state]);
-        agent.args(OWN).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        agent
+            .args(OWN)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Agent(agent.spawn().unwrap())
     });
     eventually("the agent is ready", || {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::agent::{marathon, start_with};
 use super::cells::{Network, Server};
 use super::docker::Firewall;
 use super::marathon::app_at;
@@ -14,6 +15,7 @@ use super::say;
 use super::serve::ask;
 use super::topology::{Family, Net};
 use super::world::{FAMILIES, PROTOCOLS, apply, mode, network, vipd};
+use crate::cluster::eventually;
 use crate::support::Ran;
 
 /// What n1's own rules let in.
@@ -259,6 +261,35 @@ fn nftables_that_drop_by_default_let_vips_in_by_a_rule() {
         "nft add rule inet closed forward ct state invalid drop",
     ];
     is_let_in(&net, &closed, &anew);
+}
+
+/// As an operator does it: the file of the firewall takes out the table and makes it anew, and nobody
+/// tells vipd.
+#[test]
+fn an_agent_lets_vips_in_again_when_a_firewall_is_loaded() {
+    let net = network();
+    apply(&net, &apps());
+    if mode(&net) == Mode::Reduced {
+        say("not on this kernel: a firewall of nftables in front of VIPs");
+        return;
+    }
+    marathon(&net, &apps());
+    // No full comparison lets anything in for an hour: what is mended was heard of.
+    std::fs::write("/run/n1-firewall.toml", "[agent]\nsync-period = 3600\n").unwrap();
+    let options = [&["--config", "/run/n1-firewall.toml", "--firewall", "insert"][..], &ALLOW[..]];
+    let _agent = start_with(&net, "/run/n1-agent/firewall", &options.concat());
+    // From here on it keeps the last word of a Marathon that this firewall shuts off.
+    let closed = Closed::by_nft(&net);
+    let rules = closed.rules();
+    let rules: Vec<_> = rules.lines().filter(|line| !line.contains("vipd:")).collect();
+    let file = format!("delete table inet closed\n{}\n", rules.join("\n"));
+    std::fs::write("/run/n1-firewall.nft", file).unwrap();
+    for _ in 0..3 {
+        eventually("VIPs are let in", || unanswered(&net, Mode::Full).is_empty());
+        everybody_is_answered(&net, Mode::Full);
+        net.on("n1", "nft -f /run/n1-firewall.nft");
+    }
+    eventually("VIPs are let in", || unanswered(&net, Mode::Full).is_empty());
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn bars(uml: bool) -> Vec<Bar> {
 
 /// What vipd takes beside the C programs that do the same, run by run.
 fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
+    // An apply is a fill, and addresses with their routes.
     let floors: &[&str] = if what == "apply" { &["fill", "routes"] } else { &[what] };
     let floors: Vec<_> = floors.iter().map(|floor| format!("{floor}/floor/{vips}")).collect();
     figures.in_each_run(&format!("{what}/vipd/{vips}"), &floors)
