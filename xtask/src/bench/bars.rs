@@ -130,10 +130,21 @@ fn bars(uml: bool) -> Vec<Bar> {
 
 /// What vipd takes beside the C programs that do the same, run by run.
 fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
-    // An apply is a fill, and addresses with their routes.
-    let floors: &[&str] = if what == "apply" { &["fill", "routes"] } else { &[what] };
+    let floors = match what {
+        "apply" => vec!["fill", bound_by(figures, vips)],
+        _ => vec![what],
+    };
     let floors: Vec<_> = floors.iter().map(|floor| format!("{floor}/floor/{vips}")).collect();
     figures.in_each_run(&format!("{what}/vipd/{vips}"), &floors)
+}
+
+/// The C program that binds addresses as the apply did: with tables of nftables to guard them they
+/// have no routes of their own.
+fn bound_by(figures: &Figures, vips: usize) -> &'static str {
+    match figures.get(&format!("apply/guard/{vips}")) {
+        Some(_) => "addresses",
+        None => "routes",
+    }
 }
 
 /// How much faster it grows than they do.
@@ -162,6 +173,22 @@ pub(crate) fn table(figures: &Figures) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_apply_stands_beside_what_binds_addresses_as_it_does() {
+        let mut figures = Figures::default();
+        for line in [
+            "apply/vipd/2000 9 ms",
+            "fill/floor/2000 2 ms",
+            "routes/floor/2000 1 ms",
+            "addresses/floor/2000 4 ms",
+        ] {
+            figures.take(line);
+        }
+        assert_eq!(beside_floor(&figures, "apply", 2_000), Some(3.0));
+        figures.take("apply/guard/2000 1 ms");
+        assert_eq!(beside_floor(&figures, "apply", 2_000), Some(1.5));
+    }
 
     #[test]
     fn times_are_judged_where_the_processor_is_one() {
