@@ -121,6 +121,11 @@ fn the_marathon_app_runs_the_agent_on_every_node_and_marathon_takes_it() {
     let app: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(app["constraints"], serde_json::json!([["hostname", "UNIQUE"]]));
     assert_eq!(app["networks"][0]["mode"], "host");
+    // Each node has room for one agent: an upgrade has to stop one before it starts another.
+    let least = app["upgradeStrategy"]["minimumHealthCapacity"].as_f64().unwrap();
+    for nodes in 2..30 {
+        assert!((f64::from(nodes) * least).ceil() < f64::from(nodes), "{nodes} nodes");
+    }
     let words: Vec<_> = app["args"].as_array().unwrap().iter().map(|word| word.as_str()).collect();
     assert_runs(&words.into_iter().flatten().collect::<Vec<_>>());
     assert!(app["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
@@ -170,9 +175,9 @@ fn the_daemon_set_runs_commands_and_sets_variables_that_there_are() {
     }
 }
 
-/// Programs in the place of ssh and scp that write down what they are asked, and a node that is
-/// never ready.
-fn fleet(nodes: &[&str], bad: &str) -> (Option<i32>, String) {
+/// Programs in the place of ssh and scp that write down what they are asked, and a node where that
+/// fails which has these words.
+fn fleet(nodes: &[&str], words: &str, bad: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let log = at("log");
@@ -180,13 +185,9 @@ fn fleet(nodes: &[&str], bad: &str) -> (Option<i32>, String) {
         fs::write(at(name), format!("#!/bin/sh\n{body}\n")).unwrap();
         fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
     };
-    program("scp", &format!("echo \"scp $3\" >>{log}"));
-    program(
-        "ssh",
-        &format!(
-            "case \"$*\" in\n*is-active*) [ \"$1\" != root@{bad} ];;\n*) echo \"install $1\" >>{log};;\nesac"
-        ),
-    );
+    let fails = format!("case \"$*\" in *root@{bad}*{words}*) exit 1;; esac");
+    program("scp", &format!("echo \"scp $3\" >>{log}\n{fails}"));
+    program("ssh", &format!("case \"$*\" in *dpkg*) echo \"install $1\" >>{log};; esac\n{fails}"));
     fs::write(at("vipd.deb"), "").unwrap();
     let ran = Command::new(path("fleet/install.sh"))
         .args([at("vipd.deb"), path("vipd.toml").to_str().unwrap().to_owned()])
@@ -203,15 +204,17 @@ fn fleet(nodes: &[&str], bad: &str) -> (Option<i32>, String) {
 #[test]
 fn a_fleet_is_installed_node_by_node_until_one_isnt_ready() {
     let nodes = ["n1", "n2", "n3", "n4", "n5"];
-    let (code, log) = fleet(&nodes, "none");
+    let (code, log) = fleet(&nodes, "is-active", "none");
     assert_eq!(code, Some(0));
     assert!(nodes.iter().all(|node| log.contains(&format!("install root@{node}"))), "{log}");
-    let (code, log) = fleet(&nodes, "n1");
-    assert_eq!(code, Some(1));
-    assert!(!log.contains("n2"), "the first is tried alone: {log}");
-    let (code, log) = fleet(&nodes, "n3");
-    assert_eq!(code, Some(1));
-    assert!(log.contains("install root@n3") && !log.contains("n4"), "{log}");
+    for step in ["is-active", "vipd.deb", "vipd.toml", "dpkg"] {
+        let (code, log) = fleet(&nodes, step, "n1");
+        assert_eq!(code, Some(1), "{step}");
+        assert!(!log.contains("n2"), "{step}: the first is tried alone: {log}");
+        let (code, log) = fleet(&nodes, step, "n3");
+        assert_eq!(code, Some(1), "{step}");
+        assert!(log.contains("root@n3") && !log.contains("n4"), "{step}: {log}");
+    }
 }
 
 /// Every metric that a text speaks of; a histogram by its own name.

@@ -27,13 +27,17 @@ on() { # NODE COMMAND...
 }
 
 install_on() { # NODE
-    $SCP -q "$package" "root@$1:/tmp/vipd.deb"
-    $SCP -q "$configuration" "root@$1:/tmp/vipd.toml"
+    # Where a function is asked whether it failed, set -e is off in it.
+    $SCP -q "$package" "root@$1:/tmp/vipd.deb" || return 1
+    $SCP -q "$configuration" "root@$1:/tmp/vipd.toml" || return 1
     on "$1" "set -e
         install -D -m 640 /tmp/vipd.toml /etc/vipd/vipd.toml
         DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /tmp/vipd.deb >/tmp/vipd.log 2>&1 || { cat /tmp/vipd.log >&2; exit 1; }
         systemctl restart vipd-setup vipd --no-block
-        rm -f /tmp/vipd.deb /tmp/vipd.toml"
+        rm -f /tmp/vipd.deb /tmp/vipd.toml" || {
+        echo "$1: not installed" >&2
+        return 1
+    }
     waited=0
     # It is active once it has read Marathon and the kernel is as it should be.
     until on "$1" systemctl -q is-active vipd; do
