@@ -36,6 +36,9 @@ pub(super) struct Doctor {
     /// Set this node up for an agent with `CAP_NET_ADMIN` only, then examine it
     #[arg(long)]
     fix: bool,
+    /// With --fix: don't examine it then. For a container that only sets a node up
+    #[arg(long, requires = "fix")]
+    no_examination: bool,
     /// With --fix: leave IPv6 forwarding as it is
     #[arg(long, requires = "fix")]
     no_ipv6_forwarding: bool,
@@ -63,6 +66,9 @@ impl Doctor {
                     }
                 }
             }
+        }
+        if self.no_examination {
+            return Ok(if failed { End::Trouble } else { End::Fine });
         }
         let diagnosis = examine::examine(&config, &marathons);
         match self.output {
