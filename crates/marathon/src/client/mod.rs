@@ -40,6 +40,8 @@ struct Memory {
     /// The URL that worked last.
     good: usize,
     records: Records,
+    /// It has answered about pods.
+    has_pods: bool,
 }
 
 /// What came of a read, and who was the leader then.
@@ -163,10 +165,15 @@ impl Client {
         let apps = found(self.http.get(base.at(APPS), &self.bases).await?)?;
         let document = parse(&apps, Document::read_apps)?;
         let pods = self.http.get(base.at(PODS), &self.bases).await?;
-        // Generations before 1.4 have no pods and no such path.
+        // Generations before 1.4 have no pods and no such path. One that has answered about pods is
+        // a later one: then it is the page of somebody who stands before it.
         let pods = match pods.status {
-            404 | 405 | 501 => Document::no_pods(),
-            _ => parse(&found(pods)?, Document::read_pods)?,
+            404 | 405 | 501 if !self.memory().has_pods => Document::no_pods(),
+            _ => {
+                let pods = parse(&found(pods)?, Document::read_pods)?;
+                self.memory().has_pods = true;
+                pods
+            }
         };
         Ok((document.and(pods), apps.leader))
     }

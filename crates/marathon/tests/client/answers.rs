@@ -1,6 +1,7 @@
 //! Servers that answer as Marathon does.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use marathon::client::{Auth, BasicAuth, Client};
 use marathon::{Coverage, InstanceSpec};
@@ -50,6 +51,26 @@ fn a_generation_without_pods_has_none() {
         });
         assert_eq!(read(&config(vec![server.url])).unwrap().coverage, BOTH, "{status}");
     }
+}
+
+#[test]
+fn a_page_in_the_place_of_pods_that_were_there_is_no_answer() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request, stream| {
+        stream.write_all(&match request.path.as_str() {
+            "/v2/pods/::status" if asked.fetch_add(1, Ordering::Relaxed) > 0 => {
+                answer("404 Not Found", "", "<html>")
+            }
+            "/v2/pods/::status" => json("[]"),
+            _ => json(r#"{"apps":[]}"#),
+        })
+    });
+    let client = Client::new(&config(vec![server.url])).unwrap();
+    block_on(async {
+        assert_eq!(client.snapshot().await.unwrap().coverage, BOTH);
+        let error = client.snapshot().await.unwrap_err().to_string();
+        assert!(error.contains("404"), "{error}");
+    });
 }
 
 #[test]
