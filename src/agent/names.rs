@@ -76,8 +76,14 @@ impl Names {
                 }
             }
         }
-        let changed = *known != answer;
-        *known = answer;
+        let changed = match (&*known, &answer) {
+            // A name server may turn them round with each answer, and the first one counts.
+            (Ok(known), Ok(answer)) => !is_same_set(known, answer),
+            _ => *known != answer,
+        };
+        if changed {
+            *known = answer;
+        }
         changed
     }
 
@@ -104,6 +110,10 @@ impl Names {
     }
 }
 
+fn is_same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
+    one.len() == other.len() && one.iter().all(|address| other.contains(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +137,20 @@ mod tests {
         names.want(["node1"], NOW);
         assert_eq!(names.tick(NOW), [""; 0]);
         assert_eq!(names.wake_at(), None);
+    }
+
+    #[test]
+    fn addresses_that_come_in_another_order_are_the_ones_that_were_known() {
+        let mut names = Names::default();
+        names.want(["node1"], NOW);
+        let list = |last: &[u8]| {
+            Ok(last.iter().map(|last| [10, 0, 0, *last].into()).collect::<Arc<[IpAddr]>>())
+        };
+        assert!(names.found("node1", list(&[1, 2]), NOW));
+        assert!(!names.found("node1", list(&[2, 1]), NOW));
+        assert_eq!(names.hosts()["node1"], list(&[1, 2]));
+        assert!(names.found("node1", list(&[2, 3]), NOW));
+        assert!(names.found("node1", list(&[3]), NOW));
     }
 
     #[test]
