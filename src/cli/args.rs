@@ -157,7 +157,7 @@ impl Global {
         if !self.vip_allow.is_empty() {
             policy.allow.clone_from(&self.vip_allow);
         }
-        let mut agent = file.agent.resolve();
+        let mut agent = file.agent.resolve()?;
         if let Some(socket) = &self.socket {
             agent.socket.clone_from(socket);
         }

@@ -69,7 +69,9 @@ impl Run {
             drop(lock);
             return Err(start_again());
         }
-        if self.cleanup_on_exit && !self.observe {
+        if self.cleanup_on_exit && admin::read_hold(&config.agent.socket)?.is_some() {
+            output::note("the node is held, so the kernel stays as it is");
+        } else if self.cleanup_on_exit && !self.observe {
             Agent::clean_up(&mut open_kernel(&config)?)
                 .context("cannot remove everything; `vipd cleanup` tries again")?;
             output::note("removed everything of vipd's from the kernel");
@@ -100,7 +102,8 @@ impl Run {
         loop {
             let told = signals.next().await;
             if told == Told::Reload
-                && let Err(error) = self.configuration(global)
+                && let Err(error) =
+                    self.configuration(global).and_then(|(_, marathons)| clients(&marathons))
             {
                 tracing::error!("the configuration is in error, so it stays as it was: {error:#}");
                 continue;
@@ -116,14 +119,10 @@ impl Run {
         marathons: &[Marathon],
     ) -> Result<Told> {
         let signals = Signals::listen()?;
-        let clients = marathons.iter().map(|marathon| {
-            let client = Client::new(&marathon.client_config());
-            client.map(Arc::new).with_context(|| format!("cannot speak with {}", marathon.name))
-        });
         let settings = node::Settings { counters: false, ..config.kernel() };
         let (mut agent, handle) = Agent::new(Setup {
             config: mind::Config::of(config, marathons, self.observe),
-            clients: clients.collect::<Result<_>>()?,
+            clients: clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
             store: Some(Store::open(config.agent.state.clone())),
@@ -141,6 +140,15 @@ impl Run {
         admin.stop();
         Ok(told)
     }
+}
+
+/// One for each Marathon.
+fn clients(marathons: &[Marathon]) -> Result<Vec<Arc<Client>>> {
+    let clients = marathons.iter().map(|marathon| {
+        let client = Client::new(&marathon.client_config());
+        client.map(Arc::new).with_context(|| format!("cannot speak with {}", marathon.name))
+    });
+    clients.collect()
 }
 
 /// Becomes the program anew, as the same process: systemd sees no restart, and whatever the new

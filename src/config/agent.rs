@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 /// `[agent]`.
@@ -47,15 +48,38 @@ pub struct Agent {
 
 impl AgentFile {
     /// Fills in the defaults.
-    #[must_use]
-    pub fn resolve(self) -> Agent {
-        Agent {
+    ///
+    /// # Errors
+    /// When the time between comparisons is none that vipd keeps to.
+    pub fn resolve(self) -> Result<Agent> {
+        let sync_period = self.sync_period.unwrap_or(30);
+        ensure!(
+            (1..=3600).contains(&sync_period),
+            "[agent] sync-period is {sync_period} seconds: it can be 1 to 3600"
+        );
+        Ok(Agent {
             state: self.state.unwrap_or_else(|| "/var/lib/vipd".into()),
             socket: self.socket.unwrap_or_else(|| "/run/vipd/agent.sock".into()),
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9614))),
-            sync_period: Duration::from_secs(self.sync_period.unwrap_or(30).clamp(1, 3600)),
+            sync_period: Duration::from_secs(sync_period),
             linger: Duration::from_secs(self.linger.unwrap_or(60)),
             agents: self.agents,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_between_comparisons_that_it_would_not_keep_to_is_refused_by_name() {
+        let resolve = |seconds| AgentFile { sync_period: seconds, ..Default::default() }.resolve();
+        for seconds in [0, 3601] {
+            let error = resolve(Some(seconds)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("[agent] sync-period is {seconds}")), "{error}");
         }
+        assert_eq!(resolve(Some(3600)).unwrap().sync_period, Duration::from_secs(3600));
+        assert_eq!(resolve(None).unwrap().sync_period, Duration::from_secs(30));
     }
 }

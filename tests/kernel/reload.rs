@@ -28,10 +28,19 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
     let answers = |port: u16| asked(port) == "alive\n";
     assert_eq!(asked(9614), "alive\n");
 
-    std::fs::write(&file, "[agent]\nlisten = \"nowhere\"\n").unwrap();
-    netns::run("kill", &format!("-HUP {process}"));
-    // It is still there a second reload later, which is in order.
-    assert_eq!(asked(9614), "alive\n");
+    let no_authority = format!("{file}.pem");
+    std::fs::write(&no_authority, "no certificate").unwrap();
+    for wrong in [
+        "[agent]\nlisten = \"nowhere\"\n",
+        &format!(
+            "[[marathon]]\nurls = [\"http://10.77.0.1:8080\"]\nca-file = \"{no_authority}\"\n"
+        ),
+    ] {
+        std::fs::write(&file, wrong).unwrap();
+        netns::run("kill", &format!("-HUP {process}"));
+        // It is still there another reload later, which is in order.
+        assert_eq!(asked(9614), "alive\n");
+    }
     listen(9615);
     netns::run("kill", &format!("-HUP {process}"));
     eventually("it listens where it is told", || answers(9615));
