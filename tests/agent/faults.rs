@@ -10,7 +10,9 @@ use marathon_sim::{Config, Fate, Fault, Rule};
 use serde_json::{Value, json};
 use vip::{Link, Observed};
 
-use crate::world::{World, app, eventually, pass, run, vip};
+use vipd::agent::health::Liveness;
+
+use crate::world::{SYNC, World, app, eventually, pass, run, vip};
 
 const SERVICES: [(&str, &str); 2] = [("web", "3.3.0.6:80"), ("db", "3.3.0.7:3306")];
 
@@ -373,5 +375,26 @@ fn a_flush_while_a_new_leader_knows_no_health_is_repaired() {
         pass(STAYS).await;
         scene.becomes(ROW.before).await;
         scene.world.end().await;
+    });
+}
+
+/// It fell to every agent of a cluster at once: none was ready, and all were started anew for ever.
+#[test]
+fn a_vip_that_the_kernel_refuses_costs_neither_the_others_nor_the_agent() {
+    run(async {
+        let mut world = World::new().await;
+        let mut refused = app("/db", SERVICES[1].1, 1);
+        refused["labels"] = json!({"IPVS_SCHEDULER": "twos"});
+        world.run_app(&refused).await;
+        world.run_app(&app("/web", SERVICES[0].1, 2)).await;
+        world.start().await;
+        world.until_served(SERVICES[0].1, 2).await;
+        pass(10 * u64::try_from(SYNC.as_millis()).unwrap()).await;
+        let (view, beat) = (world.agent().view.borrow().clone(), world.agent().beat());
+        assert!(view.status.failing.values().all(|retry| retry.why.contains("add-service")));
+        assert!(view.status.failing.values().any(|retry| retry.failures > 2), "{view:?}");
+        assert!(view.ready, "{view:?}");
+        assert_eq!(Liveness::of(&view, beat, SYNC).reasons, [""; 0]);
+        world.end().await;
     });
 }

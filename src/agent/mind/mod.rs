@@ -175,8 +175,18 @@ impl Mind {
             self.tell(Told::Tick, now, effects);
         }
         let status = self.controller.status();
-        let is_done = status.unapplied_since.is_none() || status.mode != Mode::Acting;
-        self.ready |= status.awaited.is_empty() && status.counters.readings > 0 && is_done;
+        self.ready |= status.awaited.is_empty() && status.counters.readings > 0 && self.is_done();
         self.keep(now, effects);
+    }
+
+    /// What was said is in the kernel. What the kernel refuses of one VIP is no reason to say that the
+    /// others aren't there.
+    fn is_done(&self) -> bool {
+        let status = self.controller.status();
+        let is_refused = |vip: &vip::Vip| status.failing.contains_key(&vip.address);
+        status.mode != Mode::Acting
+            || status.overdue_since.is_none()
+                && (status.failing.is_empty()
+                    || !self.controller.desired().services.keys().all(is_refused))
     }
 }

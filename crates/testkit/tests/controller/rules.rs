@@ -133,6 +133,7 @@ fn a_failure_is_followed_by_a_reading_and_a_later_try() {
     assert_eq!((world.bound("3.3.0.6"), world.readings), (false, readings + 1));
     assert!(world.status.failing.values().next().unwrap().why.starts_with("create-link"));
     assert!(world.status.unapplied_since.is_some());
+    assert_eq!(world.status.overdue_since, None, "the kernel has answered");
     world.pass(Duration::from_millis(249));
     assert!(!world.bound("3.3.0.6"));
     world.pass(Duration::from_millis(1));

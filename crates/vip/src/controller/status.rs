@@ -29,6 +29,8 @@ pub struct Status {
     pub asked_since: Option<Duration>,
     /// Since when a change isn't in the kernel, since the start that all times count from.
     pub unapplied_since: Option<Duration>,
+    /// The same of changes that the kernel hasn't refused: those that it did are in `failing`.
+    pub overdue_since: Option<Duration>,
     /// What was done so far.
     pub counters: Counters,
 }
@@ -77,9 +79,11 @@ impl Controller {
 
     pub(super) fn report(&mut self) -> Option<Effect> {
         let sent = match &self.job {
-            Some(Job::Apply { addresses, .. }) => addresses.values().min(),
+            Some(Job::Apply { addresses, .. }) => Some(addresses.iter()),
             _ => None,
         };
+        let changes = || self.touched.iter().chain(sent.clone().into_iter().flatten());
+        let overdue = changes().filter(|(address, _)| !self.retries.contains_key(*address));
         let status = Status {
             mode: self.mode(),
             awaited: self.claims.awaited().map(ToString::to_string).collect(),
@@ -87,7 +91,8 @@ impl Controller {
             failing: self.retries.clone(),
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
             draining: self.drains.iter().count(),
-            unapplied_since: self.touched.values().chain(sent).min().copied(),
+            unapplied_since: changes().map(|(_, since)| *since).min(),
+            overdue_since: overdue.map(|(_, since)| *since).min(),
             read_at: (self.counters.readings > 0).then_some(self.read_at),
             asked_since: self.job.is_some().then_some(self.asked_at),
             unread: self.unread.clone(),
