@@ -286,3 +286,45 @@ fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
     assert_eq!(translation.claims.len(), 64);
     assert_eq!(translation.reports.len(), 10_000 - 64);
 }
+
+#[test]
+fn vips_in_a_list_that_the_network_has_no_use_for_are_reported() {
+    let labelled =
+        json!([{ "containerPort": 80, "port": 80, "labels": { "VIP_0": "3.3.0.6:80", "a": "b" } }]);
+    let plain = json!([{ "containerPort": 80, "labels": { "a": "b" } }]);
+    let reports = |definition: Value| -> Vec<String> {
+        let reports = read(&definition, &Records::default()).reports;
+        reports
+            .iter()
+            .map(|report| format!("{}: {:?}", report.place.path, report.verdict))
+            .collect()
+    };
+    for (definition, path, list) in [
+        (
+            json!({ "id": "/a", "container": { "portMappings": labelled } }),
+            "container.portMappings[0]",
+            "portDefinitions",
+        ),
+        (
+            json!({ "id": "/a", "networks": [{ "mode": "host" }],
+                    "container": { "docker": { "portMappings": labelled } } }),
+            "container.docker.portMappings[0]",
+            "portDefinitions",
+        ),
+        (
+            json!({ "id": "/a", "networks": [{ "mode": "container/bridge" }],
+                    "container": { "portMappings": plain }, "portDefinitions": labelled }),
+            "portDefinitions[0]",
+            "container.portMappings",
+        ),
+    ] {
+        let found = reports(definition);
+        let [report] = found.as_slice() else { panic!("{found:?}") };
+        assert!(report.contains(&format!("{path}.labels")), "{report}");
+        assert!(report.contains(&format!("ports are those of {list}")), "{report}");
+    }
+    // As some tools write it.
+    let both = json!({ "id": "/a", "networks": [{ "mode": "container/bridge" }],
+                       "container": { "portMappings": labelled }, "portDefinitions": labelled });
+    assert_eq!(reports(both), [""; 0]);
+}

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use marathon::{
-    Endpoint, Health, Instance, InstanceSpec, Port, Snapshot, Spec, Timestamp, Workload,
+    Endpoint, Health, Instance, InstanceSpec, NetworkMode, Port, Snapshot, Spec, Timestamp,
+    Workload,
 };
 use vip::label::{read_port, stray_app_labels};
 use vip::{Claim, LabelPlace, LabelReport, Verdict};
@@ -83,6 +84,7 @@ pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Tran
     let mut translation = Translation::default();
     let placed: Vec<_> = workload.instances.iter().map(|each| Placed::new(each, hosts)).collect();
     stray_labels(workload, &mut translation);
+    unread_labels(workload, &mut translation);
     option_reports(workload, &mut translation);
     let incomplete = gaps(workload, &placed, &mut translation);
     for (spec, instances, superseded) in versions(workload, &placed) {
@@ -206,6 +208,40 @@ fn stray_labels(workload: &Workload, translation: &mut Translation) {
         let why = "a VIP label belongs on a port (portMappings, portDefinitions or endpoints), \
                    not on the app";
         translation.reports.push(refused_on_app(workload, key.into(), value.into(), why.into()));
+    }
+}
+
+/// VIP labels in a list of ports that the app's network has no use for, unless the right one has
+/// some: there are tools that write them twice.
+fn unread_labels(workload: &Workload, translation: &mut Translation) {
+    let spec = &workload.spec;
+    let is_read = |port: &Port| stray_app_labels(port.labels.iter()).next().is_some();
+    if spec.ports.iter().any(is_read) {
+        return;
+    }
+    let (network, list) = match &spec.network {
+        NetworkMode::Host => {
+            ("the host's network, as one without `networks` is", "portDefinitions")
+        }
+        NetworkMode::Bridge => ("a bridge", "container.portMappings"),
+        NetworkMode::Container { .. } => ("a container network", "container.portMappings"),
+        NetworkMode::Other(mode) => (mode.as_str(), "container.portMappings"),
+    };
+    let why =
+        format!("it isn't read here: the app is on {network}, so its ports are those of {list}");
+    for entry in &spec.unread {
+        for (key, value) in stray_app_labels(entry.labels.iter()) {
+            let place = LabelPlace {
+                app: workload.id.clone(),
+                port: None,
+                path: format!("{}.{}.labels", workload.path, entry.path),
+                key: key.into(),
+                occurrence: 0,
+                value: value.into(),
+            };
+            let verdict = Verdict::Refused(why.clone());
+            translation.reports.push(LabelReport { place, vip: None, verdict });
+        }
     }
 }
 

@@ -9,11 +9,13 @@ use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload, healt
 /// What a definition says, in the shape of all generations.
 pub(crate) fn spec(app: &App) -> Spec {
     let network = ports::network_mode(app);
+    let ports = ports::ports(app, &network);
     Spec {
         version: app.version,
         labels: app.labels.clone(),
         labels_path: "labels".to_owned(),
-        ports: ports::ports(app, &network),
+        unread: ports::unread(app, &ports),
+        ports,
         network,
         health_checks: app.health_checks.len(),
         settling: health::settling(app.health_checks.iter()),

@@ -52,6 +52,6 @@ pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, 
 pub use jiff::Timestamp;
 pub use labels::Labels;
 pub use records::Records;
-pub use spec::{NetworkMode, Port, Protocol, Scope, Spec};
+pub use spec::{NetworkMode, Port, Protocol, Scope, Spec, Unread};
 pub use time::Time;
 pub use workload::{Coverage, Kind, Snapshot, VersionKey, Workload};

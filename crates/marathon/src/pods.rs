@@ -35,6 +35,7 @@ pub(crate) fn spec(pod: &PodSpec, prefix: &str) -> Spec {
         labels_path: format!("{prefix}labels"),
         network,
         ports,
+        unread: Vec::new(),
         health_checks: checks().count(),
         settling: health::settling(checks()),
         task_kill_grace: graces.max(),

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
-use crate::{Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable};
+use crate::{
+    Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unread, Unroutable,
+};
 
 /// The network an app is in. From 1.5 `networks` says so, before that three other fields did.
 pub(crate) fn network_mode(app: &App) -> NetworkMode {
@@ -61,6 +63,32 @@ pub(crate) fn ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     }
     let mappings = mappings.iter().enumerate();
     mappings.map(|(i, mapping)| at(list, i).mapped(mapping, network)).collect()
+}
+
+/// What has labels in the other lists.
+pub(crate) fn unread(app: &App, read: &[Port]) -> Vec<Unread> {
+    let lists: [(&str, Vec<&Labels>); 4] = [
+        ("portDefinitions", app.port_definitions.iter().map(|port| &port.labels).collect()),
+        ("container.portMappings", labels_of(&app.container.port_mappings)),
+        ("container.docker.portMappings", labels_of(&app.container.docker.port_mappings)),
+        (
+            "ipAddress.discovery.ports",
+            app.ip_address.iter().flat_map(|ip| &ip.discovery.ports).map(|p| &p.labels).collect(),
+        ),
+    ];
+    let entries = lists.into_iter().flat_map(|(list, labels)| {
+        let of = move |(i, labels): (usize, &Labels)| Unread {
+            path: format!("{list}[{i}]"),
+            labels: labels.clone(),
+        };
+        let labelled = labels.into_iter().enumerate();
+        labelled.filter(|(_, labels)| !labels.is_empty()).map(of).collect::<Vec<_>>()
+    });
+    entries.filter(|entry| read.iter().all(|port| port.path != entry.path)).collect()
+}
+
+fn labels_of(mappings: &[PortMapping]) -> Vec<&Labels> {
+    mappings.iter().map(|mapping| &mapping.labels).collect()
 }
 
 /// Where a port of an app stands, and the rest that doesn't depend on the kind of list.

@@ -21,6 +21,9 @@ pub struct Spec {
     pub network: NetworkMode,
     /// The ports, in the order of the definition.
     pub ports: Vec<Port>,
+    /// Labels in lists of ports that don't count for its network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
     /// How many health checks the definition has: so many results a healthy app task has.
     pub health_checks: usize,
     /// How long a new task may take until its health is known: the longest grace period and
@@ -28,6 +31,15 @@ pub struct Spec {
     pub settling: Option<Duration>,
     /// From SIGTERM to SIGKILL. None: left to Mesos.
     pub task_kill_grace: Option<Duration>,
+}
+
+/// An entry with labels of a list of ports that its network has no use for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Where it stands, from [`Workload::path`](crate::Workload::path).
+    pub path: String,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// The network of a task.

@@ -131,7 +131,11 @@ const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 impl Options {
     /// Obeys one label. `Ok(false)`: it is no option.
     pub(super) fn obey(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
-        let Some(option) = key.strip_prefix("IPVS_") else { return Ok(false) };
+        let Some(option) = key.strip_prefix("IPVS_") else {
+            let in_small_letters =
+                key.get(..5).is_some_and(|key| key.eq_ignore_ascii_case("IPVS_"));
+            return if in_small_letters { Err(OptionError::Unknown) } else { Ok(false) };
+        };
         let text = value.trim();
         match option {
             "SCHEDULER" => self.scheduler = scheduler(text)?,
@@ -297,7 +301,9 @@ mod tests {
             ("IPVS_PERSISTENCE", "2678401"),
             ("IPVS_DRAIN", "soon"),
             ("IPVS_DRAIN", "9999999999999999999999"),
-            ("IPVS_FAIL_OPEN", "yes"),
+            ("IPVS_SHEDULER", "rr"),
+            ("ipvs_scheduler", "rr"),
+            ("Ipvs_Weight", "2"),
             ("IPVS_SHEDULER", "rr"),
         ] {
             assert!(obey(key, value).is_err(), "{key}={value}");
