@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::agent::drive::{Agent, Setup};
 use crate::agent::mind;
 use crate::agent::notify::Notifier;
 use crate::agent::store::Store;
-use crate::config::{Config, Marathon};
+use crate::config::{self, Config, Marathon};
 
 /// Keep the kernel's table what Marathon says, until told to stop
 ///
@@ -98,12 +98,16 @@ impl Run {
     }
 
     /// Waits until told to stop, or to start again with a configuration that holds.
-    async fn told(&self, global: &Global, mut signals: Signals) -> Told {
+    async fn told(&self, global: &Global, now: &config::Agent, mut signals: Signals) -> Told {
+        let may_follow = || {
+            let (config, marathons) = self.configuration(global)?;
+            clients(&marathons)?;
+            check_successor(now, &config.agent)
+        };
         loop {
             let told = signals.next().await;
             if told == Told::Reload
-                && let Err(error) =
-                    self.configuration(global).and_then(|(_, marathons)| clients(&marathons))
+                && let Err(error) = may_follow()
             {
                 tracing::error!("the configuration is in error, so it stays as it was: {error:#}");
                 continue;
@@ -135,7 +139,7 @@ impl Run {
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut told = Told::Stop;
-        agent.run(async { told = self.told(global, signals).await }).await;
+        agent.run(async { told = self.told(global, &config.agent, signals).await }).await;
         notifier.stop(told == Told::Reload);
         admin.stop();
         Ok(told)
@@ -151,6 +155,23 @@ fn clients(marathons: &[Marathon]) -> Result<Vec<Arc<Client>>> {
     clients.collect()
 }
 
+/// Whether one that is started so can take over from this one.
+fn check_successor(now: &config::Agent, next: &config::Agent) -> Result<()> {
+    if next.listen != now.listen {
+        let at = next.listen;
+        TcpListener::bind(at).with_context(|| format!("[agent] listen: cannot listen on {at}"))?;
+    }
+    // A hold lies beside the socket: elsewhere nobody would find it.
+    if next.socket.parent() != now.socket.parent() && admin::read_hold(&now.socket)?.is_some() {
+        bail!(
+            "[agent] socket can't go from {} to {} while the node is held: `vipd release` first",
+            now.socket.display(),
+            next.socket.display()
+        );
+    }
+    Ok(())
+}
+
 /// Becomes the program anew, as the same process: systemd sees no restart, and whatever the new
 /// configuration changes needs no second way in. Comes back only with an error.
 fn start_again() -> anyhow::Error {
@@ -159,4 +180,32 @@ fn start_again() -> anyhow::Error {
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
     let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
     anyhow::Error::new(error).context(format!("cannot start {} again", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AgentFile;
+
+    #[test]
+    fn nobody_takes_over_who_could_not_listen_or_would_not_find_the_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = config::Agent {
+            socket: folder.path().join("agent.sock"),
+            ..AgentFile::default().resolve().unwrap()
+        };
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = taken.local_addr().unwrap();
+        let error = check_successor(&now, &config::Agent { listen, ..now.clone() }).unwrap_err();
+        assert!(error.to_string().starts_with("[agent] listen: cannot listen on 127"), "{error}");
+
+        let socket = folder.path().join("elsewhere/agent.sock");
+        let elsewhere = config::Agent { socket, ..now.clone() };
+        check_successor(&now, &elsewhere).unwrap();
+        let hold = r#"{"reason":"why","since":"when"}"#;
+        std::fs::write(folder.path().join("hold"), hold).unwrap();
+        let error = check_successor(&now, &elsewhere).unwrap_err().to_string();
+        assert!(error.contains("`vipd release` first"), "{error}");
+        check_successor(&now, &now).unwrap();
+    }
 }
