@@ -145,9 +145,15 @@ fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
     let held = cluster.vipd(0, &["hold"]).output().unwrap();
     assert_eq!(held.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&held.stderr).contains("no agent listens on"), "{held:?}");
-    cluster.start(0, &["--cleanup-on-exit"]);
-    eventually("it is ready", || cluster.report(0)["ready"] == json!(true));
-    assert_eq!(cluster.stop(0, "TERM"), Some(0));
+    for held in [true, false] {
+        cluster.start(0, &["--cleanup-on-exit"]);
+        eventually("it is ready", || cluster.report(0)["ready"] == json!(true));
+        let command = if held { "hold" } else { "release" };
+        assert!(cluster.vipd(0, &[command]).status().unwrap().success());
+        assert_eq!(cluster.stop(0, "TERM"), Some(0));
+        let left = if held { before.clone() } else { Default::default() };
+        assert_eq!(cluster.servers(0, WEB), left, "held: {held}");
+    }
     assert_eq!(cluster.on(0, "ipvsadm -Sn"), "");
     assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
 }
