@@ -188,7 +188,11 @@ impl Watcher {
     fn look_at_the_weather(&mut self, world: &World, view: Option<&View>) {
         let faults = world.sim().faults();
         let half_open = faults.iter().any(|rule| rule.fault == marathon_sim::Fault::HalfOpen);
-        let hears = view.is_some_and(|view| knows(view) && view.sources["m0"].streaming);
+        // Reads that failed are tried again less and less often, and the agent says so meanwhile.
+        let hears = view.is_some_and(|view| {
+            let source = &view.sources["m0"];
+            knows(view) && source.streaming && source.error.is_none()
+        });
         if half_open {
             self.calm = self.calm.max(Instant::now() + HALF_OPEN);
         } else if !faults.is_empty() || !hears {
