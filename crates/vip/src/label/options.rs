@@ -301,7 +301,7 @@ mod tests {
             ("IPVS_PERSISTENCE", "2678401"),
             ("IPVS_DRAIN", "soon"),
             ("IPVS_DRAIN", "9999999999999999999999"),
-            ("IPVS_SHEDULER", "rr"),
+            ("IPVS_FAIL_OPEN", "yes"),
             ("ipvs_scheduler", "rr"),
             ("Ipvs_Weight", "2"),
             ("IPVS_SHEDULER", "rr"),
