@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -159,7 +160,14 @@ fn clients(marathons: &[Marathon]) -> Result<Vec<Arc<Client>>> {
 fn check_successor(now: &config::Agent, next: &config::Agent) -> Result<()> {
     if next.listen != now.listen {
         let at = next.listen;
-        TcpListener::bind(at).with_context(|| format!("[agent] listen: cannot listen on {at}"))?;
+        let listener = TcpListener::bind(at);
+        // It may be this one that has the port, at another address.
+        let has_it = |error: &std::io::Error| {
+            error.kind() == ErrorKind::AddrInUse && at.port() == now.listen.port()
+        };
+        if !listener.as_ref().is_err_and(has_it) {
+            listener.with_context(|| format!("[agent] listen: cannot listen on {at}"))?;
+        }
     }
     // A hold lies beside the socket: elsewhere nobody would find it.
     if next.socket.parent() != now.socket.parent() && admin::read_hold(&now.socket)?.is_some() {
@@ -198,6 +206,12 @@ mod tests {
         let listen = taken.local_addr().unwrap();
         let error = check_successor(&now, &config::Agent { listen, ..now.clone() }).unwrap_err();
         assert!(error.to_string().starts_with("[agent] listen: cannot listen on 127"), "{error}");
+
+        // From the loopback interface to all, at the port that it has itself.
+        let everywhere =
+            config::Agent { listen: ([0, 0, 0, 0], listen.port()).into(), ..now.clone() };
+        check_successor(&config::Agent { listen, ..now.clone() }, &everywhere).unwrap();
+        assert!(check_successor(&now, &everywhere).is_err());
 
         let socket = folder.path().join("elsewhere/agent.sock");
         let elsewhere = config::Agent { socket, ..now.clone() };
