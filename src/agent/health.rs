@@ -2,9 +2,9 @@
 //!
 //! Alive is about vipd itself: an agent that isn't should be started anew. What the kernel refuses
 //! of one VIP is no reason for that: it would be refused again, and a label of one app would keep
-//! every agent of a cluster from its work. Ready is about what it
-//! is for: once everything that was said was put into the kernel, a node is ready, and stays so
-//! when Marathon goes away, since it goes on forwarding. What is wrong then stands in the notes.
+//! every agent of a cluster from its work. Ready is about what it is for: once everything that was
+//! said was put into the kernel, a node is ready, and stays so when Marathon goes away, since it goes
+//! on forwarding. What is wrong then stands in the notes.
 
 use std::time::Duration;
 

@@ -231,23 +231,20 @@ fn unread_labels(workload: &Workload, translation: &mut Translation) {
         format!("it isn't read here: the app is on {network}, so its ports are those of {list}");
     for entry in &spec.unread {
         for (key, value) in stray_app_labels(entry.labels.iter()) {
-            let place = LabelPlace {
-                app: workload.id.clone(),
-                port: None,
-                path: format!("{}.{}.labels", workload.path, entry.path),
-                key: key.into(),
-                occurrence: 0,
-                value: value.into(),
-            };
-            let verdict = Verdict::Refused(why.clone());
-            translation.reports.push(LabelReport { place, vip: None, verdict });
+            let at = format!("{}.labels", entry.path);
+            translation.reports.push(refused(workload, &at, key.into(), value.into(), why.clone()));
         }
     }
 }
 
 /// A label of the app itself that isn't obeyed.
 fn refused_on_app(workload: &Workload, key: String, value: String, why: String) -> LabelReport {
-    let path = format!("{}.{}", workload.path, workload.spec.labels_path);
+    refused(workload, &workload.spec.labels_path, key, value, why)
+}
+
+/// A label of no port that isn't obeyed; where it stands, from the path of the workload.
+fn refused(workload: &Workload, at: &str, key: String, value: String, why: String) -> LabelReport {
+    let path = format!("{}.{at}", workload.path);
     let app = workload.id.clone();
     let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
     LabelReport { place, vip: None, verdict: Verdict::Refused(why) }

@@ -76,15 +76,18 @@ pub(crate) fn unread(app: &App, read: &[Port]) -> Vec<Unread> {
             app.ip_address.iter().flat_map(|ip| &ip.discovery.ports).map(|p| &p.labels).collect(),
         ),
     ];
-    let entries = lists.into_iter().flat_map(|(list, labels)| {
-        let of = move |(i, labels): (usize, &Labels)| Unread {
-            path: format!("{list}[{i}]"),
-            labels: labels.clone(),
-        };
-        let labelled = labels.into_iter().enumerate();
-        labelled.filter(|(_, labels)| !labels.is_empty()).map(of).collect::<Vec<_>>()
+    // What is read is of one list.
+    let is_read = |list: &str| {
+        let port = read.first().and_then(|port| port.path.strip_prefix(list));
+        port.is_some_and(|rest| rest.starts_with('['))
+    };
+    let others = lists.into_iter().filter(|(list, _)| !is_read(list));
+    let entries = others.flat_map(|(list, labels)| {
+        let labelled = labels.into_iter().enumerate().filter(|(_, labels)| !labels.is_empty());
+        labelled
+            .map(move |(i, labels)| Unread { path: format!("{list}[{i}]"), labels: labels.clone() })
     });
-    entries.filter(|entry| read.iter().all(|port| port.path != entry.path)).collect()
+    entries.collect()
 }
 
 fn labels_of(mappings: &[PortMapping]) -> Vec<&Labels> {

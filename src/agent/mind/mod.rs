@@ -175,7 +175,8 @@ impl Mind {
             self.tell(Told::Tick, now, effects);
         }
         let status = self.controller.status();
-        self.ready |= status.awaited.is_empty() && status.counters.readings > 0 && self.is_done();
+        self.ready = self.ready
+            || status.awaited.is_empty() && status.counters.readings > 0 && self.is_done();
         self.keep(now, effects);
     }
 
