@@ -7,7 +7,6 @@ mod bench;
 mod cargo;
 mod demo;
 mod kernel;
-mod leash;
 mod libtest;
 mod machine;
 mod package;
@@ -15,6 +14,7 @@ mod picture;
 mod progress;
 mod suite;
 mod summary;
+mod supervised_child;
 mod test;
 mod tools;
 

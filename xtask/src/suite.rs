@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::leash::{self, Leash};
 use crate::libtest::Tally;
 use crate::progress::{Step, seconds};
+use crate::supervised_child::{self, TimeLimits};
 use crate::tools;
 
 /// How long one suite may run. User-mode Linux is several times slower than the machine, and QEMU
 /// many times.
-pub(crate) const LEASH: Leash =
-    Leash { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(60 * 60) };
+pub(crate) const TIME_LIMITS: TimeLimits =
+    TimeLimits { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(60 * 60) };
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,11 +96,15 @@ fn run(suite: &Suite) -> Outcome {
     let step = Step::start(&suite.name);
     let started = Instant::now();
     let mut tally = Tally::default();
-    let problem =
-        match leash::run(&mut command(suite), LEASH, &mut stdout(), |line| tally.line(line)) {
-            Ok(end) => end.problem(),
-            Err(error) => Some(format!("{error:#}")),
-        };
+    let problem = match supervised_child::run_supervised(
+        &mut command(suite),
+        TIME_LIMITS,
+        &mut stdout(),
+        |line| tally.line(line),
+    ) {
+        Ok(end) => end.problem(),
+        Err(error) => Some(format!("{error:#}")),
+    };
     let problem = problem.or_else(|| {
         (suite.libtest && tally.programs == 0)
             .then(|| "ended without the test runner's closing line".to_owned())
@@ -117,7 +121,8 @@ fn command(suite: &Suite) -> Command {
     }
     path.push(tools::search_path());
     // Where systemd runs the machine, the suite is there for that machine.
-    let mut command = if suite.systemd { leash::leashed("env") } else { sandbox() };
+    let mut command =
+        if suite.systemd { supervised_child::supervised_command("env") } else { sandbox() };
     command
         .arg(&suite.program)
         .args(&suite.args)
@@ -134,7 +139,7 @@ fn command(suite: &Suite) -> Command {
 /// all of it is gone at its end, background processes and named network namespaces too. The
 /// command to run is to be added as arguments.
 pub(crate) fn sandbox() -> Command {
-    let mut command = leash::leashed("unshare");
+    let mut command = supervised_child::supervised_command("unshare");
     command
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .args(["sh", "-c", SANDBOX, "sandbox"]);
@@ -156,7 +161,7 @@ exit $?
 
 /// The most time a machine may take for the suites, beside its own start and end.
 pub(crate) fn longest(suites: &[Suite]) -> Duration {
-    LEASH.total * u32::try_from(suites.len()).unwrap_or(u32::MAX).max(1)
+    TIME_LIMITS.total * u32::try_from(suites.len()).unwrap_or(u32::MAX).max(1)
 }
 
 /// A line a person reads: `12 passed, 0 failed, 3.1 s`.

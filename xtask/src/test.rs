@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cargo::{Workspace, cargo};
-use crate::leash::{self, Leash};
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
 use crate::suite::Report;
 use crate::summary::{self, Row};
+use crate::supervised_child::{self, TimeLimits};
 use crate::{kernel, package, tools};
 
 /// A cold build of a large dependency prints nothing for minutes; a test that hangs never does.
-const LEASH: Leash =
-    Leash { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
+const TIME_LIMITS: TimeLimits =
+    TimeLimits { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
 
 /// What comes before the kernel tests.
 ///
@@ -98,7 +98,7 @@ fn cargo_step(heading: &str, name: &str, mut command: Command) -> Result<Row> {
     let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     let step = Step::start(&format!("{heading}: cargo {}", args.join(" ")));
     let mut tally = Tally::default();
-    let end = leash::run(&mut command, LEASH, &mut stdout(), |line| {
+    let end = supervised_child::run_supervised(&mut command, TIME_LIMITS, &mut stdout(), |line| {
         tally.line(line);
     })?;
     let problem = end.problem();

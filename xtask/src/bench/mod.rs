@@ -17,8 +17,8 @@ use crate::cargo::Workspace;
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
-use crate::suite::{LEASH, Suite};
-use crate::{leash, tools};
+use crate::suite::{Suite, TIME_LIMITS};
+use crate::{supervised_child, tools};
 use figures::Figures;
 
 /// The programs that measure, and what is measured.
@@ -111,9 +111,14 @@ fn measure(workspace: &Workspace, machine: Machine, filters: &[String]) -> Resul
 fn here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
     let step = Step::start(&format!("{name}, on this machine"));
     let mut tally = Tally::default();
-    let mut command = leash::leashed(bench);
+    let mut command = supervised_child::supervised_command(bench);
     command.arg(name);
-    let end = leash::run(&mut command, LEASH, &mut std::io::stdout(), |line| tally.line(line))?;
+    let end = supervised_child::run_supervised(
+        &mut command,
+        TIME_LIMITS,
+        &mut std::io::stdout(),
+        |line| tally.line(line),
+    )?;
     let problem = end.problem();
     step.end(problem.as_deref().unwrap_or("measured"));
     tally.figures.iter().for_each(|line| figures.take(line));

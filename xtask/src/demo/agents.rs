@@ -7,22 +7,12 @@ use anyhow::{Context, Result, ensure};
 
 use super::marathon::URL;
 use super::show::{At, prompt, run, shell};
-use super::topology::NODES;
+use super::topology::{NODES, node_dir, node_log};
 use super::wait;
 
 /// The running agents, by the order of the nodes.
 #[derive(Debug, Default)]
 pub(super) struct Agents(Vec<Child>);
-
-/// A node's folder for what is the agent's own: nodes share the machine's file system here.
-pub(super) fn folder(node: &str) -> String {
-    format!("/run/{node}")
-}
-
-/// Where the agent of a node logs to.
-pub(super) fn log(node: &str) -> String {
-    format!("{}/vipd.log", folder(node))
-}
 
 impl Agents {
     /// Starts one on every node.
@@ -81,8 +71,9 @@ impl Drop for Agents {
 }
 
 fn start(node: &'static str) -> Result<Child> {
-    let (at, path) = (At::Host(node), log(node));
-    fs::create_dir_all(folder(node)).with_context(|| format!("cannot make {}", folder(node)))?;
+    let (at, path) = (At::Host(node), node_log(node));
+    fs::create_dir_all(node_dir(node))
+        .with_context(|| format!("cannot make {}", node_dir(node)))?;
     let line = format!("vipd run --marathon {URL}");
     prompt(at, &format!("{line} 2>>{path} &"));
     let log = File::options().create(true).append(true).open(&path);

@@ -2,9 +2,9 @@
 
 mod agents;
 mod clients;
+mod demo_context;
 mod marathon;
 mod show;
-mod stage;
 mod steps;
 mod table;
 mod topology;

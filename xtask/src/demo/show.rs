@@ -61,7 +61,7 @@ pub(super) fn shell(at: At, line: &str) -> Command {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", name, "sh"]);
             // Nodes have file systems of their own; these share one.
-            let own = super::agents::folder(name);
+            let own = super::topology::node_dir(name);
             for (variable, file) in
                 [("VIPD_LOCK", "lock"), ("VIPD_SOCKET", "agent.sock"), ("VIPD_STATE", "state")]
             {

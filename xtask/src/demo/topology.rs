@@ -22,6 +22,16 @@ pub(super) const CONTAINER_HOST: &str = "node2";
 /// The container's network namespace.
 pub(super) const CONTAINER: &str = "box";
 
+/// The directory for a node's own files: the nodes share the machine's file system here.
+pub(super) fn node_dir(node: &str) -> String {
+    format!("/run/{node}")
+}
+
+/// The log file of a node's agent.
+pub(super) fn node_log(node: &str) -> String {
+    format!("{}/vipd.log", node_dir(node))
+}
+
 /// Makes all of it.
 pub(super) fn build() -> Result<()> {
     ip("link add lan type bridge")?;

@@ -2,9 +2,9 @@
 
 mod apt;
 mod debian;
+mod guest_dir;
 mod host;
 mod qemu;
-mod room;
 mod uml;
 
 use std::fs;

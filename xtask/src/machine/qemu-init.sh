@@ -1,11 +1,12 @@
 #!/bin/sh
-# Process 1 of a QEMU guest once its root is this machine's file system with a memory on top.
-room=${0%/*}
+# Process 1 of a QEMU guest, after the initramfs: the root is this machine's file system with a tmpfs
+# on top.
+guest_dir=${0%/*}
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
 off() {
-    # Asked of the kernel, as poweroff(8) is not on every machine.
+    # Through the kernel, as not every machine has poweroff(8).
     echo o >/proc/sysrq-trigger
     sleep 60
 }
@@ -17,6 +18,6 @@ mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
 # The console adds carriage returns otherwise.
 stty -onlcr </dev/console
-modules=$(cat "$room/modules")
+modules=$(cat "$guest_dir/modules")
 mount_out() { mount -t 9p -o trans=virtio,version=9p2000.L,cache=none out "$1"; }
-. "$room/guest.sh"
+. "$guest_dir/guest.sh"

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# Process 1 of a QEMU guest, from its initramfs: puts a memory on top of this machine's file system,
-# which is mounted read-only, and goes on there.
+# Process 1 of a QEMU guest, in its initramfs: mounts this machine's file system read-only, puts a
+# tmpfs on top and continues there.
 busybox() { /bin/busybox "$@"; }
 die() {
     echo "the guest cannot start: $1"
@@ -12,7 +12,7 @@ busybox mount -t devtmpfs devtmpfs /dev
 for module in /modules/*; do
     busybox insmod "$module" || die "its kernel does not take the module $module"
 done
-# Whatever this machine changes meanwhile is not what the guest looks at.
+# Cached: the guest need not see what this machine changes meanwhile.
 busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro root /lower ||
     die "no root over 9p"
 busybox mount -t tmpfs tmpfs /memory
@@ -20,6 +20,6 @@ busybox mkdir /memory/upper /memory/work
 busybox mount -t overlay -o lowerdir=/lower,upperdir=/memory/upper,workdir=/memory/work overlay /root ||
     die "cannot put a writable root over the machine's own"
 for word in $(busybox cat /proc/cmdline); do
-    case $word in vipd.room=*) room=${word#*=} ;; esac
+    case $word in vipd.guest_dir=*) guest_dir=${word#*=} ;; esac
 done
-exec busybox switch_root /root "$room/init"
+exec busybox switch_root /root "$guest_dir/init"

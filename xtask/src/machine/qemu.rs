@@ -9,9 +9,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::debian::{Kernel, Unpacked};
-use super::room::{Room, write_script};
-use crate::leash;
+use super::guest_dir::{GuestDir, write_script};
 use crate::suite::{Report, Suite};
+use crate::supervised_child;
 use crate::tools::{self, output};
 
 /// The first program in the initramfs, and the one after it.
@@ -27,15 +27,15 @@ const MEMORY: u32 = 3072;
 /// Boots a guest, runs the suites in it and waits for its end.
 pub(super) fn run(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
     let kernel = Unpacked::get(kernel)?;
-    let room = Room::make("qemu", INIT, suites)?;
-    fs::write(room.dir.join("modules"), kernel.modules().as_os_str().as_bytes())?;
-    make_initramfs(&kernel, &room.dir)?;
-    room.run("QEMU", boot(&kernel, &room), suites)
+    let guest_dir = GuestDir::make("qemu", INIT, suites)?;
+    fs::write(guest_dir.path.join("modules"), kernel.modules().as_os_str().as_bytes())?;
+    make_initramfs(&kernel, &guest_dir.path)?;
+    guest_dir.run("QEMU", boot(&kernel, &guest_dir), suites)
 }
 
-/// Makes `initrd` in the room: busybox, the modules, numbered in their order, and the first program.
-fn make_initramfs(kernel: &Unpacked, room: &Path) -> Result<()> {
-    let tree = room.join("initramfs");
+/// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the init script.
+fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
+    let tree = guest_dir.join("initramfs");
     for dir in ["bin", "modules"] {
         fs::create_dir_all(tree.join(dir))?;
     }
@@ -80,8 +80,8 @@ fn unpacked_xz(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// The command that boots the guest.
-fn boot(kernel: &Unpacked, room: &Room) -> Command {
-    let mut command = leash::leashed("qemu-system-x86_64");
+fn boot(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
+    let mut command = supervised_child::supervised_command("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", &MEMORY.to_string()])
         .args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"])
@@ -90,18 +90,18 @@ fn boot(kernel: &Unpacked, room: &Room) -> Command {
         .arg("-kernel")
         .arg(kernel.image())
         .arg("-initrd")
-        .arg(room.dir.join("initrd"))
+        .arg(guest_dir.path.join("initrd"))
         .arg("-append")
         .arg(format!(
-            "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off vipd.room={}",
-            room.dir.display()
+            "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off vipd.guest_dir={}",
+            guest_dir.path.display()
         ))
         .args([
             "-virtfs",
             "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap",
         ])
         .arg("-virtfs")
-        .arg(format!("local,path={},mount_tag=out,security_model=none", room.out().display()))
+        .arg(format!("local,path={},mount_tag=out,security_model=none", guest_dir.out().display()))
         .env("PATH", tools::search_path());
     command
 }

@@ -1,9 +1,9 @@
-# systemd becomes the guest's first program; one unit of it runs the suites and powers off. Units that
-# this machine has enabled for itself are not started.
+# Makes systemd the guest's init: one unit runs the suites and powers off. Units that are enabled on
+# this machine are not started.
 mkdir -p /run/systemd/system
-# Where the room is, in /tmp, systemd cleans up when it starts.
-cp -r "$room" /run/room
-room=/run/room
+# The guest directory is under /tmp, which systemd cleans when it starts.
+cp -r "$guest_dir" /run/guest_dir
+guest_dir=/run/guest_dir
 cat >/run/systemd/system/suites.service <<UNIT
 [Unit]
 Description=the suites
@@ -13,14 +13,14 @@ Wants=dbus.socket
 [Service]
 Type=oneshot
 Environment=PATH=$PATH
-ExecStart=$room/xtask in-guest $room/suites.json /run/out/report.json
+ExecStart=$guest_dir/xtask in-guest $guest_dir/suites.json /run/out/report.json
 ExecStopPost=/bin/sh -c '[ -s /run/out/report.json ] || journalctl --no-pager --boot --lines=40 >/dev/console; echo o >/proc/sysrq-trigger; sleep 60'
 TimeoutStartSec=infinity
 StandardOutput=tty
 StandardError=inherit
 TTYPath=/dev/console
 UNIT
-# Neither is of use here, and both wait for devices that a guest doesn't have.
+# Of no use here, and udev waits for devices that a guest doesn't have.
 ln -sf /dev/null /run/systemd/system/systemd-udevd.service
 ln -sf /dev/null /run/systemd/system/systemd-udev-trigger.service
 ln -sf /dev/null /run/systemd/system/systemd-firstboot.service

@@ -1,13 +1,14 @@
 #!/usr/bin/env -S setpriv --no-new-privs sh
 # Process 1 of a user-mode Linux guest whose root is this machine's file system, read-only.
-# Without new privileges, as mount(8) is setuid: run by a user, root's files seem to be nobody's.
-room=${0%/*}
+# No new privileges, since mount(8) is setuid: when a user runs the guest, root's files appear to be
+# owned by nobody.
+guest_dir=${0%/*}
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 stty -onlcr </dev/console
 
 off() {
-    # Asked of the kernel, as poweroff(8) is not on every machine. The console stays quiet.
+    # Through the kernel, as not every machine has poweroff(8). The console stays quiet.
     mountpoint -q /proc || mount -t proc proc /proc
     echo o >/proc/sysrq-trigger
     sleep 60
@@ -17,7 +18,7 @@ die() {
     off
 }
 
-# A root in memory on top of the read-only one.
+# Put a tmpfs on top of the read-only root.
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run || die "no tmpfs on /run"
 mkdir -p /run/upper /run/work /run/root /run/prefix/lib
@@ -34,5 +35,5 @@ pivot_root . run/old || die "cannot enter the new root"
 cd /
 
 modules=/usr/lib/uml/modules/$(uname -r)
-mount_out() { mount -t hostfs -o "$room/out" hostfs "$1"; }
-. "$room/guest.sh"
+mount_out() { mount -t hostfs -o "$guest_dir/out" hostfs "$1"; }
+. "$guest_dir/guest.sh"

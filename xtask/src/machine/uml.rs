@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::room::Room;
-use crate::leash;
+use super::guest_dir::GuestDir;
 use crate::suite::{Report, Suite};
+use crate::supervised_child;
 use crate::tools;
 
 /// The guest's first program.
@@ -20,29 +20,29 @@ const MEMORY: u64 = 2048;
 
 /// Boots a guest, runs the suites in it and waits for its end.
 pub(super) fn run(suites: &[Suite]) -> Result<Report> {
-    let room = Room::make("uml", INIT, suites)?;
-    room.run("user-mode Linux", boot(&room.dir)?, suites)
+    let guest_dir = GuestDir::make("uml", INIT, suites)?;
+    guest_dir.run("user-mode Linux", boot(&guest_dir.path)?, suites)
 }
 
 /// The command that boots the guest. In a process namespace of its own, as user-mode Linux's helper
 /// processes live on when it is killed. Not as that namespace's process 1, which the signal it
 /// sends itself after a panic would not end.
-fn boot(room: &Path) -> Result<Command> {
-    let mut command = leash::leashed("unshare");
+fn boot(guest_dir: &Path) -> Result<Command> {
+    let mut command = supervised_child::supervised_command("unshare");
     if !tools::is_root()? {
         command.args(["--user", "--map-root-user"]);
     }
     command
         .args(["--pid", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", "\"$@\"; exit $?", "guest", "linux"])
-        .args(kernel_arguments(room))
+        .args(kernel_arguments(guest_dir))
         .env("PATH", tools::search_path())
         .env("TMPDIR", memory_dir());
     Ok(command)
 }
 
 /// The kernel's command line. The root is read-only: what the guest changes, it changes in memory.
-fn kernel_arguments(room: &Path) -> Vec<OsString> {
+fn kernel_arguments(guest_dir: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         &format!("mem={MEMORY}M"),
         // Else user-mode Linux tells of its start, and the kernel of every real server that is down.
@@ -60,7 +60,7 @@ fn kernel_arguments(room: &Path) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .into();
-    for (name, path) in [("uml_dir=", room.to_owned()), ("init=", room.join("init"))] {
+    for (name, path) in [("uml_dir=", guest_dir.to_owned()), ("init=", guest_dir.join("init"))] {
         let mut argument = OsString::from(name);
         argument.push(path);
         arguments.push(argument);
@@ -68,7 +68,7 @@ fn kernel_arguments(room: &Path) -> Vec<OsString> {
     arguments
 }
 
-/// Where the guest's memory file goes: in memory where there is room, which containers often lack.
+/// Where the guest's memory file goes: in memory where there is space, which containers often lack.
 fn memory_dir() -> PathBuf {
     let shm = Path::new("/dev/shm");
     let free = Command::new("df").args(["--output=avail", "-BM"]).arg(shm).output().ok();
@@ -102,9 +102,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guest_boots_on_a_read_only_root_from_its_room() {
-        let arguments = kernel_arguments(Path::new("/tmp/room"));
-        for wanted in ["ro", "rootfstype=hostfs", "init=/tmp/room/init", "uml_dir=/tmp/room"] {
+    fn the_guest_boots_on_a_read_only_root_from_its_guest_dir() {
+        let arguments = kernel_arguments(Path::new("/tmp/guest_dir"));
+        for wanted in
+            ["ro", "rootfstype=hostfs", "init=/tmp/guest_dir/init", "uml_dir=/tmp/guest_dir"]
+        {
             assert!(arguments.iter().any(|own| own == wanted), "{wanted}: {arguments:?}");
         }
     }
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn a_user_may_start_it() {
         assert!(INIT.starts_with("#!/usr/bin/env -S setpriv --no-new-privs sh\n"));
-        assert!(INIT.ends_with(". \"$room/guest.sh\"\n"));
+        assert!(INIT.ends_with(". \"$guest_dir/guest.sh\"\n"));
     }
 
     #[test]

@@ -1,22 +1,22 @@
 use anyhow::Result;
 
 use super::{Step, vipd};
-use crate::demo::agents::log;
+use crate::demo::demo_context::DemoContext;
 use crate::demo::marathon::settled;
 use crate::demo::show::{At, run};
-use crate::demo::stage::Stage;
 use crate::demo::topology::NODES;
+use crate::demo::topology::node_log;
 
 pub(super) const RUN: Step = Step {
     title: "Start the agent on every node",
     about: "\
 From here on nobody runs anything: labels come and go, tasks live and die, and every node's kernel
 follows. ipvsadm, which vipd does not use, tells the same on each; the diff has nothing left.",
-    run: |stage| {
+    run: |demo| {
         let mysql = settled("/mysql", 1)?;
-        stage.agents.start()?;
+        demo.agents.start()?;
         run(At::Host("node1"), "curl -sS http://127.0.0.1:9614/readyz")?.exits(0)?.says("ready")?;
-        run(At::Host("node1"), &format!("cat {}", log("node1")))?
+        run(At::Host("node1"), &format!("cat {}", node_log("node1")))?
             .says("+3.3.0.6:3306/tcp /mysql wlc")?
             .says(&format!("3.3.0.6:3306/tcp +{} /mysql healthy", mysql[0].socket()))?;
         for (node, _) in NODES {
@@ -36,17 +36,17 @@ it finds.",
     run: killed,
 };
 
-fn killed(stage: &mut Stage) -> Result<()> {
+fn killed(demo: &mut DemoContext) -> Result<()> {
     let (node, at) = (NODES[0].0, At::Host(NODES[0].0));
-    stage.count()?;
-    run(at, &format!("kill -9 {}", stage.agents.first()?))?.exits(0)?;
-    stage.agents.await_end_of_first()?;
+    demo.count()?;
+    run(at, &format!("kill -9 {}", demo.agents.first()?))?.exits(0)?;
+    demo.agents.await_end_of_first()?;
     let before = run(at, "ipvsadm -Sn | sort")?.exits(0)?.says("3.3.0.7:80")?;
-    stage.none_failed()?;
-    stage.agents.restart_first()?;
+    demo.none_failed()?;
+    demo.agents.restart_first()?;
     vipd(node, "diff")?.exits(0)?.says("nothing to do")?;
     run(at, "ipvsadm -Sn | sort")?.exits(0)?.equals(&before)?;
-    stage.none_failed()
+    demo.none_failed()
 }
 
 pub(super) const STATUS: Step = Step {

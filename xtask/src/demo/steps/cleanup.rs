@@ -7,9 +7,9 @@ pub(super) const CLEANUP: Step = Step {
     about: "\
 Stopping leaves the kernel as it is: that is how an upgrade disturbs nobody. vipd cleanup removes
 exactly what is vipd's, the virtual services and the interface.",
-    run: |stage| {
-        stage.stop_clients();
-        stage.agents.stop()?;
+    run: |demo| {
+        demo.stop_clients();
+        demo.agents.stop()?;
         run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("TCP  3.3.0.6:3306 wlc")?;
         for (node, _) in NODES {
             run(At::Host(node), "vipd cleanup")?.exits(0)?.says("done")?;

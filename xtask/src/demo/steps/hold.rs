@@ -1,11 +1,11 @@
 use anyhow::Result;
 
 use super::{Step, URL, connect, send, vipd};
-use crate::demo::agents::log;
+use crate::demo::demo_context::DemoContext;
 use crate::demo::marathon::{Task, settled};
 use crate::demo::show::{At, run, shell};
-use crate::demo::stage::Stage;
 use crate::demo::topology::CONTAINER;
+use crate::demo::topology::node_log;
 use crate::demo::wait;
 
 pub(super) const CHECK: Step = Step {
@@ -29,13 +29,13 @@ has lost its database, and is refused at once.",
     run: kept,
 };
 
-fn kept(_: &mut Stage) -> Result<()> {
+fn kept(_: &mut DemoContext) -> Result<()> {
     send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips.json")?;
     settled("/mysql", 1)?;
     let labels = format!("curl -sS {URL}/v2/apps//mysql | grep -o '\"labels\":{{\"VIP[^}}]*}}'");
     run(At::Lan, &labels)?.exits(0)?.says(r#""labels":{"VIP_0":"4.4.0.7:3306"}"#)?;
     has("node1", |table| table.contains("-A -t 4.4.0.7:3306") && !table.contains("3.3.0.6"))?;
-    run(At::Host("node1"), &format!("grep -e ' -3.3.0.6:' -e ' +4.4.0.7:' {}", log("node1")))?
+    run(At::Host("node1"), &format!("grep -e ' -3.3.0.6:' -e ' +4.4.0.7:' {}", node_log("node1")))?
         .exits(0)?
         .says("-3.3.0.6:3306/tcp no app claims it")?
         .says("+4.4.0.7:3306/tcp /mysql wlc")?;
@@ -51,7 +51,7 @@ first. node2 has both VIPs; node1 has what it had, and tells what is due.",
     run: hold,
 };
 
-fn hold(_: &mut Stage) -> Result<()> {
+fn hold(_: &mut DemoContext) -> Result<()> {
     run(At::Host("node1"), "vipd hold 'ask anna'")?.exits(0)?;
     send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips-posted.json")?;
     let mysql = settled("/mysql", 1)?;
@@ -76,7 +76,7 @@ pub(super) const RELEASE: Step = Step {
     run: release,
 };
 
-fn release(_: &mut Stage) -> Result<()> {
+fn release(_: &mut DemoContext) -> Result<()> {
     let mysql = settled("/mysql", 1)?;
     run(At::Host("node1"), "vipd release")?.exits(0)?;
     has("node1", |table| both(table, &mysql[0]))?;

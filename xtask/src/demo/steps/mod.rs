@@ -10,17 +10,16 @@ mod tutorial;
 
 use anyhow::Result;
 
-use super::agents;
+use super::demo_context::DemoContext;
 use super::marathon::{self, Marathon, URL};
 use super::show::{self, At, Shown};
-use super::stage::Stage;
 use super::topology;
 
 /// One step: a title, a few sentences, and what is done and must come of it.
 struct Step {
     title: &'static str,
     about: &'static str,
-    run: fn(&mut Stage) -> Result<()>,
+    run: fn(&mut DemoContext) -> Result<()>,
 }
 
 const STEPS: &[Step] = &[
@@ -48,13 +47,13 @@ pub(crate) fn run() -> Result<bool> {
     topology::build()?;
     anstream::println!("{INTRODUCTION}");
     let _marathon = Marathon::start()?;
-    let mut stage = Stage::default();
+    let mut demo = DemoContext::default();
     for (index, step) in STEPS.iter().enumerate() {
         show::heading(index + 1, STEPS.len(), step.title, step.about);
-        if let Err(error) = (step.run)(&mut stage) {
+        if let Err(error) = (step.run)(&mut demo) {
             anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::log());
             for (node, _) in topology::NODES {
-                let agent = std::fs::read_to_string(agents::log(node)).unwrap_or_default();
+                let agent = std::fs::read_to_string(topology::node_log(node)).unwrap_or_default();
                 anstream::eprintln!("\nWhat the agent of {node} logged:\n{agent}");
             }
             return Err(error.context(format!("step {} is not as it must be", index + 1)));

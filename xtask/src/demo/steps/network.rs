@@ -1,8 +1,8 @@
 use anyhow::Result;
 
 use super::Step;
+use crate::demo::demo_context::DemoContext;
 use crate::demo::show::{At, run};
-use crate::demo::stage::Stage;
 use crate::demo::topology::{CONTAINER, NODES};
 
 pub(super) const NODES_UP: Step = Step {
@@ -11,7 +11,7 @@ pub(super) const NODES_UP: Step = Step {
     run: nodes_up,
 };
 
-fn nodes_up(_: &mut Stage) -> Result<()> {
+fn nodes_up(_: &mut DemoContext) -> Result<()> {
     for (node, address) in NODES {
         run(At::Host(node), "ip -4 -brief address")?.exits(0)?.says(address)?;
     }

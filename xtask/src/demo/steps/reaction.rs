@@ -4,12 +4,12 @@ use anstream::println;
 use anyhow::{Context, Result, ensure};
 
 use super::{Step, URL, send};
-use crate::demo::agents::log;
 use crate::demo::clients::Count;
+use crate::demo::demo_context::DemoContext;
 use crate::demo::marathon::{Task, known, settled};
 use crate::demo::show::{At, run, shell};
-use crate::demo::stage::Stage;
 use crate::demo::topology::CONTAINER;
+use crate::demo::topology::node_log;
 use crate::demo::wait;
 
 /// Tasks of /shop.
@@ -27,10 +27,10 @@ counts what fails. When an instance is told to stop, it goes on serving for 3 s,
     run: shop,
 };
 
-fn shop(stage: &mut Stage) -> Result<()> {
+fn shop(demo: &mut DemoContext) -> Result<()> {
     send("POST", "/v2/apps", "@xtask/src/demo/shop.json")?;
     let tasks = settled("/shop", INSTANCES)?;
-    stage.await_kernels(NOW_AND_THEN, |now| now.len() == INSTANCES)?;
+    demo.await_kernels(NOW_AND_THEN, |now| now.len() == INSTANCES)?;
     let mut spread = run(
         At::Host(CONTAINER),
         "for i in 1 2 3 4; do curl -sS --max-time 5 http://3.3.0.7:80/; done",
@@ -39,7 +39,7 @@ fn shop(stage: &mut Stage) -> Result<()> {
     for task in &tasks {
         spread = spread.says(&task.id)?;
     }
-    stage.start_clients()
+    demo.start_clients()
 }
 
 /// The tasks, of which the first is about to go.
@@ -50,12 +50,12 @@ fn tasks() -> Result<(Vec<Task>, Task)> {
 }
 
 /// Waits until Marathon has put another one in its place, and every kernel has that one.
-fn replaced(stage: &mut Stage, victim: &Task) -> Result<()> {
+fn replaced(demo: &mut DemoContext, victim: &Task) -> Result<()> {
     wait::until("another task is in its place", || {
         let tasks = settled("/shop", INSTANCES)?;
         Ok((!tasks.iter().any(|task| task.id == victim.id)).then_some(()))
     })?;
-    stage.await_kernels(NOW_AND_THEN, |now| {
+    demo.await_kernels(NOW_AND_THEN, |now| {
         now.len() == INSTANCES && now.values().all(|weight| *weight > 0)
     })?;
     Ok(())
@@ -64,7 +64,7 @@ fn replaced(stage: &mut Stage, victim: &Task) -> Result<()> {
 /// Shows what the log has on a task's place: the last line has the reason that it went.
 fn logged(victim: &Task, why: &str) -> Result<()> {
     let place = victim.socket();
-    run(At::Host("node1"), &format!("grep {place} {}", log("node1")))?.exits(0)?.says(why)?;
+    run(At::Host("node1"), &format!("grep {place} {}", node_log("node1")))?.exits(0)?.says(why)?;
     Ok(())
 }
 
@@ -76,10 +76,10 @@ each kernel's own table, looked at every 2 ms.",
     run: kill,
 };
 
-fn kill(stage: &mut Stage) -> Result<()> {
+fn kill(demo: &mut DemoContext) -> Result<()> {
     let (_, victim) = tasks()?;
     let place = victim.socket();
-    stage.count()?;
+    demo.count()?;
     let line = format!(
         "curl -sS -X DELETE -o /dev/null -w '%{{http_code}}\\n' {URL}/v2/apps/shop/tasks/{}",
         victim.id
@@ -87,14 +87,14 @@ fn kill(stage: &mut Stage) -> Result<()> {
     let asked = SystemTime::now();
     run(At::Lan, &line)?.exits(0)?.says("200")?;
     let idle =
-        stage.await_kernels(CLOSE, |now| now.get(&place).is_none_or(|weight| *weight == 0))?;
-    let gone = stage.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
+        demo.await_kernels(CLOSE, |now| now.get(&place).is_none_or(|weight| *weight == 0))?;
+    let gone = demo.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
     idle.print("weight 0, from the request", asked);
     idle.print("from when Marathon says TASK_KILLING", known(&victim, "TASK_KILLING")?);
     gone.print("removed, from when Marathon says TASK_KILLED", known(&victim, "TASK_KILLED")?);
-    replaced(stage, &victim)?;
+    replaced(demo, &victim)?;
     logged(&victim, "/shop task killed")?;
-    stage.none_failed()
+    demo.none_failed()
 }
 
 pub(super) const CRASH: Step = Step {
@@ -105,7 +105,7 @@ come before Marathon and the kernel know; of those that begin after that, none."
     run: crash,
 };
 
-fn crash(stage: &mut Stage) -> Result<()> {
+fn crash(demo: &mut DemoContext) -> Result<()> {
     let (_, victim) = tasks()?;
     let (place, node) = (victim.socket(), victim.node()?);
     let port = place.rsplit(':').next().unwrap_or_default().to_owned();
@@ -113,15 +113,15 @@ fn crash(stage: &mut Stage) -> Result<()> {
     let listening = String::from_utf8_lossy(&listening.stdout).into_owned();
     let pid = listening.split("pid=").nth(1).and_then(|rest| rest.split(',').next());
     let pid = pid.with_context(|| format!("nobody listens on port {port}: {listening}"))?;
-    stage.count()?;
+    demo.count()?;
     let killed = SystemTime::now();
     run(node, &format!("kill -9 {pid}"))?.exits(0)?;
-    let gone = stage.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
+    let gone = demo.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
     gone.print("removed, from the kill", killed);
     gone.print("from when Marathon says TASK_FAILED", known(&victim, "TASK_FAILED")?);
-    replaced(stage, &victim)?;
+    replaced(demo, &victim)?;
     logged(&victim, "/shop task failed")?;
-    for (at, Count { done, failed }) in stage.count()? {
+    for (at, Count { done, failed }) in demo.count()? {
         let since = gone.at(at)?;
         let late: Vec<_> = failed.iter().filter(|(begun, _)| *begun > since).collect();
         println!(
@@ -140,17 +140,17 @@ pub(super) const ROLL: Step = Step {
     run: roll,
 };
 
-fn roll(stage: &mut Stage) -> Result<()> {
+fn roll(demo: &mut DemoContext) -> Result<()> {
     let (before, _) = tasks()?;
-    stage.count()?;
+    demo.count()?;
     let env = r#"'{"env": {"RELEASE": "2", "SIM_STOP_DELAY_MS": "3000"}}'"#;
     send("PUT", "/v2/apps/shop", env)?;
     let after = settled("/shop", INSTANCES)?;
     ensure!(!after.iter().any(|task| before.contains(task)), "an old task is still there");
     let places: Vec<_> = after.iter().map(Task::socket).collect();
-    stage.await_kernels(NOW_AND_THEN, |now| {
+    demo.await_kernels(NOW_AND_THEN, |now| {
         now.len() == places.len() && places.iter().all(|place| now.get(place) == Some(&1))
     })?;
     run(At::Host("node1"), "ipvsadm -Ln -t 3.3.0.7:80")?.exits(0)?.says(&places[0])?;
-    stage.none_failed()
+    demo.none_failed()
 }

@@ -1,9 +1,9 @@
 use anyhow::{Context, Result};
 
 use super::{Step, connect};
+use crate::demo::demo_context::DemoContext;
 use crate::demo::marathon::settled;
 use crate::demo::show::{At, run};
-use crate::demo::stage::Stage;
 use crate::demo::topology::{CONTAINER, CONTAINER_HOST, NODES};
 
 pub(super) const CONNECT: Step = Step {
@@ -16,7 +16,7 @@ once vipd has set net.ipv4.vs.conntrack.",
     run: connect_from_everywhere,
 };
 
-fn connect_from_everywhere(_: &mut Stage) -> Result<()> {
+fn connect_from_everywhere(_: &mut DemoContext) -> Result<()> {
     let wordpress = settled("/wordpress", 1)?;
     let own = wordpress.first().context("/wordpress has no task")?.node()?;
     let others = NODES.map(|(node, _)| At::Host(node)).into_iter().filter(|node| *node != own);

@@ -16,7 +16,7 @@ const LINE_MAX: usize = 64 * 1024;
 
 /// How long a child may run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Leash {
+pub(crate) struct TimeLimits {
     /// Longest time without a byte of output.
     pub(crate) silence: Duration,
     /// Longest time in all.
@@ -25,13 +25,13 @@ pub(crate) struct Leash {
 
 /// How a child ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum ChildEnd {
     Exited(ExitStatus),
     /// Killed by us; the text says why.
     Killed(String),
 }
 
-impl End {
+impl ChildEnd {
     /// `None` for success, else what went wrong.
     pub(crate) fn problem(&self) -> Option<String> {
         match self {
@@ -44,20 +44,20 @@ impl End {
 
 /// A command that the kernel kills when the thread that started it is gone, whatever the reason:
 /// Ctrl-C, a panic, `kill -9`.
-pub(crate) fn leashed(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn supervised_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
 /// Runs `command` with no input, copies its output to `shown` as it comes and hands each line to
-/// `on_line`. A child that breaks the leash is killed.
-pub(crate) fn run(
+/// `on_line`. A child that breaks the limits is killed.
+pub(crate) fn run_supervised(
     command: &mut Command,
-    leash: Leash,
+    limits: TimeLimits,
     shown: &mut impl Write,
     mut on_line: impl FnMut(&str),
-) -> Result<End> {
+) -> Result<ChildEnd> {
     let (mut output, writer) = io::pipe().context("cannot make a pipe")?;
     command.stdin(Stdio::null()).stderr(writer.try_clone()?).stdout(writer);
     let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
@@ -74,11 +74,11 @@ pub(crate) fn run(
         }
     });
 
-    let deadline = Instant::now() + leash.total;
+    let deadline = Instant::now() + limits.total;
     let mut lines = Lines::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match chunks.recv_timeout(left.min(leash.silence)) {
+        match chunks.recv_timeout(left.min(limits.silence)) {
             Ok(chunk) => {
                 shown.write_all(&chunk)?;
                 shown.flush()?;
@@ -86,16 +86,16 @@ pub(crate) fn run(
             }
             Err(RecvTimeoutError::Disconnected) => {
                 lines.finish(&mut on_line);
-                return Ok(End::Exited(child.wait()?));
+                return Ok(ChildEnd::Exited(child.wait()?));
             }
             Err(RecvTimeoutError::Timeout) => {
                 child.kill()?;
                 child.wait()?;
                 lines.finish(&mut on_line);
-                return Ok(End::Killed(if left <= leash.silence {
-                    format!("killed: still running after {}", seconds(leash.total))
+                return Ok(ChildEnd::Killed(if left <= limits.silence {
+                    format!("killed: still running after {}", seconds(limits.total))
                 } else {
-                    format!("killed: no output for {}", seconds(leash.silence))
+                    format!("killed: no output for {}", seconds(limits.silence))
                 }));
             }
         }
@@ -131,15 +131,18 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, leash: Leash) -> (End, Vec<String>) {
+    fn sh(script: &str, limits: TimeLimits) -> (ChildEnd, Vec<String>) {
         let mut lines = Vec::new();
-        let mut command = leashed("sh");
+        let mut command = supervised_command("sh");
         command.args(["-c", script]);
-        let end = run(&mut command, leash, &mut io::sink(), |line| lines.push(line.to_owned()));
+        let end = run_supervised(&mut command, limits, &mut io::sink(), |line| {
+            lines.push(line.to_owned());
+        });
         (end.unwrap(), lines)
     }
 
-    const LONG: Leash = Leash { silence: Duration::from_secs(60), total: Duration::from_secs(60) };
+    const LONG: TimeLimits =
+        TimeLimits { silence: Duration::from_secs(60), total: Duration::from_secs(60) };
 
     #[test]
     fn both_outputs_arrive_line_by_line_and_the_status_passes_through() {
@@ -155,15 +158,15 @@ mod tests {
 
     #[test]
     fn a_silent_child_is_killed() {
-        let leash = Leash { silence: Duration::from_millis(50), ..LONG };
-        let problem = sh("exec sleep 60", leash).0.problem().unwrap();
+        let limits = TimeLimits { silence: Duration::from_millis(50), ..LONG };
+        let problem = sh("exec sleep 60", limits).0.problem().unwrap();
         assert!(problem.contains("no output"), "{problem}");
     }
 
     #[test]
     fn a_child_that_talks_for_ever_is_killed() {
-        let leash = Leash { total: Duration::from_millis(50), ..LONG };
-        let problem = sh("while :; do echo; done", leash).0.problem().unwrap();
+        let limits = TimeLimits { total: Duration::from_millis(50), ..LONG };
+        let problem = sh("while :; do echo; done", limits).0.problem().unwrap();
         assert!(problem.contains("still running"), "{problem}");
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::leash::{self, End, Leash};
 use crate::progress::Step;
 use crate::suite::{self, Outcome, Report, Suite};
+use crate::supervised_child::{self, ChildEnd, TimeLimits};
 
 /// The second half of every guest's start, as it is the same for all: see `guest.sh`.
 const GUEST: &str = include_str!("guest.sh");
@@ -24,8 +24,8 @@ const AROUND: Duration = Duration::from_secs(3 * 60);
 
 /// A directory for one guest. Its name must need no quoting on a kernel's or QEMU's command line,
 /// which is why it is not under `target`.
-pub(super) struct Room {
-    pub(super) dir: PathBuf,
+pub(super) struct GuestDir {
+    pub(super) path: PathBuf,
     /// Removes the directory once we are gone, in whatever way.
     janitor: Child,
 }
@@ -33,38 +33,38 @@ pub(super) struct Room {
 /// Waits for the end of its input. Ctrl-C reaches it too, and must not end it.
 const JANITOR: &str = r#"trap "" INT TERM HUP; read -r _; rm -rf "$1""#;
 
-impl Room {
-    /// Makes the room of a guest of this kind, with its first program.
+impl GuestDir {
+    /// Makes the directory of a guest of this kind, with its init script.
     pub(super) fn make(kind: &str, init: &str, suites: &[Suite]) -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("vipd-{kind}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("vipd-{kind}-{}", std::process::id()));
         ensure!(
-            !dir.to_string_lossy().contains(|c: char| c.is_whitespace() || "\",".contains(c)),
+            !path.to_string_lossy().contains(|c: char| c.is_whitespace() || "\",".contains(c)),
             "a guest cannot boot from {}: set TMPDIR to a path without spaces, quotes and commas",
-            dir.display()
+            path.display()
         );
-        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let janitor = Command::new("sh")
             .args(["-c", JANITOR, "janitor"])
-            .arg(&dir)
+            .arg(&path)
             .stdin(Stdio::piped())
             .spawn()
             .context("cannot start sh")?;
-        let room = Self { dir, janitor };
-        fs::create_dir(room.out())?;
-        fs::write(room.dir.join("suites.json"), serde_json::to_vec(suites)?)?;
+        let guest_dir = Self { path, janitor };
+        fs::create_dir(guest_dir.out())?;
+        fs::write(guest_dir.path.join("suites.json"), serde_json::to_vec(suites)?)?;
         if suites.iter().any(|suite| suite.systemd) {
-            fs::write(room.dir.join("systemd.sh"), SYSTEMD)?;
+            fs::write(guest_dir.path.join("systemd.sh"), SYSTEMD)?;
         }
-        write_script(&room.dir.join("init"), init)?;
-        write_script(&room.dir.join("guest.sh"), GUEST)?;
+        write_script(&guest_dir.path.join("init"), init)?;
+        write_script(&guest_dir.path.join("guest.sh"), GUEST)?;
         // A copy, as cargo may replace the file we were started from.
-        fs::copy("/proc/self/exe", room.dir.join("xtask")).context("cannot copy xtask")?;
-        Ok(room)
+        fs::copy("/proc/self/exe", guest_dir.path.join("xtask")).context("cannot copy xtask")?;
+        Ok(guest_dir)
     }
 
     /// The one place that the guest may write to.
     pub(super) fn out(&self) -> PathBuf {
-        self.dir.join("out")
+        self.path.join("out")
     }
 
     /// Boots the guest, which runs the suites, and waits for its end. `title` is what people call
@@ -72,17 +72,17 @@ impl Room {
     pub(super) fn run(&self, title: &str, mut boot: Command, suites: &[Suite]) -> Result<Report> {
         let step = Step::start(&format!("booting {title}"));
         // More patient than the guest is with each suite: it knows which one to blame.
-        let leash = Leash {
-            silence: suite::LEASH.silence + AROUND,
+        let limits = TimeLimits {
+            silence: suite::TIME_LIMITS.silence + AROUND,
             total: suite::longest(suites) + AROUND,
         };
-        let end = leash::run(&mut boot, leash, &mut stdout(), |_| {})?;
+        let end = supervised_child::run_supervised(&mut boot, limits, &mut stdout(), |_| {})?;
         step.end(&format!("{title} ended"));
         self.report(suites, &end)
     }
 
     /// Reads the guest's report; suites it does not name did not run.
-    fn report(&self, suites: &[Suite], end: &End) -> Result<Report> {
+    fn report(&self, suites: &[Suite], end: &ChildEnd) -> Result<Report> {
         let why = end.problem().unwrap_or_else(|| "it powered off".to_owned());
         let why = format!("the guest ended before it did ({why})");
         let mut report = match fs::read(self.out().join("report.json")) {
@@ -94,7 +94,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for GuestDir {
     fn drop(&mut self) {
         drop(self.janitor.stdin.take());
         // Nothing hangs on it: what may stay is a few megabytes under the temporary directory.
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_reads_and_writes_only_what_the_room_holds() {
-        for file in ["$room/suites.json", "$room/xtask", "/run/out/report.json"] {
+    fn a_guest_reads_and_writes_only_what_the_guest_dir_holds() {
+        for file in ["$guest_dir/suites.json", "$guest_dir/xtask", "/run/out/report.json"] {
             assert!(GUEST.contains(file) && SYSTEMD.contains(file), "{file}");
         }
     }

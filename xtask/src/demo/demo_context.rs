@@ -15,7 +15,7 @@ pub(super) const VIP: &str = "3.3.0.7:80";
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Stage {
+pub(super) struct DemoContext {
     pub(super) agents: Agents,
     clients: Vec<(Client, Count)>,
     tables: Vec<Table>,
@@ -25,7 +25,7 @@ pub(super) struct Stage {
 #[derive(Debug)]
 pub(super) struct Seen(Vec<SystemTime>);
 
-impl Stage {
+impl DemoContext {
     /// Starts a client on a node, on another one, and in the container.
     pub(super) fn start_clients(&mut self) -> Result<()> {
         for at in [NODES[0].0, NODES[2].0, CONTAINER] {
