@@ -8,20 +8,23 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use vip::{Op, Plan};
 
-use super::shared::{Ask, Shared};
-use super::vips::{VipReport, vips};
-use super::{Report, events};
+use super::answer::{problem, unavailable};
+use super::events;
+use super::state::{AdminState, Ask};
 use crate::agent::view::Table;
-use crate::explain::{Explanation, Known};
+use crate::report::agent::AgentReport;
+use crate::report::explanation::{Explanation, Known};
+use crate::report::plan::{labels_json, plan_json};
+use crate::report::vips::{VipReport, vips};
 
 /// The document that describes all of this.
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// What may be asked by whoever is on this node.
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/vips", get(all_vips))
@@ -35,7 +38,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/openapi.json", get(openapi))
 }
 
-async fn status(State(shared): Ask) -> Json<Report> {
+async fn status(State(shared): Ask) -> Json<AgentReport> {
     Json(shared.report())
 }
 
@@ -55,7 +58,7 @@ async fn one_vip_of(shared: Ask, Path((vip, protocol)): Path<(String, String)>) 
 }
 
 /// A VIP by its address and port, and its protocol where it has two.
-async fn find(shared: &Shared, vip: &str, protocol: Option<&str>) -> Response {
+async fn find(shared: &AdminState, vip: &str, protocol: Option<&str>) -> Response {
     let vips = match read_vips(shared).await {
         Ok(vips) => vips,
         Err(why) => return unavailable(&why),
@@ -69,7 +72,7 @@ async fn find(shared: &Shared, vip: &str, protocol: Option<&str>) -> Response {
     }
 }
 
-async fn read_vips(shared: &Shared) -> Result<Vec<VipReport>, String> {
+async fn read_vips(shared: &AdminState) -> Result<Vec<VipReport>, String> {
     let table = shared.table().await?;
     let kernel = shared.kernel().await;
     Ok(vips(&table, kernel.as_deref().ok()))
@@ -81,7 +84,7 @@ async fn labels(State(shared): Ask) -> Response {
             let not_plain = table.desired.reports.iter();
             let reports: Vec<_> =
                 not_plain.filter(|report| report.verdict.reason().is_some()).cloned().collect();
-            Json(crate::json::labels(&reports)).into_response()
+            Json(labels_json(&reports)).into_response()
         }
         Err(why) => unavailable(&why),
     }
@@ -115,7 +118,7 @@ async fn diff(State(shared): Ask) -> Response {
     // These wait for their clients.
     plan.ops
         .retain(|op| !matches!(op, Op::Unbind { address } if table.lingering.contains(address)));
-    Json(crate::json::plan(&plan, &table.desired, &shared.view().gaps)).into_response()
+    Json(plan_json(&plan, &table.desired, &shared.view().gaps)).into_response()
 }
 
 async fn config(State(shared): Ask) -> Json<Value> {
@@ -124,13 +127,4 @@ async fn config(State(shared): Ask) -> Json<Value> {
 
 async fn openapi() -> Response {
     ([("content-type", "application/json")], OPENAPI).into_response()
-}
-
-/// An answer that isn't what was asked for, with the reason.
-pub(super) fn problem(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
-}
-
-fn unavailable(why: &str) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, why)
 }

@@ -8,11 +8,11 @@ use marathon::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use super::Report;
-use super::vips::VipReport;
 use crate::agent::changes::Change;
 use crate::agent::view::Hold;
-use crate::explain::Explanation;
+use crate::report::agent::AgentReport;
+use crate::report::explanation::Explanation;
+use crate::report::vips::VipReport;
 
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Agent {
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn status(&self) -> Result<Report> {
+    pub fn status(&self) -> Result<AgentReport> {
         self.json(Method::GET, "/v1/status", None)?.context("the agent has no status")
     }
 

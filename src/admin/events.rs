@@ -13,8 +13,8 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::api::problem;
-use super::shared::Ask;
+use super::answer::problem;
+use super::state::Ask;
 use crate::agent::changes::Journal;
 
 /// Connections are cut after 30 s, so a stream comes to its end before that. Who follows connects

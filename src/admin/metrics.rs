@@ -20,13 +20,13 @@ use serde::Deserialize;
 use vip::Vip;
 use vip::controller::Mode;
 
-use super::api::problem;
+use super::answer::problem;
 use super::reader::Traffic;
-use super::shared::{Ask, Shared};
-use super::vips::Traffic as Counts;
+use super::state::{AdminState, Ask};
 use crate::agent::census::Census;
 use crate::agent::health::Readiness;
 use crate::agent::view::View;
+use crate::report::vips::Traffic as Counts;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -82,7 +82,7 @@ struct Now {
 }
 
 impl Now {
-    async fn look(shared: &Shared, vips: Vips) -> Self {
+    async fn look(shared: &AdminState, vips: Vips) -> Self {
         let (view, time) = (shared.view(), Timestamp::now());
         let beat = shared.handle.beat();
         let since = view.status.unapplied_since;

@@ -3,6 +3,7 @@
 //!
 //! It has a thread and a runtime of its own: it answers when the agent's loop stands still.
 
+mod answer;
 mod api;
 pub mod client;
 mod events;
@@ -10,11 +11,9 @@ mod hold;
 mod metrics;
 mod page;
 mod reader;
-mod report;
 mod routes;
 mod serve;
-mod shared;
-pub mod vips;
+mod state;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -30,11 +29,10 @@ use tokio::sync::oneshot;
 use crate::agent::drive::Handle;
 use crate::config::{Config, Marathon};
 use reader::Reader;
-use shared::Shared;
+use state::AdminState;
 
 pub use hold::read_hold;
 pub use reader::Open;
-pub use report::{Report, SourceReport};
 
 /// The servers, until stopped.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Admin {
         })?;
         let reader = Reader::start(open_kernel).context("cannot start a thread")?;
         let shown = config.shown(marathons);
-        let state = Shared::new(config, shown, handle, reader);
+        let state = AdminState::new(config, shown, handle, reader);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {

@@ -11,8 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::api::problem;
-use super::shared::{Ask, Shared};
+use super::answer::problem;
+use super::state::{AdminState, Ask};
 
 /// One page, with all it needs in it.
 const PAGE: &str = include_str!("page.html");
@@ -24,7 +24,7 @@ const NONCE: &str = "NONCE";
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<Arc<AdminState>> {
     Router::new().route("/", get(page))
 }
 

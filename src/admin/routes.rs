@@ -10,7 +10,7 @@ use axum::{Json, Router, middleware};
 use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{Ask, Shared};
+use super::state::{AdminState, Ask};
 use super::{api, hold, metrics, page};
 use crate::agent::health::Readiness;
 use crate::agent::view::{Hold, Request};
@@ -19,17 +19,17 @@ use crate::agent::view::{Hold, Request};
 const MAX_BODY: usize = 4 << 10;
 
 /// On the TCP address: everything that only looks.
-pub(super) fn read_only(shared: Arc<Shared>) -> Router {
+pub(super) fn read_only(shared: Arc<AdminState>) -> Router {
     finish(looking(), shared)
 }
 
 /// On the socket, which only its owner may open: everything.
-pub(super) fn all(shared: Arc<Shared>) -> Router {
+pub(super) fn all(shared: Arc<AdminState>) -> Router {
     let acting = Router::new().route("/v1/hold", post(hold)).route("/v1/release", post(release));
     finish(looking().merge(acting), shared)
 }
 
-fn looking() -> Router<Arc<Shared>> {
+fn looking() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -38,7 +38,7 @@ fn looking() -> Router<Arc<Shared>> {
         .merge(page::routes())
 }
 
-fn finish(routes: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
+fn finish(routes: Router<Arc<AdminState>>, shared: Arc<AdminState>) -> Router {
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(shared.clone(), page::guard))

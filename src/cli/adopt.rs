@@ -6,8 +6,8 @@ use node::{Kernel, Lock};
 use vip::label::VipRef;
 use vip::{Desired, Observed, Plan, Protocol, Vip};
 
-use super::End;
 use super::args::{Global, open_kernel};
+use super::end::{End, report_failures};
 use super::output;
 
 /// Take over virtual services that vipd didn't make
@@ -47,7 +47,7 @@ impl Adopt {
                 if outcome.plan.is_empty() { "nothing to do: vipd's already" } else { "adopted" };
             writeln!(out, "{note}")?;
         }
-        super::report_failures(&outcome)
+        report_failures(&outcome)
     }
 }
 

@@ -5,10 +5,10 @@ use clap::Args;
 use node::{Kernel, Lock, SysctlState};
 use vip::Plan;
 
-use super::End;
 use super::args::{Global, Sources, open_kernel};
+use super::end::{End, done_line, report_failures};
 use super::output::{self, Format};
-use crate::json;
+use crate::report::plan::outcome_json;
 
 /// Make the kernel's table what the definitions say, once
 ///
@@ -63,14 +63,14 @@ impl Apply {
                     output::line(&mut out, &line)?;
                 }
                 if outcome.is_success() {
-                    writeln!(out, "{}", super::done(&outcome.plan))?;
+                    writeln!(out, "{}", done_line(&outcome.plan))?;
                 }
             }
             Format::Json => {
-                output::json(&json::outcome(&outcome, &survey.desired, &survey.findings))?;
+                output::json(&outcome_json(&outcome, &survey.desired, &survey.findings))?;
             }
         }
-        super::report_failures(&outcome)
+        report_failures(&outcome)
     }
 }
 

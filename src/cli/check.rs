@@ -7,8 +7,8 @@ use clap::Args;
 use serde::Serialize;
 use vip::{LabelReport, Observed};
 
-use super::End;
 use super::args::Global;
+use super::end::End;
 use super::locate::Lines;
 use super::output::{self, Format};
 use crate::config::Config;

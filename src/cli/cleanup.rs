@@ -5,8 +5,8 @@ use clap::Args;
 use node::{Kernel, Lock};
 use vip::{Desired, Plan};
 
-use super::End;
 use super::args::{Global, open_kernel};
+use super::end::{End, done_line, report_failures};
 use super::output;
 
 /// Remove exactly what is vipd's: marked virtual services, the interface, the tables
@@ -45,8 +45,8 @@ impl Cleanup {
         }
         let outcome = kernel.apply(plan);
         if outcome.is_success() {
-            writeln!(out, "{}", super::done(&outcome.plan))?;
+            writeln!(out, "{}", done_line(&outcome.plan))?;
         }
-        super::report_failures(&outcome)
+        report_failures(&outcome)
     }
 }

@@ -5,8 +5,9 @@ use clap::Args;
 use vip::plan::ipvsadm_args;
 
 use super::args::{Global, Sources, open_kernel};
-use super::{End, output};
-use crate::json;
+use super::end::End;
+use super::output;
+use crate::report::plan::plan_json;
 
 /// Show what `apply` would change, and change nothing
 ///
@@ -54,7 +55,7 @@ impl Diff {
                 }
                 writeln!(out, "{}", plan.summary())?;
             }
-            Format::Json => output::json(&json::plan(&plan, &survey.desired, &survey.findings))?,
+            Format::Json => output::json(&plan_json(&plan, &survey.desired, &survey.findings))?,
             Format::Ipvsadm => {
                 for command in plan.ops.iter().filter_map(ipvsadm_args) {
                     writeln!(out, "{command}")?;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use vip::plan::{Line, Sign};
 
-use super::End;
 use super::args::Global;
+use super::end::End;
 use super::output::{self, Format};
 use crate::admin::client::Agent;
 use crate::agent::changes::Change;

@@ -4,11 +4,11 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::End;
 use super::args::{Global, Sources, open_kernel};
+use super::end::End;
 use super::output::{self, Format};
 use crate::admin::client::Agent;
-use crate::explain::{Explanation, Known};
+use crate::report::explanation::{Explanation, Known};
 
 /// Explain for each task of an app or VIP why it is, or isn't, a real server right now
 ///

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, End};
+use super::end::End;
 
 /// Write man pages or shell completions
 #[derive(Debug, Args)]
@@ -31,8 +31,7 @@ enum What {
 }
 
 impl Generate {
-    pub(super) fn run(&self) -> Result<End> {
-        let mut command = Cli::command();
+    pub(super) fn run(&self, mut command: clap::Command) -> Result<End> {
         match &self.what {
             What::Completions { shell } => {
                 clap_complete::generate(*shell, &mut command, "vipd", &mut std::io::stdout());

@@ -1,8 +1,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::End;
 use super::args::Global;
+use super::end::End;
 use super::output;
 use crate::admin::client::Agent;
 

@@ -7,6 +7,7 @@ mod check;
 mod cleanup;
 mod diff;
 mod doctor;
+mod end;
 mod events;
 mod explain;
 mod generate;
@@ -21,9 +22,10 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use args::Global;
+use end::End;
 
 /// Layer-4 virtual addresses for Marathon apps, on the kernel's own load balancer.
 ///
@@ -55,27 +57,6 @@ enum Command {
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Generate(generate::Generate),
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// 0: nothing to do, done, clean.
-    Fine,
-    /// 1: there are changes, or findings.
-    Found,
-    /// 2: something went wrong, and has been told.
-    Trouble,
-}
-
-impl From<End> for ExitCode {
-    fn from(end: End) -> Self {
-        match end {
-            End::Fine => Self::SUCCESS,
-            End::Found => Self::from(1),
-            End::Trouble => Self::from(2),
-        }
-    }
 }
 
 /// Parses the command line, runs the command and turns its end into an exit code.
@@ -112,31 +93,9 @@ impl Cli {
             Command::Check(check) => check.run(&self.global),
             Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
-            Command::Generate(generate) => generate.run(),
+            Command::Generate(generate) => generate.run(Self::command()),
         }
     }
-}
-
-/// What a plan did, when all of it succeeded.
-fn done(plan: &vip::Plan) -> String {
-    match plan.is_empty() {
-        true => plan.summary(),
-        false => format!("done: {}", plan.summary_done()),
-    }
-}
-
-/// Tells what the kernel refused, and what to make of it.
-fn report_failures(outcome: &vip::Outcome) -> Result<End> {
-    for (op, error) in outcome.failures() {
-        output::complain(&anyhow::anyhow!("{op}: {error}"));
-    }
-    let skipped = outcome.results().filter(|(_, r)| **r == vip::plan::OpResult::Skipped).count();
-    if skipped > 0 {
-        output::complain(&anyhow::anyhow!(
-            "{skipped} operations that depend on these were not tried"
-        ));
-    }
-    Ok(if outcome.is_success() { End::Fine } else { End::Trouble })
 }
 
 /// The reader of our output went away, as `vipd diff | head` does: no trouble of ours.

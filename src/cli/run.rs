@@ -10,8 +10,8 @@ use clap::Args;
 use marathon::client::Client;
 use node::{LinuxKernel, Lock};
 
-use super::End;
 use super::args::{Global, Marathons, open_kernel};
+use super::end::End;
 use super::output;
 use super::signals::{Signals, Told};
 use crate::admin::{self, Admin};

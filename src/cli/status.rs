@@ -9,13 +9,13 @@ use serde::Serialize;
 use vip::plan::{Line, Sign};
 use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan, Vip};
 
-use super::End;
 use super::args::{Global, Sources, open_kernel};
+use super::end::End;
 use super::output::{self, Format};
 use super::watch::{Sort, watch};
-use crate::admin;
 use crate::admin::client::Agent;
-use crate::json;
+use crate::report::agent::AgentReport;
+use crate::report::plan::{labels_json, timeouts_json};
 use crate::survey::Survey;
 
 /// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
@@ -56,7 +56,7 @@ pub(super) struct Status {
 struct Report {
     /// Of the agent that runs on this node, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<admin::Report>,
+    agent: Option<AgentReport>,
     interface: &'static str,
     /// After how many seconds connections are forgotten.
     timeouts: serde_json::Value,
@@ -121,7 +121,7 @@ impl Status {
             Format::Text => report.print()?,
             Format::Json => output::json(&report)?,
         }
-        let wrong = report.agent.as_ref().is_some_and(admin::Report::has_trouble)
+        let wrong = report.agent.as_ref().is_some_and(AgentReport::has_trouble)
             || !report.problems.is_empty()
             || report.vips.iter().any(|v| !v.problems.is_empty());
         Ok(if wrong { End::Found } else { End::Fine })
@@ -137,7 +137,7 @@ impl Report {
         });
         let mut report = Self {
             agent: None,
-            timeouts: json::timeouts_json(&observed.timeouts),
+            timeouts: timeouts_json(&observed.timeouts),
             interface: match observed.link {
                 Link::Up => "up",
                 Link::Down => "down",
@@ -152,7 +152,7 @@ impl Report {
             report.problems.push(format!("the interface is {}", report.interface));
         }
         if let Some((survey, plan)) = wanted {
-            report.labels = json::labels(&survey.desired.reports);
+            report.labels = labels_json(&survey.desired.reports);
             report.problems.extend(plan.conflicts.iter().map(ToString::to_string));
             let refused = survey.desired.reports.iter().filter(|report| !report.verdict.is_ok());
             report.problems.extend(refused.map(ToString::to_string));
@@ -201,7 +201,7 @@ impl Report {
 }
 
 /// How the agent fares, a line for each thing to know.
-fn agent_lines(agent: &admin::Report) -> Vec<(Sign, String)> {
+fn agent_lines(agent: &AgentReport) -> Vec<(Sign, String)> {
     let mut lines = vec![(
         Sign::Plain,
         format!("agent: {}, {} draining, since {:.0}", agent.mode, agent.draining, agent.started),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use marathon::Timestamp;
 
 use super::Check;
-use crate::admin::Report;
+use crate::report::agent::AgentReport;
 
 /// Who may write the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,11 @@ pub enum Lock {
 
 /// Checks the agent. `answer`: what it says of itself, or why it doesn't; `None`: none listens.
 #[must_use]
-pub fn agent(lock: Lock, answer: Option<&Result<Report, String>>, now: Timestamp) -> Vec<Check> {
+pub fn agent(
+    lock: Lock,
+    answer: Option<&Result<AgentReport, String>>,
+    now: Timestamp,
+) -> Vec<Check> {
     match answer {
         None => vec![alone(lock)],
         Some(Err(why)) => vec![Check::error(
@@ -45,7 +49,7 @@ fn alone(lock: Lock) -> Check {
     }
 }
 
-fn running(report: &Report, now: Timestamp) -> Vec<Check> {
+fn running(report: &AgentReport, now: Timestamp) -> Vec<Check> {
     const SEE: &str = "see `vipd status`";
     let up = Duration::try_from(now.duration_since(report.started)).unwrap_or_default();
     let since = format!("an agent runs for {}", for_people(up));

@@ -8,8 +8,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::Args;
 
-use super::End;
 use super::args::{Global, Marathons};
+use super::end::End;
 use super::output::{self, Format};
 use crate::doctor::{Diagnosis, Level};
 

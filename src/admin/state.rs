@@ -11,12 +11,12 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use vip::Observed;
 
-use super::Report;
 use super::reader::{Reader, Recent, Traffic};
 use crate::agent::census::Census;
 use crate::agent::drive::Handle;
 use crate::agent::health::Liveness;
 use crate::agent::view::{Request, Table, View};
+use crate::report::agent::AgentReport;
 
 /// The loop answers within milliseconds, if at all.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const FOLLOWERS: usize = 8;
 
 /// What every answer is made of.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct AdminState {
     pub(super) handle: Handle,
     pub(super) sync_period: Duration,
     pub(super) socket: PathBuf,
@@ -43,9 +43,9 @@ pub(super) struct Shared {
     census: Recent<Census>,
 }
 
-pub(super) type Ask = State<Arc<Shared>>;
+pub(super) type Ask = State<Arc<AdminState>>;
 
-impl Shared {
+impl AdminState {
     pub(super) fn new(
         config: &crate::config::Config,
         shown: Value,
@@ -74,9 +74,9 @@ impl Shared {
         Liveness::of(&self.view(), self.handle.beat(), self.sync_period)
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> AgentReport {
         let since_start = self.handle.beat().now;
-        Report::of(&self.view(), self.alive(), since_start, Timestamp::now())
+        AgentReport::of(&self.view(), self.alive(), since_start, Timestamp::now())
     }
 
     /// Asks the loop, which may stand still.

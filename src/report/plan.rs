@@ -6,13 +6,13 @@ use vip::plan::{OpResult, ipvsadm_args};
 use vip::{Desired, LabelReport, Op, Outcome, Plan, Timeouts};
 
 /// A plan: what `diff --output json` prints and `/v1/diff` answers.
-pub(crate) fn plan(plan: &Plan, desired: &Desired, findings: &[String]) -> Value {
+pub(crate) fn plan_json(plan: &Plan, desired: &Desired, findings: &[String]) -> Value {
     let operations: Vec<_> = plan.ops.iter().map(|op| operation(op, desired)).collect();
     whole(plan, desired, findings, &operations)
 }
 
 /// A plan with what became of each operation: what `apply --output json` prints.
-pub(crate) fn outcome(outcome: &Outcome, desired: &Desired, findings: &[String]) -> Value {
+pub(crate) fn outcome_json(outcome: &Outcome, desired: &Desired, findings: &[String]) -> Value {
     let operations = outcome.results().map(|(op, result)| {
         let mut value = operation(op, desired);
         let (word, error) = match result {
@@ -36,7 +36,7 @@ fn whole(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Valu
             "with": conflict.with.to_string(),
             "reason": conflict.to_string(),
         })).collect::<Vec<_>>(),
-        "labels": labels(&desired.reports),
+        "labels": labels_json(&desired.reports),
         "findings": findings,
         "summary": plan.summary(),
     })
@@ -57,7 +57,7 @@ struct Label<'a> {
 }
 
 /// What became of every label.
-pub(crate) fn labels(reports: &[LabelReport]) -> Value {
+pub(crate) fn labels_json(reports: &[LabelReport]) -> Value {
     let labels = reports.iter().map(|report| Label {
         app: &report.place.app,
         port: report.place.port,
@@ -144,6 +144,6 @@ fn operation(op: &Op, desired: &Desired) -> Value {
 }
 
 /// In seconds; 0 leaves one as it is.
-pub(super) fn timeouts_json(timeouts: &Timeouts) -> Value {
+pub(crate) fn timeouts_json(timeouts: &Timeouts) -> Value {
     json!({ "tcp": timeouts.tcp, "tcp-fin": timeouts.tcp_fin, "udp": timeouts.udp })
 }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use vip::plan::{Line, Sign};
 
-use super::{End, output};
-use crate::admin::Report;
+use super::end::End;
+use super::output;
 use crate::admin::client::Agent;
-use crate::admin::vips::{VipReport, VipState};
+use crate::report::agent::AgentReport;
+use crate::report::vips::{VipReport, VipState};
 use screen::{Key, Screen};
 
 /// What comes first.
@@ -129,7 +130,7 @@ fn name(vip: &VipReport) -> String {
 
 /// All there is to show, in at most so many lines. Pure.
 fn lines(
-    report: &Report,
+    report: &AgentReport,
     vips: &[VipReport],
     rates: &BTreeMap<String, f64>,
     sort: Sort,
@@ -210,7 +211,7 @@ fn lines(
 }
 
 /// A note about a Marathon that its own line tells already.
-fn is_told(text: &str, report: &Report) -> bool {
+fn is_told(text: &str, report: &AgentReport) -> bool {
     report.sources.iter().any(|(name, source)| {
         source.error.is_some()
             && !source.stale
@@ -231,7 +232,7 @@ fn word(state: VipState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::vips::Traffic;
+    use crate::report::vips::Traffic;
 
     fn vip(vip: &str, state: VipState, app: &str, connections: u64) -> VipReport {
         VipReport {
@@ -260,7 +261,7 @@ mod tests {
         ]
     }
 
-    fn report() -> Report {
+    fn report() -> AgentReport {
         serde_json::from_value(serde_json::json!({
             "mode": "acting", "hold": null, "started": "2026-11-23T04:00:00Z", "ready": true,
             "unhealthy": [], "not_ready": [], "draining": 1, "pending": 0,

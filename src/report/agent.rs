@@ -11,7 +11,7 @@ use crate::agent::view::{Hold, View};
 
 /// A running agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct AgentReport {
     /// `acting`, `observing` or `held`.
     pub mode: String,
     /// Why and since when nothing is changed.
@@ -55,8 +55,8 @@ pub struct SourceReport {
     pub workloads: usize,
 }
 
-impl Report {
-    pub(super) fn of(
+impl AgentReport {
+    pub(crate) fn of(
         view: &View,
         alive: Liveness,
         since_start: std::time::Duration,

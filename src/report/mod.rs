@@ -1,0 +1,7 @@
+//! Reports for people and machines: a running agent, the VIPs, the explanation of a name, a plan.
+//! Pure.
+
+pub mod agent;
+pub mod explanation;
+pub(crate) mod plan;
+pub mod vips;
