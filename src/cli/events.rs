@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use vip::plan::{Line, Sign};
+use vip::{Line, Sign};
 
 use super::args::Global;
 use super::end::End;

@@ -3,8 +3,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::Serialize;
-use vip::plan::{Line, Sign};
-use vip::{LabelReport, Verdict};
+use vip::{LabelReport, Line, Sign, Verdict};
 
 /// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

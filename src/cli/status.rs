@@ -6,8 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use node::Kernel;
 use serde::Serialize;
-use vip::plan::{Line, Sign};
-use vip::{DesiredService, Link, Observed, ObservedServer, ObservedService, Plan, Vip};
+use vip::{DesiredService, Line, Link, Observed, ObservedServer, ObservedService, Plan, Sign, Vip};
 
 use super::args::{Global, Sources, open_kernel};
 use super::end::End;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vip::label::VipRef;
-use vip::plan::{Conflict, Line, Sign};
-use vip::{Desired, DesiredService, Observed, Vip};
+use vip::plan::Conflict;
+use vip::{Desired, DesiredService, Line, Observed, Sign, Vip};
 
 /// What is known, from one look or from a running agent.
 #[derive(Debug, Clone, Copy)]

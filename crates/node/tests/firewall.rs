@@ -156,7 +156,7 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     let before = netns::run("nft", "list ruleset");
     let findings = nft.firewall().findings(&prefixes);
     for finding in &findings {
-        for line in vip::firewall::cure(&nft.firewall(), finding) {
+        for line in vip::firewall::remedy(&nft.firewall(), finding) {
             netns::run("nft", line.strip_prefix("nft ").unwrap());
         }
     }
@@ -242,7 +242,7 @@ fn iptables_can_still_read_and_change_its_tables() {
         assert_eq!(netns::run(tool, "-S"), before);
         let firewall = nft.firewall();
         for finding in firewall.findings(&[net(prefix)]) {
-            for line in vip::firewall::cure(&firewall, &finding) {
+            for line in vip::firewall::remedy(&firewall, &finding) {
                 let (_, args) = line.split_once(' ').unwrap();
                 netns::run(tool, args);
             }

@@ -17,11 +17,11 @@ mod address;
 mod claim;
 pub mod controller;
 mod desired;
-mod drain;
 pub mod firewall;
 pub mod label;
+mod line;
 mod local;
-mod lockstep;
+mod merge_join;
 pub mod nft;
 mod observed;
 pub mod ownership;
@@ -34,10 +34,11 @@ pub use nl_ipvs::Timeouts;
 
 pub use address::{Protocol, Vip};
 pub use claim::{Candidate, Claim, Condition, Ending, Place, Reach};
-pub use controller::Controller;
+pub use controller::{Controller, Drain};
 pub use desired::{Desired, DesiredService, decide};
-pub use drain::Drain;
+
 pub use firewall::Firewall;
+pub use line::{Line, Sign};
 pub use local::{Local, LocalServers};
 pub use nft::Nft;
 pub use nl_ipvs::Stats;

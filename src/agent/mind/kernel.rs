@@ -1,8 +1,8 @@
-//! What the controller is told, and what it orders.
+//! Inputs to the controller, and its effects.
 
 use std::sync::Arc;
 
-use vip::controller::{Effect as Ordered, Facts, Input as Told, Mode};
+use vip::controller::{self, Facts, Mode};
 use vip::firewall::judged;
 use vip::{ClusterFacts, Nft, Observed};
 
@@ -30,7 +30,7 @@ impl Mind {
             reading.observed
         });
         self.tell_facts(now, effects);
-        self.tell(Told::Observed(observed), now, effects);
+        self.tell(controller::Input::Observed(observed), now, effects);
     }
 
     /// Says once which mode is in force.
@@ -80,22 +80,27 @@ impl Mind {
             gaps: self.around.gaps.members().next().is_some(),
             source: self.source_address.map(Into::into),
         };
-        self.tell(Told::Facts(facts), now, effects);
+        self.tell(controller::Input::Facts(facts), now, effects);
     }
 
-    /// Tells the controller, and passes on what it orders.
-    pub(super) fn tell(&mut self, told: Told, now: Moment, effects: &mut Vec<Effect>) {
-        for ordered in self.controller.on(told, now.since_start) {
-            match ordered {
-                Ordered::Observe => {
+    /// Passes an input to the controller and carries out its effects.
+    pub(super) fn tell(
+        &mut self,
+        input: controller::Input,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        for effect in self.controller.on(input, now.since_start) {
+            match effect {
+                controller::Effect::Observe => {
                     let towards = self.around.nodes.members().take(TOWARDS).copied().collect();
                     let mend = self.controller.status().mode == Mode::Acting;
                     let known = self.controller.observed().cloned();
                     effects.push(Effect::Observe { known, towards, mend });
                 }
-                Ordered::Apply(plan) => effects.push(Effect::Apply(plan)),
-                Ordered::WakeAt(at) => self.controller_wake = at,
-                Ordered::Report(_) => {}
+                controller::Effect::Apply(plan) => effects.push(Effect::Apply(plan)),
+                controller::Effect::WakeAt(at) => self.controller_wake = at,
+                controller::Effect::Report(_) => {}
             }
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use marathon::Timestamp;
 use marathon::watch::{self, Answer};
-use vip::controller::{Input as Told, Mode};
+use vip::controller::{self, Mode};
 use vip::{Controller, Firewall, LabelReport};
 
 use super::Moment;
@@ -120,15 +120,17 @@ impl Mind {
             Input::Servers(servers) => self.meet(servers),
             Input::Resolved { name, answer } => self.resolved(&name, answer, now, &mut effects),
             Input::Observed(reading) => self.observed(reading, now, &mut effects),
-            Input::Applied(outcome) => self.tell(Told::Applied(outcome), now, &mut effects),
-            Input::KernelChanged => self.tell(Told::KernelChanged, now, &mut effects),
+            Input::Applied(outcome) => {
+                self.tell(controller::Input::Applied(outcome), now, &mut effects)
+            }
+            Input::KernelChanged => self.tell(controller::Input::KernelChanged, now, &mut effects),
             Input::Hold(hold) => {
                 self.hold = Some(hold);
-                self.tell(Told::Hold, now, &mut effects);
+                self.tell(controller::Input::Hold, now, &mut effects);
             }
             Input::Release => {
                 self.hold = None;
-                self.tell(Told::Release, now, &mut effects);
+                self.tell(controller::Input::Release, now, &mut effects);
             }
             Input::Tick => {}
         }
@@ -172,7 +174,7 @@ impl Mind {
         if self.controller_wake <= now.since_start {
             // While the kernel is busy the controller says no other time: its answer wakes it.
             self.controller_wake = Duration::MAX;
-            self.tell(Told::Tick, now, effects);
+            self.tell(controller::Input::Tick, now, effects);
         }
         let status = self.controller.status();
         self.ready = self.ready

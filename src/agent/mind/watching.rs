@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use marathon::watch::{self, WorkloadKey};
-use vip::controller::{Change, Input as Told};
+use vip::controller::{self, Change};
 
 use super::{Effect, Mind};
 use crate::agent::Moment;
@@ -38,13 +38,17 @@ impl Mind {
             Ok(answer) => {
                 if at.view.error.take().is_some() {
                     let nothing_new = Change::Apps(BTreeMap::new());
-                    self.tell(Told::Claims { source: name, change: nothing_new }, now, effects);
+                    self.tell(
+                        controller::Input::Claims { source: name, change: nothing_new },
+                        now,
+                        effects,
+                    );
                 }
                 Some(answer)
             }
             Err(why) => {
                 at.view.error = Some(why.clone());
-                self.tell(Told::Lost { source: name, why }, now, effects);
+                self.tell(controller::Input::Lost { source: name, why }, now, effects);
                 None
             }
         }
@@ -91,7 +95,7 @@ impl Mind {
         let apps = at.refresh(keys, &mut self.names, &mut self.around, now);
         let source = at.name.clone();
         self.tell_facts(now, effects);
-        self.tell(Told::Claims { source, change: Change::Apps(apps) }, now, effects);
+        self.tell(controller::Input::Claims { source, change: Change::Apps(apps) }, now, effects);
     }
 
     pub(super) fn resolved(
@@ -154,7 +158,7 @@ impl Mind {
             at.standing = Standing::Believed;
             let change = Change::Only(at.everything());
             let source = at.name.clone();
-            self.tell(Told::Claims { source, change }, now, effects);
+            self.tell(controller::Input::Claims { source, change }, now, effects);
         }
     }
 }

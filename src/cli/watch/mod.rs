@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use vip::plan::{Line, Sign};
+use vip::{Line, Sign};
 
 use super::end::End;
 use super::output;

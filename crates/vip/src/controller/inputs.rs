@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::changed_addresses::{changed_addresses, same_firewall};
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
-use super::differing::{differing, same_firewall};
 use super::{AppKey, Change, Controller, Facts, Input, Job, Retry};
 use crate::Observed;
 use crate::local::{has_two_ways, wants_a_look};
@@ -84,7 +84,7 @@ impl Controller {
                 self.read_at = now;
                 let before = self.model.replace(observed.into());
                 match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {
-                    Some(before) => self.touch_differing(&before, now),
+                    Some(before) => self.touch_changed(&before, now),
                     None => self.touch_all(now),
                 }
                 self.look_again(&said_meanwhile, now);
@@ -110,10 +110,11 @@ impl Controller {
     }
 
     /// Touches what the last reading says something new about.
-    fn touch_differing(&mut self, before: &Observed, now: Duration) {
+    fn touch_changed(&mut self, before: &Observed, now: Duration) {
         let Some(model) = &self.model else { return };
         let lets_in = !self.config.let_in.is_empty();
-        let found = differing(before, model).filter(|_| same_firewall(before, model, lets_in));
+        let found =
+            changed_addresses(before, model).filter(|_| same_firewall(before, model, lets_in));
         let Some(mut addresses) = found else { return self.touch_all(now) };
         // Only readings tell of connections.
         addresses.extend(self.drains.iter().map(|(vip, ..)| vip.address));

@@ -4,12 +4,13 @@
 //! The unit of work is the virtual address. A change of one app touches the addresses it claims;
 //! what is decided and planned for them depends on them alone (`slice.rs`), so the cost of a change
 //! follows the change. A reading of the kernel touches what it says something new about
-//! (`differing.rs`), and every address once in a while.
+//! (`changed_addresses.rs`), and every address once in a while.
 
+mod changed_addresses;
 mod claims;
 mod config;
 mod decided;
-mod differing;
+mod drain;
 mod entry;
 mod inputs;
 mod linger;
@@ -24,7 +25,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drain::{Drain, Drains, IDLE};
 use crate::plan::{Conflict, Outcome};
 use crate::{ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, Vip};
 
@@ -32,6 +32,8 @@ pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
 pub use config::Config;
 pub(crate) use decided::Decided;
+pub use drain::Drain;
+use drain::{Drains, IDLE};
 pub use entry::Entry;
 use linger::Lingering;
 pub use retry::Retry;

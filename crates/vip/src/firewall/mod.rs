@@ -10,8 +10,8 @@
 //! Common to all of them is where the connection was made to: a VIP. That is what a rule that lets
 //! them in looks at, and in forward it lets nothing in but answers.
 
-mod cure;
-mod judge;
+mod evaluate;
+mod remedy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,8 +22,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::nft::UnknownMode;
-pub use cure::{Guardian, advice, cure, guardian, iptables_match};
-pub use judge::{Fate, Finding};
+pub use evaluate::{Fate, Finding};
+pub use remedy::{Guardian, advice, guardian, iptables_match, remedy};
 
 /// What vipd does about chains that drop traffic to VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -261,7 +261,7 @@ impl Rule {
 }
 
 impl Firewall {
-    /// What is wrong with it for these VIPs, a sentence each with the lines that cure it.
+    /// What is wrong with it for these VIPs, a sentence each with the commands that fix it.
     #[must_use]
     pub fn complaints(&self, vips: &[IpNet]) -> Vec<String> {
         let findings = self.findings(vips).into_iter();

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
 use super::op::timeout_changes;
-use super::{Conflict, Ground, Op, Plan, Scope, rules, shuffle, tables};
-use crate::lockstep::lockstep;
+use super::{Baseline, Conflict, Op, Plan, Scope, rules, shuffle, tables};
+use crate::merge_join::merge_join;
 use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
 pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
-    let mut plan = Plan { ground: Ground::of(observed, desired), ..Plan::default() };
+    let mut plan = Plan { baseline: Baseline::of(observed, desired), ..Plan::default() };
     let foreign = foreign_by_address(observed);
     let mut nobody = BTreeSet::new();
     for (vip, wanted) in &desired.services {
@@ -50,7 +50,7 @@ pub(super) fn cleanup(observed: &Observed) -> Plan {
     }
     ops.extend(tables::delete(observed));
     ops.extend(rules::delete(&observed.firewall));
-    Plan { ops, conflicts: Vec::new(), ground: Ground::of(observed, &Desired::default()) }
+    Plan { ops, conflicts: Vec::new(), baseline: Baseline::of(observed, &Desired::default()) }
 }
 
 pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
@@ -63,7 +63,7 @@ pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
     Plan {
         ops: unmarked.collect(),
         conflicts: Vec::new(),
-        ground: Ground::of(observed, &Desired::default()),
+        baseline: Baseline::of(observed, &Desired::default()),
     }
 }
 
@@ -138,7 +138,7 @@ fn change_service(
         !desired.is_uncertain(server, &observed.node) && (all_known || ended.contains(server))
     };
     let (mut added, mut serves) = (Vec::new(), false);
-    for (&server, member, held) in lockstep(members, held) {
+    for (&server, member, held) in merge_join(members, held) {
         let Some(member) = member else {
             match held {
                 Some(_) if goes(&server) => ops.push(Op::DeleteServer { vip, server }),

@@ -1,15 +1,15 @@
 //! The plan: what takes the kernel from what it is to what it should be, and nothing else.
 
+mod baseline;
 mod diff;
-mod ground;
-mod guard;
 mod ipvsadm;
+mod losses;
 mod model;
 mod op;
 mod outcome;
 mod rules;
 mod shuffle;
-mod sums;
+mod summary;
 mod tables;
 pub(crate) mod text;
 
@@ -20,12 +20,11 @@ use nl_ipvs::ServiceKey;
 
 use crate::{Desired, Observed, Vip};
 
-pub use ground::Ground;
-pub use guard::Losses;
+pub use baseline::Baseline;
 pub use ipvsadm::ipvsadm_args;
+pub use losses::Losses;
 pub use op::{Op, Step};
 pub use outcome::{OpError, OpResult, Outcome};
-pub use text::{Line, Sign};
 
 /// Changes in the order in which they are made, and what was left alone though it was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +34,7 @@ pub struct Plan {
     /// Wanted VIPs that somebody else's services stand in the way of.
     pub conflicts: Vec<Conflict>,
     /// What the plan starts from.
-    pub ground: Ground,
+    pub baseline: Baseline,
 }
 
 /// How far a plan may go.
@@ -132,7 +131,7 @@ impl Plan {
     /// How much the plan takes away.
     #[must_use]
     pub fn losses(&self) -> Losses {
-        guard::losses(self)
+        losses::losses(self)
     }
 
     /// Addresses the plan binds or unbinds.

@@ -187,14 +187,14 @@ struct Progress {
 }
 
 impl Progress {
-    fn on(Plan { ops, ground, .. }: &Plan) -> Self {
+    fn on(Plan { ops, baseline, .. }: &Plan) -> Self {
         let losing = ops.iter().filter_map(|op| match op {
             Op::DeleteServer { vip, .. } => Some(*vip),
             _ => None,
         });
         let losing: BTreeSet<Vip> = losing.collect();
-        let served = ground.served.intersection(&losing).copied().collect();
-        Self { losing, served, made: ground.addresses.clone(), ..Self::default() }
+        let served = baseline.served.intersection(&losing).copied().collect();
+        Self { losing, served, made: baseline.addresses.clone(), ..Self::default() }
     }
 
     fn allows(&self, op: &Op) -> bool {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::text::{Line, Sign, section};
 use super::{Op, Plan};
 use crate::firewall::{Firewall, Place, admissible};
+use crate::line::{Line, Sign, section};
 use crate::{Desired, Observed};
 
 /// Adds to a plan what lets VIPs in where the firewall doesn't, and what takes out rules that

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use nl_ipvs::Family;
 
-use super::text::{Line, Sign, section};
 use super::{Op, Plan, Scope};
+use crate::line::{Line, Sign, section};
 use crate::nft::{Element, Standing, Table, family_name};
 use crate::{Desired, Observed, Vip};
 

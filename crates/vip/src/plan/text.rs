@@ -1,62 +1,16 @@
 //! The plan as people read it: VIP by VIP, with the app and task behind each real server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 pub(crate) use super::op::timeout_changes;
 use super::{Op, Plan, rules, tables};
+use crate::line::{Line, Sign, line, section};
 use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, LabelReport, Member, Vip};
-
-/// What a line says happens. The sign stands at the line's beginning, so colour is never needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// `+`
-    Add,
-    /// `-`
-    Remove,
-    /// `~`
-    Change,
-    /// `!`
-    Warn,
-    /// Nothing happens: a heading or a sum.
-    Plain,
-}
-
-impl Sign {
-    /// The sign itself.
-    #[must_use]
-    pub fn as_char(self) -> char {
-        match self {
-            Self::Add => '+',
-            Self::Remove => '-',
-            Self::Change => '~',
-            Self::Warn => '!',
-            Self::Plain => ' ',
-        }
-    }
-}
-
-/// One line of a plan's description.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// How deep it is indented: 0 a VIP, 1 what belongs to it.
-    pub depth: usize,
-    /// What happens.
-    pub sign: Sign,
-    /// The rest.
-    pub text: String,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:indent$}{} {}", "", self.sign.as_char(), self.text, indent = self.depth * 4)
-    }
-}
 
 impl Plan {
     /// Describes the plan, VIP by VIP, conflicts among them; the interface comes last.
@@ -85,23 +39,6 @@ impl Plan {
         tables::describe(&mut lines, &self.ops);
         rules::describe(&mut lines, &self.ops);
         lines
-    }
-}
-
-pub(super) fn line(depth: usize, sign: Sign, text: String) -> Line {
-    Line { depth, sign, text }
-}
-
-/// What there is under a heading, which isn't there without anything.
-pub(super) fn section(
-    lines: &mut Vec<Line>,
-    heading: &str,
-    entries: impl Iterator<Item = (Sign, String)>,
-) {
-    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
-    if !entries.is_empty() {
-        lines.push(line(0, Sign::Plain, heading.to_owned()));
-        lines.extend(entries);
     }
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use vip::Firewall;
 use vip::firewall::{
     Base, Chain, Condition, ESTABLISHED, Fate, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
-    admissible, cure, judged,
+    admissible, judged, remedy,
 };
 
 fn net(text: &str) -> IpNet {
@@ -134,7 +134,7 @@ fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
         let chains = [(place, Chain { base, rules })].into();
         let firewall = Firewall { chains, ..Firewall::default() };
         let findings = firewall.findings(&[net("3.0.0.0/8"), net("fd03::/16")]);
-        cure(&firewall, &findings[0])
+        remedy(&firewall, &findings[0])
     };
     assert_eq!(
         lines(place(Sees::Both, "filter", "input"), Hook::Input, vec![]),

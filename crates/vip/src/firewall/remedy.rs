@@ -33,7 +33,7 @@ const LINES: usize = 8;
 /// What to do about a finding: its lines, to be read.
 #[must_use]
 pub fn advice(firewall: &Firewall, finding: &Finding) -> String {
-    let lines = cure(firewall, finding).into_iter().map(|line| format!("`{line}`"));
+    let lines = remedy(firewall, finding).into_iter().map(|line| format!("`{line}`"));
     let lines = lines.collect::<Vec<_>>().join("; ");
     match finding.prefixes.len() > LINES {
         true => format!("{lines} and so on; with a prefix in [vip] allow one line is enough"),
@@ -43,7 +43,7 @@ pub fn advice(firewall: &Firewall, finding: &Finding) -> String {
 
 /// The commands that let the first VIPs of a finding in, each to be run as it stands.
 #[must_use]
-pub fn cure(firewall: &Firewall, finding: &Finding) -> Vec<String> {
+pub fn remedy(firewall: &Firewall, finding: &Finding) -> Vec<String> {
     let Finding { place, base, prefixes, .. } = finding;
     let prefixes = &prefixes[..prefixes.len().min(LINES)];
     match (guardian(firewall, place), base.hook) {

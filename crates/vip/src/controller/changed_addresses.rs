@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use nl_ipvs::{ServiceKey, ServiceSettings};
 
-use crate::lockstep::lockstep;
+use crate::merge_join::merge_join;
 use crate::nft::{Element, Table};
 use crate::{NodeFacts, Observed, ObservedService};
 
 /// The addresses of which two readings differ in what plans are made from; `None` if they differ in
 /// what every address depends on. What the node listens on is left out.
-pub(super) fn differing(before: &Observed, after: &Observed) -> Option<BTreeSet<IpAddr>> {
+pub(super) fn changed_addresses(before: &Observed, after: &Observed) -> Option<BTreeSet<IpAddr>> {
     if (before.link, before.timeouts) != (after.link, after.timeouts)
         || tables(before) != tables(after)
         || !same_node(&before.node, &after.node)
@@ -52,7 +52,7 @@ fn changed<'a, K: Ord, V>(
     same: impl Fn(&V, &V) -> bool + 'a,
 ) -> impl Iterator<Item = &'a K> {
     let differs = move |was: Option<&V>, is| was.zip(is).is_none_or(|(was, is)| !same(was, is));
-    lockstep(before, after).filter(move |(_, was, is)| differs(*was, *is)).map(|(key, ..)| key)
+    merge_join(before, after).filter(move |(_, was, is)| differs(*was, *is)).map(|(key, ..)| key)
 }
 
 fn same_service(was: &ObservedService, is: &ObservedService) -> bool {
@@ -111,8 +111,8 @@ mod tests {
     fn after(change: impl Fn(&mut Observed)) -> Option<Vec<String>> {
         let mut other = observed();
         change(&mut other);
-        let found = differing(&observed(), &other);
-        assert_eq!(found, differing(&other, &observed()), "either way round");
+        let found = changed_addresses(&observed(), &other);
+        assert_eq!(found, changed_addresses(&other, &observed()), "either way round");
         found.map(|found| found.iter().map(ToString::to_string).collect())
     }
 

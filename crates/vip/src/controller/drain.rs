@@ -13,7 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::controller::{AppKey, Claims, Decided};
+use super::claims::{AppKey, Claims};
+use super::decided::Decided;
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{

@@ -337,8 +337,8 @@ proptest! {
         let mut world = world(portion);
         for step in steps {
             take(&mut world, step);
-            let grounds = std::mem::take(&mut world.grounds);
-            for (plan, (known, heard)) in std::mem::take(&mut world.plans).iter().zip(grounds) {
+            let baselines = std::mem::take(&mut world.baselines);
+            for (plan, (known, heard)) in std::mem::take(&mut world.plans).iter().zip(baselines) {
                 takes_nobody_out(&world, plan, &known, heard)?;
             }
         }

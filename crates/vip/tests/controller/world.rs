@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) status: Status,
     pub(crate) plans: Vec<Plan>,
     /// What each plan started from, and whether every source was heard by then.
-    pub(crate) grounds: Vec<(Observed, bool)>,
+    pub(crate) baselines: Vec<(Observed, bool)>,
     pub(crate) readings: usize,
     /// Why the kernel can't be read.
     pub(crate) unreadable: Option<String>,
@@ -118,7 +118,7 @@ impl World {
             wake: None,
             status: Status::default(),
             plans: Vec::new(),
-            grounds: Vec::new(),
+            baselines: Vec::new(),
             readings: 0,
             unreadable: None,
         }
@@ -142,7 +142,7 @@ impl World {
                     let known = self.controller.observed().map(|known| Observed::clone(known));
                     let known = known.unwrap_or_default();
                     let heard = self.controller.status().awaited.is_empty();
-                    self.grounds.push((known, heard));
+                    self.baselines.push((known, heard));
                     self.plans.push(plan.clone());
                     self.begin(Job::Apply(plan));
                 }

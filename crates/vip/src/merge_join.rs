@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// Every key of both in order, each once, with what each map has of it: at least one has something.
 /// Walking them costs a fraction of looking each key up in the other.
-pub(crate) fn lockstep<'a, K: Ord, A, B>(
+pub(crate) fn merge_join<'a, K: Ord, A, B>(
     one: &'a BTreeMap<K, A>,
     other: &'a BTreeMap<K, B>,
 ) -> impl Iterator<Item = (&'a K, Option<&'a A>, Option<&'a B>)> {
@@ -36,7 +36,7 @@ mod tests {
             other: BTreeMap<u8, bool>,
         ) {
             let keys: BTreeSet<_> = one.keys().chain(other.keys()).collect();
-            let found: Vec<_> = lockstep(&one, &other).collect();
+            let found: Vec<_> = merge_join(&one, &other).collect();
             let looked_up: Vec<_> =
                 keys.into_iter().map(|key| (key, one.get(key), other.get(key))).collect();
             prop_assert_eq!(found, looked_up);

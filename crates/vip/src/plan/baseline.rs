@@ -5,7 +5,7 @@ use crate::{Desired, Observed, Vip};
 
 /// What a plan starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ground {
+pub struct Baseline {
     /// Virtual services of ours.
     pub services: usize,
     /// Real servers of them.
@@ -16,22 +16,22 @@ pub struct Ground {
     pub served: BTreeSet<Vip>,
 }
 
-impl Ground {
+impl Baseline {
     pub(super) fn of(observed: &Observed, desired: &Desired) -> Self {
-        let mut ground = Self::default();
+        let mut baseline = Self::default();
         for (vip, service) in observed.ours() {
-            ground.services += 1;
-            ground.servers += service.servers.len();
-            ground.addresses.insert(vip.address);
+            baseline.services += 1;
+            baseline.servers += service.servers.len();
+            baseline.addresses.insert(vip.address);
             let members = desired.services.get(&vip).map(|wanted| &wanted.selection.members);
             let stays = service.servers.iter().any(|(server, held)| {
                 let member = members.and_then(|members| members.get(server));
                 held.settings.weight > 0 && member.is_some_and(|member| member.weight > 0)
             });
             if stays {
-                ground.served.insert(vip);
+                baseline.served.insert(vip);
             }
         }
-        ground
+        baseline
     }
 }

@@ -45,6 +45,6 @@ pub(super) fn losses(plan: &Plan) -> Losses {
         }
     }
     let fewer = by_vip.values().map(|(deleted, added)| deleted.saturating_sub(*added));
-    let (of_services, of_servers) = (plan.ground.services, plan.ground.servers);
+    let (of_services, of_servers) = (plan.baseline.services, plan.baseline.servers);
     Losses { services, of_services, servers: fewer.sum(), of_servers }
 }

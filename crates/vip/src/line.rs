@@ -1,0 +1,68 @@
+//! Lines of output with a sign in front, as plans, `vipd status` and `vipd events` print them.
+
+use std::fmt;
+
+/// The kind of change that a line stands for. Printed at the beginning of the line, so that colour is
+/// never needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// `+`
+    Add,
+    /// `-`
+    Remove,
+    /// `~`
+    Change,
+    /// `!`
+    Warn,
+    /// No change: a heading or a total.
+    Plain,
+}
+
+impl Sign {
+    /// The character to print.
+    #[must_use]
+    pub fn as_char(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Remove => '-',
+            Self::Change => '~',
+            Self::Warn => '!',
+            Self::Plain => ' ',
+        }
+    }
+}
+
+/// One line of a plan's description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Indentation: 0 for a VIP or a heading, 1 for what belongs to it.
+    pub depth: usize,
+    /// The kind of change.
+    pub sign: Sign,
+    /// The text after the sign.
+    pub text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:indent$}{} {}", "", self.sign.as_char(), self.text, indent = self.depth * 4)
+    }
+}
+
+/// A line from its parts.
+pub(crate) fn line(depth: usize, sign: Sign, text: String) -> Line {
+    Line { depth, sign, text }
+}
+
+/// Appends a heading and the entries below it; nothing if there are no entries.
+pub(crate) fn section(
+    lines: &mut Vec<Line>,
+    heading: &str,
+    entries: impl Iterator<Item = (Sign, String)>,
+) {
+    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    if !entries.is_empty() {
+        lines.push(line(0, Sign::Plain, heading.to_owned()));
+        lines.extend(entries);
+    }
+}
