@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs or upgrades vipd on many nodes over ssh: the first one alone, then the others a few at a
-# time, each only done when its agent is ready. Stops at the first node where something is wrong.
+# Install or upgrade vipd on many nodes over ssh: the first node alone, then the others a few at a
+# time. A node is done when its agent is ready. Stops at the first node with a problem.
 #
 #   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml node1 node2 ...
 #   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml $(cat nodes)
 #
-# SSH and SCP name other programs than ssh and scp; AT_ONCE how many nodes at a time (5); PATIENCE
-# how many seconds an agent may take until it is ready (120). The user has to be root there.
+# Environment: SSH and SCP, programs to use instead of ssh and scp; AT_ONCE, nodes at a time (5);
+# PATIENCE, seconds until an agent must be ready (120). Connects as root.
 set -eu
 
 usage() {
@@ -16,8 +16,8 @@ usage() {
 [ $# -ge 3 ] || usage
 package=$1 configuration=$2
 shift 2
-[ -r "$package" ] || { echo "no package $package: make one with cargo xtask package" >&2; exit 2; }
-[ -r "$configuration" ] || { echo "no configuration $configuration: deploy/vipd.toml is one to begin with" >&2; exit 2; }
+[ -r "$package" ] || { echo "no package $package: build one with cargo xtask package" >&2; exit 2; }
+[ -r "$configuration" ] || { echo "no configuration $configuration: start from deploy/vipd.toml" >&2; exit 2; }
 : "${SSH:=ssh}" "${SCP:=scp}" "${AT_ONCE:=5}" "${PATIENCE:=120}"
 
 on() { # NODE COMMAND...
@@ -27,7 +27,7 @@ on() { # NODE COMMAND...
 }
 
 install_on() { # NODE
-    # Where a function is asked whether it failed, set -e is off in it.
+    # set -e is off in a function whose status is tested.
     $SCP -q "$package" "root@$1:/tmp/vipd.deb" || return 1
     $SCP -q "$configuration" "root@$1:/tmp/vipd.toml" || return 1
     on "$1" "set -e
@@ -39,11 +39,11 @@ install_on() { # NODE
         return 1
     }
     waited=0
-    # It is active once it has read Marathon and the kernel is as it should be.
+    # The unit is active once the agent has read Marathon and the kernel matches it.
     until on "$1" systemctl -q is-active vipd; do
         waited=$((waited + 2))
         [ "$waited" -lt "$PATIENCE" ] || {
-            echo "$1: not ready after $PATIENCE s. Look there with: vipd doctor; vipd status; journalctl -u vipd" >&2
+            echo "$1: not ready after $PATIENCE s. On that node, run: vipd doctor; vipd status; journalctl -u vipd" >&2
             return 1
         }
         sleep 2

@@ -75,7 +75,7 @@ fn later() -> String {
 #[test]
 fn the_package_is_installed_used_upgraded_removed_and_purged() {
     let installed = sh(&format!("dpkg -i {} 2>&1", package().display()));
-    assert!(installed.contains("say in /etc/vipd/vipd.toml where Marathon is"), "{installed}");
+    assert!(installed.contains("set Marathon's URLs in /etc/vipd/vipd.toml"), "{installed}");
     assert_eq!(sh("stat -c '%U:%G %a' /etc/vipd/vipd.toml").trim(), "root:vipd 640");
     assert_eq!(sh("systemctl is-enabled vipd vipd-setup").trim(), "enabled\nenabled");
     assert!(sh("man -w vipd 2>&1 || ls /usr/share/man/man1/vipd.1.gz").contains("vipd"));
