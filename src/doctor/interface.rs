@@ -1,6 +1,6 @@
 //! The interface that holds the VIPs.
 
-use node::probe::Manager;
+use node::inspect::Manager;
 use vip::Link;
 
 use super::Check;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node::KernelVersion;
-use node::probe::{Module, Modules};
+use node::inspect::{Module, Modules};
 use vip::label::{Options, Scheduling};
 use vip::{Nft, Observed};
 

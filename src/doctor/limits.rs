@@ -1,6 +1,6 @@
 //! Tables that may fill up.
 
-use node::probe::Conntrack;
+use node::inspect::Conntrack;
 use vip::Observed;
 
 use super::Check;

@@ -1,6 +1,6 @@
 //! What the process may do.
 
-use node::probe::Rights;
+use node::inspect::Rights;
 
 use super::Check;
 

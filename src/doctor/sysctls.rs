@@ -1,6 +1,6 @@
 //! Kernel settings.
 
-use node::probe::Ipv6Forwarding;
+use node::inspect::Ipv6Forwarding;
 use node::{SysctlReport, SysctlState};
 
 use super::Check;

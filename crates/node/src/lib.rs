@@ -5,11 +5,11 @@
 //! their routes over rtnetlink. Beside it stand the node's sysctls and the lock that keeps two
 //! writers apart.
 
+pub mod inspect;
 mod kernel;
 mod linux;
 mod listening;
 mod lock;
-pub mod probe;
 mod resolvers;
 mod sysctl;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use marathon::Timestamp;
 use marathon::client::Client;
-use node::probe::{self, Modules, Rights};
+use node::inspect::{self, Modules, Rights};
 use node::{Kernel as _, LinkFacts, LinuxKernel, look_at_sysctls};
 use vip::label::Scheduling;
 use vip::{Link, Observed};
@@ -39,10 +39,10 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let mut reports = look_at_sysctls(config.strict_arp);
     // Without IPVS its settings aren't there either, which is no news.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
-    let forwarding = probe::ipv6_forwarding();
+    let forwarding = inspect::ipv6_forwarding();
     group("settings", doctor::sysctls(&reports, forwarding.as_ref(), v6));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
-    group("limits", doctor::limits(probe::conntrack(), buckets, observed));
+    group("limits", doctor::limits(inspect::conntrack(), buckets, observed));
     if let Some(observed) = observed {
         group("table", doctor::table(observed, &links));
         group("firewall", doctor::firewall(observed, &config.policy.allow, config.firewall));
@@ -106,7 +106,7 @@ fn interface(
         (None, Some(_)) => Link::Up,
         (None, None) => Link::Missing,
     };
-    let manager = link.and_then(|link| probe::manager_of(link.index));
+    let manager = link.and_then(|link| inspect::manager_of(link.index));
     doctor::interface(&config.interface, state, manager)
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use node::probe::{Module, Modules, enable_ipv6_forwarding, load_module};
+use node::inspect::{Module, Modules, enable_ipv6_forwarding, load_module};
 use node::{LinuxKernel, SysctlState, ensure_sysctls};
 use vip::label::Scheduling;
 

@@ -1,4 +1,4 @@
-use super::get;
+use super::attribute::get;
 use crate::wire::{IpvsAttribute as A, IpvsCmd, IpvsMessage};
 use crate::{EntryError, Info, Timeouts, Version};
 

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use super::get;
+use super::attribute::get;
 use crate::wire::{DaemonAttribute as A, IpvsAttribute, IpvsCmd, IpvsMessage};
 use crate::{Daemon, DaemonRole, EntryError};
 

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
-use super::get;
+use super::attribute::get;
+use super::family::{family, family_number};
 use crate::wire::{DestinationAttribute as A, IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress};
 use crate::{
     Destination, DestinationSettings, EntryError, Family, ForwardMethod, Tunnel, TunnelKind,
@@ -60,7 +61,7 @@ impl From<&Destination> for IpvsMessage {
 
 fn address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> {
     let family = match get!(attributes, A::Family, "IPVS_DEST_ATTR_ADDR_FAMILY") {
-        Ok(number) => super::family(*number, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
+        Ok(number) => family(*number, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
         Err(_) => service,
     };
     let ip = get!(attributes, A::Address, "IPVS_DEST_ATTR_ADDR")?
@@ -91,7 +92,7 @@ pub(super) fn key_attributes(address: SocketAddr) -> Vec<A> {
     vec![
         A::Address(RawAddress::from(address.ip())),
         A::Port(address.port()),
-        A::Family(super::family_number(address.ip().into())),
+        A::Family(family_number(address.ip().into())),
     ]
 }
 

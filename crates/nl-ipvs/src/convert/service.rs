@@ -1,4 +1,5 @@
-use super::{find, get};
+use super::attribute::{find, get};
+use super::family::{family, family_number};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress, ServiceAttribute as A};
 use crate::{
     EntryError, Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings,
@@ -41,8 +42,7 @@ impl From<&Service> for IpvsMessage {
 }
 
 fn key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
-    let family =
-        super::family(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
+    let family = family(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
     if let Ok(mark) = get!(attributes, A::Fwmark, "IPVS_SVC_ATTR_FWMARK") {
         return Ok(ServiceKey::Fwmark { family, mark: *mark });
     }
@@ -81,7 +81,7 @@ pub(crate) fn scheduler(name: &str) -> Result<Option<Scheduler>, EntryError> {
 }
 
 pub(super) fn key_attributes(key: &ServiceKey) -> Vec<A> {
-    let family = A::Family(super::family_number(key.family()));
+    let family = A::Family(family_number(key.family()));
     match *key {
         ServiceKey::Address { protocol, address, port } => vec![
             family,

@@ -1,6 +1,8 @@
-use super::Outcomes;
 use super::reply::{Body, Reply};
 use crate::KernelError;
+
+/// The outcome of each request of a batch, in their order.
+pub type Outcomes = Vec<Result<(), KernelError>>;
 
 /// Which requests of one datagram failed, told by sequence number.
 pub(super) struct Batch {

@@ -1,23 +1,26 @@
 //! The node itself.
 
 mod address;
+mod answer;
 mod facts;
 mod flows;
+mod iptables_legacy;
 mod ipvs;
-mod legacy;
 mod link;
 mod links;
 mod monitor;
 mod nft;
 mod observe;
 mod perform;
-mod raw;
+mod proc_net_ip_vs;
+mod protocol;
+mod raw_attributes;
 mod route;
 mod scheduler;
 mod servers;
+mod settings;
 mod socket;
-mod source;
-mod text;
+mod source_address;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,25 +36,8 @@ pub use links::{LinkFacts, PortOf, links};
 pub use monitor::Monitor;
 pub use nft::Nft;
 use servers::Readings;
+pub use settings::Settings;
 use socket::RouteSocket;
-
-/// What can be chosen about a [`LinuxKernel`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The dummy interface that holds the VIPs. It is made when it is missing; every address on
-    /// it is vipd's.
-    pub interface: String,
-    /// Keep VIPs out of ARP on other interfaces: `arp_ignore` and `arp_announce`.
-    pub strict_arp: bool,
-    /// Keep what was counted of real servers. Who only decides has no use for it.
-    pub counters: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { interface: "vipd0".to_owned(), strict_arp: false, counters: true }
-    }
-}
 
 /// The kernel of this node, in the network namespace of the thread that opened it. Blocking.
 #[derive(Debug)]
@@ -133,7 +119,7 @@ impl Kernel for LinuxKernel {
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        source::choose(&mut self.route, &self.settings.interface, servers)
+        source_address::choose(&mut self.route, &self.settings.interface, servers)
     }
 
     fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {

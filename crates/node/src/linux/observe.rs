@@ -6,11 +6,11 @@ use nl_ipvs::{Dump, Ipvs};
 use vip::ownership::{MARK, Owner, owner};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
-use super::Settings;
 use super::nft::Nft;
 use super::servers::{Reading, Readings};
+use super::settings::Settings;
 use super::socket::RouteSocket;
-use super::{address, facts, legacy, link, route};
+use super::{address, facts, iptables_legacy, link, route};
 use crate::{KernelError, listening, resolvers};
 
 pub(super) fn observe(
@@ -57,7 +57,7 @@ pub(super) fn observe(
 /// A firewall that can't be read is no reason to leave VIPs as they are: what is wrong is told.
 fn firewall(nft: &mut Nft) -> Arc<Firewall> {
     let mut firewall = nft.firewall();
-    legacy::read(&mut firewall);
+    iptables_legacy::read(&mut firewall);
     firewall
 }
 

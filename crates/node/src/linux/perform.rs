@@ -1,3 +1,5 @@
+//! Does the operations of a plan's step: neighbours of one kind in one send.
+
 use std::net::IpAddr;
 
 use nl_ipvs::{Ipvs, errno};
@@ -5,14 +7,13 @@ use vip::Op;
 use vip::firewall::Keeper;
 use vip::plan::OpError;
 
+use super::answer::{Answer, lost, refused};
 use super::flows::Flows;
 use super::link::Dummy;
 use super::nft::Nft;
 use super::socket::{Request, RouteSocket};
-use super::{address, ipvs as command, legacy, link, route};
+use super::{address, iptables_legacy, ipvs as command, link, route};
 use crate::KernelError;
-
-pub(super) type Answer = Result<(), OpError>;
 
 /// Which operations can share a send.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -208,8 +209,8 @@ fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, 
 
 fn change_legacy(op: &Op) -> Answer {
     match op {
-        Op::InsertRule { place, hook, prefix } => legacy::insert(place, *hook, prefix),
-        Op::DeleteRule { place, prefix } => legacy::delete(place, prefix),
+        Op::InsertRule { place, hook, prefix } => iptables_legacy::insert(place, *hook, prefix),
+        Op::DeleteRule { place, prefix } => iptables_legacy::delete(place, prefix),
         _ => Ok(()),
     }
 }
@@ -252,25 +253,6 @@ fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError>
         }
         Err(error) => Err(OpError::new(0, error.to_string())),
     }
-}
-
-pub(super) fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
-    let message = match hint {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
-    };
-    OpError::new(error.errno(), message)
-}
-
-/// Nothing is known of what was done.
-pub(super) fn lost(error: &nl_ipvs::Error) -> OpError {
-    let errno = match error {
-        nl_ipvs::Error::Lost => errno::ENOBUFS,
-        nl_ipvs::Error::Refused { source, .. } => source.errno(),
-        nl_ipvs::Error::Io { source, .. } => source.raw_os_error().unwrap_or(0),
-        _ => 0,
-    };
-    OpError::new(errno, error.to_string())
 }
 
 fn same(ops: &[&Op], error: &OpError) -> Vec<Answer> {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use nl_ipvs::{Destination, Ipvs, ServiceKey, Stats};
 use vip::{Observed, ObservedServer, ObservedService, Servers};
 
-use super::text::{self, Confirmed};
+use super::proc_net_ip_vs::{self, Confirmed};
 
 /// The text of the network namespace of this thread.
 const TEXT: &str = "/proc/thread-self/net/ip_vs";
@@ -46,7 +46,7 @@ impl Readings {
         self.dumps = 0;
         let confirmed = known.filter(|_| !all).and_then(|known| {
             let text = BufReader::new(File::open(TEXT).ok()?);
-            text::confirmed(text, known).ok()
+            proc_net_ip_vs::confirmed(text, known).ok()
         });
         let confirmed = confirmed.unwrap_or_default();
         Reading { readings: self, known, confirmed, counters }

@@ -59,15 +59,15 @@ fn default_route() -> String {
 #[test]
 fn a_default_route_by_advertisement_outlives_forwarding() {
     node_with_a_router("router1");
-    let before = node::probe::ipv6_forwarding().unwrap();
+    let before = node::inspect::ipv6_forwarding().unwrap();
     assert!(!before.on);
     assert_eq!(before.at_risk, ["eth0".to_owned()].into());
-    let done = node::probe::enable_ipv6_forwarding().unwrap();
+    let done = node::inspect::enable_ipv6_forwarding().unwrap();
     assert_eq!(done.len(), 2, "{done:?}");
     assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.all.forwarding"), "1\n");
     assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.eth0.accept_ra"), "2\n");
     assert!(default_route().contains("proto ra"), "the route is gone");
-    assert!(node::probe::enable_ipv6_forwarding().unwrap().is_empty(), "twice does nothing");
+    assert!(node::inspect::enable_ipv6_forwarding().unwrap().is_empty(), "twice does nothing");
     netns::run("ip", "netns del router1");
 }
 

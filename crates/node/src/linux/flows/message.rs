@@ -8,9 +8,10 @@ use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NetlinkMessage};
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use nl_ipvs::Family;
-use vip::{Protocol, Vip};
+use vip::Vip;
 
-use crate::linux::raw::{Raw, attributes, first};
+use crate::linux::protocol::protocol_of_number;
+use crate::linux::raw_attributes::{Raw, attributes, first};
 
 // linux/netfilter/nfnetlink_conntrack.h
 const IPCTNL_MSG_CT_GET: u8 = 1;
@@ -28,10 +29,6 @@ const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
-
-// linux/in.h
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 // net/netfilter/nf_internals.h of the kernel's own source: what of the tuple a flow must share.
 const CTA_FILTER_F_CTA_IP_DST: u32 = 1 << 1;
@@ -68,11 +65,7 @@ impl Flow {
     }
 
     fn vip(&self) -> Option<Vip> {
-        let protocol = match self.protocol {
-            TCP => Protocol::Tcp,
-            UDP => Protocol::Udp,
-            _ => return None,
-        };
+        let protocol = protocol_of_number(self.protocol)?;
         Some(Vip { address: self.to.ip(), port: NonZeroU16::new(self.to.port())?, protocol })
     }
 }
@@ -133,8 +126,10 @@ fn end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::raw::HEADER_LEN;
+    use crate::linux::protocol::UDP;
+    use crate::linux::raw_attributes::HEADER_LEN;
     use netlink_packet_core::{NetlinkPayload, NetlinkSerializable};
+    use vip::Protocol;
 
     /// As the kernel dumps a flow of 10.0.0.9:40000 to 3.3.0.6:53 by UDP, shortened. `source` is
     /// that of its replies.

@@ -12,7 +12,7 @@ use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Family, errno};
 use vip::{Op, Vip};
 
-use super::perform::{Answer, lost, refused};
+use super::answer::{Answer, lost, refused};
 
 /// The kernel's connection tracking. Blocking.
 ///

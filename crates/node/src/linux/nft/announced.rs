@@ -4,7 +4,7 @@ use netlink_packet_core::NetlinkBuffer;
 use vip::firewall::MARK;
 
 use super::layout::TABLE;
-use crate::linux::raw::{attributes, first, text};
+use crate::linux::raw_attributes::{attributes, first, text};
 
 /// `NFNLGRP_NFTABLES` and `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 pub(in super::super) const GROUP: u32 = 7;

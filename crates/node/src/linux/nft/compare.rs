@@ -13,8 +13,8 @@ use netlink_packet_netfilter::nftables::{
 use nl_ipvs::Family;
 use vip::nft::Rules;
 
+use super::expression::ACCEPT;
 use super::layout::{self, Set, TABLE};
-use super::message::ACCEPT;
 
 /// `NFTA_NAT_FLAGS` of `linux/netfilter/nf_tables.h`, and of its flags those that kernels since 5.7
 /// derive from the other attributes: `NF_NAT_RANGE_MAP_IPS`, `NF_NAT_RANGE_PROTO_SPECIFIED`.

@@ -2,7 +2,7 @@
 
 use netlink_packet_core::DecodeError;
 
-use crate::linux::raw::{attributes, each};
+use crate::linux::raw_attributes::{attributes, each};
 
 // linux/netfilter/nf_tables.h
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;

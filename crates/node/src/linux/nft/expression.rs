@@ -11,7 +11,6 @@ use netlink_packet_netfilter::nftables::{
 use nl_ipvs::Family;
 use vip::firewall::Hook;
 
-use super::message::ACCEPT;
 use super::xt;
 
 // linux/netfilter/nf_tables.h
@@ -39,6 +38,9 @@ const NFT_REJECT_TCP_RST: u32 = 1;
 const NFTA_REJECT_TYPE: u16 = 1;
 const NFTA_REJECT_ICMP_CODE: u16 = 2;
 
+/// `NF_ACCEPT` of `linux/netfilter.h`.
+pub(super) const ACCEPT: u32 = 1;
+
 // linux/netfilter.h, linux/rtnetlink.h, linux/icmp.h, linux/icmpv6.h
 const NFPROTO_IPV4: u32 = 2;
 const NFPROTO_IPV6: u32 = 10;
@@ -50,11 +52,6 @@ const ICMPV6_PORT_UNREACH: u8 = 4;
 
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`.
 const CT_STATE_NEW: u32 = 8;
-
-/// The transport protocols' numbers.
-pub(super) const TCP: u8 = 6;
-/// See [`TCP`].
-pub(super) const UDP: u8 = 17;
 
 const R1: Register = Register::Reg1;
 

@@ -10,10 +10,11 @@ use vip::plan::OpError;
 
 use super::layout::{self, TABLE};
 use super::read::dump;
-use super::{change, elements, expression, foreign, message};
+use super::transaction::change;
+use super::{elements, expression, foreign, message};
 use crate::KernelError;
-use crate::linux::nft::Answer;
-use crate::linux::raw::Raw;
+use crate::linux::answer::Answer;
+use crate::linux::raw_attributes::Raw;
 
 /// As many chains are read. On a node with more, the others are taken for what isn't understood.
 const MOST: usize = 256;

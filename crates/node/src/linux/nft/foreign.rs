@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use vip::firewall::{Base, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
 
 use super::xt;
-use crate::linux::raw::{attributes, each, first, number, text};
+use crate::linux::raw_attributes::{attributes, each, first, number, text};
 
 // linux/netfilter.h, linux/netfilter/nf_tables.h
 const NFPROTO_INET: u8 = 1;

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use nl_ipvs::Family;
+use vip::Vip;
 use vip::nft::Element;
-use vip::{Protocol, Vip};
 
-use super::expression::{TCP, UDP};
+use crate::linux::protocol::{protocol_number, protocol_of_number};
 
 /// The key of an element. Each part is padded to four bytes.
 pub(super) fn encode(element: Element) -> Vec<u8> {
@@ -16,11 +16,7 @@ pub(super) fn encode(element: Element) -> Vec<u8> {
         IpAddr::V6(address) => address.octets().to_vec(),
     };
     if let Element::Refused(vip) = element {
-        let protocol = match vip.protocol {
-            Protocol::Tcp => TCP,
-            Protocol::Udp => UDP,
-        };
-        key.extend([protocol, 0, 0, 0]);
+        key.extend([protocol_number(vip.protocol), 0, 0, 0]);
         key.extend(vip.port.get().to_be_bytes());
         key.extend([0, 0]);
     }
@@ -42,11 +38,7 @@ pub(super) fn decode(family: Family, key: &[u8]) -> Option<Element> {
     match *rest {
         [] => Some(Element::Guarded(address)),
         [protocol, 0, 0, 0, high, low, 0, 0] => {
-            let protocol = match protocol {
-                TCP => Protocol::Tcp,
-                UDP => Protocol::Udp,
-                _ => return None,
-            };
+            let protocol = protocol_of_number(protocol)?;
             let port = NonZeroU16::new(u16::from_be_bytes([high, low]))?;
             Some(Element::Refused(Vip { address, port, protocol }))
         }
@@ -57,6 +49,7 @@ pub(super) fn decode(family: Family, key: &[u8]) -> Option<Element> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vip::Protocol;
 
     #[test]
     fn keys_are_read_as_they_were_written() {

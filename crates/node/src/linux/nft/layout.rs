@@ -26,6 +26,7 @@ use nl_ipvs::Family;
 use vip::nft::{Guard, Masquerade, Rules};
 
 use super::expression as e;
+use crate::linux::protocol::{TCP, UDP};
 
 /// The name of both tables.
 pub(super) const TABLE: &str = "vipd";
@@ -131,7 +132,7 @@ fn translating(family: Family, masquerade: Masquerade) -> Vec<Chain> {
 fn refusing(family: Family) -> Vec<Rule> {
     let refused = || e::is_new().into_iter().chain(e::service(family)).chain([e::is_in(EMPTY)]);
     vec![
-        refused().chain(e::is_protocol(e::TCP)).chain([e::reset()]).collect(),
+        refused().chain(e::is_protocol(TCP)).chain([e::reset()]).collect(),
         refused().chain([e::reject(family)]).collect(),
     ]
 }
@@ -140,7 +141,7 @@ fn refusing(family: Family) -> Vec<Rule> {
 fn guarding(family: Family) -> Vec<Rule> {
     let guarded = || e::is_original().into_iter().chain([e::destination(family), e::is_in(VIPS)]);
     vec![
-        guarded().chain(e::is_protocol(e::TCP)).chain([e::reset()]).collect(),
-        guarded().chain(e::is_protocol(e::UDP)).chain([e::reject(family)]).collect(),
+        guarded().chain(e::is_protocol(TCP)).chain([e::reset()]).collect(),
+        guarded().chain(e::is_protocol(UDP)).chain([e::reject(family)]).collect(),
     ]
 }

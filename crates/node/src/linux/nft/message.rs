@@ -16,6 +16,7 @@ use nl_ipvs::Family;
 use vip::firewall::{Place, Sees};
 use vip::nft::{Element, Rules};
 
+use super::expression::ACCEPT;
 use super::key;
 use super::layout::{self, Chain, Set, TABLE};
 
@@ -23,8 +24,6 @@ pub(super) type Message = NetlinkMessage<NetfilterMessage>;
 
 /// `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 const SUBSYSTEM: u16 = 10;
-/// `NF_ACCEPT` of `linux/netfilter.h`.
-pub(super) const ACCEPT: u32 = 1;
 /// Elements in one message: their attribute can have 64 KiB, and the longest takes 36 bytes.
 const ELEMENTS: usize = 1000;
 

@@ -10,6 +10,7 @@ mod key;
 mod layout;
 mod message;
 mod read;
+mod transaction;
 mod xt;
 
 use std::collections::BTreeSet;
@@ -18,15 +19,17 @@ use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nl_ipvs::pipeline::Pipeline;
-use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
+use nl_ipvs::{Error, Family, errno};
 use vip::firewall::Firewall;
 use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing, Table};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
 
-use super::perform::{Answer, lost, refused};
+use super::answer::Answer;
 use crate::KernelError;
 use message::Message;
+use read::failed;
+use transaction::change;
 
 /// A kernel that lacks something may be given its module: it is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -261,18 +264,4 @@ fn element(op: &Op) -> Option<Element> {
         Op::AddElement { element } | Op::DeleteElement { element } => Some(*element),
         _ => None,
     }
-}
-
-/// Makes a transaction of messages.
-fn change(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {
-    let outcomes = socket
-        .transaction(message::begin(), messages, Some(message::end()))
-        .map_err(|error| lost(&error))?
-        .map_err(|refusal: Refusal| refused(&refusal, None))?;
-    outcomes.into_iter().collect::<Result<(), _>>().map_err(|refusal| refused(&refusal, None))
-}
-
-fn failed(doing: impl Into<String>) -> impl FnOnce(Error) -> KernelError {
-    let doing = doing.into();
-    move |error| KernelError::Nft { doing, error }
 }

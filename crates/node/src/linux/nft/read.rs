@@ -11,9 +11,9 @@ use vip::nft::{Element, Standing, Table};
 
 use super::compare::{self, Shapes};
 use super::message;
-use super::{elements, failed, key, layout};
+use super::{elements, key, layout};
 use crate::KernelError;
-use crate::linux::raw::Raw;
+use crate::linux::raw_attributes::Raw;
 
 /// What an object of nftables was read as.
 type Entry = Result<NetfilterMessage, DecodeError>;
@@ -135,4 +135,9 @@ fn inner(entry: Entry) -> Option<NfTablesMessage> {
 
 fn refused(doing: &'static str) -> impl FnOnce(Refusal) -> KernelError {
     move |source| failed(doing)(Error::Refused { doing, source })
+}
+
+pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(Error) -> KernelError {
+    let doing = doing.into();
+    move |error| KernelError::Nft { doing, error }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use vip::firewall::{Condition, Hook, Sees, Verdict};
 
-use crate::linux::raw::{first, number, text};
+use crate::linux::raw_attributes::{first, number, text};
 
 // linux/netfilter/nf_tables_compat.h; the same for targets.
 pub(super) const NFTA_MATCH_NAME: u16 = 1;

@@ -27,6 +27,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::{Error, KernelError};
 use answer::{Answer, Progress};
 use batch::Batch;
+pub use batch::Outcomes;
 use outgoing::Outgoing;
 use reply::Reply;
 
@@ -41,9 +42,6 @@ const MAX_USUAL_LEN: usize = 96 * 1024;
 
 /// How often a dump that changes interrupted is asked for again.
 const DUMP_ATTEMPTS: u32 = 10;
-
-/// What came back for each request of a batch, in its order.
-pub type Outcomes = Vec<Result<(), KernelError>>;
 
 /// What a request or a dump was answered with. An entry that can't be read doesn't spoil the
 /// others.

@@ -16,7 +16,7 @@ use vip::firewall::{
 };
 use vip::plan::OpError;
 
-use super::perform::Answer;
+use super::answer::Answer;
 
 /// Seconds to wait for others who use the tool.
 const PATIENCE: &str = "5";
