@@ -20,38 +20,32 @@ mod tools;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, CommandLine};
+use clap::Parser;
 
 fn main() -> ExitCode {
-    let command = match args::parse(std::env::args().skip(1)) {
-        Ok(command) => command,
-        Err(problem) => {
-            eprintln!("error: {problem}\n\n{}", args::USAGE);
-            return ExitCode::from(2);
-        }
-    };
-    let result = match command {
-        Command::Help => {
-            println!("{}", args::USAGE);
-            Ok(true)
-        }
-        Command::Test { on } => test::run(on),
-        Command::Kernel { on, list: true, filters } => kernel::list(on, &filters),
-        Command::Kernel { on, list: false, filters } => kernel::run(on, &filters),
-        Command::Demo { on } => demo::run(on),
-        Command::Picture => picture::run(),
-        Command::Bench { on, task, filters } => bench::run(on, task, &filters),
-        Command::Package { test, on } => package::run(test, on),
-        Command::DemoSteps => demo::steps(),
-        Command::DemoClient { vip } => demo::client(&vip),
-        Command::InGuest { suites, report } => machine::in_guest(&suites, &report),
-    };
-    match result {
+    match run_command(CommandLine::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Runs a command and tells whether all is well.
+fn run_command(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Test { machine } => test::run(machine.on),
+        Command::Kernel { list: true, filters, .. } => kernel::list(&filters),
+        Command::Kernel { machine, list: false, filters } => kernel::run(machine.on, &filters),
+        Command::Demo { machine } => demo::run(machine.on),
+        Command::Picture => picture::run(),
+        Command::Bench { machine, mode, filters } => bench::run(machine.on, mode, &filters),
+        Command::Package { test, machine } => package::run(test, machine.on),
+        Command::DemoSteps => demo::steps(),
+        Command::DemoClient { vip } => demo::client(&vip),
+        Command::InGuest { suites, report } => machine::in_guest(&suites, &report),
     }
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::args::Bench;
+use crate::args::BenchMode;
 use crate::cargo::Workspace;
 use crate::libtest::Tally;
 use crate::machine::Machine;
@@ -28,28 +28,27 @@ struct Programs {
     floor: PathBuf,
 }
 
-/// Measures, or checks instruction counts.
-pub(crate) fn run(on: Option<Machine>, task: Bench, filters: &[String]) -> Result<bool> {
+/// Measures, counts instructions or runs the model of many agents.
+pub(crate) fn run(on: Option<Machine>, mode: BenchMode, filters: &[String]) -> Result<bool> {
     let workspace = Workspace::read()?;
-    if task == Bench::Scale {
+    if mode.scale {
         return scale::run(&workspace.workspace_root);
     }
     tools::ensure_installed(tools::BENCH)?;
-    match task {
-        Bench::Measure | Bench::Scale => {
-            let machine = Machine::choose(on)?;
-            measure(&workspace, machine, filters)
-        }
-        Bench::Check | Bench::Record => {
-            tools::ensure_installed(tools::VALGRIND)?;
-            let step = Step::start("building what counts instructions");
-            let built = workspace.build_for_counting()?;
-            step.end("built");
-            let bench = built.iter().find(|built| built.executable.ends_with("vipd-bench"));
-            let bench = &bench.context("cargo built something else")?.executable;
-            instructions::run(bench, &workspace.workspace_root, task == Bench::Record)
-        }
+    if mode.check || mode.record {
+        return count_instructions(&workspace, mode.record);
     }
+    measure(&workspace, Machine::choose(on)?, filters)
+}
+
+fn count_instructions(workspace: &Workspace, record: bool) -> Result<bool> {
+    tools::ensure_installed(tools::VALGRIND)?;
+    let step = Step::start("building what counts instructions");
+    let built = workspace.build_for_counting()?;
+    step.end("built");
+    let bench = built.iter().find(|built| built.executable.ends_with("vipd-bench"));
+    let bench = &bench.context("cargo built no vipd-bench")?.executable;
+    instructions::run(bench, &workspace.workspace_root, record)
 }
 
 fn build(workspace: &Workspace) -> Result<Programs> {

@@ -9,9 +9,10 @@ mod uml;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use self::debian::Kernel;
 use crate::cargo::Workspace;
@@ -28,9 +29,6 @@ pub(crate) enum Machine {
     /// QEMU in software, with one of Debian's kernels.
     Qemu(Kernel),
 }
-
-/// The names of the machines, for people.
-pub(crate) const NAMES: &str = "host, uml, qemu or qemu-bullseye";
 
 impl Machine {
     /// The one that vipd's whole data path can be tried on, with all of netfilter.
@@ -91,17 +89,23 @@ impl Machine {
     }
 }
 
-impl FromStr for Machine {
-    type Err = String;
+impl ValueEnum for Machine {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Host, Self::Uml, Self::Qemu(Kernel::Newest), Self::Qemu(Kernel::Bullseye)]
+    }
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "host" => Ok(Self::Host),
-            "uml" => Ok(Self::Uml),
-            "qemu" => Ok(Self::Qemu(Kernel::Newest)),
-            "qemu-bullseye" => Ok(Self::Qemu(Kernel::Bullseye)),
-            other => Err(format!("unknown machine {other}: {NAMES}")),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Host => ("host", "This machine's own kernel, in namespaces; needs root and IPVS"),
+            Self::Uml => ("uml", "User-mode Linux; needs neither"),
+            Self::Qemu(Kernel::Newest) => {
+                ("qemu", "QEMU in software, with the newest kernel of this Debian release")
+            }
+            Self::Qemu(Kernel::Bullseye) => {
+                ("qemu-bullseye", "QEMU in software, with Debian 11's kernel, Linux 5.10")
+            }
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 
