@@ -180,7 +180,7 @@ impl Now {
         let Some(census) = &self.census else { return Ok(()) };
         out.gauge("vips", "VIPs that apps claim", None, count(census.vips.len()))?;
         let refused =
-            census.refused.iter().map(|(reason, all)| ([("reason", *reason)], count(*all)));
+            census.refused.iter().map(|(reason, all)| ([("reason", reason.name())], count(*all)));
         out.gauges(
             "refused_labels",
             "Labels that aren't obeyed, by the kind of reason",

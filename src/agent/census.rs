@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use vip::{DesiredService, LabelReport, Verdict, Vip, Why};
+use vip::label::RefusalKind;
+use vip::{DesiredService, LabelReport, Vip};
 
 /// What is decided, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Census {
     /// The tasks of each VIP.
     pub vips: BTreeMap<Vip, Servers>,
-    /// The labels that aren't obeyed, by the kind of reason ([`reason`]).
-    pub refused: BTreeMap<&'static str, usize>,
+    /// The labels that aren't obeyed, by kind; every kind has a number.
+    pub refused: BTreeMap<RefusalKind, usize>,
 }
 
 /// The tasks of one VIP.
@@ -24,18 +25,15 @@ pub struct Servers {
     pub left_out: usize,
 }
 
-/// The kinds of reasons why labels aren't obeyed.
-pub const REASONS: [&str; 4] = ["syntax", "option", "policy", "name"];
-
 impl Census {
     /// Counts.
     pub fn of<'a>(
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
         reports: impl Iterator<Item = &'a LabelReport>,
     ) -> Self {
-        let mut refused: BTreeMap<_, _> = REASONS.iter().map(|reason| (*reason, 0)).collect();
-        for reason in reports.filter_map(reason) {
-            *refused.entry(reason).or_default() += 1;
+        let mut refused = BTreeMap::from(RefusalKind::ALL.map(|kind| (kind, 0)));
+        for kind in reports.filter_map(|report| report.verdict.refusal_kind()) {
+            *refused.entry(kind).or_default() += 1;
         }
         Self {
             vips: services.map(|(vip, service)| (*vip, Servers::of(service))).collect(),
@@ -56,34 +54,10 @@ impl Servers {
     }
 }
 
-/// The kind of reason why a label isn't obeyed: few, so that they can be counted. None: it is.
-#[must_use]
-pub fn reason(report: &LabelReport) -> Option<&'static str> {
-    match &report.verdict {
-        Verdict::Obeyed | Verdict::Noted(_) => None,
-        Verdict::Named(_) => Some("name"),
-        // Only a label that could be read has a VIP.
-        Verdict::Refused(_) if report.vip.is_some() => Some("policy"),
-        Verdict::Refused(_) if report.place.key.starts_with("IPVS_") => Some("option"),
-        Verdict::Refused(_) => Some("syntax"),
-    }
-}
-
-/// What Marathon says of the health of a task, in a word.
-#[must_use]
-pub fn health(why: &Why) -> &'static str {
-    match why {
-        Why::Healthy => "healthy",
-        Why::Unchecked => "unchecked",
-        Why::Unhealthy | Why::FailOpen => "unhealthy",
-        Why::Unreachable | Why::UnreachableStranger => "unreachable",
-        _ => "unknown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use vip::{LabelPlace, Member, Selection};
+    use vip::label::{LabelRefusal, ValueError, read_port};
+    use vip::{LabelPlace, Member, Selection, Verdict, Why, policy};
 
     use super::*;
 
@@ -109,16 +83,19 @@ mod tests {
 
     #[test]
     fn labels_are_counted_by_what_can_be_done_about_them() {
-        let refused = || Verdict::Refused("for some reason".into());
+        let misspelt_option = read_port(&[("ipvs_weight", "2")], &[]).bad_options.remove(0);
+        let misplaced = LabelRefusal::Misplaced("belongs elsewhere".into());
+        let own = policy::Refusal::OwnAddress([3, 3, 0, 6].into());
         let reports = [
             report("VIP_0", Some(vip()), Verdict::Obeyed),
-            report("VIP_0", Some(vip()), refused()),
-            report("VIP_0", None, refused()),
-            report("IPVS_WEIGHT", None, refused()),
+            report("VIP_0", Some(vip()), Verdict::refused(own)),
+            report("VIP_0", None, Verdict::refused(ValueError::MissingPort)),
+            report("VIP_0", None, Verdict::refused(misplaced)),
+            report("ipvs_weight", None, Verdict::refused(misspelt_option.error)),
             report("VIP_1", None, Verdict::Named("a name".into())),
         ];
         let census = Census::of([].into_iter(), reports.iter());
-        assert_eq!(census.refused, REASONS.map(|reason| (reason, 1)).into());
+        assert_eq!(census.refused, RefusalKind::ALL.map(|kind| (kind, 1)).into());
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Log {
             task: entry.task.clone(),
             why: (!entry.why.is_empty()).then(|| entry.why.clone()),
             after_ms,
-            ..Change::new(entry.op, entry.to_string(), Timestamp::now())
+            ..Change::new(entry.op.name(), entry.to_string(), Timestamp::now())
         });
     }
 
@@ -116,7 +116,7 @@ fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {
     let Entry { op, vip, address, server, app, task, why, .. } = entry;
     tracing::info!(
         target: CHANGE,
-        what = op,
+        what = op.name(),
         vip = vip.map(display),
         address = address.map(display),
         server = server.map(display),

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
         protocol: vip.map(|vip| vip.protocol),
         ok: verdict.is_ok(),
         verdict: verdict.word(),
-        reason: verdict.reason().map(ToOwned::to_owned),
+        reason: verdict.reason().map(Cow::into_owned),
     }
 }
 

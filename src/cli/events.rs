@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use vip::plan::OpKind;
 use vip::{Line, Sign};
 
 use super::args::Global;
@@ -84,16 +85,18 @@ impl Events {
 }
 
 fn line(change: &Change) -> Line {
-    let what = change.what.as_str();
-    let sign = match what {
-        "add-service" | "add-server" | "bind" | "create-link" => Sign::Add,
-        "delete-service" | "delete-server" | "unbind" | "delete-link" => Sign::Remove,
-        "set-service" | "set-server" | "set-source" | "raise-link" => Sign::Change,
+    let sign =
+        OpKind::from_name(&change.what).map_or_else(|| notice_sign(&change.what), OpKind::sign);
+    Line { depth: 0, sign, text: format!("{:.0}  {}", change.at, change.line) }
+}
+
+/// The sign of what isn't an operation: a warning where something is wrong.
+fn notice_sign(what: &str) -> Sign {
+    match what {
         "label" | "held" | "trouble" => Sign::Warn,
         _ if what.ends_with("-lost") || what.ends_with("-stale") => Sign::Warn,
         _ => Sign::Plain,
-    };
-    Line { depth: 0, sign, text: format!("{:.0}  {}", change.at, change.line) }
+    }
 }
 
 #[cfg(test)]
@@ -111,5 +114,13 @@ mod tests {
         );
         let lost = Change::new("source-lost", "main can't be read".to_owned(), at);
         assert_eq!(line(&lost).sign, Sign::Warn);
+        for (what, sign) in [
+            ("insert-rule", Sign::Add),
+            ("delete-rule", Sign::Remove),
+            ("set-table", Sign::Change),
+            ("set-timeouts", Sign::Change),
+        ] {
+            assert_eq!(line(&Change::new(what, String::new(), at)).sign, sign, "{what}");
+        }
     }
 }

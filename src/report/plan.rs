@@ -1,5 +1,7 @@
 //! Plans and outcomes for machines.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use vip::plan::{OpResult, ipvsadm_args};
@@ -53,7 +55,7 @@ struct Label<'a> {
     vip: Option<vip::Vip>,
     ok: bool,
     verdict: &'static str,
-    reason: Option<&'a str>,
+    reason: Option<Cow<'a, str>>,
 }
 
 /// What became of every label.

@@ -4,9 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use vip::{DesiredService, Observed, ObservedService, Stats, Vip, Why};
+use vip::{DesiredService, Health, Observed, ObservedService, Stats, Vip, Why};
 
-use crate::agent::census::health;
 use crate::agent::view::Table;
 
 /// One VIP. `vip`, `protocol` and `backend` with `ip` and `port` are those of DC/OS's
@@ -70,8 +69,8 @@ pub struct Backend {
     pub kernel_weight: Option<u32>,
     /// Whether it takes new connections.
     pub state: BackendState,
-    /// `healthy`, `unhealthy`, `unchecked`, `unreachable` or `unknown`.
-    pub health: String,
+    /// The task's health.
+    pub health: Health,
     /// Why it has its weight.
     pub reason: String,
     /// How long it may still drain, in seconds.
@@ -178,7 +177,7 @@ impl VipReport {
                         }
                         (0, None, _) => BackendState::Idle,
                     },
-                    health: health(&member.why).to_owned(),
+                    health: member.why.health(),
                     reason: member.why.to_string(),
                     drains_for,
                     active: fresh.map(|held| held.active),
@@ -217,7 +216,7 @@ impl VipReport {
     ) {
         let serving = self.backend.iter().filter(|each| each.weight > 0).count();
         let doubtful =
-            self.backend.iter().any(|each| each.weight > 0 && each.health == "unhealthy");
+            self.backend.iter().any(|each| each.weight > 0 && each.health == Health::Unhealthy);
         let differs = |each: &Backend| each.kernel_weight != Some(each.weight);
         self.state = if conflict {
             VipState::Conflict

@@ -10,7 +10,7 @@ use marathon::{
     Endpoint, Health, Instance, InstanceSpec, NetworkMode, Port, Snapshot, Spec, Timestamp,
     Workload,
 };
-use vip::label::{read_port, stray_app_labels};
+use vip::label::{LabelRefusal, read_port, stray_app_labels};
 use vip::{Claim, LabelPlace, LabelReport, Verdict};
 
 use port::PortReader;
@@ -197,8 +197,8 @@ fn option_reports(workload: &Workload, translation: &mut Translation) {
         return;
     }
     for option in bad {
-        let why = option.error.to_string();
-        translation.reports.push(refused_on_app(workload, option.key, option.value, why));
+        let report = refused_on_app(workload, option.key, option.value, option.error.into());
+        translation.reports.push(report);
     }
 }
 
@@ -207,7 +207,8 @@ fn stray_labels(workload: &Workload, translation: &mut Translation) {
     for (key, value) in stray_app_labels(workload.spec.labels.iter()) {
         let why = "a VIP label belongs on a port (portMappings, portDefinitions or endpoints), \
                    not on the app";
-        translation.reports.push(refused_on_app(workload, key.into(), value.into(), why.into()));
+        let why = LabelRefusal::Misplaced(why.into());
+        translation.reports.push(refused_on_app(workload, key.into(), value.into(), why));
     }
 }
 
@@ -229,6 +230,7 @@ fn unread_labels(workload: &Workload, translation: &mut Translation) {
     };
     let why =
         format!("it isn't read here: the app is on {network}, so its ports are those of {list}");
+    let why = LabelRefusal::Misplaced(why);
     for entry in &spec.unread {
         for (key, value) in stray_app_labels(entry.labels.iter()) {
             let at = format!("{}.labels", entry.path);
@@ -238,14 +240,25 @@ fn unread_labels(workload: &Workload, translation: &mut Translation) {
 }
 
 /// A label of the app itself that isn't obeyed.
-fn refused_on_app(workload: &Workload, key: String, value: String, why: String) -> LabelReport {
+fn refused_on_app(
+    workload: &Workload,
+    key: String,
+    value: String,
+    why: LabelRefusal,
+) -> LabelReport {
     refused(workload, &workload.spec.labels_path, key, value, why)
 }
 
 /// A label of no port that isn't obeyed; where it stands, from the path of the workload.
-fn refused(workload: &Workload, at: &str, key: String, value: String, why: String) -> LabelReport {
+fn refused(
+    workload: &Workload,
+    at: &str,
+    key: String,
+    value: String,
+    why: LabelRefusal,
+) -> LabelReport {
     let path = format!("{}.{at}", workload.path);
     let app = workload.id.clone();
     let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
-    LabelReport { place, vip: None, verdict: Verdict::Refused(why) }
+    LabelReport { place, vip: None, verdict: Verdict::refused(why) }
 }

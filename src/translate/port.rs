@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use marathon::{Endpoint, Health, Instance, Port, Spec, TaskState, Timestamp, Workload};
-use vip::label::{PortLabels, Reading, VipRef, read_port};
+use vip::label::{LabelRefusal, PortLabels, Reading, VipRef, read_port};
 use vip::{
     Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, Verdict,
     Vip,
@@ -64,22 +64,17 @@ impl PortReader<'_> {
     /// What is to be said of labels that make no claim.
     fn reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
         let mut reports = Vec::new();
-        let mut refuse = |place, why: String| {
-            reports.push(LabelReport { place, vip: None, verdict: Verdict::Refused(why) });
+        let mut refuse = |place, why: LabelRefusal| {
+            reports.push(LabelReport { place, vip: None, verdict: Verdict::refused(why) });
         };
         for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
-            refuse(self.place_of(&option.key, 0, &option.value), option.error.to_string());
+            refuse(self.place_of(&option.key, 0, &option.value), option.error.clone().into());
         }
         for reading in &labels.readings {
             let place = self.place(reading);
             match &reading.meaning {
-                None => refuse(
-                    place,
-                    "looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or \
-                     vip_<n>"
-                        .into(),
-                ),
-                Some(Err(error)) => refuse(place, error.to_string()),
+                None => refuse(place, LabelRefusal::Lookalike),
+                Some(Err(error)) => refuse(place, error.clone().into()),
                 Some(Ok(_)) if self.port.protocols.is_empty() => refuse(place, self.no_protocol()),
                 Some(Ok(VipRef::Address(..) | VipRef::Named(..))) => {}
             }
@@ -98,11 +93,11 @@ impl PortReader<'_> {
         reports
     }
 
-    fn no_protocol(&self) -> String {
-        match self.port.other_protocols.as_slice() {
+    fn no_protocol(&self) -> LabelRefusal {
+        LabelRefusal::Misplaced(match self.port.other_protocols.as_slice() {
             [] => "the port has no protocol: give it tcp or udp".into(),
             others => format!("the port's protocol is {}: only tcp and udp", others.join(",")),
-        }
+        })
     }
 
     fn place(&self, reading: &Reading) -> LabelPlace {

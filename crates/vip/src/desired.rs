@@ -86,7 +86,7 @@ pub fn decide(
         match policy.admit(app, claim.vip.address, &observed.node, cluster) {
             Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
             Err(refusal) => {
-                desired.reports.extend(report(&claim, Verdict::Refused(refusal.to_string())));
+                desired.reports.extend(report(&claim, Verdict::refused(refusal)));
             }
         }
     }

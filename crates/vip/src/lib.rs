@@ -19,6 +19,7 @@ pub mod controller;
 mod desired;
 pub mod firewall;
 pub mod label;
+mod label_report;
 mod line;
 mod local;
 mod merge_join;
@@ -27,8 +28,8 @@ mod observed;
 pub mod ownership;
 pub mod plan;
 pub mod policy;
-mod report;
 mod select;
+mod why;
 
 pub use nl_ipvs::Timeouts;
 
@@ -38,6 +39,7 @@ pub use controller::{Controller, Drain};
 pub use desired::{Desired, DesiredService, decide};
 
 pub use firewall::Firewall;
+pub use label_report::{LabelPlace, LabelReport, Verdict, news};
 pub use line::{Line, Sign};
 pub use local::{Local, LocalServers};
 pub use nft::Nft;
@@ -45,5 +47,5 @@ pub use nl_ipvs::Stats;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Servers};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};
-pub use report::{LabelPlace, LabelReport, Verdict, news};
-pub use select::{LeftOut, Member, Selection, Why, select};
+pub use select::{LeftOut, Member, Selection, select};
+pub use why::{Health, Why};

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, Family};
@@ -12,7 +12,7 @@ use crate::local;
 use crate::observed::ObservedServer;
 use crate::policy::special;
 use crate::{
-    Candidate, Claim, Condition, Ending, Local, LocalServers, NodeFacts, Protocol, Reach, Vip,
+    Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, Vip, Why,
 };
 
 /// A task that is a real server.
@@ -58,68 +58,6 @@ pub struct LeftOut {
     pub task: Arc<str>,
     /// Why.
     pub why: Why,
-}
-
-/// Why a task is, or isn't, a real server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is a sentence: see Display")]
-pub enum Why {
-    Healthy,
-    Unchecked,
-    Unhealthy,
-    KeptHealthy,
-    KeptUnhealthy,
-    NeverReported,
-    NotYetChecked,
-    NotReady,
-    KeptReady,
-    OnlyRemembered,
-    Starting,
-    Killing,
-    Unreachable,
-    UnreachableStranger,
-    Terminal(Ending),
-    FailOpen,
-    Draining,
-    NoAddress(Family),
-    Port0,
-    NotUnicast(IpAddr),
-    SameServer(Arc<str>),
-    Unroutable(Arc<str>),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Healthy => "healthy",
-            Self::Unchecked => "running, no health checks",
-            Self::Unhealthy => "unhealthy",
-            Self::KeptHealthy => "health unknown now, healthy before",
-            Self::KeptUnhealthy => "health unknown now, out of use before",
-            Self::NeverReported => "running, its health checks report nothing about it",
-            Self::NotYetChecked => "not checked yet: waits for its first health check",
-            Self::NotReady => "not ready yet, say its readiness checks",
-            Self::KeptReady => "its readiness checks say nothing for it now, in use before",
-            Self::OnlyRemembered => {
-                "known from an earlier run only, and out of use when this one began"
-            }
-            Self::Starting => "not running yet",
-            Self::Killing => "being killed",
-            Self::Unreachable => "its agent is unreachable",
-            Self::UnreachableStranger => "its agent is unreachable, and it was no server before",
-            Self::Terminal(ending) => return write!(f, "task {ending}"),
-            Self::FailOpen => "unhealthy, and kept because no server is healthy (fail open)",
-            Self::Draining => "out of use, and kept until its connections have ended",
-            Self::NoAddress(Family::Inet) => "has no IPv4 address for this VIP",
-            Self::NoAddress(Family::Inet6) => "has no IPv6 address for this VIP",
-            Self::Port0 => "its port is 0",
-            Self::NotUnicast(address) => {
-                return write!(f, "{address} is no address that a server can have");
-            }
-            Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
-            Self::Unroutable(why) => return f.write_str(why),
-        })
-    }
 }
 
 /// The real servers of one virtual service, and the tasks that aren't.

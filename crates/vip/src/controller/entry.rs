@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::{Controller, Job};
 use crate::nft::{Element, Standing, family_name};
-use crate::plan::text;
+use crate::plan::{OpKind, text};
 use crate::{DesiredService, LabelReport, Op, Vip};
 
 /// One operation, and why. Its [`Display`](fmt::Display) is a line such as
 /// `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The operation's name, as [`Op::name`] has it.
-    pub op: &'static str,
+    /// The kind of operation.
+    pub op: OpKind,
     /// The virtual service that it changes.
     pub vip: Option<Vip>,
     /// The virtual address that it changes, that of the service among them.
@@ -34,24 +34,29 @@ pub struct Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.op {
-            "create-link" | "add-service" | "add-server" | "bind" | "insert-rule" => '+',
-            "delete-link" | "delete-table" | "delete-service" | "delete-server" | "delete-rule"
-            | "unbind" => '-',
-            _ => '~',
-        };
+        let sign = self.op.sign().as_char();
         match (self.vip, self.server, self.address) {
             (Some(vip), Some(server), _) => write!(f, "{vip} {sign}{server}")?,
             (Some(vip), None, _) => write!(f, "{sign}{vip}")?,
             (None, _, Some(address)) => write!(f, "{sign}{address}")?,
-            (None, _, None) if self.op.ends_with("-table") => write!(f, "{sign}nftables")?,
-            (None, _, None) if self.op.ends_with("-rule") => write!(f, "{sign}firewall")?,
-            (None, _, None) => write!(f, "{sign}interface")?,
+            (None, _, None) => write!(f, "{sign}{}", self.subject())?,
         }
         for part in [&*self.app, &*self.why].into_iter().filter(|part| !part.is_empty()) {
             write!(f, " {part}")?;
         }
         Ok(())
+    }
+}
+
+impl Entry {
+    /// The thing that an operation of no address changes.
+    fn subject(&self) -> &'static str {
+        match self.op {
+            OpKind::SetTable | OpKind::DeleteTable => "nftables",
+            OpKind::InsertRule | OpKind::DeleteRule => "firewall",
+            OpKind::SetTimeouts => "timeouts",
+            _ => "interface",
+        }
     }
 }
 
@@ -76,7 +81,7 @@ impl Controller {
             },
             _ => None,
         };
-        Entry { op: op.name(), vip, address, server, app, task, why, since }
+        Entry { op: op.kind(), vip, address, server, app, task, why, since }
     }
 
     /// The operations that are due and held back by the mode.

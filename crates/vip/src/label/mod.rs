@@ -3,9 +3,11 @@
 mod key;
 mod options;
 mod read;
+mod refusal;
 mod value;
 
 pub use key::{Key, classify};
 pub use options::{DEFAULT_DRAIN, OptionError, Options, Scheduling};
 pub use read::{BadOption, PortLabels, Reading, read_port, stray_app_labels};
+pub use refusal::{LabelRefusal, RefusalKind};
 pub use value::{ValueError, VipName, VipRef};

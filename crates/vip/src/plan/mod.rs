@@ -6,6 +6,7 @@ mod ipvsadm;
 mod losses;
 mod model;
 mod op;
+mod op_kind;
 mod outcome;
 mod rules;
 mod shuffle;
@@ -24,6 +25,7 @@ pub use baseline::Baseline;
 pub use ipvsadm::ipvsadm_args;
 pub use losses::Losses;
 pub use op::{Op, Step};
+pub use op_kind::OpKind;
 pub use outcome::{OpError, OpResult, Outcome};
 
 /// Changes in the order in which they are made, and what was left alone though it was wanted.

@@ -234,33 +234,6 @@ impl Op {
         (self.step(), self.rank())
     }
 
-    /// Its name for machines.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::SetTable { .. } => "set-table",
-            Self::AddElement { .. } => "add-element",
-            Self::DeleteElement { .. } => "delete-element",
-            Self::DeleteTable { .. } => "delete-table",
-            Self::InsertRule { .. } => "insert-rule",
-            Self::DeleteRule { .. } => "delete-rule",
-            Self::CreateLink => "create-link",
-            Self::RaiseLink => "raise-link",
-            Self::SetTimeouts { .. } => "set-timeouts",
-            Self::AddService { .. } => "add-service",
-            Self::SetService { .. } => "set-service",
-            Self::SetServer { .. } => "set-server",
-            Self::AddServer { .. } => "add-server",
-            Self::Bind { .. } => "bind",
-            Self::SetSource { .. } => "set-source",
-            Self::ForgetFlows { .. } => "forget-flows",
-            Self::DeleteServer { .. } => "delete-server",
-            Self::DeleteService { .. } => "delete-service",
-            Self::Unbind { .. } => "unbind",
-            Self::DeleteLink => "delete-link",
-        }
-    }
-
     /// The VIP it changes, if it is one's own.
     #[must_use]
     pub fn vip(&self) -> Option<Vip> {

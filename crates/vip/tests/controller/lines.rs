@@ -101,7 +101,7 @@ fn a_line_has_the_task_and_since_when_it_was_due() {
     let Some(Job::Apply(plan)) = &world.job else { panic!() };
     let entry = world.controller.entry(&plan.ops[0]);
     assert_eq!((&*entry.app, entry.task.as_deref()), ("/web", Some("a")));
-    assert_eq!((entry.op, entry.since), ("delete-server", Some(world.now)));
+    assert_eq!((entry.op.name(), entry.since), ("delete-server", Some(world.now)));
     assert_eq!(entry.why, "task failed");
 }
 

@@ -1,9 +1,11 @@
+//! Reports on labels: where each stands, and whether it is obeyed.
+
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::Vip;
+use crate::label::{LabelRefusal, RefusalKind};
 
 /// Where a label stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,8 +38,7 @@ pub struct LabelReport {
 }
 
 /// What became of a label.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "verdict", content = "reason")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Obeyed.
     Obeyed,
@@ -45,11 +46,27 @@ pub enum Verdict {
     Noted(String),
     /// A named VIP: read, not served yet.
     Named(String),
-    /// Not obeyed.
-    Refused(String),
+    /// Not obeyed. Boxed, as few labels are refused and each has a report.
+    Refused(Box<LabelRefusal>),
 }
 
 impl Verdict {
+    /// The verdict on a label that is not obeyed for this reason.
+    #[must_use]
+    pub fn refused(why: impl Into<LabelRefusal>) -> Self {
+        Self::Refused(Box::new(why.into()))
+    }
+
+    /// The kind of refusal; `None` for a label that is obeyed.
+    #[must_use]
+    pub fn refusal_kind(&self) -> Option<RefusalKind> {
+        match self {
+            Self::Obeyed | Self::Noted(_) => None,
+            Self::Named(_) => Some(RefusalKind::Name),
+            Self::Refused(why) => Some(why.kind()),
+        }
+    }
+
     /// Whether the label does what it says.
     #[must_use]
     pub fn is_ok(&self) -> bool {
@@ -58,10 +75,11 @@ impl Verdict {
 
     /// What its owner should know.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Obeyed => None,
-            Self::Noted(reason) | Self::Named(reason) | Self::Refused(reason) => Some(reason),
+            Self::Noted(reason) | Self::Named(reason) => Some(reason.into()),
+            Self::Refused(why) => Some(why.to_string().into()),
         }
     }
 
@@ -104,6 +122,6 @@ impl fmt::Display for LabelReport {
         if let Some(port) = port {
             write!(f, "port {port} ")?;
         }
-        write!(f, "{key}={value:?}: {}", self.verdict.reason().unwrap_or("ok"))
+        write!(f, "{key}={value:?}: {}", self.verdict.reason().unwrap_or("ok".into()))
     }
 }

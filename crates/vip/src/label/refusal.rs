@@ -1,0 +1,70 @@
+//! Why a label is not obeyed.
+
+use super::{OptionError, ValueError};
+use crate::policy;
+
+/// The reason why a label is not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LabelRefusal {
+    /// The value of a VIP label doesn't name an address and port.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// The key resembles that of a VIP label.
+    #[error("looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or vip_<n>")]
+    Lookalike,
+    /// A VIP label stands where none is served. The sentence says where it belongs.
+    #[error("{0}")]
+    Misplaced(String),
+    /// An `IPVS_*` label says something that can't be done.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The address may not be a VIP, or not of this app.
+    #[error(transparent)]
+    Policy(#[from] policy::Refusal),
+}
+
+impl LabelRefusal {
+    /// The kind of refusal, for counting.
+    #[must_use]
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Value(_) | Self::Lookalike => RefusalKind::Syntax,
+            Self::Misplaced(_) => RefusalKind::Place,
+            Self::Option(_) => RefusalKind::Option,
+            Self::Policy(_) => RefusalKind::Policy,
+        }
+    }
+}
+
+/// The kinds of labels that are not obeyed: few, so that they can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalKind {
+    /// Key or value of a VIP label is misspelt.
+    Syntax,
+    /// An `IPVS_*` label is unknown, or its value is wrong.
+    Option,
+    /// The address may not be a VIP.
+    Policy,
+    /// A named VIP, which isn't served yet.
+    Name,
+    /// A VIP label stands on the app, in a list of ports that isn't used, or on a port that is
+    /// neither TCP nor UDP.
+    Place,
+}
+
+impl RefusalKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Syntax, Self::Option, Self::Policy, Self::Name, Self::Place];
+
+    /// The name for machines: the `reason` of the metric `vipd_refused_labels`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Option => "option",
+            Self::Policy => "policy",
+            Self::Name => "name",
+            Self::Place => "place",
+        }
+    }
+}
