@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
-use vipd::resolve::{addresses, resolve};
-use vipd::translate::{Hosts, Translation, hosts_of, translate};
+use vipd::sources::hosts::Hosts;
+use vipd::sources::marathon::translate::{Translation, hosts_of, translate};
+use vipd::sources::resolve::{addresses, resolve};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 

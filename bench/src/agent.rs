@@ -19,8 +19,8 @@ use testkit::netns::run;
 use tokio::sync::oneshot;
 use vip::plan::OpError;
 use vip::{Observed, Op, Stats, Vip};
-use vipd::agent::drive::{Agent, Setup};
-use vipd::agent::mind::{Config, SourceConfig};
+use vipd::agent::core::{Config, SourceConfig};
+use vipd::agent::event_loop::{Agent, Setup};
 
 use crate::cluster::Cluster;
 use crate::figure::{tell, tell_spread, tell_time};

@@ -264,10 +264,11 @@ pub(crate) fn unbind(floor: &Path, vips: usize) {
 fn claims(cluster: &Cluster) -> std::collections::BTreeMap<std::sync::Arc<str>, AppClaims> {
     let snapshot = wanted::snapshot(cluster);
     let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
-    let hosts = vipd::translate::hosts_of(&snapshot).into_iter().map(host).collect();
+    let hosts =
+        vipd::sources::marathon::translate::hosts_of(&snapshot).into_iter().map(host).collect();
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let read = |workload: &marathon::Workload| {
-        let translation = vipd::translate::translate_one(workload, &hosts, now);
+        let translation = vipd::sources::marathon::translate::translate_one(workload, &hosts, now);
         (workload.id.clone(), AppClaims::new(translation.claims))
     };
     snapshot.workloads.iter().map(read).collect()

@@ -11,18 +11,18 @@ use marathon::watch::{self, Action, StreamId};
 use marathon::{Document, Kind, Records, Timestamp};
 use node::Kernel;
 use testkit::FakeKernel;
-use vipd::agent::Moment;
-use vipd::agent::mind::{Config, Effect, Input, Mind, Reading, SourceConfig};
+use vipd::agent::core::{AgentCore, Config, Effect, Input, KernelReading, SourceConfig};
+use vipd::clock::Moment;
 
 use crate::cluster::Cluster;
 use crate::figure::{tell, tell_spread, tell_time};
 use crate::memory;
 
-/// An agent's mind at work, in time of its own.
+/// An agent's core at work, in time of its own.
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) kernel: FakeKernel,
-    mind: Mind,
+    core: AgentCore,
     now: Duration,
     wall: Timestamp,
     inputs: VecDeque<Input>,
@@ -43,7 +43,7 @@ impl World {
         let mut world = Self {
             cluster,
             kernel: FakeKernel::default(),
-            mind: Mind::new(config, Moment { since_start: Duration::ZERO, wall }),
+            core: AgentCore::new(config, Moment { since_start: Duration::ZERO, wall }),
             now: Duration::ZERO,
             wall,
             inputs: VecDeque::new(),
@@ -66,7 +66,7 @@ impl World {
         let end = self.now + time;
         loop {
             self.work();
-            let wake = self.mind.wake_at();
+            let wake = self.core.wake_at();
             if wake > end {
                 break;
             }
@@ -79,9 +79,9 @@ impl World {
     fn work(&mut self) {
         while let Some(input) = self.inputs.pop_front() {
             let wall = self.wall + self.now;
-            let effects = self.mind.on(input, Moment { since_start: self.now, wall });
+            let effects = self.core.on(input, Moment { since_start: self.now, wall });
             // As the agent does each turn, for those who look at it.
-            std::hint::black_box(self.mind.view());
+            std::hint::black_box(self.core.view());
             effects.into_iter().for_each(|effect| self.carry_out(effect));
         }
     }
@@ -105,7 +105,7 @@ impl World {
                 let body = self.cluster.one(app);
                 return self.read_one(key, &body);
             }
-            Effect::Observe { .. } => Input::Observed(Ok(Reading {
+            Effect::Observe { .. } => Input::Observed(Ok(KernelReading {
                 observed: self.kernel.observe().unwrap(),
                 source: None,
                 sysctls: Vec::new(),
@@ -175,10 +175,10 @@ impl World {
         self.work();
         // The read that follows, by hand.
         loop {
-            self.now = self.now.max(self.mind.wake_at()) + Duration::from_millis(1);
+            self.now = self.now.max(self.core.wake_at()) + Duration::from_millis(1);
             let wall = self.wall + self.now;
             let moment = Moment { since_start: self.now, wall };
-            for effect in self.mind.on(Input::Tick, moment) {
+            for effect in self.core.on(Input::Tick, moment) {
                 match effect {
                     Effect::Marathon { action: Action::Read(key), .. }
                         if *key.id == *Cluster::id(app) =>
@@ -220,13 +220,13 @@ pub(crate) fn weights(vips: &[usize], events: usize) {
 /// Bytes; the machines that this runs on share caches of 32 MiB.
 const MORE_THAN_CACHES: usize = 64 << 20;
 
-/// What the mind holds of a cluster that is in the kernel: most of what the agent does.
+/// What the core holds of a cluster that is in the kernel: most of what the agent does.
 pub(crate) fn held(vips: usize, servers: usize) {
     let world = World::settled(Cluster::new(vips, servers));
-    let World { cluster, kernel, mind, inputs, .. } = world;
+    let World { cluster, kernel, core, inputs, .. } = world;
     drop((cluster, kernel, inputs));
     let before = memory::held();
-    drop(mind);
+    drop(core);
     let held = before - memory::held();
     tell(&format!("held/{vips}"), held as f64, "bytes");
     tell("held/task", (held / (vips * servers)) as f64, "bytes");

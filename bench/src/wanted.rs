@@ -7,8 +7,9 @@ use std::time::Duration;
 use marathon::{Document, Records, Snapshot};
 use node::Kernel;
 use vip::{Bound, ClusterFacts, Desired, Link, Observed, Outcome, Plan, Policy, Scope, decide};
-use vipd::resolve::addresses;
-use vipd::translate::{Hosts, hosts_of, translate};
+use vipd::sources::hosts::Hosts;
+use vipd::sources::marathon::translate::{hosts_of, translate};
+use vipd::sources::resolve::addresses;
 
 use crate::cluster::Cluster;
 use crate::figure::timed;

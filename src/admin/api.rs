@@ -14,7 +14,7 @@ use vip::{Op, Plan};
 use super::answer::{problem, unavailable};
 use super::events;
 use super::state::{AdminState, Ask};
-use crate::agent::view::Table;
+use crate::agent::status::Table;
 use crate::report::agent::AgentReport;
 use crate::report::explanation::{Explanation, Known};
 use crate::report::plan::{labels_json, plan_json};

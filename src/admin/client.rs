@@ -8,8 +8,8 @@ use marathon::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use crate::agent::changes::Change;
-use crate::agent::view::Hold;
+use crate::agent::journal::JournalEntry;
+use crate::agent::status::Hold;
 use crate::report::agent::AgentReport;
 use crate::report::explanation::Explanation;
 use crate::report::vips::VipReport;
@@ -65,7 +65,7 @@ impl Agent {
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn changes(&self, after: u64) -> Result<Vec<Change>> {
+    pub fn changes(&self, after: u64) -> Result<Vec<JournalEntry>> {
         let path = format!("/v1/events?after={after}");
         self.json(Method::GET, &path, None)?.context("the agent is of another version")
     }
@@ -75,7 +75,11 @@ impl Agent {
     ///
     /// # Errors
     /// When the agent doesn't answer, or `each` fails.
-    pub fn follow(&self, after: u64, mut each: impl FnMut(Change) -> Result<()>) -> Result<u64> {
+    pub fn follow(
+        &self,
+        after: u64,
+        mut each: impl FnMut(JournalEntry) -> Result<()>,
+    ) -> Result<u64> {
         let mut last = after;
         let following = async {
             // The agent says something every few seconds.
@@ -88,7 +92,7 @@ impl Agent {
             let mut decoder = Decoder::default();
             while let Some(bytes) = response.chunk().await? {
                 for frame in decoder.push(&bytes) {
-                    let change: Change = serde_json::from_str(&frame.data)?;
+                    let change: JournalEntry = serde_json::from_str(&frame.data)?;
                     last = change.number;
                     each(change)?;
                 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::problem;
 use super::state::Ask;
-use crate::agent::changes::Journal;
+use crate::agent::journal::Journal;
 
 /// Connections are cut after 30 s, so a stream comes to its end before that. Who follows connects
 /// again, with the number of the last change it has.

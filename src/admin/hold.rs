@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::agent::view::Hold;
+use crate::agent::status::Hold;
 
 fn path(socket: &Path) -> PathBuf {
     socket.with_file_name("hold")

@@ -23,9 +23,9 @@ use vip::controller::Mode;
 use super::answer::problem;
 use super::reader::Traffic;
 use super::state::{AdminState, Ask};
-use crate::agent::census::Census;
-use crate::agent::health::Readiness;
-use crate::agent::view::View;
+use crate::agent::status::View;
+use crate::agent::status::counts::VipCounts;
+use crate::agent::status::health::Readiness;
 use crate::report::vips::Traffic as Counts;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -76,7 +76,7 @@ struct Now {
     unapplied: f64,
     vips: Vips,
     /// None: the loop stands still.
-    census: Option<std::sync::Arc<Census>>,
+    census: Option<std::sync::Arc<VipCounts>>,
     /// None: the kernel can't be read, or isn't asked because it or the loop is stuck.
     traffic: Option<std::sync::Arc<Traffic>>,
 }

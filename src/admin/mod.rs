@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
-use crate::agent::drive::Handle;
+use crate::agent::event_loop::Handle;
 use crate::config::{Config, Marathon};
 use reader::Reader;
 use state::AdminState;

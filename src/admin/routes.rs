@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{AdminState, Ask};
 use super::{api, hold, metrics, page};
-use crate::agent::health::Readiness;
-use crate::agent::view::{Hold, Request};
+use crate::agent::status::health::Readiness;
+use crate::agent::status::{Hold, Request};
 
 /// The longest body of a request.
 const MAX_BODY: usize = 4 << 10;

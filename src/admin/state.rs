@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use vip::Observed;
 
 use super::reader::{Reader, Recent, Traffic};
-use crate::agent::census::Census;
-use crate::agent::drive::Handle;
-use crate::agent::health::Liveness;
-use crate::agent::view::{Request, Table, View};
+use crate::agent::event_loop::Handle;
+use crate::agent::status::counts::VipCounts;
+use crate::agent::status::health::Liveness;
+use crate::agent::status::{Request, Table, View};
 use crate::report::agent::AgentReport;
 
 /// The loop answers within milliseconds, if at all.
@@ -40,7 +40,7 @@ pub(super) struct AdminState {
     pub(super) followers: Arc<Semaphore>,
     reader: Reader,
     table: Recent<Table>,
-    census: Recent<Census>,
+    census: Recent<VipCounts>,
 }
 
 pub(super) type Ask = State<Arc<AdminState>>;
@@ -99,8 +99,8 @@ impl AdminState {
     }
 
     /// How many there are of each, as of a moment ago.
-    pub(super) async fn census(&self) -> Result<Arc<Census>, String> {
-        self.census.get(self.ask_if_it_goes_round(Request::Census)).await
+    pub(super) async fn census(&self) -> Result<Arc<VipCounts>, String> {
+        self.census.get(self.ask_if_it_goes_round(Request::VipCounts)).await
     }
 
     /// The counters of the kernel, as of a moment ago.

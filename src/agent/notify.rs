@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 
-use super::drive::Handle;
-use super::health::{Liveness, Readiness};
+use super::event_loop::Handle;
+use super::status::health::{Liveness, Readiness};
 
 /// How often it is looked whether there is something to tell.
 const LOOK: Duration = Duration::from_secs(1);

@@ -12,8 +12,8 @@ use vip::nft::{Guard, Masquerade, Modes};
 
 use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
 use crate::logging;
-use crate::source::Source;
-use crate::survey::Wishes;
+use crate::sources::once::DefinitionSource;
+use crate::sources::survey::GatheredClaims;
 
 /// Options of every command. The file gives the defaults, the environment beats it, flags beat
 /// both.
@@ -203,8 +203,8 @@ fn pick<T: Clone>(flag: &Option<T>, file: Option<T>, default: impl FnOnce() -> T
 
 impl Sources {
     /// Reads the sources.
-    pub(super) fn read(&self, config: &Config) -> Result<Wishes> {
-        Wishes::read(&self.resolve(config)?, self.no_pods)
+    pub(super) fn read(&self, config: &Config) -> Result<GatheredClaims> {
+        GatheredClaims::read(&self.resolve(config)?, self.no_pods)
     }
 
     /// Whether flags name a source.
@@ -218,15 +218,15 @@ impl Sources {
     }
 
     /// The sources named by flags; without any, the Marathons of the configuration.
-    fn resolve(&self, config: &Config) -> Result<Vec<Source>> {
-        let files = self.from.iter().cloned().map(Source::File);
+    fn resolve(&self, config: &Config) -> Result<Vec<DefinitionSource>> {
+        let files = self.from.iter().cloned().map(DefinitionSource::File);
         let marathons = self.marathon.iter().map(|urls| {
             let urls = parse_urls(urls.split(',').map(str::trim))?;
-            Ok(Source::Marathon(Box::new(named_by_flag(urls, config))))
+            Ok(DefinitionSource::Marathon(Box::new(named_by_flag(urls, config))))
         });
         let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
         Ok(if named.is_empty() {
-            config.marathons.iter().cloned().map(Box::new).map(Source::Marathon).collect()
+            config.marathons.iter().cloned().map(Box::new).map(DefinitionSource::Marathon).collect()
         } else {
             named
         })

@@ -13,8 +13,9 @@ use super::end::End;
 use super::locate::Lines;
 use super::output::{self, Format};
 use crate::config::Config;
-use crate::source::{Reading, Source};
-use crate::translate::{Hosts, translate};
+use crate::sources::hosts::Hosts;
+use crate::sources::marathon::translate::translate;
+use crate::sources::once::{DefinitionSource, Definitions};
 
 /// Check the VIP labels of app definitions before they are posted
 ///
@@ -59,7 +60,7 @@ impl Check {
         let mut entries = Vec::new();
         let mut unread = 0;
         for file in &self.files {
-            match Source::File(file.clone()).read() {
+            match DefinitionSource::File(file.clone()).read() {
                 Ok(reading) => entries.extend(check(&reading, &config)),
                 Err(error) => {
                     output::complain(&error);
@@ -79,7 +80,7 @@ impl Check {
     }
 }
 
-fn check(reading: &Reading, config: &Config) -> Vec<Entry> {
+fn check(reading: &Definitions, config: &Config) -> Vec<Entry> {
     let translation = translate(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
     // Addresses of this machine say nothing about the cluster's nodes.
     let nobody = (Observed::default(), vip::ClusterFacts::default());

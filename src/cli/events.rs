@@ -11,7 +11,7 @@ use super::args::Global;
 use super::end::End;
 use super::output::{self, Format};
 use crate::admin::client::Agent;
-use crate::agent::changes::Change;
+use crate::agent::journal::JournalEntry;
 
 /// An agent that is being started again is asked as often.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ impl Events {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let socket = global.config()?.agent.socket;
         let agent = Agent::get(&socket)?;
-        let show = |change: Change| self.show(&change);
+        let show = |change: JournalEntry| self.show(&change);
         if !self.follow {
             agent.changes(self.after)?.into_iter().try_for_each(show)?;
             return Ok(End::Fine);
@@ -66,7 +66,7 @@ impl Events {
         }
     }
 
-    fn show(&self, change: &Change) -> Result<()> {
+    fn show(&self, change: &JournalEntry) -> Result<()> {
         match self.output {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
@@ -84,7 +84,7 @@ impl Events {
     }
 }
 
-fn line(change: &Change) -> Line {
+fn line(change: &JournalEntry) -> Line {
     let sign =
         OpKind::from_name(&change.what).map_or_else(|| notice_sign(&change.what), OpKind::sign);
     Line { depth: 0, sign, text: format!("{:.0}  {}", change.at, change.line) }
@@ -107,12 +107,12 @@ mod tests {
     fn a_change_is_a_line_with_its_time_and_a_sign() {
         let at = "2026-11-23T04:00:00.123Z".parse().unwrap();
         let text = "3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed";
-        let change = Change::new("delete-server", text.to_owned(), at);
+        let change = JournalEntry::new("delete-server", text.to_owned(), at);
         assert_eq!(
             line(&change).to_string(),
             "- 2026-11-23T04:00:00Z  3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed"
         );
-        let lost = Change::new("source-lost", "main can't be read".to_owned(), at);
+        let lost = JournalEntry::new("source-lost", "main can't be read".to_owned(), at);
         assert_eq!(line(&lost).sign, Sign::Warn);
         for (what, sign) in [
             ("insert-rule", Sign::Add),
@@ -120,7 +120,7 @@ mod tests {
             ("set-table", Sign::Change),
             ("set-timeouts", Sign::Change),
         ] {
-            assert_eq!(line(&Change::new(what, String::new(), at)).sign, sign, "{what}");
+            assert_eq!(line(&JournalEntry::new(what, String::new(), at)).sign, sign, "{what}");
         }
     }
 }

@@ -15,10 +15,10 @@ use super::end::End;
 use super::output;
 use super::signals::{Signals, Told};
 use crate::admin::{self, Admin};
-use crate::agent::drive::{Agent, Setup};
-use crate::agent::mind;
+use crate::agent::core;
+use crate::agent::event_loop::{Agent, Setup};
 use crate::agent::notify::Notifier;
-use crate::agent::store::Store;
+use crate::agent::state_file::StateFiles;
 use crate::config::{self, Config, Marathon};
 
 /// Keep the kernel's table what Marathon says, until told to stop
@@ -126,11 +126,11 @@ impl Run {
         let signals = Signals::listen()?;
         let settings = node::Settings { counters: false, ..config.kernel() };
         let (mut agent, handle) = Agent::new(Setup {
-            config: mind::Config::of(config, marathons, self.observe),
+            config: core::Config::of(config, marathons, self.observe),
             clients: clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
-            store: Some(Store::open(config.agent.state.clone())),
+            store: Some(StateFiles::open(config.agent.state.clone())),
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;

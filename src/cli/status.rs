@@ -15,7 +15,7 @@ use super::watch::{Sort, watch};
 use crate::admin::client::Agent;
 use crate::report::agent::AgentReport;
 use crate::report::plan::{labels_json, timeouts_json};
-use crate::survey::Survey;
+use crate::sources::survey::Survey;
 
 /// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
 ///

@@ -6,8 +6,8 @@ use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 use vip::controller::Mode;
 
-use crate::agent::health::{Liveness, Readiness};
-use crate::agent::view::{Hold, View};
+use crate::agent::status::health::{Liveness, Readiness};
+use crate::agent::status::{Hold, View};
 
 /// A running agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vip::{DesiredService, Health, Observed, ObservedService, Stats, Vip, Why};
 
-use crate::agent::view::Table;
+use crate::agent::status::Table;
 
 /// One VIP. `vip`, `protocol` and `backend` with `ip` and `port` are those of DC/OS's
 /// `/v1/vips`; an IPv6 address stands in brackets, which it didn't there.

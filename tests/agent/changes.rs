@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vip::controller::Mode;
-use vipd::agent::view::{Hold, Request};
+use vipd::agent::status::{Hold, Request};
 
 use crate::world::{World, app, eventually, pass, place, run, vip, weights};
 

@@ -10,7 +10,7 @@ use marathon_sim::{Config, Fate, Fault, Rule};
 use serde_json::{Value, json};
 use vip::{Link, Observed};
 
-use vipd::agent::health::Liveness;
+use vipd::agent::status::health::Liveness;
 
 use crate::world::{SYNC, World, app, eventually, pass, run, vip};
 

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vip::{Observed, Protocol, Vip};
-use vipd::agent::drive::{Agent, Handle, Setup};
-use vipd::agent::mind::{Config, SourceConfig};
-use vipd::agent::store::Store;
-use vipd::agent::view::Hold;
+use vipd::agent::core::{Config, SourceConfig};
+use vipd::agent::event_loop::{Agent, Handle, Setup};
+use vipd::agent::state_file::StateFiles;
+use vipd::agent::status::Hold;
 
 /// How often the agent compares the kernel as a whole.
 pub(crate) const SYNC: Duration = Duration::from_secs(2);
@@ -161,7 +161,7 @@ impl World {
             clients: clients.collect(),
             open_kernel: Box::new(move || Ok(kernel.clone())),
             monitor: None,
-            store: Some(Store::open(self.folder.path().join("state"))),
+            store: Some(StateFiles::open(self.folder.path().join("state"))),
             hold: self.hold.clone(),
             clock: marathon_sim::now,
         })

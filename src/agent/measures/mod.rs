@@ -16,8 +16,8 @@ use vip::controller::Mode;
 use vip::plan::OpResult;
 use vip::{Op, Outcome};
 
-use super::Moment;
-use super::mind::{Effect, Input, Mind};
+use super::core::{AgentCore, Effect, Input};
+use crate::clock::Moment;
 use drift::{Drift, KINDS};
 use lag::Lag;
 
@@ -113,7 +113,7 @@ impl Measures {
     }
 }
 
-/// What an input brought, until the mind has decided about it.
+/// What an input brought, until the core has decided about it.
 #[derive(Debug)]
 pub(super) enum News {
     /// An event names these workloads of a Marathon.
@@ -155,8 +155,8 @@ impl Recorder {
         self.measures.clone()
     }
 
-    /// Before the mind hears of it. What is returned is for [`Recorder::after`].
-    pub(super) fn before(&mut self, input: &Input, mind: &Mind, now: Moment) -> News {
+    /// Before the core hears of it. What is returned is for [`Recorder::after`].
+    pub(super) fn before(&mut self, input: &Input, core: &AgentCore, now: Moment) -> News {
         match input {
             Input::Event { source, event, .. } => {
                 if let Some(name) = self.sources.get(*source) {
@@ -178,7 +178,7 @@ impl Recorder {
                 self.measures.read.observe(took.as_secs_f64());
                 if let Ok(reading) = reading {
                     self.measures.last_sync.set(now.wall.as_duration().as_secs_f64());
-                    if let Some(left) = mind.controller().observed() {
+                    if let Some(left) = core.controller().observed() {
                         self.drift.compare(left, &reading.observed);
                     }
                 }
@@ -194,14 +194,14 @@ impl Recorder {
         }
     }
 
-    /// After the mind has decided.
-    pub(super) fn after(&mut self, news: News, effects: &[Effect], mind: &Mind, now: Moment) {
+    /// After the core has decided.
+    pub(super) fn after(&mut self, news: News, effects: &[Effect], core: &AgentCore, now: Moment) {
         let now = now.since_start;
         let asks = |effect: &Effect| matches!(effect, Effect::Observe { .. } | Effect::Apply(_));
         if effects.iter().any(asks) {
             self.asked = now;
         }
-        let status = mind.controller().status();
+        let status = core.controller().status();
         if status.mode != Mode::Acting {
             self.lag.forget();
             return;

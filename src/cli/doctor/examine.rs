@@ -12,8 +12,9 @@ use vip::{Link, Observed};
 use crate::admin::client::Agent;
 use crate::config::{Config, Marathon};
 use crate::doctor::{self, Bridges, Diagnosis, Group, Kernel, Lock, Server};
-use crate::source::Source;
-use crate::translate::{Hosts, translate};
+use crate::sources::hosts::Hosts;
+use crate::sources::marathon::translate::translate;
+use crate::sources::once::DefinitionSource;
 
 pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let mut groups = Vec::new();
@@ -130,7 +131,7 @@ struct Asked {
 fn ask(marathon: &Marathon) -> Asked {
     let servers = servers(marathon);
     let mut schedulers = Vec::new();
-    let read = Source::Marathon(Box::new(marathon.clone())).read();
+    let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read();
     let everything = read.map_err(|error| format!("{error:#}")).map(|reading| {
         let claims = translate(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
         schedulers.extend(claims.iter().map(|claim| claim.options.scheduler));

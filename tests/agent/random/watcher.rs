@@ -8,7 +8,7 @@ use nl_ipvs::ServiceKey;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use vip::{Link, Observed, ObservedService, Vip};
-use vipd::agent::view::View;
+use vipd::agent::status::View;
 
 use super::VIPS;
 use crate::world::{SYNC, World, vip};

@@ -17,7 +17,7 @@ fn every_client_reaches_every_server_that_is_promised() {
     let net = network();
     apply(&net, &every_server());
     let mode = mode(&net);
-    let mut counts = Counts::default();
+    let mut counts = VipCounts::default();
     let mut call = None;
     for (number, cell) in Cell::all().into_iter().enumerate() {
         if number % 60 == 0 {
@@ -35,7 +35,7 @@ fn every_client_reaches_every_server_that_is_promised() {
 }
 
 #[derive(Default)]
-struct Counts {
+struct VipCounts {
     passed: usize,
     failed: Vec<String>,
     /// By reason.
@@ -56,7 +56,7 @@ impl Cells {
     }
 }
 
-impl Counts {
+impl VipCounts {
     fn take(&mut self, net: &Net, cell: &Cell, mode: Mode) {
         let servers = match cell.servers() {
             Ok(servers) => servers,

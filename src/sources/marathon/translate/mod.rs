@@ -2,7 +2,7 @@
 
 mod port;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,13 +13,8 @@ use marathon::{
 use vip::label::{LabelRefusal, read_port, stray_app_labels};
 use vip::{Claim, LabelPlace, LabelReport, Verdict};
 
+use crate::sources::hosts::{Addresses, Hosts};
 use port::PortReader;
-
-/// What agents' host names resolve to, or why they don't.
-pub type Hosts = HashMap<String, Addresses>;
-
-/// The addresses of an agent, or why it has none.
-pub type Addresses = Result<Arc<[IpAddr]>, String>;
 
 /// What a snapshot says about VIPs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,16 +6,16 @@ use vip::controller::{self, Facts, Mode};
 use vip::firewall::judged;
 use vip::{ClusterFacts, Nft, Observed};
 
-use super::{Effect, Mind, Reading};
-use crate::agent::Moment;
+use super::{AgentCore, Effect, KernelReading};
+use crate::clock::Moment;
 
 /// Agents' addresses that are tried for the way to them.
 const TOWARDS: usize = 16;
 
-impl Mind {
+impl AgentCore {
     pub(super) fn observed(
         &mut self,
-        reading: Result<Reading, String>,
+        reading: Result<KernelReading, String>,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {

@@ -7,10 +7,10 @@ use marathon::watch;
 
 use crate::config::Marathon;
 
-/// What a [`Mind`] has to know.
+/// What a [`AgentCore`] has to know.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What the controller has to know. Its sources are set by [`Mind::new`](super::Mind::new).
+    /// What the controller has to know. Its sources are set by [`AgentCore::new`](super::AgentCore::new).
     pub controller: vip::controller::Config,
     /// The Marathons.
     pub sources: Vec<SourceConfig>,

@@ -1,10 +1,15 @@
 //! Agents' names and their addresses: asked for once, kept, refreshed. Pure: the caller looks up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::translate::{Addresses, Hosts};
+/// What agents' host names resolve to, or why they don't.
+pub type Hosts = HashMap<String, Addresses>;
+
+/// The addresses of an agent, or why it has none.
+pub type Addresses = Result<Arc<[IpAddr]>, String>;
 
 /// How long an address is good for.
 const FRESH: Duration = Duration::from_secs(300);
@@ -13,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(15);
 
 /// Every name that was asked for.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct HostCache {
     hosts: Hosts,
     /// The names among them, when each is to be looked up again. None: it is being looked up.
     due: BTreeMap<String, Option<Duration>>,
@@ -21,19 +26,19 @@ pub(super) struct Names {
     failed: BTreeMap<String, String>,
 }
 
-impl Names {
+impl HostCache {
     /// What is known of each name.
-    pub(super) fn hosts(&self) -> &Hosts {
+    pub(crate) fn hosts(&self) -> &Hosts {
         &self.hosts
     }
 
-    /// Names whose last look-up failed, with the reason.
-    pub(super) fn failed(&self) -> &BTreeMap<String, String> {
+    /// HostCache whose last look-up failed, with the reason.
+    pub(crate) fn failed(&self) -> &BTreeMap<String, String> {
         &self.failed
     }
 
     /// Makes sure that these names are known, or will be.
-    pub(super) fn want<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
+    pub(crate) fn want<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
         for name in names {
             if self.hosts.contains_key(name) {
                 continue;
@@ -50,7 +55,7 @@ impl Names {
     }
 
     /// Takes over what an earlier run knew. It is looked up again all the same.
-    pub(super) fn restore(&mut self, hosts: BTreeMap<String, Addresses>, now: Duration) {
+    pub(crate) fn restore(&mut self, hosts: BTreeMap<String, Addresses>, now: Duration) {
         for (name, addresses) in hosts {
             if addresses.is_ok() && !self.hosts.contains_key(&name) {
                 self.want([name.as_str()], now);
@@ -60,7 +65,7 @@ impl Names {
     }
 
     /// Takes in what a look-up found, and says whether that is another address than before.
-    pub(super) fn found(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
+    pub(crate) fn found(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
         let Some(due) = self.due.get_mut(name) else { return false };
         let known = self.hosts.entry(name.to_owned()).or_insert_with(|| Err(String::new()));
         match &answer {
@@ -88,7 +93,7 @@ impl Names {
     }
 
     /// The names to look up now.
-    pub(super) fn tick(&mut self, now: Duration) -> Vec<String> {
+    pub(crate) fn tick(&mut self, now: Duration) -> Vec<String> {
         let is_due = |due: &Option<Duration>| due.is_some_and(|at| at <= now);
         let due = self.due.iter_mut().filter(|(_, due)| is_due(due));
         due.map(|(name, due)| {
@@ -98,12 +103,12 @@ impl Names {
         .collect()
     }
 
-    pub(super) fn wake_at(&self) -> Option<Duration> {
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.due.values().flatten().min().copied()
     }
 
     /// Forgets the names that nobody uses.
-    pub(super) fn retain(&mut self, used: &BTreeSet<&str>) {
+    pub(crate) fn retain(&mut self, used: &BTreeSet<&str>) {
         self.hosts.retain(|name, _| used.contains(name.as_str()));
         self.due.retain(|name, _| used.contains(name.as_str()));
         self.failed.retain(|name, _| used.contains(name.as_str()));
@@ -117,8 +122,6 @@ fn is_same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
-    use std::sync::Arc;
 
     const NOW: Duration = Duration::ZERO;
 
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn addresses_are_known_at_once_and_names_are_looked_up_once() {
-        let mut names = Names::default();
+        let mut names = HostCache::default();
         names.want(["10.0.0.1", "[fd01::1]", "node1"], NOW);
         assert_eq!(names.hosts()["10.0.0.1"], Ok(address(1)));
         assert_eq!(names.hosts()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn addresses_that_come_in_another_order_are_the_ones_that_were_known() {
-        let mut names = Names::default();
+        let mut names = HostCache::default();
         names.want(["node1"], NOW);
         let list = |last: &[u8]| {
             Ok(last.iter().map(|last| [10, 0, 0, *last].into()).collect::<Arc<[IpAddr]>>())
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_name_server_that_fails_takes_no_address_away() {
-        let mut names = Names::default();
+        let mut names = HostCache::default();
         names.want(["node1"], NOW);
         names.tick(NOW);
         assert!(names.found("node1", Ok(address(1)), NOW));
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_an_earlier_run_knew_serves_until_it_is_looked_up() {
-        let mut names = Names::default();
+        let mut names = HostCache::default();
         let known = [("node1".to_owned(), Ok(address(1))), ("node2".to_owned(), Err("?".into()))];
         names.restore(known.into(), NOW);
         names.want(["node1"], NOW);
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn names_that_nobody_uses_are_forgotten() {
-        let mut names = Names::default();
+        let mut names = HostCache::default();
         names.want(["node1", "node2"], NOW);
         names.retain(&["node2"].into());
         assert_eq!(names.tick(NOW), ["node2"]);

@@ -1,5 +1,8 @@
 //! What was changed and why: one record for the log, `vipd events`, the API and the status page.
 
+pub mod log;
+pub mod notices;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +16,7 @@ const REMEMBERED: usize = 1000;
 
 /// One change, or one thing that its operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct JournalEntry {
     /// Counts up by one, from 1 at the agent's start. Given by [`Journal::note`].
     pub number: u64,
     /// When.
@@ -44,7 +47,7 @@ pub struct Change {
     pub after_ms: Option<u64>,
 }
 
-impl Change {
+impl JournalEntry {
     /// A change about which nothing else is known.
     #[must_use]
     pub fn new(what: &str, line: String, at: Timestamp) -> Self {
@@ -66,7 +69,7 @@ impl Change {
 /// The last changes, for any number of readers. Cheap to clone: all are one.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    kept: Arc<Mutex<VecDeque<Arc<Change>>>>,
+    kept: Arc<Mutex<VecDeque<Arc<JournalEntry>>>>,
     last: Arc<watch::Sender<u64>>,
 }
 
@@ -78,7 +81,7 @@ impl Default for Journal {
 
 impl Journal {
     /// Notes a change, with the next number.
-    pub fn note(&self, mut change: Change) {
+    pub fn note(&self, mut change: JournalEntry) {
         let mut kept = self.kept();
         let number = *self.last.borrow() + 1;
         change.number = number;
@@ -92,7 +95,7 @@ impl Journal {
 
     /// The remembered changes with a higher number, in order.
     #[must_use]
-    pub fn after(&self, number: u64) -> Vec<Arc<Change>> {
+    pub fn after(&self, number: u64) -> Vec<Arc<JournalEntry>> {
         let kept = self.kept();
         let first = kept.partition_point(|change| change.number <= number);
         kept.range(first..).cloned().collect()
@@ -104,7 +107,7 @@ impl Journal {
         self.last.subscribe()
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Change>>> {
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<JournalEntry>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,8 +120,8 @@ mod tests {
         "2026-11-23T04:00:00Z".parse().unwrap()
     }
 
-    fn change(what: &str) -> Change {
-        Change::new(what, format!("{what} something"), at())
+    fn change(what: &str) -> JournalEntry {
+        JournalEntry::new(what, format!("{what} something"), at())
     }
 
     #[test]
@@ -128,7 +131,7 @@ mod tests {
             json,
             r#"{"number":0,"at":"2026-11-23T04:00:00Z","what":"held","line":"held something"}"#
         );
-        assert_eq!(serde_json::from_str::<Change>(&json).unwrap(), change("held"));
+        assert_eq!(serde_json::from_str::<JournalEntry>(&json).unwrap(), change("held"));
     }
 
     #[test]

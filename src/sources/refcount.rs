@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How often each member was contributed.
 #[derive(Debug)]
-pub(super) struct Tally<T> {
+pub(crate) struct RefCountedSet<T> {
     counts: BTreeMap<T, usize>,
 }
 
-impl<T> Default for Tally<T> {
+impl<T> Default for RefCountedSet<T> {
     fn default() -> Self {
         Self { counts: BTreeMap::new() }
     }
 }
 
-impl<T: Ord + Clone> Tally<T> {
+impl<T: Ord + Clone> RefCountedSet<T> {
     /// Puts one contribution in the place of another. True: the set is another one than before.
-    pub(super) fn replace(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
+    pub(crate) fn replace(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
         let mut changed = false;
         for member in new.difference(old) {
             let count = self.counts.entry(member.clone()).or_default();
@@ -35,7 +35,7 @@ impl<T: Ord + Clone> Tally<T> {
     }
 
     /// The set.
-    pub(super) fn members(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &T> {
         self.counts.keys()
     }
 }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_member_stays_until_its_last_contributor_goes() {
-        let mut tally = Tally::default();
+        let mut tally = RefCountedSet::default();
         let (none, one) = (BTreeSet::new(), BTreeSet::from([1]));
         assert!(tally.replace(&none, &one));
         assert!(!tally.replace(&none, &one));

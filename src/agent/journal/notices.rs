@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use vip::controller::Mode;
 use vip::{LabelReport, Verdict};
 
-use super::view::{SourceView, View};
+use crate::agent::status::View;
+use crate::sources::SourceView;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// Its kind: [`Change::what`](super::changes::Change::what).
+pub struct Notice {
+    /// Its kind: [`JournalEntry::what`](super::JournalEntry::what).
     pub what: &'static str,
     /// Somebody should look at it.
     pub grave: bool,
@@ -19,17 +20,17 @@ pub struct News {
     pub text: String,
 }
 
-fn fine(what: &'static str, text: impl Into<String>) -> News {
-    News { what, grave: false, text: text.into() }
+fn fine(what: &'static str, text: impl Into<String>) -> Notice {
+    Notice { what, grave: false, text: text.into() }
 }
 
-fn grave(what: &'static str, text: impl Into<String>) -> News {
-    News { what, grave: true, text: text.into() }
+fn grave(what: &'static str, text: impl Into<String>) -> Notice {
+    Notice { what, grave: true, text: text.into() }
 }
 
 /// What became of a label.
 #[must_use]
-pub fn of_label(report: &LabelReport) -> News {
+pub fn of_label(report: &LabelReport) -> Notice {
     match &report.verdict {
         Verdict::Obeyed => fine("label", format!("{report}: obeyed now")),
         Verdict::Noted(_) => fine("label", format!("obeyed, with a note: {report}")),
@@ -39,7 +40,7 @@ pub fn of_label(report: &LabelReport) -> News {
 
 /// What is other in `after` than in `before`.
 #[must_use]
-pub fn of_views(before: &View, after: &View) -> Vec<News> {
+pub fn of_views(before: &View, after: &View) -> Vec<Notice> {
     let mut news = Vec::new();
     for (name, source) in &after.sources {
         let unknown = SourceView::default();
@@ -65,7 +66,7 @@ pub fn of_views(before: &View, after: &View) -> Vec<News> {
     news
 }
 
-fn of_source(name: &str, was: &SourceView, is: &SourceView) -> Vec<News> {
+fn of_source(name: &str, was: &SourceView, is: &SourceView) -> Vec<Notice> {
     let mut news = Vec::new();
     match (&was.error, &is.error) {
         (was, Some(why)) if was.as_ref() != Some(why) => {
@@ -99,7 +100,7 @@ fn of_source(name: &str, was: &SourceView, is: &SourceView) -> Vec<News> {
     news
 }
 
-fn of_mode(before: &View, after: &View) -> Option<News> {
+fn of_mode(before: &View, after: &View) -> Option<Notice> {
     match (&before.hold, &after.hold) {
         (was, Some(hold)) if was.as_ref() != Some(hold) => {
             let reason = match hold.reason.as_str() {
@@ -116,7 +117,7 @@ fn of_mode(before: &View, after: &View) -> Option<News> {
     }
 }
 
-fn of_kernel(before: &View, after: &View) -> Vec<News> {
+fn of_kernel(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (&before.status, &after.status);
     let mut news = Vec::new();
     let why = |unread: &Option<vip::controller::Retry>| unread.as_ref().map(|it| it.why.clone());
@@ -146,7 +147,7 @@ fn set(lines: &[String]) -> BTreeSet<String> {
 }
 
 /// Sentences that have come, and those that no longer hold.
-fn of_set(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<News> {
+fn of_set(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<Notice> {
     let come = is.difference(was).map(|text| grave("trouble", text));
     come.chain(was.difference(is).map(|text| fine("trouble-over", format!("{over}: {text}"))))
         .collect()
@@ -155,7 +156,7 @@ fn of_set(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<News
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::view::Hold;
+    use crate::agent::status::Hold;
     use std::time::Duration;
     use vip::controller::{Retry, Status};
 

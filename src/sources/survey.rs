@@ -11,9 +11,9 @@ use node::{Kernel, LinuxKernel};
 use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
 
 use crate::config::Config;
-use crate::resolve::{addresses, resolve};
-use crate::source::{Reading, Source};
-use crate::translate::{hosts_of, translate, versions_of};
+use crate::sources::marathon::translate::{hosts_of, translate, versions_of};
+use crate::sources::once::{DefinitionSource, Definitions};
+use crate::sources::resolve::{addresses, resolve};
 
 const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claims stay: add --from \
                        with the answer of /v2/pods/::status, or say --no-pods";
@@ -43,7 +43,7 @@ impl Survey {
 
 /// What the sources want, before the kernel is known.
 #[derive(Debug)]
-pub struct Wishes {
+pub struct GatheredClaims {
     claims: Vec<vip::Claim>,
     reports: Vec<vip::LabelReport>,
     cluster: ClusterFacts,
@@ -57,7 +57,7 @@ pub struct Wishes {
     versions: BTreeMap<Arc<str>, String>,
 }
 
-impl Wishes {
+impl GatheredClaims {
     /// Versions of tasks, by task id.
     #[must_use]
     pub fn versions(&self) -> &BTreeMap<Arc<str>, String> {
@@ -68,7 +68,7 @@ impl Wishes {
     ///
     /// # Errors
     /// When there is none, or one of them can't be read completely.
-    pub fn read(sources: &[Source], no_pods: bool) -> Result<Self> {
+    pub fn read(sources: &[DefinitionSource], no_pods: bool) -> Result<Self> {
         if sources.is_empty() {
             bail!(
                 "nothing to read: give --from FILE or --marathon URL, or set [[marathon]] in the \
@@ -92,14 +92,14 @@ impl Wishes {
         Ok(wishes)
     }
 
-    fn add(&mut self, source: &Source, reading: &Reading, now: marathon::Timestamp) {
+    fn add(&mut self, source: &DefinitionSource, reading: &Definitions, now: marathon::Timestamp) {
         let snapshot = &reading.snapshot;
         self.coverage.apps |= snapshot.coverage.apps;
         self.coverage.pods |= snapshot.coverage.pods;
         let findings = snapshot.findings.iter();
         self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
         let whole = Coverage { apps: true, pods: true };
-        if matches!(source, Source::Marathon(_)) && snapshot.coverage != whole {
+        if matches!(source, DefinitionSource::Marathon(_)) && snapshot.coverage != whole {
             self.gaps = true;
             let gap = "some of its apps or pods can't be read, so no VIP is removed";
             self.findings.push(format!("{}: {gap}", reading.name));

@@ -12,18 +12,19 @@ use node::{Kernel, KernelError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::Moment;
-use super::census::Census;
-use super::changes::Journal;
-use super::health::Beat;
-use super::kernel::{Ask, KernelThread, monitor};
-use super::log::{self, Log};
-use super::marathons::Line;
+use super::core::{AgentCore, Config, Effect, Input};
+use super::journal::Journal;
+use super::journal::log::{self, Log};
+use super::kernel_thread::{Ask, KernelThread, monitor};
 use super::measures::{Measures, Recorder};
-use super::mind::{Config, Effect, Input, Kept, Mind};
-use super::store::{Saved, Store};
-use super::view::{Hold, Request, View};
-use crate::resolve::look_up_one;
+use super::state_file::{Saved, StateFiles};
+use super::status::counts::VipCounts;
+use super::status::health::Beat;
+use super::status::{Hold, Request, View};
+use crate::clock::Moment;
+use crate::sources::Kept;
+use crate::sources::marathon::connection::Connection;
+use crate::sources::resolve::look_up_one;
 
 /// The loop shows that it lives at least this often.
 const BEAT: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ pub struct Setup<K> {
     /// The interface whose changes the kernel announces. None: announcements aren't listened to.
     pub monitor: Option<String>,
     /// Where what is known is kept.
-    pub store: Option<Store>,
+    pub store: Option<StateFiles>,
     /// Begin without changing anything, because of this.
     pub hold: Option<Hold>,
     /// The wall clock. Tests bring their own.
@@ -53,18 +54,18 @@ pub struct Setup<K> {
 /// The running agent.
 #[derive(Debug)]
 pub struct Agent {
-    mind: Mind,
+    core: AgentCore,
     started: Instant,
     clock: fn() -> Timestamp,
     kernel: KernelThread,
-    lines: Vec<Line>,
+    connections: Vec<Connection>,
     inputs: mpsc::UnboundedReceiver<Input>,
     /// For those who bring inputs.
     bring: mpsc::UnboundedSender<Input>,
     requests: mpsc::Receiver<Request>,
     view: watch::Sender<Arc<View>>,
     heart: Arc<AtomicU64>,
-    store: Option<Arc<Store>>,
+    store: Option<Arc<StateFiles>>,
     log: Log,
     look_ups: Arc<Semaphore>,
     recorder: Recorder,
@@ -114,16 +115,18 @@ impl Agent {
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
         let names: Vec<_> = setup.config.sources.iter().map(|each| each.name.clone()).collect();
-        let mind = Mind::new(setup.config, now);
-        let lines = setup.clients.into_iter().enumerate();
-        let (view, seen) = watch::channel(Arc::new(mind.view()));
+        let core = AgentCore::new(setup.config, now);
+        let connections = setup.clients.into_iter().enumerate();
+        let (view, seen) = watch::channel(Arc::new(core.view()));
         let heart = Arc::new(AtomicU64::new(0));
         let mut agent = Self {
-            mind,
+            core,
             started,
             clock: setup.clock,
             kernel,
-            lines: lines.map(|(index, client)| Line::new(index, client, bring.clone())).collect(),
+            connections: connections
+                .map(|(index, client)| Connection::new(index, client, bring.clone()))
+                .collect(),
             inputs,
             bring,
             requests,
@@ -153,7 +156,7 @@ impl Agent {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turned = Instant::now();
         loop {
-            let wake = (self.started + self.mind.wake_at()).max(turned + BREATH);
+            let wake = (self.started + self.core.wake_at()).max(turned + BREATH);
             let input = tokio::select! {
                 () = &mut stop => break,
                 Some(input) = self.inputs.recv() => input,
@@ -172,7 +175,7 @@ impl Agent {
             turned = Instant::now();
             self.turn(input);
         }
-        self.lines.clear();
+        self.connections.clear();
         self.kernel.finish();
         for source in 0..self.view.borrow().sources.len() {
             if let Some(save) = self.save(source) {
@@ -203,26 +206,26 @@ impl Agent {
         self.heart.store(since, Ordering::Relaxed);
     }
 
-    /// One turn of the loop: an input into the mind, what follows into the world.
+    /// One turn of the loop: an input into the core, what follows into the world.
     fn turn(&mut self, input: Input) {
         let now = self.now();
         let done = match &input {
-            Input::Applied(outcome) => log::reasons(self.mind.controller(), outcome),
+            Input::Applied(outcome) => log::reasons(self.core.controller(), outcome),
             _ => Vec::new(),
         };
-        let news = self.recorder.before(&input, &self.mind, now);
-        let effects = self.mind.on(input, now);
-        self.recorder.after(news, &effects, &self.mind, now);
+        let news = self.recorder.before(&input, &self.core, now);
+        let effects = self.core.on(input, now);
+        self.recorder.after(news, &effects, &self.core, now);
         self.carry_out(effects);
         self.beat();
         // The kernel is busy with what comes next while this is written.
         self.log.outcome(done, now.since_start);
-        self.log.labels(&self.mind.take_news());
-        let controller = self.mind.controller();
+        self.log.labels(&self.core.take_news());
+        let controller = self.core.controller();
         if self.log.is_withholding(controller.status().mode) {
             self.log.withheld(controller);
         }
-        let view = self.mind.view();
+        let view = self.core.view();
         let log = &mut self.log;
         self.view.send_if_modified(|shown| {
             let changed = **shown != view;
@@ -237,7 +240,7 @@ impl Agent {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Marathon { source, action } => self.lines[source].act(action),
+                Effect::Marathon { source, action } => self.connections[source].act(action),
                 Effect::Resolve(name) => self.resolve(name),
                 Effect::Observe { known, towards, mend } => {
                     self.kernel.ask(Ask::Observe { known, towards, mend });
@@ -268,7 +271,7 @@ impl Agent {
         match store.load::<Kept>(name) {
             Ok(Some(Saved { read_at, what })) => {
                 tracing::info!(source = name, %read_at, "goes on with what was kept on disk");
-                let effects = self.mind.restore(source, what, read_at, self.now());
+                let effects = self.core.restore(source, what, read_at, self.now());
                 self.carry_out(effects);
             }
             Ok(None) => {}
@@ -279,7 +282,7 @@ impl Agent {
     /// What keeps a source's knowledge on disk.
     fn save(&self, source: usize) -> Option<impl FnOnce() + Send + 'static> {
         let store = self.store.clone()?;
-        let (name, kept, read_at) = self.mind.kept(source, self.now())?;
+        let (name, kept, read_at) = self.core.kept(source, self.now())?;
         Some(move || {
             if let Err(error) = store.save(&name, &Saved { read_at, what: kept }) {
                 tracing::warn!(source = name, "what is known can't be kept on disk: {error}");
@@ -298,12 +301,12 @@ impl Agent {
                 self.turn(Input::Release);
                 let _ = done.send(());
             }
-            Request::Census(census) => {
-                let controller = self.mind.controller();
-                let _ = census.send(Census::of(controller.services(), self.mind.reports()));
+            Request::VipCounts(census) => {
+                let controller = self.core.controller();
+                let _ = census.send(VipCounts::of(controller.services(), self.core.reports()));
             }
             Request::Table(table) => {
-                let _ = table.send(Box::new(self.mind.table(self.now())));
+                let _ = table.send(Box::new(self.core.table(self.now())));
             }
         }
     }

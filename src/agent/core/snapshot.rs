@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use marathon::Timestamp;
 
-use super::{Effect, Kept, Mind};
-use crate::agent::Moment;
-use crate::agent::source::{Source, Standing};
-use crate::agent::view::{Table, View};
+use super::{AgentCore, Effect};
+use crate::agent::status::{Table, View};
+use crate::clock::Moment;
+use crate::sources::Kept;
+use crate::sources::marathon::{MarathonSource, SyncState};
 use vip::LabelReport;
 
-use crate::translate::versions_of;
+use crate::sources::marathon::translate::versions_of;
 
 /// How often what is known is kept on disk while it changes.
 const KEEP: Duration = Duration::from_secs(60);
 
-impl Mind {
+impl AgentCore {
     /// Takes over what an earlier run knew of a Marathon and kept at that time. Nothing is removed
     /// because of it.
     pub fn restore(
@@ -39,7 +40,7 @@ impl Mind {
     pub(super) fn keep(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (index, source) in self.sources.iter_mut().enumerate() {
             let due = source.kept_at.is_none_or(|at| at + KEEP <= now.since_start);
-            if source.unkept && due && source.standing == Standing::Believed {
+            if source.unkept && due && source.standing == SyncState::Believed {
                 source.unkept = false;
                 source.kept_at = Some(now.since_start);
                 effects.push(Effect::Keep(index));
@@ -52,7 +53,7 @@ impl Mind {
     #[must_use]
     pub fn kept(&self, source: usize, now: Moment) -> Option<(String, Kept, Timestamp)> {
         let at = &self.sources[source];
-        if at.standing != Standing::Believed {
+        if at.standing != SyncState::Believed {
             return None;
         }
         let hosts = at.hosts().filter_map(|host| {
@@ -90,7 +91,7 @@ impl Mind {
     #[must_use]
     pub fn table(&self, now: Moment) -> Table {
         let mut desired = self.controller.desired();
-        desired.reports.extend(self.sources.iter().flat_map(Source::reports).cloned());
+        desired.reports.extend(self.sources.iter().flat_map(MarathonSource::reports).cloned());
         let workloads =
             self.sources.iter().flat_map(|source| source.watch.workloads().map(|each| &**each));
         let drains = self.controller.draining().filter_map(|(vip, server, drain)| {
@@ -109,6 +110,6 @@ impl Mind {
 
     /// What became of every label.
     pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
-        self.controller.reports().chain(self.sources.iter().flat_map(Source::reports))
+        self.controller.reports().chain(self.sources.iter().flat_map(MarathonSource::reports))
     }
 }

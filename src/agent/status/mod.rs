@@ -1,17 +1,21 @@
 //! What others may see of a running agent, and ask of it.
 
+pub mod counts;
+pub mod health;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::Timestamp;
 use tokio::sync::oneshot;
 use vip::controller::Status;
 use vip::plan::Conflict;
 use vip::{Desired, Observed, Scope, Vip};
 
-use super::census::Census;
+use crate::clock::Timestamp;
+use crate::sources::SourceView;
+use counts::VipCounts;
 
 /// The agent at one moment. The loop replaces it whenever something in it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,23 +42,6 @@ pub struct View {
     pub started: Timestamp,
 }
 
-/// What is known of one Marathon.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SourceView {
-    /// Events are coming. Otherwise it is polled.
-    pub streaming: bool,
-    /// When all of it was last read. From the disk, it is when it was read before that.
-    pub read_at: Option<Timestamp>,
-    /// It hasn't answered yet: what is known of it is from the disk.
-    pub from_disk: bool,
-    /// Why the last attempt to read it failed, if it did.
-    pub error: Option<String>,
-    /// Why no events are coming, if an attempt to listen failed or a stream ended.
-    pub unheard: Option<String>,
-    /// Its apps and pods.
-    pub workloads: usize,
-}
-
 /// Nothing is changed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Hold {
@@ -72,7 +59,7 @@ pub enum Request {
     /// Go on.
     Release(oneshot::Sender<()>),
     /// How many there are of each.
-    Census(oneshot::Sender<Census>),
+    VipCounts(oneshot::Sender<VipCounts>),
     /// Everything it has decided and knows.
     Table(oneshot::Sender<Box<Table>>),
 }

@@ -13,7 +13,7 @@ use crate::config::Marathon;
 
 /// A source of definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum DefinitionSource {
     /// A file; `-` is standard input.
     File(String),
     /// A Marathon.
@@ -22,7 +22,7 @@ pub enum Source {
 
 /// What one source said.
 #[derive(Debug)]
-pub struct Reading {
+pub struct Definitions {
     /// The source's name for people: the file, or the URL.
     pub name: String,
     /// The bytes, of a file only: positions are looked up in them.
@@ -36,12 +36,12 @@ pub struct Reading {
 /// No saved answer is larger; a bigger file is not what it was taken for.
 const MAX_FILE: u64 = 256 << 20;
 
-impl Source {
+impl DefinitionSource {
     /// Reads the source.
     ///
     /// # Errors
     /// When it can't be read completely: half an answer is never taken for a whole one.
-    pub fn read(&self) -> Result<Reading> {
+    pub fn read(&self) -> Result<Definitions> {
         match self {
             Self::File(path) => read_file(path),
             Self::Marathon(marathon) => read_marathon(marathon),
@@ -58,7 +58,7 @@ impl Source {
     }
 }
 
-fn read_file(path: &str) -> Result<Reading> {
+fn read_file(path: &str) -> Result<Definitions> {
     let name = if path == "-" { "standard input" } else { path }.to_owned();
     let reader: Box<dyn Read> = match path {
         "-" => Box::new(std::io::stdin().lock()),
@@ -75,10 +75,10 @@ fn read_file(path: &str) -> Result<Reading> {
     let snapshot = marathon::Document::read(&text)
         .with_context(|| format!("{name} is not what Marathon says or is told"))?
         .snapshot(&marathon::Records::default());
-    Ok(Reading { name, text: Some(text), snapshot, servers: BTreeSet::new() })
+    Ok(Definitions { name, text: Some(text), snapshot, servers: BTreeSet::new() })
 }
 
-fn read_marathon(marathon: &Marathon) -> Result<Reading> {
+fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
     let client = Client::new(&marathon.client_config())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = marathon.name.clone();
@@ -94,7 +94,7 @@ fn read_marathon(marathon: &Marathon) -> Result<Reading> {
             never = tell_of_waiting(&name) => match never {},
         }
     })?;
-    Ok(Reading { name, text: None, snapshot, servers })
+    Ok(Definitions { name, text: None, snapshot, servers })
 }
 
 /// Says on a terminal what is being waited for, once that takes over a second.

@@ -9,25 +9,25 @@ use marathon::watch::{Action, StreamId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::mind::Input;
+use crate::agent::core::Input;
 
 /// One Marathon.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Connection {
     source: usize,
     client: Arc<Client>,
     inputs: UnboundedSender<Input>,
     stream: Option<JoinHandle<()>>,
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl Line {
-    pub(super) fn new(source: usize, client: Arc<Client>, inputs: UnboundedSender<Input>) -> Self {
+impl Connection {
+    pub(crate) fn new(source: usize, client: Arc<Client>, inputs: UnboundedSender<Input>) -> Self {
         Self { source, client, inputs, stream: None }
     }
 
@@ -38,7 +38,7 @@ impl Line {
     }
 
     /// Does what a watch asks for.
-    pub(super) fn act(&mut self, action: Action) {
+    pub(crate) fn act(&mut self, action: Action) {
         let (source, client, inputs) = (self.source, self.client.clone(), self.inputs.clone());
         match action {
             Action::Open { stream, url } => {

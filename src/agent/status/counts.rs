@@ -7,7 +7,7 @@ use vip::{DesiredService, LabelReport, Vip};
 
 /// What is decided, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Census {
+pub struct VipCounts {
     /// The tasks of each VIP.
     pub vips: BTreeMap<Vip, Servers>,
     /// The labels that aren't obeyed, by kind; every kind has a number.
@@ -25,7 +25,7 @@ pub struct Servers {
     pub left_out: usize,
 }
 
-impl Census {
+impl VipCounts {
     /// Counts.
     pub fn of<'a>(
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
@@ -94,7 +94,7 @@ mod tests {
             report("ipvs_weight", None, Verdict::refused(misspelt_option.error)),
             report("VIP_1", None, Verdict::Named("a name".into())),
         ];
-        let census = Census::of([].into_iter(), reports.iter());
+        let census = VipCounts::of([].into_iter(), reports.iter());
         assert_eq!(census.refused, RefusalKind::ALL.map(|kind| (kind, 1)).into());
     }
 
@@ -117,7 +117,7 @@ mod tests {
             incomplete: false,
             selection,
         };
-        let census = Census::of([(&vip(), &service)].into_iter(), [].into_iter());
+        let census = VipCounts::of([(&vip(), &service)].into_iter(), [].into_iter());
         let expected = Servers { serving: 1, draining: 1, left_out: 0 };
         assert_eq!(census.vips, [(vip(), expected)].into());
     }

@@ -1,30 +1,19 @@
-//! What a [`Mind`](super::Mind) is told, and what it asks for.
+//! What a [`AgentCore`](super::AgentCore) is told, and what it asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use marathon::event::Event;
 use marathon::watch::{Action, StreamId, WorkloadKey};
 use marathon::{Snapshot, Workload};
-use serde::{Deserialize, Serialize};
 use vip::{Observed, Outcome, Plan};
 
-use crate::agent::view::Hold;
-use crate::translate::Addresses;
-
-/// What is kept on disk of one Marathon.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
-    /// Its apps and pods.
-    pub workloads: Vec<Arc<Workload>>,
-    /// The addresses of agents with names.
-    pub hosts: BTreeMap<String, Addresses>,
-}
+use crate::agent::status::Hold;
 
 /// What the kernel thread found.
 #[derive(Debug)]
-pub struct Reading {
+pub struct KernelReading {
     /// The kernel.
     pub observed: Observed,
     /// The node's address towards the agents.
@@ -101,7 +90,7 @@ pub enum Input {
         answer: Result<Arc<[IpAddr]>, String>,
     },
     /// The kernel was read, or not.
-    Observed(Result<Reading, String>),
+    Observed(Result<KernelReading, String>),
     /// A plan was run.
     Applied(Outcome),
     /// The kernel announces a change.
@@ -137,6 +126,6 @@ pub enum Effect {
     },
     /// Run a plan, then say [`Input::Applied`].
     Apply(Plan),
-    /// Keep [`Mind::kept`](super::Mind::kept) of this source on disk.
+    /// Keep [`AgentCore::kept`](super::AgentCore::kept) of this source on disk.
     Keep(usize),
 }

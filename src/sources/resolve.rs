@@ -4,7 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::translate::Hosts;
+use super::hosts::Hosts;
 
 type Answer = (String, Result<Arc<[IpAddr]>, String>);
 

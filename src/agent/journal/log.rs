@@ -10,24 +10,24 @@ use vip::controller::{Controller, Entry, Mode};
 use vip::plan::OpResult;
 use vip::{LabelReport, Outcome};
 
-use super::changes::{Change, Journal};
-use super::news::{self, News};
-use super::view::View;
+use super::notices::{self, Notice};
+use super::{Journal, JournalEntry};
+use crate::agent::status::View;
 
 /// The target of lines about changes, whose message repeats most of their fields.
 pub const CHANGE: &str = "vipd::change";
 
 /// What has been told, where nothing else remembers it.
 #[derive(Debug, Default)]
-pub(super) struct Log {
-    pub(super) journal: Journal,
+pub(crate) struct Log {
+    pub(crate) journal: Journal,
     stale: BTreeSet<String>,
     withheld: BTreeSet<String>,
 }
 
 impl Log {
     /// Tells what was done, with the reasons of [`reasons`]. `now` is since the start.
-    pub(super) fn outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
+    pub(crate) fn outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
         for (entry, result) in done {
             match result {
                 OpResult::Done => {
@@ -44,7 +44,7 @@ impl Log {
     }
 
     /// Tells what would be done, if the mode allowed it.
-    pub(super) fn withheld(&mut self, controller: &Controller) {
+    pub(crate) fn withheld(&mut self, controller: &Controller) {
         let entries = controller.withheld().iter().map(|op| controller.entry(op));
         let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
         for (text, entry) in &entries {
@@ -56,17 +56,17 @@ impl Log {
     }
 
     /// Tells what became of labels.
-    pub(super) fn labels(&self, reports: &[LabelReport]) {
-        reports.iter().for_each(|report| self.tell(&news::of_label(report)));
+    pub(crate) fn labels(&self, reports: &[LabelReport]) {
+        reports.iter().for_each(|report| self.tell(&notices::of_label(report)));
     }
 
     /// Tells what is other in the agent than before.
-    pub(super) fn view(&self, before: &View, after: &View) {
-        news::of_views(before, after).iter().for_each(|news| self.tell(news));
+    pub(crate) fn view(&self, before: &View, after: &View) {
+        notices::of_views(before, after).iter().for_each(|news| self.tell(news));
     }
 
     /// Tells, once, that what is known has become too old.
-    pub(super) fn ages(&mut self, view: &View, now: Timestamp) {
+    pub(crate) fn ages(&mut self, view: &View, now: Timestamp) {
         let stale = view.sources.iter().filter(|(_, source)| source.is_stale(now));
         let stale: BTreeSet<_> = stale.map(|(name, _)| name.clone()).collect();
         for name in stale.difference(&self.stale) {
@@ -74,41 +74,41 @@ impl Log {
                 "what is known of {name} is too old to be relied on, since Mesos gives the ports \
                  of dead tasks to others: bring it back, or `vipd hold` while you look"
             );
-            self.tell(&News { what: "source-stale", grave: true, text });
+            self.tell(&Notice { what: "source-stale", grave: true, text });
         }
         self.stale = stale;
     }
 
     /// Whether there is something to say about what is held back.
-    pub(super) fn is_withholding(&self, mode: Mode) -> bool {
+    pub(crate) fn is_withholding(&self, mode: Mode) -> bool {
         mode != Mode::Acting || !self.withheld.is_empty()
     }
 
     fn change(&self, entry: &Entry, after_ms: Option<u64>) {
         say(entry, after_ms, "");
         let vip = entry.vip.map(|vip| vip.to_string());
-        self.journal.note(Change {
+        self.journal.note(JournalEntry {
             vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
             server: entry.server,
             app: (!entry.app.is_empty()).then(|| Arc::clone(&entry.app)),
             task: entry.task.clone(),
             why: (!entry.why.is_empty()).then(|| entry.why.clone()),
             after_ms,
-            ..Change::new(entry.op.name(), entry.to_string(), Timestamp::now())
+            ..JournalEntry::new(entry.op.name(), entry.to_string(), Timestamp::now())
         });
     }
 
-    fn tell(&self, News { what, grave, text }: &News) {
+    fn tell(&self, Notice { what, grave, text }: &Notice) {
         match grave {
             true => tracing::warn!(what, "{text}"),
             false => tracing::info!(what, "{text}"),
         }
-        self.journal.note(Change::new(what, text.clone(), Timestamp::now()));
+        self.journal.note(JournalEntry::new(what, text.clone(), Timestamp::now()));
     }
 }
 
 /// What was done, and why. To be asked before the controller hears of it.
-pub(super) fn reasons(controller: &Controller, outcome: &Outcome) -> Vec<(Entry, OpResult)> {
+pub(crate) fn reasons(controller: &Controller, outcome: &Outcome) -> Vec<(Entry, OpResult)> {
     outcome.results().map(|(op, result)| (controller.entry(op), result.clone())).collect()
 }
 

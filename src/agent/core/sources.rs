@@ -7,14 +7,14 @@ use std::sync::Arc;
 use marathon::watch::{self, WorkloadKey};
 use vip::controller::{self, Change};
 
-use super::{Effect, Mind};
-use crate::agent::Moment;
-use crate::agent::source::{Source, Standing};
+use super::{AgentCore, Effect};
+use crate::clock::Moment;
+use crate::sources::marathon::{MarathonSource, SyncState};
 
 /// Servers of Marathon that are remembered.
 const MAX_SERVERS: usize = 64;
 
-impl Mind {
+impl AgentCore {
     /// No VIP may be the address of a leader, or of another server that the cluster depends on.
     pub(super) fn meet(&mut self, servers: impl IntoIterator<Item = String>) {
         for server in servers {
@@ -59,8 +59,8 @@ impl Mind {
         at.view.read_at = Some(now.wall);
         at.view.from_disk = false;
         at.unkept = true;
-        if at.standing == Standing::Doubted {
-            at.standing = Standing::Whole;
+        if at.standing == SyncState::Doubted {
+            at.standing = SyncState::Whole;
         }
     }
 
@@ -118,7 +118,7 @@ impl Mind {
 
     /// A cluster's nodes come and go, and so do their names.
     fn forget_names(&mut self) {
-        let used = self.sources.iter().flat_map(Source::hosts);
+        let used = self.sources.iter().flat_map(MarathonSource::hosts);
         let used = used.chain(self.servers.iter().map(String::as_str)).collect();
         self.names.retain(&used);
     }
@@ -127,9 +127,10 @@ impl Mind {
     /// more than half of what the kernel holds, they are read once more before: a Marathon that has
     /// just started may know very little.
     pub(super) fn believe(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let waiting = |source: &Source| source.standing == Standing::Whole;
-        let partial =
-            |source: &Source| matches!(source.standing, Standing::Partial | Standing::Doubted);
+        let waiting = |source: &MarathonSource| source.standing == SyncState::Whole;
+        let partial = |source: &MarathonSource| {
+            matches!(source.standing, SyncState::Partial | SyncState::Doubted)
+        };
         if !self.sources.iter().any(waiting) || self.sources.iter().any(partial) {
             return;
         }
@@ -140,12 +141,12 @@ impl Mind {
         let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
         for source in 0..self.sources.len() {
             let at = &mut self.sources[source];
-            if at.standing != Standing::Whole {
+            if at.standing != SyncState::Whole {
                 continue;
             }
             if 2 * unclaimed > ours.len() && !at.doubted {
                 at.doubted = true;
-                at.standing = Standing::Doubted;
+                at.standing = SyncState::Doubted;
                 tracing::warn!(
                     source = at.name,
                     unclaimed,
@@ -155,7 +156,7 @@ impl Mind {
                 self.watch(source, watch::Input::Doubt, now, effects);
                 continue;
             }
-            at.standing = Standing::Believed;
+            at.standing = SyncState::Believed;
             let change = Change::Only(at.everything());
             let source = at.name.clone();
             self.tell(controller::Input::Claims { source, change }, now, effects);

@@ -12,7 +12,8 @@ use marathon::Timestamp;
 use serde::Serialize;
 use vip::controller::Mode;
 
-use super::view::{SourceView, View};
+use super::View;
+use crate::sources::SourceView;
 
 /// The loop goes round at least every few seconds.
 const STOPPED: Duration = Duration::from_secs(15);
@@ -203,7 +204,7 @@ fn seconds(time: Duration) -> String {
 mod tests {
     use vip::controller::{Retry, Status};
 
-    use super::super::view::Hold;
+    use super::super::Hold;
     use super::*;
 
     const PERIOD: Duration = Duration::from_secs(30);

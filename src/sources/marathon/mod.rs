@@ -1,6 +1,9 @@
 //! One Marathon, as the agent sees it: what the watch believes, put into claims, workload by
 //! workload. Pure.
 
+pub(crate) mod connection;
+pub mod translate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,28 +14,15 @@ use marathon::{TaskState, Workload};
 use vip::LabelReport;
 use vip::controller::AppClaims;
 
-use super::Moment;
-use super::names::Names;
-use super::tally::Tally;
-use super::view::SourceView;
-use crate::translate::{Translation, hosts_of_one, translate_one};
-
-/// What all sources together say beside claims.
-#[derive(Debug, Default)]
-pub(super) struct Surroundings {
-    pub(super) nodes: Tally<IpAddr>,
-    pub(super) tasks: Tally<IpAddr>,
-    pub(super) uncertain: Tally<IpAddr>,
-    pub(super) gaps: Tally<String>,
-    /// What became of labels that make no claim, as far as that is news.
-    pub(super) news: Vec<LabelReport>,
-    /// Something of it is other than it was last told.
-    pub(super) changed: bool,
-}
+use crate::clock::Moment;
+use crate::sources::SourceView;
+use crate::sources::facts::ClusterContext;
+use crate::sources::hosts::HostCache;
+use translate::{Translation, hosts_of_one, translate_one};
 
 /// How much the absence of an app from a source means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum SyncState {
     /// It was never read whole: nothing.
     Partial,
     /// It was, and is about to be believed.
@@ -56,17 +46,17 @@ struct Contribution {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) watch: State,
-    pub(super) wake_at: Duration,
-    pub(super) standing: Standing,
+pub(crate) struct MarathonSource {
+    pub(crate) name: String,
+    pub(crate) watch: State,
+    pub(crate) wake_at: Duration,
+    pub(crate) standing: SyncState,
     /// It was asked to say everything twice.
-    pub(super) doubted: bool,
-    pub(super) view: SourceView,
+    pub(crate) doubted: bool,
+    pub(crate) view: SourceView,
     /// When it was last kept on disk, and whether there is more to keep.
-    pub(super) kept_at: Option<Duration>,
-    pub(super) unkept: bool,
+    pub(crate) kept_at: Option<Duration>,
+    pub(crate) unkept: bool,
     contributions: BTreeMap<WorkloadKey, Contribution>,
     by_host: BTreeMap<Arc<str>, BTreeSet<WorkloadKey>>,
     /// What an earlier run knew, and nobody has read since.
@@ -76,15 +66,15 @@ pub(super) struct Source {
 }
 
 /// Apps that differ, as [`vip::controller::Change::Apps`] wants them.
-pub(super) type Apps = BTreeMap<Arc<str>, Option<AppClaims>>;
+pub(crate) type Apps = BTreeMap<Arc<str>, Option<AppClaims>>;
 
-impl Source {
-    pub(super) fn new(name: String, config: &watch::Config, now: Duration) -> Self {
+impl MarathonSource {
+    pub(crate) fn new(name: String, config: &watch::Config, now: Duration) -> Self {
         Self {
             name,
             watch: State::new(config, now),
             wake_at: now,
-            standing: Standing::Partial,
+            standing: SyncState::Partial,
             doubted: false,
             view: SourceView::default(),
             kept_at: None,
@@ -97,14 +87,14 @@ impl Source {
     }
 
     /// Takes over what an earlier run knew, and says what of it counts.
-    pub(super) fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
+    pub(crate) fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let keys = self.watch.restore(workloads);
         self.remembered.extend(keys.iter().cloned());
         keys
     }
 
     /// Tells the watch what happened.
-    pub(super) fn on(&mut self, input: watch::Input, now: Duration) -> Step {
+    pub(crate) fn on(&mut self, input: watch::Input, now: Duration) -> Step {
         let read = match &input {
             watch::Input::Read { key, answer: Answer::Found(_) | Answer::Missing, .. } => {
                 self.remembered.take(key)
@@ -115,10 +105,10 @@ impl Source {
         step.changed.extend(read);
         self.wake_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();
-        if self.standing == Standing::Partial {
+        if self.standing == SyncState::Partial {
             let coverage = self.watch.coverage();
             if coverage.apps && coverage.pods {
-                self.standing = Standing::Whole;
+                self.standing = SyncState::Whole;
                 step.changed.append(&mut self.remembered);
             }
         }
@@ -126,11 +116,11 @@ impl Source {
     }
 
     /// Reads these workloads' labels again.
-    pub(super) fn refresh(
+    pub(crate) fn refresh(
         &mut self,
         keys: &BTreeSet<WorkloadKey>,
-        names: &mut Names,
-        around: &mut Surroundings,
+        names: &mut HostCache,
+        around: &mut ClusterContext,
         now: Moment,
     ) -> Apps {
         self.unkept |= !keys.is_empty();
@@ -140,8 +130,8 @@ impl Source {
     fn refresh_one(
         &mut self,
         key: &WorkloadKey,
-        names: &mut Names,
-        around: &mut Surroundings,
+        names: &mut HostCache,
+        around: &mut ClusterContext,
         now: Moment,
     ) -> (Arc<str>, Option<AppClaims>) {
         self.settling.remove(key);
@@ -175,7 +165,7 @@ impl Source {
         key: &WorkloadKey,
         new: Contribution,
         exists: bool,
-        around: &mut Surroundings,
+        around: &mut ClusterContext,
     ) {
         let old = self.contributions.remove(key).unwrap_or_default();
         around.news.extend(vip::news(&old.reports, &new.reports));
@@ -201,32 +191,32 @@ impl Source {
     }
 
     /// The ids of all there are. What they say was told when it was read.
-    pub(super) fn everything(&self) -> BTreeSet<Arc<str>> {
+    pub(crate) fn everything(&self) -> BTreeSet<Arc<str>> {
         self.watch.workloads().map(|workload| Arc::clone(&workload.id)).collect()
     }
 
     /// The workloads with a task on this host.
-    pub(super) fn on_host(&self, host: &str) -> BTreeSet<WorkloadKey> {
+    pub(crate) fn on_host(&self, host: &str) -> BTreeSet<WorkloadKey> {
         self.by_host.get(host).cloned().unwrap_or_default()
     }
 
     /// Whether a workload has a task on this host.
-    pub(super) fn runs_on(&self, host: &str) -> bool {
+    pub(crate) fn runs_on(&self, host: &str) -> bool {
         self.by_host.contains_key(host)
     }
 
     /// The hosts it names.
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.by_host.keys().map(|host| &**host)
     }
 
     /// Labels that make no claim and should be known.
-    pub(super) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
         self.contributions.values().flat_map(|each| &each.reports)
     }
 
     /// Takes the workloads whose silent health checks mean something else from now on.
-    pub(super) fn settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
+    pub(crate) fn settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
         let due = self.settling.iter().filter(|(_, at)| **at <= now);
         let due: BTreeSet<_> = due.map(|(key, _)| key.clone()).collect();
         for key in &due {
@@ -236,7 +226,7 @@ impl Source {
     }
 
     /// When it wants to be called again.
-    pub(super) fn wakes_at(&self) -> Duration {
+    pub(crate) fn wakes_at(&self) -> Duration {
         self.settling.values().copied().fold(self.wake_at, Duration::min)
     }
 }

@@ -32,13 +32,13 @@ pub struct Saved<T> {
 /// A file is one line, `vipd-known-1 LENGTH CRC32`, and JSON of that length. It is replaced as a
 /// whole or not at all.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct StateFiles {
     folder: PathBuf,
 }
 
 /// Why something can't be kept, or is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum StateFileError {
     /// The disk.
     #[error("{path}: {error}")]
     Io {
@@ -57,7 +57,7 @@ pub enum StoreError {
     },
 }
 
-impl Store {
+impl StateFiles {
     /// In this folder, which is made when something is saved.
     #[must_use]
     pub fn open(folder: PathBuf) -> Self {
@@ -68,9 +68,9 @@ impl Store {
     ///
     /// # Errors
     /// When the folder or a file in it can't be written. What was kept before is still there.
-    pub fn save<T: Serialize>(&self, source: &str, saved: &Saved<T>) -> Result<(), StoreError> {
+    pub fn save<T: Serialize>(&self, source: &str, saved: &Saved<T>) -> Result<(), StateFileError> {
         let path = self.path(source);
-        let io = |error| StoreError::Io { path: path.clone(), error };
+        let io = |error| StateFileError::Io { path: path.clone(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
         let temporary = path.with_extension("new");
         let write = || -> io::Result<()> {
@@ -99,14 +99,17 @@ impl Store {
     ///
     /// # Errors
     /// When there is something that can't be read, or is not what was written.
-    pub fn load<T: DeserializeOwned>(&self, source: &str) -> Result<Option<Saved<T>>, StoreError> {
+    pub fn load<T: DeserializeOwned>(
+        &self,
+        source: &str,
+    ) -> Result<Option<Saved<T>>, StateFileError> {
         let path = self.path(source);
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::Io { path, error }),
+            Err(error) => return Err(StateFileError::Io { path, error }),
         };
-        let damaged = |reason: &str| StoreError::Damaged { path, reason: reason.to_owned() };
+        let damaged = |reason: &str| StateFileError::Damaged { path, reason: reason.to_owned() };
         match body(&bytes) {
             Ok(body) => serde_json::from_slice(body)
                 .map(Some)
@@ -203,9 +206,9 @@ mod tests {
         Saved { read_at, what: vec![text.to_owned()] }
     }
 
-    fn store() -> (tempfile::TempDir, Store) {
+    fn store() -> (tempfile::TempDir, StateFiles) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("a/b"));
+        let store = StateFiles::open(folder.path().join("a/b"));
         (folder, store)
     }
 
@@ -228,7 +231,7 @@ mod tests {
         let is_damaged = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
             let loaded = store.load::<Vec<String>>("m");
-            matches!(loaded, Err(StoreError::Damaged { .. }))
+            matches!(loaded, Err(StateFileError::Damaged { .. }))
         };
         for length in 0..whole.len() {
             assert!(is_damaged(&whole[..length]), "cut off after {length}");
@@ -282,7 +285,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Store::open(file.clone()).save("m", &saved("one")).unwrap_err();
+        let error = StateFiles::open(file.clone()).save("m", &saved("one")).unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     }
 }

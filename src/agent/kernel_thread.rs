@@ -9,7 +9,7 @@ use node::{Kernel, KernelError, Monitor};
 use tokio::sync::mpsc::UnboundedSender;
 use vip::{Observed, Outcome, Plan};
 
-use super::mind::{Input, Reading};
+use super::core::{Input, KernelReading};
 
 /// What the kernel is asked.
 #[derive(Debug)]
@@ -94,11 +94,11 @@ fn read(
     known: Option<&Observed>,
     towards: &[IpAddr],
     mend: bool,
-) -> Result<Reading, KernelError> {
+) -> Result<KernelReading, KernelError> {
     // ip_vs has its sysctls once its socket is open.
     let sysctls = kernel.sysctls(mend);
     let wrong = sysctls.iter().filter(|report| !report.state.is_ok());
-    Ok(Reading {
+    Ok(KernelReading {
         observed: match known {
             Some(known) => kernel.observe_again(known)?,
             None => kernel.observe()?,

@@ -5,9 +5,9 @@
 //! day of faults in a moment.
 mod config;
 mod kernel;
-mod knowledge;
-mod vocabulary;
-mod watching;
+mod messages;
+mod snapshot;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -20,20 +20,21 @@ use marathon::watch::{self, Answer};
 use vip::controller::{self, Mode};
 use vip::{Controller, Firewall, LabelReport};
 
-use super::Moment;
-use super::names::Names;
-use super::source::{Source, Surroundings};
-use super::view::Hold;
+use super::status::Hold;
+use crate::clock::Moment;
+use crate::sources::facts::ClusterContext;
+use crate::sources::hosts::HostCache;
+use crate::sources::marathon::MarathonSource;
 pub use config::{Config, SourceConfig};
-pub use vocabulary::{Effect, Input, Kept, Reading};
+pub use messages::{Effect, Input, KernelReading};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Mind {
-    sources: Vec<Source>,
+pub struct AgentCore {
+    sources: Vec<MarathonSource>,
     servers: BTreeSet<String>,
-    names: Names,
-    around: Surroundings,
+    names: HostCache,
+    around: ClusterContext,
     source_address: Option<Ipv4Addr>,
     node_address: Option<Ipv4Addr>,
     controller: Controller,
@@ -52,7 +53,7 @@ pub struct Mind {
     started: Timestamp,
 }
 
-impl Mind {
+impl AgentCore {
     /// Knows nothing yet. The first [`Input::Tick`] starts it.
     #[must_use]
     pub fn new(config: Config, now: Moment) -> Self {
@@ -64,10 +65,12 @@ impl Mind {
         Self {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
             sources: sources
-                .map(|source| Source::new(source.name.clone(), &source.watch, now.since_start))
+                .map(|source| {
+                    MarathonSource::new(source.name.clone(), &source.watch, now.since_start)
+                })
                 .collect(),
-            names: Names::default(),
-            around: Surroundings { changed: true, ..Surroundings::default() },
+            names: HostCache::default(),
+            around: ClusterContext { changed: true, ..ClusterContext::default() },
             source_address: config.node_address,
             node_address: config.node_address,
             controller: Controller::new(controller),
@@ -89,7 +92,7 @@ impl Mind {
         let mut effects = Vec::new();
         match input {
             Input::Opened { source, stream, leader } => {
-                self.meet(leader.as_deref().and_then(watching::host_of));
+                self.meet(leader.as_deref().and_then(sources::host_of));
                 self.sources[source].view.unheard = None;
                 self.watch(source, watch::Input::Opened { stream, leader }, now, &mut effects);
             }
@@ -141,7 +144,7 @@ impl Mind {
     /// When [`Input::Tick`] is due, if nothing comes before it.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
-        let sources = self.sources.iter().map(Source::wakes_at);
+        let sources = self.sources.iter().map(MarathonSource::wakes_at);
         sources.chain(self.names.wake_at()).fold(self.controller_wake, Duration::min)
     }
 
