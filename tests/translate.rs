@@ -158,7 +158,8 @@ fn an_upgrade_reads_each_task_by_its_own_version() {
         "id": "/a", "version": "2026-01-01T00:00:00.000Z", "networks": [{ "mode": "container/bridge" }],
         "container": { "portMappings": [
             { "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } }] } });
-    records.insert(key, earlier.to_string().as_bytes()).unwrap();
+    let spec = Document::read_version(key.kind, earlier.to_string().as_bytes()).unwrap();
+    records.insert(key, spec);
     let translation = read(&app, &records);
     let servers = by_vip(&translation.claims);
     assert_eq!(servers["3.3.0.7:80/tcp"], ["10.0.0.2:31080"]);

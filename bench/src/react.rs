@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use marathon::event::Event;
-use marathon::sse::Decoder;
+use marathon::events::Event;
+use marathon::events::sse::Decoder;
 use marathon::watch::{self, Action, StreamId};
 use marathon::{Document, Kind, Records, Timestamp};
 use node::Kernel;
@@ -123,7 +123,7 @@ impl World {
         self.inputs.push_back(input);
     }
 
-    fn read_one(&mut self, key: watch::WorkloadKey, body: &str) {
+    fn read_one(&mut self, key: marathon::WorkloadKey, body: &str) {
         let snapshot = Document::read(body.as_bytes()).unwrap().snapshot(&Records::default());
         let answer = Ok(snapshot.workloads.into_iter().next());
         self.inputs.push_back(Input::Read { source: 0, key, answer, leader: None });
@@ -166,7 +166,7 @@ impl World {
         // A change makes the watch ask: what it is answered is timed, not the asking.
         let body = self.cluster.one(app);
         let stream = self.stream.unwrap();
-        let change = marathon::event::Change::Posted(marathon::event::Touched {
+        let change = marathon::events::Change::Posted(marathon::events::Touched {
             kind: Some(Kind::App),
             id: Cluster::id(app),
         });

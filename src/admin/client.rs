@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use marathon::sse::Decoder;
+use marathon::events::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 

@@ -29,6 +29,7 @@ mod definition;
 mod event;
 mod fault;
 mod id;
+mod imagined;
 mod run;
 mod shared;
 mod sim;
@@ -41,6 +42,6 @@ mod view;
 
 pub use config::{Agent, AgentError, Config, Generation, UnknownGeneration};
 pub use fault::{Fault, Rule};
-pub use run::Fate;
+pub use imagined::Fate;
 pub use sim::{Handle, Running, Sim, StartError};
 pub use time::now;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::config::{Config, Generation};
 use crate::fault::{Fault, Faults, Rule};
-use crate::run::Imagined;
+use crate::imagined::Imagined;
 use crate::store::Store;
 use crate::stream::Bus;
 

@@ -20,38 +20,25 @@
 //! A document that is wrong in places is read all the same: what can't be read is left out, and
 //! noted in [`Snapshot::findings`].
 //!
-//! To follow a live Marathon, [`sse`] and [`event`] read its event stream, and [`watch`] decides
+//! To follow a live Marathon, [`events`] reads its event stream, and [`watch`] decides
 //! what to read and what to believe. None of them has a connection of its own.
 
-mod apps;
-mod assembly;
 #[cfg(feature = "client")]
 pub mod client;
 mod document;
-pub mod event;
-mod finding;
-mod health;
-mod ids;
-mod instance;
-mod labels;
+pub mod events;
 mod lenient;
 mod model;
-mod pods;
-mod ports;
-mod records;
-mod sharing;
-mod spec;
-pub mod sse;
-mod time;
+mod normalize;
+mod snapshot;
 pub mod watch;
-mod workload;
 
 pub use document::{Document, DocumentError};
-pub use finding::Finding;
-pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
 pub use jiff::Timestamp;
-pub use labels::Labels;
-pub use records::Records;
-pub use spec::{NetworkMode, Port, Protocol, Scope, Spec, Unread};
-pub use time::Time;
-pub use workload::{Coverage, Kind, Snapshot, VersionKey, Workload};
+pub use lenient::Finding;
+pub use normalize::Records;
+pub use snapshot::{
+    Behind, Coverage, Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port,
+    Protocol, Scope, Snapshot, Spec, TaskState, Time, Unread, Unroutable, VersionKey, Workload,
+    WorkloadKey,
+};

@@ -1,8 +1,8 @@
 //! Frames in, events out.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
-use marathon::event::{Change, Event, Subject, Touched};
-use marathon::sse::Frame;
+use marathon::events::sse::Frame;
+use marathon::events::{Change, Event, Subject, Touched};
 use marathon::{Kind, TaskState};
 
 fn parse(event: &str, data: &str) -> Event {

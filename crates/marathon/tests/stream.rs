@@ -1,7 +1,7 @@
 //! Bytes of an event stream in, frames out.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
-use marathon::sse::{Decoder, Frame};
+use marathon::events::sse::{Decoder, Frame};
 use proptest::prelude::*;
 
 fn frame(event: Option<&str>, data: &str) -> Frame {
@@ -97,7 +97,7 @@ proptest! {
     ) {
         let mut decoder = Decoder::new(limit);
         for frame in decoder.push(&bytes) {
-            let _ = marathon::event::Event::parse(&frame);
+            let _ = marathon::events::Event::parse(&frame);
         }
     }
 }

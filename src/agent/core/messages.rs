@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use marathon::event::Event;
-use marathon::watch::{Action, StreamId, WorkloadKey};
+use marathon::WorkloadKey;
+use marathon::events::Event;
+use marathon::watch::{Action, StreamId};
 use marathon::{Snapshot, Workload};
 use vip::{Observed, Outcome, Plan};
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use marathon::watch::{self, WorkloadKey};
+use marathon::WorkloadKey;
+use marathon::watch;
 use vip::controller::{self, Change};
 
 use super::{AgentCore, Effect};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use marathon::event::{Change, Event};
+use marathon::events::{Change, Event};
 
 /// More changes at a time aren't followed.
 const MOST: usize = 4096;
@@ -87,7 +87,7 @@ fn named(event: &Event) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use marathon::event::Touched;
+    use marathon::events::Touched;
 
     use super::*;
 

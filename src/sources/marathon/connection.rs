@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use marathon::client::{Answered, Client, ClientError};
-use marathon::event::{Change, Event};
-use marathon::sse::Decoder;
+use marathon::events::sse::Decoder;
+use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;

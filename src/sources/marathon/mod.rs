@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::watch::{self, Answer, State, Step, WorkloadKey};
+use marathon::WorkloadKey;
+use marathon::watch::{self, Answer, State, Step};
 use marathon::{TaskState, Workload};
 use vip::LabelReport;
 use vip::controller::AppClaims;

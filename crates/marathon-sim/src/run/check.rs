@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::process;
+use super::netns::in_namespace;
 use crate::config::Agent;
 use crate::definition::{Check, Probe};
 use crate::shared::Shared;
@@ -71,7 +71,7 @@ impl Watch {
             Probe::Tcp(_) => TcpStream::connect(self.target()?).await.map(|_| Outcome::Success),
             Probe::Http { path, .. } => Ok(self.judge(status(self.target()?, path).await?)),
             Probe::Command(command) => {
-                let mut shell = process::in_namespace(&self.agent, "sh");
+                let mut shell = in_namespace(&self.agent, "sh");
                 shell.args(["-c", command]).envs(self.environment.clone()).kill_on_drop(true);
                 shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
                 let status = shell.status().await?;

@@ -1,59 +1,25 @@
 //! Tasks that are no processes, for tests: they live in tokio's time and end as they are told.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::imagined::Fate;
 use crate::shared::Shared;
 use crate::store::{Job, Outcome, TaskState};
-
-/// What becomes of an imagined task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Fate {
-    /// Its checks pass.
-    #[default]
-    Well,
-    /// Its checks fail from the next one on.
-    Ill,
-    /// It ends by itself.
-    Over,
-}
-
-/// The imagined tasks that live, by id.
-#[derive(Debug, Default)]
-pub(crate) struct Imagined(Mutex<BTreeMap<String, watch::Sender<Fate>>>);
-
-impl Imagined {
-    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Fate>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set(&self, task: &str, fate: Fate) {
-        if let Some(known) = self.tasks().get(task) {
-            known.send_replace(fate);
-        }
-    }
-
-    fn begin(&self, task: &str) -> watch::Receiver<Fate> {
-        let (sender, fate) = watch::channel(Fate::Well);
-        self.tasks().insert(task.to_owned(), sender);
-        fate
-    }
-}
 
 /// As long as a process takes to serve.
 const STARTING: Duration = Duration::from_millis(50);
 
 /// Lives the task's life and reports every state it comes to.
 pub(super) async fn run(shared: &Arc<Shared>, job: Job, stop: watch::Receiver<bool>) {
-    let fate = shared.imagined.begin(&job.task_id);
+    let fate = shared.imagined.insert(&job.task_id);
     let id = job.task_id.clone();
     let task = job.task.clone();
     let (state, message) = live(shared, job, fate, stop).await;
-    shared.imagined.tasks().remove(&id);
+    shared.imagined.remove(&id);
     shared.update(|store| store.task_is(&task, state, message));
 }
 

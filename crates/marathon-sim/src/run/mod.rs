@@ -3,6 +3,7 @@
 mod check;
 mod endpoint;
 mod imagined;
+mod netns;
 mod process;
 
 use std::sync::Arc;
@@ -12,8 +13,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::shared::Shared;
-pub use imagined::Fate;
-pub(crate) use imagined::Imagined;
 
 /// Runs until `stop` turns true; then every process is ended and has been waited for.
 pub(crate) async fn reconcile(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {

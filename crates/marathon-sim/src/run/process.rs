@@ -9,13 +9,13 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::netns::{OwnAddress, in_namespace};
 use super::{check, imagined};
-use crate::config::Agent;
 use crate::definition;
 use crate::shared::Shared;
 use crate::stand_in::{READY, Transport};
@@ -63,14 +63,6 @@ fn spawn(program: &Path, job: &Job) -> io::Result<Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-}
-
-/// A command that will run in the agent's network namespace.
-pub(super) fn in_namespace(agent: &Agent, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let Some(netns) = &agent.netns else { return Command::new(program) };
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", netns]).arg(program);
-    command
 }
 
 async fn supervise(
@@ -187,39 +179,5 @@ fn has_living(group: i32) -> bool {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
-    }
-}
-
-/// The address of a task on a container network, on `lo` of its agent's namespace.
-struct OwnAddress;
-
-impl OwnAddress {
-    async fn add(job: &Job) -> io::Result<()> {
-        Self::change(job, "replace").await
-    }
-
-    async fn remove(job: &Job) {
-        if let Err(error) = Self::change(job, "del").await {
-            tracing::warn!(task = job.task_id, %error, "its address stays");
-        }
-    }
-
-    async fn change(job: &Job, verb: &str) -> io::Result<()> {
-        let (Some(netns), Some(subnet), Some(address)) =
-            (&job.agent.netns, job.agent.subnet, job.address)
-        else {
-            return Ok(());
-        };
-        if !subnet.contains(&address) {
-            return Ok(());
-        }
-        let prefix = format!("{address}/32");
-        let mut ip = Command::new("ip");
-        ip.args(["-n", netns, "address", verb, &prefix, "dev", "lo"]);
-        let output = ip.kill_on_drop(true).output().await?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
-        }
     }
 }

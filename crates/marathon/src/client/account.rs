@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::config::{Account, ConfigError, Secret};
-use super::error::ClientError;
-use super::http::{innermost, sending};
+use super::error::{ClientError, innermost, sending};
 
 /// How long the text that is signed is good for.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(60);

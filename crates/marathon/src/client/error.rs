@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use reqwest::Url;
 
 use crate::DocumentError;
 
@@ -138,4 +141,34 @@ fn advice(status: u16) -> &'static str {
 fn joined(errors: &[ClientError]) -> String {
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     errors.join("; ")
+}
+
+pub(super) fn sending(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
+    let url = url.to_string();
+    match (error.is_timeout(), error.is_connect()) {
+        (true, connecting) => {
+            let stage = if connecting { Stage::Connecting } else { Stage::Answering };
+            ClientError::Silent { url, stage, after: started.elapsed() }
+        }
+        (false, true) => ClientError::NoConnection { url, reason: innermost(error) },
+        (false, false) => ClientError::BrokenOff { url, reason: innermost(error) },
+    }
+}
+
+pub(super) fn receiving(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
+    let url = url.to_string();
+    if error.is_timeout() {
+        ClientError::Silent { url, stage: Stage::Sending, after: started.elapsed() }
+    } else {
+        ClientError::BrokenOff { url, reason: innermost(error) }
+    }
+}
+
+/// The cause of it all: what stands around it repeats the URL and says little.
+pub(super) fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, Url};
 
-use super::http::{Http, Wanted, leader_of, receiving};
+use super::error::{ClientError, receiving};
+use super::http::{Http, Wanted, leader_of};
+use super::info;
 use super::request::{Base, EVENTS};
-use super::{ClientError, info};
 
 /// As much of an answer as is read that is no event stream.
 const MAX_ERROR_BODY: usize = 64 << 10;

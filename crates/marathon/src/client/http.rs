@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
@@ -7,8 +6,10 @@ use reqwest::{Certificate, Proxy, RequestBuilder, Response, Url};
 
 use super::account::Tokens;
 use super::config::{Auth, ClientConfig, ConfigError, Secret};
-use super::error::{ClientError, Stage};
+use super::error::{ClientError, Stage, innermost, receiving, sending};
 use super::request::{Base, auth_for, redirected};
+use crate::DocumentError;
+use crate::document::message_in;
 
 /// From a standby to the leader is one; proxies before them may add some.
 const MAX_REDIRECTS: usize = 5;
@@ -56,6 +57,26 @@ pub(super) struct Answer {
     /// `X-Marathon-Leader`.
     pub(super) leader: Option<String>,
     pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Returns the answer if its status is a success; otherwise an error with Marathon's message.
+    pub(super) fn check_status(self) -> Result<Self, ClientError> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        let message = message_in(&self.body);
+        Err(ClientError::Status { url: self.url.into(), status: self.status, message })
+    }
+
+    /// Parses the body with `parse`.
+    pub(super) fn parse_body<T>(
+        &self,
+        parse: impl FnOnce(&[u8]) -> Result<T, DocumentError>,
+    ) -> Result<T, ClientError> {
+        parse(&self.body)
+            .map_err(|reason| ClientError::Document { url: self.url.to_string(), reason })
+    }
 }
 
 impl Http {
@@ -244,34 +265,4 @@ fn with_token(
 pub(super) fn leader_of(response: &Response) -> Option<String> {
     let leader = response.headers().get("x-marathon-leader")?.to_str().ok()?;
     (leader.len() <= 512).then(|| leader.to_owned())
-}
-
-pub(super) fn sending(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
-    let url = url.to_string();
-    match (error.is_timeout(), error.is_connect()) {
-        (true, connecting) => {
-            let stage = if connecting { Stage::Connecting } else { Stage::Answering };
-            ClientError::Silent { url, stage, after: started.elapsed() }
-        }
-        (false, true) => ClientError::NoConnection { url, reason: innermost(error) },
-        (false, false) => ClientError::BrokenOff { url, reason: innermost(error) },
-    }
-}
-
-pub(super) fn receiving(error: &reqwest::Error, url: &Url, started: Instant) -> ClientError {
-    let url = url.to_string();
-    if error.is_timeout() {
-        ClientError::Silent { url, stage: Stage::Sending, after: started.elapsed() }
-    } else {
-        ClientError::BrokenOff { url, reason: innermost(error) }
-    }
-}
-
-/// The cause of it all: what stands around it repeats the URL and says little.
-pub(super) fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

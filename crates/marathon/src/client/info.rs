@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 use serde_json::Value;
 
+use super::error::ClientError;
 use super::http::Http;
 use super::request::{Base, INFO};
-use super::{ClientError, found};
 use crate::DocumentError;
 use crate::document::text_of;
 
@@ -47,11 +47,11 @@ pub(super) async fn read(
     base: &Base,
     bases: &[Base],
 ) -> Result<ServerInfo, ClientError> {
-    let answer = found(http.get(base.at(INFO), bases).await?)?;
-    let read = text_of(&answer.body)
-        .and_then(|text| serde_json::from_str(&text).map_err(DocumentError::from));
-    let said = read.map_err(|reason| ClientError::Document { url: answer.url.to_string(), reason });
-    said.map(|said| ServerInfo::of(&said))
+    let answer = http.get(base.at(INFO), bases).await?.check_status()?;
+    let info: Value = answer.parse_body(|body| {
+        text_of(body).and_then(|text| serde_json::from_str(&text).map_err(DocumentError::from))
+    })?;
+    Ok(ServerInfo::of(&info))
 }
 
 /// The hosts in `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and in `10.0.0.3:5050`.

@@ -17,10 +17,9 @@ use futures_util::StreamExt;
 pub use info::ServerInfo;
 pub use reqwest::Url;
 
-use crate::document::{Document, DocumentError, message_in};
-use crate::watch::WorkloadKey;
-use crate::{Finding, Records, Snapshot, VersionKey, Workload};
-use http::{Answer, Http};
+use crate::document::message_in;
+use crate::{Document, Finding, Records, Snapshot, VersionKey, Workload, WorkloadKey};
+use http::Http;
 use request::{APPS, Base, PODS, version_path, workload_path};
 
 /// Version records that are read at the same time.
@@ -162,15 +161,15 @@ impl Client {
     }
 
     async fn documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
-        let apps = found(self.http.get(base.at(APPS), &self.bases).await?)?;
-        let document = parse(&apps, Document::read_apps)?;
+        let apps = self.http.get(base.at(APPS), &self.bases).await?.check_status()?;
+        let document = apps.parse_body(Document::read_apps)?;
         let pods = self.http.get(base.at(PODS), &self.bases).await?;
         // Generations before 1.4 have no pods and no such path. One that has answered about pods is
         // a later one: then it is the page of somebody who stands before it.
         let pods = match pods.status {
             404 | 405 | 501 if !self.memory().has_pods => Document::no_pods(),
             _ => {
-                let pods = parse(&found(pods)?, Document::read_pods)?;
+                let pods = pods.check_status()?.parse_body(Document::read_pods)?;
                 self.memory().has_pods = true;
                 pods
             }
@@ -189,7 +188,7 @@ impl Client {
         if answer.status == 404 && is_marathons_message(&answer.body) {
             return Ok((None, leader));
         }
-        Ok((Some(parse(&found(answer)?, Document::read)?), leader))
+        Ok((Some(answer.check_status()?.parse_body(Document::read)?), leader))
     }
 
     async fn with_versions(&self, document: &Document) -> Snapshot {
@@ -224,9 +223,12 @@ impl Client {
         while let Some((key, answer)) = answers.next().await {
             let name = format!("version {:.3} of {} {}", key.version, key.kind, key.id);
             let read = match answer {
-                Ok(Some(answer)) if answer.status != 404 => found(answer).and_then(|answer| {
-                    parse(&answer, |body| self.memory().records.insert(key, body))
-                }),
+                Ok(Some(answer)) if answer.status != 404 => {
+                    let spec = answer.check_status().and_then(|answer| {
+                        answer.parse_body(|body| Document::read_version(key.kind, body))
+                    });
+                    spec.map(|spec| self.memory().records.insert(key, spec))
+                }
                 Ok(_) => {
                     self.memory().records.insert_gone(key);
                     Ok(())
@@ -248,21 +250,4 @@ impl Client {
 /// A JSON object with a message, as Marathon's errors are.
 fn is_marathons_message(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{') && message_in(body).is_some()
-}
-
-/// The answer, if it is one that has what was asked for.
-fn found(answer: Answer) -> Result<Answer, ClientError> {
-    if (200..300).contains(&answer.status) {
-        return Ok(answer);
-    }
-    let message = message_in(&answer.body);
-    Err(ClientError::Status { url: answer.url.into(), status: answer.status, message })
-}
-
-fn parse<T>(
-    answer: &Answer,
-    read: impl FnOnce(&[u8]) -> Result<T, DocumentError>,
-) -> Result<T, ClientError> {
-    read(&answer.body)
-        .map_err(|reason| ClientError::Document { url: answer.url.to_string(), reason })
 }

@@ -3,8 +3,7 @@
 use reqwest::Url;
 
 use super::config::{Auth, BasicAuth, ClientConfig, ConfigError};
-use crate::watch::WorkloadKey;
-use crate::{Kind, VersionKey};
+use crate::{Kind, VersionKey, WorkloadKey};
 
 /// Every app with its tasks, and with its readiness while it is deployed. Counts and deployments
 /// come along unasked (`InfoEmbedResolver.scala`).

@@ -1,9 +1,9 @@
 use super::DocumentError;
 use super::shape::{AppAnswer, Content, Elements};
-use crate::assembly::Assembly;
 use crate::lenient::Log;
 use crate::model::{App, Group, PodSpec, PodStatus};
-use crate::{Coverage, Kind, Spec, Workload, apps, pods};
+use crate::normalize::{Assembly, apps, pods};
+use crate::{Coverage, Kind, Spec, Workload};
 
 /// One definition of a document, with or without what runs of it.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-use super::shape::KNOWN_SHAPES;
+const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
+     /v2/groups or /v2/pods/::status";
 
 /// Why a document can't be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

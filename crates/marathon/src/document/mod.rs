@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 pub use error::DocumentError;
 
-use crate::assembly::Assembly;
 use crate::lenient::Log;
-use crate::records::Records;
+use crate::normalize::{Assembly, Records};
 use crate::{Coverage, Finding, Kind, Snapshot, Spec};
 use entries::{Entries, Entry};
 use shape::Content;
@@ -107,7 +106,7 @@ impl Document {
         self
     }
 
-    /// The normalised picture. Of two definitions with one id the last counts, as it would if
+    /// The normalised believed. Of two definitions with one id the last counts, as it would if
     /// both were posted.
     #[must_use]
     pub fn snapshot(&self, records: &Records) -> Snapshot {
@@ -133,9 +132,13 @@ impl Document {
         Snapshot { workloads, coverage: self.coverage, findings, bytes: self.bytes }
     }
 
-    /// The only definition in the document, for a version record.
-    pub(crate) fn only_spec(&self, kind: Kind) -> Result<Spec, DocumentError> {
-        match self.entries.as_slice() {
+    /// Reads a version record: an answer of `/v2/apps/{id}/versions/{version}` or
+    /// `/v2/pods/{id}::versions/{version}`.
+    ///
+    /// # Errors
+    /// As [`Document::read`], and when the answer isn't one definition of that kind.
+    pub fn read_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
+        match Self::read(body)?.entries.as_slice() {
             [entry] if entry.kind() == kind => Ok(entry.spec()),
             entries => {
                 let found = format!("{} definitions, not one {kind}", entries.len());

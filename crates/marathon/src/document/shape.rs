@@ -7,9 +7,6 @@ use super::DocumentError;
 use crate::lenient::{Log, Read, fields, read, record};
 use crate::model::{App, Group, PodSpec, PodStatus, Present};
 
-pub(super) const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
-     /v2/groups or /v2/pods/::status";
-
 /// What a document holds, told by the keys of its outermost object.
 #[derive(Debug)]
 pub(super) enum Content {

@@ -1,6 +1,6 @@
 use std::fmt::{self, Write};
 
-use crate::Finding;
+use super::Finding;
 
 /// Findings kept of one document. The count of the rest is kept.
 const MAX_FINDINGS: usize = 1000;

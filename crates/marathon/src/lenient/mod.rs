@@ -6,6 +6,7 @@
 //! document is read once more, with the elements of each list cut out as raw texts first, so that
 //! even these cost no more than the element they stand in.
 
+mod finding;
 mod list;
 mod log;
 mod object;
@@ -13,6 +14,7 @@ mod object;
 mod tests;
 mod value;
 
+pub use finding::Finding;
 pub(crate) use log::Log;
 pub(crate) use object::{Field, Key, Record, fields};
 pub(crate) use value::{Any, Read, read};

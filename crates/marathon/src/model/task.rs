@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use super::HealthCheckResult;
 use crate::TaskState;
-use crate::health::state_named;
 use crate::lenient::{Read, record};
 
 /// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
@@ -45,6 +44,6 @@ impl Read for Option<TaskState> {
     const WANTED: &'static str = "a string";
 
     fn text(found: &str) -> Option<Self> {
-        Some(Some(state_named(found)))
+        Some(Some(TaskState::from_mesos_name(found)))
     }
 }

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload, ids};
+use crate::snapshot::instance_has_task;
+use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload};
 
 /// How long the API may lag behind an event.
 const LAG: Duration = Duration::from_secs(1);
@@ -100,6 +101,6 @@ pub(super) fn position(workload: &Workload, id: &str) -> Option<usize> {
     let find = |is: &dyn Fn(&Instance) -> bool| workload.instances.iter().position(is);
     find(&|listed| *listed.id == *id).or_else(|| {
         let of_app = workload.kind == Kind::App;
-        of_app.then(|| find(&|listed| ids::instance_has_task(id, &listed.id))).flatten()
+        of_app.then(|| find(&|listed| instance_has_task(id, &listed.id))).flatten()
     })
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::WorkloadKey;
 use super::claim::Claim;
+use crate::WorkloadKey;
 
 /// A workload that changed.
 #[derive(Debug)]

@@ -188,7 +188,7 @@ impl Known {
         let stale = claim.is_before(self.successes[index]);
         // Which container of a pod it is, no event says: only where there is one to check.
         let unclear = self.view.kind == Kind::Pod
-            && instance.spec(&self.view).is_none_or(|spec| spec.health_checks != 1);
+            && self.view.spec_of(instance).is_none_or(|spec| spec.health_checks != 1);
         if stale || unclear || !matches!(instance.health, Health::Up | Health::Unknown) {
             return false;
         }

@@ -26,16 +26,16 @@
 //! ```
 
 mod backoff;
+mod believed;
 mod claim;
 mod dirty;
 mod groups;
 mod jitter;
 mod keep;
 mod known;
-mod picture;
+mod messages;
 mod schedule;
 mod stream;
-mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,17 +43,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::{Change, Event, Subject, Touched};
-use crate::sharing::Sharing;
-use crate::{Coverage, Kind, Snapshot, TaskState, Workload};
+use crate::events::{Change, Event, Subject, Touched};
+use crate::normalize::Interner;
+use crate::{Coverage, Kind, Snapshot, TaskState, Workload, WorkloadKey};
+use believed::Believed;
 use claim::{Claim, Said};
 use groups::Groups;
-use picture::Picture;
+use messages::Changed;
+pub use messages::{Action, Answer, Config, Input, Step, StreamId};
 use schedule::Schedule;
 use stream::Stream;
-pub use vocabulary::{Action, Answer, Config, Input, Step, StreamId, WorkloadKey};
-
-type Changed = BTreeSet<WorkloadKey>;
 
 /// What is known of one Marathon, and what is under way to know more.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ pub struct State {
     agents: Option<u32>,
     stream: Stream,
     schedule: Schedule,
-    picture: Picture,
+    believed: Believed,
     groups: Groups,
 }
 
@@ -73,7 +72,7 @@ impl State {
             agents: config.agents,
             stream: Stream::new(config.urls, now),
             schedule: Schedule::new(config.agents.unwrap_or(1), config.seed, now),
-            picture: Picture::default(),
+            believed: Believed::default(),
             groups: Groups::default(),
         }
     }
@@ -84,17 +83,17 @@ impl State {
     /// What was read already, and what doesn't say which instances there are, is passed over.
     pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
-        let mut sharing = Sharing::default();
+        let mut interner = Interner::default();
         for workload in workloads {
-            let is_known = self.picture.get(&WorkloadKey::of(&workload)).is_some();
+            let is_known = self.believed.get(&WorkloadKey::of(&workload)).is_some();
             if workload.tasks_known && !is_known {
                 let mut workload = Arc::unwrap_or_clone(workload);
-                sharing.workload(&mut workload);
-                self.picture.replace(workload, Duration::ZERO, &mut changed);
+                interner.workload(&mut workload);
+                self.believed.replace(workload, Duration::ZERO, &mut changed);
             }
         }
         if self.agents.is_none() && !changed.is_empty() {
-            self.schedule.set_agents(hosts(self.picture.workloads().map(Arc::as_ref)));
+            self.schedule.set_agents(hosts(self.believed.workloads().map(Arc::as_ref)));
         }
         changed
     }
@@ -102,19 +101,19 @@ impl State {
     /// The apps and pods as they are believed to be, in the order of kind and id. Their paths are
     /// all `$`, and their instances are in the order of ids and have no `last_success`.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        self.picture.workloads()
+        self.believed.workloads()
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
-        self.picture.get(key).map(|known| &*known.view)
+        self.believed.get(key).map(|known| &*known.view)
     }
 
     /// What was read whole at least once: only then does absence say something.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        self.picture.complete
+        self.believed.complete
     }
 
     /// Events are coming; otherwise everything is read more often.
@@ -161,13 +160,13 @@ impl State {
         if let Some(told) = self.groups.tick(now) {
             self.schedule.mark_everything(told);
         }
-        self.picture.tick(now, &mut step.changed);
+        self.believed.tick(now, &mut step.changed);
         self.stream.tick(now, self.schedule.jitter(), &mut step.actions);
         if lost || was_open && !self.stream.is_open() {
             self.schedule.lost(now);
         }
         self.schedule.tick(now, &mut step.actions);
-        let waits = self.picture.wake_at().into_iter().chain(self.groups.wake_at());
+        let waits = self.believed.wake_at().into_iter().chain(self.groups.wake_at());
         let wake_at = self.stream.wake_at().min(self.schedule.wake_at());
         step.wake_at = waits.fold(wake_at, Duration::min);
         step
@@ -192,7 +191,7 @@ impl State {
             self.schedule.fail_everything(now);
             return false;
         };
-        if !self.picture.believes(&snapshot, begun) {
+        if !self.believed.believes(&snapshot, begun) {
             self.schedule.doubt(now);
             return false;
         }
@@ -203,7 +202,7 @@ impl State {
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
         self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
         self.schedule.set_bytes(snapshot.bytes);
-        self.picture.replace_all(snapshot, begun, changed);
+        self.believed.replace_all(snapshot, begun, changed);
         true
     }
 
@@ -213,14 +212,14 @@ impl State {
                 if workload.tasks_known && WorkloadKey::of(&workload) == *key =>
             {
                 if let Some(begun) = self.schedule.read(key, Some(Some(&workload)), now) {
-                    self.picture.replace(*workload, begun, changed);
+                    self.believed.replace(*workload, begun, changed);
                 }
             }
             Answer::Missing => {
                 let Some(begun) = self.schedule.read(key, Some(None), now) else { return };
-                if self.picture.is_announced(key) {
-                    self.picture.remove(key, begun, changed);
-                } else if self.picture.get(key).is_some() {
+                if self.believed.is_announced(key) {
+                    self.believed.remove(key, begun, changed);
+                } else if self.believed.get(key).is_some() {
                     // Nobody said that it would go.
                     self.schedule.mark_everything(now);
                 }
@@ -245,10 +244,10 @@ impl State {
                 }
                 self.schedule.mark(key.clone(), Some(claim.clone()), now);
                 if healthy {
-                    return self.picture.recover(&key, &claim, of.version);
+                    return self.believed.recover(&key, &claim, of.version);
                 }
                 let patience = self.schedule.patience(&key, now);
-                if self.picture.sicken(&key, &claim, of.version, patience, now) {
+                if self.believed.sicken(&key, &claim, of.version, patience, now) {
                     changed.insert(key);
                 }
             }
@@ -266,8 +265,8 @@ impl State {
             Change::Removed(Touched { kind, id }) => {
                 self.groups.explain(&id, now);
                 let key = self.key(kind, &id);
-                self.picture.announce(&key);
-                if self.picture.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
+                self.believed.announce(&key);
+                if self.believed.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
                     self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at, now)), now);
                 }
             }
@@ -302,7 +301,7 @@ impl State {
         self.schedule.mark(key.clone(), claim.clone(), now);
         let Some(claim) = claim.filter(|claim| claim.said != Said::Running) else { return };
         let patience = self.schedule.patience(&key, now);
-        if self.picture.end(&key, &claim, state, of.version, patience, now) {
+        if self.believed.end(&key, &claim, state, of.version, patience, now) {
             changed.insert(key);
         }
     }
@@ -310,7 +309,7 @@ impl State {
     /// An event that says what is known already asks for nothing, unless a read that may say
     /// otherwise is under way.
     fn is_new(&self, key: &WorkloadKey, claim: &Claim) -> bool {
-        let known = self.picture.get(key);
+        let known = self.believed.get(key);
         self.schedule.is_reading(key) || known.is_none_or(|known| !known.shows(claim))
     }
 
@@ -318,7 +317,7 @@ impl State {
     fn key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
         let key = |kind| WorkloadKey { kind, id: id.into() };
         let pod = key(Kind::Pod);
-        let is_pod = || self.picture.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
+        let is_pod = || self.believed.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
         match kind {
             Some(kind) => key(kind),
             None if is_pod() => pod,

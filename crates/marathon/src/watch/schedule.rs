@@ -9,8 +9,8 @@ use super::backoff::Backoff;
 use super::claim::{Claim, Said, has_unknown_spec, knows_of};
 use super::dirty::{Dirties, Dirty};
 use super::jitter::Jitter;
-use super::{Action, WorkloadKey};
-use crate::Workload;
+use super::messages::Action;
+use crate::{Workload, WorkloadKey};
 
 /// More workloads than this are read as everything...
 const FEW: usize = 10;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::jitter::Jitter;
-use super::{Action, StreamId};
+use super::messages::{Action, StreamId};
 
 /// Marathon sends a heartbeat every 10 s.
 const SILENCE: Duration = Duration::from_secs(35);

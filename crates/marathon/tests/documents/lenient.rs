@@ -194,7 +194,7 @@ fn read_all_ways(body: &[u8]) {
         for workload in &snapshot.workloads {
             assert!(workload.id.starts_with('/'));
             for instance in &workload.instances {
-                let ports = instance.spec(workload).map_or(0, |spec| spec.ports.len());
+                let ports = workload.spec_of(instance).map_or(0, |spec| spec.ports.len());
                 assert_eq!(instance.endpoints.len(), ports);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marathon::event::{Change, Event, Subject, Touched};
+use marathon::events::{Change, Event, Subject, Touched};
 use marathon::{
     Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Protocol, Scope, Spec,
     TaskState, Timestamp, Workload,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use marathon::event::Event;
-use marathon::watch::{Action, Answer, Config, Input, State, StreamId, WorkloadKey};
-use marathon::{Coverage, InstanceSpec, Snapshot, Timestamp};
+use marathon::events::Event;
+use marathon::watch::{Action, Answer, Config, Input, State, StreamId};
+use marathon::{Coverage, InstanceSpec, Snapshot, Timestamp, WorkloadKey};
 
 use crate::cluster::{Cluster, Tell};
 

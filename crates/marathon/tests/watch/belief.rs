@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::watch::{Action, Answer, Config, Input, State};
-use marathon::{Coverage, Document, InstanceSpec, Records, TaskState};
+use marathon::{Coverage, Document, InstanceSpec, Kind, Records, TaskState};
 
 use crate::common::{Watch, app, at, key, snapshot, up};
 
@@ -192,7 +192,8 @@ fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
     let mut records = Records::default();
     let unread = Document::read(new.as_bytes()).unwrap();
     for version in unread.snapshot(&records).missing_versions() {
-        records.insert(version, app("/db", &[]).as_bytes()).unwrap();
+        let spec = Document::read_version(Kind::App, app("/db", &[]).as_bytes()).unwrap();
+        records.insert(version, spec);
     }
     let workload = unread.snapshot(&records).workloads.remove(0);
     watch.answer("/db", Answer::Found(Box::new(workload)));

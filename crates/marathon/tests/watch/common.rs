@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use marathon::event::Event;
-use marathon::sse::Frame;
-use marathon::watch::{Action, Answer, Config, Input, State, StreamId, WorkloadKey};
-use marathon::{Document, Health, Kind, Records, Snapshot, TaskState};
+use marathon::events::Event;
+use marathon::events::sse::Frame;
+use marathon::watch::{Action, Answer, Config, Input, State, StreamId};
+use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
 /// The clock of Marathon at the start of the test; [`at`] counts from it.
 pub(crate) fn at(seconds: u64) -> String {

@@ -1,7 +1,7 @@
 //! Pods: instances are listed, and events name instances or containers.
 
-use marathon::watch::{Answer, Input, WorkloadKey};
-use marathon::{Document, Health, Kind, Records, Snapshot, TaskState};
+use marathon::watch::{Answer, Input};
+use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
 use crate::common::{Watch, at};
 

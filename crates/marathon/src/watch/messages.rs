@@ -1,37 +1,11 @@
 //! What a [`State`](super::State) is told and what it asks for.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::Event;
-use crate::{Kind, Snapshot, Workload};
-
-/// Names an app or a pod.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkloadKey {
-    /// App or pod.
-    pub kind: Kind,
-    /// Its id, as `/group/db`.
-    pub id: Arc<str>,
-}
-
-impl WorkloadKey {
-    /// The name of this workload.
-    #[must_use]
-    pub fn of(workload: &Workload) -> Self {
-        Self { kind: workload.kind, id: workload.id.clone() }
-    }
-}
-
-/// `app /group/db`.
-impl fmt::Display for WorkloadKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.id)
-    }
-}
+use crate::events::Event;
+use crate::{Snapshot, Workload, WorkloadKey};
 
 /// Tells one connection to the event stream from the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +105,9 @@ pub enum Action {
     /// Read one app or pod: [`Input::Read`] follows, in any case.
     Read(WorkloadKey),
 }
+
+/// The workloads that an input changes.
+pub(super) type Changed = BTreeSet<WorkloadKey>;
 
 /// What follows from an input.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-use crate::sharing::Sharing;
-use crate::{Instance, InstanceSpec, Kind, Records, Timestamp, VersionKey};
+use super::interning::Interner;
+use super::records::Records;
+use crate::{Instance, InstanceSpec, Kind, Timestamp, VersionKey};
 
 /// Ports times instances that a snapshot may have: many times what a large cluster has. A small
 /// document could claim far more, since each of its instances has every port.
@@ -11,12 +12,12 @@ pub(crate) struct Assembly<'a> {
     records: &'a Records,
     /// Endpoints that may still be made; None once there were too many.
     room: Option<usize>,
-    sharing: Sharing,
+    interner: Interner,
 }
 
 impl<'a> Assembly<'a> {
     pub(crate) fn new(records: &'a Records) -> Self {
-        Self { records, room: Some(MAX_ENDPOINTS), sharing: Sharing::default() }
+        Self { records, room: Some(MAX_ENDPOINTS), interner: Interner::default() }
     }
 
     /// The earlier definition that something runs by.
@@ -35,7 +36,7 @@ impl<'a> Assembly<'a> {
             let Some(mut instance) = make(listed, self) else { continue };
             self.room = self.room?.checked_sub(instance.endpoints.len());
             self.room?;
-            self.sharing.instance(&mut instance);
+            self.interner.instance(&mut instance);
             instances.push(instance);
         }
         Some(instances)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Labels;
+use super::Labels;
 
 /// One version of a definition, as far as the network goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,8 @@
 
 use jiff::Timestamp;
 
-use crate::health::state_named;
+use super::sse::Frame;
 use crate::lenient::{Log, read, record};
-use crate::sse::Frame;
 use crate::{Kind, TaskState};
 
 /// One event, as far as a load balancer is concerned.
@@ -164,7 +163,7 @@ impl Body {
     fn change(self, name: &str) -> Option<Change> {
         Some(match name {
             "status_update_event" => {
-                let state = state_named(self.task_status.as_deref()?);
+                let state = TaskState::from_mesos_name(self.task_status.as_deref()?);
                 Change::State { of: self.subject()?, state }
             }
             "instance_changed_event" => {
@@ -250,6 +249,6 @@ fn state_of_condition(name: &str) -> TaskState {
         "finished" | "failed" | "killed" | "error" | "gone" | "dropped" | "unknown" => {
             TaskState::Terminal(format!("TASK_{}", name.to_ascii_uppercase()))
         }
-        _ => state_named(name),
+        _ => TaskState::from_mesos_name(name),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::assembly::Assembly;
+use super::assembly::Assembly;
+use super::{health, ports};
 use crate::model::{App, Task};
-use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload, health, ports};
+use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload};
 
 /// What a definition says, in the shape of all generations.
 pub(crate) fn spec(app: &App) -> Spec {

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::document::{Document, DocumentError};
 use crate::{InstanceSpec, Snapshot, Spec, VersionKey};
 
 /// Earlier versions of definitions, as Marathon keeps them. They never change, so what was read
@@ -10,16 +9,9 @@ use crate::{InstanceSpec, Snapshot, Spec, VersionKey};
 pub struct Records(BTreeMap<VersionKey, Option<Arc<Spec>>>);
 
 impl Records {
-    /// Takes the answer of `/v2/apps/{id}/versions/{version}` or
-    /// `/v2/pods/{id}::versions/{version}`.
-    ///
-    /// # Errors
-    /// When the answer isn't one definition of that kind.
-    pub fn insert(&mut self, key: VersionKey, body: &[u8]) -> Result<(), DocumentError> {
-        let document = Document::read(body)?;
-        let spec = document.only_spec(key.kind)?;
+    /// Adds the definition that Marathon has recorded for a version.
+    pub fn insert(&mut self, key: VersionKey, spec: Spec) {
         self.0.insert(key, Some(Arc::new(spec)));
-        Ok(())
     }
 
     /// Remembers that Marathon has no such record any more: it keeps 25 or 50 of each app.

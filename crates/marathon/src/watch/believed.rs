@@ -8,14 +8,14 @@ use jiff::Timestamp;
 
 use super::claim::Claim;
 use super::known::Known;
-use super::{Changed, WorkloadKey};
-use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload};
+use super::messages::Changed;
+use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload, WorkloadKey};
 
 /// So many reads in a row that each lose other workloads are doubted.
 const MOST_DOUBTS: usize = 5;
 
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(super) struct Believed {
     known: BTreeMap<WorkloadKey, Known>,
     /// Those with bad news that waits for a read, and until when.
     waiting: BTreeMap<WorkloadKey, Duration>,
@@ -27,7 +27,7 @@ pub(super) struct Picture {
     doubted: Option<(BTreeSet<WorkloadKey>, usize)>,
 }
 
-impl Picture {
+impl Believed {
     pub(super) fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.known.values().map(|known| &known.view)
     }

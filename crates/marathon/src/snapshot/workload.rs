@@ -1,52 +1,12 @@
-//! The normalised picture: one shape for the apps and pods of every Marathon generation.
+//! Apps and pods, and the keys that name them.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Finding, Instance, InstanceSpec, Spec};
-
-/// Everything that was read, at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The apps and pods in the order of the document. Kind and id together are unique.
-    pub workloads: Vec<Workload>,
-    /// What the snapshot may be taken for.
-    pub coverage: Coverage,
-    /// What could not be read.
-    pub findings: Vec<Finding>,
-    /// How long the documents were, in bytes: what the answer cost Marathon.
-    pub bytes: usize,
-}
-
-impl Snapshot {
-    /// The version records that instances run by and that were not at hand, each one once.
-    /// Finished instances don't count: nobody is sent to them.
-    #[must_use]
-    pub fn missing_versions(&self) -> Vec<VersionKey> {
-        let unread = self.workloads.iter().flat_map(|workload| {
-            workload.instances.iter().filter_map(|instance| match instance.spec {
-                InstanceSpec::Unknown(version) if !instance.state.is_terminal() => {
-                    Some(VersionKey { kind: workload.kind, id: workload.id.clone(), version })
-                }
-                _ => None,
-            })
-        });
-        unread.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-/// Whether what isn't in a snapshot doesn't exist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Coverage {
-    /// Every app there is, is here.
-    pub apps: bool,
-    /// Every pod there is, is here.
-    pub pods: bool,
-}
+use super::{Instance, Spec};
 
 /// What Marathon runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,6 +23,30 @@ impl fmt::Display for Kind {
             Self::App => "app",
             Self::Pod => "pod",
         })
+    }
+}
+
+/// Names an app or a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadKey {
+    /// App or pod.
+    pub kind: Kind,
+    /// Its id, as `/group/db`.
+    pub id: Arc<str>,
+}
+
+impl WorkloadKey {
+    /// The name of this workload.
+    #[must_use]
+    pub fn of(workload: &Workload) -> Self {
+        Self { kind: workload.kind, id: workload.id.clone() }
+    }
+}
+
+/// `app /group/db`.
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
     }
 }
 
@@ -94,4 +78,12 @@ pub struct Workload {
     pub tasks_known: bool,
     /// A deployment is under way. Known of apps only.
     pub deploying: bool,
+}
+
+impl Workload {
+    /// The definition that one of its instances runs by, if known.
+    #[must_use]
+    pub fn spec_of<'a>(&'a self, instance: &'a Instance) -> Option<&'a Spec> {
+        instance.spec.or_current(&self.spec)
+    }
 }

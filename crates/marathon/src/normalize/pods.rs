@@ -7,14 +7,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::assembly::Assembly;
+use super::assembly::Assembly;
+use super::health;
+use super::ports::{at_container, at_host, behind, declared_mode, split_protocols};
 use crate::model::{
     ContainerStatus, EndpointStatus, PodContainer, PodEndpoint, PodInstance, PodSpec,
 };
-use crate::ports::{at_container, at_host, behind, declared_mode, split_protocols};
 use crate::{
     Endpoint, Health, Instance, InstanceSpec, Kind, NetworkMode, Port, Scope, Spec, TaskState,
-    Time, Timestamp, Unroutable, Workload, health,
+    Time, Timestamp, Unroutable, Workload,
 };
 
 /// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
@@ -140,7 +141,7 @@ fn version_in(reference: &str) -> Option<Timestamp> {
 /// is being killed, `DEGRADED` one that is unhealthy or out of reach.
 fn state(listed: &PodInstance) -> TaskState {
     let states = listed.containers.iter().filter_map(|container| container.status.as_deref());
-    let states: Vec<_> = states.map(health::state_named).collect();
+    let states: Vec<_> = states.map(TaskState::from_mesos_name).collect();
     for decisive in [TaskState::Killing, TaskState::Unreachable] {
         if states.contains(&decisive) {
             return decisive;

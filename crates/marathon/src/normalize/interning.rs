@@ -7,14 +7,14 @@ use std::sync::Arc;
 use crate::{Endpoint, Instance, Workload};
 
 #[derive(Debug, Default)]
-pub(crate) struct Sharing {
+pub(crate) struct Interner {
     /// Names of agents.
     agents: BTreeSet<Arc<str>>,
     /// Addresses of containers behind ports of their agents.
     behind: BTreeSet<Arc<[IpAddr]>>,
 }
 
-impl Sharing {
+impl Interner {
     /// Lets an instance hold what others hold already.
     pub(crate) fn instance(&mut self, instance: &mut Instance) {
         instance.host.iter_mut().for_each(|host| share(&mut self.agents, host));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Spec, Time, Workload};
+use super::{Spec, Time};
 
 /// One running copy of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +38,6 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The definition it runs by, if known.
-    #[must_use]
-    pub fn spec<'a>(&'a self, workload: &'a Workload) -> Option<&'a Spec> {
-        self.spec.or_current(&workload.spec)
-    }
-
     /// The health that counts for one port of its own spec.
     #[must_use]
     pub fn health_of(&self, port_index: usize) -> Health {
@@ -189,6 +183,27 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// The state that Mesos calls so. A lost task is one whose agent is out of reach, as generations
+    /// before 1.4 called it, and can come back.
+    pub(crate) fn from_mesos_name(name: &str) -> Self {
+        match name {
+            "TASK_STAGING" => Self::Staging,
+            "TASK_STARTING" => Self::Starting,
+            "TASK_RUNNING" => Self::Running,
+            "TASK_KILLING" => Self::Killing,
+            "TASK_UNREACHABLE" | "TASK_LOST" => Self::Unreachable,
+            "TASK_FINISHED"
+            | "TASK_FAILED"
+            | "TASK_KILLED"
+            | "TASK_ERROR"
+            | "TASK_GONE"
+            | "TASK_DROPPED"
+            | "TASK_UNKNOWN"
+            | "TASK_GONE_BY_OPERATOR" => Self::Terminal(name.to_owned()),
+            _ => Self::Other(name.to_owned()),
+        }
+    }
+
     /// The task is over and its id never comes back.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -74,24 +74,3 @@ pub(crate) fn state_of(task: &Task) -> TaskState {
         None => TaskState::Staging,
     }
 }
-
-/// The state that Mesos calls so. A lost task is one whose agent is out of reach, as generations
-/// before 1.4 called it, and can come back.
-pub(crate) fn state_named(name: &str) -> TaskState {
-    match name {
-        "TASK_STAGING" => TaskState::Staging,
-        "TASK_STARTING" => TaskState::Starting,
-        "TASK_RUNNING" => TaskState::Running,
-        "TASK_KILLING" => TaskState::Killing,
-        "TASK_UNREACHABLE" | "TASK_LOST" => TaskState::Unreachable,
-        "TASK_FINISHED"
-        | "TASK_FAILED"
-        | "TASK_KILLED"
-        | "TASK_ERROR"
-        | "TASK_GONE"
-        | "TASK_DROPPED"
-        | "TASK_UNKNOWN"
-        | "TASK_GONE_BY_OPERATOR" => TaskState::Terminal(name.to_owned()),
-        _ => TaskState::Other(name.to_owned()),
-    }
-}

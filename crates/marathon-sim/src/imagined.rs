@@ -1,0 +1,45 @@
+//! Imagined tasks, for tests: they have no process, and a test decides their fate.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// Fate of an imagined task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// Its checks pass.
+    #[default]
+    Well,
+    /// Its checks fail from the next one on.
+    Ill,
+    /// It ends by itself.
+    Over,
+}
+
+/// The imagined tasks that live, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Imagined(Mutex<BTreeMap<String, watch::Sender<Fate>>>);
+
+impl Imagined {
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Fate>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, task: &str, fate: Fate) {
+        if let Some(known) = self.tasks().get(task) {
+            known.send_replace(fate);
+        }
+    }
+
+    /// Adds a task, which is well, and returns the fate it is to follow.
+    pub(crate) fn insert(&self, task: &str) -> watch::Receiver<Fate> {
+        let (sender, fate) = watch::channel(Fate::Well);
+        self.tasks().insert(task.to_owned(), sender);
+        fate
+    }
+
+    pub(crate) fn remove(&self, task: &str) {
+        self.tasks().remove(task);
+    }
+}
