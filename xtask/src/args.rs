@@ -58,6 +58,12 @@ pub(crate) enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
+    /// Measure the source's style: names, comments, circles of imports.
+    Style {
+        /// Print the places too.
+        #[arg(long)]
+        list: bool,
+    },
     /// Draw the status page as docs/status-page.png.
     Picture,
     /// Build vipd for nodes: one static program, as a Debian package.

@@ -12,6 +12,7 @@ mod machine;
 mod package;
 mod picture;
 mod progress;
+mod style;
 mod suite;
 mod summary;
 mod supervised_child;
@@ -43,6 +44,7 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
         Command::Demo { machine } => demo::run(machine.on),
         Command::Picture => picture::run(),
         Command::Bench { machine, mode, filters } => bench::run(machine.on, mode, &filters),
+        Command::Style { list } => style::run(list),
         Command::Package { test, machine } => package::run(test, machine.on),
         Command::DemoSteps => demo::steps(),
         Command::DemoClient { vip } => demo::client(&vip),

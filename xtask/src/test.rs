@@ -14,7 +14,7 @@ use crate::progress::Step;
 use crate::suite::Report;
 use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
-use crate::{kernel, package, tools};
+use crate::{kernel, package, style, tools};
 
 /// A cold build of a large dependency prints nothing for minutes; a test that hangs never does.
 const TIME_LIMITS: TimeLimits =
@@ -70,17 +70,18 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     // User-mode Linux doesn't translate addresses. Whoever asks for a machine gets that one only.
     let whole = on.is_none() && cfg!(target_arch = "x86_64");
     let on_machines = if whole { &on_machines[..] } else { &on_machines[..2] };
-    let total = STEPS.len() + on_machines.len();
+    let total = STEPS.len() + 1 + on_machines.len();
     let mut rows = Vec::new();
     for (number, (name, args)) in STEPS.into_iter().enumerate() {
         let mut command = cargo();
         command.args(args).env("PATH", &path);
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
+    rows.push(style_step(&format!("[{}/{total}] style of the source", STEPS.len() + 1))?);
 
     let mut details = String::new();
     for (number, (name, run)) in on_machines.iter().enumerate() {
-        let step = Step::start(&format!("[{}/{total}] {name}", STEPS.len() + number + 1));
+        let step = Step::start(&format!("[{}/{total}] {name}", STEPS.len() + number + 2));
         let (row, detail) = machine_step(name, run());
         let took = step.end(if row.passed { "passed" } else { "FAILED" });
         rows.push(Row { took, ..row });
@@ -109,6 +110,17 @@ fn cargo_step(heading: &str, name: &str, mut command: Command) -> Result<Row> {
     let note = counted.into_iter().chain(problem.clone()).collect::<Vec<_>>().join("; ");
     let passed = problem.is_none();
     Ok(Row { what: name.to_owned(), place: "this machine".to_owned(), note, passed, took })
+}
+
+/// Measures the source and prints the counts. A missed bar fails nothing yet.
+fn style_step(heading: &str) -> Result<Row> {
+    let step = Step::start(heading);
+    let style = style::measure_workspace()?;
+    print!("{}", style::counts_table(&style));
+    let note = if style::meets_bars(&style) { "" } else { "misses its bars" };
+    let took = step.end("measured");
+    let (what, place) = ("style of the source".to_owned(), "this machine".to_owned());
+    Ok(Row { what, place, note: note.to_owned(), passed: true, took })
 }
 
 /// What ran on a machine as a row of the table, and its own summary. An error is a failure here: the
