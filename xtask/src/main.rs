@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod cargo;
+mod cargo_deny;
 mod demo;
 mod kernel;
 mod libtest;

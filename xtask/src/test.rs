@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cargo::{Workspace, cargo};
+use crate::cargo_deny::ensure_cargo_deny;
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
@@ -24,7 +25,7 @@ const TIME_LIMITS: TimeLimits =
 ///
 /// The tests that need a guest or a browser carry `test = false`, so cargo's `--all-targets` passes
 /// them over.
-const STEPS: [(&str, &[&str]); 5] = [
+const STEPS: [(&str, &[&str]); 6] = [
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     (
@@ -43,6 +44,7 @@ const STEPS: [(&str, &[&str]); 5] = [
             "warnings",
         ],
     ),
+    ("dependencies", &["deny", "check", "licenses", "bans", "sources"]),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
     ("the status page in a browser", &["test", "--package", "vipd", "--test", "page"]),
 ];
@@ -57,7 +59,9 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     tools::ensure_installed(tools::BROWSER)?;
     tools::ensure_installed(tools::READERS)?;
     let target = Workspace::read()?.target_directory;
-    let path = tools::path_with(&tools::ensure_unpacked(tools::UNPACKED, &target)?);
+    let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
+    programs.extend(ensure_cargo_deny(&target)?);
+    let path = tools::path_with(&programs);
     let kernel_tests = |on, filters: &[String]| {
         let machine = Machine::choose(on)?;
         Ok((machine, kernel::report(machine, filters)?))

@@ -1,0 +1,58 @@
+//! cargo-deny, which checks the licences, duplicates and origins of dependencies. No Debian release
+//! has it: it is built once, from crates.io.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::progress::Step;
+use crate::supervised_child::{TimeLimits, run_supervised, supervised_command};
+use crate::tools;
+
+const NAME: &str = "cargo-deny";
+const VERSION: &str = "0.20.2";
+
+/// Two processors build it in two minutes; a machine that is busy with other work takes far longer.
+const TIME_LIMITS: TimeLimits =
+    TimeLimits { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
+
+/// Installs cargo-deny under `target` unless PATH has one, and returns the directories to add to
+/// PATH.
+pub(crate) fn ensure_cargo_deny(target: &Path) -> Result<Vec<PathBuf>> {
+    if tools::find(NAME).is_some() {
+        return Ok(Vec::new());
+    }
+    let root = target.join("tools").join(format!("{NAME}-{VERSION}"));
+    let programs = root.join("bin");
+    if !programs.join(NAME).is_file() {
+        install_cargo_deny(&root)?;
+    }
+    Ok(vec![programs])
+}
+
+/// Builds it without optimization, which takes a third of the time, and shows cargo's progress.
+fn install_cargo_deny(root: &Path) -> Result<()> {
+    let step =
+        Step::start(&format!("installing {NAME} {VERSION} from crates.io, which takes minutes"));
+    // Kept when the build is interrupted, so that the next one goes on from there.
+    let build = root.join("build");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = supervised_command(cargo);
+    command.args(["install", "--locked", "--debug", "--version", VERSION, "--root"]);
+    command.args([
+        root.as_os_str(),
+        OsStr::new("--target-dir"),
+        build.as_os_str(),
+        OsStr::new(NAME),
+    ]);
+    let end = run_supervised(&mut command, TIME_LIMITS, &mut stdout(), |_| {})?;
+    let problem = end.problem();
+    step.end(problem.as_deref().unwrap_or("installed"));
+    ensure!(problem.is_none(), "cannot install {NAME}: cargo's messages are above");
+    fs::remove_dir_all(build)?;
+    Ok(())
+}
