@@ -14,11 +14,10 @@ use vip::{Op, Plan};
 use super::answer::{problem, unavailable};
 use super::events;
 use super::state::{AdminState, Ask};
-use crate::agent::status::Table;
 use crate::report::agent::AgentReport;
-use crate::report::explanation::{Explanation, Known};
+use crate::report::explanation::Explanation;
 use crate::report::plan::{labels_json, plan_json};
-use crate::report::vips::{VipReport, vips};
+use crate::report::vips::{VipFacts, VipReport};
 
 /// The document that describes all of this.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -75,7 +74,7 @@ async fn find(shared: &AdminState, vip: &str, protocol: Option<&str>) -> Respons
 async fn read_vips(shared: &AdminState) -> Result<Vec<VipReport>, String> {
     let table = shared.table().await?;
     let kernel = shared.kernel().await;
-    Ok(vips(&table, kernel.as_deref().ok()))
+    Ok(VipFacts::from_agent(&table, kernel.as_deref().ok()).report_wanted())
 }
 
 async fn labels(State(shared): Ask) -> Response {
@@ -100,9 +99,7 @@ async fn explain(State(shared): Ask, Query(What { what }): Query<What>) -> Respo
         Ok(table) => table,
         Err(why) => return unavailable(&why),
     };
-    let Table { desired, observed, conflicts, versions, drains, .. } = &*table;
-    let (observed, conflicts) = (observed.as_deref(), conflicts.as_slice());
-    match Explanation::of(&what, Known { desired, observed, conflicts, versions, drains }) {
+    match Explanation::find(&what, &VipFacts::from_agent(&table, None)) {
         Some(explanation) => Json(explanation).into_response(),
         None => problem(StatusCode::NOT_FOUND, &format!("nothing is known of {what}")),
     }

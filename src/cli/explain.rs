@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::{Context, Result};
@@ -8,7 +7,8 @@ use super::args::{Global, Sources, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
 use crate::admin::client::Agent;
-use crate::report::explanation::{Explanation, Known};
+use crate::report::explanation::Explanation;
+use crate::report::vips::VipFacts;
 
 /// Explain for each task of an app or VIP why it is, or isn't, a real server right now
 ///
@@ -40,7 +40,7 @@ impl Explain {
             true => None,
             false => Agent::find(&config.agent.socket),
         };
-        let (explanation, acts) = match agent {
+        let (explanation, pending) = match agent {
             Some(agent) => (agent.explain(&self.what)?, "yet"),
             None => (self.look(global)?, "until the next apply"),
         };
@@ -49,7 +49,7 @@ impl Explain {
         match self.output {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
-                for line in explanation.lines(acts) {
+                for line in explanation.to_lines(pending) {
                     output::line(&mut out, &line)?;
                 }
                 out.flush()?;
@@ -65,15 +65,14 @@ impl Explain {
         let versions = wishes.versions().clone();
         let survey = wishes.survey(&config, &mut open_kernel(&config)?)?;
         let conflicts = survey.plan(&config).conflicts;
-        Ok(Explanation::of(
-            &self.what,
-            Known {
-                desired: &survey.desired,
-                observed: Some(&survey.observed),
-                conflicts: &conflicts,
-                versions: &versions,
-                drains: &BTreeMap::new(),
-            },
-        ))
+        let facts = VipFacts {
+            desired: Some(&survey.desired),
+            observed: Some(&survey.observed),
+            has_counters: true,
+            conflicts: &conflicts,
+            versions: Some(&versions),
+            drains: None,
+        };
+        Ok(Explanation::find(&self.what, &facts))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 use vip::controller::Mode;
+use vip::{Line, Sign};
 
 use crate::agent::status::health::{Liveness, Readiness};
 use crate::agent::status::{Hold, View};
@@ -104,5 +105,24 @@ impl AgentReport {
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         !self.unhealthy.is_empty() || !self.not_ready.is_empty() || !self.notes.is_empty()
+    }
+
+    /// Writes it for people.
+    #[must_use]
+    pub fn to_lines(&self) -> Vec<Line> {
+        let line = |sign, text| Line { depth: 0, sign, text };
+        let (mode, draining, started) = (&self.mode, self.draining, self.started);
+        let first = format!("agent: {mode}, {draining} draining, since {started:.0}");
+        let sources = self.sources.iter().map(|(name, source)| {
+            let how = if source.streaming { "events are coming" } else { "no events, polled" };
+            let age = source.age_seconds.map_or_else(
+                || "never read".to_owned(),
+                |age| format!("{} apps and pods, read whole {age} s ago", source.workloads),
+            );
+            line(Sign::Plain, format!("marathon {name}: {how}; {age}"))
+        });
+        let wrong = self.unhealthy.iter().chain(&self.not_ready).chain(&self.notes);
+        let wrong = wrong.map(|text| line(Sign::Warn, text.clone()));
+        std::iter::once(line(Sign::Plain, first)).chain(sources).chain(wrong).collect()
     }
 }

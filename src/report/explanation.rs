@@ -1,83 +1,52 @@
-//! Why each task is, or isn't, a real server. Pure.
-
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+//! Explanations why each task of an app or VIP is, or is not, a real server. Pure.
 
 use serde::{Deserialize, Serialize};
 use vip::label::VipRef;
-use vip::plan::Conflict;
-use vip::{Desired, DesiredService, Line, Observed, Sign, Vip};
+use vip::{DesiredService, Line, Sign, Vip};
 
-/// What is known, from one look or from a running agent.
-#[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
-    /// What is wanted.
-    pub desired: &'a Desired,
-    /// The kernel, if it could be read.
-    pub observed: Option<&'a Observed>,
-    /// VIPs that somebody else's services stand in the way of.
-    pub conflicts: &'a [Conflict],
-    /// Versions of tasks, by task id.
-    pub versions: &'a BTreeMap<Arc<str>, String>,
-    /// The time that real servers on their way out still have at most.
-    pub drains: &'a BTreeMap<(Vip, SocketAddr), Duration>,
-}
+use super::vips::{TaskReport, VipFacts, VipReport, VipSummary};
 
-/// Everything there is to say about an app or a VIP.
+/// The VIPs of an app, or those on an address, and the labels that make no VIP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
-    vips: Vec<Explained>,
-    /// Labels of the app that make no VIP, and why.
+    vips: Vec<ExplainedVip>,
+    /// Labels that make no VIP, with the reason.
     refused: Vec<String>,
 }
 
+/// A VIP with its real servers and other tasks in one list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Explained {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ExplainedVip {
+    /// Address, port and protocol.
     vip: String,
-    apps: Vec<Arc<str>>,
-    /// A VIP that somebody else's service stands in the way of.
-    conflict: Option<String>,
-    tasks: Vec<Task>,
+    /// Real servers first, then every other task, including ended ones.
+    tasks: Vec<TaskReport>,
+    #[serde(flatten)]
+    summary: VipSummary,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Task {
-    task: Arc<str>,
-    app: Arc<str>,
-    /// Of the definition that it runs by.
-    version: Option<String>,
-    server: Option<String>,
-    /// What it should have; none is no real server.
-    weight: Option<u32>,
-    /// What it has in the kernel now.
-    kernel_weight: Option<u32>,
-    why: String,
-    /// How long it may still drain, in seconds.
-    drains_for: Option<u64>,
+impl From<VipReport> for ExplainedVip {
+    fn from(report: VipReport) -> Self {
+        let vip = report.full_name();
+        let tasks = report.backend.into_iter().chain(report.left_out).collect();
+        Self { vip, tasks, summary: report.summary }
+    }
 }
 
 impl Explanation {
-    /// Explains an app or pod by its id, or a VIP as `ADDRESS[:PORT[/PROTOCOL]]`. `None`: there is
-    /// nothing of this name.
+    /// Explains an app or pod by its id, or a VIP as `ADDRESS[:PORT[/PROTOCOL]]`. None: no app and
+    /// no VIP has this name.
     #[must_use]
-    pub fn of(what: &str, known: Known<'_>) -> Option<Self> {
-        let name = Name(what);
-        let services = known.desired.services.iter();
-        let chosen = services.filter(|(vip, service)| name.is_of(vip, service));
-        let vips = chosen.map(|(vip, service)| {
-            let conflict = known.conflicts.iter().find(|each| each.vip == *vip);
-            Explained {
-                vip: vip.to_string(),
-                apps: service.apps.clone(),
-                conflict: conflict.map(ToString::to_string),
-                tasks: tasks(vip, service, known),
-            }
-        });
-        let reports = known.desired.reports.iter().filter(|report| {
-            let named = report.vip.is_some_and(|vip| name.is(&vip));
-            (name.is_app(&report.place.app) || named) && !report.verdict.is_ok()
+    pub fn find(name: &str, facts: &VipFacts<'_>) -> Option<Self> {
+        let desired = facts.desired?;
+        let name = Name(name);
+        let named = desired.services.iter().filter(|(vip, service)| name.is_of(vip, service));
+        let vips = named.map(|(vip, _)| facts.report_all_tasks(vip).into());
+        let reports = desired.reports.iter().filter(|report| {
+            let is_named = report.vip.is_some_and(|vip| name.is_vip(&vip));
+            (name.is_app(&report.place.app) || is_named) && !report.verdict.is_ok()
         });
         let refused = reports.map(ToString::to_string).collect();
         let explanation = Self { vips: vips.collect(), refused };
@@ -85,18 +54,19 @@ impl Explanation {
         (!is_empty).then_some(explanation)
     }
 
-    /// For people. `acts` says when the kernel gets what it hasn't: "until the next apply", say.
+    /// Writes it for people. `pending` says when the kernel gets what it lacks, as in "until the
+    /// next apply".
     #[must_use]
-    pub fn lines(&self, acts: &str) -> Vec<Line> {
+    pub fn to_lines(&self, pending: &str) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut line = |depth, sign, text| lines.push(Line { depth, sign, text });
         for vip in &self.vips {
-            line(0, Sign::Plain, format!("{}  {}", vip.vip, vip.apps.join(", ")));
-            if let Some(conflict) = &vip.conflict {
+            line(0, Sign::Plain, format!("{}  {}", vip.vip, vip.summary.apps.join(", ")));
+            if let Some(conflict) = &vip.summary.conflict {
                 line(1, Sign::Warn, conflict.clone());
             }
             for task in &vip.tasks {
-                line(1, Sign::Plain, task.sentence(acts));
+                line(1, Sign::Plain, explain_task(task, pending));
             }
             if vip.tasks.is_empty() {
                 line(1, Sign::Plain, "no tasks: clients are refused".into());
@@ -109,19 +79,19 @@ impl Explanation {
     }
 }
 
-/// What was asked for.
+/// The name that an explanation is asked for by.
 struct Name<'a>(&'a str);
 
 impl Name<'_> {
     fn is_of(&self, vip: &Vip, service: &DesiredService) -> bool {
-        self.is(vip) || service.apps.iter().any(|app| self.is_app(app))
+        self.is_vip(vip) || service.apps.iter().any(|app| self.is_app(app))
     }
 
     fn is_app(&self, app: &str) -> bool {
         app.trim_start_matches('/') == self.0.trim_start_matches('/')
     }
 
-    fn is(&self, vip: &Vip) -> bool {
+    fn is_vip(&self, vip: &Vip) -> bool {
         let place = self.0.strip_suffix(&format!("/{}", vip.protocol)).unwrap_or(self.0);
         match place.parse() {
             Ok(VipRef::Address(address, port)) if address == vip.address && port == vip.port => {
@@ -132,52 +102,26 @@ impl Name<'_> {
     }
 }
 
-fn tasks(vip: &Vip, service: &DesiredService, known: Known<'_>) -> Vec<Task> {
-    let held = known.observed.and_then(|observed| observed.service(vip));
-    let version = |task: &str| known.versions.get(task).cloned();
-    let members = service.selection.members.iter().map(|(server, member)| Task {
-        task: member.task.clone(),
-        app: member.app.clone(),
-        version: version(&member.task),
-        server: Some(server.to_string()),
-        weight: Some(member.weight),
-        kernel_weight: held.and_then(|held| Some(held.servers.get(server)?.settings.weight)),
-        why: member.reason(),
-        drains_for: known.drains.get(&(*vip, *server)).map(Duration::as_secs),
-    });
-    let left_out = service.selection.left_out.iter().map(|out| Task {
-        task: out.task.clone(),
-        app: out.app.clone(),
-        version: version(&out.task),
-        server: None,
-        weight: None,
-        kernel_weight: None,
-        why: out.why.to_string(),
-        drains_for: None,
-    });
-    members.chain(left_out).collect()
-}
-
-impl Task {
-    fn sentence(&self, acts: &str) -> String {
-        let Self { task, app, why, .. } = self;
-        let who = match (&**task, &self.version) {
-            ("", _) => "a task that isn't known".to_owned(),
-            (task, Some(version)) => format!("{task} of {app} (version {version})"),
-            (task, None) => format!("{task} of {app}"),
-        };
-        let (Some(server), Some(weight)) = (&self.server, self.weight) else {
-            return format!("{who} is no real server: {why}");
-        };
-        let drain = match self.drains_for {
-            Some(seconds) => format!("; it goes in {seconds} s at the latest"),
-            None => String::new(),
-        };
-        let kernel = match self.kernel_weight {
-            Some(held) if held == weight => String::new(),
-            Some(held) => format!(" (the kernel has weight {held} {acts})"),
-            None => format!(" (not in the kernel {acts})"),
-        };
-        format!("{who} is the real server {server} with weight {weight}: {why}{drain}{kernel}")
-    }
+/// Says of a task whether it is a real server, and why.
+fn explain_task(report: &TaskReport, pending: &str) -> String {
+    let why = report.why.as_deref().unwrap_or_default();
+    let app = report.app.as_deref().unwrap_or_default();
+    let who = match (report.task.as_deref().unwrap_or_default(), &report.version) {
+        ("", _) => "a task that isn't known".to_owned(),
+        (task, Some(version)) => format!("{task} of {app} (version {version})"),
+        (task, None) => format!("{task} of {app}"),
+    };
+    let (Some(server), Some(weight)) = (report.server, report.weight) else {
+        return format!("{who} is no real server: {why}");
+    };
+    let drain = match report.drains_for {
+        Some(seconds) => format!("; it goes in {seconds} s at the latest"),
+        None => String::new(),
+    };
+    let kernel = match report.kernel_weight {
+        Some(held) if held == weight => String::new(),
+        Some(held) => format!(" (the kernel has weight {held} {pending})"),
+        None => format!(" (not in the kernel {pending})"),
+    };
+    format!("{who} is the real server {server} with weight {weight}: {why}{drain}{kernel}")
 }

@@ -4,4 +4,10 @@
 pub mod agent;
 pub mod explanation;
 pub(crate) mod plan;
+pub mod status;
 pub mod vips;
+
+#[cfg(test)]
+mod schemas;
+#[cfg(test)]
+mod tests;

@@ -1,114 +1,139 @@
-//! The VIPs with their real servers, as `/v1/vips` and `vipd status --watch` show them. Pure.
+//! The VIPs that `/v1/vips`, `vipd status`, `vipd explain` and the status page show. Pure.
+//!
+//! All of them print the same [`VipSummary`] and [`TaskReport`], which are filled in here: a new
+//! field of a VIP or of a real server is added in this file, and then it is everywhere.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vip::{DesiredService, Health, Observed, ObservedService, Stats, Vip, Why};
+use vip::plan::Conflict;
+use vip::{
+    Desired, DesiredService, Health, LeftOut, Member, Observed, ObservedServer, ObservedService,
+    Stats, Vip, Why,
+};
 
 use crate::agent::status::Table;
 
-/// One VIP. `vip`, `protocol` and `backend` with `ip` and `port` are those of DC/OS's
-/// `/v1/vips`; an IPv6 address stands in brackets, which it didn't there.
+/// A VIP in the shape of DC/OS's `/v1/vips` (`vip`, `protocol`, `backend` with `ip` and `port`),
+/// with more fields. An IPv6 address is in brackets; DC/OS had none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Vip"))]
 pub struct VipReport {
     /// Address and port.
     pub vip: String,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// Its real servers, by address.
-    pub backend: Vec<Backend>,
+    /// Real servers, by address.
+    pub backend: Vec<TaskReport>,
+    /// Tasks that are not real servers, except ended ones.
+    pub left_out: Vec<TaskReport>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub summary: VipSummary,
+}
+
+/// The fields of a VIP that every report has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VipSummary {
     /// The apps and pods that claim it.
     pub apps: Vec<Arc<str>>,
-    /// Their tasks that are no real servers, ended ones aside.
-    pub left_out: Vec<LeftOut>,
-    /// How it fares.
+    /// Whether it works.
     pub state: VipState,
-    /// What is wrong with it, each a sentence.
+    /// Sentences that say what is wrong with it.
     pub problems: Vec<String>,
-    /// The kernel's scheduler for it.
+    /// A virtual service of another owner that keeps vipd from creating this one.
+    pub conflict: Option<String>,
+    /// The IPVS scheduler.
     pub scheduler: Option<String>,
-    /// For how long a client stays with its server, in seconds.
+    /// The persistence timeout in seconds.
     pub persistence: Option<u32>,
-    /// What the kernel counted. None: it isn't there, or can't be read.
+    /// The kernel's counters. None: it is not in the kernel, or the kernel was not read for this.
     pub stats: Option<Traffic>,
 }
 
-/// How a VIP fares.
+/// Whether a VIP works, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VipState {
-    /// Clients are refused: nobody is there to serve them.
+    /// New clients are refused: no real server takes connections.
     Refusing,
-    /// Somebody else's service stands in the way.
+    /// A virtual service of another owner stands in the way.
     Conflict,
-    /// The kernel hasn't got it as it should be.
+    /// The kernel does not hold what is wanted.
     Unapplied,
-    /// Some of its tasks don't serve.
+    /// Some tasks do not serve.
     Degraded,
-    /// All of its tasks serve.
+    /// All tasks serve.
     Serving,
 }
 
-/// A real server.
+/// A task behind a VIP. One that is a real server has an address and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backend {
-    /// Its address.
-    pub ip: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// The app or pod.
-    pub app: Arc<str>,
-    /// The task. Empty: it isn't known.
-    pub task: Arc<str>,
-    /// The version of the definition that the task runs by.
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Task"))]
+pub struct TaskReport {
+    /// The app or pod. None: the real server is in the kernel, and no app wants it.
+    pub app: Option<Arc<str>>,
+    /// The task id. Empty: Marathon no longer lists the task.
+    pub task: Option<Arc<str>>,
+    /// The version of the app definition that the task runs.
     pub version: Option<String>,
-    /// What it should have.
-    pub weight: u32,
-    /// What it has in the kernel. None: it isn't there.
-    pub kernel_weight: Option<u32>,
     /// Whether it takes new connections.
-    pub state: BackendState,
-    /// The task's health.
-    pub health: Health,
-    /// Why it has its weight.
-    pub reason: String,
-    /// How long it may still drain, in seconds.
+    pub state: TaskState,
+    /// `healthy`, `unhealthy`, `unchecked`, `unreachable` or `unknown`.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub health: Option<Health>,
+    /// The reason for its weight, or for being no real server.
+    pub reason: Option<String>,
+    /// The reason, followed by the one for its address where the node had a choice.
+    pub why: Option<String>,
+    /// Address and port of the real server.
+    pub server: Option<SocketAddr>,
+    /// The address of the real server.
+    pub ip: Option<IpAddr>,
+    /// The port of the real server.
+    pub port: Option<u16>,
+    /// The weight it should have; in `vipd status`, the weight it has.
+    pub weight: Option<u32>,
+    /// The weight it has in the kernel. None: it is not in the kernel.
+    pub kernel_weight: Option<u32>,
+    /// The forwarding method in the kernel.
+    pub forwarding: Option<String>,
+    /// The longest time that it may still drain, in seconds.
     pub drains_for: Option<u64>,
     /// Connections in an established state.
     pub active: Option<u32>,
-    /// All others, those in `TIME_WAIT` among them.
+    /// All other connections, including those in `TIME_WAIT`.
     pub inactive: Option<u32>,
-    /// What the kernel counted.
+    /// The kernel's counters.
     pub stats: Option<Traffic>,
 }
 
-/// Whether a real server takes new connections.
+/// Whether a task takes new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum BackendState {
-    /// It does.
+pub enum TaskState {
+    /// A real server that takes new connections.
     Serving,
-    /// It keeps what it has until that ends.
+    /// A real server that keeps its connections until they end.
     Draining,
-    /// It takes none.
+    /// A real server with weight 0.
     Idle,
+    /// No real server.
+    LeftOut,
+    /// No real server, because the task has ended.
+    Ended,
 }
 
-/// A task that is no real server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// The app or pod.
-    pub app: Arc<str>,
-    /// The task.
-    pub task: Arc<str>,
-    /// Why.
-    pub reason: String,
-}
-
-/// Counters since the kernel made the service or server, and rates averaged by the kernel over
+/// Counters since the kernel created the service or server, and rates averaged by the kernel over
 /// some seconds. In is from clients, out is to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "each is named after what it counts")]
 pub struct Traffic {
     pub connections: u64,
@@ -140,131 +165,274 @@ impl From<&Stats> for Traffic {
     }
 }
 
-/// Every VIP that is decided about. `kernel`: as it was read for this; without it there are no
-/// counters, and what the agent knows of the kernel stands in for it.
-#[must_use]
-pub fn vips(table: &Table, kernel: Option<&Observed>) -> Vec<VipReport> {
-    let services = table.desired.services.iter();
-    services.map(|(vip, service)| VipReport::of(vip, service, table, kernel)).collect()
+/// The facts that reports are built from: those of one survey, or of a running agent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VipFacts<'a> {
+    /// What the sources want. None: no source was read.
+    pub desired: Option<&'a Desired>,
+    /// The kernel. None: it could not be read.
+    pub observed: Option<&'a Observed>,
+    /// `observed` has current counters.
+    pub has_counters: bool,
+    /// VIPs that virtual services of other owners stand in the way of.
+    pub conflicts: &'a [Conflict],
+    /// Versions of app definitions by task id.
+    pub versions: Option<&'a BTreeMap<Arc<str>, String>>,
+    /// The longest time that each draining real server still has.
+    pub drains: Option<&'a BTreeMap<(Vip, SocketAddr), Duration>>,
 }
 
-impl VipReport {
-    fn of(vip: &Vip, wanted: &DesiredService, table: &Table, kernel: Option<&Observed>) -> Self {
-        let known = kernel.or(table.observed.as_deref());
-        let held = known.and_then(|known| known.service(vip));
-        let conflict = table.conflicts.iter().find(|conflict| conflict.vip == *vip);
-        let fresh = kernel.and(held);
-        let backend: Vec<_> = wanted
-            .selection
-            .members
-            .iter()
-            .map(|(at, member)| {
-                let held = held.and_then(|held| held.servers.get(at));
-                let drains_for = table.drains.get(&(*vip, *at)).map(std::time::Duration::as_secs);
-                let fresh = kernel.and(held);
-                Backend {
-                    ip: at.ip(),
-                    port: at.port(),
-                    app: member.app.clone(),
-                    task: member.task.clone(),
-                    version: table.versions.get(&member.task).cloned(),
-                    weight: member.weight,
-                    kernel_weight: held.map(|held| held.settings.weight),
-                    state: match (member.weight, drains_for, &member.why) {
-                        (1.., ..) => BackendState::Serving,
-                        (0, Some(_), _) | (0, _, Why::Draining | Why::Killing) => {
-                            BackendState::Draining
-                        }
-                        (0, None, _) => BackendState::Idle,
-                    },
-                    health: member.why.health(),
-                    reason: member.why.to_string(),
-                    drains_for,
-                    active: fresh.map(|held| held.active),
-                    inactive: fresh.map(|held| held.inactive),
-                    stats: fresh.map(|held| (&held.counted()).into()),
-                }
-            })
-            .collect();
-        let left_out: Vec<_> = wanted.selection.waiting().map(LeftOut::of).collect();
-        let settings = wanted.settings(vip);
-        let mut report = Self {
+/// The side that a report is about: it lists the real servers of that side, with its weights and
+/// settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Wanted,
+    Kernel,
+}
+
+impl<'a> VipFacts<'a> {
+    /// Takes the facts of a running agent. Without a `kernel` that was just read, the one that the
+    /// agent remembers stands in for it, without counters.
+    #[must_use]
+    pub fn from_agent(table: &'a Table, kernel: Option<&'a Observed>) -> Self {
+        Self {
+            desired: Some(&table.desired),
+            observed: kernel.or(table.observed.as_deref()),
+            has_counters: kernel.is_some(),
+            conflicts: &table.conflicts,
+            versions: Some(&table.versions),
+            drains: Some(&table.drains),
+        }
+    }
+
+    /// Reports every VIP that is wanted.
+    #[must_use]
+    pub fn report_wanted(&self) -> Vec<VipReport> {
+        let services = self.desired.iter().flat_map(|desired| &desired.services);
+        services.map(|(vip, _)| self.report(vip, Side::Wanted).without_ended()).collect()
+    }
+
+    /// Reports every VIP of vipd's that is in the kernel.
+    #[must_use]
+    pub fn report_kernel(&self) -> Vec<VipReport> {
+        let services = self.observed.iter().flat_map(|observed| observed.ours());
+        services.map(|(vip, _)| self.report(&vip, Side::Kernel).without_ended()).collect()
+    }
+
+    /// Reports a wanted VIP with all of its tasks, including ended ones.
+    pub(super) fn report_all_tasks(&self, vip: &Vip) -> VipReport {
+        self.report(vip, Side::Wanted)
+    }
+
+    fn report(&self, vip: &Vip, side: Side) -> VipReport {
+        let wanted = self.desired.and_then(|desired| desired.services.get(vip));
+        let held = self.observed.and_then(|observed| observed.service(vip));
+        let members = wanted.map(|wanted| &wanted.selection.members);
+        let servers = held.map(|held| &*held.servers);
+        let addresses: Vec<&SocketAddr> = match side {
+            Side::Wanted => members.into_iter().flat_map(BTreeMap::keys).collect(),
+            Side::Kernel => servers.into_iter().flat_map(BTreeMap::keys).collect(),
+        };
+        let backend = addresses.into_iter().map(|address| {
+            let member = members.and_then(|members| members.get(address));
+            let server = servers.and_then(|servers| servers.get(address));
+            self.report_server(vip, *address, (member, server), side)
+        });
+        let left_out = wanted.iter().flat_map(|wanted| &wanted.selection.left_out);
+        let settings = match side {
+            Side::Wanted => wanted.map(|wanted| wanted.settings(vip)),
+            Side::Kernel => held.map(|held| held.settings.clone()),
+        };
+        let scheduler = settings.as_ref().and_then(|settings| settings.scheduler.as_ref());
+        let persistence = settings.as_ref().map(|settings| settings.timeout);
+        let conflict = self.conflicts.iter().find(|conflict| conflict.vip == *vip);
+        let counted = held.filter(|_| self.has_counters);
+        let mut report = VipReport {
             vip: vip.socket().to_string(),
             protocol: vip.protocol.to_string(),
-            backend,
-            apps: wanted.apps.clone(),
-            left_out,
-            state: VipState::Serving,
-            problems: Vec::new(),
-            scheduler: settings.scheduler.map(|scheduler| scheduler.to_string()),
-            persistence: (settings.timeout > 0).then_some(settings.timeout),
-            stats: fresh.map(|held| (&held.stats).into()),
+            backend: backend.collect(),
+            left_out: left_out.map(|out| self.report_left_out(out)).collect(),
+            summary: VipSummary {
+                apps: wanted.map(|wanted| wanted.apps.clone()).unwrap_or_default(),
+                state: VipState::Serving,
+                problems: Vec::new(),
+                conflict: conflict.map(ToString::to_string),
+                scheduler: scheduler.map(ToString::to_string),
+                persistence: persistence.filter(|seconds| *seconds > 0),
+                stats: counted.map(|held| (&held.stats).into()),
+            },
         };
-        let bound = known.is_none_or(|known| known.addresses.contains_key(&vip.address));
-        report.problems.extend(conflict.map(ToString::to_string));
-        report.judge(conflict.is_some(), known.is_some(), held, bound);
+        let is_bound = |observed: &Observed| observed.addresses.contains_key(&vip.address);
+        report.evaluate(
+            side,
+            self.observed.is_some() && wanted.is_some_and(|wanted| differs(wanted, held)),
+            held.is_some() && !self.observed.is_some_and(is_bound),
+        );
         report
     }
 
-    /// Says how it fares, and what is wrong.
-    fn judge(
-        &mut self,
-        conflict: bool,
-        kernel_known: bool,
-        held: Option<&ObservedService>,
-        bound: bool,
-    ) {
-        let serving = self.backend.iter().filter(|each| each.weight > 0).count();
-        let doubtful =
-            self.backend.iter().any(|each| each.weight > 0 && each.health == Health::Unhealthy);
-        let differs = |each: &Backend| each.kernel_weight != Some(each.weight);
-        self.state = if conflict {
-            VipState::Conflict
-        } else if serving == 0 {
-            let why = match (self.backend.is_empty(), self.left_out.is_empty()) {
-                (true, true) => "no task: clients are refused",
-                (true, false) => "no task is ready to serve: clients are refused",
-                (false, _) => "no real server takes new connections: new clients are refused",
-            };
-            self.problems.push(why.to_owned());
-            VipState::Refusing
-        } else if kernel_known && (held.is_none() || !bound || self.backend.iter().any(differs)) {
-            self.problems.push("the kernel hasn't got it as it should be yet".to_owned());
-            VipState::Unapplied
-        } else if doubtful {
-            let why = "no task is healthy: they are used all the same (fail open)";
-            self.problems.push(why.to_owned());
-            VipState::Degraded
-        } else if serving < self.backend.len() || !self.left_out.is_empty() {
-            VipState::Degraded
-        } else {
-            VipState::Serving
+    fn report_server(
+        &self,
+        vip: &Vip,
+        address: SocketAddr,
+        (member, held): (Option<&Member>, Option<&ObservedServer>),
+        side: Side,
+    ) -> TaskReport {
+        let kernel_weight = held.map(|held| held.settings.weight);
+        let weight = match side {
+            Side::Wanted => member.map(|member| member.weight),
+            Side::Kernel => kernel_weight,
         };
+        let drain = self.drains.and_then(|drains| drains.get(&(*vip, address)));
+        let is_draining = drain.is_some()
+            || member.is_some_and(|member| matches!(member.why, Why::Draining | Why::Killing));
+        let counted = held.filter(|_| self.has_counters);
+        TaskReport {
+            app: member.map(|member| member.app.clone()),
+            task: member.map(|member| member.task.clone()),
+            version: member.and_then(|member| self.version_of(&member.task)),
+            state: match weight {
+                Some(1..) => TaskState::Serving,
+                _ if is_draining => TaskState::Draining,
+                _ => TaskState::Idle,
+            },
+            health: member.map(|member| member.why.health()),
+            reason: member.map(|member| member.why.to_string()),
+            why: member.map(Member::reason),
+            server: Some(address),
+            ip: Some(address.ip()),
+            port: Some(address.port()),
+            weight,
+            kernel_weight,
+            forwarding: held.map(|held| held.settings.forward.to_string()),
+            drains_for: drain.map(Duration::as_secs),
+            active: counted.map(|held| held.active),
+            inactive: counted.map(|held| held.inactive),
+            stats: counted.map(|held| (&held.counted()).into()),
+        }
     }
 
-    /// Connections that are established now, on all its servers.
-    #[must_use]
-    pub fn active(&self) -> u64 {
-        self.backend.iter().filter_map(|each| each.active).map(u64::from).sum()
+    fn report_left_out(&self, out: &LeftOut) -> TaskReport {
+        TaskReport {
+            app: Some(out.app.clone()),
+            task: Some(out.task.clone()),
+            version: self.version_of(&out.task),
+            state: match out.why {
+                Why::Terminal(_) => TaskState::Ended,
+                _ => TaskState::LeftOut,
+            },
+            health: Some(out.why.health()),
+            reason: Some(out.why.to_string()),
+            why: Some(out.why.to_string()),
+            server: None,
+            ip: None,
+            port: None,
+            weight: None,
+            kernel_weight: None,
+            forwarding: None,
+            drains_for: None,
+            active: None,
+            inactive: None,
+            stats: None,
+        }
     }
 
-    /// Its real servers that take new connections.
-    #[must_use]
-    pub fn serving(&self) -> usize {
-        self.backend.iter().filter(|each| each.state == BackendState::Serving).count()
+    fn version_of(&self, task: &str) -> Option<String> {
+        self.versions?.get(task).cloned()
     }
 }
 
-impl Backend {
-    /// Where it listens.
+/// Whether the kernel lacks the service, or one of its real servers has another weight.
+fn differs(wanted: &DesiredService, held: Option<&ObservedService>) -> bool {
+    let Some(held) = held else { return true };
+    let is_held = |(address, member): (&SocketAddr, &Member)| {
+        held.servers.get(address).is_some_and(|server| server.settings.weight == member.weight)
+    };
+    !wanted.selection.members.iter().all(is_held)
+}
+
+impl VipReport {
+    /// Sets the state, and says what is wrong.
+    fn evaluate(&mut self, side: Side, differs: bool, lacks_address: bool) {
+        let serving = self.backend.iter().filter(|task| task.takes_connections()).count();
+        let is_waiting = self.left_out.iter().any(|task| task.state == TaskState::LeftOut);
+        let fails_open = self
+            .backend
+            .iter()
+            .any(|task| task.takes_connections() && task.health == Some(Health::Unhealthy));
+        let (state, problem) = if self.summary.conflict.is_some() {
+            (VipState::Conflict, None)
+        } else if serving == 0 {
+            let problem = match (side, self.backend.is_empty(), is_waiting) {
+                (Side::Wanted, true, false) => "no task: clients are refused",
+                (Side::Wanted, true, true) => "no task is ready to serve: clients are refused",
+                (Side::Wanted, false, _) => {
+                    "no real server takes new connections: new clients are refused"
+                }
+                (Side::Kernel, true, _) => "no real server: clients are refused",
+                (Side::Kernel, false, _) => {
+                    "every real server has weight 0: new clients are refused"
+                }
+            };
+            (VipState::Refusing, Some(problem))
+        } else if differs {
+            (VipState::Unapplied, Some("the kernel does not hold it as wanted yet"))
+        } else if lacks_address {
+            (VipState::Unapplied, None)
+        } else if fails_open {
+            let problem = "no task is healthy: unhealthy ones are used (fail open)";
+            (VipState::Degraded, Some(problem))
+        } else if serving < self.backend.len() || is_waiting {
+            (VipState::Degraded, None)
+        } else {
+            (VipState::Serving, None)
+        };
+        self.summary.state = state;
+        let unbound = lacks_address.then_some("its address is not bound on this node");
+        let problems = problem.into_iter().chain(unbound).map(ToOwned::to_owned);
+        self.summary.problems = self.summary.conflict.iter().cloned().chain(problems).collect();
+    }
+
+    fn without_ended(mut self) -> Self {
+        self.left_out.retain(|task| task.state != TaskState::Ended);
+        self
+    }
+
+    /// Returns address, port and protocol: `3.3.0.6:3306/tcp`.
     #[must_use]
-    pub fn at(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.vip, self.protocol)
+    }
+
+    /// Counts the established connections of all real servers.
+    #[must_use]
+    pub fn active_connections(&self) -> u64 {
+        self.backend.iter().filter_map(|task| task.active).map(u64::from).sum()
+    }
+
+    /// Counts the real servers that take new connections.
+    #[must_use]
+    pub fn serving_servers(&self) -> usize {
+        self.backend.iter().filter(|task| task.takes_connections()).count()
     }
 }
 
-impl LeftOut {
-    fn of(out: &vip::LeftOut) -> Self {
-        Self { app: out.app.clone(), task: out.task.clone(), reason: out.why.to_string() }
+impl TaskReport {
+    /// Says of a task that is not a real server what it lacks: `web.1 of /web: not running yet`.
+    pub(super) fn to_sentence(&self) -> String {
+        let [task, app] = [&self.task, &self.app].map(|name| name.as_deref().unwrap_or_default());
+        format!("{task} of {app}: {}", self.reason.as_deref().unwrap_or_default())
+    }
+
+    fn takes_connections(&self) -> bool {
+        self.state == TaskState::Serving
+    }
+}
+
+impl VipState {
+    /// Whether clients are refused, or get something other than what is wanted.
+    #[must_use]
+    pub fn is_broken(self) -> bool {
+        self < Self::Degraded
     }
 }

@@ -107,8 +107,8 @@ impl Rates {
         let last = std::mem::take(&mut self.last);
         self.now.clear();
         for vip in vips {
-            let Some(stats) = vip.stats else { continue };
-            let name = name(vip);
+            let Some(stats) = vip.summary.stats else { continue };
+            let name = vip.full_name();
             let rate = match last.get(&name) {
                 Some((before, then)) if stats.connections >= *before => {
                     #[expect(clippy::cast_precision_loss, reason = "of some seconds")]
@@ -124,10 +124,6 @@ impl Rates {
     }
 }
 
-fn name(vip: &VipReport) -> String {
-    format!("{}/{}", vip.vip, vip.protocol)
-}
-
 /// All there is to show, in at most so many lines. Pure.
 fn lines(
     report: &AgentReport,
@@ -138,9 +134,9 @@ fn lines(
 ) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut line = |sign, text: String| lines.push(Line { depth: 0, sign, text });
-    let rate = |vip: &VipReport| rates.get(&name(vip)).copied().unwrap_or_default();
+    let rate = |vip: &VipReport| rates.get(&vip.full_name()).copied().unwrap_or_default();
     let total: f64 = vips.iter().map(rate).sum();
-    let serving: usize = vips.iter().map(VipReport::serving).sum();
+    let serving: usize = vips.iter().map(VipReport::serving_servers).sum();
     line(
         Sign::Plain,
         format!(
@@ -165,7 +161,7 @@ fn lines(
         line(Sign::Warn, text.clone());
     }
 
-    let names: Vec<_> = vips.iter().map(name).collect();
+    let names: Vec<_> = vips.iter().map(VipReport::full_name).collect();
     let width = names.iter().map(String::len).max().unwrap_or(3).max(3);
     let head = ("state", "VIP", "servers", "active", "conn/s");
     line(
@@ -178,11 +174,11 @@ fn lines(
     let mut order: Vec<_> = vips.iter().zip(&names).collect();
     // A stable sort: what is equal stays in the order of addresses.
     order.sort_by(|(a, _), (b, _)| match sort {
-        Sort::Trouble => a.state.cmp(&b.state),
+        Sort::Trouble => a.summary.state.cmp(&b.summary.state),
         Sort::Vip => std::cmp::Ordering::Equal,
         Sort::Rate => rate(b).total_cmp(&rate(a)),
-        Sort::Active => b.active().cmp(&a.active()),
-        Sort::App => a.apps.first().cmp(&b.apps.first()),
+        Sort::Active => b.active_connections().cmp(&a.active_connections()),
+        Sort::App => a.summary.apps.first().cmp(&b.summary.apps.first()),
     });
     let mut rest = order.len();
     for (vip, name) in order {
@@ -194,13 +190,13 @@ fn lines(
         rest -= 1;
         let text = format!(
             "{:<10} {name:<width$} {:>7} {:>7} {:>8.0}  {}",
-            word(vip.state),
-            format!("{}/{}", vip.serving(), vip.backend.len() + vip.left_out.len()),
-            vip.active(),
+            word(vip.summary.state),
+            format!("{}/{}", vip.serving_servers(), vip.backend.len() + vip.left_out.len()),
+            vip.active_connections(),
             rate(vip),
-            vip.apps.join(", ")
+            vip.summary.apps.join(", ")
         );
-        let sign = match vip.state {
+        let sign = match vip.summary.state {
             VipState::Serving => Sign::Plain,
             VipState::Degraded | VipState::Unapplied => Sign::Change,
             VipState::Refusing | VipState::Conflict => Sign::Warn,
@@ -232,24 +228,27 @@ fn word(state: VipState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::vips::Traffic;
+    use crate::report::vips::{Traffic, VipSummary};
 
     fn vip(vip: &str, state: VipState, app: &str, connections: u64) -> VipReport {
         VipReport {
             vip: vip.into(),
             protocol: "tcp".into(),
             backend: Vec::new(),
-            apps: vec![app.into()],
             left_out: Vec::new(),
-            state,
-            problems: Vec::new(),
-            scheduler: Some("wlc".into()),
-            persistence: None,
-            stats: Some(Traffic {
-                connections,
-                connections_per_second: connections / 100,
-                ..Traffic::default()
-            }),
+            summary: VipSummary {
+                apps: vec![app.into()],
+                state,
+                problems: Vec::new(),
+                conflict: None,
+                scheduler: Some("wlc".into()),
+                persistence: None,
+                stats: Some(Traffic {
+                    connections,
+                    connections_per_second: connections / 100,
+                    ..Traffic::default()
+                }),
+            },
         }
     }
 
@@ -321,7 +320,7 @@ mod tests {
         rates.see(&vips(), then);
         assert_eq!(rates.now["3.3.0.1:80/tcp"], 400.0, "the kernel's own");
         let mut later = vips();
-        later[0].stats.as_mut().unwrap().connections += 50;
+        later[0].summary.stats.as_mut().unwrap().connections += 50;
         rates.see(&later, then + Duration::from_secs(2));
         assert_eq!(rates.now["3.3.0.1:80/tcp"], 25.0);
     }

@@ -1,0 +1,258 @@
+//! The JSON that older versions answered and printed is still there, field for field.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::Kernel;
+use serde_json::Value;
+use testkit::FakeKernel;
+use vip::label::{Options, Scheduling, ValueError};
+use vip::plan::Conflict;
+use vip::{
+    Desired, DesiredService, Ending, LabelPlace, LabelReport, LeftOut, Local, Member, Observed,
+    Plan, Protocol, Scope, Selection, Stats, Verdict, Vip, Why,
+};
+
+use super::explanation::Explanation;
+use super::status::{Comparison, StatusReport};
+use super::vips::{VipFacts, VipReport};
+
+/// A node with a VIP in each state, as a command or an agent knows it.
+struct Scenario {
+    desired: Desired,
+    observed: Observed,
+    conflicts: Vec<Conflict>,
+    versions: BTreeMap<Arc<str>, String>,
+    drains: BTreeMap<(Vip, SocketAddr), Duration>,
+}
+
+fn vip(address: &str, port: u16, protocol: Protocol) -> Vip {
+    Vip { address: address.parse().unwrap(), port: port.try_into().unwrap(), protocol }
+}
+
+fn member(app: &str, task: &str, weight: u32, why: Why) -> Member {
+    Member { weight, source: "m".into(), app: app.into(), task: task.into(), why, local: None }
+}
+
+fn left_out(app: &str, task: &str, why: Why) -> LeftOut {
+    LeftOut { app: app.into(), task: task.into(), why }
+}
+
+fn service(apps: &[&str], members: Vec<(&str, Member)>, left_out: Vec<LeftOut>) -> DesiredService {
+    let members = members.into_iter().map(|(at, member)| (at.parse().unwrap(), member)).collect();
+    DesiredService {
+        options: Options::default(),
+        apps: apps.iter().map(|app| Arc::from(*app)).collect(),
+        incomplete: false,
+        selection: Selection { members, left_out, ..Selection::default() },
+    }
+}
+
+/// Puts these services into a kernel.
+fn kernel(services: Vec<(Vip, DesiredService)>) -> FakeKernel {
+    let mut kernel = FakeKernel::default();
+    let desired = Desired { services: services.into_iter().collect(), ..Desired::default() };
+    let observed = kernel.observe().unwrap();
+    assert!(kernel.apply(Plan::new(&observed, &desired, Scope::Complete, "n")).is_success());
+    kernel
+}
+
+impl Scenario {
+    fn new() -> Self {
+        let tcp = |address| vip(address, 80, Protocol::Tcp);
+        let (web, dns, empty) = (tcp("3.3.0.1"), vip("fd01::2", 53, Protocol::Udp), tcp("3.3.0.3"));
+        let (foreign, sick, changed) = (tcp("3.3.0.4"), tcp("3.3.0.5"), tcp("3.3.0.6"));
+        let (unwanted, unbound) = (tcp("4.4.0.7"), tcp("4.4.0.8"));
+        let healthy = |task| member("/web", task, 1, Why::Healthy);
+        let mut here = healthy("web.3");
+        here.local = Some(Box::new(Local::Listens));
+        let mut web_service = service(
+            &["/shop", "/web"],
+            vec![
+                ("10.0.0.1:31001", healthy("web.1")),
+                ("10.0.0.2:31002", member("/web", "web.2", 0, Why::Draining)),
+                ("10.0.0.3:31003", here),
+                ("10.0.0.4:31004", member("/shop", "shop.1", 0, Why::Unhealthy)),
+            ],
+            vec![
+                left_out("/web", "web.4", Why::Starting),
+                left_out("/web", "web.5", Why::Terminal(Ending::Killed)),
+            ],
+        );
+        web_service.options.scheduler = Scheduling::Rr;
+        web_service.options.persistence = Some(300);
+        let mut gone = web_service.clone();
+        gone.selection.left_out.remove(0);
+        let sick_service = service(
+            &["/sick"],
+            vec![("10.0.0.1:31005", member("/sick", "sick.1", 1, Why::FailOpen))],
+            vec![],
+        );
+        let changed_service =
+            service(&["/changed"], vec![("10.0.0.1:31006", healthy("changed.1"))], vec![]);
+        let mut kernel = kernel(vec![
+            (web, gone),
+            (empty, service(&["/empty"], vec![], vec![])),
+            (sick, sick_service.clone()),
+            (changed, service(&["/changed"], vec![("10.0.0.9:31006", healthy("x"))], vec![])),
+            (unwanted, service(&["/old"], vec![("10.0.0.1:31007", healthy("old.1"))], vec![])),
+            (unbound, service(&["/old"], vec![("10.0.0.1:31008", healthy("old.2"))], vec![])),
+        ]);
+        kernel.state.addresses.remove(&unbound.address);
+        let counted = Stats {
+            connections: 21,
+            in_packets: 105,
+            out_packets: 84,
+            in_bytes: 9000,
+            out_bytes: 80000,
+            connections_per_second: 2,
+            in_packets_per_second: 10,
+            out_packets_per_second: 8,
+            in_bytes_per_second: 900,
+            out_bytes_per_second: 8000,
+        };
+        let held = kernel.state.services.get_mut(&web.into()).unwrap();
+        held.stats = counted;
+        let server = held.servers.get_mut(&"10.0.0.1:31001".parse().unwrap()).unwrap();
+        (server.active, server.inactive, server.stats) = (7, 3, Some(Box::new(counted)));
+        let mut others = kernel.state.services[&sick.into()].clone();
+        others.settings.flags = nl_ipvs::ServiceFlags::HASHED;
+        kernel.state.services.insert(foreign.into(), others);
+
+        let place = |app: &str, key: &str| LabelPlace {
+            app: app.into(),
+            port: Some(0),
+            path: "$.apps[0].portDefinitions[0].labels".into(),
+            key: key.into(),
+            occurrence: 0,
+            value: "x".into(),
+        };
+        let report = |app, key, vip, verdict| LabelReport { place: place(app, key), vip, verdict };
+        let desired = Desired {
+            services: [
+                (web, web_service),
+                (dns, service(&["/dns"], vec![("[fd02::1]:53", healthy("dns.1"))], vec![])),
+                (empty, service(&["/empty"], vec![], vec![left_out("/empty", "", Why::Port0)])),
+                (foreign, service(&["/foreign"], vec![("10.0.0.1:1", healthy("f.1"))], vec![])),
+                (sick, sick_service),
+                (changed, changed_service),
+            ]
+            .into(),
+            reports: vec![
+                report("/web", "VIP_0", Some(web), Verdict::Obeyed),
+                report("/web", "VIP_1", None, Verdict::refused(ValueError::MissingPort)),
+            ],
+            ..Desired::default()
+        };
+        let observed = kernel.state.clone();
+        let conflicts = Plan::new(&observed, &desired, Scope::Complete, "n").conflicts;
+        assert_eq!(conflicts.len(), 1);
+        let drains = [((web, "10.0.0.2:31002".parse().unwrap()), Duration::from_secs(40))].into();
+        let versions = [("web.1".into(), "2026-11-23T04:00:00.000Z".to_owned())].into();
+        Self { desired, observed, conflicts, versions, drains }
+    }
+}
+
+/// Asserts that `now` has every field that `before` had, with the same value. Problems are
+/// sentences: they may be worded otherwise, and there may be more of them.
+fn assert_kept(before: &Value, now: &Value, path: &str) {
+    match (before, now) {
+        (Value::Object(before), Value::Object(now)) => {
+            for (key, value) in before {
+                let path = format!("{path}.{key}");
+                let now = now.get(key).unwrap_or_else(|| panic!("{path} is gone"));
+                assert_kept(value, now, &path);
+            }
+        }
+        (Value::Array(before), Value::Array(now)) if path.ends_with("].problems") => {
+            assert!(before.len() <= now.len(), "{path}: {before:?}, {now:?}");
+        }
+        (Value::Array(before), Value::Array(now)) => {
+            assert_eq!(before.len(), now.len(), "{path}");
+            for (index, (before, now)) in before.iter().zip(now).enumerate() {
+                assert_kept(before, now, &format!("{path}[{index}]"));
+            }
+        }
+        _ => assert_eq!(before, now, "{path}"),
+    }
+}
+
+fn assert_as_recorded(recorded: &str, now: &impl serde::Serialize) {
+    let recorded = serde_json::from_str(recorded).unwrap();
+    assert_kept(&recorded, &serde_json::to_value(now).unwrap(), "$");
+}
+
+impl Scenario {
+    fn facts(&self) -> VipFacts<'_> {
+        VipFacts {
+            desired: Some(&self.desired),
+            observed: Some(&self.observed),
+            has_counters: true,
+            conflicts: &self.conflicts,
+            versions: Some(&self.versions),
+            drains: Some(&self.drains),
+        }
+    }
+}
+
+#[test]
+fn the_vips_of_the_api_keep_their_fields() {
+    let scenario = Scenario::new();
+    let vips = scenario.facts().report_wanted();
+    assert_as_recorded(include_str!("recorded/vips.json"), &vips);
+    let unread = VipFacts { has_counters: false, ..scenario.facts() }.report_wanted();
+    assert_as_recorded(include_str!("recorded/vips-unread.json"), &unread);
+    let text = serde_json::to_string(&vips).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<VipReport>>(&text).unwrap(), vips);
+}
+
+#[test]
+fn status_keeps_its_fields() {
+    let scenario = Scenario::new();
+    let observed = &scenario.observed;
+    let plan = Plan::new(observed, &scenario.desired, Scope::Complete, "n");
+    let facts = VipFacts { drains: None, ..scenario.facts() };
+    let findings = ["a finding".to_owned()];
+    let comparison = Comparison { facts, plan: &plan, findings: &findings };
+    let compared = StatusReport::new(observed, Some(comparison));
+    assert_as_recorded(include_str!("recorded/status.json"), &compared);
+    let alone = StatusReport::new(observed, None);
+    assert_as_recorded(include_str!("recorded/status-alone.json"), &alone);
+    assert!(compared.has_trouble() && alone.has_trouble());
+}
+
+#[test]
+fn an_explanation_keeps_its_fields_and_text() {
+    let scenario = Scenario::new();
+    let find = |name: &str| Explanation::find(name, &scenario.facts()).unwrap();
+    let names = ["/web", "3.3.0.4:80", "[fd01::2]:53/udp", "/empty", "/changed"];
+    let explanations: BTreeMap<_, _> = names.into_iter().map(|name| (name, find(name))).collect();
+    assert_as_recorded(include_str!("recorded/explain.json"), &explanations);
+    for explanation in explanations.into_values() {
+        let text = serde_json::to_string(&explanation).unwrap();
+        assert_eq!(serde_json::from_str::<Explanation>(&text).unwrap(), explanation);
+    }
+    let lines = names.map(|name| find(name).to_lines("yet").into_iter()).into_iter().flatten();
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    insta::assert_snapshot!(text, @r#"
+      3.3.0.1:80/tcp  /shop, /web
+          web.1 of /web (version 2026-11-23T04:00:00.000Z) is the real server 10.0.0.1:31001 with weight 1: healthy
+          web.2 of /web is the real server 10.0.0.2:31002 with weight 0: out of use, and kept until its connections have ended; it goes in 40 s at the latest
+          web.3 of /web is the real server 10.0.0.3:31003 with weight 1: healthy; on this node, by its host port, where something listens
+          shop.1 of /shop is the real server 10.0.0.4:31004 with weight 0: unhealthy
+          web.4 of /web is no real server: not running yet
+          web.5 of /web is no real server: task killed
+    ! /web port 0 VIP_1="x": no port: write ADDRESS:PORT, such as 3.3.0.6:3306
+      3.3.0.4:80/tcp  /foreign
+        ! 3.3.0.4:80/tcp is a virtual service that vipd didn't make; left alone. Find out whose it is (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.4:80/tcp`
+          f.1 of /web is the real server 10.0.0.1:1 with weight 1: healthy (not in the kernel yet)
+      [fd01::2]:53/udp  /dns
+          dns.1 of /web is the real server [fd02::1]:53 with weight 1: healthy (not in the kernel yet)
+      3.3.0.3:80/tcp  /empty
+          a task that isn't known is no real server: its port is 0
+      3.3.0.6:80/tcp  /changed
+          changed.1 of /web is the real server 10.0.0.1:31006 with weight 1: healthy (not in the kernel yet)
+    "#);
+}
