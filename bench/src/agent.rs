@@ -188,7 +188,7 @@ fn react<K: Kernel + 'static>(
             let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
             let watch =
                 marathon::watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
-            let source = SourceConfig { name: "m".into(), servers: [].into(), watch };
+            let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
             let (mut agent, _handle) = Agent::new(Setup {
                 config: Config { controller, sources: vec![source], node_address: None },

@@ -198,7 +198,7 @@ impl Node<'_> {
     /// A full comparison with nothing to do, by the controller that the agent runs.
     fn compare(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
         self.tell("compare/floor", self.floor(&["dumps", &self.vips.to_string()]));
-        let sources = ["m".to_owned()].into();
+        let sources = ["m".into()].into();
         let config = Config { node: "node1".into(), sources, ..Config::default() };
         let mut controller = Controller::new(config);
         let mut now = Duration::from_secs(1);
@@ -208,7 +208,7 @@ impl Node<'_> {
         let only = claims.keys().cloned().collect();
         let claims = claims.into_iter().map(|(app, claims)| (app, Some(claims))).collect();
         for change in [Change::Apps(claims), Change::Only(only)] {
-            controller.on(Input::Claims { source: "m".to_owned(), change }, now);
+            controller.on(Input::Claims { source: "m".into(), change }, now);
         }
         // Once there is a model of the kernel it is compared with: by dumps, then by the kernel's text.
         for name in ["compare/first", "compare/vipd", "compare/text", "compare/text"] {

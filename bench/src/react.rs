@@ -37,7 +37,7 @@ impl World {
     pub(crate) fn settled(cluster: Cluster) -> Self {
         let wall = "2026-01-01T01:00:00Z".parse().unwrap();
         let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
-        let source = SourceConfig { name: "m".into(), servers: [].into(), watch };
+        let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
         let config = Config { controller, sources: vec![source], node_address: None };
         let mut world = Self {

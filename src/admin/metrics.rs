@@ -155,7 +155,7 @@ impl Now {
 
     fn sources(&self, out: &mut Out<'_>) -> Result<(), Error> {
         let sources =
-            || self.view.sources.iter().map(|(name, source)| ([("source", &**name)], source));
+            || self.view.sources.iter().map(|(id, source)| ([("source", id.as_str())], source));
         let ups = sources().map(|(label, source)| (label, one_if(source.error.is_none())));
         out.gauges("source_up", "1 if the last read of this Marathon succeeded", None, ups)?;
         let streams = sources().map(|(label, source)| (label, one_if(source.streaming)));

@@ -114,7 +114,7 @@ impl Agent {
         }
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
-        let names: Vec<_> = setup.config.sources.iter().map(|each| each.name.clone()).collect();
+        let names: Vec<_> = setup.config.sources.iter().map(|each| each.id.clone()).collect();
         let core = AgentCore::new(setup.config, now);
         let connections = setup.clients.into_iter().enumerate();
         let (view, seen) = watch::channel(Arc::new(core.view()));
@@ -141,7 +141,7 @@ impl Agent {
             agent.turn(Input::Hold(hold));
         }
         for (index, name) in names.iter().enumerate() {
-            agent.restore(index, name);
+            agent.restore(index, name.as_str());
         }
         let (journal, measures) = (agent.log.journal.clone(), agent.recorder.measures());
         let started = started.into_std();
@@ -284,8 +284,11 @@ impl Agent {
         let store = self.store.clone()?;
         let (name, kept, read_at) = self.core.kept(source, self.now())?;
         Some(move || {
-            if let Err(error) = store.save(&name, &Saved { read_at, what: kept }) {
-                tracing::warn!(source = name, "what is known can't be kept on disk: {error}");
+            if let Err(error) = store.save(name.as_str(), &Saved { read_at, what: kept }) {
+                tracing::warn!(
+                    source = name.as_str(),
+                    "what is known can't be kept on disk: {error}"
+                );
             }
         })
     }

@@ -65,7 +65,7 @@ impl AgentReport {
     ) -> Self {
         let readiness = Readiness::of(view, now);
         let status = &view.status;
-        let sources = view.sources.iter().map(|(name, source)| {
+        let sources = view.sources.iter().map(|(id, source)| {
             let report = SourceReport {
                 streaming: source.streaming,
                 age_seconds: source.age(now).map(|age| age.as_secs()),
@@ -74,7 +74,7 @@ impl AgentReport {
                 error: source.error.clone(),
                 workloads: source.workloads,
             };
-            (name.clone(), report)
+            (id.to_string(), report)
         });
         let failing =
             status.failing.iter().map(|(address, retry)| (address.to_string(), retry.why.clone()));

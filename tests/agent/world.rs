@@ -135,7 +135,7 @@ impl World {
             .map(|sim| sim.urls().iter().map(|url| Url::parse(url).unwrap()).collect::<Vec<_>>());
         let urls: Vec<_> = urls.collect();
         let sources = urls.iter().enumerate().map(|(index, urls)| SourceConfig {
-            name: format!("m{index}"),
+            id: format!("m{index}").into(),
             servers: [].into(),
             watch: marathon::watch::Config {
                 urls: urls.len().try_into().unwrap(),

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use nl_ipvs::Family;
 
 use crate::label::Options;
-use crate::{LabelPlace, Vip};
+use crate::{LabelPlace, SourceId, Vip};
 
 /// One app's claim to a VIP, by one label of one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The VIP.
     pub vip: Vip,
-    /// The Marathon whose app it is, by the name that [`Controller`](crate::Controller) knows it by:
-    /// it fills it in. Two Marathons may have apps of one name.
-    pub source: Arc<str>,
+    /// The source of the app, filled in by [`Controller`](crate::Controller): two sources may have
+    /// apps of one name.
+    pub source: SourceId,
     /// The label that says so.
     pub label: LabelPlace,
     /// It stands in an earlier version of the definition, by which some tasks still run. Such a

@@ -29,6 +29,7 @@ pub mod ownership;
 pub mod plan;
 pub mod policy;
 mod select;
+mod source_id;
 mod why;
 
 pub use nl_ipvs::Timeouts;
@@ -48,4 +49,5 @@ pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Serve
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};
 pub use select::{LeftOut, Member, Selection, select};
+pub use source_id::SourceId;
 pub use why::{Health, Why};

@@ -12,7 +12,8 @@ use crate::local;
 use crate::observed::ObservedServer;
 use crate::policy::special;
 use crate::{
-    Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, Vip, Why,
+    Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, SourceId, Vip,
+    Why,
 };
 
 /// A task that is a real server.
@@ -20,8 +21,8 @@ use crate::{
 pub struct Member {
     /// Its share of new connections; 0 takes none and keeps those it has.
     pub weight: u32,
-    /// The Marathon of the app ([`Claim::source`]).
-    pub source: Arc<str>,
+    /// The source of the app ([`Claim::source`]).
+    pub source: SourceId,
     /// The app whose label made it one.
     pub app: Arc<str>,
     /// The task.

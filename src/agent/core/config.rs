@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use marathon::watch;
+use vip::SourceId;
 
 use crate::config::Marathon;
 
@@ -21,8 +22,8 @@ pub struct Config {
 /// One Marathon.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
-    /// Its name.
-    pub name: String,
+    /// Which source.
+    pub id: SourceId,
     /// The names of its servers.
     pub servers: BTreeSet<String>,
     /// How it is watched.
@@ -34,7 +35,7 @@ impl Config {
     #[must_use]
     pub fn of(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
         let sources = marathons.iter().map(|marathon| SourceConfig {
-            name: marathon.name.clone(),
+            id: marathon.name.as_str().into(),
             servers: marathon
                 .urls
                 .iter()

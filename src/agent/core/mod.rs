@@ -58,7 +58,7 @@ impl AgentCore {
     #[must_use]
     pub fn new(config: Config, now: Moment) -> Self {
         let mut controller = config.controller;
-        controller.sources = config.sources.iter().map(|source| source.name.clone()).collect();
+        controller.sources = config.sources.iter().map(|source| source.id.clone()).collect();
         let sources = config.sources.iter();
         let allow = controller.policy.allow.clone();
         let lets_in = !controller.let_in.is_empty();
@@ -66,7 +66,7 @@ impl AgentCore {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
             sources: sources
                 .map(|source| {
-                    MarathonSource::new(source.name.clone(), &source.watch, now.since_start)
+                    MarathonSource::new(source.id.clone(), &source.watch, now.since_start)
                 })
                 .collect(),
             names: HostCache::default(),

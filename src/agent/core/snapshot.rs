@@ -9,7 +9,7 @@ use crate::agent::status::{Table, View};
 use crate::clock::Moment;
 use crate::sources::Kept;
 use crate::sources::marathon::{MarathonSource, SyncState};
-use vip::LabelReport;
+use vip::{LabelReport, SourceId};
 
 use crate::sources::marathon::translate::versions_of;
 
@@ -51,7 +51,7 @@ impl AgentCore {
     /// What to keep of a source on disk, with its name, and as of when. `None`: it has said
     /// nothing yet that is better than what is there.
     #[must_use]
-    pub fn kept(&self, source: usize, now: Moment) -> Option<(String, Kept, Timestamp)> {
+    pub fn kept(&self, source: usize, now: Moment) -> Option<(SourceId, Kept, Timestamp)> {
         let at = &self.sources[source];
         if at.standing != SyncState::Believed {
             return None;
@@ -64,13 +64,13 @@ impl AgentCore {
             Kept { workloads: at.watch.workloads().cloned().collect(), hosts: hosts.collect() };
         // While events come it is as good as read now.
         let read_at = if at.view.streaming { Some(now.wall) } else { at.view.read_at };
-        Some((at.name.clone(), kept, read_at.unwrap_or(now.wall)))
+        Some((at.id.clone(), kept, read_at.unwrap_or(now.wall)))
     }
 
     /// What others may see.
     #[must_use]
     pub fn view(&self) -> View {
-        let sources = self.sources.iter().map(|source| (source.name.clone(), source.view.clone()));
+        let sources = self.sources.iter().map(|source| (source.id.clone(), source.view.clone()));
         let runs_tasks = |name: &str| self.sources.iter().any(|source| source.runs_on(name));
         let unresolved = self.names.failed().iter().filter(|(name, _)| runs_tasks(name));
         View {

@@ -34,13 +34,13 @@ impl AgentCore {
         effects: &mut Vec<Effect>,
     ) -> Option<T> {
         let at = &mut self.sources[source];
-        let name = at.name.clone();
+        let source = at.id.clone();
         match answer {
             Ok(answer) => {
                 if at.view.error.take().is_some() {
                     let nothing_new = Change::Apps(BTreeMap::new());
                     self.tell(
-                        controller::Input::Claims { source: name, change: nothing_new },
+                        controller::Input::Claims { source, change: nothing_new },
                         now,
                         effects,
                     );
@@ -49,7 +49,7 @@ impl AgentCore {
             }
             Err(why) => {
                 at.view.error = Some(why.clone());
-                self.tell(controller::Input::Lost { source: name, why }, now, effects);
+                self.tell(controller::Input::Lost { source, why }, now, effects);
                 None
             }
         }
@@ -94,7 +94,7 @@ impl AgentCore {
         }
         let at = &mut self.sources[source];
         let apps = at.refresh(keys, &mut self.names, &mut self.around, now);
-        let source = at.name.clone();
+        let source = at.id.clone();
         self.tell_facts(now, effects);
         self.tell(controller::Input::Claims { source, change: Change::Apps(apps) }, now, effects);
     }
@@ -149,7 +149,7 @@ impl AgentCore {
                 at.doubted = true;
                 at.standing = SyncState::Doubted;
                 tracing::warn!(
-                    source = at.name,
+                    source = at.id.as_str(),
                     unclaimed,
                     of = ours.len(),
                     "the first answer claims less than half of the VIPs in the kernel: reading again"
@@ -159,7 +159,7 @@ impl AgentCore {
             }
             at.standing = SyncState::Believed;
             let change = Change::Only(at.everything());
-            let source = at.name.clone();
+            let source = at.id.clone();
             self.tell(controller::Input::Claims { source, change }, now, effects);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use marathon::Timestamp;
 use vip::controller::{Controller, Entry, Mode};
 use vip::plan::OpResult;
-use vip::{LabelReport, Outcome};
+use vip::{LabelReport, Outcome, SourceId};
 
 use super::notices::{self, Notice};
 use super::{Journal, JournalEntry};
@@ -21,7 +21,7 @@ pub const CHANGE: &str = "vipd::change";
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) journal: Journal,
-    stale: BTreeSet<String>,
+    stale: BTreeSet<SourceId>,
     withheld: BTreeSet<String>,
 }
 

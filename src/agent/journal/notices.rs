@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vip::controller::Mode;
-use vip::{LabelReport, Verdict};
+use vip::{LabelReport, SourceId, Verdict};
 
 use crate::agent::status::View;
 use crate::sources::SourceView;
@@ -66,7 +66,7 @@ pub fn of_views(before: &View, after: &View) -> Vec<Notice> {
     news
 }
 
-fn of_source(name: &str, was: &SourceView, is: &SourceView) -> Vec<Notice> {
+fn of_source(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Notice> {
     let mut news = Vec::new();
     match (&was.error, &is.error) {
         (was, Some(why)) if was.as_ref() != Some(why) => {
@@ -163,7 +163,7 @@ mod tests {
     fn view() -> View {
         View {
             status: Status::default(),
-            sources: [("m".to_owned(), SourceView::default())].into(),
+            sources: [("m".into(), SourceView::default())].into(),
             ready: false,
             unresolved: BTreeMap::new(),
             gaps: Vec::new(),

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use vip::controller::Mode;
 use vip::plan::OpResult;
-use vip::{Op, Outcome};
+use vip::{Op, Outcome, SourceId};
 
 use super::core::{AgentCore, Effect, Input};
 use crate::clock::Moment;
@@ -129,7 +129,7 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Recorder {
     measures: Measures,
-    sources: Vec<String>,
+    sources: Vec<SourceId>,
     lag: Lag,
     drift: Drift,
     /// When the kernel was last asked for something.
@@ -138,12 +138,12 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// For these Marathons, in order.
-    pub(super) fn new(sources: Vec<String>) -> Self {
+    pub(super) fn new(sources: Vec<SourceId>) -> Self {
         let measures = Measures::default();
         for source in &sources {
-            drop(measures.events.get_or_create(&[("source", source.clone())]));
+            drop(measures.events.get_or_create(&[("source", source.to_string())]));
             for result in ["ok", "failed"] {
-                let labels = [("source", source.clone()), ("result", result.into())];
+                let labels = [("source", source.to_string()), ("result", result.into())];
                 drop(measures.reads.get_or_create(&labels));
             }
         }
@@ -160,7 +160,7 @@ impl Recorder {
         match input {
             Input::Event { source, event, .. } => {
                 if let Some(name) = self.sources.get(*source) {
-                    self.measures.events.get_or_create(&[("source", name.clone())]).inc();
+                    self.measures.events.get_or_create(&[("source", name.to_string())]).inc();
                 }
                 let names = self.lag.event(*source, event, now.since_start);
                 News::Heard(*source, names)
@@ -228,7 +228,7 @@ impl Recorder {
     fn read_of(&self, source: usize, ok: bool) {
         if let Some(name) = self.sources.get(source) {
             let result = if ok { "ok" } else { "failed" };
-            let labels = [("source", name.clone()), ("result", result.into())];
+            let labels = [("source", name.to_string()), ("result", result.into())];
             self.measures.reads.get_or_create(&labels).inc();
         }
     }

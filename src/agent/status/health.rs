@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use marathon::Timestamp;
 use serde::Serialize;
+use vip::SourceId;
 use vip::controller::Mode;
 
 use super::View;
@@ -154,7 +155,7 @@ fn notes(view: &View, now: Timestamp) -> Vec<String> {
 }
 
 /// What is wrong with a source, if anything.
-fn trouble(name: &str, source: &SourceView, now: Timestamp) -> Option<String> {
+fn trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<String> {
     let age = source.age(now);
     let known = match (age, source.from_disk) {
         (None, _) => "nothing is known of it".to_owned(),
@@ -221,7 +222,7 @@ mod tests {
         let source = SourceView { read_at: Some(now()), streaming: true, ..SourceView::default() };
         View {
             status: Status::default(),
-            sources: [("main".to_owned(), source)].into(),
+            sources: [("main".into(), source)].into(),
             ready: true,
             unresolved: [].into(),
             gaps: Vec::new(),

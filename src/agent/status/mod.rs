@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use vip::controller::Status;
 use vip::plan::Conflict;
-use vip::{Desired, Observed, Scope, Vip};
+use vip::{Desired, Observed, Scope, SourceId, Vip};
 
 use crate::clock::Timestamp;
 use crate::sources::SourceView;
@@ -22,8 +22,8 @@ use counts::VipCounts;
 pub struct View {
     /// How the controller fares. Its times are since [`View::started`].
     pub status: Status,
-    /// The Marathons, by name.
-    pub sources: BTreeMap<String, SourceView>,
+    /// The sources.
+    pub sources: BTreeMap<SourceId, SourceView>,
     /// What every source said at least once has been put into the kernel.
     pub ready: bool,
     /// Agents' names without an address, with the reason.

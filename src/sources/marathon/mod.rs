@@ -12,8 +12,8 @@ use std::time::Duration;
 use marathon::WorkloadKey;
 use marathon::watch::{self, Answer, State, Step};
 use marathon::{TaskState, Workload};
-use vip::LabelReport;
 use vip::controller::AppClaims;
+use vip::{LabelReport, SourceId};
 
 use crate::clock::Moment;
 use crate::sources::SourceView;
@@ -48,7 +48,7 @@ struct Contribution {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct MarathonSource {
-    pub(crate) name: String,
+    pub(crate) id: SourceId,
     pub(crate) watch: State,
     pub(crate) wake_at: Duration,
     pub(crate) standing: SyncState,
@@ -70,9 +70,9 @@ pub(crate) struct MarathonSource {
 pub(crate) type Apps = BTreeMap<Arc<str>, Option<AppClaims>>;
 
 impl MarathonSource {
-    pub(crate) fn new(name: String, config: &watch::Config, now: Duration) -> Self {
+    pub(crate) fn new(id: SourceId, config: &watch::Config, now: Duration) -> Self {
         Self {
-            name,
+            id,
             watch: State::new(config, now),
             wake_at: now,
             standing: SyncState::Partial,

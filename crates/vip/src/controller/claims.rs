@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Claim, Condition, Vip};
+use crate::{Claim, Condition, SourceId, Vip};
 
 /// What one app says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +37,7 @@ pub enum Change {
 /// The last word of each source.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    sources: BTreeMap<Arc<str>, Source>,
+    sources: BTreeMap<SourceId, Source>,
     /// In order, so that what follows does not depend on who came first.
     by_vip: BTreeMap<Vip, Vec<AppKey>>,
 }
@@ -50,11 +50,11 @@ struct Source {
 }
 
 /// An app of a source: two Marathons may have apps of one name.
-pub(crate) type AppKey = (Arc<str>, Arc<str>);
+pub(crate) type AppKey = (SourceId, Arc<str>);
 
 impl Claims {
-    pub(super) fn new(sources: impl IntoIterator<Item = String>) -> Self {
-        let sources = sources.into_iter().map(|name| (name.into(), Source::default())).collect();
+    pub(super) fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
+        let sources = sources.into_iter().map(|id| (id, Source::default())).collect();
         Self { sources, by_vip: BTreeMap::new() }
     }
 
@@ -64,29 +64,27 @@ impl Claims {
     }
 
     /// The sources that haven't.
-    pub(super) fn awaited(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &SourceId> {
         self.sources.iter().filter(|(_, source)| !source.complete).map(|(name, _)| name)
     }
 
     /// The sources that are out of reach, with the reason.
-    pub(super) fn lost(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&SourceId, &String)> {
         self.sources.iter().filter_map(|(name, source)| Some((name, source.lost.as_ref()?)))
     }
 
     /// What a source said stays; that it is lost is only told.
-    pub(super) fn lose(&mut self, source: String, why: String) {
-        self.sources.entry(source.into()).or_default().lost = Some(why);
+    pub(super) fn lose(&mut self, source: SourceId, why: String) {
+        self.sources.entry(source).or_default().lost = Some(why);
     }
 
     /// Takes in what a source says; the apps that differ, and the addresses they claim or claimed.
     pub(super) fn change(
         &mut self,
-        name: &str,
+        id: &SourceId,
         change: Change,
     ) -> (BTreeSet<AppKey>, BTreeSet<IpAddr>) {
-        let entry = self.sources.entry(name.into());
-        let name = Arc::clone(entry.key());
-        let source = entry.or_default();
+        let source = self.sources.entry(id.clone()).or_default();
         source.lost = None;
         let apps: BTreeMap<Arc<str>, Option<AppClaims>> = match change {
             Change::Apps(apps) => apps,
@@ -100,12 +98,12 @@ impl Claims {
         let mut addresses = BTreeSet::new();
         for (app, mut claims) in apps {
             for claim in claims.iter_mut().flat_map(|app| &mut app.claims) {
-                claim.source = Arc::clone(&name);
+                claim.source.clone_from(id);
             }
             if source.apps.get(&app) == claims.as_ref() {
                 continue;
             }
-            let key = (Arc::clone(&name), Arc::clone(&app));
+            let key = (id.clone(), Arc::clone(&app));
             let wanted = vips(claims.as_ref());
             let before = match claims {
                 Some(claims) => source.apps.insert(app, claims),
@@ -159,7 +157,7 @@ impl Claims {
 
     /// Whether a task is known to have ended. Nobody speaks for the tasks of an app that is gone:
     /// they may well run on for a while.
-    pub(crate) fn ended(&self, source: &str, app: &str, task: &str) -> bool {
+    pub(crate) fn ended(&self, source: &SourceId, app: &str, task: &str) -> bool {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(task))
     }

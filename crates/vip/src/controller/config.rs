@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nl_ipvs::Timeouts;
 
-use crate::Policy;
 use crate::nft::Modes;
+use crate::{Policy, SourceId};
 
 /// What the operator decides. Durations are compared with the `now` of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Config {
     pub modes: Modes,
     /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
     pub let_in: Vec<IpNet>,
-    /// The sources by name. Nothing is removed before each of them was read whole.
-    pub sources: BTreeSet<String>,
+    /// The sources. Nothing is removed before each of them was read whole.
+    pub sources: BTreeSet<SourceId>,
     /// Decide and report, and change nothing.
     pub observe_only: bool,
     /// How often the kernel is compared as a whole.

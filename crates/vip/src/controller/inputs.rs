@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::changed_addresses::{changed_addresses, same_firewall};
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
 use super::{AppKey, Change, Controller, Facts, Input, Job, Retry};
-use crate::Observed;
 use crate::local::{has_two_ways, wants_a_look};
+use crate::{Observed, SourceId};
 
 impl Controller {
     pub(super) fn take_in(&mut self, input: Input, now: Duration) {
@@ -31,7 +31,7 @@ impl Controller {
         }
     }
 
-    fn on_claims(&mut self, source: &str, change: Change, now: Duration) {
+    fn on_claims(&mut self, source: &SourceId, change: Change, now: Duration) {
         let was_complete = self.claims.complete();
         let (apps, addresses) = self.claims.change(source, change);
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();

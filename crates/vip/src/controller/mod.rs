@@ -26,7 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Conflict, Outcome};
-use crate::{ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, Vip};
+use crate::{
+    ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId, Vip,
+};
 
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
@@ -45,15 +47,15 @@ pub use status::{Counters, Mode, Status};
 pub enum Input {
     /// A source says something anew.
     Claims {
-        /// The source's name.
-        source: String,
+        /// Which source.
+        source: SourceId,
         /// What it says.
         change: Change,
     },
     /// A source is out of reach. What it said stays.
     Lost {
-        /// The source's name.
-        source: String,
+        /// Which source.
+        source: SourceId,
         /// Why.
         why: String,
     },

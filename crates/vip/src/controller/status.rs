@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Controller, Effect, Job, Retry};
+use crate::SourceId;
 
 /// How the controller fares: for readiness, metrics and people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -10,9 +11,9 @@ pub struct Status {
     /// Whether it changes the kernel.
     pub mode: Mode,
     /// Sources that were never read whole: nothing is removed until they are.
-    pub awaited: Vec<String>,
+    pub awaited: Vec<SourceId>,
     /// Sources that are out of reach, with the reason. What they said last goes on.
-    pub lost: BTreeMap<String, String>,
+    pub lost: BTreeMap<SourceId, String>,
     /// Why the kernel can't be read.
     pub unread: Option<Retry>,
     /// What fails, by virtual address.
@@ -86,8 +87,8 @@ impl Controller {
         let overdue = changes().filter(|(address, _)| !self.retries.contains_key(*address));
         let status = Status {
             mode: self.mode(),
-            awaited: self.claims.awaited().map(ToString::to_string).collect(),
-            lost: self.claims.lost().map(|(name, why)| (name.to_string(), why.clone())).collect(),
+            awaited: self.claims.awaited().cloned().collect(),
+            lost: self.claims.lost().map(|(source, why)| (source.clone(), why.clone())).collect(),
             failing: self.retries.clone(),
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
             draining: self.drains.iter().count(),

@@ -323,7 +323,7 @@ fn takes_nobody_out(
 
 /// One that changes so many addresses at once.
 fn world(portion: usize) -> World {
-    let (sources, portion) = (SOURCES.map(str::to_owned).into(), portion.try_into().unwrap());
+    let (sources, portion) = (SOURCES.map(Into::into).into(), portion.try_into().unwrap());
     let mut world = World::with(Config { sources, portion, ..Config::default() });
     able(&mut world.state().nft);
     world

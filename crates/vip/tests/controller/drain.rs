@@ -299,7 +299,7 @@ fn a_deleted_apps_tasks_drain_though_another_marathon_has_an_app_of_its_name() {
     assert_eq!(world.weight(WEB, A), Some(0));
     let desired = world.controller.desired();
     let member = &desired.services[&vip(WEB)].selection.members[&A.parse().unwrap()];
-    assert_eq!((&*member.source, &*member.app, &*member.task), ("m", "/web", "a"));
+    assert_eq!((member.source.as_str(), &*member.app, &*member.task), ("m", "/web", "a"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn is_let_in(world: &World) -> bool {
 fn vips_are_let_in_whenever_the_firewall_is_loaded_anew() {
     let web = app("/web", &["3.3.0.6:80"], &[("a", "10.0.0.1:31001", vip::Condition::Healthy)]);
     let let_in = vec!["3.0.0.0/8".parse().unwrap()];
-    let sources = ["m".to_owned()].into();
+    let sources = ["m".into()].into();
     let mut world = World::with(Config { let_in, sources, ..Config::default() });
     world.app("/web", Some(web));
     world.hear_all("m");

@@ -47,7 +47,7 @@ fn nothing_is_removed_before_every_source_was_read_whole() {
     world.pass(seconds(600));
     assert_eq!(world.weights(WEB), Some(vec![(A.into(), 1), (B.into(), 1)]));
     assert_eq!(world.weights(DB), one(B, 1));
-    assert_eq!(world.status.awaited, ["n"]);
+    assert_eq!(world.status.awaited, ["n".into()]);
     world.hear_all("n");
     assert_eq!(world.weights(DB), one(B, 0));
     assert_eq!(world.weights(WEB), Some(vec![(A.into(), 0), (B.into(), 1)]));
@@ -308,7 +308,7 @@ fn a_drain_that_begins_while_held_has_its_full_time_after_release() {
 
 #[test]
 fn observing_only_it_reports_and_changes_nothing() {
-    let sources = ["m".to_owned()].into();
+    let sources = ["m".into()].into();
     let mut world = World::with(Config { sources, observe_only: true, ..Config::default() });
     world.app("/web", Some(web()));
     world.hear(Input::Release);
@@ -332,7 +332,7 @@ fn a_task_that_ended_goes_though_another_source_was_never_heard() {
     let mut world = World::of_two_sources();
     world.app("/web", Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Healthy)])));
     world.hear_all("m");
-    assert_eq!(world.status.awaited, ["n"]);
+    assert_eq!(world.status.awaited, ["n".into()]);
     world.app(
         "/web",
         Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Terminal(Ending::Failed))])),

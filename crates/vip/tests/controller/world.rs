@@ -97,12 +97,12 @@ pub(crate) fn app(name: &str, vips: &[&str], tasks: &[Task<'_>]) -> AppClaims {
 impl World {
     /// One source, `m`, that was not heard yet.
     pub(crate) fn new() -> Self {
-        Self::with(Config { sources: ["m".to_owned()].into(), ..Config::default() })
+        Self::with(Config { sources: ["m".into()].into(), ..Config::default() })
     }
 
     /// Two sources, `m` and `n`.
     pub(crate) fn of_two_sources() -> Self {
-        let sources = ["m".to_owned(), "n".to_owned()].into();
+        let sources = ["m".into(), "n".into()].into();
         Self::with(Config { sources, ..Config::default() })
     }
 
@@ -111,7 +111,11 @@ impl World {
         Self {
             kernel: FakeKernel::default(),
             controller: Controller::new(config.clone()),
-            truth: config.sources.iter().map(|name| (name.clone(), BTreeMap::new())).collect(),
+            truth: config
+                .sources
+                .iter()
+                .map(|source| (source.to_string(), BTreeMap::new()))
+                .collect(),
             config,
             now: seconds(1000),
             job: None,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use marathon::{Endpoint, Health, Instance, Port, Spec, TaskState, Timestamp, Workload};
 use vip::label::{LabelRefusal, PortLabels, Reading, VipRef, read_port};
 use vip::{
-    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, Verdict,
-    Vip,
+    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, SourceId,
+    Verdict, Vip,
 };
 
 use super::{Placed, Translation, settles_at};
@@ -49,7 +49,7 @@ impl PortReader<'_> {
                 claims.push(Claim {
                     vip: Vip { address, port, protocol },
                     label: self.place(reading),
-                    source: Arc::default(),
+                    source: SourceId::default(),
                     superseded: self.superseded,
                     incomplete: self.incomplete,
                     note: note.clone(),
