@@ -15,7 +15,7 @@ use marathon::client::{Client, ClientConfig, Url};
 use nl_ipvs::{DestinationSettings, ServiceKey};
 use node::{Kernel, KernelError, LinuxKernel, Settings, SysctlReport};
 use testkit::FakeKernel;
-use testkit::netns::run;
+use testkit::netns::run_tool;
 use tokio::sync::oneshot;
 use vip::plan::OpError;
 use vip::{Observed, Op, Stats, Vip};
@@ -119,14 +119,14 @@ pub(crate) fn on_kernel(vips: &[usize], events: usize) {
         "link set eth9 up",
         "route add default via 10.9.0.254",
     ] {
-        run("ip", args);
+        run_tool("ip", args);
     }
     for vips in vips {
         let settings = || Settings::default();
         react("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
         floor(*vips, events);
-        run("ipvsadm", "-C");
-        run("ip", "link del vipd0");
+        run_tool("ipvsadm", "-C");
+        run_tool("ip", "link del vipd0");
     }
 }
 
@@ -243,8 +243,8 @@ fn until(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> In
 /// between two comparisons of the whole table.
 pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
     let (_server, url) = Server::start(Cluster::new(vips, servers));
-    run("ip", "addr add 10.9.0.1/24 dev lo");
-    run("ip", "route add default dev lo");
+    run_tool("ip", "addr add 10.9.0.1/24 dev lo");
+    run_tool("ip", "route add default dev lo");
     let mut child = Running(
         Command::new(vipd)
             .args(["run", "--marathon", &url, "--state", "/run/state", "--lock", "/run/vipd.lock"])
@@ -256,7 +256,7 @@ pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
             .unwrap(),
     );
     let end = Instant::now() + PATIENCE;
-    while run("ipvsadm", "-Sn").lines().count() < vips * (1 + servers) {
+    while run_tool("ipvsadm", "-Sn").lines().count() < vips * (1 + servers) {
         assert!(Instant::now() < end, "the table is filled");
         assert_eq!(child.0.try_wait().unwrap(), None, "vipd ended");
         thread::sleep(Duration::from_millis(500));

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use node::{Kernel, LinuxKernel, Settings};
-use testkit::netns::{self, run, run_with};
+use testkit::netns::{self, run_tool, run_tool_with_input};
 use vip::controller::{AppClaims, Change, Config, Effect, Facts, Input};
 use vip::{Controller, Link, Observed, Op, Plan};
 
@@ -75,14 +75,14 @@ const REST: Duration = Duration::from_secs(3);
 fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
     thread::scope(|scope| {
         let on_a_node = || {
-            netns::enter();
+            netns::enter_netns();
             for args in [
                 "link add eth9 type dummy",
                 "addr add 10.9.0.1/24 dev eth9",
                 "link set eth9 up",
                 "route add default via 10.9.0.254",
             ] {
-                run("ip", args);
+                run_tool("ip", args);
             }
             let done = work(&mut open());
             clear();
@@ -100,7 +100,7 @@ fn open() -> LinuxKernel {
 
 /// An empty table, and the interface with nothing on it.
 fn clear() {
-    run("ipvsadm", "-C");
+    run_tool("ipvsadm", "-C");
     let _ = Command::new("ip").args(["link", "del", LINK]).stderr(Stdio::null()).status();
 }
 
@@ -119,7 +119,7 @@ fn apply(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
 
 /// The kernel's table in ipvsadm's words, sorted: the kernel lists the newest first.
 fn table() -> BTreeSet<String> {
-    run("ipvsadm", "-Sn").lines().map(str::to_owned).collect()
+    run_tool("ipvsadm", "-Sn").lines().map(str::to_owned).collect()
 }
 
 impl Node<'_> {
@@ -154,7 +154,7 @@ impl Node<'_> {
 
     fn fill_by_ipvsadm(&self) {
         let rules = self.rules();
-        let (time, _) = timed(|| run_with("ipvsadm", "-R", &rules));
+        let (time, _) = timed(|| run_tool_with_input("ipvsadm", "-R", &rules));
         self.tell("fill/ipvsadm", time);
     }
 

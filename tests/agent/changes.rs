@@ -23,15 +23,18 @@ fn an_app_comes_up_changes_and_goes() {
         let mut places: Vec<_> = tasks.iter().map(place).collect();
         places.sort();
         assert_eq!(world.served(WEB).unwrap(), places);
-        assert!(world.kernel.state().addresses.contains_key(&vip(WEB).address));
+        assert!(world.kernel.current_state().addresses.contains_key(&vip(WEB).address));
 
         world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
         world.until_served(WEB, 3).await;
         world.run_app(&app("/db", DB, 1)).await;
         world.until_served(DB, 1).await;
         world.send("DELETE", "/v2/apps/web?force=true", &Value::Null).await;
-        eventually(async || world.kernel.state().service(&vip(WEB)).is_none()).await;
-        eventually(async || !world.kernel.state().addresses.contains_key(&vip(WEB).address)).await;
+        eventually(async || world.kernel.current_state().service(&vip(WEB)).is_none()).await;
+        eventually(async || {
+            !world.kernel.current_state().addresses.contains_key(&vip(WEB).address)
+        })
+        .await;
         assert_eq!(world.served(DB).unwrap().len(), 1);
         world.end().await;
     });
@@ -133,9 +136,9 @@ fn what_somebody_does_to_the_kernel_is_undone() {
                 && weights(state, WEB).is_some_and(|all| all.values().sum::<u32>() == 2)
         };
         for damage in damages {
-            world.kernel.with(|kernel| damage(&mut kernel.state));
-            assert!(!whole(&world.kernel.state()));
-            eventually(async || whole(&world.kernel.state())).await;
+            world.kernel.with_kernel(|kernel| damage(&mut kernel.state));
+            assert!(!whole(&world.kernel.current_state()));
+            eventually(async || whole(&world.kernel.current_state())).await;
         }
         world.end().await;
     });
@@ -156,7 +159,7 @@ fn an_agent_that_is_held_changes_nothing_and_catches_up() {
             Request::Hold(Hold { reason: "looking".into(), since: "now".into() }, done)
         })
         .await;
-        let before = world.kernel.state();
+        let before = world.kernel.current_state();
         world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 4})).await;
         eventually(async || world.agent().view.borrow().status.pending >= 2).await;
         assert_eq!(world.agent().view.borrow().status.mode, Mode::Held);
@@ -165,7 +168,7 @@ fn an_agent_that_is_held_changes_nothing_and_catches_up() {
         world.stop().await;
         world.start().await;
         eventually(async || world.agent().view.borrow().status.pending >= 2).await;
-        assert_eq!(weights(&world.kernel.state(), WEB), weights(&before, WEB));
+        assert_eq!(weights(&world.kernel.current_state(), WEB), weights(&before, WEB));
         ask(&world, Request::Release).await;
         world.until_served(WEB, 4).await;
         assert_eq!(world.agent().view.borrow().hold, None);
@@ -179,7 +182,7 @@ fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
         let mut world = World::serving(2).await;
         world.stop().await;
         // The node starts anew: its kernel is empty.
-        world.kernel.with(|kernel| kernel.state = vip::Observed::default());
+        world.kernel.with_kernel(|kernel| kernel.state = vip::Observed::default());
         world.sim().elect(None);
         world.start().await;
         world.until_served(WEB, 2).await;
@@ -209,15 +212,15 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
         world.stop().await;
         // As if an agent had written the file, heard of two tasks that end, and been killed.
         let servers = world.served(WEB).unwrap();
-        world.kernel.with(|kernel| {
+        world.kernel.with_kernel(|kernel| {
             let services = kernel.state.services.values_mut();
             for service in services {
                 service.servers.get_mut(&servers[0]).unwrap().settings.weight = 0;
                 service.servers.remove(&servers[1]);
             }
         });
-        let left = weights(&world.kernel.state(), WEB);
-        let _ = world.kernel.history();
+        let left = weights(&world.kernel.current_state(), WEB);
+        let _ = world.kernel.take_history();
         world.sim().elect(None);
         world.start().await;
         eventually(async || {
@@ -226,7 +229,7 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
         })
         .await;
         assert!(world.agent().view.borrow().sources["m0"].from_disk);
-        for (at, state) in world.kernel.history() {
+        for (at, state) in world.kernel.take_history() {
             assert_eq!(weights(&state, WEB), left, "at {at:?}");
         }
         // Marathon knows that all of them are well.
@@ -285,7 +288,7 @@ fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
         world.start().await;
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
-        let _ = world.kernel.history();
+        let _ = world.kernel.take_history();
         world.sims[1].elect(None);
         world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 2})).await;
         world.until_served(WEB, 4).await;

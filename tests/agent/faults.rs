@@ -146,7 +146,7 @@ impl Scene {
 
     fn now(&mut self) -> String {
         self.meet();
-        self.table(&self.world.kernel.state())
+        self.table(&self.world.kernel.current_state())
     }
 
     /// Waits until the table is this and stays so.
@@ -183,7 +183,7 @@ impl Row {
     fn holds(self) {
         run(async {
             let mut scene = Scene::begin(&self.fault).await;
-            let _ = (scene.world.kernel.history(), scene.world.sim().take_asked());
+            let _ = (scene.world.kernel.take_history(), scene.world.sim().take_asked());
             assert_eq!(scene.now(), self.before, "before");
             match &self.fault {
                 Begin::Rule(rule) => scene.world.sim().inject(rule.clone()),
@@ -232,7 +232,7 @@ impl Row {
     fn on_the_way(&self, scene: &Scene) {
         let after = used(self.after);
         let mut was = used(self.before);
-        for (_, state) in scene.world.kernel.history() {
+        for (_, state) in scene.world.kernel.take_history() {
             let table = scene.table(&state);
             assert!(!table.contains("unbound"), "{table}");
             let is = used(&table);
@@ -371,7 +371,7 @@ fn a_flush_while_a_new_leader_knows_no_health_is_repaired() {
         let before = read_at(&scene.world);
         scene.world.sim().elect(Some(0));
         eventually(async || read_at(&scene.world) > before).await;
-        scene.world.kernel.with(|kernel| kernel.state.services.clear());
+        scene.world.kernel.with_kernel(|kernel| kernel.state.services.clear());
         pass(STAYS).await;
         scene.becomes(ROW.before).await;
         scene.world.end().await;

@@ -67,7 +67,7 @@ fn an_operation_and_a_conflict_are_as_the_document_says_too() {
         let document = Document::new(site.json("/openapi.json").await);
         // The agent repairs it soon: it is looked at in between.
         let damaged = async || {
-            site.world.kernel.with(|kernel| {
+            site.world.kernel.with_kernel(|kernel| {
                 let service = kernel.state.services.get_mut(&vip(WEB).into());
                 service.unwrap().servers.clear();
             });
@@ -78,8 +78,8 @@ fn an_operation_and_a_conflict_are_as_the_document_says_too() {
             op["op"] == "add-server" && op["app"] == "/web"
         };
         eventually(damaged).await;
-        site.world.kernel.with(|kernel| {
-            kernel.refuse(0, 12);
+        site.world.kernel.with_kernel(|kernel| {
+            kernel.refuse_nth(0, 12);
             kernel.state.addresses.clear();
         });
         let failed = async || {
@@ -235,8 +235,8 @@ fn the_metrics_say_what_is() {
         let site = serving().await;
         site.world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
         site.world.until_served(WEB, 3).await;
-        site.world.kernel.with(|kernel| kernel.state.addresses.clear());
-        eventually(async || !site.world.kernel.state().addresses.is_empty()).await;
+        site.world.kernel.with_kernel(|kernel| kernel.state.addresses.clear());
+        eventually(async || !site.world.kernel.current_state().addresses.is_empty()).await;
         let text = async || site.get("/metrics").await.1;
         let repaired = "vipd_drift_repaired_total{kind=\"address\"} 1\n";
         eventually(async || text().await.contains(repaired)).await;
@@ -284,7 +284,7 @@ fn the_metrics_say_what_is() {
 fn a_kernel_that_cannot_be_read_costs_the_counters_and_nothing_else() {
     run(async {
         let site = serving().await;
-        site.world.kernel.with(|kernel| kernel.unreadable = Some("no".into()));
+        site.world.kernel.with_kernel(|kernel| kernel.unreadable = Some("no".into()));
         let unread = "vipd_traffic_readable 0.0\n";
         eventually(async || site.get("/metrics").await.1.contains(unread)).await;
         let (_, text) = site.get("/metrics").await;

@@ -79,9 +79,9 @@ fn a_storm_of_changes_of_many_apps_is_read_at_once() {
             let app = app(&format!("/app{number}"), &format!("3.3.1.{number}:80"), 1);
             world.send("PUT", &format!("/v2/apps/app{number}"), &app).await;
         }
-        eventually(async || world.kernel.state().ours().count() == apps).await;
+        eventually(async || world.kernel.current_state().ours().count() == apps).await;
         eventually(async || {
-            let state = world.kernel.state();
+            let state = world.kernel.current_state();
             state.ours().all(|(_, service)| !service.servers.is_empty())
         })
         .await;
@@ -111,7 +111,7 @@ fn what_is_decided_in_portions_is_no_reason_to_read_everything_twice() {
         // It begins with nothing on disk, and with something to do in the first portion.
         world.stop().await;
         std::fs::remove_dir_all(world.folder.path().join("state")).unwrap();
-        world.kernel.with(|kernel| kernel.state.services.pop_first());
+        world.kernel.with_kernel(|kernel| kernel.state.services.pop_first());
         let _ = world.sim().take_asked();
         world.start().await;
         world.until_served(&at(1), 1).await;
@@ -134,7 +134,7 @@ fn a_server_that_marathon_depends_on_is_no_vip() {
         world.start().await;
         world.until_served(WEB, 1).await;
         pass(60_000).await;
-        for (_, state) in world.kernel.history() {
+        for (_, state) in world.kernel.take_history() {
             let bound: Vec<_> = state.addresses.keys().map(ToString::to_string).collect();
             assert!(bound.is_empty() || bound == ["3.3.0.6"], "{bound:?}");
         }

@@ -81,7 +81,7 @@ async fn admin(world: &World) -> (Admin, String) {
 
 /// Somebody connects to a VIP so often.
 pub(crate) fn traffic(kernel: &SharedKernel, at: &str, connections: u64) {
-    kernel.with(|kernel| {
+    kernel.with_kernel(|kernel| {
         let services = &mut kernel.state.services;
         let service = services.get_mut(&vip(at).into()).unwrap();
         service.stats.connections += connections;

@@ -87,7 +87,7 @@ fn on_a_terminal_it_takes_the_screen_follows_obeys_keys_and_gives_it_back() {
         running.prints("\u{1b}[?1049h");
         running.prints("by trouble;");
         running.prints(WEB);
-        kernel.with(|kernel| {
+        kernel.with_kernel(|kernel| {
             let service = kernel.state.services.values_mut().next().unwrap();
             service.servers.values_mut().for_each(|server| server.active = 4321);
         });

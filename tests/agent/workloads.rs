@@ -43,12 +43,12 @@ fn a_pod_comes_up_is_ill_is_killed_changes_and_goes() {
         world.start().await;
         world.send("POST", "/v2/pods", &pod(2)).await;
         world.until_served(POD, 2).await;
-        assert_eq!(weights(&world.kernel.state(), POD).unwrap(), all_at(1, &world, "/pod"));
+        assert_eq!(weights(&world.kernel.current_state(), POD).unwrap(), all_at(1, &world, "/pod"));
 
         let (at, task) = running(&world, "/pod").pop_first().unwrap();
         let weight = async |weight| {
             eventually(async || {
-                weights(&world.kernel.state(), POD).unwrap().get(&at) == Some(&weight)
+                weights(&world.kernel.current_state(), POD).unwrap().get(&at) == Some(&weight)
             })
             .await;
         };
@@ -64,7 +64,7 @@ fn a_pod_comes_up_is_ill_is_killed_changes_and_goes() {
         eventually(async || running(&world, "/pod") != before).await;
         let as_it_runs = async |instances| {
             eventually(async || {
-                let found = weights(&world.kernel.state(), POD).unwrap();
+                let found = weights(&world.kernel.current_state(), POD).unwrap();
                 found.len() == instances && found == all_at(1, &world, "/pod")
             })
             .await;
@@ -73,7 +73,7 @@ fn a_pod_comes_up_is_ill_is_killed_changes_and_goes() {
         world.send("PUT", "/v2/pods/pod", &pod(3)).await;
         as_it_runs(3).await;
         world.send("DELETE", "/v2/pods/pod", &Value::Null).await;
-        eventually(async || world.kernel.state().service(&vip(POD)).is_none()).await;
+        eventually(async || world.kernel.current_state().service(&vip(POD)).is_none()).await;
         world.end().await;
     });
 }
@@ -88,7 +88,7 @@ fn new_tasks_of_a_deployment_serve_when_they_are_ready_and_old_ones_until_then()
         world.start().await;
         world.until_served(WEB, 2).await;
         let old = running(&world, "/web");
-        let _ = world.kernel.history();
+        let _ = world.kernel.take_history();
         world.sim().ready("/web", false);
         app["env"]["RELEASE"] = json!("2");
         world.send("PUT", "/v2/apps/web", &app).await;
@@ -100,14 +100,14 @@ fn new_tasks_of_a_deployment_serve_when_they_are_ready_and_old_ones_until_then()
         .await;
         pass(20_000).await;
         let whole: BTreeMap<_, _> = old.keys().map(|at| (*at, 1)).collect();
-        for (at, state) in world.kernel.history() {
+        for (at, state) in world.kernel.take_history() {
             assert_eq!(weights(&state, WEB).as_ref(), Some(&whole), "at {at:?}");
         }
         world.sim().ready("/web", true);
         eventually(async || {
             let now = all_at(1, &world, "/web");
             let replaced = now.len() == 2 && old.keys().all(|at| !now.contains_key(at));
-            replaced && weights(&world.kernel.state(), WEB) == Some(now)
+            replaced && weights(&world.kernel.current_state(), WEB) == Some(now)
         })
         .await;
         assert!(world.fewest(WEB) >= 1);
@@ -130,16 +130,16 @@ fn a_drain_goes_on_after_a_restart_and_what_is_wanted_is_never_left_at_0() {
             [1, 2, 3].map(|last| SocketAddr::from(([10, 9, 9, last], 31_000)));
         world.stop().await;
         // As an agent leaves it that dies while it drains two and takes back a third.
-        world.kernel.with(|kernel| {
+        world.kernel.with_kernel(|kernel| {
             let service = kernel.state.services.values_mut().next().unwrap();
             service.servers.get_mut(&a).unwrap().settings.weight = 0;
             service.servers.insert(busy, stranger(0, 1));
             service.servers.insert(idle, stranger(0, 0));
             service.servers.insert(unknown, stranger(1, 1));
         });
-        let _ = world.kernel.history();
+        let _ = world.kernel.take_history();
         world.start().await;
-        let table = |world: &World| weights(&world.kernel.state(), WEB).unwrap();
+        let table = |world: &World| weights(&world.kernel.current_state(), WEB).unwrap();
         let first: BTreeMap<_, _> = [(a, 1), (b, 1), (busy, 0), (idle, 0), (unknown, 0)].into();
         eventually(async || table(&world) == first).await;
         let second: BTreeMap<_, _> = [(a, 1), (b, 1), (busy, 0), (unknown, 0)].into();
@@ -152,7 +152,7 @@ fn a_drain_goes_on_after_a_restart_and_what_is_wanted_is_never_left_at_0() {
         pass(110_000).await;
         assert_eq!(table(&world), second);
         eventually(async || table(&world) == [(a, 1), (b, 1)].into()).await;
-        for (at, state) in world.kernel.history() {
+        for (at, state) in world.kernel.take_history() {
             assert_eq!(weights(&state, WEB).unwrap()[&b], 1, "at {at:?}");
         }
         world.end().await;
@@ -180,16 +180,16 @@ fn one_of_two_marathons_is_lost_through_restarts_and_damage() {
         world.start().await;
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
-        let before = whole(&world.kernel.state());
+        let before = whole(&world.kernel.current_state());
         world.sims[1].elect(None);
         let lost = async |world: &World| {
             eventually(async || world.agent().view.borrow().status.lost.contains_key("m1")).await;
             pass(100_000).await;
-            assert_eq!(whole(&world.kernel.state()), before);
+            assert_eq!(whole(&world.kernel.current_state()), before);
         };
         lost(&world).await;
-        world.kernel.with(|kernel| kernel.state.services.clear());
-        eventually(async || whole(&world.kernel.state()) == before).await;
+        world.kernel.with_kernel(|kernel| kernel.state.services.clear());
+        eventually(async || whole(&world.kernel.current_state()) == before).await;
         // With what is on disk, then without.
         world.stop().await;
         world.start().await;
@@ -205,7 +205,7 @@ fn one_of_two_marathons_is_lost_through_restarts_and_damage() {
         world.sims[1].elect(Some(0));
         eventually(async || world.agent().view.borrow().ready).await;
         world.send_to(1, "DELETE", "/v2/apps/db", &Value::Null).await;
-        eventually(async || world.kernel.state().service(&vip(DB)).is_none()).await;
+        eventually(async || world.kernel.current_state().service(&vip(DB)).is_none()).await;
         assert_eq!(world.served(WEB).unwrap().len(), 4);
         world.end().await;
     });
@@ -221,7 +221,7 @@ fn without_any_events_every_change_is_followed() {
         world.start().await;
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
-        let _ = (world.kernel.history(), world.sim().take_asked());
+        let _ = (world.kernel.take_history(), world.sim().take_asked());
         for turn in 0..3 {
             let tasks = world.tasks("/web").await;
             let dead = place(&tasks[turn]);
@@ -244,7 +244,7 @@ fn without_any_events_every_change_is_followed() {
         // Every 30 s or so, and once more after each bad answer.
         assert!((15..=40).contains(&reads), "{reads} reads of everything in 10 minutes");
         world.send("DELETE", "/v2/apps/db?force=true", &Value::Null).await;
-        eventually(async || world.kernel.state().service(&vip(DB)).is_none()).await;
+        eventually(async || world.kernel.current_state().service(&vip(DB)).is_none()).await;
         world.end().await;
     });
 }

@@ -122,7 +122,7 @@ impl World {
         world.run_app(&app("/web", "3.3.0.6:80", instances)).await;
         world.start().await;
         world.until_served("3.3.0.6:80", instances).await;
-        let _ = world.kernel.history();
+        let _ = world.kernel.take_history();
         world
     }
 
@@ -256,7 +256,7 @@ impl World {
 
     /// The real servers of a service that take new connections.
     pub(crate) fn served(&self, at: &str) -> Option<Vec<SocketAddr>> {
-        served(&self.kernel.state(), at)
+        served(&self.kernel.current_state(), at)
     }
 
     pub(crate) async fn until_served(&self, at: &str, servers: usize) {
@@ -266,7 +266,7 @@ impl World {
 
     /// The fewest servers that took new connections since this was asked last.
     pub(crate) fn fewest(&self, at: &str) -> usize {
-        let history = self.kernel.history();
+        let history = self.kernel.take_history();
         let counts = history.iter().map(|(_, state)| served(state, at).map_or(0, |all| all.len()));
         counts.min().unwrap()
     }

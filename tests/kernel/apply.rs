@@ -184,9 +184,9 @@ fn ipvsadm_restores_from_the_diff_the_table_that_apply_makes() {
     let shown =
         vipd(&["diff", "--output", "ipvsadm", "--no-pods", "--from", "-"], &apps.to_string());
     assert_eq!(shown.code, Some(1), "{shown:?}");
-    netns::run_with("ipvsadm", "-R", &shown.out);
+    netns::run_tool_with_input("ipvsadm", "-R", &shown.out);
     let restored = table();
-    netns::run("ipvsadm", "-C");
+    netns::run_tool("ipvsadm", "-C");
     apply(&apps);
     assert_eq!(table(), restored);
     assert_eq!(restored.len(), 23 + 45);
@@ -209,14 +209,14 @@ fn drift_is_found_and_put_right() {
         "-D -t 3.3.0.6:3306",
         "-C",
     ] {
-        netns::run("ipvsadm", damage);
+        netns::run_tool("ipvsadm", damage);
         // By the diff: `ipvsadm -S` doesn't show thresholds.
         assert_eq!(diff(&apps).code, Some(1), "{damage}");
         apply(&apps);
         assert_eq!((table(), diff(&apps).code), (right.clone(), Some(0)), "{damage}");
     }
     for damage in ["addr del 3.3.0.6/32 dev vipd0", "link del vipd0", "link set vipd0 down"] {
-        netns::run("ip", damage);
+        netns::run_tool("ip", damage);
         assert_eq!(diff(&apps).code, Some(1), "{damage}");
         apply(&apps);
         assert_eq!(diff(&apps).code, Some(0), "{damage}");
@@ -234,7 +234,7 @@ fn cleanup_leaves_an_empty_table_and_no_interface() {
     let done = vipd(&["cleanup"], "");
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(table().is_empty());
-    assert!(!netns::run("ip", "link show").contains("vipd0"));
+    assert!(!netns::run_tool("ip", "link show").contains("vipd0"));
     let again = vipd(&["cleanup"], "");
     assert_eq!((again.code, again.out.as_str()), (Some(0), "nothing to do\n"));
 }

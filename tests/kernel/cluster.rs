@@ -46,20 +46,23 @@ impl Cluster {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        netns::enter();
-        netns::run("ip", "link add lan type bridge");
-        netns::run("ip", "addr add 10.77.0.1/24 dev lan");
-        netns::run("ip", "link set lan up");
+        netns::enter_netns();
+        netns::run_tool("ip", "link add lan type bridge");
+        netns::run_tool("ip", "addr add 10.77.0.1/24 dev lan");
+        netns::run_tool("ip", "link set lan up");
         let nodes = [1, 2].map(|node| format!("c{number}n{node}"));
         for (index, node) in nodes.iter().enumerate() {
             let address = address(index);
-            netns::run("ip", &format!("netns add {node}"));
-            netns::run("ip", &format!("link add to{index} type veth peer name eth0 netns {node}"));
-            netns::run("ip", &format!("link set to{index} master lan up"));
-            netns::run("ip", &format!("-n {node} link set lo up"));
-            netns::run("ip", &format!("-n {node} addr add {address}/24 dev eth0"));
-            netns::run("ip", &format!("-n {node} link set eth0 up"));
-            netns::run("ip", &format!("-n {node} route add default via 10.77.0.1"));
+            netns::run_tool("ip", &format!("netns add {node}"));
+            netns::run_tool(
+                "ip",
+                &format!("link add to{index} type veth peer name eth0 netns {node}"),
+            );
+            netns::run_tool("ip", &format!("link set to{index} master lan up"));
+            netns::run_tool("ip", &format!("-n {node} link set lo up"));
+            netns::run_tool("ip", &format!("-n {node} addr add {address}/24 dev eth0"));
+            netns::run_tool("ip", &format!("-n {node} link set eth0 up"));
+            netns::run_tool("ip", &format!("-n {node} route add default via 10.77.0.1"));
         }
         let agents = nodes.iter().enumerate();
         let agents = agents
@@ -127,7 +130,7 @@ impl Cluster {
     pub(crate) fn stop(&mut self, node: usize, signal: &str) -> Option<i32> {
         let mut agent = self.agents[node].take().unwrap();
         // `ip netns exec` becomes what it executes.
-        netns::run("kill", &format!("-{signal} {}", agent.id()));
+        netns::run_tool("kill", &format!("-{signal} {}", agent.id()));
         agent.wait().unwrap().code()
     }
 
@@ -153,7 +156,7 @@ impl Cluster {
 
     /// Runs a tool on a node.
     pub(crate) fn on(&self, node: usize, line: &str) -> String {
-        netns::run("ip", &format!("netns exec {} {line}", self.nodes[node]))
+        netns::run_tool("ip", &format!("netns exec {} {line}", self.nodes[node]))
     }
 
     /// The real servers of a TCP service on a node, with their weights, as ipvsadm tells.
@@ -240,7 +243,7 @@ impl Clients {
             let (node, stop) = (node.clone(), stop.clone());
             let (done, failures) = (done.clone(), failures.clone());
             thread::spawn(move || {
-                netns::join(&node);
+                netns::join_netns(&node);
                 let mut next = Instant::now();
                 while !stop.load(Ordering::Relaxed) {
                     let asked = Instant::now();

@@ -97,5 +97,5 @@ fn killed_anywhere_it_converges_with_nothing_left_over() {
     }
     println!("killed {killed} of {points} while running, {halfway} with the table half done");
     assert!(killed > 0, "no kill came in time");
-    netns::run("ipvsadm", "-C");
+    netns::run_tool("ipvsadm", "-C");
 }

@@ -60,9 +60,9 @@ struct Network {
 
 impl Network {
     fn build(node: &'static str) -> Self {
-        netns::enter();
+        netns::enter_netns();
         let peer = format!("{node}-peer");
-        let ip = |args: &str| netns::run("ip", args);
+        let ip = |args: &str| netns::run_tool("ip", args);
         for namespace in [node, &peer] {
             ip(&format!("netns add {namespace}"));
             ip(&format!("-n {namespace} link set lo up"));
@@ -80,7 +80,7 @@ impl Network {
     }
 
     fn on(&self, line: &str) -> String {
-        netns::run("ip", &format!("netns exec {} {line}", self.node))
+        netns::run_tool("ip", &format!("netns exec {} {line}", self.node))
     }
 
     /// A line of shell on the node.
@@ -106,7 +106,7 @@ impl Network {
         let server = app("/web", "tcp", &json!({"VIP_0": VIP}), &[healthy("10.78.0.3", 31001)]);
         let (input, node) = (apps([server]).to_string(), self.node);
         let ran = thread::spawn(move || {
-            netns::join(node);
+            netns::join_netns(node);
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             vipd_with_input(&args, input.as_bytes())
         });
@@ -147,7 +147,7 @@ fn serve(namespace: &str, at: &str, name: &'static str) {
     let (namespace, at) = (namespace.to_owned(), at.to_owned());
     let (ready, is_ready) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        netns::join(&namespace);
+        netns::join_netns(&namespace);
         let listener = TcpListener::bind(at).unwrap();
         ready.send(()).unwrap();
         for mut stream in listener.incoming().flatten() {
@@ -160,7 +160,7 @@ fn serve(namespace: &str, at: &str, name: &'static str) {
 fn ask(from: &str, at: &str) -> Option<String> {
     let (from, at) = (from.to_owned(), at.parse::<SocketAddr>().unwrap());
     let asked = thread::spawn(move || {
-        netns::join(&from);
+        netns::join_netns(&from);
         let stream = TcpStream::connect_timeout(&at, SILENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         std::io::read_to_string(stream).ok()
@@ -223,8 +223,8 @@ fn docker_and_vips_on_one_node() {
     }
     let network = Network::build("docker");
     // Docker keeps processes in groups, which the machine that the tests run on need not have.
-    if netns::try_run("mountpoint", "-q /sys/fs/cgroup").is_err() {
-        netns::run("mount", "-t cgroup2 none /sys/fs/cgroup");
+    if netns::try_run_tool("mountpoint", "-q /sys/fs/cgroup").is_err() {
+        netns::run_tool("mount", "-t cgroup2 none /sys/fs/cgroup");
     }
     std::fs::write(
         "/usr/local/sbin/docker-test",
@@ -232,7 +232,7 @@ fn docker_and_vips_on_one_node() {
          exec /usr/bin/docker --host unix:///run/docker-test.sock \"$@\"\n",
     )
     .unwrap();
-    netns::run("chmod", "+x /usr/local/sbin/docker-test");
+    netns::run_tool("chmod", "+x /usr/local/sbin/docker-test");
     let daemon = docker_daemon(&network);
     // One program that answers is all that the image has.
     network.sh("set -e

@@ -48,10 +48,10 @@ fn a_node_is_set_up_once_and_is_fine_then() {
         ("net.ipv4.ip_forward", "1\n"),
         ("net.ipv6.conf.all.forwarding", "1\n"),
     ] {
-        assert_eq!(netns::run("sysctl", &format!("-n {name}")), value, "{name}");
+        assert_eq!(netns::run_tool("sysctl", &format!("-n {name}")), value, "{name}");
     }
     let modules = fs::read_to_string("/run/vipd-doctor-modules.conf").unwrap();
-    let loaded = netns::run("lsmod", "");
+    let loaded = netns::run_tool("lsmod", "");
     for module in modules.lines().filter(|line| !line.starts_with('#')) {
         assert!(loaded.lines().any(|line| line.starts_with(module)), "{module} isn't loaded");
     }
@@ -69,30 +69,30 @@ fn arp_is_made_strict_on_request() {
     fs::write(config, "[node]\nstrict-arp = true\n").unwrap();
     let ran = doctor(&["--fix", "--modules-file", "/run/vipd-doctor-arp.conf", "--config", config]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(netns::run("sysctl", "-n net.ipv4.conf.all.arp_ignore"), "1\n");
-    assert_eq!(netns::run("sysctl", "-n net.ipv4.conf.all.arp_announce"), "2\n");
+    assert_eq!(netns::run_tool("sysctl", "-n net.ipv4.conf.all.arp_ignore"), "1\n");
+    assert_eq!(netns::run_tool("sysctl", "-n net.ipv4.conf.all.arp_announce"), "2\n");
 }
 
 #[test]
 fn services_of_others_and_containers_that_call_themselves_are_told() {
     node();
-    netns::run("ipvsadm", "-A -t 10.9.0.1:8080 -s rr");
+    netns::run_tool("ipvsadm", "-A -t 10.9.0.1:8080 -s rr");
     assert_eq!(
         findings("table"),
         ["warning: 0 virtual services of vipd's, and 1 of somebody else's: 10.9.0.1:8080/tcp"]
     );
-    netns::run("ip", "link add name br0 type bridge");
-    netns::run("ip", "addr add 172.17.0.1/16 dev br0");
-    netns::run("ip", "link add veth1 type dummy");
-    netns::run("ip", "link set veth1 master br0");
-    netns::run("ip", "link set veth1 up");
-    netns::run("ip", "link set br0 up");
-    netns::run("sysctl", "-qw net.bridge.bridge-nf-call-iptables=1");
-    netns::run("ipvsadm", "-A -t 3.3.0.6:80 -s wlc -b flag-3");
-    netns::run("ipvsadm", "-a -t 3.3.0.6:80 -r 172.17.0.2:80 -m");
+    netns::run_tool("ip", "link add name br0 type bridge");
+    netns::run_tool("ip", "addr add 172.17.0.1/16 dev br0");
+    netns::run_tool("ip", "link add veth1 type dummy");
+    netns::run_tool("ip", "link set veth1 master br0");
+    netns::run_tool("ip", "link set veth1 up");
+    netns::run_tool("ip", "link set br0 up");
+    netns::run_tool("sysctl", "-qw net.bridge.bridge-nf-call-iptables=1");
+    netns::run_tool("ipvsadm", "-A -t 3.3.0.6:80 -s wlc -b flag-3");
+    netns::run_tool("ipvsadm", "-a -t 3.3.0.6:80 -r 172.17.0.2:80 -m");
     let told = findings("bridges");
     assert!(told[1].starts_with("warning: veth1 of br0 has no hairpin mode"), "{told:?}");
-    netns::run("ip", "link set veth1 type bridge_slave hairpin on");
+    netns::run_tool("ip", "link set veth1 type bridge_slave hairpin on");
     assert_eq!(findings("bridges").len(), 1);
 }
 
@@ -125,7 +125,7 @@ impl Drop for Running {
 fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     let cluster = Cluster::new();
     let name = &cluster.nodes[0];
-    netns::run("install", &format!("-d -o 65534 /run/{name} /run/{name}/state"));
+    netns::run_tool("install", &format!("-d -o 65534 /run/{name} /run/{name}/state"));
     let definition = format!("/run/{name}/apps.json");
     let labels = json!({ "VIP_0": "3.3.0.6:80", "IPVS_SCHEDULER": "mh" });
     let web = app("/web", "tcp", &labels, &[healthy("10.77.0.12", 31001)]);
@@ -144,7 +144,7 @@ fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     let fixed = cluster.vipd(0, &["doctor", "--fix", "--modules-file", &modules]);
     let fixed = { fixed }.output().unwrap();
     assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
-    netns::run("rm", &format!("/run/{name}/lock"));
+    netns::run_tool("rm", &format!("/run/{name}/lock"));
     let output = with_net_admin_only(&cluster, &apply).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is missing");

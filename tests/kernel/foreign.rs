@@ -23,7 +23,7 @@ const FOREIGN: &str = "\
 #[test]
 fn services_that_vipd_did_not_make_are_untouched_and_reported() {
     node();
-    netns::run_with("ipvsadm", "-R", FOREIGN);
+    netns::run_tool_with_input("ipvsadm", "-R", FOREIGN);
     let theirs = table();
     let shown = diff(&wanted());
     assert!(shown.out.contains("! 3.3.0.6:3306/tcp  /mysql"), "{}", shown.out);
@@ -50,7 +50,7 @@ fn services_that_vipd_did_not_make_are_untouched_and_reported() {
 #[test]
 fn adopting_takes_over_on_request_only() {
     node();
-    netns::run_with("ipvsadm", "-R", FOREIGN);
+    netns::run_tool_with_input("ipvsadm", "-R", FOREIGN);
     let unknown = vipd(&["adopt", "9.9.9.9:1"], "");
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.err.contains("3.3.0.6:3306/tcp"), "{}", unknown.err);

@@ -15,18 +15,18 @@ const HOST: &str = "10.9.0.1:31001";
 /// rule of the firewall, as Docker without userland proxy and the port mapper of Mesos make it.
 fn node_with_a_container(name: &'static str) {
     node();
-    netns::run("ip", "link add br0 type bridge");
-    netns::run("ip", "addr add 172.17.0.1/16 dev br0");
-    netns::run("ip", "link set br0 up");
-    netns::run("ip", &format!("netns add {name}"));
-    netns::run("ip", &format!("link add veth0 type veth peer name eth0 netns {name}"));
-    netns::run("ip", "link set veth0 master br0 up");
+    netns::run_tool("ip", "link add br0 type bridge");
+    netns::run_tool("ip", "addr add 172.17.0.1/16 dev br0");
+    netns::run_tool("ip", "link set br0 up");
+    netns::run_tool("ip", &format!("netns add {name}"));
+    netns::run_tool("ip", &format!("link add veth0 type veth peer name eth0 netns {name}"));
+    netns::run_tool("ip", "link set veth0 master br0 up");
     for line in ["link set lo up", "addr add 172.17.0.2/16 dev eth0", "link set eth0 up"] {
-        netns::run("ip", &format!("-n {name} {line}"));
+        netns::run_tool("ip", &format!("-n {name} {line}"));
     }
-    netns::run("ip", &format!("-n {name} route add default via 172.17.0.1"));
+    netns::run_tool("ip", &format!("-n {name} route add default via 172.17.0.1"));
     for chain in ["PREROUTING", "OUTPUT"] {
-        netns::run(
+        netns::run_tool(
             "iptables-legacy",
             &format!(
                 "-t nat -A {chain} -m addrtype --dst-type LOCAL -p tcp --dport 31001 \
@@ -36,7 +36,7 @@ fn node_with_a_container(name: &'static str) {
     }
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        netns::join(name);
+        netns::join_netns(name);
         serve(&TcpListener::bind("0.0.0.0:80").unwrap(), "container", &ready);
     });
     is_ready.recv().unwrap();
@@ -98,7 +98,7 @@ fn a_container_behind_a_rule_is_reached_by_its_own_address() {
     assert_eq!(servers(), [HOST]);
     let refused = TcpStream::connect("3.3.0.6:3306").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    netns::run("ip", "netns del local1");
+    netns::run_tool("ip", "netns del local1");
 }
 
 #[test]
@@ -120,5 +120,5 @@ fn a_container_behind_a_proxy_is_reached_by_its_host_port() {
     assert_eq!(with("", APPLY).out, "nothing to do\n");
     assert_eq!(with("[node]\nlocal-servers = \"container\"\n", APPLY).code, Some(0));
     assert_eq!(servers(), ["172.17.0.2:80"]);
-    netns::run("ip", "netns del local2");
+    netns::run_tool("ip", "netns del local2");
 }

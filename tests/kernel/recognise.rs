@@ -18,7 +18,7 @@ fn after_the_interface_was_deleted() {
     node();
     apply(&wanted());
     let right = table();
-    netns::run("ip", "link del vipd0");
+    netns::run_tool("ip", "link del vipd0");
     // Without its interface every service is still known as ours: an answer without them would
     // remove them.
     let gone = vipd(&["diff", "--no-pods", "--from", "-"], r#"{"apps":[]}"#);
@@ -36,9 +36,9 @@ fn after_the_interface_was_deleted() {
 fn after_ipvsadm_saved_and_restored_them() {
     node();
     apply(&wanted());
-    let saved = netns::run("ipvsadm", "-Sn");
-    netns::run("ipvsadm", "-C");
-    netns::run_with("ipvsadm", "-R", &saved);
+    let saved = netns::run_tool("ipvsadm", "-Sn");
+    netns::run_tool("ipvsadm", "-C");
+    netns::run_tool_with_input("ipvsadm", "-R", &saved);
     apply(&wanted());
     assert_eq!(
         table(),
@@ -60,8 +60,8 @@ fn after_somebody_edited_one() {
     node();
     apply(&wanted());
     let right = table();
-    netns::run("ipvsadm", "-E -t 3.3.0.1:80 -s lc");
-    netns::run("ipvsadm", "-E -t 3.3.0.3:80 -s mh");
+    netns::run_tool("ipvsadm", "-E -t 3.3.0.1:80 -s lc");
+    netns::run_tool("ipvsadm", "-E -t 3.3.0.3:80 -s mh");
     let shown = diff(&wanted());
     assert!(shown.out.contains("vipd's mark is missing and comes back"), "{}", shown.out);
     assert!(!shown.out.contains("left alone"), "{}", shown.out);

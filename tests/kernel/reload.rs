@@ -37,12 +37,12 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
         ),
     ] {
         std::fs::write(&file, wrong).unwrap();
-        netns::run("kill", &format!("-HUP {process}"));
+        netns::run_tool("kill", &format!("-HUP {process}"));
         // It is still there another reload later, which is in order.
         assert_eq!(asked(9614), "alive\n");
     }
     listen(9615);
-    netns::run("kill", &format!("-HUP {process}"));
+    netns::run_tool("kill", &format!("-HUP {process}"));
     eventually("it listens where it is told", || answers(9615));
     eventually("it is ready again", || cluster.report(0)["ready"] == json!(true));
     assert_eq!(cluster.stop(0, "TERM"), Some(0));

@@ -16,7 +16,7 @@ fn with(config: &str, command: &str) -> Ran {
 
 /// tcp, tcpfin, udp.
 fn timeouts() -> String {
-    netns::run("ipvsadm", "-L --timeout").trim().to_owned()
+    netns::run_tool("ipvsadm", "-L --timeout").trim().to_owned()
 }
 
 const CONFIG: &str = "[ipvs]\ntcp-timeout = 7200\nudp-timeout = 30\n";
@@ -24,7 +24,7 @@ const CONFIG: &str = "[ipvs]\ntcp-timeout = 7200\nudp-timeout = 30\n";
 #[test]
 fn timeouts_are_set_shown_and_put_back_and_those_that_are_not_named_are_left() {
     node();
-    netns::run("ipvsadm", "--set 900 100 300");
+    netns::run_tool("ipvsadm", "--set 900 100 300");
     let shown = with(CONFIG, "diff");
     assert_eq!(shown.code, Some(1), "{shown:?}");
     assert!(shown.out.contains("    ~ tcp 900 s -> 7200 s\n"), "{}", shown.out);
@@ -35,7 +35,7 @@ fn timeouts_are_set_shown_and_put_back_and_those_that_are_not_named_are_left() {
     assert_eq!(timeouts(), "Timeout (tcp tcpfin udp): 7200 100 30");
     assert_eq!(with(CONFIG, "apply").out, "nothing to do\n");
 
-    netns::run("ipvsadm", "--set 600 0 0");
+    netns::run_tool("ipvsadm", "--set 600 0 0");
     let drift = with(CONFIG, "diff");
     assert!(drift.out.contains("timeouts of connections only"), "{}", drift.out);
     assert_eq!(with(CONFIG, "apply").code, Some(0));

@@ -98,5 +98,5 @@ fn udp_reaches_a_real_server() {
     let mut datagram = [0; 64];
     let length = client.recv(&mut datagram).unwrap();
     assert_eq!(&datagram[..length], b"who");
-    assert!(netns::run("ipvsadm", "-Ln --stats").contains("3.3.0.6:53"));
+    assert!(netns::run_tool("ipvsadm", "-Ln --stats").contains("3.3.0.6:53"));
 }

@@ -9,12 +9,12 @@ use crate::support::{Ran, vipd_with_input};
 
 /// A node of its own, with an address towards others: `10.9.0.1/24` on a dummy interface.
 pub(crate) fn node() {
-    netns::enter();
-    netns::run("ip", "link add eth9 type dummy");
-    netns::run("ip", "addr add 10.9.0.1/24 dev eth9");
-    netns::run("ip", "-6 addr add fd09::1/64 dev eth9 nodad");
-    netns::run("ip", "link set eth9 up");
-    netns::run("ip", "route add default via 10.9.0.254");
+    netns::enter_netns();
+    netns::run_tool("ip", "link add eth9 type dummy");
+    netns::run_tool("ip", "addr add 10.9.0.1/24 dev eth9");
+    netns::run_tool("ip", "-6 addr add fd09::1/64 dev eth9 nodad");
+    netns::run_tool("ip", "link set eth9 up");
+    netns::run_tool("ip", "route add default via 10.9.0.254");
 }
 
 /// Runs vipd on this thread's node.
@@ -88,14 +88,14 @@ pub(crate) fn healthy(host: &str, port: u16) -> Task<'_> {
 
 /// The kernel's table in ipvsadm's words: sorted, since the kernel lists the newest first.
 pub(crate) fn table() -> Vec<String> {
-    let text = netns::run("ipvsadm", "-Sn");
+    let text = netns::run_tool("ipvsadm", "-Sn");
     let lines: BTreeSet<_> = text.lines().map(|line| line.trim().to_owned()).collect();
     lines.into_iter().collect()
 }
 
 /// The addresses on vipd's interface, as `ip` tells; none when it isn't there.
 pub(crate) fn addresses() -> Vec<String> {
-    let all: Value = serde_json::from_str(&netns::run("ip", "-j addr show")).unwrap();
+    let all: Value = serde_json::from_str(&netns::run_tool("ip", "-j addr show")).unwrap();
     let link = all.as_array().unwrap().iter().find(|link| link["ifname"] == "vipd0");
     let infos = link.and_then(|link| link["addr_info"].as_array()).into_iter().flatten();
     let bound = infos.filter(|info| info["scope"] != "link");

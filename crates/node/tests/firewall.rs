@@ -20,8 +20,8 @@ fn nft() -> Option<Nft> {
     if !nix::unistd::geteuid().is_root() {
         return lacking("root");
     }
-    netns::enter();
-    match netns::try_run("nft", "list ruleset") {
+    netns::enter_netns();
+    match netns::try_run_tool("nft", "list ruleset") {
         Ok(_) => Some(Nft::open()),
         Err(why) => lacking(&why),
     }
@@ -31,9 +31,9 @@ fn nft() -> Option<Nft> {
 fn iptables() -> Option<Nft> {
     let nft = nft()?;
     // What an extension lacks shows when one is used.
-    let tried = netns::try_run("iptables-nft", "-A INPUT -m conntrack --ctorigdst 9.9.9.9");
+    let tried = netns::try_run_tool("iptables-nft", "-A INPUT -m conntrack --ctorigdst 9.9.9.9");
     tried
-        .map(|_| netns::run("nft", "flush ruleset"))
+        .map(|_| netns::run_tool("nft", "flush ruleset"))
         .or_else(|why| lacking(&why).ok_or(()))
         .ok()?;
     Some(nft)
@@ -47,7 +47,7 @@ fn lacking<T>(what: &str) -> Option<T> {
 
 /// nft wants each end of a block on a line of its own.
 fn load(text: &str) {
-    netns::run_with("nft", "-f -", &format!("{}\n", text.replace("; }", ";\n}\n")));
+    netns::run_tool_with_input("nft", "-f -", &format!("{}\n", text.replace("; }", ";\n}\n")));
 }
 
 fn net(text: &str) -> IpNet {
@@ -109,23 +109,26 @@ fn rules_of_nft_are_understood() {
 #[test]
 fn rules_of_iptables_are_understood() {
     let Some(mut nft) = iptables() else { return };
-    netns::run("iptables-nft", "-P INPUT DROP");
-    netns::run("iptables-nft", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
-    netns::run("iptables-nft", "-P FORWARD DROP");
-    netns::run("iptables-nft", "-N DOCKER");
-    netns::run("iptables-nft", "-A FORWARD -j DOCKER");
-    netns::run(
+    netns::run_tool("iptables-nft", "-P INPUT DROP");
+    netns::run_tool(
+        "iptables-nft",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    );
+    netns::run_tool("iptables-nft", "-P FORWARD DROP");
+    netns::run_tool("iptables-nft", "-N DOCKER");
+    netns::run_tool("iptables-nft", "-A FORWARD -j DOCKER");
+    netns::run_tool(
         "iptables-nft",
         "-A FORWARD -o docker0 -m conntrack --ctstate ESTABLISHED -j ACCEPT",
     );
-    netns::run("ip6tables-nft", "-A FORWARD -j REJECT");
+    netns::run_tool("ip6tables-nft", "-A FORWARD -j REJECT");
     assert_eq!(
         fates(&nft.firewall(), "3.0.0.0/8"),
         ["ip filter FORWARD: Depends", "ip filter INPUT: Dropped"]
     );
     assert_eq!(fates(&nft.firewall(), "fd03::/16"), ["ip6 filter FORWARD: Dropped"]);
-    netns::run("iptables-nft", "-I FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT");
-    netns::run("iptables-nft", "-A INPUT -d 3.0.0.0/8 -m comment --comment x -j ACCEPT");
+    netns::run_tool("iptables-nft", "-I FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT");
+    netns::run_tool("iptables-nft", "-A INPUT -d 3.0.0.0/8 -m comment --comment x -j ACCEPT");
     assert_eq!(
         fates(&nft.firewall(), "3.0.0.0/8"),
         ["ip filter FORWARD: Passes", "ip filter INPUT: Passes"]
@@ -153,21 +156,21 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
         chain onward { type filter hook forward priority 0; policy drop; ip ttl 1 drop; } }";
     let prefixes = [net("3.0.0.0/8"), net("fd03::/16"), net("3.3.0.6/32"), net("3.0.0.0/9")];
     load(table);
-    let before = netns::run("nft", "list ruleset");
+    let before = netns::run_tool("nft", "list ruleset");
     let findings = nft.firewall().findings(&prefixes);
     for finding in &findings {
         for line in vip::firewall::remedy(&nft.firewall(), finding) {
-            netns::run("nft", line.strip_prefix("nft ").unwrap());
+            netns::run_tool("nft", line.strip_prefix("nft ").unwrap());
         }
     }
     assert_eq!(nft.firewall().findings(&prefixes), [], "the lines cure it");
     assert_eq!(nft.firewall().wanted(&prefixes), [].into());
     let by_hand: BTreeSet<_> =
-        netns::run("nft", "list ruleset").lines().map(str::to_owned).collect();
+        netns::run_tool("nft", "list ruleset").lines().map(str::to_owned).collect();
     load("flush ruleset");
     load(table);
     let_in(&mut nft, &prefixes);
-    let by_vipd = netns::run("nft", "list ruleset");
+    let by_vipd = netns::run_tool("nft", "list ruleset");
     for prefix in prefixes {
         assert!(by_vipd.contains(&format!("comment \"vipd:{prefix}\"")), "{by_vipd}");
     }
@@ -180,7 +183,7 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
         nft.perform(&[&delete]).remove(0).unwrap();
         assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno(), errno::ENOENT);
     }
-    assert_eq!(netns::run("nft", "list ruleset"), before, "nothing else was touched");
+    assert_eq!(netns::run_tool("nft", "list ruleset"), before, "nothing else was touched");
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn a_rule_that_somebody_removed_changed_or_doubled_is_made_anew() {
     );
     let prefix = [net("3.0.0.0/8")];
     let_in(&mut nft, &prefix);
-    let right = netns::run("nft", "list ruleset");
+    let right = netns::run_tool("nft", "list ruleset");
     for damage in [
         "flush chain ip t in\nadd rule ip t in tcp dport 22 accept",
         "insert rule ip t in ct original ip daddr 3.0.0.0/8 accept comment \"vipd:3.0.0.0/8\"",
@@ -200,7 +203,7 @@ fn a_rule_that_somebody_removed_changed_or_doubled_is_made_anew() {
         load(damage);
         assert_eq!(nft.firewall().held(), [].into(), "{damage}");
         let_in(&mut nft, &prefix);
-        assert_eq!(netns::run("nft", "list ruleset"), right, "{damage}");
+        assert_eq!(netns::run_tool("nft", "list ruleset"), right, "{damage}");
     }
 }
 
@@ -209,12 +212,12 @@ fn iptables_can_still_read_and_change_its_tables() {
     let Some(mut nft) = iptables() else { return };
     for (tool, prefix) in [("iptables-nft", "3.0.0.0/8"), ("ip6tables-nft", "fd03::/16")] {
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
-            netns::run(tool, &format!("-P {chain} DROP"));
+            netns::run_tool(tool, &format!("-P {chain} DROP"));
         }
-        netns::run(tool, "-A FORWARD -i docker0 -j ACCEPT");
-        let before = netns::run(tool, "-S");
+        netns::run_tool(tool, "-A FORWARD -i docker0 -j ACCEPT");
+        let before = netns::run_tool(tool, "-S");
         let_in(&mut nft, &[net(prefix)]);
-        let shown = netns::run(tool, "-S");
+        let shown = netns::run_tool(tool, "-S");
         for line in [
             format!(
                 "-A INPUT -m conntrack --ctorigdst {prefix} -m comment --comment \"vipd:{prefix}\" -j ACCEPT"
@@ -230,27 +233,27 @@ fn iptables_can_still_read_and_change_its_tables() {
             assert!(shown.contains(&line) || shown.contains(&unquoted), "{line} in {shown}");
         }
         // As Docker does at every start.
-        netns::run(tool, "-I FORWARD -o docker0 -j ACCEPT");
-        netns::run(tool, "-D FORWARD -o docker0 -j ACCEPT");
-        netns::run(tool, "-C FORWARD -i docker0 -j ACCEPT");
-        let saved = netns::run(&format!("{tool}-save"), "-t filter");
+        netns::run_tool(tool, "-I FORWARD -o docker0 -j ACCEPT");
+        netns::run_tool(tool, "-D FORWARD -o docker0 -j ACCEPT");
+        netns::run_tool(tool, "-C FORWARD -i docker0 -j ACCEPT");
+        let saved = netns::run_tool(&format!("{tool}-save"), "-t filter");
         assert!(saved.contains("vipd:"), "{saved}");
         // The line that is printed does the same.
         for (place, prefix) in nft.firewall().marked() {
             nft.perform(&[&Op::DeleteRule { place, prefix }]).remove(0).unwrap();
         }
-        assert_eq!(netns::run(tool, "-S"), before);
+        assert_eq!(netns::run_tool(tool, "-S"), before);
         let firewall = nft.firewall();
         for finding in firewall.findings(&[net(prefix)]) {
             for line in vip::firewall::remedy(&firewall, &finding) {
                 let (_, args) = line.split_once(' ').unwrap();
-                netns::run(tool, args);
+                netns::run_tool(tool, args);
             }
         }
         assert_eq!(nft.firewall().findings(&[net(prefix)]), []);
-        netns::run(tool, "-F");
+        netns::run_tool(tool, "-F");
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
-            netns::run(tool, &format!("-P {chain} ACCEPT"));
+            netns::run_tool(tool, &format!("-P {chain} ACCEPT"));
         }
     }
 }

@@ -18,7 +18,7 @@ type Flow = (&'static str, &'static str, &'static str, &'static str);
 fn track((protocol, client, to, answers): Flow) -> Result<String, String> {
     let [client, to, answers] = [client, to, answers].map(|at| at.parse::<SocketAddr>().unwrap());
     let state = if protocol == "tcp" { " --state SYN_SENT" } else { "" };
-    netns::try_run(
+    netns::try_run_tool(
         "conntrack",
         &format!(
             "-I -p {protocol} -t 100{state} -s {} --sport {} -d {} --dport {} -r {} \
@@ -44,7 +44,7 @@ fn tracking() -> Option<Flows> {
     if !nix::unistd::geteuid().is_root() {
         return lacking("root");
     }
-    netns::enter();
+    netns::enter_netns();
     match track(("udp", "10.0.0.9:1", "10.0.0.9:1", "10.0.0.9:1")) {
         Ok(_) => Some(Flows::open()),
         Err(why) => lacking(&format!("connection tracking ({why})")),
@@ -53,7 +53,7 @@ fn tracking() -> Option<Flows> {
 
 /// The clients of all flows of a protocol and family.
 fn clients(protocol: &str, family: &str) -> BTreeSet<String> {
-    let text = netns::run("conntrack", &format!("-L -p {protocol} -f {family}"));
+    let text = netns::run_tool("conntrack", &format!("-L -p {protocol} -f {family}"));
     let lines = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         Some(words.find_map(|word| word.strip_prefix("src="))?.to_owned())
@@ -76,7 +76,7 @@ fn done(flows: &mut Flows, ops: &[Op]) {
 #[test]
 fn flows_to_a_vip_that_go_past_ipvs_are_forgotten_and_no_others() {
     let Some(mut flows) = tracking() else { return };
-    netns::run("conntrack", "-F");
+    netns::run_tool("conntrack", "-F");
     for flow in [
         ("udp", "10.0.0.1:4000", "3.3.0.6:53", "3.3.0.6:53"),
         // A real server answers: IPVS has it.

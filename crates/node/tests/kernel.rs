@@ -24,16 +24,16 @@ use vip::{Desired, DesiredService, Member, Observed, Op, Plan, Scope, Selection,
 
 /// A kernel in a network namespace of its own.
 fn kernel() -> LinuxKernel {
-    netns::enter();
+    netns::enter_netns();
     LinuxKernel::open(Settings::default()).unwrap()
 }
 
 fn ip(args: &str) -> String {
-    netns::run("ip", args)
+    netns::run_tool("ip", args)
 }
 
 fn ipvsadm(args: &str) -> String {
-    netns::run("ipvsadm", args)
+    netns::run_tool("ipvsadm", args)
 }
 
 /// A node with 10.0.0.9 on `eth0`.
@@ -65,7 +65,7 @@ fn desired(vips: &[&str], servers: &[&str]) -> Desired {
         incomplete: false,
         selection: Selection { members, ..Selection::default() },
     };
-    let services = vips.iter().map(|vip| (cases::vip(vip), service.clone())).collect();
+    let services = vips.iter().map(|vip| (cases::tcp_vip(vip), service.clone())).collect();
     Desired { services, ..Desired::default() }
 }
 
@@ -99,7 +99,7 @@ fn one_by_one(kernel: &mut impl Kernel, ops: &[(Op, i32)]) -> Vec<i32> {
 
 #[test]
 fn the_fake_kernel_answers_as_this_one_does() {
-    for (name, ops) in cases::all() {
+    for (name, ops) in cases::all_cases() {
         let expected: Vec<_> = ops.iter().map(|(_, errno)| *errno).collect();
         // A thread, and with it a network namespace, for each.
         let real = std::thread::spawn({
@@ -170,11 +170,11 @@ fn the_counters_of_two_thousand_vips_are_read_without_their_servers() {
 #[test]
 fn answers_stay_with_their_operations_in_a_mixed_send() {
     let mut kernel = kernel();
-    let vip = cases::vip("3.3.0.6");
+    let vip = cases::tcp_vip("3.3.0.6");
     let bind = |text: &str| Op::Bind { address: address(text), source: None };
     let gone = |text: &str| Op::Unbind { address: address(text) };
     let server = |vip: &str| Op::DeleteServer {
-        vip: cases::vip(vip),
+        vip: cases::tcp_vip(vip),
         server: "10.9.0.1:80".parse().unwrap(),
     };
     let settings = Options::default().service_settings(nl_ipvs::Family::Inet);
@@ -199,7 +199,7 @@ fn answers_stay_with_their_operations_in_a_mixed_send() {
 #[test]
 fn somebody_elses_services_are_seen_without_their_servers_and_left_alone() {
     let mut kernel = kernel();
-    netns::run_with(
+    netns::run_tool_with_input(
         "ipvsadm",
         "-R",
         "-A -t 3.3.0.6:80 -s rr\n-a -t 3.3.0.6:80 -r 10.9.0.1:80 -m\n\
@@ -220,12 +220,12 @@ fn somebody_elses_services_are_seen_without_their_servers_and_left_alone() {
 #[test]
 fn the_mark_survives_save_and_restore_and_one_that_was_lost_is_set_again() {
     let mut kernel = kernel();
-    let vip = cases::vip("3.3.0.6");
+    let vip = cases::tcp_vip("3.3.0.6");
     let wanted = desired(&["3.3.0.6"], &["10.9.0.1:80"]);
     converge(&mut kernel, &wanted);
     let saved = ipvsadm("-Sn");
     ipvsadm("-C");
-    netns::run_with("ipvsadm", "-R", &saved);
+    netns::run_tool_with_input("ipvsadm", "-R", &saved);
     assert_eq!(plan(&mut kernel, &wanted).ops, []);
 
     ipvsadm("-E -t 3.3.0.6:80 -s rr");
@@ -242,13 +242,13 @@ fn the_mark_survives_save_and_restore_and_one_that_was_lost_is_set_again() {
 #[test]
 fn a_hashing_service_that_was_saved_and_restored_is_marked_again() {
     let mut kernel = kernel();
-    let vip = cases::vip("3.3.0.6");
+    let vip = cases::tcp_vip("3.3.0.6");
     let mut wanted = desired(&["3.3.0.6"], &["10.9.0.1:80"]);
     wanted.services.get_mut(&vip).unwrap().options.scheduler = Scheduling::Sh;
     converge(&mut kernel, &wanted);
     let saved = ipvsadm("-Sn");
     ipvsadm("-C");
-    netns::run_with("ipvsadm", "-R", &saved);
+    netns::run_tool_with_input("ipvsadm", "-R", &saved);
     assert!(!service(&kernel.observe().unwrap(), &vip).settings.flags.contains(MARK));
     let repair = converge(&mut kernel, &wanted);
     assert!(matches!(repair.ops[..], [Op::SetService { .. }]), "{:?}", repair.ops);
@@ -268,7 +268,7 @@ fn a_table_that_was_cleared_is_made_again() {
 #[test]
 fn a_scheduler_the_kernel_lacks_is_named_with_the_cure() {
     let mut kernel = kernel();
-    let vip = cases::vip("3.3.0.6");
+    let vip = cases::tcp_vip("3.3.0.6");
     let mut settings = Options::default().service_settings(nl_ipvs::Family::Inet);
     settings.scheduler = nl_ipvs::Scheduler::new("nosuch").ok();
     let error = kernel.perform(&[&Op::AddService { vip, settings }]).remove(0).unwrap_err();
@@ -282,7 +282,7 @@ fn a_scheduler_is_asked_for_without_making_a_service() {
         let name = scheduler.name();
         let has = kernel.has_scheduler(name).unwrap();
         assert_eq!(ipvsadm("-Sn"), "", "{name}");
-        let taken = netns::try_run("ipvsadm", &format!("-A -f 7 -s {name}"));
+        let taken = netns::try_run_tool("ipvsadm", &format!("-A -f 7 -s {name}"));
         assert_eq!(has, Some(taken.is_ok()), "{name}: {taken:?}");
         ipvsadm("-C");
     }

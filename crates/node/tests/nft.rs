@@ -22,7 +22,7 @@ fn nft() -> Option<Nft> {
     if !nix::unistd::geteuid().is_root() {
         return lacking("root");
     }
-    netns::enter();
+    netns::enter_netns();
     let mut nft = Nft::open();
     let tables = nft.observe().unwrap();
     match tables.lacks().first() {
@@ -38,7 +38,7 @@ fn lacking<T>(what: &str) -> Option<T> {
 }
 
 fn list(args: &str) -> String {
-    netns::run("nft", args)
+    netns::run_tool("nft", args)
 }
 
 fn set(family: Family, rules: Rules) -> Op {
@@ -143,7 +143,7 @@ fn every_table_is_the_one_that_nft_makes_of_its_text() {
             let ours = listed(family);
             list("flush ruleset");
             assert_eq!(standing(&mut nft, family), Standing::Missing);
-            netns::run_with("nft", "-f -", &written(family, rules));
+            netns::run_tool_with_input("nft", "-f -", &written(family, rules));
             assert_eq!(ours, listed(family), "{rules}");
             // What nft made is recognised too: it says more than we do, and means the same.
             assert_eq!(standing(&mut nft, family), Standing::Whole(rules), "{rules}");
@@ -176,7 +176,7 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
         "add table ip vipd { flags dormant; }",
     ] {
         // One command must not be split at its spaces only: nft reads it from its input.
-        netns::run_with("nft", "-f -", damage);
+        netns::run_tool_with_input("nft", "-f -", damage);
         assert_eq!(standing(&mut nft, Family::Inet), Standing::Damaged, "{damage}");
         done(&mut nft, &[set(Family::Inet, WHOLE)]);
         assert_eq!(standing(&mut nft, Family::Inet), Standing::Whole(WHOLE), "{damage}");
@@ -206,7 +206,7 @@ fn the_tables_of_others_are_never_touched() {
         table bridge vipd {
             chain x { }
         }\n";
-    netns::run_with("nft", "-f -", others);
+    netns::run_tool_with_input("nft", "-f -", others);
     let before = list("list ruleset");
     assert_eq!(nft.observe().unwrap().elements().count(), 0);
     for family in [Family::Inet, Family::Inet6] {
@@ -226,7 +226,7 @@ fn trying_what_the_kernel_can_do_changes_nothing() {
     let tables = nft.observe().unwrap();
     assert_eq!((tables.v4.able, tables.v6.able), (Able::Nat, Able::Nat));
     // One that somebody damaged is tried beside what is there.
-    netns::run_with("nft", "-f -", "table ip vipd {\nchain x { counter; }\n}\n");
+    netns::run_tool_with_input("nft", "-f -", "table ip vipd {\nchain x { counter; }\n}\n");
     let before = list("list ruleset");
     assert_eq!(Nft::open().observe().unwrap().v4.able, Able::Nat);
     assert_eq!(list("list ruleset"), before);
@@ -285,7 +285,7 @@ fn ten_thousand_addresses_are_guarded_and_survive_a_rebuild() {
         .collect();
     let ops: Vec<_> = elements.iter().copied().map(add).collect();
     done(&mut nft, &ops);
-    netns::run("nft", "add rule ip6 vipd guard counter");
+    netns::run_tool("nft", "add rule ip6 vipd guard counter");
     done(&mut nft, &[set(Family::Inet6, WHOLE)]);
     let tables = nft.observe().unwrap();
     assert_eq!(tables.v6.standing, Standing::Whole(WHOLE));

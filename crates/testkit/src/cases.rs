@@ -15,55 +15,55 @@ pub type Case = (&'static str, Vec<(Op, i32)>);
 /// # Panics
 /// When the address isn't one.
 #[must_use]
-pub fn vip(address: &str) -> Vip {
-    let address = ip(address);
+pub fn tcp_vip(address: &str) -> Vip {
+    let address = parse_ip(address);
     let port = NonZeroU16::MIN.saturating_add(79);
     Vip { address, port, protocol: Protocol::Tcp }
 }
 
-fn ip(address: &str) -> IpAddr {
+fn parse_ip(address: &str) -> IpAddr {
     address.parse().unwrap_or_else(|_| panic!("{address} is no address"))
 }
 
-fn socket(address: &str) -> SocketAddr {
+fn parse_socket(address: &str) -> SocketAddr {
     address.parse().unwrap_or_else(|_| panic!("{address} is no socket address"))
 }
 
-fn settings(vip: &Vip) -> ServiceSettings {
+fn default_settings(vip: &Vip) -> ServiceSettings {
     Options::default().service_settings(Family::from(vip.address))
 }
 
-fn add(vip: Vip) -> Op {
-    Op::AddService { vip, settings: settings(&vip) }
+fn add_service(vip: Vip) -> Op {
+    Op::AddService { vip, settings: default_settings(&vip) }
 }
 
-fn add_with(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
-    let mut settings = settings(&vip);
+fn add_service_with(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
+    let mut settings = default_settings(&vip);
     change(&mut settings);
     Op::AddService { vip, settings }
 }
 
-fn set(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
-    let before = settings(&vip);
+fn set_service_with(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
+    let before = default_settings(&vip);
     let mut settings = before.clone();
     change(&mut settings);
     Op::SetService { vip, before: before.into(), settings }
 }
 
 fn add_server(vip: Vip, server: &str, settings: DestinationSettings) -> Op {
-    Op::AddServer { vip, server: socket(server), settings }
+    Op::AddServer { vip, server: parse_socket(server), settings }
 }
 
 fn set_server(vip: Vip, server: &str, settings: DestinationSettings) -> Op {
-    let before = weight(1);
-    Op::SetServer { vip, server: socket(server), before: before.into(), settings }
+    let before = with_weight(1);
+    Op::SetServer { vip, server: parse_socket(server), before: before.into(), settings }
 }
 
 fn delete_server(vip: Vip, server: &str) -> Op {
-    Op::DeleteServer { vip, server: socket(server) }
+    Op::DeleteServer { vip, server: parse_socket(server) }
 }
 
-fn weight(weight: u32) -> DestinationSettings {
+fn with_weight(weight: u32) -> DestinationSettings {
     DestinationSettings::masquerade(weight)
 }
 
@@ -73,86 +73,87 @@ fn unknown_scheduler(settings: &mut ServiceSettings) {
 
 /// The cases. Each starts with an empty table, no interface, and 127.0.0.1 on `lo`.
 #[must_use]
-pub fn all() -> Vec<Case> {
-    vec![services(), servers(), servers_v6(), addresses(), links()]
+pub fn all_cases() -> Vec<Case> {
+    vec![service_case(), server_case(), ipv6_server_case(), address_case(), link_case()]
 }
 
-fn services() -> Case {
-    let (v4, v6) = (vip("3.3.0.6"), vip("fd01::6"));
+fn service_case() -> Case {
+    let (v4, v6) = (tcp_vip("3.3.0.6"), tcp_vip("fd01::6"));
     let gone = Op::DeleteService { vip: v4, servers: Vec::new() };
     (
         "services",
         vec![
-            (set(v4, |_| {}), errno::ESRCH),
+            (set_service_with(v4, |_| {}), errno::ESRCH),
             (gone.clone(), errno::ESRCH),
-            (add_with(v4, unknown_scheduler), errno::ENOENT),
-            (add(v4), 0),
-            (add(v4), errno::EEXIST),
-            (add_with(v4, unknown_scheduler), errno::EEXIST),
-            (set(v4, unknown_scheduler), errno::ENOENT),
-            (set(v4, |settings| settings.scheduler = Scheduler::new("rr").ok()), 0),
-            (add_with(v6, |settings| settings.prefix_len = 0), errno::EINVAL),
-            (add_with(v6, |settings| settings.prefix_len = 129), errno::EINVAL),
+            (add_service_with(v4, unknown_scheduler), errno::ENOENT),
+            (add_service(v4), 0),
+            (add_service(v4), errno::EEXIST),
+            (add_service_with(v4, unknown_scheduler), errno::EEXIST),
+            (set_service_with(v4, unknown_scheduler), errno::ENOENT),
+            (set_service_with(v4, |settings| settings.scheduler = Scheduler::new("rr").ok()), 0),
+            (add_service_with(v6, |settings| settings.prefix_len = 0), errno::EINVAL),
+            (add_service_with(v6, |settings| settings.prefix_len = 129), errno::EINVAL),
             (
-                add_with(v6, |settings| settings.persistence_engine = Some("no".into())),
+                add_service_with(v6, |settings| settings.persistence_engine = Some("no".into())),
                 errno::ENOENT,
             ),
-            (add(v6), 0),
+            (add_service(v6), 0),
             (gone.clone(), 0),
             (gone, errno::ESRCH),
         ],
     )
 }
 
-fn servers() -> Case {
-    let (vip, absent) = (vip("3.3.0.6"), vip("3.3.0.7"));
+fn server_case() -> Case {
+    let (vip, absent) = (tcp_vip("3.3.0.6"), tcp_vip("3.3.0.7"));
     let (one, two) = ("10.9.0.1:8080", "10.9.0.2:8080");
-    let thresholds = DestinationSettings { upper_threshold: 1, lower_threshold: 2, ..weight(1) };
+    let thresholds =
+        DestinationSettings { upper_threshold: 1, lower_threshold: 2, ..with_weight(1) };
     (
         "servers",
         vec![
-            (add_server(absent, one, weight(1)), errno::ESRCH),
-            (set_server(absent, one, weight(1)), errno::ESRCH),
+            (add_server(absent, one, with_weight(1)), errno::ESRCH),
+            (set_server(absent, one, with_weight(1)), errno::ESRCH),
             (delete_server(absent, one), errno::ESRCH),
-            (add(vip), 0),
-            (set_server(vip, one, weight(1)), errno::ENOENT),
+            (add_service(vip), 0),
+            (set_server(vip, one, with_weight(1)), errno::ENOENT),
             (delete_server(vip, one), errno::ENOENT),
-            (add_server(vip, one, weight(1)), 0),
-            (add_server(vip, one, weight(1)), errno::EEXIST),
-            (set_server(vip, one, weight(0)), 0),
-            (set_server(vip, one, weight(u32::MAX)), errno::ERANGE),
-            (add_server(vip, two, weight(1 << 31)), errno::ERANGE),
-            (add_server(vip, two, weight(i32::MAX as u32)), 0),
+            (add_server(vip, one, with_weight(1)), 0),
+            (add_server(vip, one, with_weight(1)), errno::EEXIST),
+            (set_server(vip, one, with_weight(0)), 0),
+            (set_server(vip, one, with_weight(u32::MAX)), errno::ERANGE),
+            (add_server(vip, two, with_weight(1 << 31)), errno::ERANGE),
+            (add_server(vip, two, with_weight(i32::MAX as u32)), 0),
             (set_server(vip, two, thresholds), errno::ERANGE),
-            (add_server(vip, "224.0.0.9:80", weight(1)), errno::EINVAL),
-            (add_server(vip, "255.255.255.255:80", weight(1)), errno::EINVAL),
-            (add_server(vip, "[fd01::9]:80", weight(1)), errno::EINVAL),
+            (add_server(vip, "224.0.0.9:80", with_weight(1)), errno::EINVAL),
+            (add_server(vip, "255.255.255.255:80", with_weight(1)), errno::EINVAL),
+            (add_server(vip, "[fd01::9]:80", with_weight(1)), errno::EINVAL),
             (delete_server(vip, one), 0),
             (delete_server(vip, one), errno::ENOENT),
         ],
     )
 }
 
-fn servers_v6() -> Case {
-    let vip = vip("fd01::6");
+fn ipv6_server_case() -> Case {
+    let vip = tcp_vip("fd01::6");
     (
         "servers of an IPv6 service",
         vec![
-            (add(vip), 0),
-            (add_server(vip, "[fd09::1]:80", weight(1)), 0),
-            (add_server(vip, "[fd09::1]:80", weight(1)), errno::EEXIST),
-            (add_server(vip, "[ff02::9]:80", weight(1)), errno::EINVAL),
-            (add_server(vip, "[::]:80", weight(1)), errno::EINVAL),
-            (add_server(vip, "10.9.0.1:80", weight(1)), errno::EINVAL),
-            (set_server(vip, "[fd09::2]:80", weight(1)), errno::ENOENT),
+            (add_service(vip), 0),
+            (add_server(vip, "[fd09::1]:80", with_weight(1)), 0),
+            (add_server(vip, "[fd09::1]:80", with_weight(1)), errno::EEXIST),
+            (add_server(vip, "[ff02::9]:80", with_weight(1)), errno::EINVAL),
+            (add_server(vip, "[::]:80", with_weight(1)), errno::EINVAL),
+            (add_server(vip, "10.9.0.1:80", with_weight(1)), errno::EINVAL),
+            (set_server(vip, "[fd09::2]:80", with_weight(1)), errno::ENOENT),
             (delete_server(vip, "[fd09::2]:80"), errno::ENOENT),
         ],
     )
 }
 
-fn addresses() -> Case {
-    let (v4, other, v6) = (ip("3.3.0.6"), ip("3.3.0.7"), ip("fd01::6"));
-    let (local, foreign) = (Some(ip("127.0.0.1")), Some(ip("10.99.0.1")));
+fn address_case() -> Case {
+    let (v4, other, v6) = (parse_ip("3.3.0.6"), parse_ip("3.3.0.7"), parse_ip("fd01::6"));
+    let (local, foreign) = (Some(parse_ip("127.0.0.1")), Some(parse_ip("10.99.0.1")));
     let bind = |address, source| Op::Bind { address, source };
     let source = |address, source| Op::SetSource { address, source };
     let unbind = |address| Op::Unbind { address };
@@ -186,7 +187,7 @@ fn addresses() -> Case {
     )
 }
 
-fn links() -> Case {
+fn link_case() -> Case {
     (
         "interface",
         vec![

@@ -13,7 +13,7 @@ use vip::ownership::{Owner, owner};
 use vip::plan::OpError;
 use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip};
 
-use crate::faults::{Fate, Faults, error};
+use crate::faults::{Fate, Faults, kernel_refusal};
 
 /// The schedulers a [`FakeKernel`] has to begin with.
 pub const SCHEDULERS: [&str; 10] = ["rr", "wrr", "lc", "wlc", "sh", "mh", "sed", "nq", "fo", "ovf"];
@@ -61,8 +61,8 @@ impl FakeKernel {
     }
 
     /// Refuses the `nth` operation from now on, 0 being the next, with this number.
-    pub fn refuse(&mut self, nth: usize, errno: i32) {
-        self.faults.refuse(nth, errno);
+    pub fn refuse_nth(&mut self, nth: usize, errno: i32) {
+        self.faults.refuse_nth(nth, errno);
     }
 
     /// Does what it is told from now on, but its answers don't arrive.
@@ -76,7 +76,7 @@ impl FakeKernel {
     }
 
     /// No more faults.
-    pub fn heal(&mut self) {
+    pub fn clear_faults(&mut self) {
         self.faults = Faults::default();
     }
 
@@ -89,14 +89,14 @@ impl FakeKernel {
                     None => table.able != Able::Nothing,
                 };
                 if !taken {
-                    return Err(error(errno::ENOENT));
+                    return Err(kernel_refusal(errno::ENOENT));
                 }
                 table.standing = Standing::Whole(*rules);
                 Ok(())
             }
             Op::DeleteTable { family } => {
                 let table = self.state.nft.table_mut(*family);
-                there(table.standing != Standing::Missing)?;
+                require_present(table.standing != Standing::Missing)?;
                 table.standing = Standing::Missing;
                 table.vips.clear();
                 table.empty.clear();
@@ -104,37 +104,39 @@ impl FakeKernel {
             }
             Op::AddElement { element } => {
                 let table = self.state.nft.table_mut(element.family());
-                there(table.standing != Standing::Missing)?;
+                require_present(table.standing != Standing::Missing)?;
                 if table.contains(*element) {
-                    return Err(error(errno::EEXIST));
+                    return Err(kernel_refusal(errno::EEXIST));
                 }
                 table.insert(*element);
                 Ok(())
             }
             Op::DeleteElement { element } => {
-                there(self.state.nft.table_mut(element.family()).remove(*element))
+                require_present(self.state.nft.table_mut(element.family()).remove(*element))
             }
             Op::InsertRule { place, hook, prefix } => {
                 let firewall = Arc::make_mut(&mut self.state.firewall);
-                let chain = firewall.chains.get_mut(place).ok_or(error(errno::ENOENT))?;
+                let chain = firewall.chains.get_mut(place).ok_or(kernel_refusal(errno::ENOENT))?;
                 chain.rules.retain(|rule| rule.mark != Some(*prefix));
                 chain.rules.insert(0, Rule::letting_in(*prefix, *hook));
                 Ok(())
             }
             Op::DeleteRule { place, prefix } => {
                 let firewall = Arc::make_mut(&mut self.state.firewall);
-                let chain = firewall.chains.get_mut(place).ok_or(error(errno::ENOENT))?;
+                let chain = firewall.chains.get_mut(place).ok_or(kernel_refusal(errno::ENOENT))?;
                 let before = chain.rules.len();
                 chain.rules.retain(|rule| rule.mark != Some(*prefix));
-                there(chain.rules.len() < before)
+                require_present(chain.rules.len() < before)
             }
-            Op::CreateLink if self.state.link != Link::Missing => Err(error(errno::EEXIST)),
+            Op::CreateLink if self.state.link != Link::Missing => {
+                Err(kernel_refusal(errno::EEXIST))
+            }
             Op::CreateLink => {
                 self.state.link = Link::Up;
                 Ok(())
             }
             Op::RaiseLink => {
-                self.link()?;
+                self.require_link()?;
                 self.state.link = Link::Up;
                 Ok(())
             }
@@ -150,52 +152,55 @@ impl FakeKernel {
                 Ok(())
             }
             Op::DeleteLink => {
-                self.link()?;
+                self.require_link()?;
                 self.state.link = Link::Missing;
                 self.state.addresses.clear();
                 Ok(())
             }
             Op::AddService { vip, settings } => self.add_service(vip, settings),
             Op::SetService { vip, settings, .. } => self.set_service(vip, settings),
-            Op::DeleteService { vip, .. } => {
-                self.state.services.remove(&(*vip).into()).map(|_| ()).ok_or(error(errno::ESRCH))
-            }
+            Op::DeleteService { vip, .. } => self
+                .state
+                .services
+                .remove(&(*vip).into())
+                .map(|_| ())
+                .ok_or(kernel_refusal(errno::ESRCH)),
             Op::AddServer { vip, server, settings } => self.add_server(vip, *server, *settings),
             Op::SetServer { vip, server, settings, .. } => self.set_server(vip, *server, *settings),
             Op::DeleteServer { vip, server } => {
-                let servers = &mut self.service(vip)?.servers;
-                servers.remove(server).map(|_| ()).ok_or(error(errno::ENOENT))
+                let servers = &mut self.service_mut(vip)?.servers;
+                servers.remove(server).map(|_| ()).ok_or(kernel_refusal(errno::ENOENT))
             }
             Op::Bind { address, source } => {
                 let bound = self.state.addresses.contains_key(address);
-                self.bind(*address, *source)?;
-                if bound { Err(error(errno::EEXIST)) } else { Ok(()) }
+                self.bind_address(*address, *source)?;
+                if bound { Err(kernel_refusal(errno::EEXIST)) } else { Ok(()) }
             }
-            Op::SetSource { address, source } => self.bind(*address, *source),
+            Op::SetSource { address, source } => self.bind_address(*address, *source),
             // What it tracks isn't part of what can be read.
             Op::ForgetFlows { .. } => Ok(()),
             Op::Unbind { address } => {
-                self.link()?;
+                self.require_link()?;
                 let gone = self.state.addresses.remove(address);
-                gone.map(|_| ()).ok_or(error(errno::EADDRNOTAVAIL))
+                gone.map(|_| ()).ok_or(kernel_refusal(errno::EADDRNOTAVAIL))
             }
         }
     }
 
-    fn link(&self) -> Result<(), OpError> {
-        if self.state.link == Link::Missing { Err(error(errno::ENODEV)) } else { Ok(()) }
+    fn require_link(&self) -> Result<(), OpError> {
+        if self.state.link == Link::Missing { Err(kernel_refusal(errno::ENODEV)) } else { Ok(()) }
     }
 
-    fn service(&mut self, vip: &Vip) -> Result<&mut ObservedService, OpError> {
-        self.state.services.get_mut(&ServiceKey::from(*vip)).ok_or(error(errno::ESRCH))
+    fn service_mut(&mut self, vip: &Vip) -> Result<&mut ObservedService, OpError> {
+        self.state.services.get_mut(&ServiceKey::from(*vip)).ok_or(kernel_refusal(errno::ESRCH))
     }
 
     fn add_service(&mut self, vip: &Vip, settings: &ServiceSettings) -> Result<(), OpError> {
         let key = ServiceKey::from(*vip);
         if self.state.services.contains_key(&key) {
-            return Err(error(errno::EEXIST));
+            return Err(kernel_refusal(errno::EEXIST));
         }
-        let settings = self.accepted(&key, settings)?;
+        let settings = self.accept_settings(&key, settings)?;
         let service =
             ObservedService { settings, servers: vip::Servers::default(), stats: Stats::default() };
         self.state.services.insert(key, service);
@@ -203,14 +208,14 @@ impl FakeKernel {
     }
 
     fn set_service(&mut self, vip: &Vip, settings: &ServiceSettings) -> Result<(), OpError> {
-        self.service(vip)?;
-        let settings = self.accepted(&ServiceKey::from(*vip), settings)?;
-        self.service(vip)?.settings = settings;
+        self.service_mut(vip)?;
+        let settings = self.accept_settings(&ServiceKey::from(*vip), settings)?;
+        self.service_mut(vip)?.settings = settings;
         Ok(())
     }
 
     /// The settings as the kernel keeps them.
-    fn accepted(
+    fn accept_settings(
         &self,
         key: &ServiceKey,
         settings: &ServiceSettings,
@@ -219,10 +224,10 @@ impl FakeKernel {
         let known = scheduler.is_none_or(|name| self.schedulers.contains(name));
         let engine = settings.persistence_engine.is_none();
         if !known || !engine {
-            return Err(error(errno::ENOENT));
+            return Err(kernel_refusal(errno::ENOENT));
         }
         if key.family() == Family::Inet6 && !(1..=128).contains(&settings.prefix_len) {
-            return Err(error(errno::EINVAL));
+            return Err(kernel_refusal(errno::EINVAL));
         }
         let flags = settings.flags | ServiceFlags::HASHED;
         Ok(ServiceSettings { flags, ..settings.clone() })
@@ -234,13 +239,13 @@ impl FakeKernel {
         server: SocketAddr,
         settings: DestinationSettings,
     ) -> Result<(), OpError> {
-        let servers = &mut self.service(vip)?.servers;
+        let servers = &mut self.service_mut(vip)?.servers;
         check_server(vip, server, &settings)?;
         if servers.contains_key(&server) {
-            return Err(error(errno::EEXIST));
+            return Err(kernel_refusal(errno::EEXIST));
         }
         if is_no_host(server.ip()) {
-            return Err(error(errno::EINVAL));
+            return Err(kernel_refusal(errno::EINVAL));
         }
         let idle = ObservedServer { settings, active: 0, inactive: 0, stats: None };
         servers.insert(server, idle);
@@ -253,25 +258,25 @@ impl FakeKernel {
         server: SocketAddr,
         settings: DestinationSettings,
     ) -> Result<(), OpError> {
-        let servers = &mut self.service(vip)?.servers;
+        let servers = &mut self.service_mut(vip)?.servers;
         check_server(vip, server, &settings)?;
-        servers.get_mut(&server).ok_or(error(errno::ENOENT))?.settings = settings;
+        servers.get_mut(&server).ok_or(kernel_refusal(errno::ENOENT))?.settings = settings;
         Ok(())
     }
 
     /// Binds, or leaves bound, and sets the source. As with the real kernel the address is bound
     /// even when the source is refused.
-    fn bind(&mut self, address: IpAddr, source: Option<IpAddr>) -> Result<(), OpError> {
-        self.link()?;
+    fn bind_address(&mut self, address: IpAddr, source: Option<IpAddr>) -> Result<(), OpError> {
+        self.require_link()?;
         if address.is_ipv6() && source.is_some() {
-            return Err(error(errno::EOPNOTSUPP));
+            return Err(kernel_refusal(errno::EOPNOTSUPP));
         }
         self.state.addresses.entry(address).or_default();
         if let Some(source) = source {
             let is_local =
                 self.state.node.own.contains(&source) || self.state.addresses.contains_key(&source);
             if !is_local {
-                return Err(error(errno::EINVAL));
+                return Err(kernel_refusal(errno::EINVAL));
             }
         }
         let source = source.filter(|source| *source != address);
@@ -280,8 +285,8 @@ impl FakeKernel {
     }
 }
 
-fn there(it_is: bool) -> Result<(), OpError> {
-    if it_is { Ok(()) } else { Err(error(errno::ENOENT)) }
+fn require_present(it_is: bool) -> Result<(), OpError> {
+    if it_is { Ok(()) } else { Err(kernel_refusal(errno::ENOENT)) }
 }
 
 /// The checks of `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_edit_dest`, in their order.
@@ -292,14 +297,14 @@ fn check_server(
 ) -> Result<(), OpError> {
     let tunnel = settings.forward == ForwardMethod::Tunnel;
     if vip.address.is_ipv4() != server.is_ipv4() && !tunnel {
-        return Err(error(errno::EINVAL));
+        return Err(kernel_refusal(errno::EINVAL));
     }
     let weight = i32::try_from(settings.weight).is_ok();
     if !weight || settings.lower_threshold > settings.upper_threshold {
-        return Err(error(errno::ERANGE));
+        return Err(kernel_refusal(errno::ERANGE));
     }
     if tunnel && settings.tunnel.kind == TunnelKind::Gue && settings.tunnel.port == 0 {
-        return Err(error(errno::EINVAL));
+        return Err(kernel_refusal(errno::EINVAL));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(crate) enum Fate {
 }
 
 impl Faults {
-    pub(crate) fn refuse(&mut self, nth: usize, errno: i32) {
+    pub(crate) fn refuse_nth(&mut self, nth: usize, errno: i32) {
         self.refused.insert(self.performed + nth, errno);
     }
 
@@ -42,11 +42,11 @@ impl Faults {
         }
         let refusal = self.refused.remove(&self.performed);
         self.performed += 1;
-        refusal.map_or(Fate::Happens, |errno| Fate::Refused(error(errno)))
+        refusal.map_or(Fate::Happens, |errno| Fate::Refused(kernel_refusal(errno)))
     }
 }
 
 /// The kernel's refusal with this number.
-pub(crate) fn error(errno: i32) -> OpError {
+pub(crate) fn kernel_refusal(errno: i32) -> OpError {
     OpError::new(errno, KernelError::new(errno).to_string())
 }

@@ -9,16 +9,16 @@ use nix::sched::{CloneFlags, setns, unshare};
 ///
 /// # Panics
 /// Without root, or where a namespace can't be made.
-pub fn enter() {
-    enter_bare();
-    run("ip", "link set lo up");
+pub fn enter_netns() {
+    enter_bare_netns();
+    run_tool("ip", "link set lo up");
 }
 
 /// Moves this thread into a network namespace that `ip netns add` made.
 ///
 /// # Panics
 /// Without root, or where there is none of this name.
-pub fn join(name: &str) {
+pub fn join_netns(name: &str) {
     let file = std::fs::File::open(format!("/run/netns/{name}"))
         .unwrap_or_else(|error| panic!("can't open the network namespace {name}: {error}"));
     setns(file, CloneFlags::CLONE_NEWNET)
@@ -30,7 +30,7 @@ pub fn join(name: &str) {
 ///
 /// # Panics
 /// Without root, or where a namespace can't be made.
-pub fn enter_bare() {
+pub fn enter_bare_netns() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|errno| {
         panic!("can't make a network namespace ({errno}): run this test as root")
     });
@@ -41,8 +41,8 @@ pub fn enter_bare() {
 /// # Panics
 /// When it can't be run or fails, with what it said.
 #[track_caller]
-pub fn run(tool: &str, args: &str) -> String {
-    run_with(tool, args, "")
+pub fn run_tool(tool: &str, args: &str) -> String {
+    run_tool_with_input(tool, args, "")
 }
 
 /// The same, with something on its standard input.
@@ -50,8 +50,8 @@ pub fn run(tool: &str, args: &str) -> String {
 /// # Panics
 /// When it can't be run or fails, with what it said.
 #[track_caller]
-pub fn run_with(tool: &str, args: &str, input: &str) -> String {
-    match try_run_with(tool, args, input) {
+pub fn run_tool_with_input(tool: &str, args: &str, input: &str) -> String {
+    match try_run_tool_with_input(tool, args, input) {
         Ok(text) => text,
         Err(why) => panic!("`{tool} {args}`: {why}"),
     }
@@ -61,11 +61,11 @@ pub fn run_with(tool: &str, args: &str, input: &str) -> String {
 ///
 /// # Errors
 /// When it can't be run or fails.
-pub fn try_run(tool: &str, args: &str) -> Result<String, String> {
-    try_run_with(tool, args, "")
+pub fn try_run_tool(tool: &str, args: &str) -> Result<String, String> {
+    try_run_tool_with_input(tool, args, "")
 }
 
-fn try_run_with(tool: &str, args: &str, input: &str) -> Result<String, String> {
+fn try_run_tool_with_input(tool: &str, args: &str, input: &str) -> Result<String, String> {
     use std::io::Write;
     use std::process::Stdio;
 

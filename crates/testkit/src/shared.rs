@@ -20,25 +20,25 @@ struct Inner {
 }
 
 impl SharedKernel {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn lock_inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the kernel, or changes it behind the agent's back.
-    pub fn with<T>(&self, what: impl FnOnce(&mut FakeKernel) -> T) -> T {
-        what(&mut self.inner().kernel)
+    pub fn with_kernel<T>(&self, what: impl FnOnce(&mut FakeKernel) -> T) -> T {
+        what(&mut self.lock_inner().kernel)
     }
 
     /// What it holds.
     #[must_use]
-    pub fn state(&self) -> Observed {
-        self.inner().kernel.state.clone()
+    pub fn current_state(&self) -> Observed {
+        self.lock_inner().kernel.state.clone()
     }
 
     /// Each state after operations since this was called last, the present one at least.
     #[must_use]
-    pub fn history(&self) -> Vec<(Instant, Observed)> {
-        let mut inner = self.inner();
+    pub fn take_history(&self) -> Vec<(Instant, Observed)> {
+        let mut inner = self.lock_inner();
         let now = (Instant::now(), inner.kernel.state.clone());
         let mut history = std::mem::take(&mut inner.history);
         history.push(now);
@@ -48,15 +48,15 @@ impl SharedKernel {
 
 impl Kernel for SharedKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        self.inner().kernel.observe()
+        self.lock_inner().kernel.observe()
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-        self.inner().kernel.traffic()
+        self.lock_inner().kernel.traffic()
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
-        let mut inner = self.inner();
+        let mut inner = self.lock_inner();
         let answers = inner.kernel.perform(ops);
         let state = inner.kernel.state.clone();
         inner.history.push((Instant::now(), state));
@@ -64,10 +64,10 @@ impl Kernel for SharedKernel {
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        self.inner().kernel.source_address(servers)
+        self.lock_inner().kernel.source_address(servers)
     }
 
     fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        self.inner().kernel.sysctls(mend)
+        self.lock_inner().kernel.sysctls(mend)
     }
 }

@@ -6,7 +6,7 @@ use vip::Op;
 
 #[test]
 fn every_case_is_answered_with_its_errno() {
-    for (name, ops) in cases::all() {
+    for (name, ops) in cases::all_cases() {
         let mut kernel = FakeKernel::default();
         kernel.state.node.own = [[127, 0, 0, 1].into()].into();
         for (op, errno) in ops {
@@ -20,7 +20,7 @@ fn every_case_is_answered_with_its_errno() {
 fn faults_strike_where_they_were_put() {
     let (create, raise) = (Op::CreateLink, Op::RaiseLink);
     let mut kernel = FakeKernel::default();
-    kernel.refuse(1, 12);
+    kernel.refuse_nth(1, 12);
     let answers = kernel.perform(&[&create, &raise, &raise]);
     let errnos: Vec<_> = answers.into_iter().map(|a| a.err().map(|error| error.errno())).collect();
     assert_eq!(errnos, [None, Some(12), None]);
@@ -28,7 +28,7 @@ fn faults_strike_where_they_were_put() {
     kernel.die_after(1);
     assert_eq!(kernel.perform(&[&raise, &Op::DeleteLink]).len(), 1);
     assert_eq!(kernel.perform(&[&Op::DeleteLink]).len(), 0);
-    kernel.heal();
+    kernel.clear_faults();
     kernel.lose_answers();
     assert_eq!(kernel.perform(&[&Op::DeleteLink]).len(), 0);
     assert_eq!(kernel.state, vip::Observed::default());

@@ -137,7 +137,7 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
 proptest! {
     #[test]
     fn a_plan_gives_what_is_wanted_and_a_second_one_is_empty(
-        state in generate::observed(), desired in generate::desired(),
+        state in generate::any_observed(), desired in generate::any_desired(),
     ) {
         let mut kernel = FakeKernel::new(state);
         let first = converge(&mut kernel, &desired);
@@ -149,7 +149,7 @@ proptest! {
 
     #[test]
     fn a_plan_does_to_the_model_what_it_does_to_the_kernel(
-        state in generate::observed(), desired in generate::desired(),
+        state in generate::any_observed(), desired in generate::any_desired(),
     ) {
         let mut kernel = FakeKernel::new(state);
         let before = kernel.state.clone();
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn somebody_elses_services_are_never_touched(
-        state in generate::observed(), desired in generate::desired(),
+        state in generate::any_observed(), desired in generate::any_desired(),
     ) {
         let mut kernel = FakeKernel::new(state);
         let before = foreign(&kernel.state);
@@ -184,9 +184,9 @@ proptest! {
 
     #[test]
     fn adding_a_vip_touches_that_vip_only(
-        state in generate::observed(),
-        mut desired in generate::desired(),
-        (vip, service) in generate::vip().prop_flat_map(generate::desired_service),
+        state in generate::any_observed(),
+        mut desired in generate::any_desired(),
+        (vip, service) in generate::any_vip().prop_flat_map(generate::any_desired_service),
     ) {
         desired.services.remove(&vip);
         let mut kernel = FakeKernel::new(state);
@@ -200,7 +200,7 @@ proptest! {
 
     #[test]
     fn a_part_of_the_truth_removes_nothing(
-        state in generate::observed(), desired in generate::desired(),
+        state in generate::any_observed(), desired in generate::any_desired(),
     ) {
         let plan = Plan::new(&state, &desired, Scope::Partial, NODE);
         for op in &plan.ops {
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn cleanup_leaves_nothing_of_ours(state in generate::observed()) {
+    fn cleanup_leaves_nothing_of_ours(state in generate::any_observed()) {
         let mut kernel = FakeKernel::new(state);
         let plan = Plan::cleanup(&observe(&mut kernel));
         prop_assert!(kernel.apply(plan).is_success());
@@ -238,7 +238,7 @@ proptest! {
 
     #[test]
     fn after_any_part_of_a_plan_the_next_one_ends_where_the_whole_would_have(
-        state in generate::observed(), desired in generate::desired(),
+        state in generate::any_observed(), desired in generate::any_desired(),
     ) {
         let mut straight = FakeKernel::new(state.clone());
         let ops = converge(&mut straight, &desired).ops.len();
@@ -247,7 +247,7 @@ proptest! {
             kernel.die_after(part);
             converge(&mut kernel, &desired);
             prop_assert_eq!(kernel.log.len(), part);
-            kernel.heal();
+            kernel.clear_faults();
             converge(&mut kernel, &desired);
             prop_assert_eq!(whole(&kernel.state), whole(&straight.state), "after {} operations", part);
         }
@@ -255,14 +255,14 @@ proptest! {
 
     #[test]
     fn failures_cost_no_server_that_was_not_replaced_and_are_made_good(
-        state in generate::observed(),
-        desired in generate::desired(),
+        state in generate::any_observed(),
+        desired in generate::any_desired(),
         faults in btree_map(0..20_usize, prop_oneof![Just(2), Just(3), Just(12), Just(17), Just(22)], 1..6),
         answers_lost in any::<bool>(),
     ) {
         let mut kernel = FakeKernel::new(state);
         for (nth, errno) in faults {
-            kernel.refuse(nth, errno);
+            kernel.refuse_nth(nth, errno);
         }
         if answers_lost {
             kernel.lose_answers();
@@ -286,7 +286,7 @@ proptest! {
             });
             prop_assert!(!failed.contains(vip) || serves || answer.is_err(), "{:?}", op);
         }
-        kernel.heal();
+        kernel.clear_faults();
         let last = converge(&mut kernel, &desired);
         // Not always the table of a run without faults: a marked service beside an unmarked one
         // tells that their address is ours, and may have gone before the other was dealt with.

@@ -131,11 +131,11 @@ impl Run {
                 self.world.start().await;
             }
             Step::Crash { after, away } => {
-                self.world.kernel.with(|kernel| kernel.die_after(after));
+                self.world.kernel.with_kernel(|kernel| kernel.die_after(after));
                 self.pass(300).await;
                 self.world.kill();
                 self.pass(away).await;
-                self.world.kernel.with(testkit::FakeKernel::heal);
+                self.world.kernel.with_kernel(testkit::FakeKernel::clear_faults);
                 self.world.start().await;
             }
             Step::Pass(milliseconds) => self.pass(milliseconds).await,
@@ -164,8 +164,8 @@ impl Run {
 
     fn damage(&mut self, damage: Damage) {
         self.watcher.damaged = true;
-        self.world.kernel.with(|kernel| damage.strike(&mut kernel.state));
-        self.watcher.foreign = foreign(&self.world.kernel.state());
+        self.world.kernel.with_kernel(|kernel| damage.strike(&mut kernel.state));
+        self.watcher.foreign = foreign(&self.world.kernel.current_state());
     }
 
     /// Nothing is wrong any more: the kernel becomes what it should be, and stays so.
@@ -202,7 +202,8 @@ impl Run {
     /// How the kernel is other than it should be.
     fn differs(&self) -> Option<String> {
         let truth = self.watcher.truth(&self.world);
-        let (state, view) = (self.world.kernel.state(), self.world.agent().view.borrow().clone());
+        let (state, view) =
+            (self.world.kernel.current_state(), self.world.agent().view.borrow().clone());
         if !truth.settled {
             return Some(format!("Marathon isn't settled: {:?}", self.world.sim().running()));
         }

@@ -146,7 +146,7 @@ impl Watcher {
     pub(super) fn look(&mut self, world: &World) {
         let view = world.running().map(|agent| agent.view.borrow().clone());
         let truth = self.truth(world);
-        let state = world.kernel.state();
+        let state = world.kernel.current_state();
         if foreign(&state) != self.foreign {
             self.trouble.push(format!("somebody else's service is now {:?}", foreign(&state)));
             self.foreign = foreign(&state);

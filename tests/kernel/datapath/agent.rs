@@ -88,7 +88,7 @@ pub(super) fn start_with(net: &Net, state: &'static str, options: &[&'static str
 impl Agent {
     /// Ends it by a signal.
     pub(super) fn end(&mut self, signal: &str) {
-        testkit::netns::run("kill", &format!("{signal} {}", self.0.id()));
+        testkit::netns::run_tool("kill", &format!("{signal} {}", self.0.id()));
         self.0.wait().unwrap();
     }
 }

@@ -23,7 +23,7 @@ impl Firewall {
     /// What this kernel has: tried in the network namespace of the calling thread, to be thrown
     /// away.
     pub(super) fn of_this_kernel() -> Self {
-        let has_nat = netns::try_run("iptables-nft", "-t nat -N probe").is_ok();
+        let has_nat = netns::try_run_tool("iptables-nft", "-t nat -N probe").is_ok();
         if has_nat { Self::Nft } else { Self::Legacy }
     }
 

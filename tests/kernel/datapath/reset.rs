@@ -115,7 +115,7 @@ fn an_open_connection_is_reset_when_ipvs_has_forgotten_it() {
     let held = used(&net, held);
     for node in ["n1", "n3"] {
         eventually("IPVS has forgotten every connection", || {
-            let known = netns::run("ip", &format!("netns exec {node} ipvsadm -Lnc"));
+            let known = netns::run_tool("ip", &format!("netns exec {node} ipvsadm -Lnc"));
             !known.contains("ESTABLISHED")
         });
         net.on(node, "ipvsadm --set 900 120 300");

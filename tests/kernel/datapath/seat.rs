@@ -19,7 +19,7 @@ impl Seat {
         let namespace = namespace.to_owned();
         let (tasks, queue) = channel::<Task>();
         thread::spawn(move || {
-            netns::join(&namespace);
+            netns::join_netns(&namespace);
             for task in queue {
                 // One that fails says so, and whoever waits for it is told. The next test needs
                 // the seat.

@@ -148,13 +148,13 @@ impl Net {
     /// Runs a tool in a namespace.
     #[track_caller]
     pub(super) fn on(&self, namespace: &str, line: &str) -> String {
-        netns::run("ip", &format!("netns exec {namespace} {line}"))
+        netns::run_tool("ip", &format!("netns exec {namespace} {line}"))
     }
 }
 
 #[track_caller]
 fn ip(args: &str) {
-    netns::run("ip", args);
+    netns::run_tool("ip", args);
 }
 
 /// The containers of a node: `b` and `s` on its bridge, `r` and `t` routed.

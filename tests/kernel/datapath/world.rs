@@ -31,7 +31,7 @@ fn make() -> Net {
 }
 
 fn make_here() -> Net {
-    testkit::netns::enter();
+    testkit::netns::enter_netns();
     let net = Net::build(Firewall::of_this_kernel());
     // Every server binds one address, and may bind it in both families.
     for server in Server::all().into_iter().filter(|server| server.network != Network::Dnat) {

@@ -16,15 +16,15 @@ const ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0,
 
 /// A node with `eth0`, and a router at its other end that has just advertised itself.
 fn node_with_a_router(router: &'static str) {
-    netns::enter();
-    netns::run("ip", &format!("netns add {router}"));
-    netns::run("ip", &format!("link add eth0 type veth peer name lan netns {router}"));
-    netns::run("sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
-    netns::run("ip", "link set eth0 up");
+    netns::enter_netns();
+    netns::run_tool("ip", &format!("netns add {router}"));
+    netns::run_tool("ip", &format!("link add eth0 type veth peer name lan netns {router}"));
+    netns::run_tool("sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
+    netns::run_tool("ip", "link set eth0 up");
     std::thread::spawn(move || {
-        netns::join(router);
-        netns::run("sysctl", "-qw net.ipv6.conf.lan.accept_dad=0");
-        netns::run("ip", "link set lan up");
+        netns::join_netns(router);
+        netns::run_tool("sysctl", "-qw net.ipv6.conf.lan.accept_dad=0");
+        netns::run_tool("ip", "link set lan up");
         let end = Instant::now() + Duration::from_secs(30);
         while let Err(error) = advertise() {
             // The link-local address may not be there yet.
@@ -53,7 +53,7 @@ fn advertise() -> nix::Result<()> {
 }
 
 fn default_route() -> String {
-    netns::run("ip", "-6 route show default")
+    netns::run_tool("ip", "-6 route show default")
 }
 
 #[test]
@@ -64,17 +64,17 @@ fn a_default_route_by_advertisement_outlives_forwarding() {
     assert_eq!(before.at_risk, ["eth0".to_owned()].into());
     let done = node::inspect::enable_ipv6_forwarding().unwrap();
     assert_eq!(done.len(), 2, "{done:?}");
-    assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.all.forwarding"), "1\n");
-    assert_eq!(netns::run("sysctl", "-n net.ipv6.conf.eth0.accept_ra"), "2\n");
+    assert_eq!(netns::run_tool("sysctl", "-n net.ipv6.conf.all.forwarding"), "1\n");
+    assert_eq!(netns::run_tool("sysctl", "-n net.ipv6.conf.eth0.accept_ra"), "2\n");
     assert!(default_route().contains("proto ra"), "the route is gone");
     assert!(node::inspect::enable_ipv6_forwarding().unwrap().is_empty(), "twice does nothing");
-    netns::run("ip", "netns del router1");
+    netns::run_tool("ip", "netns del router1");
 }
 
 #[test]
 fn without_that_care_the_route_dies() {
     node_with_a_router("router2");
-    netns::run("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
+    netns::run_tool("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
     assert_eq!(default_route(), "");
-    netns::run("ip", "netns del router2");
+    netns::run_tool("ip", "netns del router2");
 }

@@ -108,7 +108,7 @@ fn services_that_the_text_leaves_out_are_dumped() {
     known.observed = known.kernel.observe().unwrap();
     ip("netns add beside");
     let others: String = (1..=200).map(|host| format!("-A -t 9.9.9.{host}:80 -s rr\n")).collect();
-    netns::run_with("ip", "netns exec beside ipvsadm -R", &others);
+    netns::run_tool_with_input("ip", "netns exec beside ipvsadm -R", &others);
     known.read();
     for (host, weight) in [(1, 7), (100, 8), (200, 9)] {
         ipvsadm(&format!("-e -t 3.3.1.{host}:80 -r 10.9.0.1:80 -m -w {weight}"));

@@ -9,7 +9,7 @@ use super::{address, converge, desired, ip, kernel, node_with_an_address, plan};
 
 #[test]
 fn with_lo_down_the_refusal_says_so() {
-    netns::enter_bare();
+    netns::enter_bare_netns();
     let mut kernel = LinuxKernel::open(Settings::default()).unwrap();
     let first = plan(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.1:80"]));
     let outcome = kernel.apply(first);
@@ -71,8 +71,8 @@ fn the_sysctls_are_set_once_and_then_left() {
     let _kernel = kernel();
     let reports = node::ensure_sysctls(false);
     assert!(reports.iter().all(|report| report.state.is_ok()), "{reports:?}");
-    assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/vs/conntrack"), "1\n");
-    assert_eq!(netns::run("cat", "/proc/sys/net/ipv4/ip_forward"), "1\n");
+    assert_eq!(netns::run_tool("cat", "/proc/sys/net/ipv4/vs/conntrack"), "1\n");
+    assert_eq!(netns::run_tool("cat", "/proc/sys/net/ipv4/ip_forward"), "1\n");
     let again = node::ensure_sysctls(false);
     let untouched =
         |report: &node::SysctlReport| matches!(report.state, node::SysctlState::Already);

@@ -9,18 +9,18 @@ use proptest::sample::select;
 use vip::Firewall;
 use vip::firewall::{Base, Chain, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
 
-/// The prefix of the VIPs of [`super::address`], one of them for each family.
+/// The prefix of the VIPs of [`super::any_address`], one of them for each family.
 fn prefixes() -> Vec<IpNet> {
     let net = |text: &str| text.parse().unwrap_or_default();
     vec![net("3.0.0.0/8"), net("fd01::/64")]
 }
 
 /// The VIPs that are let in, or none.
-pub fn let_in() -> impl Strategy<Value = Vec<IpNet>> {
+pub fn any_let_in() -> impl Strategy<Value = Vec<IpNet>> {
     select(vec![Vec::new(), prefixes(), prefixes()[..1].to_vec()])
 }
 
-fn place() -> impl Strategy<Value = Place> {
+fn any_place() -> impl Strategy<Value = Place> {
     let sees = select(vec![Sees::V4, Sees::V6, Sees::Both]);
     let chain = select(vec!["INPUT", "FORWARD", "more"]);
     (sees, chain).prop_map(|(sees, chain)| Place {
@@ -31,7 +31,7 @@ fn place() -> impl Strategy<Value = Place> {
     })
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+fn any_rule() -> impl Strategy<Value = Rule> {
     let condition = prop_oneof![
         select(prefixes()).prop_map(Condition::To),
         select(vec![8, 6]).prop_map(Condition::State),
@@ -52,9 +52,9 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 /// A firewall of few chains, with rules of vipd's in some.
-pub fn firewall() -> impl Strategy<Value = Arc<Firewall>> {
-    let chain = (any::<bool>(), vec(rule(), 0..4));
-    btree_map(place(), chain, 0..4).prop_map(|chains| {
+pub fn any_firewall() -> impl Strategy<Value = Arc<Firewall>> {
+    let chain = (any::<bool>(), vec(any_rule(), 0..4));
+    btree_map(any_place(), chain, 0..4).prop_map(|chains| {
         let chains = chains.into_iter().map(|(place, (drops, rules))| {
             let hook = match place.chain.as_str() {
                 "INPUT" => Some(Hook::Input),

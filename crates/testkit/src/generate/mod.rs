@@ -23,15 +23,15 @@ use vip::{
     ObservedService, Protocol, Selection, Vip, Why,
 };
 
-pub use firewall::{firewall, let_in};
+pub use firewall::{any_firewall, any_let_in};
 
 /// An address of the node in every observed table: the source of its connections, if any.
 pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 
 /// VIPs on five addresses, two of them IPv6.
-pub fn vip() -> impl Strategy<Value = Vip> {
+pub fn any_vip() -> impl Strategy<Value = Vip> {
     let protocol = select(vec![Protocol::Tcp, Protocol::Udp]);
-    (address(), 80_u16..82, protocol).prop_map(|(address, port, protocol)| Vip {
+    (any_address(), 80_u16..82, protocol).prop_map(|(address, port, protocol)| Vip {
         address,
         port: NonZeroU16::new(port).unwrap_or(NonZeroU16::MIN),
         protocol,
@@ -39,7 +39,7 @@ pub fn vip() -> impl Strategy<Value = Vip> {
 }
 
 /// The addresses that VIPs have.
-pub fn address() -> impl Strategy<Value = IpAddr> {
+pub fn any_address() -> impl Strategy<Value = IpAddr> {
     (0..5_u8).prop_map(|number| match number {
         0..3 => Ipv4Addr::new(3, 3, 0, number + 1).into(),
         _ => Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, number.into()).into(),
@@ -47,7 +47,7 @@ pub fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 /// Real servers of a family, four of each.
-pub fn server(family: Family) -> impl Strategy<Value = SocketAddr> {
+pub fn any_server(family: Family) -> impl Strategy<Value = SocketAddr> {
     (1..3_u8, 31000_u16..31002).prop_map(move |(host, port)| {
         let address: IpAddr = match family {
             Family::Inet => Ipv4Addr::new(10, 0, 0, host).into(),
@@ -58,7 +58,7 @@ pub fn server(family: Family) -> impl Strategy<Value = SocketAddr> {
 }
 
 /// What the labels of an app may ask for.
-pub fn options() -> impl Strategy<Value = Options> {
+pub fn any_options() -> impl Strategy<Value = Options> {
     let schedulers = vec![Scheduling::Wlc, Scheduling::Rr, Scheduling::Sh, Scheduling::Mh];
     (select(schedulers), any::<bool>(), option::of(1..3_u32)).prop_map(
         |(scheduler, hash_port, persistence)| {
@@ -69,11 +69,11 @@ pub fn options() -> impl Strategy<Value = Options> {
 }
 
 /// What should be, for up to eight VIPs.
-pub fn desired() -> impl Strategy<Value = Desired> {
-    let services = btree_map(vip(), any::<()>(), 0..8)
-        .prop_flat_map(|vips| vips.into_keys().map(desired_service).collect::<Vec<_>>());
+pub fn any_desired() -> impl Strategy<Value = Desired> {
+    let services = btree_map(any_vip(), any::<()>(), 0..8)
+        .prop_flat_map(|vips| vips.into_keys().map(any_desired_service).collect::<Vec<_>>());
     let timeouts = select(vec![0, 900, 7200]).prop_map(|tcp| Timeouts { tcp, tcp_fin: 0, udp: 0 });
-    let others = (option::of(Just(NODE)), timeouts, modes(), let_in());
+    let others = (option::of(Just(NODE)), timeouts, any_modes(), any_let_in());
     (services, others).prop_map(|(services, (source, timeouts, modes, let_in))| Desired {
         services: services.into_iter().collect(),
         source,
@@ -85,14 +85,14 @@ pub fn desired() -> impl Strategy<Value = Desired> {
 }
 
 /// What an operator may decide about the rules of nftables.
-pub fn modes() -> impl Strategy<Value = Modes> {
+pub fn any_modes() -> impl Strategy<Value = Modes> {
     let masquerade = select(vec![Masquerade::Always, Masquerade::Off]);
     let guard = select(vec![Guard::On, Guard::Off]);
     (masquerade, guard).prop_map(|(masquerade, guard)| Modes { masquerade, guard })
 }
 
 /// Our tables, in any state that a kernel could be in.
-pub fn nft() -> impl Strategy<Value = Nft> {
+pub fn any_nft() -> impl Strategy<Value = Nft> {
     let table = || {
         let able = select(vec![Able::Nothing, Able::Filter, Able::Nat, Able::Nat]);
         let standing = prop_oneof![
@@ -103,7 +103,7 @@ pub fn nft() -> impl Strategy<Value = Nft> {
         (able, standing)
     };
     let elements = vec(
-        prop_oneof![address().prop_map(Element::Guarded), vip().prop_map(Element::Refused)],
+        prop_oneof![any_address().prop_map(Element::Guarded), any_vip().prop_map(Element::Refused)],
         0..8,
     );
     (table(), table(), elements).prop_map(|(v4, v6, elements)| {
@@ -129,9 +129,9 @@ fn held_table((able, standing): (Able, Standing)) -> Table {
 }
 
 /// One service that should be, with up to four real servers.
-pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)> {
-    let servers = btree_map(server(Family::from(vip.address)), 0..3_u32, 0..4);
-    (options(), servers).prop_map(move |(options, servers)| {
+pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)> {
+    let servers = btree_map(any_server(Family::from(vip.address)), 0..3_u32, 0..4);
+    (any_options(), servers).prop_map(move |(options, servers)| {
         let member = |weight| Member {
             weight,
             source: "m".into(),
@@ -149,12 +149,12 @@ pub fn desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)>
 
 /// What a kernel may hold: services of ours, with old settings among them; services of others,
 /// on the same addresses too; the interface in any state.
-pub fn observed() -> impl Strategy<Value = Observed> {
-    let services = vec(observed_service(), 0..10);
+pub fn any_observed() -> impl Strategy<Value = Observed> {
+    let services = vec(any_observed_service(), 0..10);
     let bound = option::weighted(0.4, select(vec![NODE, Ipv4Addr::UNSPECIFIED.into()]));
-    let addresses = btree_map(address(), bound, 0..5);
+    let addresses = btree_map(any_address(), bound, 0..5);
     let link = select(vec![Link::Up, Link::Up, Link::Down, Link::Missing]);
-    let rest = (nft(), firewall());
+    let rest = (any_nft(), any_firewall());
     (services, addresses, link, rest).prop_map(|(services, addresses, link, rest)| Observed {
         services: services.into_iter().collect(),
         link,
@@ -174,21 +174,21 @@ fn bindings(addresses: BTreeMap<IpAddr, Option<IpAddr>>) -> BTreeMap<IpAddr, Bou
         .collect()
 }
 
-fn observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
+fn any_observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
     let key = prop_oneof![
-        9 => vip().prop_map(ServiceKey::from),
+        9 => any_vip().prop_map(ServiceKey::from),
         1 => (1..3_u32).prop_map(|mark| ServiceKey::Fwmark { family: Family::Inet, mark }),
     ];
-    (key, options(), any::<bool>()).prop_flat_map(|(key, options, marked)| {
-        let servers = btree_map(server(key.family()), 0..3_u32, 0..4);
+    (key, any_options(), any::<bool>()).prop_flat_map(|(key, options, marked)| {
+        let servers = btree_map(any_server(key.family()), 0..3_u32, 0..4);
         servers.prop_map(move |servers| {
             let mut settings = options.service_settings(key.family());
-            settings.flags = as_held(&settings, marked);
+            settings.flags = held_flags(&settings, marked);
             (
                 key,
                 ObservedService {
                     settings,
-                    servers: held(servers).into_iter().collect(),
+                    servers: idle_servers(servers).into_iter().collect(),
                     stats: Stats::default(),
                 },
             )
@@ -196,12 +196,12 @@ fn observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
     })
 }
 
-fn as_held(settings: &ServiceSettings, marked: bool) -> ServiceFlags {
+fn held_flags(settings: &ServiceSettings, marked: bool) -> ServiceFlags {
     let flags = if marked { settings.flags } else { settings.flags & !MARK };
     flags | ServiceFlags::HASHED
 }
 
-fn held(servers: BTreeMap<SocketAddr, u32>) -> BTreeMap<SocketAddr, ObservedServer> {
+fn idle_servers(servers: BTreeMap<SocketAddr, u32>) -> BTreeMap<SocketAddr, ObservedServer> {
     let idle = |weight| ObservedServer {
         settings: DestinationSettings::masquerade(weight),
         active: 0,

@@ -78,7 +78,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 fn app_step() -> impl Strategy<Value = Step> {
-    let vips = proptest::collection::btree_set(generate::vip(), 0..3);
+    let vips = proptest::collection::btree_set(generate::any_vip(), 0..3);
     let tasks = vec(option::weighted(0.7, condition()), 3);
     let says = (vips, tasks, any::<bool>());
     let says = says.prop_map(|(vips, tasks, others_alive)| Says { vips, tasks, others_alive });
@@ -93,8 +93,8 @@ fn drift() -> impl Strategy<Value = Drift> {
         Just(Drift::NoAddresses),
         (0..3_u32).prop_map(Drift::Weights),
         Just(Drift::Unmarked),
-        generate::vip().prop_map(Drift::Foreign),
-        generate::nft().prop_map(Drift::Tables),
+        generate::any_vip().prop_map(Drift::Foreign),
+        generate::any_nft().prop_map(Drift::Tables),
     ]
 }
 
@@ -186,12 +186,12 @@ fn take(world: &mut World, step: Step) {
             let servers = services.flat_map(|service| service.servers.values_mut());
             servers.for_each(|server| server.active = active);
         }
-        Step::Refuse { nth, errno } => world.kernel.refuse(nth, errno),
+        Step::Refuse { nth, errno } => world.kernel.refuse_nth(nth, errno),
         Step::DieAfter(ops) => world.kernel.die_after(ops),
         Step::LoseAnswers => world.kernel.lose_answers(),
         Step::Unreadable => world.unreadable = Some("can't".into()),
         Step::Heal => {
-            world.kernel.heal();
+            world.kernel.clear_faults();
             world.unreadable = None;
         }
     }

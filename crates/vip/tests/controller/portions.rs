@@ -70,10 +70,10 @@ fn what_is_heard_meanwhile_comes_with_the_next_portion_that_has_it() {
 #[test]
 fn a_refused_portion_holds_up_none_of_the_others() {
     let mut world = begun(600);
-    world.kernel.refuse(300, 12);
+    world.kernel.refuse_nth(300, 12);
     world.work();
     assert!(world.kernel.state.services.len() > 500);
-    world.kernel.heal();
+    world.kernel.clear_faults();
     world.pass(Config::default().sync_period);
     assert_eq!(world.kernel.state.services.len(), 600);
     assert!(world.status.failing.is_empty());

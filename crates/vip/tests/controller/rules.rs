@@ -128,7 +128,7 @@ fn changes_during_an_apply_wait_and_come_as_one() {
 fn a_failure_is_followed_by_a_reading_and_a_later_try() {
     let mut world = World::settled(&[]);
     let readings = world.readings;
-    world.kernel.refuse(0, nl_ipvs::errno::ENOMEM);
+    world.kernel.refuse_nth(0, nl_ipvs::errno::ENOMEM);
     world.app("/web", Some(web()));
     assert_eq!((world.bound("3.3.0.6"), world.readings), (false, readings + 1));
     assert!(world.status.failing.values().next().unwrap().why.starts_with("create-link"));
@@ -183,7 +183,7 @@ fn lost_answers_mean_a_reading_before_anything_else() {
     world.answer();
     assert!(matches!(world.job, Some(Job::Observe)));
     assert!(world.controller.observed().is_none());
-    world.kernel.heal();
+    world.kernel.clear_faults();
     world.work();
     world.pass(seconds(1));
     assert_eq!(world.weights(WEB), one(A, 1));
@@ -250,7 +250,7 @@ fn somebody_elses_service_is_left_alone_and_told() {
     let mut world = World::settled(&[("/db", db())]);
     let mut settings = world.kernel.state.service(&vip(DB)).unwrap().settings.clone();
     settings.flags = settings.flags & !MARK;
-    let add = Op::AddService { vip: cases::vip("3.3.0.6"), settings };
+    let add = Op::AddService { vip: cases::tcp_vip("3.3.0.6"), settings };
     let _ = node::Kernel::perform(&mut world.kernel, &[&add]);
     let before = world.kernel.state.clone();
     world.pass(seconds(30));
