@@ -13,8 +13,8 @@ use vipd::sources::resolve::{addresses, resolve};
 const NOW: &str = "2026-01-01T01:00:00Z";
 
 fn read(document: &Value, records: &Records) -> Translation {
-    let document = Document::read(document.to_string().as_bytes()).unwrap();
-    let snapshot = document.snapshot(records);
+    let document = Document::parse(document.to_string().as_bytes()).unwrap();
+    let snapshot = document.to_snapshot(records);
     let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
     translate(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap())
 }
@@ -158,7 +158,7 @@ fn an_upgrade_reads_each_task_by_its_own_version() {
         "id": "/a", "version": "2026-01-01T00:00:00.000Z", "networks": [{ "mode": "container/bridge" }],
         "container": { "portMappings": [
             { "containerPort": 80, "hostPort": 0, "labels": { "VIP_0": "3.3.0.6:80" } }] } });
-    let spec = Document::read_version(key.kind, earlier.to_string().as_bytes()).unwrap();
+    let spec = Document::parse_version(key.kind, earlier.to_string().as_bytes()).unwrap();
     records.insert(key, spec);
     let translation = read(&app, &records);
     let servers = by_vip(&translation.claims);
@@ -249,7 +249,7 @@ fn every_agent_is_known_whatever_network_its_tasks_are_in() {
     let mapping = json!([{ "containerPort": 80, "labels": { "VIP_0": "3.3.0.6:80" } }]);
     let app = app("container", &mapping, &task("10.0.0.7", &[]));
     let snapshot =
-        Document::read(app.to_string().as_bytes()).unwrap().snapshot(&Records::default());
+        Document::parse(app.to_string().as_bytes()).unwrap().to_snapshot(&Records::default());
     assert_eq!(hosts_of(&snapshot), ["10.0.0.7"].into());
     let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
     assert!(addresses(&hosts).any(|address| *address == std::net::IpAddr::from([10, 0, 0, 7])));
@@ -283,7 +283,7 @@ fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
     let text = format!(
         r#"{{"id":"/a","networks":[{{"mode":"host"}}],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
     );
-    let snapshot = Document::read(text.as_bytes()).unwrap().snapshot(&Records::default());
+    let snapshot = Document::parse(text.as_bytes()).unwrap().to_snapshot(&Records::default());
     let translation = translate(&snapshot, &Hosts::new(), NOW.parse().unwrap());
     assert_eq!(translation.claims.len(), 64);
     assert_eq!(translation.reports.len(), 10_000 - 64);

@@ -10,8 +10,8 @@ use crate::memory::{held, most};
 pub(crate) fn measure(apps: usize, tasks: usize, times: usize) {
     let body = Cluster::new(apps, tasks).everything().into_bytes();
     let ours = || {
-        let document = Document::read_apps(&body).unwrap();
-        document.snapshot(&Records::default())
+        let document = Document::parse_apps(&body).unwrap();
+        document.to_snapshot(&Records::default())
     };
     let value = || serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     for _ in 0..times {
@@ -20,7 +20,7 @@ pub(crate) fn measure(apps: usize, tasks: usize, times: usize) {
         tell_time("parse/vipd", time);
         drop(snapshot);
         tell_time("parse/value", timed(value).0);
-        tell_time("parse/document", timed(|| Document::read_apps(&body).unwrap()).0);
+        tell_time("parse/document", timed(|| Document::parse_apps(&body).unwrap()).0);
     }
     let before = held();
     let (peak, snapshot) = most(ours);

@@ -93,9 +93,9 @@ impl World {
                 Input::Opened { source: 0, stream, leader: None }
             }
             Effect::Marathon { action: Action::ReadEverything, .. } => {
-                let apps = Document::read_apps(self.cluster.everything().as_bytes()).unwrap();
-                let pods = Document::read_pods(b"[]").unwrap();
-                let answer = Ok(apps.and(pods).snapshot(&Records::default()));
+                let apps = Document::parse_apps(self.cluster.everything().as_bytes()).unwrap();
+                let pods = Document::parse_pods(b"[]").unwrap();
+                let answer = Ok(apps.merge(pods).to_snapshot(&Records::default()));
                 Input::ReadEverything { source: 0, answer, leader: None }
             }
             Effect::Marathon { action: Action::Read(key), .. } => {
@@ -124,14 +124,14 @@ impl World {
     }
 
     fn read_one(&mut self, key: marathon::WorkloadKey, body: &str) {
-        let snapshot = Document::read(body.as_bytes()).unwrap().snapshot(&Records::default());
+        let snapshot = Document::parse(body.as_bytes()).unwrap().to_snapshot(&Records::default());
         let answer = Ok(snapshot.workloads.into_iter().next());
         self.inputs.push_back(Input::Read { source: 0, key, answer, leader: None });
     }
 
     fn listen(&mut self, bytes: &[u8]) {
         let stream = self.stream.unwrap();
-        for frame in self.decoder.push(bytes) {
+        for frame in self.decoder.push_bytes(bytes) {
             let event = Event::parse(&frame);
             self.inputs.push_back(Input::Event { source: 0, stream, event });
         }

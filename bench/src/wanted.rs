@@ -19,8 +19,8 @@ pub(crate) const NODE: &str = "10.9.0.1";
 
 /// What Marathon says.
 pub(crate) fn snapshot(cluster: &Cluster) -> Snapshot {
-    let apps = Document::read_apps(cluster.everything().as_bytes()).unwrap();
-    apps.and(Document::read_pods(b"[]").unwrap()).snapshot(&Records::default())
+    let apps = Document::parse_apps(cluster.everything().as_bytes()).unwrap();
+    apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
 }
 
 /// What of it should be in a kernel that holds this.

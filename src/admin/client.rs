@@ -91,7 +91,7 @@ impl Agent {
             }
             let mut decoder = Decoder::default();
             while let Some(bytes) = response.chunk().await? {
-                for frame in decoder.push(&bytes) {
+                for frame in decoder.push_bytes(&bytes) {
                     let change: JournalEntry = serde_json::from_str(&frame.data)?;
                     last = change.number;
                     each(change)?;

@@ -72,9 +72,9 @@ fn read_file(path: &str) -> Result<Definitions> {
     if text.len() as u64 > MAX_FILE {
         bail!("{name} is larger than {} MiB: no answer of Marathon is", MAX_FILE >> 20);
     }
-    let snapshot = marathon::Document::read(&text)
+    let snapshot = marathon::Document::parse(&text)
         .with_context(|| format!("{name} is not what Marathon says or is told"))?
-        .snapshot(&marathon::Records::default());
+        .to_snapshot(&marathon::Records::default());
     Ok(Definitions { name, text: Some(text), snapshot, servers: BTreeSet::new() })
 }
 
@@ -83,9 +83,9 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = marathon.name.clone();
     let read = async {
-        let snapshot = client.snapshot().await?;
+        let snapshot = client.read_snapshot().await?;
         // One that doesn't say it names no servers.
-        let info = client.any_info().await.result.unwrap_or_default();
+        let info = client.read_any_info().await.result.unwrap_or_default();
         anyhow::Ok((snapshot, info.servers))
     };
     let (snapshot, servers) = runtime.block_on(async {

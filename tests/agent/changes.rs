@@ -46,7 +46,9 @@ fn a_task_that_dies_is_gone_before_anything_is_read() {
         let world = World::serving(3).await;
         let tasks = world.tasks("/web").await;
         // No read tells of it for a long time.
-        world.sim().inject(marathon_sim::Fault::Stall { ms: 5000 }.always().only("/v2/apps"));
+        world
+            .sim()
+            .inject_fault(marathon_sim::Fault::Stall { ms: 5000 }.always().limited_to("/v2/apps"));
         let url = format!("{}/v2/tasks/delete", world.sim().url());
         let ids = json!({"ids": [tasks[0]["id"]]}).to_string();
         let kill = tokio::spawn(reqwest::Client::new().post(url).body(ids).send());
@@ -55,7 +57,7 @@ fn a_task_that_dies_is_gone_before_anything_is_read() {
         let begun = tokio::time::Instant::now();
         eventually(gone).await;
         assert!(begun.elapsed() < Duration::from_millis(5000), "a read told of it");
-        world.sim().heal();
+        world.sim().clear_faults();
         drop(kill.await);
         world.until_served(WEB, 3).await;
         world.end().await;
@@ -183,7 +185,7 @@ fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
         world.stop().await;
         // The node starts anew: its kernel is empty.
         world.kernel.with_kernel(|kernel| kernel.state = vip::Observed::default());
-        world.sim().elect(None);
+        world.sim().set_leader(None);
         world.start().await;
         world.until_served(WEB, 2).await;
         let view = world.agent().view.borrow().clone();
@@ -197,7 +199,7 @@ fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
         pass(500).await;
         assert_eq!(world.fewest(WEB), 0, "the first entry is the empty kernel");
         assert_eq!(world.served(WEB).unwrap().len(), 2);
-        world.sim().elect(Some(0));
+        world.sim().set_leader(Some(0));
         eventually(async || world.agent().view.borrow().ready).await;
         assert!(!world.agent().view.borrow().sources["m0"].from_disk);
         assert_eq!(world.fewest(WEB), 2);
@@ -221,7 +223,7 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
         });
         let left = weights(&world.kernel.current_state(), WEB);
         let _ = world.kernel.take_history();
-        world.sim().elect(None);
+        world.sim().set_leader(None);
         world.start().await;
         eventually(async || {
             let view = world.agent().view.borrow().clone();
@@ -233,7 +235,7 @@ fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
             assert_eq!(weights(&state, WEB), left, "at {at:?}");
         }
         // Marathon knows that all of them are well.
-        world.sim().elect(Some(0));
+        world.sim().set_leader(Some(0));
         world.until_served(WEB, 3).await;
         world.end().await;
     });
@@ -246,20 +248,20 @@ fn an_answer_that_is_not_believed_makes_what_is_known_no_newer() {
         let source = |world: &World| world.agent().view.borrow().sources["m0"].clone();
         // One answer has no apps, and those after it take a minute.
         let flash = |world: &World| {
-            world.sim().inject(marathon_sim::Fault::NoApps.times(1));
+            world.sim().inject_fault(marathon_sim::Fault::NoApps.times(1));
             let stall = marathon_sim::Fault::Stall { ms: 60_000 };
-            world.sim().inject(stall.always().only("/v2/apps"));
+            world.sim().inject_fault(stall.always().limited_to("/v2/apps"));
         };
         let flashed = async |world: &World| {
             pass(10_000).await;
             let faults = world.send("GET", "/_sim/faults", &Value::Null).await;
             assert_eq!(faults.as_array().unwrap().len(), 1, "{faults}");
-            world.sim().heal();
+            world.sim().clear_faults();
         };
         let before = source(&world);
         flash(&world);
         // Whoever leads from now on is read anew.
-        world.sim().elect(Some(0));
+        world.sim().set_leader(Some(0));
         flashed(&world).await;
         assert_eq!(source(&world).read_at, before.read_at);
         eventually(async || source(&world).read_at > before.read_at).await;
@@ -289,14 +291,14 @@ fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
         let _ = world.kernel.take_history();
-        world.sims[1].elect(None);
+        world.sims[1].set_leader(None);
         world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 2})).await;
         world.until_served(WEB, 4).await;
         let lost = async || world.agent().view.borrow().status.lost.contains_key("m1");
         eventually(lost).await;
         assert!(world.fewest(WEB) >= 3);
         assert_eq!(world.served(DB).unwrap().len(), 1);
-        world.sims[1].elect(Some(0));
+        world.sims[1].set_leader(Some(0));
         eventually(async || !lost().await).await;
         world.end().await;
     });

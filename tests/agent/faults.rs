@@ -110,7 +110,7 @@ impl Scene {
 
     /// Gives new tasks their names.
     fn meet(&mut self) {
-        for task in self.world.sim().running() {
+        for task in self.world.sim().running_tasks() {
             if self.tasks.iter().all(|(known, _)| *known != task.task) {
                 let at = SocketAddr::new(IpAddr::from(task.host), task.ports[0]);
                 assert!(self.tasks.iter().all(|(_, known)| *known != at), "{at} is used again");
@@ -183,15 +183,15 @@ impl Row {
     fn holds(self) {
         run(async {
             let mut scene = Scene::begin(&self.fault).await;
-            let _ = (scene.world.kernel.take_history(), scene.world.sim().take_asked());
+            let _ = (scene.world.kernel.take_history(), scene.world.sim().take_requests());
             assert_eq!(scene.now(), self.before, "before");
             match &self.fault {
-                Begin::Rule(rule) => scene.world.sim().inject(rule.clone()),
+                Begin::Rule(rule) => scene.world.sim().inject_fault(rule.clone()),
                 Begin::Anew(rule) => {
-                    scene.world.sim().inject(rule.clone());
-                    scene.world.sim().elect(Some(0));
+                    scene.world.sim().inject_fault(rule.clone());
+                    scene.world.sim().set_leader(Some(0));
                 }
-                Begin::Leads(leader) => scene.world.sim().elect(*leader),
+                Begin::Leads(leader) => scene.world.sim().set_leader(*leader),
                 Begin::Tokens => scene.world.sim().expire_tokens(),
             }
             let a = scene.tasks[0].0.clone();
@@ -200,26 +200,26 @@ impl Row {
                     let ids = json!({"ids": [a]});
                     scene.world.send("POST", "/v2/tasks/delete", &ids).await;
                 }
-                End::Dies => scene.world.sim().imagine(&a, Fate::Over),
+                End::Dies => scene.world.sim().set_fate(&a, Fate::Over),
             }
             scene.becomes(self.during).await;
             eventually(async || scene.shows(&self.shows)).await;
             assert_eq!(scene.now(), self.during, "during");
-            let running = scene.world.sim().running();
+            let running = scene.world.sim().running_tasks();
             assert!(running.iter().all(|task| task.task != a), "it wasn't long enough");
             let faults = scene.world.send("GET", "/_sim/faults", &Value::Null).await;
             let spent = |fault: &Value| fault["times"] == Value::Null;
             assert!(faults.as_array().unwrap().iter().all(spent), "it didn't happen: {faults}");
-            scene.world.sim().heal();
+            scene.world.sim().clear_faults();
             if let Begin::Leads(Some(1) | None) = self.fault {
-                scene.world.sim().elect(Some(0));
+                scene.world.sim().set_leader(Some(0));
             }
             scene.becomes(self.after).await;
             eventually(async || scene.shows(&Shows::Nothing)).await;
             assert_eq!(scene.now(), self.after, "after");
             self.on_the_way(&scene);
             if let Begin::Tokens = self.fault {
-                let asked = scene.world.sim().take_asked();
+                let asked = scene.world.sim().take_requests();
                 let logins = asked.iter().filter(|request| request.contains("/auth/login"));
                 assert_eq!(logins.count(), 1, "{asked:?}");
             }
@@ -245,7 +245,7 @@ impl Row {
 
 /// While answers are of no use `a` goes by its events, and `d` comes when there is an answer.
 fn answers_fail(fault: Fault) {
-    let fault = Begin::Rule(fault.always().only("/v2/apps"));
+    let fault = Begin::Rule(fault.always().limited_to("/v2/apps"));
     Row { fault, during: "web: b=1, db: c=1", shows: Shows::Unread, ..ROW }.holds();
 }
 
@@ -280,7 +280,7 @@ fn a_compressed_answer_that_breaks_off() {
 
 #[test]
 fn an_answer_that_takes_ten_seconds() {
-    let fault = Begin::Rule(Fault::Stall { ms: 10_000 }.times(1).only("/v2/apps"));
+    let fault = Begin::Rule(Fault::Stall { ms: 10_000 }.times(1).limited_to("/v2/apps"));
     Row { fault, during: "web: b=1, db: c=1", ..ROW }.holds();
 }
 
@@ -296,7 +296,7 @@ fn events_out_of_order() {
 
 #[test]
 fn events_about_tasks_that_are_lost_while_others_come() {
-    events_come(Fault::Lost.always().only("status_update_event"));
+    events_come(Fault::Lost.always().limited_to("status_update_event"));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn a_flush_while_a_new_leader_knows_no_health_is_repaired() {
         let mut scene = Scene::begin(&Begin::Leads(Some(0))).await;
         let read_at = |world: &World| world.agent().view.borrow().sources["m0"].read_at;
         let before = read_at(&scene.world);
-        scene.world.sim().elect(Some(0));
+        scene.world.sim().set_leader(Some(0));
         eventually(async || read_at(&scene.world) > before).await;
         scene.world.kernel.with_kernel(|kernel| kernel.state.services.clear());
         pass(STAYS).await;

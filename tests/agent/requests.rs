@@ -10,7 +10,7 @@ const WEB: &str = "3.3.0.6:80";
 
 /// The requests since this was asked last, counted by what they begin with.
 fn asked<const N: usize>(world: &World, beginnings: [&str; N]) -> [usize; N] {
-    let asked = world.sim().take_asked();
+    let asked = world.sim().take_requests();
     beginnings.map(|begin| asked.iter().filter(|request| request.starts_with(begin)).count())
 }
 
@@ -25,7 +25,7 @@ fn at_rest_it_is_one_stream_and_one_read_of_everything_in_300_s() {
     run(async {
         let mut world = World::new().await;
         world.run_app(&app("/web", WEB, 2)).await;
-        let _ = world.sim().take_asked();
+        let _ = world.sim().take_requests();
         world.start().await;
         world.until_served(WEB, 2).await;
         pass(1000).await;
@@ -46,7 +46,7 @@ fn a_change_costs_two_reads_of_one_app_at_most() {
         let world = World::serving(2).await;
         pass(5000).await;
         for instances in [3, 4, 3, 2] {
-            let _ = world.sim().take_asked();
+            let _ = world.sim().take_requests();
             world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": instances})).await;
             world.until_served(WEB, instances).await;
             pass(8000).await;
@@ -55,8 +55,8 @@ fn a_change_costs_two_reads_of_one_app_at_most() {
             assert_eq!((everything, any), (0, web));
         }
         // What says nothing new costs nothing.
-        world.sim().inject(marathon_sim::Fault::Doubled.always());
-        let _ = world.sim().take_asked();
+        world.sim().inject_fault(marathon_sim::Fault::Doubled.always());
+        let _ = world.sim().take_requests();
         world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 3})).await;
         world.until_served(WEB, 3).await;
         pass(8000).await;
@@ -73,7 +73,7 @@ fn a_storm_of_changes_of_many_apps_is_read_at_once() {
         world.start().await;
         eventually(async || world.agent().view.borrow().ready).await;
         pass(5000).await;
-        let _ = world.sim().take_asked();
+        let _ = world.sim().take_requests();
         let apps = 40;
         for number in 0..apps {
             let app = app(&format!("/app{number}"), &format!("3.3.1.{number}:80"), 1);
@@ -112,7 +112,7 @@ fn what_is_decided_in_portions_is_no_reason_to_read_everything_twice() {
         world.stop().await;
         std::fs::remove_dir_all(world.folder.path().join("state")).unwrap();
         world.kernel.with_kernel(|kernel| kernel.state.services.pop_first());
-        let _ = world.sim().take_asked();
+        let _ = world.sim().take_requests();
         world.start().await;
         world.until_served(&at(1), 1).await;
         pass(5_000).await;

@@ -28,7 +28,7 @@ fn pod(instances: usize) -> Value {
 
 /// What really runs of an app or pod: its tasks, with where they serve.
 fn running(world: &World, id: &str) -> BTreeMap<SocketAddr, String> {
-    let of_it = world.sim().running().into_iter().filter(|task| task.app == id);
+    let of_it = world.sim().running_tasks().into_iter().filter(|task| task.app == id);
     of_it.map(|task| (SocketAddr::from((task.host, task.ports[0])), task.task)).collect()
 }
 
@@ -52,9 +52,9 @@ fn a_pod_comes_up_is_ill_is_killed_changes_and_goes() {
             })
             .await;
         };
-        world.sim().imagine(&task, Fate::Ill);
+        world.sim().set_fate(&task, Fate::Ill);
         weight(0).await;
-        world.sim().imagine(&task, Fate::Well);
+        world.sim().set_fate(&task, Fate::Well);
         weight(1).await;
 
         let status = world.send("GET", "/v2/pods/pod::status", &Value::Null).await;
@@ -89,12 +89,12 @@ fn new_tasks_of_a_deployment_serve_when_they_are_ready_and_old_ones_until_then()
         world.until_served(WEB, 2).await;
         let old = running(&world, "/web");
         let _ = world.kernel.take_history();
-        world.sim().ready("/web", false);
+        world.sim().set_ready("/web", false);
         app["env"]["RELEASE"] = json!("2");
         world.send("PUT", "/v2/apps/web", &app).await;
         // They run and are healthy: long enough for any read to tell.
         eventually(async || {
-            let tasks = world.sim().running();
+            let tasks = world.sim().running_tasks();
             tasks.len() == 4 && tasks.iter().all(|task| task.healthy)
         })
         .await;
@@ -103,7 +103,7 @@ fn new_tasks_of_a_deployment_serve_when_they_are_ready_and_old_ones_until_then()
         for (at, state) in world.kernel.take_history() {
             assert_eq!(weights(&state, WEB).as_ref(), Some(&whole), "at {at:?}");
         }
-        world.sim().ready("/web", true);
+        world.sim().set_ready("/web", true);
         eventually(async || {
             let now = all_at(1, &world, "/web");
             let replaced = now.len() == 2 && old.keys().all(|at| !now.contains_key(at));
@@ -181,7 +181,7 @@ fn one_of_two_marathons_is_lost_through_restarts_and_damage() {
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
         let before = whole(&world.kernel.current_state());
-        world.sims[1].elect(None);
+        world.sims[1].set_leader(None);
         let lost = async |world: &World| {
             eventually(async || world.agent().view.borrow().status.lost.contains_key("m1")).await;
             pass(100_000).await;
@@ -202,7 +202,7 @@ fn one_of_two_marathons_is_lost_through_restarts_and_damage() {
         world.until_served(WEB, 4).await;
         assert_eq!(world.served(DB).unwrap().len(), 1);
         // What went meanwhile goes when the other is back.
-        world.sims[1].elect(Some(0));
+        world.sims[1].set_leader(Some(0));
         eventually(async || world.agent().view.borrow().ready).await;
         world.send_to(1, "DELETE", "/v2/apps/db", &Value::Null).await;
         eventually(async || world.kernel.current_state().service(&vip(DB)).is_none()).await;
@@ -215,13 +215,13 @@ fn one_of_two_marathons_is_lost_through_restarts_and_damage() {
 fn without_any_events_every_change_is_followed() {
     run(async {
         let mut world = World::new().await;
-        world.sim().inject(Fault::Closed.always());
+        world.sim().inject_fault(Fault::Closed.always());
         world.run_app(&app("/web", WEB, 3)).await;
         world.run_app(&app("/db", DB, 1)).await;
         world.start().await;
         world.until_served(WEB, 3).await;
         world.until_served(DB, 1).await;
-        let _ = (world.kernel.take_history(), world.sim().take_asked());
+        let _ = (world.kernel.take_history(), world.sim().take_requests());
         for turn in 0..3 {
             let tasks = world.tasks("/web").await;
             let dead = place(&tasks[turn]);
@@ -234,12 +234,12 @@ fn without_any_events_every_change_is_followed() {
             .await;
             assert!(world.fewest(WEB) >= 2);
             // Nor is one bad answer believed.
-            world.sim().inject(Fault::NoApps.times(1));
+            world.sim().inject_fault(Fault::NoApps.times(1));
             pass(200_000).await;
             assert_eq!((world.fewest(WEB), world.served(DB).unwrap().len()), (3, 1));
             assert!(!world.agent().view.borrow().sources["m0"].streaming);
         }
-        let asked = world.sim().take_asked();
+        let asked = world.sim().take_requests();
         let reads = asked.iter().filter(|request| request.starts_with("GET /v2/apps?")).count();
         // Every 30 s or so, and once more after each bad answer.
         assert!((15..=40).contains(&reads), "{reads} reads of everything in 10 minutes");

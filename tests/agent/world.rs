@@ -94,7 +94,7 @@ impl World {
     pub(crate) async fn with(changes: &[&dyn Fn(&mut SimConfig)]) -> Self {
         let mut sims = Vec::new();
         for change in changes {
-            let mut config = SimConfig::imagined();
+            let mut config = SimConfig::without_processes();
             let net = u8::try_from(sims.len()).unwrap();
             config.agents = [11, 12].map(|last| SimAgent::new([10, 1, net, last].into())).into();
             config.time_scale = 0.1;

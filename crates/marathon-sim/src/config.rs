@@ -48,11 +48,11 @@ pub struct Config {
 impl Config {
     /// Generation 1.6 on a free loopback port, one agent at 127.0.0.1, real time.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: Some(program.into()), ..Self::imagined() }
+        Self { program: Some(program.into()), ..Self::without_processes() }
     }
 
     /// The same with tasks that are only imagined.
-    pub fn imagined() -> Self {
+    pub fn without_processes() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             generation: Generation::V1_6,

@@ -91,7 +91,7 @@ impl Fault {
 impl Rule {
     /// The same for one event type, or for paths that begin so.
     #[must_use]
-    pub fn only(self, subject: &str) -> Self {
+    pub fn limited_to(self, subject: &str) -> Self {
         Self { only: Some(subject.to_owned()), ..self }
     }
 }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_fault_happens_as_often_as_it_was_told_to_and_only_where() {
         let faults = Faults::default();
-        faults.add(Fault::Lost.times(2).only("status_update_event"));
+        faults.add(Fault::Lost.times(2).limited_to("status_update_event"));
         assert_eq!(faults.of_event("deployment_info"), None);
         assert_eq!(faults.of_event("status_update_event"), Some(Fault::Lost));
         assert_eq!(faults.of_answer("GET", "status_update_event"), None);
@@ -203,7 +203,7 @@ mod tests {
         faults.add(Fault::BadGateway.always());
         assert_eq!(faults.of_answer("GET", "/v2/events"), None);
         assert_eq!(faults.of_answer("GET", "/ping"), Some(Fault::BadGateway));
-        faults.add(Fault::Unavailable.always().only("/v2/events"));
+        faults.add(Fault::Unavailable.always().limited_to("/v2/events"));
         assert_eq!(faults.of_answer("GET", "/v2/events"), Some(Fault::Unavailable));
         faults.clear();
         faults.add(Fault::NoApps.always());
@@ -216,7 +216,7 @@ mod tests {
     fn a_rule_is_written_as_one_flat_object() {
         let text = r#"{"fault":"late","ms":500,"only":"status_update_event","times":2}"#;
         let rule: Rule = serde_json::from_str(text).unwrap();
-        assert_eq!(rule, Fault::Late { ms: 500 }.times(2).only("status_update_event"));
+        assert_eq!(rule, Fault::Late { ms: 500 }.times(2).limited_to("status_update_event"));
         let back = serde_json::to_value(&rule).unwrap();
         assert_eq!(back, serde_json::from_str::<serde_json::Value>(text).unwrap());
         assert!(serde_json::from_str::<Rule>(r#"{"fault":"gremlins"}"#).is_err());

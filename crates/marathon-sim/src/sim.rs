@@ -133,22 +133,22 @@ impl Handle {
 
     /// Makes the member with this index lead, or nobody. Every event stream ends; results of the
     /// health checks Marathon makes itself are forgotten. An index of no member is nobody.
-    pub fn elect(&self, leader: Option<usize>) {
+    pub fn set_leader(&self, leader: Option<usize>) {
         self.shared.elect(leader.filter(|leader| *leader < self.shared.members.len()));
     }
 
     /// Switches a fault on; after 1000 the rest is ignored.
-    pub fn inject(&self, rule: Rule) {
+    pub fn inject_fault(&self, rule: Rule) {
         self.shared.inject(rule);
     }
 
     /// Switches every fault off.
-    pub fn heal(&self) {
+    pub fn clear_faults(&self) {
         self.shared.faults.clear();
     }
 
     /// The faults that are switched on and not used up, the oldest first.
-    pub fn faults(&self) -> Vec<Rule> {
+    pub fn list_faults(&self) -> Vec<Rule> {
         self.shared.faults.list()
     }
 
@@ -159,7 +159,7 @@ impl Handle {
 
     /// Whether the tasks that deployments start of this app pass its readiness checks. They do
     /// unless it is said here that they don't.
-    pub fn ready(&self, app: &str, ready: bool) {
+    pub fn set_ready(&self, app: &str, ready: bool) {
         self.shared.update(|store| match ready {
             true => drop(store.unready.remove(app)),
             false => drop(store.unready.insert(app.to_owned())),
@@ -167,7 +167,7 @@ impl Handle {
     }
 
     /// What really runs, whatever the API says of it: what hasn't ended, the oldest first.
-    pub fn running(&self) -> Vec<Running> {
+    pub fn running_tasks(&self) -> Vec<Running> {
         let store = self.shared.store();
         let tasks = store.instances().iter().flat_map(|instance| {
             let running = |task: &Task| Running {
@@ -185,20 +185,20 @@ impl Handle {
     }
 
     /// The definitions of the apps and pods that are wanted, by id, as Marathon 1.5 stores them.
-    pub fn wanted(&self) -> BTreeMap<String, Value> {
+    pub fn definitions(&self) -> BTreeMap<String, Value> {
         let store = self.shared.store();
         let all = store.apps().chain(store.pods());
         all.map(|entry| (entry.spec.id.clone(), Value::Object(entry.spec.source.clone()))).collect()
     }
 
     /// What becomes of a task that is only imagined, by its id. One that isn't is left alone.
-    pub fn imagine(&self, task: &str, fate: Fate) {
+    pub fn set_fate(&self, task: &str, fate: Fate) {
         self.shared.imagined.set(task, fate);
     }
 
     /// The requests since this was called last, the last 10,000 of them at most, each as
     /// `GET /v2/apps?embed=apps.tasks`. A standby's are as it got them.
-    pub fn take_asked(&self) -> Vec<String> {
+    pub fn take_requests(&self) -> Vec<String> {
         self.shared.take_asked()
     }
 

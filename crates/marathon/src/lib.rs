@@ -9,7 +9,7 @@
 //!
 //! let saved = br#"{"id": "/db", "networks": [{"mode": "container/bridge"}], "container":
 //!     {"portMappings": [{"containerPort": 3306, "labels": {"VIP_0": "3.3.0.6:3306"}}]}}"#;
-//! let snapshot = Document::read(saved)?.snapshot(&Records::default());
+//! let snapshot = Document::parse(saved)?.to_snapshot(&Records::default());
 //!
 //! let port = &snapshot.workloads[0].spec.ports[0];
 //! assert_eq!(port.path, "container.portMappings[0]");
@@ -39,6 +39,6 @@ pub use lenient::Finding;
 pub use normalize::Records;
 pub use snapshot::{
     Behind, Coverage, Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port,
-    Protocol, Scope, Snapshot, Spec, TaskState, Time, Unread, Unroutable, VersionKey, Workload,
+    Protocol, Scope, Snapshot, Spec, TaskState, Time, Unroutable, UnusedPort, VersionKey, Workload,
     WorkloadKey,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use marathon::{
     Behind, Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port, Protocol,
-    Scope, Spec, TaskState, Timestamp, Unread, Unroutable, Workload,
+    Scope, Spec, TaskState, Timestamp, Unroutable, UnusedPort, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -84,9 +84,9 @@ fn port() -> impl Strategy<Value = Port> {
 fn spec() -> impl Strategy<Value = Arc<Spec>> {
     let time = || option::of((any::<u64>(), 0..1_000_000_000u32));
     let rest = (option::of(moment()), labels(), text(), any::<usize>(), time(), time());
-    let unread = (text(), labels()).prop_map(|(path, labels)| Unread { path, labels });
-    let lists = (vec(port(), 0..3), vec(unread, 0..2));
-    (rest, network(), lists).prop_map(|(rest, network, (ports, unread))| {
+    let unused_ports = (text(), labels()).prop_map(|(path, labels)| UnusedPort { path, labels });
+    let lists = (vec(port(), 0..3), vec(unused_ports, 0..2));
+    (rest, network(), lists).prop_map(|(rest, network, (ports, unused_ports))| {
         let (version, labels, labels_path, health_checks, settling, grace) = rest;
         let time = |(second, nano)| Duration::new(second, nano);
         Arc::new(Spec {
@@ -95,7 +95,7 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
             labels_path,
             network,
             ports,
-            unread,
+            unused_ports,
             health_checks,
             settling: settling.map(time),
             task_kill_grace: grace.map(time),

@@ -9,7 +9,7 @@ fn frame(event: Option<&str>, data: &str) -> Frame {
 }
 
 fn decode(bytes: &[u8]) -> Vec<Frame> {
-    Decoder::default().push(bytes)
+    Decoder::default().push_bytes(bytes)
 }
 
 #[test]
@@ -41,10 +41,10 @@ fn frames_are_read_as_the_standard_says() {
 #[test]
 fn a_frame_is_complete_at_its_last_cr_without_waiting_for_the_lf() {
     let mut decoder = Decoder::default();
-    assert_eq!(decoder.push(b"data: 1\r\n\r"), [frame(None, "1")]);
-    assert_eq!(decoder.push(b"\n"), []);
-    assert_eq!(decoder.push(b"\n"), []);
-    assert_eq!(decoder.push(b"data: 2\n\n"), [frame(None, "2")]);
+    assert_eq!(decoder.push_bytes(b"data: 1\r\n\r"), [frame(None, "1")]);
+    assert_eq!(decoder.push_bytes(b"\n"), []);
+    assert_eq!(decoder.push_bytes(b"\n"), []);
+    assert_eq!(decoder.push_bytes(b"data: 2\n\n"), [frame(None, "2")]);
 }
 
 #[test]
@@ -52,14 +52,14 @@ fn a_frame_over_the_limit_is_skipped_and_counted_and_the_stream_goes_on() {
     let mut decoder = Decoder::new(20);
     let long = [b"data: ", &[b'x'; 100][..], b"\n"].concat();
     for bytes in [&long[..], b"data: more\n", b"event: e\n", b"\n", b"data: ok\n\n"] {
-        for frame_of in decoder.push(bytes) {
+        for frame_of in decoder.push_bytes(bytes) {
             assert_eq!(frame_of, frame(None, "ok"));
         }
     }
-    assert_eq!(decoder.skipped(), 1);
+    assert_eq!(decoder.skipped_frames(), 1);
     let many = b"data: 123\n".repeat(9);
-    assert_eq!(decoder.push(&[&many[..], b"\ndata: ok\n\n"].concat()), [frame(None, "ok")]);
-    assert_eq!(decoder.skipped(), 2);
+    assert_eq!(decoder.push_bytes(&[&many[..], b"\ndata: ok\n\n"].concat()), [frame(None, "ok")]);
+    assert_eq!(decoder.skipped_frames(), 2);
 }
 
 fn pieces<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
@@ -82,12 +82,12 @@ proptest! {
     ) {
         let text: String = lines.into_iter().map(|(line, end)| line + &end).collect();
         let mut whole = Decoder::new(30);
-        let frames = whole.push(text.as_bytes());
+        let frames = whole.push_bytes(text.as_bytes());
         let mut split = Decoder::new(30);
         let of_pieces: Vec<_> =
-            pieces(text.as_bytes(), &sizes).into_iter().flat_map(|bytes| split.push(bytes)).collect();
+            pieces(text.as_bytes(), &sizes).into_iter().flat_map(|bytes| split.push_bytes(bytes)).collect();
         prop_assert_eq!(frames, of_pieces);
-        prop_assert_eq!(whole.skipped(), split.skipped());
+        prop_assert_eq!(whole.skipped_frames(), split.skipped_frames());
     }
 
     #[test]
@@ -96,7 +96,7 @@ proptest! {
         limit in 0usize..50,
     ) {
         let mut decoder = Decoder::new(limit);
-        for frame in decoder.push(&bytes) {
+        for frame in decoder.push_bytes(&bytes) {
             let _ = marathon::events::Event::parse(&frame);
         }
     }

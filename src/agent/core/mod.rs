@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use marathon::Timestamp;
-use marathon::watch::{self, Answer};
+use marathon::watch::{self, ReadOutcome};
 use vip::controller::{self, Mode};
 use vip::{Controller, Firewall, LabelReport};
 
@@ -113,9 +113,9 @@ impl AgentCore {
             }
             Input::Read { source, key, answer, leader } => {
                 let answer = match self.heard(source, answer, now, &mut effects) {
-                    Some(Some(workload)) => Answer::Found(Box::new(workload)),
-                    Some(None) => Answer::Missing,
-                    None => Answer::Failed,
+                    Some(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Some(None) => ReadOutcome::Missing,
+                    None => ReadOutcome::Failed,
                 };
                 let input = watch::Input::Read { key, answer, leader };
                 self.watch(source, input, now, &mut effects);

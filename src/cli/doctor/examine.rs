@@ -146,7 +146,7 @@ fn servers(marathon: &Marathon) -> Vec<Server> {
     let (Ok(runtime), Ok(client)) = (runtime, client) else { return Vec::new() };
     let urls = marathon.urls.iter().enumerate();
     urls.map(|(number, url)| {
-        let answer = runtime.block_on(client.info(number));
+        let answer = runtime.block_on(client.read_info(number));
         let answer = answer.map(|info| (info.version, info.leader));
         let url = url.as_str().trim_end_matches('/').to_owned();
         Server { url, answer: answer.map_err(|error| error.to_string()) }

@@ -59,7 +59,7 @@ impl Connection {
             }
             Action::Read(key) => {
                 let asked = key.clone();
-                let read = tokio::spawn(async move { client.read(&asked).await });
+                let read = tokio::spawn(async move { client.read_workload(&asked).await });
                 tokio::spawn(async move {
                     let (answer, leader) = unpack(read.await);
                     let _ = inputs.send(Input::Read { source, key, answer, leader });
@@ -107,15 +107,15 @@ impl Listener {
                 Ok(None) => return "Marathon closed it".to_owned(),
                 Err(error) => return ClientError::to_string(&error),
             };
-            let skipped = decoder.skipped();
-            let frames = decoder.push(&chunk);
+            let skipped = decoder.skipped_frames();
+            let frames = decoder.push_bytes(&chunk);
             if frames.is_empty() {
                 self.say(Input::Bytes { source, stream });
             }
             for frame in frames {
                 self.say(Input::Event { source, stream, event: Event::parse(&frame) });
             }
-            if decoder.skipped() > skipped {
+            if decoder.skipped_frames() > skipped {
                 let event = Event { at: None, change: Change::Unreadable };
                 self.say(Input::Event { source, stream, event });
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::WorkloadKey;
-use marathon::watch::{self, Answer, State, Step};
+use marathon::watch::{self, ReadOutcome, State, Update};
 use marathon::{TaskState, Workload};
 use vip::controller::AppClaims;
 use vip::{LabelReport, SourceId};
@@ -95,14 +95,16 @@ impl MarathonSource {
     }
 
     /// Tells the watch what happened.
-    pub(crate) fn on(&mut self, input: watch::Input, now: Duration) -> Step {
+    pub(crate) fn on(&mut self, input: watch::Input, now: Duration) -> Update {
         let read = match &input {
-            watch::Input::Read { key, answer: Answer::Found(_) | Answer::Missing, .. } => {
-                self.remembered.take(key)
-            }
+            watch::Input::Read {
+                key,
+                answer: ReadOutcome::Found(_) | ReadOutcome::Missing,
+                ..
+            } => self.remembered.take(key),
             _ => None,
         };
-        let mut step = self.watch.on(input, now);
+        let mut step = self.watch.handle_input(input, now);
         step.changed.extend(read);
         self.wake_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();

@@ -103,17 +103,17 @@ impl Run {
                     self.fate(task, Fate::Well);
                 }
             }
-            Step::Inject(rule) => self.world.sim().inject(rule),
-            Step::Heal => self.world.sim().heal(),
-            Step::Elect(leader) => self.world.sim().elect(leader),
+            Step::Inject(rule) => self.world.sim().inject_fault(rule),
+            Step::Heal => self.world.sim().clear_faults(),
+            Step::Elect(leader) => self.world.sim().set_leader(leader),
             Step::Flash => {
                 if !std::mem::replace(&mut self.flashed, true) {
-                    self.world.sim().inject(Fault::NoApps.times(1));
+                    self.world.sim().inject_fault(Fault::NoApps.times(1));
                 }
-                self.world.sim().elect(Some(1));
+                self.world.sim().set_leader(Some(1));
             }
             Step::Amnesia(damage) => {
-                self.world.sim().elect(Some(0));
+                self.world.sim().set_leader(Some(0));
                 self.pass(1500).await;
                 self.damage(damage);
             }
@@ -144,12 +144,12 @@ impl Run {
     }
 
     fn task(&self, index: &Index) -> Option<String> {
-        let running = self.world.sim().running();
+        let running = self.world.sim().running_tasks();
         (!running.is_empty()).then(|| index.get(&running).task.clone())
     }
 
     fn fate(&mut self, task: String, fate: Fate) {
-        self.world.sim().imagine(&task, fate);
+        self.world.sim().set_fate(&task, fate);
         match fate {
             Fate::Ill => {
                 self.watcher.blemished.insert(task, None);
@@ -170,14 +170,14 @@ impl Run {
 
     /// Nothing is wrong any more: the kernel becomes what it should be, and stays so.
     async fn end(mut self) -> Vec<String> {
-        self.world.sim().heal();
-        self.world.sim().elect(Some(0));
+        self.world.sim().clear_faults();
+        self.world.sim().set_leader(Some(0));
         // The election ends the stream, which is opened again after a while.
         self.pass(200).await;
         for request in std::mem::take(&mut self.requests) {
             request.await.unwrap();
         }
-        for task in self.world.sim().running() {
+        for task in self.world.sim().running_tasks() {
             if self.watcher.blemished.contains_key(&task.task) {
                 self.fate(task.task, Fate::Well);
             }
@@ -205,7 +205,7 @@ impl Run {
         let (state, view) =
             (self.world.kernel.current_state(), self.world.agent().view.borrow().clone());
         if !truth.settled {
-            return Some(format!("Marathon isn't settled: {:?}", self.world.sim().running()));
+            return Some(format!("Marathon isn't settled: {:?}", self.world.sim().running_tasks()));
         }
         let services = state.ours().map(|(vip, service)| {
             let all = service.servers.iter();

@@ -101,7 +101,7 @@ impl Watcher {
     }
 
     pub(super) fn truth(&self, world: &World) -> Truth {
-        let wanted = world.sim().wanted();
+        let wanted = world.sim().definitions();
         let mut truth = Truth {
             well: BTreeSet::new(),
             steady: BTreeSet::new(),
@@ -112,7 +112,7 @@ impl Watcher {
             truth.claimed.entry(claimed_by(definition)).or_default();
         }
         let mut running = BTreeMap::<String, u64>::new();
-        for task in world.sim().running() {
+        for task in world.sim().running_tasks() {
             let is_current = wanted.get(&task.app).is_some_and(|wanted| {
                 // An app that is only scaled keeps its tasks.
                 let scaled = |key| key == "instances" || wanted[key] == task.definition[key];
@@ -186,7 +186,7 @@ impl Watcher {
     }
 
     fn look_at_the_weather(&mut self, world: &World, view: Option<&View>) {
-        let faults = world.sim().faults();
+        let faults = world.sim().list_faults();
         let half_open = faults.iter().any(|rule| rule.fault == marathon_sim::Fault::HalfOpen);
         // Reads that failed are tried again less and less often, and the agent says so meanwhile.
         let hears = view.is_some_and(|view| {

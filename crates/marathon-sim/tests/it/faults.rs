@@ -92,7 +92,7 @@ async fn an_abdication_ends_streams_and_the_next_member_leads() {
 async fn with_no_leader_everything_is_refused_in_html_after_a_while() {
     for (generation, status) in [(Generation::V1_4, 503), (Generation::V1_6, 502)] {
         let cluster = pair(generation).await;
-        cluster.handle().elect(None);
+        cluster.handle().set_leader(None);
         for path in ["/v2/apps", "/ping", "/v2/events"] {
             let begin = Instant::now();
             let reply = cluster.send("GET", path, "").await;
@@ -104,7 +104,7 @@ async fn with_no_leader_everything_is_refused_in_html_after_a_while() {
             assert!(page.contains("Could not determine the current leader"), "{page}");
             assert!(page.contains(&format!("Problem accessing {path}.")), "{page}");
         }
-        cluster.handle().elect(Some(1));
+        cluster.handle().set_leader(Some(1));
         assert_eq!(cluster.get("/ping").await, json!("pong\n"));
         cluster.end().await;
     }
@@ -119,7 +119,7 @@ async fn a_new_leader_knows_no_results_of_marathons_own_checks() {
         app["healthChecks"] = json!([{"protocol": protocol, "intervalSeconds": 100_000}]);
         cluster.run(&app).await;
     }
-    cluster.handle().elect(Some(1));
+    cluster.handle().set_leader(Some(1));
     let results = async |id| cluster.tasks(id).await[0]["healthCheckResults"].clone();
     assert_eq!(results("/tcp").await, json!([]));
     assert_eq!(results("/mesos").await[0]["alive"], true);
@@ -162,7 +162,7 @@ async fn events_are_lost_doubled_swapped_and_late_on_the_wire() {
     .into_iter()
     .enumerate()
     {
-        cluster.handle().inject(fault.times(1).only(group));
+        cluster.handle().inject_fault(fault.times(1).limited_to(group));
         cluster.put("POST", "/v2/apps", &bridge_app(&format!("/a{number}"), 0)).await;
         for kind in told {
             assert_eq!(stream.next().await.unwrap()["eventType"], kind, "{fault:?}");
@@ -176,17 +176,17 @@ async fn the_api_can_lag_behind_an_event() {
     let cluster = Cluster::start(Generation::V1_6).await;
     cluster.run(&bridge_app("/db", 1)).await;
     let mut stream = Stream::open(&cluster.url(), "").await;
-    cluster.handle().inject(Fault::Lag { ms: 3_600_000 }.always());
+    cluster.handle().inject_fault(Fault::Lag { ms: 3_600_000 }.always());
     cluster.put("PUT", "/v2/apps/db", &json!({"instances": 0})).await;
     stream.until("deployment_success").await;
     for path in ["/v2/apps/db", "/v2/apps/db?embed=apps.tasks"] {
         assert_eq!(cluster.get(path).await["app"]["instances"], 1, "{path}");
     }
     assert_eq!(cluster.get("/v2/tasks").await["tasks"][0]["state"], "TASK_RUNNING");
-    cluster.handle().heal();
+    cluster.handle().clear_faults();
     assert_eq!(cluster.app("/db").await["instances"], 0);
     // A short lag is over by itself.
-    cluster.handle().inject(Fault::Lag { ms: 50 }.always());
+    cluster.handle().inject_fault(Fault::Lag { ms: 50 }.always());
     cluster.put("PUT", "/v2/apps/db", &json!({"instances": 1})).await;
     cluster.until("/v2/apps/db", |body| body["app"]["instances"] == 1).await;
     cluster.end().await;
@@ -198,21 +198,21 @@ async fn a_stream_can_end_at_once_or_go_dead() {
         config.heartbeat = Duration::from_millis(10);
     })
     .await;
-    cluster.handle().inject(Fault::Closed.times(1));
+    cluster.handle().inject_fault(Fault::Closed.times(1));
     let mut closed = Stream::open(&cluster.url(), "").await;
     assert!(closed.head.starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(closed.next().await, None);
 
     let mut dead = Stream::open(&cluster.url(), "").await;
     dead.next().await.unwrap();
-    cluster.handle().inject(Fault::HalfOpen.always());
+    cluster.handle().inject_fault(Fault::HalfOpen.always());
     // Heartbeats that were under way come; after them nothing does.
     while tokio::time::timeout(Duration::from_millis(200), dead.byte()).await.is_ok() {}
     cluster.put("POST", "/v2/apps", &bridge_app("/db", 0)).await;
-    cluster.handle().elect(Some(0));
+    cluster.handle().set_leader(Some(0));
     let silence = tokio::time::timeout(Duration::from_millis(50), dead.byte()).await;
     assert!(silence.is_err(), "{silence:?}");
-    cluster.handle().heal();
+    cluster.handle().clear_faults();
     let mut well = Stream::open(&cluster.url(), "").await;
     assert_eq!(well.next().await.unwrap()["eventType"], "event_stream_attached");
     cluster.end().await;
@@ -230,24 +230,24 @@ async fn answers_fail_in_all_the_ways_they_do() {
         (Fault::NoApps, 200, json!({"apps": []})),
         (Fault::HealthAsk, 500, health),
     ] {
-        handle.inject(fault.times(1));
+        handle.inject_fault(fault.times(1));
         let reply = cluster.send("GET", "/v2/apps", "").await;
         let leader = if fault == Fault::Empty { "" } else { &*cluster.url() };
         assert_eq!(reply.header("x-marathon-leader"), leader, "{fault:?}");
         assert_eq!((reply.status, reply.body), (status, body), "{fault:?}");
         assert_eq!(cluster.get("/v2/apps").await["apps"][0]["id"], "/db");
     }
-    handle.inject(Fault::Empty.times(1));
+    handle.inject_fault(Fault::Empty.times(1));
     let (head, body) = raw(&cluster.url(), "/v2/apps", "").await;
     assert!(head.contains("content-length: 0\r\n") && body.is_empty(), "{head}");
     for (fault, status) in [(Fault::BadGateway, 502), (Fault::Unavailable, 503)] {
-        handle.inject(fault.times(1).only("/v2/events"));
+        handle.inject_fault(fault.times(1).limited_to("/v2/events"));
         let reply = cluster.send("GET", "/v2/events", "").await;
         assert_eq!(reply.status, status);
         assert_eq!(reply.header("content-type"), "text/html;charset=utf-8");
         assert!(reply.body.as_str().unwrap().starts_with("<html>"));
     }
-    handle.inject(Fault::Stall { ms: 50 }.times(1));
+    handle.inject_fault(Fault::Stall { ms: 50 }.times(1));
     let begin = Instant::now();
     cluster.get("/v2/apps").await;
     assert!(begin.elapsed() >= Duration::from_millis(50));
@@ -259,7 +259,7 @@ async fn a_body_can_end_in_its_middle_and_the_head_doesnt_tell() {
     let cluster = Cluster::start(Generation::V1_6).await;
     cluster.run(&bridge_app("/db", 1)).await;
     for headers in ["Accept-Encoding: gzip\r\n", ""] {
-        cluster.handle().inject(Fault::Truncated.times(1));
+        cluster.handle().inject_fault(Fault::Truncated.times(1));
         let (head, body) = raw(&cluster.url(), "/v2/apps/db/versions", headers).await;
         let (_, whole) = raw(&cluster.url(), "/v2/apps/db/versions", headers).await;
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
@@ -271,7 +271,7 @@ async fn a_body_can_end_in_its_middle_and_the_head_doesnt_tell() {
         }
     }
     // A client that unpacks sees an error, no shorter text.
-    cluster.handle().inject(Fault::Truncated.times(1));
+    cluster.handle().inject_fault(Fault::Truncated.times(1));
     let answer = reqwest::get(format!("{}/v2/apps", cluster.url())).await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     answer.bytes().await.unwrap_err();

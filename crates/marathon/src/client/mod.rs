@@ -68,11 +68,11 @@ impl Client {
     /// When none of the URLs gives a whole answer. Half an answer is never a snapshot.
     ///
     /// [`InstanceSpec::Unknown`]: crate::InstanceSpec::Unknown
-    pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
+    pub async fn read_snapshot(&self) -> Result<Snapshot, ClientError> {
         self.read_everything().await.result
     }
 
-    /// As [`Client::snapshot`], with the leader.
+    /// As [`Client::read_snapshot`], with the leader.
     pub async fn read_everything(&self) -> Answered<Snapshot> {
         let Answered { result, leader } = self.anywhere(|base| self.documents(base)).await;
         let result = match result {
@@ -88,7 +88,7 @@ impl Client {
 
     /// Reads one app or pod, and the version records that its instances run by. None: Marathon
     /// has none of this name.
-    pub async fn read(&self, key: &WorkloadKey) -> Answered<Option<Workload>> {
+    pub async fn read_workload(&self, key: &WorkloadKey) -> Answered<Option<Workload>> {
         let Some(path) = workload_path(key) else {
             let error = ClientError::StrangeId { key: key.to_string() };
             return Answered { result: Err(error), leader: None };
@@ -98,7 +98,7 @@ impl Client {
         let result = match result {
             Ok(Some(document)) => {
                 let workloads = self.with_versions(&document).await.workloads;
-                let found = workloads.into_iter().find(|each| WorkloadKey::of(each) == *key);
+                let found = workloads.into_iter().find(|each| each.key() == *key);
                 // Only Marathon's own "does not exist" says that it doesn't.
                 found.map(Some).ok_or_else(|| ClientError::OtherAnswer { key: key.to_string() })
             }
@@ -122,13 +122,13 @@ impl Client {
     ///
     /// # Errors
     /// When it doesn't answer, or refuses.
-    pub async fn info(&self, url: usize) -> Result<ServerInfo, ClientError> {
+    pub async fn read_info(&self, url: usize) -> Result<ServerInfo, ClientError> {
         let base = &self.bases[url % self.bases.len()];
         info::read(&self.http, base, &self.bases).await
     }
 
     /// What the first server that answers says of itself.
-    pub async fn any_info(&self) -> Answered<ServerInfo> {
+    pub async fn read_any_info(&self) -> Answered<ServerInfo> {
         let read = |base| async move {
             let info = info::read(&self.http, base, &self.bases).await?;
             Ok((info, None))
@@ -162,19 +162,19 @@ impl Client {
 
     async fn documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
         let apps = self.http.get(base.at(APPS), &self.bases).await?.check_status()?;
-        let document = apps.parse_body(Document::read_apps)?;
+        let document = apps.parse_body(Document::parse_apps)?;
         let pods = self.http.get(base.at(PODS), &self.bases).await?;
         // Generations before 1.4 have no pods and no such path. One that has answered about pods is
         // a later one: then it is the page of somebody who stands before it.
         let pods = match pods.status {
             404 | 405 | 501 if !self.memory().has_pods => Document::no_pods(),
             _ => {
-                let pods = pods.check_status()?.parse_body(Document::read_pods)?;
+                let pods = pods.check_status()?.parse_body(Document::parse_pods)?;
                 self.memory().has_pods = true;
                 pods
             }
         };
-        Ok((document.and(pods), apps.leader))
+        Ok((document.merge(pods), apps.leader))
     }
 
     async fn document(
@@ -188,20 +188,20 @@ impl Client {
         if answer.status == 404 && is_marathons_message(&answer.body) {
             return Ok((None, leader));
         }
-        Ok((Some(answer.check_status()?.parse_body(Document::read)?), leader))
+        Ok((Some(answer.check_status()?.parse_body(Document::parse)?), leader))
     }
 
     async fn with_versions(&self, document: &Document) -> Snapshot {
-        let snapshot = document.snapshot(&self.memory().records);
+        let snapshot = document.to_snapshot(&self.memory().records);
         let mut missing = snapshot.missing_versions();
         missing.retain(|key| !self.memory().records.contains(key));
         if missing.is_empty() {
-            self.memory().records.learn(&snapshot);
+            self.memory().records.remember_current(&snapshot);
             return snapshot;
         }
         let findings = self.read_versions(missing).await;
-        let mut snapshot = document.snapshot(&self.memory().records);
-        self.memory().records.learn(&snapshot);
+        let mut snapshot = document.to_snapshot(&self.memory().records);
+        self.memory().records.remember_current(&snapshot);
         snapshot.findings.extend(findings);
         snapshot
     }
@@ -225,7 +225,7 @@ impl Client {
             let read = match answer {
                 Ok(Some(answer)) if answer.status != 404 => {
                     let spec = answer.check_status().and_then(|answer| {
-                        answer.parse_body(|body| Document::read_version(key.kind, body))
+                        answer.parse_body(|body| Document::parse_version(key.kind, body))
                     });
                     spec.map(|spec| self.memory().records.insert(key, spec))
                 }

@@ -15,7 +15,7 @@ use crate::{Coverage, Finding, Kind, Snapshot, Spec};
 use entries::{Entries, Entry};
 use shape::Content;
 
-/// A document that was read. [`Document::snapshot`] makes the picture of it, again each time
+/// A document that was read. [`Document::to_snapshot`] makes the picture of it, again each time
 /// more version records are at hand.
 #[derive(Debug)]
 pub struct Document {
@@ -31,16 +31,16 @@ impl Document {
     ///
     /// # Errors
     /// When it is none of these. Parts that can't be read are findings.
-    pub fn read(body: &[u8]) -> Result<Self, DocumentError> {
-        Self::read_with(body, Entries::place)
+    pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
+        Self::parse_with(body, Entries::place)
     }
 
     /// Reads a live answer of `/v2/apps?embed=apps.tasks`, and nothing else.
     ///
     /// # Errors
-    /// As [`Document::read`], and when an app comes without the list of its tasks.
-    pub fn read_apps(body: &[u8]) -> Result<Self, DocumentError> {
-        let document = Self::read_with(body, |entries, content, log| match content {
+    /// As [`Document::parse`], and when an app comes without the list of its tasks.
+    pub fn parse_apps(body: &[u8]) -> Result<Self, DocumentError> {
+        let document = Self::parse_with(body, |entries, content, log| match content {
             Content::Answer(answer) if answer.apps.is_some() => {
                 entries.place(Content::Answer(answer), log)
             }
@@ -56,9 +56,9 @@ impl Document {
     /// Reads a live answer of `/v2/pods/::status`, where an empty list means that there are none.
     ///
     /// # Errors
-    /// As [`Document::read`].
-    pub fn read_pods(body: &[u8]) -> Result<Self, DocumentError> {
-        Self::read_with(body, |entries, content, log| match content {
+    /// As [`Document::parse`].
+    pub fn parse_pods(body: &[u8]) -> Result<Self, DocumentError> {
+        Self::parse_with(body, |entries, content, log| match content {
             Content::List(list) if list.is_empty() => {
                 entries.claim_no_pods();
                 Ok(())
@@ -68,7 +68,7 @@ impl Document {
         })
     }
 
-    fn read_with(
+    fn parse_with(
         body: &[u8],
         place: impl FnOnce(&mut Entries, Content, &mut Log) -> Result<(), DocumentError>,
     ) -> Result<Self, DocumentError> {
@@ -97,7 +97,7 @@ impl Document {
 
     /// Both documents as one: what the second has comes after what the first has.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
+    pub fn merge(mut self, other: Self) -> Self {
         self.entries.extend(other.entries);
         self.findings.extend(other.findings);
         self.bytes += other.bytes;
@@ -109,7 +109,7 @@ impl Document {
     /// The normalised believed. Of two definitions with one id the last counts, as it would if
     /// both were posted.
     #[must_use]
-    pub fn snapshot(&self, records: &Records) -> Snapshot {
+    pub fn to_snapshot(&self, records: &Records) -> Snapshot {
         let mut findings = self.findings.clone();
         let keys = self.entries.iter().map(|entry| (entry.kind(), entry.id.as_str()));
         let last: BTreeMap<_, _> = keys.zip(0..).collect();
@@ -136,9 +136,9 @@ impl Document {
     /// `/v2/pods/{id}::versions/{version}`.
     ///
     /// # Errors
-    /// As [`Document::read`], and when the answer isn't one definition of that kind.
-    pub fn read_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
-        match Self::read(body)?.entries.as_slice() {
+    /// As [`Document::parse`], and when the answer isn't one definition of that kind.
+    pub fn parse_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
+        match Self::parse(body)?.entries.as_slice() {
             [entry] if entry.kind() == kind => Ok(entry.spec()),
             entries => {
                 let found = format!("{} definitions, not one {kind}", entries.len());

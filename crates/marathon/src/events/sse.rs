@@ -59,12 +59,12 @@ impl Decoder {
 
     /// Frames that were over the limit.
     #[must_use]
-    pub fn skipped(&self) -> u64 {
+    pub fn skipped_frames(&self) -> u64 {
         self.skipped
     }
 
     /// Takes the next bytes and gives the frames they complete.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Vec<Frame> {
+    pub fn push_bytes(&mut self, mut bytes: &[u8]) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(&first) = bytes.first() {
             if mem::take(&mut self.after_cr) && first == b'\n' {

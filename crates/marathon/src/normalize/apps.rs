@@ -15,7 +15,7 @@ pub(crate) fn spec(app: &App) -> Spec {
         version: app.version,
         labels: app.labels.clone(),
         labels_path: "labels".to_owned(),
-        unread: ports::unread(app, &ports),
+        unused_ports: ports::unused_ports(app, &ports),
         ports,
         network,
         health_checks: app.health_checks.len(),

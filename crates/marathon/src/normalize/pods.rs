@@ -36,7 +36,7 @@ pub(crate) fn spec(pod: &PodSpec, prefix: &str) -> Spec {
         labels_path: format!("{prefix}labels"),
         network,
         ports,
-        unread: Vec::new(),
+        unused_ports: Vec::new(),
         health_checks: checks().count(),
         settling: health::settling(checks()),
         task_kill_grace: graces.max(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
 use crate::{
-    Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unread, Unroutable,
+    Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable, UnusedPort,
 };
 
 /// The network an app is in. From 1.5 `networks` says so, before that three other fields did.
@@ -66,7 +66,7 @@ pub(crate) fn ports(app: &App, network: &NetworkMode) -> Vec<Port> {
 }
 
 /// What has labels in the other lists.
-pub(crate) fn unread(app: &App, read: &[Port]) -> Vec<Unread> {
+pub(crate) fn unused_ports(app: &App, read: &[Port]) -> Vec<UnusedPort> {
     let lists: [(&str, Vec<&Labels>); 4] = [
         ("portDefinitions", app.port_definitions.iter().map(|port| &port.labels).collect()),
         ("container.portMappings", labels_of(&app.container.port_mappings)),
@@ -84,8 +84,10 @@ pub(crate) fn unread(app: &App, read: &[Port]) -> Vec<Unread> {
     let others = lists.into_iter().filter(|(list, _)| !is_read(list));
     let entries = others.flat_map(|(list, labels)| {
         let labelled = labels.into_iter().enumerate().filter(|(_, labels)| !labels.is_empty());
-        labelled
-            .map(move |(i, labels)| Unread { path: format!("{list}[{i}]"), labels: labels.clone() })
+        labelled.map(move |(i, labels)| UnusedPort {
+            path: format!("{list}[{i}]"),
+            labels: labels.clone(),
+        })
     });
     entries.collect()
 }

@@ -21,7 +21,7 @@ impl Records {
 
     /// Remembers the definitions that instances run by now: when a later one takes their place, as
     /// it does for every agent at once when an upgrade begins, nobody has to ask for them.
-    pub fn learn(&mut self, snapshot: &Snapshot) {
+    pub fn remember_current(&mut self, snapshot: &Snapshot) {
         for workload in snapshot.workloads.iter().filter(|known| known.spec.version.is_some()) {
             let current = workload.instances.iter().filter(|instance| {
                 instance.spec == InstanceSpec::Current && !instance.state.is_terminal()

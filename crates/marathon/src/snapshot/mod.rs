@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) use ids::instance_has_task;
 pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
 pub use labels::Labels;
-pub use spec::{NetworkMode, Port, Protocol, Scope, Spec, Unread};
+pub use spec::{NetworkMode, Port, Protocol, Scope, Spec, UnusedPort};
 pub use time::Time;
 pub use workload::{Kind, VersionKey, Workload, WorkloadKey};
 

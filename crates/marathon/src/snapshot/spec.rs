@@ -21,9 +21,9 @@ pub struct Spec {
     pub network: NetworkMode,
     /// The ports, in the order of the definition.
     pub ports: Vec<Port>,
-    /// Labels in lists of ports that don't count for its network.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<Unread>,
+    /// Labelled ports in lists that Marathon ignores for this network.
+    #[serde(default, rename = "unread", skip_serializing_if = "Vec::is_empty")]
+    pub unused_ports: Vec<UnusedPort>,
     /// How many health checks the definition has: so many results a healthy app task has.
     pub health_checks: usize,
     /// How long a new task may take until its health is known: the longest grace period and
@@ -35,7 +35,7 @@ pub struct Spec {
 
 /// An entry with labels of a list of ports that its network has no use for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unread {
+pub struct UnusedPort {
     /// Where it stands, from [`Workload::path`](crate::Workload::path).
     pub path: String,
     /// Its labels.

@@ -18,7 +18,7 @@ const FIRST: NonZeroI64 = const { NonZeroI64::new(1).unwrap() };
 impl Time {
     /// It as others have it.
     #[must_use]
-    pub fn at(self) -> Timestamp {
+    pub fn to_timestamp(self) -> Timestamp {
         // It was made of one.
         Timestamp::from_microsecond(self.micros.get()).unwrap_or(Timestamp::MAX)
     }
@@ -32,7 +32,7 @@ impl From<Timestamp> for Time {
 
 impl From<Time> for Timestamp {
     fn from(time: Time) -> Self {
-        time.at()
+        time.to_timestamp()
     }
 }
 
@@ -45,10 +45,10 @@ mod tests {
         for text in ["2019-05-21T10:43:34.737Z", "1969-12-31T23:59:59.999Z", "9999-12-30T22:00:00Z"]
         {
             let at: Timestamp = text.parse().unwrap();
-            assert_eq!(Time::from(at).at(), at);
+            assert_eq!(Time::from(at).to_timestamp(), at);
             let json = serde_json::to_string(&Time::from(at)).unwrap();
             assert_eq!(json, serde_json::to_string(&at).unwrap());
-            assert_eq!(serde_json::from_str::<Time>(&json).unwrap().at(), at);
+            assert_eq!(serde_json::from_str::<Time>(&json).unwrap().to_timestamp(), at);
         }
     }
 
@@ -57,7 +57,7 @@ mod tests {
         let all = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX];
         assert!(all.map(Time::from).is_sorted());
         let first = Time::from(Timestamp::UNIX_EPOCH);
-        assert_eq!(first.at().as_microsecond(), 1, "there is no 0");
+        assert_eq!(first.to_timestamp().as_microsecond(), 1, "there is no 0");
     }
 
     #[test]

@@ -35,14 +35,6 @@ pub struct WorkloadKey {
     pub id: Arc<str>,
 }
 
-impl WorkloadKey {
-    /// The name of this workload.
-    #[must_use]
-    pub fn of(workload: &Workload) -> Self {
-        Self { kind: workload.kind, id: workload.id.clone() }
-    }
-}
-
 /// `app /group/db`.
 impl fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,6 +73,12 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// The kind and id of this workload.
+    #[must_use]
+    pub fn key(&self) -> WorkloadKey {
+        WorkloadKey { kind: self.kind, id: Arc::clone(&self.id) }
+    }
+
     /// The definition that one of its instances runs by, if known.
     #[must_use]
     pub fn spec_of<'a>(&'a self, instance: &'a Instance) -> Option<&'a Spec> {

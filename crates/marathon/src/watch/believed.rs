@@ -118,7 +118,7 @@ impl Believed {
 
     /// Takes a read of one workload that began then.
     pub(super) fn replace(&mut self, workload: Workload, begun: Duration, changed: &mut Changed) {
-        let key = WorkloadKey::of(&workload);
+        let key = workload.key();
         // It was read later than that already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
             return;
@@ -175,7 +175,7 @@ impl Believed {
 
     /// What is known and not in the snapshot, as far as the snapshot has everything.
     fn gone(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
-        let listed: BTreeSet<_> = snapshot.workloads.iter().map(WorkloadKey::of).collect();
+        let listed: BTreeSet<_> = snapshot.workloads.iter().map(Workload::key).collect();
         let covered = |kind| match kind {
             Kind::App => snapshot.coverage.apps,
             Kind::Pod => snapshot.coverage.pods,
@@ -203,7 +203,7 @@ impl Believed {
                 && !self.announced.contains(key)
         };
         let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
-        let bare = bare.map(WorkloadKey::of);
+        let bare = bare.map(Workload::key);
         self.gone(snapshot, begun).into_iter().chain(bare).filter(labelled).collect()
     }
 }

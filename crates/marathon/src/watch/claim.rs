@@ -76,7 +76,7 @@ impl Claim {
 
     /// True if it is known to be said before that moment.
     pub(super) fn is_before(&self, moment: Option<Time>) -> bool {
-        matches!((self.at, moment), (Some(at), Some(moment)) if at <= moment.at())
+        matches!((self.at, moment), (Some(at), Some(moment)) if at <= moment.to_timestamp())
     }
 }
 

@@ -99,7 +99,9 @@ impl Known {
 
     fn is_outdated(&self, index: usize, news: &News) -> bool {
         let instance = &self.view.instances[index];
-        let later = |time: Option<Time>| time.zip(news.at).is_some_and(|(time, at)| time.at() > at);
+        let later = |time: Option<Time>| {
+            time.zip(news.at).is_some_and(|(time, at)| time.to_timestamp() > at)
+        };
         match news.bad {
             Bad::Health => knows_of(news.came, self.begun) || later(self.successes[index]),
             // The tasks of a pod's instance may be started again, those of apps get a new id.
@@ -245,7 +247,7 @@ impl Known {
         // An instance may have had other tasks before this one.
         let of_instance = instance.id != claim.id || self.view.kind == Kind::Pod;
         let started_since = of_instance
-            && !matches!((claim.at, instance.started), (Some(at), Some(started)) if at > started.at());
+            && !matches!((claim.at, instance.started), (Some(at), Some(started)) if at > started.to_timestamp());
         (!earlier_version && !started_since).then_some(index)
     }
 

@@ -52,8 +52,8 @@ pub enum Input {
     },
     /// [`Action::ReadEverything`] is done.
     ReadEverything {
-        /// What was read, as [`Document::read_apps`](crate::Document::read_apps) and
-        /// [`Document::read_pods`](crate::Document::read_pods) give it. None: it failed.
+        /// What was read, as [`Document::parse_apps`](crate::Document::parse_apps) and
+        /// [`Document::parse_pods`](crate::Document::parse_pods) give it. None: it failed.
         answer: Option<Snapshot>,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
@@ -63,7 +63,7 @@ pub enum Input {
         /// What was to be read.
         key: WorkloadKey,
         /// What came of it.
-        answer: Answer,
+        answer: ReadOutcome,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
@@ -71,13 +71,13 @@ pub enum Input {
     /// first answer without most of what is in use, say. What was taken stays taken, and
     /// everything is read again in 2 s.
     Doubt,
-    /// [`Step::wake_at`] has come.
+    /// [`Update::wake_at`] has come.
     Tick,
 }
 
 /// What came of the read of one workload.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ReadOutcome {
     /// It is there.
     Found(Box<Workload>),
     /// Marathon has no such app or pod (404).
@@ -111,7 +111,7 @@ pub(super) type Changed = BTreeSet<WorkloadKey>;
 
 /// What follows from an input.
 #[derive(Debug)]
-pub struct Step {
+pub struct Update {
     /// To be done, in this order, without waiting for one before the next.
     pub actions: Vec<Action>,
     /// Workloads that are other than before, new or gone.

@@ -21,7 +21,7 @@
 //!
 //! let config = Config { urls: NonZeroUsize::MIN, agents: None, seed: 7 };
 //! let mut state = State::new(&config, Duration::ZERO);
-//! let step = state.on(Input::Tick, Duration::ZERO);
+//! let step = state.handle_input(Input::Tick, Duration::ZERO);
 //! assert!(matches!(step.actions[..], [Action::Open { url: 0, .. }]));
 //! ```
 
@@ -50,7 +50,7 @@ use believed::Believed;
 use claim::{Claim, Said};
 use groups::Groups;
 use messages::Changed;
-pub use messages::{Action, Answer, Config, Input, Step, StreamId};
+pub use messages::{Action, Config, Input, ReadOutcome, StreamId, Update};
 use schedule::Schedule;
 use stream::Stream;
 
@@ -85,7 +85,7 @@ impl State {
         let mut changed = Changed::new();
         let mut interner = Interner::default();
         for workload in workloads {
-            let is_known = self.believed.get(&WorkloadKey::of(&workload)).is_some();
+            let is_known = self.believed.get(&workload.key()).is_some();
             if workload.tasks_known && !is_known {
                 let mut workload = Arc::unwrap_or_clone(workload);
                 interner.workload(&mut workload);
@@ -123,9 +123,9 @@ impl State {
     }
 
     /// Takes what happened and says what to do.
-    pub fn on(&mut self, input: Input, now: Duration) -> Step {
+    pub fn handle_input(&mut self, input: Input, now: Duration) -> Update {
         let (actions, changed) = (Vec::new(), Changed::new());
-        let mut step = Step { actions, changed, whole: false, wake_at: now };
+        let mut step = Update { actions, changed, whole: false, wake_at: now };
         let was_open = self.stream.is_open();
         let mut lost = false;
         match input {
@@ -197,8 +197,7 @@ impl State {
         }
         let streaming = self.stream.is_open();
         let listed = snapshot.workloads.iter();
-        let found: BTreeMap<_, _> =
-            listed.map(|workload| (WorkloadKey::of(workload), workload)).collect();
+        let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), workload)).collect();
         self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
         self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
         self.schedule.set_bytes(snapshot.bytes);
@@ -206,16 +205,20 @@ impl State {
         true
     }
 
-    fn read(&mut self, key: &WorkloadKey, answer: Answer, now: Duration, changed: &mut Changed) {
+    fn read(
+        &mut self,
+        key: &WorkloadKey,
+        answer: ReadOutcome,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
         match answer {
-            Answer::Found(workload)
-                if workload.tasks_known && WorkloadKey::of(&workload) == *key =>
-            {
+            ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
                 if let Some(begun) = self.schedule.read(key, Some(Some(&workload)), now) {
                     self.believed.replace(*workload, begun, changed);
                 }
             }
-            Answer::Missing => {
+            ReadOutcome::Missing => {
                 let Some(begun) = self.schedule.read(key, Some(None), now) else { return };
                 if self.believed.is_announced(key) {
                     self.believed.remove(key, begun, changed);
@@ -224,7 +227,7 @@ impl State {
                     self.schedule.mark_everything(now);
                 }
             }
-            Answer::Found(_) | Answer::Failed => {
+            ReadOutcome::Found(_) | ReadOutcome::Failed => {
                 self.schedule.read(key, None, now);
             }
         }

@@ -67,8 +67,8 @@ fn a_page_in_the_place_of_pods_that_were_there_is_no_answer() {
     });
     let client = Client::new(&config(vec![server.url])).unwrap();
     block_on(async {
-        assert_eq!(client.snapshot().await.unwrap().coverage, BOTH);
-        let error = client.snapshot().await.unwrap_err().to_string();
+        assert_eq!(client.read_snapshot().await.unwrap().coverage, BOTH);
+        let error = client.read_snapshot().await.unwrap_err().to_string();
         assert!(error.contains("404"), "{error}");
     });
 }
@@ -110,8 +110,9 @@ fn version_records_are_read_once_and_a_purged_one_is_not_asked_for_again() {
         })
     });
     let client = Client::new(&config(vec![server.url.clone()])).unwrap();
-    let (first, second) =
-        block_on(async { (client.snapshot().await.unwrap(), client.snapshot().await.unwrap()) });
+    let (first, second) = block_on(async {
+        (client.read_snapshot().await.unwrap(), client.read_snapshot().await.unwrap())
+    });
     assert_eq!(first, second);
     assert_eq!(first.findings, []);
     let [one, two, three] = &first.workloads[0].instances[..] else { panic!("three tasks") };
@@ -145,8 +146,8 @@ fn the_url_that_worked_last_is_asked_first() {
     let good = Server::with_apps(json(r#"{"apps":[]}"#));
     let client = Client::new(&config(vec![bad.url.clone(), good.url.clone()])).unwrap();
     block_on(async {
-        client.snapshot().await.unwrap();
-        client.snapshot().await.unwrap();
+        client.read_snapshot().await.unwrap();
+        client.read_snapshot().await.unwrap();
     });
     assert_eq!((bad.asked().len(), good.asked().len()), (1, 4));
 }

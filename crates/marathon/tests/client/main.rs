@@ -26,7 +26,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// One snapshot with a client of its own.
 pub(crate) fn read(config: &ClientConfig) -> Result<Snapshot, ClientError> {
-    block_on(Client::new(config).unwrap().snapshot())
+    block_on(Client::new(config).unwrap().read_snapshot())
 }
 
 /// The error of reading from one URL.

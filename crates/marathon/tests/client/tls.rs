@@ -62,7 +62,7 @@ fn server() -> Url {
 }
 
 fn read(config: &ClientConfig) -> Result<(), String> {
-    let read = block_on(Client::new(config).unwrap().snapshot());
+    let read = block_on(Client::new(config).unwrap().read_snapshot());
     read.map(drop).map_err(|error| error.to_string())
 }
 

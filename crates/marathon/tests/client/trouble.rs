@@ -189,6 +189,6 @@ fn pods_that_fail_are_not_taken_for_none() {
         })
     });
     let client = Client::new(&config(vec![server.url.clone()])).unwrap();
-    let error = block_on(client.snapshot()).unwrap_err();
+    let error = block_on(client.read_snapshot()).unwrap_err();
     assert!(error.to_string().contains("status 403; this user may not read"), "{error}");
 }

@@ -10,7 +10,7 @@ pub(crate) fn fixture(name: &str) -> String {
 
 /// The picture of a document, without version records.
 pub(crate) fn snapshot(json: &str) -> Snapshot {
-    Document::read(json.as_bytes()).unwrap().snapshot(&Records::default())
+    Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default())
 }
 
 /// The only workload of a document in which everything could be read.

@@ -102,14 +102,14 @@ fn what_is_no_document_of_marathons_is_an_error_that_says_what_it_is() {
         (r#"{"kind":"List","items":[]}"#, "an object with the keys kind, items"),
     ];
     for (json, expected) in cases {
-        let error = Document::read(json.as_bytes()).unwrap_err().to_string();
+        let error = Document::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(expected), "{json:?}: {error}");
     }
 }
 
 #[test]
 fn a_live_read_wants_the_answer_it_asked_for_with_the_tasks_of_every_app() {
-    let read = |json: &str| Document::read_apps(json.as_bytes());
+    let read = |json: &str| Document::parse_apps(json.as_bytes());
     assert!(read(r#"{"apps":[{"id":"/a","tasks":[]}]}"#).is_ok());
     assert!(read(r#"{"apps":[]}"#).is_ok());
     for tasks in ["", r#","tasks":null"#, r#","tasks":{}"#] {
@@ -123,22 +123,23 @@ fn a_live_read_wants_the_answer_it_asked_for_with_the_tasks_of_every_app() {
 
 #[test]
 fn a_live_read_of_pods_may_find_none() {
-    let read =
-        |json: &str| Document::read_pods(json.as_bytes()).unwrap().snapshot(&Default::default());
+    let read = |json: &str| {
+        Document::parse_pods(json.as_bytes()).unwrap().to_snapshot(&Default::default())
+    };
     assert_eq!(read("[]").coverage, PODS);
     let pods = read(&fixture("pods.json"));
     assert_eq!((pods.workloads[0].kind, pods.coverage), (Kind::Pod, PODS));
-    assert!(Document::read_pods(b"{\"apps\":[]}").is_err());
+    assert!(Document::parse_pods(b"{\"apps\":[]}").is_err());
     assert_eq!(read(r#"[{"id":"/a"}]"#).coverage, NEITHER, "an app is no pod's state");
 }
 
 #[test]
 fn two_documents_join_and_of_two_definitions_with_one_id_the_last_counts() {
-    let read = |json: &str| Document::read(json.as_bytes()).unwrap();
+    let read = |json: &str| Document::parse(json.as_bytes()).unwrap();
     let joined = read(r#"{"apps":[{"id":"/a","labels":{"x":"1"}},{"id":"/b"}]}"#)
-        .and(read(&fixture("pods.json")))
-        .and(read(r#"{"id":"/a","labels":{"x":"2"}}"#))
-        .snapshot(&Default::default());
+        .merge(read(&fixture("pods.json")))
+        .merge(read(r#"{"id":"/a","labels":{"x":"2"}}"#))
+        .to_snapshot(&Default::default());
     let ids: Vec<_> = joined.workloads.iter().map(|workload| &*workload.id).collect();
     assert_eq!((ids, joined.coverage), (vec!["/b", "/productpage", "/a"], BOTH));
     assert_eq!(joined.workloads[2].spec.labels.get("x"), Some("2"));

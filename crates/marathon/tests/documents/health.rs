@@ -108,7 +108,7 @@ fn times_are_read_with_and_without_fractions() {
         let json = app(r#""cmd":"x""#, &format!(r#""startedAt":"{time}""#));
         let snapshot = snapshot(&json);
         let started = snapshot.workloads[0].instances[0].started;
-        assert_eq!(started.map(|time| time.at().to_string()).as_deref(), expected);
+        assert_eq!(started.map(|time| time.to_timestamp().to_string()).as_deref(), expected);
         assert_eq!(snapshot.findings.len(), usize::from(expected.is_none()));
     }
 }

@@ -58,8 +58,8 @@ fn a_number_out_of_range_or_a_broken_escape_costs_one_element() {
 
 #[test]
 fn bytes_that_are_not_utf_8_cost_no_more_than_themselves() {
-    let document = Document::read(b"{\"id\":\"/a\",\"labels\":{\"k\":\"\xff\"}}").unwrap();
-    let snapshot = document.snapshot(&Records::default());
+    let document = Document::parse(b"{\"id\":\"/a\",\"labels\":{\"k\":\"\xff\"}}").unwrap();
+    let snapshot = document.to_snapshot(&Records::default());
     assert_eq!(snapshot.workloads[0].spec.labels.get("k"), Some("\u{fffd}"));
     assert_eq!(findings(&snapshot), ["$: some bytes are not UTF-8 and were replaced"]);
 }
@@ -84,7 +84,7 @@ fn depth_is_bounded_and_unknown_depth_is_stepped_over() {
 fn a_small_document_cannot_claim_much_memory() {
     let many = "{},".repeat(60_000);
     let json = format!(r#"{{"apps":[{many}{{}}]}}"#);
-    let error = Document::read(json.as_bytes()).unwrap_err();
+    let error = Document::parse(json.as_bytes()).unwrap_err();
     assert_eq!(error, marathon::DocumentError::Outgrown);
 
     let noisy = format!(r#"{{"apps":[{}0]}}"#, "0,".repeat(5000));
@@ -187,9 +187,9 @@ fn any_json() -> impl Strategy<Value = String> {
 
 /// Reads in all ways; none may fall.
 fn read_all_ways(body: &[u8]) {
-    let ways = [Document::read(body), Document::read_apps(body), Document::read_pods(body)];
+    let ways = [Document::parse(body), Document::parse_apps(body), Document::parse_pods(body)];
     for document in ways.into_iter().flatten() {
-        let snapshot = document.snapshot(&Records::default());
+        let snapshot = document.to_snapshot(&Records::default());
         let _ = snapshot.missing_versions();
         for workload in &snapshot.workloads {
             assert!(workload.id.starts_with('/'));

@@ -200,8 +200,8 @@ fn an_instance_of_an_earlier_version_runs_by_the_record_its_reference_names() {
     let mut records = Records::default();
     let record = r#"{"id":"/p","networks":[{"mode":"host"}],
         "containers":[{"name":"c","endpoints":[{"name":"old","hostPort":0}]}]}"#;
-    records.insert(key, Document::read_version(Kind::Pod, record.as_bytes()).unwrap());
-    let snapshot = Document::read(older.as_bytes()).unwrap().snapshot(&records);
+    records.insert(key, Document::parse_version(Kind::Pod, record.as_bytes()).unwrap());
+    let snapshot = Document::parse(older.as_bytes()).unwrap().to_snapshot(&records);
     let instance = &snapshot.workloads[0].instances[0];
     assert_eq!(endpoints(instance), ["agent:7"]);
     assert_eq!(instance.health_of(0), Health::NoChecks);

@@ -27,7 +27,7 @@ fn old_key() -> VersionKey {
 
 #[test]
 fn a_task_of_an_earlier_configuration_is_not_joined_with_the_new_ports() {
-    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&Records::default());
+    let snapshot = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&Records::default());
     let [app] = &snapshot.workloads[..] else { panic!("one app") };
     let specs: Vec<_> = app.instances.iter().map(|instance| &instance.spec).collect();
     let unknown = |time: &str| InstanceSpec::Unknown(time.parse::<Timestamp>().unwrap());
@@ -47,8 +47,8 @@ fn a_task_of_an_earlier_configuration_is_not_joined_with_the_new_ports() {
 #[test]
 fn with_its_version_record_a_task_has_the_ports_and_checks_of_that_version() {
     let mut records = Records::default();
-    records.insert(old_key(), Document::read_version(Kind::App, RECORD.as_bytes()).unwrap());
-    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    records.insert(old_key(), Document::parse_version(Kind::App, RECORD.as_bytes()).unwrap());
+    let snapshot = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     let app = &snapshot.workloads[0];
     let old = &app.instances[2];
     assert_eq!(endpoints(old), ["a:5"]);
@@ -62,7 +62,7 @@ fn a_record_that_marathon_no_longer_has_is_remembered_as_gone() {
     let mut records = Records::default();
     records.insert_gone(old_key());
     assert!(records.contains(&old_key()));
-    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    let snapshot = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     assert_eq!(snapshot.missing_versions(), []);
 }
 
@@ -73,13 +73,13 @@ fn a_definition_that_was_seen_is_known_when_it_is_an_earlier_one() {
         "tasks":[{"id":"old","host":"a","ports":[5],"startedAt":"2020-01-01T00:00:00Z",
             "version":"2020-01-01T00:00:00.000Z","state":"TASK_RUNNING"}]}]}"#;
     let mut records = Records::default();
-    records.learn(&Document::read(before.as_bytes()).unwrap().snapshot(&records));
-    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    records.remember_current(&Document::parse(before.as_bytes()).unwrap().to_snapshot(&records));
+    let snapshot = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     let app = &snapshot.workloads[0];
     assert_eq!(endpoints(&app.instances[2]), ["a:5"]);
     assert_eq!(snapshot.missing_versions(), []);
-    records.learn(&snapshot);
-    let again = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    records.remember_current(&snapshot);
+    let again = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     assert_eq!(again, snapshot, "what runs by an earlier one says nothing of the newest");
 }
 
@@ -88,10 +88,10 @@ fn a_record_that_is_gone_is_not_made_up_again() {
     let mut records = Records::default();
     records.insert_gone(old_key());
     let fits = APP.replace(r#""ports":[5]"#, r#""ports":[5,6]"#);
-    let snapshot = Document::read(fits.as_bytes()).unwrap().snapshot(&records);
+    let snapshot = Document::parse(fits.as_bytes()).unwrap().to_snapshot(&records);
     assert_eq!(snapshot.workloads[0].instances[2].spec, InstanceSpec::Current);
-    records.learn(&snapshot);
-    let again = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    records.remember_current(&snapshot);
+    let again = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     assert!(matches!(again.workloads[0].instances[2].spec, InstanceSpec::Gone(_)));
 }
 
@@ -102,12 +102,12 @@ fn without_its_record_a_task_runs_by_the_definition_as_it_stands_if_that_fits() 
             r#"{{"id":"/x","version":"2020-01-03T00:00:00.000Z","portDefinitions":[{{}}],"tasks":[
                 {{"id":"1","version":"2020-01-01T00:00:00.000Z","host":"h","ports":{ports}}}]}}"#
         );
-        let document = Document::read(app.as_bytes()).unwrap();
+        let document = Document::parse(app.as_bytes()).unwrap();
         let mut records = Records::default();
-        for key in document.snapshot(&records).missing_versions() {
+        for key in document.to_snapshot(&records).missing_versions() {
             records.insert_gone(key);
         }
-        let snapshot = document.snapshot(&records);
+        let snapshot = document.to_snapshot(&records);
         let task = &snapshot.workloads[0].instances[0];
         assert_eq!(task.spec == InstanceSpec::Current, fits, "{ports}");
         assert_eq!(matches!(task.spec, InstanceSpec::Gone(_)), !fits, "{ports}");
@@ -121,7 +121,7 @@ fn records_that_nothing_runs_by_are_forgotten() {
     let unused = VersionKey { version: Timestamp::UNIX_EPOCH, ..old_key() };
     records.insert_gone(old_key());
     records.insert_gone(unused.clone());
-    let snapshot = Document::read(APP.as_bytes()).unwrap().snapshot(&records);
+    let snapshot = Document::parse(APP.as_bytes()).unwrap().to_snapshot(&records);
     records.retain_used(&snapshot);
     assert!(records.contains(&old_key()) && !records.contains(&unused));
 }
@@ -131,7 +131,7 @@ fn a_record_of_something_else_is_refused() {
     for body in
         ["", "[]", "3", r#"{"message":"no"}"#, r#"{"id":"/p","containers":[]}"#, r#"{"apps":[]}"#]
     {
-        assert!(Document::read_version(Kind::App, body.as_bytes()).is_err(), "{body}");
+        assert!(Document::parse_version(Kind::App, body.as_bytes()).is_err(), "{body}");
     }
 }
 
@@ -140,7 +140,7 @@ fn without_version_info_the_version_of_the_app_is_the_one_that_counts() {
     let json = r#"{"id":"/x","version":"2020-01-02T00:00:00.000Z","tasks":[
         {"id":"same","version":"2020-01-02T00:00:00.000Z"},
         {"id":"older","version":"2020-01-01T00:00:00.000Z"}]}"#;
-    let snapshot = Document::read(json.as_bytes()).unwrap().snapshot(&Records::default());
+    let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
     let [same, older] = &snapshot.workloads[0].instances[..] else { panic!("two tasks") };
     assert_eq!(same.spec, InstanceSpec::Current);
     assert!(matches!(older.spec, InstanceSpec::Unknown(_)));

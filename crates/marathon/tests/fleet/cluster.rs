@@ -50,7 +50,7 @@ fn spec(number: i64) -> Arc<Spec> {
             checked: true,
             labels: [label].into_iter().collect(),
         }],
-        unread: Vec::new(),
+        unused_ports: Vec::new(),
         health_checks: 1,
         settling: None,
         task_kill_grace: None,

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marathon::events::Event;
-use marathon::watch::{Action, Answer, Config, Input, State, StreamId};
+use marathon::watch::{Action, Config, Input, ReadOutcome, State, StreamId};
 use marathon::{Coverage, InstanceSpec, Snapshot, Timestamp, WorkloadKey};
 
 use crate::cluster::{Cluster, Tell};
@@ -254,8 +254,8 @@ impl Fleet {
                 let found = found.cloned();
                 self.read_records(agent, found.iter().flat_map(versions).collect());
                 let answer = match found {
-                    Some(found) => Answer::Found(Box::new(found)),
-                    None => Answer::Failed,
+                    Some(found) => ReadOutcome::Found(Box::new(found)),
+                    None => ReadOutcome::Failed,
                 };
                 let leader = self.leader.map(|leader| leader.to_string());
                 self.on(agent, Input::Read { key, answer, leader });
@@ -301,7 +301,7 @@ impl Fleet {
     }
 
     fn on(&mut self, agent: usize, input: Input) {
-        let step = self.agents[agent].state.on(input, self.now);
+        let step = self.agents[agent].state.handle_input(input, self.now);
         for action in step.actions {
             let then = match action {
                 Action::Open { stream, .. } => {

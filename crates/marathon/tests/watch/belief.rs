@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::watch::{Action, Answer, Config, Input, State};
+use marathon::watch::{Action, Config, Input, ReadOutcome, State};
 use marathon::{Coverage, Document, InstanceSpec, Kind, Records, TaskState};
 
 use crate::common::{Watch, app, at, key, snapshot, up};
@@ -86,7 +86,7 @@ fn an_announced_app_goes_when_marathon_does_not_know_it_any_more() {
     assert_eq!(watch.ids(), ["/a", "/b"]);
     watch.after(300);
     watch.changed.clear();
-    watch.answer("/a", Answer::Missing);
+    watch.answer("/a", ReadOutcome::Missing);
     assert_eq!(watch.ids(), ["/b"]);
     assert!(watch.changed.contains(&key("/a")));
     watch.live(20);
@@ -99,7 +99,7 @@ fn an_app_that_is_missing_unannounced_is_looked_for_in_everything() {
     watch.live(10);
     watch.event("api_post_event", r#"{"appDefinition":{"id":"/a"}}"#);
     watch.after(300);
-    watch.answer("/a", Answer::Missing);
+    watch.answer("/a", ReadOutcome::Missing);
     assert_eq!(watch.ids(), ["/a", "/b"]);
     watch.after(300);
     assert_eq!(watch.asked(), ["app /a", "all"]);
@@ -190,13 +190,13 @@ fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
     watch.after(2000);
     assert_eq!(watch.asked(), ["app /db", "app /db"], "the record is asked for once more");
     let mut records = Records::default();
-    let unread = Document::read(new.as_bytes()).unwrap();
-    for version in unread.snapshot(&records).missing_versions() {
-        let spec = Document::read_version(Kind::App, app("/db", &[]).as_bytes()).unwrap();
+    let unread = Document::parse(new.as_bytes()).unwrap();
+    for version in unread.to_snapshot(&records).missing_versions() {
+        let spec = Document::parse_version(Kind::App, app("/db", &[]).as_bytes()).unwrap();
         records.insert(version, spec);
     }
-    let workload = unread.snapshot(&records).workloads.remove(0);
-    watch.answer("/db", Answer::Found(Box::new(workload)));
+    let workload = unread.to_snapshot(&records).workloads.remove(0);
+    watch.answer("/db", ReadOutcome::Found(Box::new(workload)));
     let read = &watch.state.get(&key("/db")).unwrap().instances[0];
     assert!(matches!(&read.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
     watch.live(20);
@@ -242,10 +242,10 @@ fn what_an_earlier_run_knew_is_there_at_once_and_not_given_up_for_a_flash_of_not
     let mut now = Duration::ZERO;
     let mut read = |state: &mut State, ids: &[&str]| {
         now += Duration::from_secs(3);
-        let step = state.on(Input::Tick, now);
+        let step = state.handle_input(Input::Tick, now);
         assert!(step.actions.contains(&Action::ReadEverything));
         let answer = Some(snapshot(&apps(ids)));
-        state.on(Input::ReadEverything { answer, leader: None }, now);
+        state.handle_input(Input::ReadEverything { answer, leader: None }, now);
     };
     read(&mut state, &[]);
     assert_eq!(state.workloads().count(), 2);
@@ -260,7 +260,7 @@ fn everything_is_read_again_when_its_reader_has_doubts() {
     let mut watch = Watch::started(&apps(&["/a"]));
     watch.asked();
     let now = watch.now;
-    watch.state.on(Input::Doubt, now);
+    watch.state.handle_input(Input::Doubt, now);
     watch.after(1900);
     assert_eq!(watch.asked(), [""; 0]);
     watch.after(100);

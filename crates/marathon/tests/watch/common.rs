@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marathon::events::Event;
 use marathon::events::sse::Frame;
-use marathon::watch::{Action, Answer, Config, Input, State, StreamId};
+use marathon::watch::{Action, Config, Input, ReadOutcome, State, StreamId};
 use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
 /// The clock of Marathon at the start of the test; [`at`] counts from it.
@@ -39,8 +39,8 @@ pub(crate) fn app(id: &str, tasks: &[String]) -> String {
 
 pub(crate) fn snapshot(apps: &[String]) -> Snapshot {
     let body = format!(r#"{{"apps":[{}]}}"#, apps.join(","));
-    let pods = Document::read_pods(b"[]").unwrap();
-    Document::read_apps(body.as_bytes()).unwrap().and(pods).snapshot(&Records::default())
+    let pods = Document::parse_pods(b"[]").unwrap();
+    Document::parse_apps(body.as_bytes()).unwrap().merge(pods).to_snapshot(&Records::default())
 }
 
 pub(crate) fn key(id: &str) -> WorkloadKey {
@@ -93,7 +93,7 @@ impl Watch {
     }
 
     pub(crate) fn on(&mut self, input: Input) {
-        let step = self.state.on(input, self.now);
+        let step = self.state.handle_input(input, self.now);
         assert!(step.wake_at > self.now, "it would wake up at once, and so for ever");
         self.wake_at = step.wake_at;
         for action in &step.actions {
@@ -168,11 +168,11 @@ impl Watch {
 
     pub(crate) fn read(&mut self, app: &str) {
         let workload = snapshot(&[app.to_owned()]).workloads.remove(0);
-        let (key, leader) = (WorkloadKey::of(&workload), self.leader.clone());
-        self.on(Input::Read { key, answer: Answer::Found(Box::new(workload)), leader });
+        let (key, leader) = (workload.key(), self.leader.clone());
+        self.on(Input::Read { key, answer: ReadOutcome::Found(Box::new(workload)), leader });
     }
 
-    pub(crate) fn answer(&mut self, id: &str, answer: Answer) {
+    pub(crate) fn answer(&mut self, id: &str, answer: ReadOutcome) {
         self.on(Input::Read { key: key(id), answer, leader: None });
     }
 

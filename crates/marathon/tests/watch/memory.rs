@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use marathon::Workload;
-use marathon::watch::{Answer, Input};
+use marathon::watch::{Input, ReadOutcome};
 
 use crate::common::{Watch, app, key, snapshot, task, up};
 
@@ -108,7 +108,7 @@ fn a_doubt_during_a_read_of_everything_has_another_one_follow() {
     watch.read_everything(&apps(&["/a", "/b"]));
     watch.after(2000);
     assert_eq!(watch.asked(), ["all", "all"]);
-    watch.answer("/a", Answer::Failed);
+    watch.answer("/a", ReadOutcome::Failed);
     assert_eq!(watch.ids(), ["/a", "/b"]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use marathon::watch::{Answer, Input};
+use marathon::watch::{Input, ReadOutcome};
 
 use crate::common::{Watch, app, at, key, task, up};
 
@@ -285,7 +285,7 @@ fn bad_health_does_not_wait_for_a_read_that_is_not_due() {
     watch.live(12);
     // A failure: the next try is some back-off away, and nobody knows what it will say.
     for _ in 0..8 {
-        watch.answer("/db", Answer::Failed);
+        watch.answer("/db", ReadOutcome::Failed);
         watch.fail_everything();
         watch.live(30);
     }

@@ -1,6 +1,6 @@
 //! Pods: instances are listed, and events name instances or containers.
 
-use marathon::watch::{Answer, Input};
+use marathon::watch::{Input, ReadOutcome};
 use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
 use crate::common::{Watch, at};
@@ -31,8 +31,8 @@ fn pods(containers: usize, started: u64) -> Snapshot {
         "instances":[{{"id":"{INSTANCE}","status":"STABLE","agentHostname":"h","containers":[{status}]}},
             {{"id":"other","status":"STABLE","agentHostname":"h","containers":[{status}]}}]}}]"#
     );
-    let apps = Document::read_apps(br#"{"apps":[]}"#).unwrap();
-    apps.and(Document::read_pods(body.as_bytes()).unwrap()).snapshot(&Records::default())
+    let apps = Document::parse_apps(br#"{"apps":[]}"#).unwrap();
+    apps.merge(Document::parse_pods(body.as_bytes()).unwrap()).to_snapshot(&Records::default())
 }
 
 fn key() -> WorkloadKey {
@@ -87,7 +87,7 @@ fn an_instance_that_was_started_again_is_not_over() {
     assert!(first(&again).0.is_terminal());
     again.after(300);
     let read = Box::new(pods(1, 10).workloads.remove(0));
-    again.on(Input::Read { key: key(), answer: Answer::Found(read), leader: None });
+    again.on(Input::Read { key: key(), answer: ReadOutcome::Found(read), leader: None });
     assert_eq!(first(&again).0, TaskState::Running);
 }
 
@@ -112,7 +112,7 @@ fn a_new_pod_is_read_as_a_pod_and_a_deleted_one_goes() {
     watch.after(300);
     assert_eq!(watch.asked(), ["pod /p"]);
     let read = Box::new(pods(1, 0).workloads.remove(0));
-    watch.on(Input::Read { key: key(), answer: Answer::Found(read), leader: None });
+    watch.on(Input::Read { key: key(), answer: ReadOutcome::Found(read), leader: None });
     assert!(watch.state.get(&key()).is_some());
     watch.live(5);
     watch.asked();
@@ -121,6 +121,6 @@ fn a_new_pod_is_read_as_a_pod_and_a_deleted_one_goes() {
     while watch.asked().is_empty() {
         watch.live(1);
     }
-    watch.on(Input::Read { key: key(), answer: Answer::Missing, leader: None });
+    watch.on(Input::Read { key: key(), answer: ReadOutcome::Missing, leader: None });
     assert!(watch.state.get(&key()).is_none());
 }

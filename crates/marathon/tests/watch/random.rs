@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use marathon::watch::Answer;
+use marathon::watch::ReadOutcome;
 use proptest::prelude::*;
 
 use crate::common::{Watch, app, at, task};
@@ -28,7 +28,7 @@ enum Happens {
     /// An event of anything, true or not.
     Rumour(usize, usize, u8),
     /// An answer to what is asked for: right, as it was before, failed, or empty.
-    Answer(u8),
+    ReadOutcome(u8),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -48,7 +48,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (app.clone(), any::<bool>()).prop_map(|(a, e)| Remove(a, e)),
         1 => Just(Unreadable),
         2 => (app, 0..9usize, 0u8..5).prop_map(|(a, t, what)| Rumour(a, t, what)),
-        8 => (0u8..8).prop_map(Answer),
+        8 => (0u8..8).prop_map(ReadOutcome),
     ]
 }
 
@@ -153,13 +153,13 @@ impl World {
                 let apps = everything(truth, moment);
                 self.watch.read_everything(&apps);
             }
-            (Some(id), 6) => self.watch.answer(id, Answer::Failed),
+            (Some(id), 6) => self.watch.answer(id, ReadOutcome::Failed),
             (Some(id), _) => {
                 self.reads_of_one += 1;
                 let index = APPS.iter().position(|app| *app == id).unwrap();
                 match definition(truth, index, moment) {
                     Some(app) => self.watch.read(&app),
-                    None => self.watch.answer(id, Answer::Missing),
+                    None => self.watch.answer(id, ReadOutcome::Missing),
                 }
             }
         }
@@ -216,7 +216,7 @@ impl World {
                     _ => self.event("group_change_success", r#"{"groupId":"/g"}"#),
                 }
             }
-            Happens::Answer(how) => self.answer(how),
+            Happens::ReadOutcome(how) => self.answer(how),
         }
     }
 
@@ -259,7 +259,7 @@ fn told() -> impl Strategy<Value = Happens> {
         3 => (app.clone(), 0..9usize).prop_map(|(a, t)| Sick(a, t, true)),
         3 => (app.clone(), 0..9usize).prop_map(|(a, t)| Well(a, t, true)),
         1 => app.prop_map(|a| Remove(a, true)),
-        6 => Just(Answer(0)),
+        6 => Just(ReadOutcome(0)),
     ]
 }
 
@@ -274,7 +274,7 @@ proptest! {
         let mut world = World::new(seed);
         for what in story {
             let before: Vec<_> = world.watch.ids().into_iter().map(str::to_owned).collect();
-            let is_answer = matches!(what, Happens::Answer(0..=5 | 7));
+            let is_answer = matches!(what, Happens::ReadOutcome(0..=5 | 7));
             world.happen(what);
             if !is_answer {
                 prop_assert_eq!(&world.watch.ids(), &before, "only an answer adds or removes apps");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use marathon::watch::Answer;
+use marathon::watch::ReadOutcome;
 
 use crate::common::{Watch, app, at, task, up};
 
@@ -280,7 +280,7 @@ fn a_failed_read_changes_nothing_and_is_tried_again_less_and_less_often() {
     posted(&mut watch, "/db");
     watch.after(300);
     assert_eq!(watch.asked(), ["app /db"]);
-    watch.answer("/db", Answer::Failed);
+    watch.answer("/db", ReadOutcome::Failed);
     let mut reads = 0;
     for _ in 0..300 {
         posted(&mut watch, "/db");
@@ -306,7 +306,7 @@ fn an_answer_without_tasks_is_a_failure() {
     watch.after(300);
     let mut workload = crate::common::snapshot(&[app("/db", &[])]).workloads.remove(0);
     workload.tasks_known = false;
-    watch.answer("/db", Answer::Found(Box::new(workload)));
+    watch.answer("/db", ReadOutcome::Found(Box::new(workload)));
     assert_eq!(watch.tasks("/db"), "a up");
     watch.after(1000);
     assert_eq!(watch.asked(), ["app /db", "all"]);
@@ -317,8 +317,8 @@ fn answers_that_nobody_asked_for_are_ignored() {
     let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
     watch.read_everything(&[]);
     watch.read(&app("/db", &[]));
-    watch.answer("/db", Answer::Missing);
-    watch.answer("/db", Answer::Failed);
+    watch.answer("/db", ReadOutcome::Missing);
+    watch.answer("/db", ReadOutcome::Failed);
     watch.fail_everything();
     assert_eq!(watch.tasks("/db"), "a up");
     watch.after(2000);

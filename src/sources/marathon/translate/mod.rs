@@ -122,7 +122,7 @@ impl<'a> Placed<'a> {
 
 /// When a task's health checks should have reported.
 fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
-    instance.started?.at().checked_add(spec.settling?).ok()
+    instance.started?.to_timestamp().checked_add(spec.settling?).ok()
 }
 
 /// The versions that tasks run by, by task id.
@@ -226,7 +226,7 @@ fn unread_labels(workload: &Workload, translation: &mut Translation) {
     let why =
         format!("it isn't read here: the app is on {network}, so its ports are those of {list}");
     let why = LabelRefusal::Misplaced(why);
-    for entry in &spec.unread {
+    for entry in &spec.unused_ports {
         for (key, value) in stray_app_labels(entry.labels.iter()) {
             let at = format!("{}.labels", entry.path);
             translation.reports.push(refused(workload, &at, key.into(), value.into(), why.clone()));
