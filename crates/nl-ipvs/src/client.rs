@@ -34,7 +34,7 @@ impl Ipvs {
     /// [`Error::Unavailable`] when the kernel has no IPVS.
     pub fn open() -> Result<Self, Error> {
         let mut pipeline = Pipeline::open(NETLINK_GENERIC)?;
-        let family = family::resolve(&mut pipeline, IpvsMessage::family_name())?;
+        let family = family::resolve_family(&mut pipeline, IpvsMessage::family_name())?;
         Ok(Self { pipeline, family })
     }
 
@@ -43,8 +43,8 @@ impl Ipvs {
     /// # Errors
     /// When the kernel refuses or its answer can't be read; so with all reading calls.
     pub fn info(&mut self) -> Result<Info, Error> {
-        let answer = self.get(&IpvsMessage::bare(IpvsCmd::GetInfo))?;
-        let message = first(answer, "read the version of IPVS")?;
+        let answer = self.get_message(&IpvsMessage::bare(IpvsCmd::GetInfo))?;
+        let message = first_message(answer, "read the version of IPVS")?;
         Ok(Info::try_from(&message)?)
     }
 
@@ -53,8 +53,8 @@ impl Ipvs {
     /// # Errors
     /// As with [`info`](Self::info).
     pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
-        let answer = self.get(&IpvsMessage::bare(IpvsCmd::GetConfig))?;
-        let message = first(answer, "read the timeouts of IPVS")?;
+        let answer = self.get_message(&IpvsMessage::bare(IpvsCmd::GetConfig))?;
+        let message = first_message(answer, "read the timeouts of IPVS")?;
         Ok(Timeouts::try_from(&message)?)
     }
 
@@ -63,8 +63,8 @@ impl Ipvs {
     /// # Errors
     /// As with [`info`](Self::info), but what can't be read comes beside what can.
     pub fn services(&mut self) -> Result<Dump<Service>, Error> {
-        let answer = self.dump(&IpvsMessage::get_service(None), Service::from_entry)?;
-        let services = accepted(answer, "list the services")?;
+        let answer = self.dump_entries(&IpvsMessage::get_service(None), Service::from_entry)?;
+        let services = refusal_as_error(answer, "list the services")?;
         Ok(Dump::collect(services, |service| service.key))
     }
 
@@ -73,11 +73,11 @@ impl Ipvs {
     /// # Errors
     /// As with [`info`](Self::info).
     pub fn service(&mut self, key: &ServiceKey) -> Result<Option<Service>, Error> {
-        let answer = self.get(&IpvsMessage::get_service(Some(key)))?;
+        let answer = self.get_message(&IpvsMessage::get_service(Some(key)))?;
         if matches!(&answer, Err(refusal) if refusal.errno() == errno::ESRCH) {
             return Ok(None);
         }
-        let message = first(answer, "read a service")?;
+        let message = first_message(answer, "read a service")?;
         Ok(Some(Service::try_from(&message)?))
     }
 
@@ -102,8 +102,8 @@ impl Ipvs {
         take: impl Fn(Destination) -> T,
     ) -> Result<Vec<Result<T, EntryError>>, Error> {
         let read = |entry: &[u8]| Destination::from_entry(entry, key.family()).map(&take);
-        let answer = self.dump(&IpvsMessage::get_destinations(key), read)?;
-        accepted(answer, "list the real servers of a service")
+        let answer = self.dump_entries(&IpvsMessage::get_destinations(key), read)?;
+        refusal_as_error(answer, "list the real servers of a service")
     }
 
     /// The synchronisation daemons that run.
@@ -111,8 +111,8 @@ impl Ipvs {
     /// # Errors
     /// As with [`services`](Self::services).
     pub fn daemons(&mut self) -> Result<Dump<Daemon>, Error> {
-        let answer = self.ask(&IpvsMessage::bare(IpvsCmd::GetDaemon), Pipeline::dump)?;
-        let messages = accepted(answer, "list the synchronisation daemons")?;
+        let answer = self.ask_kernel(&IpvsMessage::bare(IpvsCmd::GetDaemon), Pipeline::dump)?;
+        let messages = refusal_as_error(answer, "list the synchronisation daemons")?;
         let daemons = messages.into_iter().map(|message| Daemon::try_from(&message?));
         Ok(Dump::collect(daemons, |daemon| daemon.role))
     }
@@ -122,7 +122,7 @@ impl Ipvs {
     /// # Errors
     /// When the kernel refuses; so with all single changes.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
-        self.change(Command::SetTimeouts(timeouts), "set the timeouts of IPVS")
+        self.change_one(Command::SetTimeouts(timeouts), "set the timeouts of IPVS")
     }
 
     /// Zeroes the counters of one service and its real servers, or of everything.
@@ -130,7 +130,7 @@ impl Ipvs {
     /// # Errors
     /// As with [`set_timeouts`](Self::set_timeouts).
     pub fn zero(&mut self, key: Option<ServiceKey>) -> Result<(), Error> {
-        self.change(Command::Zero(key), "zero counters")
+        self.change_one(Command::Zero(key), "zero counters")
     }
 
     /// Deletes every service of the network namespace, whoever made it.
@@ -138,7 +138,7 @@ impl Ipvs {
     /// # Errors
     /// As with [`set_timeouts`](Self::set_timeouts).
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.change(Command::Flush, "delete all services")
+        self.change_one(Command::Flush, "delete all services")
     }
 
     /// Starts a synchronisation daemon.
@@ -146,7 +146,7 @@ impl Ipvs {
     /// # Errors
     /// As with [`set_timeouts`](Self::set_timeouts).
     pub fn start_daemon(&mut self, daemon: Daemon) -> Result<(), Error> {
-        self.change(Command::StartDaemon(daemon), "start a synchronisation daemon")
+        self.change_one(Command::StartDaemon(daemon), "start a synchronisation daemon")
     }
 
     /// Stops a synchronisation daemon.
@@ -154,7 +154,7 @@ impl Ipvs {
     /// # Errors
     /// As with [`set_timeouts`](Self::set_timeouts).
     pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Error> {
-        self.change(Command::StopDaemon(role), "stop a synchronisation daemon")
+        self.change_one(Command::StopDaemon(role), "stop a synchronisation daemon")
     }
 
     /// Does all commands, in their order. One that fails doesn't stop those behind it.
@@ -166,16 +166,16 @@ impl Ipvs {
         &mut self,
         commands: impl IntoIterator<Item = C> + Clone,
     ) -> Result<Outcomes, Error> {
-        let outcomes = self.send(commands.clone())?;
+        let outcomes = self.send_commands(commands.clone())?;
         // Under a number that is no longer ours nothing was done, so it can be done again.
         let nothing_done = outcomes.iter().all(|o| o.as_ref().is_err_and(maybe_stale));
         if nothing_done && !outcomes.is_empty() && self.family_moved()? {
-            return self.send(commands);
+            return self.send_commands(commands);
         }
         Ok(outcomes)
     }
 
-    fn send<C: Borrow<Command>>(
+    fn send_commands<C: Borrow<Command>>(
         &mut self,
         commands: impl IntoIterator<Item = C>,
     ) -> Result<Outcomes, Error> {
@@ -184,24 +184,24 @@ impl Ipvs {
         self.pipeline.batch(commands.into_iter().map(request))
     }
 
-    fn change(&mut self, command: Command, doing: &'static str) -> Result<(), Error> {
+    fn change_one(&mut self, command: Command, doing: &'static str) -> Result<(), Error> {
         let outcomes = self.batch([command])?;
         let outcome = outcomes.into_iter().collect::<Result<(), KernelError>>();
         outcome.map_err(|source| Error::Refused { doing, source })
     }
 
-    fn get(&mut self, message: &IpvsMessage) -> Result<Answer, Error> {
-        self.ask(message, Pipeline::get)
+    fn get_message(&mut self, message: &IpvsMessage) -> Result<Answer, Error> {
+        self.ask_kernel(message, Pipeline::get)
     }
 
     /// Entries as they come, each read at once.
-    fn dump<T>(
+    fn dump_entries<T>(
         &mut self,
         message: &IpvsMessage,
         read: impl Fn(&[u8]) -> T,
     ) -> Result<Result<Vec<T>, KernelError>, Error> {
         let dump = |pipeline: &mut Pipeline, family| {
-            pipeline.dump_as(&question(message.clone(), family), |_, entry| read(entry))
+            pipeline.dump_as(&framed_request(message.clone(), family), |_, entry| read(entry))
         };
         let mut answer = dump(&mut self.pipeline, self.family)?;
         if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
@@ -210,27 +210,27 @@ impl Ipvs {
         Ok(answer)
     }
 
-    fn ask(
+    fn ask_kernel(
         &mut self,
         message: &IpvsMessage,
         ask: impl Fn(&mut Pipeline, &Question) -> Result<Result<Entries<Framed>, KernelError>, Error>,
     ) -> Result<Answer, Error> {
-        let mut answer = ask(&mut self.pipeline, &question(message.clone(), self.family))?;
+        let mut answer = ask(&mut self.pipeline, &framed_request(message.clone(), self.family))?;
         if answer.as_ref().is_err_and(maybe_stale) && self.family_moved()? {
-            answer = ask(&mut self.pipeline, &question(message.clone(), self.family))?;
+            answer = ask(&mut self.pipeline, &framed_request(message.clone(), self.family))?;
         }
-        Ok(answer.map(|entries| entries.into_iter().map(unframed).collect()))
+        Ok(answer.map(|entries| entries.into_iter().map(unframe_entry).collect()))
     }
 
     /// Looks the family up again. Whether its number has changed: `ip_vs` was loaded anew.
     fn family_moved(&mut self) -> Result<bool, Error> {
         let before = self.family;
-        self.family = family::resolve(&mut self.pipeline, IpvsMessage::family_name())?;
+        self.family = family::resolve_family(&mut self.pipeline, IpvsMessage::family_name())?;
         Ok(self.family != before)
     }
 }
 
-fn question(message: IpvsMessage, family: u16) -> Question {
+fn framed_request(message: IpvsMessage, family: u16) -> Question {
     let mut message = GenlMessage::from_payload(message);
     message.set_resolved_family_id(family);
     NetlinkMessage::from(message)
@@ -242,18 +242,18 @@ fn maybe_stale(refusal: &KernelError) -> bool {
     matches!(refusal.errno(), errno::ENOENT | errno::EOPNOTSUPP)
 }
 
-fn unframed(entry: Result<Framed, DecodeError>) -> Result<IpvsMessage, EntryError> {
+fn unframe_entry(entry: Result<Framed, DecodeError>) -> Result<IpvsMessage, EntryError> {
     match entry {
         Ok(message) => Ok(message.payload),
         Err(error) => Err(EntryError::Malformed(error.to_string())),
     }
 }
 
-fn accepted<T>(answer: Result<T, KernelError>, doing: &'static str) -> Result<T, Error> {
+fn refusal_as_error<T>(answer: Result<T, KernelError>, doing: &'static str) -> Result<T, Error> {
     answer.map_err(|source| Error::Refused { doing, source })
 }
 
-fn first(answer: Answer, doing: &'static str) -> Result<IpvsMessage, Error> {
-    let message = accepted(answer, doing)?.into_iter().next();
+fn first_message(answer: Answer, doing: &'static str) -> Result<IpvsMessage, Error> {
+    let message = refusal_as_error(answer, doing)?.into_iter().next();
     Ok(message.unwrap_or(Err(EntryError::Missing("the message itself")))?)
 }

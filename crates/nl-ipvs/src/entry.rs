@@ -52,14 +52,14 @@ impl<T> Dump<T> {
         let mut keys: Vec<(K, usize)> = dump.entries.iter().map(&key).zip(0..).collect();
         keys.sort_unstable();
         if keys.windows(2).any(|two| two[0].0 == two[1].0) {
-            dump.entries = once(dump.entries, &keys);
+            dump.entries = keep_last_of_each(dump.entries, &keys);
         }
         dump
     }
 }
 
 /// Each entry where it came first, as it came last; `keys` are sorted, with the entries' places.
-fn once<T, K: Ord>(entries: Vec<T>, keys: &[(K, usize)]) -> Vec<T> {
+fn keep_last_of_each<T, K: Ord>(entries: Vec<T>, keys: &[(K, usize)]) -> Vec<T> {
     let mut entries: Vec<Option<T>> = entries.into_iter().map(Some).collect();
     for same in keys.chunk_by(|one, next| one.0 == next.0) {
         let (first, last) = (same[0].1, same[same.len() - 1].1);

@@ -19,7 +19,7 @@ const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 struct Lookup(Vec<DefaultNla>);
 
 impl Lookup {
-    fn request(name: &str) -> NetlinkMessage<GenlMessage<Self>> {
+    fn lookup_request(name: &str) -> NetlinkMessage<GenlMessage<Self>> {
         let mut value = name.as_bytes().to_vec();
         value.push(0);
         let name = DefaultNla::new(CTRL_ATTR_FAMILY_NAME, value);
@@ -27,7 +27,7 @@ impl Lookup {
     }
 
     /// 0 is no number of a family, and a message sent under it would be acknowledged unread.
-    fn id(&self) -> Option<u16> {
+    fn found_id(&self) -> Option<u16> {
         let id =
             self.0.iter().find(|nla| nla.kind() == CTRL_ATTR_FAMILY_ID && nla.value_len() == 2)?;
         let mut bytes = [0; 2];
@@ -68,15 +68,15 @@ impl ParseableParametrized<[u8], GenlHeader> for Lookup {
 }
 
 /// The number of a family in this kernel. The kernel may load the module for the asking.
-pub(crate) fn resolve(pipeline: &mut Pipeline, family: &'static str) -> Result<u16, Error> {
-    let entries = match pipeline.get(&Lookup::request(family))? {
+pub(crate) fn resolve_family(pipeline: &mut Pipeline, family: &'static str) -> Result<u16, Error> {
+    let entries = match pipeline.get(&Lookup::lookup_request(family))? {
         Ok(entries) => entries,
         Err(refusal) if refusal.errno() == errno::ENOENT => {
             return Err(Error::Unavailable { family });
         }
         Err(source) => return Err(Error::Refused { doing: "look up a netlink family", source }),
     };
-    let mut ids = entries.into_iter().filter_map(|entry| entry.ok()?.payload.id());
+    let mut ids = entries.into_iter().filter_map(|entry| entry.ok()?.payload.found_id());
     ids.next().ok_or(Error::Unavailable { family })
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_request_for_a_family_is_what_other_programs_send() {
-        let mut request = Lookup::request("IPVS");
+        let mut request = Lookup::lookup_request("IPVS");
         request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_family_without_a_number_or_with_the_number_0_is_absent() {
-        let with = |kind, value: &[u8]| Lookup(vec![DefaultNla::new(kind, value.to_vec())]).id();
+        let with =
+            |kind, value: &[u8]| Lookup(vec![DefaultNla::new(kind, value.to_vec())]).found_id();
         assert_eq!(with(CTRL_ATTR_FAMILY_ID, &28_u16.to_ne_bytes()), Some(28));
         assert_eq!(with(CTRL_ATTR_FAMILY_ID, &[0, 0]), None);
         assert_eq!(with(CTRL_ATTR_FAMILY_ID, &[1, 0, 0]), None);

@@ -3,7 +3,7 @@
 use crate::EntryError;
 
 /// The first attribute that `pick` takes.
-pub(super) fn find<'a, A, T>(
+pub(super) fn find_attribute<'a, A, T>(
     attributes: &'a [A],
     name: &'static str,
     pick: impl Fn(&'a A) -> Option<T>,
@@ -14,7 +14,7 @@ pub(super) fn find<'a, A, T>(
 /// The value of one kind of attribute among many.
 macro_rules! get {
     ($attributes:expr, $kind:path, $name:literal) => {
-        crate::convert::attribute::find($attributes, $name, |attribute| match attribute {
+        crate::convert::attribute::find_attribute($attributes, $name, |attribute| match attribute {
             $kind(value) => Some(value),
             _ => None,
         })

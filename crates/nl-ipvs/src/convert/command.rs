@@ -8,40 +8,42 @@ impl From<&Command> for IpvsMessage {
         match command {
             Command::AddService { key, settings } => {
                 let every_flag = ServiceFlags(u32::MAX);
-                with_settings(IpvsCmd::NewService, key, settings, every_flag)
+                settings_request(IpvsCmd::NewService, key, settings, every_flag)
             }
             Command::SetService { key, settings, flags_mask } => {
-                with_settings(IpvsCmd::SetService, key, settings, *flags_mask)
+                settings_request(IpvsCmd::SetService, key, settings, *flags_mask)
             }
-            Command::DeleteService { key } => of_service(IpvsCmd::DelService, key),
+            Command::DeleteService { key } => service_request(IpvsCmd::DelService, key),
             Command::AddDestination { service, address, settings } => {
-                of_destination(IpvsCmd::NewDest, service, *address, Some(settings))
+                destination_request(IpvsCmd::NewDest, service, *address, Some(settings))
             }
             Command::SetDestination { service, address, settings } => {
-                of_destination(IpvsCmd::SetDest, service, *address, Some(settings))
+                destination_request(IpvsCmd::SetDest, service, *address, Some(settings))
             }
             Command::DeleteDestination { service, address } => {
-                of_destination(IpvsCmd::DelDest, service, *address, None)
+                destination_request(IpvsCmd::DelDest, service, *address, None)
             }
-            Command::Zero(Some(key)) => of_service(IpvsCmd::Zero, key),
+            Command::Zero(Some(key)) => service_request(IpvsCmd::Zero, key),
             Command::Zero(None) => Self::bare(IpvsCmd::Zero),
             Command::Flush => Self::bare(IpvsCmd::Flush),
             Command::SetTimeouts(timeouts) => (*timeouts).into(),
             Command::StartDaemon(daemon) => daemon.into(),
             Command::StopDaemon(role) => Self {
                 command: IpvsCmd::DelDaemon,
-                attributes: vec![IpvsAttribute::Daemon(vec![super::daemon::state(*role)])],
+                attributes: vec![IpvsAttribute::Daemon(vec![super::daemon::state_attribute(
+                    *role,
+                )])],
             },
         }
     }
 }
 
-fn of_service(command: IpvsCmd, key: &ServiceKey) -> IpvsMessage {
+fn service_request(command: IpvsCmd, key: &ServiceKey) -> IpvsMessage {
     let attributes = vec![IpvsAttribute::Service(service::key_attributes(key))];
     IpvsMessage { command, attributes }
 }
 
-fn with_settings(
+fn settings_request(
     command: IpvsCmd,
     key: &ServiceKey,
     settings: &ServiceSettings,
@@ -55,7 +57,7 @@ fn with_settings(
     IpvsMessage { command, attributes: vec![IpvsAttribute::Service(attributes)] }
 }
 
-fn of_destination(
+fn destination_request(
     command: IpvsCmd,
     service: &ServiceKey,
     address: std::net::SocketAddr,

@@ -17,7 +17,7 @@ impl TryFrom<&IpvsMessage> for Daemon {
         let group6 = get!(attributes, A::Group6, "IPVS_DAEMON_ATTR_MCAST_GROUP6").ok();
         let sync_id = *get!(attributes, A::SyncId, "IPVS_DAEMON_ATTR_SYNC_ID")?;
         Ok(Self {
-            role: role(*get!(attributes, A::State, "IPVS_DAEMON_ATTR_STATE")?)?,
+            role: role_of_state(*get!(attributes, A::State, "IPVS_DAEMON_ATTR_STATE")?)?,
             interface: get!(attributes, A::Interface, "IPVS_DAEMON_ATTR_MCAST_IFN")?.clone(),
             sync_id: u8::try_from(sync_id).map_err(|_| EntryError::Unknown {
                 attribute: "IPVS_DAEMON_ATTR_SYNC_ID",
@@ -35,7 +35,7 @@ impl TryFrom<&IpvsMessage> for Daemon {
 impl From<&Daemon> for IpvsMessage {
     fn from(daemon: &Daemon) -> Self {
         let mut attributes = vec![
-            state(daemon.role),
+            state_attribute(daemon.role),
             A::Interface(daemon.interface.clone()),
             A::SyncId(daemon.sync_id.into()),
         ];
@@ -50,14 +50,14 @@ impl From<&Daemon> for IpvsMessage {
     }
 }
 
-pub(super) fn state(role: DaemonRole) -> A {
+pub(super) fn state_attribute(role: DaemonRole) -> A {
     A::State(match role {
         DaemonRole::Master => IP_VS_STATE_MASTER,
         DaemonRole::Backup => IP_VS_STATE_BACKUP,
     })
 }
 
-fn role(state: u32) -> Result<DaemonRole, EntryError> {
+fn role_of_state(state: u32) -> Result<DaemonRole, EntryError> {
     match state {
         IP_VS_STATE_MASTER => Ok(DaemonRole::Master),
         IP_VS_STATE_BACKUP => Ok(DaemonRole::Backup),

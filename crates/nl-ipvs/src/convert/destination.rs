@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::attribute::get;
-use super::family::{family, family_number};
+use super::family::{family_number, family_of_number};
 use crate::wire::{DestinationAttribute as A, IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress};
 use crate::{
     Destination, DestinationSettings, EntryError, Family, ForwardMethod, Tunnel, TunnelKind,
@@ -22,8 +22,8 @@ impl Destination {
         let wide = get!(attributes, A::Stats64, "IPVS_DEST_ATTR_STATS64").ok();
         let narrow = get!(attributes, A::Stats, "IPVS_DEST_ATTR_STATS").ok();
         Ok(Self {
-            address: address(attributes, service)?,
-            settings: settings(attributes)?,
+            address: parse_address(attributes, service)?,
+            settings: parse_settings(attributes)?,
             active_connections: *get!(
                 attributes,
                 A::ActiveConnections,
@@ -39,7 +39,7 @@ impl Destination {
                 A::PersistentConnections,
                 "IPVS_DEST_ATTR_PERSIST_CONNS"
             )?,
-            stats: super::stats::stats(wide, narrow),
+            stats: super::stats::parse_stats(wide, narrow),
         })
     }
 }
@@ -53,15 +53,15 @@ impl From<&Destination> for IpvsMessage {
             A::ActiveConnections(destination.active_connections),
             A::InactiveConnections(destination.inactive_connections),
             A::PersistentConnections(destination.persistent_connections),
-            A::Stats64(super::stats::attributes(destination.stats)),
+            A::Stats64(super::stats::stats_attributes(destination.stats)),
         ]);
         Self { command: IpvsCmd::NewDest, attributes: vec![IpvsAttribute::Destination(attributes)] }
     }
 }
 
-fn address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> {
+fn parse_address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> {
     let family = match get!(attributes, A::Family, "IPVS_DEST_ATTR_ADDR_FAMILY") {
-        Ok(number) => family(*number, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
+        Ok(number) => family_of_number(*number, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
         Err(_) => service,
     };
     let ip = get!(attributes, A::Address, "IPVS_DEST_ATTR_ADDR")?
@@ -70,12 +70,12 @@ fn address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> 
     Ok(SocketAddr::new(ip, *get!(attributes, A::Port, "IPVS_DEST_ATTR_PORT")?))
 }
 
-fn settings(attributes: &[A]) -> Result<DestinationSettings, EntryError> {
+fn parse_settings(attributes: &[A]) -> Result<DestinationSettings, EntryError> {
     let kind = get!(attributes, A::TunnelType, "IPVS_DEST_ATTR_TUN_TYPE");
     let port = get!(attributes, A::TunnelPort, "IPVS_DEST_ATTR_TUN_PORT");
     let flags = get!(attributes, A::TunnelFlags, "IPVS_DEST_ATTR_TUN_FLAGS");
     Ok(DestinationSettings {
-        forward: forward(*get!(attributes, A::ForwardMethod, "IPVS_DEST_ATTR_FWD_METHOD")?),
+        forward: forward_method(*get!(attributes, A::ForwardMethod, "IPVS_DEST_ATTR_FWD_METHOD")?),
         weight: *get!(attributes, A::Weight, "IPVS_DEST_ATTR_WEIGHT")?,
         upper_threshold: *get!(attributes, A::UpperThreshold, "IPVS_DEST_ATTR_U_THRESH")?,
         lower_threshold: *get!(attributes, A::LowerThreshold, "IPVS_DEST_ATTR_L_THRESH")?,
@@ -113,7 +113,7 @@ pub(super) fn settings_attributes(settings: &DestinationSettings) -> Vec<A> {
     attributes
 }
 
-pub(crate) fn forward(flags: u32) -> ForwardMethod {
+pub(crate) fn forward_method(flags: u32) -> ForwardMethod {
     match flags & FORWARD_MASK {
         0 => ForwardMethod::Masquerade,
         1 => ForwardMethod::Local,

@@ -12,7 +12,7 @@ pub(crate) fn family_number(family: Family) -> u16 {
     }
 }
 
-pub(crate) fn family(number: u16, attribute: &'static str) -> Result<Family, EntryError> {
+pub(crate) fn family_of_number(number: u16, attribute: &'static str) -> Result<Family, EntryError> {
     match number {
         AF_INET => Ok(Family::Inet),
         AF_INET6 => Ok(Family::Inet6),

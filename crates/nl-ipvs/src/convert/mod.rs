@@ -10,7 +10,7 @@ mod request;
 mod service;
 mod stats;
 
-pub(crate) use destination::{forward, forward_number, tunnel_kind, tunnel_number};
-pub(crate) use family::{family, family_number};
-pub(crate) use service::{NO_SCHEDULER, netmask, prefix_len, scheduler};
-pub(crate) use stats::field;
+pub(crate) use destination::{forward_method, forward_number, tunnel_kind, tunnel_number};
+pub(crate) use family::{family_number, family_of_number};
+pub(crate) use service::{NO_SCHEDULER, netmask_bytes, parse_scheduler, prefix_len};
+pub(crate) use stats::counter_field;

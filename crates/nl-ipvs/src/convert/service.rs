@@ -1,5 +1,5 @@
-use super::attribute::{find, get};
-use super::family::{family, family_number};
+use super::attribute::{find_attribute, get};
+use super::family::{family_number, family_of_number};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress, ServiceAttribute as A};
 use crate::{
     EntryError, Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings,
@@ -15,13 +15,13 @@ impl TryFrom<&IpvsMessage> for Service {
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
         let attributes =
             get!(&message.attributes, IpvsAttribute::Service, "IPVS_CMD_ATTR_SERVICE")?;
-        let key = key(attributes)?;
+        let key = parse_key(attributes)?;
         let wide = get!(attributes, A::Stats64, "IPVS_SVC_ATTR_STATS64").ok();
         let narrow = get!(attributes, A::Stats, "IPVS_SVC_ATTR_STATS").ok();
         Ok(Self {
             key,
-            settings: settings(key.family(), attributes)?,
-            stats: super::stats::stats(wide, narrow),
+            settings: parse_settings(key.family(), attributes)?,
+            stats: super::stats::parse_stats(wide, narrow),
         })
     }
 }
@@ -36,13 +36,14 @@ impl From<&Service> for IpvsMessage {
             service.settings.flags,
             ServiceFlags(u32::MAX),
         ));
-        attributes.push(A::Stats64(super::stats::attributes(service.stats)));
+        attributes.push(A::Stats64(super::stats::stats_attributes(service.stats)));
         Self { command: IpvsCmd::NewService, attributes: vec![IpvsAttribute::Service(attributes)] }
     }
 }
 
-fn key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
-    let family = family(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
+fn parse_key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
+    let family =
+        family_of_number(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
     if let Ok(mark) = get!(attributes, A::Fwmark, "IPVS_SVC_ATTR_FWMARK") {
         return Ok(ServiceKey::Fwmark { family, mark: *mark });
     }
@@ -55,15 +56,15 @@ fn key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
     })
 }
 
-fn settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryError> {
-    let flags = find(attributes, "IPVS_SVC_ATTR_FLAGS", |attribute| match attribute {
+fn parse_settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryError> {
+    let flags = find_attribute(attributes, "IPVS_SVC_ATTR_FLAGS", |attribute| match attribute {
         A::Flags { flags, .. } => Some(ServiceFlags(*flags)),
         _ => None,
     })?;
     let name = get!(attributes, A::Scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?;
     let engine = get!(attributes, A::PersistenceEngine, "IPVS_SVC_ATTR_PE_NAME").ok();
     Ok(ServiceSettings {
-        scheduler: scheduler(name)?,
+        scheduler: parse_scheduler(name)?,
         flags,
         timeout: *get!(attributes, A::Timeout, "IPVS_SVC_ATTR_TIMEOUT")?,
         prefix_len: prefix_len(family, *get!(attributes, A::Netmask, "IPVS_SVC_ATTR_NETMASK")?)?,
@@ -71,7 +72,7 @@ fn settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryEr
     })
 }
 
-pub(crate) fn scheduler(name: &str) -> Result<Option<Scheduler>, EntryError> {
+pub(crate) fn parse_scheduler(name: &str) -> Result<Option<Scheduler>, EntryError> {
     match name {
         NO_SCHEDULER => Ok(None),
         name => Scheduler::new(name)
@@ -104,14 +105,14 @@ pub(super) fn settings_attributes(
         A::Scheduler(scheduler.to_owned()),
         A::Flags { flags: flags.0, mask: mask.0 },
         A::Timeout(settings.timeout),
-        A::Netmask(netmask(family, settings.prefix_len)),
+        A::Netmask(netmask_bytes(family, settings.prefix_len)),
     ];
     // Left out, it takes away the engine a service had.
     attributes.extend(settings.persistence_engine.clone().map(A::PersistenceEngine));
     attributes
 }
 
-pub(crate) fn netmask(family: Family, prefix_len: u8) -> [u8; 4] {
+pub(crate) fn netmask_bytes(family: Family, prefix_len: u8) -> [u8; 4] {
     match family {
         Family::Inet => {
             let host_bits = 32_u32.saturating_sub(prefix_len.into());

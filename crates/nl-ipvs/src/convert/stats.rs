@@ -2,7 +2,7 @@ use crate::Stats;
 use crate::wire::{Counter, StatsAttribute};
 
 /// The wider of the two sets the kernel sent. A counter that is absent is 0.
-pub(super) fn stats(
+pub(super) fn parse_stats(
     wide: Option<&Vec<StatsAttribute>>,
     narrow: Option<&Vec<StatsAttribute>>,
 ) -> Stats {
@@ -13,20 +13,20 @@ pub(super) fn stats(
             StatsAttribute::U64(counter, value) => (counter, *value),
             StatsAttribute::Other(_) => continue,
         };
-        *field(&mut stats, *counter) = value;
+        *counter_field(&mut stats, *counter) = value;
     }
     stats
 }
 
 /// The 64-bit set.
-pub(super) fn attributes(mut stats: Stats) -> Vec<StatsAttribute> {
+pub(super) fn stats_attributes(mut stats: Stats) -> Vec<StatsAttribute> {
     Counter::ALL
         .into_iter()
-        .map(|counter| StatsAttribute::U64(counter, *field(&mut stats, counter)))
+        .map(|counter| StatsAttribute::U64(counter, *counter_field(&mut stats, counter)))
         .collect()
 }
 
-pub(crate) fn field(stats: &mut Stats, counter: Counter) -> &mut u64 {
+pub(crate) fn counter_field(stats: &mut Stats, counter: Counter) -> &mut u64 {
     match counter {
         Counter::Connections => &mut stats.connections,
         Counter::InPackets => &mut stats.in_packets,

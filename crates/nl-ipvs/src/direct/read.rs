@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 
 use netlink_packet_core::NLA_TYPE_MASK;
 
-use crate::convert::{self, field, forward, prefix_len, scheduler, tunnel_kind};
+use crate::convert::{
+    self, counter_field, forward_method, parse_scheduler, prefix_len, tunnel_kind,
+};
 use crate::wire::numbers::*;
 use crate::wire::{Counter, RawAddress, value};
 use crate::{
@@ -17,22 +19,26 @@ const GENL_HEADER_LEN: usize = 4;
 type Attribute<'a> = (u16, &'a [u8]);
 
 /// The attributes in `bytes`; an error is the last.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, EntryError>> {
-    value::attributes(bytes).map(|attribute| match attribute {
+fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, EntryError>> {
+    value::parse_attributes(bytes).map(|attribute| match attribute {
         Some((kind, value)) => Ok((kind & NLA_TYPE_MASK, value)),
         None => Err(EntryError::Malformed("an attribute's length doesn't add up".to_owned())),
     })
 }
 
 /// The first attribute of this kind in an entry of a dump, if what is in it adds up.
-fn inside<'a>(payload: &'a [u8], wanted: u16, name: &'static str) -> Result<&'a [u8], EntryError> {
+fn entry_attribute<'a>(
+    payload: &'a [u8],
+    wanted: u16,
+    name: &'static str,
+) -> Result<&'a [u8], EntryError> {
     let Some(bytes) = payload.get(GENL_HEADER_LEN..) else {
         return Err(EntryError::Malformed(format!("{} bytes", payload.len())));
     };
     let mut found = None;
-    for attribute in attributes(bytes) {
+    for attribute in parse_attributes(bytes) {
         let (kind, value) = attribute?;
-        if kind == wanted && found.is_none() && attributes(value).all(|each| each.is_ok()) {
+        if kind == wanted && found.is_none() && parse_attributes(value).all(|each| each.is_ok()) {
             found = Some(value);
         }
     }
@@ -40,27 +46,27 @@ fn inside<'a>(payload: &'a [u8], wanted: u16, name: &'static str) -> Result<&'a 
 }
 
 /// Keeps the first value that can be read.
-fn first<T>(kept: &mut Option<T>, value: Option<T>) {
+fn keep_first<T>(kept: &mut Option<T>, value: Option<T>) {
     if kept.is_none() {
         *kept = value;
     }
 }
 
 /// The counters of 32 bits, which a kernel that has those of 64 bits tells before them.
-fn narrow(bytes: &[u8], wanted: u16) -> Option<Stats> {
-    let mut found = attributes(bytes).flatten().filter(|(kind, _)| *kind == wanted);
-    found.find_map(|(_, bytes)| stats(bytes))
+fn parse_narrow_stats(bytes: &[u8], wanted: u16) -> Option<Stats> {
+    let mut found = parse_attributes(bytes).flatten().filter(|(kind, _)| *kind == wanted);
+    found.find_map(|(_, bytes)| parse_stats(bytes))
 }
 
 /// The counters, `None` if they don't add up.
-fn stats(bytes: &[u8]) -> Option<Stats> {
+fn parse_stats(bytes: &[u8]) -> Option<Stats> {
     let mut stats = Stats::default();
-    for attribute in attributes(bytes) {
+    for attribute in parse_attributes(bytes) {
         let (kind, bytes) = attribute.ok()?;
         let Some(counter) = Counter::from_number(kind) else { continue };
-        let narrow = value::u32(bytes).map(u64::from);
-        if let Some(value) = narrow.or_else(|| value::u64(bytes)) {
-            *field(&mut stats, counter) = value;
+        let narrow = value::parse_u32(bytes).map(u64::from);
+        if let Some(value) = narrow.or_else(|| value::parse_u64(bytes)) {
+            *counter_field(&mut stats, counter) = value;
         }
     }
     Some(stats)
@@ -72,32 +78,32 @@ impl Service {
     /// # Errors
     /// When something essential is missing or has no known meaning.
     pub fn from_entry(payload: &[u8]) -> Result<Self, EntryError> {
-        let bytes = inside(payload, IPVS_CMD_ATTR_SERVICE, "IPVS_CMD_ATTR_SERVICE")?;
+        let bytes = entry_attribute(payload, IPVS_CMD_ATTR_SERVICE, "IPVS_CMD_ATTR_SERVICE")?;
         let (mut af, mut protocol, mut address, mut port, mut mark) =
             (None, None, None, None, None);
         let (mut name, mut flags, mut timeout, mut netmask, mut engine) =
             (None, None, None, None, None);
         let mut wide = None;
-        for attribute in attributes(bytes) {
+        for attribute in parse_attributes(bytes) {
             let (kind, bytes) = attribute?;
             match kind {
-                IPVS_SVC_ATTR_AF => first(&mut af, value::u16(bytes)),
-                IPVS_SVC_ATTR_PROTOCOL => first(&mut protocol, value::u16(bytes)),
-                IPVS_SVC_ATTR_ADDR => first(&mut address, RawAddress::parse(bytes)),
-                IPVS_SVC_ATTR_PORT => first(&mut port, value::u16_be(bytes)),
-                IPVS_SVC_ATTR_FWMARK => first(&mut mark, value::u32(bytes)),
-                IPVS_SVC_ATTR_SCHED_NAME => first(&mut name, value::name(bytes)),
-                IPVS_SVC_ATTR_FLAGS => first(&mut flags, value::pair(bytes)),
-                IPVS_SVC_ATTR_TIMEOUT => first(&mut timeout, value::u32(bytes)),
-                IPVS_SVC_ATTR_NETMASK => first(&mut netmask, bytes.try_into().ok()),
-                IPVS_SVC_ATTR_PE_NAME => first(&mut engine, value::name(bytes)),
-                IPVS_SVC_ATTR_STATS64 => first(&mut wide, stats(bytes)),
+                IPVS_SVC_ATTR_AF => keep_first(&mut af, value::parse_u16(bytes)),
+                IPVS_SVC_ATTR_PROTOCOL => keep_first(&mut protocol, value::parse_u16(bytes)),
+                IPVS_SVC_ATTR_ADDR => keep_first(&mut address, RawAddress::parse(bytes)),
+                IPVS_SVC_ATTR_PORT => keep_first(&mut port, value::parse_u16_be(bytes)),
+                IPVS_SVC_ATTR_FWMARK => keep_first(&mut mark, value::parse_u32(bytes)),
+                IPVS_SVC_ATTR_SCHED_NAME => keep_first(&mut name, value::parse_name(bytes)),
+                IPVS_SVC_ATTR_FLAGS => keep_first(&mut flags, value::parse_pair(bytes)),
+                IPVS_SVC_ATTR_TIMEOUT => keep_first(&mut timeout, value::parse_u32(bytes)),
+                IPVS_SVC_ATTR_NETMASK => keep_first(&mut netmask, bytes.try_into().ok()),
+                IPVS_SVC_ATTR_PE_NAME => keep_first(&mut engine, value::parse_name(bytes)),
+                IPVS_SVC_ATTR_STATS64 => keep_first(&mut wide, parse_stats(bytes)),
                 _ => {}
             }
         }
         let missing = EntryError::Missing;
         let af = af.ok_or(missing("IPVS_SVC_ATTR_AF"))?;
-        let family = convert::family(af, "IPVS_SVC_ATTR_AF")?;
+        let family = convert::family_of_number(af, "IPVS_SVC_ATTR_AF")?;
         let key = match mark {
             Some(mark) => ServiceKey::Fwmark { family, mark },
             None => ServiceKey::Address {
@@ -114,12 +120,14 @@ impl Service {
             key,
             settings: ServiceSettings {
                 flags: ServiceFlags(flags),
-                scheduler: scheduler(name.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?)?,
+                scheduler: parse_scheduler(name.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?)?,
                 timeout: timeout.ok_or(missing("IPVS_SVC_ATTR_TIMEOUT"))?,
                 prefix_len: prefix_len(family, netmask()?)?,
                 persistence_engine: engine.map(str::to_owned),
             },
-            stats: wide.or_else(|| narrow(bytes, IPVS_SVC_ATTR_STATS)).unwrap_or_default(),
+            stats: wide
+                .or_else(|| parse_narrow_stats(bytes, IPVS_SVC_ATTR_STATS))
+                .unwrap_or_default(),
         })
     }
 }
@@ -131,36 +139,38 @@ impl Destination {
     /// # Errors
     /// When something essential is missing or has no known meaning.
     pub fn from_entry(payload: &[u8], service: Family) -> Result<Self, EntryError> {
-        let bytes = inside(payload, IPVS_CMD_ATTR_DEST, "IPVS_CMD_ATTR_DEST")?;
+        let bytes = entry_attribute(payload, IPVS_CMD_ATTR_DEST, "IPVS_CMD_ATTR_DEST")?;
         let (mut af, mut address, mut port, mut method, mut weight) =
             (None, None, None, None, None);
         let (mut upper, mut lower, mut active, mut inactive, mut persistent) =
             (None, None, None, None, None);
         let (mut tunnel, mut tunnel_port, mut tunnel_flags) = (None, None, None);
         let mut wide = None;
-        for attribute in attributes(bytes) {
+        for attribute in parse_attributes(bytes) {
             let (kind, bytes) = attribute?;
             match kind {
-                IPVS_DEST_ATTR_ADDR => first(&mut address, RawAddress::parse(bytes)),
-                IPVS_DEST_ATTR_PORT => first(&mut port, value::u16_be(bytes)),
-                IPVS_DEST_ATTR_ADDR_FAMILY => first(&mut af, value::u16(bytes)),
-                IPVS_DEST_ATTR_FWD_METHOD => first(&mut method, value::u32(bytes)),
-                IPVS_DEST_ATTR_WEIGHT => first(&mut weight, value::u32(bytes)),
-                IPVS_DEST_ATTR_U_THRESH => first(&mut upper, value::u32(bytes)),
-                IPVS_DEST_ATTR_L_THRESH => first(&mut lower, value::u32(bytes)),
-                IPVS_DEST_ATTR_ACTIVE_CONNS => first(&mut active, value::u32(bytes)),
-                IPVS_DEST_ATTR_INACT_CONNS => first(&mut inactive, value::u32(bytes)),
-                IPVS_DEST_ATTR_PERSIST_CONNS => first(&mut persistent, value::u32(bytes)),
-                IPVS_DEST_ATTR_TUN_TYPE => first(&mut tunnel, value::u8(bytes)),
-                IPVS_DEST_ATTR_TUN_PORT => first(&mut tunnel_port, value::u16_be(bytes)),
-                IPVS_DEST_ATTR_TUN_FLAGS => first(&mut tunnel_flags, value::u16(bytes)),
-                IPVS_DEST_ATTR_STATS64 => first(&mut wide, stats(bytes)),
+                IPVS_DEST_ATTR_ADDR => keep_first(&mut address, RawAddress::parse(bytes)),
+                IPVS_DEST_ATTR_PORT => keep_first(&mut port, value::parse_u16_be(bytes)),
+                IPVS_DEST_ATTR_ADDR_FAMILY => keep_first(&mut af, value::parse_u16(bytes)),
+                IPVS_DEST_ATTR_FWD_METHOD => keep_first(&mut method, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_WEIGHT => keep_first(&mut weight, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_U_THRESH => keep_first(&mut upper, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_L_THRESH => keep_first(&mut lower, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_ACTIVE_CONNS => keep_first(&mut active, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_INACT_CONNS => keep_first(&mut inactive, value::parse_u32(bytes)),
+                IPVS_DEST_ATTR_PERSIST_CONNS => {
+                    keep_first(&mut persistent, value::parse_u32(bytes))
+                }
+                IPVS_DEST_ATTR_TUN_TYPE => keep_first(&mut tunnel, value::parse_u8(bytes)),
+                IPVS_DEST_ATTR_TUN_PORT => keep_first(&mut tunnel_port, value::parse_u16_be(bytes)),
+                IPVS_DEST_ATTR_TUN_FLAGS => keep_first(&mut tunnel_flags, value::parse_u16(bytes)),
+                IPVS_DEST_ATTR_STATS64 => keep_first(&mut wide, parse_stats(bytes)),
                 _ => {}
             }
         }
         let missing = EntryError::Missing;
         let family = match af {
-            Some(af) => convert::family(af, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
+            Some(af) => convert::family_of_number(af, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
             None => service,
         };
         let address = address
@@ -169,7 +179,7 @@ impl Destination {
         Ok(Self {
             address: SocketAddr::new(address, port.ok_or(missing("IPVS_DEST_ATTR_PORT"))?),
             settings: DestinationSettings {
-                forward: forward(method.ok_or(missing("IPVS_DEST_ATTR_FWD_METHOD"))?),
+                forward: forward_method(method.ok_or(missing("IPVS_DEST_ATTR_FWD_METHOD"))?),
                 weight: weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?,
                 upper_threshold: upper.ok_or(missing("IPVS_DEST_ATTR_U_THRESH"))?,
                 lower_threshold: lower.ok_or(missing("IPVS_DEST_ATTR_L_THRESH"))?,
@@ -183,7 +193,9 @@ impl Destination {
             active_connections: active.ok_or(missing("IPVS_DEST_ATTR_ACTIVE_CONNS"))?,
             inactive_connections: inactive.ok_or(missing("IPVS_DEST_ATTR_INACT_CONNS"))?,
             persistent_connections: persistent.ok_or(missing("IPVS_DEST_ATTR_PERSIST_CONNS"))?,
-            stats: wide.or_else(|| narrow(bytes, IPVS_DEST_ATTR_STATS)).unwrap_or_default(),
+            stats: wide
+                .or_else(|| parse_narrow_stats(bytes, IPVS_DEST_ATTR_STATS))
+                .unwrap_or_default(),
         })
     }
 }

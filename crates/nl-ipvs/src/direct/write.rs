@@ -5,7 +5,7 @@ use netlink_packet_core::{NetlinkPayload, NetlinkSerializable};
 use netlink_packet_generic::GenlMessage;
 
 use super::writer::Writer;
-use crate::convert::{NO_SCHEDULER, family_number, forward_number, netmask, tunnel_number};
+use crate::convert::{NO_SCHEDULER, family_number, forward_number, netmask_bytes, tunnel_number};
 use crate::wire::numbers::*;
 use crate::wire::{IPVS_GENL_VERSION, IpvsCmd, IpvsMessage};
 use crate::{
@@ -41,7 +41,7 @@ impl<C: Borrow<Command>> Request<C> {
             | Command::AddDestination { .. }
             | Command::SetDestination { .. }
             | Command::DeleteDestination { .. } => {
-                let len = write(Writer::new(None), command.borrow());
+                let len = write_command(Writer::new(None), command.borrow());
                 Kind::Direct { command, family, len }
             }
             other => {
@@ -71,7 +71,7 @@ impl<C: Borrow<Command>> NetlinkSerializable for Request<C> {
     fn serialize(&self, buffer: &mut [u8]) {
         match &self.0 {
             Kind::Direct { command, .. } => {
-                write(Writer::new(Some(buffer)), command.borrow());
+                write_command(Writer::new(Some(buffer)), command.borrow());
             }
             Kind::Message(message) => message.serialize(buffer),
         }
@@ -85,34 +85,34 @@ impl<C> From<Request<C>> for NetlinkPayload<Request<C>> {
 }
 
 /// Writes a command as [`IpvsMessage`] would, and says how many bytes that takes.
-fn write(mut writer: Writer<'_>, command: &Command) -> usize {
+fn write_command(mut writer: Writer<'_>, command: &Command) -> usize {
     match command {
         Command::AddService { key, settings } => {
-            writer.header_of(IpvsCmd::NewService);
-            service(&mut writer, key, Some((settings, ServiceFlags(u32::MAX))));
+            writer.write_genl_header(IpvsCmd::NewService);
+            write_service(&mut writer, key, Some((settings, ServiceFlags(u32::MAX))));
         }
         Command::SetService { key, settings, flags_mask } => {
-            writer.header_of(IpvsCmd::SetService);
-            service(&mut writer, key, Some((settings, *flags_mask)));
+            writer.write_genl_header(IpvsCmd::SetService);
+            write_service(&mut writer, key, Some((settings, *flags_mask)));
         }
         Command::DeleteService { key } => {
-            writer.header_of(IpvsCmd::DelService);
-            service(&mut writer, key, None);
+            writer.write_genl_header(IpvsCmd::DelService);
+            write_service(&mut writer, key, None);
         }
         Command::AddDestination { service: of, address, settings } => {
-            writer.header_of(IpvsCmd::NewDest);
-            service(&mut writer, of, None);
-            destination(&mut writer, *address, Some(settings));
+            writer.write_genl_header(IpvsCmd::NewDest);
+            write_service(&mut writer, of, None);
+            write_destination(&mut writer, *address, Some(settings));
         }
         Command::SetDestination { service: of, address, settings } => {
-            writer.header_of(IpvsCmd::SetDest);
-            service(&mut writer, of, None);
-            destination(&mut writer, *address, Some(settings));
+            writer.write_genl_header(IpvsCmd::SetDest);
+            write_service(&mut writer, of, None);
+            write_destination(&mut writer, *address, Some(settings));
         }
         Command::DeleteDestination { service: of, address } => {
-            writer.header_of(IpvsCmd::DelDest);
-            service(&mut writer, of, None);
-            destination(&mut writer, *address, None);
+            writer.write_genl_header(IpvsCmd::DelDest);
+            write_service(&mut writer, of, None);
+            write_destination(&mut writer, *address, None);
         }
         _ => {}
     }
@@ -121,64 +121,65 @@ fn write(mut writer: Writer<'_>, command: &Command) -> usize {
 
 impl Writer<'_> {
     /// `struct genlmsghdr`.
-    fn header_of(&mut self, command: IpvsCmd) {
-        self.raw(&[command.into(), IPVS_GENL_VERSION, 0, 0]);
+    fn write_genl_header(&mut self, command: IpvsCmd) {
+        self.write_raw(&[command.into(), IPVS_GENL_VERSION, 0, 0]);
     }
 
-    fn address(&mut self, kind: u16, address: IpAddr) {
+    fn write_address(&mut self, kind: u16, address: IpAddr) {
         match address {
-            IpAddr::V4(v4) => self.bytes(kind, &v4.octets()),
-            IpAddr::V6(v6) => self.bytes(kind, &v6.octets()),
+            IpAddr::V4(v4) => self.write_bytes(kind, &v4.octets()),
+            IpAddr::V6(v6) => self.write_bytes(kind, &v6.octets()),
         }
     }
 }
 
-fn service(
+fn write_service(
     writer: &mut Writer<'_>,
     key: &ServiceKey,
     settings: Option<(&ServiceSettings, ServiceFlags)>,
 ) {
-    writer.nest(IPVS_CMD_ATTR_SERVICE, |writer| {
-        writer.u16(IPVS_SVC_ATTR_AF, family_number(key.family()));
+    writer.write_nested(IPVS_CMD_ATTR_SERVICE, |writer| {
+        writer.write_u16(IPVS_SVC_ATTR_AF, family_number(key.family()));
         match *key {
             ServiceKey::Address { protocol, address, port } => {
-                writer.u16(IPVS_SVC_ATTR_PROTOCOL, protocol.0);
-                writer.address(IPVS_SVC_ATTR_ADDR, address);
-                writer.bytes(IPVS_SVC_ATTR_PORT, &port.to_be_bytes());
+                writer.write_u16(IPVS_SVC_ATTR_PROTOCOL, protocol.0);
+                writer.write_address(IPVS_SVC_ATTR_ADDR, address);
+                writer.write_bytes(IPVS_SVC_ATTR_PORT, &port.to_be_bytes());
             }
-            ServiceKey::Fwmark { mark, .. } => writer.u32(IPVS_SVC_ATTR_FWMARK, mark),
+            ServiceKey::Fwmark { mark, .. } => writer.write_u32(IPVS_SVC_ATTR_FWMARK, mark),
         }
         let Some((settings, mask)) = settings else { return };
         let name = settings.scheduler.as_ref().map_or(NO_SCHEDULER, Scheduler::as_str);
-        writer.name(IPVS_SVC_ATTR_SCHED_NAME, name);
+        writer.write_name(IPVS_SVC_ATTR_SCHED_NAME, name);
         let flags = [settings.flags.settable().0.to_ne_bytes(), mask.0.to_ne_bytes()];
-        writer.bytes(IPVS_SVC_ATTR_FLAGS, flags.as_flattened());
-        writer.u32(IPVS_SVC_ATTR_TIMEOUT, settings.timeout);
-        writer.bytes(IPVS_SVC_ATTR_NETMASK, &netmask(key.family(), settings.prefix_len));
+        writer.write_bytes(IPVS_SVC_ATTR_FLAGS, flags.as_flattened());
+        writer.write_u32(IPVS_SVC_ATTR_TIMEOUT, settings.timeout);
+        writer
+            .write_bytes(IPVS_SVC_ATTR_NETMASK, &netmask_bytes(key.family(), settings.prefix_len));
         if let Some(engine) = &settings.persistence_engine {
-            writer.name(IPVS_SVC_ATTR_PE_NAME, engine);
+            writer.write_name(IPVS_SVC_ATTR_PE_NAME, engine);
         }
     });
 }
 
-fn destination(
+fn write_destination(
     writer: &mut Writer<'_>,
     address: SocketAddr,
     settings: Option<&DestinationSettings>,
 ) {
-    writer.nest(IPVS_CMD_ATTR_DEST, |writer| {
-        writer.address(IPVS_DEST_ATTR_ADDR, address.ip());
-        writer.bytes(IPVS_DEST_ATTR_PORT, &address.port().to_be_bytes());
-        writer.u16(IPVS_DEST_ATTR_ADDR_FAMILY, family_number(address.ip().into()));
+    writer.write_nested(IPVS_CMD_ATTR_DEST, |writer| {
+        writer.write_address(IPVS_DEST_ATTR_ADDR, address.ip());
+        writer.write_bytes(IPVS_DEST_ATTR_PORT, &address.port().to_be_bytes());
+        writer.write_u16(IPVS_DEST_ATTR_ADDR_FAMILY, family_number(address.ip().into()));
         let Some(settings) = settings else { return };
-        writer.u32(IPVS_DEST_ATTR_FWD_METHOD, forward_number(settings.forward));
-        writer.u32(IPVS_DEST_ATTR_WEIGHT, settings.weight);
-        writer.u32(IPVS_DEST_ATTR_U_THRESH, settings.upper_threshold);
-        writer.u32(IPVS_DEST_ATTR_L_THRESH, settings.lower_threshold);
+        writer.write_u32(IPVS_DEST_ATTR_FWD_METHOD, forward_number(settings.forward));
+        writer.write_u32(IPVS_DEST_ATTR_WEIGHT, settings.weight);
+        writer.write_u32(IPVS_DEST_ATTR_U_THRESH, settings.upper_threshold);
+        writer.write_u32(IPVS_DEST_ATTR_L_THRESH, settings.lower_threshold);
         if settings.forward == ForwardMethod::Tunnel {
-            writer.bytes(IPVS_DEST_ATTR_TUN_TYPE, &[tunnel_number(settings.tunnel.kind)]);
-            writer.bytes(IPVS_DEST_ATTR_TUN_PORT, &settings.tunnel.port.to_be_bytes());
-            writer.u16(IPVS_DEST_ATTR_TUN_FLAGS, settings.tunnel.flags);
+            writer.write_bytes(IPVS_DEST_ATTR_TUN_TYPE, &[tunnel_number(settings.tunnel.kind)]);
+            writer.write_bytes(IPVS_DEST_ATTR_TUN_PORT, &settings.tunnel.port.to_be_bytes());
+            writer.write_u16(IPVS_DEST_ATTR_TUN_FLAGS, settings.tunnel.flags);
         }
     });
 }

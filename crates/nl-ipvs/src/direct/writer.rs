@@ -19,7 +19,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Bytes as they are, outside of any attribute.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub(super) fn write_raw(&mut self, bytes: &[u8]) {
         let from = self.at;
         self.at += bytes.len();
         if let Some(place) = &mut self.place {
@@ -27,35 +27,35 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        self.padded(kind, value, value.len());
+    pub(super) fn write_bytes(&mut self, kind: u16, value: &[u8]) {
+        self.write_padded(kind, value, value.len());
     }
 
-    pub(super) fn u16(&mut self, kind: u16, value: u16) {
-        self.bytes(kind, &value.to_ne_bytes());
+    pub(super) fn write_u16(&mut self, kind: u16, value: u16) {
+        self.write_bytes(kind, &value.to_ne_bytes());
     }
 
-    pub(super) fn u32(&mut self, kind: u16, value: u32) {
-        self.bytes(kind, &value.to_ne_bytes());
+    pub(super) fn write_u32(&mut self, kind: u16, value: u32) {
+        self.write_bytes(kind, &value.to_ne_bytes());
     }
 
     /// Ends with a NUL.
-    pub(super) fn name(&mut self, kind: u16, name: &str) {
+    pub(super) fn write_name(&mut self, kind: u16, name: &str) {
         let name = name_bytes(name);
-        self.padded(kind, name, name.len() + 1);
+        self.write_padded(kind, name, name.len() + 1);
     }
 
     /// Attributes inside an attribute.
-    pub(super) fn nest(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
+    pub(super) fn write_nested(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
         let from = self.at;
         self.at += HEADER_LEN;
         inside(self);
         let len = self.at - from;
-        self.header(from, kind | NLA_F_NESTED, len);
+        self.write_attribute_header(from, kind | NLA_F_NESTED, len);
     }
 
     /// A value with zeros behind it up to `len`, and up to where the next attribute may begin.
-    fn padded(&mut self, kind: u16, value: &[u8], len: usize) {
+    fn write_padded(&mut self, kind: u16, value: &[u8], len: usize) {
         let from = self.at;
         self.at += HEADER_LEN + len.next_multiple_of(ALIGN);
         if let Some(place) = &mut self.place {
@@ -63,10 +63,10 @@ impl<'a> Writer<'a> {
             place[value_at..value_at + value.len()].copy_from_slice(value);
             place[value_at + value.len()..self.at].fill(0);
         }
-        self.header(from, kind, HEADER_LEN + len);
+        self.write_attribute_header(from, kind, HEADER_LEN + len);
     }
 
-    fn header(&mut self, at: usize, kind: u16, len: usize) {
+    fn write_attribute_header(&mut self, at: usize, kind: u16, len: usize) {
         if let Some(place) = &mut self.place {
             // A message has a few attributes, and names are cut: it fits.
             let len = u16::try_from(len).unwrap_or(u16::MAX);

@@ -22,7 +22,7 @@ impl<T, R: Fn(&NetlinkHeader, &[u8]) -> T> Answer<T, R> {
         Self { sequence, read, entries: Vec::new(), interrupted: false }
     }
 
-    pub(super) fn accept(&mut self, reply: Reply<'_>) -> Progress {
+    pub(super) fn accept_reply(&mut self, reply: Reply<'_>) -> Progress {
         if reply.header.sequence_number != self.sequence {
             return Progress::More;
         }

@@ -16,7 +16,7 @@ impl Batch {
     }
 
     /// Whether that was all. The last request is always answered, and answers come in order.
-    pub(super) fn accept(&mut self, reply: Reply<'_>) -> bool {
+    pub(super) fn accept_reply(&mut self, reply: Reply<'_>) -> bool {
         let position = reply.header.sequence_number.wrapping_sub(self.first_sequence) as usize;
         let last = position + 1 == self.outcomes.len();
         match (reply.body, self.outcomes.get_mut(position)) {
@@ -30,7 +30,7 @@ impl Batch {
 
     /// Whether a reply refuses a transaction as a whole: it then names the first message, which
     /// begins it.
-    pub(super) fn refusal(&self, reply: &Reply<'_>) -> Option<KernelError> {
+    pub(super) fn transaction_refusal(&self, reply: &Reply<'_>) -> Option<KernelError> {
         match &reply.body {
             Body::Outcome(Err(error)) if reply.header.sequence_number == self.first_sequence => {
                 Some(error.clone())

@@ -104,13 +104,13 @@ impl Pipeline {
         let mut outcomes = Vec::new();
         let mut outgoing = Outgoing::new(self.next_sequence);
         for request in requests {
-            outgoing.push(request, 0);
+            outgoing.push_request(request, 0);
             if outgoing.is_full() {
-                self.flush(&mut outgoing, &mut outcomes)?;
+                self.flush_batch(&mut outgoing, &mut outcomes)?;
             }
         }
-        if outgoing.count() > 0 {
-            self.flush(&mut outgoing, &mut outcomes)?;
+        if outgoing.request_count() > 0 {
+            self.flush_batch(&mut outgoing, &mut outcomes)?;
         }
         Ok(outcomes)
     }
@@ -131,24 +131,24 @@ impl Pipeline {
         end: Option<NetlinkMessage<I>>,
     ) -> Result<Result<Outcomes, KernelError>, Error> {
         let mut outgoing = Outgoing::new(self.next_sequence);
-        outgoing.push(begin, 0);
+        outgoing.push_request(begin, 0);
         for request in requests {
-            outgoing.push(request, 0);
+            outgoing.push_request(request, 0);
         }
         // Linux before 6.10 acknowledges neither end of a transaction.
         outgoing.acknowledge_last();
-        let mut batch = Batch::new(self.next_sequence, outgoing.count());
-        if outgoing.count() == 1 {
+        let mut batch = Batch::new(self.next_sequence, outgoing.request_count());
+        if outgoing.request_count() == 1 {
             return Ok(Ok(Vec::new()));
         }
         if let Some(end) = end {
-            outgoing.push(end, 0);
+            outgoing.push_request(end, 0);
         }
         self.make_room(outgoing.as_bytes().len());
         let mut refusal = None;
-        self.exchange(&outgoing, |reply| {
-            refusal = batch.refusal(&reply);
-            refusal.is_some() || batch.accept(reply)
+        self.exchange_messages(&outgoing, |reply| {
+            refusal = batch.transaction_refusal(&reply);
+            refusal.is_some() || batch.accept_reply(reply)
         })?;
         Ok(match refusal {
             Some(error) => Err(error),
@@ -175,7 +175,7 @@ impl Pipeline {
     where
         I: NetlinkSerializable + NetlinkDeserializable + Clone,
     {
-        self.ask(request, NLM_F_ACK, I::deserialize)
+        self.request_entries(request, NLM_F_ACK, I::deserialize)
             .map(|answer| answer.map(|(entries, _)| entries))
     }
 
@@ -204,7 +204,7 @@ impl Pipeline {
         read: impl Fn(&NetlinkHeader, &[u8]) -> T,
     ) -> Result<Result<Vec<T>, KernelError>, Error> {
         for _ in 0..DUMP_ATTEMPTS {
-            match self.ask(request, NLM_F_DUMP, &read)? {
+            match self.request_entries(request, NLM_F_DUMP, &read)? {
                 Ok((_, true)) => {}
                 Ok((entries, false)) => return Ok(Ok(entries)),
                 Err(refusal) => return Ok(Err(refusal)),
@@ -214,17 +214,21 @@ impl Pipeline {
     }
 
     /// Sends what is outgoing, adds what became of it to `outcomes`, and begins the next datagram.
-    fn flush(&mut self, outgoing: &mut Outgoing, outcomes: &mut Outcomes) -> Result<(), Error> {
+    fn flush_batch(
+        &mut self,
+        outgoing: &mut Outgoing,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), Error> {
         outgoing.acknowledge_last();
-        let mut batch = Batch::new(self.next_sequence, outgoing.count());
-        self.exchange(outgoing, |reply| batch.accept(reply))?;
+        let mut batch = Batch::new(self.next_sequence, outgoing.request_count());
+        self.exchange_messages(outgoing, |reply| batch.accept_reply(reply))?;
         outcomes.extend(batch.into_outcomes());
         outgoing.restart(self.next_sequence);
         Ok(())
     }
 
     /// The entries, and whether changes interrupted them.
-    fn ask<I: NetlinkSerializable + Clone, T>(
+    fn request_entries<I: NetlinkSerializable + Clone, T>(
         &mut self,
         request: &NetlinkMessage<I>,
         flags: u16,
@@ -233,8 +237,8 @@ impl Pipeline {
         let mut answer = Answer::new(self.next_sequence, read);
         let mut refusal = None;
         let mut outgoing = Outgoing::new(self.next_sequence);
-        outgoing.push(request.clone(), flags);
-        self.exchange(&outgoing, |reply| match answer.accept(reply) {
+        outgoing.push_request(request.clone(), flags);
+        self.exchange_messages(&outgoing, |reply| match answer.accept_reply(reply) {
             Progress::More => false,
             Progress::Complete => true,
             Progress::Refused(error) => {
@@ -249,7 +253,7 @@ impl Pipeline {
     }
 
     /// Sends, and hands on what comes until `accept` says that was all.
-    fn exchange(
+    fn exchange_messages(
         &mut self,
         outgoing: &Outgoing,
         mut accept: impl FnMut(Reply<'_>) -> bool,
@@ -257,11 +261,11 @@ impl Pipeline {
         if self.unfinished {
             self.discard_leftovers()?;
         }
-        self.next_sequence = self.next_sequence.wrapping_add(outgoing.count());
-        self.send(outgoing.as_bytes())?;
+        self.next_sequence = self.next_sequence.wrapping_add(outgoing.request_count());
+        self.send_datagram(outgoing.as_bytes())?;
         loop {
-            let len = self.receive(MsgFlags::empty())?;
-            for reply in reply::replies(&self.buffer[..len]) {
+            let len = self.receive_datagram(MsgFlags::empty())?;
+            for reply in reply::parse_replies(&self.buffer[..len]) {
                 if accept(reply?) {
                     self.unfinished = false;
                     return Ok(());
@@ -274,7 +278,7 @@ impl Pipeline {
     /// of a dump, which would make the kernel refuse the next one with `EBUSY`.
     fn discard_leftovers(&mut self) -> Result<(), Error> {
         loop {
-            match self.receive(MsgFlags::MSG_DONTWAIT) {
+            match self.receive_datagram(MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Error::Lost | Error::Malformed(_)) => {}
                 Err(Error::Timeout(_)) => return Ok(()),
                 Err(error) => return Err(error),
@@ -282,18 +286,18 @@ impl Pipeline {
         }
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn send_datagram(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.unfinished = true;
         loop {
             match self.socket.send(bytes, 0) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failure("send through", error)),
+                Err(error) => return Err(socket_error("send through", error)),
             }
         }
     }
 
-    fn receive(&mut self, flags: MsgFlags) -> Result<usize, Error> {
+    fn receive_datagram(&mut self, flags: MsgFlags) -> Result<usize, Error> {
         loop {
             let mut space = &mut self.buffer[..];
             // With MSG_TRUNC the length is that of the datagram, not of what fitted.
@@ -303,13 +307,13 @@ impl Pipeline {
                     return Err(Error::Malformed(format!("a datagram of {len} bytes")));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failure("receive from", error)),
+                Err(error) => return Err(socket_error("receive from", error)),
             }
         }
     }
 }
 
-fn failure(doing: &'static str, source: io::Error) -> Error {
+fn socket_error(doing: &'static str, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::WouldBlock {
         return Error::Timeout(RECEIVE_TIMEOUT);
     }

@@ -33,7 +33,7 @@ impl Outgoing {
 
     /// Adds a request, with `flags` besides its own. Its own wish for an acknowledgement is
     /// dropped: an answer nobody waits for would be taken for that of a later request.
-    pub(super) fn push<I: NetlinkSerializable>(
+    pub(super) fn push_request<I: NetlinkSerializable>(
         &mut self,
         mut request: NetlinkMessage<I>,
         flags: u16,
@@ -52,7 +52,7 @@ impl Outgoing {
         self.count >= MAX_REQUESTS || self.bytes.len() >= MAX_LEN
     }
 
-    pub(super) fn count(&self) -> u32 {
+    pub(super) fn request_count(&self) -> u32 {
         self.count
     }
 
@@ -99,7 +99,7 @@ mod tests {
         for flags in [NLM_F_ACK, NLM_F_CREATE, 0] {
             let mut request = request();
             request.header.flags = flags;
-            outgoing.push(request, 0);
+            outgoing.push_request(request, 0);
         }
         outgoing.acknowledge_last();
         let plain = NLM_F_REQUEST;
@@ -113,7 +113,7 @@ mod tests {
     fn a_datagram_is_full_at_128_requests() {
         let mut outgoing = Outgoing::new(1);
         let pushed = (1..).find(|_| {
-            outgoing.push(request(), 0);
+            outgoing.push_request(request(), 0);
             outgoing.is_full()
         });
         assert_eq!(pushed, Some(128));

@@ -34,12 +34,12 @@ pub(super) enum Body<'a> {
 }
 
 /// The messages of a datagram, up to the first malformed one.
-pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
+pub(super) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
     std::iter::from_fn(move || {
         if datagram.is_empty() {
             return None;
         }
-        let reply = split(datagram);
+        let reply = split_reply(datagram);
         datagram = match &reply {
             Ok((_, len)) => datagram.get(*len..).unwrap_or_default(),
             Err(_) => &[],
@@ -49,7 +49,7 @@ pub(super) fn replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<
 }
 
 /// The first message, and where the next one begins.
-fn split(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
+fn split_reply(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
     let malformed = |error: netlink_packet_core::DecodeError| Error::Malformed(error.to_string());
     let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
     let header = NetlinkHeader::parse(&message).map_err(malformed)?;
@@ -57,10 +57,10 @@ fn split(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
     let body = match header.message_type {
         NLMSG_NOOP => Body::Noop,
         NLMSG_OVERRUN => return Err(Error::Lost),
-        NLMSG_ERROR => Body::Outcome(outcome(header.flags, payload)?),
+        NLMSG_ERROR => Body::Outcome(parse_outcome(header.flags, payload)?),
         // Linux sends a DONE without a number where nothing can have failed.
         NLMSG_DONE if payload.is_empty() => Body::Done(Ok(())),
-        NLMSG_DONE => Body::Done(done(header.flags, payload)?),
+        NLMSG_DONE => Body::Done(parse_done(header.flags, payload)?),
         _ => Body::Entry(payload),
     };
     let len = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
@@ -68,7 +68,7 @@ fn split(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
 }
 
 /// `struct nlmsgerr`, then the request as far as it is repeated, then attributes.
-fn outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
+fn parse_outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
     let request_len = match payload.get(CODE_LEN..CODE_LEN + 4) {
         Some(len) if flags & NLM_F_CAPPED == 0 => {
             let len = u32::from_ne_bytes([len[0], len[1], len[2], len[3]]) as usize;
@@ -76,14 +76,14 @@ fn outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error>
         }
         _ => HEADER_LEN,
     };
-    result(flags, payload, CODE_LEN.saturating_add(request_len))
+    parse_result(flags, payload, CODE_LEN.saturating_add(request_len))
 }
 
-fn done(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
-    result(flags, payload, CODE_LEN)
+fn parse_done(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
+    parse_result(flags, payload, CODE_LEN)
 }
 
-fn result(
+fn parse_result(
     flags: u16,
     payload: &[u8],
     attributes_at: usize,
@@ -100,13 +100,13 @@ fn result(
         Some(attributes) if flags & NLM_F_ACK_TLVS != 0 => attributes,
         _ => &[],
     };
-    Ok(Err(match message(attributes) {
+    Ok(Err(match find_message(attributes) {
         Some(message) => error.with_message(message),
         None => error,
     }))
 }
 
-fn message(attributes: &[u8]) -> Option<String> {
+fn find_message(attributes: &[u8]) -> Option<String> {
     let nla = NlasIterator::new(attributes)
         .map_while(Result::ok)
         .find(|nla| nla.kind() == NLMSGERR_ATTR_MSG)?;

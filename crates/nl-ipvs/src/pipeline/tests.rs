@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::Pipeline;
 use super::answer::{Answer, Progress};
 use super::batch::Batch;
-use super::reply::replies;
+use super::reply::parse_replies;
 use crate::{Error, KernelError, errno};
 
 /// A family's own message.
@@ -72,8 +72,8 @@ fn refused(outcomes: &[Result<(), KernelError>]) -> Vec<i32> {
 fn run_batch(first: u32, count: u32, datagrams: &[Vec<u8>]) -> Option<Vec<i32>> {
     let mut batch = Batch::new(first, count);
     for datagram in datagrams {
-        for reply in replies(datagram) {
-            if batch.accept(reply.unwrap()) {
+        for reply in parse_replies(datagram) {
+            if batch.accept_reply(reply.unwrap()) {
                 return Some(refused(&batch.into_outcomes()));
             }
         }
@@ -91,8 +91,8 @@ type Case<'a, T> = (&'a str, &'a [Vec<u8>], Option<T>);
 fn run_answer(datagrams: &[Vec<u8>]) -> Option<Answered> {
     let mut answer = Answer::new(7, Bytes::deserialize);
     for datagram in datagrams {
-        for reply in replies(datagram) {
-            match answer.accept(reply.unwrap()) {
+        for reply in parse_replies(datagram) {
+            match answer.accept_reply(reply.unwrap()) {
                 Progress::More => {}
                 Progress::Complete => {
                     let (entries, interrupted) = answer.into_entries();
@@ -189,8 +189,8 @@ fn the_kernels_words_are_found_behind_a_whole_and_behind_a_capped_request() {
     ];
     for (datagram, words) in table {
         let mut answer = Answer::new(7, Bytes::deserialize);
-        let reply = replies(&datagram).next().unwrap().unwrap();
-        let Progress::Refused(error) = answer.accept(reply) else {
+        let reply = parse_replies(&datagram).next().unwrap().unwrap();
+        let Progress::Refused(error) = answer.accept_reply(reply) else {
             panic!("not refused: {datagram:?}");
         };
         assert_eq!((error.errno(), error.message()), (errno::ERANGE, words));
@@ -200,11 +200,11 @@ fn the_kernels_words_are_found_behind_a_whole_and_behind_a_capped_request() {
 #[test]
 fn an_overrun_means_lost_and_a_broken_length_ends_the_datagram() {
     let overrun = message(NLMSG_OVERRUN, 0, 7, &[]);
-    assert!(matches!(replies(&overrun).next(), Some(Err(Error::Lost))));
+    assert!(matches!(parse_replies(&overrun).next(), Some(Err(Error::Lost))));
     let mut broken = outcome(7, 0);
     broken[0] = 200;
     let both = [outcome(7, 0), broken].concat();
-    let results: Vec<_> = replies(&both).collect();
+    let results: Vec<_> = parse_replies(&both).collect();
     assert!(matches!(&results[..], [Ok(_), Err(Error::Malformed(_))]));
 }
 
@@ -213,7 +213,7 @@ fn the_rest_of_an_abandoned_dump_is_read_away_before_the_next_one() {
     let every_family = Bytes(vec![3, 1, 0, 0]);
     let abandoned = message(0x10, NLM_F_REQUEST | NLM_F_DUMP, 999, &every_family.0);
     let mut pipeline = Pipeline::open(NETLINK_GENERIC).unwrap();
-    pipeline.send(&abandoned).unwrap();
+    pipeline.send_datagram(&abandoned).unwrap();
     let header = NetlinkHeader::default();
     let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(every_family));
     let families = pipeline.dump(&request).unwrap();
@@ -230,11 +230,11 @@ proptest! {
         for datagram in [bytes.clone(), message(kind, flags, 7, &bytes)] {
             let mut batch = Batch::new(7, 3);
             let mut answer = Answer::new(7, Bytes::deserialize);
-            for reply in replies(&datagram).filter_map(Result::ok) {
-                answer.accept(reply);
+            for reply in parse_replies(&datagram).filter_map(Result::ok) {
+                answer.accept_reply(reply);
             }
-            for reply in replies(&datagram).filter_map(Result::ok) {
-                batch.accept(reply);
+            for reply in parse_replies(&datagram).filter_map(Result::ok) {
+                batch.accept_reply(reply);
             }
         }
     }

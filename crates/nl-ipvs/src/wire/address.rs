@@ -34,7 +34,7 @@ impl RawAddress {
         bytes.try_into().ok().map(Self::Long)
     }
 
-    pub(super) fn value(&self) -> Value<'_> {
+    pub(super) fn wire_value(&self) -> Value<'_> {
         match self {
             Self::Short(bytes) => Value::Bytes(bytes),
             Self::Long(bytes) => Value::Bytes(bytes),

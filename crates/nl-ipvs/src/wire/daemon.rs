@@ -38,7 +38,7 @@ pub enum DaemonAttribute {
 }
 
 impl DaemonAttribute {
-    fn parts(&self) -> (u16, Value<'_>) {
+    fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
             Self::State(v) => (IPVS_DAEMON_ATTR_STATE, Value::U32(*v)),
             Self::Interface(v) => (IPVS_DAEMON_ATTR_MCAST_IFN, Value::Name(v)),
@@ -52,18 +52,18 @@ impl DaemonAttribute {
         }
     }
 
-    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+    fn parse_known(kind: u16, bytes: &[u8]) -> Option<Self> {
         match kind {
-            IPVS_DAEMON_ATTR_STATE => value::u32(bytes).map(Self::State),
+            IPVS_DAEMON_ATTR_STATE => value::parse_u32(bytes).map(Self::State),
             IPVS_DAEMON_ATTR_MCAST_IFN => {
-                value::name(bytes).map(str::to_owned).map(Self::Interface)
+                value::parse_name(bytes).map(str::to_owned).map(Self::Interface)
             }
-            IPVS_DAEMON_ATTR_SYNC_ID => value::u32(bytes).map(Self::SyncId),
-            IPVS_DAEMON_ATTR_SYNC_MAXLEN => value::u16(bytes).map(Self::MaxLen),
-            IPVS_DAEMON_ATTR_MCAST_GROUP => value::v4(bytes).map(Self::Group),
-            IPVS_DAEMON_ATTR_MCAST_GROUP6 => value::v6(bytes).map(Self::Group6),
-            IPVS_DAEMON_ATTR_MCAST_PORT => value::u16(bytes).map(Self::Port),
-            IPVS_DAEMON_ATTR_MCAST_TTL => value::u8(bytes).map(Self::Ttl),
+            IPVS_DAEMON_ATTR_SYNC_ID => value::parse_u32(bytes).map(Self::SyncId),
+            IPVS_DAEMON_ATTR_SYNC_MAXLEN => value::parse_u16(bytes).map(Self::MaxLen),
+            IPVS_DAEMON_ATTR_MCAST_GROUP => value::parse_v4(bytes).map(Self::Group),
+            IPVS_DAEMON_ATTR_MCAST_GROUP6 => value::parse_v6(bytes).map(Self::Group6),
+            IPVS_DAEMON_ATTR_MCAST_PORT => value::parse_u16(bytes).map(Self::Port),
+            IPVS_DAEMON_ATTR_MCAST_TTL => value::parse_u8(bytes).map(Self::Ttl),
             _ => None,
         }
     }

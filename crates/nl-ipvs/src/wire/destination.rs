@@ -43,9 +43,9 @@ pub enum DestinationAttribute {
 }
 
 impl DestinationAttribute {
-    fn parts(&self) -> (u16, Value<'_>) {
+    fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
-            Self::Address(v) => (IPVS_DEST_ATTR_ADDR, v.value()),
+            Self::Address(v) => (IPVS_DEST_ATTR_ADDR, v.wire_value()),
             Self::Port(v) => (IPVS_DEST_ATTR_PORT, Value::U16Be(*v)),
             Self::ForwardMethod(v) => (IPVS_DEST_ATTR_FWD_METHOD, Value::U32(*v)),
             Self::Weight(v) => (IPVS_DEST_ATTR_WEIGHT, Value::U32(*v)),
@@ -64,23 +64,25 @@ impl DestinationAttribute {
         }
     }
 
-    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+    fn parse_known(kind: u16, bytes: &[u8]) -> Option<Self> {
         match kind {
             IPVS_DEST_ATTR_ADDR => RawAddress::parse(bytes).map(Self::Address),
-            IPVS_DEST_ATTR_PORT => value::u16_be(bytes).map(Self::Port),
-            IPVS_DEST_ATTR_FWD_METHOD => value::u32(bytes).map(Self::ForwardMethod),
-            IPVS_DEST_ATTR_WEIGHT => value::u32(bytes).map(Self::Weight),
-            IPVS_DEST_ATTR_U_THRESH => value::u32(bytes).map(Self::UpperThreshold),
-            IPVS_DEST_ATTR_L_THRESH => value::u32(bytes).map(Self::LowerThreshold),
-            IPVS_DEST_ATTR_ACTIVE_CONNS => value::u32(bytes).map(Self::ActiveConnections),
-            IPVS_DEST_ATTR_INACT_CONNS => value::u32(bytes).map(Self::InactiveConnections),
-            IPVS_DEST_ATTR_PERSIST_CONNS => value::u32(bytes).map(Self::PersistentConnections),
-            IPVS_DEST_ATTR_STATS => StatsAttribute::list(bytes).map(Self::Stats),
-            IPVS_DEST_ATTR_ADDR_FAMILY => value::u16(bytes).map(Self::Family),
-            IPVS_DEST_ATTR_STATS64 => StatsAttribute::list(bytes).map(Self::Stats64),
-            IPVS_DEST_ATTR_TUN_TYPE => value::u8(bytes).map(Self::TunnelType),
-            IPVS_DEST_ATTR_TUN_PORT => value::u16_be(bytes).map(Self::TunnelPort),
-            IPVS_DEST_ATTR_TUN_FLAGS => value::u16(bytes).map(Self::TunnelFlags),
+            IPVS_DEST_ATTR_PORT => value::parse_u16_be(bytes).map(Self::Port),
+            IPVS_DEST_ATTR_FWD_METHOD => value::parse_u32(bytes).map(Self::ForwardMethod),
+            IPVS_DEST_ATTR_WEIGHT => value::parse_u32(bytes).map(Self::Weight),
+            IPVS_DEST_ATTR_U_THRESH => value::parse_u32(bytes).map(Self::UpperThreshold),
+            IPVS_DEST_ATTR_L_THRESH => value::parse_u32(bytes).map(Self::LowerThreshold),
+            IPVS_DEST_ATTR_ACTIVE_CONNS => value::parse_u32(bytes).map(Self::ActiveConnections),
+            IPVS_DEST_ATTR_INACT_CONNS => value::parse_u32(bytes).map(Self::InactiveConnections),
+            IPVS_DEST_ATTR_PERSIST_CONNS => {
+                value::parse_u32(bytes).map(Self::PersistentConnections)
+            }
+            IPVS_DEST_ATTR_STATS => StatsAttribute::parse_list(bytes).map(Self::Stats),
+            IPVS_DEST_ATTR_ADDR_FAMILY => value::parse_u16(bytes).map(Self::Family),
+            IPVS_DEST_ATTR_STATS64 => StatsAttribute::parse_list(bytes).map(Self::Stats64),
+            IPVS_DEST_ATTR_TUN_TYPE => value::parse_u8(bytes).map(Self::TunnelType),
+            IPVS_DEST_ATTR_TUN_PORT => value::parse_u16_be(bytes).map(Self::TunnelPort),
+            IPVS_DEST_ATTR_TUN_FLAGS => value::parse_u16(bytes).map(Self::TunnelFlags),
             _ => None,
         }
     }

@@ -46,7 +46,7 @@ pub enum IpvsAttribute {
 }
 
 impl IpvsAttribute {
-    fn parts(&self) -> (u16, Value<'_>) {
+    fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
             Self::Service(v) => (IPVS_CMD_ATTR_SERVICE | NLA_F_NESTED, Value::List(v)),
             Self::Destination(v) => (IPVS_CMD_ATTR_DEST | NLA_F_NESTED, Value::List(v)),
@@ -61,27 +61,29 @@ impl IpvsAttribute {
     }
 
     /// The numbers 1 and 2 mean something else in an answer to `GET_INFO`.
-    fn known(command: IpvsCmd, kind: u16, bytes: &[u8]) -> Option<Self> {
+    fn parse_known(command: IpvsCmd, kind: u16, bytes: &[u8]) -> Option<Self> {
         if command == IpvsCmd::SetInfo {
             return match kind {
-                IPVS_INFO_ATTR_VERSION => value::u32(bytes).map(Self::Version),
-                IPVS_INFO_ATTR_CONN_TAB_SIZE => value::u32(bytes).map(Self::ConnectionTableSize),
+                IPVS_INFO_ATTR_VERSION => value::parse_u32(bytes).map(Self::Version),
+                IPVS_INFO_ATTR_CONN_TAB_SIZE => {
+                    value::parse_u32(bytes).map(Self::ConnectionTableSize)
+                }
                 _ => None,
             };
         }
         match kind {
-            IPVS_CMD_ATTR_SERVICE => ServiceAttribute::list(bytes).map(Self::Service),
-            IPVS_CMD_ATTR_DEST => DestinationAttribute::list(bytes).map(Self::Destination),
-            IPVS_CMD_ATTR_DAEMON => DaemonAttribute::list(bytes).map(Self::Daemon),
-            IPVS_CMD_ATTR_TIMEOUT_TCP => value::u32(bytes).map(Self::TimeoutTcp),
-            IPVS_CMD_ATTR_TIMEOUT_TCP_FIN => value::u32(bytes).map(Self::TimeoutTcpFin),
-            IPVS_CMD_ATTR_TIMEOUT_UDP => value::u32(bytes).map(Self::TimeoutUdp),
+            IPVS_CMD_ATTR_SERVICE => ServiceAttribute::parse_list(bytes).map(Self::Service),
+            IPVS_CMD_ATTR_DEST => DestinationAttribute::parse_list(bytes).map(Self::Destination),
+            IPVS_CMD_ATTR_DAEMON => DaemonAttribute::parse_list(bytes).map(Self::Daemon),
+            IPVS_CMD_ATTR_TIMEOUT_TCP => value::parse_u32(bytes).map(Self::TimeoutTcp),
+            IPVS_CMD_ATTR_TIMEOUT_TCP_FIN => value::parse_u32(bytes).map(Self::TimeoutTcpFin),
+            IPVS_CMD_ATTR_TIMEOUT_UDP => value::parse_u32(bytes).map(Self::TimeoutUdp),
             _ => None,
         }
     }
 
     fn parse(command: IpvsCmd, nla: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
-        match Self::known(command, nla.kind(), nla.value()) {
+        match Self::parse_known(command, nla.kind(), nla.value()) {
             Some(attribute) => Ok(attribute),
             None => DefaultNla::parse(nla).map(Self::Other),
         }
@@ -90,19 +92,19 @@ impl IpvsAttribute {
 
 impl Written for IpvsAttribute {
     fn kind_and_value(&self) -> (u16, Value<'_>) {
-        self.parts()
+        self.wire_parts()
     }
 }
 
 impl Nla for IpvsAttribute {
     fn value_len(&self) -> usize {
-        self.parts().1.len()
+        self.wire_parts().1.len()
     }
     fn kind(&self) -> u16 {
-        self.parts().0
+        self.wire_parts().0
     }
     fn emit_value(&self, buffer: &mut [u8]) {
-        self.parts().1.emit(buffer);
+        self.wire_parts().1.emit(buffer);
     }
 }
 

@@ -42,11 +42,11 @@ pub enum ServiceAttribute {
 }
 
 impl ServiceAttribute {
-    fn parts(&self) -> (u16, Value<'_>) {
+    fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
             Self::Family(v) => (IPVS_SVC_ATTR_AF, Value::U16(*v)),
             Self::Protocol(v) => (IPVS_SVC_ATTR_PROTOCOL, Value::U16(*v)),
-            Self::Address(v) => (IPVS_SVC_ATTR_ADDR, v.value()),
+            Self::Address(v) => (IPVS_SVC_ATTR_ADDR, v.wire_value()),
             Self::Port(v) => (IPVS_SVC_ATTR_PORT, Value::U16Be(*v)),
             Self::Fwmark(v) => (IPVS_SVC_ATTR_FWMARK, Value::U32(*v)),
             Self::Scheduler(v) => (IPVS_SVC_ATTR_SCHED_NAME, Value::Name(v)),
@@ -60,24 +60,26 @@ impl ServiceAttribute {
         }
     }
 
-    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+    fn parse_known(kind: u16, bytes: &[u8]) -> Option<Self> {
         match kind {
-            IPVS_SVC_ATTR_AF => value::u16(bytes).map(Self::Family),
-            IPVS_SVC_ATTR_PROTOCOL => value::u16(bytes).map(Self::Protocol),
+            IPVS_SVC_ATTR_AF => value::parse_u16(bytes).map(Self::Family),
+            IPVS_SVC_ATTR_PROTOCOL => value::parse_u16(bytes).map(Self::Protocol),
             IPVS_SVC_ATTR_ADDR => RawAddress::parse(bytes).map(Self::Address),
-            IPVS_SVC_ATTR_PORT => value::u16_be(bytes).map(Self::Port),
-            IPVS_SVC_ATTR_FWMARK => value::u32(bytes).map(Self::Fwmark),
-            IPVS_SVC_ATTR_SCHED_NAME => value::name(bytes).map(str::to_owned).map(Self::Scheduler),
+            IPVS_SVC_ATTR_PORT => value::parse_u16_be(bytes).map(Self::Port),
+            IPVS_SVC_ATTR_FWMARK => value::parse_u32(bytes).map(Self::Fwmark),
+            IPVS_SVC_ATTR_SCHED_NAME => {
+                value::parse_name(bytes).map(str::to_owned).map(Self::Scheduler)
+            }
             IPVS_SVC_ATTR_FLAGS => {
-                value::pair(bytes).map(|(flags, mask)| Self::Flags { flags, mask })
+                value::parse_pair(bytes).map(|(flags, mask)| Self::Flags { flags, mask })
             }
-            IPVS_SVC_ATTR_TIMEOUT => value::u32(bytes).map(Self::Timeout),
+            IPVS_SVC_ATTR_TIMEOUT => value::parse_u32(bytes).map(Self::Timeout),
             IPVS_SVC_ATTR_NETMASK => bytes.try_into().ok().map(Self::Netmask),
-            IPVS_SVC_ATTR_STATS => StatsAttribute::list(bytes).map(Self::Stats),
+            IPVS_SVC_ATTR_STATS => StatsAttribute::parse_list(bytes).map(Self::Stats),
             IPVS_SVC_ATTR_PE_NAME => {
-                value::name(bytes).map(str::to_owned).map(Self::PersistenceEngine)
+                value::parse_name(bytes).map(str::to_owned).map(Self::PersistenceEngine)
             }
-            IPVS_SVC_ATTR_STATS64 => StatsAttribute::list(bytes).map(Self::Stats64),
+            IPVS_SVC_ATTR_STATS64 => StatsAttribute::parse_list(bytes).map(Self::Stats64),
             _ => None,
         }
     }

@@ -44,7 +44,7 @@ impl Counter {
     ];
 
     /// The kernel's enum starts with an unused 0.
-    fn number(self) -> u16 {
+    fn attribute_number(self) -> u16 {
         self as u16 + 1
     }
 
@@ -67,19 +67,19 @@ pub enum StatsAttribute {
 }
 
 impl StatsAttribute {
-    fn parts(&self) -> (u16, Value<'_>) {
+    fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
-            Self::U32(counter, v) => (counter.number(), Value::U32(*v)),
-            Self::U64(counter, v) => (counter.number(), Value::U64(*v)),
+            Self::U32(counter, v) => (counter.attribute_number(), Value::U32(*v)),
+            Self::U64(counter, v) => (counter.attribute_number(), Value::U64(*v)),
             Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
         }
     }
 
-    fn known(kind: u16, bytes: &[u8]) -> Option<Self> {
+    fn parse_known(kind: u16, bytes: &[u8]) -> Option<Self> {
         let counter = Counter::from_number(kind)?;
         match bytes.len() {
-            4 => value::u32(bytes).map(|v| Self::U32(counter, v)),
-            _ => value::u64(bytes).map(|v| Self::U64(counter, v)),
+            4 => value::parse_u32(bytes).map(|v| Self::U32(counter, v)),
+            _ => value::parse_u64(bytes).map(|v| Self::U64(counter, v)),
         }
     }
 }

@@ -122,20 +122,20 @@ pub(super) fn emit_attributes(attributes: &[impl Written], buffer: &mut [u8]) {
 
 /// The kinds, with their flags, and the values of the attributes in `bytes`; `None` in the
 /// place of one whose length doesn't add up, which is the last.
-pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
+pub(crate) fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let found = split(rest);
+        let found = split_attribute(rest);
         rest = found.map_or(&[], |(_, _, after)| after);
         Some(found.map(|(kind, value, _)| (kind, value)))
     })
 }
 
 /// The first attribute's kind and value, and what comes after it.
-fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+fn split_attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let (header, _) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
     let kind = u16::from_ne_bytes([header[2], header[3]]);
@@ -144,10 +144,10 @@ fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 }
 
 /// The attributes in `bytes`, or `None` when their lengths don't add up.
-pub(super) fn list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Vec<T>> {
+pub(super) fn parse_list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Vec<T>> {
     // As many as the kernel writes for a real server.
     let mut list = Vec::with_capacity(16);
-    for attribute in attributes(bytes) {
+    for attribute in parse_attributes(bytes) {
         let (kind, value) = attribute?;
         list.push(read(kind, value));
     }
@@ -155,46 +155,46 @@ pub(super) fn list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Ve
 }
 
 /// Text up to its first NUL. `None` when it isn't UTF-8.
-pub(crate) fn name(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn parse_name(bytes: &[u8]) -> Option<&str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     std::str::from_utf8(&bytes[..end]).ok()
 }
 
-pub(crate) fn u8(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn parse_u8(bytes: &[u8]) -> Option<u8> {
     <[u8; 1]>::try_from(bytes).ok().map(|[byte]| byte)
 }
 
-pub(crate) fn u16(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn parse_u16(bytes: &[u8]) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_ne_bytes)
 }
 
-pub(crate) fn u16_be(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn parse_u16_be(bytes: &[u8]) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_be_bytes)
 }
 
-pub(crate) fn u32(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn parse_u32(bytes: &[u8]) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_ne_bytes)
 }
 
-pub(crate) fn u64(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn parse_u64(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_ne_bytes)
 }
 
-pub(super) fn v4(bytes: &[u8]) -> Option<Ipv4Addr> {
+pub(super) fn parse_v4(bytes: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
 }
 
-pub(super) fn v6(bytes: &[u8]) -> Option<Ipv6Addr> {
+pub(super) fn parse_v6(bytes: &[u8]) -> Option<Ipv6Addr> {
     <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from)
 }
 
 /// Two 32-bit numbers (`struct ip_vs_flags`).
-pub(crate) fn pair(bytes: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn parse_pair(bytes: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = bytes.split_at_checked(4)?;
-    Some((u32(first)?, u32(second)?))
+    Some((parse_u32(first)?, parse_u32(second)?))
 }
 
-/// Writes an attribute by its `parts()`, and reads one by its `known()`.
+/// Writes an attribute by its `wire_parts()`, and reads one by its `parse_known()`.
 ///
 /// A known attribute whose value has a size or form we don't expect is carried as it is, like
 /// one with an unknown number: what can't be read here must not spoil what can.
@@ -202,32 +202,32 @@ macro_rules! attribute {
     ($type:ty) => {
         impl $type {
             /// `kind` with its flags, as it stands in the message.
-            fn read(kind: u16, bytes: &[u8]) -> Self {
+            fn read_attribute(kind: u16, bytes: &[u8]) -> Self {
                 let other = || netlink_packet_core::DefaultNla::new(kind, bytes.to_vec());
-                let known = Self::known(kind & netlink_packet_core::NLA_TYPE_MASK, bytes);
+                let known = Self::parse_known(kind & netlink_packet_core::NLA_TYPE_MASK, bytes);
                 known.unwrap_or_else(|| Self::Other(other()))
             }
 
-            pub(super) fn list(bytes: &[u8]) -> Option<Vec<Self>> {
-                super::value::list(bytes, Self::read)
+            pub(super) fn parse_list(bytes: &[u8]) -> Option<Vec<Self>> {
+                super::value::parse_list(bytes, Self::read_attribute)
             }
         }
 
         impl super::value::Written for $type {
             fn kind_and_value(&self) -> (u16, Value<'_>) {
-                self.parts()
+                self.wire_parts()
             }
         }
 
         impl netlink_packet_core::Nla for $type {
             fn value_len(&self) -> usize {
-                self.parts().1.len()
+                self.wire_parts().1.len()
             }
             fn kind(&self) -> u16 {
-                self.parts().0
+                self.wire_parts().0
             }
             fn emit_value(&self, buffer: &mut [u8]) {
-                self.parts().1.emit(buffer);
+                self.wire_parts().1.emit(buffer);
             }
         }
 
@@ -237,7 +237,7 @@ macro_rules! attribute {
             fn parse(
                 nla: &netlink_packet_core::NlaBuffer<&'a T>,
             ) -> Result<Self, netlink_packet_core::DecodeError> {
-                match Self::known(nla.kind(), nla.value()) {
+                match Self::parse_known(nla.kind(), nla.value()) {
                     Some(attribute) => Ok(attribute),
                     None => netlink_packet_core::DefaultNla::parse(nla).map(Self::Other),
                 }
