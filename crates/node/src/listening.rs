@@ -21,15 +21,17 @@ const CLOSE: &str = "07";
 ///
 /// A list that changes while it is read may lack what was there all the time. So what `before` had
 /// is gone only if a second look lacks it too; the first time there are two looks anyhow.
-pub(crate) fn read(before: Option<&Sockets>) -> Result<Arc<Sockets>, (PathBuf, io::Error)> {
-    let mut sockets = look()?;
+pub(crate) fn read_listening(
+    before: Option<&Sockets>,
+) -> Result<Arc<Sockets>, (PathBuf, io::Error)> {
+    let mut sockets = read_once()?;
     if before.is_none_or(|before| !before.is_subset(&sockets)) {
-        sockets.extend(look()?);
+        sockets.extend(read_once()?);
     }
     Ok(Arc::new(sockets))
 }
 
-fn look() -> Result<Sockets, (PathBuf, io::Error)> {
+fn read_once() -> Result<Sockets, (PathBuf, io::Error)> {
     let mut sockets = Sockets::new();
     for (protocol, name) in [
         (Protocol::Tcp, "tcp"),
@@ -43,7 +45,7 @@ fn look() -> Result<Sockets, (PathBuf, io::Error)> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened,
         };
-        let read = opened.and_then(|file| listening(protocol, BufReader::new(file)));
+        let read = opened.and_then(|file| parse_listening(protocol, BufReader::new(file)));
         sockets.extend(read.map_err(|error| (path, error))?.map(|socket| (protocol, socket)));
     }
     Ok(sockets)
@@ -51,7 +53,7 @@ fn look() -> Result<Sockets, (PathBuf, io::Error)> {
 
 /// The sockets that listen. The kernel lists those of TCP first, so the connections, of which there
 /// may be a hundred thousand, aren't read.
-fn listening(
+fn parse_listening(
     protocol: Protocol,
     list: impl BufRead,
 ) -> io::Result<impl Iterator<Item = SocketAddr>> {
@@ -64,7 +66,7 @@ fn listening(
             continue;
         };
         match (protocol, state) {
-            (Protocol::Tcp, LISTEN) | (Protocol::Udp, CLOSE) => found.extend(socket(local)),
+            (Protocol::Tcp, LISTEN) | (Protocol::Udp, CLOSE) => found.extend(parse_socket(local)),
             (Protocol::Tcp, SYN_RECV) | (Protocol::Udp, _) => {}
             (Protocol::Tcp, _) => break,
         }
@@ -73,7 +75,7 @@ fn listening(
 }
 
 /// `0100007F:1F90`: words of network byte order, printed as numbers of this machine, and the port.
-fn socket(text: &str) -> Option<SocketAddr> {
+fn parse_socket(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let word = |at: usize| {
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     fn found(protocol: Protocol, list: &str) -> Vec<String> {
-        listening(protocol, list.as_bytes()).unwrap().map(|socket| socket.to_string()).collect()
+        parse_listening(protocol, list.as_bytes()).unwrap().map(|socket| socket.to_string()).collect()
     }
 
     #[test]
@@ -128,7 +130,7 @@ mod tests {
     fn this_machine_listens_where_it_is_told_to() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
-        let sockets = read(None).unwrap();
+        let sockets = read_listening(None).unwrap();
         assert!(sockets.contains(&(Protocol::Tcp, at)), "{sockets:?}");
     }
 }

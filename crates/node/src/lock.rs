@@ -17,7 +17,7 @@ pub enum LockError {
     /// Another process holds it.
     #[error(
         "{path} is locked by {}: only one vipd may write a node's table at a time, so stop that \
-         one first", holder(.pid.as_ref())
+         one first", describe_holder(.pid.as_ref())
     )]
     Held {
         /// The lock file.
@@ -35,7 +35,7 @@ pub enum LockError {
     },
 }
 
-fn holder(pid: Option<&u32>) -> String {
+fn describe_holder(pid: Option<&u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 

@@ -16,15 +16,15 @@ const BEHIND_THE_STUB: &str = "/run/systemd/resolve/resolv.conf";
 pub(crate) type ReadError = (PathBuf, io::Error);
 
 /// Reads the resolvers of this node. A file that isn't there holds none.
-pub(crate) fn read() -> Result<BTreeSet<IpAddr>, ReadError> {
+pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, ReadError> {
     let mut resolvers = BTreeSet::new();
     for path in ["/etc/resolv.conf", BEHIND_THE_STUB] {
-        resolvers.extend(nameservers(&text(Path::new(path))?));
+        resolvers.extend(parse_nameservers(&read_resolv_conf(Path::new(path))?));
     }
     Ok(resolvers)
 }
 
-fn text(path: &Path) -> Result<String, ReadError> {
+fn read_resolv_conf(path: &Path) -> Result<String, ReadError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut bytes)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path.to_owned(), error)),
@@ -33,7 +33,7 @@ fn text(path: &Path) -> Result<String, ReadError> {
 }
 
 /// The addresses of `nameserver` lines, loopback stubs left out: see resolv.conf(5).
-fn nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
+fn parse_nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
     text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
@@ -52,20 +52,20 @@ mod tests {
                     nameserver 10.0.0.53\n  nameserver\t10.0.0.54 # second\nnameserver\n\
                     nameserver fe80::1%eth0\nnameserver 2001:db8::53\nnameserver one.one\n\
                     nameserverx 1.1.1.1\noptions edns0";
-        let found: Vec<_> = nameservers(text).map(|address| address.to_string()).collect();
+        let found: Vec<_> = parse_nameservers(text).map(|address| address.to_string()).collect();
         assert_eq!(found, ["10.0.0.53", "10.0.0.54", "fe80::1", "2001:db8::53"]);
     }
 
     #[test]
     fn the_loopback_stub_is_no_resolver_to_protect() {
-        assert_eq!(nameservers("nameserver 127.0.0.53\nnameserver ::1\n").count(), 0);
+        assert_eq!(parse_nameservers("nameserver 127.0.0.53\nnameserver ::1\n").count(), 0);
     }
 
     #[test]
     fn a_missing_file_holds_none_and_an_unreadable_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(text(&folder.path().join("nothing")).unwrap(), "");
-        let (path, _) = text(folder.path()).unwrap_err();
+        assert_eq!(read_resolv_conf(&folder.path().join("nothing")).unwrap(), "");
+        let (path, _) = read_resolv_conf(folder.path()).unwrap_err();
         assert_eq!(path, folder.path());
     }
 }

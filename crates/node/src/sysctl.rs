@@ -160,13 +160,13 @@ impl std::fmt::Display for SysctlReport {
 /// differs. Nothing here is fatal; what could not be done is in the reports.
 #[must_use]
 pub fn ensure_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), strict_arp, ensure)
+    each_under(Path::new("/proc/sys"), strict_arp, ensure_sysctl)
 }
 
 /// Looks at what forwarding to VIPs needs in this network namespace, and writes nothing.
 #[must_use]
 pub fn look_at_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), strict_arp, look)
+    each_under(Path::new("/proc/sys"), strict_arp, check_sysctl)
 }
 
 fn each_under(
@@ -181,26 +181,26 @@ fn each_under(
     wanted_sysctls(kernel, strict_arp).map(done).collect()
 }
 
-fn look(root: &Path, sysctl: Sysctl) -> SysctlState {
-    match fs::read_to_string(path(root, sysctl.name)) {
+fn check_sysctl(root: &Path, sysctl: Sysctl) -> SysctlState {
+    match fs::read_to_string(sysctl_path(root, sysctl.name)) {
         Ok(text) if text.trim() == sysctl.value => SysctlState::Already,
         Ok(text) => SysctlState::Wrong { is: text.trim().to_owned() },
         Err(error) => SysctlState::Unknown { error },
     }
 }
 
-fn ensure(root: &Path, sysctl: Sysctl) -> SysctlState {
-    let is = match look(root, sysctl) {
+fn ensure_sysctl(root: &Path, sysctl: Sysctl) -> SysctlState {
+    let is = match check_sysctl(root, sysctl) {
         SysctlState::Wrong { is } => is,
         other => return other,
     };
-    match fs::write(path(root, sysctl.name), sysctl.value) {
+    match fs::write(sysctl_path(root, sysctl.name), sysctl.value) {
         Ok(()) => SysctlState::Changed { before: is },
         Err(error) => SysctlState::Refused { is, error },
     }
 }
 
-fn path(root: &Path, name: &str) -> PathBuf {
+fn sysctl_path(root: &Path, name: &str) -> PathBuf {
     root.join(name.replace('.', "/"))
 }
 
@@ -245,7 +245,7 @@ mod tests {
     fn proc_sys(release: &str, values: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, value) in [("kernel.osrelease", release)].iter().chain(values) {
-            let path = path(folder.path(), name);
+            let path = sysctl_path(folder.path(), name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, format!("{value}\n")).unwrap();
         }
@@ -266,7 +266,7 @@ mod tests {
     fn what_differs_is_written_and_what_is_missing_is_reported() {
         let proc_sys =
             proc_sys("6.1.0", &[("net.ipv4.vs.conntrack", "0"), ("net.ipv4.ip_forward", "1")]);
-        let reports = each_under(proc_sys.path(), false, ensure);
+        let reports = each_under(proc_sys.path(), false, ensure_sysctl);
         let states: Vec<_> =
             reports.iter().map(|report| (&report.state, report.state.is_ok())).collect();
         assert!(matches!(
@@ -278,9 +278,9 @@ mod tests {
                 (SysctlState::Already, true),
             ] if before == "0"
         ));
-        let written = fs::read_to_string(path(proc_sys.path(), "net.ipv4.vs.conntrack"));
+        let written = fs::read_to_string(sysctl_path(proc_sys.path(), "net.ipv4.vs.conntrack"));
         assert_eq!(written.unwrap(), "1");
         assert!(reports[1].to_string().contains("is ip_vs loaded?"));
-        assert!(each_under(proc_sys.path(), false, ensure)[0].to_string().ends_with("is 1"));
+        assert!(each_under(proc_sys.path(), false, ensure_sysctl)[0].to_string().ends_with("is 1"));
     }
 }

@@ -23,7 +23,7 @@ pub struct Ipv6Forwarding {
 /// Looks at it in this network namespace. `None`: there is no IPv6.
 #[must_use]
 pub fn ipv6_forwarding() -> Option<Ipv6Forwarding> {
-    look(Path::new("/proc"))
+    read_forwarding(Path::new("/proc"))
 }
 
 /// Switches it on. First every interface that has a default route by router advertisement is told
@@ -32,19 +32,19 @@ pub fn ipv6_forwarding() -> Option<Ipv6Forwarding> {
 /// # Errors
 /// When a setting can't be written: forwarding isn't switched on then.
 pub fn enable_ipv6_forwarding() -> io::Result<Vec<String>> {
-    enable(Path::new("/proc"))
+    enable_forwarding(Path::new("/proc"))
 }
 
-fn look(proc: &Path) -> Option<Ipv6Forwarding> {
-    let on = read(proc, FORWARDING)? == "1";
+fn read_forwarding(proc: &Path) -> Option<Ipv6Forwarding> {
+    let on = read_setting(proc, FORWARDING)? == "1";
     let routes = fs::read_to_string(proc.join("thread-self/net/ipv6_route")).unwrap_or_default();
-    let at_risk = advertised(&routes)
-        .filter(|name| read(proc, &accept_ra(name)).is_some_and(|value| value != "2"));
+    let at_risk = interfaces_with_advertised_route(&routes)
+        .filter(|name| read_setting(proc, &accept_ra(name)).is_some_and(|value| value != "2"));
     Some(Ipv6Forwarding { on, at_risk: at_risk.map(str::to_owned).collect() })
 }
 
-fn enable(proc: &Path) -> io::Result<Vec<String>> {
-    let Some(now) = look(proc).filter(|now| !now.on) else { return Ok(Vec::new()) };
+fn enable_forwarding(proc: &Path) -> io::Result<Vec<String>> {
+    let Some(now) = read_forwarding(proc).filter(|now| !now.on) else { return Ok(Vec::new()) };
     let mut done = Vec::new();
     for interface in now.at_risk {
         let setting = accept_ra(&interface);
@@ -63,7 +63,7 @@ fn accept_ra(interface: &str) -> String {
     format!("net/ipv6/conf/{interface}/accept_ra")
 }
 
-fn read(proc: &Path, setting: &str) -> Option<String> {
+fn read_setting(proc: &Path, setting: &str) -> Option<String> {
     let text = fs::read_to_string(proc.join("sys").join(setting)).ok()?;
     Some(text.trim().to_owned())
 }
@@ -71,7 +71,7 @@ fn read(proc: &Path, setting: &str) -> Option<String> {
 /// The interfaces of default routes by advertisement in `/proc/net/ipv6_route`: each line has
 /// destination, its length, source, its length, next hop, metric, two counters, flags in hex, and
 /// the interface.
-fn advertised(routes: &str) -> impl Iterator<Item = &str> {
+fn interfaces_with_advertised_route(routes: &str) -> impl Iterator<Item = &str> {
     routes.lines().filter_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let [_, length, _, _, _, _, _, _, flags, interface] = fields[..] else { return None };
@@ -112,25 +112,25 @@ garbage
     #[test]
     fn only_default_routes_by_advertisement_are_at_risk() {
         let proc = proc("0\n");
-        let found = look(proc.path()).unwrap();
+        let found = read_forwarding(proc.path()).unwrap();
         assert_eq!(found, Ipv6Forwarding { on: false, at_risk: ["eth0".to_owned()].into() });
     }
 
     #[test]
     fn routes_are_made_safe_before_forwarding_is_switched_on() {
         let proc = proc("0\n");
-        let done = enable(proc.path()).unwrap();
+        let done = enable_forwarding(proc.path()).unwrap();
         assert_eq!(done.len(), 2, "{done:?}");
         assert!(done[0].starts_with("net.ipv6.conf.eth0.accept_ra is 2 now"), "{done:?}");
         assert_eq!(done[1], "net.ipv6.conf.all.forwarding is 1 now");
-        assert_eq!(look(proc.path()), Some(Ipv6Forwarding { on: true, at_risk: [].into() }));
-        assert!(enable(proc.path()).unwrap().is_empty());
+        assert_eq!(read_forwarding(proc.path()), Some(Ipv6Forwarding { on: true, at_risk: [].into() }));
+        assert!(enable_forwarding(proc.path()).unwrap().is_empty());
     }
 
     #[test]
     fn a_kernel_without_ipv6_has_nothing_to_switch_on() {
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(look(empty.path()), None);
-        assert!(enable(empty.path()).unwrap().is_empty());
+        assert_eq!(read_forwarding(empty.path()), None);
+        assert!(enable_forwarding(empty.path()).unwrap().is_empty());
     }
 }

@@ -43,7 +43,7 @@ impl Modules {
     fn parse(loaded: &str, builtin: Option<&str>, dep: Option<&str>) -> Self {
         let loaded = loaded.lines().filter_map(|line| line.split_whitespace().next());
         let built_in = builtin.unwrap_or_default().lines().filter_map(name_of_file);
-        let present = loaded.map(plain).chain(built_in).collect();
+        let present = loaded.map(with_underscores).chain(built_in).collect();
         let loadable = dep.map(|dep| dep.lines().filter_map(name_of_file).collect());
         Self { present, loadable }
     }
@@ -51,7 +51,7 @@ impl Modules {
     /// Whether the kernel has a module of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Module {
-        let name = plain(name);
+        let name = with_underscores(name);
         match &self.loadable {
             _ if self.present.contains(&name) => Module::Present,
             Some(loadable) if loadable.contains(&name) => Module::Loadable,
@@ -62,14 +62,14 @@ impl Modules {
 }
 
 /// File names may have dashes where the kernel has underscores.
-fn plain(name: &str) -> String {
+fn with_underscores(name: &str) -> String {
     name.replace('-', "_")
 }
 
 fn name_of_file(line: &str) -> Option<String> {
     let path = line.split(':').next()?;
     let (name, _) = path.rsplit('/').next()?.split_once(".ko")?;
-    Some(plain(name))
+    Some(with_underscores(name))
 }
 
 /// Loads a module with `modprobe`, which needs `CAP_SYS_MODULE`. It being loaded is no error.

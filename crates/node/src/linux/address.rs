@@ -8,7 +8,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::socket::{Request, RouteSocket, failed, request};
+use super::socket::{Request, RouteSocket, flagged_request, route_error};
 use crate::KernelError;
 
 /// An address of an interface.
@@ -24,19 +24,19 @@ pub(super) struct Address {
 const FOREVER: u32 = u32::MAX;
 
 /// All addresses of the node.
-pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> {
+pub(super) fn list_addresses(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> {
     let mut addresses = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut query = AddressMessage::default();
         query.header.family = family;
         let query = RouteNetlinkMessage::GetAddress(query);
         for address in route.dump("addresses", query, |entry| match entry? {
-            RouteNetlinkMessage::NewAddress(message) => Ok(read(&message)),
+            RouteNetlinkMessage::NewAddress(message) => Ok(parse_address(&message)),
             _ => Ok(None),
         })? {
             // Without an address of its own the node could take a VIP that is its own address.
             let address = address.map_err(|error: DecodeError| {
-                failed("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
+                route_error("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
             })?;
             addresses.extend(address);
         }
@@ -45,7 +45,7 @@ pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> 
 }
 
 /// With a point-to-point peer, `IFA_ADDRESS` is the peer's.
-fn read(message: &AddressMessage) -> Option<Address> {
+fn parse_address(message: &AddressMessage) -> Option<Address> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,
@@ -62,17 +62,23 @@ fn read(message: &AddressMessage) -> Option<Address> {
 }
 
 /// Adds an address; `EEXIST` if it is there.
-pub(super) fn add(interface: u32, address: IpAddr) -> Request {
-    request(RouteNetlinkMessage::NewAddress(new(interface, address)), NLM_F_CREATE | NLM_F_EXCL)
+pub(super) fn add_address(interface: u32, address: IpAddr) -> Request {
+    flagged_request(
+        RouteNetlinkMessage::NewAddress(new_address_message(interface, address)),
+        NLM_F_CREATE | NLM_F_EXCL,
+    )
 }
 
 /// Adds an address, or leaves it as it is.
-pub(super) fn ensure(interface: u32, address: IpAddr) -> Request {
-    request(RouteNetlinkMessage::NewAddress(new(interface, address)), NLM_F_CREATE | NLM_F_REPLACE)
+pub(super) fn ensure_address(interface: u32, address: IpAddr) -> Request {
+    flagged_request(
+        RouteNetlinkMessage::NewAddress(new_address_message(interface, address)),
+        NLM_F_CREATE | NLM_F_REPLACE,
+    )
 }
 
-fn new(interface: u32, address: IpAddr) -> AddressMessage {
-    let mut message = message(interface, address);
+fn new_address_message(interface: u32, address: IpAddr) -> AddressMessage {
+    let mut message = address_message(interface, address);
     message.attributes.push(AddressAttribute::Address(address));
     if address.is_ipv6() {
         // Usable at once; no route beside the local one; deprecated, so that it is never chosen
@@ -88,11 +94,11 @@ fn new(interface: u32, address: IpAddr) -> AddressMessage {
 }
 
 /// Removes an address; `EADDRNOTAVAIL` if it isn't there. An IPv4 one goes whatever its prefix.
-pub(super) fn delete(interface: u32, address: IpAddr) -> Request {
-    request(RouteNetlinkMessage::DelAddress(message(interface, address)), 0)
+pub(super) fn delete_address(interface: u32, address: IpAddr) -> Request {
+    flagged_request(RouteNetlinkMessage::DelAddress(address_message(interface, address)), 0)
 }
 
-fn message(interface: u32, address: IpAddr) -> AddressMessage {
+fn address_message(interface: u32, address: IpAddr) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = interface;
     (message.header.family, message.header.prefix_len) = match address {
@@ -109,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_point_to_point_address_is_the_near_one() {
-        let mut message = message(3, "10.8.0.1".parse().unwrap());
+        let mut message = address_message(3, "10.8.0.1".parse().unwrap());
         message.attributes.insert(0, AddressAttribute::Address("10.8.0.2".parse().unwrap()));
-        let read = read(&message).unwrap();
+        let read = parse_address(&message).unwrap();
         assert_eq!((read.interface, read.address.to_string()), (3, "10.8.0.1".to_owned()));
     }
 
@@ -119,7 +125,7 @@ mod tests {
     fn ipv6_reports_only_the_address_attribute() {
         let mut message = AddressMessage::default();
         message.attributes = vec![AddressAttribute::Address("fd00::1".parse().unwrap())];
-        assert_eq!(read(&message).unwrap().address.to_string(), "fd00::1");
-        assert_eq!(read(&AddressMessage::default()), None);
+        assert_eq!(parse_address(&message).unwrap().address.to_string(), "fd00::1");
+        assert_eq!(parse_address(&AddressMessage::default()), None);
     }
 }

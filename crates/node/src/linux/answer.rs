@@ -6,7 +6,7 @@ use vip::plan::OpError;
 /// The result of one operation.
 pub(super) type Answer = Result<(), OpError>;
 
-pub(super) fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
+pub(super) fn refused_op(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
     let message = match hint {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
@@ -15,7 +15,7 @@ pub(super) fn refused(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpErr
 }
 
 /// Nothing is known of what was done.
-pub(super) fn lost(error: &nl_ipvs::Error) -> OpError {
+pub(super) fn unknown_outcome(error: &nl_ipvs::Error) -> OpError {
     let errno = match error {
         nl_ipvs::Error::Lost => errno::ENOBUFS,
         nl_ipvs::Error::Refused { source, .. } => source.errno(),

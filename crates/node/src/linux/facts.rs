@@ -15,7 +15,11 @@ use super::route::{LOCAL, MAIN, Route};
 ///
 /// An IPv4 address whose local route somebody removed has the unspecified address as source: that
 /// is never wanted, so a plan puts the route back.
-pub(super) fn bound(ours: u32, addresses: &[Address], routes: &[Route]) -> BTreeMap<IpAddr, Bound> {
+pub(super) fn bound_addresses(
+    ours: u32,
+    addresses: &[Address],
+    routes: &[Route],
+) -> BTreeMap<IpAddr, Bound> {
     let mut local = BTreeMap::new();
     for route in routes {
         let is_local = route.table == u32::from(LOCAL) && route.kind == RouteType::Local;
@@ -39,7 +43,7 @@ pub(super) fn bound(ours: u32, addresses: &[Address], routes: &[Route]) -> BTree
 }
 
 /// What a VIP must not collide with. `ours` is our interface, if there is one.
-pub(super) fn node(
+pub(super) fn node_facts(
     ours: Option<u32>,
     names: &BTreeMap<u32, String>,
     addresses: &[Address],
@@ -60,13 +64,13 @@ pub(super) fn node(
         .iter()
         .filter(|route| {
             route.table == MAIN
-                && (route.kind == RouteType::Unicast || refusal(route.kind).is_some())
+                && (route.kind == RouteType::Unicast || refusing_route(route.kind).is_some())
                 && route.destination.prefix_len() > 0
                 && !is_link_local_v6(route.destination.network())
                 && !route.destination.network().is_multicast()
         })
         .filter_map(|route| {
-            if let Some(refusal) = refusal(route.kind) {
+            if let Some(refusal) = refusing_route(route.kind) {
                 return Some((route.destination, refusal.to_owned()));
             }
             let interface = route.interface.filter(|index| Some(*index) != ours)?;
@@ -78,7 +82,7 @@ pub(super) fn node(
 }
 
 /// Routes that say no: an overlay marks its own blocks with them (Calico).
-fn refusal(kind: RouteType) -> Option<&'static str> {
+fn refusing_route(kind: RouteType) -> Option<&'static str> {
     match kind {
         RouteType::BlackHole => Some("a blackhole route"),
         RouteType::Unreachable => Some("an unreachable route"),
@@ -132,7 +136,7 @@ mod tests {
             from("9.9.9.9", route(255, "3.3.0.3/32", 2)),
             route(255, "fd01::1/128", 7),
         ];
-        let bound = bound(7, &addresses, &routes);
+        let bound = bound_addresses(7, &addresses, &routes);
         let sources: Vec<_> = bound
             .iter()
             .map(|(address, bound)| {
@@ -168,7 +172,7 @@ mod tests {
             route(255, "10.0.0.1/32", 2),
             blackhole,
         ];
-        let facts = node(Some(7), &names, &addresses, &routes, BTreeSet::new());
+        let facts = node_facts(Some(7), &names, &addresses, &routes, BTreeSet::new());
         assert_eq!(
             facts.routes,
             [

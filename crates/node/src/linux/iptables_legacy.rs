@@ -22,16 +22,16 @@ use super::answer::Answer;
 const PATIENCE: &str = "5";
 
 /// Adds what there is to what was read of the firewall.
-pub(super) fn read(firewall: &mut Arc<Firewall>) {
+pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
     for sees in [Sees::V4, Sees::V6] {
         if !has_filter(sees) {
             continue;
         }
         let firewall = Arc::make_mut(firewall);
-        match run(sees, &["-S"]) {
-            Ok(text) => firewall.chains.extend(parse(sees, &text)),
+        match run_tool(sees, &["-S"]) {
+            Ok(text) => firewall.chains.extend(parse_rules(sees, &text)),
             Err(why) => {
-                let tool = tool(sees);
+                let tool = tool_name(sees);
                 firewall.unread.insert(format!(
                     "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
                 ));
@@ -41,39 +41,39 @@ pub(super) fn read(firewall: &mut Arc<Firewall>) {
 }
 
 /// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
-pub(super) fn insert(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
-    remove(place, prefix)?;
+pub(super) fn insert_legacy_rule(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
+    remove_marked(place, prefix)?;
     let comment = Rule::comment(prefix);
     let matched = iptables_match(hook, prefix);
     let head = ["-I", &place.chain];
     let tail = ["-m", "comment", "--comment", &comment, "-j", "ACCEPT"];
     let args: Vec<_> = head.into_iter().chain(matched.split(' ')).chain(tail).collect();
-    run(place.sees, &args).map(drop).map_err(failed)
+    run_tool(place.sees, &args).map(drop).map_err(tool_failed)
 }
 
 /// Takes the rules of a mark out again; `ENOENT` if there is none.
-pub(super) fn delete(place: &Place, prefix: &IpNet) -> Answer {
-    match remove(place, prefix)? {
+pub(super) fn delete_legacy_rule(place: &Place, prefix: &IpNet) -> Answer {
+    match remove_marked(place, prefix)? {
         0 => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
         _ => Ok(()),
     }
 }
 
-fn remove(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
-    let text = run(place.sees, &["-S", &place.chain]).map_err(failed)?;
+fn remove_marked(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
+    let text = run_tool(place.sees, &["-S", &place.chain]).map_err(tool_failed)?;
     let mut removed = 0;
-    for mut words in text.lines().map(words) {
-        if rule(&words, &BTreeSet::new()).mark == Some(*prefix) && words[0] == "-A" {
+    for mut words in text.lines().map(split_words) {
+        if parse_rule(&words, &BTreeSet::new()).mark == Some(*prefix) && words[0] == "-A" {
             "-D".clone_into(&mut words[0]);
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            run(place.sees, &words).map_err(failed)?;
+            run_tool(place.sees, &words).map_err(tool_failed)?;
             removed += 1;
         }
     }
     Ok(removed)
 }
 
-fn failed(message: String) -> OpError {
+fn tool_failed(message: String) -> OpError {
     OpError::new(0, message)
 }
 
@@ -84,12 +84,12 @@ fn has_filter(sees: Sees) -> bool {
     names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
 }
 
-fn tool(sees: Sees) -> &'static str {
+fn tool_name(sees: Sees) -> &'static str {
     if sees == Sees::V6 { "ip6tables-legacy" } else { "iptables-legacy" }
 }
 
-fn run(sees: Sees, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(tool(sees)).args(["-w", PATIENCE]).args(args).output();
+fn run_tool(sees: Sees, args: &[&str]) -> Result<String, String> {
+    let output = Command::new(tool_name(sees)).args(["-w", PATIENCE]).args(args).output();
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -99,8 +99,8 @@ fn run(sees: Sees, args: &[&str]) -> Result<String, String> {
 }
 
 /// What `-S` prints, of the filter table.
-fn parse(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
-    let lines: Vec<_> = text.lines().map(words).collect();
+fn parse_rules(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
+    let lines: Vec<_> = text.lines().map(split_words).collect();
     let names: BTreeSet<_> = lines.iter().filter_map(|line| line.get(1).cloned()).collect();
     let mut chains: Vec<(String, Chain)> =
         names.iter().map(|name| (name.clone(), Chain::default())).collect();
@@ -108,8 +108,8 @@ fn parse(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
         let (Some(what), Some(name)) = (line.first(), line.get(1)) else { continue };
         let Some((_, chain)) = chains.iter_mut().find(|(chain, _)| chain == name) else { continue };
         match what.as_str() {
-            "-P" => chain.base = base(line),
-            "-A" => chain.rules.push(rule(line, &names)),
+            "-P" => chain.base = parse_policy(line),
+            "-A" => chain.rules.push(parse_rule(line, &names)),
             _ => {}
         }
     }
@@ -119,7 +119,7 @@ fn parse(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
     })
 }
 
-fn base(line: &[String]) -> Option<Base> {
+fn parse_policy(line: &[String]) -> Option<Base> {
     let hook = match line.get(1)?.as_str() {
         "INPUT" => Hook::Input,
         "FORWARD" => Hook::Forward,
@@ -130,7 +130,7 @@ fn base(line: &[String]) -> Option<Base> {
 }
 
 /// The words of a line, those in quotes without them.
-fn words(line: &str) -> Vec<String> {
+fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (number, part) in line.split('"').enumerate() {
         if number % 2 == 1 {
@@ -142,7 +142,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-fn rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
+fn parse_rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
     let mut rule = Rule::default();
     let mut words = line.iter().map(String::as_str).skip(2).peekable();
     let mut inverted = false;
@@ -154,7 +154,7 @@ fn rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
                 continue;
             }
             "-j" | "-g" => {
-                rule.verdict = verdict(word, value, chains);
+                rule.verdict = parse_verdict(word, value, chains);
                 break;
             }
             "-m" => {
@@ -169,7 +169,7 @@ fn rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
             "-d" => value.parse().ok().map(Condition::To),
             "--ctorigdst" => value.parse().ok().map(Condition::MadeTo),
             "--ctdir" => Some(Condition::Answers(value == "REPLY")),
-            "--ctstate" | "--state" => Some(Condition::State(states(value))),
+            "--ctstate" | "--state" => Some(Condition::State(parse_states(value))),
             word if word.starts_with('-') => None,
             // Of what isn't understood.
             _ => continue,
@@ -180,7 +180,7 @@ fn rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
     rule
 }
 
-fn states(list: &str) -> u32 {
+fn parse_states(list: &str) -> u32 {
     let bit = |state| match state {
         "NEW" => NEW,
         "ESTABLISHED" => ESTABLISHED,
@@ -189,7 +189,7 @@ fn states(list: &str) -> u32 {
     list.split(',').map(bit).fold(0, |all, bit| all | bit)
 }
 
-fn verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> Verdict {
+fn parse_verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> Verdict {
     match to {
         "ACCEPT" => Verdict::Accept,
         "DROP" | "REJECT" => Verdict::Drop,
@@ -207,7 +207,7 @@ mod tests {
     use vip::firewall::Fate;
 
     fn firewall(text: &str) -> Firewall {
-        Firewall { chains: parse(Sees::V4, text).collect(), ..Firewall::default() }
+        Firewall { chains: parse_rules(Sees::V4, text).collect(), ..Firewall::default() }
     }
 
     fn fate(text: &str, chain: &str) -> Fate {

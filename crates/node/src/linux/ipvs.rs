@@ -4,7 +4,7 @@ use nl_ipvs::{Command, ServiceFlags, ServiceKey, errno};
 use vip::Op;
 
 /// The command for an operation; `None` for one that isn't IPVS's.
-pub(super) fn command(op: &Op) -> Option<Command> {
+pub(super) fn ipvs_command(op: &Op) -> Option<Command> {
     Some(match op {
         Op::AddService { vip, settings } => {
             Command::AddService { key: ServiceKey::from(*vip), settings: settings.clone() }
@@ -46,7 +46,7 @@ pub(super) fn command(op: &Op) -> Option<Command> {
 }
 
 /// What to do about the kernel's refusal, where its number alone doesn't tell.
-pub(super) fn hint(op: &Op, number: i32) -> Option<String> {
+pub(super) fn refusal_hint(op: &Op, number: i32) -> Option<String> {
     match (op, number) {
         (Op::AddService { settings, .. } | Op::SetService { settings, .. }, errno::ENOENT) => {
             let scheduler = settings.scheduler.as_ref()?;

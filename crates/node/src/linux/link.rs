@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 use nl_ipvs::errno;
 use rtnetlink::{LinkDummy, LinkUnspec};
 
-use super::socket::{Request, RouteSocket, request};
+use super::socket::{Request, RouteSocket, flagged_request};
 use crate::KernelError;
 
 /// A dummy interface.
@@ -25,21 +25,24 @@ pub(super) struct Dummy {
 ///
 /// # Errors
 /// [`KernelError::NotOurs`] when an interface of another kind has the name: it must not be touched.
-pub(super) fn find(route: &mut RouteSocket, interface: &str) -> Result<Option<Dummy>, KernelError> {
+pub(super) fn find_interface(
+    route: &mut RouteSocket,
+    interface: &str,
+) -> Result<Option<Dummy>, KernelError> {
     let query = LinkUnspec::new_with_name(interface).build();
     let what = format!("interface {interface}");
     match route.get(&what, RouteNetlinkMessage::GetLink(query))? {
-        Ok(RouteNetlinkMessage::NewLink(link)) => dummy(interface, &link).map(Some),
+        Ok(RouteNetlinkMessage::NewLink(link)) => expect_dummy(interface, &link).map(Some),
         Ok(_) => Ok(None),
         Err(refusal) if refusal.errno() == errno::ENODEV => Ok(None),
         Err(source) => {
             let source = nl_ipvs::Error::Refused { doing: "show it", source };
-            Err(super::socket::failed(format!("read {what}"))(source))
+            Err(super::socket::route_error(format!("read {what}"))(source))
         }
     }
 }
 
-fn dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelError> {
+fn expect_dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelError> {
     let infos = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
@@ -60,7 +63,9 @@ fn dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelError> {
 }
 
 /// The names of all interfaces by index. One that can't be read is left out.
-pub(super) fn names(route: &mut RouteSocket) -> Result<BTreeMap<u32, String>, KernelError> {
+pub(super) fn interface_names(
+    route: &mut RouteSocket,
+) -> Result<BTreeMap<u32, String>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let names = route.dump("interfaces", query, |link| match link {
         Ok(RouteNetlinkMessage::NewLink(link)) => {
@@ -76,26 +81,26 @@ pub(super) fn names(route: &mut RouteSocket) -> Result<BTreeMap<u32, String>, Ke
 }
 
 /// Makes the interface, down. A dummy doesn't answer ARP.
-pub(super) fn create(interface: &str) -> Request {
+pub(super) fn create_interface(interface: &str) -> Request {
     let link = LinkDummy::new(interface).arp(false).build();
-    request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+    flagged_request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Keeps the kernel from giving it an `fe80::` address. Refused where IPv6 is off.
-pub(super) fn without_link_local(interface: &str) -> Request {
+pub(super) fn disable_link_local(interface: &str) -> Request {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     let mode = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
     let link = LinkUnspec::new_with_name(interface).append_extra_attribute(mode).build();
-    request(RouteNetlinkMessage::SetLink(link), 0)
+    flagged_request(RouteNetlinkMessage::SetLink(link), 0)
 }
 
-pub(super) fn raise(interface: &str) -> Request {
+pub(super) fn raise_interface(interface: &str) -> Request {
     let link = LinkUnspec::new_with_name(interface).up().build();
-    request(RouteNetlinkMessage::SetLink(link), 0)
+    flagged_request(RouteNetlinkMessage::SetLink(link), 0)
 }
 
 /// By index: what has the name by now may be another one.
-pub(super) fn delete(index: u32) -> Request {
+pub(super) fn delete_interface(index: u32) -> Request {
     let link = LinkUnspec::new_with_index(index).build();
-    request(RouteNetlinkMessage::DelLink(link), 0)
+    flagged_request(RouteNetlinkMessage::DelLink(link), 0)
 }

@@ -42,25 +42,25 @@ pub fn links() -> Result<Vec<LinkFacts>, KernelError> {
     })?;
     let links: Vec<_> = read.into_iter().flatten().collect();
     let names: BTreeMap<u32, String> =
-        links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect();
+        links.iter().filter_map(|link| Some((link.header.index, link_name(link)?))).collect();
     let facts = links.iter().filter_map(|link| {
-        let port_of = hairpin(link).and_then(|hairpin| {
-            let bridge = names.get(&controller(link)?)?.clone();
+        let port_of = hairpin_mode(link).and_then(|hairpin| {
+            let bridge = names.get(&bridge_index(link)?)?.clone();
             Some(PortOf { bridge, hairpin })
         });
-        Some(LinkFacts { index: link.header.index, name: name(link)?, port_of })
+        Some(LinkFacts { index: link.header.index, name: link_name(link)?, port_of })
     });
     Ok(facts.collect())
 }
 
-fn name(link: &LinkMessage) -> Option<String> {
+fn link_name(link: &LinkMessage) -> Option<String> {
     link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) => Some(name.clone()),
         _ => None,
     })
 }
 
-fn controller(link: &LinkMessage) -> Option<u32> {
+fn bridge_index(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Controller(index) => Some(*index),
         _ => None,
@@ -68,7 +68,7 @@ fn controller(link: &LinkMessage) -> Option<u32> {
 }
 
 /// `None`: it is no port of a bridge.
-fn hairpin(link: &LinkMessage) -> Option<bool> {
+fn hairpin_mode(link: &LinkMessage) -> Option<bool> {
     let infos = link.attributes.iter().filter_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,

@@ -82,7 +82,7 @@ impl LinuxKernel {
     /// # Errors
     /// When the kernel's answer is lost.
     pub fn has_scheduler(&mut self, name: &str) -> Result<Option<bool>, KernelError> {
-        scheduler::has(&mut self.ipvs, name)
+        scheduler::has_scheduler(&mut self.ipvs, name)
     }
 }
 
@@ -94,32 +94,32 @@ impl LinuxKernel {
         self.readings.dumps
     }
 
-    fn read(&mut self, known: Option<&Observed>) -> Result<Observed, KernelError> {
+    fn observe_from(&mut self, known: Option<&Observed>) -> Result<Observed, KernelError> {
         let Self { ipvs, route, nft, settings, readings, listening, .. } = self;
-        observe::observe(ipvs, route, nft, settings, (readings, known), listening)
+        observe::observe_node(ipvs, route, nft, settings, (readings, known), listening)
     }
 }
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
-        self.read(None)
+        self.observe_from(None)
     }
 
     fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
-        self.read(Some(known))
+        self.observe_from(Some(known))
     }
 
     fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-        observe::traffic(&mut self.ipvs)
+        observe::read_traffic(&mut self.ipvs)
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
         let Self { ipvs, route, nft, flows, settings, .. } = self;
-        perform::perform(ipvs, route, nft, flows, &settings.interface, ops)
+        perform::perform_ops(ipvs, route, nft, flows, &settings.interface, ops)
     }
 
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        source_address::choose(&mut self.route, &self.settings.interface, servers)
+        source_address::choose_source_address(&mut self.route, &self.settings.interface, servers)
     }
 
     fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {

@@ -18,7 +18,7 @@ use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 use super::nft::announced;
 use super::route::{LOCAL, MAIN};
-use super::socket::failed;
+use super::socket::route_error;
 use crate::KernelError;
 
 /// `RTNLGRP_*` of `linux/rtnetlink.h`: links, addresses and routes of both families.
@@ -50,8 +50,8 @@ impl Monitor {
     /// # Errors
     /// When there is no socket to be had.
     pub fn open(interface: &str) -> Result<Self, KernelError> {
-        let socket = listen(NETLINK_ROUTE, &GROUPS)?;
-        let nft = listen(NETLINK_NETFILTER, &[announced::GROUP]).ok();
+        let socket = join_groups(NETLINK_ROUTE, &GROUPS)?;
+        let nft = join_groups(NETLINK_NETFILTER, &[announced::GROUP]).ok();
         let buffer = vec![0; DATAGRAM];
         let index = if_nametoindex(interface).ok();
         Ok(Self { socket, nft, interface: interface.to_owned(), index, buffer })
@@ -76,26 +76,26 @@ impl Monitor {
                 sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
             match poll(&mut polled, left) {
                 Ok(0) => return Ok(false),
-                Ok(_) if self.drain()? => return Ok(true),
+                Ok(_) if self.read_announcements()? => return Ok(true),
                 // What was announced doesn't matter.
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(broken(errno)),
+                Err(errno) => return Err(socket_broken(errno)),
             }
         }
     }
 
     /// Reads all that was announced, and says whether any of it matters.
-    fn drain(&mut self) -> Result<bool, KernelError> {
+    fn read_announcements(&mut self) -> Result<bool, KernelError> {
         let mut matters = false;
         loop {
-            match receive(&self.socket, &mut self.buffer)? {
-                Heard::Datagram(length) => matters |= self.read(length),
+            match receive_datagram(&self.socket, &mut self.buffer)? {
+                Heard::Datagram(length) => matters |= self.any_is_relevant(length),
                 Heard::TooMuch => matters = true,
                 Heard::Nothing => break,
             }
         }
         while let Some(nft) = &self.nft {
-            match receive(nft, &mut self.buffer)? {
+            match receive_datagram(nft, &mut self.buffer)? {
                 Heard::Datagram(length) => {
                     matters |= announced::concerns_us(&self.buffer[..length.min(DATAGRAM)]);
                 }
@@ -106,7 +106,7 @@ impl Monitor {
         Ok(matters)
     }
 
-    fn read(&mut self, length: usize) -> bool {
+    fn any_is_relevant(&mut self, length: usize) -> bool {
         let buffer = std::mem::take(&mut self.buffer);
         let mut rest = &buffer[..length.min(buffer.len())];
         let mut matters = false;
@@ -116,7 +116,7 @@ impl Monitor {
             if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                 && let NetlinkPayload::InnerMessage(message) = message.payload
             {
-                matters |= self.matters(&message);
+                matters |= self.is_relevant(&message);
             }
             rest = rest.get(whole.next_multiple_of(4)..).unwrap_or_default();
         }
@@ -124,7 +124,7 @@ impl Monitor {
         matters
     }
 
-    fn matters(&mut self, message: &RouteNetlinkMessage) -> bool {
+    fn is_relevant(&mut self, message: &RouteNetlinkMessage) -> bool {
         match message {
             RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
                 self.is_ours(link)
@@ -168,9 +168,10 @@ impl Monitor {
 }
 
 /// A socket that hears these groups.
-fn listen(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
-    let io =
-        |doing| move |source| failed("listen to changes")(nl_ipvs::Error::Io { doing, source });
+fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
+    let io = |doing| {
+        move |source| route_error("listen to changes")(nl_ipvs::Error::Io { doing, source })
+    };
     let mut socket = Socket::new(protocol).map_err(io("open"))?;
     socket.bind_auto().map_err(io("bind"))?;
     for group in groups {
@@ -192,7 +193,7 @@ enum Heard {
     Nothing,
 }
 
-fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
+fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
     loop {
         let mut free = &mut *buffer;
         match socket.recv(&mut free, MsgFlags::empty().bits()) {
@@ -201,7 +202,7 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
                 Errno::EAGAIN => return Ok(Heard::Nothing),
                 Errno::EINTR => {}
                 Errno::ENOBUFS => return Ok(Heard::TooMuch),
-                errno => return Err(broken(errno)),
+                errno => return Err(socket_broken(errno)),
             },
         }
     }
@@ -217,7 +218,7 @@ fn is_local_to_a_link(address: Ipv6Addr) -> bool {
     address.is_multicast() || matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-fn broken(errno: Errno) -> KernelError {
+fn socket_broken(errno: Errno) -> KernelError {
     let source = errno.into();
-    failed("listen to changes")(nl_ipvs::Error::Io { doing: "read", source })
+    route_error("listen to changes")(nl_ipvs::Error::Io { doing: "read", source })
 }

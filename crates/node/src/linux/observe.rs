@@ -13,7 +13,7 @@ use super::socket::RouteSocket;
 use super::{address, facts, iptables_legacy, link, route};
 use crate::{KernelError, listening, resolvers};
 
-pub(super) fn observe(
+pub(super) fn observe_node(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
     nft: &mut Nft,
@@ -21,12 +21,13 @@ pub(super) fn observe(
     (readings, known): (&mut Readings, Option<&Observed>),
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
-    let link = link::find(socket, &settings.interface)?;
+    let link = link::find_interface(socket, &settings.interface)?;
     let ours = link.map(|link| link.index);
-    let names = link::names(socket)?;
-    let addresses = address::all(socket)?;
-    let routes = route::all(socket)?;
-    let resolvers = resolvers::read().map_err(|(path, error)| KernelError::File { path, error })?;
+    let names = link::interface_names(socket)?;
+    let addresses = address::list_addresses(socket)?;
+    let routes = route::list_routes(socket)?;
+    let resolvers =
+        resolvers::read_resolvers().map_err(|(path, error)| KernelError::File { path, error })?;
     let mut observed = Observed {
         services: BTreeMap::new(),
         link: match link {
@@ -34,36 +35,38 @@ pub(super) fn observe(
             Some(link) if link.up => Link::Up,
             Some(_) => Link::Down,
         },
-        addresses: ours.map(|ours| facts::bound(ours, &addresses, &routes)).unwrap_or_default(),
+        addresses: ours
+            .map(|ours| facts::bound_addresses(ours, &addresses, &routes))
+            .unwrap_or_default(),
         timeouts: ipvs
             .timeouts()
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
         nft: nft.observe()?,
-        firewall: firewall(nft),
-        node: facts::node(ours, &names, &addresses, &routes, resolvers),
+        firewall: read_firewall(nft),
+        node: facts::node_facts(ours, &names, &addresses, &routes, resolvers),
     };
-    let sockets = listening::read(listening.as_deref())
+    let sockets = listening::read_listening(listening.as_deref())
         .map_err(|(path, error)| KernelError::File { path, error })?;
     observed.node.listening = Some(Arc::clone(&sockets));
     *listening = Some(sockets);
-    let listed = whole(ipvs.services(), || "list virtual services".into())?;
+    let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
     observed.services = listed.into_iter().map(without_servers).collect();
-    read_servers(ipvs, readings.begin(known, settings.counters), &mut observed)?;
+    read_servers(ipvs, readings.begin_reading(known, settings.counters), &mut observed)?;
     Ok(observed)
 }
 
 /// A firewall that can't be read is no reason to leave VIPs as they are: what is wrong is told.
-fn firewall(nft: &mut Nft) -> Arc<Firewall> {
+fn read_firewall(nft: &mut Nft) -> Arc<Firewall> {
     let mut firewall = nft.firewall();
-    iptables_legacy::read(&mut firewall);
+    iptables_legacy::read_legacy_rules(&mut firewall);
     firewall
 }
 
 /// The counters of the services that carry our mark.
-pub(super) fn traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-    let listed = whole(ipvs.services(), || "list virtual services".into())?;
+pub(super) fn read_traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+    let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
     let ours = listed.into_iter().filter(|service| service.settings.flags.contains(MARK));
     Ok(ours.filter_map(|service| Some((Vip::from_key(&service.key)?, service.stats))).collect())
 }
@@ -78,9 +81,8 @@ fn read_servers(
     let ours =
         services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);
     for (key, stats) in ours.map(|(key, held)| (*key, held.stats)).collect::<Vec<_>>() {
-        let servers = reading.of(ipvs, &key, stats).map_err(|error| KernelError::Ipvs {
-            doing: format!("list the real servers of {key}"),
-            error,
+        let servers = reading.read_servers(ipvs, &key, stats).map_err(|error| {
+            KernelError::Ipvs { doing: format!("list the real servers of {key}"), error }
         })?;
         if let Some(service) = observed.services.get_mut(&key) {
             service.servers = servers;
@@ -90,7 +92,7 @@ fn read_servers(
 }
 
 /// What a dump held, if all of it could be read: from a part nothing may be concluded.
-fn whole<T>(
+fn require_complete<T>(
     dump: Result<Dump<T>, nl_ipvs::Error>,
     doing: impl Fn() -> String,
 ) -> Result<Vec<T>, KernelError> {

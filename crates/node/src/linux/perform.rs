@@ -7,7 +7,7 @@ use vip::Op;
 use vip::firewall::Keeper;
 use vip::plan::OpError;
 
-use super::answer::{Answer, lost, refused};
+use super::answer::{Answer, refused_op, unknown_outcome};
 use super::flows::Flows;
 use super::link::Dummy;
 use super::nft::Nft;
@@ -26,7 +26,7 @@ enum Kind {
     Flows,
 }
 
-fn kind(op: &Op) -> Kind {
+fn op_kind(op: &Op) -> Kind {
     match op {
         Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Kind::Link,
         Op::SetTable { .. }
@@ -50,7 +50,7 @@ fn kind(op: &Op) -> Kind {
 }
 
 /// Does the operations in order, neighbours of one kind in one send.
-pub(super) fn perform(
+pub(super) fn perform_ops(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
     nft: &mut Nft,
@@ -59,8 +59,8 @@ pub(super) fn perform(
     ops: &[&Op],
 ) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(ops.len());
-    for run in ops.chunk_by(|one, next| kind(one) == kind(next)) {
-        match kind(run[0]) {
+    for run in ops.chunk_by(|one, next| op_kind(one) == op_kind(next)) {
+        match op_kind(run[0]) {
             Kind::Ipvs => answers.extend(change_services(ipvs, run)),
             Kind::Address => answers.extend(change_addresses(socket, interface, run)),
             Kind::Nft => answers.extend(nft.perform(run)),
@@ -81,14 +81,15 @@ const AT_A_TIME: usize = 1024;
 fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(ops.len());
     for part in ops.chunks(AT_A_TIME) {
-        match ipvs.batch(part.iter().filter_map(|op| command::command(op))) {
+        match ipvs.batch(part.iter().filter_map(|op| command::ipvs_command(op))) {
             Ok(outcomes) => answers.extend(part.iter().zip(outcomes).map(|(op, outcome)| {
-                outcome
-                    .map_err(|error| refused(&error, command::hint(op, error.errno()).as_deref()))
+                outcome.map_err(|error| {
+                    refused_op(&error, command::refusal_hint(op, error.errno()).as_deref())
+                })
             })),
             // What became of these is unknown, and the others aren't tried.
             Err(error) => {
-                answers.extend(same(&ops[answers.len()..], &lost(&error)));
+                answers.extend(repeat_error(&ops[answers.len()..], &unknown_outcome(&error)));
                 break;
             }
         }
@@ -105,7 +106,7 @@ struct Part {
 fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> Vec<Answer> {
     let link = match our_link(socket, interface) {
         Ok(link) => link,
-        Err(error) => return same(ops, &error),
+        Err(error) => return repeat_error(ops, &error),
     };
     let mut answers = Vec::with_capacity(ops.len());
     for part in ops.chunks(AT_A_TIME) {
@@ -113,7 +114,7 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
             Ok(done) => answers.extend(done),
             // What became of these is unknown, and the others aren't tried.
             Err(error) => {
-                answers.extend(same(&ops[answers.len()..], &lost(&error)));
+                answers.extend(repeat_error(&ops[answers.len()..], &unknown_outcome(&error)));
                 break;
             }
         }
@@ -149,7 +150,7 @@ fn change_some_addresses(
         // The last one: an address that is there already must not hide a route that isn't.
         match errors.next_back() {
             None => Ok(()),
-            Some(error) => Err(refused(&error, None)),
+            Some(error) => Err(refused_op(&error, None)),
         }
     });
     Ok(answers.collect())
@@ -159,33 +160,33 @@ fn change_some_addresses(
 fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
     let must = |request| Part { request, tolerated: &[] };
     let without_route = |address| Part {
-        request: route::delete_local(link, address),
+        request: route::delete_local_route(link, address),
         tolerated: &[errno::ESRCH, errno::ENOENT],
     };
     Ok(match *op {
         Op::Bind { address, source } => {
-            let mut parts = vec![must(address::add(link, address))];
-            if let Some(source) = source_of(address, source)? {
-                parts.push(must(route::replace_local(link, address, source)));
+            let mut parts = vec![must(address::add_address(link, address))];
+            if let Some(source) = supported_source(address, source)? {
+                parts.push(must(route::replace_local_route(link, address, source)));
             }
             parts
         }
         Op::SetSource { address, source } => {
-            let mut parts = vec![must(address::ensure(link, address))];
-            match source_of(address, source)? {
-                Some(source) => parts.push(must(route::replace_local(link, address, source))),
+            let mut parts = vec![must(address::ensure_address(link, address))];
+            match supported_source(address, source)? {
+                Some(source) => parts.push(must(route::replace_local_route(link, address, source))),
                 None if address.is_ipv4() => {
                     // A link that went down and up has the kernel's own route behind ours, and
                     // the kernel refuses to replace the first by an equal of the second.
                     parts.push(without_route(address));
-                    parts.push(must(route::replace_local(link, address, address)));
+                    parts.push(must(route::replace_local_route(link, address, address)));
                 }
                 None => {}
             }
             parts
         }
         Op::Unbind { address } => {
-            let mut parts = vec![must(address::delete(link, address))];
+            let mut parts = vec![must(address::delete_address(link, address))];
             if address.is_ipv4() {
                 parts.insert(0, without_route(address));
             }
@@ -197,7 +198,7 @@ fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
 
 /// The kernel makes IPv6 local routes from a work queue, after it has answered: one that was
 /// replaced may be replaced back, and a flap of the interface drops it. So they are left alone.
-fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
+fn supported_source(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
     match (address, source) {
         (IpAddr::V6(_), Some(source)) => Err(OpError::new(
             errno::EOPNOTSUPP,
@@ -209,8 +210,10 @@ fn source_of(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, 
 
 fn change_legacy(op: &Op) -> Answer {
     match op {
-        Op::InsertRule { place, hook, prefix } => iptables_legacy::insert(place, *hook, prefix),
-        Op::DeleteRule { place, prefix } => iptables_legacy::delete(place, prefix),
+        Op::InsertRule { place, hook, prefix } => {
+            iptables_legacy::insert_legacy_rule(place, *hook, prefix)
+        }
+        Op::DeleteRule { place, prefix } => iptables_legacy::delete_legacy_rule(place, prefix),
         _ => Ok(()),
     }
 }
@@ -219,31 +222,31 @@ fn change_link(socket: &mut RouteSocket, interface: &str, op: &Op) -> Answer {
     match op {
         Op::CreateLink => {
             // First, and on its own: if the name is taken, what has it must not be touched.
-            send(socket, link::create(interface))?;
+            send_request(socket, link::create_interface(interface))?;
             // Refused where IPv6 is off, and then not needed.
-            let _ = send(socket, link::without_link_local(interface));
-            send(socket, link::raise(interface))
+            let _ = send_request(socket, link::disable_link_local(interface));
+            send_request(socket, link::raise_interface(interface))
         }
         Op::RaiseLink => {
             our_link(socket, interface)?;
-            send(socket, link::raise(interface))
+            send_request(socket, link::raise_interface(interface))
         }
         _ => {
             let link = our_link(socket, interface)?;
-            send(socket, link::delete(link.index))
+            send_request(socket, link::delete_interface(link.index))
         }
     }
 }
 
-fn send(socket: &mut RouteSocket, request: Request) -> Answer {
-    let outcomes = socket.batch(vec![request]).map_err(|error| lost(&error))?;
-    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| refused(&error, None))
+fn send_request(socket: &mut RouteSocket, request: Request) -> Answer {
+    let outcomes = socket.batch(vec![request]).map_err(|error| unknown_outcome(&error))?;
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| refused_op(&error, None))
 }
 
 /// Looked up every time: somebody may have made it anew, with another index, or another kind of
 /// interface in its place.
 fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError> {
-    match link::find(socket, interface) {
+    match link::find_interface(socket, interface) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => {
             Err(OpError::new(errno::ENODEV, format!("ENODEV: there is no interface {interface}")))
@@ -255,6 +258,6 @@ fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError>
     }
 }
 
-fn same(ops: &[&Op], error: &OpError) -> Vec<Answer> {
+fn repeat_error(ops: &[&Op], error: &OpError) -> Vec<Answer> {
     ops.iter().map(|_| Err(error.clone())).collect()
 }

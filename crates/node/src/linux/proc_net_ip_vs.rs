@@ -30,7 +30,7 @@ struct Line {
 pub(super) type Confirmed = BTreeMap<ServiceKey, Option<Servers>>;
 
 /// Reads all of it, and says what it confirms of what is known.
-pub(super) fn confirmed(
+pub(super) fn confirm_servers(
     mut text: impl BufRead,
     known: &BTreeMap<ServiceKey, ObservedService>,
 ) -> io::Result<Confirmed> {
@@ -39,14 +39,15 @@ pub(super) fn confirmed(
     loop {
         line.clear();
         let is_end = text.read_line(&mut line)? == 0;
-        match line.trim_start().strip_prefix("-> ").map(server_of) {
+        match line.trim_start().strip_prefix("-> ").map(parse_server) {
             Some(Some(server)) => lines.push(server),
             Some(None) => clear = false,
             None => {
                 // Whatever else it is, it ends the service before.
-                if let Some(key) = std::mem::replace(&mut key, service_of(&line)) {
+                if let Some(key) = std::mem::replace(&mut key, parse_service(&line)) {
                     let known = known.get(&key).filter(|_| clear);
-                    let servers = known.and_then(|known| confirm(&mut lines, &known.servers));
+                    let servers =
+                        known.and_then(|known| confirm_service(&mut lines, &known.servers));
                     found.entry(key).and_modify(|twice| *twice = None).or_insert(servers);
                 }
                 lines.clear();
@@ -60,21 +61,21 @@ pub(super) fn confirmed(
 }
 
 /// `TCP  03030006:0CEA wlc persistent 300 FFFFFFFF`; `None` for a firewall mark and the head.
-fn service_of(line: &str) -> Option<ServiceKey> {
+fn parse_service(line: &str) -> Option<ServiceKey> {
     let mut fields = line.split_ascii_whitespace();
     let protocol = match fields.next()? {
         "TCP" => Protocol::TCP,
         "UDP" => Protocol::UDP,
         _ => return None,
     };
-    let at = place(fields.next()?)?;
+    let at = parse_endpoint(fields.next()?)?;
     Some(ServiceKey::Address { protocol, address: at.ip(), port: at.port() })
 }
 
 /// `0A4D000B:7918      Masq    1      0          0`.
-fn server_of(line: &str) -> Option<Line> {
+fn parse_server(line: &str) -> Option<Line> {
     let mut fields = line.split_ascii_whitespace();
-    let address = place(fields.next()?)?;
+    let address = parse_endpoint(fields.next()?)?;
     let forward = match fields.next()? {
         "Masq" => ForwardMethod::Masquerade,
         "Local" => ForwardMethod::Local,
@@ -87,7 +88,7 @@ fn server_of(line: &str) -> Option<Line> {
 }
 
 /// `0A4D000B:7918` or `[fd01:0000:0000:0000:0000:0000:0000:0001]:7918`.
-fn place(text: &str) -> Option<SocketAddr> {
+fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.rsplit_once(':')?;
     let address: IpAddr = match address.strip_prefix('[') {
         Some(v6) => Ipv6Addr::from_str(v6.strip_suffix(']')?).ok()?.into(),
@@ -99,11 +100,11 @@ fn place(text: &str) -> Option<SocketAddr> {
 
 /// These real servers, if they are just those that the text tells, with its connections. One with what
 /// the text can't tell, thresholds or an encapsulation, never is.
-fn confirm(lines: &mut [Line], known: &Servers) -> Option<Servers> {
+fn confirm_service(lines: &mut [Line], known: &Servers) -> Option<Servers> {
     // The kernel has the newest first.
     lines.sort_by_key(|line| line.address);
     let same = |(line, (at, held)): (&Line, (&SocketAddr, &ObservedServer))| {
-        line.address == *at && is_told(line, &held.settings)
+        line.address == *at && shows_settings(line, &held.settings)
     };
     if lines.len() != known.len() || !lines.iter().zip(known).all(same) {
         return None;
@@ -120,7 +121,7 @@ fn confirm(lines: &mut [Line], known: &Servers) -> Option<Servers> {
     Some(servers)
 }
 
-fn is_told(line: &Line, settings: &DestinationSettings) -> bool {
+fn shows_settings(line: &Line, settings: &DestinationSettings) -> bool {
     let plain = (settings.upper_threshold, settings.lower_threshold) == (0, 0)
         && settings.tunnel == Tunnel::default();
     plain && (line.forward, line.weight) == (settings.forward, settings.weight)
@@ -156,7 +157,7 @@ mod tests {
             ObservedService { settings, servers, stats: Default::default() }
         };
         let known = known.iter().map(|(key, servers)| (*key, service(servers))).collect();
-        confirmed(format!("{HEAD}{text}").as_bytes(), &known).unwrap()
+        confirm_servers(format!("{HEAD}{text}").as_bytes(), &known).unwrap()
     }
 
     fn servers_of<const N: usize>(servers: [(&str, ObservedServer); N]) -> Servers {

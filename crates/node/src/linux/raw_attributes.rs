@@ -72,12 +72,12 @@ impl NetlinkDeserializable for Raw {
 }
 
 /// The attributes of an answer: what follows its header.
-pub(super) fn attributes(answer: &[u8]) -> &[u8] {
+pub(super) fn answer_attributes(answer: &[u8]) -> &[u8] {
     answer.get(HEADER_LEN..).unwrap_or_default()
 }
 
 /// The values of all attributes of a kind.
-pub(super) fn each(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]>, DecodeError> {
+pub(super) fn attribute_values(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]>, DecodeError> {
     let mut values = Vec::new();
     for nla in NlasIterator::new(attributes) {
         let nla: NlaBuffer<&[u8]> = nla?;
@@ -91,18 +91,18 @@ pub(super) fn each(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]>, DecodeErr
 }
 
 /// The value of the first attribute of a kind, if it can be made out.
-pub(super) fn first(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    each(attributes, kind).ok()?.into_iter().next()
+pub(super) fn first_value(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    attribute_values(attributes, kind).ok()?.into_iter().next()
 }
 
 /// A number in network byte order.
-pub(super) fn number(attributes: &[u8], kind: u16) -> Option<u32> {
-    Some(u32::from_be_bytes(*first(attributes, kind)?.first_chunk()?))
+pub(super) fn u32_value(attributes: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_be_bytes(*first_value(attributes, kind)?.first_chunk()?))
 }
 
 /// A text, without the NUL at its end.
-pub(super) fn text(attributes: &[u8], kind: u16) -> Option<&str> {
-    let bytes = first(attributes, kind)?;
+pub(super) fn text_value(attributes: &[u8], kind: u16) -> Option<&str> {
+    let bytes = first_value(attributes, kind)?;
     let bytes = bytes.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(bytes).ok()
 }

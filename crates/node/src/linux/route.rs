@@ -9,7 +9,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::socket::{Request, RouteSocket, request};
+use super::socket::{Request, RouteSocket, flagged_request};
 use crate::KernelError;
 
 /// `RT_TABLE_MAIN` and `RT_TABLE_LOCAL` of `linux/rtnetlink.h`.
@@ -31,14 +31,14 @@ pub(super) struct Route {
 }
 
 /// All routes of the node. One that can't be read (an exotic encapsulation) is left out.
-pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
+pub(super) fn list_routes(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
     let mut routes = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut query = RouteMessage::default();
         query.header.address_family = family;
         let query = RouteNetlinkMessage::GetRoute(query);
         let read = route.dump("routes", query, |entry| match entry {
-            Ok(RouteNetlinkMessage::NewRoute(message)) => read(&message),
+            Ok(RouteNetlinkMessage::NewRoute(message)) => parse_route(&message),
             _ => None,
         })?;
         routes.extend(read.into_iter().flatten());
@@ -47,21 +47,21 @@ pub(super) fn all(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
 }
 
 /// The route to an address; `None` if there is none.
-pub(super) fn towards(
+pub(super) fn route_towards(
     route: &mut RouteSocket,
     address: IpAddr,
 ) -> Result<Option<Route>, KernelError> {
-    let mut query = to(address);
+    let mut query = route_to(address);
     query.header.table = 0;
     let answer =
         route.get(&format!("the route to {address}"), RouteNetlinkMessage::GetRoute(query))?;
     Ok(match answer {
-        Ok(RouteNetlinkMessage::NewRoute(message)) => read(&message),
+        Ok(RouteNetlinkMessage::NewRoute(message)) => parse_route(&message),
         _ => None,
     })
 }
 
-fn read(message: &RouteMessage) -> Option<Route> {
+fn parse_route(message: &RouteMessage) -> Option<Route> {
     let header = &message.header;
     let unspecified: IpAddr = match header.address_family {
         AddressFamily::Inet => [0; 4].into(),
@@ -73,13 +73,13 @@ fn read(message: &RouteMessage) -> Option<Route> {
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(number) => table = *number,
-            RouteAttribute::Destination(address) => destination = ip(address),
+            RouteAttribute::Destination(address) => destination = ip_address(address),
             RouteAttribute::Oif(index) => interface = Some(*index),
             RouteAttribute::MultiPath(hops) => {
                 interface = interface.or(hops.first().map(|hop| hop.interface_index));
             }
-            RouteAttribute::Gateway(address) => gateway = ip(address),
-            RouteAttribute::PrefSource(address) => source = ip(address),
+            RouteAttribute::Gateway(address) => gateway = ip_address(address),
+            RouteAttribute::PrefSource(address) => source = ip_address(address),
             _ => {}
         }
     }
@@ -88,7 +88,7 @@ fn read(message: &RouteMessage) -> Option<Route> {
     Some(Route { table, kind: header.kind, destination, interface, gateway, source })
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(v4) => Some((*v4).into()),
         RouteAddress::Inet6(v6) => Some((*v6).into()),
@@ -98,21 +98,21 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// Makes `source` the source of the node's own connections to a VIP, in place of the VIP itself
 /// that the kernel's own local route says: its servers could not answer that.
-pub(super) fn replace_local(interface: u32, address: IpAddr, source: IpAddr) -> Request {
-    let mut message = local(interface, address);
+pub(super) fn replace_local_route(interface: u32, address: IpAddr, source: IpAddr) -> Request {
+    let mut message = local_route(interface, address);
     message.header.protocol = RouteProtocol::Kernel;
     message.attributes.push(RouteAttribute::PrefSource(source.into()));
-    request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+    flagged_request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
 }
 
 /// Removes the local route of a VIP, whatever its source. The kernel removes with an address only
 /// the one it made itself, so a replaced one would keep the VIP local.
-pub(super) fn delete_local(interface: u32, address: IpAddr) -> Request {
-    request(RouteNetlinkMessage::DelRoute(local(interface, address)), 0)
+pub(super) fn delete_local_route(interface: u32, address: IpAddr) -> Request {
+    flagged_request(RouteNetlinkMessage::DelRoute(local_route(interface, address)), 0)
 }
 
-fn local(interface: u32, address: IpAddr) -> RouteMessage {
-    let mut message = to(address);
+fn local_route(interface: u32, address: IpAddr) -> RouteMessage {
+    let mut message = route_to(address);
     message.header.table = LOCAL;
     message.header.kind = RouteType::Local;
     message.header.scope = RouteScope::Host;
@@ -120,7 +120,7 @@ fn local(interface: u32, address: IpAddr) -> RouteMessage {
     message
 }
 
-fn to(address: IpAddr) -> RouteMessage {
+fn route_to(address: IpAddr) -> RouteMessage {
     let mut message = RouteMessage::default();
     let header = &mut message.header;
     (header.address_family, header.destination_prefix_length) = match address {
@@ -138,27 +138,27 @@ mod tests {
 
     #[test]
     fn a_table_beyond_255_stands_in_its_attribute() {
-        let mut message = to("10.0.0.7".parse().unwrap());
+        let mut message = route_to("10.0.0.7".parse().unwrap());
         message.header.table = 252;
         message.attributes.push(RouteAttribute::Table(1000));
-        assert_eq!(read(&message).unwrap().table, 1000);
+        assert_eq!(parse_route(&message).unwrap().table, 1000);
     }
 
     #[test]
     fn a_route_over_several_hops_is_reached_over_the_first() {
-        let mut message = to("10.0.0.7".parse().unwrap());
+        let mut message = route_to("10.0.0.7".parse().unwrap());
         let mut hop = RouteNextHop::default();
         hop.interface_index = 4;
         message.attributes.push(RouteAttribute::MultiPath(vec![hop, RouteNextHop::default()]));
-        assert_eq!(read(&message).unwrap().interface, Some(4));
+        assert_eq!(parse_route(&message).unwrap().interface, Some(4));
     }
 
     #[test]
     fn a_route_without_destination_is_the_default_route() {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet6;
-        assert_eq!(read(&message).unwrap().destination, "::/0".parse().unwrap());
+        assert_eq!(parse_route(&message).unwrap().destination, "::/0".parse().unwrap());
         message.header.destination_prefix_length = 200;
-        assert_eq!(read(&message), None);
+        assert_eq!(parse_route(&message), None);
     }
 }

@@ -15,7 +15,7 @@ const NOWHERE: SocketAddr =
 /// `ip_vs_add_service` looks for the scheduler, its module among the loadable ones, before it looks
 /// at the prefix length of a persistent client. That of an IPv6 service can't be 0, so nothing is
 /// made.
-pub(super) fn has(ipvs: &mut Ipvs, name: &str) -> Result<Option<bool>, KernelError> {
+pub(super) fn has_scheduler(ipvs: &mut Ipvs, name: &str) -> Result<Option<bool>, KernelError> {
     let Ok(scheduler) = Scheduler::new(name) else { return Ok(Some(false)) };
     let mut settings = ServiceSettings::new(Family::Inet6, scheduler);
     settings.prefix_len = 0;

@@ -35,7 +35,7 @@ pub(super) struct Reading<'a> {
 
 impl Readings {
     /// Begins a reading of the table, with the text. Where nothing is known everything is dumped.
-    pub(super) fn begin<'a>(
+    pub(super) fn begin_reading<'a>(
         &'a mut self,
         known: Option<&'a Observed>,
         counters: bool,
@@ -46,7 +46,7 @@ impl Readings {
         self.dumps = 0;
         let confirmed = known.filter(|_| !all).and_then(|known| {
             let text = BufReader::new(File::open(TEXT).ok()?);
-            proc_net_ip_vs::confirmed(text, known).ok()
+            proc_net_ip_vs::confirm_servers(text, known).ok()
         });
         let confirmed = confirmed.unwrap_or_default();
         Reading { readings: self, known, confirmed, counters }
@@ -55,7 +55,7 @@ impl Readings {
 
 impl Reading<'_> {
     /// The real servers of a service with these counters.
-    pub(super) fn of(
+    pub(super) fn read_servers(
         &mut self,
         ipvs: &mut Ipvs,
         key: &ServiceKey,
@@ -64,15 +64,16 @@ impl Reading<'_> {
         let known = self.known.and_then(|known| known.get(key));
         // The text has no counters. A service that has had no packet has counted none for its real
         // servers either.
-        let counts =
-            |known: &ObservedService| !self.counters || counted(known.stats) == counted(stats);
+        let counts = |known: &ObservedService| {
+            !self.counters || cumulative_counters(known.stats) == cumulative_counters(stats)
+        };
         if let Some(servers) = self.confirmed.remove(key).flatten()
             && known.is_some_and(counts)
         {
             return Ok(servers);
         }
         self.readings.dumps += 1;
-        let dumped = dump(ipvs, key, self.counters)?;
+        let dumped = dump_servers(ipvs, key, self.counters)?;
         // What is as it was stays in the memory where it is known.
         let known = known.map(|known| &known.servers);
         let is_known = |known: &&Servers| {
@@ -84,25 +85,25 @@ impl Reading<'_> {
 }
 
 /// Without the rates, which go down by themselves.
-fn counted(stats: Stats) -> [u64; 5] {
+fn cumulative_counters(stats: Stats) -> [u64; 5] {
     let Stats { connections, in_packets, out_packets, in_bytes, out_bytes, .. } = stats;
     [connections, in_packets, out_packets, in_bytes, out_bytes]
 }
 
 /// All of them by address, or none: from a part nothing may be concluded.
-fn dump(
+fn dump_servers(
     ipvs: &mut Ipvs,
     key: &ServiceKey,
     counters: bool,
 ) -> Result<Vec<(SocketAddr, ObservedServer)>, nl_ipvs::Error> {
-    let take = |listed: Destination| (listed.address, server(listed, counters));
+    let take = |listed: Destination| (listed.address, observed_server(listed, counters));
     let mut servers: Vec<_> =
         ipvs.destinations_with(key, take)?.into_iter().collect::<Result<_, _>>()?;
     servers.sort_by_key(|(address, _)| *address);
     Ok(servers)
 }
 
-fn server(listed: Destination, counters: bool) -> ObservedServer {
+fn observed_server(listed: Destination, counters: bool) -> ObservedServer {
     let server = ObservedServer::from(listed);
     ObservedServer { stats: server.stats.filter(|_| counters), ..server }
 }
@@ -124,7 +125,7 @@ mod tests {
             stats: Stats { connections, ..Stats::default() },
         };
         let counted = |connections, counters| {
-            let server = server(listed(connections), counters);
+            let server = observed_server(listed(connections), counters);
             assert_eq!((server.active, server.inactive), (1, 2));
             server.stats.map(|stats| stats.connections)
         };

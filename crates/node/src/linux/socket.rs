@@ -15,7 +15,7 @@ pub(super) struct RouteSocket(Pipeline);
 
 impl RouteSocket {
     pub(super) fn open() -> Result<Self, KernelError> {
-        Pipeline::open(NETLINK_ROUTE).map(Self).map_err(failed("open its socket"))
+        Pipeline::open(NETLINK_ROUTE).map(Self).map_err(route_error("open its socket"))
     }
 
     /// All objects of a kind, each taken for what matters of it as it comes: a message is many times
@@ -31,9 +31,9 @@ impl RouteSocket {
             |header: &_, payload: &_| take(RouteNetlinkMessage::deserialize(header, payload));
         self.0
             .dump_as(&query.into(), read)
-            .map_err(failed(doing()))?
+            .map_err(route_error(doing()))?
             .map_err(|source| nl_ipvs::Error::Refused { doing: "list them", source })
-            .map_err(failed(doing()))
+            .map_err(route_error(doing()))
     }
 
     /// One object; the inner error is the kernel's refusal.
@@ -43,8 +43,8 @@ impl RouteSocket {
         query: RouteNetlinkMessage,
     ) -> Result<Result<RouteNetlinkMessage, nl_ipvs::KernelError>, KernelError> {
         let malformed =
-            |text: String| failed(format!("read {what}"))(nl_ipvs::Error::Malformed(text));
-        match self.0.get(&query.into()).map_err(failed(format!("read {what}")))? {
+            |text: String| route_error(format!("read {what}"))(nl_ipvs::Error::Malformed(text));
+        match self.0.get(&query.into()).map_err(route_error(format!("read {what}")))? {
             Err(refusal) => Ok(Err(refusal)),
             Ok(entries) => match entries.into_iter().next() {
                 Some(Ok(message)) => Ok(Ok(message)),
@@ -61,13 +61,13 @@ impl RouteSocket {
 }
 
 /// A request with flags of its own, such as `NLM_F_CREATE`.
-pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Request {
+pub(super) fn flagged_request(message: RouteNetlinkMessage, flags: u16) -> Request {
     let mut request = Request::from(message);
     request.header.flags = flags;
     request
 }
 
-pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
+pub(super) fn route_error(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
     let doing = doing.into();
     move |error| KernelError::Route { doing, error }
 }

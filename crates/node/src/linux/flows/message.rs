@@ -11,7 +11,7 @@ use nl_ipvs::Family;
 use vip::Vip;
 
 use crate::linux::protocol::protocol_of_number;
-use crate::linux::raw_attributes::{Raw, attributes, first};
+use crate::linux::raw_attributes::{Raw, answer_attributes, first_value};
 
 // linux/netfilter/nfnetlink_conntrack.h
 const IPCTNL_MSG_CT_GET: u8 = 1;
@@ -47,13 +47,13 @@ pub(super) struct Flow {
 
 impl Flow {
     /// One that an answer tells of. Those of ICMP have no ports and are none.
-    pub(super) fn read(answer: &[u8]) -> Option<Self> {
-        let tuple = first(attributes(answer), CTA_TUPLE_ORIG)?;
-        let reply = first(attributes(answer), CTA_TUPLE_REPLY)?;
+    pub(super) fn parse_answer(answer: &[u8]) -> Option<Self> {
+        let tuple = first_value(answer_attributes(answer), CTA_TUPLE_ORIG)?;
+        let reply = first_value(answer_attributes(answer), CTA_TUPLE_REPLY)?;
         Some(Self {
-            protocol: *first(first(tuple, CTA_TUPLE_PROTO)?, CTA_PROTO_NUM)?.first()?,
-            to: end(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?,
-            answered_by: end(reply, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?,
+            protocol: *first_value(first_value(tuple, CTA_TUPLE_PROTO)?, CTA_PROTO_NUM)?.first()?,
+            to: tuple_end(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?,
+            answered_by: tuple_end(reply, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?,
             tuple: tuple.to_vec(),
         })
     }
@@ -73,7 +73,7 @@ impl Flow {
 /// Asks for the flows of a family. If all these VIPs have one IPv4 address, the kernel looks for
 /// it, and else tells of all: those before 5.8 do so in any case, and later ones take an IPv6
 /// address for the one that is not looked for.
-pub(super) fn list(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage<Raw> {
+pub(super) fn list_flows(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage<Raw> {
     let mut addresses = vips.iter().map(|vip| vip.address);
     let first = addresses.next();
     let filter = match first.filter(|first| addresses.all(|other| other == *first)) {
@@ -81,22 +81,22 @@ pub(super) fn list(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage<Raw> 
             let destination = DefaultNla::new(CTA_IP_V4_DST, address.octets().to_vec());
             let by_it = CTA_FILTER_F_CTA_IP_DST.to_ne_bytes().to_vec();
             vec![
-                nested(CTA_TUPLE_ORIG, &nested(CTA_TUPLE_IP, &destination)),
-                nested(CTA_FILTER, &DefaultNla::new(CTA_FILTER_ORIG_FLAGS, by_it)),
+                nested_attribute(CTA_TUPLE_ORIG, &nested_attribute(CTA_TUPLE_IP, &destination)),
+                nested_attribute(CTA_FILTER, &DefaultNla::new(CTA_FILTER_ORIG_FLAGS, by_it)),
             ]
         }
         _ => Vec::new(),
     };
-    Raw::query(NetlinkMessage::from(message(family, IPCTNL_MSG_CT_GET, filter)))
+    Raw::query(NetlinkMessage::from(conntrack_message(family, IPCTNL_MSG_CT_GET, filter)))
 }
 
 /// Forgets a flow; `ENOENT` if it is gone.
-pub(super) fn delete(family: Family, flow: Flow) -> NetlinkMessage<NetfilterMessage> {
+pub(super) fn delete_flow(family: Family, flow: Flow) -> NetlinkMessage<NetfilterMessage> {
     let tuple = DefaultNla::new(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.tuple);
-    NetlinkMessage::from(message(family, IPCTNL_MSG_CT_DELETE, vec![tuple]))
+    NetlinkMessage::from(conntrack_message(family, IPCTNL_MSG_CT_DELETE, vec![tuple]))
 }
 
-fn nested(kind: u16, within: &DefaultNla) -> DefaultNla {
+fn nested_attribute(kind: u16, within: &DefaultNla) -> DefaultNla {
     let mut bytes = vec![0; within.buffer_len()];
     within.emit(&mut bytes);
     DefaultNla::new(kind | NLA_F_NESTED, bytes)
@@ -104,7 +104,11 @@ fn nested(kind: u16, within: &DefaultNla) -> DefaultNla {
 
 /// With attributes of ours: the library's own are never marked as nested where they aren't known
 /// to it, and the kernel wants that of a filter.
-fn message(family: Family, message_type: u8, attributes: Vec<DefaultNla>) -> NetfilterMessage {
+fn conntrack_message(
+    family: Family,
+    message_type: u8,
+    attributes: Vec<DefaultNla>,
+) -> NetfilterMessage {
     let family = match family {
         Family::Inet => NetfilterProtoFamily::IPv4,
         Family::Inet6 => NetfilterProtoFamily::IPv6,
@@ -114,12 +118,13 @@ fn message(family: Family, message_type: u8, attributes: Vec<DefaultNla>) -> Net
 }
 
 /// One end of a tuple.
-fn end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> {
-    let addresses = first(tuple, CTA_TUPLE_IP)?;
-    let v4 = first(addresses, v4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
-    let v6 = first(addresses, v6).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+fn tuple_end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> {
+    let addresses = first_value(tuple, CTA_TUPLE_IP)?;
+    let v4 = first_value(addresses, v4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let v6 = first_value(addresses, v6).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let address: IpAddr = v4.map(IpAddr::from).or(v6.map(IpAddr::from))?;
-    let port = <[u8; 2]>::try_from(first(first(tuple, CTA_TUPLE_PROTO)?, port)?).ok()?;
+    let port =
+        <[u8; 2]>::try_from(first_value(first_value(tuple, CTA_TUPLE_PROTO)?, port)?).ok()?;
     Some(SocketAddr::new(address, u16::from_be_bytes(port)))
 }
 
@@ -172,7 +177,7 @@ mod tests {
     #[test]
     fn a_flow_goes_past_ipvs_if_the_vip_itself_would_answer() {
         let past =
-            |source, at: &[&str]| Flow::read(&dumped(source)).unwrap().goes_past_ipvs(&vips(at));
+            |source, at: &[&str]| Flow::parse_answer(&dumped(source)).unwrap().goes_past_ipvs(&vips(at));
         assert!(past([3, 3, 0, 6], &["3.3.0.6:53"]));
         // A real server answers, or it is to another VIP.
         assert!(!past([10, 0, 0, 7], &["3.3.0.6:53"]));
@@ -183,14 +188,14 @@ mod tests {
     fn no_part_of_a_flow_is_taken_for_one_or_panics() {
         let whole = dumped([3, 3, 0, 6]);
         for end in 0..whole.len() - 2 {
-            assert_eq!(Flow::read(&whole[..end]), None, "{end} bytes");
+            assert_eq!(Flow::parse_answer(&whole[..end]), None, "{end} bytes");
         }
     }
 
     #[test]
     fn the_kernel_looks_for_one_address_and_tells_of_all_for_several() {
         let len = |at: &[&str]| {
-            NetlinkSerializable::buffer_len(&match list(Family::Inet, &vips(at)).payload {
+            NetlinkSerializable::buffer_len(&match list_flows(Family::Inet, &vips(at)).payload {
                 NetlinkPayload::InnerMessage(query) => query,
                 other => panic!("{other:?}"),
             })

@@ -12,7 +12,7 @@ use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Family, errno};
 use vip::{Op, Vip};
 
-use super::answer::{Answer, lost, refused};
+use super::answer::{Answer, refused_op, unknown_outcome};
 
 /// The kernel's connection tracking. Blocking.
 ///
@@ -38,7 +38,7 @@ impl Flows {
             let of_it = |vip: &&Vip| Family::from(vip.address) == family;
             let vips: BTreeSet<Vip> = vips.iter().filter(of_it).copied().collect();
             match &mut self.socket {
-                Some(socket) if !vips.is_empty() => forget(socket, family, &vips),
+                Some(socket) if !vips.is_empty() => forget_family(socket, family, &vips),
                 _ => Ok(()),
             }
         });
@@ -50,21 +50,25 @@ impl Flows {
     }
 }
 
-fn forget(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) -> Answer {
-    let entries = match socket.dump(&message::list(family, vips)).map_err(|error| lost(&error))? {
+fn forget_family(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) -> Answer {
+    let entries = match socket
+        .dump(&message::list_flows(family, vips))
+        .map_err(|error| unknown_outcome(&error))?
+    {
         Ok(entries) => entries,
         // It has no `nf_conntrack_netlink`: a flow ends once its client was silent for a while.
         Err(refusal) if refusal.errno() == errno::EINVAL => return Ok(()),
-        Err(refusal) => return Err(refused(&refusal, None)),
+        Err(refusal) => return Err(refused_op(&refusal, None)),
     };
-    let flows = entries.into_iter().filter_map(|entry| message::Flow::read(entry.ok()?.bytes()));
+    let flows =
+        entries.into_iter().filter_map(|entry| message::Flow::parse_answer(entry.ok()?.bytes()));
     let past = flows.filter(|flow| flow.goes_past_ipvs(vips));
-    let requests: Vec<_> = past.map(|flow| message::delete(family, flow)).collect();
-    let outcomes = socket.batch(requests).map_err(|error| lost(&error))?;
+    let requests: Vec<_> = past.map(|flow| message::delete_flow(family, flow)).collect();
+    let outcomes = socket.batch(requests).map_err(|error| unknown_outcome(&error))?;
     // One may have ended by itself meanwhile.
     let mut refusals = outcomes.into_iter().filter_map(Result::err);
     match refusals.find(|refusal| refusal.errno() != errno::ENOENT) {
-        Some(refusal) => Err(refused(&refusal, None)),
+        Some(refusal) => Err(refused_op(&refusal, None)),
         None => Ok(()),
     }
 }

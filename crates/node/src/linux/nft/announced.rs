@@ -4,7 +4,7 @@ use netlink_packet_core::NetlinkBuffer;
 use vip::firewall::MARK;
 
 use super::layout::TABLE;
-use crate::linux::raw_attributes::{attributes, first, text};
+use crate::linux::raw_attributes::{answer_attributes, first_value, text_value};
 
 /// `NFNLGRP_NFTABLES` and `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 pub(in super::super) const GROUP: u32 = 7;
@@ -26,7 +26,7 @@ pub(in super::super) fn concerns_us(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     while let Ok(message) = NetlinkBuffer::new_checked(rest) {
         let (subsystem, kind) = (message.message_type() >> 8, message.message_type() & 0xff);
-        if subsystem == SUBSYSTEM && concerns(kind, attributes(message.payload())) {
+        if subsystem == SUBSYSTEM && is_our_change(kind, answer_attributes(message.payload())) {
             return true;
         }
         let whole = usize::try_from(message.length()).unwrap_or(rest.len());
@@ -35,12 +35,12 @@ pub(in super::super) fn concerns_us(datagram: &[u8]) -> bool {
     false
 }
 
-fn concerns(kind: u16, attributes: &[u8]) -> bool {
+fn is_our_change(kind: u16, attributes: &[u8]) -> bool {
     let marked =
         |userdata: &[u8]| userdata.windows(MARK.len()).any(|window| window == MARK.as_bytes());
-    text(attributes, TABLE_OF_IT) == Some(TABLE)
-        || kind == NEW_CHAIN && first(attributes, NFTA_CHAIN_HOOK).is_some()
-        || RULES.contains(&kind) && first(attributes, NFTA_RULE_USERDATA).is_some_and(marked)
+    text_value(attributes, TABLE_OF_IT) == Some(TABLE)
+        || kind == NEW_CHAIN && first_value(attributes, NFTA_CHAIN_HOOK).is_some()
+        || RULES.contains(&kind) && first_value(attributes, NFTA_RULE_USERDATA).is_some_and(marked)
 }
 
 #[cfg(test)]

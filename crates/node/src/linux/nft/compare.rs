@@ -50,7 +50,7 @@ impl Shapes {
                 ChainAttribute::Name(text) => name.clone_from(text),
                 ChainAttribute::Type(text) => shape.kind.clone_from(text),
                 ChainAttribute::Policy(policy) => shape.policy = *policy,
-                ChainAttribute::Hook(hook) => shape.place = place(hook),
+                ChainAttribute::Hook(hook) => shape.place = hook_and_priority(hook),
                 _ => {}
             }
         }
@@ -67,7 +67,7 @@ impl Shapes {
                 RuleAttribute::Table(table) => ours = table == TABLE,
                 RuleAttribute::Chain(name) => chain = name,
                 RuleAttribute::Expressions(list) => {
-                    expressions = list.iter().map(expression).collect();
+                    expressions = list.iter().map(normalise_expression).collect();
                 }
                 _ => {}
             }
@@ -78,14 +78,16 @@ impl Shapes {
     }
 
     /// The rules that these are, if they are any that vipd makes.
-    pub(super) fn recognise(&self, family: Family) -> Option<Rules> {
-        Rules::ALL.into_iter().find(|rules| *self == Self::of(family, *rules))
+    pub(super) fn recognise_rules(&self, family: Family) -> Option<Rules> {
+        Rules::ALL.into_iter().find(|rules| *self == Self::expected_for(family, *rules))
     }
 
-    fn of(family: Family, rules: Rules) -> Self {
-        let chains = layout::chains(family, rules).into_iter().map(|chain| {
+    fn expected_for(family: Family, rules: Rules) -> Self {
+        let chains = layout::chain_layouts(family, rules).into_iter().map(|chain| {
             let rules = chain.rules.into_iter().map(|rule| {
-                rule.into_iter().map(|each| expression(&ListAttribute::from(each))).collect()
+                rule.into_iter()
+                    .map(|each| normalise_expression(&ListAttribute::from(each)))
+                    .collect()
             });
             let shape = Shape {
                 kind: chain.kind.to_owned(),
@@ -99,7 +101,7 @@ impl Shapes {
     }
 }
 
-fn place(hook: &[Hook]) -> Option<(u32, i32)> {
+fn hook_and_priority(hook: &[Hook]) -> Option<(u32, i32)> {
     let number = hook.iter().find_map(|attribute| match attribute {
         Hook::Number(number) => Some((*number).into()),
         _ => None,
@@ -111,7 +113,7 @@ fn place(hook: &[Hook]) -> Option<(u32, i32)> {
     Some((number?, priority?))
 }
 
-fn expression(element: &ListAttribute<ExpressionAttribute>) -> Expression {
+fn normalise_expression(element: &ListAttribute<ExpressionAttribute>) -> Expression {
     let (mut name, mut attributes) = (String::new(), BTreeMap::new());
     let ListAttribute::Element(parts) = element else { return (name, attributes) };
     for part in parts {
@@ -150,7 +152,7 @@ pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Result<Set,
             _ => {}
         }
     }
-    let ours = layout::sets(family).into_iter().find(|set| set.name == name);
+    let ours = layout::set_layouts(family).into_iter().find(|set| set.name == name);
     ours.filter(|set| set.key_length == length && usual).ok_or(())
 }
 
@@ -165,18 +167,18 @@ mod tests {
     fn each_kind_of_table_is_told_from_the_others() {
         for family in [Family::Inet, Family::Inet6] {
             for rules in Rules::ALL {
-                assert_eq!(Shapes::of(family, rules).recognise(family), Some(rules));
+                assert_eq!(Shapes::expected_for(family, rules).recognise_rules(family), Some(rules));
             }
             let rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
-            let mut changed = Shapes::of(family, rules);
+            let mut changed = Shapes::expected_for(family, rules);
             changed.0.get_mut("guard").unwrap().rules.pop();
-            assert_eq!(changed.recognise(family), None);
-            let mut moved = Shapes::of(family, rules);
+            assert_eq!(changed.recognise_rules(family), None);
+            let mut moved = Shapes::expected_for(family, rules);
             moved.0.get_mut("refuse").unwrap().place = Some((1, 99));
-            assert_eq!(moved.recognise(family), None);
-            let mut more = Shapes::of(family, rules);
+            assert_eq!(moved.recognise_rules(family), None);
+            let mut more = Shapes::expected_for(family, rules);
             more.0.insert("x".to_owned(), Shape::default());
-            assert_eq!(more.recognise(family), None);
+            assert_eq!(more.recognise_rules(family), None);
         }
     }
 
@@ -188,9 +190,9 @@ mod tests {
                 panic!("{told:?}")
             };
             attributes.push(DefaultNla::new(NFTA_NAT_FLAGS, flags.to_be_bytes().to_vec()));
-            expression(&Expressions::Other { expression_type, attributes }.into())
+            normalise_expression(&Expressions::Other { expression_type, attributes }.into())
         };
-        let told = expression(&told.clone().into());
+        let told = normalise_expression(&told.clone().into());
         for derived in [0, 1, 2, 3] {
             assert_eq!(shown(derived), told);
         }

@@ -2,7 +2,7 @@
 
 use netlink_packet_core::DecodeError;
 
-use crate::linux::raw_attributes::{attributes, each};
+use crate::linux::raw_attributes::{answer_attributes, attribute_values};
 
 // linux/netfilter/nf_tables.h
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
@@ -11,19 +11,19 @@ const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_DATA_VALUE: u16 = 1;
 
 /// The key of each element in an answer.
-pub(super) fn keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
+pub(super) fn element_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
     let mut keys = Vec::new();
-    for list in each(attributes(answer), NFTA_SET_ELEM_LIST_ELEMENTS)? {
-        for element in each(list, NFTA_LIST_ELEM)? {
-            let key = first(element, NFTA_SET_ELEM_KEY)?;
-            keys.push(first(key, NFTA_DATA_VALUE)?.to_vec());
+    for list in attribute_values(answer_attributes(answer), NFTA_SET_ELEM_LIST_ELEMENTS)? {
+        for element in attribute_values(list, NFTA_LIST_ELEM)? {
+            let key = require_attribute(element, NFTA_SET_ELEM_KEY)?;
+            keys.push(require_attribute(key, NFTA_DATA_VALUE)?.to_vec());
         }
     }
     Ok(keys)
 }
 
-fn first(attributes: &[u8], kind: u16) -> Result<&[u8], DecodeError> {
-    let found = each(attributes, kind)?.into_iter().next();
+fn require_attribute(attributes: &[u8], kind: u16) -> Result<&[u8], DecodeError> {
+    let found = attribute_values(attributes, kind)?.into_iter().next();
     found.ok_or_else(|| DecodeError::from(format!("an element has no attribute {kind}")))
 }
 
@@ -44,17 +44,17 @@ mod tests {
 
     #[test]
     fn keys_are_found_where_they_stand() {
-        assert_eq!(keys(&DUMPED[..64]).unwrap(), [[3, 3, 0, 6], [3, 3, 0, 7]]);
+        assert_eq!(element_keys(&DUMPED[..64]).unwrap(), [[3, 3, 0, 6], [3, 3, 0, 7]]);
     }
 
     #[test]
     fn no_part_of_a_list_is_taken_for_a_whole_one_or_panics() {
-        assert_eq!(keys(&[]).unwrap(), [[0; 4]; 0]);
+        assert_eq!(element_keys(&[]).unwrap(), [[0; 4]; 0]);
         for end in 29..64 {
-            assert!(keys(&DUMPED[..end]).is_err(), "{end} bytes");
+            assert!(element_keys(&DUMPED[..end]).is_err(), "{end} bytes");
         }
         let mut without_key = DUMPED;
         without_key[38] = 2;
-        assert!(keys(&without_key[..64]).is_err());
+        assert!(element_keys(&without_key[..64]).is_err());
     }
 }

@@ -56,7 +56,7 @@ const CT_STATE_NEW: u32 = 8;
 const R1: Register = Register::Reg1;
 
 /// Length of an address, and where the source and the destination begin in the header.
-fn header(family: Family) -> (u32, u32, u32) {
+fn address_offsets(family: Family) -> (u32, u32, u32) {
     match family {
         Family::Inet => (4, 12, 16),
         Family::Inet6 => (16, 8, 24),
@@ -64,27 +64,27 @@ fn header(family: Family) -> (u32, u32, u32) {
 }
 
 /// `ip daddr` into the first register.
-pub(super) fn destination(family: Family) -> Expressions {
-    let (length, _, at) = header(family);
-    payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
+pub(super) fn load_destination(family: Family) -> Expressions {
+    let (length, _, at) = address_offsets(family);
+    load_payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
 }
 
 /// `ip saddr` into the first register.
-pub(super) fn source(family: Family) -> Expressions {
-    let (length, at, _) = header(family);
-    payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
+pub(super) fn load_source(family: Family) -> Expressions {
+    let (length, at, _) = address_offsets(family);
+    load_payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
 }
 
 /// `ip daddr . meta l4proto . th dport` into the registers from the first one on.
-pub(super) fn service(family: Family) -> Vec<Expressions> {
+pub(super) fn load_service_key(family: Family) -> Vec<Expressions> {
     // Each part begins in a register of four bytes of its own; sixteen of them are four long ones,
     // and the kernel shows those by their long names.
     let (protocol, port) = match family {
         Family::Inet => (Register::Reg32_01, Register::Reg32_02),
         Family::Inet6 => (Register::Reg2, Register::Reg32_05),
     };
-    let port = payload(port, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
-    vec![destination(family), meta(protocol, MetaKey::L4Proto), port]
+    let port = load_payload(port, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+    vec![load_destination(family), load_meta(protocol, MetaKey::L4Proto), port]
 }
 
 /// `@set`, for what is in the first register.
@@ -96,7 +96,7 @@ pub(super) fn is_in(set: &str) -> Expressions {
 pub(super) fn is_new() -> Vec<Expressions> {
     let bits = |value: u32| DataAttribute::Value(value.to_ne_bytes().to_vec());
     vec![
-        ct(NFT_CT_STATE, None),
+        load_ct(NFT_CT_STATE, None),
         Expressions::Bitwise(vec![
             Bitwise::SourceRegister(R1),
             Bitwise::DestinationRegister(R1),
@@ -104,32 +104,32 @@ pub(super) fn is_new() -> Vec<Expressions> {
             Bitwise::Mask(bits(CT_STATE_NEW)),
             Bitwise::Xor(bits(0)),
         ]),
-        compare(Operator::NotEqual, &[0; 4]),
+        compare_register(Operator::NotEqual, &[0; 4]),
     ]
 }
 
 /// `ct direction original`.
 pub(super) fn is_original() -> Vec<Expressions> {
-    vec![ct(NFT_CT_DIRECTION, None), compare(Operator::Equal, &[IP_CT_DIR_ORIGINAL])]
+    vec![load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[IP_CT_DIR_ORIGINAL])]
 }
 
 /// `ct original ip daddr` into the first register.
-pub(super) fn original_destination(family: Family) -> Expressions {
+pub(super) fn load_original_destination(family: Family) -> Expressions {
     let key = match family {
         Family::Inet => NFT_CT_DST_IP,
         Family::Inet6 => NFT_CT_DST_IP6,
     };
-    ct(key, Some(IP_CT_DIR_ORIGINAL))
+    load_ct(key, Some(IP_CT_DIR_ORIGINAL))
 }
 
 /// `meta l4proto`.
 pub(super) fn is_protocol(protocol: u8) -> Vec<Expressions> {
-    vec![meta(R1, MetaKey::L4Proto), compare(Operator::Equal, &[protocol])]
+    vec![load_meta(R1, MetaKey::L4Proto), compare_register(Operator::Equal, &[protocol])]
 }
 
 /// `fib saddr type != local`.
-pub(super) fn comes_from_elsewhere() -> Vec<Expressions> {
-    let fib = other(
+pub(super) fn source_is_not_local() -> Vec<Expressions> {
+    let fib = untyped_expression(
         "fib",
         [
             (NFTA_FIB_DREG, u32::from(R1)),
@@ -137,7 +137,7 @@ pub(super) fn comes_from_elsewhere() -> Vec<Expressions> {
             (NFTA_FIB_FLAGS, NFTA_FIB_F_SADDR),
         ],
     );
-    vec![fib, compare(Operator::NotEqual, &RTN_LOCAL.to_ne_bytes())]
+    vec![fib, compare_register(Operator::NotEqual, &RTN_LOCAL.to_ne_bytes())]
 }
 
 /// `dnat to`, to what is in the first register.
@@ -146,7 +146,7 @@ pub(super) fn dnat(family: Family) -> Expressions {
         Family::Inet => NFPROTO_IPV4,
         Family::Inet6 => NFPROTO_IPV6,
     };
-    other(
+    untyped_expression(
         "nat",
         [
             (NFTA_NAT_TYPE, NFT_NAT_DNAT),
@@ -159,12 +159,12 @@ pub(super) fn dnat(family: Family) -> Expressions {
 
 /// `masquerade`.
 pub(super) fn masquerade() -> Expressions {
-    other("masq", [])
+    untyped_expression("masq", [])
 }
 
 /// `reject with tcp reset`.
-pub(super) fn reset() -> Expressions {
-    other("reject", [(NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST)])
+pub(super) fn reject_with_reset() -> Expressions {
+    untyped_expression("reject", [(NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST)])
 }
 
 /// `reject`: the port is unreachable.
@@ -173,23 +173,24 @@ pub(super) fn reject(family: Family) -> Expressions {
         Family::Inet => ICMP_PORT_UNREACH,
         Family::Inet6 => ICMPV6_PORT_UNREACH,
     };
-    let mut reject = attributes([(NFTA_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH)]);
+    let mut reject = number_attributes([(NFTA_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH)]);
     reject.push(DefaultNla::new(NFTA_REJECT_ICMP_CODE, vec![code]));
     Expressions::Other { expression_type: "reject".to_owned(), attributes: reject }
 }
 
 /// `ct original ip daddr PREFIX`, in forward only `ct direction reply`.
-pub(super) fn made_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
+pub(super) fn connections_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
     let family = Family::from(prefix.addr());
     let octets = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
     let (network, mask) = (octets(prefix.network()), octets(prefix.netmask()));
-    let answers = [ct(NFT_CT_DIRECTION, None), compare(Operator::Equal, &[IP_CT_DIR_REPLY])];
+    let answers =
+        [load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[IP_CT_DIR_REPLY])];
     let mut parts = if hook == Hook::Forward { answers.to_vec() } else { Vec::new() };
     parts.extend([
-        original_destination(family),
+        load_original_destination(family),
         Expressions::Bitwise(vec![
             Bitwise::SourceRegister(R1),
             Bitwise::DestinationRegister(R1),
@@ -197,21 +198,21 @@ pub(super) fn made_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
             Bitwise::Xor(DataAttribute::Value(vec![0; mask.len()])),
             Bitwise::Mask(DataAttribute::Value(mask)),
         ]),
-        compare(Operator::Equal, &network),
+        compare_register(Operator::Equal, &network),
     ]);
     parts
 }
 
 /// The same for a chain of iptables, whose tools can't read the other.
-pub(super) fn made_to_for_iptables(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
-    let (name, revision, info) = xt::made_to(prefix, hook);
+pub(super) fn connections_to_for_iptables(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
+    let (name, revision, info) = xt::conntrack_match(prefix, hook);
     let name = DefaultNla::new(xt::NFTA_MATCH_NAME, [name.as_bytes(), &[0]].concat());
     let mut matched = vec![name];
-    matched.extend(attributes([(xt::NFTA_MATCH_REV, revision)]));
+    matched.extend(number_attributes([(xt::NFTA_MATCH_REV, revision)]));
     matched.push(DefaultNla::new(xt::NFTA_MATCH_INFO, info));
     vec![
         Expressions::Other { expression_type: "match".to_owned(), attributes: matched },
-        other("counter", []),
+        untyped_expression("counter", []),
     ]
 }
 
@@ -225,7 +226,7 @@ pub(super) fn accept() -> Expressions {
     ])
 }
 
-fn payload(into: Register, base: u32, at: u32, length: u32) -> Expressions {
+fn load_payload(into: Register, base: u32, at: u32, length: u32) -> Expressions {
     Expressions::Payload(vec![
         Payload::DestinationRegister(into),
         Payload::Base(base),
@@ -234,28 +235,28 @@ fn payload(into: Register, base: u32, at: u32, length: u32) -> Expressions {
     ])
 }
 
-fn meta(into: Register, key: MetaKey) -> Expressions {
+fn load_meta(into: Register, key: MetaKey) -> Expressions {
     Expressions::Meta(vec![Meta::DestinationRegister(into), Meta::Key(key)])
 }
 
-fn compare(how: Operator, with: &[u8]) -> Expressions {
+fn compare_register(how: Operator, with: &[u8]) -> Expressions {
     let with = Cmp::Data(DataAttribute::Value(with.to_vec()));
     Expressions::Cmp(vec![Cmp::SourceRegister(R1), Cmp::Op(how), with])
 }
 
-fn ct(key: u32, direction: Option<u8>) -> Expressions {
-    let mut ct = attributes([(NFTA_CT_DREG, R1.into()), (NFTA_CT_KEY, key)]);
+fn load_ct(key: u32, direction: Option<u8>) -> Expressions {
+    let mut ct = number_attributes([(NFTA_CT_DREG, R1.into()), (NFTA_CT_KEY, key)]);
     ct.extend(direction.map(|direction| DefaultNla::new(NFTA_CT_DIRECTION, vec![direction])));
     Expressions::Other { expression_type: "ct".to_owned(), attributes: ct }
 }
 
 /// An expression that the library has no type for.
-fn other<const N: usize>(name: &str, numbers: [(u16, u32); N]) -> Expressions {
-    Expressions::Other { expression_type: name.to_owned(), attributes: attributes(numbers) }
+fn untyped_expression<const N: usize>(name: &str, numbers: [(u16, u32); N]) -> Expressions {
+    Expressions::Other { expression_type: name.to_owned(), attributes: number_attributes(numbers) }
 }
 
 /// Numbers are in network byte order.
-fn attributes<const N: usize>(numbers: [(u16, u32); N]) -> Vec<DefaultNla> {
+fn number_attributes<const N: usize>(numbers: [(u16, u32); N]) -> Vec<DefaultNla> {
     numbers
         .into_iter()
         .map(|(kind, number)| DefaultNla::new(kind, number.to_be_bytes().to_vec()))

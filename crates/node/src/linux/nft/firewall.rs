@@ -9,8 +9,8 @@ use vip::firewall::{Chain, Firewall, Hook, Place, Rule, Sees, Verdict};
 use vip::plan::OpError;
 
 use super::layout::{self, TABLE};
-use super::read::dump;
-use super::transaction::change;
+use super::read::dump_objects;
+use super::transaction::commit_messages;
 use super::{elements, expression, foreign, message};
 use crate::KernelError;
 use crate::linux::answer::Answer;
@@ -20,17 +20,18 @@ use crate::linux::raw_attributes::Raw;
 const MOST: usize = 256;
 
 /// Reads the chains that packets of VIPs meet, and those that they lead to.
-pub(super) fn read(socket: &mut Pipeline) -> Result<Firewall, KernelError> {
+pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelError> {
     let mut firewall = Firewall::default();
-    for entry in dump(socket, &Raw::query(message::get_all_chains()), "list all chains")? {
-        let base = entry.ok().and_then(|answer| foreign::base(answer.bytes()));
+    for entry in dump_objects(socket, &Raw::query(message::get_all_chains()), "list all chains")? {
+        let base = entry.ok().and_then(|answer| foreign::parse_base_chain(answer.bytes()));
         if let Some((place, base)) = base.filter(|(place, _)| !is_ours(place)) {
             firewall.chains.insert(place, Chain { base: Some(base), ..Chain::default() });
         }
     }
     let mut waiting: Vec<Place> = firewall.chains.keys().cloned().collect();
     while let Some(place) = waiting.pop() {
-        let rules = rules(socket, &place)?.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>();
+        let rules =
+            read_rules(socket, &place)?.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>();
         for rule in &rules {
             let (Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict else { continue };
             let to = place.beside(to);
@@ -49,18 +50,24 @@ fn is_ours(place: &Place) -> bool {
 }
 
 /// The rules of a chain, with their numbers.
-fn rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, KernelError> {
-    let answers = dump(socket, &Raw::query(message::get_rules_of(place)), "list rules")?;
-    let mut states = |set: &str| states(socket, place, set).ok().flatten();
-    let read = |answer: &Raw| foreign::rule(answer.bytes(), &mut states);
+fn read_rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, KernelError> {
+    let answers = dump_objects(socket, &Raw::query(message::get_rules_of(place)), "list rules")?;
+    let mut states = |set: &str| read_states(socket, place, set).ok().flatten();
+    let read = |answer: &Raw| foreign::parse_rule(answer.bytes(), &mut states);
     Ok(answers.iter().flatten().filter_map(read).collect())
 }
 
 /// The states of connections that a set holds.
-fn states(socket: &mut Pipeline, place: &Place, set: &str) -> Result<Option<u32>, KernelError> {
+fn read_states(
+    socket: &mut Pipeline,
+    place: &Place,
+    set: &str,
+) -> Result<Option<u32>, KernelError> {
     let mut bits = Some(0);
-    for entry in dump(socket, &Raw::query(message::get_elements_of(place, set)), "list states")? {
-        let keys = entry.and_then(|answer| elements::keys(answer.bytes()));
+    for entry in
+        dump_objects(socket, &Raw::query(message::get_elements_of(place, set)), "list states")?
+    {
+        let keys = entry.and_then(|answer| elements::element_keys(answer.bytes()));
         for key in keys.unwrap_or_default() {
             let state = key.first_chunk().map(|state| u32::from_ne_bytes(*state));
             bits = bits.zip(state).map(|(bits, state)| bits | state);
@@ -70,10 +77,15 @@ fn states(socket: &mut Pipeline, place: &Place, set: &str) -> Result<Option<u32>
 }
 
 /// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
-pub(super) fn insert(socket: &mut Pipeline, place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
-    let old = marked(socket, place, prefix)?;
-    let matched = expression::made_to(prefix, hook);
-    let extension = expression::made_to_for_iptables(prefix, hook);
+pub(super) fn insert_nft_rule(
+    socket: &mut Pipeline,
+    place: &Place,
+    hook: Hook,
+    prefix: &IpNet,
+) -> Answer {
+    let old = marked_handles(socket, place, prefix)?;
+    let matched = expression::connections_to(prefix, hook);
+    let extension = expression::connections_to_for_iptables(prefix, hook);
     // The kernel of an nft that took these names need not know iptables.
     let ways = match place.is_of_iptables() {
         true => vec![extension, matched],
@@ -84,7 +96,7 @@ pub(super) fn insert(socket: &mut Pipeline, place: &Place, hook: Hook, prefix: &
         let rule: layout::Rule = way.into_iter().chain([expression::accept()]).collect();
         let mut messages = message::delete_rules(place, &old);
         messages.push(message::insert_rule(place, &rule, &Rule::comment(prefix)));
-        answer = change(socket, messages);
+        answer = commit_messages(socket, messages);
         if answer.is_ok() {
             break;
         }
@@ -93,16 +105,20 @@ pub(super) fn insert(socket: &mut Pipeline, place: &Place, hook: Hook, prefix: &
 }
 
 /// Takes the rules of a mark out again; `ENOENT` if there is none.
-pub(super) fn delete(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Answer {
-    let old = marked(socket, place, prefix)?;
+pub(super) fn delete_nft_rule(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Answer {
+    let old = marked_handles(socket, place, prefix)?;
     match old.is_empty() {
         true => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
-        false => change(socket, message::delete_rules(place, &old)),
+        false => commit_messages(socket, message::delete_rules(place, &old)),
     }
 }
 
-fn marked(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Result<BTreeSet<u64>, OpError> {
-    let rules = rules(socket, place);
+fn marked_handles(
+    socket: &mut Pipeline,
+    place: &Place,
+    prefix: &IpNet,
+) -> Result<BTreeSet<u64>, OpError> {
+    let rules = read_rules(socket, place);
     let rules = rules.map_err(|error| OpError::new(0, error.to_string()))?;
     let marked = rules.into_iter().filter(|(_, rule)| rule.mark == Some(*prefix));
     Ok(marked.map(|(handle, _)| handle).collect())

@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use vip::firewall::{Base, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
 
 use super::xt;
-use crate::linux::raw_attributes::{attributes, each, first, number, text};
+use crate::linux::raw_attributes::{
+    answer_attributes, attribute_values, first_value, text_value, u32_value,
+};
 
 // linux/netfilter.h, linux/netfilter/nf_tables.h
 const NFPROTO_INET: u8 = 1;
@@ -25,7 +27,7 @@ const NFT_GOTO: u32 = -4_i32 as u32;
 const NFT_RETURN: u32 = -5_i32 as u32;
 
 /// The family in the header of an answer.
-fn sees(answer: &[u8]) -> Option<Sees> {
+fn family_seen(answer: &[u8]) -> Option<Sees> {
     match *answer.first()? {
         NFPROTO_IPV4 => Some(Sees::V4),
         NFPROTO_IPV6 => Some(Sees::V6),
@@ -35,15 +37,15 @@ fn sees(answer: &[u8]) -> Option<Sees> {
 }
 
 /// A chain at one of the hooks that packets of VIPs pass.
-pub(super) fn base(answer: &[u8]) -> Option<(Place, Base)> {
+pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(Place, Base)> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
     const HOOK: u16 = 4;
     const POLICY: u16 = 5;
     const HOOK_NUMBER: u16 = 1;
-    let sees = sees(answer)?;
-    let chain = attributes(answer);
-    let hook = match number(first(chain, HOOK)?, HOOK_NUMBER)? {
+    let sees = family_seen(answer)?;
+    let chain = answer_attributes(answer);
+    let hook = match u32_value(first_value(chain, HOOK)?, HOOK_NUMBER)? {
         NF_INET_LOCAL_IN => Hook::Input,
         NF_INET_FORWARD => Hook::Forward,
         NF_INET_LOCAL_OUT => Hook::Output,
@@ -52,14 +54,14 @@ pub(super) fn base(answer: &[u8]) -> Option<(Place, Base)> {
     let place = Place {
         keeper: Keeper::Nftables,
         sees,
-        table: text(chain, TABLE)?.to_owned(),
-        chain: text(chain, NAME)?.to_owned(),
+        table: text_value(chain, TABLE)?.to_owned(),
+        chain: text_value(chain, NAME)?.to_owned(),
     };
-    Some((place, Base { hook, drops: number(chain, POLICY) == Some(NF_DROP) }))
+    Some((place, Base { hook, drops: u32_value(chain, POLICY) == Some(NF_DROP) }))
 }
 
 /// A rule, and its number in its table. `states`: the states of connections that a set holds.
-pub(super) fn rule(
+pub(super) fn parse_rule(
     answer: &[u8],
     states: &mut dyn FnMut(&str) -> Option<u32>,
 ) -> Option<(u64, Rule)> {
@@ -67,18 +69,20 @@ pub(super) fn rule(
     const EXPRESSIONS: u16 = 4;
     const USERDATA: u16 = 7;
     const ELEMENT: u16 = 1;
-    let (sees, rule) = (sees(answer)?, attributes(answer));
-    let handle = u64::from_be_bytes(*first(rule, HANDLE)?.first_chunk()?);
+    let (sees, rule) = (family_seen(answer)?, answer_attributes(answer));
+    let handle = u64::from_be_bytes(*first_value(rule, HANDLE)?.first_chunk()?);
     let mut reading = Reading { sees, registers: BTreeMap::new(), rule: Rule::default() };
-    reading.rule.mark = first(rule, USERDATA).and_then(comment).and_then(Rule::mark_in);
-    for expression in each(first(rule, EXPRESSIONS).unwrap_or_default(), ELEMENT).ok()? {
-        reading.read(expression, states);
+    reading.rule.mark = first_value(rule, USERDATA).and_then(find_comment).and_then(Rule::mark_in);
+    for expression in
+        attribute_values(first_value(rule, EXPRESSIONS).unwrap_or_default(), ELEMENT).ok()?
+    {
+        reading.read_expression(expression, states);
     }
     Some((handle, reading.rule))
 }
 
 /// The comment in what nft keeps beside a rule: a type, a length and a text for each thing.
-fn comment(mut userdata: &[u8]) -> Option<&str> {
+fn find_comment(mut userdata: &[u8]) -> Option<&str> {
     const COMMENT: u8 = 0;
     while let [kind, length, rest @ ..] = userdata {
         let value = rest.get(..usize::from(*length))?;
@@ -115,58 +119,58 @@ struct Reading {
 }
 
 impl Reading {
-    fn read(&mut self, expression: &[u8], states: &mut dyn FnMut(&str) -> Option<u32>) {
+    fn read_expression(&mut self, expression: &[u8], states: &mut dyn FnMut(&str) -> Option<u32>) {
         const NAME: u16 = 1;
         const DATA: u16 = 2;
-        let data = first(expression, DATA).unwrap_or_default();
-        match text(expression, NAME).unwrap_or_default() {
+        let data = first_value(expression, DATA).unwrap_or_default();
+        match text_value(expression, NAME).unwrap_or_default() {
             "counter" | "log" | "notrack" => {}
-            "payload" => self.load(data, payload(self.sees, data)),
-            "meta" => self.load(data, meta(data)),
-            "ct" => self.load(data, connection(data)),
-            "bitwise" => self.mask(data),
+            "payload" => self.load_register(data, loaded_payload(self.sees, data)),
+            "meta" => self.load_register(data, loaded_meta(data)),
+            "ct" => self.load_register(data, loaded_ct(data)),
+            "bitwise" => self.mask_register(data),
             "cmp" => {
-                let condition = self.compare(data).unwrap_or(Condition::Other);
+                let condition = self.compare_register(data).unwrap_or(Condition::Other);
                 self.rule.conditions.push(condition);
             }
             "lookup" => self.look_up(data, states),
-            "immediate" => self.decide(data),
+            "immediate" => self.set_verdict(data),
             "reject" => self.rule.verdict = Verdict::Drop,
-            "match" => match xt::matched(self.sees, data) {
+            "match" => match xt::parse_match(self.sees, data) {
                 xt::Match::Comment(comment) => self.rule.mark = Rule::mark_in(&comment),
                 xt::Match::Conditions(conditions) => self.rule.conditions.extend(conditions),
             },
-            "target" => self.rule.verdict = xt::target(data),
+            "target" => self.rule.verdict = xt::parse_target(data),
             "queue" | "synproxy" | "tproxy" => self.rule.verdict = Verdict::Other,
             _ => self.rule.conditions.push(Condition::Other),
         }
     }
 
     /// The destination is the first attribute of each expression that loads, but for `bitwise`.
-    fn load(&mut self, data: &[u8], loaded: Option<Loaded>) {
+    fn load_register(&mut self, data: &[u8], loaded: Option<Loaded>) {
         const DREG: u16 = 1;
         // Without it, it sets something.
-        let Some(register) = number(data, DREG) else { return };
+        let Some(register) = u32_value(data, DREG) else { return };
         match loaded {
             Some(loaded) => self.registers.insert(register, loaded),
             None => self.registers.remove(&register),
         };
     }
 
-    fn mask(&mut self, data: &[u8]) {
+    fn mask_register(&mut self, data: &[u8]) {
         const SREG: u16 = 1;
         const DREG: u16 = 2;
         const MASK: u16 = 4;
         const XOR: u16 = 5;
-        let Some(into) = number(data, DREG) else { return };
-        let plain = value(data, XOR).is_none_or(|xor| xor.iter().all(|byte| *byte == 0));
-        let bits = value(data, MASK).filter(|_| plain);
-        let loaded = number(data, SREG).and_then(|from| self.registers.remove(&from));
+        let Some(into) = u32_value(data, DREG) else { return };
+        let plain = data_value(data, XOR).is_none_or(|xor| xor.iter().all(|byte| *byte == 0));
+        let bits = data_value(data, MASK).filter(|_| plain);
+        let loaded = u32_value(data, SREG).and_then(|from| self.registers.remove(&from));
         let masked = loaded.zip(bits).and_then(|(loaded, bits)| match loaded {
             Loaded::Address { connection, v4, mask: None } => {
                 Some(Loaded::Address { connection, v4, mask: Some(bits.to_vec()) })
             }
-            Loaded::State(None) => Some(Loaded::State(Some(native(bits)?))),
+            Loaded::State(None) => Some(Loaded::State(Some(native_u32(bits)?))),
             _ => None,
         });
         match masked {
@@ -175,22 +179,22 @@ impl Reading {
         };
     }
 
-    fn compare(&self, data: &[u8]) -> Option<Condition> {
+    fn compare_register(&self, data: &[u8]) -> Option<Condition> {
         const SREG: u16 = 1;
         const OP: u16 = 2;
         const DATA: u16 = 3;
         const EQUAL: u32 = 0;
         const NOT_EQUAL: u32 = 1;
-        let value = value(data, DATA)?;
-        match (self.registers.get(&number(data, SREG)?)?, number(data, OP)?) {
+        let value = data_value(data, DATA)?;
+        match (self.registers.get(&u32_value(data, SREG)?)?, u32_value(data, OP)?) {
             (Loaded::Address { connection, v4, mask }, EQUAL) => {
-                let net = net(*v4, value, mask.as_deref())?;
+                let net = parse_network(*v4, value, mask.as_deref())?;
                 Some(if *connection { Condition::MadeTo(net) } else { Condition::To(net) })
             }
-            (Loaded::State(Some(bits)), NOT_EQUAL) if native(value)? == 0 => {
+            (Loaded::State(Some(bits)), NOT_EQUAL) if native_u32(value)? == 0 => {
                 Some(Condition::State(*bits))
             }
-            (Loaded::State(None), EQUAL) => Some(Condition::State(native(value)?)),
+            (Loaded::State(None), EQUAL) => Some(Condition::State(native_u32(value)?)),
             (Loaded::Direction, EQUAL) => Some(Condition::Answers(*value.first()? == 1)),
             (Loaded::Family, EQUAL) => match *value.first()? {
                 NFPROTO_IPV4 => Some(Condition::IsV4(true)),
@@ -212,31 +216,32 @@ impl Reading {
         const DREG: u16 = 3;
         const FLAGS: u16 = 5;
         // A map of verdicts.
-        if number(data, DREG) == Some(0) {
+        if u32_value(data, DREG) == Some(0) {
             self.rule.verdict = Verdict::Other;
             return;
         }
-        let loaded = number(data, SREG).and_then(|register| self.registers.get(&register));
-        let inverted = number(data, FLAGS).is_some_and(|flags| flags != 0);
+        let loaded = u32_value(data, SREG).and_then(|register| self.registers.get(&register));
+        let inverted = u32_value(data, FLAGS).is_some_and(|flags| flags != 0);
         let bits = match loaded {
-            Some(Loaded::State(None)) if !inverted => text(data, SET).and_then(states),
+            Some(Loaded::State(None)) if !inverted => text_value(data, SET).and_then(states),
             _ => None,
         };
         self.rule.conditions.push(bits.map_or(Condition::Other, Condition::State));
     }
 
-    fn decide(&mut self, data: &[u8]) {
+    fn set_verdict(&mut self, data: &[u8]) {
         const DREG: u16 = 1;
         const DATA: u16 = 2;
         const VERDICT: u16 = 2;
         const CODE: u16 = 1;
         const CHAIN: u16 = 2;
-        if number(data, DREG) != Some(0) {
+        if u32_value(data, DREG) != Some(0) {
             return;
         }
-        let verdict = first(data, DATA).and_then(|data| first(data, VERDICT)).unwrap_or_default();
-        let chain = || text(verdict, CHAIN).map(str::to_owned);
-        self.rule.verdict = match number(verdict, CODE) {
+        let verdict =
+            first_value(data, DATA).and_then(|data| first_value(data, VERDICT)).unwrap_or_default();
+        let chain = || text_value(verdict, CHAIN).map(str::to_owned);
+        self.rule.verdict = match u32_value(verdict, CODE) {
             Some(NF_DROP) => Verdict::Drop,
             Some(NF_ACCEPT) => Verdict::Accept,
             Some(NFT_JUMP) => chain().map_or(Verdict::Other, Verdict::Jump),
@@ -248,24 +253,24 @@ impl Reading {
 }
 
 /// `NFTA_DATA_VALUE` in an attribute.
-fn value(data: &[u8], kind: u16) -> Option<&[u8]> {
+fn data_value(data: &[u8], kind: u16) -> Option<&[u8]> {
     const VALUE: u16 = 1;
-    first(first(data, kind)?, VALUE)
+    first_value(first_value(data, kind)?, VALUE)
 }
 
-fn native(bytes: &[u8]) -> Option<u32> {
+fn native_u32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.first_chunk()?))
 }
 
-fn payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
+fn loaded_payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
     const BASE: u16 = 2;
     const OFFSET: u16 = 3;
     const NETWORK_HEADER: u32 = 1;
-    if number(data, BASE)? != NETWORK_HEADER {
+    if u32_value(data, BASE)? != NETWORK_HEADER {
         return None;
     }
     // Where the destination is in the headers of IPv4 and IPv6.
-    let v4 = match (number(data, OFFSET)?, sees) {
+    let v4 = match (u32_value(data, OFFSET)?, sees) {
         (16, Sees::V4 | Sees::Both) => true,
         (24, Sees::V6 | Sees::Both) => false,
         _ => return None,
@@ -273,24 +278,24 @@ fn payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
     Some(Loaded::Address { connection: false, v4, mask: None })
 }
 
-fn meta(data: &[u8]) -> Option<Loaded> {
+fn loaded_meta(data: &[u8]) -> Option<Loaded> {
     const KEY: u16 = 2;
     const PROTOCOL: u32 = 1;
     const NFPROTO: u32 = 15;
-    match number(data, KEY)? {
+    match u32_value(data, KEY)? {
         PROTOCOL => Some(Loaded::Type),
         NFPROTO => Some(Loaded::Family),
         _ => None,
     }
 }
 
-fn connection(data: &[u8]) -> Option<Loaded> {
+fn loaded_ct(data: &[u8]) -> Option<Loaded> {
     const KEY: u16 = 2;
     const DIRECTION: u16 = 3;
-    let original = first(data, DIRECTION).is_some_and(|direction| direction == [0]);
+    let original = first_value(data, DIRECTION).is_some_and(|direction| direction == [0]);
     let made_to = |v4| Loaded::Address { connection: true, v4, mask: None };
     // `enum nft_ct_keys`.
-    match number(data, KEY)? {
+    match u32_value(data, KEY)? {
         0 => Some(Loaded::State(None)),
         1 => Some(Loaded::Direction),
         20 if original => Some(made_to(true)),
@@ -300,7 +305,7 @@ fn connection(data: &[u8]) -> Option<Loaded> {
 }
 
 /// The network of an address, by its mask or by how much of it there is.
-fn net(v4: bool, value: &[u8], mask: Option<&[u8]>) -> Option<IpNet> {
+fn parse_network(v4: bool, value: &[u8], mask: Option<&[u8]>) -> Option<IpNet> {
     let whole = if v4 { 4 } else { 16 };
     let address = |bytes: &[u8]| -> Option<IpAddr> {
         let mut octets = bytes.get(..whole.min(bytes.len()))?.to_vec();

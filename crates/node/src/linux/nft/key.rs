@@ -10,7 +10,7 @@ use vip::nft::Element;
 use crate::linux::protocol::{protocol_number, protocol_of_number};
 
 /// The key of an element. Each part is padded to four bytes.
-pub(super) fn encode(element: Element) -> Vec<u8> {
+pub(super) fn encode_key(element: Element) -> Vec<u8> {
     let mut key = match element.address() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -24,7 +24,7 @@ pub(super) fn encode(element: Element) -> Vec<u8> {
 }
 
 /// The element of a key; `None` for one that vipd never makes.
-pub(super) fn decode(family: Family, key: &[u8]) -> Option<Element> {
+pub(super) fn decode_key(family: Family, key: &[u8]) -> Option<Element> {
     let (address, rest): (IpAddr, _) = match family {
         Family::Inet => {
             let (octets, rest) = key.split_first_chunk::<4>()?;
@@ -63,7 +63,7 @@ mod tests {
                 Element::Refused(vip(Protocol::Udp)),
             ] {
                 let family = Family::from(address);
-                assert_eq!(decode(family, &encode(element)), Some(element));
+                assert_eq!(decode_key(family, &encode_key(element)), Some(element));
             }
         }
     }
@@ -72,14 +72,14 @@ mod tests {
     fn the_parts_of_a_key_are_padded() {
         let port = NonZeroU16::new(0x0cea).unwrap();
         let vip = Vip { address: [3, 3, 0, 6].into(), port, protocol: Protocol::Udp };
-        let key = encode(Element::Refused(vip));
+        let key = encode_key(Element::Refused(vip));
         assert_eq!(key, [3, 3, 0, 6, 17, 0, 0, 0, 0x0c, 0xea, 0, 0]);
     }
 
     #[test]
     fn what_is_no_key_of_ours_is_no_element() {
         for key in [&[][..], &[3, 3, 0], &[3, 3, 0, 6, 1], &[3, 3, 0, 6, 1, 0, 0, 0, 0, 80, 0, 0]] {
-            assert_eq!(decode(Family::Inet, key), None);
+            assert_eq!(decode_key(Family::Inet, key), None);
         }
     }
 }

@@ -66,7 +66,7 @@ const TYPE_INET_PROTOCOL: u32 = 12;
 const TYPE_INET_SERVICE: u32 = 13;
 const TYPE_BITS: u32 = 6;
 
-pub(super) fn sets(family: Family) -> [Set; 2] {
+pub(super) fn set_layouts(family: Family) -> [Set; 2] {
     let (key_type, key_length) = match family {
         Family::Inet => (TYPE_IPADDR, 4),
         Family::Inet6 => (TYPE_IP6ADDR, 16),
@@ -79,15 +79,15 @@ pub(super) fn sets(family: Family) -> [Set; 2] {
     ]
 }
 
-pub(super) fn chains(family: Family, rules: Rules) -> Vec<Chain> {
-    let nat = rules.nat.into_iter().flat_map(|masquerade| translating(family, masquerade));
+pub(super) fn chain_layouts(family: Family, rules: Rules) -> Vec<Chain> {
+    let nat = rules.nat.into_iter().flat_map(|masquerade| nat_chains(family, masquerade));
     let refuse = Chain {
         name: "refuse",
         kind: "filter",
         hook: InetHookNumber::LocalIn,
         // IPVS takes its packets at 98.
         priority: 97,
-        rules: refusing(family),
+        rules: refuse_rules(family),
     };
     // IPVS takes those of the node itself on their way out, at -98.
     let refuse_own = Chain {
@@ -96,16 +96,21 @@ pub(super) fn chains(family: Family, rules: Rules) -> Vec<Chain> {
         priority: -102,
         ..refuse.clone()
     };
-    let guard = Chain { name: "guard", priority: 150, rules: guarding(family), ..refuse.clone() };
+    let guard =
+        Chain { name: "guard", priority: 150, rules: guard_rules(family), ..refuse.clone() };
     let guard = (rules.guard == Guard::On).then_some(guard);
     nat.chain([refuse, refuse_own]).chain(guard).collect()
 }
 
 /// The translation to the very same address comes before Docker's and settles what becomes of the
 /// connection. Masquerading comes before Docker's, too.
-fn translating(family: Family, masquerade: Masquerade) -> Vec<Chain> {
-    let settle =
-        vec![e::destination(family), e::is_in(VIPS), e::destination(family), e::dnat(family)];
+fn nat_chains(family: Family, masquerade: Masquerade) -> Vec<Chain> {
+    let settle = vec![
+        e::load_destination(family),
+        e::is_in(VIPS),
+        e::load_destination(family),
+        e::dnat(family),
+    ];
     let prerouting = Chain {
         name: "prerouting",
         kind: "nat",
@@ -114,9 +119,10 @@ fn translating(family: Family, masquerade: Masquerade) -> Vec<Chain> {
         rules: vec![settle],
     };
     let output = Chain { name: "output", hook: InetHookNumber::LocalOut, ..prerouting.clone() };
-    let to_a_vip = [e::original_destination(family), e::is_in(VIPS)];
-    let own = to_a_vip.iter().cloned().chain([e::source(family), e::is_in(VIPS), e::masquerade()]);
-    let others = to_a_vip.iter().cloned().chain(e::comes_from_elsewhere()).chain([e::masquerade()]);
+    let to_a_vip = [e::load_original_destination(family), e::is_in(VIPS)];
+    let own =
+        to_a_vip.iter().cloned().chain([e::load_source(family), e::is_in(VIPS), e::masquerade()]);
+    let others = to_a_vip.iter().cloned().chain(e::source_is_not_local()).chain([e::masquerade()]);
     let others = (masquerade == Masquerade::Always).then(|| others.collect());
     let postrouting = Chain {
         name: "postrouting",
@@ -129,19 +135,21 @@ fn translating(family: Family, masquerade: Masquerade) -> Vec<Chain> {
 }
 
 /// A TCP client is reset: after another refusal an open connection would hang.
-fn refusing(family: Family) -> Vec<Rule> {
-    let refused = || e::is_new().into_iter().chain(e::service(family)).chain([e::is_in(EMPTY)]);
+fn refuse_rules(family: Family) -> Vec<Rule> {
+    let refused =
+        || e::is_new().into_iter().chain(e::load_service_key(family)).chain([e::is_in(EMPTY)]);
     vec![
-        refused().chain(e::is_protocol(TCP)).chain([e::reset()]).collect(),
+        refused().chain(e::is_protocol(TCP)).chain([e::reject_with_reset()]).collect(),
         refused().chain([e::reject(family)]).collect(),
     ]
 }
 
 /// Replies to the node's own clients aren't refused: they are of the other direction.
-fn guarding(family: Family) -> Vec<Rule> {
-    let guarded = || e::is_original().into_iter().chain([e::destination(family), e::is_in(VIPS)]);
+fn guard_rules(family: Family) -> Vec<Rule> {
+    let guarded =
+        || e::is_original().into_iter().chain([e::load_destination(family), e::is_in(VIPS)]);
     vec![
-        guarded().chain(e::is_protocol(TCP)).chain([e::reset()]).collect(),
+        guarded().chain(e::is_protocol(TCP)).chain([e::reject_with_reset()]).collect(),
         guarded().chain(e::is_protocol(UDP)).chain([e::reject(family)]).collect(),
     ]
 }

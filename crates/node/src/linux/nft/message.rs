@@ -27,18 +27,18 @@ const SUBSYSTEM: u16 = 10;
 /// Elements in one message: their attribute can have 64 KiB, and the longest takes 36 bytes.
 const ELEMENTS: usize = 1000;
 
-fn protocol(family: Family) -> NetfilterProtoFamily {
+fn family_protocol(family: Family) -> NetfilterProtoFamily {
     match family {
         Family::Inet => NetfilterProtoFamily::IPv4,
         Family::Inet6 => NetfilterProtoFamily::IPv6,
     }
 }
 
-fn message(family: Family, flags: u16, inner: impl Into<NetfilterMessageInner>) -> Message {
-    message_for(protocol(family), flags, inner)
+fn family_message(family: Family, flags: u16, inner: impl Into<NetfilterMessageInner>) -> Message {
+    protocol_message(family_protocol(family), flags, inner)
 }
 
-fn message_for(
+fn protocol_message(
     protocol: NetfilterProtoFamily,
     flags: u16,
     inner: impl Into<NetfilterMessageInner>,
@@ -49,43 +49,43 @@ fn message_for(
     message
 }
 
-fn control(what: ControlMessage) -> Message {
+fn control_message(what: ControlMessage) -> Message {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM);
     Message::from(NetfilterMessage::new(header, what))
 }
 
-pub(super) fn begin() -> Message {
-    control(ControlMessage::BatchBegin)
+pub(super) fn begin_batch() -> Message {
+    control_message(ControlMessage::BatchBegin)
 }
 
-pub(super) fn end() -> Message {
-    control(ControlMessage::BatchEnd)
+pub(super) fn end_batch() -> Message {
+    control_message(ControlMessage::BatchEnd)
 }
 
-fn table() -> TableMessage {
+fn our_table() -> TableMessage {
     TableMessage { attributes: vec![TableAttribute::Name(TABLE.to_owned())] }
 }
 
 /// Makes a table anew in the place of what is there, each message with what it makes.
-pub(super) fn rebuild(
+pub(super) fn rebuild_table(
     family: Family,
     rules: Rules,
     elements: impl IntoIterator<Item = Element>,
 ) -> Vec<(String, Message)> {
-    let new_table = || message(family, NLM_F_CREATE, NfTablesMessage::NewTable(table()));
+    let new_table = || family_message(family, NLM_F_CREATE, NfTablesMessage::NewTable(our_table()));
     // What isn't there can't be deleted, and nobody sees the one that is made for that.
     let mut messages = vec![
         ("the table".to_owned(), new_table()),
         ("the end of the old table".to_owned(), delete_table(family)),
         ("the table".to_owned(), new_table()),
     ];
-    for (id, set) in (1..).zip(layout::sets(family)) {
+    for (id, set) in (1..).zip(layout::set_layouts(family)) {
         messages.push((format!("set {}", set.name), new_set(family, &set, id)));
     }
     let elements: Vec<_> = elements.into_iter().collect();
     let elements = add_elements(&elements).map(|message| ("elements".to_owned(), message));
     messages.extend(elements);
-    for chain in layout::chains(family, rules) {
+    for chain in layout::chain_layouts(family, rules) {
         messages.push((format!("chain {}", chain.name), new_chain(family, &chain)));
         for (number, rule) in (1..).zip(&chain.rules) {
             let what = format!("rule {number} of chain {}", chain.name);
@@ -96,7 +96,7 @@ pub(super) fn rebuild(
 }
 
 pub(super) fn delete_table(family: Family) -> Message {
-    message(family, 0, NfTablesMessage::DeleteTable(table()))
+    family_message(family, 0, NfTablesMessage::DeleteTable(our_table()))
 }
 
 fn new_set(family: Family, set: &Set, id: u32) -> Message {
@@ -107,7 +107,7 @@ fn new_set(family: Family, set: &Set, id: u32) -> Message {
         SetAttribute::KeyLen(set.key_length),
         SetAttribute::Id(id),
     ];
-    message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
+    family_message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
 }
 
 fn new_chain(family: Family, chain: &Chain) -> Message {
@@ -120,7 +120,7 @@ fn new_chain(family: Family, chain: &Chain) -> Message {
         ChainAttribute::Policy(ACCEPT),
         ChainAttribute::Type(chain.kind.to_owned()),
     ];
-    message(family, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
+    family_message(family, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
 }
 
 fn new_rule(family: Family, chain: &Chain, rule: &layout::Rule) -> Message {
@@ -130,21 +130,21 @@ fn new_rule(family: Family, chain: &Chain, rule: &layout::Rule) -> Message {
         RuleAttribute::Expressions(rule.iter().cloned().map(ListAttribute::from).collect()),
     ];
     let flags = NLM_F_CREATE | NLM_F_APPEND;
-    message(family, flags, NfTablesMessage::NewRule(RuleMessage { attributes }))
+    family_message(family, flags, NfTablesMessage::NewRule(RuleMessage { attributes }))
 }
 
 /// Puts elements in, many in one message; `EEXIST` if one is there.
 pub(super) fn add_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
     elements_by_set(elements).map(|(family, list)| {
         let inner = NfTablesMessage::NewSetElement(list);
-        message(family, NLM_F_CREATE | NLM_F_EXCL, inner)
+        family_message(family, NLM_F_CREATE | NLM_F_EXCL, inner)
     })
 }
 
 /// Takes elements out, many in one message; `ENOENT` if one isn't there.
 pub(super) fn delete_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
     elements_by_set(elements)
-        .map(|(family, list)| message(family, 0, NfTablesMessage::DeleteSetElement(list)))
+        .map(|(family, list)| family_message(family, 0, NfTablesMessage::DeleteSetElement(list)))
 }
 
 fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetElementMessage)> {
@@ -154,7 +154,7 @@ fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetEle
     let chunks = elements.chunk_by(|one, next| of(one) == of(next));
     let messages = chunks.flat_map(|same| same.chunks(ELEMENTS)).map(|some| {
         let keys = some.iter().map(|element| {
-            let key = DataAttribute::Value(key::encode(*element));
+            let key = DataAttribute::Value(key::encode_key(*element));
             ListAttribute::Element(vec![SetElementAttribute::Key(key)])
         });
         let attributes = vec![
@@ -175,28 +175,28 @@ pub(super) fn get_generation() -> Message {
 }
 
 pub(super) fn get_table(family: Family) -> Message {
-    message(family, 0, NfTablesMessage::GetTable(table()))
+    family_message(family, 0, NfTablesMessage::GetTable(our_table()))
 }
 
 /// Asks for the sets of our table.
 pub(super) fn get_sets(family: Family) -> Message {
     let attributes = vec![SetAttribute::Table(TABLE.to_owned())];
-    message(family, 0, NfTablesMessage::GetSet(SetMessage { attributes }))
+    family_message(family, 0, NfTablesMessage::GetSet(SetMessage { attributes }))
 }
 
 /// Asks for the chains of all tables of the family.
 pub(super) fn get_chains(family: Family) -> Message {
-    message(family, 0, NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() }))
+    family_message(family, 0, NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() }))
 }
 
 /// Asks for the rules of our table.
 pub(super) fn get_rules(family: Family) -> Message {
     let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
-    message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
+    family_message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
 }
 
 pub(super) fn get_elements(family: Family, set: &str) -> Message {
-    message(family, 0, elements_of(TABLE, set))
+    family_message(family, 0, elements_of(TABLE, set))
 }
 
 fn elements_of(table: &str, set: &str) -> NfTablesMessage {
@@ -205,7 +205,7 @@ fn elements_of(table: &str, set: &str) -> NfTablesMessage {
     NfTablesMessage::GetSetElement(SetElementMessage { attributes })
 }
 
-fn protocol_of(place: &Place) -> NetfilterProtoFamily {
+fn place_protocol(place: &Place) -> NetfilterProtoFamily {
     match place.sees {
         Sees::V4 => NetfilterProtoFamily::IPv4,
         Sees::V6 => NetfilterProtoFamily::IPv6,
@@ -216,7 +216,7 @@ fn protocol_of(place: &Place) -> NetfilterProtoFamily {
 /// Asks for the chains of all tables of all families.
 pub(super) fn get_all_chains() -> Message {
     let inner = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
-    message_for(NetfilterProtoFamily::Unspec, 0, inner)
+    protocol_message(NetfilterProtoFamily::Unspec, 0, inner)
 }
 
 fn rule_of(place: &Place) -> Vec<RuleAttribute> {
@@ -226,12 +226,12 @@ fn rule_of(place: &Place) -> Vec<RuleAttribute> {
 /// Asks for the rules of a chain of somebody else's.
 pub(super) fn get_rules_of(place: &Place) -> Message {
     let inner = NfTablesMessage::GetRule(RuleMessage { attributes: rule_of(place) });
-    message_for(protocol_of(place), 0, inner)
+    protocol_message(place_protocol(place), 0, inner)
 }
 
 /// Asks for what a set of somebody else's holds.
 pub(super) fn get_elements_of(place: &Place, set: &str) -> Message {
-    message_for(protocol_of(place), 0, elements_of(&place.table, set))
+    protocol_message(place_protocol(place), 0, elements_of(&place.table, set))
 }
 
 /// Puts a rule before all others of a chain.
@@ -244,7 +244,7 @@ pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> 
     data.extend(comment.bytes().chain([0]));
     attributes.push(RuleAttribute::UserData(data));
     let inner = NfTablesMessage::NewRule(RuleMessage { attributes });
-    message_for(protocol_of(place), NLM_F_CREATE, inner)
+    protocol_message(place_protocol(place), NLM_F_CREATE, inner)
 }
 
 /// Takes rules out, by their numbers.
@@ -253,7 +253,7 @@ pub(super) fn delete_rules(place: &Place, handles: &BTreeSet<u64>) -> Vec<Messag
         let mut attributes = rule_of(place);
         attributes.push(RuleAttribute::Handle(*handle));
         let inner = NfTablesMessage::DeleteRule(RuleMessage { attributes });
-        message_for(protocol_of(place), 0, inner)
+        protocol_message(place_protocol(place), 0, inner)
     };
     handles.iter().map(delete).collect()
 }

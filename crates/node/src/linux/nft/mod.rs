@@ -28,8 +28,8 @@ use vip::{Nft as Tables, Op};
 use super::answer::Answer;
 use crate::KernelError;
 use message::Message;
-use read::failed;
-use transaction::change;
+use read::nft_error;
+use transaction::commit_messages;
 
 /// A kernel that lacks something may be given its module: it is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -74,12 +74,12 @@ impl Nft {
     pub fn observe(&mut self) -> Result<Tables, KernelError> {
         let socket = match &mut self.socket {
             Ok(socket) => socket,
-            Err(why) => return Ok(nothing(why)),
+            Err(why) => return Ok(unavailable_tables(why)),
         };
         for _ in 0..ATTEMPTS {
-            let before = match read::generation(socket)? {
+            let before = match read::read_generation(socket)? {
                 Ok(generation) => generation,
-                Err(refusal) => return Ok(nothing(&refusal.to_string())),
+                Err(refusal) => return Ok(unavailable_tables(&refusal.to_string())),
             };
             let try_again = self.tried_at.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
             if let Some((generation, tables)) = &self.known
@@ -93,7 +93,7 @@ impl Nft {
             let mut unsure = Vec::new();
             for family in [Family::Inet, Family::Inet6] {
                 let table = tables.table_mut(family);
-                *table = read::table(socket, family)?;
+                *table = read::read_table(socket, family)?;
                 match (table.standing, &known) {
                     (Standing::Whole(Rules { nat: Some(_), .. }), _) => table.able = Able::Nat,
                     (_, Some(known)) => {
@@ -105,18 +105,19 @@ impl Nft {
             }
             if !unsure.is_empty() {
                 self.tried_at = Some(Instant::now());
-                let abilities = rehearse(socket, &unsure).map_err(failed("try the rules"))?;
+                let abilities =
+                    rehearse_rules(socket, &unsure).map_err(nft_error("try the rules"))?;
                 for (family, ability) in unsure.into_iter().zip(abilities) {
                     let table = tables.table_mut(family);
                     (table.able, table.lacks) = ability;
                 }
             }
-            if read::generation(socket)? == Ok(before) {
+            if read::read_generation(socket)? == Ok(before) {
                 self.known = Some((before, tables.clone()));
                 return Ok(tables);
             }
         }
-        Err(failed("read the tables")(Error::Interrupted { attempts: ATTEMPTS }))
+        Err(nft_error("read the tables")(Error::Interrupted { attempts: ATTEMPTS }))
     }
 
     /// Reads the chains of others that packets of VIPs meet, if anything in nftables has changed
@@ -125,14 +126,14 @@ impl Nft {
         let Ok(socket) = &mut self.socket else { return Arc::default() };
         let mut read = Err("they change all the time".to_owned());
         for _ in 0..ATTEMPTS {
-            let Ok(Ok(before)) = read::generation(socket) else { return Arc::default() };
+            let Ok(Ok(before)) = read::read_generation(socket) else { return Arc::default() };
             if let Some((generation, firewall)) = &self.firewall
                 && *generation == before
             {
                 return Arc::clone(firewall);
             }
-            read = firewall::read(socket).map(Arc::new).map_err(|error| error.to_string());
-            match (&read, read::generation(socket)) {
+            read = firewall::read_firewall(socket).map(Arc::new).map_err(|error| error.to_string());
+            match (&read, read::read_generation(socket)) {
                 (Ok(firewall), Ok(Ok(after))) if before == after => {
                     self.firewall = Some((before, Arc::clone(firewall)));
                     break;
@@ -158,19 +159,21 @@ impl Nft {
             }
         };
         let mut answers = Vec::with_capacity(ops.len());
-        for run in ops.chunk_by(|one, next| element(one).is_some() && element(next).is_some()) {
+        for run in ops
+            .chunk_by(|one, next| changed_element(one).is_some() && changed_element(next).is_some())
+        {
             answers.extend(match *run[0] {
                 Op::SetTable { family, rules, .. } => vec![set_table(socket, family, rules)],
                 Op::DeleteTable { family } => {
-                    vec![change(socket, vec![message::delete_table(family)])]
+                    vec![commit_messages(socket, vec![message::delete_table(family)])]
                 }
                 Op::InsertRule { ref place, hook, ref prefix } => {
-                    vec![firewall::insert(socket, place, hook, prefix)]
+                    vec![firewall::insert_nft_rule(socket, place, hook, prefix)]
                 }
                 Op::DeleteRule { ref place, ref prefix } => {
-                    vec![firewall::delete(socket, place, prefix)]
+                    vec![firewall::delete_nft_rule(socket, place, prefix)]
                 }
-                _ if element(run[0]).is_some() => change_elements(socket, run),
+                _ if changed_element(run[0]).is_some() => change_elements(socket, run),
                 _ => {
                     let message = format!("{} isn't for nftables", run[0].name());
                     vec![Err(OpError::new(errno::EOPNOTSUPP, message))]
@@ -182,14 +185,14 @@ impl Nft {
 }
 
 /// No nftables.
-fn nothing(why: &str) -> Tables {
+fn unavailable_tables(why: &str) -> Tables {
     let table = || Table { lacks: Some(why.to_owned()), ..Table::default() };
     Tables { v4: table(), v6: table() }
 }
 
 /// Finds out what the kernel takes of the rules, by all of a transaction but its end. It waits for
 /// all of its processors to take each back, so both families are in one.
-fn rehearse(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
+fn rehearse_rules(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
     let refused = first_refusals(socket, families, WHOLE)?;
     let ability = |(family, refused): (&Family, Option<String>)| {
         let Some(why) = refused else { return Ok((Able::Nat, None)) };
@@ -207,10 +210,10 @@ fn first_refusals(
     families: &[Family],
     rules: Rules,
 ) -> Result<Vec<Option<String>>, Error> {
-    let rebuild = |family: &Family| message::rebuild(*family, rules, []);
+    let rebuild = |family: &Family| message::rebuild_table(*family, rules, []);
     let parts: Vec<_> = families.iter().map(rebuild).collect();
     let messages: Vec<_> = parts.iter().flatten().map(|(_, message)| message.clone()).collect();
-    let outcomes = match socket.transaction(message::begin(), messages, None)? {
+    let outcomes = match socket.transaction(message::begin_batch(), messages, None)? {
         Err(refusal) => return Ok(vec![Some(refusal.to_string()); families.len()]),
         Ok(outcomes) => outcomes,
     };
@@ -226,14 +229,14 @@ fn first_refusals(
 
 /// The elements that are there stay: the table is never seen without them.
 fn set_table(socket: &mut Pipeline, family: Family, rules: Rules) -> Answer {
-    let there = read::table(socket, family);
+    let there = read::read_table(socket, family);
     let there = there.map_err(|error| OpError::new(0, error.to_string()))?;
-    let messages = message::rebuild(family, rules, there.elements());
-    change(socket, messages.into_iter().map(|(_, message)| message).collect())
+    let messages = message::rebuild_table(family, rules, there.elements());
+    commit_messages(socket, messages.into_iter().map(|(_, message)| message).collect())
 }
 
 fn change_elements(socket: &mut Pipeline, ops: &[&Op]) -> Vec<Answer> {
-    match (change(socket, changes(ops)), ops) {
+    match (commit_messages(socket, element_messages(ops)), ops) {
         (Ok(()), _) => ops.iter().map(|_| Ok(())).collect(),
         (Err(error), [_]) => vec![Err(error)],
         // All or nothing was nothing: which of them it was is found by halves, in their order.
@@ -246,11 +249,11 @@ fn change_elements(socket: &mut Pipeline, ops: &[&Op]) -> Vec<Answer> {
     }
 }
 
-fn changes(ops: &[&Op]) -> Vec<Message> {
+fn element_messages(ops: &[&Op]) -> Vec<Message> {
     let mut messages = Vec::new();
     let deletes = |op: &Op| matches!(op, Op::DeleteElement { .. });
     for run in ops.chunk_by(|one, next| deletes(one) == deletes(next)) {
-        let elements: Vec<_> = run.iter().filter_map(|op| element(op)).collect();
+        let elements: Vec<_> = run.iter().filter_map(|op| changed_element(op)).collect();
         match deletes(run[0]) {
             true => messages.extend(message::delete_elements(&elements)),
             false => messages.extend(message::add_elements(&elements)),
@@ -259,7 +262,7 @@ fn changes(ops: &[&Op]) -> Vec<Message> {
     messages
 }
 
-fn element(op: &Op) -> Option<Element> {
+fn changed_element(op: &Op) -> Option<Element> {
     match op {
         Op::AddElement { element } | Op::DeleteElement { element } => Some(*element),
         _ => None,

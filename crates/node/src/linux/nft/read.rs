@@ -19,42 +19,44 @@ use crate::linux::raw_attributes::Raw;
 type Entry = Result<NetfilterMessage, DecodeError>;
 
 /// The number of the last change of anything in nftables; `None` where the kernel has none.
-pub(super) fn generation(socket: &mut Pipeline) -> Result<Result<u32, Refusal>, KernelError> {
+pub(super) fn read_generation(socket: &mut Pipeline) -> Result<Result<u32, Refusal>, KernelError> {
     let doing = "read the generation";
-    let entries = match socket.get(&message::get_generation()).map_err(failed(doing))? {
+    let entries = match socket.get(&message::get_generation()).map_err(nft_error(doing))? {
         Ok(entries) => entries,
-        Err(refusal) if refusal.errno() == errno::EPERM => return Err(refused(doing)(refusal)),
+        Err(refusal) if refusal.errno() == errno::EPERM => {
+            return Err(refusal_error(doing)(refusal));
+        }
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let id = entries.into_iter().find_map(|entry| match inner(entry)? {
+    let id = entries.into_iter().find_map(|entry| match nftables_message(entry)? {
         NfTablesMessage::NewGen(message) => message.attributes.into_iter().find_map(|a| match a {
             GenAttribute::Id(id) => Some(id),
             _ => None,
         }),
         _ => None,
     });
-    id.map(Ok).ok_or_else(|| failed(doing)(Error::Malformed("it has no number".into())))
+    id.map(Ok).ok_or_else(|| nft_error(doing)(Error::Malformed("it has no number".into())))
 }
 
 /// A table as far as it can be read: what it stands for, and its elements.
-pub(super) fn table(socket: &mut Pipeline, family: Family) -> Result<Table, KernelError> {
+pub(super) fn read_table(socket: &mut Pipeline, family: Family) -> Result<Table, KernelError> {
     let mut table = Table::default();
     let doing = "read the table";
-    let found = match socket.get(&message::get_table(family)).map_err(failed(doing))? {
+    let found = match socket.get(&message::get_table(family)).map_err(nft_error(doing))? {
         Ok(entries) => entries,
         Err(refusal) if matches!(refusal.errno(), errno::ENOENT | errno::EAFNOSUPPORT) => {
             return Ok(table);
         }
-        Err(refusal) => return Err(refused(doing)(refusal)),
+        Err(refusal) => return Err(refusal_error(doing)(refusal)),
     };
-    let flagged = found.into_iter().filter_map(inner).any(|message| match message {
+    let flagged = found.into_iter().filter_map(nftables_message).any(|message| match message {
         NfTablesMessage::NewTable(message) => message.attributes.iter().any(
             |attribute| matches!(attribute, TableAttribute::Flags(flags) if !flags.is_empty()),
         ),
         _ => false,
     });
-    let (elements, usual) = elements(socket, family)?;
-    let rules = shapes(socket, family)?.and_then(|shapes| shapes.recognise(family));
+    let (elements, usual) = read_elements(socket, family)?;
+    let rules = read_shapes(socket, family)?.and_then(|shapes| shapes.recognise_rules(family));
     let whole = usual && !flagged;
     table.standing = match rules.filter(|_| whole) {
         Some(rules) => Standing::Whole(rules),
@@ -67,16 +69,16 @@ pub(super) fn table(socket: &mut Pipeline, family: Family) -> Result<Table, Kern
 }
 
 /// The chains with their rules; `None` if some can't be made out.
-fn shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, KernelError> {
+fn read_shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, KernelError> {
     let mut shapes = Shapes::default();
-    for entry in dump(socket, &message::get_chains(family), "list the chains")? {
+    for entry in dump_objects(socket, &message::get_chains(family), "list the chains")? {
         // One that can't be made out is somebody else's: ours have nothing unusual.
-        if let Some(NfTablesMessage::NewChain(chain)) = inner(entry) {
+        if let Some(NfTablesMessage::NewChain(chain)) = nftables_message(entry) {
             shapes.add_chain(&chain);
         }
     }
-    for entry in dump(socket, &message::get_rules(family), "list the rules")? {
-        match inner(entry) {
+    for entry in dump_objects(socket, &message::get_rules(family), "list the rules")? {
+        match nftables_message(entry) {
             Some(NfTablesMessage::NewRule(rule)) => shapes.add_rule(&rule),
             _ => return Ok(None),
         }
@@ -85,10 +87,13 @@ fn shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, Kerne
 }
 
 /// The elements of both sets, and whether there is nothing but what vipd makes.
-fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool), KernelError> {
+fn read_elements(
+    socket: &mut Pipeline,
+    family: Family,
+) -> Result<(Vec<Element>, bool), KernelError> {
     let (mut sets, mut usual) = (Vec::new(), true);
-    for entry in dump(socket, &message::get_sets(family), "list the sets")? {
-        match inner(entry) {
+    for entry in dump_objects(socket, &message::get_sets(family), "list the sets")? {
+        match nftables_message(entry) {
             Some(NfTablesMessage::NewSet(set)) => match compare::recognise_set(family, &set) {
                 Ok(set) => sets.push(set),
                 Err(()) => usual = false,
@@ -96,16 +101,16 @@ fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool
             _ => usual = false,
         }
     }
-    usual &= sets.len() == layout::sets(family).len();
+    usual &= sets.len() == layout::set_layouts(family).len();
     let mut elements = Vec::new();
     for set in sets {
         let query = message::get_elements(family, set.name);
-        for entry in dump(socket, &Raw::query(query), "list the elements")? {
-            let Ok(keys) = entry.and_then(|answer| elements::keys(answer.bytes())) else {
+        for entry in dump_objects(socket, &Raw::query(query), "list the elements")? {
+            let Ok(keys) = entry.and_then(|answer| elements::element_keys(answer.bytes())) else {
                 usual = false;
                 continue;
             };
-            let read = keys.iter().map(|key| key::decode(family, key));
+            let read = keys.iter().map(|key| key::decode_key(family, key));
             let (known, unknown): (Vec<_>, Vec<_>) =
                 read.partition(|element| element.is_some_and(|element| element.set() == set.name));
             usual &= unknown.is_empty();
@@ -115,7 +120,7 @@ fn elements(socket: &mut Pipeline, family: Family) -> Result<(Vec<Element>, bool
     Ok((elements, usual))
 }
 
-pub(super) fn dump<I>(
+pub(super) fn dump_objects<I>(
     socket: &mut Pipeline,
     query: &NetlinkMessage<I>,
     doing: &'static str,
@@ -123,21 +128,21 @@ pub(super) fn dump<I>(
 where
     I: NetlinkSerializable + NetlinkDeserializable + Clone,
 {
-    socket.dump(query).map_err(failed(doing))?.map_err(refused(doing))
+    socket.dump(query).map_err(nft_error(doing))?.map_err(refusal_error(doing))
 }
 
-fn inner(entry: Entry) -> Option<NfTablesMessage> {
+fn nftables_message(entry: Entry) -> Option<NfTablesMessage> {
     match entry.ok()?.inner {
         NetfilterMessageInner::NfTables(message) => Some(message),
         _ => None,
     }
 }
 
-fn refused(doing: &'static str) -> impl FnOnce(Refusal) -> KernelError {
-    move |source| failed(doing)(Error::Refused { doing, source })
+fn refusal_error(doing: &'static str) -> impl FnOnce(Refusal) -> KernelError {
+    move |source| nft_error(doing)(Error::Refused { doing, source })
 }
 
-pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(Error) -> KernelError {
+pub(super) fn nft_error(doing: impl Into<String>) -> impl FnOnce(Error) -> KernelError {
     let doing = doing.into();
     move |error| KernelError::Nft { doing, error }
 }

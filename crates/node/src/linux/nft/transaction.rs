@@ -4,13 +4,13 @@ use nl_ipvs::KernelError as Refusal;
 use nl_ipvs::pipeline::Pipeline;
 
 use super::message::{self, Message};
-use crate::linux::answer::{Answer, lost, refused};
+use crate::linux::answer::{Answer, refused_op, unknown_outcome};
 
 /// Makes a transaction of messages.
-pub(super) fn change(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {
+pub(super) fn commit_messages(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {
     let outcomes = socket
-        .transaction(message::begin(), messages, Some(message::end()))
-        .map_err(|error| lost(&error))?
-        .map_err(|refusal: Refusal| refused(&refusal, None))?;
-    outcomes.into_iter().collect::<Result<(), _>>().map_err(|refusal| refused(&refusal, None))
+        .transaction(message::begin_batch(), messages, Some(message::end_batch()))
+        .map_err(|error| unknown_outcome(&error))?
+        .map_err(|refusal: Refusal| refused_op(&refusal, None))?;
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|refusal| refused_op(&refusal, None))
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use vip::firewall::{Condition, Hook, Sees, Verdict};
 
-use crate::linux::raw_attributes::{first, number, text};
+use crate::linux::raw_attributes::{first_value, text_value, u32_value};
 
 // linux/netfilter/nf_tables_compat.h; the same for targets.
 pub(super) const NFTA_MATCH_NAME: u16 = 1;
@@ -34,24 +34,26 @@ pub(super) enum Match {
 }
 
 /// `sees`: what its table sees. Those of iptables see one family.
-pub(super) fn matched(sees: Sees, data: &[u8]) -> Match {
-    let info = first(data, NFTA_MATCH_INFO).unwrap_or_default();
-    match text(data, NFTA_MATCH_NAME).unwrap_or_default() {
+pub(super) fn parse_match(sees: Sees, data: &[u8]) -> Match {
+    let info = first_value(data, NFTA_MATCH_INFO).unwrap_or_default();
+    match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
         "comment" => {
             let text = info.split(|byte| *byte == 0).next().unwrap_or_default();
             Match::Comment(String::from_utf8_lossy(text).into_owned())
         }
         CONNTRACK
             if sees != Sees::Both
-                && (2..=3).contains(&number(data, NFTA_MATCH_REV).unwrap_or_default()) =>
+                && (2..=3).contains(&u32_value(data, NFTA_MATCH_REV).unwrap_or_default()) =>
         {
-            Match::Conditions(conntrack(sees == Sees::V4, info).unwrap_or(vec![Condition::Other]))
+            Match::Conditions(
+                parse_conntrack(sees == Sees::V4, info).unwrap_or(vec![Condition::Other]),
+            )
         }
         _ => Match::Conditions(vec![Condition::Other]),
     }
 }
 
-fn conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
+fn parse_conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
     let word = |at: usize| Some(u16::from_ne_bytes(*info.get(at..)?.first_chunk()?));
     let (flags, inverted) = (word(MATCH_FLAGS)? & !STATE_ALIAS, word(INVERT_FLAGS)?);
     let mut conditions = Vec::new();
@@ -64,7 +66,7 @@ fn conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
     if flags & ORIGDST != 0 && inverted & ORIGDST == 0 {
         let address = info.get(ORIGINAL_DESTINATION..)?.first_chunk::<16>()?;
         let mask = info.get(ORIGINAL_DESTINATION + 16..)?.first_chunk::<16>()?;
-        conditions.push(Condition::MadeTo(net(v4, *address, *mask)?));
+        conditions.push(Condition::MadeTo(parse_network(v4, *address, *mask)?));
     }
     if flags & STATE != 0 && inverted & STATE == 0 {
         conditions.push(Condition::State(word(STATE_MASK)?.into()));
@@ -72,7 +74,7 @@ fn conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
     Some(conditions)
 }
 
-fn net(v4: bool, address: [u8; 16], mask: [u8; 16]) -> Option<IpNet> {
+fn parse_network(v4: bool, address: [u8; 16], mask: [u8; 16]) -> Option<IpNet> {
     let read = |bytes: [u8; 16]| -> IpAddr {
         match v4 {
             true => Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into(),
@@ -82,8 +84,8 @@ fn net(v4: bool, address: [u8; 16], mask: [u8; 16]) -> Option<IpNet> {
     IpNet::with_netmask(read(address), read(mask)).ok()
 }
 
-pub(super) fn target(data: &[u8]) -> Verdict {
-    match text(data, NFTA_MATCH_NAME).unwrap_or_default() {
+pub(super) fn parse_target(data: &[u8]) -> Verdict {
+    match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
         "REJECT" => Verdict::Drop,
         "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => Verdict::Other,
         // They change or note something, and the next rule is looked at.
@@ -92,7 +94,7 @@ pub(super) fn target(data: &[u8]) -> Verdict {
 }
 
 /// The match that stands for connections to VIPs: name, revision and info.
-pub(super) fn made_to(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
+pub(super) fn conntrack_match(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
     let mut info = vec![0; INFO_LEN];
     let mut put = |at: usize, bytes: &[u8]| info[at..at + bytes.len()].copy_from_slice(bytes);
     let octets = |address: IpAddr| match address {
