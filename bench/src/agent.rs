@@ -65,12 +65,12 @@ impl<K: Kernel> Kernel for Watched<K> {
         self.kernel.source_address(servers)
     }
 
-    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        self.kernel.sysctls(mend)
+    fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.kernel.tune_sysctls(mend)
     }
 
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-        self.kernel.traffic()
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.kernel.read_traffic()
     }
 }
 
@@ -95,12 +95,12 @@ impl Kernel for Forgetful {
         self.0.source_address(servers)
     }
 
-    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        self.0.sysctls(mend)
+    fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.0.tune_sysctls(mend)
     }
 
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-        self.0.traffic()
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.0.read_traffic()
     }
 }
 

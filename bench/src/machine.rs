@@ -111,7 +111,7 @@ fn new_link(kernel: &mut LinuxKernel) {
 
 fn apply(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
     let before = faults();
-    let (time, outcome) = timed(|| kernel.apply(plan));
+    let (time, outcome) = timed(|| kernel.apply_plan(plan));
     tell("faults/apply", faults() - before, "");
     assert!(outcome.is_success(), "{:?}", outcome.failures().next());
     time

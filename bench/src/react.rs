@@ -112,7 +112,7 @@ impl World {
             })),
             Effect::Apply(plan) => {
                 self.kernel.log.clear();
-                let outcome = self.kernel.apply(plan);
+                let outcome = self.kernel.apply_plan(plan);
                 self.changed = Some(Instant::now());
                 Input::Applied(outcome)
             }

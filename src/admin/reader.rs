@@ -80,7 +80,7 @@ fn serve(mut open: Open, asked: &Receiver<Ask>) {
         let mut read = Reading { opened: &mut opened, failed: false };
         // Whoever asked may be gone.
         match ask {
-            Ask::Traffic(answer) => drop(answer.send(read.with(|kernel| kernel.traffic()))),
+            Ask::Traffic(answer) => drop(answer.send(read.with(|kernel| kernel.read_traffic()))),
             Ask::Everything(answer) => {
                 let observed = read.with(|kernel| match &known {
                     Some(known) => kernel.observe_again(known),

@@ -190,7 +190,7 @@ impl Agent {
     /// When the kernel can't be read, or refuses.
     pub fn clean_up<K: Kernel>(kernel: &mut K) -> Result<()> {
         let plan = vip::Plan::cleanup(&kernel.observe()?);
-        let outcome = kernel.apply(plan);
+        let outcome = kernel.apply_plan(plan);
         match outcome.failures().next() {
             None => Ok(()),
             Some((op, error)) => Err(anyhow!("{op}: {error}")),

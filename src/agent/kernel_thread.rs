@@ -76,7 +76,7 @@ fn serve<K: Kernel>(
                 Input::Observed(reading.map_err(|error| error.to_string()))
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
-                let outcome = opened.apply(plan);
+                let outcome = opened.apply_plan(plan);
                 kernel = Some(opened);
                 Input::Applied(outcome)
             }
@@ -96,7 +96,7 @@ fn read(
     mend: bool,
 ) -> Result<KernelReading, KernelError> {
     // ip_vs has its sysctls once its socket is open.
-    let sysctls = kernel.sysctls(mend);
+    let sysctls = kernel.tune_sysctls(mend);
     let wrong = sysctls.iter().filter(|report| !report.state.is_ok());
     Ok(KernelReading {
         observed: match known {
@@ -124,7 +124,7 @@ pub(super) fn monitor(
                     // What happened before is in nobody's ears.
                     true
                 }),
-                Some(monitor) => monitor.wait(LOOK_UP),
+                Some(monitor) => monitor.wait_for_change(LOOK_UP),
             };
             match heard {
                 Ok(false) => {}

@@ -41,7 +41,7 @@ impl Adopt {
         for line in plan.describe(&Desired::default()) {
             output::line(&mut out, &line)?;
         }
-        let outcome = kernel.apply(plan);
+        let outcome = kernel.apply_plan(plan);
         if outcome.is_success() {
             let note =
                 if outcome.plan.is_empty() { "nothing to do: vipd's already" } else { "adopted" };

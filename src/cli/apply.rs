@@ -43,7 +43,7 @@ impl Apply {
         if !self.force {
             refuse_to_empty(&plan)?;
         }
-        for report in kernel.sysctls(true) {
+        for report in kernel.tune_sysctls(true) {
             match report.state {
                 SysctlState::Already => {}
                 SysctlState::Changed { .. } => output::note(&report.to_string()),
@@ -54,7 +54,7 @@ impl Apply {
                 }
             }
         }
-        let outcome = kernel.apply(plan);
+        let outcome = kernel.apply_plan(plan);
         match self.output {
             Format::Text => {
                 output::warn_of(&survey.desired.reports, &survey.findings);

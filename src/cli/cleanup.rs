@@ -43,7 +43,7 @@ impl Cleanup {
             writeln!(out, "{}", plan.summary())?;
             return Ok(if plan.is_empty() { End::Fine } else { End::Found });
         }
-        let outcome = kernel.apply(plan);
+        let outcome = kernel.apply_plan(plan);
         if outcome.is_success() {
             writeln!(out, "{}", done_line(&outcome.plan))?;
         }

@@ -49,7 +49,7 @@ pub fn kernel(kernel: &Kernel) -> Vec<Check> {
         Ok(version) => checks.push(Check::ok(format!("IPVS {version} answers"))),
         Err(why) => checks.push(Check::error(
             format!("IPVS doesn't answer: {why}"),
-            match kernel.modules.find("ip_vs") {
+            match kernel.modules.find_module("ip_vs") {
                 Module::Missing => {
                     "install the package with this kernel's ip_vs module \
                                     (linux-modules-extra on Ubuntu, kernel-modules on RHEL)"
@@ -82,7 +82,7 @@ fn version(release: &str) -> Check {
 /// What the kernel says counts; where it says nothing, what is on the disk.
 fn scheduler(modules: &Modules, name: &str, has: Option<bool>) -> Check {
     let module_name = format!("ip_vs_{name}");
-    match (has, modules.find(&module_name)) {
+    match (has, modules.find_module(&module_name)) {
         (Some(true), _) => Check::ok(format!("the scheduler {name} is there")),
         (Some(false), Module::Loadable | Module::Unknown) => Check::error(
             format!("the kernel says that it has no scheduler {name}"),
@@ -106,7 +106,7 @@ fn nftables(nft: &Nft) -> Check {
 }
 
 fn module(modules: &Modules, name: &str, what: &str) -> Check {
-    match modules.find(name) {
+    match modules.find_module(name) {
         Module::Present => Check::ok(format!("{name} is there ({what})")),
         Module::Loadable => Check::ok(format!("{name} is loaded when it is asked for ({what})")),
         Module::Unknown => Check::warning(

@@ -34,7 +34,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// When they can't be read whole.
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError>;
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError>;
 
     /// Does operations in order and answers for each, in the same order. A failure doesn't stop
     /// those behind it. Answers that are missing at the end mean that nothing is known of them.
@@ -49,10 +49,10 @@ pub trait Kernel {
     fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError>;
 
     /// Sets what forwarding to VIPs needs, or, without `mend`, only looks at it.
-    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;
+    fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;
 
     /// Runs a plan.
-    fn apply(&mut self, plan: Plan) -> Outcome {
+    fn apply_plan(&mut self, plan: Plan) -> Outcome {
         plan.run(|ops| self.perform(ops))
     }
 }

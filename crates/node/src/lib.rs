@@ -14,9 +14,8 @@ mod resolvers;
 mod sysctl;
 
 pub use kernel::{Kernel, KernelError};
-pub use linux::{Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, links};
+pub use linux::{Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, read_links};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
-    KernelVersion, Sysctl, SysctlReport, SysctlState, ensure_sysctls, look_at_sysctls,
-    wanted_sysctls,
+    KernelVersion, Sysctl, SysctlReport, SysctlState, check_sysctls, ensure_sysctls, wanted_sysctls,
 };

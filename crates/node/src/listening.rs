@@ -98,7 +98,10 @@ mod tests {
     use super::*;
 
     fn found(protocol: Protocol, list: &str) -> Vec<String> {
-        parse_listening(protocol, list.as_bytes()).unwrap().map(|socket| socket.to_string()).collect()
+        parse_listening(protocol, list.as_bytes())
+            .unwrap()
+            .map(|socket| socket.to_string())
+            .collect()
     }
 
     #[test]

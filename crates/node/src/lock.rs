@@ -77,7 +77,7 @@ impl Lock {
     /// The process that holds the lock, without taking it. `None`: nobody does, as far as this
     /// process can see.
     #[must_use]
-    pub fn holder(path: &Path) -> Option<u32> {
+    pub fn find_holder(path: &Path) -> Option<u32> {
         let file = File::open(path).ok()?;
         let (pid, inode) = (read_pid(&file)?, file.metadata().ok()?.ino());
         let locks = fs::read_to_string("/proc/locks").ok()?;
@@ -125,9 +125,9 @@ mod tests {
             matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id())
         );
         assert!(error.to_string().contains(&format!("process {}", std::process::id())));
-        assert_eq!(Lock::holder(&path), Some(std::process::id()));
+        assert_eq!(Lock::find_holder(&path), Some(std::process::id()));
         drop(held);
-        assert_eq!(Lock::holder(&path), None);
+        assert_eq!(Lock::find_holder(&path), None);
         Lock::take(&path).unwrap();
     }
 

@@ -165,7 +165,7 @@ pub fn ensure_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
 
 /// Looks at what forwarding to VIPs needs in this network namespace, and writes nothing.
 #[must_use]
-pub fn look_at_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
+pub fn check_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
     each_under(Path::new("/proc/sys"), strict_arp, check_sysctl)
 }
 

@@ -98,7 +98,7 @@ fn rules_of_nft_are_understood() {
             "table inet f {{ chain sub {{ ip saddr 9.9.9.9 drop; ip6 version 6 drop; meta nfproto ipv6 drop; }}
              chain in {{ type filter hook input priority 0; {rules}; }} }}"
         ));
-        let firewall = nft.firewall();
+        let firewall = nft.observe_firewall();
         assert!(firewall.unread.is_empty(), "{:?}", firewall.unread);
         let line = |fate: Fate| [format!("inet f in: {fate:?}")];
         assert_eq!(fates(&firewall, "3.0.0.0/8"), line(v4), "{rules}");
@@ -123,28 +123,28 @@ fn rules_of_iptables_are_understood() {
     );
     netns::run_tool("ip6tables-nft", "-A FORWARD -j REJECT");
     assert_eq!(
-        fates(&nft.firewall(), "3.0.0.0/8"),
+        fates(&nft.observe_firewall(), "3.0.0.0/8"),
         ["ip filter FORWARD: Depends", "ip filter INPUT: Dropped"]
     );
-    assert_eq!(fates(&nft.firewall(), "fd03::/16"), ["ip6 filter FORWARD: Dropped"]);
+    assert_eq!(fates(&nft.observe_firewall(), "fd03::/16"), ["ip6 filter FORWARD: Dropped"]);
     netns::run_tool("iptables-nft", "-I FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT");
     netns::run_tool("iptables-nft", "-A INPUT -d 3.0.0.0/8 -m comment --comment x -j ACCEPT");
     assert_eq!(
-        fates(&nft.firewall(), "3.0.0.0/8"),
+        fates(&nft.observe_firewall(), "3.0.0.0/8"),
         ["ip filter FORWARD: Passes", "ip filter INPUT: Passes"]
     );
 }
 
 /// Does it in each chain that wants it, and looks again.
 fn let_in(nft: &mut Nft, prefixes: &[IpNet]) {
-    let firewall = nft.firewall();
+    let firewall = nft.observe_firewall();
     for (place, prefix) in firewall.wanted(prefixes).difference(&firewall.held()) {
         let hook = firewall.chains[place].base.unwrap().hook;
         nft.perform(&[&Op::InsertRule { place: place.clone(), hook, prefix: *prefix }])
             .remove(0)
             .unwrap();
     }
-    let firewall = nft.firewall();
+    let firewall = nft.observe_firewall();
     assert_eq!(firewall.findings(prefixes), []);
     assert_eq!(firewall.held(), firewall.wanted(prefixes));
 }
@@ -157,14 +157,14 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     let prefixes = [net("3.0.0.0/8"), net("fd03::/16"), net("3.3.0.6/32"), net("3.0.0.0/9")];
     load(table);
     let before = netns::run_tool("nft", "list ruleset");
-    let findings = nft.firewall().findings(&prefixes);
+    let findings = nft.observe_firewall().findings(&prefixes);
     for finding in &findings {
-        for line in vip::firewall::remedy(&nft.firewall(), finding) {
+        for line in vip::firewall::remedy(&nft.observe_firewall(), finding) {
             netns::run_tool("nft", line.strip_prefix("nft ").unwrap());
         }
     }
-    assert_eq!(nft.firewall().findings(&prefixes), [], "the lines cure it");
-    assert_eq!(nft.firewall().wanted(&prefixes), [].into());
+    assert_eq!(nft.observe_firewall().findings(&prefixes), [], "the lines cure it");
+    assert_eq!(nft.observe_firewall().wanted(&prefixes), [].into());
     let by_hand: BTreeSet<_> =
         netns::run_tool("nft", "list ruleset").lines().map(str::to_owned).collect();
     load("flush ruleset");
@@ -178,7 +178,7 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     let by_vipd: BTreeSet<_> = by_vipd.lines().map(without_comment).collect();
     // nft leaves the length of a host's prefix out.
     assert_eq!(by_vipd, by_hand);
-    for (place, prefix) in nft.firewall().marked() {
+    for (place, prefix) in nft.observe_firewall().marked() {
         let delete = Op::DeleteRule { place, prefix };
         nft.perform(&[&delete]).remove(0).unwrap();
         assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno(), errno::ENOENT);
@@ -201,7 +201,7 @@ fn a_rule_that_somebody_removed_changed_or_doubled_is_made_anew() {
         "add rule ip t in accept comment \"vipd:3.0.0.0/8\"",
     ] {
         load(damage);
-        assert_eq!(nft.firewall().held(), [].into(), "{damage}");
+        assert_eq!(nft.observe_firewall().held(), [].into(), "{damage}");
         let_in(&mut nft, &prefix);
         assert_eq!(netns::run_tool("nft", "list ruleset"), right, "{damage}");
     }
@@ -239,18 +239,18 @@ fn iptables_can_still_read_and_change_its_tables() {
         let saved = netns::run_tool(&format!("{tool}-save"), "-t filter");
         assert!(saved.contains("vipd:"), "{saved}");
         // The line that is printed does the same.
-        for (place, prefix) in nft.firewall().marked() {
+        for (place, prefix) in nft.observe_firewall().marked() {
             nft.perform(&[&Op::DeleteRule { place, prefix }]).remove(0).unwrap();
         }
         assert_eq!(netns::run_tool(tool, "-S"), before);
-        let firewall = nft.firewall();
+        let firewall = nft.observe_firewall();
         for finding in firewall.findings(&[net(prefix)]) {
             for line in vip::firewall::remedy(&firewall, &finding) {
                 let (_, args) = line.split_once(' ').unwrap();
                 netns::run_tool(tool, args);
             }
         }
-        assert_eq!(nft.firewall().findings(&[net(prefix)]), []);
+        assert_eq!(nft.observe_firewall().findings(&[net(prefix)]), []);
         netns::run_tool(tool, "-F");
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
             netns::run_tool(tool, &format!("-P {chain} ACCEPT"));
@@ -266,7 +266,7 @@ fn what_takes_a_rule_out_and_a_chain_at_a_hook_are_heard() {
     load(table);
     let_in(&mut nft, &[net("3.0.0.0/8")]);
     let mut monitor = Monitor::open("vipd0").unwrap();
-    let mut heard = || monitor.wait(Duration::from_millis(500)).unwrap();
+    let mut heard = || monitor.wait_for_change(Duration::from_millis(500)).unwrap();
     assert!(!heard());
     load("add rule ip t more ip ttl 2 drop\nadd chain ip t other\nflush chain ip t more");
     assert!(!heard(), "no packet comes to these first, and no rule is ours");
@@ -302,5 +302,5 @@ fn vipds_own_tables_and_chains_elsewhere_are_no_firewall() {
         table ip n { chain pre { type filter hook prerouting priority 0; policy drop; } }
         table arp a { chain in { type filter hook input priority 0; policy drop; } }",
     );
-    assert_eq!(nft.firewall().bases().count(), 0);
+    assert_eq!(nft.observe_firewall().bases().count(), 0);
 }

@@ -69,7 +69,7 @@ fn forget(socket: &str, protocol: Protocol) -> Op {
 
 #[track_caller]
 fn done(flows: &mut Flows, ops: &[Op]) {
-    let answers = flows.forget(&ops.iter().collect::<Vec<_>>());
+    let answers = flows.forget_flows(&ops.iter().collect::<Vec<_>>());
     assert_eq!(answers, vec![Ok(()); ops.len()]);
 }
 

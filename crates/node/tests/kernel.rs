@@ -79,7 +79,7 @@ fn plan(kernel: &mut LinuxKernel, desired: &Desired) -> Plan {
 /// Plans and applies, and sees that nothing is left to do.
 fn converge(kernel: &mut LinuxKernel, desired: &Desired) -> Plan {
     let first = plan(kernel, desired);
-    let outcome = kernel.apply(first);
+    let outcome = kernel.apply_plan(first);
     let odd = outcome.results().find(|(_, result)| **result != OpResult::Done);
     assert_eq!(odd, None);
     assert_eq!(plan(kernel, desired).ops, []);
@@ -136,7 +136,7 @@ fn a_plan_makes_the_interface_its_addresses_and_the_services() {
     assert!(!saved.contains("3.3.0.6") && !saved.contains("10.9.0.1"), "{saved}");
 
     let cleanup = Plan::cleanup(&kernel.observe().unwrap());
-    assert!(kernel.apply(cleanup).is_success());
+    assert!(kernel.apply_plan(cleanup).is_success());
     assert_eq!((ipvsadm("-Sn"), ip("-o link").contains("vipd0")), (String::new(), false));
 }
 
@@ -151,7 +151,7 @@ fn the_counters_of_two_thousand_vips_are_read_without_their_servers() {
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let desired = desired(&vips, &servers);
     let plan = Plan::new(&kernel.observe().unwrap(), &desired, Scope::Complete, "n");
-    assert!(kernel.apply(plan).is_success());
+    assert!(kernel.apply_plan(plan).is_success());
     // Somebody else's is nobody's business.
     ipvsadm("-A -t 9.9.9.9:80 -s rr");
     let begun = std::time::Instant::now();
@@ -213,7 +213,7 @@ fn somebody_elses_services_are_seen_without_their_servers_and_left_alone() {
     assert_eq!((plan.ops.len(), plan.conflicts.len()), (0, 1));
     assert_eq!(ipvsadm("-Sn"), before);
     let cleanup = Plan::cleanup(&kernel.observe().unwrap());
-    kernel.apply(cleanup);
+    kernel.apply_plan(cleanup);
     assert_eq!(ipvsadm("-Sn"), before);
 }
 

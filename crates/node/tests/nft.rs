@@ -24,7 +24,7 @@ fn nft() -> Option<Nft> {
     }
     netns::enter_netns();
     let mut nft = Nft::open();
-    let tables = nft.observe().unwrap();
+    let tables = nft.observe_tables().unwrap();
     match tables.lacks().first() {
         Some(lacks) => lacking(lacks),
         None => Some(nft),
@@ -74,7 +74,7 @@ fn done(nft: &mut Nft, ops: &[Op]) {
 }
 
 fn standing(nft: &mut Nft, family: Family) -> Standing {
-    nft.observe().unwrap().table(family).standing
+    nft.observe_tables().unwrap().table(family).standing
 }
 
 /// The table as nft makes it of its text.
@@ -182,7 +182,7 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
         assert_eq!(standing(&mut nft, Family::Inet), Standing::Whole(WHOLE), "{damage}");
         assert_eq!(listed(Family::Inet), whole, "{damage}");
     }
-    let elements: BTreeSet<_> = nft.observe().unwrap().elements().collect();
+    let elements: BTreeSet<_> = nft.observe_tables().unwrap().elements().collect();
     assert_eq!(elements, BTreeSet::from(kept));
 }
 
@@ -208,7 +208,7 @@ fn the_tables_of_others_are_never_touched() {
         }\n";
     netns::run_tool_with_input("nft", "-f -", others);
     let before = list("list ruleset");
-    assert_eq!(nft.observe().unwrap().elements().count(), 0);
+    assert_eq!(nft.observe_tables().unwrap().elements().count(), 0);
     for family in [Family::Inet, Family::Inet6] {
         done(&mut nft, &[set(family, WHOLE)]);
     }
@@ -223,12 +223,12 @@ fn the_tables_of_others_are_never_touched() {
 fn trying_what_the_kernel_can_do_changes_nothing() {
     let Some(mut nft) = nft() else { return };
     assert_eq!(list("list ruleset"), "");
-    let tables = nft.observe().unwrap();
+    let tables = nft.observe_tables().unwrap();
     assert_eq!((tables.v4.able, tables.v6.able), (Able::Nat, Able::Nat));
     // One that somebody damaged is tried beside what is there.
     netns::run_tool_with_input("nft", "-f -", "table ip vipd {\nchain x { counter; }\n}\n");
     let before = list("list ruleset");
-    assert_eq!(Nft::open().observe().unwrap().v4.able, Able::Nat);
+    assert_eq!(Nft::open().observe_tables().unwrap().v4.able, Able::Nat);
     assert_eq!(list("list ruleset"), before);
 }
 
@@ -242,7 +242,7 @@ fn elements_are_answered_each_for_itself() {
     let mixed = [add(one), add(two), delete(guarded("3.3.0.8")), delete(one), delete(one)];
     let expected = [errno::EEXIST, 0, errno::ENOENT, 0, errno::ENOENT];
     assert_eq!(errnos(&mut nft, &mixed), expected);
-    assert_eq!(nft.observe().unwrap().elements().collect::<Vec<_>>(), [two]);
+    assert_eq!(nft.observe_tables().unwrap().elements().collect::<Vec<_>>(), [two]);
 }
 
 #[test]
@@ -267,10 +267,10 @@ fn elements_of_both_sets_and_families_are_what_nft_lists() {
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
-    let read: BTreeSet<_> = nft.observe().unwrap().elements().collect();
+    let read: BTreeSet<_> = nft.observe_tables().unwrap().elements().collect();
     assert_eq!(read, BTreeSet::from(elements));
     done(&mut nft, &elements.map(delete));
-    assert_eq!(nft.observe().unwrap().elements().count(), 0);
+    assert_eq!(nft.observe_tables().unwrap().elements().count(), 0);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn ten_thousand_addresses_are_guarded_and_survive_a_rebuild() {
     done(&mut nft, &ops);
     netns::run_tool("nft", "add rule ip6 vipd guard counter");
     done(&mut nft, &[set(Family::Inet6, WHOLE)]);
-    let tables = nft.observe().unwrap();
+    let tables = nft.observe_tables().unwrap();
     assert_eq!(tables.v6.standing, Standing::Whole(WHOLE));
     assert_eq!(tables.elements().count(), elements.len());
 }

@@ -330,7 +330,7 @@ impl Kernel for FakeKernel {
         Ok(observed)
     }
 
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
         if self.unreadable.is_some() {
             self.observe()?;
         }
@@ -355,7 +355,7 @@ impl Kernel for FakeKernel {
         Ok(self.source)
     }
 
-    fn sysctls(&mut self, _mend: bool) -> Vec<SysctlReport> {
+    fn tune_sysctls(&mut self, _mend: bool) -> Vec<SysctlReport> {
         Vec::new()
     }
 }

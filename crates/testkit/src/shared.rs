@@ -51,8 +51,8 @@ impl Kernel for SharedKernel {
         self.lock_inner().kernel.observe()
     }
 
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
-        self.lock_inner().kernel.traffic()
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+        self.lock_inner().kernel.read_traffic()
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {
@@ -67,7 +67,7 @@ impl Kernel for SharedKernel {
         self.lock_inner().kernel.source_address(servers)
     }
 
-    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        self.lock_inner().kernel.sysctls(mend)
+    fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+        self.lock_inner().kernel.tune_sysctls(mend)
     }
 }

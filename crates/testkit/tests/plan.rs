@@ -27,7 +27,7 @@ fn observe(kernel: &mut FakeKernel) -> Observed {
 /// Observes, plans and applies; the plan that was applied.
 fn converge(kernel: &mut FakeKernel, desired: &Desired) -> Plan {
     let plan = plan(&observe(kernel), desired);
-    kernel.apply(plan).plan
+    kernel.apply_plan(plan).plan
 }
 
 /// A service as far as it was set.
@@ -154,7 +154,7 @@ proptest! {
         let mut kernel = FakeKernel::new(state);
         let before = kernel.state.clone();
         let plan = plan(&observe(&mut kernel), &desired);
-        let outcome = kernel.apply(plan);
+        let outcome = kernel.apply_plan(plan);
         prop_assert!(outcome.results().all(|(_, result)| *result == OpResult::Done));
         prop_assert_eq!(whole(&kernel.state), whole(&outcome.plan.applied_to(&before)));
     }
@@ -167,7 +167,7 @@ proptest! {
         let before = foreign(&kernel.state);
         let rules = rules_of_others(&kernel.state);
         for plan in [converge(&mut kernel, &desired), Plan::cleanup(&observe(&mut kernel))] {
-            let plan = kernel.apply(plan).plan;
+            let plan = kernel.apply_plan(plan).plan;
             // That its clients are refused no longer doesn't touch a service.
             let letting_in = |op: &&Op| !matches!(op, Op::DeleteElement { .. });
             for vip in plan.ops.iter().filter(letting_in).filter_map(Op::vip) {
@@ -221,7 +221,7 @@ proptest! {
     fn cleanup_leaves_nothing_of_ours(state in generate::any_observed()) {
         let mut kernel = FakeKernel::new(state);
         let plan = Plan::cleanup(&observe(&mut kernel));
-        prop_assert!(kernel.apply(plan).is_success());
+        prop_assert!(kernel.apply_plan(plan).is_success());
         prop_assert_eq!(kernel.state.ours().count(), 0);
         // An address stays where somebody else's service is on it.
         for address in kernel.state.addresses.keys() {

@@ -150,7 +150,7 @@ mod tests {
         };
         let desired = vip::Desired { services: [(vip, service)].into(), ..vip::Desired::default() };
         let plan = Plan::new(&kernel.observe().unwrap(), &desired, vip::Scope::Complete, "n");
-        assert!(kernel.apply(plan).is_success());
+        assert!(kernel.apply_plan(plan).is_success());
         kernel
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use marathon::Timestamp;
 use marathon::client::Client;
 use node::inspect::{self, Modules, Rights};
-use node::{Kernel as _, LinkFacts, LinuxKernel, look_at_sysctls};
+use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
 use vip::{Link, Observed};
 
@@ -22,7 +22,7 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let asked: Vec<_> = marathons.iter().map(ask).collect();
     let Looked { mut kernel, ipvs, observed } = look(config);
     let observed = observed.as_ref();
-    let links = node::links().unwrap_or_default();
+    let links = node::read_links().unwrap_or_default();
 
     let named = asked.iter().flat_map(|asked| asked.schedulers.iter().copied());
     group(
@@ -30,20 +30,20 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
         doctor::kernel(&Kernel {
             release: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
             ipvs: ipvs.as_ref().map(|(version, _)| version.clone()).map_err(Clone::clone),
-            modules: Modules::read(),
+            modules: Modules::read_running(),
             schedulers: schedulers(kernel.as_mut(), doctor::schedulers_wanted(named, observed)),
             nft: observed.map(|observed| observed.nft.clone()),
         }),
     );
-    group("rights", doctor::rights(Rights::read()));
+    group("rights", doctor::rights(Rights::read_own()));
     let v6 = observed.is_some_and(|held| held.ours().any(|(vip, _)| vip.address.is_ipv6()));
-    let mut reports = look_at_sysctls(config.strict_arp);
+    let mut reports = check_sysctls(config.strict_arp);
     // Without IPVS its settings aren't there either, which is no news.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
-    let forwarding = inspect::ipv6_forwarding();
+    let forwarding = inspect::read_ipv6_forwarding();
     group("settings", doctor::sysctls(&reports, forwarding.as_ref(), v6));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
-    group("limits", doctor::limits(inspect::conntrack(), buckets, observed));
+    group("limits", doctor::limits(inspect::read_conntrack(), buckets, observed));
     if let Some(observed) = observed {
         group("table", doctor::table(observed, &links));
         group("firewall", doctor::firewall(observed, &config.policy.allow, config.firewall));
@@ -68,7 +68,7 @@ struct Looked {
 
 fn look(config: &Config) -> Looked {
     let opened = LinuxKernel::open(config.kernel()).and_then(|mut kernel| {
-        let about = kernel.about_ipvs()?;
+        let about = kernel.read_ipvs_info()?;
         Ok((kernel, about))
     });
     match opened {
@@ -112,7 +112,7 @@ fn interface(
 }
 
 fn agent(config: &Config) -> Vec<doctor::Check> {
-    let lock = match node::Lock::holder(&config.lock) {
+    let lock = match node::Lock::find_holder(&config.lock) {
         None => Lock::Free,
         Some(pid) => Lock::Held(Some(pid)),
     };

@@ -17,15 +17,15 @@ pub(super) const MODULES_FILE: &str = "/etc/modules-load.d/vipd.conf";
 /// left alone and not told.
 pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Result<String>> {
     let mut steps = Vec::new();
-    let known = Modules::read();
-    let wanted = modules().filter(|name| known.find(name) != Module::Missing);
+    let known = Modules::read_running();
+    let wanted = modules().filter(|name| known.find_module(name) != Module::Missing);
     let wanted: Vec<_> = wanted.collect();
-    for name in wanted.iter().filter(|name| known.find(name) != Module::Present) {
+    for name in wanted.iter().filter(|name| known.find_module(name) != Module::Present) {
         match load_module(name) {
             Ok(()) => steps.push(Ok(format!("loaded the module {name}"))),
             // In a container there is neither a list of modules nor `modprobe`. The kernel has it
             // built in, or loads it when it is asked for what the module does.
-            Err(_) if known.find(name) == Module::Unknown => {}
+            Err(_) if known.find_module(name) == Module::Unknown => {}
             Err(why) => steps.push(Err(anyhow!("cannot load the module {name}: {why}"))),
         }
     }

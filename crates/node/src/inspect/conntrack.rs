@@ -12,7 +12,7 @@ pub struct Conntrack {
 
 /// Reads `nf_conntrack_count` and `nf_conntrack_max`. `None`: `nf_conntrack` isn't loaded.
 #[must_use]
-pub fn conntrack() -> Option<Conntrack> {
+pub fn read_conntrack() -> Option<Conntrack> {
     let number = |name: &str| {
         let text = fs::read_to_string(Path::new("/proc/sys/net/netfilter").join(name)).ok()?;
         text.trim().parse().ok()

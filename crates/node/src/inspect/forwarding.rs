@@ -22,7 +22,7 @@ pub struct Ipv6Forwarding {
 
 /// Looks at it in this network namespace. `None`: there is no IPv6.
 #[must_use]
-pub fn ipv6_forwarding() -> Option<Ipv6Forwarding> {
+pub fn read_ipv6_forwarding() -> Option<Ipv6Forwarding> {
     read_forwarding(Path::new("/proc"))
 }
 
@@ -123,7 +123,10 @@ garbage
         assert_eq!(done.len(), 2, "{done:?}");
         assert!(done[0].starts_with("net.ipv6.conf.eth0.accept_ra is 2 now"), "{done:?}");
         assert_eq!(done[1], "net.ipv6.conf.all.forwarding is 1 now");
-        assert_eq!(read_forwarding(proc.path()), Some(Ipv6Forwarding { on: true, at_risk: [].into() }));
+        assert_eq!(
+            read_forwarding(proc.path()),
+            Some(Ipv6Forwarding { on: true, at_risk: [].into() })
+        );
         assert!(enable_forwarding(proc.path()).unwrap().is_empty());
     }
 

@@ -9,8 +9,8 @@ mod manager;
 mod modules;
 mod rights;
 
-pub use conntrack::{Conntrack, conntrack};
-pub use forwarding::{Ipv6Forwarding, enable_ipv6_forwarding, ipv6_forwarding};
+pub use conntrack::{Conntrack, read_conntrack};
+pub use forwarding::{Ipv6Forwarding, enable_ipv6_forwarding, read_ipv6_forwarding};
 pub use manager::{Manager, manager_of};
 pub use modules::{Module, Modules, load_module};
 pub use rights::Rights;

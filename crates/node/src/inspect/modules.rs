@@ -27,7 +27,7 @@ pub struct Modules {
 impl Modules {
     /// Reads `/proc/modules` and the lists in `/lib/modules/RELEASE`.
     #[must_use]
-    pub fn read() -> Self {
+    pub fn read_running() -> Self {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let folder = Path::new("/lib/modules").join(release.trim());
         let text = |path: &Path| fs::read_to_string(path).ok();
@@ -50,7 +50,7 @@ impl Modules {
 
     /// Whether the kernel has a module of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Module {
+    pub fn find_module(&self, name: &str) -> Module {
         let name = with_underscores(name);
         match &self.loadable {
             _ if self.present.contains(&name) => Module::Present,
@@ -107,14 +107,14 @@ mod tests {
             ("br_netfilter", Module::Loadable),
             ("ip_vs_twos", Module::Missing),
         ] {
-            assert_eq!(modules.find(name), found, "{name}");
+            assert_eq!(modules.find_module(name), found, "{name}");
         }
     }
 
     #[test]
     fn without_a_list_nothing_is_known_of_what_is_not_loaded() {
         let modules = Modules::parse("ip_vs 204800 2 - Live 0x0\n", None, None);
-        assert_eq!(modules.find("ip_vs"), Module::Present);
-        assert_eq!(modules.find("ip_vs_wlc"), Module::Unknown);
+        assert_eq!(modules.find_module("ip_vs"), Module::Present);
+        assert_eq!(modules.find_module("ip_vs_wlc"), Module::Unknown);
     }
 }

@@ -16,7 +16,7 @@ pub struct Rights {
 impl Rights {
     /// Reads those of this process. `None`: `/proc` doesn't tell.
     #[must_use]
-    pub fn read() -> Option<Self> {
+    pub fn read_own() -> Option<Self> {
         let status = fs::read_to_string("/proc/thread-self/status").ok()?;
         let map = fs::read_to_string("/proc/thread-self/uid_map").unwrap_or_default();
         Self::parse(&status, &map)

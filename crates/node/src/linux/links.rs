@@ -34,7 +34,7 @@ pub struct PortOf {
 ///
 /// # Errors
 /// When they can't be read.
-pub fn links() -> Result<Vec<LinkFacts>, KernelError> {
+pub fn read_links() -> Result<Vec<LinkFacts>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let read = RouteSocket::open()?.dump("interfaces", query, |link| match link {
         Ok(RouteNetlinkMessage::NewLink(link)) => Some(link),

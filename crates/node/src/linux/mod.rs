@@ -30,9 +30,9 @@ use nl_ipvs::Ipvs;
 use vip::plan::OpError;
 use vip::{Observed, Op, Protocol, Stats, Vip};
 
-use crate::{Kernel, KernelError, SysctlReport, ensure_sysctls, look_at_sysctls};
+use crate::{Kernel, KernelError, SysctlReport, check_sysctls, ensure_sysctls};
 pub use flows::Flows;
-pub use links::{LinkFacts, PortOf, links};
+pub use links::{LinkFacts, PortOf, read_links};
 pub use monitor::Monitor;
 pub use nft::Nft;
 use servers::Readings;
@@ -69,7 +69,7 @@ impl LinuxKernel {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn about_ipvs(&mut self) -> Result<(String, u32), KernelError> {
+    pub fn read_ipvs_info(&mut self) -> Result<(String, u32), KernelError> {
         let info = self.ipvs.info();
         let info =
             info.map_err(|error| KernelError::Ipvs { doing: "read its version".into(), error })?;
@@ -90,7 +90,7 @@ impl LinuxKernel {
     /// Of how many services the last reading dumped the real servers. Those of the others are, as the
     /// text of the table says, as they were known.
     #[must_use]
-    pub fn dumps(&self) -> usize {
+    pub fn dumped_services(&self) -> usize {
         self.readings.dumps
     }
 
@@ -109,7 +109,7 @@ impl Kernel for LinuxKernel {
         self.observe_from(Some(known))
     }
 
-    fn traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
+    fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError> {
         observe::read_traffic(&mut self.ipvs)
     }
 
@@ -122,8 +122,8 @@ impl Kernel for LinuxKernel {
         source_address::choose_source_address(&mut self.route, &self.settings.interface, servers)
     }
 
-    fn sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
+    fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
         let strict_arp = self.settings.strict_arp;
-        if mend { ensure_sysctls(strict_arp) } else { look_at_sysctls(strict_arp) }
+        if mend { ensure_sysctls(strict_arp) } else { check_sysctls(strict_arp) }
     }
 }

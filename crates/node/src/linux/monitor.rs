@@ -64,7 +64,7 @@ impl Monitor {
     ///
     /// # Errors
     /// When the socket is broken.
-    pub fn wait(&mut self, timeout: Duration) -> Result<bool, KernelError> {
+    pub fn wait_for_change(&mut self, timeout: Duration) -> Result<bool, KernelError> {
         let end = Instant::now() + timeout;
         loop {
             let left = end.saturating_duration_since(Instant::now());

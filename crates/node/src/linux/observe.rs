@@ -41,7 +41,7 @@ pub(super) fn observe_node(
         timeouts: ipvs
             .timeouts()
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
-        nft: nft.observe()?,
+        nft: nft.observe_tables()?,
         firewall: read_firewall(nft),
         node: facts::node_facts(ours, &names, &addresses, &routes, resolvers),
     };
@@ -59,7 +59,7 @@ pub(super) fn observe_node(
 
 /// A firewall that can't be read is no reason to leave VIPs as they are: what is wrong is told.
 fn read_firewall(nft: &mut Nft) -> Arc<Firewall> {
-    let mut firewall = nft.firewall();
+    let mut firewall = nft.observe_firewall();
     iptables_legacy::read_legacy_rules(&mut firewall);
     firewall
 }

@@ -65,7 +65,7 @@ pub(super) fn perform_ops(
             Kind::Address => answers.extend(change_addresses(socket, interface, run)),
             Kind::Nft => answers.extend(nft.perform(run)),
             Kind::Legacy => answers.extend(run.iter().map(|op| change_legacy(op))),
-            Kind::Flows => answers.extend(flows.forget(run)),
+            Kind::Flows => answers.extend(flows.forget_flows(run)),
             Kind::Link => {
                 answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
             }

@@ -59,7 +59,7 @@ fn default_route() -> String {
 #[test]
 fn a_default_route_by_advertisement_outlives_forwarding() {
     node_with_a_router("router1");
-    let before = node::inspect::ipv6_forwarding().unwrap();
+    let before = node::inspect::read_ipv6_forwarding().unwrap();
     assert!(!before.on);
     assert_eq!(before.at_risk, ["eth0".to_owned()].into());
     let done = node::inspect::enable_ipv6_forwarding().unwrap();

@@ -19,7 +19,7 @@ impl Known {
         self.observed = self.kernel.observe_again(&self.observed).unwrap();
         let afresh = LinuxKernel::open(node::Settings::default()).unwrap().observe().unwrap();
         assert_eq!(self.observed.services, afresh.services);
-        self.kernel.dumps()
+        self.kernel.dumped_services()
     }
 }
 
@@ -65,7 +65,7 @@ fn what_vipd_did_is_known_without_a_dump() {
     let fewer = desired(&["3.3.0.6"], &["10.9.0.1:80"]);
     let plan = super::plan(&mut known.kernel, &fewer);
     known.observed = plan.applied_to(&known.observed);
-    assert!(known.kernel.apply(plan).is_success());
+    assert!(known.kernel.apply_plan(plan).is_success());
     assert_eq!(known.read(), 0);
 }
 

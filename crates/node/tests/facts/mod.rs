@@ -12,7 +12,7 @@ fn with_lo_down_the_refusal_says_so() {
     netns::enter_bare_netns();
     let mut kernel = LinuxKernel::open(Settings::default()).unwrap();
     let first = plan(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.1:80"]));
-    let outcome = kernel.apply(first);
+    let outcome = kernel.apply_plan(first);
     let (_, error) = outcome.failures().next().expect("no real server can be added");
     assert!(error.message().contains("ip link set lo up"), "{error}");
 }
@@ -104,9 +104,9 @@ fn changes_of_our_interface_and_of_the_nodes_addresses_are_announced() {
         "addr add 10.7.0.1/24 dev eth7",
         "route add default via 10.7.0.2",
     ] {
-        while monitor.wait(QUIET).unwrap() {}
+        while monitor.wait_for_change(QUIET).unwrap() {}
         ip(change);
-        assert!(monitor.wait(SOON).unwrap(), "{change}");
+        assert!(monitor.wait_for_change(SOON).unwrap(), "{change}");
     }
 }
 
@@ -118,12 +118,12 @@ fn containers_that_come_and_go_are_not_announced() {
     ip("addr add 172.17.0.1/16 dev docker0");
     ip("link set docker0 up");
     let mut monitor = Monitor::open("vipd0").unwrap();
-    while monitor.wait(QUIET).unwrap() {}
+    while monitor.wait_for_change(QUIET).unwrap() {}
     for turn in 0..3 {
         ip(&format!("link add veth{turn} type veth peer name peer{turn}"));
         ip(&format!("link set veth{turn} up"));
         ip(&format!("link set peer{turn} up"));
         ip(&format!("link del veth{turn}"));
     }
-    assert!(!monitor.wait(QUIET).unwrap());
+    assert!(!monitor.wait_for_change(QUIET).unwrap());
 }

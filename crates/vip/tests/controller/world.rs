@@ -174,7 +174,7 @@ impl World {
                 self.say(Input::Observed(reading));
             }
             Some(Job::Apply(plan)) => {
-                let outcome: Outcome = self.kernel.apply(plan);
+                let outcome: Outcome = self.kernel.apply_plan(plan);
                 self.say(Input::Applied(outcome));
             }
         }

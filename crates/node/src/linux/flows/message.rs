@@ -176,8 +176,9 @@ mod tests {
 
     #[test]
     fn a_flow_goes_past_ipvs_if_the_vip_itself_would_answer() {
-        let past =
-            |source, at: &[&str]| Flow::parse_answer(&dumped(source)).unwrap().goes_past_ipvs(&vips(at));
+        let past = |source, at: &[&str]| {
+            Flow::parse_answer(&dumped(source)).unwrap().goes_past_ipvs(&vips(at))
+        };
         assert!(past([3, 3, 0, 6], &["3.3.0.6:53"]));
         // A real server answers, or it is to another VIP.
         assert!(!past([10, 0, 0, 7], &["3.3.0.6:53"]));

@@ -32,7 +32,7 @@ impl Flows {
 
     /// Forgets the flows to the VIPs of operations that go past IPVS. What IPVS sends to a real
     /// server stays.
-    pub fn forget(&mut self, ops: &[&Op]) -> Vec<Answer> {
+    pub fn forget_flows(&mut self, ops: &[&Op]) -> Vec<Answer> {
         let vips: BTreeSet<Vip> = ops.iter().filter_map(|op| op.vip()).collect();
         let [v4, v6] = [Family::Inet, Family::Inet6].map(|family| {
             let of_it = |vip: &&Vip| Family::from(vip.address) == family;

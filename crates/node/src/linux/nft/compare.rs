@@ -167,7 +167,10 @@ mod tests {
     fn each_kind_of_table_is_told_from_the_others() {
         for family in [Family::Inet, Family::Inet6] {
             for rules in Rules::ALL {
-                assert_eq!(Shapes::expected_for(family, rules).recognise_rules(family), Some(rules));
+                assert_eq!(
+                    Shapes::expected_for(family, rules).recognise_rules(family),
+                    Some(rules)
+                );
             }
             let rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
             let mut changed = Shapes::expected_for(family, rules);

@@ -71,7 +71,7 @@ impl Nft {
     ///
     /// # Errors
     /// When a table can't be read whole, or the caller lacks `CAP_NET_ADMIN`.
-    pub fn observe(&mut self) -> Result<Tables, KernelError> {
+    pub fn observe_tables(&mut self) -> Result<Tables, KernelError> {
         let socket = match &mut self.socket {
             Ok(socket) => socket,
             Err(why) => return Ok(unavailable_tables(why)),
@@ -122,7 +122,7 @@ impl Nft {
 
     /// Reads the chains of others that packets of VIPs meet, if anything in nftables has changed
     /// since they were read last. What can't be read is told in it.
-    pub fn firewall(&mut self) -> Arc<Firewall> {
+    pub fn observe_firewall(&mut self) -> Arc<Firewall> {
         let Ok(socket) = &mut self.socket else { return Arc::default() };
         let mut read = Err("they change all the time".to_owned());
         for _ in 0..ATTEMPTS {
