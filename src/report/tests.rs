@@ -55,7 +55,7 @@ fn kernel(services: Vec<(Vip, DesiredService)>) -> FakeKernel {
     let mut kernel = FakeKernel::default();
     let desired = Desired { services: services.into_iter().collect(), ..Desired::default() };
     let observed = kernel.observe().unwrap();
-    assert!(kernel.apply(Plan::new(&observed, &desired, Scope::Complete, "n")).is_success());
+    assert!(kernel.apply_plan(Plan::new(&observed, &desired, Scope::Complete, "n")).is_success());
     kernel
 }
 
