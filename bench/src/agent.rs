@@ -1,8 +1,8 @@
 //! The whole agent, with its connections and threads, on a kernel in memory or on the real one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use testkit::FakeKernel;
 use testkit::netns::run_tool;
 use tokio::sync::oneshot;
 use vip::plan::OpError;
-use vip::{Observed, Op, Stats, Vip};
+use vip::{Observed, Op, Stats, Vip, Ways};
 use vipd::agent::core::{Config, SourceConfig};
 use vipd::agent::event_loop::{Agent, Setup};
 
@@ -61,8 +61,8 @@ impl<K: Kernel> Kernel for Watched<K> {
         answers
     }
 
-    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        self.kernel.source_address(servers)
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
+        self.kernel.find_ways(servers)
     }
 
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
@@ -91,8 +91,8 @@ impl Kernel for Forgetful {
         self.0.perform(ops)
     }
 
-    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        self.0.source_address(servers)
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
+        self.0.find_ways(servers)
     }
 
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
@@ -191,7 +191,7 @@ fn react<K: Kernel + 'static>(
             let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
             let (mut agent, _handle) = Agent::new(Setup {
-                config: Config { controller, sources: vec![source], node_address: None },
+                config: Config { controller, sources: vec![source] },
                 clients: vec![Arc::new(client)],
                 open_kernel,
                 monitor: None,

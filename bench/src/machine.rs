@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use node::{Kernel, LinuxKernel, Settings};
 use testkit::netns::{self, run_tool, run_tool_with_input};
-use vip::controller::{AppClaims, Change, Config, Effect, Facts, Input};
-use vip::{Controller, Link, Observed, Op, Plan};
+use vip::controller::{Change, Config, Effect, Input};
+use vip::{Controller, Link, Observed, Op, Plan, TableSettings};
 
 use crate::cluster::Cluster;
 use crate::figure::{faults, tell, tell_time, timed};
@@ -199,14 +199,14 @@ impl Node<'_> {
     fn compare(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
         self.tell("compare/floor", self.floor(&["dumps", &self.vips.to_string()]));
         let sources = ["m".into()].into();
-        let config = Config { node: "node1".into(), sources, ..Config::default() };
+        let source = Some(wanted::NODE.parse().unwrap());
+        let table = TableSettings { source, ..TableSettings::default() };
+        let config = Config { node: "node1".into(), table, sources, ..Config::default() };
         let mut controller = Controller::new(config);
         let mut now = Duration::from_secs(1);
-        let facts = Facts { source: Some(wanted::NODE.parse().unwrap()), ..Facts::default() };
-        controller.on(Input::Facts(facts), now);
-        let claims = claims(cluster);
+        controller.on(Input::Tick, now);
+        let claims = wanted::claims(&wanted::snapshot(cluster));
         let only = claims.keys().cloned().collect();
-        let claims = claims.into_iter().map(|(app, claims)| (app, Some(claims))).collect();
         for change in [Change::Apps(claims), Change::Only(only)] {
             controller.on(Input::Claims { source: "m".into(), change }, now);
         }
@@ -258,18 +258,4 @@ pub(crate) fn unbind(floor: &Path, vips: usize) {
     let plan = Plan::cleanup(&kernel.observe().unwrap());
     node.tell("unbind6/link", apply(&mut kernel, plan));
     tell("unbind6/addresses", vips as f64, "");
-}
-
-/// What the apps claim.
-fn claims(cluster: &Cluster) -> std::collections::BTreeMap<std::sync::Arc<str>, AppClaims> {
-    let snapshot = wanted::snapshot(cluster);
-    let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
-    let hosts =
-        vipd::sources::marathon::translate::hosts_of(&snapshot).into_iter().map(host).collect();
-    let now = "2026-01-01T01:00:00Z".parse().unwrap();
-    let read = |workload: &marathon::Workload| {
-        let translation = vipd::sources::marathon::translate::translate_one(workload, &hosts, now);
-        (workload.id.clone(), AppClaims::new(translation.claims))
-    };
-    snapshot.workloads.iter().map(read).collect()
 }

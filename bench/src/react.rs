@@ -39,7 +39,7 @@ impl World {
         let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
         let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
-        let config = Config { controller, sources: vec![source], node_address: None };
+        let config = Config { controller, sources: vec![source] };
         let mut world = Self {
             cluster,
             kernel: FakeKernel::default(),
@@ -107,9 +107,9 @@ impl World {
             }
             Effect::Observe { .. } => Input::Observed(Ok(KernelReading {
                 observed: self.kernel.observe().unwrap(),
-                source: None,
                 sysctls: Vec::new(),
             })),
+            Effect::FindWays(servers) => Input::Ways(Ok(self.kernel.find_ways(&servers).unwrap())),
             Effect::Apply(plan) => {
                 self.kernel.log.clear();
                 let outcome = self.kernel.apply_plan(plan);

@@ -1,14 +1,21 @@
 //! From the cluster to what the kernel should hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::{Document, Records, Snapshot};
+use marathon::{Document, Records, Snapshot, Workload};
 use node::Kernel;
-use vip::{Bound, ClusterFacts, Desired, Link, Observed, Outcome, Plan, Policy, Scope, decide};
+use vip::controller::{AppClaims, Change, Config, Decision, Facts, Input, Parting};
+use vip::{
+    Bound, ClusterFacts, Controller, Desired, Link, Observed, Outcome, Plan, Scope, TableSettings,
+    Ways,
+};
 use vipd::sources::hosts::Hosts;
-use vipd::sources::marathon::translate::{hosts_of, translate};
+use vipd::sources::marathon::claim_workload;
+use vipd::sources::marathon::translate::hosts_of;
 use vipd::sources::resolve::addresses;
 
 use crate::cluster::Cluster;
@@ -23,17 +30,46 @@ pub(crate) fn snapshot(cluster: &Cluster) -> Snapshot {
     apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
 }
 
-/// What of it should be in a kernel that holds this.
-pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
-    let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
-    let hosts: Hosts = hosts_of(snapshot).into_iter().map(host).collect();
+/// What the apps claim.
+pub(crate) fn claims(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims>> {
+    let hosts = hosts(snapshot);
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
-    let translation = translate(snapshot, &hosts, now);
-    let nodes = addresses(&hosts).copied().collect();
-    let facts = ClusterFacts { nodes, ..ClusterFacts::default() };
-    let mut desired = decide(translation.claims, observed, &Policy::default(), &facts);
-    desired.source = Some(NODE.parse().unwrap());
-    desired
+    let claim = |workload: &Workload| {
+        (Arc::clone(&workload.id), Some(claim_workload(workload, &hosts, now).app))
+    };
+    snapshot.workloads.iter().map(claim).collect()
+}
+
+fn hosts(snapshot: &Snapshot) -> Hosts {
+    let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
+    hosts_of(snapshot).into_iter().map(host).collect()
+}
+
+/// What is decided about a kernel that holds this, as `vipd apply` decides.
+pub(crate) fn decide(snapshot: &Snapshot, observed: Observed) -> Decision {
+    let table = TableSettings { source: Some(NODE.parse().unwrap()), ..TableSettings::default() };
+    let mut controller = Controller::new(Config {
+        node: "node1".into(),
+        table,
+        sources: ["m".into()].into(),
+        parting: Parting::AtOnce,
+        ..Config::default()
+    });
+    let nodes = addresses(&hosts(snapshot)).copied().collect();
+    let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
+    controller.hear(Input::Facts(Facts { cluster, ..Facts::default() }));
+    let claims = claims(snapshot);
+    let only = claims.keys().cloned().collect();
+    for change in [Change::Apps(claims), Change::Only(only)] {
+        controller.hear(Input::Claims { source: "m".into(), change });
+    }
+    let no_ways = |_: &BTreeSet<IpAddr>| Ok::<_, Infallible>(Ways::default());
+    controller.decide_once(observed, no_ways).unwrap()
+}
+
+/// What should be in a kernel that holds this.
+pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
+    decide(snapshot, observed.clone()).desired
 }
 
 pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {
@@ -51,11 +87,7 @@ pub(crate) struct Applied {
 /// Everything from what Marathon says to the kernel's last answer.
 pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
     let (observing, observed) = timed(|| kernel.observe().unwrap());
-    let (planning, (desired, plan)) = timed(|| {
-        let desired = desired(snapshot, &observed);
-        let plan = plan(&observed, &desired);
-        (desired, plan)
-    });
+    let (planning, Decision { desired, plan, .. }) = timed(|| decide(snapshot, observed));
     let mut parts = vec![("observe".to_owned(), observing), ("plan".to_owned(), planning)];
     let outcome = plan.run(|ops| {
         let (time, answers) = timed(|| kernel.perform(ops));
@@ -70,7 +102,7 @@ pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
 /// A kernel with everything bound that this wants, and nothing served.
 pub(crate) fn bound(desired: &Desired) -> Observed {
     let addresses: BTreeSet<IpAddr> = desired.services.keys().map(|vip| vip.address).collect();
-    let at = Bound { source: desired.source };
+    let at = Bound { source: Some(NODE.parse().unwrap()) };
     Observed {
         link: Link::Up,
         addresses: addresses.into_iter().map(|address| (address, at)).collect(),

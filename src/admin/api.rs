@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<AdminState>> {
         .route("/v1/labels", get(labels))
         .route("/v1/explain", get(explain))
         .route("/v1/diff", get(diff))
+        .route("/v1/local-facts", get(local_facts))
         .route("/v1/events", get(events::events))
         .route("/v1/config", get(config))
         .route("/openapi.json", get(openapi))
@@ -116,6 +117,14 @@ async fn diff(State(shared): Ask) -> Response {
     plan.ops
         .retain(|op| !matches!(op, Op::Unbind { address } if table.lingering.contains(address)));
     Json(plan_json(&plan, &table.desired, &shared.view().gaps)).into_response()
+}
+
+/// Facts that only this agent knows, for commands that decide beside it.
+async fn local_facts(State(shared): Ask) -> Response {
+    match shared.local_facts().await {
+        Ok(facts) => Json(facts).into_response(),
+        Err(why) => unavailable(&why),
+    }
 }
 
 async fn config(State(shared): Ask) -> Json<Value> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use marathon::events::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use vip::controller::LocalFacts;
 
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::Hold;
@@ -51,6 +52,14 @@ impl Agent {
     /// When it doesn't answer.
     pub fn status(&self) -> Result<AgentReport> {
         self.json(Method::GET, "/v1/status", None)?.context("the agent has no status")
+    }
+
+    /// Facts that only it knows. `None`: it is of an older version and doesn't tell them.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn local_facts(&self) -> Result<Option<LocalFacts>> {
+        self.json(Method::GET, "/v1/local-facts", None)
     }
 
     /// Every VIP with its real servers.

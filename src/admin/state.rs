@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use vip::Observed;
+use vip::controller::LocalFacts;
 
 use super::reader::{Reader, Recent, Traffic};
 use crate::agent::event_loop::Handle;
@@ -96,6 +97,11 @@ impl AdminState {
     pub(super) async fn table(&self) -> Result<Arc<Table>, String> {
         let table = async { Ok(*self.ask_if_it_goes_round(Request::Table).await?) };
         self.table.get(table).await
+    }
+
+    /// Facts that only this agent knows.
+    pub(super) async fn local_facts(&self) -> Result<LocalFacts, String> {
+        self.ask_if_it_goes_round(Request::LocalFacts).await
     }
 
     /// How many there are of each, as of a moment ago.

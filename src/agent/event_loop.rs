@@ -242,9 +242,10 @@ impl Agent {
             match effect {
                 Effect::Marathon { source, action } => self.connections[source].act(action),
                 Effect::Resolve(name) => self.resolve(name),
-                Effect::Observe { known, towards, mend } => {
-                    self.kernel.ask(Ask::Observe { known, towards, mend });
+                Effect::Observe { known, mend } => {
+                    self.kernel.ask(Ask::Observe { known, mend });
                 }
+                Effect::FindWays(servers) => self.kernel.ask(Ask::FindWays(servers)),
                 Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
                 Effect::Keep(source) => {
                     if let Some(save) = self.save(source) {
@@ -303,6 +304,10 @@ impl Agent {
             Request::Release(done) => {
                 self.turn(Input::Release);
                 let _ = done.send(());
+            }
+            Request::LocalFacts(facts) => {
+                let now = self.now().since_start;
+                let _ = facts.send(self.core.controller().local_facts(now));
             }
             Request::VipCounts(census) => {
                 let controller = self.core.controller();

@@ -1,5 +1,6 @@
 //! The thread that speaks with the kernel: one request at a time, in order.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -14,7 +15,8 @@ use super::core::{Input, KernelReading};
 /// What the kernel is asked.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Observe { known: Option<Arc<Observed>>, towards: Vec<IpAddr>, mend: bool },
+    Observe { known: Option<Arc<Observed>>, mend: bool },
+    FindWays(BTreeSet<IpAddr>),
     Apply(Plan),
 }
 
@@ -64,9 +66,9 @@ fn serve<K: Kernel>(
             None => open(),
         };
         let input = match (ask, opened) {
-            (Ask::Observe { known, towards, mend }, opened) => {
+            (Ask::Observe { known, mend }, opened) => {
                 let reading = opened.and_then(|mut opened| {
-                    let reading = read(&mut opened, known.as_deref(), &towards, mend);
+                    let reading = read(&mut opened, known.as_deref(), mend);
                     // One that can't be read is opened anew: its socket may be what is broken.
                     kernel = reading.is_ok().then_some(opened);
                     reading
@@ -74,6 +76,14 @@ fn serve<K: Kernel>(
                 // Whoever knows may change it again without a copy.
                 drop(known);
                 Input::Observed(reading.map_err(|error| error.to_string()))
+            }
+            (Ask::FindWays(servers), opened) => {
+                let ways = opened.and_then(|mut opened| {
+                    let ways = opened.find_ways(&servers);
+                    kernel = ways.is_ok().then_some(opened);
+                    ways
+                });
+                Input::Ways(ways.map_err(|error| error.to_string()))
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
                 let outcome = opened.apply_plan(plan);
@@ -92,7 +102,6 @@ fn serve<K: Kernel>(
 fn read(
     kernel: &mut impl Kernel,
     known: Option<&Observed>,
-    towards: &[IpAddr],
     mend: bool,
 ) -> Result<KernelReading, KernelError> {
     // ip_vs has its sysctls once its socket is open.
@@ -103,7 +112,6 @@ fn read(
             Some(known) => kernel.observe_again(known)?,
             None => kernel.observe()?,
         },
-        source: kernel.source_address(towards)?,
         sysctls: wrong.map(ToString::to_string).collect(),
     })
 }

@@ -9,6 +9,7 @@ use super::args::{Global, Sources, open_kernel};
 use super::end::{End, done_line, report_failures};
 use super::output::{self, Format};
 use crate::report::plan::outcome_json;
+use crate::sources::survey::Beside;
 
 /// Make the kernel's table what the definitions say, once
 ///
@@ -38,10 +39,9 @@ impl Apply {
         let _lock = Lock::take(&config.lock)?;
         let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
-        let survey = wishes.survey(&config, &mut kernel)?;
-        let plan = survey.plan(&config);
+        let survey = wishes.survey(&config, &mut kernel, Beside::Alone)?;
         if !self.force {
-            refuse_to_empty(&plan)?;
+            refuse_to_empty(&survey.plan)?;
         }
         for report in kernel.tune_sysctls(true) {
             match report.state {
@@ -54,7 +54,7 @@ impl Apply {
                 }
             }
         }
-        let outcome = kernel.apply_plan(plan);
+        let outcome = kernel.apply_plan(survey.plan);
         match self.output {
             Format::Text => {
                 output::warn_of(&survey.desired.reports, &survey.findings);

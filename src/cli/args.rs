@@ -10,10 +10,11 @@ use node::LinuxKernel;
 use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
 
+use crate::admin::client::Agent;
 use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
 use crate::logging;
 use crate::sources::once::DefinitionSource;
-use crate::sources::survey::GatheredClaims;
+use crate::sources::survey::{Beside, GatheredClaims};
 
 /// Options of every command. The file gives the defaults, the environment beats it, flags beat
 /// both.
@@ -242,4 +243,16 @@ fn named_by_flag(urls: Vec<Url>, config: &Config) -> Marathon {
 /// Opens the kernel as the configuration says.
 pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
     Ok(LinuxKernel::open(config.kernel())?)
+}
+
+/// Asks the agent of this node, if one runs, for what only it knows.
+pub(super) fn ask_agent(config: &Config) -> Result<Beside> {
+    let socket = &config.agent.socket;
+    let Some(agent) = Agent::find(socket) else {
+        return Ok(Beside::Nobody(format!("no agent answers on {}", socket.display())));
+    };
+    Ok(match agent.local_facts()? {
+        Some(facts) => Beside::Agent(facts),
+        None => Beside::Nobody("the agent is of an older version".to_owned()),
+    })
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use vip::plan::ipvsadm_args;
 
-use super::args::{Global, Sources, open_kernel};
+use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::output;
 use crate::report::plan::plan_json;
@@ -42,10 +42,11 @@ impl Diff {
         let config = global.config()?;
         let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
-        let survey = wishes.survey(&config, &mut kernel)?;
-        let plan = survey.plan(&config);
+        let survey = wishes.survey(&config, &mut kernel, ask_agent(&config)?)?;
+        let plan = &survey.plan;
         if self.output != Format::Json {
             output::warn_of(&survey.desired.reports, &survey.findings);
+            survey.missing.iter().for_each(|missing| output::note(missing));
         }
         let mut out = anstream::stdout().lock();
         match self.output {
@@ -55,7 +56,11 @@ impl Diff {
                 }
                 writeln!(out, "{}", plan.summary())?;
             }
-            Format::Json => output::json(&plan_json(&plan, &survey.desired, &survey.findings))?,
+            Format::Json => {
+                let mut json = plan_json(plan, &survey.desired, &survey.findings);
+                json["missing"] = serde_json::json!(survey.missing);
+                output::json(&json)?;
+            }
             Format::Ipvsadm => {
                 for command in plan.ops.iter().filter_map(ipvsadm_args) {
                     writeln!(out, "{command}")?;

@@ -9,6 +9,7 @@ use super::output::{self, Format};
 use crate::admin::client::Agent;
 use crate::report::explanation::Explanation;
 use crate::report::vips::VipFacts;
+use crate::sources::survey::Beside;
 
 /// Explain for each task of an app or VIP why it is, or isn't, a real server right now
 ///
@@ -63,13 +64,13 @@ impl Explain {
         let config = global.config()?;
         let wishes = self.sources.read(&config)?;
         let versions = wishes.versions().clone();
-        let survey = wishes.survey(&config, &mut open_kernel(&config)?)?;
-        let conflicts = survey.plan(&config).conflicts;
+        // It is called where no agent answers.
+        let survey = wishes.survey(&config, &mut open_kernel(&config)?, Beside::Alone)?;
         let facts = VipFacts {
             desired: Some(&survey.desired),
             observed: Some(&survey.observed),
             has_counters: true,
-            conflicts: &conflicts,
+            conflicts: &survey.plan.conflicts,
             versions: Some(&versions),
             drains: None,
         };

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use node::Kernel;
 
-use super::args::{Global, Sources, open_kernel};
+use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
 use super::watch::{Sort, watch};
@@ -63,15 +63,17 @@ impl Status {
         } else {
             let wishes = self.sources.read(&config)?;
             let versions = wishes.versions().clone();
-            let survey = wishes.survey(&config, &mut open_kernel(&config)?)?;
-            let plan = survey.plan(&config);
+            let beside = ask_agent(&config)?;
+            let survey = wishes.survey(&config, &mut open_kernel(&config)?, beside)?;
+            survey.missing.iter().for_each(|missing| output::note(missing));
+            let plan = &survey.plan;
             let facts = VipFacts {
                 desired: Some(&survey.desired),
                 conflicts: &plan.conflicts,
                 versions: Some(&versions),
                 ..VipFacts::default()
             };
-            let comparison = Comparison { facts, plan: &plan, findings: &survey.findings };
+            let comparison = Comparison { facts, plan, findings: &survey.findings };
             StatusReport::new(&survey.observed, Some(comparison))
         };
         report.agent = agent;

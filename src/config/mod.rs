@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
-use vip::{LocalServers, Policy, Timeouts};
+use vip::{LocalServers, Policy, TableSettings, Timeouts};
 
 pub use agent::{Agent, AgentFile};
 pub use firewall::FirewallFile;
@@ -106,6 +106,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// The settings that shape the table beside the labels.
+    #[must_use]
+    pub fn table_settings(&self) -> TableSettings {
+        TableSettings {
+            policy: self.policy.clone(),
+            source: self.node_address,
+            timeouts: self.timeouts,
+            modes: self.modes,
+            let_in: self.let_in(),
+        }
+    }
+
     /// The VIPs that vipd's own rules let in.
     #[must_use]
     pub fn let_in(&self) -> Vec<IpNet> {

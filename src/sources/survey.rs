@@ -1,17 +1,20 @@
 //! One look at both sides: what the sources want and what the kernel has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use marathon::Coverage;
 use node::{Kernel, LinuxKernel};
-use vip::{ClusterFacts, Desired, Observed, Plan, Scope};
+use vip::controller::{self, AppClaims, Change, Decision, LocalFacts, Parting};
+use vip::{Controller, Desired, Observed, Plan};
 
 use crate::config::Config;
-use crate::sources::marathon::translate::{hosts_of, translate, versions_of};
+use crate::sources::facts::{ClusterContext, Contribution};
+use crate::sources::marathon::translate::{hosts_of, versions_of};
+use crate::sources::marathon::{WorkloadClaims, claim_workload};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::resolve::{addresses, resolve};
 
@@ -20,38 +23,45 @@ const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claim
 
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What one look found.
+/// The kernel, the definitions and the way from the one to the other, as a command found them.
 #[derive(Debug)]
 pub struct Survey {
     /// The kernel.
-    pub observed: Observed,
-    /// What the sources want of it.
+    pub observed: Arc<Observed>,
+    /// The table that the sources want.
     pub desired: Desired,
-    /// Whether the sources are the whole truth.
-    pub scope: Scope,
-    /// What in the sources could not be read, each a sentence.
-    pub findings: Vec<String>,
-}
-
-impl Survey {
     /// The plan from the one to the other.
-    #[must_use]
-    pub fn plan(&self, config: &Config) -> Plan {
-        Plan::new(&self.observed, &self.desired, self.scope, &config.node_name)
-    }
+    pub plan: Plan,
+    /// Parts of the sources that could not be read, each a sentence.
+    pub findings: Vec<String>,
+    /// Facts that only a running agent knows and none told, each a sentence.
+    pub missing: Vec<String>,
 }
 
-/// What the sources want, before the kernel is known.
+/// What decides beside the sources and the kernel.
+#[derive(Debug)]
+pub enum Beside {
+    /// An agent runs on this node and tells what only it knows.
+    Agent(LocalFacts),
+    /// No agent answers, for this reason: what only an agent knows is missing.
+    Nobody(String),
+    /// No agent may run meanwhile: there is nothing that only it could know.
+    Alone,
+}
+
+/// The claims of all sources, before the kernel is known.
 #[derive(Debug)]
 pub struct GatheredClaims {
-    claims: Vec<vip::Claim>,
+    /// Apps by source.
+    apps: BTreeMap<String, BTreeMap<Arc<str>, Option<AppClaims>>>,
+    /// Labels that make no claim.
     reports: Vec<vip::LabelReport>,
-    cluster: ClusterFacts,
-    uncertain: BTreeSet<IpAddr>,
+    context: ClusterContext,
+    masters: BTreeSet<IpAddr>,
     /// What the sources cover together.
     coverage: Coverage,
-    /// Something isn't known of running tasks.
-    gaps: bool,
+    /// A Marathon could not be read whole.
+    incomplete: bool,
     findings: Vec<String>,
     /// Versions of tasks, by task id.
     versions: BTreeMap<Arc<str>, String>,
@@ -75,21 +85,21 @@ impl GatheredClaims {
                  configuration"
             );
         }
-        let mut wishes = Self {
-            claims: Vec::new(),
+        let mut gathered = Self {
+            apps: BTreeMap::new(),
             reports: Vec::new(),
-            cluster: ClusterFacts::default(),
-            uncertain: BTreeSet::new(),
+            context: ClusterContext::default(),
+            masters: BTreeSet::new(),
             coverage: Coverage { apps: false, pods: no_pods },
-            gaps: false,
+            incomplete: false,
             findings: Vec::new(),
             versions: BTreeMap::new(),
         };
         let now = marathon::Timestamp::now();
         for source in sources {
-            wishes.add(source, &source.read()?, now);
+            gathered.add(source, &source.read()?, now);
         }
-        Ok(wishes)
+        Ok(gathered)
     }
 
     fn add(&mut self, source: &DefinitionSource, reading: &Definitions, now: marathon::Timestamp) {
@@ -100,81 +110,110 @@ impl GatheredClaims {
         self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
         let whole = Coverage { apps: true, pods: true };
         if matches!(source, DefinitionSource::Marathon(_)) && snapshot.coverage != whole {
-            self.gaps = true;
+            self.incomplete = true;
             let gap = "some of its apps or pods can't be read, so no VIP is removed";
             self.findings.push(format!("{}: {gap}", reading.name));
         }
 
         self.versions.extend(versions_of(&snapshot.workloads));
         let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
-        let translation = translate(snapshot, &hosts, now);
+        let apps = self.apps.entry(reading.name.clone()).or_default();
+        for workload in &snapshot.workloads {
+            let WorkloadClaims { app, mut contribution, settles_at: _ } =
+                claim_workload(workload, &hosts, now);
+            self.reports.append(&mut contribution.reports);
+            // A part of the truth removes nothing anyway.
+            if !snapshot.coverage.apps {
+                contribution.gaps.clear();
+            }
+            self.findings.extend(contribution.gaps.iter().map(|gap| {
+                format!("{}: {gap}; no VIP and none of its real servers are removed", reading.name)
+            }));
+            self.context.replace(&Contribution::default(), &contribution);
+            // A file may hold a definition twice.
+            let known = apps.entry(Arc::clone(&workload.id)).or_default().get_or_insert_default();
+            known.claims.extend(app.claims);
+            known.alive.extend(app.alive);
+        }
         tracing::info!(
             source = reading.name,
             workloads = snapshot.workloads.len(),
-            claims = translation.claims.len(),
+            claims = apps.values().flatten().map(|app| app.claims.len()).sum::<usize>(),
             "read definitions"
         );
-        // A part of the truth removes nothing anyway.
-        if snapshot.coverage.apps {
-            self.gaps |= !translation.gaps.is_empty();
-            self.findings.extend(translation.gaps.iter().map(|gap| {
-                format!("{}: {gap}; no VIP and none of its real servers are removed", reading.name)
-            }));
-        }
-        self.uncertain.extend(translation.uncertain);
-        self.claims.extend(translation.claims);
-        self.reports.extend(translation.reports);
-        self.cluster.nodes.extend(addresses(&hosts));
-        self.cluster.tasks.extend(translation.tasks);
 
         let servers =
             source.servers().into_iter().chain(reading.servers.iter().map(String::as_str));
         let servers = resolve(servers, RESOLVE_WITHIN);
-        self.cluster.masters.extend(addresses(&servers));
+        self.masters.extend(addresses(&servers));
     }
 
-    /// Looks at the kernel and decides.
+    /// Looks at the kernel and decides, by the same rules as the agent.
     ///
     /// # Errors
     /// When the kernel can't be read.
-    pub fn survey(mut self, config: &Config, kernel: &mut LinuxKernel) -> Result<Survey> {
+    pub fn survey(
+        mut self,
+        config: &Config,
+        kernel: &mut LinuxKernel,
+        beside: Beside,
+    ) -> Result<Survey> {
         let observed = kernel.observe()?;
         tracing::info!(services = observed.services.len(), link = ?observed.link, "read the kernel");
-        let mut desired = vip::decide(self.claims, &observed, &config.policy, &self.cluster);
+        let controller = self.controller(config, &beside);
+        let Decision { observed, mut desired, plan, scope } =
+            controller.decide_once(observed, |servers| kernel.find_ways(servers))?;
+        tracing::info!(vips = desired.services.len(), ?scope, "decided");
         desired.reports.splice(0..0, self.reports);
-        desired.source = source_address(config, &desired, &self.cluster.nodes, kernel)?;
-        tracing::info!(source = ?desired.source, vips = desired.services.len(), "decided");
-        desired.uncertain = self.uncertain;
-        desired.timeouts = config.timeouts;
-        desired.modes = config.modes;
-        desired.let_in = config.let_in();
-        let scope = match self.coverage {
-            Coverage { apps: true, pods: true } if !self.gaps => Scope::Complete,
-            Coverage { apps: true, .. } => Scope::Servers,
-            Coverage { apps: false, .. } => Scope::Partial,
-        };
         let unclaimed = || observed.ours().any(|(vip, _)| !desired.services.contains_key(&vip));
-        if !self.gaps && self.coverage.apps && !self.coverage.pods && unclaimed() {
+        let Coverage { apps, pods } = self.coverage;
+        if !self.incomplete && apps && !pods && unclaimed() {
             self.findings.push(NO_PODS.into());
         }
-        Ok(Survey { observed, desired, scope, findings: self.findings })
+        let missing = match beside {
+            Beside::Nobody(why) => vec![format!(
+                "{why}, so what only an agent knows is left out: which real servers drain, and \
+                 which addresses linger"
+            )],
+            Beside::Agent(_) | Beside::Alone => Vec::new(),
+        };
+        Ok(Survey { observed, desired, plan, findings: self.findings, missing })
     }
-}
 
-/// The source of the node's own connections to VIPs: as set, or the node's own address towards
-/// the real servers; those on agents first, since a container's bridge has an address of its own.
-fn source_address(
-    config: &Config,
-    desired: &Desired,
-    agents: &BTreeSet<IpAddr>,
-    kernel: &mut LinuxKernel,
-) -> Result<Option<IpAddr>> {
-    if let Some(address) = config.node_address {
-        return Ok(Some(address.into()));
+    /// A controller that has heard all of this.
+    fn controller(&mut self, config: &Config, beside: &Beside) -> Controller {
+        let apps = std::mem::take(&mut self.apps);
+        let parting = match beside {
+            Beside::Agent(_) => Parting::Gradual,
+            Beside::Nobody(_) | Beside::Alone => Parting::AtOnce,
+        };
+        let mut controller = Controller::new(controller::Config {
+            node: config.node_name.clone(),
+            table: config.table_settings(),
+            sources: apps.keys().map(|name| name.as_str().into()).collect(),
+            linger: config.agent.linger,
+            observe_only: true,
+            parting,
+            ..controller::Config::default()
+        });
+        if let Beside::Agent(facts) = beside {
+            controller.take_over(facts, Duration::ZERO);
+        }
+        let mut facts = self.context.facts(std::mem::take(&mut self.masters));
+        facts.gaps |= self.incomplete || !self.coverage.pods;
+        controller.hear(controller::Input::Facts(facts));
+        for (source, apps) in apps {
+            let all = apps.keys().cloned().collect();
+            let mut hear = |change| {
+                let source = source.as_str().into();
+                controller.hear(controller::Input::Claims { source, change });
+            };
+            hear(Change::Apps(apps));
+            // Only the whole truth says that there are no other apps.
+            if self.coverage.apps {
+                hear(Change::Only(all));
+            }
+        }
+        controller
     }
-    let servers = desired.services.values().flat_map(|service| service.selection.members.keys());
-    let (on_agents, others): (BTreeSet<_>, BTreeSet<_>) =
-        servers.map(SocketAddr::ip).partition(|server| agents.contains(server));
-    let servers: Vec<_> = on_agents.into_iter().chain(others).collect();
-    Ok(kernel.source_address(&servers)?.map(Into::into))
 }

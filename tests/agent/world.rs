@@ -157,7 +157,7 @@ impl World {
             ..vip::controller::Config::default()
         };
         let (mut agent, handle) = Agent::new(Setup {
-            config: Config { controller, sources: sources.collect(), node_address: None },
+            config: Config { controller, sources: sources.collect() },
             clients: clients.collect(),
             open_kernel: Box::new(move || Ok(kernel.clone())),
             monitor: None,

@@ -19,4 +19,5 @@ mod recognise;
 mod reload;
 mod timeouts;
 mod traffic;
+mod two_addresses;
 mod world;

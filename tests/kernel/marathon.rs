@@ -6,7 +6,7 @@ use crate::support::{http, read_request, serve_with};
 use crate::world::{app, apps, healthy, node, table, vipd};
 
 /// A Marathon that has these apps and pods.
-fn marathon(apps: &Value, pods: &Value) -> String {
+pub(crate) fn marathon(apps: &Value, pods: &Value) -> String {
     let (apps, pods) = (apps.to_string(), pods.to_string());
     serve_with(move |mut stream| {
         let request = read_request(&mut stream);

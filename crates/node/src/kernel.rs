@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use vip::plan::OpError;
-use vip::{Observed, Op, Outcome, Plan, Stats, Vip};
+use vip::{Observed, Op, Outcome, Plan, Stats, Vip, Ways};
 
 use crate::SysctlReport;
 
@@ -40,13 +40,12 @@ pub trait Kernel {
     /// those behind it. Answers that are missing at the end mean that nothing is known of them.
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>>;
 
-    /// The source that the node's own connections to VIPs should have: this node's address
-    /// towards the first of `servers` that isn't on this node, else towards the default router,
-    /// else its first global one. `None` when it has no IPv4 address.
+    /// Asks the routing table for this node's address towards each of these real servers, and
+    /// towards everything else.
     ///
     /// # Errors
     /// When routes or addresses can't be read.
-    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError>;
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError>;
 
     /// Sets what forwarding to VIPs needs, or, without `mend`, only looks at it.
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;

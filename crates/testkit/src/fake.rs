@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use nl_ipvs::{
@@ -11,7 +11,7 @@ use vip::firewall::Rule;
 use vip::nft::{Able, Standing};
 use vip::ownership::{Owner, owner};
 use vip::plan::OpError;
-use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip};
+use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip, Ways};
 
 use crate::faults::{Fate, Faults, kernel_refusal};
 
@@ -27,8 +27,8 @@ pub struct FakeKernel {
     pub state: Observed,
     /// The schedulers it has; others are refused with `ENOENT`.
     pub schedulers: BTreeSet<String>,
-    /// The source of the node's own connections.
-    pub source: Option<Ipv4Addr>,
+    /// What its routing table says.
+    pub ways: Ways,
     /// Why it can't be read, if it can't.
     pub unreadable: Option<String>,
     /// The operations that it did or refused, in order. Those it was dead for are not among them.
@@ -53,7 +53,7 @@ impl FakeKernel {
         Self {
             state,
             schedulers,
-            source: None,
+            ways: Ways::default(),
             unreadable: None,
             log: Vec::new(),
             faults: Faults::default(),
@@ -351,8 +351,9 @@ impl Kernel for FakeKernel {
         if self.faults.answers_are_lost() { Vec::new() } else { answers }
     }
 
-    fn source_address(&mut self, _servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        Ok(self.source)
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
+        let way = |server: &IpAddr| (*server, self.ways.towards.get(server).copied().flatten());
+        Ok(Ways { towards: servers.iter().map(way).collect(), otherwise: self.ways.otherwise })
     }
 
     fn tune_sysctls(&mut self, _mend: bool) -> Vec<SysctlReport> {

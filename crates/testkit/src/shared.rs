@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use node::{Kernel, KernelError, SysctlReport};
 use vip::plan::OpError;
-use vip::{Observed, Op, Stats, Vip};
+use vip::{Observed, Op, Stats, Vip, Ways};
 
 use crate::FakeKernel;
 
@@ -63,8 +63,8 @@ impl Kernel for SharedKernel {
         answers
     }
 
-    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        self.lock_inner().kernel.source_address(servers)
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
+        self.lock_inner().kernel.find_ways(servers)
     }
 
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {

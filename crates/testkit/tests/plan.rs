@@ -116,7 +116,7 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         let held = state.service(vip).map(set);
         prop_assert_eq!(held, Some((wanted.settings(vip), wanted.servers().collect())), "{}", vip);
         let translates = state.nft.table(Family::from(vip.address)).able == Able::Nat;
-        let source = desired.source.filter(|source| source.is_ipv4() == vip.address.is_ipv4());
+        let source = desired.sources.get(&vip.address).copied();
         let source = source.filter(|_| !translates);
         prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
         prop_assert_eq!(state.link, Link::Up);

@@ -1,9 +1,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::str::FromStr;
 
 use nl_ipvs::ServiceKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The protocols a VIP can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -84,8 +85,55 @@ impl fmt::Display for Vip {
     }
 }
 
+/// A text that is not `ADDRESS:PORT/PROTOCOL`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not ADDRESS:PORT/tcp or ADDRESS:PORT/udp")]
+pub struct NoVip(String);
+
+/// Reads what [`Display`](fmt::Display) writes.
+impl FromStr for Vip {
+    type Err = NoVip;
+
+    fn from_str(text: &str) -> Result<Self, NoVip> {
+        let parse = || {
+            let (socket, protocol) = text.rsplit_once('/')?;
+            let protocol = match protocol {
+                "tcp" => Protocol::Tcp,
+                "udp" => Protocol::Udp,
+                _ => return None,
+            };
+            let socket: SocketAddr = socket.parse().ok()?;
+            let port = NonZeroU16::new(socket.port())?;
+            Some(Self { address: socket.ip(), port, protocol })
+        };
+        parse().ok_or_else(|| NoVip(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Vip {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Serialize for Vip {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vip_is_read_as_it_is_written() {
+        for text in ["3.3.0.6:3306/tcp", "[fd01::6]:53/udp"] {
+            assert_eq!(text.parse::<Vip>().unwrap().to_string(), text);
+        }
+        for text in ["3.3.0.6:3306", "3.3.0.6:0/tcp", "3.3.0.6/tcp", "3.3.0.6:80/sctp", ""] {
+            assert!(text.parse::<Vip>().is_err(), "{text}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the kernel's table should hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -22,8 +22,9 @@ pub struct Desired {
     pub reports: Vec<LabelReport>,
     /// Agents that run tasks whose ports aren't known: no real server on them is removed.
     pub uncertain: BTreeSet<IpAddr>,
-    /// The source of the node's own connections to IPv4 VIPs, where nftables can't cure it.
-    pub source: Option<IpAddr>,
+    /// The source of the node's own connections, by virtual address, where nftables can't translate
+    /// addresses ([`Ways`](crate::Ways)).
+    pub sources: BTreeMap<IpAddr, IpAddr>,
     /// After how long connections are to be forgotten; 0 leaves it as it is.
     pub timeouts: Timeouts,
     /// What the rules of nftables should do.
@@ -33,7 +34,7 @@ pub struct Desired {
 }
 
 /// One virtual service that should exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DesiredService {
     /// In force: those of the claim with the lowest app id.
     pub options: Options,
@@ -46,6 +47,14 @@ pub struct DesiredService {
 }
 
 impl Desired {
+    /// Gives every IPv4 address the same source, or none.
+    pub fn set_source(&mut self, source: Option<Ipv4Addr>) {
+        let addresses = self.services.keys().map(|vip| vip.address).filter(IpAddr::is_ipv4);
+        self.sources = source
+            .map(|source| addresses.map(|address| (address, source.into())).collect())
+            .unwrap_or_default();
+    }
+
     /// Whether a real server may be that of a task of which nothing is known: it is on such a
     /// task's agent, or, where that is this node, in a network of this node.
     pub(crate) fn is_uncertain(&self, server: &SocketAddr, node: &NodeFacts) -> bool {

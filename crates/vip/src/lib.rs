@@ -29,12 +29,14 @@ pub mod ownership;
 pub mod plan;
 pub mod policy;
 mod select;
+mod settings;
+mod source_address;
 mod source_id;
 mod why;
 
 pub use nl_ipvs::Timeouts;
 
-pub use address::{Protocol, Vip};
+pub use address::{NoVip, Protocol, Vip};
 pub use claim::{Candidate, Claim, Condition, Ending, Place, Reach};
 pub use controller::{Controller, Drain};
 pub use desired::{Desired, DesiredService, decide};
@@ -49,5 +51,7 @@ pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Serve
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::{ClusterFacts, NodeFacts, Policy};
 pub use select::{LeftOut, Member, Selection, select};
+pub use settings::TableSettings;
+pub use source_address::Ways;
 pub use source_id::SourceId;
 pub use why::{Health, Why};

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 
 use marathon::watch;
@@ -15,8 +14,6 @@ pub struct Config {
     pub controller: vip::controller::Config,
     /// The Marathons.
     pub sources: Vec<SourceConfig>,
-    /// The node's address for its own connections to VIPs, if it isn't to be found.
-    pub node_address: Option<Ipv4Addr>,
 }
 
 /// One Marathon.
@@ -50,17 +47,13 @@ impl Config {
         Self {
             controller: vip::controller::Config {
                 node: config.node_name.clone(),
-                policy: config.policy.clone(),
-                timeouts: config.timeouts,
-                modes: config.modes,
-                let_in: config.let_in(),
+                table: config.table_settings(),
                 observe_only,
                 sync_period: config.agent.sync_period,
                 linger: config.agent.linger,
                 ..vip::controller::Config::default()
             },
             sources: sources.collect(),
-            node_address: config.node_address,
         }
     }
 }

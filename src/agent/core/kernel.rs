@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use vip::controller::{self, Facts, Mode};
+use vip::controller::{self, Mode};
 use vip::firewall::judged;
-use vip::{ClusterFacts, Nft, Observed};
+use vip::{Nft, Observed};
 
 use super::{AgentCore, Effect, KernelReading};
 use crate::clock::Moment;
-
-/// Agents' addresses that are tried for the way to them.
-const TOWARDS: usize = 16;
 
 impl AgentCore {
     pub(super) fn observed(
@@ -20,10 +17,6 @@ impl AgentCore {
         effects: &mut Vec<Effect>,
     ) {
         let observed = reading.map(|reading| {
-            if self.node_address.is_none() && self.source_address != reading.source {
-                self.source_address = reading.source;
-                self.around.changed = true;
-            }
             self.sysctls = reading.sysctls;
             self.note_data_path(&reading.observed.nft);
             self.note_firewall(&reading.observed);
@@ -70,16 +63,8 @@ impl AgentCore {
         }
         let hosts = self.names.hosts();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
-        let facts = Facts {
-            cluster: ClusterFacts {
-                nodes: self.around.nodes.members().copied().collect(),
-                masters: servers.flat_map(|addresses| addresses.iter().copied()).collect(),
-                tasks: self.around.tasks.members().copied().collect(),
-            },
-            uncertain: self.around.uncertain.members().copied().collect(),
-            gaps: self.around.gaps.members().next().is_some(),
-            source: self.source_address.map(Into::into),
-        };
+        let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
+        let facts = self.around.facts(masters);
         self.tell(controller::Input::Facts(facts), now, effects);
     }
 
@@ -93,11 +78,11 @@ impl AgentCore {
         for effect in self.controller.on(input, now.since_start) {
             match effect {
                 controller::Effect::Observe => {
-                    let towards = self.around.nodes.members().take(TOWARDS).copied().collect();
                     let mend = self.controller.status().mode == Mode::Acting;
                     let known = self.controller.observed().cloned();
-                    effects.push(Effect::Observe { known, towards, mend });
+                    effects.push(Effect::Observe { known, mend });
                 }
+                controller::Effect::FindWays(servers) => effects.push(Effect::FindWays(servers)),
                 controller::Effect::Apply(plan) => effects.push(Effect::Apply(plan)),
                 controller::Effect::WakeAt(at) => self.controller_wake = at,
                 controller::Effect::Report(_) => {}

@@ -1,14 +1,14 @@
 //! What a [`AgentCore`](super::AgentCore) is told, and what it asks for.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use marathon::WorkloadKey;
 use marathon::events::Event;
 use marathon::watch::{Action, StreamId};
 use marathon::{Snapshot, Workload};
-use vip::{Observed, Outcome, Plan};
+use vip::{Observed, Outcome, Plan, Ways};
 
 use crate::agent::status::Hold;
 
@@ -17,8 +17,6 @@ use crate::agent::status::Hold;
 pub struct KernelReading {
     /// The kernel.
     pub observed: Observed,
-    /// The node's address towards the agents.
-    pub source: Option<Ipv4Addr>,
     /// The sysctls that aren't as they should be.
     pub sysctls: Vec<String>,
 }
@@ -92,6 +90,8 @@ pub enum Input {
     },
     /// The kernel was read, or not.
     Observed(Result<KernelReading, String>),
+    /// The ways to real servers were found, or not.
+    Ways(Result<Ways, String>),
     /// A plan was run.
     Applied(Outcome),
     /// The kernel announces a change.
@@ -120,11 +120,11 @@ pub enum Effect {
     Observe {
         /// The kernel as far as it is known.
         known: Option<Arc<Observed>>,
-        /// Where real servers are, for the way to them.
-        towards: Vec<IpAddr>,
         /// Set sysctls right, and don't only look at them.
         mend: bool,
     },
+    /// Ask the kernel for the ways to these real servers, then say [`Input::Ways`].
+    FindWays(BTreeSet<IpAddr>),
     /// Run a plan, then say [`Input::Applied`].
     Apply(Plan),
     /// Keep [`AgentCore::kept`](super::AgentCore::kept) of this source on disk.

@@ -10,7 +10,6 @@ mod snapshot;
 mod sources;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +34,6 @@ pub struct AgentCore {
     servers: BTreeSet<String>,
     names: HostCache,
     around: ClusterContext,
-    source_address: Option<Ipv4Addr>,
-    node_address: Option<Ipv4Addr>,
     controller: Controller,
     controller_wake: Duration,
     sysctls: Vec<String>,
@@ -60,8 +57,8 @@ impl AgentCore {
         let mut controller = config.controller;
         controller.sources = config.sources.iter().map(|source| source.id.clone()).collect();
         let sources = config.sources.iter();
-        let allow = controller.policy.allow.clone();
-        let lets_in = !controller.let_in.is_empty();
+        let allow = controller.table.policy.allow.clone();
+        let lets_in = !controller.table.let_in.is_empty();
         Self {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
             sources: sources
@@ -71,8 +68,6 @@ impl AgentCore {
                 .collect(),
             names: HostCache::default(),
             around: ClusterContext { changed: true, ..ClusterContext::default() },
-            source_address: config.node_address,
-            node_address: config.node_address,
             controller: Controller::new(controller),
             controller_wake: now.since_start,
             sysctls: Vec::new(),
@@ -123,6 +118,9 @@ impl AgentCore {
             Input::Servers(servers) => self.meet(servers),
             Input::Resolved { name, answer } => self.resolved(&name, answer, now, &mut effects),
             Input::Observed(reading) => self.observed(reading, now, &mut effects),
+            Input::Ways(ways) => {
+                self.tell(controller::Input::Ways(ways), now, &mut effects);
+            }
             Input::Applied(outcome) => {
                 self.tell(controller::Input::Applied(outcome), now, &mut effects)
             }

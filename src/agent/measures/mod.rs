@@ -197,7 +197,9 @@ impl Recorder {
     /// After the core has decided.
     pub(super) fn after(&mut self, news: News, effects: &[Effect], core: &AgentCore, now: Moment) {
         let now = now.since_start;
-        let asks = |effect: &Effect| matches!(effect, Effect::Observe { .. } | Effect::Apply(_));
+        let asks = |effect: &Effect| {
+            matches!(effect, Effect::Observe { .. } | Effect::FindWays(_) | Effect::Apply(_))
+        };
         if effects.iter().any(asks) {
             self.asked = now;
         }

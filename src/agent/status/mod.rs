@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use vip::controller::Status;
+use vip::controller::{LocalFacts, Status};
 use vip::plan::Conflict;
 use vip::{Desired, Observed, Scope, SourceId, Vip};
 
@@ -58,6 +58,8 @@ pub enum Request {
     Hold(Hold, oneshot::Sender<()>),
     /// Go on.
     Release(oneshot::Sender<()>),
+    /// Facts that only this agent knows.
+    LocalFacts(oneshot::Sender<LocalFacts>),
     /// How many there are of each.
     VipCounts(oneshot::Sender<VipCounts>),
     /// Everything it has decided and knows.

@@ -5,20 +5,18 @@ pub(crate) mod connection;
 pub mod translate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::WorkloadKey;
 use marathon::watch::{self, ReadOutcome, State, Update};
-use marathon::{TaskState, Workload};
+use marathon::{TaskState, Timestamp, Workload, WorkloadKey};
 use vip::controller::AppClaims;
 use vip::{LabelReport, SourceId};
 
 use crate::clock::Moment;
 use crate::sources::SourceView;
-use crate::sources::facts::ClusterContext;
-use crate::sources::hosts::HostCache;
+use crate::sources::facts::{ClusterContext, Contribution};
+use crate::sources::hosts::{HostCache, Hosts};
 use translate::{Translation, hosts_of_one, translate_one};
 
 /// How much the absence of an app from a source means.
@@ -32,17 +30,6 @@ pub(crate) enum SyncState {
     Doubted,
     /// Everything.
     Believed,
-}
-
-/// What a workload says beside its claims.
-#[derive(Debug, Default)]
-struct Contribution {
-    reports: Vec<LabelReport>,
-    nodes: BTreeSet<IpAddr>,
-    tasks: BTreeSet<IpAddr>,
-    uncertain: BTreeSet<IpAddr>,
-    gaps: BTreeSet<String>,
-    hosts: BTreeSet<Arc<str>>,
 }
 
 /// See the module's documentation.
@@ -141,22 +128,18 @@ impl MarathonSource {
         let (claims, contribution) = match self.watch.get(key) {
             None => (None, Contribution::default()),
             Some(workload) => {
-                let hosts: BTreeSet<Arc<str>> =
-                    hosts_of_one(workload).into_iter().cloned().collect();
-                names.want(hosts.iter().map(|host| &**host), now.since_start);
-                let translation = translate_one(workload, names.hosts(), now.wall);
-                if let Some(at) = translation.settles_at {
+                let hosts = hosts_of_one(workload);
+                names.want(hosts.iter().map(|host| &***host), now.since_start);
+                let WorkloadClaims { mut app, contribution, settles_at } =
+                    claim_workload(workload, names.hosts(), now.wall);
+                if let Some(at) = settles_at {
                     let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
                     self.settling.insert(key.clone(), now.since_start + wait);
                 }
-                let known = |host: &Arc<str>| names.hosts().get(&**host)?.as_ref().ok();
-                let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
-                let nodes = nodes.copied().collect();
-                let (mut claims, contribution) = split(translation, hosts, nodes);
                 let remembered = self.remembered.contains(key);
-                let candidates = claims.iter_mut().flat_map(|claim| &mut claim.candidates);
+                let candidates = app.claims.iter_mut().flat_map(|claim| &mut claim.candidates);
                 candidates.for_each(|candidate| candidate.remembered = remembered);
-                (Some(AppClaims { claims, alive: alive(workload) }), contribution)
+                (Some(app), contribution)
             }
         };
         self.replace(key, contribution, claims.is_some(), around);
@@ -171,11 +154,7 @@ impl MarathonSource {
         around: &mut ClusterContext,
     ) {
         let old = self.contributions.remove(key).unwrap_or_default();
-        around.news.extend(vip::news(&old.reports, &new.reports));
-        around.changed |= around.nodes.replace(&old.nodes, &new.nodes);
-        around.changed |= around.tasks.replace(&old.tasks, &new.tasks);
-        around.changed |= around.uncertain.replace(&old.uncertain, &new.uncertain);
-        around.changed |= around.gaps.replace(&old.gaps, &new.gaps);
+        around.replace(&old, &new);
         for host in old.hosts.difference(&new.hosts) {
             if let Some(keys) = self.by_host.get_mut(host) {
                 keys.remove(key);
@@ -234,13 +213,27 @@ impl MarathonSource {
     }
 }
 
-fn split(
-    translation: Translation,
-    hosts: BTreeSet<Arc<str>>,
-    nodes: BTreeSet<IpAddr>,
-) -> (Vec<vip::Claim>, Contribution) {
-    let Translation { claims, reports, uncertain, gaps, tasks, settles_at: _ } = translation;
-    (claims, Contribution { reports, nodes, tasks, uncertain, gaps, hosts })
+/// Claims and facts of one workload.
+#[derive(Debug)]
+pub struct WorkloadClaims {
+    /// Its claims, and its tasks that haven't ended.
+    pub app: AppClaims,
+    pub(crate) contribution: Contribution,
+    /// When the silence of its health checks begins to mean something else.
+    pub(crate) settles_at: Option<Timestamp>,
+}
+
+/// Reads the labels of one workload. The agent and commands claim by this function alone.
+#[must_use]
+pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
+    let hosts: BTreeSet<Arc<str>> = hosts_of_one(workload).into_iter().cloned().collect();
+    let Translation { claims, reports, uncertain, gaps, tasks, settles_at } =
+        translate_one(workload, addresses, wall);
+    let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
+    let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
+    let nodes = nodes.copied().collect();
+    let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
+    WorkloadClaims { app: AppClaims { claims, alive: alive(workload) }, contribution, settles_at }
 }
 
 /// The tasks that haven't ended, whether they serve a VIP or not.

@@ -23,12 +23,12 @@ mod socket;
 mod source_address;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use nl_ipvs::Ipvs;
 use vip::plan::OpError;
-use vip::{Observed, Op, Protocol, Stats, Vip};
+use vip::{Observed, Op, Protocol, Stats, Vip, Ways};
 
 use crate::{Kernel, KernelError, SysctlReport, check_sysctls, ensure_sysctls};
 pub use flows::Flows;
@@ -118,8 +118,8 @@ impl Kernel for LinuxKernel {
         perform::perform_ops(ipvs, route, nft, flows, &settings.interface, ops)
     }
 
-    fn source_address(&mut self, servers: &[IpAddr]) -> Result<Option<Ipv4Addr>, KernelError> {
-        source_address::choose_source_address(&mut self.route, &self.settings.interface, servers)
+    fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
+        source_address::find_ways(&mut self.route, &self.settings.interface, servers)
     }
 
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {

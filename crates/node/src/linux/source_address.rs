@@ -1,21 +1,36 @@
+//! The source address of the node's packets to a real server, by the routing table.
+
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_route::route::RouteType;
+use vip::Ways;
 
 use super::socket::RouteSocket;
 use super::{address, link, route};
 use crate::KernelError;
 
-pub(super) fn choose_source_address(
+/// Asks for the source of packets to each server, and for the one that stands in.
+pub(super) fn find_ways(
     socket: &mut RouteSocket,
     interface: &str,
-    servers: &[IpAddr],
-) -> Result<Option<Ipv4Addr>, KernelError> {
-    for server in servers.iter().filter(|server| server.is_ipv4()) {
-        if let Some(source) = source_towards(socket, *server)? {
-            return Ok(Some(source));
-        }
+    servers: &BTreeSet<IpAddr>,
+) -> Result<Ways, KernelError> {
+    let mut ways = Ways::default();
+    for server in servers {
+        let source = if server.is_ipv4() { source_towards(socket, *server)? } else { None };
+        ways.towards.insert(*server, source);
     }
+    ways.otherwise = fallback_source(socket, interface)?;
+    Ok(ways)
+}
+
+/// The source towards the default router, else the first global address of another interface than
+/// ours.
+fn fallback_source(
+    socket: &mut RouteSocket,
+    interface: &str,
+) -> Result<Option<Ipv4Addr>, KernelError> {
     let routes = route::list_routes(socket)?;
     let default = routes.into_iter().find(|route| {
         route.table == route::MAIN

@@ -1,5 +1,6 @@
 //! What is found of the node itself, and what it announces.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use node::{Kernel, LinuxKernel, Monitor, Settings};
@@ -41,29 +42,37 @@ fn facts_of_the_node_leave_our_interface_out() {
 }
 
 #[test]
-fn the_source_is_the_nodes_address_towards_the_first_server_elsewhere() {
+fn the_way_to_a_server_is_the_nodes_address_towards_it() {
     let mut kernel = kernel();
-    let source = |kernel: &mut LinuxKernel, servers: &[&str]| {
-        let servers: Vec<_> = servers.iter().map(|server| address(server)).collect();
-        let found = kernel.source_address(&servers);
-        found.unwrap().map(|source| source.to_string())
+    let otherwise = |kernel: &mut LinuxKernel| {
+        let ways = kernel.find_ways(&BTreeSet::new()).unwrap();
+        ways.otherwise.map(|source| source.to_string())
+    };
+    let ways = |kernel: &mut LinuxKernel, servers: &[&str]| {
+        let asked = servers.iter().map(|server| address(server)).collect();
+        let ways = kernel.find_ways(&asked).unwrap();
+        assert_eq!(ways.towards.keys().copied().collect::<BTreeSet<_>>(), asked);
+        let told = ways.towards.values().map(|way| way.map(|source| source.to_string()));
+        told.collect::<Vec<_>>()
     };
     converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
-    assert_eq!(source(&mut kernel, &["10.0.0.7"]), None, "only a VIP and loopback are there");
+    assert_eq!(ways(&mut kernel, &["10.0.0.7"]), [None], "only a VIP and loopback are there");
+    assert_eq!(otherwise(&mut kernel), None);
 
     ip("link add eth0 type dummy");
     ip("link add eth1 type dummy");
     ip("addr add 192.168.7.1/24 dev eth1");
     ip("link set eth1 up");
-    assert_eq!(source(&mut kernel, &[]).as_deref(), Some("192.168.7.1"), "the first there is");
+    assert_eq!(otherwise(&mut kernel).as_deref(), Some("192.168.7.1"), "the first there is");
 
     ip("addr add 10.0.0.9/24 dev eth0");
     ip("link set eth0 up");
     ip("route add default via 192.168.7.254");
-    let here_and_there = ["fd09::1", "10.0.0.9", "10.0.0.7", "192.168.7.3"];
-    assert_eq!(source(&mut kernel, &here_and_there).as_deref(), Some("10.0.0.9"));
-    assert_eq!(source(&mut kernel, &["10.0.0.9"]).as_deref(), Some("192.168.7.1"));
-    assert_eq!(source(&mut kernel, &[]).as_deref(), Some("192.168.7.1"));
+    let (first, second) = (Some("10.0.0.9".to_owned()), Some("192.168.7.1".to_owned()));
+    let told = ways(&mut kernel, &["10.0.0.7", "10.0.0.9", "192.168.7.3", "8.8.8.8", "fd09::1"]);
+    let by_router = second.clone();
+    assert_eq!(told, [by_router, first, None, second.clone(), None], "8.8.8.8 comes first");
+    assert_eq!(otherwise(&mut kernel), second);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn the_reduced_mode_gives_the_nodes_own_connections_its_own_source() {
     let mut kernel = kernel();
     node_with_an_address();
     let mut wanted = desired(&["3.3.0.6", "fd01::6"], &[]);
-    wanted.source = Some(address("10.0.0.9"));
+    wanted.set_source(Some([10, 0, 0, 9].into()));
     converge(&mut kernel, &wanted);
     assert!(ip("route get 3.3.0.6").contains("src 10.0.0.9"));
     let local = ip("route show table local 3.3.0.6");
@@ -36,11 +36,11 @@ fn the_reduced_mode_gives_the_nodes_own_connections_its_own_source() {
     }
 
     // The whole mode from now on.
-    wanted.source = None;
+    wanted.set_source(None);
     converge(&mut kernel, &wanted);
     assert!(ip("route get 3.3.0.6").contains("src 3.3.0.6"));
 
-    wanted.source = Some(address("10.0.0.9"));
+    wanted.set_source(Some([10, 0, 0, 9].into()));
     converge(&mut kernel, &wanted);
     converge(&mut kernel, &desired(&[], &[]));
     assert_eq!(ip("route show table local 3.3.0.6"), "");
@@ -52,7 +52,7 @@ fn a_local_route_that_was_removed_is_put_back() {
     node_with_an_address();
     let mut wanted = desired(&["3.3.0.6"], &[]);
     for (source, expected) in [(None, "src 3.3.0.6"), (Some("10.0.0.9"), "src 10.0.0.9")] {
-        wanted.source = source.map(address);
+        wanted.set_source(source.map(|source: &str| source.parse().unwrap()));
         converge(&mut kernel, &wanted);
         ip("route del local 3.3.0.6 dev vipd0 table local");
         let repair = converge(&mut kernel, &wanted);
@@ -66,11 +66,11 @@ fn a_source_that_is_no_address_of_the_node_any_more_is_replaced() {
     let mut kernel = kernel();
     node_with_an_address();
     let mut wanted = desired(&["3.3.0.6"], &[]);
-    wanted.source = Some(address("10.0.0.9"));
+    wanted.set_source(Some([10, 0, 0, 9].into()));
     converge(&mut kernel, &wanted);
     ip("addr del 10.0.0.9/24 dev eth0");
     ip("addr add 10.0.0.11/24 dev eth0");
-    wanted.source = Some(address("10.0.0.11"));
+    wanted.set_source(Some([10, 0, 0, 11].into()));
     converge(&mut kernel, &wanted);
     assert!(ip("route get 3.3.0.6").contains("src 10.0.0.11"));
 }
@@ -80,7 +80,7 @@ fn a_link_that_went_down_is_raised_with_all_its_addresses() {
     let mut kernel = kernel();
     node_with_an_address();
     let mut wanted = desired(&["3.3.0.6", "fd01::6"], &[]);
-    wanted.source = Some(address("10.0.0.9"));
+    wanted.set_source(Some([10, 0, 0, 9].into()));
     converge(&mut kernel, &wanted);
     ip("link set vipd0 down");
     assert_eq!(kernel.observe().unwrap().link, Link::Down);
@@ -89,7 +89,7 @@ fn a_link_that_went_down_is_raised_with_all_its_addresses() {
     assert!(shown.contains("3.3.0.6") && shown.contains("fd01::6"), "{shown}");
     assert!(ip("route get 3.3.0.6").contains("src 10.0.0.9"));
     // The flap left two local routes; both modes and the end of it must cope.
-    wanted.source = None;
+    wanted.set_source(None);
     converge(&mut kernel, &wanted);
     converge(&mut kernel, &desired(&[], &[]));
     assert_eq!(ip("route show table local 3.3.0.6"), "");

@@ -26,7 +26,7 @@ use vip::{
 pub use firewall::{any_firewall, any_let_in};
 
 /// An address of the node in every observed table: the source of its connections, if any.
-pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 
 /// VIPs on five addresses, two of them IPv6.
 pub fn any_vip() -> impl Strategy<Value = Vip> {
@@ -74,13 +74,11 @@ pub fn any_desired() -> impl Strategy<Value = Desired> {
         .prop_flat_map(|vips| vips.into_keys().map(any_desired_service).collect::<Vec<_>>());
     let timeouts = select(vec![0, 900, 7200]).prop_map(|tcp| Timeouts { tcp, tcp_fin: 0, udp: 0 });
     let others = (option::of(Just(NODE)), timeouts, any_modes(), any_let_in());
-    (services, others).prop_map(|(services, (source, timeouts, modes, let_in))| Desired {
-        services: services.into_iter().collect(),
-        source,
-        timeouts,
-        modes,
-        let_in,
-        ..Desired::default()
+    (services, others).prop_map(|(services, (source, timeouts, modes, let_in))| {
+        let services = services.into_iter().collect();
+        let mut desired = Desired { services, timeouts, modes, let_in, ..Desired::default() };
+        desired.set_source(source);
+        desired
     })
 }
 
@@ -151,7 +149,8 @@ pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredServi
 /// on the same addresses too; the interface in any state.
 pub fn any_observed() -> impl Strategy<Value = Observed> {
     let services = vec(any_observed_service(), 0..10);
-    let bound = option::weighted(0.4, select(vec![NODE, Ipv4Addr::UNSPECIFIED.into()]));
+    let bound =
+        option::weighted(0.4, select(vec![IpAddr::from(NODE), Ipv4Addr::UNSPECIFIED.into()]));
     let addresses = btree_map(any_address(), bound, 0..5);
     let link = select(vec![Link::Up, Link::Up, Link::Down, Link::Missing]);
     let rest = (any_nft(), any_firewall());
@@ -162,7 +161,7 @@ pub fn any_observed() -> impl Strategy<Value = Observed> {
         timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
         nft: rest.0,
         firewall: rest.1,
-        node: NodeFacts { own: [NODE].into(), ..NodeFacts::default() },
+        node: NodeFacts { own: [NODE.into()].into(), ..NodeFacts::default() },
     })
 }
 

@@ -2,29 +2,21 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use nl_ipvs::Timeouts;
-
-use crate::nft::Modes;
-use crate::{Policy, SourceId};
+use crate::{SourceId, TableSettings};
 
 /// What the operator decides. Durations are compared with the `now` of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// This node's name: it shuffles the order of new real servers.
     pub node: String,
-    /// Which addresses may be VIPs.
-    pub policy: Policy,
-    /// After how long connections are to be forgotten; 0 leaves it as it is.
-    pub timeouts: Timeouts,
-    /// What the rules of nftables should do.
-    pub modes: Modes,
-    /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
-    pub let_in: Vec<IpNet>,
+    /// The operator's settings of the table beside the labels.
+    pub table: TableSettings,
     /// The sources. Nothing is removed before each of them was read whole.
     pub sources: BTreeSet<SourceId>,
     /// Decide and report, and change nothing.
     pub observe_only: bool,
+    /// Whether real servers and addresses that nobody wants any more stay for their clients.
+    pub parting: Parting,
     /// How often the kernel is compared as a whole.
     pub sync_period: Duration,
     /// How long an address stays after its last service.
@@ -36,16 +28,24 @@ pub struct Config {
     pub portion: NonZeroUsize,
 }
 
+/// What becomes of real servers and addresses that nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parting {
+    /// Real servers drain, addresses linger: an agent is there to remove them later.
+    #[default]
+    Gradual,
+    /// They go at once: nobody comes back for them.
+    AtOnce,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             node: String::new(),
-            policy: Policy::default(),
-            timeouts: Timeouts::default(),
-            modes: Modes::default(),
-            let_in: Vec::new(),
+            table: TableSettings::default(),
             sources: BTreeSet::new(),
             observe_only: false,
+            parting: Parting::default(),
             sync_period: Duration::from_secs(30),
             linger: Duration::from_secs(60),
             retry: Duration::from_millis(250),

@@ -7,6 +7,8 @@ use crate::{Desired, DesiredService, LabelReport, Vip};
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
     services: BTreeMap<Vip, DesiredService>,
+    /// The source of the node's own connections to each address, where it has one.
+    sources: BTreeMap<IpAddr, IpAddr>,
     /// Of each address, those of its VIPs.
     reports: BTreeMap<IpAddr, Vec<LabelReport>>,
 }
@@ -17,6 +19,7 @@ impl Decided {
         let mut reports = Vec::new();
         for address in addresses {
             reports.extend(self.reports.remove(address).into_iter().flatten());
+            self.sources.remove(address);
             let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
             for vip in vips.collect::<Vec<_>>() {
                 self.services.remove(&vip);
@@ -28,6 +31,7 @@ impl Decided {
     /// Takes in what is decided for addresses that it knows nothing of.
     pub(super) fn add(&mut self, desired: Desired) {
         self.services.extend(desired.services);
+        self.sources.extend(desired.sources);
         let mut reports: BTreeMap<IpAddr, Vec<LabelReport>> = BTreeMap::new();
         for report in desired.reports {
             let Some(vip) = report.vip else { continue };
@@ -40,12 +44,27 @@ impl Decided {
         }));
     }
 
+    /// Gives all of it away, over the settings of `base`.
+    pub(super) fn into_desired(self, base: Desired) -> Desired {
+        let reports = self.reports.into_values().flatten().collect();
+        Desired { services: self.services, sources: self.sources, reports, ..base }
+    }
+
     pub(crate) fn service(&self, vip: &Vip) -> Option<&DesiredService> {
         self.services.get(vip)
     }
 
+    pub(super) fn all_services(&self) -> &BTreeMap<Vip, DesiredService> {
+        &self.services
+    }
+
     pub(super) fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
         self.services.iter()
+    }
+
+    /// The source of the node's own connections to each address that has one.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.sources.iter().map(|(address, source)| (*address, *source))
     }
 
     /// What became of every label of a VIP with an address.

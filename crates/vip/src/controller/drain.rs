@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::claims::{AppKey, Claims};
 use super::decided::Decided;
+use super::local_facts::{DrainFacts, TaskName, milliseconds};
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner};
 use crate::{
@@ -118,6 +119,44 @@ impl Drains {
     /// ended.
     pub(crate) fn is_ended(&self, vip: &Vip, server: &SocketAddr, claims: &Claims) -> bool {
         self.tenant(vip, server).is_some_and(|tenant| tenant.has_ended(claims))
+    }
+
+    /// Tells every real server that drains, as of `now`.
+    pub(crate) fn facts(&self, now: Duration) -> Vec<DrainFacts> {
+        let facts = |(vip, server, drain): (Vip, SocketAddr, &Drain)| {
+            let left = drain.deadline.map(|deadline| deadline.saturating_sub(now));
+            let task = self.tenant(&vip, &server).map(|tenant| TaskName {
+                source: tenant.app.0.to_string(),
+                app: Arc::clone(&tenant.app.1),
+                task: Arc::clone(&tenant.task),
+            });
+            DrainFacts {
+                vip,
+                server,
+                weight_before: drain.before,
+                left_ms: left.map(milliseconds),
+                idle_ms: drain.idle.map(|(first, last)| milliseconds(last - first)),
+                task,
+            }
+        };
+        self.iter().map(facts).collect()
+    }
+
+    /// Takes over a real server that drains by the word of another controller.
+    pub(crate) fn take_over(&mut self, facts: &DrainFacts, now: Duration) {
+        let memory = self.services.entry(facts.vip).or_default();
+        let since = |ms| (now.saturating_sub(Duration::from_millis(ms)), now);
+        let drain = Drain {
+            before: facts.weight_before,
+            deadline: facts.left_ms.map(|left| now + Duration::from_millis(left)),
+            idle: facts.idle_ms.map(since),
+        };
+        memory.leaving.insert(facts.server, drain);
+        if let Some(TaskName { source, app, task }) = &facts.task {
+            let app = (source.as_str().into(), Arc::clone(app));
+            memory.tenants.insert(facts.server, Tenant { app, task: Arc::clone(task) });
+        }
+        self.draining.insert(facts.vip);
     }
 
     fn memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {

@@ -17,10 +17,12 @@ impl Controller {
             Input::Lost { source, why } => self.claims.lose(source, why),
             Input::Facts(facts) => self.on_facts(facts, now),
             Input::Observed(reading) => self.on_observed(reading, now),
+            Input::Ways(ways) => self.on_ways(ways, now),
             Input::Applied(outcome) => self.on_applied(&outcome, now),
             Input::KernelChanged => {
                 let rested = self.read_at.saturating_add(self.rest);
                 self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));
+                self.ways.announced = true;
             }
             Input::Hold => self.held = true,
             Input::Release => {
@@ -63,7 +65,7 @@ impl Controller {
         let claimed = differ.filter(|address| self.claims.on(**address).next().is_some());
         let claimed: Vec<_> = claimed.copied().collect();
         self.touch(claimed, now);
-        let beside = |facts: &Facts| (facts.source, facts.gaps, facts.uncertain.clone());
+        let beside = |facts: &Facts| (facts.gaps, facts.uncertain.clone());
         if beside(&old) != beside(&self.facts) {
             self.touch_all(now);
         }
@@ -83,6 +85,7 @@ impl Controller {
                 self.drains.observe(&observed, now);
                 self.read_at = now;
                 let before = self.model.replace(observed.into());
+                self.age_ways(before.as_deref());
                 match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {
                     Some(before) => self.touch_changed(&before, now),
                     None => self.touch_all(now),
@@ -112,7 +115,7 @@ impl Controller {
     /// Touches what the last reading says something new about.
     fn touch_changed(&mut self, before: &Observed, now: Duration) {
         let Some(model) = &self.model else { return };
-        let lets_in = !self.config.let_in.is_empty();
+        let lets_in = !self.config.table.let_in.is_empty();
         let found =
             changed_addresses(before, model).filter(|_| same_firewall(before, model, lets_in));
         let Some(mut addresses) = found else { return self.touch_all(now) };
@@ -128,7 +131,7 @@ impl Controller {
     }
 
     /// Everything is to be compared. That is no news: what fails waits for its turn.
-    fn touch_all(&mut self, now: Duration) {
+    pub(super) fn touch_all(&mut self, now: Duration) {
         let mut all: BTreeSet<IpAddr> = self.claims.vips().map(|vip| vip.address).collect();
         all.extend(self.decided.addresses());
         if let Some(model) = &self.model {

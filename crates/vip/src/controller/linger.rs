@@ -45,6 +45,11 @@ impl Lingering {
         }
     }
 
+    /// Has an address linger until then.
+    pub(super) fn extend_until(&mut self, address: IpAddr, until: Duration) {
+        self.until.insert(address, until);
+    }
+
     /// The lingering addresses, with the time until when.
     pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, Duration)> {
         self.until.iter().map(|(address, until)| (*address, *until))

@@ -13,7 +13,10 @@ mod decided;
 mod drain;
 mod entry;
 mod inputs;
+mod known_ways;
 mod linger;
+mod local_facts;
+mod once;
 mod outcome;
 mod planning;
 mod retry;
@@ -27,17 +30,21 @@ use std::time::Duration;
 
 use crate::plan::{Conflict, Outcome};
 use crate::{
-    ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId, Vip,
+    ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
+    TableSettings, Vip, Ways,
 };
 
 pub use claims::{AppClaims, Change};
 pub(crate) use claims::{AppKey, Claims};
-pub use config::Config;
+pub use config::{Config, Parting};
 pub(crate) use decided::Decided;
 pub use drain::Drain;
 use drain::{Drains, IDLE};
 pub use entry::Entry;
+use known_ways::KnownWays;
 use linger::Lingering;
+pub use local_facts::{DrainFacts, LocalFacts, TaskName};
+pub use once::Decision;
 pub use retry::Retry;
 pub use status::{Counters, Mode, Status};
 
@@ -63,6 +70,8 @@ pub enum Input {
     Facts(Facts),
     /// The answer to [`Effect::Observe`]: the kernel as it is, or why it can't be read.
     Observed(Result<Observed, String>),
+    /// The answer to [`Effect::FindWays`], or why the kernel doesn't tell.
+    Ways(Result<Ways, String>),
     /// The answer to [`Effect::Apply`].
     Applied(Outcome),
     /// The kernel announces a change of links, addresses, routes or nftables.
@@ -84,8 +93,6 @@ pub struct Facts {
     pub uncertain: BTreeSet<IpAddr>,
     /// Something isn't known of running tasks, so that VIPs nobody claims may be theirs.
     pub gaps: bool,
-    /// Source of the node's own connections ([`Desired::source`]).
-    pub source: Option<IpAddr>,
 }
 
 /// What is to be done.
@@ -93,6 +100,9 @@ pub struct Facts {
 pub enum Effect {
     /// Read the kernel, then say [`Input::Observed`]. Nothing else is asked of it meanwhile.
     Observe,
+    /// Ask the kernel for the way to these real servers, then say [`Input::Ways`]. Nothing else is
+    /// asked of it meanwhile.
+    FindWays(BTreeSet<IpAddr>),
     /// Run the plan, then say [`Input::Applied`]. Nothing else is asked of the kernel meanwhile.
     Apply(Plan),
     /// Say [`Input::Tick`] at this time. Replaces the time said before.
@@ -105,6 +115,7 @@ pub enum Effect {
 #[derive(Debug)]
 enum Job {
     Observe,
+    FindWays(BTreeSet<IpAddr>),
     /// So many operations; the addresses they change, with the time since when that is due.
     Apply {
         ops: usize,
@@ -131,6 +142,7 @@ pub struct Controller {
     retries: BTreeMap<IpAddr, Retry>,
     drains: Drains,
     lingering: Lingering,
+    ways: KnownWays,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
     /// What became of labels, as far as that is news.
@@ -168,6 +180,7 @@ impl Controller {
             retries: BTreeMap::new(),
             drains: Drains::default(),
             lingering: Lingering::default(),
+            ways: KnownWays::default(),
             decided: Decided::default(),
             conflicts: BTreeMap::new(),
             news: Vec::new(),
@@ -205,6 +218,7 @@ impl Controller {
     pub fn desired(&self) -> Desired {
         let mut desired = self.nothing_desired();
         desired.services.extend(self.services().map(|(vip, service)| (*vip, service.clone())));
+        desired.sources.extend(self.decided.sources());
         desired.reports.extend(self.reports().cloned());
         desired
     }
@@ -269,10 +283,10 @@ impl Controller {
     }
 
     fn nothing_desired(&self) -> Desired {
-        let (uncertain, source) = (self.facts.uncertain.clone(), self.facts.source);
-        let (timeouts, modes) = (self.config.timeouts, self.config.modes);
-        let let_in = self.config.let_in.clone();
-        Desired { uncertain, source, timeouts, modes, let_in, ..Desired::default() }
+        let TableSettings { timeouts, modes, let_in, policy: _, source: _ } = &self.config.table;
+        let (timeouts, modes, let_in) = (*timeouts, *modes, let_in.clone());
+        let uncertain = self.facts.uncertain.clone();
+        Desired { uncertain, timeouts, modes, let_in, ..Desired::default() }
     }
 
     /// A full comparison is due, or a look at connections that drain.

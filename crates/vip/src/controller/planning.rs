@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::known_ways::Question;
 use super::slice::slice;
-use super::{Controller, Effect, Job, Mode};
+use super::{Controller, Effect, Job, Mode, Parting};
 use crate::{Desired, Observed, Op, Plan, Scope, decide};
 
 impl Controller {
@@ -15,6 +16,9 @@ impl Controller {
             self.look_at = now.saturating_add(self.config.sync_period);
             self.job = Some(Job::Observe);
             return Some(Effect::Observe);
+        }
+        if let Some(effect) = self.refresh_ways() {
+            return Some(effect);
         }
         self.withheld.clear();
         let due = self.due(now);
@@ -26,8 +30,10 @@ impl Controller {
         };
         let effect = due.chunks(portion).find_map(|portion| {
             let portion = portion.iter().copied().collect();
-            let plan = self.plan(&model, &portion, now);
-            self.settle(portion, plan, now)
+            match self.plan(&model, &portion, now) {
+                Ok(plan) => self.settle(portion, plan, now),
+                Err(Question { ways }) => Some(self.find_ways(ways)),
+            }
         });
         self.model = Some(model);
         effect
@@ -66,30 +72,54 @@ impl Controller {
         Some(Effect::Apply(plan))
     }
 
-    /// Decides about addresses and plans for them.
-    fn plan(&mut self, model: &Observed, addresses: &BTreeSet<IpAddr>, now: Duration) -> Plan {
-        self.counters.planned += addresses.len() as u64;
+    /// Decides about addresses and plans for them, or says what has to be asked for first.
+    pub(super) fn plan(
+        &mut self,
+        model: &Observed,
+        addresses: &BTreeSet<IpAddr>,
+        now: Duration,
+    ) -> Result<Plan, Question> {
         let scope = self.scope();
         let mut observed = slice(model, addresses);
-        let mut undrained = observed.clone();
-        self.drains.undo(&mut undrained, &self.decided, &self.claims);
-        let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
-        let claims = claims.cloned().collect();
-        let mut desired = decide(claims, &undrained, &self.config.policy, &self.facts.cluster);
-        desired.uncertain.clone_from(&self.facts.uncertain);
-        desired.source = self.facts.source;
-        desired.timeouts = self.config.timeouts;
-        desired.modes = self.config.modes;
-        desired.let_in.clone_from(&self.config.let_in);
-        let known = (&self.decided, &self.claims);
-        self.drains.add_to(&mut desired, scope, addresses, &observed, known, now);
-        if scope == Scope::Complete {
+        let mut desired = self.assemble(&observed, addresses, now);
+        self.choose_sources(&mut desired, model)?;
+        self.counters.planned += addresses.len() as u64;
+        if scope == Scope::Complete && self.config.parting == Parting::Gradual {
             let until = now.saturating_add(self.config.linger);
             self.lingering.keep(&mut observed, addresses, &desired, now, until);
         }
         let plan = Plan::new(&observed, &desired, scope, &self.config.node);
         self.remember(addresses, desired, &plan);
-        plan
+        Ok(plan)
+    }
+
+    /// Assembles what is wanted on some addresses, of which `observed` is the reading: from claims,
+    /// facts and settings, and from what drains. There is no other place that does; only the sources
+    /// are filled in later.
+    fn assemble(
+        &mut self,
+        observed: &Observed,
+        addresses: &BTreeSet<IpAddr>,
+        now: Duration,
+    ) -> Desired {
+        let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
+        let claims = claims.cloned().collect();
+        let (policy, cluster) = (&self.config.table.policy, &self.facts.cluster);
+        let base = self.nothing_desired();
+        let decided = match self.config.parting {
+            Parting::AtOnce => decide(claims, observed, policy, cluster),
+            Parting::Gradual => {
+                let mut undrained = observed.clone();
+                self.drains.undo(&mut undrained, &self.decided, &self.claims);
+                decide(claims, &undrained, policy, cluster)
+            }
+        };
+        let mut desired = Desired { services: decided.services, reports: decided.reports, ..base };
+        if self.config.parting == Parting::Gradual {
+            let known = (&self.decided, &self.claims);
+            self.drains.add_to(&mut desired, self.scope(), addresses, observed, known, now);
+        }
+        desired
     }
 
     fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {

@@ -213,7 +213,7 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
     }
     for &address in &wanted {
         let able = observed.nft.table(Family::from(address)).able;
-        let source = desired.source.filter(|source| source.is_ipv4() == address.is_ipv4());
+        let source = desired.sources.get(&address).copied();
         // Where addresses can be translated, that cures it, and routes stay the kernel's.
         let source = source.filter(|_| able != Able::Nat);
         match observed.addresses.get(&address) {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use vip::Firewall;
 use vip::controller::{Config, Input};
 use vip::firewall::{Base, Chain, Fate, Hook, Keeper, Place, Sees};
+use vip::{Firewall, TableSettings};
 
 use crate::world::{World, app, seconds};
 
@@ -34,7 +34,8 @@ fn vips_are_let_in_whenever_the_firewall_is_loaded_anew() {
     let web = app("/web", &["3.3.0.6:80"], &[("a", "10.0.0.1:31001", vip::Condition::Healthy)]);
     let let_in = vec!["3.0.0.0/8".parse().unwrap()];
     let sources = ["m".into()].into();
-    let mut world = World::with(Config { let_in, sources, ..Config::default() });
+    let table = TableSettings { let_in, ..TableSettings::default() };
+    let mut world = World::with(Config { table, sources, ..Config::default() });
     world.app("/web", Some(web));
     world.hear_all("m");
     for _ in 0..3 {

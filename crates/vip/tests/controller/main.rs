@@ -8,6 +8,8 @@ mod drain;
 mod firewall;
 mod lines;
 mod local;
+mod once;
 mod portions;
 mod rules;
+mod ways;
 mod world;

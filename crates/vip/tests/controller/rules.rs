@@ -112,6 +112,8 @@ fn changes_during_an_apply_wait_and_come_as_one() {
     let mut world = World::settled(&[]);
     let input = world.app_input("m", "/web", Some(web()));
     world.say(input);
+    assert!(matches!(world.job, Some(Job::FindWays(_))));
+    world.answer();
     assert!(matches!(world.job, Some(Job::Apply(_))));
     for claims in [db(), app("/db", &[DB], &[("b", B, Unhealthy), ("c", A, Healthy)])] {
         let input = world.app_input("m", "/db", Some(claims));
@@ -180,6 +182,9 @@ fn lost_answers_mean_a_reading_before_anything_else() {
     world.kernel.lose_answers();
     let input = world.app_input("m", "/web", Some(web()));
     world.say(input);
+    assert!(matches!(world.job, Some(Job::FindWays(_))));
+    world.answer();
+    assert!(matches!(world.job, Some(Job::Apply(_))));
     world.answer();
     assert!(matches!(world.job, Some(Job::Observe)));
     assert!(world.controller.observed().is_none());

@@ -1,7 +1,7 @@
 //! A controller at work on a fake kernel, with a clock that the test moves.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +30,18 @@ pub(crate) struct World {
     /// What each plan started from, and whether every source was heard by then.
     pub(crate) baselines: Vec<(Observed, bool)>,
     pub(crate) readings: usize,
+    /// How often the kernel was asked for ways.
+    pub(crate) questions: usize,
     /// Why the kernel can't be read.
     pub(crate) unreadable: Option<String>,
+    /// Why the kernel doesn't tell the way to real servers.
+    pub(crate) no_ways: Option<String>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Job {
     Observe,
+    FindWays(BTreeSet<IpAddr>),
     Apply(Plan),
 }
 
@@ -124,7 +129,9 @@ impl World {
             plans: Vec::new(),
             baselines: Vec::new(),
             readings: 0,
+            questions: 0,
             unreadable: None,
+            no_ways: None,
         }
     }
 
@@ -142,6 +149,7 @@ impl World {
         for effect in self.controller.on(input, self.now) {
             match effect {
                 Effect::Observe => self.begin(Job::Observe),
+                Effect::FindWays(servers) => self.begin(Job::FindWays(servers)),
                 Effect::Apply(plan) => {
                     let known = self.controller.observed().map(|known| Observed::clone(known));
                     let known = known.unwrap_or_default();
@@ -172,6 +180,14 @@ impl World {
                     None => Ok(self.kernel.observe().unwrap()),
                 };
                 self.say(Input::Observed(reading));
+            }
+            Some(Job::FindWays(servers)) => {
+                self.questions += 1;
+                let ways = match &self.no_ways {
+                    Some(why) => Err(why.clone()),
+                    None => Ok(self.kernel.find_ways(&servers).unwrap()),
+                };
+                self.say(Input::Ways(ways));
             }
             Some(Job::Apply(plan)) => {
                 let outcome: Outcome = self.kernel.apply_plan(plan);

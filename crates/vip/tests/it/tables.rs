@@ -28,7 +28,7 @@ fn a_guarded_vip_reads_as_one_that_is_not_but_for_the_table() {
         claim("[fd01::6]:80", "/none", vec![]),
     ];
     let mut desired = decide(claims, &observed);
-    desired.source = Some([10, 0, 0, 9].into());
+    desired.set_source(Some([10, 0, 0, 9].into()));
     let plan = plan(&observed, &desired);
     insta::assert_snapshot!(text(&plan, &desired), @r"
     + 3.3.0.6:3306/tcp  wlc  /mysql
@@ -145,7 +145,7 @@ fn what_the_kernel_cannot_do_is_left_out() {
     let claims = || vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])];
     let mut observed = Observed::default();
     let mut desired = decide(claims(), &observed);
-    desired.source = Some([10, 0, 0, 9].into());
+    desired.set_source(Some([10, 0, 0, 9].into()));
     let reduced = plan(&observed, &desired);
     let bound = |plan: &Plan| {
         plan.ops.iter().find_map(|op| match op {
@@ -153,13 +153,13 @@ fn what_the_kernel_cannot_do_is_left_out() {
             _ => None,
         })
     };
-    assert_eq!(bound(&reduced), Some(desired.source));
+    assert_eq!(bound(&reduced), Some(Some([10, 0, 0, 9].into())));
     assert!(!reduced.ops.iter().any(|op| matches!(op, Op::SetTable { .. })));
 
     // Without translation it can still refuse, and the route still has to tell the source.
     observed.nft.v4.able = Able::Filter;
     let filtering = plan(&observed, &desired);
-    assert_eq!(bound(&filtering), Some(desired.source));
+    assert_eq!(bound(&filtering), Some(Some([10, 0, 0, 9].into())));
     let rules = Rules { nat: None, guard: Guard::On };
     let set = Op::SetTable { family: vip::nft::Family::Inet, before: Standing::Missing, rules };
     assert_eq!(filtering.ops[0], set);

@@ -1,0 +1,81 @@
+//! Facts that only the agent of this node knows: neither Marathon nor the kernel tells them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Controller;
+use crate::Vip;
+
+/// Facts that only the agent of this node knows. A command that decides beside an agent asks it for
+/// them, so that both decide alike.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LocalFacts {
+    /// Real servers that drain.
+    pub drains: Vec<DrainFacts>,
+    /// Addresses that stay bound for a while though nobody wants them, each with the milliseconds
+    /// that are left.
+    pub lingering: BTreeMap<IpAddr, u64>,
+}
+
+/// A real server that drains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainFacts {
+    /// Its virtual service.
+    pub vip: Vip,
+    /// Its address and port.
+    pub server: SocketAddr,
+    /// Its weight before.
+    pub weight_before: u32,
+    /// The milliseconds until it is removed at the latest. `None`: the kernel has yet to set its
+    /// weight to 0.
+    pub left_ms: Option<u64>,
+    /// The milliseconds that it has had no active connection for. `None`: it has some.
+    pub idle_ms: Option<u64>,
+    /// The task behind it, where it is known.
+    pub task: Option<TaskName>,
+}
+
+/// A task by source, app and id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskName {
+    /// The source's name.
+    pub source: String,
+    /// The app or pod.
+    pub app: Arc<str>,
+    /// Marathon's id of the task or pod instance.
+    pub task: Arc<str>,
+}
+
+impl Controller {
+    /// Tells what only this controller knows, as of `now`.
+    #[must_use]
+    pub fn local_facts(&self, now: Duration) -> LocalFacts {
+        LocalFacts {
+            drains: self.drains.facts(now),
+            lingering: self
+                .lingering
+                .iter()
+                .map(|(address, until)| (address, milliseconds(until.saturating_sub(now))))
+                .collect(),
+        }
+    }
+
+    /// Takes over what the node's agent knows. To be told before anything else.
+    pub fn take_over(&mut self, facts: &LocalFacts, now: Duration) {
+        for drain in &facts.drains {
+            self.drains.take_over(drain, now);
+        }
+        for (address, left) in &facts.lingering {
+            self.lingering.extend_until(*address, now + Duration::from_millis(*left));
+        }
+    }
+}
+
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,62 @@
+//! One decision about the whole table, for a command: by the same claims, facts and rules as the
+//! agent's, and without its effects.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::known_ways::Question;
+use super::{Controller, Input};
+use crate::{Desired, Observed, Plan, Scope, Ways};
+
+/// What was decided once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The kernel as it was read.
+    pub observed: Arc<Observed>,
+    /// The table that is wanted, and what became of every label.
+    pub desired: Desired,
+    /// How much the plan may remove.
+    pub scope: Scope,
+    /// The way from the one to the other.
+    pub plan: Plan,
+}
+
+impl Controller {
+    /// Takes in claims or facts and asks for nothing.
+    pub fn hear(&mut self, input: Input) {
+        self.take_in(input, Duration::ZERO);
+    }
+
+    /// Decides about everything by one reading of the kernel. `find_ways` is asked as for
+    /// [`Effect::FindWays`].
+    ///
+    /// # Errors
+    /// When `find_ways` fails.
+    pub fn decide_once<E>(
+        mut self,
+        observed: Observed,
+        mut find_ways: impl FnMut(&BTreeSet<IpAddr>) -> Result<Ways, E>,
+    ) -> Result<Decision, E> {
+        let now = Duration::ZERO;
+        self.drains.observe(&observed, now);
+        let observed = Arc::new(observed);
+        self.model = Some(Arc::clone(&observed));
+        self.touch_all(now);
+        let addresses = self.touched.keys().copied().collect();
+        let plan = loop {
+            match self.plan(&observed, &addresses, now) {
+                Ok(plan) => break plan,
+                Err(Question { ways }) => self.learn_ways(find_ways(&ways)?, &ways),
+            }
+        };
+        let scope = self.scope();
+        Ok(Decision { observed, scope, plan, desired: self.into_desired() })
+    }
+
+    fn into_desired(self) -> Desired {
+        let desired = self.nothing_desired();
+        self.decided.into_desired(desired)
+    }
+}
