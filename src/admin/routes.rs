@@ -33,7 +33,7 @@ fn looking() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(metrics::answer_metrics))
         .merge(api::routes())
         .merge(page::routes())
 }

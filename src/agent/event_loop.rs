@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use marathon::Timestamp;
 use marathon::client::Client;
 use node::{Kernel, KernelError};
+use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -16,7 +17,7 @@ use super::core::{AgentCore, Config, Effect, Input};
 use super::journal::Journal;
 use super::journal::log::{self, Log};
 use super::kernel_thread::{Ask, KernelThread, monitor};
-use super::measures::{Measures, Recorder};
+use super::metrics::recorder::Recorder;
 use super::state_file::{Saved, StateFiles};
 use super::status::counts::VipCounts;
 use super::status::health::Beat;
@@ -84,8 +85,8 @@ pub struct Handle {
     pub started: std::time::Instant,
     /// What it has changed.
     pub journal: Journal,
-    /// What it has counted and timed.
-    pub measures: Measures,
+    /// The metrics that the loop updates.
+    pub metrics: Arc<Registry>,
 }
 
 impl Handle {
@@ -119,6 +120,7 @@ impl Agent {
         let connections = setup.clients.into_iter().enumerate();
         let (view, seen) = watch::channel(Arc::new(core.view()));
         let heart = Arc::new(AtomicU64::new(0));
+        let mut registry = Registry::default();
         let mut agent = Self {
             core,
             started,
@@ -135,7 +137,7 @@ impl Agent {
             store: setup.store.map(Arc::new),
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
-            recorder: Recorder::new(names.clone()),
+            recorder: Recorder::new(names.clone(), &mut registry),
         };
         if let Some(hold) = setup.hold {
             agent.turn(Input::Hold(hold));
@@ -143,9 +145,9 @@ impl Agent {
         for (index, name) in names.iter().enumerate() {
             agent.restore(index, name.as_str());
         }
-        let (journal, measures) = (agent.log.journal.clone(), agent.recorder.measures());
+        let (journal, metrics) = (agent.log.journal.clone(), Arc::new(registry));
         let started = started.into_std();
-        let handle = Handle { view: seen, requests: ask, heart, started, journal, measures };
+        let handle = Handle { view: seen, requests: ask, heart, started, journal, metrics };
         Ok((agent, handle))
     }
 
@@ -213,9 +215,9 @@ impl Agent {
             Input::Applied(outcome) => log::reasons(self.core.controller(), outcome),
             _ => Vec::new(),
         };
-        let news = self.recorder.before(&input, &self.core, now);
+        let news = self.recorder.record_input(&input, &self.core, now);
         let effects = self.core.on(input, now);
-        self.recorder.after(news, &effects, &self.core, now);
+        self.recorder.record_effects(news, &effects, &self.core, now);
         self.carry_out(effects);
         self.beat();
         // The kernel is busy with what comes next while this is written.

@@ -7,7 +7,7 @@ pub mod core;
 pub mod event_loop;
 pub mod journal;
 mod kernel_thread;
-pub mod measures;
+pub mod metrics;
 pub mod notify;
 pub mod state_file;
 pub mod status;

@@ -192,6 +192,21 @@ fn families(text: &str) -> BTreeSet<(String, String)> {
         .collect()
 }
 
+/// The names of the labels of a metric that isn't a histogram, if it has a series.
+fn labels_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    text.lines().find_map(|line| match line.strip_prefix(name)?.split_at_checked(1)? {
+        (" ", _) => Some(Vec::new()),
+        ("{", labels) => Some(labels.split("=\"").filter_map(last_word).collect()),
+        _ => None,
+    })
+}
+
+/// The last word before a label's value; what follows the last value has none.
+fn last_word(text: &str) -> Option<&str> {
+    let word = text.rsplit(['"', ',']).next()?;
+    (!word.contains('}')).then_some(word)
+}
+
 #[test]
 fn the_metrics_are_those_that_are_documented() {
     run(async {
@@ -204,7 +219,11 @@ fn the_metrics_are_those_that_are_documented() {
             let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
             assert_eq!(cells.len(), 4, "{row}");
             assert!(!cells[3].is_empty(), "{row} doesn't say what to do");
-            let name = cells[0].trim_matches('`').split('{').next().unwrap();
+            let series = cells[0].trim_matches('`').trim_end_matches('}');
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            if let Some(found) = labels_of(&text, name) {
+                assert_eq!(found.join(","), labels, "{row}");
+            }
             let name =
                 if cells[1] == "counter" { name.strip_suffix("_total").unwrap() } else { name };
             (name.to_owned(), cells[1].to_owned())

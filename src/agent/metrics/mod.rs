@@ -1,0 +1,8 @@
+//! The metrics of the agent: [`declared`] has them all, [`recorder`] updates those that the event
+//! loop counts and times.
+
+pub mod declared;
+mod drift;
+mod encoder;
+mod lag;
+pub(in crate::agent) mod recorder;
