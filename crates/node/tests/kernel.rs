@@ -278,7 +278,7 @@ fn a_scheduler_the_kernel_lacks_is_named_with_the_cure() {
 #[test]
 fn a_scheduler_is_asked_for_without_making_a_service() {
     let mut kernel = kernel();
-    for scheduler in Scheduling::all() {
+    for scheduler in Scheduling::ALL {
         let name = scheduler.name();
         let has = kernel.has_scheduler(name).unwrap();
         assert_eq!(ipvsadm("-Sn"), "", "{name}");

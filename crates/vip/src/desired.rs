@@ -9,9 +9,8 @@ use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::Options;
 use crate::nft::Modes;
-use crate::policy::{ClusterFacts, Policy};
 use crate::select::{Selection, select};
-use crate::{Claim, LabelReport, NodeFacts, Observed, Verdict, Vip};
+use crate::{Claim, ClusterFacts, LabelReport, NodeFacts, Observed, Policy, Verdict, Vip};
 
 /// The virtual services that should exist, and what became of every label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

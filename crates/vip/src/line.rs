@@ -43,15 +43,18 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    /// A line from its parts.
+    #[must_use]
+    pub fn new(depth: usize, sign: Sign, text: String) -> Self {
+        Self { depth, sign, text }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:indent$}{} {}", "", self.sign.as_char(), self.text, indent = self.depth * 4)
     }
-}
-
-/// A line from its parts.
-pub(crate) fn line(depth: usize, sign: Sign, text: String) -> Line {
-    Line { depth, sign, text }
 }
 
 /// Appends a heading and the entries below it; nothing if there are no entries.
@@ -60,9 +63,9 @@ pub(crate) fn section(
     heading: &str,
     entries: impl Iterator<Item = (Sign, String)>,
 ) {
-    let entries: Vec<_> = entries.map(|(sign, text)| line(1, sign, text)).collect();
+    let entries: Vec<_> = entries.map(|(sign, text)| Line::new(1, sign, text)).collect();
     if !entries.is_empty() {
-        lines.push(line(0, Sign::Plain, heading.to_owned()));
+        lines.push(Line::new(0, Sign::Plain, heading.to_owned()));
         lines.extend(entries);
     }
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use nl_ipvs::Family;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::NodeFacts;
+use crate::facts::NodeFacts;
 use crate::{Claim, Condition, Observed, Protocol, Reach, Vip};
 
 /// How real servers on this node are reached that have both a host port and an address of their own.
@@ -148,26 +148,6 @@ pub(crate) fn wants_a_look(claim: &Claim, observed: &Observed) -> bool {
                 listens == Some(false) && !held(&ways.host) && !held(&ways.container)
             })
     })
-}
-
-impl NodeFacts {
-    /// Whether something on this node listens on an address of it. `None`: it isn't known.
-    #[must_use]
-    pub fn listens(&self, protocol: Protocol, at: SocketAddr) -> Option<bool> {
-        let listening = self.listening.as_ref()?;
-        let on = |address: std::net::IpAddr| {
-            listening.contains(&(protocol, SocketAddr::new(address, at.port())))
-        };
-        // A listener on :: takes IPv4 too, unless it says otherwise, which hardly any does.
-        let everywhere = on([0; 16].into()) || at.is_ipv4() && on([0; 4].into());
-        Some(on(at.ip()) || everywhere)
-    }
-
-    /// Whether an address is in a network that this node is part of.
-    #[must_use]
-    pub fn is_connected(&self, address: std::net::IpAddr) -> bool {
-        self.connected.iter().any(|network| network.contains(&address))
-    }
 }
 
 #[cfg(test)]

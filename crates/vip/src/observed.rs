@@ -1,3 +1,5 @@
+//! The kernel's state as one reading found it.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Deref, DerefMut};
@@ -7,8 +9,8 @@ use nl_ipvs::{
     Destination, DestinationSettings, Service, ServiceKey, ServiceSettings, Stats, Timeouts,
 };
 
-use crate::ownership::{MARK, Owner, owner};
-use crate::{Firewall, Nft, Protocol, Vip, policy::NodeFacts};
+use crate::facts::NodeFacts;
+use crate::{Firewall, Nft, Vip};
 
 /// What one reading of the kernel found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -144,37 +146,7 @@ impl ObservedService {
 }
 
 impl Observed {
-    /// The services that carry our mark.
-    pub fn ours(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
-        self.services.iter().filter_map(|(key, service)| {
-            let marked = service.settings.flags.contains(MARK);
-            marked.then(|| Some((Vip::from_key(key)?, service))).flatten()
-        })
-    }
-
-    /// The services that don't.
-    pub fn unmarked(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
-        self.services
-            .iter()
-            .filter(|(key, service)| owner(key, &service.settings, self) != Owner::Ours)
-    }
-
-    /// Whether an address is ours: bound on our interface, or with a service that is marked.
-    #[must_use]
-    pub fn is_our_address(&self, address: IpAddr) -> bool {
-        let at = |protocol: Protocol, port| ServiceKey::Address {
-            protocol: protocol.into(),
-            address,
-            port,
-        };
-        let marked = |protocol| {
-            let services = self.services.range(at(protocol, 1)..=at(protocol, u16::MAX));
-            services.into_iter().any(|(_, service)| service.settings.flags.contains(MARK))
-        };
-        self.addresses.contains_key(&address) || marked(Protocol::Tcp) || marked(Protocol::Udp)
-    }
-
-    /// The service on a VIP, whosever it is.
+    /// The service on a VIP, whoever owns it.
     #[must_use]
     pub fn service(&self, vip: &Vip) -> Option<&ObservedService> {
         self.services.get(&ServiceKey::from(*vip))

@@ -1,16 +1,18 @@
-//! Which virtual services of the kernel are ours.
+//! Ownership of virtual services: which of the kernel's are ours.
 //!
 //! The mark is a scheduler flag that no scheduler of any kernel uses. It lives in the kernel's
 //! own table, so it survives our death, the loss of the interface and a change of configuration.
 
+use std::net::IpAddr;
+
 use nl_ipvs::{ServiceFlags, ServiceKey, ServiceSettings};
 
-use crate::{Observed, Vip};
+use crate::{Observed, ObservedService, Protocol, Vip};
 
 /// The flag that marks a virtual service as vipd's; `ipvsadm` shows it as `flag-3`.
 pub const MARK: ServiceFlags = ServiceFlags::SCHED_3;
 
-/// Whose a virtual service is.
+/// The owner of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// It carries our mark.
@@ -23,7 +25,7 @@ pub enum Owner {
     Foreign,
 }
 
-/// Whose the service `key` is, whether wanted or not.
+/// Tells the owner of service `key`, whether it is wanted or not.
 #[must_use]
 pub fn owner(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) -> Owner {
     let Some(vip) = Vip::from_key(key) else { return Owner::Foreign };
@@ -33,5 +35,37 @@ pub fn owner(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) 
         Owner::LostMark
     } else {
         Owner::Foreign
+    }
+}
+
+impl Observed {
+    /// The virtual services that carry our mark.
+    pub fn ours(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
+        self.services.iter().filter_map(|(key, service)| {
+            let marked = service.settings.flags.contains(MARK);
+            marked.then(|| Some((Vip::from_key(key)?, service))).flatten()
+        })
+    }
+
+    /// The virtual services that don't carry our mark.
+    pub fn unmarked(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
+        self.services
+            .iter()
+            .filter(|(key, service)| owner(key, &service.settings, self) != Owner::Ours)
+    }
+
+    /// Tells whether an address is ours: bound on our interface, or the address of a marked service.
+    #[must_use]
+    pub fn is_our_address(&self, address: IpAddr) -> bool {
+        let at = |protocol: Protocol, port| ServiceKey::Address {
+            protocol: protocol.into(),
+            address,
+            port,
+        };
+        let marked = |protocol| {
+            let services = self.services.range(at(protocol, 1)..=at(protocol, u16::MAX));
+            services.into_iter().any(|(_, service)| service.settings.flags.contains(MARK))
+        };
+        self.addresses.contains_key(&address) || marked(Protocol::Tcp) || marked(Protocol::Udp)
     }
 }

@@ -1,40 +1,13 @@
 //! Which addresses may be VIPs on this node.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{LocalServers, Protocol};
-
-/// What is known of the node and the cluster that a VIP must not collide with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NodeFacts {
-    /// Addresses of this node on interfaces other than ours.
-    pub own: BTreeSet<IpAddr>,
-    /// Connected and other non-default routes of this node, with the interface.
-    pub routes: BTreeMap<IpNet, String>,
-    /// Resolvers of `/etc/resolv.conf`.
-    pub resolvers: BTreeSet<IpAddr>,
-    /// Networks that this node is part of: those of its routes that have no gateway.
-    pub connected: BTreeSet<IpNet>,
-    /// What it listens on. `None`: that isn't known.
-    pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
-}
-
-/// What is known of the cluster that a VIP must not collide with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ClusterFacts {
-    /// Other nodes, as Marathon names them.
-    pub nodes: BTreeSet<IpAddr>,
-    /// Marathon's own servers, as far as they are among the URLs it is read from or have led, and
-    /// those that it depends on: ZooKeeper's, and Mesos masters that it was told by address.
-    pub masters: BTreeSet<IpAddr>,
-    /// Addresses of tasks on container networks.
-    pub tasks: BTreeSet<IpAddr>,
-}
+use crate::special_address::SpecialAddress;
+use crate::{ClusterFacts, LocalServers, NodeFacts};
 
 /// What the operator allows (`[vip]` of the configuration).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -53,9 +26,9 @@ pub struct Policy {
 /// Why an address may not be a VIP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// By what the address itself is.
+    /// An address with a special meaning.
     #[error("{0} is {1}, which can't be a VIP")]
-    Special(IpAddr, &'static str),
+    Special(IpAddr, SpecialAddress),
     /// An address of this node.
     #[error("{0} is an address of this node: binding it as a VIP would cut the node off")]
     OwnAddress(IpAddr),
@@ -97,8 +70,8 @@ impl Policy {
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<(), Refusal> {
-        if let Some(what) = special(address) {
-            return Err(Refusal::Special(address, what));
+        if let Some(special) = SpecialAddress::of(address).filter(|special| !special.may_be_vip()) {
+            return Err(Refusal::Special(address, special));
         }
         if node.own.contains(&address) {
             return Err(Refusal::OwnAddress(address));
@@ -143,27 +116,6 @@ impl Policy {
 fn is_at_or_below(app: &str, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     app.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// What makes an address unfit whatever the node.
-pub(crate) fn special(address: IpAddr) -> Option<&'static str> {
-    if address.is_unspecified() {
-        return Some("the unspecified address");
-    }
-    if address.is_loopback() {
-        return Some("a loopback address");
-    }
-    if address.is_multicast() {
-        return Some("a multicast address");
-    }
-    match address {
-        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
-        IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in 0.0.0.0/8, \"this network\""),
-        IpAddr::V4(v4) if v4.octets()[0] >= 240 => Some("in 240.0.0.0/4, class E"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use nl_ipvs::{DestinationSettings, Family};
 
 use crate::local;
 use crate::observed::ObservedServer;
-use crate::policy::special;
+use crate::special_address::SpecialAddress;
 use crate::{
     Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, SourceId, Vip,
     Why,
@@ -209,9 +209,8 @@ fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), 
         return Err(Why::Port0);
     }
     let server = reach.place.of(family).ok_or(Why::NoAddress(family))?;
-    match special(server.ip()) {
-        // An agent that calls itself 127.0.0.1 is a cluster of one; so is a test.
-        Some(_) if !server.ip().is_loopback() => Err(Why::NotUnicast(server.ip())),
+    match SpecialAddress::of(server.ip()) {
+        Some(special) if !special.may_be_real_server() => Err(Why::NotUnicast(server.ip())),
         _ => Ok((server, reach)),
     }
 }

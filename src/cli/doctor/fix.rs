@@ -59,7 +59,7 @@ pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Resul
 
 /// Everything that vipd may come to need, so that a new label needs no new module at night.
 fn modules() -> impl Iterator<Item = String> {
-    let schedulers = Scheduling::all().map(|each| format!("ip_vs_{}", each.name()));
+    let schedulers = Scheduling::ALL.into_iter().map(|each| format!("ip_vs_{}", each.name()));
     ["ip_vs", "nf_conntrack", "dummy"].map(str::to_owned).into_iter().chain(schedulers)
 }
 

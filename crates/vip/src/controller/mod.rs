@@ -19,6 +19,8 @@ mod local_facts;
 mod once;
 mod outcome;
 mod planning;
+mod reasons;
+mod reporting;
 mod retry;
 mod slice;
 mod status;

@@ -1,8 +1,10 @@
+//! The controller's status.
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Controller, Effect, Job, Retry};
+use super::retry::Retry;
 use crate::SourceId;
 
 /// How the controller fares: for readiness, metrics and people.
@@ -67,43 +69,4 @@ pub struct Counters {
     pub failed: u64,
     /// Operations not tried because of a failure.
     pub skipped: u64,
-}
-
-impl Controller {
-    pub(super) fn mode(&self) -> Mode {
-        match (self.config.observe_only, self.held) {
-            (true, _) => Mode::ObserveOnly,
-            (false, true) => Mode::Held,
-            (false, false) => Mode::Acting,
-        }
-    }
-
-    pub(super) fn report(&mut self) -> Option<Effect> {
-        let sent = match &self.job {
-            Some(Job::Apply { addresses, .. }) => Some(addresses.iter()),
-            _ => None,
-        };
-        let changes = || self.touched.iter().chain(sent.clone().into_iter().flatten());
-        let overdue = changes().filter(|(address, _)| !self.retries.contains_key(*address));
-        let status = Status {
-            mode: self.mode(),
-            awaited: self.claims.awaited().cloned().collect(),
-            lost: self.claims.lost().map(|(source, why)| (source.clone(), why.clone())).collect(),
-            failing: self.retries.clone(),
-            conflicts: self.conflicts.values().map(ToString::to_string).collect(),
-            draining: self.drains.iter().count(),
-            unapplied_since: changes().map(|(_, since)| *since).min(),
-            overdue_since: overdue.map(|(_, since)| *since).min(),
-            read_at: (self.counters.readings > 0).then_some(self.read_at),
-            asked_since: self.job.is_some().then_some(self.asked_at),
-            unread: self.unread.clone(),
-            pending: self.withheld.len(),
-            counters: self.counters,
-        };
-        if status == self.status {
-            return None;
-        }
-        self.status = status.clone();
-        Some(Effect::Report(Box::new(status)))
-    }
 }

@@ -1,6 +1,7 @@
 //! What a chain does with the packets of VIPs.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -18,6 +19,15 @@ pub enum Fate {
     Depends,
     /// They are dropped.
     Dropped,
+}
+
+/// What the firewall is judged by: the prefixes that VIPs must lie in, or else those that are bound.
+#[must_use]
+pub fn judged<'a>(allow: &[IpNet], bound: impl Iterator<Item = &'a IpAddr>) -> Vec<IpNet> {
+    match allow.is_empty() {
+        true => bound.map(|address| IpNet::from(*address)).collect(),
+        false => allow.iter().map(IpNet::trunc).collect(),
+    }
 }
 
 /// A chain that drops packets of VIPs, or may.

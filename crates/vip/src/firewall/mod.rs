@@ -11,18 +11,19 @@
 //! them in looks at, and in forward it lets nothing in but answers.
 
 mod evaluate;
+mod own_rules;
 mod remedy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::nft::UnknownMode;
-pub use evaluate::{Fate, Finding};
+pub use evaluate::{Fate, Finding, judged};
+pub use own_rules::admissible;
 pub use remedy::{Guardian, advice, guardian, iptables_match, remedy};
 
 /// What vipd does about chains that drop traffic to VIPs.
@@ -239,14 +240,6 @@ impl Rule {
         Self { conditions, verdict: Verdict::Accept, mark: Some(prefix) }
     }
 
-    /// Whether two rules do the same, in whatever order their conditions stand.
-    fn does_what(&self, other: &Self) -> bool {
-        let within = |one: &Self, all: &Self| {
-            one.conditions.iter().all(|condition| all.conditions.contains(condition))
-        };
-        self.verdict == other.verdict && within(self, other) && within(other, self)
-    }
-
     /// What vipd writes into its comment.
     #[must_use]
     pub fn comment(prefix: &IpNet) -> String {
@@ -261,37 +254,9 @@ impl Rule {
 }
 
 impl Firewall {
-    /// What is wrong with it for these VIPs, a sentence each with the commands that fix it.
-    #[must_use]
-    pub fn complaints(&self, vips: &[IpNet]) -> Vec<String> {
-        let findings = self.findings(vips).into_iter();
-        let findings =
-            findings.map(|finding| format!("{finding}: let it in with {}", advice(self, &finding)));
-        findings.chain(self.unread.iter().cloned()).collect()
-    }
-
     /// The chains at the hooks.
     pub fn bases(&self) -> impl Iterator<Item = (&Place, Base)> {
         self.chains.iter().filter_map(|(place, chain)| Some((place, chain.base?)))
-    }
-
-    /// The rules of vipd's that are as it makes them and do what they are for: each once in its
-    /// chain, and before whatever drops.
-    #[must_use]
-    pub fn held(&self) -> BTreeSet<(Place, IpNet)> {
-        let mut held = BTreeSet::new();
-        for (place, prefix) in self.marked() {
-            let Some(chain) = self.chains.get(&place) else { continue };
-            let Some(base) = chain.base else { continue };
-            let mut ours = chain.rules.iter().filter(|rule| rule.mark == Some(prefix));
-            let wanted = Rule::letting_in(prefix, base.hook);
-            let as_made = ours.next().is_some_and(|rule| rule.does_what(&wanted));
-            let passes = || self.fate(&place, &prefix, true) == Fate::Passes;
-            if as_made && ours.next().is_none() && passes() {
-                held.insert((place, prefix));
-            }
-        }
-        held
     }
 
     /// Where there are rules of vipd's, whatever they look like.
@@ -303,38 +268,4 @@ impl Firewall {
         });
         all.collect()
     }
-
-    /// The rules that vipd should have, to let these prefixes in: where a chain may drop what goes
-    /// to them, without its rules.
-    #[must_use]
-    pub fn wanted(&self, prefixes: &[IpNet]) -> BTreeSet<(Place, IpNet)> {
-        let mut wanted = BTreeSet::new();
-        for (place, _) in self.bases() {
-            for prefix in prefixes.iter().filter(|prefix| place.sees.has(prefix)) {
-                if self.fate(place, prefix, false) != Fate::Passes {
-                    wanted.insert((place.clone(), *prefix));
-                }
-            }
-        }
-        wanted
-    }
-}
-
-/// What the firewall is judged by: the prefixes that VIPs must lie in, or else those that are bound.
-#[must_use]
-pub fn judged<'a>(allow: &[IpNet], bound: impl Iterator<Item = &'a IpAddr>) -> Vec<IpNet> {
-    match allow.is_empty() {
-        true => bound.map(|address| IpNet::from(*address)).collect(),
-        false => allow.iter().map(IpNet::trunc).collect(),
-    }
-}
-
-/// The prefixes that may be let in, and those that may not: to let in what holds an address of the
-/// node itself would open all of the node.
-#[must_use]
-pub fn admissible(prefixes: &[IpNet], own: &BTreeSet<IpAddr>) -> (Vec<IpNet>, Vec<IpNet>) {
-    let opens = |prefix: &IpNet| own.iter().any(|address| prefix.contains(address));
-    let prefixes = prefixes.iter().map(IpNet::trunc);
-    let (open, fine): (Vec<_>, Vec<_>) = prefixes.partition(opens);
-    (fine, open)
 }

@@ -27,6 +27,17 @@ pub fn guardian(firewall: &Firewall, place: &Place) -> Guardian {
     }
 }
 
+impl Firewall {
+    /// What is wrong with it for these VIPs, a sentence each with the commands that fix it.
+    #[must_use]
+    pub fn complaints(&self, vips: &[IpNet]) -> Vec<String> {
+        let findings = self.findings(vips).into_iter();
+        let findings =
+            findings.map(|finding| format!("{finding}: let it in with {}", advice(self, &finding)));
+        findings.chain(self.unread.iter().cloned()).collect()
+    }
+}
+
 /// As many VIPs get lines. There are more where no prefix says where they lie.
 const LINES: usize = 8;
 

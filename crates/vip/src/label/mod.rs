@@ -2,12 +2,16 @@
 
 mod key;
 mod options;
+mod place;
 mod read;
 mod refusal;
+mod report;
 mod value;
 
 pub use key::{Key, classify};
-pub use options::{DEFAULT_DRAIN, OptionError, Options, Scheduling};
+pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
+pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, Reading, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};
+pub use report::{LabelReport, Verdict, news};
 pub use value::{ValueError, VipName, VipRef};

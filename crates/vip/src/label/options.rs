@@ -4,7 +4,10 @@ use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
 
 use crate::ownership::MARK;
 
-/// How long a drain may last when `IPVS_DRAIN` doesn't say.
+/// The scheduler without `IPVS_SCHEDULER`.
+pub const DEFAULT_SCHEDULER: Scheduling = Scheduling::Wlc;
+
+/// The longest time that a real server drains without `IPVS_DRAIN`.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(120);
 
 /// What the `IPVS_*` labels of a port and its app ask for.
@@ -27,7 +30,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            scheduler: Scheduling::Wlc,
+            scheduler: DEFAULT_SCHEDULER,
             hash_port: false,
             persistence: None,
             fail_open: true,
@@ -55,29 +58,42 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    const ALL: [(Self, &'static str); 11] = [
-        (Self::Rr, "rr"),
-        (Self::Wrr, "wrr"),
-        (Self::Lc, "lc"),
-        (Self::Wlc, "wlc"),
-        (Self::Sh, "sh"),
-        (Self::Sed, "sed"),
-        (Self::Nq, "nq"),
-        (Self::Mh, "mh"),
-        (Self::Fo, "fo"),
-        (Self::Ovf, "ovf"),
-        (Self::Twos, "twos"),
+    /// Every scheduler that a label may name.
+    pub const ALL: [Self; 11] = [
+        Self::Rr,
+        Self::Wrr,
+        Self::Lc,
+        Self::Wlc,
+        Self::Sh,
+        Self::Sed,
+        Self::Nq,
+        Self::Mh,
+        Self::Fo,
+        Self::Ovf,
+        Self::Twos,
     ];
 
-    /// All of them.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().map(|(each, _)| each)
-    }
-
-    /// The kernel's name.
+    /// The kernel's name of the scheduler.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(each, _)| *each == self).map_or("wlc", |(_, name)| name)
+        match self {
+            Self::Rr => "rr",
+            Self::Wrr => "wrr",
+            Self::Lc => "lc",
+            Self::Wlc => "wlc",
+            Self::Sh => "sh",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Mh => "mh",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Twos => "twos",
+        }
+    }
+
+    /// The scheduler with this name, if a label may name it.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheduler| scheduler.name() == name)
     }
 
     /// `sh` and `mh` keep a table of real servers in which a weight-0 one still owns its slots.
@@ -198,8 +214,8 @@ impl Options {
     /// The options whose service has these settings, as far as it has any of ours.
     pub(crate) fn of(settings: &ServiceSettings) -> Self {
         let name = settings.scheduler.as_ref().map_or("", Scheduler::as_str);
-        let known = Scheduling::ALL.iter().find(|(_, known)| *known == name);
-        let scheduler = known.map_or(Scheduling::Wlc, |(scheduler, _)| *scheduler);
+        let known = Scheduling::from_name(name);
+        let scheduler = known.unwrap_or(DEFAULT_SCHEDULER);
         let persistent = settings.flags.contains(ServiceFlags::PERSISTENT);
         let hash_port =
             scheduler.hashes_the_client() && settings.flags.contains(ServiceFlags::SCHED_2);
@@ -215,8 +231,8 @@ impl Options {
 }
 
 fn scheduler(text: &str) -> Result<Scheduling, OptionError> {
-    if let Some((scheduling, _)) = Scheduling::ALL.iter().find(|(_, name)| *name == text) {
-        return Ok(*scheduling);
+    if let Some(scheduler) = Scheduling::from_name(text) {
+        return Ok(scheduler);
     }
     match text {
         "dh" | "lblc" | "lblcr" => Err(OptionError::HashesDestination(text.into())),
@@ -256,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_services_options_can_be_told_from_its_settings() {
-        for scheduler in Scheduling::ALL.map(|(scheduler, _)| scheduler) {
+        for scheduler in Scheduling::ALL {
             for persistence in [None, Some(300)] {
                 let hash_port = scheduler.hashes_the_client();
                 let options = Options { scheduler, hash_port, persistence, ..Options::default() };

@@ -83,21 +83,17 @@ fn port(text: &str) -> Option<NonZeroU16> {
 /// `Ok(None)`: it doesn't even look like an address, so it may be a name.
 fn address(text: &str) -> Result<Option<IpAddr>, ValueError> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(Some(unmapped(address)));
+        // `::ffff:1.2.3.4` is that IPv4 address: IPVS would never see it as IPv6.
+        return Ok(Some(address.to_canonical()));
     }
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = bracketed.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
-        return Ok(Some(unmapped(address.into())));
+        return Ok(Some(IpAddr::from(address).to_canonical()));
     }
     if text.contains(['[', ']', ':']) || looks_like_ipv4(text) {
         return Err(ValueError::BadAddress(text.to_owned()));
     }
     Ok(None)
-}
-
-/// `::ffff:1.2.3.4` is that IPv4 address: IPVS would never see it as IPv6.
-fn unmapped(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 /// Nothing but digits, dots and blanks, such as `256.1.1.1`, `1.2.3`, `1.2.3.4 ` or `3306`, or

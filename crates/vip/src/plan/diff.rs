@@ -10,60 +10,72 @@ use crate::nft::Able;
 use crate::ownership::{MARK, Owner, owner};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
-pub(super) fn diff(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Plan {
-    let mut plan = Plan { baseline: Baseline::of(observed, desired), ..Plan::default() };
-    let foreign = foreign_by_address(observed);
-    let mut nobody = BTreeSet::new();
-    for (vip, wanted) in &desired.services {
-        if let Some(conflict) = conflict(vip, observed, &foreign) {
-            plan.conflicts.push(conflict);
-        } else if !change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node) {
-            nobody.insert(*vip);
+impl Plan {
+    /// The plan from `observed` to `desired`. `node` is this node's name: it shuffles the order
+    /// in which real servers are added, so that not every node starts with the same one.
+    #[must_use]
+    pub fn new(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Self {
+        let mut plan = Plan { baseline: Baseline::of(observed, desired), ..Plan::default() };
+        let foreign = foreign_by_address(observed);
+        let mut nobody = BTreeSet::new();
+        for (vip, wanted) in &desired.services {
+            if let Some(conflict) = conflict(vip, observed, &foreign) {
+                plan.conflicts.push(conflict);
+            } else if !change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node)
+            {
+                nobody.insert(*vip);
+            }
         }
+        let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
+        if scope == Scope::Complete {
+            plan.ops.extend(unwanted.map(delete_service));
+        } else {
+            let serves =
+                |held: &ObservedService| held.servers.values().any(|s| s.settings.weight > 0);
+            nobody.extend(unwanted.filter(|(_, held)| !serves(held)).map(|(vip, _)| vip));
+        }
+        change_addresses(&mut plan, observed, desired, scope);
+        plan.ops.extend(forget_flows(&plan, desired));
+        plan.ops.extend(change_timeouts(observed, desired));
+        tables::change(&mut plan, observed, desired, scope, &nobody);
+        rules::change(&mut plan, observed, desired);
+        // In place: an operation is long, and there may be many.
+        plan.ops.sort_by_cached_key(Op::order);
+        plan
     }
-    let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
-    if scope == Scope::Complete {
-        plan.ops.extend(unwanted.map(delete_service));
-    } else {
-        let serves = |held: &ObservedService| held.servers.values().any(|s| s.settings.weight > 0);
-        nobody.extend(unwanted.filter(|(_, held)| !serves(held)).map(|(vip, _)| vip));
-    }
-    change_addresses(&mut plan, observed, desired, scope);
-    plan.ops.extend(forget_flows(&plan, desired));
-    plan.ops.extend(change_timeouts(observed, desired));
-    tables::change(&mut plan, observed, desired, scope, &nobody);
-    rules::change(&mut plan, observed, desired);
-    // In place: an operation is long, and there may be many.
-    plan.ops.sort_by_cached_key(Op::order);
-    plan
-}
 
-pub(super) fn cleanup(observed: &Observed) -> Plan {
-    let mut ops: Vec<_> = observed.ours().map(delete_service).collect();
-    let others = others_addresses(observed);
-    let (kept, unbound): (Vec<&IpAddr>, Vec<&IpAddr>) =
-        observed.addresses.keys().partition(|address| others.contains(*address));
-    if observed.link != Link::Missing && kept.is_empty() {
-        ops.push(Op::DeleteLink);
-    } else {
-        ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
+    /// The plan that removes exactly what is ours: the services that carry our mark, and our
+    /// interface with its addresses.
+    #[must_use]
+    pub fn cleanup(observed: &Observed) -> Self {
+        let mut ops: Vec<_> = observed.ours().map(delete_service).collect();
+        let others = others_addresses(observed);
+        let (kept, unbound): (Vec<&IpAddr>, Vec<&IpAddr>) =
+            observed.addresses.keys().partition(|address| others.contains(*address));
+        if observed.link != Link::Missing && kept.is_empty() {
+            ops.push(Op::DeleteLink);
+        } else {
+            ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
+        }
+        ops.extend(tables::delete(observed));
+        ops.extend(rules::delete(&observed.firewall));
+        Plan { ops, conflicts: Vec::new(), baseline: Baseline::of(observed, &Desired::default()) }
     }
-    ops.extend(tables::delete(observed));
-    ops.extend(rules::delete(&observed.firewall));
-    Plan { ops, conflicts: Vec::new(), baseline: Baseline::of(observed, &Desired::default()) }
-}
 
-pub(super) fn adopt(observed: &Observed, vips: &[Vip]) -> Plan {
-    let unmarked = vips.iter().filter_map(|vip| {
-        let before = settable(observed.service(vip)?);
-        let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
-        let before = Box::new(before);
-        (settings != *before).then_some(Op::SetService { vip: *vip, before, settings })
-    });
-    Plan {
-        ops: unmarked.collect(),
-        conflicts: Vec::new(),
-        baseline: Baseline::of(observed, &Desired::default()),
+    /// The plan that marks services as ours and changes nothing else of them.
+    #[must_use]
+    pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
+        let unmarked = vips.iter().filter_map(|vip| {
+            let before = settable(observed.service(vip)?);
+            let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
+            let before = Box::new(before);
+            (settings != *before).then_some(Op::SetService { vip: *vip, before, settings })
+        });
+        Plan {
+            ops: unmarked.collect(),
+            conflicts: Vec::new(),
+            baseline: Baseline::of(observed, &Desired::default()),
+        }
     }
 }
 

@@ -28,23 +28,27 @@ impl Losses {
     }
 }
 
-pub(super) fn losses(plan: &Plan) -> Losses {
-    let mut services = 0;
-    let mut by_vip: BTreeMap<Vip, (usize, usize)> = BTreeMap::new();
-    for op in &plan.ops {
-        let Some(vip) = op.vip() else { continue };
-        let (deleted, added) = by_vip.entry(vip).or_default();
-        match op {
-            Op::AddServer { .. } => *added += 1,
-            Op::DeleteServer { .. } => *deleted += 1,
-            Op::DeleteService { servers, .. } => {
-                services += 1;
-                *deleted += servers.len();
+impl Plan {
+    /// How much the plan takes away.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        let mut services = 0;
+        let mut by_vip: BTreeMap<Vip, (usize, usize)> = BTreeMap::new();
+        for op in &self.ops {
+            let Some(vip) = op.vip() else { continue };
+            let (deleted, added) = by_vip.entry(vip).or_default();
+            match op {
+                Op::AddServer { .. } => *added += 1,
+                Op::DeleteServer { .. } => *deleted += 1,
+                Op::DeleteService { servers, .. } => {
+                    services += 1;
+                    *deleted += servers.len();
+                }
+                _ => {}
             }
-            _ => {}
         }
+        let fewer = by_vip.values().map(|(deleted, added)| deleted.saturating_sub(*added));
+        let (of_services, of_servers) = (self.baseline.services, self.baseline.servers);
+        Losses { services, of_services, servers: fewer.sum(), of_servers }
     }
-    let fewer = by_vip.values().map(|(deleted, added)| deleted.saturating_sub(*added));
-    let (of_services, of_servers) = (plan.baseline.services, plan.baseline.servers);
-    Losses { services, of_services, servers: fewer.sum(), of_servers }
 }

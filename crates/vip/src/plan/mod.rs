@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use nl_ipvs::ServiceKey;
 
-use crate::{Desired, Observed, Vip};
+use crate::{Observed, Vip};
 
 pub use baseline::Baseline;
 pub use ipvsadm::ipvsadm_args;
@@ -89,26 +89,6 @@ impl fmt::Display for Conflict {
 }
 
 impl Plan {
-    /// The plan from `observed` to `desired`. `node` is this node's name: it shuffles the order
-    /// in which real servers are added, so that not every node starts with the same one.
-    #[must_use]
-    pub fn new(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Self {
-        diff::diff(observed, desired, scope, node)
-    }
-
-    /// The plan that removes exactly what is ours: the services that carry our mark, and our
-    /// interface with its addresses.
-    #[must_use]
-    pub fn cleanup(observed: &Observed) -> Self {
-        diff::cleanup(observed)
-    }
-
-    /// The plan that marks services as ours and changes nothing else of them.
-    #[must_use]
-    pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
-        diff::adopt(observed, vips)
-    }
-
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -128,12 +108,6 @@ impl Plan {
             op.apply_to(&mut model);
         }
         model
-    }
-
-    /// How much the plan takes away.
-    #[must_use]
-    pub fn losses(&self) -> Losses {
-        losses::losses(self)
     }
 
     /// Addresses the plan binds or unbinds.

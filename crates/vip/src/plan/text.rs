@@ -7,7 +7,7 @@ use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 pub(crate) use super::op::timeout_changes;
 use super::{Op, Plan, rules, tables};
-use crate::line::{Line, Sign, line, section};
+use crate::line::{Line, Sign, section};
 use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, LabelReport, Member, Vip};
@@ -28,7 +28,7 @@ impl Plan {
         for vip in &vips {
             if let Some(conflict) = self.conflicts.iter().find(|conflict| conflict.vip == *vip) {
                 let apps = apps(desired, vip);
-                lines.push(line(0, Sign::Warn, format!("{vip}{apps}: {conflict}")));
+                lines.push(Line::new(0, Sign::Warn, format!("{vip}{apps}: {conflict}")));
             }
             if let Some(ops) = by_vip.get(vip) {
                 describe_vip(&mut lines, vip, ops, desired);
@@ -67,37 +67,37 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
         }
         _ => (Sign::Change, format!("{vip}{apps}")),
     };
-    lines.push(line(0, sign, text));
+    lines.push(Line::new(0, sign, text));
     let mut servers: Vec<(SocketAddr, Line)> = Vec::new();
     for op in ops {
         match op {
             Op::SetService { before, settings, .. } => {
                 lines.extend(
-                    settings_changes(before, settings).map(|text| line(1, Sign::Change, text)),
+                    settings_changes(before, settings).map(|text| Line::new(1, Sign::Change, text)),
                 );
             }
             Op::AddServer { server, settings, .. } => {
                 let text = format!("{server}  {}", weight(settings));
-                servers.push((*server, line(1, Sign::Add, text)));
+                servers.push((*server, Line::new(1, Sign::Add, text)));
             }
             Op::SetServer { server, before, settings, .. } => {
                 let text = format!("{server}  {}", server_change(before, settings));
-                servers.push((*server, line(1, Sign::Change, text)));
+                servers.push((*server, Line::new(1, Sign::Change, text)));
             }
             Op::DeleteServer { server, .. } => {
-                servers.push((*server, line(1, Sign::Remove, server.to_string())));
+                servers.push((*server, Line::new(1, Sign::Remove, server.to_string())));
             }
             Op::AddElement { element: Element::Refused(_) } if sign == Sign::Change => {
-                lines.push(line(1, Sign::Change, REFUSED.into()));
+                lines.push(Line::new(1, Sign::Change, REFUSED.into()));
             }
             Op::DeleteElement { element: Element::Refused(_) } if ops.len() == 1 => {
-                lines.push(line(1, Sign::Change, LET_IN.into()));
+                lines.push(Line::new(1, Sign::Change, LET_IN.into()));
             }
             Op::ForgetFlows { .. } if sign == Sign::Change => {
-                lines.push(line(1, Sign::Change, FORGOTTEN.into()));
+                lines.push(Line::new(1, Sign::Change, FORGOTTEN.into()));
             }
             Op::DeleteService { servers: gone, .. } => servers.extend(
-                gone.iter().map(|server| (*server, line(1, Sign::Remove, server.to_string()))),
+                gone.iter().map(|server| (*server, Line::new(1, Sign::Remove, server.to_string()))),
             ),
             _ => {}
         }
@@ -114,11 +114,11 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
         && let Some(service) = service
         && service.selection.members.is_empty()
     {
-        lines.push(line(1, Sign::Plain, "no real server yet: clients are refused".into()));
+        lines.push(Line::new(1, Sign::Plain, "no real server yet: clients are refused".into()));
     }
     if let Some(service) = service {
         let waiting = service.selection.waiting();
-        lines.extend(waiting.map(|out| line(1, Sign::Plain, format!("left out: {out}"))));
+        lines.extend(waiting.map(|out| Line::new(1, Sign::Plain, format!("left out: {out}"))));
     }
 }
 

@@ -2,28 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
+use super::{LabelPlace, LabelRefusal, RefusalKind};
 use crate::Vip;
-use crate::label::{LabelRefusal, RefusalKind};
-
-/// Where a label stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LabelPlace {
-    /// Id of the app or pod.
-    pub app: Arc<str>,
-    /// The port it stands on: its index among the app's ports. `None`: on the app itself.
-    pub port: Option<usize>,
-    /// JSON path of the label's object in its document, as
-    /// `$.apps[3].container.portMappings[0].labels`.
-    pub path: String,
-    /// The label's key.
-    pub key: String,
-    /// How many equal keys stand before it in the same object.
-    pub occurrence: usize,
-    /// The label's value.
-    pub value: String,
-}
 
 /// What became of one label: every VIP label found has one, and every other label of ours that
 /// was not obeyed.

@@ -1,0 +1,149 @@
+//! Reasons for operations: which app and task is behind each, and why it is done.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Controller, Entry, Job};
+use crate::nft::{Element, Standing, family_name};
+use crate::plan::text;
+use crate::{DesiredService, LabelReport, Op, Vip};
+
+impl Controller {
+    /// Why an operation of the last plan was, or would be, done. To be asked before the outcome of
+    /// that plan is told.
+    #[must_use]
+    pub fn entry(&self, op: &Op) -> Entry {
+        let (vip, address) = (op.vip(), op.address());
+        let server = server_of(op);
+        let service = vip.and_then(|vip| self.decided.service(&vip));
+        let reports = address.map_or(&[][..], |address| self.decided.reports_on(address));
+        let (app, task) = self.behind(vip, server, service);
+        let why = match op {
+            Op::DeleteServer { vip, server } => self.leaves(vip, server, task.as_deref(), service),
+            _ => why(op, service, reports),
+        };
+        let since = match &self.job {
+            Some(Job::Apply { addresses, .. }) => match address {
+                Some(address) => addresses.get(&address).copied(),
+                None => addresses.values().min().copied(),
+            },
+            _ => None,
+        };
+        Entry { op: op.kind(), vip, address, server, app, task, why, since }
+    }
+
+    /// The operations that are due and held back by the mode.
+    #[must_use]
+    pub fn withheld(&self) -> &[Op] {
+        &self.withheld
+    }
+
+    /// The app and task behind what an operation changes.
+    fn behind(
+        &self,
+        vip: Option<Vip>,
+        server: Option<SocketAddr>,
+        service: Option<&DesiredService>,
+    ) -> (Arc<str>, Option<Arc<str>>) {
+        let claimed =
+            || service.map_or_else(Arc::default, |service| service.apps.join(", ").into());
+        let (Some(vip), Some(server)) = (vip, server) else { return (claimed(), None) };
+        let member = service.and_then(|service| service.selection.members.get(&server));
+        let of_member = member.map(|member| (member.app.clone(), member.task.clone()));
+        let known = of_member.filter(|(_, task)| !task.is_empty()).or_else(|| {
+            let tenant = self.drains.tenant(&vip, &server)?;
+            Some((tenant.app.1.clone(), tenant.task.clone()))
+        });
+        known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
+    }
+
+    /// Why a real server goes.
+    fn leaves(
+        &self,
+        vip: &Vip,
+        server: &SocketAddr,
+        task: Option<&str>,
+        service: Option<&DesiredService>,
+    ) -> String {
+        let left_out = service.map(|service| service.selection.left_out.as_slice());
+        let mut left_out = left_out.unwrap_or_default().iter();
+        let drained = self.drains.has_drained(vip, server);
+        match (task, left_out.find(|out| Some(&*out.task) == task)) {
+            (_, Some(out)) => out.why.to_string(),
+            (None, None) => "no task is known to be there".to_owned(),
+            (Some(_), None) if drained => "drained".to_owned(),
+            (Some(_), None) if service.is_none() => "no app claims the VIP".to_owned(),
+            (Some(_), None) if self.drains.is_ended(vip, server, &self.claims) => {
+                "task gone".to_owned()
+            }
+            (Some(_), None) => "its app claims the VIP for other tasks".to_owned(),
+        }
+    }
+}
+
+fn server_of(op: &Op) -> Option<SocketAddr> {
+    match op {
+        Op::AddServer { server, .. }
+        | Op::SetServer { server, .. }
+        | Op::DeleteServer { server, .. } => Some(*server),
+        _ => None,
+    }
+}
+
+/// What an operation does and why, in the words of a plan's description.
+fn why(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> String {
+    let member = |server| {
+        let why = service.and_then(|service| service.selection.members.get(server));
+        why.map(|member| format!("{}, ", member.reason())).unwrap_or_default()
+    };
+    match op {
+        Op::AddService { settings, .. } => text::settings_text(settings),
+        Op::SetService { before, settings, .. } => {
+            text::settings_changes(before, settings).collect::<Vec<_>>().join(", ")
+        }
+        Op::AddServer { server, settings, .. } => {
+            format!("{}{}", member(server), text::weight(settings))
+        }
+        Op::SetServer { server, before, settings, .. } => {
+            format!("{}{}", member(server), text::server_change(before, settings))
+        }
+        Op::DeleteService { vip, .. } => {
+            let why = text::refused(reports, vip);
+            why.unwrap_or_else(|| "no app claims it".to_owned())
+        }
+        Op::Bind { source: None, .. } => "bound".to_owned(),
+        Op::Bind { source: Some(source), .. } => {
+            format!("bound, source of the node's own connections {source}")
+        }
+        Op::SetSource { source, .. } => {
+            let source = source.map_or("itself".to_owned(), |source| source.to_string());
+            format!("source of the node's own connections -> {source}")
+        }
+        Op::ForgetFlows { .. } => text::FORGOTTEN.to_owned(),
+        Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
+        Op::SetTimeouts { before, timeouts } => text::timeout_changes(before, timeouts).join(", "),
+        Op::SetTable { family, before, rules } => {
+            let name = family_name(*family);
+            let how = match before {
+                Standing::Missing => "made",
+                Standing::Damaged => "put right after somebody changed it",
+                Standing::Whole(_) => "changed",
+            };
+            format!("table {name} vipd {how}: {rules}")
+        }
+        Op::DeleteTable { family } => format!("table {} vipd deleted", family_name(*family)),
+        Op::InsertRule { place, prefix, .. } => format!("{place} lets {prefix} in"),
+        Op::DeleteRule { place, prefix } => {
+            format!("{place} lets {prefix} in by vipd's rule no longer")
+        }
+        Op::AddElement { element: Element::Guarded(_) } => "guarded".to_owned(),
+        Op::DeleteElement { element: Element::Guarded(_) } => "guarded no longer".to_owned(),
+        Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),
+        Op::DeleteElement { element: Element::Refused(_) } => text::LET_IN.to_owned(),
+        Op::CreateLink => "created".to_owned(),
+        Op::RaiseLink => "brought up".to_owned(),
+        Op::DeleteLink => "deleted with its addresses".to_owned(),
+        // Its reason lies with its task.
+        Op::DeleteServer { .. } => String::new(),
+    }
+}
