@@ -67,7 +67,7 @@ fn existing(text: &str, observed: &Observed) -> Result<Vec<Vip>> {
     let vips = protocols.into_iter().map(|protocol| Vip { address, port, protocol });
     let found: Vec<_> = vips.filter(|vip| observed.service(vip).is_some()).collect();
     if found.is_empty() {
-        let others: Vec<_> = observed.unmarked().map(|(key, _)| key.to_string()).collect();
+        let others: Vec<_> = observed.unmarked_services().map(|(key, _)| key.to_string()).collect();
         let others = if others.is_empty() { "none".into() } else { others.join(", ") };
         bail!("there is no virtual service on {text}; those without vipd's mark are: {others}");
     }

@@ -77,7 +77,7 @@ impl Apply {
 /// An answer that empties the table is more often a sick Marathon than a wish.
 fn refuse_to_empty(plan: &Plan) -> Result<()> {
     let losses = plan.losses();
-    if losses.suspicious() {
+    if losses.is_suspicious() {
         bail!(
             "this would remove {} of {} VIPs and leave {} fewer of {} real servers, more than \
              half: look at `vipd diff`, and if that is what you want, say --force",

@@ -118,7 +118,7 @@ fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
         port: place.port,
         key: place.key,
         value: place.value,
-        vip: vip.map(|vip| vip.socket().to_string()),
+        vip: vip.map(|vip| vip.socket_addr().to_string()),
         protocol: vip.map(|vip| vip.protocol),
         ok: verdict.is_ok(),
         verdict: verdict.word(),

@@ -36,7 +36,7 @@ impl Cleanup {
         for line in plan.describe(&Desired::default()) {
             output::line(&mut out, &line)?;
         }
-        for (key, _) in observed.unmarked() {
+        for (key, _) in observed.unmarked_services() {
             writeln!(out, "  {key} stays: not vipd's")?;
         }
         if self.dry_run {

@@ -65,7 +65,7 @@ impl Diff {
                 for command in plan.ops.iter().filter_map(ipvsadm_args) {
                     writeln!(out, "{command}")?;
                 }
-                for address in plan.addresses() {
+                for address in plan.changed_addresses() {
                     output::warn(&format!(
                         "ipvsadm knows no addresses: {address} is for {} to bind or unbind",
                         config.interface

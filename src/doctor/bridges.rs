@@ -52,7 +52,7 @@ pub fn bridges(bridges: Bridges<'_>) -> Vec<Check> {
 
 /// The bridges behind which real servers are that have addresses of their own.
 fn serving(observed: &Observed) -> BTreeSet<&str> {
-    let servers = observed.ours().flat_map(|(_, service)| service.servers.keys());
+    let servers = observed.our_services().flat_map(|(_, service)| service.servers.keys());
     let routes = &observed.node.routes;
     servers
         .filter_map(|server| {

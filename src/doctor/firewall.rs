@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use vip::Observed;
-use vip::firewall::{Fate, LetIn, admissible, advice, judged};
+use vip::firewall::{Fate, LetIn, describe_remedy, prefixes_to_check, split_admissible};
 
 use super::Check;
 
@@ -10,12 +10,12 @@ use super::Check;
 #[must_use]
 pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Check> {
     let firewall = &observed.firewall;
-    let vips = judged(allow, observed.addresses.keys());
+    let vips = prefixes_to_check(allow, observed.addresses.keys());
     let mut checks: Vec<_> = firewall
-        .findings(&vips)
+        .find_drops(&vips)
         .iter()
         .map(|finding| {
-            let lines = advice(firewall, finding);
+            let lines = describe_remedy(firewall, finding);
             let cure = match let_in {
                 LetIn::Off => format!(
                     "{lines}, and keep it over a reboot as you keep your other rules; or \
@@ -29,7 +29,7 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
             }
         })
         .collect();
-    let (_, open) = admissible(allow, &observed.node.own);
+    let (_, open) = split_admissible(allow, &observed.node.own);
     if let_in == LetIn::Insert {
         checks.extend(open.iter().map(|prefix| {
             Check::warning(
@@ -45,7 +45,7 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
     checks.extend(unread.map(|why| Check::warning(why.clone(), "run `vipd doctor` as root")));
     if checks.is_empty() {
         let text = "no chain of this node's firewall drops traffic to VIPs";
-        let held = firewall.held().len();
+        let held = firewall.rules_in_place().len();
         checks.push(Check::ok(match (vips.is_empty(), held) {
             (true, _) => "there is no VIP and no [vip] allow to try the firewall with".to_owned(),
             (false, 0) => text.to_owned(),

@@ -35,7 +35,7 @@ pub fn schedulers_wanted(
 ) -> BTreeSet<String> {
     let default = Options::default().scheduler;
     let named = named.into_iter().chain([default]).map(|each| each.name().to_owned());
-    let held = observed.into_iter().flat_map(Observed::ours);
+    let held = observed.into_iter().flat_map(Observed::our_services);
     let held =
         held.filter_map(|(_, service)| Some(service.settings.scheduler.as_ref()?.to_string()));
     named.chain(held).collect()
@@ -93,7 +93,7 @@ fn scheduler(modules: &Modules, name: &str, has: Option<bool>) -> Check {
 }
 
 fn nftables(nft: &Nft) -> Check {
-    let lacks = nft.lacks();
+    let lacks = nft.describe_lacks();
     if lacks.is_empty() {
         return Check::ok("nftables translates addresses: the data path is whole");
     }

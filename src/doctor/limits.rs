@@ -40,7 +40,7 @@ fn tracked(conntrack: Option<Conntrack>) -> Check {
 
 /// More connections than buckets fit; the kernel only takes longer to find them.
 fn held(buckets: u32, observed: &Observed) -> Check {
-    let servers = observed.ours().flat_map(|(_, service)| service.servers.values());
+    let servers = observed.our_services().flat_map(|(_, service)| service.servers.values());
     let connections: u64 =
         servers.map(|server| u64::from(server.active) + u64::from(server.inactive)).sum();
     let text = format!("{connections} IPVS connections in a table of {buckets} buckets");

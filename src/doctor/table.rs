@@ -21,8 +21,8 @@ const SIGNS: [(&str, &str); 3] = [
 /// Checks the virtual services that aren't vipd's.
 #[must_use]
 pub fn table(observed: &Observed, links: &[LinkFacts]) -> Vec<Check> {
-    let ours = observed.ours().count();
-    let others: Vec<_> = observed.unmarked().map(|(key, _)| key.to_string()).collect();
+    let ours = observed.our_services().count();
+    let others: Vec<_> = observed.unmarked_services().map(|(key, _)| key.to_string()).collect();
     let own = match ours {
         1 => "1 virtual service of vipd's".to_owned(),
         _ => format!("{ours} virtual services of vipd's"),

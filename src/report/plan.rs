@@ -118,7 +118,7 @@ fn operation(op: &Op, desired: &Desired) -> Value {
         Op::DeleteTable { family } => value["table"] = json!(table_name(*family)),
         Op::AddElement { element } | Op::DeleteElement { element } => {
             value["table"] = json!(table_name(element.family()));
-            value["set"] = json!(element.set());
+            value["set"] = json!(element.set_name());
             value["element"] = json!(element.to_string());
         }
         Op::AddService { .. }

@@ -215,7 +215,7 @@ impl<'a> VipFacts<'a> {
     /// Reports every VIP of vipd's that is in the kernel.
     #[must_use]
     pub fn report_kernel(&self) -> Vec<VipReport> {
-        let services = self.observed.iter().flat_map(|observed| observed.ours());
+        let services = self.observed.iter().flat_map(|observed| observed.our_services());
         services.map(|(vip, _)| self.report(&vip, Side::Kernel).without_ended()).collect()
     }
 
@@ -248,7 +248,7 @@ impl<'a> VipFacts<'a> {
         let conflict = self.conflicts.iter().find(|conflict| conflict.vip == *vip);
         let counted = held.filter(|_| self.has_counters);
         let mut report = VipReport {
-            vip: vip.socket().to_string(),
+            vip: vip.socket_addr().to_string(),
             protocol: vip.protocol.to_string(),
             backend: backend.collect(),
             left_out: left_out.map(|out| self.report_left_out(out)).collect(),
@@ -308,7 +308,7 @@ impl<'a> VipFacts<'a> {
             drains_for: drain.map(Duration::as_secs),
             active: counted.map(|held| held.active),
             inactive: counted.map(|held| held.inactive),
-            stats: counted.map(|held| (&held.counted()).into()),
+            stats: counted.map(|held| (&held.stats_or_zero()).into()),
         }
     }
 

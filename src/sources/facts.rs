@@ -42,7 +42,7 @@ pub(crate) struct ClusterContext {
 impl ClusterContext {
     /// Puts one contribution of a workload in the place of another.
     pub(crate) fn replace(&mut self, old: &Contribution, new: &Contribution) {
-        self.news.extend(vip::news(&old.reports, &new.reports));
+        self.news.extend(vip::label::changed_reports(&old.reports, &new.reports));
         self.changed |= self.nodes.replace(&old.nodes, &new.nodes);
         self.changed |= self.tasks.replace(&old.tasks, &new.tasks);
         self.changed |= self.uncertain.replace(&old.uncertain, &new.uncertain);

@@ -165,7 +165,8 @@ impl GatheredClaims {
             controller.decide_once(observed, |servers| kernel.find_ways(servers))?;
         tracing::info!(vips = desired.services.len(), ?scope, "decided");
         desired.reports.splice(0..0, self.reports);
-        let unclaimed = || observed.ours().any(|(vip, _)| !desired.services.contains_key(&vip));
+        let unclaimed =
+            || observed.our_services().any(|(vip, _)| !desired.services.contains_key(&vip));
         let Coverage { apps, pods } = self.coverage;
         if !self.incomplete && apps && !pods && unclaimed() {
             self.findings.push(NO_PODS.into());

@@ -139,7 +139,7 @@ impl Scene {
             Some(format!("{name}{bound}: {}", servers.join(" ")))
         });
         let services: Vec<_> = services.collect();
-        assert_eq!(state.ours().count(), services.len(), "{state:?}");
+        assert_eq!(state.our_services().count(), services.len(), "{state:?}");
         assert_eq!(state.services.len(), services.len(), "{state:?}");
         services.join(", ")
     }

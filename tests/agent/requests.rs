@@ -79,10 +79,10 @@ fn a_storm_of_changes_of_many_apps_is_read_at_once() {
             let app = app(&format!("/app{number}"), &format!("3.3.1.{number}:80"), 1);
             world.send("PUT", &format!("/v2/apps/app{number}"), &app).await;
         }
-        eventually(async || world.kernel.current_state().ours().count() == apps).await;
+        eventually(async || world.kernel.current_state().our_services().count() == apps).await;
         eventually(async || {
             let state = world.kernel.current_state();
-            state.ours().all(|(_, service)| !service.servers.is_empty())
+            state.our_services().all(|(_, service)| !service.servers.is_empty())
         })
         .await;
         tokio::time::sleep(Duration::from_secs(10)).await;

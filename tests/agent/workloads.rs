@@ -161,7 +161,7 @@ fn a_drain_goes_on_after_a_restart_and_what_is_wanted_is_never_left_at_0() {
 
 /// The whole table: services, weights, addresses.
 fn whole(state: &Observed) -> BTreeMap<String, BTreeMap<SocketAddr, u32>> {
-    let services = state.ours().map(|(vip, service)| {
+    let services = state.our_services().map(|(vip, service)| {
         let bound = if state.addresses.contains_key(&vip.address) { "" } else { " unbound" };
         let servers = service.servers.iter();
         let weights = servers.map(|(at, held)| (*at, held.settings.weight)).collect();

@@ -61,8 +61,9 @@ fn place(sees: Sees, table: &str, chain: &str) -> Place {
 /// The fate of VIPs in each chain, as `inet f in: Dropped`.
 fn fates(firewall: &Firewall, prefix: &str) -> Vec<String> {
     let prefix = net(prefix);
-    let seen = firewall.bases().filter(|(place, _)| place.sees.has(&prefix));
-    seen.map(|(place, _)| format!("{place}: {:?}", firewall.fate(place, &prefix, true))).collect()
+    let seen = firewall.base_chains().filter(|(place, _)| place.sees.covers_prefix(&prefix));
+    seen.map(|(place, _)| format!("{place}: {:?}", firewall.chain_fate(place, &prefix, true)))
+        .collect()
 }
 
 #[test]
@@ -138,15 +139,15 @@ fn rules_of_iptables_are_understood() {
 /// Does it in each chain that wants it, and looks again.
 fn let_in(nft: &mut Nft, prefixes: &[IpNet]) {
     let firewall = nft.observe_firewall();
-    for (place, prefix) in firewall.wanted(prefixes).difference(&firewall.held()) {
+    for (place, prefix) in firewall.wanted_rules(prefixes).difference(&firewall.rules_in_place()) {
         let hook = firewall.chains[place].base.unwrap().hook;
         nft.perform(&[&Op::InsertRule { place: place.clone(), hook, prefix: *prefix }])
             .remove(0)
             .unwrap();
     }
     let firewall = nft.observe_firewall();
-    assert_eq!(firewall.findings(prefixes), []);
-    assert_eq!(firewall.held(), firewall.wanted(prefixes));
+    assert_eq!(firewall.find_drops(prefixes), []);
+    assert_eq!(firewall.rules_in_place(), firewall.wanted_rules(prefixes));
 }
 
 #[test]
@@ -157,14 +158,14 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     let prefixes = [net("3.0.0.0/8"), net("fd03::/16"), net("3.3.0.6/32"), net("3.0.0.0/9")];
     load(table);
     let before = netns::run_tool("nft", "list ruleset");
-    let findings = nft.observe_firewall().findings(&prefixes);
+    let findings = nft.observe_firewall().find_drops(&prefixes);
     for finding in &findings {
-        for line in vip::firewall::remedy(&nft.observe_firewall(), finding) {
+        for line in vip::firewall::remedy_commands(&nft.observe_firewall(), finding) {
             netns::run_tool("nft", line.strip_prefix("nft ").unwrap());
         }
     }
-    assert_eq!(nft.observe_firewall().findings(&prefixes), [], "the lines cure it");
-    assert_eq!(nft.observe_firewall().wanted(&prefixes), [].into());
+    assert_eq!(nft.observe_firewall().find_drops(&prefixes), [], "the lines cure it");
+    assert_eq!(nft.observe_firewall().wanted_rules(&prefixes), [].into());
     let by_hand: BTreeSet<_> =
         netns::run_tool("nft", "list ruleset").lines().map(str::to_owned).collect();
     load("flush ruleset");
@@ -178,7 +179,7 @@ fn a_rule_is_the_one_that_nft_makes_of_the_line_that_is_printed() {
     let by_vipd: BTreeSet<_> = by_vipd.lines().map(without_comment).collect();
     // nft leaves the length of a host's prefix out.
     assert_eq!(by_vipd, by_hand);
-    for (place, prefix) in nft.observe_firewall().marked() {
+    for (place, prefix) in nft.observe_firewall().marked_rules() {
         let delete = Op::DeleteRule { place, prefix };
         nft.perform(&[&delete]).remove(0).unwrap();
         assert_eq!(nft.perform(&[&delete]).remove(0).unwrap_err().errno(), errno::ENOENT);
@@ -201,7 +202,7 @@ fn a_rule_that_somebody_removed_changed_or_doubled_is_made_anew() {
         "add rule ip t in accept comment \"vipd:3.0.0.0/8\"",
     ] {
         load(damage);
-        assert_eq!(nft.observe_firewall().held(), [].into(), "{damage}");
+        assert_eq!(nft.observe_firewall().rules_in_place(), [].into(), "{damage}");
         let_in(&mut nft, &prefix);
         assert_eq!(netns::run_tool("nft", "list ruleset"), right, "{damage}");
     }
@@ -239,18 +240,18 @@ fn iptables_can_still_read_and_change_its_tables() {
         let saved = netns::run_tool(&format!("{tool}-save"), "-t filter");
         assert!(saved.contains("vipd:"), "{saved}");
         // The line that is printed does the same.
-        for (place, prefix) in nft.observe_firewall().marked() {
+        for (place, prefix) in nft.observe_firewall().marked_rules() {
             nft.perform(&[&Op::DeleteRule { place, prefix }]).remove(0).unwrap();
         }
         assert_eq!(netns::run_tool(tool, "-S"), before);
         let firewall = nft.observe_firewall();
-        for finding in firewall.findings(&[net(prefix)]) {
-            for line in vip::firewall::remedy(&firewall, &finding) {
+        for finding in firewall.find_drops(&[net(prefix)]) {
+            for line in vip::firewall::remedy_commands(&firewall, &finding) {
                 let (_, args) = line.split_once(' ').unwrap();
                 netns::run_tool(tool, args);
             }
         }
-        assert_eq!(nft.observe_firewall().findings(&[net(prefix)]), []);
+        assert_eq!(nft.observe_firewall().find_drops(&[net(prefix)]), []);
         netns::run_tool(tool, "-F");
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
             netns::run_tool(tool, &format!("-P {chain} ACCEPT"));
@@ -302,5 +303,5 @@ fn vipds_own_tables_and_chains_elsewhere_are_no_firewall() {
         table ip n { chain pre { type filter hook prerouting priority 0; policy drop; } }
         table arp a { chain in { type filter hook input priority 0; policy drop; } }",
     );
-    assert_eq!(nft.observe_firewall().bases().count(), 0);
+    assert_eq!(nft.observe_firewall().base_chains().count(), 0);
 }

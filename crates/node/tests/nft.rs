@@ -25,7 +25,7 @@ fn nft() -> Option<Nft> {
     netns::enter_netns();
     let mut nft = Nft::open();
     let tables = nft.observe_tables().unwrap();
-    match tables.lacks().first() {
+    match tables.describe_lacks().first() {
         Some(lacks) => lacking(lacks),
         None => Some(nft),
     }

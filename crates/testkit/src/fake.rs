@@ -9,7 +9,7 @@ use nl_ipvs::{
 use node::{Kernel, KernelError, SysctlReport};
 use vip::firewall::Rule;
 use vip::nft::{Able, Standing};
-use vip::ownership::{Owner, owner};
+use vip::ownership::{Owner, owner_of};
 use vip::plan::OpError;
 use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip, Ways};
 
@@ -323,7 +323,7 @@ impl Kernel for FakeKernel {
         }
         let mut observed = self.state.clone();
         for (key, service) in &mut observed.services {
-            if owner(key, &service.settings, &self.state) == Owner::Foreign {
+            if owner_of(key, &service.settings, &self.state) == Owner::Foreign {
                 service.servers.clear();
             }
         }
@@ -334,7 +334,7 @@ impl Kernel for FakeKernel {
         if self.unreadable.is_some() {
             self.observe()?;
         }
-        Ok(self.state.ours().map(|(vip, service)| (vip, service.stats)).collect())
+        Ok(self.state.our_services().map(|(vip, service)| (vip, service.stats)).collect())
     }
 
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>> {

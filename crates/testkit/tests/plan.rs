@@ -10,7 +10,7 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 use testkit::{FakeKernel, generate};
 use vip::nft::{Able, Element, Standing};
-use vip::ownership::{Owner, owner};
+use vip::ownership::{Owner, owner_of};
 use vip::plan::OpResult;
 use vip::{Bound, Desired, Firewall, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
 
@@ -47,8 +47,9 @@ fn table(observed: &Observed) -> Table {
 /// Somebody else's services, with their real servers.
 fn foreign(observed: &Observed) -> Table {
     let mut table = table(observed);
-    let is_foreign =
-        |key: &ServiceKey| owner(key, &observed.services[key].settings, observed) == Owner::Foreign;
+    let is_foreign = |key: &ServiceKey| {
+        owner_of(key, &observed.services[key].settings, observed) == Owner::Foreign
+    };
     table.retain(|key, _| is_foreign(key));
     table
 }
@@ -68,9 +69,9 @@ fn guards(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
     let serves =
         |service: &ObservedService| service.servers.values().any(|s| s.settings.weight > 0);
     let nobody: BTreeSet<Vip> =
-        state.ours().filter(|(_, held)| !serves(held)).map(|(vip, _)| vip).collect();
+        state.our_services().filter(|(_, held)| !serves(held)).map(|(vip, _)| vip).collect();
     for (family, table) in state.nft.tables() {
-        let Some(rules) = table.wanted(desired.modes) else {
+        let Some(rules) = table.wanted_rules(desired.modes) else {
             prop_assert_eq!(table.elements().count(), 0);
             continue;
         };
@@ -89,9 +90,9 @@ fn guards(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
 /// With a VIP no chain of the firewall drops what is let in; without the wish there is no rule.
 fn lets_in(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
     if !desired.services.is_empty() {
-        prop_assert_eq!(state.firewall.findings(&desired.let_in), []);
+        prop_assert_eq!(state.firewall.find_drops(&desired.let_in), []);
     }
-    for (_, prefix) in state.firewall.marked() {
+    for (_, prefix) in state.firewall.marked_rules() {
         prop_assert!(desired.let_in.contains(&prefix), "{} is let in", prefix);
     }
     Ok(())
@@ -121,12 +122,12 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
         prop_assert_eq!(state.link, Link::Up);
     }
-    for (vip, _) in state.ours() {
+    for (vip, _) in state.our_services() {
         prop_assert!(desired.services.contains_key(&vip), "{} is nobody's", vip);
     }
     for address in state.addresses.keys() {
         let claimed = desired.services.keys().any(|vip| vip.address == *address);
-        let mut others = state.unmarked().filter_map(|(key, _)| Vip::from_key(key));
+        let mut others = state.unmarked_services().filter_map(|(key, _)| Vip::from_key(key));
         let used = others.any(|vip| vip.address == *address);
         prop_assert!(claimed || used, "{} is nobody's", address);
     }
@@ -175,7 +176,7 @@ proptest! {
             }
         }
         prop_assert_eq!(rules_of_others(&kernel.state), rules);
-        prop_assert_eq!(kernel.state.firewall.marked(), [].into());
+        prop_assert_eq!(kernel.state.firewall.marked_rules(), [].into());
         let after = table(&kernel.state);
         for (key, service) in &before {
             prop_assert_eq!(after.get(key), Some(service), "{}", key);
@@ -222,10 +223,10 @@ proptest! {
         let mut kernel = FakeKernel::new(state);
         let plan = Plan::cleanup(&observe(&mut kernel));
         prop_assert!(kernel.apply_plan(plan).is_success());
-        prop_assert_eq!(kernel.state.ours().count(), 0);
+        prop_assert_eq!(kernel.state.our_services().count(), 0);
         // An address stays where somebody else's service is on it.
         for address in kernel.state.addresses.keys() {
-            let mut others = kernel.state.unmarked().filter_map(|(key, _)| Vip::from_key(key));
+            let mut others = kernel.state.unmarked_services().filter_map(|(key, _)| Vip::from_key(key));
             prop_assert!(others.any(|vip| vip.address == *address), "{}", address);
         }
         if kernel.state.addresses.is_empty() {
@@ -272,7 +273,7 @@ proptest! {
             .log
             .iter()
             .filter(|(op, answer)| {
-                let failed = matches!(OpResult::of(op, answer.clone()), OpResult::Failed(_));
+                let failed = matches!(OpResult::from_answer(op, answer.clone()), OpResult::Failed(_));
                 let builds = matches!(op, Op::AddServer { .. } | Op::SetServer { .. });
                 builds && (failed || answers_lost)
             })

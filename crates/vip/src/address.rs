@@ -47,7 +47,7 @@ pub struct Vip {
 impl Vip {
     /// The address and port together.
     #[must_use]
-    pub fn socket(&self) -> SocketAddr {
+    pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port.get())
     }
 
@@ -81,7 +81,7 @@ impl From<Vip> for ServiceKey {
 /// `3.3.0.6:3306/tcp`, `[fd01::1]:80/udp`.
 impl fmt::Display for Vip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.socket(), self.protocol))
+        f.pad(&format!("{}/{}", self.socket_addr(), self.protocol))
     }
 }
 

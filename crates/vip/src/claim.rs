@@ -80,7 +80,7 @@ impl Condition {
 impl Place {
     /// The first address of a family, with the port.
     #[must_use]
-    pub fn of(&self, family: Family) -> Option<SocketAddr> {
+    pub fn in_family(&self, family: Family) -> Option<SocketAddr> {
         let address = self.addresses.iter().find(|address| Family::from(**address) == family)?;
         Some(SocketAddr::new(*address, self.port))
     }

@@ -9,7 +9,7 @@ use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::Options;
 use crate::nft::Modes;
-use crate::select::{Selection, select};
+use crate::select::{Selection, select_servers};
 use crate::{Claim, ClusterFacts, LabelReport, NodeFacts, Observed, Policy, Verdict, Vip};
 
 /// The virtual services that should exist, and what became of every label.
@@ -107,7 +107,7 @@ pub fn decide(
         let nobody = BTreeMap::new();
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
         let options = claims[0].options.clone();
-        let selection = select(
+        let selection = select_servers(
             &vip,
             &claims,
             options.fail_open,

@@ -38,7 +38,7 @@ pub struct ClusterFacts {
 impl NodeFacts {
     /// Tells whether something on this node listens on one of its addresses; `None` if unknown.
     #[must_use]
-    pub fn listens(&self, protocol: Protocol, at: SocketAddr) -> Option<bool> {
+    pub fn is_listening(&self, protocol: Protocol, at: SocketAddr) -> Option<bool> {
         let listening = self.listening.as_ref()?;
         let on =
             |address: IpAddr| listening.contains(&(protocol, SocketAddr::new(address, at.port())));

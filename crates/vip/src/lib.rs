@@ -50,7 +50,7 @@ pub use nft::Nft;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Servers};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::Policy;
-pub use select::{LeftOut, Member, Selection, select};
+pub use select::{LeftOut, Member, Selection, select_servers};
 pub use settings::TableSettings;
 pub use source_address::Ways;
 pub use source_id::SourceId;

@@ -58,7 +58,7 @@ impl fmt::Display for Line {
 }
 
 /// Appends a heading and the entries below it; nothing if there are no entries.
-pub(crate) fn section(
+pub(crate) fn push_section(
     lines: &mut Vec<Line>,
     heading: &str,
     entries: impl Iterator<Item = (Sign, String)>,

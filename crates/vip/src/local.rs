@@ -83,15 +83,15 @@ struct Ways {
 }
 
 /// `None`: it isn't on this node, or there is only one way.
-fn ways(reach: &Reach, family: Family, node: &NodeFacts) -> Option<Ways> {
-    let host = reach.place.of(family).filter(|host| node.own.contains(&host.ip()))?;
-    let container = reach.behind.as_ref()?.of(family).filter(|at| at.port() != 0)?;
+fn find_ways(reach: &Reach, family: Family, node: &NodeFacts) -> Option<Ways> {
+    let host = reach.place.in_family(family).filter(|host| node.own.contains(&host.ip()))?;
+    let container = reach.behind.as_ref()?.in_family(family).filter(|at| at.port() != 0)?;
     Some(Ways { host, container })
 }
 
 /// The way to take, the other one, and why; `None` where there is no choice. `held` tells which
 /// addresses are real servers of the service now.
-pub(crate) fn choose(
+pub(crate) fn choose_way(
     reach: &Reach,
     vip: &Vip,
     condition: Condition,
@@ -99,7 +99,7 @@ pub(crate) fn choose(
     node: &NodeFacts,
     mode: LocalServers,
 ) -> Option<(SocketAddr, SocketAddr, Local)> {
-    let Ways { host, container } = ways(reach, Family::from(vip.address), node)?;
+    let Ways { host, container } = find_ways(reach, Family::from(vip.address), node)?;
     let by_host = |why| Some((host, container, why));
     let by_container = |why| Some((container, host, why));
     match mode {
@@ -116,7 +116,7 @@ pub(crate) fn choose(
         }
     }
     let connected = node.is_connected(container.ip());
-    match node.listens(vip.protocol, host) {
+    match node.is_listening(vip.protocol, host) {
         Some(true) if connected && vip.protocol == Protocol::Udp => {
             by_container(Local::Datagrams(host))
         }
@@ -131,7 +131,7 @@ pub(crate) fn choose(
 pub(crate) fn has_two_ways(claim: &Claim, node: &NodeFacts) -> bool {
     let family = Family::from(claim.vip.address);
     let reaches = claim.candidates.iter().filter_map(|candidate| candidate.reach.as_ref().ok());
-    reaches.into_iter().any(|reach| ways(reach, family, node).is_some())
+    reaches.into_iter().any(|reach| find_ways(reach, family, node).is_some())
 }
 
 /// Whether the way to one of a claim's tasks depends on what this node listens on by now: it is new,
@@ -141,10 +141,10 @@ pub(crate) fn wants_a_look(claim: &Claim, observed: &Observed) -> bool {
     let held = observed.service(&claim.vip);
     let held = |at: &SocketAddr| held.is_some_and(|service| service.servers.contains_key(at));
     claim.candidates.iter().any(|candidate| {
-        let ways = candidate.reach.as_ref().ok().and_then(|r| ways(r, family, &observed.node));
+        let ways = candidate.reach.as_ref().ok().and_then(|r| find_ways(r, family, &observed.node));
         !matches!(candidate.condition, Condition::Starting | Condition::Terminal { .. })
             && ways.is_some_and(|ways| {
-                let listens = observed.node.listens(claim.vip.protocol, ways.host);
+                let listens = observed.node.is_listening(claim.vip.protocol, ways.host);
                 listens == Some(false) && !held(&ways.host) && !held(&ways.container)
             })
     })
@@ -191,7 +191,7 @@ mod tests {
         let vip = Vip { address, port: std::num::NonZeroU16::MIN, protocol };
         let held = |server: &SocketAddr| held.iter().any(|each| at(each) == *server);
         let mode = LocalServers::Auto;
-        let (way, _, why) = choose(&reach(HOST), &vip, condition, held, node, mode)?;
+        let (way, _, why) = choose_way(&reach(HOST), &vip, condition, held, node, mode)?;
         Some(format!("{way} {why:?}"))
     }
 
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(chosen(&elsewhere, Condition::Healthy, &[]), None);
         let mut bare = reach(HOST);
         bare.behind = None;
-        assert_eq!(ways(&bare, Family::Inet, &node(Some(&[]), BRIDGE)), None);
-        assert_eq!(ways(&reach(HOST), Family::Inet6, &node(Some(&[]), BRIDGE)), None);
+        assert_eq!(find_ways(&bare, Family::Inet, &node(Some(&[]), BRIDGE)), None);
+        assert_eq!(find_ways(&reach(HOST), Family::Inet6, &node(Some(&[]), BRIDGE)), None);
     }
 }

@@ -145,7 +145,7 @@ impl Element {
 
     /// The set it belongs to.
     #[must_use]
-    pub fn set(&self) -> &'static str {
+    pub fn set_name(&self) -> &'static str {
         match self {
             Self::Guarded(_) => "vips",
             Self::Refused(_) => "empty",
@@ -172,7 +172,7 @@ impl fmt::Display for Element {
 impl Table {
     /// The rules it should hold; `None` where it can hold none.
     #[must_use]
-    pub fn wanted(&self, modes: Modes) -> Option<Rules> {
+    pub fn wanted_rules(&self, modes: Modes) -> Option<Rules> {
         let Modes { masquerade, guard } = modes;
         match self.able {
             Able::Nothing => None,
@@ -212,7 +212,7 @@ impl Table {
         }
     }
 
-    fn only(&self, addresses: &BTreeSet<IpAddr>) -> Self {
+    fn restricted_to(&self, addresses: &BTreeSet<IpAddr>) -> Self {
         let vips = addresses.iter().filter(|address| self.vips.contains(*address));
         let empty =
             addresses.iter().flat_map(|address| self.empty.range(Vip::all_on(*address)).copied());
@@ -255,12 +255,12 @@ impl Nft {
     }
 
     /// The same with the elements of some addresses only.
-    pub(crate) fn only(&self, addresses: &BTreeSet<IpAddr>) -> Self {
-        Self { v4: self.v4.only(addresses), v6: self.v6.only(addresses) }
+    pub(crate) fn restricted_to(&self, addresses: &BTreeSet<IpAddr>) -> Self {
+        Self { v4: self.v4.restricted_to(addresses), v6: self.v6.restricted_to(addresses) }
     }
 
     /// What the kernel can't do, and why: one entry for a family, or one for both.
-    pub fn lacks(&self) -> Vec<String> {
+    pub fn describe_lacks(&self) -> Vec<String> {
         let lack = |table: &Table| {
             let what = match table.able {
                 Able::Nat => return None,
@@ -286,7 +286,7 @@ impl Nft {
 /// `whole (masquerade always, guard on)`, or `reduced` and why.
 impl fmt::Display for Nft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lacks = self.lacks();
+        let lacks = self.describe_lacks();
         match lacks.is_empty() {
             true => f.write_str("whole")?,
             false => write!(f, "reduced: {}", lacks.join("; "))?,

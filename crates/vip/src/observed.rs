@@ -118,7 +118,7 @@ pub struct ObservedServer {
 impl ObservedServer {
     /// Its counters and rates, zeros where there are none.
     #[must_use]
-    pub fn counted(&self) -> Stats {
+    pub fn stats_or_zero(&self) -> Stats {
         self.stats.as_deref().copied().unwrap_or_default()
     }
 }

@@ -27,7 +27,7 @@ pub enum Owner {
 
 /// Tells the owner of service `key`, whether it is wanted or not.
 #[must_use]
-pub fn owner(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) -> Owner {
+pub fn owner_of(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) -> Owner {
     let Some(vip) = Vip::from_key(key) else { return Owner::Foreign };
     if settings.flags.contains(MARK) {
         Owner::Ours
@@ -40,7 +40,7 @@ pub fn owner(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) 
 
 impl Observed {
     /// The virtual services that carry our mark.
-    pub fn ours(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
+    pub fn our_services(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
         self.services.iter().filter_map(|(key, service)| {
             let marked = service.settings.flags.contains(MARK);
             marked.then(|| Some((Vip::from_key(key)?, service))).flatten()
@@ -48,10 +48,10 @@ impl Observed {
     }
 
     /// The virtual services that don't carry our mark.
-    pub fn unmarked(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
+    pub fn unmarked_services(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
         self.services
             .iter()
-            .filter(|(key, service)| owner(key, &service.settings, self) != Owner::Ours)
+            .filter(|(key, service)| owner_of(key, &service.settings, self) != Owner::Ours)
     }
 
     /// Tells whether an address is ours: bound on our interface, or the address of a marked service.

@@ -70,7 +70,9 @@ impl Policy {
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<(), Refusal> {
-        if let Some(special) = SpecialAddress::of(address).filter(|special| !special.may_be_vip()) {
+        if let Some(special) =
+            SpecialAddress::from_address(address).filter(|special| !special.may_be_vip())
+        {
             return Err(Refusal::Special(address, special));
         }
         if node.own.contains(&address) {
@@ -97,7 +99,7 @@ impl Policy {
         {
             return Err(Refusal::Routed(address, *net, link.clone()));
         }
-        match self.reserved(address) {
+        match self.reserved_for(address) {
             Some((net, owner)) if !is_at_or_below(app, owner) => {
                 Err(Refusal::Reserved(address, *net, owner.clone()))
             }
@@ -106,7 +108,7 @@ impl Policy {
     }
 
     /// The longest prefix of `owner` that holds the address.
-    fn reserved(&self, address: IpAddr) -> Option<(&IpNet, &String)> {
+    fn reserved_for(&self, address: IpAddr) -> Option<(&IpNet, &String)> {
         let holding = self.owner.iter().filter(|(net, _)| net.contains(&address));
         holding.max_by_key(|(net, _)| net.prefix_len())
     }

@@ -74,7 +74,7 @@ pub struct Selection {
 
 impl Selection {
     /// The tasks that aren't real servers and could become it: ended ones are no news.
-    pub fn waiting(&self) -> impl Iterator<Item = &LeftOut> {
+    pub fn waiting_tasks(&self) -> impl Iterator<Item = &LeftOut> {
         self.left_out.iter().filter(|out| !matches!(out.why, Why::Terminal(_)))
     }
 }
@@ -104,7 +104,7 @@ enum Verdict {
 /// keeps the verdict that its weight there shows. `node` is the node, and how its own real servers
 /// are to be reached.
 #[must_use]
-pub fn select(
+pub fn select_servers(
     vip: &Vip,
     claims: &[Claim],
     fail_open: bool,
@@ -115,10 +115,11 @@ pub fn select(
     let mut judged = Vec::with_capacity(claims.iter().map(|claim| claim.candidates.len()).sum());
     for claim in claims {
         for candidate in &claim.candidates {
-            let (place, verdict) = match place(candidate, family) {
+            let (place, verdict) = match find_place(candidate, family) {
                 Ok(reach) => {
                     let held = |at: &SocketAddr| current.contains_key(at);
-                    let choice = local::choose(reach.1, vip, candidate.condition, held, node, mode);
+                    let choice =
+                        local::choose_way(reach.1, vip, candidate.condition, held, node, mode);
                     let (address, other, local) = match choice {
                         Some((address, other, local)) => (address, Some(other), Some(local)),
                         None => (reach.0, None, None),
@@ -127,8 +128,8 @@ pub fn select(
                     let weight = current.get(&address).or_else(|| current.get(&other?));
                     let weight = weight.map(|server| server.settings.weight);
                     let verdict = match candidate.remembered && !current.is_empty() {
-                        true => recall(candidate.condition, weight),
-                        false => judge(candidate.condition, weight),
+                        true => judge_remembered(candidate.condition, weight),
+                        false => judge_condition(candidate.condition, weight),
                     };
                     (Some((address, local)), verdict)
                 }
@@ -153,7 +154,7 @@ pub fn select(
         };
         match (place, weight) {
             (Some((address, local)), Some(weight)) => {
-                add(
+                add_member(
                     &mut selection,
                     address,
                     Member { weight, source, app, task, why, local: local.map(Box::new) },
@@ -174,7 +175,7 @@ fn idle_weight(protocol: Protocol) -> Option<u32> {
 }
 
 /// Two tasks on one address and port: one that serves beats one that doesn't, else the first.
-fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
+fn add_member(selection: &mut Selection, address: SocketAddr, member: Member) {
     let (winner, loser) = match selection.members.entry(address) {
         Entry::Vacant(place) => {
             place.insert(member);
@@ -196,7 +197,7 @@ fn add(selection: &mut Selection, address: SocketAddr, member: Member) {
 }
 
 /// Where a candidate is reached from anywhere, and all that is known of that.
-fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), Why> {
+fn find_place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), Why> {
     // An ended task's missing ports are no news.
     if let Condition::Terminal(ending) = candidate.condition {
         return Err(Why::Terminal(ending));
@@ -208,8 +209,8 @@ fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), 
     if reach.place.port == 0 {
         return Err(Why::Port0);
     }
-    let server = reach.place.of(family).ok_or(Why::NoAddress(family))?;
-    match SpecialAddress::of(server.ip()) {
+    let server = reach.place.in_family(family).ok_or(Why::NoAddress(family))?;
+    match SpecialAddress::from_address(server.ip()) {
         Some(special) if !special.may_be_real_server() => Err(Why::NotUnicast(server.ip())),
         _ => Ok((server, reach)),
     }
@@ -217,16 +218,18 @@ fn place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), 
 
 /// Judges a task of which only memory tells, for a service that is in the kernel: an earlier run put
 /// it there after it knew that. What it took out of use may be dead by now.
-fn recall(condition: Condition, current_weight: Option<u32>) -> Verdict {
+fn judge_remembered(condition: Condition, current_weight: Option<u32>) -> Verdict {
     match (condition, current_weight) {
-        (Condition::Killing | Condition::Terminal(_), _) => judge(condition, current_weight),
+        (Condition::Killing | Condition::Terminal(_), _) => {
+            judge_condition(condition, current_weight)
+        }
         (_, Some(0)) => Verdict::Spare(Why::KeptUnhealthy),
         (_, Some(1..)) => Verdict::Serve(Why::KeptHealthy),
         (_, None) => Verdict::Out(Why::OnlyRemembered),
     }
 }
 
-fn judge(condition: Condition, current_weight: Option<u32>) -> Verdict {
+fn judge_condition(condition: Condition, current_weight: Option<u32>) -> Verdict {
     match condition {
         Condition::Healthy => Verdict::Serve(Why::Healthy),
         Condition::Unchecked => Verdict::Serve(Why::Unchecked),

@@ -30,7 +30,7 @@ pub enum SpecialAddress {
 impl SpecialAddress {
     /// The special kind of an address; `None` for an ordinary unicast address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Option<Self> {
+    pub fn from_address(address: IpAddr) -> Option<Self> {
         if address.is_unspecified() {
             return Some(Self::Unspecified);
         }

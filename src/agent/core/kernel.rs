@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vip::controller::{self, Mode};
-use vip::firewall::judged;
+use vip::firewall::prefixes_to_check;
 use vip::{Nft, Observed};
 
 use super::{AgentCore, Effect, KernelReading};
@@ -32,7 +32,7 @@ impl AgentCore {
         if self.data_path.as_ref() == Some(&data_path) {
             return;
         }
-        match nft.lacks().is_empty() {
+        match nft.describe_lacks().is_empty() {
             true => tracing::info!("data path: {data_path}"),
             false => tracing::warn!("data path: {data_path}"),
         }
@@ -41,14 +41,14 @@ impl AgentCore {
 
     /// Says once what the node's own firewall does to VIPs, unless vipd is about to see to it.
     fn note_firewall(&mut self, observed: &Observed) {
-        let vips = judged(&self.allow, observed.addresses.keys());
+        let vips = prefixes_to_check(&self.allow, observed.addresses.keys());
         let known = self.judged.as_ref().is_some_and(|(firewall, before)| {
             Arc::ptr_eq(firewall, &observed.firewall) && *before == vips
         });
         if known {
             return;
         }
-        let firewall = observed.firewall.complaints(&vips);
+        let firewall = observed.firewall.describe_problems(&vips);
         let news = firewall.iter().filter(|complaint| !self.firewall.contains(complaint));
         for complaint in news.filter(|_| !self.lets_in) {
             tracing::warn!("{complaint}");

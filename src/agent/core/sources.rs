@@ -136,7 +136,7 @@ impl AgentCore {
             return;
         }
         let Some(observed) = self.controller.observed() else { return };
-        let ours: Vec<_> = observed.ours().map(|(vip, _)| vip).collect();
+        let ours: Vec<_> = observed.our_services().map(|(vip, _)| vip).collect();
         // Not what is decided: that comes in portions.
         let claimed: BTreeSet<_> = self.controller.claimed().collect();
         let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();

@@ -343,7 +343,7 @@ struct VipLabels {
 
 impl VipLabels {
     fn new(vip: &Vip) -> Self {
-        Self { vip: vip.socket().to_string(), protocol: vip.protocol.to_string() }
+        Self { vip: vip.socket_addr().to_string(), protocol: vip.protocol.to_string() }
     }
 
     fn labels(&self) -> [Label<'_>; 2] {

@@ -51,7 +51,8 @@ impl Drift {
                 (left.elements().collect(), found.elements().collect());
             self.found.extend(left.symmetric_difference(&found).copied().map(Thing::Element));
         }
-        let (rules_left, rules_found) = (left.firewall.held(), found.firewall.held());
+        let (rules_left, rules_found) =
+            (left.firewall.rules_in_place(), found.firewall.rules_in_place());
         let gone = rules_left.symmetric_difference(&rules_found).cloned();
         self.found.extend(gone.map(|(place, prefix)| Thing::Rule(place, prefix)));
         let (left, found) = (ours(left), ours(found));
@@ -101,7 +102,7 @@ impl Drift {
 }
 
 fn ours(observed: &Observed) -> BTreeMap<Vip, &ObservedService> {
-    observed.ours().collect()
+    observed.our_services().collect()
 }
 
 /// The keys of what is in one only, or not the same in both.

@@ -49,7 +49,7 @@ impl Servers {
         Self {
             serving,
             draining: selection.members.len() - serving,
-            left_out: selection.waiting().count(),
+            left_out: selection.waiting_tasks().count(),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
         }),
     );
     group("rights", doctor::rights(Rights::read_own()));
-    let v6 = observed.is_some_and(|held| held.ours().any(|(vip, _)| vip.address.is_ipv6()));
+    let v6 = observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
     let mut reports = check_sysctls(config.strict_arp);
     // Without IPVS its settings aren't there either, which is no news.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));

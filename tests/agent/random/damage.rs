@@ -38,7 +38,7 @@ pub(super) fn damage() -> impl Strategy<Value = Damage> {
 impl Damage {
     pub(super) fn strike(self, state: &mut Observed) {
         let bound = |vip: &Vip| state.addresses.contains_key(&vip.address);
-        let ours = state.ours().filter(|(vip, _)| bound(vip));
+        let ours = state.our_services().filter(|(vip, _)| bound(vip));
         let ours: Vec<_> = ours.map(|(vip, _)| ServiceKey::from(vip)).collect();
         let services = state.services.iter_mut().filter(|(key, _)| ours.contains(key));
         let services = services.map(|(_, service)| service);

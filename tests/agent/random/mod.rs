@@ -207,7 +207,7 @@ impl Run {
         if !truth.settled {
             return Some(format!("Marathon isn't settled: {:?}", self.world.sim().running_tasks()));
         }
-        let services = state.ours().map(|(vip, service)| {
+        let services = state.our_services().map(|(vip, service)| {
             let all = service.servers.iter();
             let weights: BTreeMap<_, _> =
                 all.map(|(server, held)| (*server, held.settings.weight)).collect();

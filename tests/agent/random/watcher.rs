@@ -204,7 +204,7 @@ impl Watcher {
     fn look_for_the_late(&mut self, truth: &Truth, state: &Observed) {
         let now = Instant::now();
         let in_use = state
-            .ours()
+            .our_services()
             .flat_map(|(vip, service)| service.servers.keys().map(move |server| (vip, *server)));
         let in_use = in_use.filter(|server| is_in_use(state, server));
         let ended = in_use.filter(|(vip, server)| {

@@ -43,7 +43,7 @@ pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
 /// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
 pub(super) fn insert_legacy_rule(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
     remove_marked(place, prefix)?;
-    let comment = Rule::comment(prefix);
+    let comment = Rule::comment_for(prefix);
     let matched = iptables_match(hook, prefix);
     let head = ["-I", &place.chain];
     let tail = ["-m", "comment", "--comment", &comment, "-j", "ACCEPT"];
@@ -217,7 +217,7 @@ mod tests {
             table: "filter".into(),
             chain: chain.into(),
         };
-        firewall(text).fate(&place, &"3.0.0.0/8".parse().unwrap(), true)
+        firewall(text).chain_fate(&place, &"3.0.0.0/8".parse().unwrap(), true)
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let text = "-P FORWARD DROP\n-A FORWARD -m conntrack --ctorigdst 3.0.0.0/8 --ctdir REPLY \
                     -m comment --comment \"vipd:3.0.0.0/8\" -j ACCEPT\n";
         for text in [text.to_owned(), text.replace('"', "")] {
-            assert_eq!(firewall(&text).held().len(), 1, "{text}");
+            assert_eq!(firewall(&text).rules_in_place().len(), 1, "{text}");
             assert_eq!(fate(&text, "FORWARD"), Fate::Passes);
         }
     }

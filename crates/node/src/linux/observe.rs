@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nl_ipvs::{Dump, Ipvs};
-use vip::ownership::{MARK, Owner, owner};
+use vip::ownership::{MARK, Owner, owner_of};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::nft::Nft;
@@ -79,7 +79,7 @@ fn read_servers(
 ) -> Result<(), KernelError> {
     let services = observed.services.iter();
     let ours =
-        services.filter(|(key, held)| owner(key, &held.settings, observed) != Owner::Foreign);
+        services.filter(|(key, held)| owner_of(key, &held.settings, observed) != Owner::Foreign);
     for (key, stats) in ours.map(|(key, held)| (*key, held.stats)).collect::<Vec<_>>() {
         let servers = reading.read_servers(ipvs, &key, stats).map_err(|error| {
             KernelError::Ipvs { doing: format!("list the real servers of {key}"), error }

@@ -41,7 +41,7 @@ pub(super) fn same_firewall(before: &Observed, after: &Observed, lets_in: bool) 
     Arc::ptr_eq(before, after)
         || match lets_in {
             true => before.chains == after.chains,
-            false => before.marked() == after.marked(),
+            false => before.marked_rules() == after.marked_rules(),
         }
 }
 

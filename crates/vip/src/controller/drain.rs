@@ -17,7 +17,7 @@ use super::claims::{AppKey, Claims};
 use super::decided::Decided;
 use super::local_facts::{DrainFacts, TaskName, milliseconds};
 use crate::label::{DEFAULT_DRAIN, Options};
-use crate::ownership::{MARK, Owner, owner};
+use crate::ownership::{MARK, Owner, owner_of};
 use crate::{
     Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol, Scope,
     Selection, Vip, Why,
@@ -213,7 +213,7 @@ impl Drains {
         self.forget(addresses, observed);
         for (key, service) in &observed.services {
             let Some(vip) = Vip::from_key(key) else { continue };
-            let owner = owner(key, &service.settings, observed);
+            let owner = owner_of(key, &service.settings, observed);
             let wanted = desired.services.contains_key(&vip);
             let known = wanted || self.services.contains_key(&vip);
             if !known && scope != Scope::Complete {
@@ -342,7 +342,7 @@ impl Memory {
             None if staying.is_empty() => {}
             None => {
                 let selection = Selection { members: staying, ..Selection::default() };
-                let options = Options::of(&held.settings);
+                let options = Options::from_settings(&held.settings);
                 let service =
                     DesiredService { options, apps: Vec::new(), incomplete: false, selection };
                 desired.services.insert(vip, service);

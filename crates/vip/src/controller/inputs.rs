@@ -136,7 +136,7 @@ impl Controller {
         all.extend(self.decided.addresses());
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());
-            all.extend(model.ours().map(|(vip, _)| vip.address));
+            all.extend(model.our_services().map(|(vip, _)| vip.address));
             all.extend(model.nft.elements().map(|element| element.address()));
         }
         for address in all {

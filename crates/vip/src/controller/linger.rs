@@ -24,7 +24,8 @@ impl Lingering {
         now: Duration,
         until: Duration,
     ) {
-        let served: BTreeSet<IpAddr> = observed.ours().map(|(vip, _)| vip.address).collect();
+        let served: BTreeSet<IpAddr> =
+            observed.our_services().map(|(vip, _)| vip.address).collect();
         for address in addresses {
             let bound = observed.addresses.contains_key(address);
             let wanted = desired.services.range(Vip::all_on(*address)).next().is_some();

@@ -124,7 +124,7 @@ impl Controller {
 
     fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
         let before = self.decided.forget(addresses);
-        self.news.extend(crate::label::news(&before, &desired.reports));
+        self.news.extend(crate::label::changed_reports(&before, &desired.reports));
         self.decided.add(desired);
         self.conflicts.retain(|vip, _| !addresses.contains(&vip.address));
         let conflicts = plan.conflicts.iter().map(|conflict| (conflict.vip, conflict.clone()));

@@ -102,13 +102,13 @@ fn why(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> St
             text::settings_changes(before, settings).collect::<Vec<_>>().join(", ")
         }
         Op::AddServer { server, settings, .. } => {
-            format!("{}{}", member(server), text::weight(settings))
+            format!("{}{}", member(server), text::weight_text(settings))
         }
         Op::SetServer { server, before, settings, .. } => {
             format!("{}{}", member(server), text::server_change(before, settings))
         }
         Op::DeleteService { vip, .. } => {
-            let why = text::refused(reports, vip);
+            let why = text::refusal_text(reports, vip);
             why.unwrap_or_else(|| "no app claims it".to_owned())
         }
         Op::Bind { source: None, .. } => "bound".to_owned(),

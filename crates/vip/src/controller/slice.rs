@@ -18,7 +18,7 @@ pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observ
             .filter_map(|address| Some((*address, *observed.addresses.get(address)?)))
             .collect(),
         timeouts: observed.timeouts,
-        nft: observed.nft.only(addresses),
+        nft: observed.nft.restricted_to(addresses),
         firewall: Arc::clone(&observed.firewall),
         node: observed.node.clone(),
     }

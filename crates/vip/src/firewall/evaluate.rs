@@ -23,7 +23,10 @@ pub enum Fate {
 
 /// What the firewall is judged by: the prefixes that VIPs must lie in, or else those that are bound.
 #[must_use]
-pub fn judged<'a>(allow: &[IpNet], bound: impl Iterator<Item = &'a IpAddr>) -> Vec<IpNet> {
+pub fn prefixes_to_check<'a>(
+    allow: &[IpNet],
+    bound: impl Iterator<Item = &'a IpAddr>,
+) -> Vec<IpNet> {
     match allow.is_empty() {
         true => bound.map(|address| IpNet::from(*address)).collect(),
         false => allow.iter().map(IpNet::trunc).collect(),
@@ -87,11 +90,12 @@ struct Packet<'a> {
 impl Firewall {
     /// What a chain at a hook does with packets of these VIPs; `marked`: with vipd's own rules.
     #[must_use]
-    pub fn fate(&self, place: &Place, prefix: &IpNet, marked: bool) -> Fate {
+    pub fn chain_fate(&self, place: &Place, prefix: &IpNet, marked: bool) -> Fate {
         let Some(base) = self.chains.get(place).and_then(|chain| chain.base) else {
             return Fate::Passes;
         };
-        let (end, perhaps) = self.walk(place, &Packet { prefix, hook: base.hook, marked }, DEPTH);
+        let (end, perhaps) =
+            self.walk_chain(place, &Packet { prefix, hook: base.hook, marked }, DEPTH);
         let dropped = match end {
             End::Accepted => false,
             End::Dropped => true,
@@ -106,26 +110,26 @@ impl Firewall {
 
     /// The chains that drop packets of these VIPs, or may.
     #[must_use]
-    pub fn findings(&self, prefixes: &[IpNet]) -> Vec<Finding> {
+    pub fn find_drops(&self, prefixes: &[IpNet]) -> Vec<Finding> {
         let judge = |(place, base): (&Place, Base)| {
-            let seen = prefixes.iter().filter(|prefix| place.sees.has(prefix));
-            let fates = seen.map(|prefix| (self.fate(place, prefix, true), *prefix));
+            let seen = prefixes.iter().filter(|prefix| place.sees.covers_prefix(prefix));
+            let fates = seen.map(|prefix| (self.chain_fate(place, prefix, true), *prefix));
             let bad: Vec<_> = fates.filter(|(fate, _)| *fate != Fate::Passes).collect();
             let fate = bad.iter().map(|(fate, _)| *fate).max()?;
             let prefixes = bad.into_iter().map(|(_, prefix)| prefix).collect();
             Some(Finding { place: place.clone(), base, fate, prefixes })
         };
-        self.bases().filter_map(judge).collect()
+        self.base_chains().filter_map(judge).collect()
     }
 
     /// How a chain ends, and whether it may have let the packet pass before that.
-    fn walk(&self, place: &Place, packet: &Packet<'_>, depth: usize) -> (End, bool) {
+    fn walk_chain(&self, place: &Place, packet: &Packet<'_>, depth: usize) -> (End, bool) {
         let Some(chain) = self.chains.get(place).filter(|_| depth > 0) else {
             return (End::Open, true);
         };
         let mut perhaps = false;
         for rule in chain.rules.iter().filter(|rule| packet.marked || rule.mark.is_none()) {
-            let applies = packet.meets(&rule.conditions);
+            let applies = packet.meets_all(&rule.conditions);
             if applies == Some(false) {
                 continue;
             }
@@ -140,7 +144,8 @@ impl Firewall {
                     continue;
                 }
                 Verdict::Jump(chain) | Verdict::Goto(chain) => {
-                    let (end, there) = self.walk(&place.beside(chain), packet, depth - 1);
+                    let (end, there) =
+                        self.walk_chain(&place.sibling_chain(chain), packet, depth - 1);
                     perhaps |= there;
                     end
                 }
@@ -160,10 +165,10 @@ impl Firewall {
 
 impl Packet<'_> {
     /// `None`: that isn't known.
-    fn meets(&self, conditions: &[Condition]) -> Option<bool> {
+    fn meets_all(&self, conditions: &[Condition]) -> Option<bool> {
         let mut sure = true;
         for condition in conditions {
-            match self.is(*condition) {
+            match self.meets_one(*condition) {
                 Some(true) => {}
                 Some(false) => return Some(false),
                 None => sure = false,
@@ -172,7 +177,7 @@ impl Packet<'_> {
         sure.then_some(true)
     }
 
-    fn is(&self, condition: Condition) -> Option<bool> {
+    fn meets_one(&self, condition: Condition) -> Option<bool> {
         let state = if self.hook == Hook::Forward { ESTABLISHED } else { NEW };
         match condition {
             Condition::IsV4(v4) => Some(self.prefix.addr().is_ipv4() == v4),

@@ -22,9 +22,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::nft::UnknownMode;
-pub use evaluate::{Fate, Finding, judged};
-pub use own_rules::admissible;
-pub use remedy::{Guardian, advice, guardian, iptables_match, remedy};
+pub use evaluate::{Fate, Finding, prefixes_to_check};
+pub use own_rules::split_admissible;
+pub use remedy::{Guardian, describe_remedy, find_guardian, iptables_match, remedy_commands};
 
 /// What vipd does about chains that drop traffic to VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub enum Sees {
 impl Sees {
     /// Its name in nftables.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn family_name(self) -> &'static str {
         match self {
             Self::V4 => "ip",
             Self::V6 => "ip6",
@@ -82,7 +82,7 @@ impl Sees {
 
     /// Whether packets to a prefix are among them.
     #[must_use]
-    pub fn has(self, prefix: &IpNet) -> bool {
+    pub fn covers_prefix(self, prefix: &IpNet) -> bool {
         match self {
             Self::V4 => prefix.addr().is_ipv4(),
             Self::V6 => prefix.addr().is_ipv6(),
@@ -107,7 +107,7 @@ pub struct Place {
 impl Place {
     /// Another chain of the same table.
     #[must_use]
-    pub fn beside(&self, chain: &str) -> Self {
+    pub fn sibling_chain(&self, chain: &str) -> Self {
         Self { chain: chain.to_owned(), ..self.clone() }
     }
 
@@ -126,7 +126,7 @@ impl Place {
 /// `inet filter input`, or `ip filter INPUT (iptables-legacy)`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.sees.name(), self.table, self.chain)?;
+        write!(f, "{} {} {}", self.sees.family_name(), self.table, self.chain)?;
         match self.keeper {
             Keeper::Nftables => Ok(()),
             Keeper::Legacy => f.write_str(" (iptables-legacy)"),
@@ -242,7 +242,7 @@ impl Rule {
 
     /// What vipd writes into its comment.
     #[must_use]
-    pub fn comment(prefix: &IpNet) -> String {
+    pub fn comment_for(prefix: &IpNet) -> String {
         format!("{MARK}{prefix}")
     }
 
@@ -255,13 +255,13 @@ impl Rule {
 
 impl Firewall {
     /// The chains at the hooks.
-    pub fn bases(&self) -> impl Iterator<Item = (&Place, Base)> {
+    pub fn base_chains(&self) -> impl Iterator<Item = (&Place, Base)> {
         self.chains.iter().filter_map(|(place, chain)| Some((place, chain.base?)))
     }
 
     /// Where there are rules of vipd's, whatever they look like.
     #[must_use]
-    pub fn marked(&self) -> BTreeSet<(Place, IpNet)> {
+    pub fn marked_rules(&self) -> BTreeSet<(Place, IpNet)> {
         let all = self.chains.iter().flat_map(|(place, chain)| {
             let marks = chain.rules.iter().filter_map(|rule| rule.mark);
             marks.map(|mark| (place.clone(), mark))

@@ -21,15 +21,15 @@ impl Firewall {
     /// The rules of vipd's that are as it makes them and do what they are for: each once in its
     /// chain, and before whatever drops.
     #[must_use]
-    pub fn held(&self) -> BTreeSet<(Place, IpNet)> {
+    pub fn rules_in_place(&self) -> BTreeSet<(Place, IpNet)> {
         let mut held = BTreeSet::new();
-        for (place, prefix) in self.marked() {
+        for (place, prefix) in self.marked_rules() {
             let Some(chain) = self.chains.get(&place) else { continue };
             let Some(base) = chain.base else { continue };
             let mut ours = chain.rules.iter().filter(|rule| rule.mark == Some(prefix));
             let wanted = Rule::letting_in(prefix, base.hook);
             let as_made = ours.next().is_some_and(|rule| rule.does_what(&wanted));
-            let passes = || self.fate(&place, &prefix, true) == Fate::Passes;
+            let passes = || self.chain_fate(&place, &prefix, true) == Fate::Passes;
             if as_made && ours.next().is_none() && passes() {
                 held.insert((place, prefix));
             }
@@ -40,11 +40,11 @@ impl Firewall {
     /// The rules that vipd should have, to let these prefixes in: where a chain may drop what goes
     /// to them, without its rules.
     #[must_use]
-    pub fn wanted(&self, prefixes: &[IpNet]) -> BTreeSet<(Place, IpNet)> {
+    pub fn wanted_rules(&self, prefixes: &[IpNet]) -> BTreeSet<(Place, IpNet)> {
         let mut wanted = BTreeSet::new();
-        for (place, _) in self.bases() {
-            for prefix in prefixes.iter().filter(|prefix| place.sees.has(prefix)) {
-                if self.fate(place, prefix, false) != Fate::Passes {
+        for (place, _) in self.base_chains() {
+            for prefix in prefixes.iter().filter(|prefix| place.sees.covers_prefix(prefix)) {
+                if self.chain_fate(place, prefix, false) != Fate::Passes {
                     wanted.insert((place.clone(), *prefix));
                 }
             }
@@ -56,7 +56,7 @@ impl Firewall {
 /// The prefixes that may be let in, and those that may not: to let in what holds an address of the
 /// node itself would open all of the node.
 #[must_use]
-pub fn admissible(prefixes: &[IpNet], own: &BTreeSet<IpAddr>) -> (Vec<IpNet>, Vec<IpNet>) {
+pub fn split_admissible(prefixes: &[IpNet], own: &BTreeSet<IpAddr>) -> (Vec<IpNet>, Vec<IpNet>) {
     let opens = |prefix: &IpNet| own.iter().any(|address| prefix.contains(address));
     let prefixes = prefixes.iter().map(IpNet::trunc);
     let (open, fine): (Vec<_>, Vec<_>) = prefixes.partition(opens);

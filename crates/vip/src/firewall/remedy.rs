@@ -17,7 +17,7 @@ pub enum Guardian {
 
 /// Who looks after a chain.
 #[must_use]
-pub fn guardian(firewall: &Firewall, place: &Place) -> Guardian {
+pub fn find_guardian(firewall: &Firewall, place: &Place) -> Guardian {
     let Some(chain) = firewall.chains.get(place) else { return Guardian::Nobody };
     let of_ufw = |verdict: &Verdict| matches!(verdict, Verdict::Jump(to) if to.starts_with("ufw-"));
     match place.table.as_str() {
@@ -30,10 +30,11 @@ pub fn guardian(firewall: &Firewall, place: &Place) -> Guardian {
 impl Firewall {
     /// What is wrong with it for these VIPs, a sentence each with the commands that fix it.
     #[must_use]
-    pub fn complaints(&self, vips: &[IpNet]) -> Vec<String> {
-        let findings = self.findings(vips).into_iter();
-        let findings =
-            findings.map(|finding| format!("{finding}: let it in with {}", advice(self, &finding)));
+    pub fn describe_problems(&self, vips: &[IpNet]) -> Vec<String> {
+        let findings = self.find_drops(vips).into_iter();
+        let findings = findings.map(|finding| {
+            format!("{finding}: let it in with {}", describe_remedy(self, &finding))
+        });
         findings.chain(self.unread.iter().cloned()).collect()
     }
 }
@@ -43,8 +44,8 @@ const LINES: usize = 8;
 
 /// What to do about a finding: its lines, to be read.
 #[must_use]
-pub fn advice(firewall: &Firewall, finding: &Finding) -> String {
-    let lines = remedy(firewall, finding).into_iter().map(|line| format!("`{line}`"));
+pub fn describe_remedy(firewall: &Firewall, finding: &Finding) -> String {
+    let lines = remedy_commands(firewall, finding).into_iter().map(|line| format!("`{line}`"));
     let lines = lines.collect::<Vec<_>>().join("; ");
     match finding.prefixes.len() > LINES {
         true => format!("{lines} and so on; with a prefix in [vip] allow one line is enough"),
@@ -54,10 +55,10 @@ pub fn advice(firewall: &Firewall, finding: &Finding) -> String {
 
 /// The commands that let the first VIPs of a finding in, each to be run as it stands.
 #[must_use]
-pub fn remedy(firewall: &Firewall, finding: &Finding) -> Vec<String> {
+pub fn remedy_commands(firewall: &Firewall, finding: &Finding) -> Vec<String> {
     let Finding { place, base, prefixes, .. } = finding;
     let prefixes = &prefixes[..prefixes.len().min(LINES)];
-    match (guardian(firewall, place), base.hook) {
+    match (find_guardian(firewall, place), base.hook) {
         // A policy for all zones, as clients may be in any. It lets answers pass by itself.
         (Guardian::Firewalld, Hook::Input) => {
             let policy = "firewall-cmd --permanent --policy vipd";
@@ -80,11 +81,11 @@ pub fn remedy(firewall: &Firewall, finding: &Finding) -> Vec<String> {
         (Guardian::Ufw, Hook::Input) => {
             prefixes.iter().map(|prefix| format!("ufw allow to {prefix}")).collect()
         }
-        _ => prefixes.iter().map(|prefix| line(place, base.hook, prefix)).collect(),
+        _ => prefixes.iter().map(|prefix| rule_command(place, base.hook, prefix)).collect(),
     }
 }
 
-fn line(place: &Place, hook: Hook, prefix: &IpNet) -> String {
+fn rule_command(place: &Place, hook: Hook, prefix: &IpNet) -> String {
     let forward = hook == Hook::Forward;
     let Place { keeper, sees, table, chain } = place;
     let v4 = prefix.addr().is_ipv4();
@@ -93,7 +94,7 @@ fn line(place: &Place, hook: Hook, prefix: &IpNet) -> String {
         let ip = if v4 { "ip" } else { "ip6" };
         return format!(
             "nft insert rule {} {table} {chain} {answers}ct original {ip} daddr {prefix} accept",
-            sees.name()
+            sees.family_name()
         );
     }
     let tool = if v4 { "iptables" } else { "ip6tables" };

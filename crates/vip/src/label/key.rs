@@ -13,7 +13,7 @@ pub enum Key {
 
 /// Tells what a label is.
 #[must_use]
-pub fn classify(key: &str, value: &str) -> Key {
+pub fn classify_key(key: &str, value: &str) -> Key {
     if let Some("VIP" | "vip") = key.get(..3) {
         let rest = &key[3..];
         let numbered = rest
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn only_the_four_documented_forms_are_vips() {
         for key in ["VIP", "vip", "VIP_0", "VIP_7", "vip_0", "VIP_12", "VIP_007"] {
-            assert_eq!(classify(key, ""), Key::Vip, "{key}");
+            assert_eq!(classify_key(key, ""), Key::Vip, "{key}");
         }
     }
 
@@ -55,18 +55,18 @@ mod tests {
             "VIP0", "vip1", "Vip_0", "vIP", "VIP_", "VIP_a", "VIP-0", "VIP_0 ", " VIP_0", "VIP_-1",
             "VIP.0", "VIP_0_1",
         ] {
-            assert_eq!(classify(key, ""), Key::Lookalike, "{key:?}");
+            assert_eq!(classify_key(key, ""), Key::Lookalike, "{key:?}");
         }
-        assert_eq!(classify("VIPDB", "3.3.0.6:3306"), Key::Lookalike);
-        assert_eq!(classify("vip_port0", "tcp://1.2.3.4:5000"), Key::Lookalike);
-        assert_eq!(classify("vipport0", "udp://1.2.3.4:5000"), Key::Lookalike);
+        assert_eq!(classify_key("VIPDB", "3.3.0.6:3306"), Key::Lookalike);
+        assert_eq!(classify_key("vip_port0", "tcp://1.2.3.4:5000"), Key::Lookalike);
+        assert_eq!(classify_key("vipport0", "udp://1.2.3.4:5000"), Key::Lookalike);
     }
 
     #[test]
     fn other_words_are_left_alone() {
         for key in ["", "VI", "VIPER", "viper_0", "HAPROXY_0_VHOST", "MY_VIP_0", "IPVS_WEIGHT"] {
-            assert_eq!(classify(key, "snake"), Key::Other, "{key:?}");
+            assert_eq!(classify_key(key, "snake"), Key::Other, "{key:?}");
         }
-        assert_eq!(classify("Ümläut", "x:80"), Key::Other);
+        assert_eq!(classify_key("Ümläut", "x:80"), Key::Other);
     }
 }

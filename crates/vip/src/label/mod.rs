@@ -8,10 +8,10 @@ mod refusal;
 mod report;
 mod value;
 
-pub use key::{Key, classify};
+pub use key::{Key, classify_key};
 pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
 pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, Reading, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};
-pub use report::{LabelReport, Verdict, news};
+pub use report::{LabelReport, Verdict, changed_reports};
 pub use value::{ValueError, VipName, VipRef};

@@ -146,7 +146,7 @@ const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Options {
     /// Obeys one label. `Ok(false)`: it is no option.
-    pub(super) fn obey(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
+    pub(super) fn apply_label(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
         let Some(option) = key.strip_prefix("IPVS_") else {
             let in_small_letters =
                 key.get(..5).is_some_and(|key| key.eq_ignore_ascii_case("IPVS_"));
@@ -154,8 +154,8 @@ impl Options {
         };
         let text = value.trim();
         match option {
-            "SCHEDULER" => self.scheduler = scheduler(text)?,
-            "FLAGS" => self.hash_port = flags(text)?,
+            "SCHEDULER" => self.scheduler = parse_scheduler(text)?,
+            "FLAGS" => self.hash_port = parse_flags(text)?,
             "WEIGHT" => {
                 let weight = text.parse::<u16>().map_err(|_| OptionError::Weight(text.into()))?;
                 self.weight = weight.into();
@@ -165,7 +165,7 @@ impl Options {
                 self.persistence =
                     Some(seconds.ok_or_else(|| OptionError::Persistence(text.into()))?);
             }
-            "DRAIN" => self.drain = drain(text)?,
+            "DRAIN" => self.drain = parse_drain(text)?,
             "FAIL_OPEN" => {
                 self.fail_open = text.parse().map_err(|_| OptionError::Bool(text.into()))?;
             }
@@ -175,7 +175,7 @@ impl Options {
     }
 
     /// Drops a port flag that the scheduler has no use for, and says so.
-    pub(super) fn settle(&mut self) -> Result<(), OptionError> {
+    pub(super) fn drop_unused_flags(&mut self) -> Result<(), OptionError> {
         if self.hash_port && !self.scheduler.hashes_the_client() {
             self.hash_port = false;
             return Err(OptionError::FlagOfAnotherScheduler(
@@ -212,7 +212,7 @@ impl Options {
     }
 
     /// The options whose service has these settings, as far as it has any of ours.
-    pub(crate) fn of(settings: &ServiceSettings) -> Self {
+    pub(crate) fn from_settings(settings: &ServiceSettings) -> Self {
         let name = settings.scheduler.as_ref().map_or("", Scheduler::as_str);
         let known = Scheduling::from_name(name);
         let scheduler = known.unwrap_or(DEFAULT_SCHEDULER);
@@ -230,7 +230,7 @@ impl Options {
     }
 }
 
-fn scheduler(text: &str) -> Result<Scheduling, OptionError> {
+fn parse_scheduler(text: &str) -> Result<Scheduling, OptionError> {
     if let Some(scheduler) = Scheduling::from_name(text) {
         return Ok(scheduler);
     }
@@ -240,7 +240,7 @@ fn scheduler(text: &str) -> Result<Scheduling, OptionError> {
     }
 }
 
-fn flags(text: &str) -> Result<bool, OptionError> {
+fn parse_flags(text: &str) -> Result<bool, OptionError> {
     let mut hash_port = false;
     for flag in text.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
         match flag {
@@ -253,7 +253,7 @@ fn flags(text: &str) -> Result<bool, OptionError> {
     Ok(hash_port)
 }
 
-fn drain(text: &str) -> Result<Duration, OptionError> {
+fn parse_drain(text: &str) -> Result<Duration, OptionError> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds
         .or_else(|| humantime::parse_duration(text).ok())
@@ -267,7 +267,7 @@ mod tests {
 
     fn obey(key: &str, value: &str) -> Result<Options, OptionError> {
         let mut options = Options::default();
-        options.obey(key, value).map(|_| options)
+        options.apply_label(key, value).map(|_| options)
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
                 let hash_port = scheduler.hashes_the_client();
                 let options = Options { scheduler, hash_port, persistence, ..Options::default() };
                 let settings = options.service_settings(Family::Inet6);
-                assert_eq!(Options::of(&settings), options);
+                assert_eq!(Options::from_settings(&settings), options);
             }
         }
     }
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_port_flag_without_a_hashing_scheduler_is_dropped_and_reported() {
         let mut options = Options { hash_port: true, ..Options::default() };
-        assert!(options.settle().is_err());
+        assert!(options.drop_unused_flags().is_err());
         assert_eq!(options, Options::default());
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU16;
 
-use super::{Key, OptionError, Options, ValueError, VipRef, classify};
+use super::{Key, OptionError, Options, ValueError, VipRef, classify_key};
 
 /// All that the labels of one port, with those of its app, say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
     let mut bad_options = Vec::new();
     let on_app = app.iter().map(|pair| (pair, false));
     for ((key, value), on_port) in on_app.chain(port.iter().map(|pair| (pair, true))) {
-        if let Err(error) = options.obey(key, value) {
+        if let Err(error) = options.apply_label(key, value) {
             bad_options.push(BadOption {
                 key: (*key).into(),
                 value: (*value).into(),
@@ -70,7 +70,7 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
             });
         }
     }
-    if let Err(error) = options.settle() {
+    if let Err(error) = options.drop_unused_flags() {
         let flags = |labels: &[(&str, &str)]| {
             labels
                 .iter()
@@ -82,17 +82,17 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
         let value = flags(port).or_else(|| flags(app)).unwrap_or_default();
         bad_options.push(BadOption { key: "IPVS_FLAGS".into(), value, on_port, error });
     }
-    PortLabels { readings: readings(port), options, bad_options }
+    PortLabels { readings: read_vip_labels(port), options, bad_options }
 }
 
 /// No port has more VIPs than this: each is a virtual service on every node.
 const MOST_VIPS: usize = 64;
 
-fn readings(port: &[(&str, &str)]) -> Vec<Reading> {
+fn read_vip_labels(port: &[(&str, &str)]) -> Vec<Reading> {
     let mut readings: Vec<Reading> = Vec::new();
     let mut occurrences: HashMap<&str, usize> = HashMap::new();
     for &(key, value) in port {
-        let meaning = match classify(key, value) {
+        let meaning = match classify_key(key, value) {
             Key::Vip => Some(value.parse()),
             Key::Lookalike => None,
             Key::Other => continue,
@@ -112,7 +112,7 @@ fn readings(port: &[(&str, &str)]) -> Vec<Reading> {
 pub fn stray_app_labels<'a>(
     app: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    app.into_iter().filter(|(key, value)| classify(key, value) != Key::Other)
+    app.into_iter().filter(|(key, value)| classify_key(key, value) != Key::Other)
 }
 
 #[cfg(test)]

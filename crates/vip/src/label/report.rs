@@ -79,7 +79,7 @@ impl Verdict {
 /// What became of labels that wasn't known `before`: refusals and notes that are new, and labels
 /// that are obeyed though they weren't.
 #[must_use]
-pub fn news(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
+pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
     // Where the document has it says nothing about the label.
     let same = |a: &LabelReport, b: &LabelReport| {
         let place = |report: &LabelReport| (report.place.port, report.place.occurrence, report.vip);

@@ -61,8 +61,8 @@ impl std::str::FromStr for VipRef {
         if left.is_empty() {
             return Err(ValueError::MissingAddress);
         }
-        let port = port(right).ok_or_else(|| ValueError::BadPort(right.to_owned()))?;
-        if let Some(address) = address(left)? {
+        let port = parse_port(right).ok_or_else(|| ValueError::BadPort(right.to_owned()))?;
+        if let Some(address) = parse_address(left)? {
             return Ok(Self::Address(address, port));
         }
         let name = left.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
@@ -76,12 +76,12 @@ impl std::str::FromStr for VipRef {
 }
 
 /// Digits only: `u16::from_str` would take `+80` too.
-fn port(text: &str) -> Option<NonZeroU16> {
+fn parse_port(text: &str) -> Option<NonZeroU16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// `Ok(None)`: it doesn't even look like an address, so it may be a name.
-fn address(text: &str) -> Result<Option<IpAddr>, ValueError> {
+fn parse_address(text: &str) -> Result<Option<IpAddr>, ValueError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         // `::ffff:1.2.3.4` is that IPv4 address: IPVS would never see it as IPv6.
         return Ok(Some(address.to_canonical()));

@@ -17,9 +17,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    pub(super) fn of(observed: &Observed, desired: &Desired) -> Self {
+    pub(super) fn new(observed: &Observed, desired: &Desired) -> Self {
         let mut baseline = Self::default();
-        for (vip, service) in observed.ours() {
+        for (vip, service) in observed.our_services() {
             baseline.services += 1;
             baseline.servers += service.servers.len();
             baseline.addresses.insert(vip.address);

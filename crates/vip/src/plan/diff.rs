@@ -4,10 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
 use super::op::timeout_changes;
-use super::{Baseline, Conflict, Op, Plan, Scope, rules, shuffle, tables};
+use super::rules::{change_rules, delete_rules};
+use super::shuffle::shuffle_servers;
+use super::tables::{change_tables, delete_tables};
+use super::{Baseline, Conflict, Op, Plan, Scope};
 use crate::merge_join::merge_join;
 use crate::nft::Able;
-use crate::ownership::{MARK, Owner, owner};
+use crate::ownership::{MARK, Owner, owner_of};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
 impl Plan {
@@ -15,18 +18,19 @@ impl Plan {
     /// in which real servers are added, so that not every node starts with the same one.
     #[must_use]
     pub fn new(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Self {
-        let mut plan = Plan { baseline: Baseline::of(observed, desired), ..Plan::default() };
+        let mut plan = Plan { baseline: Baseline::new(observed, desired), ..Plan::default() };
         let foreign = foreign_by_address(observed);
         let mut nobody = BTreeSet::new();
         for (vip, wanted) in &desired.services {
-            if let Some(conflict) = conflict(vip, observed, &foreign) {
+            if let Some(conflict) = find_conflict(vip, observed, &foreign) {
                 plan.conflicts.push(conflict);
             } else if !change_service(&mut plan.ops, (vip, wanted), desired, observed, scope, node)
             {
                 nobody.insert(*vip);
             }
         }
-        let unwanted = observed.ours().filter(|(vip, _)| !desired.services.contains_key(vip));
+        let unwanted =
+            observed.our_services().filter(|(vip, _)| !desired.services.contains_key(vip));
         if scope == Scope::Complete {
             plan.ops.extend(unwanted.map(delete_service));
         } else {
@@ -37,10 +41,10 @@ impl Plan {
         change_addresses(&mut plan, observed, desired, scope);
         plan.ops.extend(forget_flows(&plan, desired));
         plan.ops.extend(change_timeouts(observed, desired));
-        tables::change(&mut plan, observed, desired, scope, &nobody);
-        rules::change(&mut plan, observed, desired);
+        change_tables(&mut plan, observed, desired, scope, &nobody);
+        change_rules(&mut plan, observed, desired);
         // In place: an operation is long, and there may be many.
-        plan.ops.sort_by_cached_key(Op::order);
+        plan.ops.sort_by_cached_key(Op::sort_key);
         plan
     }
 
@@ -48,7 +52,7 @@ impl Plan {
     /// interface with its addresses.
     #[must_use]
     pub fn cleanup(observed: &Observed) -> Self {
-        let mut ops: Vec<_> = observed.ours().map(delete_service).collect();
+        let mut ops: Vec<_> = observed.our_services().map(delete_service).collect();
         let others = others_addresses(observed);
         let (kept, unbound): (Vec<&IpAddr>, Vec<&IpAddr>) =
             observed.addresses.keys().partition(|address| others.contains(*address));
@@ -57,16 +61,16 @@ impl Plan {
         } else {
             ops.extend(unbound.into_iter().map(|address| Op::Unbind { address: *address }));
         }
-        ops.extend(tables::delete(observed));
-        ops.extend(rules::delete(&observed.firewall));
-        Plan { ops, conflicts: Vec::new(), baseline: Baseline::of(observed, &Desired::default()) }
+        ops.extend(delete_tables(observed));
+        ops.extend(delete_rules(&observed.firewall));
+        Plan { ops, conflicts: Vec::new(), baseline: Baseline::new(observed, &Desired::default()) }
     }
 
     /// The plan that marks services as ours and changes nothing else of them.
     #[must_use]
     pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
         let unmarked = vips.iter().filter_map(|vip| {
-            let before = settable(observed.service(vip)?);
+            let before = settable_part(observed.service(vip)?);
             let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
             let before = Box::new(before);
             (settings != *before).then_some(Op::SetService { vip: *vip, before, settings })
@@ -74,7 +78,7 @@ impl Plan {
         Plan {
             ops: unmarked.collect(),
             conflicts: Vec::new(),
-            baseline: Baseline::of(observed, &Desired::default()),
+            baseline: Baseline::new(observed, &Desired::default()),
         }
     }
 }
@@ -82,7 +86,7 @@ impl Plan {
 /// The addresses of services that don't carry our mark: whatever interface they are on, somebody
 /// needs them there.
 fn others_addresses(observed: &Observed) -> BTreeSet<IpAddr> {
-    let unmarked = observed.unmarked().filter_map(|(key, _)| match *key {
+    let unmarked = observed.unmarked_services().filter_map(|(key, _)| match *key {
         ServiceKey::Address { address, .. } => Some(address),
         ServiceKey::Fwmark { .. } => None,
     });
@@ -98,7 +102,7 @@ fn foreign_by_address(observed: &Observed) -> BTreeMap<IpAddr, ServiceKey> {
     observed
         .services
         .iter()
-        .filter(|(key, service)| owner(key, &service.settings, observed) == Owner::Foreign)
+        .filter(|(key, service)| owner_of(key, &service.settings, observed) == Owner::Foreign)
         .filter_map(|(key, _)| match *key {
             ServiceKey::Address { address, .. } => Some((address, *key)),
             ServiceKey::Fwmark { .. } => None,
@@ -108,13 +112,13 @@ fn foreign_by_address(observed: &Observed) -> BTreeMap<IpAddr, ServiceKey> {
 }
 
 /// An unmarked service on the VIP itself is the conflict to name, before any other of its address.
-fn conflict(
+fn find_conflict(
     vip: &Vip,
     observed: &Observed,
     foreign: &BTreeMap<IpAddr, ServiceKey>,
 ) -> Option<Conflict> {
     let key = ServiceKey::from(*vip);
-    let on_it = observed.services.get(&key).map(|held| owner(&key, &held.settings, observed));
+    let on_it = observed.services.get(&key).map(|held| owner_of(&key, &held.settings, observed));
     match on_it {
         Some(Owner::Foreign) => Some(Conflict { vip: *vip, with: key }),
         Some(Owner::LostMark | Owner::Ours) => None,
@@ -138,8 +142,8 @@ fn change_service(
     let held = observed.service(&vip);
     match held {
         None => ops.push(Op::AddService { vip, settings }),
-        Some(held) if settable(held) != settings => {
-            ops.push(Op::SetService { vip, before: settable(held).into(), settings });
+        Some(held) if settable_part(held) != settings => {
+            ops.push(Op::SetService { vip, before: settable_part(held).into(), settings });
         }
         Some(_) => {}
     }
@@ -168,7 +172,7 @@ fn change_service(
             Some(_) => {}
         }
     }
-    shuffle::shuffle(&mut added, &vip, node);
+    shuffle_servers(&mut added, &vip, node);
     let add = |(server, settings)| Op::AddServer { vip, server, settings };
     ops.extend(added.into_iter().map(add));
     serves
@@ -206,7 +210,7 @@ fn change_timeouts(observed: &Observed, desired: &Desired) -> Option<Op> {
 }
 
 /// What the kernel says was set, without the flags that it sets itself.
-fn settable(service: &ObservedService) -> ServiceSettings {
+fn settable_part(service: &ObservedService) -> ServiceSettings {
     ServiceSettings { flags: service.settings.flags.settable(), ..service.settings.clone() }
 }
 

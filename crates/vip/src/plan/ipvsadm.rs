@@ -10,18 +10,20 @@ use crate::Vip;
 #[must_use]
 pub fn ipvsadm_args(op: &Op) -> Option<String> {
     Some(match op {
-        Op::AddService { vip, settings } => format!("-A {}{}", service(vip), options(settings)),
-        Op::SetService { vip, settings, .. } => {
-            format!("-E {}{}", service(vip), options(settings))
+        Op::AddService { vip, settings } => {
+            format!("-A {}{}", service_args(vip), service_options(settings))
         }
-        Op::DeleteService { vip, .. } => format!("-D {}", service(vip)),
+        Op::SetService { vip, settings, .. } => {
+            format!("-E {}{}", service_args(vip), service_options(settings))
+        }
+        Op::DeleteService { vip, .. } => format!("-D {}", service_args(vip)),
         Op::AddServer { vip, server, settings } => {
-            format!("-a {} -r {server}{}", service(vip), server_options(settings))
+            format!("-a {} -r {server}{}", service_args(vip), server_options(settings))
         }
         Op::SetServer { vip, server, settings, .. } => {
-            format!("-e {} -r {server}{}", service(vip), server_options(settings))
+            format!("-e {} -r {server}{}", service_args(vip), server_options(settings))
         }
-        Op::DeleteServer { vip, server } => format!("-d {} -r {server}", service(vip)),
+        Op::DeleteServer { vip, server } => format!("-d {} -r {server}", service_args(vip)),
         Op::SetTable { .. }
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
@@ -39,15 +41,15 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
     })
 }
 
-fn service(vip: &Vip) -> String {
+fn service_args(vip: &Vip) -> String {
     let flag = match ServiceKey::from(*vip) {
         ServiceKey::Address { protocol: nl_ipvs::Protocol::UDP, .. } => "-u",
         _ => "-t",
     };
-    format!("{flag} {}", vip.socket())
+    format!("{flag} {}", vip.socket_addr())
 }
 
-fn options(settings: &ServiceSettings) -> String {
+fn service_options(settings: &ServiceSettings) -> String {
     let mut text = String::new();
     if let Some(scheduler) = &settings.scheduler {
         text += &format!(" -s {scheduler}");

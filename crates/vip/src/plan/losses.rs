@@ -23,7 +23,7 @@ impl Losses {
     /// More than half of all virtual services, or of all real servers. That can be right; it is
     /// also what a wrong or half-started Marathon looks like.
     #[must_use]
-    pub fn suspicious(&self) -> bool {
+    pub fn is_suspicious(&self) -> bool {
         self.services * 2 > self.of_services || self.servers * 2 > self.of_servers
     }
 }

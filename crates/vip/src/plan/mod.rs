@@ -96,7 +96,7 @@ impl Plan {
     }
 
     /// The operations of one step, in order.
-    pub fn step(&self, step: Step) -> impl Iterator<Item = &Op> {
+    pub fn ops_of_step(&self, step: Step) -> impl Iterator<Item = &Op> {
         self.ops.iter().filter(move |op| op.step() == step)
     }
 
@@ -111,7 +111,7 @@ impl Plan {
     }
 
     /// Addresses the plan binds or unbinds.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn changed_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.ops.iter().filter_map(|op| match op {
             Op::Bind { address, .. } | Op::Unbind { address } | Op::SetSource { address, .. } => {
                 Some(*address)

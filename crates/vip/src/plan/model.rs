@@ -51,7 +51,7 @@ impl Op {
                 model.addresses.clear();
             }
             Self::AddService { vip, settings } => {
-                model.services.insert(ServiceKey::from(*vip), empty(settings.clone()));
+                model.services.insert(ServiceKey::from(*vip), empty_service(settings.clone()));
             }
             Self::SetService { vip, settings, .. } => {
                 if let Some(service) = model.services.get_mut(&ServiceKey::from(*vip)) {
@@ -62,15 +62,15 @@ impl Op {
                 model.services.remove(&ServiceKey::from(*vip));
             }
             Self::AddServer { vip, server, settings } => {
-                servers(model, vip).insert(*server, idle(*settings));
+                servers_mut(model, vip).insert(*server, idle_server(*settings));
             }
             Self::SetServer { vip, server, settings, .. } => {
-                if let Some(held) = servers(model, vip).get_mut(server) {
+                if let Some(held) = servers_mut(model, vip).get_mut(server) {
                     held.settings = *settings;
                 }
             }
             Self::DeleteServer { vip, server } => {
-                servers(model, vip).remove(server);
+                servers_mut(model, vip).remove(server);
             }
             Self::Bind { address, source } | Self::SetSource { address, source } => {
                 model.addresses.insert(*address, Bound { source: *source });
@@ -84,22 +84,24 @@ impl Op {
     }
 }
 
-fn empty(settings: ServiceSettings) -> ObservedService {
+fn empty_service(settings: ServiceSettings) -> ObservedService {
     ObservedService { settings, servers: Servers::default(), stats: Stats::default() }
 }
 
-fn idle(settings: DestinationSettings) -> ObservedServer {
+fn idle_server(settings: DestinationSettings) -> ObservedServer {
     ObservedServer { settings, active: 0, inactive: 0, stats: None }
 }
 
 /// The real servers of a service. A plan only adds servers to a service that exists by then; on
 /// one that doesn't, nothing is kept.
-fn servers<'a>(model: &'a mut Observed, vip: &Vip) -> &'a mut Servers {
+fn servers_mut<'a>(model: &'a mut Observed, vip: &Vip) -> &'a mut Servers {
     let key = ServiceKey::from(*vip);
     debug_assert!(model.services.contains_key(&key), "{vip} has servers but no service");
     &mut model
         .services
         .entry(key)
-        .or_insert_with(|| empty(crate::label::Options::default().service_settings(key.family())))
+        .or_insert_with(|| {
+            empty_service(crate::label::Options::default().service_settings(key.family()))
+        })
         .servers
 }

@@ -208,7 +208,7 @@ impl Op {
     }
 
     /// Its place within its step.
-    fn rank(&self) -> u8 {
+    fn rank_in_step(&self) -> u8 {
         match self {
             Self::SetTable { .. }
             | Self::CreateLink
@@ -230,8 +230,8 @@ impl Op {
     }
 
     /// Orders a plan; within one rank the order stays.
-    pub(super) fn order(&self) -> (Step, u8) {
-        (self.step(), self.rank())
+    pub(super) fn sort_key(&self) -> (Step, u8) {
+        (self.step(), self.rank_in_step())
     }
 
     /// The VIP it changes, if it is one's own.
@@ -295,7 +295,7 @@ impl fmt::Display for Op {
                 write!(f, " for {prefix} in {place}")
             }
             Self::AddElement { element } | Self::DeleteElement { element } => {
-                write!(f, " {element} of set {}", element.set())
+                write!(f, " {element} of set {}", element.set_name())
             }
             Self::AddService { vip, settings } | Self::SetService { vip, settings, .. } => {
                 let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());

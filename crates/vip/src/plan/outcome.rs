@@ -101,7 +101,7 @@ impl OpResult {
     ///
     /// An addition that is there already and a removal of what is gone are no failures.
     #[must_use]
-    pub fn of(op: &Op, answer: Result<(), OpError>) -> Self {
+    pub fn from_answer(op: &Op, answer: Result<(), OpError>) -> Self {
         let Err(error) = answer else { return Self::Done };
         let already_so = match op {
             Op::AddService { .. }
@@ -138,7 +138,7 @@ impl Plan {
     /// service could not be made, none is unbound while its service is still there, and none that
     /// is still bound loses its guard.
     pub fn run(self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
-        let mut done = Progress::on(&self);
+        let mut done = Progress::new(&self);
         let mut odd = BTreeMap::new();
         let mut place = 0;
         for step in self.ops.chunk_by(|one, next| one.step() == next.step()) {
@@ -149,8 +149,9 @@ impl Plan {
             let mut answers = answers.into_iter();
             for (op, allowed) in step.iter().zip(allowed) {
                 let mut answer = || answers.next().unwrap_or_else(|| Err(OpError::unanswered()));
-                let result = if allowed { OpResult::of(op, answer()) } else { OpResult::Skipped };
-                done.note(op, &result);
+                let result =
+                    if allowed { OpResult::from_answer(op, answer()) } else { OpResult::Skipped };
+                done.record(op, &result);
                 if result != OpResult::Done {
                     odd.insert(place, result);
                 }
@@ -187,7 +188,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn on(Plan { ops, baseline, .. }: &Plan) -> Self {
+    fn new(Plan { ops, baseline, .. }: &Plan) -> Self {
         let losing = ops.iter().filter_map(|op| match op {
             Op::DeleteServer { vip, .. } => Some(*vip),
             _ => None,
@@ -236,7 +237,7 @@ impl Progress {
         self.made.contains(address) || !self.not_made.contains(address)
     }
 
-    fn note(&mut self, op: &Op, result: &OpResult) {
+    fn record(&mut self, op: &Op, result: &OpResult) {
         let failed = matches!(result, OpResult::Failed(_) | OpResult::Skipped);
         match op {
             Op::AddService { vip, .. } if *result == OpResult::Done => {

@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 
 use super::{Op, Plan};
-use crate::firewall::{Firewall, Place, admissible};
-use crate::line::{Line, Sign, section};
+use crate::firewall::{Firewall, Place, split_admissible};
+use crate::line::{Line, Sign, push_section};
 use crate::{Desired, Observed};
 
 /// Adds to a plan what lets VIPs in where the firewall doesn't, and what takes out rules that
 /// nobody wants any more.
-pub(super) fn change(plan: &mut Plan, observed: &Observed, desired: &Desired) {
+pub(super) fn change_rules(plan: &mut Plan, observed: &Observed, desired: &Desired) {
     let firewall = &observed.firewall;
-    let (prefixes, _) = admissible(&desired.let_in, &observed.node.own);
+    let (prefixes, _) = split_admissible(&desired.let_in, &observed.node.own);
     let wanted = match prefixes.is_empty() {
         true => BTreeSet::new(),
-        false => firewall.wanted(&prefixes),
+        false => firewall.wanted_rules(&prefixes),
     };
-    let marked = firewall.marked();
+    let marked = firewall.marked_rules();
     // Without a VIP nobody needs them.
     if !desired.services.is_empty() {
-        let held = firewall.held();
+        let held = firewall.rules_in_place();
         let missing = wanted.difference(&held).filter_map(|(place, prefix)| {
             let hook = firewall.chains.get(place)?.base?.hook;
             Some(Op::InsertRule { place: place.clone(), hook, prefix: *prefix })
@@ -30,15 +30,15 @@ pub(super) fn change(plan: &mut Plan, observed: &Observed, desired: &Desired) {
 }
 
 /// The operations that take out all of our rules.
-pub(super) fn delete(firewall: &Firewall) -> impl Iterator<Item = Op> {
-    firewall.marked().into_iter().map(delete_rule)
+pub(super) fn delete_rules(firewall: &Firewall) -> impl Iterator<Item = Op> {
+    firewall.marked_rules().into_iter().map(delete_rule)
 }
 
 fn delete_rule((place, prefix): (Place, ipnet::IpNet)) -> Op {
     Op::DeleteRule { place, prefix }
 }
 
-pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
+pub(super) fn describe_rules(lines: &mut Vec<Line>, ops: &[Op]) {
     let entries = ops.iter().filter_map(|op| {
         Some(match op {
             Op::InsertRule { place, prefix, .. } => {
@@ -50,5 +50,5 @@ pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    section(lines, "firewall of this node", entries);
+    push_section(lines, "firewall of this node", entries);
 }

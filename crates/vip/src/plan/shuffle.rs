@@ -5,7 +5,7 @@ use crate::Vip;
 
 /// Puts new real servers of a service into an order that depends on the node, the same every time:
 /// a thousand nodes with `rr` would otherwise all start with the same one.
-pub(super) fn shuffle<T>(added: &mut [(SocketAddr, T)], vip: &Vip, node: &str) {
+pub(super) fn shuffle_servers<T>(added: &mut [(SocketAddr, T)], vip: &Vip, node: &str) {
     let mut of_service = DefaultHasher::new();
     (node, vip).hash(&mut of_service);
     added.sort_by_cached_key(|(server, _)| {
@@ -36,7 +36,7 @@ mod tests {
         let order = |last, node| {
             let server = |port: u16| (SocketAddr::from(([10, 0, 0, 1], 31000 + port)), ());
             let mut servers: Vec<_> = (0..20).map(server).collect();
-            shuffle(&mut servers, &vip(last), node);
+            shuffle_servers(&mut servers, &vip(last), node);
             servers
         };
         assert_eq!(order(6, "node1"), order(6, "node1"));

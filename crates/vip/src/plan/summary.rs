@@ -9,17 +9,17 @@ impl Plan {
     /// `1 VIP to add, 2 real servers to add, 1 to change`.
     #[must_use]
     pub fn summary(&self) -> String {
-        self.sums(|verb| format!("to {}", verb.0))
+        self.summarize(|verb| format!("to {}", verb.0))
     }
 
     /// The same when it is done: `1 VIP added, 2 real servers added, 1 changed`.
     #[must_use]
     pub fn summary_done(&self) -> String {
-        self.sums(|verb| verb.1.to_owned())
+        self.summarize(|verb| verb.1.to_owned())
     }
 
     /// What there is to do without a VIP, a real server or an address among it.
-    fn rest(&self) -> String {
+    fn describe_rest(&self) -> String {
         let does = |what: fn(&Op) -> bool, name| self.ops.iter().any(what).then_some(name);
         let is_link: fn(&Op) -> bool =
             |op| matches!(op, Op::CreateLink | Op::RaiseLink | Op::DeleteLink);
@@ -48,7 +48,7 @@ impl Plan {
         }
     }
 
-    fn sums(&self, word: impl Fn(Verb) -> String) -> String {
+    fn summarize(&self, word: impl Fn(Verb) -> String) -> String {
         let count = |wanted: fn(&Op) -> bool| self.ops.iter().filter(|op| wanted(op)).count();
         let changed: BTreeSet<_> = self
             .ops
@@ -56,7 +56,7 @@ impl Plan {
             .filter(|op| matches!(op, Op::SetService { .. }))
             .filter_map(Op::vip)
             .collect();
-        let vips = phrase(
+        let vips = count_phrase(
             "VIP",
             [
                 (count(|op| matches!(op, Op::AddService { .. })), ADD),
@@ -70,7 +70,7 @@ impl Plan {
             Op::DeleteService { servers, .. } => servers.len(),
             _ => 0,
         });
-        let servers = phrase(
+        let servers = count_phrase(
             "real server",
             [
                 (count(|op| matches!(op, Op::AddServer { .. })), ADD),
@@ -79,7 +79,7 @@ impl Plan {
             ],
             &word,
         );
-        let addresses = phrase(
+        let addresses = count_phrase(
             "address",
             [
                 (count(|op| matches!(op, Op::Bind { .. })), ("bind", "bound")),
@@ -90,10 +90,10 @@ impl Plan {
         );
         let mut parts: Vec<_> = [vips, servers, addresses].into_iter().flatten().collect();
         if parts.is_empty() {
-            parts.push(self.rest());
+            parts.push(self.describe_rest());
         }
         if !self.conflicts.is_empty() {
-            parts.push(format!("{} left alone", counted(self.conflicts.len(), "VIP")));
+            parts.push(format!("{} left alone", count_noun(self.conflicts.len(), "VIP")));
         }
         parts.join("; ")
     }
@@ -106,7 +106,7 @@ const ADD: Verb = ("add", "added");
 const CHANGE: Verb = ("change", "changed");
 const REMOVE: Verb = ("remove", "removed");
 
-fn counted(number: usize, noun: &str) -> String {
+fn count_noun(number: usize, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
         (_, "address") => format!("{number} addresses"),
@@ -115,7 +115,7 @@ fn counted(number: usize, noun: &str) -> String {
 }
 
 /// `2 VIPs to add, 1 to remove`; nothing when all are 0.
-fn phrase<const N: usize>(
+fn count_phrase<const N: usize>(
     noun: &str,
     counts: [(usize, Verb); N],
     word: impl Fn(Verb) -> String,
@@ -123,7 +123,7 @@ fn phrase<const N: usize>(
     let mut text = String::new();
     for (number, verb) in counts.into_iter().filter(|(number, _)| *number > 0) {
         if text.is_empty() {
-            text = format!("{} {}", counted(number, noun), word(verb));
+            text = format!("{} {}", count_noun(number, noun), word(verb));
         } else {
             text += &format!(", {number} {}", word(verb));
         }

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use nl_ipvs::Family;
 
 use super::{Op, Plan, Scope};
-use crate::line::{Line, Sign, section};
+use crate::line::{Line, Sign, push_section};
 use crate::nft::{Element, Standing, Table, family_name};
 use crate::{Desired, Observed, Vip};
 
 /// Adds to a plan, which has its other operations by now, what keeps the tables in step with them:
 /// guarded is what is bound afterwards, and refused are the clients of what `nobody` can serve.
-pub(super) fn change(
+pub(super) fn change_tables(
     plan: &mut Plan,
     observed: &Observed,
     desired: &Desired,
@@ -30,7 +30,7 @@ pub(super) fn change(
     let guarded = bound.into_iter().map(Element::Guarded);
     let wanted: BTreeSet<_> = guarded.chain(nobody.iter().copied().map(Element::Refused)).collect();
     for (family, table) in observed.nft.tables() {
-        let Some(rules) = table.wanted(desired.modes) else { continue };
+        let Some(rules) = table.wanted_rules(desired.modes) else { continue };
         let wanted: BTreeSet<_> =
             wanted.iter().copied().filter(|element| element.family() == family).collect();
         if !wanted.is_empty() && table.standing != Standing::Whole(rules) {
@@ -49,7 +49,7 @@ pub(super) fn change(
 }
 
 /// The operations that remove the tables.
-pub(super) fn delete(observed: &Observed) -> impl Iterator<Item = Op> {
+pub(super) fn delete_tables(observed: &Observed) -> impl Iterator<Item = Op> {
     let there = |table: &Table| table.standing != Standing::Missing;
     let tables = observed.nft.tables().map(|(family, table)| (family, there(table)));
     let there = tables.into_iter().filter(|(_, there)| *there);
@@ -57,7 +57,7 @@ pub(super) fn delete(observed: &Observed) -> impl Iterator<Item = Op> {
 }
 
 /// What the plan does to the tables, without what its other lines say already.
-pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
+pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
     let does = |wanted: &dyn Fn(&Op) -> bool| ops.iter().any(wanted);
     let made = |family: Family| {
         does(&|op| {
@@ -98,5 +98,5 @@ pub(super) fn describe(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    section(lines, "nftables", entries);
+    push_section(lines, "nftables", entries);
 }

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
 pub(crate) use super::op::timeout_changes;
-use super::{Op, Plan, rules, tables};
-use crate::line::{Line, Sign, section};
+use super::rules::describe_rules;
+use super::tables::describe_tables;
+use super::{Op, Plan};
+use crate::line::{Line, Sign, push_section};
 use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, LabelReport, Member, Vip};
@@ -27,7 +29,7 @@ impl Plan {
         let mut lines = Vec::new();
         for vip in &vips {
             if let Some(conflict) = self.conflicts.iter().find(|conflict| conflict.vip == *vip) {
-                let apps = apps(desired, vip);
+                let apps = claiming_apps(desired, vip);
                 lines.push(Line::new(0, Sign::Warn, format!("{vip}{apps}: {conflict}")));
             }
             if let Some(ops) = by_vip.get(vip) {
@@ -36,8 +38,8 @@ impl Plan {
         }
         describe_timeouts(&mut lines, &self.ops);
         describe_interface(&mut lines, &self.ops);
-        tables::describe(&mut lines, &self.ops);
-        rules::describe(&mut lines, &self.ops);
+        describe_tables(&mut lines, &self.ops);
+        describe_rules(&mut lines, &self.ops);
         lines
     }
 }
@@ -49,7 +51,7 @@ pub(crate) const LET_IN: &str = "new clients are refused no longer";
 /// What it means that flows are forgotten.
 pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
 
-fn apps(desired: &Desired, vip: &Vip) -> String {
+fn claiming_apps(desired: &Desired, vip: &Vip) -> String {
     desired
         .services
         .get(vip)
@@ -57,13 +59,13 @@ fn apps(desired: &Desired, vip: &Vip) -> String {
 }
 
 fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired) {
-    let apps = apps(desired, vip);
+    let apps = claiming_apps(desired, vip);
     let (sign, text) = match ops.iter().find(|op| op.step() == super::Step::Services) {
         Some(Op::AddService { settings, .. }) => {
             (Sign::Add, format!("{vip}  {}{apps}", settings_text(settings)))
         }
         _ if ops.iter().any(|op| matches!(op, Op::DeleteService { .. })) => {
-            (Sign::Remove, format!("{vip}{}", unclaimed(desired, vip)))
+            (Sign::Remove, format!("{vip}{}", removal_reason(desired, vip)))
         }
         _ => (Sign::Change, format!("{vip}{apps}")),
     };
@@ -77,7 +79,7 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
                 );
             }
             Op::AddServer { server, settings, .. } => {
-                let text = format!("{server}  {}", weight(settings));
+                let text = format!("{server}  {}", weight_text(settings));
                 servers.push((*server, Line::new(1, Sign::Add, text)));
             }
             Op::SetServer { server, before, settings, .. } => {
@@ -106,7 +108,7 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
     let service = desired.services.get(vip);
     for (server, mut entry) in servers {
         if let Some(member) = service.and_then(|service| service.selection.members.get(&server)) {
-            entry.text += &behind(member);
+            entry.text += &task_behind(member);
         }
         lines.push(entry);
     }
@@ -117,15 +119,15 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
         lines.push(Line::new(1, Sign::Plain, "no real server yet: clients are refused".into()));
     }
     if let Some(service) = service {
-        let waiting = service.selection.waiting();
+        let waiting = service.selection.waiting_tasks();
         lines.extend(waiting.map(|out| Line::new(1, Sign::Plain, format!("left out: {out}"))));
     }
 }
 
 /// Why a VIP goes: its label is refused now, or there is none. A plan without a desired table
 /// (`cleanup`) has no reason of that kind.
-fn unclaimed(desired: &Desired, vip: &Vip) -> String {
-    match refused(&desired.reports, vip) {
+fn removal_reason(desired: &Desired, vip: &Vip) -> String {
+    match refusal_text(&desired.reports, vip) {
         Some(report) => format!("  {report}"),
         None if *desired == Desired::default() => String::new(),
         None => "  no app claims it".into(),
@@ -133,17 +135,17 @@ fn unclaimed(desired: &Desired, vip: &Vip) -> String {
 }
 
 /// Why a VIP is refused.
-pub(crate) fn refused(reports: &[LabelReport], vip: &Vip) -> Option<String> {
+pub(crate) fn refusal_text(reports: &[LabelReport], vip: &Vip) -> Option<String> {
     let mut reports = reports.iter().filter(|report| report.vip == Some(*vip));
     Some(reports.find(|report| !report.verdict.is_ok())?.to_string())
 }
 
 /// The app and task behind a real server, and why it has its weight.
-fn behind(member: &Member) -> String {
+fn task_behind(member: &Member) -> String {
     format!("  {} {} ({})", member.app, member.task, member.reason())
 }
 
-pub(crate) fn weight(settings: &DestinationSettings) -> String {
+pub(crate) fn weight_text(settings: &DestinationSettings) -> String {
     format!("weight {}", settings.weight)
 }
 
@@ -163,12 +165,12 @@ pub(crate) fn server_change(before: &DestinationSettings, after: &DestinationSet
     parts.join(", ")
 }
 
-fn scheduler(settings: &ServiceSettings) -> &str {
+fn scheduler_name(settings: &ServiceSettings) -> &str {
     settings.scheduler.as_ref().map_or("none", nl_ipvs::Scheduler::as_str)
 }
 
 pub(crate) fn settings_text(settings: &ServiceSettings) -> String {
-    let mut text = scheduler(settings).to_owned();
+    let mut text = scheduler_name(settings).to_owned();
     if settings.flags.contains(ServiceFlags::SCHED_2) {
         text += " by client port";
     }
@@ -184,7 +186,7 @@ pub(crate) fn settings_changes(
 ) -> impl Iterator<Item = String> {
     let mut changes = Vec::new();
     if before.scheduler != after.scheduler {
-        changes.push(format!("scheduler {} -> {}", scheduler(before), scheduler(after)));
+        changes.push(format!("scheduler {} -> {}", scheduler_name(before), scheduler_name(after)));
     }
     let persistence =
         |settings: &ServiceSettings| match settings.flags.contains(ServiceFlags::PERSISTENT) {
@@ -213,7 +215,7 @@ fn describe_timeouts(lines: &mut Vec<Line>, ops: &[Op]) {
         _ => None,
     });
     let changes = changes.flatten().map(|text| (Sign::Change, text));
-    section(lines, "timeouts of connections", changes);
+    push_section(lines, "timeouts of connections", changes);
 }
 
 fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
@@ -237,5 +239,5 @@ fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
             _ => return None,
         })
     });
-    section(lines, "interface", entries);
+    push_section(lines, "interface", entries);
 }

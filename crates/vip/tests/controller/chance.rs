@@ -270,7 +270,7 @@ fn takes_nobody_out(
         .flat_map(|claim| claim.candidates.iter().map(move |candidate| (claim, candidate)))
         .filter(|(_, candidate)| candidate.condition == Condition::Healthy)
         .filter_map(|(claim, c)| {
-            Some((claim.vip, c.reach.as_ref().ok()?.place.of(claim.vip.address.into())?))
+            Some((claim.vip, c.reach.as_ref().ok()?.place.in_family(claim.vip.address.into())?))
         })
         .collect();
     let claimed: BTreeSet<Vip> = claims.iter().map(|claim| claim.vip).collect();

@@ -26,7 +26,7 @@ fn close(world: &mut World) {
 
 fn is_let_in(world: &World) -> bool {
     let prefix = "3.0.0.0/8".parse().unwrap();
-    world.kernel.state.firewall.fate(&input(), &prefix, true) == Fate::Passes
+    world.kernel.state.firewall.chain_fate(&input(), &prefix, true) == Fate::Passes
 }
 
 #[test]

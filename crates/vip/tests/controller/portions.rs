@@ -37,9 +37,9 @@ fn a_large_table_is_filled_in_plans_of_so_many_addresses() {
     let mut world = begun(600);
     world.work();
     assert_eq!(world.kernel.state.services.len(), 600);
-    let sizes = world.plans.iter().map(|plan| plan.addresses().count());
+    let sizes = world.plans.iter().map(|plan| plan.changed_addresses().count());
     assert_eq!(sizes.collect::<Vec<_>>(), [256, 256, 88]);
-    let changed: BTreeSet<_> = world.plans.iter().flat_map(vip::Plan::addresses).collect();
+    let changed: BTreeSet<_> = world.plans.iter().flat_map(vip::Plan::changed_addresses).collect();
     assert_eq!(changed.len(), 600, "none of them twice");
     assert_eq!(world.readings, 1, "the kernel is read again");
     assert_eq!(world.status.unapplied_since, None);
@@ -89,7 +89,7 @@ fn those_that_wait_for_longest_come_first() {
     world.work();
     let of = |address: &str| {
         let address = vip(address).address;
-        world.plans.iter().position(|plan| plan.addresses().any(|each| each == address))
+        world.plans.iter().position(|plan| plan.changed_addresses().any(|each| each == address))
     };
     assert_eq!((of(&at(0)), of(&at(299)), of("3.2.0.1:80")), (Some(0), Some(1), Some(1)));
 }

@@ -69,7 +69,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
         path: "$.container.portMappings[0].labels".into(),
         key: "VIP_0".into(),
         occurrence: 0,
-        value: vip.socket().to_string(),
+        value: vip.socket_addr().to_string(),
     };
     let candidates = tasks.iter().map(|(task, at, condition)| Candidate {
         task: task.as_str().into(),

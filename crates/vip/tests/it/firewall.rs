@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use vip::Firewall;
 use vip::firewall::{
     Base, Chain, Condition, ESTABLISHED, Fate, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
-    admissible, judged, remedy,
+    prefixes_to_check, remedy_commands, split_admissible,
 };
 
 fn net(text: &str) -> IpNet {
@@ -36,7 +36,7 @@ fn firewall(hook: Hook, drops: bool, rules: &[Rule], others: &[(&str, &[Rule])])
 }
 
 fn fate(firewall: &Firewall, prefix: &str) -> Fate {
-    firewall.fate(&place(Sees::Both, "f", "in"), &net(prefix), true)
+    firewall.chain_fate(&place(Sees::Both, "f", "in"), &net(prefix), true)
 }
 
 #[test]
@@ -114,17 +114,20 @@ fn vipds_rules_are_held_only_as_vipd_makes_them_and_are_wanted_where_others_dont
     let there = (place(Sees::Both, "f", "in"), prefix);
     let with = closed(std::slice::from_ref(&ours));
     assert_eq!(fate(&with, "3.0.0.0/8"), Fate::Passes);
-    assert_eq!(with.held(), [there.clone()].into());
-    assert_eq!(with.wanted(&[prefix]), [there.clone()].into(), "stays wanted");
+    assert_eq!(with.rules_in_place(), [there.clone()].into());
+    assert_eq!(with.wanted_rules(&[prefix]), [there.clone()].into(), "stays wanted");
     let more = Rule { conditions: vec![], ..ours.clone() };
     let late = vec![rule(&[], Verdict::Drop), ours.clone()];
     for changed in [vec![more], vec![ours.clone(), ours.clone()], late] {
         let changed = closed(&changed);
-        assert_eq!((changed.held(), changed.marked()), ([].into(), [there.clone()].into()));
+        assert_eq!(
+            (changed.rules_in_place(), changed.marked_rules()),
+            ([].into(), [there.clone()].into())
+        );
     }
     let own = rule(&[Condition::MadeTo(prefix)], Verdict::Accept);
-    assert_eq!(closed(&[ours, own]).wanted(&[prefix]), [].into(), "the operator did it");
-    assert_eq!(closed(&[]).wanted(&[net("fd03::/16")]).len(), 1, "an inet chain sees both");
+    assert_eq!(closed(&[ours, own]).wanted_rules(&[prefix]), [].into(), "the operator did it");
+    assert_eq!(closed(&[]).wanted_rules(&[net("fd03::/16")]).len(), 1, "an inet chain sees both");
 }
 
 #[test]
@@ -133,8 +136,8 @@ fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
         let base = Some(Base { hook, drops: true });
         let chains = [(place, Chain { base, rules })].into();
         let firewall = Firewall { chains, ..Firewall::default() };
-        let findings = firewall.findings(&[net("3.0.0.0/8"), net("fd03::/16")]);
-        remedy(&firewall, &findings[0])
+        let findings = firewall.find_drops(&[net("3.0.0.0/8"), net("fd03::/16")]);
+        remedy_commands(&firewall, &findings[0])
     };
     assert_eq!(
         lines(place(Sees::Both, "filter", "input"), Hook::Input, vec![]),
@@ -181,7 +184,7 @@ fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
 fn a_prefix_with_an_address_of_the_node_is_not_let_in() {
     let own = ["10.0.0.7".parse().unwrap(), "::1".parse().unwrap()].into();
     let prefixes = [net("3.3.3.3/8"), net("10.0.0.0/8"), net("::/0")];
-    let (fine, open) = admissible(&prefixes, &own);
+    let (fine, open) = split_admissible(&prefixes, &own);
     assert_eq!(fine, [net("3.0.0.0/8")]);
     assert_eq!(open, [net("10.0.0.0/8"), net("::/0")]);
 }
@@ -189,10 +192,10 @@ fn a_prefix_with_an_address_of_the_node_is_not_let_in() {
 #[test]
 fn without_prefixes_the_bound_addresses_are_what_counts() {
     let bound = ["3.3.0.6".parse().unwrap(), "fd03::1".parse().unwrap()];
-    assert_eq!(judged(&[], bound.iter()), [net("3.3.0.6/32"), net("fd03::1/128")]);
-    assert_eq!(judged(&[net("3.0.0.0/8")], bound.iter()), [net("3.0.0.0/8")]);
+    assert_eq!(prefixes_to_check(&[], bound.iter()), [net("3.3.0.6/32"), net("fd03::1/128")]);
+    assert_eq!(prefixes_to_check(&[net("3.0.0.0/8")], bound.iter()), [net("3.0.0.0/8")]);
     let many: Vec<_> = (0..20).map(|last| net(&format!("3.3.0.{last}/32"))).collect();
-    let complaints = firewall(Hook::Input, true, &[], &[]).complaints(&many);
+    let complaints = firewall(Hook::Input, true, &[], &[]).describe_problems(&many);
     assert!(complaints[0].contains("3.3.0.2/32 and 17 more"), "{complaints:?}");
     assert!(complaints[0].ends_with("with a prefix in [vip] allow one line is enough"));
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use proptest::prelude::*;
-use vip::label::{Key, VipRef, classify, read_port};
+use vip::label::{Key, VipRef, classify_key, read_port};
 
 fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
@@ -31,7 +31,7 @@ proptest! {
     #[test]
     fn nothing_that_is_typed_panics(key in any::<String>(), value in nearly()) {
         let _ = value.parse::<VipRef>();
-        let _ = classify(&key, &value);
+        let _ = classify_key(&key, &value);
         let _ = read_port(&[("VIP_0", &value), (&key, &value)], &[(&key, &value)]);
     }
 
@@ -64,8 +64,8 @@ proptest! {
 
     #[test]
     fn numbered_keys_are_vips(number in any::<u64>()) {
-        prop_assert_eq!(classify(&format!("VIP_{number}"), ""), Key::Vip);
-        prop_assert_eq!(classify(&format!("vip_{number}"), ""), Key::Vip);
-        prop_assert_ne!(classify(&format!("VIP{number}"), ""), Key::Vip);
+        prop_assert_eq!(classify_key(&format!("VIP_{number}"), ""), Key::Vip);
+        prop_assert_eq!(classify_key(&format!("vip_{number}"), ""), Key::Vip);
+        prop_assert_ne!(classify_key(&format!("VIP{number}"), ""), Key::Vip);
     }
 }

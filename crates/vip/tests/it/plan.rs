@@ -218,7 +218,7 @@ fn removing_more_than_half_is_suspicious() {
     };
     let observed = applied(claims(10).collect());
     let suspicious =
-        |n| plan(&observed, &decide(claims(n).collect(), &observed)).losses().suspicious();
+        |n| plan(&observed, &decide(claims(n).collect(), &observed)).losses().is_suspicious();
     assert_eq!([0, 4, 5, 10].map(suspicious), [true, true, false, false]);
 }
 
@@ -228,8 +228,8 @@ fn a_rolling_upgrade_is_not_suspicious() {
         |from: u16| (from..from + 4).map(|n| healthy("t", &format!("10.0.0.1:{n}"))).collect();
     let observed = applied(vec![mysql(servers(100))]);
     let plan = plan(&observed, &decide(vec![mysql(servers(200))], &observed));
-    assert_eq!(plan.step(Step::Remove).count(), 4);
-    assert!(!plan.losses().suspicious());
+    assert_eq!(plan.ops_of_step(Step::Remove).count(), 4);
+    assert!(!plan.losses().is_suspicious());
 }
 
 #[test]

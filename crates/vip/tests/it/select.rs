@@ -18,7 +18,7 @@ fn select(
     current: &BTreeMap<SocketAddr, ObservedServer>,
 ) -> Selection {
     let here = (&NodeFacts::default(), LocalServers::Auto);
-    vip::select(vip, claims, fail_open, current, here)
+    vip::select_servers(vip, claims, fail_open, current, here)
 }
 
 const A: &str = "10.0.0.1:31001";

@@ -34,7 +34,7 @@ pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelErr
             read_rules(socket, &place)?.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>();
         for rule in &rules {
             let (Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict else { continue };
-            let to = place.beside(to);
+            let to = place.sibling_chain(to);
             if firewall.chains.len() < MOST && !firewall.chains.contains_key(&to) {
                 firewall.chains.insert(to.clone(), Chain::default());
                 waiting.push(to);
@@ -95,7 +95,7 @@ pub(super) fn insert_nft_rule(
     for way in ways {
         let rule: layout::Rule = way.into_iter().chain([expression::accept()]).collect();
         let mut messages = message::delete_rules(place, &old);
-        messages.push(message::insert_rule(place, &rule, &Rule::comment(prefix)));
+        messages.push(message::insert_rule(place, &rule, &Rule::comment_for(prefix)));
         answer = commit_messages(socket, messages);
         if answer.is_ok() {
             break;

@@ -148,7 +148,7 @@ pub(super) fn delete_elements(elements: &[Element]) -> impl Iterator<Item = Mess
 }
 
 fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetElementMessage)> {
-    let of = |element: &Element| (element.family(), element.set());
+    let of = |element: &Element| (element.family(), element.set_name());
     let mut elements = elements.to_vec();
     elements.sort_by_key(of);
     let chunks = elements.chunk_by(|one, next| of(one) == of(next));
@@ -159,7 +159,7 @@ fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetEle
         });
         let attributes = vec![
             SetElementList::Table(TABLE.to_owned()),
-            SetElementList::Set(some[0].set().to_owned()),
+            SetElementList::Set(some[0].set_name().to_owned()),
             SetElementList::Elements(keys.collect()),
         ];
         (some[0].family(), SetElementMessage { attributes })

@@ -84,7 +84,7 @@ impl Nft {
             let try_again = self.tried_at.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
             if let Some((generation, tables)) = &self.known
                 && *generation == before
-                && (!try_again || tables.lacks().is_empty())
+                && (!try_again || tables.describe_lacks().is_empty())
             {
                 return Ok(tables.clone());
             }

@@ -111,8 +111,8 @@ fn read_elements(
                 continue;
             };
             let read = keys.iter().map(|key| key::decode_key(family, key));
-            let (known, unknown): (Vec<_>, Vec<_>) =
-                read.partition(|element| element.is_some_and(|element| element.set() == set.name));
+            let (known, unknown): (Vec<_>, Vec<_>) = read
+                .partition(|element| element.is_some_and(|element| element.set_name() == set.name));
             usual &= unknown.is_empty();
             elements.extend(known.into_iter().flatten());
         }
