@@ -23,7 +23,7 @@ use vipd::agent::core::{Config, SourceConfig};
 use vipd::agent::event_loop::{Agent, Setup};
 
 use crate::cluster::Cluster;
-use crate::figure::{tell, tell_spread, tell_time};
+use crate::figure::{print_figure, print_spread, print_time};
 use crate::server::Server;
 
 /// Nothing takes longer.
@@ -105,14 +105,14 @@ impl Kernel for Forgetful {
 }
 
 /// One real server's weight at these sizes of the table, on a kernel in memory.
-pub(crate) fn in_memory(vips: &[usize], events: usize) {
+pub(crate) fn measure_in_memory(vips: &[usize], events: usize) {
     for vips in vips {
-        react("react/agent", *vips, events, || Ok(Forgetful(FakeKernel::default())));
+        measure_reaction("react/agent", *vips, events, || Ok(Forgetful(FakeKernel::default())));
     }
 }
 
 /// The same on this machine's own kernel.
-pub(crate) fn on_kernel(vips: &[usize], events: usize) {
+pub(crate) fn measure_on_kernel(vips: &[usize], events: usize) {
     for args in [
         "link add eth9 type dummy",
         "addr add 10.9.0.1/24 dev eth9",
@@ -123,8 +123,8 @@ pub(crate) fn on_kernel(vips: &[usize], events: usize) {
     }
     for vips in vips {
         let settings = || Settings::default();
-        react("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
-        floor(*vips, events);
+        measure_reaction("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
+        measure_floor(*vips, events);
         run_tool("ipvsadm", "-C");
         run_tool("ip", "link del vipd0");
     }
@@ -132,7 +132,7 @@ pub(crate) fn on_kernel(vips: &[usize], events: usize) {
 
 /// What the machine itself takes for it, at the same pace: a thread that reads from a connection and
 /// makes the call, and nothing else.
-fn floor(vips: usize, events: usize) {
+fn measure_floor(vips: usize, events: usize) {
     let cluster = Cluster::new(vips, 10);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -140,10 +140,15 @@ fn floor(vips: usize, events: usize) {
     let (mut receiver, _) = listener.accept().unwrap();
     let weigh = move |number: usize, weight: u32| {
         let (app, task) = (number * 7 % vips, number % 10);
-        let vip = Vip::from_key(&ServiceKey::tcp((Cluster::vip(app), 80).into())).unwrap();
+        let vip = Vip::from_key(&ServiceKey::tcp((Cluster::vip_address(app), 80).into())).unwrap();
         let of = DestinationSettings::masquerade;
         let (before, settings) = (of(1 - weight), of(weight));
-        Op::SetServer { vip, server: cluster.place(app, task), before: before.into(), settings }
+        Op::SetServer {
+            vip,
+            server: cluster.task_socket(app, task),
+            before: before.into(),
+            settings,
+        }
     };
     let (done, at) = channel();
     let call = thread::spawn(move || {
@@ -161,11 +166,11 @@ fn floor(vips: usize, events: usize) {
         sender.write_all(b"!").unwrap();
         at.recv_timeout(PATIENCE).expect("the weight is changed").duration_since(said)
     });
-    tell_spread(&format!("react/call/{vips}"), &times.collect::<Vec<_>>());
+    print_spread(&format!("react/call/{vips}"), &times.collect::<Vec<_>>());
     call.join().unwrap();
 }
 
-fn react<K: Kernel + 'static>(
+fn measure_reaction<K: Kernel + 'static>(
     name: &str,
     vips: usize,
     events: usize,
@@ -213,27 +218,29 @@ fn react<K: Kernel + 'static>(
     for number in 0..events {
         let (app, task) = (number * 7 % vips, number % 10);
         server.set_healthy(app, task, false);
-        let said = server.say(&Cluster::event(app, task, false, number));
-        times.push(until(&changed, app, cluster.place(app, task)).duration_since(said));
+        let said = server.send_event(&Cluster::health_event(app, task, false, number));
+        times.push(
+            await_weight_zero(&changed, app, cluster.task_socket(app, task)).duration_since(said),
+        );
         // So seldom that no more than a few apps are to be read again at any time.
         thread::sleep(Duration::from_millis(250));
         unhealthy.push_back((app, task));
         if unhealthy.len() > 5 {
             let (app, task) = unhealthy.pop_front().unwrap();
             server.set_healthy(app, task, true);
-            server.say(&Cluster::event(app, task, true, number));
+            server.send_event(&Cluster::health_event(app, task, true, number));
         }
     }
-    tell_spread(&format!("{name}/{vips}"), &times);
+    print_spread(&format!("{name}/{vips}"), &times);
     let _ = stop.send(());
     agent.join().unwrap();
 }
 
 /// Waits until a real server takes no new connections; when that was done.
-fn until(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> Instant {
+fn await_weight_zero(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> Instant {
     loop {
         let (vip, which, to, at) = changed.recv_timeout(PATIENCE).expect("the weight is changed");
-        if (vip.address, which, to) == (Cluster::vip(app), server, 0) {
+        if (vip.address, which, to) == (Cluster::vip_address(app), server, 0) {
             return at;
         }
     }
@@ -241,7 +248,7 @@ fn until(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> In
 
 /// What the program itself takes when it has nothing to do: its memory, and its share of a core
 /// between two comparisons of the whole table.
-pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
+pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
     let (_server, url) = Server::start(Cluster::new(vips, servers));
     run_tool("ip", "addr add 10.9.0.1/24 dev lo");
     run_tool("ip", "route add default dev lo");
@@ -269,29 +276,29 @@ pub(crate) fn steady(vipd: &Path, vips: usize, servers: usize) {
         let line = status.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     };
-    tell(&format!("steady/peak/{vips}"), memory("VmHWM"), "MiB");
+    print_figure(&format!("steady/peak/{vips}"), memory("VmHWM"), "MiB");
     let mut shares = Vec::new();
     for _ in 0..40 {
-        tell(&format!("steady/memory/{vips}"), memory("VmRSS"), "MiB");
-        tell(&format!("steady/of-it-program/{vips}"), memory("RssFile"), "MiB");
-        let (before, start) = (ticks(pid), Instant::now());
+        print_figure(&format!("steady/memory/{vips}"), memory("VmRSS"), "MiB");
+        print_figure(&format!("steady/of-it-program/{vips}"), memory("RssFile"), "MiB");
+        let (before, start) = (cpu_seconds(pid), Instant::now());
         thread::sleep(Duration::from_secs(2));
-        shares.push((ticks(pid) - before, start.elapsed()));
+        shares.push((cpu_seconds(pid) - before, start.elapsed()));
     }
     // The comparisons stand out: what is between them is the calm.
     shares.sort_by(|a, b| a.0.total_cmp(&b.0));
     let calm = &shares[..shares.len() * 3 / 4];
     let used: f64 = calm.iter().map(|(used, _)| used).sum();
     let time: f64 = calm.iter().map(|(_, time)| time.as_secs_f64()).sum();
-    tell(&format!("steady/cpu/{vips}"), used / time * 100.0, "%");
+    print_figure(&format!("steady/cpu/{vips}"), used / time * 100.0, "%");
     let used: f64 = shares.iter().map(|(used, _)| used).sum();
     let time: f64 = shares.iter().map(|(_, time)| time.as_secs_f64()).sum();
-    tell(&format!("steady/cpu-all/{vips}"), used / time * 100.0, "%");
-    tell_time("steady/watched", Duration::from_secs_f64(time));
+    print_figure(&format!("steady/cpu-all/{vips}"), used / time * 100.0, "%");
+    print_time("steady/watched", Duration::from_secs_f64(time));
 }
 
 /// Processor time of all its threads, in seconds, to the nanosecond.
-fn ticks(pid: u32) -> f64 {
+fn cpu_seconds(pid: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let of = |task: std::fs::DirEntry| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;

@@ -19,11 +19,11 @@ const HOSTS: usize = 200;
 impl Cluster {
     /// So many apps of so many tasks.
     pub(crate) fn new(apps: usize, tasks: usize) -> Self {
-        Self::of(vec![tasks; apps])
+        Self::with_task_counts(vec![tasks; apps])
     }
 
     /// Apps with these numbers of tasks.
-    pub(crate) fn of(tasks: Vec<usize>) -> Self {
+    pub(crate) fn with_task_counts(tasks: Vec<usize>) -> Self {
         let mut next = 0;
         let first = tasks.iter().map(|count| {
             let first = next;
@@ -33,11 +33,11 @@ impl Cluster {
         Self { first: first.collect(), tasks, unhealthy: Default::default() }
     }
 
-    pub(crate) fn apps(&self) -> usize {
+    pub(crate) fn app_count(&self) -> usize {
         self.tasks.len()
     }
 
-    pub(crate) fn tasks_of(&self, app: usize) -> usize {
+    pub(crate) fn task_count(&self, app: usize) -> usize {
         self.tasks[app]
     }
 
@@ -50,19 +50,19 @@ impl Cluster {
     }
 
     /// The address of an app's VIP; its port is 80.
-    pub(crate) fn vip(app: usize) -> IpAddr {
+    pub(crate) fn vip_address(app: usize) -> IpAddr {
         let (high, low) = (app / 250, app % 250 + 1);
-        Ipv4Addr::new(3, 3, byte(high), byte(low)).into()
+        Ipv4Addr::new(3, 3, to_byte(high), to_byte(low)).into()
     }
 
     /// Where a task listens.
-    pub(crate) fn place(&self, app: usize, task: usize) -> SocketAddr {
+    pub(crate) fn task_socket(&self, app: usize, task: usize) -> SocketAddr {
         let number = self.first[app] + task;
-        let host = Ipv4Addr::new(10, 0, 0, byte(number % HOSTS + 1));
+        let host = Ipv4Addr::new(10, 0, 0, to_byte(number % HOSTS + 1));
         SocketAddr::new(host.into(), u16::try_from(1_024 + number / HOSTS).unwrap())
     }
 
-    pub(crate) fn id(app: usize) -> String {
+    pub(crate) fn app_id(app: usize) -> String {
         format!("/shop/backend/app{app:05}")
     }
 
@@ -71,28 +71,28 @@ impl Cluster {
     }
 
     /// The answer of `/v2/apps?embed=apps.tasks`.
-    pub(crate) fn everything(&self) -> String {
+    pub(crate) fn apps_body(&self) -> String {
         let mut text = String::from("{\"apps\":[");
-        for app in 0..self.apps() {
+        for app in 0..self.app_count() {
             if app > 0 {
                 text.push(',');
             }
-            self.write(app, &mut text);
+            self.write_app(app, &mut text);
         }
         text.push_str("]}");
         text
     }
 
     /// The answer of `/v2/apps/{id}?embed=app.tasks`.
-    pub(crate) fn one(&self, app: usize) -> String {
+    pub(crate) fn app_body(&self, app: usize) -> String {
         let mut text = String::from("{\"app\":");
-        self.write(app, &mut text);
+        self.write_app(app, &mut text);
         text.push('}');
         text
     }
 
-    fn write(&self, app: usize, text: &mut String) {
-        let (id, vip, count) = (Self::id(app), Self::vip(app), self.tasks[app]);
+    fn write_app(&self, app: usize, text: &mut String) {
+        let (id, vip, count) = (Self::app_id(app), Self::vip_address(app), self.tasks[app]);
         text.push_str(&format!(
             r#"{{"id":"{id}","backoffFactor":1.15,"backoffSeconds":1,"cmd":"exec /opt/app --port $PORT0","container":{{"type":"DOCKER","docker":{{"forcePullImage":false,"image":"registry.example/shop/backend:{app}","parameters":[],"privileged":false}},"volumes":[],"portMappings":[{{"containerPort":8080,"hostPort":0,"labels":{{"VIP_0":"{vip}:80"}},"name":"http","protocol":"tcp","servicePort":10000}}]}},"cpus":0.5,"disk":0,"executor":"","gpus":0,"healthChecks":[{{"gracePeriodSeconds":300,"ignoreHttp1xx":false,"intervalSeconds":10,"maxConsecutiveFailures":3,"path":"/health","portIndex":0,"protocol":"HTTP","timeoutSeconds":5,"delaySeconds":15}}],"instances":{count},"labels":{{"team":"shop","tier":"backend"}},"maxLaunchDelaySeconds":300,"mem":512,"networks":[{{"mode":"container/bridge"}}],"requirePorts":false,"upgradeStrategy":{{"maximumOverCapacity":1,"minimumHealthCapacity":1}},"version":"{VERSION}","versionInfo":{{"lastScalingAt":"{VERSION}","lastConfigChangeAt":"{VERSION}"}},"killSelection":"YOUNGEST_FIRST","unreachableStrategy":{{"inactiveAfterSeconds":0,"expungeAfterSeconds":0}},"tasksStaged":0,"tasksRunning":{count},"tasksHealthy":{count},"tasksUnhealthy":0,"deployments":[],"tasks":["#
         ));
@@ -100,7 +100,7 @@ impl Cluster {
             if task > 0 {
                 text.push(',');
             }
-            let (place, task_id) = (self.place(app, task), Self::task_id(app, task));
+            let (place, task_id) = (self.task_socket(app, task), Self::task_id(app, task));
             let alive = !self.unhealthy.contains(&(app, task));
             let (host, port) = (place.ip(), place.port());
             let failed = if alive { "null" } else { "\"2026-01-01T01:00:00.000Z\"" };
@@ -113,8 +113,8 @@ impl Cluster {
     }
 
     /// What the event stream says when a task's health changes, to the last byte.
-    pub(crate) fn event(app: usize, task: usize, alive: bool, second: usize) -> String {
-        let (id, task_id) = (Self::id(app), Self::task_id(app, task));
+    pub(crate) fn health_event(app: usize, task: usize, alive: bool, second: usize) -> String {
+        let (id, task_id) = (Self::app_id(app), Self::task_id(app, task));
         let at = format!(
             "2026-01-01T{:02}:{:02}:{:02}.500Z",
             2 + second / 3600,
@@ -127,6 +127,6 @@ impl Cluster {
     }
 }
 
-fn byte(number: usize) -> u8 {
+fn to_byte(number: usize) -> u8 {
     u8::try_from(number).unwrap()
 }

@@ -3,24 +3,24 @@
 use std::time::{Duration, Instant};
 
 /// One value of one measure. What is measured several times is told several times.
-pub(crate) fn tell(name: &str, value: f64, unit: &str) {
+pub(crate) fn print_figure(name: &str, value: f64, unit: &str) {
     println!("figure {name} {value} {unit}");
 }
 
-pub(crate) fn tell_time(name: &str, time: Duration) {
-    tell(name, time.as_secs_f64() * 1e3, "ms");
+pub(crate) fn print_time(name: &str, time: Duration) {
+    print_figure(name, time.as_secs_f64() * 1e3, "ms");
 }
 
 /// Pages that this process took for the first time, so far (`minflt` of proc(5)): user-mode Linux
 /// makes them dear.
-pub(crate) fn faults() -> f64 {
+pub(crate) fn page_faults() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
     let mut fields = text.rsplit(')').next().unwrap().split_whitespace();
     fields.nth(7).unwrap().parse().unwrap()
 }
 
 /// How long something takes.
-pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+pub(crate) fn measure_time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let done = work();
     (start.elapsed(), done)
@@ -30,13 +30,13 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 pub(crate) const RUNS: usize = 5;
 
 /// Tells the median, the 99th percentile and the longest of each run.
-pub(crate) fn tell_spread(name: &str, times: &[Duration]) {
+pub(crate) fn print_spread(name: &str, times: &[Duration]) {
     for run in times.chunks(times.len().div_ceil(RUNS)) {
         let mut run = run.to_vec();
         run.sort();
         let at = |share: f64| run[((run.len() - 1) as f64 * share).round() as usize];
-        tell_time(&format!("{name}/p50"), at(0.5));
-        tell_time(&format!("{name}/p99"), at(0.99));
-        tell_time(&format!("{name}/max"), at(1.0));
+        print_time(&format!("{name}/p50"), at(0.5));
+        print_time(&format!("{name}/p99"), at(0.99));
+        print_time(&format!("{name}/max"), at(1.0));
     }
 }

@@ -12,33 +12,34 @@ use crate::react::World;
 use crate::wanted;
 
 /// Does it so many times.
-pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
+pub(crate) fn run_work(work: &str, rounds: usize) -> anyhow::Result<()> {
     let cluster = Cluster::new(200, 10);
     match work {
         "plan" => {
-            let desired = wanted::desired(&wanted::snapshot(&cluster), &Observed::default());
-            let bound = wanted::bound(&desired);
-            let held = wanted::plan(&bound, &desired).applied_to(&bound);
+            let desired =
+                wanted::desired_of(&wanted::parse_snapshot(&cluster), &Observed::default());
+            let bound = wanted::with_addresses_bound(&desired);
+            let held = wanted::plan_for(&bound, &desired).applied_to(&bound);
             for _ in 0..rounds {
                 // Everything to do, and nothing.
-                black_box(wanted::plan(&bound, &desired));
-                black_box(wanted::plan(&held, &desired));
+                black_box(wanted::plan_for(&bound, &desired));
+                black_box(wanted::plan_for(&held, &desired));
             }
         }
         "decide" => {
-            let snapshot = wanted::snapshot(&cluster);
+            let snapshot = wanted::parse_snapshot(&cluster);
             for _ in 0..rounds {
-                black_box(wanted::desired(&snapshot, &Observed::default()));
+                black_box(wanted::desired_of(&snapshot, &Observed::default()));
             }
         }
         "encode" => {
-            let commands = commands(&cluster);
+            let commands = add_commands(&cluster);
             for _ in 0..rounds {
-                commands.iter().for_each(|command| drop(black_box(encode(command))));
+                commands.iter().for_each(|command| drop(black_box(encode_command(command))));
             }
         }
         "decode" => {
-            let entries: Vec<_> = destinations(&cluster).iter().map(entry).collect();
+            let entries: Vec<_> = all_destinations(&cluster).iter().map(encode_entry).collect();
             for _ in 0..rounds {
                 for entry in &entries {
                     black_box(Destination::from_entry(entry, Family::Inet).unwrap());
@@ -47,7 +48,7 @@ pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
         }
         "parse" => {
             for _ in 0..rounds {
-                black_box(wanted::snapshot(&cluster));
+                black_box(wanted::parse_snapshot(&cluster));
             }
         }
         "event" | "event-large" => {
@@ -56,7 +57,7 @@ pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
             for round in 0..rounds * 8 {
                 // Never the same one twice: what is known already changes nothing.
                 let (app, task) = (round % 20, (round + round / 20) % 10);
-                world.hear(Cluster::event(app, task, false, round).as_bytes());
+                world.hear_bytes(Cluster::health_event(app, task, false, round).as_bytes());
             }
         }
         other => anyhow::bail!("no work is called {other}"),
@@ -64,21 +65,22 @@ pub(crate) fn run(work: &str, rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn commands(cluster: &Cluster) -> Vec<Command> {
-    let servers = (0..cluster.apps()).flat_map(|app| {
-        let at = (Cluster::vip(app), 80).into();
-        (0..cluster.tasks_of(app)).map(move |task| Command::AddDestination {
+fn add_commands(cluster: &Cluster) -> Vec<Command> {
+    let servers = (0..cluster.app_count()).flat_map(|app| {
+        let at = (Cluster::vip_address(app), 80).into();
+        (0..cluster.task_count(app)).map(move |task| Command::AddDestination {
             service: ServiceKey::tcp(at),
-            address: cluster.place(app, task),
+            address: cluster.task_socket(app, task),
             settings: DestinationSettings::masquerade(1),
         })
     });
     servers.collect()
 }
 
-fn destinations(cluster: &Cluster) -> Vec<Destination> {
-    let places = (0..cluster.apps())
-        .flat_map(|app| (0..cluster.tasks_of(app)).map(move |task| cluster.place(app, task)));
+fn all_destinations(cluster: &Cluster) -> Vec<Destination> {
+    let places = (0..cluster.app_count()).flat_map(|app| {
+        (0..cluster.task_count(app)).map(move |task| cluster.task_socket(app, task))
+    });
     let destination = |address| Destination {
         address,
         settings: DestinationSettings::masquerade(1),
@@ -91,7 +93,7 @@ fn destinations(cluster: &Cluster) -> Vec<Destination> {
 }
 
 /// As it is put into a send.
-fn encode(command: &Command) -> Vec<u8> {
+fn encode_command(command: &Command) -> Vec<u8> {
     let mut message = NetlinkMessage::from(Request::new(command, 28));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
@@ -100,7 +102,7 @@ fn encode(command: &Command) -> Vec<u8> {
 }
 
 /// What a dump of it has behind the header of netlink.
-fn entry(destination: &Destination) -> Vec<u8> {
+fn encode_entry(destination: &Destination) -> Vec<u8> {
     let message = GenlMessage::from_payload(IpvsMessage::from(destination));
     let mut bytes = vec![0; NetlinkSerializable::buffer_len(&message)];
     message.serialize(&mut bytes);

@@ -14,7 +14,7 @@ use vip::controller::{Change, Config, Effect, Input};
 use vip::{Controller, Link, Observed, Op, Plan, TableSettings};
 
 use crate::cluster::Cluster;
-use crate::figure::{faults, tell, tell_time, timed};
+use crate::figure::{measure_time, page_faults, print_figure, print_time};
 use crate::wanted;
 
 const LINK: &str = "vipd0";
@@ -31,38 +31,46 @@ struct Node<'a> {
 /// Each measure has a network namespace of its own: for two minutes the kernel remembers the real
 /// servers that were deleted, and looks through all of them for each new one; and addresses are bound
 /// faster where as many were bound before. What goes with a node is freed in the background.
-pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, of_peer: usize) {
+pub(crate) fn measure_tables(
+    floor: &Path,
+    vips: usize,
+    servers: usize,
+    times: usize,
+    of_peer: usize,
+) {
     let node = Node { floor, vips, servers };
     let cluster = Cluster::new(vips, servers);
-    let snapshot = wanted::snapshot(&cluster);
-    let desired = wanted::desired(&snapshot, &Observed::default());
+    let snapshot = wanted::parse_snapshot(&cluster);
+    let desired = wanted::desired_of(&snapshot, &Observed::default());
     // What the kernel has as modules it loads now.
-    alone(|kernel| wanted::apply(&wanted::snapshot(&Cluster::new(1, 1)), kernel));
+    on_fresh_node(|kernel| {
+        wanted::apply_snapshot(&wanted::parse_snapshot(&Cluster::new(1, 1)), kernel)
+    });
     for time in 0..times {
-        let by_c = alone(|_| node.fill_by_c());
-        let by_vipd = alone(|kernel| node.fill(kernel, &desired));
+        let by_c = on_fresh_node(|_| node.fill_table_by_c());
+        let by_vipd = on_fresh_node(|kernel| node.fill_table(kernel, &desired));
         assert!(by_c == by_vipd, "the C program fills another table");
         if time < of_peer {
-            alone(|_| node.fill_by_ipvsadm());
+            on_fresh_node(|_| node.fill_table_by_ipvsadm());
         }
         for (name, source) in [("addresses", None), ("routes", Some(wanted::NODE))] {
-            alone(|kernel| node.addresses_by_c(kernel, name, source));
-            alone(|kernel| node.addresses(kernel, &desired, name, source));
+            on_fresh_node(|kernel| node.bind_addresses_by_c(kernel, name, source));
+            on_fresh_node(|kernel| node.bind_addresses(kernel, &desired, name, source));
         }
-        alone(|kernel| {
-            let before = faults();
-            let (time, applied) = timed(|| wanted::apply(&snapshot, kernel));
-            node.tell_faults("apply/faults", before);
+        on_fresh_node(|kernel| {
+            let before = page_faults();
+            let (time, applied) = measure_time(|| wanted::apply_snapshot(&snapshot, kernel));
+            node.print_faults("apply/faults", before);
             let ops = applied.outcome.results().len();
             assert!(ops > vips * servers, "{ops} operations");
-            node.tell("apply/vipd", time);
+            node.print_time("apply/vipd", time);
             applied
                 .parts
                 .iter()
-                .for_each(|(part, time)| node.tell(&format!("apply/{part}"), *time));
+                .for_each(|(part, time)| node.print_time(&format!("apply/{part}"), *time));
             drop(applied);
-            node.compare(kernel, &cluster);
-            node.cleanup(kernel);
+            node.compare_table(kernel, &cluster);
+            node.clean_up(kernel);
         });
     }
 }
@@ -72,7 +80,7 @@ pub(crate) fn measure(floor: &Path, vips: usize, servers: usize, times: usize, o
 const REST: Duration = Duration::from_secs(3);
 
 /// Does it on a node of its own.
-fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
+fn on_fresh_node<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
     thread::scope(|scope| {
         let on_a_node = || {
             netns::enter_netns();
@@ -84,8 +92,8 @@ fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
             ] {
                 run_tool("ip", args);
             }
-            let done = work(&mut open());
-            clear();
+            let done = work(&mut open_kernel());
+            clear_node();
             done
         };
         let done = scope.spawn(on_a_node).join().expect("it was measured");
@@ -94,110 +102,111 @@ fn alone<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
     })
 }
 
-fn open() -> LinuxKernel {
+fn open_kernel() -> LinuxKernel {
     LinuxKernel::open(Settings { interface: LINK.to_owned(), ..Settings::default() }).unwrap()
 }
 
 /// An empty table, and the interface with nothing on it.
-fn clear() {
+fn clear_node() {
     run_tool("ipvsadm", "-C");
     let _ = Command::new("ip").args(["link", "del", LINK]).stderr(Stdio::null()).status();
 }
 
-fn new_link(kernel: &mut LinuxKernel) {
-    clear();
+fn make_link(kernel: &mut LinuxKernel) {
+    clear_node();
     assert!(kernel.perform(&[&Op::CreateLink]).iter().all(Result::is_ok));
 }
 
-fn apply(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
-    let before = faults();
-    let (time, outcome) = timed(|| kernel.apply_plan(plan));
-    tell("faults/apply", faults() - before, "");
+fn apply_plan(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
+    let before = page_faults();
+    let (time, outcome) = measure_time(|| kernel.apply_plan(plan));
+    print_figure("faults/apply", page_faults() - before, "");
     assert!(outcome.is_success(), "{:?}", outcome.failures().next());
     time
 }
 
 /// The kernel's table in ipvsadm's words, sorted: the kernel lists the newest first.
-fn table() -> BTreeSet<String> {
+fn saved_table() -> BTreeSet<String> {
     run_tool("ipvsadm", "-Sn").lines().map(str::to_owned).collect()
 }
 
 impl Node<'_> {
-    fn tell(&self, name: &str, time: Duration) {
-        tell_time(&format!("{name}/{}", self.vips), time);
+    fn print_time(&self, name: &str, time: Duration) {
+        print_time(&format!("{name}/{}", self.vips), time);
     }
 
-    fn tell_faults(&self, name: &str, before: f64) {
-        tell(&format!("{name}/{}", self.vips), faults() - before, "");
+    fn print_faults(&self, name: &str, before: f64) {
+        print_figure(&format!("{name}/{}", self.vips), page_faults() - before, "");
     }
 
     /// Runs the C program; what it took by its own clock.
-    fn floor(&self, args: &[&str]) -> Duration {
+    fn run_c_program(&self, args: &[&str]) -> Duration {
         let output = Command::new(self.floor).args(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Duration::from_nanos(text.trim().parse().unwrap())
     }
 
-    fn fill_by_c(&self) -> BTreeSet<String> {
+    fn fill_table_by_c(&self) -> BTreeSet<String> {
         let (vips, servers) = (self.vips.to_string(), self.servers.to_string());
-        self.tell("fill/floor", self.floor(&["fill", &vips, &servers]));
-        table()
+        self.print_time("fill/floor", self.run_c_program(&["fill", &vips, &servers]));
+        saved_table()
     }
 
-    fn fill(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) -> BTreeSet<String> {
-        let plan = wanted::plan(&wanted::bound(desired), desired);
+    fn fill_table(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) -> BTreeSet<String> {
+        let plan = wanted::plan_for(&wanted::with_addresses_bound(desired), desired);
         assert_eq!(plan.ops.len(), self.vips * (1 + self.servers));
-        self.tell("fill/vipd", apply(kernel, plan));
-        table()
+        self.print_time("fill/vipd", apply_plan(kernel, plan));
+        saved_table()
     }
 
-    fn fill_by_ipvsadm(&self) {
-        let rules = self.rules();
-        let (time, _) = timed(|| run_tool_with_input("ipvsadm", "-R", &rules));
-        self.tell("fill/ipvsadm", time);
+    fn fill_table_by_ipvsadm(&self) {
+        let rules = self.ipvsadm_rules();
+        let (time, _) = measure_time(|| run_tool_with_input("ipvsadm", "-R", &rules));
+        self.print_time("fill/ipvsadm", time);
     }
 
-    fn rules(&self) -> String {
+    fn ipvsadm_rules(&self) -> String {
         let cluster = Cluster::new(self.vips, self.servers);
         let mut rules = String::new();
         for app in 0..self.vips {
-            let vip = Cluster::vip(app);
+            let vip = Cluster::vip_address(app);
             let _ = writeln!(rules, "-A -t {vip}:80 -s wlc");
             for task in 0..self.servers {
-                let _ = writeln!(rules, "-a -t {vip}:80 -r {} -m -w 1", cluster.place(app, task));
+                let _ =
+                    writeln!(rules, "-a -t {vip}:80 -r {} -m -w 1", cluster.task_socket(app, task));
             }
         }
         rules
     }
 
-    fn addresses_by_c(&self, kernel: &mut LinuxKernel, name: &str, source: Option<&str>) {
+    fn bind_addresses_by_c(&self, kernel: &mut LinuxKernel, name: &str, source: Option<&str>) {
         let vips = self.vips.to_string();
         let mut args = vec!["addresses", LINK, &vips];
         args.extend(source);
-        new_link(kernel);
-        self.tell(&format!("{name}/floor"), self.floor(&args));
+        make_link(kernel);
+        self.print_time(&format!("{name}/floor"), self.run_c_program(&args));
     }
 
     /// Binding the addresses; with a source, with the local route of each, as where there is no
     /// nftables NAT.
-    fn addresses(
+    fn bind_addresses(
         &self,
         kernel: &mut LinuxKernel,
         desired: &vip::Desired,
         name: &str,
         source: Option<&str>,
     ) {
-        new_link(kernel);
+        make_link(kernel);
         let address = |address| Op::Bind { address, source: source.map(|s| s.parse().unwrap()) };
         let ops = desired.services.keys().map(|vip| address(vip.address)).collect();
         let plan = Plan { ops, ..Plan::default() };
-        self.tell(&format!("{name}/vipd"), apply(kernel, plan));
+        self.print_time(&format!("{name}/vipd"), apply_plan(kernel, plan));
     }
 
     /// A full comparison with nothing to do, by the controller that the agent runs.
-    fn compare(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
-        self.tell("compare/floor", self.floor(&["dumps", &self.vips.to_string()]));
+    fn compare_table(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
+        self.print_time("compare/floor", self.run_c_program(&["dumps", &self.vips.to_string()]));
         let sources = ["m".into()].into();
         let source = Some(wanted::NODE.parse().unwrap());
         let table = TableSettings { source, ..TableSettings::default() };
@@ -205,15 +214,15 @@ impl Node<'_> {
         let mut controller = Controller::new(config);
         let mut now = Duration::from_secs(1);
         controller.on(Input::Tick, now);
-        let claims = wanted::claims(&wanted::snapshot(cluster));
+        let claims = wanted::claims_by_app(&wanted::parse_snapshot(cluster));
         let only = claims.keys().cloned().collect();
         for change in [Change::Apps(claims), Change::Only(only)] {
             controller.on(Input::Claims { source: "m".into(), change }, now);
         }
         // Once there is a model of the kernel it is compared with: by dumps, then by the kernel's text.
         for name in ["compare/first", "compare/vipd", "compare/text", "compare/text"] {
-            let before = faults();
-            let (time, effects) = timed(|| {
+            let before = page_faults();
+            let (time, effects) = measure_time(|| {
                 let known = controller.observed().cloned().filter(|_| name == "compare/text");
                 let observed = match &known {
                     Some(known) => kernel.observe_again(known),
@@ -225,37 +234,37 @@ impl Node<'_> {
             });
             let applies = effects.iter().find(|effect| matches!(effect, Effect::Apply(_)));
             assert_eq!(applies, None, "there is something to do");
-            self.tell(name, time);
-            self.tell_faults("compare/faults", before);
+            self.print_time(name, time);
+            self.print_faults("compare/faults", before);
             now += Duration::from_secs(31);
             controller.on(Input::Tick, now);
         }
         let known = controller.observed().expect("it was read");
-        let (time, _) = timed(|| kernel.observe_again(known).unwrap());
-        self.tell("compare/observe", time);
+        let (time, _) = measure_time(|| kernel.observe_again(known).unwrap());
+        self.print_time("compare/observe", time);
     }
 
-    fn cleanup(&self, kernel: &mut LinuxKernel) {
+    fn clean_up(&self, kernel: &mut LinuxKernel) {
         let plan = Plan::cleanup(&kernel.observe().unwrap());
-        self.tell("cleanup/vipd", apply(kernel, plan));
+        self.print_time("cleanup/vipd", apply_plan(kernel, plan));
         let left = kernel.observe().unwrap();
         assert!(left.services.is_empty() && left.link == Link::Missing);
     }
 }
 
 /// IPv6 addresses deleted one by one, beside the interface that goes with all of them.
-pub(crate) fn unbind(floor: &Path, vips: usize) {
-    let mut kernel = open();
+pub(crate) fn measure_unbinding(floor: &Path, vips: usize) {
+    let mut kernel = open_kernel();
     let node = Node { floor, vips, servers: 0 };
-    new_link(&mut kernel);
-    node.tell("unbind6/floor", node.floor(&["unbind6", LINK, &vips.to_string()]));
+    make_link(&mut kernel);
+    node.print_time("unbind6/floor", node.run_c_program(&["unbind6", LINK, &vips.to_string()]));
     let address = |number: usize| {
         let (high, low) = (number / 256, number % 256);
         format!("fd03::{high:x}:{low:x}").parse().unwrap()
     };
     let ops = (0..vips).map(|number| Op::Bind { address: address(number), source: None }).collect();
-    apply(&mut kernel, Plan { ops, ..Plan::default() });
+    apply_plan(&mut kernel, Plan { ops, ..Plan::default() });
     let plan = Plan::cleanup(&kernel.observe().unwrap());
-    node.tell("unbind6/link", apply(&mut kernel, plan));
-    tell("unbind6/addresses", vips as f64, "");
+    node.print_time("unbind6/link", apply_plan(&mut kernel, plan));
+    print_figure("unbind6/addresses", vips as f64, "");
 }

@@ -25,18 +25,18 @@ fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["react"] => react::weights(&[20, 2_000], RUNS * 200),
-        ["reread"] => react::rereads(&[10, 2_000], 9),
-        ["agent"] => agent::in_memory(&[20, 2_000], RUNS * 100),
-        ["agent-kernel"] => agent::on_kernel(&[20, 2_000], RUNS * 100),
+        ["react"] => react::measure_weights(&[20, 2_000], RUNS * 200),
+        ["reread"] => react::measure_rereads(&[10, 2_000], 9),
+        ["agent"] => agent::measure_in_memory(&[20, 2_000], RUNS * 100),
+        ["agent-kernel"] => agent::measure_on_kernel(&[20, 2_000], RUNS * 100),
         ["steady", vipd, vips, servers] => {
-            agent::steady(vipd.as_ref(), vips.parse()?, servers.parse()?);
+            agent::measure_steady_agent(vipd.as_ref(), vips.parse()?, servers.parse()?);
         }
-        ["instructions", work, rounds] => instructions::run(work, rounds.parse()?)?,
-        ["held"] => react::held(2_000, 10),
-        ["parse"] => parse::measure(1_000, 20, 7),
+        ["instructions", work, rounds] => instructions::run_work(work, rounds.parse()?)?,
+        ["held"] => react::measure_held_memory(2_000, 10),
+        ["parse"] => parse::measure_parsing(1_000, 20, 7),
         ["machine", floor, vips, servers, times, of_peer] => {
-            machine::measure(
+            machine::measure_tables(
                 floor.as_ref(),
                 vips.parse()?,
                 servers.parse()?,
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
                 of_peer.parse()?,
             );
         }
-        ["unbind", floor, vips] => machine::unbind(floor.as_ref(), vips.parse()?),
+        ["unbind", floor, vips] => machine::measure_unbinding(floor.as_ref(), vips.parse()?),
         _ => bail!("what to measure? `cargo xtask bench` knows"),
     }
     Ok(())

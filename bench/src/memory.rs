@@ -16,7 +16,7 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn taken(bytes: usize) {
+fn count_taken(bytes: usize) {
     let now = NOW.fetch_add(bytes, Relaxed) + bytes;
     if now > MOST.load(Relaxed) {
         MOST.fetch_max(now, Relaxed);
@@ -26,12 +26,12 @@ fn taken(bytes: usize) {
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        taken(layout.size());
+        count_taken(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        taken(layout.size());
+        count_taken(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
 
@@ -41,20 +41,20 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        taken(size);
+        count_taken(size);
         NOW.fetch_sub(layout.size(), Relaxed);
         unsafe { System.realloc(at, layout, size) }
     }
 }
 
 /// The bytes that are taken now.
-pub(crate) fn held() -> usize {
+pub(crate) fn bytes_held() -> usize {
     NOW.load(Relaxed)
 }
 
 /// The most bytes that some work takes at once, beside those taken before it.
-pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = held();
+pub(crate) fn peak_bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = bytes_held();
     MOST.store(before, Relaxed);
     let done = work();
     (MOST.load(Relaxed) - before, done)

@@ -3,30 +3,30 @@
 use marathon::{Document, Records};
 
 use crate::cluster::Cluster;
-use crate::figure::{tell, tell_time, timed};
-use crate::memory::{held, most};
+use crate::figure::{measure_time, print_figure, print_time};
+use crate::memory::{bytes_held, peak_bytes};
 
 /// So many apps of so many tasks.
-pub(crate) fn measure(apps: usize, tasks: usize, times: usize) {
-    let body = Cluster::new(apps, tasks).everything().into_bytes();
+pub(crate) fn measure_parsing(apps: usize, tasks: usize, times: usize) {
+    let body = Cluster::new(apps, tasks).apps_body().into_bytes();
     let ours = || {
         let document = Document::parse_apps(&body).unwrap();
         document.to_snapshot(&Records::default())
     };
     let value = || serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     for _ in 0..times {
-        let (time, snapshot) = timed(ours);
+        let (time, snapshot) = measure_time(ours);
         assert_eq!(snapshot.workloads.len(), apps);
-        tell_time("parse/vipd", time);
+        print_time("parse/vipd", time);
         drop(snapshot);
-        tell_time("parse/value", timed(value).0);
-        tell_time("parse/document", timed(|| Document::parse_apps(&body).unwrap()).0);
+        print_time("parse/value", measure_time(value).0);
+        print_time("parse/document", measure_time(|| Document::parse_apps(&body).unwrap()).0);
     }
-    let before = held();
-    let (peak, snapshot) = most(ours);
-    tell("parse/vipd-peak", peak as f64, "bytes");
-    tell("parse/vipd-kept", (held() - before) as f64, "bytes");
+    let before = bytes_held();
+    let (peak, snapshot) = peak_bytes(ours);
+    print_figure("parse/vipd-peak", peak as f64, "bytes");
+    print_figure("parse/vipd-kept", (bytes_held() - before) as f64, "bytes");
     drop(snapshot);
-    tell("parse/value-peak", most(value).0 as f64, "bytes");
-    tell("parse/body", body.len() as f64, "bytes");
+    print_figure("parse/value-peak", peak_bytes(value).0 as f64, "bytes");
+    print_figure("parse/body", body.len() as f64, "bytes");
 }

@@ -15,7 +15,7 @@ use vipd::agent::core::{AgentCore, Config, Effect, Input, KernelReading, SourceC
 use vipd::clock::Moment;
 
 use crate::cluster::Cluster;
-use crate::figure::{tell, tell_spread, tell_time};
+use crate::figure::{print_figure, print_spread, print_time};
 use crate::memory;
 
 /// An agent's core at work, in time of its own.
@@ -51,21 +51,22 @@ impl World {
             stream: None,
             changed: None,
         };
-        world.pass(Duration::from_secs(20));
-        let wanted: usize = (0..world.cluster.apps()).map(|app| world.cluster.tasks_of(app)).sum();
-        assert_eq!(world.servers(), wanted, "real servers in the kernel");
+        world.pass_time(Duration::from_secs(20));
+        let wanted: usize =
+            (0..world.cluster.app_count()).map(|app| world.cluster.task_count(app)).sum();
+        assert_eq!(world.server_count(), wanted, "real servers in the kernel");
         world
     }
 
-    fn servers(&self) -> usize {
+    fn server_count(&self) -> usize {
         self.kernel.state.services.values().map(|service| service.servers.len()).sum()
     }
 
     /// Lets time go by.
-    pub(crate) fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass_time(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            self.work();
+            self.work_off_inputs();
             let wake = self.core.wake_at();
             if wake > end {
                 break;
@@ -76,7 +77,7 @@ impl World {
         self.now = end;
     }
 
-    fn work(&mut self) {
+    fn work_off_inputs(&mut self) {
         while let Some(input) = self.inputs.pop_front() {
             let wall = self.wall + self.now;
             let effects = self.core.on(input, Moment { since_start: self.now, wall });
@@ -93,16 +94,17 @@ impl World {
                 Input::Opened { source: 0, stream, leader: None }
             }
             Effect::Marathon { action: Action::ReadEverything, .. } => {
-                let apps = Document::parse_apps(self.cluster.everything().as_bytes()).unwrap();
+                let apps = Document::parse_apps(self.cluster.apps_body().as_bytes()).unwrap();
                 let pods = Document::parse_pods(b"[]").unwrap();
                 let answer = Ok(apps.merge(pods).to_snapshot(&Records::default()));
                 Input::ReadEverything { source: 0, answer, leader: None }
             }
             Effect::Marathon { action: Action::Read(key), .. } => {
                 assert_eq!(key.kind, Kind::App);
-                let app =
-                    (0..self.cluster.apps()).find(|app| *key.id == *Cluster::id(*app)).unwrap();
-                let body = self.cluster.one(app);
+                let app = (0..self.cluster.app_count())
+                    .find(|app| *key.id == *Cluster::app_id(*app))
+                    .unwrap();
+                let body = self.cluster.app_body(app);
                 return self.read_one(key, &body);
             }
             Effect::Observe { .. } => Input::Observed(Ok(KernelReading {
@@ -129,7 +131,7 @@ impl World {
         self.inputs.push_back(Input::Read { source: 0, key, answer, leader: None });
     }
 
-    fn listen(&mut self, bytes: &[u8]) {
+    fn take_events(&mut self, bytes: &[u8]) {
         let stream = self.stream.unwrap();
         for frame in self.decoder.push_bytes(bytes) {
             let event = Event::parse(&frame);
@@ -138,11 +140,11 @@ impl World {
     }
 
     /// Hears these bytes, and says how long it took until the kernel was changed.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Duration {
+    pub(crate) fn hear_bytes(&mut self, bytes: &[u8]) -> Duration {
         self.changed = None;
         let start = Instant::now();
-        self.listen(bytes);
-        self.work();
+        self.take_events(bytes);
+        self.work_off_inputs();
         let changed = self.changed.unwrap_or_else(|| {
             panic!("the kernel was not changed by {}", String::from_utf8_lossy(bytes))
         });
@@ -150,29 +152,29 @@ impl World {
     }
 
     /// One real server's weight, from the event to the kernel's change; and back.
-    fn weight(&mut self, app: usize, task: usize, second: usize) -> Duration {
+    fn time_weight(&mut self, app: usize, task: usize, second: usize) -> Duration {
         self.cluster.set_healthy(app, task, false);
-        let time = self.hear(Cluster::event(app, task, false, second).as_bytes());
-        self.pass(Duration::from_secs(2));
+        let time = self.hear_bytes(Cluster::health_event(app, task, false, second).as_bytes());
+        self.pass_time(Duration::from_secs(2));
         self.cluster.set_healthy(app, task, true);
-        self.listen(Cluster::event(app, task, true, second + 2).as_bytes());
-        self.pass(Duration::from_secs(10));
+        self.take_events(Cluster::health_event(app, task, true, second + 2).as_bytes());
+        self.pass_time(Duration::from_secs(10));
         time
     }
 
     /// The read of an app, from the answer to the kernel's change.
-    fn reread(&mut self, app: usize) -> Duration {
+    fn time_reread(&mut self, app: usize) -> Duration {
         self.changed = None;
         // A change makes the watch ask: what it is answered is timed, not the asking.
-        let body = self.cluster.one(app);
+        let body = self.cluster.app_body(app);
         let stream = self.stream.unwrap();
         let change = marathon::events::Change::Posted(marathon::events::Touched {
             kind: Some(Kind::App),
-            id: Cluster::id(app),
+            id: Cluster::app_id(app),
         });
         let event = Event { at: None, change };
         self.inputs.push_back(Input::Event { source: 0, stream, event });
-        self.work();
+        self.work_off_inputs();
         // The read that follows, by hand.
         loop {
             self.now = self.now.max(self.core.wake_at()) + Duration::from_millis(1);
@@ -181,25 +183,25 @@ impl World {
             for effect in self.core.on(Input::Tick, moment) {
                 match effect {
                     Effect::Marathon { action: Action::Read(key), .. }
-                        if *key.id == *Cluster::id(app) =>
+                        if *key.id == *Cluster::app_id(app) =>
                     {
                         assert!(self.inputs.is_empty());
                         let start = Instant::now();
                         self.read_one(key, &body);
-                        self.work();
+                        self.work_off_inputs();
                         return self.changed.expect("the kernel was not changed") - start;
                     }
                     other => self.carry_out(other),
                 }
             }
-            self.work();
+            self.work_off_inputs();
         }
     }
 }
 
 /// One real server's weight, at these sizes of the table: as it comes (`react/memory`), and when other
 /// programs had the processor's caches since the last event (`react/cold`), as they do on a node.
-pub(crate) fn weights(vips: &[usize], events: usize) {
+pub(crate) fn measure_weights(vips: &[usize], events: usize) {
     let mut others = vec![0_u8; MORE_THAN_CACHES];
     for &vips in vips {
         let mut world = World::settled(Cluster::new(vips, 10));
@@ -210,9 +212,9 @@ pub(crate) fn weights(vips: &[usize], events: usize) {
                     others.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
                     std::hint::black_box(&others);
                 }
-                times.push(world.weight(number * 7 % vips, number % 10, number * 30));
+                times.push(world.time_weight(number * 7 % vips, number % 10, number * 30));
             }
-            tell_spread(&format!("react/{name}/{vips}"), &times);
+            print_spread(&format!("react/{name}/{vips}"), &times);
         }
     }
 }
@@ -221,32 +223,32 @@ pub(crate) fn weights(vips: &[usize], events: usize) {
 const MORE_THAN_CACHES: usize = 64 << 20;
 
 /// What the core holds of a cluster that is in the kernel: most of what the agent does.
-pub(crate) fn held(vips: usize, servers: usize) {
+pub(crate) fn measure_held_memory(vips: usize, servers: usize) {
     let world = World::settled(Cluster::new(vips, servers));
     let World { cluster, kernel, core, inputs, .. } = world;
     drop((cluster, kernel, inputs));
-    let before = memory::held();
+    let before = memory::bytes_held();
     drop(core);
-    let held = before - memory::held();
-    tell(&format!("held/{vips}"), held as f64, "bytes");
-    tell("held/task", (held / (vips * servers)) as f64, "bytes");
+    let held = before - memory::bytes_held();
+    print_figure(&format!("held/{vips}"), held as f64, "bytes");
+    print_figure("held/task", (held / (vips * servers)) as f64, "bytes");
 }
 
 /// One app of a hundred tasks read again, among so many others.
-pub(crate) fn rereads(apps: &[usize], times: usize) {
+pub(crate) fn measure_rereads(apps: &[usize], times: usize) {
     for &apps in apps {
         let mut tasks = vec![10; apps];
         tasks[apps / 2] = 100;
-        let mut world = World::settled(Cluster::of(tasks));
+        let mut world = World::settled(Cluster::with_task_counts(tasks));
         let app = apps / 2;
         for number in 0..times {
             // Half of them at once, one way and the other.
             for other in 0..50 {
                 world.cluster.set_healthy(app, 2 * other, number % 2 == 1);
             }
-            let time = world.reread(app);
-            tell_time(&format!("reread/{apps}"), time);
-            world.pass(Duration::from_secs(30));
+            let time = world.time_reread(app);
+            print_time(&format!("reread/{apps}"), time);
+            world.pass_time(Duration::from_secs(30));
         }
     }
 }

@@ -34,7 +34,7 @@ impl Server {
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let server = shared.clone();
-                thread::spawn(move || server.serve(connection));
+                thread::spawn(move || server.serve_connection(connection));
             }
         });
         // It has to hear of nothing for a while: as Marathon does.
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// Says something to the agent; when the last byte was given away.
-    pub(crate) fn say(&self, bytes: &str) -> Instant {
+    pub(crate) fn send_event(&self, bytes: &str) -> Instant {
         let mut stream = self.stream.lock().unwrap();
         while stream.is_none() {
             stream = self.opened.wait(stream).unwrap();
@@ -67,12 +67,12 @@ impl Server {
         *self.everything.lock().unwrap() = None;
     }
 
-    fn serve(&self, connection: TcpStream) {
+    fn serve_connection(&self, connection: TcpStream) {
         let _ = connection.set_nodelay(true);
         let mut reader = BufReader::new(connection.try_clone().unwrap());
         let mut connection = connection;
         loop {
-            let Some(path) = request(&mut reader) else { return };
+            let Some(path) = read_request(&mut reader) else { return };
             if path.starts_with("/v2/events") {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\r\n";
                 if connection.write_all(head.as_bytes()).is_ok() {
@@ -81,7 +81,7 @@ impl Server {
                 }
                 return;
             }
-            let body = self.answer(&path);
+            let body = self.answer_request(&path);
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                 body.len()
@@ -92,7 +92,7 @@ impl Server {
         }
     }
 
-    fn answer(&self, path: &str) -> Arc<Vec<u8>> {
+    fn answer_request(&self, path: &str) -> Arc<Vec<u8>> {
         let path = path.split('?').next().unwrap_or_default();
         match path {
             "/v2/info" => Arc::new(br#"{"version":"1.9.109"}"#.to_vec()),
@@ -100,20 +100,20 @@ impl Server {
             "/v2/apps" => {
                 let cluster = self.cluster.lock().unwrap();
                 let mut kept = self.everything.lock().unwrap();
-                let made = || Arc::new(cluster.everything().into_bytes());
+                let made = || Arc::new(cluster.apps_body().into_bytes());
                 kept.get_or_insert_with(made).clone()
             }
             _ => {
                 let number = path.trim_end_matches('/').rsplit("app").next().unwrap_or_default();
                 let app = number.parse().unwrap_or_else(|_| panic!("asked for {path}"));
-                Arc::new(self.cluster.lock().unwrap().one(app).into_bytes())
+                Arc::new(self.cluster.lock().unwrap().app_body(app).into_bytes())
             }
         }
     }
 }
 
 /// The path of the next request.
-fn request(reader: &mut impl BufRead) -> Option<String> {
+fn read_request(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();

@@ -19,20 +19,20 @@ use vipd::sources::marathon::translate::hosts_of;
 use vipd::sources::resolve::addresses;
 
 use crate::cluster::Cluster;
-use crate::figure::timed;
+use crate::figure::measure_time;
 
 /// The node's address where plans are measured: see `machine::Node`.
 pub(crate) const NODE: &str = "10.9.0.1";
 
 /// What Marathon says.
-pub(crate) fn snapshot(cluster: &Cluster) -> Snapshot {
-    let apps = Document::parse_apps(cluster.everything().as_bytes()).unwrap();
+pub(crate) fn parse_snapshot(cluster: &Cluster) -> Snapshot {
+    let apps = Document::parse_apps(cluster.apps_body().as_bytes()).unwrap();
     apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
 }
 
 /// What the apps claim.
-pub(crate) fn claims(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims>> {
-    let hosts = hosts(snapshot);
+pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims>> {
+    let hosts = resolved_hosts(snapshot);
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let claim = |workload: &Workload| {
         (Arc::clone(&workload.id), Some(claim_workload(workload, &hosts, now).app))
@@ -40,13 +40,13 @@ pub(crate) fn claims(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims
     snapshot.workloads.iter().map(claim).collect()
 }
 
-fn hosts(snapshot: &Snapshot) -> Hosts {
+fn resolved_hosts(snapshot: &Snapshot) -> Hosts {
     let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
     hosts_of(snapshot).into_iter().map(host).collect()
 }
 
 /// What is decided about a kernel that holds this, as `vipd apply` decides.
-pub(crate) fn decide(snapshot: &Snapshot, observed: Observed) -> Decision {
+pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Decision {
     let table = TableSettings { source: Some(NODE.parse().unwrap()), ..TableSettings::default() };
     let mut controller = Controller::new(Config {
         node: "node1".into(),
@@ -55,10 +55,10 @@ pub(crate) fn decide(snapshot: &Snapshot, observed: Observed) -> Decision {
         parting: Parting::AtOnce,
         ..Config::default()
     });
-    let nodes = addresses(&hosts(snapshot)).copied().collect();
+    let nodes = addresses(&resolved_hosts(snapshot)).copied().collect();
     let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
     controller.hear(Input::Facts(Facts { cluster, ..Facts::default() }));
-    let claims = claims(snapshot);
+    let claims = claims_by_app(snapshot);
     let only = claims.keys().cloned().collect();
     for change in [Change::Apps(claims), Change::Only(only)] {
         controller.hear(Input::Claims { source: "m".into(), change });
@@ -68,11 +68,11 @@ pub(crate) fn decide(snapshot: &Snapshot, observed: Observed) -> Decision {
 }
 
 /// What should be in a kernel that holds this.
-pub(crate) fn desired(snapshot: &Snapshot, observed: &Observed) -> Desired {
-    decide(snapshot, observed.clone()).desired
+pub(crate) fn desired_of(snapshot: &Snapshot, observed: &Observed) -> Desired {
+    decide_like_apply(snapshot, observed.clone()).desired
 }
 
-pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {
+pub(crate) fn plan_for(observed: &Observed, desired: &Desired) -> Plan {
     Plan::new(observed, desired, Scope::Complete, "node1")
 }
 
@@ -85,12 +85,13 @@ pub(crate) struct Applied {
 }
 
 /// Everything from what Marathon says to the kernel's last answer.
-pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
-    let (observing, observed) = timed(|| kernel.observe().unwrap());
-    let (planning, Decision { desired, plan, .. }) = timed(|| decide(snapshot, observed));
+pub(crate) fn apply_snapshot(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
+    let (observing, observed) = measure_time(|| kernel.observe().unwrap());
+    let (planning, Decision { desired, plan, .. }) =
+        measure_time(|| decide_like_apply(snapshot, observed));
     let mut parts = vec![("observe".to_owned(), observing), ("plan".to_owned(), planning)];
     let outcome = plan.run(|ops| {
-        let (time, answers) = timed(|| kernel.perform(ops));
+        let (time, answers) = measure_time(|| kernel.perform(ops));
         parts.push((format!("{:?}", ops[0].step()).to_lowercase(), time));
         answers
     });
@@ -100,7 +101,7 @@ pub(crate) fn apply(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
 }
 
 /// A kernel with everything bound that this wants, and nothing served.
-pub(crate) fn bound(desired: &Desired) -> Observed {
+pub(crate) fn with_addresses_bound(desired: &Desired) -> Observed {
     let addresses: BTreeSet<IpAddr> = desired.services.keys().map(|vip| vip.address).collect();
     let at = Bound { source: Some(NODE.parse().unwrap()) };
     Observed {

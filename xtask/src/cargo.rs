@@ -15,7 +15,7 @@ const KERNEL: &str = "kernel";
 const PACKAGE: &str = "package";
 
 /// The cargo that runs us.
-pub(crate) fn cargo() -> Command {
+pub(crate) fn cargo_command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
@@ -66,8 +66,8 @@ pub(crate) struct Built {
 
 impl Workspace {
     /// Reads the workspace that the current directory is in.
-    pub(crate) fn read() -> Result<Self> {
-        let output = cargo()
+    pub(crate) fn read_metadata() -> Result<Self> {
+        let output = cargo_command()
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .stderr(Stdio::inherit())
             .output()
@@ -77,7 +77,7 @@ impl Workspace {
     }
 
     /// The version of one of our packages.
-    pub(crate) fn version(&self, name: &str) -> Result<&str> {
+    pub(crate) fn package_version(&self, name: &str) -> Result<&str> {
         let package = self.packages.iter().find(|package| package.name == name);
         Ok(&package.with_context(|| format!("the workspace has no package {name}"))?.version)
     }
@@ -85,19 +85,22 @@ impl Workspace {
     /// Builds every kernel test. For the whole workspace, as `cargo test` does, since the features of
     /// shared dependencies depend on what is built together.
     pub(crate) fn build_kernel_tests(&self) -> Result<Vec<Built>> {
-        self.build(&["test", "--workspace", "--no-run", "--test", KERNEL], Target::is_kernel_test)
+        self.build_targets(
+            &["test", "--workspace", "--no-run", "--test", KERNEL],
+            Target::is_kernel_test,
+        )
     }
 
     /// Builds the tests of the Debian package.
     pub(crate) fn build_package_tests(&self) -> Result<Vec<Built>> {
         let wanted = |target: &Target| target.name == PACKAGE && !target.test;
-        self.build(&["test", "--workspace", "--no-run", "--test", PACKAGE], wanted)
+        self.build_targets(&["test", "--workspace", "--no-run", "--test", PACKAGE], wanted)
     }
 
     /// Builds every program of the workspace but this one.
     pub(crate) fn build_programs(&self) -> Result<Vec<Built>> {
         let ours = env!("CARGO_PKG_NAME");
-        self.build(
+        self.build_targets(
             &["build", "--workspace", "--exclude", ours, "--exclude", "bench", "--bins"],
             Target::is_program,
         )
@@ -106,7 +109,7 @@ impl Workspace {
     /// Builds vipd and what measures it, as they are released.
     pub(crate) fn build_for_bench(&self) -> Result<Vec<Built>> {
         let args = ["build", "--release", "-p", "vipd", "-p", "bench", "--bins"];
-        self.build(&args, Target::is_program)
+        self.build_targets(&args, Target::is_program)
     }
 
     /// Builds what counts instructions: without link-time optimisation, which takes minutes and
@@ -118,13 +121,13 @@ impl Workspace {
         let settings: Vec<_> = settings.into_iter().flat_map(config).collect();
         let args = ["build", "--release", "-p", "bench", "--bins"];
         let args: Vec<&str> = args.into_iter().chain(settings.iter().map(String::as_str)).collect();
-        self.build(&args, Target::is_program)
+        self.build_targets(&args, Target::is_program)
     }
 
     /// Runs cargo and returns the `wanted` ones of what it built: it builds a package's programs along
     /// with its tests.
-    fn build(&self, args: &[&str], wanted: impl Fn(&Target) -> bool) -> Result<Vec<Built>> {
-        let output = cargo()
+    fn build_targets(&self, args: &[&str], wanted: impl Fn(&Target) -> bool) -> Result<Vec<Built>> {
+        let output = cargo_command()
             .args(args)
             .arg("--message-format=json-render-diagnostics")
             .stderr(Stdio::inherit())
@@ -132,11 +135,15 @@ impl Workspace {
             .context("cannot start cargo")?;
         let status = output.status;
         ensure!(status.success(), "the build failed ({status}): cargo's own words are above");
-        self.executables(&String::from_utf8_lossy(&output.stdout), wanted)
+        self.built_executables(&String::from_utf8_lossy(&output.stdout), wanted)
     }
 
     /// Picks the `wanted` executables out of cargo's JSON messages.
-    fn executables(&self, messages: &str, wanted: impl Fn(&Target) -> bool) -> Result<Vec<Built>> {
+    fn built_executables(
+        &self,
+        messages: &str,
+        wanted: impl Fn(&Target) -> bool,
+    ) -> Result<Vec<Built>> {
         let packages: HashMap<&str, &Package> =
             self.packages.iter().map(|package| (package.id.as_str(), package)).collect();
         let mut built = Vec::new();
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn kernel_tests_are_those_that_plain_cargo_test_leaves_alone() {
-        let built = workspace().executables(&messages(), Target::is_kernel_test).unwrap();
+        let built = workspace().built_executables(&messages(), Target::is_kernel_test).unwrap();
         let expected = Built {
             package: "a".to_owned(),
             dir: "/w/a".into(),
@@ -225,14 +232,14 @@ mod tests {
 
     #[test]
     fn programs_of_the_workspace_are_found_and_no_other() {
-        let built = workspace().executables(&messages(), Target::is_program).unwrap();
+        let built = workspace().built_executables(&messages(), Target::is_program).unwrap();
         let paths: Vec<_> = built.iter().map(|built| built.executable.to_str().unwrap()).collect();
         assert_eq!(paths, ["/w/target/debug/b"]);
     }
 
     #[test]
     fn a_message_that_is_cut_off_is_an_error() {
-        let result = workspace().executables(r#"{"reason":"#, |_| true);
+        let result = workspace().built_executables(r#"{"reason":"#, |_| true);
         assert!(result.unwrap_err().to_string().contains("cannot read"));
     }
 }

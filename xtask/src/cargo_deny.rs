@@ -23,7 +23,7 @@ const TIME_LIMITS: TimeLimits =
 /// Installs cargo-deny under `target` unless PATH has one, and returns the directories to add to
 /// PATH.
 pub(crate) fn ensure_cargo_deny(target: &Path) -> Result<Vec<PathBuf>> {
-    if tools::find(NAME).is_some() {
+    if tools::find_program(NAME).is_some() {
         return Ok(Vec::new());
     }
     let root = target.join("tools").join(format!("{NAME}-{VERSION}"));

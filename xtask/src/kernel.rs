@@ -12,18 +12,18 @@ use crate::suite::{Report, Suite};
 use crate::summary;
 
 /// Builds and runs them, prints the summary and says whether all is well.
-pub(crate) fn run(on: Option<Machine>, filters: &[String]) -> Result<bool> {
+pub(crate) fn run_kernel_tests(on: Option<Machine>, filters: &[String]) -> Result<bool> {
     let machine = Machine::choose(on)?;
-    let report = report(machine, filters)?;
-    print!("{}", summary::kernel(machine.title(), &report));
+    let report = report_kernel_tests(machine, filters)?;
+    print!("{}", summary::kernel_summary(machine.title(), &report));
     Ok(report.passed())
 }
 
 /// Builds and runs them.
-pub(crate) fn report(machine: Machine, filters: &[String]) -> Result<Report> {
-    let suites = suites(filters, machine.packages()?.as_deref())?;
-    let report = machine.run(&suites)?;
-    let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed()).sum();
+pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
+    let suites = build_suites(filters, machine.daemon_packages()?.as_deref())?;
+    let report = machine.run_suites(&suites)?;
+    let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed_tests()).sum();
     ensure!(
         filters.is_empty() || executed > 0 || !report.passed(),
         "no kernel test has {filters:?} in its name: `cargo xtask kernel --list` shows them"
@@ -32,8 +32,8 @@ pub(crate) fn report(machine: Machine, filters: &[String]) -> Result<Report> {
 }
 
 /// Prints the names of the tests, which takes no special kernel.
-pub(crate) fn list(filters: &[String]) -> Result<bool> {
-    for suite in suites(filters, None)? {
+pub(crate) fn list_kernel_tests(filters: &[String]) -> Result<bool> {
+    for suite in build_suites(filters, None)? {
         println!("{}:", suite.name);
         let status = Command::new(&suite.program)
             .arg("--list")
@@ -46,20 +46,22 @@ pub(crate) fn list(filters: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-fn suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite>> {
-    let workspace = Workspace::read()?;
+fn build_suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite>> {
+    let workspace = Workspace::read_metadata()?;
     let step = Step::start("building the kernel tests and the programs they start");
     let tests = workspace.build_kernel_tests()?;
     ensure!(!tests.is_empty(), "no test target `kernel` with `test = false` was built");
     let programs = workspace.build_programs()?;
     step.end("built");
     let programs = programs.first().and_then(|built| built.executable.parent());
-    let suite =
-        |built| Suite { packages: packages.map(Path::to_owned), ..suite(built, programs, filters) };
+    let suite = |built| Suite {
+        packages: packages.map(Path::to_owned),
+        ..kernel_suite(built, programs, filters)
+    };
     Ok(tests.into_iter().map(suite).collect())
 }
 
-fn suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
+fn kernel_suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
     // One at a time: the tests share a kernel, and user-mode Linux has one processor.
     let mut args = vec!["--test-threads=1".to_owned()];
     args.extend_from_slice(filters);

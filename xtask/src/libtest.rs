@@ -27,7 +27,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Takes in one line of output.
-    pub(crate) fn line(&mut self, line: &str) {
+    pub(crate) fn add_line(&mut self, line: &str) {
         let line = without_colour(line);
         self.figures.extend(line.strip_prefix("figure ").map(str::to_owned));
         if let Some((test, _)) =
@@ -54,7 +54,7 @@ impl Tally {
     }
 
     /// Tests that were really executed.
-    pub(crate) fn executed(&self) -> u32 {
+    pub(crate) fn executed_tests(&self) -> u32 {
         self.passed + self.failed
     }
 }
@@ -76,7 +76,7 @@ mod tests {
 
     fn tally(output: &str) -> Tally {
         let mut tally = Tally::default();
-        output.lines().for_each(|line| tally.line(line));
+        output.lines().for_each(|line| tally.add_line(line));
         tally
     }
 
@@ -89,7 +89,7 @@ mod tests {
         );
         let expected = Tally { programs: 2, passed: 4, failed: 2, ignored: 4, ..Tally::default() };
         assert_eq!(tally, expected);
-        assert_eq!(tally.executed(), 6);
+        assert_eq!(tally.executed_tests(), 6);
     }
 
     #[test]

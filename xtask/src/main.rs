@@ -39,16 +39,18 @@ fn main() -> ExitCode {
 /// Runs a command and tells whether all is well.
 fn run_command(command: Command) -> anyhow::Result<bool> {
     match command {
-        Command::Test { machine } => test::run(machine.on),
-        Command::Kernel { list: true, filters, .. } => kernel::list(&filters),
-        Command::Kernel { machine, list: false, filters } => kernel::run(machine.on, &filters),
-        Command::Demo { machine } => demo::run(machine.on),
-        Command::Picture => picture::run(),
-        Command::Bench { machine, mode, filters } => bench::run(machine.on, mode, &filters),
-        Command::Style { list } => style::run(list),
-        Command::Package { test, machine } => package::run(test, machine.on),
-        Command::DemoSteps => demo::steps(),
-        Command::DemoClient { vip } => demo::client(&vip),
-        Command::InGuest { suites, report } => machine::in_guest(&suites, &report),
+        Command::Test { machine } => test::run_test_steps(machine.on),
+        Command::Kernel { list: true, filters, .. } => kernel::list_kernel_tests(&filters),
+        Command::Kernel { machine, list: false, filters } => {
+            kernel::run_kernel_tests(machine.on, &filters)
+        }
+        Command::Demo { machine } => demo::run_demo(machine.on),
+        Command::Picture => picture::draw_status_page(),
+        Command::Bench { machine, mode, filters } => bench::run_bench(machine.on, mode, &filters),
+        Command::Style { list } => style::check_style(list),
+        Command::Package { test, machine } => package::build_and_test(test, machine.on),
+        Command::DemoSteps => demo::run_steps(),
+        Command::DemoClient { vip } => demo::run_client(&vip),
+        Command::InGuest { suites, report } => machine::run_in_guest(&suites, &report),
     }
 }

@@ -4,19 +4,19 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{Workspace, cargo};
+use crate::cargo::{Workspace, cargo_command};
 use crate::tools;
 
 /// What the README shows; others are left where they were made, for whoever works on the page.
 const SHOWN: &str = "status-page.png";
 
 /// Makes the pictures and says whether that succeeded.
-pub(crate) fn run() -> Result<bool> {
+pub(crate) fn draw_status_page() -> Result<bool> {
     tools::ensure_installed(tools::BROWSER)?;
-    let workspace = Workspace::read()?;
+    let workspace = Workspace::read_metadata()?;
     let folder = workspace.target_directory.join("pictures");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut test = cargo();
+    let mut test = cargo_command();
     test.args(["test", "--package", "vipd", "--test", "page", "--", "--ignored", "picture"]);
     let status = test.env("VIPD_PICTURES", &folder).status().context("cannot start cargo")?;
     if !status.success() {

@@ -17,13 +17,13 @@ impl Step {
     /// Prints how it ended and returns the time it took.
     pub(crate) fn end(self, how: &str) -> Duration {
         let took = self.started.elapsed();
-        println!("    {how} after {}", seconds(took));
+        println!("    {how} after {}", format_duration(took));
         took
     }
 }
 
 /// A duration as people read it: `4.2 s`, `3 min 07 s`.
-pub(crate) fn seconds(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let whole = duration.as_secs();
     if whole < 60 {
         format!("{:.1} s", duration.as_secs_f64())
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn durations_read_as_seconds_then_as_minutes() {
         for (millis, text) in [(0, "0.0 s"), (4_240, "4.2 s"), (187_900, "3 min 07 s")] {
-            assert_eq!(seconds(Duration::from_millis(millis)), text);
+            assert_eq!(format_duration(Duration::from_millis(millis)), text);
         }
     }
 }

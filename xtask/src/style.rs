@@ -16,18 +16,18 @@ const MAX_ONE_WORD_NAMES: f64 = 50.0;
 const MAX_VAGUE_COMMENTS: f64 = 3.0;
 
 /// Measures, prints the counts, with `list` the places too, and tells whether every bar is met.
-pub(crate) fn run(list: bool) -> Result<bool> {
+pub(crate) fn check_style(list: bool) -> Result<bool> {
     let style = measure_workspace()?;
     print!("{}", counts_table(&style));
     if list {
-        print!("{}", places(&style));
+        print!("{}", list_places(&style));
     }
     Ok(meets_bars(&style))
 }
 
 /// Measures this workspace.
 pub(crate) fn measure_workspace() -> Result<Style> {
-    let root = Workspace::read()?.workspace_root;
+    let root = Workspace::read_metadata()?.workspace_root;
     Ok(style::measure_style(&style::read_workspace(&root)?))
 }
 
@@ -39,7 +39,7 @@ struct Row {
     is_met: bool,
 }
 
-fn rows(style: &Style) -> [Row; 4] {
+fn measured_rows(style: &Style) -> [Row; 4] {
     let share = |name, share: &Share, max| Row {
         name,
         count: format!("{} of {}, {:.1} %", share.found.len(), share.total, share.percent()),
@@ -71,13 +71,13 @@ fn rows(style: &Style) -> [Row; 4] {
 
 /// Whether every bar is met.
 pub(crate) fn meets_bars(style: &Style) -> bool {
-    rows(style).iter().all(|row| row.is_met)
+    measured_rows(style).iter().all(|row| row.is_met)
 }
 
 /// The counts and the bars, a line each.
 pub(crate) fn counts_table(style: &Style) -> String {
     let mut text = String::new();
-    for Row { name, count, bar, is_met } in rows(style) {
+    for Row { name, count, bar, is_met } in measured_rows(style) {
         let word = if is_met { "ok    " } else { "MISSED" };
         let _ = writeln!(text, "  {word} {name:41}  {count:>21}  ({bar})");
     }
@@ -85,7 +85,7 @@ pub(crate) fn counts_table(style: &Style) -> String {
 }
 
 /// The places of everything found, those files first that have the most.
-fn places(style: &Style) -> String {
+fn list_places(style: &Style) -> String {
     let mut text = String::new();
     let shares = [
         ("Function names of one word", &style.one_word_names),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::libtest::Tally;
-use crate::progress::{Step, seconds};
+use crate::progress::{Step, format_duration};
 use crate::supervised_child::{self, TimeLimits};
 use crate::tools;
 
@@ -77,7 +77,7 @@ impl Report {
 
 /// Runs the suites on the kernel we are on, one after another; `so_far` is shown the report
 /// before the first and after each.
-pub(crate) fn run_all(
+pub(crate) fn run_suites(
     suites: &[Suite],
     mut so_far: impl FnMut(&Report) -> Result<()>,
 ) -> Result<Report> {
@@ -86,21 +86,21 @@ pub(crate) fn run_all(
     let mut report = Report { kernel: kernel.trim().to_owned(), outcomes: Vec::new() };
     so_far(&report)?;
     for suite in suites {
-        report.outcomes.push(run(suite));
+        report.outcomes.push(run_suite(suite));
         so_far(&report)?;
     }
     Ok(report)
 }
 
-fn run(suite: &Suite) -> Outcome {
+fn run_suite(suite: &Suite) -> Outcome {
     let step = Step::start(&suite.name);
     let started = Instant::now();
     let mut tally = Tally::default();
     let problem = match supervised_child::run_supervised(
-        &mut command(suite),
+        &mut suite_command(suite),
         TIME_LIMITS,
         &mut stdout(),
-        |line| tally.line(line),
+        |line| tally.add_line(line),
     ) {
         Ok(end) => end.problem(),
         Err(error) => Some(format!("{error:#}")),
@@ -113,7 +113,7 @@ fn run(suite: &Suite) -> Outcome {
     Outcome { name: suite.name.clone(), problem, tally, took: started.elapsed() }
 }
 
-fn command(suite: &Suite) -> Command {
+fn suite_command(suite: &Suite) -> Command {
     let mut path = std::ffi::OsString::new();
     if let Some(programs) = &suite.programs {
         path.push(programs);
@@ -122,7 +122,7 @@ fn command(suite: &Suite) -> Command {
     path.push(tools::search_path());
     // Where systemd runs the machine, the suite is there for that machine.
     let mut command =
-        if suite.systemd { supervised_child::supervised_command("env") } else { sandbox() };
+        if suite.systemd { supervised_child::supervised_command("env") } else { sandbox_command() };
     command
         .arg(&suite.program)
         .args(&suite.args)
@@ -138,7 +138,7 @@ fn command(suite: &Suite) -> Command {
 /// Network, mount and process namespaces of its own: nothing a suite makes is seen outside, and
 /// all of it is gone at its end, background processes and named network namespaces too. The
 /// command to run is to be added as arguments.
-pub(crate) fn sandbox() -> Command {
+pub(crate) fn sandbox_command() -> Command {
     let mut command = supervised_child::supervised_command("unshare");
     command
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
@@ -160,14 +160,14 @@ exit $?
 "#;
 
 /// The most time a machine may take for the suites, beside its own start and end.
-pub(crate) fn longest(suites: &[Suite]) -> Duration {
+pub(crate) fn max_duration(suites: &[Suite]) -> Duration {
     TIME_LIMITS.total * u32::try_from(suites.len()).unwrap_or(u32::MAX).max(1)
 }
 
 /// A line a person reads: `12 passed, 0 failed, 3.1 s`.
-pub(crate) fn counts(outcome: &Outcome) -> String {
+pub(crate) fn format_counts(outcome: &Outcome) -> String {
     let Tally { passed, failed, .. } = outcome.tally;
-    format!("{passed} passed, {failed} failed, {}", seconds(outcome.took))
+    format!("{passed} passed, {failed} failed, {}", format_duration(outcome.took))
 }
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_suite_finds_our_own_programs_before_any_other() {
-        let command = command(&suite());
+        let command = suite_command(&suite());
         let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap();
         assert!(path.to_str().unwrap().starts_with("/w/target/debug:"));
         let args: Vec<_> = command.get_args().collect();

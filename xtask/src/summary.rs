@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::progress::seconds;
-use crate::suite::{Report, counts};
+use crate::progress::format_duration;
+use crate::suite::{Report, format_counts};
 
 /// What ran on a kernel, and what that kernel lacks.
-pub(crate) fn kernel(machine: &str, report: &Report) -> String {
+pub(crate) fn kernel_summary(machine: &str, report: &Report) -> String {
     let kernel = if report.kernel.is_empty() { "did not come up" } else { &report.kernel };
     let mut text = format!("\nOn {machine} ({kernel}):\n");
     for outcome in &report.outcomes {
         let word = if outcome.problem.is_none() { "ok    " } else { "FAILED" };
-        let _ = write!(text, "  {word} {}: {}", outcome.name, counts(outcome));
+        let _ = write!(text, "  {word} {}: {}", outcome.name, format_counts(outcome));
         if let Some(problem) = &outcome.problem {
             let _ = write!(text, " ({problem})");
         }
@@ -44,14 +44,15 @@ pub(crate) struct Row {
 }
 
 /// A table of all steps.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn steps_table(rows: &[Row]) -> String {
     let width = |cell: fn(&Row) -> &str| rows.iter().map(|row| cell(row).len()).max().unwrap_or(0);
     let (what, place) = (width(|row| &row.what), width(|row| &row.place));
     let mut text = String::from("\nSummary:\n");
     for row in rows {
         let word = if row.passed { "ok    " } else { "FAILED" };
         let Row { what: name, place: at, note, took, .. } = row;
-        let line = format!("  {word} {name:what$}  {at:place$}  {:>12}  {note}", seconds(*took));
+        let line =
+            format!("  {word} {name:what$}  {at:place$}  {:>12}  {note}", format_duration(*took));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
@@ -88,7 +89,7 @@ mod tests {
             ],
         };
         assert_eq!(
-            kernel("user-mode Linux", &report),
+            kernel_summary("user-mode Linux", &report),
             "\nOn user-mode Linux (6.1.176):\n  \
              ok     good: 3 passed, 0 failed, 2.0 s\n  \
              FAILED bad: 0 passed, 1 failed, 2.0 s (exit status: 101)\n\
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_never_came_up_is_said_so() {
-        assert!(kernel("user-mode Linux", &Report::default()).contains("did not come up"));
+        assert!(kernel_summary("user-mode Linux", &Report::default()).contains("did not come up"));
     }
 
     #[test]
@@ -111,7 +112,7 @@ mod tests {
             passed,
             took: Duration::from_secs(1),
         };
-        let text = table(&[row("fmt", "here", true), row("clippy", "there too", false)]);
+        let text = steps_table(&[row("fmt", "here", true), row("clippy", "there too", false)]);
         assert_eq!(
             text,
             "\nSummary:\n  ok     fmt     here              1.0 s\n  \

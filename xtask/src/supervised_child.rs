@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::progress::seconds;
+use crate::progress::format_duration;
 
 /// No line of a child's output is kept longer than this, in bytes.
 const LINE_MAX: usize = 64 * 1024;
@@ -82,20 +82,20 @@ pub(crate) fn run_supervised(
             Ok(chunk) => {
                 shown.write_all(&chunk)?;
                 shown.flush()?;
-                lines.push(&chunk, &mut on_line);
+                lines.push_bytes(&chunk, &mut on_line);
             }
             Err(RecvTimeoutError::Disconnected) => {
-                lines.finish(&mut on_line);
+                lines.end_line(&mut on_line);
                 return Ok(ChildEnd::Exited(child.wait()?));
             }
             Err(RecvTimeoutError::Timeout) => {
                 child.kill()?;
                 child.wait()?;
-                lines.finish(&mut on_line);
+                lines.end_line(&mut on_line);
                 return Ok(ChildEnd::Killed(if left <= limits.silence {
-                    format!("killed: still running after {}", seconds(limits.total))
+                    format!("killed: still running after {}", format_duration(limits.total))
                 } else {
-                    format!("killed: no output for {}", seconds(limits.silence))
+                    format!("killed: no output for {}", format_duration(limits.silence))
                 }));
             }
         }
@@ -109,17 +109,17 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&mut self, chunk: &[u8], on_line: &mut impl FnMut(&str)) {
+    fn push_bytes(&mut self, chunk: &[u8], on_line: &mut impl FnMut(&str)) {
         for &byte in chunk {
             if byte == b'\n' {
-                self.finish(on_line);
+                self.end_line(on_line);
             } else if self.current.len() < LINE_MAX {
                 self.current.push(byte);
             }
         }
     }
 
-    fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
+    fn end_line(&mut self, on_line: &mut impl FnMut(&str)) {
         if !self.current.is_empty() {
             on_line(String::from_utf8_lossy(&self.current).trim_end());
             self.current.clear();
@@ -174,8 +174,8 @@ mod tests {
     fn a_line_without_end_is_cut_and_the_next_one_is_whole() {
         let mut lines = Lines::default();
         let mut seen = Vec::new();
-        lines.push(&vec![b'x'; 2 * LINE_MAX], &mut |line: &str| seen.push(line.to_owned()));
-        lines.push(b"\nnext\n", &mut |line: &str| seen.push(line.to_owned()));
+        lines.push_bytes(&vec![b'x'; 2 * LINE_MAX], &mut |line: &str| seen.push(line.to_owned()));
+        lines.push_bytes(b"\nnext\n", &mut |line: &str| seen.push(line.to_owned()));
         assert_eq!(seen[0].len(), LINE_MAX);
         assert_eq!(seen[1], "next");
     }

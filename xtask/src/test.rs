@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cargo::{Workspace, cargo};
+use crate::cargo::{Workspace, cargo_command};
 use crate::cargo_deny::ensure_cargo_deny;
 use crate::libtest::Tally;
 use crate::machine::Machine;
@@ -53,22 +53,22 @@ const STEPS: [(&str, &[&str]); 6] = [
 type OnMachine<'a> = &'a dyn Fn() -> Result<(Machine, Report)>;
 
 /// Runs every step, also after one that failed, and says whether all is well.
-pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
+pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     let started = Instant::now();
     tools::ensure_installed(tools::ORACLES)?;
     tools::ensure_installed(tools::BROWSER)?;
     tools::ensure_installed(tools::READERS)?;
-    let target = Workspace::read()?.target_directory;
+    let target = Workspace::read_metadata()?.target_directory;
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
     programs.extend(ensure_cargo_deny(&target)?);
     let path = tools::path_with(&programs);
     let kernel_tests = |on, filters: &[String]| {
         let machine = Machine::choose(on)?;
-        Ok((machine, kernel::report(machine, filters)?))
+        Ok((machine, kernel::report_kernel_tests(machine, filters)?))
     };
     let on_machines: [(&str, OnMachine<'_>); 3] = [
         ("kernel tests", &|| kernel_tests(on, &[])),
-        ("the package on a node", &|| package::report(on)),
+        ("the package on a node", &|| package::report_package_tests(on)),
         ("the whole data path", &|| kernel_tests(Some(Machine::WHOLE), &["datapath::".to_owned()])),
     ];
     // User-mode Linux doesn't translate addresses. Whoever asks for a machine gets that one only.
@@ -77,7 +77,7 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
     let total = STEPS.len() + 1 + on_machines.len();
     let mut rows = Vec::new();
     for (number, (name, args)) in STEPS.into_iter().enumerate() {
-        let mut command = cargo();
+        let mut command = cargo_command();
         command.args(args).env("PATH", &path);
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
@@ -92,10 +92,10 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
         details += &detail;
     }
 
-    print!("{details}{}", summary::table(&rows));
+    print!("{details}{}", summary::steps_table(&rows));
     let passed = rows.iter().all(|row| row.passed);
     let word = if passed { "all passed" } else { "FAILED" };
-    println!("{word} after {}", crate::progress::seconds(started.elapsed()));
+    println!("{word} after {}", crate::progress::format_duration(started.elapsed()));
     Ok(passed)
 }
 
@@ -104,7 +104,7 @@ fn cargo_step(heading: &str, name: &str, mut command: Command) -> Result<Row> {
     let step = Step::start(&format!("{heading}: cargo {}", args.join(" ")));
     let mut tally = Tally::default();
     let end = supervised_child::run_supervised(&mut command, TIME_LIMITS, &mut stdout(), |line| {
-        tally.line(line);
+        tally.add_line(line);
     })?;
     let problem = end.problem();
     let took = step.end(problem.as_deref().unwrap_or("passed"));
@@ -149,7 +149,7 @@ fn machine_step(what: &str, result: Result<(Machine, Report)>) -> (Row, String) 
                 sum(|tally| tally.lacks.len()),
             );
             let place = format!("{} {}", machine.title(), report.kernel);
-            (row(place, note, report.passed()), summary::kernel(machine.title(), &report))
+            (row(place, note, report.passed()), summary::kernel_summary(machine.title(), &report))
         }
         Err(error) => (row("nowhere".to_owned(), format!("{error:#}"), false), String::new()),
     }

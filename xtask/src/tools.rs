@@ -70,7 +70,7 @@ pub(crate) const QEMU: &[Tool] = &[
 /// # Errors
 /// Names the missing ones and the command that installs them.
 pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
-    let missing = missing(tools, &find_in_path);
+    let missing = missing_packages(tools, &find_in_path);
     if missing.is_empty() {
         return Ok(());
     }
@@ -88,7 +88,7 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     apt_get(&["update"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat())?;
     step.end("installed");
-    let still = self::missing(tools, &find_in_path);
+    let still = self::missing_packages(tools, &find_in_path);
     ensure!(still.is_empty(), "`{by_hand}` succeeded, yet nothing of {still:?} is in PATH");
     Ok(())
 }
@@ -103,13 +103,13 @@ pub(crate) const UNPACKED: &[Tool] = &[tool("promtool", "prometheus")];
 /// When a package can't be downloaded.
 pub(crate) fn ensure_unpacked(tools: &[Tool], target: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for tool in tools.iter().filter(|tool| find(tool.program).is_none()) {
+    for tool in tools.iter().filter(|tool| find_program(tool.program).is_none()) {
         let folder = target.join("tools").join(tool.package);
         let programs = folder.join("usr/bin");
         if !programs.join(tool.program).is_file() {
             let step = Step::start(&format!("downloading {}", tool.package));
             ensure_installed(&[self::tool("dpkg-deb", "dpkg")])?;
-            download(tool.package, &folder)?;
+            unpack_package(tool.package, &folder)?;
             step.end("unpacked");
         }
         found.push(programs);
@@ -117,7 +117,7 @@ pub(crate) fn ensure_unpacked(tools: &[Tool], target: &Path) -> Result<Vec<PathB
     Ok(found)
 }
 
-fn download(package: &str, folder: &Path) -> Result<()> {
+fn unpack_package(package: &str, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
@@ -176,16 +176,16 @@ pub(crate) fn is_root() -> Result<bool> {
 }
 
 /// The packages that hold the tools `present` does not know.
-fn missing(tools: &[Tool], present: &dyn Fn(&str) -> bool) -> BTreeSet<&'static str> {
+fn missing_packages(tools: &[Tool], present: &dyn Fn(&str) -> bool) -> BTreeSet<&'static str> {
     tools.iter().filter(|tool| !present(tool.program)).map(|tool| tool.package).collect()
 }
 
 fn find_in_path(program: &str) -> bool {
-    find(program).is_some()
+    find_program(program).is_some()
 }
 
 /// Looks in PATH and where Debian keeps root's programs, which a user's PATH lacks.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = search_path();
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
@@ -209,7 +209,7 @@ pub(crate) fn search_path() -> OsString {
 ///
 /// # Errors
 /// When it can't be run or fails, with what it said.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let output = command
         .env("PATH", search_path())
         .stdin(Stdio::null())
@@ -252,8 +252,8 @@ mod tests {
     #[test]
     fn only_the_packages_of_missing_tools_are_wanted() {
         let tools = [tool("ip", "iproute2"), tool("ss", "iproute2"), tool("nft", "nftables")];
-        assert_eq!(missing(&tools, &|name| name == "nft"), BTreeSet::from(["iproute2"]));
-        assert!(missing(&tools, &|_| true).is_empty());
+        assert_eq!(missing_packages(&tools, &|name| name == "nft"), BTreeSet::from(["iproute2"]));
+        assert!(missing_packages(&tools, &|_| true).is_empty());
     }
 
     #[test]

@@ -25,7 +25,7 @@ enum Unit {
 }
 
 impl Unit {
-    fn write(self, value: f64) -> String {
+    fn format_value(self, value: f64) -> String {
         match self {
             Self::Times => format!("{value:.2}x"),
             Self::Millis if value >= 1e4 => format!("{:.1} s", value / 1e3),
@@ -36,7 +36,7 @@ impl Unit {
     }
 }
 
-const fn bar(
+const fn at_most(
     what: &'static str,
     against: &'static str,
     unit: Unit,
@@ -46,85 +46,85 @@ const fn bar(
     Bar { what, against, unit, limit, at_least: false, value }
 }
 
-fn bars(uml: bool) -> Vec<Bar> {
+fn all_bars(uml: bool) -> Vec<Bar> {
     use Unit::{Mebibytes, Millis, Percent, Times};
     let peer = if uml { 30.0 } else { 13.0 };
     vec![
-        bar("fill: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
+        at_most("fill: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
             beside_floor(f, "fill", 2_000)
         }),
         Bar {
             at_least: true,
-            ..bar("the same, how much faster", "`ipvsadm -R`", Times, peer, |f| {
+            ..at_most("the same, how much faster", "`ipvsadm -R`", Times, peer, |f| {
                 f.ratio("fill/ipvsadm/2000", "fill/vipd/2000")
             })
         },
-        bar("2,000 addresses", "the C program", Times, 1.3, |f| {
+        at_most("2,000 addresses", "the C program", Times, 1.3, |f| {
             beside_floor(f, "addresses", 2_000)
         }),
-        bar("2,000 addresses with their routes", "the C program", Times, 1.3, |f| {
+        at_most("2,000 addresses with their routes", "the C program", Times, 1.3, |f| {
             beside_floor(f, "routes", 2_000)
         }),
-        bar("whole apply from parsed input", "both C programs", Times, 1.5, |f| {
+        at_most("whole apply from parsed input", "both C programs", Times, 1.5, |f| {
             beside_floor(f, "apply", 2_000)
         }),
-        bar("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
+        at_most("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
             beside_floor(f, "compare", 2_000)
         }),
-        bar(
+        at_most(
             "the same, as the kernel's text says that all is as it was",
             "those dumps",
             Times,
             1.0,
             |f| f.ratio("compare/text/2000", "compare/floor/2000"),
         ),
-        bar("one weight, in memory, p99", "", Millis, 1.0, |f| f.get("react/memory/2000/p99")),
-        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("one weight, in memory, p99", "", Millis, 1.0, |f| f.get("react/memory/2000/p99")),
+        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/memory/2000/p50", "react/memory/20/p50")
         }),
-        bar("the same, others had the caches", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("the same, others had the caches", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/cold/2000/p50", "react/cold/20/p50")
         }),
-        bar("one weight, whole agent in memory, p99", "", Millis, 5.0, |f| {
+        at_most("one weight, whole agent in memory, p99", "", Millis, 5.0, |f| {
             f.get("react/agent/2000/p99")
         }),
-        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/agent/2000/p50", "react/agent/20/p50")
         }),
-        bar("one weight, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
+        at_most("one weight, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
             f.get("react/kernel/2000/p99")
         }),
-        bar("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/kernel/2000/p50", "react/kernel/20/p50")
         }),
-        bar("one app of 100 tasks read again, of 2,000", "itself among 10", Times, 1.5, |f| {
+        at_most("one app of 100 tasks read again, of 2,000", "itself among 10", Times, 1.5, |f| {
             f.ratio("reread/2000", "reread/10")
         }),
-        bar("parse of 1,000 apps x 20 tasks", "serde_json::Value", Times, 1.0, |f| {
+        at_most("parse of 1,000 apps x 20 tasks", "serde_json::Value", Times, 1.0, |f| {
             f.ratio("parse/vipd", "parse/value")
         }),
-        bar("its peak memory", "the bytes", Times, 1.5, |f| {
+        at_most("its peak memory", "the bytes", Times, 1.5, |f| {
             f.ratio("parse/vipd-peak", "parse/body")
         }),
-        bar("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
-        bar("CPU between comparisons", "a core", Percent, 0.1, |f| f.get("steady/cpu/2000")),
-        bar("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "fill")
+        at_most("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
+        at_most("CPU between comparisons", "a core", Percent, 0.1, |f| f.get("steady/cpu/2000")),
+        at_most("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
+            growth_ratio(f, "fill")
         }),
-        bar("10,000 VIPs: growth of addresses", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "routes")
+        at_most("10,000 VIPs: growth of addresses", "the C program's growth", Times, 1.3, |f| {
+            growth_ratio(f, "routes")
         }),
-        bar("10,000 VIPs: growth of apply", "the C programs' growth", Times, 1.3, |f| {
-            growth(f, "apply")
+        at_most("10,000 VIPs: growth of apply", "the C programs' growth", Times, 1.3, |f| {
+            growth_ratio(f, "apply")
         }),
-        bar("10,000 VIPs: growth of comparison", "the C program's growth", Times, 1.3, |f| {
-            growth(f, "compare")
+        at_most("10,000 VIPs: growth of comparison", "the C program's growth", Times, 1.3, |f| {
+            growth_ratio(f, "compare")
         }),
-        bar("cleanup of 10,000 VIPs", "", Millis, 10_000.0, |f| f.get("cleanup/vipd/10000")),
-        bar("2,000 IPv6 addresses go", "one by one", Times, 0.5, |f| {
+        at_most("cleanup of 10,000 VIPs", "", Millis, 10_000.0, |f| f.get("cleanup/vipd/10000")),
+        at_most("2,000 IPv6 addresses go", "one by one", Times, 0.5, |f| {
             f.ratio("unbind6/link/2000", "unbind6/floor/2000")
         }),
-        bar("binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
+        at_most("binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
     ]
 }
 
@@ -135,7 +135,7 @@ fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
         _ => vec![what],
     };
     let floors: Vec<_> = floors.iter().map(|floor| format!("{floor}/floor/{vips}")).collect();
-    figures.in_each_run(&format!("{what}/vipd/{vips}"), &floors)
+    figures.ratio_in_each_run(&format!("{what}/vipd/{vips}"), &floors)
 }
 
 /// The C program that binds addresses as the apply did: with tables of nftables to guard them they
@@ -148,24 +148,28 @@ fn bound_by(figures: &Figures, vips: usize) -> &'static str {
 }
 
 /// How much faster it grows than they do.
-fn growth(figures: &Figures, what: &str) -> Option<f64> {
+fn growth_ratio(figures: &Figures, what: &str) -> Option<f64> {
     Some(beside_floor(figures, what, 10_000)? / beside_floor(figures, what, 2_000)?)
 }
 
 /// The promises as a Markdown table.
-pub(crate) fn table(figures: &Figures) -> String {
+pub(crate) fn bars_table(figures: &Figures) -> String {
     let mut text = String::from("| what | against | must be | is | |\n|---|---|---|---|---|\n");
     let emulated = figures.kernel.starts_with("QEMU");
-    for bar in bars(figures.kernel.starts_with("user-mode")) {
+    for bar in all_bars(figures.kernel.starts_with("user-mode")) {
         let Bar { what, against, unit, limit, at_least, value } = bar;
         let Some(value) = value(figures) else { continue };
         let met = if at_least { value >= limit } else { value <= limit };
         let word = if met { "met" } else { "not met" };
-        let must = format!("{} {}", if at_least { ">=" } else { "<=" }, unit.write(limit));
+        let must = format!("{} {}", if at_least { ">=" } else { "<=" }, unit.format_value(limit));
         // A processor made of software is no measure of time, only of how times compare.
         let timed = matches!(unit, Unit::Millis | Unit::Percent);
         let (must, word) = if timed && emulated { ("", "") } else { (must.as_str(), word) };
-        let _ = writeln!(text, "| {what} | {against} | {must} | {} | {word} |", unit.write(value));
+        let _ = writeln!(
+            text,
+            "| {what} | {against} | {must} | {} | {word} |",
+            unit.format_value(value)
+        );
     }
     text
 }
@@ -183,10 +187,10 @@ mod tests {
             "routes/floor/2000 1 ms",
             "addresses/floor/2000 4 ms",
         ] {
-            figures.take(line);
+            figures.add_line(line);
         }
         assert_eq!(beside_floor(&figures, "apply", 2_000), Some(3.0));
-        figures.take("apply/guard/2000 1 ms");
+        figures.add_line("apply/guard/2000 1 ms");
         assert_eq!(beside_floor(&figures, "apply", 2_000), Some(1.5));
     }
 
@@ -194,9 +198,9 @@ mod tests {
     fn times_are_judged_where_the_processor_is_one() {
         let row = |kernel: &str| {
             let mut figures = Figures::default();
-            figures.take("react/kernel/2000/p99 20.85 ms");
+            figures.add_line("react/kernel/2000/p99 20.85 ms");
             figures.kernel = kernel.to_owned();
-            table(&figures).lines().last().unwrap().to_owned()
+            bars_table(&figures).lines().last().unwrap().to_owned()
         };
         let what = "| one weight, whole agent on the kernel, p99 |  |";
         assert_eq!(

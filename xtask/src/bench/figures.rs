@@ -19,7 +19,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Takes in a line `name value unit`.
-    pub(crate) fn take(&mut self, line: &str) {
+    pub(crate) fn add_line(&mut self, line: &str) {
         let mut words = line.split_whitespace();
         if let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse)) {
             self.values.entry(name.to_owned()).or_default().push(value);
@@ -28,11 +28,11 @@ impl Figures {
 
     /// The median of what was measured under this name.
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        median(self.values.get(name)?.clone())
+        median_of(self.values.get(name)?.clone())
     }
 
     /// How often it was measured.
-    pub(crate) fn times(&self, name: &str) -> usize {
+    pub(crate) fn sample_count(&self, name: &str) -> usize {
         self.values.get(name).map_or(0, Vec::len)
     }
 
@@ -43,7 +43,7 @@ impl Figures {
 
     /// One by the sum of others, each of the same run; the median of the runs. A moment in which the
     /// machine is busy with somebody else's work falls on all of them.
-    pub(crate) fn in_each_run(&self, one: &str, others: &[impl AsRef<str>]) -> Option<f64> {
+    pub(crate) fn ratio_in_each_run(&self, one: &str, others: &[impl AsRef<str>]) -> Option<f64> {
         let others = others.iter().map(|other| self.values.get(other.as_ref()));
         let others: Vec<_> = others.collect::<Option<_>>()?;
         let ones = self.values.get(one)?.iter().enumerate();
@@ -51,13 +51,13 @@ impl Figures {
             let sum: Option<f64> = others.iter().map(|other| other.get(run)).sum();
             Some(value / sum?)
         };
-        median(ones.filter_map(ratio).collect())
+        median_of(ones.filter_map(ratio).collect())
     }
 
     /// How large the program is and what it is linked with.
-    pub(crate) fn program(&mut self, vipd: &Path) -> Result<()> {
+    pub(crate) fn measure_program(&mut self, vipd: &Path) -> Result<()> {
         let size = fs::metadata(vipd).with_context(|| format!("cannot read {}", vipd.display()))?;
-        self.take(&format!("program/size {} MiB", size.len() as f64 / f64::from(1 << 20)));
+        self.add_line(&format!("program/size {} MiB", size.len() as f64 / f64::from(1 << 20)));
         let output = Command::new("ldd").arg(vipd).output().context("cannot start ldd")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let names = text.lines().filter_map(|line| line.split_whitespace().next());
@@ -67,14 +67,14 @@ impl Figures {
     }
 
     /// Everything, with the median and the number of measurements.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, f64, usize)> {
+    pub(crate) fn all_medians(&self) -> impl Iterator<Item = (&str, f64, usize)> {
         self.values
             .keys()
-            .filter_map(|name| Some((name.as_str(), self.get(name)?, self.times(name))))
+            .filter_map(|name| Some((name.as_str(), self.get(name)?, self.sample_count(name))))
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+fn median_of(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
@@ -87,24 +87,24 @@ mod tests {
     fn a_figure_is_the_median_of_what_was_measured() {
         let mut figures = Figures::default();
         for line in ["a 3 ms", "a 1 ms", "a 200 ms", "b 2 ms", "c", "d x ms"] {
-            figures.take(line);
+            figures.add_line(line);
         }
         assert_eq!(figures.get("a"), Some(3.0));
         assert_eq!(figures.ratio("a", "b"), Some(1.5));
         assert_eq!((figures.get("c"), figures.get("d")), (None, None));
-        assert_eq!(figures.times("a"), 3);
+        assert_eq!(figures.sample_count("a"), 3);
     }
 
     #[test]
     fn what_befalls_a_run_befalls_all_that_is_in_it() {
         let mut figures = Figures::default();
         for line in ["v 3", "v 30", "v 4", "f 1", "f 10", "f 1", "r 1", "r 10", "r 1", "once 2"] {
-            figures.take(line);
+            figures.add_line(line);
         }
-        assert_eq!(figures.in_each_run("v", &["f"]), Some(3.0));
-        assert_eq!(figures.in_each_run("v", &["f", "r"]), Some(1.5));
-        assert_eq!(figures.in_each_run("v", &["once"]), Some(1.5));
-        assert_eq!(figures.in_each_run("v", &["f", "never"]), None);
-        assert_eq!(figures.in_each_run("never", &["f"]), None);
+        assert_eq!(figures.ratio_in_each_run("v", &["f"]), Some(3.0));
+        assert_eq!(figures.ratio_in_each_run("v", &["f", "r"]), Some(1.5));
+        assert_eq!(figures.ratio_in_each_run("v", &["once"]), Some(1.5));
+        assert_eq!(figures.ratio_in_each_run("v", &["f", "never"]), None);
+        assert_eq!(figures.ratio_in_each_run("never", &["f"]), None);
     }
 }

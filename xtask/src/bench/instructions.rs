@@ -20,14 +20,15 @@ const ROOM: f64 = 0.05;
 const FILE: &str = "bench/instructions.txt";
 
 /// Counts, then compares or records.
-pub(crate) fn run(bench: &Path, root: &Path, record: bool) -> Result<bool> {
+pub(crate) fn compare_or_record(bench: &Path, root: &Path, record: bool) -> Result<bool> {
     let path = root.join(FILE);
-    let compiler = compiler()?;
+    let compiler = compiler_version()?;
     let mut counts = BTreeMap::new();
     for work in WORK {
         let step = Step::start(&format!("counting the instructions of {work}"));
         // What the program does before and after is in both.
-        let (once, thrice) = (count(bench, work, 1)?, count(bench, work, 3)?);
+        let (once, thrice) =
+            (count_instructions(bench, work, 1)?, count_instructions(bench, work, 3)?);
         counts.insert(work.to_owned(), thrice.saturating_sub(once) / 2);
         step.end(&format!("{} instructions", counts[work]));
     }
@@ -63,7 +64,7 @@ pub(crate) fn run(bench: &Path, root: &Path, record: bool) -> Result<bool> {
 }
 
 /// The instructions of a run with so many rounds of the work.
-fn count(bench: &Path, work: &str, rounds: u32) -> Result<u64> {
+fn count_instructions(bench: &Path, work: &str, rounds: u32) -> Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(bench)
@@ -78,7 +79,7 @@ fn count(bench: &Path, work: &str, rounds: u32) -> Result<u64> {
 }
 
 /// The compiler, as it names itself.
-fn compiler() -> Result<String> {
+fn compiler_version() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output().context("cannot start rustc")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

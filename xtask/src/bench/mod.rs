@@ -29,16 +29,16 @@ struct Programs {
 }
 
 /// Measures, counts instructions or runs the model of many agents.
-pub(crate) fn run(on: Option<Machine>, mode: BenchMode, filters: &[String]) -> Result<bool> {
-    let workspace = Workspace::read()?;
+pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]) -> Result<bool> {
+    let workspace = Workspace::read_metadata()?;
     if mode.scale {
-        return scale::run(&workspace.workspace_root);
+        return scale::model_fleet(&workspace.workspace_root);
     }
     tools::ensure_installed(tools::BENCH)?;
     if mode.check || mode.record {
         return count_instructions(&workspace, mode.record);
     }
-    measure(&workspace, Machine::choose(on)?, filters)
+    measure_figures(&workspace, Machine::choose(on)?, filters)
 }
 
 fn count_instructions(workspace: &Workspace, record: bool) -> Result<bool> {
@@ -48,10 +48,10 @@ fn count_instructions(workspace: &Workspace, record: bool) -> Result<bool> {
     step.end("built");
     let bench = built.iter().find(|built| built.executable.ends_with("vipd-bench"));
     let bench = &bench.context("cargo built no vipd-bench")?.executable;
-    instructions::run(bench, &workspace.workspace_root, record)
+    instructions::compare_or_record(bench, &workspace.workspace_root, record)
 }
 
-fn build(workspace: &Workspace) -> Result<Programs> {
+fn build_programs(workspace: &Workspace) -> Result<Programs> {
     let step = Step::start("building vipd as it is released, and what measures it");
     let built = workspace.build_for_bench()?;
     let find = |name: &str| {
@@ -71,26 +71,26 @@ fn build(workspace: &Workspace) -> Result<Programs> {
     Ok(Programs { bench, vipd, floor })
 }
 
-fn measure(workspace: &Workspace, machine: Machine, filters: &[String]) -> Result<bool> {
-    let programs = build(workspace)?;
+fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) -> Result<bool> {
+    let programs = build_programs(workspace)?;
     let wanted =
         |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
     let mut figures = Figures::default();
-    figures.program(&programs.vipd)?;
+    figures.measure_program(&programs.vipd)?;
     let mut passed = true;
     // Beside a kernel in software it would be this machine again, which other runs measure.
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
     for name in ["parse", "react", "reread", "agent"] {
         if here_too && wanted(name) {
-            passed &= here(&programs.bench, name, &mut figures)?;
+            passed &= measure_here(&programs.bench, name, &mut figures)?;
         }
     }
-    let suites = suites(&programs, &workspace.workspace_root);
+    let suites = kernel_suites(&programs, &workspace.workspace_root);
     let suites: Vec<_> = suites.into_iter().filter(|suite| wanted(&suite.name)).collect();
     if !suites.is_empty() {
-        let report = machine.run(&suites)?;
+        let report = machine.run_suites(&suites)?;
         for outcome in &report.outcomes {
-            outcome.tally.figures.iter().for_each(|line| figures.take(line));
+            outcome.tally.figures.iter().for_each(|line| figures.add_line(line));
             if let Some(problem) = &outcome.problem {
                 println!("{}: {problem}", outcome.name);
             }
@@ -98,16 +98,16 @@ fn measure(workspace: &Workspace, machine: Machine, filters: &[String]) -> Resul
         figures.kernel = format!("{}, Linux {}", machine.title(), report.kernel);
         passed &= report.passed();
     }
-    let table = bars::table(&figures);
+    let table = bars::bars_table(&figures);
     println!("\n{table}");
     if filters.is_empty() && passed {
-        page::write(&workspace.workspace_root, machine, &figures, &table)?;
+        page::write_page(&workspace.workspace_root, machine, &figures, &table)?;
     }
     Ok(passed)
 }
 
 /// What needs no kernel runs on this machine.
-fn here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
+fn measure_here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
     let step = Step::start(&format!("{name}, on this machine"));
     let mut tally = Tally::default();
     let mut command = supervised_child::supervised_command(bench);
@@ -116,11 +116,11 @@ fn here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
         &mut command,
         TIME_LIMITS,
         &mut std::io::stdout(),
-        |line| tally.line(line),
+        |line| tally.add_line(line),
     )?;
     let problem = end.problem();
     step.end(problem.as_deref().unwrap_or("measured"));
-    tally.figures.iter().for_each(|line| figures.take(line));
+    tally.figures.iter().for_each(|line| figures.add_line(line));
     Ok(problem.is_none())
 }
 
@@ -130,7 +130,7 @@ const KEEPS_ITS_MEMORY: [&str; 2] =
     ["MALLOC_TRIM_THRESHOLD_=1073741824", "MALLOC_MMAP_THRESHOLD_=33554432"];
 
 /// What needs one.
-fn suites(programs: &Programs, root: &Path) -> Vec<Suite> {
+fn kernel_suites(programs: &Programs, root: &Path) -> Vec<Suite> {
     let floor = programs.floor.display().to_string();
     let vipd = programs.vipd.display().to_string();
     let suite = |name: &str, args: &[&str]| Suite {

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::page::between;
-use crate::cargo::cargo;
+use super::page::replace_between;
+use crate::cargo::cargo_command;
 use crate::progress::Step;
 
 /// What happens in the model, as it names it and as people do.
@@ -38,9 +38,9 @@ type Second = [f64; 4];
 type Series = BTreeMap<(String, u32), BTreeMap<u64, Second>>;
 
 /// Runs the model and writes the page and its picture.
-pub(crate) fn run(root: &Path) -> Result<bool> {
+pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
     let step = Step::start("running the model of 1,000 and 5,000 agents");
-    let output = cargo()
+    let output = cargo_command()
         .args(["test", "--release", "-p", "marathon", "--no-default-features", "--test", "fleet"])
         .args(["--", "--ignored", "--nocapture", "series_of_all"])
         .current_dir(root)
@@ -50,21 +50,22 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let complaints = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the model failed: {said}{complaints}");
     step.end("done");
-    let series = read(&said);
+    let series = parse_series(&said);
     ensure!(!series.is_empty(), "the model says nothing");
-    let table = table(&series);
+    let table = load_table(&series);
     println!("\n{table}");
     let page = root.join("docs/scale.md");
     let text = fs::read_to_string(&page).unwrap_or_else(|_| PAGE.to_owned());
-    let text = between(&text, "figures", &table).context("docs/scale.md has no markers")?;
+    let text = replace_between(&text, "figures", &table).context("docs/scale.md has no markers")?;
     fs::write(&page, text).context("cannot write docs/scale.md")?;
-    fs::write(root.join("docs/scale.svg"), picture(&series)).context("cannot write the picture")?;
+    fs::write(root.join("docs/scale.svg"), draw_chart(&series))
+        .context("cannot write the picture")?;
     println!("written to docs/scale.md and docs/scale.svg");
     Ok(true)
 }
 
 /// Lines `series WHAT AGENTS SECOND READS REQUESTS BYTES PACKED`.
-fn read(text: &str) -> Series {
+fn parse_series(text: &str) -> Series {
     let mut series = Series::new();
     for line in text.lines().filter_map(|line| line.split_once("series ")) {
         let words: Vec<&str> = line.1.split_whitespace().collect();
@@ -84,7 +85,7 @@ type Line<'a> = (&'a (String, u32), &'a BTreeMap<u64, Second>);
 const WATCHED: u64 = 300;
 
 /// The mean over all the time and the busiest ten seconds.
-fn load(seconds: &BTreeMap<u64, Second>, index: usize) -> (f64, f64) {
+fn mean_and_peak(seconds: &BTreeMap<u64, Second>, index: usize) -> (f64, f64) {
     let all: Vec<f64> =
         (0..WATCHED).map(|s| seconds.get(&s).map_or(0.0, |second| second[index])).collect();
     let mean = all.iter().sum::<f64>() / WATCHED as f64;
@@ -92,16 +93,16 @@ fn load(seconds: &BTreeMap<u64, Second>, index: usize) -> (f64, f64) {
     (mean, busiest.fold(0.0, f64::max))
 }
 
-fn table(series: &Series) -> String {
+fn load_table(series: &Series) -> String {
     let mut text = String::from(
         "| | nodes | requests/s, mean | busiest 10 s | MB/s with gzip, mean | busiest 10 s | \
          MB/s of JSON, busiest 10 s |\n|---|---|---|---|---|---|---|\n",
     );
     for (what, name) in CASES {
         for ((_, agents), seconds) in series.iter().filter(|((of, _), _)| of == what) {
-            let (requests, busiest) = load(seconds, 1);
-            let (packed, most) = load(seconds, 3);
-            let (_, plain) = load(seconds, 2);
+            let (requests, busiest) = mean_and_peak(seconds, 1);
+            let (packed, most) = mean_and_peak(seconds, 3);
+            let (_, plain) = mean_and_peak(seconds, 2);
             let _ = writeln!(
                 text,
                 "| {name} | {agents} | {requests:.1} | {busiest:.0} | {:.2} | {:.1} | {:.0} |",
@@ -120,7 +121,7 @@ const LEFT: f64 = 56.0;
 const TOP: f64 = 34.0;
 
 /// A panel for each case: requests a second over five minutes, a line for each number of nodes.
-fn picture(series: &Series) -> String {
+fn draw_chart(series: &Series) -> String {
     let whole = (TOP + HEIGHT + 34.0) * CASES.len() as f64 + 10.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {whole}\" width=\"{0}\" \
@@ -131,7 +132,7 @@ fn picture(series: &Series) -> String {
     );
     for (number, (what, name)) in CASES.into_iter().enumerate() {
         let top = TOP + (TOP + HEIGHT + 34.0) * number as f64;
-        panel(
+        draw_panel(
             &mut svg,
             top,
             name,
@@ -142,7 +143,7 @@ fn picture(series: &Series) -> String {
     svg
 }
 
-fn panel(svg: &mut String, top: f64, name: &str, lines: &[Line<'_>]) {
+fn draw_panel(svg: &mut String, top: f64, name: &str, lines: &[Line<'_>]) {
     let most = lines.iter().flat_map(|(_, line)| line.values()).map(|second| second[1]);
     let most = most.fold(10.0, f64::max);
     let (bottom, right) = (top + HEIGHT, LEFT + WIDTH);
@@ -205,11 +206,11 @@ mod tests {
     fn the_models_lines_become_a_table_and_a_picture() {
         let text =
             "series calm 1000 0 1 2 8000000 1000000\ntest x ... series calm 1000 10 2 4 0 0\n";
-        let series = read(text);
+        let series = parse_series(text);
         let seconds = &series[&("calm".to_owned(), 1000)];
-        assert_eq!(load(seconds, 1), (6.0 / 300.0, 0.4));
-        assert!(table(&series).contains("| calm | 1000 | 0.0 |"), "{}", table(&series));
-        let picture = picture(&series);
+        assert_eq!(mean_and_peak(seconds, 1), (6.0 / 300.0, 0.4));
+        assert!(load_table(&series).contains("| calm | 1000 | 0.0 |"), "{}", load_table(&series));
+        let picture = draw_chart(&series);
         assert!(picture.starts_with("<svg") && picture.contains("1000 nodes"));
     }
 }

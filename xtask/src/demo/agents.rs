@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::marathon::URL;
-use super::show::{At, prompt, run, shell};
+use super::show::{At, print_prompt, run_and_show, shell_command};
 use super::topology::{NODES, node_dir, node_log};
 use super::wait;
 
@@ -20,18 +20,18 @@ impl Agents {
         for (node, _) in NODES {
             self.0.push(start(node)?);
         }
-        NODES.iter().try_for_each(|(node, _)| ready(node))
+        NODES.iter().try_for_each(|(node, _)| await_ready(node))
     }
 
     /// The process of the agent of a node.
-    pub(super) fn process(&self, node: &str) -> Result<u32> {
+    pub(super) fn process_of(&self, node: &str) -> Result<u32> {
         let agents = NODES.iter().zip(&self.0);
         let found = agents.into_iter().find(|((name, _), _)| *name == node);
         Ok(found.with_context(|| format!("no agent runs on {node}"))?.1.id())
     }
 
     /// The process of the agent of the first node.
-    pub(super) fn first(&self) -> Result<u32> {
+    pub(super) fn first_process(&self) -> Result<u32> {
         Ok(self.0.first().context("no agent runs")?.id())
     }
 
@@ -45,13 +45,13 @@ impl Agents {
     pub(super) fn restart_first(&mut self) -> Result<()> {
         let (node, _) = NODES[0];
         *self.0.first_mut().context("no agent ran")? = start(node)?;
-        ready(node)
+        await_ready(node)
     }
 
     /// Has every one of them stop by itself.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(super) fn stop_all(&mut self) -> Result<()> {
         for ((node, _), child) in NODES.iter().zip(&mut self.0) {
-            run(At::Host(node), &format!("kill {}", child.id()))?.exits(0)?;
+            run_and_show(At::Host(node), &format!("kill {}", child.id()))?.exits(0)?;
             let status = child.wait()?;
             ensure!(status.success(), "the agent of {node} ended with {status}");
         }
@@ -75,19 +75,19 @@ fn start(node: &'static str) -> Result<Child> {
     fs::create_dir_all(node_dir(node))
         .with_context(|| format!("cannot make {}", node_dir(node)))?;
     let line = format!("vipd run --marathon {URL}");
-    prompt(at, &format!("{line} 2>>{path} &"));
+    print_prompt(at, &format!("{line} 2>>{path} &"));
     let log = File::options().create(true).append(true).open(&path);
-    shell(at, &format!("exec {line}"))
+    shell_command(at, &format!("exec {line}"))
         .stdin(Stdio::null())
         .stderr(log.with_context(|| format!("cannot make {path}"))?)
         .spawn()
         .with_context(|| format!("cannot start `{line}`"))
 }
 
-fn ready(node: &'static str) -> Result<()> {
+fn await_ready(node: &'static str) -> Result<()> {
     let probe = "curl -sS --fail --max-time 5 http://127.0.0.1:9614/readyz";
-    wait::until(&format!("the agent of {node} is ready"), || {
-        let output = shell(At::Host(node), probe).output()?;
+    wait::wait_until(&format!("the agent of {node} is ready"), || {
+        let output = shell_command(At::Host(node), probe).output()?;
         Ok(output.status.success().then_some(()))
     })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::show::{At, shell};
+use super::show::{At, shell_command};
 
 /// Between one connection and the next.
 const PACE: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ impl Client {
     pub(super) fn start(at: &'static str, vip: &str) -> Result<Self> {
         let program = std::env::current_exe().context("cannot tell where xtask is")?;
         let line = format!("exec {} demo-client {vip}", program.display());
-        let mut child = shell(At::Host(at), &line)
+        let mut child = shell_command(At::Host(at), &line)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// What it has seen so far.
-    pub(super) fn count(&mut self) -> Result<Count> {
+    pub(super) fn read_count(&mut self) -> Result<Count> {
         let mut line = String::new();
         self.child.stdin.as_mut().context("a client has no input")?.write_all(b"\n")?;
         self.answers.read_line(&mut line)?;
@@ -66,14 +66,14 @@ impl Drop for Client {
 }
 
 /// `demo-client`: connects until its input ends, and answers each line of that with its count.
-pub(crate) fn run(vip: &str) -> Result<bool> {
+pub(crate) fn run_client(vip: &str) -> Result<bool> {
     let vip: SocketAddr = vip.parse().with_context(|| format!("{vip} is no VIP"))?;
     let count = Arc::new(Mutex::new(Count::default()));
     let counted = count.clone();
     std::thread::spawn(move || {
         loop {
             let (begun, at) = (SystemTime::now(), Instant::now());
-            let answer = ask(vip);
+            let answer = connect_once(vip);
             let mut count = counted.lock().unwrap_or_else(PoisonError::into_inner);
             count.done += 1;
             count.failed.extend(answer.err().map(|error| (begun, error.to_string())));
@@ -90,7 +90,7 @@ pub(crate) fn run(vip: &str) -> Result<bool> {
 }
 
 /// One connection, with a request and the beginning of its answer.
-fn ask(vip: SocketAddr) -> std::io::Result<()> {
+fn connect_once(vip: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&vip, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::agents::Agents;
 use super::clients::{Client, Count};
-use super::table::{Servers, Table, watch};
+use super::table::{Servers, Table, await_tables};
 use super::topology::{CONTAINER, NODES};
 
 /// The VIP that the clients connect to.
@@ -40,10 +40,10 @@ impl DemoContext {
     }
 
     /// Connections since the last step that counted them.
-    pub(super) fn count(&mut self) -> Result<Vec<(&'static str, Count)>> {
+    pub(super) fn take_counts(&mut self) -> Result<Vec<(&'static str, Count)>> {
         let mut counts = Vec::new();
         for (client, before) in &mut self.clients {
-            let now = client.count()?;
+            let now = client.read_count()?;
             let failed = now.failed[before.failed.len()..].to_vec();
             counts.push((client.at, Count { done: now.done - before.done, failed }));
             *before = now;
@@ -52,8 +52,8 @@ impl DemoContext {
     }
 
     /// Prints the connections since the last count, of which none may have failed.
-    pub(super) fn none_failed(&mut self) -> Result<()> {
-        let counts = self.count()?;
+    pub(super) fn check_none_failed(&mut self) -> Result<()> {
+        let counts = self.take_counts()?;
         for (at, Count { done, failed }) in &counts {
             println!("    {at}: {done} connections, {} failed", failed.len());
         }
@@ -70,16 +70,16 @@ impl DemoContext {
         is_so: impl Fn(&Servers) -> bool,
     ) -> Result<Seen> {
         if self.tables.is_empty() {
-            let first = |node: &str| self.agents.process(node).and_then(Table::seen_by);
+            let first = |node: &str| self.agents.process_of(node).and_then(Table::seen_by);
             self.tables = NODES.iter().map(|(node, _)| first(node)).collect::<Result<_>>()?;
         }
-        Ok(Seen(watch(&mut self.tables, VIP, pause, is_so)?))
+        Ok(Seen(await_tables(&mut self.tables, VIP, pause, is_so)?))
     }
 }
 
 impl Seen {
     /// Prints how long each node took since then.
-    pub(super) fn print(&self, what: &str, since: SystemTime) {
+    pub(super) fn print_delays(&self, what: &str, since: SystemTime) {
         let times = NODES.iter().zip(&self.0).map(|((node, _), at)| {
             let after = at.duration_since(since).unwrap_or_default();
             format!("{node} {:.1} ms", after.as_secs_f64() * 1000.0)
@@ -88,7 +88,7 @@ impl Seen {
     }
 
     /// When the client's node got to be so; for the container it is the node that it is on.
-    pub(super) fn at(&self, client: &str) -> Result<SystemTime> {
+    pub(super) fn seen_at(&self, client: &str) -> Result<SystemTime> {
         let host = if client == CONTAINER { super::topology::CONTAINER_HOST } else { client };
         let index = NODES.iter().position(|(node, _)| *node == host);
         let at = index.and_then(|index| self.0.get(index)).context("no such node")?;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::show::{At, prompt, shell};
+use super::show::{At, print_prompt, shell_command};
 use super::{topology, wait};
 
 /// Where its API is: every node reaches it there.
@@ -26,8 +26,8 @@ impl Marathon {
         let agents = topology::NODES.map(|(node, address)| format!("--agent {address}@{node}"));
         let listen = URL.trim_start_matches("http://");
         let line = format!("marathon-sim --listen {listen} \\\n    {}", agents.join(" "));
-        prompt(At::Lan, &format!("{line} &"));
-        let mut child = shell(At::Lan, &format!("exec {line}"))
+        print_prompt(At::Lan, &format!("{line} &"));
+        let mut child = shell_command(At::Lan, &format!("exec {line}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(LOG).with_context(|| format!("cannot make {LOG}"))?)
@@ -38,7 +38,7 @@ impl Marathon {
         let mut said = String::new();
         BufReader::new(stdout.context("marathon-sim has no output")?).read_line(&mut said)?;
         anstream::print!("{said}");
-        ensure!(said.contains(URL), "marathon-sim did not start: {}", log());
+        ensure!(said.contains(URL), "marathon-sim did not start: {}", simulator_log());
         Ok(marathon)
     }
 }
@@ -52,14 +52,14 @@ impl Drop for Marathon {
 }
 
 /// What the simulator logged.
-pub(super) fn log() -> String {
+pub(super) fn simulator_log() -> String {
     std::fs::read_to_string(LOG).unwrap_or_default()
 }
 
 /// When Marathon got to know that a task is in this state, by the simulator's own log.
-pub(super) fn known(task: &Task, state: &str) -> Result<SystemTime> {
+pub(super) fn state_known_at(task: &Task, state: &str) -> Result<SystemTime> {
     let (id, state) = (format!("{:?}", task.id), format!("state={state:?}"));
-    let log = log();
+    let log = simulator_log();
     let line = log.lines().find(|line| line.contains(&id) && line.contains(&state));
     let time = line.and_then(|line| line.split(' ').next());
     let time = time.with_context(|| format!("no {state} of {} is in the log", task.id))?;
@@ -97,7 +97,7 @@ impl Task {
     }
 
     /// The node that it runs on.
-    pub(super) fn node(&self) -> Result<At> {
+    pub(super) fn host_node(&self) -> Result<At> {
         let node = topology::NODES.iter().find(|(_, address)| *address == self.host);
         Ok(At::Host(node.with_context(|| format!("no node has the address {}", self.host))?.0))
     }
@@ -115,17 +115,18 @@ struct App {
 }
 
 /// Waits until the app has this many tasks, all healthy, and no deployment under way.
-pub(super) fn settled(app: &str, instances: usize) -> Result<Vec<Task>> {
-    wait::until(&format!("Marathon has {instances} healthy of {app}"), || {
-        let App { tasks, deployments } = read(app)?;
+pub(super) fn await_settled(app: &str, instances: usize) -> Result<Vec<Task>> {
+    wait::wait_until(&format!("Marathon has {instances} healthy of {app}"), || {
+        let App { tasks, deployments } = read_app(app)?;
         let settled = deployments.is_empty() && tasks.len() == instances;
         Ok((settled && tasks.iter().all(Task::is_healthy)).then_some(tasks))
     })
 }
 
-fn read(app: &str) -> Result<App> {
+fn read_app(app: &str) -> Result<App> {
     let line = format!("curl -sS --fail --max-time 10 {URL}/v2/apps/{app}");
-    let output = shell(At::Lan, &line).output().with_context(|| format!("cannot run `{line}`"))?;
+    let output =
+        shell_command(At::Lan, &line).output().with_context(|| format!("cannot run `{line}`"))?;
     ensure!(
         output.status.success(),
         "`{line}` failed ({}): {}",

@@ -18,16 +18,16 @@ use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
 use crate::machine::Machine;
-use crate::progress::{Step, seconds};
+use crate::progress::{Step, format_duration};
 use crate::suite::Suite;
 
-pub(crate) use clients::run as client;
-pub(crate) use steps::run as steps;
+pub(crate) use clients::run_client;
+pub(crate) use steps::run_steps;
 
 /// Builds vipd and the Marathon simulator, and runs the steps in a sandbox on a kernel with IPVS.
-pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
+pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
     let machine = Machine::choose(on)?;
-    let workspace = Workspace::read()?;
+    let workspace = Workspace::read_metadata()?;
     let step = Step::start("building vipd and the Marathon simulator");
     let programs = workspace.build_programs()?;
     step.end("built");
@@ -37,8 +37,9 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
         // The sandbox is seldom a terminal, even when its output ends up in one.
         program: "env".into(),
         args: vec![
-            colour(stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref()).to_owned(),
-            program()?.display().to_string(),
+            colour_setting(stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref())
+                .to_owned(),
+            own_program()?.display().to_string(),
             "demo-steps".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
@@ -46,27 +47,27 @@ pub(crate) fn run(on: Option<Machine>) -> Result<bool> {
         libtest: false,
         systemd: false,
     };
-    let report = machine.run(&[suite])?;
+    let report = machine.run_suites(&[suite])?;
     for outcome in &report.outcomes {
         let how = outcome
             .problem
             .as_deref()
             .map_or("as it must be".to_owned(), |problem| format!("FAILED ({problem})"));
         let (place, kernel) = (machine.title(), &report.kernel);
-        println!("\nThe demo on {place}, Linux {kernel}: {how}, {}", seconds(outcome.took));
+        println!("\nThe demo on {place}, Linux {kernel}: {how}, {}", format_duration(outcome.took));
     }
     Ok(report.passed())
 }
 
 /// The setting by which the steps, and the tools they start, use colour or not.
-fn colour(terminal: bool, no_color: Option<&OsStr>) -> &'static str {
+fn colour_setting(terminal: bool, no_color: Option<&OsStr>) -> &'static str {
     match (terminal, no_color) {
         (true, None) => "CLICOLOR_FORCE=1",
         _ => "NO_COLOR=1",
     }
 }
 
-fn program() -> Result<PathBuf> {
+fn own_program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot tell where xtask is")
 }
 
@@ -76,8 +77,8 @@ mod tests {
 
     #[test]
     fn there_is_colour_on_a_terminal_whose_owner_does_not_mind() {
-        assert_eq!(colour(true, None), "CLICOLOR_FORCE=1");
-        assert_eq!(colour(false, None), "NO_COLOR=1");
-        assert_eq!(colour(true, Some("1".as_ref())), "NO_COLOR=1");
+        assert_eq!(colour_setting(true, None), "CLICOLOR_FORCE=1");
+        assert_eq!(colour_setting(false, None), "NO_COLOR=1");
+        assert_eq!(colour_setting(true, Some("1".as_ref())), "NO_COLOR=1");
     }
 }

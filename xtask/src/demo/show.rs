@@ -22,12 +22,12 @@ pub(super) enum At {
 }
 
 /// Prints a step's heading and what it does.
-pub(super) fn heading(number: usize, of: usize, title: &str, about: &str) {
+pub(super) fn print_heading(number: usize, of: usize, title: &str, about: &str) {
     println!("\n{HEADING}[{number}/{of}] {title}{HEADING:#}\n{about}");
 }
 
 /// Shows a line that is about to run, as it is typed.
-pub(super) fn prompt(at: At, line: &str) {
+pub(super) fn print_prompt(at: At, line: &str) {
     let host = match at {
         At::Lan => "",
         At::Host(name) => name,
@@ -36,10 +36,11 @@ pub(super) fn prompt(at: At, line: &str) {
 }
 
 /// Runs one line of shell where it says, and shows both the line and what it printed.
-pub(super) fn run(at: At, line: &str) -> Result<Shown> {
-    prompt(at, line);
+pub(super) fn run_and_show(at: At, line: &str) -> Result<Shown> {
+    print_prompt(at, line);
     std::io::stdout().flush()?;
-    let output = shell(at, line).output().with_context(|| format!("cannot start `{line}`"))?;
+    let output =
+        shell_command(at, line).output().with_context(|| format!("cannot start `{line}`"))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     print!("{text}");
@@ -54,7 +55,7 @@ pub(super) fn run(at: At, line: &str) -> Result<Shown> {
 }
 
 /// One line of shell, to be run where it says.
-pub(super) fn shell(at: At, line: &str) -> Command {
+pub(super) fn shell_command(at: At, line: &str) -> Command {
     let mut command = match at {
         At::Lan => Command::new("sh"),
         At::Host(name) => {
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_step_that_is_not_as_it_must_be_is_an_error_that_names_the_command() {
-        let run = || run(At::Lan, "echo out; echo err >&2; exit 3").unwrap();
+        let run = || run_and_show(At::Lan, "echo out; echo err >&2; exit 3").unwrap();
         assert!(
             run().exits(3).unwrap().says("out").unwrap().says("err").unwrap().lacks("in").is_ok()
         );
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn colour_does_not_hide_a_word() {
-        let shown = run(At::Lan, r"printf 'n\033[32mo\033[0mw'").unwrap();
+        let shown = run_and_show(At::Lan, r"printf 'n\033[32mo\033[0mw'").unwrap();
         assert!(shown.says("now").is_ok());
     }
 }

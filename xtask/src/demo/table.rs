@@ -30,7 +30,7 @@ impl Table {
     ///
     /// All of it comes in one read, which gives a page at most. A second one would begin too far on,
     /// past services, since the kernel counts those of the other nodes' namespaces there.
-    pub(super) fn servers(&mut self, vip: &str) -> Result<Servers> {
+    pub(super) fn read_servers(&mut self, vip: &str) -> Result<Servers> {
         let mut page = [0; PAGE];
         self.0.rewind()?;
         let length = self.0.read(&mut page).context("cannot read /proc/net/ip_vs")?;
@@ -46,10 +46,12 @@ fn servers(text: &str, vip: &str) -> Servers {
         let words: Vec<_> = line.split_whitespace().collect();
         match words.as_slice() {
             ["->", server, _, weight, ..] if within => {
-                found.extend(socket(server).zip(weight.parse().ok()));
+                found.extend(parse_socket(server).zip(weight.parse().ok()));
             }
             ["->", ..] => {}
-            [protocol, at, ..] => within = *protocol == "TCP" && socket(at).as_deref() == Some(vip),
+            [protocol, at, ..] => {
+                within = *protocol == "TCP" && parse_socket(at).as_deref() == Some(vip)
+            }
             _ => within = false,
         }
     }
@@ -57,14 +59,14 @@ fn servers(text: &str, vip: &str) -> Servers {
 }
 
 /// `0A4D000B:7918` is `10.77.0.11:31000`.
-fn socket(hex: &str) -> Option<String> {
+fn parse_socket(hex: &str) -> Option<String> {
     let (address, port) = hex.split_once(':')?;
     let address = std::net::Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?);
     Some(format!("{address}:{}", u16::from_str_radix(port, 16).ok()?))
 }
 
 /// When each of the tables got to be so, looked at with such pauses.
-pub(super) fn watch(
+pub(super) fn await_tables(
     tables: &mut [Table],
     vip: &str,
     pause: Duration,
@@ -75,14 +77,15 @@ pub(super) fn watch(
     let mut seen = vec![None; tables.len()];
     while seen.iter().any(Option::is_none) {
         if begun.elapsed() >= PATIENCE {
-            let held: Result<Vec<_>> = tables.iter_mut().map(|table| table.servers(vip)).collect();
+            let held: Result<Vec<_>> =
+                tables.iter_mut().map(|table| table.read_servers(vip)).collect();
             bail!(
                 "waited {PATIENCE:?} in vain for the kernels' tables; of {vip} they have {:?}",
                 held?
             );
         }
         for (table, seen) in tables.iter_mut().zip(&mut seen) {
-            if seen.is_none() && is_so(&table.servers(vip)?) {
+            if seen.is_none() && is_so(&table.read_servers(vip)?) {
                 *seen = Some(SystemTime::now());
             }
         }

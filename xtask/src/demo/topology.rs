@@ -33,11 +33,11 @@ pub(super) fn node_log(node: &str) -> String {
 }
 
 /// Makes all of it.
-pub(super) fn build() -> Result<()> {
-    ip("link add lan type bridge")?;
-    ip("addr add 10.77.0.1/24 dev lan")?;
-    ip("addr add fd77::1/64 dev lan nodad")?;
-    ip("link set lan up")?;
+pub(super) fn build_network() -> Result<()> {
+    run_ip("link add lan type bridge")?;
+    run_ip("addr add 10.77.0.1/24 dev lan")?;
+    run_ip("addr add fd77::1/64 dev lan nodad")?;
+    run_ip("link set lan up")?;
     for (node, address) in NODES {
         add_node(node, address)?;
     }
@@ -46,43 +46,45 @@ pub(super) fn build() -> Result<()> {
 
 fn add_node(node: &str, address: &str) -> Result<()> {
     let last = address.rsplit('.').next().unwrap_or_default();
-    ip(&format!("netns add {node}"))?;
-    ip(&format!("link add to-{node} type veth peer name eth0 netns {node}"))?;
-    ip(&format!("link set to-{node} master lan up"))?;
-    ip(&format!("-n {node} link set lo up"))?;
-    ip(&format!("-n {node} addr add {address}/24 dev eth0"))?;
-    ip(&format!("-n {node} addr add fd77::{last}/64 dev eth0 nodad"))?;
-    ip(&format!("-n {node} link set eth0 up"))?;
-    ip(&format!("-n {node} route add default via 10.77.0.1"))?;
-    ip(&format!("-n {node} -6 route add default via fd77::1"))?;
-    run("ip", &["netns", "exec", node, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
+    run_ip(&format!("netns add {node}"))?;
+    run_ip(&format!("link add to-{node} type veth peer name eth0 netns {node}"))?;
+    run_ip(&format!("link set to-{node} master lan up"))?;
+    run_ip(&format!("-n {node} link set lo up"))?;
+    run_ip(&format!("-n {node} addr add {address}/24 dev eth0"))?;
+    run_ip(&format!("-n {node} addr add fd77::{last}/64 dev eth0 nodad"))?;
+    run_ip(&format!("-n {node} link set eth0 up"))?;
+    run_ip(&format!("-n {node} route add default via 10.77.0.1"))?;
+    run_ip(&format!("-n {node} -6 route add default via fd77::1"))?;
+    run_command("ip", &["netns", "exec", node, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
 }
 
 /// As Docker does it: a bridge, a route, and masquerading of what leaves the node.
 fn add_container() -> Result<()> {
     let host = CONTAINER_HOST;
-    ip(&format!("netns add {CONTAINER}"))?;
-    ip(&format!("-n {host} link add docker0 type bridge"))?;
-    ip(&format!("-n {host} addr add 172.17.0.1/16 dev docker0"))?;
-    ip(&format!("-n {host} link set docker0 up"))?;
-    ip(&format!("-n {host} link add to-{CONTAINER} type veth peer name eth0 netns {CONTAINER}"))?;
-    ip(&format!("-n {host} link set to-{CONTAINER} master docker0 up"))?;
-    ip(&format!("-n {CONTAINER} link set lo up"))?;
-    ip(&format!("-n {CONTAINER} addr add 172.17.0.2/16 dev eth0"))?;
-    ip(&format!("-n {CONTAINER} link set eth0 up"))?;
-    ip(&format!("-n {CONTAINER} route add default via 172.17.0.1"))?;
+    run_ip(&format!("netns add {CONTAINER}"))?;
+    run_ip(&format!("-n {host} link add docker0 type bridge"))?;
+    run_ip(&format!("-n {host} addr add 172.17.0.1/16 dev docker0"))?;
+    run_ip(&format!("-n {host} link set docker0 up"))?;
+    run_ip(&format!(
+        "-n {host} link add to-{CONTAINER} type veth peer name eth0 netns {CONTAINER}"
+    ))?;
+    run_ip(&format!("-n {host} link set to-{CONTAINER} master docker0 up"))?;
+    run_ip(&format!("-n {CONTAINER} link set lo up"))?;
+    run_ip(&format!("-n {CONTAINER} addr add 172.17.0.2/16 dev eth0"))?;
+    run_ip(&format!("-n {CONTAINER} link set eth0 up"))?;
+    run_ip(&format!("-n {CONTAINER} route add default via 172.17.0.1"))?;
     // The legacy tool: user-mode Linux's kernel has no nftables NAT.
     let rule = "-t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE";
     let line = format!("netns exec {host} iptables-legacy {rule}");
-    ip(&line)
+    run_ip(&line)
 }
 
 /// Runs `ip` with arguments split at spaces.
-fn ip(line: &str) -> Result<()> {
-    run("ip", &line.split(' ').collect::<Vec<_>>())
+fn run_ip(line: &str) -> Result<()> {
+    run_command("ip", &line.split(' ').collect::<Vec<_>>())
 }
 
-fn run(program: &str, args: &[&str]) -> Result<()> {
+fn run_command(program: &str, args: &[&str]) -> Result<()> {
     let line = format!("{program} {}", args.join(" "));
     let output = Command::new(program)
         .args(args)

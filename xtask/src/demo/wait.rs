@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer. Says what it waits for when that takes more than
 /// a second.
-pub(super) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(super) fn wait_until<T>(what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let started = Instant::now();
     let mut seconds = 0;
     loop {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn it_asks_until_there_is_an_answer() {
         let mut asked = 0;
-        let answer = until("it is two", || {
+        let answer = wait_until("it is two", || {
             asked += 1;
             Ok((asked == 2).then_some(asked))
         });
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_question_that_cannot_be_asked_ends_the_wait() {
-        let result: Result<()> = until("it rains", || bail!("no window"));
+        let result: Result<()> = wait_until("it rains", || bail!("no window"));
         assert!(format!("{:#}", result.unwrap_err()).contains("waiting until it rains: no window"));
     }
 }

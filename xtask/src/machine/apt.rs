@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::tools::output;
+use crate::tools::output_of;
 
 /// Debian's keys, for all of its releases.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -20,15 +20,15 @@ pub(super) struct Apt {
 
 impl Apt {
     /// Makes the directory. The suites follow from the machine's codename.
-    pub(super) fn make(dir: &Path, suites: impl Fn(&str) -> Vec<String>) -> Result<Self> {
+    pub(super) fn make_dir(dir: &Path, suites: impl Fn(&str) -> Vec<String>) -> Result<Self> {
         let format = "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)";
-        let targets = output(Command::new("apt-get").args([
+        let targets = output_of(Command::new("apt-get").args([
             "indextargets",
             "--format",
             format,
             "Created-By: Packages",
         ]))?;
-        let (codename, mirror) = archive(&targets).context(
+        let (codename, mirror) = debian_archive(&targets).context(
             "apt knows no Debian archive to take a kernel from: run `apt-get update`, or use `--on uml`",
         )?;
         let suites = suites(codename);
@@ -45,7 +45,7 @@ impl Apt {
     }
 
     /// One of apt's programs.
-    fn command(&self, program: &str, args: &[&str]) -> Command {
+    fn apt_command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         for (option, value) in [
             ("Dir::Etc::SourceList", "sources.list"),
@@ -63,32 +63,37 @@ impl Apt {
     }
 
     /// Reads the lists. What can't be read is said when something is looked for in vain.
-    pub(super) fn update(&self) {
-        if let Err(error) = output(&mut self.command("apt-get", &["update"])) {
+    pub(super) fn update_lists(&self) {
+        if let Err(error) = output_of(&mut self.apt_command("apt-get", &["update"])) {
             println!("    {error:#}");
         }
     }
 
     /// The newest version of a package in any of the suites.
-    pub(super) fn newest(&self, package: &str) -> Result<String> {
-        let text = output(&mut self.command("apt-cache", &["madison", package]))?;
+    pub(super) fn newest_version(&self, package: &str) -> Result<String> {
+        let text = output_of(&mut self.apt_command("apt-cache", &["madison", package]))?;
         newest(&text)
             .map(str::to_owned)
             .with_context(|| format!("no {package} in {}", self.suites.join(", ")))
     }
 
     /// The package with this prefix that a package depends on.
-    pub(super) fn depends(&self, package: &str, version: &str, prefix: &str) -> Result<String> {
+    pub(super) fn dependency_of(
+        &self,
+        package: &str,
+        version: &str,
+        prefix: &str,
+    ) -> Result<String> {
         let what = format!("{package}={version}");
-        let text = output(&mut self.command("apt-cache", &["depends", &what]))?;
+        let text = output_of(&mut self.apt_command("apt-cache", &["depends", &what]))?;
         depends(&text, prefix)
             .map(str::to_owned)
             .with_context(|| format!("{what} depends on no {prefix}…"))
     }
 
     /// Downloads a package and says where it is.
-    pub(super) fn download(&self, package: &str) -> Result<PathBuf> {
-        output(&mut self.command("apt-get", &["download", package]))?;
+    pub(super) fn download_package(&self, package: &str) -> Result<PathBuf> {
+        output_of(&mut self.apt_command("apt-get", &["download", package]))?;
         let entries = fs::read_dir(&self.dir)?.collect::<Result<Vec<_>, _>>()?;
         let files = entries.iter().map(fs::DirEntry::path);
         let mut archives = files.filter(|path| path.extension().is_some_and(|end| end == "deb"));
@@ -100,7 +105,7 @@ impl Apt {
 
 /// The codename and address of the first archive that is a release of Debian itself: not its updates
 /// or security fixes, whose addresses and codenames differ.
-fn archive(targets: &str) -> Option<(&str, &str)> {
+fn debian_archive(targets: &str) -> Option<(&str, &str)> {
     targets.lines().find_map(|line| {
         let mut words = line.split(' ');
         let (origin, component) = (words.next()?, words.next()?);
@@ -131,8 +136,8 @@ mod tests {
                        Other main bookworm http://other/\n\
                        Debian main bookworm-updates http://m/debian/\n\
                        Debian main bookworm http://m/debian/\n";
-        assert_eq!(archive(targets), Some(("bookworm", "http://m/debian/")));
-        assert_eq!(archive(""), None);
+        assert_eq!(debian_archive(targets), Some(("bookworm", "http://m/debian/")));
+        assert_eq!(debian_archive(""), None);
     }
 
     #[test]

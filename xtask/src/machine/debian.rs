@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::apt::Apt;
 use crate::cargo::Workspace;
 use crate::progress::Step;
-use crate::tools::output;
+use crate::tools::output_of;
 
 /// Which of Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Kernel {
     }
 
     /// The suites of the archive that may have it. One that the mirror lacks is passed over.
-    fn suites(self, codename: &str) -> Vec<String> {
+    fn archive_suites(self, codename: &str) -> Vec<String> {
         match self {
             Self::Newest => vec![codename.to_owned(), format!("{codename}-backports")],
             Self::Bullseye => vec!["bullseye".to_owned()],
@@ -52,68 +52,68 @@ pub(super) struct Unpacked {
 
 impl Unpacked {
     /// The one that was unpacked before, or else a fresh one from Debian's archive.
-    pub(super) fn get(kernel: Kernel) -> Result<Self> {
+    pub(super) fn get_or_unpack(kernel: Kernel) -> Result<Self> {
         ensure!(
             cfg!(target_arch = "x86_64"),
             "the QEMU machine is for x86-64 alone so far: use `--on uml` or `--on host`"
         );
-        let cache = Workspace::read()?.target_directory.join("kernels");
+        let cache = Workspace::read_metadata()?.target_directory.join("kernels");
         let root = cache.join(kernel.name());
         if !root.is_dir() {
             let fresh = cache.join(format!("{}.{}", kernel.name(), std::process::id()));
-            unpack(kernel, &fresh)?;
+            unpack_kernel(kernel, &fresh)?;
             // Whoever comes first of two at the same time: both have the same.
             if fs::rename(&fresh, &root).is_err() {
                 fs::remove_dir_all(&fresh)?;
             }
         }
-        let release = release(&root)?;
+        let release = read_release(&root)?;
         Ok(Self { root, release })
     }
 
     /// The kernel itself.
-    pub(super) fn image(&self) -> PathBuf {
+    pub(super) fn kernel_image(&self) -> PathBuf {
         self.root.join("boot").join(format!("vmlinuz-{}", self.release))
     }
 
     /// The directory of its modules.
-    pub(super) fn modules(&self) -> PathBuf {
+    pub(super) fn modules_dir(&self) -> PathBuf {
         self.root.join("lib/modules").join(&self.release)
     }
 
     /// The files of modules and of those they need, in the order to load them in. Modules that are
     /// built in have none.
-    pub(super) fn files(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
-        let text = output(
+    pub(super) fn module_files(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
+        let text = output_of(
             Command::new("modprobe")
                 .arg("--dirname")
                 .arg(&self.root)
                 .args(["--set-version", &self.release, "--all", "--show-depends"])
                 .args(modules),
         )?;
-        Ok(insmods(&text))
+        Ok(parse_insmods(&text))
     }
 }
 
 /// Takes the newest kernel of its package from Debian's archive, into a directory.
-fn unpack(kernel: Kernel, dir: &Path) -> Result<()> {
-    let apt = Apt::make(&dir.join("apt"), |codename| kernel.suites(codename))?;
+fn unpack_kernel(kernel: Kernel, dir: &Path) -> Result<()> {
+    let apt = Apt::make_dir(&dir.join("apt"), |codename| kernel.archive_suites(codename))?;
     let step = Step::start(&format!("looking for a kernel in {}", apt.suites.join(", ")));
-    apt.update();
-    let version = apt.newest(META)?;
-    let package = apt.depends(META, &version, "linux-image-")?;
+    apt.update_lists();
+    let version = apt.newest_version(META)?;
+    let package = apt.dependency_of(META, &version, "linux-image-")?;
     step.end(&format!("found {package}"));
     let step = Step::start(&format!("downloading {package} and unpacking it under target/"));
-    let archive = apt.download(&package)?;
-    output(Command::new("dpkg").arg("-x").arg(&archive).arg(dir))?;
+    let archive = apt.download_package(&package)?;
+    output_of(Command::new("dpkg").arg("-x").arg(&archive).arg(dir))?;
     fs::remove_dir_all(dir.join("apt"))?;
-    output(Command::new("depmod").arg("-b").arg(dir).arg(release(dir)?))?;
+    output_of(Command::new("depmod").arg("-b").arg(dir).arg(read_release(dir)?))?;
     step.end("unpacked");
     Ok(())
 }
 
 /// The release of the only kernel that was unpacked into a directory.
-fn release(root: &Path) -> Result<String> {
+fn read_release(root: &Path) -> Result<String> {
     let modules = root.join("lib/modules");
     let mut entries =
         fs::read_dir(&modules).with_context(|| format!("cannot read {}", modules.display()))?;
@@ -124,7 +124,7 @@ fn release(root: &Path) -> Result<String> {
 }
 
 /// The files of `modprobe --show-depends`, each once.
-fn insmods(text: &str) -> Vec<PathBuf> {
+fn parse_insmods(text: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for file in text.lines().filter_map(|line| line.strip_prefix("insmod ")) {
         let file = PathBuf::from(file.trim_end());
@@ -143,12 +143,12 @@ mod tests {
     fn modules_are_loaded_once_and_after_those_they_need() {
         let text = "builtin virtio_pci\ninsmod /m/netfs.ko.xz \ninsmod /m/9pnet.ko.xz \n\
                     insmod /m/netfs.ko.xz \ninsmod /m/9p.ko.xz \n";
-        let files = insmods(text);
+        let files = parse_insmods(text);
         assert_eq!(files, ["/m/netfs.ko.xz", "/m/9pnet.ko.xz", "/m/9p.ko.xz"].map(PathBuf::from));
     }
 
     #[test]
     fn the_newest_kernel_may_be_a_backport() {
-        assert_eq!(Kernel::Newest.suites("bookworm"), ["bookworm", "bookworm-backports"]);
+        assert_eq!(Kernel::Newest.archive_suites("bookworm"), ["bookworm", "bookworm-backports"]);
     }
 }

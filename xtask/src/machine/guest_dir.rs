@@ -50,7 +50,7 @@ impl GuestDir {
             .spawn()
             .context("cannot start sh")?;
         let guest_dir = Self { path, janitor };
-        fs::create_dir(guest_dir.out())?;
+        fs::create_dir(guest_dir.out_dir())?;
         fs::write(guest_dir.path.join("suites.json"), serde_json::to_vec(suites)?)?;
         if suites.iter().any(|suite| suite.systemd) {
             fs::write(guest_dir.path.join("systemd.sh"), SYSTEMD)?;
@@ -63,33 +63,38 @@ impl GuestDir {
     }
 
     /// The one place that the guest may write to.
-    pub(super) fn out(&self) -> PathBuf {
+    pub(super) fn out_dir(&self) -> PathBuf {
         self.path.join("out")
     }
 
     /// Boots the guest, which runs the suites, and waits for its end. `title` is what people call
     /// it.
-    pub(super) fn run(&self, title: &str, mut boot: Command, suites: &[Suite]) -> Result<Report> {
+    pub(super) fn run_guest(
+        &self,
+        title: &str,
+        mut boot: Command,
+        suites: &[Suite],
+    ) -> Result<Report> {
         let step = Step::start(&format!("booting {title}"));
         // More patient than the guest is with each suite: it knows which one to blame.
         let limits = TimeLimits {
             silence: suite::TIME_LIMITS.silence + AROUND,
-            total: suite::longest(suites) + AROUND,
+            total: suite::max_duration(suites) + AROUND,
         };
         let end = supervised_child::run_supervised(&mut boot, limits, &mut stdout(), |_| {})?;
         step.end(&format!("{title} ended"));
-        self.report(suites, &end)
+        self.read_report(suites, &end)
     }
 
     /// Reads the guest's report; suites it does not name did not run.
-    fn report(&self, suites: &[Suite], end: &ChildEnd) -> Result<Report> {
+    fn read_report(&self, suites: &[Suite], end: &ChildEnd) -> Result<Report> {
         let why = end.problem().unwrap_or_else(|| "it powered off".to_owned());
         let why = format!("the guest ended before it did ({why})");
-        let mut report = match fs::read(self.out().join("report.json")) {
+        let mut report = match fs::read(self.out_dir().join("report.json")) {
             Ok(json) => serde_json::from_slice(&json).context("cannot read the guest's report")?,
             Err(_) => Report::default(),
         };
-        complete(&mut report, suites, &why);
+        add_unfinished(&mut report, suites, &why);
         Ok(report)
     }
 }
@@ -110,7 +115,7 @@ pub(super) fn write_script(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Adds an outcome for each suite that has none.
-fn complete(report: &mut Report, suites: &[Suite], why: &str) {
+fn add_unfinished(report: &mut Report, suites: &[Suite], why: &str) {
     for suite in suites.iter().skip(report.outcomes.len()) {
         report.outcomes.push(Outcome::unfinished(suite, why));
     }
@@ -142,7 +147,7 @@ mod tests {
         let suites = [suite("first"), suite("second")];
         let mut report = Report { kernel: "6.1".to_owned(), outcomes: Vec::new() };
         report.outcomes.push(Outcome { problem: None, ..Outcome::unfinished(&suites[0], "") });
-        complete(&mut report, &suites, "killed");
+        add_unfinished(&mut report, &suites, "killed");
         assert_eq!(report.outcomes.len(), 2);
         assert_eq!(report.outcomes[1].name, "second");
         assert_eq!(report.outcomes[1].problem.as_deref(), Some("no result: killed"));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{suite, tools};
 
 /// What keeps the tests from running here, if anything.
-pub(super) fn lacks() -> Result<Option<String>> {
+pub(super) fn find_lack() -> Result<Option<String>> {
     if !tools::is_root()? {
         return Ok(Some("it takes root".to_owned()));
     }
@@ -17,7 +17,7 @@ pub(super) fn lacks() -> Result<Option<String>> {
         ("ipvsadm -Ln", "it has no IPVS"),
         ("ip link add vipd-probe type dummy", "it has no dummy interfaces"),
     ] {
-        let status = suite::sandbox()
+        let status = suite::sandbox_command()
             .args(["sh", "-c", probe])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -37,7 +37,7 @@ impl Machine {
     /// The machine asked for, or the best one there is. Installs what it takes, and says why.
     pub(crate) fn choose(asked: Option<Self>) -> Result<Self> {
         tools::ensure_installed(tools::ORACLES)?;
-        let (machine, why) = match (asked, host::lacks()?) {
+        let (machine, why) = match (asked, host::find_lack()?) {
             (Some(Self::Host), Some(lack)) => bail!(
                 "cannot run on this machine's own kernel: {lack}; `--on uml` needs none of it"
             ),
@@ -55,20 +55,20 @@ impl Machine {
     }
 
     /// Runs the suites on this machine.
-    pub(crate) fn run(self, suites: &[Suite]) -> Result<Report> {
+    pub(crate) fn run_suites(self, suites: &[Suite]) -> Result<Report> {
         match self {
-            Self::Host => suite::run_all(suites, |_| Ok(())),
-            Self::Uml => uml::run(suites),
-            Self::Qemu(kernel) => qemu::run(kernel, suites),
+            Self::Host => suite::run_suites(suites, |_| Ok(())),
+            Self::Uml => uml::run_uml(suites),
+            Self::Qemu(kernel) => qemu::run_qemu(kernel, suites),
         }
     }
 
     /// Where the packages of daemons are that tests try themselves beside. Only a guest with all of
     /// netfilter can run them, and what it unpacks is gone at its end. Without them, which needs
     /// Debian's archive, those tests say so.
-    pub(crate) fn packages(self) -> Result<Option<PathBuf>> {
+    pub(crate) fn daemon_packages(self) -> Result<Option<PathBuf>> {
         let Self::Qemu(_) = self else { return Ok(None) };
-        let target = Workspace::read()?.target_directory;
+        let target = Workspace::read_metadata()?.target_directory;
         match tools::download_with_needs(tools::DAEMONS, &target.join("packages")) {
             Ok(folder) => Ok(Some(folder)),
             Err(error) => {
@@ -111,10 +111,10 @@ impl ValueEnum for Machine {
 
 /// Inside a guest: runs the suites listed in one file and keeps the report in another up to date,
 /// so that a guest that dies leaves what it had.
-pub(crate) fn in_guest(suites: &Path, report: &Path) -> Result<bool> {
+pub(crate) fn run_in_guest(suites: &Path, report: &Path) -> Result<bool> {
     let suites = fs::read(suites).with_context(|| format!("cannot read {}", suites.display()))?;
     let suites: Vec<Suite> = serde_json::from_slice(&suites).context("cannot read the suites")?;
-    let done = suite::run_all(&suites, |so_far| {
+    let done = suite::run_suites(&suites, |so_far| {
         fs::write(report, serde_json::to_vec(so_far)?)
             .with_context(|| format!("cannot write {}", report.display()))
     })?;

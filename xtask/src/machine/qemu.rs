@@ -12,7 +12,7 @@ use super::debian::{Kernel, Unpacked};
 use super::guest_dir::{GuestDir, write_script};
 use crate::suite::{Report, Suite};
 use crate::supervised_child;
-use crate::tools::{self, output};
+use crate::tools::{self, output_of};
 
 /// The first program in the initramfs, and the one after it.
 const INITRAMFS: &str = include_str!("qemu-initramfs.sh");
@@ -25,12 +25,12 @@ const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 const MEMORY: u32 = 3072;
 
 /// Boots a guest, runs the suites in it and waits for its end.
-pub(super) fn run(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
-    let kernel = Unpacked::get(kernel)?;
+pub(super) fn run_qemu(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
+    let kernel = Unpacked::get_or_unpack(kernel)?;
     let guest_dir = GuestDir::make("qemu", INIT, suites)?;
-    fs::write(guest_dir.path.join("modules"), kernel.modules().as_os_str().as_bytes())?;
+    fs::write(guest_dir.path.join("modules"), kernel.modules_dir().as_os_str().as_bytes())?;
     make_initramfs(&kernel, &guest_dir.path)?;
-    guest_dir.run("QEMU", boot(&kernel, &guest_dir), suites)
+    guest_dir.run_guest("QEMU", boot_command(&kernel, &guest_dir), suites)
 }
 
 /// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the init script.
@@ -39,7 +39,7 @@ fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
     for dir in ["bin", "modules"] {
         fs::create_dir_all(tree.join(dir))?;
     }
-    let busybox = tools::find("busybox").context("busybox is gone from PATH")?;
+    let busybox = tools::find_program("busybox").context("busybox is gone from PATH")?;
     let program =
         fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     ensure!(
@@ -48,7 +48,7 @@ fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
         busybox.display()
     );
     fs::copy(&busybox, tree.join("bin/busybox"))?;
-    for (number, file) in kernel.files(MODULES)?.iter().enumerate() {
+    for (number, file) in kernel.module_files(MODULES)?.iter().enumerate() {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         // What is packed by itself is not for every busybox to unpack.
         let text = match name.strip_suffix(".xz") {
@@ -59,7 +59,7 @@ fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
     }
     write_script(&tree.join("init"), INITRAMFS)?;
     let pack = "cd \"$1\" && find . | busybox cpio -o -H newc >../initrd";
-    output(Command::new("sh").args(["-c", pack, "pack"]).arg(&tree)).map(drop)
+    output_of(Command::new("sh").args(["-c", pack, "pack"]).arg(&tree)).map(drop)
 }
 
 /// Whether a program names the loader of shared libraries.
@@ -80,7 +80,7 @@ fn unpacked_xz(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// The command that boots the guest.
-fn boot(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
+fn boot_command(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
     let mut command = supervised_child::supervised_command("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", &MEMORY.to_string()])
@@ -88,7 +88,7 @@ fn boot(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
         // A panic ends it.
         .arg("-no-reboot")
         .arg("-kernel")
-        .arg(kernel.image())
+        .arg(kernel.kernel_image())
         .arg("-initrd")
         .arg(guest_dir.path.join("initrd"))
         .arg("-append")
@@ -101,7 +101,10 @@ fn boot(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
             "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap",
         ])
         .arg("-virtfs")
-        .arg(format!("local,path={},mount_tag=out,security_model=none", guest_dir.out().display()))
+        .arg(format!(
+            "local,path={},mount_tag=out,security_model=none",
+            guest_dir.out_dir().display()
+        ))
         .env("PATH", tools::search_path());
     command
 }

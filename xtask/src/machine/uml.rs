@@ -19,15 +19,15 @@ const INIT: &str = include_str!("uml-init.sh");
 const MEMORY: u64 = 2048;
 
 /// Boots a guest, runs the suites in it and waits for its end.
-pub(super) fn run(suites: &[Suite]) -> Result<Report> {
+pub(super) fn run_uml(suites: &[Suite]) -> Result<Report> {
     let guest_dir = GuestDir::make("uml", INIT, suites)?;
-    guest_dir.run("user-mode Linux", boot(&guest_dir.path)?, suites)
+    guest_dir.run_guest("user-mode Linux", boot_command(&guest_dir.path)?, suites)
 }
 
 /// The command that boots the guest. In a process namespace of its own, as user-mode Linux's helper
 /// processes live on when it is killed. Not as that namespace's process 1, which the signal it
 /// sends itself after a panic would not end.
-fn boot(guest_dir: &Path) -> Result<Command> {
+fn boot_command(guest_dir: &Path) -> Result<Command> {
     let mut command = supervised_child::supervised_command("unshare");
     if !tools::is_root()? {
         command.args(["--user", "--map-root-user"]);

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
-use crate::tools::{self, output};
+use crate::tools::{self, output_of};
 
 /// Files of this repository, and where they are installed.
 const FILES: &[(&str, &str)] = &[
@@ -36,7 +36,7 @@ const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 const TOOLS: &[tools::Tool] = &[tools::tool("dpkg-deb", "dpkg"), tools::tool("gzip", "gzip")];
 
 /// Makes it, under `target/package`.
-pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
+pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
     tools::ensure_installed(TOOLS)?;
     let folder = workspace.target_directory.join("package");
     let tree = folder.join("tree");
@@ -45,42 +45,42 @@ pub(crate) fn make(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
     }
     let root = &workspace.workspace_root;
     for (from, to) in FILES {
-        copy(&root.join(from), &tree.join(to), 0o644)?;
+        copy_file(&root.join(from), &tree.join(to), 0o644)?;
     }
-    copy(program, &tree.join("usr/bin/vipd"), 0o755)?;
-    generate(program, &tree)?;
+    copy_file(program, &tree.join("usr/bin/vipd"), 0o755)?;
+    generate_documents(program, &tree)?;
 
-    let architecture = output(Command::new("dpkg").arg("--print-architecture"))?;
+    let architecture = output_of(Command::new("dpkg").arg("--print-architecture"))?;
     let architecture = architecture.trim();
-    let version = workspace.version("vipd")?;
+    let version = workspace.package_version("vipd")?;
     let control = fs::read_to_string(root.join("deploy/debian/control"))?
         .replace("@VERSION@", version)
         .replace("@ARCHITECTURE@", architecture)
-        .replace("@SIZE@", &kibibytes(&tree)?.to_string());
+        .replace("@SIZE@", &size_in_kib(&tree)?.to_string());
     let about = tree.join("DEBIAN");
     fs::create_dir_all(&about)?;
     fs::write(about.join("control"), control)?;
-    copy(&root.join("deploy/debian/conffiles"), &about.join("conffiles"), 0o644)?;
+    copy_file(&root.join("deploy/debian/conffiles"), &about.join("conffiles"), 0o644)?;
     for script in SCRIPTS {
-        copy(&root.join("deploy/debian").join(script), &about.join(script), 0o755)?;
+        copy_file(&root.join("deploy/debian").join(script), &about.join(script), 0o755)?;
     }
     let package = folder.join(format!("vipd_{version}_{architecture}.deb"));
-    output(
+    output_of(
         Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(&tree).arg(&package),
     )?;
     Ok(package)
 }
 
 /// What the program writes about itself: man pages and completions.
-fn generate(program: &Path, tree: &Path) -> Result<()> {
+fn generate_documents(program: &Path, tree: &Path) -> Result<()> {
     let man = tree.join("usr/share/man/man1");
     fs::create_dir_all(&man)?;
-    output(Command::new(program).args(["generate", "man"]).arg(&man))?;
+    output_of(Command::new(program).args(["generate", "man"]).arg(&man))?;
     let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path()));
     let pages = pages.collect::<Result<Vec<_>>>()?;
-    output(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
+    output_of(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     for (shell, to) in COMPLETIONS {
-        let text = output(Command::new(program).args(["generate", "completions", shell]))?;
+        let text = output_of(Command::new(program).args(["generate", "completions", shell]))?;
         let to = tree.join(to);
         make_parent(&to)?;
         fs::write(to, text)?;
@@ -88,7 +88,7 @@ fn generate(program: &Path, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
+fn copy_file(from: &Path, to: &Path, mode: u32) -> Result<()> {
     make_parent(to)?;
     fs::copy(from, to)
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
@@ -101,13 +101,13 @@ fn make_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))
 }
 
-fn kibibytes(tree: &Path) -> Result<u64> {
+fn size_in_kib(tree: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(tree)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
         total += match metadata.is_dir() {
-            true => kibibytes(&entry.path())?,
+            true => size_in_kib(&entry.path())?,
             false => metadata.len().div_ceil(1024),
         };
     }

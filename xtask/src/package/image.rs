@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::Workspace;
-use crate::tools::{self, output};
+use crate::tools::{self, output_of};
 
 const TOOLS: &[tools::Tool] = &[tools::tool("buildah", "buildah")];
 
@@ -23,26 +23,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds it in the folder that holds the program, as the recipe says, and has vipd in it ask a
 /// Marathon that only the image's own `/etc/hosts` knows. All it leaves behind is under `folder`.
-pub(crate) fn try_out(workspace: &Workspace, folder: &Path) -> Result<()> {
+pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     tools::ensure_installed(TOOLS)?;
     let buildah = Buildah { folder: folder.join("image") };
     let recipe = workspace.workspace_root.join("deploy/container/Containerfile");
-    let mut build = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
-    output(build.arg("--file").arg(recipe).arg(folder))?;
+    let mut build = buildah.buildah_command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
+    output_of(build.arg("--file").arg(recipe).arg(folder))?;
 
     let marathon = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
     marathon.set_nonblocking(true).context("cannot listen")?;
     let port = marathon.local_addr().context("cannot listen")?.port();
     let host = format!("{MARATHON}:{}", Ipv4Addr::LOCALHOST);
-    let container = output(&mut buildah.command(&["from", "--add-host", &host, "vipd"]))?;
+    let container =
+        output_of(&mut buildah.buildah_command(&["from", "--add-host", &host, "vipd"]))?;
     let url = format!("http://{MARATHON}:{port}");
-    let mut run = buildah.command(&["run", "--isolation", "chroot", container.trim(), "--"]);
+    let mut run =
+        buildah.buildah_command(&["run", "--isolation", "chroot", container.trim(), "--"]);
     let mut running = run
         .args(["/vipd", "doctor", "--marathon", &url])
         .stdout(std::process::Stdio::null())
         .spawn()
         .context("cannot start buildah")?;
-    let asked = asked(&marathon);
+    let asked = first_request(&marathon);
     // It fails: what it got from this Marathon is no answer.
     running.kill().and_then(|()| running.wait()).context("cannot stop buildah")?;
     let asked = asked.context("vipd in the image did not find Marathon by its name")?;
@@ -51,7 +53,7 @@ pub(crate) fn try_out(workspace: &Workspace, folder: &Path) -> Result<()> {
 }
 
 /// The first line of the first request.
-fn asked(marathon: &TcpListener) -> Result<String> {
+fn first_request(marathon: &TcpListener) -> Result<String> {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Ok((client, _)) = marathon.accept() {
@@ -72,7 +74,7 @@ struct Buildah {
 }
 
 impl Buildah {
-    fn command(&self, args: &[&str]) -> Command {
+    fn buildah_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("buildah");
         command.env("PATH", tools::search_path()).args(["--storage-driver", "vfs", "--root"]);
         command.arg(self.folder.join("store")).arg("--runroot").arg(self.folder.join("run"));

@@ -20,35 +20,35 @@ const NODE: &[tools::Tool] =
     &[tools::tool("/lib/systemd/systemd", "systemd"), tools::tool("adduser", "adduser")];
 
 /// Builds the package, and with `on` installs it on that machine and tries it there.
-pub(crate) fn run(test: bool, on: Option<Machine>) -> Result<bool> {
-    let workspace = Workspace::read()?;
-    let package = build(&workspace)?;
+pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
+    let workspace = Workspace::read_metadata()?;
+    let package = build_package(&workspace)?;
     if !test {
         return Ok(true);
     }
     try_image(&workspace, &package)?;
-    let machine = guest(on)?;
-    let report = install(&workspace, &package, machine)?;
-    print!("{}", summary::kernel(machine.title(), &report));
+    let machine = choose_guest(on)?;
+    let report = install_on(&workspace, &package, machine)?;
+    print!("{}", summary::kernel_summary(machine.title(), &report));
     Ok(report.passed())
 }
 
 /// Builds the package and tries it in a guest.
-pub(crate) fn report(on: Option<Machine>) -> Result<(Machine, Report)> {
-    let workspace = Workspace::read()?;
-    let package = build(&workspace)?;
+pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Report)> {
+    let workspace = Workspace::read_metadata()?;
+    let package = build_package(&workspace)?;
     try_image(&workspace, &package)?;
-    let machine = guest(on)?;
-    Ok((machine, install(&workspace, &package, machine)?))
+    let machine = choose_guest(on)?;
+    Ok((machine, install_on(&workspace, &package, machine)?))
 }
 
 /// Builds the static program and the Debian package that holds it.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
+fn build_package(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::start("building vipd for release, without shared libraries");
-    let program = release::build(workspace)?;
+    let program = release::build_static(workspace)?;
     step.end(&format!("built {}", program.display()));
     let step = Step::start("making the Debian package");
-    let package = deb::make(workspace, &program)?;
+    let package = deb::make_package(workspace, &program)?;
     step.end(&format!("made {}", package.display()));
     // Where the recipe of the image takes it from.
     fs::copy(&program, package.with_file_name("vipd"))
@@ -58,13 +58,13 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
 
 fn try_image(workspace: &Workspace, package: &Path) -> Result<()> {
     let step = Step::start("building the image and running it");
-    image::try_out(workspace, package.parent().unwrap_or(package))?;
+    image::try_image(workspace, package.parent().unwrap_or(package))?;
     step.end("vipd in it found Marathon by its name");
     Ok(())
 }
 
 /// Where the package can be installed: never on this machine itself.
-fn guest(on: Option<Machine>) -> Result<Machine> {
+fn choose_guest(on: Option<Machine>) -> Result<Machine> {
     let machine = match on {
         None | Some(Machine::Host) => Machine::Uml,
         Some(guest) => guest,
@@ -73,13 +73,13 @@ fn guest(on: Option<Machine>) -> Result<Machine> {
     Machine::choose(Some(machine))
 }
 
-fn install(workspace: &Workspace, package: &Path, machine: Machine) -> Result<Report> {
+fn install_on(workspace: &Workspace, package: &Path, machine: Machine) -> Result<Report> {
     let step = Step::start("building the tests of the package");
     let tests = workspace.build_package_tests()?;
     let programs = workspace.build_programs()?;
     step.end("built");
     let test = tests.into_iter().next().context("there is no test target `package`")?;
-    machine.run(&[Suite {
+    machine.run_suites(&[Suite {
         name: "the package on a node".to_owned(),
         dir: test.dir,
         program: "env".into(),

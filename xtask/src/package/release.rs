@@ -5,13 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{Workspace, cargo};
+use crate::cargo::{Workspace, cargo_command};
 
 /// Builds it. The target is named so that build scripts and macros, which can't be static, are built
 /// apart.
-pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let target = host()?;
-    let status = cargo()
+pub(crate) fn build_static(workspace: &Workspace) -> Result<PathBuf> {
+    let target = host_target()?;
+    let status = cargo_command()
         .args(["build", "--release", "--package", "vipd", "--target", &target])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .status()
@@ -21,7 +21,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// The target that the compiler runs on, as `x86_64-unknown-linux-gnu`.
-fn host() -> Result<String> {
+fn host_target() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output().context("cannot start rustc")?;
     let text = String::from_utf8_lossy(&output.stdout);

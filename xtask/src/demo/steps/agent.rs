@@ -1,11 +1,10 @@
 use anyhow::Result;
 
-use super::{Step, vipd};
+use super::step::{Step, run_vipd};
 use crate::demo::demo_context::DemoContext;
-use crate::demo::marathon::settled;
-use crate::demo::show::{At, run};
-use crate::demo::topology::NODES;
-use crate::demo::topology::node_log;
+use crate::demo::marathon::await_settled;
+use crate::demo::show::{At, run_and_show};
+use crate::demo::topology::{NODES, node_log};
 
 pub(super) const RUN: Step = Step {
     title: "Start the agent on every node",
@@ -13,17 +12,19 @@ pub(super) const RUN: Step = Step {
 From here on nobody runs anything: labels come and go, tasks live and die, and every node's kernel
 follows. ipvsadm, which vipd does not use, tells the same on each; the diff has nothing left.",
     run: |demo| {
-        let mysql = settled("/mysql", 1)?;
+        let mysql = await_settled("/mysql", 1)?;
         demo.agents.start()?;
-        run(At::Host("node1"), "curl -sS http://127.0.0.1:9614/readyz")?.exits(0)?.says("ready")?;
-        run(At::Host("node1"), &format!("cat {}", node_log("node1")))?
+        run_and_show(At::Host("node1"), "curl -sS http://127.0.0.1:9614/readyz")?
+            .exits(0)?
+            .says("ready")?;
+        run_and_show(At::Host("node1"), &format!("cat {}", node_log("node1")))?
             .says("+3.3.0.6:3306/tcp /mysql wlc")?
             .says(&format!("3.3.0.6:3306/tcp +{} /mysql healthy", mysql[0].socket()))?;
         for (node, _) in NODES {
-            let table = run(At::Host(node), "ipvsadm -Ln")?.exits(0)?;
+            let table = run_and_show(At::Host(node), "ipvsadm -Ln")?.exits(0)?;
             table.says("TCP  3.3.0.6:3306 wlc")?.says(&mysql[0].socket())?;
         }
-        vipd("node1", "diff")?.exits(0)?.says("nothing to do")?;
+        run_vipd("node1", "diff")?.exits(0)?.says("nothing to do")?;
         Ok(())
     },
 };
@@ -33,20 +34,20 @@ pub(super) const KILLED: Step = Step {
     about: "\
 Traffic never passes through vipd. Without it the table stays as it is; a new one takes over what
 it finds.",
-    run: killed,
+    run: kill_agent,
 };
 
-fn killed(demo: &mut DemoContext) -> Result<()> {
+fn kill_agent(demo: &mut DemoContext) -> Result<()> {
     let (node, at) = (NODES[0].0, At::Host(NODES[0].0));
-    demo.count()?;
-    run(at, &format!("kill -9 {}", demo.agents.first()?))?.exits(0)?;
+    demo.take_counts()?;
+    run_and_show(at, &format!("kill -9 {}", demo.agents.first_process()?))?.exits(0)?;
     demo.agents.await_end_of_first()?;
-    let before = run(at, "ipvsadm -Sn | sort")?.exits(0)?.says("3.3.0.7:80")?;
-    demo.none_failed()?;
+    let before = run_and_show(at, "ipvsadm -Sn | sort")?.exits(0)?.says("3.3.0.7:80")?;
+    demo.check_none_failed()?;
     demo.agents.restart_first()?;
-    vipd(node, "diff")?.exits(0)?.says("nothing to do")?;
-    run(at, "ipvsadm -Sn | sort")?.exits(0)?.equals(&before)?;
-    demo.none_failed()
+    run_vipd(node, "diff")?.exits(0)?.says("nothing to do")?;
+    run_and_show(at, "ipvsadm -Sn | sort")?.exits(0)?.equals(&before)?;
+    demo.check_none_failed()
 }
 
 pub(super) const STATUS: Step = Step {
@@ -55,12 +56,14 @@ pub(super) const STATUS: Step = Step {
 Asked of the running agent. Exit status 0: nothing is wrong. explain says for each task why it is,
 or isn't, a real server.",
     run: |_| {
-        run(At::Host("node1"), "vipd status")?
+        run_and_show(At::Host("node1"), "vipd status")?
             .exits(0)?
             .says("agent: acting")?
             .says("events are coming")?
             .says("VIPs: 3; real servers: 6; interface: up")?;
-        run(At::Host("node1"), "vipd explain /shop")?.exits(0)?.says("with weight 1: healthy")?;
+        run_and_show(At::Host("node1"), "vipd explain /shop")?
+            .exits(0)?
+            .says("with weight 1: healthy")?;
         Ok(())
     },
 };

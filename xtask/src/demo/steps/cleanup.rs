@@ -1,5 +1,5 @@
-use super::Step;
-use crate::demo::show::{At, run};
+use super::step::Step;
+use crate::demo::show::{At, run_and_show};
 use crate::demo::topology::NODES;
 
 pub(super) const CLEANUP: Step = Step {
@@ -9,14 +9,14 @@ Stopping leaves the kernel as it is: that is how an upgrade disturbs nobody. vip
 exactly what is vipd's, the virtual services and the interface.",
     run: |demo| {
         demo.stop_clients();
-        demo.agents.stop()?;
-        run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("TCP  3.3.0.6:3306 wlc")?;
+        demo.agents.stop_all()?;
+        run_and_show(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("TCP  3.3.0.6:3306 wlc")?;
         for (node, _) in NODES {
-            run(At::Host(node), "vipd cleanup")?.exits(0)?.says("done")?;
+            run_and_show(At::Host(node), "vipd cleanup")?.exits(0)?.says("done")?;
         }
         for (node, _) in NODES {
-            run(At::Host(node), "ipvsadm -Ln")?.exits(0)?.lacks("TCP")?;
-            run(At::Host(node), "ip link show vipd0")?.exits(1)?.says("does not exist")?;
+            run_and_show(At::Host(node), "ipvsadm -Ln")?.exits(0)?.lacks("TCP")?;
+            run_and_show(At::Host(node), "ip link show vipd0")?.exits(1)?.says("does not exist")?;
         }
         Ok(())
     },

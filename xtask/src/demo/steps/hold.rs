@@ -1,18 +1,17 @@
 use anyhow::Result;
 
-use super::{Step, URL, connect, send, vipd};
+use super::step::{Step, connect_to_vip, run_vipd, send_definition};
 use crate::demo::demo_context::DemoContext;
-use crate::demo::marathon::{Task, settled};
-use crate::demo::show::{At, run, shell};
-use crate::demo::topology::CONTAINER;
-use crate::demo::topology::node_log;
+use crate::demo::marathon::{Task, URL, await_settled};
+use crate::demo::show::{At, run_and_show, shell_command};
+use crate::demo::topology::{CONTAINER, node_log};
 use crate::demo::wait;
 
 pub(super) const CHECK: Step = Step {
     title: "A second VIP, as the tutorial writes it: VIP_0 twice",
     about: "vipd reads both, and says what Marathon will make of them.",
     run: |_| {
-        run(At::Lan, "vipd check docs/examples/mysql-two-vips.json")?
+        run_and_show(At::Lan, "vipd check docs/examples/mysql-two-vips.json")?
             .exits(1)?
             .says("3.3.0.6:3306/tcp")?
             .says("4.4.0.7:3306/tcp")?
@@ -26,20 +25,25 @@ pub(super) const KEPT: Step = Step {
     about: "\
 Posted nevertheless, one label is left. Every node follows within moments, and says why: wordpress
 has lost its database, and is refused at once.",
-    run: kept,
+    run: post_duplicate_labels,
 };
 
-fn kept(_: &mut DemoContext) -> Result<()> {
-    send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips.json")?;
-    settled("/mysql", 1)?;
+fn post_duplicate_labels(_: &mut DemoContext) -> Result<()> {
+    send_definition("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips.json")?;
+    await_settled("/mysql", 1)?;
     let labels = format!("curl -sS {URL}/v2/apps//mysql | grep -o '\"labels\":{{\"VIP[^}}]*}}'");
-    run(At::Lan, &labels)?.exits(0)?.says(r#""labels":{"VIP_0":"4.4.0.7:3306"}"#)?;
-    has("node1", |table| table.contains("-A -t 4.4.0.7:3306") && !table.contains("3.3.0.6"))?;
-    run(At::Host("node1"), &format!("grep -e ' -3.3.0.6:' -e ' +4.4.0.7:' {}", node_log("node1")))?
-        .exits(0)?
-        .says("-3.3.0.6:3306/tcp no app claims it")?
-        .says("+4.4.0.7:3306/tcp /mysql wlc")?;
-    run(At::Host("node1"), "curl -sS --max-time 5 http://3.3.0.6:3306/")?.exits(7)?;
+    run_and_show(At::Lan, &labels)?.exits(0)?.says(r#""labels":{"VIP_0":"4.4.0.7:3306"}"#)?;
+    await_table("node1", |table| {
+        table.contains("-A -t 4.4.0.7:3306") && !table.contains("3.3.0.6")
+    })?;
+    run_and_show(
+        At::Host("node1"),
+        &format!("grep -e ' -3.3.0.6:' -e ' +4.4.0.7:' {}", node_log("node1")),
+    )?
+    .exits(0)?
+    .says("-3.3.0.6:3306/tcp no app claims it")?
+    .says("+4.4.0.7:3306/tcp /mysql wlc")?;
+    run_and_show(At::Host("node1"), "curl -sS --max-time 5 http://3.3.0.6:3306/")?.exits(7)?;
     Ok(())
 }
 
@@ -48,22 +52,22 @@ pub(super) const HOLD: Step = Step {
     about: "\
 Held, an agent goes on listening and changes nothing, whatever happens: for whoever wants to look
 first. node2 has both VIPs; node1 has what it had, and tells what is due.",
-    run: hold,
+    run: hold_agent,
 };
 
-fn hold(_: &mut DemoContext) -> Result<()> {
-    run(At::Host("node1"), "vipd hold 'ask anna'")?.exits(0)?;
-    send("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips-posted.json")?;
-    let mysql = settled("/mysql", 1)?;
-    has("node2", |table| both(table, &mysql[0]))?;
-    run(At::Host("node2"), "ipvsadm -Ln")?
+fn hold_agent(_: &mut DemoContext) -> Result<()> {
+    run_and_show(At::Host("node1"), "vipd hold 'ask anna'")?.exits(0)?;
+    send_definition("PUT", "/v2/apps//mysql", "@docs/examples/mysql-two-vips-posted.json")?;
+    let mysql = await_settled("/mysql", 1)?;
+    await_table("node2", |table| has_both_vips(table, &mysql[0]))?;
+    run_and_show(At::Host("node2"), "ipvsadm -Ln")?
         .exits(0)?
         .says("TCP  3.3.0.6:3306 wlc")?
         .says("TCP  4.4.0.7:3306 wlc")?
         .says(&mysql[0].socket())?;
-    run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.lacks("3.3.0.6")?;
-    vipd("node1", "diff")?.exits(1)?.says("+ 3.3.0.6:3306/tcp")?;
-    run(At::Host("node1"), "vipd status | grep held")?
+    run_and_show(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.lacks("3.3.0.6")?;
+    run_vipd("node1", "diff")?.exits(1)?.says("+ 3.3.0.6:3306/tcp")?;
+    run_and_show(At::Host("node1"), "vipd status | grep held")?
         .exits(0)?
         .says("agent: held")?
         .says("(ask anna)")?;
@@ -73,30 +77,30 @@ fn hold(_: &mut DemoContext) -> Result<()> {
 pub(super) const RELEASE: Step = Step {
     title: "Release it",
     about: "It catches up, and both VIPs answer, on the node and in the container.",
-    run: release,
+    run: release_agent,
 };
 
-fn release(_: &mut DemoContext) -> Result<()> {
-    let mysql = settled("/mysql", 1)?;
-    run(At::Host("node1"), "vipd release")?.exits(0)?;
-    has("node1", |table| both(table, &mysql[0]))?;
+fn release_agent(_: &mut DemoContext) -> Result<()> {
+    let mysql = await_settled("/mysql", 1)?;
+    run_and_show(At::Host("node1"), "vipd release")?.exits(0)?;
+    await_table("node1", |table| has_both_vips(table, &mysql[0]))?;
     for at in [At::Host("node1"), At::Host(CONTAINER)] {
-        connect(at, "3.3.0.6:3306", "/mysql")?;
-        connect(at, "4.4.0.7:3306", "/mysql")?;
+        connect_to_vip(at, "3.3.0.6:3306", "/mysql")?;
+        connect_to_vip(at, "4.4.0.7:3306", "/mysql")?;
     }
     Ok(())
 }
 
 /// Whether the table, as `ipvsadm -Sn` tells it, has the task in both VIPs.
-fn both(table: &str, mysql: &Task) -> bool {
+fn has_both_vips(table: &str, mysql: &Task) -> bool {
     let has = |vip| table.contains(&format!("-a -t {vip}:3306 -r {}", mysql.socket()));
     has("3.3.0.6") && has("4.4.0.7")
 }
 
 /// Waits until the table of a node is so.
-fn has(node: &'static str, is_so: impl Fn(&str) -> bool) -> Result<()> {
-    wait::until(&format!("{node} has followed"), || {
-        let table = shell(At::Host(node), "ipvsadm -Sn").output()?.stdout;
+fn await_table(node: &'static str, is_so: impl Fn(&str) -> bool) -> Result<()> {
+    wait::wait_until(&format!("{node} has followed"), || {
+        let table = shell_command(At::Host(node), "ipvsadm -Sn").output()?.stdout;
         Ok(is_so(&String::from_utf8_lossy(&table)).then_some(()))
     })
 }

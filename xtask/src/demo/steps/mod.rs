@@ -5,22 +5,17 @@ mod cleanup;
 mod hold;
 mod network;
 mod reaction;
+mod step;
 mod traffic;
 mod tutorial;
 
 use anyhow::Result;
 
 use super::demo_context::DemoContext;
-use super::marathon::{self, Marathon, URL};
-use super::show::{self, At, Shown};
+use super::marathon::{self, Marathon};
+use super::show;
 use super::topology;
-
-/// One step: a title, a few sentences, and what is done and must come of it.
-struct Step {
-    title: &'static str,
-    about: &'static str,
-    run: fn(&mut DemoContext) -> Result<()>,
-}
+use step::Step;
 
 const STEPS: &[Step] = &[
     network::NODES_UP,
@@ -43,15 +38,15 @@ const STEPS: &[Step] = &[
 ];
 
 /// Runs every step; the first that is not as it must be ends the demo with an error.
-pub(crate) fn run() -> Result<bool> {
-    topology::build()?;
+pub(crate) fn run_steps() -> Result<bool> {
+    topology::build_network()?;
     anstream::println!("{INTRODUCTION}");
     let _marathon = Marathon::start()?;
     let mut demo = DemoContext::default();
     for (index, step) in STEPS.iter().enumerate() {
-        show::heading(index + 1, STEPS.len(), step.title, step.about);
+        show::print_heading(index + 1, STEPS.len(), step.title, step.about);
         if let Err(error) = (step.run)(&mut demo) {
-            anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::log());
+            anstream::eprintln!("\nWhat marathon-sim logged:\n{}", marathon::simulator_log());
             for (node, _) in topology::NODES {
                 let agent = std::fs::read_to_string(topology::node_log(node)).unwrap_or_default();
                 anstream::eprintln!("\nWhat the agent of {node} logged:\n{agent}");
@@ -67,24 +62,3 @@ The prompt says where a command runs: node1$ to node3$ are cluster nodes, box$ i
 bridged to node2 as Docker does it, each a network namespace; a bare $ is your desk beside them.
 Marathon is simulated, its tasks are real processes on the nodes. What is printed is what the
 tools print; lines that are indented are what the demo itself counted or measured.";
-
-/// Runs vipd on a node with our Marathon as its source.
-fn vipd(node: &'static str, command: &str) -> Result<Shown> {
-    show::run(At::Host(node), &format!("vipd {command} --marathon {URL}"))
-}
-
-/// Posts or puts a definition as it stands in its file.
-fn send(method: &str, path: &str, body: &str) -> Result<Shown> {
-    let line = format!(
-        "curl -sS -X {method} -H 'Content-Type: application/json' -d {body} \\\n    \
-         -o /dev/null -w '%{{http_code}}\\n' {URL}{path}"
-    );
-    show::run(At::Lan, &line)?.exits(0)?.says(if method == "POST" { "201" } else { "200" })
-}
-
-/// Connects to a VIP, which must be answered by a task of the app.
-fn connect(at: At, vip: &str, app: &str) -> Result<Shown> {
-    show::run(at, &format!("curl -sS --max-time 5 http://{vip}/"))?
-        .exits(0)?
-        .says(&format!("\"app\":\"{app}\""))
-}

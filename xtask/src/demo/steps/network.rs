@@ -1,8 +1,8 @@
 use anyhow::Result;
 
-use super::Step;
+use super::step::Step;
 use crate::demo::demo_context::DemoContext;
-use crate::demo::show::{At, run};
+use crate::demo::show::{At, run_and_show};
 use crate::demo::topology::{CONTAINER, NODES};
 
 pub(super) const NODES_UP: Step = Step {
@@ -13,9 +13,12 @@ pub(super) const NODES_UP: Step = Step {
 
 fn nodes_up(_: &mut DemoContext) -> Result<()> {
     for (node, address) in NODES {
-        run(At::Host(node), "ip -4 -brief address")?.exits(0)?.says(address)?;
+        run_and_show(At::Host(node), "ip -4 -brief address")?.exits(0)?.says(address)?;
     }
-    run(At::Host(CONTAINER), "ping -c 1 -W 2 10.77.0.11")?.exits(0)?.says("1 received")?;
-    run(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("IP Virtual Server")?.lacks("TCP")?;
+    run_and_show(At::Host(CONTAINER), "ping -c 1 -W 2 10.77.0.11")?.exits(0)?.says("1 received")?;
+    run_and_show(At::Host("node1"), "ipvsadm -Ln")?
+        .exits(0)?
+        .says("IP Virtual Server")?
+        .lacks("TCP")?;
     Ok(())
 }

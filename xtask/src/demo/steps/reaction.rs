@@ -3,13 +3,12 @@ use std::time::{Duration, SystemTime};
 use anstream::println;
 use anyhow::{Context, Result, ensure};
 
-use super::{Step, URL, send};
+use super::step::{Step, send_definition};
 use crate::demo::clients::Count;
 use crate::demo::demo_context::DemoContext;
-use crate::demo::marathon::{Task, known, settled};
-use crate::demo::show::{At, run, shell};
-use crate::demo::topology::CONTAINER;
-use crate::demo::topology::node_log;
+use crate::demo::marathon::{Task, URL, await_settled, state_known_at};
+use crate::demo::show::{At, run_and_show, shell_command};
+use crate::demo::topology::{CONTAINER, node_log};
 use crate::demo::wait;
 
 /// Tasks of /shop.
@@ -24,14 +23,14 @@ pub(super) const SHOP: Step = Step {
     about: "\
 A client each on node1, node3 and in the container connects twenty times a second from here on, and
 counts what fails. When an instance is told to stop, it goes on serving for 3 s, as it should.",
-    run: shop,
+    run: start_shop,
 };
 
-fn shop(demo: &mut DemoContext) -> Result<()> {
-    send("POST", "/v2/apps", "@xtask/src/demo/shop.json")?;
-    let tasks = settled("/shop", INSTANCES)?;
+fn start_shop(demo: &mut DemoContext) -> Result<()> {
+    send_definition("POST", "/v2/apps", "@xtask/src/demo/shop.json")?;
+    let tasks = await_settled("/shop", INSTANCES)?;
     demo.await_kernels(NOW_AND_THEN, |now| now.len() == INSTANCES)?;
-    let mut spread = run(
+    let mut spread = run_and_show(
         At::Host(CONTAINER),
         "for i in 1 2 3 4; do curl -sS --max-time 5 http://3.3.0.7:80/; done",
     )?
@@ -43,16 +42,16 @@ fn shop(demo: &mut DemoContext) -> Result<()> {
 }
 
 /// The tasks, of which the first is about to go.
-fn tasks() -> Result<(Vec<Task>, Task)> {
-    let tasks = settled("/shop", INSTANCES)?;
+fn tasks_and_victim() -> Result<(Vec<Task>, Task)> {
+    let tasks = await_settled("/shop", INSTANCES)?;
     let victim = tasks.first().cloned().context("/shop has no task")?;
     Ok((tasks, victim))
 }
 
 /// Waits until Marathon has put another one in its place, and every kernel has that one.
-fn replaced(demo: &mut DemoContext, victim: &Task) -> Result<()> {
-    wait::until("another task is in its place", || {
-        let tasks = settled("/shop", INSTANCES)?;
+fn await_replacement(demo: &mut DemoContext, victim: &Task) -> Result<()> {
+    wait::wait_until("another task is in its place", || {
+        let tasks = await_settled("/shop", INSTANCES)?;
         Ok((!tasks.iter().any(|task| task.id == victim.id)).then_some(()))
     })?;
     demo.await_kernels(NOW_AND_THEN, |now| {
@@ -62,9 +61,11 @@ fn replaced(demo: &mut DemoContext, victim: &Task) -> Result<()> {
 }
 
 /// Shows what the log has on a task's place: the last line has the reason that it went.
-fn logged(victim: &Task, why: &str) -> Result<()> {
+fn show_log_of(victim: &Task, why: &str) -> Result<()> {
     let place = victim.socket();
-    run(At::Host("node1"), &format!("grep {place} {}", node_log("node1")))?.exits(0)?.says(why)?;
+    run_and_show(At::Host("node1"), &format!("grep {place} {}", node_log("node1")))?
+        .exits(0)?
+        .says(why)?;
     Ok(())
 }
 
@@ -73,28 +74,34 @@ pub(super) const KILL: Step = Step {
     about: "\
 Weight 0 first, so that nobody new comes; removal when the task has ended. When it is so is seen in
 each kernel's own table, looked at every 2 ms.",
-    run: kill,
+    run: kill_task,
 };
 
-fn kill(demo: &mut DemoContext) -> Result<()> {
-    let (_, victim) = tasks()?;
+fn kill_task(demo: &mut DemoContext) -> Result<()> {
+    let (_, victim) = tasks_and_victim()?;
     let place = victim.socket();
-    demo.count()?;
+    demo.take_counts()?;
     let line = format!(
         "curl -sS -X DELETE -o /dev/null -w '%{{http_code}}\\n' {URL}/v2/apps/shop/tasks/{}",
         victim.id
     );
     let asked = SystemTime::now();
-    run(At::Lan, &line)?.exits(0)?.says("200")?;
+    run_and_show(At::Lan, &line)?.exits(0)?.says("200")?;
     let idle =
         demo.await_kernels(CLOSE, |now| now.get(&place).is_none_or(|weight| *weight == 0))?;
     let gone = demo.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
-    idle.print("weight 0, from the request", asked);
-    idle.print("from when Marathon says TASK_KILLING", known(&victim, "TASK_KILLING")?);
-    gone.print("removed, from when Marathon says TASK_KILLED", known(&victim, "TASK_KILLED")?);
-    replaced(demo, &victim)?;
-    logged(&victim, "/shop task killed")?;
-    demo.none_failed()
+    idle.print_delays("weight 0, from the request", asked);
+    idle.print_delays(
+        "from when Marathon says TASK_KILLING",
+        state_known_at(&victim, "TASK_KILLING")?,
+    );
+    gone.print_delays(
+        "removed, from when Marathon says TASK_KILLED",
+        state_known_at(&victim, "TASK_KILLED")?,
+    );
+    await_replacement(demo, &victim)?;
+    show_log_of(&victim, "/shop task killed")?;
+    demo.check_none_failed()
 }
 
 pub(super) const CRASH: Step = Step {
@@ -102,27 +109,30 @@ pub(super) const CRASH: Step = Step {
     about: "\
 No warning, no farewell: the process is gone. Connections that were under way fail, and those that
 come before Marathon and the kernel know; of those that begin after that, none.",
-    run: crash,
+    run: kill_process,
 };
 
-fn crash(demo: &mut DemoContext) -> Result<()> {
-    let (_, victim) = tasks()?;
-    let (place, node) = (victim.socket(), victim.node()?);
+fn kill_process(demo: &mut DemoContext) -> Result<()> {
+    let (_, victim) = tasks_and_victim()?;
+    let (place, node) = (victim.socket(), victim.host_node()?);
     let port = place.rsplit(':').next().unwrap_or_default().to_owned();
-    let listening = shell(node, &format!("ss -Hltnp sport = :{port}")).output()?;
+    let listening = shell_command(node, &format!("ss -Hltnp sport = :{port}")).output()?;
     let listening = String::from_utf8_lossy(&listening.stdout).into_owned();
     let pid = listening.split("pid=").nth(1).and_then(|rest| rest.split(',').next());
     let pid = pid.with_context(|| format!("nobody listens on port {port}: {listening}"))?;
-    demo.count()?;
+    demo.take_counts()?;
     let killed = SystemTime::now();
-    run(node, &format!("kill -9 {pid}"))?.exits(0)?;
+    run_and_show(node, &format!("kill -9 {pid}"))?.exits(0)?;
     let gone = demo.await_kernels(CLOSE, |now| !now.contains_key(&place))?;
-    gone.print("removed, from the kill", killed);
-    gone.print("from when Marathon says TASK_FAILED", known(&victim, "TASK_FAILED")?);
-    replaced(demo, &victim)?;
-    logged(&victim, "/shop task failed")?;
-    for (at, Count { done, failed }) in demo.count()? {
-        let since = gone.at(at)?;
+    gone.print_delays("removed, from the kill", killed);
+    gone.print_delays(
+        "from when Marathon says TASK_FAILED",
+        state_known_at(&victim, "TASK_FAILED")?,
+    );
+    await_replacement(demo, &victim)?;
+    show_log_of(&victim, "/shop task failed")?;
+    for (at, Count { done, failed }) in demo.take_counts()? {
+        let since = gone.seen_at(at)?;
         let late: Vec<_> = failed.iter().filter(|(begun, _)| *begun > since).collect();
         println!(
             "    {at}: {done} connections, {} failed before its kernel knew, {} after",
@@ -137,20 +147,20 @@ fn crash(demo: &mut DemoContext) -> Result<()> {
 pub(super) const ROLL: Step = Step {
     title: "A rolling change of all four",
     about: "New instances come, old ones drain and go, and nobody notices.",
-    run: roll,
+    run: roll_out,
 };
 
-fn roll(demo: &mut DemoContext) -> Result<()> {
-    let (before, _) = tasks()?;
-    demo.count()?;
+fn roll_out(demo: &mut DemoContext) -> Result<()> {
+    let (before, _) = tasks_and_victim()?;
+    demo.take_counts()?;
     let env = r#"'{"env": {"RELEASE": "2", "SIM_STOP_DELAY_MS": "3000"}}'"#;
-    send("PUT", "/v2/apps/shop", env)?;
-    let after = settled("/shop", INSTANCES)?;
+    send_definition("PUT", "/v2/apps/shop", env)?;
+    let after = await_settled("/shop", INSTANCES)?;
     ensure!(!after.iter().any(|task| before.contains(task)), "an old task is still there");
     let places: Vec<_> = after.iter().map(Task::socket).collect();
     demo.await_kernels(NOW_AND_THEN, |now| {
         now.len() == places.len() && places.iter().all(|place| now.get(place) == Some(&1))
     })?;
-    run(At::Host("node1"), "ipvsadm -Ln -t 3.3.0.7:80")?.exits(0)?.says(&places[0])?;
-    demo.none_failed()
+    run_and_show(At::Host("node1"), "ipvsadm -Ln -t 3.3.0.7:80")?.exits(0)?.says(&places[0])?;
+    demo.check_none_failed()
 }

@@ -1,13 +1,13 @@
-use super::{Step, send, vipd};
-use crate::demo::marathon::settled;
-use crate::demo::show::{At, run};
+use super::step::{Step, run_vipd, send_definition};
+use crate::demo::marathon::await_settled;
+use crate::demo::show::{At, run_and_show};
 
 pub(super) const CHECK: Step = Step {
     title: "Check the definitions before they are posted",
     about: "\
 /mysql has the label VIP_0: 3.3.0.6:3306 on its port; /wordpress finds its database there.",
     run: |_| {
-        run(At::Lan, "vipd check docs/examples/mysql.json docs/examples/wordpress.json")?
+        run_and_show(At::Lan, "vipd check docs/examples/mysql.json docs/examples/wordpress.json")?
             .exits(0)?
             .says("/mysql VIP_0 3.3.0.6:3306/tcp")?
             .says("0 findings")?;
@@ -20,10 +20,10 @@ pub(super) const POST: Step = Step {
     about: "\
 Marathon starts a task of each. Its image stands for a small server that says who it is.",
     run: |_| {
-        send("POST", "/v2/apps", "@docs/examples/mysql.json")?;
-        send("POST", "/v2/apps", "@docs/examples/wordpress.json")?;
-        settled("/mysql", 1)?;
-        settled("/wordpress", 1)?;
+        send_definition("POST", "/v2/apps", "@docs/examples/mysql.json")?;
+        send_definition("POST", "/v2/apps", "@docs/examples/wordpress.json")?;
+        await_settled("/mysql", 1)?;
+        await_settled("/wordpress", 1)?;
         Ok(())
     },
 };
@@ -32,8 +32,8 @@ pub(super) const DIFF: Step = Step {
     title: "The dry run: see what would change",
     about: "Nothing is done yet. Exit status 1 means that there are changes.",
     run: |_| {
-        let mysql = settled("/mysql", 1)?;
-        vipd("node1", "diff")?.exits(1)?.says("3.3.0.6:3306/tcp")?.says(&mysql[0].socket())?;
+        let mysql = await_settled("/mysql", 1)?;
+        run_vipd("node1", "diff")?.exits(1)?.says("3.3.0.6:3306/tcp")?.says(&mysql[0].socket())?;
         Ok(())
     },
 };
