@@ -120,6 +120,7 @@ impl World {
             }
             Effect::Marathon { action: Action::Close, .. }
             | Effect::Resolve(_)
+            | Effect::Log(_)
             | Effect::Keep(_) => return,
         };
         self.inputs.push_back(input);

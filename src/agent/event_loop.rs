@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::core::{AgentCore, Config, Effect, Input};
 use super::journal::Journal;
-use super::journal::log::{self, Log};
+use super::journal::log::Log;
 use super::kernel_thread::{Ask, KernelThread, monitor};
 use super::metrics::recorder::Recorder;
 use super::state_file::{Saved, StateFiles};
@@ -211,17 +211,11 @@ impl Agent {
     /// One turn of the loop: an input into the core, what follows into the world.
     fn turn(&mut self, input: Input) {
         let now = self.now();
-        let done = match &input {
-            Input::Applied(outcome) => log::reasons(self.core.controller(), outcome),
-            _ => Vec::new(),
-        };
         let news = self.recorder.record_input(&input, &self.core, now);
         let effects = self.core.on(input, now);
         self.recorder.record_effects(news, &effects, &self.core, now);
-        self.carry_out(effects);
+        self.carry_out(effects, now);
         self.beat();
-        // The kernel is busy with what comes next while this is written.
-        self.log.outcome(done, now.since_start);
         self.log.labels(&self.core.take_news());
         let controller = self.core.controller();
         if self.log.is_withholding(controller.status().mode) {
@@ -239,7 +233,7 @@ impl Agent {
         });
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<Effect>, now: Moment) {
         for effect in effects {
             match effect {
                 Effect::Marathon { source, action } => self.connections[source].act(action),
@@ -249,6 +243,7 @@ impl Agent {
                 }
                 Effect::FindWays(servers) => self.kernel.ask(Ask::FindWays(servers)),
                 Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
+                Effect::Log(entries) => self.log.outcome(entries, now.since_start),
                 Effect::Keep(source) => {
                     if let Some(save) = self.save(source) {
                         tokio::task::spawn_blocking(save);
@@ -274,8 +269,9 @@ impl Agent {
         match store.load::<Kept>(name) {
             Ok(Some(Saved { read_at, what })) => {
                 tracing::info!(source = name, %read_at, "goes on with what was kept on disk");
-                let effects = self.core.restore(source, what, read_at, self.now());
-                self.carry_out(effects);
+                let now = self.now();
+                let effects = self.core.restore(source, what, read_at, now);
+                self.carry_out(effects, now);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(source = name, "begins without what was kept: {error}"),

@@ -86,6 +86,7 @@ impl AgentCore {
                 controller::Effect::Apply(plan) => effects.push(Effect::Apply(plan)),
                 controller::Effect::WakeAt(at) => self.controller_wake = at,
                 controller::Effect::Report(_) => {}
+                controller::Effect::Log(entries) => effects.push(Effect::Log(entries)),
             }
         }
     }

@@ -8,6 +8,8 @@ use marathon::WorkloadKey;
 use marathon::events::Event;
 use marathon::watch::{Action, StreamId};
 use marathon::{Snapshot, Workload};
+use vip::controller::Entry;
+use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
 use crate::agent::status::Hold;
@@ -127,6 +129,8 @@ pub enum Effect {
     FindWays(BTreeSet<IpAddr>),
     /// Run a plan, then say [`Input::Applied`].
     Apply(Plan),
+    /// Log what became of each operation of the last plan.
+    Log(Vec<(Entry, OpResult)>),
     /// Keep [`AgentCore::kept`](super::AgentCore::kept) of this source on disk.
     Keep(usize),
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use marathon::Timestamp;
 use vip::controller::{Controller, Entry, Mode};
 use vip::plan::OpResult;
-use vip::{LabelReport, Outcome, SourceId};
+use vip::{LabelReport, SourceId};
 
 use super::notices::{self, Notice};
 use super::{Journal, JournalEntry};
@@ -26,7 +26,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Tells what was done, with the reasons of [`reasons`]. `now` is since the start.
+    /// Tells what became of the operations of a plan. `now` is since the start.
     pub(crate) fn outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
         for (entry, result) in done {
             match result {
@@ -45,7 +45,7 @@ impl Log {
 
     /// Tells what would be done, if the mode allowed it.
     pub(crate) fn withheld(&mut self, controller: &Controller) {
-        let entries = controller.withheld().iter().map(|op| controller.entry(op));
+        let entries = controller.withheld();
         let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
         for (text, entry) in &entries {
             if !self.withheld.contains(text) {
@@ -105,11 +105,6 @@ impl Log {
         }
         self.journal.note(JournalEntry::new(what, text.clone(), Timestamp::now()));
     }
-}
-
-/// What was done, and why. To be asked before the controller hears of it.
-pub(crate) fn reasons(controller: &Controller, outcome: &Outcome) -> Vec<(Entry, OpResult)> {
-    outcome.results().map(|(op, result)| (controller.entry(op), result.clone())).collect()
 }
 
 fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {

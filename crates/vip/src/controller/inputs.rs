@@ -6,19 +6,25 @@ use std::time::Duration;
 
 use super::changed_addresses::{changed_addresses, same_firewall};
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
-use super::{AppKey, Change, Controller, Facts, Input, Job, Retry};
+use super::{AppKey, Change, Controller, Entry, Facts, Input, Job, Retry};
 use crate::local::{has_two_ways, wants_a_look};
+use crate::plan::OpResult;
 use crate::{Observed, SourceId};
 
 impl Controller {
-    pub(super) fn take_in(&mut self, input: Input, now: Duration) {
+    /// Takes in what happened. Of a plan that was run it returns what became of each operation.
+    pub(super) fn take_in(
+        &mut self,
+        input: Input,
+        now: Duration,
+    ) -> Option<Vec<(Entry, OpResult)>> {
         match input {
             Input::Claims { source, change } => self.on_claims(&source, change, now),
             Input::Lost { source, why } => self.claims.lose(source, why),
             Input::Facts(facts) => self.on_facts(facts, now),
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Ways(ways) => self.on_ways(ways, now),
-            Input::Applied(outcome) => self.on_applied(&outcome, now),
+            Input::Applied(outcome) => return Some(self.on_applied(&outcome, now)),
             Input::KernelChanged => {
                 let rested = self.read_at.saturating_add(self.rest);
                 self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));
@@ -31,6 +37,7 @@ impl Controller {
             }
             Input::Tick => {}
         }
+        None
     }
 
     fn on_claims(&mut self, source: &SourceId, change: Change, now: Duration) {

@@ -30,7 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Conflict, Outcome};
+use crate::plan::{Conflict, OpResult, Outcome};
 use crate::{
     ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
     TableSettings, Vip, Ways,
@@ -111,6 +111,8 @@ pub enum Effect {
     WakeAt(Duration),
     /// What there is to report has changed.
     Report(Box<Status>),
+    /// Log what became of each operation of the last plan.
+    Log(Vec<(Entry, OpResult)>),
 }
 
 /// What the kernel is being asked.
@@ -202,7 +204,7 @@ impl Controller {
     /// is to be done, in order.
     pub fn on(&mut self, input: Input, now: Duration) -> Vec<Effect> {
         let now = now.max(self.clock);
-        self.take_in(input, now);
+        let log = self.take_in(input, now);
         self.expire(now);
         self.clock = now;
         let mut effects = Vec::new();
@@ -212,6 +214,8 @@ impl Controller {
         }
         effects.extend(self.wake(now));
         effects.extend(self.report());
+        // Last, so that the kernel is busy with what comes next while the log is written.
+        effects.extend(log.map(Effect::Log));
         effects
     }
 

@@ -3,16 +3,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Controller, Job, Retry};
+use super::{Controller, Entry, Job, Retry};
 use crate::plan::OpResult;
 use crate::{Op, Outcome};
 
 impl Controller {
-    /// Takes note of what was done. What was not is tried again, address by address, after a
-    /// reading; what was is compared once more, since drains and lingering begin with it.
-    pub(super) fn on_applied(&mut self, outcome: &Outcome, now: Duration) {
+    /// Records what became of a plan, and returns it with the reasons for the log. Addresses with a
+    /// failure are tried again after a reading; all others are compared once more, since drains and
+    /// lingering begin with what was done.
+    pub(super) fn on_applied(
+        &mut self,
+        outcome: &Outcome,
+        now: Duration,
+    ) -> Vec<(Entry, OpResult)> {
+        // The reasons are those of the plan's time: the outcome changes what is known.
+        let results = outcome.results().map(|(op, result)| (self.entry(op), result.clone()));
+        let log = results.collect();
         let is_apply = |job: &mut Job| matches!(job, Job::Apply { .. });
-        let Some(Job::Apply { ops, addresses }) = self.job.take_if(is_apply) else { return };
+        let Some(Job::Apply { ops, addresses }) = self.job.take_if(is_apply) else { return log };
         for (op, result) in outcome.results() {
             self.count(result);
             if let (OpResult::Done, Some(model)) = (result, &mut self.model) {
@@ -51,6 +59,7 @@ impl Controller {
             self.model = None;
             self.look_at = now;
         }
+        log
     }
 
     fn count(&mut self, result: &OpResult) {

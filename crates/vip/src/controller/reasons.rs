@@ -9,10 +9,8 @@ use crate::plan::text;
 use crate::{DesiredService, LabelReport, Op, Vip};
 
 impl Controller {
-    /// Why an operation of the last plan was, or would be, done. To be asked before the outcome of
-    /// that plan is told.
-    #[must_use]
-    pub fn entry(&self, op: &Op) -> Entry {
+    /// Explains why an operation of the last plan was, or would be, done.
+    pub(super) fn entry(&self, op: &Op) -> Entry {
         let (vip, address) = (op.vip(), op.address());
         let server = server_of(op);
         let service = vip.and_then(|vip| self.decided.service(&vip));
@@ -33,9 +31,8 @@ impl Controller {
     }
 
     /// The operations that are due and held back by the mode.
-    #[must_use]
-    pub fn withheld(&self) -> &[Op] {
-        &self.withheld
+    pub fn withheld(&self) -> impl Iterator<Item = Entry> {
+        self.withheld.iter().map(|op| self.entry(op))
     }
 
     /// The app and task behind what an operation changes.

@@ -4,7 +4,7 @@ use vip::Condition::{Healthy, Killing, Terminal, Unhealthy};
 use vip::controller::AppClaims;
 use vip::{Ending, Verdict};
 
-use crate::world::{Job, Task, World, app, seconds};
+use crate::world::{Task, World, app, seconds};
 
 const WEB: &str = "3.3.0.6:80";
 const DNS: &str = "3.3.0.6:53/udp";
@@ -13,14 +13,9 @@ const B: &str = "10.0.0.2:31002";
 
 /// Lets the kernel answer until nothing more is asked; a line for each operation.
 fn log(world: &mut World) -> Vec<String> {
-    let mut lines = Vec::new();
-    while let Some(job) = &world.job {
-        if let Job::Apply(plan) = job {
-            lines.extend(plan.ops.iter().map(|op| world.controller.entry(op).to_string()));
-        }
-        world.answer();
-    }
-    lines
+    world.log.clear();
+    world.work();
+    world.log.iter().map(ToString::to_string).collect()
 }
 
 /// The lines when `/web` changes.
@@ -98,8 +93,9 @@ fn a_line_has_the_task_and_since_when_it_was_due() {
     world.now += seconds(5);
     let input = world.app_input("m", "/web", web(WEB, &[("a", A, Terminal(Ending::Failed))]));
     world.say(input);
-    let Some(Job::Apply(plan)) = &world.job else { panic!() };
-    let entry = world.controller.entry(&plan.ops[0]);
+    world.log.clear();
+    world.answer();
+    let entry = &world.log[0];
     assert_eq!((&*entry.app, entry.task.as_deref()), ("/web", Some("a")));
     assert_eq!((entry.op.name(), entry.since), ("delete-server", Some(world.now)));
     assert_eq!(entry.why, "task failed");

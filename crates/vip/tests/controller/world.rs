@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use node::Kernel;
 use testkit::FakeKernel;
-use vip::controller::{AppClaims, Change, Config, Effect, Input, Status};
+use vip::controller::{AppClaims, Change, Config, Effect, Entry, Input, Status};
 use vip::label::{Options, VipRef};
 use vip::{
     Candidate, Claim, Condition, Controller, LabelPlace, Observed, Outcome, Plan, Protocol, Reach,
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) wake: Option<Duration>,
     pub(crate) status: Status,
     pub(crate) plans: Vec<Plan>,
+    /// What was done, since the test last took it.
+    pub(crate) log: Vec<Entry>,
     /// What each plan started from, and whether every source was heard by then.
     pub(crate) baselines: Vec<(Observed, bool)>,
     pub(crate) readings: usize,
@@ -127,6 +129,7 @@ impl World {
             wake: None,
             status: Status::default(),
             plans: Vec::new(),
+            log: Vec::new(),
             baselines: Vec::new(),
             readings: 0,
             questions: 0,
@@ -160,6 +163,9 @@ impl World {
                 }
                 Effect::WakeAt(at) => self.wake = Some(at),
                 Effect::Report(status) => self.status = *status,
+                Effect::Log(entries) => {
+                    self.log.extend(entries.into_iter().map(|(entry, _)| entry))
+                }
             }
         }
     }
