@@ -213,11 +213,11 @@ impl Node<'_> {
         let config = Config { node: "node1".into(), table, sources, ..Config::default() };
         let mut controller = Controller::new(config);
         let mut now = Duration::from_secs(1);
-        controller.on(Input::Tick, now);
+        controller.handle_input(Input::Tick, now);
         let claims = wanted::claims_by_app(&wanted::parse_snapshot(cluster));
         let only = claims.keys().cloned().collect();
         for change in [Change::Apps(claims), Change::Only(only)] {
-            controller.on(Input::Claims { source: "m".into(), change }, now);
+            controller.handle_input(Input::Claims { source: "m".into(), change }, now);
         }
         // Once there is a model of the kernel it is compared with: by dumps, then by the kernel's text.
         for name in ["compare/first", "compare/vipd", "compare/text", "compare/text"] {
@@ -230,14 +230,14 @@ impl Node<'_> {
                 };
                 drop(known);
                 let observed = observed.map_err(|error| error.to_string());
-                controller.on(Input::Observed(observed), now)
+                controller.handle_input(Input::Observed(observed), now)
             });
             let applies = effects.iter().find(|effect| matches!(effect, Effect::Apply(_)));
             assert_eq!(applies, None, "there is something to do");
             self.print_time(name, time);
             self.print_faults("compare/faults", before);
             now += Duration::from_secs(31);
-            controller.on(Input::Tick, now);
+            controller.handle_input(Input::Tick, now);
         }
         let known = controller.observed().expect("it was read");
         let (time, _) = measure_time(|| kernel.observe_again(known).unwrap());

@@ -57,11 +57,11 @@ pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Deci
     });
     let nodes = addresses(&resolved_hosts(snapshot)).copied().collect();
     let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
-    controller.hear(Input::Facts(Facts { cluster, ..Facts::default() }));
+    controller.learn_input(Input::Facts(Facts { cluster, ..Facts::default() }));
     let claims = claims_by_app(snapshot);
     let only = claims.keys().cloned().collect();
     for change in [Change::Apps(claims), Change::Only(only)] {
-        controller.hear(Input::Claims { source: "m".into(), change });
+        controller.learn_input(Input::Claims { source: "m".into(), change });
     }
     let no_ways = |_: &BTreeSet<IpAddr>| Ok::<_, Infallible>(Ways::default());
     controller.decide_once(observed, no_ways).unwrap()

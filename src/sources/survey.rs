@@ -202,12 +202,12 @@ impl GatheredClaims {
         }
         let mut facts = self.context.facts(std::mem::take(&mut self.masters));
         facts.gaps |= self.incomplete || !self.coverage.pods;
-        controller.hear(controller::Input::Facts(facts));
+        controller.learn_input(controller::Input::Facts(facts));
         for (source, apps) in apps {
             let all = apps.keys().cloned().collect();
             let mut hear = |change| {
                 let source = source.as_str().into();
-                controller.hear(controller::Input::Claims { source, change });
+                controller.learn_input(controller::Input::Claims { source, change });
             };
             hear(Change::Apps(apps));
             // Only the whole truth says that there are no other apps.

@@ -94,7 +94,7 @@ pub fn decide(
         match policy.admit(app, claim.vip.address, &observed.node, cluster) {
             Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
             Err(refusal) => {
-                desired.reports.extend(report(&claim, Verdict::refused(refusal)));
+                desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
             }
         }
     }
@@ -102,7 +102,9 @@ pub fn decide(
         claims.sort_by(|a, b| {
             (&a.label.app, a.superseded, &a.label).cmp(&(&b.label.app, b.superseded, &b.label))
         });
-        let reports = claims.iter().filter_map(|claim| report(claim, note(claim, &claims[0])));
+        let reports = claims
+            .iter()
+            .filter_map(|claim| label_report(claim, obeyed_verdict(claim, &claims[0])));
         desired.reports.extend(reports);
         let nobody = BTreeMap::new();
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
@@ -123,13 +125,13 @@ pub fn decide(
     desired
 }
 
-fn report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
+fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
     let report = LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict };
     (!claim.superseded).then_some(report)
 }
 
 /// The service's options come from the lowest app id; who disagrees is told.
-fn note(claim: &Claim, first: &Claim) -> Verdict {
+fn obeyed_verdict(claim: &Claim, first: &Claim) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {
         if first.label.app == claim.label.app {

@@ -75,7 +75,7 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        for effect in self.controller.on(input, now.since_start) {
+        for effect in self.controller.handle_input(input, now.since_start) {
             match effect {
                 controller::Effect::Observe => {
                     let mend = self.controller.status().mode == Mode::Acting;

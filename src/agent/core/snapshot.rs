@@ -94,7 +94,7 @@ impl AgentCore {
         desired.reports.extend(self.sources.iter().flat_map(MarathonSource::reports).cloned());
         let workloads =
             self.sources.iter().flat_map(|source| source.watch.workloads().map(|each| &**each));
-        let drains = self.controller.draining().filter_map(|(vip, server, drain)| {
+        let drains = self.controller.draining_servers().filter_map(|(vip, server, drain)| {
             Some(((vip, server), drain.deadline?.saturating_sub(now.since_start)))
         });
         Table {
@@ -104,7 +104,7 @@ impl AgentCore {
             versions: versions_of(workloads).collect(),
             drains: drains.collect(),
             scope: self.controller.scope(),
-            lingering: self.controller.lingering().collect(),
+            lingering: self.controller.lingering_addresses().collect(),
         }
     }
 

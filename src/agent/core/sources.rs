@@ -138,7 +138,7 @@ impl AgentCore {
         let Some(observed) = self.controller.observed() else { return };
         let ours: Vec<_> = observed.our_services().map(|(vip, _)| vip).collect();
         // Not what is decided: that comes in portions.
-        let claimed: BTreeSet<_> = self.controller.claimed().collect();
+        let claimed: BTreeSet<_> = self.controller.claimed_vips().collect();
         let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
         for source in 0..self.sources.len() {
             let at = &mut self.sources[source];

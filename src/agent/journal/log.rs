@@ -45,7 +45,7 @@ impl Log {
 
     /// Tells what would be done, if the mode allowed it.
     pub(crate) fn withheld(&mut self, controller: &Controller) {
-        let entries = controller.withheld();
+        let entries = controller.withheld_entries();
         let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
         for (text, entry) in &entries {
             if !self.withheld.contains(text) {

@@ -15,19 +15,20 @@ use crate::{NodeFacts, Observed, ObservedService};
 /// what every address depends on. What the node listens on is left out.
 pub(super) fn changed_addresses(before: &Observed, after: &Observed) -> Option<BTreeSet<IpAddr>> {
     if (before.link, before.timeouts) != (after.link, after.timeouts)
-        || tables(before) != tables(after)
+        || table_states(before) != table_states(after)
         || !same_node(&before.node, &after.node)
     {
         return None;
     }
-    let services = changed(&before.services, &after.services, same_service).filter_map(|key| {
-        match *key {
-            ServiceKey::Address { address, .. } => Some(address),
-            // Nobody's address.
-            ServiceKey::Fwmark { .. } => None,
-        }
-    });
-    let bound = changed(&before.addresses, &after.addresses, |was, is| was == is).copied();
+    let services =
+        changed_keys(&before.services, &after.services, same_service).filter_map(|key| {
+            match *key {
+                ServiceKey::Address { address, .. } => Some(address),
+                // Nobody's address.
+                ServiceKey::Fwmark { .. } => None,
+            }
+        });
+    let bound = changed_keys(&before.addresses, &after.addresses, |was, is| was == is).copied();
     let elements = |of: &Observed| of.nft.elements().collect::<BTreeSet<Element>>();
     let (was, is) = (elements(before), elements(after));
     let elements = was.symmetric_difference(&is).map(Element::address);
@@ -46,7 +47,7 @@ pub(super) fn same_firewall(before: &Observed, after: &Observed, lets_in: bool) 
 }
 
 /// The keys that only one has, or with another value.
-fn changed<'a, K: Ord, V>(
+fn changed_keys<'a, K: Ord, V>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
     same: impl Fn(&V, &V) -> bool + 'a,
@@ -77,7 +78,7 @@ fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
 }
 
 /// What is known of our tables beside their elements.
-fn tables(observed: &Observed) -> [impl PartialEq + '_; 2] {
+fn table_states(observed: &Observed) -> [impl PartialEq + '_; 2] {
     let of = |table: &'_ Table| (table.standing, table.able, table.lacks.clone());
     [of(&observed.nft.v4), of(&observed.nft.v6)]
 }

@@ -59,27 +59,27 @@ impl Claims {
     }
 
     /// Whether every source has said everything once.
-    pub(super) fn complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.sources.values().all(|source| source.complete)
     }
 
     /// The sources that haven't.
-    pub(super) fn awaited(&self) -> impl Iterator<Item = &SourceId> {
+    pub(super) fn awaited_sources(&self) -> impl Iterator<Item = &SourceId> {
         self.sources.iter().filter(|(_, source)| !source.complete).map(|(name, _)| name)
     }
 
     /// The sources that are out of reach, with the reason.
-    pub(super) fn lost(&self) -> impl Iterator<Item = (&SourceId, &String)> {
+    pub(super) fn lost_sources(&self) -> impl Iterator<Item = (&SourceId, &String)> {
         self.sources.iter().filter_map(|(name, source)| Some((name, source.lost.as_ref()?)))
     }
 
     /// What a source said stays; that it is lost is only told.
-    pub(super) fn lose(&mut self, source: SourceId, why: String) {
+    pub(super) fn mark_lost(&mut self, source: SourceId, why: String) {
         self.sources.entry(source).or_default().lost = Some(why);
     }
 
     /// Takes in what a source says; the apps that differ, and the addresses they claim or claimed.
-    pub(super) fn change(
+    pub(super) fn apply_change(
         &mut self,
         id: &SourceId,
         change: Change,
@@ -131,13 +131,13 @@ impl Claims {
     }
 
     /// What an app claims.
-    pub(super) fn of(&self, (source, app): &AppKey) -> impl Iterator<Item = &Claim> {
+    pub(super) fn claims_of_app(&self, (source, app): &AppKey) -> impl Iterator<Item = &Claim> {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.into_iter().flat_map(|app| &app.claims)
     }
 
     /// Every claim.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn all_claims(&self) -> impl Iterator<Item = &Claim> {
         let apps = self.sources.values().flat_map(|source| source.apps.values());
         apps.flat_map(|app| &app.claims)
     }
@@ -148,7 +148,7 @@ impl Claims {
     }
 
     /// The claims to one address.
-    pub(super) fn on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
+    pub(super) fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
         self.by_vip.range(Vip::all_on(address)).flat_map(|(vip, keys)| {
             let apps = keys.iter().filter_map(|(source, app)| self.sources[source].apps.get(app));
             apps.flat_map(|app| &app.claims).filter(|claim| claim.vip == *vip)
@@ -157,7 +157,7 @@ impl Claims {
 
     /// Whether a task is known to have ended. Nobody speaks for the tasks of an app that is gone:
     /// they may well run on for a while.
-    pub(crate) fn ended(&self, source: &SourceId, app: &str, task: &str) -> bool {
+    pub(crate) fn task_has_ended(&self, source: &SourceId, app: &str, task: &str) -> bool {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(task))
     }

@@ -15,7 +15,7 @@ pub(crate) struct Decided {
 
 impl Decided {
     /// Forgets these addresses; what became of their labels.
-    pub(super) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Vec<LabelReport> {
+    pub(super) fn forget_addresses(&mut self, addresses: &BTreeSet<IpAddr>) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         for address in addresses {
             reports.extend(self.reports.remove(address).into_iter().flatten());
@@ -29,7 +29,7 @@ impl Decided {
     }
 
     /// Takes in what is decided for addresses that it knows nothing of.
-    pub(super) fn add(&mut self, desired: Desired) {
+    pub(super) fn add_desired(&mut self, desired: Desired) {
         self.services.extend(desired.services);
         self.sources.extend(desired.sources);
         let mut reports: BTreeMap<IpAddr, Vec<LabelReport>> = BTreeMap::new();

@@ -37,13 +37,13 @@ pub(crate) struct Tenant {
 
 impl Tenant {
     /// That of a member, if it is known.
-    fn of(member: &Member) -> Option<Self> {
+    fn of_member(member: &Member) -> Option<Self> {
         let app = (member.source.clone(), member.app.clone());
         (!member.task.is_empty()).then(|| Self { app, task: member.task.clone() })
     }
 
     fn has_ended(&self, claims: &Claims) -> bool {
-        claims.ended(&self.app.0, &self.app.1, &self.task)
+        claims.task_has_ended(&self.app.0, &self.app.1, &self.task)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    fn of(held: &ObservedServer) -> Self {
+    fn of_server(held: &ObservedServer) -> Self {
         Self { before: held.settings.weight, deadline: None, idle: None }
     }
 
@@ -92,21 +92,21 @@ pub(crate) struct Drains {
 impl Drains {
     /// Every real server on its way out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
-        self.memories().flat_map(|(vip, memory)| {
+        self.draining_memories().flat_map(|(vip, memory)| {
             memory.leaving.iter().map(move |(server, drain)| (vip, *server, drain))
         })
     }
 
     /// The addresses with a real server on its way out whose task is of this app.
     pub(crate) fn of_app(&self, app: &AppKey) -> impl Iterator<Item = IpAddr> {
-        self.memories().filter_map(move |(vip, memory)| {
+        self.draining_memories().filter_map(move |(vip, memory)| {
             let mut tenants = memory.leaving.keys().filter_map(|at| memory.tenants.get(at));
             tenants.any(|tenant| tenant.app == *app).then_some(vip.address)
         })
     }
 
     /// Whose task a real server was that is no member any more.
-    pub(crate) fn tenant(&self, vip: &Vip, server: &SocketAddr) -> Option<&Tenant> {
+    pub(crate) fn find_tenant(&self, vip: &Vip, server: &SocketAddr) -> Option<&Tenant> {
         self.services.get(vip)?.tenants.get(server)
     }
 
@@ -118,14 +118,14 @@ impl Drains {
     /// Whether a real server that is no member any more was that of a task that is known to have
     /// ended.
     pub(crate) fn is_ended(&self, vip: &Vip, server: &SocketAddr, claims: &Claims) -> bool {
-        self.tenant(vip, server).is_some_and(|tenant| tenant.has_ended(claims))
+        self.find_tenant(vip, server).is_some_and(|tenant| tenant.has_ended(claims))
     }
 
     /// Tells every real server that drains, as of `now`.
-    pub(crate) fn facts(&self, now: Duration) -> Vec<DrainFacts> {
+    pub(crate) fn drain_facts(&self, now: Duration) -> Vec<DrainFacts> {
         let facts = |(vip, server, drain): (Vip, SocketAddr, &Drain)| {
             let left = drain.deadline.map(|deadline| deadline.saturating_sub(now));
-            let task = self.tenant(&vip, &server).map(|tenant| TaskName {
+            let task = self.find_tenant(&vip, &server).map(|tenant| TaskName {
                 source: tenant.app.0.to_string(),
                 app: Arc::clone(&tenant.app.1),
                 task: Arc::clone(&tenant.task),
@@ -159,12 +159,12 @@ impl Drains {
         self.draining.insert(facts.vip);
     }
 
-    fn memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {
+    fn draining_memories(&self) -> impl Iterator<Item = (Vip, &Memory)> {
         self.draining.iter().filter_map(|vip| Some((*vip, self.services.get(vip)?)))
     }
 
     /// Takes note of what a reading says about connections. Only readings know.
-    pub(crate) fn observe(&mut self, observed: &Observed, now: Duration) {
+    pub(crate) fn note_connections(&mut self, observed: &Observed, now: Duration) {
         for vip in &self.draining {
             let Some(memory) = self.services.get_mut(vip) else { continue };
             let held = observed.service(vip).map(|service| &service.servers);
@@ -182,7 +182,12 @@ impl Drains {
     ///
     /// Nor does the weight of a task that has ended say anything about the next one that listens
     /// at its address. Whose task a real server is `decided` tells, what was decided last.
-    pub(crate) fn undo(&self, observed: &mut Observed, decided: &Decided, claims: &Claims) {
+    pub(crate) fn restore_weights(
+        &self,
+        observed: &mut Observed,
+        decided: &Decided,
+        claims: &Claims,
+    ) {
         for (key, service) in &mut observed.services {
             let Some(vip) = Vip::from_key(key) else { continue };
             let Some(memory) = self.services.get(&vip) else { continue };
@@ -210,7 +215,7 @@ impl Drains {
         (decided, claims): (&Decided, &Claims),
         now: Duration,
     ) {
-        self.forget(addresses, observed);
+        self.forget_gone(addresses, observed);
         for (key, service) in &observed.services {
             let Some(vip) = Vip::from_key(key) else { continue };
             let owner = owner_of(key, &service.settings, observed);
@@ -221,7 +226,7 @@ impl Drains {
             }
             if owner == Owner::Ours || owner == Owner::LostMark && known {
                 let memory = self.services.entry(vip).or_default();
-                memory.learn(desired, vip, service, decided, claims);
+                memory.learn_tenants(desired, vip, service, decided, claims);
                 // What nobody claims stays as it is: it may be that somebody does.
                 if scope == Scope::Complete || wanted && scope == Scope::Servers {
                     memory.add_to(desired, vip, service, claims, now);
@@ -238,7 +243,7 @@ impl Drains {
     }
 
     /// Forgets the services that are gone.
-    fn forget(&mut self, addresses: &BTreeSet<IpAddr>, observed: &Observed) {
+    fn forget_gone(&mut self, addresses: &BTreeSet<IpAddr>, observed: &Observed) {
         for address in addresses {
             let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
             let gone: Vec<_> = vips.filter(|vip| observed.service(vip).is_none()).collect();
@@ -263,15 +268,15 @@ impl Memory {
     ) -> bool {
         match self.tenants.get(server) {
             Some(tenant) => tenant.has_ended(claims),
-            None => before
-                .and_then(|before| before.selection.members.get(server))
-                .is_some_and(|member| claims.ended(&member.source, &member.app, &member.task)),
+            None => before.and_then(|before| before.selection.members.get(server)).is_some_and(
+                |member| claims.task_has_ended(&member.source, &member.app, &member.task),
+            ),
         }
     }
 
     /// Takes note of whose the real servers were that are members no more, and tells which of these
     /// are nobody's.
-    fn learn(
+    fn learn_tenants(
         &mut self,
         desired: &mut Desired,
         vip: Vip,
@@ -287,7 +292,7 @@ impl Memory {
         let before = decided.service(&vip).map(|before| &before.selection.members);
         let others = held.servers.keys().filter(|server| !is_member(server));
         let tenants = others.filter_map(|server| {
-            let tenant = known.remove(server).or_else(|| Tenant::of(before?.get(server)?));
+            let tenant = known.remove(server).or_else(|| Tenant::of_member(before?.get(server)?));
             Some((*server, tenant?))
         });
         self.tenants = tenants.collect();
@@ -323,7 +328,7 @@ impl Memory {
         let leaving = held.servers.iter().filter(|(server, _)| leaves(server));
         let leaving: BTreeMap<_, _> = leaving
             .map(|(server, held)| {
-                let mut drain = self.leaving.get(server).copied().unwrap_or(Drain::of(held));
+                let mut drain = self.leaving.get(server).copied().unwrap_or(Drain::of_server(held));
                 let fresh = now.saturating_add(self.time.unwrap_or(DEFAULT_DRAIN));
                 let begun = held.settings.weight == 0;
                 drain.deadline = begun.then_some(drain.deadline.unwrap_or(fresh));
@@ -336,7 +341,7 @@ impl Memory {
         let marked = held.settings.flags.contains(MARK);
         let staying = self.leaving.iter().filter(|(_, drain)| !marked || !drain.is_over(now));
         let staying: BTreeMap<_, _> =
-            staying.map(|(server, _)| (*server, self.member(server))).collect();
+            staying.map(|(server, _)| (*server, self.draining_member(server))).collect();
         match desired.services.get_mut(&vip) {
             Some(wanted) => wanted.selection.members.extend(staying),
             None if staying.is_empty() => {}
@@ -350,7 +355,7 @@ impl Memory {
         }
     }
 
-    fn member(&self, server: &SocketAddr) -> Member {
+    fn draining_member(&self, server: &SocketAddr) -> Member {
         let tenant = self.tenants.get(server).cloned();
         let ((source, app), task) =
             tenant.map(|tenant| (tenant.app, tenant.task)).unwrap_or_default();

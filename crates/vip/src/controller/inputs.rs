@@ -20,7 +20,7 @@ impl Controller {
     ) -> Option<Vec<(Entry, OpResult)>> {
         match input {
             Input::Claims { source, change } => self.on_claims(&source, change, now),
-            Input::Lost { source, why } => self.claims.lose(source, why),
+            Input::Lost { source, why } => self.claims.mark_lost(source, why),
             Input::Facts(facts) => self.on_facts(facts, now),
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Ways(ways) => self.on_ways(ways, now),
@@ -41,11 +41,11 @@ impl Controller {
     }
 
     fn on_claims(&mut self, source: &SourceId, change: Change, now: Duration) {
-        let was_complete = self.claims.complete();
-        let (apps, addresses) = self.claims.change(source, change);
+        let was_complete = self.claims.is_complete();
+        let (apps, addresses) = self.claims.apply_change(source, change);
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
-        self.touch(addresses.into_iter().chain(draining), now);
-        if self.claims.complete() && !was_complete {
+        self.touch_now(addresses.into_iter().chain(draining), now);
+        if self.claims.is_complete() && !was_complete {
             self.touch_all(now);
         }
         // A reading under way may be older than that: whether it is too old is seen when it is here.
@@ -57,7 +57,7 @@ impl Controller {
 
     /// Has the kernel read at once if what is known of it is too old for what these apps claim.
     fn look_again(&mut self, apps: &BTreeSet<AppKey>, now: Duration) {
-        let mut claims = apps.iter().flat_map(|app| self.claims.of(app));
+        let mut claims = apps.iter().flat_map(|app| self.claims.claims_of_app(app));
         let model = self.model.as_deref();
         if model.is_some_and(|model| claims.any(|claim| wants_a_look(claim, model))) {
             self.look_at = self.look_at.min(now);
@@ -69,9 +69,9 @@ impl Controller {
         let (was, is) = (&old.cluster, &self.facts.cluster);
         let sets = [(&was.nodes, &is.nodes), (&was.masters, &is.masters), (&was.tasks, &is.tasks)];
         let differ = sets.into_iter().flat_map(|(was, is)| was.symmetric_difference(is));
-        let claimed = differ.filter(|address| self.claims.on(**address).next().is_some());
+        let claimed = differ.filter(|address| self.claims.claims_on(**address).next().is_some());
         let claimed: Vec<_> = claimed.copied().collect();
-        self.touch(claimed, now);
+        self.touch_now(claimed, now);
         let beside = |facts: &Facts| (facts.gaps, facts.uncertain.clone());
         if beside(&old) != beside(&self.facts) {
             self.touch_all(now);
@@ -89,7 +89,7 @@ impl Controller {
                 self.counters.readings += 1;
                 self.unread = None;
                 self.rest = REST.max(now.saturating_sub(self.asked_at).saturating_mul(BREAK));
-                self.drains.observe(&observed, now);
+                self.drains.note_connections(&observed, now);
                 self.read_at = now;
                 let before = self.model.replace(observed.into());
                 self.age_ways(before.as_deref());
@@ -101,7 +101,7 @@ impl Controller {
             }
             Err(why) => {
                 self.counters.failed_readings += 1;
-                let retry = Retry::after(self.unread.as_ref(), why, now, &self.config);
+                let retry = Retry::after_failure(self.unread.as_ref(), why, now, &self.config);
                 self.look_at = retry.at;
                 self.read_at = now;
                 self.unread = Some(retry);
@@ -110,7 +110,7 @@ impl Controller {
     }
 
     /// News about an address: it is looked at now, whatever failed before.
-    fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
+    fn touch_now(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
         for address in addresses {
             self.touched.entry(address).or_insert(now);
             if let Some(retry) = self.retries.get_mut(&address) {
@@ -129,7 +129,7 @@ impl Controller {
         // Only readings tell of connections.
         addresses.extend(self.drains.iter().map(|(vip, ..)| vip.address));
         if before.node.listening != model.node.listening {
-            let claims = self.claims.all().filter(|claim| has_two_ways(claim, &model.node));
+            let claims = self.claims.all_claims().filter(|claim| has_two_ways(claim, &model.node));
             addresses.extend(claims.map(|claim| claim.vip.address));
         }
         for address in addresses {
@@ -152,7 +152,7 @@ impl Controller {
     }
 
     /// Touches what has waited until now.
-    pub(super) fn expire(&mut self, now: Duration) {
+    pub(super) fn touch_expired(&mut self, now: Duration) {
         let drains = self.drains.iter().map(|(vip, _, drain)| (vip.address, drain.deadline));
         let lingering = self.lingering.iter().map(|(address, until)| (address, Some(until)));
         let expired = |at: Option<Duration>| at.is_some_and(|at| self.clock < at && at <= now);

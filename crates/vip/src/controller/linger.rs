@@ -16,7 +16,7 @@ impl Lingering {
     /// Takes from a reading of `addresses` the bound ones that are to stay though nobody wants
     /// them: what isn't seen isn't unbound. An address without services begins to linger now, and
     /// does so until `until`.
-    pub(super) fn keep(
+    pub(super) fn hide_lingering(
         &mut self,
         observed: &mut Observed,
         addresses: &BTreeSet<IpAddr>,

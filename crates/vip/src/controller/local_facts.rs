@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Controller;
 use crate::Vip;
 
 /// Facts that only the agent of this node knows. A command that decides beside an agent asks it for
@@ -51,31 +50,7 @@ pub struct TaskName {
     pub task: Arc<str>,
 }
 
-impl Controller {
-    /// Tells what only this controller knows, as of `now`.
-    #[must_use]
-    pub fn local_facts(&self, now: Duration) -> LocalFacts {
-        LocalFacts {
-            drains: self.drains.facts(now),
-            lingering: self
-                .lingering
-                .iter()
-                .map(|(address, until)| (address, milliseconds(until.saturating_sub(now))))
-                .collect(),
-        }
-    }
-
-    /// Takes over what the node's agent knows. To be told before anything else.
-    pub fn take_over(&mut self, facts: &LocalFacts, now: Duration) {
-        for drain in &facts.drains {
-            self.drains.take_over(drain, now);
-        }
-        for (address, left) in &facts.lingering {
-            self.lingering.extend_until(*address, now + Duration::from_millis(*left));
-        }
-    }
-}
-
+/// The milliseconds of a time.
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

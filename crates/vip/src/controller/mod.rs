@@ -12,6 +12,7 @@ mod config;
 mod decided;
 mod drain;
 mod entry;
+mod handover;
 mod inputs;
 mod known_ways;
 mod linger;
@@ -24,6 +25,7 @@ mod reporting;
 mod retry;
 mod slice;
 mod status;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -202,17 +204,17 @@ impl Controller {
 
     /// Takes in what happened at `now`, a time since any start that never goes back, and says what
     /// is to be done, in order.
-    pub fn on(&mut self, input: Input, now: Duration) -> Vec<Effect> {
+    pub fn handle_input(&mut self, input: Input, now: Duration) -> Vec<Effect> {
         let now = now.max(self.clock);
         let log = self.take_in(input, now);
-        self.expire(now);
+        self.touch_expired(now);
         self.clock = now;
         let mut effects = Vec::new();
         if self.job.is_none() {
-            effects.extend(self.next(now));
+            effects.extend(self.next_request(now));
             self.asked_at = now;
         }
-        effects.extend(self.wake(now));
+        effects.extend(self.next_wake(now));
         effects.extend(self.report());
         // Last, so that the kernel is busy with what comes next while the log is written.
         effects.extend(log.map(Effect::Log));
@@ -237,7 +239,7 @@ impl Controller {
     }
 
     /// Real servers on their way out.
-    pub fn draining(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
+    pub fn draining_servers(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
         self.drains.iter()
     }
 
@@ -253,7 +255,7 @@ impl Controller {
     }
 
     /// The VIPs that somebody claims, whether they are decided yet or not.
-    pub fn claimed(&self) -> impl Iterator<Item = Vip> {
+    pub fn claimed_vips(&self) -> impl Iterator<Item = Vip> {
         self.claims.vips()
     }
 
@@ -270,7 +272,7 @@ impl Controller {
     /// How much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        match (self.claims.complete(), self.facts.gaps) {
+        match (self.claims.is_complete(), self.facts.gaps) {
             (true, false) => Scope::Complete,
             (true, true) => Scope::Servers,
             (false, _) => Scope::Partial,
@@ -278,7 +280,7 @@ impl Controller {
     }
 
     /// Addresses that stay for a while though nobody wants them.
-    pub fn lingering(&self) -> impl Iterator<Item = IpAddr> {
+    pub fn lingering_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.lingering.iter().map(|(address, _)| address)
     }
 
@@ -302,7 +304,7 @@ impl Controller {
         drains.map_or(self.look_at, |at| at.min(self.look_at))
     }
 
-    fn wake(&mut self, now: Duration) -> Option<Effect> {
+    fn next_wake(&mut self, now: Duration) -> Option<Effect> {
         if self.job.is_some() {
             return None;
         }

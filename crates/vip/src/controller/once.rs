@@ -25,7 +25,7 @@ pub struct Decision {
 
 impl Controller {
     /// Takes in claims or facts and asks for nothing.
-    pub fn hear(&mut self, input: Input) {
+    pub fn learn_input(&mut self, input: Input) {
         self.take_in(input, Duration::ZERO);
     }
 
@@ -40,13 +40,13 @@ impl Controller {
         mut find_ways: impl FnMut(&BTreeSet<IpAddr>) -> Result<Ways, E>,
     ) -> Result<Decision, E> {
         let now = Duration::ZERO;
-        self.drains.observe(&observed, now);
+        self.drains.note_connections(&observed, now);
         let observed = Arc::new(observed);
         self.model = Some(Arc::clone(&observed));
         self.touch_all(now);
         let addresses = self.touched.keys().copied().collect();
         let plan = loop {
-            match self.plan(&observed, &addresses, now) {
+            match self.plan_for(&observed, &addresses, now) {
                 Ok(plan) => break plan,
                 Err(Question { ways }) => self.learn_ways(find_ways(&ways)?, &ways),
             }

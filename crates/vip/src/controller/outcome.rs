@@ -17,12 +17,12 @@ impl Controller {
         now: Duration,
     ) -> Vec<(Entry, OpResult)> {
         // The reasons are those of the plan's time: the outcome changes what is known.
-        let results = outcome.results().map(|(op, result)| (self.entry(op), result.clone()));
+        let results = outcome.results().map(|(op, result)| (self.explain_op(op), result.clone()));
         let log = results.collect();
         let is_apply = |job: &mut Job| matches!(job, Job::Apply { .. });
         let Some(Job::Apply { ops, addresses }) = self.job.take_if(is_apply) else { return log };
         for (op, result) in outcome.results() {
-            self.count(result);
+            self.count_result(result);
             if let (OpResult::Done, Some(model)) = (result, &mut self.model) {
                 op.apply_to(Arc::make_mut(model));
             }
@@ -30,14 +30,14 @@ impl Controller {
         let unanswered = ops.saturating_sub(outcome.results().len());
         self.counters.failed += unanswered as u64;
         let doubtful = outcome.wants_a_fresh_look() || unanswered > 0;
-        let whys = whys(outcome);
+        let whys = failure_reasons(outcome);
         for (address, since) in addresses {
             let lost = (unanswered > 0).then(|| "what became of the plan is unknown".to_owned());
             let why = whys.get(&None).or(whys.get(&Some(address))).cloned().or(lost);
             let since = match why {
                 Some(why) => {
                     let before = self.retries.get(&address);
-                    let retry = Retry::after(before, why, now, &self.config);
+                    let retry = Retry::after_failure(before, why, now, &self.config);
                     self.retries.insert(address, retry);
                     since
                 }
@@ -62,7 +62,7 @@ impl Controller {
         log
     }
 
-    fn count(&mut self, result: &OpResult) {
+    fn count_result(&mut self, result: &OpResult) {
         let counters = &mut self.counters;
         *match result {
             OpResult::Done => &mut counters.done,
@@ -74,7 +74,7 @@ impl Controller {
 }
 
 /// What went wrong first, by address; `None` is the interface, on which all depend.
-fn whys(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
+fn failure_reasons(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
     let mut whys = BTreeMap::new();
     for (op, result) in outcome.results() {
         let why = match result {

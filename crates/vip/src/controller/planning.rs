@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::known_ways::Question;
-use super::slice::slice;
+use super::slice::slice_of;
 use super::{Controller, Effect, Job, Mode, Parting};
 use crate::{Desired, Observed, Op, Plan, Scope, decide};
 
 impl Controller {
     /// The next thing to ask of the kernel.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Effect> {
+    pub(super) fn next_request(&mut self, now: Duration) -> Option<Effect> {
         if self.next_look() <= now {
             self.look_at = now.saturating_add(self.config.sync_period);
             self.job = Some(Job::Observe);
@@ -21,7 +21,7 @@ impl Controller {
             return Some(effect);
         }
         self.withheld.clear();
-        let due = self.due(now);
+        let due = self.due_addresses(now);
         let model = self.model.take()?;
         // What is held back is shown whole.
         let portion = match self.mode() {
@@ -30,8 +30,8 @@ impl Controller {
         };
         let effect = due.chunks(portion).find_map(|portion| {
             let portion = portion.iter().copied().collect();
-            match self.plan(&model, &portion, now) {
-                Ok(plan) => self.settle(portion, plan, now),
+            match self.plan_for(&model, &portion, now) {
+                Ok(plan) => self.settle_plan(portion, plan, now),
                 Err(Question { ways }) => Some(self.find_ways(ways)),
             }
         });
@@ -40,7 +40,7 @@ impl Controller {
     }
 
     /// The touched addresses whose time has come, those that wait for longest first.
-    fn due(&self, now: Duration) -> Vec<IpAddr> {
+    fn due_addresses(&self, now: Duration) -> Vec<IpAddr> {
         let due = |address: &IpAddr| self.retries.get(address).is_none_or(|retry| retry.at <= now);
         let mut found: Vec<_> = self.touched.iter().filter(|(address, _)| due(address)).collect();
         found.sort_by_key(|(_, since)| **since);
@@ -48,7 +48,7 @@ impl Controller {
     }
 
     /// Takes note of a plan for these addresses: what is left of them to do is done or held back.
-    fn settle(&mut self, due: BTreeSet<IpAddr>, plan: Plan, now: Duration) -> Option<Effect> {
+    fn settle_plan(&mut self, due: BTreeSet<IpAddr>, plan: Plan, now: Duration) -> Option<Effect> {
         let changes = changed_by(&plan, &due);
         let mut addresses = BTreeMap::new();
         for address in due {
@@ -73,36 +73,36 @@ impl Controller {
     }
 
     /// Decides about addresses and plans for them, or says what has to be asked for first.
-    pub(super) fn plan(
+    pub(super) fn plan_for(
         &mut self,
         model: &Observed,
         addresses: &BTreeSet<IpAddr>,
         now: Duration,
     ) -> Result<Plan, Question> {
         let scope = self.scope();
-        let mut observed = slice(model, addresses);
-        let mut desired = self.assemble(&observed, addresses, now);
+        let mut observed = slice_of(model, addresses);
+        let mut desired = self.assemble_desired(&observed, addresses, now);
         self.choose_sources(&mut desired, model)?;
         self.counters.planned += addresses.len() as u64;
         if scope == Scope::Complete && self.config.parting == Parting::Gradual {
             let until = now.saturating_add(self.config.linger);
-            self.lingering.keep(&mut observed, addresses, &desired, now, until);
+            self.lingering.hide_lingering(&mut observed, addresses, &desired, now, until);
         }
         let plan = Plan::new(&observed, &desired, scope, &self.config.node);
-        self.remember(addresses, desired, &plan);
+        self.remember_decision(addresses, desired, &plan);
         Ok(plan)
     }
 
     /// Assembles what is wanted on some addresses, of which `observed` is the reading: from claims,
     /// facts and settings, and from what drains. There is no other place that does; only the sources
     /// are filled in later.
-    fn assemble(
+    fn assemble_desired(
         &mut self,
         observed: &Observed,
         addresses: &BTreeSet<IpAddr>,
         now: Duration,
     ) -> Desired {
-        let claims = addresses.iter().flat_map(|address| self.claims.on(*address));
+        let claims = addresses.iter().flat_map(|address| self.claims.claims_on(*address));
         let claims = claims.cloned().collect();
         let (policy, cluster) = (&self.config.table.policy, &self.facts.cluster);
         let base = self.nothing_desired();
@@ -110,7 +110,7 @@ impl Controller {
             Parting::AtOnce => decide(claims, observed, policy, cluster),
             Parting::Gradual => {
                 let mut undrained = observed.clone();
-                self.drains.undo(&mut undrained, &self.decided, &self.claims);
+                self.drains.restore_weights(&mut undrained, &self.decided, &self.claims);
                 decide(claims, &undrained, policy, cluster)
             }
         };
@@ -122,10 +122,10 @@ impl Controller {
         desired
     }
 
-    fn remember(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
-        let before = self.decided.forget(addresses);
+    fn remember_decision(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
+        let before = self.decided.forget_addresses(addresses);
         self.news.extend(crate::label::changed_reports(&before, &desired.reports));
-        self.decided.add(desired);
+        self.decided.add_desired(desired);
         self.conflicts.retain(|vip, _| !addresses.contains(&vip.address));
         let conflicts = plan.conflicts.iter().map(|conflict| (conflict.vip, conflict.clone()));
         self.conflicts.extend(conflicts);

@@ -10,15 +10,17 @@ use crate::{DesiredService, LabelReport, Op, Vip};
 
 impl Controller {
     /// Explains why an operation of the last plan was, or would be, done.
-    pub(super) fn entry(&self, op: &Op) -> Entry {
+    pub(super) fn explain_op(&self, op: &Op) -> Entry {
         let (vip, address) = (op.vip(), op.address());
         let server = server_of(op);
         let service = vip.and_then(|vip| self.decided.service(&vip));
         let reports = address.map_or(&[][..], |address| self.decided.reports_on(address));
-        let (app, task) = self.behind(vip, server, service);
+        let (app, task) = self.task_behind(vip, server, service);
         let why = match op {
-            Op::DeleteServer { vip, server } => self.leaves(vip, server, task.as_deref(), service),
-            _ => why(op, service, reports),
+            Op::DeleteServer { vip, server } => {
+                self.reason_to_leave(vip, server, task.as_deref(), service)
+            }
+            _ => reason_for(op, service, reports),
         };
         let since = match &self.job {
             Some(Job::Apply { addresses, .. }) => match address {
@@ -31,12 +33,12 @@ impl Controller {
     }
 
     /// The operations that are due and held back by the mode.
-    pub fn withheld(&self) -> impl Iterator<Item = Entry> {
-        self.withheld.iter().map(|op| self.entry(op))
+    pub fn withheld_entries(&self) -> impl Iterator<Item = Entry> {
+        self.withheld.iter().map(|op| self.explain_op(op))
     }
 
     /// The app and task behind what an operation changes.
-    fn behind(
+    fn task_behind(
         &self,
         vip: Option<Vip>,
         server: Option<SocketAddr>,
@@ -48,14 +50,14 @@ impl Controller {
         let member = service.and_then(|service| service.selection.members.get(&server));
         let of_member = member.map(|member| (member.app.clone(), member.task.clone()));
         let known = of_member.filter(|(_, task)| !task.is_empty()).or_else(|| {
-            let tenant = self.drains.tenant(&vip, &server)?;
+            let tenant = self.drains.find_tenant(&vip, &server)?;
             Some((tenant.app.1.clone(), tenant.task.clone()))
         });
         known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
     }
 
     /// Why a real server goes.
-    fn leaves(
+    fn reason_to_leave(
         &self,
         vip: &Vip,
         server: &SocketAddr,
@@ -88,7 +90,7 @@ fn server_of(op: &Op) -> Option<SocketAddr> {
 }
 
 /// What an operation does and why, in the words of a plan's description.
-fn why(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> String {
+fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> String {
     let member = |server| {
         let why = service.and_then(|service| service.selection.members.get(server));
         why.map(|member| format!("{}, ", member.reason())).unwrap_or_default()

@@ -20,8 +20,12 @@ impl Controller {
         let overdue = changes().filter(|(address, _)| !self.retries.contains_key(*address));
         let status = Status {
             mode: self.mode(),
-            awaited: self.claims.awaited().cloned().collect(),
-            lost: self.claims.lost().map(|(source, why)| (source.clone(), why.clone())).collect(),
+            awaited: self.claims.awaited_sources().cloned().collect(),
+            lost: self
+                .claims
+                .lost_sources()
+                .map(|(source, why)| (source.clone(), why.clone()))
+                .collect(),
             failing: self.retries.clone(),
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
             draining: self.drains.iter().count(),

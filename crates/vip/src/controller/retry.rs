@@ -15,7 +15,7 @@ pub struct Retry {
 
 impl Retry {
     /// One more failure after those before.
-    pub(super) fn after(
+    pub(super) fn after_failure(
         before: Option<&Self>,
         why: String,
         now: Duration,

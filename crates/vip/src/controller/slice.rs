@@ -9,9 +9,9 @@ use crate::{Observed, ObservedService};
 
 /// What was read of some addresses, and what belongs to none. Everything that is decided about an
 /// address depends on this alone, so the cost of a change follows the change, not the table.
-pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observed {
+pub(super) fn slice_of(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observed {
     Observed {
-        services: services(&observed.services, addresses),
+        services: services_on(&observed.services, addresses),
         link: observed.link,
         addresses: addresses
             .iter()
@@ -24,7 +24,7 @@ pub(super) fn slice(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observ
     }
 }
 
-fn services(
+fn services_on(
     all: &BTreeMap<ServiceKey, ObservedService>,
     addresses: &BTreeSet<IpAddr>,
 ) -> BTreeMap<ServiceKey, ObservedService> {
@@ -33,15 +33,17 @@ fn services(
     // Keys are sorted by protocol first.
     while let Some(ServiceKey::Address { protocol, .. }) = next {
         for address in addresses {
-            let range = all.range(key(*protocol, *address, 0)..=key(*protocol, *address, u16::MAX));
+            let range = all.range(
+                service_key(*protocol, *address, 0)..=service_key(*protocol, *address, u16::MAX),
+            );
             found.extend(range.map(|(key, service)| (*key, service.clone())));
         }
-        let last = key(*protocol, Ipv6Addr::from_bits(u128::MAX).into(), u16::MAX);
+        let last = service_key(*protocol, Ipv6Addr::from_bits(u128::MAX).into(), u16::MAX);
         next = all.range((Excluded(last), Unbounded)).next().map(|(key, _)| key);
     }
     found
 }
 
-fn key(protocol: Protocol, address: IpAddr, port: u16) -> ServiceKey {
+fn service_key(protocol: Protocol, address: IpAddr, port: u16) -> ServiceKey {
     ServiceKey::Address { protocol, address, port }
 }

@@ -24,7 +24,7 @@ fn command(world: &mut World, facts: Option<&LocalFacts>) -> Decision {
         let only = apps.keys().cloned().collect();
         let apps = apps.into_iter().map(|(name, claims)| (name, Some(claims))).collect();
         for change in [Change::Apps(apps), Change::Only(only)] {
-            controller.hear(Input::Claims { source: source.clone().into(), change });
+            controller.learn_input(Input::Claims { source: source.clone().into(), change });
         }
     }
     let observed = world.kernel.observe().unwrap();

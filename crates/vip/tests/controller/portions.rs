@@ -101,7 +101,8 @@ fn what_is_held_back_is_shown_whole() {
     world.hear(Input::Hold);
     world.truth.insert("m".into(), apps(600));
     world.hear_all("m");
-    let bound = world.controller.withheld().filter(|entry| entry.op == OpKind::Bind).count();
+    let bound =
+        world.controller.withheld_entries().filter(|entry| entry.op == OpKind::Bind).count();
     assert_eq!((bound, world.plans.len()), (600, 0));
     world.hear(Input::Release);
     assert_eq!(world.kernel.state.services.len(), 600);

@@ -149,7 +149,7 @@ impl World {
 
     /// Says something and leaves the kernel's answer open.
     pub(crate) fn say(&mut self, input: Input) {
-        for effect in self.controller.on(input, self.now) {
+        for effect in self.controller.handle_input(input, self.now) {
             match effect {
                 Effect::Observe => self.begin(Job::Observe),
                 Effect::FindWays(servers) => self.begin(Job::FindWays(servers)),
