@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use node::{Kernel, KernelError};
+use node::{Kernel, KernelError, error_chain};
 use tokio::sync::{Mutex, oneshot};
 use vip::{Observed, Stats, Vip};
 
@@ -108,8 +108,8 @@ impl Reading<'_> {
         read: impl FnOnce(&mut dyn Kernel) -> Result<T, KernelError>,
     ) -> Result<T, String> {
         let result = match self.opened {
-            Ok(kernel) => read(kernel.as_mut()).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+            Ok(kernel) => read(kernel.as_mut()).map_err(|error| error_chain(&error)),
+            Err(error) => Err(error_chain(error)),
         };
         self.failed = result.is_err();
         result

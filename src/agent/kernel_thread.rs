@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use node::{Kernel, KernelError, Monitor};
+use node::{Kernel, KernelError, Monitor, error_chain};
 use tokio::sync::mpsc::UnboundedSender;
 use vip::{Observed, Outcome, Plan};
 
@@ -75,7 +75,7 @@ fn serve<K: Kernel>(
                 });
                 // Whoever knows may change it again without a copy.
                 drop(known);
-                Input::Observed(reading.map_err(|error| error.to_string()))
+                Input::Observed(reading.map_err(|error| error_chain(&error)))
             }
             (Ask::FindWays(servers), opened) => {
                 let ways = opened.and_then(|mut opened| {
@@ -138,7 +138,10 @@ pub(super) fn monitor(
                 Ok(false) => {}
                 Ok(true) => drop(inputs.send(Input::KernelChanged)),
                 Err(error) => {
-                    tracing::warn!("the kernel's announcements can't be heard: {error}");
+                    tracing::warn!(
+                        "the kernel's announcements can't be heard: {}",
+                        error_chain(&error)
+                    );
                     monitor = None;
                     thread::sleep(LOOK_UP);
                 }

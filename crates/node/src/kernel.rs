@@ -1,3 +1,5 @@
+//! The seam to the kernel: the trait [`Kernel`] and its error.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -8,36 +10,38 @@ use vip::{Observed, Op, Outcome, Plan, Stats, Vip, Ways};
 
 use crate::SysctlReport;
 
-/// The kernel, as vipd sees it.
+/// The kernel as vipd sees it: real, or in memory for tests.
 ///
-/// The seam is as high as it can be: what implements this reads everything, or does operations of
-/// a plan. What may be done, in which order, and what a failure holds up, is [`Plan::run`]'s.
+/// The seam is as high as it can be: an implementation reads everything at once and performs the
+/// operations of a plan. [`Plan::run`] decides what is performed, in which order, and what a
+/// failure holds up.
 pub trait Kernel {
     /// Reads the virtual services, our interface, and what else is known of the node.
     ///
     /// # Errors
-    /// When any part can't be read whole. Nothing must be concluded from what was read.
+    /// When any part can't be read completely. Draw no conclusion from a part.
     fn observe(&mut self) -> Result<Observed, KernelError>;
 
-    /// Reads the same, where something is known: by a reading before, with what was done since. What
-    /// the kernel says in fewer words is as it was is taken from there, and shares its memory.
+    /// Reads the same, faster, given what is known: an earlier reading with the changes made since.
+    /// Parts that a cheaper check confirms unchanged are taken from `known` and share its memory.
     ///
     /// # Errors
-    /// As [`observe`](Self::observe).
+    /// As with [`observe`](Self::observe).
     fn observe_again(&mut self, known: &Observed) -> Result<Observed, KernelError> {
         let _ = known;
         self.observe()
     }
 
-    /// Reads the counters of our virtual services, and nothing else: in one dump, where
+    /// Reads only the counters of our virtual services. This takes one dump;
     /// [`observe`](Self::observe) takes one for each service.
     ///
     /// # Errors
-    /// When they can't be read whole.
+    /// When the dump is incomplete.
     fn read_traffic(&mut self) -> Result<BTreeMap<Vip, Stats>, KernelError>;
 
-    /// Does operations in order and answers for each, in the same order. A failure doesn't stop
-    /// those behind it. Answers that are missing at the end mean that nothing is known of them.
+    /// Performs operations in order and returns a result for each, in the same order. A failure
+    /// doesn't stop the operations after it. If there are fewer results than operations, the
+    /// outcome of the rest is unknown.
     fn perform(&mut self, ops: &[&Op]) -> Vec<Result<(), OpError>>;
 
     /// Asks the routing table for this node's address towards each of these real servers, and
@@ -47,7 +51,7 @@ pub trait Kernel {
     /// When routes or addresses can't be read.
     fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError>;
 
-    /// Sets what forwarding to VIPs needs, or, without `mend`, only looks at it.
+    /// Sets the sysctls that forwarding to VIPs needs; without `mend`, only checks them.
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport>;
 
     /// Runs a plan.
@@ -56,50 +60,54 @@ pub trait Kernel {
     }
 }
 
-/// Why the kernel can't be read.
+/// A failure to read the kernel. Print it with its causes: see [`error_chain`](crate::error_chain).
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// IPVS.
-    #[error("can't {doing} (IPVS): {error}")]
+    /// IPVS failed.
+    #[error("can't {doing} (IPVS)")]
     Ipvs {
-        /// What was being done.
+        /// The action that failed, as a verb phrase.
         doing: String,
-        /// What went wrong.
+        /// The cause.
+        #[source]
         error: nl_ipvs::Error,
     },
-    /// Links, addresses or routes.
-    #[error("can't {doing} (rtnetlink): {error}")]
+    /// A link, address or route can't be read.
+    #[error("can't {doing} (rtnetlink)")]
     Route {
-        /// What was being done.
+        /// The action that failed, as a verb phrase.
         doing: String,
-        /// What went wrong.
+        /// The cause.
+        #[source]
         error: nl_ipvs::Error,
     },
-    /// Tables of nftables.
-    #[error("can't {doing} (nftables): {error}")]
+    /// Tables of nftables can't be read.
+    #[error("can't {doing} (nftables)")]
     Nft {
-        /// What was being done.
+        /// The action that failed, as a verb phrase.
         doing: String,
-        /// What went wrong.
+        /// The cause.
+        #[source]
         error: nl_ipvs::Error,
     },
-    /// Something else has the name of our interface.
+    /// An interface of another kind has the name of ours.
     #[error(
         "interface {interface} is a {kind}, not a dummy, so it isn't vipd's and is left alone; \
          give vipd another name with `interface`, or rename that one"
     )]
     NotOurs {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// What it is instead, as `ip -d link` names it.
+        /// The interface's kind, as `ip -d link` names it.
         kind: String,
     },
-    /// A file.
-    #[error("can't read {path}: {error}; what VIPs and real servers may be depends on it")]
+    /// A file of the node can't be read.
+    #[error("can't read {path}, which tells what VIPs and real servers may be")]
     File {
-        /// Its path.
+        /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
+        #[source]
         error: io::Error,
     },
 }
@@ -107,11 +115,12 @@ pub enum KernelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error_chain;
 
     #[test]
     fn a_kernel_without_ipvs_is_told_apart_with_the_cure() {
         let error = nl_ipvs::Error::Unavailable { family: "IPVS" };
-        let text = KernelError::Ipvs { doing: "open its socket".into(), error }.to_string();
+        let text = error_chain(&KernelError::Ipvs { doing: "open its socket".into(), error });
         assert!(text.starts_with("can't open its socket (IPVS): "), "{text}");
         assert!(text.contains("modprobe ip_vs"), "{text}");
     }
@@ -120,7 +129,7 @@ mod tests {
     fn a_refusal_for_want_of_rights_names_the_right() {
         let source = nl_ipvs::KernelError::new(nl_ipvs::errno::EPERM);
         let error = nl_ipvs::Error::Refused { doing: "list the services", source };
-        let text = KernelError::Ipvs { doing: "list them".into(), error }.to_string();
+        let text = error_chain(&KernelError::Ipvs { doing: "list them".into(), error });
         assert!(text.contains("CAP_NET_ADMIN"), "{text}");
     }
 }

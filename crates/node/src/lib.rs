@@ -1,10 +1,11 @@
-//! What vipd does to a Linux node.
+//! Everything that vipd reads from and does to a Linux node.
 //!
-//! The seam is [`Kernel`]: read everything, then do a plan's operations. [`LinuxKernel`] is the
-//! node itself: IPVS over generic netlink; the interface that holds the VIPs, its addresses and
-//! their routes over rtnetlink. Beside it stand the node's sysctls and the lock that keeps two
-//! writers apart.
+//! The seam is [`Kernel`]: read everything, then perform a plan's operations. [`LinuxKernel`] is
+//! the node itself: IPVS over generic netlink; the interface that holds the VIPs, its addresses
+//! and their routes over rtnetlink; nftables and connection tracking over nfnetlink. Beside it
+//! stand the node's sysctls and the lock that keeps two writers apart.
 
+mod error_chain;
 pub mod inspect;
 mod kernel;
 mod linux;
@@ -13,9 +14,11 @@ mod lock;
 mod resolvers;
 mod sysctl;
 
+pub use error_chain::error_chain;
 pub use kernel::{Kernel, KernelError};
 pub use linux::{Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, read_links};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
-    KernelVersion, Sysctl, SysctlReport, SysctlState, check_sysctls, ensure_sysctls, wanted_sysctls,
+    KernelVersion, KernelVersionError, Sysctl, SysctlReport, SysctlState, check_sysctls,
+    ensure_sysctls, wanted_sysctls,
 };

@@ -1,29 +1,29 @@
-//! What this node listens on.
+//! The TCP and UDP sockets that this node listens on, from `/proc/net`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use vip::Protocol;
 
+use crate::KernelError;
+
 type Sockets = BTreeSet<(Protocol, SocketAddr)>;
 
-/// `TCP_LISTEN`, `TCP_SYN_RECV` and `TCP_CLOSE` of `net/tcp_states.h`. The last is a UDP socket
-/// without a peer.
+/// `TCP_LISTEN`, `TCP_SYN_RECV` and `TCP_CLOSE` of `net/tcp_states.h`. The last one also stands
+/// for a UDP socket without a peer.
 const LISTEN: &str = "0A";
 const SYN_RECV: &str = "03";
 const CLOSE: &str = "07";
 
-/// Reads what this thread's network namespace listens on, TCP and UDP.
+/// Reads the listening sockets of this thread's network namespace.
 ///
-/// A list that changes while it is read may lack what was there all the time. So what `before` had
-/// is gone only if a second look lacks it too; the first time there are two looks anyhow.
-pub(crate) fn read_listening(
-    before: Option<&Sockets>,
-) -> Result<Arc<Sockets>, (PathBuf, io::Error)> {
+/// A list that changes while it is read may lack a socket that was there all the time. So if one
+/// of `before` is missing, or nothing is known from before, the lists are read twice and joined.
+pub(crate) fn read_listening(before: Option<&Sockets>) -> Result<Arc<Sockets>, KernelError> {
     let mut sockets = read_once()?;
     if before.is_none_or(|before| !before.is_subset(&sockets)) {
         sockets.extend(read_once()?);
@@ -31,7 +31,7 @@ pub(crate) fn read_listening(
     Ok(Arc::new(sockets))
 }
 
-fn read_once() -> Result<Sockets, (PathBuf, io::Error)> {
+fn read_once() -> Result<Sockets, KernelError> {
     let mut sockets = Sockets::new();
     for (protocol, name) in [
         (Protocol::Tcp, "tcp"),
@@ -41,18 +41,19 @@ fn read_once() -> Result<Sockets, (PathBuf, io::Error)> {
     ] {
         let path = Path::new("/proc/thread-self/net").join(name);
         let opened = match File::open(&path) {
-            // A kernel without IPv6.
+            // The kernel has no IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened,
         };
         let read = opened.and_then(|file| parse_listening(protocol, BufReader::new(file)));
-        sockets.extend(read.map_err(|error| (path, error))?.map(|socket| (protocol, socket)));
+        let read = read.map_err(|error| KernelError::File { path, error })?;
+        sockets.extend(read.map(|socket| (protocol, socket)));
     }
     Ok(sockets)
 }
 
-/// The sockets that listen. The kernel lists those of TCP first, so the connections, of which there
-/// may be a hundred thousand, aren't read.
+/// Parses the listening sockets. The kernel lists those of TCP first, so reading stops before the
+/// connections, of which there may be a hundred thousand.
 fn parse_listening(
     protocol: Protocol,
     list: impl BufRead,
@@ -74,7 +75,8 @@ fn parse_listening(
     Ok(found.into_iter())
 }
 
-/// `0100007F:1F90`: words of network byte order, printed as numbers of this machine, and the port.
+/// Parses `0100007F:1F90`: 32-bit words in network byte order, printed as numbers of this machine,
+/// and the port.
 fn parse_socket(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

@@ -1,17 +1,19 @@
+//! The lock that keeps two writers of a node's IPVS table apart.
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// The lock of the one writer of this node's table.
+/// The lock of the single writer of this node's IPVS table.
 ///
-/// Held as long as the value lives; the kernel frees it when the process ends, however it ends.
+/// Held as long as the value lives. The kernel releases it when the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why the lock could not be had.
+/// A failure to take the lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
@@ -25,12 +27,13 @@ pub enum LockError {
         /// The process that holds it, if it wrote its id.
         pid: Option<u32>,
     },
-    /// The file can't be made, opened or written.
-    #[error("can't lock {path}: {error}; run vipd as root, or name a lock file that it may write")]
+    /// The lock file can't be created, opened or written.
+    #[error("can't lock {path} (run vipd as root, or name a lock file that it may write)")]
     Io {
         /// The lock file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
+        #[source]
         error: io::Error,
     },
 }
@@ -40,20 +43,20 @@ fn describe_holder(pid: Option<&u32>) -> String {
 }
 
 impl Lock {
-    /// Where the lock is unless told otherwise.
+    /// The lock file's default path.
     pub const DEFAULT_PATH: &str = "/run/vipd/lock";
 
     /// Takes the lock without waiting, and writes this process's id into the file.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process has it, [`LockError::Io`] when the file, or the
-    /// folder it is in, can't be made.
+    /// [`LockError::Held`] when another process has it, [`LockError::Io`] when the file or its
+    /// directory can't be created.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let io = |error| LockError::Io { path: path.to_owned(), error };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        // Not truncated on opening: the holder's id must stay readable.
+        // Don't truncate on opening: the holder's process id must stay readable.
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -74,8 +77,8 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// The process that holds the lock, without taking it. `None`: nobody does, as far as this
-    /// process can see.
+    /// Finds the process that holds the lock, without taking it. `None`: nobody does, as far as
+    /// this process can see.
     #[must_use]
     pub fn find_holder(path: &Path) -> Option<u32> {
         let file = File::open(path).ok()?;
@@ -85,8 +88,8 @@ impl Lock {
     }
 }
 
-/// Whether `/proc/locks` has a line like `1: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF`. The
-/// device isn't compared: an overlay has several numbers for one.
+/// Searches `/proc/locks` for a line like `1: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF`.
+/// Devices aren't compared: an overlay file system has several numbers for one.
 fn has_lock(locks: &str, pid: u32, inode: u64) -> bool {
     let (pid, inode) = (pid.to_string(), format!(":{inode}"));
     locks.lines().any(|line| {
@@ -95,8 +98,9 @@ fn has_lock(locks: &str, pid: u32, inode: u64) -> bool {
     })
 }
 
-/// The agent may run as a user of its own. A file that root made in that user's folder, as `sudo vipd
-/// apply` does, must not keep it out. Only root can give a file away, and nobody else needs to.
+/// Gives the lock file to the owner of its directory. The agent may run as a user of its own, and
+/// a file that root created there (`sudo vipd apply`) must not keep it out. Only root can give a
+/// file away, and nobody else needs to.
 fn give_to_owner_of_folder(file: &File, path: &Path) {
     let folder = path.parent().and_then(|folder| folder.metadata().ok());
     let Some((folder, own)) = folder.zip(file.metadata().ok()) else { return };

@@ -1,22 +1,21 @@
-//! The DNS resolvers of this node: no VIP may take the address of one.
+//! The DNS resolvers of this node. No VIP may have the address of one.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A longer file is not a resolv.conf; the rest isn't read.
+use crate::KernelError;
+
+/// Bytes that are read of a file; no resolv.conf is longer.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// The stub of systemd-resolved stands in `/etc/resolv.conf`; the real ones stand here.
+/// The real resolvers where `/etc/resolv.conf` has only the stub of systemd-resolved.
 const BEHIND_THE_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
-/// A file that could not be read, and why.
-pub(crate) type ReadError = (PathBuf, io::Error);
-
-/// Reads the resolvers of this node. A file that isn't there holds none.
-pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, ReadError> {
+/// Reads the resolvers of this node. A missing file counts as empty.
+pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, KernelError> {
     let mut resolvers = BTreeSet::new();
     for path in ["/etc/resolv.conf", BEHIND_THE_STUB] {
         resolvers.extend(parse_nameservers(&read_resolv_conf(Path::new(path))?));
@@ -24,15 +23,17 @@ pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, ReadError> {
     Ok(resolvers)
 }
 
-fn read_resolv_conf(path: &Path) -> Result<String, ReadError> {
+fn read_resolv_conf(path: &Path) -> Result<String, KernelError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut bytes)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path.to_owned(), error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::File { path: path.to_owned(), error })
+        }
         _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 
-/// The addresses of `nameserver` lines, loopback stubs left out: see resolv.conf(5).
+/// Parses the addresses of `nameserver` lines (resolv.conf(5)), without loopback stubs.
 fn parse_nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
     text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -65,7 +66,7 @@ mod tests {
     fn a_missing_file_holds_none_and_an_unreadable_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read_resolv_conf(&folder.path().join("nothing")).unwrap(), "");
-        let (path, _) = read_resolv_conf(folder.path()).unwrap_err();
-        assert_eq!(path, folder.path());
+        let error = read_resolv_conf(folder.path()).unwrap_err();
+        assert!(matches!(error, KernelError::File { path, .. } if path == folder.path()));
     }
 }

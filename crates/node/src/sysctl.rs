@@ -1,36 +1,39 @@
-//! Kernel settings that forwarding to VIPs needs.
+//! The sysctls that forwarding to VIPs needs: their values, and how they are checked and set.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A kernel's version, without what distributions append.
+/// A kernel version, major and minor, without what distributions append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KernelVersion(pub u16, pub u16);
 
-impl std::str::FromStr for KernelVersion {
-    type Err = &'static str;
+/// A text that begins with no kernel version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a kernel version")]
+pub struct KernelVersionError;
 
-    /// Reads `6.1.176`, `5.10.0-8-amd64`, `6.18-rc1`.
+impl std::str::FromStr for KernelVersion {
+    type Err = KernelVersionError;
+
+    /// Parses `6.1.176`, `5.10.0-8-amd64`, `6.18-rc1`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut numbers = text
-            .split(|c: char| !c.is_ascii_digit())
-            .map(|digits| digits.parse().map_err(|_| "is not a kernel version"));
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Ok(Self(major, minor)),
-            _ => Err("is not a kernel version"),
+            _ => Err(KernelVersionError),
         }
     }
 }
 
-/// A setting, what it should be and why.
+/// A sysctl with the value it should have and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sysctl {
-    /// Its name with dots, as `sysctl` takes it.
+    /// The name with dots, as `sysctl` takes it.
     pub name: &'static str,
-    /// What it should be.
+    /// The value it should have.
     pub value: &'static str,
-    /// What goes wrong otherwise.
+    /// The problem that another value causes.
     pub why: &'static str,
 }
 
@@ -63,8 +66,8 @@ const CONN_REUSE_MODE: Sysctl = Sysctl {
     why: "kernels 4.1 to 5.8 delay a client that reuses a port by a second",
 };
 
-/// VIPs are on an interface that doesn't answer ARP, but by default every other interface answers
-/// for all addresses of the node.
+/// Keeps VIPs out of ARP. The VIPs' own interface doesn't answer ARP, but by default every other
+/// interface answers for all addresses of the node.
 const STRICT_ARP: [Sysctl; 2] = [
     Sysctl {
         name: "net.ipv4.conf.all.arp_ignore",
@@ -78,9 +81,10 @@ const STRICT_ARP: [Sysctl; 2] = [
     },
 ];
 
-/// What a kernel of this version needs; with `strict_arp` also what keeps VIPs out of ARP.
+/// Lists the sysctls that a kernel of this version needs, with `strict_arp` also those that keep
+/// VIPs out of ARP.
 ///
-/// `conn_reuse_mode` came with 4.1, where 1 drops the first SYN of a reused port; 5.9 mended that
+/// `conn_reuse_mode` came with 4.1, where 1 drops the first SYN of a reused port. 5.9 fixed that
 /// (kernel commit 35dfb013149f), and since then 0 would keep clients on a drained real server.
 pub fn wanted_sysctls(kernel: KernelVersion, strict_arp: bool) -> impl Iterator<Item = Sysctl> {
     let delays = (KernelVersion(4, 1)..KernelVersion(5, 9)).contains(&kernel);
@@ -88,54 +92,54 @@ pub fn wanted_sysctls(kernel: KernelVersion, strict_arp: bool) -> impl Iterator<
     ALWAYS.into_iter().chain(delays.then_some(CONN_REUSE_MODE)).chain(arp)
 }
 
-/// What became of a setting.
+/// The result of checking or setting a sysctl.
 #[derive(Debug)]
 pub struct SysctlReport {
-    /// The setting.
+    /// The sysctl.
     pub sysctl: Sysctl,
-    /// What became of it.
+    /// The state found or reached.
     pub state: SysctlState,
 }
 
-/// How a setting stands.
+/// The state of a sysctl after it was checked or set.
 #[derive(Debug)]
 pub enum SysctlState {
-    /// It was so already; nothing was written.
+    /// Right already; nothing was written.
     Already,
-    /// It was written.
+    /// Written, and right now.
     Changed {
-        /// What it was.
+        /// The value before.
         before: String,
     },
-    /// It isn't what it should be and could not be written: a read-only `/proc/sys` in a
-    /// container, say. What it is for may not work; the rest does.
+    /// Wrong and not writable: `/proc/sys` may be read-only in a container. Only what depends on
+    /// this sysctl may fail.
     Refused {
-        /// What it is.
+        /// The value it has.
         is: String,
-        /// Why it can't be written.
+        /// The reason why it can't be written.
         error: io::Error,
     },
-    /// It isn't what it should be, and was only looked at.
+    /// Wrong, and only checked.
     Wrong {
-        /// What it is.
+        /// The value it has.
         is: String,
     },
-    /// It can't be read: the kernel has no such setting, or `ip_vs` isn't loaded.
+    /// Unreadable: the kernel has no such sysctl, or `ip_vs` isn't loaded.
     Unknown {
-        /// Why it can't be read.
+        /// The reason why it can't be read.
         error: io::Error,
     },
 }
 
 impl SysctlState {
-    /// Whether the setting is what it should be.
+    /// Returns true if the sysctl has the value it should have.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Already | Self::Changed { .. })
     }
 }
 
-/// Says what is wrong and what to do; for a good one, what it is.
+/// Tells the value, and for a wrong one the consequence and the remedy.
 impl std::fmt::Display for SysctlReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Sysctl { name, value, why } = self.sysctl;
@@ -156,14 +160,14 @@ impl std::fmt::Display for SysctlReport {
     }
 }
 
-/// Sets what forwarding to VIPs needs in this network namespace: reads first, writes only what
-/// differs. Nothing here is fatal; what could not be done is in the reports.
+/// Sets the sysctls that forwarding to VIPs needs in this network namespace: reads them first and
+/// writes only those that differ. Failures aren't fatal; the reports tell them.
 #[must_use]
 pub fn ensure_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
     each_under(Path::new("/proc/sys"), strict_arp, ensure_sysctl)
 }
 
-/// Looks at what forwarding to VIPs needs in this network namespace, and writes nothing.
+/// Checks the sysctls that forwarding to VIPs needs in this network namespace; writes nothing.
 #[must_use]
 pub fn check_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
     each_under(Path::new("/proc/sys"), strict_arp, check_sysctl)
@@ -174,7 +178,7 @@ fn each_under(
     strict_arp: bool,
     what: fn(&Path, Sysctl) -> SysctlState,
 ) -> Vec<SysctlReport> {
-    // An unreadable version is taken for a recent kernel: nothing version-dependent is touched.
+    // Treat an unreadable version as a recent kernel: sysctls of old versions aren't touched.
     let release = fs::read_to_string(root.join("kernel/osrelease")).unwrap_or_default();
     let kernel = release.parse().unwrap_or(KernelVersion(u16::MAX, 0));
     let done = |sysctl: Sysctl| SysctlReport { sysctl, state: what(root, sysctl) };

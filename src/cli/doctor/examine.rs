@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use marathon::Timestamp;
 use marathon::client::Client;
 use node::inspect::{self, Modules, Rights};
-use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
+use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls, error_chain};
 use vip::label::Scheduling;
 use vip::{Link, Observed};
 
@@ -72,11 +72,11 @@ fn look(config: &Config) -> Looked {
         Ok((kernel, about))
     });
     match opened {
-        Err(error) => Looked { kernel: None, ipvs: Err(error.to_string()), observed: None },
+        Err(error) => Looked { kernel: None, ipvs: Err(error_chain(&error)), observed: None },
         Ok((mut kernel, about)) => {
             let (ipvs, observed) = match kernel.observe() {
                 Ok(observed) => (Ok(about), Some(observed)),
-                Err(error) => (Err(error.to_string()), None),
+                Err(error) => (Err(error_chain(&error)), None),
             };
             Looked { kernel: Some(kernel), ipvs, observed }
         }

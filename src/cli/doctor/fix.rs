@@ -26,7 +26,9 @@ pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Resul
             // In a container there is neither a list of modules nor `modprobe`. The kernel has it
             // built in, or loads it when it is asked for what the module does.
             Err(_) if known.find_module(name) == Module::Unknown => {}
-            Err(why) => steps.push(Err(anyhow!("cannot load the module {name}: {why}"))),
+            Err(error) => {
+                steps.push(Err(error).with_context(|| format!("cannot load the module {name}")))
+            }
         }
     }
     let text = load_at_boot(&wanted);

@@ -1,12 +1,15 @@
+//! The size of the connection tracking table.
+
 use std::fs;
 use std::path::Path;
 
-/// The table of tracked connections, of all network namespaces together (`count`: of this one).
+/// The connection tracking table: its limit, for all network namespaces together, and the entries
+/// of this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conntrack {
-    /// Connections in it now.
+    /// Entries of this network namespace now.
     pub count: u64,
-    /// As many fit; beyond that packets of new connections are dropped.
+    /// The most entries that fit. Beyond it, packets of new connections are dropped.
     pub max: u64,
 }
 

@@ -1,5 +1,5 @@
-//! IPv6 forwarding, which has a trap: a node that forwards no longer believes router
-//! advertisements, and drops the default routes that it has from them, unless `accept_ra` is 2.
+//! IPv6 forwarding, checked and switched on. It has a trap: a node that forwards ignores router
+//! advertisements and drops the default routes it has from them, unless `accept_ra` is 2.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,29 +8,29 @@ use std::{fs, io};
 const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
 
 /// `RTF_DEFAULT | RTF_ADDRCONF` of `linux/ipv6_route.h`: a default route by router advertisement.
-/// The kernel looks for just these when it purges (`rt6_purge_dflt_routers`).
+/// These are the routes that the kernel purges (`rt6_purge_dflt_routers`).
 const BY_ADVERTISEMENT: u32 = 0x0001_0000 | 0x0004_0000;
 
-/// How this node stands to IPv6 forwarding.
+/// The state of IPv6 forwarding on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ipv6Forwarding {
-    /// It forwards.
+    /// Forwarding is on.
     pub on: bool,
-    /// Interfaces that would lose their default route if it began to now.
+    /// Interfaces that would lose their default route if forwarding were switched on now.
     pub at_risk: BTreeSet<String>,
 }
 
-/// Looks at it in this network namespace. `None`: there is no IPv6.
+/// Reads the state in this network namespace. `None`: the kernel has no IPv6.
 #[must_use]
 pub fn read_ipv6_forwarding() -> Option<Ipv6Forwarding> {
     read_forwarding(Path::new("/proc"))
 }
 
-/// Switches it on. First every interface that has a default route by router advertisement is told
-/// to go on believing them. Says what was changed, a sentence each; nothing if it was on.
+/// Switches forwarding on, after setting `accept_ra` to 2 on every interface that has a default
+/// route by router advertisement. Returns a sentence for each change; none if it was on.
 ///
 /// # Errors
-/// When a setting can't be written: forwarding isn't switched on then.
+/// When a sysctl can't be written. Forwarding isn't switched on then.
 pub fn enable_ipv6_forwarding() -> io::Result<Vec<String>> {
     enable_forwarding(Path::new("/proc"))
 }
@@ -68,9 +68,9 @@ fn read_setting(proc: &Path, setting: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// The interfaces of default routes by advertisement in `/proc/net/ipv6_route`: each line has
-/// destination, its length, source, its length, next hop, metric, two counters, flags in hex, and
-/// the interface.
+/// Lists the interfaces of default routes by advertisement in `/proc/net/ipv6_route`. Each line
+/// has destination, prefix length, source, prefix length, next hop, metric, two counters, flags in
+/// hex, and the interface.
 fn interfaces_with_advertised_route(routes: &str) -> impl Iterator<Item = &str> {
     routes.lines().filter_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();

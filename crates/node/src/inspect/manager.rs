@@ -1,7 +1,9 @@
+//! Network managers that may interfere with vipd's interface.
+
 use std::fs;
 use std::path::Path;
 
-/// A service that manages interfaces, and may take the addresses of vipd's away.
+/// A service that manages interfaces, and may remove the addresses of vipd's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manager {
     /// `NetworkManager`.
@@ -10,10 +12,10 @@ pub enum Manager {
     Networkd,
 }
 
-/// Who manages the interface with this index, if anybody says so.
+/// Finds the service that manages the interface with this index.
 ///
-/// Both keep a file for each link: systemd-networkd with `ADMIN_STATE=`, `NetworkManager` with
-/// `managed=`.
+/// Both services keep a file for each link: systemd-networkd with `ADMIN_STATE=`,
+/// `NetworkManager` with `managed=`.
 #[must_use]
 pub fn manager_of(index: u32) -> Option<Manager> {
     manager_under(Path::new("/run"), index)

@@ -1,7 +1,7 @@
-//! What `vipd doctor` looks at beside the plan: modules, rights, limits, who else manages the node.
+//! Checks of the node for `vipd doctor`: kernel modules, rights, limits, network managers.
 //!
-//! Every look is a file of `/proc`, `/sys`, `/run` or `/lib/modules` read once. None of them loads
-//! or changes anything; what does is named so.
+//! Each check reads a file of `/proc`, `/sys`, `/run` or `/lib/modules` once and changes nothing.
+//! Only functions named `load_` and `enable_` change the node.
 
 mod conntrack;
 mod forwarding;
@@ -12,5 +12,5 @@ mod rights;
 pub use conntrack::{Conntrack, read_conntrack};
 pub use forwarding::{Ipv6Forwarding, enable_ipv6_forwarding, read_ipv6_forwarding};
 pub use manager::{Manager, manager_of};
-pub use modules::{Module, Modules, load_module};
+pub use modules::{ModprobeError, Module, Modules, load_module};
 pub use rights::Rights;

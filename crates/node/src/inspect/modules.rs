@@ -1,18 +1,20 @@
+//! Kernel modules: which are present or loadable, and loading one.
+
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
-/// Whether the kernel has a module.
+/// The availability of a kernel module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Module {
-    /// It is in the kernel now: loaded, or built in.
+    /// In the kernel now: loaded or built in.
     Present,
-    /// It is on the disk: the kernel loads it when it is asked for, through `modprobe`.
+    /// On disk. The kernel loads it through `modprobe` when it is first needed.
     Loadable,
-    /// It is neither.
+    /// Neither loaded nor on disk.
     Missing,
-    /// It isn't loaded, and there is no list of modules to look in: a container has none.
+    /// Not loaded, and there is no list of loadable modules: a container has none.
     Unknown,
 }
 
@@ -20,7 +22,7 @@ pub enum Module {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Modules {
     present: BTreeSet<String>,
-    /// `None`: there is no list.
+    /// `None`: there is no list of them.
     loadable: Option<BTreeSet<String>>,
 }
 
@@ -38,8 +40,8 @@ impl Modules {
         )
     }
 
-    /// `loaded` names a module first in each line; `builtin` and `dep` name files, as
-    /// `kernel/net/netfilter/ipvs/ip_vs.ko.xz:` and what it depends on.
+    /// Parses the lists. Each line of `loaded` begins with a module's name; each line of `builtin`
+    /// and `dep` begins with a file, such as `kernel/net/netfilter/ipvs/ip_vs.ko.xz:`.
     fn parse(loaded: &str, builtin: Option<&str>, dep: Option<&str>) -> Self {
         let loaded = loaded.lines().filter_map(|line| line.split_whitespace().next());
         let built_in = builtin.unwrap_or_default().lines().filter_map(name_of_file);
@@ -48,7 +50,7 @@ impl Modules {
         Self { present, loadable }
     }
 
-    /// Whether the kernel has a module of this name.
+    /// Looks up the availability of a module.
     #[must_use]
     pub fn find_module(&self, name: &str) -> Module {
         let name = with_underscores(name);
@@ -61,7 +63,7 @@ impl Modules {
     }
 }
 
-/// File names may have dashes where the kernel has underscores.
+/// Replaces dashes: file names may have them where the kernel has underscores.
 fn with_underscores(name: &str) -> String {
     name.replace('-', "_")
 }
@@ -72,18 +74,29 @@ fn name_of_file(line: &str) -> Option<String> {
     Some(with_underscores(name))
 }
 
-/// Loads a module with `modprobe`, which needs `CAP_SYS_MODULE`. It being loaded is no error.
+/// A failure of `modprobe`.
+#[derive(Debug, thiserror::Error)]
+pub enum ModprobeError {
+    /// The program can't be run.
+    #[error("can't run modprobe")]
+    Run(#[source] io::Error),
+    /// The program failed and said this.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Loads a module with `modprobe`, which needs `CAP_SYS_MODULE`. Succeeds if it is loaded already.
 ///
 /// # Errors
-/// What `modprobe` says, or why it can't be run.
-pub fn load_module(name: &str) -> Result<(), String> {
+/// When `modprobe` can't be run, or fails.
+pub fn load_module(name: &str) -> Result<(), ModprobeError> {
     let output = Command::new("modprobe").arg("--").arg(name).output();
-    let output = output.map_err(|error| format!("can't run modprobe: {error}"))?;
+    let output = output.map_err(ModprobeError::Run)?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(said.trim().trim_start_matches("modprobe: ").to_owned())
+    Err(ModprobeError::Failed(said.trim().trim_start_matches("modprobe: ").to_owned()))
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
+//! The rights of this process.
+
 use std::fs;
 
 /// `CAP_NET_ADMIN` and `CAP_SYS_MODULE` of `linux/capability.h`.
 const NET_ADMIN: u32 = 12;
 const SYS_MODULE: u32 = 16;
 
-/// What this process may do.
+/// The capabilities of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
     /// `CapEff` of `/proc/self/status`.
     effective: u64,
-    /// It is in the initial user namespace: rights in another one don't count for IPVS.
+    /// The process is in the initial user namespace. IPVS ignores capabilities in another one.
     pub initial_user_namespace: bool,
 }
 
 impl Rights {
-    /// Reads those of this process. `None`: `/proc` doesn't tell.
+    /// Reads the rights of this process. `None`: `/proc` doesn't tell.
     #[must_use]
     pub fn read_own() -> Option<Self> {
         let status = fs::read_to_string("/proc/thread-self/status").ok()?;
@@ -25,19 +27,19 @@ impl Rights {
     fn parse(status: &str, uid_map: &str) -> Option<Self> {
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
         let effective = u64::from_str_radix(line.trim(), 16).ok()?;
-        // The initial one maps everybody to themselves: see user_namespaces(7).
+        // The initial namespace maps every user to itself: see user_namespaces(7).
         let map: Vec<_> = uid_map.split_whitespace().collect();
         let initial_user_namespace = map.is_empty() || map == ["0", "0", "4294967295"];
         Some(Self { effective, initial_user_namespace })
     }
 
-    /// It may change network settings, which is all that vipd needs.
+    /// Returns true with `CAP_NET_ADMIN`, the only capability that vipd needs.
     #[must_use]
     pub fn net_admin(&self) -> bool {
         self.effective >> NET_ADMIN & 1 == 1
     }
 
-    /// It may load kernel modules.
+    /// Returns true with `CAP_SYS_MODULE`, which loading kernel modules takes.
     #[must_use]
     pub fn sys_module(&self) -> bool {
         self.effective >> SYS_MODULE & 1 == 1

@@ -1,4 +1,4 @@
-//! Addresses of interfaces.
+//! IP addresses of interfaces: listing, adding and removing them.
 
 use std::net::IpAddr;
 
@@ -16,14 +16,14 @@ use crate::KernelError;
 pub(super) struct Address {
     pub(super) interface: u32,
     pub(super) address: IpAddr,
-    /// Of global scope: other nodes can reach it.
+    /// The address has global scope: other nodes can reach it.
     pub(super) global: bool,
 }
 
-/// The address for ever (`INFINITY_LIFE_TIME` of the kernel's `addrconf.h`).
+/// A lifetime without end (`INFINITY_LIFE_TIME` of the kernel's `addrconf.h`).
 const FOREVER: u32 = u32::MAX;
 
-/// All addresses of the node.
+/// Lists all addresses of the node.
 pub(super) fn list_addresses(route: &mut RouteSocket) -> Result<Vec<Address>, KernelError> {
     let mut addresses = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -34,7 +34,7 @@ pub(super) fn list_addresses(route: &mut RouteSocket) -> Result<Vec<Address>, Ke
             RouteNetlinkMessage::NewAddress(message) => Ok(parse_address(&message)),
             _ => Ok(None),
         })? {
-            // Without an address of its own the node could take a VIP that is its own address.
+            // Skipping one could let the node bind a VIP that equals its own address.
             let address = address.map_err(|error: DecodeError| {
                 route_error("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
             })?;
@@ -44,7 +44,7 @@ pub(super) fn list_addresses(route: &mut RouteSocket) -> Result<Vec<Address>, Ke
     Ok(addresses)
 }
 
-/// With a point-to-point peer, `IFA_ADDRESS` is the peer's.
+/// Parses an address. With a point-to-point peer, `IFA_ADDRESS` is the peer's.
 fn parse_address(message: &AddressMessage) -> Option<Address> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
@@ -61,7 +61,7 @@ fn parse_address(message: &AddressMessage) -> Option<Address> {
     })
 }
 
-/// Adds an address; `EEXIST` if it is there.
+/// Requests a new address; `EEXIST` if the interface has it.
 pub(super) fn add_address(interface: u32, address: IpAddr) -> Request {
     flagged_request(
         RouteNetlinkMessage::NewAddress(new_address_message(interface, address)),
@@ -69,7 +69,7 @@ pub(super) fn add_address(interface: u32, address: IpAddr) -> Request {
     )
 }
 
-/// Adds an address, or leaves it as it is.
+/// Requests an address; no error if the interface has it.
 pub(super) fn ensure_address(interface: u32, address: IpAddr) -> Request {
     flagged_request(
         RouteNetlinkMessage::NewAddress(new_address_message(interface, address)),
@@ -81,8 +81,8 @@ fn new_address_message(interface: u32, address: IpAddr) -> AddressMessage {
     let mut message = address_message(interface, address);
     message.attributes.push(AddressAttribute::Address(address));
     if address.is_ipv6() {
-        // Usable at once; no route beside the local one; deprecated, so that it is never chosen
-        // as the source of connections to somewhere else.
+        // Usable at once; without a route besides the local one; deprecated, so that the kernel
+        // never chooses it as the source address of other connections.
         let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
         message.attributes.push(AddressAttribute::Flags(flags));
         let mut lifetime = CacheInfo::default();
@@ -93,7 +93,8 @@ fn new_address_message(interface: u32, address: IpAddr) -> AddressMessage {
     message
 }
 
-/// Removes an address; `EADDRNOTAVAIL` if it isn't there. An IPv4 one goes whatever its prefix.
+/// Requests the removal of an address; `EADDRNOTAVAIL` if the interface lacks it. An IPv4 address
+/// is removed whatever its prefix length.
 pub(super) fn delete_address(interface: u32, address: IpAddr) -> Request {
     flagged_request(RouteNetlinkMessage::DelAddress(address_message(interface, address)), 0)
 }

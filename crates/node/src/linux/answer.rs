@@ -1,11 +1,16 @@
-//! Answers to operations: what the kernel's refusals and lost replies are as an [`OpError`].
+//! Results of operations, and how the kernel's refusals and lost replies become an [`OpError`].
+
+use std::error::Error;
 
 use nl_ipvs::errno;
 use vip::plan::OpError;
 
+use crate::error_chain;
+
 /// The result of one operation.
 pub(super) type Answer = Result<(), OpError>;
 
+/// Converts the kernel's refusal of an operation, with a hint for the user if there is one.
 pub(super) fn refused_op(error: &nl_ipvs::KernelError, hint: Option<&str>) -> OpError {
     let message = match hint {
         Some(hint) => format!("{error}; {hint}"),
@@ -14,7 +19,7 @@ pub(super) fn refused_op(error: &nl_ipvs::KernelError, hint: Option<&str>) -> Op
     OpError::new(error.errno(), message)
 }
 
-/// Nothing is known of what was done.
+/// Converts an error that leaves the outcome of an operation unknown.
 pub(super) fn unknown_outcome(error: &nl_ipvs::Error) -> OpError {
     let errno = match error {
         nl_ipvs::Error::Lost => errno::ENOBUFS,
@@ -22,5 +27,10 @@ pub(super) fn unknown_outcome(error: &nl_ipvs::Error) -> OpError {
         nl_ipvs::Error::Io { source, .. } => source.raw_os_error().unwrap_or(0),
         _ => 0,
     };
-    OpError::new(errno, error.to_string())
+    OpError::new(errno, error_chain(error))
+}
+
+/// Converts an error for which there is no errno.
+pub(super) fn failed_op(error: &dyn Error) -> OpError {
+    OpError::new(0, error_chain(error))
 }

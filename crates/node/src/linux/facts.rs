@@ -1,4 +1,4 @@
-//! What addresses, routes and resolvers say about the node. Pure.
+//! Conclusions from the node's addresses, routes and resolvers. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,11 +10,11 @@ use vip::{Bound, NodeFacts};
 use super::address::Address;
 use super::route::{LOCAL, MAIN, Route};
 
-/// The addresses on our interface, each with the source that its local route gives the node's own
-/// connections.
+/// Returns the addresses of our interface, each with the source address that its local route gives
+/// to the node's own connections.
 ///
-/// An IPv4 address whose local route somebody removed has the unspecified address as source: that
-/// is never wanted, so a plan puts the route back.
+/// An IPv4 address whose local route was removed gets the unspecified address as source. Nobody
+/// wants that one, so a plan restores the route.
 pub(super) fn bound_addresses(
     ours: u32,
     addresses: &[Address],
@@ -24,7 +24,7 @@ pub(super) fn bound_addresses(
     for route in routes {
         let is_local = route.table == u32::from(LOCAL) && route.kind == RouteType::Local;
         if is_local && route.interface == Some(ours) {
-            // The first one of a destination is in force.
+            // The first route of a destination is the one in force.
             local.entry(route.destination).or_insert(route.source);
         }
     }
@@ -42,7 +42,8 @@ pub(super) fn bound_addresses(
         .collect()
 }
 
-/// What a VIP must not collide with. `ours` is our interface, if there is one.
+/// Collects the addresses and networks that no VIP may collide with. `ours` is the index of our
+/// interface, if there is one.
 pub(super) fn node_facts(
     ours: Option<u32>,
     names: &BTreeMap<u32, String>,
@@ -81,7 +82,7 @@ pub(super) fn node_facts(
     NodeFacts { own, routes, resolvers, connected, listening: None }
 }
 
-/// Routes that say no: an overlay marks its own blocks with them (Calico).
+/// Describes a route that discards packets. An overlay (Calico) marks its own blocks with them.
 fn refusing_route(kind: RouteType) -> Option<&'static str> {
     match kind {
         RouteType::BlackHole => Some("a blackhole route"),

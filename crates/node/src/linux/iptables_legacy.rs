@@ -1,9 +1,10 @@
-//! The kernel's older firewall, which only its own tool speaks with: `iptables-legacy`.
+//! The kernel's older firewall (x_tables), which is read and changed by running `iptables-legacy`.
 //!
-//! It is asked where the kernel has a filter table of it and nowhere else, since asking makes one.
-//! The tool needs root.
+//! The tool is run only where the kernel has a filter table, since running it creates one. It
+//! needs root.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -16,12 +17,24 @@ use vip::firewall::{
 };
 use vip::plan::OpError;
 
-use super::answer::Answer;
+use super::answer::{Answer, failed_op};
+use crate::error_chain;
 
-/// Seconds to wait for others who use the tool.
+/// Seconds to wait for other users of the tool, which takes a lock.
 const PATIENCE: &str = "5";
 
-/// Adds what there is to what was read of the firewall.
+/// A failure of the tool.
+#[derive(Debug, thiserror::Error)]
+enum ToolError {
+    /// The tool can't be run.
+    #[error("can't run it")]
+    Run(#[source] io::Error),
+    /// The tool failed, with this line on standard error.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Adds the chains of the older firewall to those of nftables.
 pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
     for sees in [Sees::V4, Sees::V6] {
         if !has_filter(sees) {
@@ -30,8 +43,8 @@ pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
         let firewall = Arc::make_mut(firewall);
         match run_tool(sees, &["-S"]) {
             Ok(text) => firewall.chains.extend(parse_rules(sees, &text)),
-            Err(why) => {
-                let tool = tool_name(sees);
+            Err(error) => {
+                let (tool, why) = (tool_name(sees), error_chain(&error));
                 firewall.unread.insert(format!(
                     "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
                 ));
@@ -40,7 +53,8 @@ pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
     }
 }
 
-/// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
+/// Inserts a rule at the head of a chain that accepts the VIPs of a prefix, in place of other
+/// rules with the same mark.
 pub(super) fn insert_legacy_rule(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
     remove_marked(place, prefix)?;
     let comment = Rule::comment_for(prefix);
@@ -48,38 +62,35 @@ pub(super) fn insert_legacy_rule(place: &Place, hook: Hook, prefix: &IpNet) -> A
     let head = ["-I", &place.chain];
     let tail = ["-m", "comment", "--comment", &comment, "-j", "ACCEPT"];
     let args: Vec<_> = head.into_iter().chain(matched.split(' ')).chain(tail).collect();
-    run_tool(place.sees, &args).map(drop).map_err(tool_failed)
+    run_tool(place.sees, &args).map(drop).map_err(|error| failed_op(&error))
 }
 
-/// Takes the rules of a mark out again; `ENOENT` if there is none.
+/// Deletes the rules with the mark of a prefix; `ENOENT` if there are none.
 pub(super) fn delete_legacy_rule(place: &Place, prefix: &IpNet) -> Answer {
     match remove_marked(place, prefix)? {
-        0 => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
+        0 => Err(OpError::new(errno::ENOENT, "the rule is gone".to_owned())),
         _ => Ok(()),
     }
 }
 
 fn remove_marked(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
-    let text = run_tool(place.sees, &["-S", &place.chain]).map_err(tool_failed)?;
+    let run = |args: &[&str]| run_tool(place.sees, args).map_err(|error| failed_op(&error));
+    let text = run(&["-S", &place.chain])?;
     let mut removed = 0;
     for mut words in text.lines().map(split_words) {
         if parse_rule(&words, &BTreeSet::new()).mark == Some(*prefix) && words[0] == "-A" {
             "-D".clone_into(&mut words[0]);
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            run_tool(place.sees, &words).map_err(tool_failed)?;
+            run(&words)?;
             removed += 1;
         }
     }
     Ok(removed)
 }
 
-fn tool_failed(message: String) -> OpError {
-    OpError::new(0, message)
-}
-
 fn has_filter(sees: Sees) -> bool {
     let name = if sees == Sees::V6 { "ip6_tables_names" } else { "ip_tables_names" };
-    // Nobody but root may read it, and nobody else could use the tool.
+    // Only root may read this file, and only root can use the tool.
     let names = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name));
     names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
 }
@@ -88,17 +99,18 @@ fn tool_name(sees: Sees) -> &'static str {
     if sees == Sees::V6 { "ip6tables-legacy" } else { "iptables-legacy" }
 }
 
-fn run_tool(sees: Sees, args: &[&str]) -> Result<String, String> {
+fn run_tool(sees: Sees, args: &[&str]) -> Result<String, ToolError> {
     let output = Command::new(tool_name(sees)).args(["-w", PATIENCE]).args(args).output();
-    let output = output.map_err(|error| error.to_string())?;
+    let output = output.map_err(ToolError::Run)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(said.lines().next().unwrap_or("it fails and doesn't say why").to_owned())
+    let line = said.lines().next().unwrap_or("it failed without a message");
+    Err(ToolError::Failed(line.to_owned()))
 }
 
-/// What `-S` prints, of the filter table.
+/// Parses the output of `-S` for the filter table.
 fn parse_rules(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
     let lines: Vec<_> = text.lines().map(split_words).collect();
     let names: BTreeSet<_> = lines.iter().filter_map(|line| line.get(1).cloned()).collect();
@@ -129,7 +141,7 @@ fn parse_policy(line: &[String]) -> Option<Base> {
     Some(Base { hook, drops: line.get(2)? == "DROP" })
 }
 
-/// The words of a line, those in quotes without them.
+/// Splits a line into words; text in quotes is one word, without the quotes.
 fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (number, part) in line.split('"').enumerate() {
@@ -171,7 +183,7 @@ fn parse_rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
             "--ctdir" => Some(Condition::Answers(value == "REPLY")),
             "--ctstate" | "--state" => Some(Condition::State(parse_states(value))),
             word if word.starts_with('-') => None,
-            // Of what isn't understood.
+            // A value of an option that isn't understood.
             _ => continue,
         };
         rule.conditions.push(condition.filter(|_| !inverted).unwrap_or(Condition::Other));

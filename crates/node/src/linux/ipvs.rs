@@ -1,9 +1,9 @@
-//! Operations as IPVS commands. Pure.
+//! The IPVS commands that operations stand for. Pure.
 
 use nl_ipvs::{Command, ServiceFlags, ServiceKey, errno};
 use vip::Op;
 
-/// The command for an operation; `None` for one that isn't IPVS's.
+/// Converts an operation to its command; `None` for one that doesn't concern IPVS.
 pub(super) fn ipvs_command(op: &Op) -> Option<Command> {
     Some(match op {
         Op::AddService { vip, settings } => {
@@ -45,7 +45,7 @@ pub(super) fn ipvs_command(op: &Op) -> Option<Command> {
     })
 }
 
-/// What to do about the kernel's refusal, where its number alone doesn't tell.
+/// Returns a remedy for the kernel's refusal where the errno alone doesn't suggest it.
 pub(super) fn refusal_hint(op: &Op, number: i32) -> Option<String> {
     match (op, number) {
         (Op::AddService { settings, .. } | Op::SetService { settings, .. }, errno::ENOENT) => {

@@ -1,4 +1,4 @@
-//! The interface that holds the VIPs.
+//! The dummy interface that holds the VIPs: finding, creating and deleting it.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ pub(super) struct Dummy {
     pub(super) up: bool,
 }
 
-/// The dummy interface of this name, if there is one.
+/// Finds the dummy interface of this name.
 ///
 /// # Errors
-/// [`KernelError::NotOurs`] when an interface of another kind has the name: it must not be touched.
+/// [`KernelError::NotOurs`] when an interface of another kind has the name. Don't touch that one.
 pub(super) fn find_interface(
     route: &mut RouteSocket,
     interface: &str,
@@ -62,7 +62,7 @@ fn expect_dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelErro
     }
 }
 
-/// The names of all interfaces by index. One that can't be read is left out.
+/// Lists the names of all interfaces by index. An interface that can't be parsed is left out.
 pub(super) fn interface_names(
     route: &mut RouteSocket,
 ) -> Result<BTreeMap<u32, String>, KernelError> {
@@ -80,13 +80,13 @@ pub(super) fn interface_names(
     Ok(names.into_iter().flatten().collect())
 }
 
-/// Makes the interface, down. A dummy doesn't answer ARP.
+/// Requests a new dummy interface, down and without ARP.
 pub(super) fn create_interface(interface: &str) -> Request {
     let link = LinkDummy::new(interface).arp(false).build();
     flagged_request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
 }
 
-/// Keeps the kernel from giving it an `fe80::` address. Refused where IPv6 is off.
+/// Requests that the interface gets no `fe80::` address. Refused where IPv6 is off.
 pub(super) fn disable_link_local(interface: &str) -> Request {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     let mode = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
@@ -99,7 +99,7 @@ pub(super) fn raise_interface(interface: &str) -> Request {
     flagged_request(RouteNetlinkMessage::SetLink(link), 0)
 }
 
-/// By index: what has the name by now may be another one.
+/// Requests the deletion of an interface. By index, since another interface may have the name now.
 pub(super) fn delete_interface(index: u32) -> Request {
     let link = LinkUnspec::new_with_index(index).build();
     flagged_request(RouteNetlinkMessage::DelLink(link), 0)

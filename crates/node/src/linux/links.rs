@@ -1,4 +1,4 @@
-//! Every interface of the node, for `vipd doctor`.
+//! All interfaces of the node and the bridges they belong to, for `vipd doctor`.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use netlink_packet_route::link::{
 use super::socket::RouteSocket;
 use crate::KernelError;
 
-/// An interface.
+/// An interface of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFacts {
-    /// Its number.
+    /// The interface index.
     pub index: u32,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The bridge it is a port of, if it is one.
+    /// The membership in a bridge, if it is a port of one.
     pub port_of: Option<PortOf>,
 }
 
-/// How an interface is a port of a bridge.
+/// A port's membership in a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortOf {
     /// The bridge's name.
     pub bridge: String,
-    /// The bridge sends packets back through the port that they came by (`hairpin_mode`).
+    /// The bridge may send a packet back through the port it came in by (`hairpin_mode`).
     pub hairpin: bool,
 }
 
 /// Reads every interface of this thread's network namespace.
 ///
 /// # Errors
-/// When they can't be read.
+/// When the kernel can't list them.
 pub fn read_links() -> Result<Vec<LinkFacts>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let read = RouteSocket::open()?.dump("interfaces", query, |link| match link {
@@ -67,7 +67,7 @@ fn bridge_index(link: &LinkMessage) -> Option<u32> {
     })
 }
 
-/// `None`: it is no port of a bridge.
+/// Returns the port's `hairpin_mode`; `None` for an interface that is no port of a bridge.
 fn hairpin_mode(link: &LinkMessage) -> Option<bool> {
     let infos = link.attributes.iter().filter_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),

@@ -1,4 +1,4 @@
-//! The node itself.
+//! The kernel of this node, over netlink: the implementation of [`Kernel`].
 
 mod address;
 mod answer;
@@ -39,7 +39,9 @@ use servers::Readings;
 pub use settings::Settings;
 use socket::RouteSocket;
 
-/// The kernel of this node, in the network namespace of the thread that opened it. Blocking.
+/// The kernel of this node. Blocking.
+///
+/// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct LinuxKernel {
     ipvs: Ipvs,
@@ -48,7 +50,7 @@ pub struct LinuxKernel {
     flows: Flows,
     settings: Settings,
     readings: Readings,
-    /// What the node listened on when it was last read.
+    /// The listening sockets of the last reading.
     listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
 
@@ -65,7 +67,7 @@ impl LinuxKernel {
         Ok(Self { ipvs, route, nft, flows, settings, readings, listening: None })
     }
 
-    /// The version of IPVS, and how many buckets its table of connections has.
+    /// Reads the version of IPVS and the number of buckets of its connection table.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -76,8 +78,8 @@ impl LinuxKernel {
         Ok((info.version.to_string(), info.connection_table_size))
     }
 
-    /// Whether it has a scheduler, which it loads if it can. `None`: it doesn't tell. Nothing else
-    /// changes.
+    /// Asks for a scheduler, whose module the kernel loads if it can. `None`: the kernel doesn't
+    /// tell. Nothing else changes.
     ///
     /// # Errors
     /// When the kernel's answer is lost.
@@ -87,8 +89,8 @@ impl LinuxKernel {
 }
 
 impl LinuxKernel {
-    /// Of how many services the last reading dumped the real servers. Those of the others are, as the
-    /// text of the table says, as they were known.
+    /// Returns the number of services whose real servers the last reading dumped. For the others
+    /// `/proc/net/ip_vs` confirmed what was known.
     #[must_use]
     pub fn dumped_services(&self) -> usize {
         self.readings.dumps

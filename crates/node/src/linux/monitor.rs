@@ -1,4 +1,4 @@
-//! What the kernel announces of its own accord.
+//! The kernel's multicast announcements of changes.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -24,31 +24,31 @@ use crate::KernelError;
 /// `RTNLGRP_*` of `linux/rtnetlink.h`: links, addresses and routes of both families.
 const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
 
-/// Room for what a busy node announces at once.
+/// The receive buffer in bytes: room for a burst of announcements on a busy node.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// The longest datagram of announcements.
+/// The longest datagram of announcements in bytes.
 const DATAGRAM: usize = 64 << 10;
 
-/// Listens to what the kernel announces of links, addresses, routes and our tables of nftables.
+/// A listener for the kernel's announcements about links, addresses, routes and nftables.
 ///
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
-    /// None where the kernel has no nftables.
+    /// `None` where the kernel has no nftables.
     nft: Option<Socket>,
     interface: String,
-    /// Our interface, if it was there or heard of.
+    /// The index of our interface, once known.
     index: Option<u32>,
     buffer: Vec<u8>,
 }
 
 impl Monitor {
-    /// Begins to listen. `interface` is the one whose every change counts.
+    /// Begins to listen. `interface` is our own, of which every change is relevant.
     ///
     /// # Errors
-    /// When there is no socket to be had.
+    /// When the socket can't be opened.
     pub fn open(interface: &str) -> Result<Self, KernelError> {
         let socket = join_groups(NETLINK_ROUTE, &GROUPS)?;
         let nft = join_groups(NETLINK_NETFILTER, &[announced::GROUP]).ok();
@@ -57,18 +57,19 @@ impl Monitor {
         Ok(Self { socket, nft, interface: interface.to_owned(), index, buffer })
     }
 
-    /// Waits for an announcement that matters, no longer than `timeout`. False: there was none.
+    /// Waits for a relevant announcement, at most for `timeout`. Returns false if there was none.
     ///
-    /// What matters is our interface, what is on it, the node's own addresses, and its routes.
-    /// Interfaces of containers come and go all the time and don't.
+    /// Relevant are our interface and its addresses, the node's own addresses, its routes, and in
+    /// nftables our tables, our rules and the base chains. Interfaces of containers come and go
+    /// all the time and aren't.
     ///
     /// # Errors
-    /// When the socket is broken.
+    /// When reading from the socket fails.
     pub fn wait_for_change(&mut self, timeout: Duration) -> Result<bool, KernelError> {
         let end = Instant::now() + timeout;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            // In milliseconds, rounded up: else the last one of them is spent spinning.
+            // Round milliseconds up, so as not to spin through the last one.
             let left = left.as_nanos().div_ceil(1_000_000);
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let sockets = [Some(&self.socket), self.nft.as_ref()].into_iter().flatten();
@@ -77,14 +78,14 @@ impl Monitor {
             match poll(&mut polled, left) {
                 Ok(0) => return Ok(false),
                 Ok(_) if self.read_announcements()? => return Ok(true),
-                // What was announced doesn't matter.
+                // The announcements weren't relevant.
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(socket_broken(errno)),
             }
         }
     }
 
-    /// Reads all that was announced, and says whether any of it matters.
+    /// Reads all pending announcements and returns true if one of them is relevant.
     fn read_announcements(&mut self) -> Result<bool, KernelError> {
         let mut matters = false;
         loop {
@@ -112,7 +113,7 @@ impl Monitor {
         let mut matters = false;
         while let Ok(header) = NetlinkBuffer::new_checked(rest) {
             let whole = usize::try_from(header.length()).unwrap_or(rest.len());
-            // What can't be read is some exotic link or route of somebody else.
+            // A message that can't be parsed is some exotic link or route of somebody else.
             if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                 && let NetlinkPayload::InnerMessage(message) = message.payload
             {
@@ -167,7 +168,7 @@ impl Monitor {
     }
 }
 
-/// A socket that hears these groups.
+/// Opens a socket that receives the announcements of these multicast groups.
 fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
     let io = |doing| {
         move |source| route_error("listen to changes")(nl_ipvs::Error::Io { doing, source })
@@ -184,11 +185,11 @@ fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
     Ok(socket)
 }
 
-/// What a socket had to say.
+/// The result of one read from a socket.
 enum Heard {
-    /// So many bytes.
+    /// A datagram of this many bytes.
     Datagram(usize),
-    /// There were more announcements than room for them.
+    /// Announcements were lost: there were more than the buffer holds.
     TooMuch,
     Nothing,
 }
@@ -208,7 +209,7 @@ fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelE
     }
 }
 
-/// The node's own address, for all to see.
+/// Returns true for an address of global scope, which other nodes can reach.
 fn is_global(address: &AddressMessage) -> bool {
     address.header.scope == AddressScope::Universe
 }

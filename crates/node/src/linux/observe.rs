@@ -1,3 +1,5 @@
+//! One reading of the node: everything that a plan is made from.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,8 +28,7 @@ pub(super) fn observe_node(
     let names = link::interface_names(socket)?;
     let addresses = address::list_addresses(socket)?;
     let routes = route::list_routes(socket)?;
-    let resolvers =
-        resolvers::read_resolvers().map_err(|(path, error)| KernelError::File { path, error })?;
+    let resolvers = resolvers::read_resolvers()?;
     let mut observed = Observed {
         services: BTreeMap::new(),
         link: match link {
@@ -45,8 +46,7 @@ pub(super) fn observe_node(
         firewall: read_firewall(nft),
         node: facts::node_facts(ours, &names, &addresses, &routes, resolvers),
     };
-    let sockets = listening::read_listening(listening.as_deref())
-        .map_err(|(path, error)| KernelError::File { path, error })?;
+    let sockets = listening::read_listening(listening.as_deref())?;
     observed.node.listening = Some(Arc::clone(&sockets));
     *listening = Some(sockets);
     let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
@@ -57,21 +57,22 @@ pub(super) fn observe_node(
     Ok(observed)
 }
 
-/// A firewall that can't be read is no reason to leave VIPs as they are: what is wrong is told.
+/// Reads the node's own firewall. A failure doesn't fail the reading: VIPs are more important, and
+/// the firewall tells what couldn't be read.
 fn read_firewall(nft: &mut Nft) -> Arc<Firewall> {
     let mut firewall = nft.observe_firewall();
     iptables_legacy::read_legacy_rules(&mut firewall);
     firewall
 }
 
-/// The counters of the services that carry our mark.
+/// Reads the counters of the services that carry our mark.
 pub(super) fn read_traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, KernelError> {
     let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
     let ours = listed.into_iter().filter(|service| service.settings.flags.contains(MARK));
     Ok(ours.filter_map(|service| Some((Vip::from_key(&service.key)?, service.stats))).collect())
 }
 
-/// The real servers of services that are ours or may be.
+/// Reads the real servers of services that are ours or may be.
 fn read_servers(
     ipvs: &mut Ipvs,
     mut reading: Reading<'_>,
@@ -91,7 +92,8 @@ fn read_servers(
     Ok(())
 }
 
-/// What a dump held, if all of it could be read: from a part nothing may be concluded.
+/// Returns the entries of a dump if all of them could be parsed. Nothing may be concluded from a
+/// part.
 fn require_complete<T>(
     dump: Result<Dump<T>, nl_ipvs::Error>,
     doing: impl Fn() -> String,

@@ -1,4 +1,4 @@
-//! Does the operations of a plan's step: neighbours of one kind in one send.
+//! The operations of a plan, performed in order with neighbours of one kind in one send.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use vip::Op;
 use vip::firewall::Keeper;
 use vip::plan::OpError;
 
-use super::answer::{Answer, refused_op, unknown_outcome};
+use super::answer::{Answer, failed_op, refused_op, unknown_outcome};
 use super::flows::Flows;
 use super::link::Dummy;
 use super::nft::Nft;
@@ -15,7 +15,7 @@ use super::socket::{Request, RouteSocket};
 use super::{address, iptables_legacy, ipvs as command, link, route};
 use crate::KernelError;
 
-/// Which operations can share a send.
+/// A kind of operations that can share a send.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ipvs,
@@ -49,7 +49,7 @@ fn op_kind(op: &Op) -> Kind {
     }
 }
 
-/// Does the operations in order, neighbours of one kind in one send.
+/// Performs the operations in order, neighbours of one kind in one send.
 pub(super) fn perform_ops(
     ipvs: &mut Ipvs,
     socket: &mut RouteSocket,
@@ -74,8 +74,8 @@ pub(super) fn perform_ops(
     answers
 }
 
-/// So many operations are sent and answered for at a time: what they take of memory the next ones
-/// take again. Eight full sends of the pipeline.
+/// The operations that are sent and answered together, so that the next ones reuse their memory.
+/// Eight full sends of the pipeline.
 const AT_A_TIME: usize = 1024;
 
 fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
@@ -87,7 +87,7 @@ fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
                     refused_op(&error, command::refusal_hint(op, error.errno()).as_deref())
                 })
             })),
-            // What became of these is unknown, and the others aren't tried.
+            // The outcome of this part is unknown, and the rest isn't tried.
             Err(error) => {
                 answers.extend(repeat_error(&ops[answers.len()..], &unknown_outcome(&error)));
                 break;
@@ -97,7 +97,7 @@ fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
     answers
 }
 
-/// What one request of an address operation may be refused with, and still be all right.
+/// One request of an address operation, with the errnos that don't make the operation fail.
 struct Part {
     request: Request,
     tolerated: &'static [i32],
@@ -112,7 +112,7 @@ fn change_addresses(socket: &mut RouteSocket, interface: &str, ops: &[&Op]) -> V
     for part in ops.chunks(AT_A_TIME) {
         match change_some_addresses(socket, link.index, part) {
             Ok(done) => answers.extend(done),
-            // What became of these is unknown, and the others aren't tried.
+            // The outcome of this part is unknown, and the rest isn't tried.
             Err(error) => {
                 answers.extend(repeat_error(&ops[answers.len()..], &unknown_outcome(&error)));
                 break;
@@ -142,12 +142,12 @@ fn change_some_addresses(
     let mut outcomes = socket.batch(requests)?.into_iter();
     let answers = parts.into_iter().map(|parts| {
         let parts = parts?;
-        // All of them are taken, so that the next operation finds its own.
+        // Take all outcomes of this operation, so that the next one finds its own.
         let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
         let mut errors = answers.into_iter().filter_map(|(tolerated, outcome)| {
             outcome.err().filter(|error| !tolerated.contains(&error.errno()))
         });
-        // The last one: an address that is there already must not hide a route that isn't.
+        // Report the last error: an address that exists must not hide a route that is missing.
         match errors.next_back() {
             None => Ok(()),
             Some(error) => Err(refused_op(&error, None)),
@@ -156,7 +156,7 @@ fn change_some_addresses(
     Ok(answers.collect())
 }
 
-/// The requests of one operation, in order.
+/// Lists the requests of one operation, in order.
 fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
     let must = |request| Part { request, tolerated: &[] };
     let without_route = |address| Part {
@@ -176,8 +176,8 @@ fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
             match supported_source(address, source)? {
                 Some(source) => parts.push(must(route::replace_local_route(link, address, source))),
                 None if address.is_ipv4() => {
-                    // A link that went down and up has the kernel's own route behind ours, and
-                    // the kernel refuses to replace the first by an equal of the second.
+                    // After the link was down and up, the kernel's own route stands behind ours,
+                    // and the kernel refuses to replace ours by a copy of its own.
                     parts.push(without_route(address));
                     parts.push(must(route::replace_local_route(link, address, address)));
                 }
@@ -196,8 +196,8 @@ fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
     })
 }
 
-/// The kernel makes IPv6 local routes from a work queue, after it has answered: one that was
-/// replaced may be replaced back, and a flap of the interface drops it. So they are left alone.
+/// Refuses a source address for an IPv6 VIP. The kernel adds IPv6 local routes from a work queue,
+/// after it has answered, so it may undo a replacement; a flap of the interface drops one too.
 fn supported_source(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
     match (address, source) {
         (IpAddr::V6(_), Some(source)) => Err(OpError::new(
@@ -221,9 +221,9 @@ fn change_legacy(op: &Op) -> Answer {
 fn change_link(socket: &mut RouteSocket, interface: &str, op: &Op) -> Answer {
     match op {
         Op::CreateLink => {
-            // First, and on its own: if the name is taken, what has it must not be touched.
+            // Alone and first: if the name is taken, its owner must not be touched.
             send_request(socket, link::create_interface(interface))?;
-            // Refused where IPv6 is off, and then not needed.
+            // Refused where IPv6 is off, where it isn't needed.
             let _ = send_request(socket, link::disable_link_local(interface));
             send_request(socket, link::raise_interface(interface))
         }
@@ -243,8 +243,8 @@ fn send_request(socket: &mut RouteSocket, request: Request) -> Answer {
     outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| refused_op(&error, None))
 }
 
-/// Looked up every time: somebody may have made it anew, with another index, or another kind of
-/// interface in its place.
+/// Finds our interface. Looked up every time, since somebody may have recreated it with another
+/// index, or put an interface of another kind in its place.
 fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError> {
     match link::find_interface(socket, interface) {
         Ok(Some(link)) => Ok(link),
@@ -254,7 +254,7 @@ fn our_link(socket: &mut RouteSocket, interface: &str) -> Result<Dummy, OpError>
         Err(error @ KernelError::NotOurs { .. }) => {
             Err(OpError::new(errno::EBUSY, error.to_string()))
         }
-        Err(error) => Err(OpError::new(0, error.to_string())),
+        Err(error) => Err(failed_op(&error)),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The kernel's table as text, `/proc/net/ip_vs`: of each real server its place, how it is reached,
-//! its weight and its connections, in one pass over the whole table (`ip_vs_info_seq_show` of
-//! `net/netfilter/ipvs/ip_vs_ctl.c`). A dump of the same takes three system calls for each service.
+//! The IPVS table as text, `/proc/net/ip_vs`: address, forwarding method, weight and connections of
+//! each real server, in one pass over the whole table (`ip_vs_info_seq_show` of
+//! `net/netfilter/ipvs/ip_vs_ctl.c`). A dump over netlink takes three system calls for each service.
 //!
-//! It says nothing of thresholds, encapsulation and counters of real servers, and little of services.
-//! Where other network namespaces have services it leaves some out: a read gives a page, and the next
-//! one begins too far on, since what is gone past is counted with theirs and looked for without.
+//! The text lacks thresholds, encapsulation and counters of real servers, and most of a service.
+//! Where other network namespaces have services, some of ours are missing: a read returns a page,
+//! and the next page begins too far on, because the kernel counts their services when it writes the
+//! page and skips them when it looks for the place to go on.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -14,7 +15,7 @@ use std::str::FromStr;
 use nl_ipvs::{DestinationSettings, ForwardMethod, Protocol, ServiceKey, Tunnel};
 use vip::{ObservedServer, ObservedService, Servers};
 
-/// What it says of one real server.
+/// The line of one real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     address: SocketAddr,
@@ -24,12 +25,12 @@ struct Line {
     inactive: u32,
 }
 
-/// The real servers of services that are as they were known, with the connections that the text has
-/// of them; `None` of a service that isn't, or isn't told clearly: that comes twice, as it may while
-/// the table changes, or with a line that can't be read.
+/// The real servers of services that are as they were known, with the connections that the text
+/// shows. `None` for a service that differs, or isn't shown clearly: twice, as may happen while the
+/// table changes, or with a line that can't be parsed.
 pub(super) type Confirmed = BTreeMap<ServiceKey, Option<Servers>>;
 
-/// Reads all of it, and says what it confirms of what is known.
+/// Reads the whole text and confirms the real servers that are as they are known.
 pub(super) fn confirm_servers(
     mut text: impl BufRead,
     known: &BTreeMap<ServiceKey, ObservedService>,
@@ -43,7 +44,7 @@ pub(super) fn confirm_servers(
             Some(Some(server)) => lines.push(server),
             Some(None) => clear = false,
             None => {
-                // Whatever else it is, it ends the service before.
+                // Any other line ends the service before it.
                 if let Some(key) = std::mem::replace(&mut key, parse_service(&line)) {
                     let known = known.get(&key).filter(|_| clear);
                     let servers =
@@ -60,7 +61,8 @@ pub(super) fn confirm_servers(
     }
 }
 
-/// `TCP  03030006:0CEA wlc persistent 300 FFFFFFFF`; `None` for a firewall mark and the head.
+/// Parses `TCP  03030006:0CEA wlc persistent 300 FFFFFFFF`; `None` for a firewall mark and the
+/// heading.
 fn parse_service(line: &str) -> Option<ServiceKey> {
     let mut fields = line.split_ascii_whitespace();
     let protocol = match fields.next()? {
@@ -72,7 +74,7 @@ fn parse_service(line: &str) -> Option<ServiceKey> {
     Some(ServiceKey::Address { protocol, address: at.ip(), port: at.port() })
 }
 
-/// `0A4D000B:7918      Masq    1      0          0`.
+/// Parses `0A4D000B:7918      Masq    1      0          0`.
 fn parse_server(line: &str) -> Option<Line> {
     let mut fields = line.split_ascii_whitespace();
     let address = parse_endpoint(fields.next()?)?;
@@ -87,7 +89,7 @@ fn parse_server(line: &str) -> Option<Line> {
     Some(Line { address, forward, weight: number()?, active: number()?, inactive: number()? })
 }
 
-/// `0A4D000B:7918` or `[fd01:0000:0000:0000:0000:0000:0000:0001]:7918`.
+/// Parses `0A4D000B:7918` or `[fd01:0000:0000:0000:0000:0000:0000:0001]:7918`.
 fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.rsplit_once(':')?;
     let address: IpAddr = match address.strip_prefix('[') {
@@ -98,10 +100,10 @@ fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// These real servers, if they are just those that the text tells, with its connections. One with what
-/// the text can't tell, thresholds or an encapsulation, never is.
+/// Returns the known real servers with the connections of the text, if it shows exactly these. One
+/// with thresholds or an encapsulation, which the text lacks, is never confirmed.
 fn confirm_service(lines: &mut [Line], known: &Servers) -> Option<Servers> {
-    // The kernel has the newest first.
+    // The kernel lists the newest first.
     lines.sort_by_key(|line| line.address);
     let same = |(line, (at, held)): (&Line, (&SocketAddr, &ObservedServer))| {
         line.address == *at && shows_settings(line, &held.settings)

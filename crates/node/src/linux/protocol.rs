@@ -13,7 +13,7 @@ pub(super) fn protocol_number(protocol: Protocol) -> u8 {
     }
 }
 
-/// Returns the protocol with this number; `None` for any but TCP and UDP.
+/// Returns the protocol with this number; `None` for all but TCP and UDP.
 pub(super) fn protocol_of_number(number: u8) -> Option<Protocol> {
     match number {
         TCP => Some(Protocol::Tcp),

@@ -1,5 +1,5 @@
-//! Answers that are read here and not by the library: what it has no type for is an error to it, and
-//! long lists take it seconds.
+//! Answers of nfnetlink parsed here instead of by the netlink library, which fails on objects it
+//! has no type for and takes seconds for long lists.
 
 use netlink_packet_core::{
     DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -12,7 +12,7 @@ pub(super) const HEADER_LEN: usize = 4;
 /// `struct nlattr` of `linux/netlink.h`.
 const ATTRIBUTE_LEN: usize = 4;
 
-/// A question, or an answer as it came.
+/// A request, or an answer as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Raw {
     Query(Box<NetfilterMessage>),
@@ -20,7 +20,7 @@ pub(super) enum Raw {
 }
 
 impl Raw {
-    /// A question, to be answered raw.
+    /// Wraps a request so that its answers come raw.
     pub(super) fn query(message: NetlinkMessage<NetfilterMessage>) -> NetlinkMessage<Self> {
         let NetlinkMessage { header, payload, .. } = message;
         let payload = match payload {
@@ -32,7 +32,7 @@ impl Raw {
         NetlinkMessage::new(header, payload)
     }
 
-    /// The bytes of an answer, its header among them.
+    /// Returns the bytes of an answer, including its `nfgenmsg` header.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Query(_) => &[],
@@ -71,18 +71,18 @@ impl NetlinkDeserializable for Raw {
     }
 }
 
-/// The attributes of an answer: what follows its header.
+/// Returns the attributes of an answer, which follow its header.
 pub(super) fn answer_attributes(answer: &[u8]) -> &[u8] {
     answer.get(HEADER_LEN..).unwrap_or_default()
 }
 
-/// The values of all attributes of a kind.
+/// Returns the values of all attributes of a kind.
 pub(super) fn attribute_values(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]>, DecodeError> {
     let mut values = Vec::new();
     for nla in NlasIterator::new(attributes) {
         let nla: NlaBuffer<&[u8]> = nla?;
         if nla.kind() == kind {
-            // It was checked to be within.
+            // The iterator has checked that the value lies within.
             let value = ATTRIBUTE_LEN..usize::from(nla.length());
             values.extend(nla.into_inner().get(value));
         }
@@ -90,17 +90,17 @@ pub(super) fn attribute_values(attributes: &[u8], kind: u16) -> Result<Vec<&[u8]
     Ok(values)
 }
 
-/// The value of the first attribute of a kind, if it can be made out.
+/// Returns the value of the first attribute of a kind, unless the attributes are malformed.
 pub(super) fn first_value(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     attribute_values(attributes, kind).ok()?.into_iter().next()
 }
 
-/// A number in network byte order.
+/// Returns the first attribute of a kind as a number, which is in network byte order.
 pub(super) fn u32_value(attributes: &[u8], kind: u16) -> Option<u32> {
     Some(u32::from_be_bytes(*first_value(attributes, kind)?.first_chunk()?))
 }
 
-/// A text, without the NUL at its end.
+/// Returns the first attribute of a kind as text, up to its NUL.
 pub(super) fn text_value(attributes: &[u8], kind: u16) -> Option<&str> {
     let bytes = first_value(attributes, kind)?;
     let bytes = bytes.split(|byte| *byte == 0).next()?;

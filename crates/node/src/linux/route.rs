@@ -1,4 +1,4 @@
-//! Routes: the local ones of VIPs, and what else the node reaches.
+//! Routes: the local ones of VIPs, and those to other networks.
 
 use std::net::IpAddr;
 
@@ -16,21 +16,21 @@ use crate::KernelError;
 pub(super) const MAIN: u32 = 254;
 pub(super) const LOCAL: u8 = 255;
 
-/// What matters of a route.
+/// A route, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) table: u32,
     pub(super) kind: RouteType,
-    /// A default route has length 0.
+    /// The destination; of length 0 for a default route.
     pub(super) destination: IpNet,
-    /// The first hop's interface; none for `blackhole` and its like.
+    /// The interface of the first hop; none for `blackhole` and similar routes.
     pub(super) interface: Option<u32>,
     pub(super) gateway: Option<IpAddr>,
-    /// The source of the node's own packets.
+    /// The source address of the node's own packets.
     pub(super) source: Option<IpAddr>,
 }
 
-/// All routes of the node. One that can't be read (an exotic encapsulation) is left out.
+/// Lists all routes of the node. One that can't be parsed (an exotic encapsulation) is left out.
 pub(super) fn list_routes(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {
     let mut routes = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -46,7 +46,7 @@ pub(super) fn list_routes(route: &mut RouteSocket) -> Result<Vec<Route>, KernelE
     Ok(routes)
 }
 
-/// The route to an address; `None` if there is none.
+/// Asks the kernel for its route to an address; `None` if there is none.
 pub(super) fn route_towards(
     route: &mut RouteSocket,
     address: IpAddr,
@@ -96,8 +96,8 @@ fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// Makes `source` the source of the node's own connections to a VIP, in place of the VIP itself
-/// that the kernel's own local route says: its servers could not answer that.
+/// Requests that the node's own connections to a VIP come from `source`. With the kernel's own
+/// local route they come from the VIP itself, which real servers can't answer.
 pub(super) fn replace_local_route(interface: u32, address: IpAddr, source: IpAddr) -> Request {
     let mut message = local_route(interface, address);
     message.header.protocol = RouteProtocol::Kernel;
@@ -105,8 +105,8 @@ pub(super) fn replace_local_route(interface: u32, address: IpAddr, source: IpAdd
     flagged_request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
 }
 
-/// Removes the local route of a VIP, whatever its source. The kernel removes with an address only
-/// the one it made itself, so a replaced one would keep the VIP local.
+/// Requests the removal of a VIP's local route, whatever its source. With an address, the kernel
+/// removes only the route it added itself, so a replaced route would keep the VIP local.
 pub(super) fn delete_local_route(interface: u32, address: IpAddr) -> Request {
     flagged_request(RouteNetlinkMessage::DelRoute(local_route(interface, address)), 0)
 }

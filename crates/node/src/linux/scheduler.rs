@@ -1,4 +1,4 @@
-//! Whether the kernel has a scheduler, by asking for a service that it refuses in any case.
+//! Detection of IPVS schedulers, by requests for a service that the kernel always refuses.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -6,15 +6,14 @@ use nl_ipvs::{Command, Family, Ipvs, Scheduler, ServiceKey, ServiceSettings, err
 
 use crate::KernelError;
 
-/// The block of addresses that lead nowhere (RFC 6666), and the port that discards (RFC 863).
+/// An address of the discard-only block (RFC 6666) with the discard port (RFC 863).
 const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0x7670)), 9);
 
-/// `None`: the kernel doesn't tell.
+/// Asks the kernel for a scheduler; `None` if the answer doesn't tell.
 ///
-/// `ip_vs_add_service` looks for the scheduler, its module among the loadable ones, before it looks
-/// at the prefix length of a persistent client. That of an IPv6 service can't be 0, so nothing is
-/// made.
+/// `ip_vs_add_service` looks up the scheduler, loading its module if needed, before it checks the
+/// prefix length for persistent clients. 0 is invalid for an IPv6 service, so none is created.
 pub(super) fn has_scheduler(ipvs: &mut Ipvs, name: &str) -> Result<Option<bool>, KernelError> {
     let Ok(scheduler) = Scheduler::new(name) else { return Ok(Some(false)) };
     let mut settings = ServiceSettings::new(Family::Inet6, scheduler);

@@ -1,4 +1,5 @@
-//! The real servers of the table, dumped where the text doesn't say that they are as they were.
+//! The real servers of the IPVS table. They are dumped over netlink only where
+//! `/proc/net/ip_vs` disagrees with what is known; reading that file is far cheaper.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,22 +11,22 @@ use vip::{Observed, ObservedServer, ObservedService, Servers};
 
 use super::proc_net_ip_vs::{self, Confirmed};
 
-/// The text of the network namespace of this thread.
+/// The IPVS table of this thread's network namespace as text.
 const TEXT: &str = "/proc/thread-self/net/ip_vs";
 
-/// Every so many readings everything is dumped: thresholds and encapsulations that somebody sets are
-/// not in the text.
+/// Readings from one complete dump to the next. The text doesn't show thresholds and
+/// encapsulations that somebody else may have set.
 const DUMP_ALL: u32 = 10;
 
-/// What is counted of the readings.
+/// The number of readings, and the dumps of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
     count: u32,
-    /// How many services were dumped in the last one.
+    /// Services dumped in the last reading.
     pub(super) dumps: usize,
 }
 
-/// One reading.
+/// One reading of the real servers.
 pub(super) struct Reading<'a> {
     readings: &'a mut Readings,
     known: Option<&'a BTreeMap<ServiceKey, ObservedService>>,
@@ -34,7 +35,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl Readings {
-    /// Begins a reading of the table, with the text. Where nothing is known everything is dumped.
+    /// Begins a reading by comparing `known` with the text. Without `known`, everything is dumped.
     pub(super) fn begin_reading<'a>(
         &'a mut self,
         known: Option<&'a Observed>,
@@ -54,7 +55,7 @@ impl Readings {
 }
 
 impl Reading<'_> {
-    /// The real servers of a service with these counters.
+    /// Reads the real servers of the service `key`, whose counters are `stats` now.
     pub(super) fn read_servers(
         &mut self,
         ipvs: &mut Ipvs,
@@ -62,7 +63,7 @@ impl Reading<'_> {
         stats: Stats,
     ) -> Result<Servers, nl_ipvs::Error> {
         let known = self.known.and_then(|known| known.get(key));
-        // The text has no counters. A service that has had no packet has counted none for its real
+        // The text has no counters, but a service without new packets has none for its real
         // servers either.
         let counts = |known: &ObservedService| {
             !self.counters || cumulative_counters(known.stats) == cumulative_counters(stats)
@@ -74,7 +75,7 @@ impl Reading<'_> {
         }
         self.readings.dumps += 1;
         let dumped = dump_servers(ipvs, key, self.counters)?;
-        // What is as it was stays in the memory where it is known.
+        // Unchanged servers share the memory of those that are known.
         let known = known.map(|known| &known.servers);
         let is_known = |known: &&Servers| {
             let dumped = dumped.iter().map(|(address, server)| (address, server));
@@ -84,13 +85,14 @@ impl Reading<'_> {
     }
 }
 
-/// Without the rates, which go down by themselves.
+/// Returns the counters without the rates, which fall by themselves.
 fn cumulative_counters(stats: Stats) -> [u64; 5] {
     let Stats { connections, in_packets, out_packets, in_bytes, out_bytes, .. } = stats;
     [connections, in_packets, out_packets, in_bytes, out_bytes]
 }
 
-/// All of them by address, or none: from a part nothing may be concluded.
+/// Dumps all real servers of a service in the order of their addresses. An entry that can't be
+/// parsed is an error: nothing may be concluded from a part.
 fn dump_servers(
     ipvs: &mut Ipvs,
     key: &ServiceKey,

@@ -1,14 +1,14 @@
 //! Settings of a [`LinuxKernel`](super::LinuxKernel).
 
-/// What can be chosen about a [`LinuxKernel`].
+/// The settings of a [`LinuxKernel`](super::LinuxKernel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The dummy interface that holds the VIPs. It is made when it is missing; every address on
-    /// it is vipd's.
+    /// The dummy interface that holds the VIPs. It is created when missing; every address on it
+    /// is vipd's.
     pub interface: String,
     /// Keep VIPs out of ARP on other interfaces: `arp_ignore` and `arp_announce`.
     pub strict_arp: bool,
-    /// Keep what was counted of real servers. Who only decides has no use for it.
+    /// Keep the counters of real servers. Decisions don't need them; status reports do.
     pub counters: bool,
 }
 

@@ -1,3 +1,5 @@
+//! The rtnetlink socket, for links, addresses and routes.
+
 use netlink_packet_core::{DecodeError, NetlinkDeserializable, NetlinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use nl_ipvs::pipeline::{Outcomes, Pipeline};
@@ -9,7 +11,7 @@ const NETLINK_ROUTE: isize = 0;
 
 pub(super) type Request = NetlinkMessage<RouteNetlinkMessage>;
 
-/// The socket for links, addresses and routes.
+/// A blocking rtnetlink socket.
 #[derive(Debug)]
 pub(super) struct RouteSocket(Pipeline);
 
@@ -18,8 +20,9 @@ impl RouteSocket {
         Pipeline::open(NETLINK_ROUTE).map(Self).map_err(route_error("open its socket"))
     }
 
-    /// All objects of a kind, each taken for what matters of it as it comes: a message is many times
-    /// as large, and there may be thousands. Those that can't be read are errors of their own.
+    /// Dumps all objects of a kind. `take` extracts the relevant part of each message as it comes,
+    /// since messages are many times as large and there may be thousands. A message that can't be
+    /// parsed is passed to it as an error.
     pub(super) fn dump<T>(
         &mut self,
         what: &'static str,
@@ -36,7 +39,7 @@ impl RouteSocket {
             .map_err(route_error(doing()))
     }
 
-    /// One object; the inner error is the kernel's refusal.
+    /// Gets one object; the inner error is the kernel's refusal.
     pub(super) fn get(
         &mut self,
         what: &str,
@@ -54,19 +57,20 @@ impl RouteSocket {
         }
     }
 
-    /// Sends changes, many at a time, and answers for each.
+    /// Sends changes, many at a time, and returns the outcome of each.
     pub(super) fn batch(&mut self, requests: Vec<Request>) -> Result<Outcomes, nl_ipvs::Error> {
         self.0.batch(requests)
     }
 }
 
-/// A request with flags of its own, such as `NLM_F_CREATE`.
+/// Makes a request with flags such as `NLM_F_CREATE`.
 pub(super) fn flagged_request(message: RouteNetlinkMessage, flags: u16) -> Request {
     let mut request = Request::from(message);
     request.header.flags = flags;
     request
 }
 
+/// Wraps an error of the socket, with the action that failed.
 pub(super) fn route_error(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
     let doing = doing.into();
     move |error| KernelError::Route { doing, error }

@@ -54,7 +54,7 @@ fn fallback_source(
     Ok(others.filter(|address| address.global).find_map(|address| as_ipv4(address.address)))
 }
 
-/// The source of packets to an address that isn't on this node.
+/// Returns the source address of packets to an address that isn't on this node.
 fn source_towards(socket: &mut RouteSocket, to: IpAddr) -> Result<Option<Ipv4Addr>, KernelError> {
     let route = route::route_towards(socket, to)?.filter(|route| route.kind == RouteType::Unicast);
     Ok(route.and_then(|route| route.source).and_then(as_ipv4))

@@ -1,4 +1,4 @@
-//! What connection tracking is asked, and what it tells of a flow. Pure.
+//! Messages of connection tracking (nfnetlink conntrack). Pure.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -30,23 +30,23 @@ const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
-// net/netfilter/nf_internals.h of the kernel's own source: what of the tuple a flow must share.
+// net/netfilter/nf_internals.h of the kernel's own source: the part of the tuple to compare.
 const CTA_FILTER_F_CTA_IP_DST: u32 = 1 << 1;
 
-/// A flow that is tracked.
+/// A conntrack entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flow {
-    /// Its tuple as the kernel told it, by which it is known.
+    /// The original tuple as the kernel sent it, which identifies the entry.
     tuple: Vec<u8>,
     protocol: u8,
-    /// Where its client sends to.
+    /// The address and port that the client sends to.
     to: SocketAddr,
-    /// Where its replies come from.
+    /// The address and port that replies come from.
     answered_by: SocketAddr,
 }
 
 impl Flow {
-    /// One that an answer tells of. Those of ICMP have no ports and are none.
+    /// Parses an entry of a dump. `None` for one without ports, such as ICMP.
     pub(super) fn parse_answer(answer: &[u8]) -> Option<Self> {
         let tuple = first_value(answer_attributes(answer), CTA_TUPLE_ORIG)?;
         let reply = first_value(answer_attributes(answer), CTA_TUPLE_REPLY)?;
@@ -58,8 +58,8 @@ impl Flow {
         })
     }
 
-    /// What IPVS takes is answered by a real server. Replies that are expected from a VIP itself
-    /// will never come.
+    /// Returns true if connection tracking expects replies from the VIP itself. They never come:
+    /// packets that IPVS takes are answered by a real server.
     pub(super) fn goes_past_ipvs(&self, vips: &BTreeSet<Vip>) -> bool {
         self.answered_by == self.to && self.vip().is_some_and(|vip| vips.contains(&vip))
     }
@@ -70,9 +70,9 @@ impl Flow {
     }
 }
 
-/// Asks for the flows of a family. If all these VIPs have one IPv4 address, the kernel looks for
-/// it, and else tells of all: those before 5.8 do so in any case, and later ones take an IPv6
-/// address for the one that is not looked for.
+/// Requests a dump of a family's flows. If all these VIPs have one IPv4 address, the kernel filters
+/// by it. Kernels before 5.8 ignore the filter, and later ones treat an IPv6 address as the one to
+/// leave out, so there is no filter for IPv6.
 pub(super) fn list_flows(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage<Raw> {
     let mut addresses = vips.iter().map(|vip| vip.address);
     let first = addresses.next();
@@ -90,7 +90,7 @@ pub(super) fn list_flows(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage
     Raw::query(NetlinkMessage::from(conntrack_message(family, IPCTNL_MSG_CT_GET, filter)))
 }
 
-/// Forgets a flow; `ENOENT` if it is gone.
+/// Requests the deletion of a flow; `ENOENT` if it is gone.
 pub(super) fn delete_flow(family: Family, flow: Flow) -> NetlinkMessage<NetfilterMessage> {
     let tuple = DefaultNla::new(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.tuple);
     NetlinkMessage::from(conntrack_message(family, IPCTNL_MSG_CT_DELETE, vec![tuple]))
@@ -102,8 +102,8 @@ fn nested_attribute(kind: u16, within: &DefaultNla) -> DefaultNla {
     DefaultNla::new(kind | NLA_F_NESTED, bytes)
 }
 
-/// With attributes of ours: the library's own are never marked as nested where they aren't known
-/// to it, and the kernel wants that of a filter.
+/// Makes a conntrack message from raw attributes. The netlink library doesn't set the nested flag
+/// on attributes it has no type for, and the kernel requires that flag on a filter.
 fn conntrack_message(
     family: Family,
     message_type: u8,
@@ -117,7 +117,7 @@ fn conntrack_message(
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
-/// One end of a tuple.
+/// Returns one end of a tuple.
 fn tuple_end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> {
     let addresses = first_value(tuple, CTA_TUPLE_IP)?;
     let v4 = first_value(addresses, v4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());

@@ -1,7 +1,7 @@
-//! Flows that the kernel's connection tracking knows from before a VIP was served.
+//! Deletion of conntrack entries that are older than the virtual service they go to.
 //!
-//! IPVS has its say in what is tracked of a flow with the first packet, and then no more. One that
-//! was tracked before goes to a real server, and its replies to nobody.
+//! IPVS sets up the tracking of a flow with its first packet only. If the entry is older, IPVS sends
+//! the packets to a real server, and the replies reach nobody.
 
 mod message;
 
@@ -19,19 +19,19 @@ use super::answer::{Answer, refused_op, unknown_outcome};
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Flows {
-    /// `None`: the kernel has no netfilter, so nothing is tracked.
+    /// `None`: the kernel has no netfilter, so it tracks nothing.
     socket: Option<Pipeline>,
 }
 
 impl Flows {
-    /// Opens the socket. A kernel without netfilter tracks nothing.
+    /// Opens the socket. Without netfilter in the kernel, nothing is ever deleted.
     #[must_use]
     pub fn open() -> Self {
         Self { socket: Pipeline::open(NETLINK_NETFILTER).ok() }
     }
 
-    /// Forgets the flows to the VIPs of operations that go past IPVS. What IPVS sends to a real
-    /// server stays.
+    /// Deletes the conntrack entries of flows to the operations' VIPs that bypass IPVS. Entries of
+    /// flows that IPVS sends to a real server stay.
     pub fn forget_flows(&mut self, ops: &[&Op]) -> Vec<Answer> {
         let vips: BTreeSet<Vip> = ops.iter().filter_map(|op| op.vip()).collect();
         let [v4, v6] = [Family::Inet, Family::Inet6].map(|family| {
@@ -56,7 +56,7 @@ fn forget_family(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) ->
         .map_err(|error| unknown_outcome(&error))?
     {
         Ok(entries) => entries,
-        // It has no `nf_conntrack_netlink`: a flow ends once its client was silent for a while.
+        // The kernel has no `nf_conntrack_netlink`: an entry expires once its client is silent.
         Err(refusal) if refusal.errno() == errno::EINVAL => return Ok(()),
         Err(refusal) => return Err(refused_op(&refusal, None)),
     };
@@ -65,7 +65,7 @@ fn forget_family(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) ->
     let past = flows.filter(|flow| flow.goes_past_ipvs(vips));
     let requests: Vec<_> = past.map(|flow| message::delete_flow(family, flow)).collect();
     let outcomes = socket.batch(requests).map_err(|error| unknown_outcome(&error))?;
-    // One may have ended by itself meanwhile.
+    // An entry may have expired meanwhile.
     let mut refusals = outcomes.into_iter().filter_map(Result::err);
     match refusals.find(|refusal| refusal.errno() != errno::ENOENT) {
         Some(refusal) => Err(refused_op(&refusal, None)),

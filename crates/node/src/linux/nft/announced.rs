@@ -1,4 +1,4 @@
-//! What the kernel announces of nftables. Pure.
+//! Announcements of nftables: which ones concern vipd. Pure.
 
 use netlink_packet_core::NetlinkBuffer;
 use vip::firewall::MARK;
@@ -10,18 +10,18 @@ use crate::linux::raw_attributes::{answer_attributes, first_value, text_value};
 pub(in super::super) const GROUP: u32 = 7;
 const SUBSYSTEM: u16 = 10;
 
-/// The table of an object: the first attribute of each kind of it (`NFTA_TABLE_NAME`,
+/// The table of an object: the same number for every kind of object (`NFTA_TABLE_NAME`,
 /// `NFTA_CHAIN_TABLE` and so on).
 const TABLE_OF_IT: u16 = 1;
 
-/// `NFT_MSG_NEWCHAIN`, also of a new policy; `NFT_MSG_NEWRULE` and `NFT_MSG_DELRULE`.
+/// `NFT_MSG_NEWCHAIN`, which also announces a new policy; `NFT_MSG_NEWRULE`, `NFT_MSG_DELRULE`.
 const NEW_CHAIN: u16 = 3;
 const RULES: [u16; 2] = [6, 8];
 const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_RULE_USERDATA: u16 = 7;
 
-/// Whether some of the messages of a datagram tell of a change of our tables, of a rule of ours in a
-/// chain of others, or of a chain that packets come to first.
+/// Returns true if a message of the datagram announces a change of our tables, of our rules in the
+/// chains of others, or of a base chain.
 pub(in super::super) fn concerns_us(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     while let Ok(message) = NetlinkBuffer::new_checked(rest) {

@@ -1,7 +1,7 @@
-//! What the kernel says a table holds, compared with what vipd makes. Pure.
+//! Comparison of a table in the kernel with the tables that vipd makes. Pure.
 //!
-//! The kernel shows more than it was told: defaults, and flags that it sets itself. Two expressions
-//! are the same when they have the same name and the same attributes but for those that are zero.
+//! The kernel shows more than it was given: defaults, and flags that it sets itself. Two expressions
+//! are equal if they have the same name and the same attributes, ignoring those that are zero.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use vip::nft::Rules;
 use super::expression::ACCEPT;
 use super::layout::{self, Set, TABLE};
 
-/// `NFTA_NAT_FLAGS` of `linux/netfilter/nf_tables.h`, and of its flags those that kernels since 5.7
+/// `NFTA_NAT_FLAGS` of `linux/netfilter/nf_tables.h`, and those of its flags that kernels since 5.7
 /// derive from the other attributes: `NF_NAT_RANGE_MAP_IPS`, `NF_NAT_RANGE_PROTO_SPECIFIED`.
 const NFTA_NAT_FLAGS: u16 = 7;
 const DERIVED_NAT_FLAGS: u32 = 1 | 2;
 
-/// What `nla_type` leaves of a kind.
+/// The bits of an attribute's kind without its flags (`NLA_TYPE_MASK`).
 const KIND: u16 = 0x3fff;
 
 type Expression = (String, BTreeMap<u16, Vec<u8>>);
 
-/// A chain as it is compared.
+/// A chain in the form in which it is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Shape {
     kind: String,
@@ -41,7 +41,7 @@ struct Shape {
 pub(super) struct Shapes(BTreeMap<String, Shape>);
 
 impl Shapes {
-    /// Takes in a chain, if it is of our table.
+    /// Adds a chain if it belongs to our table.
     pub(super) fn add_chain(&mut self, chain: &ChainMessage) {
         let (mut name, mut shape, mut ours) = (String::new(), Shape::default(), false);
         for attribute in &chain.attributes {
@@ -59,7 +59,7 @@ impl Shapes {
         }
     }
 
-    /// Takes in a rule, if it is of our table. Its chain comes first.
+    /// Adds a rule if it belongs to our table. Its chain must have been added before.
     pub(super) fn add_rule(&mut self, rule: &RuleMessage) {
         let (mut chain, mut expressions, mut ours) = ("", Vec::new(), false);
         for attribute in &rule.attributes {
@@ -77,7 +77,7 @@ impl Shapes {
         }
     }
 
-    /// The rules that these are, if they are any that vipd makes.
+    /// Recognises the rules as one of the sets that vipd makes.
     pub(super) fn recognise_rules(&self, family: Family) -> Option<Rules> {
         Rules::ALL.into_iter().find(|rules| *self == Self::expected_for(family, *rules))
     }
@@ -138,9 +138,9 @@ fn normalise_expression(element: &ListAttribute<ExpressionAttribute>) -> Express
     (name, attributes)
 }
 
-/// Which set of ours this is; `Err` for one of our table that vipd doesn't make. Its name is
-/// compared by the caller, who knows which are missing.
-pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Result<Set, ()> {
+/// Recognises a set of our table; `None` for one that vipd doesn't make. The caller checks that no
+/// set is missing.
+pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Option<Set> {
     let (mut name, mut length, mut usual) = ("", 0, true);
     for attribute in &message.attributes {
         match attribute {
@@ -153,7 +153,7 @@ pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Result<Set,
         }
     }
     let ours = layout::set_layouts(family).into_iter().find(|set| set.name == name);
-    ours.filter(|set| set.key_length == length && usual).ok_or(())
+    ours.filter(|set| set.key_length == length && usual)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lists of elements as the kernel dumps them. Pure.
+//! Set elements as the kernel dumps them. Pure.
 
 use netlink_packet_core::DecodeError;
 
@@ -10,7 +10,7 @@ const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_DATA_VALUE: u16 = 1;
 
-/// The key of each element in an answer.
+/// Parses the key of each element in an answer.
 pub(super) fn element_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
     let mut keys = Vec::new();
     for list in attribute_values(answer_attributes(answer), NFTA_SET_ELEM_LIST_ELEMENTS)? {

@@ -1,4 +1,4 @@
-//! The expressions that rules are made of, as `nft --debug=netlink` prints them.
+//! Expressions, the parts of a rule, as `nft --debug=netlink` prints them. Pure.
 
 use std::net::IpAddr;
 
@@ -55,7 +55,7 @@ const CT_STATE_NEW: u32 = 8;
 
 const R1: Register = Register::Reg1;
 
-/// Length of an address, and where the source and the destination begin in the header.
+/// Returns the length of an address, and the offsets of source and destination in the header.
 fn address_offsets(family: Family) -> (u32, u32, u32) {
     match family {
         Family::Inet => (4, 12, 16),
@@ -63,22 +63,22 @@ fn address_offsets(family: Family) -> (u32, u32, u32) {
     }
 }
 
-/// `ip daddr` into the first register.
+/// Loads `ip daddr` into the first register.
 pub(super) fn load_destination(family: Family) -> Expressions {
     let (length, _, at) = address_offsets(family);
     load_payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
 }
 
-/// `ip saddr` into the first register.
+/// Loads `ip saddr` into the first register.
 pub(super) fn load_source(family: Family) -> Expressions {
     let (length, at, _) = address_offsets(family);
     load_payload(R1, NFT_PAYLOAD_NETWORK_HEADER, at, length)
 }
 
-/// `ip daddr . meta l4proto . th dport` into the registers from the first one on.
+/// Loads `ip daddr . meta l4proto . th dport` into the registers from the first one on.
 pub(super) fn load_service_key(family: Family) -> Vec<Expressions> {
-    // Each part begins in a register of four bytes of its own; sixteen of them are four long ones,
-    // and the kernel shows those by their long names.
+    // Each part begins in its own register of four bytes. Four of these make a long register, and
+    // the kernel shows them by the long name.
     let (protocol, port) = match family {
         Family::Inet => (Register::Reg32_01, Register::Reg32_02),
         Family::Inet6 => (Register::Reg2, Register::Reg32_05),
@@ -87,7 +87,7 @@ pub(super) fn load_service_key(family: Family) -> Vec<Expressions> {
     vec![load_destination(family), load_meta(protocol, MetaKey::L4Proto), port]
 }
 
-/// `@set`, for what is in the first register.
+/// Looks up the first register in `@set`.
 pub(super) fn is_in(set: &str) -> Expressions {
     Expressions::Lookup(vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(R1)])
 }
@@ -113,7 +113,7 @@ pub(super) fn is_original() -> Vec<Expressions> {
     vec![load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[IP_CT_DIR_ORIGINAL])]
 }
 
-/// `ct original ip daddr` into the first register.
+/// Loads `ct original ip daddr` into the first register.
 pub(super) fn load_original_destination(family: Family) -> Expressions {
     let key = match family {
         Family::Inet => NFT_CT_DST_IP,
@@ -140,7 +140,7 @@ pub(super) fn source_is_not_local() -> Vec<Expressions> {
     vec![fib, compare_register(Operator::NotEqual, &RTN_LOCAL.to_ne_bytes())]
 }
 
-/// `dnat to`, to what is in the first register.
+/// `dnat to` the address in the first register.
 pub(super) fn dnat(family: Family) -> Expressions {
     let protocol = match family {
         Family::Inet => NFPROTO_IPV4,
@@ -203,7 +203,7 @@ pub(super) fn connections_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
     parts
 }
 
-/// The same for a chain of iptables, whose tools can't read the other.
+/// The same as the iptables match `conntrack`: iptables can't list rules made of expressions.
 pub(super) fn connections_to_for_iptables(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
     let (name, revision, info) = xt::conntrack_match(prefix, hook);
     let name = DefaultNla::new(xt::NFTA_MATCH_NAME, [name.as_bytes(), &[0]].concat());
@@ -250,12 +250,12 @@ fn load_ct(key: u32, direction: Option<u8>) -> Expressions {
     Expressions::Other { expression_type: "ct".to_owned(), attributes: ct }
 }
 
-/// An expression that the library has no type for.
+/// Makes an expression that the netlink library has no type for.
 fn untyped_expression<const N: usize>(name: &str, numbers: [(u16, u32); N]) -> Expressions {
     Expressions::Other { expression_type: name.to_owned(), attributes: number_attributes(numbers) }
 }
 
-/// Numbers are in network byte order.
+/// Makes attributes of numbers, in network byte order.
 fn number_attributes<const N: usize>(numbers: [(u16, u32); N]) -> Vec<DefaultNla> {
     numbers
         .into_iter()

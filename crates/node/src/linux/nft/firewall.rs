@@ -1,4 +1,4 @@
-//! The node's own firewall in nftables: reading it, and the rules that let VIPs in.
+//! The node's own firewall in nftables: reading it, and changing the rules that accept VIPs.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::read::dump_objects;
 use super::transaction::commit_messages;
 use super::{elements, expression, foreign, message};
 use crate::KernelError;
-use crate::linux::answer::Answer;
+use crate::linux::answer::{Answer, failed_op};
 use crate::linux::raw_attributes::Raw;
 
-/// As many chains are read. On a node with more, the others are taken for what isn't understood.
+/// The most chains that are read. On a node with more, the rest counts as not understood.
 const MOST: usize = 256;
 
-/// Reads the chains that packets of VIPs meet, and those that they lead to.
+/// Reads the base chains that packets of VIPs pass, and the chains that these lead to.
 pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelError> {
     let mut firewall = Firewall::default();
     for entry in dump_objects(socket, &Raw::query(message::get_all_chains()), "list all chains")? {
@@ -49,7 +49,7 @@ fn is_ours(place: &Place) -> bool {
     place.table == TABLE && place.sees != Sees::Both
 }
 
-/// The rules of a chain, with their numbers.
+/// Reads the rules of a chain with their handles.
 fn read_rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, KernelError> {
     let answers = dump_objects(socket, &Raw::query(message::get_rules_of(place)), "list rules")?;
     let mut states = |set: &str| read_states(socket, place, set).ok().flatten();
@@ -57,7 +57,7 @@ fn read_rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, 
     Ok(answers.iter().flatten().filter_map(read).collect())
 }
 
-/// The states of connections that a set holds.
+/// Reads the connection states in a set.
 fn read_states(
     socket: &mut Pipeline,
     place: &Place,
@@ -76,7 +76,8 @@ fn read_states(
     Ok(bits)
 }
 
-/// Lets the VIPs of a prefix in: one rule at the head, in the place of others of the same mark.
+/// Inserts a rule at the head of a chain that accepts the VIPs of a prefix, in place of other
+/// rules with the same mark.
 pub(super) fn insert_nft_rule(
     socket: &mut Pipeline,
     place: &Place,
@@ -86,7 +87,7 @@ pub(super) fn insert_nft_rule(
     let old = marked_handles(socket, place, prefix)?;
     let matched = expression::connections_to(prefix, hook);
     let extension = expression::connections_to_for_iptables(prefix, hook);
-    // The kernel of an nft that took these names need not know iptables.
+    // The chain may have an iptables name in a kernel without iptables: then use expressions.
     let ways = match place.is_of_iptables() {
         true => vec![extension, matched],
         false => vec![matched],
@@ -104,11 +105,11 @@ pub(super) fn insert_nft_rule(
     answer
 }
 
-/// Takes the rules of a mark out again; `ENOENT` if there is none.
+/// Deletes the rules with the mark of a prefix; `ENOENT` if there are none.
 pub(super) fn delete_nft_rule(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Answer {
     let old = marked_handles(socket, place, prefix)?;
     match old.is_empty() {
-        true => Err(OpError::new(errno::ENOENT, "it is gone".to_owned())),
+        true => Err(OpError::new(errno::ENOENT, "the rule is gone".to_owned())),
         false => commit_messages(socket, message::delete_rules(place, &old)),
     }
 }
@@ -119,7 +120,7 @@ fn marked_handles(
     prefix: &IpNet,
 ) -> Result<BTreeSet<u64>, OpError> {
     let rules = read_rules(socket, place);
-    let rules = rules.map_err(|error| OpError::new(0, error.to_string()))?;
+    let rules = rules.map_err(|error| failed_op(&error))?;
     let marked = rules.into_iter().filter(|(_, rule)| rule.mark == Some(*prefix));
     Ok(marked.map(|(handle, _)| handle).collect())
 }

@@ -1,6 +1,6 @@
-//! Chains and rules of others as the kernel shows them, as far as they matter to VIPs. Pure.
+//! Chains and rules of others, parsed as far as they matter to VIPs. Pure.
 //!
-//! What isn't understood is never an error: it is a condition that may hold or not.
+//! An expression that isn't understood is no error but a condition that may or may not hold.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,7 +26,7 @@ const NFT_JUMP: u32 = -3_i32 as u32;
 const NFT_GOTO: u32 = -4_i32 as u32;
 const NFT_RETURN: u32 = -5_i32 as u32;
 
-/// The family in the header of an answer.
+/// Returns the family in the header of an answer.
 fn family_seen(answer: &[u8]) -> Option<Sees> {
     match *answer.first()? {
         NFPROTO_IPV4 => Some(Sees::V4),
@@ -36,7 +36,7 @@ fn family_seen(answer: &[u8]) -> Option<Sees> {
     }
 }
 
-/// A chain at one of the hooks that packets of VIPs pass.
+/// Parses a base chain at one of the hooks that packets of VIPs pass; `None` for other chains.
 pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(Place, Base)> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
@@ -60,7 +60,7 @@ pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(Place, Base)> {
     Some((place, Base { hook, drops: u32_value(chain, POLICY) == Some(NF_DROP) }))
 }
 
-/// A rule, and its number in its table. `states`: the states of connections that a set holds.
+/// Parses a rule and its handle. `states` returns the connection states in a set.
 pub(super) fn parse_rule(
     answer: &[u8],
     states: &mut dyn FnMut(&str) -> Option<u32>,
@@ -81,7 +81,7 @@ pub(super) fn parse_rule(
     Some((handle, reading.rule))
 }
 
-/// The comment in what nft keeps beside a rule: a type, a length and a text for each thing.
+/// Finds the comment in a rule's user data, where nft keeps entries of type, length and text.
 fn find_comment(mut userdata: &[u8]) -> Option<&str> {
     const COMMENT: u8 = 0;
     while let [kind, length, rest @ ..] = userdata {
@@ -94,24 +94,22 @@ fn find_comment(mut userdata: &[u8]) -> Option<&str> {
     None
 }
 
-/// What a register holds.
+/// The content of a register.
 #[derive(Clone)]
 enum Loaded {
-    /// An address where packets or connections go to, as far as it was loaded, and the bits that
-    /// were left of it.
-    Address {
-        connection: bool,
-        v4: bool,
-        mask: Option<Vec<u8>>,
-    },
-    /// The bits of a state that were left.
+    /// The destination of a packet or of its connection, and the mask applied to it.
+    Address { connection: bool, v4: bool, mask: Option<Vec<u8>> },
+    /// The state of a connection, and the mask applied to it.
     State(Option<u32>),
+    /// The direction of a packet within its connection.
     Direction,
-    /// The family of packets, and their type in Ethernet.
+    /// The family of a packet.
     Family,
+    /// The type of a packet in Ethernet.
     Type,
 }
 
+/// A rule while its expressions are being read.
 struct Reading {
     sees: Sees,
     registers: BTreeMap<u32, Loaded>,
@@ -146,10 +144,11 @@ impl Reading {
         }
     }
 
-    /// The destination is the first attribute of each expression that loads, but for `bitwise`.
+    /// Notes the register that an expression loads. In all of them but `bitwise`, its number is
+    /// the first attribute.
     fn load_register(&mut self, data: &[u8], loaded: Option<Loaded>) {
         const DREG: u16 = 1;
-        // Without it, it sets something.
+        // Without a destination register the expression sets something.
         let Some(register) = u32_value(data, DREG) else { return };
         match loaded {
             Some(loaded) => self.registers.insert(register, loaded),
@@ -215,7 +214,7 @@ impl Reading {
         const SREG: u16 = 2;
         const DREG: u16 = 3;
         const FLAGS: u16 = 5;
-        // A map of verdicts.
+        // The lookup is in a map of verdicts.
         if u32_value(data, DREG) == Some(0) {
             self.rule.verdict = Verdict::Other;
             return;
@@ -252,7 +251,7 @@ impl Reading {
     }
 }
 
-/// `NFTA_DATA_VALUE` in an attribute.
+/// Returns `NFTA_DATA_VALUE` of an attribute.
 fn data_value(data: &[u8], kind: u16) -> Option<&[u8]> {
     const VALUE: u16 = 1;
     first_value(first_value(data, kind)?, VALUE)
@@ -269,7 +268,7 @@ fn loaded_payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
     if u32_value(data, BASE)? != NETWORK_HEADER {
         return None;
     }
-    // Where the destination is in the headers of IPv4 and IPv6.
+    // The offset of the destination in the header of IPv4 or IPv6.
     let v4 = match (u32_value(data, OFFSET)?, sees) {
         (16, Sees::V4 | Sees::Both) => true,
         (24, Sees::V6 | Sees::Both) => false,
@@ -304,7 +303,7 @@ fn loaded_ct(data: &[u8]) -> Option<Loaded> {
     }
 }
 
-/// The network of an address, by its mask or by how much of it there is.
+/// Makes a network of an address, which is cut short or has a mask.
 fn parse_network(v4: bool, value: &[u8], mask: Option<&[u8]>) -> Option<IpNet> {
     let whole = if v4 { 4 } else { 16 };
     let address = |bytes: &[u8]| -> Option<IpAddr> {

@@ -1,4 +1,4 @@
-//! Elements as the kernel keeps them. Pure.
+//! Keys of set elements, in the form in which the kernel keeps them. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
@@ -9,7 +9,7 @@ use vip::nft::Element;
 
 use crate::linux::protocol::{protocol_number, protocol_of_number};
 
-/// The key of an element. Each part is padded to four bytes.
+/// Encodes the key of an element. Each part is padded to four bytes.
 pub(super) fn encode_key(element: Element) -> Vec<u8> {
     let mut key = match element.address() {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -23,7 +23,7 @@ pub(super) fn encode_key(element: Element) -> Vec<u8> {
     key
 }
 
-/// The element of a key; `None` for one that vipd never makes.
+/// Decodes the element of a key; `None` for one that vipd never makes.
 pub(super) fn decode_key(family: Family, key: &[u8]) -> Option<Element> {
     let (address, rest): (IpAddr, _) = match family {
         Family::Inet => {

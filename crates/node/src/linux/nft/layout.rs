@@ -1,4 +1,4 @@
-//! What the tables hold. Pure.
+//! The layout of our tables: sets, chains and rules. Pure.
 //!
 //! ```text
 //! table ip vipd {
@@ -28,17 +28,17 @@ use vip::nft::{Guard, Masquerade, Rules};
 use super::expression as e;
 use crate::linux::protocol::{TCP, UDP};
 
-/// The name of both tables.
+/// The name of both our tables, `ip vipd` and `ip6 vipd`.
 pub(super) const TABLE: &str = "vipd";
-/// The set of guarded addresses.
+/// The set of the guarded addresses.
 pub(super) const VIPS: &str = "vips";
-/// The set of services whose new clients are refused.
+/// The set of the services without a usable real server, whose new clients are refused.
 pub(super) const EMPTY: &str = "empty";
 
-/// A rule.
+/// A rule, as its expressions.
 pub(super) type Rule = Vec<Expressions>;
 
-/// A chain.
+/// A base chain of our table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chain {
     pub(super) name: &'static str,
@@ -49,17 +49,17 @@ pub(super) struct Chain {
     pub(super) rules: Vec<Rule>,
 }
 
-/// A set.
+/// A set of our table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Set {
     pub(super) name: &'static str,
-    /// The type of its elements, for whoever lists it (`enum datatypes` of nft's `datatype.h`).
+    /// The type of its elements, which only listings use (`enum datatypes` of nft's `datatype.h`).
     pub(super) key_type: u32,
-    /// Their length in bytes.
+    /// The length of its elements in bytes.
     pub(super) key_length: u32,
 }
 
-// nft's datatype.h; those of a concatenation stand in six bits each.
+// nft's datatype.h. In the type of a concatenation, each part has six bits.
 const TYPE_IPADDR: u32 = 7;
 const TYPE_IP6ADDR: u32 = 8;
 const TYPE_INET_PROTOCOL: u32 = 12;
@@ -85,11 +85,11 @@ pub(super) fn chain_layouts(family: Family, rules: Rules) -> Vec<Chain> {
         name: "refuse",
         kind: "filter",
         hook: InetHookNumber::LocalIn,
-        // IPVS takes its packets at 98.
+        // Before IPVS takes its packets, at 98.
         priority: 97,
         rules: refuse_rules(family),
     };
-    // IPVS takes those of the node itself on their way out, at -98.
+    // Before IPVS takes the node's own packets on their way out, at -98.
     let refuse_own = Chain {
         name: "refuse-own",
         hook: InetHookNumber::LocalOut,
@@ -102,8 +102,8 @@ pub(super) fn chain_layouts(family: Family, rules: Rules) -> Vec<Chain> {
     nat.chain([refuse, refuse_own]).chain(guard).collect()
 }
 
-/// The translation to the very same address comes before Docker's and settles what becomes of the
-/// connection. Masquerading comes before Docker's, too.
+/// The NAT chains. Translating a VIP to the very same address settles the NAT of a connection
+/// before Docker's rules can redirect it. Masquerading comes before Docker's, too.
 fn nat_chains(family: Family, masquerade: Masquerade) -> Vec<Chain> {
     let settle = vec![
         e::load_destination(family),
@@ -134,7 +134,8 @@ fn nat_chains(family: Family, masquerade: Masquerade) -> Vec<Chain> {
     vec![prerouting, output, postrouting]
 }
 
-/// A TCP client is reset: after another refusal an open connection would hang.
+/// Refuses new clients of services without a usable real server. TCP clients are reset: with an
+/// ICMP error an open connection would hang.
 fn refuse_rules(family: Family) -> Vec<Rule> {
     let refused =
         || e::is_new().into_iter().chain(e::load_service_key(family)).chain([e::is_in(EMPTY)]);
@@ -144,7 +145,8 @@ fn refuse_rules(family: Family) -> Vec<Rule> {
     ]
 }
 
-/// Replies to the node's own clients aren't refused: they are of the other direction.
+/// Refuses packets to VIPs that IPVS doesn't take. Replies to the node's own clients pass, since
+/// they have the other direction.
 fn guard_rules(family: Family) -> Vec<Rule> {
     let guarded =
         || e::is_original().into_iter().chain([e::load_destination(family), e::is_in(VIPS)]);

@@ -1,4 +1,4 @@
-//! The messages that nfnetlink takes. Pure.
+//! Messages of nftables (nfnetlink). Pure.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub(super) type Message = NetlinkMessage<NetfilterMessage>;
 
 /// `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 const SUBSYSTEM: u16 = 10;
-/// Elements in one message: their attribute can have 64 KiB, and the longest takes 36 bytes.
+/// Elements in one message: their attribute has at most 64 KiB, and the longest takes 36 bytes.
 const ELEMENTS: usize = 1000;
 
 fn family_protocol(family: Family) -> NetfilterProtoFamily {
@@ -66,14 +66,14 @@ fn our_table() -> TableMessage {
     TableMessage { attributes: vec![TableAttribute::Name(TABLE.to_owned())] }
 }
 
-/// Makes a table anew in the place of what is there, each message with what it makes.
+/// Lists the messages that replace a table, each with the name of what it makes.
 pub(super) fn rebuild_table(
     family: Family,
     rules: Rules,
     elements: impl IntoIterator<Item = Element>,
 ) -> Vec<(String, Message)> {
     let new_table = || family_message(family, NLM_F_CREATE, NfTablesMessage::NewTable(our_table()));
-    // What isn't there can't be deleted, and nobody sees the one that is made for that.
+    // Deleting a missing table is an error, so create it first; within a transaction nobody sees it.
     let mut messages = vec![
         ("the table".to_owned(), new_table()),
         ("the end of the old table".to_owned(), delete_table(family)),
@@ -133,7 +133,7 @@ fn new_rule(family: Family, chain: &Chain, rule: &layout::Rule) -> Message {
     family_message(family, flags, NfTablesMessage::NewRule(RuleMessage { attributes }))
 }
 
-/// Puts elements in, many in one message; `EEXIST` if one is there.
+/// Adds elements, many in one message; `EEXIST` if one exists.
 pub(super) fn add_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
     elements_by_set(elements).map(|(family, list)| {
         let inner = NfTablesMessage::NewSetElement(list);
@@ -141,7 +141,7 @@ pub(super) fn add_elements(elements: &[Element]) -> impl Iterator<Item = Message
     })
 }
 
-/// Takes elements out, many in one message; `ENOENT` if one isn't there.
+/// Deletes elements, many in one message; `ENOENT` if one doesn't exist.
 pub(super) fn delete_elements(elements: &[Element]) -> impl Iterator<Item = Message> {
     elements_by_set(elements)
         .map(|(family, list)| family_message(family, 0, NfTablesMessage::DeleteSetElement(list)))
@@ -167,7 +167,7 @@ fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetEle
     messages.collect::<Vec<_>>().into_iter()
 }
 
-/// Asks for the number of the last change.
+/// Requests the number of the last change.
 pub(super) fn get_generation() -> Message {
     let inner = NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() });
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
@@ -178,18 +178,18 @@ pub(super) fn get_table(family: Family) -> Message {
     family_message(family, 0, NfTablesMessage::GetTable(our_table()))
 }
 
-/// Asks for the sets of our table.
+/// Requests the sets of our table.
 pub(super) fn get_sets(family: Family) -> Message {
     let attributes = vec![SetAttribute::Table(TABLE.to_owned())];
     family_message(family, 0, NfTablesMessage::GetSet(SetMessage { attributes }))
 }
 
-/// Asks for the chains of all tables of the family.
+/// Requests the chains of all tables of the family.
 pub(super) fn get_chains(family: Family) -> Message {
     family_message(family, 0, NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() }))
 }
 
-/// Asks for the rules of our table.
+/// Requests the rules of our table.
 pub(super) fn get_rules(family: Family) -> Message {
     let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
     family_message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
@@ -213,7 +213,7 @@ fn place_protocol(place: &Place) -> NetfilterProtoFamily {
     }
 }
 
-/// Asks for the chains of all tables of all families.
+/// Requests the chains of all tables of all families.
 pub(super) fn get_all_chains() -> Message {
     let inner = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
     protocol_message(NetfilterProtoFamily::Unspec, 0, inner)
@@ -223,18 +223,18 @@ fn rule_of(place: &Place) -> Vec<RuleAttribute> {
     vec![RuleAttribute::Table(place.table.clone()), RuleAttribute::Chain(place.chain.clone())]
 }
 
-/// Asks for the rules of a chain of somebody else's.
+/// Requests the rules of somebody else's chain.
 pub(super) fn get_rules_of(place: &Place) -> Message {
     let inner = NfTablesMessage::GetRule(RuleMessage { attributes: rule_of(place) });
     protocol_message(place_protocol(place), 0, inner)
 }
 
-/// Asks for what a set of somebody else's holds.
+/// Requests the elements of somebody else's set.
 pub(super) fn get_elements_of(place: &Place, set: &str) -> Message {
     protocol_message(place_protocol(place), 0, elements_of(&place.table, set))
 }
 
-/// Puts a rule before all others of a chain.
+/// Inserts a rule before all others of a chain.
 pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> Message {
     let mut attributes = rule_of(place);
     let expressions = rule.iter().cloned().map(ListAttribute::from).collect();
@@ -247,7 +247,7 @@ pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> 
     protocol_message(place_protocol(place), NLM_F_CREATE, inner)
 }
 
-/// Takes rules out, by their numbers.
+/// Deletes rules by their handles.
 pub(super) fn delete_rules(place: &Place, handles: &BTreeSet<u64>) -> Vec<Message> {
     let delete = |handle: &u64| {
         let mut attributes = rule_of(place);

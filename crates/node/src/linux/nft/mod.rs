@@ -1,4 +1,4 @@
-//! Our tables of nftables.
+//! nftables: our own tables, and our rules in the chains of others.
 
 pub(super) mod announced;
 mod compare;
@@ -25,56 +25,57 @@ use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing, Table};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
 
-use super::answer::Answer;
-use crate::KernelError;
+use super::answer::{Answer, failed_op};
+use crate::{KernelError, error_chain};
 use message::Message;
 use read::nft_error;
 use transaction::commit_messages;
 
-/// A kernel that lacks something may be given its module: it is tried again after this long.
+/// The pause after which the abilities of a kernel that lacks something are tried again: its module
+/// may have been loaded meanwhile.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
-/// How often tables that change while they are read are read again.
+/// The attempts at reading tables that change while they are read.
 const ATTEMPTS: u32 = 10;
 
-/// Everything that vipd makes, and what it makes without translation of addresses.
+/// All rules that vipd makes, and those that need no NAT.
 const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
 const FILTER: Rules = Rules { nat: None, guard: Guard::On };
 
-/// What a kernel can do, and what it refused of the rest.
+/// The ability of a kernel, and its first refusal if it lacks something.
 type Ability = (Able, Option<String>);
 
-/// The kernel's nftables: the tables `ip vipd` and `ip6 vipd`, which are ours, and the chains of
-/// others that packets of VIPs meet, in which some rules may be. Blocking.
+/// The kernel's nftables: our tables `ip vipd` and `ip6 vipd`, and the chains of others that packets
+/// of VIPs pass, which may hold rules of ours. Blocking.
 ///
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Nft {
     /// `Err`: the kernel has no netfilter at all.
-    socket: Result<Pipeline, String>,
-    /// The tables as they were read, and the generation that they were of.
+    socket: Result<Pipeline, Error>,
+    /// The tables as last read, and their generation.
     known: Option<(u32, Tables)>,
     tried_at: Option<Instant>,
-    /// The node's own firewall as it was read, and the generation that it was of.
+    /// The node's own firewall as last read, and its generation.
     firewall: Option<(u32, Arc<Firewall>)>,
 }
 
 impl Nft {
-    /// Opens the socket. A kernel without netfilter is one that can do nothing of it.
+    /// Opens the socket. A kernel without netfilter counts as one without any ability.
     #[must_use]
     pub fn open() -> Self {
-        let socket = Pipeline::open(NETLINK_NETFILTER).map_err(|error| error.to_string());
+        let socket = Pipeline::open(NETLINK_NETFILTER);
         Self { socket, known: None, tried_at: None, firewall: None }
     }
 
-    /// Reads both tables, if anything in nftables has changed since they were read last.
+    /// Returns both tables, read again if anything in nftables has changed since the last time.
     ///
     /// # Errors
-    /// When a table can't be read whole, or the caller lacks `CAP_NET_ADMIN`.
+    /// When a table can't be read completely, or the caller lacks `CAP_NET_ADMIN`.
     pub fn observe_tables(&mut self) -> Result<Tables, KernelError> {
         let socket = match &mut self.socket {
             Ok(socket) => socket,
-            Err(why) => return Ok(unavailable_tables(why)),
+            Err(error) => return Ok(unavailable_tables(&error_chain(error))),
         };
         for _ in 0..ATTEMPTS {
             let before = match read::read_generation(socket)? {
@@ -120,11 +121,11 @@ impl Nft {
         Err(nft_error("read the tables")(Error::Interrupted { attempts: ATTEMPTS }))
     }
 
-    /// Reads the chains of others that packets of VIPs meet, if anything in nftables has changed
-    /// since they were read last. What can't be read is told in it.
+    /// Returns the chains of others that packets of VIPs pass, read again if anything in nftables
+    /// has changed since the last time. The result tells what couldn't be read.
     pub fn observe_firewall(&mut self) -> Arc<Firewall> {
         let Ok(socket) = &mut self.socket else { return Arc::default() };
-        let mut read = Err("they change all the time".to_owned());
+        let mut read = Ok(Arc::default());
         for _ in 0..ATTEMPTS {
             let Ok(Ok(before)) = read::read_generation(socket) else { return Arc::default() };
             if let Some((generation, firewall)) = &self.firewall
@@ -132,7 +133,7 @@ impl Nft {
             {
                 return Arc::clone(firewall);
             }
-            read = firewall::read_firewall(socket).map(Arc::new).map_err(|error| error.to_string());
+            read = firewall::read_firewall(socket).map(Arc::new);
             match (&read, read::read_generation(socket)) {
                 (Ok(firewall), Ok(Ok(after))) if before == after => {
                     self.firewall = Some((before, Arc::clone(firewall)));
@@ -141,20 +142,20 @@ impl Nft {
                 _ => self.firewall = None,
             }
         }
-        read.unwrap_or_else(|why| {
+        read.unwrap_or_else(|error| {
+            let why = error_chain(&error);
             let unread = format!("the node's own rules of nftables can't be read: {why}");
             Arc::new(Firewall { unread: BTreeSet::from([unread]), ..Firewall::default() })
         })
     }
 
-    /// Does operations on tables and rules in order, elements that follow each other in one
-    /// transaction.
-    /// Those of other kinds are refused.
+    /// Performs operations on tables and rules in order, consecutive elements in one transaction.
+    /// Operations of other kinds are refused.
     pub fn perform(&mut self, ops: &[&Op]) -> Vec<Answer> {
         let socket = match &mut self.socket {
             Ok(socket) => socket,
-            Err(why) => {
-                let error = OpError::new(errno::EOPNOTSUPP, why.clone());
+            Err(error) => {
+                let error = OpError::new(errno::EOPNOTSUPP, error_chain(error));
                 return ops.iter().map(|_| Err(error.clone())).collect();
             }
         };
@@ -184,27 +185,27 @@ impl Nft {
     }
 }
 
-/// No nftables.
+/// Returns the tables of a kernel without nftables.
 fn unavailable_tables(why: &str) -> Tables {
     let table = || Table { lacks: Some(why.to_owned()), ..Table::default() };
     Tables { v4: table(), v6: table() }
 }
 
-/// Finds out what the kernel takes of the rules, by all of a transaction but its end. It waits for
-/// all of its processors to take each back, so both families are in one.
+/// Finds out which rules the kernel accepts, by sending a transaction without its end. The kernel
+/// waits for all of its processors when it discards one, so both families share one.
 fn rehearse_rules(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
     let refused = first_refusals(socket, families, WHOLE)?;
     let ability = |(family, refused): (&Family, Option<String>)| {
         let Some(why) = refused else { return Ok((Able::Nat, None)) };
         let without = first_refusals(socket, &[*family], FILTER)?.remove(0);
         let able = if without.is_none() { Able::Filter } else { Able::Nothing };
-        // What is refused first says more than what follows from it.
+        // The first refusal tells more than those that follow from it.
         Ok((able, Some(why)))
     };
     families.iter().zip(refused).map(ability).collect()
 }
 
-/// What is refused first of the rules, for each family.
+/// Returns the first refusal among the rules of each family.
 fn first_refusals(
     socket: &mut Pipeline,
     families: &[Family],
@@ -227,10 +228,10 @@ fn first_refusals(
     Ok(parts.iter().map(first).collect())
 }
 
-/// The elements that are there stay: the table is never seen without them.
+/// Replaces a table but keeps its elements; nobody sees the table without them.
 fn set_table(socket: &mut Pipeline, family: Family, rules: Rules) -> Answer {
     let there = read::read_table(socket, family);
-    let there = there.map_err(|error| OpError::new(0, error.to_string()))?;
+    let there = there.map_err(|error| failed_op(&error))?;
     let messages = message::rebuild_table(family, rules, there.elements());
     commit_messages(socket, messages.into_iter().map(|(_, message)| message).collect())
 }
@@ -239,7 +240,7 @@ fn change_elements(socket: &mut Pipeline, ops: &[&Op]) -> Vec<Answer> {
     match (commit_messages(socket, element_messages(ops)), ops) {
         (Ok(()), _) => ops.iter().map(|_| Ok(())).collect(),
         (Err(error), [_]) => vec![Err(error)],
-        // All or nothing was nothing: which of them it was is found by halves, in their order.
+        // The transaction did nothing. Find the refused operations by halves, in order.
         (Err(_), _) => {
             let (first, second) = ops.split_at(ops.len() / 2);
             let mut answers = change_elements(socket, first);

@@ -1,4 +1,4 @@
-//! Reading the tables back.
+//! Readings of our tables from the kernel.
 
 use netlink_packet_core::{
     DecodeError, NetlinkDeserializable, NetlinkMessage, NetlinkSerializable,
@@ -15,10 +15,11 @@ use super::{elements, key, layout};
 use crate::KernelError;
 use crate::linux::raw_attributes::Raw;
 
-/// What an object of nftables was read as.
+/// An object of nftables, or the error of parsing it.
 type Entry = Result<NetfilterMessage, DecodeError>;
 
-/// The number of the last change of anything in nftables; `None` where the kernel has none.
+/// Reads the number of the last change of anything in nftables. The inner error is the refusal of a
+/// kernel without nftables.
 pub(super) fn read_generation(socket: &mut Pipeline) -> Result<Result<u32, Refusal>, KernelError> {
     let doing = "read the generation";
     let entries = match socket.get(&message::get_generation()).map_err(nft_error(doing))? {
@@ -35,10 +36,11 @@ pub(super) fn read_generation(socket: &mut Pipeline) -> Result<Result<u32, Refus
         }),
         _ => None,
     });
-    id.map(Ok).ok_or_else(|| nft_error(doing)(Error::Malformed("it has no number".into())))
+    id.map(Ok)
+        .ok_or_else(|| nft_error(doing)(Error::Malformed("it has no generation number".into())))
 }
 
-/// A table as far as it can be read: what it stands for, and its elements.
+/// Reads our table of a family: the rules it stands for, and its elements.
 pub(super) fn read_table(socket: &mut Pipeline, family: Family) -> Result<Table, KernelError> {
     let mut table = Table::default();
     let doing = "read the table";
@@ -68,11 +70,11 @@ pub(super) fn read_table(socket: &mut Pipeline, family: Family) -> Result<Table,
     Ok(table)
 }
 
-/// The chains with their rules; `None` if some can't be made out.
+/// Reads the chains of our table with their rules; `None` if some can't be parsed.
 fn read_shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, KernelError> {
     let mut shapes = Shapes::default();
     for entry in dump_objects(socket, &message::get_chains(family), "list the chains")? {
-        // One that can't be made out is somebody else's: ours have nothing unusual.
+        // A chain that can't be parsed is somebody else's: ours have nothing unusual.
         if let Some(NfTablesMessage::NewChain(chain)) = nftables_message(entry) {
             shapes.add_chain(&chain);
         }
@@ -86,7 +88,7 @@ fn read_shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, 
     Ok(Some(shapes))
 }
 
-/// The elements of both sets, and whether there is nothing but what vipd makes.
+/// Reads the elements of both sets. The flag is true if vipd could have made everything in them.
 fn read_elements(
     socket: &mut Pipeline,
     family: Family,
@@ -95,8 +97,8 @@ fn read_elements(
     for entry in dump_objects(socket, &message::get_sets(family), "list the sets")? {
         match nftables_message(entry) {
             Some(NfTablesMessage::NewSet(set)) => match compare::recognise_set(family, &set) {
-                Ok(set) => sets.push(set),
-                Err(()) => usual = false,
+                Some(set) => sets.push(set),
+                None => usual = false,
             },
             _ => usual = false,
         }

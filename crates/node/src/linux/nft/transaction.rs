@@ -1,4 +1,4 @@
-//! Transactions of nftables: messages that take effect all together or not at all.
+//! Transactions of nftables: messages that take effect together or not at all.
 
 use nl_ipvs::KernelError as Refusal;
 use nl_ipvs::pipeline::Pipeline;
@@ -6,7 +6,7 @@ use nl_ipvs::pipeline::Pipeline;
 use super::message::{self, Message};
 use crate::linux::answer::{Answer, refused_op, unknown_outcome};
 
-/// Makes a transaction of messages.
+/// Sends messages as one transaction.
 pub(super) fn commit_messages(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {
     let outcomes = socket
         .transaction(message::begin_batch(), messages, Some(message::end_batch()))

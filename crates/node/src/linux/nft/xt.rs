@@ -1,4 +1,4 @@
-//! Extensions of iptables, as nftables keeps them (`nft_compat`). Pure.
+//! Matches and targets of iptables as nftables keeps them (`nft_compat`). Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,13 +7,13 @@ use vip::firewall::{Condition, Hook, Sees, Verdict};
 
 use crate::linux::raw_attributes::{first_value, text_value, u32_value};
 
-// linux/netfilter/nf_tables_compat.h; the same for targets.
+// linux/netfilter/nf_tables_compat.h. Targets have the same numbers.
 pub(super) const NFTA_MATCH_NAME: u16 = 1;
 pub(super) const NFTA_MATCH_REV: u16 = 2;
 pub(super) const NFTA_MATCH_INFO: u16 = 3;
 
-// linux/netfilter/xt_conntrack.h: `struct xt_conntrack_mtinfo3`, and where its parts begin. Each
-// address has 16 bytes, and each is followed by its mask.
+// linux/netfilter/xt_conntrack.h: `struct xt_conntrack_mtinfo3` and the offsets of its parts. Each
+// address has 16 bytes and is followed by its mask.
 const CONNTRACK: &str = "conntrack";
 const REVISION: u32 = 3;
 const INFO_LEN: usize = 168;
@@ -26,14 +26,14 @@ const ORIGDST: u16 = 1 << 3;
 const DIRECTION: u16 = 1 << 12;
 const STATE_ALIAS: u16 = 1 << 13;
 
-/// What a match is.
+/// A match of iptables.
 pub(super) enum Match {
-    /// No condition.
+    /// A comment, which is no condition.
     Comment(String),
     Conditions(Vec<Condition>),
 }
 
-/// `sees`: what its table sees. Those of iptables see one family.
+/// Parses a match. `sees` is the family of its table; tables of iptables have only one.
 pub(super) fn parse_match(sees: Sees, data: &[u8]) -> Match {
     let info = first_value(data, NFTA_MATCH_INFO).unwrap_or_default();
     match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
@@ -88,12 +88,12 @@ pub(super) fn parse_target(data: &[u8]) -> Verdict {
     match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
         "REJECT" => Verdict::Drop,
         "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => Verdict::Other,
-        // They change or note something, and the next rule is looked at.
+        // The target changes or notes something, and the next rule follows.
         _ => Verdict::None,
     }
 }
 
-/// The match that stands for connections to VIPs: name, revision and info.
+/// Makes the match for connections to the VIPs of a prefix: name, revision and info.
 pub(super) fn conntrack_match(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
     let mut info = vec![0; INFO_LEN];
     let mut put = |at: usize, bytes: &[u8]| info[at..at + bytes.len()].copy_from_slice(bytes);
@@ -105,7 +105,7 @@ pub(super) fn conntrack_match(prefix: &IpNet, hook: Hook) -> (&'static str, u32,
     put(ORIGINAL_DESTINATION + 16, &octets(prefix.netmask()));
     let answers = if hook == Hook::Forward { DIRECTION } else { 0 };
     put(MATCH_FLAGS, &(ORIGDST | answers).to_ne_bytes());
-    // Inverted it is the direction of answers.
+    // Inverted, it is the direction of replies.
     put(INVERT_FLAGS, &answers.to_ne_bytes());
     (CONNTRACK, REVISION, info)
 }
