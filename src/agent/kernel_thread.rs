@@ -83,7 +83,7 @@ fn serve<K: Kernel>(
                     kernel = ways.is_ok().then_some(opened);
                     ways
                 });
-                Input::Ways(ways.map_err(|error| error.to_string()))
+                Input::Ways(ways.map_err(|error| error_chain(&error)))
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
                 let outcome = opened.apply_plan(plan);
