@@ -14,13 +14,13 @@ use crate::world::{app, apps, healthy, vipd};
 
 /// The networks 10.1.0.0/24 and 10.2.0.0/24, with the router in the second one.
 fn node() {
-    netns::enter();
+    netns::enter_netns();
     for network in 1..=2 {
-        netns::run("ip", &format!("link add eth{network} type dummy"));
-        netns::run("ip", &format!("addr add 10.{network}.0.1/24 dev eth{network}"));
-        netns::run("ip", &format!("link set eth{network} up"));
+        netns::run_tool("ip", &format!("link add eth{network} type dummy"));
+        netns::run_tool("ip", &format!("addr add 10.{network}.0.1/24 dev eth{network}"));
+        netns::run_tool("ip", &format!("link set eth{network} up"));
     }
-    netns::run("ip", "route add default via 10.2.0.254");
+    netns::run_tool("ip", "route add default via 10.2.0.254");
 }
 
 struct Agent(Child);
@@ -40,7 +40,7 @@ fn own(folder: &std::path::Path) -> Vec<String> {
 
 /// The source that a local route names.
 fn source(vip: Ipv4Addr) -> Option<String> {
-    let routes = netns::run("ip", "route show table local");
+    let routes = netns::run_tool("ip", "route show table local");
     let route = routes.lines().find(|line| line.starts_with(&format!("local {vip} dev vipd0")))?;
     let mut words = route.split_whitespace().skip_while(|word| *word != "src");
     words.nth(1).map(str::to_owned)
@@ -70,10 +70,10 @@ fn agent_and_commands_agree_on_the_source_of_each_vip() {
 
     let mysql = Ipv4Addr::new(3, 3, 0, 6);
     eventually("the VIPs are bound", || {
-        let shown = netns::run("ip", "-br addr show");
+        let shown = netns::run_tool("ip", "-br addr show");
         shown.contains("3.3.0.6/32") && shown.contains("3.3.0.7/32")
     });
-    let table = netns::try_run("nft", "list table ip vipd").unwrap_or_default();
+    let table = netns::try_run_tool("nft", "list table ip vipd").unwrap_or_default();
     if table.contains("masquerade") {
         // Routes stay the kernel's own.
         assert_eq!(source(mysql).as_deref(), Some("3.3.0.6"));
