@@ -207,8 +207,8 @@ fn somebody_elses_services_are_seen_without_their_servers_and_left_alone() {
     );
     let before = ipvsadm("-Sn");
     let observed = kernel.observe().unwrap();
-    assert_eq!(observed.unmarked().count(), 2);
-    assert!(observed.unmarked().all(|(_, service)| service.servers.is_empty()));
+    assert_eq!(observed.unmarked_services().count(), 2);
+    assert!(observed.unmarked_services().all(|(_, service)| service.servers.is_empty()));
     let plan = converge(&mut kernel, &desired(&["3.3.0.6"], &["10.9.0.9:80"]));
     assert_eq!((plan.ops.len(), plan.conflicts.len()), (0, 1));
     assert_eq!(ipvsadm("-Sn"), before);
