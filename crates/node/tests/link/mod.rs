@@ -104,7 +104,11 @@ fn an_interface_that_was_deleted_is_made_again_with_all_its_addresses() {
     ip("link del vipd0");
     let observed = kernel.observe().unwrap();
     assert_eq!((observed.link, observed.addresses.len()), (Link::Missing, 0));
-    assert_eq!(observed.our_services().count(), 2, "marked services are ours without the interface");
+    assert_eq!(
+        observed.our_services().count(),
+        2,
+        "marked services are ours without the interface"
+    );
     let repair = converge(&mut kernel, &wanted);
     assert!(repair.ops.iter().all(|op| op.vip().is_none()), "{:?}", repair.ops);
     assert_eq!(ipvsadm("-Sn"), services);
