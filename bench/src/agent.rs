@@ -1,4 +1,5 @@
-//! The whole agent, with its connections and threads, on a kernel in memory or on the real one.
+//! Measures the whole agent, with its connections and threads, on a kernel in memory or the real
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
@@ -26,13 +27,13 @@ use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
 use crate::server::Server;
 
-/// Nothing takes longer.
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A real server's weight now, and since when.
+/// A real server's new weight, and the time of the change.
 type WeightChange = (Vip, SocketAddr, u32, Instant);
 
-/// A kernel that says when a real server was changed.
+/// A kernel that reports when a real server was changed.
 struct Watched<K> {
     kernel: K,
     changes: Sender<WeightChange>,
@@ -74,7 +75,7 @@ impl<K: Kernel> Kernel for Watched<K> {
     }
 }
 
-/// As [`FakeKernel`], without the memory of what it did.
+/// A [`FakeKernel`] without a log, which would grow.
 struct Forgetful(FakeKernel);
 
 impl Kernel for Forgetful {
@@ -104,14 +105,14 @@ impl Kernel for Forgetful {
     }
 }
 
-/// One real server's weight at these sizes of the table, on a kernel in memory.
+/// Measures the change of a real server's weight at these table sizes, on a kernel in memory.
 pub(crate) fn measure_in_memory(vips: &[usize], events: usize) {
     for vips in vips {
         measure_reaction("react/agent", *vips, events, || Ok(Forgetful(FakeKernel::default())));
     }
 }
 
-/// The same on this machine's own kernel.
+/// Measures the same on this machine's own kernel.
 pub(crate) fn measure_on_kernel(vips: &[usize], events: usize) {
     for args in [
         "link add eth9 type dummy",
@@ -130,8 +131,8 @@ pub(crate) fn measure_on_kernel(vips: &[usize], events: usize) {
     }
 }
 
-/// What the machine itself takes for it, at the same pace: a thread that reads from a connection and
-/// makes the call, and nothing else.
+/// Measures the minimum for comparison, at the same pace: a thread that reads from a connection and
+/// makes the call to the kernel.
 fn measure_floor(vips: usize, events: usize) {
     let cluster = Cluster::new(vips, 10);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -183,7 +184,7 @@ fn measure_reaction<K: Kernel + 'static>(
         Box::new(move || open().map(|kernel| Watched { kernel, changes: changes.clone() }));
     let (stop, stopped) = oneshot::channel::<()>();
     let agent = thread::spawn(move || {
-        // As `vipd run` has it.
+        // As in `vipd run`.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -222,7 +223,7 @@ fn measure_reaction<K: Kernel + 'static>(
         times.push(
             await_weight_zero(&changed, app, cluster.task_socket(app, task)).duration_since(said),
         );
-        // So seldom that no more than a few apps are to be read again at any time.
+        // Slow enough that only a few apps wait for being read again.
         thread::sleep(Duration::from_millis(250));
         unhealthy.push_back((app, task));
         if unhealthy.len() > 5 {
@@ -236,7 +237,7 @@ fn measure_reaction<K: Kernel + 'static>(
     agent.join().unwrap();
 }
 
-/// Waits until a real server takes no new connections; when that was done.
+/// Waits until a real server's weight is 0, and returns the time of the change.
 fn await_weight_zero(changed: &Receiver<WeightChange>, app: usize, server: SocketAddr) -> Instant {
     loop {
         let (vip, which, to, at) = changed.recv_timeout(PATIENCE).expect("the weight is changed");
@@ -246,8 +247,8 @@ fn await_weight_zero(changed: &Receiver<WeightChange>, app: usize, server: Socke
     }
 }
 
-/// What the program itself takes when it has nothing to do: its memory, and its share of a core
-/// between two comparisons of the whole table.
+/// Measures the program when it has nothing to do: its memory, and its share of a core between two
+/// comparisons of the whole table.
 pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
     let (_server, url) = Server::start(Cluster::new(vips, servers));
     run_tool("ip", "addr add 10.9.0.1/24 dev lo");
@@ -256,7 +257,7 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
         Command::new(vipd)
             .args(["run", "--marathon", &url, "--state", "/run/state", "--lock", "/run/vipd.lock"])
             .args(["--listen", "127.0.0.1:9614"])
-            // As the systemd unit and the image have it.
+            // As in the systemd unit and the image.
             .envs([("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")])
             .stdin(Stdio::null())
             .spawn()
@@ -268,7 +269,7 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
         assert_eq!(child.0.try_wait().unwrap(), None, "vipd ended");
         thread::sleep(Duration::from_millis(500));
     }
-    // Past what follows from the start: the read that confirms it, the state on disk.
+    // Let the start end: the read that confirms it, and the state on disk.
     thread::sleep(Duration::from_secs(70));
     let pid = child.0.id();
     let memory = |key: &str| {
@@ -285,7 +286,7 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
         thread::sleep(Duration::from_secs(2));
         shares.push((cpu_seconds(pid) - before, start.elapsed()));
     }
-    // The comparisons stand out: what is between them is the calm.
+    // Leave out the intervals with a comparison, which use the most time.
     shares.sort_by(|a, b| a.0.total_cmp(&b.0));
     let calm = &shares[..shares.len() * 3 / 4];
     let used: f64 = calm.iter().map(|(used, _)| used).sum();
@@ -297,7 +298,7 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
     print_time("steady/watched", Duration::from_secs_f64(time));
 }
 
-/// Processor time of all its threads, in seconds, to the nanosecond.
+/// Returns the processor time of all threads of a process, in seconds.
 fn cpu_seconds(pid: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let of = |task: std::fs::DirEntry| {

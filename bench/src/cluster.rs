@@ -1,14 +1,13 @@
-//! The cluster that is measured with: so many apps, each with a VIP, so many tasks, and a health
-//! check, told as Marathon 1.9 tells it.
+//! The measured cluster: apps with a VIP, tasks and a health check each, in Marathon 1.9's JSON.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The apps, and which of their tasks are unhealthy.
+/// The apps and their unhealthy tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Cluster {
-    /// Tasks that each app has.
+    /// Number of tasks of each app.
     tasks: Vec<usize>,
-    /// The first port number of each app's tasks, so that no two are at one place.
+    /// Number of each app's first task, so that no two tasks share a socket address.
     first: Vec<usize>,
     unhealthy: std::collections::BTreeSet<(usize, usize)>,
 }
@@ -17,12 +16,12 @@ const VERSION: &str = "2026-01-01T00:00:00.000Z";
 const HOSTS: usize = 200;
 
 impl Cluster {
-    /// So many apps of so many tasks.
+    /// Makes apps with the same number of tasks each.
     pub(crate) fn new(apps: usize, tasks: usize) -> Self {
         Self::with_task_counts(vec![tasks; apps])
     }
 
-    /// Apps with these numbers of tasks.
+    /// Makes apps with these numbers of tasks.
     pub(crate) fn with_task_counts(tasks: Vec<usize>) -> Self {
         let mut next = 0;
         let first = tasks.iter().map(|count| {
@@ -49,13 +48,13 @@ impl Cluster {
         }
     }
 
-    /// The address of an app's VIP; its port is 80.
+    /// Returns the address of an app's VIP, whose port is 80.
     pub(crate) fn vip_address(app: usize) -> IpAddr {
         let (high, low) = (app / 250, app % 250 + 1);
         Ipv4Addr::new(3, 3, to_byte(high), to_byte(low)).into()
     }
 
-    /// Where a task listens.
+    /// Returns the address and port that a task listens on.
     pub(crate) fn task_socket(&self, app: usize, task: usize) -> SocketAddr {
         let number = self.first[app] + task;
         let host = Ipv4Addr::new(10, 0, 0, to_byte(number % HOSTS + 1));
@@ -70,7 +69,7 @@ impl Cluster {
         format!("shop_backend_app{app:05}.instance-5b1c5c1e-7a0b-11ea-9f3c-{task:012x}._app.1")
     }
 
-    /// The answer of `/v2/apps?embed=apps.tasks`.
+    /// Returns the answer for `/v2/apps?embed=apps.tasks`.
     pub(crate) fn apps_body(&self) -> String {
         let mut text = String::from("{\"apps\":[");
         for app in 0..self.app_count() {
@@ -83,7 +82,7 @@ impl Cluster {
         text
     }
 
-    /// The answer of `/v2/apps/{id}?embed=app.tasks`.
+    /// Returns the answer for `/v2/apps/{id}?embed=app.tasks`.
     pub(crate) fn app_body(&self, app: usize) -> String {
         let mut text = String::from("{\"app\":");
         self.write_app(app, &mut text);
@@ -112,7 +111,7 @@ impl Cluster {
         text.push_str("]}");
     }
 
-    /// What the event stream says when a task's health changes, to the last byte.
+    /// Returns the bytes of the event for a change of a task's health.
     pub(crate) fn health_event(app: usize, task: usize, alive: bool, second: usize) -> String {
         let (id, task_id) = (Self::app_id(app), Self::task_id(app, task));
         let at = format!(

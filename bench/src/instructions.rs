@@ -1,4 +1,4 @@
-//! Fixed work, for counting its instructions.
+//! Fixed work whose instructions are counted.
 
 use netlink_packet_core::{NetlinkMessage, NetlinkSerializable};
 use netlink_packet_generic::GenlMessage;
@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::react::World;
 use crate::wanted;
 
-/// Does it so many times.
+/// Does the named work this many times.
 pub(crate) fn run_work(work: &str, rounds: usize) -> anyhow::Result<()> {
     let cluster = Cluster::new(200, 10);
     match work {
@@ -21,7 +21,7 @@ pub(crate) fn run_work(work: &str, rounds: usize) -> anyhow::Result<()> {
             let bound = wanted::with_addresses_bound(&desired);
             let held = wanted::plan_for(&bound, &desired).applied_to(&bound);
             for _ in 0..rounds {
-                // Everything to do, and nothing.
+                // A plan for an empty table, and one with nothing to do.
                 black_box(wanted::plan_for(&bound, &desired));
                 black_box(wanted::plan_for(&held, &desired));
             }
@@ -55,12 +55,12 @@ pub(crate) fn run_work(work: &str, rounds: usize) -> anyhow::Result<()> {
             let apps = if work == "event" { 20 } else { 2_000 };
             let mut world = World::settled(Cluster::new(apps, 10));
             for round in 0..rounds * 8 {
-                // Never the same one twice: what is known already changes nothing.
+                // Never the same task twice: an event that is no news changes nothing.
                 let (app, task) = (round % 20, (round + round / 20) % 10);
                 world.hear_bytes(Cluster::health_event(app, task, false, round).as_bytes());
             }
         }
-        other => anyhow::bail!("no work is called {other}"),
+        other => anyhow::bail!("unknown work {other}"),
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ fn all_destinations(cluster: &Cluster) -> Vec<Destination> {
     places.map(destination).collect()
 }
 
-/// As it is put into a send.
+/// Encodes a command as it is sent.
 fn encode_command(command: &Command) -> Vec<u8> {
     let mut message = NetlinkMessage::from(Request::new(command, 28));
     message.finalize();
@@ -101,7 +101,7 @@ fn encode_command(command: &Command) -> Vec<u8> {
     bytes
 }
 
-/// What a dump of it has behind the header of netlink.
+/// Encodes an entry of a dump, without its netlink header.
 fn encode_entry(destination: &Destination) -> Vec<u8> {
     let message = GenlMessage::from_payload(IpvsMessage::from(destination));
     let mut bytes = vec![0; NetlinkSerializable::buffer_len(&message)];

@@ -1,5 +1,5 @@
-//! What is measured on a kernel with IPVS, in a network namespace of its own: vipd's own code beside
-//! a C program that sends and reads the same messages and does nothing else, and beside `ipvsadm`.
+//! Measures on a kernel with IPVS, in new network namespaces: vipd's own code beside `ipvsadm` and
+//! beside a C program that only sends and reads the same messages.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,18 +19,18 @@ use crate::wanted;
 
 const LINK: &str = "vipd0";
 
-/// This node, and the C program.
+/// The C program and the size of the table.
 struct Node<'a> {
     floor: &'a Path,
     vips: usize,
     servers: usize,
 }
 
-/// Measures at one size of the table, so many times; `ipvsadm`, which takes long, not as often.
+/// Measures at one table size, `times` times; the slow `ipvsadm` only `of_peer` times.
 ///
-/// Each measure has a network namespace of its own: for two minutes the kernel remembers the real
-/// servers that were deleted, and looks through all of them for each new one; and addresses are bound
-/// faster where as many were bound before. What goes with a node is freed in the background.
+/// Each measurement has a network namespace of its own, for two reasons: for two minutes the kernel
+/// remembers deleted real servers and searches all of them for each new one; and binding addresses
+/// is faster where as many were bound before. The kernel frees a namespace in the background.
 pub(crate) fn measure_tables(
     floor: &Path,
     vips: usize,
@@ -42,7 +42,7 @@ pub(crate) fn measure_tables(
     let cluster = Cluster::new(vips, servers);
     let snapshot = wanted::parse_snapshot(&cluster);
     let desired = wanted::desired_of(&snapshot, &Observed::default());
-    // What the kernel has as modules it loads now.
+    // Have the kernel load its modules before anything is measured.
     on_fresh_node(|kernel| {
         wanted::apply_snapshot(&wanted::parse_snapshot(&Cluster::new(1, 1)), kernel)
     });
@@ -75,11 +75,11 @@ pub(crate) fn measure_tables(
     }
 }
 
-/// How long the kernel has for what is left of one node before the next one is measured: on QEMU it is
-/// at 20,000 real servers for more than a second.
+/// Pause in which the kernel frees a namespace before the next measurement: on QEMU, 20,000 real
+/// servers take it more than a second.
 const REST: Duration = Duration::from_secs(3);
 
-/// Does it on a node of its own.
+/// Runs `work` in a new network namespace with an address and a default route.
 fn on_fresh_node<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T {
     thread::scope(|scope| {
         let on_a_node = || {
@@ -106,7 +106,7 @@ fn open_kernel() -> LinuxKernel {
     LinuxKernel::open(Settings { interface: LINK.to_owned(), ..Settings::default() }).unwrap()
 }
 
-/// An empty table, and the interface with nothing on it.
+/// Clears the IPVS table and deletes the interface.
 fn clear_node() {
     run_tool("ipvsadm", "-C");
     let _ = Command::new("ip").args(["link", "del", LINK]).stderr(Stdio::null()).status();
@@ -125,7 +125,7 @@ fn apply_plan(kernel: &mut LinuxKernel, plan: Plan) -> Duration {
     time
 }
 
-/// The kernel's table in ipvsadm's words, sorted: the kernel lists the newest first.
+/// Returns the lines of `ipvsadm -Sn`, sorted, since the kernel lists the newest first.
 fn saved_table() -> BTreeSet<String> {
     run_tool("ipvsadm", "-Sn").lines().map(str::to_owned).collect()
 }
@@ -139,7 +139,7 @@ impl Node<'_> {
         print_figure(&format!("{name}/{}", self.vips), page_faults() - before, "");
     }
 
-    /// Runs the C program; what it took by its own clock.
+    /// Runs the C program and returns the duration that it measured.
     fn run_c_program(&self, args: &[&str]) -> Duration {
         let output = Command::new(self.floor).args(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -188,8 +188,8 @@ impl Node<'_> {
         self.print_time(&format!("{name}/floor"), self.run_c_program(&args));
     }
 
-    /// Binding the addresses; with a source, with the local route of each, as where there is no
-    /// nftables NAT.
+    /// Binds the addresses. With a source each gets a local route, as on kernels without nftables
+    /// NAT.
     fn bind_addresses(
         &self,
         kernel: &mut LinuxKernel,
@@ -204,7 +204,7 @@ impl Node<'_> {
         self.print_time(&format!("{name}/vipd"), apply_plan(kernel, plan));
     }
 
-    /// A full comparison with nothing to do, by the controller that the agent runs.
+    /// Measures a full comparison with nothing to do, by the agent's controller.
     fn compare_table(&self, kernel: &mut LinuxKernel, cluster: &Cluster) {
         self.print_time("compare/floor", self.run_c_program(&["dumps", &self.vips.to_string()]));
         let sources = ["m".into()].into();
@@ -219,7 +219,7 @@ impl Node<'_> {
         for change in [Change::Apps(claims), Change::Only(only)] {
             controller.handle_input(Input::Claims { source: "m".into(), change }, now);
         }
-        // Once there is a model of the kernel it is compared with: by dumps, then by the kernel's text.
+        // First without a model of the kernel, then against it: by dumps, then by /proc/net/ip_vs.
         for name in ["compare/first", "compare/vipd", "compare/text", "compare/text"] {
             let before = page_faults();
             let (time, effects) = measure_time(|| {
@@ -252,7 +252,7 @@ impl Node<'_> {
     }
 }
 
-/// IPv6 addresses deleted one by one, beside the interface that goes with all of them.
+/// Measures deleting IPv6 addresses one by one, beside deleting the interface with all of them.
 pub(crate) fn measure_unbinding(floor: &Path, vips: usize) {
     let mut kernel = open_kernel();
     let node = Node { floor, vips, servers: 0 };

@@ -1,4 +1,4 @@
-//! What vipd's speed is measured with; `cargo xtask bench` runs it and makes the table.
+//! Measures vipd's speed; `cargo xtask bench` runs it and makes the table.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
             );
         }
         ["unbind", floor, vips] => machine::measure_unbinding(floor.as_ref(), vips.parse()?),
-        _ => bail!("what to measure? `cargo xtask bench` knows"),
+        _ => bail!("unknown measurement: run `cargo xtask bench`"),
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! An allocator that counts, for what a parse takes at most.
+//! An allocator that counts bytes, for measuring the peak memory of a parse.
 
 #![allow(
     unsafe_code,
-    reason = "an allocator can't be made without; it only counts for the system's"
+    reason = "an allocator needs unsafe code; this one counts and calls the system's"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -23,7 +23,7 @@ fn count_taken(bytes: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count_taken(layout.size());
@@ -47,12 +47,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The bytes that are taken now.
+/// Returns the number of allocated bytes.
 pub(crate) fn bytes_held() -> usize {
     NOW.load(Relaxed)
 }
 
-/// The most bytes that some work takes at once, beside those taken before it.
+/// Runs `work` and returns its peak memory, in bytes above what was allocated before.
 pub(crate) fn peak_bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = bytes_held();
     MOST.store(before, Relaxed);

@@ -1,4 +1,4 @@
-//! A whole answer of /v2/apps, read into what vipd knows of it, beside `serde_json`'s own tree.
+//! Measures reading an answer of /v2/apps, beside `serde_json`'s own tree of values.
 
 use marathon::{Document, Records};
 
@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::figure::{measure_time, print_figure, print_time};
 use crate::memory::{bytes_held, peak_bytes};
 
-/// So many apps of so many tasks.
+/// Measures with this many apps, and tasks for each.
 pub(crate) fn measure_parsing(apps: usize, tasks: usize, times: usize) {
     let body = Cluster::new(apps, tasks).apps_body().into_bytes();
     let ours = || {

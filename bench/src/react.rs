@@ -1,5 +1,6 @@
-//! From the last byte of an event to the kernel's change, without connections: the bytes go through
-//! the decoder, the watch, the translation, the controller and a plan into a kernel in memory.
+//! Measures from the last byte of an event to the kernel's change, without connections: the bytes
+//! go through the decoder, the watch, the translation, the controller and a plan to a kernel in
+//! memory.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -18,7 +19,7 @@ use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
 use crate::memory;
 
-/// An agent's core at work, in time of its own.
+/// An agent's core with a simulated clock.
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) kernel: FakeKernel,
@@ -28,12 +29,12 @@ pub(crate) struct World {
     inputs: VecDeque<Input>,
     decoder: Decoder,
     stream: Option<StreamId>,
-    /// When the kernel was last changed.
+    /// Time of the kernel's last change.
     changed: Option<Instant>,
 }
 
 impl World {
-    /// With everything in the kernel.
+    /// Makes a core whose kernel holds the whole cluster.
     pub(crate) fn settled(cluster: Cluster) -> Self {
         let wall = "2026-01-01T01:00:00Z".parse().unwrap();
         let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
@@ -62,7 +63,7 @@ impl World {
         self.kernel.state.services.values().map(|service| service.servers.len()).sum()
     }
 
-    /// Lets time go by.
+    /// Advances the clock.
     pub(crate) fn pass_time(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -81,7 +82,7 @@ impl World {
         while let Some(input) = self.inputs.pop_front() {
             let wall = self.wall + self.now;
             let effects = self.core.on(input, Moment { since_start: self.now, wall });
-            // As the agent does each turn, for those who look at it.
+            // The agent makes a view each turn, for its HTTP server.
             std::hint::black_box(self.core.view());
             effects.into_iter().for_each(|effect| self.carry_out(effect));
         }
@@ -140,7 +141,7 @@ impl World {
         }
     }
 
-    /// Hears these bytes, and says how long it took until the kernel was changed.
+    /// Takes in bytes of the event stream, and returns the time until the kernel was changed.
     pub(crate) fn hear_bytes(&mut self, bytes: &[u8]) -> Duration {
         self.changed = None;
         let start = Instant::now();
@@ -152,7 +153,8 @@ impl World {
         changed - start
     }
 
-    /// One real server's weight, from the event to the kernel's change; and back.
+    /// Measures a change of one real server's weight from the event to the kernel, and changes it
+    /// back.
     fn time_weight(&mut self, app: usize, task: usize, second: usize) -> Duration {
         self.cluster.set_healthy(app, task, false);
         let time = self.hear_bytes(Cluster::health_event(app, task, false, second).as_bytes());
@@ -163,10 +165,10 @@ impl World {
         time
     }
 
-    /// The read of an app, from the answer to the kernel's change.
+    /// Measures reading an app again, from the answer to the kernel's change.
     fn time_reread(&mut self, app: usize) -> Duration {
         self.changed = None;
-        // A change makes the watch ask: what it is answered is timed, not the asking.
+        // The event makes the watch ask for the app; only the answer is measured.
         let body = self.cluster.app_body(app);
         let stream = self.stream.unwrap();
         let change = marathon::events::Change::Posted(marathon::events::Touched {
@@ -176,7 +178,7 @@ impl World {
         let event = Event { at: None, change };
         self.inputs.push_back(Input::Event { source: 0, stream, event });
         self.work_off_inputs();
-        // The read that follows, by hand.
+        // Answer the read that follows.
         loop {
             self.now = self.now.max(self.core.wake_at()) + Duration::from_millis(1);
             let wall = self.wall + self.now;
@@ -200,8 +202,9 @@ impl World {
     }
 }
 
-/// One real server's weight, at these sizes of the table: as it comes (`react/memory`), and when other
-/// programs had the processor's caches since the last event (`react/cold`), as they do on a node.
+/// Measures the change of a real server's weight at these table sizes: with warm caches
+/// (`react/memory`), and after other programs used the processor's caches (`react/cold`), as on a
+/// node.
 pub(crate) fn measure_weights(vips: &[usize], events: usize) {
     let mut others = vec![0_u8; MORE_THAN_CACHES];
     for &vips in vips {
@@ -220,10 +223,11 @@ pub(crate) fn measure_weights(vips: &[usize], events: usize) {
     }
 }
 
-/// Bytes; the machines that this runs on share caches of 32 MiB.
+/// Size in bytes, above the 32 MiB of the caches that the usual machines share.
 const MORE_THAN_CACHES: usize = 64 << 20;
 
-/// What the core holds of a cluster that is in the kernel: most of what the agent does.
+/// Measures the memory of the core for a cluster that is in the kernel, which is most of the
+/// agent's.
 pub(crate) fn measure_held_memory(vips: usize, servers: usize) {
     let world = World::settled(Cluster::new(vips, servers));
     let World { cluster, kernel, core, inputs, .. } = world;
@@ -235,7 +239,7 @@ pub(crate) fn measure_held_memory(vips: usize, servers: usize) {
     print_figure("held/task", (held / (vips * servers)) as f64, "bytes");
 }
 
-/// One app of a hundred tasks read again, among so many others.
+/// Measures reading one app of a hundred tasks again, among this many others.
 pub(crate) fn measure_rereads(apps: &[usize], times: usize) {
     for &apps in apps {
         let mut tasks = vec![10; apps];
@@ -243,7 +247,7 @@ pub(crate) fn measure_rereads(apps: &[usize], times: usize) {
         let mut world = World::settled(Cluster::with_task_counts(tasks));
         let app = apps / 2;
         for number in 0..times {
-            // Half of them at once, one way and the other.
+            // Half of the tasks change at once, back and forth.
             for other in 0..50 {
                 world.cluster.set_healthy(app, 2 * other, number % 2 == 1);
             }

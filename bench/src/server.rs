@@ -1,4 +1,4 @@
-//! A Marathon for one agent on this machine: it answers reads and holds the event stream open.
+//! A simulated Marathon for one agent: it answers reads and keeps the event stream open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 
-/// Shared by the connections.
+/// The server, shared by its connections.
 #[derive(Debug)]
 pub(crate) struct Server {
     cluster: Mutex<Cluster>,
     /// The agent's event stream.
     stream: Mutex<Option<TcpStream>>,
     opened: Condvar,
-    /// `/v2/apps` as it is answered, made when something changed.
+    /// Cached answer for `/v2/apps`, made anew after a change.
     everything: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
 impl Server {
-    /// Listens on a port of its own; where.
+    /// Starts the server on a free port and returns its URL.
     pub(crate) fn start(cluster: Cluster) -> (Arc<Self>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -37,7 +37,7 @@ impl Server {
                 thread::spawn(move || server.serve_connection(connection));
             }
         });
-        // It has to hear of nothing for a while: as Marathon does.
+        // Keep the stream alive as Marathon does, with empty lines.
         let shared = server.clone();
         thread::spawn(move || {
             loop {
@@ -50,7 +50,7 @@ impl Server {
         (server, url)
     }
 
-    /// Says something to the agent; when the last byte was given away.
+    /// Sends an event to the agent and returns the time at which it was sent.
     pub(crate) fn send_event(&self, bytes: &str) -> Instant {
         let mut stream = self.stream.lock().unwrap();
         while stream.is_none() {
@@ -61,7 +61,7 @@ impl Server {
         at
     }
 
-    /// A task's health, as later reads tell it.
+    /// Sets a task's health for later reads.
     pub(crate) fn set_healthy(&self, app: usize, task: usize, healthy: bool) {
         self.cluster.lock().unwrap().set_healthy(app, task, healthy);
         *self.everything.lock().unwrap() = None;
@@ -112,7 +112,7 @@ impl Server {
     }
 }
 
-/// The path of the next request.
+/// Reads the next request and returns its path.
 fn read_request(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;

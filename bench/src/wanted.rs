@@ -21,16 +21,16 @@ use vipd::sources::resolve::addresses;
 use crate::cluster::Cluster;
 use crate::figure::measure_time;
 
-/// The node's address where plans are measured: see `machine::Node`.
+/// Address of the node in measurements: see `machine::Node`.
 pub(crate) const NODE: &str = "10.9.0.1";
 
-/// What Marathon says.
+/// Parses the cluster's answer as a snapshot.
 pub(crate) fn parse_snapshot(cluster: &Cluster) -> Snapshot {
     let apps = Document::parse_apps(cluster.apps_body().as_bytes()).unwrap();
     apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
 }
 
-/// What the apps claim.
+/// Returns the claims of each app.
 pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims>> {
     let hosts = resolved_hosts(snapshot);
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
@@ -45,7 +45,7 @@ fn resolved_hosts(snapshot: &Snapshot) -> Hosts {
     hosts_of(snapshot).into_iter().map(host).collect()
 }
 
-/// What is decided about a kernel that holds this, as `vipd apply` decides.
+/// Decides what to do about a kernel's state, like `vipd apply`.
 pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Decision {
     let table = TableSettings { source: Some(NODE.parse().unwrap()), ..TableSettings::default() };
     let mut controller = Controller::new(Config {
@@ -67,7 +67,7 @@ pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Deci
     controller.decide_once(observed, no_ways).unwrap()
 }
 
-/// What should be in a kernel that holds this.
+/// Returns the state that a kernel with this observed state should have.
 pub(crate) fn desired_of(snapshot: &Snapshot, observed: &Observed) -> Desired {
     decide_like_apply(snapshot, observed.clone()).desired
 }
@@ -76,15 +76,15 @@ pub(crate) fn plan_for(observed: &Observed, desired: &Desired) -> Plan {
     Plan::new(observed, desired, Scope::Complete, "node1")
 }
 
-/// What became of everything, and how long each part of it took. What was decided is kept, as
-/// `vipd apply` keeps it for what it prints.
+/// Outcome of an apply, and the duration of each part. `Desired` is kept, as `vipd apply` keeps it
+/// for its output.
 pub(crate) struct Applied {
     pub(crate) outcome: Outcome,
     pub(crate) parts: Vec<(String, Duration)>,
     _desired: Desired,
 }
 
-/// Everything from what Marathon says to the kernel's last answer.
+/// Applies a snapshot, from the parsed input to the kernel's last answer.
 pub(crate) fn apply_snapshot(snapshot: &Snapshot, kernel: &mut impl Kernel) -> Applied {
     let (observing, observed) = measure_time(|| kernel.observe().unwrap());
     let (planning, Decision { desired, plan, .. }) =
@@ -100,7 +100,7 @@ pub(crate) fn apply_snapshot(snapshot: &Snapshot, kernel: &mut impl Kernel) -> A
     Applied { outcome, parts, _desired: desired }
 }
 
-/// A kernel with everything bound that this wants, and nothing served.
+/// Makes a kernel's state with every wanted address bound and no virtual service.
 pub(crate) fn with_addresses_bound(desired: &Desired) -> Observed {
     let addresses: BTreeSet<IpAddr> = desired.services.keys().map(|vip| vip.address).collect();
     let at = Bound { source: Some(NODE.parse().unwrap()) };

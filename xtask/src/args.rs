@@ -93,7 +93,7 @@ pub(crate) struct OnMachine {
     pub(crate) on: Option<Machine>,
 }
 
-/// What `bench` does instead of measuring and writing docs/performance.md.
+/// The task of `bench`; without any it measures and writes docs/performance.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 #[group(multiple = false)]
 pub(crate) struct BenchMode {

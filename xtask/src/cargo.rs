@@ -1,4 +1,4 @@
-//! Asks cargo what the workspace holds and has it built.
+//! The workspace, as cargo describes and builds it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// The name of the test targets that need a kernel with IPVS. They carry `test = false`, so that
-/// plain `cargo test` leaves them alone.
+/// Name of the test targets that need a kernel with IPVS. They carry `test = false`, so that plain
+/// `cargo test` skips them.
 const KERNEL: &str = "kernel";
 
-/// The name of the test target that installs the Debian package.
+/// Name of the test target that installs the Debian package.
 const PACKAGE: &str = "package";
 
-/// The cargo that runs us.
+/// Returns a command for the cargo that runs us.
 pub(crate) fn cargo_command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// What `cargo metadata` says, as far as it matters here.
+/// The part of `cargo metadata` that is used here.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Workspace {
     packages: Vec<Package>,
@@ -35,7 +35,7 @@ struct Package {
     manifest_path: PathBuf,
 }
 
-/// A target, as cargo's messages describe it.
+/// A target in cargo's messages.
 #[derive(Debug, Deserialize)]
 struct Target {
     name: String,
@@ -57,33 +57,34 @@ impl Target {
 /// A program that cargo built.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Built {
-    /// The package it is from.
+    /// Name of its package.
     pub(crate) package: String,
-    /// That package's folder.
+    /// Directory of that package.
     pub(crate) dir: PathBuf,
     pub(crate) executable: PathBuf,
 }
 
 impl Workspace {
-    /// Reads the workspace that the current directory is in.
+    /// Reads the workspace around the current directory.
     pub(crate) fn read_metadata() -> Result<Self> {
         let output = cargo_command()
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start cargo")?;
-        ensure!(output.status.success(), "`cargo metadata` failed: its own words are above");
+        ensure!(output.status.success(), "`cargo metadata` failed: its messages are above");
         serde_json::from_slice(&output.stdout).context("cannot read what `cargo metadata` printed")
     }
 
-    /// The version of one of our packages.
+    /// Returns the version of one of our packages.
     pub(crate) fn package_version(&self, name: &str) -> Result<&str> {
         let package = self.packages.iter().find(|package| package.name == name);
         Ok(&package.with_context(|| format!("the workspace has no package {name}"))?.version)
     }
 
-    /// Builds every kernel test. For the whole workspace, as `cargo test` does, since the features of
-    /// shared dependencies depend on what is built together.
+    /// Builds every kernel test. It builds for the whole workspace, as `cargo test` does: the
+    /// features of shared dependencies depend on the set of packages, and another set would build
+    /// them again.
     pub(crate) fn build_kernel_tests(&self) -> Result<Vec<Built>> {
         self.build_targets(
             &["test", "--workspace", "--no-run", "--test", KERNEL],
@@ -91,13 +92,13 @@ impl Workspace {
         )
     }
 
-    /// Builds the tests of the Debian package.
+    /// Builds the tests that install the Debian package.
     pub(crate) fn build_package_tests(&self) -> Result<Vec<Built>> {
         let wanted = |target: &Target| target.name == PACKAGE && !target.test;
         self.build_targets(&["test", "--workspace", "--no-run", "--test", PACKAGE], wanted)
     }
 
-    /// Builds every program of the workspace but this one.
+    /// Builds the workspace's programs, except xtask and the benchmark.
     pub(crate) fn build_programs(&self) -> Result<Vec<Built>> {
         let ours = env!("CARGO_PKG_NAME");
         self.build_targets(
@@ -106,14 +107,14 @@ impl Workspace {
         )
     }
 
-    /// Builds vipd and what measures it, as they are released.
+    /// Builds vipd and the benchmark with the release profile.
     pub(crate) fn build_for_bench(&self) -> Result<Vec<Built>> {
         let args = ["build", "--release", "-p", "vipd", "-p", "bench", "--bins"];
         self.build_targets(&args, Target::is_program)
     }
 
-    /// Builds what counts instructions: without link-time optimisation, which takes minutes and
-    /// says no more about what got slower.
+    /// Builds the benchmark for counting instructions: without link-time optimisation, which takes
+    /// minutes and would not show any better what got slower.
     pub(crate) fn build_for_counting(&self) -> Result<Vec<Built>> {
         let config = |key: &str| ["--config".to_owned(), format!("profile.release.{key}")];
         let settings =
@@ -124,8 +125,8 @@ impl Workspace {
         self.build_targets(&args, Target::is_program)
     }
 
-    /// Runs cargo and returns the `wanted` ones of what it built: it builds a package's programs along
-    /// with its tests.
+    /// Runs cargo and returns those executables that are `wanted`: cargo builds a package's
+    /// programs along with its tests.
     fn build_targets(&self, args: &[&str], wanted: impl Fn(&Target) -> bool) -> Result<Vec<Built>> {
         let output = cargo_command()
             .args(args)
@@ -134,7 +135,7 @@ impl Workspace {
             .output()
             .context("cannot start cargo")?;
         let status = output.status;
-        ensure!(status.success(), "the build failed ({status}): cargo's own words are above");
+        ensure!(status.success(), "the build failed ({status}): cargo's messages are above");
         self.built_executables(&String::from_utf8_lossy(&output.stdout), wanted)
     }
 
@@ -189,7 +190,7 @@ mod tests {
         .unwrap()
     }
 
-    /// A line that cargo prints for a target.
+    /// Makes a line as cargo prints it for a target.
     fn message(
         package: &str,
         name: &str,

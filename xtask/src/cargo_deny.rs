@@ -16,7 +16,7 @@ use crate::tools;
 const NAME: &str = "cargo-deny";
 const VERSION: &str = "0.20.2";
 
-/// Two processors build it in two minutes; a machine that is busy with other work takes far longer.
+/// Two idle processors build it in two minutes; a busy machine takes far longer.
 const TIME_LIMITS: TimeLimits =
     TimeLimits { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
 

@@ -1,4 +1,4 @@
-//! `cargo xtask kernel`: the tests that need a kernel with IPVS.
+//! `cargo xtask kernel`: runs the tests that need a kernel with IPVS.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::progress::Step;
 use crate::suite::{Report, Suite};
 use crate::summary;
 
-/// Builds and runs them, prints the summary and says whether all is well.
+/// Builds and runs the tests, prints the summary and returns whether all passed.
 pub(crate) fn run_kernel_tests(on: Option<Machine>, filters: &[String]) -> Result<bool> {
     let machine = Machine::choose(on)?;
     let report = report_kernel_tests(machine, filters)?;
@@ -19,7 +19,7 @@ pub(crate) fn run_kernel_tests(on: Option<Machine>, filters: &[String]) -> Resul
     Ok(report.passed())
 }
 
-/// Builds and runs them.
+/// Builds and runs the tests.
 pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
     let suites = build_suites(filters, machine.daemon_packages()?.as_deref())?;
     let report = machine.run_suites(&suites)?;
@@ -31,7 +31,7 @@ pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Resul
     Ok(report)
 }
 
-/// Prints the names of the tests, which takes no special kernel.
+/// Prints the names of the tests. Any kernel will do.
 pub(crate) fn list_kernel_tests(filters: &[String]) -> Result<bool> {
     for suite in build_suites(filters, None)? {
         println!("{}:", suite.name);
@@ -62,7 +62,7 @@ fn build_suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite
 }
 
 fn kernel_suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Suite {
-    // One at a time: the tests share a kernel, and user-mode Linux has one processor.
+    // One at a time, since the tests share a kernel and user-mode Linux has one processor.
     let mut args = vec!["--test-threads=1".to_owned()];
     args.extend_from_slice(filters);
     Suite {

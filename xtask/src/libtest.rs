@@ -1,32 +1,32 @@
-//! Reads what Rust's test runner prints.
+//! Reads the output of Rust's test runner.
 
 use serde::{Deserialize, Serialize};
 
-/// A test whose kernel lacks something writes a line with this and what it lacks straight to standard
-/// error (`writeln!(std::io::stderr(), …)`: the `eprintln!` of a test that passes is captured).
+/// Marks the line in which a test says what its kernel lacks. Such a test writes to standard error
+/// itself (`writeln!(std::io::stderr(), …)`), since the `eprintln!` of a passing test is captured.
 const LACK: &str = "not on this kernel: ";
 
-/// What a run of tests came to.
+/// Counts and remarks of a run of tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
-    /// Closing lines seen, one a test program.
+    /// Closing lines seen, one for each test program.
     pub(crate) programs: u32,
     pub(crate) passed: u32,
     pub(crate) failed: u32,
     pub(crate) ignored: u32,
-    /// What tests said their kernel lacks, as `test: what`. Such a test left something out, or ran
-    /// not at all, and counts as passed to the test runner.
+    /// Features that the kernel lacks, as `test: feature`. The test skipped a part or all of
+    /// itself; the test runner counts it as passed.
     pub(crate) lacks: Vec<String>,
-    /// What a benchmark measured, as `name value unit`.
+    /// Measurements of a benchmark, as `name value unit`.
     #[serde(default)]
     pub(crate) figures: Vec<String>,
-    /// The test under way, as tests run one at a time.
+    /// The running test; tests run one at a time.
     #[serde(skip)]
     pub(crate) test: String,
 }
 
 impl Tally {
-    /// Takes in one line of output.
+    /// Counts one line of output.
     pub(crate) fn add_line(&mut self, line: &str) {
         let line = without_colour(line);
         self.figures.extend(line.strip_prefix("figure ").map(str::to_owned));
@@ -53,13 +53,13 @@ impl Tally {
         }
     }
 
-    /// Tests that were really executed.
+    /// Returns the number of tests that were executed.
     pub(crate) fn executed_tests(&self) -> u32 {
         self.passed + self.failed
     }
 }
 
-/// Drops the escape sequences that set colours (ECMA-48 SGR).
+/// Removes the escape sequences that set colours (ECMA-48 SGR).
 fn without_colour(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | kernel | demo | bench`.
+//! The project's own commands: `cargo xtask test | kernel | demo | bench | style | ...`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program people run in a terminal")]
 

@@ -1,4 +1,4 @@
-//! `cargo xtask picture`: the status page, as the README shows it.
+//! `cargo xtask picture`: draws the status page for the README.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use crate::cargo::{Workspace, cargo_command};
 use crate::tools;
 
-/// What the README shows; others are left where they were made, for whoever works on the page.
+/// The picture in the README. The others stay in the target directory, for work on the page.
 const SHOWN: &str = "status-page.png";
 
-/// Makes the pictures and says whether that succeeded.
+/// Draws the pictures and returns whether that succeeded.
 pub(crate) fn draw_status_page() -> Result<bool> {
     tools::ensure_installed(tools::BROWSER)?;
     let workspace = Workspace::read_metadata()?;

@@ -1,8 +1,8 @@
-//! Progress lines: what is being done, and how long it took.
+//! Progress lines: the step that is running, and how long it took.
 
 use std::time::{Duration, Instant};
 
-/// A step under way. Its heading is printed at once, its end with the time it took.
+/// A running step. It prints its heading when it starts, and its duration when it ends.
 pub(crate) struct Step {
     started: Instant,
 }
@@ -14,7 +14,7 @@ impl Step {
         Self { started: Instant::now() }
     }
 
-    /// Prints how it ended and returns the time it took.
+    /// Prints how the step ended and returns its duration.
     pub(crate) fn end(self, how: &str) -> Duration {
         let took = self.started.elapsed();
         println!("    {how} after {}", format_duration(took));
@@ -22,7 +22,7 @@ impl Step {
     }
 }
 
-/// A duration as people read it: `4.2 s`, `3 min 07 s`.
+/// Formats a duration for people: `4.2 s`, `3 min 07 s`.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let whole = duration.as_secs();
     if whole < 60 {

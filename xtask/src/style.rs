@@ -9,13 +9,13 @@ use style::{Circle, Finding, Share, Style};
 
 use crate::cargo::Workspace;
 
-/// The most function names of one word, in percent. A name of one word is found everywhere by grep.
+/// Maximum share of function names of one word, in percent: grep finds those everywhere.
 const MAX_ONE_WORD_NAMES: f64 = 50.0;
 
-/// The most doc comments that begin vaguely, in percent.
+/// Maximum share of vague doc comments, in percent.
 const MAX_VAGUE_COMMENTS: f64 = 3.0;
 
-/// Measures, prints the counts, with `list` the places too, and tells whether every bar is met.
+/// Prints the counts, with `list` the places too, and returns whether every bar is met.
 pub(crate) fn check_style(list: bool) -> Result<bool> {
     let style = measure_workspace()?;
     print!("{}", counts_table(&style));
@@ -69,12 +69,12 @@ fn measured_rows(style: &Style) -> [Row; 4] {
     ]
 }
 
-/// Whether every bar is met.
+/// Returns true if every bar is met.
 pub(crate) fn meets_bars(style: &Style) -> bool {
     measured_rows(style).iter().all(|row| row.is_met)
 }
 
-/// The counts and the bars, a line each.
+/// Formats a line for each count and its bar.
 pub(crate) fn counts_table(style: &Style) -> String {
     let mut text = String::new();
     for Row { name, count, bar, is_met } in measured_rows(style) {
@@ -84,7 +84,7 @@ pub(crate) fn counts_table(style: &Style) -> String {
     text
 }
 
-/// The places of everything found, those files first that have the most.
+/// Lists the places of everything found, the files with the most first.
 fn list_places(style: &Style) -> String {
     let mut text = String::new();
     let shares = [

@@ -1,4 +1,4 @@
-//! One program to run on a kernel with IPVS, and what came of it.
+//! Suites: programs that run on a kernel with IPVS, and their outcomes.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -13,43 +13,43 @@ use crate::progress::{Step, format_duration};
 use crate::supervised_child::{self, TimeLimits};
 use crate::tools;
 
-/// How long one suite may run. User-mode Linux is several times slower than the machine, and QEMU
-/// many times.
+/// Time limits of a suite. User-mode Linux is several times slower than the machine, QEMU many
+/// times.
 pub(crate) const TIME_LIMITS: TimeLimits =
     TimeLimits { silence: Duration::from_secs(8 * 60), total: Duration::from_secs(60 * 60) };
 
-/// A program to run.
+/// A program to run on a kernel with IPVS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Suite {
-    /// What people call it.
+    /// Name for people.
     pub(crate) name: String,
-    /// The directory to run it in.
+    /// Working directory.
     pub(crate) dir: PathBuf,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
-    /// Where the workspace's own programs are: first in the suite's PATH.
+    /// Directory of the workspace's own programs, the first in the suite's PATH.
     pub(crate) programs: Option<PathBuf>,
-    /// Where packages are that the suite may unpack into the root of a guest.
+    /// Directory of packages that the suite may unpack into the root of a guest.
     pub(crate) packages: Option<PathBuf>,
-    /// Whether Rust's test runner is in it, so that a closing line must come.
+    /// True for Rust's test runner, which must print a closing line.
     pub(crate) libtest: bool,
-    /// Whether it wants a guest that systemd runs, as it runs a node. Without any suite that does,
-    /// a guest has nothing but the suites, which is faster.
+    /// True if the suite needs a guest that runs systemd, as a node does. A guest without systemd
+    /// boots faster.
     pub(crate) systemd: bool,
 }
 
-/// What came of a suite.
+/// Result of a suite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
-    /// `None` for success, else what went wrong.
+    /// The reason of a failure; `None` for success.
     pub(crate) problem: Option<String>,
     pub(crate) tally: Tally,
     pub(crate) took: Duration,
 }
 
 impl Outcome {
-    /// The outcome of a suite that did not get to run to its end.
+    /// Makes the outcome of a suite that did not run to its end.
     pub(crate) fn unfinished(suite: &Suite, why: &str) -> Self {
         Self {
             name: suite.name.clone(),
@@ -60,23 +60,23 @@ impl Outcome {
     }
 }
 
-/// What a machine has to say after its run.
+/// The outcomes of all suites on a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The kernel's release, as `uname -r` says it.
+    /// The kernel's release, as `uname -r` prints it.
     pub(crate) kernel: String,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl Report {
-    /// Whether every suite ran and passed.
+    /// Returns true if every suite ran and passed.
     pub(crate) fn passed(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.problem.is_none())
     }
 }
 
-/// Runs the suites on the kernel we are on, one after another; `so_far` is shown the report
-/// before the first and after each.
+/// Runs the suites on the running kernel, one after another. `so_far` receives the report before
+/// the first suite and after each.
 pub(crate) fn run_suites(
     suites: &[Suite],
     mut so_far: impl FnMut(&Report) -> Result<()>,
@@ -120,7 +120,7 @@ fn suite_command(suite: &Suite) -> Command {
         path.push(":");
     }
     path.push(tools::search_path());
-    // Where systemd runs the machine, the suite is there for that machine.
+    // A guest with systemd is a whole node: the suite acts on the guest itself.
     let mut command =
         if suite.systemd { supervised_child::supervised_command("env") } else { sandbox_command() };
     command
@@ -135,9 +135,9 @@ fn suite_command(suite: &Suite) -> Command {
     command
 }
 
-/// Network, mount and process namespaces of its own: nothing a suite makes is seen outside, and
-/// all of it is gone at its end, background processes and named network namespaces too. The
-/// command to run is to be added as arguments.
+/// Returns a command that runs its arguments in new network, mount and process namespaces. Nothing
+/// that a suite makes is visible outside, and all of it is gone at its end, background processes
+/// and named network namespaces too.
 pub(crate) fn sandbox_command() -> Command {
     let mut command = supervised_child::supervised_command("unshare");
     command
@@ -146,8 +146,8 @@ pub(crate) fn sandbox_command() -> Command {
     command
 }
 
-/// Not `exec "$@"`: the shell stays as process 1, which reaps orphans and shields the program from
-/// the special signal rules for process 1.
+/// Prepares the namespaces, then runs the arguments. Not with `exec`: the shell stays as process 1,
+/// reaps orphans and spares the program the special signal rules of process 1.
 const SANDBOX: &str = r#"
 set -e
 mount -t sysfs sysfs /sys
@@ -159,12 +159,12 @@ set +e
 exit $?
 "#;
 
-/// The most time a machine may take for the suites, beside its own start and end.
+/// Returns the time limit for all suites, without the machine's own start and end.
 pub(crate) fn max_duration(suites: &[Suite]) -> Duration {
     TIME_LIMITS.total * u32::try_from(suites.len()).unwrap_or(u32::MAX).max(1)
 }
 
-/// A line a person reads: `12 passed, 0 failed, 3.1 s`.
+/// Formats the counts for people: `12 passed, 0 failed, 3.1 s`.
 pub(crate) fn format_counts(outcome: &Outcome) -> String {
     let Tally { passed, failed, .. } = outcome.tally;
     format!("{passed} passed, {failed} failed, {}", format_duration(outcome.took))

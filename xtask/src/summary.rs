@@ -1,4 +1,4 @@
-//! The closing summaries.
+//! Summaries for the end of a run.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::progress::format_duration;
 use crate::suite::{Report, format_counts};
 
-/// What ran on a kernel, and what that kernel lacks.
+/// Lists the suites that ran on a kernel, and the features that it lacks.
 pub(crate) fn kernel_summary(machine: &str, report: &Report) -> String {
     let kernel = if report.kernel.is_empty() { "did not come up" } else { &report.kernel };
     let mut text = format!("\nOn {machine} ({kernel}):\n");
@@ -37,13 +37,13 @@ pub(crate) fn kernel_summary(machine: &str, report: &Report) -> String {
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) place: String,
-    /// Counts or a reason, as far as there is any.
+    /// Counts or the reason of a failure; may be empty.
     pub(crate) note: String,
     pub(crate) passed: bool,
     pub(crate) took: Duration,
 }
 
-/// A table of all steps.
+/// Formats a table of all steps.
 pub(crate) fn steps_table(rows: &[Row]) -> String {
     let width = |cell: fn(&Row) -> &str| rows.iter().map(|row| cell(row).len()).max().unwrap_or(0);
     let (what, place) = (width(|row| &row.what), width(|row| &row.place));

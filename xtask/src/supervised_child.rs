@@ -1,4 +1,4 @@
-//! Child processes that cannot outlive us, hang us or hide their output.
+//! Child processes that die with their parent, are killed when they hang, and show their output.
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -11,28 +11,28 @@ use anyhow::{Context, Result};
 
 use crate::progress::format_duration;
 
-/// No line of a child's output is kept longer than this, in bytes.
+/// Bytes that are kept of a line; the rest is dropped.
 const LINE_MAX: usize = 64 * 1024;
 
-/// How long a child may run.
+/// Time limits of a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLimits {
-    /// Longest time without a byte of output.
+    /// Maximum time without a byte of output.
     pub(crate) silence: Duration,
-    /// Longest time in all.
+    /// Maximum time in all.
     pub(crate) total: Duration,
 }
 
-/// How a child ended.
+/// The end of a child.
 #[derive(Debug)]
 pub(crate) enum ChildEnd {
     Exited(ExitStatus),
-    /// Killed by us; the text says why.
+    /// Killed for exceeding a limit; the text says which.
     Killed(String),
 }
 
 impl ChildEnd {
-    /// `None` for success, else what went wrong.
+    /// Returns the reason of a failure, `None` for success.
     pub(crate) fn problem(&self) -> Option<String> {
         match self {
             Self::Exited(status) if status.success() => None,
@@ -42,16 +42,16 @@ impl ChildEnd {
     }
 }
 
-/// A command that the kernel kills when the thread that started it is gone, whatever the reason:
-/// Ctrl-C, a panic, `kill -9`.
+/// Returns a command that the kernel kills when the thread that started it is gone, for whatever
+/// reason: Ctrl-C, a panic, `kill -9`.
 pub(crate) fn supervised_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// Runs `command` with no input, copies its output to `shown` as it comes and hands each line to
-/// `on_line`. A child that breaks the limits is killed.
+/// Runs `command` without input, copies its output to `shown` as it arrives and passes each line to
+/// `on_line`. A child that exceeds a limit is killed.
 pub(crate) fn run_supervised(
     command: &mut Command,
     limits: TimeLimits,
@@ -61,7 +61,8 @@ pub(crate) fn run_supervised(
     let (mut output, writer) = io::pipe().context("cannot make a pipe")?;
     command.stdin(Stdio::null()).stderr(writer.try_clone()?).stdout(writer);
     let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-    // The command keeps its ends of the pipe open: without this the reader never sees the end.
+    // The command still holds the write ends of the pipe; drop them so that the reader sees the
+    // end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
 
     let (sender, chunks) = sync_channel::<Vec<u8>>(16);

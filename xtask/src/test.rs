@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything.
+//! `cargo xtask test`: runs every check.
 
 use std::ffi::OsStr;
 use std::io::stdout;
@@ -17,14 +17,12 @@ use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
 use crate::{kernel, package, style, tools};
 
-/// A cold build of a large dependency prints nothing for minutes; a test that hangs never does.
+/// A cold build of a large dependency prints nothing for minutes.
 const TIME_LIMITS: TimeLimits =
     TimeLimits { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };
 
-/// What comes before the kernel tests.
-///
-/// The tests that need a guest or a browser carry `test = false`, so cargo's `--all-targets` passes
-/// them over.
+/// The steps that cargo runs. `--all-targets` skips the tests that need a guest or a browser, since
+/// they carry `test = false`.
 const STEPS: [(&str, &[&str]); 6] = [
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
@@ -52,7 +50,7 @@ const STEPS: [(&str, &[&str]); 6] = [
 /// A step that runs suites on some machine.
 type OnMachine<'a> = &'a dyn Fn() -> Result<(Machine, Report)>;
 
-/// Runs every step, also after one that failed, and says whether all is well.
+/// Runs every step, even after a failure, and returns whether all passed.
 pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     let started = Instant::now();
     tools::ensure_installed(tools::ORACLES)?;
@@ -71,7 +69,8 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
         ("the package on a node", &|| package::report_package_tests(on)),
         ("the whole data path", &|| kernel_tests(Some(Machine::WHOLE), &["datapath::".to_owned()])),
     ];
-    // User-mode Linux doesn't translate addresses. Whoever asks for a machine gets that one only.
+    // The whole data path needs QEMU, as user-mode Linux doesn't translate addresses. Skipped when
+    // a machine was asked for.
     let whole = on.is_none() && cfg!(target_arch = "x86_64");
     let on_machines = if whole { &on_machines[..] } else { &on_machines[..2] };
     let total = STEPS.len() + 1 + on_machines.len();
@@ -127,8 +126,8 @@ fn style_step(heading: &str) -> Result<Row> {
     Ok(Row { what, place, note: note.to_owned(), passed: true, took })
 }
 
-/// What ran on a machine as a row of the table, and its own summary. An error is a failure here: the
-/// table is to be printed all the same.
+/// Makes the row of a step that ran on a machine, and the machine's summary. An error becomes a
+/// failed row, so that the table is printed nevertheless.
 fn machine_step(what: &str, result: Result<(Machine, Report)>) -> (Row, String) {
     let row = |place: String, note: String, passed: bool| Row {
         what: what.to_owned(),

@@ -1,4 +1,4 @@
-//! The outside tools the tests check with, installed where they are missing.
+//! External tools, installed where they are missing.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -23,7 +23,7 @@ pub(crate) const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package }
 }
 
-/// What kernel tests and the demo call, on any machine.
+/// Tools of the kernel tests and the demo, on any machine.
 pub(crate) const ORACLES: &[Tool] = &[
     tool("conntrack", "conntrack"),
     tool("curl", "curl"),
@@ -39,25 +39,25 @@ pub(crate) const ORACLES: &[Tool] = &[
     tool("unshare", "util-linux"),
 ];
 
-/// What the status page is tried in.
+/// The browser that tests the status page.
 pub(crate) const BROWSER: &[Tool] =
     &[tool("chromium", "chromium"), tool("chromedriver", "chromium-driver")];
 
-/// What benchmarks take besides: a C compiler for the program that is the floor, and the tool that
-/// tells what a binary is linked with.
+/// Further tools of the benchmarks: a C compiler for the reference program, and ldd, which lists
+/// the libraries that a program is linked with.
 pub(crate) const BENCH: &[Tool] = &[tool("cc", "gcc"), tool("ldd", "libc-bin")];
 
-/// What counts instructions.
+/// The tool that counts instructions.
 pub(crate) const VALGRIND: &[Tool] = &[tool("valgrind", "valgrind")];
 
-/// What reads the files of `deploy/` for the tests.
+/// Tools that check the files of `deploy/`.
 pub(crate) const READERS: &[Tool] = &[tool("systemd-analyze", "systemd")];
 
-/// What user-mode Linux takes besides.
+/// Further tools for user-mode Linux.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
 
-/// What QEMU takes besides: itself, and what puts one of Debian's kernels on this machine's file
-/// system.
+/// Further tools for QEMU: QEMU itself, and those that boot one of Debian's kernels on this
+/// machine's file system.
 pub(crate) const QEMU: &[Tool] = &[
     tool("busybox", "busybox-static"),
     tool("depmod", "kmod"),
@@ -65,7 +65,7 @@ pub(crate) const QEMU: &[Tool] = &[
     tool("xz", "xz-utils"),
 ];
 
-/// Sees to it that every tool is there.
+/// Installs the tools that are missing.
 ///
 /// # Errors
 /// Names the missing ones and the command that installs them.
@@ -84,7 +84,7 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     ensure!(is_root()?, "tools are missing and only root can install them: run `sudo {by_hand}`");
 
     let step = Step::start(&format!("installing {}", packages.join(" ")));
-    // A fresh image has no package lists, and old lists name packages that are gone.
+    // A fresh image has no package lists, and old lists name packages that no longer exist.
     apt_get(&["update"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat())?;
     step.end("installed");
@@ -93,11 +93,11 @@ pub(crate) fn ensure_installed(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
-/// Programs of packages that come with a service, which must not start on whosoever's machine this is:
-/// the package is unpacked, not installed.
+/// Tools whose packages bring a service, which must not start on this machine: they are unpacked,
+/// not installed.
 pub(crate) const UNPACKED: &[Tool] = &[tool("promtool", "prometheus")];
 
-/// Sees to it that every such tool is there, and returns the directories that hold them.
+/// Unpacks the tools that are missing under `target`, and returns the directories that hold them.
 ///
 /// # Errors
 /// When a package can't be downloaded.
@@ -122,7 +122,7 @@ fn unpack_package(package: &str, folder: &Path) -> Result<()> {
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder)?;
-    // Anybody may download, and only root may have the lists read anew.
+    // Downloading needs no privilege, but only root may update the lists.
     if is_root()? {
         apt_get(&["update"])?;
     }
@@ -135,14 +135,15 @@ fn unpack_package(package: &str, folder: &Path) -> Result<()> {
         .current_dir(folder)
         .status()
         .context("cannot start sh")?;
-    ensure!(status.success(), "cannot download {package} ({status}): apt's own words are above");
+    ensure!(status.success(), "cannot download {package} ({status}): apt's messages are above");
     Ok(())
 }
 
-/// Daemons that share a node with vipd. They are never installed on the machine.
+/// Packages of daemons that share a node with vipd. They are unpacked in guests only.
 pub(crate) const DAEMONS: &[&str] = &["docker.io", "firewalld", "dbus", "busybox-static"];
 
-/// Downloads packages and what this machine lacks of what they need, once, and installs nothing.
+/// Downloads packages and those of their dependencies that this machine lacks, once, without
+/// installing them.
 ///
 /// # Errors
 /// When they can't be downloaded.
@@ -162,7 +163,7 @@ pub(crate) fn download_with_needs(packages: &[&str], folder: &Path) -> Result<Pa
         fs::remove_dir_all(&fresh)?;
         return Err(error);
     }
-    // Whoever comes first of two at the same time: both have the same.
+    // Another process may have been faster; it has the same packages.
     if fs::rename(&fresh, folder).is_err() {
         fs::remove_dir_all(&fresh)?;
     }
@@ -170,12 +171,12 @@ pub(crate) fn download_with_needs(packages: &[&str], folder: &Path) -> Result<Pa
     Ok(folder.to_owned())
 }
 
-/// Whether the caller is root.
+/// Returns true if the caller is root.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(Path::new("/proc/self").metadata().context("cannot read /proc/self")?.uid() == 0)
 }
 
-/// The packages that hold the tools `present` does not know.
+/// Returns the packages of those tools for which `present` returns false.
 fn missing_packages(tools: &[Tool], present: &dyn Fn(&str) -> bool) -> BTreeSet<&'static str> {
     tools.iter().filter(|tool| !present(tool.program)).map(|tool| tool.package).collect()
 }
@@ -184,31 +185,32 @@ fn find_in_path(program: &str) -> bool {
     find_program(program).is_some()
 }
 
-/// Looks in PATH and where Debian keeps root's programs, which a user's PATH lacks.
+/// Finds a program in PATH or in Debian's directories for root's programs, which a user's PATH
+/// lacks.
 pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = search_path();
     env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// The same with more directories in front.
+/// Returns PATH with `more` directories in front.
 pub(crate) fn path_with(more: &[PathBuf]) -> OsString {
     let usual = search_path();
     let all = more.iter().cloned().chain(env::split_paths(&usual));
-    // Only a directory with a colon in its name can't be in it.
+    // Joining fails only for a directory with a colon in its name.
     env::join_paths(all).unwrap_or(usual)
 }
 
-/// PATH with root's directories at its end.
+/// Returns PATH with root's directories at its end.
 pub(crate) fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(OsStr::new(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"));
     path
 }
 
-/// What a tool prints.
+/// Runs a tool and returns its output.
 ///
 /// # Errors
-/// When it can't be run or fails, with what it said.
+/// When it can't be run or fails, with its message.
 pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let output = command
         .env("PATH", search_path())
@@ -240,7 +242,7 @@ fn apt_get(args: &[&str]) -> Result<()> {
         .status()
         .context("cannot start apt-get")?;
     if !status.success() {
-        bail!("`apt-get {}` failed ({status}): its own words are above", args.join(" "));
+        bail!("`apt-get {}` failed ({status}): its messages are above", args.join(" "));
     }
     Ok(())
 }

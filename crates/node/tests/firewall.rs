@@ -23,7 +23,7 @@ fn nft() -> Option<Nft> {
     netns::enter_netns();
     match netns::try_run_tool("nft", "list ruleset") {
         Ok(_) => Some(Nft::open()),
-        Err(why) => lacking(&why),
+        Err(why) => lacking(&why.to_string()),
     }
 }
 
@@ -34,7 +34,7 @@ fn iptables() -> Option<Nft> {
     let tried = netns::try_run_tool("iptables-nft", "-A INPUT -m conntrack --ctorigdst 9.9.9.9");
     tried
         .map(|_| netns::run_tool("nft", "flush ruleset"))
-        .or_else(|why| lacking(&why).ok_or(()))
+        .or_else(|why| lacking(&why.to_string()).ok_or(()))
         .ok()?;
     Some(nft)
 }

@@ -9,13 +9,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use node::Flows;
-use testkit::netns;
+use testkit::netns::{self, ToolError};
 use vip::{Op, Protocol, Vip};
 
 /// A flow that is tracked: protocol, client, where it sends to, and who is to answer.
 type Flow = (&'static str, &'static str, &'static str, &'static str);
 
-fn track((protocol, client, to, answers): Flow) -> Result<String, String> {
+fn track((protocol, client, to, answers): Flow) -> Result<String, ToolError> {
     let [client, to, answers] = [client, to, answers].map(|at| at.parse::<SocketAddr>().unwrap());
     let state = if protocol == "tcp" { " --state SYN_SENT" } else { "" };
     netns::try_run_tool(

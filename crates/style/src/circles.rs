@@ -1,4 +1,5 @@
-//! Finds circles of imports: files of a crate that use each other's items, straight or through others.
+//! Finds circles of imports: files of a crate that use each other's items, straight or through
+//! others.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,7 +36,8 @@ pub fn find_circles(krate: &Crate) -> Vec<Circle> {
     let mut circles = Vec::new();
     let mut placed = BTreeSet::new();
     for file in 0..krate.files.len() {
-        // A file that reaches itself is in exactly one circle, with all that it reaches and is reached by.
+        // A file that reaches itself is in exactly one circle, with all that it reaches and is
+        // reached by.
         let in_circle = |other: &usize| reachable[*other].contains(&file);
         let members: BTreeSet<_> = reachable[file].iter().copied().filter(in_circle).collect();
         if !members.is_empty() && placed.insert(members.clone()) {

@@ -1,5 +1,5 @@
-//! Finds the items that one file of a crate uses of another. A path leads to the file that defines the
-//! item, not to those that re-export it.
+//! Finds the items that one file of a crate uses of another. A path leads to the file that defines
+//! the item, not to those that re-export it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,8 @@ struct Scope {
     globs: Vec<Path>,
 }
 
-/// Reads the imports of each module and the paths that its code mentions. An import that is not public
-/// counts as mentioned: a trait may be used by its methods alone. A re-export does not.
+/// Reads the imports of each module and the paths that its code mentions. An import that is not
+/// public counts as mentioned: a trait may be used by its methods alone. A re-export does not.
 fn read_scopes(krate: &Crate) -> (Vec<Scope>, Vec<BTreeSet<Path>>) {
     let mut scopes = Vec::new();
     let mut mentioned = Vec::new();

@@ -1,4 +1,5 @@
-//! Operations with the kernel's answer to each: one table for the real kernel and the fake one.
+//! Operations with the kernel's answer to each, checked against both the real kernel and the fake
+//! one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -7,13 +8,13 @@ use nl_ipvs::{DestinationSettings, Family, Scheduler, ServiceSettings, errno};
 use vip::label::Options;
 use vip::{Op, Protocol, Vip};
 
-/// Operations in order, each with the number the kernel refuses it with, 0 if it doesn't.
+/// A name, and operations in order, each with the errno of the kernel's refusal, 0 for success.
 pub type Case = (&'static str, Vec<(Op, i32)>);
 
-/// A TCP VIP on port 80.
+/// Makes a TCP VIP on port 80.
 ///
 /// # Panics
-/// When the address isn't one.
+/// If `address` is not an IP address.
 #[must_use]
 pub fn tcp_vip(address: &str) -> Vip {
     let address = parse_ip(address);
@@ -71,7 +72,7 @@ fn unknown_scheduler(settings: &mut ServiceSettings) {
     settings.scheduler = Scheduler::new("nosuch").ok();
 }
 
-/// The cases. Each starts with an empty table, no interface, and 127.0.0.1 on `lo`.
+/// Returns all cases. Each starts with an empty table, no interface, and 127.0.0.1 on `lo`.
 #[must_use]
 pub fn all_cases() -> Vec<Case> {
     vec![service_case(), server_case(), ipv6_server_case(), address_case(), link_case()]

@@ -1,3 +1,5 @@
+//! A kernel in memory.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,23 +17,22 @@ use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip, Ways}
 
 use crate::faults::{Fate, Faults, kernel_refusal};
 
-/// The schedulers a [`FakeKernel`] has to begin with.
+/// The schedulers of a new [`FakeKernel`].
 pub const SCHEDULERS: [&str; 10] = ["rr", "wrr", "lc", "wlc", "sh", "mh", "sed", "nq", "fo", "ovf"];
 
-/// A kernel in memory, with the answers of the real one (Linux 6.1).
-///
-/// Faults can be put in its way; what it was asked to do is kept.
+/// A kernel in memory with the answers of the real one (Linux 6.1). It can be told to fail, and it
+/// logs its operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakeKernel {
-    /// What it holds. Change it at will: that is somebody else at work.
+    /// The kernel's state. A test may change it, as other programs change a real kernel.
     pub state: Observed,
-    /// The schedulers it has; others are refused with `ENOENT`.
+    /// Known schedulers; others are refused with `ENOENT`.
     pub schedulers: BTreeSet<String>,
     /// What its routing table says.
     pub ways: Ways,
-    /// Why it can't be read, if it can't.
+    /// The reason why the state can't be read, if it can't.
     pub unreadable: Option<String>,
-    /// The operations that it did or refused, in order. Those it was dead for are not among them.
+    /// Operations that were done or refused, in order; none from after its death.
     pub log: Vec<(Op, Result<(), OpError>)>,
     faults: Faults,
 }
@@ -43,7 +44,7 @@ impl Default for FakeKernel {
 }
 
 impl FakeKernel {
-    /// A kernel that holds this.
+    /// Makes a kernel with this state.
     #[must_use]
     pub fn new(mut state: Observed) -> Self {
         for service in state.services.values_mut() {
@@ -60,22 +61,22 @@ impl FakeKernel {
         }
     }
 
-    /// Refuses the `nth` operation from now on, 0 being the next, with this number.
+    /// Refuses the `nth` operation from now on, 0 being the next, with this errno.
     pub fn refuse_nth(&mut self, nth: usize, errno: i32) {
         self.faults.refuse_nth(nth, errno);
     }
 
-    /// Does what it is told from now on, but its answers don't arrive.
+    /// Performs operations from now on, but loses the answers.
     pub fn lose_answers(&mut self) {
         self.faults.lose_answers();
     }
 
-    /// Does so many operations more, then nothing and answers nothing.
+    /// Performs this many more operations, then neither performs nor answers any.
     pub fn die_after(&mut self, ops: usize) {
         self.faults.die_after(ops);
     }
 
-    /// No more faults.
+    /// Ends all faults.
     pub fn clear_faults(&mut self) {
         self.faults = Faults::default();
     }
@@ -177,7 +178,7 @@ impl FakeKernel {
                 if bound { Err(kernel_refusal(errno::EEXIST)) } else { Ok(()) }
             }
             Op::SetSource { address, source } => self.bind_address(*address, *source),
-            // What it tracks isn't part of what can be read.
+            // Conntrack entries are not part of the observed state.
             Op::ForgetFlows { .. } => Ok(()),
             Op::Unbind { address } => {
                 self.require_link()?;
@@ -214,7 +215,7 @@ impl FakeKernel {
         Ok(())
     }
 
-    /// The settings as the kernel keeps them.
+    /// Checks a service's settings and returns them as the kernel keeps them.
     fn accept_settings(
         &self,
         key: &ServiceKey,
@@ -264,8 +265,8 @@ impl FakeKernel {
         Ok(())
     }
 
-    /// Binds, or leaves bound, and sets the source. As with the real kernel the address is bound
-    /// even when the source is refused.
+    /// Binds an address unless it is bound, and sets its source. As in the real kernel, the address
+    /// is bound even if the source is refused.
     fn bind_address(&mut self, address: IpAddr, source: Option<IpAddr>) -> Result<(), OpError> {
         self.require_link()?;
         if address.is_ipv6() && source.is_some() {
@@ -289,7 +290,8 @@ fn require_present(it_is: bool) -> Result<(), OpError> {
     if it_is { Ok(()) } else { Err(kernel_refusal(errno::ENOENT)) }
 }
 
-/// The checks of `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_edit_dest`, in their order.
+/// Checks a real server like `ip_vs_genl_set_cmd`, `ip_vs_add_dest` and `ip_vs_edit_dest`, in their
+/// order.
 fn check_server(
     vip: &Vip,
     server: SocketAddr,
@@ -309,7 +311,7 @@ fn check_server(
     Ok(())
 }
 
-/// What `ip_vs_new_dest` refuses as a real server.
+/// Returns true for an address that `ip_vs_new_dest` refuses as a real server.
 fn is_no_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     address.is_multicast() || address.is_unspecified() || broadcast

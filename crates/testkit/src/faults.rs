@@ -1,18 +1,21 @@
-use nl_ipvs::KernelError;
+//! Faults of a [`FakeKernel`](crate::FakeKernel).
+
 use std::collections::BTreeMap;
+
+use nl_ipvs::KernelError;
 use vip::plan::OpError;
 
-/// What goes wrong, and when.
+/// The planned faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Faults {
-    /// Operations so far.
+    /// Number of operations so far.
     performed: usize,
     refused: BTreeMap<usize, i32>,
     lose_answers: bool,
     dies_after: Option<usize>,
 }
 
-/// What becomes of an operation.
+/// The fate of an operation.
 pub(crate) enum Fate {
     Happens,
     Refused(OpError),
@@ -46,7 +49,7 @@ impl Faults {
     }
 }
 
-/// The kernel's refusal with this number.
+/// Makes the kernel's refusal with this errno.
 pub(crate) fn kernel_refusal(errno: i32) -> OpError {
     OpError::new(errno, KernelError::new(errno).to_string())
 }

@@ -1,7 +1,10 @@
-//! What vipd's tests share: [`FakeKernel`], a kernel in memory that answers as the real one does, and
-//! [`SharedKernel`], the same for an agent at work;
-//! [`cases`], operations with the answers of both; [`netns`], network namespaces for tests on a
-//! real kernel; and [`generate`], proptest strategies for tables.
+//! Tools for vipd's tests.
+//!
+//! - [`FakeKernel`]: a kernel in memory with the answers of the real one.
+//! - [`SharedKernel`]: the same, shared by a running agent and its test.
+//! - [`cases`]: operations with the answers that both kernels must give.
+//! - [`netns`]: network namespaces for tests on a real kernel.
+//! - [`generate`]: proptest strategies for tables.
 
 pub mod cases;
 mod fake;

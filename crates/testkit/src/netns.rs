@@ -1,11 +1,14 @@
 //! Network namespaces for tests on a real kernel.
 
-use std::process::Command;
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::process::{Command, ExitStatus, Stdio};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use thiserror::Error;
 
-/// Moves this thread into a network namespace of its own, with `lo` up. It ends with the thread;
-/// the test harness gives every test one.
+/// Moves this thread into a new network namespace, with `lo` up. The namespace ends with the
+/// thread; the test harness runs each test in a thread of its own.
 ///
 /// # Panics
 /// Without root, or where a namespace can't be made.
@@ -17,7 +20,7 @@ pub fn enter_netns() {
 /// Moves this thread into a network namespace that `ip netns add` made.
 ///
 /// # Panics
-/// Without root, or where there is none of this name.
+/// Without root, or if there is none of this name.
 pub fn join_netns(name: &str) {
     let file = std::fs::File::open(format!("/run/netns/{name}"))
         .unwrap_or_else(|error| panic!("can't open the network namespace {name}: {error}"));
@@ -25,8 +28,8 @@ pub fn join_netns(name: &str) {
         .unwrap_or_else(|errno| panic!("can't enter the network namespace {name}: {errno}"));
 }
 
-/// The same, with `lo` down and no local route table, as the kernel makes it: there IPVS refuses
-/// every real server.
+/// Moves this thread into a new network namespace with `lo` down and no local route table, as the
+/// kernel makes it. IPVS refuses every real server there.
 ///
 /// # Panics
 /// Without root, or where a namespace can't be made.
@@ -36,58 +39,77 @@ pub fn enter_bare_netns() {
     });
 }
 
-/// Runs a tool in this thread's network namespace and returns what it prints.
+/// Runs a tool in this thread's network namespace and returns its output.
 ///
 /// # Panics
-/// When it can't be run or fails, with what it said.
+/// When it can't be run or fails, with its message.
 #[track_caller]
 pub fn run_tool(tool: &str, args: &str) -> String {
     run_tool_with_input(tool, args, "")
 }
 
-/// The same, with something on its standard input.
+/// Runs a tool with something on its standard input, and returns its output.
 ///
 /// # Panics
-/// When it can't be run or fails, with what it said.
+/// When it can't be run or fails, with its message.
 #[track_caller]
 pub fn run_tool_with_input(tool: &str, args: &str, input: &str) -> String {
     match try_run_tool_with_input(tool, args, input) {
         Ok(text) => text,
-        Err(why) => panic!("`{tool} {args}`: {why}"),
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            panic!("`{tool} {args}`: {error}{cause}")
+        }
     }
 }
 
-/// Runs a tool that may fail, and returns what it prints or else what it said about it.
+/// Runs a tool that may fail, and returns its output.
 ///
 /// # Errors
 /// When it can't be run or fails.
-pub fn try_run_tool(tool: &str, args: &str) -> Result<String, String> {
+pub fn try_run_tool(tool: &str, args: &str) -> Result<String, ToolError> {
     try_run_tool_with_input(tool, args, "")
 }
 
-fn try_run_tool_with_input(tool: &str, args: &str, input: &str) -> Result<String, String> {
-    use std::io::Write;
-    use std::process::Stdio;
+/// A failure of a tool.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ToolError {
+    /// It did not start.
+    #[error("cannot start it: is it installed?")]
+    Start(#[source] io::Error),
+    /// Its input could not be written, or its output not be read.
+    #[error("cannot exchange data with it")]
+    Pipe(#[source] io::Error),
+    /// It exited with an error.
+    #[error("{status}: {output}")]
+    Failed {
+        /// Its exit status.
+        status: ExitStatus,
+        /// Its messages and output.
+        output: String,
+    },
+}
 
+fn try_run_tool_with_input(tool: &str, args: &str, input: &str) -> Result<String, ToolError> {
     let mut child = Command::new(tool)
         .args(args.split_ascii_whitespace())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("{error}: is it installed?"))?;
+        .map_err(ToolError::Start)?;
     // Inputs here are far smaller than a pipe's buffer.
-    child
-        .stdin
-        .take()
-        .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))
-        .map_err(|error| error.to_string())?;
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).map_err(ToolError::Pipe)?;
+    }
+    let output = child.wait_with_output().map_err(ToolError::Pipe)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         Ok(text)
     } else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{}: {}{text}", output.status, said.trim()))
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let status = output.status;
+        Err(ToolError::Failed { status, output: format!("{}{text}", errors.trim()) })
     }
 }

@@ -1,3 +1,5 @@
+//! A kernel in memory that a test shares with a running agent.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +11,7 @@ use vip::{Observed, Op, Stats, Vip, Ways};
 
 use crate::FakeKernel;
 
-/// A [`FakeKernel`] that an agent works on while its test looks on.
+/// A [`FakeKernel`] that a test shares with a running agent.
 #[derive(Debug, Clone, Default)]
 pub struct SharedKernel(Arc<Mutex<Inner>>);
 
@@ -24,18 +26,19 @@ impl SharedKernel {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the kernel, or changes it behind the agent's back.
+    /// Gives access to the kernel, to look at it or change it behind the agent's back.
     pub fn with_kernel<T>(&self, what: impl FnOnce(&mut FakeKernel) -> T) -> T {
         what(&mut self.lock_inner().kernel)
     }
 
-    /// What it holds.
+    /// Returns the kernel's state.
     #[must_use]
     pub fn current_state(&self) -> Observed {
         self.lock_inner().kernel.state.clone()
     }
 
-    /// Each state after operations since this was called last, the present one at least.
+    /// Returns the states after each batch of operations since this was called last, and the
+    /// current state.
     #[must_use]
     pub fn take_history(&self) -> Vec<(Instant, Observed)> {
         let mut inner = self.lock_inner();

@@ -1,4 +1,4 @@
-//! What is promised, and whether it is so.
+//! The promised performance beside the measured one.
 
 use std::fmt::Write;
 
@@ -8,10 +8,10 @@ use super::figures::Figures;
 struct Bar {
     what: &'static str,
     against: &'static str,
-    /// How the value is written.
+    /// Unit of the value and the limit.
     unit: Unit,
     limit: f64,
-    /// True: the value must be at least the limit.
+    /// True if the limit is a minimum.
     at_least: bool,
     value: fn(&Figures) -> Option<f64>,
 }
@@ -128,7 +128,7 @@ fn all_bars(uml: bool) -> Vec<Bar> {
     ]
 }
 
-/// What vipd takes beside the C programs that do the same, run by run.
+/// Returns vipd's time in relation to the C programs that do the same, run by run.
 fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
     let floors = match what {
         "apply" => vec!["fill", bound_by(figures, vips)],
@@ -138,8 +138,8 @@ fn beside_floor(figures: &Figures, what: &str, vips: usize) -> Option<f64> {
     figures.ratio_in_each_run(&format!("{what}/vipd/{vips}"), &floors)
 }
 
-/// The C program that binds addresses as the apply did: with tables of nftables to guard them they
-/// have no routes of their own.
+/// Returns the C program that binds addresses as the apply did. Where nftables guards the
+/// addresses, they have no routes of their own.
 fn bound_by(figures: &Figures, vips: usize) -> &'static str {
     match figures.get(&format!("apply/guard/{vips}")) {
         Some(_) => "addresses",
@@ -147,12 +147,13 @@ fn bound_by(figures: &Figures, vips: usize) -> &'static str {
     }
 }
 
-/// How much faster it grows than they do.
+/// Returns the growth of vipd's time from 2,000 to 10,000 VIPs in relation to the C programs'
+/// growth.
 fn growth_ratio(figures: &Figures, what: &str) -> Option<f64> {
     Some(beside_floor(figures, what, 10_000)? / beside_floor(figures, what, 2_000)?)
 }
 
-/// The promises as a Markdown table.
+/// Formats the promises as a Markdown table.
 pub(crate) fn bars_table(figures: &Figures) -> String {
     let mut text = String::from("| what | against | must be | is | |\n|---|---|---|---|---|\n");
     let emulated = figures.kernel.starts_with("QEMU");
@@ -162,7 +163,7 @@ pub(crate) fn bars_table(figures: &Figures) -> String {
         let met = if at_least { value >= limit } else { value <= limit };
         let word = if met { "met" } else { "not met" };
         let must = format!("{} {}", if at_least { ">=" } else { "<=" }, unit.format_value(limit));
-        // A processor made of software is no measure of time, only of how times compare.
+        // An emulated processor says nothing about times, only about their ratios.
         let timed = matches!(unit, Unit::Millis | Unit::Percent);
         let (must, word) = if timed && emulated { ("", "") } else { (must.as_str(), word) };
         let _ = writeln!(

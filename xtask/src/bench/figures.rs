@@ -1,4 +1,4 @@
-//! What was measured, by name. What was measured several times counts by its median.
+//! The measured values by name. Of several measurements of a value the median counts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use anyhow::{Context, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     values: BTreeMap<String, Vec<f64>>,
-    /// Where what needs a kernel was measured; empty if nothing was.
+    /// The machine and kernel of the measurements that need one; empty without any.
     pub(crate) kernel: String,
-    /// The libraries that vipd is linked with.
+    /// Names of the libraries that vipd is linked with.
     pub(crate) libraries: Vec<String>,
 }
 
 impl Figures {
-    /// Takes in a line `name value unit`.
+    /// Adds a measurement, a line `name value unit`.
     pub(crate) fn add_line(&mut self, line: &str) {
         let mut words = line.split_whitespace();
         if let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse)) {
@@ -26,23 +26,23 @@ impl Figures {
         }
     }
 
-    /// The median of what was measured under this name.
+    /// Returns the median of a value.
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
         median_of(self.values.get(name)?.clone())
     }
 
-    /// How often it was measured.
+    /// Returns the number of measurements of a value.
     pub(crate) fn sample_count(&self, name: &str) -> usize {
         self.values.get(name).map_or(0, Vec::len)
     }
 
-    /// One by the other.
+    /// Divides one median by another.
     pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
         Some(self.get(one)? / self.get(other)?)
     }
 
-    /// One by the sum of others, each of the same run; the median of the runs. A moment in which the
-    /// machine is busy with somebody else's work falls on all of them.
+    /// Divides one value by the sum of others in each run, and returns the median of the runs. A
+    /// run in which the machine was busy with other work slows down all of them.
     pub(crate) fn ratio_in_each_run(&self, one: &str, others: &[impl AsRef<str>]) -> Option<f64> {
         let others = others.iter().map(|other| self.values.get(other.as_ref()));
         let others: Vec<_> = others.collect::<Option<_>>()?;
@@ -54,7 +54,7 @@ impl Figures {
         median_of(ones.filter_map(ratio).collect())
     }
 
-    /// How large the program is and what it is linked with.
+    /// Measures the size of the program and lists its libraries.
     pub(crate) fn measure_program(&mut self, vipd: &Path) -> Result<()> {
         let size = fs::metadata(vipd).with_context(|| format!("cannot read {}", vipd.display()))?;
         self.add_line(&format!("program/size {} MiB", size.len() as f64 / f64::from(1 << 20)));
@@ -66,7 +66,7 @@ impl Figures {
         Ok(())
     }
 
-    /// Everything, with the median and the number of measurements.
+    /// Returns each value's name, median and number of measurements.
     pub(crate) fn all_medians(&self) -> impl Iterator<Item = (&str, f64, usize)> {
         self.values
             .keys()

@@ -1,4 +1,5 @@
-//! Instruction counts of fixed work, beside those recorded: what got slower shows without a clock.
+//! Instruction counts of fixed work beside recorded ones, which show what got slower without a
+//! clock.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,23 +11,23 @@ use anyhow::{Context, Result, ensure};
 
 use crate::progress::Step;
 
-/// The work that is counted, as the program that does it calls it.
+/// The benchmark's names of the fixed work.
 const WORK: [&str; 6] = ["decide", "plan", "encode", "decode", "parse", "event"];
 
-/// The count may be larger by this much.
-const ROOM: f64 = 0.05;
+/// Share by which a count may exceed the recorded one.
+const TOLERANCE: f64 = 0.05;
 
-/// Where the counts are kept.
+/// File of the recorded counts.
 const FILE: &str = "bench/instructions.txt";
 
-/// Counts, then compares or records.
+/// Counts, then compares with the recorded counts or records them.
 pub(crate) fn compare_or_record(bench: &Path, root: &Path, record: bool) -> Result<bool> {
     let path = root.join(FILE);
     let compiler = compiler_version()?;
     let mut counts = BTreeMap::new();
     for work in WORK {
         let step = Step::start(&format!("counting the instructions of {work}"));
-        // What the program does before and after is in both.
+        // The difference leaves out what the program does before and after the work.
         let (once, thrice) =
             (count_instructions(bench, work, 1)?, count_instructions(bench, work, 3)?);
         counts.insert(work.to_owned(), thrice.saturating_sub(once) / 2);
@@ -49,21 +50,21 @@ pub(crate) fn compare_or_record(bench: &Path, root: &Path, record: bool) -> Resu
             continue;
         };
         let by_so_much = *now as f64 / *before as f64 - 1.0;
-        let is_fine = by_so_much <= ROOM;
+        let is_fine = by_so_much <= TOLERANCE;
         passed &= is_fine || by != compiler;
         let word = if is_fine { "" } else { "more than 5 % more" };
         println!("| {work} | {before} | {now} ({:+.1} %) | {word} |", by_so_much * 100.0);
     }
     if by != compiler {
         println!(
-            "recorded with {by}, and this is {compiler}: the counts say little, so nothing fails; \
-             `cargo xtask bench --record` records them anew"
+            "recorded with {by}, and this is {compiler}: the counts can't be compared, so nothing fails; \
+             `cargo xtask bench --record` records new ones"
         );
     }
     Ok(passed)
 }
 
-/// The instructions of a run with so many rounds of the work.
+/// Counts the instructions of a run with this many rounds of the work.
 fn count_instructions(bench: &Path, work: &str, rounds: u32) -> Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -78,7 +79,7 @@ fn count_instructions(bench: &Path, work: &str, rounds: u32) -> Result<u64> {
     count.with_context(|| format!("valgrind counts nothing: {said}"))
 }
 
-/// The compiler, as it names itself.
+/// Returns the compiler's name and version.
 fn compiler_version() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output().context("cannot start rustc")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: how fast vipd is, beside what the kernel itself takes and what people use
-//! today. Everything that is compared runs on one kernel in one run.
+//! `cargo xtask bench`: measures vipd beside the kernel itself and beside `ipvsadm`. Everything
+//! that is compared runs on one kernel, in one run.
 
 mod bars;
 mod figures;
@@ -21,7 +21,7 @@ use crate::suite::{Suite, TIME_LIMITS};
 use crate::{supervised_child, tools};
 use figures::Figures;
 
-/// The programs that measure, and what is measured.
+/// The measured programs and the one that measures.
 struct Programs {
     bench: PathBuf,
     vipd: PathBuf,
@@ -43,7 +43,7 @@ pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]
 
 fn count_instructions(workspace: &Workspace, record: bool) -> Result<bool> {
     tools::ensure_installed(tools::VALGRIND)?;
-    let step = Step::start("building what counts instructions");
+    let step = Step::start("building the benchmark for counting instructions");
     let built = workspace.build_for_counting()?;
     step.end("built");
     let bench = built.iter().find(|built| built.executable.ends_with("vipd-bench"));
@@ -52,7 +52,7 @@ fn count_instructions(workspace: &Workspace, record: bool) -> Result<bool> {
 }
 
 fn build_programs(workspace: &Workspace) -> Result<Programs> {
-    let step = Step::start("building vipd as it is released, and what measures it");
+    let step = Step::start("building vipd and the benchmark for release");
     let built = workspace.build_for_bench()?;
     let find = |name: &str| {
         let built = built.iter().find(|built| built.executable.ends_with(name));
@@ -78,7 +78,7 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     let mut figures = Figures::default();
     figures.measure_program(&programs.vipd)?;
     let mut passed = true;
-    // Beside a kernel in software it would be this machine again, which other runs measure.
+    // A run on QEMU is for the kernel: this machine is measured by other runs.
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
     for name in ["parse", "react", "reread", "agent"] {
         if here_too && wanted(name) {
@@ -106,7 +106,7 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     Ok(passed)
 }
 
-/// What needs no kernel runs on this machine.
+/// Runs a measurement that needs no kernel on this machine.
 fn measure_here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
     let step = Step::start(&format!("{name}, on this machine"));
     let mut tally = Tally::default();
@@ -124,12 +124,12 @@ fn measure_here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool>
     Ok(problem.is_none())
 }
 
-/// The C program has made its messages when its clock starts; vipd makes its plans in memory that the
-/// process had before, whatever the allocator would have given back.
+/// Makes the allocator keep freed memory. The C program has its messages ready when its clock
+/// starts; so vipd must not pay for fresh pages either.
 const KEEPS_ITS_MEMORY: [&str; 2] =
     ["MALLOC_TRIM_THRESHOLD_=1073741824", "MALLOC_MMAP_THRESHOLD_=33554432"];
 
-/// What needs one.
+/// Lists the measurements that need a kernel with IPVS.
 fn kernel_suites(programs: &Programs, root: &Path) -> Vec<Suite> {
     let floor = programs.floor.display().to_string();
     let vipd = programs.vipd.display().to_string();

@@ -1,4 +1,4 @@
-//! docs/performance.md: the figures between its markers.
+//! The figures in docs/performance.md, between its markers.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::figures::Figures;
 use crate::machine::Machine;
 
-/// Puts the figures of this machine's run into the page.
+/// Writes the figures of this machine's run into the page.
 pub(crate) fn write_page(
     root: &Path,
     machine: Machine,
@@ -37,7 +37,7 @@ fn figures_section(figures: &Figures, table: &str) -> String {
     text
 }
 
-/// The page with `text` between the two lines of a marker.
+/// Returns the page with `text` between the two lines of a marker.
 pub(super) fn replace_between(page: &str, marker: &str, text: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- {marker} -->\n"), format!("<!-- end of {marker} -->"));
     let from = page.find(&begin)? + begin.len();

@@ -1,5 +1,5 @@
-//! docs/scale.md: what a Marathon gets from a thousand agents and more, by the model in
-//! `crates/marathon/tests/fleet`.
+//! The load on a Marathon from thousands of agents, by the model in `crates/marathon/tests/fleet`,
+//! for docs/scale.md.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,19 +12,19 @@ use super::page::replace_between;
 use crate::cargo::cargo_command;
 use crate::progress::Step;
 
-/// What happens in the model, as it names it and as people do.
+/// The model's cases: its own name of each, and one for people.
 const CASES: [(&str, &str); 3] = [
     ("calm", "calm"),
     ("upgrade", "rolling upgrade of 100 apps"),
     ("leader", "leader change, 10 s without one"),
 ];
 
-/// The page, where there is none yet.
+/// The page to start from if there is none.
 const PAGE: &str = "\
 # Scale
 
-What a Marathon gets from 1,000 and 5,000 agents, by a model: the very state machines that decide in
-vipd what is read and when, one Marathon, and a clock of its own. `cargo xtask bench --scale` runs it.
+The load on a Marathon from 1,000 and 5,000 agents, by a model: vipd's own state machines, which decide
+what is read and when, one Marathon and a simulated clock. `cargo xtask bench --scale` runs it.
 
 ![Requests a second at the Marathon leader](scale.svg)
 
@@ -32,12 +32,12 @@ vipd what is read and when, one Marathon, and a clock of its own. `cargo xtask b
 <!-- end of figures -->
 ";
 
-/// One second: reads, requests, bytes, bytes with gzip.
+/// The load of one second: reads, requests, bytes, bytes with gzip.
 type Second = [f64; 4];
 
 type Series = BTreeMap<(String, u32), BTreeMap<u64, Second>>;
 
-/// Runs the model and writes the page and its picture.
+/// Runs the model and writes the page and its chart.
 pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
     let step = Step::start("running the model of 1,000 and 5,000 agents");
     let output = cargo_command()
@@ -51,7 +51,7 @@ pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
     ensure!(output.status.success(), "the model failed: {said}{complaints}");
     step.end("done");
     let series = parse_series(&said);
-    ensure!(!series.is_empty(), "the model says nothing");
+    ensure!(!series.is_empty(), "the model printed no series");
     let table = load_table(&series);
     println!("\n{table}");
     let page = root.join("docs/scale.md");
@@ -64,7 +64,7 @@ pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Lines `series WHAT AGENTS SECOND READS REQUESTS BYTES PACKED`.
+/// Parses the lines `series CASE AGENTS SECOND READS REQUESTS BYTES GZIPPED`.
 fn parse_series(text: &str) -> Series {
     let mut series = Series::new();
     for line in text.lines().filter_map(|line| line.split_once("series ")) {
@@ -78,13 +78,13 @@ fn parse_series(text: &str) -> Series {
     series
 }
 
-/// What one case has, for one number of nodes.
+/// The load in one case with one number of nodes.
 type Line<'a> = (&'a (String, u32), &'a BTreeMap<u64, Second>);
 
-/// How long each case is watched, in seconds.
+/// Duration of each case in seconds.
 const WATCHED: u64 = 300;
 
-/// The mean over all the time and the busiest ten seconds.
+/// Returns the mean over the whole case and over its busiest ten seconds.
 fn mean_and_peak(seconds: &BTreeMap<u64, Second>, index: usize) -> (f64, f64) {
     let all: Vec<f64> =
         (0..WATCHED).map(|s| seconds.get(&s).map_or(0.0, |second| second[index])).collect();
@@ -120,7 +120,8 @@ const HEIGHT: f64 = 150.0;
 const LEFT: f64 = 56.0;
 const TOP: f64 = 34.0;
 
-/// A panel for each case: requests a second over five minutes, a line for each number of nodes.
+/// Draws a panel for each case: requests a second over five minutes, a line for each number of
+/// nodes.
 fn draw_chart(series: &Series) -> String {
     let whole = (TOP + HEIGHT + 34.0) * CASES.len() as f64 + 10.0;
     let mut svg = format!(
@@ -171,7 +172,7 @@ fn draw_panel(svg: &mut String, top: f64, name: &str, lines: &[Line<'_>]) {
             bottom + 16.0
         );
     }
-    // Told apart by dashes as well as by colour.
+    // Dashes as well, for those who can't tell the colours apart.
     let styles = [("#1f6f8b", ""), ("#c2571a", "6 3")];
     for (((_, agents), line), (colour, dash)) in lines.iter().zip(styles) {
         let mut path = String::new();

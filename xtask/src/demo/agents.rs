@@ -1,4 +1,4 @@
-//! The agent of each node: its process and its log.
+//! The agents of the nodes: their processes and logs.
 
 use std::fs::{self, File};
 use std::process::{Child, Stdio};
@@ -10,12 +10,12 @@ use super::show::{At, print_prompt, run_and_show, shell_command};
 use super::topology::{NODES, node_dir, node_log};
 use super::wait;
 
-/// The running agents, by the order of the nodes.
+/// The running agents, in the order of the nodes.
 #[derive(Debug, Default)]
 pub(super) struct Agents(Vec<Child>);
 
 impl Agents {
-    /// Starts one on every node.
+    /// Starts an agent on every node and waits until each is ready.
     pub(super) fn start(&mut self) -> Result<()> {
         for (node, _) in NODES {
             self.0.push(start(node)?);
@@ -23,32 +23,32 @@ impl Agents {
         NODES.iter().try_for_each(|(node, _)| await_ready(node))
     }
 
-    /// The process of the agent of a node.
+    /// Returns the process id of a node's agent.
     pub(super) fn process_of(&self, node: &str) -> Result<u32> {
         let agents = NODES.iter().zip(&self.0);
         let found = agents.into_iter().find(|((name, _), _)| *name == node);
         Ok(found.with_context(|| format!("no agent runs on {node}"))?.1.id())
     }
 
-    /// The process of the agent of the first node.
+    /// Returns the process id of the first node's agent.
     pub(super) fn first_process(&self) -> Result<u32> {
         Ok(self.0.first().context("no agent runs")?.id())
     }
 
-    /// Waits for the end of the first node's, which was killed.
+    /// Waits for the end of the first node's agent, which was killed.
     pub(super) fn await_end_of_first(&mut self) -> Result<()> {
         self.0.first_mut().context("no agent runs")?.wait()?;
         Ok(())
     }
 
-    /// Starts that of the first node again.
+    /// Starts the first node's agent again.
     pub(super) fn restart_first(&mut self) -> Result<()> {
         let (node, _) = NODES[0];
         *self.0.first_mut().context("no agent ran")? = start(node)?;
         await_ready(node)
     }
 
-    /// Has every one of them stop by itself.
+    /// Asks every agent to stop, and waits for it.
     pub(super) fn stop_all(&mut self) -> Result<()> {
         for ((node, _), child) in NODES.iter().zip(&mut self.0) {
             run_and_show(At::Host(node), &format!("kill {}", child.id()))?.exits(0)?;
@@ -63,7 +63,7 @@ impl Agents {
 impl Drop for Agents {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // It may have ended by itself; nothing is left to do then.
+            // Fails if it has ended already, which is as good.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,4 +1,4 @@
-//! Clients that connect to a VIP again and again, and count.
+//! Clients that connect to a VIP repeatedly and count failures.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,31 +11,31 @@ use serde::{Deserialize, Serialize};
 
 use super::show::{At, shell_command};
 
-/// Between one connection and the next.
+/// Time from one connection to the next.
 const PACE: Duration = Duration::from_millis(50);
-/// For a connection, and for its answer.
+/// Time limit for a connection, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a client has seen so far.
+/// A client's connections so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Count {
-    /// Connections, those that failed among them.
+    /// All connections, including failed ones.
     pub(super) done: usize,
-    /// Those that failed: when they were begun, and why.
+    /// Failed connections: the time at which each began, and the reason.
     pub(super) failed: Vec<(SystemTime, String)>,
 }
 
 /// A client in a process of its own.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// Where it runs.
+    /// Network namespace that it runs in.
     pub(super) at: &'static str,
     child: Child,
     answers: BufReader<ChildStdout>,
 }
 
 impl Client {
-    /// Starts one.
+    /// Starts a client in a network namespace.
     pub(super) fn start(at: &'static str, vip: &str) -> Result<Self> {
         let program = std::env::current_exe().context("cannot tell where xtask is")?;
         let line = format!("exec {} demo-client {vip}", program.display());
@@ -48,7 +48,7 @@ impl Client {
         Ok(Self { at, child, answers })
     }
 
-    /// What it has seen so far.
+    /// Asks the client for its connections so far.
     pub(super) fn read_count(&mut self) -> Result<Count> {
         let mut line = String::new();
         self.child.stdin.as_mut().context("a client has no input")?.write_all(b"\n")?;
@@ -59,13 +59,14 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended by itself; nothing is left to do then.
+        // Fails if it has ended already, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// `demo-client`: connects until its input ends, and answers each line of that with its count.
+/// Runs `demo-client`: connects until its input ends, and answers each line of input with its
+/// count.
 pub(crate) fn run_client(vip: &str) -> Result<bool> {
     let vip: SocketAddr = vip.parse().with_context(|| format!("{vip} is no VIP"))?;
     let count = Arc::new(Mutex::new(Count::default()));
@@ -89,14 +90,15 @@ pub(crate) fn run_client(vip: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// One connection, with a request and the beginning of its answer.
+/// Connects, sends a request and reads the beginning of the answer.
 fn connect_once(vip: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&vip, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
     let mut answer = [0; 512];
     let length = stream.read(&mut answer)?;
-    // The tasks greet a client that takes too long to say something, as on a busy machine.
+    // On a busy machine the request may be late: then a task sends its greeting instead of an
+    // answer.
     match &answer[..length] {
         answer if answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"/shop ") => Ok(()),
         answer => Err(std::io::Error::other(format!(

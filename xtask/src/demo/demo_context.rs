@@ -1,4 +1,4 @@
-//! What the steps have in common: the agents, the clients, and the kernels they are held to.
+//! The state that the steps share: the agents, the clients and the kernels' tables.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use super::topology::{CONTAINER, NODES};
 /// The VIP that the clients connect to.
 pub(super) const VIP: &str = "3.3.0.7:80";
 
-/// See the module's documentation.
+/// The agents, clients and tables that the steps share.
 #[derive(Debug, Default)]
 pub(super) struct DemoContext {
     pub(super) agents: Agents,
@@ -21,7 +21,7 @@ pub(super) struct DemoContext {
     tables: Vec<Table>,
 }
 
-/// When each node's kernel got to be so.
+/// The time at which each node's kernel reached a state.
 #[derive(Debug)]
 pub(super) struct Seen(Vec<SystemTime>);
 
@@ -34,12 +34,12 @@ impl DemoContext {
         Ok(())
     }
 
-    /// Stops them.
+    /// Stops the clients.
     pub(super) fn stop_clients(&mut self) {
         self.clients.clear();
     }
 
-    /// Connections since the last step that counted them.
+    /// Returns each client's connections since this was called last.
     pub(super) fn take_counts(&mut self) -> Result<Vec<(&'static str, Count)>> {
         let mut counts = Vec::new();
         for (client, before) in &mut self.clients {
@@ -51,7 +51,7 @@ impl DemoContext {
         Ok(counts)
     }
 
-    /// Prints the connections since the last count, of which none may have failed.
+    /// Prints the connections since the last count. A failed one is an error.
     pub(super) fn check_none_failed(&mut self) -> Result<()> {
         let counts = self.take_counts()?;
         for (at, Count { done, failed }) in &counts {
@@ -63,7 +63,7 @@ impl DemoContext {
         Ok(())
     }
 
-    /// Waits until every node's kernel is so, and looks that often.
+    /// Waits until every node's kernel has such real servers, looking once every `pause`.
     pub(super) fn await_kernels(
         &mut self,
         pause: Duration,
@@ -78,7 +78,7 @@ impl DemoContext {
 }
 
 impl Seen {
-    /// Prints how long each node took since then.
+    /// Prints each node's delay from `since`.
     pub(super) fn print_delays(&self, what: &str, since: SystemTime) {
         let times = NODES.iter().zip(&self.0).map(|((node, _), at)| {
             let after = at.duration_since(since).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Seen {
         println!("    {what}: {}", times.collect::<Vec<_>>().join(", "));
     }
 
-    /// When the client's node got to be so; for the container it is the node that it is on.
+    /// Returns the time for a client's node; for the container, the time for its host.
     pub(super) fn seen_at(&self, client: &str) -> Result<SystemTime> {
         let host = if client == CONTAINER { super::topology::CONTAINER_HOST } else { client };
         let index = NODES.iter().position(|(node, _)| *node == host);

@@ -1,4 +1,4 @@
-//! The simulated Marathon: its process, and what it says about tasks.
+//! The simulated Marathon: its process and the tasks that it reports.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,17 +11,17 @@ use serde::Deserialize;
 use super::show::{At, print_prompt, shell_command};
 use super::{topology, wait};
 
-/// Where its API is: every node reaches it there.
+/// URL of its API, as every node reaches it.
 pub(super) const URL: &str = "http://10.77.0.1:8080";
 
 const LOG: &str = "/run/marathon-sim.log";
 
-/// The running simulator. Its end is the end of its tasks.
+/// The running simulator. Its tasks end with it.
 #[derive(Debug)]
 pub(super) struct Marathon(Child);
 
 impl Marathon {
-    /// Starts it with the nodes as agents, and waits until it listens.
+    /// Starts the simulator with the nodes as agents, and waits until it listens.
     pub(super) fn start() -> Result<Self> {
         let agents = topology::NODES.map(|(node, address)| format!("--agent {address}@{node}"));
         let listen = URL.trim_start_matches("http://");
@@ -45,18 +45,19 @@ impl Marathon {
 
 impl Drop for Marathon {
     fn drop(&mut self) {
-        // It may have ended by itself; nothing is left to do then.
+        // Fails if it has ended already, which is as good.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What the simulator logged.
+/// Returns the simulator's log.
 pub(super) fn simulator_log() -> String {
     std::fs::read_to_string(LOG).unwrap_or_default()
 }
 
-/// When Marathon got to know that a task is in this state, by the simulator's own log.
+/// Returns the time at which Marathon learnt that a task is in this state, from the simulator's
+/// log.
 pub(super) fn state_known_at(task: &Task, state: &str) -> Result<SystemTime> {
     let (id, state) = (format!("{:?}", task.id), format!("state={state:?}"));
     let log = simulator_log();
@@ -67,7 +68,7 @@ pub(super) fn state_known_at(task: &Task, state: &str) -> Result<SystemTime> {
     Ok(time.into())
 }
 
-/// A running task, as far as it matters here.
+/// The part of a task that is used here.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Task {
@@ -90,13 +91,13 @@ impl Task {
         self.state == "TASK_RUNNING" && alive && !self.health_check_results.is_empty()
     }
 
-    /// `10.77.0.11:31001`
+    /// Returns its address and port, such as `10.77.0.11:31001`.
     pub(super) fn socket(&self) -> String {
         let port = self.ports.first().copied().unwrap_or_default();
         format!("{}:{port}", self.host)
     }
 
-    /// The node that it runs on.
+    /// Returns the node that it runs on.
     pub(super) fn host_node(&self) -> Result<At> {
         let node = topology::NODES.iter().find(|(_, address)| *address == self.host);
         Ok(At::Host(node.with_context(|| format!("no node has the address {}", self.host))?.0))

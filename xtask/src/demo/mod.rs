@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: vipd at work, on a kernel with IPVS, in front of the reader's eyes.
+//! `cargo xtask demo`: shows vipd at work on a kernel with IPVS.
 
 mod agents;
 mod clients;
@@ -34,7 +34,7 @@ pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
     let suite = Suite {
         name: "the demo".to_owned(),
         dir: workspace.workspace_root,
-        // The sandbox is seldom a terminal, even when its output ends up in one.
+        // The sandbox's output is a pipe, even if it ends up on a terminal.
         program: "env".into(),
         args: vec![
             colour_setting(stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref())
@@ -52,14 +52,14 @@ pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
         let how = outcome
             .problem
             .as_deref()
-            .map_or("as it must be".to_owned(), |problem| format!("FAILED ({problem})"));
+            .map_or("passed".to_owned(), |problem| format!("FAILED ({problem})"));
         let (place, kernel) = (machine.title(), &report.kernel);
         println!("\nThe demo on {place}, Linux {kernel}: {how}, {}", format_duration(outcome.took));
     }
     Ok(report.passed())
 }
 
-/// The setting by which the steps, and the tools they start, use colour or not.
+/// Returns the environment variable that turns colours on or off in the steps and their tools.
 fn colour_setting(terminal: bool, no_color: Option<&OsStr>) -> &'static str {
     match (terminal, no_color) {
         (true, None) => "CLICOLOR_FORCE=1",

@@ -1,4 +1,4 @@
-//! Shows commands with their true output, and holds them to what they must do.
+//! Runs commands, shows their output and checks it.
 
 use std::io::Write;
 use std::process::Command;
@@ -12,21 +12,21 @@ const HEADING: Style = Style::new().bold();
 const PROMPT: Style = AnsiColor::Cyan.on_default();
 const NOTE: Style = Style::new().dimmed();
 
-/// Where a command runs.
+/// The network namespace that a command runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
-    /// In the network that joins the nodes.
+    /// The network that joins the nodes.
     Lan,
-    /// In the named network namespace.
+    /// A node or the container, by name.
     Host(&'static str),
 }
 
-/// Prints a step's heading and what it does.
+/// Prints the heading and the description of a step.
 pub(super) fn print_heading(number: usize, of: usize, title: &str, about: &str) {
     println!("\n{HEADING}[{number}/{of}] {title}{HEADING:#}\n{about}");
 }
 
-/// Shows a line that is about to run, as it is typed.
+/// Prints a command behind a prompt.
 pub(super) fn print_prompt(at: At, line: &str) {
     let host = match at {
         At::Lan => "",
@@ -35,7 +35,7 @@ pub(super) fn print_prompt(at: At, line: &str) {
     println!("\n{PROMPT}{host}${PROMPT:#} {HEADING}{line}{HEADING:#}");
 }
 
-/// Runs one line of shell where it says, and shows both the line and what it printed.
+/// Runs a line of shell, and prints the line and its output.
 pub(super) fn run_and_show(at: At, line: &str) -> Result<Shown> {
     print_prompt(at, line);
     std::io::stdout().flush()?;
@@ -54,14 +54,14 @@ pub(super) fn run_and_show(at: At, line: &str) -> Result<Shown> {
     Ok(Shown { line: line.to_owned(), code, text: strip_str(&text).to_string() })
 }
 
-/// One line of shell, to be run where it says.
+/// Returns the command that runs a line of shell in a namespace.
 pub(super) fn shell_command(at: At, line: &str) -> Command {
     let mut command = match at {
         At::Lan => Command::new("sh"),
         At::Host(name) => {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", name, "sh"]);
-            // Nodes have file systems of their own; these share one.
+            // Real nodes have file systems of their own; these share one.
             let own = super::topology::node_dir(name);
             for (variable, file) in
                 [("VIPD_LOCK", "lock"), ("VIPD_SOCKET", "agent.sock"), ("VIPD_STATE", "state")]
@@ -76,35 +76,35 @@ pub(super) fn shell_command(at: At, line: &str) -> Command {
     command
 }
 
-/// What a command printed, standard output before standard error, and how it ended.
+/// The output of a command, standard output before standard error, and its exit status.
 #[derive(Debug)]
 pub(super) struct Shown {
     line: String,
-    /// `None` when a signal ended it.
+    /// `None` if a signal ended it.
     code: Option<i32>,
     text: String,
 }
 
 impl Shown {
-    /// It must have ended with this exit status.
+    /// Checks the exit status.
     pub(super) fn exits(self, code: i32) -> Result<Self> {
         ensure!(self.code == Some(code), "`{}` ended with {:?}, not {code}", self.line, self.code);
         Ok(self)
     }
 
-    /// It must have printed this.
+    /// Checks that the output contains `part`.
     pub(super) fn says(self, part: &str) -> Result<Self> {
         ensure!(self.text.contains(part), "`{}` did not print '{part}'", self.line);
         Ok(self)
     }
 
-    /// It must have printed the same as another one.
+    /// Checks that the output is the same as another one.
     pub(super) fn equals(self, other: &Self) -> Result<Self> {
-        ensure!(self.text == other.text, "`{}` printed another thing than before", self.line);
+        ensure!(self.text == other.text, "`{}` did not print the same as before", self.line);
         Ok(self)
     }
 
-    /// It must not have printed this.
+    /// Checks that the output does not contain `part`.
     pub(super) fn lacks(self, part: &str) -> Result<Self> {
         ensure!(!self.text.contains(part), "`{}` printed '{part}'", self.line);
         Ok(self)

@@ -1,5 +1,5 @@
-//! The kernel's own word, fast enough to take times by: `/proc/net/ip_vs`. vipd believes it only what
-//! it knows already.
+//! The IPVS table as `/proc/net/ip_vs` shows it, which is read fast enough to measure times. (vipd
+//! itself uses that file only to confirm what it knows.)
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,33 +8,35 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// The kernel's, and what one service with its real servers takes of it at most here.
+/// Size of a page of the kernel, in bytes.
 const PAGE: usize = 4096;
+
+/// Maximum length of a service with its real servers in the demo, in bytes.
 const LONGEST: usize = 1024;
 
 /// The weights of a VIP's real servers, by `address:port`.
 pub(super) type Servers = BTreeMap<String, u32>;
 
-/// The table of one node's kernel.
+/// The IPVS table of one node.
 #[derive(Debug)]
 pub(super) struct Table(File);
 
 impl Table {
-    /// The one that a process sees.
+    /// Opens the table of a process's network namespace.
     pub(super) fn seen_by(process: u32) -> Result<Self> {
         let path = format!("/proc/{process}/net/ip_vs");
         Ok(Self(File::open(&path).with_context(|| format!("cannot open {path}"))?))
     }
 
-    /// The real servers of a TCP service.
+    /// Returns the real servers of a TCP service.
     ///
-    /// All of it comes in one read, which gives a page at most. A second one would begin too far on,
-    /// past services, since the kernel counts those of the other nodes' namespaces there.
+    /// A single read returns at most a page. A second one would skip services: the kernel's
+    /// position in the file counts the services of all network namespaces.
     pub(super) fn read_servers(&mut self, vip: &str) -> Result<Servers> {
         let mut page = [0; PAGE];
         self.0.rewind()?;
         let length = self.0.read(&mut page).context("cannot read /proc/net/ip_vs")?;
-        ensure!(length < PAGE - LONGEST, "/proc/net/ip_vs is longer than the kernel tells rightly");
+        ensure!(length < PAGE - LONGEST, "/proc/net/ip_vs is too long for a single read");
         Ok(servers(&String::from_utf8_lossy(&page[..length]), vip))
     }
 }
@@ -50,7 +52,7 @@ fn servers(text: &str, vip: &str) -> Servers {
             }
             ["->", ..] => {}
             [protocol, at, ..] => {
-                within = *protocol == "TCP" && parse_socket(at).as_deref() == Some(vip)
+                within = *protocol == "TCP" && parse_socket(at).as_deref() == Some(vip);
             }
             _ => within = false,
         }
@@ -58,14 +60,14 @@ fn servers(text: &str, vip: &str) -> Servers {
     found
 }
 
-/// `0A4D000B:7918` is `10.77.0.11:31000`.
+/// Parses the kernel's hexadecimal form: `0A4D000B:7918` is `10.77.0.11:31000`.
 fn parse_socket(hex: &str) -> Option<String> {
     let (address, port) = hex.split_once(':')?;
     let address = std::net::Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?);
     Some(format!("{address}:{}", u16::from_str_radix(port, 16).ok()?))
 }
 
-/// When each of the tables got to be so, looked at with such pauses.
+/// Waits until every table has such real servers, and returns when each did.
 pub(super) fn await_tables(
     tables: &mut [Table],
     vip: &str,
@@ -80,7 +82,7 @@ pub(super) fn await_tables(
             let held: Result<Vec<_>> =
                 tables.iter_mut().map(|table| table.read_servers(vip)).collect();
             bail!(
-                "waited {PATIENCE:?} in vain for the kernels' tables; of {vip} they have {:?}",
+                "waited {PATIENCE:?} in vain for the kernels' tables; the real servers of {vip} are {:?}",
                 held?
             );
         }

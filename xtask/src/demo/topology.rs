@@ -6,33 +6,33 @@
 //!                          +-- node3 10.77.0.13, fd77::13
 //! ```
 //!
-//! There is no teardown: the sandbox that it is made in takes everything with it.
+//! Nothing is torn down: the network vanishes with the sandbox that it is built in.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The nodes' network namespaces and their IPv4 addresses.
+/// Network namespaces of the nodes, with their IPv4 addresses.
 pub(super) const NODES: [(&str, &str); 3] =
     [("node1", "10.77.0.11"), ("node2", "10.77.0.12"), ("node3", "10.77.0.13")];
 
-/// The node that the container is on.
+/// Network namespace of the node that hosts the container.
 pub(super) const CONTAINER_HOST: &str = "node2";
 
-/// The container's network namespace.
+/// Network namespace of the container.
 pub(super) const CONTAINER: &str = "box";
 
-/// The directory for a node's own files: the nodes share the machine's file system here.
+/// Returns the directory of a node's own files: the nodes share the machine's file system.
 pub(super) fn node_dir(node: &str) -> String {
     format!("/run/{node}")
 }
 
-/// The log file of a node's agent.
+/// Returns the log file of a node's agent.
 pub(super) fn node_log(node: &str) -> String {
     format!("{}/vipd.log", node_dir(node))
 }
 
-/// Makes all of it.
+/// Builds the network.
 pub(super) fn build_network() -> Result<()> {
     run_ip("link add lan type bridge")?;
     run_ip("addr add 10.77.0.1/24 dev lan")?;
@@ -58,7 +58,7 @@ fn add_node(node: &str, address: &str) -> Result<()> {
     run_command("ip", &["netns", "exec", node, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
 }
 
-/// As Docker does it: a bridge, a route, and masquerading of what leaves the node.
+/// Adds the container as Docker does: a bridge, a route, and masquerading of what leaves the node.
 fn add_container() -> Result<()> {
     let host = CONTAINER_HOST;
     run_ip(&format!("netns add {CONTAINER}"))?;

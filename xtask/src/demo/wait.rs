@@ -1,4 +1,4 @@
-//! Waiting for a condition, with a sign of life.
+//! Waits for a condition, with a sign of life.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Longer than anything here takes on the slowest machine.
+/// Time limit, more than anything in the demo takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks again and again until there is an answer. Says what it waits for when that takes more than
-/// a second.
+/// Calls `probe` until it returns something. Prints what it waits for if that takes more than a
+/// second.
 pub(super) fn wait_until<T>(what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let started = Instant::now();
     let mut seconds = 0;

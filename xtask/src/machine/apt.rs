@@ -1,5 +1,5 @@
-//! apt-get on suites of the machine's own mirror that the machine itself does not use: with lists of
-//! its own, so that nothing changes for the machine.
+//! apt-get with package lists of its own: it takes packages of other releases from the machine's
+//! mirror and leaves the machine's lists alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,18 @@ use anyhow::{Context, Result, ensure};
 
 use crate::tools::output_of;
 
-/// Debian's keys, for all of its releases.
+/// Keyring with the keys of all Debian releases.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// apt-get with a directory for everything it reads and writes.
+/// apt-get with a directory for everything that it reads and writes.
 pub(super) struct Apt {
     dir: PathBuf,
     pub(super) suites: Vec<String>,
 }
 
 impl Apt {
-    /// Makes the directory. The suites follow from the machine's codename.
+    /// Prepares the directory. `suites` returns the suites of the archive for the machine's
+    /// codename.
     pub(super) fn make_dir(dir: &Path, suites: impl Fn(&str) -> Vec<String>) -> Result<Self> {
         let format = "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)";
         let targets = output_of(Command::new("apt-get").args([
@@ -44,7 +45,7 @@ impl Apt {
         Ok(Self { dir: dir.to_owned(), suites })
     }
 
-    /// One of apt's programs.
+    /// Returns a command for one of apt's programs.
     fn apt_command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         for (option, value) in [
@@ -62,14 +63,15 @@ impl Apt {
         command
     }
 
-    /// Reads the lists. What can't be read is said when something is looked for in vain.
+    /// Updates the lists. A failure is only printed: a package that is then missing is an error
+    /// later.
     pub(super) fn update_lists(&self) {
         if let Err(error) = output_of(&mut self.apt_command("apt-get", &["update"])) {
             println!("    {error:#}");
         }
     }
 
-    /// The newest version of a package in any of the suites.
+    /// Returns the newest version of a package in any of the suites.
     pub(super) fn newest_version(&self, package: &str) -> Result<String> {
         let text = output_of(&mut self.apt_command("apt-cache", &["madison", package]))?;
         newest(&text)
@@ -77,7 +79,7 @@ impl Apt {
             .with_context(|| format!("no {package} in {}", self.suites.join(", ")))
     }
 
-    /// The package with this prefix that a package depends on.
+    /// Returns the dependency of a package whose name begins with `prefix`.
     pub(super) fn dependency_of(
         &self,
         package: &str,
@@ -91,7 +93,7 @@ impl Apt {
             .with_context(|| format!("{what} depends on no {prefix}…"))
     }
 
-    /// Downloads a package and says where it is.
+    /// Downloads a package and returns its file.
     pub(super) fn download_package(&self, package: &str) -> Result<PathBuf> {
         output_of(&mut self.apt_command("apt-get", &["download", package]))?;
         let entries = fs::read_dir(&self.dir)?.collect::<Result<Vec<_>, _>>()?;
@@ -103,8 +105,8 @@ impl Apt {
     }
 }
 
-/// The codename and address of the first archive that is a release of Debian itself: not its updates
-/// or security fixes, whose addresses and codenames differ.
+/// Returns the codename and the URL of the first archive that is a Debian release itself. Its
+/// updates and security fixes have other codenames and URLs.
 fn debian_archive(targets: &str) -> Option<(&str, &str)> {
     targets.lines().find_map(|line| {
         let mut words = line.split(' ');
@@ -115,12 +117,12 @@ fn debian_archive(targets: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// The version on the first line of `apt-cache madison`, which has the newest first.
+/// Returns the version on the first line of `apt-cache madison`, the newest one.
 fn newest(madison: &str) -> Option<&str> {
     madison.lines().next()?.split('|').nth(1).map(str::trim)
 }
 
-/// A dependency, from what `apt-cache depends` prints.
+/// Finds a dependency in the output of `apt-cache depends`.
 fn depends<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let mut all = text.lines().filter_map(|line| line.trim_start().strip_prefix("Depends: "));
     all.find(|package| package.starts_with(prefix))

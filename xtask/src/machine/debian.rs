@@ -1,4 +1,4 @@
-//! Kernels of Debian packages, unpacked and not installed.
+//! Kernels from Debian packages, unpacked but not installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use crate::cargo::Workspace;
 use crate::progress::Step;
 use crate::tools::output_of;
 
-/// Which of Debian's kernels.
+/// One of Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// The newest one for this machine's release, backports included.
+    /// The newest kernel for this machine's release, including backports.
     Newest,
-    /// Debian 11's: Linux 5.10.
+    /// Debian 11's kernel, Linux 5.10.
     Bullseye,
 }
 
 impl Kernel {
-    /// The directory it is unpacked into.
+    /// Returns the name of the directory that it is unpacked into.
     fn name(self) -> &'static str {
         match self {
             Self::Newest => "newest",
@@ -29,7 +29,8 @@ impl Kernel {
         }
     }
 
-    /// The suites of the archive that may have it. One that the mirror lacks is passed over.
+    /// Returns the suites of the archive that may have it. A suite that the mirror lacks is
+    /// skipped.
     fn archive_suites(self, codename: &str) -> Vec<String> {
         match self {
             Self::Newest => vec![codename.to_owned(), format!("{codename}-backports")],
@@ -38,31 +39,31 @@ impl Kernel {
     }
 }
 
-/// The package that depends on the current kernel with all drivers. The `cloud` one has no 9p.
+/// Package that depends on the current kernel with all drivers. The `cloud` kernel lacks 9p.
 const META: &str = "linux-image-amd64";
 
-/// A kernel that was unpacked.
+/// An unpacked kernel.
 #[derive(Debug)]
 pub(super) struct Unpacked {
-    /// Has `boot` and `lib/modules` in it.
+    /// Directory that holds `boot` and `lib/modules`.
     root: PathBuf,
-    /// As `uname -r` says it.
+    /// Release, as `uname -r` prints it.
     release: String,
 }
 
 impl Unpacked {
-    /// The one that was unpacked before, or else a fresh one from Debian's archive.
+    /// Returns the kernel that was unpacked before, or else unpacks it from Debian's archive.
     pub(super) fn get_or_unpack(kernel: Kernel) -> Result<Self> {
         ensure!(
             cfg!(target_arch = "x86_64"),
-            "the QEMU machine is for x86-64 alone so far: use `--on uml` or `--on host`"
+            "the QEMU machine supports x86-64 only: use `--on uml` or `--on host`"
         );
         let cache = Workspace::read_metadata()?.target_directory.join("kernels");
         let root = cache.join(kernel.name());
         if !root.is_dir() {
             let fresh = cache.join(format!("{}.{}", kernel.name(), std::process::id()));
             unpack_kernel(kernel, &fresh)?;
-            // Whoever comes first of two at the same time: both have the same.
+            // Another process may have been faster; it has the same kernel.
             if fs::rename(&fresh, &root).is_err() {
                 fs::remove_dir_all(&fresh)?;
             }
@@ -71,18 +72,18 @@ impl Unpacked {
         Ok(Self { root, release })
     }
 
-    /// The kernel itself.
+    /// Returns the file of the kernel itself.
     pub(super) fn kernel_image(&self) -> PathBuf {
         self.root.join("boot").join(format!("vmlinuz-{}", self.release))
     }
 
-    /// The directory of its modules.
+    /// Returns the directory of its modules.
     pub(super) fn modules_dir(&self) -> PathBuf {
         self.root.join("lib/modules").join(&self.release)
     }
 
-    /// The files of modules and of those they need, in the order to load them in. Modules that are
-    /// built in have none.
+    /// Returns the files of modules and their dependencies in load order. Built-in modules have no
+    /// file.
     pub(super) fn module_files(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
         let text = output_of(
             Command::new("modprobe")
@@ -95,7 +96,7 @@ impl Unpacked {
     }
 }
 
-/// Takes the newest kernel of its package from Debian's archive, into a directory.
+/// Downloads the newest version of a kernel from Debian's archive and unpacks it into `dir`.
 fn unpack_kernel(kernel: Kernel, dir: &Path) -> Result<()> {
     let apt = Apt::make_dir(&dir.join("apt"), |codename| kernel.archive_suites(codename))?;
     let step = Step::start(&format!("looking for a kernel in {}", apt.suites.join(", ")));
@@ -112,7 +113,7 @@ fn unpack_kernel(kernel: Kernel, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The release of the only kernel that was unpacked into a directory.
+/// Reads the release of the only kernel that is unpacked in a directory.
 fn read_release(root: &Path) -> Result<String> {
     let modules = root.join("lib/modules");
     let mut entries =
@@ -123,7 +124,7 @@ fn read_release(root: &Path) -> Result<String> {
     Ok(only.file_name().to_string_lossy().into_owned())
 }
 
-/// The files of `modprobe --show-depends`, each once.
+/// Returns the files that `modprobe --show-depends` printed, each once.
 fn parse_insmods(text: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for file in text.lines().filter_map(|line| line.strip_prefix("insmod ")) {

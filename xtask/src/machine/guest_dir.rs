@@ -1,4 +1,4 @@
-//! What passes between this machine and a guest: a directory that both see.
+//! The directory that this machine and a guest share, which holds the suites and the report.
 
 use std::fs::{self, Permissions};
 use std::io::stdout;
@@ -13,20 +13,20 @@ use crate::progress::Step;
 use crate::suite::{self, Outcome, Report, Suite};
 use crate::supervised_child::{self, ChildEnd, TimeLimits};
 
-/// The second half of every guest's start, as it is the same for all: see `guest.sh`.
+/// The second half of every guest's start, the same for all of them.
 const GUEST: &str = include_str!("guest.sh");
 
-/// What comes next where systemd is to run the guest.
+/// The last part of the start of a guest with systemd.
 const SYSTEMD: &str = include_str!("systemd.sh");
 
-/// For a guest to start and to stop.
+/// Time for a guest to start and to stop.
 const AROUND: Duration = Duration::from_secs(3 * 60);
 
-/// A directory for one guest. Its name must need no quoting on a kernel's or QEMU's command line,
-/// which is why it is not under `target`.
+/// The directory of a guest. Its path must need no quoting on the command lines of a kernel and of
+/// QEMU, which is why it is not under `target`.
 pub(super) struct GuestDir {
     pub(super) path: PathBuf,
-    /// Removes the directory once we are gone, in whatever way.
+    /// Removes the directory when this process ends, for whatever reason.
     janitor: Child,
 }
 
@@ -62,13 +62,13 @@ impl GuestDir {
         Ok(guest_dir)
     }
 
-    /// The one place that the guest may write to.
+    /// Returns the one directory that the guest may write to.
     pub(super) fn out_dir(&self) -> PathBuf {
         self.path.join("out")
     }
 
-    /// Boots the guest, which runs the suites, and waits for its end. `title` is what people call
-    /// it.
+    /// Boots the guest, which runs the suites, and waits for its end. `title` is its name for
+    /// people.
     pub(super) fn run_guest(
         &self,
         title: &str,
@@ -76,7 +76,7 @@ impl GuestDir {
         suites: &[Suite],
     ) -> Result<Report> {
         let step = Step::start(&format!("booting {title}"));
-        // More patient than the guest is with each suite: it knows which one to blame.
+        // Longer than the guest's own limits for the suites: it knows which suite to blame.
         let limits = TimeLimits {
             silence: suite::TIME_LIMITS.silence + AROUND,
             total: suite::max_duration(suites) + AROUND,
@@ -86,7 +86,7 @@ impl GuestDir {
         self.read_report(suites, &end)
     }
 
-    /// Reads the guest's report; suites it does not name did not run.
+    /// Reads the guest's report. Suites that are missing in it did not run.
     fn read_report(&self, suites: &[Suite], end: &ChildEnd) -> Result<Report> {
         let why = end.problem().unwrap_or_else(|| "it powered off".to_owned());
         let why = format!("the guest ended before it did ({why})");
@@ -102,19 +102,19 @@ impl GuestDir {
 impl Drop for GuestDir {
     fn drop(&mut self) {
         drop(self.janitor.stdin.take());
-        // Nothing hangs on it: what may stay is a few megabytes under the temporary directory.
+        // A failure only leaves a few megabytes in the temporary directory.
         drop(self.janitor.wait());
     }
 }
 
-/// Writes a program that is a script.
+/// Writes an executable script.
 pub(super) fn write_script(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text)
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Adds an outcome for each suite that has none.
+/// Adds an outcome for each suite without one.
 fn add_unfinished(report: &mut Report, suites: &[Suite], why: &str) {
     for suite in suites.iter().skip(report.outcomes.len()) {
         report.outcomes.push(Outcome::unfinished(suite, why));

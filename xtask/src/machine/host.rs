@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 
 use crate::{suite, tools};
 
-/// What keeps the tests from running here, if anything.
+/// Returns the reason why the tests can't run here, if any.
 pub(super) fn find_lack() -> Result<Option<String>> {
     if !tools::is_root()? {
-        return Ok(Some("it takes root".to_owned()));
+        return Ok(Some("it needs root".to_owned()));
     }
-    // The same sandbox the suites get, so that what passes here works there.
+    // In the same sandbox as the suites.
     for (probe, lack) in [
         (":", "namespaces cannot be made"),
         ("ipvsadm -Ln", "it has no IPVS"),

@@ -1,4 +1,4 @@
-//! The machines that kernel tests run on.
+//! The machines on which kernel tests run.
 
 mod apt;
 mod debian;
@@ -31,16 +31,17 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
-    /// The one that vipd's whole data path can be tried on, with all of netfilter.
+    /// The machine for vipd's whole data path: it has all of netfilter.
     pub(crate) const WHOLE: Self = Self::Qemu(Kernel::Newest);
 
-    /// The machine asked for, or the best one there is. Installs what it takes, and says why.
+    /// Returns the machine that was asked for, or else the best one. Installs its tools, and prints
+    /// the choice with the reason.
     pub(crate) fn choose(asked: Option<Self>) -> Result<Self> {
         tools::ensure_installed(tools::ORACLES)?;
         let (machine, why) = match (asked, host::find_lack()?) {
-            (Some(Self::Host), Some(lack)) => bail!(
-                "cannot run on this machine's own kernel: {lack}; `--on uml` needs none of it"
-            ),
+            (Some(Self::Host), Some(lack)) => {
+                bail!("cannot run on this machine's own kernel: {lack}; `--on uml` doesn't need it")
+            }
             (Some(machine), _) => (machine, "as asked".to_owned()),
             (None, None) => (Self::Host, "it has IPVS and we are root".to_owned()),
             (None, Some(lack)) => (Self::Uml, format!("not this machine's own kernel: {lack}")),
@@ -63,9 +64,9 @@ impl Machine {
         }
     }
 
-    /// Where the packages of daemons are that tests try themselves beside. Only a guest with all of
-    /// netfilter can run them, and what it unpacks is gone at its end. Without them, which needs
-    /// Debian's archive, those tests say so.
+    /// Downloads the packages of the daemons that tests run beside vipd, and returns their
+    /// directory. Only a guest with all of netfilter can run the daemons. Tests that miss them,
+    /// since Debian's archive is out of reach, say so.
     pub(crate) fn daemon_packages(self) -> Result<Option<PathBuf>> {
         let Self::Qemu(_) = self else { return Ok(None) };
         let target = Workspace::read_metadata()?.target_directory;
@@ -78,7 +79,7 @@ impl Machine {
         }
     }
 
-    /// What people call it.
+    /// Returns its name for people.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Host => "this machine's own kernel",
@@ -109,8 +110,8 @@ impl ValueEnum for Machine {
     }
 }
 
-/// Inside a guest: runs the suites listed in one file and keeps the report in another up to date,
-/// so that a guest that dies leaves what it had.
+/// Runs the suites listed in one file, inside a guest. The report in the other file is updated
+/// after each suite, so that a guest that dies leaves its results.
 pub(crate) fn run_in_guest(suites: &Path, report: &Path) -> Result<bool> {
     let suites = fs::read(suites).with_context(|| format!("cannot read {}", suites.display()))?;
     let suites: Vec<Suite> = serde_json::from_slice(&suites).context("cannot read the suites")?;

@@ -1,5 +1,5 @@
-//! QEMU without KVM: a whole machine in software, with one of Debian's own kernels on this machine's
-//! file system. Slower than user-mode Linux by far, but with two processors and all of netfilter.
+//! QEMU without KVM: an emulated machine with one of Debian's kernels, on this machine's file
+//! system. Far slower than user-mode Linux, but with two processors and all of netfilter.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -14,14 +14,16 @@ use crate::suite::{Report, Suite};
 use crate::supervised_child;
 use crate::tools::{self, output_of};
 
-/// The first program in the initramfs, and the one after it.
+/// Init of the initramfs.
 const INITRAMFS: &str = include_str!("qemu-initramfs.sh");
+
+/// Init of the guest, started by that of the initramfs.
 const INIT: &str = include_str!("qemu-init.sh");
 
-/// What it takes to reach the machine's file system and to write on top of it.
+/// Modules for reaching the machine's file system and for the writable layer on top of it.
 const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 
-/// The guest's memory in MiB. Only what it touches is taken.
+/// The guest's memory in MiB. The host provides only the pages that the guest touches.
 const MEMORY: u32 = 3072;
 
 /// Boots a guest, runs the suites in it and waits for its end.
@@ -33,7 +35,8 @@ pub(super) fn run_qemu(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
     guest_dir.run_guest("QEMU", boot_command(&kernel, &guest_dir), suites)
 }
 
-/// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the init script.
+/// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the
+/// init script.
 fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
     let tree = guest_dir.join("initramfs");
     for dir in ["bin", "modules"] {
@@ -44,13 +47,13 @@ fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
         fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     ensure!(
         !needs_libraries(&program),
-        "{} needs libraries, which an initramfs has not: run `apt-get install busybox-static`",
+        "{} needs shared libraries, which the initramfs lacks: run `apt-get install busybox-static`",
         busybox.display()
     );
     fs::copy(&busybox, tree.join("bin/busybox"))?;
     for (number, file) in kernel.module_files(MODULES)?.iter().enumerate() {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        // What is packed by itself is not for every busybox to unpack.
+        // Not every busybox can decompress a module.
         let text = match name.strip_suffix(".xz") {
             Some(_) => unpacked_xz(file)?,
             None => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
@@ -62,7 +65,7 @@ fn make_initramfs(kernel: &Unpacked, guest_dir: &Path) -> Result<()> {
     output_of(Command::new("sh").args(["-c", pack, "pack"]).arg(&tree)).map(drop)
 }
 
-/// Whether a program names the loader of shared libraries.
+/// Returns true if a program names the loader of shared libraries.
 fn needs_libraries(program: &[u8]) -> bool {
     let loader = b"/ld-linux";
     program.windows(loader.len()).any(|window| window == loader)
@@ -79,13 +82,13 @@ fn unpacked_xz(file: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The command that boots the guest.
+/// Returns the command that boots the guest.
 fn boot_command(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
     let mut command = supervised_child::supervised_command("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", &MEMORY.to_string()])
         .args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"])
-        // A panic ends it.
+        // A panic ends the guest.
         .arg("-no-reboot")
         .arg("-kernel")
         .arg(kernel.kernel_image())

@@ -1,4 +1,4 @@
-//! User-mode Linux: boots on this machine's own file system in seconds, without KVM or root.
+//! User-mode Linux: boots on this machine's file system in seconds, without KVM and root.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,10 +12,11 @@ use crate::suite::{Report, Suite};
 use crate::supervised_child;
 use crate::tools;
 
-/// The guest's first program.
+/// Init of the guest.
 const INIT: &str = include_str!("uml-init.sh");
 
-/// The guest's memory in MiB. It is a sparse file on the host, so only what is touched is taken.
+/// The guest's memory in MiB, a sparse file: the host provides only the pages that the guest
+/// touches.
 const MEMORY: u64 = 2048;
 
 /// Boots a guest, runs the suites in it and waits for its end.
@@ -24,9 +25,9 @@ pub(super) fn run_uml(suites: &[Suite]) -> Result<Report> {
     guest_dir.run_guest("user-mode Linux", boot_command(&guest_dir.path)?, suites)
 }
 
-/// The command that boots the guest. In a process namespace of its own, as user-mode Linux's helper
-/// processes live on when it is killed. Not as that namespace's process 1, which the signal it
-/// sends itself after a panic would not end.
+/// Returns the command that boots the guest, in a process namespace of its own: otherwise user-mode
+/// Linux's helper processes would survive it. A shell is the namespace's process 1, since the
+/// kernel kills itself with a signal after a panic, which would not end a process 1.
 fn boot_command(guest_dir: &Path) -> Result<Command> {
     let mut command = supervised_child::supervised_command("unshare");
     if !tools::is_root()? {
@@ -41,18 +42,19 @@ fn boot_command(guest_dir: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The kernel's command line. The root is read-only: what the guest changes, it changes in memory.
+/// Returns the kernel's command line. The root is read-only; the guest's changes stay in memory.
 fn kernel_arguments(guest_dir: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         &format!("mem={MEMORY}M"),
-        // Else user-mode Linux tells of its start, and the kernel of every real server that is down.
+        // Otherwise user-mode Linux prints its start, and the kernel every real server that is
+        // down.
         "quiet",
         "loglevel=3",
         "root=/dev/root",
         "rootfstype=hostfs",
         "hostfs=/",
         "ro",
-        // The console is our standard output; there is no input.
+        // The console is our standard output, without input.
         "con=null",
         "con0=null,fd:1",
         "con1=null",
@@ -68,7 +70,8 @@ fn kernel_arguments(guest_dir: &Path) -> Vec<OsString> {
     arguments
 }
 
-/// Where the guest's memory file goes: in memory where there is space, which containers often lack.
+/// Returns the directory for the guest's memory file: /dev/shm where it has space, which it often
+/// lacks in containers.
 fn memory_dir() -> PathBuf {
     let shm = Path::new("/dev/shm");
     let free = Command::new("df").args(["--output=avail", "-BM"]).arg(shm).output().ok();
@@ -86,7 +89,7 @@ fn free_mib(df: &str) -> Option<u64> {
     df.lines().nth(1)?.trim().strip_suffix('M')?.parse().ok()
 }
 
-/// Whether programs may not be mapped from files at `dir`, by the lines of `/proc/mounts`.
+/// Returns true if files at `dir` can't be mapped as programs, by the lines of `/proc/mounts`.
 fn is_noexec(mounts: &str, dir: &str) -> bool {
     mounts
         .lines()

@@ -1,4 +1,4 @@
-//! The Debian package: a tree of files and a few words about it, put together by `dpkg-deb`.
+//! The Debian package: a tree of files and its control files, packed by `dpkg-deb`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::cargo::Workspace;
 use crate::tools::{self, output_of};
 
-/// Files of this repository, and where they are installed.
+/// Files of this repository, with the paths at which they are installed.
 const FILES: &[(&str, &str)] = &[
     ("deploy/vipd.toml", "etc/vipd/vipd.toml"),
     ("deploy/systemd/vipd.service", "lib/systemd/system/vipd.service"),
@@ -23,19 +23,19 @@ const FILES: &[(&str, &str)] = &[
     ("CHANGELOG.md", "usr/share/doc/vipd/changelog"),
 ];
 
-/// Where each shell looks for its completions.
+/// Shells, with the path of the completions that each reads.
 const COMPLETIONS: &[(&str, &str)] = &[
     ("bash", "usr/share/bash-completion/completions/vipd"),
     ("zsh", "usr/share/zsh/vendor-completions/_vipd"),
     ("fish", "usr/share/fish/vendor_completions.d/vipd.fish"),
 ];
 
-/// What dpkg runs, from `deploy/debian`.
+/// Scripts in `deploy/debian` that dpkg runs.
 const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 
 const TOOLS: &[tools::Tool] = &[tools::tool("dpkg-deb", "dpkg"), tools::tool("gzip", "gzip")];
 
-/// Makes it, under `target/package`.
+/// Makes the package under `target/package` and returns its file.
 pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
     tools::ensure_installed(TOOLS)?;
     let folder = workspace.target_directory.join("package");
@@ -71,7 +71,7 @@ pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<Path
     Ok(package)
 }
 
-/// What the program writes about itself: man pages and completions.
+/// Has the program generate its man pages and completions.
 fn generate_documents(program: &Path, tree: &Path) -> Result<()> {
     let man = tree.join("usr/share/man/man1");
     fs::create_dir_all(&man)?;

@@ -1,5 +1,5 @@
-//! The image of `deploy/container`, built and run: one file has to be enough, also to find Marathon by
-//! its name.
+//! The image of `deploy/container`, built and run. Its single file must be enough, even for
+//! resolving Marathon's name.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,14 +15,14 @@ use crate::tools::{self, output_of};
 
 const TOOLS: &[tools::Tool] = &[tools::tool("buildah", "buildah")];
 
-/// A name that no name server knows.
+/// Host name that no name server knows.
 const MARATHON: &str = "marathon.test";
 
-/// How long the program in the image has to come and ask.
+/// Time limit for the first request from the image.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Builds it in the folder that holds the program, as the recipe says, and has vipd in it ask a
-/// Marathon that only the image's own `/etc/hosts` knows. All it leaves behind is under `folder`.
+/// Builds the image from the program in `folder`, and has vipd in it send a request to a Marathon
+/// that only the container's `/etc/hosts` knows. Leaves nothing outside of `folder`.
 pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     tools::ensure_installed(TOOLS)?;
     let buildah = Buildah { folder: folder.join("image") };
@@ -45,14 +45,14 @@ pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
         .spawn()
         .context("cannot start buildah")?;
     let asked = first_request(&marathon);
-    // It fails: what it got from this Marathon is no answer.
+    // vipd itself fails, since this Marathon doesn't answer.
     running.kill().and_then(|()| running.wait()).context("cannot stop buildah")?;
     let asked = asked.context("vipd in the image did not find Marathon by its name")?;
     ensure!(asked.starts_with("GET "), "vipd in the image asked {asked:?}");
     fs::remove_dir_all(&buildah.folder).context("cannot remove the image")
 }
 
-/// The first line of the first request.
+/// Waits for the first request and returns its first line.
 fn first_request(marathon: &TcpListener) -> Result<String> {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -63,12 +63,12 @@ fn first_request(marathon: &TcpListener) -> Result<String> {
             BufReader::new(client).read_line(&mut line)?;
             return Ok(line);
         }
-        ensure!(Instant::now() < end, "nobody asked within {PATIENCE:?}");
+        ensure!(Instant::now() < end, "no request within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// buildah with a store of its own, which takes no right that a container lacks.
+/// buildah with a store of its own, which needs no privilege that a container lacks.
 struct Buildah {
     folder: PathBuf,
 }

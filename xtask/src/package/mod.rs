@@ -1,4 +1,4 @@
-//! `cargo xtask package`: what is installed on nodes, built from this tree and tried.
+//! `cargo xtask package`: builds and tries the Debian package and the container image.
 
 mod deb;
 mod image;
@@ -15,11 +15,11 @@ use crate::progress::Step;
 use crate::suite::{Report, Suite};
 use crate::{summary, tools};
 
-/// What a guest needs in order to be a node.
+/// Tools that make a guest a node.
 const NODE: &[tools::Tool] =
     &[tools::tool("/lib/systemd/systemd", "systemd"), tools::tool("adduser", "adduser")];
 
-/// Builds the package, and with `on` installs it on that machine and tries it there.
+/// Builds the package; with `test`, tries the image, and the package on a guest.
 pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
     let workspace = Workspace::read_metadata()?;
     let package = build_package(&workspace)?;
@@ -33,7 +33,7 @@ pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
     Ok(report.passed())
 }
 
-/// Builds the package and tries it in a guest.
+/// Builds the package, and tries the image, and the package on a guest.
 pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Report)> {
     let workspace = Workspace::read_metadata()?;
     let package = build_package(&workspace)?;
@@ -50,7 +50,7 @@ fn build_package(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::start("making the Debian package");
     let package = deb::make_package(workspace, &program)?;
     step.end(&format!("made {}", package.display()));
-    // Where the recipe of the image takes it from.
+    // The image's recipe takes it from here.
     fs::copy(&program, package.with_file_name("vipd"))
         .with_context(|| format!("cannot copy {}", program.display()))?;
     Ok(package)
@@ -63,7 +63,7 @@ fn try_image(workspace: &Workspace, package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where the package can be installed: never on this machine itself.
+/// Chooses the guest to install the package on, never this machine itself.
 fn choose_guest(on: Option<Machine>) -> Result<Machine> {
     let machine = match on {
         None | Some(Machine::Host) => Machine::Uml,

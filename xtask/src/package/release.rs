@@ -1,4 +1,4 @@
-//! One program that runs on any node: it needs no shared library, not even libc's.
+//! The released program: static, so that it runs on any node.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{Workspace, cargo_command};
 
-/// Builds it. The target is named so that build scripts and macros, which can't be static, are built
-/// apart.
+/// Builds vipd and returns its file. Naming the target separates it from build scripts and macros,
+/// which can't be static.
 pub(crate) fn build_static(workspace: &Workspace) -> Result<PathBuf> {
     let target = host_target()?;
     let status = cargo_command()
@@ -16,11 +16,11 @@ pub(crate) fn build_static(workspace: &Workspace) -> Result<PathBuf> {
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .status()
         .context("cannot start cargo")?;
-    ensure!(status.success(), "the build failed ({status}): cargo's own words are above");
+    ensure!(status.success(), "the build failed ({status}): cargo's messages are above");
     Ok(workspace.target_directory.join(target).join("release/vipd"))
 }
 
-/// The target that the compiler runs on, as `x86_64-unknown-linux-gnu`.
+/// Returns the target that the compiler runs on, such as `x86_64-unknown-linux-gnu`.
 fn host_target() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output().context("cannot start rustc")?;

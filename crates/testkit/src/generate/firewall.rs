@@ -9,13 +9,13 @@ use proptest::sample::select;
 use vip::Firewall;
 use vip::firewall::{Base, Chain, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
 
-/// The prefix of the VIPs of [`super::any_address`], one of them for each family.
+/// Returns the prefixes of the VIPs of [`super::any_address`], one of them for each family.
 fn prefixes() -> Vec<IpNet> {
     let net = |text: &str| text.parse().unwrap_or_default();
     vec![net("3.0.0.0/8"), net("fd01::/64")]
 }
 
-/// The VIPs that are let in, or none.
+/// Generates the prefixes that vipd lets in, or none.
 pub fn any_let_in() -> impl Strategy<Value = Vec<IpNet>> {
     select(vec![Vec::new(), prefixes(), prefixes()[..1].to_vec()])
 }
@@ -51,7 +51,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     ]
 }
 
-/// A firewall of few chains, with rules of vipd's in some.
+/// Generates a firewall with few chains, some with rules of vipd's.
 pub fn any_firewall() -> impl Strategy<Value = Arc<Firewall>> {
     let chain = (any::<bool>(), vec(any_rule(), 0..4));
     btree_map(any_place(), chain, 0..4).prop_map(|chains| {

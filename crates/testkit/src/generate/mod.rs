@@ -1,6 +1,5 @@
-//! Proptest strategies for tables.
-//!
-//! They draw from few addresses and ports, so that what is wanted and what is there meet often.
+//! Proptest strategies for tables. They draw from few addresses and ports, so that wanted and
+//! observed entries often meet.
 
 mod firewall;
 
@@ -25,10 +24,10 @@ use vip::{
 
 pub use firewall::{any_firewall, any_let_in};
 
-/// An address of the node in every observed table: the source of its connections, if any.
+/// An address of the node in every observed table, and its source address if it has one.
 pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 
-/// VIPs on five addresses, two of them IPv6.
+/// Generates VIPs on five addresses, two of them IPv6.
 pub fn any_vip() -> impl Strategy<Value = Vip> {
     let protocol = select(vec![Protocol::Tcp, Protocol::Udp]);
     (any_address(), 80_u16..82, protocol).prop_map(|(address, port, protocol)| Vip {
@@ -38,7 +37,7 @@ pub fn any_vip() -> impl Strategy<Value = Vip> {
     })
 }
 
-/// The addresses that VIPs have.
+/// Generates the addresses of VIPs.
 pub fn any_address() -> impl Strategy<Value = IpAddr> {
     (0..5_u8).prop_map(|number| match number {
         0..3 => Ipv4Addr::new(3, 3, 0, number + 1).into(),
@@ -46,7 +45,7 @@ pub fn any_address() -> impl Strategy<Value = IpAddr> {
     })
 }
 
-/// Real servers of a family, four of each.
+/// Generates one of four real servers of a family.
 pub fn any_server(family: Family) -> impl Strategy<Value = SocketAddr> {
     (1..3_u8, 31000_u16..31002).prop_map(move |(host, port)| {
         let address: IpAddr = match family {
@@ -57,7 +56,7 @@ pub fn any_server(family: Family) -> impl Strategy<Value = SocketAddr> {
     })
 }
 
-/// What the labels of an app may ask for.
+/// Generates options as the labels of an app may set them.
 pub fn any_options() -> impl Strategy<Value = Options> {
     let schedulers = vec![Scheduling::Wlc, Scheduling::Rr, Scheduling::Sh, Scheduling::Mh];
     (select(schedulers), any::<bool>(), option::of(1..3_u32)).prop_map(
@@ -68,7 +67,7 @@ pub fn any_options() -> impl Strategy<Value = Options> {
     )
 }
 
-/// What should be, for up to eight VIPs.
+/// Generates a desired state with up to eight VIPs.
 pub fn any_desired() -> impl Strategy<Value = Desired> {
     let services = btree_map(any_vip(), any::<()>(), 0..8)
         .prop_flat_map(|vips| vips.into_keys().map(any_desired_service).collect::<Vec<_>>());
@@ -82,14 +81,14 @@ pub fn any_desired() -> impl Strategy<Value = Desired> {
     })
 }
 
-/// What an operator may decide about the rules of nftables.
+/// Generates the operator's choice of nftables modes.
 pub fn any_modes() -> impl Strategy<Value = Modes> {
     let masquerade = select(vec![Masquerade::Always, Masquerade::Off]);
     let guard = select(vec![Guard::On, Guard::Off]);
     (masquerade, guard).prop_map(|(masquerade, guard)| Modes { masquerade, guard })
 }
 
-/// Our tables, in any state that a kernel could be in.
+/// Generates the state of our nftables tables, as any kernel could hold them.
 pub fn any_nft() -> impl Strategy<Value = Nft> {
     let table = || {
         let able = select(vec![Able::Nothing, Able::Filter, Able::Nat, Able::Nat]);
@@ -116,7 +115,7 @@ pub fn any_nft() -> impl Strategy<Value = Nft> {
     })
 }
 
-/// No kernel holds what it can't.
+/// Makes a table whose state the kernel is able to hold.
 fn held_table((able, standing): (Able, Standing)) -> Table {
     let standing = match (able, standing) {
         (Able::Nothing, _) => Standing::Missing,
@@ -126,7 +125,7 @@ fn held_table((able, standing): (Able, Standing)) -> Table {
     Table { able, standing, ..Table::default() }
 }
 
-/// One service that should be, with up to four real servers.
+/// Generates the desired service of a VIP, with up to four real servers.
 pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredService)> {
     let servers = btree_map(any_server(Family::from(vip.address)), 0..3_u32, 0..4);
     (any_options(), servers).prop_map(move |(options, servers)| {
@@ -145,8 +144,8 @@ pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredServi
     })
 }
 
-/// What a kernel may hold: services of ours, with old settings among them; services of others,
-/// on the same addresses too; the interface in any state.
+/// Generates a kernel's state: services of ours, some with old settings; services of others, some
+/// on the same addresses; the interface in any state.
 pub fn any_observed() -> impl Strategy<Value = Observed> {
     let services = vec(any_observed_service(), 0..10);
     let bound =
@@ -165,7 +164,7 @@ pub fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-/// IPv6 addresses have no source but themselves.
+/// Drops the source of IPv6 addresses, which have none.
 fn bindings(addresses: BTreeMap<IpAddr, Option<IpAddr>>) -> BTreeMap<IpAddr, Bound> {
     addresses
         .into_iter()

@@ -1,3 +1,5 @@
+//! Steps with the agent: start it, ask it, kill it.
+
 use anyhow::Result;
 
 use super::step::{Step, run_vipd};
@@ -9,8 +11,8 @@ use crate::demo::topology::{NODES, node_log};
 pub(super) const RUN: Step = Step {
     title: "Start the agent on every node",
     about: "\
-From here on nobody runs anything: labels come and go, tasks live and die, and every node's kernel
-follows. ipvsadm, which vipd does not use, tells the same on each; the diff has nothing left.",
+From here on every node's kernel follows Marathon by itself. ipvsadm, which vipd does not use, shows
+the same table on each node, and vipd diff finds nothing to change.",
     run: |demo| {
         let mysql = await_settled("/mysql", 1)?;
         demo.agents.start()?;
@@ -32,8 +34,8 @@ follows. ipvsadm, which vipd does not use, tells the same on each; the diff has 
 pub(super) const KILLED: Step = Step {
     title: "Kill the agent, and traffic goes on",
     about: "\
-Traffic never passes through vipd. Without it the table stays as it is; a new one takes over what
-it finds.",
+Traffic never passes through vipd. Without an agent the table stays as it is; the next agent takes
+over what it finds.",
     run: kill_agent,
 };
 
@@ -51,10 +53,10 @@ fn kill_agent(demo: &mut DemoContext) -> Result<()> {
 }
 
 pub(super) const STATUS: Step = Step {
-    title: "What is there, who serves it, what is wrong",
+    title: "Ask the agent: the VIPs, their real servers, and what is wrong",
     about: "\
-Asked of the running agent. Exit status 0: nothing is wrong. explain says for each task why it is,
-or isn't, a real server.",
+vipd status asks the running agent; exit status 0 means that nothing is wrong. vipd explain says for
+each task why it is a real server, or why not.",
     run: |_| {
         run_and_show(At::Host("node1"), "vipd status")?
             .exits(0)?

@@ -1,12 +1,14 @@
+//! The last step: stop the agents and remove everything of vipd's.
+
 use super::step::Step;
 use crate::demo::show::{At, run_and_show};
 use crate::demo::topology::NODES;
 
 pub(super) const CLEANUP: Step = Step {
-    title: "Stop the agents, and remove all of it",
+    title: "Stop the agents, and remove everything",
     about: "\
-Stopping leaves the kernel as it is: that is how an upgrade disturbs nobody. vipd cleanup removes
-exactly what is vipd's, the virtual services and the interface.",
+Stopping an agent leaves the kernel as it is, so that an upgrade disturbs no connection. vipd cleanup
+removes exactly what belongs to vipd: its virtual services and its interface.",
     run: |demo| {
         demo.stop_clients();
         demo.agents.stop_all()?;

@@ -1,3 +1,5 @@
+//! Steps with a second VIP: its labels, and an agent that is held.
+
 use anyhow::Result;
 
 use super::step::{Step, connect_to_vip, run_vipd, send_definition};
@@ -9,7 +11,7 @@ use crate::demo::wait;
 
 pub(super) const CHECK: Step = Step {
     title: "A second VIP, as the tutorial writes it: VIP_0 twice",
-    about: "vipd reads both, and says what Marathon will make of them.",
+    about: "vipd reads both, and says what Marathon will do with them.",
     run: |_| {
         run_and_show(At::Lan, "vipd check docs/examples/mysql-two-vips.json")?
             .exits(1)?
@@ -21,10 +23,10 @@ pub(super) const CHECK: Step = Step {
 };
 
 pub(super) const KEPT: Step = Step {
-    title: "It was right: Marathon keeps the last one only",
+    title: "vipd was right: Marathon keeps only the last one",
     about: "\
-Posted nevertheless, one label is left. Every node follows within moments, and says why: wordpress
-has lost its database, and is refused at once.",
+Posted nevertheless, only one label is left. Every node follows within moments and logs the reason.
+wordpress has lost its database: its connections are refused at once.",
     run: post_duplicate_labels,
 };
 
@@ -48,10 +50,10 @@ fn post_duplicate_labels(_: &mut DemoContext) -> Result<()> {
 }
 
 pub(super) const HOLD: Step = Step {
-    title: "Post it as it must be written, VIP_0 and VIP_1, and hold one node back",
+    title: "Post the right labels, VIP_0 and VIP_1, and hold one agent",
     about: "\
-Held, an agent goes on listening and changes nothing, whatever happens: for whoever wants to look
-first. node2 has both VIPs; node1 has what it had, and tells what is due.",
+A held agent goes on watching Marathon but changes nothing, so that you can look first. node2 has
+both VIPs; node1 keeps its table and reports the pending changes.",
     run: hold_agent,
 };
 
@@ -75,7 +77,7 @@ fn hold_agent(_: &mut DemoContext) -> Result<()> {
 }
 
 pub(super) const RELEASE: Step = Step {
-    title: "Release it",
+    title: "Release the agent",
     about: "It catches up, and both VIPs answer, on the node and in the container.",
     run: release_agent,
 };
@@ -91,15 +93,15 @@ fn release_agent(_: &mut DemoContext) -> Result<()> {
     Ok(())
 }
 
-/// Whether the table, as `ipvsadm -Sn` tells it, has the task in both VIPs.
+/// Returns true if the task is a real server of both VIPs in a table that `ipvsadm -Sn` printed.
 fn has_both_vips(table: &str, mysql: &Task) -> bool {
     let has = |vip| table.contains(&format!("-a -t {vip}:3306 -r {}", mysql.socket()));
     has("3.3.0.6") && has("4.4.0.7")
 }
 
-/// Waits until the table of a node is so.
+/// Waits until `is_so` holds for the output of `ipvsadm -Sn` on a node.
 fn await_table(node: &'static str, is_so: impl Fn(&str) -> bool) -> Result<()> {
-    wait::wait_until(&format!("{node} has followed"), || {
+    wait::wait_until(&format!("the table of {node} has changed"), || {
         let table = shell_command(At::Host(node), "ipvsadm -Sn").output()?.stdout;
         Ok(is_so(&String::from_utf8_lossy(&table)).then_some(()))
     })

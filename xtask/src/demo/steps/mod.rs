@@ -1,4 +1,4 @@
-//! The demo's steps. Each says what it does, shows what the tools print and is held to it.
+//! The demo's steps. Each explains itself, shows the output of tools and checks it.
 
 mod agent;
 mod cleanup;
@@ -37,7 +37,7 @@ const STEPS: &[Step] = &[
     cleanup::CLEANUP,
 ];
 
-/// Runs every step; the first that is not as it must be ends the demo with an error.
+/// Runs every step. The first that fails ends the demo with an error.
 pub(crate) fn run_steps() -> Result<bool> {
     topology::build_network()?;
     anstream::println!("{INTRODUCTION}");
@@ -51,14 +51,15 @@ pub(crate) fn run_steps() -> Result<bool> {
                 let agent = std::fs::read_to_string(topology::node_log(node)).unwrap_or_default();
                 anstream::eprintln!("\nWhat the agent of {node} logged:\n{agent}");
             }
-            return Err(error.context(format!("step {} is not as it must be", index + 1)));
+            return Err(error.context(format!("step {} failed", index + 1)));
         }
     }
     Ok(true)
 }
 
+/// The text before the first step.
 const INTRODUCTION: &str = "
 The prompt says where a command runs: node1$ to node3$ are cluster nodes, box$ is a container
-bridged to node2 as Docker does it, each a network namespace; a bare $ is your desk beside them.
-Marathon is simulated, its tasks are real processes on the nodes. What is printed is what the
-tools print; lines that are indented are what the demo itself counted or measured.";
+bridged to node2 as Docker does it, each a network namespace; a bare $ is your own machine beside them.
+Marathon is simulated, its tasks are real processes on the nodes. The output is that of the tools;
+indented lines are counts and measurements of the demo itself.";

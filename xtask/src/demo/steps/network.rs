@@ -1,3 +1,5 @@
+//! The first step: the network and the empty IPVS tables.
+
 use anyhow::Result;
 
 use super::step::Step;

@@ -1,3 +1,5 @@
+//! Steps that measure how fast the kernels' tables follow, and count failed connections.
+
 use std::time::{Duration, SystemTime};
 
 use anstream::println;
@@ -11,18 +13,20 @@ use crate::demo::show::{At, run_and_show, shell_command};
 use crate::demo::topology::{CONTAINER, node_log};
 use crate::demo::wait;
 
-/// Tasks of /shop.
+/// Number of tasks of /shop.
 const INSTANCES: usize = 4;
 
-/// Between two looks at the tables while the time counts, and while it doesn't.
+/// Pause between two reads of a table while times are measured.
 const CLOSE: Duration = Duration::from_millis(2);
+
+/// Pause between two reads of a table otherwise.
 const NOW_AND_THEN: Duration = Duration::from_millis(100);
 
 pub(super) const SHOP: Step = Step {
-    title: "Four instances, and clients that never stop",
+    title: "Four instances, and clients that never pause",
     about: "\
-A client each on node1, node3 and in the container connects twenty times a second from here on, and
-counts what fails. When an instance is told to stop, it goes on serving for 3 s, as it should.",
+One client each on node1, on node3 and in the container connects twenty times a second from here on
+and counts failures. An instance that is told to stop goes on serving for 3 s, as it should.",
     run: start_shop,
 };
 
@@ -41,14 +45,14 @@ fn start_shop(demo: &mut DemoContext) -> Result<()> {
     demo.start_clients()
 }
 
-/// The tasks, of which the first is about to go.
+/// Returns the tasks, and the first one, which is to be killed.
 fn tasks_and_victim() -> Result<(Vec<Task>, Task)> {
     let tasks = await_settled("/shop", INSTANCES)?;
     let victim = tasks.first().cloned().context("/shop has no task")?;
     Ok((tasks, victim))
 }
 
-/// Waits until Marathon has put another one in its place, and every kernel has that one.
+/// Waits until Marathon has replaced the task and every kernel has the new one.
 fn await_replacement(demo: &mut DemoContext, victim: &Task) -> Result<()> {
     wait::wait_until("another task is in its place", || {
         let tasks = await_settled("/shop", INSTANCES)?;
@@ -60,7 +64,7 @@ fn await_replacement(demo: &mut DemoContext, victim: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Shows what the log has on a task's place: the last line has the reason that it went.
+/// Shows the log lines about a task's address, and checks that the reason of its removal is there.
 fn show_log_of(victim: &Task, why: &str) -> Result<()> {
     let place = victim.socket();
     run_and_show(At::Host("node1"), &format!("grep {place} {}", node_log("node1")))?
@@ -72,8 +76,8 @@ fn show_log_of(victim: &Task, why: &str) -> Result<()> {
 pub(super) const KILL: Step = Step {
     title: "Kill a task through Marathon",
     about: "\
-Weight 0 first, so that nobody new comes; removal when the task has ended. When it is so is seen in
-each kernel's own table, looked at every 2 ms.",
+First its weight becomes 0, so that it gets no new connections; it is removed when the task has
+ended. The times are those of each kernel's own table, read every 2 ms.",
     run: kill_task,
 };
 
@@ -105,10 +109,10 @@ fn kill_task(demo: &mut DemoContext) -> Result<()> {
 }
 
 pub(super) const CRASH: Step = Step {
-    title: "Kill a task hard",
+    title: "Kill a task's process",
     about: "\
-No warning, no farewell: the process is gone. Connections that were under way fail, and those that
-come before Marathon and the kernel know; of those that begin after that, none.",
+The process dies without a warning. Open connections fail, and new ones until Marathon and the kernel
+have learnt of it; none fails after that.",
     run: kill_process,
 };
 

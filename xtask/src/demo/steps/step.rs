@@ -6,19 +6,19 @@ use crate::demo::demo_context::DemoContext;
 use crate::demo::marathon::URL;
 use crate::demo::show::{self, At, Shown};
 
-/// One step: a title, a few sentences, and what is done and must come of it.
+/// A step: a title, a few sentences about it, and a function that runs and checks it.
 pub(super) struct Step {
     pub(super) title: &'static str,
     pub(super) about: &'static str,
     pub(super) run: fn(&mut DemoContext) -> Result<()>,
 }
 
-/// Runs vipd on a node with our Marathon as its source.
+/// Runs vipd on a node with the simulated Marathon as its source.
 pub(super) fn run_vipd(node: &'static str, command: &str) -> Result<Shown> {
     show::run_and_show(At::Host(node), &format!("vipd {command} --marathon {URL}"))
 }
 
-/// Posts or puts a definition as it stands in its file.
+/// Sends a definition to Marathon, as it stands in its file.
 pub(super) fn send_definition(method: &str, path: &str, body: &str) -> Result<Shown> {
     let line = format!(
         "curl -sS -X {method} -H 'Content-Type: application/json' -d {body} \\\n    \
@@ -27,7 +27,7 @@ pub(super) fn send_definition(method: &str, path: &str, body: &str) -> Result<Sh
     show::run_and_show(At::Lan, &line)?.exits(0)?.says(if method == "POST" { "201" } else { "200" })
 }
 
-/// Connects to a VIP, which must be answered by a task of the app.
+/// Connects to a VIP and checks that a task of `app` answers.
 pub(super) fn connect_to_vip(at: At, vip: &str, app: &str) -> Result<Shown> {
     show::run_and_show(at, &format!("curl -sS --max-time 5 http://{vip}/"))?
         .exits(0)?

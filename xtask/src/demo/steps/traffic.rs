@@ -1,3 +1,5 @@
+//! The step that connects to the first VIP from everywhere.
+
 use anyhow::{Context, Result};
 
 use super::step::{Step, connect_to_vip};

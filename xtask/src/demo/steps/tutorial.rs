@@ -1,3 +1,5 @@
+//! Steps of the tutorial: check, post, diff.
+
 use super::step::{Step, run_vipd, send_definition};
 use crate::demo::marathon::await_settled;
 use crate::demo::show::{At, run_and_show};
@@ -18,7 +20,7 @@ pub(super) const CHECK: Step = Step {
 pub(super) const POST: Step = Step {
     title: "Post both to Marathon",
     about: "\
-Marathon starts a task of each. Its image stands for a small server that says who it is.",
+Marathon starts a task of each: a small server that says which task it is.",
     run: |_| {
         send_definition("POST", "/v2/apps", "@docs/examples/mysql.json")?;
         send_definition("POST", "/v2/apps", "@docs/examples/wordpress.json")?;
