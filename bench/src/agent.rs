@@ -20,8 +20,9 @@ use testkit::netns::run_tool;
 use tokio::sync::oneshot;
 use vip::plan::OpError;
 use vip::{Observed, Op, Stats, Vip, Ways};
-use vipd::agent::core::{Config, SourceConfig};
+use vipd::agent::core::Config;
 use vipd::agent::event_loop::{Agent, Setup};
+use vipd::sources::{SourceClient, SourceConfig, SourceKind};
 
 use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
@@ -194,11 +195,12 @@ fn measure_reaction<K: Kernel + 'static>(
             let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
             let watch =
                 marathon::watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
-            let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
+            let kind = SourceKind::Marathon(watch);
+            let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
             let (mut agent, _handle) = Agent::new(Setup {
                 config: Config { controller, sources: vec![source] },
-                clients: vec![Arc::new(client)],
+                clients: [("m".into(), SourceClient::Marathon(Arc::new(client)))].into(),
                 open_kernel,
                 monitor: None,
                 clock: marathon::Timestamp::now,

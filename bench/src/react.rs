@@ -12,8 +12,10 @@ use marathon::watch::{self, Action, StreamId};
 use marathon::{Document, Kind, Records, Timestamp};
 use node::Kernel;
 use testkit::FakeKernel;
-use vipd::agent::core::{AgentCore, Config, Effect, Input, KernelReading, SourceConfig};
+use vipd::agent::core::{AgentCore, Config, Effect, Input, KernelReading};
 use vipd::clock::Moment;
+use vipd::sources::marathon::messages::Message;
+use vipd::sources::{SourceConfig, SourceKind, SourceMessage, SourceRequest};
 
 use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
@@ -38,7 +40,8 @@ impl World {
     pub(crate) fn settled(cluster: Cluster) -> Self {
         let wall = "2026-01-01T01:00:00Z".parse().unwrap();
         let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
-        let source = SourceConfig { id: "m".into(), servers: [].into(), watch };
+        let kind = SourceKind::Marathon(watch);
+        let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
         let config = Config { controller, sources: vec![source] };
         let mut world = Self {
@@ -90,23 +93,8 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         let input = match effect {
-            Effect::Marathon { action: Action::Open { stream, .. }, .. } => {
-                self.stream = Some(stream);
-                Input::Opened { source: 0, stream, leader: None }
-            }
-            Effect::Marathon { action: Action::ReadEverything, .. } => {
-                let apps = Document::parse_apps(self.cluster.apps_body().as_bytes()).unwrap();
-                let pods = Document::parse_pods(b"[]").unwrap();
-                let answer = Ok(apps.merge(pods).to_snapshot(&Records::default()));
-                Input::ReadEverything { source: 0, answer, leader: None }
-            }
-            Effect::Marathon { action: Action::Read(key), .. } => {
-                assert_eq!(key.kind, Kind::App);
-                let app = (0..self.cluster.app_count())
-                    .find(|app| *key.id == *Cluster::app_id(*app))
-                    .unwrap();
-                let body = self.cluster.app_body(app);
-                return self.read_one(key, &body);
+            Effect::Source { request: SourceRequest::Marathon(request), .. } => {
+                return self.answer(request);
             }
             Effect::Observe { .. } => Input::Observed(Ok(KernelReading {
                 observed: self.kernel.observe().unwrap(),
@@ -119,25 +107,47 @@ impl World {
                 self.changed = Some(Instant::now());
                 Input::Applied(outcome)
             }
-            Effect::Marathon { action: Action::Close, .. }
-            | Effect::Resolve(_)
-            | Effect::Log(_)
-            | Effect::Keep(_) => return,
+            Effect::Resolve(_) | Effect::Log(_) | Effect::Save(_) => return,
         };
         self.inputs.push_back(input);
+    }
+
+    fn answer(&mut self, request: Action) {
+        let message = match request {
+            Action::Open { stream, .. } => {
+                self.stream = Some(stream);
+                Message::Opened { stream, leader: None }
+            }
+            Action::ReadEverything => {
+                let apps = Document::parse_apps(self.cluster.apps_body().as_bytes()).unwrap();
+                let pods = Document::parse_pods(b"[]").unwrap();
+                let answer = Ok(apps.merge(pods).to_snapshot(&Records::default()));
+                Message::ReadEverything { answer, leader: None }
+            }
+            Action::Read(key) => {
+                assert_eq!(key.kind, Kind::App);
+                let app = (0..self.cluster.app_count())
+                    .find(|app| *key.id == *Cluster::app_id(*app))
+                    .unwrap();
+                let body = self.cluster.app_body(app);
+                return self.read_one(key, &body);
+            }
+            Action::Close => return,
+        };
+        self.inputs.push_back(said(message));
     }
 
     fn read_one(&mut self, key: marathon::WorkloadKey, body: &str) {
         let snapshot = Document::parse(body.as_bytes()).unwrap().to_snapshot(&Records::default());
         let answer = Ok(snapshot.workloads.into_iter().next());
-        self.inputs.push_back(Input::Read { source: 0, key, answer, leader: None });
+        self.inputs.push_back(said(Message::Read { key, answer, leader: None }));
     }
 
     fn take_events(&mut self, bytes: &[u8]) {
         let stream = self.stream.unwrap();
         for frame in self.decoder.push_bytes(bytes) {
             let event = Event::parse(&frame);
-            self.inputs.push_back(Input::Event { source: 0, stream, event });
+            self.inputs.push_back(said(Message::Event { stream, event }));
         }
     }
 
@@ -176,7 +186,7 @@ impl World {
             id: Cluster::app_id(app),
         });
         let event = Event { at: None, change };
-        self.inputs.push_back(Input::Event { source: 0, stream, event });
+        self.inputs.push_back(said(Message::Event { stream, event }));
         self.work_off_inputs();
         // Answer the read that follows.
         loop {
@@ -185,9 +195,9 @@ impl World {
             let moment = Moment { since_start: self.now, wall };
             for effect in self.core.on(Input::Tick, moment) {
                 match effect {
-                    Effect::Marathon { action: Action::Read(key), .. }
-                        if *key.id == *Cluster::app_id(app) =>
-                    {
+                    Effect::Source {
+                        request: SourceRequest::Marathon(Action::Read(key)), ..
+                    } if *key.id == *Cluster::app_id(app) => {
                         assert!(self.inputs.is_empty());
                         let start = Instant::now();
                         self.read_one(key, &body);
@@ -200,6 +210,11 @@ impl World {
             self.work_off_inputs();
         }
     }
+}
+
+/// Wraps a message of the only source.
+fn said(message: Message) -> Input {
+    Input::Source { source: "m".into(), message: SourceMessage::Marathon(message) }
 }
 
 /// Measures the change of a real server's weight at these table sizes: with warm caches

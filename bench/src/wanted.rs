@@ -14,7 +14,7 @@ use vip::{
     Ways,
 };
 use vipd::sources::hosts::Hosts;
-use vipd::sources::marathon::claim_workload;
+use vipd::sources::marathon::claims::claim_workload;
 use vipd::sources::marathon::translate::hosts_of;
 use vipd::sources::resolve::addresses;
 

@@ -1,14 +1,13 @@
 //! The agent's hands: connections, the kernel, the disk, the clock.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use marathon::Timestamp;
-use marathon::client::Client;
-use node::{Kernel, KernelError};
+use node::{Kernel, KernelError, error_chain};
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -18,14 +17,14 @@ use super::journal::Journal;
 use super::journal::log::Log;
 use super::kernel_thread::{Ask, KernelThread, monitor};
 use super::metrics::recorder::Recorder;
-use super::state_file::{Saved, StateFiles};
+use super::state_file::StateFiles;
 use super::status::counts::VipCounts;
 use super::status::health::Beat;
 use super::status::{Hold, Request, View};
-use crate::clock::Moment;
-use crate::sources::Kept;
-use crate::sources::marathon::connection::Connection;
+use crate::clock::{Moment, Timestamp};
+use crate::sources::hosts::LookupError;
 use crate::sources::resolve::look_up_one;
+use crate::sources::{SourceClient, SourceConnection, SourceId};
 
 /// The loop shows that it lives at least this often.
 const BEAT: Duration = Duration::from_secs(2);
@@ -38,8 +37,8 @@ const LOOK_UPS: usize = 16;
 pub struct Setup<K> {
     /// What it has to know.
     pub config: Config,
-    /// The Marathons, in the order of [`Config::sources`].
-    pub clients: Vec<Arc<Client>>,
+    /// The client for each source in [`Config::sources`].
+    pub clients: BTreeMap<SourceId, SourceClient>,
     /// Opens the kernel. Called on a thread of its own, and again when the kernel can't be read.
     pub open_kernel: Box<dyn FnMut() -> Result<K, KernelError> + Send>,
     /// The interface whose changes the kernel announces. None: announcements aren't listened to.
@@ -59,7 +58,7 @@ pub struct Agent {
     started: Instant,
     clock: fn() -> Timestamp,
     kernel: KernelThread,
-    connections: Vec<Connection>,
+    connections: BTreeMap<SourceId, SourceConnection>,
     inputs: mpsc::UnboundedReceiver<Input>,
     /// For those who bring inputs.
     bring: mpsc::UnboundedSender<Input>,
@@ -115,9 +114,8 @@ impl Agent {
         }
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
-        let names: Vec<_> = setup.config.sources.iter().map(|each| each.id.clone()).collect();
         let core = AgentCore::new(setup.config, now);
-        let connections = setup.clients.into_iter().enumerate();
+        let sources: Vec<_> = core.source_ids().cloned().collect();
         let (view, seen) = watch::channel(Arc::new(core.view()));
         let heart = Arc::new(AtomicU64::new(0));
         let mut registry = Registry::default();
@@ -126,9 +124,7 @@ impl Agent {
             started,
             clock: setup.clock,
             kernel,
-            connections: connections
-                .map(|(index, client)| Connection::new(index, client, bring.clone()))
-                .collect(),
+            connections: BTreeMap::new(),
             inputs,
             bring,
             requests,
@@ -137,13 +133,16 @@ impl Agent {
             store: setup.store.map(Arc::new),
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
-            recorder: Recorder::new(names.clone(), &mut registry),
+            recorder: Recorder::new(&sources, &mut registry),
         };
+        for (source, client) in setup.clients {
+            agent.open_connection(source, client);
+        }
         if let Some(hold) = setup.hold {
             agent.turn(Input::Hold(hold));
         }
-        for (index, name) in names.iter().enumerate() {
-            agent.restore(index, name.as_str());
+        for source in sources {
+            agent.restore_source(&source);
         }
         let (journal, metrics) = (agent.log.journal.clone(), Arc::new(registry));
         let started = started.into_std();
@@ -179,8 +178,8 @@ impl Agent {
         }
         self.connections.clear();
         self.kernel.finish();
-        for source in 0..self.view.borrow().sources.len() {
-            if let Some(save) = self.save(source) {
+        for source in self.core.source_ids() {
+            if let Some(save) = self.prepare_save(source) {
                 save();
             }
         }
@@ -236,7 +235,11 @@ impl Agent {
     fn carry_out(&mut self, effects: Vec<Effect>, now: Moment) {
         for effect in effects {
             match effect {
-                Effect::Marathon { source, action } => self.connections[source].act(action),
+                Effect::Source { source, request } => {
+                    if let Some(connection) = self.connections.get_mut(&source) {
+                        connection.send_request(request);
+                    }
+                }
                 Effect::Resolve(name) => self.resolve(name),
                 Effect::Observe { known, mend } => {
                     self.kernel.ask(Ask::Observe { known, mend });
@@ -244,8 +247,8 @@ impl Agent {
                 Effect::FindWays(servers) => self.kernel.ask(Ask::FindWays(servers)),
                 Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
                 Effect::Log(entries) => self.log.outcome(entries, now.since_start),
-                Effect::Keep(source) => {
-                    if let Some(save) = self.save(source) {
+                Effect::Save(source) => {
+                    if let Some(save) = self.prepare_save(&source) {
                         tokio::task::spawn_blocking(save);
                     }
                 }
@@ -259,35 +262,43 @@ impl Agent {
             let _permit = look_ups.acquire().await;
             let asked = name.clone();
             let answer = tokio::task::spawn_blocking(move || look_up_one(&asked)).await;
-            let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
+            let answer =
+                answer.unwrap_or_else(|panic| Err(LookupError::Resolver(panic.to_string())));
             let _ = bring.send(Input::Resolved { name, answer });
         });
     }
 
-    fn restore(&mut self, source: usize, name: &str) {
-        let Some(store) = &self.store else { return };
-        match store.load::<Kept>(name) {
-            Ok(Some(Saved { read_at, what })) => {
-                tracing::info!(source = name, %read_at, "goes on with what was kept on disk");
-                let now = self.now();
-                let effects = self.core.restore(source, what, read_at, now);
-                self.carry_out(effects, now);
-            }
+    fn open_connection(&mut self, source: SourceId, client: SourceClient) {
+        let (id, inputs) = (source.clone(), self.bring.clone());
+        let connection = SourceConnection::new(client, move |message| {
+            // The loop is gone when the agent stops: then nobody wants to know.
+            let _ = inputs.send(Input::Source { source: id.clone(), message });
+        });
+        self.connections.insert(source, connection);
+    }
+
+    fn restore_source(&mut self, source: &SourceId) {
+        let Some(files) = self.store.clone() else { return };
+        let now = self.now();
+        match files.load(source, |json| self.core.restore_source(source, json, now)) {
+            Ok(Some(effects)) => self.carry_out(effects, now),
             Ok(None) => {}
-            Err(error) => tracing::warn!(source = name, "begins without what was kept: {error}"),
+            Err(error) => {
+                let (source, error) = (source.as_str(), error_chain(&error));
+                tracing::warn!(source, "begins without what was kept: {error}");
+            }
         }
     }
 
-    /// What keeps a source's knowledge on disk.
-    fn save(&self, source: usize) -> Option<impl FnOnce() + Send + 'static> {
-        let store = self.store.clone()?;
-        let (name, kept, read_at) = self.core.kept(source, self.now())?;
+    /// Prepares to write the state file of a source, if there is something to write.
+    fn prepare_save(&self, source: &SourceId) -> Option<impl FnOnce() + Send + 'static> {
+        let files = self.store.clone()?;
+        let kept = self.core.kept(source, self.now())?;
+        let source = source.clone();
         Some(move || {
-            if let Err(error) = store.save(name.as_str(), &Saved { read_at, what: kept }) {
-                tracing::warn!(
-                    source = name.as_str(),
-                    "what is known can't be kept on disk: {error}"
-                );
+            if let Err(error) = files.save(&source, &kept) {
+                let (source, error) = (source.as_str(), error_chain(&error));
+                tracing::warn!(source, "what is known can't be kept on disk: {error}");
             }
         })
     }

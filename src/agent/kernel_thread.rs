@@ -75,7 +75,7 @@ fn serve<K: Kernel>(
                 });
                 // Whoever knows may change it again without a copy.
                 drop(known);
-                Input::Observed(reading.map_err(|error| error_chain(&error)))
+                Input::Observed(reading)
             }
             (Ask::FindWays(servers), opened) => {
                 let ways = opened.and_then(|mut opened| {
@@ -83,7 +83,7 @@ fn serve<K: Kernel>(
                     kernel = ways.is_ok().then_some(opened);
                     ways
                 });
-                Input::Ways(ways.map_err(|error| error_chain(&error)))
+                Input::Ways(ways)
             }
             (Ask::Apply(plan), Ok(mut opened)) => {
                 let outcome = opened.apply_plan(plan);

@@ -1,33 +1,24 @@
-//! What is known, kept on disk: for a node that starts while Marathon doesn't answer.
+//! The state files: what is known of each source, kept for a node that starts while the source
+//! doesn't answer.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use marathon::Timestamp;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use vip::SourceId;
 
-/// The first word of a file, with the version of what follows.
+/// The first word of a file, with the version of its format.
 const MAGIC: &str = "vipd-known-1";
 
-/// No picture of a cluster is larger.
+/// The largest file that is read. The state of no cluster comes near it.
 const MAX_FILE: u64 = 512 << 20;
 
 /// The longest first line.
 const MAX_HEADER: usize = 128;
 
-/// What was known, and when it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Saved<T> {
-    /// When it was read.
-    pub read_at: Timestamp,
-    /// What was known.
-    pub what: T,
-}
-
-/// A folder with one file for each source.
+/// A directory with one file for each source.
 ///
 /// A file is one line, `vipd-known-1 LENGTH CRC32`, and JSON of that length. It is replaced as a
 /// whole or not at all.
@@ -36,41 +27,65 @@ pub struct StateFiles {
     folder: PathBuf,
 }
 
-/// Why something can't be kept, or is of no use.
+/// The reason why a state file can't be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFileError {
-    /// The disk.
-    #[error("{path}: {error}")]
+    /// The file or its directory can't be read or written.
+    #[error("cannot read or write {path}")]
     Io {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What went wrong.
-        error: io::Error,
+        /// The error of the file system.
+        source: io::Error,
     },
-    /// The file is not one of ours, of another version, cut off or changed.
-    #[error("{path} is damaged or of another version ({reason}); it is left out and written anew")]
+    /// The file is not a state file, is of another version, cut off or changed.
+    #[error("{path} is damaged or of another version; it is left out and written anew")]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        source: Damage,
     },
 }
 
+/// What is wrong with a state file.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It has no line end where the first line would end.
+    #[error("it has no first line")]
+    NoHeader,
+    /// Its first line is not UTF-8.
+    #[error("its first line is not text")]
+    BinaryHeader,
+    /// Its first line doesn't begin with the word of this version.
+    #[error("its first line is not ours")]
+    OtherHeader,
+    /// It has not the length that its first line says.
+    #[error("it is cut off, or longer than it should be")]
+    Length,
+    /// It has not the checksum that its first line says.
+    #[error("its checksum is wrong")]
+    Checksum,
+    /// Its JSON has another shape.
+    #[error("its JSON is not what is written there")]
+    Json(#[source] serde_json::Error),
+}
+
 impl StateFiles {
-    /// In this folder, which is made when something is saved.
+    /// Uses a directory, which is created by the first save.
     #[must_use]
     pub fn open(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Keeps what is known of a source, in the place of what was kept before.
+    /// Replaces the state file of a source.
     ///
     /// # Errors
-    /// When the folder or a file in it can't be written. What was kept before is still there.
-    pub fn save<T: Serialize>(&self, source: &str, saved: &Saved<T>) -> Result<(), StateFileError> {
+    /// When the directory or a file in it can't be written. The file from before is still there
+    /// then.
+    pub fn save(&self, source: &SourceId, state: &impl Serialize) -> Result<(), StateFileError> {
         let path = self.path(source);
-        let io = |error| StateFileError::Io { path: path.clone(), error };
+        let io = |source| StateFileError::Io { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
         let temporary = path.with_extension("new");
         let write = || -> io::Result<()> {
@@ -82,9 +97,9 @@ impl StateFiles {
                 .open(&temporary)?;
             // What is large is never held whole: its first line is written again when it is known.
             write_header(&mut file, 0, 0)?;
-            let mut body = Summed::of(BufWriter::new(file));
-            serde_json::to_writer(&mut body, saved)?;
-            let Summed { inner, length, sum } = body;
+            let mut body = ChecksumWriter::new(BufWriter::new(file));
+            serde_json::to_writer(&mut body, state)?;
+            let ChecksumWriter { inner, length, sum } = body;
             let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.rewind()?;
             write_header(&mut file, length, sum.finalize())?;
@@ -95,33 +110,30 @@ impl StateFiles {
         write().map_err(io)
     }
 
-    /// What was kept of a source, if anything.
+    /// Reads the state file of a source, if there is one, and parses its JSON.
     ///
     /// # Errors
-    /// When there is something that can't be read, or is not what was written.
-    pub fn load<T: DeserializeOwned>(
+    /// When the file can't be read, or is not what was written.
+    pub fn load<T>(
         &self,
-        source: &str,
-    ) -> Result<Option<Saved<T>>, StateFileError> {
-        let path = self.path(source);
-        let bytes = match read(&path) {
+        id: &SourceId,
+        parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<Option<T>, StateFileError> {
+        let path = self.path(id);
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateFileError::Io { path, error }),
+            Err(source) => return Err(StateFileError::Io { path, source }),
         };
-        let damaged = |reason: &str| StateFileError::Damaged { path, reason: reason.to_owned() };
-        match body(&bytes) {
-            Ok(body) => serde_json::from_slice(body)
-                .map(Some)
-                .map_err(|_| damaged("its JSON is not what is written there")),
-            Err(reason) => Err(damaged(reason)),
-        }
+        let parsed = check_header(&bytes).and_then(|json| parse(json).map_err(Damage::Json));
+        parsed.map(Some).map_err(|source| StateFileError::Damaged { path, source })
     }
 
-    /// A name that no other source has, and that leads nowhere else: what isn't plain is written
-    /// as its bytes.
-    fn path(&self, source: &str) -> PathBuf {
+    /// Returns the path of a source's file. Characters that could lead elsewhere are written as hex
+    /// codes, so that no two sources share a name.
+    fn path(&self, source: &SourceId) -> PathBuf {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let source = source.as_str();
         let name = source.bytes().map(|byte| match plain(byte) {
             true => char::from(byte).to_string(),
             false => format!("_{byte:02x}"),
@@ -136,25 +148,25 @@ impl StateFiles {
     }
 }
 
-/// As long, whatever the numbers are.
+/// Writes the first line, which has the same length for all numbers.
 fn write_header(mut file: impl Write, length: u64, sum: u32) -> io::Result<()> {
     writeln!(file, "{MAGIC} {length:012} {sum:08x}")
 }
 
-/// What is written, with its length and checksum so far.
-struct Summed<W> {
+/// A writer that counts and sums up what is written.
+struct ChecksumWriter<W> {
     inner: W,
     length: u64,
     sum: crc32fast::Hasher,
 }
 
-impl<W> Summed<W> {
-    fn of(inner: W) -> Self {
+impl<W> ChecksumWriter<W> {
+    fn new(inner: W) -> Self {
         Self { inner, length: 0, sum: crc32fast::Hasher::new() }
     }
 }
 
-impl<W: Write> Write for Summed<W> {
+impl<W: Write> Write for ChecksumWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.sum.update(&bytes[..written]);
@@ -167,28 +179,29 @@ impl<W: Write> Write for Summed<W> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn body(bytes: &[u8]) -> Result<&[u8], &'static str> {
+/// Checks the first line against the rest of the file, and returns the rest.
+fn check_header(bytes: &[u8]) -> Result<&[u8], Damage> {
     let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n');
-    let (header, rest) = bytes.split_at(end.ok_or("it has no first line")?);
-    let header = std::str::from_utf8(header).map_err(|_| "its first line is not text")?;
+    let (header, rest) = bytes.split_at(end.ok_or(Damage::NoHeader)?);
+    let header = std::str::from_utf8(header).map_err(|_| Damage::BinaryHeader)?;
     let body = &rest[1..];
     let mut words = header.split(' ');
     if words.next() != Some(MAGIC) {
-        return Err("its first line is not ours");
+        return Err(Damage::OtherHeader);
     }
     if words.next().and_then(|length| length.parse().ok()) != Some(body.len()) {
-        return Err("it is cut off, or longer than it should be");
+        return Err(Damage::Length);
     }
     let sum = words.next().and_then(|sum| u32::from_str_radix(sum, 16).ok());
     match sum == Some(crc32fast::hash(body)) {
         true => Ok(body),
-        false => Err("its checksum is wrong"),
+        false => Err(Damage::Checksum),
     }
 }
 
@@ -196,14 +209,19 @@ fn body(bytes: &[u8]) -> Result<&[u8], &'static str> {
 mod tests {
     use super::*;
 
-    type Known = Saved<Vec<String>>;
-
     /// The bytes of a first line.
     const HEADER: usize = 34;
 
-    fn saved(text: &str) -> Known {
-        let read_at = "2026-11-23T04:05:06Z".parse().unwrap();
-        Saved { read_at, what: vec![text.to_owned()] }
+    fn saved(text: &str) -> Vec<String> {
+        vec![text.to_owned()]
+    }
+
+    fn load(store: &StateFiles, source: &str) -> Result<Option<Vec<String>>, StateFileError> {
+        store.load(&source.into(), |json| serde_json::from_slice(json))
+    }
+
+    fn save(store: &StateFiles, source: &str, text: &str) {
+        store.save(&source.into(), &saved(text)).unwrap();
     }
 
     fn store() -> (tempfile::TempDir, StateFiles) {
@@ -215,22 +233,22 @@ mod tests {
     #[test]
     fn what_was_saved_last_is_loaded() {
         let (_folder, store) = store();
-        assert_eq!(store.load::<Vec<String>>("m").unwrap(), None);
+        assert_eq!(load(&store, "m").unwrap(), None);
         for text in ["one", "two"] {
-            store.save("m", &saved(text)).unwrap();
-            assert_eq!(store.load("m").unwrap(), Some(saved(text)));
+            save(&store, "m", text);
+            assert_eq!(load(&store, "m").unwrap(), Some(saved(text)));
         }
     }
 
     #[test]
     fn whatever_happened_to_the_file_it_is_whole_or_of_no_use() {
         let (_folder, store) = store();
-        store.save("m", &saved("one")).unwrap();
-        let path = store.path("m");
+        save(&store, "m", "one");
+        let path = store.path(&"m".into());
         let whole = fs::read(&path).unwrap();
         let is_damaged = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            let loaded = store.load::<Vec<String>>("m");
+            let loaded = load(&store, "m");
             matches!(loaded, Err(StateFileError::Damaged { .. }))
         };
         for length in 0..whole.len() {
@@ -246,18 +264,18 @@ mod tests {
         let other = String::from_utf8(whole.clone()).unwrap().replace("known-1", "known-2");
         assert!(is_damaged(other.as_bytes()));
         assert!(is_damaged(&vec![b'x'; 1 << 20]));
-        store.save("m", &saved("anew")).unwrap();
-        assert_eq!(store.load("m").unwrap(), Some(saved("anew")));
+        save(&store, "m", "anew");
+        assert_eq!(load(&store, "m").unwrap(), Some(saved("anew")));
     }
 
     #[test]
     fn a_writer_that_was_killed_leaves_what_was_there_before() {
         let (_folder, store) = store();
-        store.save("m", &saved("one")).unwrap();
-        fs::write(store.path("m").with_extension("new"), "vipd-known-1 99").unwrap();
-        assert_eq!(store.load("m").unwrap(), Some(saved("one")));
-        store.save("m", &saved("two")).unwrap();
-        assert_eq!(store.load("m").unwrap(), Some(saved("two")));
+        save(&store, "m", "one");
+        fs::write(store.path(&"m".into()).with_extension("new"), "vipd-known-1 99").unwrap();
+        assert_eq!(load(&store, "m").unwrap(), Some(saved("one")));
+        save(&store, "m", "two");
+        assert_eq!(load(&store, "m").unwrap(), Some(saved("two")));
     }
 
     #[test]
@@ -267,11 +285,11 @@ mod tests {
         let names =
             ["", "../x", "a/b", "a_2fb", "http://m1:8080,http://m2:8080", &long, &long[1..]];
         for name in names {
-            store.save(name, &saved(name)).unwrap();
-            assert_eq!(store.path(name).parent(), Some(store.folder.as_path()), "{name}");
+            save(&store, name, name);
+            assert_eq!(store.path(&name.into()).parent(), Some(store.folder.as_path()), "{name}");
         }
         for name in names {
-            assert_eq!(store.load(name).unwrap(), Some(saved(name)));
+            assert_eq!(load(&store, name).unwrap(), Some(saved(name)));
         }
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), names.len());
     }
@@ -280,12 +298,12 @@ mod tests {
     fn only_its_owner_may_read_it_and_a_place_that_cannot_be_written_is_told() {
         use std::os::unix::fs::PermissionsExt;
         let (folder, store) = store();
-        store.save("m", &saved("one")).unwrap();
-        let mode = fs::metadata(store.path("m")).unwrap().permissions().mode();
+        save(&store, "m", "one");
+        let mode = fs::metadata(store.path(&"m".into())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = StateFiles::open(file.clone()).save("m", &saved("one")).unwrap_err();
+        let error = StateFiles::open(file.clone()).save(&"m".into(), &saved("one")).unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -20,6 +21,7 @@ use crate::agent::event_loop::{Agent, Setup};
 use crate::agent::notify::Notifier;
 use crate::agent::state_file::StateFiles;
 use crate::config::{self, Config, Marathon};
+use crate::sources::{SourceClient, SourceId};
 
 /// Keep the kernel's table what Marathon says, until told to stop
 ///
@@ -147,11 +149,12 @@ impl Run {
     }
 }
 
-/// One for each Marathon.
-fn clients(marathons: &[Marathon]) -> Result<Vec<Arc<Client>>> {
+/// Makes the client of each Marathon.
+fn clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
     let clients = marathons.iter().map(|marathon| {
-        let client = Client::new(&marathon.client_config());
-        client.map(Arc::new).with_context(|| format!("cannot speak with {}", marathon.name))
+        let client = Client::new(&marathon.client_config())
+            .with_context(|| format!("cannot speak with {}", marathon.name))?;
+        Ok((marathon.name.as_str().into(), SourceClient::Marathon(Arc::new(client))))
     });
     clients.collect()
 }

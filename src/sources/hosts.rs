@@ -1,80 +1,106 @@
-//! Agents' names and their addresses: asked for once, kept, refreshed. Pure: the caller looks up.
+//! The addresses of host names: looked up once, kept, looked up again from time to time. Pure: the
+//! caller does the look-ups.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What agents' host names resolve to, or why they don't.
+/// The addresses of host names, or why they have none.
 pub type Hosts = HashMap<String, Addresses>;
 
-/// The addresses of an agent, or why it has none.
-pub type Addresses = Result<Arc<[IpAddr]>, String>;
+/// The addresses of a host, or why it has none.
+pub type Addresses = Result<Arc<[IpAddr]>, LookupError>;
 
-/// How long an address is good for.
-const FRESH: Duration = Duration::from_secs(300);
-/// How long to wait after a look-up that failed.
-const RETRY: Duration = Duration::from_secs(15);
+/// The reason why a host name has no addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The first look-up is not done yet.
+    #[error("it is being looked up")]
+    Pending,
+    /// The resolver took too long.
+    #[error("no answer from the resolver in time")]
+    TimedOut,
+    /// The resolver failed, with this message.
+    #[error("{0}")]
+    Resolver(String),
+    /// The resolver knows the name, but no address for it.
+    #[error("the name has no address")]
+    NoAddress,
+    /// No other node could reach it by the only address.
+    #[error("it resolves to {0} only: see /etc/hosts")]
+    Unreachable(IpAddr),
+}
 
-/// Every name that was asked for.
+/// The time after which an address is looked up again.
+const REFRESH_AFTER: Duration = Duration::from_secs(300);
+/// The time after which a failed look-up is repeated.
+const RETRY_AFTER: Duration = Duration::from_secs(15);
+
+/// Every host name that was requested, with its addresses.
 #[derive(Debug, Default)]
 pub(crate) struct HostCache {
-    hosts: Hosts,
-    /// The names among them, when each is to be looked up again. None: it is being looked up.
+    addresses: Hosts,
+    /// When each name is to be looked up again. `None`: a look-up is under way. Addresses written
+    /// as such are not here.
     due: BTreeMap<String, Option<Duration>>,
-    /// Why the last look-up failed; what it said before goes on.
-    failed: BTreeMap<String, String>,
+    /// Names whose last look-up failed. The addresses found before stay in use.
+    failed: BTreeMap<String, LookupError>,
 }
 
 impl HostCache {
-    /// What is known of each name.
-    pub(crate) fn hosts(&self) -> &Hosts {
-        &self.hosts
+    /// The addresses of each name, as far as they are known.
+    pub(crate) fn addresses(&self) -> &Hosts {
+        &self.addresses
     }
 
-    /// HostCache whose last look-up failed, with the reason.
-    pub(crate) fn failed(&self) -> &BTreeMap<String, String> {
+    /// The names whose last look-up failed, with the reason.
+    pub(crate) fn failed(&self) -> &BTreeMap<String, LookupError> {
         &self.failed
     }
 
-    /// Makes sure that these names are known, or will be.
-    pub(crate) fn want<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
+    /// Requests the addresses of these names: those that are new are due at once.
+    pub(crate) fn request<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
         for name in names {
-            if self.hosts.contains_key(name) {
+            if self.addresses.contains_key(name) {
                 continue;
             }
             let known = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
                 Ok(address) => Ok([address].into()),
                 Err(_) => {
                     self.due.insert(name.to_owned(), Some(now));
-                    Err("it is being looked up".to_owned())
+                    Err(LookupError::Pending)
                 }
             };
-            self.hosts.insert(name.to_owned(), known);
+            self.addresses.insert(name.to_owned(), known);
         }
     }
 
-    /// Takes over what an earlier run knew. It is looked up again all the same.
-    pub(crate) fn restore(&mut self, hosts: BTreeMap<String, Addresses>, now: Duration) {
+    /// Takes over the addresses that an earlier run knew. They are looked up again all the same.
+    pub(crate) fn restore(
+        &mut self,
+        hosts: impl IntoIterator<Item = (String, Arc<[IpAddr]>)>,
+        now: Duration,
+    ) {
         for (name, addresses) in hosts {
-            if addresses.is_ok() && !self.hosts.contains_key(&name) {
-                self.want([name.as_str()], now);
-                self.hosts.insert(name, addresses);
+            if !self.addresses.contains_key(&name) {
+                self.request([name.as_str()], now);
+                self.addresses.insert(name, Ok(addresses));
             }
         }
     }
 
-    /// Takes in what a look-up found, and says whether that is another address than before.
-    pub(crate) fn found(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
+    /// Takes in the answer to a look-up. Returns whether the addresses are others than before.
+    pub(crate) fn record_answer(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
         let Some(due) = self.due.get_mut(name) else { return false };
-        let known = self.hosts.entry(name.to_owned()).or_insert_with(|| Err(String::new()));
+        let known = self.addresses.entry(name.to_owned()).or_insert(Err(LookupError::Pending));
         match &answer {
             Ok(_) => {
-                *due = Some(now + FRESH);
+                *due = Some(now + REFRESH_AFTER);
                 self.failed.remove(name);
             }
             Err(why) => {
-                *due = Some(now + RETRY);
+                *due = Some(now + RETRY_AFTER);
                 self.failed.insert(name.to_owned(), why.clone());
                 if known.is_ok() {
                     return false;
@@ -82,7 +108,8 @@ impl HostCache {
             }
         }
         let changed = match (&*known, &answer) {
-            // A name server may turn them round with each answer, and the first one counts.
+            // A name server may rotate the list with each answer, and the first address is used:
+            // the order that came first stays.
             (Ok(known), Ok(answer)) => !is_same_set(known, answer),
             _ => *known != answer,
         };
@@ -92,8 +119,8 @@ impl HostCache {
         changed
     }
 
-    /// The names to look up now.
-    pub(crate) fn tick(&mut self, now: Duration) -> Vec<String> {
+    /// Takes the names to look up now.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Vec<String> {
         let is_due = |due: &Option<Duration>| due.is_some_and(|at| at <= now);
         let due = self.due.iter_mut().filter(|(_, due)| is_due(due));
         due.map(|(name, due)| {
@@ -103,13 +130,14 @@ impl HostCache {
         .collect()
     }
 
+    /// The time at which the next look-up is due.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.due.values().flatten().min().copied()
     }
 
-    /// Forgets the names that nobody uses.
-    pub(crate) fn retain(&mut self, used: &BTreeSet<&str>) {
-        self.hosts.retain(|name, _| used.contains(name.as_str()));
+    /// Forgets all other names than these.
+    pub(crate) fn retain_used(&mut self, used: &BTreeSet<&str>) {
+        self.addresses.retain(|name, _| used.contains(name.as_str()));
         self.due.retain(|name, _| used.contains(name.as_str()));
         self.failed.retain(|name, _| used.contains(name.as_str()));
     }
@@ -131,64 +159,62 @@ mod tests {
 
     #[test]
     fn addresses_are_known_at_once_and_names_are_looked_up_once() {
-        let mut names = HostCache::default();
-        names.want(["10.0.0.1", "[fd01::1]", "node1"], NOW);
-        assert_eq!(names.hosts()["10.0.0.1"], Ok(address(1)));
-        assert_eq!(names.hosts()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
-        assert!(names.hosts()["node1"].is_err());
-        assert_eq!(names.tick(NOW), ["node1"]);
-        names.want(["node1"], NOW);
-        assert_eq!(names.tick(NOW), [""; 0]);
-        assert_eq!(names.wake_at(), None);
+        let mut hosts = HostCache::default();
+        hosts.request(["10.0.0.1", "[fd01::1]", "node1"], NOW);
+        assert_eq!(hosts.addresses()["10.0.0.1"], Ok(address(1)));
+        assert_eq!(hosts.addresses()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
+        assert!(hosts.addresses()["node1"].is_err());
+        assert_eq!(hosts.take_due(NOW), ["node1"]);
+        hosts.request(["node1"], NOW);
+        assert_eq!(hosts.take_due(NOW), [""; 0]);
+        assert_eq!(hosts.wake_at(), None);
     }
 
     #[test]
     fn addresses_that_come_in_another_order_are_the_ones_that_were_known() {
-        let mut names = HostCache::default();
-        names.want(["node1"], NOW);
+        let mut hosts = HostCache::default();
+        hosts.request(["node1"], NOW);
         let list = |last: &[u8]| {
             Ok(last.iter().map(|last| [10, 0, 0, *last].into()).collect::<Arc<[IpAddr]>>())
         };
-        assert!(names.found("node1", list(&[1, 2]), NOW));
-        assert!(!names.found("node1", list(&[2, 1]), NOW));
-        assert_eq!(names.hosts()["node1"], list(&[1, 2]));
-        assert!(names.found("node1", list(&[2, 3]), NOW));
-        assert!(names.found("node1", list(&[3]), NOW));
+        assert!(hosts.record_answer("node1", list(&[1, 2]), NOW));
+        assert!(!hosts.record_answer("node1", list(&[2, 1]), NOW));
+        assert_eq!(hosts.addresses()["node1"], list(&[1, 2]));
+        assert!(hosts.record_answer("node1", list(&[2, 3]), NOW));
+        assert!(hosts.record_answer("node1", list(&[3]), NOW));
     }
 
     #[test]
     fn a_name_server_that_fails_takes_no_address_away() {
-        let mut names = HostCache::default();
-        names.want(["node1"], NOW);
-        names.tick(NOW);
-        assert!(names.found("node1", Ok(address(1)), NOW));
-        assert_eq!(names.wake_at(), Some(FRESH));
-        assert_eq!(names.tick(FRESH), ["node1"]);
-        assert!(!names.found("node1", Err("no answer".into()), FRESH));
-        assert_eq!(names.hosts()["node1"], Ok(address(1)));
-        assert_eq!(names.failed()["node1"], "no answer");
-        assert_eq!(names.tick(FRESH + RETRY), ["node1"]);
-        assert!(names.found("node1", Ok(address(2)), FRESH + RETRY));
-        assert!(names.failed().is_empty());
+        let mut hosts = HostCache::default();
+        hosts.request(["node1"], NOW);
+        hosts.take_due(NOW);
+        assert!(hosts.record_answer("node1", Ok(address(1)), NOW));
+        assert_eq!(hosts.wake_at(), Some(REFRESH_AFTER));
+        assert_eq!(hosts.take_due(REFRESH_AFTER), ["node1"]);
+        assert!(!hosts.record_answer("node1", Err(LookupError::TimedOut), REFRESH_AFTER));
+        assert_eq!(hosts.addresses()["node1"], Ok(address(1)));
+        assert_eq!(hosts.failed()["node1"], LookupError::TimedOut);
+        assert_eq!(hosts.take_due(REFRESH_AFTER + RETRY_AFTER), ["node1"]);
+        assert!(hosts.record_answer("node1", Ok(address(2)), REFRESH_AFTER + RETRY_AFTER));
+        assert!(hosts.failed().is_empty());
     }
 
     #[test]
     fn what_an_earlier_run_knew_serves_until_it_is_looked_up() {
-        let mut names = HostCache::default();
-        let known = [("node1".to_owned(), Ok(address(1))), ("node2".to_owned(), Err("?".into()))];
-        names.restore(known.into(), NOW);
-        names.want(["node1"], NOW);
-        assert_eq!(names.hosts()["node1"], Ok(address(1)));
-        assert_eq!(names.tick(NOW), ["node1"]);
-        assert!(!names.hosts().contains_key("node2"));
+        let mut hosts = HostCache::default();
+        hosts.restore([("node1".to_owned(), address(1))], NOW);
+        hosts.request(["node1"], NOW);
+        assert_eq!(hosts.addresses()["node1"], Ok(address(1)));
+        assert_eq!(hosts.take_due(NOW), ["node1"]);
     }
 
     #[test]
     fn names_that_nobody_uses_are_forgotten() {
-        let mut names = HostCache::default();
-        names.want(["node1", "node2"], NOW);
-        names.retain(&["node2"].into());
-        assert_eq!(names.tick(NOW), ["node2"]);
-        assert!(!names.found("node1", Ok(address(1)), NOW));
+        let mut hosts = HostCache::default();
+        hosts.request(["node1", "node2"], NOW);
+        hosts.retain_used(&["node2"].into());
+        assert_eq!(hosts.take_due(NOW), ["node2"]);
+        assert!(!hosts.record_answer("node1", Ok(address(1)), NOW));
     }
 }

@@ -1,44 +1,244 @@
-//! Where claims come from: Marathon, or files that hold its answers.
+//! Sources of claims. The agent follows Marathons; a command reads each source once (`once.rs`).
+//!
+//! The agent's core and its event loop know a source by its [`SourceId`] and through the types of
+//! this file only: messages from its connection to the core, requests from the core to its
+//! connection, and the knowledge that is kept on disk. Each is an enum with one variant for each
+//! kind of source, and the core never looks inside.
+//!
+//! They are enums and not trait objects, because the kinds are few and all known here, and each has
+//! messages and requests of its own: with enums the compiler lists every place that a new kind has
+//! to fill in. A new kind needs a module like `marathon`, a variant in each enum of this file, of
+//! `config.rs` and of `kept.rs`, and its place in the configuration. A message of one kind never
+//! reaches a source of another, since a connection is opened for one source; such a pair is
+//! ignored.
 
+pub mod config;
 pub(crate) mod facts;
 pub mod hosts;
+pub(crate) mod kept;
 pub mod marathon;
 pub mod once;
 mod refcount;
 pub mod resolve;
+pub(crate) mod step;
 pub mod survey;
+mod view;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ::marathon::Workload;
-use serde::{Deserialize, Serialize};
+use ::marathon::client::Client;
+use ::marathon::watch::Action;
+use vip::LabelReport;
 
-use crate::clock::Timestamp;
-use hosts::Addresses;
+pub use self::config::{SourceConfig, SourceKind};
+pub use view::{STALE, SourceView};
+pub use vip::SourceId;
 
-/// What is known of one Marathon.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SourceView {
-    /// Events are coming. Otherwise it is polled.
-    pub streaming: bool,
-    /// When all of it was last read. From the disk, it is when it was read before that.
-    pub read_at: Option<Timestamp>,
-    /// It hasn't answered yet: what is known of it is from the disk.
-    pub from_disk: bool,
-    /// Why the last attempt to read it failed, if it did.
-    pub error: Option<String>,
-    /// Why no events are coming, if an attempt to listen failed or a stream ended.
-    pub unheard: Option<String>,
-    /// Its apps and pods.
-    pub workloads: usize,
+use self::marathon::MarathonSource;
+use self::marathon::connection::Connection;
+use self::marathon::messages::Message;
+use crate::clock::Moment;
+use hosts::HostCache;
+pub(crate) use kept::KeptState;
+use step::{MessageSummary, SourceContext, SourceStep};
+
+/// A message from the connection of a source, for [`Source::on_message`].
+#[derive(Debug)]
+pub enum SourceMessage {
+    /// From a Marathon.
+    Marathon(Message),
 }
 
-/// What is kept on disk of one Marathon.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
-    /// Its apps and pods.
-    pub workloads: Vec<Arc<Workload>>,
-    /// The addresses of agents with names.
-    pub hosts: BTreeMap<String, Addresses>,
+/// A request of a source to its connection. Every answer comes as a [`SourceMessage`].
+#[derive(Debug)]
+pub enum SourceRequest {
+    /// To a Marathon.
+    Marathon(Action),
+}
+
+/// The client that a connection is made of.
+#[derive(Debug, Clone)]
+pub enum SourceClient {
+    /// Of a Marathon.
+    Marathon(Arc<Client>),
+}
+
+/// The connection of a source, with its tasks in the runtime. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) enum SourceConnection {
+    Marathon(Connection),
+}
+
+/// A source as the agent's core knows it. Pure: it takes messages and returns requests.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Marathon(Box<MarathonSource>),
+}
+
+impl SourceMessage {
+    /// Summarizes the message for the metrics.
+    pub(crate) fn summary(&self) -> MessageSummary {
+        match self {
+            Self::Marathon(message) => message.summary(),
+        }
+    }
+}
+
+impl SourceConnection {
+    /// Makes a connection whose messages go to `deliver`. It does nothing until it gets a request.
+    pub(crate) fn new(
+        client: SourceClient,
+        deliver: impl Fn(SourceMessage) + Send + Sync + 'static,
+    ) -> Self {
+        match client {
+            SourceClient::Marathon(client) => {
+                let deliver = move |message| deliver(SourceMessage::Marathon(message));
+                Self::Marathon(Connection::new(client, Arc::new(deliver)))
+            }
+        }
+    }
+
+    /// Carries out a request.
+    pub(crate) fn send_request(&mut self, request: SourceRequest) {
+        match (self, request) {
+            (Self::Marathon(connection), SourceRequest::Marathon(request)) => {
+                connection.send_request(request);
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Makes a source that knows nothing yet. Its first [`Source::tick`] starts it.
+    pub(crate) fn new(kind: &SourceKind, now: Duration) -> Self {
+        match kind {
+            SourceKind::Marathon(config) => {
+                Self::Marathon(Box::new(MarathonSource::new(config, now)))
+            }
+        }
+    }
+
+    /// Takes in a message from its connection.
+    pub(crate) fn on_message(
+        &mut self,
+        message: SourceMessage,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
+        match (self, message) {
+            (Self::Marathon(source), SourceMessage::Marathon(message)) => {
+                source.on_message(message, context).map_requests(SourceRequest::Marathon)
+            }
+        }
+    }
+
+    /// Does what is due at this time.
+    pub(crate) fn tick(&mut self, context: &mut SourceContext<'_>) -> SourceStep<SourceRequest> {
+        match self {
+            Self::Marathon(source) => source.tick(context).map_requests(SourceRequest::Marathon),
+        }
+    }
+
+    /// The time of the next [`Source::tick`].
+    pub(crate) fn wake_at(&self) -> Duration {
+        match self {
+            Self::Marathon(source) => source.wake_at(),
+        }
+    }
+
+    /// Asks for everything once more, before the last answer is believed.
+    pub(crate) fn read_again(
+        &mut self,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
+        match self {
+            Self::Marathon(source) => {
+                source.read_again(context).map_requests(SourceRequest::Marathon)
+            }
+        }
+    }
+
+    /// Works out the claims of the apps on a host whose addresses changed.
+    pub(crate) fn update_host(
+        &mut self,
+        host: &str,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
+        match self {
+            Self::Marathon(source) => {
+                source.update_host(host, context).map_requests(SourceRequest::Marathon)
+            }
+        }
+    }
+
+    /// Takes over what an earlier run knew, from the JSON of [`Source::kept`]. Nothing is removed
+    /// because of it.
+    pub(crate) fn restore(
+        &mut self,
+        json: &[u8],
+        context: &mut SourceContext<'_>,
+    ) -> serde_json::Result<SourceStep<SourceRequest>> {
+        match self {
+            Self::Marathon(source) => {
+                let saved = serde_json::from_slice(json)?;
+                Ok(source.restore(saved, context).map_requests(SourceRequest::Marathon))
+            }
+        }
+    }
+
+    /// Returns what a later run should know.
+    pub(crate) fn kept(&self, hosts: &HostCache, now: Moment) -> KeptState {
+        match self {
+            Self::Marathon(source) => KeptState::Marathon(source.kept(hosts, now)),
+        }
+    }
+
+    /// It was read as a whole at least once: what it doesn't name doesn't exist.
+    pub(crate) fn is_complete(&self) -> bool {
+        match self {
+            Self::Marathon(source) => source.is_complete(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> &SourceView {
+        match self {
+            Self::Marathon(source) => source.view(),
+        }
+    }
+
+    /// The ids of all apps.
+    pub(crate) fn app_ids(&self) -> BTreeSet<Arc<str>> {
+        match self {
+            Self::Marathon(source) => source.app_ids(),
+        }
+    }
+
+    /// The version that each task runs, by task id.
+    pub(crate) fn task_versions(&self) -> impl Iterator<Item = (Arc<str>, String)> {
+        match self {
+            Self::Marathon(source) => source.task_versions(),
+        }
+    }
+
+    /// The hosts that its tasks run on.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        match self {
+            Self::Marathon(source) => source.hosts(),
+        }
+    }
+
+    /// Returns whether one of its tasks runs on this host.
+    pub(crate) fn has_host(&self, host: &str) -> bool {
+        match self {
+            Self::Marathon(source) => source.has_host(host),
+        }
+    }
+
+    /// Reports on labels that make no claim.
+    pub(crate) fn label_reports(&self) -> impl Iterator<Item = &LabelReport> {
+        match self {
+            Self::Marathon(source) => source.label_reports(),
+        }
+    }
 }

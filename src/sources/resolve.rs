@@ -4,9 +4,9 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use super::hosts::Hosts;
+use super::hosts::{Addresses, Hosts, LookupError};
 
-type Answer = (String, Result<Arc<[IpAddr]>, String>);
+type Answer = (String, Addresses);
 
 const WORKERS: usize = 16;
 
@@ -30,7 +30,7 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -
         hosts.insert(name, answer);
     }
     for name in queue {
-        hosts.entry(name).or_insert_with(|| Err("no answer from the resolver in time".into()));
+        hosts.entry(name).or_insert_with(|| Err(LookupError::TimedOut));
     }
     hosts
 }
@@ -62,8 +62,9 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
 ///
 /// # Errors
 /// When it has no address that another node could reach it by.
-pub fn look_up_one(name: &str) -> Result<Arc<[IpAddr]>, String> {
-    let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+pub fn look_up_one(name: &str) -> Addresses {
+    let found =
+        (name, 0).to_socket_addrs().map_err(|error| LookupError::Resolver(error.to_string()))?;
     let mut unfit = None;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found.map(|socket| socket.ip()) {
@@ -76,8 +77,8 @@ pub fn look_up_one(name: &str) -> Result<Arc<[IpAddr]>, String> {
     }
     match (addresses.is_empty(), unfit) {
         (false, _) => Ok(addresses.into()),
-        (true, Some(unfit)) => Err(format!("it resolves to {unfit} only: see /etc/hosts")),
-        (true, None) => Err("the name has no address".into()),
+        (true, Some(unfit)) => Err(LookupError::Unreachable(unfit)),
+        (true, None) => Err(LookupError::NoAddress),
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn a_name_without_an_answer_is_an_error_of_its_own() {
         let hosts = resolve(["localhost", "no-such-host.invalid"], Duration::from_secs(30));
-        assert!(hosts["localhost"].as_ref().unwrap_err().contains("see /etc/hosts"));
+        assert!(hosts["localhost"].as_ref().unwrap_err().to_string().contains("see /etc/hosts"));
         assert!(hosts["no-such-host.invalid"].is_err());
     }
 }

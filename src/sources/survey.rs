@@ -13,8 +13,8 @@ use vip::{Controller, Desired, Observed, Plan};
 
 use crate::config::Config;
 use crate::sources::facts::{ClusterContext, Contribution};
+use crate::sources::marathon::claims::{WorkloadClaims, claim_workload};
 use crate::sources::marathon::translate::{hosts_of, versions_of};
-use crate::sources::marathon::{WorkloadClaims, claim_workload};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::resolve::{addresses, resolve};
 

@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vip::{Observed, Protocol, Vip};
-use vipd::agent::core::{Config, SourceConfig};
+use vipd::agent::core::Config;
 use vipd::agent::event_loop::{Agent, Handle, Setup};
 use vipd::agent::state_file::StateFiles;
 use vipd::agent::status::Hold;
+use vipd::sources::{SourceClient, SourceConfig, SourceKind};
 
 /// How often the agent compares the kernel as a whole.
 pub(crate) const SYNC: Duration = Duration::from_secs(2);
@@ -137,16 +138,17 @@ impl World {
         let sources = urls.iter().enumerate().map(|(index, urls)| SourceConfig {
             id: format!("m{index}").into(),
             servers: [].into(),
-            watch: marathon::watch::Config {
+            kind: SourceKind::Marathon(marathon::watch::Config {
                 urls: urls.len().try_into().unwrap(),
                 agents: Some(1),
                 seed: 7,
-            },
+            }),
         });
-        let clients = urls.iter().map(|urls| {
+        let clients = urls.iter().enumerate().map(|(index, urls)| {
             let config =
                 ClientConfig { auth: self.auth.clone(), ..ClientConfig::new(urls.clone()) };
-            Arc::new(Client::new(&config).unwrap())
+            let client = Arc::new(Client::new(&config).unwrap());
+            (format!("m{index}").into(), SourceClient::Marathon(client))
         });
         let kernel = self.kernel.clone();
         let controller = vip::controller::Config {

@@ -1,11 +1,7 @@
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroUsize;
-
-use marathon::watch;
-use vip::SourceId;
+//! The configuration of the agent's core.
 
 use crate::config::Marathon;
+use crate::sources::SourceConfig;
 
 /// What a [`AgentCore`] has to know.
 #[derive(Debug, Clone)]
@@ -16,34 +12,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
 }
 
-/// One Marathon.
-#[derive(Debug, Clone)]
-pub struct SourceConfig {
-    /// Which source.
-    pub id: SourceId,
-    /// The names of its servers.
-    pub servers: BTreeSet<String>,
-    /// How it is watched.
-    pub watch: watch::Config,
-}
-
 impl Config {
     /// As the configuration says, for these Marathons.
     #[must_use]
     pub fn of(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
-        let sources = marathons.iter().map(|marathon| SourceConfig {
-            id: marathon.name.as_str().into(),
-            servers: marathon
-                .urls
-                .iter()
-                .filter_map(|url| url.host_str().map(str::to_owned))
-                .collect(),
-            watch: watch::Config {
-                urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
-                agents: config.agent.agents,
-                seed: seed(&config.node_name, &marathon.name),
-            },
-        });
         Self {
             controller: vip::controller::Config {
                 node: config.node_name.clone(),
@@ -53,14 +25,10 @@ impl Config {
                 linger: config.agent.linger,
                 ..vip::controller::Config::default()
             },
-            sources: sources.collect(),
+            sources: marathons
+                .iter()
+                .map(|marathon| SourceConfig::for_marathon(marathon, config))
+                .collect(),
         }
     }
-}
-
-/// No two nodes of a cluster do by chance the same at the same time.
-fn seed(node: &str, source: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (node, source).hash(&mut hasher);
-    hasher.finish()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use node::{KernelError, error_chain};
 use vip::controller::{self, Mode};
 use vip::firewall::prefixes_to_check;
 use vip::{Nft, Observed};
@@ -10,9 +11,9 @@ use super::{AgentCore, Effect, KernelReading};
 use crate::clock::Moment;
 
 impl AgentCore {
-    pub(super) fn observed(
+    pub(super) fn on_observed(
         &mut self,
-        reading: Result<KernelReading, String>,
+        reading: Result<KernelReading, KernelError>,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
@@ -23,6 +24,7 @@ impl AgentCore {
             reading.observed
         });
         self.tell_facts(now, effects);
+        let observed = observed.map_err(|error| error_chain(&error));
         self.tell(controller::Input::Observed(observed), now, effects);
     }
 
@@ -58,13 +60,13 @@ impl AgentCore {
     }
 
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if !std::mem::take(&mut self.around.changed) {
+        if !std::mem::take(&mut self.cluster.changed) {
             return;
         }
-        let hosts = self.names.hosts();
+        let hosts = self.hosts.addresses();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
         let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
-        let facts = self.around.facts(masters);
+        let facts = self.cluster.facts(masters);
         self.tell(controller::Input::Facts(facts), now, effects);
     }
 

@@ -1,18 +1,17 @@
-//! What a [`AgentCore`](super::AgentCore) is told, and what it asks for.
+//! The inputs and effects of [`AgentCore`](super::AgentCore).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use marathon::WorkloadKey;
-use marathon::events::Event;
-use marathon::watch::{Action, StreamId};
-use marathon::{Snapshot, Workload};
+use node::KernelError;
 use vip::controller::Entry;
 use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
 use crate::agent::status::Hold;
+use crate::sources::hosts::Addresses;
+use crate::sources::{SourceId, SourceMessage, SourceRequest};
 
 /// What the kernel thread found.
 #[derive(Debug)]
@@ -27,73 +26,24 @@ pub struct KernelReading {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a reading is rare, and moved but a few times")]
 pub enum Input {
-    /// The event stream of a Marathon is open.
-    Opened {
-        /// Which Marathon.
-        source: usize,
-        /// Which stream.
-        stream: StreamId,
-        /// `X-Marathon-Leader`.
-        leader: Option<String>,
-    },
-    /// A Marathon says which other servers it depends on: ZooKeeper's, and Mesos masters.
-    Servers(BTreeSet<String>),
-    /// Bytes came that make no event.
-    Bytes {
-        /// From which Marathon.
-        source: usize,
-        /// From which stream.
-        stream: StreamId,
-    },
-    /// An event came.
-    Event {
-        /// From which Marathon.
-        source: usize,
-        /// From which stream.
-        stream: StreamId,
-        /// What it says.
-        event: Event,
-    },
-    /// The stream could not be opened, or ended.
-    Ended {
-        /// Of which Marathon.
-        source: usize,
-        /// Which stream.
-        stream: StreamId,
-        /// Why.
-        why: String,
-    },
-    /// Everything was read, or not.
-    ReadEverything {
-        /// Of which Marathon.
-        source: usize,
-        /// What came of it.
-        answer: Result<Snapshot, String>,
-        /// `X-Marathon-Leader`.
-        leader: Option<String>,
-    },
-    /// One workload was read, or not. `None`: there is none.
-    Read {
-        /// Of which Marathon.
-        source: usize,
-        /// Which workload.
-        key: WorkloadKey,
-        /// What came of it.
-        answer: Result<Option<Workload>, String>,
-        /// `X-Marathon-Leader`.
-        leader: Option<String>,
+    /// The connection of a source has something to say.
+    Source {
+        /// The source.
+        source: SourceId,
+        /// The message.
+        message: SourceMessage,
     },
     /// A look-up is done.
     Resolved {
         /// The name.
         name: String,
         /// Its addresses.
-        answer: Result<Arc<[IpAddr]>, String>,
+        answer: Addresses,
     },
     /// The kernel was read, or not.
-    Observed(Result<KernelReading, String>),
+    Observed(Result<KernelReading, KernelError>),
     /// The ways to real servers were found, or not.
-    Ways(Result<Ways, String>),
+    Ways(Result<Ways, KernelError>),
     /// A plan was run.
     Applied(Outcome),
     /// The kernel announces a change.
@@ -109,12 +59,12 @@ pub enum Input {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Something with a Marathon.
-    Marathon {
-        /// Which.
-        source: usize,
-        /// What.
-        action: Action,
+    /// Send a request to the connection of a source. Its answers come as [`Input::Source`].
+    Source {
+        /// The source.
+        source: SourceId,
+        /// The request.
+        request: SourceRequest,
     },
     /// Look a name up, then say [`Input::Resolved`].
     Resolve(String),
@@ -131,6 +81,6 @@ pub enum Effect {
     Apply(Plan),
     /// Log what became of each operation of the last plan.
     Log(Vec<(Entry, OpResult)>),
-    /// Keep [`AgentCore::kept`](super::AgentCore::kept) of this source on disk.
-    Keep(usize),
+    /// Save [`AgentCore::kept`](super::AgentCore::kept) of this source to its state file.
+    Save(SourceId),
 }

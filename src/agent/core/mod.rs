@@ -8,32 +8,33 @@ mod kernel;
 mod messages;
 mod snapshot;
 mod sources;
+mod sync_state;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use marathon::Timestamp;
-use marathon::watch::{self, ReadOutcome};
+use node::error_chain;
 use vip::controller::{self, Mode};
 use vip::{Controller, Firewall, LabelReport};
 
 use super::status::Hold;
-use crate::clock::Moment;
+use crate::clock::{Moment, Timestamp};
 use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
-use crate::sources::marathon::MarathonSource;
-pub use config::{Config, SourceConfig};
+pub use config::Config;
 pub use messages::{Effect, Input, KernelReading};
+use sources::TrackedSource;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct AgentCore {
-    sources: Vec<MarathonSource>,
+    sources: Vec<TrackedSource>,
+    /// The names of servers that the cluster depends on.
     servers: BTreeSet<String>,
-    names: HostCache,
-    around: ClusterContext,
+    hosts: HostCache,
+    cluster: ClusterContext,
     controller: Controller,
     controller_wake: Duration,
     sysctls: Vec<String>,
@@ -61,13 +62,9 @@ impl AgentCore {
         let lets_in = !controller.table.let_in.is_empty();
         Self {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
-            sources: sources
-                .map(|source| {
-                    MarathonSource::new(source.id.clone(), &source.watch, now.since_start)
-                })
-                .collect(),
-            names: HostCache::default(),
-            around: ClusterContext { changed: true, ..ClusterContext::default() },
+            sources: sources.map(|source| TrackedSource::new(source, now)).collect(),
+            hosts: HostCache::default(),
+            cluster: ClusterContext { changed: true, ..ClusterContext::default() },
             controller: Controller::new(controller),
             controller_wake: now.since_start,
             sysctls: Vec::new(),
@@ -86,39 +83,13 @@ impl AgentCore {
     pub fn on(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Opened { source, stream, leader } => {
-                self.meet(leader.as_deref().and_then(sources::host_of));
-                self.sources[source].view.unheard = None;
-                self.watch(source, watch::Input::Opened { stream, leader }, now, &mut effects);
+            Input::Source { source, message } => {
+                self.on_source_message(&source, message, now, &mut effects);
             }
-            Input::Bytes { source, stream } => {
-                self.watch(source, watch::Input::Bytes { stream }, now, &mut effects);
-            }
-            Input::Event { source, stream, event } => {
-                self.watch(source, watch::Input::Event { stream, event }, now, &mut effects);
-            }
-            Input::Ended { source, stream, why } => {
-                self.sources[source].view.unheard = Some(why);
-                self.watch(source, watch::Input::Ended { stream }, now, &mut effects);
-            }
-            Input::ReadEverything { source, answer, leader } => {
-                let answer = self.heard(source, answer, now, &mut effects);
-                let input = watch::Input::ReadEverything { answer, leader };
-                self.watch(source, input, now, &mut effects);
-            }
-            Input::Read { source, key, answer, leader } => {
-                let answer = match self.heard(source, answer, now, &mut effects) {
-                    Some(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
-                    Some(None) => ReadOutcome::Missing,
-                    None => ReadOutcome::Failed,
-                };
-                let input = watch::Input::Read { key, answer, leader };
-                self.watch(source, input, now, &mut effects);
-            }
-            Input::Servers(servers) => self.meet(servers),
-            Input::Resolved { name, answer } => self.resolved(&name, answer, now, &mut effects),
-            Input::Observed(reading) => self.observed(reading, now, &mut effects),
+            Input::Resolved { name, answer } => self.on_resolved(&name, answer, now, &mut effects),
+            Input::Observed(reading) => self.on_observed(reading, now, &mut effects),
             Input::Ways(ways) => {
+                let ways = ways.map_err(|error| error_chain(&error));
                 self.tell(controller::Input::Ways(ways), now, &mut effects);
             }
             Input::Applied(outcome) => {
@@ -142,14 +113,14 @@ impl AgentCore {
     /// When [`Input::Tick`] is due, if nothing comes before it.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
-        let sources = self.sources.iter().map(MarathonSource::wakes_at);
-        sources.chain(self.names.wake_at()).fold(self.controller_wake, Duration::min)
+        let sources = self.sources.iter().map(|tracked| tracked.source.wake_at());
+        sources.chain(self.hosts.wake_at()).fold(self.controller_wake, Duration::min)
     }
 
     /// What became of labels since this was last asked: of each refused one once, until that
     /// changes.
     pub fn take_news(&mut self) -> Vec<LabelReport> {
-        let mut news = std::mem::take(&mut self.around.news);
+        let mut news = std::mem::take(&mut self.cluster.news);
         news.extend(self.controller.take_news());
         news
     }
@@ -161,16 +132,10 @@ impl AgentCore {
     }
 
     fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        for source in 0..self.sources.len() {
-            if self.sources[source].wake_at <= now.since_start {
-                self.watch(source, watch::Input::Tick, now, effects);
-            }
-            let settled = self.sources[source].settled(now.since_start);
-            self.refresh(source, &settled, now, effects);
-        }
-        self.believe(now, effects);
-        self.names.want(self.servers.iter().map(String::as_str), now.since_start);
-        effects.extend(self.names.tick(now.since_start).into_iter().map(Effect::Resolve));
+        self.advance_sources(now, effects, |tracked, context| tracked.source.tick(context));
+        self.believe_sources(now, effects);
+        self.hosts.request(self.servers.iter().map(String::as_str), now.since_start);
+        effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);
         if self.controller_wake <= now.since_start {
             // While the kernel is busy the controller says no other time: its answer wakes it.
@@ -180,7 +145,7 @@ impl AgentCore {
         let status = self.controller.status();
         self.ready = self.ready
             || status.awaited.is_empty() && status.counters.readings > 0 && self.is_done();
-        self.keep(now, effects);
+        self.save_sources(now, effects);
     }
 
     /// What was said is in the kernel. What the kernel refuses of one VIP is no reason to say that the

@@ -1,172 +1,202 @@
-//! From what Marathons say to claims.
+//! From the sources to the controller: their claims, and how far they are believed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use marathon::WorkloadKey;
-use marathon::watch;
+use vip::SourceId;
 use vip::controller::{self, Change};
 
+use super::sync_state::SyncState;
 use super::{AgentCore, Effect};
 use crate::clock::Moment;
-use crate::sources::marathon::{MarathonSource, SyncState};
+use crate::sources::hosts::Addresses;
+use crate::sources::step::{AppChanges, Availability, SourceContext, SourceStep};
+use crate::sources::{Source, SourceConfig, SourceMessage, SourceRequest};
 
-/// Servers of Marathon that are remembered.
+/// The most servers of the cluster whose names are remembered.
 const MAX_SERVERS: usize = 64;
 
-impl AgentCore {
-    /// No VIP may be the address of a leader, or of another server that the cluster depends on.
-    pub(super) fn meet(&mut self, servers: impl IntoIterator<Item = String>) {
-        for server in servers {
-            if self.servers.len() < MAX_SERVERS {
-                self.around.changed |= self.servers.insert(server);
-            }
-        }
-    }
+/// A source, and how far it is believed.
+#[derive(Debug)]
+pub(super) struct TrackedSource {
+    pub(super) id: SourceId,
+    pub(super) source: Source,
+    pub(super) sync: SyncState,
+}
 
-    /// Takes note of whether a Marathon answers.
-    pub(super) fn heard<T>(
-        &mut self,
-        source: usize,
-        answer: Result<T, String>,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) -> Option<T> {
-        let at = &mut self.sources[source];
-        let source = at.id.clone();
-        match answer {
-            Ok(answer) => {
-                if at.view.error.take().is_some() {
-                    let nothing_new = Change::Apps(BTreeMap::new());
-                    self.tell(
-                        controller::Input::Claims { source, change: nothing_new },
-                        now,
-                        effects,
-                    );
-                }
-                Some(answer)
-            }
-            Err(why) => {
-                at.view.error = Some(why.clone());
-                self.tell(controller::Input::Lost { source, why }, now, effects);
-                None
-            }
-        }
-    }
-
-    fn read_whole(&mut self, source: usize, now: Moment) {
-        let at = &mut self.sources[source];
-        at.view.read_at = Some(now.wall);
-        at.view.from_disk = false;
-        at.unkept = true;
-        if at.standing == SyncState::Doubted {
-            at.standing = SyncState::Whole;
-        }
-    }
-
-    pub(super) fn watch(
-        &mut self,
-        source: usize,
-        input: watch::Input,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) {
-        let step = self.sources[source].on(input, now.since_start);
-        let actions = step.actions.into_iter();
-        effects.extend(actions.map(|action| Effect::Marathon { source, action }));
-        self.refresh(source, &step.changed, now, effects);
-        if step.whole {
-            self.read_whole(source, now);
-        }
-    }
-
-    /// Tells the controller what these workloads say now.
-    pub(super) fn refresh(
-        &mut self,
-        source: usize,
-        keys: &BTreeSet<WorkloadKey>,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) {
-        if keys.is_empty() {
-            return;
-        }
-        let at = &mut self.sources[source];
-        let apps = at.refresh(keys, &mut self.names, &mut self.around, now);
-        let source = at.id.clone();
-        self.tell_facts(now, effects);
-        self.tell(controller::Input::Claims { source, change: Change::Apps(apps) }, now, effects);
-    }
-
-    pub(super) fn resolved(
-        &mut self,
-        name: &str,
-        answer: Result<Arc<[IpAddr]>, String>,
-        now: Moment,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.names.found(name, answer, now.since_start) {
-            return;
-        }
-        self.around.changed |= self.servers.contains(name);
-        for source in 0..self.sources.len() {
-            let keys = self.sources[source].on_host(name);
-            self.refresh(source, &keys, now, effects);
-        }
-        self.forget_names();
-    }
-
-    /// A cluster's nodes come and go, and so do their names.
-    fn forget_names(&mut self) {
-        let used = self.sources.iter().flat_map(MarathonSource::hosts);
-        let used = used.chain(self.servers.iter().map(String::as_str)).collect();
-        self.names.retain(&used);
-    }
-
-    /// Once every source was read whole: takes their word for what isn't there any more. If that is
-    /// more than half of what the kernel holds, they are read once more before: a Marathon that has
-    /// just started may know very little.
-    pub(super) fn believe(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let waiting = |source: &MarathonSource| source.standing == SyncState::Whole;
-        let partial = |source: &MarathonSource| {
-            matches!(source.standing, SyncState::Partial | SyncState::Doubted)
-        };
-        if !self.sources.iter().any(waiting) || self.sources.iter().any(partial) {
-            return;
-        }
-        let Some(observed) = self.controller.observed() else { return };
-        let ours: Vec<_> = observed.our_services().map(|(vip, _)| vip).collect();
-        // Not what is decided: that comes in portions.
-        let claimed: BTreeSet<_> = self.controller.claimed_vips().collect();
-        let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
-        for source in 0..self.sources.len() {
-            let at = &mut self.sources[source];
-            if at.standing != SyncState::Whole {
-                continue;
-            }
-            if 2 * unclaimed > ours.len() && !at.doubted {
-                at.doubted = true;
-                at.standing = SyncState::Doubted;
-                tracing::warn!(
-                    source = at.id.as_str(),
-                    unclaimed,
-                    of = ours.len(),
-                    "the first answer claims less than half of the VIPs in the kernel: reading again"
-                );
-                self.watch(source, watch::Input::Doubt, now, effects);
-                continue;
-            }
-            at.standing = SyncState::Believed;
-            let change = Change::Only(at.everything());
-            let source = at.id.clone();
-            self.tell(controller::Input::Claims { source, change }, now, effects);
+impl TrackedSource {
+    pub(super) fn new(config: &SourceConfig, now: Moment) -> Self {
+        Self {
+            id: config.id.clone(),
+            source: Source::new(&config.kind, now.since_start),
+            sync: SyncState::Partial,
         }
     }
 }
 
-/// The host in `http://host:port`.
-pub(super) fn host_of(leader: &str) -> Option<String> {
-    let url = marathon::client::Url::parse(leader).ok()?;
-    Some(url.host_str()?.to_owned())
+impl AgentCore {
+    /// Passes a message to its source.
+    pub(super) fn on_source_message(
+        &mut self,
+        id: &SourceId,
+        message: SourceMessage,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.advance_source(id, now, effects, |source, context| {
+            source.on_message(message, context)
+        });
+    }
+
+    /// Lets one source take a step, and does what follows from it.
+    pub(super) fn advance_source(
+        &mut self,
+        id: &SourceId,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+        take_step: impl FnOnce(&mut Source, &mut SourceContext<'_>) -> SourceStep<SourceRequest>,
+    ) {
+        let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) else {
+            return;
+        };
+        let mut context = SourceContext { hosts: &mut self.hosts, cluster: &mut self.cluster, now };
+        let step = take_step(&mut tracked.source, &mut context);
+        self.apply_step(id, step, now, effects);
+    }
+
+    /// Lets every source take a step, and does what follows from them.
+    pub(super) fn advance_sources(
+        &mut self,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+        mut take_step: impl FnMut(
+            &mut TrackedSource,
+            &mut SourceContext<'_>,
+        ) -> SourceStep<SourceRequest>,
+    ) {
+        let mut context = SourceContext { hosts: &mut self.hosts, cluster: &mut self.cluster, now };
+        let mut steps = Vec::new();
+        for tracked in &mut self.sources {
+            let step = take_step(tracked, &mut context);
+            if !step.is_empty() {
+                steps.push((tracked.id.clone(), step));
+            }
+        }
+        for (id, step) in steps {
+            self.apply_step(&id, step, now, effects);
+        }
+    }
+
+    fn apply_step(
+        &mut self,
+        id: &SourceId,
+        step: SourceStep<SourceRequest>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let SourceStep { requests, availability, servers, apps, read_whole } = step;
+        self.note_servers(servers);
+        match availability {
+            // Any claim tells the controller that the source is back.
+            Some(Availability::Restored) => {
+                self.tell_claims(id, Change::Apps(AppChanges::new()), now, effects);
+            }
+            Some(Availability::Lost { why }) => {
+                let lost = controller::Input::Lost { source: id.clone(), why };
+                self.tell(lost, now, effects);
+            }
+            None => {}
+        }
+        let requests = requests.into_iter();
+        effects.extend(requests.map(|request| Effect::Source { source: id.clone(), request }));
+        let changed = !apps.is_empty();
+        if changed {
+            self.tell_facts(now, effects);
+            self.tell_claims(id, Change::Apps(apps), now, effects);
+        }
+        if let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) {
+            tracked.sync.advance(tracked.source.is_complete(), read_whole, changed);
+        }
+    }
+
+    fn tell_claims(
+        &mut self,
+        id: &SourceId,
+        change: Change,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.tell(controller::Input::Claims { source: id.clone(), change }, now, effects);
+    }
+
+    /// Remembers servers that the cluster depends on: no VIP may be an address of theirs.
+    fn note_servers(&mut self, servers: BTreeSet<String>) {
+        for server in servers {
+            if self.servers.len() < MAX_SERVERS {
+                self.cluster.changed |= self.servers.insert(server);
+            }
+        }
+    }
+
+    /// Takes in the answer to a look-up.
+    pub(super) fn on_resolved(
+        &mut self,
+        name: &str,
+        answer: Addresses,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.hosts.record_answer(name, answer, now.since_start) {
+            return;
+        }
+        self.cluster.changed |= self.servers.contains(name);
+        self.advance_sources(now, effects, |tracked, context| {
+            tracked.source.update_host(name, context)
+        });
+        self.forget_hosts();
+    }
+
+    /// Forgets the names of nodes that left the cluster.
+    fn forget_hosts(&mut self) {
+        let used = self.sources.iter().flat_map(|tracked| tracked.source.hosts());
+        let used = used.chain(self.servers.iter().map(String::as_str)).collect();
+        self.hosts.retain_used(&used);
+    }
+
+    /// Believes the sources once each of them was read as a whole: only then are apps that they
+    /// don't name gone. If that would remove more than half of the VIPs in the kernel, they are
+    /// read once more before: a Marathon that has just started may know very little.
+    pub(super) fn believe_sources(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let waits = |each: &TrackedSource| matches!(each.sync, SyncState::Whole { .. });
+        let is_unread =
+            |each: &TrackedSource| matches!(each.sync, SyncState::Partial | SyncState::Doubted);
+        if !self.sources.iter().any(waits) || self.sources.iter().any(is_unread) {
+            return;
+        }
+        let Some(observed) = self.controller.observed() else { return };
+        let ours: Vec<_> = observed.our_services().map(|(vip, _)| vip).collect();
+        // Claims, not decisions: those are made in portions and may not be complete yet.
+        let claimed: BTreeSet<_> = self.controller.claimed_vips().collect();
+        let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
+        let is_doubtful = 2 * unclaimed > ours.len();
+        let mut believed = Vec::new();
+        self.advance_sources(now, effects, |tracked, context| {
+            let SyncState::Whole { confirmed } = tracked.sync else { return SourceStep::default() };
+            if is_doubtful && !confirmed {
+                tracked.sync = SyncState::Doubted;
+                tracing::warn!(
+                    source = tracked.id.as_str(),
+                    unclaimed,
+                    of = ours.len(),
+                    "the first answer claims less than half of the VIPs in the kernel: reading again"
+                );
+                return tracked.source.read_again(context);
+            }
+            tracked.sync.believe();
+            believed.push((tracked.id.clone(), tracked.source.app_ids()));
+            SourceStep::default()
+        });
+        for (id, apps) in believed {
+            self.tell_claims(&id, Change::Only(apps), now, effects);
+        }
+    }
 }

@@ -157,6 +157,7 @@ fn of_set(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<Noti
 mod tests {
     use super::*;
     use crate::agent::status::Hold;
+    use crate::sources::hosts::LookupError;
     use std::time::Duration;
     use vip::controller::{Retry, Status};
 
@@ -221,7 +222,8 @@ mod tests {
         after(&|v| v.sysctls = vec!["net.ipv4.ip_forward is 0".into()]);
         after(&|v| v.sysctls.clear());
         after(&|v| v.gaps = vec!["/web: a task's ports aren't known".into()]);
-        after(&|v| drop(v.unresolved.insert("agent1".into(), "no such host".into())));
+        let why = LookupError::Resolver("no such host".into());
+        after(&|v| drop(v.unresolved.insert("agent1".into(), why.clone())));
         insta::assert_snapshot!(lines.join("\n"), @r"
         ! no events come from m, it is polled: connection refused
         events are coming from m

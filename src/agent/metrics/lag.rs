@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use marathon::events::{Change, Event};
+use vip::SourceId;
 
 /// More changes at a time aren't followed.
 const MOST: usize = 4096;
@@ -13,41 +13,39 @@ const MOST: usize = 4096;
 pub(super) struct Lag {
     /// When an event named a workload of a source first, since it was last read. The empty name
     /// stands for everything.
-    heard: BTreeMap<(usize, String), Duration>,
+    heard: BTreeMap<(SourceId, String), Duration>,
     /// What is known and not in the kernel: since when it is, and when it was heard of.
     under_way: Vec<(Duration, Duration)>,
 }
 
 impl Lag {
-    /// An event came.
-    pub(super) fn event(&mut self, source: usize, event: &Event, now: Duration) -> Vec<String> {
-        let names = named(event);
-        for name in &names {
+    /// An event about these workloads came.
+    pub(super) fn event(&mut self, source: &SourceId, names: &[String], now: Duration) {
+        for name in names {
             if self.heard.len() < MOST {
-                self.heard.entry((source, name.clone())).or_insert(now);
+                self.heard.entry((source.clone(), name.clone())).or_insert(now);
             }
         }
-        names
     }
 
     /// Something is known of a workload, or, without a name, of everything. `unapplied`: since when
     /// something isn't in the kernel.
     pub(super) fn known(
         &mut self,
-        source: usize,
+        source: &SourceId,
         name: Option<&str>,
         unapplied: Option<Duration>,
         now: Duration,
     ) {
         let heard = match name {
             Some(name) => {
-                let own = self.heard.remove(&(source, name.to_owned()));
-                own.or_else(|| self.heard.get(&(source, String::new())).copied())
+                let own = self.heard.remove(&(source.clone(), name.to_owned()));
+                own.or_else(|| self.heard.get(&(source.clone(), String::new())).copied())
             }
             None => {
-                let all = self.heard.iter().filter(|((of, _), _)| *of == source);
+                let all = self.heard.iter().filter(|((of, _), _)| of == source);
                 let first = all.map(|(_, at)| *at).min();
-                self.heard.retain(|(of, _), _| *of != source);
+                self.heard.retain(|(of, _), _| of != source);
                 first
             }
         };
@@ -74,39 +72,25 @@ impl Lag {
     }
 }
 
-/// The workloads that an event is about.
-fn named(event: &Event) -> Vec<String> {
-    match &event.change {
-        Change::State { of, .. } | Change::Health { of, .. } => vec![of.workload.clone()],
-        Change::Touched(all) => all.iter().map(|touched| touched.id.clone()).collect(),
-        Change::Posted(touched) | Change::Removed(touched) => vec![touched.id.clone()],
-        Change::Group(_) | Change::Unreadable => vec![String::new()],
-        Change::Other => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use marathon::events::Touched;
-
     use super::*;
 
     fn at(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
     }
 
-    fn event(id: &str) -> Event {
-        let touched = Touched { kind: None, id: id.to_owned() };
-        Event { at: None, change: Change::Touched(vec![touched]) }
+    fn event(id: &str) -> [String; 1] {
+        [id.to_owned()]
     }
 
     #[test]
     fn a_change_takes_from_its_first_event_until_it_is_in_the_kernel() {
         let mut lag = Lag::default();
-        lag.event(0, &event("/web"), at(100));
-        lag.event(0, &event("/web"), at(150));
-        lag.event(1, &event("/web"), at(10));
-        lag.known(0, Some("/web"), Some(at(200)), at(200));
+        lag.event(&"m".into(), &event("/web"), at(100));
+        lag.event(&"m".into(), &event("/web"), at(150));
+        lag.event(&"n".into(), &event("/web"), at(10));
+        lag.known(&"m".into(), Some("/web"), Some(at(200)), at(200));
         assert!(lag.settled(Some(at(200)), at(210)).is_empty(), "it is being done");
         assert_eq!(lag.settled(Some(at(205)), at(220)), [at(120)], "something newer isn't");
         assert!(lag.settled(None, at(230)).is_empty(), "each counts once");
@@ -115,17 +99,17 @@ mod tests {
     #[test]
     fn an_event_that_changes_nothing_is_not_measured() {
         let mut lag = Lag::default();
-        lag.event(0, &event("/other"), at(100));
-        lag.known(0, Some("/other"), None, at(200));
+        lag.event(&"m".into(), &event("/other"), at(100));
+        lag.known(&"m".into(), Some("/other"), None, at(200));
         assert!(lag.settled(None, at(210)).is_empty());
     }
 
     #[test]
     fn a_read_of_everything_is_news_of_all_that_was_heard_of() {
         let mut lag = Lag::default();
-        lag.event(0, &event("/a"), at(100));
-        lag.event(0, &event("/b"), at(50));
-        lag.known(0, None, Some(at(300)), at(300));
+        lag.event(&"m".into(), &event("/a"), at(100));
+        lag.event(&"m".into(), &event("/b"), at(50));
+        lag.known(&"m".into(), None, Some(at(300)), at(300));
         assert_eq!(lag.settled(None, at(310)), [at(260)]);
         assert!(lag.heard.is_empty());
     }

@@ -13,14 +13,15 @@ use super::drift::Drift;
 use super::lag::Lag;
 use crate::agent::core::{AgentCore, Effect, Input};
 use crate::clock::Moment;
+use crate::sources::step::MessageSummary;
 
 /// The news in an input, until the core has decided about it.
 #[derive(Debug)]
 pub(in crate::agent) enum News {
     /// An event about these workloads of a Marathon.
-    Heard(usize, Vec<String>),
+    Heard(SourceId, Vec<String>),
     /// A read of one workload of a Marathon, or of all.
-    Read(usize, Option<Arc<str>>),
+    Read(SourceId, Option<Arc<str>>),
     /// The outcome of a plan.
     Applied,
     Other,
@@ -30,7 +31,6 @@ pub(in crate::agent) enum News {
 #[derive(Debug)]
 pub(in crate::agent) struct Recorder {
     metrics: LoopMetrics,
-    sources: Vec<SourceId>,
     lag: Lag,
     drift: Drift,
     /// The time of the last request to the kernel.
@@ -38,11 +38,11 @@ pub(in crate::agent) struct Recorder {
 }
 
 impl Recorder {
-    /// Registers the metrics for these Marathons, in order.
-    pub(in crate::agent) fn new(sources: Vec<SourceId>, registry: &mut Registry) -> Self {
-        let metrics = LoopMetrics::new(registry, &sources);
+    /// Registers the metrics for these sources.
+    pub(in crate::agent) fn new(sources: &[SourceId], registry: &mut Registry) -> Self {
+        let metrics = LoopMetrics::new(registry, sources);
         let (lag, drift) = <(Lag, Drift)>::default();
-        Self { metrics, sources, lag, drift, asked: Duration::ZERO }
+        Self { metrics, lag, drift, asked: Duration::ZERO }
     }
 
     /// Records an input before the core gets it. Pass the result to [`Recorder::record_effects`].
@@ -53,21 +53,19 @@ impl Recorder {
         now: Moment,
     ) -> News {
         match input {
-            Input::Event { source, event, .. } => {
-                if let Some(name) = self.sources.get(*source) {
-                    self.metrics.source_events.get_or_create(&[("source", name.to_string())]).inc();
+            Input::Source { source, message } => match message.summary() {
+                MessageSummary::Event { workloads } => {
+                    let labels = [("source", source.to_string())];
+                    self.metrics.source_events.get_or_create(&labels).inc();
+                    self.lag.event(source, &workloads, now.since_start);
+                    News::Heard(source.clone(), workloads)
                 }
-                let names = self.lag.event(*source, event, now.since_start);
-                News::Heard(*source, names)
-            }
-            Input::Read { source, key, answer, .. } => {
-                self.count_read(*source, answer.is_ok());
-                News::Read(*source, Some(key.id.clone()))
-            }
-            Input::ReadEverything { source, answer, .. } => {
-                self.count_read(*source, answer.is_ok());
-                News::Read(*source, None)
-            }
+                MessageSummary::Read { workload, succeeded } => {
+                    self.count_read(source, succeeded);
+                    News::Read(source.clone(), workload)
+                }
+                MessageSummary::Other => News::Other,
+            },
             Input::Observed(reading) => {
                 let took = now.since_start.saturating_sub(self.asked);
                 self.metrics.sync_duration.observe(took.as_secs_f64());
@@ -115,10 +113,10 @@ impl Recorder {
             // Most events only lead to a read; what one says by itself acts at once.
             News::Heard(source, names) if unapplied.is_some() => {
                 for name in names {
-                    self.lag.known(source, Some(&name), unapplied, now);
+                    self.lag.known(&source, Some(&name), unapplied, now);
                 }
             }
-            News::Read(source, name) => self.lag.known(source, name.as_deref(), unapplied, now),
+            News::Read(source, name) => self.lag.known(&source, name.as_deref(), unapplied, now),
             News::Heard(..) | News::Applied | News::Other => {}
         }
         for took in self.lag.settled(unapplied, now) {
@@ -128,12 +126,10 @@ impl Recorder {
         }
     }
 
-    fn count_read(&self, source: usize, ok: bool) {
-        if let Some(name) = self.sources.get(source) {
-            let result = if ok { "ok" } else { "failed" };
-            let labels = [("source", name.to_string()), ("result", result.into())];
-            self.metrics.source_reads.get_or_create(&labels).inc();
-        }
+    fn count_read(&self, source: &SourceId, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "failed" };
+        let labels = [("source", source.to_string()), ("result", result.into())];
+        self.metrics.source_reads.get_or_create(&labels).inc();
     }
 
     fn count_outcome(&mut self, outcome: &Outcome) {

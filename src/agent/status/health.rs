@@ -19,10 +19,6 @@ use crate::sources::SourceView;
 /// The loop goes round at least every few seconds.
 const STOPPED: Duration = Duration::from_secs(15);
 
-/// What is known of a Marathon that hasn't been heard for so long may misroute: Mesos gives the
-/// ports of dead tasks to others.
-pub const STALE: Duration = Duration::from_secs(15 * 60);
-
 /// When the loop went round last, and what the time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
@@ -175,23 +171,6 @@ fn trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<Strin
     }
 }
 
-impl SourceView {
-    /// How old what is known of it is. `None`: nothing is known.
-    #[must_use]
-    pub fn age(&self, now: Timestamp) -> Option<Duration> {
-        let read_at = self.read_at?;
-        Some(Duration::try_from(now.duration_since(read_at)).unwrap_or_default())
-    }
-
-    /// What is known of it is so old that it may misroute, and neither events nor reads mend it:
-    /// where all is well a large cluster reads everything less often than that.
-    #[must_use]
-    pub fn is_stale(&self, now: Timestamp) -> bool {
-        let unmended = !self.streaming || self.from_disk || self.error.is_some();
-        unmended && self.age(now).is_some_and(|age| age > STALE)
-    }
-}
-
 /// `40 s`, `12 min`, `3 h`.
 fn seconds(time: Duration) -> String {
     match time.as_secs() {
@@ -304,17 +283,6 @@ mod tests {
         );
         let ready = Readiness::of(&view, later(16));
         assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
-    }
-
-    #[test]
-    fn events_make_up_for_old_knowledge_only_while_marathon_can_be_read() {
-        let source = SourceView { read_at: Some(now()), streaming: true, ..SourceView::default() };
-        let later = now() + STALE + Duration::from_secs(1);
-        assert!(!source.is_stale(later));
-        assert!(SourceView { streaming: false, ..source.clone() }.is_stale(later));
-        assert!(SourceView { from_disk: true, ..source.clone() }.is_stale(later));
-        let unread = SourceView { error: Some("status 500".into()), ..source };
-        assert!(unread.is_stale(later) && !unread.is_stale(now()));
     }
 
     #[test]

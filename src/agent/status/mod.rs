@@ -15,6 +15,7 @@ use vip::{Desired, Observed, Scope, SourceId, Vip};
 
 use crate::clock::Timestamp;
 use crate::sources::SourceView;
+use crate::sources::hosts::LookupError;
 use counts::VipCounts;
 
 /// The agent at one moment. The loop replaces it whenever something in it changes.
@@ -26,8 +27,8 @@ pub struct View {
     pub sources: BTreeMap<SourceId, SourceView>,
     /// What every source said at least once has been put into the kernel.
     pub ready: bool,
-    /// Agents' names without an address, with the reason.
-    pub unresolved: BTreeMap<String, String>,
+    /// Host names that can't be looked up, with the reason.
+    pub unresolved: BTreeMap<String, LookupError>,
     /// What isn't known of running tasks: as long as there is any, no VIP is removed.
     pub gaps: Vec<String>,
     /// The sysctls that aren't as they should be, a sentence each.

@@ -1,123 +1,127 @@
-//! Speaking with a Marathon: its event stream, and reads. Every request ends in an input.
+//! The connection to one Marathon: its event stream, and reads. Every request ends in a message.
 
+use std::fmt;
 use std::sync::Arc;
 
-use marathon::client::{Answered, Client, ClientError};
+use marathon::client::{Answered, Client};
 use marathon::events::sse::Decoder;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
-use crate::agent::core::Input;
+use super::messages::{Message, ReadError};
 
-/// One Marathon.
-#[derive(Debug)]
+/// Takes the messages of a connection to its source.
+pub(crate) type Deliver = Arc<dyn Fn(Message) + Send + Sync>;
+
+/// A connection to one Marathon. Dropping it closes the event stream.
 pub(crate) struct Connection {
-    source: usize,
     client: Arc<Client>,
-    inputs: UnboundedSender<Input>,
+    deliver: Deliver,
     stream: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, deliver: _, stream } = self;
+        f.debug_struct("Connection").field("client", client).field("stream", stream).finish()
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.close();
+        self.close_stream();
     }
 }
 
 impl Connection {
-    pub(crate) fn new(source: usize, client: Arc<Client>, inputs: UnboundedSender<Input>) -> Self {
-        Self { source, client, inputs, stream: None }
+    pub(crate) fn new(client: Arc<Client>, deliver: Deliver) -> Self {
+        Self { client, deliver, stream: None }
     }
 
-    fn close(&mut self) {
+    fn close_stream(&mut self) {
         if let Some(stream) = self.stream.take() {
             stream.abort();
         }
     }
 
-    /// Does what a watch asks for.
-    pub(crate) fn act(&mut self, action: Action) {
-        let (source, client, inputs) = (self.source, self.client.clone(), self.inputs.clone());
-        match action {
+    /// Carries out a request. Reads run side by side.
+    pub(crate) fn send_request(&mut self, request: Action) {
+        let (client, deliver) = (self.client.clone(), self.deliver.clone());
+        match request {
             Action::Open { stream, url } => {
-                self.close();
-                let listener = Listener { source, stream, inputs };
+                self.close_stream();
+                let listener = Listener { stream, deliver };
                 self.stream = Some(tokio::spawn(async move {
                     let why = listener.listen(&client, url).await;
-                    listener.say(Input::Ended { source, stream, why });
+                    (listener.deliver)(Message::Ended { stream, why });
                 }));
             }
-            Action::Close => self.close(),
+            Action::Close => self.close_stream(),
             Action::ReadEverything => {
                 let read = tokio::spawn(async move { client.read_everything().await });
                 tokio::spawn(async move {
-                    let (answer, leader) = unpack(read.await);
-                    let _ = inputs.send(Input::ReadEverything { source, answer, leader });
+                    let (answer, leader) = unpack_answer(read.await);
+                    deliver(Message::ReadEverything { answer, leader });
                 });
             }
             Action::Read(key) => {
                 let asked = key.clone();
                 let read = tokio::spawn(async move { client.read_workload(&asked).await });
                 tokio::spawn(async move {
-                    let (answer, leader) = unpack(read.await);
-                    let _ = inputs.send(Input::Read { source, key, answer, leader });
+                    let (answer, leader) = unpack_answer(read.await);
+                    deliver(Message::Read { key, answer, leader });
                 });
             }
         }
     }
 }
 
-/// A read that never comes to an end would be waited for for ever: one that panics has failed.
-fn unpack<T>(
-    answered: Result<Answered<T>, tokio::task::JoinError>,
-) -> (Result<T, String>, Option<String>) {
+/// Turns a panic of the reading task into a failed read: without an answer the source would wait
+/// for ever.
+fn unpack_answer<T>(
+    answered: Result<Answered<T>, JoinError>,
+) -> (Result<T, ReadError>, Option<String>) {
     match answered {
-        Ok(Answered { result, leader }) => (result.map_err(|error| error.to_string()), leader),
-        Err(error) => (Err(format!("reading broke down: {error}")), None),
+        Ok(Answered { result, leader }) => (result.map_err(ReadError::from), leader),
+        Err(error) => (Err(error.into()), None),
     }
 }
 
-/// Listens to one stream.
+/// Listens to one event stream.
 struct Listener {
-    source: usize,
     stream: StreamId,
-    inputs: UnboundedSender<Input>,
+    deliver: Deliver,
 }
 
 impl Listener {
-    fn say(&self, input: Input) {
-        let _ = self.inputs.send(input);
-    }
-
-    /// Until the stream ends; why it did.
+    /// Delivers events until the stream ends, and returns the reason.
     async fn listen(&self, client: &Client, url: usize) -> String {
-        let Self { source, stream, .. } = *self;
+        let Self { stream, ref deliver } = *self;
         let mut events = match client.open_events(url).await {
             Ok(events) => events,
             Err(error) => return error.to_string(),
         };
-        self.say(Input::Servers(std::mem::take(&mut events.servers)));
-        self.say(Input::Opened { source, stream, leader: events.leader.clone() });
+        deliver(Message::Servers(std::mem::take(&mut events.servers)));
+        deliver(Message::Opened { stream, leader: events.leader.clone() });
         let mut decoder = Decoder::default();
         loop {
             let chunk = match events.next().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return "Marathon closed it".to_owned(),
-                Err(error) => return ClientError::to_string(&error),
+                Err(error) => return error.to_string(),
             };
             let skipped = decoder.skipped_frames();
             let frames = decoder.push_bytes(&chunk);
             if frames.is_empty() {
-                self.say(Input::Bytes { source, stream });
+                deliver(Message::Bytes { stream });
             }
             for frame in frames {
-                self.say(Input::Event { source, stream, event: Event::parse(&frame) });
+                deliver(Message::Event { stream, event: Event::parse(&frame) });
             }
             if decoder.skipped_frames() > skipped {
                 let event = Event { at: None, change: Change::Unreadable };
-                self.say(Input::Event { source, stream, event });
+                deliver(Message::Event { stream, event });
             }
         }
     }

@@ -1,88 +1,214 @@
-//! One Marathon, as the agent sees it: what the watch believes, put into claims, workload by
-//! workload. Pure.
+//! One Marathon as a source: the watch decides what to read and what to believe, the translation
+//! turns each workload that it believes in into claims. Pure: `connection.rs` does the I/O.
 
+pub mod claims;
 pub(crate) mod connection;
+mod contributions;
+pub(crate) mod kept;
+pub mod messages;
 pub mod translate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::watch::{self, ReadOutcome, State, Update};
-use marathon::{TaskState, Timestamp, Workload, WorkloadKey};
+use marathon::WorkloadKey;
+use marathon::client::Url;
+use marathon::watch::{self, Action, ReadOutcome, State};
+use vip::LabelReport;
 use vip::controller::AppClaims;
-use vip::{LabelReport, SourceId};
 
+use super::hosts::HostCache;
+use super::kept::Saved;
+use super::step::{AppChanges, Availability, SourceContext, SourceStep};
+use super::view::SourceView;
 use crate::clock::Moment;
-use crate::sources::SourceView;
-use crate::sources::facts::{ClusterContext, Contribution};
-use crate::sources::hosts::{HostCache, Hosts};
-use translate::{Translation, hosts_of_one, translate_one};
+use claims::{WorkloadClaims, claim_workload};
+use contributions::Contributions;
+use kept::KeptWorkloads;
+use messages::{Message, ReadError};
+use translate::{hosts_of_one, versions_of};
 
-/// How much the absence of an app from a source means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SyncState {
-    /// It was never read whole: nothing.
-    Partial,
-    /// It was, and is about to be believed.
-    Whole,
-    /// It was, and said so little that it is read once more.
-    Doubted,
-    /// Everything.
-    Believed,
-}
-
-/// See the module's documentation.
+/// One Marathon, as far as the agent knows it.
 #[derive(Debug)]
 pub(crate) struct MarathonSource {
-    pub(crate) id: SourceId,
-    pub(crate) watch: State,
-    pub(crate) wake_at: Duration,
-    pub(crate) standing: SyncState,
-    /// It was asked to say everything twice.
-    pub(crate) doubted: bool,
-    pub(crate) view: SourceView,
-    /// When it was last kept on disk, and whether there is more to keep.
-    pub(crate) kept_at: Option<Duration>,
-    pub(crate) unkept: bool,
-    contributions: BTreeMap<WorkloadKey, Contribution>,
-    by_host: BTreeMap<Arc<str>, BTreeSet<WorkloadKey>>,
-    /// What an earlier run knew, and nobody has read since.
+    watch: State,
+    watch_wakes_at: Duration,
+    view: SourceView,
+    contributions: Contributions,
+    /// Workloads from the state file that were not read since.
     remembered: BTreeSet<WorkloadKey>,
-    /// When the silence of health checks begins to mean something else.
+    /// When a task's health checks should have reported: from then on their silence counts.
     settling: BTreeMap<WorkloadKey, Duration>,
 }
 
-/// Apps that differ, as [`vip::controller::Change::Apps`] wants them.
-pub(crate) type Apps = BTreeMap<Arc<str>, Option<AppClaims>>;
-
 impl MarathonSource {
-    pub(crate) fn new(id: SourceId, config: &watch::Config, now: Duration) -> Self {
+    pub(crate) fn new(config: &watch::Config, now: Duration) -> Self {
         Self {
-            id,
             watch: State::new(config, now),
-            wake_at: now,
-            standing: SyncState::Partial,
-            doubted: false,
+            watch_wakes_at: now,
             view: SourceView::default(),
-            kept_at: None,
-            unkept: false,
-            contributions: BTreeMap::new(),
-            by_host: BTreeMap::new(),
+            contributions: Contributions::default(),
             remembered: BTreeSet::new(),
             settling: BTreeMap::new(),
         }
     }
 
-    /// Takes over what an earlier run knew, and says what of it counts.
-    pub(crate) fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
-        let keys = self.watch.restore(workloads);
-        self.remembered.extend(keys.iter().cloned());
-        keys
+    pub(crate) fn view(&self) -> &SourceView {
+        &self.view
     }
 
-    /// Tells the watch what happened.
-    pub(crate) fn on(&mut self, input: watch::Input, now: Duration) -> Update {
+    /// Takes in a message from the connection.
+    pub(crate) fn on_message(
+        &mut self,
+        message: Message,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        let mut servers = BTreeSet::new();
+        let mut availability = None;
+        let input = match message {
+            Message::Servers(servers) => return SourceStep { servers, ..SourceStep::default() },
+            Message::Opened { stream, leader } => {
+                servers.extend(leader.as_deref().and_then(host_of_leader));
+                self.view.unheard = None;
+                watch::Input::Opened { stream, leader }
+            }
+            Message::Bytes { stream } => watch::Input::Bytes { stream },
+            Message::Event { stream, event } => watch::Input::Event { stream, event },
+            Message::Ended { stream, why } => {
+                self.view.unheard = Some(why);
+                watch::Input::Ended { stream }
+            }
+            Message::ReadEverything { answer, leader } => {
+                availability = self.note_answer(&answer);
+                watch::Input::ReadEverything { answer: answer.ok(), leader }
+            }
+            Message::Read { key, answer, leader } => {
+                availability = self.note_answer(&answer);
+                let answer = match answer {
+                    Ok(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Ok(None) => ReadOutcome::Missing,
+                    Err(_) => ReadOutcome::Failed,
+                };
+                watch::Input::Read { key, answer, leader }
+            }
+        };
+        SourceStep { servers, availability, ..self.advance_watch(input, context) }
+    }
+
+    /// Does what is due at this time.
+    pub(crate) fn tick(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
+        let now = context.now.since_start;
+        let mut step = match self.watch_wakes_at <= now {
+            true => self.advance_watch(watch::Input::Tick, context),
+            false => SourceStep::default(),
+        };
+        let settled = self.take_settled(now);
+        step.apps.extend(self.translate_workloads(&settled, context));
+        step
+    }
+
+    /// The time of the next [`MarathonSource::tick`].
+    pub(crate) fn wake_at(&self) -> Duration {
+        self.settling.values().copied().fold(self.watch_wakes_at, Duration::min)
+    }
+
+    /// Asks for everything once more, before the last answer is believed.
+    pub(crate) fn read_again(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
+        self.advance_watch(watch::Input::Doubt, context)
+    }
+
+    /// Works out the claims of the workloads on a host whose addresses changed.
+    pub(crate) fn update_host(
+        &mut self,
+        host: &str,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        let keys = self.contributions.workloads_on_host(host);
+        SourceStep { apps: self.translate_workloads(&keys, context), ..SourceStep::default() }
+    }
+
+    /// Takes over what an earlier run knew. It counts for less than anything read: nothing is
+    /// removed because of it.
+    pub(crate) fn restore(
+        &mut self,
+        saved: Saved<KeptWorkloads>,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        let Saved { read_at, what: KeptWorkloads { workloads, hosts } } = saved;
+        let hosts = hosts.into_iter().map(|(name, addresses)| (name, addresses.into()));
+        context.hosts.restore(hosts, context.now.since_start);
+        let keys = self.watch.restore(workloads);
+        self.remembered.extend(keys.iter().cloned());
+        self.view.read_at = Some(read_at);
+        self.view.from_disk = true;
+        SourceStep { apps: self.translate_workloads(&keys, context), ..SourceStep::default() }
+    }
+
+    /// Returns what a later run should know.
+    pub(crate) fn kept(&self, hosts: &HostCache, now: Moment) -> Saved<KeptWorkloads> {
+        let kept_hosts = self.contributions.hosts().filter_map(|host| {
+            let addresses = hosts.addresses().get(host)?.as_ref().ok()?;
+            Some((host.to_owned(), Arc::clone(addresses).into()))
+        });
+        let what = KeptWorkloads {
+            workloads: self.watch.workloads().cloned().collect(),
+            hosts: kept_hosts.collect(),
+        };
+        // While events come it is as good as read now.
+        let read_at = if self.view.streaming { Some(now.wall) } else { self.view.read_at };
+        Saved { read_at: read_at.unwrap_or(now.wall), what }
+    }
+
+    /// Apps and pods were read as a whole at least once.
+    pub(crate) fn is_complete(&self) -> bool {
+        let coverage = self.watch.coverage();
+        coverage.apps && coverage.pods
+    }
+
+    /// The ids of all apps and pods.
+    pub(crate) fn app_ids(&self) -> BTreeSet<Arc<str>> {
+        self.watch.workloads().map(|workload| Arc::clone(&workload.id)).collect()
+    }
+
+    /// The version that each task runs, by task id.
+    pub(crate) fn task_versions(&self) -> impl Iterator<Item = (Arc<str>, String)> {
+        versions_of(self.watch.workloads().map(|workload| &**workload))
+    }
+
+    /// The hosts that its tasks run on.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.contributions.hosts()
+    }
+
+    /// Returns whether one of its tasks runs on this host.
+    pub(crate) fn has_host(&self, host: &str) -> bool {
+        self.contributions.has_host(host)
+    }
+
+    /// Reports on labels that make no claim.
+    pub(crate) fn label_reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.contributions.label_reports()
+    }
+
+    /// Notes whether a read succeeded.
+    fn note_answer<T>(&mut self, answer: &Result<T, ReadError>) -> Option<Availability> {
+        match answer {
+            Ok(_) => self.view.error.take().map(|_| Availability::Restored),
+            Err(error) => {
+                let why = error.to_string();
+                self.view.error = Some(why.clone());
+                Some(Availability::Lost { why })
+            }
+        }
+    }
+
+    fn advance_watch(
+        &mut self,
+        input: watch::Input,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        // Its claims change even if the workload did not: its candidates are no longer remembered.
         let read = match &input {
             watch::Input::Read {
                 key,
@@ -91,114 +217,63 @@ impl MarathonSource {
             } => self.remembered.take(key),
             _ => None,
         };
-        let mut step = self.watch.handle_input(input, now);
+        let mut step = self.watch.handle_input(input, context.now.since_start);
         step.changed.extend(read);
-        self.wake_at = step.wake_at;
-        self.view.streaming = self.watch.is_streaming();
-        if self.standing == SyncState::Partial {
-            let coverage = self.watch.coverage();
-            if coverage.apps && coverage.pods {
-                self.standing = SyncState::Whole;
-                step.changed.append(&mut self.remembered);
-            }
+        if self.is_complete() {
+            step.changed.append(&mut self.remembered);
         }
-        step
+        self.watch_wakes_at = step.wake_at;
+        self.view.streaming = self.watch.is_streaming();
+        let apps = self.translate_workloads(&step.changed, context);
+        if step.whole {
+            self.view.read_at = Some(context.now.wall);
+            self.view.from_disk = false;
+        }
+        let requests = step.actions;
+        SourceStep { requests, apps, read_whole: step.whole, ..SourceStep::default() }
     }
 
-    /// Reads these workloads' labels again.
-    pub(crate) fn refresh(
+    fn translate_workloads(
         &mut self,
         keys: &BTreeSet<WorkloadKey>,
-        names: &mut HostCache,
-        around: &mut ClusterContext,
-        now: Moment,
-    ) -> Apps {
-        self.unkept |= !keys.is_empty();
-        keys.iter().map(|key| self.refresh_one(key, names, around, now)).collect()
+        context: &mut SourceContext<'_>,
+    ) -> AppChanges {
+        let apps = keys.iter().map(|key| (key.id.clone(), self.translate_workload(key, context)));
+        let apps = apps.collect();
+        self.view.workloads = self.contributions.workloads();
+        apps
     }
 
-    fn refresh_one(
+    /// Works out the claims of a workload; `None` if it is gone.
+    fn translate_workload(
         &mut self,
         key: &WorkloadKey,
-        names: &mut HostCache,
-        around: &mut ClusterContext,
-        now: Moment,
-    ) -> (Arc<str>, Option<AppClaims>) {
+        context: &mut SourceContext<'_>,
+    ) -> Option<AppClaims> {
+        let now = context.now;
         self.settling.remove(key);
-        let (claims, contribution) = match self.watch.get(key) {
-            None => (None, Contribution::default()),
-            Some(workload) => {
-                let hosts = hosts_of_one(workload);
-                names.want(hosts.iter().map(|host| &***host), now.since_start);
-                let WorkloadClaims { mut app, contribution, settles_at } =
-                    claim_workload(workload, names.hosts(), now.wall);
-                if let Some(at) = settles_at {
-                    let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
-                    self.settling.insert(key.clone(), now.since_start + wait);
-                }
-                let remembered = self.remembered.contains(key);
-                let candidates = app.claims.iter_mut().flat_map(|claim| &mut claim.candidates);
-                candidates.for_each(|candidate| candidate.remembered = remembered);
-                (Some(app), contribution)
-            }
+        let Some(workload) = self.watch.get(key) else {
+            self.contributions.remove(key, context.cluster);
+            return None;
         };
-        self.replace(key, contribution, claims.is_some(), around);
-        (key.id.clone(), claims)
-    }
-
-    fn replace(
-        &mut self,
-        key: &WorkloadKey,
-        new: Contribution,
-        exists: bool,
-        around: &mut ClusterContext,
-    ) {
-        let old = self.contributions.remove(key).unwrap_or_default();
-        around.replace(&old, &new);
-        for host in old.hosts.difference(&new.hosts) {
-            if let Some(keys) = self.by_host.get_mut(host) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_host.remove(host);
-                }
-            }
+        let hosts = hosts_of_one(workload);
+        context.hosts.request(hosts.iter().map(|host| &***host), now.since_start);
+        let WorkloadClaims { mut app, contribution, settles_at } =
+            claim_workload(workload, context.hosts.addresses(), now.wall);
+        if let Some(at) = settles_at {
+            let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
+            self.settling.insert(key.clone(), now.since_start + wait);
         }
-        for host in new.hosts.difference(&old.hosts) {
-            self.by_host.entry(host.clone()).or_default().insert(key.clone());
+        let remembered = self.remembered.contains(key);
+        for candidate in app.claims.iter_mut().flat_map(|claim| &mut claim.candidates) {
+            candidate.remembered = remembered;
         }
-        if exists {
-            self.contributions.insert(key.clone(), new);
-        }
-        self.view.workloads = self.contributions.len();
+        self.contributions.replace(key, contribution, context.cluster);
+        Some(app)
     }
 
-    /// The ids of all there are. What they say was told when it was read.
-    pub(crate) fn everything(&self) -> BTreeSet<Arc<str>> {
-        self.watch.workloads().map(|workload| Arc::clone(&workload.id)).collect()
-    }
-
-    /// The workloads with a task on this host.
-    pub(crate) fn on_host(&self, host: &str) -> BTreeSet<WorkloadKey> {
-        self.by_host.get(host).cloned().unwrap_or_default()
-    }
-
-    /// Whether a workload has a task on this host.
-    pub(crate) fn runs_on(&self, host: &str) -> bool {
-        self.by_host.contains_key(host)
-    }
-
-    /// The hosts it names.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.by_host.keys().map(|host| &**host)
-    }
-
-    /// Labels that make no claim and should be known.
-    pub(crate) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
-        self.contributions.values().flat_map(|each| &each.reports)
-    }
-
-    /// Takes the workloads whose silent health checks mean something else from now on.
-    pub(crate) fn settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
+    /// Takes the workloads whose health checks should have reported by now.
+    fn take_settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
         let due = self.settling.iter().filter(|(_, at)| **at <= now);
         let due: BTreeSet<_> = due.map(|(key, _)| key.clone()).collect();
         for key in &due {
@@ -206,39 +281,10 @@ impl MarathonSource {
         }
         due
     }
-
-    /// When it wants to be called again.
-    pub(crate) fn wakes_at(&self) -> Duration {
-        self.settling.values().copied().fold(self.wake_at, Duration::min)
-    }
 }
 
-/// Claims and facts of one workload.
-#[derive(Debug)]
-pub struct WorkloadClaims {
-    /// Its claims, and its tasks that haven't ended.
-    pub app: AppClaims,
-    pub(crate) contribution: Contribution,
-    /// When the silence of its health checks begins to mean something else.
-    pub(crate) settles_at: Option<Timestamp>,
-}
-
-/// Reads the labels of one workload. The agent and commands claim by this function alone.
-#[must_use]
-pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
-    let hosts: BTreeSet<Arc<str>> = hosts_of_one(workload).into_iter().cloned().collect();
-    let Translation { claims, reports, uncertain, gaps, tasks, settles_at } =
-        translate_one(workload, addresses, wall);
-    let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
-    let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
-    let nodes = nodes.copied().collect();
-    let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
-    WorkloadClaims { app: AppClaims { claims, alive: alive(workload) }, contribution, settles_at }
-}
-
-/// The tasks that haven't ended, whether they serve a VIP or not.
-fn alive(workload: &Workload) -> BTreeSet<Arc<str>> {
-    let lives = |state: &TaskState| !state.is_terminal();
-    let instances = workload.instances.iter().filter(|instance| lives(&instance.state));
-    instances.map(|instance| instance.id.clone()).collect()
+/// Returns the host in `http://host:port`, as `X-Marathon-Leader` has it.
+fn host_of_leader(leader: &str) -> Option<String> {
+    let url = Url::parse(leader).ok()?;
+    Some(url.host_str()?.to_owned())
 }

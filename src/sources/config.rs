@@ -1,0 +1,53 @@
+//! The configuration of a source, as the agent's core takes it.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+
+use marathon::watch;
+use vip::SourceId;
+
+use crate::config::{Config, Marathon};
+
+/// The configuration of one source.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// The source.
+    pub id: SourceId,
+    /// The names of the servers that it is read from: no VIP may be an address of theirs.
+    pub servers: BTreeSet<String>,
+    /// The kind of source, with its settings.
+    pub kind: SourceKind,
+}
+
+/// A kind of source, with the settings that the agent's core needs.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// A Marathon.
+    Marathon(watch::Config),
+}
+
+impl SourceConfig {
+    /// Takes the settings of a `[[marathon]]`.
+    #[must_use]
+    pub fn for_marathon(marathon: &Marathon, config: &Config) -> Self {
+        let servers = marathon.urls.iter().filter_map(|url| url.host_str().map(str::to_owned));
+        let watch = watch::Config {
+            urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
+            agents: config.agent.agents,
+            seed: jitter_seed(&config.node_name, &marathon.name),
+        };
+        Self {
+            id: marathon.name.as_str().into(),
+            servers: servers.collect(),
+            kind: SourceKind::Marathon(watch),
+        }
+    }
+}
+
+/// Computes a seed that differs from node to node, so that they don't all read at the same time.
+fn jitter_seed(node: &str, source: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (node, source).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,43 @@
+//! The claims of one workload, and what it contributes beside them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use marathon::{TaskState, Workload};
+use vip::controller::AppClaims;
+
+use super::translate::{Translation, hosts_of_one, translate_one};
+use crate::clock::Timestamp;
+use crate::sources::facts::Contribution;
+use crate::sources::hosts::Hosts;
+
+/// The claims of one workload, and what it contributes beside them.
+#[derive(Debug)]
+pub struct WorkloadClaims {
+    /// Its claims, and its tasks that haven't ended.
+    pub app: AppClaims,
+    pub(crate) contribution: Contribution,
+    /// The time at which the silence of its health checks begins to count.
+    pub(crate) settles_at: Option<Timestamp>,
+}
+
+/// Reads the labels of one workload. The agent and commands claim by this function alone.
+#[must_use]
+pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
+    let hosts: BTreeSet<Arc<str>> = hosts_of_one(workload).into_iter().cloned().collect();
+    let Translation { claims, reports, uncertain, gaps, tasks, settles_at } =
+        translate_one(workload, addresses, wall);
+    let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
+    let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
+    let nodes = nodes.copied().collect();
+    let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
+    let app = AppClaims { claims, alive: living_tasks(workload) };
+    WorkloadClaims { app, contribution, settles_at }
+}
+
+/// Lists the tasks that haven't ended, whether they serve a VIP or not.
+fn living_tasks(workload: &Workload) -> BTreeSet<Arc<str>> {
+    let lives = |state: &TaskState| !state.is_terminal();
+    let instances = workload.instances.iter().filter(|instance| lives(&instance.state));
+    instances.map(|instance| instance.id.clone()).collect()
+}

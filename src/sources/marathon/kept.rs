@@ -1,0 +1,36 @@
+//! What is kept on disk of a Marathon.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use marathon::Workload;
+use serde::{Deserialize, Serialize};
+
+/// The workloads of a Marathon and the addresses of their hosts, as the state file holds them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeptWorkloads {
+    /// Its apps and pods.
+    pub(crate) workloads: Vec<Arc<Workload>>,
+    /// The addresses of each host whose name was resolved.
+    pub(crate) hosts: BTreeMap<String, KeptAddresses>,
+}
+
+/// The addresses of a host. In JSON they stand in an object `{"Ok": ...}`, since a look-up's
+/// result was written there once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeptAddresses {
+    Ok(Arc<[IpAddr]>),
+}
+
+impl From<Arc<[IpAddr]>> for KeptAddresses {
+    fn from(addresses: Arc<[IpAddr]>) -> Self {
+        Self::Ok(addresses)
+    }
+}
+
+impl From<KeptAddresses> for Arc<[IpAddr]> {
+    fn from(KeptAddresses::Ok(addresses): KeptAddresses) -> Self {
+        addresses
+    }
+}
