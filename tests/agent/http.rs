@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use vip::controller::{DrainFacts, LocalFacts, TaskName};
 
 use crate::schema::Document;
 use crate::site::{Site, run, traffic};
@@ -41,6 +42,7 @@ fn every_answer_is_as_the_document_says() {
             ("/v1/explain?what=/web", "/v1/explain"),
             ("/v1/explain?what=/nobody", "/v1/explain"),
             ("/v1/diff", "/v1/diff"),
+            ("/v1/local-facts", "/v1/local-facts"),
             ("/v1/events", "/v1/events"),
             ("/v1/config", "/v1/config"),
             ("/openapi.json", "/openapi.json"),
@@ -91,6 +93,26 @@ fn an_operation_and_a_conflict_are_as_the_document_says_too() {
         document.check("/v1/events", status, "application/json", &body);
         site.end().await;
     });
+}
+
+#[test]
+fn a_drain_is_as_the_document_says() {
+    let document = include_str!("../../src/admin/openapi.json");
+    let document = Document::new(serde_json::from_str(document).unwrap());
+    let task = TaskName { source: "m".to_owned(), app: "/web".into(), task: "web.1".into() };
+    let begun = DrainFacts {
+        vip: vip(WEB),
+        server: "10.0.0.1:31001".parse().unwrap(),
+        weight_before: 1,
+        left_ms: Some(90_000),
+        idle_ms: Some(0),
+        task: Some(task),
+    };
+    let due = DrainFacts { left_ms: None, idle_ms: None, task: None, ..begun.clone() };
+    let lingering = [("3.3.0.7".parse().unwrap(), 60_000)].into();
+    let facts = LocalFacts { drains: vec![begun, due], lingering };
+    let body = serde_json::to_string(&facts).unwrap();
+    document.check("/v1/local-facts", 200, "application/json", &body);
 }
 
 #[test]
