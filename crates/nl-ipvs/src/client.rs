@@ -1,3 +1,5 @@
+//! The blocking client of the IPVS table.
+
 use std::borrow::Borrow;
 
 use netlink_packet_core::{DecodeError, NetlinkMessage};
@@ -14,13 +16,13 @@ use crate::{
 type Framed = GenlMessage<IpvsMessage>;
 type Question = NetlinkMessage<Framed>;
 
-/// What came back for one request: the messages, or the kernel's refusal.
+/// The answer to one request: the messages, or the kernel's refusal.
 type Answer = Result<Vec<Result<IpvsMessage, EntryError>>, KernelError>;
 
-/// The IPVS table of one network namespace: that of the thread that opened it.
+/// A client of the IPVS table, in the network namespace of the thread that opened it.
 ///
-/// Every call blocks until the kernel has done what it was asked. It needs `CAP_NET_ADMIN` in
-/// the initial user namespace, for reading too.
+/// Every call blocks until the kernel has carried it out. All calls, reads too, need
+/// `CAP_NET_ADMIN` in the initial user namespace.
 #[derive(Debug)]
 pub struct Ipvs {
     pipeline: Pipeline,
@@ -28,7 +30,8 @@ pub struct Ipvs {
 }
 
 impl Ipvs {
-    /// Opens a socket and looks up the family. The kernel may load `ip_vs` for the asking.
+    /// Opens a socket and looks up the netlink family. The lookup makes the kernel load `ip_vs` if
+    /// it can.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the kernel has no IPVS.
@@ -38,17 +41,18 @@ impl Ipvs {
         Ok(Self { pipeline, family })
     }
 
-    /// The version, and the size of the connection table.
+    /// Reads the version and the size of the connection table.
     ///
     /// # Errors
-    /// When the kernel refuses or its answer can't be read; so with all reading calls.
+    /// When the kernel refuses or its answer can't be parsed. All reading calls fail for these
+    /// reasons.
     pub fn info(&mut self) -> Result<Info, Error> {
         let answer = self.get_message(&IpvsMessage::bare(IpvsCmd::GetInfo))?;
         let message = first_message(answer, "read the version of IPVS")?;
         Ok(Info::try_from(&message)?)
     }
 
-    /// The timeouts of connections.
+    /// Reads the timeouts of connections.
     ///
     /// # Errors
     /// As with [`info`](Self::info).
@@ -58,17 +62,17 @@ impl Ipvs {
         Ok(Timeouts::try_from(&message)?)
     }
 
-    /// Every service, whoever made it.
+    /// Lists every service, whoever made it.
     ///
     /// # Errors
-    /// As with [`info`](Self::info), but what can't be read comes beside what can.
+    /// As with [`info`](Self::info), but an entry that can't be parsed is part of the result.
     pub fn services(&mut self) -> Result<Dump<Service>, Error> {
         let answer = self.dump_entries(&IpvsMessage::get_service(None), Service::from_entry)?;
         let services = refusal_as_error(answer, "list the services")?;
         Ok(Dump::collect(services, |service| service.key))
     }
 
-    /// One service, if it is there.
+    /// Reads one service, if it exists.
     ///
     /// # Errors
     /// As with [`info`](Self::info).
@@ -81,8 +85,8 @@ impl Ipvs {
         Ok(Some(Service::try_from(&message)?))
     }
 
-    /// The real servers of one service. The kernel says the same of a service without any and of
-    /// one that isn't there: nothing.
+    /// Lists the real servers of one service. The list is empty for a missing service too: the
+    /// kernel makes no difference.
     ///
     /// # Errors
     /// As with [`services`](Self::services).
@@ -91,8 +95,8 @@ impl Ipvs {
         Ok(Dump::collect(servers, |destination| destination.address))
     }
 
-    /// The same, each taken for what matters of it as it comes: where the kernel's table changes
-    /// meanwhile, the last of those with one address counts.
+    /// Lists the real servers of one service, each converted by `take` as it comes. If the table
+    /// changes meanwhile an address may come twice; the last one counts.
     ///
     /// # Errors
     /// As with [`services`](Self::services).
@@ -106,7 +110,7 @@ impl Ipvs {
         refusal_as_error(answer, "list the real servers of a service")
     }
 
-    /// The synchronisation daemons that run.
+    /// Lists the running synchronisation daemons.
     ///
     /// # Errors
     /// As with [`services`](Self::services).
@@ -117,15 +121,15 @@ impl Ipvs {
         Ok(Dump::collect(daemons, |daemon| daemon.role))
     }
 
-    /// Sets timeouts; those that are 0 stay as they are.
+    /// Sets timeouts. A timeout of 0 stays unchanged.
     ///
     /// # Errors
-    /// When the kernel refuses; so with all single changes.
+    /// When the kernel refuses. All single changes fail for this reason.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
         self.change_one(Command::SetTimeouts(timeouts), "set the timeouts of IPVS")
     }
 
-    /// Zeroes the counters of one service and its real servers, or of everything.
+    /// Zeroes the counters of one service and its real servers, or all counters.
     ///
     /// # Errors
     /// As with [`set_timeouts`](Self::set_timeouts).
@@ -157,17 +161,17 @@ impl Ipvs {
         self.change_one(Command::StopDaemon(role), "stop a synchronisation daemon")
     }
 
-    /// Does all commands, in their order. One that fails doesn't stop those behind it.
+    /// Carries out all commands in order. One that fails doesn't stop those after it.
     ///
     /// # Errors
-    /// When the outcome of some is unknown: read the table again. Each command's own failure is
-    /// in the answer, at its place.
+    /// When the outcome of some commands is unknown: read the table again. A refused command is no
+    /// error here but an outcome.
     pub fn batch<C: Borrow<Command>>(
         &mut self,
         commands: impl IntoIterator<Item = C> + Clone,
     ) -> Result<Outcomes, Error> {
         let outcomes = self.send_commands(commands.clone())?;
-        // Under a number that is no longer ours nothing was done, so it can be done again.
+        // If the family has another number now, nothing was carried out: send everything again.
         let nothing_done = outcomes.iter().all(|o| o.as_ref().is_err_and(maybe_stale));
         if nothing_done && !outcomes.is_empty() && self.family_moved()? {
             return self.send_commands(commands);
@@ -194,7 +198,7 @@ impl Ipvs {
         self.ask_kernel(message, Pipeline::get)
     }
 
-    /// Entries as they come, each read at once.
+    /// Dumps entries and parses each as it comes.
     fn dump_entries<T>(
         &mut self,
         message: &IpvsMessage,
@@ -222,7 +226,8 @@ impl Ipvs {
         Ok(answer.map(|entries| entries.into_iter().map(unframe_entry).collect()))
     }
 
-    /// Looks the family up again. Whether its number has changed: `ip_vs` was loaded anew.
+    /// Looks the family up again. Returns true if its number has changed, since `ip_vs` was
+    /// reloaded.
     fn family_moved(&mut self) -> Result<bool, Error> {
         let before = self.family;
         self.family = family::resolve_family(&mut self.pipeline, IpvsMessage::family_name())?;
@@ -236,8 +241,8 @@ fn framed_request(message: IpvsMessage, family: u16) -> Question {
     NetlinkMessage::from(message)
 }
 
-/// What the kernel says to a number that belongs to no family, or to another one. It says the
-/// same of missing entries.
+/// Returns true for the kernel's answers to the number of no family or of another one. Missing
+/// entries have the same errnos.
 fn maybe_stale(refusal: &KernelError) -> bool {
     matches!(refusal.errno(), errno::ENOENT | errno::EOPNOTSUPP)
 }

@@ -1,3 +1,5 @@
+//! The changes that can be made to the IPVS table.
+
 use std::net::SocketAddr;
 
 use crate::{
@@ -8,72 +10,72 @@ use crate::{
 /// One change to the kernel's IPVS table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Make a service. `EEXIST` if it is there; `ENOENT` if the kernel has no such scheduler.
+    /// Add a service. `EEXIST` if it exists; `ENOENT` if the kernel lacks the scheduler.
     AddService {
-        /// What it will be known by.
+        /// The service's key.
         key: ServiceKey,
-        /// What it will be like.
+        /// The service's settings.
         settings: ServiceSettings,
     },
-    /// Change a service. `ESRCH` if it isn't there.
+    /// Change a service. `ESRCH` if it doesn't exist.
     ///
-    /// A change of the scheduler refuses new connections for a moment, so don't send a service
-    /// that already is as it should be.
+    /// A change of the scheduler refuses new connections for a moment, so don't send a service that
+    /// is right already.
     SetService {
-        /// Which.
+        /// The service's key.
         key: ServiceKey,
-        /// What it will be like; all of it but the flags replaces what was.
+        /// The new settings. All of them except the flags replace the old ones.
         settings: ServiceSettings,
-        /// Those flags that are written. The others stay as they are.
+        /// The flags to write. The others stay unchanged.
         flags_mask: ServiceFlags,
     },
-    /// Delete a service and its real servers. `ESRCH` if it isn't there.
+    /// Delete a service and its real servers. `ESRCH` if it doesn't exist.
     DeleteService {
-        /// Which.
+        /// The service's key.
         key: ServiceKey,
     },
-    /// Add a real server. `ESRCH` without the service, `EEXIST` if it is there.
+    /// Add a real server. `ESRCH` without the service, `EEXIST` if the real server exists.
     AddDestination {
-        /// To which service.
+        /// The key of its service.
         service: ServiceKey,
-        /// Where it listens. Port 0 is the service's own, for firewall-mark services.
+        /// The address and port. In a firewall-mark service, port 0 means the packet's own.
         address: SocketAddr,
-        /// How it is used.
+        /// The real server's settings.
         settings: DestinationSettings,
     },
     /// Change a real server. `ESRCH` without the service, `ENOENT` without the real server.
     SetDestination {
-        /// Of which service.
+        /// The key of its service.
         service: ServiceKey,
-        /// Which.
+        /// The address and port.
         address: SocketAddr,
-        /// How it is used from now on.
+        /// The new settings.
         settings: DestinationSettings,
     },
     /// Delete a real server. `ESRCH` without the service, `ENOENT` without the real server.
     DeleteDestination {
-        /// Of which service.
+        /// The key of its service.
         service: ServiceKey,
-        /// Which.
+        /// The address and port.
         address: SocketAddr,
     },
-    /// Zero the counters of one service and its real servers, or of everything.
+    /// Zero the counters of one service and its real servers, or all counters.
     Zero(Option<ServiceKey>),
     /// Delete every service of the network namespace, whoever made it.
     Flush,
-    /// Set timeouts; those that are 0 stay as they are.
+    /// Set timeouts. A timeout of 0 stays unchanged.
     SetTimeouts(Timeouts),
-    /// Start a synchronisation daemon. `EEXIST` if one of its role runs.
+    /// Start a synchronisation daemon. `EEXIST` if one of the same role runs.
     StartDaemon(Daemon),
-    /// Stop a synchronisation daemon. `ESRCH` if none of its role runs.
+    /// Stop a synchronisation daemon. `ESRCH` if none of the role runs.
     ///
-    /// One that has not begun to run yet is stopped without an answer, so that waiting for it
-    /// times out: the kernel's thread then returns `EINTR`, which netlink never reports.
+    /// If the daemon hasn't begun to run yet, it is stopped without an answer and the request times
+    /// out: the kernel's thread returns `EINTR`, which netlink never reports.
     StopDaemon(DaemonRole),
 }
 
 impl Command {
-    /// What most likely is behind a refusal of this command, where its number alone misleads.
+    /// Suggests the likely cause of a refusal of this command where the errno alone misleads.
     #[must_use]
     pub fn hint(&self, refusal: &KernelError) -> Option<&'static str> {
         match (self, refusal.errno()) {
@@ -85,7 +87,7 @@ impl Command {
                 "the kernel takes no real server in a network namespace whose `lo` was never up: \
                  see `ip link show lo`",
             ),
-            (_, errno::EPERM) => Some("IPVS wants CAP_NET_ADMIN in the initial user namespace"),
+            (_, errno::EPERM) => Some("IPVS needs CAP_NET_ADMIN in the initial user namespace"),
             _ => None,
         }
     }

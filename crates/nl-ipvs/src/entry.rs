@@ -1,41 +1,43 @@
-/// Why one entry of the kernel's answer could not be read.
+//! Dumps, and the errors of their entries.
+
+/// A failure to parse one entry of the kernel's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// Something is not there, or not in a form this crate knows.
+    /// An attribute is missing, or in a form that this crate doesn't know.
     #[error(
         "{0} is missing or unreadable in the kernel's answer: is the kernel newer than this program?"
     )]
     Missing(&'static str),
-    /// A value has no meaning this crate knows.
+    /// An attribute has a value that this crate doesn't know.
     #[error(
         "{attribute} is {value} in the kernel's answer, which has no known meaning: is the kernel newer than this program?"
     )]
     Unknown {
         /// The kernel's name of the attribute.
         attribute: &'static str,
-        /// Its value.
+        /// The value.
         value: u64,
     },
-    /// The lengths of its attributes don't add up.
+    /// The lengths of the entry's attributes don't add up.
     #[error("an entry of the kernel's answer is malformed: {0}")]
     Malformed(String),
 }
 
-/// What a dump held.
+/// The result of a dump.
 ///
 /// The kernel dumps by position and promises no snapshot: with a writer at work an entry can be
 /// missed. Entries that came twice are here once, as they came last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dump<T> {
-    /// What could be read, in the kernel's order (newest first).
+    /// The entries that could be parsed, in the kernel's order (newest first).
     pub entries: Vec<T>,
-    /// What could not be read. The entries are incomplete unless this is empty.
+    /// The errors of those that couldn't. The entries are incomplete unless this is empty.
     pub unreadable: Vec<EntryError>,
 }
 
 impl<T> Dump<T> {
-    /// Sorts out what could be read. `key` tells entries apart.
+    /// Separates entries from errors. Of entries with the same `key` only the last is kept.
     pub fn collect<K: Ord>(
         results: impl IntoIterator<Item = Result<T, EntryError>>,
         key: impl Fn(&T) -> K,
@@ -58,7 +60,8 @@ impl<T> Dump<T> {
     }
 }
 
-/// Each entry where it came first, as it came last; `keys` are sorted, with the entries' places.
+/// Keeps the last of the entries with one key, at the position of the first. `keys` are sorted and
+/// have the entries' positions.
 fn keep_last_of_each<T, K: Ord>(entries: Vec<T>, keys: &[(K, usize)]) -> Vec<T> {
     let mut entries: Vec<Option<T>> = entries.into_iter().map(Some).collect();
     for same in keys.chunk_by(|one, next| one.0 == next.0) {

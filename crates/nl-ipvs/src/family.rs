@@ -1,5 +1,5 @@
-//! Finding a generic netlink family's number, which the kernel gives out anew at each load of
-//! the module (`linux/genetlink.h`).
+//! Lookup of a generic netlink family's number, which the kernel assigns anew each time the module
+//! is loaded (`linux/genetlink.h`).
 
 use netlink_packet_core::{
     DecodeError, DefaultNla, Emitable, NetlinkMessage, Nla, NlasIterator, Parseable,
@@ -14,7 +14,7 @@ const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 
-/// A message of the controller, of which only one attribute is looked at.
+/// A message of the generic netlink controller. Only one attribute of an answer is used.
 #[derive(Debug, Clone, PartialEq)]
 struct Lookup(Vec<DefaultNla>);
 
@@ -26,7 +26,8 @@ impl Lookup {
         NetlinkMessage::from(GenlMessage::from_payload(Self(vec![name])))
     }
 
-    /// 0 is no number of a family, and a message sent under it would be acknowledged unread.
+    /// Returns the family's number in an answer. 0 is none, and the kernel would acknowledge a
+    /// message sent to it unread.
     fn found_id(&self) -> Option<u16> {
         let id =
             self.0.iter().find(|nla| nla.kind() == CTRL_ATTR_FAMILY_ID && nla.value_len() == 2)?;
@@ -67,7 +68,7 @@ impl ParseableParametrized<[u8], GenlHeader> for Lookup {
     }
 }
 
-/// The number of a family in this kernel. The kernel may load the module for the asking.
+/// Looks up the number of a family. The lookup makes the kernel load the module if it can.
 pub(crate) fn resolve_family(pipeline: &mut Pipeline, family: &'static str) -> Result<u16, Error> {
     let entries = match pipeline.get(&Lookup::lookup_request(family))? {
         Ok(entries) => entries,

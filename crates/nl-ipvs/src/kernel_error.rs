@@ -1,3 +1,5 @@
+//! The kernel's refusal of a request, and the errnos it uses.
+
 use std::fmt;
 
 /// The kernel's refusal of one request.
@@ -8,33 +10,33 @@ pub struct KernelError {
 }
 
 impl KernelError {
-    /// An error with this number, as in `errno(3)`: positive.
+    /// Makes an error with this positive errno.
     #[must_use]
     pub const fn new(errno: i32) -> Self {
         Self { errno, message: None }
     }
 
-    /// The same with what the kernel says about it (`NLMSGERR_ATTR_MSG`).
+    /// Adds the kernel's message (`NLMSGERR_ATTR_MSG`).
     #[must_use]
     pub fn with_message(self, message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), ..self }
     }
 
-    /// Its number, positive. Compare with the constants of [`errno`].
+    /// Returns the errno, which is positive. Compare it with the constants of [`errno`].
     #[must_use]
     pub const fn errno(&self) -> i32 {
         self.errno
     }
 
-    /// What the kernel says about it. IPVS itself says nothing more than the number; checks of
-    /// attributes in front of it do, and so do other families.
+    /// Returns the kernel's message. IPVS itself sends none; the checks of attributes that precede
+    /// it do, and so do other families.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 }
 
-/// `EEXIST: already exists`, with the kernel's own words behind it if there are any.
+/// Formats as `EEXIST: already exists`, followed by the kernel's message if there is one.
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match errno::NAMES.iter().find(|(number, ..)| *number == self.errno) {
@@ -50,24 +52,25 @@ impl fmt::Display for KernelError {
 
 impl std::error::Error for KernelError {}
 
-/// The numbers that IPVS and the layers in front of it answer with, and what IPVS means by them (`asm-generic/errno-base.h`
-/// and `asm-generic/errno.h`; the second group differs on alpha, mips, parisc and sparc).
+/// The errnos that IPVS and other netlink families answer with, and their meaning there
+/// (`asm-generic/errno-base.h` and `asm-generic/errno.h`; those of the latter, from 35 on, differ on
+/// alpha, mips, parisc and sparc).
 pub mod errno {
     /// The caller lacks `CAP_NET_ADMIN` in the initial user namespace.
     pub const EPERM: i32 = 1;
-    /// No such real server or scheduler, or no such family of generic netlink.
+    /// No such real server, scheduler or generic netlink family.
     pub const ENOENT: i32 = 2;
     /// No such service.
     pub const ESRCH: i32 = 3;
     /// No memory.
     pub const ENOMEM: i32 = 12;
-    /// Something is in use; with a dump: the one before it is not finished.
+    /// Something is in use. To a dump: the one before it isn't finished.
     pub const EBUSY: i32 = 16;
-    /// It is already there.
+    /// The entry exists already.
     pub const EEXIST: i32 = 17;
     /// No such network device.
     pub const ENODEV: i32 = 19;
-    /// An attribute is missing or out of place, or a real server's address is not a unicast one.
+    /// An attribute is missing or out of place, or a real server's address isn't unicast.
     pub const EINVAL: i32 = 22;
     /// A value is out of range.
     pub const ERANGE: i32 = 34;
@@ -75,7 +78,7 @@ pub mod errno {
     pub const EOPNOTSUPP: i32 = 95;
     /// The address family is not supported.
     pub const EAFNOSUPPORT: i32 = 97;
-    /// The address is not there.
+    /// The interface has no such address.
     pub const EADDRNOTAVAIL: i32 = 99;
     /// The kernel had to drop an answer.
     pub const ENOBUFS: i32 = 105;

@@ -2,8 +2,8 @@
 //!
 //! Three layers, each usable without those above it:
 //!
-//! - [`wire`]: the messages, attribute by attribute. Nothing the kernel may send is refused.
-//! - [`types`]: what they say, in Rust types, and [`Command`], what can be asked for.
+//! - [`wire`]: the messages, attribute by attribute. Whatever a kernel may send can be parsed.
+//! - [`types`]: their contents as Rust types, and [`Command`], the changes that can be made.
 //! - [`Ipvs`] (feature `socket`, on by default): a blocking client that sends commands by the
 //!   hundred, on [`Pipeline`], which does so for any netlink family.
 //!

@@ -1,3 +1,5 @@
+//! The counters and rates of a service or real server.
+
 /// Counters and rates of a service or real server (`IPVS_*_ATTR_STATS64`, or the 32-bit
 /// `IPVS_*_ATTR_STATS` of kernels before 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -1,8 +1,8 @@
-//! Picks attributes out of a list.
+//! Lookup of attributes in a list.
 
 use crate::EntryError;
 
-/// The first attribute that `pick` takes.
+/// Returns what `pick` makes of the first attribute that it accepts.
 pub(super) fn find_attribute<'a, A, T>(
     attributes: &'a [A],
     name: &'static str,
@@ -11,7 +11,7 @@ pub(super) fn find_attribute<'a, A, T>(
     attributes.iter().find_map(pick).ok_or(EntryError::Missing(name))
 }
 
-/// The value of one kind of attribute among many.
+/// Returns the value of the first attribute of one kind.
 macro_rules! get {
     ($attributes:expr, $kind:path, $name:literal) => {
         crate::convert::attribute::find_attribute($attributes, $name, |attribute| match attribute {

@@ -1,8 +1,10 @@
+//! The request messages of commands.
+
 use super::{destination, service};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage};
 use crate::{Command, DestinationSettings, ServiceFlags, ServiceKey, ServiceSettings};
 
-/// The request that does it.
+/// Makes the request that carries the command out.
 impl From<&Command> for IpvsMessage {
     fn from(command: &Command) -> Self {
         match command {
@@ -49,8 +51,8 @@ fn settings_request(
     settings: &ServiceSettings,
     mask: ServiceFlags,
 ) -> IpvsMessage {
-    // The kernel believes a new service with the flag HASHED to be in its table already, and
-    // then never puts it there.
+    // With the flag HASHED, the kernel takes a new service to be in its table already, and never
+    // inserts it.
     let flags = settings.flags.settable();
     let mut attributes = service::key_attributes(key);
     attributes.extend(service::settings_attributes(key.family(), settings, flags, mask));

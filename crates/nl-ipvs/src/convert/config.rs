@@ -1,3 +1,5 @@
+//! Conversion of timeouts and of the version.
+
 use super::attribute::get;
 use crate::wire::{IpvsAttribute as A, IpvsCmd, IpvsMessage};
 use crate::{EntryError, Info, Timeouts, Version};
@@ -5,8 +7,8 @@ use crate::{EntryError, Info, Timeouts, Version};
 impl TryFrom<&IpvsMessage> for Timeouts {
     type Error = EntryError;
 
-    /// Reads the answer to `GET_CONFIG`. A kernel without TCP or UDP balancing leaves out their
-    /// timeouts: they are 0 here.
+    /// Parses the answer to `GET_CONFIG`. A kernel without TCP or UDP balancing leaves out their
+    /// timeouts, which are 0 here.
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
         if message.command != IpvsCmd::SetConfig {
             return Err(EntryError::Missing("IPVS_CMD_SET_CONFIG"));
@@ -21,7 +23,7 @@ impl TryFrom<&IpvsMessage> for Timeouts {
     }
 }
 
-/// The request that sets them; also the kernel's answer to `GET_CONFIG`.
+/// Makes the request that sets the timeouts; the kernel answers `GET_CONFIG` with the same.
 impl From<Timeouts> for IpvsMessage {
     fn from(timeouts: Timeouts) -> Self {
         Self {
@@ -38,7 +40,7 @@ impl From<Timeouts> for IpvsMessage {
 impl TryFrom<&IpvsMessage> for Info {
     type Error = EntryError;
 
-    /// Reads the answer to `GET_INFO`.
+    /// Parses the answer to `GET_INFO`.
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
         let attributes = &message.attributes;
         Ok(Self {
@@ -52,7 +54,7 @@ impl TryFrom<&IpvsMessage> for Info {
     }
 }
 
-/// The kernel's answer to `GET_INFO`.
+/// Makes the kernel's answer to `GET_INFO`.
 impl From<Info> for IpvsMessage {
     fn from(info: Info) -> Self {
         Self {

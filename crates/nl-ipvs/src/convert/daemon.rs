@@ -1,3 +1,5 @@
+//! Conversion of synchronisation daemons.
+
 use std::net::IpAddr;
 
 use super::attribute::get;
@@ -10,7 +12,7 @@ const IP_VS_STATE_BACKUP: u32 = 2;
 impl TryFrom<&IpvsMessage> for Daemon {
     type Error = EntryError;
 
-    /// Reads an entry of a dump of daemons.
+    /// Parses an entry of a dump of daemons.
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
         let attributes = get!(&message.attributes, IpvsAttribute::Daemon, "IPVS_CMD_ATTR_DAEMON")?;
         let group = get!(attributes, A::Group, "IPVS_DAEMON_ATTR_MCAST_GROUP").ok();
@@ -31,7 +33,7 @@ impl TryFrom<&IpvsMessage> for Daemon {
     }
 }
 
-/// The request that starts it; also the entry of a dump that the kernel would write for it.
+/// Makes the request that starts the daemon; the kernel writes the same in a dump.
 impl From<&Daemon> for IpvsMessage {
     fn from(daemon: &Daemon) -> Self {
         let mut attributes = vec![

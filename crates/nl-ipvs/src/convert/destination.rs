@@ -1,3 +1,5 @@
+//! Conversion of real servers.
+
 use std::net::SocketAddr;
 
 use super::attribute::get;
@@ -11,11 +13,11 @@ use crate::{
 const FORWARD_MASK: u32 = 7;
 
 impl Destination {
-    /// Reads an entry of a dump of real servers. Kernels before 3.18 don't tell its family: it is
-    /// that of the service then.
+    /// Parses an entry of a dump of real servers. Kernels before 3.18 don't tell the address
+    /// family, which is that of the service then.
     ///
     /// # Errors
-    /// When something essential is missing or has no known meaning.
+    /// When an essential attribute is missing or has no known meaning.
     pub fn from_message(message: &IpvsMessage, service: Family) -> Result<Self, EntryError> {
         let attributes =
             get!(&message.attributes, IpvsAttribute::Destination, "IPVS_CMD_ATTR_DEST")?;
@@ -44,7 +46,7 @@ impl Destination {
     }
 }
 
-/// The entry of a dump that the kernel would write for it.
+/// Makes the entry that the kernel would write in a dump.
 impl From<&Destination> for IpvsMessage {
     fn from(destination: &Destination) -> Self {
         let mut attributes = key_attributes(destination.address);
@@ -79,7 +81,7 @@ fn parse_settings(attributes: &[A]) -> Result<DestinationSettings, EntryError> {
         weight: *get!(attributes, A::Weight, "IPVS_DEST_ATTR_WEIGHT")?,
         upper_threshold: *get!(attributes, A::UpperThreshold, "IPVS_DEST_ATTR_U_THRESH")?,
         lower_threshold: *get!(attributes, A::LowerThreshold, "IPVS_DEST_ATTR_L_THRESH")?,
-        // Absent before Linux 5.2 and 5.3, where there is IP in IP only.
+        // Absent before Linux 5.2 and 5.3, which have IP in IP only.
         tunnel: Tunnel {
             kind: kind.map_or(TunnelKind::IpIp, |number| tunnel_kind(*number)),
             port: port.copied().unwrap_or(0),

@@ -1,4 +1,5 @@
-//! Between the messages of [`wire`](crate::wire) and the types of [`types`](crate::types).
+//! Conversion between the messages of [`wire`](crate::wire) and the types of
+//! [`types`](crate::types).
 
 mod attribute;
 mod command;

@@ -1,3 +1,5 @@
+//! Conversion of virtual services.
+
 use super::attribute::{find_attribute, get};
 use super::family::{family_number, family_of_number};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress, ServiceAttribute as A};
@@ -5,13 +7,13 @@ use crate::{
     EntryError, Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings,
 };
 
-/// How the kernel spells "no scheduler".
+/// The kernel's name for "no scheduler".
 pub(crate) const NO_SCHEDULER: &str = "none";
 
 impl TryFrom<&IpvsMessage> for Service {
     type Error = EntryError;
 
-    /// Reads an entry of a dump of services, or the answer to `GET_SERVICE`.
+    /// Parses an entry of a dump of services, or the answer to `GET_SERVICE`.
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
         let attributes =
             get!(&message.attributes, IpvsAttribute::Service, "IPVS_CMD_ATTR_SERVICE")?;
@@ -26,7 +28,7 @@ impl TryFrom<&IpvsMessage> for Service {
     }
 }
 
-/// The entry of a dump that the kernel would write for it.
+/// Makes the entry that the kernel would write in a dump.
 impl From<&Service> for IpvsMessage {
     fn from(service: &Service) -> Self {
         let mut attributes = key_attributes(&service.key);
@@ -107,7 +109,7 @@ pub(super) fn settings_attributes(
         A::Timeout(settings.timeout),
         A::Netmask(netmask_bytes(family, settings.prefix_len)),
     ];
-    // Left out, it takes away the engine a service had.
+    // Without this attribute, a service loses the engine it had.
     attributes.extend(settings.persistence_engine.clone().map(A::PersistenceEngine));
     attributes
 }

@@ -1,7 +1,9 @@
+//! Conversion of counters and rates.
+
 use crate::Stats;
 use crate::wire::{Counter, StatsAttribute};
 
-/// The wider of the two sets the kernel sent. A counter that is absent is 0.
+/// Parses the wider of the two sets of counters that the kernel sent. A missing counter is 0.
 pub(super) fn parse_stats(
     wide: Option<&Vec<StatsAttribute>>,
     narrow: Option<&Vec<StatsAttribute>>,
@@ -18,7 +20,7 @@ pub(super) fn parse_stats(
     stats
 }
 
-/// The 64-bit set.
+/// Makes the set of 64-bit counters.
 pub(super) fn stats_attributes(mut stats: Stats) -> Vec<StatsAttribute> {
     Counter::ALL
         .into_iter()

@@ -1,6 +1,7 @@
-//! The messages that whole tables are made and read with, between their bytes and the
-//! [types](crate::types) without a list of attributes in between: nothing is allocated for each.
-//! [`wire`](crate::wire) has every message; tests hold the two to the same bytes and values.
+//! A fast path for the messages that come by the thousand: conversion between bytes and
+//! [types](crate::types) without an allocated list of attributes in between.
+//!
+//! [`wire`](crate::wire) has every message; tests make sure that both agree on bytes and values.
 
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of the codec use the rest of it")]

@@ -1,3 +1,5 @@
+//! Entries of dumps, parsed from their bytes.
+
 use std::net::SocketAddr;
 
 use netlink_packet_core::NLA_TYPE_MASK;
@@ -18,7 +20,7 @@ const GENL_HEADER_LEN: usize = 4;
 /// The kind and the value of each attribute.
 type Attribute<'a> = (u16, &'a [u8]);
 
-/// The attributes in `bytes`; an error is the last.
+/// Parses the attributes in `bytes`, up to the first error.
 fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, EntryError>> {
     value::parse_attributes(bytes).map(|attribute| match attribute {
         Some((kind, value)) => Ok((kind & NLA_TYPE_MASK, value)),
@@ -26,7 +28,8 @@ fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, 
     })
 }
 
-/// The first attribute of this kind in an entry of a dump, if what is in it adds up.
+/// Returns the first attribute of this kind in an entry of a dump whose own attributes are well
+/// formed.
 fn entry_attribute<'a>(
     payload: &'a [u8],
     wanted: u16,
@@ -45,20 +48,20 @@ fn entry_attribute<'a>(
     found.ok_or(EntryError::Missing(name))
 }
 
-/// Keeps the first value that can be read.
+/// Keeps the first value that can be parsed.
 fn keep_first<T>(kept: &mut Option<T>, value: Option<T>) {
     if kept.is_none() {
         *kept = value;
     }
 }
 
-/// The counters of 32 bits, which a kernel that has those of 64 bits tells before them.
+/// Parses the 32-bit counters, which a kernel with 64-bit counters sends before those.
 fn parse_narrow_stats(bytes: &[u8], wanted: u16) -> Option<Stats> {
     let mut found = parse_attributes(bytes).flatten().filter(|(kind, _)| *kind == wanted);
     found.find_map(|(_, bytes)| parse_stats(bytes))
 }
 
-/// The counters, `None` if they don't add up.
+/// Parses counters; `None` if the attributes are malformed.
 fn parse_stats(bytes: &[u8]) -> Option<Stats> {
     let mut stats = Stats::default();
     for attribute in parse_attributes(bytes) {
@@ -73,10 +76,10 @@ fn parse_stats(bytes: &[u8]) -> Option<Stats> {
 }
 
 impl Service {
-    /// Reads an entry of a dump of services as it came, header of generic netlink and all.
+    /// Parses an entry of a dump of services, generic netlink header included.
     ///
     /// # Errors
-    /// When something essential is missing or has no known meaning.
+    /// When an essential attribute is missing or has no known meaning.
     pub fn from_entry(payload: &[u8]) -> Result<Self, EntryError> {
         let bytes = entry_attribute(payload, IPVS_CMD_ATTR_SERVICE, "IPVS_CMD_ATTR_SERVICE")?;
         let (mut af, mut protocol, mut address, mut port, mut mark) =
@@ -133,11 +136,11 @@ impl Service {
 }
 
 impl Destination {
-    /// Reads an entry of a dump of real servers as it came, header of generic netlink and all.
-    /// Kernels before 3.18 don't tell its family: it is that of the service then.
+    /// Parses an entry of a dump of real servers, generic netlink header included. Kernels before
+    /// 3.18 don't tell the address family, which is that of the service then.
     ///
     /// # Errors
-    /// When something essential is missing or has no known meaning.
+    /// When an essential attribute is missing or has no known meaning.
     pub fn from_entry(payload: &[u8], service: Family) -> Result<Self, EntryError> {
         let bytes = entry_attribute(payload, IPVS_CMD_ATTR_DEST, "IPVS_CMD_ATTR_DEST")?;
         let (mut af, mut address, mut port, mut method, mut weight) =
@@ -183,7 +186,7 @@ impl Destination {
                 weight: weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?,
                 upper_threshold: upper.ok_or(missing("IPVS_DEST_ATTR_U_THRESH"))?,
                 lower_threshold: lower.ok_or(missing("IPVS_DEST_ATTR_L_THRESH"))?,
-                // Absent before Linux 5.2 and 5.3, where there is IP in IP only.
+                // Absent before Linux 5.2 and 5.3, which have IP in IP only.
                 tunnel: Tunnel {
                     kind: tunnel.map_or(TunnelKind::IpIp, tunnel_kind),
                     port: tunnel_port.unwrap_or(0),

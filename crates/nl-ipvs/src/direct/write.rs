@@ -1,3 +1,5 @@
+//! Commands that change services and real servers, written as bytes.
+
 use std::borrow::Borrow;
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,25 +15,26 @@ use crate::{
     ServiceSettings,
 };
 
-/// A command as it is sent, whole or borrowed: what [`Ipvs::batch`](crate::Ipvs::batch) gives to its
-/// pipeline.
+/// A command ready to be sent, owned or borrowed. [`Ipvs::batch`](crate::Ipvs::batch) passes these to
+/// its pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request<C>(Kind<C>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind<C> {
-    /// One of those that come by the thousand.
+    /// A command that comes by the thousand, written without an [`IpvsMessage`].
     Direct {
         command: C,
         family: u16,
-        /// How many bytes it takes: who sends it asks several times.
+        /// The length in bytes, kept because the sender asks for it several times.
         len: usize,
     },
     Message(GenlMessage<IpvsMessage>),
 }
 
 impl<C: Borrow<Command>> Request<C> {
-    /// To the family of this number, which the kernel gives to IPVS when it is loaded.
+    /// Makes a request to the family of this number, which the kernel assigns when `ip_vs` is
+    /// loaded.
     #[must_use]
     pub fn new(command: C, family: u16) -> Self {
         Self(match command.borrow() {
@@ -84,7 +87,7 @@ impl<C> From<Request<C>> for NetlinkPayload<Request<C>> {
     }
 }
 
-/// Writes a command as [`IpvsMessage`] would, and says how many bytes that takes.
+/// Writes a command as [`IpvsMessage`] would, and returns the number of bytes.
 fn write_command(mut writer: Writer<'_>, command: &Command) -> usize {
     match command {
         Command::AddService { key, settings } => {
@@ -120,7 +123,7 @@ fn write_command(mut writer: Writer<'_>, command: &Command) -> usize {
 }
 
 impl Writer<'_> {
-    /// `struct genlmsghdr`.
+    /// Writes `struct genlmsghdr`.
     fn write_genl_header(&mut self, command: IpvsCmd) {
         self.write_raw(&[command.into(), IPVS_GENL_VERSION, 0, 0]);
     }

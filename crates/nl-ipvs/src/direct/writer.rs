@@ -1,8 +1,10 @@
+//! A writer of netlink attributes.
+
 use netlink_packet_core::NLA_F_NESTED;
 
 use crate::wire::value::{ALIGN, HEADER_LEN, name_bytes};
 
-/// Writes attributes one after another; without a place for them it counts their bytes.
+/// A writer of consecutive attributes. Without a buffer it only counts their bytes.
 pub(super) struct Writer<'a> {
     place: Option<&'a mut [u8]>,
     at: usize,
@@ -13,12 +15,12 @@ impl<'a> Writer<'a> {
         Self { place, at: 0 }
     }
 
-    /// How many bytes were written, or would have been.
+    /// Returns the number of bytes written, or counted.
     pub(super) fn len(&self) -> usize {
         self.at
     }
 
-    /// Bytes as they are, outside of any attribute.
+    /// Writes bytes outside of any attribute.
     pub(super) fn write_raw(&mut self, bytes: &[u8]) {
         let from = self.at;
         self.at += bytes.len();
@@ -39,13 +41,13 @@ impl<'a> Writer<'a> {
         self.write_bytes(kind, &value.to_ne_bytes());
     }
 
-    /// Ends with a NUL.
+    /// Writes a name and a NUL.
     pub(super) fn write_name(&mut self, kind: u16, name: &str) {
         let name = name_bytes(name);
         self.write_padded(kind, name, name.len() + 1);
     }
 
-    /// Attributes inside an attribute.
+    /// Writes an attribute whose value are the attributes that `inside` writes.
     pub(super) fn write_nested(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
         let from = self.at;
         self.at += HEADER_LEN;
@@ -54,7 +56,7 @@ impl<'a> Writer<'a> {
         self.write_attribute_header(from, kind | NLA_F_NESTED, len);
     }
 
-    /// A value with zeros behind it up to `len`, and up to where the next attribute may begin.
+    /// Writes a value, padded with zeros to `len` and to the alignment of the next attribute.
     fn write_padded(&mut self, kind: u16, value: &[u8], len: usize) {
         let from = self.at;
         self.at += HEADER_LEN + len.next_multiple_of(ALIGN);
@@ -68,7 +70,7 @@ impl<'a> Writer<'a> {
 
     fn write_attribute_header(&mut self, at: usize, kind: u16, len: usize) {
         if let Some(place) = &mut self.place {
-            // A message has a few attributes, and names are cut: it fits.
+            // A message has few attributes, and names are cut, so the length fits.
             let len = u16::try_from(len).unwrap_or(u16::MAX);
             place[at..at + 2].copy_from_slice(&len.to_ne_bytes());
             place[at + 2..at + HEADER_LEN].copy_from_slice(&kind.to_ne_bytes());

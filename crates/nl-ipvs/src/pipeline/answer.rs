@@ -1,9 +1,11 @@
+//! The answer to a single request or dump while it comes in.
+
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkHeader};
 
 use super::reply::{Body, Reply};
 use crate::KernelError;
 
-/// What one request or dump has been answered with so far.
+/// The answer to one request or dump so far.
 pub(super) struct Answer<T, R> {
     sequence: u32,
     read: R,
@@ -11,6 +13,7 @@ pub(super) struct Answer<T, R> {
     interrupted: bool,
 }
 
+/// The state of an answer after a reply.
 pub(super) enum Progress {
     More,
     Complete,
@@ -39,7 +42,7 @@ impl<T, R: Fn(&NetlinkHeader, &[u8]) -> T> Answer<T, R> {
         }
     }
 
-    /// The entries, and whether changes interrupted the dump of them.
+    /// Returns the entries, and true if changes interrupted the dump.
     pub(super) fn into_entries(self) -> (Vec<T>, bool) {
         (self.entries, self.interrupted)
     }

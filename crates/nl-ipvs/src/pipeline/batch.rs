@@ -1,10 +1,12 @@
+//! The outcomes of a batch of requests while they come in.
+
 use super::reply::{Body, Reply};
 use crate::KernelError;
 
 /// The outcome of each request of a batch, in their order.
 pub type Outcomes = Vec<Result<(), KernelError>>;
 
-/// Which requests of one datagram failed, told by sequence number.
+/// The outcomes of one datagram's requests, which replies name by sequence number.
 pub(super) struct Batch {
     first_sequence: u32,
     outcomes: Outcomes,
@@ -15,7 +17,8 @@ impl Batch {
         Self { first_sequence, outcomes: (0..count).map(|_| Ok(())).collect() }
     }
 
-    /// Whether that was all. The last request is always answered, and answers come in order.
+    /// Takes in a reply. Returns true if it was the last: the last request is always answered, and
+    /// answers come in order.
     pub(super) fn accept_reply(&mut self, reply: Reply<'_>) -> bool {
         let position = reply.header.sequence_number.wrapping_sub(self.first_sequence) as usize;
         let last = position + 1 == self.outcomes.len();
@@ -28,8 +31,8 @@ impl Batch {
         }
     }
 
-    /// Whether a reply refuses a transaction as a whole: it then names the first message, which
-    /// begins it.
+    /// Returns the refusal of a whole transaction, if the reply is one: it names the first message,
+    /// which begins the transaction.
     pub(super) fn transaction_refusal(&self, reply: &Reply<'_>) -> Option<KernelError> {
         match &reply.body {
             Body::Outcome(Err(error)) if reply.header.sequence_number == self.first_sequence => {

@@ -1,9 +1,8 @@
-//! Many requests of any netlink family in one send.
+//! A netlink socket that sends many requests of any family at once.
 //!
-//! The kernel works through all messages of a datagram before the send returns. Asking for an
-//! acknowledgement of the last one only leaves a single answer to read when all goes well; a
-//! request that fails is answered in any case, under its own sequence number, and doesn't stop
-//! those behind it.
+//! The kernel processes all messages of a datagram before the send returns. With an acknowledgement
+//! requested for the last one only, there is a single answer to read if all succeed. A request that
+//! fails is always answered, under its own sequence number, and doesn't stop those after it.
 
 mod answer;
 mod batch;
@@ -31,34 +30,35 @@ pub use batch::Outcomes;
 use outgoing::Outgoing;
 use reply::Reply;
 
-/// The kernel answers inside the send, so this only ends a wait that would never end.
+/// The longest wait for an answer. The kernel answers within the send, so this only ends a wait that
+/// would last for ever.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The kernel fills at most 32 KiB of a dump into one datagram (`netlink_dump`).
+/// The length of the receive buffer. The kernel puts at most 32 KiB of a dump into one datagram
+/// (`netlink_dump`).
 const BUFFER_LEN: usize = 64 * 1024;
 
-/// Half the usual send buffer: longer datagrams need a longer one.
+/// The longest datagram for the default send buffer, about half of it.
 const MAX_USUAL_LEN: usize = 96 * 1024;
 
-/// How often a dump that changes interrupted is asked for again.
+/// The attempts at a dump that changes interrupt.
 const DUMP_ATTEMPTS: u32 = 10;
 
-/// What a request or a dump was answered with. An entry that can't be read doesn't spoil the
-/// others.
+/// The entries of an answer. An entry that can't be parsed doesn't affect the others.
 pub type Entries<I> = Vec<Result<I, <I as NetlinkDeserializable>::Error>>;
 
 /// A blocking netlink socket that sends requests by the hundred.
 ///
-/// It belongs to the network namespace of the thread that opened it. It joins no multicast group.
+/// It belongs to the network namespace of the thread that opened it, and joins no multicast group.
 pub struct Pipeline {
     socket: Socket,
     next_sequence: u32,
-    /// An exchange didn't come to its end: what is left of it may still be there to be read.
+    /// The last exchange failed, so the rest of its answers may still be waiting to be read.
     unfinished: bool,
     buffer: Box<[u8]>,
 }
 
-/// Without the buffer, which is long and of no interest.
+/// Leaves out the buffer.
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
@@ -69,18 +69,18 @@ impl fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// Opens a socket of this netlink protocol (`NETLINK_ROUTE` is 0, `NETLINK_GENERIC` 16; see
-    /// `netlink_sys::protocols`).
+    /// Opens a socket of a netlink protocol: one of `netlink_sys::protocols`, such as
+    /// `NETLINK_GENERIC`.
     ///
     /// # Errors
-    /// [`Error::Io`] when the kernel has no such protocol or the process no file descriptor left.
+    /// [`Error::Io`] when the kernel lacks the protocol or the process is out of file descriptors.
     pub fn open(protocol: isize) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Io { doing, source };
         let mut socket = Socket::new(protocol).map_err(failed("open"))?;
         socket.bind_auto().map_err(failed("bind"))?;
-        // Connected, it takes messages from nobody but the kernel.
+        // A connected socket receives messages from the kernel only.
         socket.connect(&SocketAddr::new(0, 0)).map_err(failed("connect"))?;
-        // Both are niceties: Linux before 4.2 and 4.12 answers without them.
+        // Both are optional: Linux before 4.2 and 4.12 lacks them.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         let timeout = TimeVal::seconds(RECEIVE_TIMEOUT.as_secs().cast_signed());
@@ -90,13 +90,13 @@ impl Pipeline {
         Ok(Self { socket, next_sequence: 1, unfinished: false, buffer })
     }
 
-    /// Sends requests, up to 128 at a time, and reports for each whether the kernel did it.
+    /// Sends requests, up to 128 at a time, and returns the outcome of each.
     ///
-    /// Sequence numbers and the flags `NLM_F_REQUEST` and `NLM_F_ACK` are set here; all else in
-    /// the headers is the caller's. Requests that answer with data are not for here.
+    /// Sets sequence numbers and the flags `NLM_F_REQUEST` and `NLM_F_ACK`; the rest of the headers
+    /// is the caller's. Don't send requests here that are answered with data.
     ///
     /// # Errors
-    /// When the outcome of some requests is unknown. Requests before them may have been done.
+    /// When the outcome of some requests is unknown. Earlier ones may have been carried out.
     pub fn batch<I: NetlinkSerializable>(
         &mut self,
         requests: impl IntoIterator<Item = NetlinkMessage<I>>,
@@ -115,15 +115,16 @@ impl Pipeline {
         Ok(outcomes)
     }
 
-    /// Sends requests that are done all or not at all, between `begin` and `end`, in one datagram,
-    /// as nfnetlink takes them. Without `end` nothing is done: a rehearsal that tells what would be
-    /// refused.
+    /// Sends the requests of an nfnetlink transaction, between `begin` and `end`, in one datagram.
+    /// The kernel carries out all of them or none. Without `end` it carries out none: a rehearsal
+    /// that shows what would be refused.
     ///
-    /// The inner error is a refusal of the whole; else the outcome of each request. If one of them
-    /// is refused, none was done. The kernel leaves behind a refused one, as far as it can tell.
+    /// The inner error is a refusal of the whole, otherwise there is an outcome of each request. If
+    /// one is refused, none was carried out; the kernel still checks those after it as far as it
+    /// can.
     ///
     /// # Errors
-    /// When it is unknown whether the requests were done.
+    /// When it is unknown whether the requests were carried out.
     pub fn transaction<I: NetlinkSerializable>(
         &mut self,
         begin: NetlinkMessage<I>,
@@ -156,18 +157,18 @@ impl Pipeline {
         })
     }
 
-    /// Makes the send buffer long enough for a datagram. The kernel counts its own bookkeeping too.
+    /// Enlarges the send buffer for a long datagram. The kernel counts its own overhead as well.
     fn make_room(&self, len: usize) {
         if len > MAX_USUAL_LEN {
-            // Needs CAP_NET_ADMIN. Without it the send says what is wrong.
+            // This needs CAP_NET_ADMIN. Without it, the send fails and tells why.
             let _ = setsockopt(&self.socket, sockopt::SndBufForce, &len.saturating_mul(2));
         }
     }
 
-    /// Asks for one thing. The inner result is the kernel's refusal.
+    /// Requests one object. The inner error is the kernel's refusal.
     ///
     /// # Errors
-    /// When no whole answer came.
+    /// When no complete answer came.
     pub fn get<I>(
         &mut self,
         request: &NetlinkMessage<I>,
@@ -179,11 +180,11 @@ impl Pipeline {
             .map(|answer| answer.map(|(entries, _)| entries))
     }
 
-    /// Asks for all there is. The inner result is the kernel's refusal. A dump that the kernel
-    /// says was interrupted by changes (`NLM_F_DUMP_INTR`) is asked for again.
+    /// Requests all objects. The inner error is the kernel's refusal. A dump that changes
+    /// interrupted (`NLM_F_DUMP_INTR`) is repeated.
     ///
     /// # Errors
-    /// When no whole answer came, or when changes interrupted it every time.
+    /// When no complete answer came, or changes interrupted every attempt.
     pub fn dump<I>(
         &mut self,
         request: &NetlinkMessage<I>,
@@ -194,7 +195,8 @@ impl Pipeline {
         self.dump_as(request, I::deserialize)
     }
 
-    /// As [`dump`](Self::dump), with each entry read from its header and payload as it comes.
+    /// Requests all objects, as [`dump`](Self::dump) does, and passes the header and payload of each
+    /// entry to `read` as it comes.
     ///
     /// # Errors
     /// As with [`dump`](Self::dump).
@@ -213,7 +215,7 @@ impl Pipeline {
         Err(Error::Interrupted { attempts: DUMP_ATTEMPTS })
     }
 
-    /// Sends what is outgoing, adds what became of it to `outcomes`, and begins the next datagram.
+    /// Sends the datagram, appends its outcomes, and begins the next datagram.
     fn flush_batch(
         &mut self,
         outgoing: &mut Outgoing,
@@ -227,7 +229,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The entries, and whether changes interrupted them.
+    /// Returns the entries, and true if changes interrupted them.
     fn request_entries<I: NetlinkSerializable + Clone, T>(
         &mut self,
         request: &NetlinkMessage<I>,
@@ -252,7 +254,7 @@ impl Pipeline {
         })
     }
 
-    /// Sends, and hands on what comes until `accept` says that was all.
+    /// Sends a datagram and passes the replies to `accept` until it returns true.
     fn exchange_messages(
         &mut self,
         outgoing: &Outgoing,
@@ -274,8 +276,8 @@ impl Pipeline {
         }
     }
 
-    /// Reads away what an exchange that failed half-way left behind: late answers, or the rest
-    /// of a dump, which would make the kernel refuse the next one with `EBUSY`.
+    /// Reads and discards the remains of a failed exchange: late answers, or the rest of a dump,
+    /// which would make the kernel refuse the next one with `EBUSY`.
     fn discard_leftovers(&mut self) -> Result<(), Error> {
         loop {
             match self.receive_datagram(MsgFlags::MSG_DONTWAIT) {
@@ -300,7 +302,7 @@ impl Pipeline {
     fn receive_datagram(&mut self, flags: MsgFlags) -> Result<usize, Error> {
         loop {
             let mut space = &mut self.buffer[..];
-            // With MSG_TRUNC the length is that of the datagram, not of what fitted.
+            // With MSG_TRUNC the length is that of the whole datagram, even if it didn't fit.
             match self.socket.recv(&mut space, (flags | MsgFlags::MSG_TRUNC).bits()) {
                 Ok(len) if len <= BUFFER_LEN => return Ok(len),
                 Ok(len) => {

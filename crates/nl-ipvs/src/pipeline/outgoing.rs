@@ -1,18 +1,20 @@
+//! The datagram of requests that is sent next.
+
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkMessage, NetlinkSerializable,
 };
 
-/// Enough to make the system call cheap. The answers still fit the default receive buffer if
-/// every request fails: it overflows somewhere between 256 and 300.
+/// The most requests in a datagram. This many make the system call cheap, and if all fail, the
+/// answers still fit the default receive buffer, which overflows between 256 and 300.
 const MAX_REQUESTS: u32 = 128;
 
-/// Well below the default send buffer of 208 KiB.
+/// The length after which a datagram is sent, well below the default send buffer of 208 KiB.
 const MAX_LEN: usize = 64 * 1024;
 
-/// Where the flags lie in `struct nlmsghdr`.
+/// The offset of the flags in `struct nlmsghdr`.
 const FLAGS_AT: usize = 6;
 
-/// The datagram that is about to be sent. Sequence numbers in it are consecutive.
+/// A datagram of requests with consecutive sequence numbers.
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
     first_sequence: u32,
@@ -25,14 +27,14 @@ impl Outgoing {
         Self { bytes: Vec::new(), first_sequence, count: 0, last_at: 0 }
     }
 
-    /// Begins the next one, in the same memory.
+    /// Begins the next datagram in the same memory.
     pub(super) fn restart(&mut self, first_sequence: u32) {
         self.bytes.clear();
         (self.first_sequence, self.count, self.last_at) = (first_sequence, 0, 0);
     }
 
-    /// Adds a request, with `flags` besides its own. Its own wish for an acknowledgement is
-    /// dropped: an answer nobody waits for would be taken for that of a later request.
+    /// Adds a request, with `flags` besides its own. Removes `NLM_F_ACK`: an acknowledgement that
+    /// nobody waits for would be taken for the answer to a later request.
     pub(super) fn push_request<I: NetlinkSerializable>(
         &mut self,
         mut request: NetlinkMessage<I>,
@@ -56,7 +58,7 @@ impl Outgoing {
         self.count
     }
 
-    /// Asks for an acknowledgement of the last request.
+    /// Requests an acknowledgement of the last request.
     pub(super) fn acknowledge_last(&mut self) {
         let at = self.last_at + FLAGS_AT;
         if let Some(flags) = self.bytes.get_mut(at..at + 2) {

@@ -1,3 +1,5 @@
+//! The kernel's replies, parsed from a datagram.
+
 use netlink_packet_core::{
     NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
     NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator, Parseable,
@@ -8,32 +10,33 @@ use crate::{Error, KernelError};
 /// `NLMSGERR_ATTR_MSG` of `linux/netlink.h`.
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// The number in front of the payload of `NLMSG_ERROR` and `NLMSG_DONE`.
+/// The length of the error code that begins the payload of `NLMSG_ERROR` and `NLMSG_DONE`.
 const CODE_LEN: usize = 4;
 
-/// `struct nlmsghdr`.
+/// The length of `struct nlmsghdr`.
 const HEADER_LEN: usize = 16;
 
-/// One message from the kernel, the frame of netlink taken off.
+/// One message from the kernel.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reply<'a> {
     pub(super) header: NetlinkHeader,
     pub(super) body: Body<'a>,
 }
 
+/// The content of a message.
 #[derive(Debug, PartialEq)]
 pub(super) enum Body<'a> {
     /// The outcome of a request: an acknowledgement or a refusal.
     Outcome(Result<(), KernelError>),
-    /// The end of a dump, which may have failed on the way.
+    /// The end of a dump, which may have failed midway.
     Done(Result<(), KernelError>),
-    /// An entry.
+    /// An entry of an answer.
     Entry(&'a [u8]),
-    /// To be ignored.
+    /// A message to be ignored.
     Noop,
 }
 
-/// The messages of a datagram, up to the first malformed one.
+/// Parses the messages of a datagram, up to the first malformed one.
 pub(super) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
     std::iter::from_fn(move || {
         if datagram.is_empty() {
@@ -48,7 +51,7 @@ pub(super) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<
     })
 }
 
-/// The first message, and where the next one begins.
+/// Parses the first message. Also returns the offset of the next one.
 fn split_reply(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
     let malformed = |error: netlink_packet_core::DecodeError| Error::Malformed(error.to_string());
     let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
@@ -58,7 +61,7 @@ fn split_reply(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
         NLMSG_NOOP => Body::Noop,
         NLMSG_OVERRUN => return Err(Error::Lost),
         NLMSG_ERROR => Body::Outcome(parse_outcome(header.flags, payload)?),
-        // Linux sends a DONE without a number where nothing can have failed.
+        // Linux sends a DONE without an error code where nothing can have failed.
         NLMSG_DONE if payload.is_empty() => Body::Done(Ok(())),
         NLMSG_DONE => Body::Done(parse_done(header.flags, payload)?),
         _ => Body::Entry(payload),
@@ -67,7 +70,7 @@ fn split_reply(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
     Ok((Reply { header, body }, len))
 }
 
-/// `struct nlmsgerr`, then the request as far as it is repeated, then attributes.
+/// Parses `struct nlmsgerr`, which is followed by a part of the request, then by attributes.
 fn parse_outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, Error> {
     let request_len = match payload.get(CODE_LEN..CODE_LEN + 4) {
         Some(len) if flags & NLM_F_CAPPED == 0 => {

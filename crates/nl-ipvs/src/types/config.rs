@@ -1,8 +1,10 @@
+//! Timeouts and version of IPVS.
+
 use std::fmt;
 
-/// After how many seconds without a packet a connection is forgotten.
+/// Seconds without a packet after which IPVS forgets a connection.
 ///
-/// They hold for the whole network namespace. When set, 0 leaves one as it is.
+/// They apply to the whole network namespace. When they are set, a 0 leaves one unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Timeouts {
     /// Established TCP connections; the kernel's default is 900.
@@ -13,11 +15,11 @@ pub struct Timeouts {
     pub udp: u32,
 }
 
-/// The version of IPVS, one byte a number (`NVERSION` in the kernel's `net/ip_vs.h`).
+/// The version of IPVS, one byte for each number (`NVERSION` in the kernel's `net/ip_vs.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u32);
 
-/// `1.2.1`.
+/// Formats as `1.2.1`.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [_, major, minor, patch] = self.0.to_be_bytes();
@@ -25,11 +27,11 @@ impl fmt::Display for Version {
     }
 }
 
-/// What the kernel says of its IPVS as a whole.
+/// Facts about the kernel's IPVS as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Info {
     /// The version of IPVS, `1.2.1` since 2008.
     pub version: Version,
-    /// Buckets of the connection table. More connections fit; they only take longer to find.
+    /// Buckets of the connection table. More connections than that fit, but take longer to find.
     pub connection_table_size: u32,
 }

@@ -1,7 +1,9 @@
+//! Connection synchronisation daemons.
+
 use std::fmt;
 use std::net::IpAddr;
 
-/// Which side of connection synchronisation a daemon is (`IP_VS_STATE_*`).
+/// The side of connection synchronisation that a daemon is on (`IP_VS_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DaemonRole {
     /// Multicasts this director's connections.
@@ -21,14 +23,14 @@ impl fmt::Display for DaemonRole {
 
 /// A connection synchronisation daemon. One of each role can run in a network namespace.
 ///
-/// Where a field is `None` the kernel chooses; kernels before 4.3 don't know those fields.
+/// The kernel chooses a field that is `None`. Kernels before 4.3 don't know these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Daemon {
-    /// Which side it is.
+    /// The daemon's role.
     pub role: DaemonRole,
     /// The interface it multicasts on, at most 15 bytes.
     pub interface: String,
-    /// Tells groups of directors apart. A backup with 0 takes all.
+    /// The number of a group of directors. A backup with 0 accepts all groups.
     pub sync_id: u8,
     /// Largest UDP payload in bytes.
     pub max_len: Option<u16>,
@@ -41,7 +43,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A daemon with the kernel's own choice of group, port and sizes.
+    /// Makes a daemon and leaves the choice of group, port and sizes to the kernel.
     #[must_use]
     pub fn new(role: DaemonRole, interface: impl Into<String>, sync_id: u8) -> Self {
         Self {

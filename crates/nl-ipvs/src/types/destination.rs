@@ -1,7 +1,9 @@
+//! Real servers.
+
 use std::fmt;
 use std::net::SocketAddr;
 
-/// How packets reach a real server (`IP_VS_CONN_F_*`, low three bits).
+/// The way packets reach a real server (`IP_VS_CONN_F_*`, low three bits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForwardMethod {
@@ -15,7 +17,7 @@ pub enum ForwardMethod {
     Route,
     /// Cache bypass.
     Bypass,
-    /// One this crate doesn't know.
+    /// One that this crate doesn't know.
     Other(u32),
 }
 
@@ -43,7 +45,7 @@ pub enum TunnelKind {
     Gue,
     /// Generic routing encapsulation (Linux 5.3).
     Gre,
-    /// One this crate doesn't know.
+    /// One that this crate doesn't know.
     Other(u8),
 }
 
@@ -58,23 +60,24 @@ pub struct Tunnel {
     pub flags: u16,
 }
 
-/// What can be set of a real server.
+/// The settings of a real server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DestinationSettings {
-    /// How packets reach it.
+    /// The way packets reach it.
     pub forward: ForwardMethod,
-    /// Its share of new connections; 0 takes none and keeps those it has. At most `i32::MAX`.
+    /// The share of new connections, at most `i32::MAX`. With 0 it gets no new ones.
     pub weight: u32,
-    /// Connections at which it is left out; 0 is no limit.
+    /// The connections at which it gets no more; 0 is no limit.
     pub upper_threshold: u32,
-    /// Connections below which it is taken in again; 0 is three quarters of the upper one.
+    /// The connections below which it gets new ones again; 0 is three quarters of the upper
+    /// threshold.
     pub lower_threshold: u32,
-    /// Used with [`ForwardMethod::Tunnel`].
+    /// The tunnel of [`ForwardMethod::Tunnel`].
     pub tunnel: Tunnel,
 }
 
 impl DestinationSettings {
-    /// A real server reached by network address translation, without thresholds.
+    /// Makes settings with network address translation and without thresholds.
     #[must_use]
     pub fn masquerade(weight: u32) -> Self {
         Self {
@@ -90,10 +93,10 @@ impl DestinationSettings {
 /// A real server as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// Its address and port. A service of one family may have tunnelled real servers of the
-    /// other (Linux 3.18).
+    /// The address and port. A service of one family may have tunnelled real servers of the other
+    /// (Linux 3.18).
     pub address: SocketAddr,
-    /// What was set.
+    /// The settings.
     pub settings: DestinationSettings,
     /// Connections in an established state.
     pub active_connections: u32,
@@ -101,6 +104,6 @@ pub struct Destination {
     pub inactive_connections: u32,
     /// Persistence templates.
     pub persistent_connections: u32,
-    /// Its counters and rates.
+    /// The counters and rates.
     pub stats: crate::Stats,
 }

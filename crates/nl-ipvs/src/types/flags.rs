@@ -1,10 +1,12 @@
+//! Flags of virtual services.
+
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
 /// The flags of a virtual service (`IP_VS_SVC_F_*` in `linux/ip_vs.h`).
 ///
-/// [`HASHED`](Self::HASHED) is the kernel's own bookkeeping: it is set in every dump and is
-/// removed by [`settable`](Self::settable), so that what was asked for equals what is read back.
+/// [`HASHED`](Self::HASHED) is the kernel's own bookkeeping and set in every dump. Compare flags
+/// after [`settable`](Self::settable), which removes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServiceFlags(pub u32);
 
@@ -13,9 +15,9 @@ impl ServiceFlags {
     pub const NONE: Self = Self(0);
     /// Clients stick to their real server for the service's timeout.
     pub const PERSISTENT: Self = Self(0x1);
-    /// The kernel's mark of a service that is in its table; never set by a client.
+    /// The service is in the kernel's table; never set by a client.
     pub const HASHED: Self = Self(0x2);
-    /// Every packet is scheduled by itself (UDP only).
+    /// Each packet is scheduled by itself (UDP only).
     pub const ONE_PACKET: Self = Self(0x4);
     /// First scheduler flag: `sh-fallback`, `mh-fallback`.
     pub const SCHED_1: Self = Self(0x8);
@@ -24,13 +26,13 @@ impl ServiceFlags {
     /// Third scheduler flag: no scheduler of any kernel uses it.
     pub const SCHED_3: Self = Self(0x20);
 
-    /// Whether every flag of `other` is set.
+    /// Returns true if every flag of `other` is set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The flags without those that only the kernel sets.
+    /// Returns the flags without those that only the kernel sets.
     #[must_use]
     pub const fn settable(self) -> Self {
         Self(self.0 & !Self::HASHED.0)

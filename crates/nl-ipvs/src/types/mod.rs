@@ -1,7 +1,7 @@
-//! What the kernel says, in Rust types: no byte orders, no attribute numbers, no sockets.
+//! The contents of messages as Rust types: no byte orders, no attribute numbers, no sockets.
 //!
-//! Every type carries values this crate doesn't know (a new protocol, scheduler or forwarding
-//! method) instead of refusing them, so that a newer kernel never makes a reader fail.
+//! Every type can hold values that this crate doesn't know (a new protocol, scheduler or forwarding
+//! method), so that a newer kernel never makes a reader fail.
 
 mod config;
 mod daemon;

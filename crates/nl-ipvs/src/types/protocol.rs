@@ -1,3 +1,5 @@
+//! Layer-4 protocols and address families.
+
 use std::fmt;
 use std::net::IpAddr;
 

@@ -1,12 +1,15 @@
+//! Names of schedulers.
+
 use std::fmt;
 use std::str::FromStr;
 
 /// The name of a scheduler, such as `wlc`.
 ///
-/// At most 15 bytes without NUL (`IP_VS_SCHEDNAME_MAXLEN` is 16 with it). Any such name can be
-/// carried; whether the kernel has a module for it shows when a service is made.
+/// At most 15 bytes without NUL (`IP_VS_SCHEDNAME_MAXLEN` is 16 with it). The kernel refuses a
+/// service if it has no module for the scheduler.
 ///
-/// Zeros fill it up, which sorts it as its text does; every service has one, so it is kept in place.
+/// Every service has one, so it is stored without an allocation. It is padded with zeros, so that it
+/// sorts like its text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scheduler([u8; Self::MAX_LEN]);
 
@@ -14,10 +17,10 @@ impl Scheduler {
     /// The longest name the kernel takes, in bytes.
     pub const MAX_LEN: usize = 15;
 
-    /// Checks and wraps a name.
+    /// Checks a name.
     ///
     /// # Errors
-    /// When the name is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes or holds a NUL.
+    /// When the name is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes or contains a NUL.
     pub fn new(name: impl AsRef<str>) -> Result<Self, SchedulerNameError> {
         let name = name.as_ref();
         let mut bytes = [0; Self::MAX_LEN];
@@ -30,11 +33,11 @@ impl Scheduler {
         Ok(Self(bytes))
     }
 
-    /// The name as the kernel knows it.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MAX_LEN);
-        // It was made of text.
+        // The bytes were made from text.
         std::str::from_utf8(&self.0[..end]).unwrap_or_default()
     }
 }
@@ -58,7 +61,7 @@ impl fmt::Debug for Scheduler {
     }
 }
 
-/// A name no kernel can know as a scheduler.
+/// A name that no scheduler can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} cannot be a scheduler: a name has 1 to 15 bytes and no NUL")]
 pub struct SchedulerNameError(String);

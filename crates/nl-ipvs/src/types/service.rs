@@ -1,9 +1,11 @@
+//! Virtual services.
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Family, Protocol, Scheduler, ServiceFlags};
 
-/// What a virtual service is known by in the kernel's table.
+/// The key of a virtual service in the kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceKey {
     /// One protocol, address and port.
@@ -12,11 +14,10 @@ pub enum ServiceKey {
         protocol: Protocol,
         /// The virtual address.
         address: IpAddr,
-        /// The virtual port, in host byte order here (the wire has it in network byte order).
-        /// 0 takes every port of the address, persistent services only.
+        /// The virtual port. 0 means every port of the address, for persistent services only.
         port: u16,
     },
-    /// Every packet that the firewall marked so.
+    /// Every packet with a firewall mark.
     Fwmark {
         /// The family of the marked packets.
         family: Family,
@@ -26,19 +27,19 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
-    /// A TCP service.
+    /// Makes the key of a TCP service.
     #[must_use]
     pub fn tcp(at: SocketAddr) -> Self {
         Self::Address { protocol: Protocol::TCP, address: at.ip(), port: at.port() }
     }
 
-    /// A UDP service.
+    /// Makes the key of a UDP service.
     #[must_use]
     pub fn udp(at: SocketAddr) -> Self {
         Self::Address { protocol: Protocol::UDP, address: at.ip(), port: at.port() }
     }
 
-    /// The address family of the service.
+    /// Returns the address family of the service.
     #[must_use]
     pub fn family(&self) -> Family {
         match *self {
@@ -48,7 +49,7 @@ impl ServiceKey {
     }
 }
 
-/// `3.3.0.6:3306/tcp`, `[fd01::1]:80/udp`, `fwmark 7`, `fwmark 7 (IPv6)`.
+/// Formats as `3.3.0.6:3306/tcp`, `[fd01::1]:80/udp`, `fwmark 7` or `fwmark 7 (IPv6)`.
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -61,26 +62,26 @@ impl fmt::Display for ServiceKey {
     }
 }
 
-/// What can be set of a virtual service.
+/// The settings of a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceSettings {
-    /// Picks the real server of a new connection. Without one (`none` on the wire)
-    /// new connections are refused.
+    /// The scheduler, which chooses the real server of a new connection. Without one (`none` on the
+    /// wire) new connections are refused.
     pub scheduler: Option<Scheduler>,
-    /// Service flags. Compare [`ServiceFlags::settable`] ones.
+    /// The flags. Compare [`ServiceFlags::settable`] ones.
     pub flags: ServiceFlags,
-    /// Persistence timeout in seconds; only of use with [`ServiceFlags::PERSISTENT`].
+    /// The persistence timeout in seconds, used with [`ServiceFlags::PERSISTENT`] only.
     pub timeout: u32,
-    /// How many leading bits of the client's address persistence looks at: 0..=32 for IPv4
-    /// (a netmask on the wire; more count as 32, and of a netmask with holes only the leading
-    /// ones are read), 1..=128 for IPv6 (a prefix length on the wire).
+    /// The leading bits of a client's address that persistence compares: 0..=32 for IPv4 (a netmask
+    /// on the wire; more count as 32, and of a netmask with holes only the leading ones are read),
+    /// 1..=128 for IPv6 (a prefix length on the wire).
     pub prefix_len: u8,
-    /// Persistence engine, `sip` is the only one known.
+    /// The persistence engine; `sip` is the only one known.
     pub persistence_engine: Option<String>,
 }
 
 impl ServiceSettings {
-    /// The settings `ipvsadm -A -s SCHEDULER` would use for a service of this family.
+    /// Makes the settings that `ipvsadm -A -s SCHEDULER` uses for a service of this family.
     #[must_use]
     pub fn new(family: Family, scheduler: Scheduler) -> Self {
         Self {
@@ -99,10 +100,10 @@ impl ServiceSettings {
 /// A virtual service as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// What it is known by.
+    /// The key.
     pub key: ServiceKey,
-    /// What was set.
+    /// The settings.
     pub settings: ServiceSettings,
-    /// Its counters and rates.
+    /// The counters and rates.
     pub stats: crate::Stats,
 }

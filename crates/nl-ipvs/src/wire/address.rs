@@ -1,9 +1,11 @@
+//! Addresses in messages.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::value::Value;
 use crate::Family;
 
-/// An address as it lies in a message (`union nf_inet_addr`).
+/// An address in a message (`union nf_inet_addr`).
 ///
 /// The kernel writes 16 bytes for both families, an IPv4 address in the first four. It reads
 /// four as well.
@@ -11,12 +13,12 @@ use crate::Family;
 pub enum RawAddress {
     /// IPv4 only.
     Short([u8; 4]),
-    /// Either family: only the family attribute beside it tells which.
+    /// Either family. Only the family attribute beside it tells which.
     Long([u8; 16]),
 }
 
 impl RawAddress {
-    /// The address, if it has enough bytes for one of that family.
+    /// Converts to an address of the family, if there are enough bytes for one.
     #[must_use]
     pub fn to_ip(self, family: Family) -> Option<IpAddr> {
         match (family, self) {

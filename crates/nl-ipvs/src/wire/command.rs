@@ -1,8 +1,10 @@
+//! The numbers of commands.
+
 /// A command of the IPVS family (`IPVS_CMD_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpvsCmd {
-    /// Make a service; also the kind of each entry of a service dump.
+    /// Add a service; also the command of each entry of a dump of services.
     NewService,
     /// Change a service.
     SetService,
@@ -10,7 +12,7 @@ pub enum IpvsCmd {
     DelService,
     /// Read one service, or dump all.
     GetService,
-    /// Make a real server; also the kind of each entry of a dump of real servers.
+    /// Add a real server; also the command of each entry of a dump of real servers.
     NewDest,
     /// Change a real server.
     SetDest,
@@ -18,7 +20,7 @@ pub enum IpvsCmd {
     DelDest,
     /// Dump the real servers of one service.
     GetDest,
-    /// Start a synchronisation daemon; also the kind of each entry of a dump of them.
+    /// Start a synchronisation daemon; also the command of each entry of a dump of them.
     NewDaemon,
     /// Stop a synchronisation daemon.
     DelDaemon,
@@ -36,11 +38,11 @@ pub enum IpvsCmd {
     Zero,
     /// Delete every service of the network namespace.
     Flush,
-    /// One this crate doesn't know.
+    /// One that this crate doesn't know.
     Other(u8),
 }
 
-/// In the order of the kernel's enum, which starts at 1.
+/// The known commands in the order of the kernel's enum, which starts at 1.
 const NAMED: [IpvsCmd; 17] = [
     IpvsCmd::NewService,
     IpvsCmd::SetService,

@@ -1,3 +1,5 @@
+//! Attributes of synchronisation daemons.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::DefaultNla;
@@ -33,7 +35,7 @@ pub enum DaemonAttribute {
     Port(u16),
     /// Multicast time to live.
     Ttl(u8),
-    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    /// An unknown attribute, one with an unexpected value, or padding.
     Other(DefaultNla),
 }
 

@@ -1,3 +1,5 @@
+//! Attributes of real servers.
+
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
 
 use super::numbers::*;
@@ -8,17 +10,17 @@ use super::{RawAddress, StatsAttribute};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DestinationAttribute {
-    /// Its address.
+    /// The address.
     Address(RawAddress),
-    /// Its port; network byte order on the wire, host byte order here.
+    /// The port; network byte order on the wire, host byte order here.
     Port(u16),
     /// Forwarding method (`IP_VS_CONN_F_FWD_MASK` bits).
     ForwardMethod(u32),
-    /// Weight; the kernel takes it as a signed number and refuses negative ones.
+    /// Weight. The kernel reads it as a signed number and refuses negative ones.
     Weight(u32),
-    /// Connections at which it is left out.
+    /// Connections at which it gets no more.
     UpperThreshold(u32),
-    /// Connections below which it is taken in again.
+    /// Connections below which it gets new ones again.
     LowerThreshold(u32),
     /// Established connections; read only.
     ActiveConnections(u32),
@@ -28,7 +30,7 @@ pub enum DestinationAttribute {
     PersistentConnections(u32),
     /// Counters of 32 and 64 bits.
     Stats(Vec<StatsAttribute>),
-    /// Family of its address (Linux 3.18).
+    /// Family of the address (Linux 3.18).
     Family(u16),
     /// Counters of 64 bits (Linux 4.1).
     Stats64(Vec<StatsAttribute>),
@@ -38,7 +40,7 @@ pub enum DestinationAttribute {
     TunnelPort(u16),
     /// Checksum flags, `IP_VS_TUNNEL_ENCAP_FLAG_*` (Linux 5.3).
     TunnelFlags(u16),
-    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    /// An unknown attribute, one with an unexpected value, or padding.
     Other(DefaultNla),
 }
 

@@ -1,3 +1,5 @@
+//! Messages of the IPVS family and their top-level attributes.
+
 use netlink_packet_core::{
     DecodeError, DefaultNla, Emitable, ErrorContext, NLA_F_NESTED, Nla, NlaBuffer, NlasIterator,
     Parseable, ParseableParametrized,
@@ -14,9 +16,9 @@ pub(crate) const IPVS_GENL_VERSION: u8 = 1;
 /// One message of the IPVS family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpvsMessage {
-    /// What is asked or answered.
+    /// The command.
     pub command: IpvsCmd,
-    /// About what.
+    /// The attributes.
     pub attributes: Vec<IpvsAttribute>,
 }
 
@@ -31,17 +33,17 @@ pub enum IpvsAttribute {
     Destination(Vec<DestinationAttribute>),
     /// A connection synchronisation daemon.
     Daemon(Vec<DaemonAttribute>),
-    /// Idle TCP connections are forgotten after so many seconds.
+    /// Seconds after which an idle TCP connection is forgotten.
     TimeoutTcp(u32),
-    /// The same after a FIN, in seconds.
+    /// Seconds after which a TCP connection is forgotten that had a FIN.
     TimeoutTcpFin(u32),
-    /// The same for UDP, in seconds.
+    /// Seconds after which an idle UDP connection is forgotten.
     TimeoutUdp(u32),
-    /// Version of IPVS, one byte a number; only with [`IpvsCmd::SetInfo`].
+    /// Version of IPVS, one byte for each number; only with [`IpvsCmd::SetInfo`].
     Version(u32),
     /// Buckets of the connection table; only with [`IpvsCmd::SetInfo`].
     ConnectionTableSize(u32),
-    /// One this crate doesn't know, or with a value it doesn't expect.
+    /// An unknown attribute, or one with an unexpected value.
     Other(DefaultNla),
 }
 
@@ -60,7 +62,8 @@ impl IpvsAttribute {
         }
     }
 
-    /// The numbers 1 and 2 mean something else in an answer to `GET_INFO`.
+    /// Parses a known attribute. The numbers 1 and 2 have another meaning in an answer to
+    /// `GET_INFO`.
     fn parse_known(command: IpvsCmd, kind: u16, bytes: &[u8]) -> Option<Self> {
         if command == IpvsCmd::SetInfo {
             return match kind {

@@ -1,8 +1,8 @@
-//! The messages as they go over the wire: commands and attributes of `linux/ip_vs.h`.
+//! The messages on the wire: commands and attributes of `linux/ip_vs.h`.
 //!
-//! Reading never fails on what a newer kernel may add: an attribute with an unknown number, or
-//! with a value of an unexpected size, is carried as `Other` and written back unchanged. Only
-//! attributes whose lengths don't add up are an error.
+//! Parsing never fails on what a newer kernel may add: an attribute with an unknown number, or a
+//! value of an unexpected size, is kept as `Other` and written back unchanged. Only attributes whose
+//! lengths don't add up are an error.
 
 mod address;
 mod command;

@@ -1,3 +1,5 @@
+//! Attributes of virtual services.
+
 use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
 
 use super::numbers::*;
@@ -12,19 +14,19 @@ pub enum ServiceAttribute {
     Family(u16),
     /// IP protocol number; host byte order.
     Protocol(u16),
-    /// Virtual address; absent from firewall-mark services.
+    /// Virtual address; a firewall-mark service has none.
     Address(RawAddress),
     /// Virtual port; network byte order on the wire, host byte order here.
     Port(u16),
-    /// Firewall mark; host byte order. With it go the family and nothing else of the key.
+    /// Firewall mark; host byte order. The key then consists of mark and family.
     Fwmark(u32),
     /// Scheduler, or `none`.
     Scheduler(String),
-    /// Flags and which of them are meant (`struct ip_vs_flags`).
+    /// Flags and the mask of those to write (`struct ip_vs_flags`).
     Flags {
-        /// The bits.
+        /// The flags.
         flags: u32,
-        /// Those bits that are to be written; in a dump all of them are set.
+        /// The flags to write; in a dump all of them.
         mask: u32,
     },
     /// Persistence timeout in seconds.
@@ -37,7 +39,7 @@ pub enum ServiceAttribute {
     PersistenceEngine(String),
     /// Counters of 64 bits (Linux 4.1).
     Stats64(Vec<StatsAttribute>),
-    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    /// An unknown attribute, one with an unexpected value, or padding.
     Other(DefaultNla),
 }
 

@@ -1,8 +1,10 @@
+//! Attributes of counters and rates.
+
 use netlink_packet_core::DefaultNla;
 
 use super::value::{self, Value, attribute};
 
-/// What is counted (`IPVS_STATS_ATTR_*`).
+/// The name of a counter or rate (`IPVS_STATS_ATTR_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Counter {
@@ -43,7 +45,7 @@ impl Counter {
         Self::OutByteRate,
     ];
 
-    /// The kernel's enum starts with an unused 0.
+    /// Returns the attribute's number. The kernel's enum starts with an unused 0.
     fn attribute_number(self) -> u16 {
         self as u16 + 1
     }
@@ -53,8 +55,8 @@ impl Counter {
     }
 }
 
-/// One counter. The same numbers are used for both widths, in `STATS` (mixed) and in `STATS64`
-/// (64 bits only), so the width is read off the value.
+/// One counter. Both widths have the same numbers, in `STATS` (mixed) and in `STATS64` (64 bits
+/// only), so the length of the value tells the width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StatsAttribute {
@@ -62,7 +64,7 @@ pub enum StatsAttribute {
     U32(Counter, u32),
     /// 64 bits.
     U64(Counter, u64),
-    /// One this crate doesn't know, or with a value it doesn't expect; padding too.
+    /// An unknown attribute, one with an unexpected value, or padding.
     Other(DefaultNla),
 }
 

@@ -1,16 +1,16 @@
-//! How one attribute's value lies in a message. Integers are in host byte order unless they
-//! say otherwise.
+//! Values of attributes in a message. Integers are in host byte order unless their name says
+//! otherwise.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{DefaultNla, Nla};
 
-/// No name the kernel knows is longer than 16 bytes with its NUL, and it refuses longer ones.
-/// Cutting here keeps an absurd name from overflowing the 16-bit length of an attribute; what is
-/// left is still too long to be mistaken for another name.
+/// The length to which names are cut, so that an absurd one can't overflow the 16-bit length of an
+/// attribute. The kernel refuses names of more than 16 bytes with NUL, so a name that is cut is still
+/// too long to be mistaken for another.
 const NAME_LIMIT: usize = 255;
 
-/// The value of an attribute that is about to be written.
+/// The value of an attribute to be written.
 pub(super) enum Value<'a> {
     U8(u8),
     U16(u16),
@@ -21,7 +21,7 @@ pub(super) enum Value<'a> {
     Bytes(&'a [u8]),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// Ends with a NUL on the wire.
+    /// A name, which ends with a NUL on the wire.
     Name(&'a str),
     List(&'a dyn List),
     Raw(&'a DefaultNla),
@@ -71,18 +71,18 @@ pub(crate) fn name_bytes(name: &str) -> &[u8] {
     &name.as_bytes()[..name.len().min(NAME_LIMIT)]
 }
 
-/// The header of an attribute: its length, then its kind (`struct nlattr`).
+/// The length of an attribute's header, its length and its kind (`struct nlattr`).
 pub(crate) const HEADER_LEN: usize = 4;
 
-/// What goes before an attribute is padded to a multiple of this (`NLA_ALIGNTO`).
+/// The alignment of attributes (`NLA_ALIGNTO`).
 pub(crate) const ALIGN: usize = 4;
 
-/// What is written as an attribute.
+/// A type that is written as an attribute.
 pub(super) trait Written {
     fn kind_and_value(&self) -> (u16, Value<'_>);
 }
 
-/// Attributes inside an attribute, whatever their type.
+/// A list of nested attributes of any type.
 pub(super) trait List {
     fn byte_len(&self) -> usize;
     fn emit_list(&self, buffer: &mut [u8]);
@@ -97,7 +97,7 @@ impl<T: Written> List for Vec<T> {
     }
 }
 
-/// How many bytes these attributes take.
+/// Returns the length of these attributes in bytes.
 pub(super) fn attributes_len(attributes: &[impl Written]) -> usize {
     let lens = attributes.iter().map(|attribute| attribute.kind_and_value().1.len());
     lens.map(|len| HEADER_LEN + len.next_multiple_of(ALIGN)).sum()
@@ -110,7 +110,7 @@ pub(super) fn emit_attributes(attributes: &[impl Written], buffer: &mut [u8]) {
         let (kind, value) = attribute.kind_and_value();
         let len = value.len();
         let (own, after) = rest.split_at_mut(HEADER_LEN + len.next_multiple_of(ALIGN));
-        // The kernel's lists are short, and names are cut: it fits.
+        // The kernel's lists are short, and names are cut, so the length fits.
         let total = u16::try_from(HEADER_LEN + len).unwrap_or(u16::MAX);
         own[..2].copy_from_slice(&total.to_ne_bytes());
         own[2..4].copy_from_slice(&kind.to_ne_bytes());
@@ -120,8 +120,8 @@ pub(super) fn emit_attributes(attributes: &[impl Written], buffer: &mut [u8]) {
     }
 }
 
-/// The kinds, with their flags, and the values of the attributes in `bytes`; `None` in the
-/// place of one whose length doesn't add up, which is the last.
+/// Parses the kinds, with their flags, and the values of the attributes in `bytes`. Ends with `None`
+/// at the first one whose length doesn't add up.
 pub(crate) fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -134,7 +134,7 @@ pub(crate) fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16
     })
 }
 
-/// The first attribute's kind and value, and what comes after it.
+/// Splits off the first attribute: its kind, its value, and the bytes after it.
 fn split_attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let (header, _) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
@@ -143,9 +143,9 @@ fn split_attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((kind, value, bytes.get(len.next_multiple_of(ALIGN)..).unwrap_or_default()))
 }
 
-/// The attributes in `bytes`, or `None` when their lengths don't add up.
+/// Parses the attributes in `bytes` with `read`; `None` if their lengths don't add up.
 pub(super) fn parse_list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Option<Vec<T>> {
-    // As many as the kernel writes for a real server.
+    // The kernel writes about this many for a real server.
     let mut list = Vec::with_capacity(16);
     for attribute in parse_attributes(bytes) {
         let (kind, value) = attribute?;
@@ -154,7 +154,7 @@ pub(super) fn parse_list<T>(bytes: &[u8], read: impl Fn(u16, &[u8]) -> T) -> Opt
     Some(list)
 }
 
-/// Text up to its first NUL. `None` when it isn't UTF-8.
+/// Parses text up to its first NUL; `None` if it isn't UTF-8.
 pub(crate) fn parse_name(bytes: &[u8]) -> Option<&str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     std::str::from_utf8(&bytes[..end]).ok()
@@ -188,20 +188,20 @@ pub(super) fn parse_v6(bytes: &[u8]) -> Option<Ipv6Addr> {
     <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from)
 }
 
-/// Two 32-bit numbers (`struct ip_vs_flags`).
+/// Parses two 32-bit numbers (`struct ip_vs_flags`).
 pub(crate) fn parse_pair(bytes: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = bytes.split_at_checked(4)?;
     Some((parse_u32(first)?, parse_u32(second)?))
 }
 
-/// Writes an attribute by its `wire_parts()`, and reads one by its `parse_known()`.
+/// Implements writing of an attribute by its `wire_parts()`, and parsing by its `parse_known()`.
 ///
-/// A known attribute whose value has a size or form we don't expect is carried as it is, like
-/// one with an unknown number: what can't be read here must not spoil what can.
+/// A known attribute whose value has an unexpected size or form is kept as it is, like one with an
+/// unknown number, so that it doesn't affect the others.
 macro_rules! attribute {
     ($type:ty) => {
         impl $type {
-            /// `kind` with its flags, as it stands in the message.
+            /// Parses an attribute. `kind` includes its flags.
             fn read_attribute(kind: u16, bytes: &[u8]) -> Self {
                 let other = || netlink_packet_core::DefaultNla::new(kind, bytes.to_vec());
                 let known = Self::parse_known(kind & netlink_packet_core::NLA_TYPE_MASK, bytes);

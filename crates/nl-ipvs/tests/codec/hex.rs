@@ -1,3 +1,5 @@
+//! Bytes from hexadecimal text.
+
 /// The bytes that text spells, spaces and line ends left out.
 pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();

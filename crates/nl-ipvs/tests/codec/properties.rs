@@ -1,3 +1,5 @@
+//! Properties of the codec, on arbitrary messages.
+
 use netlink_packet_core::{DefaultNla, Emitable, ParseableParametrized};
 use netlink_packet_generic::{GenlFamily, GenlHeader};
 use nl_ipvs::wire::{

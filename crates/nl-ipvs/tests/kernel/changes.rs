@@ -1,3 +1,5 @@
+//! Batches that fail in part or as a whole, and network namespaces.
+
 use nl_ipvs::errno::{EEXIST, ENOENT, ESRCH};
 use nl_ipvs::{Command, DaemonRole, KernelError, ServiceKey, Timeouts};
 

@@ -1,3 +1,5 @@
+//! Real servers of all kinds.
+
 use nl_ipvs::{
     Command, Daemon, DaemonRole, DestinationSettings, ForwardMethod, ServiceKey, Tunnel,
     TunnelKind, errno,

@@ -1,3 +1,5 @@
+//! Network namespaces and tools for the tests.
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;

@@ -1,3 +1,5 @@
+//! Tables of thousands of services.
+
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,3 +1,5 @@
+//! Services of all kinds.
+
 use nl_ipvs::{Command, Family, ServiceFlags, ServiceKey, errno};
 
 use super::harness::{

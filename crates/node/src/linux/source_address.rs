@@ -10,7 +10,7 @@ use super::socket::RouteSocket;
 use super::{address, link, route};
 use crate::KernelError;
 
-/// Asks for the source of packets to each server, and for the one that stands in.
+/// Finds the source address of packets to each server, and the one to use without a server.
 pub(super) fn find_ways(
     socket: &mut RouteSocket,
     interface: &str,
@@ -25,8 +25,8 @@ pub(super) fn find_ways(
     Ok(ways)
 }
 
-/// The source towards the default router, else the first global address of another interface than
-/// ours.
+/// Returns the source address towards the default router, else the first global address of another
+/// interface than ours.
 fn fallback_source(
     socket: &mut RouteSocket,
     interface: &str,
