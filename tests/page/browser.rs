@@ -1,16 +1,20 @@
-//! A headless Chromium, by its driver.
+//! A headless Chromium, driven over WebDriver.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use reqwest::{Client, Method};
-use serde_json::{Value, json};
+use serde_json::Value;
+use thirtyfour::cdp::domains::emulation::{
+    MediaFeature, SetDeviceMetricsOverride, SetEmulatedMedia,
+};
+use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 
-/// A browser with one window, and the driver that it is moved by.
+/// A browser with one window. Its fields end in this order, after a failed test too.
 pub(crate) struct Browser {
-    driver: Child,
-    session: String,
-    http: Client,
+    driver: WebDriver,
+    _process: DriverProcess,
     _profile: tempfile::TempDir,
 }
 
@@ -31,129 +35,108 @@ const FLAGS: [&str; 11] = [
 impl Browser {
     pub(crate) async fn start(width: u32, height: u32) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
+        let process = DriverProcess::start();
+        let mut capabilities = DesiredCapabilities::chrome();
+        for flag in FLAGS {
+            capabilities.add_arg(flag).unwrap();
+        }
+        let profile_flag = format!("--user-data-dir={}", profile.path().display());
+        capabilities.add_arg(&profile_flag).unwrap();
+        capabilities.add_arg(&format!("--window-size={width},{height}")).unwrap();
+        capabilities.set_browser_log_level(LoggingPrefsLogLevel::Warning).unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let driver = WebDriver::builder(&process.url, capabilities).client(http).await.unwrap();
+        let browser = Self { driver, _process: process, _profile: profile };
+        browser.resize(width, height).await;
+        browser
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
+    /// Runs a piece of JavaScript and returns its result.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.driver.execute(script, []).await.unwrap().json().clone()
+    }
+
+    /// Presses keys, one after another, in the focused element. Keys other than letters have the
+    /// code points of `thirtyfour::Key`.
+    pub(crate) async fn press_keys(&self, keys: &str) {
+        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+    }
+
+    /// Sets the size of the viewport; a narrow one is a phone.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let metrics = SetDeviceMetricsOverride {
+            width,
+            height,
+            device_scale_factor: 1.0,
+            mobile: width < 640,
+            scale: None,
+            screen_orientation: None,
+        };
+        self.driver.cdp().send(metrics).await.unwrap();
+    }
+
+    /// Makes the user prefer dark pages, or light ones.
+    pub(crate) async fn prefer_dark(&self, dark: bool) {
+        let value = if dark { "dark" } else { "light" }.to_owned();
+        let scheme = MediaFeature { name: "prefers-color-scheme".to_owned(), value };
+        let media = SetEmulatedMedia { features: Some(vec![scheme]), ..Default::default() };
+        self.driver.cdp().send(media).await.unwrap();
+    }
+
+    /// Warnings and errors in the console since the last call, without failed requests.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let log = self.driver.browser_log().await.unwrap().into_iter();
+        let own = log.filter(|entry| entry.source.as_deref() != Some("network"));
+        own.map(|entry| entry.message).collect()
+    }
+
+    /// Writes a picture of the viewport, as PNG.
+    pub(crate) async fn save_picture(&self, path: &str) {
+        self.driver.screenshot(Path::new(path)).await.unwrap();
+    }
+
+    pub(crate) async fn quit(self) {
+        self.driver.quit().await.unwrap();
+    }
+}
+
+/// A running chromedriver, killed when dropped.
+struct DriverProcess {
+    child: Child,
+    url: String,
+}
+
+impl DriverProcess {
+    fn start() -> Self {
+        let mut child = Command::new("chromedriver")
             .args(["--port=0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver starts: `cargo xtask test` installs it");
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines
             .by_ref()
             .map_while(Result::ok)
             .find_map(|line| {
                 let port = line.split("successfully on port ").nth(1)?;
                 Some(port.trim_end_matches('.').to_owned())
             })
-            .expect("chromedriver says its port");
-        // What else it says must go somewhere.
-        std::thread::spawn(move || said.for_each(drop));
-        let mut flags: Vec<_> = FLAGS.map(str::to_owned).into();
-        flags.push(format!("--user-data-dir={}", profile.path().display()));
-        flags.push(format!("--window-size={width},{height}"));
-        let capabilities = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"args": flags},
-            "goog:loggingPrefs": {"browser": "WARNING"},
-        }}});
-        let http = Client::builder().no_proxy().build().unwrap();
-        let mut browser = Self {
-            driver,
-            session: format!("http://127.0.0.1:{port}/session"),
-            http,
-            _profile: profile,
-        };
-        let session = browser.ask(Method::POST, "", capabilities).await;
-        let id = session["sessionId"].as_str().unwrap();
-        browser.session = format!("{}/{id}", browser.session);
-        browser.width(width, height).await;
-        browser
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.session));
-        if method == Method::POST {
-            request = request.body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert!(status.is_success(), "{path}: {body}");
-        body["value"].clone()
-    }
-
-    async fn cdp(&self, command: &str, params: Value) {
-        let body = json!({"cmd": command, "params": params});
-        self.ask(Method::POST, "/goog/cdp/execute", body).await;
-    }
-
-    /// Opens a page.
-    pub(crate) async fn open(&self, url: &str) {
-        self.ask(Method::POST, "/url", json!({ "url": url })).await;
-    }
-
-    /// What a piece of JavaScript returns.
-    pub(crate) async fn run(&self, script: &str) -> Value {
-        self.ask(Method::POST, "/execute/sync", json!({"script": script, "args": []})).await
-    }
-
-    /// Presses keys, one after another, where the focus is. Others than letters are as the driver
-    /// has them.
-    pub(crate) async fn keys(&self, keys: &str) {
-        let actions = keys.chars().flat_map(|key| {
-            ["keyDown", "keyUp"].map(|what| json!({"type": what, "value": key.to_string()}))
-        });
-        let actions: Vec<_> = actions.collect();
-        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
-        self.ask(Method::POST, "/actions", json!({"actions": [keyboard]})).await;
-    }
-
-    /// Sets the size of what is seen.
-    pub(crate) async fn width(&self, width: u32, height: u32) {
-        let mobile = width < 640;
-        let size =
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
-        self.cdp("Emulation.setDeviceMetricsOverride", size).await;
-    }
-
-    /// Has its user want dark pages, or light ones.
-    pub(crate) async fn dark(&self, dark: bool) {
-        let value = if dark { "dark" } else { "light" };
-        let features = json!([{"name": "prefers-color-scheme", "value": value}]);
-        self.cdp("Emulation.setEmulatedMedia", json!({ "features": features })).await;
-    }
-
-    /// What it complains of in its console, failed requests aside.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
-        let log = self.ask(Method::POST, "/se/log", json!({"type": "browser"})).await;
-        let entries = log.as_array().unwrap().iter();
-        let own = entries.filter(|entry| entry["source"] != "network");
-        own.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// Writes what is seen as a PNG.
-    pub(crate) async fn picture(&self, path: &str) {
-        let base64 = self.ask(Method::GET, "/screenshot", Value::Null).await;
-        let mut decode = Command::new("base64")
-            .arg("-d")
-            .stdin(Stdio::piped())
-            .stdout(std::fs::File::create(path).unwrap())
-            .spawn()
-            .unwrap();
-        decode.stdin.take().unwrap().write_all(base64.as_str().unwrap().as_bytes()).unwrap();
-        assert!(decode.wait().unwrap().success());
-    }
-
-    pub(crate) async fn end(mut self) {
-        self.ask(Method::DELETE, "", Value::Null).await;
-        self.driver.kill().unwrap();
-        self.driver.wait().unwrap();
+            .expect("chromedriver prints its port");
+        // Its later output has to be read, or it blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: format!("http://127.0.0.1:{port}") }
     }
 }
 
-impl Drop for Browser {
+impl Drop for DriverProcess {
     fn drop(&mut self) {
-        // After a failed test: the driver takes its browser with it.
-        let _ = self.driver.kill();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

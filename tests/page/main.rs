@@ -75,13 +75,13 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         clients.abort();
 
         // By keyboard alone: search, go to what was found, open it.
-        browser.keys("/").await;
-        browser.keys("shop/web").await;
-        browser.keys("\u{E015}\u{E007}").await;
+        browser.press_keys("/").await;
+        browser.press_keys("shop/web").await;
+        browser.press_keys("\u{E015}\u{E007}").await;
         until(&browser, &shows("[data-server][data-state=serving]")).await;
         site.world.send("PUT", "/v2/apps/shop/web?force=true", &json!({"instances": 1})).await;
         until(&browser, &shows("[data-server][data-state=draining]")).await;
-        browser.keys("\u{E00C}").await;
+        browser.press_keys("\u{E00C}").await;
 
         site.world.run_app(&app("/bad", "127.0.0.1:80", 1)).await;
         until(&browser, &shows("#labels [data-verdict=refused]")).await;
@@ -96,11 +96,11 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         until(&browser, &shows("[data-vip='3.3.0.6:80/tcp']")).await;
 
         // On a phone nothing is wider than the screen.
-        browser.width(390, 844).await;
+        browser.resize(390, 844).await;
         let wide = "return document.documentElement.scrollWidth > innerWidth";
         assert_eq!(browser.run(wide).await, json!(false));
         assert_eq!(browser.complaints().await, [""; 0], "in the browser's console");
-        browser.end().await;
+        browser.quit().await;
         site.end().await;
     });
 }
@@ -134,19 +134,20 @@ fn a_picture_of_the_page() {
         browser.run("document.querySelector('[data-vip=\"3.3.0.9:9200/tcp\"] .row').click()").await;
         until(&browser, &shows("[data-server][data-state=draining]")).await;
         let folder = std::env::var("VIPD_PICTURES").unwrap();
-        let picture = async |name: &str| browser.picture(&format!("{folder}/{name}.png")).await;
+        let picture =
+            async |name: &str| browser.save_picture(&format!("{folder}/{name}.png")).await;
         picture("status-page").await;
-        browser.dark(true).await;
+        browser.prefer_dark(true).await;
         picture("status-page-dark").await;
-        browser.width(390, 844).await;
+        browser.resize(390, 844).await;
         picture("status-page-phone-dark").await;
-        browser.dark(false).await;
+        browser.prefer_dark(false).await;
         picture("status-page-phone").await;
-        browser.width(1280, 860).await;
+        browser.resize(1280, 860).await;
         site.world.sims.remove(0).shutdown().await;
         until(&browser, &shows("#alarms .alarm.bad")).await;
         picture("status-page-alarm").await;
-        browser.end().await;
+        browser.quit().await;
         clients.abort();
         site.end().await;
     });
