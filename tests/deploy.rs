@@ -1,4 +1,4 @@
-//! What is in deploy/ is held to the program and to the tools that read it.
+//! Checks of the files in deploy/ against the program and the tools that read them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
 #![allow(clippy::print_stdout, reason = "what could not be run is said")]
 
@@ -20,7 +20,8 @@ fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap()
 }
 
-/// A program of this machine that a file is made for. Without it the test says so and ends.
+/// Runs a program of this machine that reads a file of deploy/. If the machine lacks it, the test says
+/// so and ends.
 fn tool(name: &str, args: &[&str]) -> Option<std::process::Output> {
     match Command::new(name).args(args).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -31,7 +32,7 @@ fn tool(name: &str, args: &[&str]) -> Option<std::process::Output> {
     }
 }
 
-/// Every environment variable that `vipd run` and `vipd doctor` read.
+/// Whether `vipd run` or `vipd doctor` reads an environment variable.
 fn is_variable(name: &str) -> bool {
     ["run", "doctor"].iter().any(|of| vipd(&[of, "--help"]).out.contains(&format!("[env: {name}")))
 }
@@ -42,7 +43,7 @@ fn assert_runs(args: &[&str]) {
     assert!(output.status.success(), "vipd {args:?}: {output:?}");
 }
 
-/// A probe asks for something that an agent answers, where it answers by default.
+/// Asserts that an agent answers a probe on its default port.
 #[track_caller]
 fn assert_answers(probe: &Value) {
     let api = fs::read_to_string(path("../src/admin/openapi.json")).unwrap();
@@ -61,7 +62,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
         for line in text.lines().filter_map(|line| line.strip_prefix("ExecStart=/usr/bin/vipd ")) {
             assert_runs(&line.split(' ').collect::<Vec<_>>());
         }
-        // The program that is there, since the one that will be installed isn't.
+        // The program under test, since none is installed.
         let text = text.replace("/usr/bin/vipd", env!("CARGO_BIN_EXE_vipd"));
         fs::write(&file, text).unwrap();
         file.to_str().unwrap().to_owned()
@@ -91,6 +92,16 @@ fn the_interface_that_others_are_to_leave_alone_is_the_default_one() {
         assert!(read(file).contains("vipd0"), "{file}");
     }
     assert!(vipd(&["--help"]).out.contains("[default: vipd0]"));
+}
+
+/// A module that isn't loaded at boot can't be loaded by the agent, which has no right to.
+#[test]
+fn the_default_scheduler_is_loaded_at_boot_and_others_are_known() {
+    let text = read("systemd/modules-load.conf");
+    let loaded: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ip_vs_")).collect();
+    assert!(loaded.contains(&vip::label::DEFAULT_SCHEDULER.name()), "{loaded:?}");
+    let known: Vec<_> = vip::label::Scheduling::ALL.into_iter().map(|each| each.name()).collect();
+    assert!(loaded.iter().all(|name| known.contains(name)), "{loaded:?}");
 }
 
 #[test]
@@ -175,8 +186,8 @@ fn the_daemon_set_runs_commands_and_sets_variables_that_there_are() {
     }
 }
 
-/// Programs in the place of ssh and scp that write down what they are asked, and a node where that
-/// fails which has these words.
+/// Installs a fleet with programs in the place of ssh and scp that log their calls. A call for node
+/// `bad` that contains `words` fails.
 fn fleet(nodes: &[&str], words: &str, bad: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -217,7 +228,7 @@ fn a_fleet_is_installed_node_by_node_until_one_isnt_ready() {
     }
 }
 
-/// Every metric that a text speaks of; a histogram by its own name.
+/// Every metric that a text names; a histogram by its own name.
 fn metrics(text: &str) -> std::collections::BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let names = words.filter(|word| word.starts_with("vipd_"));
