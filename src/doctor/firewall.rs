@@ -1,14 +1,14 @@
-//! What the node's own firewall does with traffic to VIPs.
+//! Checks of the node's own firewall: whether it drops traffic to VIPs.
 
 use ipnet::IpNet;
 use vip::Observed;
 use vip::firewall::{Fate, LetIn, describe_remedy, prefixes_to_check, split_admissible};
 
-use super::Check;
+use super::diagnosis::Check;
 
-/// Checks it. `allow`: the prefixes of `[vip] allow`.
+/// Checks the firewall. `allow` are the prefixes of `[vip] allow`.
 #[must_use]
-pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Check> {
+pub fn check_firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Check> {
     let firewall = &observed.firewall;
     let vips = prefixes_to_check(allow, observed.addresses.keys());
     let mut checks: Vec<_> = firewall
@@ -16,16 +16,16 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
         .iter()
         .map(|finding| {
             let lines = describe_remedy(firewall, finding);
-            let cure = match let_in {
+            let remedy = match let_in {
                 LetIn::Off => format!(
-                    "{lines}, and keep it over a reboot as you keep your other rules; or \
+                    "{lines}, and make it persistent as you do your other rules; or set \
                      `[firewall] allow = \"insert\"`, and the agent does it"
                 ),
-                LetIn::Insert => format!("the agent does it once it runs; by hand: {lines}"),
+                LetIn::Insert => format!("the agent fixes it when it runs; by hand: {lines}"),
             };
             match finding.fate {
-                Fate::Dropped => Check::error(finding.to_string(), cure),
-                _ => Check::warning(finding.to_string(), cure),
+                Fate::Dropped => Check::error(finding.to_string(), remedy),
+                _ => Check::warning(finding.to_string(), remedy),
             }
         })
         .collect();
@@ -34,10 +34,10 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
         checks.extend(open.iter().map(|prefix| {
             Check::warning(
                 format!(
-                    "{prefix} of [vip] allow holds an address of this node, so vipd adds no rule for \
-                     it: that would open all of the node"
+                    "{prefix} of [vip] allow contains an address of this node: vipd adds no accept \
+                     rule for it, since that would open all of the node"
                 ),
-                "name narrower prefixes in [vip] allow",
+                "list narrower prefixes in [vip] allow",
             )
         }));
     }
@@ -47,10 +47,10 @@ pub fn firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Vec<Chec
         let text = "no chain of this node's firewall drops traffic to VIPs";
         let held = firewall.rules_in_place().len();
         checks.push(Check::ok(match (vips.is_empty(), held) {
-            (true, _) => "there is no VIP and no [vip] allow to try the firewall with".to_owned(),
+            (true, _) => "no VIP and no [vip] allow to check the firewall with".to_owned(),
             (false, 0) => text.to_owned(),
-            (false, 1) => format!("{text}; 1 rule of vipd's lets them in"),
-            (false, _) => format!("{text}; {held} rules of vipd's let them in"),
+            (false, 1) => format!("{text}; 1 rule of vipd accepts it"),
+            (false, _) => format!("{text}; {held} rules of vipd accept it"),
         }));
     }
     checks
@@ -63,7 +63,7 @@ mod tests {
     use vip::Firewall;
     use vip::firewall::{Base, Chain, Hook, Keeper, Place, Rule, Sees};
 
-    use super::super::Level;
+    use super::super::diagnosis::Level;
     use super::*;
 
     fn observed(rules: Vec<Rule>) -> Observed {
@@ -81,22 +81,22 @@ mod tests {
     #[test]
     fn a_chain_that_drops_is_an_error_with_the_line_to_add() {
         let allow = ["3.0.0.0/8".parse().unwrap()];
-        let checks = firewall(&observed(Vec::new()), &allow, LetIn::Off);
+        let checks = check_firewall(&observed(Vec::new()), &allow, LetIn::Off);
         assert_eq!((checks.len(), checks[0].level), (1, Level::Error));
         assert_eq!(checks[0].text, "ip filter INPUT drops traffic to 3.0.0.0/8 (its policy)");
         let line = "`iptables -I INPUT -m conntrack --ctorigdst 3.0.0.0/8 -j ACCEPT`";
-        assert!(checks[0].cure.as_ref().unwrap().starts_with(line), "{checks:?}");
+        assert!(checks[0].remedy.as_ref().unwrap().starts_with(line), "{checks:?}");
         let let_in = observed(vec![Rule::letting_in(allow[0], Hook::Input)]);
-        let checks = firewall(&let_in, &allow, LetIn::Insert);
+        let checks = check_firewall(&let_in, &allow, LetIn::Insert);
         assert_eq!((checks.len(), checks[0].level), (1, Level::Ok));
-        assert!(checks[0].text.ends_with("1 rule of vipd's lets them in"), "{checks:?}");
+        assert!(checks[0].text.ends_with("1 rule of vipd accepts it"), "{checks:?}");
     }
 
     #[test]
-    fn a_prefix_that_would_open_the_node_is_told() {
+    fn a_prefix_that_would_open_the_node_is_reported() {
         let mut node = observed(Vec::new());
         node.node.own.insert([10, 0, 0, 7].into());
-        let checks = firewall(&node, &["10.0.0.0/8".parse().unwrap()], LetIn::Insert);
+        let checks = check_firewall(&node, &["10.0.0.0/8".parse().unwrap()], LetIn::Insert);
         assert!(checks[1].text.contains("open all of the node"), "{checks:?}");
     }
 }

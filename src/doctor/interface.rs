@@ -1,25 +1,25 @@
-//! The interface that holds the VIPs.
+//! Checks of the interface that holds the VIPs.
 
 use node::inspect::Manager;
 use vip::Link;
 
-use super::Check;
+use super::diagnosis::Check;
 
-/// Checks it: its state, and who else manages it.
+/// Checks its state, and whether a network manager manages it.
 #[must_use]
-pub fn interface(name: &str, link: Link, manager: Option<Manager>) -> Vec<Check> {
+pub fn check_interface(name: &str, link: Link, manager: Option<Manager>) -> Vec<Check> {
     let state = match link {
-        Link::Missing => Check::ok(format!("{name} isn't there yet: it comes with the first VIP")),
+        Link::Missing => {
+            Check::ok(format!("{name} doesn't exist yet: it is created with the first VIP"))
+        }
         Link::Down => Check::warning(
             format!("{name} is down"),
-            format!(
-                "`vipd apply` or a running agent brings it up; so does `ip link set {name} up`"
-            ),
+            format!("`ip link set {name} up`; `vipd apply` and a running agent do it too"),
         ),
         Link::Up => Check::ok(format!("{name} is up")),
     };
     let managed = manager.map(|manager| {
-        let (who, cure) = match manager {
+        let (who, remedy) = match manager {
             Manager::NetworkManager => (
                 "NetworkManager",
                 format!(
@@ -35,22 +35,22 @@ pub fn interface(name: &str, link: Link, manager: Option<Manager>) -> Vec<Check>
                 ),
             ),
         };
-        Check::warning(format!("{who} manages {name} and may take its addresses away"), cure)
+        Check::warning(format!("{who} manages {name} and may remove its addresses"), remedy)
     });
     [state].into_iter().chain(managed).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::diagnosis::Level;
     use super::*;
 
     #[test]
     fn a_managed_interface_is_a_warning_with_the_file_to_write() {
-        let checks = interface("vipd0", Link::Up, Some(Manager::NetworkManager));
+        let checks = check_interface("vipd0", Link::Up, Some(Manager::NetworkManager));
         assert_eq!(checks[0].level, Level::Ok);
         assert_eq!(checks[1].level, Level::Warning);
-        assert!(checks[1].cure.as_ref().unwrap().contains("interface-name:vipd0"));
-        assert_eq!(interface("vipd0", Link::Missing, None).len(), 1);
+        assert!(checks[1].remedy.as_ref().unwrap().contains("interface-name:vipd0"));
+        assert_eq!(check_interface("vipd0", Link::Missing, None).len(), 1);
     }
 }

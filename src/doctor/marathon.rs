@@ -1,64 +1,77 @@
-//! Whether Marathon can be read.
+//! Checks of Marathon: its servers, and whether it can be read.
 
-use super::Check;
+use anyhow::Result;
+use marathon::client::ServerInfo;
 
-/// What one server said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Its URL, without secrets.
+use super::diagnosis::Check;
+
+/// Answer of one server of a Marathon.
+#[derive(Debug)]
+pub struct ServerAnswer {
+    /// The URL, without secrets.
     pub url: String,
-    /// Its version and leader, or why it doesn't tell.
-    pub answer: Result<(Option<String>, Option<String>), String>,
+    /// Its version and leader, or why there is no answer.
+    pub info: Result<ServerInfo>,
 }
 
-/// Checks one Marathon: its servers, and what a reading of everything gave: how many apps and
-/// pods, or why it can't be read.
+/// Checks one Marathon. `workloads` is the number of apps and pods that were read, or why reading
+/// failed.
 #[must_use]
-pub fn marathon(name: &str, servers: &[Server], everything: &Result<usize, String>) -> Vec<Check> {
-    let one_works = everything.is_ok();
-    let mut checks: Vec<_> = servers.iter().map(|each| server(each, one_works)).collect();
-    checks.push(match everything {
-        Ok(count) => Check::ok(format!("{name}: {count} apps and pods are read")),
+pub fn check_marathon(
+    name: &str,
+    servers: &[ServerAnswer],
+    workloads: &Result<usize>,
+) -> Vec<Check> {
+    let one_works = workloads.is_ok();
+    let mut checks: Vec<_> = servers.iter().map(|server| check_server(server, one_works)).collect();
+    checks.push(match workloads {
+        Ok(count) => Check::ok(format!("{name}: read {count} apps and pods")),
         Err(why) => Check::error(
-            format!("{name}: apps can't be read: {why}"),
-            "until they can, vipd keeps the VIPs that it has and learns of no change",
+            format!("{name}: cannot read apps: {why:#}"),
+            "until this works, vipd keeps its VIPs as they are",
         ),
     });
     checks
 }
 
-fn server(server: &Server, one_works: bool) -> Check {
+fn check_server(server: &ServerAnswer, one_works: bool) -> Check {
     let url = &server.url;
-    match &server.answer {
-        Ok((version, Some(leader))) => {
+    match &server.info {
+        Ok(ServerInfo { version, leader: Some(leader), .. }) => {
             let version = version.as_deref().unwrap_or("of unknown version");
-            Check::ok(format!("{url} is Marathon {version}, its leader {leader}"))
+            Check::ok(format!("{url} is Marathon {version}, led by {leader}"))
         }
-        Ok((_, None)) => Check::warning(
-            format!("{url} has no leader now"),
-            "see its log and ZooKeeper's; without a leader Marathon starts and stops nothing",
+        Ok(_) => Check::warning(
+            format!("{url} knows no leader"),
+            "see the logs of Marathon and ZooKeeper: without a leader no task is started or stopped",
         ),
-        // The error's own text ends with what to do.
-        Err(why) if one_works => Check::warning(why.clone(), "another of its URLs works"),
-        Err(why) => Check::error(why.clone(), "see [[marathon]] in the configuration"),
+        // The text of the error ends with what to do.
+        Err(why) if one_works => Check::warning(format!("{why:#}"), "another of its URLs works"),
+        Err(why) => Check::error(format!("{why:#}"), "see [[marathon]] in the configuration"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use anyhow::anyhow;
+
+    use super::super::diagnosis::Level;
     use super::*;
 
     #[test]
     fn one_dead_server_of_two_is_a_warning_and_both_are_an_error() {
-        let server = |answer| Server { url: "http://m1:8080".into(), answer };
-        let good = server(Ok((Some("1.8.222".into()), Some("m1:8080".into()))));
-        let dead = server(Err("http://m2:8080: no connection".into()));
-        let levels = |servers: &[Server], everything| -> Vec<_> {
-            marathon("m", servers, &everything).iter().map(|check| check.level).collect()
+        let answer = |info| ServerAnswer { url: "http://m1:8080".into(), info };
+        let good = || {
+            let (version, leader) = (Some("1.8.222".into()), Some("m1:8080".into()));
+            answer(Ok(ServerInfo { version, leader, ..ServerInfo::default() }))
         };
-        assert_eq!(levels(&[good, dead.clone()], Ok(3)), [Level::Ok, Level::Warning, Level::Ok]);
-        assert_eq!(levels(&[dead], Err("all failed".into())), [Level::Error, Level::Error]);
-        assert_eq!(levels(&[server(Ok((None, None)))], Ok(0)), [Level::Warning, Level::Ok]);
+        let dead = || answer(Err(anyhow!("http://m2:8080: no connection")));
+        let levels = |servers: &[ServerAnswer], workloads| -> Vec<_> {
+            check_marathon("m", servers, &workloads).iter().map(|check| check.level).collect()
+        };
+        assert_eq!(levels(&[good(), dead()], Ok(3)), [Level::Ok, Level::Warning, Level::Ok]);
+        assert_eq!(levels(&[dead()], Err(anyhow!("all failed"))), [Level::Error, Level::Error]);
+        let leaderless = answer(Ok(ServerInfo::default()));
+        assert_eq!(levels(&[leaderless], Ok(0)), [Level::Warning, Level::Ok]);
     }
 }

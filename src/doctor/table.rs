@@ -1,56 +1,58 @@
-//! Who else uses IPVS on this node.
+//! Checks of the IPVS table: virtual services of other programs on this node.
 
 use node::LinkFacts;
 use vip::Observed;
 
-use super::Check;
+use super::diagnosis::Check;
 
-/// As many of somebody else's services are named.
-const NAMED: usize = 5;
+/// Number of foreign services that are listed by name.
+const MAX_LISTED: usize = 5;
 
-/// Interfaces that tell who makes virtual services.
-const SIGNS: [(&str, &str); 3] = [
+/// Interfaces by which other users of IPVS are recognized.
+const KNOWN_USERS: [(&str, &str); 3] = [
     (
         "kube-ipvs0",
-        "kube-proxy (it has the interface kube-ipvs0), which removes what isn't its own: give it --ipvs-exclude-cidrs",
+        "kube-proxy (its interface kube-ipvs0 exists), which removes services that aren't its own: \
+         run it with --ipvs-exclude-cidrs",
     ),
-    ("kube-dummy-if", "kube-router (it has the interface kube-dummy-if)"),
-    ("minuteman", "dcos-net (it has the interface minuteman); `vipd adopt` takes a service over"),
+    ("kube-dummy-if", "kube-router (its interface kube-dummy-if exists)"),
+    ("minuteman", "dcos-net (its interface minuteman exists); `vipd adopt` takes a service over"),
 ];
 
-/// Checks the virtual services that aren't vipd's.
+/// Checks for virtual services that vipd didn't create.
 #[must_use]
-pub fn table(observed: &Observed, links: &[LinkFacts]) -> Vec<Check> {
+pub fn check_table(observed: &Observed, links: &[LinkFacts]) -> Vec<Check> {
     let ours = observed.our_services().count();
-    let others: Vec<_> = observed.unmarked_services().map(|(key, _)| key.to_string()).collect();
+    let foreign: Vec<_> = observed.unmarked_services().map(|(key, _)| key.to_string()).collect();
     let own = match ours {
-        1 => "1 virtual service of vipd's".to_owned(),
-        _ => format!("{ours} virtual services of vipd's"),
+        1 => "1 virtual service of vipd".to_owned(),
+        _ => format!("{ours} virtual services of vipd"),
     };
-    if others.is_empty() {
-        return vec![Check::ok(format!("{own}, none of anybody else's"))];
+    if foreign.is_empty() {
+        return vec![Check::ok(format!("{own}, none of other programs"))];
     }
-    let more = others.len().saturating_sub(NAMED);
+    let more = foreign.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let named = others[..others.len().min(NAMED)].join(", ");
-    let sign = SIGNS.iter().find(|(interface, _)| links.iter().any(|link| link.name == *interface));
-    let who = sign.map_or("keepalived, or somebody by hand", |(_, who)| who);
-    let count = others.len();
+    let named = foreign[..foreign.len().min(MAX_LISTED)].join(", ");
+    let user =
+        KNOWN_USERS.iter().find(|(interface, _)| links.iter().any(|link| link.name == *interface));
+    let user = user.map_or("keepalived, or somebody by hand", |(_, name)| name);
+    let count = foreign.len();
     vec![Check::warning(
-        format!("{own}, and {count} of somebody else's: {named}{more}"),
-        format!("nothing to do if you know them, vipd leaves them alone; it may be {who}"),
+        format!("{own}, and {count} of other programs: {named}{more}"),
+        format!("vipd leaves them alone: nothing to do if you know them; probably {user}"),
     )]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::diagnosis::Level;
     use super::*;
 
     #[test]
     fn an_empty_table_is_fine() {
-        let checks = table(&Observed::default(), &[]);
-        assert_eq!(checks, [Check::ok("0 virtual services of vipd's, none of anybody else's")]);
+        let checks = check_table(&Observed::default(), &[]);
+        assert_eq!(checks, [Check::ok("0 virtual services of vipd, none of other programs")]);
         assert_eq!(checks[0].level, Level::Ok);
     }
 }

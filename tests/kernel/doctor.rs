@@ -79,7 +79,7 @@ fn services_of_others_and_containers_that_call_themselves_are_told() {
     netns::run_tool("ipvsadm", "-A -t 10.9.0.1:8080 -s rr");
     assert_eq!(
         findings("table"),
-        ["warning: 0 virtual services of vipd's, and 1 of somebody else's: 10.9.0.1:8080/tcp"]
+        ["warning: 0 virtual services of vipd, and 1 of other programs: 10.9.0.1:8080/tcp"]
     );
     netns::run_tool("ip", "link add name br0 type bridge");
     netns::run_tool("ip", "addr add 172.17.0.1/16 dev br0");
@@ -162,5 +162,5 @@ fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     assert_eq!(cluster.report(0)["notes"], json!([]), "its sysctls are as they should be");
     let doctor = cluster.vipd(0, &["doctor"]).output().unwrap();
     let told = String::from_utf8_lossy(&doctor.stdout);
-    assert!(told.contains("an agent runs for"), "{told}");
+    assert!(told.contains("an agent has been running for"), "{told}");
 }

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
 use marathon::Timestamp;
 use marathon::client::Client;
 use node::inspect::{self, Modules, Rights};
-use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls, error_chain};
+use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
 use vip::{Link, Observed};
 
 use crate::admin::client::Agent;
 use crate::config::{Config, Marathon};
-use crate::doctor::{self, Bridges, Diagnosis, Group, Kernel, Lock, Server};
+use crate::doctor::{self, BridgeFacts, Diagnosis, Group, KernelFacts, LockState, ServerAnswer};
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::translate;
 use crate::sources::once::DefinitionSource;
@@ -27,33 +28,33 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let named = asked.iter().flat_map(|asked| asked.schedulers.iter().copied());
     group(
         "kernel",
-        doctor::kernel(&Kernel {
+        doctor::check_kernel(&KernelFacts {
             release: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
-            ipvs: ipvs.as_ref().map(|(version, _)| version.clone()).map_err(Clone::clone),
+            ipvs: ipvs.as_ref().map(|(version, _)| version.as_str()),
             modules: Modules::read_running(),
             schedulers: schedulers(kernel.as_mut(), doctor::schedulers_wanted(named, observed)),
             nft: observed.map(|observed| observed.nft.clone()),
         }),
     );
-    group("rights", doctor::rights(Rights::read_own()));
+    group("rights", doctor::check_rights(Rights::read_own()));
     let v6 = observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
     let mut reports = check_sysctls(config.strict_arp);
     // Without IPVS its settings aren't there either, which is no news.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
     let forwarding = inspect::read_ipv6_forwarding();
-    group("settings", doctor::sysctls(&reports, forwarding.as_ref(), v6));
+    group("settings", doctor::check_sysctls(&reports, forwarding.as_ref(), v6));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
-    group("limits", doctor::limits(inspect::read_conntrack(), buckets, observed));
+    group("limits", doctor::check_limits(inspect::read_conntrack(), buckets, observed));
     if let Some(observed) = observed {
-        group("table", doctor::table(observed, &links));
-        group("firewall", doctor::firewall(observed, &config.policy.allow, config.firewall));
+        group("table", doctor::check_table(observed, &links));
+        group("firewall", doctor::check_firewall(observed, &config.policy.allow, config.firewall));
     }
     group("interface", interface(config, observed, &links));
     let filtered = text("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
-    group("bridges", doctor::bridges(Bridges { filtered, links: &links, observed }));
+    group("bridges", doctor::check_bridges(BridgeFacts { filtered, links: &links, observed }));
     group("agent", agent(config));
     for (marathon, asked) in marathons.iter().zip(&asked) {
-        group("marathon", doctor::marathon(&marathon.name, &asked.servers, &asked.everything));
+        group("marathon", doctor::check_marathon(&marathon.name, &asked.servers, &asked.workloads));
     }
     Diagnosis { groups }
 }
@@ -62,21 +63,21 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
 struct Looked {
     kernel: Option<LinuxKernel>,
     /// The version of IPVS with the buckets of its table, or why it doesn't answer.
-    ipvs: Result<(String, u32), String>,
+    ipvs: Result<(String, u32)>,
     observed: Option<Observed>,
 }
 
 fn look(config: &Config) -> Looked {
-    let opened = LinuxKernel::open(config.kernel()).and_then(|mut kernel| {
+    let opened = LinuxKernel::open(config.kernel_settings()).and_then(|mut kernel| {
         let about = kernel.read_ipvs_info()?;
         Ok((kernel, about))
     });
     match opened {
-        Err(error) => Looked { kernel: None, ipvs: Err(error_chain(&error)), observed: None },
+        Err(error) => Looked { kernel: None, ipvs: Err(error.into()), observed: None },
         Ok((mut kernel, about)) => {
             let (ipvs, observed) = match kernel.observe() {
                 Ok(observed) => (Ok(about), Some(observed)),
-                Err(error) => (Err(error_chain(&error)), None),
+                Err(error) => (Err(error.into()), None),
             };
             Looked { kernel: Some(kernel), ipvs, observed }
         }
@@ -108,23 +109,23 @@ fn interface(
         (None, None) => Link::Missing,
     };
     let manager = link.and_then(|link| inspect::manager_of(link.index));
-    doctor::interface(&config.interface, state, manager)
+    doctor::check_interface(&config.interface, state, manager)
 }
 
 fn agent(config: &Config) -> Vec<doctor::Check> {
     let lock = match node::Lock::find_holder(&config.lock) {
-        None => Lock::Free,
-        Some(pid) => Lock::Held(Some(pid)),
+        None => LockState::Free,
+        Some(pid) => LockState::Held(Some(pid)),
     };
     let agent = Agent::find(&config.agent.socket);
-    let answer = agent.map(|agent| agent.status().map_err(|error| format!("{error:#}")));
-    doctor::agent(lock, answer.as_ref(), Timestamp::now())
+    let answer = agent.map(|agent| agent.status());
+    doctor::check_agent(lock, answer.as_ref(), Timestamp::now())
 }
 
 /// What a Marathon said.
 struct Asked {
-    servers: Vec<Server>,
-    everything: Result<usize, String>,
+    servers: Vec<ServerAnswer>,
+    workloads: Result<usize>,
     schedulers: Vec<Scheduling>,
 }
 
@@ -132,24 +133,22 @@ fn ask(marathon: &Marathon) -> Asked {
     let servers = servers(marathon);
     let mut schedulers = Vec::new();
     let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read();
-    let everything = read.map_err(|error| format!("{error:#}")).map(|reading| {
+    let workloads = read.map(|reading| {
         let claims = translate(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
         schedulers.extend(claims.iter().map(|claim| claim.options.scheduler));
         reading.snapshot.workloads.len()
     });
-    Asked { servers, everything, schedulers }
+    Asked { servers, workloads, schedulers }
 }
 
-fn servers(marathon: &Marathon) -> Vec<Server> {
+fn servers(marathon: &Marathon) -> Vec<ServerAnswer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let client = Client::new(&marathon.client_config());
     let (Ok(runtime), Ok(client)) = (runtime, client) else { return Vec::new() };
     let urls = marathon.urls.iter().enumerate();
     urls.map(|(number, url)| {
-        let answer = runtime.block_on(client.read_info(number));
-        let answer = answer.map(|info| (info.version, info.leader));
         let url = url.as_str().trim_end_matches('/').to_owned();
-        Server { url, answer: answer.map_err(|error| error.to_string()) }
+        ServerAnswer { url, info: runtime.block_on(client.read_info(number)).map_err(Into::into) }
     })
     .collect()
 }

@@ -40,7 +40,7 @@ pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Resul
         }));
     }
     // The settings of IPVS are there once it has been spoken to in this network namespace.
-    if let Err(error) = LinuxKernel::open(config.kernel()) {
+    if let Err(error) = LinuxKernel::open(config.kernel_settings()) {
         steps.push(Err(error.into()));
     }
     for report in ensure_sysctls(config.strict_arp) {

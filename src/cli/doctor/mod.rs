@@ -17,7 +17,7 @@ use crate::doctor::{Diagnosis, Level};
 ///
 /// Looks at the kernel, its modules and settings, at rights, limits, bridges, other users of IPVS,
 /// whoever manages the interface, the agent, and at each Marathon. Changes nothing, except that
-/// asking for IPVS may have the kernel load it. Each line that isn't ok comes with its cure.
+/// asking for IPVS may have the kernel load it. Each line that isn't ok comes with its remedy.
 ///
 /// With --fix it does first what needs more than `CAP_NET_ADMIN`, so that `vipd run` needs no more
 /// than that: it loads the modules, has them loaded at every boot, and sets the sysctls, IPv6
@@ -75,11 +75,11 @@ impl Doctor {
             Format::Text => print(&diagnosis)?,
             Format::Json => output::json(&serde_json::json!({
                 "groups": diagnosis.groups,
-                "level": diagnosis.level(),
+                "level": diagnosis.worst_level(),
                 "summary": diagnosis.summary(),
             }))?,
         }
-        Ok(match diagnosis.level() {
+        Ok(match diagnosis.worst_level() {
             _ if failed => End::Trouble,
             Level::Error => End::Found,
             Level::Warning | Level::Ok => End::Fine,
@@ -95,8 +95,8 @@ fn print(diagnosis: &Diagnosis) -> Result<()> {
             let style = style(check.level);
             let word = check.level.as_str();
             writeln!(out, "  {style}{word:<7}{style:#}  {}", check.text)?;
-            if let Some(cure) = &check.cure {
-                writeln!(out, "           -> {cure}")?;
+            if let Some(remedy) = &check.remedy {
+                writeln!(out, "           -> {remedy}")?;
             }
         }
     }
