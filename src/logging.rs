@@ -1,4 +1,4 @@
-//! The log on standard error: a line for each event, for people, for journald, or as JSON.
+//! The log on standard error: one line per event, for people, for journald, or as JSON.
 
 use std::fmt::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -13,46 +13,47 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::agent::journal::log::CHANGE;
 
-/// How a line is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people; for journald where standard error leads there.
+    /// Lines for people, or for journald if standard error is its socket.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The verifier of certificates warns of each folder the system doesn't have, for each client, where
-/// nothing speaks HTTPS too. A certificate that can't be verified is told where it is met.
+/// Silences rustls-platform-verifier, which warns about each certificate directory that is missing,
+/// once per client and even if nothing uses HTTPS. A certificate that fails verification is reported
+/// by the request that meets it.
 const QUIET: &str = "rustls_platform_verifier=error";
 
 /// Sends the log of this process to standard error.
-pub fn start(filter: &str, format: Format) {
+pub fn start_logging(filter: &str, format: Format) {
     let filter = EnvFilter::builder().parse_lossy(format!("{QUIET},{filter}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    // A second subscriber in one process (tests) is no reason to fail.
+    // Tests start it more than once in a process, which is an error that doesn't matter.
     let _ = match format {
         Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder.event_format(Lines { journal: leads_to_journal() }).try_init(),
+        Format::Text => builder.event_format(Lines { journal: is_journal() }).try_init(),
     };
 }
 
-/// Whether standard error is journald's socket, by systemd.exec(5), `$JOURNAL_STREAM`.
-fn leads_to_journal() -> bool {
+/// Returns true if standard error is journald's socket: `$JOURNAL_STREAM` in systemd.exec(5).
+fn is_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").ok();
     let own =
         std::fs::metadata("/proc/self/fd/2").map(|own| format!("{}:{}", own.dev(), own.ino()));
     stream.is_some_and(|stream| own.is_ok_and(|own| own == stream))
 }
 
-/// A line for an event: time, level and message, then its fields. journald knows the time itself,
-/// and takes the level as sd-daemon(3) writes it.
+/// Writes an event as one line: time, level and message, then the fields. journald adds the time
+/// itself, and takes the level as a prefix, as in sd-daemon(3).
 #[derive(Debug, Clone, Copy)]
 pub struct Lines {
-    /// For journald.
+    /// Write lines for journald.
     pub journal: bool,
 }
 
@@ -71,11 +72,12 @@ where
         let mut parts = Parts { is_change: metadata.target() == CHANGE, ..Parts::default() };
         event.record(&mut parts);
         if self.journal {
-            write!(writer, "<{}>", priority(*metadata.level()))?;
+            write!(writer, "<{}>", syslog_priority(*metadata.level()))?;
         } else {
             write!(writer, "{:.3} {:5} ", Timestamp::now(), metadata.level())?;
         }
-        // What others wrote, as an app's label, can't make a second line.
+        // Escape control characters: a text from outside, such as an app's label, must not forge a
+        // line.
         for char in parts.message.chars().chain(parts.fields.chars()) {
             match char.is_control() {
                 true => write!(writer, "{}", char.escape_default())?,
@@ -86,8 +88,8 @@ where
     }
 }
 
-/// syslog(3)'s.
-fn priority(level: Level) -> u8 {
+/// Converts to the priorities of syslog(3).
+fn syslog_priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
         Level::WARN => 4,
@@ -96,7 +98,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// An event's message and its fields.
+/// The message and the fields of an event.
 #[derive(Debug, Default)]
 struct Parts {
     is_change: bool,
@@ -105,8 +107,9 @@ struct Parts {
 }
 
 impl Parts {
-    /// The message says these already, and that of a change some more.
-    fn is_said(&self, field: &Field) -> bool {
+    /// Returns true for a field whose value the message contains. The message of a change contains
+    /// more of them.
+    fn is_in_message(&self, field: &Field) -> bool {
         field.name() == "what"
             || self.is_change && ["vip", "address", "server", "app", "why"].contains(&field.name())
     }
@@ -121,7 +124,7 @@ impl Visit for Parts {
         // Writing to a string doesn't fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
-            _ if self.is_said(field) => Ok(()),
+            _ if self.is_in_message(field) => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }
@@ -154,7 +157,7 @@ mod tests {
         }
     }
 
-    /// What is logged, without the time.
+    /// Returns a log of two events.
     fn logged(journal: bool) -> String {
         let buffer = Buffer::default();
         let builder = tracing_subscriber::fmt().with_writer(buffer.clone()).with_ansi(false);

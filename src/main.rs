@@ -1,4 +1,4 @@
-//! The vipd program: see [`vipd::cli`].
+//! Entry point of the program; its commands are in [`vipd::cli`].
 
 use std::process::ExitCode;
 

@@ -65,7 +65,7 @@ impl Admin {
             format!("cannot listen on {socket}: set [agent] socket to a place that is writable")
         })?;
         let reader = Reader::start(open_kernel).context("cannot start a thread")?;
-        let shown = config.shown(marathons);
+        let shown = config.redacted_json(marathons);
         let state = AdminState::new(config, shown, handle, reader);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

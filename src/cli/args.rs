@@ -11,7 +11,7 @@ use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
 
 use crate::admin::client::Agent;
-use crate::config::{Access, Config, File, Marathon, MarathonFile, parse_urls};
+use crate::config::{Access, Config, ConfigFile, Marathon, MarathonSection, parse_urls};
 use crate::logging;
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
@@ -150,8 +150,8 @@ impl Marathons {
 impl Global {
     /// Resolves file, environment and flags.
     pub(super) fn config(&self) -> Result<Config> {
-        let file = File::read(self.config.as_deref())?;
-        let marathons = file.marathon.iter().map(MarathonFile::resolve);
+        let file = ConfigFile::read_or_default(self.config.as_deref())?;
+        let marathons = file.marathon.iter().map(MarathonSection::resolve);
         let marathons = marathons.collect::<Result<_>>()?;
         let mut policy = file.vip;
         policy.local_servers = file.node.local_servers;
@@ -164,14 +164,14 @@ impl Global {
         }
         Ok(Config {
             marathons,
-            interface: pick(&self.interface, file.node.interface, || "vipd0".into()),
+            interface: self.interface.clone().unwrap_or(file.node.interface),
             node_address: self.node_address.or(file.node.address),
             modes: Modes {
-                masquerade: self.masquerade.or(file.node.masquerade).unwrap_or_default(),
-                guard: self.guard.or(file.node.guard).unwrap_or_default(),
+                masquerade: self.masquerade.unwrap_or(file.node.masquerade),
+                guard: self.guard.unwrap_or(file.node.guard),
             },
-            node_name: pick(&self.node_name, file.node.name, host_name),
-            lock: pick(&self.lock, file.node.lock, || node::Lock::DEFAULT_PATH.into()),
+            node_name: self.node_name.clone().or(file.node.name).unwrap_or_else(host_name),
+            lock: self.lock.clone().unwrap_or(file.node.lock),
             strict_arp: file.node.strict_arp,
             timeouts: file.ipvs.resolve()?,
             firewall: file.firewall.resolve(self.firewall, &policy)?,
@@ -188,7 +188,7 @@ impl Global {
             Color::Always => anstream::ColorChoice::Always.write_global(),
             Color::Never => anstream::ColorChoice::Never.write_global(),
         }
-        logging::start(self.log.as_deref().unwrap_or(filter), self.log_format);
+        logging::start_logging(self.log.as_deref().unwrap_or(filter), self.log_format);
     }
 }
 
@@ -196,10 +196,6 @@ impl Global {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
-}
-
-fn pick<T: Clone>(flag: &Option<T>, file: Option<T>, default: impl FnOnce() -> T) -> T {
-    flag.clone().or(file).unwrap_or_else(default)
 }
 
 impl Sources {
@@ -242,7 +238,7 @@ fn named_by_flag(urls: Vec<Url>, config: &Config) -> Marathon {
 
 /// Opens the kernel as the configuration says.
 pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
-    Ok(LinuxKernel::open(config.kernel())?)
+    Ok(LinuxKernel::open(config.kernel_settings())?)
 }
 
 /// Asks the agent of this node, if one runs, for what only it knows.

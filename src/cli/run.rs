@@ -101,7 +101,12 @@ impl Run {
     }
 
     /// Waits until told to stop, or to start again with a configuration that holds.
-    async fn told(&self, global: &Global, now: &config::Agent, mut signals: Signals) -> Told {
+    async fn told(
+        &self,
+        global: &Global,
+        now: &config::AgentSettings,
+        mut signals: Signals,
+    ) -> Told {
         let may_follow = || {
             let (config, marathons) = self.configuration(global)?;
             clients(&marathons)?;
@@ -126,7 +131,7 @@ impl Run {
         marathons: &[Marathon],
     ) -> Result<Told> {
         let signals = Signals::listen()?;
-        let settings = node::Settings { counters: false, ..config.kernel() };
+        let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
             config: core::Config::of(config, marathons, self.observe),
             clients: clients(marathons)?,
@@ -136,7 +141,7 @@ impl Run {
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;
-        let settings = config.kernel();
+        let settings = config.kernel_settings();
         let open: admin::Open =
             Box::new(move || Ok(Box::new(LinuxKernel::open(settings.clone())?)));
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
@@ -160,7 +165,7 @@ fn clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
 }
 
 /// Whether one that is started so can take over from this one.
-fn check_successor(now: &config::Agent, next: &config::Agent) -> Result<()> {
+fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) -> Result<()> {
     if next.listen != now.listen {
         let at = next.listen;
         let listener = TcpListener::bind(at);
@@ -196,28 +201,29 @@ fn start_again() -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::AgentFile;
+    use crate::config::AgentSection;
 
     #[test]
     fn nobody_takes_over_who_could_not_listen_or_would_not_find_the_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let now = config::Agent {
+        let now = config::AgentSettings {
             socket: folder.path().join("agent.sock"),
-            ..AgentFile::default().resolve().unwrap()
+            ..AgentSection::default().resolve().unwrap()
         };
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = taken.local_addr().unwrap();
-        let error = check_successor(&now, &config::Agent { listen, ..now.clone() }).unwrap_err();
+        let error =
+            check_successor(&now, &config::AgentSettings { listen, ..now.clone() }).unwrap_err();
         assert!(error.to_string().starts_with("[agent] listen: cannot listen on 127"), "{error}");
 
         // From the loopback interface to all, at the port that it has itself.
         let everywhere =
-            config::Agent { listen: ([0, 0, 0, 0], listen.port()).into(), ..now.clone() };
-        check_successor(&config::Agent { listen, ..now.clone() }, &everywhere).unwrap();
+            config::AgentSettings { listen: ([0, 0, 0, 0], listen.port()).into(), ..now.clone() };
+        check_successor(&config::AgentSettings { listen, ..now.clone() }, &everywhere).unwrap();
         assert!(check_successor(&now, &everywhere).is_err());
 
         let socket = folder.path().join("elsewhere/agent.sock");
-        let elsewhere = config::Agent { socket, ..now.clone() };
+        let elsewhere = config::AgentSettings { socket, ..now.clone() };
         check_successor(&now, &elsewhere).unwrap();
         let hold = r#"{"reason":"why","since":"when"}"#;
         std::fs::write(folder.path().join("hold"), hold).unwrap();

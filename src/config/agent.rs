@@ -1,4 +1,6 @@
-//! `[agent]`: how `vipd run` behaves.
+//! `[agent]`: the behaviour of `vipd run`.
+//!
+//! Drain times are not here: an app sets its own by label, and `vip::label` has the default.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,64 +9,71 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-/// `[agent]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// The `[agent]` section of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct AgentFile {
-    /// Folder of what is known, for a start without Marathon; `/var/lib/vipd` unless set.
-    pub state: Option<PathBuf>,
-    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`; `/run/vipd/agent.sock` unless
-    /// set.
-    pub socket: Option<PathBuf>,
-    /// Where the status page, `/metrics`, `/healthz` and the API answer; `127.0.0.1:9614` unless set.
-    pub listen: Option<SocketAddr>,
-    /// Seconds between full comparisons with the kernel, 1 to 3600; 30 unless set.
-    pub sync_period: Option<u64>,
-    /// Seconds that an address stays after its last service, so that old clients are reset; 60
-    /// unless set.
-    pub linger: Option<u64>,
-    /// How many nodes run vipd, if not one on each agent of Mesos: they share what Marathon can
-    /// bear.
-    pub agents: Option<u32>,
-}
-
-/// `[agent]`, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
-    /// Folder of the last good snapshot.
+pub struct AgentSection {
+    /// Directory for the last good snapshot, which lets the agent start while Marathon is down.
     pub state: PathBuf,
     /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
     pub socket: PathBuf,
-    /// Where the status page, `/metrics`, `/healthz` and the API answer.
+    /// Address of the HTTP server: the status page, `/metrics`, `/healthz` and the API.
     pub listen: SocketAddr,
-    /// Time between full comparisons with the kernel.
-    pub sync_period: Duration,
-    /// How long an address stays after its last service.
-    pub linger: Duration,
-    /// How many nodes run vipd. None: one on each host that runs something.
+    /// Seconds between full comparisons with the kernel, 1 to 3600.
+    pub sync_period: u64,
+    /// Seconds to keep an address after its last service is removed. Until then the kernel resets
+    /// connections of late clients.
+    pub linger: u64,
+    /// Number of nodes that run vipd; together they limit the load on Marathon. Unless set, one per
+    /// Mesos agent.
     pub agents: Option<u32>,
 }
 
-impl AgentFile {
-    /// Fills in the defaults.
+impl Default for AgentSection {
+    fn default() -> Self {
+        let controller = vip::controller::Config::default();
+        Self {
+            state: "/var/lib/vipd".into(),
+            socket: "/run/vipd/agent.sock".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 9614)),
+            sync_period: controller.sync_period.as_secs(),
+            linger: controller.linger.as_secs(),
+            agents: None,
+        }
+    }
+}
+
+/// Settings of the running agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Directory for the last good snapshot.
+    pub state: PathBuf,
+    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
+    pub socket: PathBuf,
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// Time between full comparisons with the kernel.
+    pub sync_period: Duration,
+    /// Time to keep an address after its last service is removed.
+    pub linger: Duration,
+    /// Number of nodes that run vipd. `None`: one per host that runs tasks.
+    pub agents: Option<u32>,
+}
+
+impl AgentSection {
+    /// Checks the values.
     ///
     /// # Errors
-    /// When the time between comparisons is none that vipd keeps to.
-    pub fn resolve(self) -> Result<Agent> {
-        let sync_period = self.sync_period.unwrap_or(30);
+    /// When `sync-period` is out of range.
+    pub fn resolve(self) -> Result<AgentSettings> {
+        let Self { state, socket, listen, sync_period, linger, agents } = self;
         ensure!(
             (1..=3600).contains(&sync_period),
-            "[agent] sync-period is {sync_period} seconds: it can be 1 to 3600"
+            "[agent] sync-period is {sync_period} seconds: use 1 to 3600"
         );
-        Ok(Agent {
-            state: self.state.unwrap_or_else(|| "/var/lib/vipd".into()),
-            socket: self.socket.unwrap_or_else(|| "/run/vipd/agent.sock".into()),
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9614))),
-            sync_period: Duration::from_secs(sync_period),
-            linger: Duration::from_secs(self.linger.unwrap_or(60)),
-            agents: self.agents,
-        })
+        let [sync_period, linger] = [sync_period, linger].map(Duration::from_secs);
+        Ok(AgentSettings { state, socket, listen, sync_period, linger, agents })
     }
 }
 
@@ -73,13 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_between_comparisons_that_it_would_not_keep_to_is_refused_by_name() {
-        let resolve = |seconds| AgentFile { sync_period: seconds, ..Default::default() }.resolve();
+    fn a_sync_period_out_of_range_is_refused_by_name() {
+        let resolve = |sync_period| AgentSection { sync_period, ..Default::default() }.resolve();
         for seconds in [0, 3601] {
-            let error = resolve(Some(seconds)).unwrap_err().to_string();
+            let error = resolve(seconds).unwrap_err().to_string();
             assert!(error.starts_with(&format!("[agent] sync-period is {seconds}")), "{error}");
         }
-        assert_eq!(resolve(Some(3600)).unwrap().sync_period, Duration::from_secs(3600));
-        assert_eq!(resolve(None).unwrap().sync_period, Duration::from_secs(30));
+        assert_eq!(resolve(3600).unwrap().sync_period, Duration::from_secs(3600));
+        let default = AgentSection::default().resolve().unwrap();
+        assert_eq!(default.sync_period, Duration::from_secs(30));
     }
 }

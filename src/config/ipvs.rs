@@ -1,43 +1,44 @@
-//! `[ipvs]`: settings of the whole table.
+//! `[ipvs]`: settings of the whole IPVS table.
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use vip::Timeouts;
 
-/// A month. The kernel counts in ticks of up to 1000 a second, in 32 bits.
-const LONGEST: u32 = 31 * 24 * 3600;
+/// A month, in seconds. The kernel counts in ticks of up to 1000 a second, in 32 bits.
+const MAX_TIMEOUT: u32 = 31 * 24 * 3600;
 
-/// `[ipvs]`. What isn't set, or 0, stays as it is in the kernel.
+/// The `[ipvs]` section of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct IpvsFile {
-    /// Seconds without a packet after which an established TCP connection is forgotten.
-    pub tcp_timeout: u32,
+pub struct IpvsSection {
+    /// Seconds after which an idle TCP connection is forgotten.
+    pub tcp_timeout: Option<u32>,
     /// Seconds after a FIN until a TCP connection is forgotten.
-    pub tcp_fin_timeout: u32,
-    /// Seconds without a packet after which UDP between two ports is forgotten.
-    pub udp_timeout: u32,
+    pub tcp_fin_timeout: Option<u32>,
+    /// Seconds after which an idle UDP flow is forgotten.
+    pub udp_timeout: Option<u32>,
 }
 
-impl IpvsFile {
-    /// Checks them.
+impl IpvsSection {
+    /// Checks the values.
     ///
     /// # Errors
-    /// When one is longer than the kernel takes.
+    /// When a timeout is longer than the kernel accepts.
     pub fn resolve(self) -> Result<Timeouts> {
-        for (name, seconds) in [
-            ("tcp-timeout", self.tcp_timeout),
-            ("tcp-fin-timeout", self.tcp_fin_timeout),
-            ("udp-timeout", self.udp_timeout),
-        ] {
+        let check = |name: &str, seconds: Option<u32>| {
+            let seconds = seconds.unwrap_or(0);
             ensure!(
-                seconds <= LONGEST,
-                "[ipvs] {name} is {seconds} seconds: the longest that makes sense is a month, \
-                 {LONGEST}"
+                seconds <= MAX_TIMEOUT,
+                "[ipvs] {name} is {seconds} seconds: use at most {MAX_TIMEOUT}, which is a month"
             );
-        }
-        Ok(Timeouts { tcp: self.tcp_timeout, tcp_fin: self.tcp_fin_timeout, udp: self.udp_timeout })
+            Ok(seconds)
+        };
+        Ok(Timeouts {
+            tcp: check("tcp-timeout", self.tcp_timeout)?,
+            tcp_fin: check("tcp-fin-timeout", self.tcp_fin_timeout)?,
+            udp: check("udp-timeout", self.udp_timeout)?,
+        })
     }
 }
 
@@ -47,9 +48,9 @@ mod tests {
 
     #[test]
     fn a_timeout_that_the_kernel_would_not_take_is_refused_by_name() {
-        let file = IpvsFile { udp_timeout: LONGEST + 1, ..IpvsFile::default() };
-        assert!(file.resolve().unwrap_err().to_string().starts_with("[ipvs] udp-timeout"));
-        let file = IpvsFile { tcp_timeout: 7200, ..IpvsFile::default() };
-        assert_eq!(file.resolve().unwrap(), Timeouts { tcp: 7200, tcp_fin: 0, udp: 0 });
+        let section = IpvsSection { udp_timeout: Some(MAX_TIMEOUT + 1), ..IpvsSection::default() };
+        assert!(section.resolve().unwrap_err().to_string().starts_with("[ipvs] udp-timeout"));
+        let section = IpvsSection { tcp_timeout: Some(7200), ..IpvsSection::default() };
+        assert_eq!(section.resolve().unwrap(), Timeouts { tcp: 7200, tcp_fin: 0, udp: 0 });
     }
 }

@@ -1,4 +1,4 @@
-//! `[[marathon]]`: where a Marathon is, and how it is spoken to.
+//! `[[marathon]]`: the URLs of a Marathon, and the credentials for it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,56 +7,56 @@ use anyhow::{Context, Result, anyhow, bail};
 use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Url};
 use serde::Deserialize;
 
-/// One `[[marathon]]`.
+/// A `[[marathon]]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct MarathonFile {
-    /// What it is called in reports. Without one, its URLs are its name.
+pub struct MarathonSection {
+    /// Name in reports, the log and metrics. Unless set, its URLs.
     pub name: Option<String>,
-    /// Its servers' URLs, tried in order; a path prefix is kept.
+    /// URLs of its servers, tried in order. A path prefix is kept.
     pub urls: Vec<String>,
-    /// Basic auth: the user.
+    /// User for basic authentication.
     pub user: Option<String>,
-    /// Basic auth: a file with the password.
+    /// File with the password for basic authentication.
     pub password_file: Option<PathBuf>,
-    /// A file with the secret of a DC/OS service account, as JSON.
+    /// File with the secret of a DC/OS service account, as JSON.
     pub service_account_file: Option<PathBuf>,
-    /// A file with certificates of authorities to trust beside the system's, as PEM.
+    /// File with CA certificates to trust in addition to the system's, as PEM.
     pub ca_file: Option<PathBuf>,
-    /// A file with the client's certificate chain, as PEM.
+    /// File with the client's certificate chain, as PEM.
     pub client_cert_file: Option<PathBuf>,
-    /// A file with the key of that certificate, as PEM.
+    /// File with the private key of that certificate, as PEM.
     pub client_key_file: Option<PathBuf>,
-    /// A proxy for all requests to it. Those of the environment are never used.
+    /// Proxy for all requests to this Marathon. The proxy variables of the environment are ignored.
     pub proxy: Option<String>,
 }
 
-/// One Marathon, ready to be read.
+/// One Marathon, with the secrets that its client needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marathon {
-    /// What it is called in reports.
+    /// Name in reports.
     pub name: String,
-    /// Its servers' URLs.
+    /// URLs of its servers.
     pub urls: Vec<Url>,
-    /// How it is spoken to.
+    /// Credentials, trusted CAs and proxy.
     pub access: Access,
 }
 
-/// Who to be, and whom to trust.
+/// Credentials, trusted CAs and proxy for one Marathon.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// A user, or a service account.
+    /// A user with a password, or a service account.
     pub auth: Option<Auth>,
-    /// Certificates of authorities, as PEM.
+    /// CA certificates, as PEM.
     pub ca: Option<Vec<u8>>,
-    /// A certificate and its key.
+    /// The client's certificate and key.
     pub identity: Option<Identity>,
     /// A proxy.
     pub proxy: Option<Url>,
 }
 
-/// The secret of a service account, as DC/OS makes it.
+/// The secret of a service account, as DC/OS writes it.
 #[derive(Deserialize)]
 struct ServiceAccount {
     uid: String,
@@ -66,14 +66,14 @@ struct ServiceAccount {
 }
 
 impl Marathon {
-    /// A Marathon without a name of its own.
+    /// Creates a Marathon that is named after its URLs.
     #[must_use]
     pub fn new(urls: Vec<Url>, access: Access) -> Self {
         let names: Vec<_> = urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
         Self { name: names.join(","), urls, access }
     }
 
-    /// What its client has to know.
+    /// Returns the settings of its HTTP client.
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let Access { auth, ca, identity, proxy } = self.access.clone();
@@ -81,16 +81,16 @@ impl Marathon {
     }
 }
 
-impl MarathonFile {
-    /// Reads the secrets.
+impl MarathonSection {
+    /// Reads the files with secrets and checks the values.
     ///
     /// # Errors
-    /// When what belongs together isn't there together, or a file can't be read.
+    /// When one of two keys that need each other is missing, or a file can't be read.
     pub fn resolve(&self) -> Result<Marathon> {
         let access = Access {
-            auth: self.auth()?,
-            ca: self.ca_file.as_deref().map(|path| read("ca-file", path)).transpose()?,
-            identity: self.identity()?,
+            auth: self.read_auth()?,
+            ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
+            identity: self.read_identity()?,
             proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
         };
         let urls = parse_urls(self.urls.iter().map(String::as_str))?;
@@ -98,16 +98,16 @@ impl MarathonFile {
         Ok(Marathon { name: self.name.clone().unwrap_or(unnamed.name), ..unnamed })
     }
 
-    fn auth(&self) -> Result<Option<Auth>> {
+    fn read_auth(&self) -> Result<Option<Auth>> {
         match (&self.user, &self.password_file, &self.service_account_file) {
             (None, None, None) => Ok(None),
             (Some(user), Some(path), None) => {
-                let password = String::from_utf8(read("password-file", path)?)
+                let password = String::from_utf8(read_file("password-file", path)?)
                     .with_context(|| format!("password-file {} is not text", path.display()))?;
                 let password = password.trim_end_matches(['\r', '\n']).into();
                 Ok(Some(Auth::Basic(BasicAuth { user: user.clone(), password })))
             }
-            (None, None, Some(path)) => service_account(path).map(Some),
+            (None, None, Some(path)) => read_service_account(path).map(Some),
             (_, _, Some(_)) => bail!(
                 "[[marathon]] has both a user and a service account: leave out user and \
                  password-file, or service-account-file"
@@ -116,22 +116,22 @@ impl MarathonFile {
         }
     }
 
-    fn identity(&self) -> Result<Option<Identity>> {
+    fn read_identity(&self) -> Result<Option<Identity>> {
         match (&self.client_cert_file, &self.client_key_file) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => {
-                let certificate = read("client-cert-file", certificate)?;
-                Ok(Some(Identity::new(&certificate, &read("client-key-file", key)?)))
+                let certificate = read_file("client-cert-file", certificate)?;
+                Ok(Some(Identity::new(&certificate, &read_file("client-key-file", key)?)))
             }
             _ => bail!("[[marathon]] needs both client-cert-file and client-key-file, or neither"),
         }
     }
 }
 
-fn service_account(path: &Path) -> Result<Auth> {
-    let text = read("service-account-file", path)?;
-    // A JSON error tells line and column, and no value.
+fn read_service_account(path: &Path) -> Result<Auth> {
+    let text = read_file("service-account-file", path)?;
     let what = || format!("service-account-file {}", path.display());
+    // serde_json's own text may quote a value, and so the key: only the place is reported.
     let secret: ServiceAccount = serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         anyhow!(
@@ -141,12 +141,12 @@ fn service_account(path: &Path) -> Result<Auth> {
         )
     })?;
     if secret.scheme.as_deref().is_some_and(|scheme| scheme != "RS256") {
-        bail!("{} has another scheme than RS256, which is the only one known", what());
+        bail!("{} has a scheme other than RS256, the only one supported", what());
     }
     let login_endpoint = Url::parse(&secret.login_endpoint).ok();
     let login_endpoint = login_endpoint.filter(|url| matches!(url.scheme(), "http" | "https"));
-    let login_endpoint =
-        login_endpoint.with_context(|| format!("the login_endpoint in {} is no URL", what()))?;
+    let login_endpoint = login_endpoint
+        .with_context(|| format!("the login_endpoint in {} is not an HTTP URL", what()))?;
     Ok(Auth::Account(Account {
         uid: secret.uid,
         private_key: secret.private_key.into(),
@@ -154,40 +154,40 @@ fn service_account(path: &Path) -> Result<Auth> {
     }))
 }
 
-/// No key or certificate is larger.
+/// Upper limit for the files named in the configuration. No key or certificate is larger.
 const MAX_FILE: u64 = 1 << 20;
 
-fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
+fn read_file(key: &str, path: &Path) -> Result<Vec<u8>> {
     let open = std::fs::File::open(path);
     let mut file = open.with_context(|| format!("cannot read {key} {}", path.display()))?;
     let mut text = Vec::new();
     let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
     read.with_context(|| format!("cannot read {key} {}", path.display()))?;
     if text.len() as u64 > MAX_FILE {
-        bail!("{key} {} is larger than 1 MiB: it is something else", path.display());
+        bail!("{key} {} is larger than 1 MiB: is it the right file?", path.display());
     }
     Ok(text)
 }
 
-/// Parses the URL of a proxy. An error doesn't repeat it, since it may hold a password.
+/// Parses the URL of a proxy. The error doesn't quote it, since it may hold a password.
 fn parse_proxy(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.context("the proxy of [[marathon]] is no URL: write it as http://proxy.example:3128")
+    url.context("the proxy of [[marathon]] is not a URL: write it as http://proxy.example:3128")
 }
 
-/// Parses URLs. An error doesn't repeat the text, since that may hold a password.
+/// Parses URLs. The error doesn't quote the text, since it may hold a password.
 ///
 /// # Errors
-/// When one is not a URL, or holds a user or a password.
+/// When one is not a URL, or contains a user or a password.
 pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
     let parse = |(number, text)| {
         let number = number + 1;
         let url = Url::parse(text).with_context(|| {
-            format!("Marathon URL number {number} is none: write it as http://m1.example:8080")
+            format!("Marathon URL number {number} is not a URL: write it as http://m1.example:8080")
         })?;
         if !url.username().is_empty() || url.password().is_some() {
             bail!(
-                "Marathon URL number {number} holds a user or a password, which others can see: \
+                "Marathon URL number {number} contains a user or a password, which others can see: \
                  put them in the configuration, as user and password-file of [[marathon]]"
             );
         }
@@ -202,15 +202,15 @@ mod tests {
 
     #[test]
     fn a_user_without_a_password_is_refused() {
-        let marathon = MarathonFile { user: Some("vipd".into()), ..MarathonFile::default() };
+        let marathon = MarathonSection { user: Some("vipd".into()), ..MarathonSection::default() };
         assert!(marathon.resolve().is_err());
     }
 
     #[test]
-    fn a_marathon_is_called_as_it_is_named_else_by_its_urls() {
-        let mut file = MarathonFile {
+    fn a_marathon_without_a_name_is_named_after_its_urls() {
+        let mut file = MarathonSection {
             urls: vec!["http://m1:8080/".into(), "http://m2:8080/x/".into()],
-            ..MarathonFile::default()
+            ..MarathonSection::default()
         };
         assert_eq!(file.resolve().unwrap().name, "http://m1:8080,http://m2:8080/x");
         file.name = Some("main".into());
@@ -221,8 +221,10 @@ mod tests {
     fn a_service_account_is_read_from_its_file_and_no_error_repeats_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.json");
-        let file =
-            MarathonFile { service_account_file: Some(path.clone()), ..MarathonFile::default() };
+        let file = MarathonSection {
+            service_account_file: Some(path.clone()),
+            ..MarathonSection::default()
+        };
         let account = r#"{"uid": "vipd", "private_key": "hunter2", "scheme": "RS256",
             "login_endpoint": "https://m/acs/api/v1/auth/login"}"#;
         std::fs::write(&path, account).unwrap();
@@ -240,17 +242,20 @@ mod tests {
             let error = format!("{:#}", file.resolve().unwrap_err());
             assert!(error.contains("account.json") && !error.contains("hunter2"), "{error}");
         }
-        let both = MarathonFile { user: Some("u".into()), ..file };
+        let both = MarathonSection { user: Some("u".into()), ..file };
         assert!(both.resolve().is_err());
     }
 
     #[test]
     fn a_certificate_needs_its_key_and_a_file_that_cannot_be_read_is_named() {
-        let half = MarathonFile { client_key_file: Some("k".into()), ..MarathonFile::default() };
+        let half =
+            MarathonSection { client_key_file: Some("k".into()), ..MarathonSection::default() };
         assert!(half.resolve().unwrap_err().to_string().contains("client-cert-file"));
-        let gone = MarathonFile { ca_file: Some("/none/ca.pem".into()), ..MarathonFile::default() };
+        let gone =
+            MarathonSection { ca_file: Some("/none/ca.pem".into()), ..MarathonSection::default() };
         assert!(gone.resolve().unwrap_err().to_string().contains("ca-file /none/ca.pem"));
-        let proxy = MarathonFile { proxy: Some("u:hunter2@p".into()), ..MarathonFile::default() };
+        let proxy =
+            MarathonSection { proxy: Some("u:hunter2@p".into()), ..MarathonSection::default() };
         assert!(!format!("{:#}", proxy.resolve().unwrap_err()).contains("hunter2"));
     }
 }

@@ -1,70 +1,93 @@
-//! docs/configuration.md, made from the types that the file is read into and what they say of
-//! their keys.
+//! Generates docs/configuration.md from the types that the file is parsed into and their doc
+//! comments.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// `[vip]`, as `vip::Policy` reads it.
+use super::file::ConfigFile;
+
+/// The `[vip]` section, which is parsed as `vip::Policy`.
 #[derive(schemars::JsonSchema)]
-#[allow(dead_code, reason = "it is only described")]
-pub(super) struct PolicyFile {
-    /// Prefixes. If there are any, every VIP must lie in one of them; and one that does is admitted
-    /// even where it collides with a route of this node.
+#[allow(dead_code, reason = "only its description is used")]
+pub(super) struct PolicySection {
+    /// Prefixes that VIPs must lie in. Unless set, any address that is free may be a VIP. A VIP in
+    /// one of these prefixes is accepted even if it collides with a route of this node.
     allow: Vec<String>,
-    /// A table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix.
+    /// Table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix.
     owner: BTreeMap<String, String>,
 }
 
 const HEAD: &str = "# Configuration
 
-`/etc/vipd/vipd.toml`, or the file that `--config` names. Every key may be left out; one that is not
-known is an error with its line and column. A flag of the command line goes before the same key.
-`systemctl reload vipd` takes a changed file without touching a connection. `vipd run --help` tells
-of the flags and their environment variables; the file that is installed, `deploy/vipd.toml`, has
-every key, commented out. What is in force, without secrets, is at `/v1/config`.
+vipd reads `/etc/vipd/vipd.toml`, or the file named by `--config`. Every key is optional; an unknown
+key is an error, reported with its line and column. A command-line flag takes precedence over the
+environment, and the environment over the file: `vipd run --help` lists both. `deploy/vipd.toml` is
+the file that packages install; it has every key, commented out. `systemctl reload vipd` applies a
+changed file without disturbing connections. `/v1/config` shows the configuration in force, without
+secrets.
 
-This page is made from the code: `VIPD_WRITE_DOCS=1 cargo test reference` writes it anew.
+This page is generated: run `VIPD_WRITE_DOCS=1 cargo test reference` after a change in `src/config/`.
 ";
 
-/// The tables of the file, by their names.
-fn tables() -> serde_json::Map<String, Value> {
+/// Returns the schema of each section of the file, by name.
+fn sections() -> Map<String, Value> {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<super::File>();
+    let schema = settings.into_generator().into_root_schema_for::<ConfigFile>();
     schema.as_value()["properties"].as_object().unwrap().clone()
 }
 
-fn page() -> String {
+/// Returns the schema of each key of a section; that of a repeated section is an array's.
+fn section_keys(section: &Value) -> &Map<String, Value> {
+    let schema = section.get("items").unwrap_or(section);
+    schema["properties"].as_object().unwrap()
+}
+
+fn reference_page() -> String {
     let mut page = HEAD.to_owned();
-    for (name, table) in &tables() {
-        let (title, keys) = match table.get("items") {
-            Some(item) => (format!("[[{name}]]"), &item["properties"]),
-            None => (format!("[{name}]"), &table["properties"]),
+    for (name, section) in &sections() {
+        let title = if section.get("items").is_some() {
+            format!("[[{name}]]")
+        } else {
+            format!("[{name}]")
         };
-        write!(page, "\n## `{title}`\n\n{}\n\n| key | type | |\n|---|---|---|\n", says(table))
-            .unwrap();
-        for (key, value) in keys.as_object().unwrap() {
-            writeln!(page, "| `{key}` | {} | {} |", kind(value), says(value)).unwrap();
+        let about = description(section);
+        let table = "| key | type | default | description |\n|---|---|---|---|";
+        write!(page, "\n## `{title}`\n\n{about}\n\n{table}\n").unwrap();
+        for (key, schema) in section_keys(section) {
+            let default = default_value(schema).map(|value| format!("`{value}`"));
+            let (kind, default) = (toml_type(schema), default.unwrap_or_default());
+            writeln!(page, "| `{key}` | {kind} | {default} | {} |", description(schema)).unwrap();
         }
     }
     page
 }
 
-fn says(described: &Value) -> String {
-    described["description"].as_str().unwrap().replace('\n', " ")
+fn description(schema: &Value) -> String {
+    schema["description"].as_str().unwrap().replace('\n', " ")
 }
 
-/// In words of TOML.
-fn kind(value: &Value) -> &'static str {
-    let named = match &value["type"] {
-        Value::Array(kinds) => kinds[0].as_str(),
-        kind => kind.as_str(),
+/// Returns the default as it is written in TOML. A key that may be unset, and an empty list, have
+/// none.
+fn default_value(schema: &Value) -> Option<String> {
+    match &schema["default"] {
+        Value::Null => None,
+        Value::Array(items) if items.is_empty() => None,
+        value => Some(value.to_string()),
+    }
+}
+
+/// Names the type as TOML does.
+fn toml_type(schema: &Value) -> &'static str {
+    let name = match &schema["type"] {
+        Value::Array(names) => names[0].as_str(),
+        name => name.as_str(),
     };
-    match named.unwrap() {
+    match name.unwrap() {
         "string" => "string",
         "integer" => "integer",
         "boolean" => "boolean",
@@ -75,9 +98,9 @@ fn kind(value: &Value) -> &'static str {
 }
 
 #[test]
-fn the_reference_says_what_the_code_says() {
+fn the_reference_is_what_the_code_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    let page = page();
+    let page = reference_page();
     if std::env::var_os("VIPD_WRITE_DOCS").is_some() {
         std::fs::write(path, &page).unwrap();
     }
@@ -85,24 +108,42 @@ fn the_reference_says_what_the_code_says() {
     assert!(found == page, "VIPD_WRITE_DOCS=1 cargo test reference writes docs/configuration.md");
 }
 
-/// serde names the keys it would have taken; they come from the same types, but for `[vip]`.
+/// serde's error names the keys that it knows. For `[vip]` they come from another type than the
+/// reference does.
 #[test]
 fn the_reference_has_every_key_of_vip() {
-    let error = super::File::parse("[vip]\nno-such-key = 1\n").unwrap_err().to_string();
-    let keys = error.split('`').skip(3).step_by(2);
-    for key in keys {
-        assert!(page().contains(&format!("| `{key}` |")), "{key}: {error}");
+    let error = ConfigFile::parse("[vip]\nno-such-key = 1\n").unwrap_err().to_string();
+    let known: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+    let described = sections();
+    assert_eq!(known, section_keys(&described["vip"]).keys().collect::<Vec<_>>(), "{error}");
+}
+
+#[test]
+fn the_file_that_is_installed_shows_the_defaults() {
+    let installed = include_str!("../../deploy/vipd.toml");
+    for (name, section) in &sections() {
+        let heads = [format!("[{name}]"), format!("#[[{name}]]")];
+        let lines = installed.lines().skip_while(|line| !heads.iter().any(|head| head == line));
+        let lines: Vec<_> = lines.skip(1).take_while(|line| !line.starts_with('[')).collect();
+        for (key, schema) in section_keys(section) {
+            if let Some(default) = default_value(schema) {
+                let expected = format!("#{key} = {default}");
+                assert!(lines.contains(&expected.as_str()), "[{name}] lacks {expected}: {lines:?}");
+            }
+        }
     }
 }
 
 #[test]
-fn what_is_shown_of_a_running_agent_has_every_key() {
+fn the_api_shows_every_key() {
     let api: Value = serde_json::from_str(include_str!("../admin/openapi.json")).unwrap();
     let shown = &api["components"]["schemas"]["Config"]["properties"];
-    for (name, table) in &tables() {
-        // Of a Marathon it shows what it may.
-        let Some(keys) = table["properties"].as_object() else { continue };
-        for key in keys.keys() {
+    for (name, section) in &sections() {
+        // Of a Marathon only what isn't secret is shown.
+        if name == "marathon" {
+            continue;
+        }
+        for key in section_keys(section).keys() {
             let known = &shown[name]["properties"][key];
             assert!(known.is_object(), "/v1/config lacks {name}.{key}");
         }

@@ -48,7 +48,7 @@ impl Site {
 
 async fn admin(world: &World) -> (Admin, String) {
     let kernel: SharedKernel = world.kernel.clone();
-    let mut agent = vipd::config::AgentFile::default().resolve().unwrap();
+    let mut agent = vipd::config::AgentSection::default().resolve().unwrap();
     agent.socket = world.folder.path().join("agent.sock");
     agent.listen = "127.0.0.1:0".parse().unwrap();
     let config = Config {

@@ -1,4 +1,4 @@
-//! The configuration as it may be shown: without its secrets.
+//! The configuration in force as JSON, with its secrets left out.
 
 use marathon::client::Auth;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::{Config, Marathon};
 
 impl Config {
-    /// For `/v1/config`: what is in force, with these Marathons. Of secrets it says that they are
-    /// there.
+    /// Returns the configuration in force for `/v1/config`, with these Marathons. Of a secret it
+    /// only says that there is one.
     #[must_use]
-    pub fn shown(&self, marathons: &[Marathon]) -> Value {
+    pub fn redacted_json(&self, marathons: &[Marathon]) -> Value {
         let agent = &self.agent;
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "marathon": marathons.iter().map(Marathon::shown).collect::<Vec<_>>(),
+            "marathon": marathons.iter().map(Marathon::redacted_json).collect::<Vec<_>>(),
             "node": {
                 "name": self.node_name,
                 "interface": self.interface,
@@ -44,7 +44,7 @@ impl Config {
 }
 
 impl Marathon {
-    fn shown(&self) -> Value {
+    fn redacted_json(&self) -> Value {
         let access = &self.access;
         json!({
             "name": self.name,

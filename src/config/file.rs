@@ -1,0 +1,195 @@
+//! The configuration file, as it is parsed.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use vip::Policy;
+
+use super::agent::AgentSection;
+use super::firewall::FirewallSection;
+use super::ipvs::IpvsSection;
+use super::marathon::MarathonSection;
+use super::node::NodeSection;
+
+/// Path of the file that is read, if it exists, when `--config` names no other.
+pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
+
+/// The configuration file. Every key is optional; an unknown key is an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ConfigFile {
+    /// One Marathon of the cluster; may be repeated.
+    pub marathon: Vec<MarathonSection>,
+    /// The running agent.
+    pub agent: AgentSection,
+    /// This node.
+    pub node: NodeSection,
+    /// Addresses that may be VIPs.
+    #[cfg_attr(test, schemars(with = "super::reference::PolicySection"))]
+    pub vip: Policy,
+    /// Timeouts of the whole IPVS table, in seconds. A timeout that is unset, or 0, is left as it is
+    /// in the kernel.
+    pub ipvs: IpvsSection,
+    /// The node's own firewall.
+    pub firewall: FirewallSection,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`; without one the default file, which may be missing.
+    ///
+    /// # Errors
+    /// When the file can't be read or parsed; a parse error has line and column.
+    pub fn read_or_default(path: Option<&Path>) -> Result<Self> {
+        let named = path.is_some();
+        let path = path.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text)
+                .with_context(|| format!("{} is not a valid configuration", path.display())),
+            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = text.get(..error.span().unwrap_or_default().start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            anyhow::anyhow!("line {line}, column {column}: {}", without_values(error.message()))
+        })
+    }
+}
+
+/// Replaces the quoted parts of a TOML error: these are values, and a secret may have landed in the
+/// wrong place. Keys are in backticks.
+fn without_values(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    parts.map(|(number, part)| if number % 2 == 0 { part } else { "\"...\"" }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use vip::nft::{Guard, Masquerade};
+
+    use super::super::parse_urls;
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let file = ConfigFile::parse(
+            r#"
+            [[marathon]]
+            urls = ["http://m1:8080", "http://m2:8080"]
+            user = "vipd"
+            password-file = "/etc/vipd/password"
+            name = "main"
+            ca-file = "/etc/vipd/ca.pem"
+            client-cert-file = "/etc/vipd/cert.pem"
+            client-key-file = "/etc/vipd/key.pem"
+            proxy = "http://proxy:3128"
+
+            [[marathon]]
+            urls = ["http://other:8080"]
+            service-account-file = "/etc/vipd/account.json"
+
+            [agent]
+            state = "/var/lib/vipd"
+            socket = "/run/vipd/agent.sock"
+            listen = "127.0.0.1:9614"
+            sync-period = 30
+            linger = 60
+            agents = 200
+
+            [node]
+            interface = "vipd0"
+            address = "10.0.0.7"
+            masquerade = "off"
+            guard = "off"
+            name = "node7"
+            lock = "/run/vipd/lock"
+            strict-arp = true
+            local-servers = "host-port"
+
+            [ipvs]
+            tcp-timeout = 7200
+            tcp-fin-timeout = 60
+            udp-timeout = 30
+
+            [firewall]
+            allow = "insert"
+
+            [vip]
+            allow = ["3.0.0.0/8", "fd01::/64"]
+            [vip.owner]
+            "3.3.0.0/16" = "/shop"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(file.marathon[0].urls.len(), 2);
+        assert_eq!(file.node.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
+        assert_eq!(file.node.masquerade, Masquerade::Off);
+        assert_eq!(file.node.guard, Guard::Off);
+        assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 1));
+    }
+
+    /// The installed configuration with every commented-out key put in force.
+    fn installed() -> String {
+        let is_key =
+            |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || "[\"".contains(c));
+        let text = include_str!("../../deploy/vipd.toml");
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_file_that_is_installed_changes_nothing_and_holds_with_all_its_keys() {
+        let as_it_is = ConfigFile::parse(include_str!("../../deploy/vipd.toml")).unwrap();
+        assert_eq!(as_it_is, ConfigFile::default());
+        let file = ConfigFile::parse(&installed()).unwrap();
+        assert_eq!((file.marathon.len(), file.vip.owner.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_file_that_is_installed_has_every_key_there_is() {
+        let installed = installed();
+        for table in ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[firewall]", "[vip]"] {
+            let error =
+                ConfigFile::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
+            // serde names what it would have taken.
+            let (_, known) = error.split_once("expected one of ").unwrap_or_else(|| {
+                error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"))
+            });
+            for key in known.split('`').skip(1).step_by(2) {
+                let there = installed.lines().any(|line| {
+                    line.starts_with(&format!("{key} = ")) || line == format!("[vip.{key}]")
+                });
+                assert!(there, "deploy/vipd.toml lacks {table} {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_column() {
+        let error = ConfigFile::parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2, column 1"), "{error}");
+        assert!(error.contains("interfase"), "{error}");
+    }
+
+    #[test]
+    fn no_error_repeats_a_value() {
+        let error = ConfigFile::parse("[[marathon]]\nurls = \"http://vipd:hunter2@m1:8080\"\n");
+        let error = format!("{:#}", error.unwrap_err());
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+}
