@@ -1,4 +1,5 @@
-//! The documentation is held to the program: its commands are run, its links followed.
+//! Checks of the documentation against the program and the repository: commands, configuration, links
+//! and paths.
 #![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
 
 mod support;
@@ -155,7 +156,7 @@ fn the_configuration_that_is_shown_is_one_and_its_variables_and_flags_are_there(
         for block in blocks(&page, "toml") {
             let file = tempfile::NamedTempFile::new().unwrap();
             fs::write(file.path(), block.join("\n")).unwrap();
-            let read = vipd::config::File::read(Some(file.path()));
+            let read = vipd::config::ConfigFile::read_or_default(Some(file.path()));
             assert!(read.is_ok(), "{}: {:#}", path.display(), read.unwrap_err());
             let comments = block.iter().filter_map(|line| line.split_once('#'));
             let words = comments.flat_map(|(_, comment)| comment.split([' ', ',', ';']));
@@ -179,4 +180,66 @@ fn every_link_inside_the_project_leads_to_a_file() {
             }
         }
     }
+}
+
+/// Whether `path` is in the repository. One with a `*` is checked as far as that.
+fn exists(path: &Path) -> bool {
+    path.iter()
+        .take_while(|part| !part.to_string_lossy().contains('*'))
+        .collect::<PathBuf>()
+        .exists()
+}
+
+/// A path begins with a directory of the root, or is relative to the page. A bare name of a Rust file
+/// is in the directory of the path before it on the page.
+#[test]
+fn every_path_in_backticks_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for (page, text) in pages() {
+        let here = page.parent().unwrap();
+        let mut last = here.to_owned();
+        let words = text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+        for word in words {
+            let name = word.split(':').next().unwrap().trim_matches([',', ';', '(', ')', '"']);
+            let Some((first, _)) = name.split_once('/') else {
+                if name.len() > ".rs".len() && name.ends_with(".rs") {
+                    assert!(exists(&last.join(name)), "{}: {name} in {last:?}", page.display());
+                    seen += 1;
+                }
+                continue;
+            };
+            let is_in_root = !first.is_empty() && first != "." && root.join(first).is_dir();
+            // What is built is there only at times.
+            if first != "target" && (is_in_root || name.ends_with(".rs")) {
+                let known =
+                    [root, here].map(|base| base.join(name)).into_iter().find(|it| exists(it));
+                let path = known.unwrap_or_else(|| panic!("{}: no {name}", page.display()));
+                last = if path.is_dir() { path } else { path.parent().unwrap().to_owned() };
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} paths were found");
+}
+
+/// The page is generated from the defaults in the code; the help's are written by hand.
+#[test]
+fn the_help_names_the_defaults_of_the_configuration() {
+    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md"));
+    let help = vipd(&["run", "--help"]).out;
+    let mut seen = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let flag = format!("--{} <", cells[0].trim_matches('`'));
+        let default = cells[2].trim_matches(['`', '"']);
+        let Some((_, about)) = help.split_once(&flag) else { continue };
+        if !default.is_empty() {
+            let about = about.split("\n      --").next().unwrap();
+            let words = about.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(&format!("[default: {default}]")), "{row}\n{flag} {about}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 4, "only {seen} flags were found");
 }
