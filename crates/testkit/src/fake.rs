@@ -28,7 +28,7 @@ pub struct FakeKernel {
     pub state: Observed,
     /// Known schedulers; others are refused with `ENOENT`.
     pub schedulers: BTreeSet<String>,
-    /// What its routing table says.
+    /// Routes, as the kernel's routing table would answer.
     pub ways: Ways,
     /// The reason why the state can't be read, if it can't.
     pub unreadable: Option<String>,

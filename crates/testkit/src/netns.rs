@@ -75,18 +75,18 @@ pub fn try_run_tool(tool: &str, args: &str) -> Result<String, ToolError> {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ToolError {
-    /// It did not start.
+    /// The tool did not start.
     #[error("cannot start it: is it installed?")]
     Start(#[source] io::Error),
-    /// Its input could not be written, or its output not be read.
+    /// Writing the tool's input or reading its output failed.
     #[error("cannot exchange data with it")]
     Pipe(#[source] io::Error),
-    /// It exited with an error.
+    /// The tool exited with an error.
     #[error("{status}: {output}")]
     Failed {
-        /// Its exit status.
+        /// Exit status.
         status: ExitStatus,
-        /// Its messages and output.
+        /// Messages and output.
         output: String,
     },
 }

@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: measures vipd beside the kernel itself and beside `ipvsadm`. Everything
 //! that is compared runs on one kernel, in one run.
 
-mod bars;
 mod figures;
 mod instructions;
+mod limits;
 mod page;
 mod scale;
 
@@ -98,7 +98,7 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
         figures.kernel = format!("{}, Linux {}", machine.title(), report.kernel);
         passed &= report.passed();
     }
-    let table = bars::bars_table(&figures);
+    let table = limits::limits_table(&figures);
     println!("\n{table}");
     if filters.is_empty() && passed {
         page::write_page(&workspace.workspace_root, machine, &figures, &table)?;

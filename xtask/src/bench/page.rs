@@ -30,7 +30,7 @@ fn figures_section(figures: &Figures, table: &str) -> String {
     let mut text = format!("On {}.\n\n{table}\n", figures.kernel);
     let _ = writeln!(text, "vipd is linked with {}.\n", figures.libraries.join(", "));
     text.push_str("Everything that was measured, times in milliseconds:\n\n");
-    text.push_str("| figure | median | of |\n|---|---|---|\n");
+    text.push_str("| figure | median | measurements |\n|---|---|---|\n");
     for (name, value, times) in figures.all_medians() {
         let _ = writeln!(text, "| {name} | {value:.3} | {times} |");
     }

@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use super::figures::Figures;
 
-/// One promise.
-struct Bar {
+/// A promised limit of a measured value.
+struct Limit {
     what: &'static str,
     against: &'static str,
-    /// Unit of the value and the limit.
+    /// Unit of the value and the bound.
     unit: Unit,
-    limit: f64,
-    /// True if the limit is a minimum.
-    at_least: bool,
+    bound: f64,
+    /// True if the bound is a minimum.
+    is_minimum: bool,
     value: fn(&Figures) -> Option<f64>,
 }
 
@@ -40,29 +40,36 @@ const fn at_most(
     what: &'static str,
     against: &'static str,
     unit: Unit,
-    limit: f64,
+    bound: f64,
     value: fn(&Figures) -> Option<f64>,
-) -> Bar {
-    Bar { what, against, unit, limit, at_least: false, value }
+) -> Limit {
+    Limit { what, against, unit, bound, is_minimum: false, value }
 }
 
-fn all_bars(uml: bool) -> Vec<Bar> {
+const fn at_least(
+    what: &'static str,
+    against: &'static str,
+    unit: Unit,
+    bound: f64,
+    value: fn(&Figures) -> Option<f64>,
+) -> Limit {
+    Limit { is_minimum: true, ..at_most(what, against, unit, bound, value) }
+}
+
+fn all_limits(uml: bool) -> Vec<Limit> {
     use Unit::{Mebibytes, Millis, Percent, Times};
     let peer = if uml { 30.0 } else { 13.0 };
     vec![
-        at_most("fill: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
+        at_most("filling the table: 22,000 IPVS commands", "the C program", Times, 1.3, |f| {
             beside_floor(f, "fill", 2_000)
         }),
-        Bar {
-            at_least: true,
-            ..at_most("the same, how much faster", "`ipvsadm -R`", Times, peer, |f| {
-                f.ratio("fill/ipvsadm/2000", "fill/vipd/2000")
-            })
-        },
-        at_most("2,000 addresses", "the C program", Times, 1.3, |f| {
+        at_least("speed-up of filling the table", "`ipvsadm -R`", Times, peer, |f| {
+            f.ratio("fill/ipvsadm/2000", "fill/vipd/2000")
+        }),
+        at_most("binding 2,000 addresses", "the C program", Times, 1.3, |f| {
             beside_floor(f, "addresses", 2_000)
         }),
-        at_most("2,000 addresses with their routes", "the C program", Times, 1.3, |f| {
+        at_most("binding 2,000 addresses with routes", "the C program", Times, 1.3, |f| {
             beside_floor(f, "routes", 2_000)
         }),
         at_most("whole apply from parsed input", "both C programs", Times, 1.5, |f| {
@@ -71,39 +78,41 @@ fn all_bars(uml: bool) -> Vec<Bar> {
         at_most("full comparison, nothing to do", "the C program's dumps", Times, 1.3, |f| {
             beside_floor(f, "compare", 2_000)
         }),
-        at_most(
-            "the same, as the kernel's text says that all is as it was",
-            "those dumps",
-            Times,
-            1.0,
-            |f| f.ratio("compare/text/2000", "compare/floor/2000"),
-        ),
-        at_most("one weight, in memory, p99", "", Millis, 1.0, |f| f.get("react/memory/2000/p99")),
-        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("the same, confirmed by /proc/net/ip_vs", "those dumps", Times, 1.0, |f| {
+            f.ratio("compare/text/2000", "compare/floor/2000")
+        }),
+        at_most("weight change in memory, p99", "", Millis, 1.0, |f| {
+            f.get("react/memory/2000/p99")
+        }),
+        at_most("its median", "the same at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/memory/2000/p50", "react/memory/20/p50")
         }),
-        at_most("the same, others had the caches", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("its median with cold caches", "the same at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/cold/2000/p50", "react/cold/20/p50")
         }),
-        at_most("one weight, whole agent in memory, p99", "", Millis, 5.0, |f| {
+        at_most("weight change, whole agent in memory, p99", "", Millis, 5.0, |f| {
             f.get("react/agent/2000/p99")
         }),
-        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("its median", "the same at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/agent/2000/p50", "react/agent/20/p50")
         }),
-        at_most("one weight, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
+        at_most("weight change, whole agent on the kernel, p99", "", Millis, 5.0, |f| {
             f.get("react/kernel/2000/p99")
         }),
-        at_most("the same, median", "itself at 20 VIPs", Times, 1.5, |f| {
+        at_most("its median", "the same at 20 VIPs", Times, 1.5, |f| {
             f.ratio("react/kernel/2000/p50", "react/kernel/20/p50")
         }),
-        at_most("one app of 100 tasks read again, of 2,000", "itself among 10", Times, 1.5, |f| {
-            f.ratio("reread/2000", "reread/10")
-        }),
-        at_most("parse of 1,000 apps x 20 tasks", "serde_json::Value", Times, 1.0, |f| {
+        at_most(
+            "reading one app of 100 tasks again, among 2,000",
+            "among 10 apps",
+            Times,
+            1.5,
+            |f| f.ratio("reread/2000", "reread/10"),
+        ),
+        at_most("parsing 1,000 apps x 20 tasks", "serde_json::Value", Times, 1.0, |f| {
             f.ratio("parse/vipd", "parse/value")
         }),
-        at_most("its peak memory", "the bytes", Times, 1.5, |f| {
+        at_most("its peak memory", "the JSON's size", Times, 1.5, |f| {
             f.ratio("parse/vipd-peak", "parse/body")
         }),
         at_most("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
@@ -121,10 +130,10 @@ fn all_bars(uml: bool) -> Vec<Bar> {
             growth_ratio(f, "compare")
         }),
         at_most("cleanup of 10,000 VIPs", "", Millis, 10_000.0, |f| f.get("cleanup/vipd/10000")),
-        at_most("2,000 IPv6 addresses go", "one by one", Times, 0.5, |f| {
+        at_most("removing 2,000 IPv6 addresses", "one by one", Times, 0.5, |f| {
             f.ratio("unbind6/link/2000", "unbind6/floor/2000")
         }),
-        at_most("binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
+        at_most("size of the binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
     ]
 }
 
@@ -154,15 +163,16 @@ fn growth_ratio(figures: &Figures, what: &str) -> Option<f64> {
 }
 
 /// Formats the promises as a Markdown table.
-pub(crate) fn bars_table(figures: &Figures) -> String {
-    let mut text = String::from("| what | against | must be | is | |\n|---|---|---|---|---|\n");
+pub(crate) fn limits_table(figures: &Figures) -> String {
+    let mut text =
+        String::from("| measure | compared with | limit | measured | |\n|---|---|---|---|---|\n");
     let emulated = figures.kernel.starts_with("QEMU");
-    for bar in all_bars(figures.kernel.starts_with("user-mode")) {
-        let Bar { what, against, unit, limit, at_least, value } = bar;
+    for limit in all_limits(figures.kernel.starts_with("user-mode")) {
+        let Limit { what, against, unit, bound, is_minimum, value } = limit;
         let Some(value) = value(figures) else { continue };
-        let met = if at_least { value >= limit } else { value <= limit };
+        let met = if is_minimum { value >= bound } else { value <= bound };
         let word = if met { "met" } else { "not met" };
-        let must = format!("{} {}", if at_least { ">=" } else { "<=" }, unit.format_value(limit));
+        let must = format!("{} {}", if is_minimum { ">=" } else { "<=" }, unit.format_value(bound));
         // An emulated processor says nothing about times, only about their ratios.
         let timed = matches!(unit, Unit::Millis | Unit::Percent);
         let (must, word) = if timed && emulated { ("", "") } else { (must.as_str(), word) };
@@ -201,9 +211,9 @@ mod tests {
             let mut figures = Figures::default();
             figures.add_line("react/kernel/2000/p99 20.85 ms");
             figures.kernel = kernel.to_owned();
-            bars_table(&figures).lines().last().unwrap().to_owned()
+            limits_table(&figures).lines().last().unwrap().to_owned()
         };
-        let what = "| one weight, whole agent on the kernel, p99 |  |";
+        let what = "| weight change, whole agent on the kernel, p99 |  |";
         assert_eq!(
             row("user-mode Linux, Linux 6.1"),
             format!("{what} <= 5.00 ms | 20.85 ms | not met |")
