@@ -1,5 +1,5 @@
-//! Measures on a kernel with IPVS, in new network namespaces: vipd's own code beside `ipvsadm` and
-//! beside a C program that only sends and reads the same messages.
+//! Measures on a kernel with IPVS, in new network namespaces: vipd's own code, compared with
+//! `ipvsadm` and with a C program that only sends and reads the same messages.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -252,7 +252,7 @@ impl Node<'_> {
     }
 }
 
-/// Measures deleting IPv6 addresses one by one, beside deleting the interface with all of them.
+/// Measures deleting IPv6 addresses one by one, and deleting the interface with all of them.
 pub(crate) fn measure_unbinding(floor: &Path, vips: usize) {
     let mut kernel = open_kernel();
     let node = Node { floor, vips, servers: 0 };

@@ -1,4 +1,4 @@
-//! Measures reading an answer of /v2/apps, beside `serde_json`'s own tree of values.
+//! Measures reading an answer of /v2/apps, compared with `serde_json`'s own tree of values.
 
 use marathon::{Document, Records};
 

@@ -48,7 +48,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: OnMachine,
     },
-    /// Measure vipd's speed beside what the kernel itself takes.
+    /// Measure vipd's speed, compared with what the kernel itself needs.
     Bench {
         #[command(flatten)]
         machine: OnMachine,

@@ -31,7 +31,7 @@ pub(crate) fn measure_workspace() -> Result<Style> {
     Ok(style::measure_style(&style::read_workspace(&root)?))
 }
 
-/// One count beside its bar.
+/// A count with its bar.
 struct Row {
     name: &'static str,
     count: String,

@@ -1,5 +1,5 @@
-//! Instruction counts of fixed work beside recorded ones, which show what got slower without a
-//! clock.
+//! Instruction counts of fixed work, compared with recorded ones: they show what got slower without
+//! a clock.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

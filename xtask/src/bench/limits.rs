@@ -1,4 +1,4 @@
-//! The promised performance beside the measured one.
+//! The promised limits, compared with the measured values.
 
 use std::fmt::Write;
 

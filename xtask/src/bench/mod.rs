@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures vipd beside the kernel itself and beside `ipvsadm`. Everything
+//! `cargo xtask bench`: measures vipd, compared with the kernel itself and with `ipvsadm`. Everything
 //! that is compared runs on one kernel, in one run.
 
 mod figures;

@@ -46,7 +46,7 @@ impl Apt {
     }
 
     /// Returns a command for one of apt's programs.
-    fn apt_command(&self, program: &str, args: &[&str]) -> Command {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         for (option, value) in [
             ("Dir::Etc::SourceList", "sources.list"),
@@ -66,14 +66,14 @@ impl Apt {
     /// Updates the lists. A failure is only printed: a package that is then missing is an error
     /// later.
     pub(super) fn update_lists(&self) {
-        if let Err(error) = output_of(&mut self.apt_command("apt-get", &["update"])) {
+        if let Err(error) = output_of(&mut self.command("apt-get", &["update"])) {
             println!("    {error:#}");
         }
     }
 
     /// Returns the newest version of a package in any of the suites.
     pub(super) fn newest_version(&self, package: &str) -> Result<String> {
-        let text = output_of(&mut self.apt_command("apt-cache", &["madison", package]))?;
+        let text = output_of(&mut self.command("apt-cache", &["madison", package]))?;
         newest(&text)
             .map(str::to_owned)
             .with_context(|| format!("no {package} in {}", self.suites.join(", ")))
@@ -87,7 +87,7 @@ impl Apt {
         prefix: &str,
     ) -> Result<String> {
         let what = format!("{package}={version}");
-        let text = output_of(&mut self.apt_command("apt-cache", &["depends", &what]))?;
+        let text = output_of(&mut self.command("apt-cache", &["depends", &what]))?;
         depends(&text, prefix)
             .map(str::to_owned)
             .with_context(|| format!("{what} depends on no {prefix}…"))
@@ -95,7 +95,7 @@ impl Apt {
 
     /// Downloads a package and returns its file.
     pub(super) fn download_package(&self, package: &str) -> Result<PathBuf> {
-        output_of(&mut self.apt_command("apt-get", &["download", package]))?;
+        output_of(&mut self.command("apt-get", &["download", package]))?;
         let entries = fs::read_dir(&self.dir)?.collect::<Result<Vec<_>, _>>()?;
         let files = entries.iter().map(fs::DirEntry::path);
         let mut archives = files.filter(|path| path.extension().is_some_and(|end| end == "deb"));

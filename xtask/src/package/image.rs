@@ -27,18 +27,16 @@ pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     tools::ensure_installed(TOOLS)?;
     let buildah = Buildah { folder: folder.join("image") };
     let recipe = workspace.workspace_root.join("deploy/container/Containerfile");
-    let mut build = buildah.buildah_command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
+    let mut build = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
     output_of(build.arg("--file").arg(recipe).arg(folder))?;
 
     let marathon = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
     marathon.set_nonblocking(true).context("cannot listen")?;
     let port = marathon.local_addr().context("cannot listen")?.port();
     let host = format!("{MARATHON}:{}", Ipv4Addr::LOCALHOST);
-    let container =
-        output_of(&mut buildah.buildah_command(&["from", "--add-host", &host, "vipd"]))?;
+    let container = output_of(&mut buildah.command(&["from", "--add-host", &host, "vipd"]))?;
     let url = format!("http://{MARATHON}:{port}");
-    let mut run =
-        buildah.buildah_command(&["run", "--isolation", "chroot", container.trim(), "--"]);
+    let mut run = buildah.command(&["run", "--isolation", "chroot", container.trim(), "--"]);
     let mut running = run
         .args(["/vipd", "doctor", "--marathon", &url])
         .stdout(std::process::Stdio::null())
@@ -74,7 +72,7 @@ struct Buildah {
 }
 
 impl Buildah {
-    fn buildah_command(&self, args: &[&str]) -> Command {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("buildah");
         command.env("PATH", tools::search_path()).args(["--storage-driver", "vfs", "--root"]);
         command.arg(self.folder.join("store")).arg("--runroot").arg(self.folder.join("run"));
