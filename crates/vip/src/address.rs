@@ -1,3 +1,5 @@
+//! VIPs and their protocols.
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -6,7 +8,7 @@ use std::str::FromStr;
 use nl_ipvs::ServiceKey;
 use serde::{Deserialize, Serialize};
 
-/// The protocols a VIP can have.
+/// The protocol of a VIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -31,7 +33,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// A virtual address, port and protocol: what a client connects to.
+/// A virtual IP address with port and protocol: the endpoint that clients connect to.
 ///
 /// Ordered by address, then port, then protocol, which is the order of every output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,21 +47,21 @@ pub struct Vip {
 }
 
 impl Vip {
-    /// The address and port together.
+    /// Returns the address and port.
     #[must_use]
     pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port.get())
     }
 
-    /// Every VIP that an address can have, as a range of their order.
+    /// Returns the range of all VIPs that an address can have.
     pub(crate) fn all_on(address: IpAddr) -> std::ops::RangeInclusive<Self> {
         let first = Self { address, port: NonZeroU16::MIN, protocol: Protocol::Tcp };
         let last = Self { address, port: NonZeroU16::MAX, protocol: Protocol::Udp };
         first..=last
     }
 
-    /// The VIP that a service of the kernel's table could be: TCP or UDP on one address and port.
-    /// `None` for firewall marks, port 0 and other protocols, which vipd never makes.
+    /// Converts the key of an IPVS service. Returns `None` for firewall marks, port 0 and protocols
+    /// other than TCP and UDP, which vipd never creates.
     #[must_use]
     pub fn from_key(key: &ServiceKey) -> Option<Self> {
         let ServiceKey::Address { protocol, address, port } = *key else { return None };
@@ -85,12 +87,12 @@ impl fmt::Display for Vip {
     }
 }
 
-/// A text that is not `ADDRESS:PORT/PROTOCOL`.
+/// The error for a text that is not `ADDRESS:PORT/PROTOCOL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not ADDRESS:PORT/tcp or ADDRESS:PORT/udp")]
 pub struct NoVip(String);
 
-/// Reads what [`Display`](fmt::Display) writes.
+/// Parses the output of [`Display`](fmt::Display).
 impl FromStr for Vip {
     type Err = NoVip;
 

@@ -1,4 +1,4 @@
-//! What an app asks for: a VIP for one of its ports, and the tasks that could serve it.
+//! Claims of apps: a VIP for one of their ports, and the tasks that could serve it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use nl_ipvs::Family;
 use crate::label::Options;
 use crate::{LabelPlace, SourceId, Vip};
 
-/// One app's claim to a VIP, by one label of one port.
+/// A claim of an app to a VIP, made by one label of one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The VIP.
@@ -17,48 +17,49 @@ pub struct Claim {
     /// The source of the app, filled in by [`Controller`](crate::Controller): two sources may have
     /// apps of one name.
     pub source: SourceId,
-    /// The label that says so.
+    /// The label that makes the claim.
     pub label: LabelPlace,
-    /// It stands in an earlier version of the definition, by which some tasks still run. Such a
-    /// claim counts, and is not reported.
+    /// Whether the label stands in an earlier version of the definition that some tasks still run.
+    /// Such a claim counts, but is not reported.
     pub superseded: bool,
-    /// Where some running tasks of the app are isn't known: real servers that nobody accounts for
-    /// may be theirs.
+    /// Whether the location of some running tasks of the app is unknown: real servers without a
+    /// known task may be theirs.
     pub incomplete: bool,
-    /// Something its owner should know though it is obeyed.
+    /// A note for the app's owner about a label that is obeyed.
     pub note: Option<String>,
-    /// What its options ask for.
+    /// The options of the port and the app.
     pub options: Options,
     /// The tasks that could serve it.
     pub candidates: Vec<Candidate>,
 }
 
-/// A task, seen as a possible real server.
+/// A task that may become a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Marathon's id of the task or pod instance.
     pub task: Arc<str>,
-    /// How it fares.
+    /// The state and health of the task.
     pub condition: Condition,
-    /// That is what an earlier run knew last: the kernel's table is younger.
+    /// Whether the condition was remembered from an earlier run of the agent: the IPVS table is
+    /// newer.
     pub remembered: bool,
-    /// Where it is reached, or a sentence on why it isn't.
+    /// The endpoint of the task, or a sentence that says why there is none.
     pub reach: Result<Reach, Arc<str>>,
 }
 
-/// Where a task's port is reached.
+/// The endpoint of a task's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// From everywhere.
+    /// The endpoint that every node can reach.
     pub place: Place,
-    /// Of a port of its agent: where the container itself listens, which only that agent may reach.
+    /// For a host port: the container's own endpoint, which only its agent may reach.
     pub behind: Option<Place>,
 }
 
 /// Addresses and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Of either family, at least one. All tasks of an agent share them.
+    /// One or more addresses of either family, shared by all tasks of an agent.
     pub addresses: Arc<[IpAddr]>,
     /// The port.
     pub port: u16,
@@ -71,14 +72,14 @@ impl From<SocketAddr> for Place {
 }
 
 impl Condition {
-    /// It goes, or may be gone already.
+    /// Tells whether the task is ending, or may have ended already.
     pub(crate) fn is_leaving(self) -> bool {
         matches!(self, Self::Killing | Self::Unreachable | Self::Terminal { .. })
     }
 }
 
 impl Place {
-    /// The first address of a family, with the port.
+    /// Returns the first address of a family, with the port.
     #[must_use]
     pub fn in_family(&self, family: Family) -> Option<SocketAddr> {
         let address = self.addresses.iter().find(|address| Family::from(**address) == family)?;
@@ -86,48 +87,48 @@ impl Place {
     }
 }
 
-/// How a task fares, by its state and health.
+/// The condition of a task: its state and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// Running, and every health check says alive.
+    /// Running, and every health check passes.
     Healthy,
-    /// Running, and its app has no health checks.
+    /// Running, and the app has no health checks.
     Unchecked,
-    /// Running, and a health check says it isn't alive.
+    /// Running, and a health check fails.
     Unhealthy,
-    /// Running, and its app's health checks say nothing about it.
+    /// Running, and the health checks have not reported.
     Unknown {
-        /// It runs for longer than grace period and interval: no result will come.
+        /// The task has run for longer than grace period and interval: no result will come.
         settled: bool,
     },
-    /// Running, and its readiness checks don't say ready during a deployment.
+    /// Running, and not yet reported ready by the readiness checks of a deployment.
     NotReady,
     /// Not running yet.
     Starting,
-    /// Told to stop, and still there.
+    /// Told to stop, but still running.
     Killing,
-    /// Its agent is out of Marathon's sight.
+    /// Marathon has lost contact with the task's agent.
     Unreachable,
     /// Ended.
     Terminal(Ending),
 }
 
-/// How a task ended.
+/// The way a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It was told to, by Marathon or a human.
+    /// Killed by Marathon or an operator.
     Killed,
-    /// By itself, with an error.
+    /// Exited with an error.
     Failed,
-    /// By itself.
+    /// Exited without an error.
     Finished,
-    /// With its agent, or it never began.
+    /// Lost with its agent, or never started.
     Lost,
-    /// In a way that isn't known.
+    /// Ended in an unknown way.
     Unknown,
 }
 
-/// A verb.
+/// Writes a verb.
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

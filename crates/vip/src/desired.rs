@@ -1,4 +1,4 @@
-//! What the kernel's table should hold.
+//! The desired state of the kernel, decided from claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,36 +12,36 @@ use crate::nft::Modes;
 use crate::select::{Selection, select_servers};
 use crate::{Claim, ClusterFacts, LabelReport, NodeFacts, Observed, Policy, Verdict, Vip};
 
-/// The virtual services that should exist, and what became of every label.
+/// The virtual services that should exist, and a report on every label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Desired {
-    /// By VIP.
+    /// The virtual services by VIP.
     pub services: BTreeMap<Vip, DesiredService>,
-    /// In the order of the documents.
+    /// The reports on labels, in the order of the documents.
     pub reports: Vec<LabelReport>,
-    /// Agents that run tasks whose ports aren't known: no real server on them is removed.
+    /// Agents with tasks whose ports are unknown: no real server on them is removed.
     pub uncertain: BTreeSet<IpAddr>,
     /// The source of the node's own connections, by virtual address, where nftables can't translate
     /// addresses ([`Ways`](crate::Ways)).
     pub sources: BTreeMap<IpAddr, IpAddr>,
-    /// After how long connections are to be forgotten; 0 leaves it as it is.
+    /// The IPVS connection timeouts; 0 leaves one unchanged.
     pub timeouts: Timeouts,
-    /// What the rules of nftables should do.
+    /// The modes of our nftables rules.
     pub modes: Modes,
-    /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
+    /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
 }
 
-/// One virtual service that should exist.
+/// A virtual service that should exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DesiredService {
-    /// In force: those of the claim with the lowest app id.
+    /// The options in force: those of the claim with the lowest app id.
     pub options: Options,
     /// The apps that claim it, sorted.
     pub apps: Vec<Arc<str>>,
-    /// Some of its real servers may not be known: none is removed.
+    /// Whether some of the real servers may be unknown: then none is removed.
     pub incomplete: bool,
-    /// Its real servers, and the tasks that aren't.
+    /// The real servers, and the tasks that are left out.
     pub selection: Selection,
 }
 
@@ -54,8 +54,8 @@ impl Desired {
             .unwrap_or_default();
     }
 
-    /// Whether a real server may be that of a task of which nothing is known: it is on such a
-    /// task's agent, or, where that is this node, in a network of this node.
+    /// Tells whether a real server may belong to a task with unknown ports: it is on the agent of
+    /// such a task, or, if that agent is this node, in a directly connected network.
     pub(crate) fn is_uncertain(&self, server: &SocketAddr, node: &NodeFacts) -> bool {
         let here = || self.uncertain.iter().any(|agent| node.own.contains(agent));
         self.uncertain.contains(&server.ip()) || node.is_connected(server.ip()) && here()
@@ -63,13 +63,13 @@ impl Desired {
 }
 
 impl DesiredService {
-    /// The settings of the virtual service.
+    /// Returns the settings of the virtual service.
     #[must_use]
     pub fn settings(&self, vip: &Vip) -> ServiceSettings {
         self.options.service_settings(Family::from(vip.address))
     }
 
-    /// Its real servers with their settings.
+    /// Returns the real servers with their settings.
     pub fn servers(
         &self,
     ) -> impl Iterator<Item = (std::net::SocketAddr, DestinationSettings)> + '_ {
@@ -77,9 +77,9 @@ impl DesiredService {
     }
 }
 
-/// Joins the claims to each VIP, refuses what policy refuses, and picks the real servers.
+/// Groups the claims by VIP, refuses those that the policy forbids, and selects the real servers.
 ///
-/// One bad claim never costs another one anything.
+/// A refused claim never affects another one.
 #[must_use]
 pub fn decide(
     claims: Vec<Claim>,
@@ -117,7 +117,7 @@ pub fn decide(
             (&observed.node, policy.local_servers),
         );
         let incomplete = claims.iter().any(|claim| claim.incomplete);
-        // Not in the memory of the claims, which is many times as large.
+        // A new allocation: reusing that of the claims would keep many times the memory.
         let mut apps: Vec<_> = claims.iter().map(|claim| Arc::clone(&claim.label.app)).collect();
         apps.dedup();
         desired.services.insert(vip, DesiredService { options, apps, incomplete, selection });
@@ -130,7 +130,7 @@ fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
     (!claim.superseded).then_some(report)
 }
 
-/// The service's options come from the lowest app id; who disagrees is told.
+/// Notes for an owner whose options are overruled: those of the lowest app id are in force.
 fn obeyed_verdict(claim: &Claim, first: &Claim) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {

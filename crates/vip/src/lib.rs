@@ -1,6 +1,6 @@
-//! What vipd decides, without touching anything: the grammar of VIP labels, which addresses may
-//! be VIPs, which tasks are real servers and with what weight, which kernel objects are ours, and
-//! the plan that takes the kernel from what it is to what it should be.
+//! The decisions of vipd, as pure functions: the grammar of VIP labels, which addresses may be
+//! VIPs, which tasks are real servers and with what weight, which kernel objects are ours, and the
+//! plan that takes the kernel from its present state to the desired one.
 //!
 //! ```text
 //! labels -> Claim -> decide() -> Desired --+
@@ -8,10 +8,10 @@
 //! kernel -------------------> Observed ----+
 //! ```
 //!
-//! [`Controller`] does this for as long as the agent runs: it says when to read, what to change,
-//! what drains and what is tried again.
+//! [`Controller`] repeats this for as long as the agent runs: it decides when to read the kernel,
+//! what to change, which real servers drain and which operations are retried.
 //!
-//! No I/O, no async, no clock: everything here is a function of its arguments.
+//! No I/O, no async, no clock: results depend on the arguments only.
 
 mod address;
 mod claim;

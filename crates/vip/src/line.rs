@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The kind of change that a line stands for. Printed at the beginning of the line, so that colour is
-/// never needed.
+/// The kind of change that a line stands for. Printed at the beginning of the line, so that no
+/// colour is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// `+`
@@ -19,7 +19,7 @@ pub enum Sign {
 }
 
 impl Sign {
-    /// The character to print.
+    /// Returns the character to print.
     #[must_use]
     pub fn as_char(self) -> char {
         match self {
@@ -44,7 +44,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line from its parts.
+    /// Builds a line.
     #[must_use]
     pub fn new(depth: usize, sign: Sign, text: String) -> Self {
         Self { depth, sign, text }

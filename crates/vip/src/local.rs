@@ -1,11 +1,11 @@
-//! Where a real server on this very node is reached.
+//! Endpoints of real servers on this node: host port or container address.
 //!
-//! After IPVS no DNAT rule is passed any more, so a host port that exists only as such a rule
-//! (Docker without its userland proxy, the port mapper of Mesos) leads nowhere on its own node:
-//! there the container's own address has to do. Where something listens on the host port, a proxy,
-//! that is better: by it a container even reaches itself, however its bridge is set up. But not for
-//! UDP: such a proxy answers from whatever address the route to the client has as its source, which
-//! for a container on the same bridge is the bridge's, and not the one that was asked.
+//! Packets that IPVS forwards pass no DNAT rule, so a host port that exists only as such a rule
+//! (Docker without its userland proxy, the port mapper of Mesos) is unreachable on its own node:
+//! the container's own address is used there. If a proxy listens on the host port, the host port is
+//! better: through it a container reaches even itself, however its bridge is configured. The
+//! exception is UDP: a proxy replies from the source address of its route to the client, which for
+//! a container on the same bridge is the bridge's address instead of the one that was asked.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,39 +16,41 @@ use serde::{Deserialize, Serialize};
 use crate::facts::NodeFacts;
 use crate::{Claim, Condition, Observed, Protocol, Reach, Vip};
 
-/// How real servers on this node are reached that have both a host port and an address of their own.
+/// The endpoint to use for real servers on this node that have both a host port and a container
+/// address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LocalServers {
-    /// By what works.
+    /// Whichever works.
     #[default]
     Auto,
-    /// By the host port, always.
+    /// Always the host port.
     HostPort,
-    /// By the container's own address, always.
+    /// Always the container's own address.
     Container,
 }
 
-/// Why a real server on this node that could be reached by either is reached as it is.
+/// The reason for choosing one of two endpoints of a real server on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Local {
-    /// Something listens on its host port.
+    /// Something listens on the host port.
     Listens,
     /// Nothing listens on this host port.
     Silent(SocketAddr),
-    /// What listens on this host port may be a proxy, which a container's datagrams are not for.
+    /// A proxy may listen on this host port; its replies to a container's datagrams would come from
+    /// another address.
     Datagrams(SocketAddr),
-    /// Nothing listens on its host port either, but this address is in no network of the node.
+    /// Nothing listens on the host port, but this container address is in no network of the node.
     OutOfReach(SocketAddr),
-    /// It isn't known what listens.
+    /// The listening sockets are unknown.
     Unknown,
-    /// It ends, and stays where its connections are.
+    /// The task is ending: its endpoint stays where the connections are.
     Stays,
-    /// The operator wants it so.
+    /// Configured by `local-servers`.
     Told,
 }
 
-/// Says it in words that follow a verdict on the server's health.
+/// Writes a clause that follows the reason for the server's weight.
 impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -75,22 +77,22 @@ impl fmt::Display for Local {
     }
 }
 
-/// The two ways to a real server on this node.
+/// The two endpoints of a real server on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ways {
     host: SocketAddr,
     container: SocketAddr,
 }
 
-/// `None`: it isn't on this node, or there is only one way.
+/// Returns both endpoints; `None` if the task is on another node or has only one.
 fn find_ways(reach: &Reach, family: Family, node: &NodeFacts) -> Option<Ways> {
     let host = reach.place.in_family(family).filter(|host| node.own.contains(&host.ip()))?;
     let container = reach.behind.as_ref()?.in_family(family).filter(|at| at.port() != 0)?;
     Some(Ways { host, container })
 }
 
-/// The way to take, the other one, and why; `None` where there is no choice. `held` tells which
-/// addresses are real servers of the service now.
+/// Returns the endpoint to use, the other one, and the reason; `None` if there is no choice. `held`
+/// tells which addresses are real servers of the service in the kernel.
 pub(crate) fn choose_way(
     reach: &Reach,
     vip: &Vip,
@@ -107,7 +109,7 @@ pub(crate) fn choose_way(
         LocalServers::Container => return by_container(Local::Told),
         LocalServers::Auto => {}
     }
-    // Its proxy may end before it does. That must not move what still has connections.
+    // The proxy may end before the task. That must not move a server that still has connections.
     if condition.is_leaving() {
         match (held(&host), held(&container)) {
             (true, false) => return by_host(Local::Stays),
@@ -127,15 +129,15 @@ pub(crate) fn choose_way(
     }
 }
 
-/// Whether the way to one of a claim's tasks depends on what this node listens on.
+/// Tells whether the endpoint of one of the claim's tasks depends on this node's listening sockets.
 pub(crate) fn has_two_ways(claim: &Claim, node: &NodeFacts) -> bool {
     let family = Family::from(claim.vip.address);
     let reaches = claim.candidates.iter().filter_map(|candidate| candidate.reach.as_ref().ok());
     reaches.into_iter().any(|reach| find_ways(reach, family, node).is_some())
 }
 
-/// Whether the way to one of a claim's tasks depends on what this node listens on by now: it is new,
-/// and a reading of the node that is older than it says nothing about it.
+/// Tells whether a fresh reading of the listening sockets could change the endpoint of one of the
+/// claim's tasks: a task that is newer than the last reading.
 pub(crate) fn wants_a_look(claim: &Claim, observed: &Observed) -> bool {
     let family = Family::from(claim.vip.address);
     let held = observed.service(&claim.vip);

@@ -1,10 +1,10 @@
-//! Two maps, walked side by side.
+//! Merge join of two sorted maps.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// Every key of both in order, each once, with what each map has of it: at least one has something.
-/// Walking them costs a fraction of looking each key up in the other.
+/// Iterates over the keys of both maps in order, each once, with the value of each map that has it.
+/// Much faster than looking up each key in the other map.
 pub(crate) fn merge_join<'a, K: Ord, A, B>(
     one: &'a BTreeMap<K, A>,
     other: &'a BTreeMap<K, B>,

@@ -1,8 +1,8 @@
-//! What is ours in nftables: the tables `ip vipd` and `ip6 vipd`.
+//! Our nftables tables, `ip vipd` and `ip6 vipd`.
 //!
-//! Their rules keep packets to VIPs from everything that isn't IPVS, and give clients on this node
-//! a source that replies come back to. The rules never change while vipd runs; what comes and goes
-//! are the elements of two sets, with the addresses and services they stand for.
+//! Their rules keep packets to VIPs away from everything but IPVS, and give clients on this node a
+//! source address that replies come back to. The rules never change while vipd runs; only the
+//! elements of two sets come and go, with the addresses and services they stand for.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,49 +14,51 @@ use serde::{Deserialize, Serialize};
 
 use crate::Vip;
 
-/// Whether clients elsewhere get this node's address as their source towards real servers. The
-/// node's own clients always do.
+/// Source NAT of clients elsewhere towards real servers. Clients on the node itself are always
+/// translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Masquerade {
-    /// They do, so replies come back through this node wherever the real server is.
+    /// The source becomes this node's address, so that replies come back through this node wherever
+    /// the real server is.
     #[default]
     Always,
-    /// They keep their own: real servers see it, and must send replies through this node.
+    /// The source stays the client's: real servers see it, and must route replies through this
+    /// node.
     Off,
 }
 
-/// Whether a VIP's ports without a service are closed.
+/// Protection of a VIP's ports without a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Guard {
-    /// They are: no listener of this node answers on a VIP.
+    /// Closed: no listener of this node answers on a VIP.
     #[default]
     On,
-    /// They aren't: whatever listens on `0.0.0.0` answers on every VIP.
+    /// Open: whatever listens on `0.0.0.0` answers on every VIP.
     Off,
 }
 
-/// What the operator decides about the rules.
+/// The configured modes of the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Modes {
-    /// The source of clients elsewhere.
+    /// Source NAT of clients elsewhere.
     pub masquerade: Masquerade,
-    /// The ports without a service.
+    /// Protection of ports without a service.
     pub guard: Guard,
 }
 
-/// The rules of a table.
+/// The rules of one of our tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rules {
-    /// The chains that translate addresses; `None` where the kernel has none.
+    /// The chains with address translation; `None` where the kernel has none.
     pub nat: Option<Masquerade>,
-    /// The chain behind IPVS.
+    /// The chain after IPVS.
     pub guard: Guard,
 }
 
 impl Rules {
-    /// Every table that vipd ever makes is one of these.
+    /// Every variant that vipd creates.
     pub const ALL: [Self; 6] = [
         Self { nat: Some(Masquerade::Always), guard: Guard::On },
         Self { nat: Some(Masquerade::Always), guard: Guard::Off },
@@ -67,55 +69,56 @@ impl Rules {
     ];
 }
 
-/// What the kernel's nftables can do, found out by trying.
+/// The nftables features of the kernel, probed by a trial transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Able {
-    /// Nothing of it.
+    /// No nftables.
     #[default]
     Nothing,
-    /// Refuse packets, and not translate addresses.
+    /// Packet filtering without address translation.
     Filter,
-    /// All of it.
+    /// Packet filtering and address translation.
     Nat,
 }
 
-/// The rules that were found in a table.
+/// The state of the rules in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Standing {
-    /// There is no table.
+    /// The table doesn't exist.
     #[default]
     Missing,
-    /// There is, and somebody changed it.
+    /// Somebody changed the table.
     Damaged,
-    /// It is one of ours.
+    /// The table has exactly these rules.
     Whole(Rules),
 }
 
-/// One of our tables as it was read.
+/// One of our tables as read from the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
-    /// What it could hold.
+    /// The features that the kernel has for it.
     pub able: Able,
-    /// What the kernel refused of the rest.
+    /// The kernel's error for features that it lacks.
     pub lacks: Option<String>,
-    /// Its rules.
+    /// The state of the rules.
     pub standing: Standing,
-    /// Its set `vips`: the addresses that are guarded.
+    /// The elements of set `vips`: addresses that are guarded.
     pub vips: BTreeSet<IpAddr>,
-    /// Its set `empty`: the services whose new clients are refused, since nobody can serve them.
+    /// The elements of set `empty`: services without a usable real server, whose new clients are
+    /// refused.
     pub empty: BTreeSet<Vip>,
 }
 
 /// An element of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Element {
-    /// Of `vips`.
+    /// An address in set `vips`.
     Guarded(IpAddr),
-    /// Of `empty`.
+    /// A virtual service in set `empty`.
     Refused(Vip),
 }
 
-/// The family's name in nftables.
+/// Returns the family's name in nftables.
 #[must_use]
 pub fn family_name(family: Family) -> &'static str {
     match family {
@@ -134,7 +137,7 @@ pub struct Nft {
 }
 
 impl Element {
-    /// The address it is about.
+    /// Returns the address of the element.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         match self {
@@ -143,7 +146,7 @@ impl Element {
         }
     }
 
-    /// The set it belongs to.
+    /// Returns the name of the set that holds the element.
     #[must_use]
     pub fn set_name(&self) -> &'static str {
         match self {
@@ -152,14 +155,14 @@ impl Element {
         }
     }
 
-    /// The table it belongs to.
+    /// Returns the family of the table that holds the element.
     #[must_use]
     pub fn family(&self) -> Family {
         Family::from(self.address())
     }
 }
 
-/// `3.3.0.6` or `3.3.0.6:3306/tcp`.
+/// Writes `3.3.0.6` or `3.3.0.6:3306/tcp`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -170,7 +173,7 @@ impl fmt::Display for Element {
 }
 
 impl Table {
-    /// The rules it should hold; `None` where it can hold none.
+    /// Returns the rules that the table should have; `None` if the kernel has no nftables.
     #[must_use]
     pub fn wanted_rules(&self, modes: Modes) -> Option<Rules> {
         let Modes { masquerade, guard } = modes;
@@ -181,13 +184,13 @@ impl Table {
         }
     }
 
-    /// All its elements.
+    /// Returns all elements.
     pub fn elements(&self) -> impl Iterator<Item = Element> + '_ {
         let guarded = self.vips.iter().copied().map(Element::Guarded);
         guarded.chain(self.empty.iter().copied().map(Element::Refused))
     }
 
-    /// Puts an element in.
+    /// Adds an element.
     pub fn insert(&mut self, element: Element) {
         match element {
             Element::Guarded(address) => self.vips.insert(address),
@@ -195,7 +198,7 @@ impl Table {
         };
     }
 
-    /// Takes an element out; whether it was there.
+    /// Removes an element. Returns whether it was present.
     pub fn remove(&mut self, element: Element) -> bool {
         match element {
             Element::Guarded(address) => self.vips.remove(&address),
@@ -203,7 +206,7 @@ impl Table {
         }
     }
 
-    /// Whether it holds an element.
+    /// Tells whether an element is present.
     #[must_use]
     pub fn contains(&self, element: Element) -> bool {
         match element {
@@ -227,7 +230,7 @@ impl Table {
 }
 
 impl Nft {
-    /// The table of a family.
+    /// Returns the table of a family.
     #[must_use]
     pub fn table(&self, family: Family) -> &Table {
         match family {
@@ -236,7 +239,7 @@ impl Nft {
         }
     }
 
-    /// The same, to be changed.
+    /// Returns the table of a family for changing it.
     pub fn table_mut(&mut self, family: Family) -> &mut Table {
         match family {
             Family::Inet => &mut self.v4,
@@ -244,22 +247,23 @@ impl Nft {
         }
     }
 
-    /// Both tables.
+    /// Returns both tables.
     pub fn tables(&self) -> [(Family, &Table); 2] {
         [(Family::Inet, &self.v4), (Family::Inet6, &self.v6)]
     }
 
-    /// All elements of both.
+    /// Returns all elements of both tables.
     pub fn elements(&self) -> impl Iterator<Item = Element> + '_ {
         self.v4.elements().chain(self.v6.elements())
     }
 
-    /// The same with the elements of some addresses only.
+    /// Copies the tables with the elements of these addresses only.
     pub(crate) fn restricted_to(&self, addresses: &BTreeSet<IpAddr>) -> Self {
         Self { v4: self.v4.restricted_to(addresses), v6: self.v6.restricted_to(addresses) }
     }
 
-    /// What the kernel can't do, and why: one entry for a family, or one for both.
+    /// Lists the features that the kernel lacks, with the reason: one entry for each family, or one
+    /// for both.
     pub fn describe_lacks(&self) -> Vec<String> {
         let lack = |table: &Table| {
             let what = match table.able {
@@ -283,7 +287,7 @@ impl Nft {
     }
 }
 
-/// `whole (masquerade always, guard on)`, or `reduced` and why.
+/// Writes `whole (masquerade always, guard on)`, or `reduced` and the reason.
 impl fmt::Display for Nft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lacks = self.describe_lacks();
@@ -302,7 +306,7 @@ impl fmt::Display for Nft {
     }
 }
 
-/// A word that names no mode.
+/// The error for a word that names no mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{word:?} is neither {first:?} nor {second:?}")]
 pub struct UnknownMode {
@@ -359,7 +363,7 @@ impl fmt::Display for Guard {
     }
 }
 
-/// `masquerade always, guard on`.
+/// Writes `masquerade always, guard on`.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.nat {

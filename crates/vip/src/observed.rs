@@ -1,4 +1,4 @@
-//! The kernel's state as one reading found it.
+//! The observed state of the kernel.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,64 +12,64 @@ use nl_ipvs::{
 use crate::facts::NodeFacts;
 use crate::{Firewall, Nft, Vip};
 
-/// What one reading of the kernel found.
+/// The state of the kernel, as read at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// Every virtual service of the table, ours and others'.
+    /// Every virtual service of the IPVS table, ours and others'.
     pub services: BTreeMap<ServiceKey, ObservedService>,
     /// Our interface.
     pub link: Link,
-    /// The addresses on our interface, IPv6 link-local ones left out.
+    /// The addresses on our interface, without IPv6 link-local ones.
     pub addresses: BTreeMap<IpAddr, Bound>,
-    /// After how long connections are forgotten.
+    /// The IPVS connection timeouts.
     pub timeouts: Timeouts,
-    /// Our tables of nftables.
+    /// Our nftables tables.
     pub nft: Nft,
-    /// The node's own firewall, as far as packets of VIPs meet it.
+    /// The chains of the node's own firewall that packets of VIPs may traverse.
     pub firewall: Arc<Firewall>,
-    /// What else is known of the node.
+    /// Other facts about the node.
     pub node: NodeFacts,
 }
 
 /// Our dummy interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
-    /// There is none.
+    /// The interface doesn't exist.
     #[default]
     Missing,
-    /// There is, and it is down.
+    /// The interface is down.
     Down,
-    /// There is, and it is up.
+    /// The interface is up.
     Up,
 }
 
-/// How an address is bound on our interface.
+/// The binding of an address on our interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bound {
-    /// The source address of the node's own connections to it (`src` of its local route), when
-    /// that isn't the address itself. Only where there is no nftables NAT. The unspecified
-    /// address stands for a local route that is missing: never wanted, so it is put back.
+    /// The source address of the node's own connections to the address (`src` of its local route),
+    /// if it differs from the address itself. Only used without nftables NAT. The unspecified
+    /// address stands for a missing local route: it is never desired, so the route is put back.
     pub source: Option<IpAddr>,
 }
 
-/// A virtual service as it was read.
+/// A virtual service as read from the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedService {
-    /// What was set.
+    /// The configured settings.
     pub settings: ServiceSettings,
-    /// Its real servers. Read for services that are ours or may be; else empty.
+    /// The real servers. Read only for services that are or may be ours; otherwise empty.
     pub servers: Servers,
     /// Counters and rates.
     pub stats: Stats,
 }
 
-/// Real servers by address. A copy is the same memory until one of the two is changed: most of a
-/// table stays as it is from one reading to the next.
+/// Real servers by address. Clones share their memory until one of them changes: most of a table
+/// stays the same from one reading to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Servers(Arc<BTreeMap<SocketAddr, ObservedServer>>);
 
 impl Servers {
-    /// Whether they are in the same memory, and so the same.
+    /// Tells whether both share their memory, and are thus equal.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -102,21 +102,21 @@ impl<'a> IntoIterator for &'a Servers {
     }
 }
 
-/// A real server as it was read.
+/// A real server as read from the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedServer {
-    /// What was set.
+    /// The configured settings.
     pub settings: DestinationSettings,
     /// Connections in an established state.
     pub active: u32,
-    /// All others, those in `TIME_WAIT` among them.
+    /// All other connections, including those in `TIME_WAIT`.
     pub inactive: u32,
-    /// Counters and rates. `None`: nothing was counted yet, or they were not asked for.
+    /// Counters and rates; `None` if all are zero, or if they were not read.
     pub stats: Option<Box<Stats>>,
 }
 
 impl ObservedServer {
-    /// Its counters and rates, zeros where there are none.
+    /// Returns the counters and rates, or zeros.
     #[must_use]
     pub fn stats_or_zero(&self) -> Stats {
         self.stats.as_deref().copied().unwrap_or_default()
@@ -135,7 +135,7 @@ impl From<Destination> for ObservedServer {
 }
 
 impl ObservedService {
-    /// A service with its real servers.
+    /// Combines a service with its real servers.
     pub fn new(service: Service, servers: impl IntoIterator<Item = Destination>) -> Self {
         Self {
             settings: service.settings,
@@ -146,7 +146,7 @@ impl ObservedService {
 }
 
 impl Observed {
-    /// The service on a VIP, whoever owns it.
+    /// Returns the service on a VIP, whoever owns it.
     #[must_use]
     pub fn service(&self, vip: &Vip) -> Option<&ObservedService> {
         self.services.get(&ServiceKey::from(*vip))

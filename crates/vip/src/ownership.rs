@@ -1,7 +1,7 @@
-//! Ownership of virtual services: which of the kernel's are ours.
+//! Ownership of the virtual services in the kernel's IPVS table.
 //!
-//! The mark is a scheduler flag that no scheduler of any kernel uses. It lives in the kernel's
-//! own table, so it survives our death, the loss of the interface and a change of configuration.
+//! Our mark is a scheduler flag that no scheduler of any kernel uses. It lives in the kernel's own
+//! table, so it survives a crash of vipd, the loss of the interface and a change of configuration.
 
 use std::net::IpAddr;
 
@@ -15,17 +15,17 @@ pub const MARK: ServiceFlags = ServiceFlags::SCHED_3;
 /// The owner of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// It carries our mark.
+    /// The service carries our mark.
     Ours,
-    /// It carries no mark, but its address is ours, since it is bound on our interface or holds
-    /// a service that is marked: when its VIP is wanted, it is ours and an `ipvsadm -E` or `-R`
-    /// took the mark.
+    /// The service carries no mark, but its address is ours: it is bound on our interface, or
+    /// another service on it is marked. If its VIP is desired, the service is ours, and an `ipvsadm
+    /// -E` or `-R` removed the mark.
     LostMark,
-    /// Somebody else's: never changed, never deleted.
+    /// Another program's: never changed, never deleted.
     Foreign,
 }
 
-/// Tells the owner of service `key`, whether it is wanted or not.
+/// Determines the owner of service `key`, whether it is desired or not.
 #[must_use]
 pub fn owner_of(key: &ServiceKey, settings: &ServiceSettings, observed: &Observed) -> Owner {
     let Some(vip) = Vip::from_key(key) else { return Owner::Foreign };
@@ -39,7 +39,7 @@ pub fn owner_of(key: &ServiceKey, settings: &ServiceSettings, observed: &Observe
 }
 
 impl Observed {
-    /// The virtual services that carry our mark.
+    /// Returns the virtual services that carry our mark.
     pub fn our_services(&self) -> impl Iterator<Item = (Vip, &ObservedService)> {
         self.services.iter().filter_map(|(key, service)| {
             let marked = service.settings.flags.contains(MARK);
@@ -47,7 +47,7 @@ impl Observed {
         })
     }
 
-    /// The virtual services that don't carry our mark.
+    /// Returns the virtual services that don't carry our mark.
     pub fn unmarked_services(&self) -> impl Iterator<Item = (&ServiceKey, &ObservedService)> {
         self.services
             .iter()

@@ -1,4 +1,4 @@
-//! Which addresses may be VIPs on this node.
+//! The policy on addresses: which may be VIPs on this node.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use crate::special_address::SpecialAddress;
 use crate::{ClusterFacts, LocalServers, NodeFacts};
 
-/// What the operator allows (`[vip]` of the configuration).
+/// The operator's policy (`[vip]` of the configuration).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// When not empty, every VIP must lie in one of these; and one that does is admitted even
-    /// where it would collide with a route of this node.
+    /// If not empty, every VIP must lie in one of these prefixes; such a VIP is admitted even if it
+    /// collides with a route of this node.
     pub allow: Vec<IpNet>,
     /// Prefixes that only apps at or below a path may claim.
     pub owner: BTreeMap<IpNet, String>,
-    /// How real servers on this node are reached (`[node]` of the configuration).
+    /// The endpoint to use for real servers on this node (`[node]` of the configuration).
     #[serde(skip)]
     pub local_servers: LocalServers,
 }
 
-/// Why an address may not be a VIP.
+/// The reason why an address may not be a VIP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// An address with a special meaning.
@@ -41,28 +41,28 @@ pub enum Refusal {
     /// An address of a resolver.
     #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]
     Resolver(IpAddr),
-    /// A task's own address.
+    /// The address of a task's container.
     #[error("{0} is the own address of a task")]
     Task(IpAddr),
-    /// Inside a network this node has a route to.
+    /// An address in a network that this node has a route to.
     #[error(
         "{0} lies in {1}, a network that this node reaches by {2}: put the prefix in vip.allow if \
          it is free for VIPs"
     )]
     Routed(IpAddr, IpNet, String),
-    /// Outside of what the operator allows.
+    /// An address outside of the allowed prefixes.
     #[error("{0} is outside vip.allow of this node's configuration")]
     NotAllowed(IpAddr),
-    /// Reserved for other apps.
+    /// An address reserved for other apps.
     #[error("{0} lies in {1}, which vip.owner reserves for {2}")]
     Reserved(IpAddr, IpNet, String),
 }
 
 impl Policy {
-    /// Whether `app` may claim `address` as a VIP.
+    /// Checks that `app` may claim `address` as a VIP.
     ///
     /// # Errors
-    /// The first reason why not, the most fundamental first.
+    /// Returns the most fundamental reason for the refusal.
     pub fn admit(
         &self,
         app: &str,
@@ -107,14 +107,15 @@ impl Policy {
         }
     }
 
-    /// The longest prefix of `owner` that holds the address.
+    /// Returns the longest prefix of `owner` that contains the address.
     fn reserved_for(&self, address: IpAddr) -> Option<(&IpNet, &String)> {
         let holding = self.owner.iter().filter(|(net, _)| net.contains(&address));
         holding.max_by_key(|(net, _)| net.prefix_len())
     }
 }
 
-/// `/shop/db` is at or below `/shop` and `/shop/db`, not `/sho`.
+/// Tells whether an app is at or below a path: `/shop/db` is at or below `/shop` and `/shop/db`,
+/// not `/sho`.
 fn is_at_or_below(app: &str, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     app.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

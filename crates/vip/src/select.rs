@@ -1,4 +1,4 @@
-//! Which tasks are real servers, and with what weight.
+//! Selection of real servers among tasks, and their weights.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,28 +19,28 @@ use crate::{
 /// A task that is a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its share of new connections; 0 takes none and keeps those it has.
+    /// The share of new connections; 0 takes none and keeps the present ones.
     pub weight: u32,
     /// The source of the app ([`Claim::source`]).
     pub source: SourceId,
-    /// The app whose label made it one.
+    /// The app whose label claims the VIP.
     pub app: Arc<str>,
     /// The task.
     pub task: Arc<str>,
-    /// Why it has this weight.
+    /// The reason for the weight.
     pub why: Why,
-    /// Why it is reached as it is, where it is on this node and there is a choice.
+    /// The reason for the choice of endpoint; `None` if there was no choice.
     pub local: Option<Box<Local>>,
 }
 
 impl Member {
-    /// Its settings in the table.
+    /// Returns the settings of the real server in the IPVS table.
     #[must_use]
     pub fn settings(&self) -> DestinationSettings {
         DestinationSettings::masquerade(self.weight)
     }
 
-    /// Why it has its weight, and its place.
+    /// Describes the reasons for weight and endpoint.
     #[must_use]
     pub fn reason(&self) -> String {
         match &self.local {
@@ -50,59 +50,58 @@ impl Member {
     }
 }
 
-/// A task that isn't.
+/// A task that isn't a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its app.
+    /// The app.
     pub app: Arc<str>,
     /// The task.
     pub task: Arc<str>,
-    /// Why.
+    /// The reason.
     pub why: Why,
 }
 
-/// The real servers of one virtual service, and the tasks that aren't.
+/// The real servers of one virtual service, and the tasks that are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
-    /// By address and port.
+    /// The real servers by address and port.
     pub members: BTreeMap<SocketAddr, Member>,
-    /// In the order of the claims.
+    /// The tasks that are left out, in the order of the claims.
     pub left_out: Vec<LeftOut>,
-    /// Real servers of tasks that are known to have ended: they go, whatever else isn't known.
+    /// Real servers whose tasks have ended for certain: they are removed whatever else is unknown.
     pub ended: BTreeSet<SocketAddr>,
 }
 
 impl Selection {
-    /// The tasks that aren't real servers and could become it: ended ones are no news.
+    /// Returns the left-out tasks that may still become real servers; ended ones can't.
     pub fn waiting_tasks(&self) -> impl Iterator<Item = &LeftOut> {
         self.left_out.iter().filter(|out| !matches!(out.why, Why::Terminal(_)))
     }
 }
 
-/// `mysql.1 of /mysql: not running yet`.
+/// Writes `mysql.1 of /mysql: not running yet`.
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}: {}", self.task, self.app, self.why)
     }
 }
 
-/// What a condition means for membership.
+/// The consequence of a task's condition.
 enum Verdict {
     /// Takes new connections.
     Serve(Why),
-    /// Keeps what it has; takes new ones only if nobody is healthy.
+    /// Keeps its connections; takes new ones only if no task is healthy.
     Spare(Why),
-    /// Keeps what it has, and that's all.
+    /// Keeps its connections; never takes new ones.
     Retire(Why),
-    /// No member.
+    /// Is no real server.
     Out(Why),
 }
 
-/// Picks the real servers among the candidates of all claims to one VIP.
+/// Selects the real servers among the candidates of all claims to one VIP.
 ///
-/// `current` are the real servers the kernel has: a task whose health nobody knows right now
-/// keeps the verdict that its weight there shows. `node` is the node, and how its own real servers
-/// are to be reached.
+/// `current` are the real servers in the kernel: a task with unknown health keeps the verdict that
+/// its weight there shows. `node` and `mode` determine the endpoints of real servers on this node.
 #[must_use]
 pub fn select_servers(
     vip: &Vip,
@@ -124,7 +123,7 @@ pub fn select_servers(
                         Some((address, other, local)) => (address, Some(other), Some(local)),
                         None => (reach.0, None, None),
                     };
-                    // One that is reached otherwise from now on has the verdict that it had.
+                    // A server whose endpoint changes keeps the verdict of its old one.
                     let weight = current.get(&address).or_else(|| current.get(&other?));
                     let weight = weight.map(|server| server.settings.weight);
                     let verdict = match candidate.remembered && !current.is_empty() {
@@ -166,7 +165,8 @@ pub fn select_servers(
     selection
 }
 
-/// UDP clients with a fixed 5-tuple stay on a weight-0 server for good, so UDP has none.
+/// Returns the weight of a real server out of use; `None` if it is removed. UDP clients with a
+/// fixed 5-tuple would stay on a weight-0 server for good.
 fn idle_weight(protocol: Protocol) -> Option<u32> {
     match protocol {
         Protocol::Tcp => Some(0),
@@ -174,7 +174,8 @@ fn idle_weight(protocol: Protocol) -> Option<u32> {
     }
 }
 
-/// Two tasks on one address and port: one that serves beats one that doesn't, else the first.
+/// Adds a real server. Of two tasks on one address and port the one that takes new connections
+/// wins, else the first.
 fn add_member(selection: &mut Selection, address: SocketAddr, member: Member) {
     let (winner, loser) = match selection.members.entry(address) {
         Entry::Vacant(place) => {
@@ -196,9 +197,9 @@ fn add_member(selection: &mut Selection, address: SocketAddr, member: Member) {
     }
 }
 
-/// Where a candidate is reached from anywhere, and all that is known of that.
+/// Finds the endpoint of a candidate that every node can reach.
 fn find_place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Reach), Why> {
-    // An ended task's missing ports are no news.
+    // Checked first: an ended task has no ports, which is not worth reporting.
     if let Condition::Terminal(ending) = candidate.condition {
         return Err(Why::Terminal(ending));
     }
@@ -216,8 +217,9 @@ fn find_place(candidate: &Candidate, family: Family) -> Result<(SocketAddr, &Rea
     }
 }
 
-/// Judges a task of which only memory tells, for a service that is in the kernel: an earlier run put
-/// it there after it knew that. What it took out of use may be dead by now.
+/// Judges a task that is only remembered, for a service that is in the kernel: an earlier run put
+/// the service there after it knew the task's condition. A task that it took out of use may be dead
+/// by now.
 fn judge_remembered(condition: Condition, current_weight: Option<u32>) -> Verdict {
     match (condition, current_weight) {
         (Condition::Killing | Condition::Terminal(_), _) => {
@@ -240,7 +242,7 @@ fn judge_condition(condition: Condition, current_weight: Option<u32>) -> Verdict
             None if settled => Verdict::Serve(Why::NeverReported),
             None => Verdict::Out(Why::NotYetChecked),
         },
-        // Readiness starts anew when Marathon's leader changes: who served goes on.
+        // Readiness checks restart when Marathon's leader changes: a server in use stays in use.
         Condition::NotReady if current_weight > Some(0) => Verdict::Serve(Why::KeptReady),
         Condition::NotReady => Verdict::Out(Why::NotReady),
         Condition::Starting => Verdict::Out(Why::Starting),

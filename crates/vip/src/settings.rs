@@ -12,15 +12,15 @@ use crate::nft::Modes;
 /// the same ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableSettings {
-    /// Which addresses may be VIPs.
+    /// The policy on VIP addresses.
     pub policy: Policy,
     /// The source of the node's own connections to IPv4 VIPs, where nftables can't translate
-    /// addresses. `None`: that of the way to the real servers.
+    /// addresses. `None`: that of the route to the real servers.
     pub source: Option<Ipv4Addr>,
-    /// The time after which idle connections are forgotten; 0 leaves it as it is.
+    /// The IPVS connection timeouts; 0 leaves one unchanged.
     pub timeouts: Timeouts,
-    /// The rules of nftables.
+    /// The modes of our nftables rules.
     pub modes: Modes,
-    /// The VIPs that the node's own firewall is to let in, by rules of vipd's.
+    /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
 }

@@ -21,7 +21,7 @@ pub struct Ways {
     pub otherwise: Option<Ipv4Addr>,
 }
 
-/// What is known of the source for one VIP address.
+/// The source for one VIP address, or what is missing to choose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The source to bind the address with, if there is one.
@@ -57,7 +57,7 @@ impl Ways {
     }
 }
 
-/// The IPv4 addresses among those of `services`, each with its services.
+/// Groups `services` by address, the IPv4 ones only.
 pub(crate) fn by_address(
     services: &BTreeMap<Vip, DesiredService>,
 ) -> impl Iterator<Item = (IpAddr, impl Iterator<Item = &DesiredService>)> {

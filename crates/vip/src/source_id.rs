@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct SourceId(Arc<str>);
 
 impl SourceId {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -29,7 +29,7 @@ impl From<String> for SourceId {
     }
 }
 
-/// Maps by source can be searched by name.
+/// Allows maps by source to be searched by name.
 impl Borrow<str> for SourceId {
     fn borrow(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
-//! Addresses with a special meaning, and what each may be used for: VIPs, real servers.
+//! Addresses with a special meaning, and whether each may be a VIP or a real server.
 //!
-//! Both rules stand here, so that one can be changed without the other: [`Policy`](crate::Policy)
-//! asks for VIPs, and [`select`](crate::select()) for real servers.
+//! Both rules stand here, so that one can change without the other: [`Policy`](crate::Policy) asks
+//! about VIPs, and [`select_servers`](crate::select_servers) about real servers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ pub enum SpecialAddress {
 }
 
 impl SpecialAddress {
-    /// The special kind of an address; `None` for an ordinary unicast address.
+    /// Classifies an address; `None` for an ordinary unicast address.
     #[must_use]
     pub fn from_address(address: IpAddr) -> Option<Self> {
         if address.is_unspecified() {
@@ -82,7 +82,7 @@ impl SpecialAddress {
     }
 }
 
-/// `a loopback address`.
+/// Writes a noun phrase, such as `a loopback address`.
 impl fmt::Display for SpecialAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -54,7 +54,7 @@ pub enum Health {
 }
 
 impl Why {
-    /// The health of the task behind this reason.
+    /// Returns the health of the task.
     #[must_use]
     pub fn health(&self) -> Health {
         match self {
@@ -82,7 +82,7 @@ impl Why {
     }
 }
 
-/// `healthy`, as in JSON.
+/// Writes the name that JSON has, such as `healthy`.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! What a reading says that wasn't known. An address of which it says nothing new needs no plan:
+//! Differences between two readings of the kernel. An address without a difference needs no plan:
 //! what was planned for it last has been done, or is still to be done.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,8 @@ use crate::merge_join::merge_join;
 use crate::nft::{Element, Table};
 use crate::{NodeFacts, Observed, ObservedService};
 
-/// The addresses of which two readings differ in what plans are made from; `None` if they differ in
-/// what every address depends on. What the node listens on is left out.
+/// Returns the addresses for which two readings lead to different plans; `None` if they differ in
+/// something that concerns every address. Listening sockets are ignored.
 pub(super) fn changed_addresses(before: &Observed, after: &Observed) -> Option<BTreeSet<IpAddr>> {
     if (before.link, before.timeouts) != (after.link, after.timeouts)
         || table_states(before) != table_states(after)
@@ -24,7 +24,7 @@ pub(super) fn changed_addresses(before: &Observed, after: &Observed) -> Option<B
         changed_keys(&before.services, &after.services, same_service).filter_map(|key| {
             match *key {
                 ServiceKey::Address { address, .. } => Some(address),
-                // Nobody's address.
+                // A firewall mark has no address.
                 ServiceKey::Fwmark { .. } => None,
             }
         });
@@ -35,8 +35,8 @@ pub(super) fn changed_addresses(before: &Observed, after: &Observed) -> Option<B
     Some(services.chain(bound).chain(elements).collect())
 }
 
-/// Whether two readings of the node's own firewall are the same to plans: where nobody is let in, all
-/// that matters is what was.
+/// Tells whether two readings of the node's own firewall lead to the same plans. If no prefix is to
+/// be let in, only our leftover rules matter.
 pub(super) fn same_firewall(before: &Observed, after: &Observed, lets_in: bool) -> bool {
     let (before, after) = (&before.firewall, &after.firewall);
     Arc::ptr_eq(before, after)
@@ -46,7 +46,7 @@ pub(super) fn same_firewall(before: &Observed, after: &Observed, lets_in: bool) 
         }
 }
 
-/// The keys that only one has, or with another value.
+/// Returns the keys that only one map has, or that have different values.
 fn changed_keys<'a, K: Ord, V>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
@@ -65,7 +65,7 @@ fn same_service(was: &ObservedService, is: &ObservedService) -> bool {
                 }))
 }
 
-/// But for the flag that only the kernel sets.
+/// Compares settings without the flag that only the kernel sets.
 fn same_settings(was: &ServiceSettings, is: &ServiceSettings) -> bool {
     let ServiceSettings { scheduler, flags, timeout, prefix_len, persistence_engine } = was;
     (flags.settable(), *timeout, *prefix_len) == (is.flags.settable(), is.timeout, is.prefix_len)
@@ -77,7 +77,7 @@ fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
     (own, routes, resolvers, connected) == (&is.own, &is.routes, &is.resolvers, &is.connected)
 }
 
-/// What is known of our tables beside their elements.
+/// Returns the state of our tables without their elements.
 fn table_states(observed: &Observed) -> [impl PartialEq + '_; 2] {
     let of = |table: &'_ Table| (table.standing, table.able, table.lacks.clone());
     [of(&observed.nft.v4), of(&observed.nft.v6)]

@@ -1,21 +1,23 @@
+//! The claims of all sources, by app and by VIP.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{Claim, Condition, SourceId, Vip};
 
-/// What one app says.
+/// The claims of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppClaims {
-    /// Its claims to VIPs.
+    /// The claims to VIPs.
     pub claims: Vec<Claim>,
-    /// Its tasks that haven't ended, by id, whether they serve a VIP or not: what tells a real
-    /// server that lost its label from one whose task is gone.
+    /// The ids of the tasks that have not ended, whether they serve a VIP or not: they distinguish
+    /// a real server that lost its label from one whose task is gone.
     pub alive: BTreeSet<Arc<str>>,
 }
 
 impl AppClaims {
-    /// The claims, and the tasks among their candidates that haven't ended.
+    /// Combines claims with the tasks among their candidates that have not ended.
     #[must_use]
     pub fn new(claims: Vec<Claim>) -> Self {
         let candidates = claims.iter().flat_map(|claim| &claim.candidates);
@@ -25,20 +27,20 @@ impl AppClaims {
     }
 }
 
-/// What a source says anew.
+/// News from a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// These apps, by id. `None`: the app is gone.
+    /// The claims of these apps, by id; `None` for an app that is gone.
     Apps(BTreeMap<Arc<str>, Option<AppClaims>>),
-    /// That was everything: there are no other apps than these.
+    /// The end of a complete reading: there are no apps but these.
     Only(BTreeSet<Arc<str>>),
 }
 
-/// The last word of each source.
+/// The latest claims of each source.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     sources: BTreeMap<SourceId, Source>,
-    /// In order, so that what follows does not depend on who came first.
+    /// In order, so that decisions don't depend on the order of arrival.
     by_vip: BTreeMap<Vip, Vec<AppKey>>,
 }
 
@@ -49,7 +51,7 @@ struct Source {
     apps: BTreeMap<Arc<str>, AppClaims>,
 }
 
-/// An app of a source: two Marathons may have apps of one name.
+/// An app of a source: two sources may have apps of one name.
 pub(crate) type AppKey = (SourceId, Arc<str>);
 
 impl Claims {
@@ -58,27 +60,28 @@ impl Claims {
         Self { sources, by_vip: BTreeMap::new() }
     }
 
-    /// Whether every source has said everything once.
+    /// Tells whether every source was read completely at least once.
     pub(super) fn is_complete(&self) -> bool {
         self.sources.values().all(|source| source.complete)
     }
 
-    /// The sources that haven't.
+    /// Returns the sources that were not read completely yet.
     pub(super) fn awaited_sources(&self) -> impl Iterator<Item = &SourceId> {
         self.sources.iter().filter(|(_, source)| !source.complete).map(|(name, _)| name)
     }
 
-    /// The sources that are out of reach, with the reason.
+    /// Returns the sources that are unreachable, with the reason.
     pub(super) fn lost_sources(&self) -> impl Iterator<Item = (&SourceId, &String)> {
         self.sources.iter().filter_map(|(name, source)| Some((name, source.lost.as_ref()?)))
     }
 
-    /// What a source said stays; that it is lost is only told.
+    /// Marks a source as unreachable. Its claims stay.
     pub(super) fn mark_lost(&mut self, source: SourceId, why: String) {
         self.sources.entry(source).or_default().lost = Some(why);
     }
 
-    /// Takes in what a source says; the apps that differ, and the addresses they claim or claimed.
+    /// Applies a change. Returns the apps that differ, and the addresses that they claim or
+    /// claimed.
     pub(super) fn apply_change(
         &mut self,
         id: &SourceId,
@@ -130,24 +133,24 @@ impl Claims {
         (changed, addresses)
     }
 
-    /// What an app claims.
+    /// Returns the claims of an app.
     pub(super) fn claims_of_app(&self, (source, app): &AppKey) -> impl Iterator<Item = &Claim> {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.into_iter().flat_map(|app| &app.claims)
     }
 
-    /// Every claim.
+    /// Returns every claim.
     pub(super) fn all_claims(&self) -> impl Iterator<Item = &Claim> {
         let apps = self.sources.values().flat_map(|source| source.apps.values());
         apps.flat_map(|app| &app.claims)
     }
 
-    /// The VIPs that are claimed.
+    /// Returns the VIPs that are claimed.
     pub(super) fn vips(&self) -> impl Iterator<Item = Vip> {
         self.by_vip.keys().copied()
     }
 
-    /// The claims to one address.
+    /// Returns the claims to one address.
     pub(super) fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
         self.by_vip.range(Vip::all_on(address)).flat_map(|(vip, keys)| {
             let apps = keys.iter().filter_map(|(source, app)| self.sources[source].apps.get(app));
@@ -155,15 +158,15 @@ impl Claims {
         })
     }
 
-    /// Whether a task is known to have ended. Nobody speaks for the tasks of an app that is gone:
-    /// they may well run on for a while.
+    /// Tells whether a task has ended for certain. Of the tasks of an app that is gone nothing is
+    /// known: they may well run on for a while.
     pub(crate) fn task_has_ended(&self, source: &SourceId, app: &str, task: &str) -> bool {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(task))
     }
 }
 
-/// What an app claims, if there is one.
+/// Returns the VIPs that an app claims.
 fn vips(app: Option<&AppClaims>) -> Vec<Vip> {
     app.into_iter().flat_map(|app| &app.claims).map(|claim| claim.vip).collect()
 }

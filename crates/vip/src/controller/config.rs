@@ -1,10 +1,12 @@
+//! The configuration of a controller, and its fixed times.
+
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::{SourceId, TableSettings};
 
-/// What the operator decides. Durations are compared with the `now` of the inputs.
+/// The configuration of a controller. Durations are compared with the `now` of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// This node's name: it shuffles the order of new real servers.
@@ -13,28 +15,28 @@ pub struct Config {
     pub table: TableSettings,
     /// The sources. Nothing is removed before each of them was read whole.
     pub sources: BTreeSet<SourceId>,
-    /// Decide and report, and change nothing.
+    /// Decide and report, but change nothing.
     pub observe_only: bool,
-    /// Whether real servers and addresses that nobody wants any more stay for their clients.
+    /// The treatment of real servers and addresses that are no longer desired.
     pub parting: Parting,
-    /// How often the kernel is compared as a whole.
+    /// The time between complete comparisons with the kernel.
     pub sync_period: Duration,
-    /// How long an address stays after its last service.
+    /// The time that an address stays after its last service.
     pub linger: Duration,
-    /// How long to wait after a first failure; doubled by each further one, up to `sync_period`.
+    /// The delay after a first failure; doubled by each further one, up to `sync_period`.
     pub retry: Duration,
     /// The most addresses that one plan changes. A plan for a whole table would take as much memory
-    /// again as the table does, and what is news meanwhile would wait for all of it.
+    /// again as the table does, and delay all news that arrive meanwhile.
     pub portion: NonZeroUsize,
 }
 
-/// What becomes of real servers and addresses that nobody wants any more.
+/// The treatment of real servers and addresses that are no longer desired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Parting {
     /// Real servers drain, addresses linger: an agent is there to remove them later.
     #[default]
     Gradual,
-    /// They go at once: nobody comes back for them.
+    /// They are removed at once: no agent is there to remove them later.
     AtOnce,
 }
 
@@ -54,15 +56,17 @@ impl Default for Config {
     }
 }
 
-/// Between two readings that announcements ask for, at least: somebody may change things all the time.
+/// Minimum pause between two readings that announcements cause: somebody may change things all the
+/// time.
 pub(super) const REST: Duration = Duration::from_millis(200);
 
-/// Nor less than so many times as long as the last one took: filling a large table is announced, too.
+/// Minimum pause, as a multiple of the last reading's duration: filling a large table is announced,
+/// too.
 pub(super) const BREAK: u32 = 5;
 
-/// What the kernel announces is looked at after this long: one cause has several announcements.
+/// Delay from an announcement to the reading: one cause has several announcements.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
-/// Every so many readings all addresses are planned for, not only those of which a reading says
-/// something new: what is remembered wrongly is put right, too.
+/// Every so many readings all addresses are planned for, not only those that differ: this corrects
+/// wrong assumptions.
 pub(super) const EVERYTHING: u64 = 20;

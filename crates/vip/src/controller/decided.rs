@@ -1,20 +1,22 @@
+//! The latest decision about each virtual address.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::{Desired, DesiredService, LabelReport, Vip};
 
-/// What was decided last for each address, draining servers among it.
+/// The latest decision about each address, including draining servers.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
     services: BTreeMap<Vip, DesiredService>,
-    /// The source of the node's own connections to each address, where it has one.
+    /// The source of the node's own connections, by virtual address.
     sources: BTreeMap<IpAddr, IpAddr>,
-    /// Of each address, those of its VIPs.
+    /// The reports on labels, by virtual address.
     reports: BTreeMap<IpAddr, Vec<LabelReport>>,
 }
 
 impl Decided {
-    /// Forgets these addresses; what became of their labels.
+    /// Forgets these addresses. Returns the reports on their labels.
     pub(super) fn forget_addresses(&mut self, addresses: &BTreeSet<IpAddr>) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         for address in addresses {
@@ -28,7 +30,7 @@ impl Decided {
         reports
     }
 
-    /// Takes in what is decided for addresses that it knows nothing of.
+    /// Adds the decision about addresses that were forgotten.
     pub(super) fn add_desired(&mut self, desired: Desired) {
         self.services.extend(desired.services);
         self.sources.extend(desired.sources);
@@ -37,14 +39,14 @@ impl Decided {
             let Some(vip) = report.vip else { continue };
             reports.entry(vip.address).or_default().push(report);
         }
-        // One or two of each: what pushing left over would add up.
+        // Shrunk, as there are one or two reports for each of many addresses.
         self.reports.extend(reports.into_iter().map(|(address, mut reports)| {
             reports.shrink_to_fit();
             (address, reports)
         }));
     }
 
-    /// Gives all of it away, over the settings of `base`.
+    /// Moves all decisions into `base`.
     pub(super) fn into_desired(self, base: Desired) -> Desired {
         let reports = self.reports.into_values().flatten().collect();
         Desired { services: self.services, sources: self.sources, reports, ..base }
@@ -62,22 +64,22 @@ impl Decided {
         self.services.iter()
     }
 
-    /// The source of the node's own connections to each address that has one.
+    /// Returns the source of the node's own connections to each address that has one.
     pub(super) fn sources(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
         self.sources.iter().map(|(address, source)| (*address, *source))
     }
 
-    /// What became of every label of a VIP with an address.
+    /// Returns the reports on labels of VIPs with an address.
     pub(super) fn reports(&self) -> impl Iterator<Item = &LabelReport> {
         self.reports.values().flatten()
     }
 
-    /// That of the labels of one address.
+    /// Returns the reports on labels of one address.
     pub(super) fn reports_on(&self, address: IpAddr) -> &[LabelReport] {
         self.reports.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    /// The addresses that something was decided for.
+    /// Returns the addresses that have a decision.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let served = self.services.keys().map(|vip| vip.address);
         served.chain(self.reports.keys().copied())

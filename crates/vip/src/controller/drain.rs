@@ -1,12 +1,13 @@
-//! Real servers on their way out: weight 0 until their connections have ended.
+//! Draining real servers: weight 0 until their connections have ended.
 //!
-//! A TCP real server that is no longer wanted though its task may still run takes no new
-//! connections and keeps those it has, until none was active for a while or its time is over. One
-//! whose task has ended goes at once, so that clients are reset instead of left hanging; one of a
-//! UDP service too, since clients with a fixed 5-tuple would stay on it for good.
+//! A TCP real server that is no longer desired, but whose task may still run, takes no new
+//! connections and keeps the present ones until none has been active for a while or its time is
+//! over. If its task has ended, it is removed at once, so that clients are reset instead of left
+//! hanging. So are real servers of UDP services, since clients with a fixed 5-tuple would stay on
+//! them for good.
 //!
-//! What the kernel holds is the state: weight 0 and not wanted is draining, also after a restart,
-//! with a fresh deadline.
+//! The state is in the kernel: a server of weight 0 that is not desired drains, even after a
+//! restart of the agent, with a new deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -23,10 +24,10 @@ use crate::{
     Selection, Vip, Why,
 };
 
-/// How long no connection may have been active before a real server goes.
+/// The time without an active connection after which a draining server is removed.
 pub(crate) const IDLE: Duration = Duration::from_secs(10);
 
-/// Whose task a real server was.
+/// The task behind a former real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tenant {
     /// The app, by source and id.
@@ -36,7 +37,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    /// That of a member, if it is known.
+    /// Returns the task of a member, if it is known.
     fn of_member(member: &Member) -> Option<Self> {
         let app = (member.source.clone(), member.app.clone());
         (!member.task.is_empty()).then(|| Self { app, task: member.task.clone() })
@@ -47,15 +48,15 @@ impl Tenant {
     }
 }
 
-/// One real server on its way out.
+/// A draining real server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
-    /// Its weight before.
+    /// The weight before.
     pub before: u32,
-    /// When it goes at the latest, since the start that all times count from. `None` as long as
-    /// the kernel hasn't got its weight 0.
+    /// The time when it is removed at the latest, since the start of the clock; `None` until the
+    /// kernel has set its weight to 0.
     pub deadline: Option<Duration>,
-    /// Its first and last reading of those since which no connection was active.
+    /// The first and last of the latest readings without an active connection.
     idle: Option<(Duration, Duration)>,
 }
 
@@ -70,34 +71,34 @@ impl Drain {
     }
 }
 
-/// What is remembered of one service.
+/// The draining servers of one virtual service.
 #[derive(Debug, Default)]
 struct Memory {
-    /// How long its drains may last.
+    /// The longest time to drain.
     time: Option<Duration>,
-    /// Whose those of the kernel's real servers were that are members no more. Whose its members
-    /// are the last decision tells.
+    /// The tasks of the kernel's real servers that are no longer members. Those of its members are
+    /// in the latest decision.
     tenants: BTreeMap<SocketAddr, Tenant>,
     leaving: BTreeMap<SocketAddr, Drain>,
 }
 
-/// All real servers on their way out, and what tells whether one may stay.
+/// All draining real servers.
 #[derive(Debug, Default)]
 pub(crate) struct Drains {
     services: BTreeMap<Vip, Memory>,
-    /// Those of them that have a real server on its way out: few, and asked for all the time.
+    /// The services that have a draining server: few, and asked for all the time.
     draining: BTreeSet<Vip>,
 }
 
 impl Drains {
-    /// Every real server on its way out.
+    /// Returns every draining server.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
         self.draining_memories().flat_map(|(vip, memory)| {
             memory.leaving.iter().map(move |(server, drain)| (vip, *server, drain))
         })
     }
 
-    /// The addresses with a real server on its way out whose task is of this app.
+    /// Returns the addresses with a draining server whose task is of this app.
     pub(crate) fn of_app(&self, app: &AppKey) -> impl Iterator<Item = IpAddr> {
         self.draining_memories().filter_map(move |(vip, memory)| {
             let mut tenants = memory.leaving.keys().filter_map(|at| memory.tenants.get(at));
@@ -105,23 +106,24 @@ impl Drains {
         })
     }
 
-    /// Whose task a real server was that is no member any more.
+    /// Returns the task of a real server that is no longer a member.
     pub(crate) fn find_tenant(&self, vip: &Vip, server: &SocketAddr) -> Option<&Tenant> {
         self.services.get(vip)?.tenants.get(server)
     }
 
-    /// Whether a real server was on its way out: its connections have ended, or its time is over.
+    /// Tells whether a real server that is removed has been draining: its connections have ended,
+    /// or its time is over.
     pub(crate) fn has_drained(&self, vip: &Vip, server: &SocketAddr) -> bool {
         self.services.get(vip).is_some_and(|memory| memory.leaving.contains_key(server))
     }
 
-    /// Whether a real server that is no member any more was that of a task that is known to have
-    /// ended.
+    /// Tells whether a real server that is no longer a member belonged to a task that has ended for
+    /// certain.
     pub(crate) fn is_ended(&self, vip: &Vip, server: &SocketAddr, claims: &Claims) -> bool {
         self.find_tenant(vip, server).is_some_and(|tenant| tenant.has_ended(claims))
     }
 
-    /// Tells every real server that drains, as of `now`.
+    /// Describes every draining server, as of `now`.
     pub(crate) fn drain_facts(&self, now: Duration) -> Vec<DrainFacts> {
         let facts = |(vip, server, drain): (Vip, SocketAddr, &Drain)| {
             let left = drain.deadline.map(|deadline| deadline.saturating_sub(now));
@@ -142,7 +144,7 @@ impl Drains {
         self.iter().map(facts).collect()
     }
 
-    /// Takes over a real server that drains by the word of another controller.
+    /// Adds a draining server that another controller described.
     pub(crate) fn take_over(&mut self, facts: &DrainFacts, now: Duration) {
         let memory = self.services.entry(facts.vip).or_default();
         let since = |ms| (now.saturating_sub(Duration::from_millis(ms)), now);
@@ -163,7 +165,7 @@ impl Drains {
         self.draining.iter().filter_map(|vip| Some((*vip, self.services.get(vip)?)))
     }
 
-    /// Takes note of what a reading says about connections. Only readings know.
+    /// Records which draining servers have active connections. Only readings of the kernel tell.
     pub(crate) fn note_connections(&mut self, observed: &Observed, now: Duration) {
         for vip in &self.draining {
             let Some(memory) = self.services.get_mut(vip) else { continue };
@@ -177,11 +179,11 @@ impl Drains {
         }
     }
 
-    /// Shows draining servers with the weight they had: that they are at 0 says nothing about
-    /// their health.
+    /// Restores the former weights of draining servers in a reading: their weight 0 says nothing
+    /// about their health.
     ///
-    /// Nor does the weight of a task that has ended say anything about the next one that listens
-    /// at its address. Whose task a real server is `decided` tells, what was decided last.
+    /// Removes the servers of tasks that have ended: their weight says nothing about the next task
+    /// that listens at the same address. `decided` tells the task behind a real server.
     pub(crate) fn restore_weights(
         &self,
         observed: &mut Observed,
@@ -204,8 +206,8 @@ impl Drains {
         }
     }
 
-    /// Adds to what is wanted on `addresses`, of which `observed` is the reading, the real servers that
-    /// may stay for now, and the services that have some though nobody claims them.
+    /// Adds draining servers to the desired state of `addresses`, and services that nobody claims
+    /// but that still have some. `observed` is the reading of these addresses.
     pub(crate) fn add_to(
         &mut self,
         desired: &mut Desired,
@@ -227,7 +229,8 @@ impl Drains {
             if owner == Owner::Ours || owner == Owner::LostMark && known {
                 let memory = self.services.entry(vip).or_default();
                 memory.learn_tenants(desired, vip, service, decided, claims);
-                // What nobody claims stays as it is: it may be that somebody does.
+                // In a lesser scope a service without a claim stays unchanged: somebody may claim
+                // it.
                 if scope == Scope::Complete || wanted && scope == Scope::Servers {
                     memory.add_to(desired, vip, service, claims, now);
                 }
@@ -242,7 +245,7 @@ impl Drains {
         }
     }
 
-    /// Forgets the services that are gone.
+    /// Forgets the services that no longer exist.
     fn forget_gone(&mut self, addresses: &BTreeSet<IpAddr>, observed: &Observed) {
         for address in addresses {
             let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
@@ -258,8 +261,8 @@ impl Drains {
 }
 
 impl Memory {
-    /// Whether a real server is that of a task that is known to have ended. `before` is what was
-    /// decided last.
+    /// Tells whether the task of a real server has ended for certain. `before` is the latest
+    /// decision.
     fn has_ended(
         &self,
         server: &SocketAddr,
@@ -274,8 +277,8 @@ impl Memory {
         }
     }
 
-    /// Takes note of whose the real servers were that are members no more, and tells which of these
-    /// are nobody's.
+    /// Records the task of each real server that is no longer a member, and marks those whose task
+    /// has ended.
     fn learn_tenants(
         &mut self,
         desired: &mut Desired,
@@ -315,7 +318,7 @@ impl Memory {
         let members = wanted.map(|wanted| &wanted.selection.members);
         let is_member = |server: &SocketAddr| members.is_some_and(|m| m.contains_key(server));
 
-        // What may be a task's that isn't known stays as it is; the plan sees to that.
+        // A server that may belong to an unknown task is left alone; the plan sees to that.
         let untold = |server: &SocketAddr| {
             wanted
                 .is_some_and(|wanted| wanted.incomplete || desired.uncertain.contains(&server.ip()))
@@ -337,7 +340,7 @@ impl Memory {
             .collect();
         self.leaving = leaving;
 
-        // A service that lost its mark is marked again before anything of it goes.
+        // A service that lost its mark is marked again before any of its servers is removed.
         let marked = held.settings.flags.contains(MARK);
         let staying = self.leaving.iter().filter(|(_, drain)| !marked || !drain.is_over(now));
         let staying: BTreeMap<_, _> =

@@ -1,4 +1,4 @@
-//! The change log: one line for each operation, with what, for which app, and why.
+//! Entries of the change log: one line for each operation.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,25 +8,25 @@ use std::time::Duration;
 use crate::Vip;
 use crate::plan::OpKind;
 
-/// One operation, and why. Its [`Display`](fmt::Display) is a line such as
-/// `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
+/// An operation with its reason. Its [`Display`](fmt::Display) is a line such as `3.3.0.6:3306/tcp
+/// -10.0.0.7:31001 /mysql task killed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The kind of operation.
     pub op: OpKind,
-    /// The virtual service that it changes.
+    /// The virtual service that the operation changes.
     pub vip: Option<Vip>,
-    /// The virtual address that it changes, that of the service among them.
+    /// The virtual address that the operation changes, or that of the virtual service.
     pub address: Option<IpAddr>,
-    /// The real server that it changes.
+    /// The real server that the operation changes.
     pub server: Option<SocketAddr>,
-    /// The app behind the real server; of a service all that claim it. Empty: nobody is known.
+    /// The app behind the real server, or all apps that claim the service. Empty if unknown.
     pub app: Arc<str>,
     /// The task behind the real server.
     pub task: Option<Arc<str>>,
-    /// Why it is done, and to what effect.
+    /// The reason and the effect.
     pub why: String,
-    /// Since when it was due, since the start that all times count from.
+    /// The time since when the operation was due, since the start of the clock.
     pub since: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Entry {
 }
 
 impl Entry {
-    /// The thing that an operation of no address changes.
+    /// Names the object of an operation that changes no single address.
     fn subject(&self) -> &'static str {
         match self.op {
             OpKind::SetTable | OpKind::DeleteTable => "nftables",

@@ -1,4 +1,4 @@
-//! Hands what only the agent's controller knows to that of a command beside it.
+//! Handover of facts that only the agent's controller knows to a command's controller.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Controller;
 use super::local_facts::{LocalFacts, milliseconds};
 
 impl Controller {
-    /// Tells what only this controller knows, as of `now`.
+    /// Returns the facts that only this controller knows, as of `now`.
     #[must_use]
     pub fn local_facts(&self, now: Duration) -> LocalFacts {
         LocalFacts {
@@ -19,7 +19,7 @@ impl Controller {
         }
     }
 
-    /// Takes over what the node's agent knows. To be told before anything else.
+    /// Takes over facts from the node's agent. Must be called before any other input.
     pub fn take_over(&mut self, facts: &LocalFacts, now: Duration) {
         for drain in &facts.drains {
             self.drains.take_over(drain, now);

@@ -1,4 +1,4 @@
-//! What each input changes of what is known, and which addresses it touches.
+//! Effects of inputs on the controller's knowledge, and on the addresses to plan for.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::plan::OpResult;
 use crate::{Observed, SourceId};
 
 impl Controller {
-    /// Takes in what happened. Of a plan that was run it returns what became of each operation.
+    /// Takes in an input. For an outcome it returns the results for the log.
     pub(super) fn take_in(
         &mut self,
         input: Input,
@@ -48,14 +48,14 @@ impl Controller {
         if self.claims.is_complete() && !was_complete {
             self.touch_all(now);
         }
-        // A reading under way may be older than that: whether it is too old is seen when it is here.
+        // A reading in progress may be older than that: it is checked when it is complete.
         match self.job {
             Some(Job::Observe) => self.said_meanwhile.extend(apps),
             _ => self.look_again(&apps, now),
         }
     }
 
-    /// Has the kernel read at once if what is known of it is too old for what these apps claim.
+    /// Requests a reading at once if the last one is too old for the claims of these apps.
     fn look_again(&mut self, apps: &BTreeSet<AppKey>, now: Duration) {
         let mut claims = apps.iter().flat_map(|app| self.claims.claims_of_app(app));
         let model = self.model.as_deref();
@@ -109,7 +109,7 @@ impl Controller {
         }
     }
 
-    /// News about an address: it is looked at now, whatever failed before.
+    /// Marks addresses as changed: they are planned for now, whatever failed before.
     fn touch_now(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
         for address in addresses {
             self.touched.entry(address).or_insert(now);
@@ -119,14 +119,14 @@ impl Controller {
         }
     }
 
-    /// Touches what the last reading says something new about.
+    /// Marks the addresses that differ in the last reading.
     fn touch_changed(&mut self, before: &Observed, now: Duration) {
         let Some(model) = &self.model else { return };
         let lets_in = !self.config.table.let_in.is_empty();
         let found =
             changed_addresses(before, model).filter(|_| same_firewall(before, model, lets_in));
         let Some(mut addresses) = found else { return self.touch_all(now) };
-        // Only readings tell of connections.
+        // Only readings tell about connections.
         addresses.extend(self.drains.iter().map(|(vip, ..)| vip.address));
         if before.node.listening != model.node.listening {
             let claims = self.claims.all_claims().filter(|claim| has_two_ways(claim, &model.node));
@@ -137,7 +137,7 @@ impl Controller {
         }
     }
 
-    /// Everything is to be compared. That is no news: what fails waits for its turn.
+    /// Marks all addresses for comparison. Retries that are pending keep their time.
     pub(super) fn touch_all(&mut self, now: Duration) {
         let mut all: BTreeSet<IpAddr> = self.claims.vips().map(|vip| vip.address).collect();
         all.extend(self.decided.addresses());
@@ -151,7 +151,7 @@ impl Controller {
         }
     }
 
-    /// Touches what has waited until now.
+    /// Marks the addresses whose drain or lingering is over.
     pub(super) fn touch_expired(&mut self, now: Duration) {
         let drains = self.drains.iter().map(|(vip, _, drain)| (vip.address, drain.deadline));
         let lingering = self.lingering.iter().map(|(address, until)| (address, Some(until)));

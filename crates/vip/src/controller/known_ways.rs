@@ -1,4 +1,4 @@
-//! The ways to real servers, as far as the kernel was asked.
+//! Routes to real servers, as far as the kernel was asked for them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::retry::Retry;
 use crate::Ways;
 
-/// The kernel's answers, and whether they may be out of date.
+/// The kernel's answers, and whether they may be outdated.
 #[derive(Debug, Default)]
 pub(super) struct KnownWays {
     /// `None` before the first answer.

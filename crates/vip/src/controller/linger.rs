@@ -1,3 +1,5 @@
+//! Addresses that linger after their last service.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -5,17 +7,16 @@ use std::time::Duration;
 use crate::nft::Element;
 use crate::{Desired, Observed, Vip};
 
-/// Addresses that stay for a while after their last service, so that its old clients are reset
-/// instead of left hanging; with the time until when.
+/// Addresses that stay bound for a while after their last service, so that its old clients are
+/// reset instead of left hanging; with the time until when.
 #[derive(Debug, Default)]
 pub(super) struct Lingering {
     until: BTreeMap<IpAddr, Duration>,
 }
 
 impl Lingering {
-    /// Takes from a reading of `addresses` the bound ones that are to stay though nobody wants
-    /// them: what isn't seen isn't unbound. An address without services begins to linger now, and
-    /// does so until `until`.
+    /// Removes lingering addresses from a reading: an address that isn't in it is not unbound. A
+    /// bound address without services begins to linger now, and lingers until `until`.
     pub(super) fn hide_lingering(
         &mut self,
         observed: &mut Observed,
@@ -51,7 +52,7 @@ impl Lingering {
         self.until.insert(address, until);
     }
 
-    /// The lingering addresses, with the time until when.
+    /// Returns the lingering addresses, with the time until when.
     pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, Duration)> {
         self.until.iter().map(|(address, until)| (*address, *until))
     }

@@ -16,26 +16,26 @@ use crate::Vip;
 pub struct LocalFacts {
     /// Real servers that drain.
     pub drains: Vec<DrainFacts>,
-    /// Addresses that stay bound for a while though nobody wants them, each with the milliseconds
-    /// that are left.
+    /// Addresses that stay bound for a while though they are no longer desired, with the
+    /// milliseconds that are left.
     pub lingering: BTreeMap<IpAddr, u64>,
 }
 
 /// A real server that drains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainFacts {
-    /// Its virtual service.
+    /// The virtual service.
     pub vip: Vip,
-    /// Its address and port.
+    /// The address and port.
     pub server: SocketAddr,
-    /// Its weight before.
+    /// The weight before.
     pub weight_before: u32,
-    /// The milliseconds until it is removed at the latest. `None`: the kernel has yet to set its
+    /// The milliseconds until it is removed at the latest; `None` until the kernel has set its
     /// weight to 0.
     pub left_ms: Option<u64>,
-    /// The milliseconds that it has had no active connection for. `None`: it has some.
+    /// The milliseconds without an active connection; `None` if it has some.
     pub idle_ms: Option<u64>,
-    /// The task behind it, where it is known.
+    /// The task behind it, if known.
     pub task: Option<TaskName>,
 }
 
@@ -50,7 +50,7 @@ pub struct TaskName {
     pub task: Arc<str>,
 }
 
-/// The milliseconds of a time.
+/// Converts a time to milliseconds.
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

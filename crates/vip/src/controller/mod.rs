@@ -1,10 +1,10 @@
-//! The agent's mind: what comes in, what is to be done about it. Pure: the caller brings the time
-//! and carries out the effects.
+//! The controller: from inputs (claims, facts, readings, outcomes) to effects (readings, plans).
+//! Pure: the caller brings the time and carries out the effects.
 //!
-//! The unit of work is the virtual address. A change of one app touches the addresses it claims;
-//! what is decided and planned for them depends on them alone (`slice.rs`), so the cost of a change
-//! follows the change. A reading of the kernel touches what it says something new about
-//! (`changed_addresses.rs`), and every address once in a while.
+//! The unit of work is the virtual address. A change of one app touches the addresses that it
+//! claims; decisions and plans for them depend on them alone (`slice.rs`), so the cost of a change
+//! follows its size, not that of the table. A reading of the kernel touches the addresses that
+//! differ (`changed_addresses.rs`), and every address once in a while.
 
 mod changed_addresses;
 mod claims;
@@ -52,29 +52,29 @@ pub use once::Decision;
 pub use retry::Retry;
 pub use status::{Counters, Mode, Status};
 
-/// What can happen.
+/// An input to the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a reading is rare, and moved but a few times")]
 pub enum Input {
-    /// A source says something anew.
+    /// A source has news.
     Claims {
-        /// Which source.
+        /// The source.
         source: SourceId,
-        /// What it says.
+        /// The news.
         change: Change,
     },
-    /// A source is out of reach. What it said stays.
+    /// A source is unreachable. Its claims stay.
     Lost {
-        /// Which source.
+        /// The source.
         source: SourceId,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// What is known beside claims.
+    /// Facts beside claims.
     Facts(Facts),
-    /// The answer to [`Effect::Observe`]: the kernel as it is, or why it can't be read.
+    /// The answer to [`Effect::Observe`]: the state of the kernel, or why it can't be read.
     Observed(Result<Observed, String>),
-    /// The answer to [`Effect::FindWays`], or why the kernel doesn't tell.
+    /// The answer to [`Effect::FindWays`]: the routes, or why the kernel doesn't tell them.
     Ways(Result<Ways, String>),
     /// The answer to [`Effect::Apply`].
     Applied(Outcome),
@@ -82,68 +82,72 @@ pub enum Input {
     KernelChanged,
     /// Change nothing until released.
     Hold,
-    /// Go on.
+    /// End [`Input::Hold`].
     Release,
-    /// It is as late as [`Effect::WakeAt`] said. Too early or too late does no harm.
+    /// The time of [`Effect::WakeAt`] has come. Too early or too late does no harm.
     Tick,
 }
 
-/// What is known beside claims.
+/// Facts beside claims.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Addresses that can't be VIPs.
     pub cluster: ClusterFacts,
     /// Agents with tasks whose ports aren't known ([`Desired::uncertain`]).
     pub uncertain: BTreeSet<IpAddr>,
-    /// Something isn't known of running tasks, so that VIPs nobody claims may be theirs.
+    /// Whether something is unknown about running tasks, so that VIPs without a claim may be
+    /// theirs.
     pub gaps: bool,
 }
 
-/// What is to be done.
+/// An effect that the caller carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Read the kernel, then say [`Input::Observed`]. Nothing else is asked of it meanwhile.
+    /// Read the kernel, then pass in [`Input::Observed`]. No other request to the kernel follows
+    /// before.
     Observe,
-    /// Ask the kernel for the way to these real servers, then say [`Input::Ways`]. Nothing else is
-    /// asked of it meanwhile.
+    /// Ask the kernel for the routes to these real servers, then pass in [`Input::Ways`]. No other
+    /// request to the kernel follows before.
     FindWays(BTreeSet<IpAddr>),
-    /// Run the plan, then say [`Input::Applied`]. Nothing else is asked of the kernel meanwhile.
+    /// Run the plan, then pass in [`Input::Applied`]. No other request to the kernel follows
+    /// before.
     Apply(Plan),
-    /// Say [`Input::Tick`] at this time. Replaces the time said before.
+    /// Pass in [`Input::Tick`] at this time. Replaces the time of an earlier one.
     WakeAt(Duration),
-    /// What there is to report has changed.
+    /// The status has changed.
     Report(Box<Status>),
-    /// Log what became of each operation of the last plan.
+    /// Log the result of each operation of the last plan.
     Log(Vec<(Entry, OpResult)>),
 }
 
-/// What the kernel is being asked.
+/// A request to the kernel that is not answered yet.
 #[derive(Debug)]
 enum Job {
     Observe,
     FindWays(BTreeSet<IpAddr>),
-    /// So many operations; the addresses they change, with the time since when that is due.
+    /// The number of operations, and the addresses that they change, each with the time since when
+    /// that is due.
     Apply {
         ops: usize,
         addresses: BTreeMap<IpAddr, Duration>,
     },
 }
 
-/// See the module's documentation.
+/// The controller of one node. See the module's documentation.
 #[derive(Debug)]
 pub struct Controller {
     config: Config,
     claims: Claims,
     facts: Facts,
     held: bool,
-    /// The last reading, with what was done since. None while it may be wrong.
+    /// The last reading, with the operations done since; `None` while it may be wrong.
     model: Option<Arc<Observed>>,
     job: Option<Job>,
-    /// When the kernel was asked for that.
+    /// The time of the request in `job`.
     asked_at: Duration,
-    /// The apps that said something new since then, while it is being read.
+    /// The apps that changed since then, while the kernel is being read.
     said_meanwhile: BTreeSet<AppKey>,
-    /// What is to be compared, and since when.
+    /// The addresses to plan for, and since when.
     touched: BTreeMap<IpAddr, Duration>,
     retries: BTreeMap<IpAddr, Retry>,
     drains: Drains,
@@ -151,26 +155,26 @@ pub struct Controller {
     ways: KnownWays,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
-    /// What became of labels, as far as that is news.
+    /// Reports on labels that were not taken yet.
     news: Vec<LabelReport>,
     look_at: Duration,
     read_at: Duration,
-    /// How long after that an announcement waits.
+    /// Minimum pause after `read_at` before an announcement causes a reading.
     rest: Duration,
-    /// When the last input came.
+    /// The time of the last input.
     clock: Duration,
     wake_at: Option<Duration>,
-    /// Why the kernel can't be read.
+    /// The reason why the kernel can't be read.
     unread: Option<Retry>,
-    /// Operations that are due and held back.
+    /// Operations that are due but held back.
     withheld: Vec<Op>,
     counters: Counters,
-    /// As it was last reported.
+    /// The status as last reported.
     status: Status,
 }
 
 impl Controller {
-    /// Knows nothing yet: the first thing it asks for is a reading.
+    /// Builds a controller that knows nothing yet: its first request is a reading.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -202,8 +206,8 @@ impl Controller {
         }
     }
 
-    /// Takes in what happened at `now`, a time since any start that never goes back, and says what
-    /// is to be done, in order.
+    /// Takes in an input at `now`, a time since any start that never goes back. Returns the effects
+    /// in order.
     pub fn handle_input(&mut self, input: Input, now: Duration) -> Vec<Effect> {
         let now = now.max(self.clock);
         let log = self.take_in(input, now);
@@ -221,7 +225,7 @@ impl Controller {
         effects
     }
 
-    /// What is wanted now, draining servers among it, and what became of every label.
+    /// Returns the present desired state, including draining servers, and the reports on labels.
     #[must_use]
     pub fn desired(&self) -> Desired {
         let mut desired = self.nothing_desired();
@@ -231,45 +235,45 @@ impl Controller {
         desired
     }
 
-    /// The kernel as far as it is known. `None` before the first reading, and from a failure until
+    /// Returns the state of the kernel; `None` before the first reading, and from a failure until
     /// the next one.
     #[must_use]
     pub fn observed(&self) -> Option<&Arc<Observed>> {
         self.model.as_ref()
     }
 
-    /// Real servers on their way out.
+    /// Returns the draining servers.
     pub fn draining_servers(&self) -> impl Iterator<Item = (Vip, SocketAddr, &Drain)> {
         self.drains.iter()
     }
 
-    /// VIPs that somebody else's services stand in the way of.
+    /// Returns the VIPs that are left alone because of foreign services.
     pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
         self.conflicts.values()
     }
 
-    /// What became of labels since this was last asked: of each refused one once, until that
+    /// Returns the reports on labels that changed since the last call: each refusal once, until it
     /// changes.
     pub fn take_news(&mut self) -> Vec<LabelReport> {
         std::mem::take(&mut self.news)
     }
 
-    /// The VIPs that somebody claims, whether they are decided yet or not.
+    /// Returns the VIPs that are claimed, whether they are decided yet or not.
     pub fn claimed_vips(&self) -> impl Iterator<Item = Vip> {
         self.claims.vips()
     }
 
-    /// What is wanted now, draining servers among it.
+    /// Returns the desired services, including draining servers.
     pub fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
         self.decided.services()
     }
 
-    /// What became of every label of a VIP with an address.
+    /// Returns the reports on labels of VIPs with an address.
     pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
         self.decided.reports()
     }
 
-    /// How much may be removed.
+    /// Returns how much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match (self.claims.is_complete(), self.facts.gaps) {
@@ -279,12 +283,12 @@ impl Controller {
         }
     }
 
-    /// Addresses that stay for a while though nobody wants them.
+    /// Returns the addresses that stay for a while though they are no longer desired.
     pub fn lingering_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.lingering.iter().map(|(address, _)| address)
     }
 
-    /// The last reported status.
+    /// Returns the last reported status.
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
@@ -297,7 +301,8 @@ impl Controller {
         Desired { uncertain, timeouts, modes, let_in, ..Desired::default() }
     }
 
-    /// A full comparison is due, or a look at connections that drain.
+    /// Returns the time of the next reading: for a complete comparison, or for the connections of
+    /// draining servers.
     fn next_look(&self) -> Duration {
         let draining = self.drains.iter().any(|(.., drain)| drain.deadline.is_some());
         let drains = draining.then_some(self.read_at.saturating_add(IDLE));

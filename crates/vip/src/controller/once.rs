@@ -1,5 +1,5 @@
-//! One decision about the whole table, for a command: by the same claims, facts and rules as the
-//! agent's, and without its effects.
+//! A single decision about the whole table, for a command: from the same claims, facts and rules as
+//! the agent's, but without effects.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,27 +10,27 @@ use super::known_ways::Question;
 use super::{Controller, Input};
 use crate::{Desired, Observed, Plan, Scope, Ways};
 
-/// What was decided once.
+/// A single decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The kernel as it was read.
+    /// The state of the kernel as read.
     pub observed: Arc<Observed>,
-    /// The table that is wanted, and what became of every label.
+    /// The desired state, and the reports on labels.
     pub desired: Desired,
     /// How much the plan may remove.
     pub scope: Scope,
-    /// The way from the one to the other.
+    /// The operations from the one to the other.
     pub plan: Plan,
 }
 
 impl Controller {
-    /// Takes in claims or facts and asks for nothing.
+    /// Takes in claims or facts, without effects.
     pub fn learn_input(&mut self, input: Input) {
         self.take_in(input, Duration::ZERO);
     }
 
-    /// Decides about everything by one reading of the kernel. `find_ways` is asked as for
-    /// [`Effect::FindWays`].
+    /// Decides about everything by one reading of the kernel. `find_ways` answers
+    /// [`Effect::FindWays`](super::Effect::FindWays).
     ///
     /// # Errors
     /// When `find_ways` fails.

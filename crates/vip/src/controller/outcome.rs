@@ -1,3 +1,5 @@
+//! Outcomes of plans.
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,15 +10,15 @@ use crate::plan::OpResult;
 use crate::{Op, Outcome};
 
 impl Controller {
-    /// Records what became of a plan, and returns it with the reasons for the log. Addresses with a
-    /// failure are tried again after a reading; all others are compared once more, since drains and
-    /// lingering begin with what was done.
+    /// Records the results of a plan, and returns them with the reasons for the log. Addresses with
+    /// a failure are tried again after a reading; all others are compared once more, since drains
+    /// and lingering begin with these changes.
     pub(super) fn on_applied(
         &mut self,
         outcome: &Outcome,
         now: Duration,
     ) -> Vec<(Entry, OpResult)> {
-        // The reasons are those of the plan's time: the outcome changes what is known.
+        // Explained first: the outcome changes the state that the reasons come from.
         let results = outcome.results().map(|(op, result)| (self.explain_op(op), result.clone()));
         let log = results.collect();
         let is_apply = |job: &mut Job| matches!(job, Job::Apply { .. });
@@ -47,7 +49,7 @@ impl Controller {
                     now
                 }
             };
-            // Touched meanwhile is news, and news don't wait.
+            // An address that changed meanwhile doesn't wait for the retry.
             if self.touched.contains_key(&address)
                 && let Some(retry) = self.retries.get_mut(&address)
             {
@@ -73,7 +75,7 @@ impl Controller {
     }
 }
 
-/// What went wrong first, by address; `None` is the interface, on which all depend.
+/// Returns the first failure of each address; `None` stands for the interface, on which all depend.
 fn failure_reasons(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
     let mut whys = BTreeMap::new();
     for (op, result) in outcome.results() {

@@ -1,4 +1,4 @@
-//! From what is touched to a plan for it.
+//! Plans for the addresses that have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::{Controller, Effect, Job, Mode, Parting};
 use crate::{Desired, Observed, Op, Plan, Scope, decide};
 
 impl Controller {
-    /// The next thing to ask of the kernel.
+    /// Returns the next request to the kernel.
     pub(super) fn next_request(&mut self, now: Duration) -> Option<Effect> {
         if self.next_look() <= now {
             self.look_at = now.saturating_add(self.config.sync_period);
@@ -23,7 +23,7 @@ impl Controller {
         self.withheld.clear();
         let due = self.due_addresses(now);
         let model = self.model.take()?;
-        // What is held back is shown whole.
+        // Operations that are held back are shown all at once.
         let portion = match self.mode() {
             Mode::Acting => self.config.portion.get(),
             Mode::ObserveOnly | Mode::Held => usize::MAX,
@@ -39,7 +39,7 @@ impl Controller {
         effect
     }
 
-    /// The touched addresses whose time has come, those that wait for longest first.
+    /// Returns the addresses to plan for now, in the order of their waiting time.
     fn due_addresses(&self, now: Duration) -> Vec<IpAddr> {
         let due = |address: &IpAddr| self.retries.get(address).is_none_or(|retry| retry.at <= now);
         let mut found: Vec<_> = self.touched.iter().filter(|(address, _)| due(address)).collect();
@@ -47,7 +47,7 @@ impl Controller {
         found.into_iter().map(|(address, _)| *address).collect()
     }
 
-    /// Takes note of a plan for these addresses: what is left of them to do is done or held back.
+    /// Takes over a plan for these addresses: its operations are sent or held back.
     fn settle_plan(&mut self, due: BTreeSet<IpAddr>, plan: Plan, now: Duration) -> Option<Effect> {
         let changes = changed_by(&plan, &due);
         let mut addresses = BTreeMap::new();
@@ -72,7 +72,7 @@ impl Controller {
         Some(Effect::Apply(plan))
     }
 
-    /// Decides about addresses and plans for them, or says what has to be asked for first.
+    /// Decides about addresses and plans for them, or returns the question to ask first.
     pub(super) fn plan_for(
         &mut self,
         model: &Observed,
@@ -93,8 +93,8 @@ impl Controller {
         Ok(plan)
     }
 
-    /// Assembles what is wanted on some addresses, of which `observed` is the reading: from claims,
-    /// facts and settings, and from what drains. There is no other place that does; only the sources
+    /// Assembles the desired state of some addresses, of which `observed` is the reading: from
+    /// claims, facts and settings, and from draining servers. No other code does; only the sources
     /// are filled in later.
     fn assemble_desired(
         &mut self,
@@ -132,7 +132,8 @@ impl Controller {
     }
 }
 
-/// The addresses that a plan changes: those of its operations; all when it changes the interface.
+/// Returns the addresses that a plan changes: those of its operations, or all if it changes the
+/// interface.
 fn changed_by(plan: &Plan, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     let changed: Option<BTreeSet<IpAddr>> = plan.ops.iter().map(Op::address).collect();
     changed.unwrap_or_else(|| addresses.clone())

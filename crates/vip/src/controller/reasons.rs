@@ -1,4 +1,4 @@
-//! Reasons for operations: which app and task is behind each, and why it is done.
+//! Reasons for operations: the app and task behind each, and why it is done.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ impl Controller {
         Entry { op: op.kind(), vip, address, server, app, task, why, since }
     }
 
-    /// The operations that are due and held back by the mode.
+    /// Returns the operations that are due, but held back by the mode.
     pub fn withheld_entries(&self) -> impl Iterator<Item = Entry> {
         self.withheld.iter().map(|op| self.explain_op(op))
     }
 
-    /// The app and task behind what an operation changes.
+    /// Returns the app and task behind the object of an operation.
     fn task_behind(
         &self,
         vip: Option<Vip>,
@@ -56,7 +56,7 @@ impl Controller {
         known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
     }
 
-    /// Why a real server goes.
+    /// Returns why a real server is removed.
     fn reason_to_leave(
         &self,
         vip: &Vip,
@@ -89,7 +89,7 @@ fn server_of(op: &Op) -> Option<SocketAddr> {
     }
 }
 
-/// What an operation does and why, in the words of a plan's description.
+/// Returns the effect and reason of an operation, worded as in a plan's description.
 fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]) -> String {
     let member = |server| {
         let why = service.and_then(|service| service.selection.members.get(server));
@@ -142,7 +142,7 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         Op::CreateLink => "created".to_owned(),
         Op::RaiseLink => "brought up".to_owned(),
         Op::DeleteLink => "deleted with its addresses".to_owned(),
-        // Its reason lies with its task.
+        // The reason is that of its task.
         Op::DeleteServer { .. } => String::new(),
     }
 }

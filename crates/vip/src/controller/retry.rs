@@ -1,20 +1,22 @@
+//! Failures that are retried, with growing delays.
+
 use std::time::Duration;
 
 use super::Config;
 
-/// Something that failed and is tried again.
+/// A failure that is retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// How often in a row it has failed.
+    /// The number of failures in a row.
     pub failures: u32,
-    /// When it is tried again.
+    /// The time of the next attempt.
     pub at: Duration,
-    /// What failed last.
+    /// The last failure.
     pub why: String,
 }
 
 impl Retry {
-    /// One more failure after those before.
+    /// Counts one more failure, and doubles the delay.
     pub(super) fn after_failure(
         before: Option<&Self>,
         why: String,

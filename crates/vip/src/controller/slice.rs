@@ -1,3 +1,5 @@
+//! Parts of a reading, by virtual address.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -7,8 +9,9 @@ use nl_ipvs::{Protocol, ServiceKey};
 
 use crate::{Observed, ObservedService};
 
-/// What was read of some addresses, and what belongs to none. Everything that is decided about an
-/// address depends on this alone, so the cost of a change follows the change, not the table.
+/// Returns the part of a reading that concerns some addresses, and what belongs to no address.
+/// Decisions about an address depend on this alone, so the cost of a change follows its size, not
+/// that of the table.
 pub(super) fn slice_of(observed: &Observed, addresses: &BTreeSet<IpAddr>) -> Observed {
     Observed {
         services: services_on(&observed.services, addresses),

@@ -7,50 +7,50 @@ use std::time::Duration;
 use super::retry::Retry;
 use crate::SourceId;
 
-/// How the controller fares: for readiness, metrics and people.
+/// The status of a controller, for readiness, metrics and people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Whether it changes the kernel.
+    /// Whether the controller changes the kernel.
     pub mode: Mode,
-    /// Sources that were never read whole: nothing is removed until they are.
+    /// Sources that were never read completely: nothing is removed until they are.
     pub awaited: Vec<SourceId>,
-    /// Sources that are out of reach, with the reason. What they said last goes on.
+    /// Sources that are unreachable, with the reason. Their last claims stay in force.
     pub lost: BTreeMap<SourceId, String>,
-    /// Why the kernel can't be read.
+    /// The reason why the kernel can't be read.
     pub unread: Option<Retry>,
-    /// What fails, by virtual address.
+    /// Failures by virtual address.
     pub failing: BTreeMap<IpAddr, Retry>,
-    /// VIPs left alone because of somebody else's services, each with the reason.
+    /// VIPs that are left alone because of foreign services, each with the reason.
     pub conflicts: Vec<String>,
-    /// Real servers on their way out.
+    /// The number of draining servers.
     pub draining: usize,
-    /// Operations that are due and held back by the mode.
+    /// The number of operations that are due, but held back by the mode.
     pub pending: usize,
-    /// When the kernel was last read.
+    /// The time of the last reading of the kernel.
     pub read_at: Option<Duration>,
-    /// Since when the kernel is being asked something, and hasn't answered.
+    /// The time since when a request to the kernel is unanswered.
     pub asked_since: Option<Duration>,
-    /// Since when a change isn't in the kernel, since the start that all times count from.
+    /// The time since when a change is not in the kernel, since the start of the clock.
     pub unapplied_since: Option<Duration>,
-    /// The same of changes that the kernel hasn't refused: those that it did are in `failing`.
+    /// The same without changes that the kernel has refused: those are in `failing`.
     pub overdue_since: Option<Duration>,
-    /// What was done so far.
+    /// Counters of work done so far.
     pub counters: Counters,
 }
 
 /// Whether the controller changes the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It does.
+    /// The kernel is changed.
     #[default]
     Acting,
-    /// It never does: it was started so.
+    /// The kernel is never changed: the agent was started so.
     ObserveOnly,
-    /// Not until it is released.
+    /// The kernel is not changed until released.
     Held,
 }
 
-/// What was done so far.
+/// Counters of work done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Readings of the kernel.
@@ -63,10 +63,10 @@ pub struct Counters {
     pub plans: u64,
     /// Operations done.
     pub done: u64,
-    /// Operations that found the kernel so already.
+    /// Operations that were already in effect.
     pub already_so: u64,
     /// Operations refused or unanswered.
     pub failed: u64,
-    /// Operations not tried because of a failure.
+    /// Operations not attempted because of a failure.
     pub skipped: u64,
 }

@@ -1,4 +1,4 @@
-//! The ways to real servers: when the kernel is asked for them, and what its answers change.
+//! Routes to real servers: when the kernel is asked for them, and the effects of its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::source_address::{Source, by_address};
 use crate::{Desired, Observed, Ways};
 
 impl Controller {
-    /// Whether plans need the ways: there is no other cure for the source, and the operator names
-    /// no address.
+    /// Tells whether plans need routes: the source can't be translated, and the operator configured
+    /// none.
     fn needs_ways(&self, model: &Observed) -> bool {
         self.config.table.source.is_none() && model.nft.v4.able != Able::Nat
     }
 
-    /// Marks the ways as out of date where a reading suggests it: the routes that vipd knows of
-    /// differ, the kernel announced something, or it is time to look at everything.
+    /// Marks the known routes as outdated if a reading suggests it: other routes differ, the kernel
+    /// announced a change, or it is time to check everything.
     pub(super) fn age_ways(&mut self, before: Option<&Observed>) {
         let Some(model) = &self.model else { return };
         let routes = |of: &Observed| (of.node.own.clone(), of.node.routes.clone());
@@ -29,7 +29,7 @@ impl Controller {
             differs || announced || self.counters.readings.is_multiple_of(EVERYTHING);
     }
 
-    /// Asks for the ways that are known once more, if they may be out of date.
+    /// Requests the known routes again, if they may be outdated.
     pub(super) fn refresh_ways(&mut self) -> Option<Effect> {
         let needed = self.model.as_deref().is_some_and(|model| self.needs_ways(model));
         if !std::mem::take(&mut self.ways.stale) || !needed {
@@ -48,7 +48,7 @@ impl Controller {
         Effect::FindWays(servers)
     }
 
-    /// Fills in the sources of what is desired, or says what has to be asked for first.
+    /// Fills in the sources of the desired state, or returns the question to ask first.
     pub(super) fn choose_sources(
         &self,
         desired: &mut Desired,
@@ -79,9 +79,9 @@ impl Controller {
         if !unknown.is_empty() || is_first { Err(Question { ways: unknown }) } else { Ok(()) }
     }
 
-    /// Takes in the answers to a question for the ways to these real servers.
+    /// Takes in the routes to these real servers.
     pub(super) fn learn_ways(&mut self, mut ways: Ways, asked: &BTreeSet<IpAddr>) {
-        // A server that isn't answered for has no way: it is not asked for again at once.
+        // A server without an answer has no route: it is not asked for again at once.
         for server in asked {
             ways.towards.entry(*server).or_default();
         }
@@ -89,7 +89,7 @@ impl Controller {
         self.ways.failing = None;
     }
 
-    /// Takes in the ways, and touches the addresses that are bound with another source.
+    /// Takes in the routes, and marks the addresses that are bound with another source.
     pub(super) fn on_ways(&mut self, ways: Result<Ways, String>, now: Duration) {
         let is_question = |job: &mut Job| matches!(job, Job::FindWays(_));
         let Some(Job::FindWays(asked)) = self.job.take_if(is_question) else { return };

@@ -1,4 +1,4 @@
-//! What a chain does with the packets of VIPs.
+//! Evaluation of chains: the fate of packets of VIPs.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,21 +7,22 @@ use ipnet::IpNet;
 
 use super::{Base, Condition, ESTABLISHED, Firewall, Hook, NEW, Place, Verdict};
 
-/// Chains lead to chains: the kernel allows 16 of them, one inside another.
+/// The depth of nested chains that the kernel allows.
 const DEPTH: usize = 16;
 
-/// What becomes of packets.
+/// The fate of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
-    /// They go on.
+    /// The packets pass.
     Passes,
-    /// They are dropped, unless a rule lets them pass whose conditions aren't understood.
+    /// The packets are dropped, unless a rule with unknown conditions accepts them.
     Depends,
-    /// They are dropped.
+    /// The packets are dropped.
     Dropped,
 }
 
-/// What the firewall is judged by: the prefixes that VIPs must lie in, or else those that are bound.
+/// Returns the prefixes to check the firewall for: those that VIPs must lie in, or else the bound
+/// addresses.
 #[must_use]
 pub fn prefixes_to_check<'a>(
     allow: &[IpNet],
@@ -33,23 +34,23 @@ pub fn prefixes_to_check<'a>(
     }
 }
 
-/// A chain that drops packets of VIPs, or may.
+/// A chain that drops, or may drop, packets of VIPs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The chain.
     pub place: Place,
-    /// Where it meets them.
+    /// The hook of the chain, and its policy.
     pub base: Base,
-    /// The worst that it does with any of them.
+    /// The worst fate of any of the prefixes.
     pub fate: Fate,
-    /// The VIPs that it does it with.
+    /// The prefixes of VIPs whose packets it drops.
     pub prefixes: Vec<IpNet>,
 }
 
-/// As many VIPs are named.
+/// The number of VIPs to name.
 const NAMED: usize = 3;
 
-/// `ip filter INPUT drops traffic to 3.0.0.0/8 (its policy)`.
+/// Writes `ip filter INPUT drops traffic to 3.0.0.0/8 (its policy)`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let does = match self.fate {
@@ -71,24 +72,25 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How a chain ends for a packet.
+/// The decision of a chain about a packet.
 enum End {
     Accepted,
     Dropped,
-    /// It doesn't decide.
+    /// No decision.
     Open,
 }
 
-/// A packet of a VIP: the first of a connection, or in forward an answer.
+/// A packet of a VIP: the first of a connection, or at the forward hook a reply.
 struct Packet<'a> {
     prefix: &'a IpNet,
     hook: Hook,
-    /// Whether vipd's own rules count.
+    /// Whether our own rules count.
     marked: bool,
 }
 
 impl Firewall {
-    /// What a chain at a hook does with packets of these VIPs; `marked`: with vipd's own rules.
+    /// Determines the fate of packets of these VIPs in a base chain; with our own rules if
+    /// `marked`.
     #[must_use]
     pub fn chain_fate(&self, place: &Place, prefix: &IpNet, marked: bool) -> Fate {
         let Some(base) = self.chains.get(place).and_then(|chain| chain.base) else {
@@ -108,7 +110,7 @@ impl Firewall {
         }
     }
 
-    /// The chains that drop packets of these VIPs, or may.
+    /// Finds the chains that drop, or may drop, packets of these VIPs.
     #[must_use]
     pub fn find_drops(&self, prefixes: &[IpNet]) -> Vec<Finding> {
         let judge = |(place, base): (&Place, Base)| {
@@ -122,7 +124,7 @@ impl Firewall {
         self.base_chains().filter_map(judge).collect()
     }
 
-    /// How a chain ends, and whether it may have let the packet pass before that.
+    /// Returns the decision of a chain, and whether it may have accepted the packet before.
     fn walk_chain(&self, place: &Place, packet: &Packet<'_>, depth: usize) -> (End, bool) {
         let Some(chain) = self.chains.get(place).filter(|_| depth > 0) else {
             return (End::Open, true);
@@ -155,7 +157,7 @@ impl Firewall {
                 End::Accepted | End::Dropped if sure => return (end, perhaps),
                 End::Accepted => perhaps = true,
                 End::Open if sure && leaves => return (End::Open, perhaps),
-                // What is dropped for a reason of its own is meant to be.
+                // A rule that drops packets under conditions of its own does so on purpose.
                 End::Dropped | End::Open => {}
             }
         }
@@ -164,7 +166,7 @@ impl Firewall {
 }
 
 impl Packet<'_> {
-    /// `None`: that isn't known.
+    /// Tells whether all conditions hold; `None` if unknown.
     fn meets_all(&self, conditions: &[Condition]) -> Option<bool> {
         let mut sure = true;
         for condition in conditions {
@@ -182,7 +184,7 @@ impl Packet<'_> {
         match condition {
             Condition::IsV4(v4) => Some(self.prefix.addr().is_ipv4() == v4),
             Condition::MadeTo(net) => self.lies_in(&net),
-            // Elsewhere its destination is a real server or a client.
+            // At other hooks the destination is a real server or a client.
             Condition::To(net) if self.hook == Hook::Input => self.lies_in(&net),
             Condition::State(bits) => Some(bits & state != 0),
             Condition::Answers(answers) => Some(answers == (self.hook == Hook::Forward)),

@@ -1,14 +1,14 @@
-//! The node's own firewall: what it does with traffic to VIPs, and what lets that in. Pure.
+//! The node's own firewall: its effect on traffic to VIPs, and the rules that let this in. Pure.
 //!
-//! A packet to a VIP passes these hooks, each of them before IPVS or instead of it:
+//! A packet to a VIP passes these hooks, before IPVS or instead of it:
 //!
-//! - input: what comes from clients elsewhere and from containers, to the VIP; what answers the
-//!   node's own clients, to the VIP that they have as their source.
-//! - output: what IPVS sends on, to the real server, whoever the client is.
-//! - forward: what answers clients elsewhere and containers, from the real server.
+//! - input: packets from clients elsewhere and from containers, to the VIP; and replies to the node's
+//!   own clients, to the VIP that these have as their source.
+//! - output: packets that IPVS forwards to the real server, whoever the client is.
+//! - forward: replies from the real server to clients elsewhere and to containers.
 //!
-//! Common to all of them is where the connection was made to: a VIP. That is what a rule that lets
-//! them in looks at, and in forward it lets nothing in but answers.
+//! All of them have the original destination of the connection in common: a VIP. Our rules match on
+//! it, and in forward they let only replies pass.
 
 mod evaluate;
 mod own_rules;
@@ -26,14 +26,14 @@ pub use evaluate::{Fate, Finding, prefixes_to_check};
 pub use own_rules::split_admissible;
 pub use remedy::{Guardian, describe_remedy, find_guardian, iptables_match, remedy_commands};
 
-/// What vipd does about chains that drop traffic to VIPs.
+/// The action about chains that drop traffic to VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LetIn {
-    /// It tells of them.
+    /// Report them.
     #[default]
     Off,
-    /// It adds a rule of its own at their head.
+    /// Insert a rule of ours at their head.
     Insert,
 }
 
@@ -49,16 +49,16 @@ impl FromStr for LetIn {
     }
 }
 
-/// Who keeps a table.
+/// The subsystem that holds a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keeper {
-    /// nftables; rules of iptables-nft are there too.
+    /// nftables, which also holds the rules of iptables-nft.
     Nftables,
-    /// The kernel's older tables, of iptables-legacy.
+    /// The older x_tables of iptables-legacy.
     Legacy,
 }
 
-/// The packets that a table sees.
+/// The address families that a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sees {
     /// IPv4: `ip`.
@@ -70,7 +70,7 @@ pub enum Sees {
 }
 
 impl Sees {
-    /// Its name in nftables.
+    /// Returns the name of the family in nftables.
     #[must_use]
     pub fn family_name(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Sees {
         }
     }
 
-    /// Whether packets to a prefix are among them.
+    /// Tells whether the table sees packets to a prefix.
     #[must_use]
     pub fn covers_prefix(self, prefix: &IpNet) -> bool {
         match self {
@@ -91,12 +91,12 @@ impl Sees {
     }
 }
 
-/// Where a chain is.
+/// The place of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// Whose table it is in.
+    /// The subsystem of the table.
     pub keeper: Keeper,
-    /// What its table sees.
+    /// The families that the table sees.
     pub sees: Sees,
     /// The table.
     pub table: String,
@@ -105,14 +105,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Another chain of the same table.
+    /// Returns another chain of the same table.
     #[must_use]
     pub fn sibling_chain(&self, chain: &str) -> Self {
         Self { chain: chain.to_owned(), ..self.clone() }
     }
 
-    /// Whether it is a chain that iptables has: its tools can't read rules that iptables lacks, and
-    /// refuse to touch a table with one.
+    /// Tells whether iptables knows the chain: its tools can't read rules that iptables lacks, and
+    /// refuse to touch a table that has one.
     #[must_use]
     pub fn is_of_iptables(&self) -> bool {
         let tables = ["filter", "mangle", "nat", "raw", "security"];
@@ -123,7 +123,7 @@ impl Place {
     }
 }
 
-/// `inet filter input`, or `ip filter INPUT (iptables-legacy)`.
+/// Writes `inet filter input`, or `ip filter INPUT (iptables-legacy)`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.sees.family_name(), self.table, self.chain)?;
@@ -134,103 +134,103 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where packets meet a chain.
+/// A netfilter hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
-    /// Those for this node.
+    /// Packets to this node.
     Input,
-    /// Those of others, for others.
+    /// Packets that this node forwards.
     Forward,
-    /// Those that this node sends.
+    /// Packets that this node sends.
     Output,
 }
 
-/// What makes a chain see packets.
+/// The attachment of a base chain to a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Base {
-    /// Which packets.
+    /// The hook.
     pub hook: Hook,
-    /// Whether it drops what no rule decides about.
+    /// Whether the policy drops packets that no rule decides about.
     pub drops: bool,
 }
 
 /// A chain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chain {
-    /// `None`: packets come from other chains only.
+    /// The hook of a base chain; `None` for a chain that only other chains lead to.
     pub base: Option<Base>,
-    /// In order.
+    /// The rules in order.
     pub rules: Vec<Rule>,
 }
 
-/// A rule, as far as it is understood.
+/// A rule, as far as vipd understands it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rule {
-    /// All of them must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Condition>,
-    /// What happens then.
+    /// The verdict if they hold.
     pub verdict: Verdict,
-    /// The prefix in its comment, if it is vipd's.
+    /// The prefix in its comment, if the rule is ours.
     pub mark: Option<IpNet>,
 }
 
-/// Something that a packet must be.
+/// A condition on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// Of IPv4 (true), or of IPv6.
+    /// The packet is IPv4 (true) or IPv6.
     IsV4(bool),
-    /// Of a connection that was made to one of these.
+    /// The original destination of the connection is in this prefix.
     MadeTo(IpNet),
-    /// On its way to one of these.
+    /// The packet's destination is in this prefix.
     To(IpNet),
-    /// Of a connection in one of these states: bits as `NF_CT_STATE_BIT` of the kernel's
-    /// `nf_conntrack_common.h` has them.
+    /// The connection is in one of these states: bits as in `NF_CT_STATE_BIT` of the kernel's
+    /// `nf_conntrack_common.h`.
     State(u32),
-    /// In the direction of answers (true), or of questions.
+    /// The packet is a reply (true), or travels in the original direction.
     Answers(bool),
-    /// Something that isn't understood.
+    /// Anything that vipd doesn't understand.
     Other,
 }
 
-/// The state of a connection's first packet, and of those after the first answer.
+/// The conntrack state of a connection's first packet.
 pub const NEW: u32 = 8;
-/// See [`NEW`].
+/// The conntrack state of packets after the first reply.
 pub const ESTABLISHED: u32 = 2;
 
-/// What a rule decides.
+/// The verdict of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Verdict {
-    /// Nothing.
+    /// No verdict.
     #[default]
     None,
-    /// The packet goes on.
+    /// Accept the packet.
     Accept,
-    /// It doesn't: dropped, or rejected.
+    /// Drop or reject the packet.
     Drop,
-    /// Another chain decides, and comes back if it doesn't.
+    /// Continue in another chain, and return from there without a decision.
     Jump(String),
-    /// Another chain decides in the place of the rest of this one.
+    /// Continue in another chain instead of the rest of this one.
     Goto(String),
-    /// The rest of this chain is skipped.
+    /// Skip the rest of this chain.
     Return,
-    /// Something that isn't understood.
+    /// Anything that vipd doesn't understand.
     Other,
 }
 
-/// The chains that packets to and from VIPs may meet.
+/// The chains that packets to and from VIPs may traverse.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Firewall {
-    /// Those at the hooks, and those that they lead to; vipd's own tables aren't among them.
+    /// The base chains and those that they lead to, without our own tables.
     pub chains: BTreeMap<Place, Chain>,
-    /// What could not be read, a sentence each.
+    /// Sentences about what could not be read.
     pub unread: BTreeSet<String>,
 }
 
-/// What vipd's rules have in their comments before the prefix.
+/// The beginning of the comment of our rules, before the prefix.
 pub const MARK: &str = "vipd:";
 
 impl Rule {
-    /// The rule that vipd makes to let packets of these VIPs pass a hook.
+    /// Builds the rule that lets packets of these VIPs pass a hook.
     #[must_use]
     pub fn letting_in(prefix: IpNet, hook: Hook) -> Self {
         let mut conditions = vec![Condition::MadeTo(prefix)];
@@ -240,13 +240,13 @@ impl Rule {
         Self { conditions, verdict: Verdict::Accept, mark: Some(prefix) }
     }
 
-    /// What vipd writes into its comment.
+    /// Returns the comment of our rule for a prefix.
     #[must_use]
     pub fn comment_for(prefix: &IpNet) -> String {
         format!("{MARK}{prefix}")
     }
 
-    /// The prefix that a comment of vipd's names.
+    /// Returns the prefix that the comment of one of our rules names.
     #[must_use]
     pub fn mark_in(comment: &str) -> Option<IpNet> {
         comment.strip_prefix(MARK)?.parse().ok()
@@ -254,12 +254,12 @@ impl Rule {
 }
 
 impl Firewall {
-    /// The chains at the hooks.
+    /// Returns the chains at the hooks.
     pub fn base_chains(&self) -> impl Iterator<Item = (&Place, Base)> {
         self.chains.iter().filter_map(|(place, chain)| Some((place, chain.base?)))
     }
 
-    /// Where there are rules of vipd's, whatever they look like.
+    /// Returns the chain and prefix of every rule of ours, even if it was changed.
     #[must_use]
     pub fn marked_rules(&self) -> BTreeSet<(Place, IpNet)> {
         let all = self.chains.iter().flat_map(|(place, chain)| {

@@ -1,4 +1,4 @@
-//! Our own rules in the node's firewall: which there should be, and which are in place.
+//! Our own rules in the node's firewall: those that are needed, and those that are in place.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Fate, Firewall, Place, Rule};
 
 impl Rule {
-    /// Whether two rules do the same, in whatever order their conditions stand.
+    /// Tells whether two rules do the same, in whatever order their conditions stand.
     fn does_what(&self, other: &Self) -> bool {
         let within = |one: &Self, all: &Self| {
             one.conditions.iter().all(|condition| all.conditions.contains(condition))
@@ -18,8 +18,8 @@ impl Rule {
 }
 
 impl Firewall {
-    /// The rules of vipd's that are as it makes them and do what they are for: each once in its
-    /// chain, and before whatever drops.
+    /// Returns our rules that are unchanged and effective: each once in its chain, and before
+    /// whatever drops the packets.
     #[must_use]
     pub fn rules_in_place(&self) -> BTreeSet<(Place, IpNet)> {
         let mut held = BTreeSet::new();
@@ -37,8 +37,8 @@ impl Firewall {
         held
     }
 
-    /// The rules that vipd should have, to let these prefixes in: where a chain may drop what goes
-    /// to them, without its rules.
+    /// Returns the rules that are needed to let these prefixes in: in every chain that may drop
+    /// their packets.
     #[must_use]
     pub fn wanted_rules(&self, prefixes: &[IpNet]) -> BTreeSet<(Place, IpNet)> {
         let mut wanted = BTreeSet::new();
@@ -53,8 +53,8 @@ impl Firewall {
     }
 }
 
-/// The prefixes that may be let in, and those that may not: to let in what holds an address of the
-/// node itself would open all of the node.
+/// Splits the prefixes into those that may be let in and those that may not: a prefix with an
+/// address of the node itself would open the whole node.
 #[must_use]
 pub fn split_admissible(prefixes: &[IpNet], own: &BTreeSet<IpAddr>) -> (Vec<IpNet>, Vec<IpNet>) {
     let opens = |prefix: &IpNet| own.iter().any(|address| prefix.contains(address));

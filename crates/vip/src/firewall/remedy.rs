@@ -1,21 +1,21 @@
-//! The lines that let VIPs in, in the words of whoever keeps the firewall.
+//! Commands that let VIPs in, for the tool that manages the firewall.
 
 use ipnet::IpNet;
 
 use super::{Finding, Firewall, Hook, Keeper, Place, Verdict};
 
-/// Who looks after the rules of a chain.
+/// The tool that manages the rules of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Guardian {
     /// firewalld.
     Firewalld,
     /// ufw.
     Ufw,
-    /// Nobody that is known.
+    /// No known tool.
     Nobody,
 }
 
-/// Who looks after a chain.
+/// Finds the tool that manages a chain.
 #[must_use]
 pub fn find_guardian(firewall: &Firewall, place: &Place) -> Guardian {
     let Some(chain) = firewall.chains.get(place) else { return Guardian::Nobody };
@@ -28,7 +28,7 @@ pub fn find_guardian(firewall: &Firewall, place: &Place) -> Guardian {
 }
 
 impl Firewall {
-    /// What is wrong with it for these VIPs, a sentence each with the commands that fix it.
+    /// Describes what drops packets of these VIPs, one sentence each with the commands that fix it.
     #[must_use]
     pub fn describe_problems(&self, vips: &[IpNet]) -> Vec<String> {
         let findings = self.find_drops(vips).into_iter();
@@ -39,10 +39,10 @@ impl Firewall {
     }
 }
 
-/// As many VIPs get lines. There are more where no prefix says where they lie.
+/// The number of VIPs to print commands for. There are more if no prefix is configured for VIPs.
 const LINES: usize = 8;
 
-/// What to do about a finding: its lines, to be read.
+/// Describes the commands that fix a finding, for people.
 #[must_use]
 pub fn describe_remedy(firewall: &Firewall, finding: &Finding) -> String {
     let lines = remedy_commands(firewall, finding).into_iter().map(|line| format!("`{line}`"));
@@ -53,13 +53,13 @@ pub fn describe_remedy(firewall: &Firewall, finding: &Finding) -> String {
     }
 }
 
-/// The commands that let the first VIPs of a finding in, each to be run as it stands.
+/// Returns the commands that let the first VIPs of a finding in, ready to run.
 #[must_use]
 pub fn remedy_commands(firewall: &Firewall, finding: &Finding) -> Vec<String> {
     let Finding { place, base, prefixes, .. } = finding;
     let prefixes = &prefixes[..prefixes.len().min(LINES)];
     match (find_guardian(firewall, place), base.hook) {
-        // A policy for all zones, as clients may be in any. It lets answers pass by itself.
+        // A policy for all zones, as clients may be in any. It lets replies pass by itself.
         (Guardian::Firewalld, Hook::Input) => {
             let policy = "firewall-cmd --permanent --policy vipd";
             let rules = prefixes.iter().map(|prefix| {
@@ -103,7 +103,7 @@ fn rule_command(place: &Place, hook: Hook, prefix: &IpNet) -> String {
     format!("{tool}{legacy}{of_table} -I {chain} {} -j ACCEPT", iptables_match(hook, prefix))
 }
 
-/// The match of a rule that lets VIPs in, in the words of iptables.
+/// Returns the iptables match of a rule that lets VIPs in.
 #[must_use]
 pub fn iptables_match(hook: Hook, prefix: &IpNet) -> String {
     let answers = if hook == Hook::Forward { " --ctdir REPLY" } else { "" };

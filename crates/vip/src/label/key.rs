@@ -1,17 +1,19 @@
+//! Keys of labels: VIP labels, misspelt ones and others.
+
 use super::VipRef;
 
-/// What a label's key says about it.
+/// The classification of a label by its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// A VIP label: `VIP`, `vip`, `VIP_<n>` or `vip_<n>`. The number has no meaning.
     Vip,
-    /// Looks like one and isn't: `VIP0`, `Vip_0`, `VIP-1`, `vip_port0`. Reported, never obeyed.
+    /// A misspelt VIP label: `VIP0`, `Vip_0`, `VIP-1`, `vip_port0`. Reported, never obeyed.
     Lookalike,
-    /// Something else.
+    /// Any other label.
     Other,
 }
 
-/// Tells what a label is.
+/// Classifies a label. The value helps to recognise a misspelt key.
 #[must_use]
 pub fn classify_key(key: &str, value: &str) -> Key {
     if let Some("VIP" | "vip") = key.get(..3) {
@@ -26,7 +28,7 @@ pub fn classify_key(key: &str, value: &str) -> Key {
     let trimmed = key.trim_start();
     match trimmed.get(..3) {
         Some(start) if start.eq_ignore_ascii_case("vip") => {
-            // `VIPER` is a word of its own; `VIPDB`, which DC/OS obeyed, shows by its value.
+            // `VIPER` is another word; `VIPDB`, which DC/OS obeyed, is recognised by its value.
             let word = trimmed[3..].starts_with(|c: char| c.is_ascii_alphabetic());
             if !word || value.trim().parse::<VipRef>().is_ok() || value.contains("://") {
                 Key::Lookalike

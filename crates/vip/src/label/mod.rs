@@ -1,4 +1,4 @@
-//! The grammar of VIP labels: which keys are VIPs, what a value may say.
+//! The grammar of VIP and option labels, and reports on labels.
 
 mod key;
 mod options;

@@ -1,3 +1,5 @@
+//! Options of a port: the `IPVS_*` labels, their defaults and the settings that follow from them.
+
 use std::time::Duration;
 
 use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
@@ -10,7 +12,7 @@ pub const DEFAULT_SCHEDULER: Scheduling = Scheduling::Wlc;
 /// The longest time that a real server drains without `IPVS_DRAIN`.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(120);
 
-/// What the `IPVS_*` labels of a port and its app ask for.
+/// The options of a port, from its `IPVS_*` labels and those of its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// `IPVS_SCHEDULER`.
@@ -40,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// The schedulers that make sense for a VIP.
+/// An IPVS scheduler that a label may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the kernel's")]
 pub enum Scheduling {
@@ -58,7 +60,7 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    /// Every scheduler that a label may name.
+    /// Every scheduler.
     pub const ALL: [Self; 11] = [
         Self::Rr,
         Self::Wrr,
@@ -73,7 +75,7 @@ impl Scheduling {
         Self::Twos,
     ];
 
-    /// The kernel's name of the scheduler.
+    /// Returns the kernel's name of the scheduler.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -91,48 +93,49 @@ impl Scheduling {
         }
     }
 
-    /// The scheduler with this name, if a label may name it.
+    /// Finds a scheduler by its name.
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scheduler| scheduler.name() == name)
     }
 
-    /// `sh` and `mh` keep a table of real servers in which a weight-0 one still owns its slots.
+    /// Tells whether the scheduler hashes the client's address. Such a scheduler keeps a table of
+    /// real servers in which one of weight 0 still owns its slots.
     fn hashes_the_client(self) -> bool {
         matches!(self, Self::Sh | Self::Mh)
     }
 }
 
-/// Why an option was not obeyed. Its default, or the app's value, stands in.
+/// The reason why an option was not obeyed. The default, or the app's value, is in force instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    /// Hashes the destination.
+    /// A scheduler that hashes the destination.
     #[error(
         "scheduler {0:?} hashes the destination address, which for a VIP is always the same: \
          every client would get one server; for stickiness use sh or mh"
     )]
     HashesDestination(String),
-    /// Not one of ours.
+    /// An unknown scheduler.
     #[error("scheduler {0:?} is unknown: use rr, wrr, lc, wlc, sh, sed, nq, mh, fo, ovf or twos")]
     Scheduler(String),
-    /// Unknown flag.
+    /// An unknown flag.
     #[error("flag {0:?} is unknown: use sh-port or mh-port")]
     Flag(String),
     /// A flag of another scheduler.
     #[error("flag {0} needs scheduler {1}, not {2}")]
     FlagOfAnotherScheduler(&'static str, &'static str, &'static str),
-    /// Not a weight.
+    /// A value that is not a weight.
     #[error("weight {0:?} is not a number from 0 to 65535")]
     Weight(String),
-    /// Not a persistence timeout. 31 days is the kernel's own limit.
+    /// A value that is not a persistence timeout. 31 days is the kernel's own limit.
     #[error("persistence {0:?} is not a number of seconds from 1 to 2678400")]
     Persistence(String),
-    /// Not a duration.
+    /// A value that is not a duration.
     #[error("drain time {0:?} is not a duration of at most 1 day, such as 90s or 5m")]
     Drain(String),
-    /// Not a boolean.
+    /// A value that is not a boolean.
     #[error("{0:?} is neither true nor false")]
     Bool(String),
-    /// No such option.
+    /// An unknown option.
     #[error(
         "there is no such option: known are IPVS_SCHEDULER, IPVS_FLAGS, IPVS_WEIGHT, \
          IPVS_PERSISTENCE, IPVS_DRAIN and IPVS_FAIL_OPEN"
@@ -140,12 +143,12 @@ pub enum OptionError {
     Unknown,
 }
 
-/// The kernel refuses more (`IP_VS_MAX_TIMEOUT` is about this).
+/// The longest persistence. The kernel refuses more (`IP_VS_MAX_TIMEOUT` is slightly larger).
 const MAX_PERSISTENCE: u32 = 31 * 24 * 3600;
 const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Options {
-    /// Obeys one label. `Ok(false)`: it is no option.
+    /// Applies one label. Returns `Ok(false)` if it is no option.
     pub(super) fn apply_label(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
         let Some(option) = key.strip_prefix("IPVS_") else {
             let in_small_letters =
@@ -174,7 +177,7 @@ impl Options {
         Ok(true)
     }
 
-    /// Drops a port flag that the scheduler has no use for, and says so.
+    /// Drops a flag that the scheduler doesn't have, and reports it.
     pub(super) fn drop_unused_flags(&mut self) -> Result<(), OptionError> {
         if self.hash_port && !self.scheduler.hashes_the_client() {
             self.hash_port = false;
@@ -187,13 +190,13 @@ impl Options {
         Ok(())
     }
 
-    /// The settings of the virtual service, our mark among the flags.
+    /// Returns the settings of the virtual service, including our mark.
     #[must_use]
     pub fn service_settings(&self, family: Family) -> ServiceSettings {
         let scheduler = Scheduler::new(self.scheduler.name()).ok();
         let mut flags = MARK;
         if self.scheduler.hashes_the_client() {
-            // Without it the clients of a weight-0 server are refused.
+            // The fallback flag: without it the clients of a weight-0 server are refused.
             flags |= ServiceFlags::SCHED_1;
         }
         if self.hash_port {
@@ -211,7 +214,8 @@ impl Options {
         }
     }
 
-    /// The options whose service has these settings, as far as it has any of ours.
+    /// Derives options from the settings of a virtual service. Settings that no option has are
+    /// ignored.
     pub(crate) fn from_settings(settings: &ServiceSettings) -> Self {
         let name = settings.scheduler.as_ref().map_or("", Scheduler::as_str);
         let known = Scheduling::from_name(name);
@@ -223,7 +227,7 @@ impl Options {
         Self { scheduler, hash_port, persistence, ..Self::default() }
     }
 
-    /// Whether the parts that belong to the service, not to an app's servers, are the same.
+    /// Tells whether both ask for the same virtual service; the weight belongs to the real servers.
     #[must_use]
     pub fn same_service(&self, other: &Self) -> bool {
         Self { weight: 0, ..self.clone() } == Self { weight: 0, ..other.clone() }
@@ -245,7 +249,7 @@ fn parse_flags(text: &str) -> Result<bool, OptionError> {
     for flag in text.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
         match flag {
             "sh-port" | "mh-port" => hash_port = true,
-            // Always set where it has a meaning.
+            // Always set for schedulers that have it.
             "sh-fallback" | "mh-fallback" => {}
             _ => return Err(OptionError::Flag(flag.into())),
         }

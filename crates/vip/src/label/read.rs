@@ -1,16 +1,18 @@
+//! Parsing of all labels of a port.
+
 use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use super::{Key, OptionError, Options, ValueError, VipRef, classify_key};
 
-/// All that the labels of one port, with those of its app, say.
+/// The parsed labels of one port, with the options of its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortLabels {
-    /// Each label of the port whose key is a VIP's or resembles one, in the order written.
+    /// The VIP labels of the port and those that resemble one, in the order written.
     pub readings: Vec<Reading>,
     /// The options in force.
     pub options: Options,
-    /// Options that were not obeyed, with their key, value and the reason.
+    /// Options that were not obeyed.
     pub bad_options: Vec<BadOption>,
 }
 
@@ -21,28 +23,28 @@ pub struct BadOption {
     pub key: String,
     /// The label's value.
     pub value: String,
-    /// Whether it stands on the port (else on the app).
+    /// Whether it stands on the port, not on the app.
     pub on_port: bool,
-    /// Why.
+    /// The reason.
     pub error: OptionError,
 }
 
-/// One label of a port, read.
+/// A parsed VIP label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// The label's key.
     pub key: String,
-    /// How many labels with the same key stand before it in the same object. Marathon keeps
-    /// only the last of equal keys.
+    /// The number of labels with the same key before it in the same object. Marathon keeps only the
+    /// last of equal keys.
     pub occurrence: usize,
     /// The label's value.
     pub value: String,
-    /// What it means; `None` when the key only resembles a VIP's.
+    /// The parsed value; `None` if the key only resembles that of a VIP label.
     pub meaning: Option<Result<VipRef, ValueError>>,
 }
 
 impl Reading {
-    /// The address and port, when the label names one.
+    /// Returns the address and port, if the label names one.
     #[must_use]
     pub fn address(&self) -> Option<(std::net::IpAddr, NonZeroU16)> {
         match self.meaning {
@@ -52,7 +54,7 @@ impl Reading {
     }
 }
 
-/// Reads the labels of one port. Options on the port beat those on the app.
+/// Reads the labels of one port. Options on the port override those on the app.
 ///
 /// Both are ordered lists of pairs, not maps: two equal keys are two labels.
 #[must_use]
@@ -85,7 +87,7 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
     PortLabels { readings: read_vip_labels(port), options, bad_options }
 }
 
-/// No port has more VIPs than this: each is a virtual service on every node.
+/// The limit of VIPs on one port: each is a virtual service on every node.
 const MOST_VIPS: usize = 64;
 
 fn read_vip_labels(port: &[(&str, &str)]) -> Vec<Reading> {
@@ -108,7 +110,7 @@ fn read_vip_labels(port: &[(&str, &str)]) -> Vec<Reading> {
     readings
 }
 
-/// The keys of an app's own labels that are, or resemble, VIP labels: they belong on a port.
+/// Finds VIP labels, and those that resemble one, among an app's own labels: they belong on a port.
 pub fn stray_app_labels<'a>(
     app: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {

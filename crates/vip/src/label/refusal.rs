@@ -1,4 +1,4 @@
-//! Why a label is not obeyed.
+//! Reasons why labels are not obeyed.
 
 use super::{OptionError, ValueError};
 use crate::policy;
@@ -12,19 +12,19 @@ pub enum LabelRefusal {
     /// The key resembles that of a VIP label.
     #[error("looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or vip_<n>")]
     Lookalike,
-    /// A VIP label stands where none is served. The sentence says where it belongs.
+    /// A VIP label at a place where none is served. The sentence says where it belongs.
     #[error("{0}")]
     Misplaced(String),
-    /// An `IPVS_*` label says something that can't be done.
+    /// An `IPVS_*` label with an unknown name or an invalid value.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// The address may not be a VIP, or not of this app.
+    /// The address may not be a VIP, or not for this app.
     #[error(transparent)]
     Policy(#[from] policy::Refusal),
 }
 
 impl LabelRefusal {
-    /// The kind of refusal, for counting.
+    /// Returns the kind of refusal, for counting.
     #[must_use]
     pub fn kind(&self) -> RefusalKind {
         match self {
@@ -39,16 +39,16 @@ impl LabelRefusal {
 /// The kinds of labels that are not obeyed: few, so that they can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalKind {
-    /// Key or value of a VIP label is misspelt.
+    /// A misspelt key or value of a VIP label.
     Syntax,
-    /// An `IPVS_*` label is unknown, or its value is wrong.
+    /// An unknown `IPVS_*` label, or one with an invalid value.
     Option,
-    /// The address may not be a VIP.
+    /// An address that may not be a VIP.
     Policy,
-    /// A named VIP, which isn't served yet.
+    /// A named VIP, which is not supported yet.
     Name,
-    /// A VIP label stands on the app, in a list of ports that isn't used, or on a port that is
-    /// neither TCP nor UDP.
+    /// A VIP label on the app, in a list of ports that isn't used, or on a port that is neither TCP
+    /// nor UDP.
     Place,
 }
 
@@ -56,7 +56,7 @@ impl RefusalKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Syntax, Self::Option, Self::Policy, Self::Name, Self::Place];
 
-    /// The name for machines: the `reason` of the metric `vipd_refused_labels`.
+    /// Returns the name for machines: the `reason` of the metric `vipd_refused_labels`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

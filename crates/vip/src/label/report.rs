@@ -1,4 +1,4 @@
-//! Reports on labels: where each stands, and whether it is obeyed.
+//! Reports on labels: the place of each, and whether it is obeyed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,39 +6,38 @@ use std::fmt;
 use super::{LabelPlace, LabelRefusal, RefusalKind};
 use crate::Vip;
 
-/// What became of one label: every VIP label found has one, and every other label of ours that
-/// was not obeyed.
+/// A report on one label. Every VIP label has one, and every option that was not obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelReport {
-    /// Where the label stands.
+    /// The place of the label.
     pub place: LabelPlace,
-    /// The VIP it gives, once for each protocol of the port.
+    /// The VIP that it names; there is a report for each protocol of the port.
     pub vip: Option<Vip>,
-    /// What became of it.
+    /// The verdict on the label.
     pub verdict: Verdict,
 }
 
-/// What became of a label.
+/// The verdict on a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Obeyed.
     Obeyed,
-    /// Obeyed, with something its owner should know.
+    /// Obeyed, with a note for its owner.
     Noted(String),
-    /// A named VIP: read, not served yet.
+    /// A named VIP, which is not supported yet.
     Named(String),
     /// Not obeyed. Boxed, as few labels are refused and each has a report.
     Refused(Box<LabelRefusal>),
 }
 
 impl Verdict {
-    /// The verdict on a label that is not obeyed for this reason.
+    /// Builds the verdict on a label that is not obeyed.
     #[must_use]
     pub fn refused(why: impl Into<LabelRefusal>) -> Self {
         Self::Refused(Box::new(why.into()))
     }
 
-    /// The kind of refusal; `None` for a label that is obeyed.
+    /// Returns the kind of refusal; `None` for a label that is obeyed.
     #[must_use]
     pub fn refusal_kind(&self) -> Option<RefusalKind> {
         match self {
@@ -48,13 +47,13 @@ impl Verdict {
         }
     }
 
-    /// Whether the label does what it says.
+    /// Tells whether the label is obeyed.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Obeyed | Self::Noted(_))
     }
 
-    /// What its owner should know.
+    /// Returns the note or the reason for the owner.
     #[must_use]
     pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -64,7 +63,7 @@ impl Verdict {
         }
     }
 
-    /// One word for people and machines: `ok`, `note`, `named`, `refused`.
+    /// Returns one word for people and machines: `ok`, `note`, `named`, `refused`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -76,11 +75,11 @@ impl Verdict {
     }
 }
 
-/// What became of labels that wasn't known `before`: refusals and notes that are new, and labels
-/// that are obeyed though they weren't.
+/// Returns the reports that differ from those before: new refusals and notes, and labels that are
+/// obeyed now but weren't.
 #[must_use]
 pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
-    // Where the document has it says nothing about the label.
+    // The path in the document may change without a change of the label.
     let same = |a: &LabelReport, b: &LabelReport| {
         let place = |report: &LabelReport| (report.place.port, report.place.occurrence, report.vip);
         let text = |report: &LabelReport| {
@@ -95,7 +94,7 @@ pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<Lab
     after.iter().filter(is_new).cloned().collect()
 }
 
-/// `/mysql VIP_0="256.1.1.1:80": why`.
+/// Writes `/mysql VIP_0="256.1.1.1:80": reason`.
 impl fmt::Display for LabelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LabelPlace { app, port, key, value, .. } = &self.place;

@@ -1,8 +1,10 @@
+//! Values of VIP labels: `ADDRESS:PORT` or `NAME:PORT`.
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 
-/// What a VIP label's value names.
+/// The value of a VIP label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VipRef {
     /// An address and port.
@@ -16,7 +18,7 @@ pub enum VipRef {
 pub struct VipName(String);
 
 impl VipName {
-    /// The name as it was written.
+    /// Returns the name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -29,22 +31,22 @@ impl fmt::Display for VipName {
     }
 }
 
-/// Why a VIP label's value can't be read.
+/// The error for an invalid value of a VIP label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// No colon at all.
+    /// No colon in the value.
     #[error("no port: write ADDRESS:PORT, such as 3.3.0.6:3306")]
     MissingPort,
     /// Nothing before the colon.
     #[error("no address before the port: write ADDRESS:PORT, such as 3.3.0.6:3306")]
     MissingAddress,
-    /// What follows the last colon isn't a port.
+    /// No valid port after the last colon.
     #[error("port {0:?} is not a number from 1 to 65535")]
     BadPort(String),
-    /// Looks like an address and isn't one, so it is not taken for a name.
+    /// A misspelt address; not taken for a name.
     #[error("{0:?} looks like an IP address but is not one")]
     BadAddress(String),
-    /// Beyond what is read of one port.
+    /// A label beyond the limit for one port.
     #[error("the port has over 64 VIP labels already: those after them are not read")]
     TooMany,
     /// Neither an address nor a name.
@@ -75,15 +77,15 @@ impl std::str::FromStr for VipRef {
     }
 }
 
-/// Digits only: `u16::from_str` would take `+80` too.
+/// Parses a port of digits only; `u16::from_str` would accept `+80` too.
 fn parse_port(text: &str) -> Option<NonZeroU16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// `Ok(None)`: it doesn't even look like an address, so it may be a name.
+/// Parses an address. Returns `Ok(None)` if the text doesn't resemble one, and may thus be a name.
 fn parse_address(text: &str) -> Result<Option<IpAddr>, ValueError> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        // `::ffff:1.2.3.4` is that IPv4 address: IPVS would never see it as IPv6.
+        // `::ffff:1.2.3.4` means that IPv4 address: IPVS would never see such an IPv6 packet.
         return Ok(Some(address.to_canonical()));
     }
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -96,8 +98,8 @@ fn parse_address(text: &str) -> Result<Option<IpAddr>, ValueError> {
     Ok(None)
 }
 
-/// Nothing but digits, dots and blanks, such as `256.1.1.1`, `1.2.3`, `1.2.3.4 ` or `3306`, or
-/// an address with a prefix length.
+/// Tells whether a text resembles an IPv4 address: nothing but digits, dots and blanks, such as
+/// `256.1.1.1`, `1.2.3`, `1.2.3.4 ` or `3306`, perhaps with a prefix length.
 fn looks_like_ipv4(text: &str) -> bool {
     let text = text.split('/').next().unwrap_or(text);
     text.bytes().any(|byte| byte.is_ascii_digit())

@@ -1,18 +1,20 @@
+//! The state of our part of the table before a plan.
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::{Desired, Observed, Vip};
 
-/// What a plan starts from.
+/// The state of our part of the IPVS table before a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Baseline {
-    /// Virtual services of ours.
+    /// The number of our virtual services.
     pub services: usize,
-    /// Real servers of them.
+    /// The number of their real servers.
     pub servers: usize,
-    /// The addresses that hold them.
+    /// The addresses of our virtual services.
     pub addresses: BTreeSet<IpAddr>,
-    /// VIPs that have a real server which takes new connections and goes on doing so.
+    /// VIPs with a real server that takes new connections before and after the plan.
     pub served: BTreeSet<Vip>,
 }
 

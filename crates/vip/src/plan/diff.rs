@@ -1,3 +1,5 @@
+//! Construction of plans, by comparing the observed and the desired state.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,8 +16,8 @@ use crate::ownership::{MARK, Owner, owner_of};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
 impl Plan {
-    /// The plan from `observed` to `desired`. `node` is this node's name: it shuffles the order
-    /// in which real servers are added, so that not every node starts with the same one.
+    /// Builds the plan from `observed` to `desired`. `node` is this node's name: it shuffles the
+    /// order in which real servers are added, so that not every node starts with the same one.
     #[must_use]
     pub fn new(observed: &Observed, desired: &Desired, scope: Scope, node: &str) -> Self {
         let mut plan = Plan { baseline: Baseline::new(observed, desired), ..Plan::default() };
@@ -43,12 +45,12 @@ impl Plan {
         plan.ops.extend(change_timeouts(observed, desired));
         change_tables(&mut plan, observed, desired, scope, &nobody);
         change_rules(&mut plan, observed, desired);
-        // In place: an operation is long, and there may be many.
+        // Sorted in place: operations are large, and there may be many.
         plan.ops.sort_by_cached_key(Op::sort_key);
         plan
     }
 
-    /// The plan that removes exactly what is ours: the services that carry our mark, and our
+    /// Builds the plan that removes exactly what is ours: the services that carry our mark, and our
     /// interface with its addresses.
     #[must_use]
     pub fn cleanup(observed: &Observed) -> Self {
@@ -66,7 +68,7 @@ impl Plan {
         Plan { ops, conflicts: Vec::new(), baseline: Baseline::new(observed, &Desired::default()) }
     }
 
-    /// The plan that marks services as ours and changes nothing else of them.
+    /// Builds the plan that marks services as ours and changes nothing else about them.
     #[must_use]
     pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
         let unmarked = vips.iter().filter_map(|vip| {
@@ -83,8 +85,8 @@ impl Plan {
     }
 }
 
-/// The addresses of services that don't carry our mark: whatever interface they are on, somebody
-/// needs them there.
+/// Returns the addresses of services that don't carry our mark: another program needs them,
+/// whatever interface they are on.
 fn others_addresses(observed: &Observed) -> BTreeSet<IpAddr> {
     let unmarked = observed.unmarked_services().filter_map(|(key, _)| match *key {
         ServiceKey::Address { address, .. } => Some(address),
@@ -97,7 +99,7 @@ fn delete_service((vip, service): (Vip, &ObservedService)) -> Op {
     Op::DeleteService { vip, servers: service.servers.keys().copied().collect() }
 }
 
-/// The unmarked services by address, for those on addresses we haven't bound.
+/// Returns foreign services by address.
 fn foreign_by_address(observed: &Observed) -> BTreeMap<IpAddr, ServiceKey> {
     observed
         .services
@@ -111,7 +113,8 @@ fn foreign_by_address(observed: &Observed) -> BTreeMap<IpAddr, ServiceKey> {
         .collect()
 }
 
-/// An unmarked service on the VIP itself is the conflict to name, before any other of its address.
+/// Finds a service that conflicts with a VIP: a foreign one on the VIP itself, else any on its
+/// address.
 fn find_conflict(
     vip: &Vip,
     observed: &Observed,
@@ -127,7 +130,8 @@ fn find_conflict(
     }
 }
 
-/// Whether somebody serves it afterwards.
+/// Adds the operations for one virtual service. Returns whether a real server takes new connections
+/// afterwards.
 fn change_service(
     ops: &mut Vec<Op>,
     (vip, wanted): (&Vip, &DesiredService),
@@ -178,8 +182,9 @@ fn change_service(
     serves
 }
 
-/// A UDP client that keeps its port may have sent before a VIP was served, and the kernel goes on
-/// tracking that flow as it was. A TCP client opens a new connection.
+/// Returns the operations that make the kernel forget flows to VIPs that begin to be served. A UDP
+/// client that keeps its port may have sent before, and connection tracking would keep its flow
+/// away from IPVS. A TCP client opens a new connection.
 fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
     let is_udp = |vip: &&Vip| vip.protocol == Protocol::Udp;
     let vips: Vec<&Vip> = desired.services.keys().filter(is_udp).collect();
@@ -202,14 +207,15 @@ fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
     vips.map(|vip| Op::ForgetFlows { vip: *vip }).collect()
 }
 
-/// They hold for the whole table, so without a VIP nobody of ours needs them.
+/// Returns the operation that sets the connection timeouts. They apply to the whole IPVS table, so
+/// without a VIP they are left alone.
 fn change_timeouts(observed: &Observed, desired: &Desired) -> Option<Op> {
     let (before, timeouts) = (observed.timeouts, desired.timeouts);
     let differ = !timeout_changes(&before, &timeouts).is_empty();
     (differ && !desired.services.is_empty()).then_some(Op::SetTimeouts { before, timeouts })
 }
 
-/// What the kernel says was set, without the flags that it sets itself.
+/// Returns the settings of a service without the flags that the kernel sets itself.
 fn settable_part(service: &ObservedService) -> ServiceSettings {
     ServiceSettings { flags: service.settings.flags.settable(), ..service.settings.clone() }
 }
@@ -230,7 +236,7 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
     for &address in &wanted {
         let able = observed.nft.table(Family::from(address)).able;
         let source = desired.sources.get(&address).copied();
-        // Where addresses can be translated, that cures it, and routes stay the kernel's.
+        // With address translation no source is needed, and routes stay as the kernel made them.
         let source = source.filter(|_| able != Able::Nat);
         match observed.addresses.get(&address) {
             None => plan.ops.push(Op::Bind { address, source }),
@@ -241,7 +247,7 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
         }
     }
     if scope == Scope::Complete {
-        // An address in conflict stays as it is: bound if we bound it.
+        // An address with a conflict stays unchanged, bound or not.
         let claimed: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
         let others = others_addresses(observed);
         let gone = observed

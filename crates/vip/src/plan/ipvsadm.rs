@@ -1,3 +1,5 @@
+//! Plans as `ipvsadm` commands.
+
 use nl_ipvs::{
     DestinationSettings, ForwardMethod, ServiceFlags, ServiceKey, ServiceSettings, TunnelKind,
 };
@@ -5,8 +7,8 @@ use nl_ipvs::{
 use super::Op;
 use crate::Vip;
 
-/// The arguments an operator would give to `ipvsadm` for this operation, as `ipvsadm -R` reads
-/// them; `None` for operations that aren't IPVS's.
+/// Returns the arguments of the equivalent `ipvsadm` command, as `ipvsadm -R` reads them; `None`
+/// for operations on anything but IPVS.
 #[must_use]
 pub fn ipvsadm_args(op: &Op) -> Option<String> {
     Some(match op {

@@ -1,27 +1,27 @@
-//! Telling a plan that removes suspiciously much.
+//! Detection of plans that remove suspiciously much.
 
 use std::collections::BTreeMap;
 
 use super::{Op, Plan};
 use crate::Vip;
 
-/// What a plan takes away.
+/// The services and real servers that a plan removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Losses {
-    /// Virtual services that go.
+    /// Virtual services that are removed.
     pub services: usize,
-    /// Virtual services that there are.
+    /// Virtual services before the plan.
     pub of_services: usize,
-    /// By how many real servers VIPs have fewer afterwards. Replaced ones don't count: a rolling
-    /// upgrade replaces them all.
+    /// Real servers that are removed without replacement. Replaced ones don't count: a rolling
+    /// upgrade replaces all of them.
     pub servers: usize,
-    /// Real servers that there are.
+    /// Real servers before the plan.
     pub of_servers: usize,
 }
 
 impl Losses {
-    /// More than half of all virtual services, or of all real servers. That can be right; it is
-    /// also what a wrong or half-started Marathon looks like.
+    /// Tells whether the plan removes more than half of all virtual services, or of all real
+    /// servers. That can be right, but it is also the effect of a wrong or half-started Marathon.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
         self.services * 2 > self.of_services || self.servers * 2 > self.of_servers
@@ -29,7 +29,7 @@ impl Losses {
 }
 
 impl Plan {
-    /// How much the plan takes away.
+    /// Counts the losses of the plan.
     #[must_use]
     pub fn losses(&self) -> Losses {
         let mut services = 0;

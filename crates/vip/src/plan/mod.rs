@@ -1,4 +1,4 @@
-//! The plan: what takes the kernel from what it is to what it should be, and nothing else.
+//! Plans: the operations that take the kernel from its present state to the desired one.
 
 mod baseline;
 mod diff;
@@ -28,39 +28,39 @@ pub use op::{Op, Step};
 pub use op_kind::OpKind;
 pub use outcome::{OpError, OpResult, Outcome};
 
-/// Changes in the order in which they are made, and what was left alone though it was wanted.
+/// Operations in the order in which they run, and the VIPs that are left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Sorted by step.
+    /// The operations, sorted by step.
     pub ops: Vec<Op>,
-    /// Wanted VIPs that somebody else's services stand in the way of.
+    /// Desired VIPs that are left alone because of foreign services.
     pub conflicts: Vec<Conflict>,
-    /// What the plan starts from.
+    /// The state before the plan.
     pub baseline: Baseline,
 }
 
-/// How far a plan may go.
+/// The extent of what a plan may remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The desired table is the whole truth: what is ours and isn't in it goes.
+    /// The desired state is complete: whatever is ours and not part of it is removed.
     Complete,
-    /// Every app is known, but something else isn't: services and addresses stay, and real
-    /// servers go only where all of their service are known.
+    /// Every app is known, but not every task: services and addresses stay, and real servers are
+    /// removed only from services whose tasks are all known.
     Servers,
-    /// It is a part of the truth: add and change only.
+    /// The desired state is partial: nothing is removed.
     Partial,
 }
 
-/// A wanted VIP that is left alone because of a service that isn't ours.
+/// A desired VIP that is left alone because of a foreign service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The VIP.
     pub vip: Vip,
-    /// The unmarked service: on the VIP itself, or on its address.
+    /// The foreign service: on the VIP itself, or on its address.
     pub with: ServiceKey,
 }
 
-/// Names the cause and the cure.
+/// Writes the cause and the remedy.
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if ServiceKey::from(self.vip) == self.with {
@@ -89,18 +89,18 @@ impl fmt::Display for Conflict {
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Tells whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
-    /// The operations of one step, in order.
+    /// Returns the operations of one step, in order.
     pub fn ops_of_step(&self, step: Step) -> impl Iterator<Item = &Op> {
         self.ops.iter().filter(move |op| op.step() == step)
     }
 
-    /// The table after the plan, if every operation does what it says.
+    /// Predicts the state after the plan, if every operation succeeds.
     #[must_use]
     pub fn applied_to(&self, observed: &Observed) -> Observed {
         let mut model = observed.clone();
@@ -110,7 +110,7 @@ impl Plan {
         model
     }
 
-    /// Addresses the plan binds or unbinds.
+    /// Returns the addresses whose binding the plan changes.
     pub fn changed_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.ops.iter().filter_map(|op| match op {
             Op::Bind { address, .. } | Op::Unbind { address } | Op::SetSource { address, .. } => {

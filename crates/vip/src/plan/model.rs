@@ -1,3 +1,5 @@
+//! Prediction of the effect of operations.
+
 use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
@@ -8,7 +10,7 @@ use crate::nft::Standing;
 use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Servers, Vip};
 
 impl Op {
-    /// Does to a table what the kernel does when the operation succeeds.
+    /// Changes a model of the kernel as the operation changes the kernel.
     pub(crate) fn apply_to(&self, model: &mut Observed) {
         match self {
             Self::SetTable { family, rules, .. } => {
@@ -78,7 +80,7 @@ impl Op {
             Self::Unbind { address } => {
                 model.addresses.remove(address);
             }
-            // A reading doesn't show them.
+            // Flows are not part of the model.
             Self::ForgetFlows { .. } => {}
         }
     }
@@ -92,8 +94,7 @@ fn idle_server(settings: DestinationSettings) -> ObservedServer {
     ObservedServer { settings, active: 0, inactive: 0, stats: None }
 }
 
-/// The real servers of a service. A plan only adds servers to a service that exists by then; on
-/// one that doesn't, nothing is kept.
+/// Returns the real servers of a service. A plan adds servers only to services that exist by then.
 fn servers_mut<'a>(model: &'a mut Observed, vip: &Vip) -> &'a mut Servers {
     let key = ServiceKey::from(*vip);
     debug_assert!(model.services.contains_key(&key), "{vip} has servers but no service");

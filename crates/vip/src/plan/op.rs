@@ -1,3 +1,5 @@
+//! Operations: single changes to the kernel, and the steps they belong to.
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,95 +10,95 @@ use crate::Vip;
 use crate::firewall::{Hook, Place};
 use crate::nft::{Element, Rules, Standing, family_name};
 
-/// One change to the kernel.
+/// A change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    /// Make our table of nftables, or give it its rules back, all at once. Its elements stay.
+    /// Create our nftables table, or restore its rules, in one transaction. Its elements stay.
     SetTable {
         /// The family.
         family: Family,
-        /// What is there.
+        /// The state before.
         before: Standing,
         /// The rules.
         rules: Rules,
     },
-    /// Put an element into a set of our table.
+    /// Add an element to a set of our table.
     AddElement {
         /// The element.
         element: Element,
     },
-    /// Take an element out of a set of our table.
+    /// Delete an element from a set of our table.
     DeleteElement {
         /// The element.
         element: Element,
     },
-    /// Remove our table of nftables.
+    /// Delete our nftables table.
     DeleteTable {
         /// The family.
         family: Family,
     },
-    /// Put our rule for a prefix before all others of a chain of the node's own firewall, in the
-    /// place of others for it.
+    /// Insert our rule for a prefix at the head of a chain of the node's own firewall, replacing
+    /// older ones of ours for it.
     InsertRule {
         /// The chain.
         place: Place,
-        /// Where it meets packets.
+        /// The hook of the chain.
         hook: Hook,
-        /// The VIPs that are let in.
+        /// The prefix of VIPs to let in.
         prefix: IpNet,
     },
-    /// Take our rules for a prefix out of a chain of the node's own firewall.
+    /// Delete our rules for a prefix from a chain of the node's own firewall.
     DeleteRule {
         /// The chain.
         place: Place,
-        /// The VIPs that were let in.
+        /// The prefix of VIPs that was let in.
         prefix: IpNet,
     },
-    /// Make our dummy interface and bring it up.
+    /// Create our dummy interface and bring it up.
     CreateLink,
     /// Bring our interface up.
     RaiseLink,
-    /// Change after how long connections are forgotten, those of others' services included.
+    /// Change the IPVS connection timeouts, which apply to foreign services too.
     SetTimeouts {
-        /// What they are.
+        /// The present timeouts.
         before: Timeouts,
-        /// What they become; 0 leaves one as it is.
+        /// The new timeouts; 0 leaves one unchanged.
         timeouts: Timeouts,
     },
-    /// Make a virtual service.
+    /// Add a virtual service.
     AddService {
-        /// Its VIP.
+        /// The VIP.
         vip: Vip,
-        /// Its settings.
+        /// The settings.
         settings: ServiceSettings,
     },
     /// Change a virtual service's settings.
     SetService {
-        /// Its VIP.
+        /// The VIP.
         vip: Vip,
-        /// What they are. Seldom, and long.
+        /// The present settings. Boxed: large, and rarely needed.
         before: Box<ServiceSettings>,
-        /// What they become.
+        /// The new settings.
         settings: ServiceSettings,
     },
     /// Change a real server's weight or other settings.
     SetServer {
-        /// The VIP of its service.
+        /// The VIP.
         vip: Vip,
-        /// Its address and port.
+        /// The address and port of the real server.
         server: SocketAddr,
-        /// What its settings are. Seldom, and long.
+        /// The present settings. Boxed: large, and rarely needed.
         before: Box<DestinationSettings>,
-        /// What they become.
+        /// The new settings.
         settings: DestinationSettings,
     },
     /// Add a real server.
     AddServer {
-        /// The VIP of its service.
+        /// The VIP.
         vip: Vip,
-        /// Its address and port.
+        /// The address and port of the real server.
         server: SocketAddr,
-        /// Its settings.
+        /// The settings.
         settings: DestinationSettings,
     },
     /// Bind a VIP's address to our interface.
@@ -110,27 +112,27 @@ pub enum Op {
     SetSource {
         /// The address.
         address: IpAddr,
-        /// The source; `None` is the address itself.
+        /// The source; `None` means the address itself.
         source: Option<IpAddr>,
     },
-    /// Forget the flows to a VIP that the kernel tracks from before it was served: they go past
+    /// Delete the conntrack entries of flows to a VIP from before it was served: they would bypass
     /// IPVS for as long as their clients send.
     ForgetFlows {
         /// The VIP.
         vip: Vip,
     },
-    /// Remove a real server.
+    /// Delete a real server.
     DeleteServer {
-        /// The VIP of its service.
+        /// The VIP.
         vip: Vip,
-        /// Its address and port.
+        /// The address and port of the real server.
         server: SocketAddr,
     },
-    /// Remove a virtual service and with it its real servers.
+    /// Delete a virtual service with its real servers.
     DeleteService {
-        /// Its VIP.
+        /// The VIP.
         vip: Vip,
-        /// The real servers it has.
+        /// The real servers of the service.
         servers: Vec<SocketAddr>,
     },
     /// Remove an address from our interface.
@@ -138,37 +140,37 @@ pub enum Op {
         /// The address.
         address: IpAddr,
     },
-    /// Remove our interface and with it all its addresses.
+    /// Delete our interface with all its addresses.
     DeleteLink,
 }
 
-/// The steps of a plan, in order. Each is one send; what failed in one keeps the following ones
-/// from touching the same VIP, so that a plan never removes what it could not replace, and never
-/// adds real servers to a service that somebody else made meanwhile.
+/// The steps of a plan, in order. The operations of a step are sent together. A failure in one step
+/// keeps later steps from touching the same VIP, so that a plan never removes what it could not
+/// replace, and never adds real servers to a service that another program has just created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// The tables of nftables, and the addresses that are guarded from now on; what lets VIPs in
-    /// past the node's own firewall.
+    /// The nftables tables and the addresses that become guarded; our rules in the node's own
+    /// firewall.
     Guard,
-    /// Services and the interface.
+    /// Virtual services, and the interface.
     Services,
     /// Weights and new real servers.
     Servers,
-    /// Addresses: a VIP is bound when it can be served, so no client meets a half-made one. New
-    /// clients of a service that nobody can serve are refused from now on, those of one that
-    /// somebody can are let in. What was tracked before is forgotten.
+    /// Addresses: a VIP is bound once it can be served, so that no client meets a half-made one.
+    /// New clients of a service without a usable real server are refused from now on, or let in
+    /// again. Conntrack entries from before are deleted.
     Bind,
-    /// Real servers and services go; clients of a service that is gone are reset while its
+    /// Removal of real servers and services; clients of a removed service are reset while its
     /// address is still bound.
     Remove,
-    /// Addresses and the interface go.
+    /// Removal of addresses and of the interface.
     Unbind,
-    /// What guarded them goes.
+    /// Removal of the guards of removed addresses.
     Unguard,
 }
 
 impl Step {
-    /// All of them, in order.
+    /// Every step, in order.
     pub const ALL: [Self; 7] = [
         Self::Guard,
         Self::Services,
@@ -181,7 +183,7 @@ impl Step {
 }
 
 impl Op {
-    /// The step it belongs to.
+    /// Returns the step that the operation belongs to.
     #[must_use]
     pub fn step(&self) -> Step {
         match self {
@@ -207,7 +209,7 @@ impl Op {
         }
     }
 
-    /// Its place within its step.
+    /// Returns the rank within the step.
     fn rank_in_step(&self) -> u8 {
         match self {
             Self::SetTable { .. }
@@ -229,12 +231,12 @@ impl Op {
         }
     }
 
-    /// Orders a plan; within one rank the order stays.
+    /// Returns the key that a plan is sorted by; the sort is stable.
     pub(super) fn sort_key(&self) -> (Step, u8) {
         (self.step(), self.rank_in_step())
     }
 
-    /// The VIP it changes, if it is one's own.
+    /// Returns the VIP that the operation changes, if it changes a single one.
     #[must_use]
     pub fn vip(&self) -> Option<Vip> {
         match self {
@@ -263,7 +265,7 @@ impl Op {
         }
     }
 
-    /// The address it changes: its VIP's, or the one it binds.
+    /// Returns the virtual address that the operation changes.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         match self {
@@ -278,7 +280,7 @@ impl Op {
     }
 }
 
-/// `add-server 10.0.0.7:31001 of 3.3.0.6:3306/tcp`, for errors and logs.
+/// Writes `add-server 10.0.0.7:31001 of 3.3.0.6:3306/tcp`, for errors and logs.
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
@@ -312,7 +314,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// `tcp 900 s -> 7200 s`, one for each that changes.
+/// Describes each timeout that changes, such as `tcp 900 s -> 7200 s`.
 pub(crate) fn timeout_changes(before: &Timeouts, after: &Timeouts) -> Vec<String> {
     let each = [
         ("tcp", before.tcp, after.tcp),

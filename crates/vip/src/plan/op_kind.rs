@@ -3,7 +3,7 @@
 use super::Op;
 use crate::Sign;
 
-/// An [`Op`] without what it changes.
+/// The kind of an [`Op`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "each is the operation of the same name")]
 pub enum OpKind {
@@ -54,7 +54,7 @@ impl OpKind {
         Self::DeleteLink,
     ];
 
-    /// The name for machines: in logs, `vipd events` and JSON.
+    /// Returns the name for machines: in logs, `vipd events` and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -81,13 +81,13 @@ impl OpKind {
         }
     }
 
-    /// The kind with this name.
+    /// Finds a kind by its name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The sign to print before such an operation.
+    /// Returns the sign to print before such an operation.
     #[must_use]
     pub fn sign(self) -> Sign {
         match self {
@@ -102,7 +102,7 @@ impl OpKind {
             | Self::Unbind
             | Self::DeleteRule
             | Self::DeleteTable => Sign::Remove,
-            // The elements of our sets are part of how a VIP is served, not a thing of their own.
+            // An element of a set changes how a VIP is served; it isn't a thing of its own.
             Self::AddElement
             | Self::DeleteElement
             | Self::SetTable
@@ -117,7 +117,7 @@ impl OpKind {
 }
 
 impl Op {
-    /// The kind of the operation.
+    /// Returns the kind of the operation.
     #[must_use]
     pub fn kind(&self) -> OpKind {
         match self {
@@ -144,13 +144,13 @@ impl Op {
         }
     }
 
-    /// The operation's name for machines.
+    /// Returns the operation's name for machines.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
 
-    /// The sign to print before the operation.
+    /// Returns the sign to print before the operation.
     #[must_use]
     pub fn sign(&self) -> Sign {
         self.kind().sign()

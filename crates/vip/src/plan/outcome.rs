@@ -1,31 +1,35 @@
+//! Running of plans, and the results of their operations.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+
+use nl_ipvs::errno::{EEXIST, ENODEV, ENOENT, ESRCH};
 
 use super::{Op, Plan};
 use crate::Vip;
 use crate::nft::Element;
 use crate::ownership::MARK;
 
-/// What the kernel answered to an operation that it didn't do. Small, as there is room for one with
-/// every operation of a plan.
+/// The kernel's error for an operation. One pointer in size, as each operation of a plan has room
+/// for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpError(Box<(i32, String)>);
 
 impl OpError {
-    /// An error number, positive, and it in words, with the kernel's own message where there is one.
+    /// Combines a positive errno with its message, which is the kernel's own where there is one.
     #[must_use]
     pub fn new(errno: i32, message: impl Into<String>) -> Self {
         Self(Box::new((errno, message.into())))
     }
 
-    /// The error number, positive; 0 where there is none.
+    /// Returns the errno, positive; 0 if there is none.
     #[must_use]
     pub fn errno(&self) -> i32 {
         self.0.0
     }
 
-    /// It in words.
+    /// Returns the message.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.1
@@ -38,49 +42,48 @@ impl fmt::Display for OpError {
     }
 }
 
-/// What became of an operation.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpResult {
     /// Done.
     Done,
-    /// The kernel was already so: something else changed it meanwhile. Read it again.
+    /// The kernel was already in that state: another program changed it meanwhile. Read it again.
     AlreadySo,
-    /// Refused or unknown. Read the kernel again before the next try.
+    /// Refused, or unanswered. Read the kernel again before the next attempt.
     Failed(OpError),
-    /// Not tried, because an earlier operation it depends on failed.
+    /// Not attempted, because an operation that it depends on failed.
     Skipped,
 }
 
-/// What became of a plan. The default one, of nothing, says that nothing is known.
+/// The results of a plan. The default value, of an empty plan, says that nothing is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// What was to be done.
+    /// The plan that was run.
     pub plan: Plan,
-    /// Of the operations that weren't simply done, by their place in the plan: seldom any of
-    /// thousands.
+    /// The results other than [`OpResult::Done`], by index of the operation: few among thousands.
     odd: BTreeMap<usize, OpResult>,
 }
 
 impl Outcome {
-    /// Whether every operation was done, or wasn't needed any more.
+    /// Tells whether every operation was done, or wasn't needed any more.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.odd.values().all(|result| *result == OpResult::AlreadySo)
     }
 
-    /// Whether the kernel may differ from what the plan left in mind.
+    /// Tells whether the kernel may differ from the state that the plan predicts.
     #[must_use]
     pub fn wants_a_fresh_look(&self) -> bool {
         !self.odd.is_empty()
     }
 
-    /// The operations in the order of the plan, each with what became of it.
+    /// Returns the operations in the order of the plan, each with its result.
     pub fn results(&self) -> impl DoubleEndedIterator<Item = (&Op, &OpResult)> + ExactSizeIterator {
         let result = |(place, op)| (op, self.odd.get(&place).unwrap_or(&OpResult::Done));
         self.plan.ops.iter().enumerate().map(result)
     }
 
-    /// The operations that failed, with the error.
+    /// Returns the operations that failed, with the error.
     pub fn failures(&self) -> impl Iterator<Item = (&Op, &OpError)> {
         self.results().filter_map(|(op, result)| match result {
             OpResult::Failed(error) => Some((op, error)),
@@ -89,17 +92,13 @@ impl Outcome {
     }
 }
 
-// asm-generic/errno-base.h, asm-generic/errno.h
-const ENOENT: i32 = 2;
-const ESRCH: i32 = 3;
-const EEXIST: i32 = 17;
-const ENODEV: i32 = 19;
+/// From `asm-generic/errno.h`.
 const EADDRNOTAVAIL: i32 = 99;
 
 impl OpResult {
-    /// Reads the kernel's answer to `op`.
+    /// Interprets the kernel's answer to `op`.
     ///
-    /// An addition that is there already and a removal of what is gone are no failures.
+    /// Adding what exists and deleting what doesn't are no failures.
     #[must_use]
     pub fn from_answer(op: &Op, answer: Result<(), OpError>) -> Self {
         let Err(error) = answer else { return Self::Done };
@@ -130,13 +129,14 @@ impl OpResult {
 }
 
 impl Plan {
-    /// Runs the plan step by step. `send` gets the operations of one step and answers for each.
+    /// Runs the plan step by step. `send` gets the operations of one step and returns an answer for
+    /// each.
     ///
-    /// After a failure, what depends on it is skipped: no server is added to a service that is
-    /// not there or that somebody else made meanwhile, none is removed where its replacement
-    /// failed and no other takes new connections, no address is bound that isn't guarded or whose
-    /// service could not be made, none is unbound while its service is still there, and none that
-    /// is still bound loses its guard.
+    /// After a failure, dependent operations are skipped. No server is added to a service that
+    /// doesn't exist, or that another program has just created; none is removed if its replacement
+    /// failed and no other server takes new connections. No address is bound that isn't guarded or
+    /// whose service could not be created, none is unbound while its service still exists, and none
+    /// that is still bound loses its guard.
     pub fn run(self, mut send: impl FnMut(&[&Op]) -> Vec<Result<(), OpError>>) -> Outcome {
         let mut done = Progress::new(&self);
         let mut odd = BTreeMap::new();
@@ -168,22 +168,22 @@ impl OpError {
     }
 }
 
-/// What failed so far.
+/// The failures so far.
 #[derive(Default)]
 struct Progress {
-    /// Services that aren't there, or aren't ours.
+    /// Services that don't exist, or aren't ours.
     failed: BTreeSet<Vip>,
     /// Services with a real server that could not be added or changed.
     wanting: BTreeSet<Vip>,
-    /// Services that lose a real server.
+    /// Services from which the plan removes a real server.
     losing: BTreeSet<Vip>,
-    /// Of those the ones with a real server that takes new connections, whatever else fails.
+    /// Those of them with a real server that certainly takes new connections.
     served: BTreeSet<Vip>,
     not_guarded: BTreeSet<IpAddr>,
     not_made: BTreeSet<IpAddr>,
     made: BTreeSet<IpAddr>,
     not_deleted: BTreeSet<IpAddr>,
-    /// Addresses that could not be unbound; `None` is all of them.
+    /// Addresses that could not be unbound; `None` stands for all of them.
     still_bound: BTreeSet<Option<IpAddr>>,
 }
 
@@ -200,7 +200,7 @@ impl Progress {
 
     fn allows(&self, op: &Op) -> bool {
         match op {
-            // Somebody else's service gets no server, refuses nobody and keeps its flows.
+            // A foreign service gets no server, refuses no client and keeps its flows.
             Op::SetServer { vip, .. }
             | Op::AddServer { vip, .. }
             | Op::ForgetFlows { vip }
@@ -243,12 +243,13 @@ impl Progress {
             Op::AddService { vip, .. } if *result == OpResult::Done => {
                 self.made.insert(vip.address);
             }
-            // Already there means: somebody made it since the table was read.
+            // `AlreadySo` means that another program has created it since the table was read.
             Op::AddService { vip, .. } => {
                 self.failed.insert(*vip);
                 self.not_made.insert(vip.address);
             }
-            // A scheduler that the kernel lacks is no reason to leave the servers as they are.
+            // A service with its mark is ours whatever failed, for example for lack of a scheduler:
+            // its servers are changed all the same.
             Op::SetService { vip, before, .. } if failed && !before.flags.contains(MARK) => {
                 self.failed.insert(*vip);
             }

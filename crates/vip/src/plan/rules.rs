@@ -1,4 +1,4 @@
-//! Our rules in the node's own firewall: what changes in them, and how that reads.
+//! Operations on our rules in the node's own firewall, and their description.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use crate::firewall::{Firewall, Place, split_admissible};
 use crate::line::{Line, Sign, push_section};
 use crate::{Desired, Observed};
 
-/// Adds to a plan what lets VIPs in where the firewall doesn't, and what takes out rules that
-/// nobody wants any more.
+/// Adds operations that insert our rules where the firewall drops traffic to VIPs, and delete those
+/// that are no longer needed.
 pub(super) fn change_rules(plan: &mut Plan, observed: &Observed, desired: &Desired) {
     let firewall = &observed.firewall;
     let (prefixes, _) = split_admissible(&desired.let_in, &observed.node.own);
@@ -17,7 +17,7 @@ pub(super) fn change_rules(plan: &mut Plan, observed: &Observed, desired: &Desir
         false => firewall.wanted_rules(&prefixes),
     };
     let marked = firewall.marked_rules();
-    // Without a VIP nobody needs them.
+    // Without a VIP no rule is needed.
     if !desired.services.is_empty() {
         let held = firewall.rules_in_place();
         let missing = wanted.difference(&held).filter_map(|(place, prefix)| {
@@ -29,7 +29,7 @@ pub(super) fn change_rules(plan: &mut Plan, observed: &Observed, desired: &Desir
     plan.ops.extend(marked.difference(&wanted).cloned().map(delete_rule));
 }
 
-/// The operations that take out all of our rules.
+/// Returns the operations that delete all our rules.
 pub(super) fn delete_rules(firewall: &Firewall) -> impl Iterator<Item = Op> {
     firewall.marked_rules().into_iter().map(delete_rule)
 }

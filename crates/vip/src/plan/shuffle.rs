@@ -1,10 +1,12 @@
+//! The order in which new real servers are added.
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use crate::Vip;
 
-/// Puts new real servers of a service into an order that depends on the node, the same every time:
-/// a thousand nodes with `rr` would otherwise all start with the same one.
+/// Shuffles new real servers of a service into an order that depends on the node and never changes:
+/// a thousand nodes with `rr` would otherwise all start with the same server.
 pub(super) fn shuffle_servers<T>(added: &mut [(SocketAddr, T)], vip: &Vip, node: &str) {
     let mut of_service = DefaultHasher::new();
     (node, vip).hash(&mut of_service);

@@ -1,24 +1,23 @@
-//! The plan in one sentence.
+//! Summaries of plans in one sentence.
 
 use std::collections::BTreeSet;
 
 use super::{Op, Plan};
 
 impl Plan {
-    /// The plan in one sentence, such as
-    /// `1 VIP to add, 2 real servers to add, 1 to change`.
+    /// Summarises the plan, such as `1 VIP to add, 2 real servers to add, 1 to change`.
     #[must_use]
     pub fn summary(&self) -> String {
         self.summarize(|verb| format!("to {}", verb.0))
     }
 
-    /// The same when it is done: `1 VIP added, 2 real servers added, 1 changed`.
+    /// Summarises the plan when it is done, such as `1 VIP added, 2 real servers added, 1 changed`.
     #[must_use]
     pub fn summary_done(&self) -> String {
         self.summarize(|verb| verb.1.to_owned())
     }
 
-    /// What there is to do without a VIP, a real server or an address among it.
+    /// Summarises a plan without a change of a VIP, a real server or an address.
     fn describe_rest(&self) -> String {
         let does = |what: fn(&Op) -> bool, name| self.ops.iter().any(what).then_some(name);
         let is_link: fn(&Op) -> bool =
@@ -99,7 +98,7 @@ impl Plan {
     }
 }
 
-/// A verb, and what it is when it was done.
+/// A verb and its past participle.
 type Verb = (&'static str, &'static str);
 
 const ADD: Verb = ("add", "added");
@@ -114,7 +113,7 @@ fn count_noun(number: usize, noun: &str) -> String {
     }
 }
 
-/// `2 VIPs to add, 1 to remove`; nothing when all are 0.
+/// Writes `2 VIPs to add, 1 to remove`; `None` if all counts are 0.
 fn count_phrase<const N: usize>(
     noun: &str,
     counts: [(usize, Verb); N],

@@ -1,4 +1,4 @@
-//! Our tables of nftables: what changes in them, and how that reads.
+//! Operations on our nftables tables, and their description.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use crate::line::{Line, Sign, push_section};
 use crate::nft::{Element, Standing, Table, family_name};
 use crate::{Desired, Observed, Vip};
 
-/// Adds to a plan, which has its other operations by now, what keeps the tables in step with them:
-/// guarded is what is bound afterwards, and refused are the clients of what `nobody` can serve.
+/// Adds the operations on tables, after all others are in the plan: the addresses that are bound
+/// afterwards are guarded, and the clients of the services in `nobody` are refused.
 pub(super) fn change_tables(
     plan: &mut Plan,
     observed: &Observed,
@@ -38,7 +38,8 @@ pub(super) fn change_tables(
         }
         let added = wanted.iter().filter(|element| !table.contains(**element));
         plan.ops.extend(added.map(|element| Op::AddElement { element: *element }));
-        // That too few are refused is no reason to guard less.
+        // In any scope clients may be let in again, but guards are removed only if all VIPs are
+        // known.
         let may_go = |element: &Element| match element {
             Element::Guarded(_) => scope == Scope::Complete,
             Element::Refused(_) => true,
@@ -48,7 +49,7 @@ pub(super) fn change_tables(
     }
 }
 
-/// The operations that remove the tables.
+/// Returns the operations that delete the tables.
 pub(super) fn delete_tables(observed: &Observed) -> impl Iterator<Item = Op> {
     let there = |table: &Table| table.standing != Standing::Missing;
     let tables = observed.nft.tables().map(|(family, table)| (family, there(table)));
@@ -56,7 +57,7 @@ pub(super) fn delete_tables(observed: &Observed) -> impl Iterator<Item = Op> {
     there.map(|(family, _)| Op::DeleteTable { family })
 }
 
-/// What the plan does to the tables, without what its other lines say already.
+/// Describes the changes of the tables that no other line implies.
 pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
     let does = |wanted: &dyn Fn(&Op) -> bool| ops.iter().any(wanted);
     let made = |family: Family| {

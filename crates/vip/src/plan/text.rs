@@ -1,4 +1,4 @@
-//! The plan as people read it: VIP by VIP, with the app and task behind each real server.
+//! Descriptions of plans for people: VIP by VIP, with the app and task behind each real server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::ownership::MARK;
 use crate::{Desired, LabelReport, Member, Vip};
 
 impl Plan {
-    /// Describes the plan, VIP by VIP, conflicts among them; the interface comes last.
+    /// Describes the plan, VIP by VIP with conflicts; the interface comes last.
     #[must_use]
     pub fn describe(&self, desired: &Desired) -> Vec<Line> {
         let mut by_vip: BTreeMap<Vip, Vec<&Op>> = BTreeMap::new();
@@ -44,11 +44,11 @@ impl Plan {
     }
 }
 
-/// What an element of `empty` means, and what it means that it goes.
+/// Effects of adding an element to set `empty`, and of deleting it.
 pub(crate) const REFUSED: &str = "new clients are refused: nobody can serve them";
 pub(crate) const LET_IN: &str = "new clients are refused no longer";
 
-/// What it means that flows are forgotten.
+/// The effect of forgetting flows.
 pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
 
 fn claiming_apps(desired: &Desired, vip: &Vip) -> String {
@@ -124,8 +124,8 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
     }
 }
 
-/// Why a VIP goes: its label is refused now, or there is none. A plan without a desired table
-/// (`cleanup`) has no reason of that kind.
+/// Returns why a VIP is removed: its label is refused now, or gone. A plan without a desired state
+/// (`cleanup`) has no such reason.
 fn removal_reason(desired: &Desired, vip: &Vip) -> String {
     match refusal_text(&desired.reports, vip) {
         Some(report) => format!("  {report}"),
@@ -134,13 +134,13 @@ fn removal_reason(desired: &Desired, vip: &Vip) -> String {
     }
 }
 
-/// Why a VIP is refused.
+/// Returns the refusal of a VIP's label.
 pub(crate) fn refusal_text(reports: &[LabelReport], vip: &Vip) -> Option<String> {
     let mut reports = reports.iter().filter(|report| report.vip == Some(*vip));
     Some(reports.find(|report| !report.verdict.is_ok())?.to_string())
 }
 
-/// The app and task behind a real server, and why it has its weight.
+/// Describes the app and task behind a real server, and the reason for its weight.
 fn task_behind(member: &Member) -> String {
     format!("  {} {} ({})", member.app, member.task, member.reason())
 }
