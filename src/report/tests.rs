@@ -246,7 +246,7 @@ fn an_explanation_keeps_its_fields_and_text() {
           web.5 of /web is no real server: task killed
     ! /web port 0 VIP_1="x": no port: write ADDRESS:PORT, such as 3.3.0.6:3306
       3.3.0.4:80/tcp  /foreign
-        ! 3.3.0.4:80/tcp is a virtual service that vipd didn't make; left alone. Find out whose it is (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.4:80/tcp`
+        ! 3.3.0.4:80/tcp is a virtual service that vipd did not create; left alone. Find out which program owns it (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.4:80/tcp`
           f.1 of /web is the real server 10.0.0.1:1 with weight 1: healthy (not in the kernel yet)
       [fd01::2]:53/udp  /dns
           dns.1 of /web is the real server [fd02::1]:53 with weight 1: healthy (not in the kernel yet)

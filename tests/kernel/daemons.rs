@@ -250,7 +250,7 @@ fn docker_and_vips_on_one_node() {
         told[0][..2],
         [
             "warning".to_owned(),
-            "ip filter FORWARD may drop answers of 3.0.0.0/8 (its policy)".to_owned(),
+            "ip filter FORWARD may drop replies of 3.0.0.0/8 (its policy)".to_owned(),
         ]
     );
     // A host port that equals the VIP's, and answers to somebody elsewhere.

@@ -63,7 +63,7 @@ fn after_somebody_edited_one() {
     netns::run_tool("ipvsadm", "-E -t 3.3.0.1:80 -s lc");
     netns::run_tool("ipvsadm", "-E -t 3.3.0.3:80 -s mh");
     let shown = diff(&wanted());
-    assert!(shown.out.contains("vipd's mark is missing and comes back"), "{}", shown.out);
+    assert!(shown.out.contains("vipd's mark is missing: restored"), "{}", shown.out);
     assert!(!shown.out.contains("left alone"), "{}", shown.out);
     apply(&wanted());
     assert_eq!(table(), right);

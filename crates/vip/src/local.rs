@@ -71,8 +71,8 @@ impl fmt::Display for Local {
                 container.ip()
             ),
             Self::Unknown => f.write_str("on this node, by its host port"),
-            Self::Stays => f.write_str("on this node, and stays where its connections are"),
-            Self::Told => f.write_str("on this node, as local-servers says"),
+            Self::Stays => f.write_str("on this node, unchanged while its connections end"),
+            Self::Told => f.write_str("on this node, as local-servers configures"),
         }
     }
 }

@@ -103,17 +103,17 @@ impl fmt::Display for Why {
             Self::Unhealthy => "unhealthy",
             Self::KeptHealthy => "health unknown now, healthy before",
             Self::KeptUnhealthy => "health unknown now, out of use before",
-            Self::NeverReported => "running, its health checks report nothing about it",
-            Self::NotYetChecked => "not checked yet: waits for its first health check",
-            Self::NotReady => "not ready yet, say its readiness checks",
-            Self::KeptReady => "its readiness checks say nothing for it now, in use before",
+            Self::NeverReported => "running, no result from its health checks",
+            Self::NotYetChecked => "waiting for its first health check",
+            Self::NotReady => "not ready, according to its readiness checks",
+            Self::KeptReady => "readiness unknown now, in use before",
             Self::OnlyRemembered => {
-                "known from an earlier run only, and out of use when this one began"
+                "remembered from an earlier run, and out of use when this one started"
             }
             Self::Starting => "not running yet",
             Self::Killing => "being killed",
             Self::Unreachable => "its agent is unreachable",
-            Self::UnreachableStranger => "its agent is unreachable, and it was no server before",
+            Self::UnreachableStranger => "its agent is unreachable, and it was not in use before",
             Self::Terminal(ending) => return write!(f, "task {ending}"),
             Self::FailOpen => "unhealthy, and kept because no server is healthy (fail open)",
             Self::Draining => "out of use, and kept until its connections have ended",
@@ -121,7 +121,7 @@ impl fmt::Display for Why {
             Self::NoAddress(Family::Inet6) => "has no IPv6 address for this VIP",
             Self::Port0 => "its port is 0",
             Self::NotUnicast(address) => {
-                return write!(f, "{address} is no address that a server can have");
+                return write!(f, "{address} can't be the address of a server");
             }
             Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
             Self::Unroutable(why) => return f.write_str(why),

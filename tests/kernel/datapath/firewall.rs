@@ -187,7 +187,7 @@ fn is_let_in(net: &Net, closed: &Closed<'_>, damage: &[&str]) {
     assert!(told.iter().all(|(level, text, _)| level != "ok" && text.contains("drop")), "{told:?}");
 
     let shown = insert(net, "diff");
-    assert!(shown.out.contains("let 3.0.0.0/8 in, first of all rules"), "{shown:?}");
+    assert!(shown.out.contains("let 3.0.0.0/8 in, before all other rules"), "{shown:?}");
     assert_eq!(insert(net, "apply").code, Some(0));
     everybody_is_answered(net, mode);
     let told = doctor(net);

@@ -34,7 +34,7 @@ impl Controller {
         let doubtful = outcome.wants_a_fresh_look() || unanswered > 0;
         let whys = failure_reasons(outcome);
         for (address, since) in addresses {
-            let lost = (unanswered > 0).then(|| "what became of the plan is unknown".to_owned());
+            let lost = (unanswered > 0).then(|| "the outcome of the plan is unknown".to_owned());
             let why = whys.get(&None).or(whys.get(&Some(address))).cloned().or(lost);
             let since = match why {
                 Some(why) => {
@@ -81,7 +81,7 @@ fn failure_reasons(outcome: &Outcome) -> BTreeMap<Option<IpAddr>, String> {
     for (op, result) in outcome.results() {
         let why = match result {
             OpResult::Failed(error) => format!("{op}: {error}"),
-            OpResult::AlreadySo => format!("{op}: something else did it at the same time"),
+            OpResult::AlreadySo => format!("{op}: another program did it at the same time"),
             OpResult::Done | OpResult::Skipped => continue,
         };
         whys.entry(Op::address(op)).or_insert(why);

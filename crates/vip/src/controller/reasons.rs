@@ -124,8 +124,8 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         Op::SetTable { family, before, rules } => {
             let name = family_name(*family);
             let how = match before {
-                Standing::Missing => "made",
-                Standing::Damaged => "put right after somebody changed it",
+                Standing::Missing => "created",
+                Standing::Damaged => "restored after another program changed it",
                 Standing::Whole(_) => "changed",
             };
             format!("table {name} vipd {how}: {rules}")
@@ -133,10 +133,10 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         Op::DeleteTable { family } => format!("table {} vipd deleted", family_name(*family)),
         Op::InsertRule { place, prefix, .. } => format!("{place} lets {prefix} in"),
         Op::DeleteRule { place, prefix } => {
-            format!("{place} lets {prefix} in by vipd's rule no longer")
+            format!("{place} no longer lets {prefix} in by vipd's rule")
         }
         Op::AddElement { element: Element::Guarded(_) } => "guarded".to_owned(),
-        Op::DeleteElement { element: Element::Guarded(_) } => "guarded no longer".to_owned(),
+        Op::DeleteElement { element: Element::Guarded(_) } => "no longer guarded".to_owned(),
         Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),
         Op::DeleteElement { element: Element::Refused(_) } => text::LET_IN.to_owned(),
         Op::CreateLink => "created".to_owned(),

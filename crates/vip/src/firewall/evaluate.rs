@@ -60,8 +60,8 @@ impl fmt::Display for Finding {
         };
         let what = match self.base.hook {
             Hook::Input => "traffic to",
-            Hook::Forward => "answers of",
-            Hook::Output => "what is sent on for",
+            Hook::Forward => "replies of",
+            Hook::Output => "forwarded packets of",
         };
         let names = self.prefixes.iter().take(NAMED).map(ToString::to_string);
         let names = names.collect::<Vec<_>>().join(", ");

@@ -98,6 +98,12 @@ impl Scheduling {
         Self::ALL.into_iter().find(|scheduler| scheduler.name() == name)
     }
 
+    /// Lists all names: `rr, wrr, ... or twos`.
+    fn list_names() -> String {
+        let [names @ .., last] = Self::ALL.map(Self::name);
+        format!("{} or {last}", names.join(", "))
+    }
+
     /// Tells whether the scheduler hashes the client's address. Such a scheduler keeps a table of
     /// real servers in which one of weight 0 still owns its slots.
     fn hashes_the_client(self) -> bool {
@@ -115,7 +121,7 @@ pub enum OptionError {
     )]
     HashesDestination(String),
     /// An unknown scheduler.
-    #[error("scheduler {0:?} is unknown: use rr, wrr, lc, wlc, sh, sed, nq, mh, fo, ovf or twos")]
+    #[error("scheduler {0:?} is unknown: use {names}", names = Scheduling::list_names())]
     Scheduler(String),
     /// An unknown flag.
     #[error("flag {0:?} is unknown: use sh-port or mh-port")]

@@ -10,7 +10,7 @@ pub enum LabelRefusal {
     #[error(transparent)]
     Value(#[from] ValueError),
     /// The key resembles that of a VIP label.
-    #[error("looks like a VIP label but is none: the key must be VIP, vip, VIP_<n> or vip_<n>")]
+    #[error("looks like a VIP label but isn't one: the key must be VIP, vip, VIP_<n> or vip_<n>")]
     Lookalike,
     /// A VIP label at a place where none is served. The sentence says where it belongs.
     #[error("{0}")]

@@ -66,22 +66,23 @@ impl fmt::Display for Conflict {
         if ServiceKey::from(self.vip) == self.with {
             write!(
                 f,
-                "{} is a virtual service that vipd didn't make; left alone. Find out whose it is \
-                 (keepalived, docker, kube-proxy?), or take it over with `vipd adopt {}`",
+                "{} is a virtual service that vipd did not create; left alone. Find out which \
+                 program owns it (keepalived, docker, kube-proxy?), or take it over with \
+                 `vipd adopt {}`",
                 self.with, self.with
             )
         } else if Vip::from_key(&self.with).is_none() {
             write!(
                 f,
-                "{} has a virtual service of a kind that vipd never makes ({}), so its address \
-                 is not bound. Find out whose it is",
+                "{} has a virtual service of a kind that vipd never creates ({}), so its address \
+                 is not bound. Find out which program owns it",
                 self.vip.address, self.with
             )
         } else {
             write!(
                 f,
-                "{} has a virtual service that vipd didn't make ({}), so its address is not \
-                 bound. Find out whose it is, or take it over with `vipd adopt {}`",
+                "{} has a virtual service that vipd did not create ({}), so its address is not \
+                 bound. Find out which program owns it, or take it over with `vipd adopt {}`",
                 self.vip.address, self.with, self.with
             )
         }

@@ -42,7 +42,7 @@ pub(super) fn describe_rules(lines: &mut Vec<Line>, ops: &[Op]) {
     let entries = ops.iter().filter_map(|op| {
         Some(match op {
             Op::InsertRule { place, prefix, .. } => {
-                (Sign::Add, format!("{place}  let {prefix} in, first of all rules"))
+                (Sign::Add, format!("{place}  let {prefix} in, before all other rules"))
             }
             Op::DeleteRule { place, prefix } => {
                 (Sign::Remove, format!("{place}  vipd's rule that lets {prefix} in"))

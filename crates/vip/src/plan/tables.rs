@@ -72,9 +72,10 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
                 let name = format!("table {} vipd", family_name(*family));
                 match before {
                     Standing::Missing => (Sign::Add, format!("{name}  {rules}")),
-                    Standing::Damaged => {
-                        (Sign::Change, format!("{name}  somebody changed it: {rules}, as it was"))
-                    }
+                    Standing::Damaged => (
+                        Sign::Change,
+                        format!("{name}  changed by another program, restored: {rules}"),
+                    ),
                     Standing::Whole(before) => {
                         (Sign::Change, format!("{name}  {before} -> {rules}"))
                     }
@@ -94,7 +95,7 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
                 if does(&|op| matches!(op, Op::Unbind { address: a } if a == address)) {
                     return None;
                 }
-                (Sign::Remove, format!("{address}  isn't bound, so there is nothing to guard"))
+                (Sign::Remove, format!("{address}  not bound, no longer guarded"))
             }
             _ => return None,
         })

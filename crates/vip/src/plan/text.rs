@@ -45,8 +45,8 @@ impl Plan {
 }
 
 /// Effects of adding an element to set `empty`, and of deleting it.
-pub(crate) const REFUSED: &str = "new clients are refused: nobody can serve them";
-pub(crate) const LET_IN: &str = "new clients are refused no longer";
+pub(crate) const REFUSED: &str = "new clients are refused: no real server takes them";
+pub(crate) const LET_IN: &str = "new clients are accepted again";
 
 /// The effect of forgetting flows.
 pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
@@ -160,7 +160,7 @@ pub(crate) fn server_change(before: &DestinationSettings, after: &DestinationSet
     if (before.upper_threshold, before.lower_threshold)
         != (after.upper_threshold, after.lower_threshold)
     {
-        parts.push("thresholds put back".into());
+        parts.push("thresholds restored".into());
     }
     parts.join(", ")
 }
@@ -197,14 +197,14 @@ pub(crate) fn settings_changes(
         changes.push(format!("persistence {} -> {}", persistence(before), persistence(after)));
     }
     if !before.flags.contains(MARK) {
-        changes.push("vipd's mark is missing and comes back".into());
+        changes.push("vipd's mark is missing: restored".into());
     }
     let own = !(MARK | ServiceFlags::PERSISTENT);
     if before.flags & own != after.flags & own {
         changes.push(format!("flags {:#x} -> {:#x}", before.flags.0, after.flags.0));
     }
     if changes.is_empty() {
-        changes.push("persistence mask, engine or timeout put back".into());
+        changes.push("persistence mask, engine or timeout restored".into());
     }
     changes.into_iter()
 }

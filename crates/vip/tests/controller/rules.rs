@@ -261,7 +261,7 @@ fn somebody_elses_service_is_left_alone_and_told() {
     world.pass(seconds(30));
     world.app("/web", Some(web()));
     assert_eq!(world.kernel.state, before);
-    assert!(world.status.conflicts[0].contains("vipd didn't make"));
+    assert!(world.status.conflicts[0].contains("vipd did not create"));
     world.app("/web", None);
     assert!(world.status.conflicts.is_empty());
     world.pass(seconds(300));

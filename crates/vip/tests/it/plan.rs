@@ -25,7 +25,7 @@ fn a_new_vip_reads_like_this() {
     + 3.3.0.6:3306/tcp  wlc  /mysql
         + 10.0.0.1:31001  weight 1  /mysql mysql.1 (healthy)
         + 10.0.0.2:31002  weight 0  /mysql mysql.2 (unhealthy)
-          left out: mysql.3 of /mysql: not checked yet: waits for its first health check
+          left out: mysql.3 of /mysql: waiting for its first health check
       interface
         + create it
         + 3.3.0.6
@@ -124,7 +124,7 @@ fn drift_of_weight_forwarding_and_thresholds_is_put_back() {
     let desired = decide(claims(), &observed);
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
     ~ 3.3.0.6:3306/tcp  /mysql
-        ~ 10.0.0.1:1  weight 7 -> 1, forwarding route -> masq, thresholds put back  /mysql a (healthy)
+        ~ 10.0.0.1:1  weight 7 -> 1, forwarding route -> masq, thresholds restored  /mysql a (healthy)
     1 real server to change
     ");
 }
@@ -142,8 +142,8 @@ fn a_service_that_vipd_did_not_make_is_left_alone_and_reported() {
     ];
     let desired = decide(claims, &observed);
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
-    ! 3.3.0.6:3306/tcp  /mysql: 3.3.0.6:3306/tcp is a virtual service that vipd didn't make; left alone. Find out whose it is (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.6:3306/tcp`
-    ! 4.4.0.7:80/tcp  /web: 4.4.0.7 has a virtual service that vipd didn't make (4.4.0.7:443/tcp), so its address is not bound. Find out whose it is, or take it over with `vipd adopt 4.4.0.7:443/tcp`
+    ! 3.3.0.6:3306/tcp  /mysql: 3.3.0.6:3306/tcp is a virtual service that vipd did not create; left alone. Find out which program owns it (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.6:3306/tcp`
+    ! 4.4.0.7:80/tcp  /web: 4.4.0.7 has a virtual service that vipd did not create (4.4.0.7:443/tcp), so its address is not bound. Find out which program owns it, or take it over with `vipd adopt 4.4.0.7:443/tcp`
     + 5.5.0.8:80/tcp  wlc  /free
         + 10.0.0.3:3  weight 1  /free f (healthy)
       interface
@@ -164,7 +164,7 @@ fn a_wanted_service_that_lost_its_mark_is_marked_again() {
     assert_eq!(plan.ops.len(), 1, "{plan:?}");
     insta::assert_snapshot!(text(&plan, &desired), @r"
     ~ 3.3.0.6:3306/tcp  /mysql
-        ~ vipd's mark is missing and comes back
+        ~ vipd's mark is missing: restored
     1 VIP to change
     ");
 }

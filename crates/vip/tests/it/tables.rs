@@ -75,7 +75,7 @@ fn who_loses_the_last_server_and_who_gets_one_back_reads_like_this() {
     let plan = plan(&observed, &desired);
     insta::assert_snapshot!(text(&plan, &desired), @r"
     ~ 3.3.0.6:3306/tcp  /mysql
-        ~ new clients are refused: nobody can serve them
+        ~ new clients are refused: no real server takes them
         ~ 10.0.0.1:31001  weight 1 -> 0  /mysql mysql.1 (being killed)
     ~ 4.4.0.7:80/tcp  /none
         + 10.0.0.4:4  weight 1  /none some.1 (healthy)
@@ -108,9 +108,9 @@ fn tables_that_somebody_changed_read_like_this() {
     observed.nft.v4.vips = [[3, 3, 0, 9].into()].into();
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
       nftables
-        ~ table ip vipd  somebody changed it: masquerade always, guard on, as it was
+        ~ table ip vipd  changed by another program, restored: masquerade always, guard on
         + 3.3.0.6  guarded again
-        - 3.3.0.9  isn't bound, so there is nothing to guard
+        - 3.3.0.9  not bound, no longer guarded
     nftables only
     ");
 
@@ -126,7 +126,7 @@ fn tables_that_somebody_changed_read_like_this() {
     observed.nft.v4.empty.insert(vip("3.3.0.6:3306"));
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
     ~ 3.3.0.6:3306/tcp  /mysql
-        ~ new clients are refused no longer
+        ~ new clients are accepted again
     nftables only
     ");
     insta::assert_snapshot!(text(&Plan::cleanup(&observed), &Desired::default()), @r"
