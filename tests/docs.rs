@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::{command, vipd};
+use vip::label::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, Scheduling, read_port};
 
 /// Every page: in the root, in docs/, tests/ and the crates.
 fn pages() -> Vec<(PathBuf, String)> {
@@ -242,4 +243,28 @@ fn the_help_names_the_defaults_of_the_configuration() {
         }
     }
     assert!(seen > 4, "only {seen} flags were found");
+}
+
+/// The cells of the table row that begins with this one.
+fn table_row<'a>(page: &'a str, first: &str) -> Vec<&'a str> {
+    let start = format!("| {first} |");
+    let row = page.lines().find(|line| line.starts_with(&start));
+    let row = row.unwrap_or_else(|| panic!("no row {first}"));
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn the_defaults_of_options_are_those_of_the_program() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let labels = read(&docs.join("labels.md"));
+    let scheduler = table_row(&labels, "`IPVS_SCHEDULER`");
+    let names: Vec<_> = scheduler[1].split(' ').map(|name| name.trim_matches('`')).collect();
+    assert_eq!(names, Scheduling::ALL.map(Scheduling::name));
+    assert_eq!(scheduler[2], format!("`{}`", DEFAULT_SCHEDULER.name()));
+
+    let drain = table_row(&labels, "`IPVS_DRAIN`")[2].trim_matches('`');
+    assert_eq!(read_port(&[("IPVS_DRAIN", drain)], &[]).options.drain, DEFAULT_DRAIN);
+    let agent = read(&docs.join("agent.md"));
+    let most = format!("at most {} s (`IPVS_DRAIN`)", DEFAULT_DRAIN.as_secs());
+    assert!(agent.contains(&most), "docs/agent.md: {most}");
 }
