@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use marathon::client::{Answered, Client};
+use marathon::client::{Answered, Client, with_sources};
 use marathon::events::sse::Decoder;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
@@ -100,7 +100,7 @@ impl Listener {
         let Self { stream, ref deliver } = *self;
         let mut events = match client.open_events(url).await {
             Ok(events) => events,
-            Err(error) => return error.to_string(),
+            Err(error) => return with_sources(&error),
         };
         deliver(Message::Servers(std::mem::take(&mut events.servers)));
         deliver(Message::Opened { stream, leader: events.leader.clone() });
@@ -109,7 +109,7 @@ impl Listener {
             let chunk = match events.next().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return "Marathon closed it".to_owned(),
-                Err(error) => return error.to_string(),
+                Err(error) => return with_sources(&error),
             };
             let skipped = decoder.skipped_frames();
             let frames = decoder.push_bytes(&chunk);

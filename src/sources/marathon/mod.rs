@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::WorkloadKey;
-use marathon::client::Url;
+use marathon::client::{Url, with_sources};
 use marathon::watch::{self, Action, ReadOutcome, State};
 use vip::LabelReport;
 use vip::controller::AppClaims;
@@ -196,7 +196,7 @@ impl MarathonSource {
         match answer {
             Ok(_) => self.view.error.take().map(|_| Availability::Restored),
             Err(error) => {
-                let why = error.to_string();
+                let why = with_sources(error);
                 self.view.error = Some(why.clone());
                 Some(Availability::Lost { why })
             }

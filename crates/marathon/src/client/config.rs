@@ -1,37 +1,42 @@
+//! Configuration of a client: URLs, limits, credentials and certificates.
+
 use std::fmt;
 use std::time::Duration;
 
 use reqwest::Url;
 
-/// How one Marathon is read.
+use super::error::Cause;
+use super::jwt::KeyError;
+
+/// Settings of a client of one Marathon.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Where it is: its leader and standbys, or what stands before them. Tried in this order. A
+    /// The URLs of its leader and standbys, or of the proxies before them. Tried in this order. A
     /// path is kept as a prefix. User and password in a URL are used for that server only.
     pub urls: Vec<Url>,
-    /// How long a connection may take.
+    /// Timeout of a connection.
     pub connect_timeout: Duration,
-    /// How long one request may take as a whole.
+    /// Timeout of one request as a whole.
     pub read_timeout: Duration,
-    /// How long a request may go without a byte. A standby gives up on its leader after 10 s.
+    /// Longest time without a byte of an answer. A standby gives up on its leader after 10 s.
     pub idle_timeout: Duration,
-    /// How long an answer may be, in bytes after decompression.
+    /// Longest answer, in bytes after decompression.
     pub max_body: usize,
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// For the URLs that have no user of their own.
+    /// Credentials for the URLs that have no user of their own.
     pub auth: Option<Auth>,
-    /// Certificates of authorities to trust beside the system's, as PEM.
+    /// Certificates of authorities to trust in addition to the system's, as PEM.
     pub ca: Option<Vec<u8>>,
-    /// Who to be in TLS: a certificate chain and its key, as PEM.
+    /// The client certificate for TLS.
     pub identity: Option<Identity>,
-    /// A proxy for all requests. The environment's are never used: an agent must not begin to
+    /// A proxy for all requests. Those of the environment are ignored: an agent must not come to
     /// depend on one by accident.
     pub proxy: Option<Url>,
 }
 
 impl ClientConfig {
-    /// For these URLs, with the usual limits: 3 s, 60 s and 30 s, 256 MiB.
+    /// Creates settings for these URLs with the default limits: 3 s, 60 s and 30 s, 256 MiB.
     #[must_use]
     pub fn new(urls: Vec<Url>) -> Self {
         Self {
@@ -49,10 +54,10 @@ impl ClientConfig {
     }
 }
 
-/// Who to be at Marathon.
+/// Credentials for Marathon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// A user.
+    /// A user and password.
     Basic(BasicAuth),
     /// A service account of DC/OS, which logs in for a token.
     Account(Account),
@@ -61,11 +66,11 @@ pub enum Auth {
 /// A service account of DC/OS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its name.
+    /// The name of the account.
     pub uid: String,
-    /// Its RSA key, as PEM.
+    /// The RSA key, as PEM.
     pub private_key: Secret,
-    /// Where it logs in.
+    /// The URL of the login.
     pub login_endpoint: Url,
 }
 
@@ -74,13 +79,13 @@ pub struct Account {
 pub struct Identity(Vec<u8>);
 
 impl Identity {
-    /// From the texts of both.
+    /// Joins the PEM texts of both.
     #[must_use]
     pub fn new(certificate: &[u8], key: &[u8]) -> Self {
         Self([certificate, b"\n", key].concat())
     }
 
-    pub(super) fn pem(&self) -> &[u8] {
+    pub(super) fn as_pem(&self) -> &[u8] {
         &self.0
     }
 }
@@ -100,12 +105,12 @@ pub struct BasicAuth {
     pub password: Secret,
 }
 
-/// A text that never shows up in logs.
+/// A text that `Debug` hides, so that it never appears in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -127,33 +132,42 @@ impl fmt::Debug for Secret {
 /// Why no client can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is nothing to read from.
+    /// No URL.
     #[error("no URL of Marathon is given; give one, as http://marathon.example:8080")]
     NoUrl,
-    /// A URL that isn't one of a web server.
+    /// A URL that isn't that of a web server.
     #[error("the Marathon URL {url} is not usable: {reason}")]
     BadUrl {
         /// The URL, without its password.
         url: String,
-        /// What is wrong with it.
+        /// Why it can't be used.
         reason: &'static str,
     },
-    /// The CA file.
-    #[error("the CA certificates can't be used: {0}; give them as PEM")]
-    BadCa(String),
-    /// There is none on this machine and none is given, and a URL is one of HTTPS.
+    /// CA certificates that can't be parsed.
+    #[error("the CA certificates can't be used; give them as PEM")]
+    BadCa(#[source] Cause),
+    /// CA certificates that are configured, and none is there.
+    #[error("there is no CA certificate in the file; give them as PEM")]
+    EmptyCa,
+    /// A URL is HTTPS, this machine has no CA certificates, and none is configured.
     #[error(
         "this machine has no CA certificates, and HTTPS needs them: install Debian's \
          ca-certificates, in a container mount /etc/ssl/certs, or name the authority's with ca-file"
     )]
     NoCa,
-    /// The client's certificate or key.
+    /// A client certificate or key that can't be parsed.
     #[error("the client certificate and key can't be used; give both as PEM, the key as PKCS#8")]
     BadIdentity,
-    /// The key of a service account.
-    #[error("the private key of service account {0} can't be used; give an RSA key as PEM")]
-    BadKey(String),
+    /// A key of a service account that can't be parsed.
+    #[error("the private key of service account {uid} can't be used; give an RSA key as PEM")]
+    BadKey {
+        /// The name of the account.
+        uid: String,
+        /// Why it can't be used.
+        #[source]
+        error: KeyError,
+    },
     /// The user agent holds a control character, or TLS doesn't work on this machine.
-    #[error("the HTTP client could not be set up: {0}")]
-    Setup(String),
+    #[error("the HTTP client could not be set up")]
+    Setup(#[source] Cause),
 }

@@ -1,3 +1,5 @@
+//! GET with limits: of time, of length, of redirects, and of the servers that get credentials.
+
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
@@ -6,32 +8,32 @@ use reqwest::{Certificate, Proxy, RequestBuilder, Response, Url};
 
 use super::account::Tokens;
 use super::config::{Auth, ClientConfig, ConfigError, Secret};
-use super::error::{ClientError, Stage, innermost, receiving, sending};
-use super::request::{Base, auth_for, redirected};
+use super::error::{ClientError, LoginError, RedirectError, Stage, receiving_error, sending_error};
+use super::request::{Base, auth_for, resolve_redirect};
 use crate::DocumentError;
 use crate::document::message_in;
 
-/// From a standby to the leader is one; proxies before them may add some.
+/// Limit of redirects. A standby redirects once, to the leader; proxies may add some.
 const MAX_REDIRECTS: usize = 5;
 
-/// As much of an error's page as is read.
+/// Longest body of an error status that is read; the rest is ignored.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// An event stream that is silent for so long is dead, whatever its reader thinks: Marathon sends
-/// a heartbeat every 10 s.
+/// Timeout of a silent event stream. Marathon sends a heartbeat every 10 s.
 const STREAM_SILENCE: Duration = Duration::from_secs(60);
 
-/// GET with limits: of time, of length, of redirects, and of whom credentials are told.
+/// An HTTP client that applies the limits and adds credentials.
 #[derive(Debug)]
 pub(super) struct Http {
     reads: reqwest::Client,
-    /// Without a limit of time as a whole, and uncompressed: what is compressed is held back.
+    /// Client for event streams: without a total timeout, and without compression, which would
+    /// hold events back.
     streams: reqwest::Client,
     tokens: Option<Tokens>,
     max_body: usize,
 }
 
-/// What an answer is to be.
+/// The kind of answer that is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Json,
@@ -39,8 +41,8 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// The header `Accept`. Jetty's event source wants exactly this text.
-    fn accept(self) -> &'static str {
+    /// Returns the `Accept` header. Jetty's event source expects exactly this text.
+    fn accept_header(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Events => "text/event-stream",
@@ -51,7 +53,7 @@ impl Wanted {
 /// A whole answer, whatever its status.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Where it came from, after redirects.
+    /// The URL that answered, after redirects.
     pub(super) url: Url,
     pub(super) status: u16,
     /// `X-Marathon-Leader`.
@@ -60,7 +62,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Returns the answer if its status is a success; otherwise an error with Marathon's message.
+    /// Returns the answer if its status is a success, otherwise an error with Marathon's message.
     pub(super) fn check_status(self) -> Result<Self, ClientError> {
         if (200..300).contains(&self.status) {
             return Ok(self);
@@ -75,7 +77,7 @@ impl Answer {
         parse: impl FnOnce(&[u8]) -> Result<T, DocumentError>,
     ) -> Result<T, ClientError> {
         parse(&self.body)
-            .map_err(|reason| ClientError::Document { url: self.url.to_string(), reason })
+            .map_err(|error| ClientError::Document { url: self.url.to_string(), error })
     }
 }
 
@@ -85,21 +87,22 @@ impl Http {
             Some(Auth::Account(account)) => Some(Tokens::new(account.clone())?),
             _ => None,
         };
-        let reads = build(config, |builder| {
+        let reads = build_client(config, |builder| {
             builder.timeout(config.read_timeout).read_timeout(config.idle_timeout).gzip(true)
         })?;
-        let streams = build(config, |builder| builder.read_timeout(STREAM_SILENCE).gzip(false))?;
+        let streams =
+            build_client(config, |builder| builder.read_timeout(STREAM_SILENCE).gzip(false))?;
         Ok(Self { reads, streams, tokens, max_body: config.max_body })
     }
 
-    /// Follows redirects to the answer. `bases` are those who may be told their credentials.
+    /// Requests `url` and follows redirects. The servers of `bases` get their credentials.
     pub(super) async fn get(&self, url: Url, bases: &[Base]) -> Result<Answer, ClientError> {
         let started = Instant::now();
         let (response, url) = self.follow(url, bases, Wanted::Json).await?;
-        self.answer(response, url, started).await
+        self.receive_body(response, url, started).await
     }
 
-    /// The first answer that is no redirect, and where it came from.
+    /// Follows redirects to the first other answer, and returns it with its URL.
     pub(super) async fn follow(
         &self,
         url: Url,
@@ -114,16 +117,14 @@ impl Http {
                 return Ok((response, url));
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            url = redirected(&url, location).map_err(|reason| ClientError::Redirect {
-                url: url.to_string(),
-                reason: reason.to_owned(),
-            })?;
+            url = resolve_redirect(&url, location)
+                .map_err(|reason| ClientError::Redirect { url: url.to_string(), reason })?;
         }
-        let reason = format!("it redirects more than {MAX_REDIRECTS} times, last to {url}");
+        let reason = RedirectError::TooMany { limit: MAX_REDIRECTS, last: url.into() };
         Err(ClientError::Redirect { url: first.into(), reason })
     }
 
-    /// One request; a second one where a token was refused that may have come to its end.
+    /// Sends one request, and a second one with a new token if the token may have expired.
     async fn send(
         &self,
         url: &Url,
@@ -138,14 +139,14 @@ impl Http {
                 Wanted::Json => &self.reads,
                 Wanted::Events => &self.streams,
             };
-            let mut request = client.get(url.clone()).header(ACCEPT, wanted.accept());
+            let mut request = client.get(url.clone()).header(ACCEPT, wanted.accept_header());
             let mut used = None;
             match (auth, &self.tokens) {
                 (Some(Auth::Basic(auth)), _) => {
                     request = request.basic_auth(&auth.user, Some(auth.password.reveal()));
                 }
                 (Some(Auth::Account(_)), Some(tokens)) => {
-                    let token = tokens.token(&self.reads, refused.as_ref()).await?;
+                    let token = tokens.valid_token(&self.reads, refused.as_ref()).await?;
                     request = with_token(request, &token, url)?;
                     used = Some(token);
                 }
@@ -153,22 +154,19 @@ impl Http {
             }
             let sent = match wanted {
                 Wanted::Json => request.send().await,
-                // The answer begins at once or never.
+                // A stream without a total timeout still has to begin in time.
                 Wanted::Events => {
                     match tokio::time::timeout(STREAM_SILENCE, request.send()).await {
                         Ok(sent) => sent,
                         Err(_) => {
-                            let (url, after) = (url.to_string(), started.elapsed());
-                            return Err(ClientError::Silent {
-                                url,
-                                stage: Stage::Answering,
-                                after,
-                            });
+                            let (url, stage) = (url.to_string(), Stage::Answering);
+                            let after = started.elapsed();
+                            return Err(ClientError::Silent { url, stage, after });
                         }
                     }
                 }
             };
-            let response = sent.map_err(|error| sending(&error, url, started))?;
+            let response = sent.map_err(|error| sending_error(error, url, started))?;
             match used {
                 Some(token) if response.status().as_u16() == 401 && refused.is_none() => {
                     refused = Some(token);
@@ -178,17 +176,17 @@ impl Http {
         }
     }
 
-    async fn answer(
+    async fn receive_body(
         &self,
         mut response: Response,
         url: Url,
         started: Instant,
     ) -> Result<Answer, ClientError> {
         let status = response.status();
-        let leader = leader_of(&response);
+        let leader = leader_header(&response);
         let mut body = Vec::new();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| receiving(&error, &url, started))?
+            response.chunk().await.map_err(|error| receiving_error(error, &url, started))?
         {
             if !status.is_success() && body.len() + chunk.len() > MAX_ERROR_BODY {
                 break;
@@ -202,24 +200,24 @@ impl Http {
     }
 }
 
-fn build(
+fn build_client(
     config: &ClientConfig,
     limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, ConfigError> {
     let mut roots = Vec::new();
     if let Some(pem) = &config.ca {
-        let bad = |error: &reqwest::Error| ConfigError::BadCa(innermost(error));
-        roots = Certificate::from_pem_bundle(pem).map_err(|error| bad(&error))?;
+        roots =
+            Certificate::from_pem_bundle(pem).map_err(|error| ConfigError::BadCa(error.into()))?;
         if roots.is_empty() {
-            return Err(ConfigError::BadCa("there is none in the file".into()));
+            return Err(ConfigError::EmptyCa);
         }
     }
     let identity = config.identity.as_ref().map(|identity| {
-        reqwest::Identity::from_pem(identity.pem()).map_err(|_| ConfigError::BadIdentity)
+        reqwest::Identity::from_pem(identity.as_pem()).map_err(|_| ConfigError::BadIdentity)
     });
     let identity = identity.transpose()?;
     let proxy = config.proxy.clone().map(Proxy::all).transpose();
-    let proxy = proxy.map_err(|error| ConfigError::Setup(innermost(&error)))?;
+    let proxy = proxy.map_err(|error| ConfigError::Setup(error.into()))?;
     let builder = || {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
@@ -239,13 +237,13 @@ fn build(
     };
     let plain = config.urls.iter().all(|url| url.scheme() == "http");
     let built = builder().tls_certs_merge(roots.clone()).build();
-    // A machine without any CA certificates can still read over http, and trust those it is given.
+    // A machine without CA certificates can still use http, and trust those that are configured.
     let client = match built {
         Err(_) if plain || !roots.is_empty() => builder().tls_certs_only(roots).build(),
         Err(_) if builder().tls_certs_only([]).build().is_ok() => return Err(ConfigError::NoCa),
         built => built,
     };
-    client.map_err(|error| ConfigError::Setup(innermost(&error)))
+    client.map_err(|error| ConfigError::Setup(error.into()))
 }
 
 fn with_token(
@@ -253,16 +251,14 @@ fn with_token(
     token: &Secret,
     url: &Url,
 ) -> Result<RequestBuilder, ClientError> {
-    let mut value = HeaderValue::from_str(&format!("token={}", token.reveal())).map_err(|_| {
-        let reason = "the token holds what no header may hold".to_owned();
-        ClientError::Login { url: url.to_string(), reason }
-    })?;
+    let mut value = HeaderValue::from_str(&format!("token={}", token.reveal()))
+        .map_err(|_| ClientError::Login { url: url.to_string(), reason: LoginError::BadToken })?;
     value.set_sensitive(true);
     Ok(request.header(AUTHORIZATION, value))
 }
 
-/// `X-Marathon-Leader`.
-pub(super) fn leader_of(response: &Response) -> Option<String> {
+/// Reads `X-Marathon-Leader`.
+pub(super) fn leader_header(response: &Response) -> Option<String> {
     let leader = response.headers().get("x-marathon-leader")?.to_str().ok()?;
     (leader.len() <= 512).then(|| leader.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! Version, leader and dependencies of a server, from `/v2/info`.
 
 use std::collections::BTreeSet;
 
@@ -11,29 +11,29 @@ use super::request::{Base, INFO};
 use crate::DocumentError;
 use crate::document::text_of;
 
-/// What one server of Marathon says of itself (`/v2/info`).
+/// The answer of one server to `/v2/info`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerInfo {
-    /// Its version, as `1.8.222-86475ddac`.
+    /// The version, as `1.8.222-86475ddac`.
     pub version: Option<String>,
-    /// The leader's host and port. `None`: there is none now.
+    /// Host and port of the leader; None during an election.
     pub leader: Option<String>,
-    /// The hosts of the servers that it depends on, ZooKeeper's and Mesos masters: names or
-    /// addresses, as it was told them.
+    /// The hosts that it depends on, ZooKeeper servers and Mesos masters, by name or address as
+    /// they are configured.
     pub servers: BTreeSet<String>,
 }
 
-/// Where it says which servers it depends on (`InfoResource.scala`). A page of Mesos that it names
-/// beside them may well be at a VIP.
+/// JSON pointers to the servers it depends on (`InfoResource.scala`). The URL of the Mesos UI beside
+/// them is left out, since that may well be at a VIP.
 const SERVERS: [&str; 2] = ["/zookeeper_config/zk", "/marathon_config/master"];
 
-/// More than that nobody has.
+/// Limit of hosts that are kept; more than any Marathon has.
 const MAX_SERVERS: usize = 32;
 
 impl ServerInfo {
-    fn of(said: &Value) -> Self {
-        let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
-        let servers = SERVERS.into_iter().filter_map(text).flat_map(hosts);
+    fn from_json(info: &Value) -> Self {
+        let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str);
+        let servers = SERVERS.into_iter().filter_map(text).flat_map(split_hosts);
         Self {
             version: text("/version").map(str::to_owned),
             leader: text("/leader").map(str::to_owned),
@@ -42,22 +42,23 @@ impl ServerInfo {
     }
 }
 
-pub(super) async fn read(
+/// Reads `/v2/info` of one server.
+pub(super) async fn read_info(
     http: &Http,
     base: &Base,
     bases: &[Base],
 ) -> Result<ServerInfo, ClientError> {
-    let answer = http.get(base.at(INFO), bases).await?.check_status()?;
+    let answer = http.get(base.url_of(INFO), bases).await?.check_status()?;
     let info: Value = answer.parse_body(|body| {
         text_of(body).and_then(|text| serde_json::from_str(&text).map_err(DocumentError::from))
     })?;
-    Ok(ServerInfo::of(&info))
+    Ok(ServerInfo::from_json(&info))
 }
 
-/// The hosts in `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and in `10.0.0.3:5050`.
-fn hosts(text: &str) -> impl Iterator<Item = String> {
+/// Extracts the hosts of `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and of `10.0.0.3:5050`.
+fn split_hosts(text: &str) -> impl Iterator<Item = String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    // What comes before is secret, and nobody's host.
+    // User and password come before the @, and are no host.
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let servers = rest.split('/').next().unwrap_or_default().split(',');
     servers.filter_map(|server| {
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Vec<String> {
-        hosts(text).collect()
+        split_hosts(text).collect()
     }
 
     #[test]
@@ -95,15 +96,15 @@ mod tests {
             "marathon_config": {"master": "m1:5050", "mesos_leader_ui_url": "http://ui:5050/"},
             "zookeeper_config": {"zk": "zk://zk1:2181,zk2:2181/marathon", "zk_timeout": 10000},
         });
-        let info = ServerInfo::of(&said);
+        let info = ServerInfo::from_json(&said);
         assert_eq!(info.version.as_deref(), Some("1.9.109"));
         assert_eq!(info.leader.as_deref(), Some("marathon1:8080"));
         assert_eq!(info.servers, ["m1", "zk1", "zk2"].map(str::to_owned).into());
         for odd in [json!([]), json!(null), json!({"version": 7, "zookeeper_config": "zk"})] {
-            assert_eq!(ServerInfo::of(&odd), ServerInfo::default());
+            assert_eq!(ServerInfo::from_json(&odd), ServerInfo::default());
         }
         let many: Vec<_> = (0..1000).map(|n| format!("zk{n}:2181")).collect();
         let many = json!({"zookeeper_config": {"zk": format!("zk://{}/m", many.join(","))}});
-        assert_eq!(ServerInfo::of(&many).servers.len(), MAX_SERVERS);
+        assert_eq!(ServerInfo::from_json(&many).servers.len(), MAX_SERVERS);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a live Marathon over HTTP.
+//! A client that reads a live Marathon over HTTP.
 
 mod account;
 mod config;
@@ -6,15 +6,17 @@ mod error;
 mod events;
 mod http;
 mod info;
+mod jwt;
 mod request;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, Secret};
-pub use error::{ClientError, Stage};
+pub use error::{Cause, ClientError, LoginError, RedirectError, Stage, with_sources};
 pub use events::EventStream;
 use futures_util::StreamExt;
 pub use info::ServerInfo;
+pub use jwt::KeyError;
 pub use reqwest::Url;
 
 use crate::document::message_in;
@@ -22,11 +24,11 @@ use crate::{Document, Finding, Records, Snapshot, VersionKey, Workload, Workload
 use http::Http;
 use request::{APPS, Base, PODS, version_path, workload_path};
 
-/// Version records that are read at the same time.
+/// Version records that are read concurrently.
 const CONCURRENT_VERSIONS: usize = 8;
 
-/// Reads one Marathon, by whichever of its URLs works. Remembers which one did, and the version
-/// records it has read.
+/// A client of one Marathon. It uses the URL that worked last, and keeps the version records that
+/// it has read.
 #[derive(Debug)]
 pub struct Client {
     http: Http,
@@ -36,28 +38,30 @@ pub struct Client {
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// The URL that worked last.
+    /// Index of the URL that worked last.
     good: usize,
     records: Records,
-    /// It has answered about pods.
+    /// Marathon has answered about pods.
     has_pods: bool,
 }
 
-/// What came of a read, and who was the leader then.
+/// The result of a read, and the leader of that moment.
 #[derive(Debug)]
 pub struct Answered<T> {
-    /// What was read.
+    /// The data, or why it could not be read.
     pub result: Result<T, ClientError>,
     /// `X-Marathon-Leader` of the answer, if it has one.
     pub leader: Option<String>,
 }
 
 impl Client {
+    /// Creates a client.
+    ///
     /// # Errors
     /// When a URL can't be Marathon's, a certificate or key can't be used, or this machine has no
     /// working TLS and needs it.
     pub fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
-        let bases = Base::all(config)?;
+        let bases = Base::from_config(config)?;
         Ok(Self { http: Http::new(config)?, bases, memory: Mutex::default() })
     }
 
@@ -65,19 +69,19 @@ impl Client {
     /// can't be read is a finding, and its instances have [`InstanceSpec::Unknown`].
     ///
     /// # Errors
-    /// When none of the URLs gives a whole answer. Half an answer is never a snapshot.
+    /// When none of the URLs gives a complete answer. A partial answer is never a snapshot.
     ///
     /// [`InstanceSpec::Unknown`]: crate::InstanceSpec::Unknown
     pub async fn read_snapshot(&self) -> Result<Snapshot, ClientError> {
         self.read_everything().await.result
     }
 
-    /// As [`Client::read_snapshot`], with the leader.
+    /// Reads the same as [`Client::read_snapshot`], and the leader.
     pub async fn read_everything(&self) -> Answered<Snapshot> {
-        let Answered { result, leader } = self.anywhere(|base| self.documents(base)).await;
+        let Answered { result, leader } = self.try_urls(|base| self.read_documents(base)).await;
         let result = match result {
             Ok(document) => {
-                let snapshot = self.with_versions(&document).await;
+                let snapshot = self.complete_snapshot(&document).await;
                 self.memory().records.retain_used(&snapshot);
                 Ok(snapshot)
             }
@@ -87,19 +91,19 @@ impl Client {
     }
 
     /// Reads one app or pod, and the version records that its instances run by. None: Marathon
-    /// has none of this name.
+    /// has no such app or pod.
     pub async fn read_workload(&self, key: &WorkloadKey) -> Answered<Option<Workload>> {
         let Some(path) = workload_path(key) else {
             let error = ClientError::StrangeId { key: key.to_string() };
             return Answered { result: Err(error), leader: None };
         };
-        let read = |base| self.document(base, &path);
-        let Answered { result, leader } = self.anywhere(read).await;
+        let read = |base| self.read_document(base, &path);
+        let Answered { result, leader } = self.try_urls(read).await;
         let result = match result {
             Ok(Some(document)) => {
-                let workloads = self.with_versions(&document).await.workloads;
+                let workloads = self.complete_snapshot(&document).await.workloads;
                 let found = workloads.into_iter().find(|each| each.key() == *key);
-                // Only Marathon's own "does not exist" says that it doesn't.
+                // Only Marathon's own 404 says that it doesn't exist.
                 found.map(Some).ok_or_else(|| ClientError::OtherAnswer { key: key.to_string() })
             }
             Ok(None) => Ok(None),
@@ -108,40 +112,40 @@ impl Client {
         Answered { result, leader }
     }
 
-    /// Opens the event stream of the URL with this number. Which events it carries depends on the
-    /// server's version, which is asked for before.
+    /// Opens the event stream of the URL with this index. The server's version decides which events
+    /// it can send, and is read first.
     ///
     /// # Errors
-    /// When it can't be opened, or what answers is no event stream.
+    /// When it can't be opened, or the answer is not an event stream.
     pub async fn open_events(&self, url: usize) -> Result<EventStream, ClientError> {
         let base = &self.bases[url % self.bases.len()];
-        events::open(&self.http, base, &self.bases).await
+        events::open_stream(&self.http, base, &self.bases).await
     }
 
-    /// What the server of the URL with this number says of itself.
+    /// Reads `/v2/info` of the URL with this index.
     ///
     /// # Errors
-    /// When it doesn't answer, or refuses.
+    /// When the server doesn't answer, or refuses.
     pub async fn read_info(&self, url: usize) -> Result<ServerInfo, ClientError> {
         let base = &self.bases[url % self.bases.len()];
-        info::read(&self.http, base, &self.bases).await
+        info::read_info(&self.http, base, &self.bases).await
     }
 
-    /// What the first server that answers says of itself.
+    /// Reads `/v2/info` of the first URL that answers.
     pub async fn read_any_info(&self) -> Answered<ServerInfo> {
         let read = |base| async move {
-            let info = info::read(&self.http, base, &self.bases).await?;
+            let info = info::read_info(&self.http, base, &self.bases).await?;
             Ok((info, None))
         };
-        self.anywhere(read).await
+        self.try_urls(read).await
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries the URLs, the one that worked last first.
-    async fn anywhere<'a, T, F>(&'a self, read: impl Fn(&'a Base) -> F) -> Answered<T>
+    /// Tries the URLs in turn, beginning with the one that worked last.
+    async fn try_urls<'a, T, F>(&'a self, read: impl Fn(&'a Base) -> F) -> Answered<T>
     where
         F: Future<Output = Result<(T, Option<String>), ClientError>>,
     {
@@ -160,12 +164,13 @@ impl Client {
         Answered { result: Err(error), leader: None }
     }
 
-    async fn documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
-        let apps = self.http.get(base.at(APPS), &self.bases).await?.check_status()?;
+    /// Reads all apps and pods of one server.
+    async fn read_documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
+        let apps = self.http.get(base.url_of(APPS), &self.bases).await?.check_status()?;
         let document = apps.parse_body(Document::parse_apps)?;
-        let pods = self.http.get(base.at(PODS), &self.bases).await?;
-        // Generations before 1.4 have no pods and no such path. One that has answered about pods is
-        // a later one: then it is the page of somebody who stands before it.
+        let pods = self.http.get(base.url_of(PODS), &self.bases).await?;
+        // Generations before 1.4 have no pods and no such path. A Marathon that has answered about
+        // pods is a later one: then the status comes from a proxy.
         let pods = match pods.status {
             404 | 405 | 501 if !self.memory().has_pods => Document::no_pods(),
             _ => {
@@ -177,21 +182,23 @@ impl Client {
         Ok((document.merge(pods), apps.leader))
     }
 
-    async fn document(
+    /// Reads one app or pod of one server.
+    async fn read_document(
         &self,
         base: &Base,
         path: &str,
     ) -> Result<(Option<Document>, Option<String>), ClientError> {
-        let answer = self.http.get(base.at(path), &self.bases).await?;
+        let answer = self.http.get(base.url_of(path), &self.bases).await?;
         let leader = answer.leader.clone();
-        // What stands before Marathon has pages of its own for what it doesn't find.
-        if answer.status == 404 && is_marathons_message(&answer.body) {
+        // A 404 without Marathon's message comes from a proxy.
+        if answer.status == 404 && is_marathon_error(&answer.body) {
             return Ok((None, leader));
         }
         Ok((Some(answer.check_status()?.parse_body(Document::parse)?), leader))
     }
 
-    async fn with_versions(&self, document: &Document) -> Snapshot {
+    /// Makes a snapshot of a document, and reads the version records that it lacks.
+    async fn complete_snapshot(&self, document: &Document) -> Snapshot {
         let snapshot = document.to_snapshot(&self.memory().records);
         let mut missing = snapshot.missing_versions();
         missing.retain(|key| !self.memory().records.contains(key));
@@ -206,13 +213,13 @@ impl Client {
         snapshot
     }
 
-    /// Reads records, until one fails for a reason that isn't its own: the others can wait for
-    /// the next snapshot.
+    /// Reads version records, until one fails for a reason that would make the others fail too.
+    /// Those are left to the next snapshot.
     async fn read_versions(&self, missing: Vec<VersionKey>) -> Vec<Finding> {
         let base = &self.bases[self.memory().good];
         let read = |key: VersionKey| async move {
             let answer = match version_path(&key) {
-                Some(path) => self.http.get(base.at(&path), &self.bases).await.map(Some),
+                Some(path) => self.http.get(base.url_of(&path), &self.bases).await.map(Some),
                 None => Ok(None),
             };
             (key, answer)
@@ -236,7 +243,7 @@ impl Client {
                 Err(error) => Err(error),
             };
             if let Err(error) = read {
-                let reason = format!("{name} could not be read: {error}");
+                let reason = format!("{name} could not be read: {}", with_sources(&error));
                 findings.push(Finding { path: "$".to_owned(), reason });
                 if !matches!(error, ClientError::Document { .. }) {
                     break;
@@ -247,7 +254,7 @@ impl Client {
     }
 }
 
-/// A JSON object with a message, as Marathon's errors are.
-fn is_marathons_message(body: &[u8]) -> bool {
+/// Tells whether a body is an error of Marathon's own: a JSON object with a message.
+fn is_marathon_error(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'{') && message_in(body).is_some()
 }

@@ -1,12 +1,13 @@
-//! What is asked of which server, apart from any connection.
+//! URLs and credentials of requests, apart from any connection.
 
 use reqwest::Url;
 
 use super::config::{Auth, BasicAuth, ClientConfig, ConfigError};
+use super::error::RedirectError;
 use crate::{Kind, VersionKey, WorkloadKey};
 
 /// Every app with its tasks, and with its readiness while it is deployed. Counts and deployments
-/// come along unasked (`InfoEmbedResolver.scala`).
+/// are always embedded (`InfoEmbedResolver.scala`).
 pub(crate) const APPS: &str = "/v2/apps?embed=apps.tasks&embed=apps.readiness";
 
 /// Every pod with its instances.
@@ -15,20 +16,20 @@ pub(crate) const PODS: &str = "/v2/pods/::status";
 /// The event stream.
 pub(crate) const EVENTS: &str = "/v2/events";
 
-/// The server's version, among other things.
+/// The server's version and configuration.
 pub(crate) const INFO: &str = "/v2/info";
 
-/// One URL of Marathon, with who to be there.
+/// One configured URL of Marathon, with its credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
-    /// Without user, query and fragment.
+    /// The URL without user, query and fragment.
     url: Url,
     auth: Option<Auth>,
 }
 
 impl Base {
-    /// The configured URLs, checked, in order.
-    pub(crate) fn all(config: &ClientConfig) -> Result<Vec<Self>, ConfigError> {
+    /// Checks the configured URLs and returns them in order.
+    pub(crate) fn from_config(config: &ClientConfig) -> Result<Vec<Self>, ConfigError> {
         if config.urls.is_empty() {
             return Err(ConfigError::NoUrl);
         }
@@ -37,10 +38,10 @@ impl Base {
 
     fn new(mut url: Url, auth: Option<&Auth>) -> Result<Self, ConfigError> {
         let own = (!url.username().is_empty() || url.password().is_some()).then(|| {
-            let password = decoded(url.password().unwrap_or_default()).into();
-            Auth::Basic(BasicAuth { user: decoded(url.username()), password })
+            let password = percent_decode(url.password().unwrap_or_default()).into();
+            Auth::Basic(BasicAuth { user: percent_decode(url.username()), password })
         });
-        without_user(&mut url);
+        remove_user(&mut url);
         let reason = if !matches!(url.scheme(), "http" | "https") {
             "only http and https are spoken"
         } else if url.query().is_some() || url.fragment().is_some() {
@@ -51,9 +52,9 @@ impl Base {
         Err(ConfigError::BadUrl { url: url.into(), reason })
     }
 
-    /// The URL of something of Marathon's, `path` from `/v2` on. A prefix stays before it, as
-    /// text: `/service/marathon/v2/apps`.
-    pub(crate) fn at(&self, path: &str) -> Url {
+    /// Returns the URL of a resource of Marathon's. `path` begins with `/v2` and is appended to
+    /// the prefix of the configured URL: `/service/marathon/v2/apps`.
+    pub(crate) fn url_of(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         let prefixed = format!("{}{path}", self.url.path().trim_end_matches('/'));
@@ -62,38 +63,38 @@ impl Base {
         url
     }
 
-    fn is_at(&self, url: &Url) -> bool {
+    fn is_origin_of(&self, url: &Url) -> bool {
         self.url.origin() == url.origin()
     }
 }
 
-/// Who to be at a URL: nobody, unless the server is one of those configured.
+/// Returns the credentials for a URL; none unless its server is one of those configured.
 pub(crate) fn auth_for<'a>(bases: &'a [Base], url: &Url) -> Option<&'a Auth> {
-    bases.iter().find(|base| base.is_at(url))?.auth.as_ref()
+    bases.iter().find(|base| base.is_origin_of(url))?.auth.as_ref()
 }
 
-/// An id as it stands in a path; None for one that can't be one of Marathon's, and would lead
-/// somewhere else.
-fn plain_id(id: &str) -> Option<&str> {
+/// Converts an id to a part of a path. None for an id that Marathon doesn't allow, which could lead
+/// to another resource.
+fn path_segment(id: &str) -> Option<&str> {
     let id = id.trim_start_matches('/');
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
     let dots = id.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..");
     (!dots && id.bytes().all(plain)).then_some(id)
 }
 
-/// The path of one app or pod with what runs of it. The answer of an app has its tasks and its
-/// readiness unasked (`AppsResource.scala`).
+/// Returns the path of one app or pod with its instances. `embed` only names what the answer for an
+/// app has in any case, its tasks and its readiness (`AppsResource.scala`).
 pub(crate) fn workload_path(key: &WorkloadKey) -> Option<String> {
-    let id = plain_id(&key.id)?;
+    let id = path_segment(&key.id)?;
     Some(match key.kind {
         Kind::App => format!("/v2/apps/{id}?embed=app.tasks&embed=app.readiness"),
         Kind::Pod => format!("/v2/pods/{id}::status"),
     })
 }
 
-/// The path of a version record.
+/// Returns the path of a version record.
 pub(crate) fn version_path(key: &VersionKey) -> Option<String> {
-    let id = plain_id(&key.id)?;
+    let id = path_segment(&key.id)?;
     let version = key.version;
     Some(match key.kind {
         Kind::App => format!("/v2/apps/{id}/versions/{version:.3}"),
@@ -101,28 +102,28 @@ pub(crate) fn version_path(key: &VersionKey) -> Option<String> {
     })
 }
 
-/// Where a redirect leads, if it may be followed.
-pub(crate) fn redirected(from: &Url, location: Option<&str>) -> Result<Url, &'static str> {
-    let location = location.ok_or("it redirects without saying where to")?;
-    let mut to = from.join(location).map_err(|_| "it redirects to what is no URL")?;
+/// Resolves the target of a redirect, if it may be followed.
+pub(crate) fn resolve_redirect(from: &Url, location: Option<&str>) -> Result<Url, RedirectError> {
+    let location = location.ok_or(RedirectError::NoLocation)?;
+    let mut to = from.join(location).map_err(|_| RedirectError::NoUrl)?;
     match (from.scheme(), to.scheme()) {
-        ("https", "http") => Err("it redirects from https to http, which is not followed"),
+        ("https", "http") => Err(RedirectError::Unencrypted),
         (_, "http" | "https") => {
-            without_user(&mut to);
+            remove_user(&mut to);
             Ok(to)
         }
-        _ => Err("it redirects to what is neither http nor https"),
+        _ => Err(RedirectError::OtherScheme),
     }
 }
 
-fn without_user(url: &mut Url) {
-    // Fails for URLs that can't have a user, and they have none.
+fn remove_user(url: &mut Url) {
+    // An error means that a URL of this scheme can't have a user.
     let _ = url.set_username("");
     let _ = url.set_password(None);
 }
 
-/// The text behind `%40` and the like.
-fn decoded(text: &str) -> String {
+/// Decodes `%40` and the like.
+fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -158,10 +159,10 @@ mod tests {
             ("https://m/service/marathon", "https://m/service/marathon/v2/pods/::status"),
             ("https://m/service/marathon/", "https://m/service/marathon/v2/pods/::status"),
         ] {
-            assert_eq!(base(configured).at(PODS).as_str(), expected);
+            assert_eq!(base(configured).url_of(PODS).as_str(), expected);
         }
         let apps = "http://m:8080/x/v2/apps?embed=apps.tasks&embed=apps.readiness";
-        assert_eq!(base("http://m:8080/x").at(APPS).as_str(), apps);
+        assert_eq!(base("http://m:8080/x").url_of(APPS).as_str(), apps);
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_redirect_never_leads_from_https_to_http() {
-        let to = |from: &str, location| redirected(&from.parse().unwrap(), location);
+        let to = |from: &str, location| resolve_redirect(&from.parse().unwrap(), location);
         assert_eq!(to("http://a/x", Some("/y")).unwrap().as_str(), "http://a/y");
         assert_eq!(to("http://a/", Some("https://b/")).unwrap().as_str(), "https://b/");
         assert_eq!(to("http://a/", Some("http://u:p@b/")).unwrap().as_str(), "http://b/");
@@ -228,7 +229,7 @@ mod tests {
         }
         let error = Base::new("ftp://u:secret@m/".parse().unwrap(), None).unwrap_err();
         assert!(!error.to_string().contains("secret"));
-        assert!(matches!(Base::all(&ClientConfig::new(vec![])), Err(ConfigError::NoUrl)));
+        assert!(matches!(Base::from_config(&ClientConfig::new(vec![])), Err(ConfigError::NoUrl)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Servers that fail, each in its way, and what is said of it.
 
+use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -14,6 +15,12 @@ use crate::{block_on, config, error, fixture, read};
 fn nobody() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
+}
+
+/// An error with its sources, as a command prints it.
+fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let sources = std::iter::successors(Some(error), |error| (*error).source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Waits for the client to give up.
@@ -40,7 +47,7 @@ fn a_useless_answer_says_what_it_is() {
             "status 500: while retrieving health",
         ),
         (answer("401 Unauthorized", "", ""), "status 401; give a user and password"),
-        (answer("404 Not Found", "", ""), "status 404; see that the URL is Marathon's"),
+        (answer("404 Not Found", "", ""), "status 404; check that the URL is Marathon's"),
         (answer("204 No Content", "", ""), "it is empty"),
         (answer("304 Not Modified", "", ""), "status 304"),
         (answer("302 Found", "", ""), "it redirects without saying where to"),
@@ -48,7 +55,7 @@ fn a_useless_answer_says_what_it_is() {
     ];
     for (answer, expected) in cases {
         let server = Server::with_apps(answer);
-        let error = error(&server.url).to_string();
+        let error = with_sources(&error(&server.url));
         assert!(error.contains(expected), "{error}");
         assert!(error.starts_with(server.url.as_str()), "{error}");
     }
@@ -120,7 +127,7 @@ fn redirects_are_followed_a_few_times_only() {
     });
     let error = error(&server.url);
     assert!(
-        matches!(&error, ClientError::Redirect { reason, .. } if reason.contains("more than 5 times")),
+        matches!(&error, ClientError::Redirect { reason, .. } if reason.to_string().contains("more than 5 times")),
         "{error}"
     );
     assert_eq!(server.asked().len(), 6);
@@ -130,7 +137,7 @@ fn redirects_are_followed_a_few_times_only() {
 fn a_refused_connection_is_told_from_a_silent_server() {
     let refused = error(&nobody());
     assert!(
-        matches!(&refused, ClientError::NoConnection { reason, .. } if reason.contains("refused")),
+        matches!(&refused, ClientError::NoConnection { cause, .. } if cause.to_string().contains("refused")),
         "{refused}"
     );
 
@@ -174,7 +181,7 @@ fn when_no_url_works_each_one_is_told_of_without_its_password() {
     let error = read(&config(vec![first, second.url.clone()])).unwrap_err();
     let ClientError::All(errors) = &error else { panic!("{error}") };
     assert!(matches!(errors[0], ClientError::NoConnection { .. }));
-    assert!(matches!(&errors[1], ClientError::Document { reason: DocumentError::Empty, .. }));
+    assert!(matches!(&errors[1], ClientError::Document { error: DocumentError::Empty, .. }));
     let text = error.to_string();
     assert!(text.contains("refused") && text.contains("it is empty"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
