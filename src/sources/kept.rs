@@ -20,3 +20,18 @@ pub(crate) struct Saved<T> {
     pub(crate) read_at: Timestamp,
     pub(crate) what: T,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state file that an earlier release wrote.
+    const FIXTURE: &str = include_str!("../../tests/agent/fixtures/m0.known");
+
+    #[test]
+    fn a_state_file_reads_and_writes_as_before() {
+        let (_header, json) = FIXTURE.split_once('\n').unwrap();
+        let kept = KeptState::Marathon(serde_json::from_str(json).unwrap());
+        assert_eq!(serde_json::to_string(&kept).unwrap(), json);
+    }
+}

@@ -207,6 +207,26 @@ fn a_node_that_starts_without_marathon_has_its_vips_from_the_disk() {
     });
 }
 
+/// The fixture was written by vipd before the state file's type was split by kind of source.
+#[test]
+fn a_node_is_upgraded_while_marathon_does_not_answer() {
+    run(async {
+        let mut world = World::new().await;
+        world.sim().set_leader(None);
+        let state = world.folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("m0.known"), include_bytes!("fixtures/m0.known")).unwrap();
+        world.start().await;
+        world.until_served(WEB, 2).await;
+        let served = world.served(WEB).unwrap();
+        assert_eq!(served, ["10.1.0.11:31000", "10.1.0.12:31000"].map(|at| at.parse().unwrap()));
+        let source = &world.agent().view.borrow().sources["m0"].clone();
+        let read_at = source.read_at.unwrap().to_string();
+        assert_eq!((source.from_disk, &*read_at), (true, "2026-11-29T06:13:32.375668763Z"));
+        world.end().await;
+    });
+}
+
 #[test]
 fn what_is_on_disk_brings_back_no_server_that_was_taken_out_of_use_since() {
     run(async {
