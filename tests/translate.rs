@@ -7,16 +7,16 @@ use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
 use vipd::sources::hosts::Hosts;
-use vipd::sources::marathon::translate::{Translation, hosts_of, translate};
-use vipd::sources::resolve::{addresses, resolve};
+use vipd::sources::marathon::translate::{Translation, snapshot_hosts, translate_snapshot};
+use vipd::sources::resolve::{all_addresses, resolve_hosts};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
 fn read(document: &Value, records: &Records) -> Translation {
     let document = Document::parse(document.to_string().as_bytes()).unwrap();
     let snapshot = document.to_snapshot(records);
-    let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
-    translate(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap())
+    let hosts = resolve_hosts(snapshot_hosts(&snapshot), std::time::Duration::ZERO);
+    translate_snapshot(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap())
 }
 
 /// Each VIP with the addresses of its candidates.
@@ -250,9 +250,9 @@ fn every_agent_is_known_whatever_network_its_tasks_are_in() {
     let app = app("container", &mapping, &task("10.0.0.7", &[]));
     let snapshot =
         Document::parse(app.to_string().as_bytes()).unwrap().to_snapshot(&Records::default());
-    assert_eq!(hosts_of(&snapshot), ["10.0.0.7"].into());
-    let hosts = resolve(hosts_of(&snapshot), std::time::Duration::ZERO);
-    assert!(addresses(&hosts).any(|address| *address == std::net::IpAddr::from([10, 0, 0, 7])));
+    assert_eq!(snapshot_hosts(&snapshot), ["10.0.0.7"].into());
+    let hosts = resolve_hosts(snapshot_hosts(&snapshot), std::time::Duration::ZERO);
+    assert!(all_addresses(&hosts).any(|address| *address == std::net::IpAddr::from([10, 0, 0, 7])));
     let translation = read(&app, &Records::default());
     assert!(translation.tasks.contains(&[9, 0, 1, 130].into()));
 }
@@ -284,7 +284,7 @@ fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
         r#"{{"id":"/a","networks":[{{"mode":"host"}}],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
     );
     let snapshot = Document::parse(text.as_bytes()).unwrap().to_snapshot(&Records::default());
-    let translation = translate(&snapshot, &Hosts::new(), NOW.parse().unwrap());
+    let translation = translate_snapshot(&snapshot, &Hosts::new(), NOW.parse().unwrap());
     assert_eq!(translation.claims.len(), 64);
     assert_eq!(translation.reports.len(), 10_000 - 64);
 }

@@ -84,9 +84,9 @@ impl World {
     fn work_off_inputs(&mut self) {
         while let Some(input) = self.inputs.pop_front() {
             let wall = self.wall + self.now;
-            let effects = self.core.on(input, Moment { since_start: self.now, wall });
+            let effects = self.core.handle_input(input, Moment { since_start: self.now, wall });
             // The agent makes a view each turn, for its HTTP server.
-            std::hint::black_box(self.core.view());
+            std::hint::black_box(self.core.to_view());
             effects.into_iter().for_each(|effect| self.carry_out(effect));
         }
     }
@@ -193,7 +193,7 @@ impl World {
             self.now = self.now.max(self.core.wake_at()) + Duration::from_millis(1);
             let wall = self.wall + self.now;
             let moment = Moment { since_start: self.now, wall };
-            for effect in self.core.on(Input::Tick, moment) {
+            for effect in self.core.handle_input(Input::Tick, moment) {
                 match effect {
                     Effect::Source {
                         request: SourceRequest::Marathon(Action::Read(key)), ..

@@ -15,8 +15,8 @@ use vip::{
 };
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::claim_workload;
-use vipd::sources::marathon::translate::hosts_of;
-use vipd::sources::resolve::addresses;
+use vipd::sources::marathon::translate::snapshot_hosts;
+use vipd::sources::resolve::all_addresses;
 
 use crate::cluster::Cluster;
 use crate::figure::measure_time;
@@ -42,7 +42,7 @@ pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<Ap
 
 fn resolved_hosts(snapshot: &Snapshot) -> Hosts {
     let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
-    hosts_of(snapshot).into_iter().map(host).collect()
+    snapshot_hosts(snapshot).into_iter().map(host).collect()
 }
 
 /// Decides what to do about a kernel's state, like `vipd apply`.
@@ -55,7 +55,7 @@ pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Deci
         parting: Parting::AtOnce,
         ..Config::default()
     });
-    let nodes = addresses(&resolved_hosts(snapshot)).copied().collect();
+    let nodes = all_addresses(&resolved_hosts(snapshot)).copied().collect();
     let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
     controller.learn_input(Input::Facts(Facts { cluster, ..Facts::default() }));
     let claims = claims_by_app(snapshot);

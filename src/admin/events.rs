@@ -40,7 +40,7 @@ pub(super) async fn events(
     let follows = text(header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream"));
     let journal = &shared.handle.journal;
     if !follows {
-        return Json(journal.after(after)).into_response();
+        return Json(journal.entries_after(after)).into_response();
     }
     let Ok(permit) = shared.followers.clone().try_acquire_owned() else {
         let why = "too many follow the changes already: try again, or poll with ?after=NUMBER";
@@ -51,7 +51,7 @@ pub(super) async fn events(
     let following = Following {
         journal: journal.clone(),
         // An agent that was started anew counts from 1 again.
-        after: if after > *journal.follow().borrow() { 0 } else { after },
+        after: if after > *journal.last_number().borrow() { 0 } else { after },
         ready: VecDeque::from([Event::default().retry(RETRY).comment("changes")]),
         end: Instant::now() + LONGEST,
         _permit: permit,
@@ -77,8 +77,8 @@ impl Following {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            let mut follow = self.journal.follow();
-            for change in self.journal.after(self.after) {
+            let mut follow = self.journal.last_number();
+            for change in self.journal.entries_after(self.after) {
                 self.after = change.number;
                 let event = Event::default().id(change.number.to_string()).event("change");
                 self.ready.extend(event.json_data(&*change));

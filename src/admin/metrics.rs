@@ -45,11 +45,11 @@ pub(super) async fn answer_metrics(
 
 async fn gather(state: &AdminState, with_vips: bool) -> Scrape {
     let (view, time) = (state.view(), Timestamp::now());
-    let now = state.handle.beat().now;
+    let now = state.handle.last_beat().now;
     let unapplied_since = view.status.unapplied_since;
     Scrape {
         healthy: state.alive().is_ok(),
-        ready: Readiness::of(&view, time).is_ok(),
+        ready: Readiness::from_view(&view, time).is_ok(),
         unapplied: unapplied_since.map(|since| now.saturating_sub(since)).unwrap_or_default(),
         counts: state.census().await.ok(),
         traffic: state.traffic().await.ok(),

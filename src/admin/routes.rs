@@ -51,7 +51,7 @@ async fn healthz(State(shared): Ask, headers: HeaderMap) -> Response {
 }
 
 async fn readyz(State(shared): Ask, headers: HeaderMap) -> Response {
-    let ready = Readiness::of(&shared.view(), Timestamp::now());
+    let ready = Readiness::from_view(&shared.view(), Timestamp::now());
     let data_path = ready.data_path.iter().map(|text| format!("data path: {text}"));
     let lines = ready.reasons.iter().chain(&ready.notes).cloned().chain(data_path).collect();
     judged(&headers, ready.is_ok(), "ready", &ready, lines)

@@ -72,11 +72,11 @@ impl AdminState {
     }
 
     pub(super) fn alive(&self) -> Liveness {
-        Liveness::of(&self.view(), self.handle.beat(), self.sync_period)
+        Liveness::from_view(&self.view(), self.handle.last_beat(), self.sync_period)
     }
 
     pub(super) fn report(&self) -> AgentReport {
-        let since_start = self.handle.beat().now;
+        let since_start = self.handle.last_beat().now;
         AgentReport::of(&self.view(), self.alive(), since_start, Timestamp::now())
     }
 
@@ -126,7 +126,7 @@ impl AdminState {
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, String> {
         let stuck = || "the agent's loop doesn't answer: see /healthz".to_owned();
-        if self.handle.beat().is_stopped() {
+        if self.handle.last_beat().is_stopped() {
             return Err(stuck());
         }
         self.ask(request).await.ok_or_else(stuck)
@@ -134,7 +134,7 @@ impl AdminState {
 
     /// The kernel is asked nothing more while it or the loop seems to be stuck.
     fn kernel_answers(&self) -> Result<(), String> {
-        let beat = self.handle.beat();
+        let beat = self.handle.last_beat();
         if beat.is_stopped() {
             return Err("the agent's loop stands still, so the kernel isn't asked".to_owned());
         }

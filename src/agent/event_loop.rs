@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::core::{AgentCore, Config, Effect, Input};
 use super::journal::Journal;
 use super::journal::log::Log;
-use super::kernel_thread::{Ask, KernelThread, monitor};
+use super::kernel_thread::{Ask, KernelThread, start_monitor};
 use super::metrics::recorder::Recorder;
 use super::state_file::StateFiles;
 use super::status::counts::VipCounts;
@@ -23,7 +23,7 @@ use super::status::health::Beat;
 use super::status::{Hold, Request, View};
 use crate::clock::{Moment, Timestamp};
 use crate::sources::hosts::LookupError;
-use crate::sources::resolve::look_up_one;
+use crate::sources::resolve::look_up_host;
 use crate::sources::{SourceClient, SourceConnection, SourceId};
 
 /// The loop shows that it lives at least this often.
@@ -91,7 +91,7 @@ pub struct Handle {
 impl Handle {
     /// When the loop went round last, and what the time is.
     #[must_use]
-    pub fn beat(&self) -> Beat {
+    pub fn last_beat(&self) -> Beat {
         let last = Duration::from_millis(self.heart.load(Ordering::Relaxed));
         Beat { now: self.started.elapsed(), last }
     }
@@ -109,14 +109,14 @@ impl Agent {
         let kernel = KernelThread::start(setup.open_kernel, bring.clone())
             .context("cannot start the thread that speaks with the kernel")?;
         if let Some(interface) = setup.monitor {
-            monitor(interface, bring.clone())
+            start_monitor(interface, bring.clone())
                 .context("cannot start the thread that listens to the kernel")?;
         }
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
         let core = AgentCore::new(setup.config, now);
         let sources: Vec<_> = core.source_ids().cloned().collect();
-        let (view, seen) = watch::channel(Arc::new(core.view()));
+        let (view, seen) = watch::channel(Arc::new(core.to_view()));
         let heart = Arc::new(AtomicU64::new(0));
         let mut registry = Registry::default();
         let mut agent = Self {
@@ -139,7 +139,7 @@ impl Agent {
             agent.open_connection(source, client);
         }
         if let Some(hold) = setup.hold {
-            agent.turn(Input::Hold(hold));
+            agent.run_turn(Input::Hold(hold));
         }
         for source in sources {
             agent.restore_source(&source);
@@ -162,19 +162,19 @@ impl Agent {
                 () = &mut stop => break,
                 Some(input) = self.inputs.recv() => input,
                 Some(request) = self.requests.recv() => {
-                    self.answer(request);
+                    self.answer_request(request);
                     continue;
                 }
                 () = sleep_until(wake) => Input::Tick,
                 _ = beat.tick() => {
-                    self.beat();
+                    self.record_beat();
                     let view = self.view.borrow().clone();
-                    self.log.ages(&view, Timestamp::now());
+                    self.log.log_stale_sources(&view, Timestamp::now());
                     continue;
                 }
             };
             turned = Instant::now();
-            self.turn(input);
+            self.run_turn(input);
         }
         self.connections.clear();
         self.kernel.finish();
@@ -202,30 +202,30 @@ impl Agent {
         Moment { since_start: self.started.elapsed(), wall: (self.clock)() }
     }
 
-    fn beat(&self) {
+    fn record_beat(&self) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heart.store(since, Ordering::Relaxed);
     }
 
     /// One turn of the loop: an input into the core, what follows into the world.
-    fn turn(&mut self, input: Input) {
+    fn run_turn(&mut self, input: Input) {
         let now = self.now();
         let news = self.recorder.record_input(&input, &self.core, now);
-        let effects = self.core.on(input, now);
+        let effects = self.core.handle_input(input, now);
         self.recorder.record_effects(news, &effects, &self.core, now);
         self.carry_out(effects, now);
-        self.beat();
-        self.log.labels(&self.core.take_news());
+        self.record_beat();
+        self.log.log_labels(&self.core.take_news());
         let controller = self.core.controller();
         if self.log.is_withholding(controller.status().mode) {
-            self.log.withheld(controller);
+            self.log.log_withheld(controller);
         }
-        let view = self.core.view();
+        let view = self.core.to_view();
         let log = &mut self.log;
         self.view.send_if_modified(|shown| {
             let changed = **shown != view;
             if changed {
-                log.view(shown, &view);
+                log.log_view_changes(shown, &view);
                 *shown = Arc::new(view);
             }
             changed
@@ -240,13 +240,13 @@ impl Agent {
                         connection.send_request(request);
                     }
                 }
-                Effect::Resolve(name) => self.resolve(name),
+                Effect::Resolve(name) => self.start_lookup(name),
                 Effect::Observe { known, mend } => {
-                    self.kernel.ask(Ask::Observe { known, mend });
+                    self.kernel.send_request(Ask::Observe { known, mend });
                 }
-                Effect::FindWays(servers) => self.kernel.ask(Ask::FindWays(servers)),
-                Effect::Apply(plan) => self.kernel.ask(Ask::Apply(plan)),
-                Effect::Log(entries) => self.log.outcome(entries, now.since_start),
+                Effect::FindWays(servers) => self.kernel.send_request(Ask::FindWays(servers)),
+                Effect::Apply(plan) => self.kernel.send_request(Ask::Apply(plan)),
+                Effect::Log(entries) => self.log.log_outcome(entries, now.since_start),
                 Effect::Save(source) => {
                     if let Some(save) = self.prepare_save(&source) {
                         tokio::task::spawn_blocking(save);
@@ -256,12 +256,12 @@ impl Agent {
         }
     }
 
-    fn resolve(&self, name: String) {
+    fn start_lookup(&self, name: String) {
         let (bring, look_ups) = (self.bring.clone(), self.look_ups.clone());
         tokio::spawn(async move {
             let _permit = look_ups.acquire().await;
             let asked = name.clone();
-            let answer = tokio::task::spawn_blocking(move || look_up_one(&asked)).await;
+            let answer = tokio::task::spawn_blocking(move || look_up_host(&asked)).await;
             let answer =
                 answer.unwrap_or_else(|panic| Err(LookupError::Resolver(panic.to_string())));
             let _ = bring.send(Input::Resolved { name, answer });
@@ -280,7 +280,7 @@ impl Agent {
     fn restore_source(&mut self, source: &SourceId) {
         let Some(files) = self.store.clone() else { return };
         let now = self.now();
-        match files.load(source, |json| self.core.restore_source(source, json, now)) {
+        match files.load_state(source, |json| self.core.restore_source(source, json, now)) {
             Ok(Some(effects)) => self.carry_out(effects, now),
             Ok(None) => {}
             Err(error) => {
@@ -293,25 +293,25 @@ impl Agent {
     /// Prepares to write the state file of a source, if there is something to write.
     fn prepare_save(&self, source: &SourceId) -> Option<impl FnOnce() + Send + 'static> {
         let files = self.store.clone()?;
-        let kept = self.core.kept(source, self.now())?;
+        let kept = self.core.state_to_save(source, self.now())?;
         let source = source.clone();
         Some(move || {
-            if let Err(error) = files.save(&source, &kept) {
+            if let Err(error) = files.save_state(&source, &kept) {
                 let (source, error) = (source.as_str(), error_chain(&error));
                 tracing::warn!(source, "what is known can't be kept on disk: {error}");
             }
         })
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer_request(&mut self, request: Request) {
         // Whoever asked may be gone.
         match request {
             Request::Hold(hold, done) => {
-                self.turn(Input::Hold(hold));
+                self.run_turn(Input::Hold(hold));
                 let _ = done.send(());
             }
             Request::Release(done) => {
-                self.turn(Input::Release);
+                self.run_turn(Input::Release);
                 let _ = done.send(());
             }
             Request::LocalFacts(facts) => {
@@ -320,10 +320,11 @@ impl Agent {
             }
             Request::VipCounts(census) => {
                 let controller = self.core.controller();
-                let _ = census.send(VipCounts::of(controller.services(), self.core.reports()));
+                let _ = census
+                    .send(VipCounts::count_all(controller.services(), self.core.label_reports()));
             }
             Request::Table(table) => {
-                let _ = table.send(Box::new(self.core.table(self.now())));
+                let _ = table.send(Box::new(self.core.to_table(self.now())));
             }
         }
     }

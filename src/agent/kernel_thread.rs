@@ -34,13 +34,13 @@ impl KernelThread {
         inputs: UnboundedSender<Input>,
     ) -> std::io::Result<Self> {
         let (asks, asked) = mpsc::channel();
-        let serve = move || serve(open, &asked, &inputs);
+        let serve = move || serve_requests(open, &asked, &inputs);
         let thread = thread::Builder::new().name("kernel".into()).spawn(serve)?;
         Ok(Self { asks: Some(asks), thread: Some(thread) })
     }
 
     /// Asks. The answer comes as an input.
-    pub(super) fn ask(&self, ask: Ask) {
+    pub(super) fn send_request(&self, ask: Ask) {
         // It ends with this handle only.
         let _ = self.asks.as_ref().map(|asks| asks.send(ask));
     }
@@ -54,7 +54,7 @@ impl KernelThread {
     }
 }
 
-fn serve<K: Kernel>(
+fn serve_requests<K: Kernel>(
     mut open: impl FnMut() -> Result<K, KernelError>,
     asked: &mpsc::Receiver<Ask>,
     inputs: &UnboundedSender<Input>,
@@ -68,7 +68,7 @@ fn serve<K: Kernel>(
         let input = match (ask, opened) {
             (Ask::Observe { known, mend }, opened) => {
                 let reading = opened.and_then(|mut opened| {
-                    let reading = read(&mut opened, known.as_deref(), mend);
+                    let reading = read_kernel(&mut opened, known.as_deref(), mend);
                     // One that can't be read is opened anew: its socket may be what is broken.
                     kernel = reading.is_ok().then_some(opened);
                     reading
@@ -99,7 +99,7 @@ fn serve<K: Kernel>(
     }
 }
 
-fn read(
+fn read_kernel(
     kernel: &mut impl Kernel,
     known: Option<&Observed>,
     mend: bool,
@@ -118,7 +118,7 @@ fn read(
 
 /// Starts the thread that waits for the kernel's announcements. It ends soon after `inputs` is
 /// closed.
-pub(super) fn monitor(
+pub(super) fn start_monitor(
     interface: String,
     inputs: UnboundedSender<Input>,
 ) -> std::io::Result<JoinHandle<()>> {

@@ -28,19 +28,22 @@ impl Notifier {
                 let view = handle.view.borrow().clone();
                 if view.ready && !ready {
                     ready = true;
-                    tell(&[NotifyState::Ready]);
+                    notify_systemd(&[NotifyState::Ready]);
                 }
-                let alive = Liveness::of(&view, handle.beat(), sync_period);
-                let now = summary(&alive, &Readiness::of(&view, marathon::Timestamp::now()));
+                let alive = Liveness::from_view(&view, handle.last_beat(), sync_period);
+                let now = summarize_health(
+                    &alive,
+                    &Readiness::from_view(&view, marathon::Timestamp::now()),
+                );
                 if now != status {
-                    tell(&[NotifyState::Status(&now)]);
+                    notify_systemd(&[NotifyState::Status(&now)]);
                     status = now;
                 }
                 if let Some(limit) = watchdog
                     && alive.is_ok()
                     && last.elapsed() >= limit / 3
                 {
-                    tell(&[NotifyState::Watchdog]);
+                    notify_systemd(&[NotifyState::Watchdog]);
                     last = Instant::now();
                 }
             }
@@ -50,17 +53,21 @@ impl Notifier {
     /// Tells that the agent stops, or that it starts again in this same process.
     pub fn stop(self, starts_again: bool) {
         self.0.abort();
-        tell(&[if starts_again { NotifyState::Reloading } else { NotifyState::Stopping }]);
+        notify_systemd(&[if starts_again {
+            NotifyState::Reloading
+        } else {
+            NotifyState::Stopping
+        }]);
     }
 }
 
-fn tell(what: &[NotifyState<'_>]) {
+fn notify_systemd(what: &[NotifyState<'_>]) {
     // Nobody is there, or nobody wants to know.
     let _ = sd_notify::notify(what);
 }
 
 /// How the agent fares, in one line.
-fn summary(alive: &Liveness, ready: &Readiness) -> String {
+fn summarize_health(alive: &Liveness, ready: &Readiness) -> String {
     let all = alive.reasons.iter().chain(&ready.reasons).chain(&ready.notes);
     match all.clone().next() {
         None => "serving".to_owned(),

@@ -74,7 +74,7 @@ pub enum Damage {
 impl StateFiles {
     /// Uses a directory, which is created by the first save.
     #[must_use]
-    pub fn open(folder: PathBuf) -> Self {
+    pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
@@ -83,8 +83,12 @@ impl StateFiles {
     /// # Errors
     /// When the directory or a file in it can't be written. The file from before is still there
     /// then.
-    pub fn save(&self, source: &SourceId, state: &impl Serialize) -> Result<(), StateFileError> {
-        let path = self.path(source);
+    pub fn save_state(
+        &self,
+        source: &SourceId,
+        state: &impl Serialize,
+    ) -> Result<(), StateFileError> {
+        let path = self.file_path(source);
         let io = |source| StateFileError::Io { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
         let temporary = path.with_extension("new");
@@ -114,12 +118,12 @@ impl StateFiles {
     ///
     /// # Errors
     /// When the file can't be read, or is not what was written.
-    pub fn load<T>(
+    pub fn load_state<T>(
         &self,
         id: &SourceId,
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<Option<T>, StateFileError> {
-        let path = self.path(id);
+        let path = self.file_path(id);
         let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -131,7 +135,7 @@ impl StateFiles {
 
     /// Returns the path of a source's file. Characters that could lead elsewhere are written as hex
     /// codes, so that no two sources share a name.
-    fn path(&self, source: &SourceId) -> PathBuf {
+    fn file_path(&self, source: &SourceId) -> PathBuf {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let source = source.as_str();
         let name = source.bytes().map(|byte| match plain(byte) {
@@ -216,39 +220,39 @@ mod tests {
         vec![text.to_owned()]
     }
 
-    fn load(store: &StateFiles, source: &str) -> Result<Option<Vec<String>>, StateFileError> {
-        store.load(&source.into(), |json| serde_json::from_slice(json))
+    fn load_state(store: &StateFiles, source: &str) -> Result<Option<Vec<String>>, StateFileError> {
+        store.load_state(&source.into(), |json| serde_json::from_slice(json))
     }
 
-    fn save(store: &StateFiles, source: &str, text: &str) {
-        store.save(&source.into(), &saved(text)).unwrap();
+    fn save_state(store: &StateFiles, source: &str, text: &str) {
+        store.save_state(&source.into(), &saved(text)).unwrap();
     }
 
     fn store() -> (tempfile::TempDir, StateFiles) {
         let folder = tempfile::tempdir().unwrap();
-        let store = StateFiles::open(folder.path().join("a/b"));
+        let store = StateFiles::new(folder.path().join("a/b"));
         (folder, store)
     }
 
     #[test]
     fn what_was_saved_last_is_loaded() {
         let (_folder, store) = store();
-        assert_eq!(load(&store, "m").unwrap(), None);
+        assert_eq!(load_state(&store, "m").unwrap(), None);
         for text in ["one", "two"] {
-            save(&store, "m", text);
-            assert_eq!(load(&store, "m").unwrap(), Some(saved(text)));
+            save_state(&store, "m", text);
+            assert_eq!(load_state(&store, "m").unwrap(), Some(saved(text)));
         }
     }
 
     #[test]
     fn whatever_happened_to_the_file_it_is_whole_or_of_no_use() {
         let (_folder, store) = store();
-        save(&store, "m", "one");
-        let path = store.path(&"m".into());
+        save_state(&store, "m", "one");
+        let path = store.file_path(&"m".into());
         let whole = fs::read(&path).unwrap();
         let is_damaged = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            let loaded = load(&store, "m");
+            let loaded = load_state(&store, "m");
             matches!(loaded, Err(StateFileError::Damaged { .. }))
         };
         for length in 0..whole.len() {
@@ -264,18 +268,18 @@ mod tests {
         let other = String::from_utf8(whole.clone()).unwrap().replace("known-1", "known-2");
         assert!(is_damaged(other.as_bytes()));
         assert!(is_damaged(&vec![b'x'; 1 << 20]));
-        save(&store, "m", "anew");
-        assert_eq!(load(&store, "m").unwrap(), Some(saved("anew")));
+        save_state(&store, "m", "anew");
+        assert_eq!(load_state(&store, "m").unwrap(), Some(saved("anew")));
     }
 
     #[test]
     fn a_writer_that_was_killed_leaves_what_was_there_before() {
         let (_folder, store) = store();
-        save(&store, "m", "one");
-        fs::write(store.path(&"m".into()).with_extension("new"), "vipd-known-1 99").unwrap();
-        assert_eq!(load(&store, "m").unwrap(), Some(saved("one")));
-        save(&store, "m", "two");
-        assert_eq!(load(&store, "m").unwrap(), Some(saved("two")));
+        save_state(&store, "m", "one");
+        fs::write(store.file_path(&"m".into()).with_extension("new"), "vipd-known-1 99").unwrap();
+        assert_eq!(load_state(&store, "m").unwrap(), Some(saved("one")));
+        save_state(&store, "m", "two");
+        assert_eq!(load_state(&store, "m").unwrap(), Some(saved("two")));
     }
 
     #[test]
@@ -285,11 +289,15 @@ mod tests {
         let names =
             ["", "../x", "a/b", "a_2fb", "http://m1:8080,http://m2:8080", &long, &long[1..]];
         for name in names {
-            save(&store, name, name);
-            assert_eq!(store.path(&name.into()).parent(), Some(store.folder.as_path()), "{name}");
+            save_state(&store, name, name);
+            assert_eq!(
+                store.file_path(&name.into()).parent(),
+                Some(store.folder.as_path()),
+                "{name}"
+            );
         }
         for name in names {
-            assert_eq!(load(&store, name).unwrap(), Some(saved(name)));
+            assert_eq!(load_state(&store, name).unwrap(), Some(saved(name)));
         }
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), names.len());
     }
@@ -298,12 +306,13 @@ mod tests {
     fn only_its_owner_may_read_it_and_a_place_that_cannot_be_written_is_told() {
         use std::os::unix::fs::PermissionsExt;
         let (folder, store) = store();
-        save(&store, "m", "one");
-        let mode = fs::metadata(store.path(&"m".into())).unwrap().permissions().mode();
+        save_state(&store, "m", "one");
+        let mode = fs::metadata(store.file_path(&"m".into())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = StateFiles::open(file.clone()).save(&"m".into(), &saved("one")).unwrap_err();
+        let error =
+            StateFiles::new(file.clone()).save_state(&"m".into(), &saved("one")).unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     }
 }

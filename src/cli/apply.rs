@@ -39,7 +39,7 @@ impl Apply {
         let _lock = Lock::take(&config.lock)?;
         let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
-        let survey = wishes.survey(&config, &mut kernel, Beside::Alone)?;
+        let survey = wishes.survey_kernel(&config, &mut kernel, Beside::Alone)?;
         if !self.force {
             refuse_to_empty(&survey.plan)?;
         }

@@ -201,7 +201,7 @@ fn host_name() -> String {
 impl Sources {
     /// Reads the sources.
     pub(super) fn read(&self, config: &Config) -> Result<GatheredClaims> {
-        GatheredClaims::read(&self.resolve(config)?, self.no_pods)
+        GatheredClaims::read_sources(&self.resolve(config)?, self.no_pods)
     }
 
     /// Whether flags name a source.

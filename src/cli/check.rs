@@ -14,7 +14,7 @@ use super::locate::Lines;
 use super::output::{self, Format};
 use crate::config::Config;
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::translate;
+use crate::sources::marathon::translate::translate_snapshot;
 use crate::sources::once::{DefinitionSource, Definitions};
 
 /// Check the VIP labels of app definitions before they are posted
@@ -60,7 +60,7 @@ impl Check {
         let mut entries = Vec::new();
         let mut unread = 0;
         for file in &self.files {
-            match DefinitionSource::File(file.clone()).read() {
+            match DefinitionSource::File(file.clone()).read_definitions() {
                 Ok(reading) => entries.extend(check(&reading, &config)),
                 Err(error) => {
                     output::complain(&error);
@@ -81,7 +81,8 @@ impl Check {
 }
 
 fn check(reading: &Definitions, config: &Config) -> Vec<Entry> {
-    let translation = translate(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
+    let translation =
+        translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
     // Addresses of this machine say nothing about the cluster's nodes.
     let nobody = (Observed::default(), vip::ClusterFacts::default());
     let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);

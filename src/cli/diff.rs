@@ -42,7 +42,7 @@ impl Diff {
         let config = global.config()?;
         let wishes = self.sources.read(&config)?;
         let mut kernel = open_kernel(&config)?;
-        let survey = wishes.survey(&config, &mut kernel, ask_agent(&config)?)?;
+        let survey = wishes.survey_kernel(&config, &mut kernel, ask_agent(&config)?)?;
         let plan = &survey.plan;
         if self.output != Format::Json {
             output::warn_of(&survey.desired.reports, &survey.findings);

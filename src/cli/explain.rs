@@ -63,9 +63,9 @@ impl Explain {
     fn look(&self, global: &Global) -> Result<Option<Explanation>> {
         let config = global.config()?;
         let wishes = self.sources.read(&config)?;
-        let versions = wishes.versions().clone();
+        let versions = wishes.task_versions().clone();
         // It is called where no agent answers.
-        let survey = wishes.survey(&config, &mut open_kernel(&config)?, Beside::Alone)?;
+        let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, Beside::Alone)?;
         let facts = VipFacts {
             desired: Some(&survey.desired),
             observed: Some(&survey.observed),

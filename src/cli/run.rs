@@ -133,11 +133,11 @@ impl Run {
         let signals = Signals::listen()?;
         let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
-            config: core::Config::of(config, marathons, self.observe),
+            config: core::Config::new(config, marathons, self.observe),
             clients: clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
-            store: Some(StateFiles::open(config.agent.state.clone())),
+            store: Some(StateFiles::new(config.agent.state.clone())),
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;

@@ -62,9 +62,9 @@ impl Status {
             StatusReport::new(&open_kernel(&config)?.observe()?, None)
         } else {
             let wishes = self.sources.read(&config)?;
-            let versions = wishes.versions().clone();
+            let versions = wishes.task_versions().clone();
             let beside = ask_agent(&config)?;
-            let survey = wishes.survey(&config, &mut open_kernel(&config)?, beside)?;
+            let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, beside)?;
             survey.missing.iter().for_each(|missing| output::note(missing));
             let plan = &survey.plan;
             let facts = VipFacts {

@@ -63,7 +63,7 @@ impl AgentReport {
         since_start: std::time::Duration,
         now: Timestamp,
     ) -> Self {
-        let readiness = Readiness::of(view, now);
+        let readiness = Readiness::from_view(view, now);
         let status = &view.status;
         let sources = view.sources.iter().map(|(id, source)| {
             let report = SourceReport {

@@ -41,17 +41,17 @@ pub(crate) struct ClusterContext {
 
 impl ClusterContext {
     /// Puts one contribution of a workload in the place of another.
-    pub(crate) fn replace(&mut self, old: &Contribution, new: &Contribution) {
+    pub(crate) fn replace_contribution(&mut self, old: &Contribution, new: &Contribution) {
         self.news.extend(vip::label::changed_reports(&old.reports, &new.reports));
-        self.changed |= self.nodes.replace(&old.nodes, &new.nodes);
-        self.changed |= self.tasks.replace(&old.tasks, &new.tasks);
-        self.changed |= self.uncertain.replace(&old.uncertain, &new.uncertain);
-        self.changed |= self.gaps.replace(&old.gaps, &new.gaps);
+        self.changed |= self.nodes.exchange(&old.nodes, &new.nodes);
+        self.changed |= self.tasks.exchange(&old.tasks, &new.tasks);
+        self.changed |= self.uncertain.exchange(&old.uncertain, &new.uncertain);
+        self.changed |= self.gaps.exchange(&old.gaps, &new.gaps);
     }
 
     /// The facts as the controller takes them. `masters` are the addresses of the servers that the
     /// cluster depends on.
-    pub(crate) fn facts(&self, masters: BTreeSet<IpAddr>) -> Facts {
+    pub(crate) fn to_facts(&self, masters: BTreeSet<IpAddr>) -> Facts {
         Facts {
             cluster: ClusterFacts {
                 nodes: self.nodes.members().copied().collect(),

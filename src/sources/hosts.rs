@@ -50,17 +50,21 @@ pub(crate) struct HostCache {
 
 impl HostCache {
     /// The addresses of each name, as far as they are known.
-    pub(crate) fn addresses(&self) -> &Hosts {
+    pub(crate) fn known_hosts(&self) -> &Hosts {
         &self.addresses
     }
 
     /// The names whose last look-up failed, with the reason.
-    pub(crate) fn failed(&self) -> &BTreeMap<String, LookupError> {
+    pub(crate) fn failed_hosts(&self) -> &BTreeMap<String, LookupError> {
         &self.failed
     }
 
     /// Requests the addresses of these names: those that are new are due at once.
-    pub(crate) fn request<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, now: Duration) {
+    pub(crate) fn request_hosts<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        now: Duration,
+    ) {
         for name in names {
             if self.addresses.contains_key(name) {
                 continue;
@@ -77,14 +81,14 @@ impl HostCache {
     }
 
     /// Takes over the addresses that an earlier run knew. They are looked up again all the same.
-    pub(crate) fn restore(
+    pub(crate) fn restore_hosts(
         &mut self,
         hosts: impl IntoIterator<Item = (String, Arc<[IpAddr]>)>,
         now: Duration,
     ) {
         for (name, addresses) in hosts {
             if !self.addresses.contains_key(&name) {
-                self.request([name.as_str()], now);
+                self.request_hosts([name.as_str()], now);
                 self.addresses.insert(name, Ok(addresses));
             }
         }
@@ -160,12 +164,12 @@ mod tests {
     #[test]
     fn addresses_are_known_at_once_and_names_are_looked_up_once() {
         let mut hosts = HostCache::default();
-        hosts.request(["10.0.0.1", "[fd01::1]", "node1"], NOW);
-        assert_eq!(hosts.addresses()["10.0.0.1"], Ok(address(1)));
-        assert_eq!(hosts.addresses()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
-        assert!(hosts.addresses()["node1"].is_err());
+        hosts.request_hosts(["10.0.0.1", "[fd01::1]", "node1"], NOW);
+        assert_eq!(hosts.known_hosts()["10.0.0.1"], Ok(address(1)));
+        assert_eq!(hosts.known_hosts()["[fd01::1]"], Ok(["fd01::1".parse().unwrap()].into()));
+        assert!(hosts.known_hosts()["node1"].is_err());
         assert_eq!(hosts.take_due(NOW), ["node1"]);
-        hosts.request(["node1"], NOW);
+        hosts.request_hosts(["node1"], NOW);
         assert_eq!(hosts.take_due(NOW), [""; 0]);
         assert_eq!(hosts.wake_at(), None);
     }
@@ -173,13 +177,13 @@ mod tests {
     #[test]
     fn addresses_that_come_in_another_order_are_the_ones_that_were_known() {
         let mut hosts = HostCache::default();
-        hosts.request(["node1"], NOW);
+        hosts.request_hosts(["node1"], NOW);
         let list = |last: &[u8]| {
             Ok(last.iter().map(|last| [10, 0, 0, *last].into()).collect::<Arc<[IpAddr]>>())
         };
         assert!(hosts.record_answer("node1", list(&[1, 2]), NOW));
         assert!(!hosts.record_answer("node1", list(&[2, 1]), NOW));
-        assert_eq!(hosts.addresses()["node1"], list(&[1, 2]));
+        assert_eq!(hosts.known_hosts()["node1"], list(&[1, 2]));
         assert!(hosts.record_answer("node1", list(&[2, 3]), NOW));
         assert!(hosts.record_answer("node1", list(&[3]), NOW));
     }
@@ -187,32 +191,32 @@ mod tests {
     #[test]
     fn a_name_server_that_fails_takes_no_address_away() {
         let mut hosts = HostCache::default();
-        hosts.request(["node1"], NOW);
+        hosts.request_hosts(["node1"], NOW);
         hosts.take_due(NOW);
         assert!(hosts.record_answer("node1", Ok(address(1)), NOW));
         assert_eq!(hosts.wake_at(), Some(REFRESH_AFTER));
         assert_eq!(hosts.take_due(REFRESH_AFTER), ["node1"]);
         assert!(!hosts.record_answer("node1", Err(LookupError::TimedOut), REFRESH_AFTER));
-        assert_eq!(hosts.addresses()["node1"], Ok(address(1)));
-        assert_eq!(hosts.failed()["node1"], LookupError::TimedOut);
+        assert_eq!(hosts.known_hosts()["node1"], Ok(address(1)));
+        assert_eq!(hosts.failed_hosts()["node1"], LookupError::TimedOut);
         assert_eq!(hosts.take_due(REFRESH_AFTER + RETRY_AFTER), ["node1"]);
         assert!(hosts.record_answer("node1", Ok(address(2)), REFRESH_AFTER + RETRY_AFTER));
-        assert!(hosts.failed().is_empty());
+        assert!(hosts.failed_hosts().is_empty());
     }
 
     #[test]
     fn what_an_earlier_run_knew_serves_until_it_is_looked_up() {
         let mut hosts = HostCache::default();
-        hosts.restore([("node1".to_owned(), address(1))], NOW);
-        hosts.request(["node1"], NOW);
-        assert_eq!(hosts.addresses()["node1"], Ok(address(1)));
+        hosts.restore_hosts([("node1".to_owned(), address(1))], NOW);
+        hosts.request_hosts(["node1"], NOW);
+        assert_eq!(hosts.known_hosts()["node1"], Ok(address(1)));
         assert_eq!(hosts.take_due(NOW), ["node1"]);
     }
 
     #[test]
     fn names_that_nobody_uses_are_forgotten() {
         let mut hosts = HostCache::default();
-        hosts.request(["node1", "node2"], NOW);
+        hosts.request_hosts(["node1", "node2"], NOW);
         hosts.retain_used(&["node2"].into());
         assert_eq!(hosts.take_due(NOW), ["node2"]);
         assert!(!hosts.record_answer("node1", Ok(address(1)), NOW));

@@ -79,9 +79,9 @@ pub(crate) enum Source {
 
 impl SourceMessage {
     /// Summarizes the message for the metrics.
-    pub(crate) fn summary(&self) -> MessageSummary {
+    pub(crate) fn summarize(&self) -> MessageSummary {
         match self {
-            Self::Marathon(message) => message.summary(),
+            Self::Marathon(message) => message.summarize(),
         }
     }
 }
@@ -134,9 +134,14 @@ impl Source {
     }
 
     /// Does what is due at this time.
-    pub(crate) fn tick(&mut self, context: &mut SourceContext<'_>) -> SourceStep<SourceRequest> {
+    pub(crate) fn handle_due(
+        &mut self,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
         match self {
-            Self::Marathon(source) => source.tick(context).map_requests(SourceRequest::Marathon),
+            Self::Marathon(source) => {
+                source.handle_due(context).map_requests(SourceRequest::Marathon)
+            }
         }
     }
 
@@ -174,7 +179,7 @@ impl Source {
 
     /// Takes over what an earlier run knew, from the JSON of [`Source::kept`]. Nothing is removed
     /// because of it.
-    pub(crate) fn restore(
+    pub(crate) fn restore_state(
         &mut self,
         json: &[u8],
         context: &mut SourceContext<'_>,
@@ -182,15 +187,15 @@ impl Source {
         match self {
             Self::Marathon(source) => {
                 let saved = serde_json::from_slice(json)?;
-                Ok(source.restore(saved, context).map_requests(SourceRequest::Marathon))
+                Ok(source.restore_state(saved, context).map_requests(SourceRequest::Marathon))
             }
         }
     }
 
     /// Returns what a later run should know.
-    pub(crate) fn kept(&self, hosts: &HostCache, now: Moment) -> KeptState {
+    pub(crate) fn state_to_save(&self, hosts: &HostCache, now: Moment) -> KeptState {
         match self {
-            Self::Marathon(source) => KeptState::Marathon(source.kept(hosts, now)),
+            Self::Marathon(source) => KeptState::Marathon(source.state_to_save(hosts, now)),
         }
     }
 

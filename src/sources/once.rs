@@ -41,7 +41,7 @@ impl DefinitionSource {
     ///
     /// # Errors
     /// When it can't be read completely: half an answer is never taken for a whole one.
-    pub fn read(&self) -> Result<Definitions> {
+    pub fn read_definitions(&self) -> Result<Definitions> {
         match self {
             Self::File(path) => read_file(path),
             Self::Marathon(marathon) => read_marathon(marathon),
@@ -50,7 +50,7 @@ impl DefinitionSource {
 
     /// The names of the servers that the source is read from.
     #[must_use]
-    pub fn servers(&self) -> BTreeSet<&str> {
+    pub fn server_names(&self) -> BTreeSet<&str> {
         match self {
             Self::File(_) => BTreeSet::new(),
             Self::Marathon(marathon) => marathon.urls.iter().filter_map(Url::host_str).collect(),

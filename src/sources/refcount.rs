@@ -16,7 +16,7 @@ impl<T> Default for RefCountedSet<T> {
 
 impl<T: Ord + Clone> RefCountedSet<T> {
     /// Puts one contribution in the place of another. True: the set is another one than before.
-    pub(crate) fn replace(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
+    pub(crate) fn exchange(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
         let mut changed = false;
         for member in new.difference(old) {
             let count = self.counts.entry(member.clone()).or_default();
@@ -46,13 +46,13 @@ mod tests {
 
     #[test]
     fn a_member_stays_until_its_last_contributor_goes() {
-        let mut tally = RefCountedSet::default();
+        let mut set = RefCountedSet::default();
         let (none, one) = (BTreeSet::new(), BTreeSet::from([1]));
-        assert!(tally.replace(&none, &one));
-        assert!(!tally.replace(&none, &one));
-        assert!(!tally.replace(&one, &none));
-        assert_eq!(tally.members().collect::<Vec<_>>(), [&1]);
-        assert!(tally.replace(&one, &none));
-        assert_eq!(tally.members().count(), 0);
+        assert!(set.exchange(&none, &one));
+        assert!(!set.exchange(&none, &one));
+        assert!(!set.exchange(&one, &none));
+        assert_eq!(set.members().collect::<Vec<_>>(), [&1]);
+        assert!(set.exchange(&one, &none));
+        assert_eq!(set.members().count(), 0);
     }
 }

@@ -13,7 +13,7 @@ const WORKERS: usize = 16;
 /// Looks every name up. Addresses written as such need no look-up. A name that has no answer when
 /// the time is over counts as not resolved; its look-up is left to end by itself.
 #[must_use]
-pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -> Hosts {
+pub fn resolve_hosts<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -> Hosts {
     let mut hosts = Hosts::new();
     let mut queue = Vec::new();
     for name in names {
@@ -23,7 +23,7 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -
         }
     }
     let deadline = Instant::now() + within;
-    let answers = look_up(queue.clone());
+    let answers = look_up_all(queue.clone());
     for _ in &queue {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok((name, answer)) = answers.recv_timeout(left) else { break };
@@ -36,11 +36,11 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -
 }
 
 /// The addresses of all names that have some.
-pub fn addresses(hosts: &Hosts) -> impl Iterator<Item = &IpAddr> {
+pub fn all_addresses(hosts: &Hosts) -> impl Iterator<Item = &IpAddr> {
     hosts.values().flatten().flat_map(|addresses| &**addresses)
 }
 
-fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
+fn look_up_all(queue: Vec<String>) -> mpsc::Receiver<Answer> {
     let (answers, receiver) = mpsc::channel();
     let workers = queue.len().min(WORKERS);
     let queue = Arc::new(Mutex::new(queue));
@@ -48,7 +48,7 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
         let (queue, answers) = (Arc::clone(&queue), answers.clone());
         std::thread::spawn(move || {
             while let Some(name) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                let answer = look_up_one(&name);
+                let answer = look_up_host(&name);
                 if answers.send((name, answer)).is_err() {
                     break;
                 }
@@ -62,7 +62,7 @@ fn look_up(queue: Vec<String>) -> mpsc::Receiver<Answer> {
 ///
 /// # Errors
 /// When it has no address that another node could reach it by.
-pub fn look_up_one(name: &str) -> Addresses {
+pub fn look_up_host(name: &str) -> Addresses {
     let found =
         (name, 0).to_socket_addrs().map_err(|error| LookupError::Resolver(error.to_string()))?;
     let mut unfit = None;
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn addresses_need_no_resolver() {
-        let hosts = resolve(["10.0.0.1", "fd01::1", "[fd01::2]"], Duration::ZERO);
+        let hosts = resolve_hosts(["10.0.0.1", "fd01::1", "[fd01::2]"], Duration::ZERO);
         assert_eq!(hosts["10.0.0.1"], Ok([[10, 0, 0, 1].into()].into()));
         assert_eq!(hosts["[fd01::2]"], Ok(["fd01::2".parse().unwrap()].into()));
         assert_eq!(hosts.len(), 3);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_name_without_an_answer_is_an_error_of_its_own() {
-        let hosts = resolve(["localhost", "no-such-host.invalid"], Duration::from_secs(30));
+        let hosts = resolve_hosts(["localhost", "no-such-host.invalid"], Duration::from_secs(30));
         assert!(hosts["localhost"].as_ref().unwrap_err().to_string().contains("see /etc/hosts"));
         assert!(hosts["no-such-host.invalid"].is_err());
     }

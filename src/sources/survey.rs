@@ -14,9 +14,9 @@ use vip::{Controller, Desired, Observed, Plan};
 use crate::config::Config;
 use crate::sources::facts::{ClusterContext, Contribution};
 use crate::sources::marathon::claims::{WorkloadClaims, claim_workload};
-use crate::sources::marathon::translate::{hosts_of, versions_of};
+use crate::sources::marathon::translate::{snapshot_hosts, task_versions};
 use crate::sources::once::{DefinitionSource, Definitions};
-use crate::sources::resolve::{addresses, resolve};
+use crate::sources::resolve::{all_addresses, resolve_hosts};
 
 const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claims stay: add --from \
                        with the answer of /v2/pods/::status, or say --no-pods";
@@ -70,7 +70,7 @@ pub struct GatheredClaims {
 impl GatheredClaims {
     /// Versions of tasks, by task id.
     #[must_use]
-    pub fn versions(&self) -> &BTreeMap<Arc<str>, String> {
+    pub fn task_versions(&self) -> &BTreeMap<Arc<str>, String> {
         &self.versions
     }
 
@@ -78,7 +78,7 @@ impl GatheredClaims {
     ///
     /// # Errors
     /// When there is none, or one of them can't be read completely.
-    pub fn read(sources: &[DefinitionSource], no_pods: bool) -> Result<Self> {
+    pub fn read_sources(sources: &[DefinitionSource], no_pods: bool) -> Result<Self> {
         if sources.is_empty() {
             bail!(
                 "nothing to read: give --from FILE or --marathon URL, or set [[marathon]] in the \
@@ -97,12 +97,17 @@ impl GatheredClaims {
         };
         let now = marathon::Timestamp::now();
         for source in sources {
-            gathered.add(source, &source.read()?, now);
+            gathered.add_source(source, &source.read_definitions()?, now);
         }
         Ok(gathered)
     }
 
-    fn add(&mut self, source: &DefinitionSource, reading: &Definitions, now: marathon::Timestamp) {
+    fn add_source(
+        &mut self,
+        source: &DefinitionSource,
+        reading: &Definitions,
+        now: marathon::Timestamp,
+    ) {
         let snapshot = &reading.snapshot;
         self.coverage.apps |= snapshot.coverage.apps;
         self.coverage.pods |= snapshot.coverage.pods;
@@ -115,8 +120,8 @@ impl GatheredClaims {
             self.findings.push(format!("{}: {gap}", reading.name));
         }
 
-        self.versions.extend(versions_of(&snapshot.workloads));
-        let hosts = resolve(hosts_of(snapshot), RESOLVE_WITHIN);
+        self.versions.extend(task_versions(&snapshot.workloads));
+        let hosts = resolve_hosts(snapshot_hosts(snapshot), RESOLVE_WITHIN);
         let apps = self.apps.entry(reading.name.clone()).or_default();
         for workload in &snapshot.workloads {
             let WorkloadClaims { app, mut contribution, settles_at: _ } =
@@ -129,7 +134,7 @@ impl GatheredClaims {
             self.findings.extend(contribution.gaps.iter().map(|gap| {
                 format!("{}: {gap}; no VIP and none of its real servers are removed", reading.name)
             }));
-            self.context.replace(&Contribution::default(), &contribution);
+            self.context.replace_contribution(&Contribution::default(), &contribution);
             // A file may hold a definition twice.
             let known = apps.entry(Arc::clone(&workload.id)).or_default().get_or_insert_default();
             known.claims.extend(app.claims);
@@ -143,16 +148,16 @@ impl GatheredClaims {
         );
 
         let servers =
-            source.servers().into_iter().chain(reading.servers.iter().map(String::as_str));
-        let servers = resolve(servers, RESOLVE_WITHIN);
-        self.masters.extend(addresses(&servers));
+            source.server_names().into_iter().chain(reading.servers.iter().map(String::as_str));
+        let servers = resolve_hosts(servers, RESOLVE_WITHIN);
+        self.masters.extend(all_addresses(&servers));
     }
 
     /// Looks at the kernel and decides, by the same rules as the agent.
     ///
     /// # Errors
     /// When the kernel can't be read.
-    pub fn survey(
+    pub fn survey_kernel(
         mut self,
         config: &Config,
         kernel: &mut LinuxKernel,
@@ -160,7 +165,7 @@ impl GatheredClaims {
     ) -> Result<Survey> {
         let observed = kernel.observe()?;
         tracing::info!(services = observed.services.len(), link = ?observed.link, "read the kernel");
-        let controller = self.controller(config, &beside);
+        let controller = self.build_controller(config, &beside);
         let Decision { observed, mut desired, plan, scope } =
             controller.decide_once(observed, |servers| kernel.find_ways(servers))?;
         tracing::info!(vips = desired.services.len(), ?scope, "decided");
@@ -182,7 +187,7 @@ impl GatheredClaims {
     }
 
     /// A controller that has heard all of this.
-    fn controller(&mut self, config: &Config, beside: &Beside) -> Controller {
+    fn build_controller(&mut self, config: &Config, beside: &Beside) -> Controller {
         let apps = std::mem::take(&mut self.apps);
         let parting = match beside {
             Beside::Agent(_) => Parting::Gradual,
@@ -200,7 +205,7 @@ impl GatheredClaims {
         if let Beside::Agent(facts) = beside {
             controller.take_over(facts, Duration::ZERO);
         }
-        let mut facts = self.context.facts(std::mem::take(&mut self.masters));
+        let mut facts = self.context.to_facts(std::mem::take(&mut self.masters));
         facts.gaps |= self.incomplete || !self.coverage.pods;
         controller.learn_input(controller::Input::Facts(facts));
         for (source, apps) in apps {

@@ -390,11 +390,11 @@ fn a_vip_that_the_kernel_refuses_costs_neither_the_others_nor_the_agent() {
         world.start().await;
         world.until_served(SERVICES[0].1, 2).await;
         pass(10 * u64::try_from(SYNC.as_millis()).unwrap()).await;
-        let (view, beat) = (world.agent().view.borrow().clone(), world.agent().beat());
+        let (view, beat) = (world.agent().view.borrow().clone(), world.agent().last_beat());
         assert!(view.status.failing.values().all(|retry| retry.why.contains("add-service")));
         assert!(view.status.failing.values().any(|retry| retry.failures > 2), "{view:?}");
         assert!(view.ready, "{view:?}");
-        assert_eq!(Liveness::of(&view, beat, SYNC).reasons, [""; 0]);
+        assert_eq!(Liveness::from_view(&view, beat, SYNC).reasons, [""; 0]);
         world.end().await;
     });
 }

@@ -15,7 +15,7 @@ pub struct Config {
 impl Config {
     /// As the configuration says, for these Marathons.
     #[must_use]
-    pub fn of(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
+    pub fn new(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
         Self {
             controller: vip::controller::Config {
                 node: config.node_name.clone(),

@@ -25,7 +25,7 @@ impl AgentCore {
         });
         self.tell_facts(now, effects);
         let observed = observed.map_err(|error| error_chain(&error));
-        self.tell(controller::Input::Observed(observed), now, effects);
+        self.tell_controller(controller::Input::Observed(observed), now, effects);
     }
 
     /// Says once which mode is in force.
@@ -63,15 +63,15 @@ impl AgentCore {
         if !std::mem::take(&mut self.cluster.changed) {
             return;
         }
-        let hosts = self.hosts.addresses();
+        let hosts = self.hosts.known_hosts();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
         let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
-        let facts = self.cluster.facts(masters);
-        self.tell(controller::Input::Facts(facts), now, effects);
+        let facts = self.cluster.to_facts(masters);
+        self.tell_controller(controller::Input::Facts(facts), now, effects);
     }
 
     /// Passes an input to the controller and carries out its effects.
-    pub(super) fn tell(
+    pub(super) fn tell_controller(
         &mut self,
         input: controller::Input,
         now: Moment,

@@ -80,7 +80,7 @@ impl AgentCore {
     }
 
     /// Takes in what happened, and says what is to be done, in order.
-    pub fn on(&mut self, input: Input, now: Moment) -> Vec<Effect> {
+    pub fn handle_input(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
             Input::Source { source, message } => {
@@ -90,23 +90,25 @@ impl AgentCore {
             Input::Observed(reading) => self.on_observed(reading, now, &mut effects),
             Input::Ways(ways) => {
                 let ways = ways.map_err(|error| error_chain(&error));
-                self.tell(controller::Input::Ways(ways), now, &mut effects);
+                self.tell_controller(controller::Input::Ways(ways), now, &mut effects);
             }
             Input::Applied(outcome) => {
-                self.tell(controller::Input::Applied(outcome), now, &mut effects)
+                self.tell_controller(controller::Input::Applied(outcome), now, &mut effects)
             }
-            Input::KernelChanged => self.tell(controller::Input::KernelChanged, now, &mut effects),
+            Input::KernelChanged => {
+                self.tell_controller(controller::Input::KernelChanged, now, &mut effects)
+            }
             Input::Hold(hold) => {
                 self.hold = Some(hold);
-                self.tell(controller::Input::Hold, now, &mut effects);
+                self.tell_controller(controller::Input::Hold, now, &mut effects);
             }
             Input::Release => {
                 self.hold = None;
-                self.tell(controller::Input::Release, now, &mut effects);
+                self.tell_controller(controller::Input::Release, now, &mut effects);
             }
             Input::Tick => {}
         }
-        self.tick(now, &mut effects);
+        self.handle_due(now, &mut effects);
         effects
     }
 
@@ -131,26 +133,26 @@ impl AgentCore {
         &self.controller
     }
 
-    fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.advance_sources(now, effects, |tracked, context| tracked.source.tick(context));
+    fn handle_due(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.advance_sources(now, effects, |tracked, context| tracked.source.handle_due(context));
         self.believe_sources(now, effects);
-        self.hosts.request(self.servers.iter().map(String::as_str), now.since_start);
+        self.hosts.request_hosts(self.servers.iter().map(String::as_str), now.since_start);
         effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);
         if self.controller_wake <= now.since_start {
             // While the kernel is busy the controller says no other time: its answer wakes it.
             self.controller_wake = Duration::MAX;
-            self.tell(controller::Input::Tick, now, effects);
+            self.tell_controller(controller::Input::Tick, now, effects);
         }
         let status = self.controller.status();
         self.ready = self.ready
-            || status.awaited.is_empty() && status.counters.readings > 0 && self.is_done();
+            || status.awaited.is_empty() && status.counters.readings > 0 && self.is_in_kernel();
         self.save_sources(now, effects);
     }
 
     /// What was said is in the kernel. What the kernel refuses of one VIP is no reason to say that the
     /// others aren't there.
-    fn is_done(&self) -> bool {
+    fn is_in_kernel(&self) -> bool {
         let status = self.controller.status();
         let is_refused = |vip: &vip::Vip| status.failing.contains_key(&vip.address);
         status.mode != Mode::Acting

@@ -23,7 +23,7 @@ impl AgentCore {
         let mut effects = Vec::new();
         let mut result = Ok(());
         self.advance_source(id, now, &mut effects, |source, context| {
-            match source.restore(json, context) {
+            match source.restore_state(json, context) {
                 Ok(step) => {
                     let read_at = source.view().read_at.map(tracing::field::display);
                     tracing::info!(
@@ -53,9 +53,9 @@ impl AgentCore {
     /// Returns what to save of a source. `None`: it has said nothing yet that is better than what
     /// was saved before.
     #[must_use]
-    pub(crate) fn kept(&self, id: &SourceId, now: Moment) -> Option<KeptState> {
+    pub(crate) fn state_to_save(&self, id: &SourceId, now: Moment) -> Option<KeptState> {
         let tracked = self.sources.iter().find(|tracked| tracked.id == *id)?;
-        tracked.sync.is_believed().then(|| tracked.source.kept(&self.hosts, now))
+        tracked.sync.is_believed().then(|| tracked.source.state_to_save(&self.hosts, now))
     }
 
     /// The sources, in the order of the configuration.
@@ -65,11 +65,11 @@ impl AgentCore {
 
     /// What others may see.
     #[must_use]
-    pub fn view(&self) -> View {
+    pub fn to_view(&self) -> View {
         let sources = self.sources.iter();
         let sources = sources.map(|each| (each.id.clone(), each.source.view().clone()));
         let runs_tasks = |name: &str| self.sources.iter().any(|each| each.source.has_host(name));
-        let unresolved = self.hosts.failed().iter().filter(|(name, _)| runs_tasks(name));
+        let unresolved = self.hosts.failed_hosts().iter().filter(|(name, _)| runs_tasks(name));
         View {
             status: self.controller.status().clone(),
             sources: sources.collect(),
@@ -86,9 +86,9 @@ impl AgentCore {
 
     /// Everything that is decided, and the kernel as it is known.
     #[must_use]
-    pub fn table(&self, now: Moment) -> Table {
+    pub fn to_table(&self, now: Moment) -> Table {
         let mut desired = self.controller.desired();
-        desired.reports.extend(self.source_reports().cloned());
+        desired.reports.extend(self.source_label_reports().cloned());
         let drains = self.controller.draining_servers().filter_map(|(vip, server, drain)| {
             Some(((vip, server), drain.deadline?.saturating_sub(now.since_start)))
         });
@@ -104,11 +104,11 @@ impl AgentCore {
     }
 
     /// What became of every label.
-    pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
-        self.controller.reports().chain(self.source_reports())
+    pub fn label_reports(&self) -> impl Iterator<Item = &LabelReport> {
+        self.controller.reports().chain(self.source_label_reports())
     }
 
-    fn source_reports(&self) -> impl Iterator<Item = &LabelReport> {
+    fn source_label_reports(&self) -> impl Iterator<Item = &LabelReport> {
         self.sources.iter().flat_map(|each| each.source.label_reports())
     }
 }

@@ -102,7 +102,7 @@ impl AgentCore {
             }
             Some(Availability::Lost { why }) => {
                 let lost = controller::Input::Lost { source: id.clone(), why };
-                self.tell(lost, now, effects);
+                self.tell_controller(lost, now, effects);
             }
             None => {}
         }
@@ -125,7 +125,11 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        self.tell(controller::Input::Claims { source: id.clone(), change }, now, effects);
+        self.tell_controller(
+            controller::Input::Claims { source: id.clone(), change },
+            now,
+            effects,
+        );
     }
 
     /// Remembers servers that the cluster depends on: no VIP may be an address of theirs.

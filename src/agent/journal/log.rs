@@ -27,15 +27,15 @@ pub(crate) struct Log {
 
 impl Log {
     /// Tells what became of the operations of a plan. `now` is since the start.
-    pub(crate) fn outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
+    pub(crate) fn log_outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
         for (entry, result) in done {
             match result {
                 OpResult::Done => {
                     let after = entry.since.map(|since| now.saturating_sub(since));
                     let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
-                    self.change(&entry, after_ms);
+                    self.log_change(&entry, after_ms);
                 }
-                OpResult::AlreadySo => say(&entry, None, ": it was so already"),
+                OpResult::AlreadySo => write_line(&entry, None, ": it was so already"),
                 // The view tells of failures, once until they change.
                 OpResult::Failed(error) => tracing::debug!("{entry}: {error}"),
                 OpResult::Skipped => tracing::debug!("{entry}: not tried, because of what failed"),
@@ -44,29 +44,29 @@ impl Log {
     }
 
     /// Tells what would be done, if the mode allowed it.
-    pub(crate) fn withheld(&mut self, controller: &Controller) {
+    pub(crate) fn log_withheld(&mut self, controller: &Controller) {
         let entries = controller.withheld_entries();
         let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
         for (text, entry) in &entries {
             if !self.withheld.contains(text) {
-                say(entry, None, ": held back");
+                write_line(entry, None, ": held back");
             }
         }
         self.withheld = entries.into_iter().map(|(text, _)| text).collect();
     }
 
     /// Tells what became of labels.
-    pub(crate) fn labels(&self, reports: &[LabelReport]) {
-        reports.iter().for_each(|report| self.tell(&notices::of_label(report)));
+    pub(crate) fn log_labels(&self, reports: &[LabelReport]) {
+        reports.iter().for_each(|report| self.log_notice(&notices::label_notice(report)));
     }
 
     /// Tells what is other in the agent than before.
-    pub(crate) fn view(&self, before: &View, after: &View) {
-        notices::of_views(before, after).iter().for_each(|news| self.tell(news));
+    pub(crate) fn log_view_changes(&self, before: &View, after: &View) {
+        notices::view_notices(before, after).iter().for_each(|news| self.log_notice(news));
     }
 
     /// Tells, once, that what is known has become too old.
-    pub(crate) fn ages(&mut self, view: &View, now: Timestamp) {
+    pub(crate) fn log_stale_sources(&mut self, view: &View, now: Timestamp) {
         let stale = view.sources.iter().filter(|(_, source)| source.is_stale(now));
         let stale: BTreeSet<_> = stale.map(|(name, _)| name.clone()).collect();
         for name in stale.difference(&self.stale) {
@@ -74,7 +74,7 @@ impl Log {
                 "what is known of {name} is too old to be relied on, since Mesos gives the ports \
                  of dead tasks to others: bring it back, or `vipd hold` while you look"
             );
-            self.tell(&Notice { what: "source-stale", grave: true, text });
+            self.log_notice(&Notice { what: "source-stale", grave: true, text });
         }
         self.stale = stale;
     }
@@ -84,10 +84,10 @@ impl Log {
         mode != Mode::Acting || !self.withheld.is_empty()
     }
 
-    fn change(&self, entry: &Entry, after_ms: Option<u64>) {
-        say(entry, after_ms, "");
+    fn log_change(&self, entry: &Entry, after_ms: Option<u64>) {
+        write_line(entry, after_ms, "");
         let vip = entry.vip.map(|vip| vip.to_string());
-        self.journal.note(JournalEntry {
+        self.journal.append_entry(JournalEntry {
             vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
             server: entry.server,
             app: (!entry.app.is_empty()).then(|| Arc::clone(&entry.app)),
@@ -98,16 +98,16 @@ impl Log {
         });
     }
 
-    fn tell(&self, Notice { what, grave, text }: &Notice) {
+    fn log_notice(&self, Notice { what, grave, text }: &Notice) {
         match grave {
             true => tracing::warn!(what, "{text}"),
             false => tracing::info!(what, "{text}"),
         }
-        self.journal.note(JournalEntry::new(what, text.clone(), Timestamp::now()));
+        self.journal.append_entry(JournalEntry::new(what, text.clone(), Timestamp::now()));
     }
 }
 
-fn say(entry: &Entry, after_ms: Option<u64>, end: &str) {
+fn write_line(entry: &Entry, after_ms: Option<u64>, end: &str) {
     let Entry { op, vip, address, server, app, task, why, .. } = entry;
     tracing::info!(
         target: CHANGE,

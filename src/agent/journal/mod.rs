@@ -81,8 +81,8 @@ impl Default for Journal {
 
 impl Journal {
     /// Notes a change, with the next number.
-    pub fn note(&self, mut change: JournalEntry) {
-        let mut kept = self.kept();
+    pub fn append_entry(&self, mut change: JournalEntry) {
+        let mut kept = self.lock_entries();
         let number = *self.last.borrow() + 1;
         change.number = number;
         if kept.len() == REMEMBERED {
@@ -95,19 +95,19 @@ impl Journal {
 
     /// The remembered changes with a higher number, in order.
     #[must_use]
-    pub fn after(&self, number: u64) -> Vec<Arc<JournalEntry>> {
-        let kept = self.kept();
+    pub fn entries_after(&self, number: u64) -> Vec<Arc<JournalEntry>> {
+        let kept = self.lock_entries();
         let first = kept.partition_point(|change| change.number <= number);
         kept.range(first..).cloned().collect()
     }
 
     /// The number of the last change, which wakes who waits for the next.
     #[must_use]
-    pub fn follow(&self) -> watch::Receiver<u64> {
+    pub fn last_number(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<JournalEntry>>> {
+    fn lock_entries(&self) -> MutexGuard<'_, VecDeque<Arc<JournalEntry>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -137,15 +137,15 @@ mod tests {
     #[test]
     fn a_journal_remembers_the_last_thousand_and_wakes_its_followers() {
         let journal = Journal::default();
-        let mut followed = journal.follow();
+        let mut followed = journal.last_number();
         for _ in 0..REMEMBERED + 7 {
-            journal.note(change("add-server"));
+            journal.append_entry(change("add-server"));
         }
         assert!(followed.has_changed().unwrap());
         assert_eq!(*followed.borrow_and_update(), 1007);
-        let kept = journal.after(0);
+        let kept = journal.entries_after(0);
         assert_eq!((kept.len(), kept[0].number), (REMEMBERED, 8));
-        assert_eq!(journal.after(1005).len(), 2);
-        assert!(journal.after(1007).is_empty());
+        assert_eq!(journal.entries_after(1005).len(), 2);
+        assert!(journal.entries_after(1007).is_empty());
     }
 }

@@ -20,77 +20,77 @@ pub struct Notice {
     pub text: String,
 }
 
-fn fine(what: &'static str, text: impl Into<String>) -> Notice {
+fn info(what: &'static str, text: impl Into<String>) -> Notice {
     Notice { what, grave: false, text: text.into() }
 }
 
-fn grave(what: &'static str, text: impl Into<String>) -> Notice {
+fn warning(what: &'static str, text: impl Into<String>) -> Notice {
     Notice { what, grave: true, text: text.into() }
 }
 
 /// What became of a label.
 #[must_use]
-pub fn of_label(report: &LabelReport) -> Notice {
+pub fn label_notice(report: &LabelReport) -> Notice {
     match &report.verdict {
-        Verdict::Obeyed => fine("label", format!("{report}: obeyed now")),
-        Verdict::Noted(_) => fine("label", format!("obeyed, with a note: {report}")),
-        Verdict::Named(_) | Verdict::Refused(_) => grave("label", format!("refused: {report}")),
+        Verdict::Obeyed => info("label", format!("{report}: obeyed now")),
+        Verdict::Noted(_) => info("label", format!("obeyed, with a note: {report}")),
+        Verdict::Named(_) | Verdict::Refused(_) => warning("label", format!("refused: {report}")),
     }
 }
 
 /// What is other in `after` than in `before`.
 #[must_use]
-pub fn of_views(before: &View, after: &View) -> Vec<Notice> {
+pub fn view_notices(before: &View, after: &View) -> Vec<Notice> {
     let mut news = Vec::new();
     for (name, source) in &after.sources {
         let unknown = SourceView::default();
-        news.extend(of_source(name, before.sources.get(name).unwrap_or(&unknown), source));
+        news.extend(source_notices(name, before.sources.get(name).unwrap_or(&unknown), source));
     }
     if after.ready && !before.ready {
-        news.push(fine("ready", "ready: what Marathon says is in the kernel"));
+        news.push(info("ready", "ready: what Marathon says is in the kernel"));
     }
-    news.extend(of_mode(before, after));
-    news.extend(of_kernel(before, after));
+    news.extend(mode_notice(before, after));
+    news.extend(kernel_notices(before, after));
     let (was, is) = (&before.status, &after.status);
-    news.extend(of_set(&set(&was.conflicts), &set(&is.conflicts), "no longer so"));
+    news.extend(set_notices(&to_set(&was.conflicts), &to_set(&is.conflicts), "no longer so"));
     let names = |view: &View| {
         let each = view.unresolved.iter();
         each.map(|(name, why)| format!("the agent {name} can't be looked up: {why}")).collect()
     };
-    news.extend(of_set(&names(before), &names(after), "no longer so"));
+    news.extend(set_notices(&names(before), &names(after), "no longer so"));
     let gaps = |view: &View| {
         view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")).collect()
     };
-    news.extend(of_set(&gaps(before), &gaps(after), "no longer so"));
-    news.extend(of_set(&set(&before.sysctls), &set(&after.sysctls), "put right"));
+    news.extend(set_notices(&gaps(before), &gaps(after), "no longer so"));
+    news.extend(set_notices(&to_set(&before.sysctls), &to_set(&after.sysctls), "put right"));
     news
 }
 
-fn of_source(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Notice> {
+fn source_notices(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Notice> {
     let mut news = Vec::new();
     match (&was.error, &is.error) {
         (was, Some(why)) if was.as_ref() != Some(why) => {
-            news.push(grave(
+            news.push(warning(
                 "source-lost",
                 format!("{name} can't be read, what it said last goes on: {why}"),
             ));
         }
-        (Some(_), None) => news.push(fine("source-back", format!("{name} answers again"))),
+        (Some(_), None) => news.push(info("source-back", format!("{name} answers again"))),
         _ => {}
     }
     let first = (was.read_at.is_none() || was.from_disk) && is.read_at.is_some() && !is.from_disk;
     if first {
-        news.push(fine(
+        news.push(info(
             "source-read",
             format!("{name} was read whole: {} apps and pods", is.workloads),
         ));
     }
     match (&was.unheard, &is.unheard) {
         _ if is.streaming && !was.streaming => {
-            news.push(fine("stream-back", format!("events are coming from {name}")));
+            news.push(info("stream-back", format!("events are coming from {name}")));
         }
         (was, Some(why)) if !is.streaming && was.as_ref() != Some(why) => {
-            news.push(grave(
+            news.push(warning(
                 "stream-lost",
                 format!("no events come from {name}, it is polled: {why}"),
             ));
@@ -100,32 +100,32 @@ fn of_source(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Notice> 
     news
 }
 
-fn of_mode(before: &View, after: &View) -> Option<Notice> {
+fn mode_notice(before: &View, after: &View) -> Option<Notice> {
     match (&before.hold, &after.hold) {
         (was, Some(hold)) if was.as_ref() != Some(hold) => {
             let reason = match hold.reason.as_str() {
                 "" => String::new(),
                 reason => format!(" ({reason})"),
             };
-            Some(grave("held", format!("held since {}{reason}: nothing is changed", hold.since)))
+            Some(warning("held", format!("held since {}{reason}: nothing is changed", hold.since)))
         }
-        (Some(_), None) => Some(fine("released", "released: goes on")),
+        (Some(_), None) => Some(info("released", "released: goes on")),
         _ if after.status.mode == Mode::ObserveOnly && before.status.mode != Mode::ObserveOnly => {
-            Some(fine("observing", "observes only: nothing is changed"))
+            Some(info("observing", "observes only: nothing is changed"))
         }
         _ => None,
     }
 }
 
-fn of_kernel(before: &View, after: &View) -> Vec<Notice> {
+fn kernel_notices(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (&before.status, &after.status);
     let mut news = Vec::new();
     let why = |unread: &Option<vip::controller::Retry>| unread.as_ref().map(|it| it.why.clone());
     match (why(&was.unread), why(&is.unread)) {
         (was, Some(why)) if was.as_ref() != Some(&why) => {
-            news.push(grave("trouble", format!("the kernel can't be read: {why}")));
+            news.push(warning("trouble", format!("the kernel can't be read: {why}")));
         }
-        (Some(_), None) => news.push(fine("trouble-over", "the kernel can be read again")),
+        (Some(_), None) => news.push(info("trouble-over", "the kernel can be read again")),
         _ => {}
     }
     let whys = |view: &View| -> BTreeMap<_, _> {
@@ -134,22 +134,22 @@ fn of_kernel(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (whys(before), whys(after));
     for (address, why) in &is {
         if was.get(address) != Some(why) {
-            news.push(grave("trouble", format!("{address} fails and is tried again: {why}")));
+            news.push(warning("trouble", format!("{address} fails and is tried again: {why}")));
         }
     }
     let over = was.keys().filter(|address| !is.contains_key(*address));
-    news.extend(over.map(|address| fine("trouble-over", format!("{address} fails no longer"))));
+    news.extend(over.map(|address| info("trouble-over", format!("{address} fails no longer"))));
     news
 }
 
-fn set(lines: &[String]) -> BTreeSet<String> {
+fn to_set(lines: &[String]) -> BTreeSet<String> {
     lines.iter().cloned().collect()
 }
 
 /// Sentences that have come, and those that no longer hold.
-fn of_set(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<Notice> {
-    let come = is.difference(was).map(|text| grave("trouble", text));
-    come.chain(was.difference(is).map(|text| fine("trouble-over", format!("{over}: {text}"))))
+fn set_notices(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<Notice> {
+    let come = is.difference(was).map(|text| warning("trouble", text));
+    come.chain(was.difference(is).map(|text| info("trouble-over", format!("{over}: {text}"))))
         .collect()
 }
 
@@ -180,8 +180,8 @@ mod tests {
     fn tell(view: &mut View, change: impl FnOnce(&mut View)) -> Vec<String> {
         let before = view.clone();
         change(view);
-        assert_eq!(of_views(view, view), []);
-        let news = of_views(&before, view);
+        assert_eq!(view_notices(view, view), []);
+        let news = view_notices(&before, view);
         news.into_iter()
             .map(|it| format!("{}{}", if it.grave { "! " } else { "" }, it.text))
             .collect()

@@ -33,7 +33,7 @@ pub(super) const KINDS: [&str; 7] =
 
 impl Drift {
     /// Compares a reading with the kernel as it was left.
-    pub(super) fn compare(&mut self, left: &Observed, found: &Observed) {
+    pub(super) fn find_drift(&mut self, left: &Observed, found: &Observed) {
         self.found.clear();
         if left.link != found.link {
             self.found.insert(Thing::Interface);
@@ -41,7 +41,7 @@ impl Drift {
         if left.timeouts != found.timeouts {
             self.found.insert(Thing::Timeouts);
         }
-        let addresses = differences(&left.addresses, &found.addresses, |bound| *bound);
+        let addresses = changed_keys(&left.addresses, &found.addresses, |bound| *bound);
         self.found.extend(addresses.map(Thing::Address));
         for ((family, left), (_, found)) in left.nft.tables().into_iter().zip(found.nft.tables()) {
             if left.standing != found.standing {
@@ -55,20 +55,20 @@ impl Drift {
             (left.firewall.rules_in_place(), found.firewall.rules_in_place());
         let gone = rules_left.symmetric_difference(&rules_found).cloned();
         self.found.extend(gone.map(|(place, prefix)| Thing::Rule(place, prefix)));
-        let (left, found) = (ours(left), ours(found));
-        let services = differences(&left, &found, |service| service.settings.clone());
+        let (left, found) = (our_services(left), our_services(found));
+        let services = changed_keys(&left, &found, |service| service.settings.clone());
         self.found.extend(services.map(Thing::Service));
         let nobody = BTreeMap::new();
         for vip in left.keys().chain(found.keys()) {
             let left = left.get(vip).map_or(&nobody, |service| &service.servers);
             let found = found.get(vip).map_or(&nobody, |service| &service.servers);
-            let servers = differences(left, found, |server| server.settings);
+            let servers = changed_keys(left, found, |server| server.settings);
             self.found.extend(servers.map(|server| Thing::Server(*vip, server)));
         }
     }
 
     /// The kind of what an operation repairs, if it does.
-    pub(super) fn repaired(&mut self, op: &Op) -> Option<&'static str> {
+    pub(super) fn take_repaired(&mut self, op: &Op) -> Option<&'static str> {
         let thing = match op {
             // It goes with the service or the address that it is for.
             Op::ForgetFlows { .. } => return None,
@@ -101,12 +101,12 @@ impl Drift {
     }
 }
 
-fn ours(observed: &Observed) -> BTreeMap<Vip, &ObservedService> {
+fn our_services(observed: &Observed) -> BTreeMap<Vip, &ObservedService> {
     observed.our_services().collect()
 }
 
 /// The keys of what is in one only, or not the same in both.
-fn differences<K: Ord + Copy, V, T: PartialEq>(
+fn changed_keys<K: Ord + Copy, V, T: PartialEq>(
     left: &BTreeMap<K, V>,
     found: &BTreeMap<K, V>,
     of: impl Fn(&V) -> T,
@@ -185,10 +185,10 @@ mod tests {
         };
         let left = observed(vec![Rule::letting_in(prefix, Hook::Input)]);
         let mut drift = Drift::default();
-        drift.compare(&left, &observed(Vec::new()));
+        drift.find_drift(&left, &observed(Vec::new()));
         let insert = Op::InsertRule { place: place.clone(), hook: Hook::Input, prefix };
-        assert_eq!(drift.repaired(&insert), Some("firewall"));
-        assert_eq!(drift.repaired(&insert), None, "once");
+        assert_eq!(drift.take_repaired(&insert), Some("firewall"));
+        assert_eq!(drift.take_repaired(&insert), None, "once");
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let mut kernel = kernel();
         let left = kernel.observe().unwrap();
         let mut drift = Drift::default();
-        drift.compare(&left, &left);
+        drift.find_drift(&left, &left);
         assert_eq!(drift.found, [].into());
 
         for service in kernel.state.services.values_mut() {
@@ -204,14 +204,14 @@ mod tests {
         }
         kernel.state.addresses.clear();
         kernel.state.link = Link::Missing;
-        drift.compare(&left, &kernel.observe().unwrap());
+        drift.find_drift(&left, &kernel.observe().unwrap());
         let settings = left.service(&vip()).unwrap().servers[&server()].settings;
         let add = Op::AddServer { vip: vip(), server: server(), settings };
-        assert_eq!(drift.repaired(&add), Some("server"));
-        assert_eq!(drift.repaired(&add), None, "once");
-        assert_eq!(drift.repaired(&Op::CreateLink), Some("interface"));
+        assert_eq!(drift.take_repaired(&add), Some("server"));
+        assert_eq!(drift.take_repaired(&add), None, "once");
+        assert_eq!(drift.take_repaired(&Op::CreateLink), Some("interface"));
         let bind = Op::Bind { address: vip().address, source: None };
-        assert_eq!(drift.repaired(&bind), Some("address"));
-        assert_eq!(drift.repaired(&Op::DeleteService { vip: vip(), servers: vec![] }), None);
+        assert_eq!(drift.take_repaired(&bind), Some("address"));
+        assert_eq!(drift.take_repaired(&Op::DeleteService { vip: vip(), servers: vec![] }), None);
     }
 }

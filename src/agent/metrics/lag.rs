@@ -20,7 +20,7 @@ pub(super) struct Lag {
 
 impl Lag {
     /// An event about these workloads came.
-    pub(super) fn event(&mut self, source: &SourceId, names: &[String], now: Duration) {
+    pub(super) fn note_event(&mut self, source: &SourceId, names: &[String], now: Duration) {
         for name in names {
             if self.heard.len() < MOST {
                 self.heard.entry((source.clone(), name.clone())).or_insert(now);
@@ -30,7 +30,7 @@ impl Lag {
 
     /// Something is known of a workload, or, without a name, of everything. `unapplied`: since when
     /// something isn't in the kernel.
-    pub(super) fn known(
+    pub(super) fn note_known(
         &mut self,
         source: &SourceId,
         name: Option<&str>,
@@ -57,7 +57,11 @@ impl Lag {
     }
 
     /// What is in the kernel now: how long each change took.
-    pub(super) fn settled(&mut self, unapplied: Option<Duration>, now: Duration) -> Vec<Duration> {
+    pub(super) fn take_settled(
+        &mut self,
+        unapplied: Option<Duration>,
+        now: Duration,
+    ) -> Vec<Duration> {
         let is_done = |known: Duration| unapplied.is_none_or(|since| since > known);
         let all = std::mem::take(&mut self.under_way);
         let (done, rest) = all.into_iter().partition::<Vec<_>, _>(|(known, _)| is_done(*known));
@@ -80,37 +84,37 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    fn event(id: &str) -> [String; 1] {
+    fn note_event(id: &str) -> [String; 1] {
         [id.to_owned()]
     }
 
     #[test]
     fn a_change_takes_from_its_first_event_until_it_is_in_the_kernel() {
         let mut lag = Lag::default();
-        lag.event(&"m".into(), &event("/web"), at(100));
-        lag.event(&"m".into(), &event("/web"), at(150));
-        lag.event(&"n".into(), &event("/web"), at(10));
-        lag.known(&"m".into(), Some("/web"), Some(at(200)), at(200));
-        assert!(lag.settled(Some(at(200)), at(210)).is_empty(), "it is being done");
-        assert_eq!(lag.settled(Some(at(205)), at(220)), [at(120)], "something newer isn't");
-        assert!(lag.settled(None, at(230)).is_empty(), "each counts once");
+        lag.note_event(&"m".into(), &note_event("/web"), at(100));
+        lag.note_event(&"m".into(), &note_event("/web"), at(150));
+        lag.note_event(&"n".into(), &note_event("/web"), at(10));
+        lag.note_known(&"m".into(), Some("/web"), Some(at(200)), at(200));
+        assert!(lag.take_settled(Some(at(200)), at(210)).is_empty(), "it is being done");
+        assert_eq!(lag.take_settled(Some(at(205)), at(220)), [at(120)], "something newer isn't");
+        assert!(lag.take_settled(None, at(230)).is_empty(), "each counts once");
     }
 
     #[test]
     fn an_event_that_changes_nothing_is_not_measured() {
         let mut lag = Lag::default();
-        lag.event(&"m".into(), &event("/other"), at(100));
-        lag.known(&"m".into(), Some("/other"), None, at(200));
-        assert!(lag.settled(None, at(210)).is_empty());
+        lag.note_event(&"m".into(), &note_event("/other"), at(100));
+        lag.note_known(&"m".into(), Some("/other"), None, at(200));
+        assert!(lag.take_settled(None, at(210)).is_empty());
     }
 
     #[test]
     fn a_read_of_everything_is_news_of_all_that_was_heard_of() {
         let mut lag = Lag::default();
-        lag.event(&"m".into(), &event("/a"), at(100));
-        lag.event(&"m".into(), &event("/b"), at(50));
-        lag.known(&"m".into(), None, Some(at(300)), at(300));
-        assert_eq!(lag.settled(None, at(310)), [at(260)]);
+        lag.note_event(&"m".into(), &note_event("/a"), at(100));
+        lag.note_event(&"m".into(), &note_event("/b"), at(50));
+        lag.note_known(&"m".into(), None, Some(at(300)), at(300));
+        assert_eq!(lag.take_settled(None, at(310)), [at(260)]);
         assert!(lag.heard.is_empty());
     }
 }

@@ -53,11 +53,11 @@ impl Recorder {
         now: Moment,
     ) -> News {
         match input {
-            Input::Source { source, message } => match message.summary() {
+            Input::Source { source, message } => match message.summarize() {
                 MessageSummary::Event { workloads } => {
                     let labels = [("source", source.to_string())];
                     self.metrics.source_events.get_or_create(&labels).inc();
-                    self.lag.event(source, &workloads, now.since_start);
+                    self.lag.note_event(source, &workloads, now.since_start);
                     News::Heard(source.clone(), workloads)
                 }
                 MessageSummary::Read { workload, succeeded } => {
@@ -72,7 +72,7 @@ impl Recorder {
                 if let Ok(reading) = reading {
                     self.metrics.last_sync.set(now.wall.as_duration().as_secs_f64());
                     if let Some(left) = core.controller().observed() {
-                        self.drift.compare(left, &reading.observed);
+                        self.drift.find_drift(left, &reading.observed);
                     }
                 }
                 News::Other
@@ -113,13 +113,15 @@ impl Recorder {
             // Most events only lead to a read; what one says by itself acts at once.
             News::Heard(source, names) if unapplied.is_some() => {
                 for name in names {
-                    self.lag.known(&source, Some(&name), unapplied, now);
+                    self.lag.note_known(&source, Some(&name), unapplied, now);
                 }
             }
-            News::Read(source, name) => self.lag.known(&source, name.as_deref(), unapplied, now),
+            News::Read(source, name) => {
+                self.lag.note_known(&source, name.as_deref(), unapplied, now)
+            }
             News::Heard(..) | News::Applied | News::Other => {}
         }
-        for took in self.lag.settled(unapplied, now) {
+        for took in self.lag.take_settled(unapplied, now) {
             if is_applied {
                 self.metrics.event_to_kernel.observe(took.as_secs_f64());
             }
@@ -145,7 +147,7 @@ impl Recorder {
             if *result != OpResult::Done {
                 continue;
             }
-            if let Some(kind) = self.drift.repaired(op) {
+            if let Some(kind) = self.drift.take_repaired(op) {
                 self.metrics.drift_repaired.get_or_create(&[("kind", kind.into())]).inc();
             }
             if let Op::SetServer { before, settings, .. } = op

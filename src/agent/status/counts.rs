@@ -27,7 +27,7 @@ pub struct Servers {
 
 impl VipCounts {
     /// Counts.
-    pub fn of<'a>(
+    pub fn count_all<'a>(
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
         reports: impl Iterator<Item = &'a LabelReport>,
     ) -> Self {
@@ -36,14 +36,14 @@ impl VipCounts {
             *refused.entry(kind).or_default() += 1;
         }
         Self {
-            vips: services.map(|(vip, service)| (*vip, Servers::of(service))).collect(),
+            vips: services.map(|(vip, service)| (*vip, Servers::count_servers(service))).collect(),
             refused,
         }
     }
 }
 
 impl Servers {
-    fn of(service: &DesiredService) -> Self {
+    fn count_servers(service: &DesiredService) -> Self {
         let selection = &service.selection;
         let serving = selection.members.values().filter(|member| member.weight > 0).count();
         Self {
@@ -94,7 +94,7 @@ mod tests {
             report("ipvs_weight", None, Verdict::refused(misspelt_option.error)),
             report("VIP_1", None, Verdict::Named("a name".into())),
         ];
-        let census = VipCounts::of([].into_iter(), reports.iter());
+        let census = VipCounts::count_all([].into_iter(), reports.iter());
         assert_eq!(census.refused, RefusalKind::ALL.map(|kind| (kind, 1)).into());
     }
 
@@ -117,7 +117,7 @@ mod tests {
             incomplete: false,
             selection,
         };
-        let census = VipCounts::of([(&vip(), &service)].into_iter(), [].into_iter());
+        let census = VipCounts::count_all([(&vip(), &service)].into_iter(), [].into_iter());
         let expected = Servers { serving: 1, draining: 1, left_out: 0 };
         assert_eq!(census.vips, [(vip(), expected)].into());
     }

@@ -57,15 +57,15 @@ pub struct Readiness {
 impl Liveness {
     /// Judges the agent.
     #[must_use]
-    pub fn of(view: &View, beat: Beat, sync_period: Duration) -> Self {
+    pub fn from_view(view: &View, beat: Beat, sync_period: Duration) -> Self {
         let mut reasons = Vec::new();
         let for_long = |since: Duration| {
             let age = beat.now.saturating_sub(since);
-            (age > 2 * sync_period).then(|| seconds(age))
+            (age > 2 * sync_period).then(|| format_age(age))
         };
         let since = beat.now.saturating_sub(beat.last);
         if beat.is_stopped() {
-            reasons.push(format!("the loop has stood still for {}", seconds(since)));
+            reasons.push(format!("the loop has stood still for {}", format_age(since)));
         }
         let status = &view.status;
         if let Some(age) = status.asked_since.and_then(for_long) {
@@ -95,7 +95,7 @@ impl Liveness {
 impl Readiness {
     /// Judges the node.
     #[must_use]
-    pub fn of(view: &View, now: Timestamp) -> Self {
+    pub fn from_view(view: &View, now: Timestamp) -> Self {
         let mut reasons = Vec::new();
         if !view.ready {
             let awaited = view.status.awaited.join(", ");
@@ -104,7 +104,7 @@ impl Readiness {
                 false => format!("{awaited} hasn't been read whole since vipd was started"),
             });
         }
-        Self { reasons, notes: notes(view, now), data_path: view.data_path.clone() }
+        Self { reasons, notes: collect_notes(view, now), data_path: view.data_path.clone() }
     }
 
     /// Nothing speaks against it.
@@ -114,7 +114,7 @@ impl Readiness {
     }
 }
 
-fn notes(view: &View, now: Timestamp) -> Vec<String> {
+fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     let pending = view.status.pending;
     match (view.status.mode, &view.hold) {
@@ -134,7 +134,8 @@ fn notes(view: &View, now: Timestamp) -> Vec<String> {
             ));
         }
     }
-    notes.extend(view.sources.iter().filter_map(|(name, source)| trouble(name, source, now)));
+    notes
+        .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
     notes.extend(view.status.failing.iter().map(|(address, retry)| {
         format!("{address} fails, {} times in a row: {}", retry.failures, retry.why)
     }));
@@ -151,12 +152,14 @@ fn notes(view: &View, now: Timestamp) -> Vec<String> {
 }
 
 /// What is wrong with a source, if anything.
-fn trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<String> {
+fn source_trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<String> {
     let age = source.age(now);
     let known = match (age, source.from_disk) {
         (None, _) => "nothing is known of it".to_owned(),
-        (Some(age), false) => format!("what is known of it is {} old", seconds(age)),
-        (Some(age), true) => format!("what is known of it is from the disk, {} old", seconds(age)),
+        (Some(age), false) => format!("what is known of it is {} old", format_age(age)),
+        (Some(age), true) => {
+            format!("what is known of it is from the disk, {} old", format_age(age))
+        }
     };
     let stale = match source.is_stale(now) {
         true => "; ALARM: that is too old, since Mesos gives the ports of dead tasks to others",
@@ -172,7 +175,7 @@ fn trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<Strin
 }
 
 /// `40 s`, `12 min`, `3 h`.
-fn seconds(time: Duration) -> String {
+fn format_age(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
@@ -214,19 +217,19 @@ mod tests {
     }
 
     fn alive(view: &View) -> Vec<String> {
-        Liveness::of(view, Beat { now: at(1000), last: at(998) }, PERIOD).reasons
+        Liveness::from_view(view, Beat { now: at(1000), last: at(998) }, PERIOD).reasons
     }
 
     #[test]
     fn an_agent_at_work_is_alive_and_ready_and_there_is_nothing_to_say() {
         assert_eq!(alive(&view()), [""; 0]);
-        let ready = Readiness::of(&view(), now());
+        let ready = Readiness::from_view(&view(), now());
         assert_eq!((ready.reasons, ready.notes), (vec![], vec![]));
     }
 
     #[test]
     fn a_loop_that_stands_still_is_not_alive() {
-        let dead = Liveness::of(&view(), Beat { now: at(1000), last: at(980) }, PERIOD);
+        let dead = Liveness::from_view(&view(), Beat { now: at(1000), last: at(980) }, PERIOD);
         assert_eq!(dead.reasons, ["the loop has stood still for 20 s"]);
     }
 
@@ -248,7 +251,7 @@ mod tests {
         let retry = Retry { failures: 7, at: at(1001), why: "no such scheduler".into() };
         view.status.failing.insert([3, 3, 0, 6].into(), retry);
         assert_eq!(alive(&view), [""; 0]);
-        let notes = Readiness::of(&view, now()).notes;
+        let notes = Readiness::from_view(&view, now()).notes;
         assert_eq!(notes, ["3.3.0.6 fails, 7 times in a row: no such scheduler"]);
     }
 
@@ -268,20 +271,20 @@ mod tests {
         let mut view = view();
         view.ready = false;
         view.status.awaited = vec!["main".into()];
-        let ready = Readiness::of(&view, now());
+        let ready = Readiness::from_view(&view, now());
         assert_eq!(ready.reasons, ["main hasn't been read whole since vipd was started"]);
         view.ready = true;
         let source = view.sources.get_mut("main").unwrap();
         source.streaming = false;
         source.error = Some("connection refused".into());
         let later = |minutes: i64| now() + Duration::from_secs(minutes.unsigned_abs() * 60);
-        let ready = Readiness::of(&view, later(14));
+        let ready = Readiness::from_view(&view, later(14));
         assert!(ready.is_ok());
         assert_eq!(
             ready.notes,
             ["main can't be read; what is known of it is 14 min old: connection refused"]
         );
-        let ready = Readiness::of(&view, later(16));
+        let ready = Readiness::from_view(&view, later(16));
         assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
     }
 
@@ -291,7 +294,7 @@ mod tests {
         view.status.mode = Mode::Held;
         view.status.pending = 3;
         view.hold = Some(Hold { reason: "looking".into(), since: "03:12".into() });
-        let note = &Readiness::of(&view, now()).notes[0];
+        let note = &Readiness::from_view(&view, now()).notes[0];
         assert!(note.starts_with("held since 03:12 (looking): 3 operations"), "{note}");
     }
 }

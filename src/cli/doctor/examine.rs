@@ -14,7 +14,7 @@ use crate::admin::client::Agent;
 use crate::config::{Config, Marathon};
 use crate::doctor::{self, BridgeFacts, Diagnosis, Group, KernelFacts, LockState, ServerAnswer};
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::translate;
+use crate::sources::marathon::translate::translate_snapshot;
 use crate::sources::once::DefinitionSource;
 
 pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
@@ -132,9 +132,9 @@ struct Asked {
 fn ask(marathon: &Marathon) -> Asked {
     let servers = servers(marathon);
     let mut schedulers = Vec::new();
-    let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read();
+    let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read_definitions();
     let workloads = read.map(|reading| {
-        let claims = translate(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
+        let claims = translate_snapshot(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
         schedulers.extend(claims.iter().map(|claim| claim.options.scheduler));
         reading.snapshot.workloads.len()
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use marathon::{TaskState, Workload};
 use vip::controller::AppClaims;
 
-use super::translate::{Translation, hosts_of_one, translate_one};
+use super::translate::{Translation, translate_workload, workload_hosts};
 use crate::clock::Timestamp;
 use crate::sources::facts::Contribution;
 use crate::sources::hosts::Hosts;
@@ -24,9 +24,9 @@ pub struct WorkloadClaims {
 /// Reads the labels of one workload. The agent and commands claim by this function alone.
 #[must_use]
 pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
-    let hosts: BTreeSet<Arc<str>> = hosts_of_one(workload).into_iter().cloned().collect();
+    let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).into_iter().cloned().collect();
     let Translation { claims, reports, uncertain, gaps, tasks, settles_at } =
-        translate_one(workload, addresses, wall);
+        translate_workload(workload, addresses, wall);
     let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
     let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
     let nodes = nodes.copied().collect();

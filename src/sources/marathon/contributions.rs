@@ -35,7 +35,7 @@ impl Contributions {
 
     fn exchange(&mut self, key: &WorkloadKey, new: &Contribution, cluster: &mut ClusterContext) {
         let old = self.by_workload.remove(key).unwrap_or_default();
-        cluster.replace(&old, new);
+        cluster.replace_contribution(&old, new);
         for host in old.hosts.difference(&new.hosts) {
             if let Some(keys) = self.by_host.get_mut(host) {
                 keys.remove(key);
@@ -50,7 +50,7 @@ impl Contributions {
     }
 
     /// The number of workloads.
-    pub(super) fn workloads(&self) -> usize {
+    pub(super) fn workload_count(&self) -> usize {
         self.by_workload.len()
     }
 

@@ -72,7 +72,7 @@ pub enum ReadError {
 
 impl Message {
     /// Summarizes the message for the metrics.
-    pub(crate) fn summary(&self) -> MessageSummary {
+    pub(crate) fn summarize(&self) -> MessageSummary {
         match self {
             Self::Event { event, .. } => {
                 MessageSummary::Event { workloads: announced_workloads(event) }

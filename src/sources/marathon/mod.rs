@@ -27,7 +27,7 @@ use claims::{WorkloadClaims, claim_workload};
 use contributions::Contributions;
 use kept::KeptWorkloads;
 use messages::{Message, ReadError};
-use translate::{hosts_of_one, versions_of};
+use translate::{task_versions, workload_hosts};
 
 /// One Marathon, as far as the agent knows it.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl MarathonSource {
     }
 
     /// Does what is due at this time.
-    pub(crate) fn tick(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
+    pub(crate) fn handle_due(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
         let now = context.now.since_start;
         let mut step = match self.watch_wakes_at <= now {
             true => self.advance_watch(watch::Input::Tick, context),
@@ -130,14 +130,14 @@ impl MarathonSource {
 
     /// Takes over what an earlier run knew. It counts for less than anything read: nothing is
     /// removed because of it.
-    pub(crate) fn restore(
+    pub(crate) fn restore_state(
         &mut self,
         saved: Saved<KeptWorkloads>,
         context: &mut SourceContext<'_>,
     ) -> SourceStep<Action> {
         let Saved { read_at, what: KeptWorkloads { workloads, hosts } } = saved;
         let hosts = hosts.into_iter().map(|(name, addresses)| (name, addresses.into()));
-        context.hosts.restore(hosts, context.now.since_start);
+        context.hosts.restore_hosts(hosts, context.now.since_start);
         let keys = self.watch.restore(workloads);
         self.remembered.extend(keys.iter().cloned());
         self.view.read_at = Some(read_at);
@@ -146,9 +146,9 @@ impl MarathonSource {
     }
 
     /// Returns what a later run should know.
-    pub(crate) fn kept(&self, hosts: &HostCache, now: Moment) -> Saved<KeptWorkloads> {
+    pub(crate) fn state_to_save(&self, hosts: &HostCache, now: Moment) -> Saved<KeptWorkloads> {
         let kept_hosts = self.contributions.hosts().filter_map(|host| {
-            let addresses = hosts.addresses().get(host)?.as_ref().ok()?;
+            let addresses = hosts.known_hosts().get(host)?.as_ref().ok()?;
             Some((host.to_owned(), Arc::clone(addresses).into()))
         });
         let what = KeptWorkloads {
@@ -173,7 +173,7 @@ impl MarathonSource {
 
     /// The version that each task runs, by task id.
     pub(crate) fn task_versions(&self) -> impl Iterator<Item = (Arc<str>, String)> {
-        versions_of(self.watch.workloads().map(|workload| &**workload))
+        task_versions(self.watch.workloads().map(|workload| &**workload))
     }
 
     /// The hosts that its tasks run on.
@@ -240,7 +240,7 @@ impl MarathonSource {
     ) -> AppChanges {
         let apps = keys.iter().map(|key| (key.id.clone(), self.translate_workload(key, context)));
         let apps = apps.collect();
-        self.view.workloads = self.contributions.workloads();
+        self.view.workloads = self.contributions.workload_count();
         apps
     }
 
@@ -256,10 +256,10 @@ impl MarathonSource {
             self.contributions.remove(key, context.cluster);
             return None;
         };
-        let hosts = hosts_of_one(workload);
-        context.hosts.request(hosts.iter().map(|host| &***host), now.since_start);
+        let hosts = workload_hosts(workload);
+        context.hosts.request_hosts(hosts.iter().map(|host| &***host), now.since_start);
         let WorkloadClaims { mut app, contribution, settles_at } =
-            claim_workload(workload, context.hosts.addresses(), now.wall);
+            claim_workload(workload, context.hosts.known_hosts(), now.wall);
         if let Some(at) = settles_at {
             let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
             self.settling.insert(key.clone(), now.since_start + wait);

@@ -35,7 +35,7 @@ pub struct Translation {
 }
 
 impl Translation {
-    fn join(&mut self, other: Self) {
+    fn append(&mut self, other: Self) {
         self.claims.extend(other.claims);
         self.reports.extend(other.reports);
         self.uncertain.extend(other.uncertain);
@@ -45,47 +45,47 @@ impl Translation {
     }
 }
 
-/// The host names whose addresses [`translate`] needs.
+/// The host names whose addresses [`translate_snapshot`] needs.
 #[must_use]
-pub fn hosts_of(snapshot: &Snapshot) -> HashSet<&str> {
-    snapshot.workloads.iter().flat_map(agents).map(|host| &**host).collect()
+pub fn snapshot_hosts(snapshot: &Snapshot) -> HashSet<&str> {
+    snapshot.workloads.iter().flat_map(agent_hosts).map(|host| &**host).collect()
 }
 
-/// The host names whose addresses [`translate_one`] needs.
+/// The host names whose addresses [`translate_workload`] needs.
 #[must_use]
-pub fn hosts_of_one(workload: &Workload) -> BTreeSet<&Arc<str>> {
-    agents(workload).collect()
+pub fn workload_hosts(workload: &Workload) -> BTreeSet<&Arc<str>> {
+    agent_hosts(workload).collect()
 }
 
 /// The agent of each task, even where tasks have addresses of their own: no VIP may be its.
-fn agents(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
+fn agent_hosts(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
     let agents = workload.instances.iter().filter_map(|instance| instance.host.as_ref());
     agents.filter(|host| !host.is_empty())
 }
 
 /// Reads every VIP label of a snapshot. `now` tells how long a task without health results runs.
 #[must_use]
-pub fn translate(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
+pub fn translate_snapshot(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
     let mut translation = Translation::default();
     for workload in &snapshot.workloads {
-        translation.join(translate_one(workload, hosts, now));
+        translation.append(translate_workload(workload, hosts, now));
     }
     translation
 }
 
 /// Reads every VIP label of one app or pod.
 #[must_use]
-pub fn translate_one(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
+pub fn translate_workload(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
     let mut translation = Translation::default();
     let placed: Vec<_> = workload.instances.iter().map(|each| Placed::new(each, hosts)).collect();
-    stray_labels(workload, &mut translation);
-    unread_labels(workload, &mut translation);
-    option_reports(workload, &mut translation);
-    let incomplete = gaps(workload, &placed, &mut translation);
-    for (spec, instances, superseded) in versions(workload, &placed) {
+    report_stray_labels(workload, &mut translation);
+    report_unread_labels(workload, &mut translation);
+    report_bad_options(workload, &mut translation);
+    let incomplete = note_gaps(workload, &placed, &mut translation);
+    for (spec, instances, superseded) in group_by_spec(workload, &placed) {
         for port in &spec.ports {
             let reader = PortReader { workload, spec, port, superseded, incomplete, now };
-            reader.read(&instances, &mut translation);
+            reader.translate_port(&instances, &mut translation);
         }
         let silent = instances.iter().filter(|placed| placed.instance.health == Health::Unknown);
         let settling = silent.filter_map(|placed| settles_at(spec, placed.instance));
@@ -126,7 +126,7 @@ fn settles_at(spec: &Spec, instance: &Instance) -> Option<Timestamp> {
 }
 
 /// The versions that tasks run by, by task id.
-pub fn versions_of<'a>(
+pub fn task_versions<'a>(
     workloads: impl IntoIterator<Item = &'a Workload>,
 ) -> impl Iterator<Item = (Arc<str>, String)> {
     let instances = workloads.into_iter().flat_map(|workload| &workload.instances);
@@ -135,7 +135,7 @@ pub fn versions_of<'a>(
 }
 
 /// The current definition, then each earlier one by which tasks still run, with those tasks.
-fn versions<'a>(
+fn group_by_spec<'a>(
     workload: &'a Workload,
     instances: &'a [Placed<'a>],
 ) -> Vec<(&'a Spec, Vec<&'a Placed<'a>>, bool)> {
@@ -155,7 +155,7 @@ fn versions<'a>(
 
 /// Notes what isn't known of a workload's running tasks, and says whether there is any such gap:
 /// then some of the kernel's real servers may be its tasks, though nothing here says so.
-fn gaps(workload: &Workload, placed: &[Placed<'_>], translation: &mut Translation) -> bool {
+fn note_gaps(workload: &Workload, placed: &[Placed<'_>], translation: &mut Translation) -> bool {
     let before = translation.gaps.len();
     let id = &workload.id;
     if !workload.tasks_known {
@@ -180,7 +180,7 @@ fn gaps(workload: &Workload, placed: &[Placed<'_>], translation: &mut Translatio
 }
 
 /// Bad options on the app itself, once and not for each of its ports; none where there is no VIP.
-fn option_reports(workload: &Workload, translation: &mut Translation) {
+fn report_bad_options(workload: &Workload, translation: &mut Translation) {
     let spec = &workload.spec;
     let on_app: Vec<_> = spec.labels.iter().collect();
     let bad = read_port(&[], &on_app).bad_options;
@@ -192,24 +192,24 @@ fn option_reports(workload: &Workload, translation: &mut Translation) {
         return;
     }
     for option in bad {
-        let report = refused_on_app(workload, option.key, option.value, option.error.into());
+        let report = refused_app_label(workload, option.key, option.value, option.error.into());
         translation.reports.push(report);
     }
 }
 
 /// VIP labels of the app itself: there is no telling which port they mean.
-fn stray_labels(workload: &Workload, translation: &mut Translation) {
+fn report_stray_labels(workload: &Workload, translation: &mut Translation) {
     for (key, value) in stray_app_labels(workload.spec.labels.iter()) {
         let why = "a VIP label belongs on a port (portMappings, portDefinitions or endpoints), \
                    not on the app";
         let why = LabelRefusal::Misplaced(why.into());
-        translation.reports.push(refused_on_app(workload, key.into(), value.into(), why));
+        translation.reports.push(refused_app_label(workload, key.into(), value.into(), why));
     }
 }
 
 /// VIP labels in a list of ports that the app's network has no use for, unless the right one has
 /// some: there are tools that write them twice.
-fn unread_labels(workload: &Workload, translation: &mut Translation) {
+fn report_unread_labels(workload: &Workload, translation: &mut Translation) {
     let spec = &workload.spec;
     let is_read = |port: &Port| stray_app_labels(port.labels.iter()).next().is_some();
     if spec.ports.iter().any(is_read) {
@@ -229,23 +229,29 @@ fn unread_labels(workload: &Workload, translation: &mut Translation) {
     for entry in &spec.unused_ports {
         for (key, value) in stray_app_labels(entry.labels.iter()) {
             let at = format!("{}.labels", entry.path);
-            translation.reports.push(refused(workload, &at, key.into(), value.into(), why.clone()));
+            translation.reports.push(refused_label(
+                workload,
+                &at,
+                key.into(),
+                value.into(),
+                why.clone(),
+            ));
         }
     }
 }
 
 /// A label of the app itself that isn't obeyed.
-fn refused_on_app(
+fn refused_app_label(
     workload: &Workload,
     key: String,
     value: String,
     why: LabelRefusal,
 ) -> LabelReport {
-    refused(workload, &workload.spec.labels_path, key, value, why)
+    refused_label(workload, &workload.spec.labels_path, key, value, why)
 }
 
 /// A label of no port that isn't obeyed; where it stands, from the path of the workload.
-fn refused(
+fn refused_label(
     workload: &Workload,
     at: &str,
     key: String,

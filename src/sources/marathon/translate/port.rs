@@ -25,20 +25,20 @@ pub(super) struct PortReader<'a> {
 
 impl PortReader<'_> {
     /// Reads it for the tasks that run by this version.
-    pub(super) fn read(&self, instances: &[&Placed<'_>], translation: &mut Translation) {
+    pub(super) fn translate_port(&self, instances: &[&Placed<'_>], translation: &mut Translation) {
         let on_port: Vec<_> = self.port.labels.iter().collect();
         let on_app: Vec<_> = self.spec.labels.iter().collect();
         let labels = read_port(&on_port, &on_app);
-        let claims = self.claims(&labels, instances);
+        let claims = self.make_claims(&labels, instances);
         if !self.superseded {
-            translation.reports.extend(self.reports(&labels));
+            translation.reports.extend(self.label_reports(&labels));
         }
         translation.claims.extend(claims);
     }
 
-    fn claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
+    fn make_claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
         let mut claims = Vec::new();
-        let notes = doubled(&labels.readings);
+        let notes = duplicate_key_notes(&labels.readings);
         for (reading, note) in labels.readings.iter().zip(notes) {
             let Some((address, port)) = reading.address() else { continue };
             for protocol in &self.port.protocols {
@@ -48,13 +48,13 @@ impl PortReader<'_> {
                 };
                 claims.push(Claim {
                     vip: Vip { address, port, protocol },
-                    label: self.place(reading),
+                    label: self.label_place(reading),
                     source: SourceId::default(),
                     superseded: self.superseded,
                     incomplete: self.incomplete,
                     note: note.clone(),
                     options: labels.options.clone(),
-                    candidates: instances.iter().map(|each| self.candidate(each)).collect(),
+                    candidates: instances.iter().map(|each| self.make_candidate(each)).collect(),
                 });
             }
         }
@@ -62,16 +62,16 @@ impl PortReader<'_> {
     }
 
     /// What is to be said of labels that make no claim.
-    fn reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
+    fn label_reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         let mut refuse = |place, why: LabelRefusal| {
             reports.push(LabelReport { place, vip: None, verdict: Verdict::refused(why) });
         };
         for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
-            refuse(self.place_of(&option.key, 0, &option.value), option.error.clone().into());
+            refuse(self.label_place_of(&option.key, 0, &option.value), option.error.clone().into());
         }
         for reading in &labels.readings {
-            let place = self.place(reading);
+            let place = self.label_place(reading);
             match &reading.meaning {
                 None => refuse(place, LabelRefusal::Lookalike),
                 Some(Err(error)) => refuse(place, error.clone().into()),
@@ -85,7 +85,7 @@ impl PortReader<'_> {
                     "{name} is a name: named VIPs are not served yet, they get their addresses \
                      and DNS in a later release; until then write an address"
                 );
-                let place = self.place(reading);
+                let place = self.label_place(reading);
                 Some(LabelReport { place, vip: None, verdict: Verdict::Named(why) })
             }
             _ => None,
@@ -100,11 +100,11 @@ impl PortReader<'_> {
         })
     }
 
-    fn place(&self, reading: &Reading) -> LabelPlace {
-        self.place_of(&reading.key, reading.occurrence, &reading.value)
+    fn label_place(&self, reading: &Reading) -> LabelPlace {
+        self.label_place_of(&reading.key, reading.occurrence, &reading.value)
     }
 
-    fn place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
+    fn label_place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
         LabelPlace {
             app: self.workload.id.clone(),
             port: Some(self.port.index),
@@ -115,13 +115,13 @@ impl PortReader<'_> {
         }
     }
 
-    fn candidate(&self, placed: &Placed<'_>) -> Candidate {
+    fn make_candidate(&self, placed: &Placed<'_>) -> Candidate {
         let instance = placed.instance;
         Candidate {
             remembered: false,
             task: instance.id.clone(),
             condition: self.condition(instance),
-            reach: self.reach(placed),
+            reach: self.find_reach(placed),
         }
     }
 
@@ -133,24 +133,24 @@ impl PortReader<'_> {
             }
             TaskState::Killing => return Condition::Killing,
             TaskState::Unreachable => return Condition::Unreachable,
-            TaskState::Terminal(name) => return Condition::Terminal(ending(name)),
+            TaskState::Terminal(name) => return Condition::Terminal(ending_of_state(name)),
         }
         match instance.health_of(self.port.index) {
             Health::Down => Condition::Unhealthy,
             _ if !instance.ready => Condition::NotReady,
             Health::NoChecks => Condition::Unchecked,
             Health::Up => Condition::Healthy,
-            Health::Unknown => Condition::Unknown { settled: self.settled(instance) },
+            Health::Unknown => Condition::Unknown { settled: self.is_settled(instance) },
         }
     }
 
     /// Runs for longer than its health checks may take to report.
-    fn settled(&self, instance: &Instance) -> bool {
+    fn is_settled(&self, instance: &Instance) -> bool {
         let settled = |at| self.now >= at;
         self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
     }
 
-    fn reach(&self, placed: &Placed<'_>) -> Result<Reach, Arc<str>> {
+    fn find_reach(&self, placed: &Placed<'_>) -> Result<Reach, Arc<str>> {
         let host = || placed.instance.host.as_deref().unwrap_or_default();
         match placed.instance.endpoints.get(self.port.index) {
             None => Err("Marathon doesn't say where its ports are".into()),
@@ -178,7 +178,7 @@ impl PortReader<'_> {
 }
 
 /// How a task ended, by Mesos's name for it (`mesos.proto`, `TaskState`).
-fn ending(name: &str) -> Ending {
+fn ending_of_state(name: &str) -> Ending {
     match name {
         "TASK_KILLED" => Ending::Killed,
         "TASK_FAILED" | "TASK_ERROR" => Ending::Failed,
@@ -190,7 +190,7 @@ fn ending(name: &str) -> Ending {
 
 /// What is to be said of each label whose key stands there more than once: Marathon keeps only the
 /// last of equal keys in one object.
-fn doubled(readings: &[Reading]) -> Vec<Option<String>> {
+fn duplicate_key_notes(readings: &[Reading]) -> Vec<Option<String>> {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for reading in readings {
         *times.entry(&reading.key).or_default() += 1;
