@@ -50,7 +50,7 @@ fn enable_forwarding(proc: &Path) -> io::Result<Vec<String>> {
         let setting = accept_ra(&interface);
         fs::write(proc.join("sys").join(&setting), "2")?;
         done.push(format!(
-            "{} is 2 now, so that its default route outlives forwarding",
+            "{} is 2 now, so that its default route survives forwarding",
             setting.replace('/', ".")
         ));
     }

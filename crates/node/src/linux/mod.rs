@@ -35,7 +35,7 @@ pub use flows::Flows;
 pub use links::{LinkFacts, PortOf, read_links};
 pub use monitor::Monitor;
 pub use nft::Nft;
-use servers::Readings;
+use servers::ReadingCounts;
 pub use settings::Settings;
 use socket::RouteSocket;
 
@@ -49,7 +49,7 @@ pub struct LinuxKernel {
     nft: Nft,
     flows: Flows,
     settings: Settings,
-    readings: Readings,
+    readings: ReadingCounts,
     /// The listening sockets of the last reading.
     listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }
@@ -63,7 +63,7 @@ impl LinuxKernel {
         let ipvs = Ipvs::open()
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         let (route, nft, flows) = (RouteSocket::open()?, Nft::open(), Flows::open());
-        let readings = Readings::default();
+        let readings = ReadingCounts::default();
         Ok(Self { ipvs, route, nft, flows, settings, readings, listening: None })
     }
 

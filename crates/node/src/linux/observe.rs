@@ -9,7 +9,7 @@ use vip::ownership::{MARK, Owner, owner_of};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::nft::Nft;
-use super::servers::{Reading, Readings};
+use super::servers::{ReadingCounts, ServerReading};
 use super::settings::Settings;
 use super::socket::RouteSocket;
 use super::{address, facts, iptables_legacy, link, route};
@@ -20,7 +20,7 @@ pub(super) fn observe_node(
     socket: &mut RouteSocket,
     nft: &mut Nft,
     settings: &Settings,
-    (readings, known): (&mut Readings, Option<&Observed>),
+    (readings, known): (&mut ReadingCounts, Option<&Observed>),
     listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 ) -> Result<Observed, KernelError> {
     let link = link::find_interface(socket, &settings.interface)?;
@@ -75,7 +75,7 @@ pub(super) fn read_traffic(ipvs: &mut Ipvs) -> Result<BTreeMap<Vip, Stats>, Kern
 /// Reads the real servers of services that are ours or may be.
 fn read_servers(
     ipvs: &mut Ipvs,
-    mut reading: Reading<'_>,
+    mut reading: ServerReading<'_>,
     observed: &mut Observed,
 ) -> Result<(), KernelError> {
     let services = observed.services.iter();

@@ -15,9 +15,9 @@ use super::socket::{Request, RouteSocket};
 use super::{address, iptables_legacy, ipvs as command, link, route};
 use crate::KernelError;
 
-/// A kind of operations that can share a send.
+/// The part of the kernel that an operation changes; neighbours that change the same share a send.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Subsystem {
     Ipvs,
     Address,
     Link,
@@ -26,26 +26,26 @@ enum Kind {
     Flows,
 }
 
-fn op_kind(op: &Op) -> Kind {
+fn subsystem_of(op: &Op) -> Subsystem {
     match op {
-        Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Kind::Link,
+        Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Subsystem::Link,
         Op::SetTable { .. }
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
-        | Op::DeleteTable { .. } => Kind::Nft,
+        | Op::DeleteTable { .. } => Subsystem::Nft,
         Op::InsertRule { place, .. } | Op::DeleteRule { place, .. } => match place.keeper {
-            Keeper::Nftables => Kind::Nft,
-            Keeper::Legacy => Kind::Legacy,
+            Keeper::Nftables => Subsystem::Nft,
+            Keeper::Legacy => Subsystem::Legacy,
         },
-        Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Kind::Address,
-        Op::ForgetFlows { .. } => Kind::Flows,
+        Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Subsystem::Address,
+        Op::ForgetFlows { .. } => Subsystem::Flows,
         Op::SetTimeouts { .. }
         | Op::AddService { .. }
         | Op::SetService { .. }
         | Op::DeleteService { .. }
         | Op::AddServer { .. }
         | Op::SetServer { .. }
-        | Op::DeleteServer { .. } => Kind::Ipvs,
+        | Op::DeleteServer { .. } => Subsystem::Ipvs,
     }
 }
 
@@ -59,14 +59,14 @@ pub(super) fn perform_ops(
     ops: &[&Op],
 ) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(ops.len());
-    for run in ops.chunk_by(|one, next| op_kind(one) == op_kind(next)) {
-        match op_kind(run[0]) {
-            Kind::Ipvs => answers.extend(change_services(ipvs, run)),
-            Kind::Address => answers.extend(change_addresses(socket, interface, run)),
-            Kind::Nft => answers.extend(nft.perform(run)),
-            Kind::Legacy => answers.extend(run.iter().map(|op| change_legacy(op))),
-            Kind::Flows => answers.extend(flows.forget_flows(run)),
-            Kind::Link => {
+    for run in ops.chunk_by(|one, next| subsystem_of(one) == subsystem_of(next)) {
+        match subsystem_of(run[0]) {
+            Subsystem::Ipvs => answers.extend(change_services(ipvs, run)),
+            Subsystem::Address => answers.extend(change_addresses(socket, interface, run)),
+            Subsystem::Nft => answers.extend(nft.perform(run)),
+            Subsystem::Legacy => answers.extend(run.iter().map(|op| change_legacy(op))),
+            Subsystem::Flows => answers.extend(flows.forget_flows(run)),
+            Subsystem::Link => {
                 answers.extend(run.iter().map(|op| change_link(socket, interface, op)));
             }
         }
@@ -98,7 +98,7 @@ fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
 }
 
 /// One request of an address operation, with the errnos that don't make the operation fail.
-struct Part {
+struct AddressRequest {
     request: Request,
     tolerated: &'static [i32],
 }
@@ -157,9 +157,9 @@ fn change_some_addresses(
 }
 
 /// Lists the requests of one operation, in order.
-fn address_parts(link: u32, op: &Op) -> Result<Vec<Part>, OpError> {
-    let must = |request| Part { request, tolerated: &[] };
-    let without_route = |address| Part {
+fn address_parts(link: u32, op: &Op) -> Result<Vec<AddressRequest>, OpError> {
+    let must = |request| AddressRequest { request, tolerated: &[] };
+    let without_route = |address| AddressRequest {
         request: route::delete_local_route(link, address),
         tolerated: &[errno::ESRCH, errno::ENOENT],
     };
@@ -202,7 +202,7 @@ fn supported_source(address: IpAddr, source: Option<IpAddr>) -> Result<Option<Ip
     match (address, source) {
         (IpAddr::V6(_), Some(source)) => Err(OpError::new(
             errno::EOPNOTSUPP,
-            format!("{source} can't be made the source towards {address}: only for IPv4"),
+            format!("{source} can't be the source towards {address}: that works for IPv4 only"),
         )),
         _ => Ok(source),
     }

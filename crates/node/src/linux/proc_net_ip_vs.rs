@@ -17,7 +17,7 @@ use vip::{ObservedServer, ObservedService, Servers};
 
 /// The line of one real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+struct ServerLine {
     address: SocketAddr,
     forward: ForwardMethod,
     weight: u32,
@@ -75,7 +75,7 @@ fn parse_service(line: &str) -> Option<ServiceKey> {
 }
 
 /// Parses `0A4D000B:7918      Masq    1      0          0`.
-fn parse_server(line: &str) -> Option<Line> {
+fn parse_server(line: &str) -> Option<ServerLine> {
     let mut fields = line.split_ascii_whitespace();
     let address = parse_endpoint(fields.next()?)?;
     let forward = match fields.next()? {
@@ -86,7 +86,7 @@ fn parse_server(line: &str) -> Option<Line> {
         _ => return None,
     };
     let mut number = || fields.next().and_then(|text| u32::from_str(text).ok());
-    Some(Line { address, forward, weight: number()?, active: number()?, inactive: number()? })
+    Some(ServerLine { address, forward, weight: number()?, active: number()?, inactive: number()? })
 }
 
 /// Parses `0A4D000B:7918` or `[fd01:0000:0000:0000:0000:0000:0000:0001]:7918`.
@@ -102,19 +102,20 @@ fn parse_endpoint(text: &str) -> Option<SocketAddr> {
 
 /// Returns the known real servers with the connections of the text, if it shows exactly these. One
 /// with thresholds or an encapsulation, which the text lacks, is never confirmed.
-fn confirm_service(lines: &mut [Line], known: &Servers) -> Option<Servers> {
+fn confirm_service(lines: &mut [ServerLine], known: &Servers) -> Option<Servers> {
     // The kernel lists the newest first.
     lines.sort_by_key(|line| line.address);
-    let same = |(line, (at, held)): (&Line, (&SocketAddr, &ObservedServer))| {
+    let same = |(line, (at, held)): (&ServerLine, (&SocketAddr, &ObservedServer))| {
         line.address == *at && shows_settings(line, &held.settings)
     };
     if lines.len() != known.len() || !lines.iter().zip(known).all(same) {
         return None;
     }
     let mut servers = known.clone();
-    let connections = |line: &Line| (line.active, line.inactive);
-    let same =
-        |(line, held): (&Line, &ObservedServer)| connections(line) == (held.active, held.inactive);
+    let connections = |line: &ServerLine| (line.active, line.inactive);
+    let same = |(line, held): (&ServerLine, &ObservedServer)| {
+        connections(line) == (held.active, held.inactive)
+    };
     if !lines.iter().zip(known.values()).all(same) {
         for (line, held) in lines.iter().zip(servers.values_mut()) {
             (held.active, held.inactive) = connections(line);
@@ -123,7 +124,7 @@ fn confirm_service(lines: &mut [Line], known: &Servers) -> Option<Servers> {
     Some(servers)
 }
 
-fn shows_settings(line: &Line, settings: &DestinationSettings) -> bool {
+fn shows_settings(line: &ServerLine, settings: &DestinationSettings) -> bool {
     let plain = (settings.upper_threshold, settings.lower_threshold) == (0, 0)
         && settings.tunnel == Tunnel::default();
     plain && (line.forward, line.weight) == (settings.forward, settings.weight)

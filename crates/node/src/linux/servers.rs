@@ -20,27 +20,27 @@ const DUMP_ALL: u32 = 10;
 
 /// The number of readings, and the dumps of the last one.
 #[derive(Debug, Default)]
-pub(super) struct Readings {
+pub(super) struct ReadingCounts {
     count: u32,
     /// Services dumped in the last reading.
     pub(super) dumps: usize,
 }
 
 /// One reading of the real servers.
-pub(super) struct Reading<'a> {
-    readings: &'a mut Readings,
+pub(super) struct ServerReading<'a> {
+    readings: &'a mut ReadingCounts,
     known: Option<&'a BTreeMap<ServiceKey, ObservedService>>,
     confirmed: Confirmed,
     counters: bool,
 }
 
-impl Readings {
+impl ReadingCounts {
     /// Begins a reading by comparing `known` with the text. Without `known`, everything is dumped.
     pub(super) fn begin_reading<'a>(
         &'a mut self,
         known: Option<&'a Observed>,
         counters: bool,
-    ) -> Reading<'a> {
+    ) -> ServerReading<'a> {
         let known = known.map(|known| &known.services);
         self.count = self.count.wrapping_add(u32::from(known.is_some()));
         let all = self.count.is_multiple_of(DUMP_ALL);
@@ -50,11 +50,11 @@ impl Readings {
             proc_net_ip_vs::confirm_servers(text, known).ok()
         });
         let confirmed = confirmed.unwrap_or_default();
-        Reading { readings: self, known, confirmed, counters }
+        ServerReading { readings: self, known, confirmed, counters }
     }
 }
 
-impl Reading<'_> {
+impl ServerReading<'_> {
     /// Reads the real servers of the service `key`, whose counters are `stats` now.
     pub(super) fn read_servers(
         &mut self,

@@ -71,7 +71,7 @@ pub(super) fn parse_rule(
     const ELEMENT: u16 = 1;
     let (sees, rule) = (family_seen(answer)?, answer_attributes(answer));
     let handle = u64::from_be_bytes(*first_value(rule, HANDLE)?.first_chunk()?);
-    let mut reading = Reading { sees, registers: BTreeMap::new(), rule: Rule::default() };
+    let mut reading = RuleReader { sees, registers: BTreeMap::new(), rule: Rule::default() };
     reading.rule.mark = first_value(rule, USERDATA).and_then(find_comment).and_then(Rule::mark_in);
     for expression in
         attribute_values(first_value(rule, EXPRESSIONS).unwrap_or_default(), ELEMENT).ok()?
@@ -110,13 +110,13 @@ enum Loaded {
 }
 
 /// A rule while its expressions are being read.
-struct Reading {
+struct RuleReader {
     sees: Sees,
     registers: BTreeMap<u32, Loaded>,
     rule: Rule,
 }
 
-impl Reading {
+impl RuleReader {
     fn read_expression(&mut self, expression: &[u8], states: &mut dyn FnMut(&str) -> Option<u32>) {
         const NAME: u16 = 1;
         const DATA: u16 = 2;

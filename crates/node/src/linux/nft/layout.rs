@@ -85,11 +85,11 @@ pub(super) fn chain_layouts(family: Family, rules: Rules) -> Vec<Chain> {
         name: "refuse",
         kind: "filter",
         hook: InetHookNumber::LocalIn,
-        // Before IPVS takes its packets, at 98.
+        // Before IPVS, which takes incoming packets at 98.
         priority: 97,
         rules: refuse_rules(family),
     };
-    // Before IPVS takes the node's own packets on their way out, at -98.
+    // Before IPVS, which takes the node's own packets at -98.
     let refuse_own = Chain {
         name: "refuse-own",
         hook: InetHookNumber::LocalOut,

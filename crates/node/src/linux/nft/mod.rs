@@ -176,7 +176,7 @@ impl Nft {
                 }
                 _ if changed_element(run[0]).is_some() => change_elements(socket, run),
                 _ => {
-                    let message = format!("{} isn't for nftables", run[0].name());
+                    let message = format!("{} doesn't concern nftables", run[0].name());
                     vec![Err(OpError::new(errno::EOPNOTSUPP, message))]
                 }
             });

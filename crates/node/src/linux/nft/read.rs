@@ -16,7 +16,7 @@ use crate::KernelError;
 use crate::linux::raw_attributes::Raw;
 
 /// An object of nftables, or the error of parsing it.
-type Entry = Result<NetfilterMessage, DecodeError>;
+type NftObject = Result<NetfilterMessage, DecodeError>;
 
 /// Reads the number of the last change of anything in nftables. The inner error is the refusal of a
 /// kernel without nftables.
@@ -133,7 +133,7 @@ where
     socket.dump(query).map_err(nft_error(doing))?.map_err(refusal_error(doing))
 }
 
-fn nftables_message(entry: Entry) -> Option<NfTablesMessage> {
+fn nftables_message(entry: NftObject) -> Option<NfTablesMessage> {
     match entry.ok()?.inner {
         NetfilterMessageInner::NfTables(message) => Some(message),
         _ => None,
