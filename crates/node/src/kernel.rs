@@ -60,7 +60,7 @@ pub trait Kernel {
     }
 }
 
-/// A failure to read the kernel. Print it with its causes: see [`error_chain`](crate::error_chain).
+/// A failure to read the kernel. Print it with its causes: see [`error_chain`](crate::error_chain()).
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// IPVS failed.

@@ -162,7 +162,7 @@ impl Destination {
                 IPVS_DEST_ATTR_ACTIVE_CONNS => keep_first(&mut active, value::parse_u32(bytes)),
                 IPVS_DEST_ATTR_INACT_CONNS => keep_first(&mut inactive, value::parse_u32(bytes)),
                 IPVS_DEST_ATTR_PERSIST_CONNS => {
-                    keep_first(&mut persistent, value::parse_u32(bytes))
+                    keep_first(&mut persistent, value::parse_u32(bytes));
                 }
                 IPVS_DEST_ATTR_TUN_TYPE => keep_first(&mut tunnel, value::parse_u8(bytes)),
                 IPVS_DEST_ATTR_TUN_PORT => keep_first(&mut tunnel_port, value::parse_u16_be(bytes)),
