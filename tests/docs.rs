@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use support::{command, vipd};
 use vip::label::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, Scheduling, read_port};
 
-/// Every page: in the root, in docs/, tests/ and the crates.
+/// Every page in the root, in docs/, tests/ and the crates.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
@@ -46,7 +46,7 @@ fn blocks<'a>(page: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
     blocks
 }
 
-/// Whether the lines are what is expected; a line `...` stands for any number of lines.
+/// Whether the lines are as expected; a line `...` stands for any number of lines.
 fn alike(expected: &[&str], lines: &[&str]) -> bool {
     match expected.split_first() {
         None => lines.is_empty(),
@@ -55,7 +55,7 @@ fn alike(expected: &[&str], lines: &[&str]) -> bool {
     }
 }
 
-/// The words of a vipd command line, without what stands around it in a line of shell.
+/// The arguments of each vipd command in a line of shell.
 fn vipd_calls(line: &str) -> impl Iterator<Item = Vec<&str>> {
     let line = line.split(" #").next().unwrap_or_default();
     line.split('|').filter_map(|part| {

@@ -10,8 +10,8 @@ use crate::cluster::{Clients, Cluster, eventually, place, tell};
 
 const WEB: &str = "3.3.0.6:80";
 
-/// An app whose tasks go on serving for so many milliseconds after they are told to stop, which no
-/// grace period cuts short.
+/// An app whose tasks keep serving for so many milliseconds after SIGTERM; its kill grace period is
+/// longer.
 fn web(instances: usize, stop_delay: u32, release: u32) -> Value {
     json!({
         "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
@@ -41,7 +41,7 @@ fn serving(instances: usize, stop_delay: u32) -> Cluster {
     cluster
 }
 
-/// Waits until both nodes send clients to so many servers.
+/// Waits until both nodes have so many real servers of the VIP.
 fn served(cluster: &Cluster, instances: usize) {
     for node in 0..2 {
         eventually("all are served", || {
@@ -56,13 +56,13 @@ fn what_the_kernel_announces_is_repaired() {
     let mut cluster = Cluster::new();
     cluster.send("POST", "/v2/apps", &web(1, 0, 1));
     cluster.settled("/web", 1);
-    // No full comparison repairs anything for an hour: what is repaired was heard of.
+    // No full comparison for an hour: repairs follow from kernel notifications only.
     let config = format!("/run/{}.toml", cluster.nodes[0]);
     std::fs::write(&config, "[agent]\nsync-period = 3600\n").unwrap();
     cluster.start(0, &["--config", &config]);
     eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
     let table = || cluster.try_on(0, "nft list table ip vipd");
-    // In the reduced data path there is no table, and the route has the node's address as source.
+    // The reduced data path has no nftables table; the route has the node's address as its source.
     let reduced = table().is_err();
     let first = table();
     let whole = || {
@@ -84,7 +84,7 @@ fn what_the_kernel_announces_is_repaired() {
         "nft delete table ip vipd",
         "nft flush chain ip vipd guard",
         "nft flush set ip vipd vips",
-        // As a file of a firewall begins.
+        // The first line of many firewall scripts.
         "nft flush ruleset",
     ];
     let of_tables = of_tables.into_iter().filter(|_| !reduced);
@@ -164,7 +164,7 @@ fn an_agent_that_observes_changes_nothing() {
     cluster.send("POST", "/v2/apps", &web(1, 0, 1));
     cluster.settled("/web", 1);
     cluster.start(0, &["--observe"]);
-    // The interface, an address, a service and a real server; tables too, where there can be any.
+    // The interface, an address, a service and a real server; nftables tables if the kernel has them.
     eventually("it has decided", || cluster.report(0)["pending"].as_u64() >= Some(4));
     assert!(cluster.try_on(0, "nft list table ip vipd").is_err());
     assert_eq!(cluster.report(0)["mode"], json!("observing"));
@@ -172,8 +172,8 @@ fn an_agent_that_observes_changes_nothing() {
     assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
 }
 
-/// The old instances accept connections for longer after SIGTERM than an agent that was killed takes
-/// to start again and to read Marathon once: until then its node sends clients to them.
+/// The old instances accept connections after SIGTERM for longer than a killed agent takes to restart
+/// and read Marathon: until then its node sends clients to them.
 #[test]
 fn a_rolling_upgrade_under_traffic_fails_no_connection_though_an_agent_is_killed_in_it() {
     const ENOUGH: usize = 20_000;
@@ -186,7 +186,7 @@ fn a_rolling_upgrade_under_traffic_fails_no_connection_though_an_agent_is_killed
         upgrades += 1;
         let before: Vec<_> = cluster.settled("/web", 4).iter().map(place).collect();
         cluster.send("PUT", "/v2/apps/web", &web(4, STOP_DELAY, upgrades + 1));
-        // Each time on the other node.
+        // Alternate between the nodes.
         let node = usize::from(upgrades % 2 == 0);
         eventually("the first new one is served", || {
             cluster.servers(node, WEB).iter().any(|(server, _)| !before.contains(server))
@@ -256,7 +256,7 @@ fn what_the_kernel_counts_is_what_the_agent_tells() {
         let line = text.lines().find(|line| line.starts_with("vipd_vip_bytes_total")).unwrap();
         line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
     };
-    // By another tool: ipvsadm prints InBytes in its second last column.
+    // Compare with another tool: ipvsadm prints InBytes in its last column but one.
     let stats = cluster.on(0, "ipvsadm -Ln --stats --exact");
     let line = stats.lines().find(|line| line.contains(WEB)).unwrap();
     let columns: Vec<_> = line.split_whitespace().collect();
@@ -276,7 +276,7 @@ fn what_the_kernel_counts_is_what_the_agent_tells() {
         get("/metrics").contains("vipd_drift_repaired_total{kind=\"server\"} 1\n")
     });
 
-    // In a pipe it is plain lines, look after look, until the reader goes away.
+    // Into a pipe it prints plain lines, update after update, until the reader closes it.
     let mut watch = cluster.vipd(0, &["status", "--watch", "--interval", "1"]);
     let mut watch = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let lines = std::io::BufReader::new(watch.stdout.take().unwrap()).lines();

@@ -1,3 +1,5 @@
+//! `vipd apply` and `vipd diff` against the IPVS table of a real kernel.
+
 use serde_json::{Value, json};
 use testkit::netns;
 
@@ -210,7 +212,7 @@ fn drift_is_found_and_put_right() {
         "-C",
     ] {
         netns::run_tool("ipvsadm", damage);
-        // By the diff: `ipvsadm -S` doesn't show thresholds.
+        // Use the diff: `ipvsadm -S` doesn't print thresholds.
         assert_eq!(diff(&apps).code, Some(1), "{damage}");
         apply(&apps);
         assert_eq!((table(), diff(&apps).code), (right.clone(), Some(0)), "{damage}");

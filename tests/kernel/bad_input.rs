@@ -1,3 +1,5 @@
+//! Sources that can't be read, or only in part: the table stays as it is.
+
 use serde_json::json;
 
 use crate::support::{http, serve};

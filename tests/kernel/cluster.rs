@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::netns;
 
-/// How long anything is waited for before the test gives up.
+/// Longest time to wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where the Marathon listens.
+/// Address of the simulated Marathon's API.
 const API: &str = "10.77.0.1:8080";
 
 pub(crate) struct Cluster {
@@ -35,14 +35,14 @@ impl Drop for Cluster {
         end(&mut self.marathon);
         self.agents.iter_mut().flatten().for_each(end);
         for node in &self.nodes {
-            // Whatever went wrong, what is left is told by the next test that needs the name.
+            // A namespace that can't be removed fails the next test that needs its name.
             let _ = Command::new("ip").args(["netns", "del", node]).status();
         }
     }
 }
 
 impl Cluster {
-    /// The nodes and the Marathon; no agents yet.
+    /// Creates the nodes and the Marathon, without agents.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Cluster {
         Self { nodes, agents: [None, None], marathon }
     }
 
-    /// What the agent on a node is started with, beyond `vipd run`.
+    /// Arguments of the agent on a node, after `vipd run`.
     fn own(&self, node: usize) -> [String; 6] {
         let name = &self.nodes[node];
         [
@@ -121,20 +121,20 @@ impl Cluster {
         }
     }
 
-    /// The process of the agent of a node. `ip netns exec` becomes what it executes.
+    /// PID of the agent of a node. `ip netns exec` replaces itself by the command.
     pub(crate) fn process(&self, node: usize) -> u32 {
         self.agents[node].as_ref().unwrap().id()
     }
 
-    /// `kill -9`, or SIGTERM; its exit code.
+    /// Ends the agent by SIGKILL or SIGTERM and returns its exit code.
     pub(crate) fn stop(&mut self, node: usize, signal: &str) -> Option<i32> {
         let mut agent = self.agents[node].take().unwrap();
-        // `ip netns exec` becomes what it executes.
+        // `ip netns exec` replaces itself by the command.
         netns::run_tool("kill", &format!("-{signal} {}", agent.id()));
         agent.wait().unwrap().code()
     }
 
-    /// What the agent of a node says about itself; null while it says nothing.
+    /// Status of the agent of a node; null while it doesn't answer.
     pub(crate) fn report(&self, node: usize) -> Value {
         let output = self.vipd(node, &["status", "--output", "json"]).output().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -159,7 +159,7 @@ impl Cluster {
         netns::run_tool("ip", &format!("netns exec {} {line}", self.nodes[node]))
     }
 
-    /// The real servers of a TCP service on a node, with their weights, as ipvsadm tells.
+    /// Real servers of a TCP service on a node with their weights, read by ipvsadm.
     pub(crate) fn servers(&self, node: usize, vip: &str) -> BTreeSet<(String, u32)> {
         let table = self.on(node, "ipvsadm -Sn");
         let words = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -167,7 +167,7 @@ impl Cluster {
         of_vip.map(|words| (words[4].to_owned(), words[7].parse().unwrap())).collect()
     }
 
-    /// A request to Marathon.
+    /// Sends a request to Marathon.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let mut stream = TcpStream::connect(API).unwrap();
@@ -185,7 +185,7 @@ impl Cluster {
         serde_json::from_str(body).unwrap_or_default()
     }
 
-    /// The app's tasks, once there are so many, all healthy, and no deployment is under way.
+    /// Waits until the app has so many tasks, all healthy, and no deployment is running; returns them.
     pub(crate) fn settled(&self, id: &str, instances: usize) -> Vec<Value> {
         let mut tasks = Vec::new();
         eventually("the app is settled", || {
@@ -200,22 +200,22 @@ impl Cluster {
     }
 }
 
-/// Says what was measured, also of a test that passes: `eprintln!` would be kept from the reader.
+/// Prints a measurement even if the test passes; libtest captures `eprintln!`.
 pub(crate) fn tell(measured: &str) {
     let _ = writeln!(std::io::stderr(), "{measured}");
 }
 
-/// The address of a node.
+/// Address of a node.
 pub(crate) fn address(node: usize) -> String {
     format!("10.77.0.{}", 11 + node)
 }
 
-/// Where a task listens.
+/// Address and port of a task.
 pub(crate) fn place(task: &Value) -> String {
     format!("{}:{}", task["host"].as_str().unwrap(), task["ports"][0])
 }
 
-/// Waits until it is so.
+/// Waits until a condition holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -225,7 +225,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Clients that connect to a VIP again and again, and count.
+/// Clients that connect to a VIP repeatedly and count the outcomes.
 pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -234,7 +234,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// So many connections a second from each node.
+    /// Starts them: so many connections per second from each node.
     pub(crate) fn start(cluster: &Cluster, vip: &str, per_second: u32) -> Self {
         let at: SocketAddr = vip.parse().unwrap();
         let (stop, done) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
@@ -262,17 +262,17 @@ impl Clients {
         Self { threads: threads.collect(), stop, done, failures }
     }
 
-    /// How many connections were made.
+    /// Number of connections made.
     pub(crate) fn done(&self) -> usize {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// What became of those that failed.
+    /// Errors of the connections that failed.
     pub(crate) fn failures(&self) -> Vec<String> {
         self.failures.lock().unwrap().clone()
     }
 
-    /// Stops them: how many connections there were, and what became of those that failed.
+    /// Stops them and returns the number of connections and the errors of those that failed.
     pub(crate) fn stop(mut self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
@@ -282,10 +282,10 @@ impl Clients {
     }
 }
 
-/// One connection, with a request and its whole answer.
+/// Opens one connection, sends a request and reads the answer to its end.
 ///
-/// The server greets and echoes a client that it takes for silent, which one on a busy machine may
-/// look like. As nothing more is sent after the request, it ends its answer in either case.
+/// A client on a busy machine may look silent to the server, which then greets and echoes it. Nothing
+/// is sent after the request, so the answer ends in either case.
 fn ask(at: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,3 +1,5 @@
+//! `vipd apply` killed at any point: later runs converge, and leave nothing behind.
+
 use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,7 +40,7 @@ fn tables() -> (Value, Value) {
     (many(0), many(10))
 }
 
-/// Starts an apply and kills it after a while.
+/// Starts `vipd apply` and kills it after a while.
 fn apply_and_kill(apps: &Value, after: Duration) -> bool {
     let mut child = command(&[
         "apply",

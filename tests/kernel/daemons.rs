@@ -1,7 +1,6 @@
-//! Beside the real thing: Docker's daemon and firewalld, of Debian's packages.
+//! vipd beside the real Docker daemon and the real firewalld, from Debian's packages.
 //!
-//! A guest is given the packages and unpacks them into its root, which is gone at its end. On a
-//! machine that stays, nothing is unpacked.
+//! Only a guest unpacks the packages, into its root file system, which is discarded at its end.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,15 +18,15 @@ use crate::cluster::tell;
 use crate::support::{Ran, vipd_with_input};
 use crate::world::{app, apps, healthy};
 
-/// How long a daemon may take, on a machine in software.
+/// Time limit for a daemon on an emulated machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// That nothing comes is all there is to see.
+/// Time without an answer that counts as dropped.
 const SILENCE: Duration = Duration::from_secs(2);
 
 const VIP: &str = "3.3.9.1:80";
 
-/// Unpacks the packages once. False, and said: there are none.
+/// Unpacks the packages once. Returns false, and prints so, if there are none.
 fn unpacked() -> bool {
     static UNPACK: Once = Once::new();
     let Some(folder) = std::env::var_os("VIPD_TEST_PACKAGES").map(PathBuf::from) else {
@@ -40,7 +39,7 @@ fn unpacked() -> bool {
         for entry in std::fs::read_dir(folder).unwrap() {
             let package = entry.unwrap().path();
             if package.extension().is_some_and(|end| end == "deb") {
-                // The merged directories of a Debian are links, which packages know nothing of.
+                // On a merged-/usr Debian these directories are links, which old packages don't know.
                 let unpack = "dpkg-deb --fsys-tarfile \"$0\" | \
                               tar --extract --keep-directory-symlink --directory /";
                 let done = Command::new("sh").args(["-c", unpack]).arg(&package).status().unwrap();
@@ -83,7 +82,7 @@ impl Network {
         netns::run_tool("ip", &format!("netns exec {} {line}", self.node))
     }
 
-    /// A line of shell on the node.
+    /// Runs a line of shell on the node.
     #[track_caller]
     fn sh(&self, line: &str) -> String {
         let command = self.command("sh").args(["-c", line]).output().unwrap();
@@ -92,7 +91,7 @@ impl Network {
         String::from_utf8_lossy(&command.stdout).into_owned()
     }
 
-    /// A command on the node, with the machine's own mounts: `ip netns exec` has others.
+    /// Command on the node with the machine's mounts, which `ip netns exec` would replace.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.node)).arg(program).stdin(Stdio::null());
@@ -119,13 +118,13 @@ impl Network {
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
 
-    /// Whether `vipd diff` has nothing to say.
+    /// Whether `vipd diff` reports no difference.
     fn is_settled(&self, mode: &str) -> bool {
         let ran = self.vipd(&["diff", "--no-pods", "--from", "-", "--firewall", mode]);
         ran.code == Some(0)
     }
 
-    /// What the doctor says of the firewall: level, text and cure.
+    /// Firewall checks of `vipd doctor`: level, text and remedy.
     fn doctor(&self) -> Vec<[String; 3]> {
         let ran = self.vipd(&["doctor", "--output", "json"]);
         let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -136,13 +135,13 @@ impl Network {
         checks.map(|check| ["level", "text", "cure"].map(|key| part(check, key))).collect()
     }
 
-    /// Who answers at the VIP, asked from the other machine or from the node itself.
+    /// Name of the server that answers at the VIP, from the other machine or from the node itself.
     fn answer(&self, from: &str) -> Option<String> {
         ask(from, VIP)
     }
 }
 
-/// Answers with a name, until the end of the test.
+/// Serves a name until the end of the test.
 fn serve(namespace: &str, at: &str, name: &'static str) {
     let (namespace, at) = (namespace.to_owned(), at.to_owned());
     let (ready, is_ready) = std::sync::mpsc::channel();
@@ -168,7 +167,7 @@ fn ask(from: &str, at: &str) -> Option<String> {
     Some(asked.join().unwrap()?.trim().to_owned())
 }
 
-/// A daemon, ended with the test.
+/// A daemon that ends with the test.
 struct Daemon {
     child: Child,
     log: String,
@@ -222,7 +221,7 @@ fn docker_and_vips_on_one_node() {
         return;
     }
     let network = Network::build("docker");
-    // Docker keeps processes in groups, which the machine that the tests run on need not have.
+    // Docker needs cgroups, which the machine of the tests may not have mounted.
     if netns::try_run_tool("mountpoint", "-q /sys/fs/cgroup").is_err() {
         netns::run_tool("mount", "-t cgroup2 none /sys/fs/cgroup");
     }
@@ -234,7 +233,7 @@ fn docker_and_vips_on_one_node() {
     .unwrap();
     netns::run_tool("chmod", "+x /usr/local/sbin/docker-test");
     let daemon = docker_daemon(&network);
-    // One program that answers is all that the image has.
+    // The image contains only one program, which answers.
     network.sh("set -e
         mkdir -p /run/image/bin && cp \"$(command -v busybox)\" /run/image/bin/
         tar -C /run/image -c . | docker-test import - web
@@ -253,7 +252,7 @@ fn docker_and_vips_on_one_node() {
             "ip filter FORWARD may drop replies of 3.0.0.0/8 (its policy)".to_owned(),
         ]
     );
-    // A host port that equals the VIP's, and answers to somebody elsewhere.
+    // The published host port equals the VIP's port, and replies go to another machine.
     assert_eq!(network.answer(network.node).as_deref(), Some("peer"));
     assert_eq!(network.answer(&network.peer), None, "Docker's policy drops the answers");
     let in_container = "docker-test exec web /bin/busybox nc -w 10 3.3.9.1 80";
@@ -267,7 +266,7 @@ fn docker_and_vips_on_one_node() {
     let rules = network.on("iptables -S FORWARD");
     assert!(rules.contains("vipd:3.0.0.0/8"), "{rules}");
 
-    // Docker works on its tables as before: it publishes, withdraws, and starts again.
+    // Docker still changes its own tables: it publishes, withdraws and restarts.
     network.sh("docker-test rm --force web");
     drop(daemon);
     let _daemon = docker_daemon(&network);
@@ -287,7 +286,7 @@ fn firewalld_and_vips_on_one_node() {
     }
     let network = Network::build("fire");
     std::fs::create_dir_all("/run/dbus").unwrap();
-    // As the package does when it is installed: who may do what, where polkit is asked.
+    // The package's installation script does this: polkit policies.
     let actions = "/usr/share/polkit-1/actions/org.fedoraproject.FirewallD1";
     let link = std::os::unix::fs::symlink(
         format!("{actions}.server.policy.choice"),
@@ -314,7 +313,7 @@ fn firewalld_and_vips_on_one_node() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0][1].starts_with("inet firewalld filter_INPUT"), "{told:?}");
 
-    // firewalld's own way, as the doctor says it.
+    // firewalld's own way, as printed by `vipd doctor`.
     let lines: Vec<_> = told[0][2].split('`').skip(1).step_by(2).collect();
     for line in lines.iter().filter(|line| line.starts_with("firewall-cmd")) {
         network.sh(line);
@@ -322,11 +321,11 @@ fn firewalld_and_vips_on_one_node() {
     assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
     let told = network.doctor();
     assert_eq!(told[0][0], "ok", "{told:?}");
-    assert!(network.is_settled("insert"), "no rule of vipd's is needed then");
+    assert!(network.is_settled("insert"), "then no rule of vipd is needed");
     network.sh("firewall-cmd --permanent --delete-policy vipd && firewall-cmd --reload");
     assert_eq!(network.answer(&network.peer), None);
 
-    // vipd's way, which a reload of firewalld takes out again.
+    // vipd's way, which a reload of firewalld removes again.
     network.apply("insert");
     assert_eq!(network.answer(&network.peer).as_deref(), Some("peer"));
     network.sh("firewall-cmd --reload");

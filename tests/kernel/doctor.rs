@@ -1,4 +1,4 @@
-//! `vipd doctor`, and what an agent needs after `vipd doctor --fix`.
+//! `vipd doctor`, and an agent with CAP_NET_ADMIN only after `vipd doctor --fix`.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, eventually};
 use crate::support::Ran;
 use crate::world::{self, app, apps, healthy, node};
 
-/// `vipd doctor`, with a file of its own for the modules.
+/// Runs `vipd doctor` on this thread's node.
 fn doctor(args: &[&str]) -> Ran {
     let args: Vec<_> = ["doctor"].iter().chain(args).copied().collect();
     world::vipd(&args, "")
@@ -20,7 +20,7 @@ fn fix() -> Ran {
     doctor(&["--fix", "--modules-file", "/run/vipd-doctor-modules.conf"])
 }
 
-/// The findings of a group, as `level: text`.
+/// Checks of a group, as `level: text`.
 fn findings(group: &str) -> Vec<String> {
     let ran = doctor(&["--output", "json"]);
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -96,8 +96,8 @@ fn services_of_others_and_containers_that_call_themselves_are_told() {
     assert_eq!(findings("bridges").len(), 1);
 }
 
-/// Runs a command of vipd on a node of the cluster as nobody, with `CAP_NET_ADMIN` alone and a
-/// /proc/sys that can't be written.
+/// Runs a command of vipd on a node of the cluster as nobody, with `CAP_NET_ADMIN` only and a
+/// read-only /proc/sys.
 fn with_net_admin_only(cluster: &Cluster, args: &[&str]) -> Command {
     let vipd = cluster.vipd(0, args);
     let args: Vec<_> = vipd.get_args().collect();
@@ -132,7 +132,7 @@ fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     fs::write(&definition, apps([web]).to_string()).unwrap();
     let apply = ["apply", "--no-pods", "--from", &definition];
 
-    // Without the set-up it works as far as it can, and says what is missing.
+    // Without the set-up it does what it can and reports what is missing.
     let output = with_net_admin_only(&cluster, &apply).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");

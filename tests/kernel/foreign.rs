@@ -1,3 +1,5 @@
+//! Virtual services and addresses that vipd didn't create.
+
 use serde_json::{Value, json};
 use testkit::netns;
 

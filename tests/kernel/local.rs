@@ -1,4 +1,4 @@
-//! Containers on the node itself, whose host port exists as a DNAT rule only.
+//! Containers on the node itself whose host port exists only as a DNAT rule.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -93,7 +93,7 @@ fn a_container_behind_a_rule_is_reached_by_its_own_address() {
     let explained = with("", &["explain", "/mysql"]);
     assert!(explained.out.contains("since nothing listens on its host port"), "{explained:?}");
 
-    // By the host port nobody answers: no rule is passed after IPVS.
+    // Nobody answers on the host port: packets from IPVS don't traverse the DNAT rules.
     assert_eq!(with("[node]\nlocal-servers = \"host-port\"\n", APPLY).code, Some(0));
     assert_eq!(servers(), [HOST]);
     let refused = TcpStream::connect("3.3.0.6:3306").unwrap_err();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{http, read_request, serve_with};
 use crate::world::{app, apps, healthy, node, table, vipd};
 
-/// A Marathon that has these apps and pods.
+/// Serves a Marathon with these apps and pods.
 pub(crate) fn marathon(apps: &Value, pods: &Value) -> String {
     let (apps, pods) = (apps.to_string(), pods.to_string());
     serve_with(move |mut stream| {

@@ -1,9 +1,11 @@
+//! Recognition of vipd's own services by their mark, after other tools changed them.
+
 use serde_json::{Value, json};
 use testkit::netns;
 
 use crate::world::{app, apply, apps, diff, healthy, node, table, vipd};
 
-/// One with a plain scheduler, and the two whose flags ipvsadm writes by other names.
+/// One app with a plain scheduler, and two whose scheduler flags ipvsadm prints under other names.
 fn wanted() -> Value {
     let with = |vip: &str, scheduler: &str| json!({ "VIP_0": vip, "IPVS_SCHEDULER": scheduler });
     apps([
@@ -19,8 +21,8 @@ fn after_the_interface_was_deleted() {
     apply(&wanted());
     let right = table();
     netns::run_tool("ip", "link del vipd0");
-    // Without its interface every service is still known as ours: an answer without them would
-    // remove them.
+    // Without the interface every service is still recognized as vipd's: a snapshot without them
+    // would remove them.
     let gone = vipd(&["diff", "--no-pods", "--from", "-"], r#"{"apps":[]}"#);
     assert!(
         gone.out.contains("3 to remove") || gone.out.contains("3 VIPs to remove"),
@@ -49,7 +51,7 @@ fn after_ipvsadm_saved_and_restored_them() {
             .into_iter()
             .collect::<Vec<_>>()
     );
-    // Whatever ipvsadm made of the marks, they are all back: an empty answer removes all three.
+    // All marks are back, whatever ipvsadm made of them: an empty snapshot removes all three.
     let emptied = vipd(&["apply", "--force", "--no-pods", "--from", "-"], r#"{"apps":[]}"#);
     assert_eq!(emptied.code, Some(0), "{emptied:?}");
     assert!(table().is_empty(), "{:?}", table());

@@ -1,4 +1,4 @@
-//! SIGHUP: a running agent takes a new configuration.
+//! SIGHUP: a running agent applies a changed configuration.
 
 use std::process::Command;
 
@@ -38,7 +38,7 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
     ] {
         std::fs::write(&file, wrong).unwrap();
         netns::run_tool("kill", &format!("-HUP {process}"));
-        // It is still there another reload later, which is in order.
+        // An invalid configuration is refused: the agent keeps the old one until a valid reload.
         assert_eq!(asked(9614), "alive\n");
     }
     listen(9615);

@@ -1,4 +1,4 @@
-//! After how long the kernel forgets connections.
+//! Timeouts of the IPVS table: `[ipvs]` of the configuration.
 
 use serde_json::{Value, json};
 use testkit::netns;
@@ -14,7 +14,7 @@ fn with(config: &str, command: &str) -> Ran {
     vipd(&args, &apps([web]).to_string())
 }
 
-/// tcp, tcpfin, udp.
+/// The timeouts tcp, tcpfin and udp, read by ipvsadm.
 fn timeouts() -> String {
     netns::run_tool("ipvsadm", "-L --timeout").trim().to_owned()
 }

@@ -1,3 +1,5 @@
+//! Client traffic through VIPs while `vipd apply` changes them.
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -7,13 +9,13 @@ use testkit::netns;
 
 use crate::world::{Task, app, apply, apps, healthy, node};
 
-/// A server that says its name to every connection, on this thread's node.
+/// Serves a name on every connection, on this thread's node.
 fn serve(at: &str, name: &'static str) {
     let listener = TcpListener::bind(at).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = writeln!(stream, "{name} {}", stream.peer_addr().unwrap().ip());
-            // Held open until the client goes.
+            // Keep the connection open until the client closes it.
             std::thread::spawn(move || {
                 let mut byte = [0];
                 while matches!(stream.read(&mut byte), Ok(1)) && stream.write_all(&byte).is_ok() {}
@@ -22,7 +24,7 @@ fn serve(at: &str, name: &'static str) {
     });
 }
 
-/// Who answers at an address, and which source it saw.
+/// Name of the server that answers at an address, and the source that it saw.
 fn ask(at: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -70,7 +72,7 @@ fn a_connection_to_the_vip_reaches_a_real_server_and_moves_on_when_it_dies() {
     assert_eq!(&byte, b"x", "the open connection to {who} goes on");
 
     apply(&mysql(&[healthy("10.9.0.1", 31002)]));
-    // Reset, not left hanging: expire_nodest_conn.
+    // A reset instead of a timeout, by expire_nodest_conn.
     let _ = open.write_all(b"y");
     let ended = open.read(&mut byte);
     assert!(

@@ -1,4 +1,4 @@
-//! One node in a network namespace, and what Marathon says about it.
+//! One node in a network namespace, and Marathon's answers about its tasks.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use testkit::netns;
 
 use crate::support::{Ran, vipd_with_input};
 
-/// A node of its own, with an address towards others: `10.9.0.1/24` on a dummy interface.
+/// Enters a new node with the address `10.9.0.1/24` on a dummy interface.
 pub(crate) fn node() {
     netns::enter_netns();
     netns::run_tool("ip", "link add eth9 type dummy");
@@ -25,7 +25,7 @@ pub(crate) fn vipd(args: &[&str], input: &str) -> Ran {
     vipd_with_input(&args, input.as_bytes())
 }
 
-/// `vipd apply` of an answer in a cluster without pods, which must succeed.
+/// Applies an answer of Marathon in a cluster without pods; it must succeed.
 #[track_caller]
 pub(crate) fn apply(apps: &Value) -> Ran {
     let ran = vipd(&["apply", "--force", "--no-pods", "--from", "-"], &apps.to_string());
@@ -33,7 +33,7 @@ pub(crate) fn apply(apps: &Value) -> Ran {
     ran
 }
 
-/// `vipd diff` of an answer.
+/// Runs `vipd diff` with an answer of Marathon.
 pub(crate) fn diff(apps: &Value) -> Ran {
     vipd(&["diff", "--no-pods", "--from", "-"], &apps.to_string())
 }
@@ -44,7 +44,7 @@ pub(crate) fn apps(apps: impl IntoIterator<Item = Value>) -> Value {
 }
 
 /// A bridged app with one port. `labels` are the port's; each task is a state, an agent, a port
-/// and what its health check says (`None`: nothing yet).
+/// and the result of its health check (`None`: none yet).
 pub(crate) fn app(id: &str, protocol: &str, labels: &Value, tasks: &[Task<'_>]) -> Value {
     let version = "2026-01-01T00:00:00.000Z";
     let tasks = tasks.iter().map(|task| {
@@ -86,14 +86,14 @@ pub(crate) fn healthy(host: &str, port: u16) -> Task<'_> {
     Task { state: "TASK_RUNNING", host, port, alive: Some(true) }
 }
 
-/// The kernel's table in ipvsadm's words: sorted, since the kernel lists the newest first.
+/// The IPVS table as printed by ipvsadm; sorted, since the kernel lists the newest first.
 pub(crate) fn table() -> Vec<String> {
     let text = netns::run_tool("ipvsadm", "-Sn");
     let lines: BTreeSet<_> = text.lines().map(|line| line.trim().to_owned()).collect();
     lines.into_iter().collect()
 }
 
-/// The addresses on vipd's interface, as `ip` tells; none when it isn't there.
+/// The addresses on vipd's interface, read by `ip`; none if it doesn't exist.
 pub(crate) fn addresses() -> Vec<String> {
     let all: Value = serde_json::from_str(&netns::run_tool("ip", "-j addr show")).unwrap();
     let link = all.as_array().unwrap().iter().find(|link| link["ifname"] == "vipd0");

@@ -20,7 +20,7 @@ fn property(name: &str) -> String {
     sh(&format!("systemctl show --value -p {name} vipd.service")).trim().to_owned()
 }
 
-/// Connections to the VIP, one after another, until told to stop.
+/// Opens connections to the VIP in sequence until told to stop.
 struct Traffic {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
@@ -59,7 +59,7 @@ impl Traffic {
     }
 }
 
-/// The same package as a later version.
+/// Builds the same package with a later version.
 fn later() -> String {
     let package = package();
     sh(&format!(
@@ -91,7 +91,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
         "networks": [{"mode": "container/bridge"}],
     }));
     sh(&format!("printf '[[marathon]]\\nurls = [\"http://{MARATHON}\"]\\n' >>/etc/vipd/vipd.toml"));
-    // It is active when it is ready: systemctl waits for that.
+    // The unit is active once the agent is ready; systemctl waits for that.
     sh("systemctl start vipd");
     eventually("both instances are served", || sh("ipvsadm -Sn").matches("-w 1").count() == 2);
     assert_eq!(property("User"), "vipd");
@@ -102,7 +102,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     let setup = sh("systemctl is-active vipd-setup || journalctl -u vipd-setup --no-pager");
     assert_eq!(setup.trim(), "active");
     assert_eq!(sh("cat /proc/sys/net/ipv4/vs/conntrack").trim(), "1", "by vipd-setup.service");
-    // Root's own commands and the agent get along.
+    // Commands run by root work beside the agent.
     sh("vipd status");
     assert_eq!(try_sh("vipd apply --marathon http://10.77.0.1:8080").status.code(), Some(2));
 
@@ -116,7 +116,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     });
     traffic.wait_for_more(20);
 
-    // Hung rather than dead: the watchdog has to find out.
+    // A hung process, which the watchdog has to detect.
     sh("mkdir -p /run/systemd/system/vipd.service.d
         printf '[Service]\\nWatchdogSec=4\\n' >/run/systemd/system/vipd.service.d/test.conf
         systemctl daemon-reload; systemctl restart vipd");
@@ -129,7 +129,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     let (done, failures) = traffic.stop();
     eprintln!("upgraded, restarted and hung: {done} connections, {} failed", failures.len());
     assert_eq!(failures, [""; 0], "of {done}");
-    // What was open all the time is open still.
+    // The connection that was open all the time still works.
     assert_eq!(open.peer_addr().unwrap().to_string(), VIP);
     assert!(open.take_error().unwrap().is_none());
     drop(open);

@@ -1,4 +1,4 @@
-//! The machine that the package is installed on: a node with one agent of Mesos beside it.
+//! The machine that the package is installed on, and a Mesos agent beside it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub(crate) const MARATHON: &str = "10.77.0.1:8080";
 
-/// How long anything is waited for.
+/// Longest time to wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a line of shell and returns what it prints. It must succeed.
@@ -27,7 +27,7 @@ pub(crate) fn try_sh(line: &str) -> Output {
     Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Waits until it is so. If it never is, says what the agent said.
+/// Waits until a condition holds. If it never does, prints the agent's log.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -65,7 +65,7 @@ impl Marathon {
         Self(child)
     }
 
-    /// Has it run an app.
+    /// Deploys an app.
     pub(crate) fn post(&self, app: &Value) {
         let body = app.to_string();
         let length = body.len();
@@ -87,10 +87,10 @@ impl Drop for Marathon {
     }
 }
 
-/// One connection to a task: whether it is answered, and by whom.
+/// Opens one connection to a task and returns the name that answers, if any.
 ///
-/// A task greets who is silent for a moment and echoes the rest, so a client that was late, on a machine
-/// that is busy, has to end what it says in order to see the end.
+/// A task greets a client that is silent for a moment and echoes its input, so a late client on a busy
+/// machine has to shut down its side to see the end of the answer.
 pub(crate) fn visit(at: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -101,7 +101,7 @@ pub(crate) fn visit(at: SocketAddr) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// A request and the whole answer.
+/// Sends a request and reads the whole answer.
 fn exchange(at: SocketAddr, request: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,4 +1,4 @@
-//! The program alone, as in an image made FROM scratch: there is no file but itself.
+//! The program without any other file, as in an image built FROM scratch.
 
 use std::net::UdpSocket;
 use std::thread;
@@ -6,8 +6,7 @@ use std::thread;
 use crate::machine::sh;
 use crate::package;
 
-/// Answers every question for an IPv4 address with one (RFC 1035, 4.1), on the machine's own
-/// loopback.
+/// Serves DNS on the loopback interface: answers every A query with one address (RFC 1035, 4.1).
 fn name_server(address: [u8; 4]) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
     let server = socket.try_clone().unwrap();
@@ -40,7 +39,7 @@ fn the_program_needs_no_other_file_and_finds_names() {
         echo nameserver 127.0.0.1 >/tmp/scratch/etc/resolv.conf
         echo 127.0.0.1 by-file.example >/tmp/scratch/etc/hosts");
     let _server = name_server([127, 0, 0, 1]);
-    // Nothing listens on port 9: what is refused was found.
+    // Nothing listens on port 9: a refused connection means that the name was resolved.
     for name in ["by-file.example", "by-server.example"] {
         let said = sh(&format!(
             "chroot /tmp/scratch /vipd doctor --marathon http://{name}:9 2>&1 || true"

@@ -21,15 +21,15 @@ use world::{World, app};
 
 const WEB: &str = "3.3.0.6:80";
 
-/// How long anything is waited for before the test gives up.
+/// Longest time to wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether the page shows something that a CSS selector finds.
+/// Script that tests whether a CSS selector finds an element.
 fn shows(selector: &str) -> String {
     format!("return document.querySelector({selector:?}) !== null")
 }
 
-/// Waits until it is so; else says what the page shows instead.
+/// Waits until a script returns true; panics with the text of the page if it never does.
 async fn until(browser: &Browser, script: &str) {
     let end = Instant::now() + PATIENCE;
     while browser.run(script).await != json!(true) {
@@ -42,7 +42,7 @@ async fn until(browser: &Browser, script: &str) {
     }
 }
 
-/// An app whose tasks go on serving for long after they are told to stop.
+/// An app whose tasks keep serving for long after SIGTERM.
 fn slow_to_stop(id: &str, vip: &str, instances: usize) -> Value {
     let mut app = app(id, vip, instances);
     app["env"]["SIM_STOP_DELAY_MS"] = json!("300000");
@@ -74,7 +74,7 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         until(&browser, "return document.querySelector('.rate').textContent !== '0/s'").await;
         clients.abort();
 
-        // By keyboard alone: search, go to what was found, open it.
+        // By keyboard only: search, move to the result, open it.
         browser.press_keys("/").await;
         browser.press_keys("shop/web").await;
         browser.press_keys("\u{E015}\u{E007}").await;
@@ -95,7 +95,7 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         assert!(alarm.as_str().unwrap().contains("m0 can't be read"), "{alarm}");
         until(&browser, &shows("[data-vip='3.3.0.6:80/tcp']")).await;
 
-        // On a phone nothing is wider than the screen.
+        // On a phone no element is wider than the screen.
         browser.resize(390, 844).await;
         let wide = "return document.documentElement.scrollWidth > innerWidth";
         assert_eq!(browser.run(wide).await, json!(false));
@@ -105,7 +105,7 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
     });
 }
 
-/// Not a test: makes the picture in the README, by `cargo xtask picture`.
+/// Not a test: takes the pictures for the README, for `cargo xtask picture`.
 #[test]
 #[ignore = "makes a picture"]
 fn a_picture_of_the_page() {
@@ -153,7 +153,7 @@ fn a_picture_of_the_page() {
     });
 }
 
-/// Clients of each VIP, more and less of them.
+/// Simulates a varying number of clients of each VIP.
 async fn clients(kernel: SharedKernel) {
     for turn in 0..u32::MAX {
         for (vip, least, most, wave) in [

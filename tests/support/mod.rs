@@ -1,11 +1,11 @@
-//! Running the program, and small servers that answer badly.
+//! Runs of the program, and small HTTP servers with prescribed answers.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by test programs; each uses a part")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-/// What a run of a program said.
+/// Exit code and output of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -13,20 +13,20 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
-/// Runs vipd with these arguments and nothing of the test's environment that it would read.
+/// Runs vipd with these arguments, and without the variables of the test's environment.
 pub(crate) fn vipd(args: &[&str]) -> Ran {
     vipd_with_input(args, b"")
 }
 
-/// The same with something on standard input.
+/// Runs vipd with `input` on standard input.
 pub(crate) fn vipd_with_input(args: &[&str], input: &[u8]) -> Ran {
     let mut child = command(args).spawn().unwrap();
-    // A program that fails before it reads closes the pipe.
+    // Writing fails if the program ends before it reads.
     let _ = child.stdin.take().unwrap().write_all(input);
     ran(child)
 }
 
-/// The same with these variables.
+/// Runs vipd with these environment variables.
 pub(crate) fn vipd_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
     ran(command(args).envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap())
 }
@@ -40,7 +40,7 @@ fn ran(child: Child) -> Ran {
     }
 }
 
-/// The command line for [`vipd`].
+/// Builds the command for [`vipd`].
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
     command
@@ -54,8 +54,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Serves `answer` to every connection on a loopback port, after the request was read, and then
-/// closes it. Ends with the test.
+/// Serves `answer` to every request on a loopback port until the test ends, and returns its URL.
 pub(crate) fn serve(answer: Vec<u8>) -> String {
     serve_with(move |mut stream| {
         read_request(&mut stream);
@@ -63,7 +62,7 @@ pub(crate) fn serve(answer: Vec<u8>) -> String {
     })
 }
 
-/// Serves every connection by a function.
+/// Serves every connection on a loopback port by a function, and returns the URL.
 pub(crate) fn serve_with(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -77,7 +76,7 @@ pub(crate) fn serve_with(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> 
     url
 }
 
-/// Reads a request up to the end of its head.
+/// Reads a request up to the end of its headers.
 pub(crate) fn read_request(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -87,7 +86,7 @@ pub(crate) fn read_request(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// A whole answer of a web server.
+/// Builds a complete HTTP response.
 pub(crate) fn http(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
@@ -97,7 +96,7 @@ pub(crate) fn http(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The path of one of the tutorial's definitions.
+/// Path of an example in docs/.
 pub(crate) fn example(name: &str) -> String {
     format!("{}/docs/examples/{name}", env!("CARGO_MANIFEST_DIR"))
 }

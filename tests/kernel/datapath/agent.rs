@@ -1,4 +1,4 @@
-//! An agent on n1, and a Marathon that says what it is told.
+//! An agent on n1, and a Marathon with prescribed answers.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -14,11 +14,11 @@ use crate::support::{command, http, read_request};
 
 const MARATHON: &str = "http://10.77.0.1:8080";
 
-/// What Marathon answers about apps.
+/// Marathon's answer about apps.
 static APPS: Mutex<String> = Mutex::new(String::new());
 
-/// Has a Marathon without an event stream say this about apps from now on. An agent asks it again
-/// within half a minute.
+/// Sets the answer about apps of a Marathon without an event stream. An agent polls it within half a
+/// minute.
 pub(super) fn marathon(net: &Net, apps: &Value) {
     static STARTED: Once = Once::new();
     *APPS.lock().unwrap() = apps.to_string();
@@ -46,7 +46,7 @@ pub(super) fn marathon(net: &Net, apps: &Value) {
 const OWN: [&str; 6] =
     ["--lock", "/run/n1.lock", "--socket", "/run/n1-agent/sock", "--node-name", "n1"];
 
-/// Ends with the test, as the next one needs its lock.
+/// A running agent. It ends with the test, since the next one needs its lock.
 pub(super) struct Agent(Child);
 
 impl Drop for Agent {
@@ -56,13 +56,13 @@ impl Drop for Agent {
     }
 }
 
-/// Starts it and waits until it has done what Marathon says. `state` is where it keeps the last good
-/// word: each test has its own, so that none begins with another's VIPs.
+/// Starts an agent and waits until it is ready. `state` is its state directory: each test has its
+/// own, so that none starts with another's VIPs.
 pub(super) fn start(net: &Net, state: &'static str) -> Agent {
     start_with(net, state, &[])
 }
 
-/// The same with options.
+/// Starts an agent with further options.
 pub(super) fn start_with(net: &Net, state: &'static str, options: &[&'static str]) -> Agent {
     let options = options.to_vec();
     let agent = net.seat("n1").run(move || {

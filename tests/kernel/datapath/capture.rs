@@ -1,4 +1,4 @@
-//! Nothing but a service of its own answers on a VIP.
+//! Only a service of the VIP answers on it, no other listener of the node.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::serve::{Protocol, ask, serve};
 use super::topology::Family;
 use super::world::{FAMILIES, apply, mode, network};
 
-/// Who asks: on a node, in a bridged and a routed container of it, and through it.
+/// Clients: on a node, in a bridged and a routed container of it, and on a host that routes via it.
 const CLIENTS: [&str; 4] = ["n1", "n1b", "n1r", "n4"];
 
 const ELSEWHERE: Server = Server { namespace: "n2", network: Network::Host };

@@ -1,4 +1,4 @@
-//! The cells of the matrix: which client asks which server, and what is promised there.
+//! The cells of the matrix: each combination of client and server, and why some can't exist.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Client {
     }
 }
 
-/// What a server's network is in Marathon's terms, and how its host port gets there.
+/// Network of a server in Marathon's terms, and how its host port reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Network {
     Host,
@@ -43,7 +43,7 @@ pub(super) enum Network {
     Proxy,
     /// Bridged; the host port exists only as a DNAT rule.
     Dnat,
-    /// An address of its own, routed.
+    /// A routed address of its own.
     Container,
 }
 
@@ -51,12 +51,12 @@ impl Network {
     pub(super) const ALL: [Self; 4] = [Self::Host, Self::Proxy, Self::Dnat, Self::Container];
 }
 
-/// Where the server is, seen from the client.
+/// Location of the server relative to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Same,
     Other,
-    /// Hairpin: it asks for itself.
+    /// Hairpin: the client is the server.
     Itself,
 }
 
@@ -64,7 +64,7 @@ impl Place {
     pub(super) const ALL: [Self; 3] = [Self::Same, Self::Other, Self::Itself];
 }
 
-/// A server: its namespace, and how it is reached.
+/// A server: its namespace and its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Server {
     pub(super) namespace: &'static str,
@@ -92,7 +92,7 @@ impl Server {
         ]
     }
 
-    /// The node it is on.
+    /// The node that runs it.
     pub(super) fn node(self) -> &'static str {
         match &self.namespace[..2] {
             "n1" => "n1",
@@ -102,12 +102,12 @@ impl Server {
         }
     }
 
-    /// What it calls itself: all bridged servers of a container are one.
+    /// The name that it answers with; all bridged servers of a container share one.
     pub(super) fn name(self) -> &'static str {
         self.namespace
     }
 
-    /// The address and port that Marathon tells.
+    /// Address and port in Marathon's answers.
     pub(super) fn real(self, family: Family) -> (String, u16) {
         match self.network {
             Network::Host => (address(self.namespace, family), 31000),
@@ -170,7 +170,7 @@ impl Cell {
         cells
     }
 
-    /// The servers it is about, or why there can't be any.
+    /// The servers of the cell, or why there can't be any.
     pub(super) fn servers(&self) -> Result<Vec<Server>, &'static str> {
         let namespaces: &[_] = match (self.client, self.network, self.place) {
             (Client::OtherNode | Client::NodeWithout, network, Place::Same)

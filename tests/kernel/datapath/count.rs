@@ -1,18 +1,18 @@
-//! What the kernel counts in this thread's network namespace.
+//! Counters of TCP in this thread's network namespace.
 
-/// Opening packets of TCP connections that were sent more than once.
+/// Number of retransmitted SYNs.
 pub(super) fn resent_syns() -> u64 {
     counter("netstat", "TcpExt:", "TCPSynRetrans")
 }
 
-/// Segments of TCP connections that were sent more than once.
+/// Number of retransmitted TCP segments.
 pub(super) fn resent_segments() -> u64 {
     counter("snmp", "Tcp:", "RetransSegs")
 }
 
-/// A table has a line of names and one of numbers after it.
+/// Reads a counter; the file has a line of names followed by a line of values per table.
 fn counter(file: &str, table: &str, name: &str) -> u64 {
-    // Of the thread: /proc/net is of the process's first thread.
+    // The thread's own file: /proc/net belongs to the first thread of the process.
     let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with(table));
     let (names, numbers) = (lines.next().unwrap(), lines.next().unwrap());

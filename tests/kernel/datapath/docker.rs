@@ -1,7 +1,7 @@
-//! What Docker does for its containers, by hand: rules of iptables, and the userland proxy.
+//! Docker's networking made by hand: its iptables rules and the userland proxy.
 //!
-//! The rules are those of Docker 20.10 to 27 with `"ip6tables": true`, in both of its ways: with
-//! the userland proxy and without.
+//! The rules are those of Docker 20.10 to 27 with `"ip6tables": true`, with the userland proxy and
+//! without.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use testkit::netns;
 use super::serve::{Protocol, proxy};
 use super::topology::{Family, Net, address, bridged};
 
-/// The tools that Docker would call.
+/// The iptables variant that Docker would call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Firewall {
     /// iptables-nft: rules in nftables.
@@ -20,8 +20,8 @@ pub(super) enum Firewall {
 }
 
 impl Firewall {
-    /// What this kernel has: tried in the network namespace of the calling thread, to be thrown
-    /// away.
+    /// Finds the variant that this kernel supports, by trial in the network namespace of the calling
+    /// thread, which is discarded.
     pub(super) fn of_this_kernel() -> Self {
         let has_nat = netns::try_run_tool("iptables-nft", "-t nat -N probe").is_ok();
         if has_nat { Self::Nft } else { Self::Legacy }
@@ -56,8 +56,8 @@ pub(super) fn install(net: &Net, node: &str) {
                 "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
                 "-A FORWARD -o docker0 -j DOCKER",
                 "-A FORWARD -i docker0 -j ACCEPT",
-                // Whoever runs routed containers beside Docker lets them through, and whoever takes
-                // other machines' packets to a VIP lets the answers through.
+                // An operator with routed containers beside Docker accepts their traffic, and one
+                // who routes VIPs for other machines accepts the replies.
                 "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
                 "-A FORWARD -i to-+ -j ACCEPT",
                 "-A FORWARD -o to-+ -j ACCEPT",
@@ -81,7 +81,7 @@ pub(super) fn publish(
         let at = address(container, family);
         let to: IpAddr = at.parse().unwrap();
         let to = SocketAddr::new(to, 80);
-        // With a proxy, the bridge's own traffic is left to it.
+        // With a proxy, it handles traffic from the bridge.
         let from = if proxied { "! -i docker0" } else { "" };
         rules(
             net,
@@ -107,7 +107,7 @@ pub(super) fn publish(
     }
 }
 
-/// One call of the tool for each.
+/// Calls the tool once per rule.
 fn rules(net: &Net, node: &str, family: Family, rules: &[&str]) {
     let tool = net.firewall.tool(family);
     for rule in rules {

@@ -1,4 +1,4 @@
-//! A server that is to take no new connections keeps those it has for as long as a label says.
+//! A draining server takes no new connections and keeps its old ones for its drain time.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
@@ -16,11 +16,11 @@ use crate::cluster::eventually;
 const LEAVES: Server = Server { namespace: "n2", network: Network::Host };
 const STAYS: Server = Server { namespace: "n3", network: Network::Host };
 
-/// VIPs with the time that a server of theirs has.
+/// VIPs with their drain time.
 const SHORT: (&str, &str) = ("3.3.8.1:80", "8s");
 const LONG: (&str, &str) = ("3.3.8.2:80", "1h");
 
-/// Two servers behind each VIP, of which one may be claimed by its app no longer. Its task goes on.
+/// Two servers behind each VIP; the app may have withdrawn one, whose task still runs.
 fn apps(claimed: bool) -> Value {
     let apps = [SHORT, LONG].into_iter().flat_map(|(vip, time)| {
         [LEAVES, STAYS].map(|server| {
@@ -40,8 +40,8 @@ fn apps(claimed: bool) -> Value {
     json!({"apps": apps.collect::<Vec<_>>()})
 }
 
-/// A connection to the server that leaves. Those to the other one stay open meanwhile, so that the
-/// next one is not for it.
+/// Opens a connection to the leaving server. All ten stay open meanwhile, so that the
+/// scheduler spreads them over both servers.
 fn held(net: &Net, client: &str, vip: &str) -> TcpStream {
     let at: SocketAddr = vip.parse().unwrap();
     let opened = net.seat(client).run(move || {
@@ -62,7 +62,7 @@ fn works(net: &Net, client: &str, stream: &TcpStream) -> Result<(), ErrorKind> {
     net.seat(client).run(move || echo(&mut stream)).map_err(|error| error.kind())
 }
 
-/// The weight of the server that leaves; `None`: it is gone.
+/// Weight of the leaving server; `None` once it is removed.
 fn weight(net: &Net, vip: &str) -> Option<String> {
     let table = net.on("n1", "ipvsadm -Sn");
     let line =
@@ -91,7 +91,7 @@ fn a_drain_keeps_an_open_connection_for_its_time_and_not_longer() {
         let work = all_work(&short);
         match weight(&net, SHORT.0) {
             None => true,
-            // It was there before and after them.
+            // The server was there before and after them.
             Some(weight) => {
                 assert_eq!((weight.as_str(), work), ("0", Ok(())), "while it drains");
                 kept += 1;
@@ -102,7 +102,7 @@ fn a_drain_keeps_an_open_connection_for_its_time_and_not_longer() {
     assert!(kept > 0, "it went before its time");
     for (client, stream) in &short {
         let error = works(&net, client, stream).unwrap_err();
-        // The second, if the loop above met the first.
+        // A broken pipe is the second error, if the loop above met the reset.
         let reset = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
         assert!(reset.contains(&error), "{client}: {error}");
     }

@@ -1,4 +1,4 @@
-//! A firewall on the node that drops what it doesn't know, in front of IPVS and behind it.
+//! A firewall on the node that drops by default, before IPVS and after it.
 
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -18,10 +18,10 @@ use super::world::{FAMILIES, PROTOCOLS, apply, mode, network, vipd};
 use crate::cluster::eventually;
 use crate::support::Ran;
 
-/// What n1's own rules let in.
+/// The `[vip] allow` of n1.
 const ALLOW: [&str; 2] = ["--vip-allow", "3.0.0.0/8,fd03::/16"];
 
-/// Nobody refuses: that nothing comes is all there is to see.
+/// Time without an answer that counts as dropped, since nothing is rejected.
 const SILENCE: Duration = Duration::from_secs(2);
 
 fn vip(family: Family) -> &'static str {
@@ -31,7 +31,7 @@ fn vip(family: Family) -> &'static str {
     }
 }
 
-/// The VIP's real servers are elsewhere at port 80, and a container of n1 at port 81.
+/// VIPs with real servers on another node at port 80, and in a container of n1 at port 81.
 fn apps() -> Value {
     let elsewhere = Server { namespace: "n2", network: Network::Host };
     let here = Server { namespace: "n1t", network: Network::Container };
@@ -45,7 +45,8 @@ fn apps() -> Value {
     json!({"apps": apps.collect::<Vec<_>>()})
 }
 
-/// Who asks, in which family: on n1, in a bridged and a routed container of it, and through it.
+/// Clients and their family: on n1, in a bridged and a routed container of it, and on a host that
+/// routes via it.
 fn clients(mode: Mode) -> Vec<(&'static str, Family)> {
     match mode {
         Mode::Full => ["n1", "n1b", "n1r", "n4"]
@@ -56,7 +57,8 @@ fn clients(mode: Mode) -> Vec<(&'static str, Family)> {
     }
 }
 
-/// The clients that get no answer, each with what they asked. All ask at once: silence takes long.
+/// Clients without an answer, each with the address it asked. All ask at once, since a timeout takes
+/// long.
 fn unanswered(net: &Net, mode: Mode) -> Vec<String> {
     let asking = |(client, family): (&'static str, Family)| {
         let ports = [80, 81].map(|port| format!("{}:{port}", vip(family)));
@@ -89,8 +91,7 @@ fn everybody_is_answered(net: &Net, mode: Mode) {
     }
 }
 
-/// A firewall on n1 that drops what it doesn't know: the lines that open it again, and those that list
-/// it.
+/// A firewall on n1 that drops by default: the commands that open it again, and those that list it.
 struct Closed<'a> {
     net: &'a Net,
     open: Vec<String>,
@@ -103,7 +104,7 @@ impl<'a> Closed<'a> {
             Firewall::Nft => ["iptables-nft", "ip6tables-nft"],
             Firewall::Legacy => ["iptables-legacy", "ip6tables-legacy"],
         };
-        // Docker's own rules stand in forward.
+        // The forward chain has Docker's own rules.
         let rules =
             ["INPUT -i lo -j ACCEPT", "INPUT -p icmpv6 -j ACCEPT", "OUTPUT -p icmpv6 -j ACCEPT"];
         let mut closed = Self { net, open: Vec::new(), list: Vec::new() };
@@ -166,7 +167,7 @@ fn insert(net: &Net, command: &str) -> Ran {
     on_n1(net, &[command, "--no-pods", "--from", "-", "--firewall", "insert"])
 }
 
-/// What the doctor says of n1's firewall: level, text and cure of each line.
+/// Firewall checks of `vipd doctor` on n1: level, text and remedy.
 fn doctor(net: &Net) -> Vec<(String, String, String)> {
     let ran = on_n1(net, &["doctor", "--output", "json"]);
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -177,7 +178,7 @@ fn doctor(net: &Net) -> Vec<(String, String, String)> {
     checks.map(|check| (text(check, "level"), text(check, "text"), text(check, "cure"))).collect()
 }
 
-/// Through all of it: closed, let in by vipd, damaged, let in by hand.
+/// Goes through all states: closed, opened by vipd, damaged, opened by hand.
 fn is_let_in(net: &Net, closed: &Closed<'_>, damage: &[&str]) {
     let mode = mode(net);
     let everybody = 2 * clients(mode).len();
@@ -193,7 +194,7 @@ fn is_let_in(net: &Net, closed: &Closed<'_>, damage: &[&str]) {
     let told = doctor(net);
     assert!(told.len() == 1 && told[0].0 == "ok", "{told:?}");
     assert_eq!(insert(net, "diff").code, Some(0), "a second time there is nothing to do");
-    // What isn't for a VIP is dropped as before.
+    // Traffic that isn't for a VIP is still dropped.
     let at = SocketAddr::from(([10, 77, 0, 11], 8095));
     net.seat("n1").run(move || drop(std::net::TcpListener::bind(at).map(Box::new).map(Box::leak)));
     for client in ["n4", "n1b"] {
@@ -263,8 +264,8 @@ fn nftables_that_drop_by_default_let_vips_in_by_a_rule() {
     is_let_in(&net, &closed, &anew);
 }
 
-/// As an operator does it: the file of the firewall takes out the table and makes it anew, and nobody
-/// tells vipd.
+/// Reloads the firewall as an operator does: its script deletes the table and creates it again, and
+/// nobody tells vipd.
 #[test]
 fn an_agent_lets_vips_in_again_when_a_firewall_is_loaded() {
     let net = network();
@@ -274,11 +275,11 @@ fn an_agent_lets_vips_in_again_when_a_firewall_is_loaded() {
         return;
     }
     marathon(&net, &apps());
-    // No full comparison lets anything in for an hour: what is mended was heard of.
+    // No full comparison for an hour: repairs follow from kernel notifications only.
     std::fs::write("/run/n1-firewall.toml", "[agent]\nsync-period = 3600\n").unwrap();
     let options = [&["--config", "/run/n1-firewall.toml", "--firewall", "insert"][..], &ALLOW[..]];
     let _agent = start_with(&net, "/run/n1-agent/firewall", &options.concat());
-    // From here on it keeps the last word of a Marathon that this firewall shuts off.
+    // From here on the firewall shuts off Marathon, and the agent keeps its last snapshot.
     let closed = Closed::by_nft(&net);
     let rules = closed.rules();
     let rules: Vec<_> = rules.lines().filter(|line| !line.contains("vipd:")).collect();

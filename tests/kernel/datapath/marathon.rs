@@ -1,4 +1,4 @@
-//! What Marathon would say about the servers of the matrix.
+//! Marathon's answers about the servers of the matrix.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use super::topology::{Family, address};
 
 const VERSION: &str = "2026-01-01T00:00:00.000Z";
 
-/// One app of one healthy task, at the server's own VIP.
+/// An app with one healthy task, at the server's own VIP.
 pub(super) fn app(server: Server, protocol: Protocol, family: Family) -> Value {
     app_at(&server.vip(family), server, protocol, family)
 }
 
-/// The same at another VIP.
+/// The same app at another VIP.
 pub(super) fn app_at(vip: &str, server: Server, protocol: Protocol, family: Family) -> Value {
     let at = vip.rsplit(':').next().unwrap_or_default();
     let Server { namespace, network, .. } = server;

@@ -9,7 +9,7 @@ use super::serve::ask;
 use super::topology::Net;
 use super::world::{apply, call_iptables, every_server, mode, network};
 
-/// Connections, or datagrams, of one cell to one server.
+/// Connections or datagrams from the client of a cell to one server.
 const ASKED: usize = 3;
 
 #[test]
@@ -21,7 +21,7 @@ fn every_client_reaches_every_server_that_is_promised() {
     let mut call = None;
     for (number, cell) in Cell::all().into_iter().enumerate() {
         if number % 60 == 0 {
-            // A sign of life: in QEMU this takes minutes.
+            // Show progress: in QEMU this takes minutes.
             say(&format!("matrix: {number} of {} cells", Cell::all().len()));
         }
         if call != Some(cell.call_iptables) {
@@ -80,14 +80,14 @@ impl VipCounts {
             Ok(0) => {}
             Ok(_) => self.passed += 1,
             Err(why) => {
-                // Told at once: the whole takes minutes.
+                // Print at once, since the whole test takes minutes.
                 say(&format!("FAILED {cell}: {why}"));
                 self.failed.push(format!("{cell}: {why}"));
             }
         }
     }
 
-    /// Tells what was tried, and every kind of cell that was not.
+    /// Prints which cells were tried, and every kind of cell that was not.
     fn tell(&self, mode: Mode) {
         let failed = self.failed.len();
         say(&format!("matrix in {mode:?} mode: {} cells passed, {failed} failed", self.passed));

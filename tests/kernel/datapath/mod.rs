@@ -1,5 +1,5 @@
-//! The data path: every client reaches every server, and nothing else gets in. With real packets
-//! through three nodes with vipd and one without.
+//! The data path: every client reaches every server, and nothing else answers. Tests send real
+//! packets through three nodes with vipd and one without.
 
 mod agent;
 mod capture;
@@ -24,7 +24,7 @@ mod world;
 
 use std::io::{Write, stderr};
 
-/// Says something in spite of the test runner, which keeps what a passing test prints.
+/// Prints even if the test passes; libtest captures `eprintln!`.
 fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! What can be chosen about the data path.
+//! Settings of the data path, and address families.
 
 use serde_json::json;
 
@@ -28,8 +28,8 @@ fn without_masquerading_servers_see_who_asks_and_the_nodes_own_clients_still_get
         say("not on this kernel: masquerading, on or off");
         return;
     }
-    // Of the node itself, and of a container that n2 reaches through n1. Docker's containers have
-    // the node's address in any case: Docker masquerades them.
+    // Source addresses of the node itself, and of a container that n2 reaches through n1. Docker's
+    // containers have the node's address in any case: Docker masquerades them.
     let seen = |client: &str, masquerade: &str| match (client, masquerade) {
         ("n1r", "off") => "n1r",
         _ => "n1",
@@ -58,8 +58,8 @@ fn without_masquerading_servers_see_who_asks_and_the_nodes_own_clients_still_get
 fn a_vip_gets_no_server_of_the_other_family() {
     let net = network();
     let app = |vip: &str, family: Family| app_at(vip, SERVER, Protocol::Tcp, family);
-    // Two whose task has an address of the other family alone, and one with a VIP of each family
-    // whose task has one of each.
+    // Two apps whose task has an address of the other family only, and one app with VIPs and a task
+    // in both families.
     let mut both = app("3.3.9.4:80", Family::V4);
     both["id"] = json!("/both");
     both["tasks"][0]["appId"] = json!("/both");

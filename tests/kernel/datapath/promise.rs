@@ -1,4 +1,4 @@
-//! What is promised of a cell: design of the data path, docs/data-path.md.
+//! The support of each cell, as documented in docs/data-path.md.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,16 +7,16 @@ use super::cells::{Cell, Client, Network, Server};
 use super::serve::Protocol;
 use super::topology::{Family, address};
 
-/// How vipd works on a kernel.
+/// Mode of the data path on a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// With the nftables table.
+    /// With nftables NAT.
     Full,
-    /// Without it: IPv4 alone, nothing masqueraded but what Docker masquerades, no guard.
+    /// Without it: IPv4 only, no masquerading except Docker's, no guard.
     Reduced,
 }
 
-/// The sources that a server of a cell may see, or why nothing is promised.
+/// Sources that the server of a cell may see, or why the cell is unsupported.
 pub(super) fn sources(
     cell: &Cell,
     server: Server,
@@ -24,7 +24,7 @@ pub(super) fn sources(
 ) -> Result<BTreeSet<IpAddr>, &'static str> {
     let elsewhere = server.node() != cell.client.gateway();
     let itself = server.namespace == cell.client.place();
-    // Where nothing listens on a host port, and for datagrams in any case.
+    // Reached by the container's own address: the host port has no listener, or none for UDP.
     let bridged = match cell.network {
         Network::Dnat => true,
         Network::Proxy => cell.protocol == Protocol::Udp,
@@ -43,10 +43,12 @@ pub(super) fn sources(
     let own = address(cell.client.place(), cell.family);
     let node = address(cell.client.gateway(), cell.family);
     let names = match (elsewhere, mode, cell.client) {
-        // What leaves the node does so with its address, but for what the reduced mode can't change.
+        // Packets that leave the node have its address, except where the reduced mode can't
+        // masquerade.
         (true, Mode::Reduced, Client::Routed) => vec![own],
         (true, ..) => vec![node],
-        // On the node it depends on the way. It is never a VIP, or anything else that is strange.
+        // On the node it depends on the path, but is always one of the client's, the node's or the
+        // bridge's.
         (false, ..) => {
             let bridge = match cell.family {
                 Family::V4 => "172.17.0.1".to_owned(),

@@ -1,4 +1,4 @@
-//! Where there is nobody to serve, clients are refused, and not left to wait.
+//! Without a server, clients are rejected at once instead of timing out.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
@@ -16,12 +16,12 @@ use super::world::{FAMILIES, apply, mode, network};
 
 const TIMES: usize = 100;
 
-/// How many of so many connections were refused, and how many opening packets had to be sent again.
-/// One that is sent again is a second of waiting.
+/// Number of connections that were refused, and of SYNs that were retransmitted. Each retransmission
+/// is a second of waiting.
 fn refused(net: &Net, client: &str, at: SocketAddr) -> (usize, u64) {
     net.seat(client).run(move || {
         let before = resent_syns();
-        // One that is not refused is enough to know, and may take long.
+        // Stop at the first that isn't refused, since it may take long.
         let refused = (0..TIMES).take_while(|_| {
             let error = TcpStream::connect_timeout(&at, PATIENCE).err();
             error.is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)

@@ -1,4 +1,4 @@
-//! Connections that have lost their other end are reset, and not left hanging.
+//! Connections whose other end is gone are reset instead of left hanging.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ fn vip(family: Family, port: u16) -> String {
     }
 }
 
-/// A VIP's port with these servers, and another port that keeps its address.
+/// A VIP's port with these servers, and another port that keeps its address bound.
 fn apps(servers: &[Server]) -> Value {
     let apps = FAMILIES.iter().flat_map(|&family| {
         let port_80 = servers
@@ -42,7 +42,7 @@ struct Held {
     stream: TcpStream,
 }
 
-/// One connection from each client in each family that the mode is for, and that it works.
+/// Opens one connection from each client in each family of the mode, and checks that it works.
 fn hold(net: &Net, mode: Mode) -> Vec<Held> {
     let mut all = Vec::new();
     for family in FAMILIES {
@@ -62,7 +62,7 @@ fn hold(net: &Net, mode: Mode) -> Vec<Held> {
     all
 }
 
-/// The same connections after a byte there and back.
+/// Sends a byte through each connection and back.
 fn used(net: &Net, all: Vec<Held>) -> Vec<Held> {
     let each = all.into_iter().map(|Held { client, mut stream }| {
         let stream = net.seat(client).run(move || echo(&mut stream).map(|()| stream));
@@ -71,7 +71,7 @@ fn used(net: &Net, all: Vec<Held>) -> Vec<Held> {
     each.collect()
 }
 
-/// What is sent through each is answered by a reset at once: nothing had to be sent again.
+/// Asserts that data on each connection is answered by a reset at once, without retransmission.
 fn all_are_reset(net: &Net, all: Vec<Held>, why: &str) {
     for Held { client, mut stream } in all {
         let peer = stream.peer_addr().unwrap();
@@ -111,7 +111,7 @@ fn an_open_connection_is_reset_when_ipvs_has_forgotten_it() {
     for node in ["n1", "n3"] {
         net.on(node, "ipvsadm --set 2 2 2");
     }
-    // A packet makes the new time count.
+    // A packet makes the new timeout take effect.
     let held = used(&net, held);
     for node in ["n1", "n3"] {
         eventually("IPVS has forgotten every connection", || {

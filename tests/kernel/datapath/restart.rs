@@ -1,4 +1,4 @@
-//! The data path does not need vipd to be there.
+//! The data path keeps working while vipd isn't running.
 
 use std::net::TcpStream;
 
@@ -17,7 +17,7 @@ fn vip(family: Family) -> String {
     format!("{vip}:80")
 }
 
-/// All that makes the data path, as other tools tell.
+/// The state of the data path, read by other tools.
 fn kernel(net: &Net, mode: Mode) -> String {
     let mut text = net.on("n1", "ipvsadm -Sn") + &net.on("n1", "ip -br addr show vipd0");
     text += &net.on("n1", "ip route show table local");

@@ -1,4 +1,4 @@
-//! Threads that sit in a network namespace and do there what they are told.
+//! Threads that run closures in a network namespace.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -14,26 +14,25 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Takes a seat in a namespace that `ip netns add` made.
+    /// Starts a thread in a namespace made by `ip netns add`.
     pub(super) fn take(namespace: &str) -> Self {
         let namespace = namespace.to_owned();
         let (tasks, queue) = channel::<Task>();
         thread::spawn(move || {
             netns::join_netns(&namespace);
             for task in queue {
-                // One that fails says so, and whoever waits for it is told. The next test needs
-                // the seat.
+                // A panic is printed and passed on to the caller. The next test needs the thread.
                 drop(catch_unwind(AssertUnwindSafe(task)));
             }
         });
         Self { tasks }
     }
 
-    /// Does something there and waits for what comes of it.
+    /// Runs a closure there and returns its result.
     #[track_caller]
     pub(super) fn run<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
         let (answer, come) = channel();
-        // What is lost is told below.
+        // A lost result is reported below.
         drop(self.tasks.send(Box::new(move || drop(answer.send(what())))));
         come.recv().expect("it panicked in its namespace: see above")
     }

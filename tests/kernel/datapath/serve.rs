@@ -1,4 +1,4 @@
-//! Servers that say who they are and whom they see, and a proxy before them.
+//! Servers that answer with their name and the client's source, and a proxy.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -21,12 +21,12 @@ impl Protocol {
     }
 }
 
-/// What a server says.
+/// Answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Its name.
     pub(super) who: String,
-    /// The source of the client's packets, as it sees them.
+    /// The source of the client's packets, as seen by the server.
     pub(super) source: IpAddr,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn serve(at: SocketAddr, name: &str, protocol: Protocol) {
             let socket = UdpSocket::bind(at).unwrap_or_else(|error| panic!("{at}: {error}"));
             thread::spawn(move || {
                 let mut datagram = [0; 64];
-                // An error is a client that went away.
+                // An error means that the client is gone.
                 loop {
                     if let Ok((_, peer)) = socket.recv_from(&mut datagram) {
                         let _ = socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer);
@@ -73,7 +73,7 @@ fn greet_and_echo(mut stream: TcpStream, name: &str) -> io::Result<()> {
     io::copy(&mut reader, &mut stream).map(drop)
 }
 
-/// Docker's userland proxy: takes clients of one address to another.
+/// Docker's userland proxy: forwards clients of one address to another.
 pub(super) fn proxy(at: SocketAddr, to: SocketAddr, protocol: Protocol) {
     match protocol {
         Protocol::Tcp => {
@@ -111,7 +111,7 @@ fn proxy_one(client: TcpStream, to: SocketAddr) -> io::Result<()> {
     to_client.shutdown(Shutdown::Write)
 }
 
-/// How long a client waits before it gives up: more than two lost packets take.
+/// Time limit of a client: longer than two lost packets take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connects, or sends a datagram, and reads the answer.
@@ -125,7 +125,7 @@ pub(super) fn ask(at: SocketAddr, protocol: Protocol) -> io::Result<Answer> {
     }
 }
 
-/// Connects, reads who answers and keeps the connection.
+/// Connects, reads the answer and keeps the connection open.
 pub(super) fn open(at: SocketAddr) -> io::Result<(TcpStream, Answer)> {
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -150,7 +150,7 @@ pub(super) fn ask_through(socket: &UdpSocket) -> io::Result<Answer> {
     Answer::read(&String::from_utf8_lossy(&exchange_through(socket, b"who")?))
 }
 
-/// A datagram there and one back, each from a port of its own.
+/// Sends a datagram from a new port and reads the reply.
 fn exchange(at: SocketAddr, datagram: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let any: IpAddr = if at.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
     let socket = UdpSocket::bind((any, 0))?;

@@ -1,4 +1,4 @@
-//! Many short connections one after another, whose ports come again and again.
+//! Many short connections in sequence, which reuse client ports.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,8 +18,8 @@ use super::world::{apply, network};
 const CONNECTIONS: usize = 20_000;
 const SERVER: Server = Server { namespace: "n2", network: Network::Host };
 
-/// A server that closes first, so that a client's port is free again while IPVS still remembers the
-/// connection: the case that once took a second each.
+/// A server that closes first, so that a client's port is free again while IPVS still has the
+/// connection entry. Such connections once took a second each.
 fn serve_shortly(at: SocketAddr) {
     let listener = TcpListener::bind(at).unwrap();
     thread::spawn(move || listener.incoming().flatten().for_each(drop));
@@ -44,7 +44,7 @@ fn twenty_thousand_short_connections_wait_for_no_port() {
     apply(&net, &json!({"apps": [app]}));
     let at = SocketAddr::new(address("n2", family).parse().unwrap(), 31500);
     net.seat("n2").run(move || serve_shortly(at));
-    // Each port comes ten times.
+    // Each port is used ten times.
     net.set("n1", "net/ipv4/ip_local_port_range", "40000 41999");
     let mut took = Vec::new();
     let mut resent = 0;
@@ -57,7 +57,7 @@ fn twenty_thousand_short_connections_wait_for_no_port() {
         });
         took.extend(some.unwrap());
         resent += syns;
-        // A sign of life for whoever waits.
+        // Show progress.
         say(&format!("short connections: {} of {CONNECTIONS}", took.len()));
     }
     net.set("n1", "net/ipv4/ip_local_port_range", "32768 60999");
@@ -72,6 +72,6 @@ fn twenty_thousand_short_connections_wait_for_no_port() {
         at(999),
         at(1000),
     ));
-    // The delay was that of an opening packet that had to be sent again. A slow machine makes none.
+    // The delay was a retransmitted SYN, which a slow machine doesn't cause.
     assert_eq!(resent, 0, "of {CONNECTIONS}, opening packets sent again");
 }

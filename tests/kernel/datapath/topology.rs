@@ -41,7 +41,7 @@ pub(super) struct Net {
 }
 
 impl Net {
-    /// Makes all of it, with Docker's rules in the words of a firewall tool.
+    /// Builds the network, with Docker's rules made by one variant of iptables.
     pub(super) fn build(firewall: Firewall) -> Self {
         let mut net = Self { seats: BTreeMap::new(), firewall };
         net.namespace("lan");
@@ -59,7 +59,7 @@ impl Net {
             let via = if network.contains(':') { "fd77::11" } else { "10.77.0.11" };
             ip(&format!("-n n4 route add {network} via {via}"));
         }
-        // Containers of one node reach those of the other, and their addresses are known to all.
+        // Containers of one node reach those of the other, and all nodes have routes to them.
         for (at, of) in
             [("n2", "n1"), ("n1", "n2"), ("n3", "n1"), ("n3", "n2"), ("n4", "n1"), ("n4", "n2")]
         {
@@ -86,7 +86,7 @@ impl Net {
         ip(&format!("-n {node} route add default via 10.77.0.1"));
         ip(&format!("-n {node} -6 route add default via fd77::1"));
         self.set(node, "net/ipv6/conf/all/forwarding", "1");
-        // A listener on [::] is for IPv6 alone, as in Go.
+        // A listener on [::] takes IPv6 only, as in Go.
         self.set(node, "net/ipv6/bindv6only", "1");
     }
 
@@ -116,7 +116,7 @@ impl Net {
         docker::install(self, node);
     }
 
-    /// As Calico does it: an Ethernet of two, and a route.
+    /// Attaches a container as Calico does: by a veth pair and a route.
     fn route_to(&self, node: &str, container: &str) {
         let (v4, v6) = (address(container, Family::V4), address(container, Family::V6));
         ip(&format!("-n {node} link set to-{container} up"));

@@ -68,7 +68,7 @@ fn all_are_answered(net: &Net, all: &[Held], server: Server, when: &str) {
     for Held { client, family, socket } in all {
         let socket = socket.try_clone().unwrap();
         let answers: Vec<_> = net.seat(client).run(move || {
-            // That an earlier datagram was refused.
+            // The error of an earlier datagram that was refused.
             drop(socket.take_error());
             let mut answers = Vec::new();
             while answers.len() < DATAGRAMS && !answers.last().is_some_and(Result::is_ok) {
@@ -112,7 +112,7 @@ fn a_client_that_sent_before_there_was_a_service_reaches_it_once_there_is() {
         let all = hold(&net, mode(&net), &["n1", "n1b", "n1r", "n3"]);
         for Held { socket, client, .. } in &all {
             let socket = socket.try_clone().unwrap();
-            // Refused or lost, as it may be.
+            // Either refused or lost.
             net.seat(client).run(move || drop(socket.send(b"who")));
         }
         apply(&net, &served_by(FIRST));

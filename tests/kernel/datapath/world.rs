@@ -21,19 +21,19 @@ static NET: LazyLock<Mutex<Net>> = LazyLock::new(|| Mutex::new(make()));
 /// The network with every server at work, made once: one test at a time has it. What VIPs there
 /// are, each test says with [`apply`].
 pub(super) fn network() -> MutexGuard<'static, Net> {
-    // A test that failed says so itself.
+    // A failed test has reported it itself.
     NET.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn make() -> Net {
-    // The thread that is the first to ask goes on where it was.
+    // The first thread to call returns to its own namespace.
     std::thread::scope(|scope| scope.spawn(make_here).join().unwrap())
 }
 
 fn make_here() -> Net {
     testkit::netns::enter_netns();
     let net = Net::build(Firewall::of_this_kernel());
-    // Every server binds one address, and may bind it in both families.
+    // Each server binds one address, possibly in both families.
     for server in Server::all().into_iter().filter(|server| server.network != Network::Dnat) {
         let port = if server.network == Network::Host { server.real(Family::V4).1 } else { 80 };
         for protocol in PROTOCOLS {
