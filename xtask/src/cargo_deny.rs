@@ -1,7 +1,6 @@
 //! cargo-deny, which checks the licences, duplicates and origins of dependencies. No Debian release
 //! has it: it is built once, from crates.io.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::stdout;
 use std::path::{Path, PathBuf};
@@ -9,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::cargo::cargo_command;
 use crate::progress::Step;
-use crate::supervised_child::{TimeLimits, run_supervised, supervised_command};
+use crate::supervised_child::{TimeLimits, run_supervised};
 use crate::tools;
 
 const NAME: &str = "cargo-deny";
@@ -34,21 +34,17 @@ pub(crate) fn ensure_cargo_deny(target: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![programs])
 }
 
-/// Builds it without optimization, which takes a third of the time, and shows cargo's progress.
+/// Builds cargo-deny and shows cargo's progress. Without optimization and debug information, which
+/// would take more time than all its runs.
 fn install_cargo_deny(root: &Path) -> Result<()> {
     let step =
         Step::start(&format!("installing {NAME} {VERSION} from crates.io, which takes minutes"));
     // Kept when the build is interrupted, so that the next one goes on from there.
     let build = root.join("build");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = supervised_command(cargo);
-    command.args(["install", "--locked", "--debug", "--version", VERSION, "--root"]);
-    command.args([
-        root.as_os_str(),
-        OsStr::new("--target-dir"),
-        build.as_os_str(),
-        OsStr::new(NAME),
-    ]);
+    let mut command = cargo_command();
+    command.args(["install", "--locked", "--debug", "--version", VERSION, NAME]);
+    command.arg("--root").arg(root).arg("--target-dir").arg(&build);
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0");
     let end = run_supervised(&mut command, TIME_LIMITS, &mut stdout(), |_| {})?;
     let problem = end.problem();
     step.end(problem.as_deref().unwrap_or("installed"));
