@@ -31,6 +31,7 @@ mod fault;
 mod id;
 mod imagined;
 mod run;
+mod scheduler;
 mod shared;
 mod sim;
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::config::Generation;
 use crate::definition::Refusal;
-use crate::store::{ChangeError, Deployed};
+use crate::scheduler::{ChangeError, Deployed};
 
 /// An answer before the headers all answers have.
 pub(super) struct Answer {

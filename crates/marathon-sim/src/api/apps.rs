@@ -4,12 +4,13 @@ use axum::http::header::LOCATION;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Error};
-use super::{Request, object};
+use super::request::{Request, into_object};
 use crate::definition::{self, Object, Spec};
 use crate::event::Event;
 use crate::id;
+use crate::scheduler::{Change, Deployed};
 use crate::shared::Shared;
-use crate::store::{Change, Deployed, Store};
+use crate::store::Store;
 use crate::view::{self, Embed};
 
 pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
@@ -72,7 +73,7 @@ pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error
             store.change(id::parent(&id), vec![Change::Put(spec)], request.flag("force"))?;
         post_event(store, request, &id);
         let entry = store.app(&id).ok_or_else(|| Error::NoApp(id.clone()))?;
-        let body = view::app_just_created(store, entry, &deployed);
+        let body = view::app_just_created(store, entry, &deployed.id);
         let answer =
             Answer::json(201, &body).with(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()));
         Ok(answer.deployed(&deployed, store.generation))
@@ -94,7 +95,7 @@ fn post_event(store: &mut Store, request: &Request, id: &str) {
 /// Reads a whole definition with an `id` of its own, seen from the group `base`.
 pub(super) fn read_app(shared: &Shared, base: &str, app: Object) -> Result<Spec, Error> {
     let id = named(base, &app)?;
-    Ok(definition::app(&id, app, shared.config.generation)?)
+    Ok(definition::create_app(&id, app, shared.config.generation)?)
 }
 
 /// The absolute id a definition gives itself.
@@ -124,15 +125,15 @@ fn read_change(
             let version = body["version"].as_str().unwrap_or_default();
             let app = store.app(id).and_then(|e| e.versions.get(&version.parse().ok()?));
             let missing = || Error::NoAppVersion(id.to_owned(), version.to_owned());
-            definition::app(id, app.ok_or_else(missing)?.source.clone(), generation)?
+            definition::create_app(id, app.ok_or_else(missing)?.source.clone(), generation)?
         }
         Some(spec) if request.parameter("partialUpdate") != Some("false") => {
-            definition::app_update(id, &spec.source, body, generation)?
+            definition::update_app(id, &spec.source, body, generation)?
         }
         None if request.method == "PATCH" => return Err(Error::NoApp(id.to_owned())),
         _ => {
             definition::check_path(id)?;
-            definition::app(id, body, generation)?
+            definition::create_app(id, body, generation)?
         }
     };
     Ok(Change::Put(spec))
@@ -162,7 +163,7 @@ pub(super) fn change_many(shared: &Shared, request: &Request) -> Result<Answer, 
     shared.update(|store| {
         let mut changes = Vec::new();
         for body in bodies {
-            let body = object(body)?;
+            let body = into_object(body)?;
             let id = named("/", &body)?;
             changes.push(read_change(shared, store, request, &id, body)?);
         }

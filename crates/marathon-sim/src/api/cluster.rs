@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Request;
 use super::answer::{Answer, Error};
+use super::request::Request;
 use crate::definition::{self, Spec};
+use crate::scheduler::Change;
 use crate::shared::Shared;
-use crate::store::{Action, Change, Deployment, Store};
+use crate::store::{Action, Deployment, Store};
 use crate::view;
 
 pub(super) fn ping(request: &Request) -> Answer {
@@ -94,7 +95,7 @@ fn take_back(store: &Store, deployment: &Deployment) -> Result<Vec<Change>, Erro
 fn again(spec: &Spec, store: &Store) -> Result<Spec, Error> {
     let source = spec.source.clone();
     Ok(match spec.pod {
-        true => definition::pod(&spec.id, source)?,
-        false => definition::app(&spec.id, source, store.generation)?,
+        true => definition::create_pod(&spec.id, source)?,
+        false => definition::create_app(&spec.id, source, store.generation)?,
     })
 }

@@ -4,11 +4,13 @@ use axum::http::header::LOCATION;
 use serde_json::Value;
 
 use super::answer::{Answer, Error};
-use super::{Request, apps, object};
+use super::apps;
+use super::request::{Request, into_object};
 use crate::definition::{self, Object};
 use crate::id;
+use crate::scheduler::{Change, Deployed};
 use crate::shared::Shared;
-use crate::store::{Change, Deployed, Store};
+use crate::store::Store;
 use crate::view::{self, GroupEmbed};
 
 pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
@@ -104,19 +106,19 @@ impl GroupChange {
         if let Some(apps) = apps {
             self.listed_apps.push(group.to_owned());
             for app in apps {
-                self.put.push(apps::read_app(shared, group, object(app)?)?);
+                self.put.push(apps::read_app(shared, group, into_object(app)?)?);
             }
         }
         if let Some(pods) = pods.filter(|_| shared.config.generation.has_pods()) {
             self.listed_pods.push(group.to_owned());
             for pod in pods {
-                let pod = object(pod)?;
-                self.put.push(definition::pod(&apps::named(group, &pod)?, pod)?);
+                let pod = into_object(pod)?;
+                self.put.push(definition::create_pod(&apps::named(group, &pod)?, pod)?);
             }
         }
         // Depth is bounded by that of JSON that was read.
         for inner in groups.unwrap_or_default() {
-            let inner = object(inner)?;
+            let inner = into_object(inner)?;
             let id = apps::named(group, &inner)?;
             self.read(shared, &id, inner)?;
         }

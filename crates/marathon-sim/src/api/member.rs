@@ -12,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::answer::{Answer, Error};
-use super::{Request, add_headers, control, lead};
+use super::control;
+use super::leader::{add_headers, answer_as_leader};
+use super::request::Request;
 use crate::config::Generation;
 use crate::fault::Fault;
 use crate::shared::Shared;
@@ -60,7 +62,7 @@ pub(super) async fn serve(
                 Err(answer) => mark(cut, answer.into_response()),
             }
         }
-        Ok(cut) => mark(cut, lead(&shared, leader, &request)),
+        Ok(cut) => mark(cut, answer_as_leader(&shared, leader, &request)),
     };
     if peer.member != leader
         && let Ok(via) = HeaderValue::from_str(&shared.via(peer.member))

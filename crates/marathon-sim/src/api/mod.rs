@@ -5,27 +5,21 @@ mod apps;
 mod cluster;
 mod control;
 mod groups;
+mod leader;
 mod member;
 mod pods;
+mod request;
 mod route;
 mod tasks;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use tower_http::compression::CompressionLayer;
 
-use crate::definition::Object;
 use crate::shared::Shared;
-use answer::{Answer, Error};
-use route::Route;
 
 /// The largest body that is read.
 const LARGEST_BODY: usize = 16 << 20;
@@ -38,133 +32,4 @@ pub(crate) fn service(shared: Arc<Shared>) -> Router {
         .layer(CompressionLayer::new())
         .layer(map_response(member::cut))
         .with_state(shared)
-}
-
-/// What a handler gets to see of a request.
-struct Request {
-    method: Method,
-    path: String,
-    query: Vec<(String, String)>,
-    accept: String,
-    client: SocketAddr,
-    body: Bytes,
-}
-
-impl Request {
-    /// The last value of a parameter.
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.parameter(name) == Some("true")
-    }
-
-    /// The body as JSON. Of a key given twice the last one counts, as in Marathon.
-    fn json(&self) -> Result<Value, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::NotJson(error.to_string()))
-    }
-
-    fn object(&self) -> Result<Object, Error> {
-        object(self.json()?)
-    }
-}
-
-fn object(value: Value) -> Result<Object, Error> {
-    match value {
-        Value::Object(object) => Ok(object),
-        _ => Err(Error::shape("error.expected.jsobject")),
-    }
-}
-
-/// The leader's answer.
-fn lead(shared: &Arc<Shared>, leader: usize, request: &Request) -> Response {
-    let answer = dispatch(shared, &Route::of(&request.path), request);
-    let mut response = answer.unwrap_or_else(Answer::from).into_response();
-    add_headers(&shared.members[leader], response.headers_mut());
-    response
-}
-
-/// What every answer of a leader has (`api/CacheDisablingFilter`, `HttpModule`, `LeaderProxyFilter`).
-fn add_headers(leader: &str, headers: &mut HeaderMap) {
-    let fixed = [
-        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
-        (header::PRAGMA, "no-cache"),
-        (header::EXPIRES, "0"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::X_XSS_PROTECTION, "1; mode=block"),
-    ];
-    for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if let Ok(url) = HeaderValue::from_str(leader) {
-        headers.insert(HeaderName::from_static("x-marathon-leader"), url);
-    }
-}
-
-fn dispatch(shared: &Arc<Shared>, route: &Route<'_>, request: &Request) -> Result<Answer, Error> {
-    let is_of_pods = matches!(
-        route,
-        Route::Pods
-            | Route::PodStatuses
-            | Route::Pod(_)
-            | Route::PodStatus(_)
-            | Route::PodVersions(_)
-            | Route::PodVersion(..)
-            | Route::PodInstances(_)
-            | Route::PodInstance(..)
-    );
-    if is_of_pods && !shared.config.generation.has_pods() {
-        return Err(Error::NoRoute);
-    }
-    match (request.method.as_str(), route) {
-        ("GET" | "HEAD", Route::Ping) => Ok(cluster::ping(request)),
-        ("GET", Route::Info) => Ok(cluster::info(shared)),
-        ("GET", Route::Leader) => Ok(cluster::leader(shared)),
-        ("DELETE", Route::Leader) => Ok(cluster::abdicate(shared)),
-        ("GET", Route::Deployments) => Ok(cluster::deployments(shared)),
-        ("DELETE", Route::Deployment(id)) => cluster::cancel(shared, id, request),
-
-        ("GET", Route::Apps) => Ok(apps::list(shared, request)),
-        ("POST", Route::Apps) => apps::create(shared, request),
-        ("PUT" | "PATCH", Route::Apps) => apps::change_many(shared, request),
-        ("GET", Route::App(id)) => apps::show(shared, id, request),
-        ("GET", Route::AppsOf(group)) => apps::of_group(shared, group, request),
-        ("PUT" | "PATCH", Route::App(id)) => apps::change(shared, id, request),
-        ("DELETE", Route::App(id)) => apps::remove(shared, id, request),
-        ("POST", Route::AppRestart(id)) => apps::restart(shared, id, request),
-        ("GET", Route::AppVersions(id)) => apps::versions(shared, id),
-        ("GET", Route::AppVersion(id, version)) => apps::version(shared, id, version),
-
-        ("GET", Route::AppTasks(id)) => tasks::of_app(shared, id),
-        ("DELETE", Route::AppTasks(id)) => tasks::kill_all(shared, id, request),
-        ("DELETE", Route::AppTask(id, task)) => tasks::kill_one(shared, id, task, request),
-        ("GET", Route::Tasks) => Ok(tasks::list(shared, request)),
-        ("POST", Route::TasksDelete) => tasks::kill_many(shared, request),
-
-        ("HEAD", Route::Pods) => Ok(Answer::empty(200)),
-        ("GET", Route::Pods) => Ok(pods::list(shared)),
-        ("POST", Route::Pods) => pods::create(shared, request),
-        ("GET", Route::PodStatuses) => Ok(pods::statuses(shared)),
-        ("GET", Route::Pod(id)) => pods::show(shared, id),
-        ("PUT", Route::Pod(id)) => pods::replace(shared, id, request),
-        ("DELETE", Route::Pod(id)) => pods::remove(shared, id, request),
-        ("GET", Route::PodStatus(id)) => pods::status(shared, id),
-        ("GET", Route::PodVersions(id)) => pods::versions(shared, id),
-        ("GET", Route::PodVersion(id, version)) => pods::version(shared, id, version),
-        ("DELETE", Route::PodInstances(id)) => pods::kill_many(shared, id, request),
-        ("DELETE", Route::PodInstance(id, instance)) => pods::kill_one(shared, id, instance),
-
-        ("GET", Route::Group(id)) => groups::show(shared, id, request),
-        ("POST", Route::Group(id)) => groups::create(shared, id, request),
-        ("PUT", Route::Group(id)) => groups::replace(shared, id, request),
-        ("DELETE", Route::Group(id)) => groups::remove(shared, id, request),
-
-        (_, Route::Unknown) => Err(Error::NoRoute),
-        _ => Err(Error::NoMethod),
-    }
 }

@@ -4,12 +4,14 @@ use axum::http::header::LOCATION;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Error};
-use super::{Request, apps};
+use super::apps;
+use super::request::Request;
 use crate::definition;
 use crate::event::Event;
 use crate::id;
+use crate::scheduler::Change;
 use crate::shared::Shared;
-use crate::store::{Change, Entry, Store};
+use crate::store::{Entry, Store};
 use crate::view;
 
 fn find<'a>(store: &'a Store, id: &str) -> Result<&'a Entry, Error> {
@@ -30,7 +32,7 @@ pub(super) fn show(shared: &Shared, id: &str) -> Result<Answer, Error> {
 pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error> {
     let body = request.object()?;
     let id = apps::named("/", &body)?;
-    let spec = definition::pod(&id, body)?;
+    let spec = definition::create_pod(&id, body)?;
     shared.update(|store| {
         if store.pod(&id).is_some() {
             return Err(Error::PodExists(id));
@@ -49,7 +51,7 @@ pub(super) fn replace(shared: &Shared, id: &str, request: &Request) -> Result<An
     if id::absolute(own) != id {
         return Err(Error::Bad(format!("'{id}' does not match definition's id ('{own}')")));
     }
-    let spec = definition::pod(id, body)?;
+    let spec = definition::create_pod(id, body)?;
     shared.update(|store| {
         find(store, id)?;
         put(store, spec, request, 200, "pod_updated_event")

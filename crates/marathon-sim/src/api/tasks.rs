@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Request;
 use super::answer::{Answer, Error};
+use super::request::Request;
 use crate::definition;
+use crate::scheduler::Change;
 use crate::shared::Shared;
-use crate::store::{Change, Instance, Store, TaskState};
+use crate::store::{Instance, Store, TaskState};
 use crate::view;
 
 pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
@@ -77,7 +78,7 @@ fn reduced(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Er
             let instances = entry.spec.instances.saturating_sub(count);
             let update = [("instances".to_owned(), instances.into())].into_iter().collect();
             let (id, source) = (&entry.spec.id, &entry.spec.source);
-            let spec = definition::app_update(id, source, update, store.generation)?;
+            let spec = definition::update_app(id, source, update, store.generation)?;
             changes.push(Change::Put(spec));
         }
     }

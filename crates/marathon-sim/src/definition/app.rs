@@ -5,44 +5,47 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Backoff, Command, Container, Network, Object, Refusal, Spec, Upgrade, health, migrate, ports,
-    read, seconds, validate,
-};
+use super::refusal::{Refusal, read_seconds, read_value};
+use super::spec::{Backoff, Command, Container, Network, Object, Spec, Upgrade};
+use super::{health, migrate, ports, validate};
 use crate::config::Generation;
 use crate::time::Timestamp;
 
 /// Reads a whole app definition as that of `id`.
-pub(crate) fn create(id: &str, mut app: Object, generation: Generation) -> Result<Spec, Refusal> {
-    migrate::migrate(&mut app)?;
-    finish(id, app, generation)
+pub(crate) fn create_app(
+    id: &str,
+    mut app: Object,
+    generation: Generation,
+) -> Result<Spec, Refusal> {
+    migrate::migrate_app(&mut app)?;
+    finish_app(id, app, generation)
 }
 
 /// Reads a partial update: its fields replace those of the stored form `base`.
-pub(crate) fn update(
+pub(crate) fn update_app(
     id: &str,
     base: &Object,
     mut change: Object,
     generation: Generation,
 ) -> Result<Spec, Refusal> {
-    migrate::migrate(&mut change)?;
+    migrate::migrate_app(&mut change)?;
     let mut app = base.clone();
     app.extend(change);
-    finish(id, app, generation)
+    finish_app(id, app, generation)
 }
 
-fn finish(id: &str, mut app: Object, generation: Generation) -> Result<Spec, Refusal> {
+fn finish_app(id: &str, mut app: Object, generation: Generation) -> Result<Spec, Refusal> {
     app.insert("id".to_owned(), id.into());
-    let network = complete(&mut app, generation)?;
-    validate::app(&app)?;
-    parse(app, network)
+    let network = complete_app(&mut app, generation)?;
+    validate::check_app(&app)?;
+    parse_app(app, network)
 }
 
 /// Fills in what Marathon fills in (`state/AppDefinition.scala`).
-fn complete(app: &mut Object, generation: Generation) -> Result<Network, Refusal> {
-    let network = network(app.get("networks"))?;
+fn complete_app(app: &mut Object, generation: Generation) -> Result<Network, Refusal> {
+    let network = parse_network(app.get("networks"))?;
     app.entry("networks").or_insert_with(|| json!([{"mode": "host"}]));
-    ports::complete(app, &network, generation.is_legacy());
+    ports::complete_ports(app, &network, generation.is_legacy());
     let defaults = [
         ("backoffFactor", json!(1.15)),
         ("backoffSeconds", json!(1)),
@@ -67,7 +70,7 @@ fn complete(app: &mut Object, generation: Generation) -> Result<Network, Refusal
         app.entry(key).or_insert(default);
     }
     if let Some(checks) = app.get_mut("healthChecks").and_then(Value::as_array_mut) {
-        checks.iter_mut().filter_map(Value::as_object_mut).for_each(health::complete);
+        checks.iter_mut().filter_map(Value::as_object_mut).for_each(health::complete_check);
     }
     if network != Network::Host {
         app.insert("requirePorts".to_owned(), json!(false));
@@ -93,7 +96,7 @@ fn complete_container(app: &mut Object) {
 }
 
 /// The network mode of a `networks` list; modes can't be mixed, none means host.
-pub(super) fn network(networks: Option<&Value>) -> Result<Network, Refusal> {
+pub(super) fn parse_network(networks: Option<&Value>) -> Result<Network, Refusal> {
     #[derive(Deserialize)]
     struct Entry {
         #[serde(default = "container")]
@@ -104,7 +107,7 @@ pub(super) fn network(networks: Option<&Value>) -> Result<Network, Refusal> {
     fn container() -> String {
         "container".to_owned()
     }
-    let entries: Vec<Entry> = networks.map(read).transpose()?.unwrap_or_default();
+    let entries: Vec<Entry> = networks.map(read_value).transpose()?.unwrap_or_default();
     let Some(first) = entries.first() else { return Ok(Network::Host) };
     if entries.iter().any(|entry| entry.mode != first.mode) {
         return Err(Refusal::one("/networks", "modes must not be mixed"));
@@ -141,13 +144,14 @@ struct Fields {
 /// Mesos' default of `--executor_shutdown_grace_period`, rounded down to what people wait for.
 pub(super) const KILL_GRACE: f64 = 3.0;
 
-fn parse(app: Object, network: Network) -> Result<Spec, Refusal> {
+fn parse_app(app: Object, network: Network) -> Result<Spec, Refusal> {
     let source = Value::Object(app);
-    let fields: Fields = read(&source)?;
+    let fields: Fields = read_value(&source)?;
     let Value::Object(app) = source else { return Err(Refusal::Shape("no object".to_owned())) };
-    let ports = ports::parse(&app, &network)?;
+    let ports = ports::parse_ports(&app, &network)?;
     let checks = app["healthChecks"].as_array().into_iter().flatten();
-    let checks = checks.map(|check| health::app_check(check, &ports)).collect::<Result<_, _>>()?;
+    let checks =
+        checks.map(|check| health::parse_app_check(check, &ports)).collect::<Result<_, _>>()?;
     let image = app.get("container").and_then(|container| container.pointer("/docker/image"));
     let image = image.and_then(Value::as_str).map(str::to_owned);
     let command = match (&image, fields.cmd, fields.args) {
@@ -160,9 +164,9 @@ fn parse(app: Object, network: Network) -> Result<Spec, Refusal> {
     let env = fields.env.into_iter().filter_map(text).collect();
     let unique = |c: &Vec<String>| matches!(&c[..], [field, op, ..] if field == "hostname" && op == "UNIQUE");
     let backoff = Backoff {
-        first: seconds("/backoffSeconds", fields.backoff_seconds)?,
+        first: read_seconds("/backoffSeconds", fields.backoff_seconds)?,
         factor: fields.backoff_factor.max(1.0),
-        most: seconds("/maxLaunchDelaySeconds", fields.max_launch_delay_seconds)?,
+        most: read_seconds("/maxLaunchDelaySeconds", fields.max_launch_delay_seconds)?,
     };
     let grace = fields.task_kill_grace_period_seconds.unwrap_or(KILL_GRACE);
     Ok(Spec {
@@ -174,7 +178,7 @@ fn parse(app: Object, network: Network) -> Result<Spec, Refusal> {
         containers: vec![Container { name: None, image, command, env, ports, checks }],
         upgrade: fields.upgrade_strategy,
         unique_hosts: fields.constraints.iter().any(unique),
-        kill_grace: seconds("/taskKillGracePeriodSeconds", grace)?,
+        kill_grace: read_seconds("/taskKillGracePeriodSeconds", grace)?,
         backoff,
         source: app,
     })

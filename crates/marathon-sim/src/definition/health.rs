@@ -1,47 +1,11 @@
 //! Health checks as they are posted.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Object, Port, Refusal, read, seconds};
-
-/// One health check of a container.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Check {
-    pub(crate) probe: Probe,
-    pub(crate) grace: Duration,
-    pub(crate) interval: Duration,
-    pub(crate) timeout: Duration,
-    /// Failures in a row after which the next one kills. 0: never.
-    pub(crate) max_failures: u32,
-    pub(crate) ignore_1xx: bool,
-    /// Made on the agent; Marathon makes HTTP, HTTPS and TCP checks itself.
-    pub(crate) by_mesos: bool,
-}
-
-/// What is tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Probe {
-    Tcp(Target),
-    Http {
-        target: Target,
-        path: String,
-    },
-    /// Never tried: it needs certificates the built-in server doesn't have.
-    Https,
-    Command(String),
-}
-
-/// The port a check goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// The nth port of the container.
-    Index(usize),
-    /// This port, whatever is defined.
-    Number(u16),
-}
+use super::check::{Check, Probe, Target};
+use super::refusal::{Refusal, read_seconds, read_value};
+use super::spec::{Object, Port};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,7 +58,7 @@ fn failures() -> u32 {
 }
 
 /// Fills in what Marathon fills in (`core/health/HealthCheck.scala`).
-pub(super) fn complete(check: &mut Object) {
+pub(super) fn complete_check(check: &mut Object) {
     let protocol = check.entry("protocol").or_insert_with(|| http().into()).clone();
     check.retain(|_, value| !value.is_null());
     let defaults = [
@@ -119,8 +83,8 @@ pub(super) fn complete(check: &mut Object) {
 }
 
 /// Reads one completed check of an app.
-pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
-    let posted: Posted = read(value)?;
+pub(super) fn parse_app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
+    let posted: Posted = read_value(value)?;
     let index = posted.port_index.unwrap_or(0);
     let target = posted.port.map_or(Target::Index(index), Target::Number);
     let by_mesos = posted.protocol.starts_with("MESOS_") || posted.protocol == "COMMAND";
@@ -148,9 +112,9 @@ pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
     }
     Ok(Check {
         probe,
-        grace: seconds("/healthChecks/gracePeriodSeconds", posted.grace_period_seconds)?,
-        interval: seconds("/healthChecks/intervalSeconds", posted.interval_seconds)?,
-        timeout: seconds("/healthChecks/timeoutSeconds", posted.timeout_seconds)?,
+        grace: read_seconds("/healthChecks/gracePeriodSeconds", posted.grace_period_seconds)?,
+        interval: read_seconds("/healthChecks/intervalSeconds", posted.interval_seconds)?,
+        timeout: read_seconds("/healthChecks/timeoutSeconds", posted.timeout_seconds)?,
         max_failures: posted.max_consecutive_failures,
         ignore_1xx: posted.ignore_1xx,
         by_mesos,
@@ -158,7 +122,7 @@ pub(super) fn app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
 }
 
 /// Reads the `healthCheck` of a pod's container.
-pub(super) fn pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
+pub(super) fn parse_pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
     let mut flat = value.as_object().cloned().unwrap_or_default();
     let endpoint = |kind: &Value| {
         let name = kind.get("endpoint").and_then(Value::as_str).unwrap_or_default();
@@ -182,5 +146,5 @@ pub(super) fn pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal>
         flat.insert("protocol".to_owned(), "COMMAND".into());
         flat.insert("command".to_owned(), serde_json::json!({"value": shell}));
     }
-    app_check(&Value::Object(flat), ports)
+    parse_app_check(&Value::Object(flat), ports)
 }

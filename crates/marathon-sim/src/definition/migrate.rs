@@ -4,10 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Object, Refusal};
+use super::refusal::Refusal;
+use super::spec::Object;
 
 /// Rewrites deprecated fields of an app or of a partial update; adds no defaults.
-pub(super) fn migrate(app: &mut Object) -> Result<(), Refusal> {
+pub(super) fn migrate_app(app: &mut Object) -> Result<(), Refusal> {
     // Null means absent to Marathon's readers.
     app.retain(|_, value| !value.is_null());
     let address = app.remove("ipAddress");
@@ -19,7 +20,7 @@ pub(super) fn migrate(app: &mut Object) -> Result<(), Refusal> {
     if address.is_some() && app.contains_key("networks") {
         return Err(Refusal::one("/", "must not specify both networks and ipAddress"));
     }
-    if let Some(network) = translate(address.as_ref(), docker_network.as_deref()) {
+    if let Some(network) = translate_network(address.as_ref(), docker_network.as_deref()) {
         app.insert("networks".to_owned(), json!([network]));
     }
     if let Some(address) = address {
@@ -63,7 +64,7 @@ fn take_docker_network(app: &mut Object) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn translate(address: Option<&Value>, docker_network: Option<&str>) -> Option<Value> {
+fn translate_network(address: Option<&Value>, docker_network: Option<&str>) -> Option<Value> {
     let mode = match (docker_network, address) {
         (Some("HOST"), _) => "host",
         (Some("BRIDGE"), _) => "container/bridge",

@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Backoff, Command, Container, Object, Port, Refusal, Spec, Upgrade, app, health, read, seconds,
-    validate,
-};
+use super::refusal::{Refusal, read_seconds, read_value};
+use super::spec::{Backoff, Command, Container, Object, Port, Spec, Upgrade};
+use super::{app, health, validate};
 use crate::time::Timestamp;
 
 #[derive(Deserialize)]
@@ -84,22 +83,22 @@ struct Endpoint {
 }
 
 /// Reads a pod definition as that of `id`.
-pub(crate) fn create(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
+pub(crate) fn create_pod(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
     pod.retain(|_, value| !value.is_null());
     pod.remove("version");
     pod.insert("id".to_owned(), id.into());
     pod.entry("networks").or_insert_with(|| json!([{"mode": "host"}]));
     pod.entry("scaling").or_insert_with(|| json!({"kind": "fixed", "instances": 1}));
-    validate::labels("/labels", pod.get("labels"))?;
-    let network = app::network(pod.get("networks"))?;
+    validate::check_labels("/labels", pod.get("labels"))?;
+    let network = app::parse_network(pod.get("networks"))?;
     let source = Value::Object(pod);
-    let posted: Posted = read(&source)?;
+    let posted: Posted = read_value(&source)?;
     let Value::Object(source) = source else { return Err(Refusal::Shape("no object".to_owned())) };
     if posted.containers.is_empty() {
         return Err(Refusal::one("/containers", "must not be empty"));
     }
     let environment = &posted.environment;
-    let containers = posted.containers.into_iter().map(|c| container(c, environment));
+    let containers = posted.containers.into_iter().map(|c| parse_container(c, environment));
     let grace = posted.scheduling.kill_grace_period_seconds.unwrap_or(app::KILL_GRACE);
     let unique = |c: &Constraint| c.field_name == "hostname" && c.operator == "UNIQUE";
     Ok(Spec {
@@ -111,7 +110,7 @@ pub(crate) fn create(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
         containers: containers.collect::<Result<_, _>>()?,
         upgrade: posted.scheduling.upgrade,
         unique_hosts: posted.scheduling.placement.constraints.iter().any(unique),
-        kill_grace: seconds("/scheduling/killGracePeriodSeconds", grace)?,
+        kill_grace: read_seconds("/scheduling/killGracePeriodSeconds", grace)?,
         backoff: Backoff {
             first: Duration::from_secs(1),
             factor: 1.15,
@@ -121,13 +120,14 @@ pub(crate) fn create(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
     })
 }
 
-fn container(
+fn parse_container(
     posted: PostedContainer,
     environment: &BTreeMap<String, Value>,
 ) -> Result<Container, Refusal> {
-    let ports: Vec<Port> = posted.endpoints.into_iter().map(port).collect();
+    let ports: Vec<Port> = posted.endpoints.into_iter().map(parse_port).collect();
     let check = posted.health_check.filter(|check| !check.is_null());
-    let checks = check.iter().map(|c| health::pod_check(c, &ports)).collect::<Result<_, _>>()?;
+    let checks =
+        check.iter().map(|c| health::parse_pod_check(c, &ports)).collect::<Result<_, _>>()?;
     let shell = posted.exec.as_ref().and_then(|exec| exec.pointer("/command/shell"));
     let command = match (&posted.image, shell.and_then(Value::as_str)) {
         (None, Some(shell)) => {
@@ -142,7 +142,7 @@ fn container(
 }
 
 /// Protocols other than tcp and udp are allowed and mean nothing; none means tcp is served.
-fn port(endpoint: Endpoint) -> Port {
+fn parse_port(endpoint: Endpoint) -> Port {
     let has = |protocol: &str| endpoint.protocol.iter().any(|p| p == protocol);
     Port {
         tcp: has("tcp") || !has("udp"),

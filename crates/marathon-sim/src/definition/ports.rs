@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Network, Object, Port, Refusal, read};
+use super::refusal::{Refusal, read_value};
+use super::spec::{Network, Object, Port};
 
 /// Marathon's `--local_port_min` and `--local_port_max`.
 const SERVICE_PORTS: std::ops::Range<u16> = 10_000..20_000;
@@ -38,14 +39,14 @@ fn tcp() -> String {
 }
 
 /// The list the app's ports are in: `portDefinitions` or `container.portMappings`.
-fn list<'a>(app: &'a Object, network: &Network) -> Option<&'a Vec<Value>> {
+fn port_list<'a>(app: &'a Object, network: &Network) -> Option<&'a Vec<Value>> {
     match network {
         Network::Host => app.get("portDefinitions")?.as_array(),
         _ => app.get("container")?.get("portMappings")?.as_array(),
     }
 }
 
-fn list_mut<'a>(app: &'a mut Object, network: &Network) -> Option<&'a mut Vec<Value>> {
+fn port_list_mut<'a>(app: &'a mut Object, network: &Network) -> Option<&'a mut Vec<Value>> {
     match network {
         Network::Host => app.get_mut("portDefinitions")?.as_array_mut(),
         _ => app.get_mut("container")?.get_mut("portMappings")?.as_array_mut(),
@@ -58,7 +59,7 @@ fn service_key(network: &Network) -> &'static str {
 
 /// Drops ports that don't belong to the network mode, adds the ones Marathon adds, and fills in
 /// their fields. Until 1.4 stray `portDefinitions` stay in the definition, of no effect.
-pub(super) fn complete(app: &mut Object, network: &Network, legacy: bool) {
+pub(super) fn complete_ports(app: &mut Object, network: &Network, legacy: bool) {
     let named = |port: Value| {
         let mut port = port;
         if !legacy {
@@ -87,7 +88,7 @@ pub(super) fn complete(app: &mut Object, network: &Network, legacy: bool) {
             app.remove("portDefinitions");
         }
     }
-    for port in list_mut(app, network).into_iter().flatten().filter_map(Value::as_object_mut) {
+    for port in port_list_mut(app, network).into_iter().flatten().filter_map(Value::as_object_mut) {
         complete_port(port, network);
     }
 }
@@ -109,15 +110,15 @@ fn complete_port(port: &mut Object, network: &Network) {
 }
 
 /// The ports a task has, in order.
-pub(super) fn parse(app: &Object, network: &Network) -> Result<Vec<Port>, Refusal> {
+pub(super) fn parse_ports(app: &Object, network: &Network) -> Result<Vec<Port>, Refusal> {
     let fixed = app.get("requirePorts").and_then(Value::as_bool).unwrap_or_default();
     let mut ports = Vec::new();
-    for value in list(app, network).into_iter().flatten() {
+    for value in port_list(app, network).into_iter().flatten() {
         let (name, protocol, container_port, host_port) = if *network == Network::Host {
-            let Definition { port, name, protocol } = read(value)?;
+            let Definition { port, name, protocol } = read_value(value)?;
             (name, protocol, 0, Some(if fixed { port } else { 0 }))
         } else {
-            let Mapping { container_port, host_port, name, protocol } = read(value)?;
+            let Mapping { container_port, host_port, name, protocol } = read_value(value)?;
             (name, protocol, container_port, host_port)
         };
         let (mut tcp, mut udp) = (false, false);
@@ -139,13 +140,18 @@ pub(crate) fn service_ports(app: &Object, network: &Network) -> Vec<u16> {
         let port = value.get(service_key(network)).and_then(Value::as_u64).unwrap_or(0);
         u16::try_from(port).unwrap_or(0)
     };
-    list(app, network).into_iter().flatten().map(port).collect()
+    port_list(app, network).into_iter().flatten().map(port).collect()
 }
 
 /// Gives every port whose service port is 0 one: the one it had `before`, else a free one.
-pub(crate) fn assign(app: &mut Object, network: &Network, before: &[u16], used: &BTreeSet<u16>) {
+pub(crate) fn assign_service_ports(
+    app: &mut Object,
+    network: &Network,
+    before: &[u16],
+    used: &BTreeSet<u16>,
+) {
     let mut taken: BTreeSet<u16> = service_ports(app, network).into_iter().collect();
-    for (index, port) in list_mut(app, network).into_iter().flatten().enumerate() {
+    for (index, port) in port_list_mut(app, network).into_iter().flatten().enumerate() {
         let Some(port) = port.as_object_mut() else { continue };
         if port.get(service_key(network)).and_then(Value::as_u64) != Some(0) {
             continue;

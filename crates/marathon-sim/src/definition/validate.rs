@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Object, Refusal, Violation};
+use super::refusal::{Refusal, Violation};
+use super::spec::Object;
 
 /// Checks a completed app.
-pub(super) fn app(app: &Object) -> Result<(), Refusal> {
-    labels("/labels", app.get("labels"))?;
+pub(super) fn check_app(app: &Object) -> Result<(), Refusal> {
+    check_labels("/labels", app.get("labels"))?;
     let mut found = Vec::new();
     let mut refuse = |path: &str, error: &str| {
         found.push(Violation { path: path.to_owned(), error: error.to_owned() });
@@ -30,7 +31,7 @@ pub(super) fn app(app: &Object) -> Result<(), Refusal> {
     {
         let ports = ports.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for port in ports {
-            labels(&format!("{path}/labels"), port.get("labels"))?;
+            check_labels(&format!("{path}/labels"), port.get("labels"))?;
         }
         let names: Vec<&str> = ports.iter().filter_map(|port| port.get("name")?.as_str()).collect();
         if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
@@ -51,7 +52,7 @@ pub(super) fn app(app: &Object) -> Result<(), Refusal> {
 }
 
 /// The segments of an app's or a pod's path are names of at most 63 characters.
-pub(crate) fn path(id: &str) -> Result<(), Refusal> {
+pub(crate) fn check_path(id: &str) -> Result<(), Refusal> {
     let segments = id.trim_matches('/');
     if segments.is_empty() {
         return Err(Refusal::one("/id", "must not be root"));
@@ -70,7 +71,7 @@ pub(crate) fn path(id: &str) -> Result<(), Refusal> {
 }
 
 /// Labels are strings; anything else does not even read.
-pub(super) fn labels(path: &str, labels: Option<&Value>) -> Result<(), Refusal> {
+pub(super) fn check_labels(path: &str, labels: Option<&Value>) -> Result<(), Refusal> {
     let is_text = |labels: &Value| {
         labels.as_object().is_some_and(|labels| labels.values().all(Value::is_string))
     };

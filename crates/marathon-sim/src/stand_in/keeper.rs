@@ -10,6 +10,8 @@ use tokio::process::Command;
 use tokio::signal::unix::Signal as SignalStream;
 use tokio::sync::oneshot;
 
+use super::ready::report_ready;
+
 /// Runs `argv` to its end. SIGTERM reaches the program by itself: it is sent to the whole process
 /// group, so here it is only kept from ending the keeper first.
 pub(super) async fn keep(
@@ -27,7 +29,7 @@ pub(super) async fn keep(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("`{program}`: {error}")))?;
-    super::say_ready()?;
+    report_ready()?;
     loop {
         tokio::select! {
             status = child.wait() => {

@@ -3,24 +3,27 @@
 //! It is started by the simulator with its standard input held open. When that ends, the
 //! simulator has died, and so does the task: nothing is left running.
 
+mod identity;
 mod keeper;
+mod ready;
 mod tcp;
 mod udp;
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use ready::READY;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Written to standard output when all ports are bound.
-pub(crate) const READY: &str = "ready\n";
+use identity::Identity;
+use ready::report_ready;
 
 /// Environment variable: how long to go on serving after SIGTERM, in milliseconds.
 const STOP_DELAY: &str = "SIM_STOP_DELAY_MS";
@@ -81,20 +84,6 @@ pub struct Task {
     argv: Vec<String>,
 }
 
-/// Who a server says it is.
-#[derive(Debug)]
-struct Identity {
-    app: String,
-    task: String,
-    host: String,
-}
-
-impl Identity {
-    fn line(&self, port: u16) -> String {
-        format!("{} {} {}:{port}", self.app, self.task, self.host)
-    }
-}
-
 impl Task {
     /// Runs until the task ends, is told to by SIGTERM, or the simulator is gone.
     ///
@@ -112,7 +101,7 @@ impl Task {
                 io::Error::other(format!("cannot serve on {}/{}: {error}", listen.0, listen.1))
             })?;
         }
-        say_ready()?;
+        report_ready()?;
         tokio::select! {
             _ = orphaned => {}
             _ = terminate.recv() => {
@@ -147,12 +136,6 @@ async fn serve(Listen(transport, address): Listen, identity: &Arc<Identity>) -> 
 /// For a machine without IPv6, where `::` can't be bound.
 fn v4(address: SocketAddr) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()))
-}
-
-fn say_ready() -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(READY.as_bytes())?;
-    stdout.flush()
 }
 
 /// Resolves when standard input ends. A thread of its own reads it: the runtime's would have to

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Identity;
+use super::identity::Identity;
 
 /// How long a client may keep silent before it is greeted, as by a server that speaks first.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ async fn talk(mut stream: TcpStream, identity: &Identity) -> io::Result<()> {
         stream.write_all(answer_to(&head, identity, port).as_bytes()).await?;
         return stream.shutdown().await;
     }
-    stream.write_all(format!("{}\n", identity.line(port)).as_bytes()).await?;
+    stream.write_all(format!("{}\n", identity.greeting(port)).as_bytes()).await?;
     stream.write_all(&first).await?;
     let (mut reader, mut writer) = stream.split();
     tokio::io::copy(&mut reader, &mut writer).await?;

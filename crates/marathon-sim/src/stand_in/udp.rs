@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 
-use super::Identity;
+use super::identity::Identity;
 
 pub(super) async fn serve(socket: UdpSocket, identity: Arc<Identity>) {
     let port = socket.local_addr().map_or(0, |address| address.port());
-    let mut answer = format!("{} ", identity.line(port)).into_bytes();
+    let mut answer = format!("{} ", identity.greeting(port)).into_bytes();
     let name = answer.len();
     let mut datagram = vec![0; 65_535];
     loop {

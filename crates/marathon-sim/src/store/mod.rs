@@ -1,24 +1,16 @@
-//! What the simulated cluster is: definitions, deployments, instances. No I/O.
+//! The state of the simulated cluster: definitions, deployments, instances. No I/O.
 //!
-//! The API changes definitions ([`Store::change`]), the reconciler asks what is to be started or
-//! ended ([`Store::reconcile`]), and the processes report back ([`Store::task_is`],
-//! [`Store::checked`]). Those are the only ways state changes, and each leaves the events of what
-//! it changed ([`Store::take_events`]).
+//! Only the scheduler changes it.
 
-mod announce;
-mod change;
 mod health;
 mod instance;
-mod place;
-mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use change::{Change, ChangeError, Deployed};
 pub(crate) use health::{Health, Outcome};
-pub(crate) use instance::{Instance, Job, Task, TaskRef, TaskState};
+pub(crate) use instance::{Instance, Job, Kill, Task, TaskRef, TaskState};
 use tokio::time::Instant;
 
 use crate::config::{Agent, Generation};
@@ -33,17 +25,17 @@ pub(crate) struct Store {
     pub(crate) agents: Vec<Agent>,
     time_scale: f64,
     /// By path. Apps and pods share the name space.
-    entries: BTreeMap<String, Entry>,
+    pub(crate) entries: BTreeMap<String, Entry>,
     /// Groups that were made by name and may be empty.
-    groups: BTreeSet<String>,
+    pub(crate) groups: BTreeSet<String>,
     /// In the order they were started.
-    instances: Vec<Instance>,
-    deployments: Vec<Deployment>,
-    last_version: Timestamp,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) deployments: Vec<Deployment>,
+    pub(crate) last_version: Timestamp,
     /// The port an agent was asked for last, so that ports are not used again at once.
-    port_cursors: Vec<u16>,
-    address_cursor: u32,
-    outbox: Vec<Event>,
+    pub(crate) port_cursors: Vec<u16>,
+    pub(crate) address_cursor: u32,
+    pub(crate) outbox: Vec<Event>,
     /// Apps whose new tasks don't pass their readiness checks.
     pub(crate) unready: BTreeSet<String>,
 }
@@ -57,8 +49,8 @@ pub(crate) struct Entry {
     /// Instances of an older version are replaced.
     pub(crate) last_config_change: Timestamp,
     pub(crate) last_failure: Option<Failure>,
-    failures: u32,
-    not_before: Option<Instant>,
+    pub(crate) failures: u32,
+    pub(crate) not_before: Option<Instant>,
 }
 
 /// The last task of an app that failed.
@@ -78,7 +70,7 @@ pub(crate) struct Deployment {
     pub(crate) id: String,
     pub(crate) version: Timestamp,
     pub(crate) actions: Vec<Action>,
-    roots: Option<Arc<Roots>>,
+    pub(crate) roots: Option<Arc<Roots>>,
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +143,17 @@ impl Store {
     /// The instances of an app or pod, oldest first.
     pub(crate) fn instances_of(&self, id: &str) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(move |instance| instance.spec.id == id)
+    }
+
+    /// Whether it passes its readiness checks. Those of an older version have passed them.
+    pub(crate) fn is_ready(&self, instance: &Instance) -> bool {
+        !self.unready.contains(&instance.spec.id) || !self.is_current(instance)
+    }
+
+    /// Of the configuration that is wanted now.
+    pub(crate) fn is_current(&self, instance: &Instance) -> bool {
+        let entry = self.entries.get(&instance.spec.id);
+        entry.is_some_and(|entry| instance.spec.version >= entry.last_config_change)
     }
 
     pub(crate) fn instances(&self) -> &[Instance] {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{legacy, task};
 use crate::config::Generation;
 use crate::definition::{Object, Spec};
-use crate::store::{Deployed, Entry, Store, TaskState};
+use crate::store::{Entry, Store, TaskState};
 
 /// What a list of apps shows besides definitions, counts and deployments
 /// (`api/v2/InfoEmbedResolver.scala`).
@@ -51,10 +51,10 @@ pub(crate) fn app(spec: &Spec, generation: Generation) -> Object {
 }
 
 /// The answer to the POST that made the app: it has no tasks and no version history yet.
-pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployed: &Deployed) -> Value {
+pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployment: &str) -> Value {
     let mut app = app(&entry.spec, store.generation);
     app.extend(counts(0, 0, 0, 0));
-    app.insert("deployments".to_owned(), json!([{"id": deployed.id}]));
+    app.insert("deployments".to_owned(), json!([{"id": deployment}]));
     Value::Object(app)
 }
 

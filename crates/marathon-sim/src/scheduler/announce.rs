@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Deployment, Instance, Store, TaskState};
 use crate::config::Generation;
 use crate::event::{Event, Roots};
+use crate::store::{Deployment, Instance, Store};
 use crate::view::{self, GroupEmbed};
 
 impl Store {
@@ -45,7 +45,7 @@ impl Store {
                 ("version", instance.spec.version.into()),
             ],
         );
-        let condition = condition(instance);
+        let condition = instance.condition();
         let changed = self.generation.has_pods() && before != Some(condition);
         let changed = changed.then(|| {
             Event::new(
@@ -104,31 +104,7 @@ impl Store {
 }
 
 /// Both groups of a plan.
-pub(super) fn roots(original: Option<Value>, target: Option<Value>) -> Option<Arc<Roots>> {
+pub(super) fn pair_roots(original: Option<Value>, target: Option<Value>) -> Option<Arc<Roots>> {
     let (original, target) = original.zip(target)?;
     Some(Arc::new(Roots { original, target }))
-}
-
-/// What an instance is said to be: of its tasks' states the one that matters most
-/// (`core/instance/Instance.scala`).
-pub(super) fn condition(instance: &Instance) -> &'static str {
-    let rank = |state: &TaskState| match state {
-        TaskState::Failed => 0,
-        TaskState::Killing => 1,
-        TaskState::Staging => 2,
-        TaskState::Starting => 3,
-        TaskState::Running => 4,
-        TaskState::Killed => 5,
-        TaskState::Finished => 6,
-    };
-    let states = instance.tasks.iter().map(|task| task.state);
-    match states.min_by_key(rank).unwrap_or(TaskState::Staging) {
-        TaskState::Failed => "Failed",
-        TaskState::Killing => "Killing",
-        TaskState::Staging => "Staging",
-        TaskState::Starting => "Starting",
-        TaskState::Running => "Running",
-        TaskState::Killed => "Killed",
-        TaskState::Finished => "Finished",
-    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::Store;
 use crate::definition::{Network, Port, Spec};
+use crate::store::Store;
 
 /// Beyond this an agent offers nothing: a wrong `instances` must not fill the machine.
 const MOST_TASKS: usize = 500;

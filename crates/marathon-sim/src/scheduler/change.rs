@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Action, Deployment, Entry, Store, announce};
+use super::announce::pair_roots;
 use crate::definition::{Spec, assign_service_ports, service_ports};
 use crate::event::Event;
 use crate::id;
+use crate::store::{Action, Deployment, Entry, Store};
 use crate::time::Timestamp;
 
 /// One thing that is to be otherwise.
@@ -59,7 +60,7 @@ impl Store {
             changes.into_iter().filter_map(|change| self.make(change, version)).collect();
         let id = id::uuid();
         if !actions.is_empty() {
-            let roots = announce::roots(original, self.root());
+            let roots = pair_roots(original, self.root());
             let deployment = Deployment { id: id.clone(), version, actions, roots };
             self.announce_step("deployment_info", &deployment);
             for action in deployment.actions.iter().filter(|action| action.name == STOP) {

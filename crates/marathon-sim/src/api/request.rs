@@ -1,0 +1,52 @@
+//! A request as handlers see it.
+
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::http::Method;
+use serde_json::Value;
+
+use super::answer::Error;
+use crate::definition::Object;
+
+/// What a handler gets to see of a request.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) accept: String,
+    pub(super) client: SocketAddr,
+    pub(super) body: Bytes,
+}
+
+impl Request {
+    /// The last value of a parameter.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.parameter(name) == Some("true")
+    }
+
+    /// The body as JSON. Of a key given twice the last one counts, as in Marathon.
+    pub(super) fn json(&self) -> Result<Value, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| Error::NotJson(error.to_string()))
+    }
+
+    pub(super) fn object(&self) -> Result<Object, Error> {
+        into_object(self.json()?)
+    }
+}
+
+/// Returns a JSON object, or the error of Marathon for another value.
+pub(super) fn into_object(value: Value) -> Result<Object, Error> {
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::shape("error.expected.jsobject")),
+    }
+}

@@ -1,0 +1,90 @@
+//! The states of a task, from the order to end it to its end.
+
+use tokio::time::Instant;
+
+use crate::store::{Failure, Store, Task, TaskRef, TaskState};
+use crate::time::Timestamp;
+
+impl Store {
+    /// Asks every task of an instance to end.
+    pub(crate) fn kill(&mut self, id: &str) {
+        let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else {
+            return;
+        };
+        instance.ending = true;
+        let count = instance.tasks.len();
+        for index in 0..count {
+            let task = TaskRef { instance: id.to_owned(), index };
+            if let Some(kill) = self.task_mut(&task).and_then(|task| task.kill.0.take()) {
+                // An error means that it ended by itself; that is reported on its own way.
+                let _ = kill.send(());
+                self.task_is(&task, TaskState::Killing, "");
+            }
+        }
+    }
+
+    /// Records what has become of a task. Every change of a task's state goes through here.
+    pub(crate) fn task_is(&mut self, task: &TaskRef, state: TaskState, message: &str) {
+        let now = Timestamp::now();
+        let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
+        let before = self.instances[at].condition();
+        let Some(known) = self.instances[at].tasks.get_mut(task.index) else { return };
+        let is_over = known.state.is_terminal();
+        if is_over || known.state == TaskState::Killing && !state.is_terminal() {
+            return;
+        }
+        known.state = state;
+        known.since = now;
+        if state == TaskState::Running {
+            known.started_at = Some(now);
+            known.running_since = Some(Instant::now());
+        }
+        tracing::info!(task = known.id, state = state.name(), ports = ?known.host_ports, message);
+        self.announce_task(at, task.index, message, Some(before));
+        if state.is_terminal() {
+            self.ended(at, task, state, message);
+        }
+    }
+
+    /// The other containers of a pod end with the first; when all have, the instance is gone.
+    fn ended(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
+        if !self.instances[at].ending {
+            self.failed(at, task.index, state, message);
+            self.kill(&task.instance);
+        }
+        let instance = &self.instances[at];
+        if instance.tasks.iter().all(|task| task.state.is_terminal()) {
+            self.instances.remove(at);
+        }
+    }
+
+    /// Remembers an end nobody asked for and puts off the next start.
+    fn failed(&mut self, at: usize, index: usize, state: TaskState, message: &str) {
+        let instance = &self.instances[at];
+        let failure = Failure {
+            task: instance.tasks[index].id.clone(),
+            host: self.agents[instance.agent].hostname.clone(),
+            agent: instance.agent,
+            message: message.to_owned(),
+            state,
+            at: Timestamp::now(),
+            version: instance.spec.version,
+        };
+        let backoff = instance.spec.backoff;
+        let id = instance.spec.id.clone();
+        let scale = |store: &Self, failures| store.scaled(backoff.delay(failures));
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.failures = entry.failures.saturating_add(1);
+        entry.last_failure = Some(failure);
+        let failures = entry.failures;
+        let not_before = Instant::now() + scale(self, failures);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.not_before = Some(not_before);
+        }
+    }
+
+    fn task_mut(&mut self, task: &TaskRef) -> Option<&mut Task> {
+        let instance = self.instances.iter_mut().find(|i| i.id == task.instance)?;
+        instance.tasks.get_mut(task.index)
+    }
+}
