@@ -1,3 +1,5 @@
+//! `vipd apply`.
+
 use std::io::Write;
 
 use anyhow::{Result, bail};
@@ -11,12 +13,12 @@ use super::output::{self, Format};
 use crate::report::plan::outcome_json;
 use crate::sources::survey::Beside;
 
-/// Make the kernel's table what the definitions say, once
+/// Apply the definitions to the kernel once
 ///
-/// Does what `diff` shows, in the same order, and says what it did. A second run does nothing.
-/// From a file with one app or an array of apps it adds and changes, and removes nothing.
+/// Makes the changes that `diff` shows, in the same order, and prints them. A second run changes
+/// nothing. With a file of one app or an array of apps it adds and changes, but removes nothing.
 ///
-/// Exit status: 0 done or nothing to do, 2 trouble.
+/// Exit status: 0 done or nothing to do, 2 error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd apply --marathon http://marathon.example:8080
@@ -25,23 +27,23 @@ use crate::sources::survey::Beside;
 pub(super) struct Apply {
     #[command(flatten)]
     sources: Sources,
-    /// Go on even if that removes more than half of all VIPs or of all real servers
+    /// Apply even if that removes more than half of all VIPs or of all real servers
     #[arg(long)]
     force: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 impl Apply {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let config = global.resolve_config()?;
         let _lock = Lock::take(&config.lock)?;
-        let wishes = self.sources.read(&config)?;
+        let wishes = self.sources.read_all(&config)?;
         let mut kernel = open_kernel(&config)?;
         let survey = wishes.survey_kernel(&config, &mut kernel, Beside::Alone)?;
         if !self.force {
-            refuse_to_empty(&survey.plan)?;
+            refuse_large_loss(&survey.plan)?;
         }
         for report in kernel.tune_sysctls(true) {
             match report.state {
@@ -74,13 +76,14 @@ impl Apply {
     }
 }
 
-/// An answer that empties the table is more often a sick Marathon than a wish.
-fn refuse_to_empty(plan: &Plan) -> Result<()> {
+/// Refuses a plan that removes more than half of the table. Such a plan is more likely to come from
+/// a broken Marathon than to be intended.
+fn refuse_large_loss(plan: &Plan) -> Result<()> {
     let losses = plan.losses();
     if losses.is_suspicious() {
         bail!(
             "this would remove {} of {} VIPs and leave {} fewer of {} real servers, more than \
-             half: look at `vipd diff`, and if that is what you want, say --force",
+             half: check `vipd diff`, and use --force if that is intended",
             losses.services,
             losses.of_services,
             losses.servers,

@@ -1,3 +1,5 @@
+//! Options that several commands share, and the configuration that they result in.
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -16,22 +18,20 @@ use crate::logging;
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
 
-/// Options of every command. The file gives the defaults, the environment beats it, flags beat
-/// both.
+/// Options of every command. A flag overrides the environment, which overrides the file.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
-    /// Configuration file [default: /etc/vipd/vipd.toml where it exists]
+    /// Configuration file [default: /etc/vipd/vipd.toml, if it exists]
     #[arg(long, global = true, env = "VIPD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Dummy interface that holds the VIPs [default: vipd0]
+    /// Dummy interface for the VIPs [default: vipd0]
     #[arg(long, global = true, env = "VIPD_INTERFACE", value_name = "NAME")]
     interface: Option<String>,
     /// Source address of this node's own connections to VIPs [default: from the routes]
     #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
     node_address: Option<Ipv4Addr>,
-    /// Whether clients elsewhere get this node's address as their source: always or off
-    /// [default: always]
+    /// Masquerade clients elsewhere with this node's address: always or off [default: always]
     #[arg(
         long,
         global = true,
@@ -40,17 +40,17 @@ pub(super) struct Global {
         hide_short_help = true
     )]
     masquerade: Option<Masquerade>,
-    /// Whether a VIP's ports without a service are closed: on or off [default: on]
+    /// Close a VIP's ports that have no service: on or off [default: on]
     #[arg(long, global = true, env = "VIPD_GUARD", value_name = "MODE", hide_short_help = true)]
     guard: Option<Guard>,
-    /// What to do about a firewall of this node that drops traffic to VIPs: off (tell of it) or
-    /// insert (a rule of vipd's before all others) [default: off]
+    /// If this node's firewall drops traffic to VIPs: off (report it) or insert (a rule of vipd's
+    /// before all others) [default: off]
     #[arg(long, global = true, env = "VIPD_FIREWALL", value_name = "MODE", hide_short_help = true)]
     firewall: Option<LetIn>,
-    /// This node's name, which shuffles the order of real servers [default: the host's name]
+    /// Name of this node, which shuffles the order of real servers [default: the host name]
     #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
-    /// Prefixes that VIPs must lie in; inside them they may collide with routes of this node
+    /// Prefixes that VIPs must be in; there they may collide with routes of this node
     #[arg(
         long,
         global = true,
@@ -59,16 +59,16 @@ pub(super) struct Global {
         value_delimiter = ','
     )]
     vip_allow: Vec<IpNet>,
-    /// Lock file that keeps two writers apart [default: /run/vipd/lock]
+    /// Lock file that allows only one writer [default: /run/vipd/lock]
     #[arg(long, global = true, env = "VIPD_LOCK", value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// Unix socket on which a running agent is asked [default: /run/vipd/agent.sock]
+    /// Unix socket of the running agent [default: /run/vipd/agent.sock]
     #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
     socket: Option<PathBuf>,
-    /// What to log to standard error, as `info` or `vipd=debug` [default: warn; of `run`: info]
+    /// Log filter for standard error, such as `info` or `vipd=debug` [default: warn; `run`: info]
     #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
     log: Option<String>,
-    /// How to log: lines for people and journald, or an object a line
+    /// Log format: text for people and journald, or one JSON object per line
     #[arg(
         long,
         global = true,
@@ -77,7 +77,7 @@ pub(super) struct Global {
         default_value = "text"
     )]
     log_format: logging::Format,
-    /// When to use colours
+    /// Use of colours
     #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
     color: Color,
 }
@@ -89,17 +89,17 @@ enum Color {
     Never,
 }
 
-/// Where definitions are read from.
+/// The sources of definitions.
 #[derive(Debug, Args)]
 pub(super) struct Sources {
-    /// Read a saved definition or answer of Marathon; `-` is standard input; may be repeated
+    /// Read a saved definition, or a saved answer of Marathon; `-` is standard input; repeatable
     ///
     /// One app, an array of apps, or an answer of `/v2/apps?embed=apps.tasks`, `/v2/groups` or
-    /// `/v2/pods/::status`: told apart by shape. Single apps and arrays are a part of the truth:
-    /// nothing is removed because of what they don't say.
+    /// `/v2/pods/::status`, recognized by its shape. Single apps and arrays are incomplete: nothing
+    /// is removed because it is missing from them.
     #[arg(long, value_name = "FILE", help_heading = "Sources")]
     from: Vec<String>,
-    /// Read a Marathon; several URLs of one Marathon with commas; repeat for several Marathons
+    /// Read a Marathon; separate several URLs of it with commas; repeat for several Marathons
     #[arg(
         long,
         value_name = "URL[,URL]",
@@ -108,18 +108,18 @@ pub(super) struct Sources {
         help_heading = "Sources"
     )]
     marathon: Vec<String>,
-    /// Take it that there are no pods: a saved answer of `/v2/apps` is then the whole truth
+    /// Assume that there are no pods, so that a saved answer of `/v2/apps` is complete
     ///
-    /// Without it, VIPs that no app claims are removed only if the sources tell of pods too, as a
-    /// live Marathon and an answer of `/v2/groups` do.
+    /// Without it, VIPs that no app claims are removed only if the sources include pods, as a live
+    /// Marathon and an answer of `/v2/groups` do.
     #[arg(long, help_heading = "Sources")]
     no_pods: bool,
 }
 
-/// The Marathons that an agent listens to.
+/// The Marathons to watch.
 #[derive(Debug, Args)]
 pub(super) struct Marathons {
-    /// Listen to a Marathon; several URLs of one Marathon with commas; repeat for several Marathons
+    /// Watch a Marathon; separate several URLs of it with commas; repeat for several Marathons
     #[arg(
         long,
         value_name = "URL[,URL]",
@@ -131,17 +131,17 @@ pub(super) struct Marathons {
 }
 
 impl Marathons {
-    /// Those named by flags; without any, those of the configuration.
-    pub(super) fn resolve(&self, config: &Config) -> Result<Vec<Marathon>> {
+    /// Returns the Marathons of the flags; without any, those of the configuration.
+    pub(super) fn resolve_marathons(&self, config: &Config) -> Result<Vec<Marathon>> {
         let named = self
             .marathon
             .iter()
-            .map(|urls| Ok(named_by_flag(parse_urls(urls.split(',').map(str::trim))?, config)));
+            .map(|urls| Ok(marathon_of_flag(parse_urls(urls.split(',').map(str::trim))?, config)));
         let named = named.collect::<Result<Vec<_>>>()?;
         let marathons = if named.is_empty() { config.marathons.clone() } else { named };
         let mut names = BTreeSet::new();
         if let Some(twice) = marathons.iter().find(|marathon| !names.insert(&marathon.name)) {
-            bail!("two Marathons are called {}: give each another name", twice.name);
+            bail!("two Marathons are named {}: give each its own name", twice.name);
         }
         Ok(marathons)
     }
@@ -149,7 +149,7 @@ impl Marathons {
 
 impl Global {
     /// Resolves file, environment and flags.
-    pub(super) fn config(&self) -> Result<Config> {
+    pub(super) fn resolve_config(&self) -> Result<Config> {
         let file = ConfigFile::read_or_default(self.config.as_deref())?;
         let marathons = file.marathon.iter().map(MarathonSection::resolve);
         let marathons = marathons.collect::<Result<_>>()?;
@@ -180,8 +180,7 @@ impl Global {
         })
     }
 
-    /// Sends the log to standard error, with this filter if no other was named, and settles the use
-    /// of colours.
+    /// Starts logging to standard error, with `filter` as the default, and sets the use of colours.
     pub(super) fn start_logging(&self, filter: &str) {
         match self.color {
             Color::Auto => {}
@@ -192,7 +191,7 @@ impl Global {
     }
 }
 
-/// The host's name; a node without one has the order that the empty name gives.
+/// Reads the host name; empty if there is none.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -200,26 +199,26 @@ fn host_name() -> String {
 
 impl Sources {
     /// Reads the sources.
-    pub(super) fn read(&self, config: &Config) -> Result<GatheredClaims> {
-        GatheredClaims::read_sources(&self.resolve(config)?, self.no_pods)
+    pub(super) fn read_all(&self, config: &Config) -> Result<GatheredClaims> {
+        GatheredClaims::read_sources(&self.resolve_sources(config)?, self.no_pods)
     }
 
-    /// Whether flags name a source.
+    /// Returns whether a flag names a source.
     pub(super) fn is_named(&self) -> bool {
         !self.from.is_empty() || !self.marathon.is_empty()
     }
 
-    /// Whether neither flags nor configuration name a source.
+    /// Returns whether neither flags nor the configuration name a source.
     pub(super) fn is_empty(&self, config: &Config) -> bool {
         self.from.is_empty() && self.marathon.is_empty() && config.marathons.is_empty()
     }
 
-    /// The sources named by flags; without any, the Marathons of the configuration.
-    fn resolve(&self, config: &Config) -> Result<Vec<DefinitionSource>> {
+    /// Returns the sources of the flags; without any, the Marathons of the configuration.
+    fn resolve_sources(&self, config: &Config) -> Result<Vec<DefinitionSource>> {
         let files = self.from.iter().cloned().map(DefinitionSource::File);
         let marathons = self.marathon.iter().map(|urls| {
             let urls = parse_urls(urls.split(',').map(str::trim))?;
-            Ok(DefinitionSource::Marathon(Box::new(named_by_flag(urls, config))))
+            Ok(DefinitionSource::Marathon(Box::new(marathon_of_flag(urls, config))))
         });
         let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
         Ok(if named.is_empty() {
@@ -230,13 +229,14 @@ impl Sources {
     }
 }
 
-/// The secrets that the configuration has for a Marathon go to no other one.
-fn named_by_flag(urls: Vec<Url>, config: &Config) -> Marathon {
+/// Describes the Marathon of a flag. It gets the secrets of the configuration only if it has exactly
+/// the URLs of a configured one.
+fn marathon_of_flag(urls: Vec<Url>, config: &Config) -> Marathon {
     let known = config.marathons.iter().find(|known| known.urls == urls);
     known.cloned().unwrap_or_else(|| Marathon::new(urls, Access::default()))
 }
 
-/// Opens the kernel as the configuration says.
+/// Opens the kernel with the settings of the configuration.
 pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
     Ok(LinuxKernel::open(config.kernel_settings())?)
 }

@@ -1,3 +1,5 @@
+//! `vipd check`.
+
 use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
@@ -17,10 +19,10 @@ use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::translate_snapshot;
 use crate::sources::once::{DefinitionSource, Definitions};
 
-/// Check the VIP labels of app definitions before they are posted
+/// Check the VIP labels in app definitions before you post them
 ///
-/// Tells every VIP found and every label refused, with file, line, JSON path and reason. Needs
-/// neither root nor a kernel with IPVS.
+/// Prints every VIP and every refused label, with file, line, JSON path and reason. Needs neither
+/// root nor a kernel with IPVS.
 ///
 /// Exit status: 0 clean, 1 findings, 2 a file can't be read.
 #[derive(Debug, Args)]
@@ -29,15 +31,15 @@ use crate::sources::once::{DefinitionSource, Definitions};
   vipd check --output json *.json
   vipd check - < mysql.json")]
 pub(super) struct Check {
-    /// Definitions or saved answers of Marathon; `-` is standard input
+    /// Definitions, or saved answers of Marathon; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
-/// One label, as JSON.
+/// A label or finding, as JSON.
 #[derive(Debug, Serialize)]
 struct Entry {
     file: String,
@@ -56,7 +58,7 @@ struct Entry {
 
 impl Check {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let config = global.resolve_config()?;
         let mut entries = Vec::new();
         let mut unread = 0;
         for file in &self.files {
@@ -81,9 +83,8 @@ impl Check {
 }
 
 fn check(reading: &Definitions, config: &Config) -> Vec<Entry> {
-    let translation =
-        translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
-    // Addresses of this machine say nothing about the cluster's nodes.
+    let translation = translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
+    // A definition may be checked anywhere: ignore the addresses of this machine.
     let nobody = (Observed::default(), vip::ClusterFacts::default());
     let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);
     let text = reading.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());

@@ -1,3 +1,5 @@
+//! `vipd cleanup`.
+
 use std::io::Write;
 
 use anyhow::Result;
@@ -9,25 +11,25 @@ use super::args::{Global, open_kernel};
 use super::end::{End, done_line, report_failures};
 use super::output;
 
-/// Remove exactly what is vipd's: marked virtual services, the interface, the tables
+/// Remove everything that vipd created: its virtual services, interface and nftables tables
 ///
-/// Services without vipd's mark (keepalived's, docker's, your own) stay, and so does every table of
-/// nftables but `ip vipd` and `ip6 vipd`.
+/// Leaves services without vipd's mark (keepalived's, Docker's, your own) and every nftables table
+/// other than `ip vipd` and `ip6 vipd`.
 ///
-/// Exit status: 0 done or nothing to do, 2 trouble; with --dry-run 1 if there is something to do.
+/// Exit status: 0 done or nothing to do, 2 error; with --dry-run, 1 if there is something to do.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd cleanup --dry-run
   vipd cleanup")]
 pub(super) struct Cleanup {
-    /// Show what would go, and change nothing
+    /// Show what would be removed, without changing anything
     #[arg(long)]
     dry_run: bool,
 }
 
 impl Cleanup {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let config = global.resolve_config()?;
         let _lock = if self.dry_run { None } else { Some(Lock::take(&config.lock)?) };
         let mut kernel = open_kernel(&config)?;
         let observed = kernel.observe()?;

@@ -1,3 +1,5 @@
+//! `vipd diff`.
+
 use std::io::Write;
 
 use anyhow::Result;
@@ -9,9 +11,9 @@ use super::end::End;
 use super::output;
 use crate::report::plan::plan_json;
 
-/// Show what `apply` would change, and change nothing
+/// Show what `apply` would change, without changing anything
 ///
-/// Exit status: 0 nothing to do, 1 there are changes, 2 trouble.
+/// Exit status: 0 nothing to do, 1 there are changes, 2 error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd diff --marathon http://marathon.example:8080
@@ -22,25 +24,25 @@ use crate::report::plan::plan_json;
 pub(super) struct Diff {
     #[command(flatten)]
     sources: Sources,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// VIP by VIP, with the app and task behind each real server
+    /// Changes by VIP, with the app and task behind each real server
     Text,
-    /// One object with the operations in their order
+    /// One JSON object with the operations in order
     Json,
-    /// What an operator would type; `ipvsadm -R` reads it. Addresses go to standard error
+    /// Commands for `ipvsadm -R`; address changes are printed to standard error
     Ipvsadm,
 }
 
 impl Diff {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
-        let wishes = self.sources.read(&config)?;
+        let config = global.resolve_config()?;
+        let wishes = self.sources.read_all(&config)?;
         let mut kernel = open_kernel(&config)?;
         let survey = wishes.survey_kernel(&config, &mut kernel, ask_agent(&config)?)?;
         let plan = &survey.plan;
@@ -67,7 +69,7 @@ impl Diff {
                 }
                 for address in plan.changed_addresses() {
                     output::warn(&format!(
-                        "ipvsadm knows no addresses: {address} is for {} to bind or unbind",
+                        "ipvsadm can't change addresses: bind or unbind {address} on {} yourself",
                         config.interface
                     ));
                 }

@@ -1,3 +1,5 @@
+//! `vipd events`.
+
 use std::io::Write;
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,37 +15,37 @@ use super::output::{self, Format};
 use crate::admin::client::Agent;
 use crate::agent::journal::JournalEntry;
 
-/// An agent that is being started again is asked as often.
-const AGAIN: Duration = Duration::from_millis(500);
+/// The pause between attempts to reach an agent that is restarting.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Show what the running agent has changed lately, and why
+/// Show the running agent's latest changes and their reasons
 ///
-/// The agent remembers the last thousand changes since its start, and what else was news. Each is
-/// a line with its time, in UTC.
+/// The agent remembers its last thousand changes and notices since its start. Each is a line with
+/// its time in UTC.
 ///
-/// Exit status: 0 shown, 2 trouble.
+/// Exit status: 0 shown, 2 error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd events
   vipd events --follow
   vipd events --follow --after 0 --output json | jq -r .line")]
 pub(super) struct Events {
-    /// Go on with the changes to come, until interrupted
+    /// Keep showing new changes until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Only changes with a higher number
+    /// Show only changes with a higher number
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     after: u64,
-    /// How to print; JSON is an object a line
+    /// Output format; JSON is one object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 impl Events {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let socket = global.config()?.agent.socket;
+        let socket = global.resolve_config()?.agent.socket;
         let agent = Agent::get(&socket)?;
-        let show = |change: JournalEntry| self.show(&change);
+        let show = |change: JournalEntry| self.print_change(&change);
         if !self.follow {
             agent.changes(self.after)?.into_iter().try_for_each(show)?;
             return Ok(End::Fine);
@@ -52,13 +54,13 @@ impl Events {
         loop {
             match agent.follow(last, show) {
                 Ok(number) => last = number,
-                // It may be on its way out, and then back.
+                // It may be restarting.
                 Err(_) if Agent::find(&socket).is_none() => {
-                    output::note("the agent is gone; waiting for it to come back");
+                    output::note("the agent has stopped; waiting for it to start");
                     while Agent::find(&socket).is_none() {
-                        sleep(AGAIN);
+                        sleep(RETRY_PAUSE);
                     }
-                    output::note("the agent is back, and counts from 1");
+                    output::note("the agent has started, and numbers its changes from 1");
                     last = 0;
                 }
                 Err(error) => return Err(error),
@@ -66,11 +68,11 @@ impl Events {
         }
     }
 
-    fn show(&self, change: &JournalEntry) -> Result<()> {
+    fn print_change(&self, change: &JournalEntry) -> Result<()> {
         match self.output {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
-                output::line(&mut out, &line(change))?;
+                output::line(&mut out, &format_change(change))?;
                 out.flush()?;
             }
             Format::Json => {
@@ -84,13 +86,14 @@ impl Events {
     }
 }
 
-fn line(change: &JournalEntry) -> Line {
+/// Formats a change as a line with its time and sign.
+fn format_change(change: &JournalEntry) -> Line {
     let sign =
         OpKind::from_name(&change.what).map_or_else(|| notice_sign(&change.what), OpKind::sign);
     Line { depth: 0, sign, text: format!("{:.0}  {}", change.at, change.line) }
 }
 
-/// The sign of what isn't an operation: a warning where something is wrong.
+/// Returns the sign of a notice: a warning if something is wrong.
 fn notice_sign(what: &str) -> Sign {
     match what {
         "label" | "held" | "trouble" => Sign::Warn,
@@ -109,18 +112,22 @@ mod tests {
         let text = "3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed";
         let change = JournalEntry::new("delete-server", text.to_owned(), at);
         assert_eq!(
-            line(&change).to_string(),
+            format_change(&change).to_string(),
             "- 2026-11-23T04:00:00Z  3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed"
         );
         let lost = JournalEntry::new("source-lost", "main can't be read".to_owned(), at);
-        assert_eq!(line(&lost).sign, Sign::Warn);
+        assert_eq!(format_change(&lost).sign, Sign::Warn);
         for (what, sign) in [
             ("insert-rule", Sign::Add),
             ("delete-rule", Sign::Remove),
             ("set-table", Sign::Change),
             ("set-timeouts", Sign::Change),
         ] {
-            assert_eq!(line(&JournalEntry::new(what, String::new(), at)).sign, sign, "{what}");
+            assert_eq!(
+                format_change(&JournalEntry::new(what, String::new(), at)).sign,
+                sign,
+                "{what}"
+            );
         }
     }
 }

@@ -1,3 +1,5 @@
+//! `vipd explain`.
+
 use std::io::Write;
 
 use anyhow::{Context, Result};
@@ -11,12 +13,12 @@ use crate::report::explanation::Explanation;
 use crate::report::vips::VipFacts;
 use crate::sources::survey::Beside;
 
-/// Explain for each task of an app or VIP why it is, or isn't, a real server right now
+/// Explain why each task of an app or VIP is, or isn't, a real server right now
 ///
-/// A running agent on this node is asked, which knows most; with --from or --marathon, or without
-/// an agent, one look at the sources tells.
+/// Asks the agent that runs on this node, which knows most. Without an agent, or with --from or
+/// --marathon, it reads the sources once.
 ///
-/// Exit status: 0 explained, 2 trouble; nothing by that name is trouble.
+/// Exit status: 0 explained, 2 error, or nothing by that name.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd explain /mysql
@@ -24,28 +26,29 @@ use crate::sources::survey::Beside;
   vipd explain 3.3.0.6:3306 --marathon http://marathon.example:8080
   vipd explain 3.3.0.6 --from apps.json --output json")]
 pub(super) struct Explain {
-    /// An app's or pod's id, or ADDRESS[:PORT[/PROTOCOL]]
+    /// Id of an app or pod, or a VIP as ADDRESS[:PORT[/PROTOCOL]]
     #[arg(value_name = "APP|VIP")]
     what: String,
     #[command(flatten)]
     sources: Sources,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 impl Explain {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let config = global.resolve_config()?;
         let agent = match self.sources.is_named() {
             true => None,
             false => Agent::find(&config.agent.socket),
         };
         let (explanation, pending) = match agent {
             Some(agent) => (agent.explain(&self.what)?, "yet"),
-            None => (self.look(global)?, "until the next apply"),
+            None => (self.explain_once(global)?, "until the next apply"),
         };
-        let nothing = || format!("no app with VIP labels, and no VIP, is called {:?}", self.what);
+        let nothing =
+            || format!("there is no app with VIP labels, and no VIP, named {:?}", self.what);
         let explanation = explanation.with_context(nothing)?;
         match self.output {
             Format::Text => {
@@ -60,9 +63,10 @@ impl Explain {
         Ok(End::Fine)
     }
 
-    fn look(&self, global: &Global) -> Result<Option<Explanation>> {
-        let config = global.config()?;
-        let wishes = self.sources.read(&config)?;
+    /// Reads the sources and the kernel once.
+    fn explain_once(&self, global: &Global) -> Result<Option<Explanation>> {
+        let config = global.resolve_config()?;
+        let wishes = self.sources.read_all(&config)?;
         let versions = wishes.task_versions().clone();
         // It is called where no agent answers.
         let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, Beside::Alone)?;

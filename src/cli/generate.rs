@@ -1,3 +1,5 @@
+//! `vipd generate`.
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -6,7 +8,7 @@ use clap_complete::Shell;
 
 use super::end::End;
 
-/// Write man pages or shell completions
+/// Generate man pages or shell completions
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd generate completions bash > /etc/bash_completion.d/vipd
@@ -18,15 +20,15 @@ pub(super) struct Generate {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Completions for a shell, to standard output
+    /// Print completions for a shell
     Completions {
-        /// The shell
+        /// Shell
         shell: Shell,
     },
-    /// One man page per command, into a folder
+    /// Write one man page per command to a directory
     Man {
-        /// The folder
-        folder: PathBuf,
+        /// Directory
+        directory: PathBuf,
     },
 }
 
@@ -36,10 +38,12 @@ impl Generate {
             What::Completions { shell } => {
                 clap_complete::generate(*shell, &mut command, "vipd", &mut std::io::stdout());
             }
-            What::Man { folder } => {
-                std::fs::create_dir_all(folder)
-                    .and_then(|()| clap_mangen::generate_to(command, folder))
-                    .with_context(|| format!("cannot write man pages to {}", folder.display()))?;
+            What::Man { directory } => {
+                std::fs::create_dir_all(directory)
+                    .and_then(|()| clap_mangen::generate_to(command, directory))
+                    .with_context(|| {
+                        format!("cannot write man pages to {}", directory.display())
+                    })?;
             }
         }
         Ok(End::Fine)

@@ -1,3 +1,5 @@
+//! `vipd hold` and `vipd release`.
+
 use anyhow::Result;
 use clap::Args;
 
@@ -6,33 +8,33 @@ use super::end::End;
 use super::output;
 use crate::admin::client::Agent;
 
-/// Have the running agent change nothing until `vipd release`
+/// Stop the running agent from changing anything until `vipd release`
 ///
-/// It goes on listening and deciding, and says what it would do. The hold stands in `vipd status`
-/// and `/readyz`, and outlives a restart of the agent, though not of the node.
+/// The agent keeps listening and deciding, and reports what it would do. The hold shows in
+/// `vipd status`, `/readyz` and the log. It survives a restart of the agent, but not of the node.
 ///
-/// Exit status: 0 held, 2 trouble.
+/// Exit status: 0 held, 2 error, or no agent runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd hold
   vipd hold 'looking at 3.3.0.6, ask anna'")]
 pub(super) struct Hold {
-    /// Why, for whoever finds it
+    /// Reason, shown to whoever finds the hold
     #[arg(default_value = "", hide_default_value = true)]
     reason: String,
 }
 
 impl Hold {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let hold = Agent::get(&global.config()?.agent.socket)?.hold(&self.reason)?;
-        output::note(&format!("the agent changes nothing since {}", hold.since));
+        let hold = Agent::get(&global.resolve_config()?.agent.socket)?.hold(&self.reason)?;
+        output::note(&format!("held: the agent changes nothing since {}", hold.since));
         Ok(End::Fine)
     }
 }
 
-/// Have a held agent go on
+/// Let a held agent make changes again
 ///
-/// Exit status: 0 released, 2 trouble.
+/// Exit status: 0 released, 2 error, or no agent runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd release")]
@@ -41,8 +43,8 @@ pub(super) struct Release {}
 impl Release {
     #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        Agent::get(&global.config()?.agent.socket)?.release()?;
-        output::note("the agent goes on");
+        Agent::get(&global.resolve_config()?.agent.socket)?.release()?;
+        output::note("released: the agent makes changes again");
         Ok(End::Fine)
     }
 }

@@ -1,4 +1,4 @@
-//! The command line. One file per command.
+//! The command line: one file per command.
 
 mod adopt;
 mod apply;
@@ -27,12 +27,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use args::Global;
 use end::End;
 
-/// Layer-4 virtual addresses for Marathon apps, on the kernel's own load balancer.
+/// Virtual IP addresses for Marathon apps, balanced by IPVS, the load balancer in the Linux kernel.
 ///
-/// An app carries a label on a port, `VIP_0: "3.3.0.6:3306"`; every node that runs vipd then
-/// reaches a healthy instance of it at 3.3.0.6:3306. vipd writes the kernel's IPVS table, a dummy
-/// interface with its addresses and routes, two tables of nftables, and four sysctls; `ipvsadm -Ln`
-/// and `nft list ruleset` show what it did.
+/// An app sets a label on a port, `VIP_0: "3.3.0.6:3306"`. Every node that runs vipd then reaches a
+/// healthy instance of the app at 3.3.0.6:3306. vipd writes the IPVS table, a dummy interface with
+/// its addresses and routes, two nftables tables, and four sysctls. `ipvsadm -Ln` and
+/// `nft list ruleset` show the result.
 #[derive(Debug, Parser)]
 #[command(name = "vipd", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
@@ -59,11 +59,11 @@ enum Command {
     Generate(generate::Generate),
 }
 
-/// Parses the command line, runs the command and turns its end into an exit code.
+/// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // An agent's log is what there is to read of it; a command prints what it has to say.
+    // An agent reports only to its log. A command prints its results, so it logs warnings only.
     cli.global.start_logging(match cli.command {
         Command::Run(_) => "warn,vipd=info",
         _ => "warn",
@@ -98,7 +98,7 @@ impl Cli {
     }
 }
 
-/// The reader of our output went away, as `vipd diff | head` does: no trouble of ours.
+/// Whether the reader of the output is gone, as in `vipd diff | head`. That is not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()

@@ -1,3 +1,5 @@
+//! `vipd run`: the agent.
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -23,15 +25,15 @@ use crate::agent::state_file::StateFiles;
 use crate::config::{self, Config, Marathon};
 use crate::sources::{SourceClient, SourceId};
 
-/// Keep the kernel's table what Marathon says, until told to stop
+/// Keep the IPVS table in sync with Marathon until stopped
 ///
-/// Listens to Marathon's events: new connections stop going to a task within milliseconds of
-/// Marathon's word that it is dead or unhealthy. Nothing is removed before Marathon was read whole,
-/// and when Marathon or the network fails everything stays as it is. Stopping leaves the kernel as
-/// it is, too, and starting again disturbs no connection. On SIGHUP it starts again by itself with
-/// the configuration as it is then, unless that is in error.
+/// Follows Marathon's events: new connections stop going to a task within milliseconds of the event
+/// that it is dead or unhealthy. Nothing is removed until Marathon has been read completely once.
+/// If Marathon or the network fails, the table stays as it is. Stopping the agent leaves the kernel
+/// as it is, and starting it again breaks no connection. SIGHUP applies a changed configuration; an
+/// invalid one is reported and ignored.
 ///
-/// Exit status: 0 stopped by SIGTERM or SIGINT, 2 trouble.
+/// Exit status: 0 stopped by SIGTERM or SIGINT, 2 error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd run --marathon http://m1.example:8080,http://m2.example:8080
@@ -40,25 +42,25 @@ use crate::sources::{SourceClient, SourceId};
 pub(super) struct Run {
     #[command(flatten)]
     marathons: Marathons,
-    /// Decide and report, and change nothing
+    /// Decide and report, without changing anything
     #[arg(long)]
     observe: bool,
-    /// Folder of what is known, for a start without Marathon [default: /var/lib/vipd]
+    /// Directory for saved state, to start without Marathon [default: /var/lib/vipd]
     #[arg(long, env = "VIPD_STATE", value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// Where the status page, /metrics, /healthz and the API answer [default: 127.0.0.1:9614]
+    /// Address of the status page, /metrics, /healthz and the API [default: 127.0.0.1:9614]
     #[arg(long, env = "VIPD_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// When stopped, remove everything of vipd's from the kernel
+    /// When stopped, remove everything that vipd created from the kernel
     #[arg(long)]
     cleanup_on_exit: bool,
 }
 
 impl Run {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let (config, marathons) = self.configuration(global)?;
+        let (config, marathons) = self.resolve_config(global)?;
         let lock = Lock::take(&config.lock)?;
-        // What is wrong with this kernel is better said at once than in the log.
+        // Report a kernel without IPVS as an error of the command, not only in the log.
         drop(open_kernel(&config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -66,58 +68,61 @@ impl Run {
             .build()
             .context("cannot start the runtime")?;
         let told = runtime.block_on(self.serve(global, &config, &marathons))?;
-        // A name server that doesn't answer holds up nothing.
+        // Don't wait for look-ups at a name server that doesn't answer.
         runtime.shutdown_background();
         if told == Told::Reload {
             drop(lock);
-            return Err(start_again());
+            return Err(exec_again());
         }
         if self.cleanup_on_exit && admin::read_hold(&config.agent.socket)?.is_some() {
-            output::note("the node is held, so the kernel stays as it is");
+            output::note("the node is held: nothing was removed from the kernel");
         } else if self.cleanup_on_exit && !self.observe {
-            Agent::clean_up(&mut open_kernel(&config)?)
-                .context("cannot remove everything; `vipd cleanup` tries again")?;
-            output::note("removed everything of vipd's from the kernel");
+            Agent::clean_up(&mut open_kernel(&config)?).context(
+                "cannot remove everything that vipd created; try again with `vipd cleanup`",
+            )?;
+            output::note("removed everything that vipd created from the kernel");
         }
         drop(lock);
         Ok(End::Fine)
     }
 
-    /// File, environment and flags, resolved.
-    fn configuration(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
-        let mut config = global.config()?;
+    /// Resolves file, environment and flags.
+    fn resolve_config(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
+        let mut config = global.resolve_config()?;
         if let Some(state) = &self.state {
             config.agent.state.clone_from(state);
         }
         config.agent.listen = self.listen.unwrap_or(config.agent.listen);
-        let marathons = self.marathons.resolve(&config)?;
+        let marathons = self.marathons.resolve_marathons(&config)?;
         if marathons.is_empty() {
             bail!(
-                "no Marathon to listen to: give --marathon URL, or set [[marathon]] in the \
-                   configuration"
+                "no Marathon is configured: use --marathon URL, or [[marathon]] in the \
+                 configuration"
             );
         }
         Ok((config, marathons))
     }
 
-    /// Waits until told to stop, or to start again with a configuration that holds.
-    async fn told(
+    /// Waits for a signal to stop, or to reload a configuration that is valid.
+    async fn wait_for_signal(
         &self,
         global: &Global,
         now: &config::AgentSettings,
         mut signals: Signals,
     ) -> Told {
-        let may_follow = || {
-            let (config, marathons) = self.configuration(global)?;
-            clients(&marathons)?;
+        let check_config = || {
+            let (config, marathons) = self.resolve_config(global)?;
+            create_clients(&marathons)?;
             check_successor(now, &config.agent)
         };
         loop {
             let told = signals.next().await;
             if told == Told::Reload
-                && let Err(error) = may_follow()
+                && let Err(error) = check_config()
             {
-                tracing::error!("the configuration is in error, so it stays as it was: {error:#}");
+                tracing::error!(
+                    "the changed configuration is invalid, keeping the current one: {error:#}"
+                );
                 continue;
             }
             return told;
@@ -134,7 +139,7 @@ impl Run {
         let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
             config: core::Config::new(config, marathons, self.observe),
-            clients: clients(marathons)?,
+            clients: create_clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
             store: Some(StateFiles::new(config.agent.state.clone())),
@@ -147,40 +152,42 @@ impl Run {
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut told = Told::Stop;
-        agent.run(async { told = self.told(global, &config.agent, signals).await }).await;
+        agent
+            .run(async { told = self.wait_for_signal(global, &config.agent, signals).await })
+            .await;
         notifier.stop(told == Told::Reload);
         admin.stop();
         Ok(told)
     }
 }
 
-/// Makes the client of each Marathon.
-fn clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
+/// Creates a client for each Marathon.
+fn create_clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
     let clients = marathons.iter().map(|marathon| {
         let client = Client::new(&marathon.client_config())
-            .with_context(|| format!("cannot speak with {}", marathon.name))?;
+            .with_context(|| format!("cannot create an HTTP client for {}", marathon.name))?;
         Ok((marathon.name.as_str().into(), SourceClient::Marathon(Arc::new(client))))
     });
     clients.collect()
 }
 
-/// Whether one that is started so can take over from this one.
+/// Checks that an agent with the configuration `next` can take over from this one.
 fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) -> Result<()> {
     if next.listen != now.listen {
         let at = next.listen;
         let listener = TcpListener::bind(at);
-        // It may be this one that has the port, at another address.
-        let has_it = |error: &std::io::Error| {
+        // This agent itself may have the port, on another address.
+        let is_ours = |error: &std::io::Error| {
             error.kind() == ErrorKind::AddrInUse && at.port() == now.listen.port()
         };
-        if !listener.as_ref().is_err_and(has_it) {
+        if !listener.as_ref().is_err_and(is_ours) {
             listener.with_context(|| format!("[agent] listen: cannot listen on {at}"))?;
         }
     }
-    // A hold lies beside the socket: elsewhere nobody would find it.
+    // The hold is a file next to the socket: the next agent would not find it elsewhere.
     if next.socket.parent() != now.socket.parent() && admin::read_hold(&now.socket)?.is_some() {
         bail!(
-            "[agent] socket can't go from {} to {} while the node is held: `vipd release` first",
+            "[agent] socket can't change from {} to {} while the node is held: `vipd release` first",
             now.socket.display(),
             next.socket.display()
         );
@@ -188,14 +195,14 @@ fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) ->
     Ok(())
 }
 
-/// Becomes the program anew, as the same process: systemd sees no restart, and whatever the new
-/// configuration changes needs no second way in. Comes back only with an error.
-fn start_again() -> anyhow::Error {
-    // After an upgrade of the package the file that we were started from is gone.
+/// Executes the program again in the same process. systemd sees no restart, and every change of the
+/// configuration takes the same path as at a start. Returns only with an error.
+fn exec_again() -> anyhow::Error {
+    // After an upgrade of the package, the file of the running program no longer exists.
     let program = std::env::current_exe().ok().filter(|path| path.exists());
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
     let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
-    anyhow::Error::new(error).context(format!("cannot start {} again", program.display()))
+    anyhow::Error::new(error).context(format!("cannot execute {} again", program.display()))
 }
 
 #[cfg(test)]

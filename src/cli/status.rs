@@ -14,12 +14,12 @@ use crate::admin::client::Agent;
 use crate::report::status::{Comparison, StatusReport};
 use crate::report::vips::VipFacts;
 
-/// Show each VIP of ours in the kernel, its real servers and their load, and what is wrong
+/// Show vipd's VIPs in the kernel, their real servers and load, and problems
 ///
-/// Where an agent runs it begins with how that one fares. With a source of definitions it also
-/// names the app and task behind each real server, and tells what differs from what they want.
+/// Begins with the state of the agent, if one runs on this node. With a source of definitions it
+/// also shows the app and task behind each real server, and differences from the definitions.
 ///
-/// Exit status: 0 nothing is wrong, 1 something is, 2 trouble.
+/// Exit status: 0 no problems, 1 problems found, 2 error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd status
@@ -29,19 +29,19 @@ use crate::report::vips::VipFacts;
 pub(super) struct Status {
     #[command(flatten)]
     sources: Sources,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-    /// Go on showing what the running agent knows, until interrupted
+    /// Keep showing the running agent's VIPs until interrupted
     ///
-    /// On a terminal keys choose what comes first, t trouble, v address, r rate, a active
-    /// connections, n app, and q ends it. In a pipe each look is a block of lines.
+    /// On a terminal, keys choose the order: t trouble, v address, r rate, a active connections,
+    /// n app; q quits. In a pipe, a block of lines is printed each time.
     #[arg(long, conflicts_with_all = ["from", "output"])]
     watch: bool,
-    /// What comes first with --watch
+    /// Order of the VIPs with --watch
     #[arg(long, value_name = "BY", default_value = "trouble", requires = "watch")]
     sort: Sort,
-    /// Seconds between two looks of --watch
+    /// Seconds between updates with --watch
     #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
@@ -49,7 +49,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
+        let config = global.resolve_config()?;
         if self.watch {
             let agent = Agent::get(&config.agent.socket)?;
             return watch(&agent, self.sort, std::time::Duration::from_secs(self.interval));
@@ -61,7 +61,7 @@ impl Status {
         let mut report = if alone || self.sources.is_empty(&config) {
             StatusReport::new(&open_kernel(&config)?.observe()?, None)
         } else {
-            let wishes = self.sources.read(&config)?;
+            let wishes = self.sources.read_all(&config)?;
             let versions = wishes.task_versions().clone();
             let beside = ask_agent(&config)?;
             let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, beside)?;

@@ -1,3 +1,5 @@
+//! `vipd doctor`.
+
 mod examine;
 mod fix;
 
@@ -13,17 +15,17 @@ use super::end::End;
 use super::output::{self, Format};
 use crate::doctor::{Diagnosis, Level};
 
-/// Examine this node: is everything there that vipd needs, and does anything stand in its way?
+/// Check that this node has what vipd needs, and that nothing interferes
 ///
-/// Looks at the kernel, its modules and settings, at rights, limits, bridges, other users of IPVS,
-/// whoever manages the interface, the agent, and at each Marathon. Changes nothing, except that
-/// asking for IPVS may have the kernel load it. Each line that isn't ok comes with its remedy.
+/// Checks the kernel, its modules and settings, privileges, limits, bridges, other users of IPVS,
+/// managers of the interface, the agent, and each Marathon. Changes nothing, except that the kernel
+/// may load IPVS when it is asked for it. Each warning and error comes with a remedy.
 ///
-/// With --fix it does first what needs more than `CAP_NET_ADMIN`, so that `vipd run` needs no more
-/// than that: it loads the modules, has them loaded at every boot, and sets the sysctls, IPv6
-/// forwarding among them. Run that as root, once after installing or, as a set-up unit, at boot.
+/// --fix first does what needs more than `CAP_NET_ADMIN`, so that `vipd run` needs only that: it
+/// loads the modules, has them loaded at boot, and sets the sysctls, including IPv6 forwarding. Run
+/// it as root, once after the installation or from a set-up unit at boot.
 ///
-/// Exit status: 0 no error (there may be warnings), 1 errors, 2 trouble: --fix could not do it all.
+/// Exit status: 0 no errors (there may be warnings), 1 errors, 2 --fix could not do everything.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd doctor
@@ -33,27 +35,27 @@ use crate::doctor::{Diagnosis, Level};
 pub(super) struct Doctor {
     #[command(flatten)]
     marathons: Marathons,
-    /// Set this node up for an agent with `CAP_NET_ADMIN` only, then examine it
+    /// Set up this node for an agent with only `CAP_NET_ADMIN`, then check it
     #[arg(long)]
     fix: bool,
-    /// With --fix: don't examine it then. For a container that only sets a node up
+    /// With --fix: skip the checks, for a container that only sets up a node
     #[arg(long, requires = "fix")]
     no_examination: bool,
-    /// With --fix: leave IPv6 forwarding as it is
+    /// With --fix: don't enable IPv6 forwarding
     #[arg(long, requires = "fix")]
     no_ipv6_forwarding: bool,
-    /// With --fix: file that has modules loaded at boot [default: /etc/modules-load.d/vipd.conf]
+    /// With --fix: list of modules to load at boot [default: /etc/modules-load.d/vipd.conf]
     #[arg(long, value_name = "FILE", requires = "fix")]
     modules_file: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 impl Doctor {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.config()?;
-        let marathons = self.marathons.resolve(&config)?;
+        let config = global.resolve_config()?;
+        let marathons = self.marathons.resolve_marathons(&config)?;
         let mut failed = false;
         if self.fix {
             let modules = self.modules_file.clone().unwrap_or_else(|| fix::MODULES_FILE.into());
@@ -72,7 +74,7 @@ impl Doctor {
         }
         let diagnosis = examine::examine(&config, &marathons);
         match self.output {
-            Format::Text => print(&diagnosis)?,
+            Format::Text => print_diagnosis(&diagnosis)?,
             Format::Json => output::json(&serde_json::json!({
                 "groups": diagnosis.groups,
                 "level": diagnosis.worst_level(),
@@ -87,12 +89,12 @@ impl Doctor {
     }
 }
 
-fn print(diagnosis: &Diagnosis) -> Result<()> {
+fn print_diagnosis(diagnosis: &Diagnosis) -> Result<()> {
     let mut out = anstream::stdout().lock();
     for group in &diagnosis.groups {
         writeln!(out, "{}", group.name)?;
         for check in &group.checks {
-            let style = style(check.level);
+            let style = level_style(check.level);
             let word = check.level.as_str();
             writeln!(out, "  {style}{word:<7}{style:#}  {}", check.text)?;
             if let Some(remedy) = &check.remedy {
@@ -104,7 +106,7 @@ fn print(diagnosis: &Diagnosis) -> Result<()> {
     Ok(())
 }
 
-fn style(level: Level) -> Style {
+fn level_style(level: Level) -> Style {
     match level {
         Level::Ok => AnsiColor::Green.on_default(),
         Level::Warning => AnsiColor::Yellow.on_default(),
