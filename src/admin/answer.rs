@@ -1,16 +1,39 @@
 //! Answers other than the one that was asked for.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use node::{KernelError, error_chain};
 use serde_json::json;
 
-/// Answers `status` with the reason as JSON.
-pub(super) fn problem(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
+/// The reason why the state of the agent or of the kernel can't be read now.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error("the agent's event loop doesn't answer: see /healthz")]
+    StuckLoop,
+    #[error("the kernel isn't read while the agent's event loop is stuck: see /healthz")]
+    UnreadKernel,
+    #[error("the kernel hasn't answered the agent for a while")]
+    SilentKernel,
+    #[error("the kernel hasn't answered an earlier request yet")]
+    BusyKernel,
+    #[error("the kernel doesn't answer")]
+    Timeout,
+    #[error("the thread that reads the kernel has ended")]
+    EndedReader,
+    #[error(transparent)]
+    Kernel(#[from] Arc<KernelError>),
 }
 
-/// Answers 503 with the reason.
-pub(super) fn unavailable(why: &str) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, why)
+impl IntoResponse for Unavailable {
+    fn into_response(self) -> Response {
+        answer_problem(StatusCode::SERVICE_UNAVAILABLE, &error_chain(&self))
+    }
+}
+
+/// Answers `status` with the reason as JSON.
+pub(super) fn answer_problem(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
 }

@@ -1,4 +1,4 @@
-//! Asking the agent that runs on this node.
+//! A client of the agent on this node.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,88 +15,89 @@ use crate::report::agent::AgentReport;
 use crate::report::explanation::Explanation;
 use crate::report::vips::VipReport;
 
-/// No answer takes longer.
+/// The longest time to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An agent that listens on a Unix socket.
 #[derive(Debug)]
-pub struct Agent {
+pub struct AgentClient {
     socket: PathBuf,
 }
 
-impl Agent {
-    /// The agent of this socket, if one listens there.
+impl AgentClient {
+    /// Returns a client if an agent listens on this socket.
     #[must_use]
-    pub fn find(socket: &Path) -> Option<Self> {
+    pub fn find_listening(socket: &Path) -> Option<Self> {
         std::os::unix::net::UnixStream::connect(socket).ok()?;
         Some(Self { socket: socket.to_owned() })
     }
 
-    /// The same, where it has to be there.
+    /// Returns a client.
     ///
     /// # Errors
-    /// When none listens there.
-    pub fn get(socket: &Path) -> Result<Self> {
-        Self::find(socket).with_context(|| {
+    /// When no agent listens on this socket.
+    pub fn connect(socket: &Path) -> Result<Self> {
+        Self::find_listening(socket).with_context(|| {
             format!(
-                "no agent listens on {}: start `vipd run`, or name its socket as [agent] socket; \
-                 only its owner may ask it",
+                "no agent listens on {}: start `vipd run`, or set [agent] socket to its socket; only \
+                 the socket's owner may use it",
                 socket.display()
             )
         })
     }
 
-    /// How it fares.
+    /// Returns the state of the agent.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn status(&self) -> Result<AgentReport> {
-        self.json(Method::GET, "/v1/status", None)?.context("the agent has no status")
+    pub fn fetch_status(&self) -> Result<AgentReport> {
+        self.request_json(Method::GET, "/v1/status", None)?.context("the agent has no status")
     }
 
-    /// Facts that only it knows. `None`: it is of an older version and doesn't tell them.
+    /// Returns the facts that only the agent knows. None: it is of an older version without them.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn local_facts(&self) -> Result<Option<LocalFacts>> {
-        self.json(Method::GET, "/v1/local-facts", None)
+    pub fn fetch_local_facts(&self) -> Result<Option<LocalFacts>> {
+        self.request_json(Method::GET, "/v1/local-facts", None)
     }
 
-    /// Every VIP with its real servers.
+    /// Returns every VIP with its real servers.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn vips(&self) -> Result<Vec<VipReport>> {
-        self.json(Method::GET, "/v1/vips", None)?.context("the agent is of another version")
+    pub fn fetch_vips(&self) -> Result<Vec<VipReport>> {
+        self.request_json(Method::GET, "/v1/vips", None)?.context("the agent is of another version")
     }
 
-    /// The changes with a higher number, of those it remembers.
+    /// Returns the remembered changes with a number higher than `after`.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn changes(&self, after: u64) -> Result<Vec<JournalEntry>> {
+    pub fn fetch_changes(&self, after: u64) -> Result<Vec<JournalEntry>> {
         let path = format!("/v1/events?after={after}");
-        self.json(Method::GET, &path, None)?.context("the agent is of another version")
+        self.request_json(Method::GET, &path, None)?.context("the agent is of another version")
     }
 
-    /// Gives each change with a higher number to `each`, now and as they come, until that fails or
-    /// the stream ends: the agent ends it every now and then. Returns the last number.
+    /// Passes each change with a number higher than `after` to `each`, those of the past and those to
+    /// come, until `each` fails or the agent ends the stream, as it does from time to time. Returns
+    /// the last number.
     ///
     /// # Errors
     /// When the agent doesn't answer, or `each` fails.
-    pub fn follow(
+    pub fn follow_changes(
         &self,
         after: u64,
         mut each: impl FnMut(JournalEntry) -> Result<()>,
     ) -> Result<u64> {
         let mut last = after;
         let following = async {
-            // The agent says something every few seconds.
-            let client = self.client().read_timeout(PATIENCE).build()?;
+            // The agent sends at least a keep-alive every few seconds.
+            let client = self.client_builder().read_timeout(PATIENCE).build()?;
             let request = client.get(format!("http://agent/v1/events?after={after}"));
             let mut response = request.header("accept", "text/event-stream").send().await?;
             if !response.status().is_success() {
-                bail!("the agent refuses: {}", response.text().await?);
+                bail!("the agent refused: {}", response.text().await?);
             }
             let mut decoder = Decoder::default();
             while let Some(bytes) = response.chunk().await? {
@@ -108,45 +109,47 @@ impl Agent {
             }
             Ok(())
         };
-        run(following)?;
+        block_on(following)?;
         Ok(last)
     }
 
-    /// Why the tasks of an app or VIP are, or aren't, real servers. `None`: it knows no such name.
+    /// Returns why the tasks of an app or VIP are, or aren't, real servers. None: there is no such
+    /// name.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn explain(&self, what: &str) -> Result<Option<Explanation>> {
+    pub fn fetch_explanation(&self, what: &str) -> Result<Option<Explanation>> {
         let mut url = Url::parse("http://agent/v1/explain")?;
         url.query_pairs_mut().append_pair("what", what);
         let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-        self.json(Method::GET, &path, None)
+        self.request_json(Method::GET, &path, None)
     }
 
-    /// Has it change nothing from now on.
+    /// Stops the agent from changing anything.
     ///
     /// # Errors
-    /// When it doesn't answer, or can't keep that.
-    pub fn hold(&self, reason: &str) -> Result<Hold> {
+    /// When it doesn't answer, or can't save the hold.
+    pub fn request_hold(&self, reason: &str) -> Result<Hold> {
         let body = serde_json::json!({ "reason": reason }).to_string();
-        self.json(Method::POST, "/v1/hold", Some(body))?.context("the agent doesn't know of holds")
+        self.request_json(Method::POST, "/v1/hold", Some(body))?
+            .context("the agent is of a version without holds")
     }
 
-    /// Has it go on.
+    /// Lets the agent make changes again.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn release(&self) -> Result<()> {
-        self.ask(Method::POST, "/v1/release", None).map(drop)
+    pub fn request_release(&self) -> Result<()> {
+        self.send_request(Method::POST, "/v1/release", None).map(drop)
     }
 
-    fn json<T: DeserializeOwned>(
+    fn request_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<String>,
     ) -> Result<Option<T>> {
-        let (status, body) = self.ask(method, path, body)?;
+        let (status, body) = self.send_request(method, path, body)?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -154,14 +157,14 @@ impl Agent {
         serde_json::from_slice(&body).map(Some).with_context(other)
     }
 
-    fn ask(
+    fn send_request(
         &self,
         method: Method,
         path: &str,
         body: Option<String>,
     ) -> Result<(StatusCode, Vec<u8>)> {
         let asked = async {
-            let client = self.client().timeout(PATIENCE).build()?;
+            let client = self.client_builder().timeout(PATIENCE).build()?;
             let mut request = client.request(method, format!("http://agent{path}"));
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body);
@@ -170,19 +173,19 @@ impl Agent {
             Ok((response.status(), response.bytes().await?.to_vec()))
         };
         let doesnt = || format!("the agent on {} doesn't answer", self.socket.display());
-        let (status, body) = run(asked).with_context(doesnt)?;
+        let (status, body) = block_on(asked).with_context(doesnt)?;
         if !status.is_success() && status != StatusCode::NOT_FOUND {
-            bail!("the agent refuses: {}", String::from_utf8_lossy(&body));
+            bail!("the agent refused: {}", String::from_utf8_lossy(&body));
         }
         Ok((status, body))
     }
 
-    fn client(&self) -> reqwest::ClientBuilder {
+    fn client_builder(&self) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder().unix_socket(self.socket.clone());
         builder.no_proxy().tls_certs_only([])
     }
 }
 
-fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

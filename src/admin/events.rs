@@ -1,4 +1,4 @@
-//! `/v1/events`: the last changes, and those to come.
+//! `/v1/events`: the latest changes, and the stream of new ones.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,51 +13,51 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::problem;
-use super::state::Ask;
+use super::answer::answer_problem;
+use super::state::SharedState;
 use crate::agent::journal::Journal;
 
-/// Connections are cut after 30 s, so a stream comes to its end before that. Who follows connects
-/// again, with the number of the last change it has.
+/// The longest stream. It ends before the server cuts the connection after 30 s; the client then
+/// connects again with the number of the last change that it has.
 const LONGEST: Duration = Duration::from_secs(25);
-/// How soon it does, at the latest.
+/// The pause before the client connects again.
 const RETRY: Duration = Duration::from_millis(200);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(super) struct After {
-    /// The number of the last change that is known already.
+    /// The number of the last change that the client has.
     #[serde(default)]
     after: u64,
 }
 
-pub(super) async fn events(
-    State(shared): Ask,
+pub(super) async fn answer_events(
+    State(state): SharedState,
     Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Response {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let follows = text(header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream"));
-    let journal = &shared.handle.journal;
+    let journal = &state.handle.journal;
     if !follows {
         return Json(journal.entries_after(after)).into_response();
     }
-    let Ok(permit) = shared.followers.clone().try_acquire_owned() else {
-        let why = "too many follow the changes already: try again, or poll with ?after=NUMBER";
-        return problem(StatusCode::SERVICE_UNAVAILABLE, why);
+    let Ok(permit) = state.followers.clone().try_acquire_owned() else {
+        let why = "too many clients follow the changes: try again, or poll with ?after=NUMBER";
+        return answer_problem(StatusCode::SERVICE_UNAVAILABLE, why);
     };
     let last = text(header::HeaderName::from_static("last-event-id"));
     let after = last.and_then(|last| last.parse().ok()).unwrap_or(after);
     let following = Following {
         journal: journal.clone(),
-        // An agent that was started anew counts from 1 again.
+        // A restarted agent numbers its changes from 1 again.
         after: if after > *journal.last_number().borrow() { 0 } else { after },
         ready: VecDeque::from([Event::default().retry(RETRY).comment("changes")]),
         end: Instant::now() + LONGEST,
         _permit: permit,
     };
     let events = stream::unfold(following, |mut following| async {
-        let event = following.next().await?;
+        let event = following.next_event().await?;
         Some((Ok::<_, Infallible>(event), following))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
@@ -72,7 +72,7 @@ struct Following {
 }
 
 impl Following {
-    async fn next(&mut self) -> Option<Event> {
+    async fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);

@@ -1,4 +1,4 @@
-//! A hold outlives the agent: what was frozen at night doesn't thaw because something restarted.
+//! The hold, kept in a file so that it survives a restart of the agent.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,17 +8,16 @@ use anyhow::{Context, Result};
 
 use crate::agent::status::Hold;
 
-fn path(socket: &Path) -> PathBuf {
+fn hold_path(socket: &Path) -> PathBuf {
     socket.with_file_name("hold")
 }
 
-/// The hold that is in force, beside this socket.
+/// Reads the hold in force, from the file next to the socket.
 ///
 /// # Errors
-/// When there is one that can't be read. Whether it is in force can't be told then, so an agent had
-/// better not begin.
+/// When the file can't be read. An agent must not start then: it may be held.
 pub fn read_hold(socket: &Path) -> Result<Option<Hold>> {
-    let path = path(socket);
+    let path = hold_path(socket);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -26,12 +25,13 @@ pub fn read_hold(socket: &Path) -> Result<Option<Hold>> {
             return Err(error).with_context(|| format!("cannot read the hold {}", path.display()));
         }
     };
-    let unreadable = || format!("the hold {} is unreadable: look at it, remove it", path.display());
+    let unreadable =
+        || format!("the hold {} is not valid: look at it, then remove it", path.display());
     serde_json::from_str(&text).map(Some).with_context(unreadable)
 }
 
-pub(super) fn write(socket: &Path, hold: &Hold) -> io::Result<()> {
-    let path = path(socket);
+pub(super) fn write_hold(socket: &Path, hold: &Hold) -> io::Result<()> {
+    let path = hold_path(socket);
     let temporary = path.with_extension("new");
     let mut file = fs::File::create(&temporary)?;
     file.write_all(&serde_json::to_vec(hold)?)?;
@@ -39,8 +39,8 @@ pub(super) fn write(socket: &Path, hold: &Hold) -> io::Result<()> {
     fs::rename(temporary, path)
 }
 
-pub(super) fn remove(socket: &Path) -> io::Result<()> {
-    match fs::remove_file(path(socket)) {
+pub(super) fn remove_hold(socket: &Path) -> io::Result<()> {
+    match fs::remove_file(hold_path(socket)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -56,12 +56,12 @@ mod tests {
         let socket = folder.path().join("agent.sock");
         assert_eq!(read_hold(&socket).unwrap(), None);
         let hold = Hold { reason: "why".into(), since: "when".into() };
-        write(&socket, &hold).unwrap();
+        write_hold(&socket, &hold).unwrap();
         assert_eq!(read_hold(&socket).unwrap(), Some(hold));
-        remove(&socket).unwrap();
-        remove(&socket).unwrap();
+        remove_hold(&socket).unwrap();
+        remove_hold(&socket).unwrap();
         assert_eq!(read_hold(&socket).unwrap(), None);
-        fs::write(path(&socket), "{").unwrap();
+        fs::write(hold_path(&socket), "{").unwrap();
         assert!(read_hold(&socket).is_err());
     }
 }

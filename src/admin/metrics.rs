@@ -5,8 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::answer::problem;
-use super::state::{AdminState, Ask};
+use super::answer::answer_problem;
+use super::state::{AdminState, SharedState};
 use crate::agent::metrics::declared::Scrape;
 use crate::agent::status::health::Readiness;
 use crate::clock::Timestamp;
@@ -30,29 +30,29 @@ enum Vips {
 }
 
 pub(super) async fn answer_metrics(
-    State(state): Ask,
+    State(state): SharedState,
     Query(query): Query<ScrapeQuery>,
 ) -> Response {
-    let scrape = gather(&state, query.vips == Vips::Each).await;
+    let scrape = gather_scrape(&state, query.vips == Vips::Each).await;
     match scrape.encode_all(&state.handle.metrics) {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => {
             let why = "the metrics can't be written: this is a bug of vipd";
-            problem(StatusCode::INTERNAL_SERVER_ERROR, why)
+            answer_problem(StatusCode::INTERNAL_SERVER_ERROR, why)
         }
     }
 }
 
-async fn gather(state: &AdminState, with_vips: bool) -> Scrape {
-    let (view, time) = (state.view(), Timestamp::now());
+async fn gather_scrape(state: &AdminState, with_vips: bool) -> Scrape {
+    let (view, time) = (state.latest_view(), Timestamp::now());
     let now = state.handle.last_beat().now;
     let unapplied_since = view.status.unapplied_since;
     Scrape {
-        healthy: state.alive().is_ok(),
+        healthy: state.liveness().is_ok(),
         ready: Readiness::from_view(&view, time).is_ok(),
         unapplied: unapplied_since.map(|since| now.saturating_sub(since)).unwrap_or_default(),
-        counts: state.census().await.ok(),
-        traffic: state.traffic().await.ok(),
+        counts: state.read_counts().await.ok(),
+        traffic: state.read_traffic().await.ok(),
         with_vips,
         view,
         time,

@@ -1,7 +1,7 @@
-//! What a running agent tells over HTTP, on the loopback; and what it lets itself be told, on a
-//! Unix socket that only its owner may open.
+//! The HTTP server of the agent: read-only on a TCP address, by default on the loopback interface;
+//! and with `hold` and `release` on a Unix socket that only its owner may open.
 //!
-//! It has a thread and a runtime of its own: it answers when the agent's loop stands still.
+//! It runs on a thread of its own, so that it answers even while the event loop is stuck.
 
 mod answer;
 mod api;
@@ -34,7 +34,7 @@ use state::AdminState;
 pub use hold::read_hold;
 pub use reader::Open;
 
-/// The servers, until stopped.
+/// The running servers.
 #[derive(Debug)]
 pub struct Admin {
     stop: Option<oneshot::Sender<()>>,
@@ -44,7 +44,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Begins to listen. To be called within a runtime.
+    /// Starts to listen. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// When an address or the socket can't be listened on.
@@ -56,15 +56,16 @@ impl Admin {
     ) -> Result<Self> {
         let listen = config.agent.listen;
         let tcp = std::net::TcpListener::bind(listen).with_context(|| {
-            format!("cannot answer on {listen}: set [agent] listen to an address that is free")
+            format!("cannot listen on {listen}: set [agent] listen to a free address")
         })?;
         tcp.set_nonblocking(true)?;
         let address = tcp.local_addr()?;
         let unix = listen_on(&config.agent.socket).await.with_context(|| {
             let socket = config.agent.socket.display();
-            format!("cannot listen on {socket}: set [agent] socket to a place that is writable")
+            format!("cannot listen on {socket}: set [agent] socket to a writable place")
         })?;
-        let reader = Reader::start(open_kernel).context("cannot start a thread")?;
+        let reader =
+            Reader::start(open_kernel).context("cannot start the thread that reads the kernel")?;
         let shown = config.redacted_json(marathons);
         let state = AdminState::new(config, shown, handle, reader);
         let (stop, stopped) = oneshot::channel();
@@ -77,8 +78,8 @@ impl Admin {
                     return;
                 };
                 tokio::select! {
-                    () = serve::serve(tcp, routes::read_only(state.clone())) => {}
-                    () = serve::serve(unix, routes::all(state)) => {}
+                    () = serve::serve_forever(tcp, routes::read_only(state.clone())) => {}
+                    () = serve::serve_forever(unix, routes::all_routes(state)) => {}
                     _ = stopped => {}
                 }
             });
@@ -87,13 +88,13 @@ impl Admin {
         Ok(Self { stop: Some(stop), thread: Some(thread), socket, address })
     }
 
-    /// Where it answers to all of this node.
+    /// Returns the TCP address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it, and removes the socket.
+    /// Stops the servers, and removes the socket.
     pub fn stop(mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -103,14 +104,14 @@ impl Admin {
     }
 }
 
-/// Listens on a Unix socket in the place of one that nobody listens on any more.
+/// Listens on a Unix socket; replaces one that nobody listens on.
 async fn listen_on(path: &Path) -> Result<std::os::unix::net::UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let answer = tokio::time::timeout(Duration::from_secs(1), UnixStream::connect(path)).await;
     if matches!(answer, Ok(Ok(_))) {
-        bail!("something listens there already");
+        bail!("another process already listens there");
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

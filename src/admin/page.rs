@@ -1,4 +1,4 @@
-//! The status page, and the headers that keep every answer to itself.
+//! The status page, and the protection of all answers against pages of other sites.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -11,51 +11,55 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::answer::problem;
-use super::state::{AdminState, Ask};
+use super::answer::answer_problem;
+use super::state::{AdminState, SharedState};
 
-/// One page, with all it needs in it.
+/// The page, with its scripts and styles.
 const PAGE: &str = include_str!("page.html");
 
-/// In the page, where its own scripts and styles say that they are.
+/// The placeholder for the nonce in the page's scripts and styles.
 const NONCE: &str = "NONCE";
 
-/// Nothing from elsewhere is loaded, nothing is sent elsewhere, nobody frames it.
+/// The Content-Security-Policy: load nothing from elsewhere, send nothing elsewhere, no frames.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-pub(super) fn routes() -> Router<Arc<AdminState>> {
-    Router::new().route("/", get(page))
+pub(super) fn page_routes() -> Router<Arc<AdminState>> {
+    Router::new().route("/", get(answer_page))
 }
 
-async fn page() -> Response {
-    let nonce = nonce();
+async fn answer_page() -> Response {
+    let nonce = fresh_nonce();
     let policy = format!("{POLICY}; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'");
     let html = "text/html; charset=utf-8".to_owned();
     let headers = [(header::CONTENT_TYPE, html), (header::CONTENT_SECURITY_POLICY, policy)];
     (headers, PAGE.replace(NONCE, &nonce)).into_response()
 }
 
-/// What nobody can know beforehand: std's hashers have random keys.
-fn nonce() -> String {
+/// Returns a random text: the hashers of `std` have random keys.
+fn fresh_nonce() -> String {
     let half = || RandomState::new().hash_one(NONCE);
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// Refuses what only a page of somebody else would send, and marks the answer as nobody else's.
+/// Refuses requests that pages of other sites cause, and sets headers that keep answers from them.
 ///
-/// A browser that was told that `evil.example` is 127.0.0.1 asks with that name as its host.
-pub(super) async fn guard(State(shared): Ask, request: Request, next: Next) -> Response {
+/// A browser that resolved `evil.example` to 127.0.0.1 (DNS rebinding) sends that name as Host.
+pub(super) async fn guard_answers(
+    State(state): SharedState,
+    request: Request,
+    next: Next,
+) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let mut response = match host {
-        Some(host) if shared.is_local && !is_here(host) => {
-            let why = format!("{host} is not this node: ask for it by address, or as localhost");
-            problem(StatusCode::MISDIRECTED_REQUEST, &why)
+        Some(host) if state.is_local && !is_local_host(host) => {
+            let why = format!("{host} is not this node: use its address, or localhost");
+            answer_problem(StatusCode::MISDIRECTED_REQUEST, &why)
         }
         _ => next.run(request).await,
     };
     let headers = response.headers_mut();
-    // The page has its own.
+    // The page has a policy of its own, with a nonce.
     let policy = HeaderValue::from_static(POLICY);
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
@@ -66,14 +70,14 @@ pub(super) async fn guard(State(shared): Ask, request: Request, next: Next) -> R
     response
 }
 
-/// Whether a Host header names this node as a local client does.
-fn is_here(host: &str) -> bool {
+/// Returns whether a Host header is one that a local client sends.
+fn is_local_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    // `agent` is what vipd's own commands call it on its socket.
+    // vipd's own commands send `agent` on the socket.
     bare.parse::<IpAddr>().is_ok() || name == "localhost" || name == "agent"
 }
 
@@ -84,10 +88,10 @@ mod tests {
     #[test]
     fn a_host_is_here_by_address_or_as_localhost_and_by_no_other_name() {
         for host in ["127.0.0.1:9614", "127.0.0.1", "[::1]:9614", "localhost:9614", "localhost"] {
-            assert!(is_here(host), "{host}");
+            assert!(is_local_host(host), "{host}");
         }
         for host in ["evil.example:9614", "evil.example", "127.0.0.1.evil.example", ""] {
-            assert!(!is_here(host), "{host}");
+            assert!(!is_local_host(host), "{host}");
         }
     }
 

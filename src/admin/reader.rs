@@ -1,88 +1,92 @@
-//! The kernel as it is when somebody asks, read on a thread and a socket of their own, so that the
-//! agent's way to the kernel is never in use for it.
+//! Reads of the kernel for answers, on a thread and a netlink socket of their own, so that they
+//! never hold up the agent.
 //!
-//! One reading at a time; who asks meanwhile, or soon after, gets the same one.
+//! There is one read at a time. Whoever asks meanwhile, or soon after, gets the same result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use node::{Kernel, KernelError, error_chain};
+use node::{Kernel, KernelError};
 use tokio::sync::{Mutex, oneshot};
 use vip::{Observed, Stats, Vip};
 
-/// A reading serves everybody who asks within this time.
+use super::answer::Unavailable;
+
+/// The time for which a result is used for further requests.
 const FRESH: Duration = Duration::from_millis(900);
-/// Nobody waits longer for one.
+/// The longest time to wait for a read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens the kernel; called on the reader's thread.
+/// A function that opens the kernel; called on the reader's thread.
 pub type Open = Box<dyn FnMut() -> Result<Box<dyn Kernel>, KernelError> + Send>;
 
-/// The counters of our virtual services.
+/// The counters of vipd's virtual services.
 pub(super) type Traffic = BTreeMap<Vip, Stats>;
 
-type Answer<T> = oneshot::Sender<Result<T, String>>;
+type Answer<T> = oneshot::Sender<Result<T, Unavailable>>;
 
 #[derive(Debug)]
-enum Ask {
+enum ReadRequest {
     Traffic(Answer<Traffic>),
     Everything(Answer<Observed>),
 }
 
-/// The thread, and what it read last. It ends when this is dropped.
+/// The thread, with the results of its last reads. The thread ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Reader {
-    asks: SyncSender<Ask>,
+    requests: SyncSender<ReadRequest>,
     traffic: Recent<Traffic>,
     everything: Recent<Observed>,
 }
 
 impl Reader {
-    /// Starts the thread. It opens the kernel when it is first asked for something.
+    /// Starts the thread. It opens the kernel on the first request.
     pub(super) fn start(open: Open) -> std::io::Result<Self> {
-        // While it is busy with one reading, one more may wait.
-        let (asks, asked) = sync_channel(1);
-        std::thread::Builder::new().name("reader".into()).spawn(move || serve(open, &asked))?;
-        Ok(Self { asks, traffic: Recent::default(), everything: Recent::default() })
+        // While the thread is busy, one more request may wait.
+        let (requests, received) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("reader".into())
+            .spawn(move || serve_requests(open, &received))?;
+        Ok(Self { requests, traffic: Recent::default(), everything: Recent::default() })
     }
 
-    /// The counters of our virtual services: one dump.
-    pub(super) async fn traffic(&self) -> Result<Arc<Traffic>, String> {
-        self.traffic.get(self.ask(Ask::Traffic)).await
+    /// Reads the counters of vipd's virtual services: one netlink dump.
+    pub(super) async fn read_traffic(&self) -> Result<Arc<Traffic>, Unavailable> {
+        self.traffic.get_or_read(self.ask_thread(ReadRequest::Traffic)).await
     }
 
-    /// Everything: a dump for each virtual service that isn't as it was.
-    pub(super) async fn everything(&self) -> Result<Arc<Observed>, String> {
-        self.everything.get(self.ask(Ask::Everything)).await
+    /// Reads everything: a netlink dump for each virtual service that changed.
+    pub(super) async fn read_everything(&self) -> Result<Arc<Observed>, Unavailable> {
+        self.everything.get_or_read(self.ask_thread(ReadRequest::Everything)).await
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(Answer<T>) -> Ask) -> Result<T, String> {
+    async fn ask_thread<T>(
+        &self,
+        request: impl FnOnce(Answer<T>) -> ReadRequest,
+    ) -> Result<T, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let busy = "the kernel hasn't answered an earlier question yet";
-        self.asks.try_send(ask(answer)).map_err(|_| busy.to_owned())?;
+        self.requests.try_send(request(answer)).map_err(|_| Unavailable::BusyKernel)?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err("the thread that reads the kernel has ended".to_owned()),
-            Err(_) => Err("the kernel doesn't answer".to_owned()),
+            Ok(Err(_)) => Err(Unavailable::EndedReader),
+            Err(_) => Err(Unavailable::Timeout),
         }
     }
 }
 
-fn serve(mut open: Open, asked: &Receiver<Ask>) {
+fn serve_requests(mut open: Open, requests: &Receiver<ReadRequest>) {
     let (mut kernel, mut known) = (None, None);
-    while let Ok(ask) = asked.recv() {
-        let mut opened = match kernel.take() {
-            Some(kernel) => Ok(kernel),
-            None => open(),
-        };
-        let mut read = Reading { opened: &mut opened, failed: false };
-        // Whoever asked may be gone.
-        match ask {
-            Ask::Traffic(answer) => drop(answer.send(read.with(|kernel| kernel.read_traffic()))),
-            Ask::Everything(answer) => {
-                let observed = read.with(|kernel| match &known {
+    while let Ok(request) = requests.recv() {
+        // The client may be gone when it is answered.
+        match request {
+            ReadRequest::Traffic(answer) => {
+                let traffic = read_with(&mut kernel, &mut open, |kernel| kernel.read_traffic());
+                drop(answer.send(traffic));
+            }
+            ReadRequest::Everything(answer) => {
+                let observed = read_with(&mut kernel, &mut open, |kernel| match &known {
                     Some(known) => kernel.observe_again(known),
                     None => kernel.observe(),
                 });
@@ -90,37 +94,34 @@ fn serve(mut open: Open, asked: &Receiver<Ask>) {
                 drop(answer.send(observed));
             }
         }
-        // One that can't be read is opened anew: its socket may be what is broken.
-        if !read.failed {
-            kernel = opened.ok();
-        }
     }
 }
 
-struct Reading<'a> {
-    opened: &'a mut Result<Box<dyn Kernel>, KernelError>,
-    failed: bool,
+/// Reads from the kernel, which is opened first if it isn't open. After a failure it is closed, since
+/// its socket may be broken.
+fn read_with<T>(
+    kernel: &mut Option<Box<dyn Kernel>>,
+    open: &mut Open,
+    read: impl FnOnce(&mut dyn Kernel) -> Result<T, KernelError>,
+) -> Result<T, Unavailable> {
+    let opened = match kernel.take() {
+        Some(kernel) => Ok(kernel),
+        None => open(),
+    };
+    let result = opened.and_then(|mut opened| {
+        let value = read(opened.as_mut())?;
+        *kernel = Some(opened);
+        Ok(value)
+    });
+    result.map_err(|error| Arc::new(error).into())
 }
 
-impl Reading<'_> {
-    fn with<T>(
-        &mut self,
-        read: impl FnOnce(&mut dyn Kernel) -> Result<T, KernelError>,
-    ) -> Result<T, String> {
-        let result = match self.opened {
-            Ok(kernel) => read(kernel.as_mut()).map_err(|error| error_chain(&error)),
-            Err(error) => Err(error_chain(error)),
-        };
-        self.failed = result.is_err();
-        result
-    }
-}
-
-/// What somebody got last, for those who ask soon after.
+/// The last result of a read, for requests that soon follow.
 #[derive(Debug)]
-pub(super) struct Recent<T>(Mutex<Option<(Instant, Shared<T>)>>);
+pub(super) struct Recent<T>(Mutex<Option<(Instant, SharedResult<T>)>>);
 
-type Shared<T> = Result<Arc<T>, String>;
+/// A result for several callers.
+type SharedResult<T> = Result<Arc<T>, Unavailable>;
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -129,9 +130,12 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// It, or what `get` gives if that is too old. One at a time gets it; the others wait for
-    /// that one, and are told its failure too.
-    pub(super) async fn get(&self, get: impl Future<Output = Result<T, String>>) -> Shared<T> {
+    /// Returns the last result, or that of `read` if it is too old. Only one caller reads at a time;
+    /// the others wait for its result, even if it is an error.
+    pub(super) async fn get_or_read(
+        &self,
+        get: impl Future<Output = Result<T, Unavailable>>,
+    ) -> SharedResult<T> {
         let mut last = self.0.lock().await;
         if let Some((at, what)) = &*last
             && at.elapsed() < FRESH

@@ -1,4 +1,4 @@
-//! What can be asked by whom.
+//! The paths of the two servers, and the answers to `/healthz`, `/readyz`, hold and release.
 
 use std::sync::Arc;
 
@@ -7,58 +7,61 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::state::{AdminState, Ask};
+use super::answer::Unavailable;
+use super::state::{AdminState, SharedState};
 use super::{api, hold, metrics, page};
 use crate::agent::status::health::Readiness;
 use crate::agent::status::{Hold, Request};
+use crate::clock::Timestamp;
 
-/// The longest body of a request.
+/// The longest request body.
 const MAX_BODY: usize = 4 << 10;
 
-/// On the TCP address: everything that only looks.
-pub(super) fn read_only(shared: Arc<AdminState>) -> Router {
-    finish(looking(), shared)
+/// The paths on the TCP address, which change nothing.
+pub(super) fn read_only(state: Arc<AdminState>) -> Router {
+    add_layers(reading_routes(), state)
 }
 
-/// On the socket, which only its owner may open: everything.
-pub(super) fn all(shared: Arc<AdminState>) -> Router {
-    let acting = Router::new().route("/v1/hold", post(hold)).route("/v1/release", post(release));
-    finish(looking().merge(acting), shared)
+/// All paths, for the socket, which only its owner may open.
+pub(super) fn all_routes(state: Arc<AdminState>) -> Router {
+    let acting = Router::new()
+        .route("/v1/hold", post(answer_hold))
+        .route("/v1/release", post(answer_release));
+    add_layers(reading_routes().merge(acting), state)
 }
 
-fn looking() -> Router<Arc<AdminState>> {
+fn reading_routes() -> Router<Arc<AdminState>> {
     Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .route("/healthz", get(answer_healthz))
+        .route("/readyz", get(answer_readyz))
         .route("/metrics", get(metrics::answer_metrics))
-        .merge(api::routes())
-        .merge(page::routes())
+        .merge(api::api_routes())
+        .merge(page::page_routes())
 }
 
-fn finish(routes: Router<Arc<AdminState>>, shared: Arc<AdminState>) -> Router {
+fn add_layers(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(shared.clone(), page::guard))
-        .with_state(shared)
+        .layer(middleware::from_fn_with_state(state.clone(), page::guard_answers))
+        .with_state(state)
 }
 
-async fn healthz(State(shared): Ask, headers: HeaderMap) -> Response {
-    let alive = shared.alive();
-    judged(&headers, alive.is_ok(), "alive", &alive, alive.reasons.clone())
+async fn answer_healthz(State(state): SharedState, headers: HeaderMap) -> Response {
+    let alive = state.liveness();
+    answer_judgement(&headers, alive.is_ok(), "alive", &alive, alive.reasons.clone())
 }
 
-async fn readyz(State(shared): Ask, headers: HeaderMap) -> Response {
-    let ready = Readiness::from_view(&shared.view(), Timestamp::now());
+async fn answer_readyz(State(state): SharedState, headers: HeaderMap) -> Response {
+    let ready = Readiness::from_view(&state.latest_view(), Timestamp::now());
     let data_path = ready.data_path.iter().map(|text| format!("data path: {text}"));
     let lines = ready.reasons.iter().chain(&ready.notes).cloned().chain(data_path).collect();
-    judged(&headers, ready.is_ok(), "ready", &ready, lines)
+    answer_judgement(&headers, ready.is_ok(), "ready", &ready, lines)
 }
 
-/// 200 or 503; sentences for people, JSON for whoever asks for it.
-fn judged(
+/// Answers 200 or 503, with sentences, or with JSON if the client accepts it.
+fn answer_judgement(
     headers: &HeaderMap,
     ok: bool,
     good: &str,
@@ -81,31 +84,30 @@ struct Reason {
     reason: String,
 }
 
-async fn hold(State(shared): Ask, Json(Reason { reason }): Json<Reason>) -> Response {
+async fn answer_hold(State(state): SharedState, Json(Reason { reason }): Json<Reason>) -> Response {
     let hold = Hold { reason, since: format!("{:.0}", Timestamp::now()) };
-    // It counts once it is kept: an agent that starts again must know of it.
-    if let Err(error) = hold::write(&shared.socket, &hold) {
-        let why = format!("the hold can't be kept beside {}: {error}", shared.socket.display());
+    // Save it before it is in force: a restarted agent must know of it.
+    if let Err(error) = hold::write_hold(&state.socket, &hold) {
+        let why = format!("cannot save the hold next to {}: {error}", state.socket.display());
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
-    match shared.ask(|done| Request::Hold(hold.clone(), done)).await {
+    match state.ask_loop(|done| Request::Hold(hold.clone(), done)).await {
         Some(()) => Json(hold).into_response(),
-        None => stuck(),
+        None => answer_stuck_loop(),
     }
 }
 
-async fn release(State(shared): Ask) -> Response {
-    if let Err(error) = hold::remove(&shared.socket) {
-        let why = format!("the hold beside {} can't be removed: {error}", shared.socket.display());
+async fn answer_release(State(state): SharedState) -> Response {
+    if let Err(error) = hold::remove_hold(&state.socket) {
+        let why = format!("cannot remove the hold next to {}: {error}", state.socket.display());
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
-    match shared.ask(Request::Release).await {
+    match state.ask_loop(Request::Release).await {
         Some(()) => StatusCode::NO_CONTENT.into_response(),
-        None => stuck(),
+        None => answer_stuck_loop(),
     }
 }
 
-fn stuck() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "the agent's loop doesn't answer: see /healthz")
-        .into_response()
+fn answer_stuck_loop() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Unavailable::StuckLoop.to_string()).into_response()
 }

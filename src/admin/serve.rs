@@ -1,4 +1,4 @@
-//! HTTP connections, so many at a time and each for so long.
+//! HTTP connections, limited in number and duration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// More wait for one of these to end.
+/// The most connections at a time; more wait.
 const CONNECTIONS: usize = 32;
-/// A connection, all in all.
+/// The longest duration of a connection.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A request's headers.
+/// The longest time for the headers of a request.
 const HEADERS: Duration = Duration::from_secs(5);
 
-/// Where connections come from.
+/// A source of connections.
 pub(super) trait Listen {
     type Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn next(&self) -> impl Future<Output = std::io::Result<Self::Connection>> + Send;
+    fn accept_next(&self) -> impl Future<Output = std::io::Result<Self::Connection>> + Send;
 }
 
 impl Listen for TcpListener {
     type Connection = tokio::net::TcpStream;
 
-    async fn next(&self) -> std::io::Result<Self::Connection> {
+    async fn accept_next(&self) -> std::io::Result<Self::Connection> {
         Ok(self.accept().await?.0)
     }
 }
@@ -37,18 +37,18 @@ impl Listen for TcpListener {
 impl Listen for UnixListener {
     type Connection = tokio::net::UnixStream;
 
-    async fn next(&self) -> std::io::Result<Self::Connection> {
+    async fn accept_next(&self) -> std::io::Result<Self::Connection> {
         Ok(self.accept().await?.0)
     }
 }
 
-/// Serves for ever.
-pub(super) async fn serve(listener: impl Listen, router: Router) {
+/// Accepts and serves connections.
+pub(super) async fn serve_forever(listener: impl Listen, router: Router) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let Ok(connection) = listener.next().await else {
-            // Out of file descriptors, most likely.
+        let Ok(connection) = listener.accept_next().await else {
+            // Most likely the process has no free file descriptor.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -56,7 +56,7 @@ pub(super) async fn serve(listener: impl Listen, router: Router) {
         tokio::spawn(async move {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10);
-            // Whoever asks may go away in the middle.
+            // The client may close the connection at any time.
             let connection = builder.serve_connection(TokioIo::new(connection), service);
             let _ = timeout(LONGEST, connection).await;
             drop(permit);

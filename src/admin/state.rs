@@ -1,32 +1,33 @@
-//! What every answer is made of.
+//! The state that answers are made from, and the ways to read it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use marathon::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use vip::Observed;
 use vip::controller::LocalFacts;
 
+use super::answer::Unavailable;
 use super::reader::{Reader, Recent, Traffic};
 use crate::agent::event_loop::Handle;
 use crate::agent::status::counts::VipCounts;
 use crate::agent::status::health::Liveness;
 use crate::agent::status::{Request, Table, View};
+use crate::clock::Timestamp;
 use crate::report::agent::AgentReport;
 
-/// The loop answers within milliseconds, if at all.
+/// The longest time to wait for the event loop, which answers within milliseconds, if at all.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// An agent whose kernel is silent for so long doesn't have it asked more.
+/// The kernel is not read for answers when it has not answered the agent for this long.
 const SILENT: Duration = Duration::from_secs(5);
-/// So many may follow the changes. They must not keep others from asking.
+/// The most clients that may follow the changes, so that others are still served.
 const FOLLOWERS: usize = 8;
 
-/// What every answer is made of.
+/// The state that answers are made from.
 #[derive(Debug)]
 pub(super) struct AdminState {
     pub(super) handle: Handle,
@@ -34,17 +35,18 @@ pub(super) struct AdminState {
     pub(super) socket: PathBuf,
     /// The configuration without its secrets.
     pub(super) config: Value,
-    /// Nobody but this node can ask.
+    /// The TCP address is on the loopback interface.
     pub(super) is_local: bool,
     /// This node's name.
     pub(super) node: String,
     pub(super) followers: Arc<Semaphore>,
     reader: Reader,
     table: Recent<Table>,
-    census: Recent<VipCounts>,
+    counts: Recent<VipCounts>,
 }
 
-pub(super) type Ask = State<Arc<AdminState>>;
+/// The state, as handlers take it.
+pub(super) type SharedState = State<Arc<AdminState>>;
 
 impl AdminState {
     pub(super) fn new(
@@ -63,25 +65,25 @@ impl AdminState {
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             reader,
             table: Recent::default(),
-            census: Recent::default(),
+            counts: Recent::default(),
         })
     }
 
-    pub(super) fn view(&self) -> Arc<View> {
+    pub(super) fn latest_view(&self) -> Arc<View> {
         self.handle.view.borrow().clone()
     }
 
-    pub(super) fn alive(&self) -> Liveness {
-        Liveness::from_view(&self.view(), self.handle.last_beat(), self.sync_period)
+    pub(super) fn liveness(&self) -> Liveness {
+        Liveness::from_view(&self.latest_view(), self.handle.last_beat(), self.sync_period)
     }
 
-    pub(super) fn report(&self) -> AgentReport {
+    pub(super) fn agent_report(&self) -> AgentReport {
         let since_start = self.handle.last_beat().now;
-        AgentReport::of(&self.view(), self.alive(), since_start, Timestamp::now())
+        AgentReport::new(&self.latest_view(), self.liveness(), since_start, Timestamp::now())
     }
 
-    /// Asks the loop, which may stand still.
-    pub(super) async fn ask<T>(
+    /// Asks the event loop. None: it does not answer.
+    pub(super) async fn ask_loop<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Option<T> {
@@ -93,54 +95,53 @@ impl AdminState {
         timeout(PATIENCE, asked).await.ok().flatten()
     }
 
-    /// Everything the agent has decided and knows, as of a moment ago.
-    pub(super) async fn table(&self) -> Result<Arc<Table>, String> {
-        let table = async { Ok(*self.ask_if_it_goes_round(Request::Table).await?) };
-        self.table.get(table).await
+    /// Reads everything that the agent has decided and knows, at most a moment old.
+    pub(super) async fn read_table(&self) -> Result<Arc<Table>, Unavailable> {
+        let table = async { Ok(*self.ask_live_loop(Request::Table).await?) };
+        self.table.get_or_read(table).await
     }
 
-    /// Facts that only this agent knows.
-    pub(super) async fn local_facts(&self) -> Result<LocalFacts, String> {
-        self.ask_if_it_goes_round(Request::LocalFacts).await
+    /// Reads the facts that only this agent knows.
+    pub(super) async fn read_local_facts(&self) -> Result<LocalFacts, Unavailable> {
+        self.ask_live_loop(Request::LocalFacts).await
     }
 
-    /// How many there are of each, as of a moment ago.
-    pub(super) async fn census(&self) -> Result<Arc<VipCounts>, String> {
-        self.census.get(self.ask_if_it_goes_round(Request::VipCounts)).await
+    /// Reads the counts for the metrics, at most a moment old.
+    pub(super) async fn read_counts(&self) -> Result<Arc<VipCounts>, Unavailable> {
+        self.counts.get_or_read(self.ask_live_loop(Request::VipCounts)).await
     }
 
-    /// The counters of the kernel, as of a moment ago.
-    pub(super) async fn traffic(&self) -> Result<Arc<Traffic>, String> {
-        self.kernel_answers()?;
-        self.reader.traffic().await
+    /// Reads the kernel's counters, at most a moment old.
+    pub(super) async fn read_traffic(&self) -> Result<Arc<Traffic>, Unavailable> {
+        self.check_kernel_answers()?;
+        self.reader.read_traffic().await
     }
 
-    /// The kernel, as of a moment ago.
-    pub(super) async fn kernel(&self) -> Result<Arc<Observed>, String> {
-        self.kernel_answers()?;
-        self.reader.everything().await
+    /// Reads the kernel, at most a moment old.
+    pub(super) async fn read_kernel(&self) -> Result<Arc<Observed>, Unavailable> {
+        self.check_kernel_answers()?;
+        self.reader.read_everything().await
     }
 
-    async fn ask_if_it_goes_round<T>(
+    async fn ask_live_loop<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, String> {
-        let stuck = || "the agent's loop doesn't answer: see /healthz".to_owned();
+    ) -> Result<T, Unavailable> {
         if self.handle.last_beat().is_stopped() {
-            return Err(stuck());
+            return Err(Unavailable::StuckLoop);
         }
-        self.ask(request).await.ok_or_else(stuck)
+        self.ask_loop(request).await.ok_or(Unavailable::StuckLoop)
     }
 
-    /// The kernel is asked nothing more while it or the loop seems to be stuck.
-    fn kernel_answers(&self) -> Result<(), String> {
+    /// Refuses a read of the kernel while the kernel or the event loop seems to be stuck.
+    fn check_kernel_answers(&self) -> Result<(), Unavailable> {
         let beat = self.handle.last_beat();
         if beat.is_stopped() {
-            return Err("the agent's loop stands still, so the kernel isn't asked".to_owned());
+            return Err(Unavailable::UnreadKernel);
         }
-        let asked = self.view().status.asked_since;
+        let asked = self.latest_view().status.asked_since;
         if asked.is_some_and(|since| beat.now.saturating_sub(since) > SILENT) {
-            return Err("the kernel hasn't answered the agent for a while".to_owned());
+            return Err(Unavailable::SilentKernel);
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Adopt {
         let plan = Plan::adopt(&observed, &vips);
         let mut out = anstream::stdout().lock();
         for line in plan.describe(&Desired::default()) {
-            output::line(&mut out, &line)?;
+            output::print_line(&mut out, &line)?;
         }
         let outcome = kernel.apply_plan(plan);
         if outcome.is_success() {

@@ -48,28 +48,28 @@ impl Apply {
         for report in kernel.tune_sysctls(true) {
             match report.state {
                 SysctlState::Already => {}
-                SysctlState::Changed { .. } => output::note(&report.to_string()),
+                SysctlState::Changed { .. } => output::print_note(&report.to_string()),
                 SysctlState::Refused { .. }
                 | SysctlState::Wrong { .. }
                 | SysctlState::Unknown { .. } => {
-                    output::warn(&report.to_string());
+                    output::print_warning(&report.to_string());
                 }
             }
         }
         let outcome = kernel.apply_plan(survey.plan);
         match self.output {
             Format::Text => {
-                output::warn_of(&survey.desired.reports, &survey.findings);
+                output::warn_about_labels(&survey.desired.reports, &survey.findings);
                 let mut out = anstream::stdout().lock();
                 for line in outcome.plan.describe(&survey.desired) {
-                    output::line(&mut out, &line)?;
+                    output::print_line(&mut out, &line)?;
                 }
                 if outcome.is_success() {
                     writeln!(out, "{}", done_line(&outcome.plan))?;
                 }
             }
             Format::Json => {
-                output::json(&outcome_json(&outcome, &survey.desired, &survey.findings))?;
+                output::print_json(&outcome_json(&outcome, &survey.desired, &survey.findings))?;
             }
         }
         report_failures(&outcome)

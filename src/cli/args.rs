@@ -12,7 +12,7 @@ use node::LinuxKernel;
 use vip::firewall::LetIn;
 use vip::nft::{Guard, Masquerade, Modes};
 
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 use crate::config::{Access, Config, ConfigFile, Marathon, MarathonSection, parse_urls};
 use crate::logging;
 use crate::sources::once::DefinitionSource;
@@ -241,13 +241,13 @@ pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
     Ok(LinuxKernel::open(config.kernel_settings())?)
 }
 
-/// Asks the agent of this node, if one runs, for what only it knows.
+/// Asks the agent on this node, if one runs, for the facts that only it knows.
 pub(super) fn ask_agent(config: &Config) -> Result<Beside> {
     let socket = &config.agent.socket;
-    let Some(agent) = Agent::find(socket) else {
+    let Some(agent) = AgentClient::find_listening(socket) else {
         return Ok(Beside::Nobody(format!("no agent answers on {}", socket.display())));
     };
-    Ok(match agent.local_facts()? {
+    Ok(match agent.fetch_local_facts()? {
         Some(facts) => Beside::Agent(facts),
         None => Beside::Nobody("the agent is of an older version".to_owned()),
     })

@@ -63,16 +63,16 @@ impl Check {
         let mut unread = 0;
         for file in &self.files {
             match DefinitionSource::File(file.clone()).read_definitions() {
-                Ok(reading) => entries.extend(check(&reading, &config)),
+                Ok(reading) => entries.extend(check_definitions(&reading, &config)),
                 Err(error) => {
-                    output::complain(&error);
+                    output::print_error(&error);
                     unread += 1;
                 }
             }
         }
         match self.output {
-            Format::Text => print(&entries, unread)?,
-            Format::Json => output::json(&entries)?,
+            Format::Text => print_entries(&entries, unread)?,
+            Format::Json => output::print_json(&entries)?,
         }
         Ok(match entries.iter().any(|entry| entry.reason.is_some()) {
             _ if unread > 0 => End::Trouble,
@@ -82,15 +82,16 @@ impl Check {
     }
 }
 
-fn check(reading: &Definitions, config: &Config) -> Vec<Entry> {
-    let translation = translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
+fn check_definitions(reading: &Definitions, config: &Config) -> Vec<Entry> {
+    let translation =
+        translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
     // A definition may be checked anywhere: ignore the addresses of this machine.
     let nobody = (Observed::default(), vip::ClusterFacts::default());
     let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);
     let text = reading.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let lines = Lines::of(text.unwrap_or_default());
+    let lines = Lines::parse(text.unwrap_or_default());
     let reports = translation.reports.into_iter().chain(desired.reports);
-    let labels = reports.map(|report| entry(report, &reading.name, &lines));
+    let labels = reports.map(|report| label_entry(report, &reading.name, &lines));
     let findings = reading.snapshot.findings.iter().map(|finding| Entry {
         file: reading.name.clone(),
         line: None,
@@ -110,11 +111,11 @@ fn check(reading: &Definitions, config: &Config) -> Vec<Entry> {
     entries
 }
 
-fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
+fn label_entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
     let LabelReport { place, vip, verdict } = report;
     Entry {
         file: file.to_owned(),
-        line: lines.of_label(&place),
+        line: lines.find_label(&place),
         path: place.path,
         app: place.app,
         port: place.port,
@@ -128,7 +129,7 @@ fn entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
     }
 }
 
-fn print(entries: &[Entry], unread: usize) -> Result<()> {
+fn print_entries(entries: &[Entry], unread: usize) -> Result<()> {
     let mut out = anstream::stdout().lock();
     for entry in entries {
         let color = match entry.verdict {
@@ -153,14 +154,14 @@ fn print(entries: &[Entry], unread: usize) -> Result<()> {
     }
     let vips = entries.iter().filter(|entry| entry.ok).count();
     let findings = entries.iter().filter(|entry| entry.reason.is_some()).count();
-    write!(out, "{}, {}", counted(vips, "VIP"), counted(findings, "finding"))?;
+    write!(out, "{}, {}", count_noun(vips, "VIP"), count_noun(findings, "finding"))?;
     if unread > 0 {
-        write!(out, ", {} not read", counted(unread, "file"))?;
+        write!(out, ", {} not read", count_noun(unread, "file"))?;
     }
     writeln!(out)?;
     Ok(())
 }
 
-fn counted(number: usize, noun: &str) -> String {
+fn count_noun(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

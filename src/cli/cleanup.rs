@@ -36,7 +36,7 @@ impl Cleanup {
         let plan = Plan::cleanup(&observed);
         let mut out = anstream::stdout().lock();
         for line in plan.describe(&Desired::default()) {
-            output::line(&mut out, &line)?;
+            output::print_line(&mut out, &line)?;
         }
         for (key, _) in observed.unmarked_services() {
             writeln!(out, "  {key} stays: not vipd's")?;

@@ -47,28 +47,28 @@ impl Diff {
         let survey = wishes.survey_kernel(&config, &mut kernel, ask_agent(&config)?)?;
         let plan = &survey.plan;
         if self.output != Format::Json {
-            output::warn_of(&survey.desired.reports, &survey.findings);
-            survey.missing.iter().for_each(|missing| output::note(missing));
+            output::warn_about_labels(&survey.desired.reports, &survey.findings);
+            survey.missing.iter().for_each(|missing| output::print_note(missing));
         }
         let mut out = anstream::stdout().lock();
         match self.output {
             Format::Text => {
                 for line in plan.describe(&survey.desired) {
-                    output::line(&mut out, &line)?;
+                    output::print_line(&mut out, &line)?;
                 }
                 writeln!(out, "{}", plan.summary())?;
             }
             Format::Json => {
                 let mut json = plan_json(plan, &survey.desired, &survey.findings);
                 json["missing"] = serde_json::json!(survey.missing);
-                output::json(&json)?;
+                output::print_json(&json)?;
             }
             Format::Ipvsadm => {
                 for command in plan.ops.iter().filter_map(ipvsadm_args) {
                     writeln!(out, "{command}")?;
                 }
                 for address in plan.changed_addresses() {
-                    output::warn(&format!(
+                    output::print_warning(&format!(
                         "ipvsadm can't change addresses: bind or unbind {address} on {} yourself",
                         config.interface
                     ));

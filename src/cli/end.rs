@@ -8,7 +8,7 @@ use vip::{Outcome, Plan};
 
 use super::output;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// 0: nothing to do, done, clean.
@@ -40,11 +40,11 @@ pub(super) fn done_line(plan: &Plan) -> String {
 /// Prints every operation that the kernel refused, and how many were skipped because of these.
 pub(super) fn report_failures(outcome: &Outcome) -> Result<End> {
     for (op, error) in outcome.failures() {
-        output::complain(&anyhow::anyhow!("{op}: {error}"));
+        output::print_error(&anyhow::anyhow!("{op}: {error}"));
     }
     let skipped = outcome.results().filter(|(_, result)| **result == OpResult::Skipped).count();
     if skipped > 0 {
-        output::complain(&anyhow::anyhow!(
+        output::print_error(&anyhow::anyhow!(
             "{skipped} operations that depend on these were not tried"
         ));
     }

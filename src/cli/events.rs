@@ -12,7 +12,7 @@ use vip::{Line, Sign};
 use super::args::Global;
 use super::end::End;
 use super::output::{self, Format};
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 use crate::agent::journal::JournalEntry;
 
 /// The pause between attempts to reach an agent that is restarting.
@@ -44,23 +44,23 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let socket = global.resolve_config()?.agent.socket;
-        let agent = Agent::get(&socket)?;
+        let agent = AgentClient::connect(&socket)?;
         let show = |change: JournalEntry| self.print_change(&change);
         if !self.follow {
-            agent.changes(self.after)?.into_iter().try_for_each(show)?;
+            agent.fetch_changes(self.after)?.into_iter().try_for_each(show)?;
             return Ok(End::Fine);
         }
         let mut last = self.after;
         loop {
-            match agent.follow(last, show) {
+            match agent.follow_changes(last, show) {
                 Ok(number) => last = number,
                 // It may be restarting.
-                Err(_) if Agent::find(&socket).is_none() => {
-                    output::note("the agent has stopped; waiting for it to start");
-                    while Agent::find(&socket).is_none() {
+                Err(_) if AgentClient::find_listening(&socket).is_none() => {
+                    output::print_note("the agent has stopped; waiting for it to start");
+                    while AgentClient::find_listening(&socket).is_none() {
                         sleep(RETRY_PAUSE);
                     }
-                    output::note("the agent has started, and numbers its changes from 1");
+                    output::print_note("the agent has started, and numbers its changes from 1");
                     last = 0;
                 }
                 Err(error) => return Err(error),
@@ -72,7 +72,7 @@ impl Events {
         match self.output {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
-                output::line(&mut out, &format_change(change))?;
+                output::print_line(&mut out, &format_change(change))?;
                 out.flush()?;
             }
             Format::Json => {

@@ -8,7 +8,7 @@ use clap::Args;
 use super::args::{Global, Sources, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 use crate::report::explanation::Explanation;
 use crate::report::vips::VipFacts;
 use crate::sources::survey::Beside;
@@ -41,10 +41,10 @@ impl Explain {
         let config = global.resolve_config()?;
         let agent = match self.sources.is_named() {
             true => None,
-            false => Agent::find(&config.agent.socket),
+            false => AgentClient::find_listening(&config.agent.socket),
         };
         let (explanation, pending) = match agent {
-            Some(agent) => (agent.explain(&self.what)?, "yet"),
+            Some(agent) => (agent.fetch_explanation(&self.what)?, "yet"),
             None => (self.explain_once(global)?, "until the next apply"),
         };
         let nothing =
@@ -54,11 +54,11 @@ impl Explain {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
                 for line in explanation.to_lines(pending) {
-                    output::line(&mut out, &line)?;
+                    output::print_line(&mut out, &line)?;
                 }
                 out.flush()?;
             }
-            Format::Json => output::json(&explanation)?,
+            Format::Json => output::print_json(&explanation)?,
         }
         Ok(End::Fine)
     }

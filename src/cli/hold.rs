@@ -6,7 +6,7 @@ use clap::Args;
 use super::args::Global;
 use super::end::End;
 use super::output;
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 
 /// Stop the running agent from changing anything until `vipd release`
 ///
@@ -26,8 +26,9 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let hold = Agent::get(&global.resolve_config()?.agent.socket)?.hold(&self.reason)?;
-        output::note(&format!("held: the agent changes nothing since {}", hold.since));
+        let hold = AgentClient::connect(&global.resolve_config()?.agent.socket)?
+            .request_hold(&self.reason)?;
+        output::print_note(&format!("held: the agent changes nothing since {}", hold.since));
         Ok(End::Fine)
     }
 }
@@ -43,8 +44,8 @@ pub(super) struct Release {}
 impl Release {
     #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        Agent::get(&global.resolve_config()?.agent.socket)?.release()?;
-        output::note("released: the agent makes changes again");
+        AgentClient::connect(&global.resolve_config()?.agent.socket)?.request_release()?;
+        output::print_note("released: the agent makes changes again");
         Ok(End::Fine)
     }
 }

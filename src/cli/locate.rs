@@ -1,42 +1,42 @@
-//! The line of a label in the file it was read from.
+//! Finds the line of a label in the file that it was read from.
 
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use vip::LabelPlace;
 
-/// A parsed file, for looking up lines.
+/// A parsed file with the positions of its lines.
 pub(super) struct Lines<'a> {
     root: Option<Value<'a>>,
-    /// Where each line but the first starts, in bytes.
+    /// The byte offsets of all lines but the first.
     starts: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
-    /// Parses the text. One that can't be parsed has no lines to tell.
-    pub(super) fn of(text: &'a str) -> Self {
+    /// Parses a text. In one that can't be parsed, no label is found.
+    pub(super) fn parse(text: &'a str) -> Self {
         let root = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts = starts.map(|(at, _)| at + 1).collect();
         Self { root: root.ok().and_then(|parsed| parsed.value), starts }
     }
 
-    /// The line of a label, from 1.
-    pub(super) fn of_label(&self, place: &LabelPlace) -> Option<usize> {
-        let labels = object(self.root.as_ref()?, &place.path)?;
+    /// Returns the line of a label, counted from 1.
+    pub(super) fn find_label(&self, place: &LabelPlace) -> Option<usize> {
+        let labels = object_at(self.root.as_ref()?, &place.path)?;
         let mut equal = labels.properties.iter().filter(|each| each.name.as_str() == place.key);
         let start = equal.nth(place.occurrence)?.range().start;
         Some(1 + self.starts.partition_point(|line| *line <= start))
     }
 }
 
-/// The object at a path such as `$.apps[3].container.portMappings[0].labels`.
-fn object<'v, 'a>(root: &'v Value<'a>, path: &str) -> Option<&'v Object<'a>> {
+/// Returns the object at a path such as `$.apps[3].container.portMappings[0].labels`.
+fn object_at<'v, 'a>(root: &'v Value<'a>, path: &str) -> Option<&'v Object<'a>> {
     let mut value = root;
     for segment in path.strip_prefix('$')?.split(['.', '[']).filter(|segment| !segment.is_empty()) {
         value = match segment.strip_suffix(']') {
             Some(index) => value.as_array()?.elements.get(index.parse::<usize>().ok()?)?,
-            // The last of equal names, as in every reader of Marathon's.
+            // Of equal names the last counts, as it does for Marathon.
             None => {
                 let properties = &value.as_object()?.properties;
                 &properties.iter().rev().find(|each| each.name.as_str() == segment)?.value
@@ -59,7 +59,7 @@ mod tests {
             occurrence,
             value: String::new(),
         };
-        Lines::of(text).of_label(&place)
+        Lines::parse(text).find_label(&place)
     }
 
     const TEXT: &str =

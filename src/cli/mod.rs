@@ -68,18 +68,18 @@ pub fn main() -> ExitCode {
         Command::Run(_) => "warn,vipd=info",
         _ => "warn",
     });
-    match cli.run() {
+    match cli.run_command() {
         Ok(end) => end.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error);
+            output::print_error(&error);
             End::Trouble.into()
         }
     }
 }
 
 impl Cli {
-    fn run(&self) -> Result<End> {
+    fn run_command(&self) -> Result<End> {
         match &self.command {
             Command::Run(run) => run.run(&self.global),
             Command::Diff(diff) => diff.run(&self.global),
@@ -98,7 +98,7 @@ impl Cli {
     }
 }
 
-/// Whether the reader of the output is gone, as in `vipd diff | head`. That is not an error.
+/// Returns whether the reader of the output is gone, as in `vipd diff | head`: that is no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()

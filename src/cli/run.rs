@@ -67,7 +67,7 @@ impl Run {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let told = runtime.block_on(self.serve(global, &config, &marathons))?;
+        let told = runtime.block_on(self.run_agent(global, &config, &marathons))?;
         // Don't wait for look-ups at a name server that doesn't answer.
         runtime.shutdown_background();
         if told == Told::Reload {
@@ -75,12 +75,12 @@ impl Run {
             return Err(exec_again());
         }
         if self.cleanup_on_exit && admin::read_hold(&config.agent.socket)?.is_some() {
-            output::note("the node is held: nothing was removed from the kernel");
+            output::print_note("the node is held: nothing was removed from the kernel");
         } else if self.cleanup_on_exit && !self.observe {
             Agent::clean_up(&mut open_kernel(&config)?).context(
                 "cannot remove everything that vipd created; try again with `vipd cleanup`",
             )?;
-            output::note("removed everything that vipd created from the kernel");
+            output::print_note("removed everything that vipd created from the kernel");
         }
         drop(lock);
         Ok(End::Fine)
@@ -129,7 +129,7 @@ impl Run {
         }
     }
 
-    async fn serve(
+    async fn run_agent(
         &self,
         global: &Global,
         config: &Config,

@@ -1,18 +1,18 @@
-//! The signals that a running agent obeys.
+//! The signals of the agent.
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What the agent was told.
+/// A request by signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    /// SIGTERM or SIGINT: end.
+    /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGHUP: go on with the configuration as it is now.
+    /// SIGHUP: reload the configuration.
     Reload,
 }
 
-/// Ears for signals, from the moment they are made.
+/// Receives signals, from its creation on.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -21,9 +21,9 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen. To be called within a runtime.
+    /// Starts to receive. Must be called within a Tokio runtime.
     pub(super) fn listen() -> Result<Self> {
-        let listen = |kind, name| signal(kind).with_context(|| format!("cannot listen to {name}"));
+        let listen = |kind, name| signal(kind).with_context(|| format!("cannot receive {name}"));
         Ok(Self {
             terminate: listen(SignalKind::terminate(), "SIGTERM")?,
             interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
@@ -31,7 +31,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.terminate.recv() => Told::Stop,

@@ -9,8 +9,8 @@ use node::Kernel;
 use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
-use super::watch::{Sort, watch};
-use crate::admin::client::Agent;
+use super::watch::{Sort, watch_vips};
+use crate::admin::client::AgentClient;
 use crate::report::status::{Comparison, StatusReport};
 use crate::report::vips::VipFacts;
 
@@ -51,11 +51,11 @@ impl Status {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.resolve_config()?;
         if self.watch {
-            let agent = Agent::get(&config.agent.socket)?;
-            return watch(&agent, self.sort, std::time::Duration::from_secs(self.interval));
+            let agent = AgentClient::connect(&config.agent.socket)?;
+            return watch_vips(&agent, self.sort, std::time::Duration::from_secs(self.interval));
         }
-        let agent = Agent::find(&config.agent.socket);
-        let agent = agent.map(|agent| agent.status()).transpose()?;
+        let agent = AgentClient::find_listening(&config.agent.socket);
+        let agent = agent.map(|agent| agent.fetch_status()).transpose()?;
         // The agent itself applies the differences: they are reported to those who name a source.
         let alone = agent.is_some() && !self.sources.is_named();
         let mut report = if alone || self.sources.is_empty(&config) {
@@ -65,7 +65,7 @@ impl Status {
             let versions = wishes.task_versions().clone();
             let beside = ask_agent(&config)?;
             let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, beside)?;
-            survey.missing.iter().for_each(|missing| output::note(missing));
+            survey.missing.iter().for_each(|missing| output::print_note(missing));
             let plan = &survey.plan;
             let facts = VipFacts {
                 desired: Some(&survey.desired),
@@ -81,11 +81,11 @@ impl Status {
             Format::Text => {
                 let mut out = anstream::stdout().lock();
                 for line in report.to_lines() {
-                    output::line(&mut out, &line)?;
+                    output::print_line(&mut out, &line)?;
                 }
-                writeln!(out, "{}", report.summary())?;
+                writeln!(out, "{}", report.summary_line())?;
             }
-            Format::Json => output::json(&report)?,
+            Format::Json => output::print_json(&report)?,
         }
         Ok(if report.has_trouble() { End::Found } else { End::Fine })
     }

@@ -1,4 +1,4 @@
-//! A running agent's state, for machines and for `vipd status`.
+//! The state of the agent, for `/v1/status` and `vipd status`. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,54 +10,54 @@ use vip::{Line, Sign};
 use crate::agent::status::health::{Liveness, Readiness};
 use crate::agent::status::{Hold, View};
 
-/// A running agent's state.
+/// The state of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentReport {
     /// `acting`, `observing` or `held`.
     pub mode: String,
-    /// Why and since when nothing is changed.
+    /// The hold, if the agent is held.
     pub hold: Option<Hold>,
-    /// When it was started.
+    /// The time of its start.
     pub started: Timestamp,
-    /// Whether what Marathon said was put into the kernel at least once.
+    /// Everything that Marathon said was in the kernel at least once.
     pub ready: bool,
-    /// What doesn't work, a sentence each: `/healthz`.
+    /// Sentences that say why it is not alive: `/healthz`.
     pub unhealthy: Vec<String>,
-    /// Why it isn't ready, a sentence each: `/readyz`.
+    /// Sentences that say why it is not ready: `/readyz`.
     pub not_ready: Vec<String>,
-    /// What else its operator should know.
+    /// Other sentences for the operator.
     pub notes: Vec<String>,
     /// The Marathons by name.
     pub sources: BTreeMap<String, SourceReport>,
-    /// Real servers on their way out.
+    /// The number of draining real servers.
     pub draining: usize,
-    /// Operations that are due and held back.
+    /// The number of operations that are due and held back.
     pub pending: usize,
-    /// For how long a change hasn't been in the kernel, in seconds.
+    /// The seconds that a change has not been in the kernel.
     pub unapplied_seconds: Option<u64>,
-    /// What fails, by address.
+    /// Errors by virtual address.
     pub failing: BTreeMap<String, String>,
 }
 
-/// What is known of one Marathon.
+/// The state of one Marathon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// Events are coming. Otherwise it is polled.
+    /// Events arrive. Otherwise it is polled.
     pub streaming: bool,
-    /// How long ago all of it was read, in seconds.
+    /// The seconds since all of it was read. None: never.
     pub age_seconds: Option<u64>,
-    /// What is known is from the disk.
+    /// No answer yet: the state is from the disk.
     pub from_disk: bool,
-    /// What is known is too old to be relied on.
+    /// The state is too old to be relied on.
     pub stale: bool,
-    /// Why it can't be read.
+    /// The error of the last read.
     pub error: Option<String>,
-    /// Its apps and pods.
+    /// The number of apps and pods.
     pub workloads: usize,
 }
 
 impl AgentReport {
-    pub(crate) fn of(
+    pub(crate) fn new(
         view: &View,
         alive: Liveness,
         since_start: std::time::Duration,
@@ -101,7 +101,7 @@ impl AgentReport {
         }
     }
 
-    /// Something is wrong that somebody should look at.
+    /// Returns whether anything needs attention.
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         !self.unhealthy.is_empty() || !self.not_ready.is_empty() || !self.notes.is_empty()

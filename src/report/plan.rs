@@ -1,4 +1,4 @@
-//! Plans and outcomes for machines.
+//! Plans, outcomes and labels as JSON.
 
 use std::borrow::Cow;
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use vip::plan::{OpResult, ipvsadm_args};
 use vip::{Desired, LabelReport, Op, Outcome, Plan, Timeouts};
 
-/// A plan: what `diff --output json` prints and `/v1/diff` answers.
+/// Formats a plan for `diff --output json` and `/v1/diff`.
 pub(crate) fn plan_json(plan: &Plan, desired: &Desired, findings: &[String]) -> Value {
-    let operations: Vec<_> = plan.ops.iter().map(|op| operation(op, desired)).collect();
-    whole(plan, desired, findings, &operations)
+    let operations: Vec<_> = plan.ops.iter().map(|op| operation_json(op, desired)).collect();
+    whole_json(plan, desired, findings, &operations)
 }
 
-/// A plan with what became of each operation: what `apply --output json` prints.
+/// Formats a plan with the result of each operation for `apply --output json`.
 pub(crate) fn outcome_json(outcome: &Outcome, desired: &Desired, findings: &[String]) -> Value {
     let operations = outcome.results().map(|(op, result)| {
-        let mut value = operation(op, desired);
+        let mut value = operation_json(op, desired);
         let (word, error) = match result {
             OpResult::Done => ("done", None),
             OpResult::AlreadySo => ("already-so", None),
@@ -27,10 +27,10 @@ pub(crate) fn outcome_json(outcome: &Outcome, desired: &Desired, findings: &[Str
         value["error"] = error.into();
         value
     });
-    whole(&outcome.plan, desired, findings, &operations.collect::<Vec<_>>())
+    whole_json(&outcome.plan, desired, findings, &operations.collect::<Vec<_>>())
 }
 
-fn whole(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Value]) -> Value {
+fn whole_json(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Value]) -> Value {
     json!({
         "operations": operations,
         "conflicts": plan.conflicts.iter().map(|conflict| json!({
@@ -44,7 +44,7 @@ fn whole(plan: &Plan, desired: &Desired, findings: &[String], operations: &[Valu
     })
 }
 
-/// One label of an app and what became of it.
+/// A label of an app, with the verdict.
 #[derive(Debug, Serialize)]
 struct Label<'a> {
     app: &'a str,
@@ -58,7 +58,7 @@ struct Label<'a> {
     reason: Option<Cow<'a, str>>,
 }
 
-/// What became of every label.
+/// Formats labels with their verdicts.
 pub(crate) fn labels_json(reports: &[LabelReport]) -> Value {
     let labels = reports.iter().map(|report| Label {
         app: &report.place.app,
@@ -78,7 +78,7 @@ fn table_name(family: vip::nft::Family) -> String {
     format!("{} vipd", vip::nft::family_name(family))
 }
 
-fn operation(op: &Op, desired: &Desired) -> Value {
+fn operation_json(op: &Op, desired: &Desired) -> Value {
     let mut value = json!({ "op": op.name(), "ipvsadm": ipvsadm_args(op) });
     if let Some(vip) = op.vip() {
         value["vip"] = json!(vip);
@@ -145,7 +145,7 @@ fn operation(op: &Op, desired: &Desired) -> Value {
     value
 }
 
-/// In seconds; 0 leaves one as it is.
+/// Formats timeouts in seconds; 0 leaves a timeout unchanged.
 pub(crate) fn timeouts_json(timeouts: &Timeouts) -> Value {
     json!({ "tcp": timeouts.tcp, "tcp-fin": timeouts.tcp_fin, "udp": timeouts.udp })
 }

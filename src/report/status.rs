@@ -61,7 +61,7 @@ pub struct Comparison<'a> {
     pub facts: VipFacts<'a>,
     /// The plan that makes the kernel what is wanted.
     pub plan: &'a Plan,
-    /// What could not be read in the sources.
+    /// Parts of the sources that could not be read.
     pub findings: &'a [String],
 }
 
@@ -88,12 +88,12 @@ impl StatusReport {
             report.problems.push(format!("the interface is {}", report.interface));
         }
         if let Some(comparison) = comparison {
-            report.compare(&comparison);
+            report.add_comparison(&comparison);
         }
         report
     }
 
-    fn compare(&mut self, comparison: &Comparison<'_>) {
+    fn add_comparison(&mut self, comparison: &Comparison<'_>) {
         let Comparison { facts, plan, findings } = comparison;
         let labels = facts.desired.map(|desired| desired.reports.as_slice()).unwrap_or_default();
         self.labels = labels_json(labels);
@@ -107,7 +107,7 @@ impl StatusReport {
         }
     }
 
-    /// Whether anything is wrong.
+    /// Returns whether anything is wrong.
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         self.agent.as_ref().is_some_and(AgentReport::has_trouble)
@@ -122,7 +122,7 @@ impl StatusReport {
         let mut line = |depth, sign, text| lines.push(Line { depth, sign, text });
         line(0, Sign::Plain, format!("data path: {}", self.data_path));
         for vip in &self.vips {
-            line(0, Sign::Plain, vip.heading());
+            line(0, Sign::Plain, vip.heading_line());
             for server in &vip.servers {
                 line(1, Sign::Plain, server.to_text());
             }
@@ -141,7 +141,7 @@ impl StatusReport {
 
     /// Summarizes the table in a line.
     #[must_use]
-    pub fn summary(&self) -> String {
+    pub fn summary_line(&self) -> String {
         let servers: usize = self.vips.iter().map(|vip| vip.servers.len()).sum();
         let interface = self.interface;
         let vips = self.vips.len();
@@ -170,7 +170,7 @@ impl From<VipReport> for VipStatus {
 }
 
 impl VipStatus {
-    fn heading(&self) -> String {
+    fn heading_line(&self) -> String {
         let summary = &self.summary;
         let scheduler = summary.scheduler.as_deref().unwrap_or("no scheduler");
         let persistence =

@@ -41,7 +41,7 @@ pub struct VipReport {
 pub struct VipSummary {
     /// The apps and pods that claim it.
     pub apps: Vec<Arc<str>>,
-    /// Whether it works.
+    /// The state.
     pub state: VipState,
     /// Sentences that say what is wrong with it.
     pub problems: Vec<String>,
@@ -55,7 +55,7 @@ pub struct VipSummary {
     pub stats: Option<Traffic>,
 }
 
-/// Whether a VIP works, worst first.
+/// The state of a VIP, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -82,7 +82,7 @@ pub struct TaskReport {
     pub task: Option<Arc<str>>,
     /// The version of the app definition that the task runs.
     pub version: Option<String>,
-    /// Whether it takes new connections.
+    /// The state.
     pub state: TaskState,
     /// `healthy`, `unhealthy`, `unchecked`, `unreachable` or `unknown`.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -113,7 +113,7 @@ pub struct TaskReport {
     pub stats: Option<Traffic>,
 }
 
-/// Whether a task takes new connections.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -168,7 +168,7 @@ impl From<&Stats> for Traffic {
 /// The facts that reports are built from: those of one survey, or of a running agent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VipFacts<'a> {
-    /// What the sources want. None: no source was read.
+    /// The VIPs that the sources want. None: no source was read.
     pub desired: Option<&'a Desired>,
     /// The kernel. None: it could not be read.
     pub observed: Option<&'a Observed>,
@@ -209,22 +209,22 @@ impl<'a> VipFacts<'a> {
     #[must_use]
     pub fn report_wanted(&self) -> Vec<VipReport> {
         let services = self.desired.iter().flat_map(|desired| &desired.services);
-        services.map(|(vip, _)| self.report(vip, Side::Wanted).without_ended()).collect()
+        services.map(|(vip, _)| self.build_report(vip, Side::Wanted).without_ended()).collect()
     }
 
     /// Reports every VIP of vipd's that is in the kernel.
     #[must_use]
     pub fn report_kernel(&self) -> Vec<VipReport> {
         let services = self.observed.iter().flat_map(|observed| observed.our_services());
-        services.map(|(vip, _)| self.report(&vip, Side::Kernel).without_ended()).collect()
+        services.map(|(vip, _)| self.build_report(&vip, Side::Kernel).without_ended()).collect()
     }
 
     /// Reports a wanted VIP with all of its tasks, including ended ones.
     pub(super) fn report_all_tasks(&self, vip: &Vip) -> VipReport {
-        self.report(vip, Side::Wanted)
+        self.build_report(vip, Side::Wanted)
     }
 
-    fn report(&self, vip: &Vip, side: Side) -> VipReport {
+    fn build_report(&self, vip: &Vip, side: Side) -> VipReport {
         let wanted = self.desired.and_then(|desired| desired.services.get(vip));
         let held = self.observed.and_then(|observed| observed.service(vip));
         let members = wanted.map(|wanted| &wanted.selection.members);
@@ -265,7 +265,8 @@ impl<'a> VipFacts<'a> {
         let is_bound = |observed: &Observed| observed.addresses.contains_key(&vip.address);
         report.evaluate(
             side,
-            self.observed.is_some() && wanted.is_some_and(|wanted| differs(wanted, held)),
+            self.observed.is_some()
+                && wanted.is_some_and(|wanted| differs_from_kernel(wanted, held)),
             held.is_some() && !self.observed.is_some_and(is_bound),
         );
         report
@@ -342,8 +343,8 @@ impl<'a> VipFacts<'a> {
     }
 }
 
-/// Whether the kernel lacks the service, or one of its real servers has another weight.
-fn differs(wanted: &DesiredService, held: Option<&ObservedService>) -> bool {
+/// Returns whether the kernel lacks the service, or one of its real servers has another weight.
+fn differs_from_kernel(wanted: &DesiredService, held: Option<&ObservedService>) -> bool {
     let Some(held) = held else { return true };
     let is_held = |(address, member): (&SocketAddr, &Member)| {
         held.servers.get(address).is_some_and(|server| server.settings.weight == member.weight)
@@ -430,7 +431,7 @@ impl TaskReport {
 }
 
 impl VipState {
-    /// Whether clients are refused, or get something other than what is wanted.
+    /// Returns whether clients are refused, or the kernel does not hold what is wanted.
     #[must_use]
     pub fn is_broken(self) -> bool {
         self < Self::Degraded

@@ -22,7 +22,7 @@ use vip::controller::Mode;
 use vip::{SourceId, Stats, Vip};
 
 use super::drift;
-use super::encoder::{Encoder, Label, register};
+use super::encoder::{Encoder, Label, register_metric};
 use crate::agent::status::View;
 use crate::agent::status::counts::VipCounts;
 use crate::clock::Timestamp;
@@ -48,55 +48,55 @@ impl LoopMetrics {
     /// appears with its first increment has no rate.
     pub(super) fn new(registry: &mut Registry, sources: &[SourceId]) -> Self {
         let metrics = Self {
-            event_to_kernel: register(
+            event_to_kernel: register_metric(
                 registry,
                 "vipd_event_to_kernel_seconds",
                 "From an event's arrival until what it says is in the kernel",
                 duration_histogram(),
             ),
-            sync_duration: register(
+            sync_duration: register_metric(
                 registry,
                 "vipd_sync_duration_seconds",
                 "Reads of the whole kernel state, for a full comparison",
                 duration_histogram(),
             ),
-            apply_duration: register(
+            apply_duration: register_metric(
                 registry,
                 "vipd_apply_duration_seconds",
                 "Plans, from the first operation sent to the kernel's last answer",
                 duration_histogram(),
             ),
-            last_sync: register(
+            last_sync: register_metric(
                 registry,
                 "vipd_sync_last_success_timestamp_seconds",
                 "Unix time of the last read of the whole kernel state",
                 Gauge::default(),
             ),
-            operations: register(
+            operations: register_metric(
                 registry,
                 "vipd_operations_total",
                 "Changes to the kernel, by kind and result",
                 Family::default(),
             ),
-            drift_repaired: register(
+            drift_repaired: register_metric(
                 registry,
                 "vipd_drift_repaired_total",
                 "Repairs of what something else changed in the kernel, by kind",
                 Family::default(),
             ),
-            drains: register(
+            drains: register_metric(
                 registry,
                 "vipd_drains_total",
                 "Real servers that were taken out of use and kept until their connections end",
                 Counter::default(),
             ),
-            source_events: register(
+            source_events: register_metric(
                 registry,
                 "vipd_source_events_total",
                 "Events of a Marathon",
                 Family::default(),
             ),
-            source_reads: register(
+            source_reads: register_metric(
                 registry,
                 "vipd_source_reads_total",
                 "Reads of a Marathon, by result",
@@ -129,13 +129,13 @@ pub struct Scrape {
     pub view: Arc<View>,
     /// The time of the scrape.
     pub time: Timestamp,
-    /// Whether `/healthz` says alive.
+    /// `/healthz` says alive.
     pub healthy: bool,
-    /// Whether `/readyz` says ready.
+    /// `/readyz` says ready.
     pub ready: bool,
-    /// How long a change has not been in the kernel.
+    /// The time that a change has not been in the kernel.
     pub unapplied: Duration,
-    /// Whether the series of each VIP are wanted.
+    /// The series of each VIP are wanted.
     pub with_vips: bool,
     /// None: the event loop does not answer.
     pub counts: Option<Arc<VipCounts>>,
@@ -290,7 +290,7 @@ impl Scrape {
                     ("draining", servers.draining),
                     ("left-out", servers.left_out),
                 ]
-                .map(|(state, all)| (vip.and(("state", state)), count(all)))
+                .map(|(state, all)| (vip.with_label(("state", state)), count(all)))
             }),
         )
     }
@@ -308,7 +308,8 @@ impl Scrape {
         )?;
         let by_direction = |direction: fn(&Stats) -> [(&'static str, u64); 2]| {
             vips.iter().flat_map(move |(vip, stats)| {
-                direction(stats).map(|(direction, all)| (vip.and(("direction", direction)), all))
+                direction(stats)
+                    .map(|(direction, all)| (vip.with_label(("direction", direction)), all))
             })
         };
         out.counters(
@@ -350,7 +351,7 @@ impl VipLabels {
         [("vip", &self.vip), ("protocol", &self.protocol)]
     }
 
-    fn and<'a>(&'a self, label: Label<'a>) -> [Label<'a>; 3] {
+    fn with_label<'a>(&'a self, label: Label<'a>) -> [Label<'a>; 3] {
         [("vip", &self.vip), ("protocol", &self.protocol), label]
     }
 }

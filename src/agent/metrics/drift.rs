@@ -1,4 +1,4 @@
-//! What is in the kernel other than the agent left it: somebody else was there. Pure.
+//! Drift: changes that something else made to what the agent left in the kernel. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use vip::firewall::Place;
 use vip::nft::{Element, Family};
 use vip::{Observed, ObservedService, Op, Vip};
 
-/// A thing in the kernel that can be other than it was left.
+/// An object in the kernel that can drift.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Interface,
@@ -21,19 +21,19 @@ enum Thing {
     Rule(Place, IpNet),
 }
 
-/// What was found other than it was left, until it is looked at again.
+/// The objects that differed at the last read of the kernel.
 #[derive(Debug, Default)]
 pub(super) struct Drift {
     found: BTreeSet<Thing>,
 }
 
-/// The kinds that are counted.
+/// The kinds of objects, as the metric names them.
 pub(super) const KINDS: [&str; 7] =
     ["interface", "address", "service", "server", "timeouts", "nftables", "firewall"];
 
 impl Drift {
-    /// Compares a reading with the kernel as it was left.
-    pub(super) fn find_drift(&mut self, left: &Observed, found: &Observed) {
+    /// Compares a read of the kernel with what the agent left there.
+    pub(super) fn compare_reading(&mut self, left: &Observed, found: &Observed) {
         self.found.clear();
         if left.link != found.link {
             self.found.insert(Thing::Interface);
@@ -41,7 +41,7 @@ impl Drift {
         if left.timeouts != found.timeouts {
             self.found.insert(Thing::Timeouts);
         }
-        let addresses = changed_keys(&left.addresses, &found.addresses, |bound| *bound);
+        let addresses = differing_keys(&left.addresses, &found.addresses, |bound| *bound);
         self.found.extend(addresses.map(Thing::Address));
         for ((family, left), (_, found)) in left.nft.tables().into_iter().zip(found.nft.tables()) {
             if left.standing != found.standing {
@@ -56,21 +56,21 @@ impl Drift {
         let gone = rules_left.symmetric_difference(&rules_found).cloned();
         self.found.extend(gone.map(|(place, prefix)| Thing::Rule(place, prefix)));
         let (left, found) = (our_services(left), our_services(found));
-        let services = changed_keys(&left, &found, |service| service.settings.clone());
+        let services = differing_keys(&left, &found, |service| service.settings.clone());
         self.found.extend(services.map(Thing::Service));
         let nobody = BTreeMap::new();
         for vip in left.keys().chain(found.keys()) {
             let left = left.get(vip).map_or(&nobody, |service| &service.servers);
             let found = found.get(vip).map_or(&nobody, |service| &service.servers);
-            let servers = changed_keys(left, found, |server| server.settings);
+            let servers = differing_keys(left, found, |server| server.settings);
             self.found.extend(servers.map(|server| Thing::Server(*vip, server)));
         }
     }
 
-    /// The kind of what an operation repairs, if it does.
+    /// Returns the kind of the object that an operation repairs, once.
     pub(super) fn take_repaired(&mut self, op: &Op) -> Option<&'static str> {
         let thing = match op {
-            // It goes with the service or the address that it is for.
+            // Counted with the service or address of these flows.
             Op::ForgetFlows { .. } => return None,
             Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Thing::Interface,
             Op::SetTimeouts { .. } => Thing::Timeouts,
@@ -105,8 +105,8 @@ fn our_services(observed: &Observed) -> BTreeMap<Vip, &ObservedService> {
     observed.our_services().collect()
 }
 
-/// The keys of what is in one only, or not the same in both.
-fn changed_keys<K: Ord + Copy, V, T: PartialEq>(
+/// Returns the keys that are in one map only, or whose values differ.
+fn differing_keys<K: Ord + Copy, V, T: PartialEq>(
     left: &BTreeMap<K, V>,
     found: &BTreeMap<K, V>,
     of: impl Fn(&V) -> T,
@@ -185,7 +185,7 @@ mod tests {
         };
         let left = observed(vec![Rule::letting_in(prefix, Hook::Input)]);
         let mut drift = Drift::default();
-        drift.find_drift(&left, &observed(Vec::new()));
+        drift.compare_reading(&left, &observed(Vec::new()));
         let insert = Op::InsertRule { place: place.clone(), hook: Hook::Input, prefix };
         assert_eq!(drift.take_repaired(&insert), Some("firewall"));
         assert_eq!(drift.take_repaired(&insert), None, "once");
@@ -196,7 +196,7 @@ mod tests {
         let mut kernel = kernel();
         let left = kernel.observe().unwrap();
         let mut drift = Drift::default();
-        drift.find_drift(&left, &left);
+        drift.compare_reading(&left, &left);
         assert_eq!(drift.found, [].into());
 
         for service in kernel.state.services.values_mut() {
@@ -204,7 +204,7 @@ mod tests {
         }
         kernel.state.addresses.clear();
         kernel.state.link = Link::Missing;
-        drift.find_drift(&left, &kernel.observe().unwrap());
+        drift.compare_reading(&left, &kernel.observe().unwrap());
         let settings = left.service(&vip()).unwrap().servers[&server()].settings;
         let add = Op::AddServer { vip: vip(), server: server(), settings };
         assert_eq!(drift.take_repaired(&add), Some("server"));

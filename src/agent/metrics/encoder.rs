@@ -12,7 +12,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 pub(super) type Label<'a> = (&'static str, &'a str);
 
 /// Registers a metric under its full name, and returns it to be updated.
-pub(super) fn register<M: Metric + Clone>(
+pub(super) fn register_metric<M: Metric + Clone>(
     registry: &mut Registry,
     name: &str,
     help: &str,

@@ -1,26 +1,26 @@
-//! How long it takes from an event's arrival until what it says is in the kernel. Pure.
+//! The lag: the time from an event's arrival until the kernel holds what it says. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vip::SourceId;
 
-/// More changes at a time aren't followed.
+/// The most changes that are followed at a time.
 const MOST: usize = 4096;
 
-/// Follows changes from the event that tells of them into the kernel.
+/// Follows changes from their event into the kernel.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
-    /// When an event named a workload of a source first, since it was last read. The empty name
-    /// stands for everything.
+    /// The first event about each workload since its last read. The empty name stands for all.
     heard: BTreeMap<(SourceId, String), Duration>,
-    /// What is known and not in the kernel: since when it is, and when it was heard of.
+    /// Changes that are known and not yet in the kernel: the time they became known, and that of
+    /// their event.
     under_way: Vec<(Duration, Duration)>,
 }
 
 impl Lag {
-    /// An event about these workloads came.
-    pub(super) fn note_event(&mut self, source: &SourceId, names: &[String], now: Duration) {
+    /// Records an event about these workloads.
+    pub(super) fn record_event(&mut self, source: &SourceId, names: &[String], now: Duration) {
         for name in names {
             if self.heard.len() < MOST {
                 self.heard.entry((source.clone(), name.clone())).or_insert(now);
@@ -28,9 +28,9 @@ impl Lag {
         }
     }
 
-    /// Something is known of a workload, or, without a name, of everything. `unapplied`: since when
-    /// something isn't in the kernel.
-    pub(super) fn note_known(
+    /// Records that a workload was read, or, without a name, all of them. `unapplied` is the time
+    /// since which a change has not been in the kernel.
+    pub(super) fn record_change(
         &mut self,
         source: &SourceId,
         name: Option<&str>,
@@ -56,8 +56,8 @@ impl Lag {
         }
     }
 
-    /// What is in the kernel now: how long each change took.
-    pub(super) fn take_settled(
+    /// Takes the changes that are in the kernel now. Returns the lag of each.
+    pub(super) fn take_applied(
         &mut self,
         unapplied: Option<Duration>,
         now: Duration,
@@ -69,8 +69,8 @@ impl Lag {
         done.into_iter().map(|(_, heard)| now.saturating_sub(heard)).collect()
     }
 
-    /// Nothing is changed for now, so nothing can be measured.
-    pub(super) fn forget(&mut self) {
+    /// Forgets all changes, since the agent makes none for now.
+    pub(super) fn forget_all(&mut self) {
         self.heard.clear();
         self.under_way.clear();
     }
@@ -84,37 +84,37 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    fn note_event(id: &str) -> [String; 1] {
+    fn event(id: &str) -> [String; 1] {
         [id.to_owned()]
     }
 
     #[test]
     fn a_change_takes_from_its_first_event_until_it_is_in_the_kernel() {
         let mut lag = Lag::default();
-        lag.note_event(&"m".into(), &note_event("/web"), at(100));
-        lag.note_event(&"m".into(), &note_event("/web"), at(150));
-        lag.note_event(&"n".into(), &note_event("/web"), at(10));
-        lag.note_known(&"m".into(), Some("/web"), Some(at(200)), at(200));
-        assert!(lag.take_settled(Some(at(200)), at(210)).is_empty(), "it is being done");
-        assert_eq!(lag.take_settled(Some(at(205)), at(220)), [at(120)], "something newer isn't");
-        assert!(lag.take_settled(None, at(230)).is_empty(), "each counts once");
+        lag.record_event(&"m".into(), &event("/web"), at(100));
+        lag.record_event(&"m".into(), &event("/web"), at(150));
+        lag.record_event(&"n".into(), &event("/web"), at(10));
+        lag.record_change(&"m".into(), Some("/web"), Some(at(200)), at(200));
+        assert!(lag.take_applied(Some(at(200)), at(210)).is_empty(), "it is being done");
+        assert_eq!(lag.take_applied(Some(at(205)), at(220)), [at(120)], "something newer isn't");
+        assert!(lag.take_applied(None, at(230)).is_empty(), "each counts once");
     }
 
     #[test]
     fn an_event_that_changes_nothing_is_not_measured() {
         let mut lag = Lag::default();
-        lag.note_event(&"m".into(), &note_event("/other"), at(100));
-        lag.note_known(&"m".into(), Some("/other"), None, at(200));
-        assert!(lag.take_settled(None, at(210)).is_empty());
+        lag.record_event(&"m".into(), &event("/other"), at(100));
+        lag.record_change(&"m".into(), Some("/other"), None, at(200));
+        assert!(lag.take_applied(None, at(210)).is_empty());
     }
 
     #[test]
     fn a_read_of_everything_is_news_of_all_that_was_heard_of() {
         let mut lag = Lag::default();
-        lag.note_event(&"m".into(), &note_event("/a"), at(100));
-        lag.note_event(&"m".into(), &note_event("/b"), at(50));
-        lag.note_known(&"m".into(), None, Some(at(300)), at(300));
-        assert_eq!(lag.take_settled(None, at(310)), [at(260)]);
+        lag.record_event(&"m".into(), &event("/a"), at(100));
+        lag.record_event(&"m".into(), &event("/b"), at(50));
+        lag.record_change(&"m".into(), None, Some(at(300)), at(300));
+        assert_eq!(lag.take_applied(None, at(310)), [at(260)]);
         assert!(lag.heard.is_empty());
     }
 }

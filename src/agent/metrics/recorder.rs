@@ -57,7 +57,7 @@ impl Recorder {
                 MessageSummary::Event { workloads } => {
                     let labels = [("source", source.to_string())];
                     self.metrics.source_events.get_or_create(&labels).inc();
-                    self.lag.note_event(source, &workloads, now.since_start);
+                    self.lag.record_event(source, &workloads, now.since_start);
                     News::Heard(source.clone(), workloads)
                 }
                 MessageSummary::Read { workload, succeeded } => {
@@ -72,7 +72,7 @@ impl Recorder {
                 if let Ok(reading) = reading {
                     self.metrics.last_sync.set(now.wall.as_duration().as_secs_f64());
                     if let Some(left) = core.controller().observed() {
-                        self.drift.find_drift(left, &reading.observed);
+                        self.drift.compare_reading(left, &reading.observed);
                     }
                 }
                 News::Other
@@ -104,7 +104,7 @@ impl Recorder {
         }
         let status = core.controller().status();
         if status.mode != Mode::Acting {
-            self.lag.forget();
+            self.lag.forget_all();
             return;
         }
         let unapplied = status.unapplied_since;
@@ -113,15 +113,15 @@ impl Recorder {
             // Most events only lead to a read; what one says by itself acts at once.
             News::Heard(source, names) if unapplied.is_some() => {
                 for name in names {
-                    self.lag.note_known(&source, Some(&name), unapplied, now);
+                    self.lag.record_change(&source, Some(&name), unapplied, now);
                 }
             }
             News::Read(source, name) => {
-                self.lag.note_known(&source, name.as_deref(), unapplied, now)
+                self.lag.record_change(&source, name.as_deref(), unapplied, now)
             }
             News::Heard(..) | News::Applied | News::Other => {}
         }
-        for took in self.lag.take_settled(unapplied, now) {
+        for took in self.lag.take_applied(unapplied, now) {
             if is_applied {
                 self.metrics.event_to_kernel.observe(took.as_secs_f64());
             }

@@ -1,4 +1,4 @@
-//! Looks at everything, each thing once. What can't be looked at is a finding, not a failure.
+//! Reads the facts that the checks need. A fact that can't be read is a finding, not an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,18 @@ use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
 use vip::{Link, Observed};
 
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 use crate::config::{Config, Marathon};
 use crate::doctor::{self, BridgeFacts, Diagnosis, Group, KernelFacts, LockState, ServerAnswer};
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::translate_snapshot;
 use crate::sources::once::DefinitionSource;
 
-pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
+pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let mut groups = Vec::new();
     let mut group = |name, checks| groups.push(Group { name, checks });
-    let asked: Vec<_> = marathons.iter().map(ask).collect();
-    let Looked { mut kernel, ipvs, observed } = look(config);
+    let asked: Vec<_> = marathons.iter().map(ask_marathon).collect();
+    let Looked { mut kernel, ipvs, observed } = read_kernel(config);
     let observed = observed.as_ref();
     let links = node::read_links().unwrap_or_default();
 
@@ -29,17 +29,20 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     group(
         "kernel",
         doctor::check_kernel(&KernelFacts {
-            release: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            release: read_trimmed("/proc/sys/kernel/osrelease").unwrap_or_default(),
             ipvs: ipvs.as_ref().map(|(version, _)| version.as_str()),
             modules: Modules::read_running(),
-            schedulers: schedulers(kernel.as_mut(), doctor::schedulers_wanted(named, observed)),
+            schedulers: find_schedulers(
+                kernel.as_mut(),
+                doctor::schedulers_wanted(named, observed),
+            ),
             nft: observed.map(|observed| observed.nft.clone()),
         }),
     );
     group("rights", doctor::check_rights(Rights::read_own()));
     let v6 = observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
     let mut reports = check_sysctls(config.strict_arp);
-    // Without IPVS its settings aren't there either, which is no news.
+    // Without IPVS its sysctls don't exist: that is reported already.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
     let forwarding = inspect::read_ipv6_forwarding();
     group("settings", doctor::check_sysctls(&reports, forwarding.as_ref(), v6));
@@ -49,17 +52,18 @@ pub(super) fn examine(config: &Config, marathons: &[Marathon]) -> Diagnosis {
         group("table", doctor::check_table(observed, &links));
         group("firewall", doctor::check_firewall(observed, &config.policy.allow, config.firewall));
     }
-    group("interface", interface(config, observed, &links));
-    let filtered = text("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
+    group("interface", check_interface(config, observed, &links));
+    let filtered =
+        read_trimmed("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
     group("bridges", doctor::check_bridges(BridgeFacts { filtered, links: &links, observed }));
-    group("agent", agent(config));
+    group("agent", check_agent(config));
     for (marathon, asked) in marathons.iter().zip(&asked) {
         group("marathon", doctor::check_marathon(&marathon.name, &asked.servers, &asked.workloads));
     }
     Diagnosis { groups }
 }
 
-/// The kernel, as far as it could be opened and read.
+/// The kernel, as far as it could be read.
 struct Looked {
     kernel: Option<LinuxKernel>,
     /// The version of IPVS with the buckets of its table, or why it doesn't answer.
@@ -67,7 +71,7 @@ struct Looked {
     observed: Option<Observed>,
 }
 
-fn look(config: &Config) -> Looked {
+fn read_kernel(config: &Config) -> Looked {
     let opened = LinuxKernel::open(config.kernel_settings()).and_then(|mut kernel| {
         let about = kernel.read_ipvs_info()?;
         Ok((kernel, about))
@@ -84,8 +88,8 @@ fn look(config: &Config) -> Looked {
     }
 }
 
-/// Whether the kernel has each, if it tells.
-fn schedulers(
+/// Asks the kernel for each scheduler. None: it does not say.
+fn find_schedulers(
     mut kernel: Option<&mut LinuxKernel>,
     wanted: BTreeSet<String>,
 ) -> BTreeMap<String, Option<bool>> {
@@ -97,7 +101,7 @@ fn schedulers(
     wanted.into_iter().map(ask).collect()
 }
 
-fn interface(
+fn check_interface(
     config: &Config,
     observed: Option<&Observed>,
     links: &[LinkFacts],
@@ -112,25 +116,25 @@ fn interface(
     doctor::check_interface(&config.interface, state, manager)
 }
 
-fn agent(config: &Config) -> Vec<doctor::Check> {
+fn check_agent(config: &Config) -> Vec<doctor::Check> {
     let lock = match node::Lock::find_holder(&config.lock) {
         None => LockState::Free,
         Some(pid) => LockState::Held(Some(pid)),
     };
-    let agent = Agent::find(&config.agent.socket);
-    let answer = agent.map(|agent| agent.status());
+    let agent = AgentClient::find_listening(&config.agent.socket);
+    let answer = agent.map(|agent| agent.fetch_status());
     doctor::check_agent(lock, answer.as_ref(), Timestamp::now())
 }
 
-/// What a Marathon said.
+/// The answers of a Marathon.
 struct Asked {
     servers: Vec<ServerAnswer>,
     workloads: Result<usize>,
     schedulers: Vec<Scheduling>,
 }
 
-fn ask(marathon: &Marathon) -> Asked {
-    let servers = servers(marathon);
+fn ask_marathon(marathon: &Marathon) -> Asked {
+    let servers = ask_servers(marathon);
     let mut schedulers = Vec::new();
     let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read_definitions();
     let workloads = read.map(|reading| {
@@ -141,7 +145,7 @@ fn ask(marathon: &Marathon) -> Asked {
     Asked { servers, workloads, schedulers }
 }
 
-fn servers(marathon: &Marathon) -> Vec<ServerAnswer> {
+fn ask_servers(marathon: &Marathon) -> Vec<ServerAnswer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let client = Client::new(&marathon.client_config());
     let (Ok(runtime), Ok(client)) = (runtime, client) else { return Vec::new() };
@@ -153,6 +157,6 @@ fn servers(marathon: &Marathon) -> Vec<ServerAnswer> {
     .collect()
 }
 
-fn text(path: &str) -> Option<String> {
+fn read_trimmed(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The privileged set-up of a node: what the agent can't do with `CAP_NET_ADMIN` alone.
+//! The set-up of a node that needs more privileges than `CAP_NET_ADMIN`.
 
 use std::fs;
 use std::io;
@@ -13,18 +13,17 @@ use crate::config::Config;
 
 pub(super) const MODULES_FILE: &str = "/etc/modules-load.d/vipd.conf";
 
-/// Does it, and says what was done or what went wrong, step by step. What is as it should be is
-/// left alone and not told.
-pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Result<String>> {
+/// Sets up the node. Returns what was done or failed, step by step; what was in order is left out.
+pub(super) fn fix_node(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Result<String>> {
     let mut steps = Vec::new();
     let known = Modules::read_running();
-    let wanted = modules().filter(|name| known.find_module(name) != Module::Missing);
+    let wanted = wanted_modules().filter(|name| known.find_module(name) != Module::Missing);
     let wanted: Vec<_> = wanted.collect();
     for name in wanted.iter().filter(|name| known.find_module(name) != Module::Present) {
         match load_module(name) {
             Ok(()) => steps.push(Ok(format!("loaded the module {name}"))),
-            // In a container there is neither a list of modules nor `modprobe`. The kernel has it
-            // built in, or loads it when it is asked for what the module does.
+            // A container has neither a list of modules nor `modprobe`. The module is built in, or
+            // the kernel loads it on first use.
             Err(_) if known.find_module(name) == Module::Unknown => {}
             Err(error) => {
                 steps.push(Err(error).with_context(|| format!("cannot load the module {name}")))
@@ -34,12 +33,12 @@ pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Resul
     let text = load_at_boot(&wanted);
     if fs::read_to_string(modules_file).ok().as_ref() != Some(&text) {
         let path = modules_file.display();
-        let written = write(modules_file, &text).map(|()| format!("wrote {path}"));
+        let written = write_file(modules_file, &text).map(|()| format!("wrote {path}"));
         steps.push(written.with_context(|| {
             format!("cannot write {path}, so modules may be missing after a reboot")
         }));
     }
-    // The settings of IPVS are there once it has been spoken to in this network namespace.
+    // The sysctls of IPVS exist once it has been used in this network namespace.
     if let Err(error) = LinuxKernel::open(config.kernel_settings()) {
         steps.push(Err(error.into()));
     }
@@ -59,18 +58,18 @@ pub(super) fn fix(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<Resul
     steps
 }
 
-/// Everything that vipd may come to need, so that a new label needs no new module at night.
-fn modules() -> impl Iterator<Item = String> {
+/// Lists every module that vipd may need, so that no later label needs another one.
+fn wanted_modules() -> impl Iterator<Item = String> {
     let schedulers = Scheduling::ALL.into_iter().map(|each| format!("ip_vs_{}", each.name()));
     ["ip_vs", "nf_conntrack", "dummy"].map(str::to_owned).into_iter().chain(schedulers)
 }
 
-/// See modules-load.d(5).
+/// Formats the file for modules-load.d(5).
 fn load_at_boot(modules: &[String]) -> String {
     format!("# Written by `vipd doctor --fix`.\n{}\n", modules.join("\n"))
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

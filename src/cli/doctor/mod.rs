@@ -59,12 +59,12 @@ impl Doctor {
         let mut failed = false;
         if self.fix {
             let modules = self.modules_file.clone().unwrap_or_else(|| fix::MODULES_FILE.into());
-            for step in fix::fix(&config, &modules, !self.no_ipv6_forwarding) {
+            for step in fix::fix_node(&config, &modules, !self.no_ipv6_forwarding) {
                 match step {
-                    Ok(done) => output::note(&done),
+                    Ok(done) => output::print_note(&done),
                     Err(error) => {
                         failed = true;
-                        output::complain(&error);
+                        output::print_error(&error);
                     }
                 }
             }
@@ -72,10 +72,10 @@ impl Doctor {
         if self.no_examination {
             return Ok(if failed { End::Trouble } else { End::Fine });
         }
-        let diagnosis = examine::examine(&config, &marathons);
+        let diagnosis = examine::examine_node(&config, &marathons);
         match self.output {
             Format::Text => print_diagnosis(&diagnosis)?,
-            Format::Json => output::json(&serde_json::json!({
+            Format::Json => output::print_json(&serde_json::json!({
                 "groups": diagnosis.groups,
                 "level": diagnosis.worst_level(),
                 "summary": diagnosis.summary(),

@@ -12,40 +12,40 @@ use vip::{Line, Sign};
 
 use super::end::End;
 use super::output;
-use crate::admin::client::Agent;
+use crate::admin::client::AgentClient;
 use crate::report::agent::AgentReport;
 use crate::report::vips::{VipReport, VipState};
 use screen::{Key, Screen};
 
-/// What comes first.
+/// The order of the VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Sort {
-    /// What is wrong.
+    /// Problems first.
     Trouble,
-    /// The lowest address.
+    /// By address.
     Vip,
-    /// The most new connections a second.
+    /// Most new connections per second first.
     Rate,
-    /// The most established connections.
+    /// Most established connections first.
     Active,
-    /// The first app by name.
+    /// By the name of the first app.
     App,
 }
 
-/// Shows them until told to stop: on the whole of a terminal, else one after another.
-pub(super) fn watch(agent: &Agent, mut sort: Sort, interval: Duration) -> Result<End> {
+/// Shows the VIPs until interrupted: on a full screen, or in blocks if the output is no terminal.
+pub(super) fn watch_vips(agent: &AgentClient, mut sort: Sort, interval: Duration) -> Result<End> {
     let mut rates = Rates::default();
     let mut look = || {
-        let (report, vips) = (agent.status()?, agent.vips()?);
-        rates.see(&vips, Instant::now());
+        let (report, vips) = (agent.fetch_status()?, agent.fetch_vips()?);
+        rates.record_counters(&vips, Instant::now());
         Ok::<_, anyhow::Error>((report, vips, rates.now.clone()))
     };
     if !std::io::stdout().is_terminal() {
         loop {
             let (report, vips, rates) = look()?;
             let mut out = anstream::stdout().lock();
-            for line in lines(&report, &vips, &rates, sort, usize::MAX) {
-                output::line(&mut out, &line)?;
+            for line in screen_lines(&report, &vips, &rates, sort, usize::MAX) {
+                output::print_line(&mut out, &line)?;
             }
             writeln!(out)?;
             out.flush()?;
@@ -58,21 +58,21 @@ pub(super) fn watch(agent: &Agent, mut sort: Sort, interval: Duration) -> Result
     loop {
         let (report, vips, rates) = &seen;
         let (width, height) = screen.size();
-        let mut all = vec![keys(sort)];
-        // One for the keys, and the last one, which a newline would scroll away.
+        let mut all = vec![keys_line(sort)];
+        // Without the line of keys, and the last line, where a newline would scroll.
         let rows = usize::from(height).saturating_sub(2);
-        all.extend(lines(report, vips, rates, sort, rows));
+        all.extend(screen_lines(report, vips, rates, sort, rows));
         screen.draw(&all, width)?;
-        match screen.key(interval)? {
+        match screen.read_key(interval)? {
             Some(Key::Quit) => return Ok(End::Fine),
-            Some(Key::Letter(letter)) => sort = by_letter(letter).unwrap_or(sort),
+            Some(Key::Letter(letter)) => sort = sort_by_letter(letter).unwrap_or(sort),
             None => seen = look()?,
         }
     }
 }
 
-/// What the keys do, and how it is sorted.
-fn keys(sort: Sort) -> Line {
+/// The line that explains the keys.
+fn keys_line(sort: Sort) -> Line {
     let by = match sort {
         Sort::Trouble => "trouble",
         Sort::Vip => "VIP",
@@ -84,7 +84,7 @@ fn keys(sort: Sort) -> Line {
     Line { depth: 0, sign: Sign::Plain, text }
 }
 
-fn by_letter(letter: char) -> Option<Sort> {
+fn sort_by_letter(letter: char) -> Option<Sort> {
     Some(match letter {
         't' => Sort::Trouble,
         'v' => Sort::Vip,
@@ -95,7 +95,7 @@ fn by_letter(letter: char) -> Option<Sort> {
     })
 }
 
-/// New connections a second between two looks; the kernel's own average for the first.
+/// New connections per second between two samples; for the first, the kernel's own average.
 #[derive(Debug, Default)]
 struct Rates {
     last: BTreeMap<String, (u64, Instant)>,
@@ -103,7 +103,7 @@ struct Rates {
 }
 
 impl Rates {
-    fn see(&mut self, vips: &[VipReport], at: Instant) {
+    fn record_counters(&mut self, vips: &[VipReport], at: Instant) {
         let last = std::mem::take(&mut self.last);
         self.now.clear();
         for vip in vips {
@@ -124,8 +124,8 @@ impl Rates {
     }
 }
 
-/// All there is to show, in at most so many lines. Pure.
-fn lines(
+/// Formats everything in at most `most` lines. Pure.
+fn screen_lines(
     report: &AgentReport,
     vips: &[VipReport],
     rates: &BTreeMap<String, f64>,
@@ -157,7 +157,7 @@ fn lines(
         line(sign, format!("marathon {source}: {how}"));
     }
     let wrong = report.unhealthy.iter().chain(&report.not_ready).chain(&report.notes);
-    for text in wrong.filter(|text| !is_told(text, report)) {
+    for text in wrong.filter(|text| !is_shown_by_source(text, report)) {
         line(Sign::Warn, text.clone());
     }
 
@@ -172,7 +172,7 @@ fn lines(
         ),
     );
     let mut order: Vec<_> = vips.iter().zip(&names).collect();
-    // A stable sort: what is equal stays in the order of addresses.
+    // The sort is stable: equal VIPs stay in the order of addresses.
     order.sort_by(|(a, _), (b, _)| match sort {
         Sort::Trouble => a.summary.state.cmp(&b.summary.state),
         Sort::Vip => std::cmp::Ordering::Equal,
@@ -182,7 +182,7 @@ fn lines(
     });
     let mut rest = order.len();
     for (vip, name) in order {
-        // The last line is for how many there are more.
+        // The last line says how many are left.
         if lines.len() + 1 >= most && rest > 1 {
             lines.push(Line { depth: 0, sign: Sign::Plain, text: format!("{rest} more") });
             break;
@@ -190,7 +190,7 @@ fn lines(
         rest -= 1;
         let text = format!(
             "{:<10} {name:<width$} {:>7} {:>7} {:>8.0}  {}",
-            word(vip.summary.state),
+            state_word(vip.summary.state),
             format!("{}/{}", vip.serving_servers(), vip.backend.len() + vip.left_out.len()),
             vip.active_connections(),
             rate(vip),
@@ -206,8 +206,8 @@ fn lines(
     lines
 }
 
-/// A note about a Marathon that its own line tells already.
-fn is_told(text: &str, report: &AgentReport) -> bool {
+/// Returns whether a note repeats the line of a Marathon.
+fn is_shown_by_source(text: &str, report: &AgentReport) -> bool {
     report.sources.iter().any(|(name, source)| {
         source.error.is_some()
             && !source.stale
@@ -215,7 +215,7 @@ fn is_told(text: &str, report: &AgentReport) -> bool {
     })
 }
 
-fn word(state: VipState) -> &'static str {
+fn state_word(state: VipState) -> &'static str {
     match state {
         VipState::Refusing => "refusing",
         VipState::Conflict => "conflict",
@@ -274,8 +274,8 @@ mod tests {
 
     fn text(sort: Sort, most: usize) -> String {
         let mut rates = Rates::default();
-        rates.see(&vips(), Instant::now());
-        let lines = lines(&report(), &vips(), &rates.now, sort, most);
+        rates.record_counters(&vips(), Instant::now());
+        let lines = screen_lines(&report(), &vips(), &rates.now, sort, most);
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(first(Sort::Rate), "/web");
         assert_eq!(first(Sort::App), "/checkout");
         for letter in "tvran".chars() {
-            assert!(by_letter(letter).is_some());
+            assert!(sort_by_letter(letter).is_some());
         }
     }
 
@@ -317,11 +317,11 @@ mod tests {
     #[test]
     fn a_rate_is_that_between_two_looks() {
         let (mut rates, then) = (Rates::default(), Instant::now());
-        rates.see(&vips(), then);
+        rates.record_counters(&vips(), then);
         assert_eq!(rates.now["3.3.0.1:80/tcp"], 400.0, "the kernel's own");
         let mut later = vips();
         later[0].summary.stats.as_mut().unwrap().connections += 50;
-        rates.see(&later, then + Duration::from_secs(2));
+        rates.record_counters(&later, then + Duration::from_secs(2));
         assert_eq!(rates.now["3.3.0.1:80/tcp"], 25.0);
     }
 }

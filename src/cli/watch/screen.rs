@@ -1,4 +1,4 @@
-//! The whole of a terminal, and its keys, until this is dropped.
+//! The alternate screen of a terminal, and its keys.
 
 use std::io::{Read, Write, stdin};
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use vip::Line;
 
 use crate::cli::output;
 
-/// A key that was pressed.
+/// A pressed key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// It ends.
+    /// `q`, Ctrl-C or Ctrl-D.
     Quit,
     Letter(char),
 }
 
-/// See the module's documentation.
+/// The alternate screen, until this is dropped.
 pub(super) struct Screen {
-    /// None: the keys aren't a terminal's, and nothing is read.
+    /// The settings to restore. None: standard input is no terminal, and no keys are read.
     before: Option<Termios>,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Switches to the alternate screen, and reads single keys.
     pub(super) fn open() -> Result<Self> {
         let before = tcgetattr(stdin()).ok();
         if let Some(before) = &before {
@@ -34,12 +34,12 @@ impl Screen {
             tcsetattr(stdin(), OptionalActions::Flush, &now).context("cannot read single keys")?;
         }
         let screen = Self { before };
-        // The other screen, without a cursor.
-        print("\x1b[?1049h\x1b[?25l")?;
+        // The alternate screen, without a cursor.
+        print_codes("\x1b[?1049h\x1b[?25l")?;
         Ok(screen)
     }
 
-    /// Columns and rows.
+    /// Returns columns and rows.
     #[expect(clippy::unused_self, reason = "there is a size only while it is open")]
     pub(super) fn size(&self) -> (u16, u16) {
         let size = tcgetwinsize(std::io::stdout()).ok();
@@ -47,24 +47,24 @@ impl Screen {
         size.map_or((80, 24), |size| (size.ws_col, size.ws_row))
     }
 
-    /// Shows these lines, each cut at the edge.
+    /// Shows these lines, each cut at the right edge.
     #[expect(clippy::unused_self, reason = "it can be drawn on only while it is open")]
     pub(super) fn draw(&self, lines: &[Line], width: u16) -> Result<()> {
         let mut out = anstream::stdout().lock();
         write!(out, "\x1b[H")?;
         for line in lines {
-            // Two columns are its sign's.
+            // The sign takes two columns.
             let text = line.text.chars().take(usize::from(width).saturating_sub(2)).collect();
             write!(out, "\x1b[2K")?;
-            output::line(&mut out, &Line { text, ..line.clone() })?;
+            output::print_line(&mut out, &Line { text, ..line.clone() })?;
         }
         write!(out, "\x1b[J")?;
         out.flush()?;
         Ok(())
     }
 
-    /// Waits for a key for so long.
-    pub(super) fn key(&self, patience: Duration) -> Result<Option<Key>> {
+    /// Waits for a key, at most `patience`.
+    pub(super) fn read_key(&self, patience: Duration) -> Result<Option<Key>> {
         if self.before.is_none() {
             std::thread::sleep(patience);
             return Ok(None);
@@ -76,7 +76,7 @@ impl Screen {
             let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
             let left = Timespec::try_from(left).context("that is too long")?;
             match poll(&mut fds, Some(&left)) {
-                // A signal comes when the window changes its size, say.
+                // Timeout, or a signal, such as that of a changed window size.
                 Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
                 Ok(_) => {}
                 Err(error) => return Err(error).context("cannot wait for a key"),
@@ -86,7 +86,7 @@ impl Screen {
                 return Ok(Some(Key::Quit));
             }
             match byte[0] {
-                // Ctrl-C, Ctrl-D, and who wants to leave vi.
+                // Ctrl-C and Ctrl-D.
                 b'q' | 3 | 4 => return Ok(Some(Key::Quit)),
                 letter if letter.is_ascii_lowercase() => {
                     return Ok(Some(Key::Letter(letter.into())));
@@ -99,14 +99,14 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = print("\x1b[?25h\x1b[?1049l");
+        let _ = print_codes("\x1b[?25h\x1b[?1049l");
         if let Some(before) = &self.before {
             let _ = tcsetattr(stdin(), OptionalActions::Flush, before);
         }
     }
 }
 
-fn print(codes: &str) -> Result<()> {
+fn print_codes(codes: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(codes.as_bytes())?;
     out.flush()?;
