@@ -61,15 +61,15 @@ mod tests {
     use std::sync::Arc;
 
     use vip::Firewall;
-    use vip::firewall::{Base, Chain, Hook, Keeper, Place, Rule, Sees};
+    use vip::firewall::{Backend, Base, Chain, ChainPlace, Families, Hook, Rule};
 
     use super::super::diagnosis::Level;
     use super::*;
 
     fn observed(rules: Vec<Rule>) -> Observed {
-        let place = Place {
-            keeper: Keeper::Nftables,
-            sees: Sees::V4,
+        let place = ChainPlace {
+            backend: Backend::Nftables,
+            families: Families::V4,
             table: "filter".into(),
             chain: "INPUT".into(),
         };

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(check.level, Level::Warning);
         assert!(check.text.contains("no nftables") && check.text.contains("ENOENT"), "{check:?}");
         for table in [&mut nft.v4, &mut nft.v6] {
-            table.able = vip::nft::Able::Nat;
+            table.support = vip::nft::NftSupport::Nat;
         }
         assert_eq!(check_nftables(&nft).level, Level::Ok);
     }

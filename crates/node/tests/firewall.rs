@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use nl_ipvs::errno;
 use node::{Monitor, Nft};
 use testkit::netns;
-use vip::firewall::{Fate, Hook, Keeper, Place, Sees};
+use vip::firewall::{Backend, ChainPlace, Families, Fate, Hook};
 use vip::{Firewall, Op};
 
 /// A network namespace with nftables. Says so where there is none.
@@ -54,14 +54,14 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn place(sees: Sees, table: &str, chain: &str) -> Place {
-    Place { keeper: Keeper::Nftables, sees, table: table.into(), chain: chain.into() }
+fn place(families: Families, table: &str, chain: &str) -> ChainPlace {
+    ChainPlace { backend: Backend::Nftables, families, table: table.into(), chain: chain.into() }
 }
 
 /// The fate of VIPs in each chain, as `inet f in: Dropped`.
 fn fates(firewall: &Firewall, prefix: &str) -> Vec<String> {
     let prefix = net(prefix);
-    let seen = firewall.base_chains().filter(|(place, _)| place.sees.covers_prefix(&prefix));
+    let seen = firewall.base_chains().filter(|(place, _)| place.families.covers_prefix(&prefix));
     seen.map(|(place, _)| format!("{place}: {:?}", firewall.chain_fate(place, &prefix, true)))
         .collect()
 }
@@ -290,7 +290,7 @@ fn what_takes_a_rule_out_and_a_chain_at_a_hook_are_heard() {
 #[test]
 fn a_chain_that_is_gone_takes_no_rule() {
     let Some(mut nft) = nft() else { return };
-    let (place, prefix) = (place(Sees::Both, "f", "in"), net("3.0.0.0/8"));
+    let (place, prefix) = (place(Families::Both, "f", "in"), net("3.0.0.0/8"));
     let insert = Op::InsertRule { place, hook: Hook::Input, prefix };
     assert_eq!(nft.perform(&[&insert]).remove(0).unwrap_err().errno(), errno::ENOENT);
 }

@@ -12,7 +12,7 @@ use std::num::NonZeroU16;
 use nl_ipvs::{Family, errno};
 use node::Nft;
 use testkit::netns;
-use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing};
+use vip::nft::{Element, Guard, Masquerade, NftSupport, Rules, TableState};
 use vip::{Op, Protocol, Vip};
 
 const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
@@ -42,7 +42,7 @@ fn list(args: &str) -> String {
 }
 
 fn set(family: Family, rules: Rules) -> Op {
-    Op::SetTable { family, before: Standing::Missing, rules }
+    Op::SetTable { family, before: TableState::Missing, rules }
 }
 
 fn guarded(address: &str) -> Element {
@@ -73,8 +73,8 @@ fn done(nft: &mut Nft, ops: &[Op]) {
     assert_eq!(errnos(nft, ops), vec![0; ops.len()]);
 }
 
-fn standing(nft: &mut Nft, family: Family) -> Standing {
-    nft.observe_tables().unwrap().table(family).standing
+fn state(nft: &mut Nft, family: Family) -> TableState {
+    nft.observe_tables().unwrap().table(family).state
 }
 
 /// The table as nft makes it of its text.
@@ -139,14 +139,14 @@ fn every_table_is_the_one_that_nft_makes_of_its_text() {
     for family in [Family::Inet, Family::Inet6] {
         for rules in Rules::ALL {
             done(&mut nft, &[set(family, rules)]);
-            assert_eq!(standing(&mut nft, family), Standing::Whole(rules));
+            assert_eq!(state(&mut nft, family), TableState::Whole(rules));
             let ours = listed(family);
             list("flush ruleset");
-            assert_eq!(standing(&mut nft, family), Standing::Missing);
+            assert_eq!(state(&mut nft, family), TableState::Missing);
             netns::run_tool_with_input("nft", "-f -", &written(family, rules));
             assert_eq!(ours, listed(family), "{rules}");
             // What nft made is recognised too: it says more than we do, and means the same.
-            assert_eq!(standing(&mut nft, family), Standing::Whole(rules), "{rules}");
+            assert_eq!(state(&mut nft, family), TableState::Whole(rules), "{rules}");
         }
     }
 }
@@ -177,9 +177,9 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
     ] {
         // One command must not be split at its spaces only: nft reads it from its input.
         netns::run_tool_with_input("nft", "-f -", damage);
-        assert_eq!(standing(&mut nft, Family::Inet), Standing::Damaged, "{damage}");
+        assert_eq!(state(&mut nft, Family::Inet), TableState::Damaged, "{damage}");
         done(&mut nft, &[set(Family::Inet, WHOLE)]);
-        assert_eq!(standing(&mut nft, Family::Inet), Standing::Whole(WHOLE), "{damage}");
+        assert_eq!(state(&mut nft, Family::Inet), TableState::Whole(WHOLE), "{damage}");
         assert_eq!(listed(Family::Inet), whole, "{damage}");
     }
     let elements: BTreeSet<_> = nft.observe_tables().unwrap().elements().collect();
@@ -224,11 +224,11 @@ fn trying_what_the_kernel_can_do_changes_nothing() {
     let Some(mut nft) = nft() else { return };
     assert_eq!(list("list ruleset"), "");
     let tables = nft.observe_tables().unwrap();
-    assert_eq!((tables.v4.able, tables.v6.able), (Able::Nat, Able::Nat));
+    assert_eq!((tables.v4.support, tables.v6.support), (NftSupport::Nat, NftSupport::Nat));
     // One that somebody damaged is tried beside what is there.
     netns::run_tool_with_input("nft", "-f -", "table ip vipd {\nchain x { counter; }\n}\n");
     let before = list("list ruleset");
-    assert_eq!(Nft::open().observe_tables().unwrap().v4.able, Able::Nat);
+    assert_eq!(Nft::open().observe_tables().unwrap().v4.support, NftSupport::Nat);
     assert_eq!(list("list ruleset"), before);
 }
 
@@ -288,6 +288,6 @@ fn ten_thousand_addresses_are_guarded_and_survive_a_rebuild() {
     netns::run_tool("nft", "add rule ip6 vipd guard counter");
     done(&mut nft, &[set(Family::Inet6, WHOLE)]);
     let tables = nft.observe_tables().unwrap();
-    assert_eq!(tables.v6.standing, Standing::Whole(WHOLE));
+    assert_eq!(tables.v6.state, TableState::Whole(WHOLE));
     assert_eq!(tables.elements().count(), elements.len());
 }

@@ -10,7 +10,7 @@ use nl_ipvs::{
 };
 use node::{Kernel, KernelError, SysctlReport};
 use vip::firewall::Rule;
-use vip::nft::{Able, Standing};
+use vip::nft::{NftSupport, TableState};
 use vip::ownership::{Owner, owner_of};
 use vip::plan::OpError;
 use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip, Ways};
@@ -86,26 +86,26 @@ impl FakeKernel {
             Op::SetTable { family, rules, .. } => {
                 let table = self.state.nft.table_mut(*family);
                 let taken = match rules.nat {
-                    Some(_) => table.able == Able::Nat,
-                    None => table.able != Able::Nothing,
+                    Some(_) => table.support == NftSupport::Nat,
+                    None => table.support != NftSupport::Nothing,
                 };
                 if !taken {
                     return Err(kernel_refusal(errno::ENOENT));
                 }
-                table.standing = Standing::Whole(*rules);
+                table.state = TableState::Whole(*rules);
                 Ok(())
             }
             Op::DeleteTable { family } => {
                 let table = self.state.nft.table_mut(*family);
-                require_present(table.standing != Standing::Missing)?;
-                table.standing = Standing::Missing;
+                require_present(table.state != TableState::Missing)?;
+                table.state = TableState::Missing;
                 table.vips.clear();
                 table.empty.clear();
                 Ok(())
             }
             Op::AddElement { element } => {
                 let table = self.state.nft.table_mut(element.family());
-                require_present(table.standing != Standing::Missing)?;
+                require_present(table.state != TableState::Missing)?;
                 if table.contains(*element) {
                     return Err(kernel_refusal(errno::EEXIST));
                 }

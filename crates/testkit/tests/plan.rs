@@ -9,7 +9,7 @@ use node::Kernel;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 use testkit::{FakeKernel, generate};
-use vip::nft::{Able, Element, Standing};
+use vip::nft::{Element, NftSupport, TableState};
 use vip::ownership::{Owner, owner_of};
 use vip::plan::OpResult;
 use vip::{Bound, Desired, Firewall, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
@@ -79,7 +79,7 @@ fn guards(state: &Observed, desired: &Desired) -> Result<(), TestCaseError> {
         let bound: BTreeSet<_> = state.addresses.keys().copied().filter(of).collect();
         let nobody: BTreeSet<_> = nobody.iter().copied().filter(|vip| of(&vip.address)).collect();
         if !bound.is_empty() || !nobody.is_empty() {
-            prop_assert_eq!(table.standing, Standing::Whole(rules));
+            prop_assert_eq!(table.state, TableState::Whole(rules));
         }
         prop_assert_eq!(&table.vips, &bound);
         prop_assert_eq!(&table.empty, &nobody);
@@ -116,7 +116,7 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         }
         let held = state.service(vip).map(set);
         prop_assert_eq!(held, Some((wanted.settings(vip), wanted.servers().collect())), "{}", vip);
-        let translates = state.nft.table(Family::from(vip.address)).able == Able::Nat;
+        let translates = state.nft.table(Family::from(vip.address)).support == NftSupport::Nat;
         let source = desired.sources.get(&vip.address).copied();
         let source = source.filter(|_| !translates);
         prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
@@ -233,7 +233,7 @@ proptest! {
             prop_assert_eq!(kernel.state.link, Link::Missing);
         }
         for (_, table) in kernel.state.nft.tables() {
-            prop_assert_eq!(table.standing, Standing::Missing);
+            prop_assert_eq!(table.state, TableState::Missing);
         }
     }
 

@@ -71,7 +71,7 @@ impl Rules {
 
 /// The nftables features of the kernel, probed by a trial transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Able {
+pub enum NftSupport {
     /// No nftables.
     #[default]
     Nothing,
@@ -83,7 +83,7 @@ pub enum Able {
 
 /// The state of the rules in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Standing {
+pub enum TableState {
     /// The table doesn't exist.
     #[default]
     Missing,
@@ -97,11 +97,11 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     /// The features that the kernel has for it.
-    pub able: Able,
+    pub support: NftSupport,
     /// The kernel's error for features that it lacks.
     pub lacks: Option<String>,
     /// The state of the rules.
-    pub standing: Standing,
+    pub state: TableState,
     /// The elements of set `vips`: addresses that are guarded.
     pub vips: BTreeSet<IpAddr>,
     /// The elements of set `empty`: services without a usable real server, whose new clients are
@@ -177,10 +177,10 @@ impl Table {
     #[must_use]
     pub fn wanted_rules(&self, modes: Modes) -> Option<Rules> {
         let Modes { masquerade, guard } = modes;
-        match self.able {
-            Able::Nothing => None,
-            Able::Filter => Some(Rules { nat: None, guard }),
-            Able::Nat => Some(Rules { nat: Some(masquerade), guard }),
+        match self.support {
+            NftSupport::Nothing => None,
+            NftSupport::Filter => Some(Rules { nat: None, guard }),
+            NftSupport::Nat => Some(Rules { nat: Some(masquerade), guard }),
         }
     }
 
@@ -220,9 +220,9 @@ impl Table {
         let empty =
             addresses.iter().flat_map(|address| self.empty.range(Vip::all_on(*address)).copied());
         Self {
-            able: self.able,
+            support: self.support,
             lacks: self.lacks.clone(),
-            standing: self.standing,
+            state: self.state,
             vips: vips.copied().collect(),
             empty: empty.collect(),
         }
@@ -266,10 +266,10 @@ impl Nft {
     /// for both.
     pub fn describe_lacks(&self) -> Vec<String> {
         let lack = |table: &Table| {
-            let what = match table.able {
-                Able::Nat => return None,
-                Able::Filter => "no address translation",
-                Able::Nothing => "no nftables",
+            let what = match table.support {
+                NftSupport::Nat => return None,
+                NftSupport::Filter => "no address translation",
+                NftSupport::Nothing => "no nftables",
             };
             let why = table.lacks.as_deref().unwrap_or("not tried yet");
             Some((what, why.to_owned()))
@@ -295,11 +295,11 @@ impl fmt::Display for Nft {
             true => f.write_str("whole")?,
             false => write!(f, "reduced: {}", lacks.join("; "))?,
         }
-        let standing = self.tables().into_iter().find_map(|(_, table)| match table.standing {
-            Standing::Whole(rules) => Some(rules),
+        let state = self.tables().into_iter().find_map(|(_, table)| match table.state {
+            TableState::Whole(rules) => Some(rules),
             _ => None,
         });
-        match standing {
+        match state {
             Some(rules) => write!(f, " ({rules})"),
             None => Ok(()),
         }

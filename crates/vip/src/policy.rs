@@ -25,7 +25,7 @@ pub struct Policy {
 
 /// The reason why an address may not be a VIP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AddressRefusal {
     /// An address with a special meaning.
     #[error("{0} is {1}, which can't be a VIP")]
     Special(IpAddr, SpecialAddress),
@@ -69,39 +69,39 @@ impl Policy {
         address: IpAddr,
         node: &NodeFacts,
         cluster: &ClusterFacts,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AddressRefusal> {
         if let Some(special) =
             SpecialAddress::from_address(address).filter(|special| !special.may_be_vip())
         {
-            return Err(Refusal::Special(address, special));
+            return Err(AddressRefusal::Special(address, special));
         }
         if node.own.contains(&address) {
-            return Err(Refusal::OwnAddress(address));
+            return Err(AddressRefusal::OwnAddress(address));
         }
         if cluster.nodes.contains(&address) {
-            return Err(Refusal::OtherNode(address));
+            return Err(AddressRefusal::OtherNode(address));
         }
         if cluster.masters.contains(&address) {
-            return Err(Refusal::Master(address));
+            return Err(AddressRefusal::Master(address));
         }
         if node.resolvers.contains(&address) {
-            return Err(Refusal::Resolver(address));
+            return Err(AddressRefusal::Resolver(address));
         }
         if cluster.tasks.contains(&address) {
-            return Err(Refusal::Task(address));
+            return Err(AddressRefusal::Task(address));
         }
         let allowed = self.allow.iter().any(|prefix| prefix.contains(&address));
         if !self.allow.is_empty() && !allowed {
-            return Err(Refusal::NotAllowed(address));
+            return Err(AddressRefusal::NotAllowed(address));
         }
         if !allowed
             && let Some((net, link)) = node.routes.iter().find(|(net, _)| net.contains(&address))
         {
-            return Err(Refusal::Routed(address, *net, link.clone()));
+            return Err(AddressRefusal::Routed(address, *net, link.clone()));
         }
         match self.reserved_for(address) {
             Some((net, owner)) if !is_at_or_below(app, owner) => {
-                Err(Refusal::Reserved(address, *net, owner.clone()))
+                Err(AddressRefusal::Reserved(address, *net, owner.clone()))
             }
             _ => Ok(()),
         }
@@ -125,11 +125,16 @@ fn is_at_or_below(app: &str, path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn admit(policy: &Policy, app: &str, address: &str, node: &NodeFacts) -> Result<(), Refusal> {
+    fn admit(
+        policy: &Policy,
+        app: &str,
+        address: &str,
+        node: &NodeFacts,
+    ) -> Result<(), AddressRefusal> {
         policy.admit(app, address.parse().unwrap(), node, &ClusterFacts::default())
     }
 
-    fn plain(address: &str) -> Result<(), Refusal> {
+    fn plain(address: &str) -> Result<(), AddressRefusal> {
         admit(&Policy::default(), "/a", address, &NodeFacts::default())
     }
 
@@ -150,7 +155,7 @@ mod tests {
             "fe80::1",
             "ff02::1",
         ] {
-            assert!(matches!(plain(address), Err(Refusal::Special(..))), "{address}");
+            assert!(matches!(plain(address), Err(AddressRefusal::Special(..))), "{address}");
         }
     }
 
@@ -179,12 +184,12 @@ mod tests {
         };
         let refusal =
             |address| Policy::default().admit("/a", ip(address), &node, &cluster).unwrap_err();
-        assert!(matches!(refusal("10.0.0.1"), Refusal::OwnAddress(_)));
-        assert!(matches!(refusal("10.0.0.2"), Refusal::OtherNode(_)));
-        assert!(matches!(refusal("10.0.0.9"), Refusal::Master(_)));
-        assert!(matches!(refusal("10.0.0.53"), Refusal::Resolver(_)));
-        assert!(matches!(refusal("9.0.1.3"), Refusal::Task(_)));
-        assert!(matches!(refusal("172.17.0.2"), Refusal::Routed(..)));
+        assert!(matches!(refusal("10.0.0.1"), AddressRefusal::OwnAddress(_)));
+        assert!(matches!(refusal("10.0.0.2"), AddressRefusal::OtherNode(_)));
+        assert!(matches!(refusal("10.0.0.9"), AddressRefusal::Master(_)));
+        assert!(matches!(refusal("10.0.0.53"), AddressRefusal::Resolver(_)));
+        assert!(matches!(refusal("9.0.1.3"), AddressRefusal::Task(_)));
+        assert!(matches!(refusal("172.17.0.2"), AddressRefusal::Routed(..)));
         let re_admitted =
             Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
         assert_eq!(re_admitted.admit("/a", ip("172.17.0.2"), &node, &cluster), Ok(()));
@@ -203,12 +208,15 @@ mod tests {
             ..Policy::default()
         };
         let node = NodeFacts::default();
-        assert!(matches!(admit(&policy, "/a", "4.4.0.7", &node), Err(Refusal::NotAllowed(_))));
+        assert!(matches!(
+            admit(&policy, "/a", "4.4.0.7", &node),
+            Err(AddressRefusal::NotAllowed(_))
+        ));
         assert_eq!(admit(&policy, "/a", "3.9.0.1", &node), Ok(()));
         assert_eq!(admit(&policy, "/shop/db", "3.3.0.6", &node), Ok(()));
         assert!(matches!(
             admit(&policy, "/shopping", "3.3.0.6", &node),
-            Err(Refusal::Reserved(..))
+            Err(AddressRefusal::Reserved(..))
         ));
         assert_eq!(admit(&policy, "/bank", "3.3.7.1", &node), Ok(()));
         assert!(admit(&policy, "/shop", "3.3.7.1", &node).is_err());

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use node::KernelError;
-use vip::controller::Entry;
+use vip::controller::LogEntry;
 use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
@@ -80,7 +80,7 @@ pub enum Effect {
     /// Run a plan, then say [`Input::Applied`].
     Apply(Plan),
     /// Log what became of each operation of the last plan.
-    Log(Vec<(Entry, OpResult)>),
+    Log(Vec<(LogEntry, OpResult)>),
     /// Save [`AgentCore::kept`](super::AgentCore::kept) of this source to its state file.
     Save(SourceId),
 }

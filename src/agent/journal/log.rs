@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::Timestamp;
-use vip::controller::{Controller, Entry, Mode};
+use vip::controller::{Controller, LogEntry, Mode};
 use vip::plan::OpResult;
 use vip::{LabelReport, SourceId};
 
@@ -27,7 +27,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Tells what became of the operations of a plan. `now` is since the start.
-    pub(crate) fn log_outcome(&self, done: Vec<(Entry, OpResult)>, now: Duration) {
+    pub(crate) fn log_outcome(&self, done: Vec<(LogEntry, OpResult)>, now: Duration) {
         for (entry, result) in done {
             match result {
                 OpResult::Done => {
@@ -84,7 +84,7 @@ impl Log {
         mode != Mode::Acting || !self.withheld.is_empty()
     }
 
-    fn log_change(&self, entry: &Entry, after_ms: Option<u64>) {
+    fn log_change(&self, entry: &LogEntry, after_ms: Option<u64>) {
         write_line(entry, after_ms, "");
         let vip = entry.vip.map(|vip| vip.to_string());
         self.journal.append_entry(JournalEntry {
@@ -107,8 +107,8 @@ impl Log {
     }
 }
 
-fn write_line(entry: &Entry, after_ms: Option<u64>, end: &str) {
-    let Entry { op, vip, address, server, app, task, why, .. } = entry;
+fn write_line(entry: &LogEntry, after_ms: Option<u64>, end: &str) {
+    let LogEntry { op, vip, address, server, app, task, why, .. } = entry;
     tracing::info!(
         target: CHANGE,
         what = op.name(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use vip::firewall::Place;
+use vip::firewall::ChainPlace;
 use vip::nft::{Element, Family};
 use vip::{Observed, ObservedService, Op, Vip};
 
@@ -18,7 +18,7 @@ enum Thing {
     Server(Vip, SocketAddr),
     Table(Family),
     Element(Element),
-    Rule(Place, IpNet),
+    Rule(ChainPlace, IpNet),
 }
 
 /// The objects that differed at the last read of the kernel.
@@ -44,7 +44,7 @@ impl Drift {
         let addresses = differing_keys(&left.addresses, &found.addresses, |bound| *bound);
         self.found.extend(addresses.map(Thing::Address));
         for ((family, left), (_, found)) in left.nft.tables().into_iter().zip(found.nft.tables()) {
-            if left.standing != found.standing {
+            if left.state != found.state {
                 self.found.insert(Thing::Table(family));
             }
             let (left, found): (BTreeSet<_>, BTreeSet<_>) =
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn a_rule_that_somebody_took_out_is_found() {
-        use vip::firewall::{Base, Chain, Hook, Keeper, Rule, Sees};
+        use vip::firewall::{Backend, Base, Chain, Families, Hook, Rule};
         let prefix: IpNet = "3.0.0.0/8".parse().unwrap();
-        let place = Place {
-            keeper: Keeper::Nftables,
-            sees: Sees::V4,
+        let place = ChainPlace {
+            backend: Backend::Nftables,
+            families: Families::V4,
             table: "filter".into(),
             chain: "INPUT".into(),
         };

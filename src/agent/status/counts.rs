@@ -85,7 +85,7 @@ mod tests {
     fn labels_are_counted_by_what_can_be_done_about_them() {
         let misspelt_option = read_port(&[("ipvs_weight", "2")], &[]).bad_options.remove(0);
         let misplaced = LabelRefusal::Misplaced("belongs elsewhere".into());
-        let own = policy::Refusal::OwnAddress([3, 3, 0, 6].into());
+        let own = policy::AddressRefusal::OwnAddress([3, 3, 0, 6].into());
         let reports = [
             report("VIP_0", Some(vip()), Verdict::Obeyed),
             report("VIP_0", Some(vip()), Verdict::refused(own)),

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use nl_ipvs::errno;
 use vip::firewall::{
-    Base, Chain, Condition, ESTABLISHED, Firewall, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
-    iptables_match,
+    Backend, Base, Chain, ChainPlace, ESTABLISHED, Families, Firewall, Hook, NEW, Rule,
+    RuleCondition, RuleVerdict, iptables_match,
 };
 use vip::plan::OpError;
 
@@ -36,15 +36,15 @@ enum ToolError {
 
 /// Adds the chains of the older firewall to those of nftables.
 pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
-    for sees in [Sees::V4, Sees::V6] {
-        if !has_filter(sees) {
+    for families in [Families::V4, Families::V6] {
+        if !has_filter(families) {
             continue;
         }
         let firewall = Arc::make_mut(firewall);
-        match run_tool(sees, &["-S"]) {
-            Ok(text) => firewall.chains.extend(parse_rules(sees, &text)),
+        match run_tool(families, &["-S"]) {
+            Ok(text) => firewall.chains.extend(parse_rules(families, &text)),
             Err(error) => {
-                let (tool, why) = (tool_name(sees), error_chain(&error));
+                let (tool, why) = (tool_name(families), error_chain(&error));
                 firewall.unread.insert(format!(
                     "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
                 ));
@@ -55,26 +55,26 @@ pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
 
 /// Inserts a rule at the head of a chain that accepts the VIPs of a prefix, in place of other
 /// rules with the same mark.
-pub(super) fn insert_legacy_rule(place: &Place, hook: Hook, prefix: &IpNet) -> Answer {
+pub(super) fn insert_legacy_rule(place: &ChainPlace, hook: Hook, prefix: &IpNet) -> Answer {
     remove_marked(place, prefix)?;
     let comment = Rule::comment_for(prefix);
     let matched = iptables_match(hook, prefix);
     let head = ["-I", &place.chain];
     let tail = ["-m", "comment", "--comment", &comment, "-j", "ACCEPT"];
     let args: Vec<_> = head.into_iter().chain(matched.split(' ')).chain(tail).collect();
-    run_tool(place.sees, &args).map(drop).map_err(|error| failed_op(&error))
+    run_tool(place.families, &args).map(drop).map_err(|error| failed_op(&error))
 }
 
 /// Deletes the rules with the mark of a prefix; `ENOENT` if there are none.
-pub(super) fn delete_legacy_rule(place: &Place, prefix: &IpNet) -> Answer {
+pub(super) fn delete_legacy_rule(place: &ChainPlace, prefix: &IpNet) -> Answer {
     match remove_marked(place, prefix)? {
         0 => Err(OpError::new(errno::ENOENT, "the rule is gone".to_owned())),
         _ => Ok(()),
     }
 }
 
-fn remove_marked(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
-    let run = |args: &[&str]| run_tool(place.sees, args).map_err(|error| failed_op(&error));
+fn remove_marked(place: &ChainPlace, prefix: &IpNet) -> Result<usize, OpError> {
+    let run = |args: &[&str]| run_tool(place.families, args).map_err(|error| failed_op(&error));
     let text = run(&["-S", &place.chain])?;
     let mut removed = 0;
     for mut words in text.lines().map(split_words) {
@@ -88,19 +88,19 @@ fn remove_marked(place: &Place, prefix: &IpNet) -> Result<usize, OpError> {
     Ok(removed)
 }
 
-fn has_filter(sees: Sees) -> bool {
-    let name = if sees == Sees::V6 { "ip6_tables_names" } else { "ip_tables_names" };
+fn has_filter(families: Families) -> bool {
+    let name = if families == Families::V6 { "ip6_tables_names" } else { "ip_tables_names" };
     // Only root may read this file, and only root can use the tool.
     let names = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name));
     names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
 }
 
-fn tool_name(sees: Sees) -> &'static str {
-    if sees == Sees::V6 { "ip6tables-legacy" } else { "iptables-legacy" }
+fn tool_name(families: Families) -> &'static str {
+    if families == Families::V6 { "ip6tables-legacy" } else { "iptables-legacy" }
 }
 
-fn run_tool(sees: Sees, args: &[&str]) -> Result<String, ToolError> {
-    let output = Command::new(tool_name(sees)).args(["-w", PATIENCE]).args(args).output();
+fn run_tool(families: Families, args: &[&str]) -> Result<String, ToolError> {
+    let output = Command::new(tool_name(families)).args(["-w", PATIENCE]).args(args).output();
     let output = output.map_err(ToolError::Run)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -111,7 +111,7 @@ fn run_tool(sees: Sees, args: &[&str]) -> Result<String, ToolError> {
 }
 
 /// Parses the output of `-S` for the filter table.
-fn parse_rules(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
+fn parse_rules(families: Families, text: &str) -> impl Iterator<Item = (ChainPlace, Chain)> {
     let lines: Vec<_> = text.lines().map(split_words).collect();
     let names: BTreeSet<_> = lines.iter().filter_map(|line| line.get(1).cloned()).collect();
     let mut chains: Vec<(String, Chain)> =
@@ -127,7 +127,7 @@ fn parse_rules(sees: Sees, text: &str) -> impl Iterator<Item = (Place, Chain)> {
     }
     chains.into_iter().map(move |(chain, rules)| {
         let table = "filter".to_owned();
-        (Place { keeper: Keeper::Legacy, sees, table, chain }, rules)
+        (ChainPlace { backend: Backend::Legacy, families, table, chain }, rules)
     })
 }
 
@@ -178,15 +178,15 @@ fn parse_rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
                 words.next();
                 continue;
             }
-            "-d" => value.parse().ok().map(Condition::To),
-            "--ctorigdst" => value.parse().ok().map(Condition::MadeTo),
-            "--ctdir" => Some(Condition::Answers(value == "REPLY")),
-            "--ctstate" | "--state" => Some(Condition::State(parse_states(value))),
+            "-d" => value.parse().ok().map(RuleCondition::To),
+            "--ctorigdst" => value.parse().ok().map(RuleCondition::MadeTo),
+            "--ctdir" => Some(RuleCondition::Answers(value == "REPLY")),
+            "--ctstate" | "--state" => Some(RuleCondition::State(parse_states(value))),
             word if word.starts_with('-') => None,
             // A value of an option that isn't understood.
             _ => continue,
         };
-        rule.conditions.push(condition.filter(|_| !inverted).unwrap_or(Condition::Other));
+        rule.conditions.push(condition.filter(|_| !inverted).unwrap_or(RuleCondition::Other));
         inverted = false;
     }
     rule
@@ -201,15 +201,15 @@ fn parse_states(list: &str) -> u32 {
     list.split(',').map(bit).fold(0, |all, bit| all | bit)
 }
 
-fn parse_verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> Verdict {
+fn parse_verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> RuleVerdict {
     match to {
-        "ACCEPT" => Verdict::Accept,
-        "DROP" | "REJECT" => Verdict::Drop,
-        "RETURN" => Verdict::Return,
-        "NFQUEUE" | "QUEUE" => Verdict::Other,
-        _ if !chains.contains(to) => Verdict::None,
-        _ if how == "-g" => Verdict::Goto(to.to_owned()),
-        _ => Verdict::Jump(to.to_owned()),
+        "ACCEPT" => RuleVerdict::Accept,
+        "DROP" | "REJECT" => RuleVerdict::Drop,
+        "RETURN" => RuleVerdict::Return,
+        "NFQUEUE" | "QUEUE" => RuleVerdict::Other,
+        _ if !chains.contains(to) => RuleVerdict::None,
+        _ if how == "-g" => RuleVerdict::Goto(to.to_owned()),
+        _ => RuleVerdict::Jump(to.to_owned()),
     }
 }
 
@@ -219,13 +219,13 @@ mod tests {
     use vip::firewall::Fate;
 
     fn firewall(text: &str) -> Firewall {
-        Firewall { chains: parse_rules(Sees::V4, text).collect(), ..Firewall::default() }
+        Firewall { chains: parse_rules(Families::V4, text).collect(), ..Firewall::default() }
     }
 
     fn fate(text: &str, chain: &str) -> Fate {
-        let place = Place {
-            keeper: Keeper::Legacy,
-            sees: Sees::V4,
+        let place = ChainPlace {
+            backend: Backend::Legacy,
+            families: Families::V4,
             table: "filter".into(),
             chain: chain.into(),
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use nl_ipvs::{Ipvs, errno};
 use vip::Op;
-use vip::firewall::Keeper;
+use vip::firewall::Backend;
 use vip::plan::OpError;
 
 use super::answer::{Answer, failed_op, refused_op, unknown_outcome};
@@ -33,9 +33,9 @@ fn subsystem_of(op: &Op) -> Subsystem {
         | Op::AddElement { .. }
         | Op::DeleteElement { .. }
         | Op::DeleteTable { .. } => Subsystem::Nft,
-        Op::InsertRule { place, .. } | Op::DeleteRule { place, .. } => match place.keeper {
-            Keeper::Nftables => Subsystem::Nft,
-            Keeper::Legacy => Subsystem::Legacy,
+        Op::InsertRule { place, .. } | Op::DeleteRule { place, .. } => match place.backend {
+            Backend::Nftables => Subsystem::Nft,
+            Backend::Legacy => Subsystem::Legacy,
         },
         Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Subsystem::Address,
         Op::ForgetFlows { .. } => Subsystem::Flows,

@@ -7,7 +7,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use vip::Firewall;
-use vip::firewall::{Base, Chain, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
+use vip::firewall::{
+    Backend, Base, Chain, ChainPlace, Families, Hook, Rule, RuleCondition, RuleVerdict,
+};
 
 /// Returns the prefixes of the VIPs of [`super::any_address`], one of them for each family.
 fn prefixes() -> Vec<IpNet> {
@@ -20,12 +22,12 @@ pub fn any_let_in() -> impl Strategy<Value = Vec<IpNet>> {
     select(vec![Vec::new(), prefixes(), prefixes()[..1].to_vec()])
 }
 
-fn any_place() -> impl Strategy<Value = Place> {
-    let sees = select(vec![Sees::V4, Sees::V6, Sees::Both]);
+fn any_place() -> impl Strategy<Value = ChainPlace> {
+    let families = select(vec![Families::V4, Families::V6, Families::Both]);
     let chain = select(vec!["INPUT", "FORWARD", "more"]);
-    (sees, chain).prop_map(|(sees, chain)| Place {
-        keeper: Keeper::Nftables,
-        sees,
+    (families, chain).prop_map(|(families, chain)| ChainPlace {
+        backend: Backend::Nftables,
+        families,
         table: "filter".to_owned(),
         chain: chain.to_owned(),
     })
@@ -33,15 +35,15 @@ fn any_place() -> impl Strategy<Value = Place> {
 
 fn any_rule() -> impl Strategy<Value = Rule> {
     let condition = prop_oneof![
-        select(prefixes()).prop_map(Condition::To),
-        select(vec![8, 6]).prop_map(Condition::State),
-        Just(Condition::Other),
+        select(prefixes()).prop_map(RuleCondition::To),
+        select(vec![8, 6]).prop_map(RuleCondition::State),
+        Just(RuleCondition::Other),
     ];
     let verdict = prop_oneof![
-        Just(Verdict::Accept),
-        Just(Verdict::Drop),
-        Just(Verdict::Return),
-        Just(Verdict::Jump("more".to_owned())),
+        Just(RuleVerdict::Accept),
+        Just(RuleVerdict::Drop),
+        Just(RuleVerdict::Return),
+        Just(RuleVerdict::Jump("more".to_owned())),
     ];
     let own = (vec(condition, 0..2), verdict);
     let marked = (select(prefixes()), select(vec![Hook::Input, Hook::Forward]));

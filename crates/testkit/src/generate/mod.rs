@@ -15,7 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vip::label::{Options, Scheduling};
-use vip::nft::{Able, Element, Guard, Masquerade, Modes, Rules, Standing, Table};
+use vip::nft::{Element, Guard, Masquerade, Modes, NftSupport, Rules, Table, TableState};
 use vip::ownership::MARK;
 use vip::{
     Bound, Desired, DesiredService, Link, Member, Nft, NodeFacts, Observed, ObservedServer,
@@ -91,13 +91,14 @@ pub fn any_modes() -> impl Strategy<Value = Modes> {
 /// Generates the state of our nftables tables, as any kernel could hold them.
 pub fn any_nft() -> impl Strategy<Value = Nft> {
     let table = || {
-        let able = select(vec![Able::Nothing, Able::Filter, Able::Nat, Able::Nat]);
-        let standing = prop_oneof![
-            Just(Standing::Missing),
-            Just(Standing::Damaged),
-            select(Rules::ALL.to_vec()).prop_map(Standing::Whole),
+        let support =
+            select(vec![NftSupport::Nothing, NftSupport::Filter, NftSupport::Nat, NftSupport::Nat]);
+        let state = prop_oneof![
+            Just(TableState::Missing),
+            Just(TableState::Damaged),
+            select(Rules::ALL.to_vec()).prop_map(TableState::Whole),
         ];
-        (able, standing)
+        (support, state)
     };
     let elements = vec(
         prop_oneof![any_address().prop_map(Element::Guarded), any_vip().prop_map(Element::Refused)],
@@ -107,7 +108,7 @@ pub fn any_nft() -> impl Strategy<Value = Nft> {
         let mut nft = Nft { v4: held_table(v4), v6: held_table(v6) };
         for element in elements {
             let table = nft.table_mut(element.family());
-            if table.standing != Standing::Missing {
+            if table.state != TableState::Missing {
                 table.insert(element);
             }
         }
@@ -116,13 +117,15 @@ pub fn any_nft() -> impl Strategy<Value = Nft> {
 }
 
 /// Makes a table whose state the kernel is able to hold.
-fn held_table((able, standing): (Able, Standing)) -> Table {
-    let standing = match (able, standing) {
-        (Able::Nothing, _) => Standing::Missing,
-        (Able::Filter, Standing::Whole(rules)) => Standing::Whole(Rules { nat: None, ..rules }),
-        _ => standing,
+fn held_table((support, state): (NftSupport, TableState)) -> Table {
+    let state = match (support, state) {
+        (NftSupport::Nothing, _) => TableState::Missing,
+        (NftSupport::Filter, TableState::Whole(rules)) => {
+            TableState::Whole(Rules { nat: None, ..rules })
+        }
+        _ => state,
     };
-    Table { able, standing, ..Table::default() }
+    Table { support, state, ..Table::default() }
 }
 
 /// Generates the desired service of a VIP, with up to four real servers.

@@ -79,7 +79,7 @@ fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
 
 /// Returns the state of our tables without their elements.
 fn table_states(observed: &Observed) -> [impl PartialEq + '_; 2] {
-    let of = |table: &'_ Table| (table.standing, table.able, table.lacks.clone());
+    let of = |table: &'_ Table| (table.state, table.support, table.lacks.clone());
     [of(&observed.nft.v4), of(&observed.nft.v6)]
 }
 

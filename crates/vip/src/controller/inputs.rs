@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::changed_addresses::{changed_addresses, same_firewall};
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
-use super::{AppKey, Change, Controller, Entry, Facts, Input, Job, Retry};
+use super::{AppKey, Change, Controller, Facts, Input, Job, LogEntry, Retry};
 use crate::local::{has_two_ways, wants_a_look};
 use crate::plan::OpResult;
 use crate::{Observed, SourceId};
@@ -17,7 +17,7 @@ impl Controller {
         &mut self,
         input: Input,
         now: Duration,
-    ) -> Option<Vec<(Entry, OpResult)>> {
+    ) -> Option<Vec<(LogEntry, OpResult)>> {
         match input {
             Input::Claims { source, change } => self.on_claims(&source, change, now),
             Input::Lost { source, why } => self.claims.mark_lost(source, why),

@@ -11,12 +11,12 @@ mod claims;
 mod config;
 mod decided;
 mod drain;
-mod entry;
 mod handover;
 mod inputs;
 mod known_ways;
 mod linger;
 mod local_facts;
+mod log_entry;
 mod once;
 mod outcome;
 mod planning;
@@ -44,10 +44,10 @@ pub use config::{Config, Parting};
 pub(crate) use decided::Decided;
 pub use drain::Drain;
 use drain::{Drains, IDLE};
-pub use entry::Entry;
 use known_ways::KnownWays;
 use linger::Lingering;
 pub use local_facts::{DrainFacts, LocalFacts, TaskName};
+pub use log_entry::LogEntry;
 pub use once::Decision;
 pub use retry::Retry;
 pub use status::{Counters, Mode, Status};
@@ -117,7 +117,7 @@ pub enum Effect {
     /// The status has changed.
     Report(Box<Status>),
     /// Log the result of each operation of the last plan.
-    Log(Vec<(Entry, OpResult)>),
+    Log(Vec<(LogEntry, OpResult)>),
 }
 
 /// A request to the kernel that is not answered yet.

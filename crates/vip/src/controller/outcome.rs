@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Controller, Entry, Job, Retry};
+use super::{Controller, Job, LogEntry, Retry};
 use crate::plan::OpResult;
 use crate::{Op, Outcome};
 
@@ -17,7 +17,7 @@ impl Controller {
         &mut self,
         outcome: &Outcome,
         now: Duration,
-    ) -> Vec<(Entry, OpResult)> {
+    ) -> Vec<(LogEntry, OpResult)> {
         // Explained first: the outcome changes the state that the reasons come from.
         let results = outcome.results().map(|(op, result)| (self.explain_op(op), result.clone()));
         let log = results.collect();

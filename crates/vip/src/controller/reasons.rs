@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Controller, Entry, Job};
-use crate::nft::{Element, Standing, family_name};
+use super::{Controller, Job, LogEntry};
+use crate::nft::{Element, TableState, family_name};
 use crate::plan::text;
 use crate::{DesiredService, LabelReport, Op, Vip};
 
 impl Controller {
     /// Explains why an operation of the last plan was, or would be, done.
-    pub(super) fn explain_op(&self, op: &Op) -> Entry {
+    pub(super) fn explain_op(&self, op: &Op) -> LogEntry {
         let (vip, address) = (op.vip(), op.address());
         let server = server_of(op);
         let service = vip.and_then(|vip| self.decided.service(&vip));
@@ -29,11 +29,11 @@ impl Controller {
             },
             _ => None,
         };
-        Entry { op: op.kind(), vip, address, server, app, task, why, since }
+        LogEntry { op: op.kind(), vip, address, server, app, task, why, since }
     }
 
     /// Returns the operations that are due, but held back by the mode.
-    pub fn withheld_entries(&self) -> impl Iterator<Item = Entry> {
+    pub fn withheld_entries(&self) -> impl Iterator<Item = LogEntry> {
         self.withheld.iter().map(|op| self.explain_op(op))
     }
 
@@ -124,9 +124,9 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         Op::SetTable { family, before, rules } => {
             let name = family_name(*family);
             let how = match before {
-                Standing::Missing => "created",
-                Standing::Damaged => "restored after another program changed it",
-                Standing::Whole(_) => "changed",
+                TableState::Missing => "created",
+                TableState::Damaged => "restored after another program changed it",
+                TableState::Whole(_) => "changed",
             };
             format!("table {name} vipd {how}: {rules}")
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::config::EVERYTHING;
 use super::known_ways::Question;
 use super::{Controller, Effect, Job, Retry};
-use crate::nft::Able;
+use crate::nft::NftSupport;
 use crate::source_address::{Source, by_address};
 use crate::{Desired, Observed, Ways};
 
@@ -15,7 +15,7 @@ impl Controller {
     /// Tells whether plans need routes: the source can't be translated, and the operator configured
     /// none.
     fn needs_ways(&self, model: &Observed) -> bool {
-        self.config.table.source.is_none() && model.nft.v4.able != Able::Nat
+        self.config.table.source.is_none() && model.nft.v4.support != NftSupport::Nat
     }
 
     /// Marks the known routes as outdated if a reading suggests it: other routes differ, the kernel

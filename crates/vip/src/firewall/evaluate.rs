@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Base, Condition, ESTABLISHED, Firewall, Hook, NEW, Place, Verdict};
+use super::{Base, ChainPlace, ESTABLISHED, Firewall, Hook, NEW, RuleCondition, RuleVerdict};
 
 /// The depth of nested chains that the kernel allows.
 const DEPTH: usize = 16;
@@ -38,7 +38,7 @@ pub fn prefixes_to_check<'a>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The chain.
-    pub place: Place,
+    pub place: ChainPlace,
     /// The hook of the chain, and its policy.
     pub base: Base,
     /// The worst fate of any of the prefixes.
@@ -92,7 +92,7 @@ impl Firewall {
     /// Determines the fate of packets of these VIPs in a base chain; with our own rules if
     /// `marked`.
     #[must_use]
-    pub fn chain_fate(&self, place: &Place, prefix: &IpNet, marked: bool) -> Fate {
+    pub fn chain_fate(&self, place: &ChainPlace, prefix: &IpNet, marked: bool) -> Fate {
         let Some(base) = self.chains.get(place).and_then(|chain| chain.base) else {
             return Fate::Passes;
         };
@@ -113,8 +113,8 @@ impl Firewall {
     /// Finds the chains that drop, or may drop, packets of these VIPs.
     #[must_use]
     pub fn find_drops(&self, prefixes: &[IpNet]) -> Vec<Finding> {
-        let judge = |(place, base): (&Place, Base)| {
-            let seen = prefixes.iter().filter(|prefix| place.sees.covers_prefix(prefix));
+        let judge = |(place, base): (&ChainPlace, Base)| {
+            let seen = prefixes.iter().filter(|prefix| place.families.covers_prefix(prefix));
             let fates = seen.map(|prefix| (self.chain_fate(place, prefix, true), *prefix));
             let bad: Vec<_> = fates.filter(|(fate, _)| *fate != Fate::Passes).collect();
             let fate = bad.iter().map(|(fate, _)| *fate).max()?;
@@ -125,7 +125,7 @@ impl Firewall {
     }
 
     /// Returns the decision of a chain, and whether it may have accepted the packet before.
-    fn walk_chain(&self, place: &Place, packet: &Packet<'_>, depth: usize) -> (End, bool) {
+    fn walk_chain(&self, place: &ChainPlace, packet: &Packet<'_>, depth: usize) -> (End, bool) {
         let Some(chain) = self.chains.get(place).filter(|_| depth > 0) else {
             return (End::Open, true);
         };
@@ -137,22 +137,22 @@ impl Firewall {
             }
             let sure = applies == Some(true);
             let end = match &rule.verdict {
-                Verdict::Accept => End::Accepted,
-                Verdict::Drop => End::Dropped,
-                Verdict::Return if sure => return (End::Open, perhaps),
-                Verdict::None | Verdict::Return => continue,
-                Verdict::Other => {
+                RuleVerdict::Accept => End::Accepted,
+                RuleVerdict::Drop => End::Dropped,
+                RuleVerdict::Return if sure => return (End::Open, perhaps),
+                RuleVerdict::None | RuleVerdict::Return => continue,
+                RuleVerdict::Other => {
                     perhaps = true;
                     continue;
                 }
-                Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                RuleVerdict::Jump(chain) | RuleVerdict::Goto(chain) => {
                     let (end, there) =
                         self.walk_chain(&place.sibling_chain(chain), packet, depth - 1);
                     perhaps |= there;
                     end
                 }
             };
-            let leaves = matches!(rule.verdict, Verdict::Goto(_));
+            let leaves = matches!(rule.verdict, RuleVerdict::Goto(_));
             match end {
                 End::Accepted | End::Dropped if sure => return (end, perhaps),
                 End::Accepted => perhaps = true,
@@ -167,7 +167,7 @@ impl Firewall {
 
 impl Packet<'_> {
     /// Tells whether all conditions hold; `None` if unknown.
-    fn meets_all(&self, conditions: &[Condition]) -> Option<bool> {
+    fn meets_all(&self, conditions: &[RuleCondition]) -> Option<bool> {
         let mut sure = true;
         for condition in conditions {
             match self.meets_one(*condition) {
@@ -179,16 +179,16 @@ impl Packet<'_> {
         sure.then_some(true)
     }
 
-    fn meets_one(&self, condition: Condition) -> Option<bool> {
+    fn meets_one(&self, condition: RuleCondition) -> Option<bool> {
         let state = if self.hook == Hook::Forward { ESTABLISHED } else { NEW };
         match condition {
-            Condition::IsV4(v4) => Some(self.prefix.addr().is_ipv4() == v4),
-            Condition::MadeTo(net) => self.lies_in(&net),
+            RuleCondition::IsV4(v4) => Some(self.prefix.addr().is_ipv4() == v4),
+            RuleCondition::MadeTo(net) => self.lies_in(&net),
             // At other hooks the destination is a real server or a client.
-            Condition::To(net) if self.hook == Hook::Input => self.lies_in(&net),
-            Condition::State(bits) => Some(bits & state != 0),
-            Condition::Answers(answers) => Some(answers == (self.hook == Hook::Forward)),
-            Condition::To(_) | Condition::Other => None,
+            RuleCondition::To(net) if self.hook == Hook::Input => self.lies_in(&net),
+            RuleCondition::State(bits) => Some(bits & state != 0),
+            RuleCondition::Answers(answers) => Some(answers == (self.hook == Hook::Forward)),
+            RuleCondition::To(_) | RuleCondition::Other => None,
         }
     }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::nft::UnknownMode;
 pub use evaluate::{Fate, Finding, prefixes_to_check};
 pub use own_rules::split_admissible;
-pub use remedy::{Guardian, describe_remedy, find_guardian, iptables_match, remedy_commands};
+pub use remedy::{FirewallManager, describe_remedy, find_manager, iptables_match, remedy_commands};
 
 /// The action about chains that drop traffic to VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl FromStr for LetIn {
 
 /// The subsystem that holds a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Keeper {
+pub enum Backend {
     /// nftables, which also holds the rules of iptables-nft.
     Nftables,
     /// The older x_tables of iptables-legacy.
@@ -60,7 +60,7 @@ pub enum Keeper {
 
 /// The address families that a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sees {
+pub enum Families {
     /// IPv4: `ip`.
     V4,
     /// IPv6: `ip6`.
@@ -69,7 +69,7 @@ pub enum Sees {
     Both,
 }
 
-impl Sees {
+impl Families {
     /// Returns the name of the family in nftables.
     #[must_use]
     pub fn family_name(self) -> &'static str {
@@ -93,18 +93,18 @@ impl Sees {
 
 /// The place of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct ChainPlace {
     /// The subsystem of the table.
-    pub keeper: Keeper,
+    pub backend: Backend,
     /// The families that the table sees.
-    pub sees: Sees,
+    pub families: Families,
     /// The table.
     pub table: String,
     /// The chain.
     pub chain: String,
 }
 
-impl Place {
+impl ChainPlace {
     /// Returns another chain of the same table.
     #[must_use]
     pub fn sibling_chain(&self, chain: &str) -> Self {
@@ -117,19 +117,19 @@ impl Place {
     pub fn is_of_iptables(&self) -> bool {
         let tables = ["filter", "mangle", "nat", "raw", "security"];
         let chains = ["INPUT", "FORWARD", "OUTPUT"];
-        self.sees != Sees::Both
+        self.families != Families::Both
             && tables.contains(&self.table.as_str())
             && chains.contains(&self.chain.as_str())
     }
 }
 
 /// Writes `inet filter input`, or `ip filter INPUT (iptables-legacy)`.
-impl fmt::Display for Place {
+impl fmt::Display for ChainPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.sees.family_name(), self.table, self.chain)?;
-        match self.keeper {
-            Keeper::Nftables => Ok(()),
-            Keeper::Legacy => f.write_str(" (iptables-legacy)"),
+        write!(f, "{} {} {}", self.families.family_name(), self.table, self.chain)?;
+        match self.backend {
+            Backend::Nftables => Ok(()),
+            Backend::Legacy => f.write_str(" (iptables-legacy)"),
         }
     }
 }
@@ -167,16 +167,16 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rule {
     /// The conditions, all of which must hold.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<RuleCondition>,
     /// The verdict if they hold.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
     /// The prefix in its comment, if the rule is ours.
     pub mark: Option<IpNet>,
 }
 
 /// A condition on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum RuleCondition {
     /// The packet is IPv4 (true) or IPv6.
     IsV4(bool),
     /// The original destination of the connection is in this prefix.
@@ -199,7 +199,7 @@ pub const ESTABLISHED: u32 = 2;
 
 /// The verdict of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// No verdict.
     #[default]
     None,
@@ -221,7 +221,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Firewall {
     /// The base chains and those that they lead to, without our own tables.
-    pub chains: BTreeMap<Place, Chain>,
+    pub chains: BTreeMap<ChainPlace, Chain>,
     /// Sentences about what could not be read.
     pub unread: BTreeSet<String>,
 }
@@ -233,11 +233,11 @@ impl Rule {
     /// Builds the rule that lets packets of these VIPs pass a hook.
     #[must_use]
     pub fn letting_in(prefix: IpNet, hook: Hook) -> Self {
-        let mut conditions = vec![Condition::MadeTo(prefix)];
+        let mut conditions = vec![RuleCondition::MadeTo(prefix)];
         if hook == Hook::Forward {
-            conditions.insert(0, Condition::Answers(true));
+            conditions.insert(0, RuleCondition::Answers(true));
         }
-        Self { conditions, verdict: Verdict::Accept, mark: Some(prefix) }
+        Self { conditions, verdict: RuleVerdict::Accept, mark: Some(prefix) }
     }
 
     /// Returns the comment of our rule for a prefix.
@@ -255,13 +255,13 @@ impl Rule {
 
 impl Firewall {
     /// Returns the chains at the hooks.
-    pub fn base_chains(&self) -> impl Iterator<Item = (&Place, Base)> {
+    pub fn base_chains(&self) -> impl Iterator<Item = (&ChainPlace, Base)> {
         self.chains.iter().filter_map(|(place, chain)| Some((place, chain.base?)))
     }
 
     /// Returns the chain and prefix of every rule of ours, even if it was changed.
     #[must_use]
-    pub fn marked_rules(&self) -> BTreeSet<(Place, IpNet)> {
+    pub fn marked_rules(&self) -> BTreeSet<(ChainPlace, IpNet)> {
         let all = self.chains.iter().flat_map(|(place, chain)| {
             let marks = chain.rules.iter().filter_map(|rule| rule.mark);
             marks.map(|mark| (place.clone(), mark))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Fate, Firewall, Place, Rule};
+use super::{ChainPlace, Fate, Firewall, Rule};
 
 impl Rule {
     /// Tells whether two rules do the same, in whatever order their conditions stand.
@@ -21,7 +21,7 @@ impl Firewall {
     /// Returns our rules that are unchanged and effective: each once in its chain, and before
     /// whatever drops the packets.
     #[must_use]
-    pub fn rules_in_place(&self) -> BTreeSet<(Place, IpNet)> {
+    pub fn rules_in_place(&self) -> BTreeSet<(ChainPlace, IpNet)> {
         let mut held = BTreeSet::new();
         for (place, prefix) in self.marked_rules() {
             let Some(chain) = self.chains.get(&place) else { continue };
@@ -40,10 +40,10 @@ impl Firewall {
     /// Returns the rules that are needed to let these prefixes in: in every chain that may drop
     /// their packets.
     #[must_use]
-    pub fn wanted_rules(&self, prefixes: &[IpNet]) -> BTreeSet<(Place, IpNet)> {
+    pub fn wanted_rules(&self, prefixes: &[IpNet]) -> BTreeSet<(ChainPlace, IpNet)> {
         let mut wanted = BTreeSet::new();
         for (place, _) in self.base_chains() {
-            for prefix in prefixes.iter().filter(|prefix| place.sees.covers_prefix(prefix)) {
+            for prefix in prefixes.iter().filter(|prefix| place.families.covers_prefix(prefix)) {
                 if self.chain_fate(place, prefix, false) != Fate::Passes {
                     wanted.insert((place.clone(), *prefix));
                 }

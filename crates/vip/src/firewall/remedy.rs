@@ -2,11 +2,11 @@
 
 use ipnet::IpNet;
 
-use super::{Finding, Firewall, Hook, Keeper, Place, Verdict};
+use super::{Backend, ChainPlace, Finding, Firewall, Hook, RuleVerdict};
 
 /// The tool that manages the rules of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Guardian {
+pub enum FirewallManager {
     /// firewalld.
     Firewalld,
     /// ufw.
@@ -17,13 +17,14 @@ pub enum Guardian {
 
 /// Finds the tool that manages a chain.
 #[must_use]
-pub fn find_guardian(firewall: &Firewall, place: &Place) -> Guardian {
-    let Some(chain) = firewall.chains.get(place) else { return Guardian::Nobody };
-    let of_ufw = |verdict: &Verdict| matches!(verdict, Verdict::Jump(to) if to.starts_with("ufw-"));
+pub fn find_manager(firewall: &Firewall, place: &ChainPlace) -> FirewallManager {
+    let Some(chain) = firewall.chains.get(place) else { return FirewallManager::Nobody };
+    let of_ufw =
+        |verdict: &RuleVerdict| matches!(verdict, RuleVerdict::Jump(to) if to.starts_with("ufw-"));
     match place.table.as_str() {
-        "firewalld" => Guardian::Firewalld,
-        _ if chain.rules.iter().any(|rule| of_ufw(&rule.verdict)) => Guardian::Ufw,
-        _ => Guardian::Nobody,
+        "firewalld" => FirewallManager::Firewalld,
+        _ if chain.rules.iter().any(|rule| of_ufw(&rule.verdict)) => FirewallManager::Ufw,
+        _ => FirewallManager::Nobody,
     }
 }
 
@@ -58,9 +59,9 @@ pub fn describe_remedy(firewall: &Firewall, finding: &Finding) -> String {
 pub fn remedy_commands(firewall: &Firewall, finding: &Finding) -> Vec<String> {
     let Finding { place, base, prefixes, .. } = finding;
     let prefixes = &prefixes[..prefixes.len().min(LINES)];
-    match (find_guardian(firewall, place), base.hook) {
+    match (find_manager(firewall, place), base.hook) {
         // A policy for all zones, as clients may be in any. It lets replies pass by itself.
-        (Guardian::Firewalld, Hook::Input) => {
+        (FirewallManager::Firewalld, Hook::Input) => {
             let policy = "firewall-cmd --permanent --policy vipd";
             let rules = prefixes.iter().map(|prefix| {
                 let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
@@ -78,27 +79,27 @@ pub fn remedy_commands(firewall: &Firewall, finding: &Finding) -> Vec<String> {
             lines.push("firewall-cmd --reload".to_owned());
             lines
         }
-        (Guardian::Ufw, Hook::Input) => {
+        (FirewallManager::Ufw, Hook::Input) => {
             prefixes.iter().map(|prefix| format!("ufw allow to {prefix}")).collect()
         }
         _ => prefixes.iter().map(|prefix| rule_command(place, base.hook, prefix)).collect(),
     }
 }
 
-fn rule_command(place: &Place, hook: Hook, prefix: &IpNet) -> String {
+fn rule_command(place: &ChainPlace, hook: Hook, prefix: &IpNet) -> String {
     let forward = hook == Hook::Forward;
-    let Place { keeper, sees, table, chain } = place;
+    let ChainPlace { backend, families, table, chain } = place;
     let v4 = prefix.addr().is_ipv4();
-    if *keeper == Keeper::Nftables && !place.is_of_iptables() {
+    if *backend == Backend::Nftables && !place.is_of_iptables() {
         let answers = if forward { "ct direction reply " } else { "" };
         let ip = if v4 { "ip" } else { "ip6" };
         return format!(
             "nft insert rule {} {table} {chain} {answers}ct original {ip} daddr {prefix} accept",
-            sees.family_name()
+            families.family_name()
         );
     }
     let tool = if v4 { "iptables" } else { "ip6tables" };
-    let legacy = if *keeper == Keeper::Legacy { "-legacy" } else { "" };
+    let legacy = if *backend == Backend::Legacy { "-legacy" } else { "" };
     let of_table = if table == "filter" { String::new() } else { format!(" -t {table}") };
     format!("{tool}{legacy}{of_table} -I {chain} {} -j ACCEPT", iptables_match(hook, prefix))
 }

@@ -11,7 +11,7 @@ mod value;
 pub use key::{Key, classify_key};
 pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
 pub use place::LabelPlace;
-pub use read::{BadOption, PortLabels, Reading, read_port, stray_app_labels};
+pub use read::{BadOption, PortLabels, VipLabel, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};
 pub use report::{LabelReport, Verdict, changed_reports};
 pub use value::{ValueError, VipName, VipRef};

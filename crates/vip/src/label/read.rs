@@ -9,7 +9,7 @@ use super::{Key, OptionError, Options, ValueError, VipRef, classify_key};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortLabels {
     /// The VIP labels of the port and those that resemble one, in the order written.
-    pub readings: Vec<Reading>,
+    pub vip_labels: Vec<VipLabel>,
     /// The options in force.
     pub options: Options,
     /// Options that were not obeyed.
@@ -31,7 +31,7 @@ pub struct BadOption {
 
 /// A parsed VIP label.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct VipLabel {
     /// The label's key.
     pub key: String,
     /// The number of labels with the same key before it in the same object. Marathon keeps only the
@@ -43,7 +43,7 @@ pub struct Reading {
     pub meaning: Option<Result<VipRef, ValueError>>,
 }
 
-impl Reading {
+impl VipLabel {
     /// Returns the address and port, if the label names one.
     #[must_use]
     pub fn address(&self) -> Option<(std::net::IpAddr, NonZeroU16)> {
@@ -84,14 +84,14 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
         let value = flags(port).or_else(|| flags(app)).unwrap_or_default();
         bad_options.push(BadOption { key: "IPVS_FLAGS".into(), value, on_port, error });
     }
-    PortLabels { readings: read_vip_labels(port), options, bad_options }
+    PortLabels { vip_labels: read_vip_labels(port), options, bad_options }
 }
 
 /// The limit of VIPs on one port: each is a virtual service on every node.
 const MOST_VIPS: usize = 64;
 
-fn read_vip_labels(port: &[(&str, &str)]) -> Vec<Reading> {
-    let mut readings: Vec<Reading> = Vec::new();
+fn read_vip_labels(port: &[(&str, &str)]) -> Vec<VipLabel> {
+    let mut vip_labels: Vec<VipLabel> = Vec::new();
     let mut occurrences: HashMap<&str, usize> = HashMap::new();
     for &(key, value) in port {
         let meaning = match classify_key(key, value) {
@@ -101,13 +101,13 @@ fn read_vip_labels(port: &[(&str, &str)]) -> Vec<Reading> {
         };
         let next = occurrences.entry(key).or_default();
         let occurrence = std::mem::replace(next, *next + 1);
-        let meaning = match readings.len() {
+        let meaning = match vip_labels.len() {
             0..MOST_VIPS => meaning,
             _ => Some(Err(ValueError::TooMany)),
         };
-        readings.push(Reading { key: key.into(), occurrence, value: value.into(), meaning });
+        vip_labels.push(VipLabel { key: key.into(), occurrence, value: value.into(), meaning });
     }
-    readings
+    vip_labels
 }
 
 /// Finds VIP labels, and those that resemble one, among an app's own labels: they belong on a port.
@@ -125,7 +125,7 @@ mod tests {
     fn the_same_key_twice_is_two_labels() {
         let labels = read_port(&[("VIP_0", "3.3.0.6:3306"), ("VIP_0", "4.4.0.7:3306")], &[]);
         let found: Vec<_> = labels
-            .readings
+            .vip_labels
             .iter()
             .map(|r| (r.occurrence, r.address().unwrap().0.to_string()))
             .collect();
@@ -152,8 +152,8 @@ mod tests {
             ],
             &[("IPVS_SCHEDULER", "dh")],
         );
-        assert_eq!(labels.readings.iter().filter_map(Reading::address).count(), 1);
-        assert_eq!(labels.readings[2].meaning, None);
+        assert_eq!(labels.vip_labels.iter().filter_map(VipLabel::address).count(), 1);
+        assert_eq!(labels.vip_labels[2].meaning, None);
         assert_eq!(labels.options, Options::default());
         assert_eq!(labels.bad_options.len(), 2);
     }

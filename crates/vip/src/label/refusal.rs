@@ -20,7 +20,7 @@ pub enum LabelRefusal {
     Option(#[from] OptionError),
     /// The address may not be a VIP, or not for this app.
     #[error(transparent)]
-    Policy(#[from] policy::Refusal),
+    Policy(#[from] policy::AddressRefusal),
 }
 
 impl LabelRefusal {

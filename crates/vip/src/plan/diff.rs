@@ -11,7 +11,7 @@ use super::shuffle::shuffle_servers;
 use super::tables::{change_tables, delete_tables};
 use super::{Baseline, Conflict, Op, Plan, Scope};
 use crate::merge_join::merge_join;
-use crate::nft::Able;
+use crate::nft::NftSupport;
 use crate::ownership::{MARK, Owner, owner_of};
 use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
 
@@ -234,10 +234,10 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
         _ => {}
     }
     for &address in &wanted {
-        let able = observed.nft.table(Family::from(address)).able;
+        let support = observed.nft.table(Family::from(address)).support;
         let source = desired.sources.get(&address).copied();
         // With address translation no source is needed, and routes stay as the kernel made them.
-        let source = source.filter(|_| able != Able::Nat);
+        let source = source.filter(|_| support != NftSupport::Nat);
         match observed.addresses.get(&address) {
             None => plan.ops.push(Op::Bind { address, source }),
             Some(bound) if bound.source != source => {

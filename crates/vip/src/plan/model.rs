@@ -6,7 +6,7 @@ use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings, Stats};
 
 use super::Op;
 use crate::firewall::Rule;
-use crate::nft::Standing;
+use crate::nft::TableState;
 use crate::{Bound, Link, Observed, ObservedServer, ObservedService, Servers, Vip};
 
 impl Op {
@@ -14,11 +14,11 @@ impl Op {
     pub(crate) fn apply_to(&self, model: &mut Observed) {
         match self {
             Self::SetTable { family, rules, .. } => {
-                model.nft.table_mut(*family).standing = Standing::Whole(*rules);
+                model.nft.table_mut(*family).state = TableState::Whole(*rules);
             }
             Self::DeleteTable { family } => {
                 let table = model.nft.table_mut(*family);
-                table.standing = Standing::Missing;
+                table.state = TableState::Missing;
                 table.vips.clear();
                 table.empty.clear();
             }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::Vip;
-use crate::firewall::{Hook, Place};
-use crate::nft::{Element, Rules, Standing, family_name};
+use crate::firewall::{ChainPlace, Hook};
+use crate::nft::{Element, Rules, TableState, family_name};
 
 /// A change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Op {
         /// The family.
         family: Family,
         /// The state before.
-        before: Standing,
+        before: TableState,
         /// The rules.
         rules: Rules,
     },
@@ -41,7 +41,7 @@ pub enum Op {
     /// older ones of ours for it.
     InsertRule {
         /// The chain.
-        place: Place,
+        place: ChainPlace,
         /// The hook of the chain.
         hook: Hook,
         /// The prefix of VIPs to let in.
@@ -50,7 +50,7 @@ pub enum Op {
     /// Delete our rules for a prefix from a chain of the node's own firewall.
     DeleteRule {
         /// The chain.
-        place: Place,
+        place: ChainPlace,
         /// The prefix of VIPs that was let in.
         prefix: IpNet,
     },

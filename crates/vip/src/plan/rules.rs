@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Op, Plan};
-use crate::firewall::{Firewall, Place, split_admissible};
+use crate::firewall::{ChainPlace, Firewall, split_admissible};
 use crate::line::{Line, Sign, push_section};
 use crate::{Desired, Observed};
 
@@ -34,7 +34,7 @@ pub(super) fn delete_rules(firewall: &Firewall) -> impl Iterator<Item = Op> {
     firewall.marked_rules().into_iter().map(delete_rule)
 }
 
-fn delete_rule((place, prefix): (Place, ipnet::IpNet)) -> Op {
+fn delete_rule((place, prefix): (ChainPlace, ipnet::IpNet)) -> Op {
     Op::DeleteRule { place, prefix }
 }
 

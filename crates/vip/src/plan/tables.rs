@@ -7,7 +7,7 @@ use nl_ipvs::Family;
 
 use super::{Op, Plan, Scope};
 use crate::line::{Line, Sign, push_section};
-use crate::nft::{Element, Standing, Table, family_name};
+use crate::nft::{Element, Table, TableState, family_name};
 use crate::{Desired, Observed, Vip};
 
 /// Adds the operations on tables, after all others are in the plan: the addresses that are bound
@@ -33,8 +33,8 @@ pub(super) fn change_tables(
         let Some(rules) = table.wanted_rules(desired.modes) else { continue };
         let wanted: BTreeSet<_> =
             wanted.iter().copied().filter(|element| element.family() == family).collect();
-        if !wanted.is_empty() && table.standing != Standing::Whole(rules) {
-            plan.ops.push(Op::SetTable { family, before: table.standing, rules });
+        if !wanted.is_empty() && table.state != TableState::Whole(rules) {
+            plan.ops.push(Op::SetTable { family, before: table.state, rules });
         }
         let added = wanted.iter().filter(|element| !table.contains(**element));
         plan.ops.extend(added.map(|element| Op::AddElement { element: *element }));
@@ -51,7 +51,7 @@ pub(super) fn change_tables(
 
 /// Returns the operations that delete the tables.
 pub(super) fn delete_tables(observed: &Observed) -> impl Iterator<Item = Op> {
-    let there = |table: &Table| table.standing != Standing::Missing;
+    let there = |table: &Table| table.state != TableState::Missing;
     let tables = observed.nft.tables().map(|(family, table)| (family, there(table)));
     let there = tables.into_iter().filter(|(_, there)| *there);
     there.map(|(family, _)| Op::DeleteTable { family })
@@ -62,7 +62,7 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
     let does = |wanted: &dyn Fn(&Op) -> bool| ops.iter().any(wanted);
     let made = |family: Family| {
         does(&|op| {
-            matches!(op, Op::SetTable { family: made, before: Standing::Missing, .. }
+            matches!(op, Op::SetTable { family: made, before: TableState::Missing, .. }
                 if *made == family)
         })
     };
@@ -71,12 +71,12 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
             Op::SetTable { family, before, rules } => {
                 let name = format!("table {} vipd", family_name(*family));
                 match before {
-                    Standing::Missing => (Sign::Add, format!("{name}  {rules}")),
-                    Standing::Damaged => (
+                    TableState::Missing => (Sign::Add, format!("{name}  {rules}")),
+                    TableState::Damaged => (
                         Sign::Change,
                         format!("{name}  changed by another program, restored: {rules}"),
                     ),
-                    Standing::Whole(before) => {
+                    TableState::Whole(before) => {
                         (Sign::Change, format!("{name}  {before} -> {rules}"))
                     }
                 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use testkit::generate;
 use vip::controller::{AppClaims, Config, Input};
-use vip::nft::{Able, Element, Standing};
+use vip::nft::{Element, NftSupport, TableState};
 use vip::ownership::MARK;
 use vip::{
     Claim, ClusterFacts, Condition, Desired, Link, Nft, Observed, Op, Plan, Policy, Protocol,
@@ -237,9 +237,9 @@ impl Drift {
 
 /// Somebody who changes tables changes nothing of what the kernel can do.
 fn able(nft: &mut Nft) {
-    nft.v4.able = Able::Nat;
-    nft.v6.able = Able::Filter;
-    if let Standing::Whole(rules) = &mut nft.v6.standing {
+    nft.v4.support = NftSupport::Nat;
+    nft.v6.support = NftSupport::Filter;
+    if let TableState::Whole(rules) = &mut nft.v6.state {
         rules.nat = None;
     }
 }

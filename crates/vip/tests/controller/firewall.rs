@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use vip::controller::{Config, Input};
-use vip::firewall::{Base, Chain, Fate, Hook, Keeper, Place, Sees};
+use vip::firewall::{Backend, Base, Chain, ChainPlace, Families, Fate, Hook};
 use vip::{Firewall, TableSettings};
 
 use crate::world::{World, app, seconds};
 
-fn input() -> Place {
-    Place {
-        keeper: Keeper::Nftables,
-        sees: Sees::V4,
+fn input() -> ChainPlace {
+    ChainPlace {
+        backend: Backend::Nftables,
+        families: Families::V4,
         table: "filter".into(),
         chain: "INPUT".into(),
     }

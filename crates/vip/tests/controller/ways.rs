@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use vip::Condition::Healthy;
 use vip::TableSettings;
 use vip::controller::{Config, Input};
-use vip::nft::Able;
+use vip::nft::NftSupport;
 
 use crate::world::{World, app, seconds};
 
@@ -89,7 +89,7 @@ fn a_route_that_changes_is_followed_once_the_kernel_announces_it() {
 #[test]
 fn nothing_is_asked_where_nftables_translates_or_an_address_is_configured() {
     let mut world = two_networks();
-    world.state().nft.v4.able = Able::Nat;
+    world.state().nft.v4.support = NftSupport::Nat;
     world.hear(Input::KernelChanged);
     world.pass(seconds(1));
     tell(&mut world, ON_1);

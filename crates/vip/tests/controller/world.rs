@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use node::Kernel;
 use testkit::FakeKernel;
-use vip::controller::{AppClaims, Change, Config, Effect, Entry, Input, Status};
+use vip::controller::{AppClaims, Change, Config, Effect, Input, LogEntry, Status};
 use vip::label::{Options, VipRef};
 use vip::{
     Candidate, Claim, Condition, Controller, LabelPlace, Observed, Outcome, Plan, Protocol, Reach,
@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) status: Status,
     pub(crate) plans: Vec<Plan>,
     /// What was done, since the test last took it.
-    pub(crate) log: Vec<Entry>,
+    pub(crate) log: Vec<LogEntry>,
     /// What each plan started from, and whether every source was heard by then.
     pub(crate) baselines: Vec<(Observed, bool)>,
     pub(crate) readings: usize,

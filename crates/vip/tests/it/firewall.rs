@@ -5,52 +5,52 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use vip::Firewall;
 use vip::firewall::{
-    Base, Chain, Condition, ESTABLISHED, Fate, Hook, Keeper, NEW, Place, Rule, Sees, Verdict,
-    prefixes_to_check, remedy_commands, split_admissible,
+    Backend, Base, Chain, ChainPlace, ESTABLISHED, Families, Fate, Hook, NEW, Rule, RuleCondition,
+    RuleVerdict, prefixes_to_check, remedy_commands, split_admissible,
 };
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn place(sees: Sees, table: &str, chain: &str) -> Place {
-    Place { keeper: Keeper::Nftables, sees, table: table.into(), chain: chain.into() }
+fn place(families: Families, table: &str, chain: &str) -> ChainPlace {
+    ChainPlace { backend: Backend::Nftables, families, table: table.into(), chain: chain.into() }
 }
 
-fn rule(conditions: &[Condition], verdict: Verdict) -> Rule {
+fn rule(conditions: &[RuleCondition], verdict: RuleVerdict) -> Rule {
     Rule { conditions: conditions.to_vec(), verdict, mark: None }
 }
 
-fn to(chain: &str) -> Verdict {
-    Verdict::Jump(chain.into())
+fn to(chain: &str) -> RuleVerdict {
+    RuleVerdict::Jump(chain.into())
 }
 
 /// A chain `in` at a hook, and others that it may lead to.
 fn firewall(hook: Hook, drops: bool, rules: &[Rule], others: &[(&str, &[Rule])]) -> Firewall {
     let base = Chain { base: Some(Base { hook, drops }), rules: rules.to_vec() };
     let others = others.iter().map(|(name, rules)| {
-        (place(Sees::Both, "f", name), Chain { base: None, rules: rules.to_vec() })
+        (place(Families::Both, "f", name), Chain { base: None, rules: rules.to_vec() })
     });
-    let chains: BTreeMap<_, _> = others.chain([(place(Sees::Both, "f", "in"), base)]).collect();
+    let chains: BTreeMap<_, _> = others.chain([(place(Families::Both, "f", "in"), base)]).collect();
     Firewall { chains, ..Firewall::default() }
 }
 
 fn fate(firewall: &Firewall, prefix: &str) -> Fate {
-    firewall.chain_fate(&place(Sees::Both, "f", "in"), &net(prefix), true)
+    firewall.chain_fate(&place(Families::Both, "f", "in"), &net(prefix), true)
 }
 
 #[test]
 fn a_chain_is_judged_by_what_its_rules_say_of_vips() {
-    let accept = |conditions: &[Condition]| rule(conditions, Verdict::Accept);
-    let established = accept(&[Condition::State(ESTABLISHED | 4)]);
-    let of_interface = accept(&[Condition::Other]);
-    let dropped = rule(&[], Verdict::Drop);
-    let vips = accept(&[Condition::To(net("3.0.0.0/8"))]);
-    let part = accept(&[Condition::To(net("3.3.0.0/16"))]);
-    let others = accept(&[Condition::To(net("4.0.0.0/8"))]);
-    let port = accept(&[Condition::To(net("3.0.0.0/8")), Condition::Other]);
-    let new = accept(&[Condition::State(NEW), Condition::To(net("0.0.0.0/0"))]);
-    let v6 = accept(&[Condition::IsV4(false)]);
+    let accept = |conditions: &[RuleCondition]| rule(conditions, RuleVerdict::Accept);
+    let established = accept(&[RuleCondition::State(ESTABLISHED | 4)]);
+    let of_interface = accept(&[RuleCondition::Other]);
+    let dropped = rule(&[], RuleVerdict::Drop);
+    let vips = accept(&[RuleCondition::To(net("3.0.0.0/8"))]);
+    let part = accept(&[RuleCondition::To(net("3.3.0.0/16"))]);
+    let others = accept(&[RuleCondition::To(net("4.0.0.0/8"))]);
+    let port = accept(&[RuleCondition::To(net("3.0.0.0/8")), RuleCondition::Other]);
+    let new = accept(&[RuleCondition::State(NEW), RuleCondition::To(net("0.0.0.0/0"))]);
+    let v6 = accept(&[RuleCondition::IsV4(false)]);
     for (hook, drops, rules, expected) in [
         (Hook::Input, false, vec![], Fate::Passes),
         (Hook::Input, true, vec![], Fate::Dropped),
@@ -64,7 +64,7 @@ fn a_chain_is_judged_by_what_its_rules_say_of_vips() {
         (Hook::Input, true, vec![&new], Fate::Passes),
         (Hook::Input, true, vec![&dropped, &vips], Fate::Dropped),
         // One that drops for a reason of its own, such as an invalid state, isn't about VIPs.
-        (Hook::Input, false, vec![&rule(&[Condition::Other], Verdict::Drop)], Fate::Passes),
+        (Hook::Input, false, vec![&rule(&[RuleCondition::Other], RuleVerdict::Drop)], Fate::Passes),
         (Hook::Forward, true, vec![&established], Fate::Passes),
         (Hook::Forward, true, vec![&of_interface], Fate::Depends),
         // Answers go to clients, not to VIPs.
@@ -79,12 +79,12 @@ fn a_chain_is_judged_by_what_its_rules_say_of_vips() {
 
 #[test]
 fn chains_are_followed_into_others() {
-    let vips = rule(&[Condition::To(net("3.0.0.0/8"))], Verdict::Accept);
-    let back = rule(&[], Verdict::Return);
-    let dropped = rule(&[], Verdict::Drop);
+    let vips = rule(&[RuleCondition::To(net("3.0.0.0/8"))], RuleVerdict::Accept);
+    let back = rule(&[], RuleVerdict::Return);
+    let dropped = rule(&[], RuleVerdict::Drop);
     let jump = rule(&[], to("a"));
-    let perhaps = rule(&[Condition::Other], to("a"));
-    let leave = rule(&[], Verdict::Goto("a".into()));
+    let perhaps = rule(&[RuleCondition::Other], to("a"));
+    let leave = rule(&[], RuleVerdict::Goto("a".into()));
     for (rules, a, expected) in [
         (vec![&jump], vec![&vips], Fate::Passes),
         (vec![&jump], vec![&back, &vips], Fate::Dropped),
@@ -111,13 +111,13 @@ fn vipds_rules_are_held_only_as_vipd_makes_them_and_are_wanted_where_others_dont
     let prefix = net("3.0.0.0/8");
     let ours = Rule::letting_in(prefix, Hook::Input);
     let closed = |rules: &[Rule]| firewall(Hook::Input, true, rules, &[]);
-    let there = (place(Sees::Both, "f", "in"), prefix);
+    let there = (place(Families::Both, "f", "in"), prefix);
     let with = closed(std::slice::from_ref(&ours));
     assert_eq!(fate(&with, "3.0.0.0/8"), Fate::Passes);
     assert_eq!(with.rules_in_place(), [there.clone()].into());
     assert_eq!(with.wanted_rules(&[prefix]), [there.clone()].into(), "stays wanted");
     let more = Rule { conditions: vec![], ..ours.clone() };
-    let late = vec![rule(&[], Verdict::Drop), ours.clone()];
+    let late = vec![rule(&[], RuleVerdict::Drop), ours.clone()];
     for changed in [vec![more], vec![ours.clone(), ours.clone()], late] {
         let changed = closed(&changed);
         assert_eq!(
@@ -125,14 +125,14 @@ fn vipds_rules_are_held_only_as_vipd_makes_them_and_are_wanted_where_others_dont
             ([].into(), [there.clone()].into())
         );
     }
-    let own = rule(&[Condition::MadeTo(prefix)], Verdict::Accept);
+    let own = rule(&[RuleCondition::MadeTo(prefix)], RuleVerdict::Accept);
     assert_eq!(closed(&[ours, own]).wanted_rules(&[prefix]), [].into(), "the operator did it");
     assert_eq!(closed(&[]).wanted_rules(&[net("fd03::/16")]).len(), 1, "an inet chain sees both");
 }
 
 #[test]
 fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
-    let lines = |place: Place, hook: Hook, rules: Vec<Rule>| {
+    let lines = |place: ChainPlace, hook: Hook, rules: Vec<Rule>| {
         let base = Some(Base { hook, drops: true });
         let chains = [(place, Chain { base, rules })].into();
         let firewall = Firewall { chains, ..Firewall::default() };
@@ -140,31 +140,31 @@ fn the_cure_is_in_the_words_of_who_keeps_the_chain() {
         remedy_commands(&firewall, &findings[0])
     };
     assert_eq!(
-        lines(place(Sees::Both, "filter", "input"), Hook::Input, vec![]),
+        lines(place(Families::Both, "filter", "input"), Hook::Input, vec![]),
         [
             "nft insert rule inet filter input ct original ip daddr 3.0.0.0/8 accept",
             "nft insert rule inet filter input ct original ip6 daddr fd03::/16 accept",
         ]
     );
     assert_eq!(
-        lines(place(Sees::V4, "t", "fwd"), Hook::Forward, vec![]),
+        lines(place(Families::V4, "t", "fwd"), Hook::Forward, vec![]),
         ["nft insert rule ip t fwd ct direction reply ct original ip daddr 3.0.0.0/8 accept"]
     );
     assert_eq!(
-        lines(place(Sees::V6, "filter", "FORWARD"), Hook::Forward, vec![]),
+        lines(place(Families::V6, "filter", "FORWARD"), Hook::Forward, vec![]),
         ["ip6tables -I FORWARD -m conntrack --ctorigdst fd03::/16 --ctdir REPLY -j ACCEPT"]
     );
-    let legacy = Place { keeper: Keeper::Legacy, ..place(Sees::V4, "filter", "INPUT") };
+    let legacy = ChainPlace { backend: Backend::Legacy, ..place(Families::V4, "filter", "INPUT") };
     assert_eq!(
         lines(legacy, Hook::Input, vec![]),
         ["iptables-legacy -I INPUT -m conntrack --ctorigdst 3.0.0.0/8 -j ACCEPT"]
     );
     let ufw = rule(&[], to("ufw-before-input"));
     assert_eq!(
-        lines(place(Sees::V4, "filter", "INPUT"), Hook::Input, vec![ufw]),
+        lines(place(Families::V4, "filter", "INPUT"), Hook::Input, vec![ufw]),
         ["ufw allow to 3.0.0.0/8"]
     );
-    let firewalld = lines(place(Sees::Both, "firewalld", "filter_INPUT"), Hook::Input, vec![]);
+    let firewalld = lines(place(Families::Both, "firewalld", "filter_INPUT"), Hook::Input, vec![]);
     assert_eq!(
         firewalld,
         [

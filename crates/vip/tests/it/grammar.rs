@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn one_label_costs_another_nothing(value in nearly(), key in "[A-Za-z_0-9]{1,8}") {
         let labels = read_port(&[(&key, &value), ("VIP", "3.3.0.6:3306"), (&key, &value)], &[]);
-        let good = labels.readings.iter().any(|reading| {
+        let good = labels.vip_labels.iter().any(|reading| {
             reading.key == "VIP" && reading.address().is_some_and(|(_, port)| port.get() == 3306)
         });
         prop_assert!(good);

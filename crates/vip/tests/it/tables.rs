@@ -1,6 +1,6 @@
 //! Plans for our tables of nftables: who is guarded, and what keeps an address from being bound.
 
-use vip::nft::{Able, Element, Guard, Masquerade, Modes, Rules, Standing};
+use vip::nft::{Element, Guard, Masquerade, Modes, NftSupport, Rules, TableState};
 use vip::plan::{OpError, OpResult};
 use vip::{Condition, Desired, Observed, Op, Plan};
 
@@ -8,8 +8,8 @@ use crate::build::{claim, decide, healthy, mysql, plan, task, text, vip};
 
 /// A kernel whose nftables can do everything.
 fn able(mut observed: Observed) -> Observed {
-    observed.nft.v4.able = Able::Nat;
-    observed.nft.v6.able = Able::Nat;
+    observed.nft.v4.support = NftSupport::Nat;
+    observed.nft.v6.support = NftSupport::Nat;
     observed
 }
 
@@ -104,7 +104,7 @@ fn tables_that_somebody_changed_read_like_this() {
     let desired = decide(claims(), &observed);
     assert_eq!(plan(&observed, &desired).ops, []);
 
-    observed.nft.v4.standing = Standing::Damaged;
+    observed.nft.v4.state = TableState::Damaged;
     observed.nft.v4.vips = [[3, 3, 0, 9].into()].into();
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
       nftables
@@ -157,16 +157,16 @@ fn what_the_kernel_cannot_do_is_left_out() {
     assert!(!reduced.ops.iter().any(|op| matches!(op, Op::SetTable { .. })));
 
     // Without translation it can still refuse, and the route still has to tell the source.
-    observed.nft.v4.able = Able::Filter;
+    observed.nft.v4.support = NftSupport::Filter;
     let filtering = plan(&observed, &desired);
     assert_eq!(bound(&filtering), Some(Some([10, 0, 0, 9].into())));
     let rules = Rules { nat: None, guard: Guard::On };
-    let set = Op::SetTable { family: vip::nft::Family::Inet, before: Standing::Missing, rules };
+    let set = Op::SetTable { family: vip::nft::Family::Inet, before: TableState::Missing, rules };
     assert_eq!(filtering.ops[0], set);
 
     // Once it can translate, the route becomes the kernel's own.
     let mut observed = filtering.applied_to(&observed);
-    observed.nft.v4.able = Able::Nat;
+    observed.nft.v4.support = NftSupport::Nat;
     let names: Vec<_> = plan(&observed, &desired).ops.iter().map(Op::name).collect();
     assert_eq!(names, ["set-table", "set-source"]);
 }

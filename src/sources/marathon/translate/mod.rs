@@ -186,7 +186,7 @@ fn report_bad_options(workload: &Workload, translation: &mut Translation) {
     let bad = read_port(&[], &on_app).bad_options;
     let has_vip = |port: &Port| {
         let labels: Vec<_> = port.labels.iter().collect();
-        read_port(&labels, &[]).readings.iter().any(|reading| reading.address().is_some())
+        read_port(&labels, &[]).vip_labels.iter().any(|reading| reading.address().is_some())
     };
     if bad.is_empty() || !spec.ports.iter().any(has_vip) {
         return;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use marathon::{Endpoint, Health, Instance, Port, Spec, TaskState, Timestamp, Workload};
-use vip::label::{LabelRefusal, PortLabels, Reading, VipRef, read_port};
+use vip::label::{LabelRefusal, PortLabels, VipLabel, VipRef, read_port};
 use vip::{
     Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, SourceId,
     Verdict, Vip,
@@ -38,9 +38,9 @@ impl PortReader<'_> {
 
     fn make_claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
         let mut claims = Vec::new();
-        let notes = duplicate_key_notes(&labels.readings);
-        for (reading, note) in labels.readings.iter().zip(notes) {
-            let Some((address, port)) = reading.address() else { continue };
+        let notes = duplicate_key_notes(&labels.vip_labels);
+        for (label, note) in labels.vip_labels.iter().zip(notes) {
+            let Some((address, port)) = label.address() else { continue };
             for protocol in &self.port.protocols {
                 let protocol = match protocol {
                     marathon::Protocol::Tcp => Protocol::Tcp,
@@ -48,7 +48,7 @@ impl PortReader<'_> {
                 };
                 claims.push(Claim {
                     vip: Vip { address, port, protocol },
-                    label: self.label_place(reading),
+                    label: self.label_place(label),
                     source: SourceId::default(),
                     superseded: self.superseded,
                     incomplete: self.incomplete,
@@ -70,22 +70,22 @@ impl PortReader<'_> {
         for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
             refuse(self.label_place_of(&option.key, 0, &option.value), option.error.clone().into());
         }
-        for reading in &labels.readings {
-            let place = self.label_place(reading);
-            match &reading.meaning {
+        for label in &labels.vip_labels {
+            let place = self.label_place(label);
+            match &label.meaning {
                 None => refuse(place, LabelRefusal::Lookalike),
                 Some(Err(error)) => refuse(place, error.clone().into()),
                 Some(Ok(_)) if self.port.protocols.is_empty() => refuse(place, self.no_protocol()),
                 Some(Ok(VipRef::Address(..) | VipRef::Named(..))) => {}
             }
         }
-        reports.extend(labels.readings.iter().filter_map(|reading| match &reading.meaning {
+        reports.extend(labels.vip_labels.iter().filter_map(|label| match &label.meaning {
             Some(Ok(VipRef::Named(name, _))) if !self.port.protocols.is_empty() => {
                 let why = format!(
                     "{name} is a name: named VIPs are not served yet, they get their addresses \
                      and DNS in a later release; until then write an address"
                 );
-                let place = self.label_place(reading);
+                let place = self.label_place(label);
                 Some(LabelReport { place, vip: None, verdict: Verdict::Named(why) })
             }
             _ => None,
@@ -100,8 +100,8 @@ impl PortReader<'_> {
         })
     }
 
-    fn label_place(&self, reading: &Reading) -> LabelPlace {
-        self.label_place_of(&reading.key, reading.occurrence, &reading.value)
+    fn label_place(&self, label: &VipLabel) -> LabelPlace {
+        self.label_place_of(&label.key, label.occurrence, &label.value)
     }
 
     fn label_place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
@@ -190,19 +190,19 @@ fn ending_of_state(name: &str) -> Ending {
 
 /// What is to be said of each label whose key stands there more than once: Marathon keeps only the
 /// last of equal keys in one object.
-fn duplicate_key_notes(readings: &[Reading]) -> Vec<Option<String>> {
+fn duplicate_key_notes(vip_labels: &[VipLabel]) -> Vec<Option<String>> {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for reading in readings {
-        *times.entry(&reading.key).or_default() += 1;
+    for label in vip_labels {
+        *times.entry(&label.key).or_default() += 1;
     }
     let free = || {
         let mut keys = (0..).map(|n| format!("VIP_{n}"));
         keys.find(|key| !times.contains_key(key.as_str())).unwrap_or_default()
     };
-    let note = |reading: &Reading| {
-        let key = &reading.key;
+    let note = |label: &VipLabel| {
+        let key = &label.key;
         let last = times[key.as_str()] - 1;
-        match reading.occurrence {
+        match label.occurrence {
             0 if last == 0 => None,
             n if n < last => Some(format!(
                 "the key {key} stands here again and Marathon keeps only the last: name one {}",
@@ -211,5 +211,5 @@ fn duplicate_key_notes(readings: &[Reading]) -> Vec<Option<String>> {
             _ => Some(format!("the key {key} stood here before: Marathon keeps only this one")),
         }
     };
-    readings.iter().map(note).collect()
+    vip_labels.iter().map(note).collect()
 }

@@ -71,7 +71,7 @@ mod tests {
     }
 
     /// A chain with a hook, or without one.
-    fn new_chain_of(place: &vip::firewall::Place, hooked: bool) -> message::Message {
+    fn new_chain_of(place: &vip::firewall::ChainPlace, hooked: bool) -> message::Message {
         use netlink_packet_netfilter::nftables::{
             ChainAttribute, ChainMessage, Hook, NfTablesMessage,
         };
@@ -83,10 +83,10 @@ mod tests {
         NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner).into()
     }
 
-    fn place() -> vip::firewall::Place {
-        vip::firewall::Place {
-            keeper: vip::firewall::Keeper::Nftables,
-            sees: vip::firewall::Sees::Both,
+    fn place() -> vip::firewall::ChainPlace {
+        vip::firewall::ChainPlace {
+            backend: vip::firewall::Backend::Nftables,
+            families: vip::firewall::Families::Both,
             table: "filter".into(),
             chain: "input".into(),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use nl_ipvs::errno;
 use nl_ipvs::pipeline::Pipeline;
-use vip::firewall::{Chain, Firewall, Hook, Place, Rule, Sees, Verdict};
+use vip::firewall::{Chain, ChainPlace, Families, Firewall, Hook, Rule, RuleVerdict};
 use vip::plan::OpError;
 
 use super::layout::{self, TABLE};
@@ -28,12 +28,12 @@ pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelErr
             firewall.chains.insert(place, Chain { base: Some(base), ..Chain::default() });
         }
     }
-    let mut waiting: Vec<Place> = firewall.chains.keys().cloned().collect();
+    let mut waiting: Vec<ChainPlace> = firewall.chains.keys().cloned().collect();
     while let Some(place) = waiting.pop() {
         let rules =
             read_rules(socket, &place)?.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>();
         for rule in &rules {
-            let (Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict else { continue };
+            let (RuleVerdict::Jump(to) | RuleVerdict::Goto(to)) = &rule.verdict else { continue };
             let to = place.sibling_chain(to);
             if firewall.chains.len() < MOST && !firewall.chains.contains_key(&to) {
                 firewall.chains.insert(to.clone(), Chain::default());
@@ -45,12 +45,12 @@ pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelErr
     Ok(firewall)
 }
 
-fn is_ours(place: &Place) -> bool {
-    place.table == TABLE && place.sees != Sees::Both
+fn is_ours(place: &ChainPlace) -> bool {
+    place.table == TABLE && place.families != Families::Both
 }
 
 /// Reads the rules of a chain with their handles.
-fn read_rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, KernelError> {
+fn read_rules(socket: &mut Pipeline, place: &ChainPlace) -> Result<Vec<(u64, Rule)>, KernelError> {
     let answers = dump_objects(socket, &Raw::query(message::get_rules_of(place)), "list rules")?;
     let mut states = |set: &str| read_states(socket, place, set).ok().flatten();
     let read = |answer: &Raw| foreign::parse_rule(answer.bytes(), &mut states);
@@ -60,7 +60,7 @@ fn read_rules(socket: &mut Pipeline, place: &Place) -> Result<Vec<(u64, Rule)>, 
 /// Reads the connection states in a set.
 fn read_states(
     socket: &mut Pipeline,
-    place: &Place,
+    place: &ChainPlace,
     set: &str,
 ) -> Result<Option<u32>, KernelError> {
     let mut bits = Some(0);
@@ -80,7 +80,7 @@ fn read_states(
 /// rules with the same mark.
 pub(super) fn insert_nft_rule(
     socket: &mut Pipeline,
-    place: &Place,
+    place: &ChainPlace,
     hook: Hook,
     prefix: &IpNet,
 ) -> Answer {
@@ -106,7 +106,7 @@ pub(super) fn insert_nft_rule(
 }
 
 /// Deletes the rules with the mark of a prefix; `ENOENT` if there are none.
-pub(super) fn delete_nft_rule(socket: &mut Pipeline, place: &Place, prefix: &IpNet) -> Answer {
+pub(super) fn delete_nft_rule(socket: &mut Pipeline, place: &ChainPlace, prefix: &IpNet) -> Answer {
     let old = marked_handles(socket, place, prefix)?;
     match old.is_empty() {
         true => Err(OpError::new(errno::ENOENT, "the rule is gone".to_owned())),
@@ -116,7 +116,7 @@ pub(super) fn delete_nft_rule(socket: &mut Pipeline, place: &Place, prefix: &IpN
 
 fn marked_handles(
     socket: &mut Pipeline,
-    place: &Place,
+    place: &ChainPlace,
     prefix: &IpNet,
 ) -> Result<BTreeSet<u64>, OpError> {
     let rules = read_rules(socket, place);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use vip::firewall::{Base, Condition, Hook, Keeper, Place, Rule, Sees, Verdict};
+use vip::firewall::{Backend, Base, ChainPlace, Families, Hook, Rule, RuleCondition, RuleVerdict};
 
 use super::xt;
 use crate::linux::raw_attributes::{
@@ -27,23 +27,23 @@ const NFT_GOTO: u32 = -4_i32 as u32;
 const NFT_RETURN: u32 = -5_i32 as u32;
 
 /// Returns the family in the header of an answer.
-fn family_seen(answer: &[u8]) -> Option<Sees> {
+fn family_seen(answer: &[u8]) -> Option<Families> {
     match *answer.first()? {
-        NFPROTO_IPV4 => Some(Sees::V4),
-        NFPROTO_IPV6 => Some(Sees::V6),
-        NFPROTO_INET => Some(Sees::Both),
+        NFPROTO_IPV4 => Some(Families::V4),
+        NFPROTO_IPV6 => Some(Families::V6),
+        NFPROTO_INET => Some(Families::Both),
         _ => None,
     }
 }
 
 /// Parses a base chain at one of the hooks that packets of VIPs pass; `None` for other chains.
-pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(Place, Base)> {
+pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(ChainPlace, Base)> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
     const HOOK: u16 = 4;
     const POLICY: u16 = 5;
     const HOOK_NUMBER: u16 = 1;
-    let sees = family_seen(answer)?;
+    let families = family_seen(answer)?;
     let chain = answer_attributes(answer);
     let hook = match u32_value(first_value(chain, HOOK)?, HOOK_NUMBER)? {
         NF_INET_LOCAL_IN => Hook::Input,
@@ -51,9 +51,9 @@ pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(Place, Base)> {
         NF_INET_LOCAL_OUT => Hook::Output,
         _ => return None,
     };
-    let place = Place {
-        keeper: Keeper::Nftables,
-        sees,
+    let place = ChainPlace {
+        backend: Backend::Nftables,
+        families,
         table: text_value(chain, TABLE)?.to_owned(),
         chain: text_value(chain, NAME)?.to_owned(),
     };
@@ -69,9 +69,9 @@ pub(super) fn parse_rule(
     const EXPRESSIONS: u16 = 4;
     const USERDATA: u16 = 7;
     const ELEMENT: u16 = 1;
-    let (sees, rule) = (family_seen(answer)?, answer_attributes(answer));
+    let (families, rule) = (family_seen(answer)?, answer_attributes(answer));
     let handle = u64::from_be_bytes(*first_value(rule, HANDLE)?.first_chunk()?);
-    let mut reading = RuleReader { sees, registers: BTreeMap::new(), rule: Rule::default() };
+    let mut reading = RuleReader { families, registers: BTreeMap::new(), rule: Rule::default() };
     reading.rule.mark = first_value(rule, USERDATA).and_then(find_comment).and_then(Rule::mark_in);
     for expression in
         attribute_values(first_value(rule, EXPRESSIONS).unwrap_or_default(), ELEMENT).ok()?
@@ -111,7 +111,7 @@ enum Loaded {
 
 /// A rule while its expressions are being read.
 struct RuleReader {
-    sees: Sees,
+    families: Families,
     registers: BTreeMap<u32, Loaded>,
     rule: Rule,
 }
@@ -123,24 +123,24 @@ impl RuleReader {
         let data = first_value(expression, DATA).unwrap_or_default();
         match text_value(expression, NAME).unwrap_or_default() {
             "counter" | "log" | "notrack" => {}
-            "payload" => self.load_register(data, loaded_payload(self.sees, data)),
+            "payload" => self.load_register(data, loaded_payload(self.families, data)),
             "meta" => self.load_register(data, loaded_meta(data)),
             "ct" => self.load_register(data, loaded_ct(data)),
             "bitwise" => self.mask_register(data),
             "cmp" => {
-                let condition = self.compare_register(data).unwrap_or(Condition::Other);
+                let condition = self.compare_register(data).unwrap_or(RuleCondition::Other);
                 self.rule.conditions.push(condition);
             }
             "lookup" => self.look_up(data, states),
             "immediate" => self.set_verdict(data),
-            "reject" => self.rule.verdict = Verdict::Drop,
-            "match" => match xt::parse_match(self.sees, data) {
+            "reject" => self.rule.verdict = RuleVerdict::Drop,
+            "match" => match xt::parse_match(self.families, data) {
                 xt::Match::Comment(comment) => self.rule.mark = Rule::mark_in(&comment),
                 xt::Match::Conditions(conditions) => self.rule.conditions.extend(conditions),
             },
             "target" => self.rule.verdict = xt::parse_target(data),
-            "queue" | "synproxy" | "tproxy" => self.rule.verdict = Verdict::Other,
-            _ => self.rule.conditions.push(Condition::Other),
+            "queue" | "synproxy" | "tproxy" => self.rule.verdict = RuleVerdict::Other,
+            _ => self.rule.conditions.push(RuleCondition::Other),
         }
     }
 
@@ -178,7 +178,7 @@ impl RuleReader {
         };
     }
 
-    fn compare_register(&self, data: &[u8]) -> Option<Condition> {
+    fn compare_register(&self, data: &[u8]) -> Option<RuleCondition> {
         const SREG: u16 = 1;
         const OP: u16 = 2;
         const DATA: u16 = 3;
@@ -188,21 +188,21 @@ impl RuleReader {
         match (self.registers.get(&u32_value(data, SREG)?)?, u32_value(data, OP)?) {
             (Loaded::Address { connection, v4, mask }, EQUAL) => {
                 let net = parse_network(*v4, value, mask.as_deref())?;
-                Some(if *connection { Condition::MadeTo(net) } else { Condition::To(net) })
+                Some(if *connection { RuleCondition::MadeTo(net) } else { RuleCondition::To(net) })
             }
             (Loaded::State(Some(bits)), NOT_EQUAL) if native_u32(value)? == 0 => {
-                Some(Condition::State(*bits))
+                Some(RuleCondition::State(*bits))
             }
-            (Loaded::State(None), EQUAL) => Some(Condition::State(native_u32(value)?)),
-            (Loaded::Direction, EQUAL) => Some(Condition::Answers(*value.first()? == 1)),
+            (Loaded::State(None), EQUAL) => Some(RuleCondition::State(native_u32(value)?)),
+            (Loaded::Direction, EQUAL) => Some(RuleCondition::Answers(*value.first()? == 1)),
             (Loaded::Family, EQUAL) => match *value.first()? {
-                NFPROTO_IPV4 => Some(Condition::IsV4(true)),
-                NFPROTO_IPV6 => Some(Condition::IsV4(false)),
+                NFPROTO_IPV4 => Some(RuleCondition::IsV4(true)),
+                NFPROTO_IPV6 => Some(RuleCondition::IsV4(false)),
                 _ => None,
             },
             (Loaded::Type, EQUAL) => match value {
-                [0x08, 0x00] => Some(Condition::IsV4(true)),
-                [0x86, 0xdd] => Some(Condition::IsV4(false)),
+                [0x08, 0x00] => Some(RuleCondition::IsV4(true)),
+                [0x86, 0xdd] => Some(RuleCondition::IsV4(false)),
                 _ => None,
             },
             _ => None,
@@ -216,7 +216,7 @@ impl RuleReader {
         const FLAGS: u16 = 5;
         // The lookup is in a map of verdicts.
         if u32_value(data, DREG) == Some(0) {
-            self.rule.verdict = Verdict::Other;
+            self.rule.verdict = RuleVerdict::Other;
             return;
         }
         let loaded = u32_value(data, SREG).and_then(|register| self.registers.get(&register));
@@ -225,7 +225,7 @@ impl RuleReader {
             Some(Loaded::State(None)) if !inverted => text_value(data, SET).and_then(states),
             _ => None,
         };
-        self.rule.conditions.push(bits.map_or(Condition::Other, Condition::State));
+        self.rule.conditions.push(bits.map_or(RuleCondition::Other, RuleCondition::State));
     }
 
     fn set_verdict(&mut self, data: &[u8]) {
@@ -241,12 +241,12 @@ impl RuleReader {
             first_value(data, DATA).and_then(|data| first_value(data, VERDICT)).unwrap_or_default();
         let chain = || text_value(verdict, CHAIN).map(str::to_owned);
         self.rule.verdict = match u32_value(verdict, CODE) {
-            Some(NF_DROP) => Verdict::Drop,
-            Some(NF_ACCEPT) => Verdict::Accept,
-            Some(NFT_JUMP) => chain().map_or(Verdict::Other, Verdict::Jump),
-            Some(NFT_GOTO) => chain().map_or(Verdict::Other, Verdict::Goto),
-            Some(NFT_RETURN) => Verdict::Return,
-            _ => Verdict::Other,
+            Some(NF_DROP) => RuleVerdict::Drop,
+            Some(NF_ACCEPT) => RuleVerdict::Accept,
+            Some(NFT_JUMP) => chain().map_or(RuleVerdict::Other, RuleVerdict::Jump),
+            Some(NFT_GOTO) => chain().map_or(RuleVerdict::Other, RuleVerdict::Goto),
+            Some(NFT_RETURN) => RuleVerdict::Return,
+            _ => RuleVerdict::Other,
         };
     }
 }
@@ -261,7 +261,7 @@ fn native_u32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.first_chunk()?))
 }
 
-fn loaded_payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
+fn loaded_payload(families: Families, data: &[u8]) -> Option<Loaded> {
     const BASE: u16 = 2;
     const OFFSET: u16 = 3;
     const NETWORK_HEADER: u32 = 1;
@@ -269,9 +269,9 @@ fn loaded_payload(sees: Sees, data: &[u8]) -> Option<Loaded> {
         return None;
     }
     // The offset of the destination in the header of IPv4 or IPv6.
-    let v4 = match (u32_value(data, OFFSET)?, sees) {
-        (16, Sees::V4 | Sees::Both) => true,
-        (24, Sees::V6 | Sees::Both) => false,
+    let v4 = match (u32_value(data, OFFSET)?, families) {
+        (16, Families::V4 | Families::Both) => true,
+        (24, Families::V6 | Families::Both) => false,
         _ => return None,
     };
     Some(Loaded::Address { connection: false, v4, mask: None })

@@ -13,7 +13,7 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
 use nl_ipvs::Family;
-use vip::firewall::{Place, Sees};
+use vip::firewall::{ChainPlace, Families};
 use vip::nft::{Element, Rules};
 
 use super::expression::ACCEPT;
@@ -205,11 +205,11 @@ fn elements_of(table: &str, set: &str) -> NfTablesMessage {
     NfTablesMessage::GetSetElement(SetElementMessage { attributes })
 }
 
-fn place_protocol(place: &Place) -> NetfilterProtoFamily {
-    match place.sees {
-        Sees::V4 => NetfilterProtoFamily::IPv4,
-        Sees::V6 => NetfilterProtoFamily::IPv6,
-        Sees::Both => NetfilterProtoFamily::Inet,
+fn place_protocol(place: &ChainPlace) -> NetfilterProtoFamily {
+    match place.families {
+        Families::V4 => NetfilterProtoFamily::IPv4,
+        Families::V6 => NetfilterProtoFamily::IPv6,
+        Families::Both => NetfilterProtoFamily::Inet,
     }
 }
 
@@ -219,23 +219,23 @@ pub(super) fn get_all_chains() -> Message {
     protocol_message(NetfilterProtoFamily::Unspec, 0, inner)
 }
 
-fn rule_of(place: &Place) -> Vec<RuleAttribute> {
+fn rule_of(place: &ChainPlace) -> Vec<RuleAttribute> {
     vec![RuleAttribute::Table(place.table.clone()), RuleAttribute::Chain(place.chain.clone())]
 }
 
 /// Requests the rules of somebody else's chain.
-pub(super) fn get_rules_of(place: &Place) -> Message {
+pub(super) fn get_rules_of(place: &ChainPlace) -> Message {
     let inner = NfTablesMessage::GetRule(RuleMessage { attributes: rule_of(place) });
     protocol_message(place_protocol(place), 0, inner)
 }
 
 /// Requests the elements of somebody else's set.
-pub(super) fn get_elements_of(place: &Place, set: &str) -> Message {
+pub(super) fn get_elements_of(place: &ChainPlace, set: &str) -> Message {
     protocol_message(place_protocol(place), 0, elements_of(&place.table, set))
 }
 
 /// Inserts a rule before all others of a chain.
-pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> Message {
+pub(super) fn insert_rule(place: &ChainPlace, rule: &layout::Rule, comment: &str) -> Message {
     let mut attributes = rule_of(place);
     let expressions = rule.iter().cloned().map(ListAttribute::from).collect();
     attributes.push(RuleAttribute::Expressions(expressions));
@@ -248,7 +248,7 @@ pub(super) fn insert_rule(place: &Place, rule: &layout::Rule, comment: &str) -> 
 }
 
 /// Deletes rules by their handles.
-pub(super) fn delete_rules(place: &Place, handles: &BTreeSet<u64>) -> Vec<Message> {
+pub(super) fn delete_rules(place: &ChainPlace, handles: &BTreeSet<u64>) -> Vec<Message> {
     let delete = |handle: &u64| {
         let mut attributes = rule_of(place);
         attributes.push(RuleAttribute::Handle(*handle));

@@ -21,7 +21,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Error, Family, errno};
 use vip::firewall::Firewall;
-use vip::nft::{Able, Element, Guard, Masquerade, Rules, Standing, Table};
+use vip::nft::{Element, Guard, Masquerade, NftSupport, Rules, Table, TableState};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
 
@@ -43,7 +43,7 @@ const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
 const FILTER: Rules = Rules { nat: None, guard: Guard::On };
 
 /// The ability of a kernel, and its first refusal if it lacks something.
-type Ability = (Able, Option<String>);
+type Ability = (NftSupport, Option<String>);
 
 /// The kernel's nftables: our tables `ip vipd` and `ip6 vipd`, and the chains of others that packets
 /// of VIPs pass, which may hold rules of ours. Blocking.
@@ -95,11 +95,13 @@ impl Nft {
             for family in [Family::Inet, Family::Inet6] {
                 let table = tables.table_mut(family);
                 *table = read::read_table(socket, family)?;
-                match (table.standing, &known) {
-                    (Standing::Whole(Rules { nat: Some(_), .. }), _) => table.able = Able::Nat,
+                match (table.state, &known) {
+                    (TableState::Whole(Rules { nat: Some(_), .. }), _) => {
+                        table.support = NftSupport::Nat
+                    }
                     (_, Some(known)) => {
-                        let Table { able, lacks, .. } = known.table(family);
-                        (table.able, table.lacks) = (*able, lacks.clone());
+                        let Table { support, lacks, .. } = known.table(family);
+                        (table.support, table.lacks) = (*support, lacks.clone());
                     }
                     (_, None) => unsure.push(family),
                 }
@@ -110,7 +112,7 @@ impl Nft {
                     rehearse_rules(socket, &unsure).map_err(nft_error("try the rules"))?;
                 for (family, ability) in unsure.into_iter().zip(abilities) {
                     let table = tables.table_mut(family);
-                    (table.able, table.lacks) = ability;
+                    (table.support, table.lacks) = ability;
                 }
             }
             if read::read_generation(socket)? == Ok(before) {
@@ -196,11 +198,11 @@ fn unavailable_tables(why: &str) -> Tables {
 fn rehearse_rules(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
     let refused = first_refusals(socket, families, WHOLE)?;
     let ability = |(family, refused): (&Family, Option<String>)| {
-        let Some(why) = refused else { return Ok((Able::Nat, None)) };
+        let Some(why) = refused else { return Ok((NftSupport::Nat, None)) };
         let without = first_refusals(socket, &[*family], FILTER)?.remove(0);
-        let able = if without.is_none() { Able::Filter } else { Able::Nothing };
+        let support = if without.is_none() { NftSupport::Filter } else { NftSupport::Nothing };
         // The first refusal tells more than those that follow from it.
-        Ok((able, Some(why)))
+        Ok((support, Some(why)))
     };
     families.iter().zip(refused).map(ability).collect()
 }

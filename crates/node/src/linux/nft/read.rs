@@ -7,7 +7,7 @@ use netlink_packet_netfilter::nftables::{GenAttribute, NfTablesMessage, TableAtt
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 use nl_ipvs::pipeline::{Entries, Pipeline};
 use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
-use vip::nft::{Element, Standing, Table};
+use vip::nft::{Element, Table, TableState};
 
 use super::compare::{self, Shapes};
 use super::message;
@@ -60,9 +60,9 @@ pub(super) fn read_table(socket: &mut Pipeline, family: Family) -> Result<Table,
     let (elements, usual) = read_elements(socket, family)?;
     let rules = read_shapes(socket, family)?.and_then(|shapes| shapes.recognise_rules(family));
     let whole = usual && !flagged;
-    table.standing = match rules.filter(|_| whole) {
-        Some(rules) => Standing::Whole(rules),
-        None => Standing::Damaged,
+    table.state = match rules.filter(|_| whole) {
+        Some(rules) => TableState::Whole(rules),
+        None => TableState::Damaged,
     };
     for element in elements {
         table.insert(element);

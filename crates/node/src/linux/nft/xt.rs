@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use vip::firewall::{Condition, Hook, Sees, Verdict};
+use vip::firewall::{Families, Hook, RuleCondition, RuleVerdict};
 
 use crate::linux::raw_attributes::{first_value, text_value, u32_value};
 
@@ -30,11 +30,11 @@ const STATE_ALIAS: u16 = 1 << 13;
 pub(super) enum Match {
     /// A comment, which is no condition.
     Comment(String),
-    Conditions(Vec<Condition>),
+    Conditions(Vec<RuleCondition>),
 }
 
-/// Parses a match. `sees` is the family of its table; tables of iptables have only one.
-pub(super) fn parse_match(sees: Sees, data: &[u8]) -> Match {
+/// Parses a match. `families` are those of its table; tables of iptables have only one.
+pub(super) fn parse_match(families: Families, data: &[u8]) -> Match {
     let info = first_value(data, NFTA_MATCH_INFO).unwrap_or_default();
     match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
         "comment" => {
@@ -42,34 +42,35 @@ pub(super) fn parse_match(sees: Sees, data: &[u8]) -> Match {
             Match::Comment(String::from_utf8_lossy(text).into_owned())
         }
         CONNTRACK
-            if sees != Sees::Both
+            if families != Families::Both
                 && (2..=3).contains(&u32_value(data, NFTA_MATCH_REV).unwrap_or_default()) =>
         {
             Match::Conditions(
-                parse_conntrack(sees == Sees::V4, info).unwrap_or(vec![Condition::Other]),
+                parse_conntrack(families == Families::V4, info)
+                    .unwrap_or(vec![RuleCondition::Other]),
             )
         }
-        _ => Match::Conditions(vec![Condition::Other]),
+        _ => Match::Conditions(vec![RuleCondition::Other]),
     }
 }
 
-fn parse_conntrack(v4: bool, info: &[u8]) -> Option<Vec<Condition>> {
+fn parse_conntrack(v4: bool, info: &[u8]) -> Option<Vec<RuleCondition>> {
     let word = |at: usize| Some(u16::from_ne_bytes(*info.get(at..)?.first_chunk()?));
     let (flags, inverted) = (word(MATCH_FLAGS)? & !STATE_ALIAS, word(INVERT_FLAGS)?);
     let mut conditions = Vec::new();
     if flags & !(STATE | ORIGDST | DIRECTION) != 0 || inverted & (STATE | ORIGDST) != 0 {
-        conditions.push(Condition::Other);
+        conditions.push(RuleCondition::Other);
     }
     if flags & DIRECTION != 0 {
-        conditions.push(Condition::Answers(inverted & DIRECTION != 0));
+        conditions.push(RuleCondition::Answers(inverted & DIRECTION != 0));
     }
     if flags & ORIGDST != 0 && inverted & ORIGDST == 0 {
         let address = info.get(ORIGINAL_DESTINATION..)?.first_chunk::<16>()?;
         let mask = info.get(ORIGINAL_DESTINATION + 16..)?.first_chunk::<16>()?;
-        conditions.push(Condition::MadeTo(parse_network(v4, *address, *mask)?));
+        conditions.push(RuleCondition::MadeTo(parse_network(v4, *address, *mask)?));
     }
     if flags & STATE != 0 && inverted & STATE == 0 {
-        conditions.push(Condition::State(word(STATE_MASK)?.into()));
+        conditions.push(RuleCondition::State(word(STATE_MASK)?.into()));
     }
     Some(conditions)
 }
@@ -84,12 +85,12 @@ fn parse_network(v4: bool, address: [u8; 16], mask: [u8; 16]) -> Option<IpNet> {
     IpNet::with_netmask(read(address), read(mask)).ok()
 }
 
-pub(super) fn parse_target(data: &[u8]) -> Verdict {
+pub(super) fn parse_target(data: &[u8]) -> RuleVerdict {
     match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
-        "REJECT" => Verdict::Drop,
-        "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => Verdict::Other,
+        "REJECT" => RuleVerdict::Drop,
+        "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => RuleVerdict::Other,
         // The target changes or notes something, and the next rule follows.
-        _ => Verdict::None,
+        _ => RuleVerdict::None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::plan::OpKind;
 /// An operation with its reason. Its [`Display`](fmt::Display) is a line such as `3.3.0.6:3306/tcp
 /// -10.0.0.7:31001 /mysql task killed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct LogEntry {
     /// The kind of operation.
     pub op: OpKind,
     /// The virtual service that the operation changes.
@@ -30,7 +30,7 @@ pub struct Entry {
     pub since: Option<Duration>,
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for LogEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = self.op.sign().as_char();
         match (self.vip, self.server, self.address) {
@@ -46,7 +46,7 @@ impl fmt::Display for Entry {
     }
 }
 
-impl Entry {
+impl LogEntry {
     /// Names the object of an operation that changes no single address.
     fn subject(&self) -> &'static str {
         match self.op {
