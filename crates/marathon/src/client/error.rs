@@ -40,7 +40,7 @@ pub enum ClientError {
         cause: Cause,
     },
     /// A status other than success.
-    #[error("{url}: status {status}{}{}", prefixed(.message), advice(*.status))]
+    #[error("{url}: status {status}{}{}", message_clause(.message), status_advice(*.status))]
     Status {
         /// The URL that was requested.
         url: String,
@@ -108,7 +108,7 @@ pub enum ClientError {
         key: String,
     },
     /// All of several URLs failed.
-    #[error("no URL of Marathon works: {}", joined(.0))]
+    #[error("no URL of Marathon works: {}", join_errors(.0))]
     All(Vec<ClientError>),
 }
 
@@ -234,11 +234,11 @@ pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn prefixed(message: &Option<String>) -> String {
+fn message_clause(message: &Option<String>) -> String {
     message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
 }
 
-fn advice(status: u16) -> &'static str {
+fn status_advice(status: u16) -> &'static str {
     match status {
         401 => "; give a user and password that Marathon accepts",
         403 => "; this user may not read all apps and pods",
@@ -248,7 +248,7 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
-fn joined(errors: &[ClientError]) -> String {
+fn join_errors(errors: &[ClientError]) -> String {
     let errors: Vec<_> = errors.iter().map(|error| with_sources(error)).collect();
     errors.join("; ")
 }

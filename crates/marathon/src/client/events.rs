@@ -63,7 +63,7 @@ pub(super) async fn open_stream(
     let info = info::read_info(http, base, bases).await.unwrap_or_default();
     let path = format!("{EVENTS}?{}", events_query(info.version.as_deref()));
     let opened = Instant::now();
-    let (response, url) = http.follow(base.url_of(&path), bases, Wanted::Events).await?;
+    let (response, url) = http.follow_redirects(base.url_of(&path), bases, Wanted::Events).await?;
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_stream = kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));

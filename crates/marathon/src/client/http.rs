@@ -98,12 +98,12 @@ impl Http {
     /// Requests `url` and follows redirects. The servers of `bases` get their credentials.
     pub(super) async fn get(&self, url: Url, bases: &[Base]) -> Result<Answer, ClientError> {
         let started = Instant::now();
-        let (response, url) = self.follow(url, bases, Wanted::Json).await?;
+        let (response, url) = self.follow_redirects(url, bases, Wanted::Json).await?;
         self.receive_body(response, url, started).await
     }
 
     /// Follows redirects to the first other answer, and returns it with its URL.
-    pub(super) async fn follow(
+    pub(super) async fn follow_redirects(
         &self,
         url: Url,
         bases: &[Base],
@@ -112,7 +112,7 @@ impl Http {
         let first = url.clone();
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(&url, bases, wanted).await?;
+            let response = self.send_request(&url, bases, wanted).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok((response, url));
             }
@@ -125,7 +125,7 @@ impl Http {
     }
 
     /// Sends one request, and a second one with a new token if the token may have expired.
-    async fn send(
+    async fn send_request(
         &self,
         url: &Url,
         bases: &[Base],

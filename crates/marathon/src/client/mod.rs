@@ -82,7 +82,7 @@ impl Client {
         let result = match result {
             Ok(document) => {
                 let snapshot = self.complete_snapshot(&document).await;
-                self.memory().records.retain_used(&snapshot);
+                self.lock_memory().records.retain_used(&snapshot);
                 Ok(snapshot)
             }
             Err(error) => Err(error),
@@ -140,7 +140,7 @@ impl Client {
         self.try_urls(read).await
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn lock_memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,12 +149,12 @@ impl Client {
     where
         F: Future<Output = Result<(T, Option<String>), ClientError>>,
     {
-        let good = self.memory().good;
+        let good = self.lock_memory().good;
         let mut errors = Vec::new();
         for index in (good..self.bases.len()).chain(0..good) {
             match read(&self.bases[index]).await {
                 Ok((read, leader)) => {
-                    self.memory().good = index;
+                    self.lock_memory().good = index;
                     return Answered { result: Ok(read), leader };
                 }
                 Err(error) => errors.push(error),
@@ -172,10 +172,10 @@ impl Client {
         // Generations before 1.4 have no pods and no such path. A Marathon that has answered about
         // pods is a later one: then the status comes from a proxy.
         let pods = match pods.status {
-            404 | 405 | 501 if !self.memory().has_pods => Document::no_pods(),
+            404 | 405 | 501 if !self.lock_memory().has_pods => Document::no_pods(),
             _ => {
                 let pods = pods.check_status()?.parse_body(Document::parse_pods)?;
-                self.memory().has_pods = true;
+                self.lock_memory().has_pods = true;
                 pods
             }
         };
@@ -199,16 +199,16 @@ impl Client {
 
     /// Makes a snapshot of a document, and reads the version records that it lacks.
     async fn complete_snapshot(&self, document: &Document) -> Snapshot {
-        let snapshot = document.to_snapshot(&self.memory().records);
+        let snapshot = document.to_snapshot(&self.lock_memory().records);
         let mut missing = snapshot.missing_versions();
-        missing.retain(|key| !self.memory().records.contains(key));
+        missing.retain(|key| !self.lock_memory().records.contains(key));
         if missing.is_empty() {
-            self.memory().records.remember_current(&snapshot);
+            self.lock_memory().records.remember_current(&snapshot);
             return snapshot;
         }
         let findings = self.read_versions(missing).await;
-        let mut snapshot = document.to_snapshot(&self.memory().records);
-        self.memory().records.remember_current(&snapshot);
+        let mut snapshot = document.to_snapshot(&self.lock_memory().records);
+        self.lock_memory().records.remember_current(&snapshot);
         snapshot.findings.extend(findings);
         snapshot
     }
@@ -216,7 +216,7 @@ impl Client {
     /// Reads version records, until one fails for a reason that would make the others fail too.
     /// Those are left to the next snapshot.
     async fn read_versions(&self, missing: Vec<VersionKey>) -> Vec<Finding> {
-        let base = &self.bases[self.memory().good];
+        let base = &self.bases[self.lock_memory().good];
         let read = |key: VersionKey| async move {
             let answer = match version_path(&key) {
                 Some(path) => self.http.get(base.url_of(&path), &self.bases).await.map(Some),
@@ -234,10 +234,10 @@ impl Client {
                     let spec = answer.check_status().and_then(|answer| {
                         answer.parse_body(|body| Document::parse_version(key.kind, body))
                     });
-                    spec.map(|spec| self.memory().records.insert(key, spec))
+                    spec.map(|spec| self.lock_memory().records.insert(key, spec))
                 }
                 Ok(_) => {
-                    self.memory().records.insert_gone(key);
+                    self.lock_memory().records.insert_gone(key);
                     Ok(())
                 }
                 Err(error) => Err(error),

@@ -38,22 +38,22 @@ impl Entry {
     }
 
     /// The definition alone, of a version record.
-    pub(super) fn spec(&self) -> Spec {
+    pub(super) fn to_spec(&self) -> Spec {
         match &self.body {
-            Body::App(app) => apps::spec(app),
-            Body::PodStatus(pod) => pods::spec(&pod.spec, "spec."),
-            Body::PodSpec(pod) => pods::spec(pod, ""),
+            Body::App(app) => apps::app_spec(app),
+            Body::PodStatus(pod) => pods::pod_spec(&pod.spec, "spec."),
+            Body::PodSpec(pod) => pods::pod_spec(pod, ""),
         }
     }
 
-    pub(super) fn workload(&self, assembly: &mut Assembly<'_>) -> Workload {
-        let (id, path, spec) = (self.id.clone(), self.path.clone(), self.spec());
+    pub(super) fn to_workload(&self, assembly: &mut Assembly<'_>) -> Workload {
+        let (id, path, spec) = (self.id.clone(), self.path.clone(), self.to_spec());
         match &self.body {
-            Body::App(app) => apps::workload(id, path, spec, app, assembly),
+            Body::App(app) => apps::app_workload(id, path, spec, app, assembly),
             Body::PodStatus(pod) => {
-                pods::workload(id, path, spec, pod.instances.as_deref(), assembly)
+                pods::pod_workload(id, path, spec, pod.instances.as_deref(), assembly)
             }
-            Body::PodSpec(_) => pods::workload(id, path, spec, None, assembly),
+            Body::PodSpec(_) => pods::pod_workload(id, path, spec, None, assembly),
         }
     }
 }
@@ -77,25 +77,25 @@ impl Entries {
     }
 
     /// Places whatever was read.
-    pub(super) fn place(&mut self, content: Content, log: &mut Log) -> Result<(), DocumentError> {
+    pub(super) fn add_content(&mut self, content: Content, log: &mut Log) -> Result<(), DocumentError> {
         match content {
-            Content::List(list) => self.list(list, log)?,
-            Content::App(app) => self.app("", *app, log),
-            Content::Answer(answer) => self.answer(*answer, log),
+            Content::List(list) => self.add_list(list, log)?,
+            Content::App(app) => self.add_app("", *app, log),
+            Content::Answer(answer) => self.add_answer(*answer, log),
             Content::Group(group) => {
                 let root = group.id.as_deref().is_none_or(|id| id == "/");
                 self.claimed = Coverage { apps: root, pods: root };
-                self.group("", group, log);
+                self.add_group("", group, log);
             }
-            Content::PodStatus(pod) => self.pod_status(*pod, log),
-            Content::PodSpec(pod) => self.pod_spec(*pod, log),
+            Content::PodStatus(pod) => self.add_pod_status(*pod, log),
+            Content::PodSpec(pod) => self.add_pod_spec(*pod, log),
         }
         Ok(())
     }
 
     /// Of lists, only that of pod states is one Marathon gives of all there are, and an empty
     /// one could be of anything.
-    fn list(&mut self, list: Elements, log: &mut Log) -> Result<(), DocumentError> {
+    fn add_list(&mut self, list: Elements, log: &mut Log) -> Result<(), DocumentError> {
         let is_status = |element: &_| matches!(element, Ok(Content::PodStatus(_)));
         let all_states = !list.is_empty() && list.iter().all(is_status);
         if !list.is_empty() && list.iter().all(Result::is_err) {
@@ -103,8 +103,8 @@ impl Entries {
         }
         for (index, element) in list.into_iter().enumerate() {
             log.at_index(index, |log| {
-                if let Err(error) = element.and_then(|content| self.place(content, log)) {
-                    log.note(error.to_string());
+                if let Err(error) = element.and_then(|content| self.add_content(content, log)) {
+                    log.add_finding(error.to_string());
                 }
             });
         }
@@ -117,87 +117,87 @@ impl Entries {
         self.claimed.pods = true;
     }
 
-    fn answer(&mut self, answer: AppAnswer, log: &mut Log) {
+    fn add_answer(&mut self, answer: AppAnswer, log: &mut Log) {
         self.claimed.apps = answer.apps.is_some();
-        self.apps("", "apps", answer.apps.unwrap_or_default(), log);
-        self.apps("", "*", answer.of_group.unwrap_or_default(), log);
+        self.add_apps("", "apps", answer.apps.unwrap_or_default(), log);
+        self.add_apps("", "*", answer.of_group.unwrap_or_default(), log);
         if let Some(app) = answer.app {
-            log.at_key("app", |log| self.app("", app, log));
+            log.at_key("app", |log| self.add_app("", app, log));
         }
     }
 
-    fn group(&mut self, parent: &str, group: Group, log: &mut Log) {
+    fn add_group(&mut self, parent: &str, group: Group, log: &mut Log) {
         let id = match &group.id {
-            Some(id) => absolute(parent, id),
+            Some(id) => absolute_id(parent, id),
             None if parent.is_empty() => "/".to_owned(),
             None => {
-                log.note("this group has no id");
+                log.add_finding("this group has no id");
                 self.lost = Coverage { apps: true, pods: true };
                 parent.to_owned()
             }
         };
         self.lost.apps |= group.apps.is_none() || group.groups.is_none();
         self.lost.pods |= group.pods.is_none() || group.groups.is_none();
-        self.apps(&id, "apps", group.apps.unwrap_or_default(), log);
+        self.add_apps(&id, "apps", group.apps.unwrap_or_default(), log);
         log.at_key("pods", |log| {
             for (index, pod) in group.pods.into_iter().flatten().enumerate() {
-                log.at_index(index, |log| self.pod_status(pod, log));
+                log.at_index(index, |log| self.add_pod_status(pod, log));
             }
         });
         log.at_key("groups", |log| {
             for (index, group) in group.groups.into_iter().flatten().enumerate() {
-                log.at_index(index, |log| self.group(&id, group, log));
+                log.at_index(index, |log| self.add_group(&id, group, log));
             }
         });
     }
 
-    fn apps(&mut self, parent: &str, key: &'static str, apps: Vec<App>, log: &mut Log) {
+    fn add_apps(&mut self, parent: &str, key: &'static str, apps: Vec<App>, log: &mut Log) {
         log.at_key(key, |log| {
             for (index, app) in apps.into_iter().enumerate() {
-                log.at_index(index, |log| self.app(parent, app, log));
+                log.at_index(index, |log| self.add_app(parent, app, log));
             }
         });
     }
 
-    fn app(&mut self, parent: &str, app: App, log: &mut Log) {
-        let Some(id) = known_id(app.id.as_deref()) else {
-            log.note("an app without id is left out");
+    fn add_app(&mut self, parent: &str, app: App, log: &mut Log) {
+        let Some(id) = valid_id(app.id.as_deref()) else {
+            log.add_finding("an app without id is left out");
             self.lost.apps = true;
             return;
         };
-        let id = absolute(parent, id);
+        let id = absolute_id(parent, id);
         let tasks = app.tasks.iter().flatten().map(|task| task.id.as_deref());
-        note_nameless(tasks, "tasks", "a task without id is left out", log);
-        self.list.push(Entry { id, path: log.path(), body: Body::App(Box::new(app)) });
+        report_nameless(tasks, "tasks", "a task without id is left out", log);
+        self.list.push(Entry { id, path: log.current_path(), body: Body::App(Box::new(app)) });
     }
 
-    fn pod_status(&mut self, pod: PodStatus, log: &mut Log) {
-        let Some(id) = known_id(pod.id.as_deref().or(pod.spec.id.as_deref())) else {
-            log.note("a pod without id is left out");
+    fn add_pod_status(&mut self, pod: PodStatus, log: &mut Log) {
+        let Some(id) = valid_id(pod.id.as_deref().or(pod.spec.id.as_deref())) else {
+            log.add_finding("a pod without id is left out");
             self.lost.pods = true;
             return;
         };
-        let id = absolute("", id);
+        let id = absolute_id("", id);
         let instances = pod.instances.iter().flatten().map(|instance| instance.id.as_deref());
-        note_nameless(instances, "instances", "an instance without id is left out", log);
-        self.list.push(Entry { id, path: log.path(), body: Body::PodStatus(Box::new(pod)) });
+        report_nameless(instances, "instances", "an instance without id is left out", log);
+        self.list.push(Entry { id, path: log.current_path(), body: Body::PodStatus(Box::new(pod)) });
     }
 
-    fn pod_spec(&mut self, pod: PodSpec, log: &mut Log) {
-        let Some(id) = known_id(pod.id.as_deref()) else {
-            log.note("a pod without id is left out");
+    fn add_pod_spec(&mut self, pod: PodSpec, log: &mut Log) {
+        let Some(id) = valid_id(pod.id.as_deref()) else {
+            log.add_finding("a pod without id is left out");
             return;
         };
-        let id = absolute("", id);
-        self.list.push(Entry { id, path: log.path(), body: Body::PodSpec(Box::new(pod)) });
+        let id = absolute_id("", id);
+        self.list.push(Entry { id, path: log.current_path(), body: Body::PodSpec(Box::new(pod)) });
     }
 }
 
-fn known_id(id: Option<&str>) -> Option<&str> {
+fn valid_id(id: Option<&str>) -> Option<&str> {
     id.filter(|id| !id.is_empty())
 }
 
-fn note_nameless<'a>(
+fn report_nameless<'a>(
     ids: impl Iterator<Item = Option<&'a str>>,
     list: &'static str,
     reason: &str,
@@ -205,13 +205,13 @@ fn note_nameless<'a>(
 ) {
     log.at_key(list, |log| {
         for (index, _) in ids.enumerate().filter(|(_, id)| id.is_none()) {
-            log.at_index(index, |log| log.note(reason));
+            log.at_index(index, |log| log.add_finding(reason));
         }
     });
 }
 
 /// Ids in definitions may be relative to the group they stand in (`PathId.scala`).
-fn absolute(group: &str, id: &str) -> String {
+fn absolute_id(group: &str, id: &str) -> String {
     if id.starts_with('/') {
         id.to_owned()
     } else {

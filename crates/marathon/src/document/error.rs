@@ -10,7 +10,7 @@ pub enum DocumentError {
     /// A web page: an error page of a proxy or of Marathon's web server, a login page.
     #[error(
         "it is a web page{}, not JSON; see that the URL is Marathon's own and needs no login",
-        titled(.title)
+        title_clause(.title)
     )]
     Html {
         /// The page's title, if it has one.
@@ -74,6 +74,6 @@ impl From<serde_json::Error> for DocumentError {
     }
 }
 
-fn titled(title: &Option<String>) -> String {
+fn title_clause(title: &Option<String>) -> String {
     title.as_ref().map(|title| format!(" titled {title:?}")).unwrap_or_default()
 }

@@ -32,7 +32,7 @@ impl Document {
     /// # Errors
     /// When it is none of these. Parts that can't be read are findings.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
-        Self::parse_with(body, Entries::place)
+        Self::parse_with(body, Entries::add_content)
     }
 
     /// Reads a live answer of `/v2/apps?embed=apps.tasks`, and nothing else.
@@ -42,7 +42,7 @@ impl Document {
     pub fn parse_apps(body: &[u8]) -> Result<Self, DocumentError> {
         let document = Self::parse_with(body, |entries, content, log| match content {
             Content::Answer(answer) if answer.apps.is_some() => {
-                entries.place(Content::Answer(answer), log)
+                entries.add_content(Content::Answer(answer), log)
             }
             _ => Err(DocumentError::unrecognised("no answer of /v2/apps")),
         })?;
@@ -63,7 +63,7 @@ impl Document {
                 entries.claim_no_pods();
                 Ok(())
             }
-            Content::List(list) => entries.place(Content::List(list), log),
+            Content::List(list) => entries.add_content(Content::List(list), log),
             _ => Err(DocumentError::unrecognised("no list of pods")),
         })
     }
@@ -75,11 +75,11 @@ impl Document {
         let text = text_of(body)?;
         let mut log = Log::new(text.len());
         if matches!(text, Cow::Owned(_)) {
-            log.note("some bytes are not UTF-8 and were replaced");
+            log.add_finding("some bytes are not UTF-8 and were replaced");
         }
         let mut entries = Entries::default();
-        let content = shape::content(&text, &mut log)?;
-        if log.outgrown() {
+        let content = shape::read_content(&text, &mut log)?;
+        if log.is_outgrown() {
             return Err(DocumentError::Outgrown);
         }
         place(&mut entries, content, &mut log)?;
@@ -123,7 +123,7 @@ impl Document {
                 note("the same id is defined again further on, and that definition counts");
                 continue;
             }
-            let workload = entry.workload(&mut assembly);
+            let workload = entry.to_workload(&mut assembly);
             if entry.has_instances() && !workload.tasks_known {
                 note("ports times instances are too many: its instances are left out");
             }
@@ -139,7 +139,7 @@ impl Document {
     /// As [`Document::parse`], and when the answer isn't one definition of that kind.
     pub fn parse_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
         match Self::parse(body)?.entries.as_slice() {
-            [entry] if entry.kind() == kind => Ok(entry.spec()),
+            [entry] if entry.kind() == kind => Ok(entry.to_spec()),
             entries => {
                 let found = format!("{} definitions, not one {kind}", entries.len());
                 Err(DocumentError::unrecognised(found))

@@ -4,7 +4,7 @@ use serde::de::{IgnoredAny, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::DocumentError;
-use crate::lenient::{Log, Read, fields, read, record};
+use crate::lenient::{FromJson, Log, raw_fields, read_json, record};
 use crate::model::{App, Group, PodSpec, PodStatus, Present};
 
 /// What a document holds, told by the keys of its outermost object.
@@ -58,46 +58,46 @@ const OTHERS: [(&str, &str); 3] = [
 ];
 
 /// Reads a text that isn't empty.
-pub(super) fn content(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
+pub(super) fn read_content(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     if text.trim_ascii_start().starts_with('[') {
-        return Ok(Content::List(read::<List>(text, log)?.0));
+        return Ok(Content::List(read_json::<List>(text, log)?.0));
     }
     if begins_as_answer(text) {
         // The largest of all documents: not to be read once more to see what it is.
         let mut notes = Log::new(text.len());
-        let answer: AppAnswer = read(text, &mut notes)?;
+        let answer: AppAnswer = read_json(text, &mut notes)?;
         if answer.apps.is_some() && answer.id.is_none() && answer.groups.is_none() {
             log.take_over(notes);
             return Ok(Content::Answer(Box::new(answer)));
         }
     }
-    one(text, log)
+    read_element(text, log)
 }
 
-fn one(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
+fn read_element(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     if !text.trim_ascii_start().starts_with('{') {
         // A syntax error is the better reason where there is one.
         serde_json::from_str::<IgnoredAny>(text)?;
         return Err(DocumentError::unrecognised("a bare value"));
     }
-    let fields = fields(text)?;
+    let fields = raw_fields(text)?;
     let has = |key: &str| fields.iter().any(|(found, _)| found == key);
     Ok(if has("groups") || has("id") && (has("apps") || has("pods")) {
-        Content::Group(read(text, log)?)
+        Content::Group(read_json(text, log)?)
     } else if has("apps") || has("app") || has("*") {
-        let answer: AppAnswer = read(text, log)?;
+        let answer: AppAnswer = read_json(text, log)?;
         if answer.is_empty() {
             return Err(DocumentError::unrecognised("an object whose apps are no list of apps"));
         }
         Content::Answer(Box::new(answer))
     } else if has("spec") && (has("instances") || has("status")) {
-        Content::PodStatus(Box::new(read(text, log)?))
+        Content::PodStatus(Box::new(read_json(text, log)?))
     } else if has("id") && has("containers") {
-        Content::PodSpec(Box::new(read(text, log)?))
+        Content::PodSpec(Box::new(read_json(text, log)?))
     } else if has("id") && !OTHERS_WITH_ID.iter().any(|(key, _)| has(key)) {
-        Content::App(Box::new(read(text, log)?))
+        Content::App(Box::new(read_json(text, log)?))
     } else {
-        return Err(DocumentError::unrecognised(other(&fields)));
+        return Err(DocumentError::unrecognised(describe_other(&fields)));
     })
 }
 
@@ -108,8 +108,8 @@ fn begins_as_answer(text: &str) -> bool {
 }
 
 /// What an object is that is none of the known shapes.
-fn other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
-    if let Some(message) = message(fields) {
+fn describe_other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
+    if let Some(message) = error_message(fields) {
         return format!("an error message: {message:?}");
     }
     let has = |key: &str| fields.iter().any(|(found, _)| found == key);
@@ -120,38 +120,41 @@ fn other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     if fields.is_empty() {
         return "an empty object".to_owned();
     }
-    let keys: Vec<_> = fields.iter().take(5).map(|(key, _)| clip(key)).collect();
+    let keys: Vec<_> = fields.iter().take(5).map(|(key, _)| clip_text(key)).collect();
     format!("an object with the keys {}", keys.join(", "))
 }
 
 /// What an error of Marathon's says.
-fn message(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<String> {
+fn error_message(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<String> {
     let (_, message) = fields.iter().find(|(key, _)| key == "message")?;
-    serde_json::from_str(message.get()).ok().map(|message: String| clip(&message))
+    serde_json::from_str(message.get()).ok().map(|message: String| clip_text(&message))
 }
 
 /// What the body of an error says, if it is an error of Marathon's own.
 #[cfg(feature = "client")]
 pub(super) fn message_in(text: &str) -> Option<String> {
-    message(&fields(text).ok()?)
+    error_message(&raw_fields(text).ok()?)
 }
 
 /// The start of a text that somebody else wrote.
-fn clip(text: &str) -> String {
+fn clip_text(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
 #[derive(Default)]
 struct List(Elements);
 
-impl Read for List {
-    const WANTED: &'static str = "a list";
+impl FromJson for List {
+    const EXPECTED: &'static str = "a list";
 
-    fn list<'de, A: SeqAccess<'de>>(mut list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+    fn from_list<'de, A: SeqAccess<'de>>(
+        mut list: A,
+        log: &mut Log,
+    ) -> Result<Option<Self>, A::Error> {
         let mut elements = Vec::new();
         while let Some(raw) = list.next_element::<&RawValue>()? {
             if log.make_room::<Result<Content, DocumentError>>() {
-                elements.push(log.at_index(elements.len(), |log| one(raw.get(), log)));
+                elements.push(log.at_index(elements.len(), |log| read_element(raw.get(), log)));
             }
         }
         Ok(Some(Self(elements)))

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::sse::Frame;
-use crate::lenient::{Log, read, record};
+use crate::lenient::{Log, read_json, record};
 use crate::{Kind, TaskState};
 
 /// One event, as far as a load balancer is concerned.
@@ -77,10 +77,10 @@ impl Event {
     pub fn parse(frame: &Frame) -> Self {
         // What a lenient reader can't place is left out, and its notes help nobody here.
         let mut log = Log::new(frame.data.len());
-        let body: Body = read(&frame.data, &mut log).unwrap_or_default();
+        let body: Body = read_json(&frame.data, &mut log).unwrap_or_default();
         let at = body.timestamp;
         let change = match frame.event.clone().or_else(|| body.event_type.clone()) {
-            Some(name) => body.change(&name).unwrap_or(Change::Unreadable),
+            Some(name) => body.into_change(&name).unwrap_or(Change::Unreadable),
             None => Change::Other,
         };
         Self { at, change }
@@ -106,7 +106,7 @@ struct Body {
     uri: Option<String>,
     app_definition: Definition,
     plan: Plan,
-    current_step: Step,
+    current_step: DeploymentStep,
 }
 
 record!(Body {
@@ -138,17 +138,17 @@ record!(Definition { "id" => id });
 
 #[derive(Debug, Default)]
 struct Plan {
-    steps: Vec<Step>,
+    steps: Vec<DeploymentStep>,
 }
 
 record!(Plan { "steps" => steps });
 
 #[derive(Debug, Default)]
-struct Step {
+struct DeploymentStep {
     actions: Vec<DeploymentAction>,
 }
 
-record!(Step { "actions" => actions });
+record!(DeploymentStep { "actions" => actions });
 
 #[derive(Debug, Default)]
 struct DeploymentAction {
@@ -160,69 +160,71 @@ record!(DeploymentAction { "app" => app, "pod" => pod });
 
 impl Body {
     /// None where a field is missing without which the event says nothing.
-    fn change(self, name: &str) -> Option<Change> {
+    fn into_change(self, name: &str) -> Option<Change> {
         Some(match name {
             "status_update_event" => {
                 let state = TaskState::from_mesos_name(self.task_status.as_deref()?);
-                Change::State { of: self.subject()?, state }
+                Change::State { of: self.into_subject()?, state }
             }
             "instance_changed_event" => {
                 let state = state_of_condition(self.condition.as_deref()?);
-                Change::State { of: self.subject()?, state }
+                Change::State { of: self.into_subject()?, state }
             }
             "unknown_instance_terminated_event" => {
                 let state = TaskState::Terminal("TASK_UNKNOWN".to_owned());
-                Change::State { of: self.subject()?, state }
+                Change::State { of: self.into_subject()?, state }
             }
             "health_status_changed_event" | "instance_health_changed_event" => {
                 let healthy = self.alive.or(self.healthy);
-                Change::Health { of: self.subject()?, healthy }
+                Change::Health { of: self.into_subject()?, healthy }
             }
             // Failed checks before the verdict changes are Marathon's own business.
             "unhealthy_task_kill_event" | "unhealthy_instance_kill_event" => {
-                Change::Touched(vec![Touched { kind: None, id: self.workload()? }])
+                Change::Touched(vec![Touched { kind: None, id: self.workload_id()? }])
             }
             "api_post_event" => {
-                Change::Posted(touched(Kind::App, self.app_definition.id.as_deref()?))
+                Change::Posted(touched_workload(Kind::App, self.app_definition.id.as_deref()?))
             }
-            "app_terminated_event" => Change::Removed(touched(Kind::App, self.app_id.as_deref()?)),
-            "pod_created_event" | "pod_updated_event" => Change::Posted(self.pod()?),
-            "pod_deleted_event" => Change::Removed(self.pod()?),
-            "group_change_success" => Change::Group(absolute(self.group_id.as_deref()?)),
+            "app_terminated_event" => {
+                Change::Removed(touched_workload(Kind::App, self.app_id.as_deref()?))
+            }
+            "pod_created_event" | "pod_updated_event" => Change::Posted(self.touched_pod()?),
+            "pod_deleted_event" => Change::Removed(self.touched_pod()?),
+            "group_change_success" => Change::Group(absolute_id(self.group_id.as_deref()?)),
             "deployment_info"
             | "deployment_step_success"
             | "deployment_step_failure"
             | "deployment_success"
-            | "deployment_failed" => Change::Touched(self.deployed()?),
+            | "deployment_failed" => Change::Touched(self.deployed_workloads()?),
             _ => Change::Other,
         })
     }
 
-    fn workload(&self) -> Option<String> {
-        self.app_id.as_deref().or(self.run_spec_id.as_deref()).map(absolute)
+    fn workload_id(&self) -> Option<String> {
+        self.app_id.as_deref().or(self.run_spec_id.as_deref()).map(absolute_id)
     }
 
-    fn subject(self) -> Option<Subject> {
+    fn into_subject(self) -> Option<Subject> {
         Some(Subject {
-            workload: self.workload()?,
+            workload: self.workload_id()?,
             id: self.task_id.or(self.instance_id)?,
             version: self.version.or(self.run_spec_version),
         })
     }
 
     /// `/v2/pods/group/db`, maybe behind a prefix and with `::instances/...` or a query after it.
-    fn pod(&self) -> Option<Touched> {
+    fn touched_pod(&self) -> Option<Touched> {
         let (_, id) = self.uri.as_deref()?.split_once("/v2/pods/")?;
         let id = id.split(['?', '#']).next()?;
         let id = id.split("::").next()?.trim_matches('/');
-        (!id.is_empty()).then(|| touched(Kind::Pod, id))
+        (!id.is_empty()).then(|| touched_workload(Kind::Pod, id))
     }
 
-    fn deployed(self) -> Option<Vec<Touched>> {
+    fn deployed_workloads(self) -> Option<Vec<Touched>> {
         let steps = self.plan.steps.iter().chain([&self.current_step]);
         let of = |action: &DeploymentAction| match (&action.app, &action.pod) {
-            (Some(app), _) => Some(touched(Kind::App, app)),
-            (None, Some(pod)) => Some(touched(Kind::Pod, pod)),
+            (Some(app), _) => Some(touched_workload(Kind::App, app)),
+            (None, Some(pod)) => Some(touched_workload(Kind::Pod, pod)),
             (None, None) => None,
         };
         let ids: Option<Vec<_>> = steps.flat_map(|step| &step.actions).map(of).collect();
@@ -230,11 +232,11 @@ impl Body {
     }
 }
 
-fn touched(kind: Kind, id: &str) -> Touched {
-    Touched { kind: Some(kind), id: absolute(id) }
+fn touched_workload(kind: Kind, id: &str) -> Touched {
+    Touched { kind: Some(kind), id: absolute_id(id) }
 }
 
-fn absolute(id: &str) -> String {
+fn absolute_id(id: &str) -> String {
     if id.starts_with('/') { id.to_owned() } else { format!("/{id}") }
 }
 

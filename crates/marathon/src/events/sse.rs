@@ -72,10 +72,10 @@ impl Decoder {
                 continue;
             }
             let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
-                self.extend(bytes);
+                self.extend_line(bytes);
                 break;
             };
-            self.extend(&bytes[..end]);
+            self.extend_line(&bytes[..end]);
             self.after_cr = bytes[end] == b'\r';
             bytes = &bytes[end + 1..];
             frames.extend(self.end_line());
@@ -83,7 +83,7 @@ impl Decoder {
         frames
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
+    fn extend_line(&mut self, bytes: &[u8]) {
         let kept = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
         let held = self.line.len() + kept(&self.event) + kept(&self.data);
         if self.overlong || held + bytes.len() > self.limit {
@@ -109,7 +109,7 @@ impl Decoder {
             return self.end_frame();
         }
         if !self.overlong {
-            self.field(&line);
+            self.read_field(&line);
         }
         line.clear();
         self.line = line;
@@ -117,7 +117,7 @@ impl Decoder {
     }
 
     /// `name: value`; a line that begins with the colon is a comment.
-    fn field(&mut self, line: &[u8]) {
+    fn read_field(&mut self, line: &[u8]) {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let value = line.get(colon + 1..).unwrap_or_default();
         let value = value.strip_prefix(b" ").unwrap_or(value);

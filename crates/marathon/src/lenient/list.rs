@@ -5,14 +5,17 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess}
 use serde_json::value::RawValue;
 
 use super::Log;
-use super::value::{Any, Read};
+use super::value::{FromJson, ValueSeed};
 
 /// A list keeps its length: what can't be read is an empty element, so that the positions of the
 /// others, which mean something in Marathon's lists of ports, stay what they are.
-impl<T: Read> Read for Vec<T> {
-    const WANTED: &'static str = "a list";
+impl<T: FromJson> FromJson for Vec<T> {
+    const EXPECTED: &'static str = "a list";
 
-    fn list<'de, A: SeqAccess<'de>>(mut list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+    fn from_list<'de, A: SeqAccess<'de>>(
+        mut list: A,
+        log: &mut Log,
+    ) -> Result<Option<Self>, A::Error> {
         let mut read = Self::new();
         let mut next = |index, log: &mut Log| {
             log.at_index(index, |log| list.next_element_seed(Element::new(log)))
@@ -43,7 +46,7 @@ impl<'a, T> Element<'a, T> {
     }
 }
 
-impl<'de, T: Read> DeserializeSeed<'de> for Element<'_, T> {
+impl<'de, T: FromJson> DeserializeSeed<'de> for Element<'_, T> {
     type Value = Option<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<T>, D::Error> {
@@ -52,51 +55,54 @@ impl<'de, T: Read> DeserializeSeed<'de> for Element<'_, T> {
             return IgnoredAny::deserialize(json).map(|_| None);
         }
         if log.too_deep() {
-            log.note("it is nested too deeply");
+            log.add_finding("it is nested too deeply");
             return IgnoredAny::deserialize(json).map(|_| Some(T::default()));
         }
         if log.is_careful() {
             let text = <&RawValue>::deserialize(json)?.get();
-            return Ok(Some(on_its_own(text, log)));
+            return Ok(Some(read_separately(text, log)));
         }
-        Any::new(log).deserialize(json).map(Some)
+        ValueSeed::new(log).deserialize(json).map(Some)
     }
 }
 
 /// An error in the text costs no more than what stands in it.
-fn on_its_own<T: Read>(text: &str, log: &mut Log) -> T {
+fn read_separately<T: FromJson>(text: &str, log: &mut Log) -> T {
     let mut json = serde_json::Deserializer::from_str(text);
-    Any::new(log).deserialize(&mut json).unwrap_or_else(|error| {
-        log.note(error.to_string());
+    ValueSeed::new(log).deserialize(&mut json).unwrap_or_else(|error| {
+        log.add_finding(error.to_string());
         T::default()
     })
 }
 
 /// None is null or absent, or couldn't be read.
-impl<T: Read> Read for Option<T> {
-    const WANTED: &'static str = T::WANTED;
+impl<T: FromJson> FromJson for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
 
-    fn boolean(found: bool) -> Option<Self> {
-        T::boolean(found).map(Some)
+    fn from_bool(found: bool) -> Option<Self> {
+        T::from_bool(found).map(Some)
     }
 
-    fn whole(found: u64) -> Option<Self> {
-        T::whole(found).map(Some)
+    fn from_integer(found: u64) -> Option<Self> {
+        T::from_integer(found).map(Some)
     }
 
-    fn fraction(found: f64) -> Option<Self> {
-        T::fraction(found).map(Some)
+    fn from_float(found: f64) -> Option<Self> {
+        T::from_float(found).map(Some)
     }
 
-    fn text(found: &str) -> Option<Self> {
-        T::text(found).map(Some)
+    fn from_text(found: &str) -> Option<Self> {
+        T::from_text(found).map(Some)
     }
 
-    fn list<'de, A: SeqAccess<'de>>(list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
-        Ok(T::list(list, log)?.map(Some))
+    fn from_list<'de, A: SeqAccess<'de>>(list: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
+        Ok(T::from_list(list, log)?.map(Some))
     }
 
-    fn object<'de, A: MapAccess<'de>>(object: A, log: &mut Log) -> Result<Option<Self>, A::Error> {
-        Ok(T::object(object, log)?.map(Some))
+    fn from_object<'de, A: MapAccess<'de>>(
+        object: A,
+        log: &mut Log,
+    ) -> Result<Option<Self>, A::Error> {
+        Ok(T::from_object(object, log)?.map(Some))
     }
 }

@@ -18,7 +18,7 @@ const ROOM_FACTOR: usize = 4;
 /// Where the reader is, what it noted, and what it may still use.
 #[derive(Debug)]
 pub(crate) struct Log {
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     findings: Vec<Finding>,
     unkept: usize,
     room: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Log {
 }
 
 #[derive(Debug)]
-enum Step {
+enum PathStep {
     Key(&'static str),
     Member(Box<str>),
     Index(usize),
@@ -72,20 +72,20 @@ impl Log {
 
     /// Does `work` with the path one key longer.
     pub(crate) fn at_key<T>(&mut self, key: &'static str, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.at(Step::Key(key), work)
+        self.within_step(PathStep::Key(key), work)
     }
 
     /// Does `work` with the path one key longer, one that Marathon's users choose.
     pub(crate) fn at_member<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.at(Step::Member(key.into()), work)
+        self.within_step(PathStep::Member(key.into()), work)
     }
 
     /// Does `work` with the path one list index longer.
     pub(crate) fn at_index<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.at(Step::Index(index), work)
+        self.within_step(PathStep::Index(index), work)
     }
 
-    fn at<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
+    fn within_step<T>(&mut self, step: PathStep, work: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
         let done = work(self);
         self.path.pop();
@@ -93,23 +93,23 @@ impl Log {
     }
 
     /// Notes that what stands here could not be read.
-    pub(crate) fn note(&mut self, reason: impl Into<String>) {
+    pub(crate) fn add_finding(&mut self, reason: impl Into<String>) {
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding { path: self.path(), reason: reason.into() });
+            self.findings.push(Finding { path: self.current_path(), reason: reason.into() });
         } else {
             self.unkept += 1;
         }
     }
 
     /// Where the reader is, as `$.apps[3].tasks`.
-    pub(crate) fn path(&self) -> String {
+    pub(crate) fn current_path(&self) -> String {
         let mut path = String::from("$");
         for step in &self.path {
             // Writing to a String cannot fail.
             let _ = match step {
-                Step::Key(key) => write!(path, ".{key}"),
-                Step::Member(key) => write!(path, "[{}]", Clipped(key)),
-                Step::Index(index) => write!(path, "[{index}]"),
+                PathStep::Key(key) => write!(path, ".{key}"),
+                PathStep::Member(key) => write!(path, "[{}]", Clipped(key)),
+                PathStep::Index(index) => write!(path, "[{index}]"),
             };
         }
         path
@@ -130,7 +130,7 @@ impl Log {
     }
 
     /// The document was not read to its end: it takes too much memory for its length.
-    pub(crate) fn outgrown(&self) -> bool {
+    pub(crate) fn is_outgrown(&self) -> bool {
         self.outgrown
     }
 

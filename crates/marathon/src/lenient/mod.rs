@@ -16,22 +16,22 @@ mod value;
 
 pub use finding::Finding;
 pub(crate) use log::Log;
-pub(crate) use object::{Field, Key, Record, fields};
-pub(crate) use value::{Any, Read, read};
+pub(crate) use object::{Field, Key, Record, raw_fields};
+pub(crate) use value::{FromJson, ValueSeed, read_json};
 
 /// Makes a struct readable from an object: JSON keys and the fields they fill. A key written
 /// twice counts as Marathon counts it: the last one stays. Unknown keys are skipped.
 macro_rules! record {
     ($type:ident { $($key:literal => $field:ident),* $(,)? }) => {
         impl $crate::lenient::Record for $type {
-            fn field<'de, A: serde::de::MapAccess<'de>>(
+            fn read_field<'de, A: serde::de::MapAccess<'de>>(
                 &mut self,
                 key: &str,
                 field: $crate::lenient::Field<'_, A>,
             ) -> Result<(), A::Error> {
                 match key {
-                    $($key => field.read($key, &mut self.$field),)*
-                    _ => field.skip(),
+                    $($key => field.read_into($key, &mut self.$field),)*
+                    _ => field.skip_value(),
                 }
             }
         }

@@ -5,11 +5,11 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use serde_json::value::RawValue;
 
 use super::Log;
-use super::value::{Any, Read};
+use super::value::{FromJson, ValueSeed};
 
 /// A struct read from an object, field by field. See [`super::record!`].
 pub(crate) trait Record: Default {
-    fn field<'de, A: MapAccess<'de>>(
+    fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
         field: Field<'_, A>,
@@ -24,28 +24,32 @@ pub(crate) struct Field<'a, A> {
 
 impl<'de, A: MapAccess<'de>> Field<'_, A> {
     /// Reads the value into `place`.
-    pub(crate) fn read<T: Read>(self, key: &'static str, place: &mut T) -> Result<(), A::Error> {
+    pub(crate) fn read_into<T: FromJson>(
+        self,
+        key: &'static str,
+        place: &mut T,
+    ) -> Result<(), A::Error> {
         let Self { object, log } = self;
-        *place = log.at_key(key, |log| object.next_value_seed(Any::new(log)))?;
+        *place = log.at_key(key, |log| object.next_value_seed(ValueSeed::new(log)))?;
         Ok(())
     }
 
     /// Steps over the value, whatever it is and however deep.
-    pub(crate) fn skip(self) -> Result<(), A::Error> {
+    pub(crate) fn skip_value(self) -> Result<(), A::Error> {
         self.object.next_value::<IgnoredAny>().map(drop)
     }
 }
 
-impl<R: Record> Read for R {
-    const WANTED: &'static str = "an object";
+impl<R: Record> FromJson for R {
+    const EXPECTED: &'static str = "an object";
 
-    fn object<'de, A: MapAccess<'de>>(
+    fn from_object<'de, A: MapAccess<'de>>(
         mut object: A,
         log: &mut Log,
     ) -> Result<Option<Self>, A::Error> {
         let mut record = Self::default();
         while let Some(key) = object.next_key::<Key<'de>>()? {
-            record.field(&key.0, Field { object: &mut object, log })?;
+            record.read_field(&key.0, Field { object: &mut object, log })?;
         }
         Ok(Some(record))
     }
@@ -55,7 +59,7 @@ impl<R: Record> Read for R {
 const MAX_KEYS: usize = 256;
 
 /// The first keys of an object, with their values as raw text.
-pub(crate) fn fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
+pub(crate) fn raw_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
     struct Fields;
 
     impl<'de> Visitor<'de> for Fields {

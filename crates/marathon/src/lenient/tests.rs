@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde::de::Error;
 
-use super::value::once;
-use super::{Log, read};
+use super::value::read_once;
+use super::{Log, read_json};
 use crate::model::Group;
 
 /// What was made of a text, what was noted, and what room is left.
@@ -16,16 +16,16 @@ fn outcome(
     for _ in 0..room_taken {
         log.make_room::<[u8; 4096]>();
     }
-    log.note("before");
+    log.add_finding("before");
     let group = read(&mut log);
     format!("{group:#?} {log:#?}")
 }
 
 fn assert_same_both_ways(text: &str, room_taken: usize) {
-    let straight = outcome(room_taken, |log| read(text, log));
+    let straight = outcome(room_taken, |log| read_json(text, log));
     let carefully = outcome(room_taken, |log| {
         log.twice_at_most(|log| {
-            if log.is_careful() { once(text, log) } else { Err(Error::custom("not yet")) }
+            if log.is_careful() { read_once(text, log) } else { Err(Error::custom("not yet")) }
         })
     });
     assert_eq!(straight, carefully, "{text}");

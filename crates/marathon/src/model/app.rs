@@ -67,12 +67,12 @@ record!(VersionInfo { "lastConfigChangeAt" => last_config_change_at });
 pub(crate) struct Present;
 
 impl Record for Present {
-    fn field<'de, A: MapAccess<'de>>(
+    fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         _: &str,
         field: Field<'_, A>,
     ) -> Result<(), A::Error> {
-        field.skip()
+        field.skip_value()
     }
 }
 

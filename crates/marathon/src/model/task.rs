@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::HealthCheckResult;
 use crate::TaskState;
-use crate::lenient::{Read, record};
+use crate::lenient::{FromJson, record};
 
 /// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
 #[derive(Debug, Default)]
@@ -40,10 +40,10 @@ pub(crate) struct TaskAddress {
 
 record!(TaskAddress { "ipAddress" => ip_address });
 
-impl Read for Option<TaskState> {
-    const WANTED: &'static str = "a string";
+impl FromJson for Option<TaskState> {
+    const EXPECTED: &'static str = "a string";
 
-    fn text(found: &str) -> Option<Self> {
+    fn from_text(found: &str) -> Option<Self> {
         Some(Some(TaskState::from_mesos_name(found)))
     }
 }

@@ -8,9 +8,9 @@ use crate::model::{App, Task};
 use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload};
 
 /// What a definition says, in the shape of all generations.
-pub(crate) fn spec(app: &App) -> Spec {
+pub(crate) fn app_spec(app: &App) -> Spec {
     let network = ports::network_mode(app);
-    let ports = ports::ports(app, &network);
+    let ports = ports::app_ports(app, &network);
     Spec {
         version: app.version,
         labels: app.labels.clone(),
@@ -19,13 +19,13 @@ pub(crate) fn spec(app: &App) -> Spec {
         ports,
         network,
         health_checks: app.health_checks.len(),
-        settling: health::settling(app.health_checks.iter()),
+        settling: health::settling_time(app.health_checks.iter()),
         task_kill_grace: app.task_kill_grace_period,
     }
 }
 
 /// The app with its instances. Tasks without an id are left out: nothing can be said of them.
-pub(crate) fn workload(
+pub(crate) fn app_workload(
     id: String,
     path: String,
     spec: Spec,
@@ -33,7 +33,7 @@ pub(crate) fn workload(
     assembly: &mut Assembly<'_>,
 ) -> Workload {
     let instances = app.tasks.as_ref().and_then(|tasks| {
-        assembly.instances(tasks, |task, assembly| instance(&id, app, task, &spec, assembly))
+        assembly.build_instances(tasks, |task, assembly| app_instance(&id, app, task, &spec, assembly))
     });
     Workload {
         kind: Kind::App,
@@ -46,7 +46,7 @@ pub(crate) fn workload(
     }
 }
 
-fn instance(
+fn app_instance(
     app_id: &str,
     app: &App,
     task: &Task,
@@ -55,7 +55,7 @@ fn instance(
 ) -> Option<Instance> {
     let of_version = match older_version(app, task) {
         Some(version) => match assembly.spec_of(Kind::App, app_id, version) {
-            InstanceSpec::Gone(_) if ports::fits(current, task) => InstanceSpec::Current,
+            InstanceSpec::Gone(_) if ports::fits_task(current, task) => InstanceSpec::Current,
             earlier => earlier,
         },
         None => InstanceSpec::Current,
@@ -66,14 +66,14 @@ fn instance(
     Some(Instance {
         id: task.id.clone()?,
         host: task.host.clone(),
-        state: health::state_of(task),
-        health: health::of_task(&task.health_check_results, checks),
+        state: health::task_state(task),
+        health: health::task_health(&task.health_check_results, checks),
         port_health: Box::default(),
         last_success: successes.min().map(Time::from),
         ready: is_ready(app, task),
         started: task.started_at.map(Time::from),
         version: task.version,
-        endpoints: own.map(|spec| ports::walk(spec, task)).unwrap_or_default().into(),
+        endpoints: own.map(|spec| ports::locate_ports(spec, task)).unwrap_or_default().into(),
         spec: of_version,
     })
 }

@@ -26,7 +26,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Makes the instances of one workload; None where there would be too many endpoints.
-    pub(crate) fn instances<T>(
+    pub(crate) fn build_instances<T>(
         &mut self,
         listed: &[T],
         make: impl Fn(&T, &Self) -> Option<Instance>,
@@ -36,7 +36,7 @@ impl<'a> Assembly<'a> {
             let Some(mut instance) = make(listed, self) else { continue };
             self.room = self.room?.checked_sub(instance.endpoints.len());
             self.room?;
-            self.interner.instance(&mut instance);
+            self.interner.intern_instance(&mut instance);
             instances.push(instance);
         }
         Some(instances)

@@ -10,7 +10,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a new task may take until its health is known. None without health checks.
-pub(crate) fn settling<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -> Option<Duration> {
+pub(crate) fn settling_time<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -> Option<Duration> {
     let longest = |check: &HealthCheck| {
         let grace = check.grace_period.unwrap_or(DEFAULT_GRACE);
         grace.saturating_add(check.interval.unwrap_or(DEFAULT_INTERVAL))
@@ -24,7 +24,7 @@ pub(crate) fn settling<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -> Opt
 /// There is one result for each check that has reported, in any order. Within the grace period
 /// Marathon makes one that is not alive and has neither succeeded nor failed
 /// (`HealthCheckActor.scala`): that is no verdict.
-pub(crate) fn of_task(results: &[HealthCheckResult], checks: Option<usize>) -> Health {
+pub(crate) fn task_health(results: &[HealthCheckResult], checks: Option<usize>) -> Health {
     if checks == Some(0) {
         return Health::NoChecks;
     }
@@ -44,7 +44,7 @@ pub(crate) fn of_task(results: &[HealthCheckResult], checks: Option<usize>) -> H
 
 /// The verdict on a container of a pod that is health checked. Marathon says `false` of one
 /// that has not reported too, and gives that as the reason (`PodStatusConversion.scala`).
-pub(crate) fn of_container(status: &ContainerStatus, endpoint: Option<bool>) -> Health {
+pub(crate) fn container_health(status: &ContainerStatus, endpoint: Option<bool>) -> Health {
     let said = status.conditions.iter().find(|said| said.name.as_deref() == Some("healthy"));
     let verdict = match said {
         Some(said) if said.reason.as_deref() == Some("health-unreported-by-mesos") => None,
@@ -59,7 +59,7 @@ pub(crate) fn of_container(status: &ContainerStatus, endpoint: Option<bool>) -> 
 }
 
 /// The verdict on a whole whose parts have these: the worst one.
-pub(crate) fn worst(parts: &[Health]) -> Health {
+pub(crate) fn worst_health(parts: &[Health]) -> Health {
     [Health::Down, Health::Unknown, Health::Up]
         .into_iter()
         .find(|health| parts.contains(health))
@@ -67,7 +67,7 @@ pub(crate) fn worst(parts: &[Health]) -> Health {
 }
 
 /// Generations before 1.1.2 don't say the state: a task that has started runs.
-pub(crate) fn state_of(task: &Task) -> TaskState {
+pub(crate) fn task_state(task: &Task) -> TaskState {
     match &task.state {
         Some(state) => state.clone(),
         None if task.started_at.is_some() => TaskState::Running,

@@ -16,25 +16,25 @@ pub(crate) struct Interner {
 
 impl Interner {
     /// Lets an instance hold what others hold already.
-    pub(crate) fn instance(&mut self, instance: &mut Instance) {
-        instance.host.iter_mut().for_each(|host| share(&mut self.agents, host));
+    pub(crate) fn intern_instance(&mut self, instance: &mut Instance) {
+        instance.host.iter_mut().for_each(|host| intern_value(&mut self.agents, host));
         for endpoint in instance.endpoints.iter_mut().flatten() {
             let Endpoint::Host { behind, .. } = endpoint else { continue };
-            behind.iter_mut().for_each(|each| share(&mut self.behind, &mut each.addresses));
+            behind.iter_mut().for_each(|each| intern_value(&mut self.behind, &mut each.addresses));
         }
     }
 
     /// The same for a workload that was read back: its lists grew as they were read, and each of its
     /// instances has everything for itself.
-    pub(crate) fn workload(&mut self, workload: &mut Workload) {
+    pub(crate) fn intern_workload(&mut self, workload: &mut Workload) {
         workload.instances.shrink_to_fit();
         for instance in &mut workload.instances {
-            self.instance(instance);
+            self.intern_instance(instance);
         }
     }
 }
 
-fn share<T: Ord + Clone>(known: &mut BTreeSet<T>, value: &mut T) {
+fn intern_value<T: Ord + Clone>(known: &mut BTreeSet<T>, value: &mut T) {
     match known.get(value) {
         Some(same) => value.clone_from(same),
         None => drop(known.insert(value.clone())),

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::assembly::Assembly;
 use super::health;
-use super::ports::{at_container, at_host, behind, declared_mode, split_protocols};
+use super::ports::{
+    container_behind, container_endpoint, declared_mode, host_endpoint, split_protocols,
+};
 use crate::model::{
     ContainerStatus, EndpointStatus, PodContainer, PodEndpoint, PodInstance, PodSpec,
 };
@@ -19,13 +21,13 @@ use crate::{
 };
 
 /// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
-pub(crate) fn spec(pod: &PodSpec, prefix: &str) -> Spec {
+pub(crate) fn pod_spec(pod: &PodSpec, prefix: &str) -> Spec {
     let network = declared_mode(&pod.networks);
     let mut ports = Vec::new();
     for (c, container) in pod.containers.iter().enumerate() {
         for (e, endpoint) in container.endpoints.iter().enumerate() {
             let path = format!("{prefix}containers[{c}].endpoints[{e}]");
-            ports.push(port(ports.len(), path, container, endpoint, &network));
+            ports.push(pod_port(ports.len(), path, container, endpoint, &network));
         }
     }
     let checks = || pod.containers.iter().filter_map(|container| container.health_check.as_ref());
@@ -38,12 +40,12 @@ pub(crate) fn spec(pod: &PodSpec, prefix: &str) -> Spec {
         ports,
         unused_ports: Vec::new(),
         health_checks: checks().count(),
-        settling: health::settling(checks()),
+        settling: health::settling_time(checks()),
         task_kill_grace: graces.max(),
     }
 }
 
-fn port(
+fn pod_port(
     index: usize,
     path: String,
     container: &PodContainer,
@@ -72,7 +74,7 @@ fn port(
 }
 
 /// The pod with its instances. `instances` is None where there is only the definition.
-pub(crate) fn workload(
+pub(crate) fn pod_workload(
     id: String,
     path: String,
     spec: Spec,
@@ -80,7 +82,7 @@ pub(crate) fn workload(
     assembly: &mut Assembly<'_>,
 ) -> Workload {
     let instances = instances.and_then(|listed| {
-        assembly.instances(listed, |listed, assembly| instance(&id, listed, &spec, assembly))
+        assembly.build_instances(listed, |listed, assembly| pod_instance(&id, listed, &spec, assembly))
     });
     Workload {
         kind: Kind::Pod,
@@ -93,13 +95,13 @@ pub(crate) fn workload(
     }
 }
 
-fn instance(
+fn pod_instance(
     pod_id: &str,
     listed: &PodInstance,
     current: &Spec,
     assembly: &Assembly<'_>,
 ) -> Option<Instance> {
-    let version = listed.spec_reference.as_deref().and_then(version_in);
+    let version = listed.spec_reference.as_deref().and_then(parse_reference);
     let of_version = match version {
         Some(version) if current.version != Some(version) => {
             match assembly.spec_of(Kind::Pod, pod_id, version) {
@@ -114,14 +116,14 @@ fn instance(
     let (port_health, endpoints): (Vec<_>, Vec<_>) = own
         .into_iter()
         .flat_map(|spec| spec.ports.iter().map(|port| (&spec.network, port)))
-        .map(|(network, port)| (health_at(listed, port), place(network, listed, port)))
+        .map(|(network, port)| (port_health(listed, port), locate_port(network, listed, port)))
         .unzip();
     let running = listed.containers.iter().filter(|c| c.status.as_deref() == Some("TASK_RUNNING"));
     Some(Instance {
         id: listed.id.clone()?,
         host: listed.agent_hostname.clone(),
-        state: state(listed),
-        health: if own.is_some() { health::worst(&port_health) } else { Health::Unknown },
+        state: pod_state(listed),
+        health: if own.is_some() { health::worst_health(&port_health) } else { Health::Unknown },
         ready: true,
         last_success: None,
         started: running.filter_map(|container| container.status_since).max().map(Time::from),
@@ -133,13 +135,13 @@ fn instance(
 }
 
 /// `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.
-fn version_in(reference: &str) -> Option<Timestamp> {
+fn parse_reference(reference: &str) -> Option<Timestamp> {
     reference.rsplit_once("::versions/")?.1.parse().ok()
 }
 
 /// A pod is as far as its containers are. Its own status tells less: `TERMINAL` is also one that
 /// is being killed, `DEGRADED` one that is unhealthy or out of reach.
-fn state(listed: &PodInstance) -> TaskState {
+fn pod_state(listed: &PodInstance) -> TaskState {
     let states = listed.containers.iter().filter_map(|container| container.status.as_deref());
     let states: Vec<_> = states.map(TaskState::from_mesos_name).collect();
     for decisive in [TaskState::Killing, TaskState::Unreachable] {
@@ -158,47 +160,53 @@ fn state(listed: &PodInstance) -> TaskState {
     }
 }
 
-fn container<'a>(listed: &'a PodInstance, port: &Port) -> Option<&'a ContainerStatus> {
+fn find_container<'a>(listed: &'a PodInstance, port: &Port) -> Option<&'a ContainerStatus> {
     listed.containers.iter().find(|status| status.name.is_some() && status.name == port.container)
 }
 
-fn endpoint<'a>(status: &'a ContainerStatus, port: &Port) -> Option<&'a EndpointStatus> {
+fn find_endpoint<'a>(status: &'a ContainerStatus, port: &Port) -> Option<&'a EndpointStatus> {
     status.endpoints.iter().find(|endpoint| endpoint.name.is_some() && endpoint.name == port.name)
 }
 
-fn health_at(listed: &PodInstance, port: &Port) -> Health {
-    match container(listed, port) {
+fn port_health(listed: &PodInstance, port: &Port) -> Health {
+    match find_container(listed, port) {
         _ if !port.checked => Health::NoChecks,
         None => Health::Unknown,
-        Some(status) => {
-            health::of_container(status, endpoint(status, port).and_then(|found| found.healthy))
-        }
+        Some(status) => health::container_health(
+            status,
+            find_endpoint(status, port).and_then(|found| found.healthy),
+        ),
     }
 }
 
-fn place(network: &NetworkMode, listed: &PodInstance, port: &Port) -> Result<Endpoint, Unroutable> {
+fn locate_port(
+    network: &NetworkMode,
+    listed: &PodInstance,
+    port: &Port,
+) -> Result<Endpoint, Unroutable> {
     if let NetworkMode::Other(mode) = network {
         return Err(Unroutable::NetworkMode(mode.clone()));
     }
-    let status = container(listed, port).ok_or(Unroutable::Inactive)?;
+    let status = find_container(listed, port).ok_or(Unroutable::Inactive)?;
     if status.endpoints.is_empty() {
         return Err(Unroutable::Inactive);
     }
-    let found = endpoint(status, port).ok_or(Unroutable::NotListed)?;
+    let found = find_endpoint(status, port).ok_or(Unroutable::NotListed)?;
     match &port.scope {
         Scope::Host => {
-            let behind = behind(network, &addresses(listed, &[]), port.container_port);
-            at_host(listed.agent_hostname.as_deref(), found.allocated_host_port, behind)
+            let behind =
+                container_behind(network, &instance_addresses(listed, &[]), port.container_port);
+            host_endpoint(listed.agent_hostname.as_deref(), found.allocated_host_port, behind)
         }
         Scope::Container { .. } if *network == NetworkMode::Bridge => Err(Unroutable::Unpublished),
         Scope::Container { networks } => {
-            at_container(&addresses(listed, networks), port.container_port)
+            container_endpoint(&instance_addresses(listed, networks), port.container_port)
         }
     }
 }
 
 /// The addresses of an instance in the named networks, or in all where none is named.
-fn addresses(listed: &PodInstance, networks: &[String]) -> Vec<IpAddr> {
+fn instance_addresses(listed: &PodInstance, networks: &[String]) -> Vec<IpAddr> {
     let wanted = listed.networks.iter().filter(|network| {
         networks.is_empty() || network.name.as_ref().is_some_and(|name| networks.contains(name))
     });

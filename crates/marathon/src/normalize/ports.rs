@@ -40,17 +40,18 @@ pub(crate) fn declared_mode(networks: &[Network]) -> NetworkMode {
 ///
 /// Marathon up to 1.4 gives bridged apps `portDefinitions` and `ports` too, made up from the
 /// service ports: those are no ports of the app (`Formats.scala`).
-pub(crate) fn ports(app: &App, network: &NetworkMode) -> Vec<Port> {
+pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     let checked = !app.health_checks.is_empty();
     let container = &app.container;
     let discovery = app.ip_address.as_ref().map_or(&[][..], |ip| &ip.discovery.ports);
-    let at = |list: &str, index: usize| Place { index, path: format!("{list}[{index}]"), checked };
+    let at =
+        |list: &str, index: usize| PortEntry { index, path: format!("{list}[{index}]"), checked };
     if *network == NetworkMode::Host {
         if app.port_definitions.is_empty() {
-            return (0..app.ports.len()).map(|i| at("ports", i).service_port()).collect();
+            return (0..app.ports.len()).map(|i| at("ports", i).from_service_port()).collect();
         }
         let definitions = app.port_definitions.iter().enumerate();
-        return definitions.map(|(i, port)| at("portDefinitions", i).defined(port)).collect();
+        return definitions.map(|(i, port)| at("portDefinitions", i).from_definition(port)).collect();
     }
     let (list, mappings) = if container.port_mappings.is_empty() {
         ("container.docker.portMappings", &container.docker.port_mappings)
@@ -59,18 +60,18 @@ pub(crate) fn ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     };
     if mappings.is_empty() && matches!(network, NetworkMode::Container { .. }) {
         let ports = discovery.iter().enumerate();
-        return ports.map(|(i, p)| at("ipAddress.discovery.ports", i).discovered(p)).collect();
+        return ports.map(|(i, p)| at("ipAddress.discovery.ports", i).from_discovery(p)).collect();
     }
     let mappings = mappings.iter().enumerate();
-    mappings.map(|(i, mapping)| at(list, i).mapped(mapping, network)).collect()
+    mappings.map(|(i, mapping)| at(list, i).from_mapping(mapping, network)).collect()
 }
 
 /// What has labels in the other lists.
 pub(crate) fn unused_ports(app: &App, read: &[Port]) -> Vec<UnusedPort> {
     let lists: [(&str, Vec<&Labels>); 4] = [
         ("portDefinitions", app.port_definitions.iter().map(|port| &port.labels).collect()),
-        ("container.portMappings", labels_of(&app.container.port_mappings)),
-        ("container.docker.portMappings", labels_of(&app.container.docker.port_mappings)),
+        ("container.portMappings", mapping_labels(&app.container.port_mappings)),
+        ("container.docker.portMappings", mapping_labels(&app.container.docker.port_mappings)),
         (
             "ipAddress.discovery.ports",
             app.ip_address.iter().flat_map(|ip| &ip.discovery.ports).map(|p| &p.labels).collect(),
@@ -92,45 +93,45 @@ pub(crate) fn unused_ports(app: &App, read: &[Port]) -> Vec<UnusedPort> {
     entries.collect()
 }
 
-fn labels_of(mappings: &[PortMapping]) -> Vec<&Labels> {
+fn mapping_labels(mappings: &[PortMapping]) -> Vec<&Labels> {
     mappings.iter().map(|mapping| &mapping.labels).collect()
 }
 
 /// Where a port of an app stands, and the rest that doesn't depend on the kind of list.
-struct Place {
+struct PortEntry {
     index: usize,
     path: String,
     checked: bool,
 }
 
-impl Place {
-    fn mapped(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
+impl PortEntry {
+    fn from_mapping(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
         // Marathon itself reads a bridge's missing hostPort as 0.
         let scope = if mapping.host_port.is_some() || *network == NetworkMode::Bridge {
             Scope::Host
         } else {
             Scope::Container { networks: mapping.network_names.clone() }
         };
-        let port = self.port(&mapping.name, &mapping.protocol, &mapping.labels);
+        let port = self.into_port(&mapping.name, &mapping.protocol, &mapping.labels);
         Port { container_port: mapping.container_port, scope, ..port }
     }
 
-    fn defined(self, port: &PortDefinition) -> Port {
-        self.port(&port.name, &port.protocol, &port.labels)
+    fn from_definition(self, port: &PortDefinition) -> Port {
+        self.into_port(&port.name, &port.protocol, &port.labels)
     }
 
-    fn discovered(self, port: &DiscoveryPort) -> Port {
+    fn from_discovery(self, port: &DiscoveryPort) -> Port {
         let scope = Scope::Container { networks: Vec::new() };
         let number = port.number;
-        let port = self.port(&port.name, &port.protocol, &port.labels);
+        let port = self.into_port(&port.name, &port.protocol, &port.labels);
         Port { container_port: number, scope, ..port }
     }
 
-    fn service_port(self) -> Port {
-        self.port(&None, &None, &Labels::default())
+    fn from_service_port(self) -> Port {
+        self.into_port(&None, &None, &Labels::default())
     }
 
-    fn port(self, name: &Option<String>, protocol: &Option<String>, labels: &Labels) -> Port {
+    fn into_port(self, name: &Option<String>, protocol: &Option<String>, labels: &Labels) -> Port {
         let (protocols, other_protocols) =
             split_protocols(protocol.as_deref().unwrap_or("tcp").split(','));
         Port {
@@ -170,11 +171,11 @@ pub(crate) fn split_protocols<'a>(
 }
 
 /// Whether a task could run by this definition: the walk would come out even.
-pub(crate) fn fits(spec: &Spec, task: &Task) -> bool {
-    host_ports(spec) == task.ports.len()
+pub(crate) fn fits_task(spec: &Spec, task: &Task) -> bool {
+    count_host_ports(spec) == task.ports.len()
 }
 
-fn host_ports(spec: &Spec) -> usize {
+fn count_host_ports(spec: &Spec) -> usize {
     spec.ports.iter().filter(|port| port.scope == Scope::Host).count()
 }
 
@@ -183,9 +184,9 @@ fn host_ports(spec: &Spec) -> usize {
 /// A task's `ports` hold one entry for each port that asks for a host port, in order; the others
 /// take none (`PortsMatcher.scala`, `TaskBuilder.scala`). Where that doesn't come out even the
 /// two don't belong together, and every pairing would be a guess.
-pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
+pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
     let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
-    let expected = host_ports(spec);
+    let expected = count_host_ports(spec);
     let found = task.ports.len();
     let nowhere = match &spec.network {
         NetworkMode::Other(mode) => Some(Unroutable::NetworkMode(mode.clone())),
@@ -201,19 +202,19 @@ pub(crate) fn walk(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>
     let addresses: Vec<_> = addresses.collect();
     let place = |port: &Port| match &port.scope {
         Scope::Host => {
-            let behind = behind(&spec.network, &addresses, port.container_port);
-            at_host(task.host.as_deref(), allocated.next().flatten(), behind)
+            let behind = container_behind(&spec.network, &addresses, port.container_port);
+            host_endpoint(task.host.as_deref(), allocated.next().flatten(), behind)
         }
         Scope::Container { networks } => {
-            one_network(&spec.network, networks)?;
-            at_container(&addresses, port.container_port)
+            check_network(&spec.network, networks)?;
+            container_endpoint(&addresses, port.container_port)
         }
     };
     spec.ports.iter().map(place).collect()
 }
 
 /// What is behind a port of the agent's, if the task has one address only that could be meant.
-pub(crate) fn behind(
+pub(crate) fn container_behind(
     network: &NetworkMode,
     addresses: &[IpAddr],
     port: Option<u16>,
@@ -228,7 +229,7 @@ pub(crate) fn behind(
 }
 
 /// At a port of the agent's.
-pub(crate) fn at_host(
+pub(crate) fn host_endpoint(
     host: Option<&str>,
     port: Option<u16>,
     behind: Option<Behind>,
@@ -239,7 +240,7 @@ pub(crate) fn at_host(
 }
 
 /// At the task's own address.
-pub(crate) fn at_container(
+pub(crate) fn container_endpoint(
     addresses: &[IpAddr],
     port: Option<u16>,
 ) -> Result<Endpoint, Unroutable> {
@@ -252,7 +253,7 @@ pub(crate) fn at_container(
 
 /// The addresses of an app's task come without the names of their networks, those of the first
 /// network first. Marathon's own health checks take the first one too.
-fn one_network(of_app: &NetworkMode, of_port: &[String]) -> Result<(), Unroutable> {
+fn check_network(of_app: &NetworkMode, of_port: &[String]) -> Result<(), Unroutable> {
     match (of_app, of_port) {
         (NetworkMode::Container { networks }, [wanted, ..])
             if networks.len() > 1 && !of_port.contains(&networks[0]) =>

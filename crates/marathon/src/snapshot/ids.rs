@@ -11,13 +11,14 @@
 
 /// True if `id` names an instance, and `task` is one of its tasks.
 pub(crate) fn instance_has_task(id: &str, task: &str) -> bool {
-    let Some(instance) = instance(id).filter(|instance| instance.rest.is_empty()) else {
+    let Some(instance) = parse_instance_id(id).filter(|instance| instance.rest.is_empty()) else {
         return false;
     };
-    let of_task = self::instance(task).map(|of_task| (of_task.path, of_task.uuid)).or_else(|| {
-        let (path, uuid) = task.rsplit_once('.')?;
-        Some((path, uuid))
-    });
+    let of_task =
+        self::parse_instance_id(task).map(|of_task| (of_task.path, of_task.uuid)).or_else(|| {
+            let (path, uuid) = task.rsplit_once('.')?;
+            Some((path, uuid))
+        });
     of_task == Some((instance.path, instance.uuid))
 }
 
@@ -29,7 +30,7 @@ struct Instance<'a> {
 
 const UUID_LEN: usize = 36;
 
-fn instance(id: &str) -> Option<Instance<'_>> {
+fn parse_instance_id(id: &str) -> Option<Instance<'_>> {
     let named = |marker| id.rsplit_once(marker);
     let (path, rest) = named(".instance-").or_else(|| named(".marathon-"))?;
     let (uuid, rest) = rest.split_at_checked(UUID_LEN)?;

@@ -1,7 +1,7 @@
 use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::{Any, Key, Log, Read};
+use crate::lenient::{FromJson, Key, Log, ValueSeed};
 
 /// The labels of an app, a pod or a port: pairs in the order of the document, duplicates kept.
 ///
@@ -41,16 +41,16 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Labels {
     }
 }
 
-impl Read for Labels {
-    const WANTED: &'static str = "an object of labels";
+impl FromJson for Labels {
+    const EXPECTED: &'static str = "an object of labels";
 
-    fn object<'de, A: MapAccess<'de>>(
+    fn from_object<'de, A: MapAccess<'de>>(
         mut object: A,
         log: &mut Log,
     ) -> Result<Option<Self>, A::Error> {
         let mut labels = Vec::new();
         while let Some(Key(key)) = object.next_key()? {
-            let value = log.at_member(&key, |log| object.next_value_seed(Any::new(log)))?;
+            let value = log.at_member(&key, |log| object.next_value_seed(ValueSeed::new(log)))?;
             if let Value(Some(value)) = value
                 && log.make_room::<(String, String)>()
             {
@@ -65,14 +65,14 @@ impl Read for Labels {
 #[derive(Default)]
 struct Value(Option<String>);
 
-impl Read for Value {
-    const WANTED: &'static str = "a string";
+impl FromJson for Value {
+    const EXPECTED: &'static str = "a string";
 
-    fn null() -> Option<Self> {
+    fn from_null() -> Option<Self> {
         None
     }
 
-    fn text(found: &str) -> Option<Self> {
+    fn from_text(found: &str) -> Option<Self> {
         Some(Self(Some(found.to_owned())))
     }
 }

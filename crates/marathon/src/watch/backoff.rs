@@ -19,7 +19,7 @@ impl Backoff {
     }
 
     /// The delay after a failure of what had held for so long.
-    pub(super) fn failed(&mut self, held: Duration, jitter: &mut Jitter) -> Duration {
+    pub(super) fn next_delay(&mut self, held: Duration, jitter: &mut Jitter) -> Duration {
         if held >= self.stable {
             self.failures = 0;
         }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     fn after(backoff: &mut Backoff, held: u64) -> Duration {
-        backoff.failed(Duration::from_secs(held), &mut Jitter::new(7))
+        backoff.next_delay(Duration::from_secs(held), &mut Jitter::new(7))
     }
 
     #[test]

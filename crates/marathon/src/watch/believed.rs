@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::Claim;
-use super::known::Known;
+use super::expectation::Expectation;
+use super::known::KnownWorkload;
 use super::messages::Changed;
 use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload, WorkloadKey};
 
@@ -16,7 +16,7 @@ const MOST_DOUBTS: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Believed {
-    known: BTreeMap<WorkloadKey, Known>,
+    known: BTreeMap<WorkloadKey, KnownWorkload>,
     /// Those with bad news that waits for a read, and until when.
     waiting: BTreeMap<WorkloadKey, Duration>,
     /// What was read whole at least once.
@@ -32,62 +32,67 @@ impl Believed {
         self.known.values().map(|known| &known.view)
     }
 
-    pub(super) fn get(&self, key: &WorkloadKey) -> Option<&Known> {
+    pub(super) fn get(&self, key: &WorkloadKey) -> Option<&KnownWorkload> {
         self.known.get(key)
     }
 
     /// Acts on an event that says that a task is unhealthy. True: something changed.
-    pub(super) fn sicken(
+    pub(super) fn mark_unhealthy(
         &mut self,
         key: &WorkloadKey,
-        claim: &Claim,
+        expectation: &Expectation,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
-        let changed = known.sicken(claim, version, patience, now);
-        self.wait(key);
+        let changed = known.mark_unhealthy(expectation, version, patience, now);
+        self.update_waiting(key);
         changed
     }
 
     /// Takes note of an event that says that a task is healthy.
-    pub(super) fn recover(&mut self, key: &WorkloadKey, claim: &Claim, version: Option<Timestamp>) {
+    pub(super) fn mark_healthy(
+        &mut self,
+        key: &WorkloadKey,
+        expectation: &Expectation,
+        version: Option<Timestamp>,
+    ) {
         if let Some(known) = self.known.get_mut(key) {
-            known.recover(claim, version);
+            known.mark_healthy(expectation, version);
         }
     }
 
     /// Acts on an event that says that a task is being killed or is over. True: something changed.
-    pub(super) fn end(
+    pub(super) fn end_instance(
         &mut self,
         key: &WorkloadKey,
-        claim: &Claim,
+        expectation: &Expectation,
         state: TaskState,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
     ) -> bool {
         let Some(known) = self.known.get_mut(key) else { return false };
-        let changed = known.end(claim, state, version, patience, now);
-        self.wait(key);
+        let changed = known.end_instance(expectation, state, version, patience, now);
+        self.update_waiting(key);
         changed
     }
 
     /// Acts on what has waited long enough.
-    pub(super) fn tick(&mut self, now: Duration, changed: &mut Changed) {
+    pub(super) fn release_due(&mut self, now: Duration, changed: &mut Changed) {
         let due = self.waiting.iter().filter(|(_, until)| **until <= now);
         for key in due.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            if self.known.get_mut(&key).is_some_and(|known| known.tick(now)) {
+            if self.known.get_mut(&key).is_some_and(|known| known.release_due(now)) {
                 changed.insert(key.clone());
             }
-            self.wait(&key);
+            self.update_waiting(&key);
         }
     }
 
     /// Takes note of how long bad news of it waits.
-    fn wait(&mut self, key: &WorkloadKey) {
-        match self.known.get(key).and_then(Known::wake_at) {
+    fn update_waiting(&mut self, key: &WorkloadKey) {
+        match self.known.get(key).and_then(KnownWorkload::wake_at) {
             Some(until) => self.waiting.insert(key.clone(), until),
             None => self.waiting.remove(key),
         };
@@ -97,7 +102,7 @@ impl Believed {
         self.waiting.values().min().copied()
     }
 
-    pub(super) fn announce(&mut self, key: &WorkloadKey) {
+    pub(super) fn announce_end(&mut self, key: &WorkloadKey) {
         if self.known.contains_key(key) {
             self.announced.insert(key.clone());
         }
@@ -107,7 +112,7 @@ impl Believed {
         self.announced.contains(key)
     }
 
-    pub(super) fn remove(&mut self, key: &WorkloadKey, begun: Duration, changed: &mut Changed) {
+    pub(super) fn remove_workload(&mut self, key: &WorkloadKey, begun: Duration, changed: &mut Changed) {
         let outdated = self.known.get(key).is_some_and(|known| known.begun <= begun);
         if outdated && self.known.remove(key).is_some() {
             self.announced.remove(key);
@@ -117,7 +122,7 @@ impl Believed {
     }
 
     /// Takes a read of one workload that began then.
-    pub(super) fn replace(&mut self, workload: Workload, begun: Duration, changed: &mut Changed) {
+    pub(super) fn replace_workload(&mut self, workload: Workload, begun: Duration, changed: &mut Changed) {
         let key = workload.key();
         // It was read later than that already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
@@ -128,19 +133,19 @@ impl Believed {
         let (key, before) =
             self.known.remove_entry(&key).map_or((key, None), |(key, known)| (key, Some(known)));
         let old = before.as_ref().map(|known| Arc::clone(&known.view));
-        let mut known = Known::read(workload, begun, before);
+        let mut known = KnownWorkload::from_read(workload, begun, before);
         match old {
             Some(old) if old == known.view => known.view = old,
             _ => drop(changed.insert(key.clone())),
         }
         self.known.insert(key.clone(), known);
-        self.wait(&key);
+        self.update_waiting(&key);
     }
 
     /// Whether to take a read of everything that began then. One that is hard to believe is taken
     /// when the next one has lost nothing more, or when there were too many of them to doubt.
-    pub(super) fn believes(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
-        let lost = self.lost(snapshot, begun);
+    pub(super) fn accepts_read(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
+        let lost = self.lost_vips(snapshot, begun);
         let doubted = self.doubted.take();
         if !self.is_hard_to_believe(snapshot, &lost) {
             return true;
@@ -164,17 +169,17 @@ impl Believed {
     ) {
         self.complete.apps |= snapshot.coverage.apps;
         self.complete.pods |= snapshot.coverage.pods;
-        for key in self.gone(&snapshot, begun) {
-            self.remove(&key, begun, changed);
+        for key in self.missing_from(&snapshot, begun) {
+            self.remove_workload(&key, begun, changed);
         }
         for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
-            self.replace(workload, begun, changed);
+            self.replace_workload(workload, begun, changed);
         }
         self.announced.clear();
     }
 
     /// What is known and not in the snapshot, as far as the snapshot has everything.
-    fn gone(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
+    fn missing_from(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
         let listed: BTreeSet<_> = snapshot.workloads.iter().map(Workload::key).collect();
         let covered = |kind| match kind {
             Kind::App => snapshot.coverage.apps,
@@ -197,14 +202,14 @@ impl Believed {
     }
 
     /// The workloads with VIPs that go, or lose their labels, without a word.
-    fn lost(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
+    fn lost_vips(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
         let labelled = |key: &WorkloadKey| {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
                 && !self.announced.contains(key)
         };
         let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
         let bare = bare.map(Workload::key);
-        self.gone(snapshot, begun).into_iter().chain(bare).filter(labelled).collect()
+        self.missing_from(snapshot, begun).into_iter().chain(bare).filter(labelled).collect()
     }
 }
 

@@ -4,27 +4,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::claim::Claim;
+use super::expectation::Expectation;
 use crate::WorkloadKey;
 
 /// A workload that changed.
 #[derive(Debug)]
-pub(super) struct Dirty {
+pub(super) struct DirtyWorkload {
     /// It is due no later than this, whatever else comes.
     pub(super) latest: Duration,
     pub(super) due: Duration,
     /// What the read has to show.
-    pub(super) claims: Vec<Claim>,
+    pub(super) expectations: Vec<Expectation>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Dirties {
-    by_key: BTreeMap<WorkloadKey, Dirty>,
+pub(super) struct DirtySet {
+    by_key: BTreeMap<WorkloadKey, DirtyWorkload>,
     /// How many are due when.
     dues: BTreeMap<Duration, usize>,
 }
 
-impl Dirties {
+impl DirtySet {
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }
@@ -38,19 +38,24 @@ impl Dirties {
         self.dues.first_key_value().map(|(due, _)| *due)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkloadKey, &DirtyWorkload)> {
         self.by_key.iter()
     }
 
     /// Changes one, which is `new` where there is none yet.
-    pub(super) fn change(&mut self, key: WorkloadKey, new: Dirty, change: impl FnOnce(&mut Dirty)) {
+    pub(super) fn change_or_insert(
+        &mut self,
+        key: WorkloadKey,
+        new: DirtyWorkload,
+        change: impl FnOnce(&mut DirtyWorkload),
+    ) {
         let mut dirty = self.remove(&key).unwrap_or(new);
         change(&mut dirty);
         *self.dues.entry(dirty.due).or_default() += 1;
         self.by_key.insert(key, dirty);
     }
 
-    pub(super) fn remove(&mut self, key: &WorkloadKey) -> Option<Dirty> {
+    pub(super) fn remove(&mut self, key: &WorkloadKey) -> Option<DirtyWorkload> {
         let dirty = self.by_key.remove(key)?;
         if let Some(count) = self.dues.get_mut(&dirty.due) {
             *count -= 1;
@@ -62,7 +67,7 @@ impl Dirties {
     }
 
     /// All of them; none is left.
-    pub(super) fn take(&mut self) -> BTreeMap<WorkloadKey, Dirty> {
+    pub(super) fn take_all(&mut self) -> BTreeMap<WorkloadKey, DirtyWorkload> {
         std::mem::take(self).by_key
     }
 }
@@ -76,18 +81,18 @@ mod tests {
     fn the_first_that_is_due_is_known_whatever_happens_to_the_others() {
         let key = |id: &str| WorkloadKey { kind: Kind::App, id: id.into() };
         let at = Duration::from_secs;
-        let new = |due| Dirty { latest: at(99), due: at(due), claims: Vec::new() };
-        let mut dirties = Dirties::default();
+        let new = |due| DirtyWorkload { latest: at(99), due: at(due), expectations: Vec::new() };
+        let mut dirties = DirtySet::default();
         assert_eq!(dirties.first_due(), None);
-        dirties.change(key("/a"), new(5), |_| {});
-        dirties.change(key("/b"), new(5), |_| {});
-        dirties.change(key("/c"), new(3), |_| {});
+        dirties.change_or_insert(key("/a"), new(5), |_| {});
+        dirties.change_or_insert(key("/b"), new(5), |_| {});
+        dirties.change_or_insert(key("/c"), new(3), |_| {});
         assert_eq!(dirties.first_due(), Some(at(3)));
-        dirties.change(key("/c"), new(1), |dirty| dirty.due = at(7));
+        dirties.change_or_insert(key("/c"), new(1), |dirty| dirty.due = at(7));
         assert_eq!(dirties.first_due(), Some(at(5)));
         assert!(dirties.remove(&key("/a")).is_some() && dirties.remove(&key("/a")).is_none());
         assert_eq!((dirties.first_due(), dirties.len()), (Some(at(5)), 2));
-        assert_eq!(dirties.take().len(), 2);
+        assert_eq!(dirties.take_all().len(), 2);
         assert_eq!((dirties.first_due(), dirties.len()), (None, 0));
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// A change of this group was told. False if too many wait already for what explains them.
-    pub(super) fn changed(&mut self, group: &str, now: Duration) -> bool {
+    pub(super) fn note_change(&mut self, group: &str, now: Duration) -> bool {
         self.explained.retain(|(_, at)| *at + WINDOW > now);
         let explained = self.explained.iter().position(|(other, _)| other == group);
         if let Some(index) = explained {
@@ -34,7 +34,7 @@ impl Groups {
     }
 
     /// A change of this app or pod was told: it explains one change of its group.
-    pub(super) fn explain(&mut self, id: &str, now: Duration) {
+    pub(super) fn explain_change(&mut self, id: &str, now: Duration) {
         let group = id.rsplit_once('/').map_or("/", |(group, _)| group);
         let group = if group.is_empty() { "/" } else { group };
         let waiting = self.unexplained.iter().position(|(other, _)| other == group);
@@ -46,7 +46,7 @@ impl Groups {
     }
 
     /// When a change of a group was told that nothing has explained in time.
-    pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
+    pub(super) fn take_overdue(&mut self, now: Duration) -> Option<Duration> {
         let first = self.unexplained.iter().map(|(_, at)| *at).min();
         self.unexplained.retain(|(_, at)| *at + WINDOW > now);
         first.filter(|at| *at + WINDOW <= now)

@@ -7,7 +7,7 @@ use crate::{Health, Instance, InstanceSpec, Spec, TaskState};
 
 /// Fills in what was known before of the same instance. `spec` is the definition of its workload
 /// now, `old` the one before.
-pub(super) fn keep(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Arc<Spec>) {
+pub(super) fn keep_known(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Arc<Spec>) {
     if is_same_run(instance, before) {
         if instance.host.is_none() {
             instance.host.clone_from(&before.host);
@@ -42,7 +42,7 @@ fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &A
     instance.version = before.version;
     instance.started = before.started;
     instance.spec = match &before.spec {
-        InstanceSpec::Current if is_as_good_as(old, spec) => InstanceSpec::Current,
+        InstanceSpec::Current if differs_in_version_only(old, spec) => InstanceSpec::Current,
         InstanceSpec::Current => InstanceSpec::Older(Arc::clone(old)),
         other => other.clone(),
     };
@@ -55,7 +55,7 @@ fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &A
 }
 
 /// They differ in nothing but their versions.
-fn is_as_good_as(old: &Spec, new: &Spec) -> bool {
+fn differs_in_version_only(old: &Spec, new: &Spec) -> bool {
     Spec { version: new.version, ..old.clone() } == *new
 }
 

@@ -1,4 +1,4 @@
-//! One workload as it is believed to be: the last read of it, and the bad news since.
+//! One workload as it is believed to be: the last read of it, and the bad report since.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Said, knows_of, position, rank};
-use super::keep::keep;
+use super::expectation::{Expectation, Fact, covers_event, find_instance, state_rank};
+use super::keep::keep_known;
 use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
 /// Within this time no more than half of the servers are taken on the word of events.
 const WINDOW: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownWorkload {
     /// Instances are in the order of their ids and have no `last_success`, which changes with
     /// every check: two views are equal if they say the same.
     pub(super) view: Arc<Workload>,
@@ -24,30 +24,30 @@ pub(super) struct Known {
     /// The `last_success` of each instance, in their order.
     successes: Vec<Option<Time>>,
     /// What events said of listed instances and no read has outdated.
-    news: BTreeMap<Arc<str>, News>,
-    /// Bad health that waits for a read, and until when.
-    held: BTreeMap<Arc<str>, (News, Duration)>,
+    report: BTreeMap<Arc<str>, Report>,
+    /// BadNews health that waits for a read, and until when.
+    held: BTreeMap<Arc<str>, (Report, Duration)>,
     /// When events have taken servers away.
     taken: Vec<Duration>,
 }
 
 #[derive(Debug, Clone)]
-struct News {
+struct Report {
     at: Option<Timestamp>,
-    came: Duration,
-    bad: Bad,
+    heard_at: Duration,
+    news: BadNews,
 }
 
 #[derive(Debug, Clone)]
-enum Bad {
+enum BadNews {
     /// Killing or terminal: final for a task.
     State(TaskState),
     Health,
 }
 
-impl Known {
+impl KnownWorkload {
     /// What is known after a read that began then, with what was known before.
-    pub(super) fn read(mut workload: Workload, begun: Duration, mut before: Option<Self>) -> Self {
+    pub(super) fn from_read(mut workload: Workload, begun: Duration, mut before: Option<Self>) -> Self {
         "$".clone_into(&mut workload.path);
         workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
         workload.instances.dedup_by(|a, b| a.id == b.id);
@@ -60,7 +60,7 @@ impl Known {
             view: Arc::new(workload),
             begun,
             successes,
-            news: BTreeMap::new(),
+            report: BTreeMap::new(),
             held: BTreeMap::new(),
             taken: Vec::new(),
         };
@@ -76,79 +76,81 @@ impl Known {
         for instance in &mut view.instances {
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
             if let Ok(index) = found {
-                keep(instance, &view.spec, &old.instances[index], &old.spec);
+                keep_known(instance, &view.spec, &old.instances[index], &old.spec);
             }
         }
         self.taken = before.taken;
         // A read that began before the event can't answer it.
         self.held = before.held;
-        self.held.retain(|_, (news, _)| self.begun < news.came);
-        for (id, news) in before.news {
-            let Some(index) = self.find(&id) else { continue };
-            if self.is_outdated(index, &news) {
+        self.held.retain(|_, (report, _)| self.begun < report.heard_at);
+        for (id, report) in before.report {
+            let Some(index) = self.find_index(&id) else { continue };
+            if self.is_outdated(index, &report) {
                 continue;
             }
-            set(&mut Arc::make_mut(&mut self.view).instances[index], &news.bad);
-            self.news.insert(id, news);
+            apply_news(&mut Arc::make_mut(&mut self.view).instances[index], &report.news);
+            self.report.insert(id, report);
         }
     }
 
-    fn find(&self, id: &str) -> Option<usize> {
+    fn find_index(&self, id: &str) -> Option<usize> {
         self.view.instances.binary_search_by(|instance| (*instance.id).cmp(id)).ok()
     }
 
-    fn is_outdated(&self, index: usize, news: &News) -> bool {
+    fn is_outdated(&self, index: usize, report: &Report) -> bool {
         let instance = &self.view.instances[index];
         let later = |time: Option<Time>| {
-            time.zip(news.at).is_some_and(|(time, at)| time.to_timestamp() > at)
+            time.zip(report.at).is_some_and(|(time, at)| time.to_timestamp() > at)
         };
-        match news.bad {
-            Bad::Health => knows_of(news.came, self.begun) || later(self.successes[index]),
+        match report.news {
+            BadNews::Health => {
+                covers_event(report.heard_at, self.begun) || later(self.successes[index])
+            }
             // The tasks of a pod's instance may be started again, those of apps get a new id.
-            Bad::State(_) => {
+            BadNews::State(_) => {
                 self.view.kind == Kind::Pod
-                    && (later(instance.started) || knows_of(news.came, self.begun))
+                    && (later(instance.started) || covers_event(report.heard_at, self.begun))
             }
         }
     }
 
     /// Whether an event says nothing new.
-    pub(super) fn shows(&self, claim: &Claim) -> bool {
-        match position(&self.view, &claim.id) {
+    pub(super) fn already_shows(&self, expectation: &Expectation) -> bool {
+        match find_instance(&self.view, &expectation.id) {
             Some(index) => {
                 let id = &self.view.instances[index].id;
-                let outdated =
-                    claim.said == Said::Unhealthy && claim.is_before(self.successes[index]);
-                (outdated || claim.holds(&self.view)) && !self.held.contains_key(id)
+                let outdated = expectation.fact == Fact::Unhealthy
+                    && expectation.is_before(self.successes[index]);
+                (outdated || expectation.is_met_by(&self.view)) && !self.held.contains_key(id)
             }
-            None => claim.holds(&self.view),
+            None => expectation.is_met_by(&self.view),
         }
     }
 
     /// Acts on an event that says that a task is being killed or is over. One that is being killed
     /// may still serve: where that would leave too few, a read has `patience` to tell of others,
     /// as of those of a new version for which it is killed.
-    pub(super) fn end(
+    pub(super) fn end_instance(
         &mut self,
-        claim: &Claim,
+        expectation: &Expectation,
         state: TaskState,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
     ) -> bool {
-        let Some(index) = self.newer(claim, version) else { return false };
-        if rank(&state) <= rank(&self.view.instances[index].state) {
+        let Some(index) = self.find_affected(expectation, version) else { return false };
+        if state_rank(&state) <= state_rank(&self.view.instances[index].state) {
             return false;
         }
         let is_over = state.is_terminal();
-        let news = News { at: claim.at, came: now, bad: Bad::State(state) };
+        let report = Report { at: expectation.at, heard_at: now, news: BadNews::State(state) };
         if is_over {
             self.held.remove(&self.view.instances[index].id);
         } else if !self.can_spare(index, now) {
-            self.hold(index, news, now + patience);
+            self.hold_back(index, report, now + patience);
             return false;
         }
-        self.take(index, news)
+        self.apply_report(index, report)
     }
 
     /// Whether enough servers are left without this one. If so, it counts as taken.
@@ -166,69 +168,69 @@ impl Known {
         spare
     }
 
-    /// Lets bad news wait. What is worse beats what waits already.
-    fn hold(&mut self, index: usize, news: News, until: Duration) {
+    /// Lets bad report wait. What is worse beats what waits already.
+    fn hold_back(&mut self, index: usize, report: Report, until: Duration) {
         let id = self.view.instances[index].id.clone();
-        match (self.held.get_mut(&id), &news.bad) {
-            (Some((held, _)), Bad::State(_)) => *held = news,
-            (Some(_), Bad::Health) => {}
-            (None, _) => drop(self.held.insert(id, (news, until))),
+        match (self.held.get_mut(&id), &report.news) {
+            (Some((held, _)), BadNews::State(_)) => *held = report,
+            (Some(_), BadNews::Health) => {}
+            (None, _) => drop(self.held.insert(id, (report, until))),
         }
     }
 
     /// Acts on an event that says that a task is unhealthy. Where that would leave too few, a read
     /// has `patience` to speak for the task.
-    pub(super) fn sicken(
+    pub(super) fn mark_unhealthy(
         &mut self,
-        claim: &Claim,
+        expectation: &Expectation,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
     ) -> bool {
-        let Some(index) = self.newer(claim, version) else { return false };
+        let Some(index) = self.find_affected(expectation, version) else { return false };
         let instance = &self.view.instances[index];
-        let stale = claim.is_before(self.successes[index]);
+        let stale = expectation.is_before(self.successes[index]);
         // Which container of a pod it is, no event says: only where there is one to check.
         let unclear = self.view.kind == Kind::Pod
             && self.view.spec_of(instance).is_none_or(|spec| spec.health_checks != 1);
         if stale || unclear || !matches!(instance.health, Health::Up | Health::Unknown) {
             return false;
         }
-        let news = News { at: claim.at, came: now, bad: Bad::Health };
+        let report = Report { at: expectation.at, heard_at: now, news: BadNews::Health };
         if !self.can_spare(index, now) {
-            self.hold(index, news, now + patience);
+            self.hold_back(index, report, now + patience);
             return false;
         }
-        self.take(index, news)
+        self.apply_report(index, report)
     }
 
     /// An event says that a task is healthy. That is for a read to show, but what was said of its
     /// health before holds no longer.
-    pub(super) fn recover(&mut self, claim: &Claim, version: Option<Timestamp>) {
-        let Some(index) = self.newer(claim, version) else { return };
+    pub(super) fn mark_healthy(&mut self, expectation: &Expectation, version: Option<Timestamp>) {
+        let Some(index) = self.find_affected(expectation, version) else { return };
         let id = &self.view.instances[index].id;
-        let since = |news: &News| {
-            matches!(news.bad, Bad::Health)
-                && !matches!((claim.at, news.at), (Some(now), Some(then)) if now < then)
+        let since = |report: &Report| {
+            matches!(report.news, BadNews::Health)
+                && !matches!((expectation.at, report.at), (Some(now), Some(then)) if now < then)
         };
-        if self.news.get(id).is_some_and(since) {
-            self.news.remove(id);
+        if self.report.get(id).is_some_and(since) {
+            self.report.remove(id);
         }
-        if self.held.get(id).is_some_and(|(news, _)| since(news)) {
+        if self.held.get(id).is_some_and(|(report, _)| since(report)) {
             self.held.remove(id);
         }
     }
 
     /// Acts on what has waited for a read long enough.
-    pub(super) fn tick(&mut self, now: Duration) -> bool {
+    pub(super) fn release_due(&mut self, now: Duration) -> bool {
         let held = mem::take(&mut self.held);
         let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
         self.held = waiting;
-        let due: BTreeMap<Arc<str>, (News, Duration)> = due;
+        let due: BTreeMap<Arc<str>, (Report, Duration)> = due;
         let mut changed = false;
-        for (id, (news, _)) in due {
-            if let Some(index) = self.find(&id) {
-                changed |= self.take(index, news);
+        for (id, (report, _)) in due {
+            if let Some(index) = self.find_index(&id) {
+                changed |= self.apply_report(index, report);
             }
         }
         changed
@@ -239,28 +241,28 @@ impl Known {
     }
 
     /// The instance that an event is about, if the event is newer than what is known of it.
-    fn newer(&self, claim: &Claim, version: Option<Timestamp>) -> Option<usize> {
-        let index = position(&self.view, &claim.id)?;
+    fn find_affected(&self, expectation: &Expectation, version: Option<Timestamp>) -> Option<usize> {
+        let index = find_instance(&self.view, &expectation.id)?;
         let instance = &self.view.instances[index];
         let earlier_version = matches!((version, instance.version),
             (Some(said), Some(known)) if said < known);
         // An instance may have had other tasks before this one.
-        let of_instance = instance.id != claim.id || self.view.kind == Kind::Pod;
+        let of_instance = instance.id != expectation.id || self.view.kind == Kind::Pod;
         let started_since = of_instance
-            && !matches!((claim.at, instance.started), (Some(at), Some(started)) if at > started.to_timestamp());
+            && !matches!((expectation.at, instance.started), (Some(at), Some(started)) if at > started.to_timestamp());
         (!earlier_version && !started_since).then_some(index)
     }
 
-    fn take(&mut self, index: usize, news: News) -> bool {
+    fn apply_report(&mut self, index: usize, report: Report) -> bool {
         let instance = &mut Arc::make_mut(&mut self.view).instances[index];
         let before = (instance.state.clone(), instance.health);
-        set(instance, &news.bad);
+        apply_news(instance, &report.news);
         let changed = before != (instance.state.clone(), instance.health);
         if !matches!(
-            (&self.news.get(&instance.id), &news.bad),
-            (Some(News { bad: Bad::State(_), .. }), Bad::Health)
+            (&self.report.get(&instance.id), &report.news),
+            (Some(Report { news: BadNews::State(_), .. }), BadNews::Health)
         ) {
-            self.news.insert(instance.id.clone(), news);
+            self.report.insert(instance.id.clone(), report);
         }
         changed
     }
@@ -272,14 +274,14 @@ fn is_server(instance: &Instance) -> bool {
     instance.state == TaskState::Running && instance.ready && is_well
 }
 
-fn set(instance: &mut Instance, bad: &Bad) {
-    match bad {
-        Bad::State(state) if rank(state) > rank(&instance.state) => {
+fn apply_news(instance: &mut Instance, news: &BadNews) {
+    match news {
+        BadNews::State(state) if state_rank(state) > state_rank(&instance.state) => {
             instance.state = state.clone();
         }
-        Bad::State(_) => {}
-        Bad::Health if instance.health == Health::NoChecks => {}
-        Bad::Health => {
+        BadNews::State(_) => {}
+        BadNews::Health if instance.health == Health::NoChecks => {}
+        BadNews::Health => {
             instance.health = Health::Down;
             for health in &mut instance.port_health {
                 if *health != Health::NoChecks {

@@ -33,19 +33,19 @@ pub enum Input {
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
-    /// Bytes came, if only a heartbeat.
+    /// Bytes heard_at, if only a heartbeat.
     Bytes {
         /// Which stream.
         stream: StreamId,
     },
-    /// An event came.
+    /// An event heard_at.
     Event {
         /// From which stream.
         stream: StreamId,
         /// What it says.
         event: Event,
     },
-    /// The stream could not be opened, broke or came to its end.
+    /// The stream could not be opened, broke or heard_at to its end.
     Ended {
         /// Which stream.
         stream: StreamId,
@@ -62,7 +62,7 @@ pub enum Input {
     Read {
         /// What was to be read.
         key: WorkloadKey,
-        /// What came of it.
+        /// What heard_at of it.
         answer: ReadOutcome,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
@@ -75,7 +75,7 @@ pub enum Input {
     Tick,
 }
 
-/// What came of the read of one workload.
+/// What heard_at of the read of one workload.
 #[derive(Debug)]
 pub enum ReadOutcome {
     /// It is there.

@@ -3,7 +3,7 @@
 //! A [`State`] has no connection, no clock and no source of chance: whoever has them tells it
 //! what happened, and does what it asks for. Times are since any moment that stays the same.
 //!
-//! Bad news acts at once: a task that an event calls killed, being killed or unhealthy is so in
+//! BadNews news acts at once: a task that an event calls killed, being killed or unhealthy is so in
 //! [`State::workloads`] right after the event, and a read confirms it. Good news comes through
 //! reads only. A read that fails changes nothing. One that would take away more than half of all
 //! VIPs unannounced is not believed until the next one bears it out, or several in a row were
@@ -27,8 +27,8 @@
 
 mod backoff;
 mod believed;
-mod claim;
 mod dirty;
+mod expectation;
 mod groups;
 mod jitter;
 mod keep;
@@ -47,7 +47,7 @@ use crate::events::{Change, Event, Subject, Touched};
 use crate::normalize::Interner;
 use crate::{Coverage, Kind, Snapshot, TaskState, Workload, WorkloadKey};
 use believed::Believed;
-use claim::{Claim, Said};
+use expectation::{Expectation, Fact};
 use groups::Groups;
 use messages::Changed;
 pub use messages::{Action, Config, Input, ReadOutcome, StreamId, Update};
@@ -88,12 +88,12 @@ impl State {
             let is_known = self.believed.get(&workload.key()).is_some();
             if workload.tasks_known && !is_known {
                 let mut workload = Arc::unwrap_or_clone(workload);
-                interner.workload(&mut workload);
-                self.believed.replace(workload, Duration::ZERO, &mut changed);
+                interner.intern_workload(&mut workload);
+                self.believed.replace_workload(workload, Duration::ZERO, &mut changed);
             }
         }
         if self.agents.is_none() && !changed.is_empty() {
-            self.schedule.set_agents(hosts(self.believed.workloads().map(Arc::as_ref)));
+            self.schedule.set_agents(count_hosts(self.believed.workloads().map(Arc::as_ref)));
         }
         changed
     }
@@ -131,41 +131,41 @@ impl State {
         match input {
             Input::Opened { stream, leader } => {
                 let is_other = self.stream.is_of_other_than(leader.as_deref());
-                if self.stream.opened(stream, leader, now) {
-                    self.schedule.opened(is_other, now);
+                if self.stream.mark_opened(stream, leader, now) {
+                    self.schedule.stream_opened(is_other, now);
                 }
             }
             Input::Bytes { stream } => {
-                self.stream.heard(stream, now);
+                self.stream.mark_heard(stream, now);
             }
             Input::Event { stream, event } => {
-                if self.stream.heard(stream, now) {
-                    self.event(event, now, &mut step.changed);
+                if self.stream.mark_heard(stream, now) {
+                    self.handle_event(event, now, &mut step.changed);
                 }
             }
             Input::Ended { stream } => {
-                lost = self.stream.ended(stream, now, self.schedule.jitter());
+                lost = self.stream.mark_ended(stream, now, self.schedule.jitter());
             }
             Input::ReadEverything { answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
-                step.whole = self.read_everything(answer, now, &mut step.changed);
+                step.whole = self.finish_everything(answer, now, &mut step.changed);
             }
             Input::Read { key, answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
-                self.read(&key, answer, now, &mut step.changed);
+                self.finish_read(&key, answer, now, &mut step.changed);
             }
-            Input::Doubt => self.schedule.again(now),
+            Input::Doubt => self.schedule.repeat_everything(now),
             Input::Tick => {}
         }
-        if let Some(told) = self.groups.tick(now) {
+        if let Some(told) = self.groups.take_overdue(now) {
             self.schedule.mark_everything(told);
         }
-        self.believed.tick(now, &mut step.changed);
-        self.stream.tick(now, self.schedule.jitter(), &mut step.actions);
+        self.believed.release_due(now, &mut step.changed);
+        self.stream.start_due(now, self.schedule.jitter(), &mut step.actions);
         if lost || was_open && !self.stream.is_open() {
-            self.schedule.lost(now);
+            self.schedule.stream_lost(now);
         }
-        self.schedule.tick(now, &mut step.actions);
+        self.schedule.start_due(now, &mut step.actions);
         let waits = self.believed.wake_at().into_iter().chain(self.groups.wake_at());
         let wake_at = self.stream.wake_at().min(self.schedule.wake_at());
         step.wake_at = waits.fold(wake_at, Duration::min);
@@ -174,38 +174,39 @@ impl State {
 
     fn check_leader(&mut self, leader: Option<&str>, now: Duration, actions: &mut Vec<Action>) {
         let Some(leader) = leader else { return };
-        if self.stream.leader_is(leader, now, self.schedule.jitter()) {
+        if self.stream.note_leader(leader, now, self.schedule.jitter()) {
             actions.push(Action::Close);
         }
     }
 
     /// Whether it is believed.
-    fn read_everything(
+    fn finish_everything(
         &mut self,
         answer: Option<Snapshot>,
         now: Duration,
         changed: &mut Changed,
     ) -> bool {
-        let Some(begun) = self.schedule.reading_everything() else { return false };
+        let Some(begun) = self.schedule.everything_begun() else { return false };
         let Some(snapshot) = answer else {
             self.schedule.fail_everything(now);
             return false;
         };
-        if !self.believed.believes(&snapshot, begun) {
-            self.schedule.doubt(now);
+        if !self.believed.accepts_read(&snapshot, begun) {
+            self.schedule.retry_doubted(now);
             return false;
         }
         let streaming = self.stream.is_open();
         let listed = snapshot.workloads.iter();
         let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), workload)).collect();
-        self.schedule.read_everything(|key| found.get(key).copied(), streaming, now);
-        self.schedule.set_agents(self.agents.unwrap_or_else(|| hosts(snapshot.workloads.iter())));
+        self.schedule.finish_everything(|key| found.get(key).copied(), streaming, now);
+        self.schedule
+            .set_agents(self.agents.unwrap_or_else(|| count_hosts(snapshot.workloads.iter())));
         self.schedule.set_bytes(snapshot.bytes);
         self.believed.replace_all(snapshot, begun, changed);
         true
     }
 
-    fn read(
+    fn finish_read(
         &mut self,
         key: &WorkloadKey,
         answer: ReadOutcome,
@@ -214,73 +215,77 @@ impl State {
     ) {
         match answer {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
-                if let Some(begun) = self.schedule.read(key, Some(Some(&workload)), now) {
-                    self.believed.replace(*workload, begun, changed);
+                if let Some(begun) = self.schedule.finish_read(key, Some(Some(&workload)), now) {
+                    self.believed.replace_workload(*workload, begun, changed);
                 }
             }
             ReadOutcome::Missing => {
-                let Some(begun) = self.schedule.read(key, Some(None), now) else { return };
+                let Some(begun) = self.schedule.finish_read(key, Some(None), now) else { return };
                 if self.believed.is_announced(key) {
-                    self.believed.remove(key, begun, changed);
+                    self.believed.remove_workload(key, begun, changed);
                 } else if self.believed.get(key).is_some() {
                     // Nobody said that it would go.
                     self.schedule.mark_everything(now);
                 }
             }
             ReadOutcome::Found(_) | ReadOutcome::Failed => {
-                self.schedule.read(key, None, now);
+                self.schedule.finish_read(key, None, now);
             }
         }
     }
 
-    fn event(&mut self, event: Event, now: Duration, changed: &mut Changed) {
+    fn handle_event(&mut self, event: Event, now: Duration, changed: &mut Changed) {
         let at = event.at;
         match event.change {
-            Change::State { of, state } => self.state_said(&of, state, at, now, changed),
+            Change::State { of, state } => self.handle_state(&of, state, at, now, changed),
             Change::Health { of, healthy } => {
                 let Some(healthy) = healthy else { return };
-                let said = if healthy { Said::Healthy } else { Said::Unhealthy };
-                let claim = Claim::new(said, &of.id, at, now);
-                let key = self.key(None, &of.workload);
-                if !self.is_new(&key, &claim) {
+                let fact = if healthy { Fact::Healthy } else { Fact::Unhealthy };
+                let expectation = Expectation::new(fact, &of.id, at, now);
+                let key = self.resolve_key(None, &of.workload);
+                if !self.is_new(&key, &expectation) {
                     return;
                 }
-                self.schedule.mark(key.clone(), Some(claim.clone()), now);
+                self.schedule.mark_dirty(key.clone(), Some(expectation.clone()), now);
                 if healthy {
-                    return self.believed.recover(&key, &claim, of.version);
+                    return self.believed.mark_healthy(&key, &expectation, of.version);
                 }
-                let patience = self.schedule.patience(&key, now);
-                if self.believed.sicken(&key, &claim, of.version, patience, now) {
+                let patience = self.schedule.read_patience(&key, now);
+                if self.believed.mark_unhealthy(&key, &expectation, of.version, patience, now) {
                     changed.insert(key);
                 }
             }
             Change::Touched(touched) => {
                 for Touched { kind, id } in touched {
-                    let key = self.key(kind, &id);
-                    self.schedule.mark(key, None, now);
+                    let key = self.resolve_key(kind, &id);
+                    self.schedule.mark_dirty(key, None, now);
                 }
             }
             Change::Posted(Touched { kind, id }) => {
-                self.groups.explain(&id, now);
-                let key = self.key(kind, &id);
-                self.schedule.mark(key, None, now);
+                self.groups.explain_change(&id, now);
+                let key = self.resolve_key(kind, &id);
+                self.schedule.mark_dirty(key, None, now);
             }
             Change::Removed(Touched { kind, id }) => {
-                self.groups.explain(&id, now);
-                let key = self.key(kind, &id);
-                self.believed.announce(&key);
+                self.groups.explain_change(&id, now);
+                let key = self.resolve_key(kind, &id);
+                self.believed.announce_end(&key);
                 if self.believed.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
-                    self.schedule.mark(key, Some(Claim::new(Said::Removed, "", at, now)), now);
+                    self.schedule.mark_dirty(
+                        key,
+                        Some(Expectation::new(Fact::Removed, "", at, now)),
+                        now,
+                    );
                 }
             }
             // Every change of an app is one of its group: that announces nobody's end.
-            Change::Group(group) if self.groups.changed(&group, now) => {}
+            Change::Group(group) if self.groups.note_change(&group, now) => {}
             Change::Group(_) | Change::Unreadable => self.schedule.mark_everything(now),
             Change::Other => {}
         }
     }
 
-    fn state_said(
+    fn handle_state(
         &mut self,
         of: &Subject,
         state: TaskState,
@@ -288,36 +293,39 @@ impl State {
         now: Duration,
         changed: &mut Changed,
     ) {
-        let said = match state {
-            TaskState::Running => Some(Said::Running),
-            TaskState::Killing => Some(Said::Killing),
-            TaskState::Terminal(_) => Some(Said::Ended),
+        let fact = match state {
+            TaskState::Running => Some(Fact::Running),
+            TaskState::Killing => Some(Fact::Killing),
+            TaskState::Terminal(_) => Some(Fact::Ended),
             TaskState::Unreachable | TaskState::Other(_) => None,
             // It serves nobody yet, and there will be word when it does.
             TaskState::Staging | TaskState::Starting => return,
         };
-        let key = self.key(None, &of.workload);
-        let claim = said.map(|said| Claim::new(said, &of.id, at, now));
-        if claim.as_ref().is_some_and(|claim| !self.is_new(&key, claim)) {
+        let key = self.resolve_key(None, &of.workload);
+        let expectation = fact.map(|fact| Expectation::new(fact, &of.id, at, now));
+        if expectation.as_ref().is_some_and(|expectation| !self.is_new(&key, expectation)) {
             return;
         }
-        self.schedule.mark(key.clone(), claim.clone(), now);
-        let Some(claim) = claim.filter(|claim| claim.said != Said::Running) else { return };
-        let patience = self.schedule.patience(&key, now);
-        if self.believed.end(&key, &claim, state, of.version, patience, now) {
+        self.schedule.mark_dirty(key.clone(), expectation.clone(), now);
+        let Some(expectation) = expectation.filter(|expectation| expectation.fact != Fact::Running)
+        else {
+            return;
+        };
+        let patience = self.schedule.read_patience(&key, now);
+        if self.believed.end_instance(&key, &expectation, state, of.version, patience, now) {
             changed.insert(key);
         }
     }
 
     /// An event that says what is known already asks for nothing, unless a read that may say
     /// otherwise is under way.
-    fn is_new(&self, key: &WorkloadKey, claim: &Claim) -> bool {
+    fn is_new(&self, key: &WorkloadKey, expectation: &Expectation) -> bool {
         let known = self.believed.get(key);
-        self.schedule.is_reading(key) || known.is_none_or(|known| !known.shows(claim))
+        self.schedule.is_reading(key) || known.is_none_or(|known| !known.already_shows(expectation))
     }
 
     /// Most events don't say whether it is an app or a pod. No id is that of both.
-    fn key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
+    fn resolve_key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
         let key = |kind| WorkloadKey { kind, id: id.into() };
         let pod = key(Kind::Pod);
         let is_pod = || self.believed.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
@@ -329,7 +337,7 @@ impl State {
     }
 }
 
-fn hosts<'a>(workloads: impl Iterator<Item = &'a Workload>) -> u32 {
+fn count_hosts<'a>(workloads: impl Iterator<Item = &'a Workload>) -> u32 {
     let instances = workloads.flat_map(|workload| &workload.instances);
     let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
     u32::try_from(hosts.len()).unwrap_or(u32::MAX)

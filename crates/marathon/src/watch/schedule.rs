@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::claim::{Claim, Said, has_unknown_spec, knows_of};
-use super::dirty::{Dirties, Dirty};
+use super::dirty::{DirtySet, DirtyWorkload};
+use super::expectation::{Expectation, Fact, covers_event, has_unknown_spec};
 use super::jitter::Jitter;
 use super::messages::Action;
 use crate::{Workload, WorkloadKey};
@@ -52,7 +52,7 @@ pub(super) struct Schedule {
     jitter: Jitter,
     everything: Everything,
     /// To be read one by one, and when.
-    dirty: Dirties,
+    dirty: DirtySet,
     reading: BTreeMap<WorkloadKey, Reading>,
     backoff: Backoff,
     failed: Option<Duration>,
@@ -67,38 +67,44 @@ struct Everything {
     due: Duration,
     begun: Option<Duration>,
     last: Option<Duration>,
-    claims: BTreeMap<WorkloadKey, Vec<Claim>>,
+    expectations: BTreeMap<WorkloadKey, Vec<Expectation>>,
     /// When something was heard that there was no room to remember.
     forgotten: Option<Duration>,
 }
 
 impl Everything {
-    fn expect(&mut self, key: WorkloadKey, claims: Vec<Claim>) {
-        let Some(latest) = claims.iter().map(|claim| claim.came).max() else { return };
-        if self.claims.len() >= MAX_DIRTY && !self.claims.contains_key(&key) {
-            return self.forget(latest);
+    fn add_expectations(&mut self, key: WorkloadKey, expectations: Vec<Expectation>) {
+        let Some(latest) = expectations.iter().map(|expectation| expectation.heard_at).max() else {
+            return;
+        };
+        if self.expectations.len() >= MAX_DIRTY && !self.expectations.contains_key(&key) {
+            return self.note_forgotten(latest);
         }
-        add(self.claims.entry(key).or_default(), claims, latest);
+        add_expectations(self.expectations.entry(key).or_default(), expectations, latest);
     }
 
-    fn forget(&mut self, came: Duration) {
-        self.forgotten = self.forgotten.max(Some(came));
+    fn note_forgotten(&mut self, heard_at: Duration) {
+        self.forgotten = self.forgotten.max(Some(heard_at));
     }
 }
 
 /// Where there is no room for all, the last one stands for those that are left out.
-fn add(claims: &mut Vec<Claim>, more: impl IntoIterator<Item = Claim>, now: Duration) {
-    claims.extend(more);
-    if claims.len() > MAX_CLAIMS {
-        claims.truncate(MAX_CLAIMS - 1);
-        claims.push(Claim::new(Said::More, "", None, now));
+fn add_expectations(
+    expectations: &mut Vec<Expectation>,
+    more: impl IntoIterator<Item = Expectation>,
+    now: Duration,
+) {
+    expectations.extend(more);
+    if expectations.len() > MAX_CLAIMS {
+        expectations.truncate(MAX_CLAIMS - 1);
+        expectations.push(Expectation::new(Fact::More, "", None, now));
     }
 }
 
 #[derive(Debug)]
 struct Reading {
     begun: Duration,
-    claims: Vec<Claim>,
+    expectations: Vec<Expectation>,
 }
 
 impl Schedule {
@@ -113,10 +119,10 @@ impl Schedule {
                 due: now + GAP,
                 begun: None,
                 last: None,
-                claims: BTreeMap::new(),
+                expectations: BTreeMap::new(),
                 forgotten: None,
             },
-            dirty: Dirties::default(),
+            dirty: DirtySet::default(),
             reading: BTreeMap::new(),
             backoff: Backoff::new(first, Duration::from_secs(60), Duration::from_secs(60)),
             failed: None,
@@ -138,7 +144,7 @@ impl Schedule {
     }
 
     /// When, in the time over which the agents spread what one event makes all of them do.
-    fn spread(&mut self) -> Duration {
+    fn random_spread(&mut self) -> Duration {
         self.jitter.up_to(self.whole_spread())
     }
 
@@ -149,7 +155,7 @@ impl Schedule {
         let everything = Some(self.everything.due).filter(|due| *due <= soon);
         let first = self.dirty.first_due().into_iter().chain(everything).min();
         let known = if self.turn > now { Some(self.turn) } else { first };
-        known.map_or_else(|| self.spread(), |at| at.saturating_sub(now))
+        known.map_or_else(|| self.random_spread(), |at| at.saturating_sub(now))
     }
 
     fn whole_spread(&self) -> Duration {
@@ -158,42 +164,42 @@ impl Schedule {
 
     /// How long bad health may wait for the read of this workload that is due. One that isn't due
     /// within the spread is not worth waiting for.
-    pub(super) fn patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
+    pub(super) fn read_patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
         let one = self.one_by_one().find(|(due, _)| *due == key);
         let one = one.map(|(_, dirty)| dirty.due.max(self.turn));
         let wait = one.unwrap_or(self.everything.due).saturating_sub(now);
         if wait > self.whole_spread() + QUIET { PATIENCE } else { PATIENCE.max(wait + ANSWER) }
     }
 
-    fn hasten(&mut self, due: Duration) {
+    fn hasten_everything(&mut self, due: Duration) {
         self.everything.due = self.everything.due.min(due);
     }
 
     /// Events are coming. Marathon sends the header a little before it subscribes: what happens
     /// in between is in no event, so it has to be in the read. Where the leader is another one, all
     /// agents read everything now.
-    pub(super) fn opened(&mut self, leader_changed: bool, now: Duration) {
+    pub(super) fn stream_opened(&mut self, leader_changed: bool, now: Duration) {
         // After a failure the next read is due anyway, and begins later than this.
         if !self.blind || self.failed.is_none() || self.everything.begun.is_some() {
             let reads = if leader_changed { self.bytes as f64 / ONE_READ as f64 } else { 1.0 };
             let spread = self.jitter.up_to(self.whole_spread().mul_f64(reads.max(1.0)));
             let delay = QUIET / 2 + self.jitter.up_to(QUIET) + spread;
-            self.hasten(now + delay);
+            self.hasten_everything(now + delay);
         }
     }
 
-    /// Events have stopped coming, or never came.
-    pub(super) fn lost(&mut self, now: Duration) {
+    /// Events have stopped coming, or never heard_at.
+    pub(super) fn stream_lost(&mut self, now: Duration) {
         let Everything { begun, last, .. } = self.everything;
         if begun.is_none() && last.is_none() && self.failed.is_none() {
-            self.hasten(now);
+            self.hasten_everything(now);
         } else if !self.blind {
-            let delay = self.period(false);
-            self.hasten(now + delay);
+            let delay = self.random_period(false);
+            self.hasten_everything(now + delay);
         }
     }
 
-    fn period(&mut self, streaming: bool) -> Duration {
+    fn random_period(&mut self, streaming: bool) -> Duration {
         let (least, share) = if streaming { (PERIOD, SHARE * 100) } else { (POLL, SHARE * 10) };
         self.jitter.around(least.max(share.saturating_mul(self.agents)))
     }
@@ -205,7 +211,7 @@ impl Schedule {
             self.hasten_with_gap(due);
         } else if self.everything.begun.is_some() {
             // The read under way may not know of it.
-            self.hasten(now + GAP);
+            self.hasten_everything(now + GAP);
         }
     }
 
@@ -213,20 +219,25 @@ impl Schedule {
         let gap = GAP.max(self.whole_spread());
         let last = self.everything.begun.or(self.everything.last);
         let due = due.max(self.turn);
-        self.hasten(last.map_or(due, |last| due.max(last + gap)));
+        self.hasten_everything(last.map_or(due, |last| due.max(last + gap)));
     }
 
-    /// A workload changed; a read has to show that `claim` holds.
-    pub(super) fn mark(&mut self, key: WorkloadKey, claim: Option<Claim>, now: Duration) {
+    /// A workload changed; a read has to show that `expectation` holds.
+    pub(super) fn mark_dirty(
+        &mut self,
+        key: WorkloadKey,
+        expectation: Option<Expectation>,
+        now: Duration,
+    ) {
         let turn = now + self.until_turn(now);
         if self.dirty.len() >= MAX_DIRTY && !self.dirty.contains(&key) {
-            self.everything.forget(now);
+            self.everything.note_forgotten(now);
             return self.mark_everything(now);
         }
-        let new = Dirty { latest: turn + LATEST, due: turn, claims: Vec::new() };
-        self.dirty.change(key, new, |dirty| {
+        let new = DirtyWorkload { latest: turn + LATEST, due: turn, expectations: Vec::new() };
+        self.dirty.change_or_insert(key, new, |dirty| {
             dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
-            add(&mut dirty.claims, claim, now);
+            add_expectations(&mut dirty.expectations, expectation, now);
         });
     }
 
@@ -241,20 +252,20 @@ impl Schedule {
     }
 
     /// Ends the read of one workload. When it began; None if there is none under way. `shown` is
-    /// what came of it: None is a failure.
-    pub(super) fn read(
+    /// what heard_at of it: None is a failure.
+    pub(super) fn finish_read(
         &mut self,
         key: &WorkloadKey,
         shown: Option<Option<&Workload>>,
         now: Duration,
     ) -> Option<Duration> {
-        let Reading { begun, claims } = self.reading.remove(key)?;
+        let Reading { begun, expectations } = self.reading.remove(key)?;
         match shown {
-            Some(shown) => self.follow_up(key, claims, shown, begun, now),
+            Some(shown) => self.follow_up(key, expectations, shown, begun, now),
             None => {
-                self.everything.expect(key.clone(), claims);
+                self.everything.add_expectations(key.clone(), expectations);
                 if !self.blind {
-                    self.fail(now);
+                    self.back_off(now);
                 }
             }
         }
@@ -266,32 +277,35 @@ impl Schedule {
     fn follow_up(
         &mut self,
         key: &WorkloadKey,
-        mut claims: Vec<Claim>,
+        mut expectations: Vec<Expectation>,
         shown: Option<&Workload>,
         begun: Duration,
         now: Duration,
     ) {
         let Some(workload) = shown else { return };
-        let recorded = |claim: &Claim| claim.said == Said::Recorded;
-        if has_unknown_spec(workload) && !claims.iter().any(recorded) {
-            claims.push(Claim::new(Said::Recorded, "", None, begun));
+        let recorded = |expectation: &Expectation| expectation.fact == Fact::Recorded;
+        if has_unknown_spec(workload) && !expectations.iter().any(recorded) {
+            expectations.push(Expectation::new(Fact::Recorded, "", None, begun));
         }
-        claims.retain(|claim| !claim.is_settled(begun) && !claim.holds(workload));
-        if claims.is_empty() {
+        expectations
+            .retain(|expectation| !expectation.is_settled(begun) && !expectation.is_met_by(workload));
+        if expectations.is_empty() {
             return;
         }
         let due = now + AGAIN.max(self.until_turn(now));
-        let new = Dirty { latest: due, due, claims: Vec::new() };
-        self.dirty.change(key.clone(), new, |dirty| add(&mut dirty.claims, claims, now));
+        let new = DirtyWorkload { latest: due, due, expectations: Vec::new() };
+        self.dirty.change_or_insert(key.clone(), new, |dirty| {
+            add_expectations(&mut dirty.expectations, expectations, now)
+        });
     }
 
     /// When the read of everything that is under way began.
-    pub(super) fn reading_everything(&self) -> Option<Duration> {
+    pub(super) fn everything_begun(&self) -> Option<Duration> {
         self.everything.begun
     }
 
     /// Ends the read of everything. `shown` finds a workload in it.
-    pub(super) fn read_everything<'a>(
+    pub(super) fn finish_everything<'a>(
         &mut self,
         shown: impl Fn(&WorkloadKey) -> Option<&'a Workload>,
         streaming: bool,
@@ -300,78 +314,79 @@ impl Schedule {
         let Some(begun) = self.everything.begun.take() else { return };
         self.everything.last = Some(begun);
         self.blind = false;
-        let period = self.period(streaming);
-        self.hasten(now + period);
-        for (key, claims) in std::mem::take(&mut self.everything.claims) {
-            self.follow_up(&key, claims, shown(&key), begun, now);
+        let period = self.random_period(streaming);
+        self.hasten_everything(now + period);
+        for (key, expectations) in std::mem::take(&mut self.everything.expectations) {
+            self.follow_up(&key, expectations, shown(&key), begun, now);
         }
-        if self.everything.forgotten.take().is_some_and(|came| !knows_of(came, begun)) {
+        if self.everything.forgotten.take().is_some_and(|heard_at| !covers_event(heard_at, begun)) {
             self.mark_everything(now);
         }
     }
 
     /// The read of everything is hard to believe.
-    pub(super) fn doubt(&mut self, now: Duration) {
+    pub(super) fn retry_doubted(&mut self, now: Duration) {
         self.everything.begun = None;
         self.everything.due = now + GAP;
     }
 
     /// Everything is to be read once more.
-    pub(super) fn again(&mut self, now: Duration) {
-        self.hasten(now + GAP);
+    pub(super) fn repeat_everything(&mut self, now: Duration) {
+        self.hasten_everything(now + GAP);
     }
 
     /// The read of everything failed.
     pub(super) fn fail_everything(&mut self, now: Duration) {
         self.everything.begun = None;
-        self.fail(now);
+        self.back_off(now);
     }
 
-    fn fail(&mut self, now: Duration) {
+    fn back_off(&mut self, now: Duration) {
         let held = self.failed.map_or(Duration::MAX, |failed| now.saturating_sub(failed));
         self.failed = Some(now);
         self.blind = true;
-        self.everything.due = now + self.backoff.failed(held, &mut self.jitter);
+        self.everything.due = now + self.backoff.next_delay(held, &mut self.jitter);
     }
 
-    pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if self.dirty.len() > self.few() && !self.blind {
+    pub(super) fn start_due(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.dirty.len() > self.one_by_one_limit() && !self.blind {
             let first = self.dirty.first_due().unwrap_or(now);
             self.hasten_with_gap(first);
         }
         if self.everything.begun.is_none() && self.everything.due <= now {
             self.everything.begun = Some(now);
             self.everything.due = Duration::MAX;
-            for (key, dirty) in self.dirty.take() {
-                self.everything.expect(key, dirty.claims);
+            for (key, dirty) in self.dirty.take_all() {
+                self.everything.add_expectations(key, dirty.expectations);
             }
             actions.push(Action::ReadEverything);
             self.turn = now + self.whole_spread();
         }
-        if let Some(key) = self.due(now)
+        if let Some(key) = self.next_due(now)
             && let Some(dirty) = self.dirty.remove(&key)
         {
-            self.reading.insert(key.clone(), Reading { begun: now, claims: dirty.claims });
+            self.reading
+                .insert(key.clone(), Reading { begun: now, expectations: dirty.expectations });
             actions.push(Action::Read(key));
             self.turn = now + self.whole_spread();
         }
     }
 
-    fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &Dirty)> {
-        let allowed = !self.blind && self.dirty.len() <= self.few();
+    fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &DirtyWorkload)> {
+        let allowed = !self.blind && self.dirty.len() <= self.one_by_one_limit();
         let dirty = allowed.then(|| self.dirty.iter()).into_iter().flatten();
         dirty.filter(|(key, _)| !self.reading.contains_key(*key))
     }
 
     /// How many workloads are read one by one.
-    fn few(&self) -> usize {
+    fn one_by_one_limit(&self) -> usize {
         let turn = self.whole_spread().max(Duration::from_millis(1));
         let turns = ONE_BY_ONE.as_millis() / turn.as_millis();
         usize::try_from(turns).unwrap_or(usize::MAX).clamp(1, FEW)
     }
 
     /// The workload that is due for longest, if it is this agent's turn.
-    fn due(&self, now: Duration) -> Option<WorkloadKey> {
+    fn next_due(&self, now: Duration) -> Option<WorkloadKey> {
         let due = self.one_by_one().filter(|(_, dirty)| dirty.due.max(self.turn) <= now);
         due.min_by_key(|(_, dirty)| dirty.due).map(|(key, _)| key.clone())
     }

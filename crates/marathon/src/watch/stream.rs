@@ -54,7 +54,7 @@ impl Stream {
     }
 
     /// True if it is the one that is being opened.
-    pub(super) fn opened(&mut self, id: StreamId, leader: Option<String>, now: Duration) -> bool {
+    pub(super) fn mark_opened(&mut self, id: StreamId, leader: Option<String>, now: Duration) -> bool {
         let opening = matches!(self.phase, Phase::Opening { .. }) && id == self.id;
         if opening {
             self.leader.clone_from(&leader);
@@ -64,7 +64,7 @@ impl Stream {
     }
 
     /// True if it is the one that is open: what comes from it counts.
-    pub(super) fn heard(&mut self, id: StreamId, now: Duration) -> bool {
+    pub(super) fn mark_heard(&mut self, id: StreamId, now: Duration) -> bool {
         match &mut self.phase {
             Phase::Open { heard, .. } if id == self.id => {
                 *heard = now;
@@ -75,28 +75,28 @@ impl Stream {
     }
 
     /// It could not be opened, or it ended. True if it is the one that counts.
-    pub(super) fn ended(&mut self, id: StreamId, now: Duration, jitter: &mut Jitter) -> bool {
+    pub(super) fn mark_ended(&mut self, id: StreamId, now: Duration, jitter: &mut Jitter) -> bool {
         let short = match self.phase {
             _ if id != self.id => return false,
             Phase::Closed { .. } => return false,
             Phase::Opening { .. } => true,
             Phase::Open { since, .. } => now.saturating_sub(since) < SHORT,
         };
-        self.close(short, now, jitter);
+        self.close_connection(short, now, jitter);
         true
     }
 
     /// An answer names its leader. A stream of another one is dead, or a zombie without events.
-    pub(super) fn leader_is(&mut self, named: &str, now: Duration, jitter: &mut Jitter) -> bool {
+    pub(super) fn note_leader(&mut self, named: &str, now: Duration, jitter: &mut Jitter) -> bool {
         let changed = matches!(&self.phase,
             Phase::Open { leader: Some(leader), .. } if leader != named);
         if changed {
-            self.close(false, now, jitter);
+            self.close_connection(false, now, jitter);
         }
         changed
     }
 
-    fn close(&mut self, elsewhere: bool, now: Duration, jitter: &mut Jitter) {
+    fn close_connection(&mut self, elsewhere: bool, now: Duration, jitter: &mut Jitter) {
         let held = match self.phase {
             Phase::Open { since, .. } => now.saturating_sub(since),
             Phase::Opening { .. } | Phase::Closed { .. } => Duration::ZERO,
@@ -104,10 +104,10 @@ impl Stream {
         if elsewhere {
             self.url = (self.url + 1) % self.urls;
         }
-        self.phase = Phase::Closed { until: now + self.backoff.failed(held, jitter) };
+        self.phase = Phase::Closed { until: now + self.backoff.next_delay(held, jitter) };
     }
 
-    pub(super) fn tick(&mut self, now: Duration, jitter: &mut Jitter, actions: &mut Vec<Action>) {
+    pub(super) fn start_due(&mut self, now: Duration, jitter: &mut Jitter, actions: &mut Vec<Action>) {
         if self.wake_at() > now {
             return;
         }
@@ -117,7 +117,7 @@ impl Stream {
             actions.push(Action::Open { stream: self.id, url: self.url });
         } else {
             actions.push(Action::Close);
-            self.close(true, now, jitter);
+            self.close_connection(true, now, jitter);
         }
     }
 

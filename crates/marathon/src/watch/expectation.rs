@@ -9,25 +9,25 @@ use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload};
 /// How long the API may lag behind an event.
 const LAG: Duration = Duration::from_secs(1);
 
-/// Whether a read that began then knows of an event that came then, whatever it says.
-pub(super) fn knows_of(came: Duration, begun: Duration) -> bool {
-    begun >= came + LAG
+/// Whether a read that began then knows of an event that heard_at then, whatever it says.
+pub(super) fn covers_event(heard_at: Duration, begun: Duration) -> bool {
+    begun >= heard_at + LAG
 }
 
 /// What a read has to show before it is taken for one that knows of an event: Marathon's API may
 /// lag behind its events.
 #[derive(Debug, Clone)]
-pub(super) struct Claim {
-    pub(super) said: Said,
+pub(super) struct Expectation {
+    pub(super) fact: Fact,
     /// The task id or instance id; empty where it is about the workload.
     pub(super) id: Arc<str>,
     pub(super) at: Option<Timestamp>,
     /// When it was heard.
-    pub(super) came: Duration,
+    pub(super) heard_at: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Fact {
     Running,
     Killing,
     Ended,
@@ -41,36 +41,36 @@ pub(super) enum Said {
     More,
 }
 
-impl Claim {
-    pub(super) fn new(said: Said, id: &str, at: Option<Timestamp>, came: Duration) -> Self {
-        Self { said, id: id.into(), at, came }
+impl Expectation {
+    pub(super) fn new(fact: Fact, id: &str, at: Option<Timestamp>, heard_at: Duration) -> Self {
+        Self { fact, id: id.into(), at, heard_at }
     }
 
     /// Whether a read that began then has the last word on it. Until then what it says may be
     /// from before the event, and is no reason to stop asking.
     pub(super) fn is_settled(&self, begun: Duration) -> bool {
-        knows_of(self.came, begun)
+        covers_event(self.heard_at, begun)
     }
 
     /// Whether the workload is as was said, or further on.
-    pub(super) fn holds(&self, workload: &Workload) -> bool {
-        match self.said {
-            Said::Removed | Said::More => return false,
-            Said::Recorded => return !has_unknown_spec(workload),
+    pub(super) fn is_met_by(&self, workload: &Workload) -> bool {
+        match self.fact {
+            Fact::Removed | Fact::More => return false,
+            Fact::Recorded => return !has_unknown_spec(workload),
             _ => {}
         }
-        let listed = position(workload, &self.id).map(|index| &workload.instances[index]);
-        let Some(listed) = listed else { return self.said == Said::Ended };
-        let rank = rank(&listed.state);
-        match self.said {
-            Said::Running => rank > 0 || listed.state == TaskState::Running,
-            Said::Killing => rank > 0,
-            Said::Ended => rank > 1,
-            Said::Healthy => rank > 0 || matches!(listed.health, Health::Up | Health::NoChecks),
-            Said::Unhealthy => {
+        let listed = find_instance(workload, &self.id).map(|index| &workload.instances[index]);
+        let Some(listed) = listed else { return self.fact == Fact::Ended };
+        let rank = state_rank(&listed.state);
+        match self.fact {
+            Fact::Running => rank > 0 || listed.state == TaskState::Running,
+            Fact::Killing => rank > 0,
+            Fact::Ended => rank > 1,
+            Fact::Healthy => rank > 0 || matches!(listed.health, Health::Up | Health::NoChecks),
+            Fact::Unhealthy => {
                 rank > 0 || listed.health == Health::Down || self.is_before(listed.last_success)
             }
-            Said::Removed | Said::Recorded | Said::More => false,
+            Fact::Removed | Fact::Recorded | Fact::More => false,
         }
     }
 
@@ -81,7 +81,7 @@ impl Claim {
 }
 
 /// How final a state is: 1 is on its way out, 2 is over.
-pub(super) fn rank(state: &TaskState) -> u8 {
+pub(super) fn state_rank(state: &TaskState) -> u8 {
     match state {
         TaskState::Killing => 1,
         TaskState::Terminal(_) => 2,
@@ -97,7 +97,7 @@ pub(super) fn has_unknown_spec(workload: &Workload) -> bool {
 }
 
 /// Where the instance is listed that an event names. Of a pod's containers nothing is listed.
-pub(super) fn position(workload: &Workload, id: &str) -> Option<usize> {
+pub(super) fn find_instance(workload: &Workload, id: &str) -> Option<usize> {
     let find = |is: &dyn Fn(&Instance) -> bool| workload.instances.iter().position(is);
     find(&|listed| *listed.id == *id).or_else(|| {
         let of_app = workload.kind == Kind::App;
