@@ -25,7 +25,7 @@ impl Access {
 
     /// A new token; None where nobody needs one.
     pub(crate) fn log_in(&self) -> Option<String> {
-        let (now, token) = (Instant::now(), id::uuid());
+        let (now, token) = (Instant::now(), id::new_uuid());
         let end = now.checked_add(self.lifetime?)?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|(_, end)| *end > now);
@@ -37,12 +37,12 @@ impl Access {
     }
 
     /// Ends every token at once.
-    pub(crate) fn expire(&self) {
+    pub(crate) fn expire_all(&self) {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Whether a request with this `Authorization` may be answered.
-    pub(crate) fn allows(&self, authorization: Option<&str>) -> bool {
+    pub(crate) fn is_allowed(&self, authorization: Option<&str>) -> bool {
         if self.lifetime.is_none() {
             return true;
         }

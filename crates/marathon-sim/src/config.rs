@@ -20,7 +20,7 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// The `marathon-sim` executable: every task is a child started from it. None: tasks are only
     /// imagined. They serve nobody, pass their checks and end as they are told
-    /// ([`Handle::imagine`](crate::Handle::imagine)), and all of the cluster's time is tokio's, which
+    /// ([`Handle::set_fate`](crate::Handle::set_fate)), and all of the cluster's time is tokio's, which
     /// a test may have paused.
     pub program: Option<PathBuf>,
     /// Factor on the intervals, grace periods and delays definitions give: 0.1 makes a 10 s
@@ -194,11 +194,11 @@ impl FromStr for Agent {
     /// Reads `10.1.0.11`, `10.1.0.11,fd00::11@node1` or
     /// `address=10.1.0.11,name=agent-1,netns=node1,subnet=9.0.1.0/24`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|why| AgentError { text: text.to_owned(), why })
+        parse_agent(text).map_err(|why| AgentError { text: text.to_owned(), why })
     }
 }
 
-fn parse(text: &str) -> Result<Agent, String> {
+fn parse_agent(text: &str) -> Result<Agent, String> {
     let (fields, at) = match text.split_once('@') {
         Some((fields, netns)) => (fields, Some(netns.to_owned())),
         None => (text, None),
@@ -212,11 +212,11 @@ fn parse(text: &str) -> Result<Agent, String> {
             _ => ("address6", field),
         });
         match key {
-            "address" => agent.address = read(key, value)?,
-            "address6" => agent.address6 = Some(read(key, value)?),
+            "address" => agent.address = parse_value(key, value)?,
+            "address6" => agent.address6 = Some(parse_value(key, value)?),
             "name" => name = Some(value.to_owned()),
             "netns" => agent.netns = Some(value.to_owned()),
-            "subnet" => agent.subnet = Some(read(key, value)?),
+            "subnet" => agent.subnet = Some(parse_value(key, value)?),
             _ => return Err(format!("`{key}` is no field")),
         }
     }
@@ -227,7 +227,7 @@ fn parse(text: &str) -> Result<Agent, String> {
     Ok(agent)
 }
 
-fn read<T: FromStr<Err: fmt::Display>>(key: &str, value: &str) -> Result<T, String> {
+fn parse_value<T: FromStr<Err: fmt::Display>>(key: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|error| format!("{key} `{value}`: {error}"))
 }
 

@@ -33,19 +33,19 @@ impl Event {
     }
 
     /// Adds a field only some generations have.
-    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+    pub(crate) fn with_field(mut self, key: &str, value: Value) -> Self {
         self.body.insert(key.to_owned(), value);
         self
     }
 
     /// Adds what a `plan` without `plan-format=light` tells besides.
-    pub(crate) fn between(mut self, roots: Option<Arc<Roots>>) -> Self {
+    pub(crate) fn with_roots(mut self, roots: Option<Arc<Roots>>) -> Self {
         self.roots = roots;
         self
     }
 
     /// The bytes of the event in a stream: two lines and an empty one, ended by CR LF.
-    pub(crate) fn frame(&self, light: bool) -> String {
+    pub(crate) fn to_frame(&self, light: bool) -> String {
         let heavy = self.roots.as_ref().filter(|_| !light).map(|roots| {
             let mut body = Value::Object(self.body.clone());
             body["plan"]["original"] = roots.original.clone();

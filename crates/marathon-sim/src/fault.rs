@@ -104,13 +104,13 @@ pub(crate) struct Faults(Mutex<Vec<Rule>>);
 const MOST_RULES: usize = 1000;
 
 impl Faults {
-    fn rules(&self) -> MutexGuard<'_, Vec<Rule>> {
+    fn lock_rules(&self) -> MutexGuard<'_, Vec<Rule>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Switches a fault on; false if there are too many.
-    pub(crate) fn add(&self, rule: Rule) -> bool {
-        let mut rules = self.rules();
+    pub(crate) fn add_rule(&self, rule: Rule) -> bool {
+        let mut rules = self.lock_rules();
         let fits = rules.len() < MOST_RULES;
         if fits {
             rules.push(rule);
@@ -118,24 +118,24 @@ impl Faults {
         fits
     }
 
-    pub(crate) fn clear(&self) {
-        self.rules().clear();
+    pub(crate) fn clear_rules(&self) {
+        self.lock_rules().clear();
     }
 
-    pub(crate) fn list(&self) -> Vec<Rule> {
-        self.rules().clone()
+    pub(crate) fn list_rules(&self) -> Vec<Rule> {
+        self.lock_rules().clone()
     }
 
     /// What goes wrong with an event of this type.
     pub(crate) fn of_event(&self, kind: &str) -> Option<Fault> {
-        self.take(|rule| {
+        self.take_matching(|rule| {
             rule.fault.is_of_events() && rule.only.as_deref().is_none_or(|only| only == kind)
         })
     }
 
     /// What goes wrong with an answer.
     pub(crate) fn of_answer(&self, method: &str, path: &str) -> Option<Fault> {
-        self.take(|rule| {
+        self.take_matching(|rule| {
             let reaches = match rule.fault {
                 Fault::NoApps => method == "GET" && path == "/v2/apps",
                 Fault::HealthAsk => method == "GET" && path.starts_with("/v2/apps"),
@@ -151,23 +151,23 @@ impl Faults {
 
     /// Whether a stream that opens now is closed at once.
     pub(crate) fn closes_stream(&self) -> bool {
-        self.take(|rule| rule.fault == Fault::Closed).is_some()
+        self.take_matching(|rule| rule.fault == Fault::Closed).is_some()
     }
 
     pub(crate) fn half_open(&self) -> bool {
-        self.rules().iter().any(|rule| rule.fault == Fault::HalfOpen)
+        self.lock_rules().iter().any(|rule| rule.fault == Fault::HalfOpen)
     }
 
-    pub(crate) fn lag(&self) -> Option<Duration> {
-        self.rules().iter().find_map(|rule| match rule.fault {
+    pub(crate) fn read_lag(&self) -> Option<Duration> {
+        self.lock_rules().iter().find_map(|rule| match rule.fault {
             Fault::Lag { ms } => Some(Duration::from_millis(ms)),
             _ => None,
         })
     }
 
     /// The first fault that fits, once less.
-    fn take(&self, fits: impl Fn(&Rule) -> bool) -> Option<Fault> {
-        let mut rules = self.rules();
+    fn take_matching(&self, fits: impl Fn(&Rule) -> bool) -> Option<Fault> {
+        let mut rules = self.lock_rules();
         let at = rules.iter().position(|rule| rule.times != Some(0) && fits(rule))?;
         let rule = &mut rules[at];
         let fault = rule.fault;
@@ -188,25 +188,25 @@ mod tests {
     #[test]
     fn a_fault_happens_as_often_as_it_was_told_to_and_only_where() {
         let faults = Faults::default();
-        faults.add(Fault::Lost.times(2).limited_to("status_update_event"));
+        faults.add_rule(Fault::Lost.times(2).limited_to("status_update_event"));
         assert_eq!(faults.of_event("deployment_info"), None);
         assert_eq!(faults.of_event("status_update_event"), Some(Fault::Lost));
         assert_eq!(faults.of_answer("GET", "status_update_event"), None);
         assert_eq!(faults.of_event("status_update_event"), Some(Fault::Lost));
         assert_eq!(faults.of_event("status_update_event"), None);
-        assert_eq!(faults.list(), []);
+        assert_eq!(faults.list_rules(), []);
     }
 
     #[test]
     fn the_stream_is_hit_by_an_answers_fault_only_if_it_is_named() {
         let faults = Faults::default();
-        faults.add(Fault::BadGateway.always());
+        faults.add_rule(Fault::BadGateway.always());
         assert_eq!(faults.of_answer("GET", "/v2/events"), None);
         assert_eq!(faults.of_answer("GET", "/ping"), Some(Fault::BadGateway));
-        faults.add(Fault::Unavailable.always().limited_to("/v2/events"));
+        faults.add_rule(Fault::Unavailable.always().limited_to("/v2/events"));
         assert_eq!(faults.of_answer("GET", "/v2/events"), Some(Fault::Unavailable));
-        faults.clear();
-        faults.add(Fault::NoApps.always());
+        faults.clear_rules();
+        faults.add_rule(Fault::NoApps.always());
         assert_eq!(faults.of_answer("GET", "/v2/apps/db"), None);
         assert_eq!(faults.of_answer("POST", "/v2/apps"), None);
         assert_eq!(faults.of_answer("GET", "/v2/apps"), Some(Fault::NoApps));

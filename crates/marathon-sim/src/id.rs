@@ -5,13 +5,17 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use crate::config::Generation;
 
 /// A path as Marathon stores it: one leading slash, none at the end.
-pub(crate) fn absolute(path: &str) -> String {
+pub(crate) fn absolute_path(path: &str) -> String {
     format!("/{}", path.trim_matches('/'))
 }
 
 /// `path` as seen from the group `base`, unless it is absolute already.
-pub(crate) fn within(base: &str, path: &str) -> String {
-    if path.starts_with('/') { absolute(path) } else { absolute(&format!("{base}/{path}")) }
+pub(crate) fn resolve_path(base: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        absolute_path(path)
+    } else {
+        absolute_path(&format!("{base}/{path}"))
+    }
 }
 
 /// True if `id` lies in the group `group`.
@@ -20,7 +24,7 @@ pub(crate) fn is_inside(group: &str, id: &str) -> bool {
 }
 
 /// The group a path lies in.
-pub(crate) fn parent(id: &str) -> &str {
+pub(crate) fn parent_path(id: &str) -> &str {
     match id.rfind('/') {
         Some(0) | None => "/",
         Some(at) => &id[..at],
@@ -28,7 +32,7 @@ pub(crate) fn parent(id: &str) -> &str {
 }
 
 /// A random UUID (version 4).
-pub(crate) fn uuid() -> String {
+pub(crate) fn new_uuid() -> String {
     let random = || RandomState::new().build_hasher().finish();
     let (high, low) = (random(), random());
     format!(
@@ -54,10 +58,15 @@ pub(crate) struct Naming {
 
 impl Naming {
     pub(crate) fn new(id: &str, generation: Generation, pod: bool) -> Self {
-        Self { stem: id.trim_start_matches('/').replace('/', "_"), uuid: uuid(), generation, pod }
+        Self {
+            stem: id.trim_start_matches('/').replace('/', "_"),
+            uuid: new_uuid(),
+            generation,
+            pod,
+        }
     }
 
-    pub(crate) fn instance(&self) -> String {
+    pub(crate) fn instance_id(&self) -> String {
         let kind = match self.generation {
             Generation::V1_1 => "",
             Generation::V1_4 | Generation::V1_5 if !self.pod => "marathon-",
@@ -66,10 +75,12 @@ impl Naming {
         format!("{}.{kind}{}", self.stem, self.uuid)
     }
 
-    pub(crate) fn task(&self, container: Option<&str>) -> String {
+    pub(crate) fn task_id(&self, container: Option<&str>) -> String {
         match (self.generation, container) {
-            (Generation::V1_6, name) => format!("{}.{}.1", self.instance(), name.unwrap_or("_app")),
-            (_, Some(name)) => format!("{}.{name}", self.instance()),
+            (Generation::V1_6, name) => {
+                format!("{}.{}.1", self.instance_id(), name.unwrap_or("_app"))
+            }
+            (_, Some(name)) => format!("{}.{name}", self.instance_id()),
             (_, None) => format!("{}.{}", self.stem, self.uuid),
         }
     }
@@ -81,13 +92,13 @@ mod tests {
 
     #[test]
     fn paths_are_made_absolute_and_read_within_their_group() {
-        assert_eq!(absolute("mysql"), "/mysql");
-        assert_eq!(absolute("//grp/mysql/"), "/grp/mysql");
-        assert_eq!(within("/grp", "mysql"), "/grp/mysql");
-        assert_eq!(within("/grp", "/mysql"), "/mysql");
+        assert_eq!(absolute_path("mysql"), "/mysql");
+        assert_eq!(absolute_path("//grp/mysql/"), "/grp/mysql");
+        assert_eq!(resolve_path("/grp", "mysql"), "/grp/mysql");
+        assert_eq!(resolve_path("/grp", "/mysql"), "/mysql");
         assert!(is_inside("/", "/mysql") && is_inside("/a", "/a/b/c"));
         assert!(!is_inside("/a", "/ab") && !is_inside("/a", "/a"));
-        assert_eq!((parent("/a/b"), parent("/a")), ("/a", "/"));
+        assert_eq!((parent_path("/a/b"), parent_path("/a")), ("/a", "/"));
     }
 
     #[test]
@@ -100,7 +111,10 @@ mod tests {
             let mut naming = Naming::new("/g/db", generation, false);
             assert_eq!(naming.uuid.len(), 36);
             naming.uuid = "U".to_owned();
-            assert_eq!((naming.task(None).as_str(), naming.instance().as_str()), (task, instance));
+            assert_eq!(
+                (naming.task_id(None).as_str(), naming.instance_id().as_str()),
+                (task, instance)
+            );
         }
     }
 }

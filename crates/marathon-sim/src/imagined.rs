@@ -22,12 +22,12 @@ pub enum Fate {
 pub(crate) struct Imagined(Mutex<BTreeMap<String, watch::Sender<Fate>>>);
 
 impl Imagined {
-    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Fate>>> {
+    fn lock_tasks(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Fate>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set(&self, task: &str, fate: Fate) {
-        if let Some(known) = self.tasks().get(task) {
+    pub(crate) fn set_fate(&self, task: &str, fate: Fate) {
+        if let Some(known) = self.lock_tasks().get(task) {
             known.send_replace(fate);
         }
     }
@@ -35,11 +35,11 @@ impl Imagined {
     /// Adds a task, which is well, and returns the fate it is to follow.
     pub(crate) fn insert(&self, task: &str) -> watch::Receiver<Fate> {
         let (sender, fate) = watch::channel(Fate::Well);
-        self.tasks().insert(task.to_owned(), sender);
+        self.lock_tasks().insert(task.to_owned(), sender);
         fate
     }
 
     pub(crate) fn remove(&self, task: &str) {
-        self.tasks().remove(task);
+        self.lock_tasks().remove(task);
     }
 }

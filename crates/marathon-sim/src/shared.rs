@@ -76,13 +76,13 @@ impl Shared {
     }
 
     /// The store, to read. Nobody holds it across an await.
-    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn lock_store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
     }
 
     /// The store as the API shows it, which may lag behind.
-    pub(crate) fn seen(&self) -> Seen<'_> {
-        let Some(lag) = self.faults.lag() else { return Seen::Now(self.store()) };
+    pub(crate) fn visible_store(&self) -> Seen<'_> {
+        let Some(lag) = self.faults.read_lag() else { return Seen::Now(self.lock_store()) };
         let mut past = lock(&self.past);
         while past.get(1).is_some_and(|(at, _)| at.elapsed() >= lag) {
             past.pop_front();
@@ -90,22 +90,22 @@ impl Shared {
         let then = past.front().map(|(_, then)| Arc::clone(then));
         // Who changes the store locks it first.
         drop(past);
-        then.map_or_else(|| Seen::Now(self.store()), Seen::Then)
+        then.map_or_else(|| Seen::Now(self.lock_store()), Seen::Then)
     }
 
     /// Does something to the store and sends the events of it in the order of the changes.
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
-        let mut store = self.store();
+    pub(crate) fn with_store<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = self.lock_store();
         let result = change(&mut store);
         let events = store.take_events();
-        if self.faults.lag().is_some() && !events.is_empty() {
-            self.remember(&store);
+        if self.faults.read_lag().is_some() && !events.is_empty() {
+            self.remember_store(&store);
         }
-        self.bus.publish(events, &self.faults);
+        self.bus.publish_events(events, &self.faults);
         result
     }
 
-    fn remember(&self, store: &Store) {
+    fn remember_store(&self, store: &Store) {
         // More than a reader could ask for; the oldest may go.
         const MOST: usize = 1000;
         let mut past = lock(&self.past);
@@ -116,25 +116,25 @@ impl Shared {
     }
 
     /// Changes the store and has the reconciler look at it.
-    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
-        let result = self.with(change);
+    pub(crate) fn update_store<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let result = self.with_store(change);
         self.changed.notify_one();
         result
     }
 
     /// Resolves when the store has been changed since it was asked last.
-    pub(crate) async fn changed(&self) {
+    pub(crate) async fn wait_for_change(&self) {
         self.changed.notified().await;
     }
 
     /// Resolves when the cluster ends.
-    pub(crate) async fn stopped(&self) {
+    pub(crate) async fn wait_for_stop(&self) {
         // An error means that it was dropped, which is an end too.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
     /// Remembers a request, until it was looked at or there are too many.
-    pub(crate) fn note(&self, request: String) {
+    pub(crate) fn record_request(&self, request: String) {
         const MOST: usize = 10_000;
         let mut asked = lock(&self.asked);
         if asked.len() >= MOST {
@@ -144,18 +144,18 @@ impl Shared {
     }
 
     /// The requests since this was called last.
-    pub(crate) fn take_asked(&self) -> Vec<String> {
+    pub(crate) fn take_requests(&self) -> Vec<String> {
         lock(&self.asked).drain(..).collect()
     }
 
     /// Switches a fault on; false if there are too many.
-    pub(crate) fn inject(&self, rule: Rule) -> bool {
-        let store = self.store();
-        if matches!(rule.fault, Fault::Lag { .. }) && self.faults.lag().is_none() {
+    pub(crate) fn inject_fault(&self, rule: Rule) -> bool {
+        let store = self.lock_store();
+        if matches!(rule.fault, Fault::Lag { .. }) && self.faults.read_lag().is_none() {
             lock(&self.past).clear();
-            self.remember(&store);
+            self.remember_store(&store);
         }
-        self.faults.add(rule)
+        self.faults.add_rule(rule)
     }
 
     /// The leader's URL; while there is none, the first member's.
@@ -164,33 +164,33 @@ impl Shared {
     }
 
     /// What a member that passes something on calls itself (`api/LeaderProxyFilter.scala`).
-    pub(crate) fn via(&self, member: usize) -> String {
+    pub(crate) fn via_header(&self, member: usize) -> String {
         format!("1.1 {}", self.members[member].trim_start_matches("http://"))
     }
 
     /// Makes `leader` lead, or nobody. Streams end; who begins to lead knows nothing of health.
-    pub(crate) fn elect(&self, leader: Option<usize>) {
+    pub(crate) fn set_leader(&self, leader: Option<usize>) {
         if leader.is_some() {
-            self.update(Store::forget_health);
+            self.update_store(Store::forget_health);
         }
         self.leader.send_replace(leader);
     }
 
     /// Has the leader resign; after a while the next member leads.
-    pub(crate) fn abdicate(self: &Arc<Self>) {
+    pub(crate) fn resign_leader(self: &Arc<Self>) {
         let next = self.leader.borrow().map_or(0, |leader| (leader + 1) % self.members.len());
-        self.elect(None);
+        self.set_leader(None);
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(shared.config.election) => shared.elect(Some(next)),
-                () = shared.stopped() => {}
+                () = tokio::time::sleep(shared.config.election) => shared.set_leader(Some(next)),
+                () = shared.wait_for_stop() => {}
             }
         });
     }
 
     /// The leader, waited for as long as Marathon waits.
-    pub(crate) async fn leader_soon(&self) -> Option<usize> {
+    pub(crate) async fn wait_for_leader(&self) -> Option<usize> {
         let mut terms = self.leader.subscribe();
         let elected =
             tokio::time::timeout(self.config.leader_wait, terms.wait_for(Option::is_some));

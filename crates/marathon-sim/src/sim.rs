@@ -68,7 +68,7 @@ impl Sim {
         let shared = Arc::new(Shared::new(config, members, stopped.clone()));
         let mut servers = JoinSet::new();
         for (member, listener) in listeners.into_iter().enumerate() {
-            let service = api::service(Arc::clone(&shared));
+            let service = api::build_router(Arc::clone(&shared));
             let service = service.into_make_service_with_connect_info::<Peer>();
             let front = Front { listener, member };
             servers.spawn(axum::serve(front, service).into_future());
@@ -79,7 +79,7 @@ impl Sim {
                 tokio::select! {
                     // Serving ends with an error only; tasks without an API are of no use.
                     _ = servers.join_next() => {}
-                    () = run::reconcile(shared, stopped) => {}
+                    () = run::run_reconciler(shared, stopped) => {}
                 }
             }
         });
@@ -134,33 +134,33 @@ impl Handle {
     /// Makes the member with this index lead, or nobody. Every event stream ends; results of the
     /// health checks Marathon makes itself are forgotten. An index of no member is nobody.
     pub fn set_leader(&self, leader: Option<usize>) {
-        self.shared.elect(leader.filter(|leader| *leader < self.shared.members.len()));
+        self.shared.set_leader(leader.filter(|leader| *leader < self.shared.members.len()));
     }
 
     /// Switches a fault on; after 1000 the rest is ignored.
     pub fn inject_fault(&self, rule: Rule) {
-        self.shared.inject(rule);
+        self.shared.inject_fault(rule);
     }
 
     /// Switches every fault off.
     pub fn clear_faults(&self) {
-        self.shared.faults.clear();
+        self.shared.faults.clear_rules();
     }
 
     /// The faults that are switched on and not used up, the oldest first.
     pub fn list_faults(&self) -> Vec<Rule> {
-        self.shared.faults.list()
+        self.shared.faults.list_rules()
     }
 
     /// Forgets the results of the health checks Marathon makes itself, with no election.
     pub fn forget_health(&self) {
-        self.shared.update(Store::forget_health);
+        self.shared.update_store(Store::forget_health);
     }
 
     /// Whether the tasks that deployments start of this app pass its readiness checks. They do
     /// unless it is said here that they don't.
     pub fn set_ready(&self, app: &str, ready: bool) {
-        self.shared.update(|store| match ready {
+        self.shared.update_store(|store| match ready {
             true => drop(store.unready.remove(app)),
             false => drop(store.unready.insert(app.to_owned())),
         });
@@ -168,7 +168,7 @@ impl Handle {
 
     /// What really runs, whatever the API says of it: what hasn't ended, the oldest first.
     pub fn running_tasks(&self) -> Vec<Running> {
-        let store = self.shared.store();
+        let store = self.shared.lock_store();
         let tasks = store.instances().iter().flat_map(|instance| {
             let running = |task: &Task| Running {
                 task: task.id.clone(),
@@ -186,25 +186,25 @@ impl Handle {
 
     /// The definitions of the apps and pods that are wanted, by id, as Marathon 1.5 stores them.
     pub fn definitions(&self) -> BTreeMap<String, Value> {
-        let store = self.shared.store();
+        let store = self.shared.lock_store();
         let all = store.apps().chain(store.pods());
         all.map(|entry| (entry.spec.id.clone(), Value::Object(entry.spec.source.clone()))).collect()
     }
 
     /// What becomes of a task that is only imagined, by its id. One that isn't is left alone.
     pub fn set_fate(&self, task: &str, fate: Fate) {
-        self.shared.imagined.set(task, fate);
+        self.shared.imagined.set_fate(task, fate);
     }
 
     /// The requests since this was called last, the last 10,000 of them at most, each as
     /// `GET /v2/apps?embed=apps.tasks`. A standby's are as it got them.
     pub fn take_requests(&self) -> Vec<String> {
-        self.shared.take_asked()
+        self.shared.take_requests()
     }
 
     /// Ends every token at once.
     pub fn expire_tokens(&self) {
-        self.shared.access.expire();
+        self.shared.access.expire_all();
     }
 
     /// Ends every process and waits until they have ended.

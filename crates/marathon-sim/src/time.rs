@@ -36,7 +36,7 @@ impl Timestamp {
     }
 
     /// As HTTP writes it in `Date`.
-    pub(crate) fn http(self) -> String {
+    pub(crate) fn to_http_date(self) -> String {
         self.format("%a, %d %b %Y %H:%M:%S GMT")
     }
 
@@ -46,7 +46,7 @@ impl Timestamp {
     }
 
     /// As pods of 1.4 and 1.5 write it: with no trailing zeros in the fraction.
-    pub(crate) fn trimmed(self) -> String {
+    pub(crate) fn to_trimmed(self) -> String {
         let text = self.to_string();
         let kept = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
         format!("{kept}Z")
@@ -87,10 +87,10 @@ mod tests {
         ] {
             let time: Timestamp = text.parse().unwrap();
             assert_eq!(time.to_string(), text);
-            assert_eq!(time.trimmed(), trimmed);
+            assert_eq!(time.to_trimmed(), trimmed);
         }
         let time: Timestamp = "2017-02-03T23:06:03.940Z".parse().unwrap();
-        assert_eq!(time.http(), "Fri, 03 Feb 2017 23:06:03 GMT");
+        assert_eq!(time.to_http_date(), "Fri, 03 Feb 2017 23:06:03 GMT");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }

@@ -47,23 +47,27 @@ impl Answer {
         Self { status, body: None, headers: Vec::new() }
     }
 
-    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// Adds the id of the deployment that was started, for generations that tell it in a header.
-    pub(super) fn deployed(self, deployed: &Deployed, generation: Generation) -> Self {
+    pub(super) fn with_deployment(self, deployed: &Deployed, generation: Generation) -> Self {
         if !generation.has_pods() {
             return self;
         }
-        self.with(HeaderName::from_static("marathon-deployment-id"), &*deployed.id)
+        self.with_header(HeaderName::from_static("marathon-deployment-id"), &*deployed.id)
     }
 
     /// The answer to a change that is nothing but a deployment.
-    pub(super) fn deployment(status: u16, deployed: &Deployed, generation: Generation) -> Self {
+    pub(super) fn from_deployment(
+        status: u16,
+        deployed: &Deployed,
+        generation: Generation,
+    ) -> Self {
         let body = json!({"version": deployed.version.to_string(), "deploymentId": deployed.id});
-        Self::json(status, &body).deployed(deployed, generation)
+        Self::json(status, &body).with_deployment(deployed, generation)
     }
 }
 
@@ -129,7 +133,7 @@ pub(super) enum Error {
 }
 
 impl Error {
-    pub(super) fn shape(error: &str) -> Self {
+    pub(super) fn wrong_shape(error: &str) -> Self {
         Self::Refused(Refusal::Shape(error.to_owned()))
     }
 }

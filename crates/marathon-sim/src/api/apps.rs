@@ -13,10 +13,10 @@ use crate::shared::Shared;
 use crate::store::Store;
 use crate::view::{self, Embed};
 
-pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
-    let embed = Embed::of_apps(request.parameters("embed"));
+pub(super) fn list_apps(shared: &Shared, request: &Request) -> Answer {
+    let embed = Embed::from_parameters(request.parameters("embed"));
     let part = |key: &str, text: &str| request.parameter(key).is_none_or(|p| text.contains(p));
-    let store = shared.seen();
+    let store = shared.visible_store();
     let chosen = store.apps().filter(|entry| {
         let source = &entry.spec.source;
         let cmd = source.get("cmd").and_then(Value::as_str).unwrap_or_default();
@@ -41,9 +41,13 @@ fn has_label(app: &Object, selector: &str) -> bool {
     })
 }
 
-pub(super) fn of_group(shared: &Shared, group: &str, request: &Request) -> Result<Answer, Error> {
-    let embed = Embed::of_apps(request.parameters("embed")).with_tasks();
-    let store = shared.seen();
+pub(super) fn list_group_apps(
+    shared: &Shared,
+    group: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let embed = Embed::from_parameters(request.parameters("embed")).with_tasks();
+    let store = shared.visible_store();
     if !store.has_group(group) {
         return Err(Error::NoGroup(group.to_owned()));
     }
@@ -52,56 +56,61 @@ pub(super) fn of_group(shared: &Shared, group: &str, request: &Request) -> Resul
     Ok(Answer::ok(&json!({"*": apps})))
 }
 
-pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let embed = Embed::of_apps(request.parameters("embed")).with_tasks().with_last_failure();
-    let store = shared.seen();
-    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+pub(super) fn show_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let embed =
+        Embed::from_parameters(request.parameters("embed")).with_tasks().with_last_failure();
+    let store = shared.visible_store();
+    let entry = store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     Ok(Answer::ok(&json!({"app": view::app_info(&store, entry, embed)})))
 }
 
-pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error> {
-    let spec = read_app(shared, "/", request.object()?)?;
+pub(super) fn create_app(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let spec = read_app(shared, "/", request.parse_object()?)?;
     let id = spec.id.clone();
-    shared.update(|store| {
-        if store.app(&id).is_some() {
+    shared.update_store(|store| {
+        if store.find_app(&id).is_some() {
             return Err(Error::AppExists(id));
         }
-        if store.pod(&id).is_some() {
+        if store.find_pod(&id).is_some() {
             return Err(Error::PodExists(id));
         }
-        let deployed =
-            store.change(id::parent(&id), vec![Change::Put(spec)], request.flag("force"))?;
+        let deployed = store.apply_changes(
+            id::parent_path(&id),
+            vec![Change::Put(spec)],
+            request.flag("force"),
+        )?;
         post_event(store, request, &id);
-        let entry = store.app(&id).ok_or_else(|| Error::NoApp(id.clone()))?;
+        let entry = store.find_app(&id).ok_or_else(|| Error::NoApp(id.clone()))?;
         let body = view::app_just_created(store, entry, &deployed.id);
-        let answer =
-            Answer::json(201, &body).with(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()));
-        Ok(answer.deployed(&deployed, store.generation))
+        let answer = Answer::json(201, &body)
+            .with_header(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()));
+        Ok(answer.with_deployment(&deployed, store.generation))
     })
 }
 
 /// Only what is asked of one app is told so.
 fn post_event(store: &mut Store, request: &Request, id: &str) {
-    let Some(spec) = store.app(id).map(|entry| &entry.spec) else { return };
-    let app = Value::Object(view::app(spec, store.generation));
+    let Some(spec) = store.find_app(id).map(|entry| &entry.spec) else { return };
+    let app = Value::Object(view::app_definition(spec, store.generation));
     let fields = [
         ("clientIp", json!(request.client.ip().to_string())),
         ("uri", json!(request.path)),
         ("appDefinition", app),
     ];
-    store.announce(Event::new("api_post_event", fields));
+    store.push_event(Event::new("api_post_event", fields));
 }
 
 /// Reads a whole definition with an `id` of its own, seen from the group `base`.
 pub(super) fn read_app(shared: &Shared, base: &str, app: Object) -> Result<Spec, Error> {
-    let id = named(base, &app)?;
+    let id = read_id(base, &app)?;
     Ok(definition::create_app(&id, app, shared.config.generation)?)
 }
 
 /// The absolute id a definition gives itself.
-pub(super) fn named(base: &str, definition: &Object) -> Result<String, Error> {
+pub(super) fn read_id(base: &str, definition: &Object) -> Result<String, Error> {
     let id = definition.get("id").and_then(Value::as_str);
-    let id = id::within(base, id.ok_or_else(|| Error::shape("id: error.path.missing"))?);
+    let id =
+        id::resolve_path(base, id.ok_or_else(|| Error::wrong_shape("id: error.path.missing"))?);
     definition::check_path(&id)?;
     Ok(id)
 }
@@ -116,14 +125,14 @@ fn read_change(
     body: Object,
 ) -> Result<Change, Error> {
     let generation = shared.config.generation;
-    let existing = store.app(id).map(|entry| &entry.spec);
+    let existing = store.find_app(id).map(|entry| &entry.spec);
     let spec = match existing {
         // An earlier version, to go back to.
         Some(_)
             if body.contains_key("version") && body.keys().all(|k| k == "version" || k == "id") =>
         {
             let version = body["version"].as_str().unwrap_or_default();
-            let app = store.app(id).and_then(|e| e.versions.get(&version.parse().ok()?));
+            let app = store.find_app(id).and_then(|e| e.versions.get(&version.parse().ok()?));
             let missing = || Error::NoAppVersion(id.to_owned(), version.to_owned());
             definition::create_app(id, app.ok_or_else(missing)?.source.clone(), generation)?
         }
@@ -139,68 +148,69 @@ fn read_change(
     Ok(Change::Put(spec))
 }
 
-pub(super) fn change(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
-    shared.update(|store| {
-        let existed = store.app(id).is_some();
+pub(super) fn change_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.parse_object()?;
+    shared.update_store(|store| {
+        let existed = store.find_app(id).is_some();
         let change = read_change(shared, store, request, id, body)?;
-        let deployed = store.change(id::parent(id), vec![change], request.flag("force"))?;
+        let deployed =
+            store.apply_changes(id::parent_path(id), vec![change], request.flag("force"))?;
         post_event(store, request, id);
         let answer =
-            Answer::deployment(if existed { 200 } else { 201 }, &deployed, store.generation);
+            Answer::from_deployment(if existed { 200 } else { 201 }, &deployed, store.generation);
         Ok(if existed {
             answer
         } else {
-            answer.with(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()))
+            answer.with_header(LOCATION, format!("{}/v2/apps{id}", shared.leader_url()))
         })
     })
 }
 
-pub(super) fn change_many(shared: &Shared, request: &Request) -> Result<Answer, Error> {
-    let Value::Array(bodies) = request.json()? else {
-        return Err(Error::shape("error.expected.jsarray"));
+pub(super) fn change_apps(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let Value::Array(bodies) = request.parse_json()? else {
+        return Err(Error::wrong_shape("error.expected.jsarray"));
     };
-    shared.update(|store| {
+    shared.update_store(|store| {
         let mut changes = Vec::new();
         for body in bodies {
             let body = into_object(body)?;
-            let id = named("/", &body)?;
+            let id = read_id("/", &body)?;
             changes.push(read_change(shared, store, request, &id, body)?);
         }
-        let deployed = store.change("/", changes, request.flag("force"))?;
-        Ok(Answer::deployment(200, &deployed, store.generation))
+        let deployed = store.apply_changes("/", changes, request.flag("force"))?;
+        Ok(Answer::from_deployment(200, &deployed, store.generation))
     })
 }
 
-pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+pub(super) fn remove_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
     // A delete is forced unless told otherwise.
     let force = request.parameter("force") != Some("false");
-    alter(shared, id, Change::Remove(id.to_owned()), force)
+    apply_change(shared, id, Change::Remove(id.to_owned()), force)
 }
 
-pub(super) fn restart(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    alter(shared, id, Change::Restart(id.to_owned()), request.flag("force"))
+pub(super) fn restart_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    apply_change(shared, id, Change::Restart(id.to_owned()), request.flag("force"))
 }
 
-fn alter(shared: &Shared, id: &str, change: Change, force: bool) -> Result<Answer, Error> {
-    shared.update(|store| {
-        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
-        let deployed: Deployed = store.change(id::parent(id), vec![change], force)?;
-        Ok(Answer::deployment(200, &deployed, store.generation))
+fn apply_change(shared: &Shared, id: &str, change: Change, force: bool) -> Result<Answer, Error> {
+    shared.update_store(|store| {
+        store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+        let deployed: Deployed = store.apply_changes(id::parent_path(id), vec![change], force)?;
+        Ok(Answer::from_deployment(200, &deployed, store.generation))
     })
 }
 
-pub(super) fn versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+pub(super) fn list_app_versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    let entry = store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     let versions: Vec<Value> = entry.versions.keys().rev().map(|at| Value::from(*at)).collect();
     Ok(Answer::ok(&json!({"versions": versions})))
 }
 
-pub(super) fn version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    let entry = store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+pub(super) fn show_app_version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    let entry = store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
     let spec = version.parse().ok().and_then(|version| entry.versions.get(&version));
     let spec = spec.ok_or_else(|| Error::NoAppVersion(id.to_owned(), version.to_owned()))?;
-    Ok(Answer::ok(&Value::Object(view::app(spec, store.generation))))
+    Ok(Answer::ok(&Value::Object(view::app_definition(spec, store.generation))))
 }

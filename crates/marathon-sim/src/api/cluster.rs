@@ -12,7 +12,7 @@ use crate::shared::Shared;
 use crate::store::{Action, Deployment, Store};
 use crate::view;
 
-pub(super) fn ping(request: &Request) -> Answer {
+pub(super) fn answer_ping(request: &Request) -> Answer {
     if request.accept.contains("json") {
         Answer::ok(&json!("pong"))
     } else {
@@ -20,79 +20,85 @@ pub(super) fn ping(request: &Request) -> Answer {
     }
 }
 
-fn address(shared: &Shared) -> &str {
+fn leader_address(shared: &Shared) -> &str {
     shared.leader_url().trim_start_matches("http://")
 }
 
-pub(super) fn leader(shared: &Shared) -> Answer {
-    Answer::ok(&json!({"leader": address(shared)}))
+pub(super) fn show_leader(shared: &Shared) -> Answer {
+    Answer::ok(&json!({"leader": leader_address(shared)}))
 }
 
 /// Marathon's process ends half a second later; here the member goes on as a standby.
-pub(super) fn abdicate(shared: &Arc<Shared>) -> Answer {
-    shared.abdicate();
+pub(super) fn abdicate_leader(shared: &Arc<Shared>) -> Answer {
+    shared.resign_leader();
     Answer::ok(&json!({"message": "Leadership abdicated"}))
 }
 
-pub(super) fn info(shared: &Shared) -> Answer {
+pub(super) fn show_info(shared: &Shared) -> Answer {
     Answer::ok(&json!({
         "name": "marathon",
         "version": shared.config.generation.version(),
         "buildref": "marathon-sim",
         "elected": true,
-        "leader": address(shared),
+        "leader": leader_address(shared),
         "frameworkId": "00000000-0000-4000-8000-000000000000-0000",
         "marathon_config": {
             "framework_name": "marathon",
             "features": ["vips", "task_killing", "external_volumes"],
             "ha": shared.members.len() > 1,
-            "hostname": address(shared),
+            "hostname": leader_address(shared),
             "local_port_min": 10000,
             "local_port_max": 20000,
             "master": "zk://127.0.0.1:2181/mesos",
         },
         "zookeeper_config": {"zk": shared.config.zookeeper, "zk_timeout": 10000},
-        "http_config": {"http_port": address(shared).rsplit(':').next()
+        "http_config": {"http_port": leader_address(shared).rsplit(':').next()
             .and_then(|port| port.parse::<u16>().ok())},
     }))
 }
 
-pub(super) fn deployments(shared: &Shared) -> Answer {
-    let store = shared.seen();
-    Answer::ok(&store.deployments().iter().map(|d| view::deployment(&store, d)).collect())
+pub(super) fn list_deployments(shared: &Shared) -> Answer {
+    let store = shared.visible_store();
+    Answer::ok(&store.deployments().iter().map(|d| view::deployment_status(&store, d)).collect())
 }
 
 /// Without `force` a new deployment takes back what the old one changed; with it the old one only
 /// stops.
-pub(super) fn cancel(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    shared.update(|store| {
+pub(super) fn cancel_deployment(
+    shared: &Shared,
+    id: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    shared.update_store(|store| {
         let known = store.deployments().iter().find(|deployment| deployment.id == id);
         let known = known.ok_or_else(|| Error::NoDeployment(id.to_owned()))?;
-        let back = take_back(store, known)?;
-        store.abandon(id);
+        let back = revert_changes(store, known)?;
+        store.abandon_deployment(id);
         if request.flag("force") {
             return Ok(Answer::empty(202));
         }
-        let deployed = store.change("/", back, true)?;
-        Ok(Answer::deployment(200, &deployed, store.generation))
+        let deployed = store.apply_changes("/", back, true)?;
+        Ok(Answer::from_deployment(200, &deployed, store.generation))
     })
 }
 
 /// The changes that lead back to before the deployment. What it stopped is gone for good.
-fn take_back(store: &Store, deployment: &Deployment) -> Result<Vec<Change>, Error> {
+fn revert_changes(store: &Store, deployment: &Deployment) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for Action { id, pod, .. } in &deployment.actions {
-        let Some(entry) = (if *pod { store.pod(id) } else { store.app(id) }) else { continue };
+        let Some(entry) = (if *pod { store.find_pod(id) } else { store.find_app(id) }) else {
+            continue;
+        };
         let before = entry.versions.range(..deployment.version).next_back();
         changes.push(match before {
             None => Change::Remove(id.clone()),
-            Some((_, spec)) => Change::Put(again(spec, store)?),
+            Some((_, spec)) => Change::Put(reread_spec(spec, store)?),
         });
     }
     Ok(changes)
 }
 
-fn again(spec: &Spec, store: &Store) -> Result<Spec, Error> {
+fn reread_spec(spec: &Spec, store: &Store) -> Result<Spec, Error> {
     let source = spec.source.clone();
     Ok(match spec.pod {
         true => definition::create_pod(&spec.id, source)?,

@@ -17,38 +17,38 @@ struct Lead {
 }
 
 /// Answers a request for what `path` is below `/_sim/`.
-pub(super) fn serve(
+pub(super) fn answer_control(
     shared: &Shared,
     method: &Method,
     path: &str,
     body: &[u8],
 ) -> Result<Answer, Error> {
     match (method.as_str(), path) {
-        ("GET", "faults") => return Ok(Answer::ok(&json!(shared.faults.list()))),
+        ("GET", "faults") => return Ok(Answer::ok(&json!(shared.faults.list_rules()))),
         ("POST", "faults") => {
-            if !shared.inject(read::<Rule>(body)?) {
+            if !shared.inject_fault(parse_body::<Rule>(body)?) {
                 return Err(Error::Bad("there are too many faults: DELETE them first".to_owned()));
             }
         }
-        ("DELETE", "faults") => shared.faults.clear(),
+        ("DELETE", "faults") => shared.faults.clear_rules(),
         ("GET", "members") => {
             let leader = *shared.leader.borrow();
             return Ok(Answer::ok(&json!({"members": shared.members, "leader": leader})));
         }
         ("PUT", "leader") => {
-            let Lead { leader } = read(body)?;
+            let Lead { leader } = parse_body(body)?;
             if leader.is_some_and(|leader| leader >= shared.members.len()) {
                 return Err(Error::Bad(format!("there are {} members", shared.members.len())));
             }
-            shared.elect(leader);
+            shared.set_leader(leader);
         }
-        ("POST", "forget-health") => shared.update(Store::forget_health),
-        ("POST", "expire-tokens") => shared.access.expire(),
+        ("POST", "forget-health") => shared.update_store(Store::forget_health),
+        ("POST", "expire-tokens") => shared.access.expire_all(),
         _ => return Err(Error::NoRoute),
     }
     Ok(Answer::ok(&Value::Object(serde_json::Map::new())))
 }
 
-fn read<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Error> {
+fn parse_body<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| Error::NotJson(error.to_string()))
 }

@@ -13,64 +13,72 @@ use crate::shared::Shared;
 use crate::store::Store;
 use crate::view::{self, GroupEmbed};
 
-pub(super) fn show(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let store = shared.seen();
+pub(super) fn show_group(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let store = shared.visible_store();
     if !store.has_group(id) {
         return Err(Error::NoGroup(id.to_owned()));
     }
-    let embed = GroupEmbed::of(request.parameters("embed"));
-    Ok(Answer::ok(&view::group(&store, id, embed)))
+    let embed = GroupEmbed::from_parameters(request.parameters("embed"));
+    Ok(Answer::ok(&view::group_tree(&store, id, embed)))
 }
 
 /// The group that a body is about: the one it names, within `base`, else `base` itself.
-fn named(base: &str, body: &Object) -> String {
+fn group_id(base: &str, body: &Object) -> String {
     match body.get("id").and_then(Value::as_str) {
-        Some(id) => id::within(base, id),
+        Some(id) => id::resolve_path(base, id),
         None => base.to_owned(),
     }
 }
 
-pub(super) fn create(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
-    let group = named(base, &body);
+pub(super) fn create_group(
+    shared: &Shared,
+    base: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let body = request.parse_object()?;
+    let group = group_id(base, &body);
     let change = read(shared, &group, body)?;
-    shared.update(|store| {
+    shared.update_store(|store| {
         if store.has_group(&group) {
             return Err(Error::GroupExists(group));
         }
         if store.contains(&group) {
             return Err(Error::AppExists(group));
         }
-        let deployed = change.make(store, &group, request)?;
-        let answer = Answer::deployment(201, &deployed, store.generation);
-        Ok(answer.with(LOCATION, format!("{}/v2/groups{group}", shared.leader_url())))
+        let deployed = change.apply_to(store, &group, request)?;
+        let answer = Answer::from_deployment(201, &deployed, store.generation);
+        Ok(answer.with_header(LOCATION, format!("{}/v2/groups{group}", shared.leader_url())))
     })
 }
 
-pub(super) fn replace(shared: &Shared, base: &str, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
-    let group = named(base, &body);
+pub(super) fn replace_group(
+    shared: &Shared,
+    base: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let body = request.parse_object()?;
+    let group = group_id(base, &body);
     let change = read(shared, &group, body)?;
-    shared.update(|store| {
-        let deployed = change.make(store, &group, request)?;
-        Ok(Answer::deployment(200, &deployed, store.generation))
+    shared.update_store(|store| {
+        let deployed = change.apply_to(store, &group, request)?;
+        Ok(Answer::from_deployment(200, &deployed, store.generation))
     })
 }
 
-pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    shared.update(|store| {
+pub(super) fn remove_group(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    shared.update_store(|store| {
         if !store.has_group(id) {
             return Err(Error::NoGroup(id.to_owned()));
         }
-        let inside: Vec<Change> = members(store, |member| id::is_inside(id, member));
-        let deployed = store.change(id, inside, request.flag("force"))?;
+        let inside: Vec<Change> = remove_members(store, |member| id::is_inside(id, member));
+        let deployed = store.apply_changes(id, inside, request.flag("force"))?;
         store.remove_group(id);
-        Ok(Answer::deployment(200, &deployed, store.generation))
+        Ok(Answer::from_deployment(200, &deployed, store.generation))
     })
 }
 
 /// The removal of every app and pod whose id is `chosen`.
-fn members(store: &Store, chosen: impl Fn(&str) -> bool) -> Vec<Change> {
+fn remove_members(store: &Store, chosen: impl Fn(&str) -> bool) -> Vec<Change> {
     let all = store.apps().chain(store.pods()).map(|entry| entry.spec.id.clone());
     all.filter(|id| chosen(id)).map(Change::Remove).collect()
 }
@@ -100,7 +108,7 @@ impl GroupChange {
         let mut list = |key: &str| match body.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => Ok(Some(items)),
-            Some(_) => Err(Error::shape(&format!("{key}: error.expected.jsarray"))),
+            Some(_) => Err(Error::wrong_shape(&format!("{key}: error.expected.jsarray"))),
         };
         let (apps, pods, groups) = (list("apps")?, list("pods")?, list("groups")?);
         if let Some(apps) = apps {
@@ -113,29 +121,34 @@ impl GroupChange {
             self.listed_pods.push(group.to_owned());
             for pod in pods {
                 let pod = into_object(pod)?;
-                self.put.push(definition::create_pod(&apps::named(group, &pod)?, pod)?);
+                self.put.push(definition::create_pod(&apps::read_id(group, &pod)?, pod)?);
             }
         }
         // Depth is bounded by that of JSON that was read.
         for inner in groups.unwrap_or_default() {
             let inner = into_object(inner)?;
-            let id = apps::named(group, &inner)?;
+            let id = apps::read_id(group, &inner)?;
             self.read(shared, &id, inner)?;
         }
         Ok(())
     }
 
-    fn make(self, store: &mut Store, group: &str, request: &Request) -> Result<Deployed, Error> {
+    fn apply_to(
+        self,
+        store: &mut Store,
+        group: &str,
+        request: &Request,
+    ) -> Result<Deployed, Error> {
         let is_put = |id: &str| self.put.iter().any(|spec| spec.id == id);
-        let mut changes = members(store, |member| {
-            let listed = match store.pod(member) {
+        let mut changes = remove_members(store, |member| {
+            let listed = match store.find_pod(member) {
                 Some(_) => &self.listed_pods,
                 None => &self.listed_apps,
             };
-            !is_put(member) && listed.iter().any(|group| id::parent(member) == group)
+            !is_put(member) && listed.iter().any(|group| id::parent_path(member) == group)
         });
         changes.extend(self.put.into_iter().map(Change::Put));
-        let deployed = store.change(group, changes, request.flag("force"))?;
+        let deployed = store.apply_changes(group, changes, request.flag("force"))?;
         self.groups.iter().for_each(|group| store.add_group(group));
         Ok(deployed)
     }

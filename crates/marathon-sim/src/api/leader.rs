@@ -13,7 +13,7 @@ use crate::shared::Shared;
 
 /// Answers a request as the leader.
 pub(super) fn answer_as_leader(shared: &Arc<Shared>, leader: usize, request: &Request) -> Response {
-    let answer = dispatch_request(shared, &Route::of(&request.path), request);
+    let answer = dispatch_request(shared, &Route::parse(&request.path), request);
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
     add_headers(&shared.members[leader], response.headers_mut());
     response
@@ -57,47 +57,49 @@ fn dispatch_request(
         return Err(Error::NoRoute);
     }
     match (request.method.as_str(), route) {
-        ("GET" | "HEAD", Route::Ping) => Ok(cluster::ping(request)),
-        ("GET", Route::Info) => Ok(cluster::info(shared)),
-        ("GET", Route::Leader) => Ok(cluster::leader(shared)),
-        ("DELETE", Route::Leader) => Ok(cluster::abdicate(shared)),
-        ("GET", Route::Deployments) => Ok(cluster::deployments(shared)),
-        ("DELETE", Route::Deployment(id)) => cluster::cancel(shared, id, request),
+        ("GET" | "HEAD", Route::Ping) => Ok(cluster::answer_ping(request)),
+        ("GET", Route::Info) => Ok(cluster::show_info(shared)),
+        ("GET", Route::Leader) => Ok(cluster::show_leader(shared)),
+        ("DELETE", Route::Leader) => Ok(cluster::abdicate_leader(shared)),
+        ("GET", Route::Deployments) => Ok(cluster::list_deployments(shared)),
+        ("DELETE", Route::Deployment(id)) => cluster::cancel_deployment(shared, id, request),
 
-        ("GET", Route::Apps) => Ok(apps::list(shared, request)),
-        ("POST", Route::Apps) => apps::create(shared, request),
-        ("PUT" | "PATCH", Route::Apps) => apps::change_many(shared, request),
-        ("GET", Route::App(id)) => apps::show(shared, id, request),
-        ("GET", Route::AppsOf(group)) => apps::of_group(shared, group, request),
-        ("PUT" | "PATCH", Route::App(id)) => apps::change(shared, id, request),
-        ("DELETE", Route::App(id)) => apps::remove(shared, id, request),
-        ("POST", Route::AppRestart(id)) => apps::restart(shared, id, request),
-        ("GET", Route::AppVersions(id)) => apps::versions(shared, id),
-        ("GET", Route::AppVersion(id, version)) => apps::version(shared, id, version),
+        ("GET", Route::Apps) => Ok(apps::list_apps(shared, request)),
+        ("POST", Route::Apps) => apps::create_app(shared, request),
+        ("PUT" | "PATCH", Route::Apps) => apps::change_apps(shared, request),
+        ("GET", Route::App(id)) => apps::show_app(shared, id, request),
+        ("GET", Route::AppsOf(group)) => apps::list_group_apps(shared, group, request),
+        ("PUT" | "PATCH", Route::App(id)) => apps::change_app(shared, id, request),
+        ("DELETE", Route::App(id)) => apps::remove_app(shared, id, request),
+        ("POST", Route::AppRestart(id)) => apps::restart_app(shared, id, request),
+        ("GET", Route::AppVersions(id)) => apps::list_app_versions(shared, id),
+        ("GET", Route::AppVersion(id, version)) => apps::show_app_version(shared, id, version),
 
-        ("GET", Route::AppTasks(id)) => tasks::of_app(shared, id),
-        ("DELETE", Route::AppTasks(id)) => tasks::kill_all(shared, id, request),
-        ("DELETE", Route::AppTask(id, task)) => tasks::kill_one(shared, id, task, request),
-        ("GET", Route::Tasks) => Ok(tasks::list(shared, request)),
-        ("POST", Route::TasksDelete) => tasks::kill_many(shared, request),
+        ("GET", Route::AppTasks(id)) => tasks::list_app_tasks(shared, id),
+        ("DELETE", Route::AppTasks(id)) => tasks::kill_app_tasks(shared, id, request),
+        ("DELETE", Route::AppTask(id, task)) => tasks::kill_app_task(shared, id, task, request),
+        ("GET", Route::Tasks) => Ok(tasks::list_tasks(shared, request)),
+        ("POST", Route::TasksDelete) => tasks::kill_tasks(shared, request),
 
         ("HEAD", Route::Pods) => Ok(Answer::empty(200)),
-        ("GET", Route::Pods) => Ok(pods::list(shared)),
-        ("POST", Route::Pods) => pods::create(shared, request),
-        ("GET", Route::PodStatuses) => Ok(pods::statuses(shared)),
-        ("GET", Route::Pod(id)) => pods::show(shared, id),
-        ("PUT", Route::Pod(id)) => pods::replace(shared, id, request),
-        ("DELETE", Route::Pod(id)) => pods::remove(shared, id, request),
-        ("GET", Route::PodStatus(id)) => pods::status(shared, id),
-        ("GET", Route::PodVersions(id)) => pods::versions(shared, id),
-        ("GET", Route::PodVersion(id, version)) => pods::version(shared, id, version),
-        ("DELETE", Route::PodInstances(id)) => pods::kill_many(shared, id, request),
-        ("DELETE", Route::PodInstance(id, instance)) => pods::kill_one(shared, id, instance),
+        ("GET", Route::Pods) => Ok(pods::list_pods(shared)),
+        ("POST", Route::Pods) => pods::create_pod(shared, request),
+        ("GET", Route::PodStatuses) => Ok(pods::list_pod_statuses(shared)),
+        ("GET", Route::Pod(id)) => pods::show_pod(shared, id),
+        ("PUT", Route::Pod(id)) => pods::replace_pod(shared, id, request),
+        ("DELETE", Route::Pod(id)) => pods::remove_pod(shared, id, request),
+        ("GET", Route::PodStatus(id)) => pods::show_pod_status(shared, id),
+        ("GET", Route::PodVersions(id)) => pods::list_pod_versions(shared, id),
+        ("GET", Route::PodVersion(id, version)) => pods::show_pod_version(shared, id, version),
+        ("DELETE", Route::PodInstances(id)) => pods::kill_pod_instances(shared, id, request),
+        ("DELETE", Route::PodInstance(id, instance)) => {
+            pods::kill_pod_instance(shared, id, instance)
+        }
 
-        ("GET", Route::Group(id)) => groups::show(shared, id, request),
-        ("POST", Route::Group(id)) => groups::create(shared, id, request),
-        ("PUT", Route::Group(id)) => groups::replace(shared, id, request),
-        ("DELETE", Route::Group(id)) => groups::remove(shared, id, request),
+        ("GET", Route::Group(id)) => groups::show_group(shared, id, request),
+        ("POST", Route::Group(id)) => groups::create_group(shared, id, request),
+        ("PUT", Route::Group(id)) => groups::replace_group(shared, id, request),
+        ("DELETE", Route::Group(id)) => groups::remove_group(shared, id, request),
 
         (_, Route::Unknown) => Err(Error::NoRoute),
         _ => Err(Error::NoMethod),

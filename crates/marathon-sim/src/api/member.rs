@@ -24,7 +24,7 @@ use crate::stream::{self, Filter, Peer};
 #[derive(Clone, Copy)]
 struct Cut;
 
-pub(super) async fn serve(
+pub(super) async fn serve_request(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     method: Method,
@@ -34,11 +34,11 @@ pub(super) async fn serve(
 ) -> Response {
     let path = uri.path();
     if let Some(inner) = path.strip_prefix("/_sim/") {
-        let answer = control::serve(&shared, &method, inner, &body);
+        let answer = control::answer_control(&shared, &method, inner, &body);
         return answer.unwrap_or_else(Answer::from).into_response();
     }
-    shared.note(format!("{method} {uri}"));
-    let Some(leader) = shared.leader_soon().await else {
+    shared.record_request(format!("{method} {uri}"));
+    let Some(leader) = shared.wait_for_leader().await else {
         let status = if shared.config.generation >= Generation::V1_6 { 502 } else { 503 };
         return Answer::html(status, path, "Could not determine the current leader")
             .into_response();
@@ -53,26 +53,26 @@ pub(super) async fn serve(
         client: peer.address,
         body,
     };
-    let allowed = shared.access.allows(text(header::AUTHORIZATION));
-    let mut response = match passed(&shared, leader, &request, allowed).await {
+    let allowed = shared.access.is_allowed(text(header::AUTHORIZATION));
+    let mut response = match admit_request(&shared, leader, &request, allowed).await {
         Err(early) => early,
         Ok(cut) if path == "/v2/events" => {
-            match events(&shared, &peer, leader, &request, uri.query()) {
-                Ok(filter) => return stream::serve(&shared, &peer, leader, filter).await,
-                Err(answer) => mark(cut, answer.into_response()),
+            match check_listener(&shared, &peer, leader, &request, uri.query()) {
+                Ok(filter) => return stream::serve_events(&shared, &peer, leader, filter).await,
+                Err(answer) => mark_for_cut(cut, answer.into_response()),
             }
         }
-        Ok(cut) => mark(cut, answer_as_leader(&shared, leader, &request)),
+        Ok(cut) => mark_for_cut(cut, answer_as_leader(&shared, leader, &request)),
     };
     if peer.member != leader
-        && let Ok(via) = HeaderValue::from_str(&shared.via(peer.member))
+        && let Ok(via) = HeaderValue::from_str(&shared.via_header(peer.member))
     {
         response.headers_mut().insert(HeaderName::from_static("x-marathon-via"), via);
     }
     response
 }
 
-fn mark(cut: Option<Cut>, mut response: Response) -> Response {
+fn mark_for_cut(cut: Option<Cut>, mut response: Response) -> Response {
     if let Some(cut) = cut {
         response.extensions_mut().insert(cut);
     }
@@ -80,7 +80,7 @@ fn mark(cut: Option<Cut>, mut response: Response) -> Response {
 }
 
 /// Lets a request pass to the leader, or tells what it is answered instead.
-async fn passed(
+async fn admit_request(
     shared: &Shared,
     leader: usize,
     request: &Request,
@@ -98,7 +98,7 @@ async fn passed(
         Some(Fault::Empty) => return Err(Answer::empty(200).into_response()),
         Some(Fault::NoApps) => return Err(by_leader(Answer::ok(&json!({"apps": []})))),
         Some(Fault::HealthAsk) => {
-            let app = shared.store().apps().next().map(|entry| entry.spec.id.clone());
+            let app = shared.lock_store().apps().next().map(|entry| entry.spec.id.clone());
             return Err(by_leader(Error::HealthAsk(app.unwrap_or_default()).into()));
         }
         Some(Fault::BadGateway) => {
@@ -119,13 +119,13 @@ async fn passed(
         true => Ok(cut),
         false => {
             let refusal = Answer::html(401, path, "Unauthorized");
-            Err(refusal.with(header::WWW_AUTHENTICATE, "oauthjwt").into_response())
+            Err(refusal.with_header(header::WWW_AUTHENTICATE, "oauthjwt").into_response())
         }
     }
 }
 
 /// What a listener is to be sent, or what else it is answered.
-fn events(
+fn check_listener(
     shared: &Shared,
     peer: &Peer,
     leader: usize,
@@ -136,7 +136,7 @@ fn events(
     if peer.member != leader && generation >= Generation::V1_6 {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let location = format!("{}/v2/events{query}", shared.members[leader]);
-        return Err(Answer::empty(302).with(header::LOCATION, location));
+        return Err(Answer::empty(302).with_header(header::LOCATION, location));
     }
     // Jetty compares the header as a whole.
     if request.method != "GET" || request.accept != "text/event-stream" {
@@ -155,7 +155,7 @@ fn events(
 }
 
 /// Cuts the body that is about to be sent in its middle, if it is marked.
-pub(super) async fn cut(mut response: Response) -> Response {
+pub(super) async fn cut_body(mut response: Response) -> Response {
     if response.extensions_mut().remove::<Cut>().is_none() {
         return response;
     }

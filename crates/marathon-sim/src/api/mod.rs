@@ -25,11 +25,11 @@ use crate::shared::Shared;
 const LARGEST_BODY: usize = 16 << 20;
 
 /// Everything the API serves.
-pub(crate) fn service(shared: Arc<Shared>) -> Router {
+pub(crate) fn build_router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .fallback(member::serve)
+        .fallback(member::serve_request)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CompressionLayer::new())
-        .layer(map_response(member::cut))
+        .layer(map_response(member::cut_body))
         .with_state(shared)
 }

@@ -14,51 +14,52 @@ use crate::shared::Shared;
 use crate::store::{Entry, Store};
 use crate::view;
 
-fn find<'a>(store: &'a Store, id: &str) -> Result<&'a Entry, Error> {
-    store.pod(id).ok_or_else(|| Error::NoPod(id.to_owned()))
+fn find_pod<'a>(store: &'a Store, id: &str) -> Result<&'a Entry, Error> {
+    store.find_pod(id).ok_or_else(|| Error::NoPod(id.to_owned()))
 }
 
-pub(super) fn list(shared: &Shared) -> Answer {
-    let store = shared.seen();
-    let pods = store.pods().map(|entry| view::pod(&entry.spec, store.generation));
+pub(super) fn list_pods(shared: &Shared) -> Answer {
+    let store = shared.visible_store();
+    let pods = store.pods().map(|entry| view::pod_definition(&entry.spec, store.generation));
     Answer::ok(&pods.collect())
 }
 
-pub(super) fn show(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    Ok(Answer::ok(&view::pod(&find(&store, id)?.spec, store.generation)))
+pub(super) fn show_pod(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    Ok(Answer::ok(&view::pod_definition(&find_pod(&store, id)?.spec, store.generation)))
 }
 
-pub(super) fn create(shared: &Shared, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
-    let id = apps::named("/", &body)?;
+pub(super) fn create_pod(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let body = request.parse_object()?;
+    let id = apps::read_id("/", &body)?;
     let spec = definition::create_pod(&id, body)?;
-    shared.update(|store| {
-        if store.pod(&id).is_some() {
+    shared.update_store(|store| {
+        if store.find_pod(&id).is_some() {
             return Err(Error::PodExists(id));
         }
-        if store.app(&id).is_some() {
+        if store.find_app(&id).is_some() {
             return Err(Error::AppExists(id));
         }
-        put(store, spec, request, 201, "pod_created_event")
-            .map(|answer| answer.with(LOCATION, format!("{}/v2/pods{id}", shared.leader_url())))
+        put_pod(store, spec, request, 201, "pod_created_event").map(|answer| {
+            answer.with_header(LOCATION, format!("{}/v2/pods{id}", shared.leader_url()))
+        })
     })
 }
 
-pub(super) fn replace(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let body = request.object()?;
+pub(super) fn replace_pod(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    let body = request.parse_object()?;
     let own = body.get("id").and_then(Value::as_str).unwrap_or(id);
-    if id::absolute(own) != id {
+    if id::absolute_path(own) != id {
         return Err(Error::Bad(format!("'{id}' does not match definition's id ('{own}')")));
     }
     let spec = definition::create_pod(id, body)?;
-    shared.update(|store| {
-        find(store, id)?;
-        put(store, spec, request, 200, "pod_updated_event")
+    shared.update_store(|store| {
+        find_pod(store, id)?;
+        put_pod(store, spec, request, 200, "pod_updated_event")
     })
 }
 
-fn put(
+fn put_pod(
     store: &mut Store,
     spec: definition::Spec,
     request: &Request,
@@ -66,76 +67,92 @@ fn put(
     event: &'static str,
 ) -> Result<Answer, Error> {
     let id = spec.id.clone();
-    let deployed = store.change(id::parent(&id), vec![Change::Put(spec)], request.flag("force"))?;
-    pod_event(store, request, event);
-    let pod = view::pod(&find(store, &id)?.spec, store.generation);
-    Ok(Answer::json(status, &pod).deployed(&deployed, store.generation))
+    let deployed = store.apply_changes(
+        id::parent_path(&id),
+        vec![Change::Put(spec)],
+        request.flag("force"),
+    )?;
+    announce_pod_event(store, request, event);
+    let pod = view::pod_definition(&find_pod(store, &id)?.spec, store.generation);
+    Ok(Answer::json(status, &pod).with_deployment(&deployed, store.generation))
 }
 
 /// The id is told by the path of the request alone, and by a POST's not at all.
-fn pod_event(store: &mut Store, request: &Request, kind: &'static str) {
+fn announce_pod_event(store: &mut Store, request: &Request, kind: &'static str) {
     let client = json!(request.client.ip().to_string());
-    store.announce(Event::new(kind, [("clientIp", client), ("uri", json!(request.path))]));
+    store.push_event(Event::new(kind, [("clientIp", client), ("uri", json!(request.path))]));
 }
 
-pub(super) fn remove(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    shared.update(|store| {
-        find(store, id)?;
+pub(super) fn remove_pod(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
+    shared.update_store(|store| {
+        find_pod(store, id)?;
         let gone = vec![Change::Remove(id.to_owned())];
-        let deployed = store.change(id::parent(id), gone, request.flag("force"))?;
-        pod_event(store, request, "pod_deleted_event");
-        let answer = Answer::empty(202).with(LOCATION, deployed.id.clone());
-        Ok(answer.deployed(&deployed, store.generation))
+        let deployed = store.apply_changes(id::parent_path(id), gone, request.flag("force"))?;
+        announce_pod_event(store, request, "pod_deleted_event");
+        let answer = Answer::empty(202).with_header(LOCATION, deployed.id.clone());
+        Ok(answer.with_deployment(&deployed, store.generation))
     })
 }
 
-pub(super) fn statuses(shared: &Shared) -> Answer {
-    let store = shared.seen();
+pub(super) fn list_pod_statuses(shared: &Shared) -> Answer {
+    let store = shared.visible_store();
     Answer::ok(&store.pods().map(|entry| view::pod_status(&store, entry)).collect())
 }
 
-pub(super) fn status(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    Ok(Answer::ok(&view::pod_status(&store, find(&store, id)?)))
+pub(super) fn show_pod_status(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    Ok(Answer::ok(&view::pod_status(&store, find_pod(&store, id)?)))
 }
 
-pub(super) fn versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    Ok(Answer::ok(&find(&store, id)?.versions.keys().map(|at| Value::from(*at)).collect()))
+pub(super) fn list_pod_versions(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    Ok(Answer::ok(&find_pod(&store, id)?.versions.keys().map(|at| Value::from(*at)).collect()))
 }
 
-pub(super) fn version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    let entry = find(&store, id)?;
+pub(super) fn show_pod_version(shared: &Shared, id: &str, version: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    let entry = find_pod(&store, id)?;
     let spec = version.parse().ok().and_then(|version| entry.versions.get(&version));
     let spec = spec.ok_or_else(|| Error::NoPod(id.to_owned()))?;
-    Ok(Answer::ok(&view::pod(spec, store.generation)))
+    Ok(Answer::ok(&view::pod_definition(spec, store.generation)))
 }
 
-pub(super) fn kill_one(shared: &Shared, id: &str, instance: &str) -> Result<Answer, Error> {
-    let mut killed = kill(shared, id, |known| known == instance)?;
+pub(super) fn kill_pod_instance(
+    shared: &Shared,
+    id: &str,
+    instance: &str,
+) -> Result<Answer, Error> {
+    let mut killed = kill_instances(shared, id, |known| known == instance)?;
     match killed.pop() {
         Some(status) => Ok(Answer::ok(&status)),
         None => Err(Error::NoTask(instance.to_owned())),
     }
 }
 
-pub(super) fn kill_many(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let ids = request.json()?;
-    let ids = ids.as_array().ok_or_else(|| Error::shape("error.expected.jsarray"))?;
-    let killed = kill(shared, id, |known| ids.iter().any(|id| id == known))?;
+pub(super) fn kill_pod_instances(
+    shared: &Shared,
+    id: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let ids = request.parse_json()?;
+    let ids = ids.as_array().ok_or_else(|| Error::wrong_shape("error.expected.jsarray"))?;
+    let killed = kill_instances(shared, id, |known| ids.iter().any(|id| id == known))?;
     Ok(Answer::ok(&json!(killed)))
 }
 
-fn kill(shared: &Shared, id: &str, chosen: impl Fn(&str) -> bool) -> Result<Vec<Value>, Error> {
-    shared.update(|store| {
-        find(store, id)?;
+fn kill_instances(
+    shared: &Shared,
+    id: &str,
+    chosen: impl Fn(&str) -> bool,
+) -> Result<Vec<Value>, Error> {
+    shared.update_store(|store| {
+        find_pod(store, id)?;
         let ids: Vec<String> = store
             .instances_of(id)
             .filter(|instance| chosen(&instance.id))
             .map(|instance| instance.id.clone())
             .collect();
-        ids.iter().for_each(|id| store.kill(id));
+        ids.iter().for_each(|id| store.kill_instance(id));
         let killed = store.instances_of(id).filter(|instance| ids.contains(&instance.id));
         Ok(killed.map(|instance| view::pod_instance(store, instance)).collect())
     })

@@ -34,12 +34,12 @@ impl Request {
     }
 
     /// The body as JSON. Of a key given twice the last one counts, as in Marathon.
-    pub(super) fn json(&self) -> Result<Value, Error> {
+    pub(super) fn parse_json(&self) -> Result<Value, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error::NotJson(error.to_string()))
     }
 
-    pub(super) fn object(&self) -> Result<Object, Error> {
-        into_object(self.json()?)
+    pub(super) fn parse_object(&self) -> Result<Object, Error> {
+        into_object(self.parse_json()?)
     }
 }
 
@@ -47,6 +47,6 @@ impl Request {
 pub(super) fn into_object(value: Value) -> Result<Object, Error> {
     match value {
         Value::Object(object) => Ok(object),
-        _ => Err(Error::shape("error.expected.jsobject")),
+        _ => Err(Error::wrong_shape("error.expected.jsobject")),
     }
 }

@@ -3,7 +3,7 @@
 //! Ids are paths themselves, so what follows an id is found from the end, as by the greedy
 //! patterns of Marathon's resources (`{id:.+}/tasks/{taskId}`).
 
-use crate::id::absolute;
+use crate::id::absolute_path;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -36,7 +36,7 @@ pub(super) enum Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    pub(super) fn of(path: &'a str) -> Self {
+    pub(super) fn parse(path: &'a str) -> Self {
         let trimmed = path.strip_suffix('/').unwrap_or(path);
         match trimmed {
             "/ping" => return Self::Ping,
@@ -59,31 +59,35 @@ impl<'a> Route<'a> {
         } else if let Some(rest) = below("/v2/pods/") {
             Self::of_pod(rest)
         } else if let Some(id) = below("/v2/groups/") {
-            Self::Group(absolute(id))
+            Self::Group(absolute_path(id))
         } else {
             Self::Unknown
         }
     }
 
     fn of_app(rest: &'a str) -> Self {
-        let Some((before, last)) = rest.rsplit_once('/') else { return Self::App(absolute(rest)) };
+        let Some((before, last)) = rest.rsplit_once('/') else {
+            return Self::App(absolute_path(rest));
+        };
         match last {
-            "*" => return Self::AppsOf(absolute(before)),
-            "tasks" => return Self::AppTasks(absolute(before)),
-            "versions" => return Self::AppVersions(absolute(before)),
-            "restart" => return Self::AppRestart(absolute(before)),
+            "*" => return Self::AppsOf(absolute_path(before)),
+            "tasks" => return Self::AppTasks(absolute_path(before)),
+            "versions" => return Self::AppVersions(absolute_path(before)),
+            "restart" => return Self::AppRestart(absolute_path(before)),
             _ => {}
         }
         match before.rsplit_once('/') {
-            Some((id, "tasks")) => Self::AppTask(absolute(id), last),
-            Some((id, "versions")) => Self::AppVersion(absolute(id), last),
-            _ => Self::App(absolute(rest)),
+            Some((id, "tasks")) => Self::AppTask(absolute_path(id), last),
+            Some((id, "versions")) => Self::AppVersion(absolute_path(id), last),
+            _ => Self::App(absolute_path(rest)),
         }
     }
 
     fn of_pod(rest: &'a str) -> Self {
-        let Some((id, after)) = rest.split_once("::") else { return Self::Pod(absolute(rest)) };
-        let id = absolute(id);
+        let Some((id, after)) = rest.split_once("::") else {
+            return Self::Pod(absolute_path(rest));
+        };
+        let id = absolute_path(id);
         match after.split_once('/').unwrap_or((after, "")) {
             ("status", "") => Self::PodStatus(id),
             ("versions", "") => Self::PodVersions(id),
@@ -125,7 +129,7 @@ mod tests {
             ("/", Route::Unknown),
             ("", Route::Unknown),
         ] {
-            assert_eq!(Route::of(path), route, "{path}");
+            assert_eq!(Route::parse(path), route, "{path}");
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::shared::Shared;
 use crate::store::{Instance, Store, TaskState};
 use crate::view;
 
-pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
-    let store = shared.seen();
+pub(super) fn list_tasks(shared: &Shared, request: &Request) -> Answer {
+    let store = shared.visible_store();
     let mut wanted: Vec<&str> = request.parameters("status").collect();
     wanted.extend(request.parameters("status[]"));
     let is_wanted = |instance: &&Instance| match instance.tasks[0].state {
@@ -24,10 +24,10 @@ pub(super) fn list(shared: &Shared, request: &Request) -> Answer {
     Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()}))
 }
 
-pub(super) fn of_app(shared: &Shared, id: &str) -> Result<Answer, Error> {
-    let store = shared.seen();
-    store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
-    let tasks = store.instances_of(id).map(|instance| view::task(&store, instance));
+pub(super) fn list_app_tasks(shared: &Shared, id: &str) -> Result<Answer, Error> {
+    let store = shared.visible_store();
+    store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let tasks = store.instances_of(id).map(|instance| view::task_status(&store, instance));
     Ok(Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()})))
 }
 
@@ -38,7 +38,7 @@ struct Order {
 }
 
 impl Order {
-    fn of(request: &Request) -> Result<Self, Error> {
+    fn from_request(request: &Request) -> Result<Self, Error> {
         let order = Self { scale: request.flag("scale"), force: request.flag("force") };
         if order.scale && request.flag("wipe") {
             return Err(Error::Bad("You cannot use scale and wipe at the same time.".to_owned()));
@@ -53,24 +53,25 @@ impl Order {
         chosen: impl Fn(&Instance) -> bool,
         replaced: impl FnOnce(Vec<Value>) -> Result<Answer, Error>,
     ) -> Result<Answer, Error> {
-        let live = |i: &&Instance| !i.is_ending() && store.app(&i.spec.id).is_some() && chosen(i);
+        let live =
+            |i: &&Instance| !i.is_ending() && store.find_app(&i.spec.id).is_some() && chosen(i);
         let killed: Vec<&Instance> = store.instances().iter().filter(live).collect();
-        let tasks = killed.iter().map(|instance| view::task(store, instance)).collect();
+        let tasks = killed.iter().map(|instance| view::task_status(store, instance)).collect();
         let ids: Vec<(String, String)> =
             killed.iter().map(|i| (i.id.clone(), i.spec.id.clone())).collect();
         let answer = if self.scale {
-            let deployed = store.change("/", reduced(store, &ids)?, self.force)?;
-            Answer::deployment(200, &deployed, store.generation)
+            let deployed = store.apply_changes("/", scale_down(store, &ids)?, self.force)?;
+            Answer::from_deployment(200, &deployed, store.generation)
         } else {
             replaced(tasks)?
         };
-        ids.iter().for_each(|(id, _)| store.kill(id));
+        ids.iter().for_each(|(id, _)| store.kill_instance(id));
         Ok(answer)
     }
 }
 
 /// The changes that lower each app's instances by how many of it are killed.
-fn reduced(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Error> {
+fn scale_down(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for entry in store.apps() {
         let count = killed.iter().filter(|(_, app)| *app == entry.spec.id).count();
@@ -85,11 +86,15 @@ fn reduced(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Er
     Ok(changes)
 }
 
-pub(super) fn kill_all(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    let order = Order::of(request)?;
+pub(super) fn kill_app_tasks(
+    shared: &Shared,
+    id: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
+    let order = Order::from_request(request)?;
     let host = request.parameter("host").filter(|host| *host != "*");
-    shared.update(|store| {
-        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    shared.update_store(|store| {
+        store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
         let agents = store.agents.clone();
         let on_host = |i: &Instance| host.is_none_or(|host| agents[i.agent].hostname == host);
         order.carry_out(
@@ -100,15 +105,15 @@ pub(super) fn kill_all(shared: &Shared, id: &str, request: &Request) -> Result<A
     })
 }
 
-pub(super) fn kill_one(
+pub(super) fn kill_app_task(
     shared: &Shared,
     id: &str,
     task: &str,
     request: &Request,
 ) -> Result<Answer, Error> {
-    let order = Order::of(request)?;
-    shared.update(|store| {
-        store.app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let order = Order::from_request(request)?;
+    shared.update_store(|store| {
+        store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
         order.carry_out(
             store,
             |instance| instance.spec.id == id && instance.tasks[0].id == task,
@@ -120,15 +125,15 @@ pub(super) fn kill_one(
     })
 }
 
-pub(super) fn kill_many(shared: &Shared, request: &Request) -> Result<Answer, Error> {
-    let order = Order::of(request)?;
-    let body = request.object()?;
+pub(super) fn kill_tasks(shared: &Shared, request: &Request) -> Result<Answer, Error> {
+    let order = Order::from_request(request)?;
+    let body = request.parse_object()?;
     let ids: Option<Vec<&str>> = body
         .get("ids")
         .and_then(Value::as_array)
         .map(|ids| ids.iter().filter_map(Value::as_str).collect());
-    let ids = ids.ok_or_else(|| Error::shape("ids: error.path.missing"))?;
-    shared.update(|store| {
+    let ids = ids.ok_or_else(|| Error::wrong_shape("ids: error.path.missing"))?;
+    shared.update_store(|store| {
         order.carry_out(
             store,
             |instance| ids.contains(&instance.tasks[0].id.as_str()),

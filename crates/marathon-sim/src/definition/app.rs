@@ -110,7 +110,7 @@ pub(super) fn parse_network(networks: Option<&Value>) -> Result<Network, Refusal
     let entries: Vec<Entry> = networks.map(read_value).transpose()?.unwrap_or_default();
     let Some(first) = entries.first() else { return Ok(Network::Host) };
     if entries.iter().any(|entry| entry.mode != first.mode) {
-        return Err(Refusal::one("/networks", "modes must not be mixed"));
+        return Err(Refusal::single("/networks", "modes must not be mixed"));
     }
     match first.mode.as_str() {
         "host" => Ok(Network::Host),
@@ -119,7 +119,7 @@ pub(super) fn parse_network(networks: Option<&Value>) -> Result<Network, Refusal
             let name = |entry: Entry| entry.name.unwrap_or_else(|| "dcos".to_owned());
             Ok(Network::Container(entries.into_iter().map(name).collect()))
         }
-        other => Err(Refusal::one("/networks/mode", format!("{other} is no network mode"))),
+        other => Err(Refusal::single("/networks/mode", format!("{other} is no network mode"))),
     }
 }
 

@@ -10,7 +10,7 @@ use super::spec::{Object, Port};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Posted {
-    #[serde(default = "http")]
+    #[serde(default = "default_protocol")]
     protocol: String,
     #[serde(default)]
     path: Option<String>,
@@ -20,13 +20,13 @@ struct Posted {
     port: Option<u16>,
     #[serde(default)]
     command: Option<PostedCommand>,
-    #[serde(default = "grace")]
+    #[serde(default = "default_grace")]
     grace_period_seconds: f64,
-    #[serde(default = "interval")]
+    #[serde(default = "default_interval")]
     interval_seconds: f64,
-    #[serde(default = "timeout")]
+    #[serde(default = "default_timeout")]
     timeout_seconds: f64,
-    #[serde(default = "failures")]
+    #[serde(default = "default_failures")]
     max_consecutive_failures: u32,
     #[serde(default, rename = "ignoreHttp1xx")]
     ignore_1xx: bool,
@@ -37,29 +37,29 @@ struct PostedCommand {
     value: String,
 }
 
-fn http() -> String {
+fn default_protocol() -> String {
     "HTTP".to_owned()
 }
 
-fn grace() -> f64 {
+fn default_grace() -> f64 {
     300.0
 }
 
-fn interval() -> f64 {
+fn default_interval() -> f64 {
     60.0
 }
 
-fn timeout() -> f64 {
+fn default_timeout() -> f64 {
     20.0
 }
 
-fn failures() -> u32 {
+fn default_failures() -> u32 {
     3
 }
 
 /// Fills in what Marathon fills in (`core/health/HealthCheck.scala`).
 pub(super) fn complete_check(check: &mut Object) {
-    let protocol = check.entry("protocol").or_insert_with(|| http().into()).clone();
+    let protocol = check.entry("protocol").or_insert_with(|| default_protocol().into()).clone();
     check.retain(|_, value| !value.is_null());
     let defaults = [
         ("gracePeriodSeconds", 300.into()),
@@ -95,10 +95,13 @@ pub(super) fn parse_app_check(value: &Value, ports: &[Port]) -> Result<Check, Re
         "HTTPS" | "MESOS_HTTPS" => Probe::Https,
         "COMMAND" => match posted.command {
             Some(command) => Probe::Command(command.value),
-            None => return Err(Refusal::one("/healthChecks/command", "must not be empty")),
+            None => return Err(Refusal::single("/healthChecks/command", "must not be empty")),
         },
         other => {
-            return Err(Refusal::one("/healthChecks/protocol", format!("{other} is no protocol")));
+            return Err(Refusal::single(
+                "/healthChecks/protocol",
+                format!("{other} is no protocol"),
+            ));
         }
     };
     let reaches_port = match probe {
@@ -108,7 +111,7 @@ pub(super) fn parse_app_check(value: &Value, ports: &[Port]) -> Result<Check, Re
     if !reaches_port {
         let error = "Health check port indices must address an element of the ports array or \
                      container port mappings.";
-        return Err(Refusal::one("/healthChecks", error));
+        return Err(Refusal::single("/healthChecks", error));
     }
     Ok(Check {
         probe,
@@ -128,7 +131,7 @@ pub(super) fn parse_pod_check(value: &Value, ports: &[Port]) -> Result<Check, Re
         let name = kind.get("endpoint").and_then(Value::as_str).unwrap_or_default();
         ports.iter().position(|port| port.name.as_deref() == Some(name)).ok_or_else(|| {
             let error = format!("healthCheck endpoint `{name}` is no endpoint of the container");
-            Refusal::one("/containers/healthCheck", error)
+            Refusal::single("/containers/healthCheck", error)
         })
     };
     if let Some(http) = flat.remove("http") {

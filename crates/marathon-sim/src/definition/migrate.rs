@@ -15,10 +15,10 @@ pub(super) fn migrate_app(app: &mut Object) -> Result<(), Refusal> {
     let docker_network = take_docker_network(app)?;
     if docker_network.is_some() && app.contains_key("networks") {
         let error = "must not specify both container.docker.network and networks";
-        return Err(Refusal::one("/", error));
+        return Err(Refusal::single("/", error));
     }
     if address.is_some() && app.contains_key("networks") {
-        return Err(Refusal::one("/", "must not specify both networks and ipAddress"));
+        return Err(Refusal::single("/", "must not specify both networks and ipAddress"));
     }
     if let Some(network) = translate_network(address.as_ref(), docker_network.as_deref()) {
         app.insert("networks".to_owned(), json!([network]));
@@ -57,7 +57,7 @@ fn take_docker_network(app: &mut Object) -> Result<Option<String>, Refusal> {
     match network.as_str() {
         Some("HOST" | "BRIDGE" | "USER") => Ok(network.as_str().map(str::to_owned)),
         None if network.is_null() => Ok(None),
-        _ => Err(Refusal::one(
+        _ => Err(Refusal::single(
             "/container/docker/network",
             format!("{network} is no docker network"),
         )),
@@ -92,7 +92,7 @@ fn move_discovery(app: &mut Object, address: &Value) -> Result<(), Refusal> {
     };
     if container.get("type").and_then(Value::as_str) == Some("DOCKER") {
         let error = "ipAddress/discovery is not allowed for Docker containers";
-        return Err(Refusal::one("/ipAddress", error));
+        return Err(Refusal::single("/ipAddress", error));
     }
     let mapping = |port: &Value| {
         let mut mapping = json!({"containerPort": port.get("number").unwrap_or(&Value::Null)});
@@ -127,7 +127,7 @@ fn move_docker_port_mappings(app: &mut Object) -> Result<(), Refusal> {
         container.insert("portMappings".to_owned(), mappings);
     } else if is_some(&mappings) {
         let error = "cannot specify both portMappings and docker.portMappings";
-        return Err(Refusal::one("/container", error));
+        return Err(Refusal::single("/container", error));
     }
     Ok(())
 }

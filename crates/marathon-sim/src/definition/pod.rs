@@ -95,7 +95,7 @@ pub(crate) fn create_pod(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
     let posted: Posted = read_value(&source)?;
     let Value::Object(source) = source else { return Err(Refusal::Shape("no object".to_owned())) };
     if posted.containers.is_empty() {
-        return Err(Refusal::one("/containers", "must not be empty"));
+        return Err(Refusal::single("/containers", "must not be empty"));
     }
     let environment = &posted.environment;
     let containers = posted.containers.into_iter().map(|c| parse_container(c, environment));

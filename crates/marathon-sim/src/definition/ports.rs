@@ -20,7 +20,7 @@ struct Mapping {
     host_port: Option<u16>,
     #[serde(default)]
     name: Option<String>,
-    #[serde(default = "tcp")]
+    #[serde(default = "default_protocol")]
     protocol: String,
 }
 
@@ -30,11 +30,11 @@ struct Definition {
     port: u16,
     #[serde(default)]
     name: Option<String>,
-    #[serde(default = "tcp")]
+    #[serde(default = "default_protocol")]
     protocol: String,
 }
 
-fn tcp() -> String {
+fn default_protocol() -> String {
     "tcp".to_owned()
 }
 
@@ -126,7 +126,9 @@ pub(super) fn parse_ports(app: &Object, network: &Network) -> Result<Vec<Port>, 
             match part {
                 "tcp" => tcp = true,
                 "udp" => udp = true,
-                other => return Err(Refusal::one("/protocol", format!("{other} is no protocol"))),
+                other => {
+                    return Err(Refusal::single("/protocol", format!("{other} is no protocol")));
+                }
             }
         }
         ports.push(Port { name, container_port, host_port, tcp, udp });

@@ -22,7 +22,7 @@ pub(crate) struct Violation {
 
 impl Refusal {
     /// Refuses for one reason.
-    pub(super) fn one(path: &str, error: impl Into<String>) -> Self {
+    pub(super) fn single(path: &str, error: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { path: path.to_owned(), error: error.into() }])
     }
 }
@@ -37,7 +37,7 @@ pub(super) fn read_seconds(path: &str, seconds: f64) -> Result<Duration, Refusal
     // A year is more than any definition means, and far from any overflow.
     const MOST: f64 = 365.0 * 86_400.0;
     if !(0.0..=MOST).contains(&seconds) {
-        return Err(Refusal::one(path, format!("got {seconds}, expected 0 to {MOST} seconds")));
+        return Err(Refusal::single(path, format!("got {seconds}, expected 0 to {MOST} seconds")));
     }
     Ok(Duration::from_secs_f64(seconds))
 }

@@ -100,7 +100,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// The delay after the `failures`th failure in a row.
-    pub(crate) fn delay(&self, failures: u32) -> Duration {
+    pub(crate) fn delay_after(&self, failures: u32) -> Duration {
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let wanted = self.first.as_secs_f64() * self.factor.powi(power);
         Duration::try_from_secs_f64(wanted).unwrap_or(self.most).min(self.most)
@@ -109,7 +109,7 @@ impl Backoff {
 
 impl Spec {
     /// The same at another version.
-    pub(crate) fn at(self: &Arc<Self>, version: Timestamp) -> Self {
+    pub(crate) fn with_version(self: &Arc<Self>, version: Timestamp) -> Self {
         Self {
             id: self.id.clone(),
             version,
@@ -139,7 +139,8 @@ mod tests {
     fn back_off_grows_to_its_limit_and_never_overflows() {
         let backoff =
             Backoff { first: Duration::from_secs(1), factor: 2.0, most: Duration::from_secs(60) };
-        let delays: Vec<u64> = [1, 2, 3, 9, u32::MAX].map(|n| backoff.delay(n).as_secs()).into();
+        let delays: Vec<u64> =
+            [1, 2, 3, 9, u32::MAX].map(|n| backoff.delay_after(n).as_secs()).into();
         assert_eq!(delays, [1, 2, 4, 60, 60]);
     }
 }

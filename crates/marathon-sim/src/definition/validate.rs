@@ -55,7 +55,7 @@ pub(super) fn check_app(app: &Object) -> Result<(), Refusal> {
 pub(crate) fn check_path(id: &str) -> Result<(), Refusal> {
     let segments = id.trim_matches('/');
     if segments.is_empty() {
-        return Err(Refusal::one("/id", "must not be root"));
+        return Err(Refusal::single("/id", "must not be root"));
     }
     let is_word = |segment: &str| {
         segment.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
@@ -65,7 +65,7 @@ pub(crate) fn check_path(id: &str) -> Result<(), Refusal> {
     };
     if segments.len() > 512 || !segments.split('/').all(is_word) {
         let rule = "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
-        return Err(Refusal::one("/id", rule));
+        return Err(Refusal::single("/id", rule));
     }
     Ok(())
 }

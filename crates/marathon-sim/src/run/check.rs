@@ -40,20 +40,20 @@ pub(super) fn spawn_all(shared: &Arc<Shared>, job: &Job, checks: &mut JoinSet<()
             task: job.task.clone(),
             index,
             check: check.clone(),
-            target: job.target(check),
+            target: job.check_target(check),
             agent: job.agent.clone(),
             environment: job.environment(),
         };
-        checks.spawn(watch.run(Arc::clone(shared)));
+        checks.spawn(watch.run_checks(Arc::clone(shared)));
     }
 }
 
 impl Watch {
-    async fn run(self, shared: Arc<Shared>) {
-        let interval = shared.store().scaled(self.check.interval).max(SHORTEST_INTERVAL);
+    async fn run_checks(self, shared: Arc<Shared>) {
+        let interval = shared.lock_store().scale_time(self.check.interval).max(SHORTEST_INTERVAL);
         tokio::time::sleep(interval.min(shared.config.first_check)).await;
         loop {
-            let outcome = tokio::time::timeout(self.check.timeout, self.once()).await;
+            let outcome = tokio::time::timeout(self.check.timeout, self.check_once()).await;
             let outcome = match outcome {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Outcome::Failure(error.to_string()),
@@ -61,15 +61,19 @@ impl Watch {
                     Outcome::Failure(format!("no answer within {} s", self.check.timeout.as_secs()))
                 }
             };
-            shared.update(|store| store.checked(&self.task, self.index, outcome));
+            shared.update_store(|store| store.record_check(&self.task, self.index, outcome));
             tokio::time::sleep(interval).await;
         }
     }
 
-    async fn once(&self) -> io::Result<Outcome> {
+    async fn check_once(&self) -> io::Result<Outcome> {
         match &self.check.probe {
-            Probe::Tcp(_) => TcpStream::connect(self.target()?).await.map(|_| Outcome::Success),
-            Probe::Http { path, .. } => Ok(self.judge(status(self.target()?, path).await?)),
+            Probe::Tcp(_) => {
+                TcpStream::connect(self.target_address()?).await.map(|_| Outcome::Success)
+            }
+            Probe::Http { path, .. } => {
+                Ok(self.judge_status(request_status(self.target_address()?, path).await?))
+            }
             Probe::Command(command) => {
                 let mut shell = in_namespace(&self.agent, "sh");
                 shell.args(["-c", command]).envs(self.environment.clone()).kill_on_drop(true);
@@ -84,12 +88,12 @@ impl Watch {
         }
     }
 
-    fn target(&self) -> io::Result<SocketAddr> {
+    fn target_address(&self) -> io::Result<SocketAddr> {
         self.target.ok_or_else(|| io::Error::other("the port to check is nowhere"))
     }
 
     /// 200 to 399 is healthy, as in `HealthCheckWorker.scala`.
-    fn judge(&self, status: u16) -> Outcome {
+    fn judge_status(&self, status: u16) -> Outcome {
         match status {
             200..400 => Outcome::Success,
             100..200 if self.check.ignore_1xx => Outcome::Ignored,
@@ -99,7 +103,7 @@ impl Watch {
 }
 
 /// Asks for `path` and returns the status code of the answer.
-async fn status(target: SocketAddr, path: &str) -> io::Result<u16> {
+async fn request_status(target: SocketAddr, path: &str) -> io::Result<u16> {
     // A path from outside must not become more than a path.
     let path: String = path.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
     let mut stream = TcpStream::connect(target).await?;

@@ -43,7 +43,7 @@ impl Job {
     }
 
     /// Where a check connects to; none for a command or a port that is nowhere.
-    pub(super) fn target(&self, check: &Check) -> Option<SocketAddr> {
+    pub(super) fn check_target(&self, check: &Check) -> Option<SocketAddr> {
         match check.probe {
             Probe::Tcp(Target::Index(index)) | Probe::Http { target: Target::Index(index), .. } => {
                 Some(self.endpoints().get(index)?.as_ref()?.public)

@@ -14,26 +14,26 @@ use crate::store::{Job, Outcome, TaskState};
 const STARTING: Duration = Duration::from_millis(50);
 
 /// Lives the task's life and reports every state it comes to.
-pub(super) async fn run(shared: &Arc<Shared>, job: Job, stop: watch::Receiver<bool>) {
+pub(super) async fn run_imagined(shared: &Arc<Shared>, job: Job, stop: watch::Receiver<bool>) {
     let fate = shared.imagined.insert(&job.task_id);
     let id = job.task_id.clone();
     let task = job.task.clone();
-    let (state, message) = live(shared, job, fate, stop).await;
+    let (state, message) = live_life(shared, job, fate, stop).await;
     shared.imagined.remove(&id);
-    shared.update(|store| store.task_is(&task, state, message));
+    shared.update_store(|store| store.set_task_state(&task, state, message));
 }
 
-async fn live(
+async fn live_life(
     shared: &Arc<Shared>,
     mut job: Job,
     mut fate: watch::Receiver<Fate>,
     mut stop: watch::Receiver<bool>,
 ) -> (TaskState, &'static str) {
-    let report = |state| shared.update(|store| store.task_is(&job.task, state, ""));
+    let report = |state| shared.update_store(|store| store.set_task_state(&job.task, state, ""));
     report(TaskState::Starting);
     let checks = &job.spec.containers[job.task.index].checks;
     let intervals: Vec<Duration> =
-        checks.iter().map(|check| shared.store().scaled(check.interval)).collect();
+        checks.iter().map(|check| shared.lock_store().scale_time(check.interval)).collect();
     let born = Instant::now() + STARTING;
     let first = |interval: &Duration| born + (*interval).min(shared.config.first_check);
     let mut due: Vec<Instant> = intervals.iter().map(first).collect();
@@ -73,7 +73,7 @@ async fn live(
                         Fate::Well => Outcome::Success,
                         Fate::Ill | Fate::Over => Outcome::Failure("it is ill".to_owned()),
                     };
-                    shared.update(|store| store.checked(&job.task, index, outcome));
+                    shared.update_store(|store| store.record_check(&job.task, index, outcome));
                 }
             }
         }

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use crate::shared::Shared;
 
 /// Runs until `stop` turns true; then every process is ended and has been waited for.
-pub(crate) async fn reconcile(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run_reconciler(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     loop {
-        let (jobs, wake) = shared.with(|store| store.reconcile(Instant::now()));
+        let (jobs, wake) = shared.with_store(|store| store.reconcile(Instant::now()));
         for job in jobs {
-            tasks.spawn(process::run(Arc::clone(&shared), job, stop.clone()));
+            tasks.spawn(process::run_process(Arc::clone(&shared), job, stop.clone()));
         }
         let back_off = async {
             match wake {
@@ -29,7 +29,7 @@ pub(crate) async fn reconcile(shared: Arc<Shared>, mut stop: watch::Receiver<boo
             }
         };
         tokio::select! {
-            () = shared.changed() => {}
+            () = shared.wait_for_change() => {}
             () = back_off => {}
             Some(_) = tasks.join_next() => {}
             _ = stop.wait_for(|stop| *stop) => break,

@@ -21,16 +21,16 @@ pub(super) struct OwnAddress;
 
 impl OwnAddress {
     pub(super) async fn add(job: &Job) -> io::Result<()> {
-        Self::change(job, "replace").await
+        Self::run_ip(job, "replace").await
     }
 
     pub(super) async fn remove(job: &Job) {
-        if let Err(error) = Self::change(job, "del").await {
+        if let Err(error) = Self::run_ip(job, "del").await {
             tracing::warn!(task = job.task_id, %error, "its address stays");
         }
     }
 
-    async fn change(job: &Job, verb: &str) -> io::Result<()> {
+    async fn run_ip(job: &Job, verb: &str) -> io::Result<()> {
         let (Some(netns), Some(subnet), Some(address)) =
             (&job.agent.netns, job.agent.subnet, job.address)
         else {

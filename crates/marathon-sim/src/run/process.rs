@@ -22,26 +22,26 @@ use crate::stand_in::{READY, Transport};
 use crate::store::{Job, TaskState};
 
 /// Runs the task and reports every state it comes to.
-pub(super) async fn run(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
+pub(super) async fn run_process(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
     let Some(program) = shared.config.program.clone() else {
-        return imagined::run(&shared, job, stop).await;
+        return imagined::run_imagined(&shared, job, stop).await;
     };
     let address = OwnAddress::add(&job).await;
-    let (state, message) = match address.and_then(|()| spawn(&program, &job)) {
+    let (state, message) = match address.and_then(|()| spawn_process(&program, &job)) {
         Ok(child) => {
             let group = Group(child.id());
-            let ending = supervise(&shared, &mut job, child, &group, stop).await;
-            group.end().await;
+            let ending = supervise_process(&shared, &mut job, child, &group, stop).await;
+            group.kill_all().await;
             ending
         }
         Err(error) => (TaskState::Failed, format!("cannot be started: {error}")),
     };
     OwnAddress::remove(&job).await;
-    shared.update(|store| store.task_is(&job.task, state, &message));
+    shared.update_store(|store| store.set_task_state(&job.task, state, &message));
 }
 
 /// Starts the task's process as the leader of a process group of its own.
-fn spawn(program: &Path, job: &Job) -> io::Result<Child> {
+fn spawn_process(program: &Path, job: &Job) -> io::Result<Child> {
     let mut command = in_namespace(&job.agent, program.as_os_str());
     command.arg("task").args(["--app", &job.spec.id, "--task", &job.task_id]);
     command.args(["--host", &job.agent.hostname]);
@@ -65,7 +65,7 @@ fn spawn(program: &Path, job: &Job) -> io::Result<Child> {
         .spawn()
 }
 
-async fn supervise(
+async fn supervise_process(
     shared: &Arc<Shared>,
     job: &mut Job,
     mut child: Child,
@@ -74,12 +74,12 @@ async fn supervise(
 ) -> (TaskState, String) {
     // Its end tells the task that the simulator is gone; `wait` would close it.
     let _stdin = child.stdin.take();
-    let report = |state| shared.update(|store| store.task_is(&job.task, state, ""));
+    let report = |state| shared.update_store(|store| store.set_task_state(&job.task, state, ""));
     report(TaskState::Starting);
     let checks = &mut JoinSet::new();
-    let grace = shared.store().scaled(job.spec.kill_grace);
+    let grace = shared.lock_store().scale_time(job.spec.kill_grace);
     let mut killed_at = None;
-    let ready = is_ready(child.stdout.take());
+    let ready = wait_until_ready(child.stdout.take());
     tokio::pin!(ready);
     let mut running = false;
     loop {
@@ -90,7 +90,7 @@ async fn supervise(
             }
         };
         tokio::select! {
-            status = child.wait() => return ending(status, killed_at.is_some()),
+            status = child.wait() => return final_state(status, killed_at.is_some()),
             () = &mut ready, if !running => {
                 running = true;
                 report(TaskState::Running);
@@ -99,28 +99,28 @@ async fn supervise(
             _ = &mut job.kill, if killed_at.is_none() => {
                 checks.abort_all();
                 killed_at = Some(Instant::now());
-                group.signal(Signal::SIGTERM);
+                group.send_signal(Signal::SIGTERM);
             }
             () = too_late => {
-                group.signal(Signal::SIGKILL);
+                group.send_signal(Signal::SIGKILL);
                 killed_at = Some(Instant::now() + Duration::from_secs(3600));
             }
-            () = stopped(&mut stop) => {
-                group.signal(Signal::SIGKILL);
-                return ending(child.wait().await, true);
+            () = wait_for_stop(&mut stop) => {
+                group.send_signal(Signal::SIGKILL);
+                return final_state(child.wait().await, true);
             }
         }
     }
 }
 
 /// Resolves when the cluster ends.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
     // An error means that it was dropped, which is an end too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Resolves when the process has said that it serves; never if it ends without.
-async fn is_ready(stdout: Option<ChildStdout>) {
+async fn wait_until_ready(stdout: Option<ChildStdout>) {
     let mut said = [0; READY.len()];
     if let Some(mut stdout) = stdout
         && stdout.read_exact(&mut said).await.is_ok()
@@ -130,7 +130,7 @@ async fn is_ready(stdout: Option<ChildStdout>) {
     std::future::pending::<()>().await;
 }
 
-fn ending(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, String) {
+fn final_state(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, String) {
     match status {
         _ if killed => (TaskState::Killed, "Command terminated with signal Terminated".to_owned()),
         Ok(status) if status.success() => (TaskState::Finished, String::new()),
@@ -143,12 +143,12 @@ fn ending(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, String) {
 struct Group(Option<u32>);
 
 impl Group {
-    fn id(&self) -> Option<i32> {
+    fn process_group(&self) -> Option<i32> {
         self.0.and_then(|id| i32::try_from(id).ok())
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(id) = self.id() {
+    fn send_signal(&self, signal: Signal) {
+        if let Some(id) = self.process_group() {
             // It may be gone already, which is as good.
             let _ = killpg(Pid::from_raw(id), signal);
         }
@@ -156,9 +156,9 @@ impl Group {
 
     /// Ends what the task's own process left behind, and waits for it. Such processes aren't our
     /// children: a signal is all they can be sent, and they go on for a moment after it.
-    async fn end(&self) {
-        let Some(id) = self.id() else { return };
-        while killpg(Pid::from_raw(id), Signal::SIGKILL).is_ok() && has_living(id) {
+    async fn kill_all(&self) {
+        let Some(id) = self.process_group() else { return };
+        while killpg(Pid::from_raw(id), Signal::SIGKILL).is_ok() && is_group_alive(id) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -166,7 +166,7 @@ impl Group {
 
 /// Whether a process of a group lives. One that is dead and that nobody has waited for is still
 /// there to signal: that is its new parent's affair, and there are containers where nobody does it.
-fn has_living(group: i32) -> bool {
+fn is_group_alive(group: i32) -> bool {
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
         // proc(5): `pid (name) state ppid pgrp …`, where the name may hold anything.
@@ -178,6 +178,6 @@ fn has_living(group: i32) -> bool {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.send_signal(Signal::SIGKILL);
     }
 }

@@ -10,7 +10,7 @@ use crate::store::{Deployment, Instance, Store};
 use crate::view::{self, GroupEmbed};
 
 impl Store {
-    pub(crate) fn announce(&mut self, event: Event) {
+    pub(crate) fn push_event(&mut self, event: Event) {
         self.outbox.push(event);
     }
 
@@ -40,7 +40,7 @@ impl Store {
                 ("message", json!(message)),
                 ("appId", json!(instance.spec.id)),
                 ("host", json!(host)),
-                ("ipAddresses", view::addresses(self, instance)),
+                ("ipAddresses", view::ip_addresses(self, instance)),
                 ("ports", json!(task.host_ports)),
                 ("version", instance.spec.version.into()),
             ],
@@ -60,8 +60,8 @@ impl Store {
                 ],
             )
         });
-        self.announce(status);
-        changed.into_iter().for_each(|event| self.announce(event));
+        self.push_event(status);
+        changed.into_iter().for_each(|event| self.push_event(event));
     }
 
     /// The event of one health check of an instance: until 1.3 it names the task.
@@ -71,19 +71,19 @@ impl Store {
         instance: &Instance,
         fields: [(&str, Value); N],
     ) -> Event {
-        let event = Event::new(kind, fields).with("appId", json!(instance.spec.id));
+        let event = Event::new(kind, fields).with_field("appId", json!(instance.spec.id));
         match self.generation {
-            Generation::V1_1 => event.with("taskId", json!(instance.tasks[0].id)),
-            _ => event.with("instanceId", json!(instance.id)),
+            Generation::V1_1 => event.with_field("taskId", json!(instance.tasks[0].id)),
+            _ => event.with_field("instanceId", json!(instance.id)),
         }
     }
 
     /// An event that tells a plan and where it stands.
     pub(super) fn announce_step(&mut self, kind: &'static str, deployment: &Deployment) {
-        let plan = view::plan(self, deployment);
+        let plan = view::deployment_plan(self, deployment);
         let step = plan["steps"][0].clone();
         let event = Event::new(kind, [("plan", plan), ("currentStep", step)]);
-        self.announce(event.between(deployment.roots.clone()));
+        self.push_event(event.with_roots(deployment.roots.clone()));
     }
 
     /// The last event of a deployment. 1.1 tells its id alone.
@@ -91,15 +91,17 @@ impl Store {
         let event = Event::new(kind, [("id", json!(deployment.id))]);
         let event = match self.generation {
             Generation::V1_1 => event,
-            _ => event.with("plan", view::plan(self, deployment)).between(deployment.roots.clone()),
+            _ => event
+                .with_field("plan", view::deployment_plan(self, deployment))
+                .with_roots(deployment.roots.clone()),
         };
-        self.announce(event);
+        self.push_event(event);
     }
 
     /// The root group, for generations whose plans may tell it.
-    pub(super) fn root(&self) -> Option<Value> {
+    pub(super) fn root_group(&self) -> Option<Value> {
         let tells = self.generation <= Generation::V1_5;
-        tells.then(|| view::group(self, "/", GroupEmbed::of(std::iter::empty())))
+        tells.then(|| view::group_tree(self, "/", GroupEmbed::from_parameters(std::iter::empty())))
     }
 }
 

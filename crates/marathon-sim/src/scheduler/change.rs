@@ -40,37 +40,37 @@ pub(crate) enum ChangeError {
 impl Store {
     /// Makes all the changes of one group as one deployment. Deployments under way that touch the
     /// same apps are given up with `force`, else they are in the way.
-    pub(crate) fn change(
+    pub(crate) fn apply_changes(
         &mut self,
         group: &str,
         changes: Vec<Change>,
         force: bool,
     ) -> Result<Deployed, ChangeError> {
         let touched: BTreeSet<String> = changes.iter().map(|c| c.id().to_owned()).collect();
-        let in_way = |deployment: &Deployment| touched.iter().any(|id| deployment.touches(id));
+        let in_way = |deployment: &Deployment| touched.iter().any(|id| deployment.is_about(id));
         let locks: Vec<String> =
             self.deployments.iter().filter(|d| in_way(d)).map(|d| d.id.clone()).collect();
         if !force && !locks.is_empty() {
             return Err(ChangeError::Locked(locks));
         }
-        locks.iter().for_each(|id| self.abandon(id));
+        locks.iter().for_each(|id| self.abandon_deployment(id));
         let version = self.next_version();
-        let original = self.root();
+        let original = self.root_group();
         let actions: Vec<Action> =
-            changes.into_iter().filter_map(|change| self.make(change, version)).collect();
-        let id = id::uuid();
+            changes.into_iter().filter_map(|change| self.apply_change(change, version)).collect();
+        let id = id::new_uuid();
         if !actions.is_empty() {
-            let roots = pair_roots(original, self.root());
+            let roots = pair_roots(original, self.root_group());
             let deployment = Deployment { id: id.clone(), version, actions, roots };
             self.announce_step("deployment_info", &deployment);
             for action in deployment.actions.iter().filter(|action| action.name == STOP) {
                 let id = json!(action.id);
-                self.announce(Event::new("app_terminated_event", [("appId", id)]));
+                self.push_event(Event::new("app_terminated_event", [("appId", id)]));
             }
             self.deployments.push(deployment);
         }
         let fields = [("groupId", json!(group)), ("version", version.into())];
-        self.announce(Event::new("group_change_success", fields));
+        self.push_event(Event::new("group_change_success", fields));
         Ok(Deployed { id, version })
     }
 
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// Gives up a deployment; what it did so far stays.
-    pub(crate) fn abandon(&mut self, deployment: &str) {
+    pub(crate) fn abandon_deployment(&mut self, deployment: &str) {
         if let Some(at) = self.deployments.iter().position(|known| known.id == deployment) {
             let given_up = self.deployments.remove(at);
             self.announce_end("deployment_failed", &given_up);
@@ -98,12 +98,12 @@ impl Store {
         self.last_version
     }
 
-    fn make(&mut self, change: Change, version: Timestamp) -> Option<Action> {
+    fn apply_change(&mut self, change: Change, version: Timestamp) -> Option<Action> {
         match change {
-            Change::Put(spec) => self.put(spec, version),
+            Change::Put(spec) => self.put_spec(spec, version),
             Change::Restart(id) => {
                 let entry = self.entries.get_mut(&id)?;
-                entry.becomes(entry.spec.at(version));
+                entry.set_spec(entry.spec.with_version(version));
                 entry.last_config_change = version;
                 entry.last_scaling = version;
                 Some(Action { name: "RestartApplication", pod: entry.spec.pod, id })
@@ -115,7 +115,7 @@ impl Store {
         }
     }
 
-    fn put(&mut self, mut spec: Spec, version: Timestamp) -> Option<Action> {
+    fn put_spec(&mut self, mut spec: Spec, version: Timestamp) -> Option<Action> {
         spec.version = version;
         if !spec.pod {
             let ports = |entry: &Entry| service_ports(&entry.spec.source, &entry.spec.network);
@@ -141,7 +141,7 @@ impl Store {
             entry.failures = 0;
             "RestartApplication"
         };
-        entry.becomes(spec);
+        entry.set_spec(spec);
         Some(Action { name, id, pod })
     }
 }
@@ -166,7 +166,7 @@ impl Entry {
         }
     }
 
-    fn becomes(&mut self, spec: Spec) {
+    fn set_spec(&mut self, spec: Spec) {
         self.spec = Arc::new(spec);
         self.versions.insert(self.spec.version, Arc::clone(&self.spec));
         if self.versions.len() > MOST_VERSIONS {

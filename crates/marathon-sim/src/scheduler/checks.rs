@@ -12,12 +12,12 @@ use crate::view;
 
 impl Store {
     /// Records the outcome of a health check.
-    pub(crate) fn checked(&mut self, task: &TaskRef, index: usize, outcome: Outcome) {
+    pub(crate) fn record_check(&mut self, task: &TaskRef, index: usize, outcome: Outcome) {
         let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
-        let before = verdict(&self.instances[at]);
+        let before = health_verdict(&self.instances[at]);
         let spec = Arc::clone(&self.instances[at].spec);
         let check = &spec.containers[task.index].checks[index];
-        let grace = self.scaled(check.grace);
+        let grace = self.scale_time(check.grace);
         let known = &mut self.instances[at].tasks[task.index];
         if known.state != TaskState::Running {
             return;
@@ -25,7 +25,7 @@ impl Store {
         let age = known.running_since.map(|since| since.elapsed()).unwrap_or_default();
         let health = known.health[index].get_or_insert_default();
         let was = health.clone();
-        let kill = health.update(check, grace, outcome, age, Timestamp::now());
+        let kill = health.record_outcome(check, grace, outcome, age, Timestamp::now());
         let is = health.clone();
         if !spec.pod {
             self.announce_check(at, index, &was, &is, kill);
@@ -33,7 +33,7 @@ impl Store {
         self.announce_verdict(at, before);
         if kill {
             tracing::info!(instance = task.instance, "killed: its health check failed too often");
-            self.kill(&task.instance);
+            self.kill_instance(&task.instance);
         } else if self.instances[at].is_healthy()
             && let Some(entry) = self.entries.get_mut(&spec.id)
         {
@@ -83,14 +83,14 @@ impl Store {
             let fields = [("version", version), ("alive", json!(is.alive))];
             events.push(self.health_event("health_status_changed_event", instance, fields));
         }
-        events.into_iter().for_each(|event| self.announce(event));
+        events.into_iter().for_each(|event| self.push_event(event));
     }
 
     fn announce_verdict(&mut self, at: usize, before: Option<bool>) {
         let instance = &self.instances[at];
-        let verdict = verdict(instance);
+        let verdict = health_verdict(instance);
         if self.generation.has_pods() && verdict != before {
-            self.announce(Event::new(
+            self.push_event(Event::new(
                 "instance_health_changed_event",
                 [
                     ("instanceId", json!(instance.id)),
@@ -105,7 +105,7 @@ impl Store {
 
 /// Whether all checks of an instance pass; none while one has never passed, since it is a flip of
 /// `alive` that makes it known (`AppHealthCheckActor.scala`).
-fn verdict(instance: &Instance) -> Option<bool> {
+fn health_verdict(instance: &Instance) -> Option<bool> {
     let mut checks = instance.tasks.iter().flat_map(|task| &task.health);
     let known = |health: &Option<Health>| {
         health.as_ref().filter(|health| health.first_success.is_some()).map(|health| health.alive)

@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 impl Store {
     /// Asks every task of an instance to end.
-    pub(crate) fn kill(&mut self, id: &str) {
+    pub(crate) fn kill_instance(&mut self, id: &str) {
         let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else {
             return;
         };
@@ -18,13 +18,13 @@ impl Store {
             if let Some(kill) = self.task_mut(&task).and_then(|task| task.kill.0.take()) {
                 // An error means that it ended by itself; that is reported on its own way.
                 let _ = kill.send(());
-                self.task_is(&task, TaskState::Killing, "");
+                self.set_task_state(&task, TaskState::Killing, "");
             }
         }
     }
 
     /// Records what has become of a task. Every change of a task's state goes through here.
-    pub(crate) fn task_is(&mut self, task: &TaskRef, state: TaskState, message: &str) {
+    pub(crate) fn set_task_state(&mut self, task: &TaskRef, state: TaskState, message: &str) {
         let now = Timestamp::now();
         let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
         let before = self.instances[at].condition();
@@ -42,15 +42,15 @@ impl Store {
         tracing::info!(task = known.id, state = state.name(), ports = ?known.host_ports, message);
         self.announce_task(at, task.index, message, Some(before));
         if state.is_terminal() {
-            self.ended(at, task, state, message);
+            self.end_task(at, task, state, message);
         }
     }
 
     /// The other containers of a pod end with the first; when all have, the instance is gone.
-    fn ended(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
+    fn end_task(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
         if !self.instances[at].ending {
-            self.failed(at, task.index, state, message);
-            self.kill(&task.instance);
+            self.record_failure(at, task.index, state, message);
+            self.kill_instance(&task.instance);
         }
         let instance = &self.instances[at];
         if instance.tasks.iter().all(|task| task.state.is_terminal()) {
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Remembers an end nobody asked for and puts off the next start.
-    fn failed(&mut self, at: usize, index: usize, state: TaskState, message: &str) {
+    fn record_failure(&mut self, at: usize, index: usize, state: TaskState, message: &str) {
         let instance = &self.instances[at];
         let failure = Failure {
             task: instance.tasks[index].id.clone(),
@@ -72,7 +72,7 @@ impl Store {
         };
         let backoff = instance.spec.backoff;
         let id = instance.spec.id.clone();
-        let scale = |store: &Self, failures| store.scaled(backoff.delay(failures));
+        let scale = |store: &Self, failures| store.scale_time(backoff.delay_after(failures));
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.failures = entry.failures.saturating_add(1);
         entry.last_failure = Some(failure);

@@ -22,7 +22,7 @@ pub(super) struct Place {
 impl Store {
     /// A place on the agent with the fewest instances of `spec`, then the fewest of all. None if
     /// no agent's offer fits: Marathon then waits, and so do we.
-    pub(super) fn place(&mut self, spec: &Arc<Spec>) -> Option<Place> {
+    pub(super) fn find_place(&mut self, spec: &Arc<Spec>) -> Option<Place> {
         let mut order: Vec<(usize, usize, usize)> = (0..self.agents.len())
             .map(|agent| {
                 let here = self.instances.iter().filter(|instance| instance.agent == agent);
@@ -35,12 +35,12 @@ impl Store {
             .collect();
         order.sort_unstable();
         order.into_iter().find_map(|(_, _, agent)| {
-            let ports = self.ports(agent, spec)?;
-            Some(Place { agent, ports, address: self.address(agent, &spec.network) })
+            let ports = self.assign_ports(agent, spec)?;
+            Some(Place { agent, ports, address: self.assign_address(agent, &spec.network) })
         })
     }
 
-    fn ports(&mut self, agent: usize, spec: &Spec) -> Option<Vec<Vec<u16>>> {
+    fn assign_ports(&mut self, agent: usize, spec: &Spec) -> Option<Vec<Vec<u16>>> {
         let here = self.instances.iter().filter(|instance| instance.agent == agent);
         let tasks = here.flat_map(|instance| &instance.tasks);
         let mut used: BTreeSet<u16> = tasks.flat_map(|task| &task.host_ports).copied().collect();
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// 172.17.x.y on a bridge, one of the agent's subnet (else 9.0.x.y) on a container network.
-    fn address(&mut self, agent: usize, network: &Network) -> Option<Ipv4Addr> {
+    fn assign_address(&mut self, agent: usize, network: &Network) -> Option<Ipv4Addr> {
         // The first two are the network and its gateway.
         self.address_cursor = self.address_cursor % 60_000 + 1;
         let n = self.address_cursor + 1;

@@ -32,7 +32,7 @@ pub(super) struct Steps {
 /// While old members are left, `minimumHealthCapacity` of the target stays healthy and no more
 /// than `maximumOverCapacity` runs on top of it. If these two leave no way to move, one more may
 /// run. Surplus goes youngest first, as `killSelection` has it.
-pub(super) fn steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Steps {
+pub(super) fn plan_steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Steps {
     let count = |wanted: &dyn Fn(&Member) -> bool| members.iter().filter(|m| wanted(m)).count();
     let live = |m: &Member| m.phase != Phase::Ending;
     let current = count(&|m| live(m) && m.current);
@@ -45,7 +45,7 @@ pub(super) fn steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Step
         }
     }
 
-    let floor = share(target, upgrade.minimum_health_capacity, f64::ceil);
+    let floor = share_of(target, upgrade.minimum_health_capacity, f64::ceil);
     let mut healthy = count(&|m| m.phase == Phase::Healthy);
     for (index, member) in members.iter().enumerate() {
         match member {
@@ -60,7 +60,7 @@ pub(super) fn steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Step
 
     let mut ceiling = target;
     if rolling {
-        ceiling += share(target, upgrade.maximum_over_capacity, f64::floor);
+        ceiling += share_of(target, upgrade.maximum_over_capacity, f64::floor);
         if ceiling == floor {
             ceiling += 1;
         }
@@ -78,7 +78,7 @@ pub(super) fn steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Step
     clippy::cast_sign_loss,
     reason = "the product lies between 0 and `target`"
 )]
-fn share(target: usize, part: f64, round: fn(f64) -> f64) -> usize {
+fn share_of(target: usize, part: f64, round: fn(f64) -> f64) -> usize {
     round(target as f64 * part.clamp(0.0, 1.0)) as usize
 }
 
@@ -92,7 +92,7 @@ mod tests {
             members.iter().map(|&(current, phase)| Member { current, phase }).collect();
         let (minimum_health_capacity, maximum_over_capacity) = strategy;
         let upgrade = Upgrade { minimum_health_capacity, maximum_over_capacity };
-        let steps = steps(target, upgrade, &members);
+        let steps = plan_steps(target, upgrade, &members);
         (steps.kill, steps.launch)
     }
 
@@ -131,7 +131,7 @@ mod tests {
         for target in 1..6 {
             for strategy in [(1.0, 1.0), (0.5, 0.0), (0.0, 0.0), (1.0, 0.0), (0.7, 0.3)] {
                 let mut members = vec![(OLD, Healthy); target];
-                let floor = share(target, strategy.0, f64::ceil);
+                let floor = share_of(target, strategy.0, f64::ceil);
                 for _ in 0..100 {
                     let (kill, launch) = plan(target, strategy, &members);
                     for index in kill {

@@ -19,20 +19,21 @@ impl Store {
         let (mut jobs, mut wake) = (Vec::new(), None::<Instant>);
         let unwanted = self.instances.iter().filter(|i| !self.entries.contains_key(&i.spec.id));
         let unwanted: Vec<String> = unwanted.map(|instance| instance.id.clone()).collect();
-        unwanted.iter().for_each(|id| self.kill(id));
+        unwanted.iter().for_each(|id| self.kill_instance(id));
         let ids: Vec<String> = self.entries.keys().cloned().collect();
         for id in &ids {
             let entry = &self.entries[id];
             let (spec, not_before) = (Arc::clone(&entry.spec), entry.not_before);
-            let (steps, members) = self.steps(id);
+            let (steps, members) = self.next_steps(id);
             for index in steps.kill {
-                self.kill(&members[index]);
+                self.kill_instance(&members[index]);
             }
             match not_before {
                 Some(at) if at > now && steps.launch > 0 => {
                     wake = Some(wake.map_or(at, |wake| wake.min(at)));
                 }
-                _ => jobs.extend((0..steps.launch).map_while(|_| self.launch(&spec)).flatten()),
+                _ => jobs
+                    .extend((0..steps.launch).map_while(|_| self.launch_instance(&spec)).flatten()),
             }
         }
         self.end_deployments();
@@ -40,7 +41,7 @@ impl Store {
     }
 
     /// The next steps for an app or pod, with the ids of the members their indexes mean.
-    fn steps(&self, id: &str) -> (plan::Steps, Vec<String>) {
+    fn next_steps(&self, id: &str) -> (plan::Steps, Vec<String>) {
         let entry = &self.entries[id];
         let member = |instance: &Instance| Member {
             current: self.is_current(instance),
@@ -52,12 +53,12 @@ impl Store {
         };
         let members: Vec<Member> = self.instances_of(id).map(member).collect();
         let ids = self.instances_of(id).map(|instance| instance.id.clone()).collect();
-        (plan::steps(entry.spec.instances, entry.spec.upgrade, &members), ids)
+        (plan::plan_steps(entry.spec.instances, entry.spec.upgrade, &members), ids)
     }
 
     fn end_deployments(&mut self) {
         let is_done = |id: &str| match self.entries.contains_key(id) {
-            true => self.steps(id).0.settled,
+            true => self.next_steps(id).0.settled,
             false => self.instances_of(id).next().is_none(),
         };
         let is_over =
@@ -71,15 +72,15 @@ impl Store {
         }
     }
 
-    fn launch(&mut self, spec: &Arc<Spec>) -> Option<Vec<Job>> {
-        let place = self.place(spec)?;
+    fn launch_instance(&mut self, spec: &Arc<Spec>) -> Option<Vec<Job>> {
+        let place = self.find_place(spec)?;
         let naming = Naming::new(&spec.id, self.generation, spec.pod);
-        let (now, id) = (Timestamp::now(), naming.instance());
+        let (now, id) = (Timestamp::now(), naming.instance_id());
         let (mut tasks, mut jobs) = (Vec::new(), Vec::new());
         for (index, (container, host_ports)) in spec.containers.iter().zip(place.ports).enumerate()
         {
             let (kill, killed) = oneshot::channel();
-            let task_id = naming.task(container.name.as_deref());
+            let task_id = naming.task_id(container.name.as_deref());
             jobs.push(Job {
                 task: TaskRef { instance: id.clone(), index },
                 task_id: task_id.clone(),

@@ -14,7 +14,7 @@ use super::ready::report_ready;
 
 /// Runs `argv` to its end. SIGTERM reaches the program by itself: it is sent to the whole process
 /// group, so here it is only kept from ending the keeper first.
-pub(super) async fn keep(
+pub(super) async fn keep_program(
     argv: &[String],
     mut terminate: SignalStream,
     mut orphaned: oneshot::Receiver<()>,

@@ -91,13 +91,13 @@ impl Task {
     /// A port that can't be bound, a program that can't be started.
     pub async fn run(self) -> io::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
-        let orphaned = orphaned();
+        let orphaned = watch_stdin();
         if !self.argv.is_empty() {
-            return keeper::keep(&self.argv, terminate, orphaned).await;
+            return keeper::keep_program(&self.argv, terminate, orphaned).await;
         }
         let identity = Arc::new(Identity { app: self.app, task: self.task, host: self.host });
         for listen in self.listen {
-            serve(listen, &identity).await.map_err(|error| {
+            serve_socket(listen, &identity).await.map_err(|error| {
                 io::Error::other(format!("cannot serve on {}/{}: {error}", listen.0, listen.1))
             })?;
         }
@@ -113,34 +113,41 @@ impl Task {
     }
 }
 
-async fn serve(Listen(transport, address): Listen, identity: &Arc<Identity>) -> io::Result<()> {
+async fn serve_socket(
+    Listen(transport, address): Listen,
+    identity: &Arc<Identity>,
+) -> io::Result<()> {
     match transport {
         Transport::Tcp => {
             let listener = match TcpListener::bind(address).await {
-                Err(_) if address.ip().is_unspecified() => TcpListener::bind(v4(address)).await?,
+                Err(_) if address.ip().is_unspecified() => {
+                    TcpListener::bind(any_ipv4(address)).await?
+                }
                 bound => bound?,
             };
-            tokio::spawn(tcp::serve(listener, Arc::clone(identity)));
+            tokio::spawn(tcp::serve_tcp(listener, Arc::clone(identity)));
         }
         Transport::Udp => {
             let socket = match UdpSocket::bind(address).await {
-                Err(_) if address.ip().is_unspecified() => UdpSocket::bind(v4(address)).await?,
+                Err(_) if address.ip().is_unspecified() => {
+                    UdpSocket::bind(any_ipv4(address)).await?
+                }
                 bound => bound?,
             };
-            tokio::spawn(udp::serve(socket, Arc::clone(identity)));
+            tokio::spawn(udp::serve_udp(socket, Arc::clone(identity)));
         }
     }
     Ok(())
 }
 
 /// For a machine without IPv6, where `::` can't be bound.
-fn v4(address: SocketAddr) -> SocketAddr {
+fn any_ipv4(address: SocketAddr) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()))
 }
 
 /// Resolves when standard input ends. A thread of its own reads it: the runtime's would have to
 /// be waited for at exit.
-fn orphaned() -> oneshot::Receiver<()> {
+fn watch_stdin() -> oneshot::Receiver<()> {
     let (gone, orphaned) = oneshot::channel();
     std::thread::spawn(move || {
         let mut ignored = [0; 64];

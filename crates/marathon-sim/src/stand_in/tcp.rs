@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest head of a request.
 const HEAD: usize = 16 * 1024;
 
-pub(super) async fn serve(listener: TcpListener, identity: Arc<Identity>) {
+pub(super) async fn serve_tcp(listener: TcpListener, identity: Arc<Identity>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors: those in use come back.
@@ -29,12 +29,12 @@ pub(super) async fn serve(listener: TcpListener, identity: Arc<Identity>) {
         let identity = Arc::clone(&identity);
         tokio::spawn(async move {
             // A client that goes away is none of our concern.
-            let _ = talk(stream, &identity).await;
+            let _ = serve_client(stream, &identity).await;
         });
     }
 }
 
-async fn talk(mut stream: TcpStream, identity: &Identity) -> io::Result<()> {
+async fn serve_client(mut stream: TcpStream, identity: &Identity) -> io::Result<()> {
     let port = stream.local_addr()?.port();
     let mut first = vec![0; 1024];
     let length = match tokio::time::timeout(SILENCE, stream.read(&mut first)).await {
@@ -43,9 +43,9 @@ async fn talk(mut stream: TcpStream, identity: &Identity) -> io::Result<()> {
     };
     first.truncate(length);
     if is_http(&first) {
-        let answer = tokio::time::timeout(PATIENCE, head(&mut stream, first)).await;
+        let answer = tokio::time::timeout(PATIENCE, read_head(&mut stream, first)).await;
         let Ok(Ok(head)) = answer else { return Ok(()) };
-        stream.write_all(answer_to(&head, identity, port).as_bytes()).await?;
+        stream.write_all(format_answer(&head, identity, port).as_bytes()).await?;
         return stream.shutdown().await;
     }
     stream.write_all(format!("{}\n", identity.greeting(port)).as_bytes()).await?;
@@ -62,7 +62,7 @@ fn is_http(first: &[u8]) -> bool {
 }
 
 /// Reads on to the end of the request's head.
-async fn head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<u8>> {
+async fn read_head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<u8>> {
     while read.len() < HEAD && !read.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut read).await? == 0 {
             break;
@@ -72,7 +72,7 @@ async fn head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<u8>> 
 }
 
 /// Says who it is. `/status/503` answers with that status, for checks that shall fail.
-fn answer_to(head: &[u8], identity: &Identity, port: u16) -> String {
+fn format_answer(head: &[u8], identity: &Identity, port: u16) -> String {
     let text = String::from_utf8_lossy(head);
     let path = text.split_whitespace().nth(1).unwrap_or("/");
     let wanted = path.strip_prefix("/status/").and_then(|status| status.parse::<u16>().ok());

@@ -6,7 +6,7 @@ use tokio::net::UdpSocket;
 
 use super::identity::Identity;
 
-pub(super) async fn serve(socket: UdpSocket, identity: Arc<Identity>) {
+pub(super) async fn serve_udp(socket: UdpSocket, identity: Arc<Identity>) {
     let port = socket.local_addr().map_or(0, |address| address.port());
     let mut answer = format!("{} ", identity.greeting(port)).into_bytes();
     let name = answer.len();

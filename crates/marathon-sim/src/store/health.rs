@@ -28,7 +28,7 @@ impl Health {
     /// Takes in the outcome of a try made `age` after the task began to run; true if the task is
     /// to be killed. As in `HealthCheckActor.scala` it is the failures before this one that count
     /// against the limit, and failures in the grace period before any success leave no trace.
-    pub(crate) fn update(
+    pub(crate) fn record_outcome(
         &mut self,
         check: &Check,
         grace: Duration,
@@ -79,7 +79,7 @@ mod tests {
         let mut health = Health::default();
         let mut update = |(age, outcome): &(u64, Outcome)| {
             let age = Duration::from_secs(*age);
-            health.update(&check, GRACE, outcome.clone(), age, Timestamp::now())
+            health.record_outcome(&check, GRACE, outcome.clone(), age, Timestamp::now())
         };
         let kills = outcomes.iter().map(&mut update).collect();
         (health, kills)

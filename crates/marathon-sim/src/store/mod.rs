@@ -100,11 +100,11 @@ impl Store {
         }
     }
 
-    pub(crate) fn app(&self, id: &str) -> Option<&Entry> {
+    pub(crate) fn find_app(&self, id: &str) -> Option<&Entry> {
         self.entries.get(id).filter(|entry| !entry.spec.pod)
     }
 
-    pub(crate) fn pod(&self, id: &str) -> Option<&Entry> {
+    pub(crate) fn find_pod(&self, id: &str) -> Option<&Entry> {
         self.entries.get(id).filter(|entry| entry.spec.pod)
     }
 
@@ -137,7 +137,7 @@ impl Store {
     }
 
     pub(crate) fn deployments_of(&self, id: &str) -> impl Iterator<Item = &Deployment> {
-        self.deployments.iter().filter(move |deployment| deployment.touches(id))
+        self.deployments.iter().filter(move |deployment| deployment.is_about(id))
     }
 
     /// The instances of an app or pod, oldest first.
@@ -160,13 +160,13 @@ impl Store {
         &self.instances
     }
 
-    pub(crate) fn scaled(&self, duration: Duration) -> Duration {
+    pub(crate) fn scale_time(&self, duration: Duration) -> Duration {
         Duration::try_from_secs_f64(duration.as_secs_f64() * self.time_scale).unwrap_or(duration)
     }
 }
 
 impl Deployment {
-    pub(crate) fn touches(&self, id: &str) -> bool {
+    pub(crate) fn is_about(&self, id: &str) -> bool {
         self.actions.iter().any(|action| action.id == id)
     }
 }

@@ -64,13 +64,13 @@ impl Bus {
         Self { capacity: capacity.max(1), closes_slow, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A subscription, and what resolves when it is closed because its listener is too slow.
     pub(super) fn subscribe(&self, filter: Filter) -> (Subscription, oneshot::Receiver<()>) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.last_id += 1;
         let id = state.last_id;
         let (sender, frames) = mpsc::channel(self.capacity);
@@ -80,12 +80,12 @@ impl Bus {
     }
 
     pub(super) fn unsubscribe(&self, id: u64) {
-        self.state().listeners.retain(|listener| listener.id != id);
+        self.lock_state().listeners.retain(|listener| listener.id != id);
     }
 
     /// Sends the events in their order, but for what goes wrong.
-    pub(crate) fn publish(&self, events: Vec<Event>, faults: &Faults) {
-        let mut state = self.state();
+    pub(crate) fn publish_events(&self, events: Vec<Event>, faults: &Faults) {
+        let mut state = self.lock_state();
         for event in events {
             let now = Instant::now();
             match faults.of_event(event.kind) {
@@ -95,26 +95,26 @@ impl Bus {
                     continue;
                 }
                 Some(Fault::Late { ms }) => {
-                    self.send(&mut state, &event, now + Duration::from_millis(ms));
+                    self.send_event(&mut state, &event, now + Duration::from_millis(ms));
                 }
                 Some(Fault::Doubled) => {
-                    self.send(&mut state, &event, now);
-                    self.send(&mut state, &event, now);
+                    self.send_event(&mut state, &event, now);
+                    self.send_event(&mut state, &event, now);
                 }
-                _ => self.send(&mut state, &event, now),
+                _ => self.send_event(&mut state, &event, now),
             }
             if let Some(held) = state.held.take() {
-                self.send(&mut state, &held, now);
+                self.send_event(&mut state, &held, now);
             }
         }
     }
 
-    fn send(&self, state: &mut State, event: &Event, due: Instant) {
+    fn send_event(&self, state: &mut State, event: &Event, due: Instant) {
         state.listeners.retain(|listener| {
             if listener.filter.kinds.as_ref().is_some_and(|kinds| !kinds.contains(event.kind)) {
                 return true;
             }
-            let text = event.frame(listener.filter.light);
+            let text = event.to_frame(listener.filter.light);
             let sent = listener.frames.try_send(Frame { text, due });
             sent.is_ok() || !self.closes_slow
         });
@@ -145,11 +145,11 @@ mod tests {
             let (mut slow, mut too_slow) = bus.subscribe(Filter::default());
             let kinds = Some(["b".to_owned()].into());
             let (mut picky, _open) = bus.subscribe(Filter { kinds, light: true });
-            bus.publish(["a", "b", "c"].map(event).into(), &faults);
+            bus.publish_events(["a", "b", "c"].map(event).into(), &faults);
             assert_eq!(texts(&mut slow), ["a", "b"]);
             let is_closed = too_slow.try_recv() == Err(oneshot::error::TryRecvError::Closed);
             assert_eq!(is_closed, closes);
-            bus.publish(vec![event("b")], &faults);
+            bus.publish_events(vec![event("b")], &faults);
             assert_eq!(texts(&mut slow).is_empty(), closes);
             assert_eq!(texts(&mut picky), ["b", "b"]);
         }
@@ -165,13 +165,13 @@ mod tests {
             (Fault::Doubled, vec!["a", "a", "b", "c"]),
             (Fault::Reordered, vec!["b", "a", "c"]),
         ] {
-            faults.add(fault.times(1));
-            bus.publish(["a", "b", "c"].map(event).into(), &faults);
+            faults.add_rule(fault.times(1));
+            bus.publish_events(["a", "b", "c"].map(event).into(), &faults);
             assert_eq!(texts(&mut all), seen, "{fault:?}");
         }
-        faults.add(Fault::Late { ms: 60_000 }.times(1));
+        faults.add_rule(Fault::Late { ms: 60_000 }.times(1));
         let now = Instant::now();
-        bus.publish(["a", "b"].map(event).into(), &faults);
+        bus.publish_events(["a", "b"].map(event).into(), &faults);
         assert!(all.frames.try_recv().unwrap().due >= now + Duration::from_secs(60));
         assert!(all.frames.try_recv().unwrap().due < now + Duration::from_secs(60));
     }

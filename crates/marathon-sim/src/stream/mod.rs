@@ -5,5 +5,5 @@ mod serve;
 mod wire;
 
 pub(crate) use bus::{Bus, Filter};
-pub(crate) use serve::serve;
+pub(crate) use serve::serve_events;
 pub(crate) use wire::{Front, Peer};

@@ -18,13 +18,18 @@ use crate::time::Timestamp;
 
 /// Sends events to the client until it goes, the leader changes, or the simulator ends. The
 /// response it returns goes nowhere: it has the HTTP server close the connection.
-pub(crate) async fn serve(shared: &Shared, peer: &Peer, leader: usize, filter: Filter) -> Response {
-    peer.take();
+pub(crate) async fn serve_events(
+    shared: &Shared,
+    peer: &Peer,
+    leader: usize,
+    filter: Filter,
+) -> Response {
+    peer.take_over();
     let mut terms = shared.leader.subscribe();
-    let head = head(shared, peer, leader);
+    let head = response_head(shared, peer, leader);
     let is_leader = *terms.borrow_and_update() == Some(leader);
     // An error means that the client is gone; then there is nothing more to send to it.
-    let is_there = peer.send(head.as_bytes()).await.is_ok();
+    let is_there = peer.send_bytes(head.as_bytes()).await.is_ok();
     if is_there && is_leader && !shared.faults.closes_stream() {
         let (mut attached, too_slow) = Attached::new(shared, peer, filter);
         tokio::select! {
@@ -32,23 +37,23 @@ pub(crate) async fn serve(shared: &Shared, peer: &Peer, leader: usize, filter: F
             biased;
             _ = terms.changed() => {}
             _ = too_slow => {}
-            () = shared.stopped() => {}
-            _ = attached.pump() => {}
+            () = shared.wait_for_stop() => {}
+            _ = attached.send_events() => {}
         }
         if shared.faults.half_open() {
             drop(attached);
-            shared.stopped().await;
+            shared.wait_for_stop().await;
         }
     }
     ([(header::CONNECTION, "close")], ()).into_response()
 }
 
-fn head(shared: &Shared, peer: &Peer, leader: usize) -> String {
-    let date = format!("Date: {}\r\n", Timestamp::now().http());
+fn response_head(shared: &Shared, peer: &Peer, leader: usize) -> String {
+    let date = format!("Date: {}\r\n", Timestamp::now().to_http_date());
     let via = match peer.member == leader {
         true => String::new(),
         // What is passed on has the headers of both.
-        false => format!("{date}X-Marathon-Via: {}\r\n", shared.via(peer.member)),
+        false => format!("{date}X-Marathon-Via: {}\r\n", shared.via_header(peer.member)),
     };
     format!(
         "HTTP/1.1 200 OK\r\n{date}{via}X-Marathon-Leader: {}\r\n\
@@ -74,18 +79,18 @@ impl<'a> Attached<'a> {
     fn new(shared: &'a Shared, peer: &'a Peer, filter: Filter) -> (Self, oneshot::Receiver<()>) {
         let (subscription, too_slow) = shared.bus.subscribe(filter);
         let attached = Self { shared, peer, subscription, late: Vec::new() };
-        attached.tell("event_stream_attached");
+        attached.push_event("event_stream_attached");
         (attached, too_slow)
     }
 
-    fn tell(&self, kind: &'static str) {
+    fn push_event(&self, kind: &'static str) {
         let address = json!(self.peer.address.ip().to_string());
         let event = Event::new(kind, [("remoteAddress", address)]);
-        self.shared.with(|store| store.announce(event));
+        self.shared.with_store(|store| store.push_event(event));
     }
 
     /// Sends events and heartbeats until the client is gone, or is to hear nothing more.
-    async fn pump(&mut self) -> io::Result<()> {
+    async fn send_events(&mut self) -> io::Result<()> {
         let period = self.shared.config.heartbeat.max(SHORTEST_HEARTBEAT);
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,8 +115,8 @@ impl<'a> Attached<'a> {
                 return Ok(());
             }
             if beats {
-                self.peer.send(b"\r").await?;
-                self.peer.send(b"\n").await?;
+                self.peer.send_bytes(b"\r").await?;
+                self.peer.send_bytes(b"\n").await?;
             }
             let now = Instant::now();
             let waits = |frame: &Frame| frame.due > now;
@@ -120,7 +125,7 @@ impl<'a> Attached<'a> {
                 std::mem::take(&mut self.late).into_iter().partition(waits);
             self.late = late;
             for Frame { text, .. } in ready {
-                self.peer.send(text.as_bytes()).await?;
+                self.peer.send_bytes(text.as_bytes()).await?;
             }
         }
     }
@@ -129,6 +134,6 @@ impl<'a> Attached<'a> {
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
         self.shared.bus.unsubscribe(self.subscription.id);
-        self.tell("event_stream_detached");
+        self.push_event("event_stream_detached");
     }
 }

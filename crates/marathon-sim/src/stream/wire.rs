@@ -43,13 +43,13 @@ struct Wire {
 pub(crate) struct Io(Peer);
 
 impl Peer {
-    /// From now on only [`Peer::send`] writes.
-    pub(super) fn take(&self) {
+    /// From now on only [`Peer::send_bytes`] writes.
+    pub(super) fn take_over(&self) {
         self.wire.taken.store(true, Ordering::Relaxed);
     }
 
     /// Sends bytes as they are. An error means that the client is gone.
-    pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send_bytes(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.wire.stream.writable().await?;
             match self.wire.stream.try_write(bytes) {

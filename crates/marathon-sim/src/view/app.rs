@@ -18,7 +18,7 @@ pub(crate) struct Embed {
 
 impl Embed {
     /// Reads `embed=apps.tasks` and the like; what is unknown is ignored.
-    pub(crate) fn of_apps<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn from_parameters<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
         let mut embed = Self::default();
         for parameter in parameters {
             let stem = parameter.strip_prefix("apps.").or(parameter.strip_prefix("app."));
@@ -44,16 +44,16 @@ impl Embed {
 }
 
 /// The definition of an app, as the generation writes it.
-pub(crate) fn app(spec: &Spec, generation: Generation) -> Object {
+pub(crate) fn app_definition(spec: &Spec, generation: Generation) -> Object {
     let mut app = spec.source.clone();
     app.insert("version".to_owned(), spec.version.into());
-    if generation.is_legacy() { legacy::app(app, spec, generation) } else { app }
+    if generation.is_legacy() { legacy::legacy_app(app, spec, generation) } else { app }
 }
 
 /// The answer to the POST that made the app: it has no tasks and no version history yet.
 pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployment: &str) -> Value {
-    let mut app = app(&entry.spec, store.generation);
-    app.extend(counts(0, 0, 0, 0));
+    let mut app = app_definition(&entry.spec, store.generation);
+    app.extend(task_counts(0, 0, 0, 0));
     app.insert("deployments".to_owned(), json!([{"id": deployment}]));
     Value::Object(app)
 }
@@ -61,7 +61,7 @@ pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployment: &str) -
 /// An app with what is known of its tasks.
 pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
     let id = &entry.spec.id;
-    let mut app = app(&entry.spec, store.generation);
+    let mut app = app_definition(&entry.spec, store.generation);
     let info = json!({
         "lastScalingAt": entry.last_scaling.to_string(),
         "lastConfigChangeAt": entry.last_config_change.to_string(),
@@ -75,7 +75,7 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
         |i: &crate::store::Instance| matches!(state(i), TaskState::Running | TaskState::Killing);
     let fails = |i: &crate::store::Instance| i.tasks[0].health.iter().flatten().any(|h| !h.alive);
     let checked = !entry.spec.containers[0].checks.is_empty();
-    app.extend(counts(
+    app.extend(task_counts(
         count(&|i| matches!(state(i), TaskState::Staging | TaskState::Starting)),
         count(&is_running),
         count(&|i| checked && i.is_healthy()),
@@ -84,11 +84,11 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
     let deployments = store.deployments_of(id).map(|deployment| json!({"id": deployment.id}));
     app.insert("deployments".to_owned(), deployments.collect());
     if embed.tasks {
-        let tasks = store.instances_of(id).map(|instance| task(store, instance));
+        let tasks = store.instances_of(id).map(|instance| task::task_status(store, instance));
         app.insert("tasks".to_owned(), tasks.collect());
     }
     if embed.readiness {
-        app.insert("readinessCheckResults".to_owned(), readiness(store, entry));
+        app.insert("readinessCheckResults".to_owned(), readiness_results(store, entry));
     }
     if let Some(failure) = entry.last_failure.as_ref().filter(|_| embed.last_failure) {
         let failure = json!({
@@ -107,7 +107,7 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
 }
 
 /// What deployments know of the tasks they have started (`ReadinessCheckResult.scala`).
-fn readiness(store: &Store, entry: &Entry) -> Value {
+fn readiness_results(store: &Store, entry: &Entry) -> Value {
     let id = &entry.spec.id;
     let check = entry.spec.source.get("readinessChecks").and_then(|checks| checks.get(0));
     let Some(check) = check.filter(|_| store.deployments_of(id).next().is_some()) else {
@@ -123,7 +123,7 @@ fn readiness(store: &Store, entry: &Entry) -> Value {
     started.map(result).collect()
 }
 
-fn counts(staged: usize, running: usize, healthy: usize, unhealthy: usize) -> Object {
+fn task_counts(staged: usize, running: usize, healthy: usize, unhealthy: usize) -> Object {
     [
         ("tasksStaged", staged),
         ("tasksRunning", running),

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 use crate::config::Generation;
 use crate::store::{Action, Deployment, Store};
 
-fn target(action: &Action) -> &'static str {
+fn target_kind(action: &Action) -> &'static str {
     if action.pod { "pod" } else { "app" }
 }
 
 /// A deployment as events tell it if they are light.
-pub(crate) fn plan(store: &Store, deployment: &Deployment) -> Value {
+pub(crate) fn deployment_plan(store: &Store, deployment: &Deployment) -> Value {
     // 1.1 names the action by its type in the steps, later ones as everywhere.
     let key = if store.generation == Generation::V1_1 { "type" } else { "action" };
-    let step = |action: &Action| json!({key: action.name, target(action): action.id});
+    let step = |action: &Action| json!({key: action.name, target_kind(action): action.id});
     json!({
         "id": deployment.id,
         "version": deployment.version.to_string(),
@@ -21,9 +21,9 @@ pub(crate) fn plan(store: &Store, deployment: &Deployment) -> Value {
     })
 }
 
-pub(crate) fn deployment(store: &Store, deployment: &Deployment) -> Value {
-    let mut view = plan(store, deployment);
-    let current = |action: &Action| json!({"action": action.name, target(action): action.id, "readinessCheckResults": []});
+pub(crate) fn deployment_status(store: &Store, deployment: &Deployment) -> Value {
+    let mut view = deployment_plan(store, deployment);
+    let current = |action: &Action| json!({"action": action.name, target_kind(action): action.id, "readinessCheckResults": []});
     let affected = |pod: bool| -> Vec<&str> {
         let actions = deployment.actions.iter().filter(|action| action.pod == pod);
         actions.map(|action| action.id.as_str()).collect()

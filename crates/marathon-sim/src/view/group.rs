@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Embed, app, app_info, pod_status};
+use super::{Embed, app_definition, app_info, pod_status};
 use crate::id;
 use crate::store::{Entry, Store};
 
@@ -20,7 +20,7 @@ pub(crate) struct GroupEmbed {
 
 impl GroupEmbed {
     /// Reads `embed=group.apps` and the like; if there is none, everything is shown.
-    pub(crate) fn of<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn from_parameters<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
         let stem = |p: &'a str| p.strip_prefix("group.").unwrap_or(p);
         let names: BTreeSet<&str> = parameters.map(stem).collect();
         if names.is_empty() {
@@ -31,14 +31,15 @@ impl GroupEmbed {
             groups: names.contains("groups"),
             apps: names.contains("apps"),
             pods: names.contains("pods"),
-            of_apps: (of_apps.clone().next().is_some()).then(|| Embed::of_apps(of_apps.copied())),
+            of_apps: (of_apps.clone().next().is_some())
+                .then(|| Embed::from_parameters(of_apps.copied())),
         }
     }
 }
 
 /// The group and what lies below it.
-pub(crate) fn group(store: &Store, id: &str, embed: GroupEmbed) -> Value {
-    let own = |entry: &&Entry| id::parent(&entry.spec.id) == id;
+pub(crate) fn group_tree(store: &Store, id: &str, embed: GroupEmbed) -> Value {
+    let own = |entry: &&Entry| id::parent_path(&entry.spec.id) == id;
     let newest = store.apps().chain(store.pods()).map(|entry| entry.spec.version).max();
     let mut view = json!({"id": id, "dependencies": [], "groups": [], "apps": []});
     if store.generation.has_pods() {
@@ -53,24 +54,25 @@ pub(crate) fn group(store: &Store, id: &str, embed: GroupEmbed) -> Value {
     if embed.apps {
         let show = |entry: &Entry| match embed.of_apps {
             Some(embed) => app_info(store, entry, embed),
-            None => Value::Object(app(&entry.spec, store.generation)),
+            None => Value::Object(app_definition(&entry.spec, store.generation)),
         };
         view["apps"] = store.apps().filter(own).map(show).collect();
     }
     if embed.groups {
-        view["groups"] = children(store, id).iter().map(|id| group(store, id, embed)).collect();
+        view["groups"] =
+            child_groups(store, id).iter().map(|id| group_tree(store, id, embed)).collect();
     }
     view
 }
 
 /// The groups right below `id`.
-fn children(store: &Store, id: &str) -> BTreeSet<String> {
-    let entries = store.apps().chain(store.pods()).map(|entry| id::parent(&entry.spec.id));
+fn child_groups(store: &Store, id: &str) -> BTreeSet<String> {
+    let entries = store.apps().chain(store.pods()).map(|entry| id::parent_path(&entry.spec.id));
     let inside = entries.chain(store.groups()).filter(|group| id::is_inside(id, group));
     let child = |group: &str| {
         let below = group[id.len()..].trim_start_matches('/');
         let name = below.split('/').next().unwrap_or_default();
-        id::within(id, name)
+        id::resolve_path(id, name)
     };
     inside.filter(|group| *group != "/").map(child).collect()
 }

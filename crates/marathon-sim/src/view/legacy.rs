@@ -6,7 +6,7 @@ use crate::config::Generation;
 use crate::definition::{Network, Object, Spec, service_ports};
 
 /// Rewrites the stored form of an app.
-pub(super) fn app(mut app: Object, spec: &Spec, generation: Generation) -> Object {
+pub(super) fn legacy_app(mut app: Object, spec: &Spec, generation: Generation) -> Object {
     let networks = app.remove("networks").unwrap_or_default();
     let ports = service_ports(&app, &spec.network);
     let address = move_network(&mut app, spec, &networks[0], generation);
@@ -68,7 +68,7 @@ fn move_network(app: &mut Object, spec: &Spec, network: &Value, generation: Gene
     let mut address = json!({
         "groups": [],
         "labels": network.get("labels").cloned().unwrap_or_else(|| json!({})),
-        "discovery": {"ports": if in_docker { json!([]) } else { discovery(&mappings) }},
+        "discovery": {"ports": if in_docker { json!([]) } else { discovery_ports(&mappings) }},
     });
     // 1.1 had but one such network.
     if generation != Generation::V1_1 {
@@ -77,7 +77,7 @@ fn move_network(app: &mut Object, spec: &Spec, network: &Value, generation: Gene
     address
 }
 
-fn discovery(mappings: &Value) -> Value {
+fn discovery_ports(mappings: &Value) -> Value {
     let port = |mapping: &Value| {
         json!({
             "number": mapping["containerPort"],

@@ -9,17 +9,17 @@ use crate::store::{Entry, Instance, Store, Task, TaskState};
 use crate::time::Timestamp;
 
 /// Pods of 1.4 and 1.5 write times with no trailing zeros.
-fn time(time: Timestamp, generation: Generation) -> Value {
+fn pod_time(time: Timestamp, generation: Generation) -> Value {
     match generation {
-        Generation::V1_4 | Generation::V1_5 => Value::String(time.trimmed()),
+        Generation::V1_4 | Generation::V1_5 => Value::String(time.to_trimmed()),
         _ => time.into(),
     }
 }
 
 /// The definition of a pod.
-pub(crate) fn pod(spec: &Spec, generation: Generation) -> Value {
+pub(crate) fn pod_definition(spec: &Spec, generation: Generation) -> Value {
     let mut pod = spec.source.clone();
-    pod.insert("version".to_owned(), time(spec.version, generation));
+    pod.insert("version".to_owned(), pod_time(spec.version, generation));
     Value::Object(pod)
 }
 
@@ -28,11 +28,11 @@ pub(crate) fn pod_status(store: &Store, entry: &Entry) -> Value {
     let instances: Vec<&Instance> = store.instances_of(&entry.spec.id).collect();
     let stable = instances.iter().filter(|instance| instance.is_healthy()).count();
     let status = if stable == entry.spec.instances { "STABLE" } else { "DEGRADED" };
-    let since = instances.iter().map(|instance| changed(instance)).max();
-    let since = time(since.unwrap_or(entry.spec.version), store.generation);
+    let since = instances.iter().map(|instance| last_change(instance)).max();
+    let since = pod_time(since.unwrap_or(entry.spec.version), store.generation);
     json!({
         "id": entry.spec.id,
-        "spec": pod(&entry.spec, store.generation),
+        "spec": pod_definition(&entry.spec, store.generation),
         "status": status,
         "statusSince": since,
         "instances": instances.iter().map(|i| pod_instance(store, i)).collect::<Vec<Value>>(),
@@ -43,7 +43,7 @@ pub(crate) fn pod_status(store: &Store, entry: &Entry) -> Value {
 }
 
 /// When the state of one of its tasks changed last.
-fn changed(instance: &Instance) -> Timestamp {
+fn last_change(instance: &Instance) -> Timestamp {
     instance.tasks.iter().map(|task| task.since).max().unwrap_or(instance.staged_at)
 }
 
@@ -51,16 +51,16 @@ fn changed(instance: &Instance) -> Timestamp {
 pub(crate) fn pod_instance(store: &Store, instance: &Instance) -> Value {
     let (generation, spec) = (store.generation, &instance.spec);
     let agent = &store.agents[instance.agent];
-    let since = time(changed(instance), generation);
+    let since = pod_time(last_change(instance), generation);
     let containers = spec.containers.iter().zip(&instance.tasks);
-    let containers = containers.map(|(c, task)| container(c, task, generation));
+    let containers = containers.map(|(c, task)| container_status(c, task, generation));
     let mut status = json!({
         "id": instance.id,
         "status": instance_status(instance),
         "statusSince": since,
         "conditions": [],
         "agentHostname": agent.hostname,
-        "networks": networks(store, instance),
+        "networks": pod_networks(store, instance),
         "containers": containers.collect::<Vec<Value>>(),
         "specReference": format!("/v2/pods{}::versions/{}", spec.id, spec.version),
         "localVolumes": [],
@@ -86,7 +86,7 @@ fn instance_status(instance: &Instance) -> &'static str {
     }
 }
 
-fn networks(store: &Store, instance: &Instance) -> Value {
+fn pod_networks(store: &Store, instance: &Instance) -> Value {
     let address = instance.address.unwrap_or(store.agents[instance.agent].address);
     let addresses = json!([address.to_string()]);
     match &instance.spec.network {
@@ -98,12 +98,12 @@ fn networks(store: &Store, instance: &Instance) -> Value {
     }
 }
 
-fn container(
+fn container_status(
     container: &crate::definition::Container,
     task: &Task,
     generation: Generation,
 ) -> Value {
-    let since = time(task.since, generation);
+    let since = pod_time(task.since, generation);
     let health = task.health.first();
     let reported = health.and_then(Option::as_ref).map(|health| health.alive);
     let mut conditions = Vec::new();
@@ -126,14 +126,14 @@ fn container(
         "statusSince": since,
         "containerId": task.id,
         "conditions": conditions,
-        "endpoints": endpoints(container, task, reported),
+        "endpoints": endpoint_statuses(container, task, reported),
         "lastUpdated": since,
         "lastChanged": since,
     })
 }
 
 /// Those with a host port first and the checked one last, as `endpointStatuses` puts them.
-fn endpoints(
+fn endpoint_statuses(
     container: &crate::definition::Container,
     task: &Task,
     reported: Option<bool>,

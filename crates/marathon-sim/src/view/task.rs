@@ -13,21 +13,21 @@ pub(crate) fn agent_id(agent: usize) -> String {
 }
 
 /// The task of an app's instance.
-pub(crate) fn task(store: &Store, instance: &Instance) -> Value {
-    Value::Object(fields(store, instance))
+pub(crate) fn task_status(store: &Store, instance: &Instance) -> Value {
+    Value::Object(task_fields(store, instance))
 }
 
 /// The same as `/v2/tasks` lists it.
 pub(crate) fn task_with_service_ports(store: &Store, instance: &Instance) -> Value {
-    let mut task = fields(store, instance);
-    if let Some(entry) = store.app(&instance.spec.id) {
+    let mut task = task_fields(store, instance);
+    if let Some(entry) = store.find_app(&instance.spec.id) {
         let ports = service_ports(&entry.spec.source, &entry.spec.network);
         put_list(&mut task, store.generation, "servicePorts", json!(ports));
     }
     Value::Object(task)
 }
 
-fn fields(store: &Store, instance: &Instance) -> Object {
+fn task_fields(store: &Store, instance: &Instance) -> Object {
     let generation = store.generation;
     let (only, agent) = (&instance.tasks[0], &store.agents[instance.agent]);
     let mut task = Object::new();
@@ -45,7 +45,7 @@ fn fields(store: &Store, instance: &Instance) -> Object {
     if generation <= Generation::V1_5 || only.started_at.is_some() {
         put("startedAt", time(only.started_at));
     }
-    let addresses = addresses(store, instance);
+    let addresses = ip_addresses(store, instance);
     if generation == Generation::V1_1 {
         put("ipAddresses", addresses.clone());
     }
@@ -55,13 +55,14 @@ fn fields(store: &Store, instance: &Instance) -> Object {
         put("role", json!("*"));
     }
     put_list(&mut task, generation, "ipAddresses", addresses);
-    let results = only.health.iter().flatten().map(|known| health(known, instance, generation));
+    let results =
+        only.health.iter().flatten().map(|known| health_result(known, instance, generation));
     put_list(&mut task, generation, "healthCheckResults", results.collect());
     task
 }
 
 /// The addresses Mesos knows of an instance.
-pub(crate) fn addresses(store: &Store, instance: &Instance) -> Value {
+pub(crate) fn ip_addresses(store: &Store, instance: &Instance) -> Value {
     let address = match (&instance.spec.network, store.generation) {
         // Docker of those days told Mesos of addresses on user networks only.
         (Network::Bridge, Generation::V1_1) => None,
@@ -83,7 +84,7 @@ fn time(time: Option<Timestamp>) -> Value {
     time.map(Value::from).unwrap_or_default()
 }
 
-fn health(health: &Health, instance: &Instance, generation: Generation) -> Value {
+fn health_result(health: &Health, instance: &Instance, generation: Generation) -> Value {
     let mut result = json!({
         "alive": health.alive,
         "consecutiveFailures": health.consecutive_failures,

@@ -77,7 +77,11 @@ impl Entries {
     }
 
     /// Places whatever was read.
-    pub(super) fn add_content(&mut self, content: Content, log: &mut Log) -> Result<(), DocumentError> {
+    pub(super) fn add_content(
+        &mut self,
+        content: Content,
+        log: &mut Log,
+    ) -> Result<(), DocumentError> {
         match content {
             Content::List(list) => self.add_list(list, log)?,
             Content::App(app) => self.add_app("", *app, log),
@@ -180,7 +184,11 @@ impl Entries {
         let id = absolute_id("", id);
         let instances = pod.instances.iter().flatten().map(|instance| instance.id.as_deref());
         report_nameless(instances, "instances", "an instance without id is left out", log);
-        self.list.push(Entry { id, path: log.current_path(), body: Body::PodStatus(Box::new(pod)) });
+        self.list.push(Entry {
+            id,
+            path: log.current_path(),
+            body: Body::PodStatus(Box::new(pod)),
+        });
     }
 
     fn add_pod_spec(&mut self, pod: PodSpec, log: &mut Log) {

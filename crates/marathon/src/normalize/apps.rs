@@ -33,7 +33,8 @@ pub(crate) fn app_workload(
     assembly: &mut Assembly<'_>,
 ) -> Workload {
     let instances = app.tasks.as_ref().and_then(|tasks| {
-        assembly.build_instances(tasks, |task, assembly| app_instance(&id, app, task, &spec, assembly))
+        assembly
+            .build_instances(tasks, |task, assembly| app_instance(&id, app, task, &spec, assembly))
     });
     Workload {
         kind: Kind::App,

@@ -82,7 +82,8 @@ pub(crate) fn pod_workload(
     assembly: &mut Assembly<'_>,
 ) -> Workload {
     let instances = instances.and_then(|listed| {
-        assembly.build_instances(listed, |listed, assembly| pod_instance(&id, listed, &spec, assembly))
+        assembly
+            .build_instances(listed, |listed, assembly| pod_instance(&id, listed, &spec, assembly))
     });
     Workload {
         kind: Kind::Pod,

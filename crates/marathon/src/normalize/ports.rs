@@ -51,7 +51,9 @@ pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
             return (0..app.ports.len()).map(|i| at("ports", i).from_service_port()).collect();
         }
         let definitions = app.port_definitions.iter().enumerate();
-        return definitions.map(|(i, port)| at("portDefinitions", i).from_definition(port)).collect();
+        return definitions
+            .map(|(i, port)| at("portDefinitions", i).from_definition(port))
+            .collect();
     }
     let (list, mappings) = if container.port_mappings.is_empty() {
         ("container.docker.portMappings", &container.docker.port_mappings)

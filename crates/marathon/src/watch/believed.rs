@@ -112,7 +112,12 @@ impl Believed {
         self.announced.contains(key)
     }
 
-    pub(super) fn remove_workload(&mut self, key: &WorkloadKey, begun: Duration, changed: &mut Changed) {
+    pub(super) fn remove_workload(
+        &mut self,
+        key: &WorkloadKey,
+        begun: Duration,
+        changed: &mut Changed,
+    ) {
         let outdated = self.known.get(key).is_some_and(|known| known.begun <= begun);
         if outdated && self.known.remove(key).is_some() {
             self.announced.remove(key);
@@ -122,7 +127,12 @@ impl Believed {
     }
 
     /// Takes a read of one workload that began then.
-    pub(super) fn replace_workload(&mut self, workload: Workload, begun: Duration, changed: &mut Changed) {
+    pub(super) fn replace_workload(
+        &mut self,
+        workload: Workload,
+        begun: Duration,
+        changed: &mut Changed,
+    ) {
         let key = workload.key();
         // It was read later than that already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {

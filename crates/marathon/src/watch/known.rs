@@ -47,7 +47,11 @@ enum BadNews {
 
 impl KnownWorkload {
     /// What is known after a read that began then, with what was known before.
-    pub(super) fn from_read(mut workload: Workload, begun: Duration, mut before: Option<Self>) -> Self {
+    pub(super) fn from_read(
+        mut workload: Workload,
+        begun: Duration,
+        mut before: Option<Self>,
+    ) -> Self {
         "$".clone_into(&mut workload.path);
         workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
         workload.instances.dedup_by(|a, b| a.id == b.id);
@@ -241,7 +245,11 @@ impl KnownWorkload {
     }
 
     /// The instance that an event is about, if the event is newer than what is known of it.
-    fn find_affected(&self, expectation: &Expectation, version: Option<Timestamp>) -> Option<usize> {
+    fn find_affected(
+        &self,
+        expectation: &Expectation,
+        version: Option<Timestamp>,
+    ) -> Option<usize> {
         let index = find_instance(&self.view, &expectation.id)?;
         let instance = &self.view.instances[index];
         let earlier_version = matches!((version, instance.version),

@@ -287,8 +287,9 @@ impl Schedule {
         if has_unknown_spec(workload) && !expectations.iter().any(recorded) {
             expectations.push(Expectation::new(Fact::Recorded, "", None, begun));
         }
-        expectations
-            .retain(|expectation| !expectation.is_settled(begun) && !expectation.is_met_by(workload));
+        expectations.retain(|expectation| {
+            !expectation.is_settled(begun) && !expectation.is_met_by(workload)
+        });
         if expectations.is_empty() {
             return;
         }

@@ -54,7 +54,12 @@ impl Stream {
     }
 
     /// True if it is the one that is being opened.
-    pub(super) fn mark_opened(&mut self, id: StreamId, leader: Option<String>, now: Duration) -> bool {
+    pub(super) fn mark_opened(
+        &mut self,
+        id: StreamId,
+        leader: Option<String>,
+        now: Duration,
+    ) -> bool {
         let opening = matches!(self.phase, Phase::Opening { .. }) && id == self.id;
         if opening {
             self.leader.clone_from(&leader);
@@ -107,7 +112,12 @@ impl Stream {
         self.phase = Phase::Closed { until: now + self.backoff.next_delay(held, jitter) };
     }
 
-    pub(super) fn start_due(&mut self, now: Duration, jitter: &mut Jitter, actions: &mut Vec<Action>) {
+    pub(super) fn start_due(
+        &mut self,
+        now: Duration,
+        jitter: &mut Jitter,
+        actions: &mut Vec<Action>,
+    ) {
         if self.wake_at() > now {
             return;
         }
