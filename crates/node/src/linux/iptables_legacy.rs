@@ -1,4 +1,4 @@
-//! The kernel's older firewall (x_tables), which is read and changed by running `iptables-legacy`.
+//! The kernel's older firewall (`x_tables`), which is read and changed by running `iptables-legacy`.
 //!
 //! The tool is run only where the kernel has a filter table, since running it creates one. It
 //! needs root.

@@ -1,7 +1,7 @@
 //! Routes to real servers: when the kernel is asked for them, and the effects of its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::config::EVERYTHING;
@@ -38,7 +38,7 @@ impl Controller {
         let known = self.ways.known.take()?;
         let services = self.decided.services().map(|(_, service)| service);
         let servers = services.flat_map(|service| service.selection.members.keys());
-        let used: BTreeSet<_> = servers.map(|server| server.ip()).collect();
+        let used: BTreeSet<_> = servers.map(SocketAddr::ip).collect();
         let asked = known.towards.into_keys().filter(|server| used.contains(server)).collect();
         Some(self.find_ways(asked))
     }

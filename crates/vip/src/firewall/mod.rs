@@ -54,7 +54,7 @@ impl FromStr for LetIn {
 pub enum Backend {
     /// nftables, which also holds the rules of iptables-nft.
     Nftables,
-    /// The older x_tables of iptables-legacy.
+    /// The older `x_tables` of iptables-legacy.
     Legacy,
 }
 

@@ -164,7 +164,7 @@ impl World {
                 Effect::WakeAt(at) => self.wake = Some(at),
                 Effect::Report(status) => self.status = *status,
                 Effect::Log(entries) => {
-                    self.log.extend(entries.into_iter().map(|(entry, _)| entry))
+                    self.log.extend(entries.into_iter().map(|(entry, _)| entry));
                 }
             }
         }

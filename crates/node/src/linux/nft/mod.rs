@@ -97,7 +97,7 @@ impl Nft {
                 *table = read::read_table(socket, family)?;
                 match (table.state, &known) {
                     (TableState::Whole(Rules { nat: Some(_), .. }), _) => {
-                        table.support = NftSupport::Nat
+                        table.support = NftSupport::Nat;
                     }
                     (_, Some(known)) => {
                         let Table { support, lacks, .. } = known.table(family);
