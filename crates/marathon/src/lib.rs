@@ -1,8 +1,6 @@
-//! Marathon's HTTP API as a load balancer needs it: which apps and pods there are, which ports
-//! they have, where their tasks listen, and how they are.
-//!
-//! The crate knows Marathon only. What a label means, and what is done with an address, is the
-//! caller's business.
+//! A reader of Marathon's HTTP API for a load balancer: the apps and pods, their ports, the
+//! addresses where their tasks listen, and their health.
+//! The crate gives no meaning to labels and does nothing with addresses: that is up to the caller.
 //!
 //! ```
 //! use marathon::{Document, Records};
@@ -16,12 +14,10 @@
 //! assert_eq!(port.labels.get("VIP_0"), Some("3.3.0.6:3306"));
 //! # Ok::<(), marathon::DocumentError>(())
 //! ```
-//!
-//! A document that is wrong in places is read all the same: what can't be read is left out, and
-//! noted in [`Snapshot::findings`].
-//!
-//! To follow a live Marathon, [`events`] reads its event stream, and [`watch`] decides
-//! what to read and what to believe. None of them has a connection of its own.
+//! A document with errors is read as far as possible: what can't be read is left out and listed in
+//! [`Snapshot::findings`].
+//! To follow a live Marathon, [`events`] parses its event stream, and [`watch`] decides what to
+//! read and what to believe. Neither has a connection of its own; [`client`] has.
 
 #[cfg(feature = "client")]
 pub mod client;

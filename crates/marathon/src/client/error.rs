@@ -72,7 +72,7 @@ pub enum ClientError {
     Document {
         /// The URL that was requested.
         url: String,
-        /// What is wrong with the answer.
+        /// The defect of the answer.
         #[source]
         error: DocumentError,
     },

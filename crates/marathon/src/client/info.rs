@@ -55,7 +55,8 @@ pub(super) async fn read_info(
     Ok(ServerInfo::from_json(&info))
 }
 
-/// Extracts the hosts of `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and of `10.0.0.3:5050`.
+/// Extracts the hosts of `zk://user:password@10.0.0.1:2181,10.0.0.2:2181/marathon` and of
+/// `10.0.0.3:5050`.
 fn split_hosts(text: &str) -> impl Iterator<Item = String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     // User and password come before the @, and are no host.

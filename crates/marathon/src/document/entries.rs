@@ -1,3 +1,5 @@
+//! The apps and pods in a document.
+
 use super::DocumentError;
 use super::shape::{AppAnswer, Content, Elements};
 use crate::lenient::Log;
@@ -5,10 +7,10 @@ use crate::model::{App, Group, PodSpec, PodStatus};
 use crate::normalize::{Assembly, apps, pods};
 use crate::{Coverage, Kind, Spec, Workload};
 
-/// One definition of a document, with or without what runs of it.
+/// One definition of a document, with or without its instances.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Absolute.
+    /// The absolute id.
     pub(super) id: String,
     pub(super) path: String,
     body: Body,
@@ -37,7 +39,7 @@ impl Entry {
         }
     }
 
-    /// The definition alone, of a version record.
+    /// Converts the definition alone, for a version record.
     pub(super) fn to_spec(&self) -> Spec {
         match &self.body {
             Body::App(app) => apps::app_spec(app),
@@ -58,13 +60,13 @@ impl Entry {
     }
 }
 
-/// Collects the definitions of a document, wherever they stand in it.
+/// The definitions of a document, wherever they are in it.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) list: Vec<Entry>,
-    /// The document is of a kind that has every app or pod.
+    /// The kinds of workloads that a document of this shape lists completely.
     claimed: Coverage,
-    /// But one could not be read.
+    /// The kinds with an entry that could not be read.
     lost: Coverage,
 }
 
@@ -76,7 +78,7 @@ impl Entries {
         }
     }
 
-    /// Places whatever was read.
+    /// Adds the definitions of a document.
     pub(super) fn add_content(
         &mut self,
         content: Content,
@@ -97,8 +99,8 @@ impl Entries {
         Ok(())
     }
 
-    /// Of lists, only that of pod states is one Marathon gives of all there are, and an empty
-    /// one could be of anything.
+    /// Adds the elements of a list. Of all lists only that of pod statuses is complete, and an
+    /// empty one could be of anything.
     fn add_list(&mut self, list: Elements, log: &mut Log) -> Result<(), DocumentError> {
         let is_status = |element: &_| matches!(element, Ok(Content::PodStatus(_)));
         let all_states = !list.is_empty() && list.iter().all(is_status);
@@ -116,7 +118,7 @@ impl Entries {
         Ok(())
     }
 
-    /// For an empty answer of `/v2/pods/::status`.
+    /// Notes an empty answer of `/v2/pods/::status`.
     pub(super) fn claim_no_pods(&mut self) {
         self.claimed.pods = true;
     }
@@ -218,7 +220,7 @@ fn report_nameless<'a>(
     });
 }
 
-/// Ids in definitions may be relative to the group they stand in (`PathId.scala`).
+/// Resolves an id, which may be relative to the group of its definition (`PathId.scala`).
 fn absolute_id(group: &str, id: &str) -> String {
     if id.starts_with('/') {
         id.to_owned()

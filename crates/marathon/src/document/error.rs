@@ -1,56 +1,58 @@
+//! Errors of parsing a document.
+
 const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
      /v2/groups or /v2/pods/::status";
 
 /// Why a document can't be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// Nothing, or white space only. Old proxies turn a broken answer into this.
-    #[error("it is empty, and that is never \"no apps\"; something on the way lost the content")]
+    /// Nothing but white space. Old proxies make this of a broken answer.
+    #[error("it is empty, which never means \"no apps\"; something in between lost the content")]
     Empty,
     /// A web page: an error page of a proxy or of Marathon's web server, a login page.
     #[error(
-        "it is a web page{}, not JSON; see that the URL is Marathon's own and needs no login",
+        "it is a web page{}, not JSON; check that the URL is Marathon's and needs no login",
         title_clause(.title)
     )]
     Html {
-        /// The page's title, if it has one.
+        /// The title of the page.
         title: Option<String>,
     },
-    /// It ends too soon.
+    /// JSON that is cut off.
     #[error("the JSON is cut off at line {line}, column {column}; get or save it again")]
     Truncated {
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// From 1, in bytes.
+        /// The column in bytes, from 1.
         column: usize,
     },
-    /// It isn't JSON.
+    /// Not JSON.
     #[error("it is not JSON: {reason} at line {line}, column {column}")]
     Syntax {
-        /// What is wrong there.
+        /// The syntax error.
         reason: String,
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// From 1, in bytes.
+        /// The column in bytes, from 1.
         column: usize,
     },
-    /// JSON of something else.
+    /// JSON of an unknown shape.
     #[error("it is {found}; expected {KNOWN_SHAPES}")]
     Unrecognised {
-        /// What it looks like.
+        /// A description of the document.
         found: String,
     },
-    /// An answer to a question for tasks that has an app without.
+    /// An answer that lacks the requested tasks of an app.
     #[error(
-        "app {app} comes without the tasks that were asked for, which is not the same as having \
-         none; see that nothing between here and Marathon drops the query"
+        "app {app} comes without the requested tasks, which is not the same as having none; check \
+         that nothing between here and Marathon drops the query"
     )]
     MissingTasks {
-        /// The app's id.
+        /// The id of the app.
         app: String,
     },
-    /// Lists of next to nothing would take many times the document's length in memory.
-    #[error("its lists would take far more memory than any answer of Marathon's of that length")]
+    /// Lists that would take many times the document's length in memory.
+    #[error("its lists would take far more memory than those of any real answer of this length")]
     Outgrown,
 }
 

@@ -1,4 +1,4 @@
-//! Whole documents: saved files and answers, told apart by their shape.
+//! Documents: saved files and answers of Marathon, recognised by their shape.
 
 mod entries;
 mod error;
@@ -15,8 +15,8 @@ use crate::{Coverage, Finding, Kind, Snapshot, Spec};
 use entries::{Entries, Entry};
 use shape::Content;
 
-/// A document that was read. [`Document::to_snapshot`] makes the picture of it, again each time
-/// more version records are at hand.
+/// A parsed document. [`Document::to_snapshot`] converts it, and again when more version records
+/// are known.
 #[derive(Debug)]
 pub struct Document {
     entries: Vec<Entry>,
@@ -26,25 +26,25 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a saved file or an answer: one app, a list of apps, an answer of /v2/apps,
+    /// Parses a saved file or an answer: one app, a list of apps, an answer of /v2/apps,
     /// /v2/apps/{id} or /v2/groups, one pod definition or pod status, a list of them.
     ///
     /// # Errors
-    /// When it is none of these. Parts that can't be read are findings.
+    /// When it is none of these. Parts that can't be read become findings.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
         Self::parse_with(body, Entries::add_content)
     }
 
-    /// Reads a live answer of `/v2/apps?embed=apps.tasks`, and nothing else.
+    /// Parses an answer of `/v2/apps?embed=apps.tasks`, and nothing else.
     ///
     /// # Errors
-    /// As [`Document::parse`], and when an app comes without the list of its tasks.
+    /// As [`Document::parse`], and when the tasks of an app are missing.
     pub fn parse_apps(body: &[u8]) -> Result<Self, DocumentError> {
         let document = Self::parse_with(body, |entries, content, log| match content {
             Content::Answer(answer) if answer.apps.is_some() => {
                 entries.add_content(Content::Answer(answer), log)
             }
-            _ => Err(DocumentError::unrecognised("no answer of /v2/apps")),
+            _ => Err(DocumentError::unrecognised("not an answer of /v2/apps")),
         })?;
         let without = document.entries.iter().find(|entry| !entry.has_instances());
         match without {
@@ -53,7 +53,7 @@ impl Document {
         }
     }
 
-    /// Reads a live answer of `/v2/pods/::status`, where an empty list means that there are none.
+    /// Parses an answer of `/v2/pods/::status`, where an empty list means that there are no pods.
     ///
     /// # Errors
     /// As [`Document::parse`].
@@ -64,7 +64,7 @@ impl Document {
                 Ok(())
             }
             Content::List(list) => entries.add_content(Content::List(list), log),
-            _ => Err(DocumentError::unrecognised("no list of pods")),
+            _ => Err(DocumentError::unrecognised("not a list of pods")),
         })
     }
 
@@ -88,14 +88,14 @@ impl Document {
         Ok(Self { entries: entries.list, coverage, findings, bytes: text.len() })
     }
 
-    /// What is read of the pods of a Marathon that has no pods.
+    /// Stands for the pods of a Marathon that knows no pods.
     #[cfg(feature = "client")]
     pub(crate) fn no_pods() -> Self {
         let coverage = Coverage { apps: false, pods: true };
         Self { entries: Vec::new(), coverage, findings: Vec::new(), bytes: 0 }
     }
 
-    /// Both documents as one: what the second has comes after what the first has.
+    /// Appends the contents of another document.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.entries.extend(other.entries);
@@ -106,7 +106,7 @@ impl Document {
         self
     }
 
-    /// The normalised believed. Of two definitions with one id the last counts, as it would if
+    /// Converts the document to a snapshot. Of two definitions with one id the last counts, as if
     /// both were posted.
     #[must_use]
     pub fn to_snapshot(&self, records: &Records) -> Snapshot {
@@ -120,19 +120,19 @@ impl Document {
                 findings.push(Finding { path: entry.path.clone(), reason: reason.to_owned() });
             };
             if last[&(entry.kind(), entry.id.as_str())] != place {
-                note("the same id is defined again further on, and that definition counts");
+                note("the same id is defined again later, and the later definition counts");
                 continue;
             }
             let workload = entry.to_workload(&mut assembly);
             if entry.has_instances() && !workload.tasks_known {
-                note("ports times instances are too many: its instances are left out");
+                note("there are too many endpoints: its instances are left out");
             }
             workloads.push(workload);
         }
         Snapshot { workloads, coverage: self.coverage, findings, bytes: self.bytes }
     }
 
-    /// Reads a version record: an answer of `/v2/apps/{id}/versions/{version}` or
+    /// Parses a version record: an answer of `/v2/apps/{id}/versions/{version}` or
     /// `/v2/pods/{id}::versions/{version}`.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Document {
     }
 }
 
-/// What an error's body says: Marathon's message, or the title of a web page.
+/// Extracts the message of an error answer: Marathon's message, or the title of a web page.
 #[cfg(feature = "client")]
 pub(crate) fn message_in(body: &[u8]) -> Option<String> {
     match text_of(body) {
@@ -158,20 +158,20 @@ pub(crate) fn message_in(body: &[u8]) -> Option<String> {
     }
 }
 
-/// The text of a body: without byte order mark, and with U+FFFD for what isn't UTF-8.
+/// Converts a body to text, without byte order mark and with U+FFFD for what isn't UTF-8.
 pub(crate) fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match body.trim_ascii_start().first() {
         None => Err(DocumentError::Empty),
         Some(b'<') => Err(DocumentError::Html { title: title_of(body) }),
-        // Several times as fast as the lossy reading, where there is nothing to lose.
+        // Several times as fast as the lossy conversion.
         Some(_) => {
             Ok(str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed))
         }
     }
 }
 
-/// The title of a web page, if it is near the start and not overlong.
+/// Extracts the title of a web page, if it is near the start and not overlong.
 fn title_of(page: &[u8]) -> Option<String> {
     let start = String::from_utf8_lossy(&page[..page.len().min(4096)]);
     let lower = start.to_ascii_lowercase();

@@ -1,3 +1,5 @@
+//! Recognition of the shape of a document.
+
 use std::borrow::Cow;
 
 use serde::de::{IgnoredAny, SeqAccess};
@@ -7,7 +9,7 @@ use super::DocumentError;
 use crate::lenient::{FromJson, Log, raw_fields, read_json, record};
 use crate::model::{App, Group, PodSpec, PodStatus, Present};
 
-/// What a document holds, told by the keys of its outermost object.
+/// The contents of a document, by the keys of its outermost object.
 #[derive(Debug)]
 pub(super) enum Content {
     App(Box<App>),
@@ -18,7 +20,7 @@ pub(super) enum Content {
     List(Elements),
 }
 
-/// The elements of a list, which need not be alike.
+/// The elements of a list, which may be of different shapes.
 pub(super) type Elements = Vec<Result<Content, DocumentError>>;
 
 /// `{"apps": [...]}` of /v2/apps, `{"app": {...}}` of /v2/apps/{id}, `{"*": [...]}` of
@@ -28,7 +30,7 @@ pub(super) struct AppAnswer {
     pub(super) apps: Option<Vec<App>>,
     pub(super) app: Option<App>,
     pub(super) of_group: Option<Vec<App>>,
-    /// With one of these it is a group, which has apps too.
+    /// Keys of a group, which has apps, too.
     id: Option<Present>,
     groups: Option<Present>,
 }
@@ -47,23 +49,23 @@ impl AppAnswer {
     }
 }
 
-/// Keys that tell other things of Marathon's API that have an id as apps do.
+/// Keys of other objects of Marathon's API that have an id like an app.
 const OTHERS_WITH_ID: [(&str, &str); 2] = [("appId", "a task"), ("affectedApps", "a deployment")];
 
-/// Keys that tell other things of Marathon's API.
+/// Keys of other objects of Marathon's API.
 const OTHERS: [(&str, &str); 3] = [
     ("eventType", "an event"),
     ("tasks", "a list of tasks, which has no ports (/v2/apps?embed=apps.tasks has both)"),
     ("marathon_config", "an answer of /v2/info"),
 ];
 
-/// Reads a text that isn't empty.
+/// Reads a text that isn't empty, and recognises its shape.
 pub(super) fn read_content(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     if text.trim_ascii_start().starts_with('[') {
         return Ok(Content::List(read_json::<List>(text, log)?.0));
     }
     if begins_as_answer(text) {
-        // The largest of all documents: not to be read once more to see what it is.
+        // The largest kind of document is recognised without reading it twice.
         let mut notes = Log::new(text.len());
         let answer: AppAnswer = read_json(text, &mut notes)?;
         if answer.apps.is_some() && answer.id.is_none() && answer.groups.is_none() {
@@ -76,7 +78,7 @@ pub(super) fn read_content(text: &str, log: &mut Log) -> Result<Content, Documen
 
 fn read_element(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     if !text.trim_ascii_start().starts_with('{') {
-        // A syntax error is the better reason where there is one.
+        // A syntax error, if there is one, is the better reason.
         serde_json::from_str::<IgnoredAny>(text)?;
         return Err(DocumentError::unrecognised("a bare value"));
     }
@@ -87,7 +89,7 @@ fn read_element(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     } else if has("apps") || has("app") || has("*") {
         let answer: AppAnswer = read_json(text, log)?;
         if answer.is_empty() {
-            return Err(DocumentError::unrecognised("an object whose apps are no list of apps"));
+            return Err(DocumentError::unrecognised("an object whose apps are not a list"));
         }
         Content::Answer(Box::new(answer))
     } else if has("spec") && (has("instances") || has("status")) {
@@ -101,13 +103,13 @@ fn read_element(text: &str, log: &mut Log) -> Result<Content, DocumentError> {
     })
 }
 
-/// Whether the first key is `apps`.
+/// Tells whether the first key is `apps`.
 fn begins_as_answer(text: &str) -> bool {
     let inside = text.trim_ascii_start().strip_prefix('{');
     inside.is_some_and(|inside| inside.trim_ascii_start().starts_with("\"apps\""))
 }
 
-/// What an object is that is none of the known shapes.
+/// Describes an object of an unknown shape.
 fn describe_other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     if let Some(message) = error_message(fields) {
         return format!("an error message: {message:?}");
@@ -124,19 +126,19 @@ fn describe_other(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     format!("an object with the keys {}", keys.join(", "))
 }
 
-/// What an error of Marathon's says.
+/// Extracts the message of an error of Marathon's.
 fn error_message(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<String> {
     let (_, message) = fields.iter().find(|(key, _)| key == "message")?;
     serde_json::from_str(message.get()).ok().map(|message: String| clip_text(&message))
 }
 
-/// What the body of an error says, if it is an error of Marathon's own.
+/// Extracts the message of an error body, if it is an error of Marathon's.
 #[cfg(feature = "client")]
 pub(super) fn message_in(text: &str) -> Option<String> {
     error_message(&raw_fields(text).ok()?)
 }
 
-/// The start of a text that somebody else wrote.
+/// Shortens a text of unknown origin.
 fn clip_text(text: &str) -> String {
     text.chars().take(200).collect()
 }

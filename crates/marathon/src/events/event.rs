@@ -1,7 +1,6 @@
-//! What an event of Marathon's event bus means for a load balancer.
-//!
-//! Events are hints (`event-bus.md`: "should only be used as a cache-invalidation mechanism"):
-//! they come late, twice, out of order or not at all. Fields differ by generation, and all are
+//! Events of Marathon's event bus, as far as they matter to a load balancer.
+//! Events are hints (`event-bus.md`: "should only be used as a cache-invalidation mechanism"): they
+//! arrive late, twice, out of order or not at all. Fields differ by generation, and all are
 //! optional.
 
 use jiff::Timestamp;
@@ -10,72 +9,71 @@ use super::sse::Frame;
 use crate::lenient::{Log, read_json, record};
 use crate::{Kind, TaskState};
 
-/// One event, as far as a load balancer is concerned.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When it happened, by Marathon's clock.
+    /// The time of the event, by Marathon's clock.
     pub at: Option<Timestamp>,
-    /// What happened.
+    /// The change that it announces.
     pub change: Change,
 }
 
-/// What an event says.
+/// A change that an event announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A task or instance has a state now.
+    /// A task or instance has entered a state.
     State {
         /// The task.
         of: Subject,
-        /// The state it is in.
+        /// The new state.
         state: TaskState,
     },
-    /// The verdict on a task or instance is another now.
+    /// The health of a task or instance has changed.
     Health {
         /// The task.
         of: Subject,
-        /// True: healthy. None: not known any more.
+        /// True: healthy. None: unknown.
         healthy: Option<bool>,
     },
-    /// These apps and pods may be other than they were.
+    /// These apps and pods may have changed.
     Touched(Vec<Touched>),
     /// Marathon accepted a definition of this app or pod.
     Posted(Touched),
     /// An app or pod was removed.
     Removed(Touched),
-    /// Anything beneath this group may be other than it was, or gone. `/` is everything.
+    /// Anything in this group may have changed or gone. `/` is everything.
     Group(String),
-    /// Something that matters happened, and what it was can't be read.
+    /// A relevant event that can't be read.
     Unreadable,
-    /// Nothing that matters here.
+    /// An event that is not relevant.
     Other,
 }
 
 /// The task that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The app or pod it is of, as `/group/db`. Events don't say which of the two.
+    /// The id of its app or pod, as `/group/db`. Events don't tell apps from pods.
     pub workload: String,
-    /// Its task id or instance id, whichever the event has.
+    /// The task id or instance id, whichever the event has.
     pub id: String,
-    /// The version of the definition it runs by.
+    /// The version that it runs by.
     pub version: Option<Timestamp>,
 }
 
 /// An app or pod that an event names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
-    /// Whether it is an app or a pod, where the event says so.
+    /// App or pod, if the event tells.
     pub kind: Option<Kind>,
-    /// Its id, as `/group/db`.
+    /// The id, as `/group/db`.
     pub id: String,
 }
 
 impl Event {
-    /// Reads the data of a frame. The kind of event is that of the frame or, in streams of
-    /// Marathon before 0.11, the one in the data.
+    /// Parses a frame. The type of the event is that of the frame; before 0.11 it is in the data.
     #[must_use]
     pub fn parse(frame: &Frame) -> Self {
-        // What a lenient reader can't place is left out, and its notes help nobody here.
+        // Fields that can't be read are left out; findings in events are of no use.
         let mut log = Log::new(frame.data.len());
         let body: Body = read_json(&frame.data, &mut log).unwrap_or_default();
         let at = body.timestamp;
@@ -87,7 +85,7 @@ impl Event {
     }
 }
 
-/// All fields that matter, of all events.
+/// The relevant fields of all events.
 #[derive(Debug, Default)]
 struct Body {
     event_type: Option<String>,
@@ -159,7 +157,7 @@ struct DeploymentAction {
 record!(DeploymentAction { "app" => app, "pod" => pod });
 
 impl Body {
-    /// None where a field is missing without which the event says nothing.
+    /// Converts to a change; None if a necessary field is missing.
     fn into_change(self, name: &str) -> Option<Change> {
         Some(match name {
             "status_update_event" => {
@@ -178,7 +176,7 @@ impl Body {
                 let healthy = self.alive.or(self.healthy);
                 Change::Health { of: self.into_subject()?, healthy }
             }
-            // Failed checks before the verdict changes are Marathon's own business.
+            // `failed_health_check_event` is ignored: it comes before the health changes.
             "unhealthy_task_kill_event" | "unhealthy_instance_kill_event" => {
                 Change::Touched(vec![Touched { kind: None, id: self.workload_id()? }])
             }
@@ -212,7 +210,8 @@ impl Body {
         })
     }
 
-    /// `/v2/pods/group/db`, maybe behind a prefix and with `::instances/...` or a query after it.
+    /// Parses the pod in a path like `/v2/pods/group/db`, which may have a prefix, and
+    /// `::instances/...` or a query at its end.
     fn touched_pod(&self) -> Option<Touched> {
         let (_, id) = self.uri.as_deref()?.split_once("/v2/pods/")?;
         let id = id.split(['?', '#']).next()?;
@@ -240,7 +239,7 @@ fn absolute_id(id: &str) -> String {
     if id.starts_with('/') { id.to_owned() } else { format!("/{id}") }
 }
 
-/// The state that Marathon itself calls so (`Condition.scala`).
+/// Converts a condition, which is Marathon's own name of a state (`Condition.scala`).
 fn state_of_condition(name: &str) -> TaskState {
     match name.to_ascii_lowercase().as_str() {
         "scheduled" | "provisioned" | "created" | "reserved" | "staging" => TaskState::Staging,

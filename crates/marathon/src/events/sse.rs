@@ -1,36 +1,35 @@
-//! Server-sent events, as the WHATWG HTML standard has them and Marathon's Jetty writes them.
+//! Server-sent events, as the WHATWG HTML standard defines them and Marathon's Jetty writes them.
 
 use std::mem;
 
-/// The longest frame that is worth keeping, in bytes. Deployment events with the whole tree of
-/// groups in them have been seen at 10 MB; those of Marathon's light format take a few kilobytes.
+/// Default limit of a frame, in bytes. Deployment events with the whole tree of groups have been
+/// seen at 10 MB; those of Marathon's light format take a few kilobytes.
 pub const MAX_FRAME: usize = 1 << 20;
 
-/// One event as it came over the wire.
+/// One event as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The name after `event:`. Marathon before 0.11 writes none.
+    /// The value of `event:`. Marathon before 0.11 has none.
     pub event: Option<String>,
-    /// The lines after `data:`, joined by line feeds.
+    /// The values of `data:`, joined by line feeds.
     pub data: String,
 }
 
-/// Makes frames of the bytes of one stream, however they are cut up. A new stream wants a new
+/// A decoder of the bytes of one stream, in chunks of any size, to frames. A new stream needs a new
 /// decoder.
-///
-/// Heartbeats are empty lines and make no frame: any byte at all is a sign of life.
+/// Heartbeats are empty lines and make no frame; any byte shows that the stream is alive.
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,
-    /// The line that has not ended yet.
+    /// The current, incomplete line.
     line: Vec<u8>,
     event: Option<Vec<u8>>,
     data: Option<Vec<u8>>,
-    /// The last byte was a CR, so that a LF would belong to it.
+    /// The last byte was a CR, so a following LF belongs to it.
     after_cr: bool,
-    /// No line has ended yet; the first may begin with a byte order mark.
+    /// No line is complete yet; the first may begin with a byte order mark.
     at_start: bool,
-    /// The frame is over the limit and is skipped to its end.
+    /// The current frame is over the limit and is skipped.
     overlong: bool,
     skipped: u64,
 }
@@ -42,7 +41,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// For frames of up to `limit` bytes. A longer one is skipped, and the stream goes on.
+    /// Creates a decoder of frames of up to `limit` bytes. Longer ones are skipped.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -57,13 +56,13 @@ impl Decoder {
         }
     }
 
-    /// Frames that were over the limit.
+    /// Returns the number of frames over the limit, which were skipped.
     #[must_use]
     pub fn skipped_frames(&self) -> u64 {
         self.skipped
     }
 
-    /// Takes the next bytes and gives the frames they complete.
+    /// Decodes the next bytes and returns the frames that they complete.
     pub fn push_bytes(&mut self, mut bytes: &[u8]) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(&first) = bytes.first() {
@@ -90,7 +89,7 @@ impl Decoder {
             self.overlong = true;
             self.event = None;
             self.data = None;
-            // What is left of the line only tells that it isn't empty.
+            // One byte of the line is kept, to tell it from an empty one.
             if self.line.is_empty() {
                 self.line.extend(bytes.first());
             }
@@ -116,7 +115,7 @@ impl Decoder {
         None
     }
 
-    /// `name: value`; a line that begins with the colon is a comment.
+    /// Reads a line `name: value`; one that begins with the colon is a comment.
     fn read_field(&mut self, line: &[u8]) {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let value = line.get(colon + 1..).unwrap_or_default();

@@ -1,3 +1,5 @@
+//! Lenient lists and optional values.
+
 use std::marker::PhantomData;
 
 use serde::Deserialize;
@@ -7,8 +9,8 @@ use serde_json::value::RawValue;
 use super::Log;
 use super::value::{FromJson, ValueSeed};
 
-/// A list keeps its length: what can't be read is an empty element, so that the positions of the
-/// others, which mean something in Marathon's lists of ports, stay what they are.
+/// A list keeps its length: an element that can't be read becomes a default. So the others keep
+/// their positions, which matter in Marathon's lists of ports.
 impl<T: FromJson> FromJson for Vec<T> {
     const EXPECTED: &'static str = "a list";
 
@@ -22,19 +24,19 @@ impl<T: FromJson> FromJson for Vec<T> {
         };
         while let Some(element) = next(read.len(), log)? {
             let Some(element) = element else { continue };
-            // Most lists have one element. Else pushing the first would make room for four.
+            // Most lists have one element; without this, pushing it would allocate four.
             if read.is_empty() {
                 read.reserve_exact(1);
             }
             read.push(element);
         }
-        // There are many lists: what pushing left over would add up.
+        // There are many lists, and their spare capacity would add up.
         read.shrink_to_fit();
         Ok(Some(read))
     }
 }
 
-/// One element of a list. None: there is no room for it.
+/// The seed of a list element; None if there is no memory left for it.
 struct Element<'a, T> {
     log: &'a mut Log,
     made: PhantomData<T>,
@@ -66,7 +68,7 @@ impl<'de, T: FromJson> DeserializeSeed<'de> for Element<'_, T> {
     }
 }
 
-/// An error in the text costs no more than what stands in it.
+/// Reads one element on its own, so that an error in it costs nothing else.
 fn read_separately<T: FromJson>(text: &str, log: &mut Log) -> T {
     let mut json = serde_json::Deserializer::from_str(text);
     ValueSeed::new(log).deserialize(&mut json).unwrap_or_else(|error| {
@@ -75,7 +77,7 @@ fn read_separately<T: FromJson>(text: &str, log: &mut Log) -> T {
     })
 }
 
-/// None is null or absent, or couldn't be read.
+/// None stands for null, absent and unreadable.
 impl<T: FromJson> FromJson for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
 

@@ -1,21 +1,23 @@
+//! The state of a lenient reader: path, findings and memory budget.
+
 use std::fmt::{self, Write};
 
 use super::Finding;
 
-/// Findings kept of one document. The count of the rest is kept.
+/// Limit of findings of one document; the rest is only counted.
 const MAX_FINDINGS: usize = 1000;
 
-/// Lists within lists. Groups nest as deep as their authors like, but not so deep.
+/// Limit of nested lists, deeper than any real tree of groups.
 const MAX_DEPTH: usize = 64;
 
-/// Memory that lists may take in any case, in bytes.
+/// Memory that the lists of any document may take, in bytes.
 const MIN_ROOM: usize = 16 << 20;
 
-/// Times a document's own length that its lists may take. Marathon's own answers take less than
-/// once; `[{},{},{}...` would take hundreds.
+/// Memory that lists may take, as a multiple of the document's length. Marathon's answers take less
+/// than 1; `[{},{},{}...` would take hundreds.
 const ROOM_FACTOR: usize = 4;
 
-/// Where the reader is, what it noted, and what it may still use.
+/// The state of a reader: its path, its findings and its memory budget.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: Vec<PathStep>,
@@ -34,7 +36,7 @@ enum PathStep {
 }
 
 impl Log {
-    /// For a document of so many bytes.
+    /// Creates the state for a document of this length.
     pub(crate) fn new(text_len: usize) -> Self {
         Self {
             path: Vec::new(),
@@ -46,8 +48,8 @@ impl Log {
         }
     }
 
-    /// Does `work`, which may fail. If it does, all it noted and used is given back, and it is
-    /// done once more, carefully.
+    /// Runs `work`, and if it fails runs it again in careful mode, with the findings and memory of
+    /// the first run returned.
     pub(crate) fn twice_at_most<T, E>(
         &mut self,
         work: impl Fn(&mut Self) -> Result<T, E>,
@@ -64,23 +66,23 @@ impl Log {
         })
     }
 
-    /// An element of a list is to be cut out before it is read, so that an error in it stays in
-    /// it.
+    /// Tells whether list elements are to be cut out before they are read, so that an error in one
+    /// doesn't spoil the others.
     pub(crate) fn is_careful(&self) -> bool {
         self.careful
     }
 
-    /// Does `work` with the path one key longer.
+    /// Runs `work` with the path extended by a key.
     pub(crate) fn at_key<T>(&mut self, key: &'static str, work: impl FnOnce(&mut Self) -> T) -> T {
         self.within_step(PathStep::Key(key), work)
     }
 
-    /// Does `work` with the path one key longer, one that Marathon's users choose.
+    /// Runs `work` with the path extended by a key that a user has chosen.
     pub(crate) fn at_member<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
         self.within_step(PathStep::Member(key.into()), work)
     }
 
-    /// Does `work` with the path one list index longer.
+    /// Runs `work` with the path extended by a list index.
     pub(crate) fn at_index<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
         self.within_step(PathStep::Index(index), work)
     }
@@ -92,7 +94,7 @@ impl Log {
         done
     }
 
-    /// Notes that what stands here could not be read.
+    /// Adds a finding at the current path.
     pub(crate) fn add_finding(&mut self, reason: impl Into<String>) {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding { path: self.current_path(), reason: reason.into() });
@@ -101,7 +103,7 @@ impl Log {
         }
     }
 
-    /// Where the reader is, as `$.apps[3].tasks`.
+    /// Formats the current path, as `$.apps[3].tasks`.
     pub(crate) fn current_path(&self) -> String {
         let mut path = String::from("$");
         for step in &self.path {
@@ -115,12 +117,12 @@ impl Log {
         path
     }
 
-    /// The reader is deeper than any document of Marathon's.
+    /// Tells whether the nesting is deeper than in any real document.
     pub(crate) fn too_deep(&self) -> bool {
         self.path.len() > MAX_DEPTH
     }
 
-    /// Takes memory for one more `T`, or says that there is no more.
+    /// Takes memory for one more `T` from the budget. False: there is not enough left.
     pub(crate) fn make_room<T>(&mut self) -> bool {
         match self.room.checked_sub(size_of::<T>()) {
             Some(left) => self.room = left,
@@ -129,19 +131,19 @@ impl Log {
         !self.outgrown
     }
 
-    /// The document was not read to its end: it takes too much memory for its length.
+    /// Tells whether reading stopped because the document takes too much memory for its length.
     pub(crate) fn is_outgrown(&self) -> bool {
         self.outgrown
     }
 
-    /// Adds what was noted in the reading of a whole document.
+    /// Adds the findings of another run over the document.
     pub(crate) fn take_over(&mut self, read: Self) {
         self.findings.extend(read.findings);
         self.unkept += read.unkept;
         self.outgrown |= read.outgrown;
     }
 
-    /// What was noted. Where it was too much, a last line says how much is left out.
+    /// Returns the findings, and one with the number of those beyond the limit.
     pub(crate) fn into_findings(mut self) -> Vec<Finding> {
         if self.unkept > 0 {
             let reason = format!("and {} more that are not listed", self.unkept);
@@ -151,7 +153,7 @@ impl Log {
     }
 }
 
-/// A text in quotes, cut short where it is long.
+/// Shows a text in quotes, shortened if it is long.
 pub(super) struct Clipped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Clipped<'_> {

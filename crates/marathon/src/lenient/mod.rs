@@ -1,10 +1,9 @@
-//! Reading JSON that may be wrong in places: what can't be read costs itself and nothing around
-//! it, and is noted with its path.
-//!
-//! A document is read in one pass, straight into the types of [`crate::model`]. What is of the
-//! wrong kind is noted on the way. A number out of range or a broken escape ends the pass; then the
-//! document is read once more, with the elements of each list cut out as raw texts first, so that
-//! even these cost no more than the element they stand in.
+//! Lenient parsing of JSON: a value that can't be read is left out and noted with its path;
+//! everything around it is read.
+//! A document is read in one pass, straight into the types of [`crate::model`]. Values of a wrong
+//! type are noted on the way. A number out of range or a broken escape ends the pass; then the
+//! document is read again, with each list element cut out as raw text first, so that such an error
+//! costs no more than its element.
 
 mod finding;
 mod list;
@@ -19,8 +18,8 @@ pub(crate) use log::Log;
 pub(crate) use object::{Field, Key, Record, raw_fields};
 pub(crate) use value::{FromJson, ValueSeed, read_json};
 
-/// Makes a struct readable from an object: JSON keys and the fields they fill. A key written
-/// twice counts as Marathon counts it: the last one stays. Unknown keys are skipped.
+/// Implements [`Record`] for a struct, from JSON keys and the fields they fill. Of a duplicate key
+/// the last one counts, as in Marathon. Unknown keys are skipped.
 macro_rules! record {
     ($type:ident { $($key:literal => $field:ident),* $(,)? }) => {
         impl $crate::lenient::Record for $type {

@@ -1,3 +1,5 @@
+//! Lenient objects.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Log;
 use super::value::{FromJson, ValueSeed};
 
-/// A struct read from an object, field by field. See [`super::record!`].
+/// A struct that is read from an object, field by field. See [`super::record!`].
 pub(crate) trait Record: Default {
     fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
@@ -16,7 +18,7 @@ pub(crate) trait Record: Default {
     ) -> Result<(), A::Error>;
 }
 
-/// The value of one key: to be read once, or skipped.
+/// The value of one key, to be read or skipped.
 pub(crate) struct Field<'a, A> {
     object: &'a mut A,
     log: &'a mut Log,
@@ -34,7 +36,7 @@ impl<'de, A: MapAccess<'de>> Field<'_, A> {
         Ok(())
     }
 
-    /// Steps over the value, whatever it is and however deep.
+    /// Skips the value, whatever it is and however deep.
     pub(crate) fn skip_value(self) -> Result<(), A::Error> {
         self.object.next_value::<IgnoredAny>().map(drop)
     }
@@ -55,10 +57,10 @@ impl<R: Record> FromJson for R {
     }
 }
 
-/// Keys of an object that are looked at to see what it is. No object of Marathon's has so many.
+/// Limit of keys that are examined to recognise an object; more than any object of Marathon has.
 const MAX_KEYS: usize = 256;
 
-/// The first keys of an object, with their values as raw text.
+/// Reads the first keys of an object, with their values as raw text.
 pub(crate) fn raw_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
     struct Fields;
 
@@ -86,7 +88,7 @@ pub(crate) fn raw_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, s
     Ok(fields)
 }
 
-/// An object's key, borrowed where it has no escapes.
+/// A key of an object, borrowed if it has no escapes.
 pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

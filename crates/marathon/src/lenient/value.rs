@@ -1,3 +1,5 @@
+//! Lenient values, and the seed that reads them.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -9,13 +11,13 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::log::{Clipped, Log};
 
-/// Made from one JSON value. A kind of value that a type can't be made from is `None`, which is
-/// noted, and the default stands in for it.
+/// A type that is read from one JSON value. A constructor returns None for a value of the wrong
+/// type; that becomes a finding, and the default is used.
 pub(crate) trait FromJson: Default {
-    /// What the type is made from, with its article.
+    /// The expected value, with its article.
     const EXPECTED: &'static str;
 
-    /// Marathon up to 1.4 writes null for anything that is absent.
+    /// Converts null, which Marathon up to 1.4 writes for absent values.
     fn from_null() -> Option<Self> {
         Some(Self::default())
     }
@@ -53,7 +55,7 @@ pub(crate) trait FromJson: Default {
     }
 }
 
-/// Reads a whole text. The error is of the syntax; all else is noted.
+/// Reads a whole text. Only syntax is an error; anything else becomes a finding.
 pub(crate) fn read_json<T: FromJson>(text: &str, log: &mut Log) -> Result<T, serde_json::Error> {
     log.twice_at_most(|log| read_once(text, log))
 }
@@ -65,7 +67,7 @@ pub(super) fn read_once<T: FromJson>(text: &str, log: &mut Log) -> Result<T, ser
     Ok(value)
 }
 
-/// Takes whatever value comes and makes a `T` of it.
+/// A seed that makes a `T` of any value.
 pub(crate) struct ValueSeed<'a, T> {
     log: &'a mut Log,
     made: PhantomData<T>,
@@ -142,7 +144,7 @@ impl FromJson for String {
     }
 }
 
-/// What many hold for long: a task's id, an agent's name.
+/// A string that is shared and kept for long: the id of a task, the name of an agent.
 impl FromJson for Option<Arc<str>> {
     const EXPECTED: &'static str = String::EXPECTED;
 

@@ -1,3 +1,5 @@
+//! Apps and groups.
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,11 +21,11 @@ pub(crate) struct App {
     /// From 1.5.
     pub(crate) networks: Vec<Network>,
     pub(crate) container: Container,
-    /// Up to 1.4, bridged apps have them too: service ports, made up by Marathon.
+    /// Up to 1.4, bridged apps have them, too, made from the service ports.
     pub(crate) port_definitions: Vec<PortDefinition>,
     /// Up to 1.4: the service ports.
     pub(crate) ports: Vec<Option<u16>>,
-    /// 0.14 to 1.4: present in an app whose tasks have addresses of their own.
+    /// From 0.14 to 1.4: in apps whose tasks have addresses of their own.
     pub(crate) ip_address: Option<IpAddress>,
     pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) readiness_checks: Vec<Present>,
@@ -53,7 +55,7 @@ record!(App {
     "taskKillGracePeriodSeconds" => task_kill_grace_period,
 });
 
-/// Absent in an app that was posted and never changed.
+/// The history of an app. Absent in one that was posted and never changed.
 #[derive(Debug, Default)]
 pub(crate) struct VersionInfo {
     /// The last version that changed more than the number of instances.
@@ -62,7 +64,7 @@ pub(crate) struct VersionInfo {
 
 record!(VersionInfo { "lastConfigChangeAt" => last_config_change_at });
 
-/// Something of which it matters only that it is there: a deployment, a readiness check.
+/// An object of which only the presence matters: a deployment, a readiness check.
 #[derive(Debug, Default)]
 pub(crate) struct Present;
 

@@ -1,3 +1,5 @@
+//! Health checks and their results.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::lenient::record;
 
-/// Of apps and pods alike.
+/// A health check of an app or a pod container.
 #[derive(Debug, Default)]
 pub(crate) struct HealthCheck {
     pub(crate) grace_period: Option<Duration>,
@@ -14,7 +16,7 @@ pub(crate) struct HealthCheck {
 
 record!(HealthCheck { "gracePeriodSeconds" => grace_period, "intervalSeconds" => interval });
 
-/// What one health check of an app says about one task. Very old servers have null in its place.
+/// The result of one health check for one task of an app. Null in very old generations.
 #[derive(Debug, Default)]
 pub(crate) struct HealthCheckResult {
     pub(crate) alive: Option<bool>,

@@ -1,6 +1,6 @@
-//! Marathon's own JSON, of every generation from 0.11 to 1.11, as far as the network, the health
-//! and the version of a task go. Everything is optional here: what a generation doesn't have is
-//! absent or null, and what it has beyond this is skipped. The names are those of Marathon's API.
+//! Marathon's JSON, of every generation from 0.11 to 1.11: the network, the health and the version
+//! of tasks. Everything is optional: fields that a generation lacks are absent or null, and other
+//! fields are skipped. The names are those of Marathon's API.
 
 mod app;
 mod health;

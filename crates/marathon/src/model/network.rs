@@ -1,7 +1,9 @@
+//! Networks and ports of apps.
+
 use crate::Labels;
 use crate::lenient::record;
 
-/// From 1.5, of apps and pods alike.
+/// An entry of `networks` of an app (from 1.5) or a pod.
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     pub(crate) name: Option<String>,
@@ -51,7 +53,7 @@ record!(PortMapping {
     "networkNames" => network_names,
 });
 
-/// A port on the agent's own network. Its `port` is a service port, which nothing listens on.
+/// A port on the network of the agent. Its `port` is a service port, on which nothing listens.
 #[derive(Debug, Default)]
 pub(crate) struct PortDefinition {
     pub(crate) name: Option<String>,

@@ -1,3 +1,5 @@
+//! Pods: definitions and statuses.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use crate::lenient::record;
 #[derive(Debug, Default)]
 pub(crate) struct PodStatus {
     pub(crate) id: Option<String>,
-    /// The newest definition, whatever the instances run by.
+    /// The current definition, whatever the instances run by.
     pub(crate) spec: PodSpec,
     pub(crate) instances: Option<Vec<PodInstance>>,
 }
@@ -63,9 +65,9 @@ record!(Lifecycle { "killGracePeriodSeconds" => kill_grace_period });
 pub(crate) struct PodEndpoint {
     pub(crate) name: Option<String>,
     pub(crate) container_port: Option<u16>,
-    /// 0: any. Absent: none, except on the agent's own network.
+    /// 0: any. Absent: none, except on the network of the agent.
     pub(crate) host_port: Option<u16>,
-    /// May be absent, and may hold anything, as `http`.
+    /// May be absent or any text, such as `http`.
     pub(crate) protocol: Vec<String>,
     pub(crate) labels: Labels,
     pub(crate) network_names: Vec<String>,
@@ -103,7 +105,7 @@ record!(PodInstance {
 
 #[derive(Debug, Default)]
 pub(crate) struct PodNetwork {
-    /// Absent on the agent's own network.
+    /// Absent on the network of the agent.
     pub(crate) name: Option<String>,
     pub(crate) addresses: Vec<Option<IpAddr>>,
 }
@@ -113,12 +115,12 @@ record!(PodNetwork { "name" => name, "addresses" => addresses });
 #[derive(Debug, Default)]
 pub(crate) struct ContainerStatus {
     pub(crate) name: Option<String>,
-    /// As the state of a task.
+    /// A state of a task.
     pub(crate) status: Option<String>,
-    /// When it started to run, or was staged.
+    /// The time when it was staged or started to run.
     pub(crate) status_since: Option<Timestamp>,
     pub(crate) conditions: Vec<Condition>,
-    /// In an order of their own, and none where the task isn't active.
+    /// In an order of their own; empty for an inactive task.
     pub(crate) endpoints: Vec<EndpointStatus>,
 }
 
@@ -130,7 +132,7 @@ record!(ContainerStatus {
     "endpoints" => endpoints,
 });
 
-/// Only one is known: `healthy`, with the string `true` or `false`.
+/// A condition. Only `healthy` is known, with the string `true` or `false`.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     pub(crate) name: Option<String>,

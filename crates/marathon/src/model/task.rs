@@ -1,3 +1,5 @@
+//! Tasks of apps.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,12 +9,12 @@ use super::HealthCheckResult;
 use crate::TaskState;
 use crate::lenient::{FromJson, record};
 
-/// A task of an app. Of one that isn't active, only id, host, addresses and state are left.
+/// A task of an app. An inactive one has only id, host, addresses and state.
 #[derive(Debug, Default)]
 pub(crate) struct Task {
     pub(crate) id: Option<Arc<str>>,
     pub(crate) host: Option<Arc<str>>,
-    /// The allocated ports of the agent. None: an element that isn't a port.
+    /// The allocated ports of the agent. None for an element that isn't a port.
     pub(crate) ports: Vec<Option<u16>>,
     pub(crate) ip_addresses: Vec<TaskAddress>,
     pub(crate) started_at: Option<Timestamp>,

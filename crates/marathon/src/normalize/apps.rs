@@ -1,4 +1,4 @@
-//! From an app as Marathon has it to a workload.
+//! Conversion of an app from Marathon's JSON to a workload.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{health, ports};
 use crate::model::{App, Task};
 use crate::{Instance, InstanceSpec, Kind, Spec, Time, Timestamp, Workload};
 
-/// What a definition says, in the shape of all generations.
+/// Converts a definition to the shape common to all generations.
 pub(crate) fn app_spec(app: &App) -> Spec {
     let network = ports::network_mode(app);
     let ports = ports::app_ports(app, &network);
@@ -24,7 +24,7 @@ pub(crate) fn app_spec(app: &App) -> Spec {
     }
 }
 
-/// The app with its instances. Tasks without an id are left out: nothing can be said of them.
+/// Converts an app with its instances. Tasks without an id are left out.
 pub(crate) fn app_workload(
     id: String,
     path: String,
@@ -79,17 +79,18 @@ fn app_instance(
     })
 }
 
-/// The version of a task that doesn't run by the definition as it stands. A task of the last
-/// version that changed more than the number of instances, or of a later one, does
-/// (`VersionInfo.scala`, `TaskStatsByVersion.scala`). A task without a version isn't active: it
-/// has no endpoints by any definition.
+/// Returns the version of a task that runs by an older definition. A task runs by the current one
+/// if its version is the last that changed more than the number of instances, or later
+/// (`VersionInfo.scala`, `TaskStatsByVersion.scala`). A task without a version is inactive and has
+/// no endpoints by any definition.
 fn older_version(app: &App, task: &Task) -> Option<Timestamp> {
     let changed = app.version_info.last_config_change_at.or(app.version)?;
     task.version.filter(|version| *version < changed)
 }
 
-/// Only a deployment asks for readiness, and only of the tasks it starts. Marathon drops the
-/// results of a step when the step is over: an empty list says nothing against anyone.
+/// Tells whether no readiness check speaks against a task. Only a deployment makes these checks,
+/// and only on the tasks that it starts. Marathon drops the results of a step when the step is
+/// over, so an empty list means ready.
 fn is_ready(app: &App, task: &Task) -> bool {
     let results = &app.readiness_check_results;
     if app.deployments.is_empty() || app.readiness_checks.is_empty() || results.is_empty() {

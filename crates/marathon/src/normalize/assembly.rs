@@ -1,16 +1,18 @@
+//! Building of a snapshot: version records, interning and a limit of endpoints.
+
 use super::interning::Interner;
 use super::records::Records;
 use crate::{Instance, InstanceSpec, Kind, Timestamp, VersionKey};
 
-/// Ports times instances that a snapshot may have: many times what a large cluster has. A small
-/// document could claim far more, since each of its instances has every port.
+/// Limit of endpoints of a snapshot, many times that of a large cluster. Without it a small
+/// document could take far more memory, since each of its instances has every port.
 const MAX_ENDPOINTS: usize = 4_000_000;
 
-/// What putting a snapshot together draws on.
+/// The inputs and limits of building a snapshot.
 #[derive(Debug)]
 pub(crate) struct Assembly<'a> {
     records: &'a Records,
-    /// Endpoints that may still be made; None once there were too many.
+    /// Number of endpoints that may still be made; None once there were too many.
     room: Option<usize>,
     interner: Interner,
 }
@@ -20,12 +22,12 @@ impl<'a> Assembly<'a> {
         Self { records, room: Some(MAX_ENDPOINTS), interner: Interner::default() }
     }
 
-    /// The earlier definition that something runs by.
+    /// Returns the earlier definition with this version.
     pub(crate) fn spec_of(&self, kind: Kind, id: &str, version: Timestamp) -> InstanceSpec {
         self.records.spec_of(&VersionKey { kind, id: id.into(), version })
     }
 
-    /// Makes the instances of one workload; None where there would be too many endpoints.
+    /// Builds the instances of one workload; None if there would be too many endpoints.
     pub(crate) fn build_instances<T>(
         &mut self,
         listed: &[T],

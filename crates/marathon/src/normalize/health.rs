@@ -1,15 +1,15 @@
-//! From results of health checks to a verdict, and from names of states to states.
+//! Evaluation of health checks, and the states of tasks.
 
 use std::time::Duration;
 
 use crate::model::{ContainerStatus, HealthCheck, HealthCheckResult, Task};
 use crate::{Health, TaskState};
 
-/// Marathon's own defaults, for definitions that were not posted yet (`HealthCheck.scala`).
+/// Marathon's defaults, for definitions that were not posted yet (`HealthCheck.scala`).
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a new task may take until its health is known. None without health checks.
+/// Returns the longest time until the health of a new task is known; None without health checks.
 pub(crate) fn settling_time<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -> Option<Duration> {
     let longest = |check: &HealthCheck| {
         let grace = check.grace_period.unwrap_or(DEFAULT_GRACE);
@@ -18,12 +18,11 @@ pub(crate) fn settling_time<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -
     checks.map(longest).max()
 }
 
-/// The verdict on a task. `checks`: how many health checks its definition has, None where the
-/// definition isn't known.
-///
+/// Evaluates the health of a task. `checks` is the number of health checks in its definition; None
+/// if that is unknown.
 /// There is one result for each check that has reported, in any order. Within the grace period
-/// Marathon makes one that is not alive and has neither succeeded nor failed
-/// (`HealthCheckActor.scala`): that is no verdict.
+/// Marathon makes a result that is not alive and has neither succeeded nor failed
+/// (`HealthCheckActor.scala`): it doesn't count.
 pub(crate) fn task_health(results: &[HealthCheckResult], checks: Option<usize>) -> Health {
     if checks == Some(0) {
         return Health::NoChecks;
@@ -42,8 +41,8 @@ pub(crate) fn task_health(results: &[HealthCheckResult], checks: Option<usize>) 
     }
 }
 
-/// The verdict on a container of a pod that is health checked. Marathon says `false` of one
-/// that has not reported too, and gives that as the reason (`PodStatusConversion.scala`).
+/// Evaluates the health of a pod container with a health check. Marathon reports `false` even for a
+/// check that has not reported, with that as the reason (`PodStatusConversion.scala`).
 pub(crate) fn container_health(status: &ContainerStatus, endpoint: Option<bool>) -> Health {
     let said = status.conditions.iter().find(|said| said.name.as_deref() == Some("healthy"));
     let verdict = match said {
@@ -58,7 +57,7 @@ pub(crate) fn container_health(status: &ContainerStatus, endpoint: Option<bool>)
     }
 }
 
-/// The verdict on a whole whose parts have these: the worst one.
+/// Returns the worst health of several parts.
 pub(crate) fn worst_health(parts: &[Health]) -> Health {
     [Health::Down, Health::Unknown, Health::Up]
         .into_iter()
@@ -66,7 +65,8 @@ pub(crate) fn worst_health(parts: &[Health]) -> Health {
         .unwrap_or(Health::NoChecks)
 }
 
-/// Generations before 1.1.2 don't say the state: a task that has started runs.
+/// Returns the state of a task. Before 1.1.2 Marathon doesn't report it: then a task that has
+/// started is running.
 pub(crate) fn task_state(task: &Task) -> TaskState {
     match &task.state {
         Some(state) => state.clone(),

@@ -1,4 +1,4 @@
-//! What many instances have in common, held once: a cluster has few agents and many tasks.
+//! Interning of values that many instances share: a cluster has few agents and many tasks.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,14 +8,14 @@ use crate::{Endpoint, Instance, Workload};
 
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    /// Names of agents.
+    /// Host names of agents.
     agents: BTreeSet<Arc<str>>,
     /// Addresses of containers behind ports of their agents.
     behind: BTreeSet<Arc<[IpAddr]>>,
 }
 
 impl Interner {
-    /// Lets an instance hold what others hold already.
+    /// Replaces the values of an instance by equal ones that are held already.
     pub(crate) fn intern_instance(&mut self, instance: &mut Instance) {
         instance.host.iter_mut().for_each(|host| intern_value(&mut self.agents, host));
         for endpoint in instance.endpoints.iter_mut().flatten() {
@@ -24,8 +24,7 @@ impl Interner {
         }
     }
 
-    /// The same for a workload that was read back: its lists grew as they were read, and each of its
-    /// instances has everything for itself.
+    /// Interns all instances of a workload that was restored from disk, and shrinks its lists.
     pub(crate) fn intern_workload(&mut self, workload: &mut Workload) {
         workload.instances.shrink_to_fit();
         for instance in &mut workload.instances {

@@ -1,8 +1,7 @@
-//! From a pod as Marathon has it to a workload.
-//!
-//! The status names endpoints and allocated ports only; labels, protocols and container ports
-//! are in the definition. The two are joined by the names of container and endpoint, never by
-//! position: the status has an order of its own (`PodStatusConversion.scala`).
+//! Conversion of a pod from Marathon's JSON to a workload.
+//! The status has only names and allocated ports of endpoints; labels, protocols and container
+//! ports are in the definition. The two are joined by the names of container and endpoint, never by
+//! position, since the status has an order of its own (`PodStatusConversion.scala`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::{
     Time, Timestamp, Unroutable, Workload,
 };
 
-/// What a definition says. `prefix` leads to it from the path of the workload: `spec.` or none.
+/// Converts a definition. `prefix` is its path within the workload: `spec.` or empty.
 pub(crate) fn pod_spec(pod: &PodSpec, prefix: &str) -> Spec {
     let network = declared_mode(&pod.networks);
     let mut ports = Vec::new();
@@ -73,7 +72,7 @@ fn pod_port(
     }
 }
 
-/// The pod with its instances. `instances` is None where there is only the definition.
+/// Converts a pod with its instances. `instances` is None if there is only the definition.
 pub(crate) fn pod_workload(
     id: String,
     path: String,
@@ -106,7 +105,7 @@ fn pod_instance(
     let of_version = match version {
         Some(version) if current.version != Some(version) => {
             match assembly.spec_of(Kind::Pod, pod_id, version) {
-                // Ports are joined by name, so the newest definition can't be taken amiss.
+                // Ports are joined by name, so the current definition is safe to use.
                 InstanceSpec::Gone(_) => InstanceSpec::Current,
                 earlier => earlier,
             }
@@ -135,13 +134,13 @@ fn pod_instance(
     })
 }
 
-/// `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.
+/// Parses the version in `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.
 fn parse_reference(reference: &str) -> Option<Timestamp> {
     reference.rsplit_once("::versions/")?.1.parse().ok()
 }
 
-/// A pod is as far as its containers are. Its own status tells less: `TERMINAL` is also one that
-/// is being killed, `DEGRADED` one that is unhealthy or out of reach.
+/// Derives the state of an instance from those of its containers. Its own status is less precise:
+/// `TERMINAL` may also mean being killed, and `DEGRADED` unhealthy or unreachable.
 fn pod_state(listed: &PodInstance) -> TaskState {
     let states = listed.containers.iter().filter_map(|container| container.status.as_deref());
     let states: Vec<_> = states.map(TaskState::from_mesos_name).collect();
@@ -206,7 +205,7 @@ fn locate_port(
     }
 }
 
-/// The addresses of an instance in the named networks, or in all where none is named.
+/// Returns the addresses of an instance in the given networks; in all networks if none is given.
 fn instance_addresses(listed: &PodInstance, networks: &[String]) -> Vec<IpAddr> {
     let wanted = listed.networks.iter().filter(|network| {
         networks.is_empty() || network.name.as_ref().is_some_and(|name| networks.contains(name))

@@ -1,4 +1,4 @@
-//! The ports of an app, and where a task of it listens on them.
+//! The ports of an app, and the addresses where its tasks listen.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::{
     Behind, Endpoint, Labels, NetworkMode, Port, Protocol, Scope, Spec, Unroutable, UnusedPort,
 };
 
-/// The network an app is in. From 1.5 `networks` says so, before that three other fields did.
+/// Returns the network of an app: from `networks` since 1.5, from three other fields before.
 pub(crate) fn network_mode(app: &App) -> NetworkMode {
     if !app.networks.is_empty() {
         return declared_mode(&app.networks);
@@ -24,7 +24,7 @@ pub(crate) fn network_mode(app: &App) -> NetworkMode {
     }
 }
 
-/// The mode that `networks` says. Modes can't be mixed, so the first one is that of all.
+/// Returns the mode of `networks`. Modes can't be mixed, so the first entry decides.
 pub(crate) fn declared_mode(networks: &[Network]) -> NetworkMode {
     match networks.first().map(|first| first.mode.as_deref().unwrap_or("container")) {
         None | Some("host") => NetworkMode::Host,
@@ -36,10 +36,9 @@ pub(crate) fn declared_mode(networks: &[Network]) -> NetworkMode {
     }
 }
 
-/// The ports of an app, from the one list that counts for its network.
-///
-/// Marathon up to 1.4 gives bridged apps `portDefinitions` and `ports` too, made up from the
-/// service ports: those are no ports of the app (`Formats.scala`).
+/// Returns the ports of an app, from the one list that counts for its network.
+/// Marathon up to 1.4 also gives bridged apps `portDefinitions` and `ports` that are made from the
+/// service ports; they are not ports of the app (`Formats.scala`).
 pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     let checked = !app.health_checks.is_empty();
     let container = &app.container;
@@ -68,7 +67,7 @@ pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     mappings.map(|(i, mapping)| at(list, i).from_mapping(mapping, network)).collect()
 }
 
-/// What has labels in the other lists.
+/// Returns the labelled ports of the other lists.
 pub(crate) fn unused_ports(app: &App, read: &[Port]) -> Vec<UnusedPort> {
     let lists: [(&str, Vec<&Labels>); 4] = [
         ("portDefinitions", app.port_definitions.iter().map(|port| &port.labels).collect()),
@@ -79,7 +78,7 @@ pub(crate) fn unused_ports(app: &App, read: &[Port]) -> Vec<UnusedPort> {
             app.ip_address.iter().flat_map(|ip| &ip.discovery.ports).map(|p| &p.labels).collect(),
         ),
     ];
-    // What is read is of one list.
+    // All ports that count are from one list.
     let is_read = |list: &str| {
         let port = read.first().and_then(|port| port.path.strip_prefix(list));
         port.is_some_and(|rest| rest.starts_with('['))
@@ -99,7 +98,7 @@ fn mapping_labels(mappings: &[PortMapping]) -> Vec<&Labels> {
     mappings.iter().map(|mapping| &mapping.labels).collect()
 }
 
-/// Where a port of an app stands, and the rest that doesn't depend on the kind of list.
+/// The position of a port, and the rest that doesn't depend on the kind of list.
 struct PortEntry {
     index: usize,
     path: String,
@@ -108,7 +107,7 @@ struct PortEntry {
 
 impl PortEntry {
     fn from_mapping(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
-        // Marathon itself reads a bridge's missing hostPort as 0.
+        // Marathon, too, takes a missing hostPort on a bridge for 0.
         let scope = if mapping.host_port.is_some() || *network == NetworkMode::Bridge {
             Scope::Host
         } else {
@@ -151,7 +150,7 @@ impl PortEntry {
     }
 }
 
-/// The protocols that are tcp and udp, each once, and the others.
+/// Separates tcp and udp, each once, from other protocols.
 pub(crate) fn split_protocols<'a>(
     given: impl Iterator<Item = &'a str>,
 ) -> (Vec<Protocol>, Vec<String>) {
@@ -172,7 +171,7 @@ pub(crate) fn split_protocols<'a>(
     (known, others)
 }
 
-/// Whether a task could run by this definition: the walk would come out even.
+/// Tells whether a task can run by this definition: it has as many host ports as that needs.
 pub(crate) fn fits_task(spec: &Spec, task: &Task) -> bool {
     count_host_ports(spec) == task.ports.len()
 }
@@ -181,11 +180,10 @@ fn count_host_ports(spec: &Spec) -> usize {
     spec.ports.iter().filter(|port| port.scope == Scope::Host).count()
 }
 
-/// Where a task listens on the ports of the definition it runs by.
-///
-/// A task's `ports` hold one entry for each port that asks for a host port, in order; the others
-/// take none (`PortsMatcher.scala`, `TaskBuilder.scala`). Where that doesn't come out even the
-/// two don't belong together, and every pairing would be a guess.
+/// Locates the ports of the definition that a task runs by.
+/// A task's `ports` have one entry for each port with a host port, in order, and none for the
+/// others (`PortsMatcher.scala`, `TaskBuilder.scala`). If the numbers differ, task and definition
+/// don't belong together, and any pairing would be a guess.
 pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
     let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
     let expected = count_host_ports(spec);
@@ -215,7 +213,7 @@ pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unr
     spec.ports.iter().map(place).collect()
 }
 
-/// What is behind a port of the agent's, if the task has one address only that could be meant.
+/// Returns the address behind a port of the agent, if the task has only one that can be meant.
 pub(crate) fn container_behind(
     network: &NetworkMode,
     addresses: &[IpAddr],
@@ -230,7 +228,7 @@ pub(crate) fn container_behind(
     Some(Behind { addresses: addresses.into(), port })
 }
 
-/// At a port of the agent's.
+/// Makes an endpoint at a port of the agent.
 pub(crate) fn host_endpoint(
     host: Option<&str>,
     port: Option<u16>,
@@ -241,7 +239,7 @@ pub(crate) fn host_endpoint(
     Ok(Endpoint::Host { port, behind })
 }
 
-/// At the task's own address.
+/// Makes an endpoint at the task's own address.
 pub(crate) fn container_endpoint(
     addresses: &[IpAddr],
     port: Option<u16>,
@@ -253,8 +251,9 @@ pub(crate) fn container_endpoint(
     Ok(Endpoint::Container { addresses: addresses.into(), port })
 }
 
-/// The addresses of an app's task come without the names of their networks, those of the first
-/// network first. Marathon's own health checks take the first one too.
+/// Checks that the network of a port is the one with the known address: the addresses of a task
+/// have no network names, and those of the first network come first. Marathon's own health checks
+/// use the first one, too.
 fn check_network(of_app: &NetworkMode, of_port: &[String]) -> Result<(), Unroutable> {
     match (of_app, of_port) {
         (NetworkMode::Container { networks }, [wanted, ..])

@@ -1,10 +1,12 @@
+//! The cache of version records.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{InstanceSpec, Snapshot, Spec, VersionKey};
 
-/// Earlier versions of definitions, as Marathon keeps them. They never change, so what was read
-/// once is good for as long as something runs by it.
+/// A cache of version records: earlier definitions, as Marathon keeps them. They never change, so a
+/// record stays valid as long as an instance runs by it.
 #[derive(Debug, Clone, Default)]
 pub struct Records(BTreeMap<VersionKey, Option<Arc<Spec>>>);
 
@@ -14,13 +16,13 @@ impl Records {
         self.0.insert(key, Some(Arc::new(spec)));
     }
 
-    /// Remembers that Marathon has no such record any more: it keeps 25 or 50 of each app.
+    /// Notes that Marathon has dropped a record: it keeps 25 or 50 of each app.
     pub fn insert_gone(&mut self, key: VersionKey) {
         self.0.insert(key, None);
     }
 
-    /// Remembers the definitions that instances run by now: when a later one takes their place, as
-    /// it does for every agent at once when an upgrade begins, nobody has to ask for them.
+    /// Adds the definitions that instances run by now. When an upgrade replaces them, which happens
+    /// for all agents at once, no agent has to request them.
     pub fn remember_current(&mut self, snapshot: &Snapshot) {
         for workload in snapshot.workloads.iter().filter(|known| known.spec.version.is_some()) {
             let current = workload.instances.iter().filter(|instance| {
@@ -34,13 +36,13 @@ impl Records {
         }
     }
 
-    /// The record was asked for, and is here or gone for good.
+    /// Tells whether a record is known, or known to be dropped.
     #[must_use]
     pub fn contains(&self, key: &VersionKey) -> bool {
         self.0.contains_key(key)
     }
 
-    /// Forgets the records that nothing in the snapshot runs by.
+    /// Drops the records that no instance of a snapshot runs by.
     pub fn retain_used(&mut self, snapshot: &Snapshot) {
         let used: BTreeSet<_> = snapshot
             .workloads

@@ -1,4 +1,4 @@
-//! Task ids and instance ids, and which belongs to which.
+//! Task ids and instance ids, and how they belong together.
 //!
 //! | Marathon | task of an app | instance of an app |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! The number at the end counts the tasks of one instance (`Instance.scala`, `Task.scala`). Of
 //! pods, Marathon lists instances, and each container has a task: `pod.instance-UUID.container`.
 
-/// True if `id` names an instance, and `task` is one of its tasks.
+/// Tells whether `id` is an instance id and `task` is one of its tasks.
 pub(crate) fn instance_has_task(id: &str, task: &str) -> bool {
     let Some(instance) = parse_instance_id(id).filter(|instance| instance.rest.is_empty()) else {
         return false;

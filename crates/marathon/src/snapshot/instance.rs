@@ -1,4 +1,4 @@
-//! What runs of a workload, where it listens and how it is.
+//! Instances of a workload: their states, their health and the addresses where they listen.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,49 +13,49 @@ use super::{Spec, Time};
 pub struct Instance {
     /// The task id; of a pod, the instance id. Opaque.
     pub id: Arc<str>,
-    /// The agent it runs on: a name or an address, whatever the agent calls itself.
+    /// The agent it runs on, by the name or address that the agent is configured with.
     pub host: Option<Arc<str>>,
-    /// How far it is in its life.
+    /// The state of its life cycle.
     pub state: TaskState,
-    /// The verdict of its health checks; of a pod, the worst of its containers with ports.
+    /// The health; of a pod, the worst of its containers with ports.
     pub health: Health,
-    /// Pods: the verdict for each port of its own spec. Empty for apps; see [`Self::health_of`].
+    /// Pods: the health of each port of its own spec. Empty for apps; see [`Self::health_of`].
     pub port_health: Box<[Health]>,
-    /// Its readiness checks don't speak against it. Always true outside a deployment.
+    /// No readiness check fails. Always true outside a deployment.
     pub ready: bool,
-    /// Since when every health check has succeeded at least once more, by Marathon's clock: the
-    /// oldest of their last successes. Older bad news is out of date. Known of apps only.
+    /// The oldest of the last successes of its health checks, by Marathon's clock. Bad news from
+    /// before is out of date. Apps only.
     pub last_success: Option<Time>,
-    /// When it started to run.
+    /// The time when it started to run.
     pub started: Option<Time>,
     /// The version it runs by.
     pub version: Option<Timestamp>,
     /// The definition it runs by.
     pub spec: InstanceSpec,
-    /// Where it listens: one for each port of its own spec, in order. Empty where the spec is
+    /// The endpoints, one for each port of its own spec, in order. Empty if the spec is
     /// [`InstanceSpec::Unknown`].
     pub endpoints: Box<[Result<Endpoint, Unroutable>]>,
 }
 
 impl Instance {
-    /// The health that counts for one port of its own spec.
+    /// Returns the health that counts for one port of its own spec.
     #[must_use]
     pub fn health_of(&self, port_index: usize) -> Health {
         self.port_health.get(port_index).copied().unwrap_or(self.health)
     }
 }
 
-/// Which definition an instance runs by.
+/// The definition that an instance runs by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceSpec {
-    /// The one of the workload, or one that differs from it in the number of instances only.
+    /// The current one, or one that differs from it in the number of instances only.
     Current,
     /// An earlier one.
     Older(Arc<Spec>),
-    /// An earlier one, whose record was not read yet.
+    /// An earlier one, whose version record was not read yet.
     Unknown(Timestamp),
-    /// An earlier one, whose record Marathon has dropped, and the definition of the workload
-    /// doesn't fit the instance.
+    /// An earlier one, whose version record Marathon has dropped; the current one doesn't fit the
+    /// instance.
     Gone(Timestamp),
 }
 
@@ -69,33 +69,33 @@ impl InstanceSpec {
     }
 }
 
-/// Where a port of an instance is reached.
+/// The address of a port of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Endpoint {
-    /// At the agent, [`Instance::host`].
+    /// A port of the agent, [`Instance::host`].
     Host {
         /// The allocated port.
         port: u16,
-        /// Where the container itself listens, behind that port. None: it has no address of its
-        /// own, or that isn't known.
+        /// The address of the container behind that port. None: it has no address of its own, or an
+        /// unknown one.
         #[serde(default)]
         behind: Option<Behind>,
     },
-    /// At the task's own address.
+    /// The task's own address.
     Container {
-        /// Its addresses, IPv4 and IPv6 as they come, at least one. The first of a family is the
-        /// one Marathon itself would use.
+        /// At least one address, IPv4 and IPv6 in any order. Of each family Marathon itself would
+        /// use the first.
         addresses: Arc<[IpAddr]>,
         /// The container port.
         port: u16,
     },
 }
 
-/// Where a container listens behind a port of its agent: only that agent, and at best its network,
-/// reaches it there.
+/// The address of a container behind a port of its agent. Only that agent, and at best its network,
+/// can reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behind {
-    /// Its addresses, IPv4 and IPv6 as they come, at least one.
+    /// At least one address, IPv4 and IPv6 in any order.
     pub addresses: Arc<[IpAddr]>,
     /// The container port.
     pub port: u16,
@@ -104,87 +104,87 @@ pub struct Behind {
 /// Why a port of an instance can't be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unroutable {
-    /// Marathon blanks the ports of tasks that aren't active (`TaskConversion.scala`).
-    #[error("the task is not active, so Marathon no longer says which ports it has")]
+    /// The task is inactive: Marathon blanks its ports (`TaskConversion.scala`).
+    #[error("the task is inactive, and Marathon no longer lists its ports")]
     Inactive,
-    /// The walk over mappings and ports doesn't come out even: they belong to different versions.
-    #[error("the definition asks for {expected} host ports, the task has {found}")]
+    /// The task has more or fewer ports than the definition: they belong to different versions.
+    #[error("the definition has {expected} host ports, the task {found}")]
     PortCount {
-        /// Ports that the definition asks of the agent.
+        /// The number of host ports in the definition.
         expected: usize,
-        /// Ports that the task has.
+        /// The number of ports of the task.
         found: usize,
     },
-    /// No agent is named.
+    /// The task has no host.
     #[error("the task has no host yet")]
     NoHost,
     /// The allocated port is missing, 0 or unreadable.
     #[error("no host port is allocated to it yet")]
     NoHostPort,
-    /// The task's own address is missing.
+    /// The task has no address of its own.
     #[error("the task has no address of its own yet")]
     NoAddress,
-    /// `containerPort` is 0 and no host port is asked for: only the task knows the port, as $PORT.
+    /// `containerPort` is 0 and there is no host port: only the task knows the port, as $PORT.
     #[error(
         "containerPort is 0 and there is no hostPort, so only the task itself knows the port; \
          give it a containerPort"
     )]
     NoContainerPort,
-    /// Several networks, a port on one that isn't the first, and addresses without their names.
+    /// The port is on a network that isn't the first, and the addresses don't name their networks.
     #[error(
-        "the app is in several networks and Marathon doesn't say which address belongs to {network:?}"
+        "the app is in several networks and Marathon doesn't tell which address belongs to {network:?}"
     )]
     AmbiguousNetwork {
         /// The network that the port is on.
         network: String,
     },
-    /// Pods: the instance has other endpoints, and not this one.
+    /// Pods: the instance lacks this endpoint.
     #[error("the pod instance doesn't list this endpoint")]
     NotListed,
-    /// On a bridge without host port.
-    #[error("it is behind the agent's bridge without a hostPort; give it one, 0 for any")]
+    /// A port on a bridge without a host port.
+    #[error("it is on the agent's bridge without a hostPort; give it one, 0 for any")]
     Unpublished,
-    /// A network mode that isn't known.
-    #[error("the network mode {0:?} is not known")]
+    /// An unknown network mode.
+    #[error("the network mode {0:?} is unknown")]
     NetworkMode(String),
 }
 
-/// The verdict of health checks. Not knowing is not the same as down: Marathon forgets every
-/// result at a change of leader.
+/// The result of health checks. Unknown is not the same as down: Marathon forgets all results at a
+/// change of leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Health {
     /// There are no health checks.
     NoChecks,
-    /// Every check has reported, and well.
+    /// All checks have passed.
     Up,
-    /// A check failed.
+    /// A check has failed.
     Down,
-    /// Not every check has reported, and none has failed.
+    /// Not all checks have reported, and none has failed.
     Unknown,
 }
 
-/// How far a task is in its life.
+/// The life cycle of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
     /// Waiting for an agent, or being fetched.
     Staging,
-    /// The executor has it.
+    /// Being started.
     Starting,
-    /// It runs.
+    /// Running.
     Running,
-    /// It was told to stop.
+    /// Told to stop.
     Killing,
-    /// Its agent is out of reach; it may come back. `TASK_LOST` of generations before 1.4 too.
+    /// The agent is unreachable; the task may come back. Includes `TASK_LOST` of generations before 1.4.
     Unreachable,
-    /// It is over, with the name Marathon has for it, as `TASK_FAILED`.
+    /// Ended, with Marathon's name of the state, as `TASK_FAILED`.
     Terminal(String),
-    /// A state that Marathon didn't have when this was written.
+    /// An unknown state, of a later Marathon.
     Other(String),
 }
 
 impl TaskState {
-    /// The state that Mesos calls so. A lost task is one whose agent is out of reach, as generations
-    /// before 1.4 called it, and can come back.
+    /// Converts the name of a state in Mesos. `TASK_LOST` is the name of unreachable before 1.4:
+    /// such a task can come back.
     pub(crate) fn from_mesos_name(name: &str) -> Self {
         match name {
             "TASK_STAGING" => Self::Staging,
@@ -204,7 +204,7 @@ impl TaskState {
         }
     }
 
-    /// The task is over and its id never comes back.
+    /// Tells whether the task has ended. Its id never comes back.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Terminal(_))

@@ -1,34 +1,35 @@
+//! Labels of apps, pods and ports.
+
 use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{FromJson, Key, Log, ValueSeed};
 
-/// The labels of an app, a pod or a port: pairs in the order of the document, duplicates kept.
-///
-/// JSON leaves open what a key written twice means. Marathon itself keeps the last of them; a
-/// file still has both, and who reads a file wants to know.
+/// The labels of an app, a pod or a port: pairs in the order of the document, with duplicates.
+/// JSON doesn't define the meaning of duplicate keys. Marathon keeps the last one; a file still has
+/// all of them, and its reader wants to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels(Vec<(String, String)>);
 
 impl Labels {
-    /// The pairs of key and value, in order.
+    /// Iterates over the pairs of key and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// The value of a key; the last one where the key is written more than once, as in Marathon.
+    /// Returns the value of a key; of duplicate keys the last one, as in Marathon.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
-    /// How many pairs there are, duplicates counted.
+    /// Returns the number of pairs, with duplicates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// True where there is no label.
+    /// Tells whether there is no label.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -61,7 +62,7 @@ impl FromJson for Labels {
     }
 }
 
-/// The value of one label. None: it isn't a string.
+/// The value of one label; None if it isn't a string.
 #[derive(Default)]
 struct Value(Option<String>);
 

@@ -18,22 +18,22 @@ pub use workload::{Kind, VersionKey, Workload, WorkloadKey};
 
 use crate::lenient::Finding;
 
-/// Everything that was read, at one moment.
+/// Everything that was read, as of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The apps and pods in the order of the document. Kind and id together are unique.
     pub workloads: Vec<Workload>,
-    /// What the snapshot may be taken for.
+    /// The kinds of workloads that it lists completely.
     pub coverage: Coverage,
-    /// What could not be read.
+    /// The parts that could not be read.
     pub findings: Vec<Finding>,
-    /// How long the documents were, in bytes: what the answer cost Marathon.
+    /// Length of the documents in bytes, a measure of the cost for Marathon.
     pub bytes: usize,
 }
 
 impl Snapshot {
-    /// The version records that instances run by and that were not at hand, each one once.
-    /// Finished instances don't count: nobody is sent to them.
+    /// Returns the version records that instances run by and that are unknown, without duplicates.
+    /// Ended instances don't count: they take no traffic.
     #[must_use]
     pub fn missing_versions(&self) -> Vec<VersionKey> {
         let unread = self.workloads.iter().flat_map(|workload| {
@@ -48,11 +48,11 @@ impl Snapshot {
     }
 }
 
-/// Whether what isn't in a snapshot doesn't exist.
+/// The kinds of workloads that a snapshot lists completely: a missing one doesn't exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Every app there is, is here.
+    /// All apps are in the snapshot.
     pub apps: bool,
-    /// Every pod there is, is here.
+    /// All pods are in the snapshot.
     pub pods: bool,
 }

@@ -1,4 +1,4 @@
-//! A definition, as far as the network goes.
+//! Definitions: labels, network, ports and times.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,91 +8,93 @@ use serde::{Deserialize, Serialize};
 
 use super::Labels;
 
-/// One version of a definition, as far as the network goes.
+/// One version of the definition of an app or pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// The moment of the version. None in a definition that was never posted.
+    /// The time of the version, which identifies it. None in a definition that was never posted.
     pub version: Option<Timestamp>,
     /// The labels of the app or pod itself.
     pub labels: Labels,
-    /// Where these labels stand, from [`Workload::path`](crate::Workload::path): `labels`, or `spec.labels`.
+    /// The path of these labels in [`Workload::path`](crate::Workload::path): `labels` or
+    /// `spec.labels`.
     pub labels_path: String,
-    /// The network the tasks are in.
+    /// The network of the tasks.
     pub network: NetworkMode,
     /// The ports, in the order of the definition.
     pub ports: Vec<Port>,
     /// Labelled ports in lists that Marathon ignores for this network.
     #[serde(default, rename = "unread", skip_serializing_if = "Vec::is_empty")]
     pub unused_ports: Vec<UnusedPort>,
-    /// How many health checks the definition has: so many results a healthy app task has.
+    /// Number of health checks, and of results of a healthy task of an app.
     pub health_checks: usize,
-    /// How long a new task may take until its health is known: the longest grace period and
-    /// interval of a health check together. None: there are no health checks.
+    /// Longest time until the health of a new task is known: the longest sum of grace period and
+    /// interval of a health check. None: there are no health checks.
     pub settling: Option<Duration>,
-    /// From SIGTERM to SIGKILL. None: left to Mesos.
+    /// Time from SIGTERM to SIGKILL. None: left to Mesos.
     pub task_kill_grace: Option<Duration>,
 }
 
-/// An entry with labels of a list of ports that its network has no use for.
+/// A labelled port in a list that its network doesn't use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedPort {
-    /// Where it stands, from [`Workload::path`](crate::Workload::path).
+    /// The path of the port in [`Workload::path`](crate::Workload::path).
     pub path: String,
-    /// Its labels.
+    /// The labels of the port.
     pub labels: Labels,
 }
 
 /// The network of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
-    /// The agent's own.
+    /// The network of the agent.
     Host,
-    /// A bridge on the agent, behind it: reached by ports of the agent.
+    /// A bridge on the agent, reached by ports of the agent.
     Bridge,
     /// A network with an address for each task.
     Container {
-        /// The names of the networks, in order; empty where the generation has no names.
+        /// The names of the networks, in order; empty in generations without names.
         networks: Vec<String>,
     },
-    /// A mode that Marathon didn't have when this was written. Nothing in it is routable.
+    /// An unknown mode, of a later Marathon. Nothing in it is routable.
     Other(String),
 }
 
 /// One port of a definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// The position among the ports of its spec, from 0.
+    /// The index among the ports of its spec.
     pub index: usize,
-    /// Its name, which is unique in the spec of an app, and in a container of a pod.
+    /// The name, unique in the spec of an app and in a container of a pod.
     pub name: Option<String>,
     /// Pods: the container that has the port.
     pub container: Option<String>,
-    /// Where it stands, from [`Workload::path`](crate::Workload::path): `container.docker.portMappings[0]`.
+    /// The path of the port in [`Workload::path`](crate::Workload::path):
+    /// `container.docker.portMappings[0]`.
     pub path: String,
     /// The protocols that are tcp or udp. `udp,tcp` is both.
     pub protocols: Vec<Protocol>,
-    /// Anything else that was given as protocol, as `http`.
+    /// Any other protocols, such as `http`.
     pub other_protocols: Vec<String>,
-    /// The port inside the container. None on the agent's own network. 0 stands for "the port
-    /// that is allocated on the agent".
+    /// The port in the container. None on the network of the agent. 0 stands for the port that is
+    /// allocated on the agent.
     pub container_port: Option<u16>,
-    /// Whose address the port is reached at.
+    /// The address that the port is reached at.
     pub scope: Scope,
-    /// A health check looks at the task (pods: at this container).
+    /// The task (pods: this container) has a health check.
     pub checked: bool,
     /// The labels of the port.
     pub labels: Labels,
 }
 
-/// Whose address a port is reached at. Marathon's own `network-scope` in the Mesos `DiscoveryInfo`
-/// follows the same rule (`PortDiscovery.scala`).
+/// The address that a port is reached at. Marathon's own `network-scope` in the Mesos
+/// `DiscoveryInfo` follows the same rule (`PortDiscovery.scala`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// The agent's, at a port that is allocated for each task.
+    /// The address of the agent, at a port that is allocated for each task.
     Host,
-    /// The task's own, at the container port.
+    /// The task's own address, at the container port.
     Container {
-        /// The networks the port is on, by name; empty: all the task is in.
+        /// The names of the networks of the port; empty: all networks of the task.
         networks: Vec<String>,
     },
 }

@@ -1,25 +1,27 @@
+//! A compact time.
+
 use std::num::NonZeroI64;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A time as Marathon says it, to the microsecond, in a third of the memory that an optional
-/// [`Timestamp`] takes: there are some with each task. Marathon itself says milliseconds.
+/// A time of Marathon's, which has milliseconds, stored as microseconds. An optional one takes a
+/// third of the memory of an optional [`Timestamp`], and each task has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Timestamp", into = "Timestamp")]
 pub struct Time {
-    /// Since 1970, which itself is its first microsecond.
+    /// Microseconds since 1970. 0 is stored as 1.
     micros: NonZeroI64,
 }
 
-/// What stands for 0.
+/// The value that stands for 0.
 const FIRST: NonZeroI64 = const { NonZeroI64::new(1).unwrap() };
 
 impl Time {
-    /// It as others have it.
+    /// Converts to a `Timestamp`.
     #[must_use]
     pub fn to_timestamp(self) -> Timestamp {
-        // It was made of one.
+        // It was made from a `Timestamp`, so it is in range.
         Timestamp::from_microsecond(self.micros.get()).unwrap_or(Timestamp::MAX)
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Instance, Spec};
 
-/// What Marathon runs.
+/// The kind of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// An app: each instance is one task.
@@ -26,30 +26,30 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Names an app or a pod.
+/// The key of an app or a pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadKey {
     /// App or pod.
     pub kind: Kind,
-    /// Its id, as `/group/db`.
+    /// The id, as `/group/db`.
     pub id: Arc<str>,
 }
 
-/// `app /group/db`.
+/// Formats as `app /group/db`.
 impl fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.id)
     }
 }
 
-/// Names one version of a workload's definition. Such a record never changes.
+/// The key of a version record: one version of a definition. Such a record never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VersionKey {
     /// App or pod.
     pub kind: Kind,
     /// The id of the app or pod, as `/group/db`.
     pub id: Arc<str>,
-    /// The moment of the version, which is its name.
+    /// The time of the version, which identifies it.
     pub version: Timestamp,
 }
 
@@ -64,22 +64,22 @@ pub struct Workload {
     pub path: String,
     /// The newest definition.
     pub spec: Arc<Spec>,
-    /// What runs of it, or ran.
+    /// The instances that run or have ended.
     pub instances: Vec<Instance>,
-    /// The document said which instances there are; without it, an empty list says nothing.
+    /// The document has listed the instances; otherwise an empty list means nothing.
     pub tasks_known: bool,
-    /// A deployment is under way. Known of apps only.
+    /// A deployment is under way. Apps only.
     pub deploying: bool,
 }
 
 impl Workload {
-    /// The kind and id of this workload.
+    /// Returns the kind and id of this workload.
     #[must_use]
     pub fn key(&self) -> WorkloadKey {
         WorkloadKey { kind: self.kind, id: Arc::clone(&self.id) }
     }
 
-    /// The definition that one of its instances runs by, if known.
+    /// Returns the definition that one of its instances runs by, if known.
     #[must_use]
     pub fn spec_of<'a>(&'a self, instance: &'a Instance) -> Option<&'a Spec> {
         instance.spec.or_current(&self.spec)

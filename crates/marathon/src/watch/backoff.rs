@@ -1,10 +1,12 @@
+//! Delays before retries.
+
 use std::time::Duration;
 
 use super::jitter::Jitter;
 
-/// How long to wait after a failure: twice as long each time, up to a limit, less up to a half
-/// by chance. It starts over only after something held for a while, or else what fails right
-/// after it succeeds would be tried at full speed.
+/// Exponential back-off with jitter: the delay doubles with each failure up to a limit, less a
+/// random part of up to a half. It is reset only after a success that has lasted for a while;
+/// otherwise something that fails right after each success would be retried at full speed.
 #[derive(Debug)]
 pub(super) struct Backoff {
     pub(super) first: Duration,
@@ -18,7 +20,7 @@ impl Backoff {
         Self { first, most, stable, failures: 0 }
     }
 
-    /// The delay after a failure of what had held for so long.
+    /// Returns the delay after a failure that followed a success of length `held`.
     pub(super) fn next_delay(&mut self, held: Duration, jitter: &mut Jitter) -> Duration {
         if held >= self.stable {
             self.failures = 0;

@@ -1,4 +1,4 @@
-//! Everything as it is believed to be, and what a read may change of it.
+//! The believed state of all workloads, and the rules for what a read may change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use super::known::KnownWorkload;
 use super::messages::Changed;
 use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload, WorkloadKey};
 
-/// So many reads in a row that each lose other workloads are doubted.
+/// Limit of reads in a row that are doubted although each has lost different workloads.
 const MOST_DOUBTS: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Believed {
     known: BTreeMap<WorkloadKey, KnownWorkload>,
-    /// Those with bad news that waits for a read, and until when.
+    /// Workloads with bad news that waits for a read, with the time when it is applied.
     waiting: BTreeMap<WorkloadKey, Duration>,
-    /// What was read whole at least once.
+    /// The kinds of workloads that were completely read at least once.
     pub(super) complete: Coverage,
-    /// Workloads whose end was announced since everything was read.
+    /// Workloads whose removal was announced since the last read of everything.
     announced: BTreeSet<WorkloadKey>,
-    /// What the last reads of everything had lost, which were not believed, and how many they were.
+    /// The workloads that the last doubted read had lost, and the number of doubted reads in a row.
     doubted: Option<(BTreeSet<WorkloadKey>, usize)>,
 }
 
@@ -36,7 +36,7 @@ impl Believed {
         self.known.get(key)
     }
 
-    /// Acts on an event that says that a task is unhealthy. True: something changed.
+    /// Applies the event of a task that is unhealthy. True: the workload changed.
     pub(super) fn mark_unhealthy(
         &mut self,
         key: &WorkloadKey,
@@ -51,7 +51,7 @@ impl Believed {
         changed
     }
 
-    /// Takes note of an event that says that a task is healthy.
+    /// Applies the event of a task that is healthy.
     pub(super) fn mark_healthy(
         &mut self,
         key: &WorkloadKey,
@@ -63,7 +63,7 @@ impl Believed {
         }
     }
 
-    /// Acts on an event that says that a task is being killed or is over. True: something changed.
+    /// Applies the event of a task that is being killed or has ended. True: the workload changed.
     pub(super) fn end_instance(
         &mut self,
         key: &WorkloadKey,
@@ -79,7 +79,7 @@ impl Believed {
         changed
     }
 
-    /// Acts on what has waited long enough.
+    /// Applies the bad news that has waited long enough.
     pub(super) fn release_due(&mut self, now: Duration, changed: &mut Changed) {
         let due = self.waiting.iter().filter(|(_, until)| **until <= now);
         for key in due.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
@@ -90,7 +90,7 @@ impl Believed {
         }
     }
 
-    /// Takes note of how long bad news of it waits.
+    /// Updates the time until which bad news of a workload waits.
     fn update_waiting(&mut self, key: &WorkloadKey) {
         match self.known.get(key).and_then(KnownWorkload::wake_at) {
             Some(until) => self.waiting.insert(key.clone(), until),
@@ -126,7 +126,7 @@ impl Believed {
         }
     }
 
-    /// Takes a read of one workload that began then.
+    /// Replaces a workload by a read that began at `begun`.
     pub(super) fn replace_workload(
         &mut self,
         workload: Workload,
@@ -134,12 +134,12 @@ impl Believed {
         changed: &mut Changed,
     ) {
         let key = workload.key();
-        // It was read later than that already.
+        // A later read is known already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
             return;
         }
-        // What is as it was stays in the memory it is in: a little that lives on among all that was
-        // read would keep the memory of all of it.
+        // An unchanged workload keeps its memory: a small part of a large answer that lives on
+        // would keep the whole page allocated.
         let (key, before) =
             self.known.remove_entry(&key).map_or((key, None), |(key, known)| (key, Some(known)));
         let old = before.as_ref().map(|known| Arc::clone(&known.view));
@@ -152,8 +152,8 @@ impl Believed {
         self.update_waiting(&key);
     }
 
-    /// Whether to take a read of everything that began then. One that is hard to believe is taken
-    /// when the next one has lost nothing more, or when there were too many of them to doubt.
+    /// Decides whether to believe a read of everything that began at `begun`. An implausible read
+    /// is believed once the next one has lost nothing more, or after too many doubts in a row.
     pub(super) fn accepts_read(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
         let lost = self.lost_vips(snapshot, begun);
         let doubted = self.doubted.take();
@@ -170,7 +170,7 @@ impl Believed {
         false
     }
 
-    /// Takes a read of everything that began then.
+    /// Replaces everything by a read that began at `begun`.
     pub(super) fn replace_all(
         &mut self,
         snapshot: Snapshot,
@@ -188,7 +188,7 @@ impl Believed {
         self.announced.clear();
     }
 
-    /// What is known and not in the snapshot, as far as the snapshot has everything.
+    /// Returns the known workloads that are missing from a snapshot, if it covers their kind.
     fn missing_from(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
         let listed: BTreeSet<_> = snapshot.workloads.iter().map(Workload::key).collect();
         let covered = |kind| match kind {
@@ -201,8 +201,8 @@ impl Believed {
         gone.map(|(key, _)| key.clone()).collect()
     }
 
-    /// A server that has just become the leader, or a broken proxy, may know of very little: more
-    /// than half of all workloads with VIPs don't go at once, and few clusters have none at all.
+    /// A new leader or a broken proxy may answer with far too little. Implausible is a loss of more
+    /// than half of all workloads with VIPs at once, and a first answer without any VIP.
     fn is_hard_to_believe(&self, snapshot: &Snapshot, lost: &BTreeSet<WorkloadKey>) -> bool {
         if self.known.is_empty() && self.complete == Coverage::default() {
             return !snapshot.workloads.iter().any(has_vip_label);
@@ -211,7 +211,8 @@ impl Believed {
         2 * lost.len() > all
     }
 
-    /// The workloads with VIPs that go, or lose their labels, without a word.
+    /// Returns the workloads with VIPs that would go, or lose their labels, without an
+    /// announcement.
     fn lost_vips(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
         let labelled = |key: &WorkloadKey| {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))

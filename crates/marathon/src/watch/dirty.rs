@@ -1,5 +1,5 @@
-//! What is to be read one workload at a time, and when. In a rolling upgrade of a whole cluster that
-//! is many, and every event asks when the first of them is due.
+//! Workloads that wait to be read one by one. A rolling upgrade of a whole cluster makes many, and
+//! every event needs to know when the first of them is due.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::WorkloadKey;
 /// A workload that changed.
 #[derive(Debug)]
 pub(super) struct DirtyWorkload {
-    /// It is due no later than this, whatever else comes.
+    /// The latest time for the read, however many events follow.
     pub(super) latest: Duration,
     pub(super) due: Duration,
-    /// What the read has to show.
+    /// The facts that the read has to show.
     pub(super) expectations: Vec<Expectation>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct DirtySet {
     by_key: BTreeMap<WorkloadKey, DirtyWorkload>,
-    /// How many are due when.
+    /// The number of workloads due at each time.
     dues: BTreeMap<Duration, usize>,
 }
 
@@ -33,7 +33,7 @@ impl DirtySet {
         self.by_key.contains_key(key)
     }
 
-    /// When the first of them is due.
+    /// Returns the time when the first one is due.
     pub(super) fn first_due(&self) -> Option<Duration> {
         self.dues.first_key_value().map(|(due, _)| *due)
     }
@@ -42,7 +42,7 @@ impl DirtySet {
         self.by_key.iter()
     }
 
-    /// Changes one, which is `new` where there is none yet.
+    /// Changes a workload, or `new` if it isn't in the set yet.
     pub(super) fn change_or_insert(
         &mut self,
         key: WorkloadKey,
@@ -66,7 +66,7 @@ impl DirtySet {
         Some(dirty)
     }
 
-    /// All of them; none is left.
+    /// Removes and returns all workloads.
     pub(super) fn take_all(&mut self) -> BTreeMap<WorkloadKey, DirtyWorkload> {
         std::mem::take(self).by_key
     }

@@ -1,3 +1,5 @@
+//! Facts that a read has to show after an event.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,23 +8,23 @@ use jiff::Timestamp;
 use crate::snapshot::instance_has_task;
 use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload};
 
-/// How long the API may lag behind an event.
+/// Longest time that the API lags behind an event.
 const LAG: Duration = Duration::from_secs(1);
 
-/// Whether a read that began then knows of an event that heard_at then, whatever it says.
+/// Tells whether a read that began at `begun` includes the effect of an event heard at `heard_at`.
 pub(super) fn covers_event(heard_at: Duration, begun: Duration) -> bool {
     begun >= heard_at + LAG
 }
 
-/// What a read has to show before it is taken for one that knows of an event: Marathon's API may
-/// lag behind its events.
+/// A fact of an event that a read has to show: until it does, or began long enough after the event,
+/// it may be from before the event, since Marathon's API lags behind its events.
 #[derive(Debug, Clone)]
 pub(super) struct Expectation {
     pub(super) fact: Fact,
-    /// The task id or instance id; empty where it is about the workload.
+    /// The task id or instance id; empty for a fact about the workload.
     pub(super) id: Arc<str>,
     pub(super) at: Option<Timestamp>,
-    /// When it was heard.
+    /// The time when the event arrived.
     pub(super) heard_at: Duration,
 }
 
@@ -33,11 +35,11 @@ pub(super) enum Fact {
     Ended,
     Healthy,
     Unhealthy,
-    /// The workload is no more.
+    /// The workload was removed.
     Removed,
-    /// The definitions its instances run by are known.
+    /// The definitions of all its instances are known.
     Recorded,
-    /// More than is remembered one by one: no read can be seen to show it.
+    /// More facts than are remembered. No read can show them.
     More,
 }
 
@@ -46,13 +48,12 @@ impl Expectation {
         Self { fact, id: id.into(), at, heard_at }
     }
 
-    /// Whether a read that began then has the last word on it. Until then what it says may be
-    /// from before the event, and is no reason to stop asking.
+    /// Tells whether a read that began at `begun` is late enough to decide, whatever it shows.
     pub(super) fn is_settled(&self, begun: Duration) -> bool {
         covers_event(self.heard_at, begun)
     }
 
-    /// Whether the workload is as was said, or further on.
+    /// Tells whether the workload shows the fact, or a later state.
     pub(super) fn is_met_by(&self, workload: &Workload) -> bool {
         match self.fact {
             Fact::Removed | Fact::More => return false,
@@ -74,13 +75,13 @@ impl Expectation {
         }
     }
 
-    /// True if it is known to be said before that moment.
+    /// Tells whether the event is known to be older than `moment`.
     pub(super) fn is_before(&self, moment: Option<Time>) -> bool {
         matches!((self.at, moment), (Some(at), Some(moment)) if at <= moment.to_timestamp())
     }
 }
 
-/// How final a state is: 1 is on its way out, 2 is over.
+/// Ranks how final a state is: 1 is being killed, 2 has ended.
 pub(super) fn state_rank(state: &TaskState) -> u8 {
     match state {
         TaskState::Killing => 1,
@@ -96,7 +97,8 @@ pub(super) fn has_unknown_spec(workload: &Workload) -> bool {
     workload.instances.iter().any(unknown)
 }
 
-/// Where the instance is listed that an event names. Of a pod's containers nothing is listed.
+/// Finds the instance that an event names by instance id or task id. The tasks of a pod are not
+/// listed.
 pub(super) fn find_instance(workload: &Workload, id: &str) -> Option<usize> {
     let find = |is: &dyn Fn(&Instance) -> bool| workload.instances.iter().position(is);
     find(&|listed| *listed.id == *id).or_else(|| {

@@ -1,24 +1,25 @@
-//! Changes of groups. Marathon tells one for each change that it accepts, if only of one app: of
-//! the app's group (`GroupManagerImpl.updateRoot`). Another event names the app, and that is read
-//! alone; what no other event explains may be a change of anything beneath the group.
+//! Changes of groups. Marathon announces a change of the group for each change of an app in it
+//! (`GroupManagerImpl.updateRoot`). If another event names the app, reading the app is enough. A
+//! change of a group that no other event explains may be a change of anything in it.
 
 use std::time::Duration;
 
-/// Both events of one change come within this time.
+/// Both events of one change arrive within this time.
 const WINDOW: Duration = Duration::from_millis(200);
-/// So many are told apart.
+/// Limit of changes that wait for the other event.
 const MOST: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    /// Groups that changed, and when that was told.
+    /// Changed groups without the event of an app, and the time of their events.
     unexplained: Vec<(String, Duration)>,
-    /// Groups of apps and pods that changed, when no change of the group was told yet.
+    /// Groups of changed apps and pods without the event of the group, and the time of their
+    /// events.
     explained: Vec<(String, Duration)>,
 }
 
 impl Groups {
-    /// A change of this group was told. False if too many wait already for what explains them.
+    /// Notes a change of a group. False: too many wait already for an explanation.
     pub(super) fn note_change(&mut self, group: &str, now: Duration) -> bool {
         self.explained.retain(|(_, at)| *at + WINDOW > now);
         let explained = self.explained.iter().position(|(other, _)| other == group);
@@ -33,7 +34,7 @@ impl Groups {
         roomy
     }
 
-    /// A change of this app or pod was told: it explains one change of its group.
+    /// Notes a change of an app or pod, which explains one change of its group.
     pub(super) fn explain_change(&mut self, id: &str, now: Duration) {
         let group = id.rsplit_once('/').map_or("/", |(group, _)| group);
         let group = if group.is_empty() { "/" } else { group };
@@ -45,7 +46,7 @@ impl Groups {
         }
     }
 
-    /// When a change of a group was told that nothing has explained in time.
+    /// Drops the changes that nothing has explained in time, and returns the time of the first one.
     pub(super) fn take_overdue(&mut self, now: Duration) -> Option<Duration> {
         let first = self.unexplained.iter().map(|(_, at)| *at).min();
         self.unexplained.retain(|(_, at)| *at + WINDOW > now);

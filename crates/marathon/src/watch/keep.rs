@@ -1,12 +1,12 @@
-//! What a read doesn't say of an instance any more, and what was known before still holds: a
-//! task runs by one definition and has the same ports for as long as it lives.
+//! Facts of an instance that a read no longer tells and that still hold: a task keeps its
+//! definition and its ports as long as it lives.
 
 use std::sync::Arc;
 
 use crate::{Health, Instance, InstanceSpec, Spec, TaskState};
 
-/// Fills in what was known before of the same instance. `spec` is the definition of its workload
-/// now, `old` the one before.
+/// Completes an instance from an earlier read of it. `spec` is the current definition of its
+/// workload, `old` the definition at the earlier read.
 pub(super) fn keep_known(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Arc<Spec>) {
     if is_same_run(instance, before) {
         if instance.host.is_none() {
@@ -17,12 +17,13 @@ pub(super) fn keep_known(instance: &mut Instance, spec: &Spec, before: &Instance
     }
     keep_spec(instance, before, old);
     keep_health(instance, before);
-    // In the memory that whoever was told of it before holds already.
+    // Shares the memory of the id with those who hold the earlier read.
     instance.id.clone_from(&before.id);
 }
 
-/// A pod's instance may have had other tasks before, and so may the resident task of an old
-/// Marathon: one that is being started, that started at another time or elsewhere is another.
+/// Tells whether an instance still runs the same task. A pod instance, and a resident task of an
+/// old Marathon, may be restarted: then it is being started, or started at another time or on
+/// another host.
 fn is_same_run(instance: &Instance, before: &Instance) -> bool {
     let differs = |now: bool, same: bool| now && !same;
     let waits = matches!(instance.state, TaskState::Staging | TaskState::Starting);
@@ -33,8 +34,8 @@ fn is_same_run(instance: &Instance, before: &Instance) -> bool {
         && !differs(instance.version.is_some(), instance.version == before.version)
 }
 
-/// Marathon blanks version, times and ports of a task that isn't active, as one is whose agent has
-/// been out of reach for a while (`TaskConversion.scala`).
+/// Keeps the version. Marathon blanks version, times and ports of an inactive task, such as one
+/// whose agent has been unreachable for a while (`TaskConversion.scala`).
 fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Arc<Spec>) {
     if instance.version.is_some() || before.version.is_none() {
         return;
@@ -48,18 +49,18 @@ fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &A
     };
     instance.endpoints.clone_from(&before.endpoints);
     instance.port_health.clone_from(&before.port_health);
-    // It was judged by the checks of another definition.
+    // The read has evaluated the health checks of another definition.
     if instance.health != Health::Down {
         instance.health = before.health;
     }
 }
 
-/// They differ in nothing but their versions.
+/// Tells whether two definitions differ in their version at most.
 fn differs_in_version_only(old: &Spec, new: &Spec) -> bool {
     Spec { version: new.version, ..old.clone() } == *new
 }
 
-/// Ports that were known and are missing from this answer.
+/// Keeps the ports that were known and are missing from this read.
 fn keep_endpoints(instance: &mut Instance, spec: &Spec, before: &Instance, old: &Spec) {
     let own = instance.spec.or_current(spec).map(|spec| &spec.ports);
     if own.is_none() || own != before.spec.or_current(old).map(|spec| &spec.ports) {
@@ -72,8 +73,8 @@ fn keep_endpoints(instance: &mut Instance, spec: &Spec, before: &Instance, old: 
     }
 }
 
-/// Without the record of its version nothing can be said of a task's ports, but they were known
-/// when its version was the current one, and a task doesn't change.
+/// Keeps the definition. Without its version record the ports of a task are unknown, but they were
+/// known while its version was the current one.
 fn keep_spec(instance: &mut Instance, before: &Instance, old: &Arc<Spec>) {
     let unknown = matches!(instance.spec, InstanceSpec::Unknown(_) | InstanceSpec::Gone(_));
     let is_same = instance.version == before.version && instance.host == before.host;
@@ -92,7 +93,7 @@ fn keep_spec(instance: &mut Instance, before: &Instance, old: &Arc<Spec>) {
     }
 }
 
-/// Marathon forgets what it knew at a change of leader. That is no reason to forget it here.
+/// Keeps the health, which Marathon forgets at a change of leader.
 fn keep_health(instance: &mut Instance, before: &Instance) {
     if instance.health == Health::Unknown {
         instance.health = before.health;

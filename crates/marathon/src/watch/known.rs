@@ -1,4 +1,4 @@
-//! One workload as it is believed to be: the last read of it, and the bad report since.
+//! One workload as it is believed to be: its last read, corrected by the bad news since.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -11,23 +11,23 @@ use super::expectation::{Expectation, Fact, covers_event, find_instance, state_r
 use super::keep::keep_known;
 use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
-/// Within this time no more than half of the servers are taken on the word of events.
+/// Events alone take out no more than half of the servers within this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct KnownWorkload {
-    /// Instances are in the order of their ids and have no `last_success`, which changes with
-    /// every check: two views are equal if they say the same.
+    /// The workload with its instances sorted by id and without their `last_success`, which changes
+    /// with every check: so two views can be compared.
     pub(super) view: Arc<Workload>,
-    /// When the last read of it began.
+    /// Begin of the last read.
     pub(super) begun: Duration,
-    /// The `last_success` of each instance, in their order.
+    /// The `last_success` of each instance, in the order of the instances.
     successes: Vec<Option<Time>>,
-    /// What events said of listed instances and no read has outdated.
+    /// Bad news of events that no read has outdated, by instance id.
     report: BTreeMap<Arc<str>, Report>,
-    /// BadNews health that waits for a read, and until when.
+    /// Bad news that waits for a read, with the time when it is applied without one.
     held: BTreeMap<Arc<str>, (Report, Duration)>,
-    /// When events have taken servers away.
+    /// Times when events have taken out a server.
     taken: Vec<Duration>,
 }
 
@@ -40,13 +40,13 @@ struct Report {
 
 #[derive(Debug, Clone)]
 enum BadNews {
-    /// Killing or terminal: final for a task.
+    /// Killing or terminal, which a task never leaves.
     State(TaskState),
     Health,
 }
 
 impl KnownWorkload {
-    /// What is known after a read that began then, with what was known before.
+    /// Combines a read with what was known before.
     pub(super) fn from_read(
         mut workload: Workload,
         begun: Duration,
@@ -84,7 +84,7 @@ impl KnownWorkload {
             }
         }
         self.taken = before.taken;
-        // A read that began before the event can't answer it.
+        // A read that began before the event can't confirm or refute it.
         self.held = before.held;
         self.held.retain(|_, (report, _)| self.begun < report.heard_at);
         for (id, report) in before.report {
@@ -110,7 +110,8 @@ impl KnownWorkload {
             BadNews::Health => {
                 covers_event(report.heard_at, self.begun) || later(self.successes[index])
             }
-            // The tasks of a pod's instance may be started again, those of apps get a new id.
+            // The tasks of a pod instance may be restarted under the same id; a task of an app gets
+            // a new id.
             BadNews::State(_) => {
                 self.view.kind == Kind::Pod
                     && (later(instance.started) || covers_event(report.heard_at, self.begun))
@@ -118,7 +119,7 @@ impl KnownWorkload {
         }
     }
 
-    /// Whether an event says nothing new.
+    /// Tells whether the event is known already.
     pub(super) fn already_shows(&self, expectation: &Expectation) -> bool {
         match find_instance(&self.view, &expectation.id) {
             Some(index) => {
@@ -131,9 +132,9 @@ impl KnownWorkload {
         }
     }
 
-    /// Acts on an event that says that a task is being killed or is over. One that is being killed
-    /// may still serve: where that would leave too few, a read has `patience` to tell of others,
-    /// as of those of a new version for which it is killed.
+    /// Applies the event of a task that is being killed or has ended. True: the view changed. A
+    /// task that is being killed may still serve: if too few servers would be left, the event waits
+    /// for `patience`, so that a read can find others first, such as those of the new version.
     pub(super) fn end_instance(
         &mut self,
         expectation: &Expectation,
@@ -157,7 +158,7 @@ impl KnownWorkload {
         self.apply_report(index, report)
     }
 
-    /// Whether enough servers are left without this one. If so, it counts as taken.
+    /// Tells whether enough servers are left without this one, and if so counts it as taken out.
     fn can_spare(&mut self, index: usize, now: Duration) -> bool {
         if !is_server(&self.view.instances[index]) {
             return true;
@@ -172,7 +173,7 @@ impl KnownWorkload {
         spare
     }
 
-    /// Lets bad report wait. What is worse beats what waits already.
+    /// Holds a report back until `until`. A state replaces bad health that waits already.
     fn hold_back(&mut self, index: usize, report: Report, until: Duration) {
         let id = self.view.instances[index].id.clone();
         match (self.held.get_mut(&id), &report.news) {
@@ -182,8 +183,8 @@ impl KnownWorkload {
         }
     }
 
-    /// Acts on an event that says that a task is unhealthy. Where that would leave too few, a read
-    /// has `patience` to speak for the task.
+    /// Applies the event of a task that is unhealthy. True: the view changed. If too few servers
+    /// would be left, the event waits for `patience`, so that a read can refute it.
     pub(super) fn mark_unhealthy(
         &mut self,
         expectation: &Expectation,
@@ -194,7 +195,7 @@ impl KnownWorkload {
         let Some(index) = self.find_affected(expectation, version) else { return false };
         let instance = &self.view.instances[index];
         let stale = expectation.is_before(self.successes[index]);
-        // Which container of a pod it is, no event says: only where there is one to check.
+        // The event of a pod doesn't name the container, so it is clear only with one health check.
         let unclear = self.view.kind == Kind::Pod
             && self.view.spec_of(instance).is_none_or(|spec| spec.health_checks != 1);
         if stale || unclear || !matches!(instance.health, Health::Up | Health::Unknown) {
@@ -208,8 +209,8 @@ impl KnownWorkload {
         self.apply_report(index, report)
     }
 
-    /// An event says that a task is healthy. That is for a read to show, but what was said of its
-    /// health before holds no longer.
+    /// Applies the event of a task that is healthy: drops older bad news of its health. Only a read
+    /// marks it as healthy.
     pub(super) fn mark_healthy(&mut self, expectation: &Expectation, version: Option<Timestamp>) {
         let Some(index) = self.find_affected(expectation, version) else { return };
         let id = &self.view.instances[index].id;
@@ -225,7 +226,7 @@ impl KnownWorkload {
         }
     }
 
-    /// Acts on what has waited for a read long enough.
+    /// Applies the reports that have waited long enough. True: the view changed.
     pub(super) fn release_due(&mut self, now: Duration) -> bool {
         let held = mem::take(&mut self.held);
         let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
@@ -244,7 +245,7 @@ impl KnownWorkload {
         self.held.values().map(|(_, until)| *until).min()
     }
 
-    /// The instance that an event is about, if the event is newer than what is known of it.
+    /// Finds the instance of an event, unless the event is older than what is known of it.
     fn find_affected(
         &self,
         expectation: &Expectation,
@@ -254,7 +255,7 @@ impl KnownWorkload {
         let instance = &self.view.instances[index];
         let earlier_version = matches!((version, instance.version),
             (Some(said), Some(known)) if said < known);
-        // An instance may have had other tasks before this one.
+        // The event may be about an earlier task of the instance.
         let of_instance = instance.id != expectation.id || self.view.kind == Kind::Pod;
         let started_since = of_instance
             && !matches!((expectation.at, instance.started), (Some(at), Some(started)) if at > started.to_timestamp());
@@ -276,7 +277,8 @@ impl KnownWorkload {
     }
 }
 
-/// One that a deployment has started and that isn't ready can't stand in for another.
+/// Tells whether an instance takes traffic. One that a deployment has started and that isn't ready
+/// can't replace another.
 fn is_server(instance: &Instance) -> bool {
     let is_well = matches!(instance.health, Health::Up | Health::NoChecks);
     instance.state == TaskState::Running && instance.ready && is_well

@@ -1,4 +1,4 @@
-//! What a [`State`](super::State) is told and what it asks for.
+//! Inputs and outputs of a [`State`](super::State).
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -7,117 +7,117 @@ use std::time::Duration;
 use crate::events::Event;
 use crate::{Snapshot, Workload, WorkloadKey};
 
-/// Tells one connection to the event stream from the ones before it.
+/// Identifies one connection to the event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(super) u64);
 
-/// What a [`State`](super::State) has to know.
+/// Settings of a [`State`](super::State).
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How many URLs this Marathon has.
+    /// Number of URLs of this Marathon.
     pub urls: NonZeroUsize,
-    /// How many nodes of the cluster watch as this one does. All together they stay under about
-    /// 100 reads a second. None: one on each host that runs something.
+    /// Number of nodes that watch this Marathon. All together they stay under about 100 reads a
+    /// second. None: one on each host that runs an instance.
     pub agents: Option<u32>,
-    /// What sets this node apart from the others, for delays by chance.
+    /// Seed of the random delays, different for each node.
     pub seed: u64,
 }
 
-/// What happened.
+/// An input.
 #[derive(Debug)]
 pub enum Input {
     /// The server answered 200 to the request for its event stream.
     Opened {
-        /// Which stream.
+        /// The stream.
         stream: StreamId,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
-    /// Bytes heard_at, if only a heartbeat.
+    /// Bytes arrived, maybe just a heartbeat.
     Bytes {
-        /// Which stream.
+        /// The stream.
         stream: StreamId,
     },
-    /// An event heard_at.
+    /// An event arrived.
     Event {
-        /// From which stream.
+        /// The stream that it came from.
         stream: StreamId,
-        /// What it says.
+        /// The event.
         event: Event,
     },
-    /// The stream could not be opened, broke or heard_at to its end.
+    /// The stream could not be opened, broke or ended.
     Ended {
-        /// Which stream.
+        /// The stream.
         stream: StreamId,
     },
     /// [`Action::ReadEverything`] is done.
     ReadEverything {
-        /// What was read, as [`Document::parse_apps`](crate::Document::parse_apps) and
-        /// [`Document::parse_pods`](crate::Document::parse_pods) give it. None: it failed.
+        /// The snapshot, from [`Document::parse_apps`](crate::Document::parse_apps) and
+        /// [`Document::parse_pods`](crate::Document::parse_pods). None: the read failed.
         answer: Option<Snapshot>,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
     /// [`Action::Read`] is done.
     Read {
-        /// What was to be read.
+        /// The workload of the action.
         key: WorkloadKey,
-        /// What heard_at of it.
+        /// The outcome of the read.
         answer: ReadOutcome,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
-    /// Whoever drives the state has reasons of its own to doubt the last read of everything: a
-    /// first answer without most of what is in use, say. What was taken stays taken, and
+    /// The owner of the state has reasons of its own to doubt the last read of everything, for
+    /// example a first answer that lacks most of the VIPs in use. The answer stays applied, and
     /// everything is read again in 2 s.
     Doubt,
-    /// [`Update::wake_at`] has come.
+    /// The time [`Update::wake_at`] has come.
     Tick,
 }
 
-/// What heard_at of the read of one workload.
+/// The outcome of a read of one workload.
 #[derive(Debug)]
 pub enum ReadOutcome {
-    /// It is there.
+    /// The workload.
     Found(Box<Workload>),
     /// Marathon has no such app or pod (404).
     Missing,
-    /// It could not be read.
+    /// The read failed.
     Failed,
 }
 
-/// What to do. A read also reads the version records its instances run by, where they were not
-/// read before, as [`Records`](crate::Records) keeps them; one that fails leaves
-/// [`InstanceSpec::Unknown`](crate::InstanceSpec::Unknown) and no more.
+/// An action to carry out. A read includes the version records of its instances that
+/// [`Records`](crate::Records) lacks. A record that can't be read leaves
+/// [`InstanceSpec::Unknown`](crate::InstanceSpec::Unknown); it doesn't make the read fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Open the event stream: [`Input::Opened`] or [`Input::Ended`] follows.
     Open {
-        /// The name it is to be reported by.
+        /// The id for inputs about this stream.
         stream: StreamId,
-        /// Which URL, from 0.
+        /// The index of the URL.
         url: usize,
     },
-    /// Close the event stream. What still comes from it is ignored.
+    /// Close the event stream. Later inputs about it are ignored.
     Close,
-    /// Read all apps and pods: [`Input::ReadEverything`] follows, in any case.
+    /// Read all apps and pods: [`Input::ReadEverything`] follows even if it fails.
     ReadEverything,
-    /// Read one app or pod: [`Input::Read`] follows, in any case.
+    /// Read one app or pod: [`Input::Read`] follows even if it fails.
     Read(WorkloadKey),
 }
 
 /// The workloads that an input changes.
 pub(super) type Changed = BTreeSet<WorkloadKey>;
 
-/// What follows from an input.
+/// The result of an input.
 #[derive(Debug)]
 pub struct Update {
-    /// To be done, in this order, without waiting for one before the next.
+    /// The actions to start, in this order and without waiting for each other.
     pub actions: Vec<Action>,
-    /// Workloads that are other than before, new or gone.
+    /// Workloads that changed, appeared or went.
     pub changed: BTreeSet<WorkloadKey>,
-    /// Everything was read, and the answer is believed.
+    /// A read of everything ended, and its answer is believed.
     pub whole: bool,
-    /// When [`Input::Tick`] is due, if nothing comes before it.
+    /// The time of the next [`Input::Tick`], if no other input comes before.
     pub wake_at: Duration,
 }

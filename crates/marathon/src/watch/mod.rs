@@ -1,19 +1,16 @@
-//! What to read of a Marathon and when, and what to believe of what it says.
-//!
-//! A [`State`] has no connection, no clock and no source of chance: whoever has them tells it
-//! what happened, and does what it asks for. Times are since any moment that stays the same.
-//!
-//! BadNews news acts at once: a task that an event calls killed, being killed or unhealthy is so in
-//! [`State::workloads`] right after the event, and a read confirms it. Good news comes through
-//! reads only. A read that fails changes nothing. One that would take away more than half of all
-//! VIPs unannounced is not believed until the next one bears it out, or several in a row were
-//! not believed; nor is a first one of all that has no VIP.
-//!
-//! An event that says unhealthy or killing and would take the last server of a workload, or more
-//! than half of them within 10 s, waits for its read. The agents spread the reads of one event
-//! over 10 ms for each of them, so it waits up to 2 s in a cluster of a hundred, and up to 11 s in
-//! one of a thousand: so long connections may still be sent to such a server. A task that ended
-//! is never waited for.
+//! Decisions of what to read from Marathon, when, and what to believe of the answers.
+//! A [`State`] has no connection, clock or source of randomness. Its owner passes in what happened
+//! and carries out the actions that it returns. Times are durations since any fixed moment.
+//! Bad news applies at once: [`State::workloads`] shows a task as killed, being killed or unhealthy
+//! right after the event, and a read confirms it. Good news comes from reads only. A failed read
+//! changes nothing. A read that would remove more than half of all VIPs without an announcement is
+//! not believed until the next read confirms it, or until several reads in a row were not believed.
+//! The same goes for a first read without any VIP.
+//! An unhealthy or killing event that would take out the last server of a workload, or more than
+//! half of its servers within 10 s, waits for the read. All agents together spread the reads of one
+//! event over 10 ms per agent, so the event waits up to 2 s in a cluster of 100 agents and up to 11
+//! s in one of 1000. Until then the server may still get new connections. The end of a task always
+//! applies at once.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
@@ -54,7 +51,7 @@ pub use messages::{Action, Config, Input, ReadOutcome, StreamId, Update};
 use schedule::Schedule;
 use stream::Stream;
 
-/// What is known of one Marathon, and what is under way to know more.
+/// The believed state of one Marathon, and the reads and the stream that keep it up to date.
 #[derive(Debug)]
 pub struct State {
     agents: Option<u32>,
@@ -65,7 +62,7 @@ pub struct State {
 }
 
 impl State {
-    /// Knows nothing yet. The first [`Input::Tick`] starts it.
+    /// Creates an empty state. The first [`Input::Tick`] starts it.
     #[must_use]
     pub fn new(config: &Config, now: Duration) -> Self {
         Self {
@@ -77,10 +74,10 @@ impl State {
         }
     }
 
-    /// Takes over what an earlier run knew, and says what is known now that wasn't before. It counts
-    /// as older than any read: [`State::coverage`] stays as it is, so nothing is gone because of it
-    /// until a read of everything says so, and that read is held against it like any later one.
-    /// What was read already, and what doesn't say which instances there are, is passed over.
+    /// Restores workloads that an earlier run knew, and returns those that are new. They count as
+    /// older than any read, and [`State::coverage`] stays as it is: a workload goes only when a
+    /// read of everything lacks it, and that read has to be plausible like any later one. Workloads
+    /// that were read already, or whose instances are unknown, are skipped.
     pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
         let mut interner = Interner::default();
@@ -98,31 +95,32 @@ impl State {
         changed
     }
 
-    /// The apps and pods as they are believed to be, in the order of kind and id. Their paths are
-    /// all `$`, and their instances are in the order of ids and have no `last_success`.
+    /// Returns the believed apps and pods, ordered by kind and id. Their paths are all `$`; their
+    /// instances are ordered by id and have no `last_success`.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.believed.workloads()
     }
 
-    /// One of them.
+    /// Returns one believed workload.
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
         self.believed.get(key).map(|known| &*known.view)
     }
 
-    /// What was read whole at least once: only then does absence say something.
+    /// Tells which kinds of workloads were completely read at least once: only then is a missing
+    /// one known not to exist.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         self.believed.complete
     }
 
-    /// Events are coming; otherwise everything is read more often.
+    /// Tells whether the event stream is open. Without it everything is read more often.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
         self.stream.is_open()
     }
 
-    /// Takes what happened and says what to do.
+    /// Applies an input and returns the actions and changes that follow.
     pub fn handle_input(&mut self, input: Input, now: Duration) -> Update {
         let (actions, changed) = (Vec::new(), Changed::new());
         let mut step = Update { actions, changed, whole: false, wake_at: now };
@@ -179,7 +177,7 @@ impl State {
         }
     }
 
-    /// Whether it is believed.
+    /// Ends a read of everything. True: the answer is believed.
     fn finish_everything(
         &mut self,
         answer: Option<Snapshot>,
@@ -224,7 +222,7 @@ impl State {
                 if self.believed.is_announced(key) {
                     self.believed.remove_workload(key, begun, changed);
                 } else if self.believed.get(key).is_some() {
-                    // Nobody said that it would go.
+                    // Its removal was not announced.
                     self.schedule.mark_everything(now);
                 }
             }
@@ -278,7 +276,7 @@ impl State {
                     );
                 }
             }
-            // Every change of an app is one of its group: that announces nobody's end.
+            // Every change of an app is a change of its group, so this announces no removal.
             Change::Group(group) if self.groups.note_change(&group, now) => {}
             Change::Group(_) | Change::Unreadable => self.schedule.mark_everything(now),
             Change::Other => {}
@@ -298,7 +296,7 @@ impl State {
             TaskState::Killing => Some(Fact::Killing),
             TaskState::Terminal(_) => Some(Fact::Ended),
             TaskState::Unreachable | TaskState::Other(_) => None,
-            // It serves nobody yet, and there will be word when it does.
+            // It takes no traffic yet; another event follows when it runs.
             TaskState::Staging | TaskState::Starting => return,
         };
         let key = self.resolve_key(None, &of.workload);
@@ -317,14 +315,15 @@ impl State {
         }
     }
 
-    /// An event that says what is known already asks for nothing, unless a read that may say
-    /// otherwise is under way.
+    /// Tells whether an event needs a read: it is not known already, or a read is under way that
+    /// may contradict it.
     fn is_new(&self, key: &WorkloadKey, expectation: &Expectation) -> bool {
         let known = self.believed.get(key);
         self.schedule.is_reading(key) || known.is_none_or(|known| !known.already_shows(expectation))
     }
 
-    /// Most events don't say whether it is an app or a pod. No id is that of both.
+    /// Completes the key of an event: most events don't tell apps from pods. No app and pod share
+    /// an id.
     fn resolve_key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
         let key = |kind| WorkloadKey { kind, id: id.into() };
         let pod = key(Kind::Pod);

@@ -1,6 +1,6 @@
-//! When to read what. Marathon serves every node of a cluster: each read has a reason, and each
-//! change asks for two reads of one workload at most: one soon, and if that is not from long enough
-//! after it, one that is.
+//! The schedule of reads. Marathon serves every node of a cluster, so each read has a reason. A
+//! change causes at most two reads of one workload: one soon, and a second one if the first began
+//! too early to be sure to include the change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,53 +12,53 @@ use super::jitter::Jitter;
 use super::messages::Action;
 use crate::{Workload, WorkloadKey};
 
-/// More workloads than this are read as everything...
+/// Above this number of workloads everything is read at once...
 const FEW: usize = 10;
-/// ...and so are those that would take longer than this one by one.
+/// ...and also if reading them one by one would take longer than this.
 const ONE_BY_ONE: Duration = Duration::from_secs(30);
-/// Workloads that are remembered one by one.
+/// Limit of workloads that wait to be read.
 const MAX_DIRTY: usize = 1000;
-/// What is remembered to be shown by the next read of one workload.
+/// Limit of expectations of one read.
 const MAX_CLAIMS: usize = 64;
-/// What comes within this time of each other is read together...
+/// Events within this time of each other cause one read...
 const QUIET: Duration = Duration::from_millis(200);
-/// ...but no later than this after the first.
+/// ...which begins no later than this after the first event.
 const LATEST: Duration = Duration::from_secs(2);
-/// What didn't show an event is read again after this time.
+/// Delay of the second read, if the first didn't show the event.
 const AGAIN: Duration = Duration::from_millis(1500);
-/// Between two reads of everything that events ask for, and before what is hard to believe is
-/// read again.
+/// Shortest time between two reads of everything that events cause, and before a doubted read is
+/// repeated.
 const GAP: Duration = Duration::from_secs(2);
-/// Between reads of everything while events come.
+/// Time between reads of everything while the event stream is open.
 const PERIOD: Duration = Duration::from_secs(300);
-/// The same without events.
+/// Time between reads of everything without an event stream.
 const POLL: Duration = Duration::from_secs(30);
-/// How long bad health that has to wait for a read waits at least...
+/// Shortest time that bad news waits for a read...
 const PATIENCE: Duration = Duration::from_secs(2);
-/// ...and how long the answer may take.
+/// ...and the time allowed for the answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// The share of one agent in the 100 reads a second that all may make together: between two reads
-/// of an agent that events ask for lies this time for each agent.
+/// Interval of one agent in the 100 reads a second that all agents together may make: an agent
+/// waits this long, times the number of agents, between two reads that events cause.
 const SHARE: Duration = Duration::from_millis(10);
-/// An answer with everything that is longer counts as several reads: so many bytes are one. After a
-/// change of the leader all agents together ask for 74 MB/s.
+/// Bytes of an answer with everything that count as one read; a longer one counts as several. After
+/// a change of leader all agents together request 74 MB/s.
 const ONE_READ: usize = 740_000;
 
 #[derive(Debug)]
 pub(super) struct Schedule {
     agents: u32,
-    /// How long the last answer with everything was.
+    /// Length of the last answer with everything.
     bytes: usize,
     jitter: Jitter,
     everything: Everything,
-    /// To be read one by one, and when.
+    /// Workloads to be read one by one.
     dirty: DirtySet,
     reading: BTreeMap<WorkloadKey, Reading>,
     backoff: Backoff,
     failed: Option<Duration>,
-    /// When the next read that events ask for may begin.
+    /// Earliest begin of the next read that events cause.
     turn: Duration,
-    /// Nothing was read yet, or reading failed: only a read of everything is any good.
+    /// Nothing was read yet, or the last read failed: then only a read of everything helps.
     blind: bool,
 }
 
@@ -68,7 +68,7 @@ struct Everything {
     begun: Option<Duration>,
     last: Option<Duration>,
     expectations: BTreeMap<WorkloadKey, Vec<Expectation>>,
-    /// When something was heard that there was no room to remember.
+    /// Time of the last event that was dropped for lack of room.
     forgotten: Option<Duration>,
 }
 
@@ -88,7 +88,7 @@ impl Everything {
     }
 }
 
-/// Where there is no room for all, the last one stands for those that are left out.
+/// Adds expectations. Above the limit, one [`Fact::More`] stands for the rest.
 fn add_expectations(
     expectations: &mut Vec<Expectation>,
     more: impl IntoIterator<Item = Expectation>,
@@ -108,7 +108,7 @@ struct Reading {
 }
 
 impl Schedule {
-    /// The first read comes when the stream is open, or at once after it failed, or after 2 s.
+    /// Schedules the first read: when the stream is open, at once if it fails, or after 2 s.
     pub(super) fn new(agents: u32, seed: u64, now: Duration) -> Self {
         let first = Duration::from_secs(1);
         Self {
@@ -143,13 +143,14 @@ impl Schedule {
         &mut self.jitter
     }
 
-    /// When, in the time over which the agents spread what one event makes all of them do.
+    /// Chooses a random delay within the time over which all agents spread the reads of one event.
     fn random_spread(&mut self) -> Duration {
         self.jitter.up_to(self.whole_spread())
     }
 
-    /// The time until this agent's next read that events ask for. It is left to chance once: if
-    /// each of many changes had a time of its own, the first of them would be early in all agents.
+    /// Returns the time until this agent's next read that events cause. The delay is drawn once for
+    /// all waiting changes: with one draw for each of many changes, the earliest would be early in
+    /// every agent.
     fn until_turn(&mut self, now: Duration) -> Duration {
         let soon = now + QUIET + self.whole_spread();
         let everything = Some(self.everything.due).filter(|due| *due <= soon);
@@ -162,8 +163,8 @@ impl Schedule {
         SHARE.saturating_mul(self.agents)
     }
 
-    /// How long bad health may wait for the read of this workload that is due. One that isn't due
-    /// within the spread is not worth waiting for.
+    /// Returns how long bad news may wait for the scheduled read of this workload. A read that
+    /// isn't due within the spread is not worth waiting for.
     pub(super) fn read_patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
         let one = self.one_by_one().find(|(due, _)| *due == key);
         let one = one.map(|(_, dirty)| dirty.due.max(self.turn));
@@ -175,11 +176,11 @@ impl Schedule {
         self.everything.due = self.everything.due.min(due);
     }
 
-    /// Events are coming. Marathon sends the header a little before it subscribes: what happens
-    /// in between is in no event, so it has to be in the read. Where the leader is another one, all
-    /// agents read everything now.
+    /// Schedules a read of everything after the stream has opened. Marathon sends the header
+    /// shortly before it subscribes: changes in between cause no event, so the read has to include
+    /// them. After a change of leader all agents read everything.
     pub(super) fn stream_opened(&mut self, leader_changed: bool, now: Duration) {
-        // After a failure the next read is due anyway, and begins later than this.
+        // After a failed read the next one is scheduled already, and begins later than this.
         if !self.blind || self.failed.is_none() || self.everything.begun.is_some() {
             let reads = if leader_changed { self.bytes as f64 / ONE_READ as f64 } else { 1.0 };
             let spread = self.jitter.up_to(self.whole_spread().mul_f64(reads.max(1.0)));
@@ -188,7 +189,7 @@ impl Schedule {
         }
     }
 
-    /// Events have stopped coming, or never heard_at.
+    /// Schedules reads without an event stream, which was lost or could not be opened.
     pub(super) fn stream_lost(&mut self, now: Duration) {
         let Everything { begun, last, .. } = self.everything;
         if begun.is_none() && last.is_none() && self.failed.is_none() {
@@ -204,13 +205,13 @@ impl Schedule {
         self.jitter.around(least.max(share.saturating_mul(self.agents)))
     }
 
-    /// Something changed, and it can't be said where.
+    /// Schedules a read of everything, after a change of unknown workloads.
     pub(super) fn mark_everything(&mut self, now: Duration) {
         if !self.blind {
             let due = now + QUIET + self.until_turn(now);
             self.hasten_with_gap(due);
         } else if self.everything.begun.is_some() {
-            // The read under way may not know of it.
+            // The read that is under way may not include the change.
             self.hasten_everything(now + GAP);
         }
     }
@@ -222,7 +223,7 @@ impl Schedule {
         self.hasten_everything(last.map_or(due, |last| due.max(last + gap)));
     }
 
-    /// A workload changed; a read has to show that `expectation` holds.
+    /// Schedules a read of a workload that changed; the read has to meet `expectation`.
     pub(super) fn mark_dirty(
         &mut self,
         key: WorkloadKey,
@@ -241,18 +242,18 @@ impl Schedule {
         });
     }
 
-    /// It is being read, or is going to be, by itself.
+    /// Tells whether a read of this workload alone is scheduled or under way.
     pub(super) fn is_concerned_with(&self, key: &WorkloadKey) -> bool {
         self.dirty.contains(key) || self.reading.contains_key(key)
     }
 
-    /// A read is under way that may not know of what is happening now.
+    /// Tells whether a read is under way that may not include the current change.
     pub(super) fn is_reading(&self, key: &WorkloadKey) -> bool {
         self.everything.begun.is_some() || self.reading.contains_key(key)
     }
 
-    /// Ends the read of one workload. When it began; None if there is none under way. `shown` is
-    /// what heard_at of it: None is a failure.
+    /// Ends the read of one workload and returns when it began; None if none is under way. `shown`
+    /// is the answer; None is a failure.
     pub(super) fn finish_read(
         &mut self,
         key: &WorkloadKey,
@@ -272,8 +273,8 @@ impl Schedule {
         Some(begun)
     }
 
-    /// Reads once more what began too early to have the last word, and has not shown everything
-    /// that was said of it.
+    /// Schedules a second read, if the first began too early to decide and doesn't meet all
+    /// expectations.
     fn follow_up(
         &mut self,
         key: &WorkloadKey,
@@ -300,12 +301,12 @@ impl Schedule {
         });
     }
 
-    /// When the read of everything that is under way began.
+    /// Returns when the read of everything began that is under way.
     pub(super) fn everything_begun(&self) -> Option<Duration> {
         self.everything.begun
     }
 
-    /// Ends the read of everything. `shown` finds a workload in it.
+    /// Ends the read of everything. `shown` finds a workload in the answer.
     pub(super) fn finish_everything<'a>(
         &mut self,
         shown: impl Fn(&WorkloadKey) -> Option<&'a Workload>,
@@ -325,18 +326,18 @@ impl Schedule {
         }
     }
 
-    /// The read of everything is hard to believe.
+    /// Repeats a read of everything that is not believed.
     pub(super) fn retry_doubted(&mut self, now: Duration) {
         self.everything.begun = None;
         self.everything.due = now + GAP;
     }
 
-    /// Everything is to be read once more.
+    /// Schedules another read of everything.
     pub(super) fn repeat_everything(&mut self, now: Duration) {
         self.hasten_everything(now + GAP);
     }
 
-    /// The read of everything failed.
+    /// Ends a read of everything that failed.
     pub(super) fn fail_everything(&mut self, now: Duration) {
         self.everything.begun = None;
         self.back_off(now);
@@ -379,14 +380,14 @@ impl Schedule {
         dirty.filter(|(key, _)| !self.reading.contains_key(*key))
     }
 
-    /// How many workloads are read one by one.
+    /// Returns the number of workloads up to which they are read one by one.
     fn one_by_one_limit(&self) -> usize {
         let turn = self.whole_spread().max(Duration::from_millis(1));
         let turns = ONE_BY_ONE.as_millis() / turn.as_millis();
         usize::try_from(turns).unwrap_or(usize::MAX).clamp(1, FEW)
     }
 
-    /// The workload that is due for longest, if it is this agent's turn.
+    /// Returns the workload that has been due for longest, if this agent may read now.
     fn next_due(&self, now: Duration) -> Option<WorkloadKey> {
         let due = self.one_by_one().filter(|(_, dirty)| dirty.due.max(self.turn) <= now);
         due.min_by_key(|(_, dirty)| dirty.due).map(|(key, _)| key.clone())

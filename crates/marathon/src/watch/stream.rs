@@ -1,4 +1,5 @@
-//! The connection to the event stream: when to open it, where, and when to give it up.
+//! The state of the connection to the event stream: when to open it, at which URL, and when to
+//! close it.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,10 +8,10 @@ use super::backoff::Backoff;
 use super::jitter::Jitter;
 use super::messages::{Action, StreamId};
 
-/// Marathon sends a heartbeat every 10 s.
+/// Timeout of a silent stream. Marathon sends a heartbeat every 10 s.
 const SILENCE: Duration = Duration::from_secs(35);
 
-/// A stream that ends sooner was one of a server that doesn't lead: it answers 200 and closes.
+/// A stream that ends sooner came from a server that doesn't lead: it answers 200 and closes.
 const SHORT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(super) struct Stream {
     url: usize,
     urls: NonZeroUsize,
     backoff: Backoff,
-    /// Whose the last stream was.
+    /// The leader that sent the last stream.
     leader: Option<String>,
 }
 
@@ -44,7 +45,8 @@ impl Stream {
         }
     }
 
-    /// Whether a stream of this leader comes after one of another: then every agent opens one.
+    /// Tells whether a new stream has another leader than the last one: then every agent has opened
+    /// a new one.
     pub(super) fn is_of_other_than(&self, leader: Option<&str>) -> bool {
         matches!((&self.leader, leader), (Some(before), Some(leader)) if before != leader)
     }
@@ -53,7 +55,7 @@ impl Stream {
         matches!(self.phase, Phase::Open { .. })
     }
 
-    /// True if it is the one that is being opened.
+    /// Marks the stream as open. False: it is not the one being opened.
     pub(super) fn mark_opened(
         &mut self,
         id: StreamId,
@@ -68,7 +70,7 @@ impl Stream {
         opening
     }
 
-    /// True if it is the one that is open: what comes from it counts.
+    /// Notes that bytes arrived. False: it is not the open stream, and its events don't count.
     pub(super) fn mark_heard(&mut self, id: StreamId, now: Duration) -> bool {
         match &mut self.phase {
             Phase::Open { heard, .. } if id == self.id => {
@@ -79,7 +81,7 @@ impl Stream {
         }
     }
 
-    /// It could not be opened, or it ended. True if it is the one that counts.
+    /// Marks the stream as closed: it could not be opened, or it ended. False: it is an old one.
     pub(super) fn mark_ended(&mut self, id: StreamId, now: Duration, jitter: &mut Jitter) -> bool {
         let short = match self.phase {
             _ if id != self.id => return false,
@@ -91,7 +93,8 @@ impl Stream {
         true
     }
 
-    /// An answer names its leader. A stream of another one is dead, or a zombie without events.
+    /// Notes the leader that an answer names. A stream from another server is dead or gets no
+    /// events, and is closed: then true.
     pub(super) fn note_leader(&mut self, named: &str, now: Duration, jitter: &mut Jitter) -> bool {
         let changed = matches!(&self.phase,
             Phase::Open { leader: Some(leader), .. } if leader != named);

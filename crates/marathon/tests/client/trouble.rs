@@ -33,9 +33,9 @@ fn a_useless_answer_says_what_it_is() {
     let html = "<html><head><title>Error 502 Connection to leader refused.</title>";
     let cases = [
         (json(r#"{"apps":[{"id":"/a","tas"#), "cut off at line 1"),
-        (json(""), "it is empty, and that is never \"no apps\""),
-        (json("[]"), "no answer of /v2/apps"),
-        (json(r#"{"apps":{"id":3}}"#), "whose apps are no list"),
+        (json(""), "it is empty, which never means \"no apps\""),
+        (json("[]"), "not an answer of /v2/apps"),
+        (json(r#"{"apps":{"id":3}}"#), "whose apps are not a list"),
         (json(r#"{"apps":[{"id":"/a"}]}"#), "app /a comes without the tasks"),
         (json(html), "a web page titled \"Error 502"),
         (

@@ -75,7 +75,7 @@ fn a_list_with_something_unreadable_covers_nothing() {
 #[test]
 fn what_is_no_document_of_marathons_is_an_error_that_says_what_it_is() {
     let cases = [
-        ("", "it is empty, and that is never \"no apps\""),
+        ("", "it is empty, which never means \"no apps\""),
         (" \n", "it is empty"),
         ("<html><head><Title> 502 Bad Gateway </title>", "a web page titled \"502 Bad Gateway\""),
         ("<!doctype html>", "it is a web page, not JSON"),
@@ -89,8 +89,8 @@ fn what_is_no_document_of_marathons_is_an_error_that_says_what_it_is() {
         ("3", "it is a bare value; expected an app"),
         ("{}", "it is an empty object"),
         ("[3]", "it is a bare value"),
-        (r#"{"apps":{}}"#, "whose apps are no list"),
-        (r#"{"apps":null}"#, "whose apps are no list"),
+        (r#"{"apps":{}}"#, "whose apps are not a list"),
+        (r#"{"apps":null}"#, "whose apps are not a list"),
         (
             r#"{"message":"App '/x' does not exist"}"#,
             "an error message: \"App '/x' does not exist\"",

@@ -78,7 +78,7 @@ fn an_endpoint_is_reached_at_the_agent_or_in_the_network_it_names() {
         (HOST, r#""containerPort":null"#, AGENT, GIVEN, "agent:31000"),
         ("", r#""hostPort":0"#, AGENT, GIVEN, "agent:31000"),
         (BRIDGE, r#""containerPort":80,"hostPort":0"#, AGENT, GIVEN, "agent:31000"),
-        (BRIDGE, r#""containerPort":80"#, AGENT, NONE_GIVEN, "behind the agent's bridge"),
+        (BRIDGE, r#""containerPort":80"#, AGENT, NONE_GIVEN, "on the agent's bridge"),
         (
             TWO,
             r#""containerPort":80,"hostPort":0,"networkNames":["a"]"#,

@@ -71,7 +71,7 @@ fn ports_that_do_not_come_out_even_are_not_paired_at_all() {
         assert_eq!(app.instances[0].endpoints.to_vec(), vec![expected; 2]);
     }
     let mixed = r#"{"containerPort":1,"hostPort":0},{"containerPort":2}"#;
-    let reason = "the definition asks for 1 host ports, the task has 2";
+    let reason = "the definition has 1 host ports, the task 2";
     assert_eq!(walked(CONTAINER, mixed, "[31000,31001]"), [reason; 2]);
 }
 
@@ -84,7 +84,7 @@ fn a_port_that_cannot_be_reached_says_why() {
     assert!(walked(CONTAINER, r#"{"containerPort":0}"#, "[]")[0].contains("containerPort is 0"));
     assert!(walked(CONTAINER, "{}", "[]")[0].contains("containerPort is 0"));
     assert!(walked(BRIDGE, r#"{"containerPort":1}"#, "[0]")[0].contains("no host port"));
-    assert!(walked(r#"{"mode":"mesh"}"#, "{}", "[]")[0].contains("\"mesh\" is not known"));
+    assert!(walked(r#"{"mode":"mesh"}"#, "{}", "[]")[0].contains("\"mesh\" is unknown"));
     let no_host = app(BRIDGE, r#"{"containerPort":1}"#, r#""ports":[1],"host":null"#);
     assert_eq!(*only(&no_host).instances[0].endpoints, [Err(Unroutable::NoHost)]);
     let no_address = app(CONTAINER, r#"{"containerPort":1}"#, r#""ports":[],"ipAddresses":null"#);
