@@ -204,7 +204,7 @@ fn measure_reaction<K: Kernel + 'static>(
                 open_kernel,
                 monitor: None,
                 clock: marathon::Timestamp::now,
-                store: None,
+                state_files: None,
                 hold: None,
             })
             .unwrap();

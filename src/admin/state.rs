@@ -127,7 +127,7 @@ impl AdminState {
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Unavailable> {
-        if self.handle.last_beat().is_stopped() {
+        if self.handle.last_beat().is_stuck() {
             return Err(Unavailable::StuckLoop);
         }
         self.ask_loop(request).await.ok_or(Unavailable::StuckLoop)
@@ -136,7 +136,7 @@ impl AdminState {
     /// Refuses a read of the kernel while the kernel or the event loop seems to be stuck.
     fn check_kernel_answers(&self) -> Result<(), Unavailable> {
         let beat = self.handle.last_beat();
-        if beat.is_stopped() {
+        if beat.is_stuck() {
             return Err(Unavailable::UnreadKernel);
         }
         let asked = self.latest_view().status.asked_since;

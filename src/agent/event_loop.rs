@@ -1,4 +1,5 @@
-//! The agent's hands: connections, the kernel, the disk, the clock.
+//! The event loop: feeds the core with inputs and carries out its effects, with the connections, the
+//! kernel thread, the disk and the clock.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::core::{AgentCore, Config, Effect, Input};
 use super::journal::Journal;
 use super::journal::log::Log;
-use super::kernel_thread::{Ask, KernelThread, start_monitor};
+use super::kernel_thread::{KernelRequest, KernelThread, start_monitor};
 use super::metrics::recorder::Recorder;
 use super::state_file::StateFiles;
 use super::status::counts::VipCounts;
@@ -26,26 +27,26 @@ use crate::sources::hosts::LookupError;
 use crate::sources::resolve::look_up_host;
 use crate::sources::{SourceClient, SourceConnection, SourceId};
 
-/// The loop shows that it lives at least this often.
+/// Maximum time between two heartbeats of the loop.
 const BEAT: Duration = Duration::from_secs(2);
-/// Between two turns that nothing but time asks for.
-const BREATH: Duration = Duration::from_millis(1);
-/// Names that are looked up at the same time.
-const LOOK_UPS: usize = 16;
+/// Minimum pause before a turn that only time asks for.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Maximum number of look-ups at the same time.
+const MAX_LOOK_UPS: usize = 16;
 
-/// What an [`Agent`] is made of.
+/// The parts that an [`Agent`] is made of.
 pub struct Setup<K> {
-    /// What it has to know.
+    /// The configuration of its core.
     pub config: Config,
     /// The client for each source in [`Config::sources`].
     pub clients: BTreeMap<SourceId, SourceClient>,
-    /// Opens the kernel. Called on a thread of its own, and again when the kernel can't be read.
+    /// Opens the kernel. Called on the kernel thread, and again after a failed read.
     pub open_kernel: Box<dyn FnMut() -> Result<K, KernelError> + Send>,
-    /// The interface whose changes the kernel announces. None: announcements aren't listened to.
+    /// The interface whose changes to listen for. `None`: listen for none.
     pub monitor: Option<String>,
-    /// Where what is known is kept.
-    pub store: Option<StateFiles>,
-    /// Begin without changing anything, because of this.
+    /// The state files.
+    pub state_files: Option<StateFiles>,
+    /// A hold that is in force from the start.
     pub hold: Option<Hold>,
     /// The wall clock. Tests bring their own.
     pub clock: fn() -> Timestamp,
@@ -60,56 +61,56 @@ pub struct Agent {
     kernel: KernelThread,
     connections: BTreeMap<SourceId, SourceConnection>,
     inputs: mpsc::UnboundedReceiver<Input>,
-    /// For those who bring inputs.
-    bring: mpsc::UnboundedSender<Input>,
+    /// Cloned for whoever delivers inputs.
+    input_sender: mpsc::UnboundedSender<Input>,
     requests: mpsc::Receiver<Request>,
     view: watch::Sender<Arc<View>>,
-    heart: Arc<AtomicU64>,
-    store: Option<Arc<StateFiles>>,
+    heartbeat: Arc<AtomicU64>,
+    state_files: Option<Arc<StateFiles>>,
     log: Log,
     look_ups: Arc<Semaphore>,
     recorder: Recorder,
 }
 
-/// How others see an agent and speak to it.
+/// A handle to a running agent, to look at it and to send it requests.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    /// The agent as it is.
+    /// The agent's state.
     pub view: watch::Receiver<Arc<View>>,
-    /// What it is asked.
+    /// Requests to its loop.
     pub requests: mpsc::Sender<Request>,
-    /// When its loop went round last, in milliseconds since its start.
-    pub heart: Arc<AtomicU64>,
-    /// When it was started.
+    /// The time of the loop's last heartbeat, in milliseconds since its start.
+    pub heartbeat: Arc<AtomicU64>,
+    /// The time of its start.
     pub started: std::time::Instant,
-    /// What it has changed.
+    /// The last changes and notices.
     pub journal: Journal,
     /// The metrics that the loop updates.
     pub metrics: Arc<Registry>,
 }
 
 impl Handle {
-    /// When the loop went round last, and what the time is.
+    /// Returns the time of the loop's last heartbeat, with the time now.
     #[must_use]
     pub fn last_beat(&self) -> Beat {
-        let last = Duration::from_millis(self.heart.load(Ordering::Relaxed));
+        let last = Duration::from_millis(self.heartbeat.load(Ordering::Relaxed));
         Beat { now: self.started.elapsed(), last }
     }
 }
 
 impl Agent {
-    /// Puts it together, with what an earlier run knew, and starts its threads. To be called within
-    /// a runtime.
+    /// Starts the agent's threads and restores the sources from their state files. Call it within a
+    /// runtime.
     ///
     /// # Errors
     /// When a thread can't be started.
     pub fn new<K: Kernel + 'static>(setup: Setup<K>) -> Result<(Self, Handle)> {
-        let (bring, inputs) = mpsc::unbounded_channel();
+        let (input_sender, inputs) = mpsc::unbounded_channel();
         let (ask, requests) = mpsc::channel(16);
-        let kernel = KernelThread::start(setup.open_kernel, bring.clone())
+        let kernel = KernelThread::start(setup.open_kernel, input_sender.clone())
             .context("cannot start the thread that speaks with the kernel")?;
         if let Some(interface) = setup.monitor {
-            start_monitor(interface, bring.clone())
+            start_monitor(interface, input_sender.clone())
                 .context("cannot start the thread that listens to the kernel")?;
         }
         let started = Instant::now();
@@ -117,7 +118,7 @@ impl Agent {
         let core = AgentCore::new(setup.config, now);
         let sources: Vec<_> = core.source_ids().cloned().collect();
         let (view, seen) = watch::channel(Arc::new(core.to_view()));
-        let heart = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::new(AtomicU64::new(0));
         let mut registry = Registry::default();
         let mut agent = Self {
             core,
@@ -126,13 +127,13 @@ impl Agent {
             kernel,
             connections: BTreeMap::new(),
             inputs,
-            bring,
+            input_sender,
             requests,
             view,
-            heart: heart.clone(),
-            store: setup.store.map(Arc::new),
+            heartbeat: heartbeat.clone(),
+            state_files: setup.state_files.map(Arc::new),
             log: Log::default(),
-            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+            look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
             recorder: Recorder::new(&sources, &mut registry),
         };
         for (source, client) in setup.clients {
@@ -146,18 +147,18 @@ impl Agent {
         }
         let (journal, metrics) = (agent.log.journal.clone(), Arc::new(registry));
         let started = started.into_std();
-        let handle = Handle { view: seen, requests: ask, heart, started, journal, metrics };
+        let handle = Handle { view: seen, requests: ask, heartbeat, started, journal, metrics };
         Ok((agent, handle))
     }
 
-    /// Runs until `stop` is done. The kernel is left as it is.
+    /// Runs until `stop` is done. Leaves the kernel as it is, and saves the sources.
     pub async fn run(&mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turned = Instant::now();
         loop {
-            let wake = (self.started + self.core.wake_at()).max(turned + BREATH);
+            let wake = (self.started + self.core.wake_at()).max(turned + PAUSE);
             let input = tokio::select! {
                 () = &mut stop => break,
                 Some(input) = self.inputs.recv() => input,
@@ -185,10 +186,10 @@ impl Agent {
         }
     }
 
-    /// Removes everything that is ours from the kernel. Nothing else may be asked of it any more.
+    /// Removes everything of vipd's from the kernel. Call it only after the agent has stopped.
     ///
     /// # Errors
-    /// When the kernel can't be read, or refuses.
+    /// When the kernel can't be read, or an operation fails.
     pub fn clean_up<K: Kernel>(kernel: &mut K) -> Result<()> {
         let plan = vip::Plan::cleanup(&kernel.observe()?);
         let outcome = kernel.apply_plan(plan);
@@ -204,10 +205,10 @@ impl Agent {
 
     fn record_beat(&self) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heart.store(since, Ordering::Relaxed);
+        self.heartbeat.store(since, Ordering::Relaxed);
     }
 
-    /// One turn of the loop: an input into the core, what follows into the world.
+    /// Runs one turn of the loop: passes an input to the core, carries out the effects, and logs.
     fn run_turn(&mut self, input: Input) {
         let now = self.now();
         let news = self.recorder.record_input(&input, &self.core, now);
@@ -242,10 +243,12 @@ impl Agent {
                 }
                 Effect::Resolve(name) => self.start_lookup(name),
                 Effect::Observe { known, mend } => {
-                    self.kernel.send_request(Ask::Observe { known, mend });
+                    self.kernel.send_request(KernelRequest::Observe { known, mend });
                 }
-                Effect::FindWays(servers) => self.kernel.send_request(Ask::FindWays(servers)),
-                Effect::Apply(plan) => self.kernel.send_request(Ask::Apply(plan)),
+                Effect::FindWays(servers) => {
+                    self.kernel.send_request(KernelRequest::FindWays(servers))
+                }
+                Effect::Apply(plan) => self.kernel.send_request(KernelRequest::Apply(plan)),
                 Effect::Log(entries) => self.log.log_outcome(entries, now.since_start),
                 Effect::Save(source) => {
                     if let Some(save) = self.prepare_save(&source) {
@@ -257,54 +260,54 @@ impl Agent {
     }
 
     fn start_lookup(&self, name: String) {
-        let (bring, look_ups) = (self.bring.clone(), self.look_ups.clone());
+        let (inputs, look_ups) = (self.input_sender.clone(), self.look_ups.clone());
         tokio::spawn(async move {
             let _permit = look_ups.acquire().await;
             let asked = name.clone();
             let answer = tokio::task::spawn_blocking(move || look_up_host(&asked)).await;
             let answer =
                 answer.unwrap_or_else(|panic| Err(LookupError::Resolver(panic.to_string())));
-            let _ = bring.send(Input::Resolved { name, answer });
+            let _ = inputs.send(Input::Resolved { name, answer });
         });
     }
 
     fn open_connection(&mut self, source: SourceId, client: SourceClient) {
-        let (id, inputs) = (source.clone(), self.bring.clone());
+        let (id, inputs) = (source.clone(), self.input_sender.clone());
         let connection = SourceConnection::new(client, move |message| {
-            // The loop is gone when the agent stops: then nobody wants to know.
+            // Fails only when the agent has stopped.
             let _ = inputs.send(Input::Source { source: id.clone(), message });
         });
         self.connections.insert(source, connection);
     }
 
     fn restore_source(&mut self, source: &SourceId) {
-        let Some(files) = self.store.clone() else { return };
+        let Some(files) = self.state_files.clone() else { return };
         let now = self.now();
         match files.load_state(source, |json| self.core.restore_source(source, json, now)) {
             Ok(Some(effects)) => self.carry_out(effects, now),
             Ok(None) => {}
             Err(error) => {
                 let (source, error) = (source.as_str(), error_chain(&error));
-                tracing::warn!(source, "begins without what was kept: {error}");
+                tracing::warn!(source, "the state file can't be used: {error}");
             }
         }
     }
 
     /// Prepares to write the state file of a source, if there is something to write.
     fn prepare_save(&self, source: &SourceId) -> Option<impl FnOnce() + Send + 'static> {
-        let files = self.store.clone()?;
+        let files = self.state_files.clone()?;
         let kept = self.core.state_to_save(source, self.now())?;
         let source = source.clone();
         Some(move || {
             if let Err(error) = files.save_state(&source, &kept) {
                 let (source, error) = (source.as_str(), error_chain(&error));
-                tracing::warn!(source, "what is known can't be kept on disk: {error}");
+                tracing::warn!(source, "the state file can't be written: {error}");
             }
         })
     }
 
     fn answer_request(&mut self, request: Request) {
-        // Whoever asked may be gone.
+        // Sending an answer fails if the asker has gone: it needs none then.
         match request {
             Request::Hold(hold, done) => {
                 self.run_turn(Input::Hold(hold));
@@ -318,9 +321,9 @@ impl Agent {
                 let now = self.now().since_start;
                 let _ = facts.send(self.core.controller().local_facts(now));
             }
-            Request::VipCounts(census) => {
+            Request::VipCounts(counts) => {
                 let controller = self.core.controller();
-                let _ = census
+                let _ = counts
                     .send(VipCounts::count_all(controller.services(), self.core.label_reports()));
             }
             Request::Table(table) => {

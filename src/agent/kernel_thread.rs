@@ -1,4 +1,5 @@
-//! The thread that speaks with the kernel: one request at a time, in order.
+//! The kernel thread: carries out one request to the kernel at a time, in order. A second thread
+//! listens to the kernel's announcements.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,42 +13,42 @@ use vip::{Observed, Outcome, Plan};
 
 use super::core::{Input, KernelReading};
 
-/// What the kernel is asked.
+/// A request to the kernel.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(super) enum KernelRequest {
     Observe { known: Option<Arc<Observed>>, mend: bool },
     FindWays(BTreeSet<IpAddr>),
     Apply(Plan),
 }
 
-/// The thread. It ends when this is dropped and what it does is done.
+/// A handle to the kernel thread. Once it is dropped the thread ends after its last request.
 #[derive(Debug)]
 pub(super) struct KernelThread {
-    asks: Option<mpsc::Sender<Ask>>,
+    requests: Option<mpsc::Sender<KernelRequest>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl KernelThread {
-    /// Starts it. `open` is called on the thread, and again after the kernel couldn't be read.
+    /// Starts the thread. `open` is called on it, and again after a failed read.
     pub(super) fn start<K: Kernel>(
         open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
         inputs: UnboundedSender<Input>,
     ) -> std::io::Result<Self> {
-        let (asks, asked) = mpsc::channel();
-        let serve = move || serve_requests(open, &asked, &inputs);
+        let (requests, received) = mpsc::channel();
+        let serve = move || serve_requests(open, &received, &inputs);
         let thread = thread::Builder::new().name("kernel".into()).spawn(serve)?;
-        Ok(Self { asks: Some(asks), thread: Some(thread) })
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
-    /// Asks. The answer comes as an input.
-    pub(super) fn send_request(&self, ask: Ask) {
-        // It ends with this handle only.
-        let _ = self.asks.as_ref().map(|asks| asks.send(ask));
+    /// Sends a request. The answer comes as an input.
+    pub(super) fn send_request(&self, request: KernelRequest) {
+        // The thread doesn't end before this handle is dropped.
+        let _ = self.requests.as_ref().map(|requests| requests.send(request));
     }
 
-    /// Waits until what is being done is done.
+    /// Waits until the last request is done.
     pub(super) fn finish(&mut self) {
-        self.asks = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -56,28 +57,28 @@ impl KernelThread {
 
 fn serve_requests<K: Kernel>(
     mut open: impl FnMut() -> Result<K, KernelError>,
-    asked: &mpsc::Receiver<Ask>,
+    requests: &mpsc::Receiver<KernelRequest>,
     inputs: &UnboundedSender<Input>,
 ) {
     let mut kernel = None;
-    while let Ok(ask) = asked.recv() {
+    while let Ok(request) = requests.recv() {
         let opened = match kernel.take() {
             Some(kernel) => Ok(kernel),
             None => open(),
         };
-        let input = match (ask, opened) {
-            (Ask::Observe { known, mend }, opened) => {
+        let input = match (request, opened) {
+            (KernelRequest::Observe { known, mend }, opened) => {
                 let reading = opened.and_then(|mut opened| {
                     let reading = read_kernel(&mut opened, known.as_deref(), mend);
-                    // One that can't be read is opened anew: its socket may be what is broken.
+                    // After a failure it is opened anew, since its socket may be broken.
                     kernel = reading.is_ok().then_some(opened);
                     reading
                 });
-                // Whoever knows may change it again without a copy.
+                // Dropped before the answer is sent, so that the core can change it without a copy.
                 drop(known);
                 Input::Observed(reading)
             }
-            (Ask::FindWays(servers), opened) => {
+            (KernelRequest::FindWays(servers), opened) => {
                 let ways = opened.and_then(|mut opened| {
                     let ways = opened.find_ways(&servers);
                     kernel = ways.is_ok().then_some(opened);
@@ -85,13 +86,13 @@ fn serve_requests<K: Kernel>(
                 });
                 Input::Ways(ways)
             }
-            (Ask::Apply(plan), Ok(mut opened)) => {
+            (KernelRequest::Apply(plan), Ok(mut opened)) => {
                 let outcome = opened.apply_plan(plan);
                 kernel = Some(opened);
                 Input::Applied(outcome)
             }
-            // An outcome without results: nothing is known of the plan.
-            (Ask::Apply(_), Err(_)) => Input::Applied(Outcome::default()),
+            // An outcome without results says that nothing is known of the plan.
+            (KernelRequest::Apply(_), Err(_)) => Input::Applied(Outcome::default()),
         };
         if inputs.send(input).is_err() {
             return;
@@ -104,7 +105,7 @@ fn read_kernel(
     known: Option<&Observed>,
     mend: bool,
 ) -> Result<KernelReading, KernelError> {
-    // ip_vs has its sysctls once its socket is open.
+    // The sysctls of ip_vs exist only once its netlink socket is open.
     let sysctls = kernel.tune_sysctls(mend);
     let wrong = sysctls.iter().filter(|report| !report.state.is_ok());
     Ok(KernelReading {
@@ -116,34 +117,34 @@ fn read_kernel(
     })
 }
 
-/// Starts the thread that waits for the kernel's announcements. It ends soon after `inputs` is
-/// closed.
+/// Starts the thread that listens to the kernel's announcements. It ends within a second after
+/// `inputs` is closed.
 pub(super) fn start_monitor(
     interface: String,
     inputs: UnboundedSender<Input>,
 ) -> std::io::Result<JoinHandle<()>> {
-    const LOOK_UP: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
     thread::Builder::new().name("monitor".into()).spawn(move || {
         let mut monitor = None;
         while !inputs.is_closed() {
             let heard = match &mut monitor {
                 None => Monitor::open(&interface).map(|opened| {
                     monitor = Some(opened);
-                    // What happened before is in nobody's ears.
+                    // Changes before the subscription were missed: report one.
                     true
                 }),
-                Some(monitor) => monitor.wait_for_change(LOOK_UP),
+                Some(monitor) => monitor.wait_for_change(TIMEOUT),
             };
             match heard {
                 Ok(false) => {}
                 Ok(true) => drop(inputs.send(Input::KernelChanged)),
                 Err(error) => {
                     tracing::warn!(
-                        "the kernel's announcements can't be heard: {}",
+                        "cannot listen to the kernel's announcements: {}",
                         error_chain(&error)
                     );
                     monitor = None;
-                    thread::sleep(LOOK_UP);
+                    thread::sleep(TIMEOUT);
                 }
             }
         }

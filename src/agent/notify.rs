@@ -1,4 +1,4 @@
-//! What systemd is told of a running agent.
+//! Notifications to systemd: readiness, a status line and the watchdog.
 
 use std::time::{Duration, Instant};
 
@@ -7,34 +7,32 @@ use tokio::task::JoinHandle;
 
 use super::event_loop::Handle;
 use super::status::health::{Liveness, Readiness};
+use crate::clock::Timestamp;
 
-/// How often it is looked whether there is something to tell.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time between two looks at the agent's state.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells systemd until it is stopped: that the agent is ready, once; how it fares, in a line; that
-/// it is alive, only while it is.
+/// Notifies systemd until it is stopped: once that the agent is ready, of its health in one line, and
+/// of each watchdog period in which it is alive.
 #[derive(Debug)]
 pub struct Notifier(JoinHandle<()>);
 
 impl Notifier {
-    /// Starts it. Where systemd doesn't want to know, it does nothing.
+    /// Starts a task that notifies systemd. Without systemd it does nothing.
     #[must_use]
     pub fn start(handle: Handle, sync_period: Duration) -> Self {
         Self(tokio::spawn(async move {
             let watchdog = sd_notify::watchdog_enabled();
             let (mut ready, mut last, mut status) = (false, Instant::now(), String::new());
             loop {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(INTERVAL).await;
                 let view = handle.view.borrow().clone();
                 if view.ready && !ready {
                     ready = true;
                     notify_systemd(&[NotifyState::Ready]);
                 }
                 let alive = Liveness::from_view(&view, handle.last_beat(), sync_period);
-                let now = summarize_health(
-                    &alive,
-                    &Readiness::from_view(&view, marathon::Timestamp::now()),
-                );
+                let now = summarize_health(&alive, &Readiness::from_view(&view, Timestamp::now()));
                 if now != status {
                     notify_systemd(&[NotifyState::Status(&now)]);
                     status = now;
@@ -50,7 +48,7 @@ impl Notifier {
         }))
     }
 
-    /// Tells that the agent stops, or that it starts again in this same process.
+    /// Notifies systemd that the agent stops, or that it starts again in the same process.
     pub fn stop(self, starts_again: bool) {
         self.0.abort();
         notify_systemd(&[if starts_again {
@@ -62,11 +60,11 @@ impl Notifier {
 }
 
 fn notify_systemd(what: &[NotifyState<'_>]) {
-    // Nobody is there, or nobody wants to know.
+    // Fails without systemd: that is no error.
     let _ = sd_notify::notify(what);
 }
 
-/// How the agent fares, in one line.
+/// Summarizes the agent's health in one line.
 fn summarize_health(alive: &Liveness, ready: &Readiness) -> String {
     let all = alive.reasons.iter().chain(&ready.reasons).chain(&ready.notes);
     match all.clone().next() {

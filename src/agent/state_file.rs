@@ -39,35 +39,35 @@ pub enum StateFileError {
         source: io::Error,
     },
     /// The file is not a state file, is of another version, cut off or changed.
-    #[error("{path} is damaged or of another version; it is left out and written anew")]
+    #[error("{path} is damaged or of another version; it is ignored and written anew")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         source: Damage,
     },
 }
 
-/// What is wrong with a state file.
+/// Damage of a state file.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
-    /// It has no line end where the first line would end.
-    #[error("it has no first line")]
+    /// No line end where the first line should end.
+    #[error("no first line")]
     NoHeader,
-    /// Its first line is not UTF-8.
-    #[error("its first line is not text")]
+    /// A first line that is not UTF-8.
+    #[error("the first line is not text")]
     BinaryHeader,
-    /// Its first line doesn't begin with the word of this version.
-    #[error("its first line is not ours")]
+    /// A first line of another version.
+    #[error("the first line is not vipd's")]
     OtherHeader,
-    /// It has not the length that its first line says.
-    #[error("it is cut off, or longer than it should be")]
+    /// A length that differs from the first line.
+    #[error("cut off, or longer than it should be")]
     Length,
-    /// It has not the checksum that its first line says.
-    #[error("its checksum is wrong")]
+    /// A checksum that differs from the first line.
+    #[error("wrong checksum")]
     Checksum,
-    /// Its JSON has another shape.
-    #[error("its JSON is not what is written there")]
+    /// JSON of another shape.
+    #[error("unexpected JSON")]
     Json(#[source] serde_json::Error),
 }
 
@@ -99,7 +99,8 @@ impl StateFiles {
                 .truncate(true)
                 .mode(0o600)
                 .open(&temporary)?;
-            // What is large is never held whole: its first line is written again when it is known.
+            // The state is large and never held in memory as a whole: the first line is written again
+            // once length and checksum are known.
             write_header(&mut file, 0, 0)?;
             let mut body = ChecksumWriter::new(BufWriter::new(file));
             serde_json::to_writer(&mut body, state)?;

@@ -142,7 +142,7 @@ impl Run {
             clients: create_clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
-            store: Some(StateFiles::new(config.agent.state.clone())),
+            state_files: Some(StateFiles::new(config.agent.state.clone())),
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;

@@ -1,4 +1,4 @@
-//! What is known of a source, in the form that its state file holds.
+//! The knowledge of a source, in the form that its state file holds.
 
 use serde::{Deserialize, Serialize};
 

@@ -199,7 +199,7 @@ impl Source {
         }
     }
 
-    /// It was read as a whole at least once: what it doesn't name doesn't exist.
+    /// Returns whether it was read as a whole at least once: apps that it doesn't name don't exist then.
     pub(crate) fn is_complete(&self) -> bool {
         match self {
             Self::Marathon(source) => source.is_complete(),

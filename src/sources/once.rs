@@ -1,4 +1,4 @@
-//! Where the definitions come from: files, standard input, Marathons.
+//! Sources that a command reads once: files, standard input, Marathons.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -20,27 +20,27 @@ pub enum DefinitionSource {
     Marathon(Box<Marathon>),
 }
 
-/// What one source said.
+/// The definitions of one source.
 #[derive(Debug)]
 pub struct Definitions {
     /// The source's name for people: the file, or the URL.
     pub name: String,
-    /// The bytes, of a file only: positions are looked up in them.
+    /// The bytes of a file, in which to look up positions. `None` for a Marathon.
     pub text: Option<Vec<u8>>,
-    /// What they say.
+    /// The apps and pods in them.
     pub snapshot: Snapshot,
-    /// The servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
+    /// The names of the servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
     pub servers: BTreeSet<String>,
 }
 
-/// No saved answer is larger; a bigger file is not what it was taken for.
+/// The largest file that is read. No answer of Marathon comes near it.
 const MAX_FILE: u64 = 256 << 20;
 
 impl DefinitionSource {
     /// Reads the source.
     ///
     /// # Errors
-    /// When it can't be read completely: half an answer is never taken for a whole one.
+    /// When it can't be read completely: a partial answer is never used.
     pub fn read_definitions(&self) -> Result<Definitions> {
         match self {
             Self::File(path) => read_file(path),
@@ -73,7 +73,9 @@ fn read_file(path: &str) -> Result<Definitions> {
         bail!("{name} is larger than {} MiB: no answer of Marathon is", MAX_FILE >> 20);
     }
     let snapshot = marathon::Document::parse(&text)
-        .with_context(|| format!("{name} is not what Marathon says or is told"))?
+        .with_context(|| {
+            format!("{name} is neither an answer of Marathon nor a definition for it")
+        })?
         .to_snapshot(&marathon::Records::default());
     Ok(Definitions { name, text: Some(text), snapshot, servers: BTreeSet::new() })
 }
@@ -84,7 +86,7 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
     let name = marathon.name.clone();
     let read = async {
         let snapshot = client.read_snapshot().await?;
-        // One that doesn't say it names no servers.
+        // Without an answer no servers are known.
         let info = client.read_any_info().await.result.unwrap_or_default();
         anyhow::Ok((snapshot, info.servers))
     };
@@ -97,11 +99,11 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
     Ok(Definitions { name, text: None, snapshot, servers })
 }
 
-/// Says on a terminal what is being waited for, once that takes over a second.
+/// Prints on a terminal what is being waited for, once that takes over a second.
 async fn tell_of_waiting(name: &str) -> Infallible {
     tokio::time::sleep(Duration::from_secs(1)).await;
     if std::io::stderr().is_terminal() {
-        // Nobody is left to tell when standard error is gone.
+        // Fails if standard error is closed: then nobody reads it.
         let _ = writeln!(std::io::stderr(), "reading {name} ...");
     }
     std::future::pending().await

@@ -1,8 +1,8 @@
-//! Sets that many contribute to: a member stays as long as one of them has it.
+//! Reference-counted sets: a member stays as long as one contributor has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often each member was contributed.
+/// A set whose members count their contributors.
 #[derive(Debug)]
 pub(crate) struct RefCountedSet<T> {
     counts: BTreeMap<T, usize>,
@@ -15,7 +15,7 @@ impl<T> Default for RefCountedSet<T> {
 }
 
 impl<T: Ord + Clone> RefCountedSet<T> {
-    /// Puts one contribution in the place of another. True: the set is another one than before.
+    /// Replaces one contribution with another. Returns whether the set changed.
     pub(crate) fn exchange(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
         let mut changed = false;
         for member in new.difference(old) {
@@ -34,7 +34,7 @@ impl<T: Ord + Clone> RefCountedSet<T> {
         changed
     }
 
-    /// The set.
+    /// The members.
     pub(crate) fn members(&self) -> impl Iterator<Item = &T> {
         self.counts.keys()
     }

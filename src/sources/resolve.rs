@@ -1,4 +1,4 @@
-//! Names to addresses, several at a time and never for longer than a deadline.
+//! Look-ups of host names, several at a time, within a deadline.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,8 +10,8 @@ type Answer = (String, Addresses);
 
 const WORKERS: usize = 16;
 
-/// Looks every name up. Addresses written as such need no look-up. A name that has no answer when
-/// the time is over counts as not resolved; its look-up is left to end by itself.
+/// Looks up all names. An address needs no look-up. A name without an answer within the time counts as
+/// not resolved; its look-up is left to end by itself.
 #[must_use]
 pub fn resolve_hosts<'a>(names: impl IntoIterator<Item = &'a str>, within: Duration) -> Hosts {
     let mut hosts = Hosts::new();
@@ -35,7 +35,7 @@ pub fn resolve_hosts<'a>(names: impl IntoIterator<Item = &'a str>, within: Durat
     hosts
 }
 
-/// The addresses of all names that have some.
+/// Returns the addresses of all names that have some.
 pub fn all_addresses(hosts: &Hosts) -> impl Iterator<Item = &IpAddr> {
     hosts.values().flatten().flat_map(|addresses| &**addresses)
 }
@@ -58,7 +58,7 @@ fn look_up_all(queue: Vec<String>) -> mpsc::Receiver<Answer> {
     receiver
 }
 
-/// Looks one name up; may take as long as the resolver does.
+/// Looks up one name; may block for as long as the resolver does.
 ///
 /// # Errors
 /// When it has no address that another node could reach it by.

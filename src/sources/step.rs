@@ -1,5 +1,4 @@
-//! The interface between the agent's core and a source: what a source is given for one step, and
-//! what it returns.
+//! The interface between the agent's core and a source: the context of a step and its result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::facts::ClusterContext;
 use super::hosts::HostCache;
 use crate::clock::Moment;
 
-/// What a source may use and change in a step.
+/// The context of a step: the state that a source may use and change.
 #[derive(Debug)]
 pub(crate) struct SourceContext<'a> {
     /// The addresses of host names, shared by all sources.
@@ -24,12 +23,12 @@ pub(crate) struct SourceContext<'a> {
 /// The claims of apps, as [`vip::controller::Change::Apps`] takes them. `None`: the app is gone.
 pub(crate) type AppChanges = BTreeMap<Arc<str>, Option<AppClaims>>;
 
-/// What a source returns from a step. `R` is its kind of request.
+/// The result of a source's step. `R` is its kind of request.
 #[derive(Debug)]
 pub(crate) struct SourceStep<R> {
     /// Requests to its connection, to be sent in this order.
     pub(crate) requests: Vec<R>,
-    /// Whether the source can be read, if this step changed that.
+    /// A change of the source's availability.
     pub(crate) availability: Option<Availability>,
     /// Names of servers that the cluster depends on: no VIP may be an address of theirs.
     pub(crate) servers: BTreeSet<String>,
@@ -39,10 +38,10 @@ pub(crate) struct SourceStep<R> {
     pub(crate) read_whole: bool,
 }
 
-/// Whether a source can be read.
+/// The availability of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Availability {
-    /// It answers again after a failure.
+    /// The source answers again after a failure.
     Restored,
     /// A read failed.
     Lost {
@@ -64,7 +63,7 @@ impl<R> Default for SourceStep<R> {
 }
 
 impl<R> SourceStep<R> {
-    /// Nothing follows from it.
+    /// Returns whether nothing follows from the step.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { requests, availability, servers, apps, read_whole } = self;
         requests.is_empty()
@@ -82,7 +81,7 @@ impl<R> SourceStep<R> {
     }
 }
 
-/// What a message means to the metrics.
+/// A summary of a message, for the metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MessageSummary {
     /// An event announced changes of these workloads; the empty name stands for all of them.

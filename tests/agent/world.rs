@@ -163,7 +163,7 @@ impl World {
             clients: clients.collect(),
             open_kernel: Box::new(move || Ok(kernel.clone())),
             monitor: None,
-            store: Some(StateFiles::new(self.folder.path().join("state"))),
+            state_files: Some(StateFiles::new(self.folder.path().join("state"))),
             hold: self.hold.clone(),
             clock: marathon_sim::now,
         })

@@ -3,17 +3,17 @@
 use crate::config::Marathon;
 use crate::sources::SourceConfig;
 
-/// What a [`AgentCore`] has to know.
+/// The configuration of [`AgentCore`](super::AgentCore).
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What the controller has to know. Its sources are set by [`AgentCore::new`](super::AgentCore::new).
+    /// The controller's configuration. [`AgentCore::new`](super::AgentCore::new) sets its sources.
     pub controller: vip::controller::Config,
-    /// The Marathons.
+    /// The sources.
     pub sources: Vec<SourceConfig>,
 }
 
 impl Config {
-    /// As the configuration says, for these Marathons.
+    /// Takes the settings for these Marathons from the node's configuration.
     #[must_use]
     pub fn new(config: &crate::config::Config, marathons: &[Marathon], observe_only: bool) -> Self {
         Self {

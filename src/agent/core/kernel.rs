@@ -1,4 +1,4 @@
-//! Inputs to the controller, and its effects.
+//! From the kernel to the controller, and from the controller to the kernel.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::{AgentCore, Effect, KernelReading};
 use crate::clock::Moment;
 
 impl AgentCore {
+    /// Takes in a reading of the kernel.
     pub(super) fn on_observed(
         &mut self,
         reading: Result<KernelReading, KernelError>,
@@ -28,7 +29,7 @@ impl AgentCore {
         self.tell_controller(controller::Input::Observed(observed), now, effects);
     }
 
-    /// Says once which mode is in force.
+    /// Logs the mode of the data path when it changes.
     fn note_data_path(&mut self, nft: &Nft) {
         let data_path = nft.to_string();
         if self.data_path.as_ref() == Some(&data_path) {
@@ -41,10 +42,11 @@ impl AgentCore {
         self.data_path = Some(data_path);
     }
 
-    /// Says once what the node's own firewall does to VIPs, unless vipd is about to see to it.
+    /// Checks what the node's own firewall does to VIPs. Logs new problems, unless vipd's rules solve
+    /// them.
     fn note_firewall(&mut self, observed: &Observed) {
         let vips = prefixes_to_check(&self.allow, observed.addresses.keys());
-        let known = self.judged.as_ref().is_some_and(|(firewall, before)| {
+        let known = self.checked_firewall.as_ref().is_some_and(|(firewall, before)| {
             Arc::ptr_eq(firewall, &observed.firewall) && *before == vips
         });
         if known {
@@ -56,9 +58,10 @@ impl AgentCore {
             tracing::warn!("{complaint}");
         }
         self.firewall = firewall;
-        self.judged = Some((Arc::clone(&observed.firewall), vips));
+        self.checked_firewall = Some((Arc::clone(&observed.firewall), vips));
     }
 
+    /// Passes the facts about the cluster to the controller, if they changed.
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if !std::mem::take(&mut self.cluster.changed) {
             return;
@@ -70,7 +73,7 @@ impl AgentCore {
         self.tell_controller(controller::Input::Facts(facts), now, effects);
     }
 
-    /// Passes an input to the controller and carries out its effects.
+    /// Passes an input to the controller and takes in its effects.
     pub(super) fn tell_controller(
         &mut self,
         input: controller::Input,

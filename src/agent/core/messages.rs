@@ -13,50 +13,50 @@ use crate::agent::status::Hold;
 use crate::sources::hosts::Addresses;
 use crate::sources::{SourceId, SourceMessage, SourceRequest};
 
-/// What the kernel thread found.
+/// The kernel's state, as the kernel thread read it.
 #[derive(Debug)]
 pub struct KernelReading {
-    /// The kernel.
+    /// The table, the interface and the firewall.
     pub observed: Observed,
-    /// The sysctls that aren't as they should be.
+    /// A sentence on each sysctl that has a wrong value.
     pub sysctls: Vec<String>,
 }
 
-/// What happened.
+/// An event that the core decides about.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a reading is rare, and moved but a few times")]
 pub enum Input {
-    /// The connection of a source has something to say.
+    /// The connection of a source delivered a message.
     Source {
         /// The source.
         source: SourceId,
         /// The message.
         message: SourceMessage,
     },
-    /// A look-up is done.
+    /// A look-up ended.
     Resolved {
-        /// The name.
+        /// The host name.
         name: String,
-        /// Its addresses.
+        /// The addresses, or the reason why there are none.
         answer: Addresses,
     },
-    /// The kernel was read, or not.
+    /// A read of the kernel ended.
     Observed(Result<KernelReading, KernelError>),
-    /// The ways to real servers were found, or not.
+    /// A search for the ways to real servers ended.
     Ways(Result<Ways, KernelError>),
-    /// A plan was run.
+    /// A plan ended.
     Applied(Outcome),
-    /// The kernel announces a change.
+    /// The kernel announced a change.
     KernelChanged,
-    /// Change nothing.
+    /// The operator holds the node: change nothing.
     Hold(Hold),
-    /// Go on.
+    /// The operator releases the node.
     Release,
-    /// Time has passed.
+    /// The time of [`AgentCore::wake_at`](super::AgentCore::wake_at) has come.
     Tick,
 }
 
-/// What is to be done.
+/// An action for the event loop to carry out.
 #[derive(Debug)]
 pub enum Effect {
     /// Send a request to the connection of a source. Its answers come as [`Input::Source`].
@@ -66,21 +66,21 @@ pub enum Effect {
         /// The request.
         request: SourceRequest,
     },
-    /// Look a name up, then say [`Input::Resolved`].
+    /// Look up a host name. The answer comes as [`Input::Resolved`].
     Resolve(String),
-    /// Read the kernel, then say [`Input::Observed`].
+    /// Read the kernel. The answer comes as [`Input::Observed`].
     Observe {
-        /// The kernel as far as it is known.
+        /// The last known state, so that only what may differ is read.
         known: Option<Arc<Observed>>,
-        /// Set sysctls right, and don't only look at them.
+        /// Correct wrong sysctls instead of only reporting them.
         mend: bool,
     },
-    /// Ask the kernel for the ways to these real servers, then say [`Input::Ways`].
+    /// Find the ways to these real servers. The answer comes as [`Input::Ways`].
     FindWays(BTreeSet<IpAddr>),
-    /// Run a plan, then say [`Input::Applied`].
+    /// Apply a plan. The outcome comes as [`Input::Applied`].
     Apply(Plan),
-    /// Log what became of each operation of the last plan.
+    /// Log the result of each operation of the last plan.
     Log(Vec<(LogEntry, OpResult)>),
-    /// Save [`AgentCore::kept`](super::AgentCore::kept) of this source to its state file.
+    /// Write the state file of this source.
     Save(SourceId),
 }

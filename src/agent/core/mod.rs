@@ -1,14 +1,15 @@
-//! The agent without its hands: what comes in, and what is to be done about it.
+//! The decisions of the agent: an input and a time go in, effects come out.
 //!
-//! It joins the watches of all Marathons, the translation of labels, the names of agents and the
-//! controller. Like each of them it has no connection and no clock, so a test drives it through a
-//! day of faults in a moment.
+//! The core joins the sources, the cache of host names and the controller. Like each of them it is
+//! pure: it does no I/O and has no clock, so a test drives it through a day of faults in a moment.
+
 mod config;
 mod kernel;
 mod messages;
 mod snapshot;
 mod sources;
 mod sync_state;
+mod tracked;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,9 +26,9 @@ use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
 pub use config::Config;
 pub use messages::{Effect, Input, KernelReading};
-use sources::TrackedSource;
+use tracked::TrackedSource;
 
-/// See the module's documentation.
+/// The core of the agent; see the module's documentation.
 #[derive(Debug)]
 pub struct AgentCore {
     sources: Vec<TrackedSource>,
@@ -38,12 +39,13 @@ pub struct AgentCore {
     controller: Controller,
     controller_wake: Duration,
     sysctls: Vec<String>,
-    /// The prefixes that VIPs must lie in, and what is wrong with the firewall for them.
+    /// The prefixes that VIPs must lie in.
     allow: Vec<IpNet>,
+    /// Problems of the node's firewall for VIPs.
     firewall: Vec<String>,
-    /// What that was found of.
-    judged: Option<(Arc<Firewall>, Vec<IpNet>)>,
-    /// Whether vipd's own rules let VIPs in.
+    /// The firewall and the prefixes that were checked for problems last.
+    checked_firewall: Option<(Arc<Firewall>, Vec<IpNet>)>,
+    /// Rules of vipd's own let VIPs through the firewall.
     lets_in: bool,
     data_path: Option<String>,
     hold: Option<Hold>,
@@ -52,7 +54,7 @@ pub struct AgentCore {
 }
 
 impl AgentCore {
-    /// Knows nothing yet. The first [`Input::Tick`] starts it.
+    /// Makes a core that knows nothing yet. The first [`Input::Tick`] starts it.
     #[must_use]
     pub fn new(config: Config, now: Moment) -> Self {
         let mut controller = config.controller;
@@ -70,7 +72,7 @@ impl AgentCore {
             sysctls: Vec::new(),
             allow,
             firewall: Vec::new(),
-            judged: None,
+            checked_firewall: None,
             lets_in,
             data_path: None,
             hold: None,
@@ -79,7 +81,7 @@ impl AgentCore {
         }
     }
 
-    /// Takes in what happened, and says what is to be done, in order.
+    /// Takes in an event and returns the effects to carry out, in order.
     pub fn handle_input(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
@@ -112,15 +114,15 @@ impl AgentCore {
         effects
     }
 
-    /// When [`Input::Tick`] is due, if nothing comes before it.
+    /// The time at which [`Input::Tick`] is due, unless another input comes before.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
         let sources = self.sources.iter().map(|tracked| tracked.source.wake_at());
         sources.chain(self.hosts.wake_at()).fold(self.controller_wake, Duration::min)
     }
 
-    /// What became of labels since this was last asked: of each refused one once, until that
-    /// changes.
+    /// Takes the news about labels since the last call: each refused label is reported once, until
+    /// that changes.
     pub fn take_news(&mut self) -> Vec<LabelReport> {
         let mut news = std::mem::take(&mut self.cluster.news);
         news.extend(self.controller.take_news());
@@ -133,6 +135,7 @@ impl AgentCore {
         &self.controller
     }
 
+    /// Does what is due at this time, after any input.
     fn handle_due(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.advance_sources(now, effects, |tracked, context| tracked.source.handle_due(context));
         self.believe_sources(now, effects);
@@ -140,7 +143,7 @@ impl AgentCore {
         effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);
         if self.controller_wake <= now.since_start {
-            // While the kernel is busy the controller says no other time: its answer wakes it.
+            // While the kernel is busy the controller sets no other time: the answer wakes it.
             self.controller_wake = Duration::MAX;
             self.tell_controller(controller::Input::Tick, now, effects);
         }
@@ -150,8 +153,8 @@ impl AgentCore {
         self.save_sources(now, effects);
     }
 
-    /// What was said is in the kernel. What the kernel refuses of one VIP is no reason to say that the
-    /// others aren't there.
+    /// Returns whether all claims are in the kernel. A VIP that the kernel refuses doesn't count: the
+    /// others are there.
     fn is_in_kernel(&self) -> bool {
         let status = self.controller.status();
         let is_refused = |vip: &vip::Vip| status.failing.contains_key(&vip.address);

@@ -1,4 +1,4 @@
-//! What is known: taken over from an earlier run, kept for a later one, shown to others.
+//! The core's knowledge: restored from an earlier run, saved for a later one, shown to others.
 
 use vip::LabelReport;
 
@@ -9,11 +9,11 @@ use crate::sources::step::SourceStep;
 use crate::sources::{KeptState, SourceId};
 
 impl AgentCore {
-    /// Takes over what an earlier run knew of a source, from the JSON of [`AgentCore::kept`].
-    /// Nothing is removed because of it.
+    /// Restores a source from the JSON of [`AgentCore::state_to_save`] of an earlier run. Nothing is
+    /// removed because of it.
     ///
     /// # Errors
-    /// When the JSON is not what this kind of source keeps.
+    /// When the JSON is not what this kind of source writes.
     pub(crate) fn restore_source(
         &mut self,
         id: &SourceId,
@@ -26,11 +26,7 @@ impl AgentCore {
             match source.restore_state(json, context) {
                 Ok(step) => {
                     let read_at = source.view().read_at.map(tracing::field::display);
-                    tracing::info!(
-                        source = id.as_str(),
-                        read_at,
-                        "goes on with what was kept on disk"
-                    );
+                    tracing::info!(source = id.as_str(), read_at, "restored from the state file");
                     step
                 }
                 Err(error) => {
@@ -42,6 +38,7 @@ impl AgentCore {
         result.map(|()| effects)
     }
 
+    /// Asks for a save of each source that changed, but not too often.
     pub(super) fn save_sources(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for tracked in &mut self.sources {
             if tracked.sync.take_save(now.since_start) {
@@ -50,8 +47,8 @@ impl AgentCore {
         }
     }
 
-    /// Returns what to save of a source. `None`: it has said nothing yet that is better than what
-    /// was saved before.
+    /// Returns the state of a source for its state file. `None` until the source is believed: the file
+    /// from before is better until then.
     #[must_use]
     pub(crate) fn state_to_save(&self, id: &SourceId, now: Moment) -> Option<KeptState> {
         let tracked = self.sources.iter().find(|tracked| tracked.id == *id)?;
@@ -63,7 +60,7 @@ impl AgentCore {
         self.sources.iter().map(|tracked| &tracked.id)
     }
 
-    /// What others may see.
+    /// Makes the view that the status page, readiness and metrics show.
     #[must_use]
     pub fn to_view(&self) -> View {
         let sources = self.sources.iter();
@@ -84,7 +81,7 @@ impl AgentCore {
         }
     }
 
-    /// Everything that is decided, and the kernel as it is known.
+    /// Makes the table of all decisions, with the kernel as it is known.
     #[must_use]
     pub fn to_table(&self, now: Moment) -> Table {
         let mut desired = self.controller.desired();
@@ -103,7 +100,7 @@ impl AgentCore {
         }
     }
 
-    /// What became of every label.
+    /// The reports on all labels.
     pub fn label_reports(&self) -> impl Iterator<Item = &LabelReport> {
         self.controller.reports().chain(self.source_label_reports())
     }

@@ -1,4 +1,4 @@
-//! From the sources to the controller: their claims, and how far they are believed.
+//! From the sources to the controller: their claims, and from when on they are believed.
 
 use std::collections::BTreeSet;
 
@@ -6,32 +6,15 @@ use vip::SourceId;
 use vip::controller::{self, Change};
 
 use super::sync_state::SyncState;
+use super::tracked::TrackedSource;
 use super::{AgentCore, Effect};
 use crate::clock::Moment;
 use crate::sources::hosts::Addresses;
 use crate::sources::step::{AppChanges, Availability, SourceContext, SourceStep};
-use crate::sources::{Source, SourceConfig, SourceMessage, SourceRequest};
+use crate::sources::{Source, SourceMessage, SourceRequest};
 
 /// The most servers of the cluster whose names are remembered.
 const MAX_SERVERS: usize = 64;
-
-/// A source, and how far it is believed.
-#[derive(Debug)]
-pub(super) struct TrackedSource {
-    pub(super) id: SourceId,
-    pub(super) source: Source,
-    pub(super) sync: SyncState,
-}
-
-impl TrackedSource {
-    pub(super) fn new(config: &SourceConfig, now: Moment) -> Self {
-        Self {
-            id: config.id.clone(),
-            source: Source::new(&config.kind, now.since_start),
-            sync: SyncState::Partial,
-        }
-    }
-}
 
 impl AgentCore {
     /// Passes a message to its source.

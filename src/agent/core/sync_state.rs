@@ -1,19 +1,19 @@
-//! How far a source was read and is believed, and what of it is to be saved.
+//! The state of a source's synchronization, and whether it is to be saved.
 
 use std::time::Duration;
 
 /// The least time between two saves of a source.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How far a source was read, and so what the absence of an app means.
+/// The state of a source's synchronization. It decides what the absence of an app means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SyncState {
-    /// It was not read as a whole yet: absence means nothing.
+    /// The source was not read as a whole yet: absence means nothing.
     Partial,
-    /// It was read as a whole and waits for the other sources. `confirmed`: it was doubted, and
-    /// this is its second answer.
+    /// The source was read as a whole and waits for the others. `confirmed`: its first answer was
+    /// doubted, and this is the second one.
     Whole { confirmed: bool },
-    /// Its first answer claimed so little that it is being read again.
+    /// The first answer claimed so little that the source is being read again.
     Doubted,
     /// An app that is absent is gone. What is known is worth saving.
     Believed {

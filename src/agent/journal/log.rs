@@ -1,11 +1,9 @@
-//! The agent's log: a line for each change, and for each thing to know once. What is logged is
-//! remembered in the journal too.
+//! The agent's log: a line for each change and each notice. The journal gets them too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::Timestamp;
 use vip::controller::{Controller, LogEntry, Mode};
 use vip::plan::OpResult;
 use vip::{LabelReport, SourceId};
@@ -13,11 +11,12 @@ use vip::{LabelReport, SourceId};
 use super::notices::{self, Notice};
 use super::{Journal, JournalEntry};
 use crate::agent::status::View;
+use crate::clock::Timestamp;
 
-/// The target of lines about changes, whose message repeats most of their fields.
+/// The `tracing` target of lines about changes. Their message repeats most of their fields.
 pub const CHANGE: &str = "vipd::change";
 
-/// What has been told, where nothing else remembers it.
+/// Writes the log and the journal, and remembers what it must not repeat.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) journal: Journal,
@@ -26,7 +25,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Tells what became of the operations of a plan. `now` is since the start.
+    /// Logs the result of each operation of a plan. `now` is since the agent's start.
     pub(crate) fn log_outcome(&self, done: Vec<(LogEntry, OpResult)>, now: Duration) {
         for (entry, result) in done {
             match result {
@@ -35,15 +34,15 @@ impl Log {
                     let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
                     self.log_change(&entry, after_ms);
                 }
-                OpResult::AlreadySo => write_line(&entry, None, ": it was so already"),
-                // The view tells of failures, once until they change.
+                OpResult::AlreadySo => write_line(&entry, None, ": nothing to do"),
+                // A change of the view logs failures, once until they change.
                 OpResult::Failed(error) => tracing::debug!("{entry}: {error}"),
-                OpResult::Skipped => tracing::debug!("{entry}: not tried, because of what failed"),
+                OpResult::Skipped => tracing::debug!("{entry}: skipped after an earlier failure"),
             }
         }
     }
 
-    /// Tells what would be done, if the mode allowed it.
+    /// Logs the operations that the mode holds back, each once.
     pub(crate) fn log_withheld(&mut self, controller: &Controller) {
         let entries = controller.withheld_entries();
         let entries: Vec<_> = entries.map(|entry| (entry.to_string(), entry)).collect();
@@ -55,31 +54,31 @@ impl Log {
         self.withheld = entries.into_iter().map(|(text, _)| text).collect();
     }
 
-    /// Tells what became of labels.
+    /// Logs news about labels.
     pub(crate) fn log_labels(&self, reports: &[LabelReport]) {
         reports.iter().for_each(|report| self.log_notice(&notices::label_notice(report)));
     }
 
-    /// Tells what is other in the agent than before.
+    /// Logs what differs between two views.
     pub(crate) fn log_view_changes(&self, before: &View, after: &View) {
-        notices::view_notices(before, after).iter().for_each(|news| self.log_notice(news));
+        notices::view_notices(before, after).iter().for_each(|notice| self.log_notice(notice));
     }
 
-    /// Tells, once, that what is known has become too old.
+    /// Logs once that the data of a source has become too old.
     pub(crate) fn log_stale_sources(&mut self, view: &View, now: Timestamp) {
         let stale = view.sources.iter().filter(|(_, source)| source.is_stale(now));
         let stale: BTreeSet<_> = stale.map(|(name, _)| name.clone()).collect();
         for name in stale.difference(&self.stale) {
             let text = format!(
-                "what is known of {name} is too old to be relied on, since Mesos gives the ports \
-                 of dead tasks to others: bring it back, or `vipd hold` while you look"
+                "the data of {name} is too old to rely on, since Mesos gives the ports of dead \
+                 tasks to others: bring it back, or `vipd hold` while you look"
             );
-            self.log_notice(&Notice { what: "source-stale", grave: true, text });
+            self.log_notice(&Notice { what: "source-stale", is_warning: true, text });
         }
         self.stale = stale;
     }
 
-    /// Whether there is something to say about what is held back.
+    /// Returns whether operations are held back, or were until now.
     pub(crate) fn is_withholding(&self, mode: Mode) -> bool {
         mode != Mode::Acting || !self.withheld.is_empty()
     }
@@ -98,8 +97,8 @@ impl Log {
         });
     }
 
-    fn log_notice(&self, Notice { what, grave, text }: &Notice) {
-        match grave {
+    fn log_notice(&self, Notice { what, is_warning, text }: &Notice) {
+        match is_warning {
             true => tracing::warn!(what, "{text}"),
             false => tracing::info!(what, "{text}"),
         }

@@ -1,4 +1,5 @@
-//! What was changed and why: one record for the log, `vipd events`, the API and the status page.
+//! The journal: the last changes with their reasons, and notices, for `vipd events`, the API and the
+//! status page.
 
 pub mod log;
 pub mod notices;
@@ -7,25 +8,26 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// So many changes are remembered.
-const REMEMBERED: usize = 1000;
+use crate::clock::Timestamp;
 
-/// One change, or one thing that its operator should know of.
+/// Maximum number of entries that are kept.
+const CAPACITY: usize = 1000;
+
+/// A change of the kernel, or a notice for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// Counts up by one, from 1 at the agent's start. Given by [`Journal::note`].
+    /// The number of the entry, from 1 at the agent's start. [`Journal::append_entry`] sets it.
     pub number: u64,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Its kind: the name of an operation as in `vipd diff --output json`, or one of `label`,
+    /// The kind: the name of an operation as in `vipd diff --output json`, or one of `label`,
     /// `source-read`, `source-lost`, `source-back`, `source-stale`, `stream-lost`, `stream-back`,
     /// `ready`, `held`, `released`, `observing`, `trouble`, `trouble-over`.
     pub what: String,
-    /// The whole of it as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
+    /// The whole entry as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
     pub line: String,
     /// The VIP, as `3.3.0.6:3306/tcp`, or the address, as `3.3.0.6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,16 +41,16 @@ pub struct JournalEntry {
     /// The task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Arc<str>>,
-    /// Why.
+    /// The reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// How long after vipd knew of its cause, in milliseconds.
+    /// The time since vipd knew of its cause, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<u64>,
 }
 
 impl JournalEntry {
-    /// A change about which nothing else is known.
+    /// Makes an entry about which nothing else is known.
     #[must_use]
     pub fn new(what: &str, line: String, at: Timestamp) -> Self {
         Self {
@@ -66,49 +68,49 @@ impl JournalEntry {
     }
 }
 
-/// The last changes, for any number of readers. Cheap to clone: all are one.
+/// The last entries, for any number of readers. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    kept: Arc<Mutex<VecDeque<Arc<JournalEntry>>>>,
+    entries: Arc<Mutex<VecDeque<Arc<JournalEntry>>>>,
     last: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { kept: Arc::default(), last: Arc::new(watch::Sender::new(0)) }
+        Self { entries: Arc::default(), last: Arc::new(watch::Sender::new(0)) }
     }
 }
 
 impl Journal {
-    /// Notes a change, with the next number.
-    pub fn append_entry(&self, mut change: JournalEntry) {
-        let mut kept = self.lock_entries();
+    /// Appends an entry, with the next number.
+    pub fn append_entry(&self, mut entry: JournalEntry) {
+        let mut entries = self.lock_entries();
         let number = *self.last.borrow() + 1;
-        change.number = number;
-        if kept.len() == REMEMBERED {
-            kept.pop_front();
+        entry.number = number;
+        if entries.len() == CAPACITY {
+            entries.pop_front();
         }
-        kept.push_back(Arc::new(change));
-        // Still locked, so that no number is given twice.
+        entries.push_back(Arc::new(entry));
+        // Under the lock, so that no number is given twice.
         self.last.send_replace(number);
     }
 
-    /// The remembered changes with a higher number, in order.
+    /// Returns the kept entries with a higher number, in order.
     #[must_use]
     pub fn entries_after(&self, number: u64) -> Vec<Arc<JournalEntry>> {
-        let kept = self.lock_entries();
-        let first = kept.partition_point(|change| change.number <= number);
-        kept.range(first..).cloned().collect()
+        let entries = self.lock_entries();
+        let first = entries.partition_point(|entry| entry.number <= number);
+        entries.range(first..).cloned().collect()
     }
 
-    /// The number of the last change, which wakes who waits for the next.
+    /// Watches the number of the last entry.
     #[must_use]
     pub fn last_number(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
     }
 
     fn lock_entries(&self) -> MutexGuard<'_, VecDeque<Arc<JournalEntry>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,13 +140,13 @@ mod tests {
     fn a_journal_remembers_the_last_thousand_and_wakes_its_followers() {
         let journal = Journal::default();
         let mut followed = journal.last_number();
-        for _ in 0..REMEMBERED + 7 {
+        for _ in 0..CAPACITY + 7 {
             journal.append_entry(change("add-server"));
         }
         assert!(followed.has_changed().unwrap());
         assert_eq!(*followed.borrow_and_update(), 1007);
         let kept = journal.entries_after(0);
-        assert_eq!((kept.len(), kept[0].number), (REMEMBERED, 8));
+        assert_eq!((kept.len(), kept[0].number), (CAPACITY, 8));
         assert_eq!(journal.entries_after(1005).len(), 2);
         assert!(journal.entries_after(1007).is_empty());
     }

@@ -1,5 +1,4 @@
-//! What is worth a line in the log when the agent looks other than before. Pure: what stays as it
-//! is is never told twice.
+//! Notices: lines for the log on changes of the agent's state. Pure. Reports differences only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +8,26 @@ use vip::{LabelReport, SourceId, Verdict};
 use crate::agent::status::View;
 use crate::sources::SourceView;
 
-/// One line.
+/// A notice: one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Its kind: [`JournalEntry::what`](super::JournalEntry::what).
+    /// The kind, as in [`JournalEntry::what`](super::JournalEntry::what).
     pub what: &'static str,
-    /// Somebody should look at it.
-    pub grave: bool,
-    /// What there is to tell.
+    /// An operator should look at it.
+    pub is_warning: bool,
+    /// The text.
     pub text: String,
 }
 
 fn info(what: &'static str, text: impl Into<String>) -> Notice {
-    Notice { what, grave: false, text: text.into() }
+    Notice { what, is_warning: false, text: text.into() }
 }
 
 fn warning(what: &'static str, text: impl Into<String>) -> Notice {
-    Notice { what, grave: true, text: text.into() }
+    Notice { what, is_warning: true, text: text.into() }
 }
 
-/// What became of a label.
+/// Makes the notice on a label's verdict.
 #[must_use]
 pub fn label_notice(report: &LabelReport) -> Notice {
     match &report.verdict {
@@ -38,66 +37,64 @@ pub fn label_notice(report: &LabelReport) -> Notice {
     }
 }
 
-/// What is other in `after` than in `before`.
+/// Makes the notices on what differs between two views.
 #[must_use]
 pub fn view_notices(before: &View, after: &View) -> Vec<Notice> {
-    let mut news = Vec::new();
+    let mut notices = Vec::new();
     for (name, source) in &after.sources {
         let unknown = SourceView::default();
-        news.extend(source_notices(name, before.sources.get(name).unwrap_or(&unknown), source));
+        notices.extend(source_notices(name, before.sources.get(name).unwrap_or(&unknown), source));
     }
     if after.ready && !before.ready {
-        news.push(info("ready", "ready: what Marathon says is in the kernel"));
+        notices.push(info("ready", "ready: all VIPs are in the kernel"));
     }
-    news.extend(mode_notice(before, after));
-    news.extend(kernel_notices(before, after));
+    notices.extend(mode_notice(before, after));
+    notices.extend(kernel_notices(before, after));
     let (was, is) = (&before.status, &after.status);
-    news.extend(set_notices(&to_set(&was.conflicts), &to_set(&is.conflicts), "no longer so"));
+    notices.extend(set_notices(&to_set(&was.conflicts), &to_set(&is.conflicts), "resolved"));
     let names = |view: &View| {
         let each = view.unresolved.iter();
-        each.map(|(name, why)| format!("the agent {name} can't be looked up: {why}")).collect()
+        each.map(|(name, why)| format!("the host name {name} can't be resolved: {why}")).collect()
     };
-    news.extend(set_notices(&names(before), &names(after), "no longer so"));
+    notices.extend(set_notices(&names(before), &names(after), "resolved"));
     let gaps = |view: &View| {
         view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")).collect()
     };
-    news.extend(set_notices(&gaps(before), &gaps(after), "no longer so"));
-    news.extend(set_notices(&to_set(&before.sysctls), &to_set(&after.sysctls), "put right"));
-    news
+    notices.extend(set_notices(&gaps(before), &gaps(after), "resolved"));
+    notices.extend(set_notices(&to_set(&before.sysctls), &to_set(&after.sysctls), "corrected"));
+    notices
 }
 
 fn source_notices(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Notice> {
-    let mut news = Vec::new();
+    let mut notices = Vec::new();
     match (&was.error, &is.error) {
         (was, Some(why)) if was.as_ref() != Some(why) => {
-            news.push(warning(
+            notices.push(warning(
                 "source-lost",
-                format!("{name} can't be read, what it said last goes on: {why}"),
+                format!("{name} can't be read, its last data stays in use: {why}"),
             ));
         }
-        (Some(_), None) => news.push(info("source-back", format!("{name} answers again"))),
+        (Some(_), None) => notices.push(info("source-back", format!("{name} answers again"))),
         _ => {}
     }
     let first = (was.read_at.is_none() || was.from_disk) && is.read_at.is_some() && !is.from_disk;
     if first {
-        news.push(info(
+        notices.push(info(
             "source-read",
-            format!("{name} was read whole: {} apps and pods", is.workloads),
+            format!("read all of {name}: {}", count_workloads(is.workloads)),
         ));
     }
     match (&was.unheard, &is.unheard) {
         _ if is.streaming && !was.streaming => {
-            news.push(info("stream-back", format!("events are coming from {name}")));
+            notices.push(info("stream-back", format!("receiving events from {name}")));
         }
         (was, Some(why)) if !is.streaming && was.as_ref() != Some(why) => {
-            news.push(warning(
-                "stream-lost",
-                format!("no events come from {name}, it is polled: {why}"),
-            ));
+            notices
+                .push(warning("stream-lost", format!("no events from {name}, polling it: {why}")));
         }
         _ => {}
     }
-    news
+    notices
 }
 
 fn mode_notice(before: &View, after: &View) -> Option<Notice> {
@@ -109,9 +106,9 @@ fn mode_notice(before: &View, after: &View) -> Option<Notice> {
             };
             Some(warning("held", format!("held since {}{reason}: nothing is changed", hold.since)))
         }
-        (Some(_), None) => Some(info("released", "released: goes on")),
+        (Some(_), None) => Some(info("released", "released: changes resume")),
         _ if after.status.mode == Mode::ObserveOnly && before.status.mode != Mode::ObserveOnly => {
-            Some(info("observing", "observes only: nothing is changed"))
+            Some(info("observing", "observe-only mode: nothing is changed"))
         }
         _ => None,
     }
@@ -119,13 +116,13 @@ fn mode_notice(before: &View, after: &View) -> Option<Notice> {
 
 fn kernel_notices(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (&before.status, &after.status);
-    let mut news = Vec::new();
+    let mut notices = Vec::new();
     let why = |unread: &Option<vip::controller::Retry>| unread.as_ref().map(|it| it.why.clone());
     match (why(&was.unread), why(&is.unread)) {
         (was, Some(why)) if was.as_ref() != Some(&why) => {
-            news.push(warning("trouble", format!("the kernel can't be read: {why}")));
+            notices.push(warning("trouble", format!("the kernel can't be read: {why}")));
         }
-        (Some(_), None) => news.push(info("trouble-over", "the kernel can be read again")),
+        (Some(_), None) => notices.push(info("trouble-over", "the kernel can be read again")),
         _ => {}
     }
     let whys = |view: &View| -> BTreeMap<_, _> {
@@ -134,19 +131,27 @@ fn kernel_notices(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (whys(before), whys(after));
     for (address, why) in &is {
         if was.get(address) != Some(why) {
-            news.push(warning("trouble", format!("{address} fails and is tried again: {why}")));
+            notices.push(warning("trouble", format!("{address} failed and is retried: {why}")));
         }
     }
     let over = was.keys().filter(|address| !is.contains_key(*address));
-    news.extend(over.map(|address| info("trouble-over", format!("{address} fails no longer"))));
-    news
+    notices.extend(over.map(|address| info("trouble-over", format!("{address} no longer fails"))));
+    notices
+}
+
+/// Formats the number of apps and pods.
+fn count_workloads(count: usize) -> String {
+    match count {
+        1 => "1 app or pod".to_owned(),
+        _ => format!("{count} apps and pods"),
+    }
 }
 
 fn to_set(lines: &[String]) -> BTreeSet<String> {
     lines.iter().cloned().collect()
 }
 
-/// Sentences that have come, and those that no longer hold.
+/// Makes notices on sentences that are new, and on those that no longer hold.
 fn set_notices(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec<Notice> {
     let come = is.difference(was).map(|text| warning("trouble", text));
     come.chain(was.difference(is).map(|text| info("trouble-over", format!("{over}: {text}"))))
@@ -181,9 +186,10 @@ mod tests {
         let before = view.clone();
         change(view);
         assert_eq!(view_notices(view, view), []);
-        let news = view_notices(&before, view);
-        news.into_iter()
-            .map(|it| format!("{}{}", if it.grave { "! " } else { "" }, it.text))
+        let notices = view_notices(&before, view);
+        notices
+            .into_iter()
+            .map(|it| format!("{}{}", if it.is_warning { "! " } else { "" }, it.text))
             .collect()
     }
 
@@ -225,21 +231,21 @@ mod tests {
         let why = LookupError::Resolver("no such host".into());
         after(&|v| drop(v.unresolved.insert("agent1".into(), why.clone())));
         insta::assert_snapshot!(lines.join("\n"), @r"
-        ! no events come from m, it is polled: connection refused
-        events are coming from m
-        m was read whole: 2 apps and pods
-        ready: what Marathon says is in the kernel
-        ! m can't be read, what it said last goes on: 502 Bad Gateway
+        ! no events from m, polling it: connection refused
+        receiving events from m
+        read all of m: 2 apps and pods
+        ready: all VIPs are in the kernel
+        ! m can't be read, its last data stays in use: 502 Bad Gateway
         m answers again
-        ! no events come from m, it is polled: Marathon closed it
+        ! no events from m, polling it: Marathon closed it
         ! held since 2026-11-25T03:00:00Z (ask anna): nothing is changed
-        released: goes on
-        ! 3.3.0.6 fails and is tried again: add-service: no such file
-        3.3.0.6 fails no longer
+        released: changes resume
+        ! 3.3.0.6 failed and is retried: add-service: no such file
+        3.3.0.6 no longer fails
         ! net.ipv4.ip_forward is 0
-        put right: net.ipv4.ip_forward is 0
+        corrected: net.ipv4.ip_forward is 0
         ! /web: a task's ports aren't known; meanwhile no VIP is removed
-        ! the agent agent1 can't be looked up: no such host
+        ! the host name agent1 can't be resolved: no such host
         ");
     }
 }

@@ -1,32 +1,32 @@
-//! How many there are of each: what a scrape of the metrics takes instead of the whole table.
+//! Counts of real servers and refused labels, for the metrics: a scrape doesn't copy the whole table.
 
 use std::collections::BTreeMap;
 
 use vip::label::RefusalKind;
 use vip::{DesiredService, LabelReport, Vip};
 
-/// What is decided, counted.
+/// Counts of real servers and refused labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VipCounts {
     /// The tasks of each VIP.
     pub vips: BTreeMap<Vip, Servers>,
-    /// The labels that aren't obeyed, by kind; every kind has a number.
+    /// The number of refused labels of each kind, 0 included.
     pub refused: BTreeMap<RefusalKind, usize>,
 }
 
-/// The tasks of one VIP.
+/// The numbers of tasks of one VIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Servers {
     /// Real servers that take new connections.
     pub serving: usize,
-    /// Real servers that keep the connections they have, and take no new ones.
+    /// Real servers that keep their connections and take no new ones.
     pub draining: usize,
-    /// Tasks that are no real servers, ended ones aside.
+    /// Tasks that are no real servers and haven't ended.
     pub left_out: usize,
 }
 
 impl VipCounts {
-    /// Counts.
+    /// Counts the tasks of all services and the refused labels.
     pub fn count_all<'a>(
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
         reports: impl Iterator<Item = &'a LabelReport>,

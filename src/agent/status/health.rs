@@ -1,61 +1,61 @@
-//! Whether a running agent is alive, and whether it is ready. Pure.
+//! Liveness and readiness of a running agent. Pure.
 //!
-//! Alive is about vipd itself: an agent that isn't should be started anew. What the kernel refuses
-//! of one VIP is no reason for that: it would be refused again, and a label of one app would keep
-//! every agent of a cluster from its work. Ready is about what it is for: once everything that was
-//! said was put into the kernel, a node is ready, and stays so when Marathon goes away, since it goes
-//! on forwarding. What is wrong then stands in the notes.
+//! Liveness is about vipd itself: an agent that isn't alive should be restarted. A VIP that the kernel
+//! refuses doesn't count: it would be refused again, and the label of one app would restart every
+//! agent of the cluster. Readiness is about the node's VIPs: a node is ready once all claims are in
+//! the kernel, and stays ready when Marathon goes away, since the kernel goes on forwarding. Problems
+//! from then on are notes.
 
 use std::time::Duration;
 
-use marathon::Timestamp;
 use serde::Serialize;
 use vip::SourceId;
 use vip::controller::Mode;
 
 use super::View;
+use crate::clock::Timestamp;
 use crate::sources::SourceView;
 
-/// The loop goes round at least every few seconds.
-const STOPPED: Duration = Duration::from_secs(15);
+/// The age of the last heartbeat at which the loop counts as stuck. It beats every few seconds.
+const STUCK: Duration = Duration::from_secs(15);
 
-/// When the loop went round last, and what the time is.
+/// The loop's last heartbeat, and the time now. Both are since the agent's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
-    /// Now, since the agent's start.
+    /// The time now.
     pub now: Duration,
-    /// The last time round.
+    /// The time of the last heartbeat.
     pub last: Duration,
 }
 
 impl Beat {
-    /// The loop stands still.
+    /// Returns whether the loop is stuck.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.now.saturating_sub(self.last) > STOPPED
+    pub fn is_stuck(&self) -> bool {
+        self.now.saturating_sub(self.last) > STUCK
     }
 }
 
-/// Whether the agent works.
+/// The liveness of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Liveness {
-    /// What doesn't, each a sentence.
+    /// Sentences on what doesn't work; empty if it is alive.
     pub reasons: Vec<String>,
 }
 
-/// Whether the node has its VIPs.
+/// The readiness of the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Why it isn't ready, each a sentence.
+    /// Sentences that say why it isn't ready; empty if it is.
     pub reasons: Vec<String>,
-    /// What its operator should know all the same.
+    /// Sentences on problems that don't affect readiness.
     pub notes: Vec<String>,
-    /// What of nftables is in force: `whole` or `reduced`, and why.
+    /// The mode of the nftables rules: `whole`, or `reduced` with the reason.
     pub data_path: Option<String>,
 }
 
 impl Liveness {
-    /// Judges the agent.
+    /// Checks the agent.
     #[must_use]
     pub fn from_view(view: &View, beat: Beat, sync_period: Duration) -> Self {
         let mut reasons = Vec::new();
@@ -64,8 +64,8 @@ impl Liveness {
             (age > 2 * sync_period).then(|| format_age(age))
         };
         let since = beat.now.saturating_sub(beat.last);
-        if beat.is_stopped() {
-            reasons.push(format!("the loop has stood still for {}", format_age(since)));
+        if beat.is_stuck() {
+            reasons.push(format!("the event loop has been stuck for {}", format_age(since)));
         }
         let status = &view.status;
         if let Some(age) = status.asked_since.and_then(for_long) {
@@ -75,17 +75,17 @@ impl Liveness {
             && unread.failures > 1
             && let Some(age) = for_long(status.read_at.unwrap_or_default())
         {
-            reasons.push(format!("the kernel can't be read for {age}: {}", unread.why));
+            reasons.push(format!("the kernel has been unreadable for {age}: {}", unread.why));
         }
         if status.mode == Mode::Acting
             && let Some(age) = status.overdue_since.and_then(for_long)
         {
-            reasons.push(format!("a change isn't in the kernel for {age}"));
+            reasons.push(format!("a change has been pending for {age}"));
         }
         Self { reasons }
     }
 
-    /// Nothing is wrong.
+    /// Returns whether the agent is alive.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.reasons.is_empty()
@@ -93,21 +93,21 @@ impl Liveness {
 }
 
 impl Readiness {
-    /// Judges the node.
+    /// Checks the node.
     #[must_use]
     pub fn from_view(view: &View, now: Timestamp) -> Self {
         let mut reasons = Vec::new();
         if !view.ready {
             let awaited = view.status.awaited.join(", ");
             reasons.push(match awaited.is_empty() {
-                true => "what Marathon says isn't in the kernel yet".to_owned(),
-                false => format!("{awaited} hasn't been read whole since vipd was started"),
+                true => "the VIPs are not all in the kernel yet".to_owned(),
+                false => format!("{awaited} has not been read completely since vipd started"),
             });
         }
         Self { reasons, notes: collect_notes(view, now), data_path: view.data_path.clone() }
     }
 
-    /// Nothing speaks against it.
+    /// Returns whether the node is ready.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.reasons.is_empty()
@@ -120,7 +120,7 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     match (view.status.mode, &view.hold) {
         (Mode::Acting, _) => {}
         (Mode::ObserveOnly, _) => {
-            notes.push(format!("observes only: {pending} operations are due and not done"));
+            notes.push(format!("observe-only mode: {pending} operations are pending"));
         }
         (Mode::Held, hold) => {
             let (since, reason) = match hold {
@@ -129,21 +129,21 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
                 None => ("some time ago", String::new()),
             };
             notes.push(format!(
-                "held since {since}{reason}: {pending} operations are due and not done; \
-                 `vipd release` goes on"
+                "held since {since}{reason}: {pending} operations are pending; \
+                 `vipd release` resumes"
             ));
         }
     }
     notes
         .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
     notes.extend(view.status.failing.iter().map(|(address, retry)| {
-        format!("{address} fails, {} times in a row: {}", retry.failures, retry.why)
+        format!("{address} failed {} times in a row: {}", retry.failures, retry.why)
     }));
     notes.extend(view.status.conflicts.iter().cloned());
     notes.extend(
         view.unresolved
             .iter()
-            .map(|(name, why)| format!("the agent {name} can't be looked up: {why}")),
+            .map(|(name, why)| format!("the host name {name} can't be resolved: {why}")),
     );
     notes.extend(view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")));
     notes.extend(view.sysctls.iter().cloned());
@@ -151,18 +151,18 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     notes
 }
 
-/// What is wrong with a source, if anything.
+/// Describes the trouble with a source, if there is any. The status page expects its name first.
 fn source_trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Option<String> {
     let age = source.age(now);
     let known = match (age, source.from_disk) {
-        (None, _) => "nothing is known of it".to_owned(),
-        (Some(age), false) => format!("what is known of it is {} old", format_age(age)),
+        (None, _) => "it has no data".to_owned(),
+        (Some(age), false) => format!("its data is {} old", format_age(age)),
         (Some(age), true) => {
-            format!("what is known of it is from the disk, {} old", format_age(age))
+            format!("its data is from the state file, {} old", format_age(age))
         }
     };
     let stale = match source.is_stale(now) {
-        true => "; ALARM: that is too old, since Mesos gives the ports of dead tasks to others",
+        true => "; ALARM: too old to rely on, since Mesos gives the ports of dead tasks to others",
         false => "",
     };
     match &source.error {
@@ -174,7 +174,7 @@ fn source_trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Optio
     }
 }
 
-/// `40 s`, `12 min`, `3 h`.
+/// Formats a time as `40 s`, `12 min` or `3 h`.
 fn format_age(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_loop_that_stands_still_is_not_alive() {
         let dead = Liveness::from_view(&view(), Beat { now: at(1000), last: at(980) }, PERIOD);
-        assert_eq!(dead.reasons, ["the loop has stood still for 20 s"]);
+        assert_eq!(dead.reasons, ["the event loop has been stuck for 20 s"]);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         view.status.overdue_since = Some(at(941));
         assert_eq!(alive(&view), [""; 0]);
         view.status.overdue_since = Some(at(900));
-        assert_eq!(alive(&view), ["a change isn't in the kernel for 100 s"]);
+        assert_eq!(alive(&view), ["a change has been pending for 100 s"]);
         view.status.mode = Mode::Held;
         assert_eq!(alive(&view), [""; 0]);
     }
@@ -252,7 +252,7 @@ mod tests {
         view.status.failing.insert([3, 3, 0, 6].into(), retry);
         assert_eq!(alive(&view), [""; 0]);
         let notes = Readiness::from_view(&view, now()).notes;
-        assert_eq!(notes, ["3.3.0.6 fails, 7 times in a row: no such scheduler"]);
+        assert_eq!(notes, ["3.3.0.6 failed 7 times in a row: no such scheduler"]);
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         view.status.asked_since = None;
         view.status.read_at = Some(at(10));
         view.status.unread = Some(Retry { failures: 9, at: at(1001), why: "no ip_vs".into() });
-        assert_eq!(alive(&view), ["the kernel can't be read for 16 min: no ip_vs"]);
+        assert_eq!(alive(&view), ["the kernel has been unreadable for 16 min: no ip_vs"]);
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         view.ready = false;
         view.status.awaited = vec!["main".into()];
         let ready = Readiness::from_view(&view, now());
-        assert_eq!(ready.reasons, ["main hasn't been read whole since vipd was started"]);
+        assert_eq!(ready.reasons, ["main has not been read completely since vipd started"]);
         view.ready = true;
         let source = view.sources.get_mut("main").unwrap();
         source.streaming = false;
@@ -280,10 +280,7 @@ mod tests {
         let later = |minutes: i64| now() + Duration::from_secs(minutes.unsigned_abs() * 60);
         let ready = Readiness::from_view(&view, later(14));
         assert!(ready.is_ok());
-        assert_eq!(
-            ready.notes,
-            ["main can't be read; what is known of it is 14 min old: connection refused"]
-        );
+        assert_eq!(ready.notes, ["main can't be read; its data is 14 min old: connection refused"]);
         let ready = Readiness::from_view(&view, later(16));
         assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
     }

@@ -1,4 +1,4 @@
-//! What others may see of a running agent, and ask of it.
+//! The state of a running agent, as others may see it, and the requests they may send to its loop.
 
 pub mod counts;
 pub mod health;
@@ -18,70 +18,71 @@ use crate::sources::SourceView;
 use crate::sources::hosts::LookupError;
 use counts::VipCounts;
 
-/// The agent at one moment. The loop replaces it whenever something in it changes.
+/// The agent's state at one moment. The loop replaces it whenever something in it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// How the controller fares. Its times are since [`View::started`].
+    /// The controller's state. Its times are since [`View::started`].
     pub status: Status,
     /// The sources.
     pub sources: BTreeMap<SourceId, SourceView>,
-    /// What every source said at least once has been put into the kernel.
+    /// The claims of every source have been in the kernel at least once.
     pub ready: bool,
     /// Host names that can't be looked up, with the reason.
     pub unresolved: BTreeMap<String, LookupError>,
-    /// What isn't known of running tasks: as long as there is any, no VIP is removed.
+    /// Sentences on what isn't known about running tasks. While there is any, no VIP is removed.
     pub gaps: Vec<String>,
-    /// The sysctls that aren't as they should be, a sentence each.
+    /// A sentence on each sysctl that has a wrong value.
     pub sysctls: Vec<String>,
-    /// What the node's own firewall does to VIPs that it should not, a sentence each.
+    /// A sentence on each rule of the node's own firewall that blocks VIPs.
     pub firewall: Vec<String>,
-    /// What of nftables is in force: `whole` or `reduced`, and why. None: the kernel wasn't read.
+    /// The mode of the nftables rules: `whole`, or `reduced` with the reason. `None` until the kernel is
+    /// read.
     pub data_path: Option<String>,
-    /// Why and since when nothing is changed.
+    /// The operator's hold, if there is one.
     pub hold: Option<Hold>,
-    /// When the agent was started.
+    /// The time of the agent's start.
     pub started: Timestamp,
 }
 
-/// Nothing is changed.
+/// A hold by the operator: the kernel is not changed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Hold {
-    /// Why, as its holder said; may be empty.
+    /// The operator's reason; may be empty.
     pub reason: String,
-    /// Since when.
+    /// The time at which it began.
     pub since: String,
 }
 
-/// What can be asked of the loop.
+/// A request to the event loop.
 #[derive(Debug)]
 pub enum Request {
-    /// Change nothing from now on.
+    /// Hold the node: change nothing from now on.
     Hold(Hold, oneshot::Sender<()>),
-    /// Go on.
+    /// Release the node.
     Release(oneshot::Sender<()>),
-    /// Facts that only this agent knows.
+    /// Send the facts that only this agent knows.
     LocalFacts(oneshot::Sender<LocalFacts>),
-    /// How many there are of each.
+    /// Send the counts of real servers and refused labels.
     VipCounts(oneshot::Sender<VipCounts>),
-    /// Everything it has decided and knows.
+    /// Send everything that is decided and known.
     Table(oneshot::Sender<Box<Table>>),
 }
 
-/// What the agent has decided, and the kernel as it knows it.
+/// The agent's decisions, and the kernel as it knows it.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// What is wanted, draining servers among it, and what became of every label.
+    /// The table that is wanted, draining servers included, and the reports on all labels.
     pub desired: Desired,
-    /// The kernel. None from a failure until the next reading.
+    /// The kernel. `None` from a failure until the next reading.
     pub observed: Option<Arc<Observed>>,
-    /// VIPs that somebody else's services stand in the way of.
+    /// VIPs that can't be served, because another program has a service there.
     pub conflicts: Vec<Conflict>,
-    /// Versions of tasks, by task id.
+    /// The version that each task runs, by task id.
     pub versions: BTreeMap<Arc<str>, String>,
-    /// Real servers on their way out, with the time they still have at most.
+    /// Draining real servers, with the longest time that each has left.
     pub drains: BTreeMap<(Vip, SocketAddr), Duration>,
-    /// How much may be removed.
+    /// The scope of what may be removed.
     pub scope: Scope,
-    /// Addresses that stay for a while though nobody wants them.
+    /// Addresses that stay bound for a while after their last service.
     pub lingering: BTreeSet<IpAddr>,
 }

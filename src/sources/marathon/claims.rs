@@ -14,10 +14,10 @@ use crate::sources::hosts::Hosts;
 /// The claims of one workload, and what it contributes beside them.
 #[derive(Debug)]
 pub struct WorkloadClaims {
-    /// Its claims, and its tasks that haven't ended.
+    /// The claims, and the tasks that haven't ended.
     pub app: AppClaims,
     pub(crate) contribution: Contribution,
-    /// The time at which the silence of its health checks begins to count.
+    /// The time from which on silent health checks count as missing results.
     pub(crate) settles_at: Option<Timestamp>,
 }
 

@@ -1,5 +1,5 @@
-//! What each workload contributes beside its claims, kept so that a new translation replaces the
-//! old contribution.
+//! The contributions of workloads to the facts about the cluster, kept so that a new translation of a
+//! workload can replace its old contribution.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

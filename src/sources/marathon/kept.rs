@@ -1,4 +1,4 @@
-//! What is kept on disk of a Marathon.
+//! The content of a Marathon's state file.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The workloads of a Marathon and the addresses of their hosts, as the state file holds them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeptWorkloads {
-    /// Its apps and pods.
+    /// The apps and pods.
     pub(crate) workloads: Vec<Arc<Workload>>,
     /// The addresses of each host whose name was resolved.
     pub(crate) hosts: BTreeMap<String, KeptAddresses>,

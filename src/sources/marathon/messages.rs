@@ -1,4 +1,5 @@
-//! What a connection reports to its source: the stream's life and events, and the answers to reads.
+//! Messages from a connection to its source: the events and the state of the stream, and answers to
+//! reads.
 
 use std::collections::BTreeSet;
 

@@ -38,7 +38,7 @@ pub(crate) struct MarathonSource {
     contributions: Contributions,
     /// Workloads from the state file that were not read since.
     remembered: BTreeSet<WorkloadKey>,
-    /// When a task's health checks should have reported: from then on their silence counts.
+    /// The time at which the health checks of a workload's tasks should have reported.
     settling: BTreeMap<WorkloadKey, Duration>,
 }
 

@@ -1,19 +1,20 @@
-//! The claims of one port, and what is to be said of its labels.
+//! The claims of one port, and the reports on its labels.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use marathon::{Endpoint, Health, Instance, Port, Spec, TaskState, Timestamp, Workload};
+use marathon::{Endpoint, Health, Port, Spec, TaskState, Timestamp, Workload};
 use vip::label::{LabelRefusal, PortLabels, VipLabel, VipRef, read_port};
 use vip::{
     Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, SourceId,
     Verdict, Vip,
 };
 
-use super::{Placed, Translation, settles_at};
+use super::placed::PlacedInstance;
+use super::translation::Translation;
 
-/// One port of one version of a definition.
+/// One port of one version of a definition, to be translated.
 pub(super) struct PortReader<'a> {
     pub(super) workload: &'a Workload,
     pub(super) spec: &'a Spec,
@@ -24,8 +25,12 @@ pub(super) struct PortReader<'a> {
 }
 
 impl PortReader<'_> {
-    /// Reads it for the tasks that run by this version.
-    pub(super) fn translate_port(&self, instances: &[&Placed<'_>], translation: &mut Translation) {
+    /// Translates the port's labels for the tasks that run this version.
+    pub(super) fn translate_port(
+        &self,
+        instances: &[&PlacedInstance<'_>],
+        translation: &mut Translation,
+    ) {
         let on_port: Vec<_> = self.port.labels.iter().collect();
         let on_app: Vec<_> = self.spec.labels.iter().collect();
         let labels = read_port(&on_port, &on_app);
@@ -36,7 +41,7 @@ impl PortReader<'_> {
         translation.claims.extend(claims);
     }
 
-    fn make_claims(&self, labels: &PortLabels, instances: &[&Placed<'_>]) -> Vec<Claim> {
+    fn make_claims(&self, labels: &PortLabels, instances: &[&PlacedInstance<'_>]) -> Vec<Claim> {
         let mut claims = Vec::new();
         let notes = duplicate_key_notes(&labels.vip_labels);
         for (label, note) in labels.vip_labels.iter().zip(notes) {
@@ -61,7 +66,7 @@ impl PortReader<'_> {
         claims
     }
 
-    /// What is to be said of labels that make no claim.
+    /// Makes the reports on labels that make no claim.
     fn label_reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         let mut refuse = |place, why: LabelRefusal| {
@@ -115,17 +120,18 @@ impl PortReader<'_> {
         }
     }
 
-    fn make_candidate(&self, placed: &Placed<'_>) -> Candidate {
+    fn make_candidate(&self, placed: &PlacedInstance<'_>) -> Candidate {
         let instance = placed.instance;
         Candidate {
             remembered: false,
             task: instance.id.clone(),
-            condition: self.condition(instance),
+            condition: self.find_condition(placed),
             reach: self.find_reach(placed),
         }
     }
 
-    fn condition(&self, instance: &Instance) -> Condition {
+    fn find_condition(&self, placed: &PlacedInstance<'_>) -> Condition {
+        let instance = placed.instance;
         match &instance.state {
             TaskState::Running => {}
             TaskState::Staging | TaskState::Starting | TaskState::Other(_) => {
@@ -140,17 +146,17 @@ impl PortReader<'_> {
             _ if !instance.ready => Condition::NotReady,
             Health::NoChecks => Condition::Unchecked,
             Health::Up => Condition::Healthy,
-            Health::Unknown => Condition::Unknown { settled: self.is_settled(instance) },
+            Health::Unknown => Condition::Unknown { settled: self.is_settled(placed) },
         }
     }
 
-    /// Runs for longer than its health checks may take to report.
-    fn is_settled(&self, instance: &Instance) -> bool {
+    /// Returns whether the instance's health checks should have reported by now.
+    fn is_settled(&self, placed: &PlacedInstance<'_>) -> bool {
         let settled = |at| self.now >= at;
-        self.spec.settling.is_none() || settles_at(self.spec, instance).is_some_and(settled)
+        self.spec.settling.is_none() || placed.settles_at(self.spec).is_some_and(settled)
     }
 
-    fn find_reach(&self, placed: &Placed<'_>) -> Result<Reach, Arc<str>> {
+    fn find_reach(&self, placed: &PlacedInstance<'_>) -> Result<Reach, Arc<str>> {
         let host = || placed.instance.host.as_deref().unwrap_or_default();
         match placed.instance.endpoints.get(self.port.index) {
             None => Err("Marathon doesn't say where its ports are".into()),
@@ -177,7 +183,7 @@ impl PortReader<'_> {
     }
 }
 
-/// How a task ended, by Mesos's name for it (`mesos.proto`, `TaskState`).
+/// Maps Mesos's name of a final state (`mesos.proto`, `TaskState`) to the way the task ended.
 fn ending_of_state(name: &str) -> Ending {
     match name {
         "TASK_KILLED" => Ending::Killed,
@@ -188,8 +194,8 @@ fn ending_of_state(name: &str) -> Ending {
     }
 }
 
-/// What is to be said of each label whose key stands there more than once: Marathon keeps only the
-/// last of equal keys in one object.
+/// Makes a note on each label whose key stands in the same object more than once: Marathon keeps only
+/// the last of them.
 fn duplicate_key_notes(vip_labels: &[VipLabel]) -> Vec<Option<String>> {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for label in vip_labels {

@@ -1,0 +1,50 @@
+//! The instances of a workload with their agents, grouped by the definition that they run.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use marathon::{Instance, InstanceSpec, Spec, Timestamp, Workload};
+
+use crate::sources::hosts::{Addresses, Hosts};
+
+/// An instance, with the addresses of its agent.
+pub(super) struct PlacedInstance<'a> {
+    pub(super) instance: &'a Instance,
+    /// `None`: it has no agent, or the agent was not looked up.
+    pub(super) agent: Option<&'a Addresses>,
+}
+
+impl<'a> PlacedInstance<'a> {
+    pub(super) fn new(instance: &'a Instance, hosts: &'a Hosts) -> Self {
+        Self { instance, agent: instance.host.as_ref().and_then(|host| hosts.get(&**host)) }
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &'a IpAddr> + use<'a> {
+        self.agent.into_iter().flatten().flat_map(|addresses| &**addresses)
+    }
+
+    /// The time at which its health checks should have reported.
+    pub(super) fn settles_at(&self, spec: &Spec) -> Option<Timestamp> {
+        self.instance.started?.to_timestamp().checked_add(spec.settling?).ok()
+    }
+}
+
+/// Groups instances by definition: first the current one, then each earlier one that tasks still run.
+/// The flag is set for the earlier ones.
+pub(super) fn group_by_spec<'a>(
+    workload: &'a Workload,
+    instances: &'a [PlacedInstance<'a>],
+) -> Vec<(&'a Spec, Vec<&'a PlacedInstance<'a>>, bool)> {
+    let by_current = |placed: &&PlacedInstance<'_>| placed.instance.spec == InstanceSpec::Current;
+    let current: Vec<_> = instances.iter().filter(by_current).collect();
+    let mut versions = vec![(&*workload.spec, current, false)];
+    for placed in instances.iter().filter(|placed| !placed.instance.state.is_terminal()) {
+        let InstanceSpec::Older(spec) = &placed.instance.spec else { continue };
+        let spec: &Spec = Arc::as_ref(spec);
+        match versions.iter_mut().skip(1).find(|(known, ..)| *known == spec) {
+            Some((_, instances, _)) => instances.push(placed),
+            None => versions.push((spec, vec![placed], true)),
+        }
+    }
+    versions
+}

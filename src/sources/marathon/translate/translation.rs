@@ -1,0 +1,36 @@
+//! The result of a translation.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use marathon::Timestamp;
+use vip::{Claim, LabelReport};
+
+/// The claims of workloads, and the facts that go with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// The claims to VIPs, in the order of the document.
+    pub claims: Vec<Claim>,
+    /// Reports on labels that make no claim.
+    pub reports: Vec<LabelReport>,
+    /// The addresses of agents that run tasks whose ports aren't known.
+    pub uncertain: BTreeSet<IpAddr>,
+    /// Sentences on what isn't known about running tasks. While there is any, the absence of a real
+    /// server means nothing.
+    pub gaps: BTreeSet<String>,
+    /// Addresses of tasks on container networks.
+    pub tasks: BTreeSet<IpAddr>,
+    /// The earliest time from which on the silence of a task's health checks counts.
+    pub settles_at: Option<Timestamp>,
+}
+
+impl Translation {
+    pub(super) fn append(&mut self, other: Self) {
+        self.claims.extend(other.claims);
+        self.reports.extend(other.reports);
+        self.uncertain.extend(other.uncertain);
+        self.gaps.extend(other.gaps);
+        self.tasks.extend(other.tasks);
+        self.settles_at = [self.settles_at, other.settles_at].into_iter().flatten().min();
+    }
+}
