@@ -100,7 +100,8 @@ fn the_default_scheduler_is_loaded_at_boot_and_others_are_known() {
     let text = read("systemd/modules-load.conf");
     let loaded: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ip_vs_")).collect();
     assert!(loaded.contains(&vip::label::DEFAULT_SCHEDULER.name()), "{loaded:?}");
-    let known: Vec<_> = vip::label::Scheduling::ALL.into_iter().map(|each| each.name()).collect();
+    let known: Vec<_> =
+        vip::label::Scheduling::ALL.into_iter().map(vip::label::Scheduling::name).collect();
     assert!(loaded.iter().all(|name| known.contains(name)), "{loaded:?}");
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use node::{Kernel, LinuxKernel, Settings};
 use testkit::netns::{self, run_tool, run_tool_with_input};
-use vip::controller::{Change, Config, Effect, Input};
+use vip::controller::{Change, Config, Effect, Input, ReadFailure};
 use vip::{Controller, Link, Observed, Op, Plan, TableSettings};
 
 use crate::cluster::Cluster;
@@ -229,7 +229,7 @@ impl Node<'_> {
                     None => kernel.observe(),
                 };
                 drop(known);
-                let observed = observed.map_err(|error| error.to_string());
+                let observed = observed.map_err(|error| ReadFailure(error.to_string()));
                 controller.handle_input(Input::Observed(observed), now)
             });
             let applies = effects.iter().find(|effect| matches!(effect, Effect::Apply(_)));

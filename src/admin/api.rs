@@ -20,7 +20,7 @@ use crate::report::explanation::Explanation;
 use crate::report::plan::{labels_json, plan_json};
 use crate::report::vips::{VipFacts, VipReport};
 
-/// The OpenAPI description of these paths.
+/// The `OpenAPI` description of these paths.
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths that everybody on this node may read.

@@ -246,7 +246,7 @@ impl Agent {
                     self.kernel.send_request(KernelRequest::Observe { known, mend });
                 }
                 Effect::FindWays(servers) => {
-                    self.kernel.send_request(KernelRequest::FindWays(servers))
+                    self.kernel.send_request(KernelRequest::FindWays(servers));
                 }
                 Effect::Apply(plan) => self.kernel.send_request(KernelRequest::Apply(plan)),
                 Effect::Log(entries) => self.log.log_outcome(entries, now.since_start),

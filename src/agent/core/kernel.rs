@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use node::{KernelError, error_chain};
-use vip::controller::{self, Mode};
+use vip::controller::{self, Mode, ReadFailure};
 use vip::firewall::prefixes_to_check;
 use vip::{Nft, Observed};
 
@@ -25,7 +25,7 @@ impl AgentCore {
             reading.observed
         });
         self.tell_facts(now, effects);
-        let observed = observed.map_err(|error| error_chain(&error));
+        let observed = observed.map_err(|error| ReadFailure(error_chain(&error)));
         self.tell_controller(controller::Input::Observed(observed), now, effects);
     }
 

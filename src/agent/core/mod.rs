@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use node::error_chain;
-use vip::controller::{self, Mode};
+use vip::controller::{self, Mode, ReadFailure};
 use vip::{Controller, Firewall, LabelReport};
 
 use super::status::Hold;
@@ -91,14 +91,14 @@ impl AgentCore {
             Input::Resolved { name, answer } => self.on_resolved(&name, answer, now, &mut effects),
             Input::Observed(reading) => self.on_observed(reading, now, &mut effects),
             Input::Ways(ways) => {
-                let ways = ways.map_err(|error| error_chain(&error));
+                let ways = ways.map_err(|error| ReadFailure(error_chain(&error)));
                 self.tell_controller(controller::Input::Ways(ways), now, &mut effects);
             }
             Input::Applied(outcome) => {
-                self.tell_controller(controller::Input::Applied(outcome), now, &mut effects)
+                self.tell_controller(controller::Input::Applied(outcome), now, &mut effects);
             }
             Input::KernelChanged => {
-                self.tell_controller(controller::Input::KernelChanged, now, &mut effects)
+                self.tell_controller(controller::Input::KernelChanged, now, &mut effects);
             }
             Input::Hold(hold) => {
                 self.hold = Some(hold);

@@ -117,7 +117,7 @@ impl Recorder {
                 }
             }
             News::Read(source, name) => {
-                self.lag.record_change(&source, name.as_deref(), unapplied, now)
+                self.lag.record_change(&source, name.as_deref(), unapplied, now);
             }
             News::Heard(..) | News::Applied | News::Other => {}
         }

@@ -26,7 +26,7 @@ pub(super) fn fix_node(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<
             // the kernel loads it on first use.
             Err(_) if known.find_module(name) == Module::Unknown => {}
             Err(error) => {
-                steps.push(Err(error).with_context(|| format!("cannot load the module {name}")))
+                steps.push(Err(error).with_context(|| format!("cannot load the module {name}")));
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 
 /// One thing that is to be otherwise.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a change is made and taken apart at once")]
 pub(crate) enum Change {
     /// An app or pod shall be so. Its version is set when the change is made.
     Put(Spec),

@@ -103,10 +103,8 @@ impl Tokens {
 /// Time until a token expires by its own account. A token that is refused earlier is renewed, so
 /// nothing depends on the claim.
 fn remaining_lifetime(token: &Secret) -> Duration {
-    read_expiry(token.reveal())
-        .map(|exp| Duration::from_secs(exp.saturating_sub(seconds_since_epoch())))
-        .unwrap_or(ASSUMED_LIFETIME)
-        .min(MAX_LIFETIME)
+    let left = |exp: u64| Duration::from_secs(exp.saturating_sub(seconds_since_epoch()));
+    read_expiry(token.reveal()).map_or(ASSUMED_LIFETIME, left).min(MAX_LIFETIME)
 }
 
 fn seconds_since_epoch() -> u64 {

@@ -47,11 +47,11 @@ pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
         |list: &str, index: usize| PortEntry { index, path: format!("{list}[{index}]"), checked };
     if *network == NetworkMode::Host {
         if app.port_definitions.is_empty() {
-            return (0..app.ports.len()).map(|i| at("ports", i).from_service_port()).collect();
+            return (0..app.ports.len()).map(|i| at("ports", i).read_service_port()).collect();
         }
         let definitions = app.port_definitions.iter().enumerate();
         return definitions
-            .map(|(i, port)| at("portDefinitions", i).from_definition(port))
+            .map(|(i, port)| at("portDefinitions", i).read_definition(port))
             .collect();
     }
     let (list, mappings) = if container.port_mappings.is_empty() {
@@ -61,10 +61,10 @@ pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     };
     if mappings.is_empty() && matches!(network, NetworkMode::Container { .. }) {
         let ports = discovery.iter().enumerate();
-        return ports.map(|(i, p)| at("ipAddress.discovery.ports", i).from_discovery(p)).collect();
+        return ports.map(|(i, p)| at("ipAddress.discovery.ports", i).read_discovery(p)).collect();
     }
     let mappings = mappings.iter().enumerate();
-    mappings.map(|(i, mapping)| at(list, i).from_mapping(mapping, network)).collect()
+    mappings.map(|(i, mapping)| at(list, i).read_mapping(mapping, network)).collect()
 }
 
 /// Returns the labelled ports of the other lists.
@@ -106,7 +106,7 @@ struct PortEntry {
 }
 
 impl PortEntry {
-    fn from_mapping(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
+    fn read_mapping(self, mapping: &PortMapping, network: &NetworkMode) -> Port {
         // Marathon, too, takes a missing hostPort on a bridge for 0.
         let scope = if mapping.host_port.is_some() || *network == NetworkMode::Bridge {
             Scope::Host
@@ -117,18 +117,18 @@ impl PortEntry {
         Port { container_port: mapping.container_port, scope, ..port }
     }
 
-    fn from_definition(self, port: &PortDefinition) -> Port {
+    fn read_definition(self, port: &PortDefinition) -> Port {
         self.into_port(&port.name, &port.protocol, &port.labels)
     }
 
-    fn from_discovery(self, port: &DiscoveryPort) -> Port {
+    fn read_discovery(self, port: &DiscoveryPort) -> Port {
         let scope = Scope::Container { networks: Vec::new() };
         let number = port.number;
         let port = self.into_port(&port.name, &port.protocol, &port.labels);
         Port { container_port: number, scope, ..port }
     }
 
-    fn from_service_port(self) -> Port {
+    fn read_service_port(self) -> Port {
         self.into_port(&None, &None, &Labels::default())
     }
 

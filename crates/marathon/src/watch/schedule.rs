@@ -297,7 +297,7 @@ impl Schedule {
         let due = now + AGAIN.max(self.until_turn(now));
         let new = DirtyWorkload { latest: due, due, expectations: Vec::new() };
         self.dirty.change_or_insert(key.clone(), new, |dirty| {
-            add_expectations(&mut dirty.expectations, expectations, now)
+            add_expectations(&mut dirty.expectations, expectations, now);
         });
     }
 

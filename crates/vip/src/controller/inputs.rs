@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::changed_addresses::{changed_addresses, same_firewall};
 use super::config::{BREAK, EVERYTHING, REST, SETTLE};
-use super::{AppKey, Change, Controller, Facts, Input, Job, LogEntry, Retry};
+use super::{AppKey, Change, Controller, Facts, Input, Job, LogEntry, ReadFailure, Retry};
 use crate::local::{has_two_ways, wants_a_look};
 use crate::plan::OpResult;
 use crate::{Observed, SourceId};
@@ -78,7 +78,7 @@ impl Controller {
         }
     }
 
-    fn on_observed(&mut self, reading: Result<Observed, String>, now: Duration) {
+    fn on_observed(&mut self, reading: Result<Observed, ReadFailure>, now: Duration) {
         if !matches!(self.job, Some(Job::Observe)) {
             return;
         }
@@ -99,7 +99,7 @@ impl Controller {
                 }
                 self.look_again(&said_meanwhile, now);
             }
-            Err(why) => {
+            Err(ReadFailure(why)) => {
                 self.counters.failed_readings += 1;
                 let retry = Retry::after_failure(self.unread.as_ref(), why, now, &self.config);
                 self.look_at = retry.at;

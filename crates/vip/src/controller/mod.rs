@@ -20,6 +20,7 @@ mod log_entry;
 mod once;
 mod outcome;
 mod planning;
+mod read_failure;
 mod reasons;
 mod reporting;
 mod retry;
@@ -49,6 +50,7 @@ use linger::Lingering;
 pub use local_facts::{DrainFacts, LocalFacts, TaskName};
 pub use log_entry::LogEntry;
 pub use once::Decision;
+pub use read_failure::ReadFailure;
 pub use retry::Retry;
 pub use status::{Counters, Mode, Status};
 
@@ -73,9 +75,9 @@ pub enum Input {
     /// Facts beside claims.
     Facts(Facts),
     /// The answer to [`Effect::Observe`]: the state of the kernel, or why it can't be read.
-    Observed(Result<Observed, String>),
+    Observed(Result<Observed, ReadFailure>),
     /// The answer to [`Effect::FindWays`]: the routes, or why the kernel doesn't tell them.
-    Ways(Result<Ways, String>),
+    Ways(Result<Ways, ReadFailure>),
     /// The answer to [`Effect::Apply`].
     Applied(Outcome),
     /// The kernel announces a change of links, addresses, routes or nftables.

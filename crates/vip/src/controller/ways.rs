@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::config::EVERYTHING;
 use super::known_ways::Question;
-use super::{Controller, Effect, Job, Retry};
+use super::{Controller, Effect, Job, ReadFailure, Retry};
 use crate::nft::NftSupport;
 use crate::source_address::{Source, by_address};
 use crate::{Desired, Observed, Ways};
@@ -90,12 +90,12 @@ impl Controller {
     }
 
     /// Takes in the routes, and marks the addresses that are bound with another source.
-    pub(super) fn on_ways(&mut self, ways: Result<Ways, String>, now: Duration) {
+    pub(super) fn on_ways(&mut self, ways: Result<Ways, ReadFailure>, now: Duration) {
         let is_question = |job: &mut Job| matches!(job, Job::FindWays(_));
         let Some(Job::FindWays(asked)) = self.job.take_if(is_question) else { return };
         match ways {
             Ok(ways) => self.learn_ways(ways, &asked),
-            Err(why) => {
+            Err(ReadFailure(why)) => {
                 // Without a source nothing is bound, so nothing is planned until the next reading.
                 self.model = None;
                 let retry =

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use node::Kernel;
-use vip::controller::{AppClaims, Input};
+use vip::controller::{AppClaims, Input, ReadFailure};
 use vip::{Condition, NodeFacts, Protocol};
 
 use crate::world::{Job, World, app, seconds};
@@ -71,7 +71,7 @@ fn a_reading_that_began_before_a_container_did_says_nothing_about_it() {
         let input = world.app_input("m", "/web", Some(web(Condition::Healthy)));
         world.say(input);
         world.job = None;
-        world.say(Input::Observed(old.map_err(|error| error.to_string())));
+        world.say(Input::Observed(old.map_err(|error| ReadFailure(error.to_string()))));
         world.work();
         world.hear_all("m");
         assert_eq!(world.weights(WEB), Some(vec![(HOST.into(), 1)]));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use node::Kernel;
 use testkit::FakeKernel;
-use vip::controller::{AppClaims, Change, Config, Effect, Input, LogEntry, Status};
+use vip::controller::{AppClaims, Change, Config, Effect, Input, LogEntry, ReadFailure, Status};
 use vip::label::{Options, VipRef};
 use vip::{
     Candidate, Claim, Condition, Controller, LabelPlace, Observed, Outcome, Plan, Protocol, Reach,
@@ -182,7 +182,7 @@ impl World {
             Some(Job::Observe) => {
                 self.readings += 1;
                 let reading = match &self.unreadable {
-                    Some(why) => Err(why.clone()),
+                    Some(why) => Err(ReadFailure(why.clone())),
                     None => Ok(self.kernel.observe().unwrap()),
                 };
                 self.say(Input::Observed(reading));
@@ -190,7 +190,7 @@ impl World {
             Some(Job::FindWays(servers)) => {
                 self.questions += 1;
                 let ways = match &self.no_ways {
-                    Some(why) => Err(why.clone()),
+                    Some(why) => Err(ReadFailure(why.clone())),
                     None => Ok(self.kernel.find_ways(&servers).unwrap()),
                 };
                 self.say(Input::Ways(ways));
