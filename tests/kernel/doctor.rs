@@ -1,4 +1,4 @@
-//! `vipd doctor`, and an agent with CAP_NET_ADMIN only after `vipd doctor --fix`.
+//! `vipd doctor`, and an agent with `CAP_NET_ADMIN` only after `vipd doctor --fix`.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver.
+//! A headless Chromium, driven over `WebDriver`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
