@@ -36,7 +36,7 @@ fn a_useless_answer_says_what_it_is() {
         (json(""), "it is empty, which never means \"no apps\""),
         (json("[]"), "not an answer of /v2/apps"),
         (json(r#"{"apps":{"id":3}}"#), "whose apps are not a list"),
-        (json(r#"{"apps":[{"id":"/a"}]}"#), "app /a comes without the tasks"),
+        (json(r#"{"apps":[{"id":"/a"}]}"#), "app /a comes without the requested tasks"),
         (json(html), "a web page titled \"Error 502"),
         (
             answer("502 Bad Gateway", "", html),

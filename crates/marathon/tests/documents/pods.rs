@@ -108,7 +108,7 @@ fn an_endpoint_is_reached_at_the_agent_or_in_the_network_it_names() {
             r#""hostPort":0"#,
             AGENT,
             r#""status":"TASK_UNREACHABLE","endpoints":[]"#,
-            "not active",
+            "is inactive",
         ),
         (
             HOST,
@@ -117,7 +117,7 @@ fn an_endpoint_is_reached_at_the_agent_or_in_the_network_it_names() {
             r#""endpoints":[{"name":"f","allocatedHostPort":1}]"#,
             "doesn't list",
         ),
-        (HOST, r#""hostPort":0"#, AGENT, r#""name":"d","endpoints":[{"name":"e"}]"#, "not active"),
+        (HOST, r#""hostPort":0"#, AGENT, r#""name":"d","endpoints":[{"name":"e"}]"#, "is inactive"),
     ];
     for (network, endpoint, instance, container, expected) in cases {
         let pod = only(&pod(network, endpoint, instance, container));
