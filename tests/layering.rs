@@ -1,6 +1,7 @@
 //! Dependencies point one way.
 #![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
 
+use std::path::Path;
 use std::process::Command;
 
 /// The crates that `package` is built from.
@@ -32,4 +33,12 @@ fn marathon_and_the_kernel_know_nothing_of_each_other() {
     assert_without("marathon", &["vip", "node", "nl-ipvs", "netlink-sys"]);
     assert_without("node", &["marathon", "reqwest"]);
     assert_without("nl-ipvs", &["vip", "tokio"]);
+}
+
+#[test]
+fn no_files_of_a_crate_import_each_other_in_a_circle() {
+    let crates = style::read_workspace(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert!(crates.len() > 8, "only {} crates were read", crates.len());
+    let circles: Vec<_> = crates.iter().flat_map(style::find_circles).collect();
+    assert!(circles.is_empty(), "{circles:#?}");
 }

@@ -115,15 +115,16 @@ fn cargo_step(heading: &str, name: &str, mut command: Command) -> Result<Row> {
     Ok(Row { what: name.to_owned(), place: "this machine".to_owned(), note, passed, took })
 }
 
-/// Measures the source and prints the counts. A missed bar fails nothing yet.
+/// Measures the source, prints the counts and fails where a bar is missed.
 fn style_step(heading: &str) -> Result<Row> {
     let step = Step::start(heading);
     let style = style::measure_workspace()?;
     print!("{}", style::counts_table(&style));
-    let note = if style::meets_bars(&style) { "" } else { "misses its bars" };
-    let took = step.end("measured");
+    let passed = style::meets_bars(&style);
+    let note = if passed { "" } else { "misses its bars: cargo xtask style --list" };
+    let took = step.end(if passed { "passed" } else { "FAILED" });
     let (what, place) = ("style of the source".to_owned(), "this machine".to_owned());
-    Ok(Row { what, place, note: note.to_owned(), passed: true, took })
+    Ok(Row { what, place, note: note.to_owned(), passed, took })
 }
 
 /// Makes the row of a step that ran on a machine, and the machine's summary. An error becomes a
