@@ -1,4 +1,4 @@
-//! Tokens of a DC/OS service account, that expire. Who somebody is is not checked.
+//! Tokens of DC/OS service accounts, which expire. Credentials are not checked.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use crate::id;
 
-/// Beyond this the oldest token ends early.
+/// Limit of valid tokens. Above it the oldest one expires early.
 const MOST_TOKENS: usize = 1000;
 
 #[derive(Debug)]
 pub(crate) struct Access {
-    /// None: nobody needs a token.
+    /// Lifetime of a token. None: no request needs one.
     lifetime: Option<Duration>,
-    /// The tokens handed out, each with its end.
+    /// The valid tokens with their expiry times.
     tokens: Mutex<Vec<(String, Instant)>>,
 }
 
@@ -23,7 +23,7 @@ impl Access {
         Self { lifetime, tokens: Mutex::default() }
     }
 
-    /// A new token; None where nobody needs one.
+    /// Creates a token; None if no request needs one.
     pub(crate) fn log_in(&self) -> Option<String> {
         let (now, token) = (Instant::now(), id::new_uuid());
         let end = now.checked_add(self.lifetime?)?;
@@ -36,12 +36,12 @@ impl Access {
         Some(token)
     }
 
-    /// Ends every token at once.
+    /// Expires all tokens.
     pub(crate) fn expire_all(&self) {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether a request with this `Authorization` may be answered.
+    /// Tells whether a request with this `Authorization` is allowed.
     pub(crate) fn is_allowed(&self, authorization: Option<&str>) -> bool {
         if self.lifetime.is_none() {
             return true;

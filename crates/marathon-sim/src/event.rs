@@ -1,4 +1,4 @@
-//! Events as the stream carries them (`core/event/Events.scala`).
+//! Events, as the event stream has them (`core/event/Events.scala`).
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::definition::Object;
 use crate::time::Timestamp;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) kind: &'static str,
@@ -15,7 +15,7 @@ pub(crate) struct Event {
     roots: Option<Arc<Roots>>,
 }
 
-/// The root group before and after a deployment: what makes its events heavy.
+/// The root group before and after a deployment, which makes its events large.
 #[derive(Debug)]
 pub(crate) struct Roots {
     pub(crate) original: Value,
@@ -23,7 +23,7 @@ pub(crate) struct Roots {
 }
 
 impl Event {
-    /// An event that happens now. `fields` are its own, next to its type and time.
+    /// Creates an event of this moment, with `fields` besides its type and time.
     pub(crate) fn new<const N: usize>(kind: &'static str, fields: [(&str, Value); N]) -> Self {
         let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
         let mut body: Object = fields.collect();
@@ -32,19 +32,19 @@ impl Event {
         Self { kind, body, roots: None }
     }
 
-    /// Adds a field only some generations have.
+    /// Adds a field.
     pub(crate) fn with_field(mut self, key: &str, value: Value) -> Self {
         self.body.insert(key.to_owned(), value);
         self
     }
 
-    /// Adds what a `plan` without `plan-format=light` tells besides.
+    /// Adds the groups of a `plan` without `plan-format=light`.
     pub(crate) fn with_roots(mut self, roots: Option<Arc<Roots>>) -> Self {
         self.roots = roots;
         self
     }
 
-    /// The bytes of the event in a stream: two lines and an empty one, ended by CR LF.
+    /// Formats the event for a stream: two lines and an empty one, each ended by CR LF.
     pub(crate) fn to_frame(&self, light: bool) -> String {
         let heavy = self.roots.as_ref().filter(|_| !light).map(|roots| {
             let mut body = Value::Object(self.body.clone());

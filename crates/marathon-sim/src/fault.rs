@@ -1,34 +1,34 @@
-//! The switchboard of faults: what goes wrong, where, and how often.
+//! Fault injection: the faults, where they occur, and how often.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Something Marathon, or what lies between it and its client, does wrong. As JSON it is
-/// `{"fault": "late", "ms": 500}`, named as here with dashes.
+/// A fault of Marathon, or of a proxy before it. In JSON it is `{"fault": "late", "ms": 500}`, with
+/// these names in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "kebab-case")]
 pub enum Fault {
     /// An event is never sent.
     Lost,
-    /// An event is sent this much later; those after it may overtake it.
+    /// An event is sent this much later; others may overtake it.
     Late {
         /// The delay in milliseconds.
         ms: u64,
     },
     /// An event is sent twice.
     Doubled,
-    /// An event is sent behind the next one.
+    /// An event is sent after the next one.
     Reordered,
-    /// A stream is answered 200 and ends at once, as by a Marathon that is not ready to lead.
+    /// A stream is answered with 200 and ends at once, as by a Marathon that is not ready to lead.
     Closed,
-    /// A stream says nothing more, neither events nor heartbeats, and doesn't end. It stays so
-    /// when the fault is healed: new streams are well.
+    /// A stream goes silent, without events, heartbeats or an end. It stays silent when the fault
+    /// is cleared; new streams work.
     HalfOpen,
-    /// Reads show the cluster as it was this long ago, but not as before the fault began.
+    /// Reads show the cluster as it was this long ago, but not from before the fault began.
     Lag {
-        /// How far behind, in milliseconds.
+        /// The lag in milliseconds.
         ms: u64,
     },
     /// An answer takes this much longer.
@@ -40,40 +40,40 @@ pub enum Fault {
     Empty,
     /// The list of apps is `{"apps":[]}`.
     NoApps,
-    /// A read of apps is 500, since asking for health took too long.
+    /// A read of apps fails with 500, as if asking for health took too long.
     HealthAsk,
-    /// The body of an answer, as it is sent (with gzip if asked for), ends in its middle, and
-    /// `Content-Length` doesn't tell.
+    /// The body of an answer, as sent (with gzip if requested), ends in the middle, without
+    /// `Content-Length`.
     Truncated,
-    /// An answer is a proxy's 502 in HTML.
+    /// An answer is a 502 of a proxy, in HTML.
     BadGateway,
-    /// An answer is a 503 in HTML.
+    /// An answer is a 503, in HTML.
     Unavailable,
 }
 
-/// A fault with its bounds.
+/// A fault with its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// What goes wrong.
+    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// For faults of events: the only event type they hit. For those of answers: how the path
-    /// begins; without it everything but `/v2/events`.
+    /// For faults of events: the type of events. For faults of answers: the start of the path;
+    /// without it everything but `/v2/events`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
-    /// How often it happens; without it until healed. For faults that last (half-open, lag) it
-    /// means nothing.
+    /// Number of times that it occurs; without it until it is cleared. Ignored for faults that last
+    /// (half-open, lag).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
 }
 
 impl Fault {
-    /// The fault until it is healed, wherever it can be.
+    /// Makes a rule for this fault, everywhere and until it is cleared.
     pub fn always(self) -> Rule {
         Rule { fault: self, only: None, times: None }
     }
 
-    /// The fault the next `times` times.
+    /// Makes a rule for this fault that applies `times` times.
     pub fn times(self, times: u32) -> Rule {
         Rule { times: Some(times), ..self.always() }
     }
@@ -89,18 +89,18 @@ impl Fault {
 }
 
 impl Rule {
-    /// The same for one event type, or for paths that begin so.
+    /// Limits the rule to one type of events, or to paths with this start.
     #[must_use]
     pub fn limited_to(self, subject: &str) -> Self {
         Self { only: Some(subject.to_owned()), ..self }
     }
 }
 
-/// The faults that are switched on, the oldest first.
+/// The enabled faults, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<Vec<Rule>>);
 
-/// More rules than anybody means.
+/// Limit of rules.
 const MOST_RULES: usize = 1000;
 
 impl Faults {
@@ -108,7 +108,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Switches a fault on; false if there are too many.
+    /// Enables a fault. False: there are too many.
     pub(crate) fn add_rule(&self, rule: Rule) -> bool {
         let mut rules = self.lock_rules();
         let fits = rules.len() < MOST_RULES;
@@ -126,14 +126,14 @@ impl Faults {
         self.lock_rules().clone()
     }
 
-    /// What goes wrong with an event of this type.
+    /// Takes the fault of an event of this type.
     pub(crate) fn of_event(&self, kind: &str) -> Option<Fault> {
         self.take_matching(|rule| {
             rule.fault.is_of_events() && rule.only.as_deref().is_none_or(|only| only == kind)
         })
     }
 
-    /// What goes wrong with an answer.
+    /// Takes the fault of an answer.
     pub(crate) fn of_answer(&self, method: &str, path: &str) -> Option<Fault> {
         self.take_matching(|rule| {
             let reaches = match rule.fault {
@@ -149,7 +149,7 @@ impl Faults {
         })
     }
 
-    /// Whether a stream that opens now is closed at once.
+    /// Tells whether a new stream is to be closed at once.
     pub(crate) fn closes_stream(&self) -> bool {
         self.take_matching(|rule| rule.fault == Fault::Closed).is_some()
     }
@@ -165,7 +165,7 @@ impl Faults {
         })
     }
 
-    /// The first fault that fits, once less.
+    /// Returns the first matching fault and counts it.
     fn take_matching(&self, fits: impl Fn(&Rule) -> bool) -> Option<Fault> {
         let mut rules = self.lock_rules();
         let at = rules.iter().position(|rule| rule.times != Some(0) && fits(rule))?;

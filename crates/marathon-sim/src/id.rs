@@ -1,15 +1,15 @@
-//! Names: paths of apps and pods, and the ids of what runs for them.
+//! Paths of apps and pods, and ids of instances and tasks.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::config::Generation;
 
-/// A path as Marathon stores it: one leading slash, none at the end.
+/// Normalises a path as Marathon stores it: one leading slash, none at the end.
 pub(crate) fn absolute_path(path: &str) -> String {
     format!("/{}", path.trim_matches('/'))
 }
 
-/// `path` as seen from the group `base`, unless it is absolute already.
+/// Resolves a path relative to the group `base`.
 pub(crate) fn resolve_path(base: &str, path: &str) -> String {
     if path.starts_with('/') {
         absolute_path(path)
@@ -18,12 +18,12 @@ pub(crate) fn resolve_path(base: &str, path: &str) -> String {
     }
 }
 
-/// True if `id` lies in the group `group`.
+/// Tells whether `id` is in the group `group`.
 pub(crate) fn is_inside(group: &str, id: &str) -> bool {
     group == "/" || id.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The group a path lies in.
+/// Returns the group of a path.
 pub(crate) fn parent_path(id: &str) -> &str {
     match id.rfind('/') {
         Some(0) | None => "/",
@@ -31,7 +31,7 @@ pub(crate) fn parent_path(id: &str) -> &str {
     }
 }
 
-/// A random UUID (version 4).
+/// Generates a random UUID (version 4).
 pub(crate) fn new_uuid() -> String {
     let random = || RandomState::new().build_hasher().finish();
     let (high, low) = (random(), random());
@@ -45,10 +45,9 @@ pub(crate) fn new_uuid() -> String {
     )
 }
 
-/// The id of an instance and the way to its tasks' ids.
-///
+/// The naming of an instance and its tasks.
 /// Until 1.3 there are only tasks, `app.UUID`. From 1.4 on instance and task share a UUID. From 1.8
-/// on a task also names its container (`_app` for an app's only one) and its incarnation.
+/// on the id of a task also has its container (`_app` in an app) and its incarnation.
 pub(crate) struct Naming {
     stem: String,
     uuid: String,

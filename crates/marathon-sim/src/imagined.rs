@@ -8,16 +8,16 @@ use tokio::sync::watch;
 /// Fate of an imagined task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fate {
-    /// Its checks pass.
+    /// All checks pass.
     #[default]
     Well,
-    /// Its checks fail from the next one on.
+    /// All checks fail.
     Ill,
-    /// It ends by itself.
+    /// The task ends by itself.
     Over,
 }
 
-/// The imagined tasks that live, by id.
+/// The living imagined tasks, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Imagined(Mutex<BTreeMap<String, watch::Sender<Fate>>>);
 
@@ -32,7 +32,7 @@ impl Imagined {
         }
     }
 
-    /// Adds a task, which is well, and returns the fate it is to follow.
+    /// Adds a task that is well, and returns the fate that it has to follow.
     pub(crate) fn insert(&self, task: &str) -> watch::Receiver<Fate> {
         let (sender, fate) = watch::channel(Fate::Well);
         self.lock_tasks().insert(task.to_owned(), sender);

@@ -1,12 +1,10 @@
 //! A small Marathon for laptops, tests and demos.
-//!
-//! It answers Marathon's REST API in the shape of a chosen [`Generation`] and really runs what it
-//! is told to: each task is a process on a simulated [`Agent`], health checks are made over the
-//! network, and a process that dies is reported and replaced. An image name stands for a small
-//! built-in server that says who it is, so docker apps run with no docker.
-//!
-//! It shares no code with vipd's own model of Marathon: it is there to disagree with it.
-//! The README says what is faithful and what is not.
+//! Implements Marathon's REST API in the format of a chosen [`Generation`] and really runs its
+//! tasks: each is a process on a simulated [`Agent`], health checks go over the network, and a
+//! process that dies is reported and replaced. An image name stands for a small built-in server, so
+//! Docker apps run without Docker.
+//! This crate shares no code with vipd's own model of Marathon, so that the two can disagree. The README
+//! lists what is faithful and what is not.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -30,19 +30,19 @@ Examples:
     curl -d '{\"fault\":\"lost\",\"times\":3}' http://127.0.0.1:8080/_sim/faults";
 
 /// A small Marathon for laptops and tests. It really runs its tasks; images stand for a built-in
-/// server that says who it is.
+/// server.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Hidden>,
-    /// Where the API listens
+    /// Address of the API
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Whose answers to give: 1.1, 1.4, 1.5, or 1.6 for all later ones
+    /// Generation of the API: 1.1, 1.4, 1.5, or 1.6 for all later ones
     #[arg(long, default_value = "1.6")]
     generation: Generation,
-    /// An agent to run tasks on; may be repeated. ADDRESS[,ADDRESS6][@NETNS] or
+    /// Agent that runs tasks; may be repeated. ADDRESS[,ADDRESS6][@NETNS] or
     /// address=…[,address6=…,name=…,netns=…,subnet=…]
     #[arg(long = "agent", value_name = "AGENT", default_value = "127.0.0.1")]
     agents: Vec<Agent>,
@@ -52,30 +52,30 @@ struct Cli {
     /// Longest delay of a task's first health check, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     first_check: u64,
-    /// Members besides the first, on free ports of the same address
+    /// Number of members besides the first, on free ports of the same address
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     standbys: usize,
-    /// How long nobody leads after a leader has resigned, in milliseconds
+    /// Time without a leader after the leader has resigned, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     election: u64,
     /// Time between the heartbeats of an event stream, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     heartbeat: u64,
-    /// Ask for tokens that last this long, in seconds
+    /// Require tokens, with this lifetime in seconds
     #[arg(long, value_name = "SECONDS")]
     token_lifetime: Option<u64>,
 }
 
 #[derive(Subcommand)]
 enum Hidden {
-    /// What every task is started as
+    /// The program that every task is started as
     #[command(hide = true)]
     Task(stand_in::Task),
 }
 
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
-        // Where standard error is gone there is nobody to tell.
+        // Without standard error the message is lost.
         let _ = writeln!(std::io::stderr(), "marathon-sim: {error:#}");
         ExitCode::FAILURE
     })

@@ -1,4 +1,4 @@
-//! What the members of the cluster, the reconciler and the processes share.
+//! The state that the members of the cluster, the reconciler and the processes share.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -17,24 +17,24 @@ use crate::stream::Bus;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// The URLs of the members, with no slash at their ends.
+    /// The URLs of the members, without a slash at the end.
     pub(crate) members: Vec<String>,
-    /// Index of the member that leads, if one does.
+    /// Index of the leader, if there is one.
     pub(crate) leader: watch::Sender<Option<usize>>,
     pub(crate) access: Access,
     pub(crate) faults: Faults,
     pub(crate) bus: Bus,
     pub(crate) imagined: Imagined,
-    /// What was asked of the API, the oldest first.
+    /// The requests to the API, the oldest first.
     asked: Mutex<VecDeque<String>>,
     store: Mutex<Store>,
-    /// The store as it was, the oldest first, while reads lag behind.
+    /// Earlier states of the store, the oldest first, while reads lag.
     past: Mutex<VecDeque<(Instant, Arc<Store>)>>,
     changed: Notify,
     stop: watch::Receiver<bool>,
 }
 
-/// The store as a reader sees it.
+/// The store, as a reader sees it.
 pub(crate) enum Seen<'a> {
     Now(MutexGuard<'a, Store>),
     Then(Arc<Store>),
@@ -51,7 +51,7 @@ impl Deref for Seen<'_> {
     }
 }
 
-// Each change leaves what a lock holds consistent, so a panic elsewhere does not spoil it.
+// Each change leaves the data under a lock consistent, so a poisoned lock is fine.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -75,12 +75,12 @@ impl Shared {
         }
     }
 
-    /// The store, to read. Nobody holds it across an await.
+    /// Locks the store. It must not be held across an await.
     pub(crate) fn lock_store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
     }
 
-    /// The store as the API shows it, which may lag behind.
+    /// Returns the store as the API shows it, which may lag.
     pub(crate) fn visible_store(&self) -> Seen<'_> {
         let Some(lag) = self.faults.read_lag() else { return Seen::Now(self.lock_store()) };
         let mut past = lock(&self.past);
@@ -88,12 +88,12 @@ impl Shared {
             past.pop_front();
         }
         let then = past.front().map(|(_, then)| Arc::clone(then));
-        // Who changes the store locks it first.
+        // A change locks the store first, then the past.
         drop(past);
         then.map_or_else(|| Seen::Now(self.lock_store()), Seen::Then)
     }
 
-    /// Does something to the store and sends the events of it in the order of the changes.
+    /// Changes the store and publishes the events, in the order of the changes.
     pub(crate) fn with_store<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let mut store = self.lock_store();
         let result = change(&mut store);
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     fn remember_store(&self, store: &Store) {
-        // More than a reader could ask for; the oldest may go.
+        // More states than a reader needs; the oldest may go.
         const MOST: usize = 1000;
         let mut past = lock(&self.past);
         past.push_back((Instant::now(), Arc::new(store.clone())));
@@ -115,25 +115,25 @@ impl Shared {
         }
     }
 
-    /// Changes the store and has the reconciler look at it.
+    /// Changes the store and wakes the reconciler.
     pub(crate) fn update_store<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let result = self.with_store(change);
         self.changed.notify_one();
         result
     }
 
-    /// Resolves when the store has been changed since it was asked last.
+    /// Waits until the store has changed since the last call.
     pub(crate) async fn wait_for_change(&self) {
         self.changed.notified().await;
     }
 
-    /// Resolves when the cluster ends.
+    /// Waits until the cluster ends.
     pub(crate) async fn wait_for_stop(&self) {
-        // An error means that it was dropped, which is an end too.
+        // An error means that it was dropped, which is an end, too.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
-    /// Remembers a request, until it was looked at or there are too many.
+    /// Records a request. Above the limit the oldest is dropped.
     pub(crate) fn record_request(&self, request: String) {
         const MOST: usize = 10_000;
         let mut asked = lock(&self.asked);
@@ -143,12 +143,12 @@ impl Shared {
         asked.push_back(request);
     }
 
-    /// The requests since this was called last.
+    /// Removes and returns the recorded requests.
     pub(crate) fn take_requests(&self) -> Vec<String> {
         lock(&self.asked).drain(..).collect()
     }
 
-    /// Switches a fault on; false if there are too many.
+    /// Enables a fault. False: there are too many.
     pub(crate) fn inject_fault(&self, rule: Rule) -> bool {
         let store = self.lock_store();
         if matches!(rule.fault, Fault::Lag { .. }) && self.faults.read_lag().is_none() {
@@ -158,17 +158,19 @@ impl Shared {
         self.faults.add_rule(rule)
     }
 
-    /// The leader's URL; while there is none, the first member's.
+    /// Returns the URL of the leader, or of the first member if there is none.
     pub(crate) fn leader_url(&self) -> &str {
         &self.members[self.leader.borrow().unwrap_or_default()]
     }
 
-    /// What a member that passes something on calls itself (`api/LeaderProxyFilter.scala`).
+    /// Makes the `X-Marathon-Via` header of a member that forwards a request
+    /// (`api/LeaderProxyFilter.scala`).
     pub(crate) fn via_header(&self, member: usize) -> String {
         format!("1.1 {}", self.members[member].trim_start_matches("http://"))
     }
 
-    /// Makes `leader` lead, or nobody. Streams end; who begins to lead knows nothing of health.
+    /// Makes `leader` the leader, or nobody. Streams end, and a new leader knows no results of
+    /// health checks.
     pub(crate) fn set_leader(&self, leader: Option<usize>) {
         if leader.is_some() {
             self.update_store(Store::forget_health);
@@ -176,7 +178,7 @@ impl Shared {
         self.leader.send_replace(leader);
     }
 
-    /// Has the leader resign; after a while the next member leads.
+    /// Makes the leader resign; after the time of an election the next member leads.
     pub(crate) fn resign_leader(self: &Arc<Self>) {
         let next = self.leader.borrow().map_or(0, |leader| (leader + 1) % self.members.len());
         self.set_leader(None);
@@ -189,7 +191,7 @@ impl Shared {
         });
     }
 
-    /// The leader, waited for as long as Marathon waits.
+    /// Waits for a leader, as long as Marathon waits.
     pub(crate) async fn wait_for_leader(&self) -> Option<usize> {
         let mut terms = self.leader.subscribe();
         let elected =

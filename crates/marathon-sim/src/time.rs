@@ -1,4 +1,4 @@
-//! Points in time as Marathon writes them: UTC, to the millisecond.
+//! Times in the formats of Marathon: UTC, in milliseconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// The time in the cluster. It goes as tokio's clock goes, from one wall clock's time on, so that a
-/// test that has paused that one has paused this one too.
+/// Returns the time of the cluster. It starts at the wall clock and runs with tokio's clock, so
+/// that a test that pauses tokio's clock pauses this one, too.
 pub fn now() -> jiff::Timestamp {
     static START: OnceLock<(jiff::Timestamp, Instant)> = OnceLock::new();
     let (wall, start) = START.get_or_init(|| (jiff::Timestamp::now(), Instant::now()));
     let now = Instant::now();
-    // Tests beside each other have a clock each, and any of them may be ahead.
+    // Parallel tests have a clock each, and any of them may be ahead.
     let shifted = match now.checked_duration_since(*start) {
         Some(since) => wall.checked_add(since),
         None => wall.checked_sub(start.duration_since(now)),
@@ -21,7 +21,7 @@ pub fn now() -> jiff::Timestamp {
     shifted.unwrap_or(*wall)
 }
 
-/// A point in time, to the millisecond. Versions of apps and pods are such points.
+/// A time in milliseconds. Versions of apps and pods are such times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp(i64);
 
@@ -30,12 +30,12 @@ impl Timestamp {
         Self(now().as_millisecond())
     }
 
-    /// The next point after this one that Marathon could write.
+    /// Returns the next millisecond.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// As HTTP writes it in `Date`.
+    /// Formats for the HTTP header `Date`.
     pub(crate) fn to_http_date(self) -> String {
         self.format("%a, %d %b %Y %H:%M:%S GMT")
     }
@@ -45,7 +45,7 @@ impl Timestamp {
         time.strftime(format).to_string()
     }
 
-    /// As pods of 1.4 and 1.5 write it: with no trailing zeros in the fraction.
+    /// Formats like pods of 1.4 and 1.5: without trailing zeros in the fraction.
     pub(crate) fn to_trimmed(self) -> String {
         let text = self.to_string();
         let kept = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');

@@ -1,4 +1,4 @@
-//! Answers and errors as Marathon words them (`api/RestResource.scala`,
+//! Answers and errors in Marathon's words (`api/RestResource.scala`,
 //! `api/MarathonExceptionMapper.scala`).
 
 use axum::body::Body;
@@ -10,7 +10,7 @@ use crate::config::Generation;
 use crate::definition::Refusal;
 use crate::scheduler::{ChangeError, Deployed};
 
-/// An answer before the headers all answers have.
+/// An answer, without the headers common to all answers.
 pub(super) struct Answer {
     status: u16,
     body: Option<(&'static str, String)>,
@@ -31,7 +31,7 @@ impl Answer {
         Self { status: 200, body: Some(("text/plain", body.to_owned())), headers: Vec::new() }
     }
 
-    /// An error page as Jetty writes it.
+    /// Makes an error page like that of Jetty.
     pub(super) fn html(status: u16, path: &str, reason: &str) -> Self {
         let path = path.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let body = format!(
@@ -52,7 +52,7 @@ impl Answer {
         self
     }
 
-    /// Adds the id of the deployment that was started, for generations that tell it in a header.
+    /// Adds the header with the id of the deployment, in generations that have it.
     pub(super) fn with_deployment(self, deployed: &Deployed, generation: Generation) -> Self {
         if !generation.has_pods() {
             return self;
@@ -60,7 +60,7 @@ impl Answer {
         self.with_header(HeaderName::from_static("marathon-deployment-id"), &*deployed.id)
     }
 
-    /// The answer to a change that is nothing but a deployment.
+    /// Makes the answer to a change, with the id and version of the deployment.
     pub(super) fn from_deployment(
         status: u16,
         deployed: &Deployed,
@@ -92,7 +92,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Why a request is not done.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("App '{0}' does not exist")]

@@ -1,4 +1,4 @@
-//! `/v2/apps` (`api/v2/AppsResource.scala`).
+//! Handlers of `/v2/apps` (`api/v2/AppsResource.scala`).
 
 use axum::http::header::LOCATION;
 use serde_json::{Value, json};
@@ -27,7 +27,8 @@ pub(super) fn list_apps(shared: &Shared, request: &Request) -> Answer {
     Answer::ok(&json!({"apps": apps}))
 }
 
-/// `api/v2/LabelSelector.scala`, of it: existence, `==`, `!=`, and commas for "and".
+/// Evaluates a label selector (`api/v2/LabelSelector.scala`): existence, `==`, `!=`, and commas for
+/// "and".
 fn has_label(app: &Object, selector: &str) -> bool {
     let label = |name: &str| app.get("labels")?.get(name.trim())?.as_str();
     selector.split(',').filter(|part| !part.trim().is_empty()).all(|part| {
@@ -88,7 +89,7 @@ pub(super) fn create_app(shared: &Shared, request: &Request) -> Result<Answer, E
     })
 }
 
-/// Only what is asked of one app is told so.
+/// Announces a request about one app. Other changes have no such event.
 fn post_event(store: &mut Store, request: &Request, id: &str) {
     let Some(spec) = store.find_app(id).map(|entry| &entry.spec) else { return };
     let app = Value::Object(view::app_definition(spec, store.generation));
@@ -100,13 +101,13 @@ fn post_event(store: &mut Store, request: &Request, id: &str) {
     store.push_event(Event::new("api_post_event", fields));
 }
 
-/// Reads a whole definition with an `id` of its own, seen from the group `base`.
+/// Reads a complete definition. Its `id` is relative to the group `base`.
 pub(super) fn read_app(shared: &Shared, base: &str, app: Object) -> Result<Spec, Error> {
     let id = read_id(base, &app)?;
     Ok(definition::create_app(&id, app, shared.config.generation)?)
 }
 
-/// The absolute id a definition gives itself.
+/// Reads the absolute id of a definition.
 pub(super) fn read_id(base: &str, definition: &Object) -> Result<String, Error> {
     let id = definition.get("id").and_then(Value::as_str);
     let id =
@@ -115,8 +116,8 @@ pub(super) fn read_id(base: &str, definition: &Object) -> Result<String, Error> 
     Ok(id)
 }
 
-/// PUT and PATCH take partial updates; PUT with `?partialUpdate=false` takes the whole, and makes
-/// what is not there.
+/// Reads the body of a PUT or PATCH, which is a partial update. PUT with `?partialUpdate=false` has
+/// a complete definition and may create the app.
 fn read_change(
     shared: &Shared,
     store: &Store,
@@ -127,7 +128,7 @@ fn read_change(
     let generation = shared.config.generation;
     let existing = store.find_app(id).map(|entry| &entry.spec);
     let spec = match existing {
-        // An earlier version, to go back to.
+        // A rollback to an earlier version.
         Some(_)
             if body.contains_key("version") && body.keys().all(|k| k == "version" || k == "id") =>
         {
@@ -183,7 +184,7 @@ pub(super) fn change_apps(shared: &Shared, request: &Request) -> Result<Answer, 
 }
 
 pub(super) fn remove_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
-    // A delete is forced unless told otherwise.
+    // A delete is forced by default.
     let force = request.parameter("force") != Some("false");
     apply_change(shared, id, Change::Remove(id.to_owned()), force)
 }

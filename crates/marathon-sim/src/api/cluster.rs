@@ -1,4 +1,4 @@
-//! What is known of the cluster as a whole: leader, info, deployments, ping.
+//! Handlers for the cluster as a whole: leader, info, deployments, ping.
 
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ pub(super) fn show_leader(shared: &Shared) -> Answer {
     Answer::ok(&json!({"leader": leader_address(shared)}))
 }
 
-/// Marathon's process ends half a second later; here the member goes on as a standby.
+/// Makes the leader resign. Marathon's process would end half a second later; here the member
+/// continues as a standby.
 pub(super) fn abdicate_leader(shared: &Arc<Shared>) -> Answer {
     shared.resign_leader();
     Answer::ok(&json!({"message": "Leadership abdicated"}))
@@ -62,8 +63,7 @@ pub(super) fn list_deployments(shared: &Shared) -> Answer {
     Answer::ok(&store.deployments().iter().map(|d| view::deployment_status(&store, d)).collect())
 }
 
-/// Without `force` a new deployment takes back what the old one changed; with it the old one only
-/// stops.
+/// Cancels a deployment. Without `force` a new deployment reverts its changes.
 pub(super) fn cancel_deployment(
     shared: &Shared,
     id: &str,
@@ -82,7 +82,7 @@ pub(super) fn cancel_deployment(
     })
 }
 
-/// The changes that lead back to before the deployment. What it stopped is gone for good.
+/// Returns the changes that revert a deployment, except its stops.
 fn revert_changes(store: &Store, deployment: &Deployment) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for Action { id, pod, .. } in &deployment.actions {

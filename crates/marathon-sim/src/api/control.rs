@@ -1,5 +1,5 @@
-//! The switchboard over HTTP, below `/_sim/`: for tests and demos, no part of Marathon. It answers
-//! at every member, whoever leads.
+//! Fault injection over HTTP, at `/_sim/`: for tests and demos, not part of Marathon. Every member
+//! answers, whoever leads.
 
 use axum::http::Method;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ struct Lead {
     leader: Option<usize>,
 }
 
-/// Answers a request for what `path` is below `/_sim/`.
+/// Answers a request for a `path` under `/_sim/`.
 pub(super) fn answer_control(
     shared: &Shared,
     method: &Method,

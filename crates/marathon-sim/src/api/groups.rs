@@ -1,4 +1,5 @@
-//! `/v2/groups` (`api/v2/GroupsResource.scala`): groups of apps, and of pods from 1.4 on.
+//! Handlers of `/v2/groups` (`api/v2/GroupsResource.scala`): groups of apps, and of pods from 1.4
+//! on.
 
 use axum::http::header::LOCATION;
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub(super) fn show_group(shared: &Shared, id: &str, request: &Request) -> Result
     Ok(Answer::ok(&view::group_tree(&store, id, embed)))
 }
 
-/// The group that a body is about: the one it names, within `base`, else `base` itself.
+/// Returns the group of a body: its id, relative to `base`, or `base` itself.
 fn group_id(base: &str, body: &Object) -> String {
     match body.get("id").and_then(Value::as_str) {
         Some(id) => id::resolve_path(base, id),
@@ -77,18 +78,18 @@ pub(super) fn remove_group(shared: &Shared, id: &str, request: &Request) -> Resu
     })
 }
 
-/// The removal of every app and pod whose id is `chosen`.
+/// Removes every app and pod whose id is `chosen`.
 fn remove_members(store: &Store, chosen: impl Fn(&str) -> bool) -> Vec<Change> {
     let all = store.apps().chain(store.pods()).map(|entry| entry.spec.id.clone());
     all.filter(|id| chosen(id)).map(Change::Remove).collect()
 }
 
-/// A group as it shall be.
+/// The desired state of a group.
 #[derive(Default)]
 struct GroupChange {
     groups: Vec<String>,
     put: Vec<definition::Spec>,
-    /// Groups whose own apps were listed: those not listed go.
+    /// Groups whose apps were listed: other apps in them are removed.
     listed_apps: Vec<String>,
     listed_pods: Vec<String>,
 }
@@ -124,7 +125,7 @@ impl GroupChange {
                 self.put.push(definition::create_pod(&apps::read_id(group, &pod)?, pod)?);
             }
         }
-        // Depth is bounded by that of JSON that was read.
+        // The parser of the JSON has limited the depth.
         for inner in groups.unwrap_or_default() {
             let inner = into_object(inner)?;
             let id = apps::read_id(group, &inner)?;

@@ -19,7 +19,8 @@ pub(super) fn answer_as_leader(shared: &Arc<Shared>, leader: usize, request: &Re
     response
 }
 
-/// What every answer of a leader has (`api/CacheDisablingFilter`, `HttpModule`, `LeaderProxyFilter`).
+/// Adds the headers of every answer of a leader (`api/CacheDisablingFilter`, `HttpModule`,
+/// `LeaderProxyFilter`).
 pub(super) fn add_headers(leader: &str, headers: &mut HeaderMap) {
     let fixed = [
         (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),

@@ -1,4 +1,4 @@
-//! What lies between a listener and the leader's API: election, standbys, access, faults
+//! The way of a request to the leader's handlers: election, standbys, access, faults
 //! (`api/LeaderProxyFilter.scala`).
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::shared::Shared;
 use crate::stream::{self, Filter, Peer};
 
-/// Marks a response whose body is to be cut.
+/// A mark of a response whose body is to be cut.
 #[derive(Clone, Copy)]
 struct Cut;
 
@@ -79,7 +79,7 @@ fn mark_for_cut(cut: Option<Cut>, mut response: Response) -> Response {
     response
 }
 
-/// Lets a request pass to the leader, or tells what it is answered instead.
+/// Admits a request to the leader, or returns the answer that it gets instead.
 async fn admit_request(
     shared: &Shared,
     leader: usize,
@@ -124,7 +124,7 @@ async fn admit_request(
     }
 }
 
-/// What a listener is to be sent, or what else it is answered.
+/// Returns the filter of a listener to events, or the answer that it gets instead.
 fn check_listener(
     shared: &Shared,
     peer: &Peer,
@@ -138,7 +138,7 @@ fn check_listener(
         let location = format!("{}/v2/events{query}", shared.members[leader]);
         return Err(Answer::empty(302).with_header(header::LOCATION, location));
     }
-    // Jetty compares the header as a whole.
+    // Jetty compares the whole header.
     if request.method != "GET" || request.accept != "text/event-stream" {
         let reason = format!("HTTP method {} is not supported by this URL", request.method);
         return Err(Answer::html(405, &request.path, &reason));
@@ -148,19 +148,19 @@ fn check_listener(
     let light = match generation {
         Generation::V1_1 | Generation::V1_4 => false,
         Generation::V1_5 => request.parameter("plan-format") == Some("light"),
-        // 1.8 knows nothing else.
+        // 1.8 has no other format.
         Generation::V1_6 => true,
     };
     Ok(Filter { kinds: asks.then_some(kinds), light })
 }
 
-/// Cuts the body that is about to be sent in its middle, if it is marked.
+/// Cuts a marked body in the middle. It runs after compression.
 pub(super) async fn cut_body(mut response: Response) -> Response {
     if response.extensions_mut().remove::<Cut>().is_none() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    // The bodies are our own: an error would be a bug, and shows as an empty body.
+    // The bodies are made here: an error would be a bug, and leads to an empty body.
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body.slice(..body.len() / 2)))

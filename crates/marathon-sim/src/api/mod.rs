@@ -21,10 +21,10 @@ use tower_http::compression::CompressionLayer;
 
 use crate::shared::Shared;
 
-/// The largest body that is read.
+/// Largest body of a request.
 const LARGEST_BODY: usize = 16 << 20;
 
-/// Everything the API serves.
+/// Builds the router of the API.
 pub(crate) fn build_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .fallback(member::serve_request)

@@ -1,4 +1,4 @@
-//! `/v2/pods` (`api/v2/PodsResource.scala`).
+//! Handlers of `/v2/pods` (`api/v2/PodsResource.scala`).
 
 use axum::http::header::LOCATION;
 use serde_json::{Value, json};
@@ -77,7 +77,8 @@ fn put_pod(
     Ok(Answer::json(status, &pod).with_deployment(&deployed, store.generation))
 }
 
-/// The id is told by the path of the request alone, and by a POST's not at all.
+/// Announces a request about a pod. Only the path of the request tells the id, and that of a POST
+/// doesn't.
 fn announce_pod_event(store: &mut Store, request: &Request, kind: &'static str) {
     let client = json!(request.client.ip().to_string());
     store.push_event(Event::new(kind, [("clientIp", client), ("uri", json!(request.path))]));

@@ -1,4 +1,4 @@
-//! A request as handlers see it.
+//! Requests, as handlers see them.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::answer::Error;
 use crate::definition::Object;
 
-/// What a handler gets to see of a request.
+/// A request, as handlers see it.
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
@@ -20,7 +20,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The last value of a parameter.
+    /// Returns the last value of a parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -33,7 +33,7 @@ impl Request {
         self.parameter(name) == Some("true")
     }
 
-    /// The body as JSON. Of a key given twice the last one counts, as in Marathon.
+    /// Parses the body as JSON. Of a duplicate key the last one counts, as in Marathon.
     pub(super) fn parse_json(&self) -> Result<Value, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error::NotJson(error.to_string()))
     }

@@ -1,6 +1,5 @@
-//! Which resource a path names.
-//!
-//! Ids are paths themselves, so what follows an id is found from the end, as by the greedy
+//! Routes: the resources that paths name.
+//! Ids are paths themselves, so the part after an id is found from the end, as with the greedy
 //! patterns of Marathon's resources (`{id:.+}/tasks/{taskId}`).
 
 use crate::id::absolute_path;

@@ -1,4 +1,5 @@
-//! `/v2/tasks` and `/v2/apps/{id}/tasks` (`api/v2/TasksResource.scala`, `AppTasksResource.scala`).
+//! Handlers of `/v2/tasks` and `/v2/apps/{id}/tasks` (`api/v2/TasksResource.scala`,
+//! `AppTasksResource.scala`).
 
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ pub(super) fn list_app_tasks(shared: &Shared, id: &str) -> Result<Answer, Error>
     Ok(Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()})))
 }
 
-/// Told to kill: with the scale reduced, or to be replaced.
+/// An order to kill tasks, and either scale down or replace them.
 struct Order {
     scale: bool,
     force: bool,
@@ -46,7 +47,7 @@ impl Order {
         Ok(order)
     }
 
-    /// Kills the chosen instances of apps; `replaced` words the answer if they are replaced.
+    /// Kills the chosen instances of apps. `replaced` makes the answer if they are replaced.
     fn carry_out(
         &self,
         store: &mut Store,
@@ -70,7 +71,7 @@ impl Order {
     }
 }
 
-/// The changes that lower each app's instances by how many of it are killed.
+/// Returns the changes that reduce each app's instances by the number of those killed.
 fn scale_down(store: &Store, killed: &[(String, String)]) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for entry in store.apps() {

@@ -1,4 +1,4 @@
-//! Apps: from what was posted to the stored form, and from that to a [`Spec`].
+//! Apps: from a posted definition to the stored form, and from that to a [`Spec`].
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{health, migrate, ports, validate};
 use crate::config::Generation;
 use crate::time::Timestamp;
 
-/// Reads a whole app definition as that of `id`.
+/// Reads a complete definition as that of `id`.
 pub(crate) fn create_app(
     id: &str,
     mut app: Object,
@@ -41,7 +41,7 @@ fn finish_app(id: &str, mut app: Object, generation: Generation) -> Result<Spec,
     parse_app(app, network)
 }
 
-/// Fills in what Marathon fills in (`state/AppDefinition.scala`).
+/// Fills in Marathon's defaults (`state/AppDefinition.scala`).
 fn complete_app(app: &mut Object, generation: Generation) -> Result<Network, Refusal> {
     let network = parse_network(app.get("networks"))?;
     app.entry("networks").or_insert_with(|| json!([{"mode": "host"}]));
@@ -95,7 +95,7 @@ fn complete_container(app: &mut Object) {
     container.entry("type").or_insert_with(|| json!("DOCKER"));
 }
 
-/// The network mode of a `networks` list; modes can't be mixed, none means host.
+/// Parses the network mode of a `networks` list. Modes can't be mixed; an empty list means host.
 pub(super) fn parse_network(networks: Option<&Value>) -> Result<Network, Refusal> {
     #[derive(Deserialize)]
     struct Entry {
@@ -141,7 +141,7 @@ struct Fields {
     task_kill_grace_period_seconds: Option<f64>,
 }
 
-/// Mesos' default of `--executor_shutdown_grace_period`, rounded down to what people wait for.
+/// Seconds from SIGTERM to SIGKILL, shorter than Mesos' default `--executor_shutdown_grace_period`.
 pub(super) const KILL_GRACE: f64 = 3.0;
 
 fn parse_app(app: Object, network: Network) -> Result<Spec, Refusal> {
@@ -159,7 +159,7 @@ fn parse_app(app: Object, network: Network) -> Result<Spec, Refusal> {
         (None, None, Some(args)) if !args.is_empty() => Command::Run(args),
         _ => Command::Server,
     };
-    // A value that is no string names a secret, which the simulator has none of.
+    // A value that is not a string names a secret; the simulator has none.
     let text = |(key, value): (String, Value)| Some((key, value.as_str()?.to_owned()));
     let env = fields.env.into_iter().filter_map(text).collect();
     let unique = |c: &Vec<String>| matches!(&c[..], [field, op, ..] if field == "hostname" && op == "UNIQUE");

@@ -1,4 +1,4 @@
-//! A health check of a container.
+//! Health checks of a container.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ pub(crate) struct Check {
     pub(crate) grace: Duration,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
-    /// Failures in a row after which the next one kills. 0: never.
+    /// Number of failures in a row after which the next one kills. 0: never.
     pub(crate) max_failures: u32,
     pub(crate) ignore_1xx: bool,
-    /// Made on the agent; Marathon makes HTTP, HTTPS and TCP checks itself.
+    /// Made on the agent. Other HTTP, HTTPS and TCP checks are made by Marathon.
     pub(crate) by_mesos: bool,
 }
 
-/// What is tried.
+/// The action of a health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probe {
     Tcp(Target),
@@ -24,16 +24,16 @@ pub(crate) enum Probe {
         target: Target,
         path: String,
     },
-    /// Never tried: it needs certificates the built-in server doesn't have.
+    /// Never made: it needs certificates, which the built-in server doesn't have.
     Https,
     Command(String),
 }
 
-/// The port a check goes to.
+/// The port of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The nth port of the container.
+    /// A port of the container, by index.
     Index(usize),
-    /// This port, whatever is defined.
+    /// This port number, whatever the definition.
     Number(u16),
 }

@@ -1,4 +1,4 @@
-//! Health checks as they are posted.
+//! Parsing of posted health checks.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn default_failures() -> u32 {
     3
 }
 
-/// Fills in what Marathon fills in (`core/health/HealthCheck.scala`).
+/// Fills in Marathon's defaults (`core/health/HealthCheck.scala`).
 pub(super) fn complete_check(check: &mut Object) {
     let protocol = check.entry("protocol").or_insert_with(|| default_protocol().into()).clone();
     check.retain(|_, value| !value.is_null());
@@ -82,7 +82,7 @@ pub(super) fn complete_check(check: &mut Object) {
     }
 }
 
-/// Reads one completed check of an app.
+/// Parses one completed check of an app.
 pub(super) fn parse_app_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
     let posted: Posted = read_value(value)?;
     let index = posted.port_index.unwrap_or(0);
@@ -124,7 +124,7 @@ pub(super) fn parse_app_check(value: &Value, ports: &[Port]) -> Result<Check, Re
     })
 }
 
-/// Reads the `healthCheck` of a pod's container.
+/// Parses the `healthCheck` of a pod's container.
 pub(super) fn parse_pod_check(value: &Value, ports: &[Port]) -> Result<Check, Refusal> {
     let mut flat = value.as_object().cloned().unwrap_or_default();
     let endpoint = |kind: &Value| {

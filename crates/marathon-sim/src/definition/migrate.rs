@@ -1,6 +1,5 @@
-//! The older ways to say things, turned into the one of Marathon 1.5.
-//!
-//! The rules are those of `api/v2/AppNormalization.scala` and `NetworkTranslation` in it.
+//! Conversion of deprecated fields to those of Marathon 1.5.
+//! The rules are those of `api/v2/AppNormalization.scala`, with its `NetworkTranslation`.
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use super::spec::Object;
 
 /// Rewrites deprecated fields of an app or of a partial update; adds no defaults.
 pub(super) fn migrate_app(app: &mut Object) -> Result<(), Refusal> {
-    // Null means absent to Marathon's readers.
+    // Marathon treats null as absent.
     app.retain(|_, value| !value.is_null());
     let address = app.remove("ipAddress");
     let docker_network = take_docker_network(app)?;
@@ -38,7 +37,7 @@ pub(super) fn migrate_app(app: &mut Object) -> Result<(), Refusal> {
         let fetch = uris.iter().map(|uri| json!({"uri": uri})).collect();
         app.entry("fetch").or_insert(Value::Array(fetch));
     }
-    // What only a server says.
+    // Fields that only a server sets.
     for key in ["version", "versionInfo", "tasks", "deployments", "lastTaskFailure", "storeUrls"] {
         app.remove(key);
     }
@@ -74,7 +73,7 @@ fn translate_network(address: Option<&Value>, docker_network: Option<&str>) -> O
     let mut network = json!({"mode": mode});
     let wanted = |key: &str| address.and_then(|address| address.get(key)).filter(|v| !v.is_null());
     if mode == "container" {
-        // Marathon takes the name of `--default_network_name`; dcos is what that is in practice.
+        // Marathon takes the name from `--default_network_name`, which is dcos in practice.
         network["name"] = wanted("networkName").cloned().unwrap_or_else(|| json!("dcos"));
     }
     if let Some(labels) = wanted("labels").filter(|labels| **labels != json!({})) {

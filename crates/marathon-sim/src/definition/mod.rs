@@ -1,8 +1,7 @@
-//! What a user posts, brought into one form and read.
-//!
-//! The stored form is JSON as Marathon 1.5 stores it (`networks`, `container.portMappings`,
-//! `portDefinitions`); fields the simulator has no use for are carried along in it. [`Spec`] is
-//! that JSON, read as far as tasks need it.
+//! Definitions of apps and pods: normalised to one form, checked and parsed.
+//! The stored form is the JSON of Marathon 1.5 (`networks`, `container.portMappings`,
+//! `portDefinitions`), with fields that the simulator ignores. [`Spec`] has the parts of it that
+//! tasks need.
 
 mod app;
 mod check;

@@ -1,4 +1,4 @@
-//! Pods: from what was posted to a [`Spec`].
+//! Pods: from a posted definition to a [`Spec`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,7 +82,7 @@ struct Endpoint {
     protocol: Vec<String>,
 }
 
-/// Reads a pod definition as that of `id`.
+/// Reads a definition as that of `id`.
 pub(crate) fn create_pod(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
     pod.retain(|_, value| !value.is_null());
     pod.remove("version");
@@ -141,7 +141,7 @@ fn parse_container(
     Ok(Container { name: Some(posted.name), image, command, env, ports, checks })
 }
 
-/// Protocols other than tcp and udp are allowed and mean nothing; none means tcp is served.
+/// Parses a port. Protocols other than tcp and udp are allowed and ignored; the default is tcp.
 fn parse_port(endpoint: Endpoint) -> Port {
     let has = |protocol: &str| endpoint.protocol.iter().any(|p| p == protocol);
     Port {

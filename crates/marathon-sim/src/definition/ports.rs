@@ -1,4 +1,4 @@
-//! Ports of apps: their defaults, their reading, and the service ports Marathon hands out.
+//! Ports of apps: defaults, parsing, and the service ports that Marathon assigns.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn default_protocol() -> String {
     "tcp".to_owned()
 }
 
-/// The list the app's ports are in: `portDefinitions` or `container.portMappings`.
+/// Returns the list with the app's ports: `portDefinitions` or `container.portMappings`.
 fn port_list<'a>(app: &'a Object, network: &Network) -> Option<&'a Vec<Value>> {
     match network {
         Network::Host => app.get("portDefinitions")?.as_array(),
@@ -57,8 +57,8 @@ fn service_key(network: &Network) -> &'static str {
     if *network == Network::Host { "port" } else { "servicePort" }
 }
 
-/// Drops ports that don't belong to the network mode, adds the ones Marathon adds, and fills in
-/// their fields. Until 1.4 stray `portDefinitions` stay in the definition, of no effect.
+/// Removes ports that don't belong to the network mode, adds those that Marathon adds, and fills in
+/// their fields. Until 1.4 stray `portDefinitions` stay in the definition without effect.
 pub(super) fn complete_ports(app: &mut Object, network: &Network, legacy: bool) {
     let named = |port: Value| {
         let mut port = port;
@@ -109,7 +109,7 @@ fn complete_port(port: &mut Object, network: &Network) {
     }
 }
 
-/// The ports a task has, in order.
+/// Parses the ports of a task, in order.
 pub(super) fn parse_ports(app: &Object, network: &Network) -> Result<Vec<Port>, Refusal> {
     let fixed = app.get("requirePorts").and_then(Value::as_bool).unwrap_or_default();
     let mut ports = Vec::new();
@@ -136,7 +136,7 @@ pub(super) fn parse_ports(app: &Object, network: &Network) -> Result<Vec<Port>, 
     Ok(ports)
 }
 
-/// The app's service ports, in order of its ports.
+/// Returns the app's service ports, in the order of its ports.
 pub(crate) fn service_ports(app: &Object, network: &Network) -> Vec<u16> {
     let port = |value: &Value| {
         let port = value.get(service_key(network)).and_then(Value::as_u64).unwrap_or(0);
@@ -145,7 +145,7 @@ pub(crate) fn service_ports(app: &Object, network: &Network) -> Vec<u16> {
     port_list(app, network).into_iter().flatten().map(port).collect()
 }
 
-/// Gives every port whose service port is 0 one: the one it had `before`, else a free one.
+/// Assigns a service port to every port that has 0: the one it had `before`, or else a free one.
 pub(crate) fn assign_service_ports(
     app: &mut Object,
     network: &Network,

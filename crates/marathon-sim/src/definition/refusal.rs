@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Why a definition is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It reads, and breaks rules: 422 "Object is not valid".
+    /// A breach of rules: 422 "Object is not valid".
     Invalid(Vec<Violation>),
     /// A field has the wrong type: 422 "Invalid JSON".
     Shape(String),
@@ -32,9 +32,9 @@ pub(super) fn read_value<T: for<'a> Deserialize<'a>>(value: &Value) -> Result<T,
     T::deserialize(value).map_err(|error| Refusal::Shape(error.to_string()))
 }
 
-/// Seconds as a duration; what is no duration (negative, not a number, too large) is refused.
+/// Converts seconds to a duration. A negative or too large number is refused.
 pub(super) fn read_seconds(path: &str, seconds: f64) -> Result<Duration, Refusal> {
-    // A year is more than any definition means, and far from any overflow.
+    // A year: more than any real definition, and far from an overflow.
     const MOST: f64 = 365.0 * 86_400.0;
     if !(0.0..=MOST).contains(&seconds) {
         return Err(Refusal::single(path, format!("got {seconds}, expected 0 to {MOST} seconds")));

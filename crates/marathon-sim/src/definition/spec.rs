@@ -1,4 +1,4 @@
-//! A stored definition, read as far as tasks need it.
+//! Stored definitions, parsed as far as tasks need it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::time::Timestamp;
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
 
-/// One version of an app or a pod. Never changed: a change is a new version.
+/// One version of an app or a pod. It is immutable: a change makes a new version.
 #[derive(Debug)]
 pub(crate) struct Spec {
-    /// Absolute path.
+    /// The absolute path.
     pub(crate) id: String,
     pub(crate) version: Timestamp,
     /// The stored form, without `version`.
@@ -24,29 +24,30 @@ pub(crate) struct Spec {
     pub(crate) instances: usize,
     pub(crate) pod: bool,
     pub(crate) network: Network,
-    /// One for an app.
+    /// One container for an app.
     pub(crate) containers: Vec<Container>,
     pub(crate) upgrade: Upgrade,
     pub(crate) unique_hosts: bool,
-    /// SIGTERM to SIGKILL.
+    /// Time from SIGTERM to SIGKILL.
     pub(crate) kill_grace: Duration,
     pub(crate) backoff: Backoff,
 }
 
-/// Where a task's ports are.
+/// The network of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Network {
-    /// On the agent's own addresses.
+    /// The network of the agent.
     Host,
-    /// Behind a host port of the agent, with an address only the agent knows.
+    /// A bridge, reached by host ports of the agent; only the agent can reach the address of the
+    /// task.
     Bridge,
-    /// On an address of its own, on the networks of these names.
+    /// Networks of these names, with an address for each task.
     Container(Vec<String>),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
-    /// A pod's containers have names.
+    /// The name, in a pod.
     pub(crate) name: Option<String>,
     pub(crate) image: Option<String>,
     pub(crate) command: Command,
@@ -55,21 +56,21 @@ pub(crate) struct Container {
     pub(crate) checks: Vec<Check>,
 }
 
-/// What a task runs.
+/// The command of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// The built-in server, in place of an image.
     Server,
-    /// A program of this machine.
+    /// A program on this machine.
     Run(Vec<String>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port {
     pub(crate) name: Option<String>,
-    /// 0: the same as the host port.
+    /// The port in the container. 0: the same as the host port.
     pub(crate) container_port: u16,
-    /// None: not on the agent. 0: any.
+    /// The port on the agent. None: none. 0: any.
     pub(crate) host_port: Option<u16>,
     pub(crate) tcp: bool,
     pub(crate) udp: bool,
@@ -90,7 +91,7 @@ impl Default for Upgrade {
     }
 }
 
-/// How long to wait before what failed is started again.
+/// The delay before a failed task is restarted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
     pub(crate) first: Duration,
@@ -99,7 +100,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// The delay after the `failures`th failure in a row.
+    /// Returns the delay after this number of failures in a row.
     pub(crate) fn delay_after(&self, failures: u32) -> Duration {
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let wanted = self.first.as_secs_f64() * self.factor.powi(power);
@@ -108,7 +109,7 @@ impl Backoff {
 }
 
 impl Spec {
-    /// The same at another version.
+    /// Copies the definition as another version.
     pub(crate) fn with_version(self: &Arc<Self>, version: Timestamp) -> Self {
         Self {
             id: self.id.clone(),
@@ -120,7 +121,7 @@ impl Spec {
         }
     }
 
-    /// True if `other` differs in the number of instances at most.
+    /// Tells whether `other` differs in the number of instances at most.
     pub(crate) fn is_scaling_of(&self, other: &Self) -> bool {
         let but_instances = |source: &Object| {
             let mut source = source.clone();

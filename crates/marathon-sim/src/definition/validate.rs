@@ -1,4 +1,5 @@
-//! The rules of `api/v2/validation/AppValidation.scala` a definition can break here.
+//! Validation of definitions, by the rules of `api/v2/validation/AppValidation.scala` that matter
+//! here.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +52,7 @@ pub(super) fn check_app(app: &Object) -> Result<(), Refusal> {
     if found.is_empty() { Ok(()) } else { Err(Refusal::Invalid(found)) }
 }
 
-/// The segments of an app's or a pod's path are names of at most 63 characters.
+/// Checks the path of an app or pod: each segment is a name of at most 63 characters.
 pub(crate) fn check_path(id: &str) -> Result<(), Refusal> {
     let segments = id.trim_matches('/');
     if segments.is_empty() {
@@ -70,7 +71,7 @@ pub(crate) fn check_path(id: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Labels are strings; anything else does not even read.
+/// Checks that labels are strings.
 pub(super) fn check_labels(path: &str, labels: Option<&Value>) -> Result<(), Refusal> {
     let is_text = |labels: &Value| {
         labels.as_object().is_some_and(|labels| labels.values().all(Value::is_string))

@@ -1,4 +1,4 @@
-//! Health checks, really made.
+//! Health checks over the network.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::definition::{Check, Probe};
 use crate::shared::Shared;
 use crate::store::{Job, Outcome, TaskRef};
 
-/// An interval of 0 must not keep the machine busy.
+/// Lower limit of intervals: 0 must not keep the machine busy.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One check of one task.
@@ -29,7 +29,7 @@ struct Watch {
     environment: Vec<(String, String)>,
 }
 
-/// Starts the checks of a task that has begun to run.
+/// Starts the checks of a running task.
 pub(super) fn spawn_all(shared: &Arc<Shared>, job: &Job, checks: &mut JoinSet<()>) {
     for (index, check) in job.container().checks.iter().enumerate() {
         if check.probe == Probe::Https {
@@ -92,7 +92,7 @@ impl Watch {
         self.target.ok_or_else(|| io::Error::other("the port to check is nowhere"))
     }
 
-    /// 200 to 399 is healthy, as in `HealthCheckWorker.scala`.
+    /// Evaluates a status code: 200 to 399 is healthy, as in `HealthCheckWorker.scala`.
     fn judge_status(&self, status: u16) -> Outcome {
         match status {
             200..400 => Outcome::Success,
@@ -102,9 +102,9 @@ impl Watch {
     }
 }
 
-/// Asks for `path` and returns the status code of the answer.
+/// Requests `path` and returns the status code.
 async fn request_status(target: SocketAddr, path: &str) -> io::Result<u16> {
-    // A path from outside must not become more than a path.
+    // White space in the path must not split the request line.
     let path: String = path.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
     let mut stream = TcpStream::connect(target).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Where the ports of a task are, and what its environment says of them.
+//! The addresses of the ports of a task, and its environment variables.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,9 +8,9 @@ use crate::store::Job;
 /// One port of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// Where others reach it.
+    /// The address where clients reach it.
     pub(super) public: SocketAddr,
-    /// Where the built-in server binds it.
+    /// The addresses that the built-in server binds.
     pub(super) listen: Vec<SocketAddr>,
     pub(super) tcp: bool,
     pub(super) udp: bool,
@@ -21,7 +21,7 @@ impl Job {
         &self.spec.containers[self.task.index]
     }
 
-    /// The ports in order; none for one that is nowhere.
+    /// Returns the ports in order; None for one without an address.
     pub(super) fn endpoints(&self) -> Vec<Option<Endpoint>> {
         let mut host_ports = self.host_ports.iter();
         let mut locate = |port: &crate::definition::Port| {
@@ -42,7 +42,7 @@ impl Job {
         self.container().ports.iter().map(&mut locate).collect()
     }
 
-    /// Where a check connects to; none for a command or a port that is nowhere.
+    /// Returns the address of a check; None for a command or a port without an address.
     pub(super) fn check_target(&self, check: &Check) -> Option<SocketAddr> {
         match check.probe {
             Probe::Tcp(Target::Index(index)) | Probe::Http { target: Target::Index(index), .. } => {
@@ -56,8 +56,8 @@ impl Job {
         }
     }
 
-    /// The variables Marathon sets (`mesos/TaskBuilder.scala`, `EnvironmentHelper`), then the
-    /// definition's own.
+    /// Returns the environment variables that Marathon sets (`mesos/TaskBuilder.scala`,
+    /// `EnvironmentHelper`), then those of the definition.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let mut env = vec![
             ("MARATHON_APP_ID".to_owned(), self.spec.id.clone()),

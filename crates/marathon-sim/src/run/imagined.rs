@@ -1,4 +1,4 @@
-//! Tasks that are no processes, for tests: they live in tokio's time and end as they are told.
+//! Imagined tasks, for tests: they have no process, live on tokio's clock and follow their fate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::imagined::Fate;
 use crate::shared::Shared;
 use crate::store::{Job, Outcome, TaskState};
 
-/// As long as a process takes to serve.
+/// Start time of a task, about that of a process.
 const STARTING: Duration = Duration::from_millis(50);
 
-/// Lives the task's life and reports every state it comes to.
+/// Runs an imagined task and reports each of its states.
 pub(super) async fn run_imagined(shared: &Arc<Shared>, job: Job, stop: watch::Receiver<bool>) {
     let fate = shared.imagined.insert(&job.task_id);
     let id = job.task_id.clone();
@@ -47,7 +47,7 @@ async fn live_life(
         };
         tokio::select! {
             biased;
-            // An error means that the cluster was dropped, which is an end too.
+            // An error means that the cluster was dropped, which is an end, too.
             _ = stop.wait_for(|stop| *stop) => return (TaskState::Killed, ""),
             _ = &mut job.kill, if ends_at.is_none() => {
                 ends_at = Some(Instant::now() + stop_delay(&job));
@@ -80,7 +80,7 @@ async fn live_life(
     }
 }
 
-/// How long it goes on after it was told to stop, as the built-in server does.
+/// Returns how long the task continues after SIGTERM, like the built-in server.
 fn stop_delay(job: &Job) -> Duration {
     let environment = job.environment();
     let delay = environment.iter().rev().find(|(key, _)| key == "SIM_STOP_DELAY_MS");

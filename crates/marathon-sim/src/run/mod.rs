@@ -1,4 +1,5 @@
-//! Makes true what the store wants: starts processes, watches them, checks their health.
+//! The reconciler: starts the processes that the store wants, supervises them and checks their
+//! health.
 
 mod check;
 mod endpoint;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::shared::Shared;
 
-/// Runs until `stop` turns true; then every process is ended and has been waited for.
+/// Runs until `stop` turns true; then ends every process and waits for it.
 pub(crate) async fn run_reconciler(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     loop {

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::config::Agent;
 use crate::store::Job;
 
-/// A command that will run in the agent's network namespace.
+/// Makes a command that runs in the agent's network namespace.
 pub(super) fn in_namespace(agent: &Agent, program: impl AsRef<OsStr>) -> Command {
     let Some(netns) = &agent.netns else { return Command::new(program) };
     let mut command = Command::new("ip");

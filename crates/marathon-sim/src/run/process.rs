@@ -1,4 +1,4 @@
-//! One task as a process, from its start to its end.
+//! The process of a task, from its start to its end.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::shared::Shared;
 use crate::stand_in::{READY, Transport};
 use crate::store::{Job, TaskState};
 
-/// Runs the task and reports every state it comes to.
+/// Runs a task and reports each of its states.
 pub(super) async fn run_process(shared: Arc<Shared>, mut job: Job, stop: watch::Receiver<bool>) {
     let Some(program) = shared.config.program.clone() else {
         return imagined::run_imagined(&shared, job, stop).await;
@@ -72,7 +72,8 @@ async fn supervise_process(
     group: &Group,
     mut stop: watch::Receiver<bool>,
 ) -> (TaskState, String) {
-    // Its end tells the task that the simulator is gone; `wait` would close it.
+    // The end of its standard input tells the task that the simulator is gone; `wait` would close
+    // it.
     let _stdin = child.stdin.take();
     let report = |state| shared.update_store(|store| store.set_task_state(&job.task, state, ""));
     report(TaskState::Starting);
@@ -113,13 +114,13 @@ async fn supervise_process(
     }
 }
 
-/// Resolves when the cluster ends.
+/// Waits until the cluster ends.
 async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that it was dropped, which is an end too.
+    // An error means that it was dropped, which is an end, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Resolves when the process has said that it serves; never if it ends without.
+/// Waits until the process has reported that it serves; for ever if it doesn't.
 async fn wait_until_ready(stdout: Option<ChildStdout>) {
     let mut said = [0; READY.len()];
     if let Some(mut stdout) = stdout
@@ -139,7 +140,7 @@ fn final_state(status: io::Result<ExitStatus>, killed: bool) -> (TaskState, Stri
     }
 }
 
-/// The process group of a task: whatever is left of it goes with this value.
+/// The process group of a task. Dropping it kills the remaining processes.
 struct Group(Option<u32>);
 
 impl Group {
@@ -149,13 +150,14 @@ impl Group {
 
     fn send_signal(&self, signal: Signal) {
         if let Some(id) = self.process_group() {
-            // It may be gone already, which is as good.
+            // An error means that it has ended already.
             let _ = killpg(Pid::from_raw(id), signal);
         }
     }
 
-    /// Ends what the task's own process left behind, and waits for it. Such processes aren't our
-    /// children: a signal is all they can be sent, and they go on for a moment after it.
+    /// Kills the processes that the task's own process left behind, and waits until they have
+    /// ended. They aren't children of the simulator, so `wait` doesn't work for them, and they live
+    /// on for a moment after the signal.
     async fn kill_all(&self) {
         let Some(id) = self.process_group() else { return };
         while killpg(Pid::from_raw(id), Signal::SIGKILL).is_ok() && is_group_alive(id) {
@@ -164,12 +166,12 @@ impl Group {
     }
 }
 
-/// Whether a process of a group lives. One that is dead and that nobody has waited for is still
-/// there to signal: that is its new parent's affair, and there are containers where nobody does it.
+/// Tells whether a process of a group is alive. A zombie still takes signals; reaping it is up to
+/// its new parent, and some containers have none that does.
 fn is_group_alive(group: i32) -> bool {
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
-        // proc(5): `pid (name) state ppid pgrp …`, where the name may hold anything.
+        // proc(5): `pid (name) state ppid pgrp …`, where the name may have any characters.
         let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
         let (state, pgrp) = (fields.next(), fields.nth(1));
         pgrp == Some(group.to_string().as_str()) && !matches!(state, Some("Z" | "X"))

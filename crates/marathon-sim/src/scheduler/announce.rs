@@ -1,4 +1,4 @@
-//! What the store tells the event stream, in the words of the generation.
+//! Events of the scheduler, in the format of the generation.
 
 use std::sync::Arc;
 
@@ -14,13 +14,14 @@ impl Store {
         self.outbox.push(event);
     }
 
-    /// The events since it was asked last, in their order.
+    /// Removes and returns the events, in their order.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.outbox)
     }
 
-    /// A task has come to its state. `before` is the condition its instance was in, none for a new
-    /// one. As in `InstanceChangedEventsGenerator` the task's event comes before the instance's.
+    /// Announces the new state of a task. `before` is the previous condition of its instance; None
+    /// for a new one. As in `InstanceChangedEventsGenerator` the event of the task comes before
+    /// that of the instance.
     pub(super) fn announce_task(
         &mut self,
         at: usize,
@@ -64,7 +65,7 @@ impl Store {
         changed.into_iter().for_each(|event| self.push_event(event));
     }
 
-    /// The event of one health check of an instance: until 1.3 it names the task.
+    /// Makes the event of a health check. Until 1.3 it names the task.
     pub(super) fn health_event<const N: usize>(
         &self,
         kind: &'static str,
@@ -78,7 +79,7 @@ impl Store {
         }
     }
 
-    /// An event that tells a plan and where it stands.
+    /// Announces a step of a deployment, with its plan.
     pub(super) fn announce_step(&mut self, kind: &'static str, deployment: &Deployment) {
         let plan = view::deployment_plan(self, deployment);
         let step = plan["steps"][0].clone();
@@ -86,7 +87,7 @@ impl Store {
         self.push_event(event.with_roots(deployment.roots.clone()));
     }
 
-    /// The last event of a deployment. 1.1 tells its id alone.
+    /// Announces the end of a deployment. 1.1 tells its id only.
     pub(super) fn announce_end(&mut self, kind: &'static str, deployment: &Deployment) {
         let event = Event::new(kind, [("id", json!(deployment.id))]);
         let event = match self.generation {
@@ -98,14 +99,14 @@ impl Store {
         self.push_event(event);
     }
 
-    /// The root group, for generations whose plans may tell it.
+    /// Returns the root group, in generations whose plans include it.
     pub(super) fn root_group(&self) -> Option<Value> {
         let tells = self.generation <= Generation::V1_5;
         tells.then(|| view::group_tree(self, "/", GroupEmbed::from_parameters(std::iter::empty())))
     }
 }
 
-/// Both groups of a plan.
+/// Joins the root groups before and after a plan.
 pub(super) fn pair_roots(original: Option<Value>, target: Option<Value>) -> Option<Arc<Roots>> {
     let (original, target) = original.zip(target)?;
     Some(Arc::new(Roots { original, target }))

@@ -1,4 +1,4 @@
-//! Changes of what is wanted, each a deployment.
+//! Changes of definitions, each of which is a deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use crate::id;
 use crate::store::{Action, Deployment, Entry, Store};
 use crate::time::Timestamp;
 
-/// One thing that is to be otherwise.
+/// A change of an app or pod.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a change is made and taken apart at once")]
 pub(crate) enum Change {
-    /// An app or pod shall be so. Its version is set when the change is made.
+    /// Create or update it. Its version is set when the change is applied.
     Put(Spec),
-    /// It shall run anew as it is.
+    /// Restart it as it is.
     Restart(String),
-    /// It shall be gone.
+    /// Remove it.
     Remove(String),
 }
 
-/// The deployment a change became.
+/// The deployment of a change.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployed {
     pub(crate) id: String,
     pub(crate) version: Timestamp,
 }
 
-/// Why a change is not made.
+/// Why a change is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ChangeError {
-    /// Deployments that are under way hold it.
+    /// Running deployments lock the app.
     Locked(Vec<String>),
 }
 
 impl Store {
-    /// Makes all the changes of one group as one deployment. Deployments under way that touch the
-    /// same apps are given up with `force`, else they are in the way.
+    /// Applies all changes of one group as one deployment. Running deployments of the same apps are
+    /// abandoned with `force`; otherwise they lock these apps.
     pub(crate) fn apply_changes(
         &mut self,
         group: &str,
@@ -75,17 +75,17 @@ impl Store {
         Ok(Deployed { id, version })
     }
 
-    /// Makes a group that stays when it is empty.
+    /// Adds a group that stays when it is empty.
     pub(crate) fn add_group(&mut self, id: &str) {
         self.groups.insert(id.to_owned());
     }
 
-    /// Forgets the group and those in it.
+    /// Removes a group and the groups in it.
     pub(crate) fn remove_group(&mut self, id: &str) {
         self.groups.retain(|group| group != id && !id::is_inside(id, group));
     }
 
-    /// Gives up a deployment; what it did so far stays.
+    /// Abandons a deployment; its changes so far stay.
     pub(crate) fn abandon_deployment(&mut self, deployment: &str) {
         if let Some(at) = self.deployments.iter().position(|known| known.id == deployment) {
             let given_up = self.deployments.remove(at);
@@ -93,7 +93,8 @@ impl Store {
         }
     }
 
-    /// Versions are times and grow, so two changes in a millisecond get two.
+    /// Returns a new version. Versions are increasing times, so two changes in one millisecond get
+    /// different ones.
     fn next_version(&mut self) -> Timestamp {
         self.last_version = Timestamp::now().max(self.last_version.next());
         self.last_version
@@ -147,7 +148,7 @@ impl Store {
     }
 }
 
-/// The action that ends an app.
+/// Name of the action that removes an app.
 const STOP: &str = "StopApplication";
 
 /// Marathon's `--zk_max_versions`.

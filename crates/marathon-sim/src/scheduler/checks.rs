@@ -1,4 +1,4 @@
-//! Outcomes of health checks: their records, their events, and the kills that they lead to.
+//! Outcomes of health checks: records, events and kills.
 
 use std::sync::Arc;
 
@@ -41,8 +41,8 @@ impl Store {
         }
     }
 
-    /// A new leader begins with no results of the checks Marathon makes itself; those Mesos makes
-    /// are in the stored task states.
+    /// Forgets the results of the checks that Marathon makes itself, as a new leader does. Those of
+    /// Mesos are in the stored task states.
     pub(crate) fn forget_health(&mut self) {
         for instance in &mut self.instances {
             for (container, task) in instance.spec.containers.iter().zip(&mut instance.tasks) {
@@ -55,7 +55,7 @@ impl Store {
         }
     }
 
-    /// The events of one try, in the order of `HealthCheckActor.scala`.
+    /// Announces the outcome of a health check, in the order of `HealthCheckActor.scala`.
     fn announce_check(&mut self, at: usize, index: usize, was: &Health, is: &Health, kill: bool) {
         let instance = &self.instances[at];
         let version = Value::from(instance.spec.version);
@@ -103,8 +103,8 @@ impl Store {
     }
 }
 
-/// Whether all checks of an instance pass; none while one has never passed, since it is a flip of
-/// `alive` that makes it known (`AppHealthCheckActor.scala`).
+/// Returns whether all checks of an instance pass. None while a check has never passed, since only
+/// a change of `alive` is announced (`AppHealthCheckActor.scala`).
 fn health_verdict(instance: &Instance) -> Option<bool> {
     let mut checks = instance.tasks.iter().flat_map(|task| &task.health);
     let known = |health: &Option<Health>| {

@@ -1,4 +1,4 @@
-//! The states of a task, from the order to end it to its end.
+//! The life cycle of tasks: states, kills and failures.
 
 use tokio::time::Instant;
 
@@ -6,7 +6,7 @@ use crate::store::{Failure, Store, Task, TaskRef, TaskState};
 use crate::time::Timestamp;
 
 impl Store {
-    /// Asks every task of an instance to end.
+    /// Tells every task of an instance to end.
     pub(crate) fn kill_instance(&mut self, id: &str) {
         let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else {
             return;
@@ -16,14 +16,14 @@ impl Store {
         for index in 0..count {
             let task = TaskRef { instance: id.to_owned(), index };
             if let Some(kill) = self.task_mut(&task).and_then(|task| task.kill.0.take()) {
-                // An error means that it ended by itself; that is reported on its own way.
+                // An error means that it has ended by itself, which is reported separately.
                 let _ = kill.send(());
                 self.set_task_state(&task, TaskState::Killing, "");
             }
         }
     }
 
-    /// Records what has become of a task. Every change of a task's state goes through here.
+    /// Sets the state of a task. Every change of a state goes through here.
     pub(crate) fn set_task_state(&mut self, task: &TaskRef, state: TaskState, message: &str) {
         let now = Timestamp::now();
         let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
@@ -46,7 +46,8 @@ impl Store {
         }
     }
 
-    /// The other containers of a pod end with the first; when all have, the instance is gone.
+    /// Ends the other containers of a pod with the first; when all have ended, removes the
+    /// instance.
     fn end_task(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
         if !self.instances[at].ending {
             self.record_failure(at, task.index, state, message);
@@ -58,7 +59,7 @@ impl Store {
         }
     }
 
-    /// Remembers an end nobody asked for and puts off the next start.
+    /// Records an unexpected end, and delays the next start.
     fn record_failure(&mut self, at: usize, index: usize, state: TaskState, message: &str) {
         let instance = &self.instances[at];
         let failure = Failure {

@@ -1,9 +1,8 @@
 //! The scheduler: changes the store as Marathon does, and leaves the events of each change.
-//!
-//! The API changes definitions ([`Store::apply_changes`]), the reconciler asks what is to be started or
-//! ended ([`Store::reconcile`]), and the processes report back ([`Store::set_task_state`],
-//! [`Store::record_check`]). Those are the only ways state changes, and each leaves its events in the
-//! store ([`Store::take_events`]).
+//! The API changes definitions ([`Store::apply_changes`]), the reconciler asks for tasks to start
+//! and end ([`Store::reconcile`]), and the processes report back ([`Store::set_task_state`],
+//! [`Store::record_check`]). Only these change the store, and each leaves its events in it
+//! ([`Store::take_events`]).
 //!
 //! [`Store::apply_changes`]: crate::store::Store::apply_changes
 //! [`Store::reconcile`]: crate::store::Store::reconcile

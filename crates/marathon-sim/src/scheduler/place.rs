@@ -1,4 +1,4 @@
-//! Which agent an instance goes to, and its ports and address there.
+//! Placement of instances: the agent, its ports and the address.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -7,21 +7,21 @@ use std::sync::Arc;
 use crate::definition::{Network, Port, Spec};
 use crate::store::Store;
 
-/// Beyond this an agent offers nothing: a wrong `instances` must not fill the machine.
+/// Limit of tasks of an agent: a wrong `instances` must not fill the machine.
 const MOST_TASKS: usize = 500;
 
-/// Where an instance goes.
+/// The place of an instance.
 pub(super) struct Place {
     pub(super) agent: usize,
-    /// Per container, the host ports of the ports that have one.
+    /// The host ports, by container, of the ports that have one.
     pub(super) ports: Vec<Vec<u16>>,
-    /// The address of its own, on a bridge or a container network.
+    /// The own address, on a bridge or a container network.
     pub(super) address: Option<Ipv4Addr>,
 }
 
 impl Store {
-    /// A place on the agent with the fewest instances of `spec`, then the fewest of all. None if
-    /// no agent's offer fits: Marathon then waits, and so do we.
+    /// Finds a place on the agent with the fewest instances of `spec`, then the fewest instances.
+    /// None if no agent's offer fits; then the instance waits, as in Marathon.
     pub(super) fn find_place(&mut self, spec: &Arc<Spec>) -> Option<Place> {
         let mut order: Vec<(usize, usize, usize)> = (0..self.agents.len())
             .map(|agent| {
@@ -67,9 +67,10 @@ impl Store {
         spec.containers.iter().map(|c| c.ports.iter().filter_map(&mut one).collect()).collect()
     }
 
-    /// 172.17.x.y on a bridge, one of the agent's subnet (else 9.0.x.y) on a container network.
+    /// Assigns an address: 172.17.x.y on a bridge, one of the agent's subnet (or else 9.0.x.y) on a
+    /// container network.
     fn assign_address(&mut self, agent: usize, network: &Network) -> Option<Ipv4Addr> {
-        // The first two are the network and its gateway.
+        // The first two addresses are the network and its gateway.
         self.address_cursor = self.address_cursor % 60_000 + 1;
         let n = self.address_cursor + 1;
         let bridge = Ipv4Addr::new(172, 17, 0, 0);

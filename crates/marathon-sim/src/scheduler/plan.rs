@@ -1,11 +1,11 @@
-//! How many instances to start and which to end. Pure.
+//! The plan of a rolling upgrade: how many instances to start and which to end. Pure.
 
 use crate::definition::Upgrade;
 
-/// What the plan needs to know of an instance that has not ended.
+/// An instance that has not ended, as far as the plan needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Of the configuration that is wanted now.
+    /// True if it runs by the current configuration.
     pub(super) current: bool,
     pub(super) phase: Phase,
 }
@@ -23,15 +23,14 @@ pub(super) struct Steps {
     /// Indexes of the members to end.
     pub(super) kill: Vec<usize>,
     pub(super) launch: usize,
-    /// Everything is as wanted: a deployment of this is over.
+    /// Everything is as wanted, and a deployment is complete.
     pub(super) settled: bool,
 }
 
-/// The next steps towards `target` healthy current members, the oldest members first.
-///
-/// While old members are left, `minimumHealthCapacity` of the target stays healthy and no more
-/// than `maximumOverCapacity` runs on top of it. If these two leave no way to move, one more may
-/// run. Surplus goes youngest first, as `killSelection` has it.
+/// Plans the next steps towards `target` healthy current members. `members` begins with the oldest.
+/// While old members are left, `minimumHealthCapacity` of the target stays healthy and no more than
+/// `maximumOverCapacity` runs on top of it. If these two leave no room to move, one more may run.
+/// Surplus ends youngest first, as with `killSelection`.
 pub(super) fn plan_steps(target: usize, upgrade: Upgrade, members: &[Member]) -> Steps {
     let count = |wanted: &dyn Fn(&Member) -> bool| members.iter().filter(|m| wanted(m)).count();
     let live = |m: &Member| m.phase != Phase::Ending;

@@ -13,8 +13,8 @@ use crate::store::{Deployment, Instance, Job, Kill, Store, Task, TaskRef, TaskSt
 use crate::time::Timestamp;
 
 impl Store {
-    /// Moves one step towards what is wanted: what is to end is told so, what is to begin is
-    /// returned, with the time to ask again if some is only waiting out its back-off.
+    /// Takes one step towards the definitions: tells tasks to end and returns those to start, with
+    /// the time of the next step if a back-off delays some.
     pub(crate) fn reconcile(&mut self, now: Instant) -> (Vec<Job>, Option<Instant>) {
         let (mut jobs, mut wake) = (Vec::new(), None::<Instant>);
         let unwanted = self.instances.iter().filter(|i| !self.entries.contains_key(&i.spec.id));
@@ -40,7 +40,7 @@ impl Store {
         (jobs, wake)
     }
 
-    /// The next steps for an app or pod, with the ids of the members their indexes mean.
+    /// Plans the next steps for an app or pod, and returns them with the ids of the members.
     fn next_steps(&self, id: &str) -> (plan::Steps, Vec<String>) {
         let entry = &self.entries[id];
         let member = |instance: &Instance| Member {

@@ -1,4 +1,5 @@
-//! Keeps a program that is the task: it ends with the simulator, and the task with it.
+//! The keeper of a program that is the task: the program ends with the simulator, and the task with
+//! the program.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -12,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::ready::report_ready;
 
-/// Runs `argv` to its end. SIGTERM reaches the program by itself: it is sent to the whole process
-/// group, so here it is only kept from ending the keeper first.
+/// Runs `argv` to its end. SIGTERM goes to the whole process group and so to the program; here it
+/// is caught only to keep the keeper alive until the program ends.
 pub(super) async fn keep_program(
     argv: &[String],
     mut terminate: SignalStream,

@@ -1,4 +1,4 @@
-//! The sign of a task that it serves.
+//! The report of a task that it serves.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! TCP: an HTTP answer to who asks in HTTP, a greeting and an echo to everybody else.
+//! TCP: an answer to HTTP requests, a greeting and an echo to everything else.
 
 use std::io;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::identity::Identity;
 
-/// How long a client may keep silent before it is greeted, as by a server that speaks first.
+/// Time after which a silent client gets the greeting, as from a server that speaks first.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// How long a client may take to ask in full.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest head of a request.
+/// Longest head of a request.
 const HEAD: usize = 16 * 1024;
 
 pub(super) async fn serve_tcp(listener: TcpListener, identity: Arc<Identity>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors: those in use come back.
+            // Out of file descriptors; some will be freed.
             tokio::time::sleep(SILENCE).await;
             continue;
         };
         let identity = Arc::clone(&identity);
         tokio::spawn(async move {
-            // A client that goes away is none of our concern.
+            // A client that goes away is not an error.
             let _ = serve_client(stream, &identity).await;
         });
     }
@@ -61,7 +61,7 @@ fn is_http(first: &[u8]) -> bool {
     METHODS.iter().any(|method| first.starts_with(method))
 }
 
-/// Reads on to the end of the request's head.
+/// Reads the rest of the head of a request.
 async fn read_head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<u8>> {
     while read.len() < HEAD && !read.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut read).await? == 0 {
@@ -71,7 +71,8 @@ async fn read_head(stream: &mut TcpStream, mut read: Vec<u8>) -> io::Result<Vec<
     Ok(read)
 }
 
-/// Says who it is. `/status/503` answers with that status, for checks that shall fail.
+/// Formats the answer, with the identity. `/status/503` is answered with that status, for checks
+/// that should fail.
 fn format_answer(head: &[u8], identity: &Identity, port: u16) -> String {
     let text = String::from_utf8_lossy(head);
     let path = text.split_whitespace().nth(1).unwrap_or("/");

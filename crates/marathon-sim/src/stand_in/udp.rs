@@ -1,4 +1,4 @@
-//! UDP: every datagram comes back with the name of who sends it.
+//! UDP: each datagram is returned, prefixed with the identity.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) async fn serve_udp(socket: UdpSocket, identity: Arc<Identity>) {
     let name = answer.len();
     let mut datagram = vec![0; 65_535];
     loop {
-        // Errors are those of earlier answers (a client that is gone).
+        // An error is about an earlier answer (a client that is gone).
         let Ok((length, client)) = socket.recv_from(&mut datagram).await else { continue };
         answer.truncate(name);
         answer.extend_from_slice(&datagram[..length]);

@@ -1,4 +1,4 @@
-//! Result of one health check of one instance (`core/health/Health.scala`).
+//! The result of one health check of one instance (`core/health/Health.scala`).
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ pub(crate) struct Health {
     pub(crate) last_failure_cause: Option<String>,
 }
 
-/// What came of one try.
+/// The outcome of one health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Success,
     Failure(String),
-    /// A 1xx answer that is to be ignored.
+    /// A 1xx answer, which is ignored.
     Ignored,
 }
 
 impl Health {
-    /// Takes in the outcome of a try made `age` after the task began to run; true if the task is
-    /// to be killed. As in `HealthCheckActor.scala` it is the failures before this one that count
-    /// against the limit, and failures in the grace period before any success leave no trace.
+    /// Records an outcome. `age` is the time since the task began to run. True: the task is to be
+    /// killed. As in `HealthCheckActor.scala` the failures before this one count against the limit,
+    /// and failures in the grace period before any success are ignored.
     pub(crate) fn record_outcome(
         &mut self,
         check: &Check,

@@ -15,12 +15,12 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) id: String,
-    /// The version it was started with, which may be an old one.
+    /// The version it was started by, which may be an old one.
     pub(crate) spec: Arc<Spec>,
-    /// Index of its agent.
+    /// Index of the agent.
     pub(crate) agent: usize,
     pub(crate) address: Option<Ipv4Addr>,
-    /// One for an app, one per container for a pod.
+    /// One task for an app, one per container for a pod.
     pub(crate) tasks: Vec<Task>,
     pub(crate) staged_at: Timestamp,
     pub(crate) ending: bool,
@@ -30,29 +30,29 @@ pub(crate) struct Instance {
 pub(crate) struct Task {
     pub(crate) id: String,
     pub(crate) state: TaskState,
-    /// When it came to its state.
+    /// The time when it entered its state.
     pub(crate) since: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) running_since: Option<Instant>,
-    /// Of the ports that have one, in order.
+    /// Host ports of the ports that have one, in order.
     pub(crate) host_ports: Vec<u16>,
-    /// Per health check; none until the first try.
+    /// One result per health check; None until the first outcome.
     pub(crate) health: Vec<Option<Health>>,
     pub(crate) kill: Kill,
 }
 
-/// Asks a process to end; empty once it has been asked.
+/// Tells a process to end; empty afterwards.
 #[derive(Debug)]
 pub(crate) struct Kill(pub(crate) Option<oneshot::Sender<()>>);
 
 impl Clone for Kill {
-    /// A copy of the store is there to be read: it ends nothing.
+    /// A copy of the store is for reading and can't end a process.
     fn clone(&self) -> Self {
         Self(None)
     }
 }
 
-/// Mesos' task states, as far as they occur here.
+/// The task states of Mesos that occur here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskState {
     Staging,
@@ -82,15 +82,15 @@ impl TaskState {
     }
 }
 
-/// Names a task of an instance.
+/// The key of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TaskRef {
     pub(crate) instance: String,
-    /// Index of its container.
+    /// Index of the container.
     pub(crate) index: usize,
 }
 
-/// A task to be run.
+/// A task to run.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) task: TaskRef,
@@ -99,17 +99,17 @@ pub(crate) struct Job {
     pub(crate) agent: Agent,
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) host_ports: Vec<u16>,
-    /// Resolves when the task is to end.
+    /// Resolves when the task has to end.
     pub(crate) kill: oneshot::Receiver<()>,
 }
 
 impl Instance {
-    /// True once it is being killed.
+    /// Tells whether it is being killed.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending
     }
 
-    /// Running, and every check has passed lately.
+    /// Tells whether all tasks are running and all checks pass.
     pub(crate) fn is_healthy(&self) -> bool {
         self.tasks.iter().all(|task| {
             let passes = |health: &Option<Health>| health.as_ref().is_some_and(|h| h.alive);
@@ -117,7 +117,7 @@ impl Instance {
         })
     }
 
-    /// The condition of an instance: the state of its tasks that matters most
+    /// Returns the condition: the most important state of its tasks
     /// (`core/instance/Instance.scala`).
     pub(crate) fn condition(&self) -> &'static str {
         let rank = |state: &TaskState| match state {

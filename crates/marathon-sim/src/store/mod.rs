@@ -24,15 +24,15 @@ pub(crate) struct Store {
     pub(crate) generation: Generation,
     pub(crate) agents: Vec<Agent>,
     time_scale: f64,
-    /// By path. Apps and pods share the name space.
+    /// Apps and pods by path; they share one namespace.
     pub(crate) entries: BTreeMap<String, Entry>,
-    /// Groups that were made by name and may be empty.
+    /// Groups that were created explicitly and may be empty.
     pub(crate) groups: BTreeSet<String>,
-    /// In the order they were started.
+    /// The instances in the order of their start.
     pub(crate) instances: Vec<Instance>,
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) last_version: Timestamp,
-    /// The port an agent was asked for last, so that ports are not used again at once.
+    /// The last assigned port of each agent, so that ports are not reused at once.
     pub(crate) port_cursors: Vec<u16>,
     pub(crate) address_cursor: u32,
     pub(crate) outbox: Vec<Event>,
@@ -46,7 +46,8 @@ pub(crate) struct Entry {
     pub(crate) spec: Arc<Spec>,
     pub(crate) versions: BTreeMap<Timestamp, Arc<Spec>>,
     pub(crate) last_scaling: Timestamp,
-    /// Instances of an older version are replaced.
+    /// Version of the last change other than of the number of instances; older instances are
+    /// replaced.
     pub(crate) last_config_change: Timestamp,
     pub(crate) last_failure: Option<Failure>,
     pub(crate) failures: u32,
@@ -75,7 +76,7 @@ pub(crate) struct Deployment {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Action {
-    /// As Marathon names it: `StartApplication`, `ScaleApplication`, `RestartApplication`,
+    /// Marathon's name: `StartApplication`, `ScaleApplication`, `RestartApplication`,
     /// `StopApplication`.
     pub(crate) name: &'static str,
     pub(crate) id: String,
@@ -120,14 +121,14 @@ impl Store {
         self.entries.contains_key(id)
     }
 
-    /// True if the group was made by name or holds something.
+    /// Tells whether a group was created explicitly or isn't empty.
     pub(crate) fn has_group(&self, id: &str) -> bool {
         id == "/"
             || self.groups.contains(id)
             || self.groups.iter().chain(self.entries.keys()).any(|inner| id::is_inside(id, inner))
     }
 
-    /// The groups made by name.
+    /// Returns the groups that were created explicitly.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(String::as_str)
     }
@@ -140,17 +141,17 @@ impl Store {
         self.deployments.iter().filter(move |deployment| deployment.is_about(id))
     }
 
-    /// The instances of an app or pod, oldest first.
+    /// Returns the instances of an app or pod, the oldest first.
     pub(crate) fn instances_of(&self, id: &str) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(move |instance| instance.spec.id == id)
     }
 
-    /// Whether it passes its readiness checks. Those of an older version have passed them.
+    /// Tells whether an instance passes its readiness checks. Instances of an older version do.
     pub(crate) fn is_ready(&self, instance: &Instance) -> bool {
         !self.unready.contains(&instance.spec.id) || !self.is_current(instance)
     }
 
-    /// Of the configuration that is wanted now.
+    /// Tells whether an instance runs by the current configuration.
     pub(crate) fn is_current(&self, instance: &Instance) -> bool {
         let entry = self.entries.get(&instance.spec.id);
         entry.is_some_and(|entry| instance.spec.version >= entry.last_config_change)

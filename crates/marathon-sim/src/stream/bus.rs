@@ -1,4 +1,4 @@
-//! Hands every event to everybody who listens (`core/event/impl/stream`).
+//! The event bus: passes every event to all listeners (`core/event/impl/stream`).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::event::Event;
 use crate::fault::{Fault, Faults};
 
-/// What a listener wants.
+/// The selection of a listener.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
-    /// None: every type.
+    /// The types of events; None: all.
     pub(crate) kinds: Option<BTreeSet<String>>,
-    /// Plans without their groups.
+    /// Plans in the light format, without groups.
     pub(crate) light: bool,
 }
 
@@ -23,11 +23,11 @@ pub(crate) struct Filter {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) text: String,
-    /// Not to be sent before.
+    /// The earliest time to send it.
     pub(super) due: Instant,
 }
 
-/// The listener's end of a subscription.
+/// The receiving end of a subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) id: u64,
@@ -44,9 +44,9 @@ struct Listener {
 
 #[derive(Debug)]
 pub(crate) struct Bus {
-    /// Events a listener may be behind.
+    /// Number of events that a listener may be behind.
     capacity: usize,
-    /// From 1.8 on; before, what doesn't fit was dropped.
+    /// Slow listeners are closed, as from 1.8 on; before, they missed events.
     closes_slow: bool,
     state: Mutex<State>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Bus {
 struct State {
     listeners: Vec<Listener>,
     last_id: u64,
-    /// An event to be sent behind the next one.
+    /// An event to be sent after the next one.
     held: Option<Event>,
 }
 
@@ -68,7 +68,8 @@ impl Bus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A subscription, and what resolves when it is closed because its listener is too slow.
+    /// Returns a subscription, and a receiver that resolves when it is closed because the listener
+    /// is too slow.
     pub(super) fn subscribe(&self, filter: Filter) -> (Subscription, oneshot::Receiver<()>) {
         let mut state = self.lock_state();
         state.last_id += 1;
@@ -83,7 +84,7 @@ impl Bus {
         self.lock_state().listeners.retain(|listener| listener.id != id);
     }
 
-    /// Sends the events in their order, but for what goes wrong.
+    /// Sends events in their order, with the enabled faults.
     pub(crate) fn publish_events(&self, events: Vec<Event>, faults: &Faults) {
         let mut state = self.lock_state();
         for event in events {

@@ -1,4 +1,4 @@
-//! The event stream: who listens, what they are sent, and the bytes of it.
+//! The event stream: the bus, the listeners and the connections.
 
 mod bus;
 mod serve;

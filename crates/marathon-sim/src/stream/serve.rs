@@ -1,4 +1,4 @@
-//! One listener's stream, from its head to its end (`EventSourceServlet` of Jetty 9,
+//! The stream of one listener, from its head to its end (`EventSourceServlet` of Jetty 9,
 //! `core/event/impl/stream/HttpEventStreamActor.scala`).
 
 use std::io;
@@ -16,8 +16,8 @@ use crate::event::Event;
 use crate::shared::Shared;
 use crate::time::Timestamp;
 
-/// Sends events to the client until it goes, the leader changes, or the simulator ends. The
-/// response it returns goes nowhere: it has the HTTP server close the connection.
+/// Sends events to the client until it disconnects, the leader changes, or the simulator ends. The
+/// returned response is not sent; it makes the HTTP server close the connection.
 pub(crate) async fn serve_events(
     shared: &Shared,
     peer: &Peer,
@@ -28,12 +28,12 @@ pub(crate) async fn serve_events(
     let mut terms = shared.leader.subscribe();
     let head = response_head(shared, peer, leader);
     let is_leader = *terms.borrow_and_update() == Some(leader);
-    // An error means that the client is gone; then there is nothing more to send to it.
+    // An error means that the client is gone.
     let is_there = peer.send_bytes(head.as_bytes()).await.is_ok();
     if is_there && is_leader && !shared.faults.closes_stream() {
         let (mut attached, too_slow) = Attached::new(shared, peer, filter);
         tokio::select! {
-            // A term that is over is seen before an event: who doesn't lead anymore says nothing.
+            // The end of a term comes before any event: a former leader sends nothing.
             biased;
             _ = terms.changed() => {}
             _ = too_slow => {}
@@ -52,7 +52,7 @@ fn response_head(shared: &Shared, peer: &Peer, leader: usize) -> String {
     let date = format!("Date: {}\r\n", Timestamp::now().to_http_date());
     let via = match peer.member == leader {
         true => String::new(),
-        // What is passed on has the headers of both.
+        // A forwarded answer has the headers of both members.
         false => format!("{date}X-Marathon-Via: {}\r\n", shared.via_header(peer.member)),
     };
     format!(
@@ -64,10 +64,10 @@ fn response_head(shared: &Shared, peer: &Peer, leader: usize) -> String {
     )
 }
 
-/// A period of 0 must not keep the machine busy.
+/// Lower limit of the period: 0 must not keep the machine busy.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
 
-/// A listener others are told of; it is unsubscribed when this is dropped.
+/// An announced listener. Dropping it unsubscribes and announces that.
 struct Attached<'a> {
     shared: &'a Shared,
     peer: &'a Peer,
@@ -89,7 +89,7 @@ impl<'a> Attached<'a> {
         self.shared.with_store(|store| store.push_event(event));
     }
 
-    /// Sends events and heartbeats until the client is gone, or is to hear nothing more.
+    /// Sends events and heartbeats until the client is gone or the stream has to go silent.
     async fn send_events(&mut self) -> io::Result<()> {
         let period = self.shared.config.heartbeat.max(SHORTEST_HEARTBEAT);
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
@@ -120,7 +120,7 @@ impl<'a> Attached<'a> {
             }
             let now = Instant::now();
             let waits = |frame: &Frame| frame.due > now;
-            // Of those that are due the one that came first goes first.
+            // Due frames are sent in the order of their arrival.
             let (late, ready): (Vec<Frame>, Vec<Frame>) =
                 std::mem::take(&mut self.late).into_iter().partition(waits);
             self.late = late;

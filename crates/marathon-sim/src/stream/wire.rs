@@ -1,8 +1,7 @@
-//! Connections whose bytes can be taken over.
-//!
+//! Connections that a handler can take over.
 //! The event stream is sent without a length and without chunks, its heartbeat in two pieces, and
-//! faults break off where no HTTP library would. So a handler may take the wire: from then on what
-//! the HTTP server writes goes nowhere, and what the handler sends goes out as it is.
+//! faults break it off where no HTTP library would. So a handler can take over the connection: then
+//! the output of the HTTP server is dropped, and the handler sends raw bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +23,7 @@ pub(crate) struct Front {
     pub(crate) member: usize,
 }
 
-/// A connection as handlers see it.
+/// A connection, as handlers see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) member: usize,
@@ -38,17 +37,17 @@ struct Wire {
     taken: AtomicBool,
 }
 
-/// A connection as the HTTP server sees it.
+/// A connection, as the HTTP server sees it.
 #[derive(Debug)]
 pub(crate) struct Io(Peer);
 
 impl Peer {
-    /// From now on only [`Peer::send_bytes`] writes.
+    /// Takes over the connection: from now on only [`Peer::send_bytes`] writes.
     pub(super) fn take_over(&self) {
         self.wire.taken.store(true, Ordering::Relaxed);
     }
 
-    /// Sends bytes as they are. An error means that the client is gone.
+    /// Sends raw bytes. An error means that the client is gone.
     pub(super) async fn send_bytes(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.wire.stream.writable().await?;
@@ -68,7 +67,7 @@ impl Listener for Front {
 
     async fn accept(&mut self) -> (Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        // Without it the second byte of a heartbeat waits for the first one's ACK.
+        // Without it the second byte of a heartbeat waits for the ACK of the first.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "TCP_NODELAY is not set");
         }
@@ -130,7 +129,7 @@ impl AsyncWrite for Io {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection is shut down when the last one who has it drops it.
+    /// Does nothing: the connection is closed when its last owner drops it.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Apps.
+//! JSON of apps.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,7 @@ use crate::config::Generation;
 use crate::definition::{Object, Spec};
 use crate::store::{Entry, Store, TaskState};
 
-/// What a list of apps shows besides definitions, counts and deployments
-/// (`api/v2/InfoEmbedResolver.scala`).
+/// The optional parts of an app in an answer (`api/v2/InfoEmbedResolver.scala`).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Embed {
     tasks: bool,
@@ -17,7 +16,7 @@ pub(crate) struct Embed {
 }
 
 impl Embed {
-    /// Reads `embed=apps.tasks` and the like; what is unknown is ignored.
+    /// Parses `embed=apps.tasks` and the like; unknown values are ignored.
     pub(crate) fn from_parameters<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
         let mut embed = Self::default();
         for parameter in parameters {
@@ -26,7 +25,7 @@ impl Embed {
                 "tasks" => embed.tasks = true,
                 "lastTaskFailure" => embed.last_failure = true,
                 "readiness" => embed.readiness = true,
-                // An old way to ask for two things at once.
+                // An old name for two parts at once.
                 "failures" => (embed.tasks, embed.last_failure) = (true, true),
                 _ => {}
             }
@@ -43,14 +42,14 @@ impl Embed {
     }
 }
 
-/// The definition of an app, as the generation writes it.
+/// Returns the definition of an app, in the format of the generation.
 pub(crate) fn app_definition(spec: &Spec, generation: Generation) -> Object {
     let mut app = spec.source.clone();
     app.insert("version".to_owned(), spec.version.into());
     if generation.is_legacy() { legacy::legacy_app(app, spec, generation) } else { app }
 }
 
-/// The answer to the POST that made the app: it has no tasks and no version history yet.
+/// Makes the answer to the POST of a new app, which has no tasks and no version history yet.
 pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployment: &str) -> Value {
     let mut app = app_definition(&entry.spec, store.generation);
     app.extend(task_counts(0, 0, 0, 0));
@@ -58,7 +57,7 @@ pub(crate) fn app_just_created(store: &Store, entry: &Entry, deployment: &str) -
     Value::Object(app)
 }
 
-/// An app with what is known of its tasks.
+/// Returns an app with the requested parts.
 pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
     let id = &entry.spec.id;
     let mut app = app_definition(&entry.spec, store.generation);
@@ -106,7 +105,7 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
     Value::Object(app)
 }
 
-/// What deployments know of the tasks they have started (`ReadinessCheckResult.scala`).
+/// Returns the readiness of the tasks that deployments have started (`ReadinessCheckResult.scala`).
 fn readiness_results(store: &Store, entry: &Entry) -> Value {
     let id = &entry.spec.id;
     let check = entry.spec.source.get("readinessChecks").and_then(|checks| checks.get(0));

@@ -1,4 +1,4 @@
-//! Deployments (`core/deployment`, `DeploymentFormats`). Each is shown as one step.
+//! JSON of deployments (`core/deployment`, `DeploymentFormats`). Each has one step.
 
 use serde_json::{Value, json};
 
@@ -9,9 +9,9 @@ fn target_kind(action: &Action) -> &'static str {
     if action.pod { "pod" } else { "app" }
 }
 
-/// A deployment as events tell it if they are light.
+/// Returns the plan of a deployment, as in light events.
 pub(crate) fn deployment_plan(store: &Store, deployment: &Deployment) -> Value {
-    // 1.1 names the action by its type in the steps, later ones as everywhere.
+    // In the steps 1.1 calls the action `type`.
     let key = if store.generation == Generation::V1_1 { "type" } else { "action" };
     let step = |action: &Action| json!({key: action.name, target_kind(action): action.id});
     json!({

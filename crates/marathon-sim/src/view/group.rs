@@ -1,4 +1,4 @@
-//! Groups, as a tree.
+//! JSON of groups, as a tree.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use super::{Embed, app_definition, app_info, pod_status};
 use crate::id;
 use crate::store::{Entry, Store};
 
-/// What a group shows of what is in it (`api/v2/InfoEmbedResolver.scala`).
+/// The parts of a group in an answer (`api/v2/InfoEmbedResolver.scala`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupEmbed {
     groups: bool,
     apps: bool,
     pods: bool,
-    /// None: definitions only.
+    /// The parts of the apps. None: definitions only.
     of_apps: Option<Embed>,
 }
 
 impl GroupEmbed {
-    /// Reads `embed=group.apps` and the like; if there is none, everything is shown.
+    /// Parses `embed=group.apps` and the like; without any, all parts are shown.
     pub(crate) fn from_parameters<'a>(parameters: impl Iterator<Item = &'a str>) -> Self {
         let stem = |p: &'a str| p.strip_prefix("group.").unwrap_or(p);
         let names: BTreeSet<&str> = parameters.map(stem).collect();
@@ -37,7 +37,7 @@ impl GroupEmbed {
     }
 }
 
-/// The group and what lies below it.
+/// Returns a group with its contents.
 pub(crate) fn group_tree(store: &Store, id: &str, embed: GroupEmbed) -> Value {
     let own = |entry: &&Entry| id::parent_path(&entry.spec.id) == id;
     let newest = store.apps().chain(store.pods()).map(|entry| entry.spec.version).max();
@@ -65,7 +65,7 @@ pub(crate) fn group_tree(store: &Store, id: &str, embed: GroupEmbed) -> Value {
     view
 }
 
-/// The groups right below `id`.
+/// Returns the direct subgroups of `id`.
 fn child_groups(store: &Store, id: &str) -> BTreeSet<String> {
     let entries = store.apps().chain(store.pods()).map(|entry| id::parent_path(&entry.spec.id));
     let inside = entries.chain(store.groups()).filter(|group| id::is_inside(id, group));

@@ -1,16 +1,16 @@
-//! App definitions as Marathon wrote them until 1.4 (`api/v2/json/Formats.scala` of v1.1, v1.4).
+//! JSON of app definitions until 1.4 (`api/v2/json/Formats.scala` of v1.1, v1.4).
 
 use serde_json::{Value, json};
 
 use crate::config::Generation;
 use crate::definition::{Network, Object, Spec, service_ports};
 
-/// Rewrites the stored form of an app.
+/// Converts the stored form of an app.
 pub(super) fn legacy_app(mut app: Object, spec: &Spec, generation: Generation) -> Object {
     let networks = app.remove("networks").unwrap_or_default();
     let ports = service_ports(&app, &spec.network);
     let address = move_network(&mut app, spec, &networks[0], generation);
-    // What has an address of its own has no ports on the agent; 1.4 says so.
+    // Tasks with addresses of their own have no ports on the agent; 1.4 omits these.
     if generation == Generation::V1_1 || address.is_null() {
         add_ports(&mut app, &ports);
     } else {
@@ -38,7 +38,7 @@ pub(super) fn legacy_app(mut app: Object, spec: &Spec, generation: Generation) -
     app
 }
 
-/// Says the network mode in the container and in `ipAddress`, and returns the latter.
+/// Moves the network mode to the container and to `ipAddress`, and returns the latter.
 fn move_network(app: &mut Object, spec: &Spec, network: &Value, generation: Generation) -> Value {
     let mut mappings = json!([]);
     let mut empty = false;
@@ -70,7 +70,7 @@ fn move_network(app: &mut Object, spec: &Spec, network: &Value, generation: Gene
         "labels": network.get("labels").cloned().unwrap_or_else(|| json!({})),
         "discovery": {"ports": if in_docker { json!([]) } else { discovery_ports(&mappings) }},
     });
-    // 1.1 had but one such network.
+    // 1.1 has only one such network.
     if generation != Generation::V1_1 {
         address["networkName"] = network["name"].clone();
     }
@@ -89,8 +89,8 @@ fn discovery_ports(mappings: &Value) -> Value {
     mappings.as_array().into_iter().flatten().map(port).collect()
 }
 
-/// `ports` are the service ports. `portDefinitions` are too, whatever the network: on a bridge
-/// they are made up, with the names and labels of stray definitions if there are any.
+/// Adds `ports`, the service ports, and `portDefinitions` with the same ports. On a bridge these
+/// are made up, with the names and labels of stray definitions if there are any.
 fn add_ports(app: &mut Object, ports: &[u16]) {
     let given = app.remove("portDefinitions").unwrap_or_default();
     let definition = |(index, port): (usize, &u16)| {

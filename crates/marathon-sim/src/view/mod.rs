@@ -1,4 +1,4 @@
-//! The store as each generation writes it.
+//! JSON of the store, in the format of each generation.
 
 mod app;
 mod deployment;

@@ -1,4 +1,4 @@
-//! Pods and their status (`core/pod/impl/PodStatusConversion.scala`).
+//! JSON of pods and their status (`core/pod/impl/PodStatusConversion.scala`).
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::definition::{Network, Spec};
 use crate::store::{Entry, Instance, Store, Task, TaskState};
 use crate::time::Timestamp;
 
-/// Pods of 1.4 and 1.5 write times with no trailing zeros.
+/// Formats a time: pods of 1.4 and 1.5 omit trailing zeros.
 fn pod_time(time: Timestamp, generation: Generation) -> Value {
     match generation {
         Generation::V1_4 | Generation::V1_5 => Value::String(time.to_trimmed()),
@@ -16,14 +16,15 @@ fn pod_time(time: Timestamp, generation: Generation) -> Value {
     }
 }
 
-/// The definition of a pod.
+/// Returns the definition of a pod.
 pub(crate) fn pod_definition(spec: &Spec, generation: Generation) -> Value {
     let mut pod = spec.source.clone();
     pod.insert("version".to_owned(), pod_time(spec.version, generation));
     Value::Object(pod)
 }
 
-/// A pod with what runs for it. Its `spec` is the latest version whatever its instances run.
+/// Returns a pod with its instances. Its `spec` is the latest version, whatever its instances run
+/// by.
 pub(crate) fn pod_status(store: &Store, entry: &Entry) -> Value {
     let instances: Vec<&Instance> = store.instances_of(&entry.spec.id).collect();
     let stable = instances.iter().filter(|instance| instance.is_healthy()).count();
@@ -42,12 +43,12 @@ pub(crate) fn pod_status(store: &Store, entry: &Entry) -> Value {
     })
 }
 
-/// When the state of one of its tasks changed last.
+/// Returns the time when the state of one of its tasks last changed.
 fn last_change(instance: &Instance) -> Timestamp {
     instance.tasks.iter().map(|task| task.since).max().unwrap_or(instance.staged_at)
 }
 
-/// One instance of a pod.
+/// Returns one instance of a pod.
 pub(crate) fn pod_instance(store: &Store, instance: &Instance) -> Value {
     let (generation, spec) = (store.generation, &instance.spec);
     let agent = &store.agents[instance.agent];
@@ -91,7 +92,7 @@ fn pod_networks(store: &Store, instance: &Instance) -> Value {
     let addresses = json!([address.to_string()]);
     match &instance.spec.network {
         Network::Container(names) => {
-            // The simulator gives one address; it is on the first network.
+            // The simulator assigns one address, on the first network.
             names.iter().take(1).map(|name| json!({"name": name, "addresses": addresses})).collect()
         }
         _ => json!([{"addresses": addresses}]),
@@ -132,7 +133,8 @@ fn container_status(
     })
 }
 
-/// Those with a host port first and the checked one last, as `endpointStatuses` puts them.
+/// Returns the endpoints: those with a host port first and the checked one last, as in
+/// `endpointStatuses`.
 fn endpoint_statuses(
     container: &crate::definition::Container,
     task: &Task,

@@ -1,4 +1,4 @@
-//! Tasks of apps (`Formats.scala` until 1.5, `raml/TaskConversion.scala` from 1.6 on).
+//! JSON of tasks of apps (`Formats.scala` until 1.5, `raml/TaskConversion.scala` from 1.6 on).
 
 use serde_json::{Value, json};
 
@@ -7,17 +7,17 @@ use crate::definition::{Network, Object, service_ports};
 use crate::store::{Health, Instance, Store};
 use crate::time::Timestamp;
 
-/// The id Mesos would have given the agent.
+/// Returns the Mesos id of an agent.
 pub(crate) fn agent_id(agent: usize) -> String {
     format!("00000000-0000-4000-8000-000000000000-S{agent}")
 }
 
-/// The task of an app's instance.
+/// Returns the task of an app's instance.
 pub(crate) fn task_status(store: &Store, instance: &Instance) -> Value {
     Value::Object(task_fields(store, instance))
 }
 
-/// The same as `/v2/tasks` lists it.
+/// Returns the task, as in `/v2/tasks`.
 pub(crate) fn task_with_service_ports(store: &Store, instance: &Instance) -> Value {
     let mut task = task_fields(store, instance);
     if let Some(entry) = store.find_app(&instance.spec.id) {
@@ -61,10 +61,10 @@ fn task_fields(store: &Store, instance: &Instance) -> Object {
     task
 }
 
-/// The addresses Mesos knows of an instance.
+/// Returns the addresses of an instance that Mesos knows.
 pub(crate) fn ip_addresses(store: &Store, instance: &Instance) -> Value {
     let address = match (&instance.spec.network, store.generation) {
-        // Docker of those days told Mesos of addresses on user networks only.
+        // Docker reported only addresses on user networks to Mesos then.
         (Network::Bridge, Generation::V1_1) => None,
         (Network::Host, Generation::V1_6) => Some(store.agents[instance.agent].address),
         _ => instance.address,
@@ -73,7 +73,7 @@ pub(crate) fn ip_addresses(store: &Store, instance: &Instance) -> Value {
     address.map(|address| entry(address.to_string())).into_iter().collect()
 }
 
-/// From 1.6 on lists are there even if they are empty.
+/// Adds a list; from 1.6 on even if it is empty.
 fn put_list(task: &mut Object, generation: Generation, key: &str, list: Value) {
     if generation >= Generation::V1_6 || list.as_array().is_some_and(|list| !list.is_empty()) {
         task.insert(key.to_owned(), list);
