@@ -1,7 +1,7 @@
-//! What a simulated cluster looks like.
+//! Configuration of a simulated cluster.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,49 +9,50 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-/// Everything [`Sim::start`](crate::Sim::start) needs to know.
+/// The configuration for [`Sim::start`](crate::Sim::start).
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the API listens. Port 0 picks a free one.
+    /// The address of the API. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Whose output shapes to speak.
+    /// The generation of the API.
     pub generation: Generation,
-    /// The agents tasks are spread over. At least one.
+    /// The agents that tasks are spread over; at least one.
     pub agents: Vec<Agent>,
-    /// The `marathon-sim` executable: every task is a child started from it. None: tasks are only
-    /// imagined. They serve nobody, pass their checks and end as they are told
-    /// ([`Handle::set_fate`](crate::Handle::set_fate)), and all of the cluster's time is tokio's, which
-    /// a test may have paused.
+    /// The `marathon-sim` executable, of which every task is a child process. None: tasks are
+    /// imagined. They serve nobody, pass their checks and end as
+    /// [`Handle::set_fate`](crate::Handle::set_fate) tells, and the cluster runs on tokio's clock,
+    /// which a test may pause.
     pub program: Option<PathBuf>,
-    /// Factor on the intervals, grace periods and delays definitions give: 0.1 makes a 10 s
-    /// interval last 1 s. Time-outs keep their length, and the API reports what was posted.
+    /// Factor on the intervals, grace periods and delays of definitions: 0.1 makes a 10 s interval
+    /// last 1 s. Timeouts keep their length, and the API reports the posted values.
     pub time_scale: f64,
     /// Delay of a task's first health check, at most its interval. Marathon waits up to 5 s.
     pub first_check: Duration,
-    /// Members besides the one at `listen`, on free ports of its address. The first leads.
+    /// Number of members besides the one at `listen`, on free ports of its address. The first
+    /// leads.
     pub standbys: usize,
-    /// How long nobody leads after the leader has resigned.
+    /// Time without a leader after the leader has resigned.
     pub election: Duration,
-    /// How long a request waits for a leader before it is refused. Marathon: 11 times 250 ms.
+    /// Longest time that a request waits for a leader. Marathon: 11 times 250 ms.
     pub leader_wait: Duration,
     /// Time between the heartbeats of an event stream. Marathon: 10 s.
     pub heartbeat: Duration,
-    /// Events a listener may be behind before it misses some (until 1.7) or is closed (from 1.8).
-    /// Marathon's `--event_stream_max_outstanding_messages`: 1024.
+    /// Number of events that a listener may be behind before it misses some (until 1.7) or is
+    /// closed (from 1.8). Marathon's `--event_stream_max_outstanding_messages`: 1024.
     pub event_buffer: usize,
-    /// Where it says that ZooKeeper is; nobody asks there.
+    /// The ZooKeeper address in `/v2/info`, which the simulator doesn't use.
     pub zookeeper: String,
-    /// How long a token of `POST /acs/api/v1/auth/login` lasts; none: nobody needs one.
+    /// Lifetime of a token from `POST /acs/api/v1/auth/login`. None: no request needs one.
     pub token_lifetime: Option<Duration>,
 }
 
 impl Config {
-    /// Generation 1.6 on a free loopback port, one agent at 127.0.0.1, real time.
+    /// Configures generation 1.6 on a free loopback port, one agent at 127.0.0.1, and real time.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self { program: Some(program.into()), ..Self::without_processes() }
     }
 
-    /// The same with tasks that are only imagined.
+    /// Configures the same with imagined tasks.
     pub fn without_processes() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -71,7 +72,7 @@ impl Config {
     }
 }
 
-/// The Marathon whose output shapes are spoken.
+/// The generation of Marathon whose API is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Generation {
     /// 1.1: no pods, no task `state`, service ports as `portDefinitions`.
@@ -80,12 +81,12 @@ pub enum Generation {
     V1_4,
     /// 1.5: `networks[]` and `container.portMappings`; absent instead of null.
     V1_5,
-    /// 1.6 and later: empty arrays are always there. Speaks as 1.8 does.
+    /// 1.6 and later: empty arrays are always present. Reports itself as 1.8.
     V1_6,
 }
 
 impl Generation {
-    /// The version `/v2/info` reports.
+    /// Returns the version in `/v2/info`.
     pub fn version(self) -> &'static str {
         match self {
             Self::V1_1 => "1.1.7",
@@ -95,12 +96,13 @@ impl Generation {
         }
     }
 
-    /// Before 1.5 the network is told by `docker.network` and `ipAddress`.
+    /// Tells whether the network is in `docker.network` and `ipAddress`: before 1.5.
     pub(crate) fn is_legacy(self) -> bool {
         self <= Self::V1_4
     }
 
-    /// Pods, instances and the `Marathon-Deployment-Id` header came with 1.4.
+    /// Tells whether there are pods, instances and the `Marathon-Deployment-Id` header: from 1.4
+    /// on.
     pub(crate) fn has_pods(self) -> bool {
         self >= Self::V1_4
     }
@@ -119,9 +121,7 @@ impl fmt::Display for Generation {
 
 /// A generation that is not one of 1.1, 1.4, 1.5, 1.6.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "generation `{0}` is not known here: use 1.1, 1.4, 1.5 or 1.6 (1.6 stands for all later ones)"
-)]
+#[error("unknown generation `{0}`: use 1.1, 1.4, 1.5 or 1.6 (1.6 stands for all later ones)")]
 pub struct UnknownGeneration(String);
 
 impl FromStr for Generation {
@@ -135,26 +135,27 @@ impl FromStr for Generation {
     }
 }
 
-/// A simulated Mesos agent: an address tasks are served on.
+/// A simulated Mesos agent: an address where tasks serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// What tasks report as `host`: Mesos' `--hostname`, a name or an address.
+    /// The `host` of its tasks: Mesos' `--hostname`, a name or an address.
     pub hostname: String,
-    /// Where host ports are served.
+    /// The address of host ports.
     pub address: Ipv4Addr,
-    /// Where host ports are served over IPv6, if at all.
+    /// The IPv6 address of host ports, if any.
     pub address6: Option<Ipv6Addr>,
-    /// The network namespace its tasks run in (`ip netns exec`, needs root). None: the simulator's.
+    /// The network namespace of its tasks (`ip netns exec`, needs root). None: the simulator's.
     pub netns: Option<String>,
-    /// Addresses for tasks on a container network. With a namespace they are put on its `lo`.
-    /// None: such tasks run and are listed with an address nobody can reach.
+    /// The addresses for tasks on a container network. With a namespace they are added to its `lo`.
+    /// None: such tasks are listed with an unreachable address.
     pub subnet: Option<Ipv4Net>,
-    /// Host ports it offers.
+    /// The host ports that it offers.
     pub ports: RangeInclusive<u16>,
 }
 
 impl Agent {
-    /// An agent at `address`, named by it, offering Mesos' default ports 31000 to 32000.
+    /// Creates an agent at `address`, with that as its name and Mesos' default ports 31000 to
+    /// 32000.
     pub fn new(address: Ipv4Addr) -> Self {
         Self {
             hostname: address.to_string(),
@@ -166,9 +167,9 @@ impl Agent {
         }
     }
 
-    /// Addresses the built-in server binds for host ports. In a namespace of its own that is every
-    /// address, as docker's proxy does (one socket takes both families); agents that share a
-    /// namespace must not take each other's ports.
+    /// Returns the addresses that the built-in server binds for host ports. In a namespace of its
+    /// own that is every address, as with Docker's proxy (one socket takes both families). Agents
+    /// that share a namespace must not take each other's ports.
     pub(crate) fn listen_addresses(&self) -> Vec<IpAddr> {
         if self.netns.is_some() {
             return vec![Ipv6Addr::UNSPECIFIED.into()];
@@ -178,27 +179,40 @@ impl Agent {
     }
 }
 
-/// A text that describes no agent.
+/// A text that does not describe an agent.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{text}` describes no agent: {why}; write ADDRESS[,ADDRESS6][@NETNS] or address=…[,address6=…,name=…,netns=…,subnet=…]"
+    "`{text}` does not describe an agent: {reason}; write ADDRESS[,ADDRESS6][@NETNS] or address=…[,address6=…,name=…,netns=…,subnet=…]"
 )]
 pub struct AgentError {
     text: String,
-    why: String,
+    reason: InvalidAgent,
+}
+
+/// The reason why a text does not describe an agent.
+#[derive(Debug, thiserror::Error)]
+enum InvalidAgent {
+    #[error("{key} `{value}`: {error}")]
+    Address { key: &'static str, value: String, error: AddrParseError },
+    #[error("subnet `{value}`: {error}")]
+    Subnet { value: String, error: ipnet::AddrParseError },
+    #[error("`{0}` is not a field")]
+    UnknownField(String),
+    #[error("the address is missing")]
+    NoAddress,
 }
 
 impl FromStr for Agent {
     type Err = AgentError;
 
-    /// Reads `10.1.0.11`, `10.1.0.11,fd00::11@node1` or
+    /// Parses `10.1.0.11`, `10.1.0.11,fd00::11@node1` or
     /// `address=10.1.0.11,name=agent-1,netns=node1,subnet=9.0.1.0/24`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_agent(text).map_err(|why| AgentError { text: text.to_owned(), why })
+        parse_agent(text).map_err(|reason| AgentError { text: text.to_owned(), reason })
     }
 }
 
-fn parse_agent(text: &str) -> Result<Agent, String> {
+fn parse_agent(text: &str) -> Result<Agent, InvalidAgent> {
     let (fields, at) = match text.split_once('@') {
         Some((fields, netns)) => (fields, Some(netns.to_owned())),
         None => (text, None),
@@ -212,23 +226,30 @@ fn parse_agent(text: &str) -> Result<Agent, String> {
             _ => ("address6", field),
         });
         match key {
-            "address" => agent.address = parse_value(key, value)?,
-            "address6" => agent.address6 = Some(parse_value(key, value)?),
+            "address" => agent.address = parse_address("address", value)?,
+            "address6" => agent.address6 = Some(parse_address("address6", value)?),
             "name" => name = Some(value.to_owned()),
             "netns" => agent.netns = Some(value.to_owned()),
-            "subnet" => agent.subnet = Some(parse_value(key, value)?),
-            _ => return Err(format!("`{key}` is no field")),
+            "subnet" => agent.subnet = Some(parse_subnet(value)?),
+            _ => return Err(InvalidAgent::UnknownField(key.to_owned())),
         }
     }
     if agent.address.is_unspecified() {
-        return Err("the address is missing".to_owned());
+        return Err(InvalidAgent::NoAddress);
     }
     agent.hostname = name.unwrap_or_else(|| agent.address.to_string());
     Ok(agent)
 }
 
-fn parse_value<T: FromStr<Err: fmt::Display>>(key: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|error| format!("{key} `{value}`: {error}"))
+fn parse_address<T>(key: &'static str, value: &str) -> Result<T, InvalidAgent>
+where
+    T: FromStr<Err = AddrParseError>,
+{
+    value.parse().map_err(|error| InvalidAgent::Address { key, value: value.to_owned(), error })
+}
+
+fn parse_subnet(value: &str) -> Result<Ipv4Net, InvalidAgent> {
+    value.parse().map_err(|error| InvalidAgent::Subnet { value: value.to_owned(), error })
 }
 
 #[cfg(test)]
@@ -251,7 +272,7 @@ mod tests {
             ("", "address ``"),
             ("10.1.0", "address `10.1.0`"),
             ("name=x", "the address is missing"),
-            ("10.1.0.1,fruit=x", "`fruit` is no field"),
+            ("10.1.0.1,fruit=x", "`fruit` is not a field"),
             ("10.1.0.1,subnet=9.0.0.0", "subnet `9.0.0.0`"),
         ] {
             let error = text.parse::<Agent>().unwrap_err().to_string();

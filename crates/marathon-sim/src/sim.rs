@@ -1,4 +1,4 @@
-//! Starting and stopping a simulated cluster.
+//! Start and control of a simulated cluster.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,30 +23,30 @@ use crate::stream::{Front, Peer};
 #[derive(Debug)]
 pub struct Sim;
 
-/// Why a cluster doesn't start.
+/// Why a cluster can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The API can't listen.
-    #[error("cannot listen on {address} for the API: {source}")]
+    /// The address of the API can't be bound.
+    #[error("cannot listen on {address} for the API")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// There is nothing to run tasks on.
+    /// There are no agents.
     #[error("the cluster has no agents: give at least one")]
     NoAgents,
-    /// `time_scale` is no positive number.
+    /// `time_scale` is not a positive number.
     #[error("the time scale is {0}: give a positive number, 1 for real time")]
     TimeScale(f64),
 }
 
 impl Sim {
-    /// Starts a cluster. It serves when this returns.
+    /// Starts a cluster, which serves when this returns.
     ///
     /// # Errors
-    /// An address that can't be listened on, or a `config` that makes no sense.
+    /// When an address can't be bound, or `config` is invalid.
     pub async fn start(config: Config) -> Result<Handle, StartError> {
         if config.agents.is_empty() {
             return Err(StartError::NoAgents);
@@ -77,7 +77,7 @@ impl Sim {
             let shared = Arc::clone(&shared);
             async move {
                 tokio::select! {
-                    // Serving ends with an error only; tasks without an API are of no use.
+                    // Serving ends only with an error; tasks without an API are useless.
                     _ = servers.join_next() => {}
                     () = run::run_reconciler(shared, stopped) => {}
                 }
@@ -90,23 +90,23 @@ impl Sim {
 /// One task that hasn't ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Running {
-    /// Its id.
+    /// The id of the task.
     pub task: String,
-    /// Its app's or pod's id.
+    /// The id of its app or pod.
     pub app: String,
-    /// The definition it was started by, as Marathon 1.5 stores it; maybe an old one.
+    /// The definition it was started by, as Marathon 1.5 stores it; it may be an old one.
     pub definition: Value,
     /// The address of its agent.
     pub host: Ipv4Addr,
-    /// Its host ports.
+    /// The host ports.
     pub ports: Vec<u16>,
     /// `TASK_RUNNING` and the like.
     pub state: &'static str,
-    /// It runs, and every check has passed lately; in a pod, of all its containers.
+    /// True if it is running and all checks have passed; in a pod, those of all containers.
     pub healthy: bool,
 }
 
-/// A running cluster. When it is dropped, its processes are killed.
+/// A running cluster. Dropping it kills its processes.
 #[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
@@ -116,49 +116,50 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Where the first member listens, which leads at first.
+    /// Returns the address of the first member, which is the first leader.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The first member's address as a URL, with no slash at its end.
+    /// Returns the URL of the first member, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The URLs of all members, with no slashes at their ends.
+    /// Returns the URLs of all members, without a slash at the end.
     pub fn urls(&self) -> &[String] {
         &self.shared.members
     }
 
-    /// Makes the member with this index lead, or nobody. Every event stream ends; results of the
-    /// health checks Marathon makes itself are forgotten. An index of no member is nobody.
+    /// Makes the member with this index the leader, or nobody. Every event stream ends, and the
+    /// results of the health checks that Marathon makes itself are forgotten. An index out of range
+    /// means nobody.
     pub fn set_leader(&self, leader: Option<usize>) {
         self.shared.set_leader(leader.filter(|leader| *leader < self.shared.members.len()));
     }
 
-    /// Switches a fault on; after 1000 the rest is ignored.
+    /// Enables a fault. More than 1000 are ignored.
     pub fn inject_fault(&self, rule: Rule) {
         self.shared.inject_fault(rule);
     }
 
-    /// Switches every fault off.
+    /// Disables all faults.
     pub fn clear_faults(&self) {
         self.shared.faults.clear_rules();
     }
 
-    /// The faults that are switched on and not used up, the oldest first.
+    /// Returns the enabled faults, the oldest first.
     pub fn list_faults(&self) -> Vec<Rule> {
         self.shared.faults.list_rules()
     }
 
-    /// Forgets the results of the health checks Marathon makes itself, with no election.
+    /// Forgets the results of the health checks that Marathon makes itself, without an election.
     pub fn forget_health(&self) {
         self.shared.update_store(Store::forget_health);
     }
 
-    /// Whether the tasks that deployments start of this app pass its readiness checks. They do
-    /// unless it is said here that they don't.
+    /// Sets whether the tasks that deployments start of this app pass its readiness checks. The
+    /// default is true.
     pub fn set_ready(&self, app: &str, ready: bool) {
         self.shared.update_store(|store| match ready {
             true => drop(store.unready.remove(app)),
@@ -166,7 +167,7 @@ impl Handle {
         });
     }
 
-    /// What really runs, whatever the API says of it: what hasn't ended, the oldest first.
+    /// Returns the tasks that have not ended, whatever the API shows, the oldest first.
     pub fn running_tasks(&self) -> Vec<Running> {
         let store = self.shared.lock_store();
         let tasks = store.instances().iter().flat_map(|instance| {
@@ -184,25 +185,25 @@ impl Handle {
         tasks.collect()
     }
 
-    /// The definitions of the apps and pods that are wanted, by id, as Marathon 1.5 stores them.
+    /// Returns the current definitions of apps and pods by id, as Marathon 1.5 stores them.
     pub fn definitions(&self) -> BTreeMap<String, Value> {
         let store = self.shared.lock_store();
         let all = store.apps().chain(store.pods());
         all.map(|entry| (entry.spec.id.clone(), Value::Object(entry.spec.source.clone()))).collect()
     }
 
-    /// What becomes of a task that is only imagined, by its id. One that isn't is left alone.
+    /// Sets the fate of an imagined task by its id. Other tasks are not affected.
     pub fn set_fate(&self, task: &str, fate: Fate) {
         self.shared.imagined.set_fate(task, fate);
     }
 
-    /// The requests since this was called last, the last 10,000 of them at most, each as
-    /// `GET /v2/apps?embed=apps.tasks`. A standby's are as it got them.
+    /// Removes and returns the requests since the last call, at most the last 10,000, each like
+    /// `GET /v2/apps?embed=apps.tasks`. Those to a standby are included as it got them.
     pub fn take_requests(&self) -> Vec<String> {
         self.shared.take_requests()
     }
 
-    /// Ends every token at once.
+    /// Expires all tokens.
     pub fn expire_tokens(&self) {
         self.shared.access.expire_all();
     }

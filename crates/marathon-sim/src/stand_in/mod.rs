@@ -1,7 +1,6 @@
-//! The process behind every task: a server that says who it is, or a keeper of a program.
-//!
-//! It is started by the simulator with its standard input held open. When that ends, the
-//! simulator has died, and so does the task: nothing is left running.
+//! The process of a task: a server that identifies itself, or the keeper of a program.
+//! The simulator starts it and keeps its standard input open. When that ends, the simulator has
+//! died, and the task ends, too: nothing is left running.
 
 mod identity;
 mod keeper;
@@ -11,7 +10,7 @@ mod udp;
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -25,10 +24,10 @@ use tokio::sync::oneshot;
 use identity::Identity;
 use ready::report_ready;
 
-/// Environment variable: how long to go on serving after SIGTERM, in milliseconds.
+/// Environment variable with the time that a task serves after SIGTERM, in milliseconds.
 const STOP_DELAY: &str = "SIM_STOP_DELAY_MS";
 
-/// What a task serves with.
+/// The transport protocol of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// A TCP listener.
@@ -50,45 +49,67 @@ impl fmt::Display for Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(Transport, SocketAddr);
 
+/// A text that does not describe a socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// No slash.
+    #[error("expected tcp/ADDRESS:PORT")]
+    NoTransport,
+    /// An unknown protocol.
+    #[error("`{0}` is neither tcp nor udp")]
+    UnknownTransport(String),
+    /// An address that can't be parsed.
+    #[error("`{text}`: {error}")]
+    BadAddress {
+        /// The text of the address.
+        text: String,
+        /// Why it can't be parsed.
+        error: AddrParseError,
+    },
+}
+
 impl FromStr for Listen {
-    type Err = String;
+    type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (transport, address) = text.split_once('/').ok_or("expected tcp/ADDRESS:PORT")?;
+        let (transport, text) = text.split_once('/').ok_or(ListenError::NoTransport)?;
         let transport = match transport {
             "tcp" => Transport::Tcp,
             "udp" => Transport::Udp,
-            other => return Err(format!("`{other}` is neither tcp nor udp")),
+            other => return Err(ListenError::UnknownTransport(other.to_owned())),
         };
-        Ok(Self(transport, address.parse().map_err(|error| format!("`{address}`: {error}"))?))
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|error| ListenError::BadAddress { text: text.to_owned(), error })?;
+        Ok(Self(transport, address))
     }
 }
 
 /// A task, as the simulator starts it.
 #[derive(Debug, clap::Args)]
 pub struct Task {
-    /// Path of its app
+    /// Path of the app
     #[arg(long)]
     app: String,
-    /// Its id
+    /// Id of the task
     #[arg(long)]
     task: String,
-    /// Name of its agent
+    /// Name of the agent
     #[arg(long)]
     host: String,
-    /// Where to serve
+    /// Address to serve on
     #[arg(long, value_name = "tcp|udp/ADDRESS:PORT")]
     listen: Vec<Listen>,
-    /// Run this instead
+    /// Program to run instead of the server
     #[arg(last = true)]
     argv: Vec<String>,
 }
 
 impl Task {
-    /// Runs until the task ends, is told to by SIGTERM, or the simulator is gone.
+    /// Runs until the task ends, SIGTERM arrives, or the simulator is gone.
     ///
     /// # Errors
-    /// A port that can't be bound, a program that can't be started.
+    /// When a port can't be bound or a program can't be started.
     pub async fn run(self) -> io::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let orphaned = watch_stdin();
@@ -140,13 +161,13 @@ async fn serve_socket(
     Ok(())
 }
 
-/// For a machine without IPv6, where `::` can't be bound.
+/// Returns the address with `0.0.0.0`, for a machine without IPv6, where `::` can't be bound.
 fn any_ipv4(address: SocketAddr) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()))
 }
 
-/// Resolves when standard input ends. A thread of its own reads it: the runtime's would have to
-/// be waited for at exit.
+/// Waits until standard input ends, in a thread of its own: the runtime would wait for one of its
+/// own threads at exit.
 fn watch_stdin() -> oneshot::Receiver<()> {
     let (gone, orphaned) = oneshot::channel();
     std::thread::spawn(move || {
