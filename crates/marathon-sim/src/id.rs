@@ -46,6 +46,7 @@ pub(crate) fn new_uuid() -> String {
 }
 
 /// The naming of an instance and its tasks.
+///
 /// Until 1.3 there are only tasks, `app.UUID`. From 1.4 on instance and task share a UUID. From 1.8
 /// on the id of a task also has its container (`_app` in an app) and its incarnation.
 pub(crate) struct Naming {

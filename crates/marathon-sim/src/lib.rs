@@ -1,8 +1,10 @@
 //! A small Marathon for laptops, tests and demos.
+//!
 //! Implements Marathon's REST API in the format of a chosen [`Generation`] and really runs its
 //! tasks: each is a process on a simulated [`Agent`], health checks go over the network, and a
 //! process that dies is reported and replaced. An image name stands for a small built-in server, so
 //! Docker apps run without Docker.
+//!
 //! This crate shares no code with vipd's own model of Marathon, so that the two can disagree. The
 //! README lists what is faithful and what is not.
 //!

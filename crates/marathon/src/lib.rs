@@ -1,5 +1,6 @@
 //! A reader of Marathon's HTTP API for a load balancer: the apps and pods, their ports, the
 //! addresses where their tasks listen, and their health.
+//!
 //! The crate gives no meaning to labels and does nothing with addresses: that is up to the caller.
 //!
 //! ```
@@ -14,8 +15,10 @@
 //! assert_eq!(port.labels.get("VIP_0"), Some("3.3.0.6:3306"));
 //! # Ok::<(), marathon::DocumentError>(())
 //! ```
+//!
 //! A document with errors is read as far as possible: what can't be read is left out and listed in
 //! [`Snapshot::findings`].
+//!
 //! To follow a live Marathon, [`events`] parses its event stream, and [`watch`] decides what to
 //! read and what to believe. Neither has a connection of its own; [`client`] has.
 

@@ -1,4 +1,5 @@
 //! Routes: the resources that paths name.
+//!
 //! Ids are paths themselves, so the part after an id is found from the end, as with the greedy
 //! patterns of Marathon's resources (`{id:.+}/tasks/{taskId}`).
 

@@ -1,4 +1,5 @@
 //! Conversion of deprecated fields to those of Marathon 1.5.
+//!
 //! The rules are those of `api/v2/AppNormalization.scala`, with its `NetworkTranslation`.
 
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
 //! Definitions of apps and pods: normalised to one form, checked and parsed.
+//!
 //! The stored form is the JSON of Marathon 1.5 (`networks`, `container.portMappings`,
 //! `portDefinitions`), with fields that the simulator ignores. [`Spec`] has the parts of it that
 //! tasks need.

@@ -1,4 +1,5 @@
 //! The scheduler: changes the store as Marathon does, and leaves the events of each change.
+//!
 //! The API changes definitions ([`Store::apply_changes`]), the reconciler asks for tasks to start
 //! and end ([`Store::reconcile`]), and the processes report back ([`Store::set_task_state`],
 //! [`Store::record_check`]). Only these change the store, and each leaves its events in it

@@ -28,6 +28,7 @@ pub(super) struct Steps {
 }
 
 /// Plans the next steps towards `target` healthy current members. `members` begins with the oldest.
+///
 /// While old members are left, `minimumHealthCapacity` of the target stays healthy and no more than
 /// `maximumOverCapacity` runs on top of it. If these two leave no room to move, one more may run.
 /// Surplus ends youngest first, as with `killSelection`.

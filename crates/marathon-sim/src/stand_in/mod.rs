@@ -1,4 +1,5 @@
 //! The process of a task: a server that identifies itself, or the keeper of a program.
+//!
 //! The simulator starts it and keeps its standard input open. When that ends, the simulator has
 //! died, and the task ends, too: nothing is left running.
 

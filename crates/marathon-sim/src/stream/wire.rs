@@ -1,4 +1,5 @@
 //! Connections that a handler can take over.
+//!
 //! The event stream is sent without a length and without chunks, its heartbeat in two pieces, and
 //! faults break it off where no HTTP library would. So a handler can take over the connection: then
 //! the output of the HTTP server is dropped, and the handler sends raw bytes.

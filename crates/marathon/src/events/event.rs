@@ -1,4 +1,5 @@
 //! Events of Marathon's event bus, as far as they matter to a load balancer.
+//!
 //! Events are hints (`event-bus.md`: "should only be used as a cache-invalidation mechanism"): they
 //! arrive late, twice, out of order or not at all. Fields differ by generation, and all are
 //! optional.

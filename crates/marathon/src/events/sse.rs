@@ -17,6 +17,7 @@ pub struct Frame {
 
 /// A decoder of the bytes of one stream, in chunks of any size, to frames. A new stream needs a new
 /// decoder.
+///
 /// Heartbeats are empty lines and make no frame; any byte shows that the stream is alive.
 #[derive(Debug)]
 pub struct Decoder {

@@ -1,5 +1,6 @@
 //! Lenient parsing of JSON: a value that can't be read is left out and noted with its path;
 //! everything around it is read.
+//!
 //! A document is read in one pass, straight into the types of [`crate::model`]. Values of a wrong
 //! type are noted on the way. A number out of range or a broken escape ends the pass; then the
 //! document is read again, with each list element cut out as raw text first, so that such an error

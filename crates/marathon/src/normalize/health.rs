@@ -20,6 +20,7 @@ pub(crate) fn settling_time<'a>(checks: impl Iterator<Item = &'a HealthCheck>) -
 
 /// Evaluates the health of a task. `checks` is the number of health checks in its definition; None
 /// if that is unknown.
+///
 /// There is one result for each check that has reported, in any order. Within the grace period
 /// Marathon makes a result that is not alive and has neither succeeded nor failed
 /// (`HealthCheckActor.scala`): it doesn't count.

@@ -1,4 +1,5 @@
 //! Conversion of a pod from Marathon's JSON to a workload.
+//!
 //! The status has only names and allocated ports of endpoints; labels, protocols and container
 //! ports are in the definition. The two are joined by the names of container and endpoint, never by
 //! position, since the status has an order of its own (`PodStatusConversion.scala`).

@@ -37,6 +37,7 @@ pub(crate) fn declared_mode(networks: &[Network]) -> NetworkMode {
 }
 
 /// Returns the ports of an app, from the one list that counts for its network.
+///
 /// Marathon up to 1.4 also gives bridged apps `portDefinitions` and `ports` that are made from the
 /// service ports; they are not ports of the app (`Formats.scala`).
 pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
@@ -181,6 +182,7 @@ fn count_host_ports(spec: &Spec) -> usize {
 }
 
 /// Locates the ports of the definition that a task runs by.
+///
 /// A task's `ports` have one entry for each port with a host port, in order, and none for the
 /// others (`PortsMatcher.scala`, `TaskBuilder.scala`). If the numbers differ, task and definition
 /// don't belong together, and any pairing would be a guess.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::lenient::{FromJson, Key, Log, ValueSeed};
 
 /// The labels of an app, a pod or a port: pairs in the order of the document, with duplicates.
+///
 /// JSON doesn't define the meaning of duplicate keys. Marathon keeps the last one; a file still has
 /// all of them, and its reader wants to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,11 +1,14 @@
 //! Decisions of what to read from Marathon, when, and what to believe of the answers.
+//!
 //! A [`State`] has no connection, clock or source of randomness. Its owner passes in what happened
 //! and carries out the actions that it returns. Times are durations since any fixed moment.
+//!
 //! Bad news applies at once: [`State::workloads`] shows a task as killed, being killed or unhealthy
 //! right after the event, and a read confirms it. Good news comes from reads only. A failed read
 //! changes nothing. A read that would remove more than half of all VIPs without an announcement is
 //! not believed until the next read confirms it, or until several reads in a row were not believed.
 //! The same goes for a first read without any VIP.
+//!
 //! An unhealthy or killing event that would take out the last server of a workload, or more than
 //! half of its servers within 10 s, waits for the read. All agents together spread the reads of one
 //! event over 10 ms per agent, so the event waits up to 2 s in a cluster of 100 agents and up to 11
