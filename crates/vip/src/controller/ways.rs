@@ -22,8 +22,9 @@ impl Controller {
     /// announced a change, or it is time to check everything.
     pub(super) fn age_ways(&mut self, before: Option<&Observed>) {
         let Some(model) = &self.model else { return };
-        let routes = |of: &Observed| (of.node.own.clone(), of.node.routes.clone());
-        let differs = before.is_none_or(|before| routes(before) != routes(model));
+        let (own, routes) = (&model.node.own, &model.node.routes);
+        let differs =
+            before.is_none_or(|before| (&before.node.own, &before.node.routes) != (own, routes));
         let announced = std::mem::take(&mut self.ways.announced);
         self.ways.stale |=
             differs || announced || self.counters.readings.is_multiple_of(EVERYTHING);
