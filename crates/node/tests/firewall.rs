@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use nl_ipvs::errno;
 use node::{Monitor, Nft};
 use testkit::netns;
-use vip::firewall::{Backend, ChainPlace, Families, Fate, Hook};
+use vip::firewall::{Backend, ChainPlace, Families, Fate, Hook, OwnRules};
 use vip::{Firewall, Op};
 
 /// A network namespace with nftables. Says so where there is none.
@@ -62,8 +62,10 @@ fn place(families: Families, table: &str, chain: &str) -> ChainPlace {
 fn fates(firewall: &Firewall, prefix: &str) -> Vec<String> {
     let prefix = net(prefix);
     let seen = firewall.base_chains().filter(|(place, _)| place.families.covers_prefix(&prefix));
-    seen.map(|(place, _)| format!("{place}: {:?}", firewall.chain_fate(place, &prefix, true)))
-        .collect()
+    seen.map(|(place, _)| {
+        format!("{place}: {:?}", firewall.chain_fate(place, &prefix, OwnRules::All))
+    })
+    .collect()
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn parse_verdict(how: &str, to: &str, chains: &BTreeSet<String>) -> RuleVerdict 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vip::firewall::Fate;
+    use vip::firewall::{Fate, OwnRules};
 
     fn firewall(text: &str) -> Firewall {
         Firewall { chains: parse_rules(Families::V4, text).collect(), ..Firewall::default() }
@@ -229,7 +229,7 @@ mod tests {
             table: "filter".into(),
             chain: chain.into(),
         };
-        firewall(text).chain_fate(&place, &"3.0.0.0/8".parse().unwrap(), true)
+        firewall(text).chain_fate(&place, &"3.0.0.0/8".parse().unwrap(), OwnRules::All)
     }
 
     #[test]

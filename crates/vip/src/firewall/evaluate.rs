@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Base, ChainPlace, ESTABLISHED, Firewall, Hook, NEW, RuleCondition, RuleVerdict};
+use super::{Base, ChainPlace, ESTABLISHED, Firewall, Hook, NEW, Rule, RuleCondition, RuleVerdict};
 
 /// The depth of nested chains that the kernel allows.
 const DEPTH: usize = 16;
@@ -84,20 +84,39 @@ enum End {
 struct Packet<'a> {
     prefix: &'a IpNet,
     hook: Hook,
-    /// Whether our own rules count.
-    marked: bool,
+    own_rules: OwnRules<'a>,
+}
+
+/// The rules of ours that an evaluation counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnRules<'a> {
+    /// None, as if vipd had never inserted one.
+    None,
+    /// All of them.
+    All,
+    /// Those in one chain for one prefix: a plan may delete every other.
+    Only(&'a ChainPlace, &'a IpNet),
+}
+
+impl OwnRules<'_> {
+    fn count(self, place: &ChainPlace, mark: &IpNet) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(chain, prefix) => chain == place && prefix == mark,
+        }
+    }
 }
 
 impl Firewall {
-    /// Determines the fate of packets of these VIPs in a base chain; with our own rules if
-    /// `marked`.
+    /// Determines the fate of packets of these VIPs in a base chain.
     #[must_use]
-    pub fn chain_fate(&self, place: &ChainPlace, prefix: &IpNet, marked: bool) -> Fate {
+    pub fn chain_fate(&self, place: &ChainPlace, prefix: &IpNet, own_rules: OwnRules<'_>) -> Fate {
         let Some(base) = self.chains.get(place).and_then(|chain| chain.base) else {
             return Fate::Passes;
         };
         let (end, perhaps) =
-            self.walk_chain(place, &Packet { prefix, hook: base.hook, marked }, DEPTH);
+            self.walk_chain(place, &Packet { prefix, hook: base.hook, own_rules }, DEPTH);
         let dropped = match end {
             End::Accepted => false,
             End::Dropped => true,
@@ -115,7 +134,7 @@ impl Firewall {
     pub fn find_drops(&self, prefixes: &[IpNet]) -> Vec<Finding> {
         let judge = |(place, base): (&ChainPlace, Base)| {
             let seen = prefixes.iter().filter(|prefix| place.families.covers_prefix(prefix));
-            let fates = seen.map(|prefix| (self.chain_fate(place, prefix, true), *prefix));
+            let fates = seen.map(|prefix| (self.chain_fate(place, prefix, OwnRules::All), *prefix));
             let bad: Vec<_> = fates.filter(|(fate, _)| *fate != Fate::Passes).collect();
             let fate = bad.iter().map(|(fate, _)| *fate).max()?;
             let prefixes = bad.into_iter().map(|(_, prefix)| prefix).collect();
@@ -130,7 +149,9 @@ impl Firewall {
             return (End::Open, true);
         };
         let mut perhaps = false;
-        for rule in chain.rules.iter().filter(|rule| packet.marked || rule.mark.is_none()) {
+        let counts =
+            |rule: &&Rule| rule.mark.is_none_or(|mark| packet.own_rules.count(place, &mark));
+        for rule in chain.rules.iter().filter(counts) {
             let applies = packet.meets_all(&rule.conditions);
             if applies == Some(false) {
                 continue;

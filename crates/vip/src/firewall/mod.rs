@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::nft::UnknownMode;
-pub use evaluate::{Fate, Finding, prefixes_to_check};
+pub use evaluate::{Fate, Finding, OwnRules, prefixes_to_check};
 pub use own_rules::split_admissible;
 pub use remedy::{FirewallManager, describe_remedy, find_manager, iptables_match, remedy_commands};
 

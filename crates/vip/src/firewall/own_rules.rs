@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ChainPlace, Fate, Firewall, Rule};
+use super::{ChainPlace, Fate, Firewall, OwnRules, Rule};
 
 impl Rule {
     /// Tells whether two rules do the same, in whatever order their conditions stand.
@@ -29,7 +29,8 @@ impl Firewall {
             let mut ours = chain.rules.iter().filter(|rule| rule.mark == Some(prefix));
             let wanted = Rule::letting_in(prefix, base.hook);
             let as_made = ours.next().is_some_and(|rule| rule.does_what(&wanted));
-            let passes = || self.chain_fate(&place, &prefix, true) == Fate::Passes;
+            let only = OwnRules::Only(&place, &prefix);
+            let passes = || self.chain_fate(&place, &prefix, only) == Fate::Passes;
             if as_made && ours.next().is_none() && passes() {
                 held.insert((place, prefix));
             }
@@ -44,7 +45,7 @@ impl Firewall {
         let mut wanted = BTreeSet::new();
         for (place, _) in self.base_chains() {
             for prefix in prefixes.iter().filter(|prefix| place.families.covers_prefix(prefix)) {
-                if self.chain_fate(place, prefix, false) != Fate::Passes {
+                if self.chain_fate(place, prefix, OwnRules::None) != Fate::Passes {
                     wanted.insert((place.clone(), *prefix));
                 }
             }

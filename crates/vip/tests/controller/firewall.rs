@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vip::controller::{Config, Input};
-use vip::firewall::{Backend, Base, Chain, ChainPlace, Families, Fate, Hook};
+use vip::firewall::{Backend, Base, Chain, ChainPlace, Families, Fate, Hook, OwnRules};
 use vip::{Firewall, TableSettings};
 
 use crate::world::{World, app, seconds};
@@ -26,7 +26,7 @@ fn close(world: &mut World) {
 
 fn is_let_in(world: &World) -> bool {
     let prefix = "3.0.0.0/8".parse().unwrap();
-    world.kernel.state.firewall.chain_fate(&input(), &prefix, true) == Fate::Passes
+    world.kernel.state.firewall.chain_fate(&input(), &prefix, OwnRules::All) == Fate::Passes
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use vip::Firewall;
 use vip::firewall::{
-    Backend, Base, Chain, ChainPlace, ESTABLISHED, Families, Fate, Hook, NEW, Rule, RuleCondition,
-    RuleVerdict, prefixes_to_check, remedy_commands, split_admissible,
+    Backend, Base, Chain, ChainPlace, ESTABLISHED, Families, Fate, Hook, NEW, OwnRules, Rule,
+    RuleCondition, RuleVerdict, prefixes_to_check, remedy_commands, split_admissible,
 };
 
 fn net(text: &str) -> IpNet {
@@ -36,7 +36,7 @@ fn firewall(hook: Hook, drops: bool, rules: &[Rule], others: &[(&str, &[Rule])])
 }
 
 fn fate(firewall: &Firewall, prefix: &str) -> Fate {
-    firewall.chain_fate(&place(Families::Both, "f", "in"), &net(prefix), true)
+    firewall.chain_fate(&place(Families::Both, "f", "in"), &net(prefix), OwnRules::All)
 }
 
 #[test]
@@ -128,6 +128,24 @@ fn vipds_rules_are_held_only_as_vipd_makes_them_and_are_wanted_where_others_dont
     let own = rule(&[RuleCondition::MadeTo(prefix)], RuleVerdict::Accept);
     assert_eq!(closed(&[ours, own]).wanted_rules(&[prefix]), [].into(), "the operator did it");
     assert_eq!(closed(&[]).wanted_rules(&[net("fd03::/16")]).len(), 1, "an inet chain sees both");
+}
+
+#[test]
+fn a_rule_of_vipd_counts_for_its_own_chain_and_prefix_only() {
+    let (prefix, wider) = (net("3.3.0.0/16"), net("3.0.0.0/8"));
+    let ours = Rule::letting_in(prefix, Hook::Input);
+    let there = (place(Families::Both, "f", "in"), prefix);
+    // Its rule comes too late, and what lets the packets pass before is a rule of vipd's that the
+    // same plan may delete: in another chain, or for another prefix.
+    let moved = [rule(&[], to("a")), ours.clone()];
+    let chain = [ours.clone(), rule(&[], RuleVerdict::Drop)];
+    let moved = firewall(Hook::Input, false, &moved, &[("a", &chain)]);
+    assert_eq!(fate(&moved, "3.3.0.0/16"), Fate::Passes);
+    assert_eq!(moved.wanted_rules(&[prefix]), [there.clone()].into());
+    assert_eq!(moved.rules_in_place(), [].into());
+    let wide = [Rule::letting_in(wider, Hook::Input), rule(&[], RuleVerdict::Drop), ours];
+    let wide = firewall(Hook::Input, false, &wide, &[]);
+    assert!(!wide.rules_in_place().contains(&there));
 }
 
 #[test]
