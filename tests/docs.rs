@@ -112,6 +112,30 @@ fn every_vipd_command_line_names_a_command_and_flags_that_there_are() {
     assert!(seen > 10, "only {seen} command lines were found");
 }
 
+/// `VIPD_WRITE_DOCS=1 cargo test --test docs caps` writes the table.
+#[test]
+fn the_table_of_caps_is_the_code() {
+    let mut table = String::from("| cap | of what, and what happens beyond |\n|---|---|\n");
+    for cap in caps::ALL {
+        let value = match cap.value {
+            value if cap.is_bytes && value >= 1 << 20 => format!("{} MiB", value >> 20),
+            value if cap.is_bytes && value >= 1 << 10 => format!("{} KiB", value >> 10),
+            value if cap.is_bytes => format!("{value} bytes"),
+            value => value.to_string(),
+        };
+        table += &format!("| {value} | {} |\n", cap.meaning);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md");
+    let page = read(&path);
+    let (before, rest) = page.split_once("| cap | of what, and what happens beyond |").unwrap();
+    let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
+    let written = format!("{before}{table}\n{after}");
+    if std::env::var_os("VIPD_WRITE_DOCS").is_some() {
+        fs::write(&path, &written).unwrap();
+    }
+    assert_eq!(page, written, "write it with VIPD_WRITE_DOCS=1 cargo test --test docs caps");
+}
+
 #[test]
 fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
     let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md"));

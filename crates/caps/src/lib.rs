@@ -1,0 +1,123 @@
+//! The caps of vipd: how much it takes from Marathon, from the kernel and from clients, at most.
+//! All are declared here, and `docs/limits.md` has the table.
+//!
+//! A cap is far above what any real cluster needs. It keeps what one app writes, or what a Marathon
+//! that means harm answers, from costing anybody else.
+
+/// A cap as the documentation shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    /// A sentence without full stop that says what is capped and what happens beyond.
+    pub meaning: &'static str,
+    /// The value.
+    pub value: usize,
+    /// Whether the value is a number of bytes.
+    pub is_bytes: bool,
+}
+
+macro_rules! caps {
+    ($($(#[doc = $meaning:literal])+ $name:ident: $kind:ident = $value:expr;)*) => {
+        $($(#[doc = $meaning])+ pub const $name: usize = $value;)*
+
+        /// All caps, in the order of the documentation.
+        pub const ALL: &[Cap] = &[$(Cap {
+            meaning: concat!($($meaning),+).trim_ascii_start(),
+            value: $value,
+            is_bytes: matches!(stringify!($kind).as_bytes(), b"bytes"),
+        }),*];
+    };
+}
+
+caps! {
+    /// The JSON of one answer, after decompression; a longer one is refused as a whole
+    ANSWER: bytes = 64 << 20;
+    /// The memory that is made of one answer; one that takes more is refused as a whole
+    ANSWER_MEMORY: bytes = 256 << 20;
+    /// The memory that is made of one app or pod, where the answer is large enough; one that takes
+    /// more is left out, and what was known of it stays
+    WORKLOAD_MEMORY: bytes = 16 << 20;
+    /// One text: an id, a name, the key or the value of a label; the rest is cut off
+    TEXT: bytes = 1 << 10;
+    /// The labels of one app, pod or port; the others are not read
+    LABELS: count = 1 << 14;
+    /// The ports of one app or pod that tasks are reached at; VIP labels of the others are refused
+    PORTS: count = 1000;
+    /// The addresses of one instance; the others are not used
+    ADDRESSES: count = 16;
+    /// The endpoints, which are instances times ports, of one app or pod; one with more is left
+    /// out, and what was known of it stays
+    WORKLOAD_ENDPOINTS: count = 1 << 18;
+    /// The endpoints of one answer; apps and pods that would exceed it are left out, and what was
+    /// known of them stays
+    ANSWER_ENDPOINTS: count = 1 << 20;
+    /// The version records that are read for one answer; instances of other versions wait for the next
+    VERSIONS: count = 1000;
+    /// One version record; a longer one counts as unreadable
+    VERSION: bytes = 1 << 20;
+    /// The version records that are remembered; instances of other versions have no known ports
+    RECORDS: bytes = 64 << 20;
+    /// The virtual services of one port; its other VIP labels are refused
+    PORT_VIPS: count = 64;
+    /// The virtual services of one app or pod; its other VIP labels are refused
+    WORKLOAD_VIPS: count = 256;
+    /// The instances of one app or pod, summed up over its virtual services; its other VIP labels
+    /// are refused
+    WORKLOAD_SERVERS: count = 1 << 15;
+    /// The virtual services of one Marathon; apps and pods that would exceed it are not served
+    SOURCE_VIPS: count = 1 << 14;
+    /// The instances of one Marathon, summed up over its virtual services; apps and pods that would
+    /// exceed it are not served
+    SOURCE_SERVERS: count = 1 << 17;
+    /// The reports on labels of one app or pod; the last one stands for the others
+    WORKLOAD_REPORTS: count = 100;
+    /// The reports on labels of one Marathon; those of further apps and pods are dropped
+    SOURCE_REPORTS: count = 20_000;
+    /// The value of a label in a log line; the rest is cut off
+    SHOWN_VALUE: bytes = 200;
+    /// An error of a source, a line of the log or of the journal; the rest is cut off
+    REASON: bytes = 1 << 10;
+    /// The sentences on what isn't known about running tasks, and the host names that can't be looked
+    /// up, in the status; the others count too but are not shown
+    SHOWN_TROUBLES: count = 100;
+    /// The host names of Mesos agents that are looked up; tasks on others are no real servers
+    HOSTS: count = 10_000;
+    /// The messages of one event stream that wait; if more come, everything is read
+    EVENTS: count = 1024;
+    /// The apps and pods that one event may name; one with more is taken for one about all
+    EVENT_WORKLOADS: count = 32;
+    /// The entries of the journal; the oldest are dropped
+    JOURNAL_ENTRIES: count = 1000;
+    /// The text of the journal; the oldest entries are dropped
+    JOURNAL: bytes = 1 << 20;
+    /// The connections of one listener of the agent's HTTP server; the oldest is closed for a new one
+    CONNECTIONS: count = 32;
+}
+
+/// Cuts a text to `cap` bytes, and marks that with an ellipsis: what was cut off never makes it
+/// valid.
+#[must_use]
+pub fn cut_text(text: &str, cap: usize) -> std::borrow::Cow<'_, str> {
+    if text.len() <= cap {
+        return text.into();
+    }
+    let room = cap.saturating_sub('…'.len_utf8());
+    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    [&text[..end], "…"].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_never_longer_than_the_cap() {
+        assert_eq!(cut_text("3.3.0.6:80", 10), "3.3.0.6:80");
+        assert_eq!(cut_text("3.3.0.6:8080", 10), "3.3.0.6…");
+        assert_eq!(cut_text("ääääää", 8), "ää…");
+        let long = "ä".repeat(5000);
+        for cap in 3..40 {
+            let cut = cut_text(&long, cap);
+            assert!(cut.len() <= cap && cut.ends_with('…'), "{cap}: {cut}");
+        }
+    }
+}
