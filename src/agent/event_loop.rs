@@ -14,10 +14,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::core::{AgentCore, Config, Effect, Input};
+use super::inbox::Inbox;
 use super::journal::Journal;
 use super::journal::log::Log;
 use super::kernel_thread::{KernelRequest, KernelThread, start_monitor};
-use super::metrics::recorder::Recorder;
+use super::metrics::recorder::{News, Recorder};
 use super::state_file::StateFiles;
 use super::status::counts::VipCounts;
 use super::status::health::Beat;
@@ -31,6 +32,8 @@ use crate::sources::{SourceClient, SourceConnection, SourceId};
 const BEAT: Duration = Duration::from_secs(2);
 /// Minimum pause before a turn that only time asks for.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Maximum time between two publications of the view while events come in a flood.
+const PUBLISH_LATEST: Duration = Duration::from_millis(50);
 /// Maximum number of look-ups at the same time.
 const MAX_LOOK_UPS: usize = 16;
 
@@ -60,9 +63,7 @@ pub struct Agent {
     clock: fn() -> Timestamp,
     kernel: KernelThread,
     connections: BTreeMap<SourceId, SourceConnection>,
-    inputs: mpsc::UnboundedReceiver<Input>,
-    /// Cloned for whoever delivers inputs.
-    input_sender: mpsc::UnboundedSender<Input>,
+    inbox: Inbox,
     requests: mpsc::Receiver<Request>,
     view: watch::Sender<Arc<View>>,
     heartbeat: Arc<AtomicU64>,
@@ -70,6 +71,8 @@ pub struct Agent {
     log: Log,
     look_ups: Arc<Semaphore>,
     recorder: Recorder,
+    /// The time of the last publication of the view.
+    published: Instant,
 }
 
 /// A handle to a running agent, to look at it and to send it requests.
@@ -105,12 +108,12 @@ impl Agent {
     /// # Errors
     /// When a thread can't be started.
     pub fn new<K: Kernel + 'static>(setup: Setup<K>) -> Result<(Self, Handle)> {
-        let (input_sender, inputs) = mpsc::unbounded_channel();
+        let inbox = Inbox::default();
         let (ask, requests) = mpsc::channel(16);
-        let kernel = KernelThread::start(setup.open_kernel, input_sender.clone())
+        let kernel = KernelThread::start(setup.open_kernel, inbox.answers.sender())
             .context("cannot start the thread that speaks with the kernel")?;
         if let Some(interface) = setup.monitor {
-            start_monitor(interface, input_sender.clone())
+            start_monitor(interface, inbox.answers.change_sender())
                 .context("cannot start the thread that listens to the kernel")?;
         }
         let started = Instant::now();
@@ -126,8 +129,7 @@ impl Agent {
             clock: setup.clock,
             kernel,
             connections: BTreeMap::new(),
-            inputs,
-            input_sender,
+            inbox,
             requests,
             view,
             heartbeat: heartbeat.clone(),
@@ -135,6 +137,7 @@ impl Agent {
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
             recorder: Recorder::new(&sources, &mut registry),
+            published: started,
         };
         for (source, client) in setup.clients {
             agent.open_connection(source, client);
@@ -159,20 +162,23 @@ impl Agent {
         let mut turned = Instant::now();
         loop {
             let wake = (self.started + self.core.wake_at()).max(turned + PAUSE);
+            // In the order of their weight: people and answers don't wait for a flood of events.
             let input = tokio::select! {
+                biased;
                 () = &mut stop => break,
-                Some(input) = self.inputs.recv() => input,
-                Some(request) = self.requests.recv() => {
-                    self.answer_request(request);
-                    continue;
-                }
-                () = sleep_until(wake) => Input::Tick,
                 _ = beat.tick() => {
                     self.record_beat();
                     let view = self.view.borrow().clone();
                     self.log.log_stale_sources(&view, Timestamp::now());
                     continue;
                 }
+                Some(request) = self.requests.recv() => {
+                    self.answer_request(request);
+                    continue;
+                }
+                answer = self.inbox.answers.next_input() => answer,
+                () = sleep_until(wake) => Input::Tick,
+                message = self.inbox.streams.next_input() => message,
             };
             turned = Instant::now();
             self.run_turn(input);
@@ -208,14 +214,24 @@ impl Agent {
         self.heartbeat.store(since, Ordering::Relaxed);
     }
 
-    /// Runs one turn of the loop: passes an input to the core, carries out the effects, and logs.
+    /// Runs one turn of the loop: passes an input to the core, carries out the effects, and
+    /// publishes what changed. Events that come in a flood are published together.
     fn run_turn(&mut self, input: Input) {
         let now = self.now();
         let news = self.recorder.record_input(&input, &self.core, now);
+        let is_event = matches!(news, News::Heard(..));
         let effects = self.core.handle_input(input, now);
         self.recorder.record_effects(news, &effects, &self.core, now);
         self.carry_out(effects, now);
         self.record_beat();
+        if !is_event || self.inbox.streams.is_empty() || self.published.elapsed() > PUBLISH_LATEST {
+            self.publish();
+        }
+    }
+
+    /// Logs what changed, and publishes the view.
+    fn publish(&mut self) {
+        self.published = Instant::now();
         self.log.log_labels(&self.core.take_news());
         let controller = self.core.controller();
         if self.log.is_withholding(controller.status().mode) {
@@ -260,23 +276,25 @@ impl Agent {
     }
 
     fn start_lookup(&self, name: String) {
-        let (inputs, look_ups) = (self.input_sender.clone(), self.look_ups.clone());
+        let (answers, look_ups) = (self.inbox.answers.sender(), self.look_ups.clone());
         tokio::spawn(async move {
             let _permit = look_ups.acquire().await;
             let asked = name.clone();
             let answer = tokio::task::spawn_blocking(move || look_up_host(&asked)).await;
             let answer =
                 answer.unwrap_or_else(|panic| Err(LookupError::Resolver(panic.to_string())));
-            let _ = inputs.send(Input::Resolved { name, answer });
+            let _ = answers.send(Input::Resolved { name, answer });
         });
     }
 
     fn open_connection(&mut self, source: SourceId, client: SourceClient) {
-        let (id, inputs) = (source.clone(), self.input_sender.clone());
-        let connection = SourceConnection::new(client, move |message| {
+        let (id, answers) = (source.clone(), self.inbox.answers.sender());
+        let answer = move |message| {
             // Fails only when the agent has stopped.
-            let _ = inputs.send(Input::Source { source: id.clone(), message });
-        });
+            let _ = answers.send(Input::Source { source: id.clone(), message });
+        };
+        let stream = self.inbox.streams.add_queue(source.clone());
+        let connection = SourceConnection::new(client, answer, stream);
         self.connections.insert(source, connection);
     }
 

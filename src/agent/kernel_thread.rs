@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use node::{Kernel, KernelError, Monitor, error_chain};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 use vip::{Observed, Outcome, Plan};
 
 use super::core::{Input, KernelReading};
@@ -118,15 +118,15 @@ fn read_kernel(
 }
 
 /// Starts the thread that listens to the kernel's announcements. It ends within a second after
-/// `inputs` is closed.
+/// `changes` is closed.
 pub(super) fn start_monitor(
     interface: String,
-    inputs: UnboundedSender<Input>,
+    changes: Sender<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     const TIMEOUT: Duration = Duration::from_secs(1);
     thread::Builder::new().name("monitor".into()).spawn(move || {
         let mut monitor = None;
-        while !inputs.is_closed() {
+        while !changes.is_closed() {
             let heard = match &mut monitor {
                 None => Monitor::open(&interface).map(|opened| {
                     monitor = Some(opened);
@@ -137,7 +137,8 @@ pub(super) fn start_monitor(
             };
             match heard {
                 Ok(false) => {}
-                Ok(true) => drop(inputs.send(Input::KernelChanged)),
+                // One that waits stands for this one too.
+                Ok(true) => drop(changes.try_send(())),
                 Err(error) => {
                     tracing::warn!(
                         "cannot listen to the kernel's announcements: {}",

@@ -5,6 +5,7 @@
 
 pub mod core;
 pub mod event_loop;
+mod inbox;
 pub mod journal;
 mod kernel_thread;
 pub mod metrics;

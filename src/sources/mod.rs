@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use ::marathon::client::Client;
 use ::marathon::watch::Action;
+use tokio::sync::mpsc;
 use vip::LabelReport;
 
 pub use self::config::{SourceConfig, SourceKind};
@@ -68,13 +69,19 @@ pub enum SourceClient {
 /// The connection of a source, with its tasks in the runtime. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) enum SourceConnection {
-    Marathon(Connection),
+    Marathon(Connection<SourceMessage>),
 }
 
 /// A source as the agent's core knows it. Pure: it takes messages and returns requests.
 #[derive(Debug)]
 pub(crate) enum Source {
     Marathon(Box<MarathonSource>),
+}
+
+impl From<Message> for SourceMessage {
+    fn from(message: Message) -> Self {
+        Self::Marathon(message)
+    }
 }
 
 impl SourceMessage {
@@ -87,15 +94,17 @@ impl SourceMessage {
 }
 
 impl SourceConnection {
-    /// Makes a connection whose messages go to `deliver`. It does nothing until it gets a request.
+    /// Makes a connection. Answers to requests go to `answer`, the messages of the event stream to
+    /// `stream`, which is bounded. It does nothing until it gets a request.
     pub(crate) fn new(
         client: SourceClient,
-        deliver: impl Fn(SourceMessage) + Send + Sync + 'static,
+        answer: impl Fn(SourceMessage) + Send + Sync + 'static,
+        stream: mpsc::Sender<SourceMessage>,
     ) -> Self {
         match client {
             SourceClient::Marathon(client) => {
-                let deliver = move |message| deliver(SourceMessage::Marathon(message));
-                Self::Marathon(Connection::new(client, Arc::new(deliver)))
+                let answer = move |message: Message| answer(message.into());
+                Self::Marathon(Connection::new(client, Arc::new(answer), stream))
             }
         }
     }

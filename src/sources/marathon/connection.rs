@@ -7,36 +7,41 @@ use marathon::client::{Answered, Client, with_sources};
 use marathon::events::sse::Decoder;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::messages::{Message, ReadError};
+use super::outbox::Outbox;
 
-/// Takes the messages of a connection to its source.
-pub(crate) type Deliver = Arc<dyn Fn(Message) + Send + Sync>;
+/// Takes answers to requests to the source.
+pub(crate) type Answer = Arc<dyn Fn(Message) + Send + Sync>;
 
-/// A connection to one Marathon. Dropping it closes the event stream.
-pub(crate) struct Connection {
+/// A connection to one Marathon. Dropping it closes the event stream. `M` are the messages of its
+/// owner.
+pub(crate) struct Connection<M> {
     client: Arc<Client>,
-    deliver: Deliver,
+    answer: Answer,
+    /// Takes the messages of the event stream.
+    queue: mpsc::Sender<M>,
     stream: Option<JoinHandle<()>>,
 }
 
-impl fmt::Debug for Connection {
+impl<M> fmt::Debug for Connection<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, deliver: _, stream } = self;
+        let Self { client, answer: _, queue: _, stream } = self;
         f.debug_struct("Connection").field("client", client).field("stream", stream).finish()
     }
 }
 
-impl Drop for Connection {
+impl<M> Drop for Connection<M> {
     fn drop(&mut self) {
         self.close_stream();
     }
 }
 
-impl Connection {
-    pub(crate) fn new(client: Arc<Client>, deliver: Deliver) -> Self {
-        Self { client, deliver, stream: None }
+impl<M> Connection<M> {
+    pub(crate) fn new(client: Arc<Client>, answer: Answer, queue: mpsc::Sender<M>) -> Self {
+        Self { client, answer, queue, stream: None }
     }
 
     fn close_stream(&mut self) {
@@ -44,17 +49,19 @@ impl Connection {
             stream.abort();
         }
     }
+}
 
+impl<M: From<Message> + Send + 'static> Connection<M> {
     /// Carries out a request. Reads run side by side.
     pub(crate) fn send_request(&mut self, request: Action) {
-        let (client, deliver) = (self.client.clone(), self.deliver.clone());
+        let (client, deliver) = (self.client.clone(), self.answer.clone());
         match request {
             Action::Open { stream, url } => {
                 self.close_stream();
-                let listener = Listener { stream, deliver };
+                let mut outbox = Outbox::new(stream, self.queue.clone());
                 self.stream = Some(tokio::spawn(async move {
-                    let why = listener.listen(&client, url).await;
-                    (listener.deliver)(Message::Ended { stream, why });
+                    let why = listen(&client, url, stream, &mut outbox).await;
+                    outbox.send_message(Message::Ended { stream, why }).await;
                 }));
             }
             Action::Close => self.close_stream(),
@@ -88,41 +95,40 @@ fn unpack_answer<T>(
     }
 }
 
-/// Listens to one event stream.
-struct Listener {
+/// Sends the events of a stream until it ends, and returns the reason.
+async fn listen<M: From<Message>>(
+    client: &Client,
+    url: usize,
     stream: StreamId,
-    deliver: Deliver,
-}
-
-impl Listener {
-    /// Delivers events until the stream ends, and returns the reason.
-    async fn listen(&self, client: &Client, url: usize) -> String {
-        let Self { stream, ref deliver } = *self;
-        let mut events = match client.open_events(url).await {
-            Ok(events) => events,
+    outbox: &mut Outbox<M>,
+) -> String {
+    let mut events = match client.open_events(url).await {
+        Ok(events) => events,
+        Err(error) => return with_sources(&error),
+    };
+    outbox.send_message(Message::Servers(std::mem::take(&mut events.servers))).await;
+    outbox.send_message(Message::Opened { stream, leader: events.leader.clone() }).await;
+    let mut decoder = Decoder::default();
+    loop {
+        let chunk = tokio::select! {
+            () = outbox.report_overflow() => continue,
+            chunk = events.next() => chunk,
+        };
+        let chunk = match chunk {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return "Marathon closed it".to_owned(),
             Err(error) => return with_sources(&error),
         };
-        deliver(Message::Servers(std::mem::take(&mut events.servers)));
-        deliver(Message::Opened { stream, leader: events.leader.clone() });
-        let mut decoder = Decoder::default();
-        loop {
-            let chunk = match events.next().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return "Marathon closed it".to_owned(),
-                Err(error) => return with_sources(&error),
-            };
-            let skipped = decoder.skipped_frames();
-            let frames = decoder.push_bytes(&chunk);
-            if frames.is_empty() {
-                deliver(Message::Bytes { stream });
-            }
-            for frame in frames {
-                deliver(Message::Event { stream, event: Event::parse(&frame) });
-            }
-            if decoder.skipped_frames() > skipped {
-                let event = Event { at: None, change: Change::Unreadable };
-                deliver(Message::Event { stream, event });
-            }
+        let skipped = decoder.skipped_frames();
+        let frames = decoder.push_bytes(&chunk);
+        if frames.is_empty() {
+            outbox.note_bytes();
+        }
+        for frame in frames {
+            outbox.send_event(Event::parse(&frame)).await;
+        }
+        if decoder.skipped_frames() > skipped {
+            outbox.send_event(Event { at: None, change: Change::Unreadable }).await;
         }
     }
 }

@@ -227,8 +227,10 @@ impl Body {
             (None, Some(pod)) => Some(touched_workload(Kind::Pod, pod)),
             (None, None) => None,
         };
-        let ids: Option<Vec<_>> = steps.flat_map(|step| &step.actions).map(of).collect();
-        ids.filter(|ids| !ids.is_empty())
+        let actions = steps.flat_map(|step| &step.actions).take(caps::EVENT_WORKLOADS + 1);
+        let ids: Option<Vec<_>> = actions.map(of).collect();
+        // One with more is taken for one about everything.
+        ids.filter(|ids| (1..=caps::EVENT_WORKLOADS).contains(&ids.len()))
     }
 }
 

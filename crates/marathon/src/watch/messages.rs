@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::{Snapshot, Workload, WorkloadKey};
 
 /// Identifies one connection to the event stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(super) u64);
 
 /// Settings of a [`State`](super::State).
