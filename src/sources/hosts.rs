@@ -44,6 +44,8 @@ pub(crate) struct HostCache {
     /// When each name is to be looked up again. `None`: a look-up is under way. Addresses written
     /// as such are not here.
     due: BTreeMap<String, Option<Duration>>,
+    /// No name is due before this. Kept, since every event asks for it.
+    first_due: Option<Duration>,
     /// Names whose last look-up failed. The addresses found before stay in use.
     failed: BTreeMap<String, LookupError>,
 }
@@ -59,20 +61,22 @@ impl HostCache {
         &self.failed
     }
 
-    /// Requests the addresses of these names: those that are new are due at once.
+    /// Requests the addresses of these names: those that are new are due at once. Beyond the cap, they
+    /// are not looked up.
     pub(crate) fn request_hosts<'a>(
         &mut self,
         names: impl IntoIterator<Item = &'a str>,
         now: Duration,
     ) {
         for name in names {
-            if self.addresses.contains_key(name) {
+            if self.addresses.contains_key(name) || self.addresses.len() >= caps::HOSTS {
                 continue;
             }
             let known = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
                 Ok(address) => Ok([address].into()),
                 Err(_) => {
                     self.due.insert(name.to_owned(), Some(now));
+                    self.first_due = earlier(self.first_due, now);
                     Err(LookupError::Pending)
                 }
             };
@@ -97,14 +101,13 @@ impl HostCache {
     /// Takes in the answer to a look-up. Returns whether the addresses are others than before.
     pub(crate) fn record_answer(&mut self, name: &str, answer: Addresses, now: Duration) -> bool {
         let Some(due) = self.due.get_mut(name) else { return false };
+        let again = now + if answer.is_ok() { REFRESH_AFTER } else { RETRY_AFTER };
+        *due = Some(again);
+        self.first_due = earlier(self.first_due, again);
         let known = self.addresses.entry(name.to_owned()).or_insert(Err(LookupError::Pending));
         match &answer {
-            Ok(_) => {
-                *due = Some(now + REFRESH_AFTER);
-                self.failed.remove(name);
-            }
+            Ok(_) => drop(self.failed.remove(name)),
             Err(why) => {
-                *due = Some(now + RETRY_AFTER);
                 self.failed.insert(name.to_owned(), why.clone());
                 if known.is_ok() {
                     return false;
@@ -125,18 +128,27 @@ impl HostCache {
 
     /// Takes the names to look up now.
     pub(crate) fn take_due(&mut self, now: Duration) -> Vec<String> {
-        let is_due = |due: &Option<Duration>| due.is_some_and(|at| at <= now);
-        let due = self.due.iter_mut().filter(|(_, due)| is_due(due));
-        due.map(|(name, due)| {
-            *due = None;
-            name.clone()
-        })
-        .collect()
+        if self.first_due.is_none_or(|first| first > now) {
+            return Vec::new();
+        }
+        self.first_due = None;
+        let mut names = Vec::new();
+        for (name, due) in &mut self.due {
+            match *due {
+                Some(at) if at <= now => {
+                    *due = None;
+                    names.push(name.clone());
+                }
+                Some(at) => self.first_due = earlier(self.first_due, at),
+                None => {}
+            }
+        }
+        names
     }
 
     /// The time at which the next look-up is due.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        self.due.values().flatten().min().copied()
+        self.first_due
     }
 
     /// Forgets all other names than these.
@@ -145,6 +157,10 @@ impl HostCache {
         self.due.retain(|name, _| used.contains(name.as_str()));
         self.failed.retain(|name, _| used.contains(name.as_str()));
     }
+}
+
+fn earlier(first: Option<Duration>, other: Duration) -> Option<Duration> {
+    Some(first.map_or(other, |first| first.min(other)))
 }
 
 fn is_same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {

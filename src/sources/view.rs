@@ -19,6 +19,8 @@ pub struct SourceView {
     pub from_disk: bool,
     /// The error of the last read, if it failed.
     pub error: Option<String>,
+    /// A sentence on the parts of the last whole answer that could not be read, if there are any.
+    pub unread_parts: Option<String>,
     /// The error that ended the event stream, or kept it from being opened.
     pub unheard: Option<String>,
     /// The number of its apps and pods.

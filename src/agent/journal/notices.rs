@@ -84,6 +84,15 @@ fn source_notices(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Not
             format!("read all of {name}: {}", count_workloads(is.workloads)),
         ));
     }
+    match (&was.unread_parts, &is.unread_parts) {
+        (was, Some(parts)) if was.as_ref() != Some(parts) => {
+            notices.push(warning("trouble", format!("{name}: {parts}")));
+        }
+        (Some(_), None) => {
+            notices.push(info("trouble-over", format!("{name}: all of its answer can be read")));
+        }
+        _ => {}
+    }
     match (&was.unheard, &is.unheard) {
         _ if is.streaming && !was.streaming => {
             notices.push(info("stream-back", format!("receiving events from {name}")));

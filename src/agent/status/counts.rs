@@ -93,6 +93,7 @@ mod tests {
             report("VIP_0", None, Verdict::refused(misplaced)),
             report("ipvs_weight", None, Verdict::refused(misspelt_option.error)),
             report("VIP_1", None, Verdict::Named("a name".into())),
+            report("VIP_2", None, Verdict::refused(LabelRefusal::Capped("one of too many".into()))),
         ];
         let census = VipCounts::count_all([].into_iter(), reports.iter());
         assert_eq!(census.refused, RefusalKind::ALL.map(|kind| (kind, 1)).into());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use marathon::{TaskState, Workload};
 use vip::controller::AppClaims;
 
-use super::translate::{Translation, translate_workload, workload_hosts};
+use super::translate::{Translation, cap_reports, translate_workload, workload_hosts};
 use crate::clock::Timestamp;
 use crate::sources::facts::Contribution;
 use crate::sources::hosts::Hosts;
@@ -25,8 +25,9 @@ pub struct WorkloadClaims {
 #[must_use]
 pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
     let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).into_iter().cloned().collect();
-    let Translation { claims, reports, uncertain, gaps, tasks, settles_at } =
+    let Translation { claims, mut reports, uncertain, gaps, tasks, settles_at } =
         translate_workload(workload, addresses, wall);
+    cap_reports(&mut reports);
     let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
     let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
     let nodes = nodes.copied().collect();

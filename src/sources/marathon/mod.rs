@@ -6,17 +6,21 @@ pub(crate) mod connection;
 mod contributions;
 pub(crate) mod kept;
 pub mod messages;
+mod outbox;
+mod settling;
+mod source_quota;
 pub mod translate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marathon::WorkloadKey;
 use marathon::client::{Url, with_sources};
 use marathon::watch::{self, Action, ReadOutcome, State};
-use vip::LabelReport;
+use marathon::{Finding, WorkloadKey};
 use vip::controller::AppClaims;
+use vip::label::LabelRefusal;
+use vip::{Claim, LabelReport, Verdict};
 
 use super::hosts::HostCache;
 use super::kept::Saved;
@@ -27,6 +31,8 @@ use claims::{WorkloadClaims, claim_workload};
 use contributions::Contributions;
 use kept::KeptWorkloads;
 use messages::{Message, ReadError};
+use settling::Settling;
+use source_quota::{Load, SourceQuota};
 use translate::{task_versions, workload_hosts};
 
 /// One Marathon, as far as the agent knows it.
@@ -36,10 +42,11 @@ pub(crate) struct MarathonSource {
     watch_wakes_at: Duration,
     view: SourceView,
     contributions: Contributions,
+    quota: SourceQuota,
     /// Workloads from the state file that were not read since.
     remembered: BTreeSet<WorkloadKey>,
     /// The time at which the health checks of a workload's tasks should have reported.
-    settling: BTreeMap<WorkloadKey, Duration>,
+    settling: Settling,
 }
 
 impl MarathonSource {
@@ -49,8 +56,9 @@ impl MarathonSource {
             watch_wakes_at: now,
             view: SourceView::default(),
             contributions: Contributions::default(),
+            quota: SourceQuota::default(),
             remembered: BTreeSet::new(),
-            settling: BTreeMap::new(),
+            settling: Settling::default(),
         }
     }
 
@@ -76,11 +84,14 @@ impl MarathonSource {
             Message::Bytes { stream } => watch::Input::Bytes { stream },
             Message::Event { stream, event } => watch::Input::Event { stream, event },
             Message::Ended { stream, why } => {
-                self.view.unheard = Some(why);
+                self.view.unheard = Some(cut_reason(&why));
                 watch::Input::Ended { stream }
             }
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);
+                if let Ok(snapshot) = &answer {
+                    self.view.unread_parts = describe_findings(&snapshot.findings);
+                }
                 watch::Input::ReadEverything { answer: answer.ok(), leader }
             }
             Message::Read { key, answer, leader } => {
@@ -103,14 +114,14 @@ impl MarathonSource {
             true => self.advance_watch(watch::Input::Tick, context),
             false => SourceStep::default(),
         };
-        let settled = self.take_settled(now);
+        let settled = self.settling.take_due(now);
         step.apps.extend(self.translate_workloads(&settled, context));
         step
     }
 
     /// The time of the next [`MarathonSource::tick`].
     pub(crate) fn wake_at(&self) -> Duration {
-        self.settling.values().copied().fold(self.watch_wakes_at, Duration::min)
+        self.settling.first().into_iter().fold(self.watch_wakes_at, Duration::min)
     }
 
     /// Asks for everything once more, before the last answer is believed.
@@ -196,7 +207,7 @@ impl MarathonSource {
         match answer {
             Ok(_) => self.view.error.take().map(|_| Availability::Restored),
             Err(error) => {
-                let why = with_sources(error);
+                let why = cut_reason(&with_sources(error));
                 self.view.error = Some(why.clone());
                 Some(Availability::Lost { why })
             }
@@ -239,7 +250,11 @@ impl MarathonSource {
         context: &mut SourceContext<'_>,
     ) -> AppChanges {
         let apps = keys.iter().map(|key| (key.id.clone(), self.translate_workload(key, context)));
-        let apps = apps.collect();
+        let mut apps: AppChanges = apps.collect();
+        for key in self.quota.take_admissible() {
+            let claims = self.translate_workload(&key, context);
+            apps.insert(key.id, claims);
+        }
         self.view.workloads = self.contributions.workload_count();
         apps
     }
@@ -251,18 +266,28 @@ impl MarathonSource {
         context: &mut SourceContext<'_>,
     ) -> Option<AppClaims> {
         let now = context.now;
-        self.settling.remove(key);
+        self.settling.replace(key, None);
         let Some(workload) = self.watch.get(key) else {
             self.contributions.remove(key, context.cluster);
+            self.quota.release(key);
             return None;
         };
         let hosts = workload_hosts(workload);
         context.hosts.request_hosts(hosts.iter().map(|host| &***host), now.since_start);
-        let WorkloadClaims { mut app, contribution, settles_at } =
+        let WorkloadClaims { mut app, mut contribution, settles_at } =
             claim_workload(workload, context.hosts.known_hosts(), now.wall);
+        let load = Load::new(&app, contribution.reports.len());
+        let admission = self.quota.admit(key, load);
+        if !admission.reports {
+            contribution.reports.clear();
+        }
+        if !admission.claims {
+            contribution.reports.extend(app.claims.first().map(unadmitted_report));
+            app.claims.clear();
+        }
         if let Some(at) = settles_at {
             let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
-            self.settling.insert(key.clone(), now.since_start + wait);
+            self.settling.replace(key, Some(now.since_start + wait));
         }
         let remembered = self.remembered.contains(key);
         for candidate in app.claims.iter_mut().flat_map(|claim| &mut claim.candidates) {
@@ -271,16 +296,33 @@ impl MarathonSource {
         self.contributions.replace(key, contribution, context.cluster);
         Some(app)
     }
+}
 
-    /// Takes the workloads whose health checks should have reported by now.
-    fn take_settled(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
-        let due = self.settling.iter().filter(|(_, at)| **at <= now);
-        let due: BTreeSet<_> = due.map(|(key, _)| key.clone()).collect();
-        for key in &due {
-            self.settling.remove(key);
-        }
-        due
-    }
+/// Describes the parts of an answer that could not be read. The order of an answer means nothing, so
+/// the description doesn't depend on it.
+fn describe_findings(findings: &[Finding]) -> Option<String> {
+    let first = findings.iter().map(|finding| &finding.reason).min()?;
+    Some(cut_reason(&format!(
+        "{} parts of its answer can't be read, such as: {first}; `vipd diff` lists them",
+        findings.len()
+    )))
+}
+
+/// Cuts a reason that has texts of Marathon's in it.
+fn cut_reason(why: &str) -> String {
+    caps::cut_text(why, caps::REASON).into_owned()
+}
+
+/// Makes the report on a workload that there is no room for, at its first VIP label.
+fn unadmitted_report(claim: &Claim) -> LabelReport {
+    let why = format!(
+        "no VIP of this app or pod is served: all apps and pods together would have more than {} \
+         virtual services or {} real servers",
+        caps::SOURCE_VIPS,
+        caps::SOURCE_SERVERS
+    );
+    let verdict = Verdict::refused(LabelRefusal::Capped(why));
+    LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict }
 }
 
 /// Returns the host in `http://host:port`, as `X-Marathon-Leader` has it.

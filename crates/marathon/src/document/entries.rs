@@ -39,6 +39,15 @@ impl Entry {
         }
     }
 
+    /// Tells whether it took too much memory, and is left out but for its id.
+    pub(super) fn is_outgrown(&self) -> bool {
+        match &self.body {
+            Body::App(app) => app.outgrown,
+            Body::PodStatus(pod) => pod.outgrown,
+            Body::PodSpec(pod) => pod.outgrown,
+        }
+    }
+
     /// Converts the definition alone, for a version record.
     pub(super) fn to_spec(&self) -> Spec {
         match &self.body {

@@ -46,7 +46,8 @@ impl Document {
             }
             _ => Err(DocumentError::unrecognised("not an answer of /v2/apps")),
         })?;
-        let without = document.entries.iter().find(|entry| !entry.has_instances());
+        let lacks = |entry: &&Entry| !entry.has_instances() && !entry.is_outgrown();
+        let without = document.entries.iter().find(lacks);
         match without {
             Some(entry) => Err(DocumentError::MissingTasks { app: entry.id.clone() }),
             None => Ok(document),
@@ -125,7 +126,8 @@ impl Document {
             }
             let workload = entry.to_workload(&mut assembly);
             if entry.has_instances() && !workload.tasks_known {
-                note("there are too many endpoints: its instances are left out");
+                let (kind, id) = (entry.kind(), &entry.id);
+                note(&format!("{kind} {id} has too many endpoints: its instances are left out"));
             }
             workloads.push(workload);
         }
@@ -139,6 +141,7 @@ impl Document {
     /// As [`Document::parse`], and when the answer isn't one definition of that kind.
     pub fn parse_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
         match Self::parse(body)?.entries.as_slice() {
+            [entry] if entry.is_outgrown() => Err(DocumentError::Outgrown),
             [entry] if entry.kind() == kind => Ok(entry.to_spec()),
             entries => {
                 let found = format!("{} definitions, not one {kind}", entries.len());
@@ -165,10 +168,20 @@ pub(crate) fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
         None => Err(DocumentError::Empty),
         Some(b'<') => Err(DocumentError::Html { title: title_of(body) }),
         // Several times as fast as the lossy conversion.
-        Some(_) => {
-            Ok(str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed))
-        }
+        Some(_) => match str::from_utf8(body) {
+            Ok(text) => Ok(text.into()),
+            Err(_) if lossy_len(body) > body.len().max(caps::ANSWER) => {
+                Err(DocumentError::Outgrown)
+            }
+            Err(_) => Ok(String::from_utf8_lossy(body)),
+        },
     }
+}
+
+/// Returns the length of a body as text: what isn't UTF-8 may become three times as long.
+fn lossy_len(body: &[u8]) -> usize {
+    let replaced = |invalid: &[u8]| if invalid.is_empty() { 0 } else { '\u{fffd}'.len_utf8() };
+    body.utf8_chunks().map(|chunk| chunk.valid().len() + replaced(chunk.invalid())).sum()
 }
 
 /// Extracts the title of a web page, if it is near the start and not overlong.

@@ -9,6 +9,10 @@ use serde_json::value::RawValue;
 use super::Log;
 use super::value::{FromJson, ValueSeed};
 
+/// Memory that a list element takes, as a multiple of its size: the snapshot has one of its own, with
+/// more in it.
+const ELEMENT_FACTOR: usize = 3;
+
 /// A list keeps its length: an element that can't be read becomes a default. So the others keep
 /// their positions, which matter in Marathon's lists of ports.
 impl<T: FromJson> FromJson for Vec<T> {
@@ -53,7 +57,7 @@ impl<'de, T: FromJson> DeserializeSeed<'de> for Element<'_, T> {
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<T>, D::Error> {
         let log = self.log;
-        if !log.make_room::<T>() {
+        if !log.take_room(ELEMENT_FACTOR * size_of::<T>()) {
             return IgnoredAny::deserialize(json).map(|_| None);
         }
         if log.too_deep() {

@@ -10,12 +10,37 @@ const MAX_FINDINGS: usize = 1000;
 /// Limit of nested lists, deeper than any real tree of groups.
 const MAX_DEPTH: usize = 64;
 
-/// Memory that the lists of any document may take, in bytes.
-const MIN_ROOM: usize = 16 << 20;
+/// Memory that may be made of any document, in bytes.
+const MIN_ROOM: usize = 64 << 20;
 
-/// Memory that lists may take, as a multiple of the document's length. Marathon's answers take less
-/// than 1; `[{},{},{}...` would take hundreds.
-const ROOM_FACTOR: usize = 4;
+/// Memory that may be made of a document, as a multiple of its length. Marathon's answers take less
+/// than 3; `[{},{},{}...` would take hundreds.
+const ROOM_FACTOR: usize = 8;
+
+/// The share of a document's memory that one app or pod may take: one that takes more is left out,
+/// and costs the others nothing.
+const WORKLOAD_SHARE: usize = 4;
+
+/// Memory that a text takes besides its bytes.
+const TEXT_OVERHEAD: usize = 48;
+
+/// The memory that is left. It counts what is made of a document: the values that are read, and the
+/// snapshot that is made of these.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    document: usize,
+    /// There was too little for the document.
+    outgrown: bool,
+    /// That of the workload that is being read.
+    workload: Option<WorkloadRoom>,
+}
+
+/// The memory that is left for one workload.
+#[derive(Debug, Clone, Copy)]
+struct WorkloadRoom {
+    taken: usize,
+    limit: usize,
+}
 
 /// The state of a reader: its path, its findings and its memory budget.
 #[derive(Debug)]
@@ -23,8 +48,7 @@ pub(crate) struct Log {
     path: Vec<PathStep>,
     findings: Vec<Finding>,
     unkept: usize,
-    room: usize,
-    outgrown: bool,
+    room: Room,
     careful: bool,
 }
 
@@ -42,8 +66,11 @@ impl Log {
             path: Vec::new(),
             findings: Vec::new(),
             unkept: 0,
-            room: text_len.saturating_mul(ROOM_FACTOR).max(MIN_ROOM),
-            outgrown: false,
+            room: Room {
+                document: text_len.saturating_mul(ROOM_FACTOR).clamp(MIN_ROOM, caps::ANSWER_MEMORY),
+                outgrown: false,
+                workload: None,
+            },
             careful: false,
         }
     }
@@ -55,10 +82,10 @@ impl Log {
         work: impl Fn(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         let (findings, unkept) = (self.findings.len(), self.unkept);
-        let (room, outgrown, careful) = (self.room, self.outgrown, self.careful);
+        let (room, careful) = (self.room, self.careful);
         work(self).or_else(|_| {
             self.findings.truncate(findings);
-            (self.unkept, self.room, self.outgrown) = (unkept, room, outgrown);
+            (self.unkept, self.room) = (unkept, room);
             self.careful = true;
             let done = work(self);
             self.careful = careful;
@@ -122,25 +149,65 @@ impl Log {
         self.path.len() > MAX_DEPTH
     }
 
-    /// Takes memory for one more `T` from the budget. False: there is not enough left.
+    /// Takes memory for one more `T`. False: there is not enough left.
     pub(crate) fn make_room<T>(&mut self) -> bool {
-        match self.room.checked_sub(size_of::<T>()) {
-            Some(left) => self.room = left,
-            None => self.outgrown = true,
+        self.take_room(size_of::<T>())
+    }
+
+    /// Takes memory for a text. It is small, so it is read in any case; lists end when there is none
+    /// left.
+    pub(crate) fn count_text(&mut self, text: &str) {
+        self.take_room(text.len() + TEXT_OVERHEAD);
+    }
+
+    /// Takes so many bytes, from the workload that is being read or else from the document. False:
+    /// there are not enough left.
+    pub(super) fn take_room(&mut self, bytes: usize) -> bool {
+        let Room { document, outgrown, workload } = &mut self.room;
+        if let Some(room) = workload {
+            room.taken = room.taken.saturating_add(bytes);
+            return room.taken <= room.limit;
         }
-        !self.outgrown
+        match document.checked_sub(bytes) {
+            Some(left) => *document = left,
+            None => *outgrown = true,
+        }
+        !*outgrown
+    }
+
+    /// Runs `work` as the reading of one workload, with a share of the memory. Returns also whether
+    /// that was enough. If it was not, the workload takes none: it is to be left out.
+    pub(super) fn within_workload<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+        // A pod's definition is a workload by itself, or a part of one.
+        if self.room.workload.is_some() {
+            return (work(self), true);
+        }
+        let limit = (self.room.document / WORKLOAD_SHARE).min(caps::WORKLOAD_MEMORY);
+        self.room.workload = Some(WorkloadRoom { taken: 0, limit });
+        let (findings, unkept) = (self.findings.len(), self.unkept);
+        let done = work(self);
+        let taken = self.room.workload.take().map_or(0, |room| room.taken);
+        let is_enough = taken <= limit;
+        if is_enough {
+            self.room.document -= taken;
+        } else {
+            // That it is left out says it all.
+            self.findings.truncate(findings);
+            self.unkept = unkept;
+        }
+        (done, is_enough)
     }
 
     /// Tells whether reading stopped because the document takes too much memory for its length.
     pub(crate) fn is_outgrown(&self) -> bool {
-        self.outgrown
+        self.room.outgrown
     }
 
     /// Adds the findings of another run over the document.
     pub(crate) fn take_over(&mut self, read: Self) {
         self.findings.extend(read.findings);
         self.unkept += read.unkept;
-        self.outgrown |= read.outgrown;
+        self.room.outgrown |= read.room.outgrown;
     }
 
     /// Returns the findings, and one with the number of those beyond the limit.

@@ -21,9 +21,27 @@ pub(crate) use value::{FromJson, ValueSeed, read_json};
 
 /// Implements [`Record`] for a struct, from JSON keys and the fields they fill. Of a duplicate key
 /// the last one counts, as in Marathon. Unknown keys are skipped.
+///
+/// After `workload "app"` comes an app or a pod, with fields `id` and `outgrown`: it is left out if it
+/// takes too much memory.
 macro_rules! record {
-    ($type:ident { $($key:literal => $field:ident),* $(,)? }) => {
+    (workload $kind:literal $type:ident { $($fields:tt)* }) => {
+        $crate::lenient::record!(@impl $type { $($fields)* }
+            const WORKLOAD: Option<&'static str> = Some($kind);
+
+            fn leave_out(&mut self) -> Option<&str> {
+                *self = Self { id: self.id.take(), outgrown: true, ..Self::default() };
+                self.id.as_deref()
+            }
+        );
+    };
+    ($type:ident { $($fields:tt)* }) => {
+        $crate::lenient::record!(@impl $type { $($fields)* });
+    };
+    (@impl $type:ident { $($key:literal => $field:ident),* $(,)? } $($items:item)*) => {
         impl $crate::lenient::Record for $type {
+            $($items)*
+
             fn read_field<'de, A: serde::de::MapAccess<'de>>(
                 &mut self,
                 key: &str,

@@ -11,6 +11,14 @@ use super::value::{FromJson, ValueSeed};
 
 /// A struct that is read from an object, field by field. See [`super::record!`].
 pub(crate) trait Record: Default {
+    /// The kind of workload that it is, if it is one: `app` or `pod`.
+    const WORKLOAD: Option<&'static str> = None;
+
+    /// Leaves out everything but the id, and returns that.
+    fn leave_out(&mut self) -> Option<&str> {
+        None
+    }
+
     fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
@@ -46,15 +54,30 @@ impl<R: Record> FromJson for R {
     const EXPECTED: &'static str = "an object";
 
     fn from_object<'de, A: MapAccess<'de>>(
-        mut object: A,
+        object: A,
         log: &mut Log,
     ) -> Result<Option<Self>, A::Error> {
-        let mut record = Self::default();
-        while let Some(key) = object.next_key::<Key<'de>>()? {
-            record.read_field(&key.0, Field { object: &mut object, log })?;
+        let Some(kind) = R::WORKLOAD else { return read_record(object, log).map(Some) };
+        let (record, is_enough) = log.within_workload(|log| read_record::<R, A>(object, log));
+        let mut record = record?;
+        if !is_enough {
+            let id = record.leave_out().unwrap_or("without id");
+            let reason = format!("{kind} {id} takes far more memory than any real one: left out");
+            log.add_finding(reason);
         }
         Ok(Some(record))
     }
+}
+
+fn read_record<'de, R: Record, A: MapAccess<'de>>(
+    mut object: A,
+    log: &mut Log,
+) -> Result<R, A::Error> {
+    let mut record = R::default();
+    while let Some(key) = object.next_key::<Key<'de>>()? {
+        record.read_field(&key.0, Field { object: &mut object, log })?;
+    }
+    Ok(record)
 }
 
 /// Limit of keys that are examined to recognise an object; more than any object of Marathon has.

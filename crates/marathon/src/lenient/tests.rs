@@ -127,8 +127,8 @@ proptest! {
         json in odd_json(),
         depth in prop_oneof![3 => Just(0), 1 => 0..140_usize],
         list in prop::sample::select(vec!["apps", "pods", "groups"]),
-        // Of 4096, which are all there are.
-        room_taken in prop_oneof![1 => Just(0), 1 => 4090..4097_usize],
+        // Of 16,384, which are all there are.
+        room_taken in prop_oneof![1 => Just(0), 1 => 16_378..16_385_usize],
     ) {
         let (open, close) = (r#"{"groups":["#.repeat(depth), "]}".repeat(depth));
         let text = format!("{open}{{\"id\":\"/\",\"{list}\":[{json},{{\"id\":1}}]}}{close}");

@@ -122,6 +122,12 @@ impl<'de, T: FromJson> Visitor<'de> for ValueSeed<'_, T> {
     }
 
     fn visit_str<E: Error>(self, found: &str) -> Result<T, E> {
+        let text = caps::cut_text(found, caps::TEXT);
+        if text.len() < found.len() {
+            self.log.add_finding(format!("it is longer than {} bytes and is cut off", caps::TEXT));
+        }
+        let found = &*text;
+        self.log.count_text(found);
         Ok(self.or_note(T::from_text(found), Clipped(found)))
     }
 

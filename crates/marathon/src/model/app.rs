@@ -35,9 +35,11 @@ pub(crate) struct App {
     pub(crate) tasks: Option<Vec<Task>>,
     pub(crate) deployments: Vec<Present>,
     pub(crate) task_kill_grace_period: Option<Duration>,
+    /// It took too much memory, and is left out.
+    pub(crate) outgrown: bool,
 }
 
-record!(App {
+record!(workload "app" App {
     "id" => id,
     "version" => version,
     "versionInfo" => version_info,

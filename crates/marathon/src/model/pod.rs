@@ -17,9 +17,11 @@ pub(crate) struct PodStatus {
     /// The current definition, whatever the instances run by.
     pub(crate) spec: PodSpec,
     pub(crate) instances: Option<Vec<PodInstance>>,
+    /// It took too much memory, and is left out.
+    pub(crate) outgrown: bool,
 }
 
-record!(PodStatus { "id" => id, "spec" => spec, "instances" => instances });
+record!(workload "pod" PodStatus { "id" => id, "spec" => spec, "instances" => instances });
 
 /// A pod as in `/v2/pods` (`pod.raml`).
 #[derive(Debug, Default)]
@@ -29,9 +31,11 @@ pub(crate) struct PodSpec {
     pub(crate) labels: Labels,
     pub(crate) networks: Vec<Network>,
     pub(crate) containers: Vec<PodContainer>,
+    /// It took too much memory, and is left out.
+    pub(crate) outgrown: bool,
 }
 
-record!(PodSpec {
+record!(workload "pod" PodSpec {
     "id" => id,
     "version" => version,
     "labels" => labels,

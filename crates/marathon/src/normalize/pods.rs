@@ -117,6 +117,7 @@ fn pod_instance(
     let (port_health, endpoints): (Vec<_>, Vec<_>) = own
         .into_iter()
         .flat_map(|spec| spec.ports.iter().map(|port| (&spec.network, port)))
+        .take(caps::PORTS)
         .map(|(network, port)| (port_health(listed, port), locate_port(network, listed, port)))
         .unzip();
     let running = listed.containers.iter().filter(|c| c.status.as_deref() == Some("TASK_RUNNING"));
@@ -211,5 +212,6 @@ fn instance_addresses(listed: &PodInstance, networks: &[String]) -> Vec<IpAddr> 
     let wanted = listed.networks.iter().filter(|network| {
         networks.is_empty() || network.name.as_ref().is_some_and(|name| networks.contains(name))
     });
-    wanted.flat_map(|network| network.addresses.iter().copied().flatten()).collect()
+    let addresses = wanted.flat_map(|network| network.addresses.iter().copied().flatten());
+    addresses.take(caps::ADDRESSES).collect()
 }

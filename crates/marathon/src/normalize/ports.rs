@@ -185,7 +185,8 @@ fn count_host_ports(spec: &Spec) -> usize {
 ///
 /// A task's `ports` have one entry for each port with a host port, in order, and none for the
 /// others (`PortsMatcher.scala`, `TaskBuilder.scala`). If the numbers differ, task and definition
-/// don't belong together, and any pairing would be a guess.
+/// don't belong together, and any pairing would be a guess. Only so many ports are located as the cap
+/// allows.
 pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
     let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
     let expected = count_host_ports(spec);
@@ -197,11 +198,11 @@ pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unr
         _ => None,
     };
     if let Some(reason) = nowhere {
-        return vec![Err(reason); spec.ports.len()];
+        return vec![Err(reason); spec.ports.len().min(caps::PORTS)];
     }
     let mut allocated = task.ports.iter().copied();
     let addresses = task.ip_addresses.iter().filter_map(|address| address.ip_address);
-    let addresses: Vec<_> = addresses.collect();
+    let addresses: Vec<_> = addresses.take(caps::ADDRESSES).collect();
     let place = |port: &Port| match &port.scope {
         Scope::Host => {
             let behind = container_behind(&spec.network, &addresses, port.container_port);
@@ -212,7 +213,7 @@ pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unr
             container_endpoint(&addresses, port.container_port)
         }
     };
-    spec.ports.iter().map(place).collect()
+    spec.ports.iter().take(caps::PORTS).map(place).collect()
 }
 
 /// Returns the address behind a port of the agent, if the task has only one that can be meant.

@@ -3,22 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{InstanceSpec, Snapshot, Spec, VersionKey};
+use crate::{InstanceSpec, Labels, Port, Snapshot, Spec, VersionKey};
 
 /// A cache of version records: earlier definitions, as Marathon keeps them. They never change, so a
 /// record stays valid as long as an instance runs by it.
+///
+/// Beyond [`caps::RECORDS`] none is added.
 #[derive(Debug, Clone, Default)]
-pub struct Records(BTreeMap<VersionKey, Option<Arc<Spec>>>);
+pub struct Records {
+    by_key: BTreeMap<VersionKey, Option<Arc<Spec>>>,
+    /// The memory that they take, roughly.
+    bytes: usize,
+}
 
 impl Records {
     /// Adds the definition that Marathon has recorded for a version.
     pub fn insert(&mut self, key: VersionKey, spec: Spec) {
-        self.0.insert(key, Some(Arc::new(spec)));
+        self.insert_shared(key, &Arc::new(spec));
     }
 
     /// Notes that Marathon has dropped a record: it keeps 25 or 50 of each app.
     pub fn insert_gone(&mut self, key: VersionKey) {
-        self.0.insert(key, None);
+        self.by_key.insert(key, None);
+    }
+
+    fn insert_shared(&mut self, key: VersionKey, spec: &Arc<Spec>) {
+        let bytes = memory_of(spec);
+        if self.bytes + bytes <= caps::RECORDS {
+            self.bytes += bytes;
+            if let Some(Some(old)) = self.by_key.insert(key, Some(Arc::clone(spec))) {
+                self.bytes -= memory_of(&old);
+            }
+        }
     }
 
     /// Adds the definitions that instances run by now. When an upgrade replaces them, which happens
@@ -31,7 +47,9 @@ impl Records {
             let versions: BTreeSet<_> = current.filter_map(|instance| instance.version).collect();
             for version in versions {
                 let key = VersionKey { kind: workload.kind, id: workload.id.clone(), version };
-                self.0.entry(key).or_insert_with(|| Some(Arc::clone(&workload.spec)));
+                if !self.by_key.contains_key(&key) {
+                    self.insert_shared(key, &workload.spec);
+                }
             }
         }
     }
@@ -39,7 +57,7 @@ impl Records {
     /// Tells whether a record is known, or known to be dropped.
     #[must_use]
     pub fn contains(&self, key: &VersionKey) -> bool {
-        self.0.contains_key(key)
+        self.by_key.contains_key(key)
     }
 
     /// Drops the records that no instance of a snapshot runs by.
@@ -52,14 +70,29 @@ impl Records {
                 versions.map(|version| (workload.kind, &workload.id, version))
             })
             .collect();
-        self.0.retain(|key, _| used.contains(&(key.kind, &key.id, key.version)));
+        self.by_key.retain(|key, _| used.contains(&(key.kind, &key.id, key.version)));
+        self.bytes = self.by_key.values().flatten().map(|spec| memory_of(spec)).sum();
     }
 
     pub(crate) fn spec_of(&self, key: &VersionKey) -> InstanceSpec {
-        match self.0.get(key) {
+        match self.by_key.get(key) {
             Some(Some(spec)) => InstanceSpec::Older(Arc::clone(spec)),
             Some(None) => InstanceSpec::Gone(key.version),
             None => InstanceSpec::Unknown(key.version),
         }
     }
 }
+
+/// Estimates the memory that a definition takes.
+fn memory_of(spec: &Spec) -> usize {
+    let labels = |labels: &Labels| -> usize {
+        labels.iter().map(|(key, value)| PER_LABEL + key.len() + value.len()).sum()
+    };
+    let ports = spec.ports.iter().map(|port| PER_PORT + labels(&port.labels));
+    let unused = spec.unused_ports.iter().map(|port| PER_PORT + labels(&port.labels));
+    size_of::<Spec>() + labels(&spec.labels) + ports.chain(unused).sum::<usize>()
+}
+
+/// Memory of a port besides its labels, and of a label besides its texts.
+const PER_PORT: usize = 2 * size_of::<Port>();
+const PER_LABEL: usize = 2 * size_of::<(String, String)>();

@@ -1,6 +1,6 @@
 //! Labels of apps, pods and ports.
 
-use serde::de::MapAccess;
+use serde::de::{IgnoredAny, MapAccess};
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{FromJson, Key, Log, ValueSeed};
@@ -51,13 +51,25 @@ impl FromJson for Labels {
         log: &mut Log,
     ) -> Result<Option<Self>, A::Error> {
         let mut labels = Vec::new();
+        let mut unread = 0;
         while let Some(Key(key)) = object.next_key()? {
+            if labels.len() == caps::LABELS {
+                object.next_value::<IgnoredAny>()?;
+                unread += 1;
+                continue;
+            }
+            let key = caps::cut_text(&key, caps::TEXT);
+            log.count_text(&key);
             let value = log.at_member(&key, |log| object.next_value_seed(ValueSeed::new(log)))?;
             if let Value(Some(value)) = value
                 && log.make_room::<(String, String)>()
             {
                 labels.push((key.into_owned(), value));
             }
+        }
+        if unread > 0 {
+            let read = caps::LABELS;
+            log.add_finding(format!("only the first {read} labels are read: {unread} are not"));
         }
         Ok(Some(Self(labels)))
     }

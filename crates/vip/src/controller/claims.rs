@@ -152,10 +152,11 @@ impl Claims {
 
     /// Returns the claims to one address.
     pub(super) fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
-        self.by_vip.range(Vip::all_on(address)).flat_map(|(vip, keys)| {
-            let apps = keys.iter().filter_map(|(source, app)| self.sources[source].apps.get(app));
-            apps.flat_map(|app| &app.claims).filter(|claim| claim.vip == *vip)
-        })
+        let keys: BTreeSet<&AppKey> =
+            self.by_vip.range(Vip::all_on(address)).flat_map(|(_, keys)| keys).collect();
+        // Once for each app, however many VIPs it has there.
+        let apps = keys.into_iter().filter_map(|(source, app)| self.sources[source].apps.get(app));
+        apps.flat_map(|app| &app.claims).filter(move |claim| claim.vip.address == address)
     }
 
     /// Tells whether a task has ended for certain. Of the tasks of an app that is gone nothing is

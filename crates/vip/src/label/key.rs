@@ -40,6 +40,12 @@ pub fn classify_key(key: &str, value: &str) -> Key {
     }
 }
 
+/// Tells whether a label is an option, or looks like one. Others never change the options of a port.
+#[must_use]
+pub fn is_option_key(key: &str) -> bool {
+    key.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("IPVS_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

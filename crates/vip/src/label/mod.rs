@@ -8,7 +8,7 @@ mod refusal;
 mod report;
 mod value;
 
-pub use key::{Key, classify_key};
+pub use key::{Key, classify_key, is_option_key};
 pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
 pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, VipLabel, read_port, stray_app_labels};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
 
+use super::key::is_option_key;
 use crate::ownership::MARK;
 
 /// The scheduler without `IPVS_SCHEDULER`.
@@ -157,9 +158,7 @@ impl Options {
     /// Applies one label. Returns `Ok(false)` if it is no option.
     pub(super) fn apply_label(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
         let Some(option) = key.strip_prefix("IPVS_") else {
-            let in_small_letters =
-                key.get(..5).is_some_and(|key| key.eq_ignore_ascii_case("IPVS_"));
-            return if in_small_letters { Err(OptionError::Unknown) } else { Ok(false) };
+            return if is_option_key(key) { Err(OptionError::Unknown) } else { Ok(false) };
         };
         let text = value.trim();
         match option {

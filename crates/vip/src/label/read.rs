@@ -87,9 +87,6 @@ pub fn read_port(port: &[(&str, &str)], app: &[(&str, &str)]) -> PortLabels {
     PortLabels { vip_labels: read_vip_labels(port), options, bad_options }
 }
 
-/// The limit of VIPs on one port: each is a virtual service on every node.
-const MOST_VIPS: usize = 64;
-
 fn read_vip_labels(port: &[(&str, &str)]) -> Vec<VipLabel> {
     let mut vip_labels: Vec<VipLabel> = Vec::new();
     let mut occurrences: HashMap<&str, usize> = HashMap::new();
@@ -102,7 +99,7 @@ fn read_vip_labels(port: &[(&str, &str)]) -> Vec<VipLabel> {
         let next = occurrences.entry(key).or_default();
         let occurrence = std::mem::replace(next, *next + 1);
         let meaning = match vip_labels.len() {
-            0..MOST_VIPS => meaning,
+            0..caps::PORT_VIPS => meaning,
             _ => Some(Err(ValueError::TooMany)),
         };
         vip_labels.push(VipLabel { key: key.into(), occurrence, value: value.into(), meaning });

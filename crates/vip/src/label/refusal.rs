@@ -21,6 +21,9 @@ pub enum LabelRefusal {
     /// The address may not be a VIP, or not for this app.
     #[error(transparent)]
     Policy(#[from] policy::AddressRefusal),
+    /// A label beyond a cap. The sentence names the cap.
+    #[error("{0}")]
+    Capped(String),
 }
 
 impl LabelRefusal {
@@ -32,6 +35,7 @@ impl LabelRefusal {
             Self::Misplaced(_) => RefusalKind::Place,
             Self::Option(_) => RefusalKind::Option,
             Self::Policy(_) => RefusalKind::Policy,
+            Self::Capped(_) => RefusalKind::Cap,
         }
     }
 }
@@ -50,11 +54,14 @@ pub enum RefusalKind {
     /// A VIP label on the app, in a list of ports that isn't used, or on a port that is neither TCP
     /// nor UDP.
     Place,
+    /// A label beyond a cap, such as that of the VIPs of one app.
+    Cap,
 }
 
 impl RefusalKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Syntax, Self::Option, Self::Policy, Self::Name, Self::Place];
+    pub const ALL: [Self; 6] =
+        [Self::Syntax, Self::Option, Self::Policy, Self::Name, Self::Place, Self::Cap];
 
     /// Returns the name for machines: the `reason` of the metric `vipd_refused_labels`.
     #[must_use]
@@ -65,6 +72,7 @@ impl RefusalKind {
             Self::Policy => "policy",
             Self::Name => "name",
             Self::Place => "place",
+            Self::Cap => "cap",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reports on labels: the place of each, and whether it is obeyed.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{LabelPlace, LabelRefusal, RefusalKind};
@@ -79,25 +80,32 @@ impl Verdict {
 /// obeyed now but weren't.
 #[must_use]
 pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
-    // The path in the document may change without a change of the label.
-    let same = |a: &LabelReport, b: &LabelReport| {
-        let place = |report: &LabelReport| (report.place.port, report.place.occurrence, report.vip);
-        let text = |report: &LabelReport| {
-            (report.place.app.clone(), report.place.key.clone(), report.place.value.clone())
-        };
-        place(a) == place(b) && text(a) == text(b)
-    };
-    let is_new = |report: &&LabelReport| match before.iter().find(|old| same(old, report)) {
-        Some(old) => old.verdict != report.verdict,
+    let mut known = HashMap::new();
+    for report in before {
+        known.entry(identity(report)).or_insert(&report.verdict);
+    }
+    let is_new = |report: &&LabelReport| match known.get(&identity(report)) {
+        Some(verdict) => **verdict != report.verdict,
         None => report.verdict != Verdict::Obeyed,
     };
     after.iter().filter(is_new).cloned().collect()
+}
+
+/// The label of a report, without its path in the document: that may change without a change of the
+/// label.
+type Identity<'a> = (&'a str, Option<usize>, &'a str, usize, &'a str, Option<Vip>);
+
+fn identity(report: &LabelReport) -> Identity<'_> {
+    let LabelPlace { app, port, path: _, key, occurrence, value } = &report.place;
+    (app, *port, key, *occurrence, value, report.vip)
 }
 
 /// Writes `/mysql VIP_0="256.1.1.1:80": reason`.
 impl fmt::Display for LabelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LabelPlace { app, port, key, value, .. } = &self.place;
+        let cut = |text| caps::cut_text(text, caps::SHOWN_VALUE);
+        let (key, value) = (cut(key), cut(value));
         write!(f, "{app} ")?;
         if let Some(port) = port {
             write!(f, "port {port} ")?;

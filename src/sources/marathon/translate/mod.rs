@@ -4,17 +4,21 @@
 mod app_labels;
 mod placed;
 mod port;
+mod quota;
 mod translation;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use marathon::{Endpoint, Health, Instance, InstanceSpec, Snapshot, Timestamp, Workload};
+use vip::label::is_option_key;
 
 use crate::sources::hosts::Hosts;
 use app_labels::{report_bad_options, report_stray_labels, report_unused_port_labels};
 use placed::{PlacedInstance, group_by_spec};
 use port::PortReader;
+pub(super) use quota::cap_reports;
+use quota::{Quota, report_capped_labels};
 pub use translation::Translation;
 
 /// Lists the host names whose addresses [`translate_snapshot`] needs.
@@ -53,14 +57,18 @@ pub fn translate_workload(workload: &Workload, hosts: &Hosts, now: Timestamp) ->
     let mut translation = Translation::default();
     let placed: Vec<_> =
         workload.instances.iter().map(|each| PlacedInstance::new(each, hosts)).collect();
+    report_capped_labels(workload, &mut translation.reports);
     report_stray_labels(workload, &mut translation);
     report_unused_port_labels(workload, &mut translation);
     report_bad_options(workload, &mut translation);
     let incomplete = note_gaps(workload, &placed, &mut translation);
+    let mut quota = Quota::default();
     for (spec, instances, superseded) in group_by_spec(workload, &placed) {
-        for port in &spec.ports {
-            let reader = PortReader { workload, spec, port, superseded, incomplete, now };
-            reader.translate_port(&instances, &mut translation);
+        let on_app: Vec<_> = spec.labels.iter().filter(|(key, _)| is_option_key(key)).collect();
+        for port in spec.ports.iter().filter(|port| !port.labels.is_empty()) {
+            let on_app = &on_app;
+            let reader = PortReader { workload, on_app, spec, port, superseded, incomplete, now };
+            reader.translate_port(&instances, &mut quota, &mut translation);
         }
         let silent = instances.iter().filter(|placed| placed.instance.health == Health::Unknown);
         let settling = silent.filter_map(|placed| placed.settles_at(spec));

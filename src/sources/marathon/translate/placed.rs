@@ -1,5 +1,6 @@
 //! The instances of a workload with their agents, grouped by the definition that they run.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,12 +39,18 @@ pub(super) fn group_by_spec<'a>(
     let by_current = |placed: &&PlacedInstance<'_>| placed.instance.spec == InstanceSpec::Current;
     let current: Vec<_> = instances.iter().filter(by_current).collect();
     let mut versions = vec![(&*workload.spec, current, false)];
+    // The places of the definitions of a version: one, unless Marathon contradicts itself.
+    let mut places: HashMap<Option<Timestamp>, Vec<usize>> = HashMap::new();
     for placed in instances.iter().filter(|placed| !placed.instance.state.is_terminal()) {
         let InstanceSpec::Older(spec) = &placed.instance.spec else { continue };
         let spec: &Spec = Arc::as_ref(spec);
-        match versions.iter_mut().skip(1).find(|(known, ..)| *known == spec) {
-            Some((_, instances, _)) => instances.push(placed),
-            None => versions.push((spec, vec![placed], true)),
+        let same = places.entry(spec.version).or_default();
+        match same.iter().find(|place| versions[**place].0 == spec) {
+            Some(place) => versions[*place].1.push(placed),
+            None => {
+                same.push(versions.len());
+                versions.push((spec, vec![placed], true));
+            }
         }
     }
     versions

@@ -12,11 +12,14 @@ use vip::{
 };
 
 use super::placed::PlacedInstance;
+use super::quota::Quota;
 use super::translation::Translation;
 
 /// One port of one version of a definition, to be translated.
 pub(super) struct PortReader<'a> {
     pub(super) workload: &'a Workload,
+    /// The options of the app.
+    pub(super) on_app: &'a [(&'a str, &'a str)],
     pub(super) spec: &'a Spec,
     pub(super) port: &'a Port,
     pub(super) superseded: bool,
@@ -29,19 +32,27 @@ impl PortReader<'_> {
     pub(super) fn translate_port(
         &self,
         instances: &[&PlacedInstance<'_>],
+        quota: &mut Quota,
         translation: &mut Translation,
     ) {
         let on_port: Vec<_> = self.port.labels.iter().collect();
-        let on_app: Vec<_> = self.spec.labels.iter().collect();
-        let labels = read_port(&on_port, &on_app);
-        let claims = self.make_claims(&labels, instances);
+        let labels = read_port(&on_port, self.on_app);
+        let mut capped = Vec::new();
+        translation.claims.extend(self.make_claims(&labels, instances, quota, &mut capped));
         if !self.superseded {
             translation.reports.extend(self.label_reports(&labels));
+            translation.reports.extend(capped);
         }
-        translation.claims.extend(claims);
     }
 
-    fn make_claims(&self, labels: &PortLabels, instances: &[&PlacedInstance<'_>]) -> Vec<Claim> {
+    /// Makes the claims of the labels, and reports on those beyond a cap.
+    fn make_claims(
+        &self,
+        labels: &PortLabels,
+        instances: &[&PlacedInstance<'_>],
+        quota: &mut Quota,
+        capped: &mut Vec<LabelReport>,
+    ) -> Vec<Claim> {
         let mut claims = Vec::new();
         let notes = duplicate_key_notes(&labels.vip_labels);
         for (label, note) in labels.vip_labels.iter().zip(notes) {
@@ -51,8 +62,14 @@ impl PortReader<'_> {
                     marathon::Protocol::Tcp => Protocol::Tcp,
                     marathon::Protocol::Udp => Protocol::Udp,
                 };
+                let vip = Vip { address, port, protocol };
+                if let Err(why) = quota.take_service(self.port, instances.len()) {
+                    let (place, verdict) = (self.label_place(label), Verdict::refused(why));
+                    capped.push(LabelReport { place, vip: Some(vip), verdict });
+                    continue;
+                }
                 claims.push(Claim {
-                    vip: Vip { address, port, protocol },
+                    vip,
                     label: self.label_place(label),
                     source: SourceId::default(),
                     superseded: self.superseded,
@@ -205,14 +222,15 @@ fn duplicate_key_notes(vip_labels: &[VipLabel]) -> Vec<Option<String>> {
         let mut keys = (0..).map(|n| format!("VIP_{n}"));
         keys.find(|key| !times.contains_key(key.as_str())).unwrap_or_default()
     };
+    // Looked for once: many keys may be there twice.
+    let free = times.values().any(|times| *times > 1).then(free).unwrap_or_default();
     let note = |label: &VipLabel| {
         let key = &label.key;
         let last = times[key.as_str()] - 1;
         match label.occurrence {
             0 if last == 0 => None,
             n if n < last => Some(format!(
-                "the key {key} stands here again and Marathon keeps only the last: name one {}",
-                free()
+                "the key {key} stands here again and Marathon keeps only the last: name one {free}"
             )),
             _ => Some(format!("the key {key} stood here before: Marathon keeps only this one")),
         }

@@ -1,0 +1,165 @@
+//! One app beyond a cap is named, and costs no other app anything.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own documents should stop")]
+
+use marathon::{Document, Records, Snapshot, Timestamp, Workload};
+use vip::{LabelReport, Verdict};
+use vipd::sources::hosts::Hosts;
+use vipd::sources::marathon::claims::{WorkloadClaims, claim_workload};
+use vipd::sources::resolve::resolve_hosts;
+
+const TASK: &str =
+    r#"{"id":"t","host":"10.0.0.1","startedAt":"2026-01-01T00:00:00Z","ports":[31000]}"#;
+
+/// Reads an answer with this app before and after two honest ones.
+fn read_between_others(app: &str) -> Snapshot {
+    let honest = |id: &str, vip: &str| {
+        format!(
+            r#"{{"id":"{id}","portDefinitions":[{{"labels":{{"VIP_0":"{vip}"}}}}],"tasks":[{TASK}]}}"#
+        )
+    };
+    let (before, after) = (honest("/before", "3.3.0.1:80"), honest("/after", "3.3.0.2:80"));
+    let text = format!(r#"{{"apps":[{before},{app},{after}]}}"#);
+    let snapshot = Document::parse_apps(text.as_bytes()).unwrap().to_snapshot(&Records::default());
+    for id in ["/before", "/after"] {
+        let claims = claims_of(find(&snapshot, id)).app.claims;
+        assert_eq!(claims.len(), 1, "{id}");
+        assert!(claims[0].candidates[0].reach.is_ok(), "{id}: {claims:?}");
+    }
+    snapshot
+}
+
+fn find<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Workload {
+    snapshot.workloads.iter().find(|workload| &*workload.id == id).unwrap()
+}
+
+fn claims_of(workload: &Workload) -> WorkloadClaims {
+    let hosts: Hosts = resolve_hosts(["10.0.0.1"], std::time::Duration::ZERO);
+    claim_workload(workload, &hosts, "2026-01-01T01:00:00Z".parse::<Timestamp>().unwrap())
+}
+
+fn labels(count: usize, label: impl Fn(usize) -> (String, String)) -> String {
+    let labels: Vec<_> = (0..count)
+        .map(|n| {
+            let (key, value) = label(n);
+            format!(r#""{key}":"{value}""#)
+        })
+        .collect();
+    labels.join(",")
+}
+
+#[track_caller]
+fn assert_capped(report: &LabelReport, words: &str) {
+    assert_eq!(&*report.place.app, "/one");
+    let Verdict::Refused(why) = &report.verdict else { panic!("{report:?}") };
+    assert!(why.to_string().contains(words), "{why}");
+}
+
+#[test]
+fn an_app_with_very_many_labels() {
+    let many = labels(349_530, |_| (String::new(), String::new()));
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","labels":{{{many}}},"tasks":[],"portDefinitions":[{{"labels":{{"VIP_0":"3.3.0.3:80"}}}}]}}"#
+    ));
+    let one = find(&snapshot, "/one");
+    assert_eq!(one.spec.labels.len(), caps::LABELS);
+    assert_eq!(claims_of(one).app.claims.len(), 1, "what is read counts");
+    let reason = &snapshot.findings[0];
+    assert_eq!(reason.path, "$.apps[1].labels");
+    assert!(reason.reason.contains("labels are read"), "{reason}");
+}
+
+#[test]
+fn an_app_with_very_long_labels() {
+    let long = labels(200, |n| (format!("VIP_{n}"), format!("3.3.0.3:80{}", "0".repeat(100_000))));
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","tasks":[],"portDefinitions":[{{"labels":{{{long}}}}}]}}"#
+    ));
+    let one = find(&snapshot, "/one");
+    let lengths = one.spec.ports[0].labels.iter().map(|(key, value)| key.len() + value.len());
+    assert!(lengths.max().unwrap() <= 2 * caps::TEXT);
+    assert_eq!(claims_of(one).app.claims, [], "what is cut off is no address");
+}
+
+#[test]
+fn an_app_with_very_many_vips() {
+    let port = |n: usize| {
+        let labels = labels(64, |label| {
+            (format!("VIP_{label}"), format!("3.{}.{}.{label}:80", n / 250, n % 250))
+        });
+        format!(r#"{{"labels":{{{labels}}}}}"#)
+    };
+    let ports: Vec<_> = (0..800).map(port).collect();
+    let ports = ports.join(",");
+    let snapshot =
+        read_between_others(&format!(r#"{{"id":"/one","tasks":[],"portDefinitions":[{ports}]}}"#));
+    let WorkloadClaims { app, .. } = claims_of(find(&snapshot, "/one"));
+    assert_eq!(app.claims.len(), caps::WORKLOAD_VIPS);
+}
+
+#[test]
+fn an_app_with_very_many_real_servers() {
+    let vips = labels(64, |n| (format!("VIP_{n}"), format!("3.3.1.{n}:80")));
+    let tasks: Vec<_> =
+        (0..5000).map(|n| TASK.replacen(r#""t""#, &format!(r#""t{n}""#), 1)).collect();
+    let tasks = tasks.join(",");
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","tasks":[{tasks}],"portDefinitions":[{{"labels":{{{vips}}}}}]}}"#
+    ));
+    let WorkloadClaims { app, .. } = claims_of(find(&snapshot, "/one"));
+    assert_eq!(app.claims.len(), caps::WORKLOAD_SERVERS / 5000);
+}
+
+#[test]
+fn tasks_times_ports() {
+    let ports = vec!["{}"; 20_000].join(",");
+    let numbers = vec!["1"; 20_000].join(",");
+    let tasks: Vec<_> = (0..201)
+        .map(|n| {
+            format!(
+                r#"{{"id":"t{n}","host":"10.0.0.1","startedAt":"2026-01-01T00:00:00Z","ports":[{numbers}]}}"#
+            )
+        })
+        .collect();
+    let tasks = tasks.join(",");
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","portDefinitions":[{ports}],"tasks":[{tasks}]}}"#
+    ));
+    let endpoints = find(&snapshot, "/one").instances.iter().map(|each| each.endpoints.len());
+    assert!(endpoints.sum::<usize>() <= caps::WORKLOAD_ENDPOINTS);
+}
+
+#[test]
+fn an_app_that_takes_too_much_memory() {
+    for list in ["tasks", "portDefinitions", "healthChecks", "networks", "ports"] {
+        let many = vec!["{}"; 1_000_000].join(",");
+        let snapshot = read_between_others(&format!(
+            r#"{{"version":"2026-01-01T00:00:00Z","{list}":[{many}],"id":"/one"}}"#
+        ));
+        let one = find(&snapshot, "/one");
+        assert!(!one.tasks_known && one.instances.is_empty(), "{list}");
+        let told = snapshot.findings.iter().filter(|finding| finding.path == "$.apps[1]");
+        let told: Vec<_> = told.map(|finding| finding.reason.as_str()).collect();
+        let expected = "app /one takes far more memory than any real one: left out";
+        assert_eq!(told, [expected], "{list}");
+    }
+}
+
+#[test]
+fn an_app_with_very_many_refused_labels() {
+    let odd = labels(20_000, |n| (format!("VIP_x{n}"), String::new()));
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","tasks":[],"portDefinitions":[{{"labels":{{{odd}}}}}]}}"#
+    ));
+    let one = find(&snapshot, "/one");
+    let translation = vipd::sources::marathon::translate::translate_workload(
+        one,
+        &Hosts::new(),
+        "2026-01-01T01:00:00Z".parse().unwrap(),
+    );
+    assert_capped(&translation.reports[0], "labels of this object are read");
+    // Each of these is news the first time, and none is the second time. This takes no time: it took
+    // minutes when each was compared with each.
+    let reports = translation.reports;
+    assert_eq!(vip::label::changed_reports(&[], &reports).len(), reports.len());
+    assert_eq!(vip::label::changed_reports(&reports, &reports).len(), 0);
+}
