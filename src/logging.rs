@@ -22,10 +22,10 @@ pub enum Format {
     Json,
 }
 
-/// Silences rustls-platform-verifier, which warns about each certificate directory that is missing,
-/// once per client and even if nothing uses HTTPS. A certificate that fails verification is reported
-/// by the request that meets it.
-const QUIET: &str = "rustls_platform_verifier=error";
+/// Silences rustls-platform-verifier. It warns about each certificate directory that is missing, even
+/// if nothing uses HTTPS, and about each certificate that fails verification: vipd reports that itself,
+/// with the request that failed, and only once.
+const QUIET: &str = "rustls_platform_verifier=off";
 
 /// Sends the log of this process to standard error.
 pub fn start_logging(filter: &str, format: Format) {
@@ -123,6 +123,8 @@ impl Visit for Parts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a string doesn't fail.
         let _ = match field.name() {
+            // The place in the source of a library that logs with the `log` crate.
+            name if name.starts_with("log.") => Ok(()),
             "message" => write!(self.message, "{value:?}"),
             _ if self.is_in_message(field) => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
@@ -195,5 +197,18 @@ mod tests {
         <6>3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed task=mysql.1 after_ms=3
         <4>not obeyed: a\n<0>forged \u{1b}[31mline source=m
         ");
+    }
+
+    #[test]
+    fn the_place_in_the_source_of_a_library_is_left_out() {
+        let buffer = Buffer::default();
+        let builder = tracing_subscriber::fmt().with_writer(buffer.clone()).with_ansi(false);
+        let subscriber = builder.event_format(Lines { journal: true }).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let file = "/root/.cargo/registry/src/a/lib.rs";
+            tracing::warn!("log.file" = file, "log.line" = 7, "log.target" = "a", "it failed");
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "<4>it failed\n");
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP connections, limited in number and duration.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,11 +9,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-/// The most connections at a time; more wait.
-const CONNECTIONS: usize = 32;
 /// The longest duration of a connection.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The longest time for the headers of a request.
@@ -42,24 +40,30 @@ impl Listen for UnixListener {
     }
 }
 
-/// Accepts and serves connections.
+/// Accepts and serves connections. Clients that are slow don't keep others waiting: the oldest
+/// connection is closed for a new one that would be too many.
 pub(super) async fn serve_forever(listener: impl Listen, router: Router) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let Ok(connection) = listener.accept_next().await else {
             // Most likely the process has no free file descriptor.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= caps::CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
+        let serve = async move {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10);
             // The client may close the connection at any time.
             let connection = builder.serve_connection(TokioIo::new(connection), service);
             let _ = timeout(LONGEST, connection).await;
-            drop(permit);
-        });
+        };
+        open.push_back(tokio::spawn(serve).abort_handle());
     }
 }

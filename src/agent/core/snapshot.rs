@@ -67,12 +67,14 @@ impl AgentCore {
         let sources = sources.map(|each| (each.id.clone(), each.source.view().clone()));
         let runs_tasks = |name: &str| self.sources.iter().any(|each| each.source.has_host(name));
         let unresolved = self.hosts.failed_hosts().iter().filter(|(name, _)| runs_tasks(name));
+        let unresolved = unresolved.take(caps::SHOWN_TROUBLES);
+        let gaps = self.cluster.gaps.members().take(caps::SHOWN_TROUBLES);
         View {
             status: self.controller.status().clone(),
             sources: sources.collect(),
             ready: self.ready,
             unresolved: unresolved.map(|(name, why)| (name.clone(), why.clone())).collect(),
-            gaps: self.cluster.gaps.members().cloned().collect(),
+            gaps: gaps.cloned().collect(),
             sysctls: self.sysctls.clone(),
             firewall: self.firewall.clone(),
             data_path: self.data_path.clone(),

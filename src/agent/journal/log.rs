@@ -98,26 +98,30 @@ impl Log {
     }
 
     fn log_notice(&self, Notice { what, is_warning, text }: &Notice) {
+        let text = caps::cut_text(text, caps::REASON);
         match is_warning {
             true => tracing::warn!(what, "{text}"),
             false => tracing::info!(what, "{text}"),
         }
-        self.journal.append_entry(JournalEntry::new(what, text.clone(), Timestamp::now()));
+        self.journal.append_entry(JournalEntry::new(what, text.into_owned(), Timestamp::now()));
     }
 }
 
 fn write_line(entry: &LogEntry, after_ms: Option<u64>, end: &str) {
     let LogEntry { op, vip, address, server, app, task, why, .. } = entry;
+    let cut = |text| caps::cut_text(text, caps::REASON);
+    let (line, app, why) = (entry.to_string(), cut(app), cut(why));
     tracing::info!(
         target: CHANGE,
         what = op.name(),
         vip = vip.map(display),
         address = address.map(display),
         server = server.map(display),
-        app = &**app,
-        why,
+        app = &*app,
+        why = &*why,
         task = task.as_deref(),
         after_ms,
-        "{entry}{end}"
+        "{}{end}",
+        cut(&line)
     );
 }

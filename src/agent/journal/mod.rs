@@ -13,9 +13,6 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 
-/// Maximum number of entries that are kept.
-const CAPACITY: usize = 1000;
-
 /// A change of the kernel, or a notice for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -66,13 +63,51 @@ impl JournalEntry {
             after_ms: None,
         }
     }
+
+    /// Cuts off what is longer than a reason may be.
+    fn cut_texts(&mut self) {
+        let texts = [Some(&mut self.line), self.why.as_mut()];
+        for text in texts.into_iter().flatten() {
+            *text = caps::cut_text(text, caps::REASON).into_owned();
+        }
+        for name in [&mut self.app, &mut self.task].into_iter().flatten() {
+            if name.len() > caps::REASON {
+                *name = caps::cut_text(name, caps::REASON).into();
+            }
+        }
+    }
+
+    /// Returns the length of its texts.
+    fn byte_len(&self) -> usize {
+        let names = self.app.iter().chain(&self.task).map(|name| name.len());
+        self.line.len() + self.why.as_ref().map_or(0, String::len) + names.sum::<usize>()
+    }
 }
 
 /// The last entries, for any number of readers. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    entries: Arc<Mutex<VecDeque<Arc<JournalEntry>>>>,
+    entries: Arc<Mutex<Entries>>,
     last: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    list: VecDeque<Arc<JournalEntry>>,
+    /// The length of all texts.
+    bytes: usize,
+}
+
+impl Entries {
+    /// Appends an entry, and drops the oldest ones beyond the caps.
+    fn push_entry(&mut self, entry: JournalEntry) {
+        self.bytes += entry.byte_len();
+        self.list.push_back(Arc::new(entry));
+        while self.list.len() > caps::JOURNAL_ENTRIES || self.bytes > caps::JOURNAL {
+            let Some(oldest) = self.list.pop_front() else { return };
+            self.bytes -= oldest.byte_len();
+        }
+    }
 }
 
 impl Default for Journal {
@@ -84,13 +119,11 @@ impl Default for Journal {
 impl Journal {
     /// Appends an entry, with the next number.
     pub fn append_entry(&self, mut entry: JournalEntry) {
+        entry.cut_texts();
         let mut entries = self.lock_entries();
         let number = *self.last.borrow() + 1;
         entry.number = number;
-        if entries.len() == CAPACITY {
-            entries.pop_front();
-        }
-        entries.push_back(Arc::new(entry));
+        entries.push_entry(entry);
         // Under the lock, so that no number is given twice.
         self.last.send_replace(number);
     }
@@ -98,7 +131,7 @@ impl Journal {
     /// Returns the kept entries with a higher number, in order.
     #[must_use]
     pub fn entries_after(&self, number: u64) -> Vec<Arc<JournalEntry>> {
-        let entries = self.lock_entries();
+        let entries = &self.lock_entries().list;
         let first = entries.partition_point(|entry| entry.number <= number);
         entries.range(first..).cloned().collect()
     }
@@ -109,7 +142,7 @@ impl Journal {
         self.last.subscribe()
     }
 
-    fn lock_entries(&self) -> MutexGuard<'_, VecDeque<Arc<JournalEntry>>> {
+    fn lock_entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,14 +173,33 @@ mod tests {
     fn a_journal_remembers_the_last_thousand_and_wakes_its_followers() {
         let journal = Journal::default();
         let mut followed = journal.last_number();
-        for _ in 0..CAPACITY + 7 {
+        for _ in 0..caps::JOURNAL_ENTRIES + 7 {
             journal.append_entry(change("add-server"));
         }
         assert!(followed.has_changed().unwrap());
         assert_eq!(*followed.borrow_and_update(), 1007);
         let kept = journal.entries_after(0);
-        assert_eq!((kept.len(), kept[0].number), (CAPACITY, 8));
+        assert_eq!((kept.len(), kept[0].number), (caps::JOURNAL_ENTRIES, 8));
         assert_eq!(journal.entries_after(1005).len(), 2);
         assert!(journal.entries_after(1007).is_empty());
+    }
+
+    #[test]
+    fn a_journal_is_bounded_in_bytes() {
+        let journal = Journal::default();
+        let long = "ä".repeat(100_000);
+        for _ in 0..caps::JOURNAL_ENTRIES {
+            journal.append_entry(JournalEntry {
+                why: Some(long.clone()),
+                app: Some(long.as_str().into()),
+                task: Some(long.as_str().into()),
+                ..JournalEntry::new("label", long.clone(), at())
+            });
+        }
+        let kept = journal.entries_after(0);
+        let bytes: usize = kept.iter().map(|entry| entry.byte_len()).sum();
+        assert!(bytes <= caps::JOURNAL && kept.len() >= 100, "{bytes} in {}", kept.len());
+        assert_eq!(kept.last().unwrap().number, 1000);
+        assert!(kept[0].line.ends_with('…') && kept[0].line.len() <= caps::REASON);
     }
 }
