@@ -86,6 +86,24 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
     assert!(judged.status.success(), "the exposure is over 2.0:\n{said}");
 }
 
+/// That the agent stays under it is proven by `tests/hostile`.
+#[test]
+fn the_limit_of_memory_is_the_same_wherever_the_agent_runs() {
+    let unit = read("systemd/vipd.service");
+    let unit = unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")?.strip_suffix('M'));
+    let kubernetes = read("kubernetes/daemonset.yaml");
+    let kubernetes = kubernetes
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("limits: {memory: ")?.strip_suffix("Mi}"));
+    let marathon: Value = serde_json::from_str(&read("marathon/vipd.json")).unwrap();
+    assert_eq!(unit, Some("512"));
+    assert_eq!(kubernetes, unit);
+    assert_eq!(Some(&*marathon["mem"].to_string()), unit);
+    // The answer, a copy of it in the parser, and what is made of it; the same as it was before; and
+    // the rest of the agent.
+    assert!(2 * caps::ANSWER + caps::ANSWER_MEMORY < 512 << 20);
+}
+
 #[test]
 fn the_interface_that_others_are_to_leave_alone_is_the_default_one() {
     for file in ["systemd/networkmanager.conf", "systemd/networkd.network"] {

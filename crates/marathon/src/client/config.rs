@@ -36,7 +36,8 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Creates settings for these URLs with the default limits: 3 s, 60 s and 30 s, 256 MiB.
+    /// Creates settings for these URLs with the default limits: 3 s, 60 s and 30 s, and
+    /// [`caps::ANSWER`].
     #[must_use]
     pub fn new(urls: Vec<Url>) -> Self {
         Self {
@@ -44,7 +45,7 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(3),
             read_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30),
-            max_body: 256 << 20,
+            max_body: caps::ANSWER,
             user_agent: concat!("vipd/", env!("CARGO_PKG_VERSION")).to_owned(),
             auth: None,
             ca: None,

@@ -59,7 +59,7 @@ pub enum ClientError {
     },
     /// An answer over the limit.
     #[error(
-        "{url}: the answer is longer than the limit of {limit} bytes; raise it if that is right"
+        "{url}: the answer is longer than the limit of {limit} bytes; check that it is Marathon's"
     )]
     TooLarge {
         /// The URL that was requested.

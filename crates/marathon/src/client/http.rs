@@ -71,13 +71,12 @@ impl Answer {
         Err(ClientError::Status { url: self.url.into(), status: self.status, message })
     }
 
-    /// Parses the body with `parse`.
+    /// Parses the body with `parse`, and drops it.
     pub(super) fn parse_body<T>(
-        &self,
+        self,
         parse: impl FnOnce(&[u8]) -> Result<T, DocumentError>,
     ) -> Result<T, ClientError> {
-        parse(&self.body)
-            .map_err(|error| ClientError::Document { url: self.url.to_string(), error })
+        parse(&self.body).map_err(|error| ClientError::Document { url: self.url.into(), error })
     }
 }
 
@@ -97,9 +96,19 @@ impl Http {
 
     /// Requests `url` and follows redirects. The servers of `bases` get their credentials.
     pub(super) async fn get(&self, url: Url, bases: &[Base]) -> Result<Answer, ClientError> {
+        self.get_at_most(self.max_body, url, bases).await
+    }
+
+    /// Requests `url` like [`Http::get`], for an answer of at most so many bytes.
+    pub(super) async fn get_at_most(
+        &self,
+        limit: usize,
+        url: Url,
+        bases: &[Base],
+    ) -> Result<Answer, ClientError> {
         let started = Instant::now();
         let (response, url) = self.follow_redirects(url, bases, Wanted::Json).await?;
-        self.receive_body(response, url, started).await
+        receive_body(response, limit.min(self.max_body), url, started).await
     }
 
     /// Follows redirects to the first other answer, and returns it with its URL.
@@ -175,29 +184,29 @@ impl Http {
             }
         }
     }
+}
 
-    async fn receive_body(
-        &self,
-        mut response: Response,
-        url: Url,
-        started: Instant,
-    ) -> Result<Answer, ClientError> {
-        let status = response.status();
-        let leader = leader_header(&response);
-        let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| receiving_error(error, &url, started))?
-        {
-            if !status.is_success() && body.len() + chunk.len() > MAX_ERROR_BODY {
-                break;
-            }
-            if body.len() + chunk.len() > self.max_body {
-                return Err(ClientError::TooLarge { url: url.into(), limit: self.max_body });
-            }
-            body.extend_from_slice(&chunk);
+async fn receive_body(
+    mut response: Response,
+    limit: usize,
+    url: Url,
+    started: Instant,
+) -> Result<Answer, ClientError> {
+    let status = response.status();
+    let leader = leader_header(&response);
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| receiving_error(error, &url, started))?
+    {
+        if !status.is_success() && body.len() + chunk.len() > MAX_ERROR_BODY {
+            break;
         }
-        Ok(Answer { url, status: status.as_u16(), leader, body })
+        if body.len() + chunk.len() > limit {
+            return Err(ClientError::TooLarge { url: url.into(), limit });
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok(Answer { url, status: status.as_u16(), leader, body })
 }
 
 fn build_client(

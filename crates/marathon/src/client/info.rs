@@ -27,6 +27,9 @@ pub struct ServerInfo {
 /// them is left out, since that may well be at a VIP.
 const SERVERS: [&str; 2] = ["/zookeeper_config/zk", "/marathon_config/master"];
 
+/// Limit of the answer; more than any Marathon says of itself.
+const MAX_INFO: usize = 64 << 10;
+
 /// Limit of hosts that are kept; more than any Marathon has.
 const MAX_SERVERS: usize = 32;
 
@@ -48,7 +51,7 @@ pub(super) async fn read_info(
     base: &Base,
     bases: &[Base],
 ) -> Result<ServerInfo, ClientError> {
-    let answer = http.get(base.url_of(INFO), bases).await?.check_status()?;
+    let answer = http.get_at_most(MAX_INFO, base.url_of(INFO), bases).await?.check_status()?;
     let info: Value = answer.parse_body(|body| {
         text_of(body).and_then(|text| serde_json::from_str(&text).map_err(DocumentError::from))
     })?;

@@ -10,6 +10,7 @@ mod jwt;
 mod request;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, Secret};
 pub use error::{Cause, ClientError, LoginError, RedirectError, Stage, with_sources};
@@ -18,11 +19,15 @@ use futures_util::StreamExt;
 pub use info::ServerInfo;
 pub use jwt::KeyError;
 pub use reqwest::Url;
+use tokio::time::{Instant, timeout_at};
 
 use crate::document::message_in;
 use crate::{Document, Finding, Records, Snapshot, VersionKey, Workload, WorkloadKey};
 use http::Http;
 use request::{APPS, Base, PODS, version_path, workload_path};
+
+/// Longest time for all version records of one snapshot.
+const VERSIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Version records that are read concurrently.
 const CONCURRENT_VERSIONS: usize = 8;
@@ -167,6 +172,7 @@ impl Client {
     /// Reads all apps and pods of one server.
     async fn read_documents(&self, base: &Base) -> Result<(Document, Option<String>), ClientError> {
         let apps = self.http.get(base.url_of(APPS), &self.bases).await?.check_status()?;
+        let leader = apps.leader.clone();
         let document = apps.parse_body(Document::parse_apps)?;
         let pods = self.http.get(base.url_of(PODS), &self.bases).await?;
         // Generations before 1.4 have no pods and no such path. A Marathon that has answered about
@@ -179,7 +185,7 @@ impl Client {
                 pods
             }
         };
-        Ok((document.merge(pods), apps.leader))
+        Ok((document.merge(pods), leader))
     }
 
     /// Reads one app or pod of one server.
@@ -215,19 +221,25 @@ impl Client {
 
     /// Reads version records, until one fails for a reason that would make the others fail too.
     /// Those are left to the next snapshot.
-    async fn read_versions(&self, missing: Vec<VersionKey>) -> Vec<Finding> {
+    async fn read_versions(&self, mut missing: Vec<VersionKey>) -> Vec<Finding> {
         let base = &self.bases[self.lock_memory().good];
         let read = |key: VersionKey| async move {
             let answer = match version_path(&key) {
-                Some(path) => self.http.get(base.url_of(&path), &self.bases).await.map(Some),
+                Some(path) => {
+                    let url = base.url_of(&path);
+                    self.http.get_at_most(caps::VERSION, url, &self.bases).await.map(Some)
+                }
                 None => Ok(None),
             };
             (key, answer)
         };
+        missing.truncate(caps::VERSIONS);
+        let deadline = Instant::now() + VERSIONS_TIMEOUT;
         let mut answers =
             futures_util::stream::iter(missing).map(read).buffer_unordered(CONCURRENT_VERSIONS);
         let mut findings = Vec::new();
-        while let Some((key, answer)) = answers.next().await {
+        // What isn't read in time is left to the next snapshot: this one must not wait for it.
+        while let Ok(Some((key, answer))) = timeout_at(deadline, answers.next()).await {
             let name = format!("version {:.3} of {} {}", key.version, key.kind, key.id);
             let read = match answer {
                 Ok(Some(answer)) if answer.status != 404 => {
