@@ -52,13 +52,11 @@ impl Answers {
 
     /// Waits for an answer or an announcement.
     pub(super) async fn next_input(&mut self) -> Input {
-        loop {
-            // Neither channel closes, as this side holds a sender of each.
-            tokio::select! {
-                biased;
-                Some(answer) = self.answers.recv() => return answer,
-                Some(()) = self.changes.recv() => return Input::KernelChanged,
-            }
+        // Neither channel closes, as this side holds a sender of each.
+        tokio::select! {
+            biased;
+            Some(answer) = self.answers.recv() => answer,
+            Some(()) = self.changes.recv() => Input::KernelChanged,
         }
     }
 }

@@ -161,13 +161,15 @@ async fn serve(url: &str) {
     let folder = tempfile::tempdir().unwrap();
     let admin = start_admin(folder.path(), kernel.clone(), handle).await;
     println!("answer: {}", admin.address());
+    // The agent ends with the process that started it.
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
+        let _stop = stop;
         for line in std::io::stdin().lines() {
             println!("answer: {}", served(&kernel, &line.unwrap()).join(" "));
         }
-        std::process::exit(0);
     });
-    agent.run(std::future::pending()).await;
+    agent.run(async { drop(stopped.await) }).await;
 }
 
 async fn start_admin(
