@@ -32,7 +32,7 @@ mod normalize;
 mod snapshot;
 pub mod watch;
 
-pub use document::{Document, DocumentError};
+pub use document::{Document, DocumentError, Foreign};
 pub use jiff::Timestamp;
 pub use lenient::Finding;
 pub use normalize::Records;

@@ -235,7 +235,8 @@ pub fn with_sources(error: &(dyn Error + 'static)) -> String {
 }
 
 fn message_clause(message: &Option<String>) -> String {
-    message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
+    let one_line = |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    message.as_ref().map(|message| format!(": {}", one_line(message))).unwrap_or_default()
 }
 
 fn status_advice(status: u16) -> &'static str {

@@ -1,6 +1,7 @@
 //! The apps and pods in a document.
 
 use super::DocumentError;
+use super::path_id::resolve_id;
 use super::shape::{AppAnswer, Content, Elements};
 use crate::lenient::Log;
 use crate::model::{App, Group, PodSpec, PodStatus};
@@ -10,7 +11,7 @@ use crate::{Coverage, Kind, Spec, Workload};
 /// One definition of a document, with or without its instances.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The absolute id.
+    /// The absolute id; empty in one without.
     pub(super) id: String,
     pub(super) path: String,
     body: Body,
@@ -73,6 +74,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) list: Vec<Entry>,
+    /// Those without an id of their own, which can't be served.
+    pub(super) nameless: Vec<Entry>,
     /// The kinds of workloads that a document of this shape lists completely.
     claimed: Coverage,
     /// The kinds with an entry that could not be read.
@@ -98,11 +101,11 @@ impl Entries {
             Content::App(app) => self.add_app("", *app, log),
             Content::Answer(answer) => self.add_answer(*answer, log),
             Content::Group(group) => {
-                let root = group.id.as_deref().is_none_or(|id| id == "/");
+                let root = group.id.as_deref().is_some_and(|id| resolve_id("", id) == "/");
                 self.claimed = Coverage { apps: root, pods: root };
                 self.add_group("", group, log);
             }
-            Content::PodStatus(pod) => self.add_pod_status(*pod, log),
+            Content::PodStatus(pod) => self.add_pod_status("", *pod, log),
             Content::PodSpec(pod) => self.add_pod_spec(*pod, log),
         }
         Ok(())
@@ -142,13 +145,12 @@ impl Entries {
     }
 
     fn add_group(&mut self, parent: &str, group: Group, log: &mut Log) {
-        let id = match &group.id {
-            Some(id) => absolute_id(parent, id),
-            None if parent.is_empty() => "/".to_owned(),
+        let id = match valid_id(group.id.as_deref()) {
+            Some(id) => resolve_id(parent, id),
             None => {
                 log.add_finding("this group has no id");
                 self.lost = Coverage { apps: true, pods: true };
-                parent.to_owned()
+                resolve_id(parent, ".")
             }
         };
         self.lost.apps |= group.apps.is_none() || group.groups.is_none();
@@ -156,7 +158,7 @@ impl Entries {
         self.add_apps(&id, "apps", group.apps.unwrap_or_default(), log);
         log.at_key("pods", |log| {
             for (index, pod) in group.pods.into_iter().flatten().enumerate() {
-                log.at_index(index, |log| self.add_pod_status(pod, log));
+                log.at_index(index, |log| self.add_pod_status(&id, pod, log));
             }
         });
         log.at_key("groups", |log| {
@@ -175,40 +177,50 @@ impl Entries {
     }
 
     fn add_app(&mut self, parent: &str, app: App, log: &mut Log) {
-        let Some(id) = valid_id(app.id.as_deref()) else {
-            log.add_finding("an app without id is left out");
-            self.lost.apps = true;
-            return;
-        };
-        let id = absolute_id(parent, id);
         let tasks = app.tasks.iter().flatten().map(|task| task.id.as_deref());
         report_nameless(tasks, "tasks", "a task without id is left out", log);
-        self.list.push(Entry { id, path: log.current_path(), body: Body::App(Box::new(app)) });
+        let id = app.id.clone();
+        self.add_entry(parent, id.as_deref(), Body::App(Box::new(app)), log);
     }
 
-    fn add_pod_status(&mut self, pod: PodStatus, log: &mut Log) {
-        let Some(id) = valid_id(pod.id.as_deref().or(pod.spec.id.as_deref())) else {
-            log.add_finding("a pod without id is left out");
-            self.lost.pods = true;
-            return;
-        };
-        let id = absolute_id("", id);
+    fn add_pod_status(&mut self, parent: &str, pod: PodStatus, log: &mut Log) {
         let instances = pod.instances.iter().flatten().map(|instance| instance.id.as_deref());
         report_nameless(instances, "instances", "an instance without id is left out", log);
-        self.list.push(Entry {
-            id,
-            path: log.current_path(),
-            body: Body::PodStatus(Box::new(pod)),
-        });
+        let id = valid_id(pod.id.as_deref()).or(pod.spec.id.as_deref()).map(str::to_owned);
+        self.add_entry(parent, id.as_deref(), Body::PodStatus(Box::new(pod)), log);
     }
 
     fn add_pod_spec(&mut self, pod: PodSpec, log: &mut Log) {
-        let Some(id) = valid_id(pod.id.as_deref()) else {
-            log.add_finding("a pod without id is left out");
-            return;
+        let id = pod.id.clone();
+        self.add_entry("", id.as_deref(), Body::PodSpec(Box::new(pod)), log);
+    }
+
+    fn add_entry(&mut self, parent: &str, id: Option<&str>, body: Body, log: &mut Log) {
+        let id = valid_id(id).map(|id| resolve_id(parent, id));
+        let mut entry = Entry { id: String::new(), path: log.current_path(), body };
+        let kind = entry.kind();
+        let labelled = || entry.to_spec().label_objects().any(|(_, labels)| !labels.is_empty());
+        let reason = match (id, kind) {
+            (Some(id), _) if id != "/" => {
+                entry.id = id;
+                self.list.push(entry);
+                return;
+            }
+            (Some(_), kind) => format!("this {kind} has the id of the root group"),
+            (None, kind) if labelled() => {
+                format!("the id is missing: Marathon refuses that, and this {kind} is left out")
+            }
+            (None, Kind::App) => "an app without id is left out".to_owned(),
+            (None, Kind::Pod) => "a pod without id is left out".to_owned(),
         };
-        let id = absolute_id("", id);
-        self.list.push(Entry { id, path: log.current_path(), body: Body::PodSpec(Box::new(pod)) });
+        log.add_finding(reason);
+        match kind {
+            Kind::App => self.lost.apps = true,
+            Kind::Pod => self.lost.pods = true,
+        }
+        if labelled() {
+            self.nameless.push(entry);
+        }
     }
 }
 
@@ -227,13 +239,4 @@ fn report_nameless<'a>(
             log.at_index(index, |log| log.add_finding(reason));
         }
     });
-}
-
-/// Resolves an id, which may be relative to the group of its definition (`PathId.scala`).
-fn absolute_id(group: &str, id: &str) -> String {
-    if id.starts_with('/') {
-        id.to_owned()
-    } else {
-        format!("{}/{id}", group.trim_end_matches('/'))
-    }
 }

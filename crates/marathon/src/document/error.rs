@@ -1,5 +1,7 @@
 //! Errors of parsing a document.
 
+use super::foreign::Foreign;
+
 const KNOWN_SHAPES: &str = "an app, a pod, a list of them, or an answer of /v2/apps, \
      /v2/groups or /v2/pods/::status";
 
@@ -36,6 +38,16 @@ pub enum DocumentError {
         /// The column in bytes, from 1.
         column: usize,
     },
+    /// Something that is recognised, and isn't JSON.
+    #[error("it is not JSON: {what} (line {line}, column {column})")]
+    Foreign {
+        /// What it is.
+        what: Foreign,
+        /// The line, from 1.
+        line: usize,
+        /// The column in bytes, from 1.
+        column: usize,
+    },
     /// JSON of an unknown shape.
     #[error("it is {found}; expected {KNOWN_SHAPES}")]
     Unrecognised {
@@ -44,8 +56,9 @@ pub enum DocumentError {
     },
     /// An answer that lacks the requested tasks of an app.
     #[error(
-        "app {app} comes without the requested tasks, which is not the same as having none; check \
-         that nothing between here and Marathon drops the query"
+        "app {} comes without the requested tasks, which is not the same as having none; check \
+         that nothing between here and Marathon drops the query",
+        .app.escape_debug()
     )]
     MissingTasks {
         /// The id of the app.
@@ -57,6 +70,21 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
+    /// Says more of a syntax error: what stands in the text where it was met.
+    pub(super) fn recognise_foreign(self, text: &str) -> Self {
+        let Self::Syntax { reason, line, column } = &self else { return self };
+        let (line, column) = (*line, *column);
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let start = std::iter::once(0).chain(starts).nth(line.saturating_sub(1)).unwrap_or(0);
+        let end = text.len().min(start + column.saturating_sub(1));
+        let place = (0..=end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let what = match reason.as_str() {
+            "trailing characters" => text.get(place..).and_then(Foreign::after_document),
+            _ => Foreign::at_place(text, place),
+        };
+        what.map_or(self, |what| Self::Foreign { what, line, column })
+    }
+
     pub(super) fn unrecognised(found: impl Into<String>) -> Self {
         Self::Unrecognised { found: found.into() }
     }

@@ -2,16 +2,20 @@
 
 mod entries;
 mod error;
+mod foreign;
+mod path_id;
 mod shape;
+mod top_keys;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use error::DocumentError;
+pub use foreign::Foreign;
 
 use crate::lenient::Log;
 use crate::normalize::{Assembly, Records};
-use crate::{Coverage, Finding, Kind, Snapshot, Spec};
+use crate::{Coverage, Finding, Kind, Snapshot, Spec, Workload};
 use entries::{Entries, Entry};
 use shape::Content;
 
@@ -20,6 +24,7 @@ use shape::Content;
 #[derive(Debug)]
 pub struct Document {
     entries: Vec<Entry>,
+    nameless: Vec<Entry>,
     coverage: Coverage,
     findings: Vec<Finding>,
     bytes: usize,
@@ -30,9 +35,14 @@ impl Document {
     /// /v2/apps/{id} or /v2/groups, one pod definition or pod status, a list of them.
     ///
     /// # Errors
-    /// When it is none of these. Parts that can't be read become findings.
+    /// When it is none of these. Parts that can't be read become findings, and a document with
+    /// findings covers nothing.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
-        Self::parse_with(body, Entries::add_content)
+        let mut document = Self::parse_with(body, Entries::add_content)?;
+        if !document.findings.is_empty() {
+            document.coverage = Coverage::default();
+        }
+        Ok(document)
     }
 
     /// Parses an answer of `/v2/apps?embed=apps.tasks`, and nothing else.
@@ -79,27 +89,30 @@ impl Document {
             log.add_finding("some bytes are not UTF-8 and were replaced");
         }
         let mut entries = Entries::default();
-        let content = shape::read_content(&text, &mut log)?;
+        let content =
+            shape::read_content(&text, &mut log).map_err(|error| error.recognise_foreign(&text))?;
         if log.is_outgrown() {
             return Err(DocumentError::Outgrown);
         }
         place(&mut entries, content, &mut log)?;
         let coverage = entries.coverage();
         let findings = log.into_findings();
-        Ok(Self { entries: entries.list, coverage, findings, bytes: text.len() })
+        let Entries { list: entries, nameless, .. } = entries;
+        Ok(Self { entries, nameless, coverage, findings, bytes: text.len() })
     }
 
     /// Stands for the pods of a Marathon that knows no pods.
     #[cfg(feature = "client")]
     pub(crate) fn no_pods() -> Self {
         let coverage = Coverage { apps: false, pods: true };
-        Self { entries: Vec::new(), coverage, findings: Vec::new(), bytes: 0 }
+        Self { entries: Vec::new(), nameless: Vec::new(), coverage, findings: Vec::new(), bytes: 0 }
     }
 
     /// Appends the contents of another document.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.entries.extend(other.entries);
+        self.nameless.extend(other.nameless);
         self.findings.extend(other.findings);
         self.bytes += other.bytes;
         self.coverage.apps |= other.coverage.apps;
@@ -134,6 +147,15 @@ impl Document {
         Snapshot { workloads, coverage: self.coverage, findings, bytes: self.bytes }
     }
 
+    /// Converts the definitions without an id, so that their labels can be checked. Nothing serves
+    /// them: they are not in a snapshot.
+    #[must_use]
+    pub fn nameless_workloads(&self) -> Vec<Workload> {
+        let records = Records::default();
+        let mut assembly = Assembly::new(&records);
+        self.nameless.iter().map(|entry| entry.to_workload(&mut assembly)).collect()
+    }
+
     /// Parses a version record: an answer of `/v2/apps/{id}/versions/{version}` or
     /// `/v2/pods/{id}::versions/{version}`.
     ///
@@ -164,6 +186,9 @@ pub(crate) fn message_in(body: &[u8]) -> Option<String> {
 /// Converts a body to text, without byte order mark and with U+FFFD for what isn't UTF-8.
 pub(crate) fn text_of(body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if let Some(what) = Foreign::in_bytes(body) {
+        return Err(DocumentError::Foreign { what, line: 1, column: 1 });
+    }
     match body.trim_ascii_start().first() {
         None => Err(DocumentError::Empty),
         Some(b'<') => Err(DocumentError::Html { title: title_of(body) }),

@@ -16,8 +16,8 @@ mod value;
 
 pub use finding::Finding;
 pub(crate) use log::Log;
-pub(crate) use object::{Field, Key, Record, raw_fields};
-pub(crate) use value::{FromJson, ValueSeed, read_json};
+pub(crate) use object::{Field, Key, Record};
+pub(crate) use value::{FromJson, ValueSeed, read_json, read_once};
 
 /// Implements [`Record`] for a struct, from JSON keys and the fields they fill. Of a duplicate key
 /// the last one counts, as in Marathon. Unknown keys are skipped.

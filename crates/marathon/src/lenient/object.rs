@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::Log;
 use super::value::{FromJson, ValueSeed};
@@ -78,37 +77,6 @@ fn read_record<'de, R: Record, A: MapAccess<'de>>(
         record.read_field(&key.0, Field { object: &mut object, log })?;
     }
     Ok(record)
-}
-
-/// Limit of keys that are examined to recognise an object; more than any object of Marathon has.
-const MAX_KEYS: usize = 256;
-
-/// Reads the first keys of an object, with their values as raw text.
-pub(crate) fn raw_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
-    struct Fields;
-
-    impl<'de> Visitor<'de> for Fields {
-        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-            let mut fields = Vec::new();
-            while let Some((key, value)) = object.next_entry::<Key<'de>, &RawValue>()? {
-                if fields.len() < MAX_KEYS {
-                    fields.push((key.0, value));
-                }
-            }
-            Ok(fields)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(Fields)?;
-    json.end()?;
-    Ok(fields)
 }
 
 /// A key of an object, borrowed if it has no escapes.

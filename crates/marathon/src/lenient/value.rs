@@ -60,7 +60,8 @@ pub(crate) fn read_json<T: FromJson>(text: &str, log: &mut Log) -> Result<T, ser
     log.twice_at_most(|log| read_once(text, log))
 }
 
-pub(super) fn read_once<T: FromJson>(text: &str, log: &mut Log) -> Result<T, serde_json::Error> {
+/// Reads a whole text in one pass, which an error ends.
+pub(crate) fn read_once<T: FromJson>(text: &str, log: &mut Log) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = ValueSeed::new(log).deserialize(&mut json)?;
     json.end()?;

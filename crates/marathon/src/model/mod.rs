@@ -8,7 +8,7 @@ mod network;
 mod pod;
 mod task;
 
-pub(crate) use app::{App, Group, Present};
+pub(crate) use app::{App, Group};
 pub(crate) use health::{HealthCheck, HealthCheckResult, ReadinessCheckResult};
 pub(crate) use network::{Container, DiscoveryPort, Network, PortDefinition, PortMapping};
 pub(crate) use pod::{

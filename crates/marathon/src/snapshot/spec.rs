@@ -34,6 +34,18 @@ pub struct Spec {
     pub task_kill_grace: Option<Duration>,
 }
 
+impl Spec {
+    /// Iterates over every object of labels: those of the app or pod itself, of its ports, and of
+    /// the ports that its network doesn't use. The paths are those in
+    /// [`Workload::path`](crate::Workload::path).
+    pub fn label_objects(&self) -> impl Iterator<Item = (String, &Labels)> {
+        let own = std::iter::once((self.labels_path.clone(), &self.labels));
+        let ports = self.ports.iter().map(|port| (&port.path, &port.labels));
+        let unused = self.unused_ports.iter().map(|port| (&port.path, &port.labels));
+        own.chain(ports.chain(unused).map(|(path, labels)| (format!("{path}.labels"), labels)))
+    }
+}
+
 /// A labelled port in a list that its network doesn't use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedPort {

@@ -145,3 +145,73 @@ fn two_documents_join_and_of_two_definitions_with_one_id_the_last_counts() {
     assert_eq!(joined.workloads[2].spec.labels.get("x"), Some("2"));
     assert_eq!(joined.findings[0].path, "$.apps[0]");
 }
+
+#[test]
+fn what_is_no_json_is_named_with_what_to_do() {
+    let utf16: Vec<u8> =
+        "\u{feff}{\"id\":\"/a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16_plain: Vec<u8> =
+        "{\"id\":\"/a\"}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let cases: [(&[u8], &str); 45] = [
+        (&utf16, "it is UTF-16 or UTF-32; save it as UTF-8"),
+        (&utf16_plain, "it is UTF-16"),
+        (b"\x1f\x8b\x08\0", "it is compressed"),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}", "HTTP headers"),
+        (b"```json\n{}\n```", "Markdown"),
+        (b"{\"id\":\"/a\"}\n```\n", "Markdown"),
+        (b"#!/bin/sh\ncurl x", "a script"),
+        (b"curl -X POST -d '{}' x", "a script"),
+        (b"---\nid: /a\n", "YAML; Marathon takes JSON"),
+        (b"id: /a\ncontainer:\n  type: DOCKER\n", "YAML"),
+        (b"- id: /a\n", "YAML"),
+        (b"apps:\n- id: /a\n", "YAML"),
+        (b"id = \"/a\"\n", "TOML, HCL"),
+        (
+            b"{\n\"id\": \"/a\",\n\"mem\": {{ mem }}\n}",
+            "it is a template; fill it in first, and check the result (line 3",
+        ),
+        (b"{{ header }}\n{\"id\":\"/a\"}", "a template"),
+        (b"{% if x %}\n{\"id\":\"/a\"}", "a template"),
+        (b"{\"id\":\"/a\"{% if x %},\"mem\":1{% endif %}}", "a template"),
+        (b"{\"mem\": ${MEM}}", "a template"),
+        (b"{\"mem\": $MEM}", "a template"),
+        (b"{\"mem\": <%= mem %>}", "a template"),
+        (b"{\"mem\": @@MEM@@}", "a template"),
+        (b"{\"mem\": %{mem}}", "a template"),
+        (b"// an app\n{\"id\":\"/a\"}", "a comment"),
+        (
+            b"{\n  // an app\n  \"id\":\"/a\"}",
+            "a comment, and JSON has none; remove the comment: Marathon refuses it, too (line 2",
+        ),
+        (b"{\"id\":\"/a\", /* x */ \"mem\":1}", "a comment"),
+        (b"{\"id\":\"/a\", # x\n \"mem\":1}", "a comment"),
+        (b"# x\n{\"id\":\"/a\"}", "a comment"),
+        (b"{\"id\":\"/a\"} // x", "a comment"),
+        (b"{'id':'/a'}", "single quotes"),
+        (b"{\"id\":'/a'}", "single quotes"),
+        ("{“id”:“/a”}".as_bytes(), "typographic quotes"),
+        ("{\"id\":„/a“}".as_bytes(), "typographic quotes"),
+        ("{\"id\":\u{a0}\"/a\"}".as_bytes(), "an invisible or foreign blank"),
+        ("{\u{200b}\"id\":\"/a\"}".as_bytes(), "an invisible or foreign blank"),
+        ("{\"id\":\"/a\"}\u{feff}".as_bytes(), "an invisible or foreign blank"),
+        (b"{\x93id\x94:1}", "a byte that is not UTF-8"),
+        (b"{\"a\":True}", "Python or JavaScript"),
+        (b"{\"a\":None}", "Python or JavaScript"),
+        (b"{\"a\":NaN}", "Python or JavaScript"),
+        (b"{id: \"/a\"}", "a key has no quotes"),
+        (
+            b"{\"id\":\"/a\"}\n{\"id\":\"/b\"}\n",
+            "a second document follows the first; put both in a list",
+        ),
+        (b"{\"id\":\"/a\"},\n{\"id\":\"/b\"}", "a second document"),
+        (b"[{\"id\":\"/a\"}][]", "a second document"),
+        (b"{\n<<<<<<< HEAD\n\"id\":\"/a\"}", "a merge conflict"),
+        (b"{\"id\":\"/a\"}\n---\n{\"id\":\"/b\"}", "a second document"),
+    ];
+    for (body, expected) in cases {
+        let text = String::from_utf8_lossy(body);
+        let error = Document::parse(body).map(|_| ()).expect_err(&text).to_string();
+        assert!(error.contains(expected) && error.contains("not JSON"), "{text:?}: {error}");
+        assert!(!error.contains("key must be a string"), "{text:?}: {error}");
+    }
+}

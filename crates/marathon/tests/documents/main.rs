@@ -9,4 +9,5 @@ mod lenient;
 mod networks;
 mod pods;
 mod ports;
+mod shapes;
 mod versions;
