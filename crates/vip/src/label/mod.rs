@@ -7,6 +7,7 @@ mod read;
 mod refusal;
 mod report;
 mod value;
+mod value_error;
 
 pub use key::{Key, classify_key, is_option_key};
 pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
@@ -14,4 +15,5 @@ pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, VipLabel, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};
 pub use report::{LabelReport, Verdict, changed_reports};
-pub use value::{ValueError, VipName, VipRef};
+pub use value::{VipName, VipRef};
+pub use value_error::{Ipv4Fault, ValueError};

@@ -31,88 +31,58 @@ impl fmt::Display for VipName {
     }
 }
 
-/// The error for an invalid value of a VIP label.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    /// No colon in the value.
-    #[error("no port: write ADDRESS:PORT, such as 3.3.0.6:3306")]
-    MissingPort,
-    /// Nothing before the colon.
-    #[error("no address before the port: write ADDRESS:PORT, such as 3.3.0.6:3306")]
-    MissingAddress,
-    /// No valid port after the last colon.
-    #[error("port {0:?} is not a number from 1 to 65535")]
-    BadPort(String),
-    /// A misspelt address; not taken for a name.
-    #[error("{0:?} looks like an IP address but is not one")]
-    BadAddress(String),
-    /// A label beyond the limit for one port.
-    #[error("the port has over 64 VIP labels already: those after them are not read")]
-    TooMany,
-    /// Neither an address nor a name.
-    #[error("{0:?} is neither an IP address nor a name of letters, digits, '-', '.', '_' and '/'")]
-    BadName(String),
-}
-
-impl std::str::FromStr for VipRef {
-    type Err = ValueError;
-
-    /// Splits at the last colon: an address (IPv6 with or without brackets) or a name, and a port.
-    fn from_str(value: &str) -> Result<Self, ValueError> {
-        let (left, right) = value.rsplit_once(':').ok_or(ValueError::MissingPort)?;
-        if left.is_empty() {
-            return Err(ValueError::MissingAddress);
-        }
-        let port = parse_port(right).ok_or_else(|| ValueError::BadPort(right.to_owned()))?;
-        if let Some(address) = parse_address(left)? {
-            return Ok(Self::Address(address, port));
-        }
-        let name = left.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
-            && left.bytes().any(|b| b.is_ascii_alphanumeric());
-        if name {
-            Ok(Self::Named(VipName(left.to_owned()), port))
-        } else {
-            Err(ValueError::BadName(left.to_owned()))
-        }
+/// Splits at the last colon: an address (IPv6 with or without brackets) or a name, and a port.
+pub(super) fn parse_value(value: &str) -> Option<VipRef> {
+    let (left, right) = value.rsplit_once(':')?;
+    let port = parse_port(right)?;
+    if let Some(address) = parse_address(left) {
+        return Some(VipRef::Address(address, port));
     }
+    is_name(left).then(|| VipRef::Named(VipName(left.to_owned()), port))
 }
 
 /// Parses a port of digits only; `u16::from_str` would accept `+80` too.
-fn parse_port(text: &str) -> Option<NonZeroU16> {
+pub(super) fn parse_port(text: &str) -> Option<NonZeroU16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Parses an address. Returns `Ok(None)` if the text doesn't resemble one, and may thus be a name.
-fn parse_address(text: &str) -> Result<Option<IpAddr>, ValueError> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        // `::ffff:1.2.3.4` means that IPv4 address: IPVS would never see such an IPv6 packet.
-        return Ok(Some(address.to_canonical()));
-    }
+/// Parses an IPv4 address, or an IPv6 address with or without brackets.
+pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Some(address) = bracketed.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
-        return Ok(Some(IpAddr::from(address).to_canonical()));
-    }
-    if text.contains(['[', ']', ':']) || looks_like_ipv4(text) {
-        return Err(ValueError::BadAddress(text.to_owned()));
-    }
-    Ok(None)
+    let address = match bracketed {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok()?.into(),
+        None => text.parse::<IpAddr>().ok()?,
+    };
+    // `::ffff:1.2.3.4` means that IPv4 address: IPVS would never see such an IPv6 packet.
+    Some(address.to_canonical())
 }
 
-/// Tells whether a text resembles an IPv4 address: nothing but digits, dots and blanks, such as
-/// `256.1.1.1`, `1.2.3`, `1.2.3.4 ` or `3306`, perhaps with a prefix length.
-fn looks_like_ipv4(text: &str) -> bool {
-    let text = text.split('/').next().unwrap_or(text);
-    text.bytes().any(|byte| byte.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b.is_ascii_whitespace())
+/// Tells whether a text is a name. A misspelt address never is.
+pub(super) fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_alphanumeric())
+        && !is_nearly_ipv4(text)
+        && !(text.contains('.') && is_nearly_ipv4(text.trim_start_matches('/')))
+}
+
+/// Tells whether a text resembles an IPv4 address: digits and dots, such as `256.1.1.1`, `1.2.3` or
+/// `3306`, one odd part among four, such as `3.3.O.6`, or hexadecimal digits. There may be a prefix
+/// length.
+pub(super) fn is_nearly_ipv4(text: &str) -> bool {
+    let text = text.split('/').next().unwrap_or(text).trim_start_matches('.');
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let hexadecimal = |rest: &str| rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.');
+    if text.strip_prefix("0x").or(text.strip_prefix("0X")).is_some_and(hexadecimal) {
+        return true;
+    }
+    let odd = text.split('.').filter(|part| !is_number(part)).count();
+    let parts = text.split('.').count();
+    text.starts_with(|c: char| c.is_ascii_digit()) && (odd == 0 || parts == 4 && odd == 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(value: &str) -> Result<VipRef, ValueError> {
-        value.parse()
-    }
 
     fn ip(address: &str, port: u16) -> VipRef {
         VipRef::Address(address.parse().unwrap(), NonZeroU16::new(port).unwrap())
@@ -134,7 +104,7 @@ mod tests {
             ("[::ffff:3.3.0.6]:80", ip("3.3.0.6", 80)),
             ("9.9.9.9:65535", ip("9.9.9.9", 65535)),
         ] {
-            assert_eq!(read(value), Ok(expected), "{value}");
+            assert_eq!(value.parse(), Ok(expected), "{value}");
         }
     }
 
@@ -150,72 +120,11 @@ mod tests {
             ("merp:5000", named("merp", 5000)),
             ("ephemeral-store:8087", named("ephemeral-store", 8087)),
             ("1app:80", named("1app", 80)),
+            ("/3306:80", named("/3306", 80)),
+            ("1.2.3.4.nip.io:80", named("1.2.3.4.nip.io", 80)),
+            ("/app/1.2.3.4:80", named("/app/1.2.3.4", 80)),
         ] {
-            assert_eq!(read(value), Ok(expected), "{value}");
-        }
-    }
-
-    #[test]
-    fn missing_parts() {
-        assert_eq!(read("missing-port"), Err(ValueError::MissingPort));
-        assert_eq!(read("endpoint-name"), Err(ValueError::MissingPort));
-        assert_eq!(read(""), Err(ValueError::MissingPort));
-        assert_eq!(read(":80"), Err(ValueError::MissingAddress));
-        assert_eq!(read(":9090"), Err(ValueError::MissingAddress));
-    }
-
-    #[test]
-    fn ports_are_1_to_65535_in_plain_digits() {
-        for value in [
-            "x: 80",
-            "x:http",
-            "x:0",
-            "x:-1",
-            "x:+80",
-            "x:70000",
-            "x:",
-            "0.0.0.0:port",
-            "0.0.0.0:10000000",
-            "x:80 ",
-            "x:٨٠",
-        ] {
-            assert!(matches!(read(value), Err(ValueError::BadPort(_))), "{value}");
-        }
-    }
-
-    #[test]
-    fn a_mistyped_address_is_never_a_name() {
-        for value in [
-            "256.1.1.1:80",
-            "1.2.3:80",
-            "1.2.3.4 :80",
-            " 1.2.3.4:80",
-            "1.2.3.4.5:80",
-            "1.2.3.4.:80",
-            "1.2.3.4/32:80",
-            "01.2.3.4:80",
-            "3306:3306",
-            "[1.2.3.4]:80",
-            "[fd01::1:80",
-            "fd01::g:80",
-            "[]:80",
-            "1:2:3:80",
-            "tcp://1.2.3.4:80",
-            "invalid-port::1234",
-            "fe80::1%eth0:80",
-        ] {
-            assert!(
-                matches!(read(value), Err(ValueError::BadAddress(_))),
-                "{value}: {:?}",
-                read(value)
-            );
-        }
-    }
-
-    #[test]
-    fn neither_address_nor_name() {
-        for value in ["a b:80", "/:80", "-:80", "na%me:80", "ümlaut:80", "a\u{0}b:80"] {
-            assert!(matches!(read(value), Err(ValueError::BadName(_))), "{value}");
+            assert_eq!(value.parse(), Ok(expected), "{value}");
         }
     }
 }

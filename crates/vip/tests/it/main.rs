@@ -10,3 +10,4 @@ mod plan;
 mod refused;
 mod select;
 mod tables;
+mod values;
