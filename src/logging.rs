@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use vip::Printable;
 
 use crate::agent::journal::log::CHANGE;
 
@@ -76,15 +77,7 @@ where
         } else {
             write!(writer, "{:.3} {:5} ", Timestamp::now(), metadata.level())?;
         }
-        // Escape control characters: a text from outside, such as an app's label, must not forge a
-        // line.
-        for char in parts.message.chars().chain(parts.fields.chars()) {
-            match char.is_control() {
-                true => write!(writer, "{}", char.escape_default())?,
-                false => writer.write_char(char)?,
-            }
-        }
-        writeln!(writer)
+        writeln!(writer, "{}{}", Printable(&parts.message), Printable(&parts.fields))
     }
 }
 

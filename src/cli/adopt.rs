@@ -1,7 +1,5 @@
 //! `vipd adopt`.
 
-use std::io::Write;
-
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use node::{Kernel, Lock};
@@ -39,15 +37,12 @@ impl Adopt {
             vips.extend(find_services(text, &observed)?);
         }
         let plan = Plan::adopt(&observed, &vips);
-        let mut out = anstream::stdout().lock();
-        for line in plan.describe(&Desired::default()) {
-            output::print_line(&mut out, &line)?;
-        }
+        output::print_lines(&plan.describe(&Desired::default()))?;
         let outcome = kernel.apply_plan(plan);
         if outcome.is_success() {
             let note =
                 if outcome.plan.is_empty() { "nothing to do: already vipd's" } else { "adopted" };
-            writeln!(out, "{note}")?;
+            output::print_with(|out| writeln!(out, "{note}"))?;
         }
         report_failures(&outcome)
     }

@@ -1,7 +1,5 @@
 //! `vipd apply`.
 
-use std::io::Write;
-
 use anyhow::{Result, bail};
 use clap::Args;
 use node::{Kernel, Lock, SysctlState};
@@ -60,13 +58,15 @@ impl Apply {
         match self.output {
             Format::Text => {
                 output::warn_about_labels(&survey.desired.reports, &survey.findings);
-                let mut out = anstream::stdout().lock();
-                for line in outcome.plan.describe(&survey.desired) {
-                    output::print_line(&mut out, &line)?;
-                }
-                if outcome.is_success() {
-                    writeln!(out, "{}", done_line(&outcome.plan))?;
-                }
+                output::print_with(|out| {
+                    for line in outcome.plan.describe(&survey.desired) {
+                        output::print_line(out, &line)?;
+                    }
+                    match outcome.is_success() {
+                        true => writeln!(out, "{}", done_line(&outcome.plan)),
+                        false => Ok(()),
+                    }
+                })?;
             }
             Format::Json => {
                 output::print_json(&outcome_json(&outcome, &survey.desired, &survey.findings))?;

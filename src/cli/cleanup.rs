@@ -1,11 +1,9 @@
 //! `vipd cleanup`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
 use node::{Kernel, Lock};
-use vip::{Desired, Plan};
+use vip::{Desired, Line, Plan, Sign};
 
 use super::args::{Global, open_kernel};
 use super::end::{End, done_line, report_failures};
@@ -34,20 +32,17 @@ impl Cleanup {
         let mut kernel = open_kernel(&config)?;
         let observed = kernel.observe()?;
         let plan = Plan::cleanup(&observed);
-        let mut out = anstream::stdout().lock();
-        for line in plan.describe(&Desired::default()) {
-            output::print_line(&mut out, &line)?;
-        }
-        for (key, _) in observed.unmarked_services() {
-            writeln!(out, "  {key} stays: not vipd's")?;
-        }
+        let mut lines = plan.describe(&Desired::default());
+        let stays = observed.unmarked_services().map(|(key, _)| format!("{key} stays: not vipd's"));
+        lines.extend(stays.map(|text| Line::new(0, Sign::Plain, text)));
+        output::print_lines(&lines)?;
         if self.dry_run {
-            writeln!(out, "{}", plan.summary())?;
+            output::print_with(|out| writeln!(out, "{}", plan.summary()))?;
             return Ok(if plan.is_empty() { End::Fine } else { End::Found });
         }
         let outcome = kernel.apply_plan(plan);
         if outcome.is_success() {
-            writeln!(out, "{}", done_line(&outcome.plan))?;
+            output::print_with(|out| writeln!(out, "{}", done_line(&outcome.plan)))?;
         }
         report_failures(&outcome)
     }

@@ -1,7 +1,5 @@
 //! `vipd diff`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
 use vip::plan::ipvsadm_args;
@@ -50,23 +48,23 @@ impl Diff {
             output::warn_about_labels(&survey.desired.reports, &survey.findings);
             survey.missing.iter().for_each(|missing| output::print_note(missing));
         }
-        let mut out = anstream::stdout().lock();
         match self.output {
-            Format::Text => {
+            Format::Text => output::print_with(|out| {
                 for line in plan.describe(&survey.desired) {
-                    output::print_line(&mut out, &line)?;
+                    output::print_line(out, &line)?;
                 }
-                writeln!(out, "{}", plan.summary())?;
-            }
+                writeln!(out, "{}", plan.summary())
+            })?,
             Format::Json => {
                 let mut json = plan_json(plan, &survey.desired, &survey.findings);
                 json["missing"] = serde_json::json!(survey.missing);
                 output::print_json(&json)?;
             }
             Format::Ipvsadm => {
-                for command in plan.ops.iter().filter_map(ipvsadm_args) {
-                    writeln!(out, "{command}")?;
-                }
+                output::print_with(|out| {
+                    let mut commands = plan.ops.iter().filter_map(ipvsadm_args);
+                    commands.try_for_each(|command| writeln!(out, "{command}"))
+                })?;
                 for address in plan.changed_addresses() {
                     output::print_warning(&format!(
                         "ipvsadm can't change addresses: bind or unbind {address} on {} yourself",

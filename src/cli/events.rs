@@ -77,8 +77,7 @@ impl Events {
             }
             Format::Json => {
                 let mut out = std::io::stdout().lock();
-                serde_json::to_writer(&mut out, change)?;
-                writeln!(out)?;
+                writeln!(out, "{}", output::escape_json(&serde_json::to_string(change)?))?;
                 out.flush()?;
             }
         }

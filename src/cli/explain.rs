@@ -1,7 +1,5 @@
 //! `vipd explain`.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -51,13 +49,7 @@ impl Explain {
             || format!("there is no app with VIP labels, and no VIP, named {:?}", self.what);
         let explanation = explanation.with_context(nothing)?;
         match self.output {
-            Format::Text => {
-                let mut out = anstream::stdout().lock();
-                for line in explanation.to_lines(pending) {
-                    output::print_line(&mut out, &line)?;
-                }
-                out.flush()?;
-            }
+            Format::Text => output::print_lines(&explanation.to_lines(pending))?,
             Format::Json => output::print_json(&explanation)?,
         }
         Ok(End::Fine)

@@ -7,6 +7,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::end::End;
+use super::output;
 
 /// Generate man pages or shell completions
 #[derive(Debug, Args)]
@@ -36,7 +37,9 @@ impl Generate {
     pub(super) fn run(&self, mut command: clap::Command) -> Result<End> {
         match &self.what {
             What::Completions { shell } => {
-                clap_complete::generate(*shell, &mut command, "vipd", &mut std::io::stdout());
+                let mut completions = Vec::new();
+                clap_complete::generate(*shell, &mut command, "vipd", &mut completions);
+                output::print_with(|out| out.write_all(&completions))?;
             }
             What::Man { directory } => {
                 std::fs::create_dir_all(directory)

@@ -1,11 +1,11 @@
 //! Output of the commands, in colour on a terminal.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
-use vip::{LabelReport, Line, Sign, Verdict};
+use vip::{LabelReport, Line, Printable, Sign, Verdict, is_unprintable};
 
 /// The output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -16,11 +16,25 @@ pub(super) enum Format {
     Json,
 }
 
+/// Prints to standard output. Where its reader has gone away, as in `vipd diff | head`, the rest is
+/// dropped: that is no error, and the command ends as it would have.
+pub(super) fn print_with(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = anstream::stdout().lock();
+    match print(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("cannot write to standard output"),
+    }
+}
+
 /// Prints a line in the colour of its sign.
-pub(super) fn print_line(out: &mut impl Write, line: &Line) -> Result<()> {
+pub(super) fn print_line(out: &mut dyn Write, line: &Line) -> io::Result<()> {
     let style = sign_style(line.sign);
-    writeln!(out, "{style}{line}{style:#}")?;
-    Ok(())
+    writeln!(out, "{style}{line}{style:#}")
+}
+
+/// Prints lines, each in the colour of its sign.
+pub(super) fn print_lines(lines: &[Line]) -> Result<()> {
+    print_with(|out| lines.iter().try_for_each(|line| print_line(out, line)))
 }
 
 fn sign_style(sign: Sign) -> Style {
@@ -36,29 +50,47 @@ fn sign_style(sign: Sign) -> Style {
 
 /// Prints indented JSON.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    let json = escape_json(&serde_json::to_string_pretty(value)?);
+    print_with(|out| writeln!(out, "{json}"))
+}
+
+/// Escapes in a JSON text what [`Printable`] escapes elsewhere. Its strings stay the same.
+pub(super) fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    let mut before = ' ';
+    for c in json.chars() {
+        if c != '\n' && is_unprintable(c) || c == '#' && before == '#' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+        before = c;
+    }
+    escaped
 }
 
 /// Prints a warning on standard error.
 pub(super) fn print_warning(text: &str) {
     let style = AnsiColor::Magenta.on_default();
     // If standard error is closed, there is no other way to report it.
-    let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {text}");
+    let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {}", Printable(text));
 }
 
 /// Prints a note on standard error.
 pub(super) fn print_note(text: &str) {
     let style = AnsiColor::Yellow.on_default();
-    let _ = writeln!(anstream::stderr(), "{style}note:{style:#} {text}");
+    let _ = writeln!(anstream::stderr(), "{style}note:{style:#} {}", Printable(text));
 }
 
 /// Prints an error with its causes on standard error.
 pub(super) fn print_error(error: &anyhow::Error) {
     let style = AnsiColor::Red.on_default();
-    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {error:#}");
+    let text = format!("{error:#}");
+    // An error of the configuration shows its lines.
+    let lines: Vec<_> = text.trim_end().lines().map(|line| Printable(line).to_string()).collect();
+    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", lines.join("\n"));
 }
 
 /// Warns about every finding, and every label that is not obeyed exactly.
@@ -68,5 +100,19 @@ pub(super) fn warn_about_labels(reports: &[LabelReport], findings: &[String]) {
     }
     for report in reports.iter().filter(|report| report.verdict != Verdict::Obeyed) {
         print_warning(&report.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_strings_and_shows_none_of_them_raw() {
+        let text = "a\n\u{1b}[0m\u{7f}\u{202e}\u{2028}##vso[x] # \u{e0001} \u{1d173} ü";
+        let json = escape_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!json.replace('\n', "").contains(is_unprintable), "{json}");
+        assert!(!json.contains("##"), "{json}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
     }
 }

@@ -1,10 +1,9 @@
 //! `vipd status`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
 use node::Kernel;
+use vip::Printable;
 
 use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
@@ -78,13 +77,12 @@ impl Status {
         };
         report.agent = agent;
         match self.output {
-            Format::Text => {
-                let mut out = anstream::stdout().lock();
+            Format::Text => output::print_with(|out| {
                 for line in report.to_lines() {
-                    output::print_line(&mut out, &line)?;
+                    output::print_line(out, &line)?;
                 }
-                writeln!(out, "{}", report.summary_line())?;
-            }
+                writeln!(out, "{}", Printable(&report.summary_line()))
+            })?,
             Format::Json => output::print_json(&report)?,
         }
         Ok(if report.has_trouble() { End::Found } else { End::Fine })

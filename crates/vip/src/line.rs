@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::printable::Printable;
+
 /// The kind of change that a line stands for. Printed at the beginning of the line, so that no
 /// colour is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,8 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:indent$}{} {}", "", self.sign.as_char(), self.text, indent = self.depth * 4)
+        let text = Printable(&self.text);
+        write!(f, "{:indent$}{} {text}", "", self.sign.as_char(), indent = self.depth * 4)
     }
 }
 

@@ -3,12 +3,13 @@
 mod examine;
 mod fix;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::Args;
+use vip::Printable;
 
 use super::args::{Global, Marathons};
 use super::end::End;
@@ -74,7 +75,7 @@ impl Doctor {
         }
         let diagnosis = examine::examine_node(&config, &marathons);
         match self.output {
-            Format::Text => print_diagnosis(&diagnosis)?,
+            Format::Text => output::print_with(|out| print_diagnosis(out, &diagnosis))?,
             Format::Json => output::print_json(&serde_json::json!({
                 "groups": diagnosis.groups,
                 "level": diagnosis.worst_level(),
@@ -89,21 +90,19 @@ impl Doctor {
     }
 }
 
-fn print_diagnosis(diagnosis: &Diagnosis) -> Result<()> {
-    let mut out = anstream::stdout().lock();
+fn print_diagnosis(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {
     for group in &diagnosis.groups {
-        writeln!(out, "{}", group.name)?;
+        writeln!(out, "{}", Printable(group.name))?;
         for check in &group.checks {
             let style = level_style(check.level);
             let word = check.level.as_str();
-            writeln!(out, "  {style}{word:<7}{style:#}  {}", check.text)?;
+            writeln!(out, "  {style}{word:<7}{style:#}  {}", Printable(&check.text))?;
             if let Some(remedy) = &check.remedy {
-                writeln!(out, "           -> {remedy}")?;
+                writeln!(out, "           -> {}", Printable(remedy))?;
             }
         }
     }
-    writeln!(out, "{}", diagnosis.summary())?;
-    Ok(())
+    writeln!(out, "{}", diagnosis.summary())
 }
 
 fn level_style(level: Level) -> Style {

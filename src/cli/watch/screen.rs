@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use vip::Line;
+use vip::{Line, Printable};
 
 use crate::cli::output;
 
@@ -54,7 +54,8 @@ impl Screen {
         write!(out, "\x1b[H")?;
         for line in lines {
             // The sign takes two columns.
-            let text = line.text.chars().take(usize::from(width).saturating_sub(2)).collect();
+            let text = Printable(&line.text).to_string();
+            let text = text.chars().take(usize::from(width).saturating_sub(2)).collect();
             write!(out, "\x1b[2K")?;
             output::print_line(&mut out, &Line { text, ..line.clone() })?;
         }
