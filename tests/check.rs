@@ -1,9 +1,12 @@
 //! `vipd check`: the linter for app owners.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read what it gets should stop")]
 
 mod support;
 
+use std::io::{Write, pipe};
+
 use serde_json::Value;
-use support::{example, vipd, vipd_with_input};
+use support::{command, example, vipd, vipd_with_input};
 
 fn check_json(text: &str) -> (Option<i32>, Vec<Value>) {
     let ran = vipd_with_input(&["check", "--output", "json", "-"], text.as_bytes());
@@ -123,4 +126,208 @@ fn the_nodes_policy_can_be_checked_too() {
     let ran = vipd(&["check", "--vip-allow", "10.0.0.0/8", &example("mysql.json")]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.out.contains("3.3.0.6 is outside vip.allow"), "{}", ran.out);
+}
+
+/// Checks that a text gives one entry that nobody reads, and returns its line, path and reason.
+fn unread(text: &str) -> (u64, String, String) {
+    let (code, entries) = check_json(text);
+    let found: Vec<_> = entries.iter().filter(|entry| entry["verdict"] == "unread").collect();
+    assert_eq!((code, found.len()), (Some(1), 1), "{text}: {entries:?}");
+    let text_of = |key: &str| found[0][key].as_str().unwrap().to_owned();
+    (found[0]["line"].as_u64().unwrap(), text_of("path"), text_of("reason"))
+}
+
+#[test]
+fn a_vip_label_that_nobody_reads_is_reported_with_place_line_and_reason() {
+    const LABEL: &str = "{\n\"VIP_0\":\"3.3.0.6:80\"}";
+    for (text, path, reason) in [
+        (
+            format!(r#"{{"id":"/a","coainer":{{"portMappings":[{{"labels":{LABEL}}}]}}}}"#),
+            "$.coainer.portMappings[0].labels",
+            "nothing reads `coainer`: write `container`",
+        ),
+        (
+            format!(r#"{{"id":"/a","container":{{"portMappings":[{{"label":{LABEL}}}]}}}}"#),
+            "$.container.portMappings[0].label",
+            "write `labels`",
+        ),
+        (
+            format!(r#"{{"id":"/a","container":{{"portMapping":[{{"labels":{LABEL}}}]}}}}"#),
+            "$.container.portMapping[0].labels",
+            "write `portMappings`",
+        ),
+        (
+            format!(r#"{{"id":"/a","port_definitions":[{{"labels":{LABEL}}}]}}"#),
+            "$.port_definitions[0].labels",
+            "write `portDefinitions`",
+        ),
+        (
+            format!(r#"{{"id":"/a","portMappings":[{{"labels":{LABEL}}}]}}"#),
+            "$.portMappings[0].labels",
+            "`portMappings` belongs in `container`",
+        ),
+        (
+            format!(r#"{{"id":"/a","container":{{"labels":{LABEL}}}}}"#),
+            "$.container.labels",
+            "no labels are read in `container`",
+        ),
+        (
+            "{\"id\":\"/a\",\"portDefinitions\":[{\n\"VIP_0\":\"3.3.0.6:80\"}]}".to_owned(),
+            "$.portDefinitions[0]",
+            "it stands on the port itself",
+        ),
+        ("{\"id\":\"/a\",\n\"vip\":\"3.3.0.6:80\"}".to_owned(), "$", "it is not in any `labels`"),
+        (format!(r#"{{"id":"/a","env":{LABEL}}}"#), "$.env", "this is an environment variable"),
+        (
+            format!(r#"{{"id":"/a","portDefinitions":[{{"labels":{LABEL},"labels":{{}}}}]}}"#),
+            "$.portDefinitions[0].labels",
+            "the key \"labels\" around it stands again later",
+        ),
+        (
+            format!(r#"{{"id":"/a","container":{{"portMappings":{{"labels":{LABEL}}}}}}}"#),
+            "$.container.portMappings.labels",
+            "it is inside of $.container.portMappings, which can't be read: expected a list",
+        ),
+        (
+            format!(r#"{{"id":"/p","containers":[{{"endpoints":[{{"lables":{LABEL}}}]}}]}}"#),
+            "$.containers[0].endpoints[0].lables",
+            "write `labels`",
+        ),
+        (
+            format!(
+                r#"{{"apps":[{{"id":"/a","x":{}{LABEL}{}}}]}}"#,
+                "[".repeat(300),
+                "]".repeat(300)
+            ),
+            "",
+            "nothing reads labels in `x`",
+        ),
+    ] {
+        let (line, found, why) = unread(&text);
+        assert_eq!(line, 2, "{text}");
+        assert!(path.is_empty() || found == path, "{text}: {found}");
+        assert!(why.contains(reason), "{text}: {why}");
+    }
+}
+
+#[test]
+fn an_address_in_the_environment_is_no_label() {
+    for env in [r#"{"VIP":"3.3.0.6:80"}"#, r#"{"VIP_0":"x"}"#, r#"{"VIP_HOST":"3.3.0.6:80"}"#] {
+        let (code, entries) = check_json(&format!(r#"{{"id":"/a","env":{env}}}"#));
+        assert_eq!((code, entries.len()), (Some(0), 0), "{env}");
+    }
+}
+
+#[test]
+fn a_definition_without_an_id_is_checked_and_told() {
+    for id in ["", "\"id\":null,", "\"id\":\"\","] {
+        let text = format!(
+            "{{{id}\"portDefinitions\":[\n{{\"labels\":{{\"VIP_0\":\"3.3.0.6:80\",\"VIP_1\":\"x\"}}}}]}}"
+        );
+        for text in [text.clone(), format!("[{text}]"), format!("{{\"apps\":[{text}]}}")] {
+            let (code, entries) = check_json(&text);
+            assert_eq!(code, Some(1), "{text}");
+            let words: Vec<_> = entries.iter().map(|e| (&e["verdict"], &e["line"])).collect();
+            assert_eq!(words.len(), 3, "{text}: {words:?}");
+            assert!(words.contains(&(&"ok".into(), &2.into())), "{text}: {words:?}");
+            assert!(words.contains(&(&"refused".into(), &2.into())), "{text}: {words:?}");
+            let reasons = entries.iter().filter_map(|entry| entry["reason"].as_str());
+            assert!(reasons.into_iter().any(|why| why.contains("the id is missing")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_different_vip_in_the_unused_list_is_told_and_an_equal_one_is_not() {
+    let text = |unused: &str| {
+        format!(
+            r#"{{"id":"/a","networks":[{{"mode":"container/bridge"}}],"container":{{"portMappings":[
+            {{"containerPort":80,"labels":{{"VIP_0":"[fd01::1]:80","VIP_1":"/web:80"}}}}]}},
+            "portDefinitions":[{{"labels":{unused}}}]}}"#
+        )
+    };
+    for equal in [r#"{"VIP_5":"fd01:0::1:80"}"#, r#"{"VIP_1":"/web:80","VIP_0":"[fd01::1]:80"}"#] {
+        let (_, entries) = check_json(&text(equal));
+        assert_eq!(entries.len(), 2, "{equal}: {entries:?}");
+    }
+    for other in [r#"{"VIP_0":"[fd01::1]:81"}"#, r#"{"VIP_0":"/other:80"}"#, r#"{"VIP_0":"x"}"#] {
+        let (code, entries) = check_json(&text(other));
+        let told = entries.iter().filter_map(|entry| entry["reason"].as_str());
+        let told = told.filter(|reason| reason.contains("this list is not used")).count();
+        assert_eq!((code, told), (Some(1), 1), "{other}: {entries:?}");
+    }
+}
+
+#[test]
+fn lines_stay_with_a_byte_order_mark_and_with_bytes_that_are_not_utf_8() {
+    let text = "{\n\"id\":\"/a\",\n\"cmd\":\"?\",\n\"portDefinitions\":[{\"labels\":{\n\"VIP_0\":\"3.3.0.6:80\"}}]}";
+    let latin1: Vec<u8> = text.bytes().map(|byte| if byte == b'?' { 0xe9 } else { byte }).collect();
+    for (bytes, findings) in [(format!("\u{feff}{text}").into_bytes(), 0), (latin1, 1)] {
+        let ran = vipd_with_input(&["check", "--output", "json", "-"], &bytes);
+        let entries: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+        let line = |verdict: &str| {
+            entries.iter().find(|entry| entry["verdict"] == verdict).map(|entry| &entry["line"])
+        };
+        assert_eq!(line("ok"), Some(&5.into()), "{ran:?}");
+        assert_eq!(line("unreadable"), (findings == 1).then_some(&3.into()), "{ran:?}");
+    }
+}
+
+#[test]
+fn no_label_forges_a_line_or_a_command() {
+    const EVIL: &str = "\\n::error::forged\\r\\u001b[31m\\u202e\\u2028##vso[task.complete]";
+    let evil = format!(
+        r#"{{"id":"/{EVIL}","labels":{{"VIP_0{EVIL}":"{EVIL}"}},"container":{{"{EVIL}":{{"VIP_0":"x"}}}},
+            "portDefinitions":[{{"name":"{EVIL}","protocol":"{EVIL}","labels":{{"VIP_1":"{EVIL}",
+            "VIP_2":"3.3.0.6:80","IPVS_WEIGHT":"{EVIL}","VIP_3":{{"{EVIL}":1}},"{EVIL}":1}}}}]}}"#
+    );
+    for text in [evil.clone(), format!("[{evil},{evil}]"), format!(r#"{{"message":"{EVIL}"}}"#)] {
+        for output in ["text", "json"] {
+            let ran = vipd_with_input(&["check", "--output", output, "-"], text.as_bytes());
+            for line in [&ran.out, &ran.err].into_iter().flat_map(|text| text.split('\n')) {
+                assert!(!line.trim_start().starts_with("::"), "{line}");
+                assert!(!line.contains("##"), "{line}");
+                assert!(!line.contains(vip::is_unprintable), "{line:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_equal_keys_take_time_in_proportion() {
+    let labels: Vec<_> =
+        (0..16_000).map(|n| format!("\"VIP_{}\":\"3.3.0.6:80\"", n % 8_000)).collect();
+    let (code, entries) = check_json(&bridge(&format!("{{{}}}", labels.join(",\n"))));
+    assert_eq!((code, entries.len()), (Some(1), 16_000));
+    assert_eq!(entries[15_999]["line"], 16_001);
+    // The same in many apps, where nobody reads them.
+    let app = format!("{{\"id\":\"/a\",\"labls\":{{{}}}}}", labels[..1000].join(",\n"));
+    let (code, entries) = check_json(&format!("[{}]", vec![app; 20].join(",\n")));
+    let unread = entries.iter().filter(|entry| entry["verdict"] == "unread").count();
+    assert_eq!((code, unread), (Some(1), 20_000));
+}
+
+#[test]
+fn a_closed_pipe_changes_no_exit_status_and_is_no_error() {
+    let bad = bridge(r#"{"VIP_0":"256.1.1.1:80"}"#);
+    for (args, input) in [
+        (&["check", "-"][..], bad.as_str()),
+        (&["check", "--output", "json", "-"], &bad),
+        (&["check", "-"], &bridge(r#"{"VIP_0":"3.3.0.6:80"}"#)),
+        (&["check", "-", "/no/such/file.json"], &bad),
+        (&["generate", "completions", "bash"], ""),
+        (&["doctor"], ""),
+        (&["doctor", "--output", "json"], ""),
+        (&["--help"], ""),
+    ] {
+        let open = vipd_with_input(args, input.as_bytes());
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let mut child = command(args).stdout(writer).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let closed = child.wait_with_output().unwrap();
+        let said = String::from_utf8(closed.stderr).unwrap();
+        assert_eq!(closed.status.code(), open.code, "{args:?}: {said}");
+        assert_eq!(said, open.err, "{args:?}");
+    }
 }

@@ -1,27 +1,30 @@
 //! `vipd check`.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use anstyle::AnsiColor;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use vip::{LabelReport, Observed};
+use vip::{LabelPlace, LabelReport, Observed, Printable};
 
 use super::args::Global;
 use super::end::End;
-use super::locate::Lines;
 use super::output::{self, Format};
 use crate::config::Config;
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::translate_snapshot;
+use crate::sources::marathon::translate::{translate_snapshot, translate_workload};
 use crate::sources::once::{DefinitionSource, Definitions};
+use crate::sources::scan::{FoundLabel, Scan};
+use crate::sources::unread::UnreadLabel;
 
 /// Check the VIP labels in app definitions before you post them
 ///
-/// Prints every VIP and every refused label, with file, line, JSON path and reason. Needs neither
+/// Prints every VIP, every refused label and every label that nobody reads, with file, line, JSON
+/// path and reason. Needs neither
 /// root nor a kernel with IPVS.
 ///
 /// Exit status: 0 clean, 1 findings, 2 a file can't be read.
@@ -71,7 +74,7 @@ impl Check {
             }
         }
         match self.output {
-            Format::Text => print_entries(&entries, unread)?,
+            Format::Text => output::print_with(|out| print_entries(out, &entries, unread))?,
             Format::Json => output::print_json(&entries)?,
         }
         Ok(match entries.iter().any(|entry| entry.reason.is_some()) {
@@ -83,35 +86,79 @@ impl Check {
 }
 
 fn check_definitions(reading: &Definitions, config: &Config) -> Vec<Entry> {
-    let translation =
-        translate_snapshot(&reading.snapshot, &Hosts::new(), marathon::Timestamp::now());
+    let now = marathon::Timestamp::now();
+    let hosts = Hosts::new();
+    let mut translation = translate_snapshot(&reading.snapshot, &hosts, now);
+    for workload in &reading.nameless {
+        translation.append(translate_workload(workload, &hosts, now));
+    }
     // A definition may be checked anywhere: ignore the addresses of this machine.
     let nobody = (Observed::default(), vip::ClusterFacts::default());
     let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);
-    let text = reading.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let lines = Lines::parse(text.unwrap_or_default());
+    let lines = LabelLines::new(&reading.scan);
     let reports = translation.reports.into_iter().chain(desired.reports);
     let labels = reports.map(|report| label_entry(report, &reading.name, &lines));
+    let unread = reading.unread.iter().map(|label| unread_entry(label, &reading.name));
     let findings = reading.snapshot.findings.iter().map(|finding| Entry {
-        file: reading.name.clone(),
-        line: None,
+        line: reading.scan.line_of(&finding.path),
         path: finding.path.clone(),
-        app: Arc::default(),
-        port: None,
-        key: String::new(),
-        value: String::new(),
-        vip: None,
-        protocol: None,
-        ok: false,
-        verdict: "unreadable",
         reason: Some(finding.reason.clone()),
+        ..Entry::unreadable(&reading.name)
     });
-    let mut entries: Vec<_> = labels.chain(findings).collect();
+    let mut entries: Vec<_> = labels.chain(unread).chain(findings).collect();
     entries.sort_by_key(|entry| entry.line);
     entries
 }
 
-fn label_entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
+/// The lines of labels, by path, key and occurrence.
+struct LabelLines<'a>(HashMap<(&'a str, &'a str, usize), usize>);
+
+impl<'a> LabelLines<'a> {
+    fn new(scan: &'a Scan) -> Self {
+        let valid = scan.labels.iter().filter(|label| label.superseded_by.is_none());
+        let key = |label: &'a FoundLabel| (&*label.path, label.key.as_str(), label.occurrence);
+        Self(valid.map(|label| (key(label), label.line)).collect())
+    }
+
+    fn find_label(&self, place: &LabelPlace) -> Option<usize> {
+        self.0.get(&(place.path.as_str(), place.key.as_str(), place.occurrence)).copied()
+    }
+}
+
+impl Entry {
+    /// Builds the entry of something that nobody reads, without its place.
+    fn unreadable(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: None,
+            path: String::new(),
+            app: Arc::default(),
+            port: None,
+            key: String::new(),
+            value: String::new(),
+            vip: None,
+            protocol: None,
+            ok: false,
+            verdict: "unreadable",
+            reason: None,
+        }
+    }
+}
+
+fn unread_entry(label: &UnreadLabel, file: &str) -> Entry {
+    Entry {
+        line: Some(label.line),
+        path: label.path.as_ref().to_owned(),
+        app: Arc::clone(&label.app),
+        key: label.key.clone(),
+        value: label.value.clone(),
+        verdict: "unread",
+        reason: Some(label.reason.clone()),
+        ..Entry::unreadable(file)
+    }
+}
+
+fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>) -> Entry {
     let LabelReport { place, vip, verdict } = report;
     Entry {
         file: file.to_owned(),
@@ -129,8 +176,7 @@ fn label_entry(report: LabelReport, file: &str, lines: &Lines<'_>) -> Entry {
     }
 }
 
-fn print_entries(entries: &[Entry], unread: usize) -> Result<()> {
-    let mut out = anstream::stdout().lock();
+fn print_entries(out: &mut dyn Write, entries: &[Entry], unread: usize) -> io::Result<()> {
     for entry in entries {
         let color = match entry.verdict {
             "ok" => AnsiColor::Green,
@@ -145,11 +191,12 @@ fn print_entries(entries: &[Entry], unread: usize) -> Result<()> {
         };
         let place = [&*entry.app, entry.key.as_str(), vip.as_str()];
         let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        let verdict = entry.verdict;
-        writeln!(out, "{}{line}: {style}{verdict}{style:#}: {}", entry.file, place.join(" "))?;
+        let (file, verdict) = (Printable(&entry.file), entry.verdict);
+        let place = place.join(" ");
+        writeln!(out, "{file}{line}: {style}{verdict}{style:#}: {}", Printable(&place))?;
         if let Some(reason) = &entry.reason {
-            writeln!(out, "    {reason}")?;
-            writeln!(out, "    at {}", entry.path)?;
+            writeln!(out, "    {}", Printable(reason))?;
+            writeln!(out, "    at {}", Printable(&entry.path))?;
         }
     }
     let vips = entries.iter().filter(|entry| entry.ok).count();
@@ -158,8 +205,7 @@ fn print_entries(entries: &[Entry], unread: usize) -> Result<()> {
     if unread > 0 {
         write!(out, ", {} not read", count_noun(unread, "file"))?;
     }
-    writeln!(out)?;
-    Ok(())
+    writeln!(out)
 }
 
 fn count_noun(number: usize, noun: &str) -> String {

@@ -12,7 +12,6 @@ mod events;
 mod explain;
 mod generate;
 mod hold;
-mod locate;
 mod output;
 mod run;
 mod signals;

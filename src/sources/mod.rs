@@ -20,8 +20,10 @@ pub mod marathon;
 pub mod once;
 mod refcount;
 pub mod resolve;
+pub(crate) mod scan;
 pub(crate) mod step;
 pub mod survey;
+pub mod unread;
 mod view;
 
 use std::collections::BTreeSet;

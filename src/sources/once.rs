@@ -6,9 +6,11 @@ use std::io::{IsTerminal, Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use marathon::Snapshot;
 use marathon::client::{Client, Url};
+use marathon::{Snapshot, Workload};
 
+use super::scan::Scan;
+use super::unread::{UnreadLabel, find_unread};
 use crate::config::Marathon;
 
 /// A source of definitions.
@@ -25,12 +27,24 @@ pub enum DefinitionSource {
 pub struct Definitions {
     /// The source's name for people: the file, or the URL.
     pub name: String,
-    /// The bytes of a file, in which to look up positions. `None` for a Marathon.
-    pub text: Option<Vec<u8>>,
     /// The apps and pods in them.
     pub snapshot: Snapshot,
+    /// Definitions without an id, which are never served.
+    pub nameless: Vec<Workload>,
+    /// VIP labels of a file that nobody reads.
+    pub unread: Vec<UnreadLabel>,
+    /// The places of labels and findings in a file.
+    pub(crate) scan: Scan,
     /// The names of the servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
     pub servers: BTreeSet<String>,
+}
+
+impl Definitions {
+    /// Tells whether something in them was left out: then they are not the whole truth.
+    #[must_use]
+    pub fn has_unread_part(&self) -> bool {
+        !self.snapshot.findings.is_empty() || !self.unread.is_empty()
+    }
 }
 
 /// The largest file that is read. No answer of Marathon comes near it.
@@ -72,12 +86,16 @@ fn read_file(path: &str) -> Result<Definitions> {
     if text.len() as u64 > MAX_FILE {
         bail!("{name} is larger than {} MiB: no answer of Marathon is", MAX_FILE >> 20);
     }
-    let snapshot = marathon::Document::parse(&text)
-        .with_context(|| {
-            format!("{name} is neither an answer of Marathon nor a definition for it")
-        })?
-        .to_snapshot(&marathon::Records::default());
-    Ok(Definitions { name, text: Some(text), snapshot, servers: BTreeSet::new() })
+    let document = marathon::Document::parse(&text).with_context(|| {
+        format!("{name} is neither an answer of Marathon nor a definition for it")
+    })?;
+    let snapshot = document.to_snapshot(&marathon::Records::default());
+    let nameless = document.nameless_workloads();
+    let wanted = snapshot.findings.iter().map(|finding| finding.path.as_str()).collect();
+    let scan = Scan::of_text(&text, &wanted);
+    let workloads = snapshot.workloads.iter().chain(&nameless);
+    let unread = find_unread(&scan, workloads, &snapshot.findings);
+    Ok(Definitions { name, snapshot, nameless, unread, scan, servers: BTreeSet::new() })
 }
 
 fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
@@ -96,7 +114,8 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
             never = tell_of_waiting(&name) => match never {},
         }
     })?;
-    Ok(Definitions { name, text: None, snapshot, servers })
+    let (nameless, unread, scan) = Default::default();
+    Ok(Definitions { name, snapshot, nameless, unread, scan, servers })
 }
 
 /// Prints on a terminal what is being waited for, once that takes over a second.

@@ -17,6 +17,7 @@ use crate::sources::marathon::claims::{WorkloadClaims, claim_workload};
 use crate::sources::marathon::translate::{snapshot_hosts, task_versions};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::resolve::{all_addresses, resolve_hosts};
+use crate::sources::unread::UnreadLabel;
 
 const NO_PODS: &str = "the sources don't tell of pods, so VIPs that no app claims stay: add --from \
                        with the answer of /v2/pods/::status, or say --no-pods";
@@ -60,8 +61,10 @@ pub struct GatheredClaims {
     masters: BTreeSet<IpAddr>,
     /// What the sources cover together.
     coverage: Coverage,
-    /// A Marathon could not be read whole.
+    /// A Marathon or a file could not be read whole: no VIP is removed.
     incomplete: bool,
+    /// A part of one could not be read: nothing is removed.
+    partial: bool,
     findings: Vec<String>,
     /// Versions of tasks, by task id.
     versions: BTreeMap<Arc<str>, String>,
@@ -92,6 +95,7 @@ impl GatheredClaims {
             masters: BTreeSet::new(),
             coverage: Coverage { apps: false, pods: no_pods },
             incomplete: false,
+            partial: false,
             findings: Vec::new(),
             versions: BTreeMap::new(),
         };
@@ -113,10 +117,25 @@ impl GatheredClaims {
         self.coverage.pods |= snapshot.coverage.pods;
         let findings = snapshot.findings.iter();
         self.findings.extend(findings.map(|finding| format!("{}: {finding}", reading.name)));
+        self.findings.extend(reading.unread.iter().map(|label| {
+            let UnreadLabel { path, key, value, line, reason, .. } = label;
+            format!("{}:{line}: {path} {key}={value:?}: {reason}", reading.name)
+        }));
         let whole = Coverage { apps: true, pods: true };
-        if matches!(source, DefinitionSource::Marathon(_)) && snapshot.coverage != whole {
+        // A version record that can't be read is a gap, see below, and has no path in the answer.
+        let lost = snapshot.findings.iter().any(|finding| finding.path != "$");
+        let gap = match source {
+            DefinitionSource::Marathon(_) if snapshot.coverage != whole || lost => {
+                Some("some of its apps or pods can't be read, so no VIP is removed")
+            }
+            DefinitionSource::File(_) if reading.has_unread_part() => {
+                Some("a part of it can't be read, so it adds and changes, but removes nothing")
+            }
+            _ => None,
+        };
+        if let Some(gap) = gap {
             self.incomplete = true;
-            let gap = "some of its apps or pods can't be read, so no VIP is removed";
+            self.partial |= reading.has_unread_part();
             self.findings.push(format!("{}: {gap}", reading.name));
         }
 
@@ -216,10 +235,76 @@ impl GatheredClaims {
             };
             hear(Change::Apps(apps));
             // Only the whole truth says that there are no other apps.
-            if self.coverage.apps {
+            if self.coverage.apps && !self.partial {
                 hear(Change::Only(all));
             }
         }
         controller
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use vip::{Scope, Ways};
+
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            marathons: Vec::new(),
+            interface: "vipd0".into(),
+            node_address: None,
+            modes: vip::nft::Modes::default(),
+            node_name: "node1".into(),
+            lock: "lock".into(),
+            strict_arp: false,
+            timeouts: vip::Timeouts::default(),
+            firewall: vip::firewall::LetIn::Off,
+            policy: vip::Policy::default(),
+            agent: crate::config::AgentSection::default().resolve().unwrap(),
+        }
+    }
+
+    /// Reads files as `--from` does with `--no-pods`: how much may be removed, and what is said.
+    fn scope_of(texts: &[&str]) -> (Scope, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |(index, text): (usize, &&str)| {
+            let path = folder.path().join(index.to_string());
+            std::fs::write(&path, text).unwrap();
+            DefinitionSource::File(path.display().to_string())
+        };
+        let sources: Vec<_> = texts.iter().enumerate().map(write).collect();
+        let mut gathered = GatheredClaims::read_sources(&sources, true).unwrap();
+        let controller = gathered.build_controller(&config(), &Beside::Alone);
+        let ways = |_: &_| Ok::<_, Infallible>(Ways::default());
+        let Ok(decision) = controller.decide_once(Observed::default(), ways);
+        (decision.scope, gathered.findings.join("\n"))
+    }
+
+    const WHOLE: &str = r#"{"apps":[],"groups":[{"id":"/g","apps":[{"id":"/g/d","tasks":[],
+        "portDefinitions":[{"labels":{"VIP_0":"3.3.0.4:80"}}]}],"groups":[]}],"id":"/"}"#;
+
+    #[test]
+    fn a_file_with_an_unread_part_removes_nothing_and_that_is_said() {
+        assert_eq!(scope_of(&[WHOLE]), (Scope::Complete, String::new()));
+        for text in [
+            WHOLE.replace("]}],\"groups\"", "]},{}],\"groups\""),
+            WHOLE.replace("\"groups\":[]", "\"groups\":{}"),
+            WHOLE.replace("\"labels\":{", "\"lables\":{"),
+            WHOLE.replace("\"3.3.0.4:80\"", "80"),
+            WHOLE.replace("\"/g/d\"", "null"),
+            WHOLE.replace("\"/\"}", "null}"),
+            WHOLE.replace("\"tasks\":[]", "\"tasks\":[7]"),
+        ] {
+            assert_ne!(text, WHOLE);
+            // Nor does a whole list of another source.
+            for texts in [&[text.as_str()][..], &[&text, r#"{"apps":[]}"#]] {
+                let (scope, said) = scope_of(texts);
+                assert_eq!(scope, Scope::Partial, "{text}");
+                assert!(said.contains("so it adds and changes, but removes nothing"), "{said}");
+            }
+        }
     }
 }

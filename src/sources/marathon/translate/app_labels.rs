@@ -1,7 +1,11 @@
 //! Reports on labels that stand in the wrong place, and on bad options of an app.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
 use marathon::{NetworkMode, Port, Workload};
-use vip::label::{LabelRefusal, read_port, stray_app_labels};
+use vip::label::{LabelRefusal, VipRef, read_port, stray_app_labels};
 use vip::{LabelPlace, LabelReport, Verdict};
 
 use super::translation::Translation;
@@ -34,14 +38,15 @@ pub(super) fn report_stray_labels(workload: &Workload, translation: &mut Transla
     }
 }
 
-/// Reports VIP labels in a list of ports that the app's network doesn't use, unless the right list has
-/// some too: there are tools that write both.
+/// Reports VIP labels in a list of ports that the app's network doesn't use, unless a port of the
+/// right list has the same VIP: there are tools that write both.
 pub(super) fn report_unused_port_labels(workload: &Workload, translation: &mut Translation) {
     let spec = &workload.spec;
-    let is_read = |port: &Port| stray_app_labels(port.labels.iter()).next().is_some();
-    if spec.ports.iter().any(is_read) {
+    if spec.unused_ports.is_empty() {
         return;
     }
+    let on_ports = spec.ports.iter().flat_map(|port| stray_app_labels(port.labels.iter()));
+    let in_use: HashSet<_> = on_ports.map(|(_, value)| meaning_of(value)).collect();
     let (network, list) = match &spec.network {
         NetworkMode::Host => {
             ("the host's network, as one without `networks` is", "portDefinitions")
@@ -54,7 +59,8 @@ pub(super) fn report_unused_port_labels(workload: &Workload, translation: &mut T
         format!("this list is not used: the app is on {network}, so its ports are those of {list}");
     let why = LabelRefusal::Misplaced(why);
     for entry in &spec.unused_ports {
-        for (key, value) in stray_app_labels(entry.labels.iter()) {
+        let strays = stray_app_labels(entry.labels.iter());
+        for (key, value) in strays.filter(|(_, value)| !in_use.contains(&meaning_of(value))) {
             let at = format!("{}.labels", entry.path);
             translation.reports.push(refused_label(
                 workload,
@@ -64,6 +70,16 @@ pub(super) fn report_unused_port_labels(workload: &Workload, translation: &mut T
                 why.clone(),
             ));
         }
+    }
+}
+
+/// Returns a value in the form in which equal VIPs are equal.
+fn meaning_of(value: &str) -> Cow<'_, str> {
+    match value.parse() {
+        Ok(VipRef::Address(address, port)) => {
+            SocketAddr::new(address, port.get()).to_string().into()
+        }
+        Ok(VipRef::Named(..)) | Err(_) => value.into(),
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Translation {
 }
 
 impl Translation {
-    pub(super) fn append(&mut self, other: Self) {
+    /// Appends another translation.
+    pub(crate) fn append(&mut self, other: Self) {
         self.claims.extend(other.claims);
         self.reports.extend(other.reports);
         self.uncertain.extend(other.uncertain);
