@@ -1,5 +1,6 @@
 //! Events, as the event stream has them (`core/event/Events.scala`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::time::Timestamp;
 /// An event.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     body: Object,
     roots: Option<Arc<Roots>>,
 }
@@ -29,7 +30,13 @@ impl Event {
         let mut body: Object = fields.collect();
         body.insert("eventType".to_owned(), kind.into());
         body.insert("timestamp".to_owned(), Timestamp::now().into());
-        Self { kind, body, roots: None }
+        Self { kind: kind.into(), body, roots: None }
+    }
+
+    /// Creates an event of any type and with any fields, which may be wrong.
+    pub(crate) fn invented(kind: String, mut body: Object) -> Self {
+        body.insert("eventType".to_owned(), kind.as_str().into());
+        Self { kind: kind.into(), body, roots: None }
     }
 
     /// Adds a field.

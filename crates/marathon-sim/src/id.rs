@@ -49,11 +49,17 @@ pub(crate) fn new_uuid() -> String {
 ///
 /// Until 1.3 there are only tasks, `app.UUID`. From 1.4 on instance and task share a UUID. From 1.8
 /// on the id of a task also has its container (`_app` in an app) and its incarnation.
+///
+/// A resident task that is started again keeps the rest of its id. Until 1.4.6 it keeps all of it;
+/// later the number of its incarnation tells it apart (`Task.Id.forResidentTask`).
+#[derive(Debug, Clone)]
 pub(crate) struct Naming {
     stem: String,
     uuid: String,
     generation: Generation,
     pod: bool,
+    /// Number of times that it was started again.
+    restarts: u32,
 }
 
 impl Naming {
@@ -63,7 +69,13 @@ impl Naming {
             uuid: new_uuid(),
             generation,
             pod,
+            restarts: 0,
         }
+    }
+
+    /// Returns the naming of the next incarnation.
+    pub(crate) fn next_incarnation(self) -> Self {
+        Self { restarts: self.restarts + 1, ..self }
     }
 
     pub(crate) fn instance_id(&self) -> String {
@@ -78,9 +90,13 @@ impl Naming {
     pub(crate) fn task_id(&self, container: Option<&str>) -> String {
         match (self.generation, container) {
             (Generation::V1_6, name) => {
-                format!("{}.{}.1", self.instance_id(), name.unwrap_or("_app"))
+                let incarnation = self.restarts + 1;
+                format!("{}.{}.{incarnation}", self.instance_id(), name.unwrap_or("_app"))
             }
             (_, Some(name)) => format!("{}.{name}", self.instance_id()),
+            (Generation::V1_4 | Generation::V1_5, None) if self.restarts > 0 => {
+                format!("{}.{}.{}", self.stem, self.uuid, self.restarts)
+            }
             (_, None) => format!("{}.{}", self.stem, self.uuid),
         }
     }

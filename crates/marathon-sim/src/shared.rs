@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::config::{Config, Generation};
+use crate::definition::Object;
+use crate::event::Event;
 use crate::fault::{Fault, Faults, Rule};
 use crate::imagined::Imagined;
 use crate::store::Store;
@@ -167,6 +169,18 @@ impl Shared {
     /// (`api/LeaderProxyFilter.scala`).
     pub(crate) fn via_header(&self, member: usize) -> String {
         format!("1.1 {}", self.members[member].trim_start_matches("http://"))
+    }
+
+    /// Sends an event that nothing has caused. Without a `timestamp` it is of this moment.
+    pub(crate) fn send_event(&self, kind: String, mut body: Object) {
+        let store = self.lock_store();
+        body.entry("timestamp").or_insert_with(|| store.now().into());
+        self.bus.publish_events(vec![Event::invented(kind, body)], &self.faults);
+    }
+
+    /// Sets the leader's clock ahead by so many milliseconds.
+    pub(crate) fn set_clock(&self, offset: i64) {
+        self.lock_store().set_clock(offset);
     }
 
     /// Makes `leader` the leader, or nobody. Streams end, and a new leader knows no results of

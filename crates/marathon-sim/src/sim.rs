@@ -158,6 +158,19 @@ impl Handle {
         self.shared.update_store(Store::forget_health);
     }
 
+    /// Steps the leader's clock: from now on it is ahead of the true time by so many milliseconds,
+    /// or behind. Every time that Marathon tells follows it, versions too.
+    pub fn set_clock(&self, ahead_ms: i64) {
+        self.shared.set_clock(ahead_ms);
+    }
+
+    /// Sends an event that nothing has caused, with these fields. Without a `timestamp` it is of
+    /// this moment.
+    pub fn send_event(&self, kind: &str, fields: &Value) {
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        self.shared.send_event(kind.to_owned(), fields);
+    }
+
     /// Sets whether the tasks that deployments start of this app pass its readiness checks. The
     /// default is true.
     pub fn set_ready(&self, app: &str, ready: bool) {

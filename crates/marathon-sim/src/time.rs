@@ -30,6 +30,11 @@ impl Timestamp {
         Self(now().as_millisecond())
     }
 
+    /// Returns the time so many milliseconds later.
+    pub(crate) fn shifted_by(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
     /// Returns the next millisecond.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)

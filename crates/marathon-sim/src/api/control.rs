@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Error};
+use crate::definition::Object;
 use crate::fault::Rule;
 use crate::shared::Shared;
 use crate::store::Store;
@@ -14,6 +15,20 @@ use crate::store::Store;
 #[serde(deny_unknown_fields)]
 struct Lead {
     leader: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clock {
+    ahead_ms: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invented {
+    event_type: String,
+    #[serde(flatten)]
+    fields: Object,
 }
 
 /// Answers a request for a `path` under `/_sim/`.
@@ -41,6 +56,14 @@ pub(super) fn answer_control(
                 return Err(Error::Bad(format!("there are {} members", shared.members.len())));
             }
             shared.set_leader(leader);
+        }
+        ("PUT", "clock") => {
+            let Clock { ahead_ms } = parse_body(body)?;
+            shared.set_clock(ahead_ms);
+        }
+        ("POST", "events") => {
+            let Invented { event_type, fields } = parse_body(body)?;
+            shared.send_event(event_type, fields);
         }
         ("POST", "forget-health") => shared.update_store(Store::forget_health),
         ("POST", "expire-tokens") => shared.access.expire_all(),

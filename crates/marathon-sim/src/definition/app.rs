@@ -168,6 +168,9 @@ fn parse_app(app: Object, network: Network) -> Result<Spec, Refusal> {
         factor: fields.backoff_factor.max(1.0),
         most: read_seconds("/maxLaunchDelaySeconds", fields.max_launch_delay_seconds)?,
     };
+    let volumes = app.get("container").and_then(|container| container.get("volumes"));
+    let mut volumes = volumes.and_then(Value::as_array).into_iter().flatten();
+    let resident = volumes.any(|volume| volume.get("persistent").is_some_and(Value::is_object));
     let grace = fields.task_kill_grace_period_seconds.unwrap_or(KILL_GRACE);
     Ok(Spec {
         id: app["id"].as_str().unwrap_or_default().to_owned(),
@@ -178,6 +181,7 @@ fn parse_app(app: Object, network: Network) -> Result<Spec, Refusal> {
         containers: vec![Container { name: None, image, command, env, ports, checks }],
         upgrade: fields.upgrade_strategy,
         unique_hosts: fields.constraints.iter().any(unique),
+        resident,
         kill_grace: read_seconds("/taskKillGracePeriodSeconds", grace)?,
         backoff,
         source: app,

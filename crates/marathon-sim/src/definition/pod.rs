@@ -109,6 +109,7 @@ pub(crate) fn create_pod(id: &str, mut pod: Object) -> Result<Spec, Refusal> {
         network,
         containers: containers.collect::<Result<_, _>>()?,
         upgrade: posted.scheduling.upgrade,
+        resident: false,
         unique_hosts: posted.scheduling.placement.constraints.iter().any(unique),
         kill_grace: read_seconds("/scheduling/killGracePeriodSeconds", grace)?,
         backoff: Backoff {

@@ -28,6 +28,8 @@ pub(crate) struct Spec {
     pub(crate) containers: Vec<Container>,
     pub(crate) upgrade: Upgrade,
     pub(crate) unique_hosts: bool,
+    /// It has a persistent volume: its tasks are started again where they were.
+    pub(crate) resident: bool,
     /// Time from SIGTERM to SIGKILL.
     pub(crate) kill_grace: Duration,
     pub(crate) backoff: Backoff,

@@ -11,7 +11,8 @@ use crate::view::{self, GroupEmbed};
 
 impl Store {
     pub(crate) fn push_event(&mut self, event: Event) {
-        self.outbox.push(event);
+        let at = self.now();
+        self.outbox.push(event.with_field("timestamp", at.into()));
     }
 
     /// Removes and returns the events, in their order.

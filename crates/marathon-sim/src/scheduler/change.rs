@@ -96,7 +96,7 @@ impl Store {
     /// Returns a new version. Versions are increasing times, so two changes in one millisecond get
     /// different ones.
     fn next_version(&mut self) -> Timestamp {
-        self.last_version = Timestamp::now().max(self.last_version.next());
+        self.last_version = self.now().max(self.last_version.next());
         self.last_version
     }
 
@@ -105,6 +105,7 @@ impl Store {
             Change::Put(spec) => self.put_spec(spec, version),
             Change::Restart(id) => {
                 let entry = self.entries.get_mut(&id)?;
+                entry.current.clear();
                 entry.set_spec(entry.spec.with_version(version));
                 entry.last_config_change = version;
                 entry.last_scaling = version;
@@ -112,6 +113,7 @@ impl Store {
             }
             Change::Remove(id) => {
                 let entry = self.entries.remove(&id)?;
+                self.reservations.retain(|reservation| reservation.app != id);
                 Some(Action { name: STOP, pod: entry.spec.pod, id })
             }
         }
@@ -139,6 +141,7 @@ impl Store {
             "ScaleApplication"
         } else {
             entry.last_config_change = version;
+            entry.current.clear();
             entry.not_before = None;
             entry.failures = 0;
             "RestartApplication"
@@ -162,6 +165,7 @@ impl Entry {
             spec,
             last_scaling: version,
             last_config_change: version,
+            current: BTreeSet::from([version]),
             last_failure: None,
             failures: 0,
             not_before: None,
@@ -169,6 +173,7 @@ impl Entry {
     }
 
     fn set_spec(&mut self, spec: Spec) {
+        self.current.insert(spec.version);
         self.spec = Arc::new(spec);
         self.versions.insert(self.spec.version, Arc::clone(&self.spec));
         if self.versions.len() > MOST_VERSIONS {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::config::Generation;
 use crate::event::Event;
 use crate::store::{Health, Instance, Outcome, Store, TaskRef, TaskState};
-use crate::time::Timestamp;
 use crate::view;
 
 impl Store {
@@ -18,6 +17,7 @@ impl Store {
         let spec = Arc::clone(&self.instances[at].spec);
         let check = &spec.containers[task.index].checks[index];
         let grace = self.scale_time(check.grace);
+        let now = self.now();
         let known = &mut self.instances[at].tasks[task.index];
         if known.state != TaskState::Running {
             return;
@@ -25,7 +25,7 @@ impl Store {
         let age = known.running_since.map(|since| since.elapsed()).unwrap_or_default();
         let health = known.health[index].get_or_insert_default();
         let was = health.clone();
-        let kill = health.record_outcome(check, grace, outcome, age, Timestamp::now());
+        let kill = health.record_outcome(check, grace, outcome, age, now);
         let is = health.clone();
         if !spec.pod {
             self.announce_check(at, index, &was, &is, kill);

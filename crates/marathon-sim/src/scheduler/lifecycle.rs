@@ -2,8 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::store::{Failure, Store, Task, TaskRef, TaskState};
-use crate::time::Timestamp;
+use crate::store::{Failure, Instance, Reservation, Store, Task, TaskRef, TaskState};
 
 impl Store {
     /// Tells every task of an instance to end.
@@ -25,7 +24,7 @@ impl Store {
 
     /// Sets the state of a task. Every change of a state goes through here.
     pub(crate) fn set_task_state(&mut self, task: &TaskRef, state: TaskState, message: &str) {
-        let now = Timestamp::now();
+        let now = self.now();
         let Some(at) = self.instances.iter().position(|i| i.id == task.instance) else { return };
         let before = self.instances[at].condition();
         let Some(known) = self.instances[at].tasks.get_mut(task.index) else { return };
@@ -47,7 +46,7 @@ impl Store {
     }
 
     /// Ends the other containers of a pod with the first; when all have ended, removes the
-    /// instance.
+    /// instance. A resident one keeps its place.
     fn end_task(&mut self, at: usize, task: &TaskRef, state: TaskState, message: &str) {
         if !self.instances[at].ending {
             self.record_failure(at, task.index, state, message);
@@ -55,7 +54,11 @@ impl Store {
         }
         let instance = &self.instances[at];
         if instance.tasks.iter().all(|task| task.state.is_terminal()) {
-            self.instances.remove(at);
+            let Instance { spec, naming, agent, .. } = self.instances.remove(at);
+            if spec.resident && self.entries.contains_key(&spec.id) {
+                let (app, naming) = (spec.id.clone(), naming.next_incarnation());
+                self.reservations.push(Reservation { app, naming, agent });
+            }
         }
     }
 
@@ -68,7 +71,7 @@ impl Store {
             agent: instance.agent,
             message: message.to_owned(),
             state,
-            at: Timestamp::now(),
+            at: self.now(),
             version: instance.spec.version,
         };
         let backoff = instance.spec.backoff;

@@ -21,9 +21,11 @@ pub(super) struct Place {
 
 impl Store {
     /// Finds a place on the agent with the fewest instances of `spec`, then the fewest instances.
-    /// None if no agent's offer fits; then the instance waits, as in Marathon.
-    pub(super) fn find_place(&mut self, spec: &Arc<Spec>) -> Option<Place> {
+    /// None if no agent's offer fits; then the instance waits, as in Marathon. `only` is the agent
+    /// of a reservation.
+    pub(super) fn find_place(&mut self, spec: &Arc<Spec>, only: Option<usize>) -> Option<Place> {
         let mut order: Vec<(usize, usize, usize)> = (0..self.agents.len())
+            .filter(|agent| only.is_none_or(|only| only == *agent))
             .map(|agent| {
                 let here = self.instances.iter().filter(|instance| instance.agent == agent);
                 let (same, all) = here.fold((0, 0), |(same, all), instance| {

@@ -10,7 +10,6 @@ use super::plan::{self, Member, Phase};
 use crate::definition::Spec;
 use crate::id::Naming;
 use crate::store::{Deployment, Instance, Job, Kill, Store, Task, TaskRef, TaskState};
-use crate::time::Timestamp;
 
 impl Store {
     /// Takes one step towards the definitions: tells tasks to end and returns those to start, with
@@ -73,9 +72,14 @@ impl Store {
     }
 
     fn launch_instance(&mut self, spec: &Arc<Spec>) -> Option<Vec<Job>> {
-        let place = self.find_place(spec)?;
-        let naming = Naming::new(&spec.id, self.generation, spec.pod);
-        let (now, id) = (Timestamp::now(), naming.instance_id());
+        let reserved = self.reservations.iter().position(|reserved| reserved.app == spec.id);
+        let only = reserved.map(|index| self.reservations[index].agent);
+        let place = self.find_place(spec, only)?;
+        let naming = match reserved {
+            Some(index) => self.reservations.remove(index).naming,
+            None => Naming::new(&spec.id, self.generation, spec.pod),
+        };
+        let (now, id) = (self.now(), naming.instance_id());
         let (mut tasks, mut jobs) = (Vec::new(), Vec::new());
         for (index, (container, host_ports)) in spec.containers.iter().zip(place.ports).enumerate()
         {
@@ -103,6 +107,7 @@ impl Store {
         }
         self.instances.push(Instance {
             id,
+            naming,
             spec: Arc::clone(spec),
             agent: place.agent,
             address: place.address,

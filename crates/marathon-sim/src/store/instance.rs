@@ -9,12 +9,14 @@ use tokio::time::Instant;
 use super::health::Health;
 use crate::config::Agent;
 use crate::definition::Spec;
+use crate::id::Naming;
 use crate::time::Timestamp;
 
 /// One running copy of an app or a pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) id: String,
+    pub(crate) naming: Naming,
     /// The version it was started by, which may be an old one.
     pub(crate) spec: Arc<Spec>,
     /// Index of the agent.
@@ -24,6 +26,16 @@ pub(crate) struct Instance {
     pub(crate) tasks: Vec<Task>,
     pub(crate) staged_at: Timestamp,
     pub(crate) ending: bool,
+}
+
+/// The place of a resident task that has ended and will be started again.
+#[derive(Debug, Clone)]
+pub(crate) struct Reservation {
+    /// The id of its app.
+    pub(crate) app: String,
+    pub(crate) naming: Naming,
+    /// Index of the agent, which has the volume.
+    pub(crate) agent: usize,
 }
 
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use health::{Health, Outcome};
-pub(crate) use instance::{Instance, Job, Kill, Task, TaskRef, TaskState};
+pub(crate) use instance::{Instance, Job, Kill, Reservation, Task, TaskRef, TaskState};
 use tokio::time::Instant;
 
 use crate::config::{Agent, Generation};
@@ -24,12 +24,16 @@ pub(crate) struct Store {
     pub(crate) generation: Generation,
     pub(crate) agents: Vec<Agent>,
     time_scale: f64,
+    /// The time by which the leader's clock is ahead, in milliseconds.
+    clock_offset: i64,
     /// Apps and pods by path; they share one namespace.
     pub(crate) entries: BTreeMap<String, Entry>,
     /// Groups that were created explicitly and may be empty.
     pub(crate) groups: BTreeSet<String>,
     /// The instances in the order of their start.
     pub(crate) instances: Vec<Instance>,
+    /// The places of resident tasks that have ended.
+    pub(crate) reservations: Vec<Reservation>,
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) last_version: Timestamp,
     /// The last assigned port of each agent, so that ports are not reused at once.
@@ -46,9 +50,10 @@ pub(crate) struct Entry {
     pub(crate) spec: Arc<Spec>,
     pub(crate) versions: BTreeMap<Timestamp, Arc<Spec>>,
     pub(crate) last_scaling: Timestamp,
-    /// Version of the last change other than of the number of instances; older instances are
-    /// replaced.
+    /// Version of the last change other than of the number of instances.
     pub(crate) last_config_change: Timestamp,
+    /// The versions since then; instances of others are replaced.
+    pub(crate) current: BTreeSet<Timestamp>,
     pub(crate) last_failure: Option<Failure>,
     pub(crate) failures: u32,
     pub(crate) not_before: Option<Instant>,
@@ -88,9 +93,11 @@ impl Store {
         Self {
             generation,
             time_scale,
+            clock_offset: 0,
             entries: BTreeMap::new(),
             groups: BTreeSet::new(),
             instances: Vec::new(),
+            reservations: Vec::new(),
             deployments: Vec::new(),
             last_version: Timestamp::now(),
             port_cursors: agents.iter().map(|agent| *agent.ports.start()).collect(),
@@ -99,6 +106,22 @@ impl Store {
             unready: BTreeSet::new(),
             agents,
         }
+    }
+
+    /// Returns the time by the leader's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now().shifted_by(self.clock_offset)
+    }
+
+    /// Sets the leader's clock ahead, or back. Later versions follow it.
+    pub(crate) fn set_clock(&mut self, offset: i64) {
+        self.clock_offset = offset;
+        self.last_version = self.now();
+    }
+
+    /// Returns the places of an app's resident tasks that have ended.
+    pub(crate) fn reservations_of(&self, id: &str) -> impl Iterator<Item = &Reservation> {
+        self.reservations.iter().filter(move |reservation| reservation.app == id)
     }
 
     pub(crate) fn find_app(&self, id: &str) -> Option<&Entry> {
@@ -154,7 +177,7 @@ impl Store {
     /// Tells whether an instance runs by the current configuration.
     pub(crate) fn is_current(&self, instance: &Instance) -> bool {
         let entry = self.entries.get(&instance.spec.id);
-        entry.is_some_and(|entry| instance.spec.version >= entry.last_config_change)
+        entry.is_some_and(|entry| entry.current.contains(&instance.spec.version))
     }
 
     pub(crate) fn instances(&self) -> &[Instance] {

@@ -89,7 +89,7 @@ impl Bus {
         let mut state = self.lock_state();
         for event in events {
             let now = Instant::now();
-            match faults.of_event(event.kind) {
+            match faults.of_event(&event.kind) {
                 Some(Fault::Lost) => continue,
                 Some(Fault::Reordered) if state.held.is_none() => {
                     state.held = Some(event);
@@ -112,7 +112,7 @@ impl Bus {
 
     fn send_event(&self, state: &mut State, event: &Event, due: Instant) {
         state.listeners.retain(|listener| {
-            if listener.filter.kinds.as_ref().is_some_and(|kinds| !kinds.contains(event.kind)) {
+            if listener.filter.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&*event.kind)) {
                 return true;
             }
             let text = event.to_frame(listener.filter.light);

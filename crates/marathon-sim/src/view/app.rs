@@ -84,7 +84,8 @@ pub(crate) fn app_info(store: &Store, entry: &Entry, embed: Embed) -> Value {
     app.insert("deployments".to_owned(), deployments.collect());
     if embed.tasks {
         let tasks = store.instances_of(id).map(|instance| task::task_status(store, instance));
-        app.insert("tasks".to_owned(), tasks.collect());
+        let ended = store.reservations_of(id).map(|reserved| task::reserved_task(store, reserved));
+        app.insert("tasks".to_owned(), tasks.chain(ended).collect());
     }
     if embed.readiness {
         app.insert("readinessCheckResults".to_owned(), readiness_results(store, entry));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::config::Generation;
 use crate::definition::{Network, Object, service_ports};
-use crate::store::{Health, Instance, Store};
+use crate::store::{Health, Instance, Reservation, Store};
 use crate::time::Timestamp;
 
 /// Returns the Mesos id of an agent.
@@ -15,6 +15,26 @@ pub(crate) fn agent_id(agent: usize) -> String {
 /// Returns the task of an app's instance.
 pub(crate) fn task_status(store: &Store, instance: &Instance) -> Value {
     Value::Object(task_fields(store, instance))
+}
+
+/// Returns a resident task that has ended, as lists show it until it is started again.
+pub(crate) fn reserved_task(store: &Store, reserved: &Reservation) -> Value {
+    let mut task = Object::new();
+    let mut put = |key: &str, value: Value| task.insert(key.to_owned(), value);
+    put("id", json!(reserved.naming.task_id(None)));
+    put("appId", json!(reserved.app));
+    put("host", json!(store.agents[reserved.agent].hostname));
+    put("slaveId", json!(agent_id(reserved.agent)));
+    if store.generation != Generation::V1_1 {
+        put("state", json!("TASK_FAILED"));
+    }
+    if store.generation >= Generation::V1_6 {
+        for list in ["ports", "servicePorts", "localVolumes", "ipAddresses", "healthCheckResults"] {
+            put(list, json!([]));
+        }
+        put("role", json!("*"));
+    }
+    Value::Object(task)
 }
 
 /// Returns the task, as in `/v2/tasks`.

@@ -11,6 +11,7 @@ mod listener;
 mod placement;
 mod pods;
 mod program;
+mod resident;
 mod shapes;
 mod stream;
 mod support;
