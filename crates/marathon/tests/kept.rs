@@ -63,9 +63,10 @@ fn port() -> impl Strategy<Value = Port> {
     let protocols = vec(prop::sample::select(vec![Protocol::Tcp, Protocol::Udp]), 0..3);
     let names = (option::of(text()), option::of(text()), text());
     let rest = (texts(), option::of(any::<u16>()), scope, any::<bool>(), labels());
+    let rest = (rest, option::of(any::<u16>()));
     (any::<usize>(), names, protocols, rest).prop_map(|(index, names, protocols, rest)| {
         let (name, container, path) = names;
-        let (other_protocols, container_port, scope, checked, labels) = rest;
+        let ((other_protocols, container_port, scope, checked, labels), required) = rest;
         Port {
             index,
             name,
@@ -75,6 +76,7 @@ fn port() -> impl Strategy<Value = Port> {
             other_protocols,
             container_port,
             scope,
+            required,
             checked,
             labels,
         }
@@ -106,6 +108,7 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
 fn unroutable() -> impl Strategy<Value = Unroutable> {
     prop_oneof![
         Just(Unroutable::Inactive),
+        any::<u16>().prop_map(Unroutable::OtherPort),
         any::<(usize, usize)>()
             .prop_map(|(expected, found)| Unroutable::PortCount { expected, found }),
         Just(Unroutable::NoHost),

@@ -25,6 +25,8 @@ pub(crate) struct App {
     pub(crate) port_definitions: Vec<PortDefinition>,
     /// Up to 1.4: the service ports.
     pub(crate) ports: Vec<Option<u16>>,
+    /// On the network of the agent, tasks get the ports of the definition.
+    pub(crate) require_ports: Option<bool>,
     /// From 0.14 to 1.4: in apps whose tasks have addresses of their own.
     pub(crate) ip_address: Option<IpAddress>,
     pub(crate) health_checks: Vec<HealthCheck>,
@@ -48,6 +50,7 @@ record!(workload "app" App {
     "container" => container,
     "portDefinitions" => port_definitions,
     "ports" => ports,
+    "requirePorts" => require_ports,
     "ipAddress" => ip_address,
     "healthChecks" => health_checks,
     "readinessChecks" => readiness_checks,

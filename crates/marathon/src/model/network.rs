@@ -56,12 +56,19 @@ record!(PortMapping {
 /// A port on the network of the agent. Its `port` is a service port, on which nothing listens.
 #[derive(Debug, Default)]
 pub(crate) struct PortDefinition {
+    /// 0: any.
+    pub(crate) port: Option<u16>,
     pub(crate) name: Option<String>,
     pub(crate) protocol: Option<String>,
     pub(crate) labels: Labels,
 }
 
-record!(PortDefinition { "name" => name, "protocol" => protocol, "labels" => labels });
+record!(PortDefinition {
+    "port" => port,
+    "name" => name,
+    "protocol" => protocol,
+    "labels" => labels,
+});
 
 #[derive(Debug, Default)]
 pub(crate) struct IpAddress {

@@ -17,6 +17,7 @@ pub(crate) struct Task {
     /// The allocated ports of the agent. None for an element that isn't a port.
     pub(crate) ports: Vec<Option<u16>>,
     pub(crate) ip_addresses: Vec<TaskAddress>,
+    pub(crate) staged_at: Option<Timestamp>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) version: Option<Timestamp>,
     /// From 1.1.2, as `TASK_RUNNING`.
@@ -29,6 +30,7 @@ record!(Task {
     "host" => host,
     "ports" => ports,
     "ipAddresses" => ip_addresses,
+    "stagedAt" => staged_at,
     "startedAt" => started_at,
     "version" => version,
     "state" => state,

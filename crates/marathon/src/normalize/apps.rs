@@ -54,12 +54,18 @@ fn app_instance(
     current: &Spec,
     assembly: &Assembly<'_>,
 ) -> Option<Instance> {
-    let of_version = match older_version(app, task) {
-        Some(version) => match assembly.spec_of(Kind::App, app_id, version) {
-            InstanceSpec::Gone(_) if ports::fits_task(current, task) => InstanceSpec::Current,
-            earlier => earlier,
+    let of_version = match classify_version(app, task) {
+        VersionClass::Current => InstanceSpec::Current,
+        VersionClass::Scaled(version) => match assembly.spec_of(Kind::App, app_id, version) {
+            InstanceSpec::Older(spec) if !spec.differs_in_version_only(current) => {
+                InstanceSpec::Older(spec)
+            }
+            _ => InstanceSpec::Current,
         },
-        None => InstanceSpec::Current,
+        VersionClass::Other(version) => match assembly.spec_of(Kind::App, app_id, version) {
+            InstanceSpec::Gone(_) if ports::fits_task(current, task) => InstanceSpec::Current,
+            recorded => recorded,
+        },
     };
     let own = of_version.or_current(current);
     let checks = own.map(|spec| spec.health_checks);
@@ -72,20 +78,38 @@ fn app_instance(
         port_health: Box::default(),
         last_success: successes.min().map(Time::from),
         ready: is_ready(app, task),
-        started: task.started_at.map(Time::from),
+        started: task.started_at.or(task.staged_at).map(Time::from),
         version: task.version,
         endpoints: own.map(|spec| ports::locate_ports(spec, task)).unwrap_or_default().into(),
         spec: of_version,
     })
 }
 
-/// Returns the version of a task that runs by an older definition. A task runs by the current one
-/// if its version is the last that changed more than the number of instances, or later
-/// (`VersionInfo.scala`, `TaskStatsByVersion.scala`). A task without a version is inactive and has
-/// no endpoints by any definition.
-fn older_version(app: &App, task: &Task) -> Option<Timestamp> {
-    let changed = app.version_info.last_config_change_at.or(app.version)?;
-    task.version.filter(|version| *version < changed)
+/// The definition that a task runs by, as its version tells.
+enum VersionClass {
+    /// The current one.
+    Current,
+    /// The current one but for the number of instances, unless a record says otherwise.
+    Scaled(Timestamp),
+    /// Another one.
+    Other(Timestamp),
+}
+
+/// Classifies the version of a task. A version is a time, and the current definition is that of the
+/// last version that changed more than the number of instances, and of those since
+/// (`VersionInfo.scala`, `TaskStatsByVersion.scala`). Where Marathon's clock was set back, a task of
+/// an earlier definition has a version after the current one, or between the two. A task without a
+/// version is inactive and has no endpoints by any definition.
+fn classify_version(app: &App, task: &Task) -> VersionClass {
+    let changed = app.version_info.last_config_change_at.or(app.version);
+    let (Some(changed), Some(version)) = (changed, task.version) else {
+        return VersionClass::Current;
+    };
+    match app.version.unwrap_or(changed) {
+        current if version == current || version == changed => VersionClass::Current,
+        current if (changed..current).contains(&version) => VersionClass::Scaled(version),
+        _ => VersionClass::Other(version),
+    }
 }
 
 /// Tells whether no readiness check speaks against a task. Only a deployment makes these checks,

@@ -68,6 +68,7 @@ fn pod_port(
         other_protocols,
         container_port: endpoint.container_port,
         scope,
+        required: None,
         checked: container.health_check.is_some(),
         labels: endpoint.labels.clone(),
     }
@@ -120,7 +121,6 @@ fn pod_instance(
         .take(caps::PORTS)
         .map(|(network, port)| (port_health(listed, port), locate_port(network, listed, port)))
         .unzip();
-    let running = listed.containers.iter().filter(|c| c.status.as_deref() == Some("TASK_RUNNING"));
     Some(Instance {
         id: listed.id.clone()?,
         host: listed.agent_hostname.clone(),
@@ -128,12 +128,24 @@ fn pod_instance(
         health: if own.is_some() { health::worst_health(&port_health) } else { Health::Unknown },
         ready: true,
         last_success: None,
-        started: running.filter_map(|container| container.status_since).max().map(Time::from),
+        started: started_at(listed).map(Time::from),
         version,
         endpoints: endpoints.into(),
         port_health: port_health.into(),
         spec: of_version,
     })
+}
+
+/// Returns when the last of its running containers started; if none runs, when the last of those
+/// that are about to was staged.
+fn started_at(listed: &PodInstance) -> Option<Timestamp> {
+    let latest = |states: &[&str]| {
+        let of_state = listed.containers.iter().filter(|container| {
+            container.status.as_deref().is_some_and(|status| states.contains(&status))
+        });
+        of_state.filter_map(|container| container.status_since).max()
+    };
+    latest(&["TASK_RUNNING"]).or_else(|| latest(&["TASK_STAGING", "TASK_STARTING"]))
 }
 
 /// Parses the version in `/v2/pods/db::versions/2019-05-21T10:43:34.737Z`.

@@ -1,5 +1,6 @@
 //! The ports of an app, and the addresses where its tasks listen.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::model::{App, DiscoveryPort, Network, PortDefinition, PortMapping, Task};
@@ -47,12 +48,17 @@ pub(crate) fn app_ports(app: &App, network: &NetworkMode) -> Vec<Port> {
     let at =
         |list: &str, index: usize| PortEntry { index, path: format!("{list}[{index}]"), checked };
     if *network == NetworkMode::Host {
+        let required =
+            |port: Option<u16>| port.filter(|port| *port != 0 && app.require_ports == Some(true));
         if app.port_definitions.is_empty() {
-            return (0..app.ports.len()).map(|i| at("ports", i).read_service_port()).collect();
+            let ports = app.ports.iter().enumerate();
+            return ports
+                .map(|(i, port)| at("ports", i).read_service_port(required(*port)))
+                .collect();
         }
         let definitions = app.port_definitions.iter().enumerate();
         return definitions
-            .map(|(i, port)| at("portDefinitions", i).read_definition(port))
+            .map(|(i, port)| at("portDefinitions", i).read_definition(port, required(port.port)))
             .collect();
     }
     let (list, mappings) = if container.port_mappings.is_empty() {
@@ -118,8 +124,8 @@ impl PortEntry {
         Port { container_port: mapping.container_port, scope, ..port }
     }
 
-    fn read_definition(self, port: &PortDefinition) -> Port {
-        self.into_port(&port.name, &port.protocol, &port.labels)
+    fn read_definition(self, port: &PortDefinition, required: Option<u16>) -> Port {
+        Port { required, ..self.into_port(&port.name, &port.protocol, &port.labels) }
     }
 
     fn read_discovery(self, port: &DiscoveryPort) -> Port {
@@ -129,8 +135,8 @@ impl PortEntry {
         Port { container_port: number, scope, ..port }
     }
 
-    fn read_service_port(self) -> Port {
-        self.into_port(&None, &None, &Labels::default())
+    fn read_service_port(self, required: Option<u16>) -> Port {
+        Port { required, ..self.into_port(&None, &None, &Labels::default()) }
     }
 
     fn into_port(self, name: &Option<String>, protocol: &Option<String>, labels: &Labels) -> Port {
@@ -145,6 +151,7 @@ impl PortEntry {
             other_protocols,
             container_port: None,
             scope: Scope::Host,
+            required: None,
             checked: self.checked,
             labels: labels.clone(),
         }
@@ -172,9 +179,12 @@ pub(crate) fn split_protocols<'a>(
     (known, others)
 }
 
-/// Tells whether a task can run by this definition: it has as many host ports as that needs.
+/// Tells whether a task can run by this definition: it has as many host ports as that needs, and
+/// those that it requires.
 pub(crate) fn fits_task(spec: &Spec, task: &Task) -> bool {
+    let mut required = spec.ports.iter().filter_map(|port| port.required);
     count_host_ports(spec) == task.ports.len()
+        && required.all(|port| task.ports.contains(&Some(port)))
 }
 
 fn count_host_ports(spec: &Spec) -> usize {
@@ -185,8 +195,8 @@ fn count_host_ports(spec: &Spec) -> usize {
 ///
 /// A task's `ports` have one entry for each port with a host port, in order, and none for the
 /// others (`PortsMatcher.scala`, `TaskBuilder.scala`). If the numbers differ, task and definition
-/// don't belong together, and any pairing would be a guess. Only so many ports are located as the cap
-/// allows.
+/// don't belong together, and any pairing would be a guess. Required ports come in any order, since
+/// Marathon 0.13 lists them as Mesos offered them. Only so many ports are located as the cap allows.
 pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unroutable>> {
     let inactive = task.version.is_none() && task.started_at.is_none() && task.ports.is_empty();
     let expected = count_host_ports(spec);
@@ -200,13 +210,21 @@ pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unr
     if let Some(reason) = nowhere {
         return vec![Err(reason); spec.ports.len().min(caps::PORTS)];
     }
-    let mut allocated = task.ports.iter().copied();
+    let required: BTreeSet<_> = spec.ports.iter().filter_map(|port| port.required).collect();
+    let listed: BTreeSet<_> = task.ports.iter().flatten().copied().collect();
+    let is_any = |port: &Option<u16>| port.is_none_or(|port| !required.contains(&port));
+    let mut allocated = task.ports.iter().copied().filter(is_any);
     let addresses = task.ip_addresses.iter().filter_map(|address| address.ip_address);
     let addresses: Vec<_> = addresses.take(caps::ADDRESSES).collect();
     let place = |port: &Port| match &port.scope {
         Scope::Host => {
             let behind = container_behind(&spec.network, &addresses, port.container_port);
-            host_endpoint(task.host.as_deref(), allocated.next().flatten(), behind)
+            let allocated = match port.required {
+                Some(required) if listed.contains(&required) => Some(required),
+                Some(required) => return Err(Unroutable::OtherPort(required)),
+                None => allocated.next().flatten(),
+            };
+            host_endpoint(task.host.as_deref(), allocated, behind)
         }
         Scope::Container { networks } => {
             check_network(&spec.network, networks)?;

@@ -26,7 +26,7 @@ pub struct Instance {
     /// The oldest of the last successes of its health checks, by Marathon's clock. Bad news from
     /// before is out of date. Apps only.
     pub last_success: Option<Time>,
-    /// The time when it started to run.
+    /// The time when it started to run; before that, the time when it was staged.
     pub started: Option<Time>,
     /// The version it runs by.
     pub version: Option<Timestamp>,
@@ -38,6 +38,14 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Tells whether it runs and the health of it or of one of its ports is unknown.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let health = [self.health];
+        let mut all = health.iter().chain(&self.port_health);
+        self.state == TaskState::Running && all.any(|health| *health == Health::Unknown)
+    }
+
     /// Returns the health that counts for one port of its own spec.
     #[must_use]
     pub fn health_of(&self, port_index: usize) -> Health {
@@ -115,6 +123,10 @@ pub enum Unroutable {
         /// The number of ports of the task.
         found: usize,
     },
+    /// The definition requires a port of the agent that the task doesn't have: they belong to
+    /// different versions.
+    #[error("the definition requires host port {0}, which the task doesn't have")]
+    OtherPort(u16),
     /// The task has no host.
     #[error("the task has no host yet")]
     NoHost,
@@ -204,7 +216,7 @@ impl TaskState {
         }
     }
 
-    /// Tells whether the task has ended. Its id never comes back.
+    /// Tells whether the task has ended. Before 1.4.7 a resident task comes back under its id.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Terminal(_))

@@ -9,7 +9,7 @@ mod workload;
 
 use std::collections::BTreeSet;
 
-pub(crate) use ids::instance_has_task;
+pub(crate) use ids::{instance_has_task, is_workload_id};
 pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
 pub use labels::Labels;
 pub use spec::{NetworkMode, Port, Protocol, Scope, Spec, UnusedPort};
@@ -32,6 +32,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns the latest success of a health check. Marathon's clock is past that time.
+    #[must_use]
+    pub fn latest_success(&self) -> Option<Time> {
+        let instances = self.workloads.iter().flat_map(|workload| &workload.instances);
+        instances.filter_map(|instance| instance.last_success).max()
+    }
+
     /// Returns the version records that instances run by and that are unknown, without duplicates.
     /// Ended instances don't count: they take no traffic.
     #[must_use]

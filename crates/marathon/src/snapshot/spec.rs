@@ -44,6 +44,28 @@ impl Spec {
         let unused = self.unused_ports.iter().map(|port| (&port.path, &port.labels));
         own.chain(ports.chain(unused).map(|(path, labels)| (format!("{path}.labels"), labels)))
     }
+
+    /// Tells whether two definitions differ in their version at most.
+    pub(crate) fn differs_in_version_only(&self, other: &Self) -> bool {
+        let Self {
+            version: _,
+            labels,
+            labels_path: _,
+            network,
+            ports,
+            unused_ports,
+            health_checks,
+            settling,
+            task_kill_grace,
+        } = self;
+        *labels == other.labels
+            && *network == other.network
+            && *ports == other.ports
+            && *unused_ports == other.unused_ports
+            && *health_checks == other.health_checks
+            && *settling == other.settling
+            && *task_kill_grace == other.task_kill_grace
+    }
 }
 
 /// A labelled port in a list that its network doesn't use.
@@ -92,6 +114,9 @@ pub struct Port {
     pub container_port: Option<u16>,
     /// The address that the port is reached at.
     pub scope: Scope,
+    /// The port of the agent that each task has to get. None: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<u16>,
     /// The task (pods: this container) has a health check.
     pub checked: bool,
     /// The labels of the port.

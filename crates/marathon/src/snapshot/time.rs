@@ -1,6 +1,7 @@
 //! A compact time.
 
 use std::num::NonZeroI64;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,12 @@ impl Time {
     pub fn to_timestamp(self) -> Timestamp {
         // It was made from a `Timestamp`, so it is in range.
         Timestamp::from_microsecond(self.micros.get()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Returns the time since an earlier one; None if that is later.
+    pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
+        let micros = self.micros.get().checked_sub(earlier.micros.get())?;
+        u64::try_from(micros).ok().map(Duration::from_micros)
     }
 }
 

@@ -35,6 +35,17 @@ pub struct WorkloadKey {
     pub id: Arc<str>,
 }
 
+impl WorkloadKey {
+    /// Returns the key of the other kind with this id. Marathon gives an id to one at a time.
+    pub(crate) fn of_other_kind(&self) -> Self {
+        let kind = match self.kind {
+            Kind::App => Kind::Pod,
+            Kind::Pod => Kind::App,
+        };
+        Self { kind, id: Arc::clone(&self.id) }
+    }
+}
+
 /// Formats as `app /group/db`.
 impl fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,12 +22,22 @@ impl Backoff {
 
     /// Returns the delay after a failure that followed a success of length `held`.
     pub(super) fn next_delay(&mut self, held: Duration, jitter: &mut Jitter) -> Duration {
+        self.next_delay_within(self.most, held, jitter)
+    }
+
+    /// Returns the same, limited to `most`.
+    pub(super) fn next_delay_within(
+        &mut self,
+        most: Duration,
+        held: Duration,
+        jitter: &mut Jitter,
+    ) -> Duration {
         if held >= self.stable {
             self.failures = 0;
         }
         let factor = 1u32 << self.failures.min(20);
         self.failures = self.failures.saturating_add(1);
-        let delay = self.first.saturating_mul(factor).min(self.most);
+        let delay = self.first.saturating_mul(factor).min(most);
         delay / 2 + jitter.up_to(delay / 2)
     }
 }

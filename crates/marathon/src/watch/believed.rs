@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::expectation::Expectation;
-use super::known::KnownWorkload;
+use super::known::{Effect, KnownWorkload};
 use super::messages::Changed;
-use crate::{Coverage, Kind, Labels, Snapshot, TaskState, Workload, WorkloadKey};
+use super::report::BadNews;
+use crate::{Coverage, Kind, Labels, Snapshot, Time, Workload, WorkloadKey};
 
 /// Limit of reads in a row that are doubted although each has lost different workloads.
 const MOST_DOUBTS: usize = 5;
@@ -36,21 +37,6 @@ impl Believed {
         self.known.get(key)
     }
 
-    /// Applies the event of a task that is unhealthy. True: the workload changed.
-    pub(super) fn mark_unhealthy(
-        &mut self,
-        key: &WorkloadKey,
-        expectation: &Expectation,
-        version: Option<Timestamp>,
-        patience: Duration,
-        now: Duration,
-    ) -> bool {
-        let Some(known) = self.known.get_mut(key) else { return false };
-        let changed = known.mark_unhealthy(expectation, version, patience, now);
-        self.update_waiting(key);
-        changed
-    }
-
     /// Applies the event of a task that is healthy.
     pub(super) fn mark_healthy(
         &mut self,
@@ -63,20 +49,26 @@ impl Believed {
         }
     }
 
-    /// Applies the event of a task that is being killed or has ended. True: the workload changed.
-    pub(super) fn end_instance(
+    /// Applies the event of a task that is being killed, has ended or is unhealthy.
+    pub(super) fn apply_bad_news(
         &mut self,
         key: &WorkloadKey,
         expectation: &Expectation,
-        state: TaskState,
+        news: BadNews,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
-    ) -> bool {
-        let Some(known) = self.known.get_mut(key) else { return false };
-        let changed = known.end_instance(expectation, state, version, patience, now);
+    ) -> Effect {
+        let Some(known) = self.known.get_mut(key) else { return Effect::Nothing };
+        let effect = known.apply_bad_news(expectation, news, version, patience, now);
         self.update_waiting(key);
-        changed
+        effect
+    }
+
+    /// Returns the workloads whose last read contradicts bad news, with the time when a read
+    /// decides.
+    pub(super) fn rechecks(&self) -> impl Iterator<Item = (&WorkloadKey, Duration)> {
+        self.known.iter().filter_map(|(key, known)| Some((key, known.recheck_at()?)))
     }
 
     /// Applies the bad news that has waited long enough.
@@ -108,6 +100,12 @@ impl Believed {
         }
     }
 
+    /// Tells whether the id of a workload has gone to one of the other kind, which was read later.
+    pub(super) fn is_replaced(&self, key: &WorkloadKey) -> bool {
+        let begun = |key: &WorkloadKey| self.known.get(key).map(|known| known.begun);
+        begun(&key.of_other_kind()).is_some_and(|other| begun(key).is_some_and(|own| own < other))
+    }
+
     pub(super) fn is_announced(&self, key: &WorkloadKey) -> bool {
         self.announced.contains(key)
     }
@@ -133,6 +131,16 @@ impl Believed {
         begun: Duration,
         changed: &mut Changed,
     ) {
+        self.replace_by(workload, begun, None, changed);
+    }
+
+    fn replace_by(
+        &mut self,
+        workload: Workload,
+        begun: Duration,
+        clock: Option<Time>,
+        changed: &mut Changed,
+    ) {
         let key = workload.key();
         // A later read is known already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
@@ -143,7 +151,7 @@ impl Believed {
         let (key, before) =
             self.known.remove_entry(&key).map_or((key, None), |(key, known)| (key, Some(known)));
         let old = before.as_ref().map(|known| Arc::clone(&known.view));
-        let mut known = KnownWorkload::from_read(workload, begun, before);
+        let mut known = KnownWorkload::from_read(workload, begun, clock, before);
         match old {
             Some(old) if old == known.view => known.view = old,
             _ => drop(changed.insert(key.clone())),
@@ -177,13 +185,17 @@ impl Believed {
         begun: Duration,
         changed: &mut Changed,
     ) {
+        // At first nothing else tells how long tasks have been running. Later a task is seen when it
+        // starts, and the clock may be that of another leader.
+        let is_first = self.complete == Coverage::default();
+        let clock = is_first.then(|| snapshot.latest_success()).flatten();
         self.complete.apps |= snapshot.coverage.apps;
         self.complete.pods |= snapshot.coverage.pods;
         for key in self.missing_from(&snapshot, begun) {
             self.remove_workload(&key, begun, changed);
         }
         for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
-            self.replace_workload(workload, begun, changed);
+            self.replace_by(workload, begun, clock, changed);
         }
         self.announced.clear();
     }
@@ -218,9 +230,13 @@ impl Believed {
             self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
                 && !self.announced.contains(key)
         };
-        let bare = snapshot.workloads.iter().filter(|workload| !has_vip_label(workload));
-        let bare = bare.map(Workload::key);
-        self.missing_from(snapshot, begun).into_iter().chain(bare).filter(labelled).collect()
+        let all = snapshot.workloads.iter();
+        let (served, bare): (Vec<_>, Vec<_>) = all.partition(|workload| has_vip_label(workload));
+        let served: BTreeSet<_> = served.into_iter().map(Workload::key).collect();
+        let bare = bare.into_iter().map(Workload::key);
+        let lost = self.missing_from(snapshot, begun).into_iter().chain(bare).filter(labelled);
+        // An app that replaces a pod, or a pod an app, may keep its VIPs.
+        lost.filter(|key| !served.contains(&key.of_other_kind())).collect()
     }
 }
 

@@ -55,6 +55,13 @@ impl DirtySet {
         self.by_key.insert(key, dirty);
     }
 
+    /// Changes a workload that is in the set.
+    pub(super) fn change(&mut self, key: &WorkloadKey, change: impl FnOnce(&mut DirtyWorkload)) {
+        if let Some(dirty) = self.remove(key) {
+            self.change_or_insert(key.clone(), dirty, change);
+        }
+    }
+
     pub(super) fn remove(&mut self, key: &WorkloadKey) -> Option<DirtyWorkload> {
         let dirty = self.by_key.remove(key)?;
         if let Some(count) = self.dues.get_mut(&dirty.due) {

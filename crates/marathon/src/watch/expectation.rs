@@ -9,7 +9,7 @@ use crate::snapshot::instance_has_task;
 use crate::{Health, Instance, InstanceSpec, Kind, TaskState, Time, Workload};
 
 /// Longest time that the API lags behind an event.
-const LAG: Duration = Duration::from_secs(1);
+pub(super) const LAG: Duration = Duration::from_secs(1);
 
 /// Tells whether a read that began at `begun` includes the effect of an event heard at `heard_at`.
 pub(super) fn covers_event(heard_at: Duration, begun: Duration) -> bool {

@@ -14,9 +14,9 @@ pub(super) fn keep_known(instance: &mut Instance, spec: &Spec, before: &Instance
         }
         keep_version(instance, spec, before, old);
         keep_endpoints(instance, spec, before, old);
+        keep_spec(instance, before, old);
+        keep_health(instance, before);
     }
-    keep_spec(instance, before, old);
-    keep_health(instance, before);
     // Shares the memory of the id with those who hold the earlier read.
     instance.id.clone_from(&before.id);
 }
@@ -24,7 +24,7 @@ pub(super) fn keep_known(instance: &mut Instance, spec: &Spec, before: &Instance
 /// Tells whether an instance still runs the same task. A pod instance, and a resident task of an
 /// old Marathon, may be restarted: then it is being started, or started at another time or on
 /// another host.
-fn is_same_run(instance: &Instance, before: &Instance) -> bool {
+pub(super) fn is_same_run(instance: &Instance, before: &Instance) -> bool {
     let differs = |now: bool, same: bool| now && !same;
     let waits = matches!(instance.state, TaskState::Staging | TaskState::Starting);
     !instance.state.is_terminal()
@@ -43,7 +43,7 @@ fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &A
     instance.version = before.version;
     instance.started = before.started;
     instance.spec = match &before.spec {
-        InstanceSpec::Current if differs_in_version_only(old, spec) => InstanceSpec::Current,
+        InstanceSpec::Current if old.differs_in_version_only(spec) => InstanceSpec::Current,
         InstanceSpec::Current => InstanceSpec::Older(Arc::clone(old)),
         other => other.clone(),
     };
@@ -53,11 +53,6 @@ fn keep_version(instance: &mut Instance, spec: &Spec, before: &Instance, old: &A
     if instance.health != Health::Down {
         instance.health = before.health;
     }
-}
-
-/// Tells whether two definitions differ in their version at most.
-fn differs_in_version_only(old: &Spec, new: &Spec) -> bool {
-    Spec { version: new.version, ..old.clone() } == *new
 }
 
 /// Keeps the ports that were known and are missing from this read.

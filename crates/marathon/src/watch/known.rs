@@ -7,12 +7,25 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::expectation::{Expectation, Fact, covers_event, find_instance, state_rank};
-use super::keep::keep_known;
-use crate::{Health, Instance, Kind, TaskState, Time, Workload};
+use super::expectation::{Expectation, Fact, find_instance, state_rank};
+use super::keep::{is_same_run, keep_known};
+use super::report::{BadNews, Held, Report};
+use super::spare::spare_servers;
+use crate::{Health, Kind, Time, Workload};
 
 /// Events alone take out no more than half of the servers within this time.
 const WINDOW: Duration = Duration::from_secs(10);
+
+/// The effect of an event with bad news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The event is about nothing that is known, is known already, or looks old.
+    Nothing,
+    /// The view has changed.
+    Changed,
+    /// Too few servers would be left: the event waits for a read.
+    Held,
+}
 
 #[derive(Debug)]
 pub(super) struct KnownWorkload {
@@ -25,31 +38,32 @@ pub(super) struct KnownWorkload {
     successes: Vec<Option<Time>>,
     /// Bad news of events that no read has outdated, by instance id.
     report: BTreeMap<Arc<str>, Report>,
-    /// Bad news that waits for a read, with the time when it is applied without one.
-    held: BTreeMap<Arc<str>, (Report, Duration)>,
+    /// Bad news that waits for a read, by instance id.
+    held: BTreeMap<Arc<str>, Held>,
     /// Times when events have taken out a server.
     taken: Vec<Duration>,
+    /// Silent instances.
+    silent: BTreeMap<Arc<str>, Seen>,
+    /// The last read contradicts bad news. A read that begins at this time decides.
+    recheck_at: Option<Duration>,
 }
 
-#[derive(Debug, Clone)]
-struct Report {
-    at: Option<Timestamp>,
-    heard_at: Duration,
-    news: BadNews,
-}
-
-#[derive(Debug, Clone)]
-enum BadNews {
-    /// Killing or terminal, which a task never leaves.
-    State(TaskState),
-    Health,
+/// Since when an instance is known to run. Only this node's clock tells how long that is: Marathon's
+/// may be another one, or step.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    since: Duration,
+    /// How long it had been running then.
+    before: Duration,
 }
 
 impl KnownWorkload {
-    /// Combines a read with what was known before.
+    /// Combines a read with what was known before. `clock` is Marathon's at the first read of
+    /// everything, if the read tells.
     pub(super) fn from_read(
         mut workload: Workload,
         begun: Duration,
+        clock: Option<Time>,
         mut before: Option<Self>,
     ) -> Self {
         "$".clone_into(&mut workload.path);
@@ -67,146 +81,197 @@ impl KnownWorkload {
             report: BTreeMap::new(),
             held: BTreeMap::new(),
             taken: Vec::new(),
+            silent: BTreeMap::new(),
+            recheck_at: None,
         };
-        if let Some(before) = before {
-            known.keep_from(before);
-        }
+        let before = before.map(|before| known.keep_from(before)).unwrap_or_default();
+        known.note_silent(&before, clock);
         known
     }
 
-    fn keep_from(&mut self, before: Self) {
+    /// Notes since when silent instances have been running. `before` has those that run
+    /// on. `clock` is Marathon's, if it tells how long the others have been running.
+    fn note_silent(&mut self, before: &BTreeMap<Arc<str>, Seen>, clock: Option<Time>) {
+        for instance in &self.view.instances {
+            if instance.is_silent() {
+                let age = || clock?.since(instance.started?);
+                let known = before.get(&instance.id).copied();
+                let seen = known.unwrap_or_else(|| Seen {
+                    since: self.begun,
+                    before: age().unwrap_or_default(),
+                });
+                self.silent.insert(instance.id.clone(), seen);
+            }
+        }
+    }
+
+    /// Returns how long a silent instance has been running.
+    pub(super) fn run_time(&self, id: &str, now: Duration) -> Option<Duration> {
+        let Seen { since, before } = self.silent.get(id)?;
+        Some(now.saturating_sub(*since).saturating_add(*before))
+    }
+
+    /// Keeps what still holds. Returns the silent instances that run on.
+    fn keep_from(&mut self, mut before: Self) -> BTreeMap<Arc<str>, Seen> {
         let old = &before.view;
         let view = Arc::make_mut(&mut self.view);
         for instance in &mut view.instances {
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
             if let Ok(index) = found {
+                if !is_same_run(instance, &old.instances[index]) {
+                    before.silent.remove(&instance.id);
+                }
                 keep_known(instance, &view.spec, &old.instances[index], &old.spec);
             }
         }
         self.taken = before.taken;
-        // A read that began before the event can't confirm or refute it.
-        self.held = before.held;
-        self.held.retain(|_, (report, _)| self.begun < report.heard_at);
-        for (id, report) in before.report {
-            let Some(index) = self.find_index(&id) else { continue };
-            if self.is_outdated(index, &report) {
-                continue;
-            }
-            apply_news(&mut Arc::make_mut(&mut self.view).instances[index], &report.news);
-            self.report.insert(id, report);
+        for (id, held) in before.held {
+            self.keep_held(id, held);
         }
+        for (id, report) in before.report {
+            self.keep_report(id, report);
+        }
+        before.silent
+    }
+
+    /// Keeps bad news that waits, unless this read confirms it or is late enough to refute it. A
+    /// read that began before the event does neither.
+    fn keep_held(&mut self, id: Arc<str>, held: Held) {
+        let Some(index) = self.find_index(&id) else { return };
+        let (instance, report) = (&self.view.instances[index], &held.report);
+        if self.is_outdated(index, report) || report.news.is_shown_by(instance) {
+            return;
+        }
+        if self.begun < report.heard_at {
+            self.held.insert(id, held);
+        } else if report.news.is_compatible_with(instance) {
+            self.keep_report(id, held.report);
+        } else {
+            self.recheck_by(report.decided_at());
+            self.held.insert(id, Held { until: None, ..held });
+        }
+    }
+
+    /// Keeps bad news that was applied, unless this read outdates it.
+    fn keep_report(&mut self, id: Arc<str>, report: Report) {
+        let Some(index) = self.find_index(&id) else { return };
+        if self.is_outdated(index, &report) {
+            return;
+        }
+        if !report.news.is_compatible_with(&self.view.instances[index]) {
+            self.recheck_by(report.decided_at());
+        }
+        if !report.news.is_shown_by(&self.view.instances[index]) {
+            report.news.apply_to(&mut Arc::make_mut(&mut self.view).instances[index]);
+        }
+        self.report.insert(id, report);
+    }
+
+    fn recheck_by(&mut self, at: Duration) {
+        self.recheck_at = Some(self.recheck_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Returns when a read has to begin to decide between the last one and bad news.
+    pub(super) fn recheck_at(&self) -> Option<Duration> {
+        self.recheck_at
     }
 
     fn find_index(&self, id: &str) -> Option<usize> {
         self.view.instances.binary_search_by(|instance| (*instance.id).cmp(id)).ok()
     }
 
+    /// Tells whether this read wins over bad news: it began late enough to decide, or shows a time
+    /// after the event.
     fn is_outdated(&self, index: usize, report: &Report) -> bool {
-        let instance = &self.view.instances[index];
-        let later = |time: Option<Time>| {
-            time.zip(report.at).is_some_and(|(time, at)| time.to_timestamp() > at)
+        let later = match report.news {
+            BadNews::Health => self.successes[index],
+            // A pod instance, and a resident task of a Marathon before 1.4.7, is started again
+            // under its id.
+            BadNews::State(_) => self.view.instances[index].started,
         };
-        match report.news {
-            BadNews::Health => {
-                covers_event(report.heard_at, self.begun) || later(self.successes[index])
-            }
-            // The tasks of a pod instance may be restarted under the same id; a task of an app gets
-            // a new id.
-            BadNews::State(_) => {
-                self.view.kind == Kind::Pod
-                    && (later(instance.started) || covers_event(report.heard_at, self.begun))
-            }
-        }
+        let later = later.zip(report.at).is_some_and(|(time, at)| time.to_timestamp() > at);
+        later || self.begun >= report.decided_at()
     }
 
-    /// Tells whether the event is known already.
+    /// Tells whether the event is known already. One that looks old is not: its clock may be wrong.
     pub(super) fn already_shows(&self, expectation: &Expectation) -> bool {
-        match find_instance(&self.view, &expectation.id) {
-            Some(index) => {
-                let id = &self.view.instances[index].id;
-                let outdated = expectation.fact == Fact::Unhealthy
-                    && expectation.is_before(self.successes[index]);
-                (outdated || expectation.is_met_by(&self.view)) && !self.held.contains_key(id)
-            }
-            None => expectation.is_met_by(&self.view),
-        }
+        let Some(index) = find_instance(&self.view, &expectation.id) else {
+            return expectation.is_met_by(&self.view);
+        };
+        let instance = &self.view.instances[index];
+        let is_back = expectation.fact == Fact::Running
+            && state_rank(&instance.state) > 0
+            && self.report.get(&instance.id).is_none_or(|report| !report.is_after(expectation.at));
+        !is_back && !self.held.contains_key(&instance.id) && expectation.is_met_by(&self.view)
     }
 
-    /// Applies the event of a task that is being killed or has ended. True: the view changed. A
-    /// task that is being killed may still serve: if too few servers would be left, the event waits
-    /// for `patience`, so that a read can find others first, such as those of the new version.
-    pub(super) fn end_instance(
+    /// Applies the event of a task that is being killed, has ended or is unhealthy. If too few
+    /// servers would be left, the event waits for `patience`, so that a read can confirm or refute
+    /// it, or find others first, such as those of a new version.
+    pub(super) fn apply_bad_news(
         &mut self,
         expectation: &Expectation,
-        state: TaskState,
+        news: BadNews,
         version: Option<Timestamp>,
         patience: Duration,
         now: Duration,
-    ) -> bool {
-        let Some(index) = self.find_affected(expectation, version) else { return false };
-        if state_rank(&state) <= state_rank(&self.view.instances[index].state) {
-            return false;
+    ) -> Effect {
+        let Some(index) = self.find_affected(expectation, version) else { return Effect::Nothing };
+        let report = Report { at: expectation.at, heard_at: now, news };
+        let instance = &self.view.instances[index];
+        if report.news.is_shown_by(instance) {
+            if let Some(known) = self.report.get_mut(&instance.id) {
+                known.confirm(&report);
+            }
+            return Effect::Nothing;
         }
-        let is_over = state.is_terminal();
-        let report = Report { at: expectation.at, heard_at: now, news: BadNews::State(state) };
-        if is_over {
-            self.held.remove(&self.view.instances[index].id);
-        } else if !self.can_spare(index, now) {
-            self.hold_back(index, report, now + patience);
-            return false;
+        if report.news == BadNews::Health && !self.may_be_ill(index, expectation) {
+            return Effect::Nothing;
         }
-        self.apply_report(index, report)
+        if !self.can_spare(index, now) {
+            let held = Held { report, until: Some(now + patience) };
+            self.hold_back(index, held);
+            return Effect::Held;
+        }
+        self.held.remove(&self.view.instances[index].id);
+        self.apply_report(index, report);
+        Effect::Changed
+    }
+
+    /// Tells whether an event of bad health can be about this instance as it is.
+    fn may_be_ill(&self, index: usize, expectation: &Expectation) -> bool {
+        let instance = &self.view.instances[index];
+        // The event of a pod doesn't name the container, so it is clear only with one health check.
+        let unclear = self.view.kind == Kind::Pod
+            && self.view.spec_of(instance).is_none_or(|spec| spec.health_checks != 1);
+        !unclear
+            && !expectation.is_before(self.successes[index])
+            && matches!(instance.health, Health::Up | Health::Unknown)
     }
 
     /// Tells whether enough servers are left without this one, and if so counts it as taken out.
     fn can_spare(&mut self, index: usize, now: Duration) -> bool {
-        if !is_server(&self.view.instances[index]) {
-            return true;
-        }
+        let Some(left) = spare_servers(&self.view, index) else { return true };
         self.taken.retain(|taken| *taken + WINDOW > now);
-        let servers = self.view.instances.iter().filter(|other| is_server(other)).count();
-        let taken = self.taken.len();
-        let spare = servers > 1 && 2 * (taken + 1) <= servers + taken;
+        let spare = self.taken.len() < left;
         if spare {
             self.taken.push(now);
         }
         spare
     }
 
-    /// Holds a report back until `until`. A state replaces bad health that waits already.
-    fn hold_back(&mut self, index: usize, report: Report, until: Duration) {
-        let id = self.view.instances[index].id.clone();
-        match (self.held.get_mut(&id), &report.news) {
-            (Some((held, _)), BadNews::State(_)) => *held = report,
-            (Some(_), BadNews::Health) => {}
-            (None, _) => drop(self.held.insert(id, (report, until))),
+    /// Holds a report back. It waits no longer than one that waits already, and bad health doesn't
+    /// replace a state.
+    fn hold_back(&mut self, index: usize, held: Held) {
+        let id = &self.view.instances[index].id;
+        match self.held.get_mut(id) {
+            Some(Held { report, .. }) if report.news.outweighs(&held.report.news) => {}
+            Some(known) => {
+                let until = known.until.or(held.until);
+                *known = Held { until, ..held };
+            }
+            None => drop(self.held.insert(id.clone(), held)),
         }
-    }
-
-    /// Applies the event of a task that is unhealthy. True: the view changed. If too few servers
-    /// would be left, the event waits for `patience`, so that a read can refute it.
-    pub(super) fn mark_unhealthy(
-        &mut self,
-        expectation: &Expectation,
-        version: Option<Timestamp>,
-        patience: Duration,
-        now: Duration,
-    ) -> bool {
-        let Some(index) = self.find_affected(expectation, version) else { return false };
-        let instance = &self.view.instances[index];
-        let stale = expectation.is_before(self.successes[index]);
-        // The event of a pod doesn't name the container, so it is clear only with one health check.
-        let unclear = self.view.kind == Kind::Pod
-            && self.view.spec_of(instance).is_none_or(|spec| spec.health_checks != 1);
-        if stale || unclear || !matches!(instance.health, Health::Up | Health::Unknown) {
-            return false;
-        }
-        let report = Report { at: expectation.at, heard_at: now, news: BadNews::Health };
-        if !self.can_spare(index, now) {
-            self.hold_back(index, report, now + patience);
-            return false;
-        }
-        self.apply_report(index, report)
     }
 
     /// Applies the event of a task that is healthy: drops older bad news of its health. Only a read
@@ -214,26 +279,24 @@ impl KnownWorkload {
     pub(super) fn mark_healthy(&mut self, expectation: &Expectation, version: Option<Timestamp>) {
         let Some(index) = self.find_affected(expectation, version) else { return };
         let id = &self.view.instances[index].id;
-        let since = |report: &Report| {
-            matches!(report.news, BadNews::Health)
-                && !matches!((expectation.at, report.at), (Some(now), Some(then)) if now < then)
-        };
+        let since =
+            |report: &Report| report.news == BadNews::Health && !report.is_after(expectation.at);
         if self.report.get(id).is_some_and(since) {
             self.report.remove(id);
         }
-        if self.held.get(id).is_some_and(|(report, _)| since(report)) {
+        if self.held.get(id).is_some_and(|held| since(&held.report)) {
             self.held.remove(id);
         }
     }
 
     /// Applies the reports that have waited long enough. True: the view changed.
     pub(super) fn release_due(&mut self, now: Duration) -> bool {
-        let held = mem::take(&mut self.held);
-        let (due, waiting) = held.into_iter().partition(|(_, (_, until))| *until <= now);
+        let due = |held: &Held| held.until.is_some_and(|until| until <= now);
+        let (due, waiting) = mem::take(&mut self.held).into_iter().partition(|(_, held)| due(held));
         self.held = waiting;
-        let due: BTreeMap<Arc<str>, (Report, Duration)> = due;
+        let due: BTreeMap<Arc<str>, Held> = due;
         let mut changed = false;
-        for (id, (report, _)) in due {
+        for (id, Held { report, .. }) in due {
             if let Some(index) = self.find_index(&id) {
                 changed |= self.apply_report(index, report);
             }
@@ -242,10 +305,10 @@ impl KnownWorkload {
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        self.held.values().map(|(_, until)| *until).min()
+        self.held.values().filter_map(|held| held.until).min()
     }
 
-    /// Finds the instance of an event, unless the event is older than what is known of it.
+    /// Finds the instance of an event, unless the event looks older than what is known of it.
     fn find_affected(
         &self,
         expectation: &Expectation,
@@ -257,47 +320,21 @@ impl KnownWorkload {
             (Some(said), Some(known)) if said < known);
         // The event may be about an earlier task of the instance.
         let of_instance = instance.id != expectation.id || self.view.kind == Kind::Pod;
-        let started_since = of_instance
-            && !matches!((expectation.at, instance.started), (Some(at), Some(started)) if at > started.to_timestamp());
-        (!earlier_version && !started_since).then_some(index)
+        let undated = expectation.at.is_none() || instance.started.is_none();
+        let looks_old =
+            earlier_version || expectation.is_before(instance.started) || of_instance && undated;
+        (!looks_old).then_some(index)
     }
 
+    /// Applies a report. True: the view changed.
     fn apply_report(&mut self, index: usize, report: Report) -> bool {
         let instance = &mut Arc::make_mut(&mut self.view).instances[index];
-        let before = (instance.state.clone(), instance.health);
-        apply_news(instance, &report.news);
-        let changed = before != (instance.state.clone(), instance.health);
-        if !matches!(
-            (&self.report.get(&instance.id), &report.news),
-            (Some(Report { news: BadNews::State(_), .. }), BadNews::Health)
-        ) {
-            self.report.insert(instance.id.clone(), report);
+        let changed = !report.news.is_shown_by(instance);
+        report.news.apply_to(instance);
+        match self.report.get(&instance.id) {
+            Some(known) if known.news.outweighs(&report.news) => {}
+            _ => drop(self.report.insert(instance.id.clone(), report)),
         }
         changed
-    }
-}
-
-/// Tells whether an instance takes traffic. One that a deployment has started and that isn't ready
-/// can't replace another.
-fn is_server(instance: &Instance) -> bool {
-    let is_well = matches!(instance.health, Health::Up | Health::NoChecks);
-    instance.state == TaskState::Running && instance.ready && is_well
-}
-
-fn apply_news(instance: &mut Instance, news: &BadNews) {
-    match news {
-        BadNews::State(state) if state_rank(state) > state_rank(&instance.state) => {
-            instance.state = state.clone();
-        }
-        BadNews::State(_) => {}
-        BadNews::Health if instance.health == Health::NoChecks => {}
-        BadNews::Health => {
-            instance.health = Health::Down;
-            for health in &mut instance.port_health {
-                if *health != Health::NoChecks {
-                    *health = Health::Down;
-                }
-            }
-        }
     }
 }

@@ -3,17 +3,20 @@
 //! A [`State`] has no connection, clock or source of randomness. Its owner passes in what happened
 //! and carries out the actions that it returns. Times are durations since any fixed moment.
 //!
-//! Bad news applies at once: [`State::workloads`] shows a task as killed, being killed or unhealthy
+//! Bad news applies at once: [`State::workloads`] shows a task as ended, being killed or unhealthy
 //! right after the event, and a read confirms it. Good news comes from reads only. A failed read
 //! changes nothing. A read that would remove more than half of all VIPs without an announcement is
 //! not believed until the next read confirms it, or until several reads in a row were not believed.
 //! The same goes for a first read without any VIP.
 //!
-//! An unhealthy or killing event that would take out the last server of a workload, or more than
-//! half of its servers within 10 s, waits for the read. All agents together spread the reads of one
-//! event over 10 ms per agent, so the event waits up to 2 s in a cluster of 100 agents and up to 11
-//! s in one of 1000. Until then the server may still get new connections. The end of a task always
-//! applies at once.
+//! Bad news that would take out the last server of a VIP, or more than half of a workload's servers
+//! within 10 s, waits for a read, which is made at once. All agents together spread the reads of
+//! one event over 10 ms per agent, so the news waits up to 2 s in a cluster of 100 agents and up to
+//! 11 s in one of 1000. Without an answer it is applied then.
+//!
+//! A read wins over bad news if it shows a later time (started, staged, checked), or if reads have
+//! contradicted the news for 8 s. Times of Marathon's clock are compared only to each other, and
+//! since its clock may step, news that looks old is not applied but always causes a read.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
@@ -28,30 +31,31 @@
 mod backoff;
 mod believed;
 mod dirty;
+mod event_handling;
+mod everything;
 mod expectation;
 mod groups;
 mod jitter;
 mod keep;
 mod known;
 mod messages;
+mod report;
 mod schedule;
+mod spare;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::events::{Change, Event, Subject, Touched};
 use crate::normalize::Interner;
-use crate::{Coverage, Kind, Snapshot, TaskState, Workload, WorkloadKey};
+use crate::{Coverage, Snapshot, Workload, WorkloadKey};
 use believed::Believed;
-use expectation::{Expectation, Fact};
 use groups::Groups;
+use known::KnownWorkload;
 use messages::Changed;
 pub use messages::{Action, Config, Input, ReadOutcome, StreamId, Update};
-use schedule::Schedule;
+use schedule::{FinishedRead, Schedule};
 use stream::Stream;
 
 /// The believed state of one Marathon, and the reads and the stream that keep it up to date.
@@ -108,6 +112,12 @@ impl State {
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
         self.believed.get(key).map(|known| &*known.view)
+    }
+
+    /// Returns how long a silent instance has been running, by this node's clock.
+    #[must_use]
+    pub fn run_time(&self, key: &WorkloadKey, instance: &str, now: Duration) -> Option<Duration> {
+        self.believed.get(key)?.run_time(instance, now)
     }
 
     /// Tells which kinds of workloads were completely read at least once: only then is a missing
@@ -204,6 +214,9 @@ impl State {
             .set_agents(self.agents.unwrap_or_else(|| count_hosts(snapshot.workloads.iter())));
         self.schedule.set_bytes(snapshot.bytes);
         self.believed.replace_all(snapshot, begun, changed);
+        for (key, at) in self.believed.rechecks() {
+            self.schedule.recheck(key, at);
+        }
         true
     }
 
@@ -216,13 +229,27 @@ impl State {
     ) {
         match answer {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
-                if let Some(begun) = self.schedule.finish_read(key, Some(Some(&workload)), now) {
+                let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);
+                if let Some(FinishedRead { begun, .. }) = finished {
+                    let other = key.of_other_kind();
+                    if self.believed.get(key).is_none() && self.believed.get(&other).is_some() {
+                        // It has probably been replaced.
+                        self.schedule.mark_dirty(other, None, now);
+                    }
                     self.believed.replace_workload(*workload, begun, changed);
+                    if let Some(at) = self.believed.get(key).and_then(KnownWorkload::recheck_at) {
+                        self.schedule.recheck(key, at);
+                    }
                 }
             }
             ReadOutcome::Missing => {
-                let Some(begun) = self.schedule.finish_read(key, Some(None), now) else { return };
-                if self.believed.is_announced(key) {
+                let finished = self.schedule.finish_read(key, Some(None), now);
+                let Some(FinishedRead { begun, has_tasks }) = finished else { return };
+                if has_tasks {
+                    // They are those of the other kind.
+                    self.schedule.mark_dirty(key.of_other_kind(), None, now);
+                }
+                if self.believed.is_announced(key) || self.believed.is_replaced(key) {
                     self.believed.remove_workload(key, begun, changed);
                 } else if self.believed.get(key).is_some() {
                     // Its removal was not announced.
@@ -232,109 +259,6 @@ impl State {
             ReadOutcome::Found(_) | ReadOutcome::Failed => {
                 self.schedule.finish_read(key, None, now);
             }
-        }
-    }
-
-    fn handle_event(&mut self, event: Event, now: Duration, changed: &mut Changed) {
-        let at = event.at;
-        match event.change {
-            Change::State { of, state } => self.handle_state(&of, state, at, now, changed),
-            Change::Health { of, healthy } => {
-                let Some(healthy) = healthy else { return };
-                let fact = if healthy { Fact::Healthy } else { Fact::Unhealthy };
-                let expectation = Expectation::new(fact, &of.id, at, now);
-                let key = self.resolve_key(None, &of.workload);
-                if !self.is_new(&key, &expectation) {
-                    return;
-                }
-                self.schedule.mark_dirty(key.clone(), Some(expectation.clone()), now);
-                if healthy {
-                    return self.believed.mark_healthy(&key, &expectation, of.version);
-                }
-                let patience = self.schedule.read_patience(&key, now);
-                if self.believed.mark_unhealthy(&key, &expectation, of.version, patience, now) {
-                    changed.insert(key);
-                }
-            }
-            Change::Touched(touched) => {
-                for Touched { kind, id } in touched {
-                    let key = self.resolve_key(kind, &id);
-                    self.schedule.mark_dirty(key, None, now);
-                }
-            }
-            Change::Posted(Touched { kind, id }) => {
-                self.groups.explain_change(&id, now);
-                let key = self.resolve_key(kind, &id);
-                self.schedule.mark_dirty(key, None, now);
-            }
-            Change::Removed(Touched { kind, id }) => {
-                self.groups.explain_change(&id, now);
-                let key = self.resolve_key(kind, &id);
-                self.believed.announce_end(&key);
-                if self.believed.get(&key).is_some() || self.schedule.is_concerned_with(&key) {
-                    self.schedule.mark_dirty(
-                        key,
-                        Some(Expectation::new(Fact::Removed, "", at, now)),
-                        now,
-                    );
-                }
-            }
-            // Every change of an app is a change of its group, so this announces no removal.
-            Change::Group(group) if self.groups.note_change(&group, now) => {}
-            Change::Group(_) | Change::Unreadable => self.schedule.mark_everything(now),
-            Change::Other => {}
-        }
-    }
-
-    fn handle_state(
-        &mut self,
-        of: &Subject,
-        state: TaskState,
-        at: Option<Timestamp>,
-        now: Duration,
-        changed: &mut Changed,
-    ) {
-        let fact = match state {
-            TaskState::Running => Some(Fact::Running),
-            TaskState::Killing => Some(Fact::Killing),
-            TaskState::Terminal(_) => Some(Fact::Ended),
-            TaskState::Unreachable | TaskState::Other(_) => None,
-            // It takes no traffic yet; another event follows when it runs.
-            TaskState::Staging | TaskState::Starting => return,
-        };
-        let key = self.resolve_key(None, &of.workload);
-        let expectation = fact.map(|fact| Expectation::new(fact, &of.id, at, now));
-        if expectation.as_ref().is_some_and(|expectation| !self.is_new(&key, expectation)) {
-            return;
-        }
-        self.schedule.mark_dirty(key.clone(), expectation.clone(), now);
-        let Some(expectation) = expectation.filter(|expectation| expectation.fact != Fact::Running)
-        else {
-            return;
-        };
-        let patience = self.schedule.read_patience(&key, now);
-        if self.believed.end_instance(&key, &expectation, state, of.version, patience, now) {
-            changed.insert(key);
-        }
-    }
-
-    /// Tells whether an event needs a read: it is not known already, or a read is under way that
-    /// may contradict it.
-    fn is_new(&self, key: &WorkloadKey, expectation: &Expectation) -> bool {
-        let known = self.believed.get(key);
-        self.schedule.is_reading(key) || known.is_none_or(|known| !known.already_shows(expectation))
-    }
-
-    /// Completes the key of an event: most events don't tell apps from pods. No app and pod share
-    /// an id.
-    fn resolve_key(&self, kind: Option<Kind>, id: &str) -> WorkloadKey {
-        let key = |kind| WorkloadKey { kind, id: id.into() };
-        let pod = key(Kind::Pod);
-        let is_pod = || self.believed.get(&pod).is_some() || self.schedule.is_concerned_with(&pod);
-        match kind {
-            Some(kind) => key(kind),
-            None if is_pod() => pod,
-            None => key(Kind::App),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The schedule of reads. Marathon serves every node of a cluster, so each read has a reason. A
 //! change causes at most two reads of one workload: one soon, and a second one if the first began
-//! too early to be sure to include the change.
+//! too early to be sure to include the change. Where reads contradict the end of a task, a third one
+//! decides.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::dirty::{DirtySet, DirtyWorkload};
+use super::everything::{Everything, MAX_DIRTY, add_expectations};
 use super::expectation::{Expectation, Fact, covers_event, has_unknown_spec};
 use super::jitter::Jitter;
 use super::messages::Action;
@@ -16,10 +18,6 @@ use crate::{Workload, WorkloadKey};
 const FEW: usize = 10;
 /// ...and also if reading them one by one would take longer than this.
 const ONE_BY_ONE: Duration = Duration::from_secs(30);
-/// Limit of workloads that wait to be read.
-const MAX_DIRTY: usize = 1000;
-/// Limit of expectations of one read.
-const MAX_CLAIMS: usize = 64;
 /// Events within this time of each other cause one read...
 const QUIET: Duration = Duration::from_millis(200);
 /// ...which begins no later than this after the first event.
@@ -29,6 +27,8 @@ const AGAIN: Duration = Duration::from_millis(1500);
 /// Shortest time between two reads of everything that events cause, and before a doubted read is
 /// repeated.
 const GAP: Duration = Duration::from_secs(2);
+/// Time after which an event ends the wait after a failed read once more.
+const TRIED: Duration = Duration::from_secs(120);
 /// Time between reads of everything while the event stream is open.
 const PERIOD: Duration = Duration::from_secs(300);
 /// Time between reads of everything without an event stream.
@@ -56,6 +56,8 @@ pub(super) struct Schedule {
     reading: BTreeMap<WorkloadKey, Reading>,
     backoff: Backoff,
     failed: Option<Duration>,
+    /// When an event last ended the wait after a failure of this stream.
+    hastened: Option<Duration>,
     /// Earliest begin of the next read that events cause.
     turn: Duration,
     /// Nothing was read yet, or the last read failed: then only a read of everything helps.
@@ -63,48 +65,17 @@ pub(super) struct Schedule {
 }
 
 #[derive(Debug)]
-struct Everything {
-    due: Duration,
-    begun: Option<Duration>,
-    last: Option<Duration>,
-    expectations: BTreeMap<WorkloadKey, Vec<Expectation>>,
-    /// Time of the last event that was dropped for lack of room.
-    forgotten: Option<Duration>,
-}
-
-impl Everything {
-    fn add_expectations(&mut self, key: WorkloadKey, expectations: Vec<Expectation>) {
-        let Some(latest) = expectations.iter().map(|expectation| expectation.heard_at).max() else {
-            return;
-        };
-        if self.expectations.len() >= MAX_DIRTY && !self.expectations.contains_key(&key) {
-            return self.note_forgotten(latest);
-        }
-        add_expectations(self.expectations.entry(key).or_default(), expectations, latest);
-    }
-
-    fn note_forgotten(&mut self, heard_at: Duration) {
-        self.forgotten = self.forgotten.max(Some(heard_at));
-    }
-}
-
-/// Adds expectations. Above the limit, one [`Fact::More`] stands for the rest.
-fn add_expectations(
-    expectations: &mut Vec<Expectation>,
-    more: impl IntoIterator<Item = Expectation>,
-    now: Duration,
-) {
-    expectations.extend(more);
-    if expectations.len() > MAX_CLAIMS {
-        expectations.truncate(MAX_CLAIMS - 1);
-        expectations.push(Expectation::new(Fact::More, "", None, now));
-    }
-}
-
-#[derive(Debug)]
 struct Reading {
     begun: Duration,
     expectations: Vec<Expectation>,
+}
+
+/// A read of one workload that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FinishedRead {
+    pub(super) begun: Duration,
+    /// Events have told of running tasks of this id.
+    pub(super) has_tasks: bool,
 }
 
 impl Schedule {
@@ -126,6 +97,7 @@ impl Schedule {
             reading: BTreeMap::new(),
             backoff: Backoff::new(first, Duration::from_secs(60), Duration::from_secs(60)),
             failed: None,
+            hastened: None,
             turn: now,
             blind: true,
         }
@@ -153,8 +125,8 @@ impl Schedule {
     /// every agent.
     fn until_turn(&mut self, now: Duration) -> Duration {
         let soon = now + QUIET + self.whole_spread();
-        let everything = Some(self.everything.due).filter(|due| *due <= soon);
-        let first = self.dirty.first_due().into_iter().chain(everything).min();
+        let dues = self.dirty.first_due().into_iter().chain([self.everything.due]);
+        let first = dues.min().filter(|due| *due <= soon);
         let known = if self.turn > now { Some(self.turn) } else { first };
         known.map_or_else(|| self.random_spread(), |at| at.saturating_sub(now))
     }
@@ -166,6 +138,9 @@ impl Schedule {
     /// Returns how long bad news may wait for the scheduled read of this workload. A read that
     /// isn't due within the spread is not worth waiting for.
     pub(super) fn read_patience(&self, key: &WorkloadKey, now: Duration) -> Duration {
+        if self.blind {
+            return PATIENCE;
+        }
         let one = self.one_by_one().find(|(due, _)| *due == key);
         let one = one.map(|(_, dirty)| dirty.due.max(self.turn));
         let wait = one.unwrap_or(self.everything.due).saturating_sub(now);
@@ -180,6 +155,7 @@ impl Schedule {
     /// shortly before it subscribes: changes in between cause no event, so the read has to include
     /// them. After a change of leader all agents read everything.
     pub(super) fn stream_opened(&mut self, leader_changed: bool, now: Duration) {
+        self.hastened = None;
         // After a failed read the next one is scheduled already, and begins later than this.
         if !self.blind || self.failed.is_none() || self.everything.begun.is_some() {
             let reads = if leader_changed { self.bytes as f64 / ONE_READ as f64 } else { 1.0 };
@@ -216,6 +192,18 @@ impl Schedule {
         }
     }
 
+    /// Ends the wait after a failed read: a Marathon that tells of changes will probably answer. If
+    /// it doesn't, events end no further wait for a while.
+    pub(super) fn note_event(&mut self, now: Duration) {
+        let waits = self.blind && self.everything.begun.is_none();
+        let Some(failed) = self.failed.filter(|_| waits) else { return };
+        if self.hastened.is_none_or(|at| at + TRIED <= now) {
+            self.hastened = Some(now);
+            let gap = GAP.max(self.whole_spread());
+            self.hasten_everything((now + QUIET).max(failed + gap));
+        }
+    }
+
     fn hasten_with_gap(&mut self, due: Duration) {
         let gap = GAP.max(self.whole_spread());
         let last = self.everything.begun.or(self.everything.last);
@@ -235,11 +223,34 @@ impl Schedule {
             self.everything.note_forgotten(now);
             return self.mark_everything(now);
         }
-        let new = DirtyWorkload { latest: turn + LATEST, due: turn, expectations: Vec::new() };
+        let latest = turn + LATEST;
+        let new = DirtyWorkload { latest, due: turn, expectations: Vec::new() };
         self.dirty.change_or_insert(key, new, |dirty| {
+            if dirty.due > now.max(turn) + AGAIN {
+                // A read that decides about earlier news; this news doesn't wait for it.
+                (dirty.latest, dirty.due) = (latest, turn);
+            }
             dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
             add_expectations(&mut dirty.expectations, expectation, now);
         });
+    }
+
+    /// Schedules the read of a workload as soon as this agent may read: bad news waits for it.
+    pub(super) fn hasten(&mut self, key: &WorkloadKey, now: Duration) {
+        if self.dirty.contains(key) {
+            self.dirty.change(key, |dirty| {
+                let turn = dirty.latest.saturating_sub(LATEST);
+                dirty.due = dirty.due.min(turn.max(now));
+            });
+        }
+    }
+
+    /// Schedules a read of a workload that decides between an event and the last read.
+    pub(super) fn recheck(&mut self, key: &WorkloadKey, due: Duration) {
+        if !self.dirty.contains(key) && self.dirty.len() < MAX_DIRTY {
+            let new = DirtyWorkload { latest: due, due, expectations: Vec::new() };
+            self.dirty.change_or_insert(key.clone(), new, |_| {});
+        }
     }
 
     /// Tells whether a read of this workload alone is scheduled or under way.
@@ -252,15 +263,18 @@ impl Schedule {
         self.everything.begun.is_some() || self.reading.contains_key(key)
     }
 
-    /// Ends the read of one workload and returns when it began; None if none is under way. `shown`
-    /// is the answer; None is a failure.
+    /// Ends the read of one workload and describes it; None if none is under way. `shown` is the
+    /// answer; None is a failure.
     pub(super) fn finish_read(
         &mut self,
         key: &WorkloadKey,
         shown: Option<Option<&Workload>>,
         now: Duration,
-    ) -> Option<Duration> {
+    ) -> Option<FinishedRead> {
         let Reading { begun, expectations } = self.reading.remove(key)?;
+        let has_tasks = expectations.iter().any(|expectation| {
+            matches!(expectation.fact, Fact::Running | Fact::Healthy | Fact::Unhealthy)
+        });
         match shown {
             Some(shown) => self.follow_up(key, expectations, shown, begun, now),
             None => {
@@ -270,7 +284,7 @@ impl Schedule {
                 }
             }
         }
-        Some(begun)
+        Some(FinishedRead { begun, has_tasks })
     }
 
     /// Schedules a second read, if the first began too early to decide and doesn't meet all
@@ -315,6 +329,7 @@ impl Schedule {
     ) {
         let Some(begun) = self.everything.begun.take() else { return };
         self.everything.last = Some(begun);
+        self.hastened = None;
         self.blind = false;
         let period = self.random_period(streaming);
         self.hasten_everything(now + period);

@@ -14,6 +14,9 @@ const SILENCE: Duration = Duration::from_secs(35);
 /// A stream that ends sooner came from a server that doesn't lead: it answers 200 and closes.
 const SHORT: Duration = Duration::from_secs(5);
 
+/// Longest time until a stream that was open is opened again: meanwhile nothing is heard.
+const REOPEN: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(super) struct Stream {
     phase: Phase,
@@ -105,14 +108,19 @@ impl Stream {
     }
 
     fn close_connection(&mut self, elsewhere: bool, now: Duration, jitter: &mut Jitter) {
-        let held = match self.phase {
-            Phase::Open { since, .. } => now.saturating_sub(since),
-            Phase::Opening { .. } | Phase::Closed { .. } => Duration::ZERO,
+        let delay = match self.phase {
+            Phase::Open { since, .. } => {
+                let held = now.saturating_sub(since);
+                self.backoff.next_delay_within(REOPEN, held, jitter)
+            }
+            Phase::Opening { .. } | Phase::Closed { .. } => {
+                self.backoff.next_delay(Duration::ZERO, jitter)
+            }
         };
         if elsewhere {
             self.url = (self.url + 1) % self.urls;
         }
-        self.phase = Phase::Closed { until: now + self.backoff.next_delay(held, jitter) };
+        self.phase = Phase::Closed { until: now + delay };
     }
 
     pub(super) fn start_due(

@@ -136,3 +136,32 @@ fn protocols_are_split_and_what_is_neither_tcp_nor_udp_is_kept_apart() {
         );
     }
 }
+
+/// Marathon 0.13 lists the ports of a task as Mesos offered them.
+#[test]
+fn required_ports_are_those_of_the_definition_in_whatever_order_a_task_lists_them() {
+    let definitions = r#""portDefinitions":[{"port":9000},{"port":8000},{"port":0},{"port":7000}]"#;
+    let ports = r#""ports":[9000,8000,0,7000]"#;
+    let all = ["agent:9000", "agent:8000", "agent:31000", "agent:7000"];
+    let strange = "the definition requires host port 7000, which the task doesn't have";
+    for list in [definitions, ports] {
+        for (listed, expected) in [
+            ("[9000,8000,31000,7000]", all),
+            ("[7000,8000,9000,31000]", all),
+            ("[31000,7000,8000,9000]", all),
+            ("[9000,8000,31000,7001]", [all[0], all[1], all[2], strange]),
+        ] {
+            let app = format!(
+                r#"{{"id":"/x","requirePorts":true,{list},
+                    "tasks":[{{"id":"x.1","host":"agent","state":"TASK_RUNNING",
+                        "startedAt":"2020-01-03T00:00:00.000Z","ports":{listed}}}]}}"#
+            );
+            assert_eq!(endpoints(&only(&app).instances[0]), expected, "{list} {listed}");
+            let any = app.replace("true", "false");
+            assert_eq!(endpoints(&only(&any).instances[0])[0].split(':').count(), 2, "{any}");
+        }
+    }
+    let ranges = r#"{"id":"/x","requirePorts":true,"portDefinitions":[{"port":2},{"port":1}],
+        "tasks":[{"id":"x.1","host":"agent","startedAt":"2020-01-03T00:00:00.000Z","ports":[1,2]}]}"#;
+    assert_eq!(endpoints(&only(ranges).instances[0]), ["agent:2", "agent:1"]);
+}

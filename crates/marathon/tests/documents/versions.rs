@@ -145,3 +145,33 @@ fn without_version_info_the_version_of_the_app_is_the_one_that_counts() {
     assert_eq!(same.spec, InstanceSpec::Current);
     assert!(matches!(older.spec, InstanceSpec::Unknown(_)));
 }
+
+/// A leader whose clock was set back gives the new definition an earlier version than the old one.
+#[test]
+fn a_task_of_a_version_after_the_current_one_runs_by_its_own_definition() {
+    let ahead = "2020-01-05T00:00:00.000Z";
+    let app = APP.replace(OLD, ahead).replace("2020-01-01T00:00:00Z", ahead);
+    let key = VersionKey { version: ahead.parse().unwrap(), ..old_key() };
+    let document = Document::parse(app.as_bytes()).unwrap();
+    let unread = document.to_snapshot(&Records::default());
+    assert_eq!(unread.missing_versions(), std::slice::from_ref(&key));
+    assert_eq!(*unread.workloads[0].instances[2].endpoints, []);
+    let mut records = Records::default();
+    records.insert(key, Document::parse_version(Kind::App, RECORD.as_bytes()).unwrap());
+    assert_eq!(endpoints(&document.to_snapshot(&records).workloads[0].instances[2]), ["a:5"]);
+}
+
+/// The new definition may have been scaled since, when the clock was past the old version again.
+#[test]
+fn a_task_of_a_version_among_the_current_ones_runs_by_its_record_if_that_differs() {
+    let among = "2020-01-02T12:00:00.000Z";
+    let app = APP.replace(OLD, among);
+    let document = Document::parse(app.as_bytes()).unwrap();
+    let scaled = document.to_snapshot(&Records::default());
+    assert_eq!(scaled.missing_versions(), [], "it is a version that was only scaled");
+    assert_eq!(scaled.workloads[0].instances[2].spec, InstanceSpec::Current);
+    let key = VersionKey { version: among.parse().unwrap(), ..old_key() };
+    let mut records = Records::default();
+    records.insert(key, Document::parse_version(Kind::App, RECORD.as_bytes()).unwrap());
+    assert_eq!(endpoints(&document.to_snapshot(&records).workloads[0].instances[2]), ["a:5"]);
+}

@@ -47,6 +47,7 @@ fn spec(number: i64) -> Arc<Spec> {
             other_protocols: Vec::new(),
             container_port: None,
             scope: Scope::Host,
+            required: None,
             checked: true,
             labels: [label].into_iter().collect(),
         }],

@@ -176,6 +176,12 @@ impl Watch {
         self.on(Input::Read { key: key(id), answer, leader: None });
     }
 
+    /// Answers that there is no such pod.
+    pub(crate) fn no_pod(&mut self, id: &str) {
+        let key = WorkloadKey { kind: Kind::Pod, id: id.into() };
+        self.on(Input::Read { key, answer: ReadOutcome::Missing, leader: None });
+    }
+
     /// What it asked for since the last time: `all`, `open 0`, `close`, `app /db`.
     pub(crate) fn asked(&mut self) -> Vec<String> {
         let text = |action| match action {

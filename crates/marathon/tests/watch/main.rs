@@ -3,6 +3,7 @@
 
 mod belief;
 mod common;
+mod disputes;
 mod keep;
 mod memory;
 mod news;

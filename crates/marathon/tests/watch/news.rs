@@ -12,14 +12,36 @@ fn ups(count: usize) -> Vec<String> {
 
 #[test]
 fn an_ending_acts_at_once_and_is_confirmed() {
-    for (status, word) in [("KILLED", "over"), ("FAILED", "over"), ("GONE", "over")] {
-        let mut watch = Watch::started(&[app("/db", &ups(1))]);
+    for status in ["KILLED", "FAILED", "GONE"] {
+        let mut watch = Watch::started(&[app("/db", &ups(3))]);
         watch.changed.clear();
         watch.status("a", status);
-        assert_eq!(watch.tasks("/db"), format!("a {word}"), "even the last one");
+        assert_eq!(watch.tasks("/db"), "a over, b up, c up");
         assert!(watch.changed.contains(&key("/db")));
         watch.after(300);
         assert_eq!(watch.asked(), ["app /db"]);
+    }
+}
+
+#[test]
+fn the_end_of_the_last_one_waits_for_a_read_that_is_made_at_once() {
+    for status in ["KILLED", "FAILED", "GONE"] {
+        let mut watch = Watch::started(&[app("/db", &ups(1))]);
+        watch.status("a", status);
+        assert_eq!(watch.tasks("/db"), "a up");
+        watch.after(20);
+        assert_eq!(watch.asked(), ["app /db"]);
+        let mut silent = watch;
+        silent.after(1979);
+        assert_eq!(silent.tasks("/db"), "a up");
+        silent.after(1);
+        assert_eq!(silent.tasks("/db"), "a over", "without an answer the event counts");
+
+        let mut confirmed = Watch::started(&[app("/db", &ups(1))]);
+        confirmed.status("a", status);
+        confirmed.after(20);
+        confirmed.read(&app("/db", &[]));
+        assert_eq!(confirmed.tasks("/db"), "");
     }
 }
 
@@ -72,17 +94,20 @@ fn one_that_is_not_ready_yet_stands_in_for_nobody() {
 }
 
 #[test]
-fn one_that_waits_and_ends_is_over_at_once() {
+fn one_that_waits_and_ends_waits_no_longer() {
     let mut watch = Watch::started(&[app("/db", &ups(1))]);
     watch.status("a", "KILLING");
+    watch.after(1000);
     watch.status("a", "KILLED");
+    assert_eq!(watch.tasks("/db"), "a up");
+    watch.after(1000);
     assert_eq!(watch.tasks("/db"), "a over");
     watch.after(5000);
     assert_eq!(watch.tasks("/db"), "a over");
 }
 
 #[test]
-fn an_ending_is_final_for_a_task_whatever_late_reads_and_events_say() {
+fn an_ending_stands_whatever_late_reads_and_events_say() {
     let mut watch = Watch::started(&[app("/db", &ups(2))]);
     watch.status("a", "KILLED");
     watch.status("a", "KILLING");
@@ -91,9 +116,6 @@ fn an_ending_is_final_for_a_task_whatever_late_reads_and_events_say() {
     assert_eq!(watch.tasks("/db"), "a over, b up");
     watch.after(300);
     watch.read(&app("/db", &ups(2)));
-    assert_eq!(watch.tasks("/db"), "a over, b up");
-    watch.live(400);
-    watch.read_everything(&[app("/db", &ups(2))]);
     assert_eq!(watch.tasks("/db"), "a over, b up");
 }
 
@@ -344,7 +366,7 @@ fn instance_ids_of_events_are_joined_with_task_ids() {
         (format!("db.instance-{uuid}._app.1"), format!("db.instance-{uuid}")),
     ] {
         for (moment, word) in [(1, "over"), (0, "up")] {
-            let mut watch = Watch::started(&[app("/db", &[up(&task_id, 10)])]);
+            let mut watch = Watch::started(&[app("/db", &[up(&task_id, 10), up("z", 10)])]);
             let data = format!(
                 r#"{{"runSpecId":"/db","instanceId":"{instance}","condition":"Failed","timestamp":"{}"}}"#,
                 at(moment)
@@ -352,7 +374,7 @@ fn instance_ids_of_events_are_joined_with_task_ids() {
             watch.event("instance_changed_event", &data);
             assert_eq!(
                 watch.tasks("/db"),
-                format!("{task_id} {word}"),
+                format!("{task_id} {word}, z up"),
                 "started at 0, said at {moment}"
             );
         }

@@ -124,3 +124,79 @@ fn a_new_pod_is_read_as_a_pod_and_a_deleted_one_goes() {
     watch.on(Input::Read { key: key(), answer: ReadOutcome::Missing, leader: None });
     assert!(watch.state.get(&key()).is_none());
 }
+
+/// Whether the app and the pod of the id `/p` are known.
+fn known(watch: &Watch) -> (bool, bool) {
+    let app = WorkloadKey { kind: Kind::App, id: "/p".into() };
+    (watch.state.get(&app).is_some(), watch.state.get(&key()).is_some())
+}
+
+fn as_app() -> String {
+    crate::common::app("/p", &[crate::common::up("t", 1)])
+}
+
+/// Answers what is asked of `/p`: there is only the app, or only the pod.
+fn settle(watch: &mut Watch, is_app: bool) {
+    for _ in 0..100 {
+        watch.after(100);
+        watch.on(Input::Bytes { stream: watch.stream.unwrap() });
+        for asked in watch.asked() {
+            match (asked.as_str(), is_app) {
+                ("app /p", true) => watch.read(&as_app()),
+                ("pod /p", false) => {
+                    let read = Box::new(pods(1, 0).workloads.remove(0));
+                    let answer = ReadOutcome::Found(read);
+                    watch.on(Input::Read { key: key(), answer, leader: None });
+                }
+                ("app /p", false) => watch.answer("/p", ReadOutcome::Missing),
+                ("pod /p", true) => {
+                    let answer = ReadOutcome::Missing;
+                    watch.on(Input::Read { key: key(), answer, leader: None });
+                }
+                ("all", true) => watch.read_everything(&[as_app()]),
+                ("all", false) => {
+                    let answer = Some(pods(1, 0));
+                    watch.on(Input::ReadEverything { answer, leader: None });
+                }
+                (other, _) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_app_and_a_pod_follow_each_other_whatever_events_tell_of_it() {
+    let events: [(&str, &str); 6] = [
+        ("app_terminated_event", r#"{"appId":"/p"}"#),
+        ("pod_deleted_event", r#"{"uri":"/v2/pods/p"}"#),
+        ("pod_created_event", r#"{"uri":"/v2/pods/p"}"#),
+        ("api_post_event", r#"{"appDefinition":{"id":"/p"}}"#),
+        ("status_update_event", r#"{"appId":"/p","taskId":"new","taskStatus":"TASK_RUNNING"}"#),
+        ("group_change_success", r#"{"groupId":"/"}"#),
+    ];
+    for is_app in [false, true] {
+        for first in 0..events.len() {
+            for second in 0..events.len() {
+                for gap in [0, 100, 3000] {
+                    let mut watch = match is_app {
+                        true => started(1),
+                        false => Watch::started(&[as_app()]),
+                    };
+                    assert_eq!(known(&watch), (!is_app, is_app));
+                    for (kind, data) in [events[first], events[second]] {
+                        watch.event(kind, data);
+                        watch.after(gap);
+                    }
+                    let told = [events[first], events[second]];
+                    settle(&mut watch, is_app);
+                    let posted = if is_app { "api_post_event" } else { "pod_created_event" };
+                    let telling = [posted, "status_update_event"];
+                    // What no event tells is for the next read of everything.
+                    if told.iter().any(|(kind, _)| telling.contains(kind)) {
+                        assert_eq!(known(&watch), (is_app, !is_app), "{told:?} {gap}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -74,6 +74,11 @@ fn a_change_is_read_twice_where_the_api_lags_behind_and_never_more() {
         assert_eq!(watch.asked(), ["app /db"]);
         watch.read(&app("/db", &[up("a", 1)]));
         watch.live(20);
+        if status == "KILLED" {
+            assert_eq!(watch.asked(), ["app /db"], "who is right, the event or the reads?");
+            watch.read(&app("/db", &[up("a", 1)]));
+            watch.live(20);
+        }
         assert_eq!(watch.asked(), [""; 0]);
     }
 }
@@ -339,4 +344,46 @@ fn a_day_without_events_costs_one_read_in_300_s() {
         }
     }
     assert!((250..330).contains(&reads), "{reads}");
+}
+
+#[test]
+fn an_event_of_an_id_that_no_app_can_have_costs_nothing() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    for id in ["", "/", "//", "/a//b", "/a b", "/..", "/a?b", "/\\u0000", "/\\u202e", "*"] {
+        for (kind, data) in [
+            ("status_update_event", r#""taskId":"t","taskStatus":"TASK_RUNNING","appId""#),
+            ("health_status_changed_event", r#""taskId":"t","alive":false,"appId""#),
+            ("app_terminated_event", r#""appId""#),
+        ] {
+            watch.event(kind, &format!(r#"{{{data}:"{id}"}}"#));
+        }
+        watch.event("api_post_event", &format!(r#"{{"appDefinition":{{"id":"{id}"}}}}"#));
+        watch.live(5);
+        assert_eq!(watch.asked(), [""; 0], "{id:?}");
+    }
+}
+
+#[test]
+fn an_event_ends_the_wait_after_reads_that_failed() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    posted(&mut watch, "/db");
+    watch.after(300);
+    watch.answer("/db", ReadOutcome::Failed);
+    for _ in 0..8 {
+        while !watch.asked().contains(&"all".to_owned()) {
+            watch.live(1);
+        }
+        watch.fail_everything();
+    }
+    watch.live(10);
+    assert_eq!(watch.asked(), [""; 0], "it is tried less and less");
+    posted(&mut watch, "/db");
+    watch.after(300);
+    assert_eq!(watch.asked(), ["all"]);
+    watch.fail_everything();
+    for _ in 0..19 {
+        posted(&mut watch, "/db");
+        watch.after(100);
+        assert_eq!(watch.asked(), [""; 0], "not more often than every 2 s");
+    }
 }
