@@ -1,7 +1,7 @@
 //! One app beyond a cap is named, and costs no other app anything.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own documents should stop")]
 
-use marathon::{Document, Records, Snapshot, Timestamp, Workload};
+use marathon::{Document, Records, Snapshot, Workload};
 use vip::{LabelReport, Verdict};
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::{WorkloadClaims, claim_workload};
@@ -34,7 +34,7 @@ fn find<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Workload {
 
 fn claims_of(workload: &Workload) -> WorkloadClaims {
     let hosts: Hosts = resolve_hosts(["10.0.0.1"], std::time::Duration::ZERO);
-    claim_workload(workload, &hosts, "2026-01-01T01:00:00Z".parse::<Timestamp>().unwrap())
+    claim_workload(workload, &hosts, &|_| None)
 }
 
 fn labels(count: usize, label: impl Fn(usize) -> (String, String)) -> String {
@@ -151,11 +151,8 @@ fn an_app_with_very_many_refused_labels() {
         r#"{{"id":"/one","tasks":[],"portDefinitions":[{{"labels":{{{odd}}}}}]}}"#
     ));
     let one = find(&snapshot, "/one");
-    let translation = vipd::sources::marathon::translate::translate_workload(
-        one,
-        &Hosts::new(),
-        "2026-01-01T01:00:00Z".parse().unwrap(),
-    );
+    let translation =
+        vipd::sources::marathon::translate::translate_workload(one, &Hosts::new(), &|_| None);
     assert_capped(&translation.reports[0], "labels of this object are read");
     // Each of these is news the first time, and none is the second time. This takes no time: it took
     // minutes when each was compared with each.

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::{Document, Records, Snapshot, Workload};
 use node::Kernel;
 use vip::controller::{AppClaims, Change, Config, Decision, Facts, Input, Parting};
 use vip::{
-    Bound, ClusterFacts, Controller, Desired, Link, Observed, Outcome, Plan, Scope, TableSettings,
-    Ways,
+    AppId, Bound, ClusterFacts, Controller, Desired, Link, Observed, Outcome, Plan, Scope,
+    TableSettings, Ways,
 };
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::claim_workload;
-use vipd::sources::marathon::translate::snapshot_hosts;
+use vipd::sources::marathon::translate::{app_id, run_time_at, snapshot_hosts};
 use vipd::sources::resolve::all_addresses;
 
 use crate::cluster::Cluster;
@@ -31,11 +30,11 @@ pub(crate) fn parse_snapshot(cluster: &Cluster) -> Snapshot {
 }
 
 /// Returns the claims of each app.
-pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Option<AppClaims>> {
+pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<AppId, Option<AppClaims>> {
     let hosts = resolved_hosts(snapshot);
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let claim = |workload: &Workload| {
-        (Arc::clone(&workload.id), Some(claim_workload(workload, &hosts, now).app))
+        (app_id(&workload.key()), Some(claim_workload(workload, &hosts, &run_time_at(now)).app))
     };
     snapshot.workloads.iter().map(claim).collect()
 }

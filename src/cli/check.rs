@@ -16,7 +16,7 @@ use super::end::End;
 use super::output::{self, Format};
 use crate::config::Config;
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::{translate_snapshot, translate_workload};
+use crate::sources::marathon::translate::{run_time_at, translate_snapshot, translate_workload};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::scan::{FoundLabel, Scan};
 use crate::sources::unread::UnreadLabel;
@@ -90,7 +90,7 @@ fn check_definitions(reading: &Definitions, config: &Config) -> Vec<Entry> {
     let hosts = Hosts::new();
     let mut translation = translate_snapshot(&reading.snapshot, &hosts, now);
     for workload in &reading.nameless {
-        translation.append(translate_workload(workload, &hosts, now));
+        translation.append(translate_workload(workload, &hosts, &run_time_at(now)));
     }
     // A definition may be checked anywhere: ignore the addresses of this machine.
     let nobody = (Observed::default(), vip::ClusterFacts::default());
@@ -164,7 +164,7 @@ fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>) -> Entry
         file: file.to_owned(),
         line: lines.find_label(&place),
         path: place.path,
-        app: place.app,
+        app: place.app.id,
         port: place.port,
         key: place.key,
         value: place.value,

@@ -138,7 +138,7 @@ fn operation_json(op: &Op, desired: &Desired) -> Value {
     };
     let member = service.zip(server).and_then(|(all, server)| all.selection.members.get(server));
     if let Some(member) = member {
-        value["app"] = json!(member.app);
+        value["app"] = json!(member.app.id);
         value["task"] = json!(member.task);
         value["why"] = json!(member.reason());
     }

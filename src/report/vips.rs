@@ -289,7 +289,7 @@ impl<'a> VipFacts<'a> {
             || member.is_some_and(|member| matches!(member.why, Why::Draining | Why::Killing));
         let counted = held.filter(|_| self.has_counters);
         TaskReport {
-            app: member.map(|member| member.app.clone()),
+            app: member.map(|member| member.app.id.clone()),
             task: member.map(|member| member.task.clone()),
             version: member.and_then(|member| self.version_of(&member.task)),
             state: match weight {
@@ -315,7 +315,7 @@ impl<'a> VipFacts<'a> {
 
     fn report_left_out(&self, out: &LeftOut) -> TaskReport {
         TaskReport {
-            app: Some(out.app.clone()),
+            app: Some(out.app.id.clone()),
             task: Some(out.task.clone()),
             version: self.version_of(&out.task),
             state: match out.why {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use ::marathon::client::Client;
 use ::marathon::watch::Action;
 use tokio::sync::mpsc;
-use vip::LabelReport;
+use vip::{AppId, LabelReport};
 
 pub use self::config::{SourceConfig, SourceKind};
 pub use view::{STALE, SourceView};
@@ -223,8 +223,8 @@ impl Source {
         }
     }
 
-    /// The ids of all apps.
-    pub(crate) fn app_ids(&self) -> BTreeSet<Arc<str>> {
+    /// The names of all apps.
+    pub(crate) fn app_ids(&self) -> BTreeSet<AppId> {
         match self {
             Self::Marathon(source) => source.app_ids(),
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use vip::AppId;
 use vip::controller::AppClaims;
 
 use super::facts::ClusterContext;
@@ -21,7 +22,7 @@ pub(crate) struct SourceContext<'a> {
 }
 
 /// The claims of apps, as [`vip::controller::Change::Apps`] takes them. `None`: the app is gone.
-pub(crate) type AppChanges = BTreeMap<Arc<str>, Option<AppClaims>>;
+pub(crate) type AppChanges = BTreeMap<AppId, Option<AppClaims>>;
 
 /// The result of a source's step. `R` is its kind of request.
 #[derive(Debug)]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use marathon::Coverage;
+use marathon::{Coverage, Time};
 use node::{Kernel, LinuxKernel};
 use vip::controller::{self, AppClaims, Change, Decision, LocalFacts, Parting};
-use vip::{Controller, Desired, Observed, Plan};
+use vip::{AppId, Controller, Desired, Observed, Plan};
 
 use crate::config::Config;
 use crate::sources::facts::{ClusterContext, Contribution};
 use crate::sources::marathon::claims::{WorkloadClaims, claim_workload};
-use crate::sources::marathon::translate::{snapshot_hosts, task_versions};
+use crate::sources::marathon::translate::{app_id, run_time_at, snapshot_hosts, task_versions};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::resolve::{all_addresses, resolve_hosts};
 use crate::sources::unread::UnreadLabel;
@@ -54,7 +54,7 @@ pub enum Beside {
 #[derive(Debug)]
 pub struct GatheredClaims {
     /// Apps by source.
-    apps: BTreeMap<String, BTreeMap<Arc<str>, Option<AppClaims>>>,
+    apps: BTreeMap<String, BTreeMap<AppId, Option<AppClaims>>>,
     /// Labels that make no claim.
     reports: Vec<vip::LabelReport>,
     context: ClusterContext,
@@ -142,9 +142,12 @@ impl GatheredClaims {
         self.versions.extend(task_versions(&snapshot.workloads));
         let hosts = resolve_hosts(snapshot_hosts(snapshot), RESOLVE_WITHIN);
         let apps = self.apps.entry(reading.name.clone()).or_default();
+        // Marathon's clock, as far as it shows.
+        let now = snapshot.latest_success().map_or(now, Time::to_timestamp);
+        let run_time = run_time_at(now);
         for workload in &snapshot.workloads {
-            let WorkloadClaims { app, mut contribution, settles_at: _ } =
-                claim_workload(workload, &hosts, now);
+            let WorkloadClaims { app, mut contribution, settles_in: _ } =
+                claim_workload(workload, &hosts, &run_time);
             self.reports.append(&mut contribution.reports);
             // A part of the truth removes nothing anyway.
             if !snapshot.coverage.apps {
@@ -155,7 +158,7 @@ impl GatheredClaims {
             }));
             self.context.replace_contribution(&Contribution::default(), &contribution);
             // A file may hold a definition twice.
-            let known = apps.entry(Arc::clone(&workload.id)).or_default().get_or_insert_default();
+            let known = apps.entry(app_id(&workload.key())).or_default().get_or_insert_default();
             known.claims.extend(app.claims);
             known.alive.extend(app.alive);
         }

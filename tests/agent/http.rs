@@ -99,7 +99,12 @@ fn an_operation_and_a_conflict_are_as_the_document_says_too() {
 fn a_drain_is_as_the_document_says() {
     let document = include_str!("../../src/admin/openapi.json");
     let document = Document::new(serde_json::from_str(document).unwrap());
-    let task = TaskName { source: "m".to_owned(), app: "/web".into(), task: "web.1".into() };
+    let task = TaskName {
+        source: "m".to_owned(),
+        app: "/web".into(),
+        kind: vip::AppKind::Pod,
+        task: "web.1".into(),
+    };
     let begun = DrainFacts {
         vip: vip(WEB),
         server: "10.0.0.1:31001".parse().unwrap(),

@@ -2,7 +2,9 @@
 //! other, and whatever can go wrong between.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod belief;
 mod changes;
+mod clocks;
 mod faults;
 mod http;
 mod random;

@@ -10,7 +10,7 @@ use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 use crate::label::Options;
 use crate::nft::Modes;
 use crate::select::{Selection, select_servers};
-use crate::{Claim, ClusterFacts, LabelReport, NodeFacts, Observed, Policy, Verdict, Vip};
+use crate::{Claim, ClusterFacts, LabelReport, Observed, Policy, Verdict, Vip};
 
 /// The virtual services that should exist, and a report on every label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,10 +55,9 @@ impl Desired {
     }
 
     /// Tells whether a real server may belong to a task with unknown ports: it is on the agent of
-    /// such a task, or, if that agent is this node, in a directly connected network.
-    pub(crate) fn is_uncertain(&self, server: &SocketAddr, node: &NodeFacts) -> bool {
-        let here = || self.uncertain.iter().any(|agent| node.own.contains(agent));
-        self.uncertain.contains(&server.ip()) || node.is_connected(server.ip()) && here()
+    /// such a task.
+    pub(crate) fn is_uncertain(&self, server: &SocketAddr) -> bool {
+        self.uncertain.contains(&server.ip())
     }
 }
 
@@ -118,7 +117,7 @@ pub fn decide(
         );
         let incomplete = claims.iter().any(|claim| claim.incomplete);
         // A new allocation: reusing that of the claims would keep many times the memory.
-        let mut apps: Vec<_> = claims.iter().map(|claim| Arc::clone(&claim.label.app)).collect();
+        let mut apps: Vec<_> = claims.iter().map(|claim| Arc::clone(&claim.label.app.id)).collect();
         apps.dedup();
         desired.services.insert(vip, DesiredService { options, apps, incomplete, selection });
     }

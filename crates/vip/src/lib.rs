@@ -14,6 +14,7 @@
 //! No I/O, no async, no clock: results depend on the arguments only.
 
 mod address;
+mod app_id;
 mod claim;
 pub mod controller;
 mod desired;
@@ -39,6 +40,7 @@ mod why;
 pub use nl_ipvs::{Stats, Timeouts};
 
 pub use address::{NoVip, Protocol, Vip};
+pub use app_id::{AppId, AppKind};
 pub use claim::{Candidate, Claim, Condition, Ending, Place, Reach};
 pub use controller::{Controller, Drain};
 pub use desired::{Desired, DesiredService, decide};

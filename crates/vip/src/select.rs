@@ -12,8 +12,8 @@ use crate::local;
 use crate::observed::ObservedServer;
 use crate::special_address::SpecialAddress;
 use crate::{
-    Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, SourceId, Vip,
-    Why,
+    AppId, Candidate, Claim, Condition, Local, LocalServers, NodeFacts, Protocol, Reach, SourceId,
+    Vip, Why,
 };
 
 /// A task that is a real server.
@@ -24,7 +24,7 @@ pub struct Member {
     /// The source of the app ([`Claim::source`]).
     pub source: SourceId,
     /// The app whose label claims the VIP.
-    pub app: Arc<str>,
+    pub app: AppId,
     /// The task.
     pub task: Arc<str>,
     /// The reason for the weight.
@@ -54,7 +54,7 @@ impl Member {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// The app.
-    pub app: Arc<str>,
+    pub app: AppId,
     /// The task.
     pub task: Arc<str>,
     /// The reason.

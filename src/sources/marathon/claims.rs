@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use marathon::{TaskState, Workload};
 use vip::controller::AppClaims;
 
-use super::translate::{Translation, cap_reports, translate_workload, workload_hosts};
-use crate::clock::Timestamp;
+use super::translate::{RunTime, Translation, cap_reports, translate_workload, workload_hosts};
 use crate::sources::facts::Contribution;
 use crate::sources::hosts::Hosts;
 
@@ -17,23 +17,27 @@ pub struct WorkloadClaims {
     /// The claims, and the tasks that haven't ended.
     pub app: AppClaims,
     pub(crate) contribution: Contribution,
-    /// The time from which on silent health checks count as missing results.
-    pub(crate) settles_at: Option<Timestamp>,
+    /// The time until silent health checks count as missing results.
+    pub(crate) settles_in: Option<Duration>,
 }
 
 /// Reads the labels of one workload. The agent and commands claim by this function alone.
 #[must_use]
-pub fn claim_workload(workload: &Workload, addresses: &Hosts, wall: Timestamp) -> WorkloadClaims {
+pub fn claim_workload(
+    workload: &Workload,
+    addresses: &Hosts,
+    run_time: RunTime<'_>,
+) -> WorkloadClaims {
     let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).into_iter().cloned().collect();
-    let Translation { claims, mut reports, uncertain, gaps, tasks, settles_at } =
-        translate_workload(workload, addresses, wall);
+    let Translation { claims, mut reports, uncertain, gaps, tasks, settles_in } =
+        translate_workload(workload, addresses, run_time);
     cap_reports(&mut reports);
     let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
     let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
     let nodes = nodes.copied().collect();
     let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
     let app = AppClaims { claims, alive: living_tasks(workload) };
-    WorkloadClaims { app, contribution, settles_at }
+    WorkloadClaims { app, contribution, settles_in }
 }
 
 /// Lists the tasks that haven't ended, whether they serve a VIP or not.

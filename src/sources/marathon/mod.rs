@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use marathon::client::{Url, with_sources};
 use marathon::watch::{self, Action, ReadOutcome, State};
-use marathon::{Finding, WorkloadKey};
+use marathon::{Finding, Instance, WorkloadKey};
 use vip::controller::AppClaims;
 use vip::label::LabelRefusal;
-use vip::{Claim, LabelReport, Verdict};
+use vip::{AppId, Claim, LabelReport, Verdict};
 
 use super::hosts::HostCache;
 use super::kept::Saved;
@@ -33,7 +33,7 @@ use kept::KeptWorkloads;
 use messages::{Message, ReadError};
 use settling::Settling;
 use source_quota::{Load, SourceQuota};
-use translate::{task_versions, workload_hosts};
+use translate::{app_id, task_versions, workload_hosts};
 
 /// One Marathon, as far as the agent knows it.
 #[derive(Debug)]
@@ -177,9 +177,9 @@ impl MarathonSource {
         coverage.apps && coverage.pods
     }
 
-    /// The ids of all apps and pods.
-    pub(crate) fn app_ids(&self) -> BTreeSet<Arc<str>> {
-        self.watch.workloads().map(|workload| Arc::clone(&workload.id)).collect()
+    /// The names of all apps and pods.
+    pub(crate) fn app_ids(&self) -> BTreeSet<AppId> {
+        self.watch.workloads().map(|workload| app_id(&workload.key())).collect()
     }
 
     /// The version that each task runs, by task id.
@@ -249,11 +249,11 @@ impl MarathonSource {
         keys: &BTreeSet<WorkloadKey>,
         context: &mut SourceContext<'_>,
     ) -> AppChanges {
-        let apps = keys.iter().map(|key| (key.id.clone(), self.translate_workload(key, context)));
+        let apps = keys.iter().map(|key| (app_id(key), self.translate_workload(key, context)));
         let mut apps: AppChanges = apps.collect();
         for key in self.quota.take_admissible() {
             let claims = self.translate_workload(&key, context);
-            apps.insert(key.id, claims);
+            apps.insert(app_id(&key), claims);
         }
         self.view.workloads = self.contributions.workload_count();
         apps
@@ -274,8 +274,10 @@ impl MarathonSource {
         };
         let hosts = workload_hosts(workload);
         context.hosts.request_hosts(hosts.iter().map(|host| &***host), now.since_start);
-        let WorkloadClaims { mut app, mut contribution, settles_at } =
-            claim_workload(workload, context.hosts.known_hosts(), now.wall);
+        let run_time =
+            |instance: &Instance| self.watch.run_time(key, &instance.id, now.since_start);
+        let WorkloadClaims { mut app, mut contribution, settles_in } =
+            claim_workload(workload, context.hosts.known_hosts(), &run_time);
         let load = Load::new(&app, contribution.reports.len());
         let admission = self.quota.admit(key, load);
         if !admission.reports {
@@ -285,9 +287,8 @@ impl MarathonSource {
             contribution.reports.extend(app.claims.first().map(unadmitted_report));
             app.claims.clear();
         }
-        if let Some(at) = settles_at {
-            let wait = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
-            self.settling.replace(key, Some(now.since_start + wait));
+        if let Some(wait) = settles_in {
+            self.settling.replace(key, Some(now.since_start.saturating_add(wait)));
         }
         let remembered = self.remembered.contains(key);
         for candidate in app.claims.iter_mut().flat_map(|claim| &mut claim.candidates) {

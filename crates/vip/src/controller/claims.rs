@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Claim, Condition, SourceId, Vip};
+use crate::{AppId, Claim, Condition, SourceId, Vip};
 
 /// The claims of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,10 +30,10 @@ impl AppClaims {
 /// News from a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The claims of these apps, by id; `None` for an app that is gone.
-    Apps(BTreeMap<Arc<str>, Option<AppClaims>>),
+    /// The claims of these apps; `None` for an app that is gone.
+    Apps(BTreeMap<AppId, Option<AppClaims>>),
     /// The end of a complete reading: there are no apps but these.
-    Only(BTreeSet<Arc<str>>),
+    Only(BTreeSet<AppId>),
 }
 
 /// The latest claims of each source.
@@ -48,11 +48,11 @@ pub(crate) struct Claims {
 struct Source {
     complete: bool,
     lost: Option<String>,
-    apps: BTreeMap<Arc<str>, AppClaims>,
+    apps: BTreeMap<AppId, AppClaims>,
 }
 
 /// An app of a source: two sources may have apps of one name.
-pub(crate) type AppKey = (SourceId, Arc<str>);
+pub(crate) type AppKey = (SourceId, AppId);
 
 impl Claims {
     pub(super) fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
@@ -89,12 +89,12 @@ impl Claims {
     ) -> (BTreeSet<AppKey>, BTreeSet<IpAddr>) {
         let source = self.sources.entry(id.clone()).or_default();
         source.lost = None;
-        let apps: BTreeMap<Arc<str>, Option<AppClaims>> = match change {
+        let apps: BTreeMap<AppId, Option<AppClaims>> = match change {
             Change::Apps(apps) => apps,
             Change::Only(apps) => {
                 source.complete = true;
                 let gone = source.apps.keys().filter(|app| !apps.contains(*app));
-                gone.map(|app| (Arc::clone(app), None)).collect()
+                gone.map(|app| (app.clone(), None)).collect()
             }
         };
         let mut changed = BTreeSet::new();
@@ -106,7 +106,7 @@ impl Claims {
             if source.apps.get(&app) == claims.as_ref() {
                 continue;
             }
-            let key = (id.clone(), Arc::clone(&app));
+            let key = (id.clone(), app.clone());
             let wanted = vips(claims.as_ref());
             let before = match claims {
                 Some(claims) => source.apps.insert(app, claims),
@@ -161,7 +161,7 @@ impl Claims {
 
     /// Tells whether a task has ended for certain. Of the tasks of an app that is gone nothing is
     /// known: they may well run on for a while.
-    pub(crate) fn task_has_ended(&self, source: &SourceId, app: &str, task: &str) -> bool {
+    pub(crate) fn task_has_ended(&self, source: &SourceId, app: &AppId, task: &str) -> bool {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(task))
     }

@@ -20,8 +20,8 @@ use super::local_facts::{DrainFacts, TaskName, milliseconds};
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner_of};
 use crate::{
-    Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol, Scope,
-    Selection, Vip, Why,
+    AppId, Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol,
+    Scope, Selection, Vip, Why,
 };
 
 /// The time without an active connection after which a draining server is removed.
@@ -30,7 +30,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(10);
 /// The task behind a former real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tenant {
-    /// The app, by source and id.
+    /// The app, by source and name.
     pub(crate) app: AppKey,
     /// The task.
     pub(crate) task: Arc<str>,
@@ -129,7 +129,8 @@ impl Drains {
             let left = drain.deadline.map(|deadline| deadline.saturating_sub(now));
             let task = self.find_tenant(&vip, &server).map(|tenant| TaskName {
                 source: tenant.app.0.to_string(),
-                app: Arc::clone(&tenant.app.1),
+                app: Arc::clone(&tenant.app.1.id),
+                kind: tenant.app.1.kind,
                 task: Arc::clone(&tenant.task),
             });
             DrainFacts {
@@ -154,8 +155,9 @@ impl Drains {
             idle: facts.idle_ms.map(since),
         };
         memory.leaving.insert(facts.server, drain);
-        if let Some(TaskName { source, app, task }) = &facts.task {
-            let app = (source.as_str().into(), Arc::clone(app));
+        if let Some(TaskName { source, app, kind, task }) = &facts.task {
+            let app = AppId { id: Arc::clone(app), kind: *kind };
+            let app = (source.as_str().into(), app);
             memory.tenants.insert(facts.server, Tenant { app, task: Arc::clone(task) });
         }
         self.draining.insert(facts.vip);
@@ -320,8 +322,7 @@ impl Memory {
 
         // A server that may belong to an unknown task is left alone; the plan sees to that.
         let untold = |server: &SocketAddr| {
-            wanted
-                .is_some_and(|wanted| wanted.incomplete || desired.uncertain.contains(&server.ip()))
+            wanted.is_some_and(|wanted| wanted.incomplete || desired.is_uncertain(server))
         };
         let leaves = |server: &SocketAddr| {
             let ended = self.tenants.get(server).is_some_and(|tenant| tenant.has_ended(claims));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Vip;
+use crate::{AppKind, Vip};
 
 /// Facts that only the agent of this node knows. A command that decides beside an agent asks it for
 /// them, so that both decide alike.
@@ -46,6 +46,9 @@ pub struct TaskName {
     pub source: String,
     /// The app or pod.
     pub app: Arc<str>,
+    /// Which of the two it is.
+    #[serde(default, skip_serializing_if = "AppKind::is_app")]
+    pub kind: AppKind,
     /// Marathon's id of the task or pod instance.
     pub task: Arc<str>,
 }

@@ -48,10 +48,10 @@ impl Controller {
             || service.map_or_else(Arc::default, |service| service.apps.join(", ").into());
         let (Some(vip), Some(server)) = (vip, server) else { return (claimed(), None) };
         let member = service.and_then(|service| service.selection.members.get(&server));
-        let of_member = member.map(|member| (member.app.clone(), member.task.clone()));
+        let of_member = member.map(|member| (member.app.id.clone(), member.task.clone()));
         let known = of_member.filter(|(_, task)| !task.is_empty()).or_else(|| {
             let tenant = self.drains.find_tenant(&vip, &server)?;
-            Some((tenant.app.1.clone(), tenant.task.clone()))
+            Some((tenant.app.1.id.clone(), tenant.task.clone()))
         });
         known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
     }

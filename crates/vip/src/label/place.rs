@@ -1,12 +1,12 @@
 //! Places of labels in the documents of a source.
 
-use std::sync::Arc;
+use crate::AppId;
 
 /// The place of a label in a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LabelPlace {
-    /// Id of the app or pod.
-    pub app: Arc<str>,
+    /// The app or pod.
+    pub app: AppId,
     /// The index of the labelled port among the app's ports; `None` for a label of the app itself.
     pub port: Option<usize>,
     /// JSON path of the label's object in its document, as

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::{LabelPlace, LabelRefusal, RefusalKind};
-use crate::Vip;
+use crate::{AppId, Vip};
 
 /// A report on one label. Every VIP label has one, and every option that was not obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<Lab
 
 /// The label of a report, without its path in the document: that may change without a change of the
 /// label.
-type Identity<'a> = (&'a str, Option<usize>, &'a str, usize, &'a str, Option<Vip>);
+type Identity<'a> = (&'a AppId, Option<usize>, &'a str, usize, &'a str, Option<Vip>);
 
 fn identity(report: &LabelReport) -> Identity<'_> {
     let LabelPlace { app, port, path: _, key, occurrence, value } = &report.place;

@@ -154,9 +154,8 @@ fn change_service(
     let held = held.map_or(&nothing, |held| &held.servers);
     let Selection { members, ended, .. } = &wanted.selection;
     let all_known = scope != Scope::Partial && !wanted.incomplete;
-    let goes = |server: &SocketAddr| {
-        !desired.is_uncertain(server, &observed.node) && (all_known || ended.contains(server))
-    };
+    let goes =
+        |server: &SocketAddr| ended.contains(server) || all_known && !desired.is_uncertain(server);
     let (mut added, mut serves) = (Vec::new(), false);
     for (&server, member, held) in merge_join(members, held) {
         let Some(member) = member else {

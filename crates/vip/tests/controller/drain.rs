@@ -1,8 +1,8 @@
 //! How real servers, services and addresses go.
 
 use vip::Condition::{Healthy, Killing, Terminal, Unhealthy, Unknown};
-use vip::Ending;
-use vip::controller::{AppClaims, Facts, Input};
+use vip::controller::{AppClaims, Change, Facts, Input};
+use vip::{AppId, AppKind, Ending};
 
 use crate::world::{World, app, seconds, vip};
 
@@ -267,6 +267,37 @@ fn servers_on_an_agent_with_unread_tasks_are_left_as_they_are() {
     assert_eq!(world.weight(WEB, A), Some(1));
     world.hear(Input::Facts(Default::default()));
     assert_eq!(world.weight(WEB, A), Some(0));
+}
+
+/// What has ended goes, whatever else is unknown.
+#[test]
+fn a_server_that_has_ended_goes_though_its_agent_has_unread_tasks() {
+    let mut world = both(WEB);
+    let uncertain = ["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()].into();
+    world.hear(Input::Facts(Facts { uncertain, gaps: true, ..Default::default() }));
+    let mut claims = app("/web", &[WEB], &[("b", B, Healthy)]);
+    claims.claims[0].incomplete = true;
+    world.app("/web", Some(claims));
+    assert_eq!((world.weight(WEB, A), world.weight(WEB, B)), (None, Some(1)));
+}
+
+/// The tasks of an app that a pod replaces may run on for a while, and so the other way round.
+#[test]
+fn an_app_and_a_pod_of_one_id_are_told_apart() {
+    for replaced_first in [true, false] {
+        let mut world = both(WEB);
+        world.set_active(WEB, A, 3);
+        let pod = AppId { id: "/web".into(), kind: AppKind::Pod };
+        let new = (pod, Some(app("/web", &[WEB], &[("c", "10.0.0.3:31003", Healthy)])));
+        let old = (AppId::from("/web"), None);
+        let changes = if replaced_first { [old, new] } else { [new, old] };
+        for change in changes {
+            let change = Change::Apps([change].into());
+            world.hear(Input::Claims { source: "m".into(), change });
+        }
+        assert_eq!(world.weight(WEB, "10.0.0.3:31003"), Some(1));
+        assert_eq!(world.weight(WEB, A), Some(0), "it drains");
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use testkit::FakeKernel;
 use vip::controller::{AppClaims, Change, Config, Effect, Input, LogEntry, ReadFailure, Status};
 use vip::label::{Options, VipRef};
 use vip::{
-    Candidate, Claim, Condition, Controller, LabelPlace, Observed, Outcome, Plan, Protocol, Reach,
-    Vip,
+    AppId, Candidate, Claim, Condition, Controller, LabelPlace, Observed, Outcome, Plan, Protocol,
+    Reach, Vip,
 };
 
 pub(crate) type Task<'a> = (&'a str, &'a str, Condition);
@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) now: Duration,
     /// What each source would say now.
-    pub(crate) truth: BTreeMap<String, BTreeMap<Arc<str>, AppClaims>>,
+    pub(crate) truth: BTreeMap<String, BTreeMap<AppId, AppClaims>>,
     pub(crate) job: Option<Job>,
     pub(crate) wake: Option<Duration>,
     pub(crate) status: Status,
@@ -249,7 +249,7 @@ impl World {
         let apps = self.truth.entry(source.into()).or_default();
         match claims.clone() {
             Some(claims) => apps.insert(name.into(), claims),
-            None => apps.remove(name),
+            None => apps.remove(&AppId::from(name)),
         };
         let change = Change::Apps([(name.into(), claims)].into());
         Input::Claims { source: source.into(), change }

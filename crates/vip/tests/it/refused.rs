@@ -96,6 +96,20 @@ fn servers_that_may_be_unknown_tasks_are_not_removed() {
     assert_eq!(ops, ["delete-server 10.0.0.9:4 of 4.4.0.7:80/tcp"]);
 }
 
+/// Only the agent's own addresses may be those of a task with unknown ports.
+#[test]
+fn servers_in_the_network_of_an_agent_with_unknown_tasks_are_removed() {
+    let mut observed =
+        applied(vec![claim("4.4.0.7:80", "/web", vec![healthy("w", "172.17.0.2:80")])]);
+    observed.node.own = ["10.0.0.1".parse().unwrap()].into();
+    observed.node.connected = ["172.17.0.0/16".parse().unwrap()].into();
+    let mut desired = decide(vec![claim("4.4.0.7:80", "/web", vec![])], &observed);
+    desired.uncertain = ["10.0.0.1".parse().unwrap()].into();
+    let plan = Plan::new(&observed, &desired, Scope::Servers, "node1");
+    let ops: Vec<_> = plan.ops.iter().map(ToString::to_string).collect();
+    assert_eq!(ops, ["delete-server 172.17.0.2:80 of 4.4.0.7:80/tcp"]);
+}
+
 #[test]
 fn a_vip_that_policy_refuses_now_says_so_when_it_goes() {
     let claims = || vec![mysql(vec![healthy("a", "10.0.0.1:1")])];

@@ -8,6 +8,7 @@ use marathon::{NetworkMode, Port, Workload};
 use vip::label::{LabelRefusal, VipRef, read_port, stray_app_labels};
 use vip::{LabelPlace, LabelReport, Verdict};
 
+use super::app_id::app_id;
 use super::translation::Translation;
 
 /// Reports bad options of the app itself: once, not for each port, and only if a port has a VIP.
@@ -102,7 +103,7 @@ fn refused_label(
     why: LabelRefusal,
 ) -> LabelReport {
     let path = format!("{}.{at}", workload.path);
-    let app = workload.id.clone();
+    let app = app_id(&workload.key());
     let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
     LabelReport { place, vip: None, verdict: Verdict::refused(why) }
 }

@@ -1,24 +1,28 @@
 //! The translation from Marathon's snapshot to claims. Pure, and the only module that knows both
 //! sides.
 
+mod app_id;
 mod app_labels;
 mod placed;
 mod port;
 mod quota;
+mod run_time;
 mod translation;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use marathon::{Endpoint, Health, Instance, InstanceSpec, Snapshot, Timestamp, Workload};
+use marathon::{Endpoint, Instance, InstanceSpec, Snapshot, Timestamp, Workload};
 use vip::label::is_option_key;
 
 use crate::sources::hosts::Hosts;
+pub use app_id::app_id;
 use app_labels::{report_bad_options, report_stray_labels, report_unused_port_labels};
 use placed::{PlacedInstance, group_by_spec};
 use port::PortReader;
 pub(super) use quota::cap_reports;
 use quota::{Quota, report_capped_labels};
+pub use run_time::{RunTime, run_time_at};
 pub use translation::Translation;
 
 /// Lists the host names whose addresses [`translate_snapshot`] needs.
@@ -40,20 +44,24 @@ fn agent_hosts(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
     agents.filter(|host| !host.is_empty())
 }
 
-/// Translates every VIP label of a snapshot. `now` decides whether a task's health checks should have
-/// reported.
+/// Translates every VIP label of a snapshot. `now`, by Marathon's clock, decides whether a task's
+/// health checks should have reported.
 #[must_use]
 pub fn translate_snapshot(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
     let mut translation = Translation::default();
     for workload in &snapshot.workloads {
-        translation.append(translate_workload(workload, hosts, now));
+        translation.append(translate_workload(workload, hosts, &run_time_at(now)));
     }
     translation
 }
 
 /// Translates every VIP label of one app or pod.
 #[must_use]
-pub fn translate_workload(workload: &Workload, hosts: &Hosts, now: Timestamp) -> Translation {
+pub fn translate_workload(
+    workload: &Workload,
+    hosts: &Hosts,
+    run_time: RunTime<'_>,
+) -> Translation {
     let mut translation = Translation::default();
     let placed: Vec<_> =
         workload.instances.iter().map(|each| PlacedInstance::new(each, hosts)).collect();
@@ -67,13 +75,14 @@ pub fn translate_workload(workload: &Workload, hosts: &Hosts, now: Timestamp) ->
         let on_app: Vec<_> = spec.labels.iter().filter(|(key, _)| is_option_key(key)).collect();
         for port in spec.ports.iter().filter(|port| !port.labels.is_empty()) {
             let on_app = &on_app;
-            let reader = PortReader { workload, on_app, spec, port, superseded, incomplete, now };
+            let reader =
+                PortReader { workload, on_app, spec, port, superseded, incomplete, run_time };
             reader.translate_port(&instances, &mut quota, &mut translation);
         }
-        let silent = instances.iter().filter(|placed| placed.instance.health == Health::Unknown);
-        let settling = silent.filter_map(|placed| placed.settles_at(spec));
-        let next = settling.filter(|at| *at > now).chain(translation.settles_at).min();
-        translation.settles_at = next;
+        let silent = instances.iter().filter(|placed| placed.instance.is_silent());
+        let settling = silent.filter_map(|placed| placed.settles_in(spec, run_time));
+        let next = settling.filter(|wait| !wait.is_zero()).chain(translation.settles_in).min();
+        translation.settles_in = next;
     }
     // The one or two claims of an app are kept: the spare capacity of many apps would add up.
     translation.claims.shrink_to_fit();

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use marathon::{Instance, InstanceSpec, Spec, Timestamp, Workload};
 
+use super::run_time::RunTime;
 use crate::sources::hosts::{Addresses, Hosts};
 
 /// An instance, with the addresses of its agent.
@@ -24,9 +26,9 @@ impl<'a> PlacedInstance<'a> {
         self.agent.into_iter().flatten().flat_map(|addresses| &**addresses)
     }
 
-    /// The time at which its health checks should have reported.
-    pub(super) fn settles_at(&self, spec: &Spec) -> Option<Timestamp> {
-        self.instance.started?.to_timestamp().checked_add(spec.settling?).ok()
+    /// The time until its health checks should have reported; zero if they should have by now.
+    pub(super) fn settles_in(&self, spec: &Spec, run_time: RunTime<'_>) -> Option<Duration> {
+        Some(spec.settling?.saturating_sub(run_time(self.instance)?))
     }
 }
 

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use marathon::{Endpoint, Health, Port, Spec, TaskState, Timestamp, Workload};
+use marathon::{Endpoint, Health, Port, Spec, TaskState, Workload};
 use vip::label::{LabelRefusal, PortLabels, VipLabel, VipRef, read_port};
 use vip::{
     Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, SourceId,
     Verdict, Vip,
 };
 
+use super::app_id::app_id;
 use super::placed::PlacedInstance;
 use super::quota::Quota;
+use super::run_time::RunTime;
 use super::translation::Translation;
 
 /// One port of one version of a definition, to be translated.
@@ -24,7 +27,7 @@ pub(super) struct PortReader<'a> {
     pub(super) port: &'a Port,
     pub(super) superseded: bool,
     pub(super) incomplete: bool,
-    pub(super) now: Timestamp,
+    pub(super) run_time: RunTime<'a>,
 }
 
 impl PortReader<'_> {
@@ -128,7 +131,7 @@ impl PortReader<'_> {
 
     fn label_place_of(&self, key: &str, occurrence: usize, value: &str) -> LabelPlace {
         LabelPlace {
-            app: self.workload.id.clone(),
+            app: app_id(&self.workload.key()),
             port: Some(self.port.index),
             path: [&*self.workload.path, ".", &*self.port.path, ".labels"].concat(),
             key: key.into(),
@@ -169,8 +172,9 @@ impl PortReader<'_> {
 
     /// Returns whether the instance's health checks should have reported by now.
     fn is_settled(&self, placed: &PlacedInstance<'_>) -> bool {
-        let settled = |at| self.now >= at;
-        self.spec.settling.is_none() || placed.settles_at(self.spec).is_some_and(settled)
+        let settled = |wait: Duration| wait.is_zero();
+        self.spec.settling.is_none()
+            || placed.settles_in(self.spec, self.run_time).is_some_and(settled)
     }
 
     fn find_reach(&self, placed: &PlacedInstance<'_>) -> Result<Reach, Arc<str>> {

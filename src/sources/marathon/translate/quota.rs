@@ -4,6 +4,8 @@ use marathon::{Port, Workload};
 use vip::label::LabelRefusal;
 use vip::{LabelPlace, LabelReport, Verdict};
 
+use super::app_id::app_id;
+
 /// The virtual services that a workload has so far, and their instances.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
@@ -71,7 +73,7 @@ pub(super) fn report_capped_labels(workload: &Workload, reports: &mut Vec<LabelR
             None => format!("{}.{path}", workload.path),
             Some(_) => format!("{}.{path}.labels", workload.path),
         };
-        let app = workload.id.clone();
+        let app = app_id(&workload.key());
         let place = LabelPlace {
             app,
             port,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use marathon::Timestamp;
 use vip::{Claim, LabelReport};
 
 /// The claims of workloads, and the facts that go with them.
@@ -20,8 +20,8 @@ pub struct Translation {
     pub gaps: BTreeSet<String>,
     /// Addresses of tasks on container networks.
     pub tasks: BTreeSet<IpAddr>,
-    /// The earliest time from which on the silence of a task's health checks counts.
-    pub settles_at: Option<Timestamp>,
+    /// The time until the silence of a task's health checks counts.
+    pub settles_in: Option<Duration>,
 }
 
 impl Translation {
@@ -32,6 +32,6 @@ impl Translation {
         self.uncertain.extend(other.uncertain);
         self.gaps.extend(other.gaps);
         self.tasks.extend(other.tasks);
-        self.settles_at = [self.settles_at, other.settles_at].into_iter().flatten().min();
+        self.settles_in = [self.settles_in, other.settles_in].into_iter().flatten().min();
     }
 }
