@@ -16,12 +16,25 @@ pub(super) struct Everything {
     pub(super) due: Duration,
     pub(super) begun: Option<Duration>,
     pub(super) last: Option<Duration>,
+    /// The due time that the stream's opening has set, and the one before.
+    pub(super) hastened_by_stream: Option<(Duration, Duration)>,
     pub(super) expectations: BTreeMap<WorkloadKey, Vec<Expectation>>,
     /// Time of the last event that was dropped for lack of room.
     pub(super) forgotten: Option<Duration>,
 }
 
 impl Everything {
+    /// Undoes the effect of a stream that ended before its read began: a stream that ends at once
+    /// would otherwise cause a read each time.
+    pub(super) fn forget_stream(&mut self) {
+        if let Some((due, before)) = self.hastened_by_stream.take()
+            && self.begun.is_none()
+            && self.due == due
+        {
+            self.due = before;
+        }
+    }
+
     pub(super) fn add_expectations(&mut self, key: WorkloadKey, expectations: Vec<Expectation>) {
         let Some(latest) = expectations.iter().map(|expectation| expectation.heard_at).max() else {
             return;

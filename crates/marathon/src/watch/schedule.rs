@@ -90,6 +90,7 @@ impl Schedule {
                 due: now + GAP,
                 begun: None,
                 last: None,
+                hastened_by_stream: None,
                 expectations: BTreeMap::new(),
                 forgotten: None,
             },
@@ -161,12 +162,17 @@ impl Schedule {
             let reads = if leader_changed { self.bytes as f64 / ONE_READ as f64 } else { 1.0 };
             let spread = self.jitter.up_to(self.whole_spread().mul_f64(reads.max(1.0)));
             let delay = QUIET / 2 + self.jitter.up_to(QUIET) + spread;
+            let before = self.everything.due;
             self.hasten_everything(now + delay);
+            let due = self.everything.due;
+            let waits = self.everything.begun.is_none() && due != before;
+            self.everything.hastened_by_stream = waits.then_some((due, before));
         }
     }
 
     /// Schedules reads without an event stream, which was lost or could not be opened.
     pub(super) fn stream_lost(&mut self, now: Duration) {
+        self.everything.forget_stream();
         let Everything { begun, last, .. } = self.everything;
         if begun.is_none() && last.is_none() && self.failed.is_none() {
             self.hasten_everything(now);

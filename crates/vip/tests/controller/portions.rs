@@ -1,9 +1,9 @@
 //! A large change comes in portions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
+use vip::AppId;
 use vip::Condition::Healthy;
 use vip::controller::{AppClaims, Config, Input};
 use vip::plan::OpKind;
@@ -11,10 +11,13 @@ use vip::plan::OpKind;
 use crate::world::{Job, World, app, vip};
 
 /// So many apps, with a VIP and a real server each.
-fn apps(count: usize) -> BTreeMap<Arc<str>, AppClaims> {
+fn apps(count: usize) -> BTreeMap<AppId, AppClaims> {
     let one = |number: usize| {
         let (vip, server) = (at(number), format!("10.0.0.1:{}", 31_000 + number));
-        (format!("/app{number}").into(), app("/app", &[&vip], &[("task", &server, Healthy)]))
+        (
+            AppId::from(&*format!("/app{number}")),
+            app("/app", &[&vip], &[("task", &server, Healthy)]),
+        )
     };
     (0..count).map(one).collect()
 }
