@@ -43,6 +43,7 @@ mod report;
 mod schedule;
 mod spare;
 mod stream;
+mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -12,37 +12,11 @@ use super::everything::{Everything, MAX_DIRTY, add_expectations};
 use super::expectation::{Expectation, Fact, covers_event, has_unknown_spec};
 use super::jitter::Jitter;
 use super::messages::Action;
+use super::timing::{
+    AGAIN, ANSWER, FEW, GAP, LATEST, ONE_BY_ONE, ONE_READ, PATIENCE, PERIOD, POLL, QUIET, SHARE,
+    TRIED,
+};
 use crate::{Workload, WorkloadKey};
-
-/// Above this number of workloads everything is read at once...
-const FEW: usize = 10;
-/// ...and also if reading them one by one would take longer than this.
-const ONE_BY_ONE: Duration = Duration::from_secs(30);
-/// Events within this time of each other cause one read...
-const QUIET: Duration = Duration::from_millis(200);
-/// ...which begins no later than this after the first event.
-const LATEST: Duration = Duration::from_secs(2);
-/// Delay of the second read, if the first didn't show the event.
-const AGAIN: Duration = Duration::from_millis(1500);
-/// Shortest time between two reads of everything that events cause, and before a doubted read is
-/// repeated.
-const GAP: Duration = Duration::from_secs(2);
-/// Time after which an event ends the wait after a failed read once more.
-const TRIED: Duration = Duration::from_secs(120);
-/// Time between reads of everything while the event stream is open.
-const PERIOD: Duration = Duration::from_secs(300);
-/// Time between reads of everything without an event stream.
-const POLL: Duration = Duration::from_secs(30);
-/// Shortest time that bad news waits for a read...
-const PATIENCE: Duration = Duration::from_secs(2);
-/// ...and the time allowed for the answer.
-const ANSWER: Duration = Duration::from_secs(1);
-/// Interval of one agent in the 100 reads a second that all agents together may make: an agent
-/// waits this long, times the number of agents, between two reads that events cause.
-const SHARE: Duration = Duration::from_millis(10);
-/// Bytes of an answer with everything that count as one read; a longer one counts as several. After
-/// a change of leader all agents together request 74 MB/s.
-const ONE_READ: usize = 740_000;
 
 #[derive(Debug)]
 pub(super) struct Schedule {
