@@ -14,6 +14,7 @@ mod reader;
 mod routes;
 mod serve;
 mod state;
+mod untaken;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

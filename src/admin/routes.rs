@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Unavailable;
 use super::state::{AdminState, SharedState};
-use super::{api, hold, metrics, page};
+use super::{api, hold, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
 use crate::agent::status::{Hold, Request};
 use crate::clock::Timestamp;
@@ -44,6 +44,7 @@ fn reading_routes() -> Router<Arc<AdminState>> {
 fn add_layers(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(state.untaken.clone(), untaken::limit_answers))
         .layer(middleware::from_fn_with_state(state.clone(), page::guard_answers))
         .with_state(state)
 }

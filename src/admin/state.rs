@@ -13,6 +13,7 @@ use vip::controller::LocalFacts;
 
 use super::answer::Unavailable;
 use super::reader::{Reader, Recent, Traffic};
+use super::untaken::UntakenAnswers;
 use crate::agent::event_loop::Handle;
 use crate::agent::status::counts::VipCounts;
 use crate::agent::status::health::Liveness;
@@ -40,6 +41,7 @@ pub(super) struct AdminState {
     /// This node's name.
     pub(super) node: String,
     pub(super) followers: Arc<Semaphore>,
+    pub(super) untaken: UntakenAnswers,
     reader: Reader,
     table: Recent<Table>,
     counts: Recent<VipCounts>,
@@ -63,6 +65,7 @@ impl AdminState {
             is_local: config.agent.listen.ip().is_loopback(),
             node: config.node_name.clone(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            untaken: UntakenAnswers::default(),
             reader,
             table: Recent::default(),
             counts: Recent::default(),

@@ -7,7 +7,9 @@ const HONEST: usize = 16 << 10;
 type Bomb = fn() -> Vec<u8>;
 
 /// The ends of the worst documents, with their names: they follow an app in its list.
-pub(crate) const WORST_DOCUMENTS: [(&str, Bomb); 13] = [
+pub(crate) const WORST_DOCUMENTS: [(&str, Bomb); 15] = [
+    ("as many tiny apps as fit", || some(caps::WORKLOADS - 2, padded_app)),
+    ("as many tasks as fit", || some(90, many_tasks)),
     ("empty apps", || repeat("", "{},", "]}")),
     ("tiny apps", || number("", |n| format!(r#"{{"id":"/a{n}","tasks":[]}},"#), "]}")),
     ("VIPs", || number("", many_vips, "]}")),
@@ -44,6 +46,36 @@ fn number(head: &str, unit: impl Fn(usize) -> String, tail: &str) -> Vec<u8> {
         text.push_str(&next);
     }
     [text.trim_end_matches(','), tail].concat().into_bytes()
+}
+
+/// So many numbered units.
+fn some(count: usize, unit: impl Fn(usize) -> String) -> Vec<u8> {
+    let units: String = (0..count).map(unit).collect();
+    [units.trim_end_matches(','), "]}"].concat().into_bytes()
+}
+
+/// An app without anything, in a text that is long enough for the memory that it takes.
+fn padded_app(number: usize) -> String {
+    format!(r#"{{"id":"/a{number}","tasks":[],"x":"{}"}},"#, "x".repeat(2400))
+}
+
+/// An app with 1000 real tasks.
+fn many_tasks(number: usize) -> String {
+    let task = |n: usize| {
+        format!(
+            r#"{{"id":"a{number}.{n}","appId":"/a{number}","host":"10.0.0.1","ports":[31000],
+            "ipAddresses":[{{"ipAddress":"172.17.0.2","protocol":"IPv4"}}],"slaveId":"s1",
+            "stagedAt":"2026-01-01T00:00:00.000Z","startedAt":"2026-01-01T00:00:00.000Z",
+            "version":"2026-01-01T00:00:00.000Z","state":"TASK_RUNNING","healthCheckResults":[
+            {{"alive":true,"consecutiveFailures":0,"lastSuccess":"2026-01-01T00:00:00.000Z"}}]}}"#
+        )
+    };
+    let tasks: Vec<_> = (0..1000).map(task).collect();
+    let tasks = tasks.join(",");
+    format!(
+        r#"{{"id":"/a{number}","portDefinitions":[{{"port":0,"labels":{{"VIP_0":"3.4.0.{number}:80"}}}}],
+        "healthChecks":[{{"protocol":"TCP"}}],"tasks":[{tasks}]}},"#
+    )
 }
 
 /// An app with 20,000 ports.

@@ -49,6 +49,20 @@ pub(crate) enum Trick {
     ShortStreams,
 }
 
+impl Trick {
+    pub(crate) fn is_of_answers(&self) -> bool {
+        !matches!(
+            self,
+            Self::None
+                | Self::UnknownIds
+                | Self::HugeEvents
+                | Self::EndlessEvent
+                | Self::ManyNames
+                | Self::ShortStreams
+        )
+    }
+}
+
 impl fmt::Debug for Trick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -79,6 +93,8 @@ struct State {
     trick: Trick,
     /// The last bytes of the addresses of the tasks of `/web`.
     tasks: BTreeSet<u8>,
+    /// The number of answers that the trick was played with.
+    played: usize,
     streams: Vec<mpsc::Sender<Vec<u8>>>,
 }
 
@@ -93,7 +109,7 @@ impl HostileMarathon {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let tasks = (11..15).collect();
-        let state = State { trick: Trick::None, tasks, streams: Vec::new() };
+        let state = State { trick: Trick::None, tasks, played: 0, streams: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -115,23 +131,27 @@ impl HostileMarathon {
         self.state.lock().unwrap().tasks.iter().map(|task| format!("10.1.0.{task}:31000")).collect()
     }
 
-    /// Plays a trick from now on, and sees to it that the agent reads everything.
+    /// Plays a trick from now on. One with answers begins before this returns.
     pub(crate) async fn play(&self, trick: Trick) {
-        self.state.lock().unwrap().trick = trick.clone();
-        if matches!(trick, Trick::ShortStreams) {
-            self.state.lock().unwrap().streams.clear();
-            // Nothing tells of the death but the next stream and the next read.
-            return;
+        {
+            let mut state = self.state.lock().unwrap();
+            state.played = 0;
+            state.trick = trick.clone();
+            if matches!(trick, Trick::ShortStreams) {
+                state.streams.clear();
+            }
         }
-        self.ask_for_a_read().await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        if trick.is_of_answers() {
+            self.ask_for_a_read().await;
+            while self.state.lock().unwrap().played == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
-    /// Announces that everything may have changed.
+    /// Sends an event that can't be read, so that anything may have changed.
     pub(crate) async fn ask_for_a_read(&self) {
-        let event =
-            json!({"eventType": "group_change_success", "groupId": "/", "version": VERSION});
-        self.send(frame(&event)).await;
+        self.send(frame(&json!({"eventType": "status_update_event"}))).await;
     }
 
     /// Lets a task of `/web` die, with its event in the midst of the trick's events. Another task
@@ -265,7 +285,8 @@ async fn answer_connection(connection: TcpStream, state: Arc<Mutex<State>>) -> s
         return stream_events(out, &state).await;
     }
     let (trick, apps) = {
-        let state = state.lock().unwrap();
+        let mut state = state.lock().unwrap();
+        state.played += 1;
         (state.trick.clone(), honest_apps(&state))
     };
     let path = path.split('?').next().unwrap_or_default();

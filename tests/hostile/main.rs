@@ -70,6 +70,15 @@ impl Scene {
         self.assert_others_stay();
     }
 
+    /// Waits for the end of a read, after so many others.
+    async fn until_read(&self, reads: u64, trick: &str) {
+        let end = Instant::now() + PATIENCE;
+        while self.agent.reads().await == reads {
+            assert!(Instant::now() < end, "{trick}: it is still being read");
+            pause().await;
+        }
+    }
+
     async fn assert_lives(&self, trick: &str) {
         let (status, body) = self.agent.get("/healthz").await;
         assert_eq!(status, 200, "{trick}: {body}");
@@ -88,8 +97,12 @@ async fn survive(tricks: impl IntoIterator<Item = Trick>) {
     let scene = Scene::begin().await;
     for trick in tricks {
         let name = format!("{trick:?}");
+        let (reads, ends) = (scene.agent.reads().await, trick.is_of_answers());
         scene.marathon.play(trick).await;
         scene.kill_one(&name).await;
+        if ends {
+            scene.until_read(reads, &name).await;
+        }
         scene.assert_lives(&name).await;
         scene.marathon.play(Trick::None).await;
         scene.until_all_served().await;
@@ -146,11 +159,7 @@ fn bombs_of_json() {
             for _ in 0..2 {
                 let reads = scene.agent.reads().await;
                 scene.marathon.ask_for_a_read().await;
-                let end = Instant::now() + PATIENCE;
-                while scene.agent.reads().await == reads {
-                    assert!(Instant::now() < end, "{name}: it is still being read");
-                    pause().await;
-                }
+                scene.until_read(reads, name).await;
             }
             scene.kill_one(name).await;
             scene.assert_lives(name).await;

@@ -33,6 +33,8 @@ caps! {
     ANSWER: bytes = 64 << 20;
     /// The memory that is made of one answer; one that takes more is refused as a whole
     ANSWER_MEMORY: bytes = 256 << 20;
+    /// The apps and pods of one answer; one with more is refused as a whole
+    WORKLOADS: count = 25_000;
     /// The memory that is made of one app or pod, where the answer is large enough; one that takes
     /// more is left out, and what was known of it stays
     WORKLOAD_MEMORY: bytes = 16 << 20;
@@ -91,6 +93,9 @@ caps! {
     JOURNAL: bytes = 1 << 20;
     /// The connections of one listener of the agent's HTTP server; the oldest is closed for a new one
     CONNECTIONS: count = 32;
+    /// The answers of the agent's HTTP server that clients haven't taken yet; more are refused with
+    /// status 503
+    UNTAKEN_ANSWERS: bytes = 64 << 20;
 }
 
 /// Cuts a text to `cap` bytes, and marks that with an ellipsis: what was cut off never makes it

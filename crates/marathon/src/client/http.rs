@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Proxy, RequestBuilder, Response, Url};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use super::account::Tokens;
 use super::config::{Auth, ClientConfig, ConfigError, Secret};
@@ -207,6 +209,16 @@ async fn receive_body(
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { url, status: status.as_u16(), leader, body })
+}
+
+/// Runs work that may take long. It must not keep the worker's other tasks waiting, such as an event
+/// stream that reports a death meanwhile.
+pub(super) fn run_long<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        // There is one thread, and nothing else to do.
+        _ => work(),
+    }
 }
 
 fn build_client(

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::document::message_in;
 use crate::{Document, Finding, Records, Snapshot, VersionKey, Workload, WorkloadKey};
-use http::Http;
+use http::{Http, run_long};
 use request::{APPS, Base, PODS, version_path, workload_path};
 
 /// Longest time for all version records of one snapshot.
@@ -205,15 +205,18 @@ impl Client {
 
     /// Makes a snapshot of a document, and reads the version records that it lacks.
     async fn complete_snapshot(&self, document: &Document) -> Snapshot {
-        let snapshot = document.to_snapshot(&self.lock_memory().records);
+        let to_snapshot = || run_long(|| document.to_snapshot(&self.lock_memory().records));
+        let snapshot = to_snapshot();
         let mut missing = snapshot.missing_versions();
         missing.retain(|key| !self.lock_memory().records.contains(key));
         if missing.is_empty() {
             self.lock_memory().records.remember_current(&snapshot);
             return snapshot;
         }
+        // It would take as much memory as the one that follows.
+        drop(snapshot);
         let findings = self.read_versions(missing).await;
-        let mut snapshot = document.to_snapshot(&self.lock_memory().records);
+        let mut snapshot = to_snapshot();
         self.lock_memory().records.remember_current(&snapshot);
         snapshot.findings.extend(findings);
         snapshot
