@@ -160,3 +160,14 @@ fn an_app_with_very_many_refused_labels() {
     assert_eq!(vip::label::changed_reports(&[], &reports).len(), reports.len());
     assert_eq!(vip::label::changed_reports(&reports, &reports).len(), 0);
 }
+
+#[test]
+fn more_apps_than_any_marathon_can_run() {
+    let answer = |count: usize| {
+        let apps: Vec<_> = (0..count).map(|n| format!(r#"{{"id":"/a{n}","tasks":[]}}"#)).collect();
+        Document::parse_apps(format!(r#"{{"apps":[{}]}}"#, apps.join(",")).as_bytes())
+    };
+    assert_eq!(answer(caps::WORKLOADS).unwrap().to_snapshot(&Records::default()).findings, []);
+    let error = answer(caps::WORKLOADS + 1).unwrap_err();
+    assert!(error.to_string().contains("more than 25000 apps and pods"), "{error}");
+}

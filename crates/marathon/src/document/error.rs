@@ -64,6 +64,12 @@ pub enum DocumentError {
         /// The id of the app.
         app: String,
     },
+    /// More apps and pods than any Marathon can run.
+    #[error("it lists more than {limit} apps and pods, which is more than any Marathon can run")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
     /// Lists that would take many times the document's length in memory.
     #[error("its lists would take far more memory than those of any real answer of this length")]
     Outgrown,

@@ -95,6 +95,9 @@ impl Document {
             return Err(DocumentError::Outgrown);
         }
         place(&mut entries, content, &mut log)?;
+        if entries.list.len() + entries.nameless.len() > caps::WORKLOADS {
+            return Err(DocumentError::TooMany { limit: caps::WORKLOADS });
+        }
         let coverage = entries.coverage();
         let findings = log.into_findings();
         let Entries { list: entries, nameless, .. } = entries;
