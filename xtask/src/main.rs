@@ -13,6 +13,7 @@ mod machine;
 mod package;
 mod picture;
 mod progress;
+mod python_client;
 mod style;
 mod suite;
 mod summary;

@@ -15,7 +15,7 @@ use crate::progress::Step;
 use crate::suite::Report;
 use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
-use crate::{kernel, package, style, tools};
+use crate::{kernel, package, python_client, style, tools};
 
 /// A cold build of a large dependency prints nothing for minutes.
 const TIME_LIMITS: TimeLimits =
@@ -60,6 +60,7 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
     programs.extend(ensure_cargo_deny(&target)?);
     let path = tools::path_with(&programs);
+    let python_client = python_client::ensure_python_client(&target);
     let kernel_tests = |on, filters: &[String]| {
         let machine = Machine::choose(on)?;
         Ok((machine, kernel::report_kernel_tests(machine, filters)?))
@@ -78,6 +79,9 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     for (number, (name, args)) in STEPS.into_iter().enumerate() {
         let mut command = cargo_command();
         command.args(args).env("PATH", &path);
+        if let Some(folder) = &python_client {
+            command.env(python_client::VARIABLE, folder);
+        }
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
     rows.push(style_step(&format!("[{}/{total}] style of the source", STEPS.len() + 1))?);

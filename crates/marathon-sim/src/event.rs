@@ -51,6 +51,11 @@ impl Event {
         self
     }
 
+    /// Returns the event as JSON, without the groups of a `plan`.
+    pub(crate) fn to_json(&self) -> Value {
+        json!(self.body)
+    }
+
     /// Formats the event for a stream: two lines and an empty one, each ended by CR LF.
     pub(crate) fn to_frame(&self, light: bool) -> String {
         let heavy = self.roots.as_ref().filter(|_| !light).map(|roots| {
@@ -59,7 +64,7 @@ impl Event {
             body["plan"]["target"] = roots.target.clone();
             body
         });
-        let body = heavy.unwrap_or_else(|| json!(self.body));
+        let body = heavy.unwrap_or_else(|| self.to_json());
         format!("event: {}\r\ndata: {body}\r\n\r\n", self.kind)
     }
 }

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::fault::{Fault, Faults, Rule};
 use crate::imagined::Imagined;
 use crate::store::Store;
-use crate::stream::Bus;
+use crate::stream::{Bus, Callbacks};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) faults: Faults,
     pub(crate) bus: Bus,
+    pub(crate) callbacks: Callbacks,
     pub(crate) imagined: Imagined,
     /// The requests to the API, the oldest first.
     asked: Mutex<VecDeque<String>>,
@@ -67,6 +68,7 @@ impl Shared {
             access: Access::new(config.token_lifetime),
             faults: Faults::default(),
             bus: Bus::new(config.event_buffer, config.generation >= Generation::V1_6),
+            callbacks: Callbacks::default(),
             imagined: Imagined::default(),
             asked: Mutex::default(),
             store: Mutex::new(store),

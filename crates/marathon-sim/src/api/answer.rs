@@ -105,6 +105,8 @@ pub(super) enum Error {
     NoGroup(String),
     #[error("Task '{0}' does not exist")]
     NoTask(String),
+    #[error("Application {0} not found in tasks queue.")]
+    NotQueued(String),
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),
     #[error("An app with id [{0}] already exists.")]
@@ -159,6 +161,7 @@ impl From<Error> for Answer {
             | Error::NoPod(_)
             | Error::NoGroup(_)
             | Error::NoTask(_)
+            | Error::NotQueued(_)
             | Error::NoDeployment(_)
             | Error::NoRoute => 404,
             Error::AppExists(_) | Error::PodExists(_) | Error::GroupExists(_) => 409,

@@ -137,7 +137,7 @@ fn read_change(
             let missing = || Error::NoAppVersion(id.to_owned(), version.to_owned());
             definition::create_app(id, app.ok_or_else(missing)?.source.clone(), generation)?
         }
-        Some(spec) if request.parameter("partialUpdate") != Some("false") => {
+        Some(spec) if request.flag_or("partialUpdate", true) => {
             definition::update_app(id, &spec.source, body, generation)?
         }
         None if request.method == "PATCH" => return Err(Error::NoApp(id.to_owned())),
@@ -185,7 +185,7 @@ pub(super) fn change_apps(shared: &Shared, request: &Request) -> Result<Answer, 
 
 pub(super) fn remove_app(shared: &Shared, id: &str, request: &Request) -> Result<Answer, Error> {
     // A delete is forced by default.
-    let force = request.parameter("force") != Some("false");
+    let force = request.flag_or("force", true);
     apply_change(shared, id, Change::Remove(id.to_owned()), force)
 }
 

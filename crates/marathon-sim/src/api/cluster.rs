@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::answer::{Answer, Error};
 use super::request::Request;
+use crate::config::Generation;
 use crate::definition::{self, Spec};
 use crate::scheduler::Change;
 use crate::shared::Shared;
-use crate::store::{Action, Deployment, Store};
+use crate::store::{Action, Deployment, Store, TaskState};
 use crate::view;
 
 pub(super) fn answer_ping(request: &Request) -> Answer {
@@ -55,6 +56,43 @@ pub(super) fn show_info(shared: &Shared) -> Answer {
         "zookeeper_config": {"zk": shared.config.zookeeper, "zk_timeout": 10000},
         "http_config": {"http_port": leader_address(shared).rsplit(':').next()
             .and_then(|port| port.parse::<u16>().ok())},
+    }))
+}
+
+/// Answers with the number of apps, groups, deployments and tasks, and the names of the generation
+/// for them (`docs/docs/metrics.md`).
+pub(super) fn show_metrics(shared: &Shared) -> Answer {
+    let store = shared.visible_store();
+    let tasks = || store.instances().iter().flat_map(|instance| &instance.tasks);
+    let in_state = |states: &[TaskState]| tasks().filter(|t| states.contains(&t.state)).count();
+    let staged = in_state(&[TaskState::Staging, TaskState::Starting]);
+    let running = in_state(&[TaskState::Running, TaskState::Killing]);
+    let (apps, groups) = (store.apps().count(), store.groups().count());
+    let deployments = store.deployments().len();
+    let gauge = |value: usize| json!({"value": value});
+    // Renamed in 1.7.
+    let gauges = match shared.config.generation {
+        Generation::V1_6 => json!({
+            "marathon.apps.active.gauge": gauge(apps),
+            "marathon.deployments.active.gauge": gauge(deployments),
+            "marathon.groups.active.gauge": gauge(groups),
+            "marathon.instances.running.gauge": gauge(running),
+            "marathon.instances.staged.gauge": gauge(staged),
+        }),
+        _ => json!({
+            "service.mesosphere.marathon.app.count": gauge(apps),
+            "service.mesosphere.marathon.group.count": gauge(groups),
+            "service.mesosphere.marathon.task.running.count": gauge(running),
+            "service.mesosphere.marathon.task.staged.count": gauge(staged),
+        }),
+    };
+    Answer::ok(&json!({
+        "version": "3.0.0",
+        "gauges": gauges,
+        "counters": {},
+        "histograms": {},
+        "meters": {},
+        "timers": {},
     }))
 }
 

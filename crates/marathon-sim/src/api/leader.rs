@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use super::answer::{Answer, Error};
 use super::request::Request;
 use super::route::Route;
-use super::{apps, cluster, groups, pods, tasks};
+use super::{apps, cluster, groups, pods, queue, subscriptions, tasks};
+use crate::config::Generation;
 use crate::shared::Shared;
 
 /// Answers a request as the leader.
@@ -54,6 +55,10 @@ fn dispatch_request(
             | Route::PodInstances(_)
             | Route::PodInstance(..)
     );
+    // Removed in 1.5.
+    if *route == Route::EventSubscriptions && shared.config.generation >= Generation::V1_5 {
+        return Err(Error::NoRoute);
+    }
     if is_of_pods && !shared.config.generation.has_pods() {
         return Err(Error::NoRoute);
     }
@@ -62,6 +67,14 @@ fn dispatch_request(
         ("GET", Route::Info) => Ok(cluster::show_info(shared)),
         ("GET", Route::Leader) => Ok(cluster::show_leader(shared)),
         ("DELETE", Route::Leader) => Ok(cluster::abdicate_leader(shared)),
+        ("GET", Route::Metrics) => Ok(cluster::show_metrics(shared)),
+        ("GET", Route::Queue) => Ok(queue::list_queue(shared)),
+        ("DELETE", Route::QueueDelay(id)) => queue::reset_delay(shared, id),
+        ("GET", Route::EventSubscriptions) => Ok(subscriptions::list_subscriptions(shared)),
+        ("POST", Route::EventSubscriptions) => subscriptions::add_subscription(shared, request),
+        ("DELETE", Route::EventSubscriptions) => {
+            subscriptions::remove_subscription(shared, request)
+        }
         ("GET", Route::Deployments) => Ok(cluster::list_deployments(shared)),
         ("DELETE", Route::Deployment(id)) => cluster::cancel_deployment(shared, id, request),
 
@@ -76,7 +89,7 @@ fn dispatch_request(
         ("GET", Route::AppVersions(id)) => apps::list_app_versions(shared, id),
         ("GET", Route::AppVersion(id, version)) => apps::show_app_version(shared, id, version),
 
-        ("GET", Route::AppTasks(id)) => tasks::list_app_tasks(shared, id),
+        ("GET", Route::AppTasks(id)) => tasks::list_app_tasks(shared, id, request),
         ("DELETE", Route::AppTasks(id)) => tasks::kill_app_tasks(shared, id, request),
         ("DELETE", Route::AppTask(id, task)) => tasks::kill_app_task(shared, id, task, request),
         ("GET", Route::Tasks) => Ok(tasks::list_tasks(shared, request)),

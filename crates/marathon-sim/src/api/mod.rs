@@ -8,8 +8,10 @@ mod groups;
 mod leader;
 mod member;
 mod pods;
+mod queue;
 mod request;
 mod route;
+mod subscriptions;
 mod tasks;
 
 use std::sync::Arc;

@@ -29,8 +29,20 @@ impl Request {
         self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Reads a flag that is off by default.
     pub(super) fn flag(&self, name: &str) -> bool {
-        self.parameter(name) == Some("true")
+        self.flag_or(name, false)
+    }
+
+    /// Reads a flag as Marathon's HTTP library does, by `java.lang.Boolean.valueOf`: "true" in any
+    /// case is true, everything else is false.
+    pub(super) fn flag_or(&self, name: &str, default: bool) -> bool {
+        self.parameter(name).map_or(default, |value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Tells whether the client wants plain text and no JSON.
+    pub(super) fn wants_text(&self) -> bool {
+        self.accept.contains("text/plain") && !self.accept.contains("json")
     }
 
     /// Parses the body as JSON. Of a duplicate key the last one counts, as in Marathon.

@@ -12,6 +12,10 @@ pub(super) enum Route<'a> {
     Leader,
     Deployments,
     Deployment(&'a str),
+    Metrics,
+    Queue,
+    QueueDelay(String),
+    EventSubscriptions,
     Apps,
     App(String),
     /// `/v2/apps//group/*`
@@ -42,6 +46,9 @@ impl<'a> Route<'a> {
             "/ping" => return Self::Ping,
             "/v2/info" => return Self::Info,
             "/v2/leader" => return Self::Leader,
+            "/metrics" => return Self::Metrics,
+            "/v2/queue" => return Self::Queue,
+            "/v2/eventSubscriptions" => return Self::EventSubscriptions,
             "/v2/deployments" => return Self::Deployments,
             "/v2/apps" => return Self::Apps,
             "/v2/tasks" => return Self::Tasks,
@@ -58,6 +65,8 @@ impl<'a> Route<'a> {
             Self::of_app(rest)
         } else if let Some(rest) = below("/v2/pods/") {
             Self::of_pod(rest)
+        } else if let Some(id) = below("/v2/queue/").and_then(|rest| rest.strip_suffix("/delay")) {
+            Self::QueueDelay(absolute_path(id))
         } else if let Some(id) = below("/v2/groups/") {
             Self::Group(absolute_path(id))
         } else {
@@ -125,6 +134,11 @@ mod tests {
             ("/v2/groups", Route::Group("/".to_owned())),
             ("/v2/groups//grp/db", Route::Group(db())),
             ("/v2/deployments/x", Route::Deployment("x")),
+            ("/metrics", Route::Metrics),
+            ("/v2/queue", Route::Queue),
+            ("/v2/queue//grp/db/delay", Route::QueueDelay(db())),
+            ("/v2/queue/grp/db", Route::Unknown),
+            ("/v2/eventSubscriptions", Route::EventSubscriptions),
             ("/v3/apps", Route::Unknown),
             ("/", Route::Unknown),
             ("", Route::Unknown),

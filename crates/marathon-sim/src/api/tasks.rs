@@ -5,14 +5,19 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Error};
 use super::request::Request;
-use crate::definition;
+use crate::definition::{self, service_ports};
 use crate::scheduler::Change;
 use crate::shared::Shared;
-use crate::store::{Instance, Store, TaskState};
+use crate::store::{Entry, Instance, Store, TaskState};
 use crate::view;
 
 pub(super) fn list_tasks(shared: &Shared, request: &Request) -> Answer {
     let store = shared.visible_store();
+    if request.wants_text() {
+        return Answer::text(
+            &store.apps().map(|entry| text_lines(&store, entry)).collect::<String>(),
+        );
+    }
     let mut wanted: Vec<&str> = request.parameters("status").collect();
     wanted.extend(request.parameters("status[]"));
     let is_wanted = |instance: &&Instance| match instance.tasks[0].state {
@@ -25,9 +30,44 @@ pub(super) fn list_tasks(shared: &Shared, request: &Request) -> Answer {
     Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()}))
 }
 
-pub(super) fn list_app_tasks(shared: &Shared, id: &str) -> Result<Answer, Error> {
+/// Lists the running tasks of an app for scripts: a line for each service port, with tabs between
+/// the columns (`api/EndpointsHelper.scala`).
+fn text_lines(store: &Store, entry: &Entry) -> String {
+    let name = entry.spec.id.trim_start_matches('/').replace('/', "_");
+    let running: Vec<&Instance> = store
+        .instances_of(&entry.spec.id)
+        .filter(|instance| instance.tasks[0].state == TaskState::Running)
+        .collect();
+    let host = |instance: &Instance| store.agents[instance.agent].hostname.clone();
+    let line = |port: &str, mut places: Vec<String>| {
+        places.sort();
+        let places: String = places.iter().map(|place| format!("{place}\t")).collect();
+        format!("{name}\t{port}\t{places}\n")
+    };
+    let ports = service_ports(&entry.spec.source, &entry.spec.network);
+    if ports.is_empty() {
+        return line(" ", running.iter().map(|instance| host(instance)).collect());
+    }
+    let lines = ports.iter().enumerate().map(|(index, port)| {
+        let place = |instance: &&Instance| {
+            let at = instance.tasks[0].host_ports.get(index).copied().unwrap_or(0);
+            format!("{}:{at}", host(instance))
+        };
+        line(&port.to_string(), running.iter().map(place).collect())
+    });
+    lines.collect()
+}
+
+pub(super) fn list_app_tasks(
+    shared: &Shared,
+    id: &str,
+    request: &Request,
+) -> Result<Answer, Error> {
     let store = shared.visible_store();
-    store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    let entry = store.find_app(id).ok_or_else(|| Error::NoApp(id.to_owned()))?;
+    if request.wants_text() {
+        return Ok(Answer::text(&text_lines(&store, entry)));
+    }
     let tasks = store.instances_of(id).map(|instance| view::task_status(&store, instance));
     Ok(Answer::ok(&json!({"tasks": tasks.collect::<Vec<Value>>()})))
 }

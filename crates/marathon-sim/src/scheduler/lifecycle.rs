@@ -87,6 +87,13 @@ impl Store {
         }
     }
 
+    /// Ends the back-off of an app or pod, and forgets its failures.
+    pub(crate) fn reset_backoff(&mut self, id: &str) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            (entry.failures, entry.not_before) = (0, None);
+        }
+    }
+
     fn task_mut(&mut self, task: &TaskRef) -> Option<&mut Task> {
         let instance = self.instances.iter_mut().find(|i| i.id == task.instance)?;
         instance.tasks.get_mut(task.index)

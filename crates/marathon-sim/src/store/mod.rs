@@ -189,6 +189,14 @@ impl Store {
     }
 }
 
+impl Entry {
+    /// Returns the time until the next start of an instance, zero without a back-off.
+    pub(crate) fn remaining_delay(&self) -> Duration {
+        let left = self.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+        left.unwrap_or_default()
+    }
+}
+
 impl Deployment {
     pub(crate) fn is_about(&self, id: &str) -> bool {
         self.actions.iter().any(|action| action.id == id)

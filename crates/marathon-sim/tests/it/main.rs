@@ -11,6 +11,8 @@ mod listener;
 mod placement;
 mod pods;
 mod program;
+mod python_client;
+mod queue;
 mod resident;
 mod shapes;
 mod stream;
