@@ -1,4 +1,5 @@
-//! The JSON that older versions answered and printed is still there, field for field.
+//! The JSON that older versions answered and printed is still there, field for field. A new field is
+//! not compared with it: assert its value here.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

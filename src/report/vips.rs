@@ -1,7 +1,8 @@
 //! The VIPs that `/v1/vips`, `vipd status`, `vipd explain` and the status page show. Pure.
 //!
-//! All of them print the same [`VipSummary`] and [`TaskReport`], which are filled in here: a new
-//! field of a VIP or of a real server is added in this file, and then it is everywhere.
+//! All of them have the same [`VipSummary`] and [`TaskReport`], which are filled in here: a new field
+//! of a VIP or of a real server is added in this file, and then it is in every JSON. To show it to
+//! people, edit `status.rs` and `explanation.rs` next to this file, and the status page.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +52,7 @@ pub struct VipSummary {
     pub scheduler: Option<String>,
     /// The persistence timeout in seconds.
     pub persistence: Option<u32>,
-    /// The kernel's counters. None: it is not in the kernel, or the kernel was not read for this.
+    /// The kernel's counters. None: it is not in the kernel, or its counters were not read for this.
     pub stats: Option<Traffic>,
 }
 
@@ -226,6 +227,7 @@ impl<'a> VipFacts<'a> {
 
     fn build_report(&self, vip: &Vip, side: Side) -> VipReport {
         let wanted = self.desired.and_then(|desired| desired.services.get(vip));
+        // Whoever owns it. The real servers of a foreign service aren't read, so it has none here.
         let held = self.observed.and_then(|observed| observed.service(vip));
         let members = wanted.map(|wanted| &wanted.selection.members);
         let servers = held.map(|held| &*held.servers);

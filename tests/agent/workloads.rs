@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use marathon_sim::{Fate, Fault};
 use nl_ipvs::DestinationSettings;
 use serde_json::{Value, json};
+use vip::label::DEFAULT_DRAIN;
 use vip::{Observed, ObservedServer};
 
 use crate::world::{World, app, eventually, pass, place, run, vip, weights};
@@ -144,12 +145,13 @@ fn a_drain_goes_on_after_a_restart_and_what_is_wanted_is_never_left_at_0() {
         eventually(async || table(&world) == first).await;
         let second: BTreeMap<_, _> = [(a, 1), (b, 1), (busy, 0), (unknown, 0)].into();
         eventually(async || table(&world) == second).await;
-        pass(100_000).await;
+        let nearly = u64::try_from(DEFAULT_DRAIN.as_millis()).unwrap() - 15_000;
+        pass(nearly).await;
         assert_eq!(table(&world), second);
-        // A drain has 120 s, and after a restart again.
+        // A drain has its full time again after a restart.
         world.kill();
         world.start().await;
-        pass(110_000).await;
+        pass(nearly).await;
         assert_eq!(table(&world), second);
         eventually(async || table(&world) == [(a, 1), (b, 1)].into()).await;
         for (at, state) in world.kernel.take_history() {

@@ -287,7 +287,7 @@ impl Scrape {
             vips.iter().flat_map(|(vip, servers)| {
                 [
                     ("serving", servers.serving),
-                    ("draining", servers.draining),
+                    ("draining", servers.weightless),
                     ("left-out", servers.left_out),
                 ]
                 .map(|(state, all)| (vip.with_label(("state", state)), count(all)))

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use vip::label::RefusalKind;
 use vip::{DesiredService, LabelReport, Vip};
 
-/// Counts of real servers and refused labels.
+/// Counts of real servers and refused labels: what the sources want, not what the kernel has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VipCounts {
     /// The tasks of each VIP.
-    pub vips: BTreeMap<Vip, Servers>,
+    pub vips: BTreeMap<Vip, TaskCounts>,
     /// The number of refused labels of each kind, 0 included.
     pub refused: BTreeMap<RefusalKind, usize>,
 }
 
 /// The numbers of tasks of one VIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Servers {
+pub struct TaskCounts {
     /// Real servers that take new connections.
     pub serving: usize,
-    /// Real servers that keep their connections and take no new ones.
-    pub draining: usize,
+    /// Real servers with weight 0, whatever the reason.
+    pub weightless: usize,
     /// Tasks that are no real servers and haven't ended.
     pub left_out: usize,
 }
@@ -36,19 +36,19 @@ impl VipCounts {
             *refused.entry(kind).or_default() += 1;
         }
         Self {
-            vips: services.map(|(vip, service)| (*vip, Servers::count_servers(service))).collect(),
+            vips: services.map(|(vip, service)| (*vip, TaskCounts::count_tasks(service))).collect(),
             refused,
         }
     }
 }
 
-impl Servers {
-    fn count_servers(service: &DesiredService) -> Self {
+impl TaskCounts {
+    fn count_tasks(service: &DesiredService) -> Self {
         let selection = &service.selection;
         let serving = selection.members.values().filter(|member| member.weight > 0).count();
         Self {
             serving,
-            draining: selection.members.len() - serving,
+            weightless: selection.members.len() - serving,
             left_out: selection.waiting_tasks().count(),
         }
     }
@@ -119,7 +119,7 @@ mod tests {
             selection,
         };
         let census = VipCounts::count_all([(&vip(), &service)].into_iter(), [].into_iter());
-        let expected = Servers { serving: 1, draining: 1, left_out: 0 };
+        let expected = TaskCounts { serving: 1, weightless: 1, left_out: 0 };
         assert_eq!(census.vips, [(vip(), expected)].into());
     }
 }

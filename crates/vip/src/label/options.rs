@@ -10,7 +10,8 @@ use crate::ownership::MARK;
 /// The scheduler without `IPVS_SCHEDULER`.
 pub const DEFAULT_SCHEDULER: Scheduling = Scheduling::Wlc;
 
-/// The longest time that a real server drains without `IPVS_DRAIN`.
+/// The longest time that a real server drains without `IPVS_DRAIN`. docs/labels.md and
+/// docs/agent.md state it: `cargo test --test docs` compares them.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(120);
 
 /// The options of a port, from its `IPVS_*` labels and those of its app.
@@ -302,7 +303,7 @@ mod tests {
             ("IPVS_WEIGHT", "0", Options { weight: 0, ..default.clone() }),
             ("IPVS_WEIGHT", "65535", Options { weight: 65535, ..default.clone() }),
             ("IPVS_PERSISTENCE", "300", Options { persistence: Some(300), ..default.clone() }),
-            ("IPVS_DRAIN", "90", Options { drain: Duration::from_secs(90), ..default.clone() }),
+            ("IPVS_DRAIN", "45", Options { drain: Duration::from_secs(45), ..default.clone() }),
             ("IPVS_DRAIN", "5m", Options { drain: Duration::from_secs(300), ..default.clone() }),
             ("IPVS_DRAIN", "0s", Options { drain: Duration::ZERO, ..default.clone() }),
             ("IPVS_FAIL_OPEN", "false", Options { fail_open: false, ..default.clone() }),

@@ -352,7 +352,7 @@ proptest! {
         prop_assert_eq!(world.status.unapplied_since, None);
         prop_assert!(world.status.failing.is_empty(), "{:?}", world.status.failing);
         prop_assert_eq!(world.status.conflicts.len(), plan.conflicts.len());
-        // Only connections keep it from ending, and these have 120 s at most.
+        // Only connections keep it from ending, and these have as long as the drain.
         prop_assert_eq!(world.status.draining, 0);
     }
 

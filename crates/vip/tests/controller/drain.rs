@@ -2,6 +2,7 @@
 
 use vip::Condition::{Healthy, Killing, Terminal, Unhealthy, Unknown};
 use vip::controller::{AppClaims, Change, Facts, Input};
+use vip::label::DEFAULT_DRAIN;
 use vip::{AppId, AppKind, Ending};
 
 use crate::world::{World, app, seconds, vip};
@@ -36,7 +37,7 @@ fn a_running_server_that_is_no_longer_wanted_drains_until_its_time_is_over() {
     let mut world = draining();
     assert_eq!(world.weight(WEB, A), Some(0));
     assert_eq!(world.status.draining, 1);
-    world.pass(seconds(119));
+    world.pass(DEFAULT_DRAIN - seconds(1));
     assert_eq!(world.weight(WEB, A), Some(0));
     world.pass(seconds(1));
     assert_eq!(world.weight(WEB, A), None);
@@ -150,7 +151,7 @@ fn a_service_that_nobody_claims_drains_and_then_its_address_lingers() {
     assert_eq!(world.weights(WEB), Some(vec![(A.into(), 0), (B.into(), 0)]));
     world.pass(seconds(21));
     assert_eq!(world.weights(WEB), Some(vec![(A.into(), 0)]));
-    world.pass(seconds(99));
+    world.pass(DEFAULT_DRAIN - seconds(21));
     assert_eq!(world.weights(WEB), None);
     world.pass(seconds(59));
     assert!(world.bound("3.3.0.6"));
@@ -181,10 +182,10 @@ fn an_address_claimed_again_while_it_lingers_stays() {
 #[test]
 fn after_a_restart_weight_0_and_unwanted_is_draining_with_a_fresh_deadline() {
     let mut world = draining();
-    world.pass(seconds(100));
+    world.pass(DEFAULT_DRAIN - seconds(20));
     world.restart();
     world.hear_all("m");
-    world.pass(seconds(119));
+    world.pass(DEFAULT_DRAIN - seconds(1));
     assert_eq!(world.weight(WEB, A), Some(0));
     assert_eq!(world.status.draining, 1);
     world.pass(seconds(2));
@@ -214,7 +215,7 @@ fn after_a_restart_an_unclaimed_service_drains_with_its_settings() {
     world.hear_all("m");
     assert_eq!(world.weights(WEB), Some(vec![(A.into(), 0), (B.into(), 0)]));
     assert_eq!(world.kernel.state.services.values().next().unwrap().settings, settings);
-    world.pass(seconds(120));
+    world.pass(DEFAULT_DRAIN);
     assert_eq!(world.weights(WEB), None);
 }
 
@@ -241,7 +242,7 @@ fn a_draining_server_that_got_weight_by_other_hands_begins_anew() {
         .servers
         .values_mut()
         .for_each(|server| server.settings.weight = 7);
-    world.pass(seconds(119));
+    world.pass(DEFAULT_DRAIN - seconds(1));
     assert_eq!((world.weight(WEB, A), world.weight(WEB, B)), (Some(0), Some(1)));
     world.pass(seconds(30));
     assert_eq!(world.weight(WEB, A), None);

@@ -52,7 +52,8 @@ fn beside_an_agent_it_wants_what_the_agent_wants() {
     world.pass(seconds(30));
     let facts = world.controller.local_facts(world.now);
     let left: Vec<_> = facts.drains.iter().map(|drain| drain.left_ms).collect();
-    assert_eq!(left, [Some(90_000)]);
+    let rest = vip::label::DEFAULT_DRAIN - seconds(30);
+    assert_eq!(left, [Some(u64::try_from(rest.as_millis()).unwrap())]);
     let json = serde_json::to_string(&facts).unwrap();
     let facts = serde_json::from_str(&json).unwrap();
     let decision = command(&mut world, Some(&facts));

@@ -305,7 +305,7 @@ fn a_drain_that_begins_while_held_has_its_full_time_after_release() {
     assert_eq!(world.weights(WEB), one(A, 1));
     world.hear(Input::Release);
     assert_eq!(world.weights(WEB), one(A, 0));
-    world.pass(seconds(119));
+    world.pass(vip::label::DEFAULT_DRAIN - seconds(1));
     assert_eq!(world.weights(WEB), one(A, 0));
     world.pass(seconds(2));
     assert_eq!(world.weights(WEB), None);
