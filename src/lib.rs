@@ -9,6 +9,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod doctor;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod logging;
 pub mod report;
 pub mod sources;

@@ -191,7 +191,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Checks the first line against the rest of the file, and returns the rest.
-fn check_header(bytes: &[u8]) -> Result<&[u8], Damage> {
+pub(crate) fn check_header(bytes: &[u8]) -> Result<&[u8], Damage> {
     let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n');
     let (header, rest) = bytes.split_at(end.ok_or(Damage::NoHeader)?);
     let header = std::str::from_utf8(header).map_err(|_| Damage::BinaryHeader)?;

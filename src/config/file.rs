@@ -54,7 +54,7 @@ impl ConfigFile {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = text.get(..error.span().unwrap_or_default().start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;

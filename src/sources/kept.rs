@@ -21,6 +21,13 @@ pub(crate) struct Saved<T> {
     pub(crate) what: T,
 }
 
+/// Parses the JSON of a Marathon's state file and writes it again; `None` if it can't be parsed.
+#[must_use]
+pub fn rewrite_state(json: &[u8]) -> Option<Vec<u8>> {
+    let saved: Saved<KeptWorkloads> = serde_json::from_slice(json).ok()?;
+    serde_json::to_vec(&KeptState::Marathon(saved)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

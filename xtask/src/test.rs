@@ -23,7 +23,7 @@ const TIME_LIMITS: TimeLimits =
 
 /// The steps that cargo runs. `--all-targets` skips the tests that need a guest or a browser, since
 /// they carry `test = false`.
-const STEPS: [(&str, &[&str]); 6] = [
+const STEPS: [(&str, &[&str]); 7] = [
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     (
@@ -44,6 +44,7 @@ const STEPS: [(&str, &[&str]); 6] = [
     ),
     ("dependencies", &["deny", "check", "licenses", "bans", "sources"]),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
+    ("fuzz targets, one minute", &["run", "--package", "fuzz-targets", "--", "60"]),
     ("the status page in a browser", &["test", "--package", "vipd", "--test", "page"]),
 ];
 

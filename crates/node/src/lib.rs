@@ -6,6 +6,8 @@
 //! stand the node's sysctls and the lock that keeps two writers apart.
 
 mod error_chain;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inspect;
 mod kernel;
 mod linux;

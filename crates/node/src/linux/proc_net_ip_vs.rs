@@ -31,10 +31,13 @@ struct ServerLine {
 pub(super) type Confirmed = BTreeMap<ServiceKey, Option<Servers>>;
 
 /// Reads the whole text and confirms the real servers that are as they are known.
-pub(super) fn confirm_servers(
+///
+/// # Errors
+/// When the text can't be read, or isn't UTF-8.
+pub fn confirm_servers(
     mut text: impl BufRead,
     known: &BTreeMap<ServiceKey, ObservedService>,
-) -> io::Result<Confirmed> {
+) -> io::Result<BTreeMap<ServiceKey, Option<Servers>>> {
     let mut found = Confirmed::new();
     let (mut line, mut key, mut lines, mut clear) = (String::new(), None, Vec::new(), true);
     loop {

@@ -60,6 +60,13 @@ pub struct Nft {
     firewall: Option<(u32, Arc<Firewall>)>,
 }
 
+/// Parses an object of a dump of nftables, after its netlink header, as each kind that is asked for.
+pub fn parse_nft_object(answer: &[u8]) {
+    let _ = foreign::parse_base_chain(answer);
+    let _ = foreign::parse_rule(answer, &mut |_| Some(2));
+    let _ = elements::element_keys(answer);
+}
+
 impl Nft {
     /// Opens the socket. A kernel without netfilter counts as one without any ability.
     #[must_use]
