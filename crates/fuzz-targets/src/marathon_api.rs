@@ -7,8 +7,8 @@ use vip::label::{VipRef, read_port};
 /// Longest explanation of a refused label. Values are quoted in part only.
 const MAX_REASON: usize = 2000;
 
-/// Reads a document as it is and as serde_json writes it again: with the keys in another order, and
-/// of equal keys the last. Both have the same apps and pods.
+/// Reads a document as it is and as `serde_json` writes it again: with the keys in another order,
+/// and of equal keys the last. Both have the same apps and pods.
 pub(crate) fn read_document(input: &[u8]) {
     let read = Document::parse(input);
     let _ = Document::parse_apps(input);
@@ -50,12 +50,11 @@ pub(crate) fn read_labels(input: &[u8]) {
     }
     for label in &labels.vip_labels {
         match &label.meaning {
-            None => {}
             Some(Ok(VipRef::Address(address, port))) => {
                 let printed = std::net::SocketAddr::new(*address, port.get()).to_string();
                 assert_eq!(printed.parse(), Ok(VipRef::Address(*address, *port)));
             }
-            Some(Ok(VipRef::Named(..))) => {}
+            None | Some(Ok(VipRef::Named(..))) => {}
             Some(Err(error)) => assert!(error.to_string().len() <= MAX_REASON, "{error}"),
         }
     }
