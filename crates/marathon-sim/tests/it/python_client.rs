@@ -1,4 +1,4 @@
-//! The Python client `marathon` from PyPI, which many deployment tools use. `cargo xtask test`
+//! The Python client `marathon` from the Python Package Index, which many deployment tools use. `cargo xtask test`
 //! installs it where pip is available.
 
 use std::ffi::OsStr;
