@@ -30,10 +30,18 @@ fn has_equal_keys(text: &[u8], value: &Value) -> bool {
     colons(text) != colons(value.to_string().as_bytes())
 }
 
-fn snapshot_of(document: &Document) -> Vec<String> {
+/// Describes each app and pod by the words of all its fields, in any order: labels stay in the order
+/// in which they are written.
+fn snapshot_of(document: &Document) -> Vec<Vec<String>> {
     let snapshot = document.to_snapshot(&Records::default());
+    let words = |text: String| {
+        let words = text.split(|c: char| " ,()[]{}".contains(c)).filter(|word| !word.is_empty());
+        let mut words: Vec<_> = words.map(str::to_owned).collect();
+        words.sort();
+        words
+    };
     let mut workloads: Vec<_> =
-        snapshot.workloads.iter().map(|workload| format!("{workload:?}")).collect();
+        snapshot.workloads.iter().map(|workload| words(format!("{workload:?}"))).collect();
     workloads.sort();
     workloads
 }
@@ -63,7 +71,8 @@ pub(crate) fn read_labels(input: &[u8]) {
 /// Reads an app inside a group by their ids: the app's id is absolute, and stays as it is when it is
 /// read again.
 pub(crate) fn read_ids(input: &[u8]) {
-    let Ok(text) = str::from_utf8(input) else { return };
+    // Longer ids are cut.
+    let Some(text) = str::from_utf8(input).ok().filter(|text| text.len() <= 255) else { return };
     let (group, app) = text.split_once('\n').unwrap_or(("/", text));
     let read = |document: Value| {
         let document = Document::parse(document.to_string().as_bytes()).ok()?;
