@@ -147,7 +147,8 @@ impl Document {
             }
             workloads.push(workload);
         }
-        Snapshot { workloads, coverage: self.coverage, findings, bytes: self.bytes }
+        let (coverage, bytes) = (self.coverage, self.bytes);
+        Snapshot { workloads, coverage, findings, bytes, framework: None }
     }
 
     /// Converts the definitions without an id, so that their labels can be checked. Nothing serves

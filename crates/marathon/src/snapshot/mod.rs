@@ -8,6 +8,7 @@ mod time;
 mod workload;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(crate) use ids::{instance_has_task, is_workload_id};
 pub use instance::{Behind, Endpoint, Health, Instance, InstanceSpec, TaskState, Unroutable};
@@ -29,6 +30,9 @@ pub struct Snapshot {
     pub findings: Vec<Finding>,
     /// Length of the documents in bytes, a measure of the cost for Marathon.
     pub bytes: usize,
+    /// The id under which this Marathon is registered with Mesos. With another ZooKeeper or none of
+    /// its old state it has another one. None: it isn't told.
+    pub framework: Option<Arc<str>>,
 }
 
 impl Snapshot {
@@ -62,4 +66,15 @@ pub struct Coverage {
     pub apps: bool,
     /// All pods are in the snapshot.
     pub pods: bool,
+}
+
+impl Coverage {
+    /// Tells whether all workloads of a kind are in the snapshot.
+    #[must_use]
+    pub fn includes(self, kind: Kind) -> bool {
+        match kind {
+            Kind::App => self.apps,
+            Kind::Pod => self.pods,
+        }
+    }
 }

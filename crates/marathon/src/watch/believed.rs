@@ -6,14 +6,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::expectation::Expectation;
+use super::expectation::{Expectation, covers_event};
 use super::known::{Effect, KnownWorkload};
 use super::messages::Changed;
 use super::report::BadNews;
-use crate::{Coverage, Kind, Labels, Snapshot, Time, Workload, WorkloadKey};
+use crate::{Coverage, Instance, Snapshot, Time, Workload, WorkloadKey};
 
-/// Limit of reads in a row that are doubted although each has lost different workloads.
-const MOST_DOUBTS: usize = 5;
+/// An announcement of a change, with the time of the last event.
+#[derive(Debug, Clone, Copy)]
+struct Announcement {
+    heard_at: Duration,
+    /// The workload is removed.
+    ends: bool,
+}
+
+impl Announcement {
+    /// Tells whether nothing more follows from it, after a read of the workload that began at
+    /// `begun`.
+    fn is_over(self, is_deploying: bool, begun: Duration) -> bool {
+        match self.ends {
+            true => covers_event(self.heard_at, begun),
+            false => !is_deploying && begun >= self.heard_at,
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Believed {
@@ -22,10 +38,9 @@ pub(super) struct Believed {
     waiting: BTreeMap<WorkloadKey, Duration>,
     /// The kinds of workloads that were completely read at least once.
     pub(super) complete: Coverage,
-    /// Workloads whose removal was announced since the last read of everything.
-    announced: BTreeSet<WorkloadKey>,
-    /// The workloads that the last doubted read had lost, and the number of doubted reads in a row.
-    doubted: Option<(BTreeSet<WorkloadKey>, usize)>,
+    /// Workloads whose removal or deployment was announced, with the time of the last event, until
+    /// a read of everything includes it.
+    announced: BTreeMap<WorkloadKey, Announcement>,
 }
 
 impl Believed {
@@ -94,9 +109,11 @@ impl Believed {
         self.waiting.values().min().copied()
     }
 
-    pub(super) fn announce_end(&mut self, key: &WorkloadKey) {
+    /// Notes that a workload is removed, or, unless it `ends`, that a deployment changes it.
+    pub(super) fn announce_change(&mut self, key: &WorkloadKey, ends: bool, now: Duration) {
         if self.known.contains_key(key) {
-            self.announced.insert(key.clone());
+            let ends = ends || self.is_end_announced(key);
+            self.announced.insert(key.clone(), Announcement { heard_at: now, ends });
         }
     }
 
@@ -106,8 +123,32 @@ impl Believed {
         begun(&key.of_other_kind()).is_some_and(|other| begun(key).is_some_and(|own| own < other))
     }
 
+    /// Tells whether the removal of a workload was announced.
+    pub(super) fn is_end_announced(&self, key: &WorkloadKey) -> bool {
+        self.announced.get(key).is_some_and(|announced| announced.ends)
+    }
+
+    /// Tells whether the removal or a deployment of a workload was announced.
     pub(super) fn is_announced(&self, key: &WorkloadKey) -> bool {
-        self.announced.contains(key)
+        self.announced.contains_key(key)
+    }
+
+    /// Returns everything that is known.
+    pub(super) fn all_known(&self) -> impl Iterator<Item = (&WorkloadKey, &KnownWorkload)> {
+        self.known.iter()
+    }
+
+    /// Drops the instances of a workload for which this holds.
+    pub(super) fn drop_instances(
+        &mut self,
+        key: &WorkloadKey,
+        is_gone: impl Fn(&Instance) -> bool,
+        changed: &mut Changed,
+    ) {
+        if self.known.get_mut(key).is_some_and(|known| known.drop_instances(is_gone)) {
+            changed.insert(key.clone());
+            self.update_waiting(key);
+        }
     }
 
     pub(super) fn remove_workload(
@@ -134,7 +175,9 @@ impl Believed {
         self.replace_by(workload, begun, None, changed);
     }
 
-    fn replace_by(
+    /// Replaces a workload by a read that began at `begun`. `clock` is Marathon's, if the read
+    /// tells how long its tasks have been running.
+    pub(super) fn replace_by(
         &mut self,
         workload: Workload,
         begun: Duration,
@@ -145,6 +188,10 @@ impl Believed {
         // A later read is known already.
         if self.known.get(&key).is_some_and(|known| known.begun > begun) {
             return;
+        }
+        let is_deploying = workload.deploying;
+        if self.announced.get(&key).is_some_and(|each| each.is_over(is_deploying, begun)) {
+            self.announced.remove(&key);
         }
         // An unchanged workload keeps its memory: a small part of a large answer that lives on
         // would keep the whole page allocated.
@@ -160,24 +207,6 @@ impl Believed {
         self.update_waiting(&key);
     }
 
-    /// Decides whether to believe a read of everything that began at `begun`. An implausible read
-    /// is believed once the next one has lost nothing more, or after too many doubts in a row.
-    pub(super) fn accepts_read(&mut self, snapshot: &Snapshot, begun: Duration) -> bool {
-        let lost = self.lost_vips(snapshot, begun);
-        let doubted = self.doubted.take();
-        if !self.is_hard_to_believe(snapshot, &lost) {
-            return true;
-        }
-        let reads = match doubted {
-            Some((before, _)) if lost.is_subset(&before) => return true,
-            Some((_, reads)) if reads >= MOST_DOUBTS => return true,
-            Some((_, reads)) => reads + 1,
-            None => 1,
-        };
-        self.doubted = Some((lost, reads));
-        false
-    }
-
     /// Replaces everything by a read that began at `begun`.
     pub(super) fn replace_all(
         &mut self,
@@ -185,64 +214,32 @@ impl Believed {
         begun: Duration,
         changed: &mut Changed,
     ) {
-        // At first nothing else tells how long tasks have been running. Later a task is seen when it
-        // starts, and the clock may be that of another leader.
-        let is_first = self.complete == Coverage::default();
-        let clock = is_first.then(|| snapshot.latest_success()).flatten();
-        self.complete.apps |= snapshot.coverage.apps;
-        self.complete.pods |= snapshot.coverage.pods;
+        let clock = self.note_coverage(&snapshot);
         for key in self.missing_from(&snapshot, begun) {
             self.remove_workload(&key, begun, changed);
         }
         for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
             self.replace_by(workload, begun, clock, changed);
         }
-        self.announced.clear();
+        self.announced.retain(|_, announced| !covers_event(announced.heard_at, begun));
+    }
+
+    /// Notes the kinds of workloads that a read of everything covers. Returns Marathon's clock at
+    /// the first one: at first nothing else tells how long tasks have been running. Later a task is
+    /// seen when it starts, and the clock may be that of another leader.
+    pub(super) fn note_coverage(&mut self, snapshot: &Snapshot) -> Option<Time> {
+        let is_first = self.complete == Coverage::default();
+        self.complete.apps |= snapshot.coverage.apps;
+        self.complete.pods |= snapshot.coverage.pods;
+        is_first.then(|| snapshot.latest_success()).flatten()
     }
 
     /// Returns the known workloads that are missing from a snapshot, if it covers their kind.
-    fn missing_from(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
+    pub(super) fn missing_from(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
         let listed: BTreeSet<_> = snapshot.workloads.iter().map(Workload::key).collect();
-        let covered = |kind| match kind {
-            Kind::App => snapshot.coverage.apps,
-            Kind::Pod => snapshot.coverage.pods,
-        };
         let gone = self.known.iter().filter(|(key, known)| {
-            covered(key.kind) && known.begun <= begun && !listed.contains(*key)
+            snapshot.coverage.includes(key.kind) && known.begun <= begun && !listed.contains(*key)
         });
         gone.map(|(key, _)| key.clone()).collect()
     }
-
-    /// A new leader or a broken proxy may answer with far too little. Implausible is a loss of more
-    /// than half of all workloads with VIPs at once, and a first answer without any VIP.
-    fn is_hard_to_believe(&self, snapshot: &Snapshot, lost: &BTreeSet<WorkloadKey>) -> bool {
-        if self.known.is_empty() && self.complete == Coverage::default() {
-            return !snapshot.workloads.iter().any(has_vip_label);
-        }
-        let all = self.known.values().filter(|known| has_vip_label(&known.view)).count();
-        2 * lost.len() > all
-    }
-
-    /// Returns the workloads with VIPs that would go, or lose their labels, without an
-    /// announcement.
-    fn lost_vips(&self, snapshot: &Snapshot, begun: Duration) -> BTreeSet<WorkloadKey> {
-        let labelled = |key: &WorkloadKey| {
-            self.known.get(key).is_some_and(|known| has_vip_label(&known.view))
-                && !self.announced.contains(key)
-        };
-        let all = snapshot.workloads.iter();
-        let (served, bare): (Vec<_>, Vec<_>) = all.partition(|workload| has_vip_label(workload));
-        let served: BTreeSet<_> = served.into_iter().map(Workload::key).collect();
-        let bare = bare.into_iter().map(Workload::key);
-        let lost = self.missing_from(snapshot, begun).into_iter().chain(bare).filter(labelled);
-        // An app that replaces a pod, or a pod an app, may keep its VIPs.
-        lost.filter(|key| !served.contains(&key.of_other_kind())).collect()
-    }
-}
-
-fn has_vip_label(workload: &Workload) -> bool {
-    let has = |labels: &Labels| {
-        labels.iter().any(|(key, _)| key.starts_with("VIP") || key.starts_with("vip"))
-    };
-    has(&workload.spec.labels) || workload.spec.ports.iter().any(|port| has(&port.labels))
 }

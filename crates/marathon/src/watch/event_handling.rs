@@ -43,7 +43,7 @@ impl State {
             Change::Removed(Touched { kind, id }) => {
                 self.groups.explain_change(&id, now);
                 for key in self.resolve_keys(kind, &id) {
-                    self.believed.announce_end(&key);
+                    self.believed.announce_change(&key, true, now);
                     if self.is_concerned_with(&key) {
                         let expectation = Expectation::new(Fact::Removed, "", at, now);
                         self.schedule.mark_dirty(key, Some(expectation), now);
@@ -59,6 +59,10 @@ impl State {
 
     fn mark_touched(&mut self, kind: Option<Kind>, id: &str, now: Duration) {
         for key in self.resolve_keys(kind, id) {
+            // Only events of deployments, and of people who change a workload, tell the kind.
+            if kind.is_some() {
+                self.believed.announce_change(&key, false, now);
+            }
             self.schedule.mark_dirty(key, None, now);
         }
     }

@@ -1,6 +1,6 @@
 //! One workload as it is believed to be: its last read, corrected by the bad news since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::expectation::{Expectation, Fact, find_instance, state_rank};
 use super::keep::{is_same_run, keep_known};
 use super::report::{BadNews, Held, Report};
 use super::spare::spare_servers;
-use crate::{Health, Kind, Time, Workload};
+use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
 /// Events alone take out no more than half of the servers within this time.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -174,6 +174,38 @@ impl KnownWorkload {
     /// Returns when a read has to begin to decide between the last one and bad news.
     pub(super) fn recheck_at(&self) -> Option<Duration> {
         self.recheck_at
+    }
+
+    /// Finds an instance by its id.
+    pub(super) fn find(&self, id: &str) -> Option<&Instance> {
+        self.find_index(id).map(|index| &self.view.instances[index])
+    }
+
+    /// Tells whether an instance may be a real server, and no event says that it ends.
+    pub(super) fn is_in_use(&self, instance: &Instance) -> bool {
+        let states = [TaskState::Staging, TaskState::Starting, TaskState::Killing];
+        let is_ending = |held: &Held| matches!(held.report.news, BadNews::State(_));
+        !instance.state.is_terminal()
+            && !states.contains(&instance.state)
+            && !self.held.get(&instance.id).is_some_and(is_ending)
+    }
+
+    /// Drops instances. True: the view changed.
+    pub(super) fn drop_instances(&mut self, is_gone: impl Fn(&Instance) -> bool) -> bool {
+        if !self.view.instances.iter().any(&is_gone) {
+            return false;
+        }
+        let view = Arc::make_mut(&mut self.view);
+        let stays: Vec<bool> = view.instances.iter().map(|instance| !is_gone(instance)).collect();
+        let mut each = stays.iter();
+        view.instances.retain(|_| each.next().is_none_or(|stays| *stays));
+        let mut each = stays.iter();
+        self.successes.retain(|_| each.next().is_none_or(|stays| *stays));
+        let ids: BTreeSet<_> = view.instances.iter().map(|instance| instance.id.clone()).collect();
+        self.report.retain(|id, _| ids.contains(id));
+        self.held.retain(|id, _| ids.contains(id));
+        self.silent.retain(|id, _| ids.contains(id));
+        true
     }
 
     fn find_index(&self, id: &str) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::doubt::{Loss, Place};
 use crate::events::Event;
 use crate::{Snapshot, Workload, WorkloadKey};
 
@@ -21,7 +22,12 @@ pub struct Config {
     pub agents: Option<u32>,
     /// Seed of the random delays, different for each node.
     pub seed: u64,
+    /// Longest time that a large, unannounced loss is doubted.
+    pub doubt: Duration,
 }
+
+/// [`Config::doubt`], unless there is a reason for another time.
+pub const DEFAULT_DOUBT: Duration = Duration::from_secs(15 * 60);
 
 /// An input.
 #[derive(Debug)]
@@ -67,10 +73,15 @@ pub enum Input {
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
-    /// The owner of the state has reasons of its own to doubt the last read of everything, for
-    /// example a first answer that lacks most of the VIPs in use. The answer stays applied, and
-    /// everything is read again in 2 s.
-    Doubt,
+    /// The owner of the state misses something that no read has listed, for example most of the
+    /// VIPs in use. A doubt is open from now on, and ends as any other.
+    Doubt(Loss),
+    /// The owner misses nothing any more.
+    Trust,
+    /// Somebody accepts what the last read lacks: it goes at once.
+    Accept,
+    /// These places belong to tasks of another Marathon: tasks that were believed there are gone.
+    Taken(BTreeSet<Place>),
     /// The time [`Update::wake_at`] has come.
     Tick,
 }

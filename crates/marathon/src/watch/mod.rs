@@ -5,9 +5,9 @@
 //!
 //! Bad news applies at once: [`State::workloads`] shows a task as ended, being killed or unhealthy
 //! right after the event, and a read confirms it. Good news comes from reads only. A failed read
-//! changes nothing. A read that would remove more than half of all VIPs without an announcement is
-//! not believed until the next read confirms it, or until several reads in a row were not believed.
-//! The same goes for a first read without any VIP.
+//! changes nothing. A read that would take away more than half of all VIPs, or of all real servers,
+//! without an announcement opens a [`Doubt`]: what it lacks stays until later reads list it, or
+//! until the loss is believed. A first read without any VIP is read again before it is believed.
 //!
 //! Bad news that would take out the last server of a VIP, or more than half of a workload's servers
 //! within 10 s, waits for a read, which is made at once. All agents together spread the reads of
@@ -20,9 +20,9 @@
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
-//! use marathon::watch::{Action, Config, Input, State};
+//! use marathon::watch::{Action, Config, DEFAULT_DOUBT, Input, State};
 //!
-//! let config = Config { urls: NonZeroUsize::MIN, agents: None, seed: 7 };
+//! let config = Config { urls: NonZeroUsize::MIN, agents: None, seed: 7, doubt: DEFAULT_DOUBT };
 //! let mut state = State::new(&config, Duration::ZERO);
 //! let step = state.handle_input(Input::Tick, Duration::ZERO);
 //! assert!(matches!(step.actions[..], [Action::Open { url: 0, .. }]));
@@ -31,6 +31,7 @@
 mod backoff;
 mod believed;
 mod dirty;
+mod doubt;
 mod event_handling;
 mod everything;
 mod expectation;
@@ -44,6 +45,7 @@ mod schedule;
 mod spare;
 mod stream;
 mod timing;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,10 +54,12 @@ use std::time::Duration;
 use crate::normalize::Interner;
 use crate::{Coverage, Snapshot, Workload, WorkloadKey};
 use believed::Believed;
+use doubt::Doubts;
+pub use doubt::{Doubt, Loss, Place};
 use groups::Groups;
 use known::KnownWorkload;
 use messages::Changed;
-pub use messages::{Action, Config, Input, ReadOutcome, StreamId, Update};
+pub use messages::{Action, Config, DEFAULT_DOUBT, Input, ReadOutcome, StreamId, Update};
 use schedule::{FinishedRead, Schedule};
 use stream::Stream;
 
@@ -66,6 +70,7 @@ pub struct State {
     stream: Stream,
     schedule: Schedule,
     believed: Believed,
+    doubts: Doubts,
     groups: Groups,
 }
 
@@ -78,13 +83,19 @@ impl State {
             stream: Stream::new(config.urls, now),
             schedule: Schedule::new(config.agents.unwrap_or(1), config.seed, now),
             believed: Believed::default(),
+            doubts: Doubts::new(config.doubt),
             groups: Groups::default(),
         }
     }
 
+    /// Restores the framework id of Marathon that an earlier run knew.
+    pub fn restore_framework(&mut self, framework: Arc<str>) {
+        self.doubts.restore_framework(framework);
+    }
+
     /// Restores workloads that an earlier run knew, and returns those that are new. They count as
     /// older than any read, and [`State::coverage`] stays as it is: a workload goes only when a
-    /// read of everything lacks it, and that read has to be plausible like any later one. Workloads
+    /// read of everything lacks it, and that read may be doubted like any later one. Workloads
     /// that were read already, or whose instances are unknown, are skipped.
     pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
@@ -119,6 +130,18 @@ impl State {
     #[must_use]
     pub fn run_time(&self, key: &WorkloadKey, instance: &str, now: Duration) -> Option<Duration> {
         self.believed.get(key)?.run_time(instance, now)
+    }
+
+    /// Returns the open doubt about the last read of everything.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Doubt> {
+        self.doubts.open()
+    }
+
+    /// Returns the framework id at the last read that was believed.
+    #[must_use]
+    pub fn framework(&self) -> Option<&Arc<str>> {
+        self.doubts.framework()
     }
 
     /// Tells which kinds of workloads were completely read at least once: only then is a missing
@@ -166,7 +189,10 @@ impl State {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
                 self.finish_read(&key, answer, now, &mut step.changed);
             }
-            Input::Doubt => self.schedule.repeat_everything(now),
+            Input::Doubt(loss) => self.doubt_for_owner(loss, now),
+            Input::Trust => self.doubts.close_for_owner(),
+            Input::Accept => self.accept_loss(now, &mut step.changed),
+            Input::Taken(places) => self.evict(&places, None, now, &mut step.changed),
             Input::Tick => {}
         }
         if let Some(told) = self.groups.take_overdue(now) {
@@ -188,78 +214,6 @@ impl State {
         let Some(leader) = leader else { return };
         if self.stream.note_leader(leader, now, self.schedule.jitter()) {
             actions.push(Action::Close);
-        }
-    }
-
-    /// Ends a read of everything. True: the answer is believed.
-    fn finish_everything(
-        &mut self,
-        answer: Option<Snapshot>,
-        now: Duration,
-        changed: &mut Changed,
-    ) -> bool {
-        let Some(begun) = self.schedule.everything_begun() else { return false };
-        let Some(snapshot) = answer else {
-            self.schedule.fail_everything(now);
-            return false;
-        };
-        if !self.believed.accepts_read(&snapshot, begun) {
-            self.schedule.retry_doubted(now);
-            return false;
-        }
-        let streaming = self.stream.is_open();
-        let listed = snapshot.workloads.iter();
-        let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), workload)).collect();
-        self.schedule.finish_everything(|key| found.get(key).copied(), streaming, now);
-        self.schedule
-            .set_agents(self.agents.unwrap_or_else(|| count_hosts(snapshot.workloads.iter())));
-        self.schedule.set_bytes(snapshot.bytes);
-        self.believed.replace_all(snapshot, begun, changed);
-        for (key, at) in self.believed.rechecks() {
-            self.schedule.recheck(key, at);
-        }
-        true
-    }
-
-    fn finish_read(
-        &mut self,
-        key: &WorkloadKey,
-        answer: ReadOutcome,
-        now: Duration,
-        changed: &mut Changed,
-    ) {
-        match answer {
-            ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
-                let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);
-                if let Some(FinishedRead { begun, .. }) = finished {
-                    let other = key.of_other_kind();
-                    if self.believed.get(key).is_none() && self.believed.get(&other).is_some() {
-                        // It has probably been replaced.
-                        self.schedule.mark_dirty(other, None, now);
-                    }
-                    self.believed.replace_workload(*workload, begun, changed);
-                    if let Some(at) = self.believed.get(key).and_then(KnownWorkload::recheck_at) {
-                        self.schedule.recheck(key, at);
-                    }
-                }
-            }
-            ReadOutcome::Missing => {
-                let finished = self.schedule.finish_read(key, Some(None), now);
-                let Some(FinishedRead { begun, has_tasks }) = finished else { return };
-                if has_tasks {
-                    // They are those of the other kind.
-                    self.schedule.mark_dirty(key.of_other_kind(), None, now);
-                }
-                if self.believed.is_announced(key) || self.believed.is_replaced(key) {
-                    self.believed.remove_workload(key, begun, changed);
-                } else if self.believed.get(key).is_some() {
-                    // Its removal was not announced.
-                    self.schedule.mark_everything(now);
-                }
-            }
-            ReadOutcome::Found(_) | ReadOutcome::Failed => {
-                self.schedule.finish_read(key, None, now);
-            }
         }
     }
 }

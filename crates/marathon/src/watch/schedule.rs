@@ -13,7 +13,7 @@ use super::expectation::{Expectation, Fact, covers_event, has_unknown_spec};
 use super::jitter::Jitter;
 use super::messages::Action;
 use super::timing::{
-    AGAIN, ANSWER, FEW, GAP, LATEST, ONE_BY_ONE, ONE_READ, PATIENCE, PERIOD, POLL, QUIET, SHARE,
+    AGAIN, ANSWER, CLOSE, CLOSE_PERIOD, FEW, GAP, LATEST, ONE_BY_ONE, ONE_READ, PATIENCE, PERIOD, POLL, QUIET, SHARE,
     TRIED,
 };
 use crate::{Workload, WorkloadKey};
@@ -36,6 +36,8 @@ pub(super) struct Schedule {
     turn: Duration,
     /// Nothing was read yet, or the last read failed: then only a read of everything helps.
     blind: bool,
+    /// Everything is read more often until then.
+    close_until: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Schedule {
             hastened: None,
             turn: now,
             blind: true,
+            close_until: None,
         }
     }
 
@@ -311,7 +314,10 @@ impl Schedule {
         self.everything.last = Some(begun);
         self.hastened = None;
         self.blind = false;
-        let period = self.random_period(streaming);
+        let mut period = self.random_period(streaming);
+        if self.close_until.is_some_and(|until| now < until) {
+            period = period.min(self.close_period());
+        }
         self.hasten_everything(now + period);
         for (key, expectations) in std::mem::take(&mut self.everything.expectations) {
             self.follow_up(&key, expectations, shown(&key), begun, now);
@@ -321,15 +327,27 @@ impl Schedule {
         }
     }
 
-    /// Repeats a read of everything that is not believed.
-    pub(super) fn retry_doubted(&mut self, now: Duration) {
+    /// Repeats a first read of everything that lists no VIP.
+    pub(super) fn repeat_first(&mut self, now: Duration) {
         self.everything.begun = None;
         self.everything.due = now + GAP;
     }
 
-    /// Schedules another read of everything.
-    pub(super) fn repeat_everything(&mut self, now: Duration) {
-        self.hasten_everything(now + GAP);
+    /// Schedules a read of everything no later than this.
+    pub(super) fn read_everything_by(&mut self, due: Duration) {
+        self.hasten_everything(due);
+    }
+
+    /// Reads everything more often for a while, after something large was believed to be gone.
+    pub(super) fn watch_closely(&mut self, now: Duration) {
+        self.close_until = Some(now + CLOSE);
+        let period = self.random_period(false).min(self.close_period());
+        self.hasten_everything(now + period);
+    }
+
+    /// Returns the time between two reads of everything while they are frequent.
+    fn close_period(&self) -> Duration {
+        CLOSE_PERIOD.max(SHARE.saturating_mul(self.agents))
     }
 
     /// Ends a read of everything that failed.
@@ -350,7 +368,7 @@ impl Schedule {
             let first = self.dirty.first_due().unwrap_or(now);
             self.hasten_with_gap(first);
         }
-        if self.everything.begun.is_none() && self.everything.due <= now {
+        if self.everything.begun.is_none() && self.everything_due() <= now {
             self.everything.begun = Some(now);
             self.everything.due = Duration::MAX;
             for (key, dirty) in self.dirty.take_all() {
@@ -367,6 +385,14 @@ impl Schedule {
             actions.push(Action::Read(key));
             self.turn = now + self.whole_spread();
         }
+    }
+
+    /// Returns when everything is to be read. Reads that are only frequent keep to this agent's
+    /// share.
+    fn everything_due(&self) -> Duration {
+        let due = self.everything.due;
+        let is_frequent = self.close_until.is_some_and(|until| due < until);
+        if is_frequent { due.max(self.turn) } else { due }
     }
 
     fn one_by_one(&self) -> impl Iterator<Item = (&WorkloadKey, &DirtyWorkload)> {
@@ -390,7 +416,7 @@ impl Schedule {
 
     pub(super) fn wake_at(&self) -> Duration {
         let everything = match self.everything.begun {
-            None => self.everything.due,
+            None => self.everything_due(),
             Some(_) => Duration::MAX,
         };
         let one = self.one_by_one().map(|(_, dirty)| dirty.due.max(self.turn));

@@ -19,6 +19,10 @@ pub(super) const GAP: Duration = Duration::from_secs(2);
 pub(super) const TRIED: Duration = Duration::from_secs(120);
 /// Time between reads of everything while the event stream is open.
 pub(super) const PERIOD: Duration = Duration::from_secs(300);
+/// Time during which everything is read more often after something large was believed to be gone...
+pub(super) const CLOSE: Duration = Duration::from_secs(120);
+/// ...and the time between these reads.
+pub(super) const CLOSE_PERIOD: Duration = Duration::from_secs(10);
 /// Time between reads of everything without an event stream.
 pub(super) const POLL: Duration = Duration::from_secs(30);
 /// Shortest time that bad news waits for a read...

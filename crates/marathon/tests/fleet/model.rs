@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marathon::events::Event;
-use marathon::watch::{Action, Config, Input, ReadOutcome, State, StreamId};
+use marathon::watch::{Action, Config, DEFAULT_DOUBT, Input, ReadOutcome, State, StreamId};
 use marathon::{Coverage, InstanceSpec, Snapshot, Timestamp, WorkloadKey};
 
 use crate::cluster::{Cluster, Tell};
@@ -149,7 +149,7 @@ impl Fleet {
         for index in 0..agents {
             let start = Duration::from_secs(60) * index / agents;
             let seed = u64::from(index) * 0x9E37_79B9;
-            let config = Config { urls: NonZeroUsize::MIN, agents: Some(agents), seed };
+            let config = Config { urls: NonZeroUsize::MIN, agents: Some(agents), seed, doubt: DEFAULT_DOUBT };
             fleet.agents.push(Agent {
                 state: State::new(&config, start),
                 wake_at: start,
@@ -241,6 +241,7 @@ impl Fleet {
                     coverage: Coverage { apps: true, pods: true },
                     findings: Vec::new(),
                     bytes: EVERYTHING,
+                    framework: None,
                 });
                 let workloads = answer.iter().flat_map(|answer| &answer.workloads);
                 self.read_records(agent, workloads.flat_map(versions).collect());

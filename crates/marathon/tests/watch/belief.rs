@@ -1,12 +1,9 @@
 //! What a read may take away.
 
-use std::sync::Arc;
-use std::time::Duration;
+use marathon::watch::ReadOutcome;
+use marathon::{Document, InstanceSpec, Kind, Records, TaskState};
 
-use marathon::watch::{Action, Config, Input, ReadOutcome, State};
-use marathon::{Coverage, Document, InstanceSpec, Kind, Records, TaskState};
-
-use crate::common::{Watch, app, at, key, snapshot, up};
+use crate::common::{Watch, app, at, key, up};
 
 fn apps(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| app(id, &[])).collect()
@@ -16,30 +13,6 @@ fn re_read(watch: &mut Watch) {
     watch.event("status_update_event", "{");
     watch.live(4);
     assert_eq!(watch.asked(), ["all"]);
-}
-
-#[test]
-fn an_answer_that_takes_more_than_half_away_is_read_again_before_it_is_believed() {
-    for (left, believed) in
-        [(&["/a", "/b"][..], true), (&["/a"], false), (&[], false), (&["/x", "/y", "/z"], false)]
-    {
-        let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
-        re_read(&mut watch);
-        watch.read_everything(&apps(left));
-        assert_eq!(watch.ids() == left, believed, "{left:?}");
-        assert_eq!(watch.ids().len(), if believed { left.len() } else { 4 });
-        // An answer that isn't believed makes nobody's knowledge newer.
-        assert_eq!(watch.whole, 1 + usize::from(believed));
-        watch.after(1900);
-        assert_eq!(watch.asked(), [""; 0]);
-        watch.after(100);
-        assert_eq!(watch.asked().len(), usize::from(!believed));
-        if !believed {
-            watch.read_everything(&apps(left));
-            assert_eq!(watch.ids(), left, "twice is believed");
-            assert_eq!(watch.whole, 2);
-        }
-    }
 }
 
 #[test]
@@ -201,70 +174,6 @@ fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
     assert!(matches!(&read.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
     watch.live(20);
     assert_eq!(watch.asked(), [""; 0]);
-}
-
-#[test]
-fn a_second_answer_that_loses_something_else_is_not_believed_either() {
-    let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
-    re_read(&mut watch);
-    watch.read_everything(&apps(&["/a"]));
-    watch.after(2000);
-    watch.asked();
-    watch.read_everything(&apps(&["/b"]));
-    assert_eq!(watch.ids().len(), 4);
-    watch.after(2000);
-    assert_eq!(watch.asked(), ["all"]);
-    watch.read_everything(&apps(&["/a", "/b", "/c", "/d"]));
-    assert_eq!(watch.ids().len(), 4);
-}
-
-#[test]
-fn answers_that_contradict_each_other_for_ever_are_believed_in_the_end() {
-    let mut watch = Watch::started(&apps(&["/a", "/b", "/c", "/d"]));
-    re_read(&mut watch);
-    for turn in 0..6 {
-        assert_eq!(watch.ids().len(), 4);
-        watch.read_everything(&apps(&[["/a"], ["/b"]][turn % 2]));
-        watch.after(2000);
-        watch.asked();
-    }
-    assert_eq!(watch.ids().len(), 1);
-}
-
-#[test]
-fn what_an_earlier_run_knew_is_there_at_once_and_not_given_up_for_a_flash_of_nothing() {
-    let known = snapshot(&apps(&["/a", "/b"])).workloads.into_iter().map(Arc::new).collect();
-    let config = Config { urls: std::num::NonZeroUsize::MIN, agents: None, seed: 7 };
-    let mut state = State::new(&config, Duration::ZERO);
-    assert_eq!(state.restore(known).len(), 2);
-    assert_eq!(state.workloads().count(), 2);
-    assert_eq!(state.coverage(), Coverage::default());
-    let mut now = Duration::ZERO;
-    let mut read = |state: &mut State, ids: &[&str]| {
-        now += Duration::from_secs(3);
-        let step = state.handle_input(Input::Tick, now);
-        assert!(step.actions.contains(&Action::ReadEverything));
-        let answer = Some(snapshot(&apps(ids)));
-        state.handle_input(Input::ReadEverything { answer, leader: None }, now);
-    };
-    read(&mut state, &[]);
-    assert_eq!(state.workloads().count(), 2);
-    assert_eq!(state.coverage(), Coverage::default());
-    read(&mut state, &["/a", "/b"]);
-    assert_eq!(state.workloads().count(), 2);
-    assert_eq!(state.coverage(), Coverage { apps: true, pods: true });
-}
-
-#[test]
-fn everything_is_read_again_when_its_reader_has_doubts() {
-    let mut watch = Watch::started(&apps(&["/a"]));
-    watch.asked();
-    let now = watch.now;
-    watch.state.handle_input(Input::Doubt, now);
-    watch.after(1900);
-    assert_eq!(watch.asked(), [""; 0]);
-    watch.after(100);
-    assert_eq!(watch.asked(), ["all"]);
 }
 
 #[test]

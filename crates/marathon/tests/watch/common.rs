@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marathon::events::Event;
 use marathon::events::sse::Frame;
-use marathon::watch::{Action, Config, Input, ReadOutcome, State, StreamId};
+use marathon::watch::{Action, Config, DEFAULT_DOUBT, Input, ReadOutcome, State, StreamId};
 use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
 /// The clock of Marathon at the start of the test; [`at`] counts from it.
@@ -62,7 +62,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(urls: usize, agents: Option<u32>, seed: u64) -> Self {
-        let config = Config { urls: NonZeroUsize::new(urls).unwrap(), agents, seed };
+        let config = Config { urls: NonZeroUsize::new(urls).unwrap(), agents, seed, doubt: DEFAULT_DOUBT };
         let mut watch = Self {
             state: State::new(&config, Duration::ZERO),
             now: Duration::ZERO,

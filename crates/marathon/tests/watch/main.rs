@@ -4,6 +4,7 @@
 mod belief;
 mod common;
 mod disputes;
+mod doubt;
 mod keep;
 mod memory;
 mod news;

@@ -1,0 +1,223 @@
+//! The ends of reads: which answers apply, and how far.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::doubt::{
+    Loss, Part, Place, Verdict, claimed_places, find_lack, has_vips, keep_unlisted,
+    lack_of_workload,
+};
+use super::messages::{Changed, ReadOutcome};
+use super::{State, count_hosts};
+use crate::{Coverage, Snapshot, Workload, WorkloadKey};
+
+impl State {
+    /// Ends a read of everything. True: the answer is believed.
+    pub(super) fn finish_everything(
+        &mut self,
+        answer: Option<Snapshot>,
+        now: Duration,
+        changed: &mut Changed,
+    ) -> bool {
+        let Some(begun) = self.schedule.everything_begun() else { return false };
+        let Some(snapshot) = answer else {
+            self.schedule.fail_everything(now);
+            return false;
+        };
+        let is_first = self.believed.complete == Coverage::default()
+            && self.believed.workloads().next().is_none();
+        if is_first && !self.doubts.judge_first_read(snapshot.workloads.iter().any(has_vips)) {
+            self.schedule.repeat_first(now);
+            return false;
+        }
+        let deploying = snapshot.workloads.iter().filter(|workload| workload.deploying);
+        let deploying: BTreeSet<_> = deploying.map(Workload::key).collect();
+        let is_excused = |key: &_| self.believed.is_announced(key) || deploying.contains(key);
+        let known = || self.believed.all_known();
+        let lack = find_lack(known(), &snapshot, begun, is_excused);
+        let is_large = find_lack(known(), &snapshot, begun, |_| false).loss.is_large();
+        let verdict = self.doubts.judge_read(&snapshot, lack, now);
+        let streaming = self.stream.is_open();
+        let listed = snapshot.workloads.iter();
+        let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), workload)).collect();
+        self.schedule.finish_everything(|key| found.get(key).copied(), streaming, now);
+        match verdict {
+            Verdict::Believed => {
+                let hosts = || count_hosts(snapshot.workloads.iter());
+                self.schedule.set_agents(self.agents.unwrap_or_else(hosts));
+                self.schedule.set_bytes(snapshot.bytes);
+                self.believed.replace_all(snapshot, begun, changed);
+                if is_large {
+                    self.schedule.watch_closely(now);
+                }
+            }
+            Verdict::Doubted => {
+                self.apply_doubted(snapshot, begun, changed);
+                if let Some(due) = self.doubts.next_read(now) {
+                    self.schedule.read_everything_by(due);
+                }
+            }
+        }
+        verdict == Verdict::Believed
+    }
+
+    /// Applies what a doubted read lists. What it lacks stays, unless its end was announced or its
+    /// place belongs to another task.
+    fn apply_doubted(&mut self, snapshot: Snapshot, begun: Duration, changed: &mut Changed) {
+        self.believed.note_coverage(snapshot.coverage);
+        let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+        let taken = claimed_places(instances);
+        for key in self.believed.missing_from(&snapshot, begun) {
+            if self.believed.is_end_announced(&key) {
+                self.believed.remove_workload(&key, begun, changed);
+            } else {
+                let is_taken = |place: &Place| taken.contains(place);
+                let holds = |instance: &_| Place::of_instance(instance).iter().any(is_taken);
+                self.believed.drop_instances(&key, holds, changed);
+            }
+        }
+        for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
+            self.apply_listed(workload, &taken, begun, changed);
+        }
+    }
+
+    /// Applies a workload as it is listed while there is a doubt.
+    fn apply_listed(
+        &mut self,
+        mut workload: Workload,
+        taken: &BTreeSet<Place>,
+        begun: Duration,
+        changed: &mut Changed,
+    ) {
+        let key = workload.key();
+        let is_excused = workload.deploying || self.believed.is_announced(&key);
+        let known = self.believed.get(&key).filter(|known| known.begun <= begun && !is_excused);
+        let (mut parts, mut new): (BTreeSet<Part>, Vec<Part>) = Default::default();
+        if let Some(known) = known {
+            let lack = lack_of_workload(known, &workload);
+            if lack.parts.contains(&(key.clone(), None)) {
+                // It has lost its VIPs: it stays as it was.
+                return self.doubts.note_workload(&key, lack.parts, new);
+            }
+            let is_new =
+                |id: &Arc<str>| known.find(id).is_none() || self.doubts.is_newcomer(&key, id);
+            let ids = workload.instances.iter().map(|instance| Arc::clone(&instance.id));
+            new = ids.filter(&is_new).map(|id| (key.clone(), Some(id))).collect();
+            parts = keep_unlisted(&mut workload, known, taken, is_new);
+        }
+        self.doubts.note_workload(&key, parts, new);
+        self.believed.replace_workload(workload, begun, changed);
+    }
+
+    /// Ends a read of one workload.
+    pub(super) fn finish_read(
+        &mut self,
+        key: &WorkloadKey,
+        answer: ReadOutcome,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        match answer {
+            ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
+                if let Some(begun) = self.schedule.finish_read(key, Some(Some(&workload)), now) {
+                    self.apply_workload(*workload, begun, now, changed);
+                }
+            }
+            ReadOutcome::Missing => {
+                let Some(begun) = self.schedule.finish_read(key, Some(None), now) else { return };
+                let is_doubted = self.doubts.open().is_some_and(|doubt| doubt.keeps_workload(key));
+                if self.believed.is_end_announced(key) {
+                    self.believed.remove_workload(key, begun, changed);
+                } else if self.believed.get(key).is_some() && !is_doubted {
+                    // Its removal was not announced.
+                    self.schedule.mark_everything(now);
+                }
+            }
+            ReadOutcome::Found(_) | ReadOutcome::Failed => {
+                self.schedule.finish_read(key, None, now);
+            }
+        }
+    }
+
+    /// Applies a read of one workload. If it alone would take away more than half of everything, a
+    /// read of everything decides.
+    fn apply_workload(
+        &mut self,
+        workload: Workload,
+        begun: Duration,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        let key = workload.key();
+        let known = self.believed.get(&key);
+        let lost = known.map(|known| lack_of_workload(known, &workload).loss).unwrap_or_default();
+        let is_excused = workload.deploying || self.believed.is_announced(&key);
+        let loses = lost.vips + lost.servers > 0 && !is_excused;
+        let before = |id: &str| known.and_then(|known| known.find(id)).is_some();
+        let new = workload.instances.iter().filter(|instance| !before(&instance.id));
+        let places = claimed_places(new);
+        if self.doubts.open().is_some() {
+            let taken = claimed_places(workload.instances.iter());
+            self.apply_listed(workload, &taken, begun, changed);
+        } else if loses && self.loss_in_total(lost).is_large() {
+            return self.schedule.mark_everything(now);
+        } else {
+            self.believed.replace_workload(workload, begun, changed);
+        }
+        self.evict(&places, Some((&key, begun)), now, changed);
+    }
+
+    /// Relates the loss of one workload to everything that is known.
+    fn loss_in_total(&self, lost: Loss) -> Loss {
+        let nothing = Snapshot::default();
+        let all = find_lack(self.believed.all_known(), &nothing, Duration::ZERO, |_| true).loss;
+        Loss { vips: lost.vips, servers: lost.servers, ..all }
+    }
+
+    /// Drops the tasks whose places belong to others now: those of `by`, whose read began then, or
+    /// those of another Marathon.
+    pub(super) fn evict(
+        &mut self,
+        places: &BTreeSet<Place>,
+        by: Option<(&WorkloadKey, Duration)>,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        if places.is_empty() {
+            return;
+        }
+        let is_taken = |place: &Place| places.contains(place);
+        let holds = |instance: &_| Place::of_instance(instance).iter().any(is_taken);
+        let others = self.believed.all_known().filter(|(key, known)| {
+            by.is_none_or(|(by, begun)| by != *key && known.begun <= begun)
+                && known.view.instances.iter().any(holds)
+        });
+        for key in others.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.believed.drop_instances(&key, holds, changed);
+            self.schedule.mark_dirty(key, None, now);
+        }
+    }
+
+    /// Opens a doubt for the owner of the state.
+    pub(super) fn doubt_for_owner(&mut self, loss: Loss, now: Duration) {
+        self.doubts.open_for_owner(loss, now);
+        if let Some(due) = self.doubts.next_read(now) {
+            self.schedule.read_everything_by(due);
+        }
+    }
+
+    /// Ends a doubt: what stayed goes at once.
+    pub(super) fn accept_loss(&mut self, now: Duration, changed: &mut Changed) {
+        let Some(parts) = self.doubts.accept() else { return };
+        for (key, instance) in parts {
+            match instance {
+                None => self.believed.remove_workload(&key, Duration::MAX, changed),
+                Some(id) => {
+                    self.believed.drop_instances(&key, |each| each.id == id, changed);
+                }
+            }
+        }
+        self.schedule.watch_closely(now);
+    }
+}
