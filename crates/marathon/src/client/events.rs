@@ -8,7 +8,7 @@ use reqwest::{Response, Url};
 
 use super::error::{ClientError, receiving_error};
 use super::http::{Http, Wanted, leader_header};
-use super::info;
+use super::info::ServerInfo;
 use super::request::{Base, EVENTS};
 
 /// Longest body of an answer that is not an event stream; the rest is ignored.
@@ -59,8 +59,8 @@ pub(super) async fn open_stream(
     http: &Http,
     base: &Base,
     bases: &[Base],
+    info: ServerInfo,
 ) -> Result<EventStream, ClientError> {
-    let info = info::read_info(http, base, bases).await.unwrap_or_default();
     let path = format!("{EVENTS}?{}", events_query(info.version.as_deref()));
     let opened = Instant::now();
     let (response, url) = http.follow_redirects(base.url_of(&path), bases, Wanted::Events).await?;
@@ -105,7 +105,7 @@ fn events_query(version: Option<&str>) -> String {
 }
 
 /// Parses a version like `1.8.222-86475ddac`.
-fn parse_version(version: &str) -> Option<(u32, u32, u32)> {
+pub(super) fn parse_version(version: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = version.trim_start_matches('v').splitn(3, '.');
     let number = |text: &str| {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

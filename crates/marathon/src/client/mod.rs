@@ -9,7 +9,7 @@ mod info;
 mod jwt;
 mod request;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, Secret};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::document::message_in;
 use crate::{Document, Finding, Records, Snapshot, VersionKey, Workload, WorkloadKey};
-use http::{Http, run_long};
+use http::{Answer, Http, run_long};
 use request::{APPS, Base, PODS, version_path, workload_path};
 
 /// Longest time for all version records of one snapshot.
@@ -31,6 +31,9 @@ const VERSIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Version records that are read concurrently.
 const CONCURRENT_VERSIONS: usize = 8;
+
+/// The first generation that has pods.
+const FIRST_WITH_PODS: (u32, u32) = (1, 4);
 
 /// A client of one Marathon. It uses the URL that worked last, and keeps the version records that
 /// it has read.
@@ -46,8 +49,13 @@ struct Memory {
     /// Index of the URL that worked last.
     good: usize,
     records: Records,
+    /// The last version record that Marathon has dropped and that was requested again.
+    gone: Option<VersionKey>,
     /// Marathon has answered about pods.
     has_pods: bool,
+    /// The last answer to `/v2/info`. It is read anew with each attempt to open the stream, so it
+    /// is that of the Marathon that runs now: a stream ends with its process.
+    info: Option<ServerInfo>,
 }
 
 /// The result of a read, and the leader of that moment.
@@ -78,15 +86,27 @@ impl Client {
     ///
     /// [`InstanceSpec::Unknown`]: crate::InstanceSpec::Unknown
     pub async fn read_snapshot(&self) -> Result<Snapshot, ClientError> {
-        self.read_everything().await.result
+        self.read_all().await.result
     }
 
-    /// Reads the same as [`Client::read_snapshot`], and the leader.
+    /// Reads the same as [`Client::read_snapshot`], the leader, and the framework id.
     pub async fn read_everything(&self) -> Answered<Snapshot> {
+        let mut answered = self.read_all().await;
+        if let Ok(snapshot) = &mut answered.result {
+            let base = &self.bases[self.lock_memory().good];
+            // Without an answer the id is unknown.
+            let info = self.known_server_info(base).await.unwrap_or_default();
+            snapshot.framework = info.framework.map(Arc::from);
+        }
+        answered
+    }
+
+    async fn read_all(&self) -> Answered<Snapshot> {
         let Answered { result, leader } = self.try_urls(|base| self.read_documents(base)).await;
         let result = match result {
             Ok(document) => {
-                let snapshot = self.complete_snapshot(&document).await;
+                let gone = self.choose_gone();
+                let snapshot = self.complete_snapshot(&document, gone).await;
                 self.lock_memory().records.retain_used(&snapshot);
                 Ok(snapshot)
             }
@@ -106,7 +126,7 @@ impl Client {
         let Answered { result, leader } = self.try_urls(read).await;
         let result = match result {
             Ok(Some(document)) => {
-                let workloads = self.complete_snapshot(&document).await.workloads;
+                let workloads = self.complete_snapshot(&document, Vec::new()).await.workloads;
                 let found = workloads.into_iter().find(|each| each.key() == *key);
                 // Only Marathon's own 404 says that it doesn't exist.
                 found.map(Some).ok_or_else(|| ClientError::OtherAnswer { key: key.to_string() })
@@ -124,7 +144,8 @@ impl Client {
     /// When it can't be opened, or the answer is not an event stream.
     pub async fn open_events(&self, url: usize) -> Result<EventStream, ClientError> {
         let base = &self.bases[url % self.bases.len()];
-        events::open_stream(&self.http, base, &self.bases).await
+        let info = self.read_server_info(base).await.unwrap_or_default();
+        events::open_stream(&self.http, base, &self.bases, info).await
     }
 
     /// Reads `/v2/info` of the URL with this index.
@@ -175,17 +196,55 @@ impl Client {
         let leader = apps.leader.clone();
         let document = apps.parse_body(Document::parse_apps)?;
         let pods = self.http.get(base.url_of(PODS), &self.bases).await?;
-        // Generations before 1.4 have no pods and no such path. A Marathon that has answered about
-        // pods is a later one: then the status comes from a proxy.
-        let pods = match pods.status {
-            404 | 405 | 501 if !self.lock_memory().has_pods => Document::no_pods(),
-            _ => {
-                let pods = pods.check_status()?.parse_body(Document::parse_pods)?;
-                self.lock_memory().has_pods = true;
-                pods
-            }
+        let pods = if self.lacks_pods(base, &pods).await {
+            Document::no_pods()
+        } else {
+            let pods = pods.check_status()?.parse_body(Document::parse_pods)?;
+            self.lock_memory().has_pods = true;
+            pods
         };
         Ok((document.merge(pods), leader))
+    }
+
+    /// Tells whether an answer about pods says that this Marathon has none. Generations before 1.4
+    /// have no such path; from a later one the status comes from a proxy. A Marathon that doesn't
+    /// tell its version has to say it in its own words.
+    async fn lacks_pods(&self, base: &Base, pods: &Answer) -> bool {
+        if !matches!(pods.status, 404 | 405 | 501) || self.lock_memory().has_pods {
+            return false;
+        }
+        match self.known_server_info(base).await {
+            Ok(info) => match info.version.as_deref().and_then(events::parse_version) {
+                Some((major, minor, _)) => (major, minor) < FIRST_WITH_PODS,
+                None => true,
+            },
+            Err(_) => pods.status == 404 && error_message(&pods.body).is_some(),
+        }
+    }
+
+    /// Returns the last answer to `/v2/info`, or reads it from this server.
+    async fn known_server_info(&self, base: &Base) -> Result<ServerInfo, ClientError> {
+        let known = self.lock_memory().info.clone();
+        match known {
+            Some(info) => Ok(info),
+            None => self.read_server_info(base).await,
+        }
+    }
+
+    /// Reads `/v2/info` of one server.
+    async fn read_server_info(&self, base: &Base) -> Result<ServerInfo, ClientError> {
+        let info = info::read_info(&self.http, base, &self.bases).await;
+        self.lock_memory().info = info.as_ref().ok().cloned();
+        info
+    }
+
+    /// Chooses records that Marathon had dropped, to request them again: a few at each read, in
+    /// turn.
+    fn choose_gone(&self) -> Vec<VersionKey> {
+        let mut memory = self.lock_memory();
+        let chosen = memory.records.gone_after(memory.gone.as_ref(), CONCURRENT_VERSIONS);
+        memory.gone = chosen.last().cloned();
+        chosen
     }
 
     /// Reads one app or pod of one server.
@@ -196,19 +255,19 @@ impl Client {
     ) -> Result<(Option<Document>, Option<String>), ClientError> {
         let answer = self.http.get(base.url_of(path), &self.bases).await?;
         let leader = answer.leader.clone();
-        // A 404 without Marathon's message comes from a proxy.
-        if answer.status == 404 && is_marathon_error(&answer.body) {
+        if denies_existence(&answer) {
             return Ok((None, leader));
         }
         Ok((Some(answer.check_status()?.parse_body(Document::parse)?), leader))
     }
 
-    /// Makes a snapshot of a document, and reads the version records that it lacks.
-    async fn complete_snapshot(&self, document: &Document) -> Snapshot {
+    /// Makes a snapshot of a document, and reads the version records that it lacks, and these.
+    async fn complete_snapshot(&self, document: &Document, more: Vec<VersionKey>) -> Snapshot {
         let to_snapshot = || run_long(|| document.to_snapshot(&self.lock_memory().records));
         let snapshot = to_snapshot();
         let mut missing = snapshot.missing_versions();
         missing.retain(|key| !self.lock_memory().records.contains(key));
+        missing.extend(more);
         if missing.is_empty() {
             self.lock_memory().records.remember_current(&snapshot);
             return snapshot;
@@ -245,7 +304,7 @@ impl Client {
         while let Ok(Some((key, answer))) = timeout_at(deadline, answers.next()).await {
             let name = format!("version {:.3} of {} {}", key.version, key.kind, key.id);
             let read = match answer {
-                Ok(Some(answer)) if answer.status != 404 => {
+                Ok(Some(answer)) if !denies_existence(&answer) => {
                     let spec = answer.check_status().and_then(|answer| {
                         answer.parse_body(|body| Document::parse_version(key.kind, body))
                     });
@@ -269,7 +328,15 @@ impl Client {
     }
 }
 
-/// Tells whether a body is an error of Marathon's own: a JSON object with a message.
-fn is_marathon_error(body: &[u8]) -> bool {
-    body.trim_ascii_start().first() == Some(&b'{') && message_in(body).is_some()
+/// Tells whether an answer is Marathon's own 404. Other servers answer with a page, or with a
+/// message of their own, such as `{"message":"no Route matched with those values"}` of Kong.
+fn denies_existence(answer: &Answer) -> bool {
+    let is_own = |message: String| answer.leader.is_some() || message.contains("does not exist");
+    answer.status == 404 && error_message(&answer.body).is_some_and(is_own)
+}
+
+/// Returns the message of a body that is a JSON object with one, as Marathon's errors are.
+fn error_message(body: &[u8]) -> Option<String> {
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    is_object.then(|| message_in(body)).flatten()
 }

@@ -37,6 +37,15 @@ impl Records {
         }
     }
 
+    /// Lists up to so many of the records that Marathon has dropped: those that follow `last`, or the
+    /// first ones.
+    pub(crate) fn gone_after(&self, last: Option<&VersionKey>, most: usize) -> Vec<VersionKey> {
+        let gone = self.by_key.iter().filter(|(_, spec)| spec.is_none()).map(|(key, _)| key);
+        let later = gone.clone().filter(|key| last.is_none_or(|last| *key > last));
+        let earlier = gone.filter(|key| last.is_some_and(|last| *key <= last));
+        later.chain(earlier).take(most).cloned().collect()
+    }
+
     /// Adds the definitions that instances run by now. When an upgrade replaces them, which happens
     /// for all agents at once, no agent has to request them.
     pub fn remember_current(&mut self, snapshot: &Snapshot) {

@@ -53,6 +53,64 @@ fn a_generation_without_pods_has_none() {
     }
 }
 
+/// A Marathon with an app whose answers about pods, about itself and about versions are these.
+fn answering(pods: Vec<u8>, info: Vec<u8>, version: Vec<u8>) -> Server {
+    Server::start(move |request, stream| {
+        stream.write_all(match request.path.as_str() {
+            "/v2/pods/::status" => &pods,
+            "/v2/info" => &info,
+            path if path.contains("versions") => &version,
+            _ => return stream.write_all(&json(DEPLOYED)),
+        })
+    })
+}
+
+#[test]
+fn a_marathon_without_pods_is_told_from_a_proxy_by_its_version() {
+    let page = || answer("404 Not Found", "", "<html>");
+    let own = || answer("404 Not Found", "", r#"{"message":"HTTP 404 Not Found"}"#);
+    let version = |version: &str| json(format!(r#"{{"version":"{version}"}}"#));
+    for (pods, info, is_read) in [
+        (page(), version("1.1.1"), true),
+        (page(), version("1.3.13"), true),
+        (page(), version("1.4.0"), false),
+        (own(), version("1.8.222-86475ddac"), false),
+        (answer("501 Not Implemented", "", ""), version("1.9.109"), false),
+        // Nothing is known of it.
+        (page(), page(), false),
+        (own(), page(), true),
+        (own(), answer("500 Internal Server Error", "", ""), true),
+    ] {
+        let shown = String::from_utf8_lossy(&info).into_owned();
+        let server = answering(pods, info, json("{}"));
+        assert_eq!(read(&config(vec![server.url])).is_ok(), is_read, "{shown}");
+    }
+}
+
+#[test]
+fn a_page_in_the_place_of_a_version_record_is_no_answer_and_asked_for_again() {
+    let pages = ["<html>", "", "{}", r#"{"message":"no Route matched with those values"}"#];
+    for page in pages.map(|body| answer("404 Not Found", "", body)) {
+        let server = answering(json("[]"), json(r#"{"version":"1.8.222"}"#), page);
+        let client = Client::new(&config(vec![server.url.clone()])).unwrap();
+        for _ in 0..2 {
+            let snapshot = block_on(client.read_snapshot()).unwrap();
+            let first = &snapshot.workloads[0].instances[0];
+            assert!(matches!(first.spec, InstanceSpec::Unknown(_)), "{first:?}");
+            assert!(snapshot.findings[0].reason.contains("404"), "{:?}", snapshot.findings);
+        }
+    }
+}
+
+#[test]
+fn the_framework_id_is_that_of_the_info() {
+    let info = json(r#"{"version":"1.8.222","frameworkId":"f-1"}"#);
+    let server = answering(json("[]"), info, json("{}"));
+    let client = Client::new(&config(vec![server.url])).unwrap();
+    let snapshot = block_on(client.read_everything()).result.unwrap();
+    assert_eq!(snapshot.framework.as_deref(), Some("f-1"));
+}
+
 #[test]
 fn a_page_in_the_place_of_pods_that_were_there_is_no_answer() {
     let asked = AtomicUsize::new(0);
@@ -87,7 +145,8 @@ fn credentials_are_sent_to_the_configured_server_and_not_where_it_redirects() {
     assert!(
         server.asked().iter().all(|request| request.header("authorization") == Some("Basic dTpw"))
     );
-    assert_eq!(stranger.asked().len(), 2);
+    let paths = stranger.paths().into_iter().map(|path| path[..8].to_owned());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/v2/apps", "/v2/pods", "/v2/info"]);
     assert!(stranger.asked().iter().all(|request| request.header("authorization").is_none()));
 }
 
@@ -98,14 +157,16 @@ const DEPLOYED: &str = r#"{"apps":[{"id":"/x","version":"2020-01-03T00:00:00.000
     {"id":"3","version":"2020-01-02T00:00:00.000Z","host":"h","ports":[9],"startedAt":"2020-01-01T00:00:00Z"}]}]}"#;
 
 #[test]
-fn version_records_are_read_once_and_a_purged_one_is_not_asked_for_again() {
+fn version_records_are_read_once_and_a_purged_one_at_each_read_of_everything() {
     let server = Server::start(|request, stream| {
         stream.write_all(&match request.path.as_str() {
             "/v2/pods/::status" => json("[]"),
             "/v2/apps/x/versions/2020-01-01T00:00:00.000Z" => {
                 json(r#"{"id":"/x","version":"2020-01-01T00:00:00.000Z","portDefinitions":[{}]}"#)
             }
-            path if path.contains("versions") => answer("404 Not Found", "", "{}"),
+            path if path.contains("versions") => {
+                answer("404 Not Found", "", r#"{"message":"App '/x' does not exist in version"}"#)
+            }
             _ => json(DEPLOYED),
         })
     });
@@ -122,7 +183,7 @@ fn version_records_are_read_once_and_a_purged_one_is_not_asked_for_again() {
     assert_eq!((one.endpoints.len(), two.endpoints.len()), (1, 1));
     assert!(matches!(three.spec, InstanceSpec::Gone(_)));
     let versions = server.paths().into_iter().filter(|path| path.contains("versions")).count();
-    assert_eq!(versions, 2);
+    assert_eq!(versions, 3);
 }
 
 #[test]
@@ -149,5 +210,7 @@ fn the_url_that_worked_last_is_asked_first() {
         client.read_snapshot().await.unwrap();
         client.read_snapshot().await.unwrap();
     });
-    assert_eq!((bad.asked().len(), good.asked().len()), (1, 4));
+    // It has no pods, so it is asked for its version too.
+    let reads = good.paths().into_iter().filter(|path| path != "/v2/info").count();
+    assert_eq!((bad.asked().len(), reads), (1, 4));
 }
