@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "doctor", "events",
+    "release", "accept", "doctor", "events",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

@@ -193,8 +193,12 @@ fn measure_reaction<K: Kernel + 'static>(
             .unwrap();
         runtime.block_on(async {
             let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
-            let watch =
-                marathon::watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
+            let watch = marathon::watch::Config {
+                urls: NonZeroUsize::MIN,
+                agents: Some(1),
+                seed: 7,
+                doubt: marathon::watch::DEFAULT_DOUBT,
+            };
             let kind = SourceKind::Marathon(watch);
             let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };

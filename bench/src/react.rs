@@ -39,7 +39,12 @@ impl World {
     /// Makes a core whose kernel holds the whole cluster.
     pub(crate) fn settled(cluster: Cluster) -> Self {
         let wall = "2026-01-01T01:00:00Z".parse().unwrap();
-        let watch = watch::Config { urls: NonZeroUsize::MIN, agents: Some(1), seed: 7 };
+        let watch = watch::Config {
+            urls: NonZeroUsize::MIN,
+            agents: Some(1),
+            seed: 7,
+            doubt: marathon::watch::DEFAULT_DOUBT,
+        };
         let kind = SourceKind::Marathon(watch);
         let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use node::{KernelError, error_chain};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// The reason why the state of the agent or of the kernel can't be read now.
@@ -31,6 +32,12 @@ impl IntoResponse for Unavailable {
     fn into_response(self) -> Response {
         answer_problem(StatusCode::SERVICE_UNAVAILABLE, &error_chain(&self))
     }
+}
+
+/// The answer to accept: the sources whose answers were doubted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Accepted {
+    pub(super) accepted: Vec<String>,
 }
 
 /// Answers `status` with the reason as JSON.

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
 
+use super::answer::Accepted;
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::Hold;
 use crate::report::agent::AgentReport;
@@ -141,6 +142,18 @@ impl AgentClient {
     /// When it doesn't answer.
     pub fn request_release(&self) -> Result<()> {
         self.send_request(Method::POST, "/v1/release", None).map(drop)
+    }
+
+    /// Accepts what the doubted answers of a source lack, or of all. Returns the names of those
+    /// that were doubted.
+    ///
+    /// # Errors
+    /// When it doesn't answer, or knows no such source.
+    pub fn request_accept(&self, source: Option<&str>) -> Result<Vec<String>> {
+        let body = serde_json::json!({ "source": source }).to_string();
+        let accepted: Option<Accepted> =
+            self.request_json(Method::POST, "/v1/accept", Some(body))?;
+        Ok(accepted.context("the agent is of a version without doubts")?.accepted)
     }
 
     fn request_json<T: DeserializeOwned>(

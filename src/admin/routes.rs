@@ -1,4 +1,4 @@
-//! The paths of the two servers, and the answers to `/healthz`, `/readyz`, hold and release.
+//! The paths of the two servers, and the answers to `/healthz`, `/readyz`, hold, release and accept.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
+use vip::SourceId;
 
-use super::answer::Unavailable;
+use super::answer::{Accepted, Unavailable};
 use super::state::{AdminState, SharedState};
 use super::{api, hold, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
@@ -28,7 +29,8 @@ pub(super) fn read_only(state: Arc<AdminState>) -> Router {
 pub(super) fn all_routes(state: Arc<AdminState>) -> Router {
     let acting = Router::new()
         .route("/v1/hold", post(answer_hold))
-        .route("/v1/release", post(answer_release));
+        .route("/v1/release", post(answer_release))
+        .route("/v1/accept", post(answer_accept));
     add_layers(reading_routes().merge(acting), state)
 }
 
@@ -105,6 +107,33 @@ async fn answer_release(State(state): SharedState) -> Response {
     }
     match state.ask_loop(Request::Release).await {
         Some(()) => StatusCode::NO_CONTENT.into_response(),
+        None => answer_stuck_loop(),
+    }
+}
+
+/// The source whose losses are accepted. None: all.
+#[derive(Deserialize)]
+struct Accept {
+    #[serde(default)]
+    source: Option<String>,
+}
+
+async fn answer_accept(
+    State(state): SharedState,
+    Json(Accept { source }): Json<Accept>,
+) -> Response {
+    let view = state.latest_view();
+    let names = || view.sources.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let source = source.as_deref().map(SourceId::from);
+    if let Some(source) = source.as_ref().filter(|source| !view.sources.contains_key(*source)) {
+        let why = format!("there is no Marathon {source}, only {}", names().join(", "));
+        return (StatusCode::BAD_REQUEST, why).into_response();
+    }
+    match state.ask_loop(|accepted| Request::Accept(source, accepted)).await {
+        Some(accepted) => {
+            let accepted = accepted.iter().map(ToString::to_string).collect();
+            Json(Accepted { accepted }).into_response()
+        }
         None => answer_stuck_loop(),
     }
 }

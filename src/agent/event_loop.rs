@@ -335,6 +335,14 @@ impl Agent {
                 self.run_turn(Input::Release);
                 let _ = done.send(());
             }
+            Request::Accept(source, accepted) => {
+                let is_meant = |id: &SourceId| source.as_ref().is_none_or(|source| source == id);
+                let view = self.view.borrow().clone();
+                let doubted = view.sources.iter().filter(|(_, each)| each.doubt.is_some());
+                let doubted = doubted.map(|(id, _)| id.clone()).filter(is_meant).collect();
+                self.run_turn(Input::Accept(source));
+                let _ = accepted.send(doubted);
+            }
             Request::LocalFacts(facts) => {
                 let now = self.now().since_start;
                 let _ = facts.send(self.core.controller().local_facts(now));

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod accept;
 mod adopt;
 mod apply;
 mod args;
@@ -52,6 +53,7 @@ enum Command {
     Explain(explain::Explain),
     Hold(hold::Hold),
     Release(hold::Release),
+    Accept(accept::Accept),
     Check(check::Check),
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
@@ -89,6 +91,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&self.global),
             Command::Hold(hold) => hold.run(&self.global),
             Command::Release(release) => release.run(&self.global),
+            Command::Accept(accept) => accept.run(&self.global),
             Command::Check(check) => check.run(&self.global),
             Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// The `[agent]` section of the file.
@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub struct AgentSection {
     /// Directory for the last good snapshot, which lets the agent start while Marathon is down.
     pub state: PathBuf,
-    /// Unix socket for `vipd hold`, `vipd release` and `vipd status`.
+    /// Unix socket for `vipd hold`, `vipd release`, `vipd accept` and `vipd status`.
     pub socket: PathBuf,
     /// Address of the HTTP server: the status page, `/metrics`, `/healthz` and the API.
     pub listen: SocketAddr,
@@ -28,6 +28,9 @@ pub struct AgentSection {
     /// Number of nodes that run vipd; together they limit the load on Marathon. Unless set, one per
     /// Mesos agent.
     pub agents: Option<u32>,
+    /// Longest time to doubt an answer of Marathon that lacks more than half of the VIPs or real
+    /// servers, as `90s`, `15m` or `1h`. Meanwhile these stay; `0s` believes every answer.
+    pub doubt: String,
 }
 
 impl Default for AgentSection {
@@ -40,6 +43,7 @@ impl Default for AgentSection {
             sync_period: controller.sync_period.as_secs(),
             linger: controller.linger.as_secs(),
             agents: None,
+            doubt: "15m".to_owned(),
         }
     }
 }
@@ -59,22 +63,37 @@ pub struct AgentSettings {
     pub linger: Duration,
     /// Number of nodes that run vipd. `None`: one per host that runs tasks.
     pub agents: Option<u32>,
+    /// Longest time to doubt an answer that lacks most of what was there.
+    pub doubt: Duration,
 }
 
 impl AgentSection {
     /// Checks the values.
     ///
     /// # Errors
-    /// When `sync-period` is out of range.
+    /// When `sync-period` is out of range, or `doubt` is no time.
     pub fn resolve(self) -> Result<AgentSettings> {
-        let Self { state, socket, listen, sync_period, linger, agents } = self;
+        let Self { state, socket, listen, sync_period, linger, agents, doubt } = self;
         ensure!(
             (1..=3600).contains(&sync_period),
             "[agent] sync-period is {sync_period} seconds: use 1 to 3600"
         );
         let [sync_period, linger] = [sync_period, linger].map(Duration::from_secs);
-        Ok(AgentSettings { state, socket, listen, sync_period, linger, agents })
+        let doubt = parse_doubt(&doubt)?;
+        Ok(AgentSettings { state, socket, listen, sync_period, linger, agents, doubt })
     }
+}
+
+/// The longest time that may be set. Ports are given to other tasks long before.
+const MAX_DOUBT: Duration = Duration::from_secs(24 * 3600);
+
+fn parse_doubt(text: &str) -> Result<Duration> {
+    let doubt = humantime::parse_duration(text).ok().filter(|doubt| *doubt <= MAX_DOUBT);
+    doubt.with_context(|| {
+        format!(
+            "[agent] doubt is {text:?}: use a time of at most 24h with its unit, such as \"15m\""
+        )
+    })
 }
 
 #[cfg(test)]
@@ -91,5 +110,19 @@ mod tests {
         assert_eq!(resolve(3600).unwrap().sync_period, Duration::from_secs(3600));
         let default = AgentSection::default().resolve().unwrap();
         assert_eq!(default.sync_period, Duration::from_secs(30));
+        assert_eq!(default.doubt, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn a_doubt_is_a_time_with_its_unit() {
+        let resolve =
+            |doubt: &str| AgentSection { doubt: doubt.to_owned(), ..Default::default() }.resolve();
+        for (text, seconds) in [("15m", 900), ("90s", 90), ("1h 30m", 5400), ("0s", 0)] {
+            assert_eq!(resolve(text).unwrap().doubt, Duration::from_secs(seconds), "{text}");
+        }
+        for text in ["", "15", "soon", "-1s", "25h", "9999999999999999h"] {
+            let error = resolve(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("[agent] doubt is {text:?}")), "{error}");
+        }
     }
 }

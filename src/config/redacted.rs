@@ -31,6 +31,7 @@ impl Config {
                 "sync-period": agent.sync_period.as_secs(),
                 "linger": agent.linger.as_secs(),
                 "agents": agent.agents,
+                "doubt": humantime::format_duration(agent.doubt).to_string(),
             },
             "ipvs": {
                 "tcp-timeout": self.timeouts.tcp,

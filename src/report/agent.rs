@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use marathon::Timestamp;
 use serde::{Deserialize, Serialize};
 use vip::controller::Mode;
+use vip::plan::Losses;
 use vip::{Line, Sign};
 
 use crate::agent::status::health::{Liveness, Readiness};
 use crate::agent::status::{Hold, View};
+use crate::sources::SourceDoubt;
 
 /// The state of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,37 @@ pub struct SourceReport {
     pub error: Option<String>,
     /// The number of apps and pods.
     pub workloads: usize,
+    /// The doubt about the last complete answer, which lacks most of what was there.
+    #[serde(default)]
+    pub doubt: Option<DoubtReport>,
+}
+
+/// A doubt about a complete answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtReport {
+    /// The time of the first such answer.
+    pub since: Timestamp,
+    /// VIPs that the last one lacks.
+    pub lost_vips: usize,
+    /// VIPs that were known.
+    pub of_vips: usize,
+    /// Real servers that the last one lacks.
+    pub lost_servers: usize,
+    /// Real servers that were known.
+    pub of_servers: usize,
+}
+
+impl From<&SourceDoubt> for DoubtReport {
+    fn from(doubt: &SourceDoubt) -> Self {
+        let Losses { services, of_services, servers, of_servers } = doubt.losses;
+        Self {
+            since: doubt.since,
+            lost_vips: services,
+            of_vips: of_services,
+            lost_servers: servers,
+            of_servers,
+        }
+    }
 }
 
 impl AgentReport {
@@ -73,6 +106,7 @@ impl AgentReport {
                 stale: source.is_stale(now),
                 error: source.error.clone(),
                 workloads: source.workloads,
+                doubt: source.doubt.as_ref().map(DoubtReport::from),
             };
             (id.to_string(), report)
         });
@@ -119,7 +153,8 @@ impl AgentReport {
                 || "never read".to_owned(),
                 |age| format!("{} apps and pods, read whole {age} s ago", source.workloads),
             );
-            line(Sign::Plain, format!("marathon {name}: {how}; {age}"))
+            let doubt = if source.doubt.is_some() { "; its answers are doubted" } else { "" };
+            line(Sign::Plain, format!("marathon {name}: {how}; {age}{doubt}"))
         });
         let wrong = self.unhealthy.iter().chain(&self.not_ready).chain(&self.notes);
         let wrong = wrong.map(|text| line(Sign::Warn, text.clone()));

@@ -36,6 +36,7 @@ impl SourceConfig {
             urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
             agents: config.agent.agents,
             seed: jitter_seed(&config.node_name, &marathon.name),
+            doubt: config.agent.doubt,
         };
         Self {
             id: marathon.name.as_str().into(),

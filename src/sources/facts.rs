@@ -51,7 +51,8 @@ impl ClusterContext {
 
     /// The facts as the controller takes them. `masters` are the addresses of the servers that the
     /// cluster depends on.
-    pub(crate) fn to_facts(&self, masters: BTreeSet<IpAddr>) -> Facts {
+    /// `doubted` tells whether they lack much of the table.
+    pub(crate) fn to_facts(&self, masters: BTreeSet<IpAddr>, doubted: bool) -> Facts {
         Facts {
             cluster: ClusterFacts {
                 nodes: self.nodes.members().copied().collect(),
@@ -60,6 +61,7 @@ impl ClusterContext {
             },
             uncertain: self.uncertain.members().copied().collect(),
             gaps: self.gaps.members().next().is_some(),
+            doubted,
         }
     }
 }

@@ -33,10 +33,11 @@ use std::time::Duration;
 use ::marathon::client::Client;
 use ::marathon::watch::Action;
 use tokio::sync::mpsc;
+use vip::plan::Losses;
 use vip::{AppId, LabelReport};
 
 pub use self::config::{SourceConfig, SourceKind};
-pub use view::{STALE, SourceView};
+pub use view::{STALE, SourceDoubt, SourceView};
 pub use vip::SourceId;
 
 use self::marathon::MarathonSource;
@@ -45,7 +46,7 @@ use self::marathon::messages::Message;
 use crate::clock::Moment;
 use hosts::HostCache;
 pub(crate) use kept::KeptState;
-use step::{MessageSummary, SourceContext, SourceStep};
+use step::{MessageSummary, Place, SourceContext, SourceStep};
 
 /// A message from the connection of a source, for [`Source::on_message`].
 #[derive(Debug)]
@@ -163,14 +164,47 @@ impl Source {
         }
     }
 
-    /// Asks for everything once more, before the last answer is believed.
-    pub(crate) fn read_again(
+    /// Doubts that it lists everything, since the kernel has more; `None`: no longer.
+    pub(crate) fn doubt_answers(
+        &mut self,
+        losses: Option<Losses>,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
+        match self {
+            Self::Marathon(source) => {
+                source.doubt_answers(losses, context).map_requests(SourceRequest::Marathon)
+            }
+        }
+    }
+
+    /// Drops the tasks that it keeps in doubt where tasks of another source are.
+    pub(crate) fn evict_kept(
+        &mut self,
+        places: BTreeSet<Place>,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<SourceRequest> {
+        match self {
+            Self::Marathon(source) => {
+                source.evict_kept(places, context).map_requests(SourceRequest::Marathon)
+            }
+        }
+    }
+
+    /// The places of the tasks that it lists.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        match self {
+            Self::Marathon(source) => source.places(),
+        }
+    }
+
+    /// Accepts what its last answer lacks: that goes at once.
+    pub(crate) fn accept_loss(
         &mut self,
         context: &mut SourceContext<'_>,
     ) -> SourceStep<SourceRequest> {
         match self {
             Self::Marathon(source) => {
-                source.read_again(context).map_requests(SourceRequest::Marathon)
+                source.accept_loss(context).map_requests(SourceRequest::Marathon)
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(crate) use marathon::watch::Place;
 use vip::AppId;
 use vip::controller::AppClaims;
 
@@ -37,6 +38,10 @@ pub(crate) struct SourceStep<R> {
     pub(crate) apps: AppChanges,
     /// The source was just read as a whole, and the answer is believed.
     pub(crate) read_whole: bool,
+    /// The places of tasks that it lists for the first time.
+    pub(crate) claimed: BTreeSet<Place>,
+    /// It keeps other tasks than before although its answers lack them.
+    pub(crate) relisted: bool,
 }
 
 /// The availability of a source.
@@ -59,6 +64,8 @@ impl<R> Default for SourceStep<R> {
             servers: BTreeSet::new(),
             apps: AppChanges::new(),
             read_whole: false,
+            claimed: BTreeSet::new(),
+            relisted: false,
         }
     }
 }
@@ -66,19 +73,21 @@ impl<R> Default for SourceStep<R> {
 impl<R> SourceStep<R> {
     /// Returns whether nothing follows from the step.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { requests, availability, servers, apps, read_whole } = self;
+        let Self { requests, availability, servers, apps, read_whole, claimed, relisted } = self;
         requests.is_empty()
             && availability.is_none()
             && servers.is_empty()
             && apps.is_empty()
+            && claimed.is_empty()
             && !read_whole
+            && !relisted
     }
 
     /// Wraps the requests, to hide which kind of source they are for.
     pub(crate) fn map_requests<S>(self, wrap: impl Fn(R) -> S) -> SourceStep<S> {
-        let Self { requests, availability, servers, apps, read_whole } = self;
+        let Self { requests, availability, servers, apps, read_whole, claimed, relisted } = self;
         let requests = requests.into_iter().map(wrap).collect();
-        SourceStep { requests, availability, servers, apps, read_whole }
+        SourceStep { requests, availability, servers, apps, read_whole, claimed, relisted }
     }
 }
 

@@ -227,7 +227,8 @@ impl GatheredClaims {
         if let Beside::Agent(facts) = beside {
             controller.take_over(facts, Duration::ZERO);
         }
-        let mut facts = self.context.to_facts(std::mem::take(&mut self.masters));
+        let doubted = matches!(beside, Beside::Agent(facts) if facts.doubted);
+        let mut facts = self.context.to_facts(std::mem::take(&mut self.masters), doubted);
         facts.gaps |= self.incomplete || !self.coverage.pods;
         controller.learn_input(controller::Input::Facts(facts));
         for (source, apps) in apps {

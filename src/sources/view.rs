@@ -1,6 +1,9 @@
 //! The state of one source, for readiness, metrics and people.
 
+use std::fmt;
 use std::time::Duration;
+
+use vip::plan::Losses;
 
 use crate::clock::Timestamp;
 
@@ -25,6 +28,25 @@ pub struct SourceView {
     pub unheard: Option<String>,
     /// The number of its apps and pods.
     pub workloads: usize,
+    /// The doubt about its last complete answer.
+    pub doubt: Option<SourceDoubt>,
+}
+
+/// A doubt about a complete answer that lacks most of what was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDoubt {
+    /// The time of the first such answer.
+    pub since: Timestamp,
+    /// What the last answer lacks.
+    pub losses: Losses,
+}
+
+/// Writes `2 of 3 VIPs and 5 of 9 real servers`.
+impl fmt::Display for SourceDoubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Losses { services, of_services, servers, of_servers } = self.losses;
+        write!(f, "{services} of {of_services} VIPs and {servers} of {of_servers} real servers")
+    }
 }
 
 impl SourceView {
@@ -39,7 +61,8 @@ impl SourceView {
     /// and reads come, age is no concern: a large cluster reads everything less often than that.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        let uncorrected = !self.streaming || self.from_disk || self.error.is_some();
+        let is_unread = self.from_disk && self.doubt.is_none();
+        let uncorrected = !self.streaming || is_unread || self.error.is_some();
         uncorrected && self.age(now).is_some_and(|age| age > STALE)
     }
 }

@@ -115,7 +115,7 @@ fn a_drain_is_as_the_document_says() {
     };
     let due = DrainFacts { left_ms: None, idle_ms: None, task: None, ..begun.clone() };
     let lingering = [("3.3.0.7".parse().unwrap(), 60_000)].into();
-    let facts = LocalFacts { drains: vec![begun, due], lingering };
+    let facts = LocalFacts { drains: vec![begun, due], lingering, ..LocalFacts::default() };
     let body = serde_json::to_string(&facts).unwrap();
     document.check("/v1/local-facts", 200, "application/json", &body);
 }
@@ -161,7 +161,7 @@ fn the_shape_of_dcos_is_kept_and_more_is_told() {
 fn nothing_can_be_changed_over_tcp_and_no_page_of_others_can_ask() {
     run(async {
         let site = serving().await;
-        for path in ["/v1/hold", "/v1/release"] {
+        for path in ["/v1/hold", "/v1/release", "/v1/accept"] {
             let request = site.http.post(format!("{}{path}", site.url));
             let request = request.header("content-type", "application/json").body("{}");
             assert_eq!(request.send().await.unwrap().status(), 404, "{path}");

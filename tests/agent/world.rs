@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) auth: Option<Auth>,
     pub(crate) hold: Option<Hold>,
+    /// The longest time that a loss is doubted.
+    pub(crate) doubt: Duration,
     /// The most addresses that one plan changes.
     pub(crate) portion: usize,
     agent: Option<Running>,
@@ -110,6 +112,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             auth: None,
             hold: None,
+            doubt: marathon::watch::DEFAULT_DOUBT,
             portion: 256,
             agent: None,
             http: reqwest::Client::new(),
@@ -142,6 +145,7 @@ impl World {
                 urls: urls.len().try_into().unwrap(),
                 agents: Some(1),
                 seed: 7,
+                doubt: self.doubt,
             }),
         });
         let clients = urls.iter().enumerate().map(|(index, urls)| {

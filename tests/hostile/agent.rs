@@ -140,6 +140,7 @@ async fn serve(url: &str) {
             urls: std::num::NonZeroUsize::MIN,
             agents: Some(1),
             seed: 7,
+            doubt: marathon::watch::DEFAULT_DOUBT,
         }),
     };
     let controller = vip::controller::Config {

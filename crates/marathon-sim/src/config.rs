@@ -42,6 +42,8 @@ pub struct Config {
     pub event_buffer: usize,
     /// The ZooKeeper address in `/v2/info`, which the simulator doesn't use.
     pub zookeeper: String,
+    /// The framework id in `/v2/info`.
+    pub framework: String,
     /// Lifetime of a token from `POST /acs/api/v1/auth/login`. None: no request needs one.
     pub token_lifetime: Option<Duration>,
 }
@@ -67,6 +69,7 @@ impl Config {
             heartbeat: Duration::from_secs(10),
             event_buffer: 1024,
             zookeeper: "zk://127.0.0.1:2181/marathon".into(),
+            framework: "00000000-0000-4000-8000-000000000000-0000".into(),
             token_lifetime: None,
         }
     }

@@ -40,6 +40,9 @@ pub enum Fault {
     Empty,
     /// The list of apps is `{"apps":[]}`.
     NoApps,
+    /// Reads show nothing and another framework id, as by a Marathon with an empty ZooKeeper. Tasks
+    /// run on.
+    Wiped,
     /// A read of apps fails with 500, as if asking for health took too long.
     HealthAsk,
     /// The body of an answer, as sent (with gzip if requested), ends in the middle, without
@@ -138,6 +141,7 @@ impl Faults {
         self.take_matching(|rule| {
             let reaches = match rule.fault {
                 Fault::NoApps => method == "GET" && path == "/v2/apps",
+                Fault::Wiped => method == "GET" && path.starts_with("/v2/"),
                 Fault::HealthAsk => method == "GET" && path.starts_with("/v2/apps"),
                 _ => true,
             };

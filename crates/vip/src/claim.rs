@@ -43,6 +43,8 @@ pub struct Candidate {
     /// Whether the condition was remembered from an earlier run of the agent: the IPVS table is
     /// newer.
     pub remembered: bool,
+    /// Whether the last answer of the source lacks the task, which is doubted.
+    pub unlisted: bool,
     /// The endpoint of the task, or a sentence that says why there is none.
     pub reach: Result<Reach, Arc<str>>,
 }

@@ -151,6 +151,7 @@ pub fn select_servers(
             Verdict::Spare(why) | Verdict::Retire(why) => (idle_weight(vip.protocol), why),
             Verdict::Out(why) => (None, why),
         };
+        let why = if candidate.unlisted && weight.is_some() { Why::Unlisted } else { why };
         match (place, weight) {
             (Some((address, local)), Some(weight)) => {
                 add_member(

@@ -23,6 +23,7 @@ pub enum Why {
     NotReady,
     KeptReady,
     OnlyRemembered,
+    Unlisted,
     Starting,
     Killing,
     Unreachable,
@@ -69,6 +70,7 @@ impl Why {
             | Self::NotReady
             | Self::KeptReady
             | Self::OnlyRemembered
+            | Self::Unlisted
             | Self::Starting
             | Self::Killing
             | Self::Terminal(_)
@@ -110,6 +112,7 @@ impl fmt::Display for Why {
             Self::OnlyRemembered => {
                 "remembered from an earlier run, and out of use when this one started"
             }
+            Self::Unlisted => "no longer listed, and kept while that is doubted",
             Self::Starting => "not running yet",
             Self::Killing => "being killed",
             Self::Unreachable => "its agent is unreachable",

@@ -52,6 +52,8 @@ pub enum Input {
     Hold(Hold),
     /// The operator releases the node.
     Release,
+    /// The operator accepts what the doubted answers lack: of this source, or of all.
+    Accept(Option<SourceId>),
     /// The time of [`AgentCore::wake_at`](super::AgentCore::wake_at) has come.
     Tick,
 }

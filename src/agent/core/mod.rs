@@ -4,6 +4,7 @@
 //! pure: it does no I/O and has no clock, so a test drives it through a day of faults in a moment.
 
 mod config;
+mod doubt;
 mod kernel;
 mod messages;
 mod snapshot;
@@ -49,6 +50,10 @@ pub struct AgentCore {
     lets_in: bool,
     data_path: Option<String>,
     hold: Option<Hold>,
+    /// The sources lack so much of the kernel's table that this is doubted.
+    table_doubted: bool,
+    /// A source has told something since that was last looked at.
+    table_news: bool,
     ready: bool,
     started: Timestamp,
 }
@@ -76,6 +81,8 @@ impl AgentCore {
             lets_in,
             data_path: None,
             hold: None,
+            table_doubted: false,
+            table_news: false,
             ready: false,
             started: now.wall,
         }
@@ -108,6 +115,7 @@ impl AgentCore {
                 self.hold = None;
                 self.tell_controller(controller::Input::Release, now, &mut effects);
             }
+            Input::Accept(source) => self.accept_losses(source.as_ref(), now, &mut effects),
             Input::Tick => {}
         }
         self.handle_due(now, &mut effects);
@@ -139,6 +147,7 @@ impl AgentCore {
     fn handle_due(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.advance_sources(now, effects, |tracked, context| tracked.source.handle_due(context));
         self.believe_sources(now, effects);
+        self.review_doubt(now, effects);
         self.hosts.request_hosts(self.servers.iter().map(String::as_str), now.since_start);
         effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);

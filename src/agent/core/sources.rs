@@ -76,7 +76,8 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let SourceStep { requests, availability, servers, apps, read_whole } = step;
+        let SourceStep { requests, availability, servers, apps, read_whole, claimed, relisted } =
+            step;
         self.note_servers(servers);
         match availability {
             // Any claim tells the controller that the source is back.
@@ -97,8 +98,10 @@ impl AgentCore {
             self.tell_claims(id, Change::Apps(apps), now, effects);
         }
         if let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) {
-            tracked.sync.advance(tracked.source.is_complete(), read_whole, changed);
+            tracked.sync.advance(tracked.source.is_complete(), read_whole || changed);
+            self.table_news |= read_whole || changed;
         }
+        self.evict_kept(id, claimed, relisted, now, effects);
     }
 
     fn tell_claims(
@@ -150,38 +153,21 @@ impl AgentCore {
     }
 
     /// Believes the sources once each of them was read as a whole: only then are apps that they
-    /// don't name gone. If that would remove more than half of the VIPs in the kernel, they are
-    /// read once more before: a Marathon that has just started may know very little.
+    /// don't name gone.
     pub(super) fn believe_sources(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let waits = |each: &TrackedSource| matches!(each.sync, SyncState::Whole { .. });
-        let is_unread =
-            |each: &TrackedSource| matches!(each.sync, SyncState::Partial | SyncState::Doubted);
-        if !self.sources.iter().any(waits) || self.sources.iter().any(is_unread) {
+        let is = |state| move |each: &TrackedSource| each.sync == state;
+        if !self.sources.iter().any(is(SyncState::Whole))
+            || self.sources.iter().any(is(SyncState::Partial))
+            || self.controller.observed().is_none()
+        {
             return;
         }
-        let Some(observed) = self.controller.observed() else { return };
-        let ours: Vec<_> = observed.our_services().map(|(vip, _)| vip).collect();
-        // Claims, not decisions: those are made in portions and may not be complete yet.
-        let claimed: BTreeSet<_> = self.controller.claimed_vips().collect();
-        let unclaimed = ours.iter().filter(|vip| !claimed.contains(vip)).count();
-        let is_doubtful = 2 * unclaimed > ours.len();
+        self.doubt_first_answers(now, effects);
         let mut believed = Vec::new();
-        self.advance_sources(now, effects, |tracked, context| {
-            let SyncState::Whole { confirmed } = tracked.sync else { return SourceStep::default() };
-            if is_doubtful && !confirmed {
-                tracked.sync = SyncState::Doubted;
-                tracing::warn!(
-                    source = tracked.id.as_str(),
-                    unclaimed,
-                    of = ours.len(),
-                    "the first answer claims less than half of the VIPs in the kernel: reading again"
-                );
-                return tracked.source.read_again(context);
-            }
+        for tracked in self.sources.iter_mut().filter(|each| each.sync == SyncState::Whole) {
             tracked.sync.believe();
             believed.push((tracked.id.clone(), tracked.source.app_ids()));
-            SourceStep::default()
-        });
+        }
         for (id, apps) in believed {
             self.tell_claims(&id, Change::Only(apps), now, effects);
         }

@@ -10,11 +10,8 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) enum SyncState {
     /// The source was not read as a whole yet: absence means nothing.
     Partial,
-    /// The source was read as a whole and waits for the others. `confirmed`: its first answer was
-    /// doubted, and this is the second one.
-    Whole { confirmed: bool },
-    /// The first answer claimed so little that the source is being read again.
-    Doubted,
+    /// The source was read as a whole and waits for the others.
+    Whole,
     /// An app that is absent is gone. What is known is worth saving.
     Believed {
         /// Something changed since the last save.
@@ -24,13 +21,12 @@ pub(super) enum SyncState {
 }
 
 impl SyncState {
-    /// Takes in a step of the source: whether all of it is known, was just read, and changed.
-    pub(super) fn advance(&mut self, is_complete: bool, read_whole: bool, changed: bool) {
+    /// Takes in a step of the source: whether all of it is known, and whether it told something.
+    pub(super) fn advance(&mut self, is_complete: bool, has_news: bool) {
         match self {
-            Self::Partial if is_complete => *self = Self::Whole { confirmed: false },
-            Self::Doubted if read_whole => *self = Self::Whole { confirmed: true },
-            Self::Believed { unsaved, .. } => *unsaved |= read_whole || changed,
-            Self::Partial | Self::Whole { .. } | Self::Doubted => {}
+            Self::Partial if is_complete => *self = Self::Whole,
+            Self::Believed { unsaved, .. } => *unsaved |= has_news,
+            Self::Partial | Self::Whole => {}
         }
     }
 
@@ -63,29 +59,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_doubted_is_whole_again_only_by_a_whole_read() {
+    fn a_source_is_whole_once_all_of_it_is_known() {
         let mut state = SyncState::Partial;
-        state.advance(false, true, true);
+        state.advance(false, true);
         assert_eq!(state, SyncState::Partial, "its pods are unknown");
-        state.advance(true, true, true);
-        assert_eq!(state, SyncState::Whole { confirmed: false });
-        state = SyncState::Doubted;
-        state.advance(true, false, true);
-        assert_eq!(state, SyncState::Doubted);
-        state.advance(true, true, false);
-        assert_eq!(state, SyncState::Whole { confirmed: true });
+        state.advance(true, true);
+        assert_eq!(state, SyncState::Whole);
     }
 
     #[test]
     fn a_source_is_saved_once_it_is_believed_and_then_when_it_changed_but_not_too_often() {
-        let mut state = SyncState::Whole { confirmed: false };
+        let mut state = SyncState::Whole;
         assert!(!state.take_save(at(0)));
         state.believe();
         assert!(state.take_save(at(0)));
         assert!(!state.take_save(at(100)), "nothing changed");
-        state.advance(true, false, true);
+        state.advance(true, true);
         assert!(state.take_save(at(100)));
-        state.advance(true, true, false);
+        state.advance(true, true);
         assert!(!state.take_save(at(159)));
         assert!(state.take_save(at(160)));
     }

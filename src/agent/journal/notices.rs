@@ -93,6 +93,19 @@ fn source_notices(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Not
         }
         _ => {}
     }
+    match (&was.doubt, &is.doubt) {
+        (None, Some(doubt)) => notices.push(warning(
+            "source-doubted",
+            format!(
+                "{name} no longer lists {doubt}: this is doubted, so they stay for now; if they are \
+                 meant to go, `vipd accept` removes them"
+            ),
+        )),
+        (Some(_), None) => {
+            notices.push(info("source-believed", format!("{name} is no longer doubted")));
+        }
+        _ => {}
+    }
     match (&was.unheard, &is.unheard) {
         _ if is.streaming && !was.streaming => {
             notices.push(info("stream-back", format!("receiving events from {name}")));

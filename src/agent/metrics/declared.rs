@@ -252,6 +252,11 @@ impl Scrape {
             sources().map(|(label, source)| (label, one_if(source.is_stale(self.time)))),
         )?;
         out.gauges(
+            "vipd_source_doubted",
+            "1 if this Marathon lists so little that its answers are doubted",
+            sources().map(|(label, source)| (label, one_if(source.doubt.is_some()))),
+        )?;
+        out.gauges(
             "vipd_source_workloads",
             "Apps and pods of this Marathon",
             sources().map(|(label, source)| (label, count(source.workloads))),

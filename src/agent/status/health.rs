@@ -136,6 +136,7 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     }
     notes
         .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
+    notes.extend(view.sources.iter().filter_map(|(name, source)| doubt_note(name, source)));
     notes.extend(view.status.failing.iter().map(|(address, retry)| {
         format!("{address} failed {} times in a row: {}", retry.failures, retry.why)
     }));
@@ -167,11 +168,21 @@ fn source_trouble(name: &SourceId, source: &SourceView, now: Timestamp) -> Optio
     };
     match &source.error {
         Some(error) => Some(format!("{name} can't be read; {known}{stale}: {error}")),
-        None if source.from_disk || !stale.is_empty() => {
+        None if source.from_disk && source.doubt.is_none() || !stale.is_empty() => {
             Some(format!("{name} hasn't answered yet; {known}{stale}"))
         }
         None => None,
     }
+}
+
+/// Describes the doubt about a source, if there is one. The status page expects its name first.
+fn doubt_note(name: &SourceId, source: &SourceView) -> Option<String> {
+    let doubt = source.doubt.as_ref()?;
+    let since = doubt.since;
+    Some(format!(
+        "{name} no longer lists {doubt}, which is doubted since {since:.0}: they stay for now; if \
+         they are meant to go, `vipd accept` removes them"
+    ))
 }
 
 /// Formats a time as `40 s`, `12 min` or `3 h`.
@@ -186,9 +197,11 @@ fn format_age(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use vip::controller::{Retry, Status};
+    use vip::plan::Losses;
 
     use super::super::Hold;
     use super::*;
+    use crate::sources::SourceDoubt;
 
     const PERIOD: Duration = Duration::from_secs(30);
 
@@ -283,6 +296,21 @@ mod tests {
         assert_eq!(ready.notes, ["main can't be read; its data is 14 min old: connection refused"]);
         let ready = Readiness::from_view(&view, later(16));
         assert!(ready.is_ok() && ready.notes[0].contains("ALARM"), "{:?}", ready.notes);
+    }
+
+    #[test]
+    fn a_doubt_is_noted_and_the_node_stays_ready() {
+        let mut view = view();
+        let losses = Losses { services: 2, of_services: 3, servers: 5, of_servers: 9 };
+        view.sources.get_mut("main").unwrap().doubt = Some(SourceDoubt { since: now(), losses });
+        let ready = Readiness::from_view(&view, now());
+        assert!(ready.is_ok());
+        let note = &ready.notes[0];
+        assert!(
+            note.starts_with("main no longer lists 2 of 3 VIPs and 5 of 9 real servers, which"),
+            "{note}"
+        );
+        assert!(note.contains("vipd accept"), "{note}");
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub enum Request {
     Hold(Hold, oneshot::Sender<()>),
     /// Release the node.
     Release(oneshot::Sender<()>),
+    /// Accept what the doubted answers of a source lack, or of all, and send the names of those
+    /// that were doubted.
+    Accept(Option<SourceId>, oneshot::Sender<Vec<SourceId>>),
     /// Send the facts that only this agent knows.
     LocalFacts(oneshot::Sender<LocalFacts>),
     /// Send the counts of real servers and refused labels.

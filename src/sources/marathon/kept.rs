@@ -14,6 +14,9 @@ pub(crate) struct KeptWorkloads {
     pub(crate) workloads: Vec<Arc<Workload>>,
     /// The addresses of each host whose name was resolved.
     pub(crate) hosts: BTreeMap<String, KeptAddresses>,
+    /// The framework id of this Marathon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) framework: Option<Arc<str>>,
 }
 
 /// The addresses of a host. In JSON they stand in an object `{"Ok": ...}`, since a look-up's

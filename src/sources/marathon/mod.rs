@@ -20,12 +20,13 @@ use marathon::watch::{self, Action, ReadOutcome, State};
 use marathon::{Finding, Instance, WorkloadKey};
 use vip::controller::AppClaims;
 use vip::label::LabelRefusal;
+use vip::plan::Losses;
 use vip::{AppId, Claim, LabelReport, Verdict};
 
 use super::hosts::HostCache;
 use super::kept::Saved;
-use super::step::{AppChanges, Availability, SourceContext, SourceStep};
-use super::view::SourceView;
+use super::step::{AppChanges, Availability, Place, SourceContext, SourceStep};
+use super::view::{SourceDoubt, SourceView};
 use crate::clock::Moment;
 use claims::{WorkloadClaims, claim_workload};
 use contributions::Contributions;
@@ -124,9 +125,39 @@ impl MarathonSource {
         self.settling.first().into_iter().fold(self.watch_wakes_at, Duration::min)
     }
 
-    /// Asks for everything once more, before the last answer is believed.
-    pub(crate) fn read_again(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
-        self.advance_watch(watch::Input::Doubt, context)
+    /// Doubts that it lists everything, since the kernel has more; `None`: no longer.
+    pub(crate) fn doubt_answers(
+        &mut self,
+        losses: Option<Losses>,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        let input = match losses {
+            Some(Losses { services, of_services, servers, of_servers }) => {
+                let (vips, of_vips) = (services, of_services);
+                watch::Input::Doubt(watch::Loss { vips, of_vips, servers, of_servers })
+            }
+            None => watch::Input::Trust,
+        };
+        self.advance_watch(input, context)
+    }
+
+    /// Drops the tasks that it keeps in doubt where tasks of another source are.
+    pub(crate) fn evict_kept(
+        &mut self,
+        places: BTreeSet<Place>,
+        context: &mut SourceContext<'_>,
+    ) -> SourceStep<Action> {
+        self.advance_watch(watch::Input::Taken(places), context)
+    }
+
+    /// The places of the tasks that it lists.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.watch.places()
+    }
+
+    /// Accepts what its last answer lacks: that goes at once.
+    pub(crate) fn accept_loss(&mut self, context: &mut SourceContext<'_>) -> SourceStep<Action> {
+        self.advance_watch(watch::Input::Accept, context)
     }
 
     /// Works out the claims of the workloads on a host whose addresses changed.
@@ -146,7 +177,10 @@ impl MarathonSource {
         saved: Saved<KeptWorkloads>,
         context: &mut SourceContext<'_>,
     ) -> SourceStep<Action> {
-        let Saved { read_at, what: KeptWorkloads { workloads, hosts } } = saved;
+        let Saved { read_at, what: KeptWorkloads { workloads, hosts, framework } } = saved;
+        if let Some(framework) = framework {
+            self.watch.restore_framework(framework);
+        }
         let hosts = hosts.into_iter().map(|(name, addresses)| (name, addresses.into()));
         context.hosts.restore_hosts(hosts, context.now.since_start);
         let keys = self.watch.restore(workloads);
@@ -165,6 +199,7 @@ impl MarathonSource {
         let what = KeptWorkloads {
             workloads: self.watch.workloads().cloned().collect(),
             hosts: kept_hosts.collect(),
+            framework: self.watch.framework().cloned(),
         };
         // While events come it is as good as read now.
         let read_at = if self.view.streaming { Some(now.wall) } else { self.view.read_at };
@@ -230,18 +265,35 @@ impl MarathonSource {
         };
         let mut step = self.watch.handle_input(input, context.now.since_start);
         step.changed.extend(read);
+        let relisted = !step.relisted.is_empty();
+        step.changed.append(&mut step.relisted);
         if self.is_complete() {
-            step.changed.append(&mut self.remembered);
+            let doubt = self.watch.doubt();
+            let is_kept = |key: &_| doubt.is_some_and(|doubt| doubt.concerns(key));
+            step.changed.extend(self.remembered.extract_if(.., |key| !is_kept(key)));
         }
         self.watch_wakes_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();
+        self.show_doubt(context.now);
         let apps = self.translate_workloads(&step.changed, context);
         if step.whole {
             self.view.read_at = Some(context.now.wall);
             self.view.from_disk = false;
         }
-        let requests = step.actions;
-        SourceStep { requests, apps, read_whole: step.whole, ..SourceStep::default() }
+        let (requests, read_whole, claimed) = (step.actions, step.whole, step.claimed);
+        SourceStep { requests, apps, read_whole, claimed, relisted, ..SourceStep::default() }
+    }
+
+    /// Updates what the view says of the doubt.
+    fn show_doubt(&mut self, now: Moment) {
+        self.view.doubt = self.watch.doubt().map(|doubt| {
+            let watch::Loss { vips, of_vips, servers, of_servers } = doubt.loss;
+            let (services, of_services) = (vips, of_vips);
+            SourceDoubt {
+                since: self.view.doubt.as_ref().map_or(now.wall, |known| known.since),
+                losses: Losses { services, of_services, servers, of_servers },
+            }
+        });
     }
 
     fn translate_workloads(
@@ -290,9 +342,12 @@ impl MarathonSource {
         if let Some(wait) = settles_in {
             self.settling.replace(key, Some(now.since_start.saturating_add(wait)));
         }
+        let doubt = self.watch.doubt().filter(|doubt| doubt.concerns(key));
         let remembered = self.remembered.contains(key);
+        let is_complete = self.is_complete();
         for candidate in app.claims.iter_mut().flat_map(|claim| &mut claim.candidates) {
-            candidate.remembered = remembered;
+            candidate.unlisted = doubt.is_some_and(|doubt| doubt.keeps(key, &candidate.task));
+            candidate.remembered = remembered && (candidate.unlisted || !is_complete);
         }
         self.contributions.replace(key, contribution, context.cluster);
         Some(app)

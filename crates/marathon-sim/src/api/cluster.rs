@@ -36,14 +36,17 @@ pub(super) fn abdicate_leader(shared: &Arc<Shared>) -> Answer {
     Answer::ok(&json!({"message": "Leadership abdicated"}))
 }
 
-pub(super) fn show_info(shared: &Shared) -> Answer {
+/// The framework id of a Marathon with an empty ZooKeeper.
+pub(super) const WIPED_FRAMEWORK: &str = "00000000-0000-4000-8000-000000000000-0001";
+
+pub(super) fn show_info(shared: &Shared, framework: &str) -> Answer {
     Answer::ok(&json!({
         "name": "marathon",
         "version": shared.config.generation.version(),
         "buildref": "marathon-sim",
         "elected": true,
         "leader": leader_address(shared),
-        "frameworkId": "00000000-0000-4000-8000-000000000000-0000",
+        "frameworkId": framework,
         "marathon_config": {
             "framework_name": "marathon",
             "features": ["vips", "task_killing", "external_volumes"],

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::answer::{Answer, Error};
 use super::request::Request;
@@ -38,6 +39,24 @@ pub(super) fn add_headers(leader: &str, headers: &mut HeaderMap) {
     }
 }
 
+/// Answers a read as a Marathon with an empty ZooKeeper.
+pub(super) fn dispatch_wiped(shared: &Shared, route: &Route<'_>) -> Result<Answer, Error> {
+    match route {
+        Route::Info => Ok(cluster::show_info(shared, cluster::WIPED_FRAMEWORK)),
+        Route::Leader => Ok(cluster::show_leader(shared)),
+        Route::Apps => Ok(Answer::ok(&json!({"apps": []}))),
+        Route::Tasks => Ok(Answer::ok(&json!({"tasks": []}))),
+        Route::Pods | Route::PodStatuses if shared.config.generation.has_pods() => {
+            Ok(Answer::ok(&json!([])))
+        }
+        Route::Deployments => Ok(Answer::ok(&json!([]))),
+        Route::App(id) => Err(Error::NoApp(id.clone())),
+        Route::Pod(id) | Route::PodStatus(id) => Err(Error::NoPod(id.clone())),
+        Route::Group(id) => Err(Error::NoGroup(id.clone())),
+        _ => Err(Error::NoRoute),
+    }
+}
+
 /// Calls the handler of a route.
 fn dispatch_request(
     shared: &Arc<Shared>,
@@ -64,7 +83,7 @@ fn dispatch_request(
     }
     match (request.method.as_str(), route) {
         ("GET" | "HEAD", Route::Ping) => Ok(cluster::answer_ping(request)),
-        ("GET", Route::Info) => Ok(cluster::show_info(shared)),
+        ("GET", Route::Info) => Ok(cluster::show_info(shared, &shared.config.framework)),
         ("GET", Route::Leader) => Ok(cluster::show_leader(shared)),
         ("DELETE", Route::Leader) => Ok(cluster::abdicate_leader(shared)),
         ("GET", Route::Metrics) => Ok(cluster::show_metrics(shared)),

@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::answer::{Answer, Error};
 use super::control;
-use super::leader::{add_headers, answer_as_leader};
+use super::leader::{add_headers, answer_as_leader, dispatch_wiped};
 use super::request::Request;
+use super::route::Route;
 use crate::config::Generation;
 use crate::fault::Fault;
 use crate::shared::Shared;
@@ -97,6 +98,10 @@ async fn admit_request(
         Some(Fault::Stall { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Some(Fault::Empty) => return Err(Answer::empty(200).into_response()),
         Some(Fault::NoApps) => return Err(by_leader(Answer::ok(&json!({"apps": []})))),
+        Some(Fault::Wiped) => {
+            let answer = dispatch_wiped(shared, &Route::parse(path));
+            return Err(by_leader(answer.unwrap_or_else(Answer::from)));
+        }
         Some(Fault::HealthAsk) => {
             let app = shared.lock_store().apps().next().map(|entry| entry.spec.id.clone());
             return Err(by_leader(Error::HealthAsk(app.unwrap_or_default()).into()));

@@ -80,7 +80,7 @@ pub enum Input {
     Trust,
     /// Somebody accepts what the last read lacks: it goes at once.
     Accept,
-    /// These places belong to tasks of another Marathon: tasks that were believed there are gone.
+    /// These places belong to tasks of another Marathon: tasks that stay there in doubt are gone.
     Taken(BTreeSet<Place>),
     /// The time [`Update::wake_at`] has come.
     Tick,
@@ -127,6 +127,10 @@ pub struct Update {
     pub actions: Vec<Action>,
     /// Workloads that changed, appeared or went.
     pub changed: BTreeSet<WorkloadKey>,
+    /// Workloads of which a read lacks something that stays, or no longer does.
+    pub relisted: BTreeSet<WorkloadKey>,
+    /// The places of tasks that were listed for the first time.
+    pub claimed: BTreeSet<Place>,
     /// A read of everything ended, and its answer is believed.
     pub whole: bool,
     /// The time of the next [`Input::Tick`], if no other input comes before.

@@ -47,20 +47,19 @@ mod stream;
 mod timing;
 mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::normalize::Interner;
-use crate::{Coverage, Snapshot, Workload, WorkloadKey};
+use crate::{Coverage, Workload, WorkloadKey};
 use believed::Believed;
-use doubt::Doubts;
 pub use doubt::{Doubt, Loss, Place};
+use doubt::{Doubts, claimed_places};
 use groups::Groups;
-use known::KnownWorkload;
 use messages::Changed;
 pub use messages::{Action, Config, DEFAULT_DOUBT, Input, ReadOutcome, StreamId, Update};
-use schedule::{FinishedRead, Schedule};
+use schedule::Schedule;
 use stream::Stream;
 
 /// The believed state of one Marathon, and the reads and the stream that keep it up to date.
@@ -138,6 +137,16 @@ impl State {
         self.doubts.open()
     }
 
+    /// Returns the places of all tasks that were listed.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let all = self.believed.workloads().flat_map(|workload| {
+            let kept =
+                |id: &str| self.doubt().is_some_and(|doubt| doubt.keeps(&workload.key(), id));
+            workload.instances.iter().filter(move |instance| !kept(&instance.id))
+        });
+        claimed_places(all).into_iter()
+    }
+
     /// Returns the framework id at the last read that was believed.
     #[must_use]
     pub fn framework(&self) -> Option<&Arc<str>> {
@@ -160,7 +169,9 @@ impl State {
     /// Applies an input and returns the actions and changes that follow.
     pub fn handle_input(&mut self, input: Input, now: Duration) -> Update {
         let (actions, changed) = (Vec::new(), Changed::new());
-        let mut step = Update { actions, changed, whole: false, wake_at: now };
+        let (relisted, claimed) = (Changed::new(), BTreeSet::new());
+        let whole = false;
+        let mut step = Update { actions, changed, relisted, claimed, whole, wake_at: now };
         let was_open = self.stream.is_open();
         let mut lost = false;
         match input {
@@ -183,16 +194,20 @@ impl State {
             }
             Input::ReadEverything { answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
+                step.claimed = self.new_places(answer.iter().flat_map(|all| &all.workloads));
                 step.whole = self.finish_everything(answer, now, &mut step.changed);
             }
             Input::Read { key, answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
+                if let ReadOutcome::Found(workload) = &answer {
+                    step.claimed = self.new_places([&**workload]);
+                }
                 self.finish_read(&key, answer, now, &mut step.changed);
             }
             Input::Doubt(loss) => self.doubt_for_owner(loss, now),
             Input::Trust => self.doubts.close_for_owner(),
             Input::Accept => self.accept_loss(now, &mut step.changed),
-            Input::Taken(places) => self.evict(&places, None, now, &mut step.changed),
+            Input::Taken(places) => self.evict_kept(&places, &mut step.changed),
             Input::Tick => {}
         }
         if let Some(told) = self.groups.take_overdue(now) {
@@ -204,6 +219,7 @@ impl State {
             self.schedule.stream_lost(now);
         }
         self.schedule.start_due(now, &mut step.actions);
+        step.relisted = self.doubts.take_relisted();
         let waits = self.believed.wake_at().into_iter().chain(self.groups.wake_at());
         let wake_at = self.stream.wake_at().min(self.schedule.wake_at());
         step.wake_at = waits.fold(wake_at, Duration::min);

@@ -13,8 +13,8 @@ use super::expectation::{Expectation, Fact, covers_event, has_unknown_spec};
 use super::jitter::Jitter;
 use super::messages::Action;
 use super::timing::{
-    AGAIN, ANSWER, CLOSE, CLOSE_PERIOD, FEW, GAP, LATEST, ONE_BY_ONE, ONE_READ, PATIENCE, PERIOD, POLL, QUIET, SHARE,
-    TRIED,
+    AGAIN, ANSWER, CLOSE, CLOSE_PERIOD, FEW, GAP, LATEST, ONE_BY_ONE, ONE_READ, PATIENCE, PERIOD,
+    POLL, QUIET, SHARE, TRIED,
 };
 use crate::{Workload, WorkloadKey};
 

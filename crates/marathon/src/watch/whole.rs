@@ -8,9 +8,11 @@ use super::doubt::{
     Loss, Part, Place, Verdict, claimed_places, find_lack, has_vips, keep_unlisted,
     lack_of_workload,
 };
+use super::known::KnownWorkload;
 use super::messages::{Changed, ReadOutcome};
+use super::schedule::FinishedRead;
 use super::{State, count_hosts};
-use crate::{Coverage, Snapshot, Workload, WorkloadKey};
+use crate::{Coverage, Instance, Snapshot, Time, Workload, WorkloadKey};
 
 impl State {
     /// Ends a read of everything. True: the answer is believed.
@@ -59,13 +61,16 @@ impl State {
                 }
             }
         }
+        for (key, at) in self.believed.rechecks() {
+            self.schedule.recheck(key, at);
+        }
         verdict == Verdict::Believed
     }
 
     /// Applies what a doubted read lists. What it lacks stays, unless its end was announced or its
     /// place belongs to another task.
     fn apply_doubted(&mut self, snapshot: Snapshot, begun: Duration, changed: &mut Changed) {
-        self.believed.note_coverage(snapshot.coverage);
+        let clock = self.believed.note_coverage(&snapshot);
         let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
         let taken = claimed_places(instances);
         for key in self.believed.missing_from(&snapshot, begun) {
@@ -78,7 +83,7 @@ impl State {
             }
         }
         for workload in snapshot.workloads.into_iter().filter(|workload| workload.tasks_known) {
-            self.apply_listed(workload, &taken, begun, changed);
+            self.apply_listed(workload, &taken, (begun, clock), changed);
         }
     }
 
@@ -87,7 +92,7 @@ impl State {
         &mut self,
         mut workload: Workload,
         taken: &BTreeSet<Place>,
-        begun: Duration,
+        (begun, clock): (Duration, Option<Time>),
         changed: &mut Changed,
     ) {
         let key = workload.key();
@@ -107,7 +112,7 @@ impl State {
             parts = keep_unlisted(&mut workload, known, taken, is_new);
         }
         self.doubts.note_workload(&key, parts, new);
-        self.believed.replace_workload(workload, begun, changed);
+        self.believed.replace_by(workload, begun, clock, changed);
     }
 
     /// Ends a read of one workload.
@@ -120,14 +125,28 @@ impl State {
     ) {
         match answer {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
-                if let Some(begun) = self.schedule.finish_read(key, Some(Some(&workload)), now) {
+                let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);
+                if let Some(FinishedRead { begun, .. }) = finished {
+                    let other = key.of_other_kind();
+                    if self.believed.get(key).is_none() && self.believed.get(&other).is_some() {
+                        // It has probably been replaced.
+                        self.schedule.mark_dirty(other, None, now);
+                    }
                     self.apply_workload(*workload, begun, now, changed);
+                    if let Some(at) = self.believed.get(key).and_then(KnownWorkload::recheck_at) {
+                        self.schedule.recheck(key, at);
+                    }
                 }
             }
             ReadOutcome::Missing => {
-                let Some(begun) = self.schedule.finish_read(key, Some(None), now) else { return };
+                let finished = self.schedule.finish_read(key, Some(None), now);
+                let Some(FinishedRead { begun, has_tasks }) = finished else { return };
+                if has_tasks {
+                    // They are those of the other kind.
+                    self.schedule.mark_dirty(key.of_other_kind(), None, now);
+                }
                 let is_doubted = self.doubts.open().is_some_and(|doubt| doubt.keeps_workload(key));
-                if self.believed.is_end_announced(key) {
+                if self.believed.is_end_announced(key) || self.believed.is_replaced(key) {
                     self.believed.remove_workload(key, begun, changed);
                 } else if self.believed.get(key).is_some() && !is_doubted {
                     // Its removal was not announced.
@@ -154,18 +173,16 @@ impl State {
         let lost = known.map(|known| lack_of_workload(known, &workload).loss).unwrap_or_default();
         let is_excused = workload.deploying || self.believed.is_announced(&key);
         let loses = lost.vips + lost.servers > 0 && !is_excused;
-        let before = |id: &str| known.and_then(|known| known.find(id)).is_some();
-        let new = workload.instances.iter().filter(|instance| !before(&instance.id));
-        let places = claimed_places(new);
+        let places = self.new_places([&workload]);
         if self.doubts.open().is_some() {
             let taken = claimed_places(workload.instances.iter());
-            self.apply_listed(workload, &taken, begun, changed);
+            self.apply_listed(workload, &taken, (begun, None), changed);
         } else if loses && self.loss_in_total(lost).is_large() {
             return self.schedule.mark_everything(now);
         } else {
             self.believed.replace_workload(workload, begun, changed);
         }
-        self.evict(&places, Some((&key, begun)), now, changed);
+        self.evict(&places, (&key, begun), now, changed);
     }
 
     /// Relates the loss of one workload to everything that is known.
@@ -175,12 +192,36 @@ impl State {
         Loss { vips: lost.vips, servers: lost.servers, ..all }
     }
 
-    /// Drops the tasks whose places belong to others now: those of `by`, whose read began then, or
-    /// those of another Marathon.
-    pub(super) fn evict(
+    /// Returns the places of tasks that were never listed before.
+    pub(super) fn new_places<'a>(
+        &self,
+        listed: impl IntoIterator<Item = &'a Workload>,
+    ) -> BTreeSet<Place> {
+        let new = listed.into_iter().flat_map(|workload| {
+            let known = self.believed.get(&workload.key());
+            let is_known = move |id: &str| known.and_then(|known| known.find(id)).is_some();
+            workload.instances.iter().filter(move |instance| !is_known(&instance.id))
+        });
+        claimed_places(new)
+    }
+
+    /// Drops the tasks that stay in doubt where tasks of another Marathon are.
+    pub(super) fn evict_kept(&mut self, places: &BTreeSet<Place>, changed: &mut Changed) {
+        let Some(doubt) = self.doubts.open().cloned() else { return };
+        let is_taken = |place: &Place| places.contains(place);
+        for key in doubt.kept_workloads() {
+            let holds = |instance: &Instance| {
+                doubt.keeps(key, &instance.id) && Place::of_instance(instance).iter().any(is_taken)
+            };
+            self.believed.drop_instances(key, holds, changed);
+        }
+    }
+
+    /// Drops the tasks whose places belong to those of another workload, whose read began then.
+    fn evict(
         &mut self,
         places: &BTreeSet<Place>,
-        by: Option<(&WorkloadKey, Duration)>,
+        (by, begun): (&WorkloadKey, Duration),
         now: Duration,
         changed: &mut Changed,
     ) {
@@ -190,8 +231,7 @@ impl State {
         let is_taken = |place: &Place| places.contains(place);
         let holds = |instance: &_| Place::of_instance(instance).iter().any(is_taken);
         let others = self.believed.all_known().filter(|(key, known)| {
-            by.is_none_or(|(by, begun)| by != *key && known.begun <= begun)
-                && known.view.instances.iter().any(holds)
+            by != *key && known.begun <= begun && known.view.instances.iter().any(holds)
         });
         for key in others.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.believed.drop_instances(&key, holds, changed);

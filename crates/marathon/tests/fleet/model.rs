@@ -149,7 +149,12 @@ impl Fleet {
         for index in 0..agents {
             let start = Duration::from_secs(60) * index / agents;
             let seed = u64::from(index) * 0x9E37_79B9;
-            let config = Config { urls: NonZeroUsize::MIN, agents: Some(agents), seed, doubt: DEFAULT_DOUBT };
+            let config = Config {
+                urls: NonZeroUsize::MIN,
+                agents: Some(agents),
+                seed,
+                doubt: DEFAULT_DOUBT,
+            };
             fleet.agents.push(Agent {
                 state: State::new(&config, start),
                 wake_at: start,

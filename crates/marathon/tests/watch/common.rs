@@ -62,7 +62,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(urls: usize, agents: Option<u32>, seed: u64) -> Self {
-        let config = Config { urls: NonZeroUsize::new(urls).unwrap(), agents, seed, doubt: DEFAULT_DOUBT };
+        let config =
+            Config { urls: NonZeroUsize::new(urls).unwrap(), agents, seed, doubt: DEFAULT_DOUBT };
         let mut watch = Self {
             state: State::new(&config, Duration::ZERO),
             now: Duration::ZERO,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use marathon::Workload;
-use marathon::watch::{Input, Loss, ReadOutcome};
+use marathon::watch::{Input, Loss};
 
 use crate::common::{Watch, app, key, snapshot, task, up};
 

@@ -150,6 +150,15 @@ impl Claims {
         self.by_vip.keys().copied()
     }
 
+    /// Counts the tasks that could serve a VIP and have not ended. None: no app claims it.
+    pub(super) fn count_tasks(&self, vip: &Vip) -> Option<usize> {
+        self.by_vip.get(vip)?;
+        let claims = self.claims_on(vip.address).filter(|claim| claim.vip == *vip);
+        let candidates = claims.flat_map(|claim| &claim.candidates);
+        let alive = candidates.filter(|each| !matches!(each.condition, Condition::Terminal(_)));
+        Some(alive.count())
+    }
+
     /// Returns the claims to one address.
     pub(super) fn claims_on(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
         let keys: BTreeSet<&AppKey> =

@@ -72,7 +72,7 @@ impl Controller {
         let claimed = differ.filter(|address| self.claims.claims_on(**address).next().is_some());
         let claimed: Vec<_> = claimed.copied().collect();
         self.touch_now(claimed, now);
-        let beside = |facts: &Facts| (facts.gaps, facts.uncertain.clone());
+        let beside = |facts: &Facts| (facts.gaps, facts.doubted, facts.uncertain.clone());
         if beside(&old) != beside(&self.facts) {
             self.touch_all(now);
         }

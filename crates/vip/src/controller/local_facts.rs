@@ -19,6 +19,23 @@ pub struct LocalFacts {
     /// Addresses that stay bound for a while though they are no longer desired, with the
     /// milliseconds that are left.
     pub lingering: BTreeMap<IpAddr, u64>,
+    /// Real servers that it keeps although their source doesn't list them, which it doubts.
+    pub kept: Vec<KeptServer>,
+    /// It doubts that the table holds VIPs that no source claims.
+    pub doubted: bool,
+}
+
+/// A real server that the agent keeps although its source doesn't list it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptServer {
+    /// The virtual service.
+    pub vip: Vip,
+    /// The address and port.
+    pub server: SocketAddr,
+    /// The weight.
+    pub weight: u32,
+    /// The task behind it.
+    pub task: TaskName,
 }
 
 /// A real server that drains.

@@ -33,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Conflict, OpResult, Outcome};
+use crate::plan::{Conflict, Losses, OpResult, Outcome};
 use crate::{
     ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
     TableSettings, Vip, Ways,
@@ -47,7 +47,7 @@ pub use drain::Drain;
 use drain::{Drains, IDLE};
 use known_ways::KnownWays;
 use linger::Lingering;
-pub use local_facts::{DrainFacts, LocalFacts, TaskName};
+pub use local_facts::{DrainFacts, KeptServer, LocalFacts, TaskName};
 pub use log_entry::LogEntry;
 pub use once::Decision;
 pub use read_failure::ReadFailure;
@@ -100,6 +100,9 @@ pub struct Facts {
     /// Whether something is unknown about running tasks, so that VIPs without a claim may be
     /// theirs.
     pub gaps: bool,
+    /// Whether the sources lack so much of the table that this is doubted: VIPs without a claim,
+    /// and the real servers of VIPs without a task, stay.
+    pub doubted: bool,
 }
 
 /// An effect that the caller carries out.
@@ -154,6 +157,8 @@ pub struct Controller {
     retries: BTreeMap<IpAddr, Retry>,
     drains: Drains,
     lingering: Lingering,
+    /// Real servers that the node's agent keeps although their source doesn't list them.
+    kept: Vec<KeptServer>,
     ways: KnownWays,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
@@ -192,6 +197,7 @@ impl Controller {
             retries: BTreeMap::new(),
             drains: Drains::default(),
             lingering: Lingering::default(),
+            kept: Vec::new(),
             ways: KnownWays::default(),
             decided: Decided::default(),
             conflicts: BTreeMap::new(),
@@ -265,6 +271,22 @@ impl Controller {
         self.claims.vips()
     }
 
+    /// Counts what the marked services of the kernel would lose, since no source claims them or
+    /// lists tasks for them.
+    #[must_use]
+    pub fn unclaimed_losses(&self, observed: &Observed) -> Losses {
+        let mut losses = Losses::default();
+        for (vip, service) in observed.our_services() {
+            let in_use = service.servers.values().filter(|held| held.settings.weight > 0).count();
+            let tasks = self.claims.count_tasks(&vip);
+            losses.of_services += 1;
+            losses.of_servers += in_use;
+            losses.services += usize::from(tasks.is_none());
+            losses.servers += in_use.saturating_sub(tasks.unwrap_or_default());
+        }
+        losses
+    }
+
     /// Returns the desired services, including draining servers.
     pub fn services(&self) -> impl Iterator<Item = (&Vip, &DesiredService)> {
         self.decided.services()
@@ -278,7 +300,7 @@ impl Controller {
     /// Returns how much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        match (self.claims.is_complete(), self.facts.gaps) {
+        match (self.claims.is_complete(), self.facts.gaps || self.facts.doubted) {
             (true, false) => Scope::Complete,
             (true, true) => Scope::Servers,
             (false, _) => Scope::Partial,

@@ -115,6 +115,12 @@ impl Controller {
             }
         };
         let mut desired = Desired { services: decided.services, reports: decided.reports, ..base };
+        if self.facts.doubted {
+            for service in desired.services.values_mut() {
+                service.incomplete |= service.selection.members.is_empty();
+            }
+        }
+        self.add_kept(&mut desired, observed, addresses);
         if self.config.parting == Parting::Gradual {
             let known = (&self.decided, &self.claims);
             self.drains.add_to(&mut desired, self.scope(), addresses, observed, known, now);

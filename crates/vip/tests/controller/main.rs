@@ -4,6 +4,7 @@
 
 mod announced;
 mod chance;
+mod doubt;
 mod drain;
 mod firewall;
 mod lines;

@@ -80,3 +80,28 @@ fn an_address_that_lingers_is_left_to_the_agent() {
     let alone = command(&mut world, None).plan;
     assert!(alone.ops.iter().any(|op| matches!(op, Op::Unbind { .. })), "{:?}", alone.ops);
 }
+
+#[test]
+fn beside_an_agent_it_keeps_what_the_agent_keeps_in_doubt() {
+    let web = |tasks: &[_]| app("/web", &[WEB], tasks);
+    let both = [("a", A, Healthy), ("b", B, Healthy)];
+    let mut db = app("/db", &["3.3.0.7:3306"], &[("d", "10.0.0.3:31003", Healthy)]);
+    let mut world = World::settled(&[("/web", web(&both)), ("/db", db.clone())]);
+    let mut kept = web(&both);
+    kept.claims[0].candidates[1].unlisted = true;
+    db.claims[0].candidates[0].unlisted = true;
+    world.app("/web", Some(kept));
+    world.app("/db", Some(db));
+    let facts = world.controller.local_facts(world.now);
+    assert_eq!(facts.kept.len(), 2, "{facts:?}");
+    let facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
+    world.truth.insert("m".into(), [("/web".into(), web(&both[..1]))].into());
+    let decision = command(&mut world, Some(&facts));
+    assert_eq!(decision.plan.ops, []);
+    let reasons = |desired: &vip::Desired| -> Vec<_> {
+        let members = desired.services.values().flat_map(|each| each.selection.members.values());
+        members.map(vip::Member::reason).collect()
+    };
+    assert_eq!(reasons(&decision.desired), reasons(&world.controller.desired()));
+    assert!(!command(&mut world, None).plan.ops.is_empty());
+}

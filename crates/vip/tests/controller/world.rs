@@ -76,6 +76,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
         task: task.as_str().into(),
         condition: *condition,
         remembered: false,
+        unlisted: false,
         reach: Ok(Reach { place: (*at).into(), behind: None }),
     });
     let candidates = candidates.collect();

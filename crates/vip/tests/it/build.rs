@@ -26,7 +26,7 @@ pub(crate) fn vip(text: &str) -> Vip {
 pub(crate) fn task(name: &str, at: &str, condition: Condition) -> Candidate {
     let at: SocketAddr = at.parse().unwrap();
     let reach = Ok(Reach { place: at.into(), behind: None });
-    Candidate { task: name.into(), condition, remembered: false, reach }
+    Candidate { task: name.into(), condition, remembered: false, unlisted: false, reach }
 }
 
 pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {

@@ -144,6 +144,7 @@ impl PortReader<'_> {
         let instance = placed.instance;
         Candidate {
             remembered: false,
+            unlisted: false,
             task: instance.id.clone(),
             condition: self.find_condition(placed),
             reach: self.find_reach(placed),

@@ -51,11 +51,13 @@ pub(in crate::watch) fn find_lack<'a>(
     let mut lack = Lack::default();
     for (key, known) in known {
         let found = listed.get(key).copied();
+        // An app that replaces a pod, or a pod an app, may keep its VIPs.
+        let other = listed.get(&key.of_other_kind()).is_some_and(|other| has_vips(other));
         // A later read of it is known, or this one says nothing about it.
         let is_silent = known.begun > begun
             || found.is_none() && !answer.coverage.includes(key.kind)
             || found.is_some_and(|found| !found.tasks_known);
-        let is_excused = is_silent || is_announced(key);
+        let is_excused = is_silent || found.is_none() && other || is_announced(key);
         lack.add(key, known, (!is_excused).then_some(found));
     }
     lack
@@ -70,12 +72,7 @@ pub(in crate::watch) fn lack_of_workload(known: &KnownWorkload, found: &Workload
 
 impl Lack {
     /// Adds a known workload. `found` is what the read lists of it; `None`: that doesn't count.
-    fn add(
-        &mut self,
-        key: &WorkloadKey,
-        known: &KnownWorkload,
-        found: Option<Option<&Workload>>,
-    ) {
+    fn add(&mut self, key: &WorkloadKey, known: &KnownWorkload, found: Option<Option<&Workload>>) {
         let vips = vip_labels(&known.view);
         if vips == 0 {
             return;

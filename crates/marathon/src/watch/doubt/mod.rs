@@ -65,14 +65,37 @@ pub(super) struct Doubts {
     limit: Duration,
     /// The framework id at the last read that was believed.
     framework: Option<Arc<str>>,
+    /// The framework id that an earlier run knew.
+    restored: Option<Arc<str>>,
     /// A first read without any VIP was put off.
     was_bare: bool,
     open: Option<Doubt>,
+    /// Workloads whose lacking parts have changed since they were last taken.
+    relisted: BTreeSet<WorkloadKey>,
 }
 
 impl Doubts {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, framework: None, was_bare: false, open: None }
+        Self {
+            limit,
+            framework: None,
+            restored: None,
+            was_bare: false,
+            open: None,
+            relisted: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the workloads whose lacking parts have changed.
+    pub(super) fn take_relisted(&mut self) -> BTreeSet<WorkloadKey> {
+        std::mem::take(&mut self.relisted)
+    }
+
+    fn note_change(&mut self, before: &BTreeSet<Part>) {
+        let nothing = BTreeSet::new();
+        let now = self.open.as_ref().map_or(&nothing, |doubt| &doubt.lacking);
+        let differ = before.symmetric_difference(now);
+        self.relisted.extend(differ.map(|(key, _)| key.clone()));
     }
 
     pub(super) fn open(&self) -> Option<&Doubt> {
@@ -85,16 +108,26 @@ impl Doubts {
 
     /// Restores the framework id that an earlier run knew.
     pub(super) fn restore_framework(&mut self, framework: Arc<str>) {
+        self.restored = Some(Arc::clone(&framework));
         self.framework.get_or_insert(framework);
     }
 
     /// Judges a read of everything that ended now and has this lack.
     pub(super) fn judge_read(&mut self, answer: &Snapshot, lack: Lack, now: Duration) -> Verdict {
+        let before = self.open.as_ref().map(|doubt| doubt.lacking.clone()).unwrap_or_default();
+        let verdict = self.judge(answer, lack, now);
+        self.note_change(&before);
+        verdict
+    }
+
+    fn judge(&mut self, answer: &Snapshot, lack: Lack, now: Duration) -> Verdict {
         let Lack { parts, loss } = lack;
         match &mut self.open {
             Some(doubt) if parts.is_empty() && !doubt.by_owner => self.open = None,
             Some(doubt) => {
-                let is_plausible = is_plausible(self.framework.as_ref(), answer, &parts);
+                // What no read has listed was there before the first one.
+                let before = if doubt.by_owner { &self.restored } else { &self.framework };
+                let is_plausible = is_plausible(before.as_ref(), answer, &parts);
                 doubt.note_read(parts, loss, is_plausible, now);
             }
             None if loss.is_large() => {
@@ -155,13 +188,23 @@ impl Doubts {
 
     /// Ends the doubt and returns the parts that stayed.
     pub(super) fn accept(&mut self) -> Option<BTreeSet<Part>> {
-        self.open.take().map(|doubt| doubt.lacking)
+        let doubt = self.open.take()?;
+        self.relisted.extend(doubt.lacking.iter().map(|(key, _)| key.clone()));
+        Some(doubt.lacking)
     }
 
     /// Notes what a read of one workload lacks, and its instances that no read has listed before.
-    pub(super) fn note_workload(&mut self, key: &WorkloadKey, parts: BTreeSet<Part>, new: Vec<Part>) {
+    pub(super) fn note_workload(
+        &mut self,
+        key: &WorkloadKey,
+        parts: BTreeSet<Part>,
+        new: Vec<Part>,
+    ) {
         let Some(doubt) = &mut self.open else { return };
-        doubt.lacking.retain(|(of, _)| of != key);
+        let before: BTreeSet<_> = doubt.lacking.extract_if(.., |(of, _)| of == key).collect();
+        if before != parts {
+            self.relisted.insert(key.clone());
+        }
         match parts.is_empty() {
             true => doubt.newcomers.retain(|(of, _)| of != key),
             false => doubt.newcomers.extend(new),
@@ -217,8 +260,19 @@ impl Doubt {
     /// Tells whether this instance stays although the last read lacks it.
     #[must_use]
     pub fn keeps(&self, key: &WorkloadKey, instance: &str) -> bool {
-        self.keeps_workload(key)
-            || self.lacking.contains(&(key.clone(), Some(Arc::from(instance))))
+        self.keeps_workload(key) || self.lacking.contains(&(key.clone(), Some(Arc::from(instance))))
+    }
+
+    /// Lists the workloads of which something stays.
+    pub(super) fn kept_workloads(&self) -> BTreeSet<&WorkloadKey> {
+        self.lacking.iter().map(|(key, _)| key).collect()
+    }
+
+    /// Tells whether the last read lacks this workload, or some of its instances.
+    #[must_use]
+    pub fn concerns(&self, key: &WorkloadKey) -> bool {
+        let first = self.lacking.range((key.clone(), None)..).next();
+        first.is_some_and(|(lacking, _)| lacking == key)
     }
 
     /// Tells whether this workload stays although the last read lacks it.

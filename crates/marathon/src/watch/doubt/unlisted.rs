@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::loss::Part;
 use super::place::Place;
-use crate::watch::known::{KnownWorkload, is_server};
-use crate::{InstanceSpec, Workload};
+use crate::watch::known::KnownWorkload;
+use crate::{Health, Instance, InstanceSpec, TaskState, Workload};
 
 /// Adds to a workload, as a read lists it, the real servers that it lacks, and returns these. None
 /// stays once a new task of the workload serves instead, and none whose place in `taken` belongs to
@@ -17,7 +17,7 @@ pub(in crate::watch) fn keep_unlisted(
     taken: &BTreeSet<Place>,
     is_new: impl Fn(&Arc<str>) -> bool,
 ) -> BTreeSet<Part> {
-    let mut servers = listed.instances.iter().filter(|instance| is_server(instance));
+    let mut servers = listed.instances.iter().filter(|instance| is_serving(instance));
     if servers.any(|instance| is_new(&instance.id)) {
         return BTreeSet::new();
     }
@@ -40,4 +40,10 @@ pub(in crate::watch) fn keep_unlisted(
     let parts = parts.collect();
     listed.instances.extend(stays);
     parts
+}
+
+/// Tells whether an instance takes traffic for certain.
+fn is_serving(instance: &Instance) -> bool {
+    let is_well = matches!(instance.health, Health::Up | Health::NoChecks);
+    instance.state == TaskState::Running && instance.ready && is_well
 }
