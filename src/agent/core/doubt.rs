@@ -52,7 +52,7 @@ impl AgentCore {
     pub(super) fn evict_kept(
         &mut self,
         id: &SourceId,
-        claimed: BTreeSet<Place>,
+        claimed: &BTreeSet<Place>,
         relisted: bool,
         now: Moment,
         effects: &mut Vec<Effect>,

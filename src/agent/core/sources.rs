@@ -101,7 +101,7 @@ impl AgentCore {
             tracked.sync.advance(tracked.source.is_complete(), read_whole || changed);
             self.table_news |= read_whole || changed;
         }
-        self.evict_kept(id, claimed, relisted, now, effects);
+        self.evict_kept(id, &claimed, relisted, now, effects);
     }
 
     fn tell_claims(

@@ -270,7 +270,10 @@ impl MarathonSource {
         if self.is_complete() {
             let doubt = self.watch.doubt();
             let is_kept = |key: &_| doubt.is_some_and(|doubt| doubt.concerns(key));
-            step.changed.extend(self.remembered.extract_if(.., |key| !is_kept(key)));
+            let remembered = std::mem::take(&mut self.remembered);
+            let (kept, read) = remembered.into_iter().partition::<BTreeSet<_>, _>(is_kept);
+            step.changed.extend(read);
+            self.remembered = kept;
         }
         self.watch_wakes_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();

@@ -201,7 +201,9 @@ impl Doubts {
         new: Vec<Part>,
     ) {
         let Some(doubt) = &mut self.open else { return };
-        let before: BTreeSet<_> = doubt.lacking.extract_if(.., |(of, _)| of == key).collect();
+        let of_key = doubt.lacking.range((key.clone(), None)..).take_while(|(of, _)| of == key);
+        let before: BTreeSet<_> = of_key.cloned().collect();
+        doubt.lacking.retain(|part| !before.contains(part));
         if before != parts {
             self.relisted.insert(key.clone());
         }
