@@ -1,8 +1,6 @@
 //! Handlers of `/v2/eventSubscriptions` (`api/v2/EventSubscriptionsResource.scala` until 1.4), with
 //! `--event_subscriber http_callback`.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::answer::{Answer, Error};
@@ -14,9 +12,9 @@ pub(super) fn list_subscriptions(shared: &Shared) -> Answer {
     Answer::ok(&json!({"callbackUrls": shared.callbacks.list_urls()}))
 }
 
-pub(super) fn add_subscription(shared: &Arc<Shared>, request: &Request) -> Result<Answer, Error> {
+pub(super) fn add_subscription(shared: &Shared, request: &Request) -> Result<Answer, Error> {
     let url = callback_url(request)?;
-    if !shared.callbacks.add_url(shared, url) {
+    if !shared.callbacks.add_url(&shared.bus, url) {
         let reason = format!("{url} is not an http:// URL with an address and a port");
         return Err(Error::Bad(reason));
     }

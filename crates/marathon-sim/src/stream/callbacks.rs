@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::bus::{Bus, Filter, Subscription};
-use crate::shared::Shared;
 
 /// Longest time for one POST; a subscriber that is slower misses the event.
 const POST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,21 +26,16 @@ impl Callbacks {
     }
 
     /// Subscribes a URL, once. False: it isn't `http://ADDRESS:PORT/...`.
-    pub(crate) fn add_url(&self, shared: &Arc<Shared>, url: &str) -> bool {
+    pub(crate) fn add_url(&self, bus: &Bus, url: &str) -> bool {
         let Some((address, path)) = split_url(url) else { return false };
         let mut urls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if urls.contains_key(url) {
             return true;
         }
-        let (subscription, _too_slow) = shared.bus.subscribe(Filter::default());
+        let (subscription, _too_slow) = bus.subscribe(Filter::default());
         urls.insert(url.to_owned(), subscription.id);
-        let shared = Arc::clone(shared);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = post_events(address, &path, subscription) => {}
-                () = shared.wait_for_stop() => {}
-            }
-        });
+        // It ends with its subscription, which ends with the bus.
+        tokio::spawn(post_events(address, path, subscription));
         true
     }
 
@@ -62,11 +56,11 @@ fn split_url(url: &str) -> Option<(SocketAddr, String)> {
 }
 
 /// Posts the events one after another until the subscription ends.
-async fn post_events(address: SocketAddr, path: &str, mut subscription: Subscription) {
+async fn post_events(address: SocketAddr, path: String, mut subscription: Subscription) {
     while let Some(frame) = subscription.frames.recv().await {
         tokio::time::sleep_until(frame.due).await;
         let body = frame.text.lines().find_map(|line| line.strip_prefix("data: "));
-        let post = post_body(address, path, body.unwrap_or_default());
+        let post = post_body(address, &path, body.unwrap_or_default());
         // As in Marathon, an event that can't be delivered is gone.
         let _ = tokio::time::timeout(POST_TIMEOUT, post).await;
     }
