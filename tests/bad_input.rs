@@ -123,6 +123,17 @@ fn no_source_is_an_error_that_says_which_options_there_are() {
 }
 
 #[test]
+fn one_marathon_that_is_named_twice_is_an_error() {
+    let (one, other) = ("http://127.0.0.1:1", "http://127.0.0.1:2,http://127.0.0.1:1/");
+    for command in ["diff", "run"] {
+        let ran = vipd(&[command, "--marathon", one, "--marathon", other]);
+        trouble(&ran, &["http://127.0.0.1:1/ is a server of the Marathons"]);
+        let ran = vipd(&[command, "--marathon", one, "--marathon", one]);
+        trouble(&ran, &["two Marathons are named http://127.0.0.1:1"]);
+    }
+}
+
+#[test]
 fn a_bad_configuration_names_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vipd.toml");

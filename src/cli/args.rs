@@ -1,6 +1,6 @@
 //! Options that several commands share, and the configuration that they result in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -139,10 +139,7 @@ impl Marathons {
             .map(|urls| Ok(marathon_of_flag(parse_urls(urls.split(',').map(str::trim))?, config)));
         let named = named.collect::<Result<Vec<_>>>()?;
         let marathons = if named.is_empty() { config.marathons.clone() } else { named };
-        let mut names = BTreeSet::new();
-        if let Some(twice) = marathons.iter().find(|marathon| !names.insert(&marathon.name)) {
-            bail!("two Marathons are named {}: give each its own name", twice.name);
-        }
+        check_distinct(marathons.iter())?;
         Ok(marathons)
     }
 }
@@ -221,11 +218,21 @@ impl Sources {
             Ok(DefinitionSource::Marathon(Box::new(marathon_of_flag(urls, config))))
         });
         let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
-        Ok(if named.is_empty() {
-            config.marathons.iter().cloned().map(Box::new).map(DefinitionSource::Marathon).collect()
-        } else {
-            named
-        })
+        let sources: Vec<_> = match named.is_empty() {
+            true => config
+                .marathons
+                .iter()
+                .cloned()
+                .map(Box::new)
+                .map(DefinitionSource::Marathon)
+                .collect(),
+            false => named,
+        };
+        check_distinct(sources.iter().filter_map(|source| match source {
+            DefinitionSource::Marathon(marathon) => Some(&**marathon),
+            DefinitionSource::File(_) => None,
+        }))?;
+        Ok(sources)
     }
 }
 
@@ -234,6 +241,25 @@ impl Sources {
 fn marathon_of_flag(urls: Vec<Url>, config: &Config) -> Marathon {
     let known = config.marathons.iter().find(|known| known.urls == urls);
     known.cloned().unwrap_or_else(|| Marathon::new(urls, Access::default()))
+}
+
+/// Checks that no two Marathons have a name or a server in common: the tasks of one that is read twice
+/// would count as those of two.
+fn check_distinct<'a>(marathons: impl Iterator<Item = &'a Marathon>) -> Result<()> {
+    let mut names = BTreeSet::new();
+    let mut servers = BTreeMap::new();
+    for marathon in marathons {
+        let name = &marathon.name;
+        if !names.insert(name) {
+            bail!("two Marathons are named {name}: give each its own name, or remove one");
+        }
+        for url in &marathon.urls {
+            if let Some(other) = servers.insert(url, name).filter(|other| *other != name) {
+                bail!("{url} is a server of the Marathons {other} and {name}: remove it from one");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Opens the kernel with the settings of the configuration.

@@ -17,7 +17,9 @@ pub(super) struct PolicySection {
     /// Prefixes that VIPs must lie in. Unless set, any address that is free may be a VIP. A VIP in
     /// one of these prefixes is accepted even if it collides with a route of this node.
     allow: Vec<String>,
-    /// Table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix.
+    /// Table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix. In
+    /// place of the path, a table with `source`, the name of a Marathon, and `path` means the apps
+    /// of that Marathon only.
     owner: BTreeMap<String, String>,
 }
 

@@ -89,7 +89,7 @@ pub fn decide(
     let mut desired = Desired::default();
     let mut admitted: BTreeMap<Vip, Vec<Claim>> = BTreeMap::new();
     for claim in claims {
-        let app = &claim.label.app;
+        let app = (&claim.source, &*claim.label.app.id);
         match policy.admit(app, claim.vip.address, &observed.node, cluster) {
             Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
             Err(refusal) => {
@@ -133,10 +133,13 @@ fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
 fn obeyed_verdict(claim: &Claim, first: &Claim) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {
-        if first.label.app == claim.label.app {
+        let (app, source) = (&first.label.app, &first.source);
+        if (app, source) == (&claim.label.app, &claim.source) {
             "another port of this app has the same VIP; its IPVS options are in force".to_owned()
+        } else if *source == claim.source {
+            format!("shares this VIP with {app}, whose IPVS options are in force")
         } else {
-            format!("shares this VIP with {}, whose IPVS options are in force", first.label.app)
+            format!("shares this VIP with {app} of {source}, whose IPVS options are in force")
         }
     });
     let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).collect();

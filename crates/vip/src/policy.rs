@@ -1,13 +1,14 @@
 //! The policy on addresses: which may be VIPs on this node.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::special_address::SpecialAddress;
-use crate::{ClusterFacts, LocalServers, NodeFacts};
+use crate::{ClusterFacts, LocalServers, NodeFacts, SourceId};
 
 /// The operator's policy (`[vip]` of the configuration).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -16,11 +17,53 @@ pub struct Policy {
     /// If not empty, every VIP must lie in one of these prefixes; such a VIP is admitted even if it
     /// collides with a route of this node.
     pub allow: Vec<IpNet>,
-    /// Prefixes that only apps at or below a path may claim.
-    pub owner: BTreeMap<IpNet, String>,
+    /// Prefixes that only some apps may claim.
+    pub owner: BTreeMap<IpNet, Reservation>,
     /// The endpoint to use for real servers on this node (`[node]` of the configuration).
     #[serde(skip)]
     pub local_servers: LocalServers,
+}
+
+/// The apps that may claim VIPs in a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "a path such as \"/shop\", or a table with `source` and `path`")]
+pub enum Reservation {
+    /// Those at or below a path, whichever source they are from.
+    AnySource(String),
+    /// Those at or below a path of one source.
+    OneSource(SourcePath),
+}
+
+/// A path of apps of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePath {
+    /// The name of the source.
+    pub source: String,
+    /// The path.
+    pub path: String,
+}
+
+impl Reservation {
+    /// Tells whether the apps include this one.
+    fn includes(&self, source: &SourceId, app: &str) -> bool {
+        match self {
+            Self::AnySource(path) => is_at_or_below(app, path),
+            Self::OneSource(only) => {
+                only.source == source.as_str() && is_at_or_below(app, &only.path)
+            }
+        }
+    }
+}
+
+/// Writes `/shop`, or `/shop of main`.
+impl fmt::Display for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnySource(path) => f.write_str(path),
+            Self::OneSource(SourcePath { source, path }) => write!(f, "{path} of {source}"),
+        }
+    }
 }
 
 /// The reason why an address may not be a VIP.
@@ -55,17 +98,17 @@ pub enum AddressRefusal {
     NotAllowed(IpAddr),
     /// An address reserved for other apps.
     #[error("{0} lies in {1}, which vip.owner reserves for {2}")]
-    Reserved(IpAddr, IpNet, String),
+    Reserved(IpAddr, IpNet, Reservation),
 }
 
 impl Policy {
-    /// Checks that `app` may claim `address` as a VIP.
+    /// Checks that `app` of a source may claim `address` as a VIP.
     ///
     /// # Errors
     /// Returns the most fundamental reason for the refusal.
     pub fn admit(
         &self,
-        app: &str,
+        (source, app): (&SourceId, &str),
         address: IpAddr,
         node: &NodeFacts,
         cluster: &ClusterFacts,
@@ -100,7 +143,7 @@ impl Policy {
             return Err(AddressRefusal::Routed(address, *net, link.clone()));
         }
         match self.reserved_for(address) {
-            Some((net, owner)) if !is_at_or_below(app, owner) => {
+            Some((net, owner)) if !owner.includes(source, app) => {
                 Err(AddressRefusal::Reserved(address, *net, owner.clone()))
             }
             _ => Ok(()),
@@ -108,7 +151,7 @@ impl Policy {
     }
 
     /// Returns the longest prefix of `owner` that contains the address.
-    fn reserved_for(&self, address: IpAddr) -> Option<(&IpNet, &String)> {
+    fn reserved_for(&self, address: IpAddr) -> Option<(&IpNet, &Reservation)> {
         let holding = self.owner.iter().filter(|(net, _)| net.contains(&address));
         holding.max_by_key(|(net, _)| net.prefix_len())
     }
@@ -131,6 +174,7 @@ mod tests {
         address: &str,
         node: &NodeFacts,
     ) -> Result<(), AddressRefusal> {
+        let app = (&SourceId::from("main"), app);
         policy.admit(app, address.parse().unwrap(), node, &ClusterFacts::default())
     }
 
@@ -182,8 +226,9 @@ mod tests {
             masters: [ip("10.0.0.9")].into(),
             tasks: [ip("9.0.1.3")].into(),
         };
+        let app = (&SourceId::default(), "/a");
         let refusal =
-            |address| Policy::default().admit("/a", ip(address), &node, &cluster).unwrap_err();
+            |address| Policy::default().admit(app, ip(address), &node, &cluster).unwrap_err();
         assert!(matches!(refusal("10.0.0.1"), AddressRefusal::OwnAddress(_)));
         assert!(matches!(refusal("10.0.0.2"), AddressRefusal::OtherNode(_)));
         assert!(matches!(refusal("10.0.0.9"), AddressRefusal::Master(_)));
@@ -192,8 +237,8 @@ mod tests {
         assert!(matches!(refusal("172.17.0.2"), AddressRefusal::Routed(..)));
         let re_admitted =
             Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
-        assert_eq!(re_admitted.admit("/a", ip("172.17.0.2"), &node, &cluster), Ok(()));
-        assert!(re_admitted.admit("/a", ip("10.0.0.1"), &node, &cluster).is_err());
+        assert_eq!(re_admitted.admit(app, ip("172.17.0.2"), &node, &cluster), Ok(()));
+        assert!(re_admitted.admit(app, ip("10.0.0.1"), &node, &cluster).is_err());
     }
 
     #[test]
@@ -201,8 +246,8 @@ mod tests {
         let policy = Policy {
             allow: vec!["3.0.0.0/8".parse().unwrap()],
             owner: [
-                ("3.3.0.0/16".parse().unwrap(), "/shop".to_owned()),
-                ("3.3.7.0/24".parse().unwrap(), "/bank/".to_owned()),
+                ("3.3.0.0/16".parse().unwrap(), Reservation::AnySource("/shop".to_owned())),
+                ("3.3.7.0/24".parse().unwrap(), Reservation::AnySource("/bank/".to_owned())),
             ]
             .into(),
             ..Policy::default()
@@ -220,5 +265,20 @@ mod tests {
         ));
         assert_eq!(admit(&policy, "/bank", "3.3.7.1", &node), Ok(()));
         assert!(admit(&policy, "/shop", "3.3.7.1", &node).is_err());
+    }
+
+    #[test]
+    fn a_prefix_may_be_reserved_for_the_apps_of_one_source() {
+        let reserved = |source: &str| {
+            let only = SourcePath { source: source.to_owned(), path: "/shop".to_owned() };
+            let owner = [("3.3.0.0/16".parse().unwrap(), Reservation::OneSource(only))].into();
+            Policy { owner, ..Policy::default() }
+        };
+        let node = NodeFacts::default();
+        assert_eq!(admit(&reserved("main"), "/shop/db", "3.3.0.6", &node), Ok(()));
+        assert!(admit(&reserved("main"), "/bank", "3.3.0.6", &node).is_err());
+        let refusal = admit(&reserved("other"), "/shop/db", "3.3.0.6", &node).unwrap_err();
+        let text = "3.3.0.6 lies in 3.3.0.0/16, which vip.owner reserves for /shop of other";
+        assert_eq!(refusal.to_string(), text);
     }
 }

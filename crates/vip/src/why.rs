@@ -103,7 +103,7 @@ impl fmt::Display for Why {
             Self::Healthy => "healthy",
             Self::Unchecked => "running, no health checks",
             Self::Unhealthy => "unhealthy",
-            Self::KeptHealthy => "health unknown now, healthy before",
+            Self::KeptHealthy => "health unknown now, in use before",
             Self::KeptUnhealthy => "health unknown now, out of use before",
             Self::NeverReported => "running, no result from its health checks",
             Self::NotYetChecked => "waiting for its first health check",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vip::label::Scheduling;
+use vip::policy::Reservation;
 use vip::{ClusterFacts, Condition, NodeFacts, Observed, Policy, Verdict};
 
 use crate::build::{claim, decide, task, vip};
@@ -42,6 +43,21 @@ fn the_lowest_app_ids_options_win_and_the_other_is_told() {
 }
 
 #[test]
+fn an_app_of_another_source_is_told_with_its_source() {
+    for (source, words) in
+        [("main", "shares this VIP with /web,"), ("other", "shares this VIP with /web of main,")]
+    {
+        let mut first = claim("3.3.0.6:80", "/web", vec![]);
+        let mut second = claim("3.3.0.6:80", "/web2", vec![]);
+        (first.source, second.source) = ("main".into(), source.into());
+        first.options.scheduler = Scheduling::Rr;
+        let reports = decide(vec![second, first], &Observed::default()).reports;
+        let told = reports.iter().find(|report| report.verdict != Verdict::Obeyed).unwrap();
+        assert!(told.to_string().contains(words), "{told}");
+    }
+}
+
+#[test]
 fn tcp_and_udp_of_one_port_are_two_services() {
     let desired = decide(
         vec![claim("3.3.0.6:53/tcp", "/dns", vec![]), claim("3.3.0.6:53/udp", "/dns", vec![])],
@@ -53,7 +69,7 @@ fn tcp_and_udp_of_one_port_are_two_services() {
 #[test]
 fn a_refused_claim_costs_another_app_on_the_same_vip_nothing() {
     let policy = Policy {
-        owner: [("3.3.0.0/16".parse().unwrap(), "/shop".to_owned())].into(),
+        owner: [("3.3.0.0/16".parse().unwrap(), Reservation::AnySource("/shop".to_owned()))].into(),
         ..Policy::default()
     };
     let desired = vip::decide(
