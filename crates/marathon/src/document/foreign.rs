@@ -175,15 +175,13 @@ impl Foreign {
 
     /// Recognises the text after a complete document.
     pub(super) fn after_document(rest: &str) -> Option<Self> {
-        match rest.trim_start() {
-            rest if rest.starts_with(['{', '[']) && !rest.starts_with("{{") => {
-                Some(Self::SecondDocument)
-            }
-            rest if rest.starts_with(',') => {
-                Self::after_document(&rest[1..]).filter(|found| *found == Self::SecondDocument)
-            }
-            rest if rest.starts_with("---") => Some(Self::SecondDocument),
-            rest => Self::at(rest),
+        let rest = rest.trim_start();
+        let next = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+        let begins_document = next.starts_with(['{', '[']) && !next.starts_with("{{");
+        match begins_document || next.starts_with("---") {
+            true => Some(Self::SecondDocument),
+            false if rest.starts_with(',') => None,
+            false => Self::at(rest),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The order of keys never matters, at any level of a document of any shape.
 
-use marathon::{Coverage, Document, Finding, Labels, Snapshot, Workload};
+use marathon::{Coverage, Document, Finding, Labels, Records, Snapshot, Workload};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -133,6 +133,24 @@ fn many_other_keys_hide_none() {
     let json =
         format!(r#"{{"apps":[],{others}"groups":[{{"id":"g","apps":[{{"id":"a"}}]}}],"id":"/"}}"#);
     assert_eq!(&*snapshot(&json).workloads[0].id, "/g/a");
+}
+
+#[test]
+fn a_long_label_of_no_interest_is_no_part_that_could_not_be_read() {
+    let metadata = "x".repeat(5000);
+    let text =
+        format!(r#"{{"apps":[{{"id":"/a","labels":{{"PACKAGE":"{metadata}"}},"tasks":[]}}]}}"#);
+    let document = Document::parse(text.as_bytes()).unwrap();
+    let snapshot = document.to_snapshot(&Records::default());
+    assert_eq!((snapshot.findings, snapshot.coverage.apps), (vec![], true));
+}
+
+#[test]
+fn what_follows_a_document_is_looked_at_without_nesting() {
+    for after in [",", ", ", "[", "{", "\n", "---", "{{"] {
+        let text = format!(r#"{{"apps":[]}}{}"#, after.repeat(1_000_000));
+        let _ = Document::parse(text.as_bytes());
+    }
 }
 
 #[test]
