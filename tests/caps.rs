@@ -1,7 +1,7 @@
 //! One app beyond a cap is named, and costs no other app anything.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own documents should stop")]
 
-use marathon::{Document, Records, Snapshot, Workload};
+use marathon::{Document, Kind, Records, Snapshot, Workload};
 use vip::{LabelReport, Verdict};
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::{WorkloadClaims, claim_workload};
@@ -52,6 +52,46 @@ fn assert_capped(report: &LabelReport, words: &str) {
     assert_eq!(&*report.place.app, "/one");
     let Verdict::Refused(why) = &report.verdict else { panic!("{report:?}") };
     assert!(why.to_string().contains(words), "{why}");
+}
+
+#[test]
+fn an_app_with_many_options_and_many_ports_takes_no_longer_than_both() {
+    let options = labels(16_000, |n| (format!("IPVS_{n}"), String::from("x")));
+    let ports = vec![r#"{"labels":{"a":"b"}}"#; 25_000].join(",");
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","labels":{{{options}}},"portDefinitions":[{ports}],"tasks":[]}}"#
+    ));
+    // Each port with each option would take hours.
+    assert!(claims_of(find(&snapshot, "/one")).app.claims.is_empty());
+}
+
+#[test]
+fn an_app_with_many_vips_keeps_all_of_them_while_it_is_upgraded() {
+    let ports = |first: usize| {
+        let port = |n: usize| format!(r#"{{"labels":{{"VIP_0":"3.4.0.1:{}"}}}}"#, first + n);
+        (0..200).map(port).collect::<Vec<_>>().join(",")
+    };
+    let hosts = vec!["31000"; 200].join(",");
+    let task = format!(
+        r#"{{"id":"t","host":"10.0.0.1","startedAt":"2026-01-01T00:00:00Z","ports":[{hosts}],"version":"2026-01-01T00:00:00.000Z"}}"#
+    );
+    let text = format!(
+        r#"{{"apps":[{{"id":"/one","portDefinitions":[{}],"tasks":[{task}],"version":"2026-01-02T00:00:00.000Z","versionInfo":{{"lastConfigChangeAt":"2026-01-02T00:00:00.000Z","lastScalingAt":"2026-01-02T00:00:00.000Z"}}}}]}}"#,
+        ports(1000)
+    );
+    let old = format!(
+        r#"{{"id":"/one","portDefinitions":[{}],"version":"2026-01-01T00:00:00.000Z"}}"#,
+        ports(1000)
+    );
+    let mut records = Records::default();
+    let document = Document::parse_apps(text.as_bytes()).unwrap();
+    let wanted = document.to_snapshot(&records).missing_versions();
+    let old = Document::parse_version(Kind::App, old.as_bytes()).unwrap();
+    for key in wanted {
+        records.insert(key, old.clone());
+    }
+    let claims = claims_of(find(&document.to_snapshot(&records), "/one")).app.claims;
+    assert_eq!(claims.iter().filter(|claim| claim.superseded).count(), 200);
 }
 
 #[test]

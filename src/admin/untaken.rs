@@ -39,7 +39,9 @@ pub(super) async fn limit_answers(
     let units = usize::try_from(length).unwrap_or(usize::MAX).min(caps::UNTAKEN_ANSWERS) / UNIT;
     let units = u32::try_from(units).unwrap_or(u32::MAX);
     match room.try_acquire_many_owned(units) {
-        Ok(permit) => response.map(|body| Body::new(HeldBody { body, _permit: permit })),
+        Ok(permit) => {
+            response.map(|body| Body::new(HeldBody { body, has_begun: false, _permit: permit }))
+        }
         Err(_) => {
             let why = "other clients haven't taken their answers yet: try again";
             answer_problem(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -50,6 +52,7 @@ pub(super) async fn limit_answers(
 /// A body that holds its room until it is sent or dropped.
 struct HeldBody {
     body: Body,
+    has_begun: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -61,11 +64,14 @@ impl HttpBody for HeldBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.has_begun = true;
         Pin::new(&mut self.body).poll_frame(context)
     }
 
+    /// Says that more may come once a frame was taken: hyper drops a body that has ended while its
+    /// bytes still wait for the client.
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        !self.has_begun && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -75,6 +81,8 @@ impl HttpBody for HeldBody {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
     use axum::Router;
     use axum::middleware::from_fn_with_state;
@@ -98,6 +106,11 @@ mod tests {
         assert!(first.status().is_success() && second.status().is_success());
         assert_eq!(ask("/large").await.status(), 503);
         assert_eq!(ask("/small").await.status(), 200);
+        // Its bytes were taken from it, and wait for the client.
+        let mut first = first.into_body();
+        let frame = poll_fn(|context| Pin::new(&mut first).poll_frame(context)).await;
+        assert!(frame.is_some() && !first.is_end_stream());
+        assert_eq!(ask("/large").await.status(), 503);
         drop(first);
         assert_eq!(ask("/large").await.status(), 200);
     }

@@ -1,7 +1,7 @@
 //! The caps of one Marathon: of the virtual services, real servers and reports of all its workloads.
 //! Workloads that would exceed them are not served, until others leave room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marathon::WorkloadKey;
 use vip::controller::AppClaims;
@@ -17,7 +17,9 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn new(app: &AppClaims, reports: usize) -> Self {
         let servers = app.claims.iter().map(|claim| claim.candidates.len()).sum();
-        Self { vips: app.claims.len(), servers, reports }
+        // Definitions of two versions claim mostly the same ones.
+        let vips = app.claims.iter().map(|claim| claim.vip).collect::<BTreeSet<_>>().len();
+        Self { vips, servers, reports }
     }
 }
 

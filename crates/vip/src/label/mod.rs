@@ -10,7 +10,9 @@ mod value;
 mod value_error;
 
 pub use key::{Key, classify_key, is_option_key};
-pub use options::{DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling};
+pub use options::{
+    DEFAULT_DRAIN, DEFAULT_SCHEDULER, OptionError, Options, Scheduling, is_valid_option,
+};
 pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, VipLabel, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};

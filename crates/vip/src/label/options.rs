@@ -155,6 +155,12 @@ pub enum OptionError {
 const MAX_PERSISTENCE: u32 = 31 * 24 * 3600;
 const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
+/// Tells whether a label is an option with a valid value.
+#[must_use]
+pub fn is_valid_option(key: &str, value: &str) -> bool {
+    Options::default().apply_label(key, value) == Ok(true)
+}
+
 impl Options {
     /// Applies one label. Returns `Ok(false)` if it is no option.
     pub(super) fn apply_label(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {

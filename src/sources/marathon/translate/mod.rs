@@ -9,11 +9,11 @@ mod quota;
 mod run_time;
 mod translation;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use marathon::{Endpoint, Instance, InstanceSpec, Snapshot, Timestamp, Workload};
-use vip::label::is_option_key;
+use marathon::{Endpoint, Instance, InstanceSpec, Labels, Snapshot, Timestamp, Workload};
+use vip::label::is_valid_option;
 
 use crate::sources::hosts::Hosts;
 pub use app_id::app_id;
@@ -72,7 +72,7 @@ pub fn translate_workload(
     let incomplete = note_gaps(workload, &placed, &mut translation);
     let mut quota = Quota::default();
     for (spec, instances, superseded) in group_by_spec(workload, &placed) {
-        let on_app: Vec<_> = spec.labels.iter().filter(|(key, _)| is_option_key(key)).collect();
+        let on_app = app_options(&spec.labels);
         for port in spec.ports.iter().filter(|port| !port.labels.is_empty()) {
             let on_app = &on_app;
             let reader =
@@ -93,6 +93,13 @@ pub fn translate_workload(
         }
     }
     translation
+}
+
+/// Returns the options of an app: the last valid one of each. Every port begins with them, and their
+/// number must not depend on that of the labels. [`report_bad_options`] reports the invalid ones.
+fn app_options(labels: &Labels) -> Vec<(&str, &str)> {
+    let valid = labels.iter().filter(|(key, value)| is_valid_option(key, value));
+    valid.collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// Lists the version that each task runs, by task id.

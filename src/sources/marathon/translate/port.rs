@@ -66,7 +66,7 @@ impl PortReader<'_> {
                     marathon::Protocol::Udp => Protocol::Udp,
                 };
                 let vip = Vip { address, port, protocol };
-                if let Err(why) = quota.take_service(self.port, instances.len()) {
+                if let Err(why) = quota.take_service(vip, self.port, instances.len()) {
                     let (place, verdict) = (self.label_place(label), Verdict::refused(why));
                     capped.push(LabelReport { place, vip: Some(vip), verdict });
                     continue;

@@ -1,15 +1,18 @@
 //! The caps of one app or pod: of its virtual services, its real servers and its reports.
 
+use std::collections::BTreeSet;
+
 use marathon::{Port, Workload};
 use vip::label::LabelRefusal;
-use vip::{LabelPlace, LabelReport, Verdict};
+use vip::{LabelPlace, LabelReport, Verdict, Vip};
 
 use super::app_id::app_id;
 
 /// The virtual services that a workload has so far, and their instances.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
-    vips: usize,
+    /// An older version of the definition, which some tasks still run, has mostly the same ones.
+    vips: BTreeSet<Vip>,
     servers: usize,
 }
 
@@ -17,20 +20,22 @@ impl Quota {
     /// Takes one virtual service with so many instances, or returns the reason why there are too many.
     pub(super) fn take_service(
         &mut self,
+        vip: Vip,
         port: &Port,
         instances: usize,
     ) -> Result<(), LabelRefusal> {
         let reason = if port.index >= caps::PORTS {
             format!("only the first {} ports of an app or pod can have VIPs", caps::PORTS)
-        } else if self.vips >= caps::WORKLOAD_VIPS {
-            format!("this app or pod has {} VIPs already, and more are not served", self.vips)
+        } else if !self.vips.contains(&vip) && self.vips.len() >= caps::WORKLOAD_VIPS {
+            let most = caps::WORKLOAD_VIPS;
+            format!("this app or pod has {most} VIPs already, and more are not served")
         } else if self.servers + instances > caps::WORKLOAD_SERVERS {
             format!(
                 "its {instances} instances would make more than {} real servers of this app or pod",
                 caps::WORKLOAD_SERVERS
             )
         } else {
-            self.vips += 1;
+            self.vips.insert(vip);
             self.servers += instances;
             return Ok(());
         };
