@@ -85,7 +85,7 @@ caps! {
     HOSTS: count = 10_000;
     /// The messages of one event stream that wait; if more come, everything is read
     EVENTS: count = 1024;
-    /// The apps and pods that one event may name; one with more is taken for one about all
+    /// The apps and pods of one event that are read one by one; with more, everything is read
     EVENT_WORKLOADS: count = 32;
     /// The entries of the journal; the oldest are dropped
     JOURNAL_ENTRIES: count = 1000;

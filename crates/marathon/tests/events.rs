@@ -116,6 +116,19 @@ fn an_event_names_the_workloads_it_touches() {
 }
 
 #[test]
+fn a_deployment_names_each_app_once_however_many_it_has() {
+    for count in [17, 40, 1000] {
+        let action = |n: usize| format!(r#"{{"action":"StopApplication","app":"/g/{n:04}"}}"#);
+        let actions = (0..count).map(action).collect::<Vec<_>>().join(",");
+        let step = format!(r#"{{"actions":[{actions}]}}"#);
+        let data = format!(r#"{{"plan":{{"steps":[{step}]}},"currentStep":{step}}}"#);
+        let app = |n: usize| touched(Some(Kind::App), &format!("/g/{n:04}"));
+        let apps = (0..count).map(app).collect();
+        assert_eq!(parse("deployment_info", &data).change, Change::Touched(apps));
+    }
+}
+
+#[test]
 fn what_is_not_known_does_not_matter_and_what_matters_is_not_lost() {
     for (event, data, expected) in [
         ("event_stream_attached", "{}", Change::Other),

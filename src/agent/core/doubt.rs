@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use vip::SourceId;
+use vip::plan::Losses;
 
 use super::sync_state::SyncState;
 use super::tracked::TrackedSource;
@@ -21,7 +22,7 @@ impl AgentCore {
         if !losses.is_suspicious() {
             return;
         }
-        self.doubt_table(true, now, effects);
+        self.doubt_table(Some(losses), now, effects);
         self.advance_sources(now, effects, |tracked, context| match tracked.sync {
             SyncState::Whole => tracked.source.doubt_answers(Some(losses), context),
             SyncState::Partial | SyncState::Believed { .. } => SourceStep::default(),
@@ -31,20 +32,25 @@ impl AgentCore {
     /// Ends the doubt about the table once the sources have no doubt any more, or claim enough of
     /// it.
     pub(super) fn review_doubt(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if !self.table_doubted || !std::mem::take(&mut self.table_news) {
+        let Some(before) = self.table_doubt else { return };
+        if !std::mem::take(&mut self.table_news) {
             return;
         }
         let is_open = self.sources.iter().any(|each| each.source.view().doubt.is_some());
         let observed = self.controller.observed();
-        let lacks = observed
-            .is_none_or(|observed| self.controller.unclaimed_losses(observed).is_suspicious());
+        // Related to the table at the time when the doubt was opened: vipd has added to it since.
+        let lacks = observed.is_none_or(|observed| {
+            let Losses { of_services, of_servers, .. } = before;
+            let losses = self.controller.unclaimed_losses(observed);
+            Losses { of_services, of_servers, ..losses }.is_suspicious()
+        });
         if is_open && lacks {
             return;
         }
         self.advance_sources(now, effects, |tracked, context| {
             tracked.source.doubt_answers(None, context)
         });
-        self.doubt_table(false, now, effects);
+        self.doubt_table(None, now, effects);
     }
 
     /// Drops tasks that a source keeps in doubt where another source lists its own. `claimed` are
@@ -91,8 +97,8 @@ impl AgentCore {
         self.table_news = true;
     }
 
-    fn doubt_table(&mut self, is_doubted: bool, now: Moment, effects: &mut Vec<Effect>) {
-        self.table_doubted = is_doubted;
+    fn doubt_table(&mut self, losses: Option<Losses>, now: Moment, effects: &mut Vec<Effect>) {
+        self.table_doubt = losses;
         self.cluster.changed = true;
         self.tell_facts(now, effects);
     }

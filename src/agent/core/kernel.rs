@@ -69,7 +69,7 @@ impl AgentCore {
         let hosts = self.hosts.known_hosts();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
         let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
-        let facts = self.cluster.to_facts(masters, self.table_doubted);
+        let facts = self.cluster.to_facts(masters, self.table_doubt.is_some());
         self.tell_controller(controller::Input::Facts(facts), now, effects);
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use node::error_chain;
 use vip::controller::{self, Mode, ReadFailure};
+use vip::plan::Losses;
 use vip::{Controller, Firewall, LabelReport};
 
 use super::status::Hold;
@@ -51,7 +52,7 @@ pub struct AgentCore {
     data_path: Option<String>,
     hold: Option<Hold>,
     /// The sources lack so much of the kernel's table that this is doubted.
-    table_doubted: bool,
+    table_doubt: Option<Losses>,
     /// A source has told something since that was last looked at.
     table_news: bool,
     ready: bool,
@@ -81,7 +82,7 @@ impl AgentCore {
             lets_in,
             data_path: None,
             hold: None,
-            table_doubted: false,
+            table_doubt: None,
             table_news: false,
             ready: false,
             started: now.wall,

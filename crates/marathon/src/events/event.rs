@@ -4,6 +4,8 @@
 //! arrive late, twice, out of order or not at all. Fields differ by generation, and all are
 //! optional.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::sse::Frame;
@@ -62,7 +64,7 @@ pub struct Subject {
 }
 
 /// An app or pod that an event names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touched {
     /// App or pod, if the event tells.
     pub kind: Option<Kind>,
@@ -227,10 +229,9 @@ impl Body {
             (None, Some(pod)) => Some(touched_workload(Kind::Pod, pod)),
             (None, None) => None,
         };
-        let actions = steps.flat_map(|step| &step.actions).take(caps::EVENT_WORKLOADS + 1);
-        let ids: Option<Vec<_>> = actions.map(of).collect();
-        // One with more is taken for one about everything.
-        ids.filter(|ids| (1..=caps::EVENT_WORKLOADS).contains(&ids.len()))
+        // The current step stands in the plan too.
+        let ids: Option<BTreeSet<_>> = steps.flat_map(|step| &step.actions).map(of).collect();
+        ids.filter(|ids| !ids.is_empty()).map(|ids| ids.into_iter().collect())
     }
 }
 

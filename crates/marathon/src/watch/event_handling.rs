@@ -32,13 +32,18 @@ impl State {
                 }
             }
             Change::Touched(touched) => {
+                // Everything is read once in place of many workloads.
+                let is_many = touched.len() > caps::EVENT_WORKLOADS;
                 for Touched { kind, id } in touched {
-                    self.mark_touched(kind, &id, now);
+                    self.mark_touched(kind, &id, is_many, now);
+                }
+                if is_many {
+                    self.schedule.mark_everything(now);
                 }
             }
             Change::Posted(Touched { kind, id }) => {
                 self.groups.explain_change(&id, now);
-                self.mark_touched(kind, &id, now);
+                self.mark_touched(kind, &id, false, now);
             }
             Change::Removed(Touched { kind, id }) => {
                 self.groups.explain_change(&id, now);
@@ -57,13 +62,16 @@ impl State {
         }
     }
 
-    fn mark_touched(&mut self, kind: Option<Kind>, id: &str, now: Duration) {
+    /// Announces a change of a workload, and marks it for a read unless everything is read.
+    fn mark_touched(&mut self, kind: Option<Kind>, id: &str, is_read: bool, now: Duration) {
         for key in self.resolve_keys(kind, id) {
             // Only events of deployments, and of people who change a workload, tell the kind.
             if kind.is_some() {
                 self.believed.announce_change(&key, false, now);
             }
-            self.schedule.mark_dirty(key, None, now);
+            if !is_read {
+                self.schedule.mark_dirty(key, None, now);
+            }
         }
     }
 

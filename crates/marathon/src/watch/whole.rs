@@ -102,7 +102,13 @@ impl State {
         if let Some(known) = known {
             let lack = lack_of_workload(known, &workload);
             if lack.parts.contains(&(key.clone(), None)) {
-                // It has lost its VIPs: it stays as it was.
+                // It has lost its VIPs: it stays as it was, but for tasks whose places others have.
+                let listed: BTreeSet<_> = workload.instances.iter().map(|each| &each.id).collect();
+                let is_taken = |place: &Place| taken.contains(place);
+                let is_gone = |each: &Instance| {
+                    !listed.contains(&each.id) && Place::of_instance(each).iter().any(is_taken)
+                };
+                self.believed.drop_instances(&key, is_gone, changed);
                 return self.doubts.note_workload(&key, lack.parts, new);
             }
             let is_new =
@@ -145,7 +151,8 @@ impl State {
                     // They are those of the other kind.
                     self.schedule.mark_dirty(key.of_other_kind(), None, now);
                 }
-                let is_doubted = self.doubts.open().is_some_and(|doubt| doubt.keeps_workload(key));
+                // A doubt reads everything at times of its own.
+                let is_doubted = self.doubts.open().is_some();
                 if self.believed.is_end_announced(key) || self.believed.is_replaced(key) {
                     self.believed.remove_workload(key, begun, changed);
                 } else if self.believed.get(key).is_some() && !is_doubted {

@@ -342,3 +342,37 @@ fn nothing_is_doubted_if_the_configuration_says_so() {
     assert_eq!(state.workloads().count(), 0);
     assert!(!state.workloads().any(|workload| workload.key() == key("/a")));
 }
+
+#[test]
+fn news_of_apps_that_a_doubt_keeps_nothing_of_leads_to_no_more_reads_of_everything() {
+    let mut known = apps(&["/a", "/b"]);
+    known.push(format!(r#"{{"id":"/db","tasks":[{}]}}"#, up("n.1", 1)));
+    let mut watch = Watch::knowing(&known);
+    watch.reread(&[], Some(OLD));
+    assert!(watch.state.doubt().is_some());
+    watch.status("n.1", "FAILED");
+    let mut reads = 0;
+    for _ in 0..60 {
+        watch.live(1);
+        for asked in watch.asked() {
+            if asked == "all" {
+                watch.answer_all(&[], Some(OLD));
+                reads += 1;
+            } else {
+                watch.answer("/db", ReadOutcome::Missing);
+            }
+        }
+    }
+    // After 2, 10 and 30 s.
+    assert!(reads <= 4, "{reads} reads of everything");
+}
+
+#[test]
+fn an_app_that_lost_its_label_keeps_no_task_whose_place_is_taken() {
+    let mut watch = Watch::knowing(&[running("/w", &["w.1", "w.2"]), running("/v", &["v.1"])]);
+    let bare = r#"{"id":"/w","tasks":[]}"#.to_owned();
+    let other = app("/new", &[at_place_of("new.1", "w.1")]);
+    watch.reread(&[bare, other], Some(OLD));
+    assert!(watch.state.doubt().is_some());
+    assert_eq!(watch.tasks("/w"), "w.2 up");
+}

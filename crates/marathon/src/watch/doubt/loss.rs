@@ -36,6 +36,8 @@ impl Loss {
 pub(in crate::watch) struct Lack {
     pub(in crate::watch) parts: BTreeSet<Part>,
     pub(in crate::watch) loss: Loss,
+    /// Workloads that the read says nothing about.
+    pub(in crate::watch) silent: BTreeSet<WorkloadKey>,
 }
 
 /// Finds the parts of `known` that a read of everything lacks, which began at `begun`.
@@ -57,6 +59,9 @@ pub(in crate::watch) fn find_lack<'a>(
         let is_silent = known.begun > begun
             || found.is_none() && !answer.coverage.includes(key.kind)
             || found.is_some_and(|found| !found.tasks_known);
+        if is_silent {
+            lack.silent.insert(key.clone());
+        }
         let is_excused = is_silent || found.is_none() && other || is_announced(key);
         lack.add(key, known, (!is_excused).then_some(found));
     }

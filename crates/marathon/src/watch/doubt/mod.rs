@@ -121,7 +121,12 @@ impl Doubts {
     }
 
     fn judge(&mut self, answer: &Snapshot, lack: Lack, now: Duration) -> Verdict {
-        let Lack { parts, loss } = lack;
+        let Lack { mut parts, loss, silent } = lack;
+        if let Some(doubt) = &self.open {
+            // The answer says nothing about these, so they lack what they lacked.
+            let still = doubt.lacking.iter().filter(|(key, _)| silent.contains(key));
+            parts.extend(still.cloned());
+        }
         match &mut self.open {
             Some(doubt) if parts.is_empty() && !doubt.by_owner => self.open = None,
             Some(doubt) => {
@@ -203,12 +208,20 @@ impl Doubts {
         let Some(doubt) = &mut self.open else { return };
         let of_key = doubt.lacking.range((key.clone(), None)..).take_while(|(of, _)| of == key);
         let before: BTreeSet<_> = of_key.cloned().collect();
-        doubt.lacking.retain(|part| !before.contains(part));
+        for part in &before {
+            doubt.lacking.remove(part);
+        }
         if before != parts {
             self.relisted.insert(key.clone());
         }
         match parts.is_empty() {
-            true => doubt.newcomers.retain(|(of, _)| of != key),
+            true => {
+                let of_key = doubt.newcomers.range((key.clone(), None)..);
+                let known: Vec<_> = of_key.take_while(|(of, _)| of == key).cloned().collect();
+                for part in &known {
+                    doubt.newcomers.remove(part);
+                }
+            }
             false => doubt.newcomers.extend(new),
         }
         doubt.lacking.extend(parts);
