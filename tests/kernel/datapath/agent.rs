@@ -46,6 +46,12 @@ pub(super) fn marathon(net: &Net, apps: &Value) {
 const OWN: [&str; 6] =
     ["--lock", "/run/n1.lock", "--socket", "/run/n1-agent/sock", "--node-name", "n1"];
 
+const CONFIG: &str = "/run/n1.toml";
+
+/// The configuration of an agent that believes every answer: the table is that of the test before,
+/// and an answer without its VIPs would be doubted.
+pub(super) const BELIEVING: &str = "[agent]\ndoubt = \"0s\"\n";
+
 /// A running agent. It ends with the test, since the next one needs its lock.
 pub(super) struct Agent(Child);
 
@@ -59,7 +65,8 @@ impl Drop for Agent {
 /// Starts an agent and waits until it is ready. `state` is its state directory: each test has its
 /// own, so that none starts with another's VIPs.
 pub(super) fn start(net: &Net, state: &'static str) -> Agent {
-    start_with(net, state, &[])
+    std::fs::write(CONFIG, BELIEVING).unwrap();
+    start_with(net, state, &["--config", CONFIG])
 }
 
 /// Starts an agent with further options.

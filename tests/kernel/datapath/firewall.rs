@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::agent::{marathon, start_with};
+use super::agent::{BELIEVING, marathon, start_with};
 use super::cells::{Network, Server};
 use super::docker::Firewall;
 use super::marathon::app_at;
@@ -276,7 +276,7 @@ fn an_agent_lets_vips_in_again_when_a_firewall_is_loaded() {
     }
     marathon(&net, &apps());
     // No full comparison for an hour: repairs follow from kernel notifications only.
-    std::fs::write("/run/n1-firewall.toml", "[agent]\nsync-period = 3600\n").unwrap();
+    std::fs::write("/run/n1-firewall.toml", format!("{BELIEVING}sync-period = 3600\n")).unwrap();
     let options = [&["--config", "/run/n1-firewall.toml", "--firewall", "insert"][..], &ALLOW[..]];
     let _agent = start_with(&net, "/run/n1-agent/firewall", &options.concat());
     // From here on the firewall shuts off Marathon, and the agent keeps its last snapshot.
