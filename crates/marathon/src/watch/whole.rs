@@ -36,9 +36,7 @@ impl State {
         let deploying = snapshot.workloads.iter().filter(|workload| workload.deploying);
         let deploying: BTreeSet<_> = deploying.map(Workload::key).collect();
         let is_excused = |key: &_| self.believed.is_announced(key) || deploying.contains(key);
-        let known = || self.believed.all_known();
-        let lack = find_lack(known(), &snapshot, begun, is_excused);
-        let is_large = find_lack(known(), &snapshot, begun, |_| false).loss.is_large();
+        let lack = find_lack(self.believed.all_known(), &snapshot, begun, is_excused);
         let verdict = self.doubts.judge_read(&snapshot, lack, now);
         let streaming = self.stream.is_open();
         let listed = snapshot.workloads.iter();
@@ -46,11 +44,12 @@ impl State {
         self.schedule.finish_everything(|key| found.get(key).copied(), streaming, now);
         match verdict {
             Verdict::Believed => {
+                let lack = find_lack(self.believed.all_known(), &snapshot, begun, |_| false);
                 let hosts = || count_hosts(snapshot.workloads.iter());
                 self.schedule.set_agents(self.agents.unwrap_or_else(hosts));
                 self.schedule.set_bytes(snapshot.bytes);
                 self.believed.replace_all(snapshot, begun, changed);
-                if is_large {
+                if lack.loss.is_large() {
                     self.schedule.watch_closely(now);
                 }
             }

@@ -97,6 +97,20 @@ fn everything(truth: &Truth, moment: u64) -> Vec<String> {
 }
 
 impl World {
+    /// A Marathon that is well, after a story of which each part is told.
+    fn of_told_story(seed: u64, story: Vec<Happens>) -> Self {
+        let mut world = Self::new(seed);
+        // One without any VIP is read twice.
+        world.truth[0] = Some(Vec::new());
+        world.watch.opened();
+        world.settle(3, 500);
+        for what in story {
+            world.happen(what);
+            world.happen(Happens::Heartbeat);
+        }
+        world
+    }
+
     fn new(seed: u64) -> Self {
         Self {
             watch: Watch::new(2, Some(1), seed),
@@ -373,15 +387,7 @@ proptest! {
         seed in any::<u64>(),
         story in proptest::collection::vec(told(), 1..60),
     ) {
-        let mut world = World::new(seed);
-        // A Marathon without any VIP is read twice.
-        world.truth[0] = Some(Vec::new());
-        world.watch.opened();
-        world.settle(3, 500);
-        for what in story {
-            world.happen(what);
-            world.happen(Happens::Heartbeat);
-        }
+        let mut world = World::of_told_story(seed, story);
         world.settle(8, 250);
         for (index, id) in APPS.iter().enumerate() {
             prop_assert_eq!(world.watch.tasks(id), world.expected(index), "{}", id);
@@ -395,14 +401,7 @@ proptest! {
         seed in any::<u64>(),
         story in proptest::collection::vec(told_with_lies(), 1..60),
     ) {
-        let mut world = World::new(seed);
-        world.truth[0] = Some(Vec::new());
-        world.watch.opened();
-        world.settle(3, 500);
-        for what in story {
-            world.happen(what);
-            world.happen(Happens::Heartbeat);
-        }
+        let mut world = World::of_told_story(seed, story);
         world.settle(12, 250);
         for (index, id) in APPS.iter().enumerate() {
             prop_assert_eq!(world.watch.tasks(id), world.expected(index), "{}", id);
