@@ -36,6 +36,11 @@ fn marathon_and_the_kernel_know_nothing_of_each_other() {
 }
 
 #[test]
+fn the_name_server_knows_nothing_of_vips_and_the_kernel() {
+    assert_without("dns", &["vip", "marathon", "node", "nl-ipvs", "netlink-sys", "reqwest"]);
+}
+
+#[test]
 fn no_files_of_a_crate_import_each_other_in_a_circle() {
     let crates = style::read_workspace(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     assert!(crates.len() > 8, "only {} crates were read", crates.len());

@@ -96,6 +96,9 @@ caps! {
     /// The answers of the agent's HTTP server that clients haven't taken yet; more are refused with
     /// status 503
     UNTAKEN_ANSWERS: bytes = 64 << 20;
+    /// The zone file that the agent writes for the name server; a larger one is not read, and names
+    /// answer as before
+    ZONE_FILE: bytes = 16 << 20;
 }
 
 /// Cuts a text to `cap` bytes, and marks that with an ellipsis: what was cut off never makes it
