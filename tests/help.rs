@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "accept", "doctor", "events",
+    "release", "accept", "doctor", "events", "dns",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod cleanup;
 mod diff;
+mod dns;
 mod doctor;
 mod end;
 mod events;
@@ -57,6 +58,7 @@ enum Command {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
+    Dns(dns::Dns),
     Generate(generate::Generate),
 }
 
@@ -64,9 +66,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // An agent reports only to its log. A command prints its results, so it logs warnings only.
+    // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
     cli.global.start_logging(match cli.command {
         Command::Run(_) => "warn,vipd=info",
+        Command::Dns(_) => "warn,vipd=info,dns=info",
         _ => "warn",
     });
     match cli.run_command() {
@@ -95,6 +98,7 @@ impl Cli {
             Command::Check(check) => check.run(&self.global),
             Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
+            Command::Dns(dns) => dns.run(&self.global),
             Command::Generate(generate) => generate.run(Self::command()),
         }
     }

@@ -99,6 +99,12 @@ caps! {
     /// The zone file that the agent writes for the name server; a larger one is not read, and names
     /// answer as before
     ZONE_FILE: bytes = 16 << 20;
+    /// The TCP connections to the name server; the one that was idle for longest is closed for a new
+    /// one
+    NAME_CONNECTIONS: count = 64;
+    /// The queries for other names that the name server has forwarded and that aren't answered yet;
+    /// more are answered with SERVFAIL
+    FORWARDED_QUERIES: count = 256;
 }
 
 /// Cuts a text to `cap` bytes, and marks that with an ellipsis: what was cut off never makes it

@@ -51,6 +51,18 @@ impl DomainName {
     }
 }
 
+/// Returns the name without its first label; empty for a name of one label.
+pub(crate) fn parent_labels(wire: &[u8]) -> &[u8] {
+    let first = wire.first().map_or(0, |length| usize::from(*length) + 1);
+    wire.get(first..).unwrap_or_default()
+}
+
+/// Returns the offsets at which the labels of a name begin.
+pub(crate) fn label_offsets(wire: &[u8]) -> impl Iterator<Item = usize> {
+    let next = |offset: &usize| Some(offset + usize::from(*wire.get(*offset)?) + 1);
+    std::iter::successors(Some(0), next).take_while(|offset| *offset < wire.len())
+}
+
 fn push_label(wire: &mut Vec<u8>, label: &str) -> Result<(), DomainNameError> {
     let length = u8::try_from(label.len()).unwrap_or(u8::MAX);
     match usize::from(length) {

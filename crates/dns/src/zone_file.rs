@@ -194,6 +194,17 @@ pub(crate) fn read_lines<'a>(
     if end == Some(records) { Ok(()) } else { Err(ZoneFileError::Truncated) }
 }
 
+/// Splits a file into the lines after the first and the count in the last. `None` if there is more
+/// to be said about it than that.
+pub(crate) fn split_file(text: &str) -> Option<(&str, usize)> {
+    let body = text.strip_prefix(HEADER)?.strip_prefix('\n')?.strip_suffix('\n')?;
+    let start = body.rfind('\n').map_or(0, |end| end + 1);
+    match (text.len() <= caps::ZONE_FILE).then(|| Line::parse(&body[start..])) {
+        Some(Ok(Line::End(count))) => Some((&body[..start], count)),
+        _ => None,
+    }
+}
+
 impl<'a> Line<'a> {
     /// Parses a line other than the first.
     pub(crate) fn parse(line: &'a str) -> Result<Self, LineError> {

@@ -18,7 +18,9 @@ mod sysctl;
 
 pub use error_chain::error_chain;
 pub use kernel::{Kernel, KernelError};
-pub use linux::{Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, read_links};
+pub use linux::{
+    AddressWatch, Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, read_links,
+};
 pub use lock::{Lock, LockError};
 pub use sysctl::{
     KernelVersion, KernelVersionError, Sysctl, SysctlReport, SysctlState, check_sysctls,

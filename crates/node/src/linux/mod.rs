@@ -1,6 +1,7 @@
 //! The kernel of this node, over netlink: the implementation of [`Kernel`].
 
 mod address;
+mod address_watch;
 mod answer;
 mod facts;
 mod flows;
@@ -31,6 +32,7 @@ use vip::plan::OpError;
 use vip::{Observed, Op, Protocol, Stats, Vip, Ways};
 
 use crate::{Kernel, KernelError, SysctlReport, check_sysctls, ensure_sysctls};
+pub use address_watch::AddressWatch;
 pub use flows::Flows;
 pub use links::{LinkFacts, PortOf, read_links};
 pub use monitor::Monitor;

@@ -28,7 +28,7 @@ const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// The longest datagram of announcements in bytes.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// A listener for the kernel's announcements about links, addresses, routes and nftables.
 ///
@@ -109,18 +109,8 @@ impl Monitor {
 
     fn any_is_relevant(&mut self, length: usize) -> bool {
         let buffer = std::mem::take(&mut self.buffer);
-        let mut rest = &buffer[..length.min(buffer.len())];
-        let mut matters = false;
-        while let Ok(header) = NetlinkBuffer::new_checked(rest) {
-            let whole = usize::try_from(header.length()).unwrap_or(rest.len());
-            // A message that can't be parsed is some exotic link or route of somebody else.
-            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                && let NetlinkPayload::InnerMessage(message) = message.payload
-            {
-                matters |= self.is_relevant(&message);
-            }
-            rest = rest.get(whole.next_multiple_of(4)..).unwrap_or_default();
-        }
+        let messages = parse_route_messages(&buffer[..length.min(buffer.len())]);
+        let matters = messages.fold(false, |matters, message| matters | self.is_relevant(&message));
         self.buffer = buffer;
         matters
     }
@@ -169,7 +159,7 @@ impl Monitor {
 }
 
 /// Opens a socket that receives the announcements of these multicast groups.
-fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
+pub(super) fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
     let io = |doing| {
         move |source| route_error("listen to changes")(nl_ipvs::Error::Io { doing, source })
     };
@@ -185,8 +175,27 @@ fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
     Ok(socket)
 }
 
+/// Parses the messages of a datagram. One that can't be parsed is some exotic link or route of
+/// somebody else, and is skipped.
+pub(super) fn parse_route_messages(
+    datagram: &[u8],
+) -> impl Iterator<Item = RouteNetlinkMessage> + '_ {
+    let mut rest = datagram;
+    let messages = std::iter::from_fn(move || {
+        let header = NetlinkBuffer::new_checked(rest).ok()?;
+        let whole = usize::try_from(header.length()).unwrap_or(rest.len());
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest);
+        rest = rest.get(whole.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    });
+    messages.filter_map(|message| match message.ok()?.payload {
+        NetlinkPayload::InnerMessage(message) => Some(message),
+        _ => None,
+    })
+}
+
 /// The result of one read from a socket.
-enum Heard {
+pub(super) enum Heard {
     /// A datagram of this many bytes.
     Datagram(usize),
     /// Announcements were lost: there were more than the buffer holds.
@@ -194,7 +203,7 @@ enum Heard {
     Nothing,
 }
 
-fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
+pub(super) fn receive_datagram(socket: &Socket, buffer: &mut [u8]) -> Result<Heard, KernelError> {
     loop {
         let mut free = &mut *buffer;
         match socket.recv(&mut free, MsgFlags::empty().bits()) {

@@ -1,0 +1,11 @@
+//! Tests of the name server: the zone file, answers on the wire, and the server with real sockets.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+
+mod answers;
+mod client;
+mod forwarding;
+mod malformed;
+mod random;
+mod server;
+mod zone_file;
+mod zone_watch;

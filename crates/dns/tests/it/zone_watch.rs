@@ -1,0 +1,65 @@
+//! The zone file under the eyes of the name server: it changes, goes, and comes again.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use dns::{Zone, ZoneWatch};
+
+use crate::client::own_zones;
+
+/// Replaces the file as the agent does.
+fn replace_file(path: &Path, records: usize) {
+    let lines: String = (0..records).map(|n| format!("name a{n:02} 11.0.0.{n}\n")).collect();
+    let text = format!("vipd-zone 1\nzone z\n{lines}end {records}\n");
+    let next = path.with_extension("new");
+    fs::write(&next, text).unwrap();
+    fs::rename(&next, path).unwrap();
+}
+
+/// Waits until the zone has this many names.
+fn wait_for(zone: &RwLock<Zone>, records: usize) {
+    let mut seen = 0;
+    for _ in 0..3000 {
+        seen = zone.read().unwrap_or_else(PoisonError::into_inner).count_records();
+        if seen == records {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{seen} names, not {records}");
+}
+
+#[test]
+fn the_zone_follows_its_file_and_outlives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let path = run.join("vipd/zone");
+    let zone = Arc::new(RwLock::new(Zone::unknown(&own_zones())));
+    let watch = ZoneWatch::open(path.clone(), own_zones()).unwrap();
+    let followed = zone.clone();
+    std::thread::spawn(move || watch.follow_changes(&followed));
+
+    // Two directories of its path come first, one by one.
+    fs::create_dir(&run).unwrap();
+    fs::create_dir(run.join("vipd")).unwrap();
+    replace_file(&path, 3);
+    wait_for(&zone, 3);
+    for records in [4, 60, 59] {
+        replace_file(&path, records);
+        wait_for(&zone, records);
+    }
+    // One that was cut off is not used.
+    fs::write(path.with_extension("new"), "vipd-zone 1\nzone z\nname a 11.0.0.1\n").unwrap();
+    fs::rename(path.with_extension("new"), &path).unwrap();
+    replace_file(&path, 7);
+    wait_for(&zone, 7);
+
+    // As `systemctl stop vipd` and `start` do with the directory.
+    fs::remove_dir_all(run.join("vipd")).unwrap();
+    fs::create_dir(run.join("vipd")).unwrap();
+    assert_eq!(zone.read().unwrap_or_else(PoisonError::into_inner).count_records(), 7);
+    replace_file(&path, 8);
+    wait_for(&zone, 8);
+}
