@@ -49,10 +49,9 @@ impl ClusterContext {
         self.changed |= self.gaps.exchange(&old.gaps, &new.gaps);
     }
 
-    /// The facts as the controller takes them. `masters` are the addresses of the servers that the
-    /// cluster depends on.
-    /// `doubted` tells whether they lack much of the table.
-    pub(crate) fn to_facts(&self, masters: BTreeSet<IpAddr>, doubted: bool) -> Facts {
+    /// The facts as the controller takes them, without a doubt about the table. `masters` are the
+    /// addresses of the servers that the cluster depends on.
+    pub(crate) fn to_facts(&self, masters: BTreeSet<IpAddr>) -> Facts {
         Facts {
             cluster: ClusterFacts {
                 nodes: self.nodes.members().copied().collect(),
@@ -61,7 +60,7 @@ impl ClusterContext {
             },
             uncertain: self.uncertain.members().copied().collect(),
             gaps: self.gaps.members().next().is_some(),
-            doubted,
+            ..Facts::default()
         }
     }
 }

@@ -227,9 +227,12 @@ impl GatheredClaims {
         if let Beside::Agent(facts) = beside {
             controller.take_over(facts, Duration::ZERO);
         }
-        let doubted = matches!(beside, Beside::Agent(facts) if facts.doubted);
-        let mut facts = self.context.to_facts(std::mem::take(&mut self.masters), doubted);
+        let mut facts = self.context.to_facts(std::mem::take(&mut self.masters));
         facts.gaps |= self.incomplete || !self.coverage.pods;
+        if let Beside::Agent(of_agent) = beside {
+            facts.doubted = of_agent.doubted;
+            facts.taken.clone_from(&of_agent.taken);
+        }
         controller.learn_input(controller::Input::Facts(facts));
         for (source, apps) in apps {
             let all = apps.keys().cloned().collect();

@@ -35,6 +35,18 @@ fn table(state: &Observed) -> Table {
     VIPS.iter().filter_map(|at| Some((*at, weights(state, at)?))).collect()
 }
 
+/// An app without a VIP that has this port of its agent. `name` tells it from others.
+fn batch(name: &str, port: u16) -> Value {
+    let id = format!("/batch{}", name.replace([':', '.'], "-"));
+    let mut app = app(&id, "3.3.0.8:80", 1);
+    app["container"] = Value::Null;
+    app["cmd"] = json!("sleep 1000");
+    app["networks"] = json!([{"mode": "host"}]);
+    app["requirePorts"] = json!(true);
+    app["portDefinitions"] = json!([{"port": port}]);
+    app
+}
+
 impl World {
     fn table(&self) -> Table {
         table(&self.kernel.current_state())
@@ -244,6 +256,36 @@ fn a_restart_in_doubt_goes_on_doubting_with_a_state_file_and_without() {
     }
 }
 
+/// An agent that never lives long doesn't doubt for ever.
+#[test]
+fn restarts_do_not_begin_a_doubt_anew() {
+    run(async {
+        let mut world = World::full().await;
+        let before = world.table();
+        world.wipe(0).await;
+        for _ in 0..4 {
+            pass(3 * MINUTE).await;
+            world.kill();
+            world.start().await;
+            eventually(async || world.is_doubted("m0")).await;
+        }
+        pass(2 * MINUTE).await;
+        world.assert_nothing_lost(&before);
+        let doubt = world.agent().view.borrow().sources["m0"].doubt.clone().unwrap();
+        let lasted = marathon_sim::now().duration_since(doubt.since);
+        assert!(lasted.as_secs() > 13 * 60, "{lasted:?}");
+        pass(2 * MINUTE).await;
+        world.until_empty().await;
+        // Once it has ended, the next one is a new one.
+        world.sim().clear_faults();
+        world.until_all_served().await;
+        world.wipe(0).await;
+        pass(2 * MINUTE).await;
+        assert_eq!(world.vips_in_use(), VIPS);
+        world.end().await;
+    });
+}
+
 /// The agent was down while most apps were removed: the framework is the same.
 #[test]
 fn a_first_answer_with_the_framework_of_before_is_believed_after_two_minutes() {
@@ -260,6 +302,63 @@ fn a_first_answer_with_the_framework_of_before_is_believed_after_two_minutes() {
         assert_eq!(world.vips_in_use(), VIPS);
         pass(20 * SECOND).await;
         assert_eq!(world.vips_in_use(), ["3.3.0.4:80"]);
+        world.end().await;
+    });
+}
+
+/// One that serves all apps of a Marathon that is gone, and has started anew without a state file:
+/// what it asks lists nothing of them. `change` makes the second Marathon.
+async fn bereft(change: &dyn Fn(&mut Config), first: &dyn Fn(&mut Config)) -> (World, Table) {
+    let mut world = World::with(&[first, change]).await;
+    world.run_apps().await;
+    let second = world.sims.pop().unwrap();
+    world.start().await;
+    world.until_all_served().await;
+    world.stop().await;
+    std::fs::remove_dir_all(world.folder.path().join("state")).unwrap();
+    world.sims.pop().unwrap().shutdown().await;
+    world.sims.push(second);
+    world.run_app(&app("/new", "3.3.0.9:80", 1)).await;
+    world.start().await;
+    world.until_served("3.3.0.9:80", 1).await;
+    let table = world.table();
+    assert_eq!(table.len(), 4);
+    (world, table)
+}
+
+#[test]
+fn while_the_table_is_doubted_what_is_deleted_goes_at_once() {
+    run(async {
+        let (world, before) = bereft(&|_| {}, &|_| {}).await;
+        world.send("DELETE", "/v2/apps/new", &Value::Null).await;
+        eventually(async || world.served("3.3.0.9:80").is_none()).await;
+        assert!(world.is_doubted("m0"));
+        pass(MINUTE).await;
+        assert_eq!(world.table(), before);
+        world.end().await;
+    });
+}
+
+/// An app without a VIP gets the port of a task that was there before.
+#[test]
+fn while_the_table_is_doubted_a_server_whose_place_is_taken_goes_at_once() {
+    run(async {
+        let shared = |config: &mut Config| {
+            config.agents = vec![SimAgent::new([10, 1, 0, 11].into())];
+        };
+        let (world, before) = bereft(&shared, &shared).await;
+        let holds = |at: &SocketAddr| world.table().values().any(|all| all.contains_key(at));
+        let mut left = before.clone();
+        for vip in ["3.3.0.1:80", "3.3.0.2:80", "3.3.0.3:80"] {
+            let Some((at, _)) = left.get_mut(vip).and_then(BTreeMap::pop_first) else { continue };
+            world.run_app(&batch(vip, at.port())).await;
+            eventually(async || !holds(&at)).await;
+        }
+        pass(5 * MINUTE).await;
+        // A service of which nothing is left is gone.
+        left.retain(|_, servers| !servers.is_empty());
+        assert_eq!(world.table(), left);
+        assert!(world.is_doubted("m0"));
         world.end().await;
     });
 }
@@ -303,15 +402,6 @@ fn one_of_two_marathons_is_wiped_and_the_other_works_on_and_gets_its_ports() {
         };
         let mut world = World::with(&[&shared, &shared]).await;
         world.run_apps().await;
-        let fixed = |id: &str, port: u16| {
-            let mut app = app(id, "3.3.0.8:80", 1);
-            app["container"] = Value::Null;
-            app["cmd"] = json!("sleep 1000");
-            app["networks"] = json!([{"mode": "host"}]);
-            app["requirePorts"] = json!(true);
-            app["portDefinitions"] = json!([{"port": port}]);
-            app
-        };
         world.start().await;
         world.until_all_served().await;
         let before = world.table();
@@ -320,7 +410,7 @@ fn one_of_two_marathons_is_wiped_and_the_other_works_on_and_gets_its_ports() {
         world.assert_nothing_lost(&before);
         let tasks = world.sim().running_tasks();
         let web = tasks.iter().find(|task| task.app == "/web").unwrap();
-        world.run_app_on(1, &fixed("/batch", web.ports[0])).await;
+        world.run_app_on(1, &batch("", web.ports[0])).await;
         let at = SocketAddr::new(IpAddr::from(web.host), web.ports[0]);
         eventually(async || !world.table()["3.3.0.1:80"].contains_key(&at)).await;
         pass(5 * MINUTE).await;

@@ -10,7 +10,9 @@ use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 use crate::label::Options;
 use crate::nft::Modes;
 use crate::select::{Selection, select_servers};
-use crate::{Claim, ClusterFacts, LabelReport, Observed, Policy, Verdict, Vip};
+use crate::{
+    Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, TableDoubt, Verdict, Vip,
+};
 
 /// The virtual services that should exist, and a report on every label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +23,8 @@ pub struct Desired {
     pub reports: Vec<LabelReport>,
     /// Agents with tasks whose ports are unknown: no real server on them is removed.
     pub uncertain: BTreeSet<IpAddr>,
+    /// The doubt about services that no app claims, if there is one.
+    pub doubt: Option<TableDoubt>,
     /// The source of the node's own connections, by virtual address, where nftables can't translate
     /// addresses ([`Ways`](crate::Ways)).
     pub sources: BTreeMap<IpAddr, IpAddr>,
@@ -58,6 +62,17 @@ impl Desired {
     /// such a task.
     pub(crate) fn is_uncertain(&self, server: &SocketAddr) -> bool {
         self.uncertain.contains(&server.ip())
+    }
+
+    /// Tells whether a service that no app claims stays, since the table is doubted.
+    pub(crate) fn keeps(&self, vip: &Vip, held: &ObservedService) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.keeps(vip, held))
+    }
+
+    /// Tells whether the place of a real server that stays in doubt belongs to a task that is
+    /// listed.
+    pub(crate) fn is_taken(&self, server: &SocketAddr) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.taken.contains(server))
     }
 }
 

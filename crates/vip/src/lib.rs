@@ -35,6 +35,7 @@ mod settings;
 mod source_address;
 mod source_id;
 mod special_address;
+mod table_doubt;
 mod why;
 
 pub use nl_ipvs::{Stats, Timeouts};
@@ -59,4 +60,5 @@ pub use settings::TableSettings;
 pub use source_address::Ways;
 pub use source_id::SourceId;
 pub use special_address::SpecialAddress;
+pub use table_doubt::TableDoubt;
 pub use why::{Health, Why};

@@ -3,11 +3,12 @@
 //! Our mark is a scheduler flag that no scheduler of any kernel uses. It lives in the kernel's own
 //! table, so it survives a crash of vipd, the loss of the interface and a change of configuration.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nl_ipvs::{ServiceFlags, ServiceKey, ServiceSettings};
 
-use crate::{Observed, ObservedService, Protocol, Vip};
+use crate::{Observed, ObservedServer, ObservedService, Protocol, Vip};
 
 /// The flag that marks a virtual service as vipd's; `ipvsadm` shows it as `flag-3`.
 pub const MARK: ServiceFlags = ServiceFlags::SCHED_3;
@@ -45,6 +46,14 @@ impl Observed {
             let marked = service.settings.flags.contains(MARK);
             marked.then(|| Some((Vip::from_key(key)?, service))).flatten()
         })
+    }
+
+    /// Counts the real servers that take new connections, for each service that carries our mark.
+    #[must_use]
+    pub fn servers_in_use(&self) -> BTreeMap<Vip, usize> {
+        let is_used = |held: &&ObservedServer| held.settings.weight > 0;
+        let services = self.our_services();
+        services.map(|(vip, held)| (vip, held.servers.values().filter(is_used).count())).collect()
     }
 
     /// Returns the virtual services that don't carry our mark.

@@ -2,10 +2,11 @@
 //! answers against what it knew; what no source knew is in the table alone.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
-use vip::SourceId;
-use vip::plan::Losses;
+use vip::{Observed, SourceId};
 
+use super::open_doubt::OpenDoubt;
 use super::sync_state::SyncState;
 use super::tracked::TrackedSource;
 use super::{AgentCore, Effect};
@@ -17,12 +18,14 @@ impl AgentCore {
     /// believed, no VIP is removed that nobody claims. Claims count, not decisions: those are made
     /// in portions and may not be complete yet.
     pub(super) fn doubt_first_answers(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let Some(observed) = self.controller.observed() else { return };
-        let losses = self.controller.unclaimed_losses(observed);
+        let Some(observed) = self.controller.observed().cloned() else { return };
+        let before = observed.servers_in_use();
+        let losses = self.controller.unclaimed_losses(&before);
         if !losses.is_suspicious() {
             return;
         }
-        self.doubt_table(Some(losses), now, effects);
+        let taken = self.taken_servers(&observed);
+        self.doubt_table(Some(OpenDoubt { before, taken }), now, effects);
         self.advance_sources(now, effects, |tracked, context| match tracked.sync {
             SyncState::Whole => tracked.source.doubt_answers(Some(losses), context),
             SyncState::Partial | SyncState::Believed { .. } => SourceStep::default(),
@@ -32,20 +35,13 @@ impl AgentCore {
     /// Ends the doubt about the table once the sources have no doubt any more, or claim enough of
     /// it.
     pub(super) fn review_doubt(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let Some(before) = self.table_doubt else { return };
+        let Some(doubt) = &self.table_doubt else { return };
         if !std::mem::take(&mut self.table_news) {
             return;
         }
         let is_open = self.sources.iter().any(|each| each.source.view().doubt.is_some());
-        let observed = self.controller.observed();
-        // Related to the table at the time when the doubt was opened: vipd has added to it since.
-        let lacks = observed.is_none_or(|observed| {
-            let Losses { of_services, of_servers, .. } = before;
-            let losses = self.controller.unclaimed_losses(observed);
-            Losses { of_services, of_servers, ..losses }.is_suspicious()
-        });
-        if is_open && lacks {
-            return;
+        if is_open && self.controller.unclaimed_losses(&doubt.before).is_suspicious() {
+            return self.note_taken();
         }
         self.advance_sources(now, effects, |tracked, context| {
             tracked.source.doubt_answers(None, context)
@@ -97,8 +93,37 @@ impl AgentCore {
         self.table_news = true;
     }
 
-    fn doubt_table(&mut self, losses: Option<Losses>, now: Moment, effects: &mut Vec<Effect>) {
-        self.table_doubt = losses;
+    /// Notes the places that tasks have taken since the doubt about the table was opened.
+    fn note_taken(&mut self) {
+        let Some(observed) = self.controller.observed() else { return };
+        let taken = self.taken_servers(observed);
+        if let Some(doubt) = &mut self.table_doubt {
+            let before = doubt.taken.len();
+            doubt.taken.extend(taken);
+            self.cluster.changed |= doubt.taken.len() > before;
+        }
+    }
+
+    /// Returns the real servers that no source lists, at places of tasks that are listed.
+    fn taken_servers(&self, observed: &Observed) -> BTreeSet<SocketAddr> {
+        let unclaimed: BTreeSet<_> = self.controller.unclaimed_servers(observed).collect();
+        let hosts = self.hosts.known_hosts();
+        let places = self.sources.iter().flat_map(|each| each.source.places());
+        places
+            .flat_map(|place| match place {
+                Place::Task(_, address, port) => vec![SocketAddr::new(address, port)],
+                Place::Agent(host, port) => {
+                    let addresses = hosts.get(&*host).and_then(|known| known.as_ref().ok());
+                    let addresses = addresses.into_iter().flat_map(|all| all.iter());
+                    addresses.map(|address| SocketAddr::new(*address, port)).collect()
+                }
+            })
+            .filter(|place| unclaimed.contains(place))
+            .collect()
+    }
+
+    fn doubt_table(&mut self, doubt: Option<OpenDoubt>, now: Moment, effects: &mut Vec<Effect>) {
+        self.table_doubt = doubt;
         self.cluster.changed = true;
         self.tell_facts(now, effects);
     }

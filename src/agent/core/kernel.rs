@@ -69,7 +69,11 @@ impl AgentCore {
         let hosts = self.hosts.known_hosts();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
         let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
-        let facts = self.cluster.to_facts(masters, self.table_doubt.is_some());
+        let mut facts = self.cluster.to_facts(masters);
+        if let Some(doubt) = &self.table_doubt {
+            facts.doubted = true;
+            facts.taken.clone_from(&doubt.taken);
+        }
         self.tell_controller(controller::Input::Facts(facts), now, effects);
     }
 

@@ -7,6 +7,7 @@ mod config;
 mod doubt;
 mod kernel;
 mod messages;
+mod open_doubt;
 mod snapshot;
 mod sources;
 mod sync_state;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use node::error_chain;
 use vip::controller::{self, Mode, ReadFailure};
-use vip::plan::Losses;
 use vip::{Controller, Firewall, LabelReport};
 
 use super::status::Hold;
@@ -28,6 +28,7 @@ use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
 pub use config::Config;
 pub use messages::{Effect, Input, KernelReading};
+use open_doubt::OpenDoubt;
 use tracked::TrackedSource;
 
 /// The core of the agent; see the module's documentation.
@@ -52,7 +53,7 @@ pub struct AgentCore {
     data_path: Option<String>,
     hold: Option<Hold>,
     /// The sources lack so much of the kernel's table that this is doubted.
-    table_doubt: Option<Losses>,
+    table_doubt: Option<OpenDoubt>,
     /// A source has told something since that was last looked at.
     table_news: bool,
     ready: bool,

@@ -41,7 +41,7 @@ impl AgentCore {
     /// Asks for a save of each source that changed, but not too often.
     pub(super) fn save_sources(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for tracked in &mut self.sources {
-            if tracked.sync.take_save(now.since_start) {
+            if tracked.take_save(now.since_start) {
                 effects.push(Effect::Save(tracked.id.clone()));
             }
         }

@@ -139,6 +139,7 @@ impl AgentCore {
             return;
         }
         self.cluster.changed |= self.servers.contains(name);
+        self.table_news = true;
         self.advance_sources(now, effects, |tracked, context| {
             tracked.source.update_host(name, context)
         });

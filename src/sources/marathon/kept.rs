@@ -7,6 +7,8 @@ use std::sync::Arc;
 use marathon::Workload;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
+
 /// The workloads of a Marathon and the addresses of their hosts, as the state file holds them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeptWorkloads {
@@ -17,6 +19,9 @@ pub(crate) struct KeptWorkloads {
     /// The framework id of this Marathon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) framework: Option<Arc<str>>,
+    /// The begin of the doubt about its answers, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) doubted_since: Option<Timestamp>,
 }
 
 /// The addresses of a host. In JSON they stand in an object `{"Ok": ...}`, since a look-up's

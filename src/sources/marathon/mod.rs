@@ -177,7 +177,14 @@ impl MarathonSource {
         saved: Saved<KeptWorkloads>,
         context: &mut SourceContext<'_>,
     ) -> SourceStep<Action> {
-        let Saved { read_at, what: KeptWorkloads { workloads, hosts, framework } } = saved;
+        let Saved { read_at, what } = saved;
+        let KeptWorkloads { workloads, hosts, framework, doubted_since } = what;
+        if let Some(since) = doubted_since {
+            // Only the clock on the wall goes on between two runs. If it was set back, the doubt
+            // begins anew.
+            let lasted = context.now.wall.duration_since(since);
+            self.watch.restore_doubt(Duration::try_from(lasted).unwrap_or_default());
+        }
         if let Some(framework) = framework {
             self.watch.restore_framework(framework);
         }
@@ -200,6 +207,7 @@ impl MarathonSource {
             workloads: self.watch.workloads().cloned().collect(),
             hosts: kept_hosts.collect(),
             framework: self.watch.framework().cloned(),
+            doubted_since: self.view.doubt.as_ref().map(|doubt| doubt.since),
         };
         // While events come it is as good as read now.
         let read_at = if self.view.streaming { Some(now.wall) } else { self.view.read_at };
@@ -292,8 +300,10 @@ impl MarathonSource {
         self.view.doubt = self.watch.doubt().map(|doubt| {
             let watch::Loss { vips, of_vips, servers, of_servers } = doubt.loss;
             let (services, of_services) = (vips, of_vips);
+            let since = self.view.doubt.as_ref().map(|known| known.since);
             SourceDoubt {
-                since: self.view.doubt.as_ref().map_or(now.wall, |known| known.since),
+                since: since
+                    .unwrap_or_else(|| now.wall.checked_sub(doubt.before).unwrap_or(now.wall)),
                 losses: Losses { services, of_services, servers, of_servers },
             }
         });

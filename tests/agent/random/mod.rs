@@ -49,6 +49,8 @@ impl Run {
             config.generation = generation;
         };
         let mut world = World::with(&[&config]).await;
+        // What nobody heard of may be all there was: it ends before patience does.
+        world.doubt = Duration::from_secs(120);
         world.start().await;
         let mut run = Self { world, watcher: Watcher::new(), requests: Vec::new(), flashed: false };
         run.damage(Damage::Foreign(0));

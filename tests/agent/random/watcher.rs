@@ -191,7 +191,8 @@ impl Watcher {
         // Reads that failed are tried again less and less often, and the agent says so meanwhile.
         let hears = view.is_some_and(|view| {
             let source = &view.sources["m0"];
-            knows(view) && source.streaming && source.error.is_none()
+            // A loss that nobody heard of is doubted: what is lost stays for a while.
+            knows(view) && source.streaming && source.error.is_none() && source.doubt.is_none()
         });
         if half_open {
             self.calm = self.calm.max(Instant::now() + HALF_OPEN);

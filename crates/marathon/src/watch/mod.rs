@@ -92,6 +92,12 @@ impl State {
         self.doubts.restore_framework(framework);
     }
 
+    /// Restores how long an earlier run had doubted already. The next doubt, if it is opened by the
+    /// first reads, goes on instead of beginning anew.
+    pub fn restore_doubt(&mut self, lasted: Duration) {
+        self.doubts.restore_length(lasted);
+    }
+
     /// Restores workloads that an earlier run knew, and returns those that are new. They count as
     /// older than any read, and [`State::coverage`] stays as it is: a workload goes only when a
     /// read of everything lacks it, and that read may be doubted like any later one. Workloads

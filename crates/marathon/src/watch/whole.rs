@@ -100,7 +100,8 @@ impl State {
         let (mut parts, mut new): (BTreeSet<Part>, Vec<Part>) = Default::default();
         if let Some(known) = known {
             let lack = lack_of_workload(known, &workload);
-            if lack.parts.contains(&(key.clone(), None)) {
+            let is_bare = lack.parts.contains(&(key.clone(), None));
+            if is_bare && self.doubts.concerns_labels() {
                 // It has lost its VIPs: it stays as it was, but for tasks whose places others have.
                 let listed: BTreeSet<_> = workload.instances.iter().map(|each| &each.id).collect();
                 let is_taken = |place: &Place| taken.contains(place);
@@ -114,7 +115,9 @@ impl State {
                 |id: &Arc<str>| known.find(id).is_none() || self.doubts.is_newcomer(&key, id);
             let ids = workload.instances.iter().map(|instance| Arc::clone(&instance.id));
             new = ids.filter(&is_new).map(|id| (key.clone(), Some(id))).collect();
-            parts = keep_unlisted(&mut workload, known, taken, is_new);
+            if !is_bare {
+                parts = keep_unlisted(&mut workload, known, taken, is_new);
+            }
         }
         self.doubts.note_workload(&key, parts, new);
         self.believed.replace_by(workload, begun, clock, changed);
@@ -180,11 +183,15 @@ impl State {
         let is_excused = workload.deploying || self.believed.is_announced(&key);
         let loses = lost.vips + lost.servers > 0 && !is_excused;
         let places = self.new_places([&workload]);
-        if self.doubts.open().is_some() {
+        let is_large = |lost| loses && self.loss_in_total(lost).is_large();
+        let is_bare = lost.vips > 0 && !self.doubts.concerns_labels();
+        let is_doubted = self.doubts.open().is_some();
+        if is_large(lost) && (!is_doubted || is_bare) {
+            return self.schedule.mark_everything(now);
+        }
+        if is_doubted {
             let taken = claimed_places(workload.instances.iter());
             self.apply_listed(workload, &taken, (begun, None), changed);
-        } else if loses && self.loss_in_total(lost).is_large() {
-            return self.schedule.mark_everything(now);
         } else {
             self.believed.replace_workload(workload, begun, changed);
         }

@@ -376,3 +376,79 @@ fn an_app_that_lost_its_label_keeps_no_task_whose_place_is_taken() {
     assert!(watch.state.doubt().is_some());
     assert_eq!(watch.tasks("/w"), "w.2 up");
 }
+
+/// What the owner misses was listed by no read, and is no reason to doubt what one lists.
+#[test]
+fn an_app_without_its_label_is_obeyed_unless_a_read_is_doubted() {
+    let known = [running("/w", &["w.1"]), running("/v", &["v.1"]), running("/u", &["u.1"])];
+    let bare = r#"{"id":"/w","tasks":[]}"#.to_owned();
+    let listed = [bare.clone(), known[1].clone(), known[2].clone()];
+    let loss = Loss { vips: 3, of_vips: 4, ..Loss::default() };
+    for alone in [true, false] {
+        let mut watch = Watch::knowing(&known);
+        watch.on(Input::Doubt(loss));
+        if alone {
+            let data = r#"{"appId":"/w","taskId":"w.9","taskStatus":"TASK_RUNNING"}"#;
+            watch.event("status_update_event", data);
+            watch.after(300);
+            watch.read(&bare);
+        } else {
+            watch.live(2);
+            watch.asked();
+            watch.answer_all(&listed, Some(OLD));
+        }
+        assert_eq!(watch.tasks("/w"), "", "{alone}");
+        assert!(watch.state.doubt().is_some_and(|doubt| !doubt.concerns(&key("/w"))));
+        // All at once is another matter.
+        let all = ["/u", "/v"].map(|id| format!(r#"{{"id":"{id}","tasks":[]}}"#));
+        watch.live(8);
+        watch.asked();
+        watch.answer_all(&[bare.clone(), all[0].clone(), all[1].clone()], Some(OLD));
+        assert_eq!((watch.tasks("/v"), watch.tasks("/u")), ("v.1 up".into(), "u.1 up".into()));
+    }
+}
+
+#[test]
+fn a_doubt_of_an_earlier_run_goes_on_and_a_later_one_begins_anew() {
+    let known = apps(&["/a", "/b", "/c"]);
+    let restored = |lasted: u64| {
+        let mut watch = Watch::new(1, Some(1), 7);
+        let known = snapshot(&known).workloads;
+        watch.state.restore(known.into_iter().map(Arc::new).collect());
+        watch.state.restore_doubt(Duration::from_secs(lasted));
+        watch.opened();
+        watch.after(1000);
+        watch.asked();
+        watch
+    };
+    // However long it has lasted, this run asks more than once.
+    for (lasted, rest) in [(0, 900), (800, 100), (890, 10), (9999, 10)] {
+        let mut watch = restored(lasted);
+        watch.answer_all(&[], Some("other"));
+        // A first answer without a VIP counts only if it isn't the first.
+        assert!(watch.state.doubt().is_some());
+        watch.answer_for(rest - 1, &[], Some("other"));
+        assert_eq!(watch.ids().len(), 3, "{lasted}");
+        watch.answer_for(2, &[], Some("other"));
+        assert_eq!(watch.ids().len(), 0, "{lasted}");
+    }
+    // The owner's doubt follows the first answer that is believed.
+    let mut watch = restored(800);
+    watch.answer_all(&known, Some("other"));
+    watch.on(Input::Doubt(Loss { vips: 3, of_vips: 4, ..Loss::default() }));
+    watch.answer_for(99, &known, Some("other"));
+    assert!(watch.state.doubt().is_some());
+    watch.answer_for(2, &known, Some("other"));
+    assert!(watch.state.doubt().is_none());
+    // Another doubt is a new one.
+    for in_between in [0, 1] {
+        let mut watch = restored(800);
+        for _ in 0..=in_between {
+            watch.answer_all(&known, Some("other"));
+            watch.reread(&known, Some("other"));
+        }
+        watch.reread(&[], Some("other"));
+        watch.answer_for(898, &[], Some("other"));
+        assert_eq!(watch.ids().len(), 3);
+    }
+}

@@ -42,6 +42,8 @@ pub(crate) struct Claims {
     sources: BTreeMap<SourceId, Source>,
     /// In order, so that decisions don't depend on the order of arrival.
     by_vip: BTreeMap<Vip, Vec<AppKey>>,
+    /// VIPs that were claimed and are no longer, as long as that matters.
+    pub(super) lapsed: BTreeSet<Vip>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +59,7 @@ pub(crate) type AppKey = (SourceId, AppId);
 impl Claims {
     pub(super) fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
         let sources = sources.into_iter().map(|id| (id, Source::default())).collect();
-        Self { sources, by_vip: BTreeMap::new() }
+        Self { sources, by_vip: BTreeMap::new(), lapsed: BTreeSet::new() }
     }
 
     /// Tells whether every source was read completely at least once.
@@ -119,10 +121,12 @@ impl Claims {
                     keys.retain(|other| *other != key);
                     if keys.is_empty() {
                         self.by_vip.remove(&vip);
+                        self.lapsed.insert(vip);
                     }
                 }
             }
             for vip in wanted {
+                self.lapsed.remove(&vip);
                 let keys = self.by_vip.entry(vip).or_default();
                 if let Err(place) = keys.binary_search(&key) {
                     keys.insert(place, key.clone());

@@ -224,6 +224,9 @@ impl Drains {
             let Some(vip) = Vip::from_key(key) else { continue };
             let owner = owner_of(key, &service.settings, observed);
             let wanted = desired.services.contains_key(&vip);
+            // One that stays in doubt doesn't drain.
+            let is_kept = !wanted && desired.keeps(&vip, service);
+            let scope = if is_kept { scope.min(Scope::Servers) } else { scope };
             let known = wanted || self.services.contains_key(&vip);
             if !known && scope != Scope::Complete {
                 continue;
@@ -327,7 +330,9 @@ impl Memory {
         let leaves = |server: &SocketAddr| {
             let ended = self.tenants.get(server).is_some_and(|tenant| tenant.has_ended(claims));
             let drains = vip.protocol == Protocol::Tcp && !ended;
-            drains && !is_member(server) && !untold(server)
+            // What was there before this run may have lost its place.
+            let is_lost = !self.tenants.contains_key(server) && desired.is_taken(server);
+            drains && !is_member(server) && !untold(server) && !is_lost
         };
         let leaving = held.servers.iter().filter(|(server, _)| leaves(server));
         let leaving: BTreeMap<_, _> = leaving

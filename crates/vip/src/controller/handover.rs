@@ -23,6 +23,8 @@ impl Controller {
                 .collect(),
             kept: self.services().flat_map(kept_servers).collect(),
             doubted: self.facts.doubted,
+            lapsed: if self.facts.doubted { self.claims.lapsed.clone() } else { BTreeSet::new() },
+            taken: self.facts.taken.clone(),
         }
     }
 
@@ -35,6 +37,7 @@ impl Controller {
             self.lingering.extend_until(*address, now + Duration::from_millis(*left));
         }
         self.kept.clone_from(&facts.kept);
+        self.claims.lapsed.clone_from(&facts.lapsed);
     }
 
     /// Adds the real servers that the node's agent keeps to the desired state of `addresses`.

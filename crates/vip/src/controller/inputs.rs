@@ -48,6 +48,7 @@ impl Controller {
         if self.claims.is_complete() && !was_complete {
             self.touch_all(now);
         }
+        self.forget_lapsed();
         // A reading in progress may be older than that: it is checked when it is complete.
         match self.job {
             Some(Job::Observe) => self.said_meanwhile.extend(apps),
@@ -72,9 +73,19 @@ impl Controller {
         let claimed = differ.filter(|address| self.claims.claims_on(**address).next().is_some());
         let claimed: Vec<_> = claimed.copied().collect();
         self.touch_now(claimed, now);
-        let beside = |facts: &Facts| (facts.gaps, facts.doubted, facts.uncertain.clone());
-        if beside(&old) != beside(&self.facts) {
+        let Facts { cluster: _, uncertain, gaps, doubted, taken } = &self.facts;
+        let is_same = (*gaps, *doubted) == (old.gaps, old.doubted);
+        if !is_same || *uncertain != old.uncertain || *taken != old.taken {
             self.touch_all(now);
+        }
+        self.forget_lapsed();
+    }
+
+    /// Forgets which VIPs were claimed once, unless that matters: until every source was read, and
+    /// while the table is doubted.
+    fn forget_lapsed(&mut self) {
+        if self.claims.is_complete() && !self.facts.doubted {
+            self.claims.lapsed.clear();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Facts that only the agent of this node knows: neither Marathon nor the kernel tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,10 @@ pub struct LocalFacts {
     pub kept: Vec<KeptServer>,
     /// It doubts that the table holds VIPs that no source claims.
     pub doubted: bool,
+    /// Such VIPs that stay no longer, since a source has told that they are gone.
+    pub lapsed: BTreeSet<Vip>,
+    /// Real servers that stay no longer, since their places belong to tasks that are listed.
+    pub taken: BTreeSet<SocketAddr>,
 }
 
 /// A real server that the agent keeps although its source doesn't list it.

@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::plan::{Conflict, Losses, OpResult, Outcome};
 use crate::{
     ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
-    TableSettings, Vip, Ways,
+    TableDoubt, TableSettings, Vip, Ways,
 };
 
 pub use claims::{AppClaims, Change};
@@ -100,9 +100,11 @@ pub struct Facts {
     /// Whether something is unknown about running tasks, so that VIPs without a claim may be
     /// theirs.
     pub gaps: bool,
-    /// Whether the sources lack so much of the table that this is doubted: VIPs without a claim,
-    /// and the real servers of VIPs without a task, stay.
+    /// Whether the sources lack so much of the table that this is doubted: VIPs that no app has
+    /// claimed since the start, and the real servers of VIPs without a task, stay.
     pub doubted: bool,
+    /// Real servers of such VIPs whose places belong to tasks that are listed: they go.
+    pub taken: BTreeSet<SocketAddr>,
 }
 
 /// An effect that the caller carries out.
@@ -271,20 +273,31 @@ impl Controller {
         self.claims.vips()
     }
 
-    /// Counts what the marked services of the kernel would lose, since no source claims them or
-    /// lists tasks for them.
+    /// Counts what services with so many real servers in use would lose, since no source claims
+    /// them or lists tasks for them.
     #[must_use]
-    pub fn unclaimed_losses(&self, observed: &Observed) -> Losses {
+    pub fn unclaimed_losses(&self, table: &BTreeMap<Vip, usize>) -> Losses {
         let mut losses = Losses::default();
-        for (vip, service) in observed.our_services() {
-            let in_use = service.servers.values().filter(|held| held.settings.weight > 0).count();
-            let tasks = self.claims.count_tasks(&vip);
+        for (vip, &in_use) in table {
+            let tasks = self.claims.count_tasks(vip);
             losses.of_services += 1;
             losses.of_servers += in_use;
-            losses.services += usize::from(tasks.is_none());
-            losses.servers += in_use.saturating_sub(tasks.unwrap_or_default());
+            if tasks.is_some() || !self.claims.lapsed.contains(vip) {
+                losses.services += usize::from(tasks.is_none());
+                losses.servers += in_use.saturating_sub(tasks.unwrap_or_default());
+            }
         }
         losses
+    }
+
+    /// Returns the real servers of marked services that no source lists a task for.
+    pub fn unclaimed_servers<'a>(
+        &'a self,
+        observed: &'a Observed,
+    ) -> impl Iterator<Item = SocketAddr> + 'a {
+        let has_tasks = |vip: &Vip| self.claims.count_tasks(vip).is_some_and(|tasks| tasks > 0);
+        let services = observed.our_services().filter(move |(vip, _)| !has_tasks(vip));
+        services.flat_map(|(_, service)| service.servers.keys().copied())
     }
 
     /// Returns the desired services, including draining servers.
@@ -300,7 +313,7 @@ impl Controller {
     /// Returns how much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        match (self.claims.is_complete(), self.facts.gaps || self.facts.doubted) {
+        match (self.claims.is_complete(), self.facts.gaps) {
             (true, false) => Scope::Complete,
             (true, true) => Scope::Servers,
             (false, _) => Scope::Partial,
@@ -322,7 +335,11 @@ impl Controller {
         let TableSettings { timeouts, modes, let_in, policy: _, source: _ } = &self.config.table;
         let (timeouts, modes, let_in) = (*timeouts, *modes, let_in.clone());
         let uncertain = self.facts.uncertain.clone();
-        Desired { uncertain, timeouts, modes, let_in, ..Desired::default() }
+        let doubt = self.facts.doubted.then(|| TableDoubt {
+            lapsed: self.claims.lapsed.clone(),
+            taken: self.facts.taken.clone(),
+        });
+        Desired { uncertain, doubt, timeouts, modes, let_in, ..Desired::default() }
     }
 
     /// Returns the time of the next reading: for a complete comparison, or for the connections of

@@ -33,14 +33,18 @@ impl Plan {
         }
         let unwanted =
             observed.our_services().filter(|(vip, _)| !desired.services.contains_key(vip));
-        if scope == Scope::Complete {
-            plan.ops.extend(unwanted.map(delete_service));
-        } else {
-            let serves =
-                |held: &ObservedService| held.servers.values().any(|s| s.settings.weight > 0);
-            nobody.extend(unwanted.filter(|(_, held)| !serves(held)).map(|(vip, _)| vip));
+        let mut kept = BTreeSet::new();
+        for (vip, held) in unwanted {
+            if scope == Scope::Complete && !desired.keeps(&vip, held) {
+                plan.ops.push(delete_service((vip, held)));
+                continue;
+            }
+            kept.insert(vip.address);
+            if !change_kept(&mut plan.ops, (vip, held), desired, scope) {
+                nobody.insert(vip);
+            }
         }
-        change_addresses(&mut plan, observed, desired, scope);
+        change_addresses(&mut plan, observed, desired, &kept, scope);
         plan.ops.extend(forget_flows(&plan, desired));
         plan.ops.extend(change_timeouts(observed, desired));
         change_tables(&mut plan, observed, desired, scope, &nobody);
@@ -154,8 +158,11 @@ fn change_service(
     let held = held.map_or(&nothing, |held| &held.servers);
     let Selection { members, ended, .. } = &wanted.selection;
     let all_known = scope != Scope::Partial && !wanted.incomplete;
-    let goes =
-        |server: &SocketAddr| ended.contains(server) || all_known && !desired.is_uncertain(server);
+    let goes = |server: &SocketAddr| {
+        ended.contains(server)
+            || all_known && !desired.is_uncertain(server)
+            || wanted.incomplete && desired.is_taken(server)
+    };
     let (mut added, mut serves) = (Vec::new(), false);
     for (&server, member, held) in merge_join(members, held) {
         let Some(member) = member else {
@@ -178,6 +185,24 @@ fn change_service(
     shuffle_servers(&mut added, &vip, node);
     let add = |(server, settings)| Op::AddServer { vip, server, settings };
     ops.extend(added.into_iter().map(add));
+    serves
+}
+
+/// Adds the operations for a service that stays although no app claims it. Returns whether a real
+/// server takes new connections afterwards.
+fn change_kept(
+    ops: &mut Vec<Op>,
+    (vip, held): (Vip, &ObservedService),
+    desired: &Desired,
+    scope: Scope,
+) -> bool {
+    let mut serves = false;
+    for (&server, held) in &held.servers {
+        match scope != Scope::Partial && desired.is_taken(&server) {
+            true => ops.push(Op::DeleteServer { vip, server }),
+            false => serves |= held.settings.weight > 0,
+        }
+    }
     serves
 }
 
@@ -219,7 +244,14 @@ fn settable_part(service: &ObservedService) -> ServiceSettings {
     ServiceSettings { flags: service.settings.flags.settable(), ..service.settings.clone() }
 }
 
-fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, scope: Scope) {
+/// Changes the addresses. `kept` have services that stay although no app claims them.
+fn change_addresses(
+    plan: &mut Plan,
+    observed: &Observed,
+    desired: &Desired,
+    kept: &BTreeSet<IpAddr>,
+    scope: Scope,
+) {
     let in_conflict: BTreeSet<Vip> = plan.conflicts.iter().map(|conflict| conflict.vip).collect();
     let wanted: BTreeSet<IpAddr> = desired
         .services
@@ -249,10 +281,10 @@ fn change_addresses(plan: &mut Plan, observed: &Observed, desired: &Desired, sco
         // An address with a conflict stays unchanged, bound or not.
         let claimed: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
         let others = others_addresses(observed);
-        let gone = observed
-            .addresses
-            .keys()
-            .filter(|address| !claimed.contains(address) && !others.contains(*address));
+        let stays = |address: &IpAddr| {
+            claimed.contains(address) || others.contains(address) || kept.contains(address)
+        };
+        let gone = observed.addresses.keys().filter(|address| !stays(address));
         plan.ops.extend(gone.map(|address| Op::Unbind { address: *address }));
     }
 }

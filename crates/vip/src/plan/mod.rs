@@ -39,16 +39,17 @@ pub struct Plan {
     pub baseline: Baseline,
 }
 
-/// The extent of what a plan may remove.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The extent of what a plan may remove, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// The desired state is complete: whatever is ours and not part of it is removed.
-    Complete,
+    /// The desired state is partial: nothing is removed.
+    Partial,
     /// Every app is known, but not every task: services and addresses stay, and real servers are
     /// removed only from services whose tasks are all known.
     Servers,
-    /// The desired state is partial: nothing is removed.
-    Partial,
+    /// The desired state is complete: whatever is ours and not part of it is removed, except what
+    /// stays in a [`TableDoubt`](crate::TableDoubt).
+    Complete,
 }
 
 /// A desired VIP that is left alone because of a foreign service.

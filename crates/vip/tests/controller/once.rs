@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use node::Kernel;
 use vip::Condition::Healthy;
-use vip::controller::{Change, Config, Decision, Input, LocalFacts, Parting};
+use vip::controller::{Change, Config, Decision, Facts, Input, LocalFacts, Parting};
 use vip::{Controller, Op};
 
 use crate::world::{World, app, seconds};
@@ -19,6 +19,8 @@ fn command(world: &mut World, facts: Option<&LocalFacts>) -> Decision {
     let mut controller = Controller::new(Config { parting, ..world.config.clone() });
     if let Some(facts) = facts {
         controller.take_over(facts, seconds(0));
+        let LocalFacts { doubted, taken, .. } = facts.clone();
+        controller.learn_input(Input::Facts(Facts { doubted, taken, ..Facts::default() }));
     }
     for (source, apps) in world.truth.clone() {
         let only = apps.keys().cloned().collect();
@@ -104,4 +106,30 @@ fn beside_an_agent_it_keeps_what_the_agent_keeps_in_doubt() {
     };
     assert_eq!(reasons(&decision.desired), reasons(&world.controller.desired()));
     assert!(!command(&mut world, None).plan.ops.is_empty());
+}
+
+#[test]
+fn beside_an_agent_it_doubts_what_the_agent_doubts() {
+    let web = app("/web", &[WEB], &[("a", A, Healthy)]);
+    let db = app("/db", &["3.3.0.7:3306"], &[("d", "10.0.0.3:31003", Healthy)]);
+    let ops = app("/ops", &["3.3.0.8:80"], &[("o", "10.0.0.4:31004", Healthy)]);
+    let mut world = World::settled(&[("/web", web), ("/db", db), ("/ops", ops)]);
+    world.controller = Controller::new(Config { observe_only: true, ..world.config.clone() });
+    (world.job, world.wake) = (None, None);
+    world.hear(Input::Tick);
+    let taken = ["10.0.0.3:31003".parse().unwrap()].into();
+    world.hear(Input::Facts(Facts { doubted: true, taken, ..Facts::default() }));
+    world.truth.get_mut("m").unwrap().remove(&"/db".into());
+    world.truth.get_mut("m").unwrap().remove(&"/ops".into());
+    world.hear_all("m");
+    world.app("/web", None);
+    let facts = world.controller.local_facts(world.now);
+    let facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
+    let decision = command(&mut world, Some(&facts));
+    assert_eq!(decision.desired, world.controller.desired());
+    let gone = decision.plan.ops.iter().filter_map(|op| match op {
+        Op::DeleteService { vip, .. } => Some(vip.to_string()),
+        _ => None,
+    });
+    assert_eq!(gone.collect::<Vec<_>>(), ["3.3.0.7:3306/tcp"]);
 }

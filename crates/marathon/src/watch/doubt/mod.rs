@@ -31,12 +31,16 @@ const LATER_READS: Duration = Duration::from_secs(60);
 /// A loss is believed after this time of reads that agree, if the framework id is the same as
 /// before and other workloads are listed.
 const AGREEMENT: Duration = Duration::from_secs(120);
+/// No loss is believed before this time of the present run, however long earlier runs have doubted.
+const LEAST: Duration = READS[1];
 
 /// An open doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     /// The time when it was opened.
     pub since: Duration,
+    /// The time that it had lasted in earlier runs.
+    pub before: Duration,
     /// What the last read lacks.
     pub loss: Loss,
     /// The parts that the last read lacks and that stay.
@@ -47,6 +51,8 @@ pub struct Doubt {
     agreed_since: Option<Duration>,
     /// The owner of the state misses something that no earlier read has listed.
     by_owner: bool,
+    /// A read lacked too much of what was known.
+    by_reads: bool,
 }
 
 /// The verdict on a read of everything.
@@ -67,6 +73,10 @@ pub(super) struct Doubts {
     framework: Option<Arc<str>>,
     /// The framework id that an earlier run knew.
     restored: Option<Arc<str>>,
+    /// The time that a doubt had lasted in earlier runs, until it goes on.
+    lasted: Option<Duration>,
+    /// A read was believed.
+    has_believed: bool,
     /// A first read without any VIP was put off.
     was_bare: bool,
     open: Option<Doubt>,
@@ -80,6 +90,8 @@ impl Doubts {
             limit,
             framework: None,
             restored: None,
+            lasted: None,
+            has_believed: false,
             was_bare: false,
             open: None,
             relisted: BTreeSet::new(),
@@ -112,6 +124,25 @@ impl Doubts {
         self.framework.get_or_insert(framework);
     }
 
+    /// Restores how long an earlier run had doubted.
+    pub(super) fn restore_length(&mut self, lasted: Duration) {
+        self.lasted = Some(lasted);
+    }
+
+    /// Begins a doubt, or goes on with that of an earlier run.
+    fn begin(&mut self, loss: Loss, now: Duration) -> Doubt {
+        Doubt {
+            since: now,
+            before: self.lasted.take().unwrap_or_default(),
+            loss,
+            lacking: BTreeSet::new(),
+            newcomers: BTreeSet::new(),
+            agreed_since: None,
+            by_owner: false,
+            by_reads: false,
+        }
+    }
+
     /// Judges a read of everything that ended now and has this lack.
     pub(super) fn judge_read(&mut self, answer: &Snapshot, lack: Lack, now: Duration) -> Verdict {
         let before = self.open.as_ref().map(|doubt| doubt.lacking.clone()).unwrap_or_default();
@@ -133,18 +164,14 @@ impl Doubts {
                 // What no read has listed was there before the first one.
                 let before = if doubt.by_owner { &self.restored } else { &self.framework };
                 let is_plausible = is_plausible(before.as_ref(), answer, &parts);
+                doubt.by_reads |= loss.is_large();
                 doubt.note_read(parts, loss, is_plausible, now);
             }
             None if loss.is_large() => {
                 let is_plausible = is_plausible(self.framework.as_ref(), answer, &parts);
-                self.open = Some(Doubt {
-                    since: now,
-                    loss,
-                    lacking: parts,
-                    newcomers: BTreeSet::new(),
-                    agreed_since: is_plausible.then_some(now),
-                    by_owner: false,
-                });
+                let doubt = self.begin(loss, now);
+                let agreed_since = is_plausible.then_some(now);
+                self.open = Some(Doubt { lacking: parts, agreed_since, by_reads: true, ..doubt });
             }
             None => {}
         }
@@ -152,6 +179,10 @@ impl Doubts {
             return Verdict::Doubted;
         }
         self.open = None;
+        // The owner may doubt the first one that is believed, but later ones are another matter.
+        if std::mem::replace(&mut self.has_believed, true) {
+            self.lasted = None;
+        }
         if answer.framework.is_some() {
             self.framework.clone_from(&answer.framework);
         }
@@ -169,14 +200,8 @@ impl Doubts {
         match &mut self.open {
             Some(doubt) => doubt.by_owner = true,
             None => {
-                self.open = Some(Doubt {
-                    since: now,
-                    loss,
-                    lacking: BTreeSet::new(),
-                    newcomers: BTreeSet::new(),
-                    agreed_since: None,
-                    by_owner: true,
-                });
+                let doubt = self.begin(loss, now);
+                self.open = Some(Doubt { by_owner: true, ..doubt });
             }
         }
     }
@@ -233,6 +258,12 @@ impl Doubts {
         self.open.as_ref().is_some_and(|doubt| doubt.newcomers.contains(&part()))
     }
 
+    /// Tells whether workloads that are listed without their VIPs stay as they were. What only the
+    /// owner misses was never listed, and says nothing against the labels of what is.
+    pub(super) fn concerns_labels(&self) -> bool {
+        self.open.as_ref().is_some_and(|doubt| doubt.by_reads)
+    }
+
     /// Returns the time of the next read of everything.
     pub(super) fn next_read(&self, now: Duration) -> Option<Duration> {
         self.open.as_ref().map(|doubt| doubt.next_read(self.limit, now))
@@ -256,7 +287,8 @@ impl Doubt {
     /// Returns the time from which on the next read is believed.
     fn believed_at(&self, limit: Duration) -> Duration {
         let agreed = self.agreed_since.map(|since| since.saturating_add(AGREEMENT));
-        let at_most = self.since.saturating_add(limit);
+        let rest = limit.saturating_sub(self.before).max(LEAST.min(limit));
+        let at_most = self.since.saturating_add(rest);
         agreed.map_or(at_most, |agreed| agreed.min(at_most))
     }
 
