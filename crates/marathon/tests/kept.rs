@@ -163,9 +163,9 @@ fn instance() -> impl Strategy<Value = Instance> {
 
 fn workload() -> impl Strategy<Value = Workload> {
     let kind = prop::sample::select(vec![Kind::App, Kind::Pod]);
-    let flags = any::<(bool, bool)>();
+    let flags = any::<(bool, bool, bool)>();
     (text(), kind, text(), spec(), vec(instance(), 0..3), flags).prop_map(
-        |(id, kind, path, spec, instances, (tasks_known, deploying))| Workload {
+        |(id, kind, path, spec, instances, (tasks_known, deploying, damaged))| Workload {
             id: id.into(),
             kind,
             path,
@@ -173,6 +173,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             instances,
             tasks_known,
             deploying,
+            damaged,
         },
     )
 }

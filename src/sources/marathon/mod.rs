@@ -343,6 +343,11 @@ impl MarathonSource {
             |instance: &Instance| self.watch.run_time(key, &instance.id, now.since_start);
         let WorkloadClaims { mut app, mut contribution, settles_in } =
             claim_workload(workload, context.hosts.known_hosts(), &run_time);
+        if workload.damaged {
+            let id = &workload.id;
+            contribution.gaps.insert(format!("the definition of {id} can't be read as a whole"));
+            app.claims.iter_mut().for_each(|claim| claim.incomplete = true);
+        }
         let load = Load::new(&app, contribution.reports.len());
         let admission = self.quota.admit(key, load);
         if !admission.reports {

@@ -49,6 +49,15 @@ impl Entry {
         }
     }
 
+    /// Tells whether a part of the definition could not be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        match &self.body {
+            Body::App(app) => app.damaged,
+            Body::PodStatus(pod) => pod.damaged,
+            Body::PodSpec(pod) => pod.damaged,
+        }
+    }
+
     /// Converts the definition alone, for a version record.
     pub(super) fn to_spec(&self) -> Spec {
         match &self.body {
@@ -60,13 +69,14 @@ impl Entry {
 
     pub(super) fn to_workload(&self, assembly: &mut Assembly<'_>) -> Workload {
         let (id, path, spec) = (self.id.clone(), self.path.clone(), self.to_spec());
-        match &self.body {
+        let workload = match &self.body {
             Body::App(app) => apps::app_workload(id, path, spec, app, assembly),
             Body::PodStatus(pod) => {
                 pods::pod_workload(id, path, spec, pod.instances.as_deref(), assembly)
             }
             Body::PodSpec(_) => pods::pod_workload(id, path, spec, None, assembly),
-        }
+        };
+        Workload { damaged: self.is_damaged(), ..workload }
     }
 }
 

@@ -168,6 +168,9 @@ impl Document {
     pub fn parse_version(kind: Kind, body: &[u8]) -> Result<Spec, DocumentError> {
         match Self::parse(body)?.entries.as_slice() {
             [entry] if entry.is_outgrown() => Err(DocumentError::Outgrown),
+            [entry] if entry.is_damaged() => {
+                Err(DocumentError::unrecognised("a definition that can't be read as a whole"))
+            }
             [entry] if entry.kind() == kind => Ok(entry.to_spec()),
             entries => {
                 let found = format!("{} definitions, not one {kind}", entries.len());

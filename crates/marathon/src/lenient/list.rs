@@ -61,7 +61,7 @@ impl<'de, T: FromJson> DeserializeSeed<'de> for Element<'_, T> {
             return IgnoredAny::deserialize(json).map(|_| None);
         }
         if log.too_deep() {
-            log.add_finding("it is nested too deeply");
+            log.add_unread("it is nested too deeply");
             return IgnoredAny::deserialize(json).map(|_| Some(T::default()));
         }
         if log.is_careful() {
@@ -76,7 +76,7 @@ impl<'de, T: FromJson> DeserializeSeed<'de> for Element<'_, T> {
 fn read_separately<T: FromJson>(text: &str, log: &mut Log) -> T {
     let mut json = serde_json::Deserializer::from_str(text);
     ValueSeed::new(log).deserialize(&mut json).unwrap_or_else(|error| {
-        log.add_finding(error.to_string());
+        log.add_unread(error.to_string());
         T::default()
     })
 }

@@ -48,6 +48,8 @@ pub(crate) struct Log {
     path: Vec<PathStep>,
     findings: Vec<Finding>,
     unkept: usize,
+    /// Number of values that could not be read at all.
+    unread: usize,
     room: Room,
     careful: bool,
 }
@@ -66,6 +68,7 @@ impl Log {
             path: Vec::new(),
             findings: Vec::new(),
             unkept: 0,
+            unread: 0,
             room: Room {
                 document: text_len.saturating_mul(ROOM_FACTOR).clamp(MIN_ROOM, caps::ANSWER_MEMORY),
                 outgrown: false,
@@ -82,10 +85,10 @@ impl Log {
         work: impl Fn(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         let (findings, unkept) = (self.findings.len(), self.unkept);
-        let (room, careful) = (self.room, self.careful);
+        let (unread, room, careful) = (self.unread, self.room, self.careful);
         work(self).or_else(|_| {
             self.findings.truncate(findings);
-            (self.unkept, self.room) = (unkept, room);
+            (self.unkept, self.unread, self.room) = (unkept, unread, room);
             self.careful = true;
             let done = work(self);
             self.careful = careful;
@@ -128,6 +131,17 @@ impl Log {
         } else {
             self.unkept += 1;
         }
+    }
+
+    /// Adds a finding about a value that could not be read at all.
+    pub(super) fn add_unread(&mut self, reason: impl Into<String>) {
+        self.unread += 1;
+        self.add_finding(reason);
+    }
+
+    /// Counts the values that could not be read at all.
+    pub(super) fn unread_values(&self) -> usize {
+        self.unread
     }
 
     /// Formats the current path, as `$.apps[3].tasks`.

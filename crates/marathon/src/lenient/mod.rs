@@ -33,6 +33,10 @@ macro_rules! record {
                 *self = Self { id: self.id.take(), outgrown: true, ..Self::default() };
                 self.id.as_deref()
             }
+
+            fn mark_damaged(&mut self) {
+                self.damaged = true;
+            }
         );
     };
     ($type:ident { $($fields:tt)* }) => {

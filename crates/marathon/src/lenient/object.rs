@@ -18,12 +18,26 @@ pub(crate) trait Record: Default {
         None
     }
 
+    /// Notes that a part of its definition could not be read.
+    fn mark_damaged(&mut self) {}
+
     fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
         field: Field<'_, A>,
     ) -> Result<(), A::Error>;
 }
+
+/// Keys of an app or a pod that don't define what its VIPs are.
+const ASIDE: [&str; 7] = [
+    "tasks",
+    "instances",
+    "healthChecks",
+    "readinessChecks",
+    "readinessCheckResults",
+    "deployments",
+    "taskKillGracePeriodSeconds",
+];
 
 /// The value of one key, to be read or skipped.
 pub(crate) struct Field<'a, A> {
@@ -74,7 +88,11 @@ fn read_record<'de, R: Record, A: MapAccess<'de>>(
 ) -> Result<R, A::Error> {
     let mut record = R::default();
     while let Some(key) = object.next_key::<Key<'de>>()? {
+        let unread = log.unread_values();
         record.read_field(&key.0, Field { object: &mut object, log })?;
+        if log.unread_values() > unread && !ASIDE.contains(&&*key.0) {
+            record.mark_damaged();
+        }
     }
     Ok(record)
 }

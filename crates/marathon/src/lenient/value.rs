@@ -84,7 +84,7 @@ impl<'a, T: FromJson> ValueSeed<'a, T> {
 
     fn or_note(self, value: Option<T>, found: impl fmt::Display) -> T {
         value.unwrap_or_else(|| {
-            self.log.add_finding(format!("expected {}, found {found}", T::EXPECTED));
+            self.log.add_unread(format!("expected {}, found {found}", T::EXPECTED));
             T::default()
         })
     }

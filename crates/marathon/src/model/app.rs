@@ -39,6 +39,8 @@ pub(crate) struct App {
     pub(crate) task_kill_grace_period: Option<Duration>,
     /// It took too much memory, and is left out.
     pub(crate) outgrown: bool,
+    /// A part of its definition could not be read.
+    pub(crate) damaged: bool,
 }
 
 record!(workload "app" App {

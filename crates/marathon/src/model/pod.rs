@@ -19,6 +19,8 @@ pub(crate) struct PodStatus {
     pub(crate) instances: Option<Vec<PodInstance>>,
     /// It took too much memory, and is left out.
     pub(crate) outgrown: bool,
+    /// A part of its definition could not be read.
+    pub(crate) damaged: bool,
 }
 
 record!(workload "pod" PodStatus { "id" => id, "spec" => spec, "instances" => instances });
@@ -33,6 +35,8 @@ pub(crate) struct PodSpec {
     pub(crate) containers: Vec<PodContainer>,
     /// It took too much memory, and is left out.
     pub(crate) outgrown: bool,
+    /// A part of its definition could not be read.
+    pub(crate) damaged: bool,
 }
 
 record!(workload "pod" PodSpec {

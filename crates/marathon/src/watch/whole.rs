@@ -23,10 +23,11 @@ impl State {
         changed: &mut Changed,
     ) -> bool {
         let Some(begun) = self.schedule.everything_begun() else { return false };
-        let Some(snapshot) = answer else {
+        let Some(mut snapshot) = answer else {
             self.schedule.fail_everything(now);
             return false;
         };
+        snapshot.workloads.iter_mut().for_each(|workload| self.set_aside_damaged(workload));
         let is_first = self.believed.complete == Coverage::default()
             && self.believed.workloads().next().is_none();
         if is_first && !self.doubts.judge_first_read(snapshot.workloads.iter().any(has_vips)) {
@@ -64,6 +65,16 @@ impl State {
             self.schedule.recheck(key, at);
         }
         verdict == Verdict::Believed
+    }
+
+    /// Has a damaged definition say nothing if a whole one is known: it may have lost VIPs. It
+    /// counts once nothing else is left to serve them.
+    fn set_aside_damaged(&self, workload: &mut Workload) {
+        let Some(known) = self.believed.get(&workload.key()) else { return };
+        let serves = || known.view.instances.iter().any(|instance| known.is_in_use(instance));
+        if workload.damaged && !known.view.damaged && (serves() || !has_vips(workload)) {
+            workload.tasks_known = false;
+        }
     }
 
     /// Applies what a doubted read lists. What it lacks stays, unless its end was announced or its
@@ -131,6 +142,10 @@ impl State {
         now: Duration,
         changed: &mut Changed,
     ) {
+        let mut answer = answer;
+        if let ReadOutcome::Found(workload) = &mut answer {
+            self.set_aside_damaged(workload);
+        }
         match answer {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
                 let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);

@@ -46,6 +46,27 @@ fn a_loss_is_noted_with_its_path_and_costs_only_itself() {
 }
 
 #[test]
+fn a_definition_is_damaged_if_a_part_of_it_that_makes_vips_cannot_be_read() {
+    for (part, damaged) in [
+        (r#""portDefinitions":[{"port":1},7]"#, true),
+        (r#""portDefinitions":{}"#, true),
+        (r#""labels":{"a":1}"#, true),
+        (r#""container":{"docker":{"network":{}}}"#, true),
+        (r#""tasks":[{"id":"a.1","ports":"x"}]"#, false),
+        (r#""healthChecks":7,"deployments":7,"readinessChecks":7"#, false),
+        (r#""env":7,"portDefinitions":null"#, false),
+    ] {
+        let json = format!(r#"{{"apps":[{{"id":"/a",{part}}},{{"id":"/b"}}]}}"#);
+        let found: Vec<_> = snapshot(&json).workloads.iter().map(|each| each.damaged).collect();
+        assert_eq!(found, [damaged, false], "{part}");
+    }
+    for (spec, damaged) in [(r#"{"containers":7}"#, true), (r#"{"containers":[]}"#, false)] {
+        let json = format!(r#"[{{"id":"/p","spec":{spec},"instances":[]}}]"#);
+        assert_eq!(snapshot(&json).workloads[0].damaged, damaged, "{spec}");
+    }
+}
+
+#[test]
 fn a_number_out_of_range_or_a_broken_escape_costs_one_element() {
     let json = r#"{"apps":[{"id":"/a\ud800"},{"id":"/b","taskKillGracePeriodSeconds":1e999},
         {"id":"/c","tasks":[{"id":"c.1","ports":[1e999]},{"id":"c.2"}]}]}"#;

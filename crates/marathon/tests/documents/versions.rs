@@ -84,6 +84,16 @@ fn a_definition_that_was_seen_is_known_when_it_is_an_earlier_one() {
 }
 
 #[test]
+fn a_definition_that_was_seen_in_part_is_no_record() {
+    let damaged = APP.replace(r#""healthChecks""#, r#""container":7,"healthChecks""#);
+    let mut records = Records::default();
+    let snapshot = Document::parse(damaged.as_bytes()).unwrap().to_snapshot(&records);
+    records.remember_current(&snapshot);
+    let version = |instance: usize| snapshot.workloads[0].instances[instance].version.unwrap();
+    assert!(!records.contains(&VersionKey { version: version(0), ..old_key() }));
+}
+
+#[test]
 fn a_record_that_is_gone_is_not_made_up_again() {
     let mut records = Records::default();
     records.insert_gone(old_key());
@@ -126,11 +136,70 @@ fn records_that_nothing_runs_by_are_forgotten() {
     assert!(records.contains(&old_key()) && !records.contains(&unused));
 }
 
+/// The key of a version of an app.
+fn key_of(app: usize, version: &str) -> VersionKey {
+    let (id, version) = (format!("/{app}").into(), version.parse().unwrap());
+    VersionKey { kind: Kind::App, id, version }
+}
+
+const NEW: &str = "2020-01-03T00:00:00.000Z";
+const NEWER: &str = "2020-01-04T00:00:00.000Z";
+
+/// The definition of an app that takes as much memory as one can, without the closing brace.
+fn large_app(app: usize, version: &str) -> String {
+    let labels: Vec<_> = (0..16_000).map(|label| format!(r#""{label}":"""#)).collect();
+    format!(r#"{{"id":"/{app}","version":"{version}","labels":{{{}}}"#, labels.join(","))
+}
+
+#[test]
+fn what_every_answer_brings_takes_no_room_from_records_that_were_read() {
+    let apps = 50;
+    let answer = |of_first: &str| {
+        let app = |app: usize| {
+            let version = if app == 0 { of_first } else { NEW };
+            let tasks = [OLD, NEW, NEWER].map(|version| {
+                format!(r#"{{"id":"{app}.{version}","startedAt":"{OLD}","version":"{version}"}}"#)
+            });
+            format!(r#"{},"tasks":[{}]}}"#, large_app(app, version), tasks.join(","))
+        };
+        let documents = (0..apps).map(|n| Document::parse(app(n).as_bytes()).unwrap());
+        documents.reduce(Document::merge).unwrap().to_snapshot(&Records::default())
+    };
+    let record = |app| {
+        let record = format!("{}}}", large_app(app, OLD));
+        Document::parse_version(Kind::App, record.as_bytes()).unwrap()
+    };
+    let known = |records: &Records, version| {
+        (0..apps).filter(|app| records.contains(&key_of(*app, version))).count()
+    };
+    let mut records = Records::default();
+    records.remember_current(&answer(NEW));
+    let most = known(&records, NEW);
+    assert!(most < apps, "all of them fit");
+    // The first one is the definition of before from now on, and no answer brings it.
+    records.remember_current(&answer(NEWER));
+    (0..apps).for_each(|app| records.insert(key_of(app, OLD), record(app)));
+    assert_eq!((known(&records, OLD), known(&records, NEW)), (most - 1, 1));
+    assert!(records.contains(&key_of(0, NEW)));
+    records.remember_current(&answer(NEWER));
+    records.retain_used(&answer(NEWER));
+    assert_eq!((known(&records, OLD), known(&records, NEW)), (most - 1, 1));
+    records.insert_gone(key_of(0, OLD));
+    records.remember_current(&answer(NEWER));
+    assert_eq!(known(&records, NEW) + known(&records, NEWER), 2, "there is room for one more");
+}
+
 #[test]
 fn a_record_of_something_else_is_refused() {
-    for body in
-        ["", "[]", "3", r#"{"message":"no"}"#, r#"{"id":"/p","containers":[]}"#, r#"{"apps":[]}"#]
-    {
+    for body in [
+        "",
+        "[]",
+        "3",
+        r#"{"message":"no"}"#,
+        r#"{"id":"/p","containers":[]}"#,
+        r#"{"apps":[]}"#,
+        r#"{"id":"/x","portDefinitions":[7]}"#,
+    ] {
         assert!(Document::parse_version(Kind::App, body.as_bytes()).is_err(), "{body}");
     }
 }

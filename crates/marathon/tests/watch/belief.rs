@@ -189,3 +189,62 @@ fn a_task_out_of_reach_keeps_the_ports_that_marathon_blanks() {
     assert_eq!(after.endpoints, before.endpoints);
     assert_eq!((after.version, &after.spec), (before.version, &before.spec));
 }
+
+/// A definition with a part of a type that nobody expects, which may have cost it its VIPs.
+fn damaged(tasks: &[String]) -> String {
+    app("/db", tasks).replace(r#"[{"labels""#, r#"[7,{"lables""#)
+}
+
+#[test]
+fn what_was_known_stays_until_a_definition_can_be_read_as_a_whole() {
+    let other = || app("/b", &[up("b.1", 1)]);
+    for alone in [true, false] {
+        let mut watch = Watch::started(&[app("/db", &[up("t.1", 1), up("t.2", 1)]), other()]);
+        let read = |watch: &mut Watch, db: String| {
+            watch.status("t.9", "RUNNING");
+            match alone {
+                true => {
+                    watch.live(10);
+                    // A read of one that failed is followed by one of everything.
+                    match watch.asked().contains(&"app /db".to_owned()) {
+                        true => watch.read(&db),
+                        false => watch.read_everything(&[db, other()]),
+                    }
+                }
+                false => {
+                    watch.event("status_update_event", "{");
+                    watch.live(10);
+                    watch.read_everything(&[db, app("/b", &[up("b.1", 1), up("b.2", 1)])]);
+                    assert_eq!(watch.tasks("/b"), "b.1 up, b.2 up");
+                }
+            }
+        };
+        let labels = |watch: &Watch| {
+            let ports = &watch.state.get(&key("/db")).unwrap().spec.ports;
+            ports.iter().map(|port| port.labels.iter().count()).collect::<Vec<_>>()
+        };
+        read(&mut watch, damaged(&[up("t.3", 1)]));
+        assert_eq!((watch.tasks("/db"), labels(&watch)), ("t.1 up, t.2 up".into(), vec![1]));
+        // Events go on working.
+        watch.status("t.1", "KILLED");
+        assert_eq!(watch.tasks("/db"), "t.1 over, t.2 up");
+        read(&mut watch, app("/db", &[up("t.3", 1)]));
+        assert_eq!((watch.tasks("/db"), labels(&watch)), ("t.3 up".into(), vec![1]), "{alone}");
+    }
+}
+
+#[test]
+fn where_nothing_is_known_a_damaged_definition_is_better_than_none() {
+    let mut watch = Watch::started(&[damaged(&[up("t.1", 1)])]);
+    assert_eq!(watch.tasks("/db"), "t.1 up");
+    assert!(watch.state.get(&key("/db")).unwrap().damaged);
+    // It replaces its like, and is replaced by what can be read.
+    for whole in [false, true] {
+        watch.status("t.9", "RUNNING");
+        watch.live(10);
+        let tasks = [up("t.2", 1)];
+        watch.read(&if whole { app("/db", &tasks) } else { damaged(&tasks) });
+        assert_eq!(watch.tasks("/db"), "t.2 up");
+        assert_eq!(watch.state.get(&key("/db")).unwrap().damaged, !whole);
+    }
+}
