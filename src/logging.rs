@@ -1,6 +1,7 @@
 //! The log on standard error: one line per event, for people, for journald, or as JSON.
 
 use std::fmt::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use marathon::Timestamp;
@@ -10,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use vip::Printable;
+use vip::{Printable, escape_json};
 
 use crate::agent::journal::log::CHANGE;
 
@@ -31,15 +32,33 @@ const QUIET: &str = "rustls_platform_verifier=off";
 /// Sends the log of this process to standard error.
 pub fn start_logging(filter: &str, format: Format) {
     let filter = EnvFilter::builder().parse_lossy(format!("{QUIET},{filter}"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     // Tests start it more than once in a process, which is an error that doesn't matter.
     let _ = match format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder.event_format(Lines { journal: is_journal() }).try_init(),
+        Format::Json => {
+            let builder = builder.with_writer(|| EscapeJson(io::stderr()));
+            builder.json().flatten_event(true).try_init()
+        }
+        Format::Text => {
+            let builder = builder.with_writer(io::stderr);
+            builder.event_format(Lines { journal: is_journal() }).try_init()
+        }
     };
+}
+
+/// Escapes events in JSON as [`Printable`] escapes lines. Each event is written at once.
+#[derive(Debug)]
+struct EscapeJson<W>(W);
+
+impl<W: io::Write> io::Write for EscapeJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(escape_json(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Returns true if standard error is journald's socket: `$JOURNAL_STREAM` in systemd.exec(5).
@@ -128,7 +147,6 @@ impl Visit for Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
     use std::sync::{Arc, Mutex};
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -190,6 +208,23 @@ mod tests {
         <6>3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed task=mysql.1 after_ms=3
         <4>not obeyed: a\n<0>forged \u{1b}[31mline source=m
         ");
+    }
+
+    #[test]
+    fn json_is_one_line_that_shows_no_text_raw() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let builder = tracing_subscriber::fmt().with_ansi(false);
+        let builder = builder.with_writer(move || EscapeJson(writer.clone()));
+        let subscriber = builder.json().flatten_event(true).finish();
+        let text = "a\nb \u{202e}evil\u{9b}0m\u{85} ##vso[task] \u{2028}";
+        tracing::subscriber::with_default(subscriber, || tracing::warn!(app = text, "{text}"));
+        let bytes = buffer.0.lock().unwrap().clone();
+        let line = String::from_utf8(bytes).unwrap();
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(vip::is_unprintable) && !line.contains("##"), "{line}");
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&event["message"], &event["app"]), (&text.into(), &text.into()));
     }
 
     #[test]

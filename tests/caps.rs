@@ -5,6 +5,7 @@ use marathon::{Document, Kind, Records, Snapshot, Workload};
 use vip::{LabelReport, Verdict};
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::{WorkloadClaims, claim_workload};
+use vipd::sources::marathon::translate::translate_workload;
 use vipd::sources::resolve::resolve_hosts;
 
 const TASK: &str =
@@ -35,6 +36,10 @@ fn find<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Workload {
 fn claims_of(workload: &Workload) -> WorkloadClaims {
     let hosts: Hosts = resolve_hosts(["10.0.0.1"], std::time::Duration::ZERO);
     claim_workload(workload, &hosts, &|_| None)
+}
+
+fn reports_on(workload: &Workload) -> Vec<LabelReport> {
+    translate_workload(workload, &Hosts::new(), &|_| None).reports
 }
 
 fn labels(count: usize, label: impl Fn(usize) -> (String, String)) -> String {
@@ -106,6 +111,18 @@ fn an_app_with_very_many_labels() {
     let reason = &snapshot.findings[0];
     assert_eq!(reason.path, "$.apps[1].labels");
     assert!(reason.reason.contains("labels are read"), "{reason}");
+}
+
+#[test]
+fn an_app_with_exactly_as_many_labels_as_are_read_has_nothing_to_report() {
+    for (more, reports) in [(0, 0), (1, 1)] {
+        let many = labels(caps::LABELS + more, |n| (format!("l{n}"), String::new()));
+        let snapshot =
+            read_between_others(&format!(r#"{{"id":"/one","tasks":[],"labels":{{{many}}}}}"#));
+        let one = find(&snapshot, "/one");
+        assert_eq!(reports_on(one).len(), reports, "{more}");
+        assert_eq!(snapshot.findings.len(), reports, "{more}");
+    }
 }
 
 #[test]

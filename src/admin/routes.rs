@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
-use vip::SourceId;
+use vip::{Printable, SourceId};
 
 use super::answer::{Accepted, Unavailable};
 use super::state::{AdminState, SharedState};
@@ -77,7 +77,8 @@ fn answer_judgement(
         return (status, Json(body)).into_response();
     }
     let first = if ok { good.to_owned() } else { format!("not {good}") };
-    let text: String = std::iter::once(first).chain(lines).map(|line| line + "\n").collect();
+    let lines = std::iter::once(first).chain(lines);
+    let text: String = lines.map(|line| format!("{}\n", Printable(&line))).collect();
     (status, text).into_response()
 }
 

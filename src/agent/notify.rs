@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
+use vip::Printable;
 
 use super::event_loop::Handle;
 use super::status::health::{Liveness, Readiness};
@@ -33,6 +34,8 @@ impl Notifier {
                 }
                 let alive = Liveness::from_view(&view, handle.last_beat(), sync_period);
                 let now = summarize_health(&alive, &Readiness::from_view(&view, Timestamp::now()));
+                // A line of its own would be a command to systemd.
+                let now = Printable(&now).to_string();
                 if now != status {
                     notify_systemd(&[NotifyState::Status(&now)]);
                     status = now;

@@ -77,7 +77,7 @@ impl Events {
             }
             Format::Json => {
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "{}", output::escape_json(&serde_json::to_string(change)?))?;
+                writeln!(out, "{}", vip::escape_json(&serde_json::to_string(change)?))?;
                 out.flush()?;
             }
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vip::{LabelReport, Line, Printable, Sign, Verdict, is_unprintable};
+use vip::{LabelReport, Line, Printable, Sign, Verdict, escape_json};
 
 /// The output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,23 +54,6 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print_with(|out| writeln!(out, "{json}"))
 }
 
-/// Escapes in a JSON text what [`Printable`] escapes elsewhere. Its strings stay the same.
-pub(super) fn escape_json(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    let mut before = ' ';
-    for c in json.chars() {
-        if c != '\n' && is_unprintable(c) || c == '#' && before == '#' {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            escaped.push(c);
-        }
-        before = c;
-    }
-    escaped
-}
-
 /// Prints a warning on standard error.
 pub(super) fn print_warning(text: &str) {
     let style = AnsiColor::Magenta.on_default();
@@ -100,19 +83,5 @@ pub(super) fn warn_about_labels(reports: &[LabelReport], findings: &[String]) {
     }
     for report in reports.iter().filter(|report| report.verdict != Verdict::Obeyed) {
         print_warning(&report.to_string());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_keeps_its_strings_and_shows_none_of_them_raw() {
-        let text = "a\n\u{1b}[0m\u{7f}\u{202e}\u{2028}##vso[x] # \u{e0001} \u{1d173} ü";
-        let json = escape_json(&serde_json::to_string_pretty(&[text]).unwrap());
-        assert!(!json.replace('\n', "").contains(is_unprintable), "{json}");
-        assert!(!json.contains("##"), "{json}");
-        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
     }
 }

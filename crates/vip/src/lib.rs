@@ -54,7 +54,7 @@ pub use nft::Nft;
 pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Servers};
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::Policy;
-pub use printable::{Printable, is_unprintable};
+pub use printable::{Printable, escape_json, is_unprintable};
 pub use select::{LeftOut, Member, Selection, select_servers};
 pub use settings::TableSettings;
 pub use source_address::Ways;

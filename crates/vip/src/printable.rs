@@ -45,9 +45,36 @@ pub fn is_unprintable(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Escapes in a JSON text what [`Printable`] escapes elsewhere. Its strings stay the same.
+#[must_use]
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    let mut before = ' ';
+    for c in json.chars() {
+        if c != '\n' && is_unprintable(c) || c == '#' && before == '#' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+        before = c;
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_its_strings_and_shows_none_of_them_raw() {
+        let text = "a\n\u{1b}[0m\u{7f}\u{9b}\u{202e}\u{2028}##vso[x] # \u{e0001} \u{1d173} ü";
+        let json = escape_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!json.replace('\n', "").contains(is_unprintable), "{json}");
+        assert!(!json.contains("##"), "{json}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+    }
 
     #[test]
     fn nothing_forges_a_line_or_a_command() {

@@ -10,36 +10,48 @@ use crate::lenient::{FromJson, Key, Log, ValueSeed};
 /// JSON doesn't define the meaning of duplicate keys. Marathon keeps the last one; a file still has
 /// all of them, and its reader wants to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Labels(Vec<(String, String)>);
+#[serde(transparent)]
+pub struct Labels {
+    pairs: Vec<(String, String)>,
+    #[serde(skip)]
+    is_capped: bool,
+}
 
 impl Labels {
     /// Iterates over the pairs of key and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Returns the value of a key; of duplicate keys the last one, as in Marathon.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        self.pairs.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
     /// Returns the number of pairs, with duplicates.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pairs.len()
+    }
+
+    /// Tells whether there were more labels than [`caps::LABELS`], of which the others were not read.
+    #[must_use]
+    pub fn is_capped(&self) -> bool {
+        self.is_capped
     }
 
     /// Tells whether there is no label.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Self { pairs, is_capped: false }
     }
 }
 
@@ -50,10 +62,10 @@ impl FromJson for Labels {
         mut object: A,
         log: &mut Log,
     ) -> Result<Option<Self>, A::Error> {
-        let mut labels = Vec::new();
+        let mut pairs = Vec::new();
         let mut unread = 0;
         while let Some(Key(key)) = object.next_key()? {
-            if labels.len() == caps::LABELS {
+            if pairs.len() == caps::LABELS {
                 object.next_value::<IgnoredAny>()?;
                 unread += 1;
                 continue;
@@ -64,14 +76,14 @@ impl FromJson for Labels {
             if let Value(Some(value)) = value
                 && log.make_room::<(String, String)>()
             {
-                labels.push((key.into_owned(), value));
+                pairs.push((key.into_owned(), value));
             }
         }
         if unread > 0 {
             let read = caps::LABELS;
             log.add_finding(format!("only the first {read} labels are read: {unread} are not"));
         }
-        Ok(Some(Self(labels)))
+        Ok(Some(Self { pairs, is_capped: unread > 0 }))
     }
 }
 

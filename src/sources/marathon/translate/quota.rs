@@ -64,13 +64,13 @@ pub(in crate::sources::marathon) fn cap_reports(reports: &mut Vec<LabelReport>) 
     reports.shrink_to_fit();
 }
 
-/// Reports that a workload has as many labels as are read: there may be others.
+/// Reports that a workload has more labels than are read.
 pub(super) fn report_capped_labels(workload: &Workload, reports: &mut Vec<LabelReport>) {
     let spec = &workload.spec;
     let of_app = (None, &spec.labels_path, &spec.labels);
     let of_ports = spec.ports.iter().map(|port| (Some(port.index), &port.path, &port.labels));
     for (port, path, labels) in std::iter::once(of_app).chain(of_ports) {
-        if labels.len() < caps::LABELS {
+        if !labels.is_capped() {
             continue;
         }
         let why = format!("only the first {} labels of this object are read", caps::LABELS);
