@@ -12,6 +12,7 @@ mod log;
 mod object;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 mod value;
 
 pub use finding::Finding;

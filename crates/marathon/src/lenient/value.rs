@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::log::{Clipped, Log};
+use super::timestamp::parse_timestamp;
 
 /// A type that is read from one JSON value. A constructor returns None for a value of the wrong
 /// type; that becomes a finding, and the default is used.
@@ -195,7 +196,7 @@ impl FromJson for Option<Timestamp> {
     const EXPECTED: &'static str = "a time as 2017-02-03T23:06:03.940Z";
 
     fn from_text(found: &str) -> Option<Self> {
-        found.parse().ok().map(Some)
+        parse_timestamp(found).map(Some)
     }
 }
 

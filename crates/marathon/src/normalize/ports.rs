@@ -211,7 +211,9 @@ pub(crate) fn locate_ports(spec: &Spec, task: &Task) -> Vec<Result<Endpoint, Unr
         return vec![Err(reason); spec.ports.len().min(caps::PORTS)];
     }
     let required: BTreeSet<_> = spec.ports.iter().filter_map(|port| port.required).collect();
-    let listed: BTreeSet<_> = task.ports.iter().flatten().copied().collect();
+    // Most apps require no port, and then none of the task's is looked up.
+    let listed = task.ports.iter().flatten().copied().filter(|port| required.contains(port));
+    let listed: BTreeSet<_> = listed.collect();
     let is_any = |port: &Option<u16>| port.is_none_or(|port| !required.contains(&port));
     let mut allocated = task.ports.iter().copied().filter(is_any);
     let addresses = task.ip_addresses.iter().filter_map(|address| address.ip_address);
