@@ -214,7 +214,8 @@ impl Node<'_> {
         let mut controller = Controller::new(config);
         let mut now = Duration::from_secs(1);
         controller.handle_input(Input::Tick, now);
-        let claims = wanted::claims_by_app(&wanted::parse_snapshot(cluster));
+        let snapshot = wanted::parse_snapshot(cluster);
+        let claims = wanted::claims_by_app(&snapshot, &wanted::resolved_hosts(&snapshot));
         let only = claims.keys().cloned().collect();
         for change in [Change::Apps(claims), Change::Only(only)] {
             controller.handle_input(Input::Claims { source: "m".into(), change }, now);

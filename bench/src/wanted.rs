@@ -30,16 +30,19 @@ pub(crate) fn parse_snapshot(cluster: &Cluster) -> Snapshot {
 }
 
 /// Returns the claims of each app.
-pub(crate) fn claims_by_app(snapshot: &Snapshot) -> BTreeMap<AppId, Option<AppClaims>> {
-    let hosts = resolved_hosts(snapshot);
+pub(crate) fn claims_by_app(
+    snapshot: &Snapshot,
+    hosts: &Hosts,
+) -> BTreeMap<AppId, Option<AppClaims>> {
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let claim = |workload: &Workload| {
-        (app_id(&workload.key()), Some(claim_workload(workload, &hosts, &run_time_at(now)).app))
+        (app_id(&workload.key()), Some(claim_workload(workload, hosts, &run_time_at(now)).app))
     };
     snapshot.workloads.iter().map(claim).collect()
 }
 
-fn resolved_hosts(snapshot: &Snapshot) -> Hosts {
+/// Resolves the names of the agents, which are addresses.
+pub(crate) fn resolved_hosts(snapshot: &Snapshot) -> Hosts {
     let host = |name: &str| (name.to_owned(), Ok([name.parse().unwrap()].into()));
     snapshot_hosts(snapshot).into_iter().map(host).collect()
 }
@@ -54,10 +57,11 @@ pub(crate) fn decide_like_apply(snapshot: &Snapshot, observed: Observed) -> Deci
         parting: Parting::AtOnce,
         ..Config::default()
     });
-    let nodes = all_addresses(&resolved_hosts(snapshot)).copied().collect();
+    let hosts = resolved_hosts(snapshot);
+    let nodes = all_addresses(&hosts).copied().collect();
     let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
     controller.learn_input(Input::Facts(Facts { cluster, ..Facts::default() }));
-    let claims = claims_by_app(snapshot);
+    let claims = claims_by_app(snapshot, &hosts);
     let only = claims.keys().cloned().collect();
     for change in [Change::Apps(claims), Change::Only(only)] {
         controller.learn_input(Input::Claims { source: "m".into(), change });

@@ -17,6 +17,10 @@ impl<T> Default for RefCountedSet<T> {
 impl<T: Ord + Clone> RefCountedSet<T> {
     /// Replaces one contribution with another. Returns whether the set changed.
     pub(crate) fn exchange(&mut self, old: &BTreeSet<T>, new: &BTreeSet<T>) -> bool {
+        // The usual case: one pass finds it out, and the two below compare more.
+        if old == new {
+            return false;
+        }
         let mut changed = false;
         for member in new.difference(old) {
             let count = self.counts.entry(member.clone()).or_default();

@@ -28,7 +28,7 @@ pub fn claim_workload(
     addresses: &Hosts,
     run_time: RunTime<'_>,
 ) -> WorkloadClaims {
-    let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).into_iter().cloned().collect();
+    let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).cloned().collect();
     let Translation { claims, mut reports, uncertain, gaps, tasks, settles_in } =
         translate_workload(workload, addresses, run_time);
     cap_reports(&mut reports);

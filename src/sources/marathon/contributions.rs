@@ -36,6 +36,10 @@ impl Contributions {
     fn exchange(&mut self, key: &WorkloadKey, new: &Contribution, cluster: &mut ClusterContext) {
         let old = self.by_workload.remove(key).unwrap_or_default();
         cluster.replace_contribution(&old, new);
+        // A task that changes its state stays on its host.
+        if old.hosts == new.hosts {
+            return;
+        }
         for host in old.hosts.difference(&new.hosts) {
             if let Some(keys) = self.by_host.get_mut(host) {
                 keys.remove(key);

@@ -337,8 +337,8 @@ impl MarathonSource {
             self.quota.release(key);
             return None;
         };
-        let hosts = workload_hosts(workload);
-        context.hosts.request_hosts(hosts.iter().map(|host| &***host), now.since_start);
+        let hosts = workload_hosts(workload).map(|host| &**host);
+        context.hosts.request_hosts(hosts, now.since_start);
         let run_time =
             |instance: &Instance| self.watch.run_time(key, &instance.id, now.since_start);
         let WorkloadClaims { mut app, mut contribution, settles_in } =

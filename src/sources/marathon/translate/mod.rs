@@ -9,7 +9,7 @@ mod quota;
 mod run_time;
 mod translation;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use marathon::{Endpoint, Instance, InstanceSpec, Labels, Snapshot, Timestamp, Workload};
@@ -28,18 +28,12 @@ pub use translation::Translation;
 /// Lists the host names whose addresses [`translate_snapshot`] needs.
 #[must_use]
 pub fn snapshot_hosts(snapshot: &Snapshot) -> HashSet<&str> {
-    snapshot.workloads.iter().flat_map(agent_hosts).map(|host| &**host).collect()
+    snapshot.workloads.iter().flat_map(workload_hosts).map(|host| &**host).collect()
 }
 
-/// Lists the host names whose addresses [`translate_workload`] needs.
-#[must_use]
-pub fn workload_hosts(workload: &Workload) -> BTreeSet<&Arc<str>> {
-    agent_hosts(workload).collect()
-}
-
-/// Lists the agent of each task, even of tasks with addresses of their own: no VIP may be an agent's
-/// address.
-fn agent_hosts(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
+/// Lists the host names whose addresses [`translate_workload`] needs, with duplicates: the agent of
+/// each task, even of tasks with addresses of their own, since no VIP may be an agent's address.
+pub fn workload_hosts(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
     let agents = workload.instances.iter().filter_map(|instance| instance.host.as_ref());
     agents.filter(|host| !host.is_empty())
 }
