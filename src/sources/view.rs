@@ -1,6 +1,7 @@
 //! The state of one source, for readiness, metrics and people.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use vip::plan::Losses;
@@ -26,6 +27,8 @@ pub struct SourceView {
     pub unread_parts: Option<String>,
     /// The error that ended the event stream, or kept it from being opened.
     pub unheard: Option<String>,
+    /// The framework id at its last complete answer.
+    pub framework: Option<Arc<str>>,
     /// The number of its apps and pods.
     pub workloads: usize,
     /// The doubt about its last complete answer.

@@ -339,6 +339,23 @@ fn while_the_table_is_doubted_what_is_deleted_goes_at_once() {
     });
 }
 
+/// What vipd adds makes what is missing no smaller.
+#[test]
+fn new_vips_end_no_doubt_about_the_table() {
+    run(async {
+        let (world, before) = bereft(&|_| {}, &|_| {}).await;
+        for n in 1..=6 {
+            let at = format!("3.3.1.{n}:80");
+            world.run_app(&app(&format!("/more-{n}"), &at, 2)).await;
+            world.until_served(&at, 2).await;
+        }
+        pass(5 * MINUTE).await;
+        assert!(world.is_doubted("m0"));
+        assert_eq!(world.table(), before);
+        world.end().await;
+    });
+}
+
 /// An app without a VIP gets the port of a task that was there before.
 #[test]
 fn while_the_table_is_doubted_a_server_whose_place_is_taken_goes_at_once() {
@@ -453,5 +470,27 @@ fn a_doubt_shows_everywhere_and_is_accepted_over_the_socket() {
         assert_eq!(accept(None).await.unwrap(), [""; 0]);
         eventually(async || site.world.served("3.3.0.6:80").is_none_or(|all| all.is_empty())).await;
         site.end().await;
+    });
+}
+
+/// One that is configured under two URLs, of which one is a proxy's.
+#[test]
+fn one_marathon_that_is_configured_twice_is_told() {
+    run(async {
+        let same = |config: &mut Config| config.framework = "the-same".into();
+        for (second, told) in [(&same as &dyn Fn(&mut Config), true), (&|_| {}, false)] {
+            let mut world = World::with(&[&same, second]).await;
+            world.run_app(&app("/web", "3.3.0.6:80", 1)).await;
+            world.start().await;
+            world.until_served("3.3.0.6:80", 1).await;
+            pass(5 * SECOND).await;
+            let view = world.agent().view.borrow().clone();
+            let notes = Readiness::from_view(&view, marathon_sim::now()).notes;
+            let is_told = |note: &String| note.starts_with("m0 and m1 are one Marathon");
+            assert_eq!(notes.iter().any(is_told), told, "{notes:?}");
+            let logged = world.agent().journal.entries_after(0);
+            assert_eq!(logged.iter().any(|entry| is_told(&entry.line)), told);
+            world.end().await;
+        }
     });
 }

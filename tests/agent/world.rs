@@ -103,6 +103,7 @@ impl World {
             config.time_scale = 0.1;
             config.first_check = Duration::from_millis(20);
             config.heartbeat = Duration::from_secs(2);
+            config.framework = format!("framework-{net}");
             change(&mut config);
             sims.push(marathon_sim::Sim::start(config).await.unwrap());
         }

@@ -57,6 +57,8 @@ pub fn view_notices(before: &View, after: &View) -> Vec<Notice> {
         each.map(|(name, why)| format!("the host name {name} can't be resolved: {why}")).collect()
     };
     notices.extend(set_notices(&names(before), &names(after), "resolved"));
+    let twins = |view: &View| to_set(&view.describe_twins());
+    notices.extend(set_notices(&twins(before), &twins(after), "resolved"));
     let gaps = |view: &View| {
         view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")).collect()
     };

@@ -137,6 +137,7 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     notes
         .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
     notes.extend(view.sources.iter().filter_map(|(name, source)| doubt_note(name, source)));
+    notes.extend(view.describe_twins());
     notes.extend(view.status.failing.iter().map(|(address, retry)| {
         format!("{address} failed {} times in a row: {}", retry.failures, retry.why)
     }));

@@ -2,6 +2,7 @@
 
 pub mod counts;
 pub mod health;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

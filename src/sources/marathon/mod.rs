@@ -285,6 +285,9 @@ impl MarathonSource {
         }
         self.watch_wakes_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();
+        if self.view.framework.as_ref() != self.watch.framework() {
+            self.view.framework = self.watch.framework().cloned();
+        }
         self.show_doubt(context.now);
         let apps = self.translate_workloads(&step.changed, context);
         if step.whole {

@@ -452,3 +452,18 @@ fn a_doubt_of_an_earlier_run_goes_on_and_a_later_one_begins_anew() {
         assert_eq!(watch.ids().len(), 3);
     }
 }
+
+#[test]
+fn an_answer_that_says_nothing_of_what_is_kept_ends_no_doubt() {
+    let mut watch = Watch::knowing(&apps(&["/a", "/b", "/c"]));
+    watch.reread(&[], Some("other"));
+    assert!(watch.state.doubt().is_some());
+    watch.live(2);
+    assert_eq!(watch.asked(), ["all"]);
+    let silent = Snapshot { coverage: Coverage::default(), ..of_framework(&[], Some("other")) };
+    watch.on(Input::ReadEverything { answer: Some(silent), leader: None });
+    let doubt = watch.state.doubt().expect("it is still open");
+    assert!(doubt.concerns(&key("/a")));
+    watch.answer_for(8, &[], Some("other"));
+    assert_eq!(watch.ids().len(), 3);
+}
