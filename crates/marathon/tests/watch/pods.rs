@@ -3,7 +3,7 @@
 use marathon::watch::{Input, ReadOutcome};
 use marathon::{Document, Health, Kind, Records, Snapshot, TaskState, WorkloadKey};
 
-use crate::common::{Watch, at};
+use crate::common::{Watch, app, at, up};
 
 const INSTANCE: &str = "p.instance-488b3441-7bb5-11e9-b931-8ae30e1b1bb7";
 
@@ -199,4 +199,22 @@ fn an_app_and_a_pod_follow_each_other_whatever_events_tell_of_it() {
             }
         }
     }
+}
+
+#[test]
+fn a_pod_that_an_app_has_replaced_goes_with_the_read_that_does_not_find_it() {
+    let mut watch = started(1);
+    watch.event("api_post_event", r#"{"appDefinition":{"id":"/p"}}"#);
+    watch.after(300);
+    assert_eq!(watch.asked(), ["app /p"]);
+    watch.read(&app("/p", &[up("q.1", 1)]));
+    assert!(watch.state.get(&key()).is_some());
+    watch.live(3);
+    assert_eq!(watch.asked(), ["pod /p"]);
+    watch.no_pod("/p");
+    assert!(watch.state.get(&key()).is_none());
+    assert_eq!(watch.tasks("/p"), "q.1 up");
+    // Nothing else has to be read for that.
+    watch.live(5);
+    assert_eq!(watch.asked(), [""; 0]);
 }
