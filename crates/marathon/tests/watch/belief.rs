@@ -198,8 +198,11 @@ fn damaged(tasks: &[String]) -> String {
 #[test]
 fn what_was_known_stays_until_a_definition_can_be_read_as_a_whole() {
     let other = || app("/b", &[up("b.1", 1)]);
+    // So many that the loss of /db is no matter of doubt.
+    let many = || app("/c", &["c.1", "c.2", "c.3", "c.4", "c.5"].map(|id| up(id, 1)));
     for alone in [true, false] {
-        let mut watch = Watch::started(&[app("/db", &[up("t.1", 1), up("t.2", 1)]), other()]);
+        let mut watch =
+            Watch::started(&[app("/db", &[up("t.1", 1), up("t.2", 1)]), other(), many()]);
         let read = |watch: &mut Watch, db: String| {
             watch.status("t.9", "RUNNING");
             match alone {
@@ -208,13 +211,13 @@ fn what_was_known_stays_until_a_definition_can_be_read_as_a_whole() {
                     // A read of one that failed is followed by one of everything.
                     match watch.asked().contains(&"app /db".to_owned()) {
                         true => watch.read(&db),
-                        false => watch.read_everything(&[db, other()]),
+                        false => watch.read_everything(&[db, other(), many()]),
                     }
                 }
                 false => {
                     watch.event("status_update_event", "{");
                     watch.live(10);
-                    watch.read_everything(&[db, app("/b", &[up("b.1", 1), up("b.2", 1)])]);
+                    watch.read_everything(&[db, app("/b", &[up("b.1", 1), up("b.2", 1)]), many()]);
                     assert_eq!(watch.tasks("/b"), "b.1 up, b.2 up");
                 }
             }
