@@ -50,6 +50,9 @@ pub(crate) const BENCH: &[Tool] = &[tool("cc", "gcc"), tool("ldd", "libc-bin")];
 /// The tool that counts instructions.
 pub(crate) const VALGRIND: &[Tool] = &[tool("valgrind", "valgrind")];
 
+/// The name server with which `vipd dns` is compared.
+pub(crate) const NAME_SERVER: &[Tool] = &[tool("dnsmasq", "dnsmasq-base")];
+
 /// Tools that check the files of `deploy/`.
 pub(crate) const READERS: &[Tool] = &[tool("systemd-analyze", "systemd")];
 

@@ -62,7 +62,8 @@ impl Difference {
         let mut zone = zone.write().unwrap_or_else(PoisonError::into_inner);
         let gone: BTreeSet<_> = removed.iter().map(Record::key).collect();
         let come: BTreeSet<_> = added.iter().map(Record::key).collect();
-        let fits = zone.count_records() + added.len() == count + removed.len()
+        let records = zone.count_records() + added.len() - removed.len();
+        let fits = records == count
             && come.len() == added.len()
             && come.iter().all(|key| gone.contains(key) || !zone.contains_record(*key));
         if fits {
@@ -171,6 +172,8 @@ mod tests {
             text.replace("name c.m", "nam"),
             text.replace("end 2\n", ""),
             text.replace("end 2", "end 3"),
+            text.replace("end 2", "end all"),
+            text.replace("c.m 11.0.0.1\nend 2", "c.m 11.0.0.2\nend all"),
             text.replace("11.0.0.1", "11.0.0"),
             String::new(),
         ] {

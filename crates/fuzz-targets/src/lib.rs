@@ -5,6 +5,7 @@
 
 mod kernel;
 mod marathon_api;
+mod names;
 mod node_files;
 mod sse;
 
@@ -18,7 +19,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "sse", run: sse::decode_stream },
     Target { name: "document", run: marathon_api::read_document },
     Target { name: "label", run: marathon_api::read_labels },
@@ -28,6 +29,8 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "nft", run: kernel::read_nft_dump },
     Target { name: "state_file", run: node_files::read_state_file },
     Target { name: "config", run: node_files::read_config },
+    Target { name: "dns_message", run: names::answer_message },
+    Target { name: "zone_file", run: names::read_zone_file },
 ];
 
 /// Runs the target of this name.

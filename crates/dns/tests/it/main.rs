@@ -5,6 +5,7 @@ mod answers;
 mod client;
 mod forwarding;
 mod malformed;
+mod peer;
 mod random;
 mod server;
 mod zone_file;
