@@ -56,7 +56,8 @@ fn assert_answers(probe: &Value) {
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
     let folder = tempfile::tempdir().unwrap();
-    let units = ["vipd.service", "vipd-setup.service"].map(|unit| {
+    let units = ["vipd.service", "vipd-setup.service", "vipd-dns.service", "vipd-dns.socket"];
+    let units = units.map(|unit| {
         let file = folder.path().join(unit);
         let text = read(&format!("systemd/{unit}"));
         for line in text.lines().filter_map(|line| line.strip_prefix("ExecStart=/usr/bin/vipd ")) {
@@ -67,23 +68,28 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
         fs::write(&file, text).unwrap();
         file.to_str().unwrap().to_owned()
     });
-    let verify = ["verify", "--man=no", &units[0], &units[1]];
+    let verify = ["verify", "--man=no", &units[0], &units[1], &units[2], &units[3]];
     let Some(verified) = tool("systemd-analyze", &verify) else { return };
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && said.is_empty(), "{said}");
-    let judged = tool(
-        "systemd-analyze",
-        &[
-            "security",
-            "--offline=true",
-            "--threshold=20",
-            path("systemd/vipd.service").to_str().unwrap(),
-        ],
-    );
-    let judged = judged.unwrap();
-    let said = String::from_utf8_lossy(&judged.stdout);
-    println!("{}", said.lines().last().unwrap_or_default());
-    assert!(judged.status.success(), "the exposure is over 2.0:\n{said}");
+    for (unit, limit) in [("vipd.service", "20"), ("vipd-dns.service", "15")] {
+        let limit = format!("--threshold={limit}");
+        let unit = path(&format!("systemd/{unit}"));
+        let security = ["security", "--offline=true", &limit, unit.to_str().unwrap()];
+        let judged = tool("systemd-analyze", &security).unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout);
+        println!("{}", said.lines().last().unwrap_or_default());
+        assert!(judged.status.success(), "the exposure is over {limit}:\n{said}");
+    }
+}
+
+#[test]
+fn the_sockets_of_systemd_are_where_the_name_server_listens_by_itself() {
+    let unit = read("systemd/vipd-dns.socket");
+    for kind in ["ListenDatagram", "ListenStream"] {
+        assert!(unit.contains(&format!("\n{kind}=198.51.100.1:53\n")), "{unit}");
+    }
+    assert!(vipd(&["dns", "--help"]).out.contains("[default: 198.51.100.1]"));
 }
 
 /// That the agent stays under it is proven by `tests/hostile`.
@@ -146,8 +152,17 @@ fn the_image_begins_with_a_command_that_there_is() {
 }
 
 #[test]
-fn the_marathon_app_runs_the_agent_on_every_node_and_marathon_takes_it() {
-    let text = read("marathon/vipd.json");
+fn the_marathon_apps_run_on_every_node_and_marathon_takes_them() {
+    let agent = assert_app("marathon/vipd.json");
+    assert!(agent["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
+    assert_answers(&agent["healthChecks"][0]);
+    assert_app("marathon/vipd-dns.json");
+}
+
+/// Asserts what holds for every app in deploy/, and returns it.
+#[track_caller]
+fn assert_app(name: &str) -> Value {
+    let text = read(name);
     let app: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(app["constraints"], serde_json::json!([["hostname", "UNIQUE"]]));
     assert_eq!(app["networks"][0]["mode"], "host");
@@ -158,9 +173,7 @@ fn the_marathon_app_runs_the_agent_on_every_node_and_marathon_takes_it() {
     }
     let words: Vec<_> = app["args"].as_array().unwrap().iter().map(|word| word.as_str()).collect();
     assert_runs(&words.into_iter().flatten().collect::<Vec<_>>());
-    assert!(app["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
-    assert_answers(&app["healthChecks"][0]);
-    let checked = vipd(&["check", path("marathon/vipd.json").to_str().unwrap()]);
+    let checked = vipd(&["check", path(name).to_str().unwrap()]);
     assert_eq!(
         (checked.code, checked.out.as_str()),
         (Some(0), "0 VIPs, 0 findings\n"),
@@ -178,6 +191,7 @@ fn the_marathon_app_runs_the_agent_on_every_node_and_marathon_takes_it() {
         assert_eq!(answer.status().as_u16(), 201, "{}", answer.text().await.unwrap());
         sim.shutdown().await;
     });
+    app
 }
 
 #[test]

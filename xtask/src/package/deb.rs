@@ -15,6 +15,8 @@ const FILES: &[(&str, &str)] = &[
     ("deploy/vipd.toml", "etc/vipd/vipd.toml"),
     ("deploy/systemd/vipd.service", "lib/systemd/system/vipd.service"),
     ("deploy/systemd/vipd-setup.service", "lib/systemd/system/vipd-setup.service"),
+    ("deploy/systemd/vipd-dns.service", "lib/systemd/system/vipd-dns.service"),
+    ("deploy/systemd/vipd-dns.socket", "lib/systemd/system/vipd-dns.socket"),
     ("deploy/systemd/modules-load.conf", "usr/lib/modules-load.d/vipd.conf"),
     ("deploy/systemd/networkmanager.conf", "usr/lib/NetworkManager/conf.d/vipd.conf"),
     ("deploy/systemd/networkd.network", "lib/systemd/network/10-vipd.network"),

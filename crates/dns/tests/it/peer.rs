@@ -98,7 +98,7 @@ fn a_thousand_random_names_are_answered_as_by_dnsmasq() {
         let (name, kind) = name();
         asked.push(name.clone());
         let v4 = Some(Ipv4Addr::from_bits(0x0b00_0000 + n));
-        let v6 = Some(Ipv6Addr::from_bits(0xfd01 << 112 | u128::from(n) + 1));
+        let v6 = Some(Ipv6Addr::from_bits((0xfd01 << 112) | (u128::from(n) + 1)));
         match kind {
             0 => names.insert(name, Addresses { v4, v6 }),
             1 => names.insert(name, Addresses { v4, v6: None }),
