@@ -12,6 +12,7 @@ mod figure;
 mod instructions;
 mod machine;
 mod memory;
+mod names;
 mod parse;
 mod react;
 mod server;
@@ -34,6 +35,8 @@ fn main() -> Result<()> {
         }
         ["instructions", work, rounds] => instructions::run_work(work, rounds.parse()?)?,
         ["held"] => react::measure_held_memory(2_000, 10),
+        ["names"] => names::measure_zone(10_000, 21),
+        ["name-servers", vipd] => names::measure_servers(vipd.as_ref(), 1_000, RUNS),
         ["parse"] => parse::measure_parsing(1_000, 20, 7),
         ["machine", floor, vips, servers, times, of_peer] => {
             machine::measure_tables(

@@ -53,6 +53,14 @@ pub(crate) const VALGRIND: &[Tool] = &[tool("valgrind", "valgrind")];
 /// The name server with which `vipd dns` is compared.
 pub(crate) const NAME_SERVER: &[Tool] = &[tool("dnsmasq", "dnsmasq-base")];
 
+/// The name servers whose costs are compared with those of `vipd dns`, and the program that asks.
+pub(crate) const NAME_SERVERS: &[Tool] = &[
+    tool("dnsmasq", "dnsmasq-base"),
+    tool("dnsperf", "dnsperf"),
+    tool("nsd", "nsd"),
+    tool("unbound", "unbound"),
+];
+
 /// Tools that check the files of `deploy/`.
 pub(crate) const READERS: &[Tool] = &[tool("systemd-analyze", "systemd")];
 

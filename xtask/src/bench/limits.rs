@@ -133,6 +133,18 @@ fn all_limits(uml: bool) -> Vec<Limit> {
         at_most("removing 2,000 IPv6 addresses", "one by one", Times, 0.5, |f| {
             f.ratio("unbind6/link/2000", "unbind6/floor/2000")
         }),
+        at_most("CPU of a DNS query, 1,000 names", "unbound", Times, 1.0, |f| {
+            f.ratio("names/query/vipd", "names/query/unbound")
+        }),
+        at_most("a DNS answer at 1,000 queries/s, p99", "", Millis, 1.0, |f| {
+            f.get("names/latency/vipd/p99")
+        }),
+        at_most("memory of a zone of 10,000 names", "", Mebibytes, 3.0, |f| {
+            Some(f.get("names/swap-peak")? / f64::from(1 << 20))
+        }),
+        at_most("from a changed zone file to the changed zone", "", Millis, 1.0, |f| {
+            f.get("names/follow")
+        }),
         at_most("size of the binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
     ]
 }

@@ -82,8 +82,14 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
     for name in ["parse", "react", "reread", "agent"] {
         if here_too && wanted(name) {
-            passed &= measure_here(&programs.bench, name, &mut figures)?;
+            passed &= measure_here(&programs.bench, &[name], &mut figures)?;
         }
+    }
+    if here_too && wanted("names") {
+        tools::ensure_installed(tools::NAME_SERVERS)?;
+        passed &= measure_here(&programs.bench, &["names"], &mut figures)?;
+        let vipd = programs.vipd.display().to_string();
+        passed &= measure_here(&programs.bench, &["name-servers", &vipd], &mut figures)?;
     }
     let suites = kernel_suites(&programs, &workspace.workspace_root);
     let suites: Vec<_> = suites.into_iter().filter(|suite| wanted(&suite.name)).collect();
@@ -107,11 +113,11 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
 }
 
 /// Runs a measurement that needs no kernel on this machine.
-fn measure_here(bench: &Path, name: &str, figures: &mut Figures) -> Result<bool> {
-    let step = Step::start(&format!("{name}, on this machine"));
+fn measure_here(bench: &Path, words: &[&str], figures: &mut Figures) -> Result<bool> {
+    let step = Step::start(&format!("{}, on this machine", words[0]));
     let mut tally = Tally::default();
     let mut command = supervised_child::supervised_command(bench);
-    command.arg(name);
+    command.args(words);
     let end = supervised_child::run_supervised(
         &mut command,
         TIME_LIMITS,
