@@ -159,8 +159,8 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
     assert_eq!(
         told,
         [
-            "accept", "adopt", "apply", "check", "cleanup", "diff", "events", "explain", "hold",
-            "release", "run", "status"
+            "accept", "adopt", "apply", "check", "cleanup", "diff", "dns", "events", "explain",
+            "hold", "release", "run", "status"
         ]
     );
     for name in &told {

@@ -177,6 +177,18 @@ impl Global {
         })
     }
 
+    /// Reads the file alone. Without `--config`, one that this user may not read counts as missing: the
+    /// name server needs none.
+    pub(super) fn read_config_file(&self) -> Result<ConfigFile> {
+        match ConfigFile::read_or_default(self.config.as_deref()) {
+            Err(error) if self.config.is_none() && is_forbidden(&error) => {
+                tracing::warn!("{error:#}: going on without it");
+                Ok(ConfigFile::default())
+            }
+            file => file,
+        }
+    }
+
     /// Starts logging to standard error, with `filter` as the default, and sets the use of colours.
     pub(super) fn start_logging(&self, filter: &str) {
         match self.color {
@@ -186,6 +198,11 @@ impl Global {
         }
         logging::start_logging(self.log.as_deref().unwrap_or(filter), self.log_format);
     }
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Reads the host name; empty if there is none.

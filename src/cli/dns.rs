@@ -77,7 +77,9 @@ pub(super) struct Dns {
 }
 
 impl Dns {
-    pub(super) fn run(&self, _global: &Global) -> Result<End> {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        // It says nothing about names yet, but one that can't be used is an error as everywhere.
+        global.read_config_file()?;
         let sockets = self.open_sockets()?;
         let addresses = sockets.list_addresses().context("cannot read the sockets' addresses")?;
         let own = self.own_zones()?;
