@@ -15,5 +15,6 @@ pub fn parse_config(text: &str) {
     let Ok(file) = ConfigFile::parse(text) else { return };
     let _ = file.agent.resolve();
     let _ = file.ipvs.resolve();
+    let _ = file.names.clone().resolve();
     let _ = file.firewall.resolve(None, &file.vip);
 }

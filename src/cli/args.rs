@@ -173,6 +173,7 @@ impl Global {
             timeouts: file.ipvs.resolve()?,
             firewall: file.firewall.resolve(self.firewall, &policy)?,
             policy,
+            names: file.names.resolve()?,
             agent,
         })
     }

@@ -10,6 +10,7 @@ use super::agent::AgentSection;
 use super::firewall::FirewallSection;
 use super::ipvs::IpvsSection;
 use super::marathon::MarathonSection;
+use super::names::NamesSection;
 use super::node::NodeSection;
 
 /// Path of the file that is read, if it exists, when `--config` names no other.
@@ -29,6 +30,8 @@ pub struct ConfigFile {
     /// Addresses that may be VIPs.
     #[cfg_attr(test, schemars(with = "super::reference::PolicySection"))]
     pub vip: Policy,
+    /// Named VIPs and their DNS.
+    pub names: NamesSection,
     /// Timeouts of the whole IPVS table, in seconds. A timeout that is unset, or 0, is left as it is
     /// in the kernel.
     pub ipvs: IpvsSection,
@@ -116,6 +119,15 @@ mod tests {
             strict-arp = true
             local-servers = "host-port"
 
+            [names]
+            enabled = false
+            range = ["10.64.0.0/16"]
+            zones = ["vip.example"]
+            listen = ["10.64.0.1:53"]
+            clients = ["172.16.0.0/12"]
+            forward = true
+            upstreams = ["10.0.0.53"]
+
             [ipvs]
             tcp-timeout = 7200
             tcp-fin-timeout = 60
@@ -161,7 +173,9 @@ mod tests {
     #[test]
     fn the_file_that_is_installed_has_every_key_there_is() {
         let installed = installed();
-        for table in ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[firewall]", "[vip]"] {
+        for table in
+            ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[firewall]", "[names]", "[vip]"]
+        {
             let error =
                 ConfigFile::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
             // serde names what it would have taken.

@@ -5,6 +5,7 @@ mod file;
 mod firewall;
 mod ipvs;
 mod marathon;
+mod names;
 mod node;
 mod redacted;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use file::{ConfigFile, DEFAULT_FILE};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
 pub use marathon::{Access, Marathon, MarathonSection, parse_urls};
+pub use names::{Names, NamesSection};
 pub use node::NodeSection;
 
 /// All settings, resolved.
@@ -48,6 +50,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Handling of a firewall that drops traffic to VIPs.
     pub firewall: LetIn,
+    /// Named VIPs and their DNS.
+    pub names: Names,
     /// The running agent.
     pub agent: AgentSettings,
 }
@@ -62,6 +66,7 @@ impl Config {
             timeouts: self.timeouts,
             modes: self.modes,
             let_in: self.let_in(),
+            names: self.names.vips.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use marathon::client::Auth;
 use serde_json::{Value, json};
 
-use super::{Config, Marathon};
+use super::{Config, Marathon, Names};
 
 impl Config {
     /// Returns the configuration in force for `/v1/config`, with these Marathons. Of a secret it
@@ -38,8 +38,25 @@ impl Config {
                 "tcp-fin-timeout": self.timeouts.tcp_fin,
                 "udp-timeout": self.timeouts.udp,
             },
+            "names": self.names.redacted_json(),
             "vip": self.policy,
             "firewall": { "allow": self.firewall },
+        })
+    }
+}
+
+impl Names {
+    fn redacted_json(&self) -> Value {
+        let Self { vips, listen, clients, forward, upstreams } = self;
+        let vips = vips.as_ref();
+        json!({
+            "enabled": vips.is_some(),
+            "range": vips.map(|vips| vips.range.prefixes().collect::<Vec<_>>()).unwrap_or_default(),
+            "zones": vips.map(|vips| vips.zones()).unwrap_or_default(),
+            "listen": listen,
+            "clients": clients,
+            "forward": forward,
+            "upstreams": upstreams,
         })
     }
 }

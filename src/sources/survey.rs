@@ -270,6 +270,7 @@ mod tests {
             timeouts: vip::Timeouts::default(),
             firewall: vip::firewall::LetIn::Off,
             policy: vip::Policy::default(),
+            names: crate::config::Names::default(),
             agent: crate::config::AgentSection::default().resolve().unwrap(),
         }
     }

@@ -62,6 +62,7 @@ async fn admin(world: &World) -> (Admin, String) {
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),
+        names: vipd::config::Names::default(),
         agent,
     };
     let urls = ["http://vipd.example:8080".parse().unwrap()];

@@ -192,6 +192,7 @@ async fn start_admin(
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),
+        names: vipd::config::Names::default(),
         agent,
     };
     let urls = ["http://marathon.example:8080".parse().unwrap()];

@@ -24,6 +24,7 @@ pub mod label;
 mod line;
 mod local;
 mod merge_join;
+pub mod naming;
 pub mod nft;
 mod observed;
 pub mod ownership;

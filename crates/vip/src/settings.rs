@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use nl_ipvs::Timeouts;
 
 use crate::Policy;
+use crate::naming::NameSettings;
 use crate::nft::Modes;
 
 /// Settings of the operator that shape the table beside the labels. Commands and the agent decide by
@@ -23,4 +24,6 @@ pub struct TableSettings {
     pub modes: Modes,
     /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
+    /// Where named VIPs get their addresses; `None` if they are not served.
+    pub names: Option<NameSettings>,
 }

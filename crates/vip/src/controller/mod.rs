@@ -332,7 +332,8 @@ impl Controller {
     }
 
     fn nothing_desired(&self) -> Desired {
-        let TableSettings { timeouts, modes, let_in, policy: _, source: _ } = &self.config.table;
+        let TableSettings { timeouts, modes, let_in, policy: _, source: _, names: _ } =
+            &self.config.table;
         let (timeouts, modes, let_in) = (*timeouts, *modes, let_in.clone());
         let uncertain = self.facts.uncertain.clone();
         let doubt = self.facts.doubted.then(|| TableDoubt {

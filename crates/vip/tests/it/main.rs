@@ -6,6 +6,8 @@ mod build;
 mod decide;
 mod firewall;
 mod grammar;
+mod name_vectors;
+mod names;
 mod plan;
 mod refused;
 mod select;

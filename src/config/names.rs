@@ -1,0 +1,143 @@
+//! `[names]`: named VIPs and their DNS.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
+use serde::Deserialize;
+use vip::naming::{NameRange, NameSettings};
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// The address of DC/OS's resolver on every node, which containers and configurations there use.
+const DEFAULT_LISTEN: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+
+/// The `[names]` section of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct NamesSection {
+    /// Serve VIPs that are named, as `/mysql:3306`. `false`: only addresses are VIPs.
+    pub enabled: bool,
+    /// Prefixes from which names get their addresses, one for each family. Those of DC/OS give every
+    /// name the address that it had there.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub range: Vec<IpNet>,
+    /// DNS zones in which names are found, all alike. Names are shown in the first.
+    pub zones: Vec<String>,
+    /// Addresses at which `vipd dns` answers, each with a port unless that is 53.
+    pub listen: Vec<String>,
+    /// Prefixes of clients that `vipd dns` answers in addition to this node and the networks of its
+    /// bridges. It drops the queries of all others.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub clients: Vec<IpNet>,
+    /// Forward queries for names outside the zones to the node's own resolvers, for clients that know
+    /// no other resolver.
+    pub forward: bool,
+    /// Resolvers to forward to, each with a port unless that is 53. Unless set, those of the node.
+    pub upstreams: Vec<String>,
+}
+
+impl Default for NamesSection {
+    fn default() -> Self {
+        let settings = NameSettings::default();
+        Self {
+            enabled: true,
+            range: settings.range.prefixes().collect(),
+            zones: settings.zones().to_vec(),
+            listen: vec![DEFAULT_LISTEN.to_string()],
+            clients: Vec::new(),
+            forward: false,
+            upstreams: Vec::new(),
+        }
+    }
+}
+
+/// Settings of named VIPs and their DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The range and the zones; `None` if names are not served.
+    pub vips: Option<NameSettings>,
+    /// The addresses at which `vipd dns` answers.
+    pub listen: Vec<SocketAddr>,
+    /// Additional clients of `vipd dns`.
+    pub clients: Vec<IpNet>,
+    /// Whether queries for other names are forwarded.
+    pub forward: bool,
+    /// The resolvers to forward to; empty for those of the node.
+    pub upstreams: Vec<SocketAddr>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            vips: Some(NameSettings::default()),
+            listen: vec![SocketAddr::new(DEFAULT_LISTEN, DNS_PORT)],
+            clients: Vec::new(),
+            forward: false,
+            upstreams: Vec::new(),
+        }
+    }
+}
+
+impl NamesSection {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// When a range, a zone or an address is none, or `vipd dns` would answer at every address.
+    pub fn resolve(self) -> Result<Names> {
+        let Self { enabled, range, zones, listen, clients, forward, upstreams } = self;
+        let range = NameRange::new(&range).context("[names] range")?;
+        let vips = NameSettings::new(range, zones).context("[names] zones")?;
+        let listen = parse_sockets("[names] listen", &listen)?;
+        for at in &listen {
+            ensure!(
+                !at.ip().is_unspecified(),
+                "[names] listen is {at}: vipd dns answers at addresses of its own only, such as \
+                 \"198.51.100.1\""
+            );
+        }
+        let upstreams = parse_sockets("[names] upstreams", &upstreams)?;
+        Ok(Names { vips: enabled.then_some(vips), listen, clients, forward, upstreams })
+    }
+}
+
+/// Parses addresses with or without a port.
+fn parse_sockets(key: &str, texts: &[String]) -> Result<Vec<SocketAddr>> {
+    let parse = |text: &String| {
+        let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS_PORT));
+        address.or_else(|_| text.parse()).with_context(|| {
+            format!("{key} has {text:?}: write an address, or an address with a port, such as \"198.51.100.1:53\"")
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_dc_os() {
+        let names = NamesSection::default().resolve().unwrap();
+        assert_eq!(names, Names::default());
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name() {
+        let refused = |change: fn(&mut NamesSection)| {
+            let mut section = NamesSection::default();
+            change(&mut section);
+            format!("{:#}", section.resolve().unwrap_err())
+        };
+        let range = refused(|section| section.range.clear());
+        assert!(range.starts_with("[names] range: no prefix"), "{range}");
+        let zones = refused(|section| section.zones = vec!["L4LB".to_owned()]);
+        assert!(zones.starts_with("[names] zones: \"L4LB\""), "{zones}");
+        let listen = refused(|section| section.listen = vec!["0.0.0.0".to_owned()]);
+        assert!(listen.starts_with("[names] listen is 0.0.0.0:53"), "{listen}");
+        let upstreams = refused(|section| section.upstreams = vec!["dns.example".to_owned()]);
+        assert!(upstreams.starts_with("[names] upstreams has \"dns.example\""), "{upstreams}");
+    }
+}
