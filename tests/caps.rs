@@ -5,7 +5,7 @@ use marathon::{Document, Kind, Records, Snapshot, Workload};
 use vip::{LabelReport, Verdict};
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::{WorkloadClaims, claim_workload};
-use vipd::sources::marathon::translate::translate_workload;
+use vipd::sources::marathon::translate::{Naming, translate_workload};
 use vipd::sources::resolve::resolve_hosts;
 
 const TASK: &str =
@@ -35,11 +35,11 @@ fn find<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Workload {
 
 fn claims_of(workload: &Workload) -> WorkloadClaims {
     let hosts: Hosts = resolve_hosts(["10.0.0.1"], std::time::Duration::ZERO);
-    claim_workload(workload, &hosts, &|_| None)
+    claim_workload(workload, &hosts, &|_| None, Naming::default())
 }
 
 fn reports_on(workload: &Workload) -> Vec<LabelReport> {
-    translate_workload(workload, &Hosts::new(), &|_| None).reports
+    translate_workload(workload, &Hosts::new(), &|_| None, Naming::default()).reports
 }
 
 fn labels(count: usize, label: impl Fn(usize) -> (String, String)) -> String {
@@ -208,8 +208,12 @@ fn an_app_with_very_many_refused_labels() {
         r#"{{"id":"/one","tasks":[],"portDefinitions":[{{"labels":{{{odd}}}}}]}}"#
     ));
     let one = find(&snapshot, "/one");
-    let translation =
-        vipd::sources::marathon::translate::translate_workload(one, &Hosts::new(), &|_| None);
+    let translation = vipd::sources::marathon::translate::translate_workload(
+        one,
+        &Hosts::new(),
+        &|_| None,
+        Naming::default(),
+    );
     assert_capped(&translation.reports[0], "labels of this object are read");
     // Each of these is news the first time, and none is the second time. This takes no time: it took
     // minutes when each was compared with each.

@@ -77,7 +77,7 @@ fn every_refused_label_has_its_reason_and_the_good_one_stays() {
         ("VIP_0", "refused"),
         ("VIP_1", "ok"),
         ("VIP_2", "refused"),
-        ("VIP_3", "named"),
+        ("VIP_3", "ok"),
         ("Vip_4", "refused"),
         ("VIP_5", "refused"),
         ("IPVS_SCHEDULER", "refused"),

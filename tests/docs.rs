@@ -254,7 +254,11 @@ fn the_help_names_the_defaults_of_the_configuration() {
     let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md"));
     let help = vipd(&["run", "--help"]).out;
     let mut seen = 0;
-    for row in page.lines().filter(|line| line.starts_with("| `")) {
+    // The name server is another command.
+    let (before, rest) = page.split_once("## `[names]`").unwrap();
+    let after = rest.split_once("\n## ").map_or("", |(_, after)| after);
+    let lines = before.lines().chain(after.lines());
+    for row in lines.filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let flag = format!("--{} <", cells[0].trim_matches('`'));
         let default = cells[2].trim_matches(['`', '"']);

@@ -7,8 +7,10 @@ use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
 use vipd::sources::hosts::Hosts;
-use vipd::sources::marathon::translate::{Translation, snapshot_hosts, translate_snapshot};
+use vipd::sources::marathon::translate::{Naming, Translation, snapshot_hosts, translate_snapshot};
 use vipd::sources::resolve::{all_addresses, resolve_hosts};
+
+const NAMING: Naming<'_> = Naming { framework: Some("marathon"), zone_len: 23 };
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -16,7 +18,7 @@ fn read(document: &Value, records: &Records) -> Translation {
     let document = Document::parse(document.to_string().as_bytes()).unwrap();
     let snapshot = document.to_snapshot(records);
     let hosts = resolve_hosts(snapshot_hosts(&snapshot), std::time::Duration::ZERO);
-    translate_snapshot(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap())
+    translate_snapshot(&snapshot, &hosts, NOW.parse::<Timestamp>().unwrap(), NAMING)
 }
 
 /// Each VIP with the addresses of its candidates.
@@ -284,7 +286,7 @@ fn ten_thousand_labels_are_read_in_a_blink_and_capped() {
         r#"{{"id":"/a","networks":[{{"mode":"host"}}],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
     );
     let snapshot = Document::parse(text.as_bytes()).unwrap().to_snapshot(&Records::default());
-    let translation = translate_snapshot(&snapshot, &Hosts::new(), NOW.parse().unwrap());
+    let translation = translate_snapshot(&snapshot, &Hosts::new(), NOW.parse().unwrap(), NAMING);
     assert_eq!(translation.claims.len(), 64);
     assert_eq!(translation.reports.len(), 10_000 - 64);
 }

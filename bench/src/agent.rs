@@ -200,7 +200,12 @@ fn measure_reaction<K: Kernel + 'static>(
                 doubt: marathon::watch::DEFAULT_DOUBT,
             };
             let kind = SourceKind::Marathon(watch);
-            let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
+            let source = SourceConfig {
+                id: "m".into(),
+                servers: [].into(),
+                names: vipd::sources::NameConfig::default(),
+                kind,
+            };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
             let (mut agent, _handle) = Agent::new(Setup {
                 config: Config { controller, sources: vec![source] },

@@ -46,7 +46,12 @@ impl World {
             doubt: marathon::watch::DEFAULT_DOUBT,
         };
         let kind = SourceKind::Marathon(watch);
-        let source = SourceConfig { id: "m".into(), servers: [].into(), kind };
+        let source = SourceConfig {
+            id: "m".into(),
+            servers: [].into(),
+            names: vipd::sources::NameConfig::default(),
+            kind,
+        };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
         let config = Config { controller, sources: vec![source] };
         let mut world = Self {

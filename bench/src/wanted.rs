@@ -14,7 +14,7 @@ use vip::{
 };
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::claim_workload;
-use vipd::sources::marathon::translate::{app_id, run_time_at, snapshot_hosts};
+use vipd::sources::marathon::translate::{Naming, app_id, run_time_at, snapshot_hosts};
 use vipd::sources::resolve::all_addresses;
 
 use crate::cluster::Cluster;
@@ -35,8 +35,12 @@ pub(crate) fn claims_by_app(
     hosts: &Hosts,
 ) -> BTreeMap<AppId, Option<AppClaims>> {
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
+    let naming = Naming { framework: Some("marathon"), zone_len: 0 };
     let claim = |workload: &Workload| {
-        (app_id(&workload.key()), Some(claim_workload(workload, hosts, &run_time_at(now)).app))
+        (
+            app_id(&workload.key()),
+            Some(claim_workload(workload, hosts, &run_time_at(now), naming).app),
+        )
     };
     snapshot.workloads.iter().map(claim).collect()
 }

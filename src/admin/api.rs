@@ -65,7 +65,7 @@ async fn find_vip(
     protocol: Option<&str>,
 ) -> Result<Response, Unavailable> {
     let is_it = |each: &VipReport| {
-        each.vip == vip && protocol.is_none_or(|protocol| each.protocol == protocol)
+        each.is_called(vip) && protocol.is_none_or(|protocol| each.protocol == protocol)
     };
     Ok(match read_vips(state).await?.into_iter().find(is_it) {
         Some(vip) => Json(vip).into_response(),

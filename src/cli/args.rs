@@ -215,7 +215,7 @@ fn host_name() -> String {
 impl Sources {
     /// Reads the sources.
     pub(super) fn read_all(&self, config: &Config) -> Result<GatheredClaims> {
-        GatheredClaims::read_sources(&self.resolve_sources(config)?, self.no_pods)
+        GatheredClaims::read_sources(&self.resolve_sources(config)?, self.no_pods, config)
     }
 
     /// Returns whether a flag names a source.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -9,14 +10,21 @@ use anstyle::AnsiColor;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use vip::{LabelPlace, LabelReport, Observed, Printable};
+use vip::controller::{self, AppClaims, Change, Decision};
+use vip::naming::Names;
+use vip::{
+    AppId, AppKind, Controller, Desired, LabelPlace, LabelReport, Observed, Printable, SourceId,
+    Ways,
+};
 
 use super::args::Global;
 use super::end::End;
 use super::output::{self, Format};
 use crate::config::Config;
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::{run_time_at, translate_snapshot, translate_workload};
+use crate::sources::marathon::translate::{
+    Translation, run_time_at, translate_snapshot, translate_workload,
+};
 use crate::sources::once::{DefinitionSource, Definitions};
 use crate::sources::scan::{FoundLabel, Scan};
 use crate::sources::unread::UnreadLabel;
@@ -53,6 +61,8 @@ struct Entry {
     key: String,
     value: String,
     vip: Option<String>,
+    name: Option<String>,
+    dns: Option<String>,
     protocol: Option<vip::Protocol>,
     ok: bool,
     verdict: &'static str,
@@ -88,16 +98,17 @@ impl Check {
 fn check_definitions(reading: &Definitions, config: &Config) -> Vec<Entry> {
     let now = marathon::Timestamp::now();
     let hosts = Hosts::new();
-    let mut translation = translate_snapshot(&reading.snapshot, &hosts, now);
+    let naming = reading.naming(config);
+    let mut translation = translate_snapshot(&reading.snapshot, &hosts, now, naming);
     for workload in &reading.nameless {
-        translation.append(translate_workload(workload, &hosts, &run_time_at(now)));
+        translation.append(translate_workload(workload, &hosts, &run_time_at(now), naming));
     }
-    // A definition may be checked anywhere: ignore the addresses of this machine.
-    let nobody = (Observed::default(), vip::ClusterFacts::default());
-    let desired = vip::decide(translation.claims, &nobody.0, &config.policy, &nobody.1);
+    let Translation { claims, named, reports, .. } = translation;
+    let desired = decide_anywhere(AppClaims { claims, named, ..AppClaims::default() }, config);
     let lines = LabelLines::new(&reading.scan);
-    let reports = translation.reports.into_iter().chain(desired.reports);
-    let labels = reports.map(|report| label_entry(report, &reading.name, &lines));
+    let names = &desired.names;
+    let reports = reports.into_iter().chain(desired.reports);
+    let labels = reports.map(|report| label_entry(report, &reading.name, &lines, names));
     let unread = reading.unread.iter().map(|label| unread_entry(label, &reading.name));
     let findings = reading.snapshot.findings.iter().map(|finding| Entry {
         line: reading.scan.line_of(&finding.path),
@@ -108,6 +119,20 @@ fn check_definitions(reading: &Definitions, config: &Config) -> Vec<Entry> {
     let mut entries: Vec<_> = labels.chain(unread).chain(findings).collect();
     entries.sort_by_key(|entry| entry.line);
     entries
+}
+
+/// Decides about claims alone. A definition may be checked anywhere, so the addresses of this machine
+/// don't count.
+fn decide_anywhere(claims: AppClaims, config: &Config) -> Desired {
+    let table = config.table_settings();
+    let mut controller =
+        Controller::new(controller::Config { table, ..controller::Config::default() });
+    let anybody = AppId { id: "".into(), kind: AppKind::App };
+    let change = Change::Apps([(anybody, Some(claims))].into());
+    controller.learn_input(controller::Input::Claims { source: SourceId::default(), change });
+    let ways = |_: &_| Ok::<_, Infallible>(Ways::default());
+    let Ok(Decision { desired, .. }) = controller.decide_once(Observed::default(), ways);
+    desired
 }
 
 /// The lines of labels, by path, key and occurrence.
@@ -137,6 +162,8 @@ impl Entry {
             key: String::new(),
             value: String::new(),
             vip: None,
+            name: None,
+            dns: None,
             protocol: None,
             ok: false,
             verdict: "unreadable",
@@ -158,8 +185,8 @@ fn unread_entry(label: &UnreadLabel, file: &str) -> Entry {
     }
 }
 
-fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>) -> Entry {
-    let LabelReport { place, vip, verdict } = report;
+fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>, names: &Names) -> Entry {
+    let LabelReport { place, vip, name, verdict } = report;
     Entry {
         file: file.to_owned(),
         line: lines.find_label(&place),
@@ -169,6 +196,8 @@ fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>) -> Entry
         key: place.key,
         value: place.value,
         vip: vip.map(|vip| vip.socket_addr().to_string()),
+        dns: name.as_ref().map(|name| names.dns_name(name)),
+        name: name.map(String::from),
         protocol: vip.map(|vip| vip.protocol),
         ok: verdict.is_ok(),
         verdict: verdict.word(),
@@ -186,7 +215,10 @@ fn print_entries(out: &mut dyn Write, entries: &[Entry], unread: usize) -> io::R
         let style = color.on_default();
         let line = entry.line.map(|line| format!(":{line}")).unwrap_or_default();
         let vip = match (&entry.vip, entry.protocol) {
-            (Some(vip), Some(protocol)) => format!("{vip}/{protocol}"),
+            (Some(vip), Some(protocol)) => {
+                let dns = entry.dns.as_ref().map(|dns| format!("{dns} "));
+                format!("{}{vip}/{protocol}", dns.unwrap_or_default())
+            }
             _ => entry.value.clone(),
         };
         let place = [&*entry.app, entry.key.as_str(), vip.as_str()];

@@ -21,10 +21,11 @@ use crate::sources::survey::Beside;
 #[command(after_help = "Examples:
   vipd explain /mysql
   vipd explain /mysql --marathon http://marathon.example:8080
+  vipd explain mysql.marathon.l4lb.thisdcos.directory:3306
   vipd explain 3.3.0.6:3306 --marathon http://marathon.example:8080
   vipd explain 3.3.0.6 --from apps.json --output json")]
 pub(super) struct Explain {
-    /// Id of an app or pod, or a VIP as ADDRESS[:PORT[/PROTOCOL]]
+    /// Id of an app or pod, or a VIP as ADDRESS[:PORT[/PROTOCOL]] or NAME[:PORT]
     #[arg(value_name = "APP|VIP")]
     what: String,
     #[command(flatten)]
@@ -69,6 +70,7 @@ impl Explain {
             conflicts: &survey.plan.conflicts,
             versions: Some(&versions),
             drains: None,
+            names: None,
         };
         Ok(Explanation::find(&self.what, &facts))
     }

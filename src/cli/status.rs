@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use node::Kernel;
 use vip::Printable;
+use vip::naming::Names;
 
 use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
@@ -54,11 +55,14 @@ impl Status {
             return watch_vips(&agent, self.sort, std::time::Duration::from_secs(self.interval));
         }
         let agent = AgentClient::find_listening(&config.agent.socket);
+        // An agent that is stuck, or an older one, tells no names.
+        let facts = agent.as_ref().and_then(|agent| agent.fetch_local_facts().ok()?);
+        let names = facts.map(|facts| Names::from_facts(config.names.vips.as_ref(), &facts.names));
         let agent = agent.map(|agent| agent.fetch_status()).transpose()?;
         // The agent itself applies the differences: they are reported to those who name a source.
         let alone = agent.is_some() && !self.sources.is_named();
         let mut report = if alone || self.sources.is_empty(&config) {
-            StatusReport::new(&open_kernel(&config)?.observe()?, None)
+            StatusReport::new(&open_kernel(&config)?.observe()?, None, names.as_ref())
         } else {
             let wishes = self.sources.read_all(&config)?;
             let versions = wishes.task_versions().clone();
@@ -73,7 +77,7 @@ impl Status {
                 ..VipFacts::default()
             };
             let comparison = Comparison { facts, plan, findings: &survey.findings };
-            StatusReport::new(&survey.observed, Some(comparison))
+            StatusReport::new(&survey.observed, Some(comparison), None)
         };
         report.agent = agent;
         match self.output {

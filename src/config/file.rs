@@ -96,6 +96,7 @@ mod tests {
             client-cert-file = "/etc/vipd/cert.pem"
             client-key-file = "/etc/vipd/key.pem"
             proxy = "http://proxy:3128"
+            framework = "marathon-user"
 
             [[marathon]]
             urls = ["http://other:8080"]

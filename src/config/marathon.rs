@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Url};
@@ -28,6 +29,9 @@ pub struct MarathonSection {
     pub client_cert_file: Option<PathBuf>,
     /// File with the private key of that certificate, as PEM.
     pub client_key_file: Option<PathBuf>,
+    /// Name under which it is registered with Mesos, the second part of the names of its VIPs, as in
+    /// `mysql.marathon`. Unless set, Marathon tells it.
+    pub framework: Option<String>,
     /// Proxy for all requests to this Marathon. The proxy variables of the environment are ignored.
     pub proxy: Option<String>,
 }
@@ -41,6 +45,8 @@ pub struct Marathon {
     pub urls: Vec<Url>,
     /// Credentials, trusted CAs and proxy.
     pub access: Access,
+    /// Its framework's name, if that is set.
+    pub framework: Option<Arc<str>>,
 }
 
 /// Credentials, trusted CAs and proxy for one Marathon.
@@ -70,7 +76,7 @@ impl Marathon {
     #[must_use]
     pub fn new(urls: Vec<Url>, access: Access) -> Self {
         let names: Vec<_> = urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
-        Self { name: names.join(","), urls, access }
+        Self { name: names.join(","), urls, access, framework: None }
     }
 
     /// Returns the settings of its HTTP client.
@@ -95,7 +101,9 @@ impl MarathonSection {
         };
         let urls = parse_urls(self.urls.iter().map(String::as_str))?;
         let unnamed = Marathon::new(urls, access);
-        Ok(Marathon { name: self.name.clone().unwrap_or(unnamed.name), ..unnamed })
+        let framework = self.framework.as_deref().map(Arc::from);
+        let name = self.name.clone().unwrap_or(unnamed.name);
+        Ok(Marathon { name, framework, ..unnamed })
     }
 
     fn read_auth(&self) -> Result<Option<Auth>> {

@@ -26,10 +26,10 @@ pub struct NamesSection {
     pub range: Vec<IpNet>,
     /// DNS zones in which names are found, all alike. Names are shown in the first.
     pub zones: Vec<String>,
-    /// Addresses at which `vipd dns` answers, each with a port unless that is 53.
+    /// Addresses at which the name server answers, each with a port unless that is 53.
     pub listen: Vec<String>,
-    /// Prefixes of clients that `vipd dns` answers in addition to this node and the networks of its
-    /// bridges. It drops the queries of all others.
+    /// Prefixes of clients that the name server answers in addition to this node and the networks of
+    /// its bridges. It drops the queries of all others.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub clients: Vec<IpNet>,
     /// Forward queries for names outside the zones to the node's own resolvers, for clients that know
@@ -59,7 +59,7 @@ impl Default for NamesSection {
 pub struct Names {
     /// The range and the zones; `None` if names are not served.
     pub vips: Option<NameSettings>,
-    /// The addresses at which `vipd dns` answers.
+    /// The addresses at which the name server answers.
     pub listen: Vec<SocketAddr>,
     /// Additional clients of `vipd dns`.
     pub clients: Vec<IpNet>,
@@ -85,7 +85,7 @@ impl NamesSection {
     /// Checks the values.
     ///
     /// # Errors
-    /// When a range, a zone or an address is none, or `vipd dns` would answer at every address.
+    /// When a range, a zone or an address is none, or the name server would answer at every address.
     pub fn resolve(self) -> Result<Names> {
         let Self { enabled, range, zones, listen, clients, forward, upstreams } = self;
         let range = NameRange::new(&range).context("[names] range")?;

@@ -2,6 +2,7 @@
 
 use marathon::client::Auth;
 use serde_json::{Value, json};
+use vip::naming::NameSettings;
 
 use super::{Config, Marathon, Names};
 
@@ -52,7 +53,7 @@ impl Names {
         json!({
             "enabled": vips.is_some(),
             "range": vips.map(|vips| vips.range.prefixes().collect::<Vec<_>>()).unwrap_or_default(),
-            "zones": vips.map(|vips| vips.zones()).unwrap_or_default(),
+            "zones": vips.map(NameSettings::zones).unwrap_or_default(),
             "listen": listen,
             "clients": clients,
             "forward": forward,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vip::label::VipRef;
+use vip::naming::Names;
 use vip::{DesiredService, Line, Sign, Vip};
 
 use super::vips::{TaskReport, VipFacts, VipReport, VipSummary};
@@ -36,12 +37,12 @@ impl From<VipReport> for ExplainedVip {
 }
 
 impl Explanation {
-    /// Explains an app or pod by its id, or a VIP as `ADDRESS[:PORT[/PROTOCOL]]`. None: no app and
-    /// no VIP has this name.
+    /// Explains an app or pod by its id, or a VIP as `ADDRESS[:PORT[/PROTOCOL]]` or `NAME[:PORT]`.
+    /// None: no app and no VIP has this name.
     #[must_use]
     pub fn find(name: &str, facts: &VipFacts<'_>) -> Option<Self> {
         let desired = facts.desired?;
-        let name = Name(name);
+        let name = Name { text: name, names: &desired.names };
         let named = desired.services.iter().filter(|(vip, service)| name.is_of(vip, service));
         let vips = named.map(|(vip, _)| facts.report_all_tasks(vip).into());
         let reports = desired.reports.iter().filter(|report| {
@@ -61,7 +62,8 @@ impl Explanation {
         let mut lines = Vec::new();
         let mut line = |depth, sign, text| lines.push(Line { depth, sign, text });
         for vip in &self.vips {
-            line(0, Sign::Plain, format!("{}  {}", vip.vip, vip.summary.apps.join(", ")));
+            let dns = vip.summary.dns.iter().map(|dns| format!("{dns} ")).collect::<String>();
+            line(0, Sign::Plain, format!("{dns}{}  {}", vip.vip, vip.summary.apps.join(", ")));
             if let Some(conflict) = &vip.summary.conflict {
                 line(1, Sign::Warn, conflict.clone());
             }
@@ -80,7 +82,10 @@ impl Explanation {
 }
 
 /// The name that an explanation is asked for by.
-struct Name<'a>(&'a str);
+struct Name<'a> {
+    text: &'a str,
+    names: &'a Names,
+}
 
 impl Name<'_> {
     fn is_of(&self, vip: &Vip, service: &DesiredService) -> bool {
@@ -88,16 +93,19 @@ impl Name<'_> {
     }
 
     fn is_app(&self, app: &str) -> bool {
-        app.trim_start_matches('/') == self.0.trim_start_matches('/')
+        app.trim_start_matches('/') == self.text.trim_start_matches('/')
     }
 
     fn is_vip(&self, vip: &Vip) -> bool {
-        let place = self.0.strip_suffix(&format!("/{}", vip.protocol)).unwrap_or(self.0);
+        if self.names.is_name_of(self.text, vip) {
+            return true;
+        }
+        let place = self.text.strip_suffix(&format!("/{}", vip.protocol)).unwrap_or(self.text);
         match place.parse() {
             Ok(VipRef::Address(address, port)) if address == vip.address && port == vip.port => {
                 true
             }
-            _ => self.0.parse() == Ok(vip.address),
+            _ => self.text.parse() == Ok(vip.address),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use vip::naming::VipName;
 use vip::plan::{OpResult, ipvsadm_args};
 use vip::{Desired, LabelReport, Op, Outcome, Plan, Timeouts};
 
@@ -53,6 +54,7 @@ struct Label<'a> {
     key: &'a str,
     value: &'a str,
     vip: Option<vip::Vip>,
+    name: Option<&'a VipName>,
     ok: bool,
     verdict: &'static str,
     reason: Option<Cow<'a, str>>,
@@ -67,6 +69,7 @@ pub(crate) fn labels_json(reports: &[LabelReport]) -> Value {
         key: &report.place.key,
         value: &report.place.value,
         vip: report.vip,
+        name: report.name.as_ref(),
         ok: report.verdict.is_ok(),
         verdict: report.verdict.word(),
         reason: report.verdict.reason(),
@@ -82,6 +85,9 @@ fn operation_json(op: &Op, desired: &Desired) -> Value {
     let mut value = json!({ "op": op.name(), "ipvsadm": ipvsadm_args(op) });
     if let Some(vip) = op.vip() {
         value["vip"] = json!(vip);
+    }
+    if let Some(name) = op.address().and_then(|address| desired.names.name_at(address)) {
+        value["name"] = json!(name);
     }
     match op {
         Op::AddServer { server, settings, .. } => {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use vip::naming::Names;
 use vip::{Line, Link, Observed, Plan, Sign};
 
 use super::agent::AgentReport;
@@ -66,11 +67,16 @@ pub struct Comparison<'a> {
 }
 
 impl StatusReport {
-    /// Reports the kernel, compared with what the sources want if these were read.
+    /// Reports the kernel, compared with what the sources want if these were read. `names` are those
+    /// that an agent tells.
     #[must_use]
-    pub fn new(observed: &Observed, comparison: Option<Comparison<'_>>) -> Self {
+    pub fn new(
+        observed: &Observed,
+        comparison: Option<Comparison<'_>>,
+        names: Option<&Names>,
+    ) -> Self {
         let facts = comparison.map(|comparison| comparison.facts).unwrap_or_default();
-        let facts = VipFacts { observed: Some(observed), has_counters: true, ..facts };
+        let facts = VipFacts { observed: Some(observed), has_counters: true, names, ..facts };
         let mut report = Self {
             agent: None,
             timeouts: timeouts_json(&observed.timeouts),
@@ -171,12 +177,13 @@ impl From<VipReport> for VipStatus {
 
 impl VipStatus {
     fn heading_line(&self) -> String {
+        let name = self.summary.name.iter().map(|name| format!("{name} ")).collect::<String>();
         let summary = &self.summary;
         let scheduler = summary.scheduler.as_deref().unwrap_or("no scheduler");
         let persistence =
             summary.persistence.map(|s| format!(" persistent {s} s")).unwrap_or_default();
         format!(
-            "{}  {scheduler}{persistence}  {} connection{}, {}/s, {} B/s in, {} B/s out  {}",
+            "{name}{}  {scheduler}{persistence}  {} connection{}, {}/s, {} B/s in, {} B/s out  {}",
             self.vip,
             self.connections,
             if self.connections == 1 { "" } else { "s" },

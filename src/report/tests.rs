@@ -130,7 +130,12 @@ impl Scenario {
             occurrence: 0,
             value: "x".into(),
         };
-        let report = |app, key, vip, verdict| LabelReport { place: place(app, key), vip, verdict };
+        let report = |app, key, vip, verdict| LabelReport {
+            place: place(app, key),
+            vip,
+            name: None,
+            verdict,
+        };
         let desired = Desired {
             services: [
                 (web, web_service),
@@ -188,6 +193,7 @@ fn assert_as_recorded(recorded: &str, now: &impl serde::Serialize) {
 impl Scenario {
     fn facts(&self) -> VipFacts<'_> {
         VipFacts {
+            names: None,
             desired: Some(&self.desired),
             observed: Some(&self.observed),
             has_counters: true,
@@ -217,9 +223,9 @@ fn status_keeps_its_fields() {
     let facts = VipFacts { drains: None, ..scenario.facts() };
     let findings = ["a finding".to_owned()];
     let comparison = Comparison { facts, plan: &plan, findings: &findings };
-    let compared = StatusReport::new(observed, Some(comparison));
+    let compared = StatusReport::new(observed, Some(comparison), None);
     assert_as_recorded(include_str!("recorded/status.json"), &compared);
-    let alone = StatusReport::new(observed, None);
+    let alone = StatusReport::new(observed, None, None);
     assert_as_recorded(include_str!("recorded/status-alone.json"), &alone);
     assert!(compared.has_trouble() && alone.has_trouble());
 }

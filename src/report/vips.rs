@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vip::naming::Names;
 use vip::plan::Conflict;
 use vip::{
     Desired, DesiredService, Health, LeftOut, Member, Observed, ObservedServer, ObservedService,
@@ -40,6 +41,10 @@ pub struct VipReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VipSummary {
+    /// The name, as `mysql.marathon`; of an address without a name null.
+    pub name: Option<String>,
+    /// The name with its DNS zone.
+    pub dns: Option<String>,
     /// The apps and pods that claim it.
     pub apps: Vec<Arc<str>>,
     /// The state.
@@ -171,6 +176,8 @@ impl From<&Stats> for Traffic {
 pub struct VipFacts<'a> {
     /// The VIPs that the sources want. None: no source was read.
     pub desired: Option<&'a Desired>,
+    /// The names of virtual addresses. None: those of `desired`.
+    pub names: Option<&'a Names>,
     /// The kernel. None: it could not be read.
     pub observed: Option<&'a Observed>,
     /// `observed` has current counters.
@@ -198,6 +205,7 @@ impl<'a> VipFacts<'a> {
     pub fn from_agent(table: &'a Table, kernel: Option<&'a Observed>) -> Self {
         Self {
             desired: Some(&table.desired),
+            names: None,
             observed: kernel.or(table.observed.as_deref()),
             has_counters: kernel.is_some(),
             conflicts: &table.conflicts,
@@ -249,12 +257,15 @@ impl<'a> VipFacts<'a> {
         let persistence = settings.as_ref().map(|settings| settings.timeout);
         let conflict = self.conflicts.iter().find(|conflict| conflict.vip == *vip);
         let counted = held.filter(|_| self.has_counters);
+        let names = self.names.or(self.desired.map(|desired| &desired.names));
         let mut report = VipReport {
             vip: vip.socket_addr().to_string(),
             protocol: vip.protocol.to_string(),
             backend: backend.collect(),
             left_out: left_out.map(|out| self.report_left_out(out)).collect(),
             summary: VipSummary {
+                name: names.and_then(|names| names.name_at(vip.address)).map(ToString::to_string),
+                dns: names.and_then(|names| names.dns_name_at(vip.address)),
                 apps: wanted.map(|wanted| wanted.apps.clone()).unwrap_or_default(),
                 state: VipState::Serving,
                 problems: Vec::new(),
@@ -405,6 +416,16 @@ impl VipReport {
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.vip, self.protocol)
+    }
+
+    /// Tells whether a text is its address and port, or its name and port, with or without a zone.
+    #[must_use]
+    pub fn is_called(&self, text: &str) -> bool {
+        let name =
+            text.rsplit_once(':').filter(|(_, port)| self.vip.ends_with(&format!(":{port}")));
+        let name = name.map(|(name, _)| name);
+        let names = [self.summary.name.as_deref(), self.summary.dns.as_deref()];
+        text == self.vip || name.is_some_and(|name| names.contains(&Some(name)))
     }
 
     /// Counts the established connections of all real servers.

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use marathon::watch;
 use vip::SourceId;
+use vip::naming::NameSettings;
 
 use crate::config::{Config, Marathon};
 
@@ -16,6 +18,8 @@ pub struct SourceConfig {
     pub id: SourceId,
     /// The names of the servers that it is read from: no VIP may be an address of theirs.
     pub servers: BTreeSet<String>,
+    /// What the names of its VIPs depend on.
+    pub names: NameConfig,
     /// The kind of source, with its settings.
     pub kind: SourceKind,
 }
@@ -25,6 +29,24 @@ pub struct SourceConfig {
 pub enum SourceKind {
     /// A Marathon.
     Marathon(watch::Config),
+}
+
+/// What the names of a source's VIPs depend on.
+#[derive(Debug, Clone, Default)]
+pub struct NameConfig {
+    /// The framework's name, if that is set.
+    pub framework: Option<Arc<str>>,
+    /// The length of the longest zone.
+    pub zone_len: usize,
+}
+
+impl NameConfig {
+    /// Takes the settings of a `[[marathon]]`.
+    #[must_use]
+    pub fn for_marathon(marathon: &Marathon, config: &Config) -> Self {
+        let zone_len = config.names.vips.as_ref().map_or(0, NameSettings::zone_len);
+        Self { framework: marathon.framework.clone(), zone_len }
+    }
 }
 
 impl SourceConfig {
@@ -41,6 +63,7 @@ impl SourceConfig {
         Self {
             id: marathon.name.as_str().into(),
             servers: servers.collect(),
+            names: NameConfig::for_marathon(marathon, config),
             kind: SourceKind::Marathon(watch),
         }
     }

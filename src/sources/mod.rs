@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 use vip::plan::Losses;
 use vip::{AppId, LabelReport};
 
-pub use self::config::{SourceConfig, SourceKind};
+pub use self::config::{NameConfig, SourceConfig, SourceKind};
 pub use view::{STALE, SourceDoubt, SourceView};
 pub use vip::SourceId;
 
@@ -124,10 +124,11 @@ impl SourceConnection {
 
 impl Source {
     /// Makes a source that knows nothing yet. Its first [`Source::tick`] starts it.
-    pub(crate) fn new(kind: &SourceKind, now: Duration) -> Self {
-        match kind {
+    pub(crate) fn new(config: &SourceConfig, now: Duration) -> Self {
+        let names = config.names.clone();
+        match &config.kind {
             SourceKind::Marathon(config) => {
-                Self::Marathon(Box::new(MarathonSource::new(config, now)))
+                Self::Marathon(Box::new(MarathonSource::new(config, names, now)))
             }
         }
     }

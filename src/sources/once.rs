@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::{IsTerminal, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use marathon::client::{Client, Url};
 use marathon::{Snapshot, Workload};
+use vip::naming::NameSettings;
 
+use super::marathon::translate::Naming;
 use super::scan::Scan;
 use super::unread::{UnreadLabel, find_unread};
-use crate::config::Marathon;
+use crate::config::{Config, Marathon};
 
 /// A source of definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +38,29 @@ pub struct Definitions {
     pub unread: Vec<UnreadLabel>,
     /// The places of labels and findings in a file.
     pub(crate) scan: Scan,
+    /// The name of the framework: of a file, the one that most Marathons have.
+    pub framework: Option<Arc<str>>,
     /// The names of the servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
     pub servers: BTreeSet<String>,
 }
 
 impl Definitions {
+    /// What the names of VIPs depend on.
+    #[must_use]
+    pub fn naming(&self, config: &Config) -> Naming<'_> {
+        let zone_len = config.names.vips.as_ref().map_or(0, NameSettings::zone_len);
+        Naming { framework: self.framework.as_deref(), zone_len }
+    }
+
     /// Tells whether something in them was left out: then they are not the whole truth.
     #[must_use]
     pub fn has_unread_part(&self) -> bool {
         !self.snapshot.findings.is_empty() || !self.unread.is_empty()
     }
 }
+
+/// The name of a Marathon's framework unless it was set (`--framework_name`).
+const DEFAULT_FRAMEWORK: &str = "marathon";
 
 /// The largest file that is read. No answer of Marathon comes near it.
 const MAX_FILE: u64 = 256 << 20;
@@ -95,7 +110,8 @@ fn read_file(path: &str) -> Result<Definitions> {
     let scan = Scan::of_text(&text, &wanted);
     let workloads = snapshot.workloads.iter().chain(&nameless);
     let unread = find_unread(&scan, workloads, &snapshot.findings);
-    Ok(Definitions { name, snapshot, nameless, unread, scan, servers: BTreeSet::new() })
+    let (framework, servers) = (Some(DEFAULT_FRAMEWORK.into()), BTreeSet::new());
+    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, servers })
 }
 
 fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
@@ -106,16 +122,18 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
         let snapshot = client.read_snapshot().await?;
         // Without an answer no servers are known.
         let info = client.read_any_info().await.result.unwrap_or_default();
-        anyhow::Ok((snapshot, info.servers))
+        anyhow::Ok((snapshot, info))
     };
-    let (snapshot, servers) = runtime.block_on(async {
+    let (snapshot, info) = runtime.block_on(async {
         tokio::select! {
             answers = read => answers,
             never = tell_of_waiting(&name) => match never {},
         }
     })?;
     let (nameless, unread, scan) = Default::default();
-    Ok(Definitions { name, snapshot, nameless, unread, scan, servers })
+    let told = info.framework_name.map(Arc::from);
+    let (framework, servers) = (marathon.framework.clone().or(told), info.servers);
+    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, servers })
 }
 
 /// Prints on a terminal what is being waited for, once that takes over a second.

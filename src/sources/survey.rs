@@ -81,7 +81,11 @@ impl GatheredClaims {
     ///
     /// # Errors
     /// When there is none, or one of them can't be read completely.
-    pub fn read_sources(sources: &[DefinitionSource], no_pods: bool) -> Result<Self> {
+    pub fn read_sources(
+        sources: &[DefinitionSource],
+        no_pods: bool,
+        config: &Config,
+    ) -> Result<Self> {
         if sources.is_empty() {
             bail!(
                 "nothing to read: give --from FILE or --marathon URL, or set [[marathon]] in the \
@@ -101,7 +105,7 @@ impl GatheredClaims {
         };
         let now = marathon::Timestamp::now();
         for source in sources {
-            gathered.add_source(source, &source.read_definitions()?, now);
+            gathered.add_source(source, &source.read_definitions()?, now, config);
         }
         Ok(gathered)
     }
@@ -111,6 +115,7 @@ impl GatheredClaims {
         source: &DefinitionSource,
         reading: &Definitions,
         now: marathon::Timestamp,
+        config: &Config,
     ) {
         let snapshot = &reading.snapshot;
         self.coverage.apps |= snapshot.coverage.apps;
@@ -147,7 +152,7 @@ impl GatheredClaims {
         let run_time = run_time_at(now);
         for workload in &snapshot.workloads {
             let WorkloadClaims { app, mut contribution, settles_in: _ } =
-                claim_workload(workload, &hosts, &run_time);
+                claim_workload(workload, &hosts, &run_time, reading.naming(config));
             self.reports.append(&mut contribution.reports);
             // A part of the truth removes nothing anyway.
             if !snapshot.coverage.apps {
@@ -160,6 +165,7 @@ impl GatheredClaims {
             // A file may hold a definition twice.
             let known = apps.entry(app_id(&workload.key())).or_default().get_or_insert_default();
             known.claims.extend(app.claims);
+            known.named.extend(app.named);
             known.alive.extend(app.alive);
         }
         tracing::info!(
@@ -284,7 +290,7 @@ mod tests {
             DefinitionSource::File(path.display().to_string())
         };
         let sources: Vec<_> = texts.iter().enumerate().map(write).collect();
-        let mut gathered = GatheredClaims::read_sources(&sources, true).unwrap();
+        let mut gathered = GatheredClaims::read_sources(&sources, true, &config()).unwrap();
         let controller = gathered.build_controller(&config(), &Beside::Alone);
         let ways = |_: &_| Ok::<_, Infallible>(Ways::default());
         let Ok(decision) = controller.decide_once(Observed::default(), ways);

@@ -142,6 +142,7 @@ impl World {
         let sources = urls.iter().enumerate().map(|(index, urls)| SourceConfig {
             id: format!("m{index}").into(),
             servers: [].into(),
+            names: vipd::sources::NameConfig { framework: None, zone_len: 23 },
             kind: SourceKind::Marathon(marathon::watch::Config {
                 urls: urls.len().try_into().unwrap(),
                 agents: Some(1),

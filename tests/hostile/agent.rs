@@ -17,7 +17,7 @@ use vipd::admin::Admin;
 use vipd::agent::core;
 use vipd::agent::event_loop::{Agent, Setup};
 use vipd::config::{Access, AgentSection, Config, Marathon};
-use vipd::sources::{SourceClient, SourceConfig, SourceKind};
+use vipd::sources::{NameConfig, SourceClient, SourceConfig, SourceKind};
 
 /// The variable with Marathon's URL. The test below is the agent only if it is set.
 const URL: &str = "VIPD_HOSTILE_URL";
@@ -136,6 +136,7 @@ async fn serve(url: &str) {
     let source = SourceConfig {
         id: "m".into(),
         servers: [].into(),
+        names: NameConfig::default(),
         kind: SourceKind::Marathon(marathon::watch::Config {
             urls: std::num::NonZeroUsize::MIN,
             agents: Some(1),

@@ -74,6 +74,9 @@ caps! {
     WORKLOAD_REPORTS: count = 100;
     /// The reports on labels of one Marathon; those of further apps and pods are dropped
     SOURCE_REPORTS: count = 20_000;
+    /// The addresses of names, with those that are kept for names without an app; the first to be free
+    /// again are free at once
+    NAME_ADDRESSES: count = 1 << 17;
     /// The value of a label in a log line; the rest is cut off
     SHOWN_VALUE: bytes = 200;
     /// An error of a source, a line of the log or of the journal; the rest is cut off

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nl_ipvs::Family;
 
 use crate::label::Options;
+use crate::naming::VipName;
 use crate::{LabelPlace, SourceId, Vip};
 
 /// A claim of an app to a VIP, made by one label of one port.
@@ -14,6 +15,8 @@ use crate::{LabelPlace, SourceId, Vip};
 pub struct Claim {
     /// The VIP.
     pub vip: Vip,
+    /// The name whose address the VIP has, if the label has one.
+    pub name: Option<VipName>,
     /// The source of the app, filled in by [`Controller`](crate::Controller): two sources may have
     /// apps of one name.
     pub source: SourceId,

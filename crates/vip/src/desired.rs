@@ -1,5 +1,6 @@
 //! The desired state of the kernel, decided from claims.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,11 +8,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
-use crate::label::Options;
+use crate::label::{LabelRefusal, Options};
+use crate::naming::{Names, VipName};
 use crate::nft::Modes;
 use crate::select::{Selection, select_servers};
 use crate::{
-    Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, TableDoubt, Verdict, Vip,
+    AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, TableDoubt,
+    Verdict, Vip,
 };
 
 /// The virtual services that should exist, and a report on every label.
@@ -32,6 +35,8 @@ pub struct Desired {
     pub timeouts: Timeouts,
     /// The modes of our nftables rules.
     pub modes: Modes,
+    /// The names of virtual addresses.
+    pub names: Names,
     /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
 }
@@ -103,9 +108,16 @@ pub fn decide(
 ) -> Desired {
     let mut desired = Desired::default();
     let mut admitted: BTreeMap<Vip, Vec<Claim>> = BTreeMap::new();
+    let names = named_addresses(&claims);
     for claim in claims {
         let app = (&claim.source, &*claim.label.app.id);
-        match policy.admit(app, claim.vip.address, &observed.node, cluster) {
+        let at = (claim.vip.address, claim.name.as_ref());
+        match policy.admit(app, at, &observed.node, cluster) {
+            Ok(()) if claim.name.is_none() && names.contains_key(&claim.vip.address) => {
+                let (name, owner) = names[&claim.vip.address].clone();
+                let taken = LabelRefusal::NamedAddress(claim.vip.address, name, owner);
+                desired.reports.extend(label_report(&claim, Verdict::refused(taken)));
+            }
             Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
             Err(refusal) => {
                 desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
@@ -139,8 +151,26 @@ pub fn decide(
     desired
 }
 
+/// Returns the addresses that are of names, with the name and its first app.
+fn named_addresses(claims: &[Claim]) -> BTreeMap<IpAddr, (VipName, AppId)> {
+    let mut named: BTreeMap<IpAddr, (VipName, AppId)> = BTreeMap::new();
+    for claim in claims {
+        let Some(name) = &claim.name else { continue };
+        let app = &claim.label.app;
+        match named.entry(claim.vip.address) {
+            Entry::Occupied(mut known) if *app < known.get().1 => known.get_mut().1 = app.clone(),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(vacant) => {
+                vacant.insert((name.clone(), app.clone()));
+            }
+        }
+    }
+    named
+}
+
 fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
-    let report = LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict };
+    let (place, name) = (claim.label.clone(), claim.name.clone());
+    let report = LabelReport { place, vip: Some(claim.vip), name, verdict };
     (!claim.superseded).then_some(report)
 }
 

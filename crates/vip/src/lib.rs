@@ -39,7 +39,7 @@ mod special_address;
 mod table_doubt;
 mod why;
 
-pub use nl_ipvs::{Stats, Timeouts};
+pub use nl_ipvs::{Family, Stats, Timeouts};
 
 pub use address::{NoVip, Protocol, Vip};
 pub use app_id::{AppId, AppKind};

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::naming::VipName;
 use crate::special_address::SpecialAddress;
 use crate::{ClusterFacts, LocalServers, NodeFacts, SourceId};
 
@@ -102,14 +103,15 @@ pub enum AddressRefusal {
 }
 
 impl Policy {
-    /// Checks that `app` of a source may claim `address` as a VIP.
+    /// Checks that `app` of a source may claim `address` as a VIP. A `name` has its address by the
+    /// settings of names, so it needs no other permission to lie there.
     ///
     /// # Errors
     /// Returns the most fundamental reason for the refusal.
     pub fn admit(
         &self,
         (source, app): (&SourceId, &str),
-        address: IpAddr,
+        (address, name): (IpAddr, Option<&VipName>),
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<(), AddressRefusal> {
@@ -134,7 +136,7 @@ impl Policy {
             return Err(AddressRefusal::Task(address));
         }
         let allowed = self.allow.iter().any(|prefix| prefix.contains(&address));
-        if !self.allow.is_empty() && !allowed {
+        if !self.allow.is_empty() && !allowed && name.is_none() {
             return Err(AddressRefusal::NotAllowed(address));
         }
         if !allowed
@@ -175,7 +177,7 @@ mod tests {
         node: &NodeFacts,
     ) -> Result<(), AddressRefusal> {
         let app = (&SourceId::from("main"), app);
-        policy.admit(app, address.parse().unwrap(), node, &ClusterFacts::default())
+        policy.admit(app, (address.parse().unwrap(), None), node, &ClusterFacts::default())
     }
 
     fn plain(address: &str) -> Result<(), AddressRefusal> {
@@ -227,8 +229,9 @@ mod tests {
             tasks: [ip("9.0.1.3")].into(),
         };
         let app = (&SourceId::default(), "/a");
-        let refusal =
-            |address| Policy::default().admit(app, ip(address), &node, &cluster).unwrap_err();
+        let refusal = |address| {
+            Policy::default().admit(app, (ip(address), None), &node, &cluster).unwrap_err()
+        };
         assert!(matches!(refusal("10.0.0.1"), AddressRefusal::OwnAddress(_)));
         assert!(matches!(refusal("10.0.0.2"), AddressRefusal::OtherNode(_)));
         assert!(matches!(refusal("10.0.0.9"), AddressRefusal::Master(_)));
@@ -237,8 +240,8 @@ mod tests {
         assert!(matches!(refusal("172.17.0.2"), AddressRefusal::Routed(..)));
         let re_admitted =
             Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
-        assert_eq!(re_admitted.admit(app, ip("172.17.0.2"), &node, &cluster), Ok(()));
-        assert!(re_admitted.admit(app, ip("10.0.0.1"), &node, &cluster).is_err());
+        assert_eq!(re_admitted.admit(app, (ip("172.17.0.2"), None), &node, &cluster), Ok(()));
+        assert!(re_admitted.admit(app, (ip("10.0.0.1"), None), &node, &cluster).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl TrackedSource {
     pub(super) fn new(config: &SourceConfig, now: Moment) -> Self {
         Self {
             id: config.id.clone(),
-            source: Source::new(&config.kind, now.since_start),
+            source: Source::new(config, now.since_start),
             sync: SyncState::Partial,
             doubted: false,
         }

@@ -87,6 +87,7 @@ impl Log {
         write_line(entry, after_ms, "");
         let vip = entry.vip.map(|vip| vip.to_string());
         self.journal.append_entry(JournalEntry {
+            name: entry.name.as_ref().map(ToString::to_string),
             vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
             server: entry.server,
             app: (!entry.app.is_empty()).then(|| Arc::clone(&entry.app)),
@@ -108,12 +109,13 @@ impl Log {
 }
 
 fn write_line(entry: &LogEntry, after_ms: Option<u64>, end: &str) {
-    let LogEntry { op, vip, address, server, app, task, why, .. } = entry;
+    let LogEntry { op, name, vip, address, server, app, task, why, .. } = entry;
     let cut = |text| caps::cut_text(text, caps::REASON);
     let (line, app, why) = (entry.to_string(), cut(app), cut(why));
     tracing::info!(
         target: CHANGE,
         what = op.name(),
+        name = name.as_ref().map(display),
         vip = vip.map(display),
         address = address.map(display),
         server = server.map(display),

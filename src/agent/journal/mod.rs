@@ -26,6 +26,9 @@ pub struct JournalEntry {
     pub what: String,
     /// The whole entry as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
     pub line: String,
+    /// The name of the virtual address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The VIP, as `3.3.0.6:3306/tcp`, or the address, as `3.3.0.6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vip: Option<String>,
@@ -55,6 +58,7 @@ impl JournalEntry {
             at,
             what: what.to_owned(),
             line,
+            name: None,
             vip: None,
             server: None,
             app: None,

@@ -33,7 +33,7 @@ pub fn label_notice(report: &LabelReport) -> Notice {
     match &report.verdict {
         Verdict::Obeyed => info("label", format!("{report}: obeyed now")),
         Verdict::Noted(_) => info("label", format!("obeyed, with a note: {report}")),
-        Verdict::Named(_) | Verdict::Refused(_) => warning("label", format!("refused: {report}")),
+        Verdict::Refused(_) => warning("label", format!("refused: {report}")),
     }
 }
 

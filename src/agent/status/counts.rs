@@ -78,7 +78,7 @@ mod tests {
             occurrence: 0,
             value: "x".into(),
         };
-        LabelReport { place, vip, verdict }
+        LabelReport { place, vip, name: None, verdict }
     }
 
     #[test]
@@ -92,7 +92,11 @@ mod tests {
             report("VIP_0", None, Verdict::refused(ValueError::MissingPort)),
             report("VIP_0", None, Verdict::refused(misplaced)),
             report("ipvs_weight", None, Verdict::refused(misspelt_option.error)),
-            report("VIP_1", None, Verdict::Named("a name".into())),
+            report(
+                "VIP_1",
+                None,
+                Verdict::refused(vip::label::LabelRefusal::Unplaced("a name".into())),
+            ),
             report("VIP_2", None, Verdict::refused(LabelRefusal::Capped("one of too many".into()))),
         ];
         let census = VipCounts::count_all([].into_iter(), reports.iter());

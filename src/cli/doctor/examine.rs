@@ -8,13 +8,14 @@ use marathon::client::Client;
 use node::inspect::{self, Modules, Rights};
 use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
+use vip::naming::NamedClaim;
 use vip::{Link, Observed};
 
 use crate::admin::client::AgentClient;
 use crate::config::{Config, Marathon};
 use crate::doctor::{self, BridgeFacts, Diagnosis, Group, KernelFacts, LockState, ServerAnswer};
 use crate::sources::hosts::Hosts;
-use crate::sources::marathon::translate::translate_snapshot;
+use crate::sources::marathon::translate::{Naming, translate_snapshot};
 use crate::sources::once::DefinitionSource;
 
 pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis {
@@ -138,8 +139,10 @@ fn ask_marathon(marathon: &Marathon) -> Asked {
     let mut schedulers = Vec::new();
     let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read_definitions();
     let workloads = read.map(|reading| {
-        let claims = translate_snapshot(&reading.snapshot, &Hosts::new(), Timestamp::now()).claims;
-        schedulers.extend(claims.iter().map(|claim| claim.options.scheduler));
+        let naming = Naming { framework: reading.framework.as_deref(), zone_len: 0 };
+        let claims = translate_snapshot(&reading.snapshot, &Hosts::new(), Timestamp::now(), naming);
+        let named = claims.named.iter().map(NamedClaim::unplaced);
+        schedulers.extend(claims.claims.iter().chain(named).map(|claim| claim.options.scheduler));
         reading.snapshot.workloads.len()
     });
     Asked { servers, workloads, schedulers }

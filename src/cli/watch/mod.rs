@@ -237,6 +237,8 @@ mod tests {
             backend: Vec::new(),
             left_out: Vec::new(),
             summary: VipSummary {
+                name: None,
+                dns: None,
                 apps: vec![app.into()],
                 state,
                 problems: Vec::new(),

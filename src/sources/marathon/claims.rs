@@ -7,7 +7,9 @@ use std::time::Duration;
 use marathon::{TaskState, Workload};
 use vip::controller::AppClaims;
 
-use super::translate::{RunTime, Translation, cap_reports, translate_workload, workload_hosts};
+use super::translate::{
+    Naming, RunTime, Translation, cap_reports, translate_workload, workload_hosts,
+};
 use crate::sources::facts::Contribution;
 use crate::sources::hosts::Hosts;
 
@@ -27,16 +29,17 @@ pub fn claim_workload(
     workload: &Workload,
     addresses: &Hosts,
     run_time: RunTime<'_>,
+    naming: Naming<'_>,
 ) -> WorkloadClaims {
     let hosts: BTreeSet<Arc<str>> = workload_hosts(workload).cloned().collect();
-    let Translation { claims, mut reports, uncertain, gaps, tasks, settles_in } =
-        translate_workload(workload, addresses, run_time);
+    let Translation { claims, named, mut reports, uncertain, gaps, tasks, settles_in } =
+        translate_workload(workload, addresses, run_time, naming);
     cap_reports(&mut reports);
     let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
     let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
     let nodes = nodes.copied().collect();
     let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
-    let app = AppClaims { claims, alive: living_tasks(workload) };
+    let app = AppClaims { claims, named, alive: living_tasks(workload) };
     WorkloadClaims { app, contribution, settles_in }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct KeptWorkloads {
     /// The begin of the doubt about its answers, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) doubted_since: Option<Timestamp>,
+    /// The framework's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) framework_name: Option<Arc<str>>,
 }
 
 /// The addresses of a host. In JSON they stand in an object `{"Ok": ...}`, since a look-up's

@@ -20,9 +20,11 @@ use marathon::watch::{self, Action, ReadOutcome, State};
 use marathon::{Finding, Instance, WorkloadKey};
 use vip::controller::AppClaims;
 use vip::label::LabelRefusal;
+use vip::naming::NamedClaim;
 use vip::plan::Losses;
 use vip::{AppId, Claim, LabelReport, Verdict};
 
+use super::config::NameConfig;
 use super::hosts::HostCache;
 use super::kept::Saved;
 use super::step::{AppChanges, Availability, Place, SourceContext, SourceStep};
@@ -34,7 +36,7 @@ use kept::KeptWorkloads;
 use messages::{Message, ReadError};
 use settling::Settling;
 use source_quota::{Load, SourceQuota};
-use translate::{app_id, task_versions, workload_hosts};
+use translate::{Naming, app_id, task_versions, workload_hosts};
 
 /// One Marathon, as far as the agent knows it.
 #[derive(Debug)]
@@ -48,10 +50,13 @@ pub(crate) struct MarathonSource {
     remembered: BTreeSet<WorkloadKey>,
     /// The time at which the health checks of a workload's tasks should have reported.
     settling: Settling,
+    names: NameConfig,
+    /// The framework's name, as Marathon told it last.
+    framework_name: Option<Arc<str>>,
 }
 
 impl MarathonSource {
-    pub(crate) fn new(config: &watch::Config, now: Duration) -> Self {
+    pub(crate) fn new(config: &watch::Config, names: NameConfig, now: Duration) -> Self {
         Self {
             watch: State::new(config, now),
             watch_wakes_at: now,
@@ -60,6 +65,8 @@ impl MarathonSource {
             quota: SourceQuota::default(),
             remembered: BTreeSet::new(),
             settling: Settling::default(),
+            names,
+            framework_name: None,
         }
     }
 
@@ -75,6 +82,7 @@ impl MarathonSource {
     ) -> SourceStep<Action> {
         let mut servers = BTreeSet::new();
         let mut availability = None;
+        let mut renamed = false;
         let input = match message {
             Message::Servers(servers) => return SourceStep { servers, ..SourceStep::default() },
             Message::Opened { stream, leader } => {
@@ -91,6 +99,7 @@ impl MarathonSource {
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);
                 if let Ok(snapshot) = &answer {
+                    renamed = self.note_framework_name(snapshot.framework_name.as_ref());
                     self.view.unread_parts = describe_findings(&snapshot.findings);
                 }
                 watch::Input::ReadEverything { answer: answer.ok(), leader }
@@ -105,7 +114,27 @@ impl MarathonSource {
                 watch::Input::Read { key, answer, leader }
             }
         };
-        SourceStep { servers, availability, ..self.advance_watch(input, context) }
+        let mut step = SourceStep { servers, availability, ..self.advance_watch(input, context) };
+        if renamed {
+            let all = self.watch.workloads().map(|workload| workload.key()).collect();
+            step.apps.extend(self.translate_workloads(&all, context));
+        }
+        step
+    }
+
+    /// Notes what Marathon tells of its framework's name. Returns whether the names of VIPs change.
+    fn note_framework_name(&mut self, told: Option<&Arc<str>>) -> bool {
+        let before = self.framework_name.clone();
+        if let Some(told) = told {
+            self.framework_name = Some(Arc::clone(told));
+        }
+        self.names.framework.is_none() && self.framework_name != before
+    }
+
+    /// What the names of its VIPs depend on.
+    fn naming(&self) -> Naming<'_> {
+        let framework = self.names.framework.as_ref().or(self.framework_name.as_ref());
+        Naming { framework: framework.map(|name| &**name), zone_len: self.names.zone_len }
     }
 
     /// Does what is due at this time.
@@ -178,13 +207,14 @@ impl MarathonSource {
         context: &mut SourceContext<'_>,
     ) -> SourceStep<Action> {
         let Saved { read_at, what } = saved;
-        let KeptWorkloads { workloads, hosts, framework, doubted_since } = what;
+        let KeptWorkloads { workloads, hosts, framework, framework_name, doubted_since } = what;
         if let Some(since) = doubted_since {
             // Only the clock on the wall goes on between two runs. If it was set back, the doubt
             // begins anew.
             let lasted = context.now.wall.duration_since(since);
             self.watch.restore_doubt(Duration::try_from(lasted).unwrap_or_default());
         }
+        self.framework_name = framework_name;
         if let Some(framework) = framework {
             self.watch.restore_framework(framework);
         }
@@ -208,6 +238,7 @@ impl MarathonSource {
             hosts: kept_hosts.collect(),
             framework: self.watch.framework().cloned(),
             doubted_since: self.view.doubt.as_ref().map(|doubt| doubt.since),
+            framework_name: self.framework_name.clone(),
         };
         // While events come it is as good as read now.
         let read_at = if self.view.streaming { Some(now.wall) } else { self.view.read_at };
@@ -345,11 +376,12 @@ impl MarathonSource {
         let run_time =
             |instance: &Instance| self.watch.run_time(key, &instance.id, now.since_start);
         let WorkloadClaims { mut app, mut contribution, settles_in } =
-            claim_workload(workload, context.hosts.known_hosts(), &run_time);
+            claim_workload(workload, context.hosts.known_hosts(), &run_time, self.naming());
         if workload.damaged {
             let id = &workload.id;
             contribution.gaps.insert(format!("the definition of {id} can't be read as a whole"));
             app.claims.iter_mut().for_each(|claim| claim.incomplete = true);
+            app.named.iter_mut().for_each(NamedClaim::mark_incomplete);
         }
         let load = Load::new(&app, contribution.reports.len());
         let admission = self.quota.admit(key, load);
@@ -357,8 +389,10 @@ impl MarathonSource {
             contribution.reports.clear();
         }
         if !admission.claims {
-            contribution.reports.extend(app.claims.first().map(unadmitted_report));
+            let named = app.named.first().map(NamedClaim::unplaced);
+            contribution.reports.extend(app.claims.first().or(named).map(unadmitted_report));
             app.claims.clear();
+            app.named.clear();
         }
         if let Some(wait) = settles_in {
             self.settling.replace(key, Some(now.since_start.saturating_add(wait)));
@@ -366,7 +400,9 @@ impl MarathonSource {
         let doubt = self.watch.doubt().filter(|doubt| doubt.concerns(key));
         let remembered = self.remembered.contains(key);
         let is_complete = self.is_complete();
-        for candidate in app.claims.iter_mut().flat_map(|claim| &mut claim.candidates) {
+        let named = app.named.iter_mut().flat_map(NamedClaim::candidates_mut);
+        let unnamed = app.claims.iter_mut().flat_map(|claim| &mut claim.candidates);
+        for candidate in unnamed.chain(named) {
             candidate.unlisted = doubt.is_some_and(|doubt| doubt.keeps(key, &candidate.task));
             candidate.remembered = remembered && (candidate.unlisted || !is_complete);
         }
@@ -399,7 +435,8 @@ fn unadmitted_report(claim: &Claim) -> LabelReport {
         caps::SOURCE_SERVERS
     );
     let verdict = Verdict::refused(LabelRefusal::Capped(why));
-    LabelReport { place: claim.label.clone(), vip: Some(claim.vip), verdict }
+    let vip = claim.name.is_none().then_some(claim.vip);
+    LabelReport { place: claim.label.clone(), vip, name: claim.name.clone(), verdict }
 }
 
 /// Returns the host in `http://host:port`, as `X-Marathon-Leader` has it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use marathon::WorkloadKey;
 use vip::controller::AppClaims;
+use vip::naming::NamedClaim;
 
 /// The load that a workload is for every node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,9 +17,11 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(app: &AppClaims, reports: usize) -> Self {
-        let servers = app.claims.iter().map(|claim| claim.candidates.len()).sum();
+        let named = app.named.iter().map(NamedClaim::unplaced);
+        let claims = || app.claims.iter().chain(named.clone());
+        let servers = claims().map(|claim| claim.candidates.len()).sum();
         // Definitions of two versions claim mostly the same ones.
-        let vips = app.claims.iter().map(|claim| claim.vip).collect::<BTreeSet<_>>().len();
+        let vips = claims().map(|claim| (&claim.name, claim.vip)).collect::<BTreeSet<_>>().len();
         Self { vips, servers, reports }
     }
 }

@@ -20,6 +20,8 @@ pub struct ServerInfo {
     pub leader: Option<String>,
     /// The id under which it is registered with Mesos.
     pub framework: Option<String>,
+    /// The name under which it is registered with Mesos, `marathon` unless it was set.
+    pub framework_name: Option<String>,
     /// The hosts that it depends on, ZooKeeper servers and Mesos masters, by name or address as
     /// they are configured.
     pub servers: BTreeSet<String>,
@@ -43,6 +45,9 @@ impl ServerInfo {
             version: text("/version").map(str::to_owned),
             leader: text("/leader").map(str::to_owned),
             framework: text("/frameworkId").filter(|id| !id.is_empty()).map(str::to_owned),
+            framework_name: text("/marathon_config/framework_name")
+                .filter(|name| !name.is_empty())
+                .map(|name| caps::cut_text(name, caps::TEXT).into_owned()),
             servers: servers.take(MAX_SERVERS).collect(),
         }
     }
@@ -100,13 +105,14 @@ mod tests {
     fn an_answer_is_read_as_far_as_it_is_one() {
         let said = json!({
             "version": "1.9.109", "leader": "marathon1:8080", "frameworkId": "f-1",
-            "marathon_config": {"master": "m1:5050", "mesos_leader_ui_url": "http://ui:5050/"},
+            "marathon_config": {"framework_name": "marathon-user", "master": "m1:5050", "mesos_leader_ui_url": "http://ui:5050/"},
             "zookeeper_config": {"zk": "zk://zk1:2181,zk2:2181/marathon", "zk_timeout": 10000},
         });
         let info = ServerInfo::from_json(&said);
         assert_eq!(info.version.as_deref(), Some("1.9.109"));
         assert_eq!(info.leader.as_deref(), Some("marathon1:8080"));
         assert_eq!(info.framework.as_deref(), Some("f-1"));
+        assert_eq!(info.framework_name.as_deref(), Some("marathon-user"));
         assert_eq!(info.servers, ["m1", "zk1", "zk2"].map(str::to_owned).into());
         for odd in [json!([]), json!(null), json!({"version": 7, "zookeeper_config": "zk"})] {
             assert_eq!(ServerInfo::from_json(&odd), ServerInfo::default());

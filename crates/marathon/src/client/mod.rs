@@ -97,6 +97,7 @@ impl Client {
             // Without an answer the id is unknown.
             let info = self.known_server_info(base).await.unwrap_or_default();
             snapshot.framework = info.framework.map(Arc::from);
+            snapshot.framework_name = info.framework_name.map(Arc::from);
         }
         answered
     }

@@ -148,7 +148,7 @@ impl Document {
             workloads.push(workload);
         }
         let (coverage, bytes) = (self.coverage, self.bytes);
-        Snapshot { workloads, coverage, findings, bytes, framework: None }
+        Snapshot { workloads, coverage, findings, bytes, framework: None, framework_name: None }
     }
 
     /// Converts the definitions without an id, so that their labels can be checked. Nothing serves

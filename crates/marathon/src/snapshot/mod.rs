@@ -33,6 +33,9 @@ pub struct Snapshot {
     /// The id under which this Marathon is registered with Mesos. With another ZooKeeper or none of
     /// its old state it has another one. None: it isn't told.
     pub framework: Option<Arc<str>>,
+    /// The name under which it is registered, which is part of the names of VIPs. None: it isn't
+    /// told.
+    pub framework_name: Option<Arc<str>>,
 }
 
 impl Snapshot {

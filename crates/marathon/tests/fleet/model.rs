@@ -247,6 +247,7 @@ impl Fleet {
                     findings: Vec::new(),
                     bytes: EVERYTHING,
                     framework: None,
+                    framework_name: None,
                 });
                 let workloads = answer.iter().flat_map(|answer| &answer.workloads);
                 self.read_records(agent, workloads.flat_map(versions).collect());

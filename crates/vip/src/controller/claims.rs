@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::naming::{Move, NamedClaim};
 use crate::{AppId, Claim, Condition, SourceId, Vip};
 
 /// The claims of one app.
@@ -11,6 +12,8 @@ use crate::{AppId, Claim, Condition, SourceId, Vip};
 pub struct AppClaims {
     /// The claims to VIPs.
     pub claims: Vec<Claim>,
+    /// The claims to named VIPs. The controller gives them addresses and adds them to the others.
+    pub named: Vec<NamedClaim>,
     /// The ids of the tasks that have not ended, whether they serve a VIP or not: they distinguish
     /// a real server that lost its label from one whose task is gone.
     pub alive: BTreeSet<Arc<str>>,
@@ -23,7 +26,7 @@ impl AppClaims {
         let candidates = claims.iter().flat_map(|claim| &claim.candidates);
         let alive = candidates.filter(|each| !matches!(each.condition, Condition::Terminal(_)));
         let alive = alive.map(|candidate| candidate.task.clone()).collect();
-        Self { claims, alive }
+        Self { claims, named: Vec::new(), alive }
     }
 }
 
@@ -41,7 +44,7 @@ pub enum Change {
 pub(crate) struct Claims {
     sources: BTreeMap<SourceId, Source>,
     /// In order, so that decisions don't depend on the order of arrival.
-    by_vip: BTreeMap<Vip, Vec<AppKey>>,
+    by_vip: AppsByVip,
     /// VIPs that were claimed and are no longer, as long as that matters.
     pub(super) lapsed: BTreeSet<Vip>,
 }
@@ -117,24 +120,51 @@ impl Claims {
             let before = vips(before.as_ref());
             addresses.extend(before.iter().chain(&wanted).map(|vip| vip.address));
             for vip in before {
-                if let Some(keys) = self.by_vip.get_mut(&vip) {
-                    keys.retain(|other| *other != key);
-                    if keys.is_empty() {
-                        self.by_vip.remove(&vip);
-                        self.lapsed.insert(vip);
-                    }
+                if forget_key(&mut self.by_vip, &vip, &key) {
+                    self.lapsed.insert(vip);
                 }
             }
             for vip in wanted {
                 self.lapsed.remove(&vip);
-                let keys = self.by_vip.entry(vip).or_default();
-                if let Err(place) = keys.binary_search(&key) {
-                    keys.insert(place, key.clone());
-                }
+                note_key(&mut self.by_vip, vip, &key);
             }
             changed.insert(key);
         }
         (changed, addresses)
+    }
+
+    /// Returns the apps of a source that are not among these.
+    pub(super) fn apps_beside(&self, source: &SourceId, apps: &BTreeSet<AppId>) -> Vec<AppId> {
+        let known = self.sources.get(source).into_iter().flat_map(|source| source.apps.keys());
+        known.filter(|app| !apps.contains(*app)).cloned().collect()
+    }
+
+    /// Moves the claims of these apps from the old address of a name to its new one.
+    pub(super) fn move_name<'a>(
+        &mut self,
+        Move { name, from, to }: &Move,
+        apps: impl Iterator<Item = &'a AppKey>,
+    ) {
+        for key @ (source, app) in apps {
+            let app = self.sources.get_mut(source).and_then(|source| source.apps.get_mut(app));
+            let claims = app.into_iter().flat_map(|app| &mut app.claims);
+            for claim in claims.filter(|claim| claim.vip.address == *from) {
+                if claim.name.as_ref() != Some(name) {
+                    continue;
+                }
+                if forget_key(&mut self.by_vip, &claim.vip, key) {
+                    self.lapsed.insert(claim.vip);
+                }
+                claim.vip.address = *to;
+                self.lapsed.remove(&claim.vip);
+                note_key(&mut self.by_vip, claim.vip, key);
+            }
+        }
+    }
+
+    /// Tells whether an app claims a VIP by this address, without a name.
+    pub(super) fn has_unnamed_vip(&self, address: IpAddr) -> bool {
+        self.claims_on(address).any(|claim| claim.name.is_none())
     }
 
     /// Returns the claims of an app.
@@ -178,6 +208,26 @@ impl Claims {
         let app = self.sources.get(source).and_then(|source| source.apps.get(app));
         app.is_some_and(|app| !app.alive.contains(task))
     }
+}
+
+type AppsByVip = BTreeMap<Vip, Vec<AppKey>>;
+
+fn note_key(by_vip: &mut AppsByVip, vip: Vip, key: &AppKey) {
+    let keys = by_vip.entry(vip).or_default();
+    if let Err(place) = keys.binary_search(key) {
+        keys.insert(place, key.clone());
+    }
+}
+
+/// Returns whether no app is left that claims the VIP.
+fn forget_key(by_vip: &mut AppsByVip, vip: &Vip, key: &AppKey) -> bool {
+    let Some(keys) = by_vip.get_mut(vip) else { return false };
+    keys.retain(|other| other != key);
+    let is_last = keys.is_empty();
+    if is_last {
+        by_vip.remove(vip);
+    }
+    is_last
 }
 
 /// Returns the VIPs that an app claims.

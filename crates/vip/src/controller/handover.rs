@@ -22,6 +22,7 @@ impl Controller {
                 .map(|(address, until)| (address, milliseconds(until.saturating_sub(now))))
                 .collect(),
             kept: self.services().flat_map(kept_servers).collect(),
+            names: self.name_facts(now),
             doubted: self.facts.doubted,
             lapsed: if self.facts.doubted { self.claims.lapsed.clone() } else { BTreeSet::new() },
             taken: self.facts.taken.clone(),
@@ -38,6 +39,7 @@ impl Controller {
         }
         self.kept.clone_from(&facts.kept);
         self.claims.lapsed.clone_from(&facts.lapsed);
+        self.restore_names(&facts.names, now);
     }
 
     /// Adds the real servers that the node's agent keeps to the desired state of `addresses`.

@@ -42,6 +42,7 @@ impl Controller {
 
     fn on_claims(&mut self, source: &SourceId, change: Change, now: Duration) {
         let was_complete = self.claims.is_complete();
+        let change = self.place_names(source, change, now);
         let (apps, addresses) = self.claims.apply_change(source, change);
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
         self.touch_now(addresses.into_iter().chain(draining), now);
@@ -121,7 +122,7 @@ impl Controller {
     }
 
     /// Marks addresses as changed: they are planned for now, whatever failed before.
-    fn touch_now(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
+    pub(super) fn touch_now(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
         for address in addresses {
             self.touched.entry(address).or_insert(now);
             if let Some(retry) = self.retries.get_mut(&address) {

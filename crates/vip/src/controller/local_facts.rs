@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::naming::NameFacts;
 use crate::{AppKind, Vip};
 
 /// Facts that only the agent of this node knows. A command that decides beside an agent asks it for
@@ -21,6 +22,8 @@ pub struct LocalFacts {
     pub lingering: BTreeMap<IpAddr, u64>,
     /// Real servers that it keeps although their source doesn't list them, which it doubts.
     pub kept: Vec<KeptServer>,
+    /// The names that it knows, with their addresses.
+    pub names: Vec<NameFacts>,
     /// It doubts that the table holds VIPs that no source claims.
     pub doubted: bool,
     /// Such VIPs that stay no longer, since a source has told that they are gone.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Vip;
+use crate::naming::VipName;
 use crate::plan::OpKind;
 
 /// An operation with its reason. Its [`Display`](fmt::Display) is a line such as `3.3.0.6:3306/tcp
@@ -14,6 +15,8 @@ use crate::plan::OpKind;
 pub struct LogEntry {
     /// The kind of operation.
     pub op: OpKind,
+    /// The name of the virtual address.
+    pub name: Option<VipName>,
     /// The virtual service that the operation changes.
     pub vip: Option<Vip>,
     /// The virtual address that the operation changes, or that of the virtual service.
@@ -33,6 +36,9 @@ pub struct LogEntry {
 impl fmt::Display for LogEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = self.op.sign().as_char();
+        if let Some(name) = &self.name {
+            write!(f, "{name} ")?;
+        }
         match (self.vip, self.server, self.address) {
             (Some(vip), Some(server), _) => write!(f, "{vip} {sign}{server}")?,
             (Some(vip), None, _) => write!(f, "{sign}{vip}")?,

@@ -17,6 +17,7 @@ mod known_ways;
 mod linger;
 mod local_facts;
 mod log_entry;
+mod names;
 mod once;
 mod outcome;
 mod planning;
@@ -33,6 +34,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::naming::AddressBook;
 use crate::plan::{Conflict, Losses, OpResult, Outcome};
 use crate::{
     ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
@@ -47,6 +49,7 @@ pub use drain::Drain;
 use drain::{Drains, IDLE};
 use known_ways::KnownWays;
 use linger::Lingering;
+pub(crate) use local_facts::milliseconds;
 pub use local_facts::{DrainFacts, KeptServer, LocalFacts, TaskName};
 pub use log_entry::LogEntry;
 pub use once::Decision;
@@ -164,6 +167,11 @@ pub struct Controller {
     ways: KnownWays,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
+    names: AddressBook,
+    /// Whether the names, their addresses or their apps changed since that was last asked.
+    names_changed: bool,
+    /// Reports on the labels of names that have no address, by app.
+    unplaced: BTreeMap<AppKey, Vec<LabelReport>>,
     /// Reports on labels that were not taken yet.
     news: Vec<LabelReport>,
     look_at: Duration,
@@ -203,6 +211,9 @@ impl Controller {
             ways: KnownWays::default(),
             decided: Decided::default(),
             conflicts: BTreeMap::new(),
+            names: AddressBook::default(),
+            names_changed: false,
+            unplaced: BTreeMap::new(),
             news: Vec::new(),
             look_at: Duration::ZERO,
             read_at: Duration::ZERO,
@@ -241,6 +252,7 @@ impl Controller {
         let mut desired = self.nothing_desired();
         desired.services.extend(self.services().map(|(vip, service)| (*vip, service.clone())));
         desired.sources.extend(self.decided.sources());
+        desired.names = self.all_names();
         desired.reports.extend(self.reports().cloned());
         desired
     }
@@ -305,9 +317,9 @@ impl Controller {
         self.decided.services()
     }
 
-    /// Returns the reports on labels of VIPs with an address.
+    /// Returns the reports on labels of VIPs.
     pub fn reports(&self) -> impl Iterator<Item = &LabelReport> {
-        self.decided.reports()
+        self.unplaced.values().flatten().chain(self.decided.reports())
     }
 
     /// Returns how much may be removed.

@@ -56,7 +56,11 @@ impl Controller {
     }
 
     fn into_desired(self) -> Desired {
-        let desired = self.nothing_desired();
-        self.decided.into_desired(desired)
+        let names = self.all_names();
+        let unplaced: Vec<_> = self.unplaced.values().flatten().cloned().collect();
+        let desired = Desired { names, ..self.nothing_desired() };
+        let mut desired = self.decided.into_desired(desired);
+        desired.reports.extend(unplaced);
+        desired
     }
 }

@@ -120,6 +120,8 @@ impl Controller {
                 service.incomplete |= service.selection.members.is_empty();
             }
         }
+        desired.names = self.names_of(addresses);
+        self.add_name_notes(&mut desired.reports);
         self.add_kept(&mut desired, observed, addresses);
         if self.config.parting == Parting::Gradual {
             let known = (&self.decided, &self.claims);

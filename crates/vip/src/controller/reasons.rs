@@ -29,7 +29,8 @@ impl Controller {
             },
             _ => None,
         };
-        LogEntry { op: op.kind(), vip, address, server, app, task, why, since }
+        let name = address.and_then(|address| self.name_at(address)).cloned();
+        LogEntry { op: op.kind(), name, vip, address, server, app, task, why, since }
     }
 
     /// Returns the operations that are due, but held back by the mode.

@@ -17,5 +17,5 @@ pub use place::LabelPlace;
 pub use read::{BadOption, PortLabels, VipLabel, read_port, stray_app_labels};
 pub use refusal::{LabelRefusal, RefusalKind};
 pub use report::{LabelReport, Verdict, changed_reports};
-pub use value::{VipName, VipRef};
+pub use value::{NameLabel, VipRef};
 pub use value_error::{Ipv4Fault, ValueError};

@@ -5,6 +5,8 @@ use std::time::Duration;
 use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
 
 use super::key::is_option_key;
+use super::value::parse_address;
+use crate::naming::Pins;
 use crate::ownership::MARK;
 
 /// The scheduler without `IPVS_SCHEDULER`.
@@ -29,6 +31,8 @@ pub struct Options {
     pub drain: Duration,
     /// `IPVS_WEIGHT` of this app's real servers, 0..=65535.
     pub weight: u32,
+    /// `IPVS_ADDRESS`: the addresses of named VIPs.
+    pub pins: Pins,
 }
 
 impl Default for Options {
@@ -40,6 +44,7 @@ impl Default for Options {
             fail_open: true,
             drain: DEFAULT_DRAIN,
             weight: 1,
+            pins: Pins::default(),
         }
     }
 }
@@ -140,13 +145,19 @@ pub enum OptionError {
     /// A value that is not a duration.
     #[error("drain time {0:?} is not a duration of at most 1 day, such as 90s or 5m")]
     Drain(String),
+    /// A value that is not an address, or two of different families.
+    #[error(
+        "{0:?} is not the address of a name: write an IPv4 address, an IPv6 address, or both with a \
+         comma, without a port"
+    )]
+    Address(String),
     /// A value that is not a boolean.
     #[error("{0:?} is neither true nor false")]
     Bool(String),
     /// An unknown option.
     #[error(
         "there is no such option: known are IPVS_SCHEDULER, IPVS_FLAGS, IPVS_WEIGHT, \
-         IPVS_PERSISTENCE, IPVS_DRAIN and IPVS_FAIL_OPEN"
+         IPVS_PERSISTENCE, IPVS_DRAIN, IPVS_FAIL_OPEN and IPVS_ADDRESS"
     )]
     Unknown,
 }
@@ -181,6 +192,7 @@ impl Options {
                     Some(seconds.ok_or_else(|| OptionError::Persistence(text.into()))?);
             }
             "DRAIN" => self.drain = parse_drain(text)?,
+            "ADDRESS" => self.pins = parse_pins(text)?,
             "FAIL_OPEN" => {
                 self.fail_open = text.parse().map_err(|_| OptionError::Bool(text.into()))?;
             }
@@ -239,11 +251,22 @@ impl Options {
         Self { scheduler, hash_port, persistence, ..Self::default() }
     }
 
-    /// Tells whether both ask for the same virtual service; the weight belongs to the real servers.
+    /// Tells whether both ask for the same virtual service: the weight belongs to the real servers,
+    /// and the address to the name.
     #[must_use]
     pub fn same_service(&self, other: &Self) -> bool {
-        Self { weight: 0, ..self.clone() } == Self { weight: 0, ..other.clone() }
+        let service = |of: &Self| Self { weight: 0, pins: Pins::default(), ..of.clone() };
+        service(self) == service(other)
     }
+}
+
+fn parse_pins(text: &str) -> Result<Pins, OptionError> {
+    let mut pins = Pins::default();
+    for address in text.split(',').map(str::trim) {
+        let address = parse_address(address).filter(|address| pins.add(*address));
+        address.ok_or_else(|| OptionError::Address(text.into()))?;
+    }
+    Ok(pins)
 }
 
 fn parse_scheduler(text: &str) -> Result<Scheduling, OptionError> {
@@ -286,6 +309,10 @@ mod tests {
         options.apply_label(key, value).map(|_| options)
     }
 
+    fn pins(v4: &str, v6: Option<&str>) -> Pins {
+        Pins { v4: v4.parse().ok(), v6: v6.map(|v6| v6.parse().unwrap()) }
+    }
+
     #[test]
     fn a_services_options_can_be_told_from_its_settings() {
         for scheduler in Scheduling::ALL {
@@ -313,6 +340,16 @@ mod tests {
             ("IPVS_DRAIN", "5m", Options { drain: Duration::from_secs(300), ..default.clone() }),
             ("IPVS_DRAIN", "0s", Options { drain: Duration::ZERO, ..default.clone() }),
             ("IPVS_FAIL_OPEN", "false", Options { fail_open: false, ..default.clone() }),
+            (
+                "IPVS_ADDRESS",
+                "11.1.2.3",
+                Options { pins: pins("11.1.2.3", None), ..default.clone() },
+            ),
+            (
+                "IPVS_ADDRESS",
+                "[fd01:c::5], 11.1.2.3",
+                Options { pins: pins("11.1.2.3", Some("fd01:c::5")), ..default.clone() },
+            ),
         ] {
             assert_eq!(obey(key, value), Ok(expected), "{key}={value}");
         }
@@ -334,6 +371,10 @@ mod tests {
             ("IPVS_DRAIN", "soon"),
             ("IPVS_DRAIN", "9999999999999999999999"),
             ("IPVS_FAIL_OPEN", "yes"),
+            ("IPVS_ADDRESS", ""),
+            ("IPVS_ADDRESS", "11.1.2.3:80"),
+            ("IPVS_ADDRESS", "11.1.2.3,11.1.2.4"),
+            ("IPVS_ADDRESS", "mysql"),
             ("ipvs_scheduler", "rr"),
             ("Ipvs_Weight", "2"),
             ("IPVS_SHEDULER", "rr"),

@@ -44,6 +44,12 @@ pub struct VipLabel {
 }
 
 impl VipLabel {
+    /// Tells whether the label means a VIP.
+    #[must_use]
+    pub fn is_vip(&self) -> bool {
+        matches!(self.meaning, Some(Ok(_)))
+    }
+
     /// Returns the address and port, if the label names one.
     #[must_use]
     pub fn address(&self) -> Option<(std::net::IpAddr, NonZeroU16)> {

@@ -1,7 +1,10 @@
 //! Reasons why labels are not obeyed.
 
 use super::{OptionError, ValueError};
-use crate::policy;
+use std::net::IpAddr;
+
+use crate::naming::{NameError, VipName};
+use crate::{AppId, policy};
 
 /// The reason why a label is not obeyed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,18 @@ pub enum LabelRefusal {
     /// The address may not be a VIP, or not for this app.
     #[error(transparent)]
     Policy(#[from] policy::AddressRefusal),
+    /// The name of a VIP label is none in DNS.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The name of a VIP label can't be told yet. The sentence says why.
+    #[error("{0}")]
+    NoFramework(String),
+    /// The name has no address. The sentence says why.
+    #[error("{0}")]
+    Unplaced(String),
+    /// The address is that of a name.
+    #[error("{0} is the address of {1}, a name that {2} claims: give this VIP another address")]
+    NamedAddress(IpAddr, VipName, AppId),
     /// A label beyond a cap. The sentence names the cap.
     #[error("{0}")]
     Capped(String),
@@ -34,7 +49,8 @@ impl LabelRefusal {
             Self::Value(_) | Self::Lookalike => RefusalKind::Syntax,
             Self::Misplaced(_) => RefusalKind::Place,
             Self::Option(_) => RefusalKind::Option,
-            Self::Policy(_) => RefusalKind::Policy,
+            Self::Policy(_) | Self::NamedAddress(..) => RefusalKind::Policy,
+            Self::Name(_) | Self::NoFramework(_) | Self::Unplaced(_) => RefusalKind::Name,
             Self::Capped(_) => RefusalKind::Cap,
         }
     }
@@ -49,7 +65,7 @@ pub enum RefusalKind {
     Option,
     /// An address that may not be a VIP.
     Policy,
-    /// A named VIP, which is not supported yet.
+    /// A name that DNS can't have, or that has no address.
     Name,
     /// A VIP label on the app, in a list of ports that isn't used, or on a port that is neither TCP
     /// nor UDP.

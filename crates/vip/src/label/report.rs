@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::{LabelPlace, LabelRefusal, RefusalKind};
+use crate::naming::VipName;
 use crate::{AppId, Vip};
 
 /// A report on one label. Every VIP label has one, and every option that was not obeyed.
@@ -14,6 +15,8 @@ pub struct LabelReport {
     pub place: LabelPlace,
     /// The VIP that it names; there is a report for each protocol of the port.
     pub vip: Option<Vip>,
+    /// The name of the VIP.
+    pub name: Option<VipName>,
     /// The verdict on the label.
     pub verdict: Verdict,
 }
@@ -25,8 +28,6 @@ pub enum Verdict {
     Obeyed,
     /// Obeyed, with a note for its owner.
     Noted(String),
-    /// A named VIP, which is not supported yet.
-    Named(String),
     /// Not obeyed. Boxed, as few labels are refused and each has a report.
     Refused(Box<LabelRefusal>),
 }
@@ -43,7 +44,6 @@ impl Verdict {
     pub fn refusal_kind(&self) -> Option<RefusalKind> {
         match self {
             Self::Obeyed | Self::Noted(_) => None,
-            Self::Named(_) => Some(RefusalKind::Name),
             Self::Refused(why) => Some(why.kind()),
         }
     }
@@ -59,18 +59,17 @@ impl Verdict {
     pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Obeyed => None,
-            Self::Noted(reason) | Self::Named(reason) => Some(reason.into()),
+            Self::Noted(reason) => Some(reason.into()),
             Self::Refused(why) => Some(why.to_string().into()),
         }
     }
 
-    /// Returns one word for people and machines: `ok`, `note`, `named`, `refused`.
+    /// Returns one word for people and machines: `ok`, `note`, `refused`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Obeyed => "ok",
             Self::Noted(_) => "note",
-            Self::Named(_) => "named",
             Self::Refused(_) => "refused",
         }
     }

@@ -10,14 +10,14 @@ pub enum VipRef {
     /// An address and port.
     Address(IpAddr, NonZeroU16),
     /// A name and port.
-    Named(VipName, NonZeroU16),
+    Named(NameLabel, NonZeroU16),
 }
 
 /// The name of a named VIP: letters, digits and `-._/`, as `/mysql` or `group/app`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VipName(String);
+pub struct NameLabel(String);
 
-impl VipName {
+impl NameLabel {
     /// Returns the name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -25,7 +25,7 @@ impl VipName {
     }
 }
 
-impl fmt::Display for VipName {
+impl fmt::Display for NameLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
@@ -38,7 +38,7 @@ pub(super) fn parse_value(value: &str) -> Option<VipRef> {
     if let Some(address) = parse_address(left) {
         return Some(VipRef::Address(address, port));
     }
-    is_name(left).then(|| VipRef::Named(VipName(left.to_owned()), port))
+    is_name(left).then(|| VipRef::Named(NameLabel(left.to_owned()), port))
 }
 
 /// Parses a port of digits only; `u16::from_str` would accept `+80` too.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn named(name: &str, port: u16) -> VipRef {
-        VipRef::Named(VipName(name.to_owned()), NonZeroU16::new(port).unwrap())
+        VipRef::Named(NameLabel(name.to_owned()), NonZeroU16::new(port).unwrap())
     }
 
     #[test]

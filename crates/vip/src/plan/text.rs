@@ -1,7 +1,7 @@
 //! Descriptions of plans for people: VIP by VIP, with the app and task behind each real server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
@@ -10,6 +10,7 @@ use super::rules::describe_rules;
 use super::tables::describe_tables;
 use super::{Op, Plan};
 use crate::line::{Line, Sign, push_section};
+use crate::naming::named;
 use crate::nft::Element;
 use crate::ownership::MARK;
 use crate::{Desired, LabelReport, Member, Vip};
@@ -30,14 +31,18 @@ impl Plan {
         for vip in &vips {
             if let Some(conflict) = self.conflicts.iter().find(|conflict| conflict.vip == *vip) {
                 let apps = claiming_apps(desired, vip);
-                lines.push(Line::new(0, Sign::Warn, format!("{vip}{apps}: {conflict}")));
+                lines.push(Line::new(
+                    0,
+                    Sign::Warn,
+                    format!("{}{apps}: {conflict}", desired.names.title(vip)),
+                ));
             }
             if let Some(ops) = by_vip.get(vip) {
                 describe_vip(&mut lines, vip, ops, desired);
             }
         }
         describe_timeouts(&mut lines, &self.ops);
-        describe_interface(&mut lines, &self.ops);
+        describe_interface(&mut lines, &self.ops, desired);
         describe_tables(&mut lines, &self.ops);
         describe_rules(&mut lines, &self.ops);
         lines
@@ -60,14 +65,15 @@ fn claiming_apps(desired: &Desired, vip: &Vip) -> String {
 
 fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired) {
     let apps = claiming_apps(desired, vip);
+    let title = desired.names.title(vip);
     let (sign, text) = match ops.iter().find(|op| op.step() == super::Step::Services) {
         Some(Op::AddService { settings, .. }) => {
-            (Sign::Add, format!("{vip}  {}{apps}", settings_text(settings)))
+            (Sign::Add, format!("{title}  {}{apps}", settings_text(settings)))
         }
         _ if ops.iter().any(|op| matches!(op, Op::DeleteService { .. })) => {
-            (Sign::Remove, format!("{vip}{}", removal_reason(desired, vip)))
+            (Sign::Remove, format!("{title}{}", removal_reason(desired, vip)))
         }
-        _ => (Sign::Change, format!("{vip}{apps}")),
+        _ => (Sign::Change, format!("{title}{apps}")),
     };
     lines.push(Line::new(0, sign, text));
     let mut servers: Vec<(SocketAddr, Line)> = Vec::new();
@@ -218,24 +224,27 @@ fn describe_timeouts(lines: &mut Vec<Line>, ops: &[Op]) {
     push_section(lines, "timeouts of connections", changes);
 }
 
-fn describe_interface(lines: &mut Vec<Line>, ops: &[Op]) {
+fn describe_interface(lines: &mut Vec<Line>, ops: &[Op], desired: &Desired) {
+    let title = |address: &IpAddr| named(desired.names.name_at(*address), address);
     let entries = ops.iter().filter_map(|op| {
         Some(match op {
             Op::CreateLink => (Sign::Add, "create it".to_owned()),
             Op::RaiseLink => (Sign::Change, "bring it up".to_owned()),
             Op::DeleteLink => (Sign::Remove, "delete it with its addresses".to_owned()),
-            Op::Bind { address, source: None } => (Sign::Add, address.to_string()),
-            Op::Bind { address, source: Some(source) } => {
-                (Sign::Add, format!("{address}  source of the node's own connections {source}"))
-            }
+            Op::Bind { address, source: None } => (Sign::Add, title(address)),
+            Op::Bind { address, source: Some(source) } => (
+                Sign::Add,
+                format!("{}  source of the node's own connections {source}", title(address)),
+            ),
             Op::SetSource { address, source: Some(source) } => (
                 Sign::Change,
-                format!("{address}  source of the node's own connections -> {source}"),
+                format!("{}  source of the node's own connections -> {source}", title(address)),
             ),
-            Op::SetSource { address, source: None } => {
-                (Sign::Change, format!("{address}  source of the node's own connections -> itself"))
-            }
-            Op::Unbind { address } => (Sign::Remove, address.to_string()),
+            Op::SetSource { address, source: None } => (
+                Sign::Change,
+                format!("{}  source of the node's own connections -> itself", title(address)),
+            ),
+            Op::Unbind { address } => (Sign::Remove, title(address)),
             _ => return None,
         })
     });

@@ -9,6 +9,7 @@ mod drain;
 mod firewall;
 mod lines;
 mod local;
+mod names;
 mod once;
 mod portions;
 mod rules;

@@ -81,6 +81,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
     });
     let candidates = candidates.collect();
     Claim {
+        name: None,
         vip,
         label,
         source: Default::default(),

@@ -40,6 +40,7 @@ pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {
     };
     let options = Options::default();
     Claim {
+        name: None,
         vip: vip(at),
         label,
         source: Default::default(),

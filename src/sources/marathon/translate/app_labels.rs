@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use marathon::{NetworkMode, Port, Workload};
-use vip::label::{LabelRefusal, VipRef, read_port, stray_app_labels};
+use vip::label::{LabelRefusal, VipLabel, VipRef, read_port, stray_app_labels};
 use vip::{LabelPlace, LabelReport, Verdict};
 
 use super::app_id::app_id;
@@ -18,7 +18,7 @@ pub(super) fn report_bad_options(workload: &Workload, translation: &mut Translat
     let bad = read_port(&[], &on_app).bad_options;
     let has_vip = |port: &Port| {
         let labels: Vec<_> = port.labels.iter().collect();
-        read_port(&labels, &[]).vip_labels.iter().any(|reading| reading.address().is_some())
+        read_port(&labels, &[]).vip_labels.iter().any(VipLabel::is_vip)
     };
     if bad.is_empty() || !spec.ports.iter().any(has_vip) {
         return;
@@ -105,5 +105,5 @@ fn refused_label(
     let path = format!("{}.{at}", workload.path);
     let app = app_id(&workload.key());
     let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
-    LabelReport { place, vip: None, verdict: Verdict::refused(why) }
+    LabelReport { place, vip: None, name: None, verdict: Verdict::refused(why) }
 }

@@ -3,6 +3,7 @@
 
 mod app_id;
 mod app_labels;
+mod naming;
 mod placed;
 mod port;
 mod quota;
@@ -13,11 +14,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use marathon::{Endpoint, Instance, InstanceSpec, Labels, Snapshot, Timestamp, Workload};
-use vip::label::is_valid_option;
+use vip::label::{Key, VipRef, classify_key, is_valid_option};
 
 use crate::sources::hosts::Hosts;
 pub use app_id::app_id;
 use app_labels::{report_bad_options, report_stray_labels, report_unused_port_labels};
+pub use naming::Naming;
 use placed::{PlacedInstance, group_by_spec};
 use port::PortReader;
 pub(super) use quota::cap_reports;
@@ -41,10 +43,15 @@ pub fn workload_hosts(workload: &Workload) -> impl Iterator<Item = &Arc<str>> {
 /// Translates every VIP label of a snapshot. `now`, by Marathon's clock, decides whether a task's
 /// health checks should have reported.
 #[must_use]
-pub fn translate_snapshot(snapshot: &Snapshot, hosts: &Hosts, now: Timestamp) -> Translation {
+pub fn translate_snapshot(
+    snapshot: &Snapshot,
+    hosts: &Hosts,
+    now: Timestamp,
+    naming: Naming<'_>,
+) -> Translation {
     let mut translation = Translation::default();
     for workload in &snapshot.workloads {
-        translation.append(translate_workload(workload, hosts, &run_time_at(now)));
+        translation.append(translate_workload(workload, hosts, &run_time_at(now), naming));
     }
     translation
 }
@@ -55,6 +62,7 @@ pub fn translate_workload(
     workload: &Workload,
     hosts: &Hosts,
     run_time: RunTime<'_>,
+    naming: Naming<'_>,
 ) -> Translation {
     let mut translation = Translation::default();
     let placed: Vec<_> =
@@ -63,14 +71,23 @@ pub fn translate_workload(
     report_stray_labels(workload, &mut translation);
     report_unused_port_labels(workload, &mut translation);
     report_bad_options(workload, &mut translation);
+    note_unknown_framework(workload, naming, &mut translation);
     let incomplete = note_gaps(workload, &placed, &mut translation);
     let mut quota = Quota::default();
     for (spec, instances, superseded) in group_by_spec(workload, &placed) {
         let on_app = app_options(&spec.labels);
         for port in spec.ports.iter().filter(|port| !port.labels.is_empty()) {
             let on_app = &on_app;
-            let reader =
-                PortReader { workload, on_app, spec, port, superseded, incomplete, run_time };
+            let reader = PortReader {
+                workload,
+                on_app,
+                spec,
+                port,
+                superseded,
+                incomplete,
+                run_time,
+                naming,
+            };
             reader.translate_port(&instances, &mut quota, &mut translation);
         }
         let silent = instances.iter().filter(|placed| placed.instance.is_silent());
@@ -80,6 +97,7 @@ pub fn translate_workload(
     }
     // The one or two claims of an app are kept: the spare capacity of many apps would add up.
     translation.claims.shrink_to_fit();
+    translation.named.shrink_to_fit();
     let endpoints = workload.instances.iter().flat_map(|instance| &instance.endpoints);
     for endpoint in endpoints.flatten() {
         if let Endpoint::Container { addresses, .. } = endpoint {
@@ -103,6 +121,20 @@ pub fn task_versions<'a>(
     let instances = workloads.into_iter().flat_map(|workload| &workload.instances);
     instances
         .filter_map(|instance| Some((instance.id.clone(), format!("{:.3}", instance.version?))))
+}
+
+/// Notes that the VIPs of a workload have no address while the framework's name is unknown.
+fn note_unknown_framework(workload: &Workload, naming: Naming<'_>, translation: &mut Translation) {
+    let is_named = |(key, value): (&str, &str)| {
+        let is_name = |value: VipRef| matches!(value, VipRef::Named(..));
+        classify_key(key, value) == Key::Vip && value.parse().is_ok_and(is_name)
+    };
+    let mut ports = workload.spec.ports.iter();
+    if naming.framework.is_none() && ports.any(|port| port.labels.iter().any(is_named)) {
+        translation
+            .gaps
+            .insert("the framework's name is not known, so no name has an address".into());
+    }
 }
 
 /// Notes what isn't known about a workload's running tasks. Returns whether anything is: then some of

@@ -1,18 +1,20 @@
 //! The claims of one port, and the reports on its labels.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::{Endpoint, Health, Port, Spec, TaskState, Workload};
 use vip::label::{LabelRefusal, PortLabels, VipLabel, VipRef, read_port};
+use vip::naming::{Families, NamedClaim};
 use vip::{
-    Candidate, Claim, Condition, Ending, LabelPlace, LabelReport, Place, Protocol, Reach, SourceId,
-    Verdict, Vip,
+    Candidate, Claim, Condition, Ending, Family, LabelPlace, LabelReport, Place, Protocol, Reach,
+    SourceId, Verdict, Vip,
 };
 
 use super::app_id::app_id;
+use super::naming::Naming;
 use super::placed::PlacedInstance;
 use super::quota::Quota;
 use super::run_time::RunTime;
@@ -28,6 +30,16 @@ pub(super) struct PortReader<'a> {
     pub(super) superseded: bool,
     pub(super) incomplete: bool,
     pub(super) run_time: RunTime<'a>,
+    pub(super) naming: Naming<'a>,
+}
+
+/// The claims of a port.
+#[derive(Default)]
+struct PortClaims {
+    claims: Vec<Claim>,
+    named: Vec<NamedClaim>,
+    /// Reports on labels beyond a cap.
+    capped: Vec<LabelReport>,
 }
 
 impl PortReader<'_> {
@@ -40,8 +52,9 @@ impl PortReader<'_> {
     ) {
         let on_port: Vec<_> = self.port.labels.iter().collect();
         let labels = read_port(&on_port, self.on_app);
-        let mut capped = Vec::new();
-        translation.claims.extend(self.make_claims(&labels, instances, quota, &mut capped));
+        let PortClaims { claims, named, capped } = self.make_claims(&labels, instances, quota);
+        translation.claims.extend(claims);
+        translation.named.extend(named);
         if !self.superseded {
             translation.reports.extend(self.label_reports(&labels));
             translation.reports.extend(capped);
@@ -54,25 +67,34 @@ impl PortReader<'_> {
         labels: &PortLabels,
         instances: &[&PlacedInstance<'_>],
         quota: &mut Quota,
-        capped: &mut Vec<LabelReport>,
-    ) -> Vec<Claim> {
-        let mut claims = Vec::new();
+    ) -> PortClaims {
+        let mut made = PortClaims::default();
         let notes = duplicate_key_notes(&labels.vip_labels);
         for (label, note) in labels.vip_labels.iter().zip(notes) {
-            let Some((address, port)) = label.address() else { continue };
+            let Some(Ok(meaning)) = &label.meaning else { continue };
+            let (name, address, port) = match meaning {
+                VipRef::Address(address, port) => (None, *address, *port),
+                VipRef::Named(name, port) => match self.naming.name_of(name) {
+                    Ok(name) => (Some(name), Ipv4Addr::UNSPECIFIED.into(), *port),
+                    Err(_) => continue,
+                },
+            };
             for protocol in &self.port.protocols {
                 let protocol = match protocol {
                     marathon::Protocol::Tcp => Protocol::Tcp,
                     marathon::Protocol::Udp => Protocol::Udp,
                 };
                 let vip = Vip { address, port, protocol };
-                if let Err(why) = quota.take_service(vip, self.port, instances.len()) {
+                let service = (name.clone(), vip);
+                if let Err(why) = quota.take_service(service, self.port, instances.len()) {
                     let (place, verdict) = (self.label_place(label), Verdict::refused(why));
-                    capped.push(LabelReport { place, vip: Some(vip), verdict });
+                    let vip = name.is_none().then_some(vip);
+                    made.capped.push(LabelReport { place, vip, name: name.clone(), verdict });
                     continue;
                 }
-                claims.push(Claim {
+                let claim = |vip| Claim {
                     vip,
+                    name: None,
                     label: self.label_place(label),
                     source: SourceId::default(),
                     superseded: self.superseded,
@@ -80,17 +102,47 @@ impl PortReader<'_> {
                     note: note.clone(),
                     options: labels.options.clone(),
                     candidates: instances.iter().map(|each| self.make_candidate(each)).collect(),
-                });
+                };
+                match &name {
+                    None => made.claims.push(claim(vip)),
+                    Some(name) => {
+                        let families = self.families_of(instances);
+                        let endpoint = (port, protocol);
+                        made.named.push(NamedClaim::new(name.clone(), families, endpoint, claim));
+                    }
+                }
             }
         }
-        claims
+        made
+    }
+
+    /// Returns the families in which the port's tasks can be reached under a name. A host port counts
+    /// for IPv6 only on an agent without an IPv4 address: few of them are published for both.
+    fn families_of(&self, instances: &[&PlacedInstance<'_>]) -> Families {
+        let places = instances.iter().filter_map(|placed| {
+            let is_host = matches!(
+                placed.instance.endpoints.get(self.port.index),
+                Some(Ok(Endpoint::Host { .. }))
+            );
+            Some((is_host, self.find_reach(placed).ok()?.place))
+        });
+        places.fold(Families::default(), |families, (is_host, place)| {
+            let v4 = place.in_family(Family::Inet).is_some();
+            let v6 = place.in_family(Family::Inet6).is_some() && !(is_host && v4);
+            families.union(Families { v4, v6 })
+        })
     }
 
     /// Makes the reports on labels that make no claim.
     fn label_reports(&self, labels: &PortLabels) -> Vec<LabelReport> {
         let mut reports = Vec::new();
         let mut refuse = |place, why: LabelRefusal| {
-            reports.push(LabelReport { place, vip: None, verdict: Verdict::refused(why) });
+            reports.push(LabelReport {
+                place,
+                vip: None,
+                name: None,
+                verdict: Verdict::refused(why),
+            });
         };
         for option in labels.bad_options.iter().filter(|bad| bad.on_port) {
             refuse(self.label_place_of(&option.key, 0, &option.value), option.error.clone().into());
@@ -101,20 +153,14 @@ impl PortReader<'_> {
                 None => refuse(place, LabelRefusal::Lookalike),
                 Some(Err(error)) => refuse(place, error.clone().into()),
                 Some(Ok(_)) if self.port.protocols.is_empty() => refuse(place, self.no_protocol()),
-                Some(Ok(VipRef::Address(..) | VipRef::Named(..))) => {}
+                Some(Ok(VipRef::Named(name, _))) => {
+                    if let Err(why) = self.naming.name_of(name) {
+                        refuse(place, why);
+                    }
+                }
+                Some(Ok(VipRef::Address(..))) => {}
             }
         }
-        reports.extend(labels.vip_labels.iter().filter_map(|label| match &label.meaning {
-            Some(Ok(VipRef::Named(name, _))) if !self.port.protocols.is_empty() => {
-                let why = format!(
-                    "{name} is a name: named VIPs are not served yet, they get their addresses \
-                     and DNS in a later release; until then write an address"
-                );
-                let place = self.label_place(label);
-                Some(LabelReport { place, vip: None, verdict: Verdict::Named(why) })
-            }
-            _ => None,
-        }));
         reports
     }
 

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use marathon::{Port, Workload};
 use vip::label::LabelRefusal;
+use vip::naming::VipName;
 use vip::{LabelPlace, LabelReport, Verdict, Vip};
 
 use super::app_id::app_id;
+
+/// A virtual service that a label claims. With a name its address isn't known yet.
+pub(super) type ClaimedService = (Option<VipName>, Vip);
 
 /// The virtual services that a workload has so far, and their instances.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
     /// An older version of the definition, which some tasks still run, has mostly the same ones.
-    vips: BTreeSet<Vip>,
+    services: BTreeSet<ClaimedService>,
     servers: usize,
 }
 
@@ -20,13 +24,13 @@ impl Quota {
     /// Takes one virtual service with so many instances, or returns the reason why there are too many.
     pub(super) fn take_service(
         &mut self,
-        vip: Vip,
+        service: ClaimedService,
         port: &Port,
         instances: usize,
     ) -> Result<(), LabelRefusal> {
         let reason = if port.index >= caps::PORTS {
             format!("only the first {} ports of an app or pod can have VIPs", caps::PORTS)
-        } else if !self.vips.contains(&vip) && self.vips.len() >= caps::WORKLOAD_VIPS {
+        } else if !self.services.contains(&service) && self.services.len() >= caps::WORKLOAD_VIPS {
             let most = caps::WORKLOAD_VIPS;
             format!("this app or pod has {most} VIPs already, and more are not served")
         } else if self.servers + instances > caps::WORKLOAD_SERVERS {
@@ -35,7 +39,7 @@ impl Quota {
                 caps::WORKLOAD_SERVERS
             )
         } else {
-            self.vips.insert(vip);
+            self.services.insert(service);
             self.servers += instances;
             return Ok(());
         };
@@ -56,6 +60,7 @@ pub(in crate::sources::marathon) fn cap_reports(reports: &mut Vec<LabelReport>) 
         let last = LabelReport {
             place: first.place.clone(),
             vip: None,
+            name: None,
             verdict: Verdict::refused(LabelRefusal::Capped(why)),
         };
         reports.truncate(caps::WORKLOAD_REPORTS - 1);
@@ -88,6 +93,6 @@ pub(super) fn report_capped_labels(workload: &Workload, reports: &mut Vec<LabelR
             value: "...".into(),
         };
         let verdict = Verdict::refused(LabelRefusal::Capped(why));
-        reports.push(LabelReport { place, vip: None, verdict });
+        reports.push(LabelReport { place, vip: None, name: None, verdict });
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use vip::naming::NamedClaim;
 use vip::{Claim, LabelReport};
 
 /// The claims of workloads, and the facts that go with them.
@@ -11,6 +12,8 @@ use vip::{Claim, LabelReport};
 pub struct Translation {
     /// The claims to VIPs, in the order of the document.
     pub claims: Vec<Claim>,
+    /// The claims to named VIPs.
+    pub named: Vec<NamedClaim>,
     /// Reports on labels that make no claim.
     pub reports: Vec<LabelReport>,
     /// The addresses of agents that run tasks whose ports aren't known.
@@ -28,6 +31,7 @@ impl Translation {
     /// Appends another translation.
     pub(crate) fn append(&mut self, other: Self) {
         self.claims.extend(other.claims);
+        self.named.extend(other.named);
         self.reports.extend(other.reports);
         self.uncertain.extend(other.uncertain);
         self.gaps.extend(other.gaps);
