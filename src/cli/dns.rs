@@ -1,6 +1,6 @@
 //! `vipd dns`: the name server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -12,10 +12,12 @@ use dns::{DomainName, NodeFacts, OwnZones, Responder, Server, Sockets, UpstreamS
 use ipnet::IpNet;
 use node::AddressWatch;
 use sd_notify::NotifyState;
+use vip::naming::NameSettings;
 
 use super::args::Global;
 use super::end::End;
 use super::signals::{Signals, Told};
+use crate::config::Names;
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -78,22 +80,22 @@ pub(super) struct Dns {
 
 impl Dns {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        // It says nothing about names yet, but one that can't be used is an error as everywhere.
-        global.read_config_file()?;
-        let sockets = self.open_sockets()?;
+        let names = global.read_config_file()?.names.resolve()?;
+        let sockets = self.open_sockets(&names)?;
         let addresses = sockets.list_addresses().context("cannot read the sockets' addresses")?;
-        let own = self.own_zones()?;
+        let own = self.own_zones(&names)?;
         let responder = Arc::new(Responder {
             listen: addresses.iter().map(SocketAddr::ip).collect(),
-            clients: self.clients.clone(),
-            forwards: self.forward,
+            clients: if self.clients.is_empty() { names.clients } else { self.clients.clone() },
+            forwards: self.forward || names.forward,
             ..Responder::new(&own)
         });
         follow_node(&responder)?;
         self.follow_zone(own, &responder)?;
-        let upstreams = match self.upstreams.as_slice() {
-            [] => UpstreamSource::of_node(),
-            upstreams => UpstreamSource::Fixed(upstreams.to_vec()),
+        let upstreams = match (self.upstreams.as_slice(), names.upstreams) {
+            ([], configured) if configured.is_empty() => UpstreamSource::of_node(),
+            ([], configured) => UpstreamSource::Fixed(configured),
+            (upstreams, _) => UpstreamSource::Fixed(upstreams.to_vec()),
         };
         let server = Server::new(responder, sockets, upstreams);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,18 +115,18 @@ impl Dns {
         Ok(End::Fine)
     }
 
-    fn open_sockets(&self) -> Result<Sockets> {
+    fn open_sockets(&self, names: &Names) -> Result<Sockets> {
         if let Some(inherited) = Sockets::take_inherited()? {
             return Ok(inherited);
         }
-        let default = [SocketAddr::from((Ipv4Addr::new(198, 51, 100, 1), PORT))];
-        let listen = if self.listen.is_empty() { &default[..] } else { &self.listen };
+        let listen = if self.listen.is_empty() { &names.listen } else { &self.listen };
         Ok(Sockets::bind_addresses(listen)?)
     }
 
-    fn own_zones(&self) -> Result<OwnZones> {
+    fn own_zones(&self, names: &Names) -> Result<OwnZones> {
+        let configured = names.vips.iter().flat_map(NameSettings::zones);
         let zones = match self.zones.is_empty() {
-            true => vec![parse_zone("l4lb.thisdcos.directory")?],
+            true => configured.map(|zone| parse_zone(zone)).collect::<Result<_>>()?,
             false => self.zones.clone(),
         };
         Ok(OwnZones { zones, host_zones: self.host_zones.clone() })
