@@ -214,6 +214,7 @@ fn measure_reaction<K: Kernel + 'static>(
                 monitor: None,
                 clock: marathon::Timestamp::now,
                 state_files: None,
+                zone_file: None,
                 hold: None,
             })
             .unwrap();

@@ -117,7 +117,9 @@ impl World {
                 self.changed = Some(Instant::now());
                 Input::Applied(outcome)
             }
-            Effect::Resolve(_) | Effect::Log(_) | Effect::Save(_) => return,
+            Effect::Resolve(_) | Effect::Log(_) | Effect::Save(_) | Effect::UpdateNames(_) => {
+                return;
+            }
         };
         self.inputs.push_back(input);
     }

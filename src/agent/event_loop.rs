@@ -2,6 +2,7 @@
 //! kernel thread, the disk and the clock.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use super::journal::Journal;
 use super::journal::log::Log;
 use super::kernel_thread::{KernelRequest, KernelThread, start_monitor};
 use super::metrics::recorder::{News, Recorder};
+use super::name_files::NameFiles;
 use super::state_file::StateFiles;
 use super::status::counts::VipCounts;
 use super::status::health::Beat;
@@ -49,6 +51,8 @@ pub struct Setup<K> {
     pub monitor: Option<String>,
     /// The state files.
     pub state_files: Option<StateFiles>,
+    /// The zone file for the name server.
+    pub zone_file: Option<PathBuf>,
     /// A hold that is in force from the start.
     pub hold: Option<Hold>,
     /// The wall clock. Tests bring their own.
@@ -68,6 +72,7 @@ pub struct Agent {
     view: watch::Sender<Arc<View>>,
     heartbeat: Arc<AtomicU64>,
     state_files: Option<Arc<StateFiles>>,
+    name_files: NameFiles,
     log: Log,
     look_ups: Arc<Semaphore>,
     recorder: Recorder,
@@ -116,6 +121,9 @@ impl Agent {
             start_monitor(interface, inbox.answers.change_sender())
                 .context("cannot start the thread that listens to the kernel")?;
         }
+        let state_files = setup.state_files.map(Arc::new);
+        let name_files = NameFiles::start(setup.zone_file, state_files.clone())
+            .context("cannot start the thread that writes the names")?;
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
         let core = AgentCore::new(setup.config, now);
@@ -133,7 +141,8 @@ impl Agent {
             requests,
             view,
             heartbeat: heartbeat.clone(),
-            state_files: setup.state_files.map(Arc::new),
+            state_files,
+            name_files,
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
             recorder: Recorder::new(&sources, &mut registry),
@@ -145,6 +154,7 @@ impl Agent {
         if let Some(hold) = setup.hold {
             agent.run_turn(Input::Hold(hold));
         }
+        agent.restore_names();
         for source in sources {
             agent.restore_source(&source);
         }
@@ -190,6 +200,8 @@ impl Agent {
                 save();
             }
         }
+        self.name_files.send_update(self.core.names_update(self.now()));
+        self.name_files.finish();
     }
 
     /// Removes everything of vipd's from the kernel. Call it only after the agent has stopped.
@@ -266,6 +278,7 @@ impl Agent {
                 }
                 Effect::Apply(plan) => self.kernel.send_request(KernelRequest::Apply(plan)),
                 Effect::Log(entries) => self.log.log_outcome(entries, now.since_start),
+                Effect::UpdateNames(update) => self.name_files.send_update(*update),
                 Effect::Save(source) => {
                     if let Some(save) = self.prepare_save(&source) {
                         tokio::task::spawn_blocking(save);
@@ -307,6 +320,20 @@ impl Agent {
             Err(error) => {
                 let (source, error) = (source.as_str(), error_chain(&error));
                 tracing::warn!(source, "the state file can't be used: {error}");
+            }
+        }
+    }
+
+    fn restore_names(&mut self) {
+        let Some(files) = &self.state_files else { return };
+        match files.load_names(|json| serde_json::from_slice(json)) {
+            Ok(saved) => {
+                let now = self.now();
+                saved.into_iter().for_each(|saved| self.core.restore_names(saved, now));
+            }
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::warn!("the state file of names can't be used: {error}");
             }
         }
     }

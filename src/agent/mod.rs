@@ -9,6 +9,7 @@ mod inbox;
 pub mod journal;
 mod kernel_thread;
 pub mod metrics;
+pub mod name_files;
 pub mod notify;
 pub mod state_file;
 pub mod status;

@@ -12,6 +12,9 @@ use vip::SourceId;
 /// The first word of a file, with the version of its format.
 const MAGIC: &str = "vipd-known-1";
 
+/// The file of the names. No source's file has this ending.
+const NAMES: &str = "vips.names";
+
 /// The largest file that is read. The state of no cluster comes near it.
 const MAX_FILE: u64 = 512 << 20;
 
@@ -88,8 +91,19 @@ impl StateFiles {
         source: &SourceId,
         state: &impl Serialize,
     ) -> Result<(), StateFileError> {
-        let path = self.file_path(source);
-        let io = |source| StateFileError::Io { path: path.clone(), source };
+        self.save_file(&self.file_path(source), state)
+    }
+
+    /// Replaces the file of the names and their addresses.
+    ///
+    /// # Errors
+    /// As [`StateFiles::save_state`].
+    pub fn save_names(&self, names: &impl Serialize) -> Result<(), StateFileError> {
+        self.save_file(&self.folder.join(NAMES), names)
+    }
+
+    fn save_file(&self, path: &Path, state: &impl Serialize) -> Result<(), StateFileError> {
+        let io = |source| StateFileError::Io { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
         let temporary = path.with_extension("new");
         let write = || -> io::Result<()> {
@@ -109,7 +123,7 @@ impl StateFiles {
             file.rewind()?;
             write_header(&mut file, length, sum.finalize())?;
             file.sync_all()?;
-            fs::rename(&temporary, &path)?;
+            fs::rename(&temporary, path)?;
             File::open(&self.folder)?.sync_all()
         };
         write().map_err(io)
@@ -124,7 +138,24 @@ impl StateFiles {
         id: &SourceId,
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<Option<T>, StateFileError> {
-        let path = self.file_path(id);
+        Self::load_file(self.file_path(id), parse)
+    }
+
+    /// Reads the file of the names, if there is one, and parses its JSON.
+    ///
+    /// # Errors
+    /// As [`StateFiles::load_state`].
+    pub fn load_names<T>(
+        &self,
+        parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<Option<T>, StateFileError> {
+        Self::load_file(self.folder.join(NAMES), parse)
+    }
+
+    fn load_file<T>(
+        path: PathBuf,
+        parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<Option<T>, StateFileError> {
         let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

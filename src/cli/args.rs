@@ -1,7 +1,7 @@
 //! Options that several commands share, and the configuration that they result in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -155,6 +155,9 @@ impl Global {
         if !self.vip_allow.is_empty() {
             policy.allow.clone_from(&self.vip_allow);
         }
+        let names = file.names.resolve()?;
+        let listen = names.vips.iter().flat_map(|vips| &vips.listen);
+        policy.listen = listen.map(SocketAddr::ip).collect();
         let mut agent = file.agent.resolve()?;
         if let Some(socket) = &self.socket {
             agent.socket.clone_from(socket);
@@ -173,7 +176,7 @@ impl Global {
             timeouts: file.ipvs.resolve()?,
             firewall: file.firewall.resolve(self.firewall, &policy)?,
             policy,
-            names: file.names.resolve()?,
+            names,
             agent,
         })
     }

@@ -143,6 +143,7 @@ impl Run {
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             monitor: Some(config.interface.clone()),
             state_files: Some(StateFiles::new(config.agent.state.clone())),
+            zone_file: prepare_zone_file(config),
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;
@@ -159,6 +160,22 @@ impl Run {
         admin.stop();
         Ok(told)
     }
+}
+
+/// Returns the path of the zone file, next to the socket. If names are not served there is none: the
+/// name server must not answer with those of an earlier run.
+fn prepare_zone_file(config: &Config) -> Option<PathBuf> {
+    let path = config.agent.zone_file();
+    if config.names.vips.is_some() {
+        return Some(path);
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
+        _ => {}
+    }
+    None
 }
 
 /// Creates a client for each Marathon.

@@ -67,6 +67,14 @@ pub struct AgentSettings {
     pub doubt: Duration,
 }
 
+impl AgentSettings {
+    /// Returns the path of the zone file that the name server reads, next to the socket.
+    #[must_use]
+    pub fn zone_file(&self) -> PathBuf {
+        self.socket.with_file_name("zone")
+    }
+}
+
 impl AgentSection {
     /// Checks the values.
     ///

@@ -71,9 +71,10 @@ pub struct Names {
 
 impl Default for Names {
     fn default() -> Self {
+        let listen = vec![SocketAddr::new(DEFAULT_LISTEN, DNS_PORT)];
         Self {
-            vips: Some(NameSettings::default()),
-            listen: vec![SocketAddr::new(DEFAULT_LISTEN, DNS_PORT)],
+            vips: Some(NameSettings::default().with_name_server(listen.clone(), false)),
+            listen,
             clients: Vec::new(),
             forward: false,
             upstreams: Vec::new(),
@@ -99,6 +100,7 @@ impl NamesSection {
             );
         }
         let upstreams = parse_sockets("[names] upstreams", &upstreams)?;
+        let vips = vips.with_name_server(listen.clone(), forward);
         Ok(Names { vips: enabled.then_some(vips), listen, clients, forward, upstreams })
     }
 }

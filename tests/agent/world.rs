@@ -170,6 +170,7 @@ impl World {
             open_kernel: Box::new(move || Ok(kernel.clone())),
             monitor: None,
             state_files: Some(StateFiles::new(self.folder.path().join("state"))),
+            zone_file: Some(self.folder.path().join("zone")),
             hold: self.hold.clone(),
             clock: marathon_sim::now,
         })

@@ -156,6 +156,7 @@ async fn serve(url: &str) {
         open_kernel: Box::new(move || Ok(opened.clone())),
         monitor: None,
         state_files: None,
+        zone_file: None,
         hold: None,
         clock: marathon::Timestamp::now,
     })

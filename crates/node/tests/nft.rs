@@ -96,6 +96,7 @@ fn written(family: Family, rules: Rules) -> String {
         Guard::Off => "",
         Guard::On => {
             "chain guard { type filter hook input priority 150;
+             ip daddr . meta l4proto . th dport @open accept
              ct direction original ip daddr @vips meta l4proto tcp reject with tcp reset
              ct direction original ip daddr @vips meta l4proto udp reject; }"
         }
@@ -113,7 +114,8 @@ fn written(family: Family, rules: Rules) -> String {
         }
     };
     let sets = "set vips { type ipv4_addr; }
-        set empty { type ipv4_addr . inet_proto . inet_service; }";
+        set empty { type ipv4_addr . inet_proto . inet_service; }
+        set open { type ipv4_addr . inet_proto . inet_service; }";
     let text = format!("table ip vipd {{ {sets}\n{nat}\n{refuse}\n{guard}\n{postrouting}\n}}\n");
     match family {
         Family::Inet => text,

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -13,8 +14,8 @@ use crate::naming::{Names, VipName};
 use crate::nft::Modes;
 use crate::select::{Selection, select_servers};
 use crate::{
-    AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, TableDoubt,
-    Verdict, Vip,
+    AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, Protocol,
+    TableDoubt, Verdict, Vip,
 };
 
 /// The virtual services that should exist, and a report on every label.
@@ -37,6 +38,9 @@ pub struct Desired {
     pub modes: Modes,
     /// The names of virtual addresses.
     pub names: Names,
+    /// The addresses and ports at which the node's name server answers. Their addresses are bound and
+    /// guarded like those of VIPs.
+    pub listeners: BTreeSet<SocketAddr>,
     /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
 }
@@ -55,6 +59,16 @@ pub struct DesiredService {
 }
 
 impl Desired {
+    /// Returns the ports at which the node's name server answers.
+    pub(crate) fn open_ports(&self) -> impl Iterator<Item = Vip> {
+        let protocols = [Protocol::Tcp, Protocol::Udp];
+        self.listeners.iter().flat_map(move |at| {
+            let port = NonZeroU16::new(at.port());
+            let vip = move |protocol| Some(Vip { address: at.ip(), port: port?, protocol });
+            protocols.into_iter().filter_map(vip)
+        })
+    }
+
     /// Gives every IPv4 address the same source, or none.
     pub fn set_source(&mut self, source: Option<Ipv4Addr>) {
         let addresses = self.services.keys().map(|vip| vip.address).filter(IpAddr::is_ipv4);

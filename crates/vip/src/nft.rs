@@ -2,7 +2,7 @@
 //!
 //! Their rules keep packets to VIPs away from everything but IPVS, and give clients on this node a
 //! source address that replies come back to. The rules never change while vipd runs; only the
-//! elements of two sets come and go, with the addresses and services they stand for.
+//! elements of three sets come and go, with the addresses and services they stand for.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -107,6 +107,8 @@ pub struct Table {
     /// The elements of set `empty`: services without a usable real server, whose new clients are
     /// refused.
     pub empty: BTreeSet<Vip>,
+    /// The elements of set `open`: ports of guarded addresses at which a server of this node answers.
+    pub open: BTreeSet<Vip>,
 }
 
 /// An element of a set.
@@ -116,6 +118,8 @@ pub enum Element {
     Guarded(IpAddr),
     /// A virtual service in set `empty`.
     Refused(Vip),
+    /// A port in set `open`.
+    Open(Vip),
 }
 
 /// Returns the family's name in nftables.
@@ -142,7 +146,7 @@ impl Element {
     pub fn address(&self) -> IpAddr {
         match self {
             Self::Guarded(address) => *address,
-            Self::Refused(vip) => vip.address,
+            Self::Refused(vip) | Self::Open(vip) => vip.address,
         }
     }
 
@@ -152,6 +156,7 @@ impl Element {
         match self {
             Self::Guarded(_) => "vips",
             Self::Refused(_) => "empty",
+            Self::Open(_) => "open",
         }
     }
 
@@ -167,7 +172,7 @@ impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guarded(address) => address.fmt(f),
-            Self::Refused(vip) => vip.fmt(f),
+            Self::Refused(vip) | Self::Open(vip) => vip.fmt(f),
         }
     }
 }
@@ -187,7 +192,8 @@ impl Table {
     /// Returns all elements.
     pub fn elements(&self) -> impl Iterator<Item = Element> + '_ {
         let guarded = self.vips.iter().copied().map(Element::Guarded);
-        guarded.chain(self.empty.iter().copied().map(Element::Refused))
+        let refused = self.empty.iter().copied().map(Element::Refused);
+        guarded.chain(refused).chain(self.open.iter().copied().map(Element::Open))
     }
 
     /// Adds an element.
@@ -195,6 +201,7 @@ impl Table {
         match element {
             Element::Guarded(address) => self.vips.insert(address),
             Element::Refused(vip) => self.empty.insert(vip),
+            Element::Open(vip) => self.open.insert(vip),
         };
     }
 
@@ -203,6 +210,7 @@ impl Table {
         match element {
             Element::Guarded(address) => self.vips.remove(&address),
             Element::Refused(vip) => self.empty.remove(&vip),
+            Element::Open(vip) => self.open.remove(&vip),
         }
     }
 
@@ -212,19 +220,23 @@ impl Table {
         match element {
             Element::Guarded(address) => self.vips.contains(&address),
             Element::Refused(vip) => self.empty.contains(&vip),
+            Element::Open(vip) => self.open.contains(&vip),
         }
     }
 
     fn restricted_to(&self, addresses: &BTreeSet<IpAddr>) -> Self {
         let vips = addresses.iter().filter(|address| self.vips.contains(*address));
-        let empty =
-            addresses.iter().flat_map(|address| self.empty.range(Vip::all_on(*address)).copied());
+        let on_them = |vips: &BTreeSet<Vip>| {
+            let vips = addresses.iter().flat_map(|address| vips.range(Vip::all_on(*address)));
+            vips.copied().collect()
+        };
         Self {
             support: self.support,
             lacks: self.lacks.clone(),
             state: self.state,
             vips: vips.copied().collect(),
-            empty: empty.collect(),
+            empty: on_them(&self.empty),
+            open: on_them(&self.open),
         }
     }
 }

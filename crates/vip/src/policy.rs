@@ -20,6 +20,9 @@ pub struct Policy {
     pub allow: Vec<IpNet>,
     /// Prefixes that only some apps may claim.
     pub owner: BTreeMap<IpNet, Reservation>,
+    /// The addresses at which the node's name server answers (`[names]` of the configuration).
+    #[serde(skip)]
+    pub listen: Vec<IpAddr>,
     /// The endpoint to use for real servers on this node (`[node]` of the configuration).
     #[serde(skip)]
     pub local_servers: LocalServers,
@@ -85,6 +88,9 @@ pub enum AddressRefusal {
     /// An address of a resolver.
     #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]
     Resolver(IpAddr),
+    /// The address at which the node's name server answers.
+    #[error("{0} is the address of this node's name server ([names] listen)")]
+    NameServer(IpAddr),
     /// The address of a task's container.
     #[error("{0} is the own address of a task")]
     Task(IpAddr),
@@ -128,6 +134,9 @@ impl Policy {
         }
         if cluster.masters.contains(&address) {
             return Err(AddressRefusal::Master(address));
+        }
+        if self.listen.contains(&address) {
+            return Err(AddressRefusal::NameServer(address));
         }
         if node.resolvers.contains(&address) {
             return Err(AddressRefusal::Resolver(address));

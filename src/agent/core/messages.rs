@@ -9,6 +9,7 @@ use vip::controller::LogEntry;
 use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
+use crate::agent::name_files::NamesUpdate;
 use crate::agent::status::Hold;
 use crate::sources::hosts::Addresses;
 use crate::sources::{SourceId, SourceMessage, SourceRequest};
@@ -85,4 +86,6 @@ pub enum Effect {
     Log(Vec<(LogEntry, OpResult)>),
     /// Write the state file of this source.
     Save(SourceId),
+    /// Write the files of the names.
+    UpdateNames(Box<NamesUpdate>),
 }

@@ -7,6 +7,7 @@ mod config;
 mod doubt;
 mod kernel;
 mod messages;
+mod names;
 mod open_doubt;
 mod snapshot;
 mod sources;
@@ -51,6 +52,8 @@ pub struct AgentCore {
     /// Rules of vipd's own let VIPs through the firewall.
     lets_in: bool,
     data_path: Option<String>,
+    /// The zones of names; `None` if names are not served.
+    zones: Option<Vec<String>>,
     hold: Option<Hold>,
     /// The sources lack so much of the kernel's table that this is doubted.
     table_doubt: Option<OpenDoubt>,
@@ -68,6 +71,7 @@ impl AgentCore {
         controller.sources = config.sources.iter().map(|source| source.id.clone()).collect();
         let sources = config.sources.iter();
         let allow = controller.table.policy.allow.clone();
+        let zones = controller.table.names.as_ref().map(|names| names.zones().to_vec());
         let lets_in = !controller.table.let_in.is_empty();
         Self {
             servers: sources.clone().flat_map(|source| source.servers.clone()).collect(),
@@ -82,6 +86,7 @@ impl AgentCore {
             checked_firewall: None,
             lets_in,
             data_path: None,
+            zones,
             hold: None,
             table_doubt: None,
             table_news: false,
@@ -162,6 +167,7 @@ impl AgentCore {
         self.ready = self.ready
             || status.awaited.is_empty() && status.counters.readings > 0 && self.is_in_kernel();
         self.save_sources(now, effects);
+        self.update_names(now, effects);
     }
 
     /// Returns whether all claims are in the kernel. A VIP that the kernel refuses doesn't count: the

@@ -47,6 +47,7 @@ impl Controller {
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
         self.touch_now(addresses.into_iter().chain(draining), now);
         if self.claims.is_complete() && !was_complete {
+            self.names_changed = true;
             self.touch_all(now);
         }
         self.forget_lapsed();
@@ -153,6 +154,7 @@ impl Controller {
     pub(super) fn touch_all(&mut self, now: Duration) {
         let mut all: BTreeSet<IpAddr> = self.claims.vips().map(|vip| vip.address).collect();
         all.extend(self.decided.addresses());
+        all.extend(self.listen_addresses());
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());
             all.extend(model.our_services().map(|(vip, _)| vip.address));

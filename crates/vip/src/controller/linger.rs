@@ -29,7 +29,8 @@ impl Lingering {
             observed.our_services().map(|(vip, _)| vip.address).collect();
         for address in addresses {
             let bound = observed.addresses.contains_key(address);
-            let wanted = desired.services.range(Vip::all_on(*address)).next().is_some();
+            let wanted = desired.services.range(Vip::all_on(*address)).next().is_some()
+                || desired.listeners.iter().any(|at| at.ip() == *address);
             let lingers = bound && !wanted && !served.contains(address);
             let over = if lingers {
                 *self.until.entry(*address).or_insert(until) <= now

@@ -170,6 +170,8 @@ pub struct Controller {
     names: AddressBook,
     /// Whether the names, their addresses or their apps changed since that was last asked.
     names_changed: bool,
+    /// Whether an earlier run knew names.
+    remembers_names: bool,
     /// Reports on the labels of names that have no address, by app.
     unplaced: BTreeMap<AppKey, Vec<LabelReport>>,
     /// Reports on labels that were not taken yet.
@@ -213,6 +215,7 @@ impl Controller {
             conflicts: BTreeMap::new(),
             names: AddressBook::default(),
             names_changed: false,
+            remembers_names: false,
             unplaced: BTreeMap::new(),
             news: Vec::new(),
             look_at: Duration::ZERO,
@@ -253,6 +256,8 @@ impl Controller {
         desired.services.extend(self.services().map(|(vip, service)| (*vip, service.clone())));
         desired.sources.extend(self.decided.sources());
         desired.names = self.all_names();
+        desired.listeners =
+            self.model.as_ref().map(|model| self.listeners(model)).unwrap_or_default();
         desired.reports.extend(self.reports().cloned());
         desired
     }

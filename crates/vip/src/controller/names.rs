@@ -1,13 +1,13 @@
 //! Named VIPs: what the controller asks of the address book, and what follows from it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{AppClaims, AppKey, Change, Controller};
 use crate::label::LabelRefusal;
 use crate::naming::{AddressBook, NameFacts, Names, Rules, VipName};
-use crate::{Claim, LabelReport, Policy, SourceId, Verdict};
+use crate::{Claim, LabelReport, Observed, Policy, SourceId, Verdict};
 
 impl Controller {
     /// Gives the names of a change their addresses: the claims to them become claims to VIPs.
@@ -48,7 +48,6 @@ impl Controller {
         if !apps.values().flatten().any(|app| is_named(app)) && !self.names.knows_any(apps.keys()) {
             return;
         }
-        self.names_changed = true;
         let claims = apps.values().flatten().flat_map(|app| &app.claims);
         let told: BTreeSet<IpAddr> = claims.map(|claim| claim.vip.address).collect();
         let mut book = std::mem::take(&mut self.names);
@@ -57,7 +56,13 @@ impl Controller {
             book.update_apps(named, rules, now)
         });
         self.names = book;
-        for each in moves.into_iter().flatten() {
+        let (changed, moves) = moves.unwrap_or_default();
+        self.names_changed |= changed;
+        if changed {
+            let listen: Vec<_> = self.listen_addresses().collect();
+            self.touch_now(listen, now);
+        }
+        for each in moves {
             let others = self.names.claimants(&each.name).filter(|key| !is_told(key));
             self.claims.move_name(&each, others);
             self.touch_now([each.from, each.to], now);
@@ -117,6 +122,7 @@ impl Controller {
         let mut book = AddressBook::default();
         self.with_rules(&BTreeSet::new(), |rules| book.restore(known, rules, now));
         self.names = book;
+        self.remembers_names = !known.is_empty();
         self.names_changed = true;
     }
 
@@ -142,12 +148,36 @@ impl Controller {
         settings.map(|settings| self.names.facts(settings, now)).unwrap_or_default()
     }
 
-    /// Lists the addresses at which each name has VIPs, as DNS answers them.
-    pub fn served_names(&self) -> impl Iterator<Item = (&VipName, Vec<IpAddr>)> {
-        self.names.living_names().map(|(name, addresses)| {
-            let is_claimed = |address: &IpAddr| self.claims.claims_on(*address).next().is_some();
-            (name, addresses.filter(is_claimed).collect())
-        })
+    /// Lists the addresses at which each name has VIPs, as DNS answers them. Until every source was
+    /// read completely, names that are remembered count too: their VIPs stay as long. `None` while
+    /// nothing is known.
+    #[must_use]
+    pub fn served_names(&self) -> Option<BTreeMap<VipName, Vec<IpAddr>>> {
+        let is_complete = self.claims.is_complete();
+        let is_claimed = |address: &IpAddr| self.claims.claims_on(*address).next().is_some();
+        let names = self.names.all_names().filter(|(_, lives, _)| *lives || !is_complete);
+        let names = names.map(|(name, lives, addresses)| {
+            let addresses = addresses.filter(|address| !lives || is_claimed(address));
+            (name.clone(), addresses.collect())
+        });
+        (is_complete || self.remembers_names).then(|| names.collect())
+    }
+
+    /// Returns the addresses and ports at which the name server answers: none while no name is known,
+    /// unless it forwards queries, and none that another interface of the node has.
+    pub(super) fn listeners(&self, observed: &Observed) -> BTreeSet<SocketAddr> {
+        let Some(settings) = &self.config.table.names else { return BTreeSet::new() };
+        if !settings.forward && self.names.is_empty() {
+            return BTreeSet::new();
+        }
+        let is_free = |at: &&SocketAddr| !observed.node.own.contains(&at.ip());
+        settings.listen.iter().filter(is_free).copied().collect()
+    }
+
+    /// Returns the addresses at which the name server may answer.
+    pub(super) fn listen_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let settings = self.config.table.names.iter();
+        settings.flat_map(|settings| settings.listen.iter().map(SocketAddr::ip))
     }
 
     /// Tells whether the names, their addresses or their apps changed since the last call.

@@ -58,7 +58,8 @@ impl Controller {
     fn into_desired(self) -> Desired {
         let names = self.all_names();
         let unplaced: Vec<_> = self.unplaced.values().flatten().cloned().collect();
-        let desired = Desired { names, ..self.nothing_desired() };
+        let listeners = self.model.as_ref().map(|model| self.listeners(model)).unwrap_or_default();
+        let desired = Desired { names, listeners, ..self.nothing_desired() };
         let mut desired = self.decided.into_desired(desired);
         desired.reports.extend(unplaced);
         desired

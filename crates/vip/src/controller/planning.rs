@@ -120,6 +120,8 @@ impl Controller {
                 service.incomplete |= service.selection.members.is_empty();
             }
         }
+        let listeners = self.listeners(observed).into_iter();
+        desired.listeners = listeners.filter(|at| addresses.contains(&at.ip())).collect();
         desired.names = self.names_of(addresses);
         self.add_name_notes(&mut desired.reports);
         self.add_kept(&mut desired, observed, addresses);

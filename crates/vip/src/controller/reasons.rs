@@ -138,6 +138,8 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         }
         Op::AddElement { element: Element::Guarded(_) } => "guarded".to_owned(),
         Op::DeleteElement { element: Element::Guarded(_) } => "no longer guarded".to_owned(),
+        Op::AddElement { element: Element::Open(_) } => "open for the name server".to_owned(),
+        Op::DeleteElement { element: Element::Open(_) } => "no longer open".to_owned(),
         Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),
         Op::DeleteElement { element: Element::Refused(_) } => text::LET_IN.to_owned(),
         Op::CreateLink => "created".to_owned(),

@@ -96,14 +96,14 @@ impl Rules<'_> {
 }
 
 impl AddressBook {
-    /// Takes in what these apps claim now; `None` for one that is gone. Returns the names whose
-    /// address changed.
+    /// Takes in what these apps claim now; `None` for one that is gone. Returns whether anything
+    /// changed, and the names that have another address.
     pub(crate) fn update_apps<'a>(
         &mut self,
         apps: impl Iterator<Item = (AppKey, Option<&'a [NamedClaim]>)>,
         rules: Rules<'_>,
         now: Duration,
-    ) -> Vec<Move> {
+    ) -> (bool, Vec<Move>) {
         self.expire(now);
         let mut changed = BTreeSet::new();
         for (app, claims) in apps {
@@ -127,7 +127,7 @@ impl AddressBook {
                 }
             }
         }
-        self.place_names(&changed, rules, now)
+        (!changed.is_empty(), self.place_names(&changed, rules, now))
     }
 
     /// Gives these names their addresses, and takes those of names without a claim back later.
@@ -304,12 +304,19 @@ impl AddressBook {
         self.holders.iter().map(|(address, holder)| (*address, holder.name.clone()))
     }
 
-    /// Returns the names that apps claim, with their addresses.
-    pub(crate) fn living_names(
+    /// Returns the names with their addresses, and whether an app claims them.
+    pub(crate) fn all_names(
         &self,
-    ) -> impl Iterator<Item = (&VipName, impl Iterator<Item = IpAddr>)> {
-        let living = self.names.iter().filter(|(_, entry)| !entry.claimants.is_empty());
-        living.map(|(name, entry)| (name, entry.held.values().map(|held| held.address)))
+    ) -> impl Iterator<Item = (&VipName, bool, impl Iterator<Item = IpAddr>)> {
+        self.names.iter().map(|(name, entry)| {
+            let addresses = entry.held.values().map(|held| held.address);
+            (name, !entry.claimants.is_empty(), addresses)
+        })
+    }
+
+    /// Tells whether no name is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// Tells whether one of these apps claims a name.

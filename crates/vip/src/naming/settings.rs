@@ -1,5 +1,7 @@
 //! The operator's settings of named VIPs.
 
+use std::net::SocketAddr;
+
 use super::{NameRange, VipName, mangle};
 
 /// The zone of DC/OS, in which applications are configured to find VIPs.
@@ -12,11 +14,20 @@ pub struct NameSettings {
     pub range: NameRange,
     /// The DNS zones in which the names are found. Never empty; names are shown in the first.
     zones: Vec<String>,
+    /// The addresses and ports at which the node's name server answers.
+    pub listen: Vec<SocketAddr>,
+    /// Whether it answers even while no name is claimed: it forwards queries for other names.
+    pub forward: bool,
 }
 
 impl Default for NameSettings {
     fn default() -> Self {
-        Self { range: NameRange::default(), zones: vec![DEFAULT_ZONE.to_owned()] }
+        Self {
+            range: NameRange::default(),
+            zones: vec![DEFAULT_ZONE.to_owned()],
+            listen: Vec::new(),
+            forward: false,
+        }
     }
 }
 
@@ -57,7 +68,13 @@ impl NameSettings {
                 return Err(ZoneError::Long(zone.clone()));
             }
         }
-        Ok(Self { range, zones })
+        Ok(Self { range, zones, ..Self::default() })
+    }
+
+    /// Adds the name server: its addresses, and whether it forwards queries.
+    #[must_use]
+    pub fn with_name_server(self, listen: Vec<SocketAddr>, forward: bool) -> Self {
+        Self { listen, forward, ..self }
     }
 
     /// Returns the zones; names are shown in the first.

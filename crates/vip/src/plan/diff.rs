@@ -258,6 +258,7 @@ fn change_addresses(
         .keys()
         .filter(|vip| !in_conflict.contains(vip))
         .map(|vip| vip.address)
+        .chain(desired.listeners.iter().map(SocketAddr::ip))
         .collect();
     match observed.link {
         Link::Missing if !wanted.is_empty() => plan.ops.push(Op::CreateLink),
@@ -282,7 +283,10 @@ fn change_addresses(
         let claimed: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
         let others = others_addresses(observed);
         let stays = |address: &IpAddr| {
-            claimed.contains(address) || others.contains(address) || kept.contains(address)
+            wanted.contains(address)
+                || claimed.contains(address)
+                || others.contains(address)
+                || kept.contains(address)
         };
         let gone = observed.addresses.keys().filter(|address| !stays(address));
         plan.ops.extend(gone.map(|address| Op::Unbind { address: *address }));

@@ -21,6 +21,7 @@ impl Op {
                 table.state = TableState::Missing;
                 table.vips.clear();
                 table.empty.clear();
+                table.open.clear();
             }
             Self::AddElement { element } => {
                 model.nft.table_mut(element.family()).insert(*element);

@@ -188,7 +188,7 @@ impl Op {
     pub fn step(&self) -> Step {
         match self {
             Self::SetTable { .. }
-            | Self::AddElement { element: Element::Guarded(_) }
+            | Self::AddElement { element: Element::Guarded(_) | Element::Open(_) }
             | Self::InsertRule { .. } => Step::Guard,
             Self::CreateLink
             | Self::RaiseLink
@@ -203,7 +203,7 @@ impl Op {
             | Self::DeleteElement { element: Element::Refused(_) } => Step::Bind,
             Self::DeleteServer { .. } | Self::DeleteService { .. } => Step::Remove,
             Self::Unbind { .. } | Self::DeleteLink => Step::Unbind,
-            Self::DeleteElement { element: Element::Guarded(_) }
+            Self::DeleteElement { element: Element::Guarded(_) | Element::Open(_) }
             | Self::DeleteTable { .. }
             | Self::DeleteRule { .. } => Step::Unguard,
         }
@@ -249,7 +249,7 @@ impl Op {
             | Self::DeleteService { vip, .. } => Some(*vip),
             Self::AddElement { element } | Self::DeleteElement { element } => match element {
                 Element::Refused(vip) => Some(*vip),
-                Element::Guarded(_) => None,
+                Element::Guarded(_) | Element::Open(_) => None,
             },
             Self::SetTable { .. }
             | Self::DeleteTable { .. }

@@ -222,8 +222,8 @@ impl Progress {
             Op::SetTable { .. }
             | Op::InsertRule { .. }
             | Op::DeleteRule { .. }
-            | Op::AddElement { element: Element::Guarded(_) }
-            | Op::DeleteElement { element: Element::Refused(_) }
+            | Op::AddElement { element: Element::Guarded(_) | Element::Open(_) }
+            | Op::DeleteElement { element: Element::Refused(_) | Element::Open(_) }
             | Op::CreateLink
             | Op::RaiseLink
             | Op::SetTimeouts { .. }

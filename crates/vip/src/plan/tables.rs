@@ -28,7 +28,9 @@ pub(super) fn change_tables(
         };
     }
     let guarded = bound.into_iter().map(Element::Guarded);
-    let wanted: BTreeSet<_> = guarded.chain(nobody.iter().copied().map(Element::Refused)).collect();
+    let refused = nobody.iter().copied().map(Element::Refused);
+    let open = desired.open_ports().map(Element::Open);
+    let wanted: BTreeSet<_> = guarded.chain(refused).chain(open).collect();
     for (family, table) in observed.nft.tables() {
         let Some(rules) = table.wanted_rules(desired.modes) else { continue };
         let wanted: BTreeSet<_> =
@@ -42,7 +44,7 @@ pub(super) fn change_tables(
         // known.
         let may_go = |element: &Element| match element {
             Element::Guarded(_) => scope == Scope::Complete,
-            Element::Refused(_) => true,
+            Element::Refused(_) | Element::Open(_) => true,
         };
         let gone = table.elements().filter(|element| !wanted.contains(element) && may_go(element));
         plan.ops.extend(gone.map(|element| Op::DeleteElement { element }));
@@ -96,6 +98,12 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
                     return None;
                 }
                 (Sign::Remove, format!("{address}  not bound, no longer guarded"))
+            }
+            Op::AddElement { element: Element::Open(vip) } => {
+                (Sign::Add, format!("{vip}  open for the name server"))
+            }
+            Op::DeleteElement { element: Element::Open(vip) } => {
+                (Sign::Remove, format!("{vip}  no longer open for the name server"))
             }
             _ => return None,
         })

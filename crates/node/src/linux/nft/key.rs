@@ -7,6 +7,7 @@ use nl_ipvs::Family;
 use vip::Vip;
 use vip::nft::Element;
 
+use super::layout::{EMPTY, OPEN, VIPS};
 use crate::linux::protocol::{protocol_number, protocol_of_number};
 
 /// Encodes the key of an element. Each part is padded to four bytes.
@@ -15,7 +16,7 @@ pub(super) fn encode_key(element: Element) -> Vec<u8> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
-    if let Element::Refused(vip) = element {
+    if let Element::Refused(vip) | Element::Open(vip) = element {
         key.extend([protocol_number(vip.protocol), 0, 0, 0]);
         key.extend(vip.port.get().to_be_bytes());
         key.extend([0, 0]);
@@ -24,7 +25,7 @@ pub(super) fn encode_key(element: Element) -> Vec<u8> {
 }
 
 /// Decodes the element of a key; `None` for one that vipd never makes.
-pub(super) fn decode_key(family: Family, key: &[u8]) -> Option<Element> {
+pub(super) fn decode_key(family: Family, set: &str, key: &[u8]) -> Option<Element> {
     let (address, rest): (IpAddr, _) = match family {
         Family::Inet => {
             let (octets, rest) = key.split_first_chunk::<4>()?;
@@ -36,11 +37,16 @@ pub(super) fn decode_key(family: Family, key: &[u8]) -> Option<Element> {
         }
     };
     match *rest {
-        [] => Some(Element::Guarded(address)),
+        [] if set == VIPS => Some(Element::Guarded(address)),
         [protocol, 0, 0, 0, high, low, 0, 0] => {
             let protocol = protocol_of_number(protocol)?;
             let port = NonZeroU16::new(u16::from_be_bytes([high, low]))?;
-            Some(Element::Refused(Vip { address, port, protocol }))
+            let vip = Vip { address, port, protocol };
+            match set {
+                EMPTY => Some(Element::Refused(vip)),
+                OPEN => Some(Element::Open(vip)),
+                _ => None,
+            }
         }
         _ => None,
     }
@@ -61,9 +67,13 @@ mod tests {
                 Element::Guarded(address),
                 Element::Refused(vip(Protocol::Tcp)),
                 Element::Refused(vip(Protocol::Udp)),
+                Element::Open(vip(Protocol::Udp)),
             ] {
                 let family = Family::from(address);
-                assert_eq!(decode_key(family, &encode_key(element)), Some(element));
+                assert_eq!(
+                    decode_key(family, element.set_name(), &encode_key(element)),
+                    Some(element)
+                );
             }
         }
     }
@@ -79,7 +89,9 @@ mod tests {
     #[test]
     fn what_is_no_key_of_ours_is_no_element() {
         for key in [&[][..], &[3, 3, 0], &[3, 3, 0, 6, 1], &[3, 3, 0, 6, 1, 0, 0, 0, 0, 80, 0, 0]] {
-            assert_eq!(decode_key(Family::Inet, key), None);
+            for set in [VIPS, EMPTY, OPEN] {
+                assert_eq!(decode_key(Family::Inet, set, key), None);
+            }
         }
     }
 }

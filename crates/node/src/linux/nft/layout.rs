@@ -4,6 +4,7 @@
 //! table ip vipd {
 //!   set vips  { type ipv4_addr; }
 //!   set empty { type ipv4_addr . inet_proto . inet_service; }
+//!   set open  { type ipv4_addr . inet_proto . inet_service; }
 //!   chain prerouting  { type nat hook prerouting priority -101;
 //!     ip daddr @vips dnat to ip daddr }
 //!   chain output      { type nat hook output priority -101;
@@ -13,6 +14,7 @@
 //!     ct state new ip daddr . meta l4proto . th dport @empty reject }
 //!   chain refuse-own  { type filter hook output priority -102; the same rules }
 //!   chain guard       { type filter hook input priority 150;
+//!     ip daddr . meta l4proto . th dport @open accept
 //!     ct direction original ip daddr @vips meta l4proto tcp reject with tcp reset
 //!     ct direction original ip daddr @vips meta l4proto udp reject }
 //!   chain postrouting { type nat hook postrouting priority 99;
@@ -34,6 +36,9 @@ pub(super) const TABLE: &str = "vipd";
 pub(super) const VIPS: &str = "vips";
 /// The set of the services without a usable real server, whose new clients are refused.
 pub(super) const EMPTY: &str = "empty";
+
+/// The set of the ports of guarded addresses at which a server of this node answers.
+pub(super) const OPEN: &str = "open";
 
 /// A rule, as its expressions.
 pub(super) type Rule = Vec<Expressions>;
@@ -66,7 +71,7 @@ const TYPE_INET_PROTOCOL: u32 = 12;
 const TYPE_INET_SERVICE: u32 = 13;
 const TYPE_BITS: u32 = 6;
 
-pub(super) fn set_layouts(family: Family) -> [Set; 2] {
+pub(super) fn set_layouts(family: Family) -> [Set; 3] {
     let (key_type, key_length) = match family {
         Family::Inet => (TYPE_IPADDR, 4),
         Family::Inet6 => (TYPE_IP6ADDR, 16),
@@ -76,6 +81,7 @@ pub(super) fn set_layouts(family: Family) -> [Set; 2] {
     [
         Set { name: VIPS, key_type, key_length },
         Set { name: EMPTY, key_type: joined, key_length: key_length + 8 },
+        Set { name: OPEN, key_type: joined, key_length: key_length + 8 },
     ]
 }
 
@@ -145,12 +151,14 @@ fn refuse_rules(family: Family) -> Vec<Rule> {
     ]
 }
 
-/// Refuses packets to VIPs that IPVS doesn't take. Replies to the node's own clients pass, since
-/// they have the other direction.
+/// Refuses packets to VIPs that IPVS doesn't take, but for the ports that are open. Replies to the
+/// node's own clients pass, since they have the other direction.
 fn guard_rules(family: Family) -> Vec<Rule> {
     let guarded =
         || e::is_original().into_iter().chain([e::load_destination(family), e::is_in(VIPS)]);
+    let open = e::load_service_key(family).into_iter().chain([e::is_in(OPEN), e::accept()]);
     vec![
+        open.collect(),
         guarded().chain(e::is_protocol(TCP)).chain([e::reject_with_reset()]).collect(),
         guarded().chain(e::is_protocol(UDP)).chain([e::reject(family)]).collect(),
     ]

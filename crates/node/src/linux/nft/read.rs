@@ -88,7 +88,7 @@ fn read_shapes(socket: &mut Pipeline, family: Family) -> Result<Option<Shapes>, 
     Ok(Some(shapes))
 }
 
-/// Reads the elements of both sets. The flag is true if vipd could have made everything in them.
+/// Reads the elements of all sets. The flag is true if vipd could have made everything in them.
 fn read_elements(
     socket: &mut Pipeline,
     family: Family,
@@ -112,7 +112,7 @@ fn read_elements(
                 usual = false;
                 continue;
             };
-            let read = keys.iter().map(|key| key::decode_key(family, key));
+            let read = keys.iter().map(|key| key::decode_key(family, set.name, key));
             let (known, unknown): (Vec<_>, Vec<_>) = read
                 .partition(|element| element.is_some_and(|element| element.set_name() == set.name));
             usual &= unknown.is_empty();
