@@ -8,6 +8,7 @@ mod clocks;
 mod doubt;
 mod faults;
 mod http;
+mod names;
 mod random;
 mod requests;
 mod schema;

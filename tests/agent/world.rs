@@ -13,7 +13,8 @@ use testkit::SharedKernel;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vip::{Observed, Protocol, Vip};
+use vip::naming::NameSettings;
+use vip::{Observed, Protocol, TableSettings, Vip};
 use vipd::agent::core::Config;
 use vipd::agent::event_loop::{Agent, Handle, Setup};
 use vipd::agent::state_file::StateFiles;
@@ -157,8 +158,11 @@ impl World {
             (format!("m{index}").into(), SourceClient::Marathon(client))
         });
         let kernel = self.kernel.clone();
+        let listen = vec!["198.51.100.1:53".parse().unwrap()];
+        let names = NameSettings::default().with_name_server(listen, false);
         let controller = vip::controller::Config {
             node: "node1".into(),
+            table: TableSettings { names: Some(names), ..TableSettings::default() },
             sync_period: SYNC,
             linger: Duration::from_secs(1),
             portion: self.portion.try_into().unwrap(),
