@@ -128,8 +128,10 @@ fn decide_anywhere(claims: AppClaims, config: &Config) -> Desired {
     let mut controller =
         Controller::new(controller::Config { table, ..controller::Config::default() });
     let anybody = AppId { id: "".into(), kind: AppKind::App };
-    let change = Change::Apps([(anybody, Some(claims))].into());
-    controller.learn_input(controller::Input::Claims { source: SourceId::default(), change });
+    let all = Change::Only([anybody.clone()].into());
+    for change in [Change::Apps([(anybody, Some(claims))].into()), all] {
+        controller.learn_input(controller::Input::Claims { source: SourceId::default(), change });
+    }
     let ways = |_: &_| Ok::<_, Infallible>(Ways::default());
     let Ok(Decision { desired, .. }) = controller.decide_once(Observed::default(), ways);
     desired

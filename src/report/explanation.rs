@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vip::label::VipRef;
-use vip::naming::Names;
+use vip::naming::{Names, VipName};
 use vip::{DesiredService, Line, Sign, Vip};
 
 use super::vips::{TaskReport, VipFacts, VipReport, VipSummary};
@@ -46,7 +46,8 @@ impl Explanation {
         let named = desired.services.iter().filter(|(vip, service)| name.is_of(vip, service));
         let vips = named.map(|(vip, _)| facts.report_all_tasks(vip).into());
         let reports = desired.reports.iter().filter(|report| {
-            let is_named = report.vip.is_some_and(|vip| name.is_vip(&vip));
+            let is_named = report.vip.is_some_and(|vip| name.is_vip(&vip))
+                || report.name.as_ref().is_some_and(|named| name.is_name(named));
             (name.is_app(&report.place.app) || is_named) && !report.verdict.is_ok()
         });
         let refused = reports.map(ToString::to_string).collect();
@@ -94,6 +95,10 @@ impl Name<'_> {
 
     fn is_app(&self, app: &str) -> bool {
         app.trim_start_matches('/') == self.text.trim_start_matches('/')
+    }
+
+    fn is_name(&self, name: &VipName) -> bool {
+        self.text == name.as_str() || self.text == self.names.dns_name(name)
     }
 
     fn is_vip(&self, vip: &Vip) -> bool {

@@ -40,6 +40,8 @@ pub struct Definitions {
     pub(crate) scan: Scan,
     /// The name of the framework: of a file, the one that most Marathons have.
     pub framework: Option<Arc<str>>,
+    /// Whether they are of a file.
+    pub is_file: bool,
     /// The names of the servers that a Marathon depends on: ZooKeeper's, and Mesos masters.
     pub servers: BTreeSet<String>,
 }
@@ -47,9 +49,13 @@ pub struct Definitions {
 impl Definitions {
     /// What the names of VIPs depend on.
     #[must_use]
-    pub fn naming(&self, config: &Config) -> Naming<'_> {
+    pub fn naming<'a>(&'a self, config: &'a Config) -> Naming<'a> {
         let zone_len = config.names.vips.as_ref().map_or(0, NameSettings::zone_len);
-        Naming { framework: self.framework.as_deref(), zone_len }
+        let mut set = config.marathons.iter().map(|marathon| marathon.framework.as_deref());
+        // Of a file it isn't told which Marathon it is for.
+        let configured = set.next().flatten().filter(|first| set.all(|other| other == Some(first)));
+        let framework = configured.filter(|_| self.is_file).or(self.framework.as_deref());
+        Naming { framework, zone_len }
     }
 
     /// Tells whether something in them was left out: then they are not the whole truth.
@@ -111,7 +117,8 @@ fn read_file(path: &str) -> Result<Definitions> {
     let workloads = snapshot.workloads.iter().chain(&nameless);
     let unread = find_unread(&scan, workloads, &snapshot.findings);
     let (framework, servers) = (Some(DEFAULT_FRAMEWORK.into()), BTreeSet::new());
-    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, servers })
+    let is_file = true;
+    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, is_file, servers })
 }
 
 fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
@@ -133,7 +140,8 @@ fn read_marathon(marathon: &Marathon) -> Result<Definitions> {
     let (nameless, unread, scan) = Default::default();
     let told = info.framework_name.map(Arc::from);
     let (framework, servers) = (marathon.framework.clone().or(told), info.servers);
-    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, servers })
+    let is_file = false;
+    Ok(Definitions { name, snapshot, nameless, unread, scan, framework, is_file, servers })
 }
 
 /// Prints on a terminal what is being waited for, once that takes over a second.

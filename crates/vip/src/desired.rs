@@ -121,21 +121,26 @@ pub fn decide(
     cluster: &ClusterFacts,
 ) -> Desired {
     let mut desired = Desired::default();
-    let mut admitted: BTreeMap<Vip, Vec<Claim>> = BTreeMap::new();
-    let names = named_addresses(&claims);
+    let (mut permitted, mut admitted) = (Vec::new(), BTreeMap::<Vip, Vec<Claim>>::new());
     for claim in claims {
         let app = (&claim.source, &*claim.label.app.id);
         let at = (claim.vip.address, claim.name.as_ref());
         match policy.admit(app, at, &observed.node, cluster) {
-            Ok(()) if claim.name.is_none() && names.contains_key(&claim.vip.address) => {
-                let (name, owner) = names[&claim.vip.address].clone();
-                let taken = LabelRefusal::NamedAddress(claim.vip.address, name, owner);
-                desired.reports.extend(label_report(&claim, Verdict::refused(taken)));
-            }
-            Ok(()) => admitted.entry(claim.vip).or_default().push(claim),
+            Ok(()) => permitted.push(claim),
             Err(refusal) => {
                 desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
             }
+        }
+    }
+    let names = named_addresses(&permitted);
+    for claim in permitted {
+        match names.get(&claim.vip.address) {
+            Some((name, owner)) if claim.name.is_none() => {
+                let (address, name, owner) = (claim.vip.address, name.clone(), owner.clone());
+                let taken = LabelRefusal::NamedAddress(address, name, owner);
+                desired.reports.extend(label_report(&claim, Verdict::refused(taken)));
+            }
+            _ => admitted.entry(claim.vip).or_default().push(claim),
         }
     }
     for (vip, mut claims) in admitted {

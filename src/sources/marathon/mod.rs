@@ -82,7 +82,7 @@ impl MarathonSource {
     ) -> SourceStep<Action> {
         let mut servers = BTreeSet::new();
         let mut availability = None;
-        let mut renamed = false;
+        let (mut renamed, mut told_name) = (false, None);
         let input = match message {
             Message::Servers(servers) => return SourceStep { servers, ..SourceStep::default() },
             Message::Opened { stream, leader } => {
@@ -99,7 +99,11 @@ impl MarathonSource {
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);
                 if let Ok(snapshot) = &answer {
-                    renamed = self.note_framework_name(snapshot.framework_name.as_ref());
+                    told_name.clone_from(&snapshot.framework_name);
+                    // The first one is as good as any; a later one is believed with the answer.
+                    if self.framework_name.is_none() {
+                        renamed = self.note_framework_name(told_name.as_ref());
+                    }
                     self.view.unread_parts = describe_findings(&snapshot.findings);
                 }
                 watch::Input::ReadEverything { answer: answer.ok(), leader }
@@ -115,6 +119,7 @@ impl MarathonSource {
             }
         };
         let mut step = SourceStep { servers, availability, ..self.advance_watch(input, context) };
+        renamed |= self.watch.doubt().is_none() && self.note_framework_name(told_name.as_ref());
         if renamed {
             let all = self.watch.workloads().map(|workload| workload.key()).collect();
             step.apps.extend(self.translate_workloads(&all, context));
@@ -124,10 +129,10 @@ impl MarathonSource {
 
     /// Notes what Marathon tells of its framework's name. Returns whether the names of VIPs change.
     fn note_framework_name(&mut self, told: Option<&Arc<str>>) -> bool {
-        let before = self.framework_name.clone();
-        if let Some(told) = told {
-            self.framework_name = Some(Arc::clone(told));
-        }
+        let Some(told) = told.filter(|told| !vip::naming::mangle(told).is_empty()) else {
+            return false;
+        };
+        let before = self.framework_name.replace(Arc::clone(told));
         self.names.framework.is_none() && self.framework_name != before
     }
 

@@ -162,9 +162,24 @@ impl Claims {
         }
     }
 
-    /// Tells whether an app claims a VIP by this address, without a name.
-    pub(super) fn has_unnamed_vip(&self, address: IpAddr) -> bool {
-        self.claims_on(address).any(|claim| claim.name.is_none())
+    /// Tells whether an app that isn't exempt claims a VIP by this address, without a name.
+    pub(super) fn has_unnamed_vip(
+        &self,
+        address: IpAddr,
+        is_exempt: impl Fn(&AppKey) -> bool,
+    ) -> bool {
+        let keys: BTreeSet<&AppKey> =
+            self.by_vip.range(Vip::all_on(address)).flat_map(|(_, keys)| keys).collect();
+        keys.into_iter().filter(|key| !is_exempt(key)).any(|key| {
+            let mut claims = self.claims_of_app(key);
+            claims.any(|claim| claim.vip.address == address && claim.name.is_none())
+        })
+    }
+
+    /// Returns a copy of an app whose names have no address yet.
+    pub(super) fn waiting_app(&self, (source, app): &AppKey) -> Option<AppClaims> {
+        let app = self.sources.get(source)?.apps.get(app)?;
+        (!app.named.is_empty()).then(|| app.clone())
     }
 
     /// Returns the claims of an app.

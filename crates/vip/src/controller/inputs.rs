@@ -47,7 +47,7 @@ impl Controller {
         let draining: Vec<_> = apps.iter().flat_map(|app| self.drains.of_app(app)).collect();
         self.touch_now(addresses.into_iter().chain(draining), now);
         if self.claims.is_complete() && !was_complete {
-            self.names_changed = true;
+            self.retry_names(now);
             self.touch_all(now);
         }
         self.forget_lapsed();

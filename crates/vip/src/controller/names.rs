@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::{AppClaims, AppKey, Change, Controller};
 use crate::label::LabelRefusal;
-use crate::naming::{AddressBook, NameFacts, Names, Rules, VipName};
-use crate::{Claim, LabelReport, Observed, Policy, SourceId, Verdict};
+use crate::naming::{
+    AddressBook, Changes, Families, NameFacts, NameRange, NamedClaim, Names, Rules, VipName,
+};
+use crate::{LabelReport, Observed, SourceId, Verdict};
 
 impl Controller {
     /// Gives the names of a change their addresses: the claims to them become claims to VIPs.
@@ -48,24 +50,52 @@ impl Controller {
         if !apps.values().flatten().any(|app| is_named(app)) && !self.names.knows_any(apps.keys()) {
             return;
         }
-        let claims = apps.values().flatten().flat_map(|app| &app.claims);
-        let told: BTreeSet<IpAddr> = claims.map(|claim| claim.vip.address).collect();
         let mut book = std::mem::take(&mut self.names);
-        let moves = self.with_rules(&told, |rules| {
+        let changes = self.with_rules(apps, |rules| {
             let named = apps.iter().map(|(key, app)| (key.clone(), app.map(|app| &*app.named)));
             book.update_apps(named, rules, now)
         });
         self.names = book;
-        let (changed, moves) = moves.unwrap_or_default();
-        self.names_changed |= changed;
-        if changed {
-            let listen: Vec<_> = self.listen_addresses().collect();
-            self.touch_now(listen, now);
+        self.follow_changes(changes.unwrap_or_default(), is_told, now);
+    }
+
+    /// Tries again to give names what was refused before: every source was read now.
+    pub(super) fn retry_names(&mut self, now: Duration) {
+        let mut book = std::mem::take(&mut self.names);
+        let changes = self.with_rules(&BTreeMap::new(), |rules| book.retry(rules, now));
+        self.names = book;
+        self.names_changed = true;
+        self.follow_changes(changes.unwrap_or_default(), |_| false, now);
+    }
+
+    /// Moves the claims of all apps but those that are told of now to the new addresses of their names.
+    fn follow_changes(
+        &mut self,
+        changes: Changes,
+        is_told: impl Fn(&AppKey) -> bool,
+        now: Duration,
+    ) {
+        let Changes { any, moves, placed } = changes;
+        if !any && moves.is_empty() && placed.is_empty() {
+            return;
         }
+        self.names_changed = true;
+        let listen: Vec<_> = self.listen_addresses().collect();
+        self.touch_now(listen, now);
         for each in moves {
             let others = self.names.claimants(&each.name).filter(|key| !is_told(key));
             self.claims.move_name(&each, others);
             self.touch_now([each.from, each.to], now);
+        }
+        let apps = placed.iter().flat_map(|name| self.names.claimants(name));
+        let waiting: BTreeSet<AppKey> = apps.filter(|key| !is_told(key)).cloned().collect();
+        for key in waiting {
+            let Some(mut app) = self.claims.waiting_app(&key) else { continue };
+            self.place_app(&key, Some(&mut app));
+            let (source, app_id) = key;
+            let change = Change::Apps([(app_id, Some(app))].into());
+            let (_, addresses) = self.claims.apply_change(&source, change);
+            self.touch_now(addresses, now);
         }
     }
 
@@ -73,8 +103,10 @@ impl Controller {
     fn place_app(&mut self, key: &AppKey, app: Option<&mut AppClaims>) {
         let named = app.as_ref().map(|app| &*app.named).unwrap_or_default();
         let (placed, unplaced) = self.names.place_claims(named);
-        let reports = unplaced.iter().filter_map(|claim| self.unplaced_report(claim));
-        let reports: Vec<_> = reports.collect();
+        let mut reports: Vec<_> =
+            unplaced.iter().filter_map(|claim| self.unplaced_report(claim)).collect();
+        // A label has a claim for each protocol of its port.
+        reports.dedup();
         let before = match reports.is_empty() {
             true => self.unplaced.remove(key),
             false => self.unplaced.insert(key.clone(), reports),
@@ -83,12 +115,17 @@ impl Controller {
         self.news.extend(crate::label::changed_reports(&before.unwrap_or_default(), after));
         if let Some(app) = app {
             app.claims.extend(placed);
-            app.named = Vec::new();
+            app.named = unplaced;
         }
     }
 
     /// Makes the report on a label whose name has no address.
-    fn unplaced_report(&self, claim: &Claim) -> Option<LabelReport> {
+    fn unplaced_report(&self, claim: &NamedClaim) -> Option<LabelReport> {
+        let is_in_range = |range: &NameRange| {
+            claim.families == Families::default()
+                || claim.families.iter().any(|family| range.has_family(family))
+        };
+        let claim = claim.unplaced();
         let name = claim.name.clone().filter(|_| !claim.superseded)?;
         let why = match &self.config.table.names {
             None => "names are not served on this node: [names] enabled = false".to_owned(),
@@ -96,7 +133,16 @@ impl Controller {
                 let prefixes: Vec<_> =
                     settings.range.prefixes().map(|prefix| prefix.to_string()).collect();
                 let prefixes = prefixes.join(" and ");
-                format!("{name} gets no address: names.range, {prefixes}, has none left for it")
+                match is_in_range(&settings.range) {
+                    true => format!(
+                        "{name} gets no address: names.range, {prefixes}, has no free one near those \
+                         that its hashes give"
+                    ),
+                    false => format!(
+                        "{name} gets no address: names.range, {prefixes}, has no prefix of the family \
+                         in which its tasks can be reached"
+                    ),
+                }
             }
         };
         let verdict = Verdict::refused(LabelRefusal::Unplaced(why));
@@ -104,23 +150,38 @@ impl Controller {
     }
 
     /// Calls `act` with what the address book needs to know. `None` if names are not served. `told` are
-    /// the addresses of VIPs without a name that are told of now.
+    /// the apps that are told of now.
     fn with_rules<T>(
         &self,
-        told: &BTreeSet<IpAddr>,
+        told: &BTreeMap<AppKey, Option<&AppClaims>>,
         act: impl FnOnce(Rules<'_>) -> T,
     ) -> Option<T> {
-        let was_vip = |address| self.claims.has_unnamed_vip(address);
-        let is_vip = |address| told.contains(&address) || was_vip(address);
         let settings = self.config.table.names.as_ref()?;
-        let policy: &Policy = &self.config.table.policy;
-        Some(act(Rules { settings, policy, is_vip: &is_vip, was_vip: &was_vip }))
+        let mut told_vips: BTreeMap<IpAddr, Vec<&AppKey>> = BTreeMap::new();
+        for (key, app) in told {
+            for claim in app.iter().flat_map(|app| &app.claims) {
+                told_vips.entry(claim.vip.address).or_default().push(key);
+            }
+        }
+        let was_vip = |address| self.claims.has_unnamed_vip(address, |key| told.contains_key(key));
+        let is_vip = |address: IpAddr, is_exempt: &dyn Fn(&AppKey) -> bool| {
+            let mut now = told_vips.get(&address).into_iter().flatten();
+            let is_told = |key: &AppKey| told.contains_key(key) || is_exempt(key);
+            now.any(|key| !is_exempt(key)) || self.claims.has_unnamed_vip(address, is_told)
+        };
+        Some(act(Rules {
+            settings,
+            policy: &self.config.table.policy,
+            is_complete: self.claims.is_complete(),
+            is_vip: &is_vip,
+            was_vip: &was_vip,
+        }))
     }
 
     /// Restores the names that an earlier run knew. Must be called before any app is told of.
     pub fn restore_names(&mut self, known: &[NameFacts], now: Duration) {
         let mut book = AddressBook::default();
-        self.with_rules(&BTreeSet::new(), |rules| book.restore(known, rules, now));
+        self.with_rules(&BTreeMap::new(), |rules| book.restore(known, rules, now));
         self.names = book;
         self.remembers_names = !known.is_empty();
         self.names_changed = true;
@@ -130,7 +191,7 @@ impl Controller {
     pub fn reassign_name(&mut self, name: &VipName, now: Duration) -> bool {
         let mut book = std::mem::take(&mut self.names);
         let moves =
-            self.with_rules(&BTreeSet::new(), |rules| book.reassign(name, rules, now)).flatten();
+            self.with_rules(&BTreeMap::new(), |rules| book.reassign(name, rules, now)).flatten();
         self.names = book;
         self.names_changed |= moves.is_some();
         for each in moves.iter().flatten() {
@@ -154,9 +215,12 @@ impl Controller {
     #[must_use]
     pub fn served_names(&self) -> Option<BTreeMap<VipName, Vec<IpAddr>>> {
         let is_complete = self.claims.is_complete();
-        let is_claimed = |address: &IpAddr| self.claims.claims_on(*address).next().is_some();
         let names = self.names.all_names().filter(|(_, lives, _)| *lives || !is_complete);
         let names = names.map(|(name, lives, addresses)| {
+            let is_claimed = |address: &IpAddr| {
+                let mut claims = self.claims.claims_on(*address);
+                claims.any(|claim| claim.name.as_ref() == Some(name))
+            };
             let addresses = addresses.filter(|address| !lives || is_claimed(address));
             (name.clone(), addresses.collect())
         });
@@ -187,20 +251,20 @@ impl Controller {
 
     /// Returns the names of these addresses.
     pub(super) fn names_of(&self, addresses: &BTreeSet<IpAddr>) -> Names {
-        let named = |address: &IpAddr| Some((*address, self.names.name_at(*address)?.clone()));
+        let named = |address: &IpAddr| Some((*address, self.name_at(*address)?.clone()));
         Names::new(self.config.table.names.as_ref(), addresses.iter().filter_map(named))
     }
 
     /// Returns the names of all addresses.
     pub(super) fn all_names(&self) -> Names {
-        Names::new(self.config.table.names.as_ref(), self.names.all_holders())
+        self.names_of(&self.names.addresses().collect())
     }
 
     /// Adds what the owners of names should know to the reports on their labels.
     pub(super) fn add_name_notes(&self, reports: &mut [LabelReport]) {
         for report in reports.iter_mut().filter(|report| report.verdict.is_ok()) {
             let Some(name) = &report.name else { continue };
-            let note = self.with_rules(&BTreeSet::new(), |rules| self.names.note(name, rules));
+            let note = self.with_rules(&BTreeMap::new(), |rules| self.names.note(name, rules));
             if let Some(note) = note.flatten() {
                 report.verdict = match report.verdict.reason() {
                     Some(reason) => Verdict::Noted(format!("{reason}; {note}")),
@@ -212,6 +276,6 @@ impl Controller {
 
     /// Returns the name of an address, for the log.
     pub(super) fn name_at(&self, address: IpAddr) -> Option<&VipName> {
-        self.names.name_at(address)
+        self.names.name_at(address, |address| self.claims.has_unnamed_vip(address, |_| false))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The rules, in this order:
 //!
-//! 1. A label `IPVS_ADDRESS` pins a name, unless another living name, or a VIP without a name, has the
-//!    address.
+//! 1. A label `IPVS_ADDRESS` pins a name if all apps that claim it agree, unless the address belongs to
+//!    another name or to a VIP without a name of another app.
 //! 2. A name keeps the address that it has, until 24 hours after its last claim.
 //! 3. A new name gets the address of its hash, or the next one that is free. Of names that come
 //!    together the first in the alphabet chooses first.
@@ -27,9 +27,10 @@ use crate::{Claim, Policy};
 /// for as long as they run.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// The addresses that are tried for a new name. In a range that is nearly full, further ones would
-/// take long.
-const TRIES: usize = 1024;
+/// The addresses in a row that are tried for a new name, and the hashes from which that is done. The
+/// first is the name's own; with others nobody can surround the address of a name that is to come.
+const TRIES: usize = 64;
+const HASHES: usize = 16;
 
 /// The names of this node with their addresses.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub(crate) struct AddressBook {
     by_app: BTreeMap<AppKey, BTreeSet<VipName>>,
     /// The name that each address belongs to, or belonged to lately.
     holders: BTreeMap<IpAddr, Holder>,
+    /// The names that lack an address, or don't have the one that a label pins them to.
+    unsettled: BTreeSet<VipName>,
     /// The first time at which an address is free again.
     next_expiry: Option<Duration>,
 }
@@ -81,10 +84,28 @@ struct Holder {
 pub(crate) struct Rules<'a> {
     pub(crate) settings: &'a NameSettings,
     pub(crate) policy: &'a Policy,
-    /// Tells whether an app claims a VIP by this address.
-    pub(crate) is_vip: &'a dyn Fn(IpAddr) -> bool,
-    /// The same without the apps that are told of now: names come before these.
+    /// Whether every source was read completely: before, no new pin is obeyed, since the VIPs of others
+    /// may not be known yet.
+    pub(crate) is_complete: bool,
+    /// Tells whether an app that the function doesn't exempt claims a VIP by this address.
+    pub(crate) is_vip: &'a IsVip<'a>,
+    /// Tells whether an app claimed a VIP by this address before those that are told of now: names
+    /// come before these.
     pub(crate) was_vip: &'a dyn Fn(IpAddr) -> bool,
+}
+
+/// See [`Rules::is_vip`].
+pub(crate) type IsVip<'a> = dyn Fn(IpAddr, &dyn Fn(&AppKey) -> bool) -> bool + 'a;
+
+/// What changed in the book.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Something did.
+    pub(crate) any: bool,
+    /// Names that have another address than before.
+    pub(crate) moves: Vec<Move>,
+    /// Names that have an address for the first time.
+    pub(crate) placed: BTreeSet<VipName>,
 }
 
 impl Rules<'_> {
@@ -96,14 +117,13 @@ impl Rules<'_> {
 }
 
 impl AddressBook {
-    /// Takes in what these apps claim now; `None` for one that is gone. Returns whether anything
-    /// changed, and the names that have another address.
+    /// Takes in what these apps claim now; `None` for one that is gone.
     pub(crate) fn update_apps<'a>(
         &mut self,
         apps: impl Iterator<Item = (AppKey, Option<&'a [NamedClaim]>)>,
         rules: Rules<'_>,
         now: Duration,
-    ) -> (bool, Vec<Move>) {
+    ) -> Changes {
         self.expire(now);
         let mut changed = BTreeSet::new();
         for (app, claims) in apps {
@@ -127,7 +147,15 @@ impl AddressBook {
                 }
             }
         }
-        (!changed.is_empty(), self.place_names(&changed, rules, now))
+        let any = !changed.is_empty();
+        changed.append(&mut self.unsettled);
+        Changes { any, ..self.place_names(&changed, rules, now) }
+    }
+
+    /// Tries again what was refused before. Returns what changed by that.
+    pub(crate) fn retry(&mut self, rules: Rules<'_>, now: Duration) -> Changes {
+        let names = std::mem::take(&mut self.unsettled);
+        self.place_names(&names, rules, now)
     }
 
     /// Gives these names their addresses, and takes those of names without a claim back later.
@@ -136,78 +164,115 @@ impl AddressBook {
         changed: &BTreeSet<VipName>,
         rules: Rules<'_>,
         now: Duration,
-    ) -> Vec<Move> {
+    ) -> Changes {
         // First what is certain, so that a new name finds it taken.
-        let mut moves = Vec::new();
+        let mut changes = Changes::default();
         for name in changed {
-            self.renew(name, now);
+            self.renew(name, rules, now);
         }
         for name in changed {
-            moves.extend(self.pin(name, rules, now));
+            self.pin(name, rules, now, &mut changes);
         }
         for name in changed {
-            self.choose_addresses(name, rules, now);
+            self.choose_addresses(name, rules, now, &mut changes);
         }
-        moves
-    }
-
-    /// Keeps the addresses of a claimed name for good, and those of another one for a while.
-    fn renew(&mut self, name: &VipName, now: Duration) {
-        let Some(entry) = self.names.get_mut(name) else { return };
-        let until = entry.claimants.is_empty().then(|| now.saturating_add(KEPT));
-        let pins = entry.pins();
-        for (family, held) in &mut entry.held {
-            held.pinned = pins.in_family(*family) == Some(held.address);
-            if let Some(holder) = self.holders.get_mut(&held.address) {
-                holder.until = until;
+        for name in changed {
+            if self.is_unsettled(name, rules) {
+                self.unsettled.insert(name.clone());
             }
         }
+        changes
+    }
+
+    /// Tells whether a name lacks an address, or the one that a label gives it.
+    fn is_unsettled(&self, name: &VipName, rules: Rules<'_>) -> bool {
+        let Some(entry) = self.names.get(name).filter(|entry| !entry.claimants.is_empty()) else {
+            return false;
+        };
+        let lacks = entry.wanted(rules).any(|family| !entry.held.contains_key(&family));
+        let pins = entry.pins().unwrap_or_default();
+        let is_held = |family: &Family| match pins.in_family(*family) {
+            Some(pin) => entry.held.get(family).is_some_and(|held| held.address == pin),
+            None => true,
+        };
+        lacks || ![Family::Inet, Family::Inet6].iter().all(is_held)
+    }
+
+    /// Keeps the addresses of a claimed name for good, and those of another one for a while. A name
+    /// that returns has lost an address that a VIP without a name took meanwhile.
+    fn renew(&mut self, name: &VipName, rules: Rules<'_>, now: Duration) {
+        let Some(entry) = self.names.get_mut(name) else { return };
+        let until = entry.claimants.is_empty().then(|| now.saturating_add(KEPT));
+        let pins = entry.pins().unwrap_or_default();
+        let holders = &mut self.holders;
+        entry.held.retain(|family, held| {
+            held.pinned = pins.in_family(*family) == Some(held.address);
+            let Some(holder) = holders.get_mut(&held.address) else { return false };
+            if until.is_none() && holder.until.is_some() && (rules.was_vip)(held.address) {
+                holders.remove(&held.address);
+                return false;
+            }
+            // One that is kept is kept no longer by being told of again.
+            holder.until = until.map(|until| holder.until.unwrap_or(until));
+            true
+        });
         if entry.held.is_empty() && entry.claimants.is_empty() {
             self.names.remove(name);
         }
         self.note_expiry(until);
     }
 
-    /// Moves a name to the addresses that a label pins it to.
-    fn pin(&mut self, name: &VipName, rules: Rules<'_>, now: Duration) -> Vec<Move> {
-        let Some(entry) = self.names.get(name) else { return Vec::new() };
-        let pins = entry.pins();
-        let mut moves = Vec::new();
+    /// Moves a name to the addresses that its labels pin it to.
+    fn pin(&mut self, name: &VipName, rules: Rules<'_>, now: Duration, changes: &mut Changes) {
+        let Some(Ok(pins)) = self.names.get(name).map(Entry::pins) else { return };
         for family in [Family::Inet, Family::Inet6] {
             let Some(pin) = pins.in_family(family) else { continue };
-            if self.why_not_pinned(name, pin, rules).is_some() {
+            if !rules.is_complete || self.why_not_pinned(name, pin, rules).is_some() {
                 continue;
             }
-            let held = self.hold(name, family, Held { address: pin, pinned: true }, now);
-            if let Some(Held { address: from, .. }) = held.filter(|held| held.address != pin) {
-                moves.push(Move { name: name.clone(), from, to: pin });
+            match self.hold(name, family, Held { address: pin, pinned: true }, now) {
+                Some(Held { address, .. }) if address == pin => {}
+                Some(Held { address: from, .. }) => {
+                    changes.moves.push(Move { name: name.clone(), from, to: pin });
+                }
+                None => {
+                    changes.placed.insert(name.clone());
+                }
             }
         }
-        moves
     }
 
     /// Returns why a name can't have the address that a label pins it to.
     fn why_not_pinned(&self, name: &VipName, pin: IpAddr, rules: Rules<'_>) -> Option<PinRefusal> {
+        let is_claimant = |app: &AppKey| {
+            self.names.get(name).is_some_and(|entry| entry.claimants.contains_key(app))
+        };
         match self.holders.get(&pin) {
-            Some(holder) if holder.name == *name && holder.until.is_none() => None,
-            Some(holder) if holder.name != *name && holder.until.is_none() => {
+            Some(holder) if holder.name != *name => {
                 Some(PinRefusal::Taken(pin, holder.name.clone()))
             }
+            Some(holder) if holder.until.is_none() => None,
             _ if !rules.allows(pin) => Some(PinRefusal::Outside(pin)),
-            _ if (rules.is_vip)(pin) => Some(PinRefusal::Vip(pin)),
+            _ if (rules.is_vip)(pin, &is_claimant) => Some(PinRefusal::Vip(pin)),
             _ => None,
         }
     }
 
     /// Gives a claimed name an address in each family that it lacks one in.
-    fn choose_addresses(&mut self, name: &VipName, rules: Rules<'_>, now: Duration) {
+    fn choose_addresses(
+        &mut self,
+        name: &VipName,
+        rules: Rules<'_>,
+        now: Duration,
+        changes: &mut Changes,
+    ) {
         let Some(entry) = self.names.get(name) else { return };
-        let wanted = entry.families();
         let lacking: Vec<_> =
-            wanted.iter().filter(|family| !entry.held.contains_key(family)).collect();
+            entry.wanted(rules).filter(|family| !entry.held.contains_key(family)).collect();
         for family in lacking {
             if let Some(address) = self.find_free(name, family, rules) {
                 self.hold(name, family, Held { address, pinned: false }, now);
+                changes.placed.insert(name.clone());
             }
         }
     }
@@ -215,11 +280,14 @@ impl AddressBook {
     /// Finds the first free address from that of a name's hash on.
     fn find_free(&self, name: &VipName, family: Family, rules: Rules<'_>) -> Option<IpAddr> {
         let range = &rules.settings.range;
-        let base = range.base_address(name, family)?;
         let is_free =
             |address: &IpAddr| !self.holders.contains_key(address) && !(rules.was_vip)(*address);
-        let addresses = std::iter::successors(Some(base), |address| range.address_after(*address));
-        addresses.take(TRIES).find(is_free)
+        let mut starts =
+            (0..HASHES).filter_map(|round| range.address_of_round(name, family, round));
+        starts.find_map(|start| {
+            let next = |address: &IpAddr| range.address_after(*address);
+            std::iter::successors(Some(start), next).take(TRIES).find(is_free)
+        })
     }
 
     /// Notes the address of a name. Returns the one that it had in this family; that is kept for it
@@ -235,12 +303,7 @@ impl AddressBook {
             self.holders.insert(left.address, Holder { name: name.clone(), until });
             self.note_expiry(until);
         }
-        // A pin takes the address that is only kept for another name.
-        let holder = Holder { name: name.clone(), until: None };
-        let evicted = self.holders.insert(held.address, holder);
-        if let Some(other) = evicted.filter(|other| other.name != *name) {
-            self.forget_address(&other.name, held.address);
-        }
+        self.holders.insert(held.address, Holder { name: name.clone(), until: None });
         before
     }
 
@@ -278,7 +341,7 @@ impl AddressBook {
     }
 
     /// Returns the claims of an app to the addresses of its names, and those to names without one.
-    pub(crate) fn place_claims(&self, named: &[NamedClaim]) -> (Vec<Claim>, Vec<Claim>) {
+    pub(crate) fn place_claims(&self, named: &[NamedClaim]) -> (Vec<Claim>, Vec<NamedClaim>) {
         let mut unplaced = Vec::new();
         let mut claims = Vec::new();
         for claim in named {
@@ -287,21 +350,26 @@ impl AddressBook {
             let held = held.filter(|(family, _)| claim.families.is_or_lacks(**family));
             let placed: Vec<_> = held.map(|(_, held)| claim.at_address(held.address)).collect();
             if placed.is_empty() {
-                unplaced.push(claim.unplaced().clone());
+                unplaced.push(claim.clone());
             }
             claims.extend(placed);
         }
         (claims, unplaced)
     }
 
-    /// Returns the name that has an address, or had it lately.
-    pub(crate) fn name_at(&self, address: IpAddr) -> Option<&VipName> {
-        self.holders.get(&address).map(|holder| &holder.name)
+    /// Returns the name that has an address, or had it lately and nobody else has it now.
+    pub(crate) fn name_at(
+        &self,
+        address: IpAddr,
+        is_vip: impl Fn(IpAddr) -> bool,
+    ) -> Option<&VipName> {
+        let holder = self.holders.get(&address)?;
+        (holder.until.is_none() || !is_vip(address)).then_some(&holder.name)
     }
 
-    /// Returns every address with the name that has it, or had it lately.
-    pub(crate) fn all_holders(&self) -> impl Iterator<Item = (IpAddr, VipName)> {
-        self.holders.iter().map(|(address, holder)| (*address, holder.name.clone()))
+    /// Returns every address that a name has, or had lately.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.holders.keys().copied()
     }
 
     /// Returns the names with their addresses, and whether an app claims them.
@@ -414,15 +482,20 @@ impl AddressBook {
         for held in before.values() {
             self.holders.remove(&held.address);
         }
-        let mut moves = self.place_names(&[name.clone()].into(), rules, now);
-        let entry = self.names.get(name);
+        let Changes { mut moves, .. } = self.place_names(&[name.clone()].into(), rules, now);
         for (family, held) in before {
+            let entry = self.names.get(name);
             let to = entry.and_then(|entry| entry.held.get(&family)).map(|held| held.address);
             moves.extend(to.filter(|to| *to != held.address).map(|to| Move {
                 name: name.clone(),
                 from: held.address,
                 to,
             }));
+            // Its clients may remember the old address.
+            let until = Some(now.saturating_add(KEPT));
+            self.note_expiry(until);
+            let kept = || Holder { name: name.clone(), until };
+            self.holders.entry(held.address).or_insert_with(kept);
         }
         Some(moves)
     }
@@ -430,9 +503,12 @@ impl AddressBook {
     /// Describes what the owner of a name should know about its address.
     pub(crate) fn note(&self, name: &VipName, rules: Rules<'_>) -> Option<String> {
         let entry = self.names.get(name)?;
-        let refused = [Family::Inet, Family::Inet6]
-            .into_iter()
-            .find_map(|family| self.why_not_pinned(name, entry.pins().in_family(family)?, rules));
+        let refused = match entry.pins() {
+            Err(refusal) => Some(refusal),
+            Ok(pins) => [Family::Inet, Family::Inet6]
+                .into_iter()
+                .find_map(|family| self.why_not_pinned(name, pins.in_family(family)?, rules)),
+        };
         if let Some(refusal) = refused {
             return Some(refusal.to_string());
         }
@@ -454,26 +530,30 @@ impl AddressBook {
 }
 
 impl Entry {
-    /// Returns the families in which the name has addresses or wants some.
-    fn families(&self) -> Families {
-        if self.claimants.is_empty() {
-            return Families::default();
-        }
-        let wanted = self.claimants.values().map(|demand| demand.families);
-        match wanted.fold(Families::default(), Families::union) {
-            Families { v4: false, v6: false } if self.held.is_empty() => Families::V4,
+    /// Returns the families in which a claimed name wants an address. Without a task nothing is known
+    /// of them: then it is one that the range has.
+    fn wanted(&self, rules: Rules<'_>) -> impl Iterator<Item = Family> {
+        let range = &rules.settings.range;
+        let demands = self.claimants.values().map(|demand| demand.families);
+        let wanted = match demands.fold(Families::default(), Families::union) {
+            _ if self.claimants.is_empty() => Families::default(),
+            Families { v4: false, v6: false } if self.held.is_empty() => {
+                let v4 = range.has_family(Family::Inet);
+                Families { v4, v6: !v4 }
+            }
             wanted => wanted,
-        }
+        };
+        wanted.iter().filter(|family| range.has_family(*family))
     }
 
-    /// Returns the addresses that the first app which pins the name gives it.
-    fn pins(&self) -> Pins {
-        let mut pins = Pins::default();
-        for demand in self.claimants.values() {
-            pins.v4 = pins.v4.or(demand.pins.v4);
-            pins.v6 = pins.v6.or(demand.pins.v6);
+    /// Returns the addresses that all apps which claim the name give it.
+    fn pins(&self) -> Result<Pins, PinRefusal> {
+        let mut demands = self.claimants.iter();
+        let Some((_, first)) = demands.next() else { return Ok(Pins::default()) };
+        match demands.find(|(_, demand)| demand.pins != first.pins) {
+            Some(((_, app), _)) => Err(PinRefusal::Disagree(app.clone())),
+            None => Ok(first.pins),
         }
-        pins
     }
 }
 

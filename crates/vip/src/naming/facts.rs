@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::VipName;
+use crate::AppId;
 
 /// A name with its addresses on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +66,12 @@ impl fmt::Display for Choice {
 /// The reason why a name can't have the address that its label `IPVS_ADDRESS` gives.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinRefusal {
-    /// Another name has it.
+    /// Another app claims the name with other addresses, or without.
+    #[error(
+        "IPVS_ADDRESS is not obeyed: {0} claims the name too and gives it another address, or none"
+    )]
+    Disagree(AppId),
+    /// Another name has it, or had it within the last 24 hours.
     #[error("IPVS_ADDRESS is not obeyed: {0} is the address of {1}")]
     Taken(IpAddr, VipName),
     /// A VIP without a name has it.

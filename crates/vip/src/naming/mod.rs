@@ -16,7 +16,7 @@ mod range;
 mod settings;
 
 pub use book::KEPT;
-pub(crate) use book::{AddressBook, Rules};
+pub(crate) use book::{AddressBook, Changes, Rules};
 pub(crate) use claim::Move;
 pub use claim::NamedClaim;
 pub use facts::{Choice, NameFacts, PinRefusal};

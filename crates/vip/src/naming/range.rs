@@ -93,7 +93,24 @@ impl NameRange {
     /// Returns the address that a name's hash gives.
     #[must_use]
     pub fn base_address(&self, name: &VipName, family: Family) -> Option<IpAddr> {
-        let name = name.as_str().as_bytes();
+        self.hash_address(name.as_str().as_bytes(), family)
+    }
+
+    /// Returns the address from which a name looks for a free one in a round. The first round begins at
+    /// that of its own hash; no name can have those of the others.
+    pub(crate) fn address_of_round(
+        &self,
+        name: &VipName,
+        family: Family,
+        round: usize,
+    ) -> Option<IpAddr> {
+        match round {
+            0 => self.base_address(name, family),
+            _ => self.hash_address(format!("{name}#{round}").as_bytes(), family),
+        }
+    }
+
+    fn hash_address(&self, name: &[u8], family: Family) -> Option<IpAddr> {
         if family == Family::Inet {
             let range = self.v4?;
             let size = u32::from(range.broadcast()) - u32::from(range.network());

@@ -69,6 +69,9 @@ impl Node {
         let table = TableSettings { names: Some(settings.clone()), ..TableSettings::default() };
         let mut controller = Controller::new(Config { table, ..Config::default() });
         controller.restore_names(memory, Duration::ZERO);
+        // Every source was read.
+        let change = Change::Only(BTreeSet::new());
+        controller.handle_input(Input::Claims { source: "m".into(), change }, Duration::ZERO);
         Self { controller, settings, now: Duration::ZERO }
     }
 
@@ -290,6 +293,99 @@ fn without_settings_a_name_is_refused() {
     let desired = node.decide();
     assert!(desired.services.is_empty());
     assert!(desired.reports[0].to_string().contains("[names] enabled = false"));
+}
+
+#[test]
+fn an_app_that_shares_a_name_cannot_move_it() {
+    let mut node = Node::new("10.0.0.0/24");
+    node.ask(&[Ask { app: "/shop/db", names: &["mysql"], pin: None }]);
+    let before = node.table();
+    node.ask(&[Ask { app: "/0evil", names: &["mysql"], pin: Some("10.0.0.77") }]);
+    assert_eq!(node.table(), before);
+    let desired = node.decide();
+    let notes: Vec<_> = desired.reports.iter().filter_map(|each| each.verdict.reason()).collect();
+    assert!(notes.iter().all(|note| note.contains("claims the name too")), "{notes:?}");
+    assert_eq!(notes.len(), 2);
+}
+
+#[test]
+fn a_name_that_the_policy_refuses_keeps_no_vip_out() {
+    let owner =
+        [("11.91.0.0/16".parse().unwrap(), vip::policy::Reservation::AnySource("/shop".into()))];
+    let policy = Policy { owner: owner.into(), ..Policy::default() };
+    let settings = settings("11.0.0.0/8");
+    let names = Some(settings.clone());
+    let table = TableSettings { policy, names, ..TableSettings::default() };
+    let controller = Controller::new(Config { table, ..Config::default() });
+    let mut node = Node { controller, settings, now: Duration::ZERO };
+    node.tell(vec![
+        ("/evil", Some(claims(&Ask { app: "/evil", names: &["mysql"], pin: None }))),
+        ("/shop", Some(unnamed("/shop", "11.91.210.154:80"))),
+    ]);
+    let desired = node.decide();
+    let [service] = desired.services.values().collect::<Vec<_>>()[..] else {
+        panic!("{desired:?}")
+    };
+    assert_eq!(service.apps.iter().map(|app| &**app).collect::<Vec<_>>(), ["/shop"]);
+}
+
+#[test]
+fn an_app_may_turn_its_own_vip_into_a_name_at_the_same_address() {
+    let mut node = Node::new("10.0.0.0/24");
+    node.tell(vec![("/web", Some(unnamed("/web", "10.0.0.77:80")))]);
+    node.ask(&[Ask { app: "/web", names: &["web"], pin: Some("10.0.0.77") }]);
+    assert_eq!(node.address_of("web"), ip("10.0.0.77"));
+}
+
+#[test]
+fn a_name_gets_the_address_that_it_was_refused_once_that_is_free() {
+    let mut node = Node::new("10.0.0.0/30");
+    let labels: Vec<_> = (0..5).map(|number| format!("app{number}")).collect();
+    for label in &labels {
+        node.ask(&[Ask { app: label, names: &[label], pin: None }]);
+    }
+    assert!(!node.table().contains_key(&name("app4")));
+    node.tell(vec![("app0", None)]);
+    node.now = KEPT + Duration::from_secs(1);
+    // Another app's news are reason enough to try again.
+    node.ask(&[Ask { app: "app1", names: &["app1"], pin: None }]);
+    assert!(node.table().contains_key(&name("app4")));
+    let desired = node.decide();
+    assert_eq!(desired.services.len(), 4);
+    assert!(desired.reports.iter().all(|each| each.verdict.is_ok()), "{:?}", desired.reports);
+}
+
+#[test]
+fn a_pin_waits_for_every_source() {
+    let settings = settings("10.0.0.0/24");
+    let table = TableSettings { names: Some(settings.clone()), ..TableSettings::default() };
+    let sources = ["m".into(), "n".into()].into();
+    let controller = Controller::new(Config { table, sources, ..Config::default() });
+    let mut node = Node { controller, settings, now: Duration::ZERO };
+    let only = |node: &mut Node, source: &str, apps: &[&str]| {
+        let change = Change::Only(apps.iter().map(|app| AppId::from(*app)).collect());
+        node.controller.handle_input(Input::Claims { source: source.into(), change }, node.now);
+    };
+    node.ask(&[Ask { app: "/web", names: &["web"], pin: Some("10.0.0.77") }]);
+    only(&mut node, "m", &["/web"]);
+    assert_ne!(node.address_of("web"), ip("10.0.0.77"));
+    let plain = [(AppId::from("/plain"), Some(unnamed("/plain", "10.0.0.78:80")))];
+    let change = Change::Apps(plain.into());
+    node.controller.handle_input(Input::Claims { source: "n".into(), change }, node.now);
+    only(&mut node, "n", &["/plain"]);
+    assert_eq!(node.address_of("web"), ip("10.0.0.77"));
+}
+
+#[test]
+fn a_vip_without_a_name_on_an_address_that_is_kept_stays_when_the_name_returns() {
+    let mut node = Node::new("10.0.0.0/24");
+    node.ask(&[Ask { app: "/db", names: &["db"], pin: None }]);
+    let address = node.address_of("db");
+    node.tell(vec![("/db", None)]);
+    node.tell(vec![("/plain", Some(unnamed("/plain", &format!("{address}:80"))))]);
+    node.ask(&[Ask { app: "/db", names: &["db"], pin: None }]);
+    assert_ne!(node.address_of("db"), address);
+    assert_eq!(node.decide().services.len(), 2);
 }
 
 /// Twenty thousand names: what a change of one costs doesn't grow with them, and none is lost.
