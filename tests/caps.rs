@@ -232,3 +232,51 @@ fn more_apps_than_any_marathon_can_run() {
     let error = answer(caps::WORKLOADS + 1).unwrap_err();
     assert!(error.to_string().contains("more than 25000 apps and pods"), "{error}");
 }
+
+fn translate(
+    workload: &Workload,
+    framework: &str,
+) -> vipd::sources::marathon::translate::Translation {
+    let naming = Naming { framework: Some(framework), zone_len: 23 };
+    translate_workload(workload, &Hosts::new(), &|_| None, naming)
+}
+
+#[test]
+fn an_app_with_very_many_names() {
+    let port = |n: usize| {
+        let labels = labels(25, |label| (format!("VIP_{label}"), format!("/name-{n}-{label}:80")));
+        format!(r#"{{"labels":{{{labels}}}}}"#)
+    };
+    let ports: Vec<_> = (0..800).map(port).collect();
+    let ports = ports.join(",");
+    let snapshot =
+        read_between_others(&format!(r#"{{"id":"/one","tasks":[],"portDefinitions":[{ports}]}}"#));
+    let translation = translate(find(&snapshot, "/one"), "marathon");
+    assert_eq!(translation.named.len(), caps::WORKLOAD_VIPS);
+    assert_capped(&translation.reports[0], "VIPs already, and more are not served");
+}
+
+#[test]
+fn names_that_dns_cannot_carry_are_refused_and_others_of_the_app_are_not() {
+    let long = vec!["a".repeat(63); 4].join(".");
+    let labels =
+        [("VIP_0", "3.3.0.3:80"), ("VIP_1", "/web:80"), ("VIP_2", &*format!("/{long}:80"))];
+    let labels = labels.map(|(key, value)| format!(r#""{key}":"{value}""#)).join(",");
+    let snapshot = read_between_others(&format!(
+        r#"{{"id":"/one","tasks":[],"portDefinitions":[{{"labels":{{{labels}}}}}]}}"#
+    ));
+    let one = find(&snapshot, "/one");
+    for (framework, expected, words) in [
+        ("/dev/marathon", Some("web.devmarathon"), "a DNS name of 291 characters with its zone"),
+        ("My Marathon_2", Some("web.mymarathon-2"), "253 are allowed: choose a shorter name"),
+        ("/_/", None, "the framework's name \"/_/\" gives no DNS name"),
+    ] {
+        let translation = translate(one, framework);
+        assert_eq!(translation.claims.len(), 1, "{framework}");
+        let names: Vec<_> = translation.named.iter().map(|claim| claim.name.as_str()).collect();
+        assert_eq!(names, Vec::from_iter(expected), "{framework}");
+        let reasons: Vec<_> =
+            translation.reports.iter().filter_map(|report| report.verdict.reason()).collect();
+        assert!(reasons.iter().any(|reason| reason.contains(words)), "{framework}: {reasons:?}");
+    }
+}

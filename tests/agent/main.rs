@@ -9,6 +9,7 @@ mod doubt;
 mod faults;
 mod http;
 mod names;
+mod naming;
 mod random;
 mod requests;
 mod schema;

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) bus: Bus,
     pub(crate) callbacks: Callbacks,
     pub(crate) imagined: Imagined,
+    /// The name of the framework in `/v2/info`, if it is told.
+    framework_name: Mutex<Option<String>>,
     /// The requests to the API, the oldest first.
     asked: Mutex<VecDeque<String>>,
     store: Mutex<Store>,
@@ -70,6 +72,7 @@ impl Shared {
             bus: Bus::new(config.event_buffer, config.generation >= Generation::V1_6),
             callbacks: Callbacks::default(),
             imagined: Imagined::default(),
+            framework_name: Mutex::new(Some("marathon".to_owned())),
             asked: Mutex::default(),
             store: Mutex::new(store),
             past: Mutex::default(),
@@ -145,6 +148,14 @@ impl Shared {
             asked.pop_front();
         }
         asked.push_back(request);
+    }
+
+    pub(crate) fn framework_name(&self) -> Option<String> {
+        lock(&self.framework_name).clone()
+    }
+
+    pub(crate) fn set_framework_name(&self, name: Option<&str>) {
+        *lock(&self.framework_name) = name.map(str::to_owned);
     }
 
     /// Removes and returns the recorded requests.

@@ -138,6 +138,12 @@ impl Handle {
         self.shared.set_leader(leader.filter(|leader| *leader < self.shared.members.len()));
     }
 
+    /// Changes the name of the framework that `/v2/info` tells, at first `marathon`; `None`: it tells
+    /// none.
+    pub fn set_framework_name(&self, name: Option<&str>) {
+        self.shared.set_framework_name(name);
+    }
+
     /// Enables a fault. More than 1000 are ignored.
     pub fn inject_fault(&self, rule: Rule) {
         self.shared.inject_fault(rule);

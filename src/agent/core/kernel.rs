@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use node::{KernelError, error_chain};
-use vip::controller::{self, Mode, ReadFailure};
+use vip::controller::{self, Facts, Mode, ReadFailure};
 use vip::firewall::prefixes_to_check;
 use vip::{Nft, Observed};
 
@@ -63,9 +63,25 @@ impl AgentCore {
 
     /// Passes the facts about the cluster to the controller, if they changed.
     pub(super) fn tell_facts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.cluster.changed) {
+            self.tell_controller(controller::Input::Facts(self.to_facts()), now, effects);
+        }
+    }
+
+    /// Passes them before claims that are about to be told. A gap that has closed stays until then: it
+    /// may be one of these claims that it stood for.
+    pub(super) fn tell_facts_ahead(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if !std::mem::take(&mut self.cluster.changed) {
             return;
         }
+        let mut facts = self.to_facts();
+        let closes = self.controller.has_gaps() && !facts.gaps;
+        facts.gaps |= closes;
+        self.tell_controller(controller::Input::Facts(facts), now, effects);
+        self.cluster.changed = closes;
+    }
+
+    fn to_facts(&self) -> Facts {
         let hosts = self.hosts.known_hosts();
         let servers = self.servers.iter().filter_map(|server| hosts.get(server)?.as_ref().ok());
         let masters = servers.flat_map(|addresses| addresses.iter().copied()).collect();
@@ -74,7 +90,7 @@ impl AgentCore {
             facts.doubted = true;
             facts.taken.clone_from(&doubt.taken);
         }
-        self.tell_controller(controller::Input::Facts(facts), now, effects);
+        facts
     }
 
     /// Passes an input to the controller and takes in its effects.

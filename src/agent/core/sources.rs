@@ -94,7 +94,7 @@ impl AgentCore {
         effects.extend(requests.map(|request| Effect::Source { source: id.clone(), request }));
         let changed = !apps.is_empty();
         if changed {
-            self.tell_facts(now, effects);
+            self.tell_facts_ahead(now, effects);
             self.tell_claims(id, Change::Apps(apps), now, effects);
         }
         if let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) {

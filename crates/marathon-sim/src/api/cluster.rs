@@ -48,7 +48,7 @@ pub(super) fn show_info(shared: &Shared, framework: &str) -> Answer {
         "leader": leader_address(shared),
         "frameworkId": framework,
         "marathon_config": {
-            "framework_name": "marathon",
+            "framework_name": shared.framework_name(),
             "features": ["vips", "task_killing", "external_volumes"],
             "ha": shared.members.len() > 1,
             "hostname": leader_address(shared),

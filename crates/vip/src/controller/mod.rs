@@ -327,6 +327,12 @@ impl Controller {
         self.unplaced.values().flatten().chain(self.decided.reports())
     }
 
+    /// Tells whether it was told that something isn't known about running tasks.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        self.facts.gaps
+    }
+
     /// Returns how much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
