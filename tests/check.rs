@@ -331,3 +331,17 @@ fn a_closed_pipe_changes_no_exit_status_and_is_no_error() {
         assert_eq!(said, open.err, "{args:?}");
     }
 }
+
+#[test]
+fn a_name_is_shown_with_its_dns_name_and_its_address_and_what_that_promises() {
+    let ran = vipd_with_input(&["check", "-"], bridge(r#"{"VIP_0":"/mysql:3306"}"#).as_bytes());
+    let shown = "/a VIP_0 mysql.marathon.l4lb.thisdcos.directory 11.91.210.154:3306/tcp\n";
+    assert!(ran.out.contains(shown), "{ran:?}");
+    assert_eq!(ran.err.matches("is a promise only where no other name collides").count(), 1);
+    let long = vec!["a".repeat(63); 4].join(".");
+    let labels = format!(r#"{{"VIP_0":"/{long}:80","VIP_1":"3.3.0.6:80"}}"#);
+    let ran = vipd_with_input(&["check", "-"], bridge(&labels).as_bytes());
+    assert_eq!((ran.code, &*ran.err), (Some(1), ""), "{ran:?}");
+    assert!(ran.out.contains("gives a DNS name of 288 characters with its zone"), "{ran:?}");
+    assert!(ran.out.contains("ok: /a VIP_1 3.3.0.6:80/tcp"), "{ran:?}");
+}

@@ -160,7 +160,7 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         told,
         [
             "accept", "adopt", "apply", "check", "cleanup", "diff", "dns", "events", "explain",
-            "hold", "release", "run", "status"
+            "hold", "names", "release", "run", "status"
         ]
     );
     for name in &told {

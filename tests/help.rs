@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "accept", "doctor", "events", "dns",
+    "release", "accept", "doctor", "events", "dns", "names",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

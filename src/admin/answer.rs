@@ -1,5 +1,7 @@
 //! Answers other than the one that was asked for.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -38,6 +40,12 @@ impl IntoResponse for Unavailable {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Accepted {
     pub(super) accepted: Vec<String>,
+}
+
+/// The answer to reassign: the addresses that the name has now; none if no app claims it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Reassigned {
+    pub(super) addresses: BTreeSet<IpAddr>,
 }
 
 /// Answers `status` with the reason as JSON.

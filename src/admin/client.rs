@@ -1,5 +1,7 @@
 //! A client of the agent on this node.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,8 +10,9 @@ use marathon::events::sse::Decoder;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
+use vip::naming::VipName;
 
-use super::answer::Accepted;
+use super::answer::{Accepted, Reassigned};
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::Hold;
 use crate::report::agent::AgentReport;
@@ -154,6 +157,18 @@ impl AgentClient {
         let accepted: Option<Accepted> =
             self.request_json(Method::POST, "/v1/accept", Some(body))?;
         Ok(accepted.context("the agent is of a version without doubts")?.accepted)
+    }
+
+    /// Makes the agent forget the address of a name and choose again. Returns those that it has
+    /// then. None: it knows no such name.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn request_reassign(&self, name: &VipName) -> Result<Option<BTreeSet<IpAddr>>> {
+        let body = serde_json::json!({ "name": name }).to_string();
+        let reassigned: Option<Reassigned> =
+            self.request_json(Method::POST, "/v1/reassign", Some(body))?;
+        Ok(reassigned.map(|reassigned| reassigned.addresses))
     }
 
     fn request_json<T: DeserializeOwned>(

@@ -1,5 +1,5 @@
 //! The HTTP server of the agent: read-only on a TCP address, by default on the loopback interface;
-//! and with `hold`, `release` and `accept` on a Unix socket that only its owner may open.
+//! and with `hold`, `release`, `accept` and `reassign` on a Unix socket that only its owner may open.
 //!
 //! It runs on a thread of its own, so that it answers even while the event loop is stuck.
 

@@ -1,4 +1,5 @@
-//! The paths of the two servers, and the answers to `/healthz`, `/readyz`, hold, release and accept.
+//! The paths of the two servers, and the answers to `/healthz`, `/readyz`, hold, release, accept and
+//! reassign.
 
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
+use vip::naming::VipName;
 use vip::{Printable, SourceId};
 
-use super::answer::{Accepted, Unavailable};
+use super::answer::{Accepted, Reassigned, Unavailable};
 use super::state::{AdminState, SharedState};
 use super::{api, hold, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
@@ -30,7 +32,8 @@ pub(super) fn all_routes(state: Arc<AdminState>) -> Router {
     let acting = Router::new()
         .route("/v1/hold", post(answer_hold))
         .route("/v1/release", post(answer_release))
-        .route("/v1/accept", post(answer_accept));
+        .route("/v1/accept", post(answer_accept))
+        .route("/v1/reassign", post(answer_reassign));
     add_layers(reading_routes().merge(acting), state)
 }
 
@@ -134,6 +137,26 @@ async fn answer_accept(
         Some(accepted) => {
             let accepted = accepted.iter().map(ToString::to_string).collect();
             Json(Accepted { accepted }).into_response()
+        }
+        None => answer_stuck_loop(),
+    }
+}
+
+/// The name whose address is forgotten.
+#[derive(Deserialize)]
+struct Reassign {
+    name: VipName,
+}
+
+async fn answer_reassign(
+    State(state): SharedState,
+    Json(Reassign { name }): Json<Reassign>,
+) -> Response {
+    match state.ask_loop(|reassigned| Request::Reassign(name.clone(), reassigned)).await {
+        Some(Some(addresses)) => Json(Reassigned { addresses }).into_response(),
+        Some(None) => {
+            let why = format!("there is no name {name}: see /v1/local-facts");
+            (StatusCode::NOT_FOUND, why).into_response()
         }
         None => answer_stuck_loop(),
     }

@@ -370,14 +370,22 @@ impl Agent {
                 self.run_turn(Input::Accept(source));
                 let _ = accepted.send(doubted);
             }
+            Request::Reassign(name, reassigned) => {
+                let before = self.core.find_name(&name, self.now());
+                self.run_turn(Input::Reassign(name.clone()));
+                let after = self.core.find_name(&name, self.now());
+                let addresses = after.map(|facts| facts.addresses).unwrap_or_default();
+                let _ = reassigned.send(before.map(|_| addresses));
+            }
             Request::LocalFacts(facts) => {
                 let now = self.now().since_start;
                 let _ = facts.send(self.core.controller().local_facts(now));
             }
             Request::VipCounts(counts) => {
                 let controller = self.core.controller();
-                let _ = counts
-                    .send(VipCounts::count_all(controller.services(), self.core.label_reports()));
+                let (services, reports) = (controller.services(), self.core.label_reports());
+                let names = controller.count_names();
+                let _ = counts.send(VipCounts::count_all(services, reports, names));
             }
             Request::Table(table) => {
                 let _ = table.send(Box::new(self.core.to_table(self.now())));

@@ -32,8 +32,10 @@ use crate::sources::unread::UnreadLabel;
 /// Check the VIP labels in app definitions before you post them
 ///
 /// Prints every VIP, every refused label and every label that nobody reads, with file, line, JSON
-/// path and reason. Needs neither
-/// root nor a kernel with IPVS.
+/// path and reason. Needs neither root nor a kernel with IPVS.
+///
+/// The VIP of a name is shown with its DNS name and its address. The address is a promise only where
+/// no other name collides with it; clients should use the DNS name.
 ///
 /// Exit status: 0 clean, 1 findings, 2 a file can't be read.
 #[derive(Debug, Args)]
@@ -84,7 +86,15 @@ impl Check {
             }
         }
         match self.output {
-            Format::Text => output::print_with(|out| print_entries(out, &entries, unread))?,
+            Format::Text => {
+                output::print_with(|out| print_entries(out, &entries, unread))?;
+                if entries.iter().any(|entry| entry.ok && entry.dns.is_some()) {
+                    output::print_note(
+                        "the address of a name is a promise only where no other name collides with \
+                         it: let clients use the DNS name",
+                    );
+                }
+            }
             Format::Json => output::print_json(&entries)?,
         }
         Ok(match entries.iter().any(|entry| entry.reason.is_some()) {

@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod generate;
 mod hold;
+mod names;
 mod output;
 mod run;
 mod signals;
@@ -52,6 +53,7 @@ enum Command {
     Status(status::Status),
     Events(events::Events),
     Explain(explain::Explain),
+    Names(names::Names),
     Hold(hold::Hold),
     Release(hold::Release),
     Accept(accept::Accept),
@@ -92,6 +94,7 @@ impl Cli {
             Command::Status(status) => status.run(&self.global),
             Command::Events(events) => events.run(&self.global),
             Command::Explain(explain) => explain.run(&self.global),
+            Command::Names(names) => names.run(&self.global),
             Command::Hold(hold) => hold.run(&self.global),
             Command::Release(release) => release.run(&self.global),
             Command::Accept(accept) => accept.run(&self.global),

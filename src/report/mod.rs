@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod explanation;
+pub mod names;
 pub(crate) mod plan;
 pub mod status;
 pub mod vips;

@@ -1,10 +1,12 @@
-//! Names of VIPs: what the framework's name does to them.
+//! Names of VIPs: what the framework's name does to them, and what people see and do.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
-use serde_json::Value;
-use vip::naming::NameRange;
+use serde_json::{Value, json};
+use vip::naming::{NameRange, NameSettings};
 
+use crate::site::{self, Site};
 use crate::world::{World, app, eventually, pass, run};
 
 const WEB: &str = "3.3.0.6:80";
@@ -99,5 +101,75 @@ fn a_marathon_on_marathon_has_the_names_of_its_own_framework() {
         world.until_served(&base("web.marathon", 80), 1).await;
         world.until_served("11.92.199.155:80", 1).await;
         world.end().await;
+    });
+}
+
+/// Runs `vipd names` beside an agent.
+async fn names(site: &Site, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    command.env_clear().env("VIPD_CONFIG", "/dev/null").arg("names").args(args);
+    command.arg("--socket").arg(site.world.folder.path().join("agent.sock"));
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+    (ran.status.code(), said)
+}
+
+#[test]
+fn without_an_agent_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    command.env_clear().env("VIPD_CONFIG", "/dev/null").arg("names");
+    let ran = command.arg("--socket").arg(folder.path().join("agent.sock")).output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(said.starts_with("error: no agent listens on"), "{said}");
+}
+
+#[test]
+fn a_name_that_is_remembered_otherwise_is_shown_counted_and_reassigned() {
+    site::run(async {
+        let site = Site::new(World::serving(1).await).await;
+        let mut mysql = app("/mysql", "/mysql:3306", 1);
+        mysql["container"]["portMappings"][0]["labels"]["IPVS_ADDRESS"] = json!("11.0.0.7");
+        site.world.run_app(&mysql).await;
+        site.world.until_served("11.0.0.7:3306", 1).await;
+        let metrics = async || site.get("/metrics").await.1;
+        let text = metrics().await;
+        assert!(text.contains("\nvipd_names{state=\"pinned\"} 1.0\n"), "{text}");
+        let (code, said) = names(&site, &["mysql"]).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("mysql.marathon  11.0.0.7  /mysql  "), "{said}");
+        assert!(said.contains("pinned by IPVS_ADDRESS"), "{said}");
+        let labels = json!({"VIP_0": "/mysql:3306"});
+        mysql["container"]["portMappings"][0]["labels"] = labels;
+        site.world.send("PUT", "/v2/apps/mysql?force=true", &mysql).await;
+        let remembered = "\nvipd_names{state=\"remembered\"} 1.0\n";
+        eventually(async || metrics().await.contains(remembered)).await;
+        let (code, said) = names(&site, &[]).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.starts_with("! mysql.marathon"), "{said}");
+        assert!(said.contains("vipd names --reassign mysql.marathon"), "{said}");
+        let request = site.http.post(format!("{}/v1/reassign", site.url));
+        let body = json!({"name": "mysql.marathon"}).to_string();
+        let request = request.header("content-type", "application/json").body(body);
+        assert_eq!(request.send().await.unwrap().status(), 404, "only the socket takes it");
+        let dns = NameSettings::default().dns_name(&"mysql.marathon".parse().unwrap());
+        let (code, said) = names(&site, &["--reassign", &dns]).await;
+        assert_eq!(
+            (code, &*said),
+            (Some(0), "note: reassigned: mysql.marathon has 11.91.210.154\n")
+        );
+        site.world.until_served(MYSQL, 1).await;
+        let old = async || site.world.served("11.0.0.7:3306");
+        eventually(async || old().await.is_none_or(|all| all.is_empty())).await;
+        let (code, said) = names(&site, &["--output", "json"]).await;
+        let json: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(json["names"][0]["choice"], "hash", "{json}");
+        assert_eq!(json["names"][0]["dns"], dns, "{json}");
+        let (code, said) = names(&site, &["--reassign", "no.body"]).await;
+        assert_eq!(code, Some(2));
+        assert!(said.contains("the agent knows no name no.body"), "{said}");
+        site.end().await;
     });
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use node::KernelError;
 use vip::controller::LogEntry;
+use vip::naming::VipName;
 use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
@@ -55,6 +56,8 @@ pub enum Input {
     Release,
     /// The operator accepts what the doubted answers lack: of this source, or of all.
     Accept(Option<SourceId>),
+    /// The operator has a name forget its address, so that the rules choose again.
+    Reassign(VipName),
     /// The time of [`AgentCore::wake_at`](super::AgentCore::wake_at) has come.
     Tick,
 }

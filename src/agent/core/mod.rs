@@ -21,6 +21,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use node::error_chain;
 use vip::controller::{self, Mode, ReadFailure};
+use vip::naming::{NameFacts, VipName};
 use vip::{Controller, Firewall, LabelReport};
 
 use super::status::Hold;
@@ -123,6 +124,10 @@ impl AgentCore {
                 self.tell_controller(controller::Input::Release, now, &mut effects);
             }
             Input::Accept(source) => self.accept_losses(source.as_ref(), now, &mut effects),
+            Input::Reassign(name) => {
+                self.controller.reassign_name(&name, now.since_start);
+                self.tell_controller(controller::Input::Tick, now, &mut effects);
+            }
             Input::Tick => {}
         }
         self.handle_due(now, &mut effects);
@@ -148,6 +153,13 @@ impl AgentCore {
     #[must_use]
     pub fn controller(&self) -> &Controller {
         &self.controller
+    }
+
+    /// Returns what is known of a name that has an address.
+    #[must_use]
+    pub fn find_name(&self, name: &VipName, now: Moment) -> Option<NameFacts> {
+        let facts = self.controller.name_facts(now.since_start);
+        facts.into_iter().find(|facts| facts.name == *name)
     }
 
     /// Does what is due at this time, after any input.

@@ -281,6 +281,11 @@ impl Scrape {
             "Labels that are not obeyed, by the kind of reason",
             counts.refused.iter().map(|(kind, all)| ([("reason", kind.name())], count(*all))),
         )?;
+        out.gauges(
+            "vipd_names",
+            "Names of VIPs with an address, by how they came to it",
+            counts.names.iter().map(|(state, all)| ([("state", *state)], count(*all))),
+        )?;
         if !self.with_vips {
             return Ok(());
         }

@@ -12,6 +12,8 @@ pub struct VipCounts {
     pub vips: BTreeMap<Vip, TaskCounts>,
     /// The number of refused labels of each kind, 0 included.
     pub refused: BTreeMap<RefusalKind, usize>,
+    /// The number of names in each state, 0 included; see [`NAME_STATES`](vip::naming::NAME_STATES).
+    pub names: BTreeMap<&'static str, usize>,
 }
 
 /// The numbers of tasks of one VIP.
@@ -26,10 +28,11 @@ pub struct TaskCounts {
 }
 
 impl VipCounts {
-    /// Counts the tasks of all services and the refused labels.
+    /// Counts the tasks of all services, the refused labels and the names.
     pub fn count_all<'a>(
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
         reports: impl Iterator<Item = &'a LabelReport>,
+        names: BTreeMap<&'static str, usize>,
     ) -> Self {
         let mut refused = BTreeMap::from(RefusalKind::ALL.map(|kind| (kind, 0)));
         for kind in reports.filter_map(|report| report.verdict.refusal_kind()) {
@@ -38,6 +41,7 @@ impl VipCounts {
         Self {
             vips: services.map(|(vip, service)| (*vip, TaskCounts::count_tasks(service))).collect(),
             refused,
+            names,
         }
     }
 }
@@ -99,7 +103,7 @@ mod tests {
             ),
             report("VIP_2", None, Verdict::refused(LabelRefusal::Capped("one of too many".into()))),
         ];
-        let census = VipCounts::count_all([].into_iter(), reports.iter());
+        let census = VipCounts::count_all([].into_iter(), reports.iter(), BTreeMap::new());
         assert_eq!(census.refused, RefusalKind::ALL.map(|kind| (kind, 1)).into());
     }
 
@@ -122,7 +126,8 @@ mod tests {
             incomplete: false,
             selection,
         };
-        let census = VipCounts::count_all([(&vip(), &service)].into_iter(), [].into_iter());
+        let census =
+            VipCounts::count_all([(&vip(), &service)].into_iter(), [].into_iter(), BTreeMap::new());
         let expected = TaskCounts { serving: 1, weightless: 1, left_out: 0 };
         assert_eq!(census.vips, [(vip(), expected)].into());
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use vip::controller::{LocalFacts, Status};
+use vip::naming::VipName;
 use vip::plan::Conflict;
 use vip::{Desired, Observed, Scope, SourceId, Vip};
 
@@ -64,6 +65,9 @@ pub enum Request {
     /// Accept what the doubted answers of a source lack, or of all, and send the names of those
     /// that were doubted.
     Accept(Option<SourceId>, oneshot::Sender<Vec<SourceId>>),
+    /// Forget the address of a name, choose again, and send the addresses that it has then; `None` if
+    /// it had none before.
+    Reassign(VipName, oneshot::Sender<Option<BTreeSet<IpAddr>>>),
     /// Send the facts that only this agent knows.
     LocalFacts(oneshot::Sender<LocalFacts>),
     /// Send the counts of real servers and refused labels.

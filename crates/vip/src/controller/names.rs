@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{AppClaims, AppKey, Change, Controller};
 use crate::label::LabelRefusal;
 use crate::naming::{
-    AddressBook, Changes, Families, NameFacts, NameRange, NamedClaim, Names, Rules, VipName,
+    AddressBook, Changes, Families, NAME_STATES, NameFacts, NameRange, NamedClaim, Names, Rules,
+    VipName,
 };
 use crate::{LabelReport, Observed, SourceId, Verdict};
 
@@ -207,6 +208,16 @@ impl Controller {
     pub fn name_facts(&self, now: Duration) -> Vec<NameFacts> {
         let settings = self.config.table.names.as_ref();
         settings.map(|settings| self.names.facts(settings, now)).unwrap_or_default()
+    }
+
+    /// Counts the names in each of [`NAME_STATES`].
+    #[must_use]
+    pub fn count_names(&self) -> BTreeMap<&'static str, usize> {
+        let settings = self.config.table.names.as_ref();
+        settings.map_or_else(
+            || NAME_STATES.map(|state| (state, 0)).into(),
+            |settings| self.names.count_states(settings),
+        )
     }
 
     /// Lists the addresses at which each name has VIPs, as DNS answers them. Until every source was

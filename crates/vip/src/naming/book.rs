@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use nl_ipvs::Family;
 
+use super::facts::KEPT_STATE;
 use super::{
     Choice, Families, Move, NameFacts, NameSettings, NamedClaim, PinRefusal, Pins, VipName,
 };
@@ -410,7 +411,6 @@ impl AddressBook {
         settings: &NameSettings,
         now: Duration,
     ) -> NameFacts {
-        let held = |family| entry.held.get(&family).copied();
         let until = entry.held.values().find_map(|held| self.holders.get(&held.address)?.until);
         NameFacts {
             name: name.clone(),
@@ -421,13 +421,30 @@ impl AddressBook {
                 .filter(|held| held.pinned)
                 .map(|held| held.address)
                 .collect(),
-            choice: held(Family::Inet)
-                .or_else(|| held(Family::Inet6))
-                .map_or(Choice::Hash, |held| self.choice_of(name, held, settings)),
+            choice: self.first_choice(name, entry, settings),
             apps: entry.claimants.keys().map(|(_, app)| app.id.to_string()).collect(),
             age_ms: milliseconds(now.saturating_sub(entry.since).saturating_add(entry.age)),
             kept_ms: until.map(|until| milliseconds(until.saturating_sub(now))),
         }
+    }
+
+    /// Counts the names in each of [`NAME_STATES`](super::NAME_STATES).
+    pub(crate) fn count_states(&self, settings: &NameSettings) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::from(super::NAME_STATES.map(|state| (state, 0)));
+        for (name, entry) in self.names.iter().filter(|(_, entry)| !entry.held.is_empty()) {
+            let state = match entry.claimants.is_empty() {
+                true => KEPT_STATE,
+                false => self.first_choice(name, entry, settings).word(),
+            };
+            *counts.entry(state).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Returns how a name came to its first address.
+    fn first_choice(&self, name: &VipName, entry: &Entry, settings: &NameSettings) -> Choice {
+        let first = entry.held.get(&Family::Inet).or_else(|| entry.held.get(&Family::Inet6));
+        first.map_or(Choice::Hash, |held| self.choice_of(name, *held, settings))
     }
 
     /// Returns how a name came to an address.

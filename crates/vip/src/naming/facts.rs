@@ -51,6 +51,26 @@ pub enum Choice {
     Remembered,
 }
 
+/// The states by which names are counted: how those that apps claim came to their address, and those
+/// whose address is only kept for them.
+pub const NAME_STATES: [&str; 5] = ["hash", "pinned", "displaced", "remembered", KEPT_STATE];
+
+/// The state of a name that no app claims.
+pub(super) const KEPT_STATE: &str = "kept";
+
+impl Choice {
+    /// Returns a word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Pinned => "pinned",
+            Self::Displaced { .. } => "displaced",
+            Self::Remembered => "remembered",
+        }
+    }
+}
+
 /// Writes it for people.
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

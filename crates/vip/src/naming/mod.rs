@@ -19,7 +19,7 @@ pub use book::KEPT;
 pub(crate) use book::{AddressBook, Changes, Rules};
 pub(crate) use claim::Move;
 pub use claim::NamedClaim;
-pub use facts::{Choice, NameFacts, PinRefusal};
+pub use facts::{Choice, NAME_STATES, NameFacts, PinRefusal};
 pub use families::{Families, Pins};
 pub use mangle::mangle;
 pub use name::{NameError, VipName};

@@ -154,6 +154,8 @@ fn the_loser_of_a_collision_gets_the_next_address_and_both_are_told() {
     assert_eq!(node.address_of(&first), base);
     assert_eq!(Some(node.address_of(&second)), node.settings.range.address_after(base));
     assert_eq!(node.facts_of(&second).choice, Choice::Displaced { by: name(&first) });
+    let counts = node.controller.count_names();
+    assert_eq!((counts["hash"], counts["displaced"], counts["kept"]), (1, 1, 0));
     let desired = node.decide();
     let notes: Vec<_> = desired.reports.iter().filter_map(|each| each.verdict.reason()).collect();
     assert_eq!(notes.len(), 1, "{notes:?}");
