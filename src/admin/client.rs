@@ -17,6 +17,7 @@ use crate::agent::journal::JournalEntry;
 use crate::agent::status::Hold;
 use crate::report::agent::AgentReport;
 use crate::report::explanation::Explanation;
+use crate::report::names::ReportedLabel;
 use crate::report::vips::VipReport;
 
 /// The longest time to wait for an answer.
@@ -64,6 +65,15 @@ impl AgentClient {
     /// When it doesn't answer.
     pub fn fetch_local_facts(&self) -> Result<Option<LocalFacts>> {
         self.request_json(Method::GET, "/v1/local-facts", None)
+    }
+
+    /// Returns the labels that aren't obeyed, or not exactly.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn fetch_labels(&self) -> Result<Vec<ReportedLabel>> {
+        let labels = self.request_json(Method::GET, "/v1/labels", None)?;
+        labels.context("the agent is of another version")
     }
 
     /// Returns every VIP with its real servers.

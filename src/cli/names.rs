@@ -13,9 +13,9 @@ use crate::report::names::NamesReport;
 
 /// Show the names of VIPs, their addresses on this node, and who claims them
 ///
-/// Asks the agent that runs on this node. First come the names for which another node may have
-/// another address, with the cure: those whose hash gives the address of another name, and those
-/// that this node remembers otherwise. The address of a name without an app is kept for it for 24
+/// Asks the agent that runs on this node. First come the names with a problem: those that are
+/// refused, and those for which another node may have another address, since their hash gives the
+/// address of another name or this node remembers them otherwise. Each has its cure. The address of a name without an app is kept for it for 24
 /// hours.
 ///
 /// Exit status: 0 no problems, or reassigned; 1 problems found; 2 error, or no agent runs.
@@ -49,7 +49,8 @@ impl Names {
         }
         let facts =
             agent.fetch_local_facts()?.context("the agent is of a version without names")?;
-        let report = NamesReport::new(&facts.names, &settings, self.what.as_deref());
+        let report =
+            NamesReport::new(&facts.names, &agent.fetch_labels()?, &settings, self.what.as_deref());
         match self.output {
             Format::Text => output::print_with(|out| {
                 report.to_lines().iter().try_for_each(|line| output::print_line(out, line))?;

@@ -1,9 +1,9 @@
 //! The names of VIPs for `vipd names`. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vip::naming::{Choice, NameFacts, NameSettings, VipName};
 use vip::{Family, Line, Sign};
 
@@ -31,22 +31,48 @@ pub struct NameReport {
     pub age_seconds: u64,
     /// The seconds for which its addresses are kept for it, if no app claims it.
     pub kept_seconds: Option<u64>,
-    /// `hash`, `pinned`, `displaced` or `remembered`.
+    /// `hash`, `pinned`, `displaced` or `remembered`; `none` without an address.
     pub choice: &'static str,
     /// The name that has the address of its hash.
     pub displaced_by: Option<VipName>,
-    /// Why other nodes may have another address for it, and the cure.
+    /// Why it isn't served, or why other nodes may have another address for it, with the cure.
     pub problem: Option<String>,
+}
+
+/// A label that the agent reports, as `/v1/labels` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReportedLabel {
+    /// Its app.
+    pub app: String,
+    /// Its name, if it has one.
+    pub name: Option<VipName>,
+    /// Whether it is obeyed.
+    pub ok: bool,
+    /// The reason why it isn't, or not exactly.
+    pub reason: Option<String>,
 }
 
 impl NamesReport {
     /// Makes the report of the names that match a text: a part of a name or of an app's id, or an
-    /// address.
+    /// address. `labels` tell which names are refused.
     #[must_use]
-    pub fn new(facts: &[NameFacts], settings: &NameSettings, what: Option<&str>) -> Self {
+    pub fn new(
+        facts: &[NameFacts],
+        labels: &[ReportedLabel],
+        settings: &NameSettings,
+        what: Option<&str>,
+    ) -> Self {
         let reports = facts.iter().map(|facts| NameReport::new(facts, settings));
+        let mut reports: BTreeMap<_, _> =
+            reports.map(|report| (report.name.clone(), report)).collect();
+        for label in labels.iter().filter(|label| !label.ok) {
+            let Some(name) = &label.name else { continue };
+            let report =
+                reports.entry(name.clone()).or_insert_with(|| NameReport::bare(name, settings));
+            report.note_refused(label);
+        }
         let is_wanted = |report: &NameReport| what.is_none_or(|what| report.matches(what));
-        let mut names: Vec<_> = reports.filter(is_wanted).collect();
+        let mut names: Vec<_> = reports.into_values().filter(is_wanted).collect();
         names.sort_by_key(|report| report.problem.is_none());
         Self { names, zones: settings.zones().to_vec() }
     }
@@ -102,6 +128,30 @@ impl NameReport {
         }
     }
 
+    /// Makes the report of a name without an address.
+    fn bare(name: &VipName, settings: &NameSettings) -> Self {
+        Self {
+            dns: settings.dns_name(name),
+            name: name.clone(),
+            addresses: BTreeSet::new(),
+            apps: Vec::new(),
+            age_seconds: 0,
+            kept_seconds: None,
+            choice: "none",
+            displaced_by: None,
+            problem: None,
+        }
+    }
+
+    /// Notes that a label with this name is refused.
+    fn note_refused(&mut self, label: &ReportedLabel) {
+        if !self.apps.contains(&label.app) {
+            self.apps.push(label.app.clone());
+        }
+        let reason = label.reason.as_deref().unwrap_or_default();
+        self.problem = Some(format!("refused: {reason}"));
+    }
+
     fn matches(&self, what: &str) -> bool {
         let text = what.to_ascii_lowercase();
         let is_address = || text.parse().is_ok_and(|address| self.addresses.contains(&address));
@@ -124,6 +174,7 @@ impl NameReport {
             (Some(by), _) => format!("next to the address of {by}"),
             (None, "pinned") => "pinned by IPVS_ADDRESS".to_owned(),
             (None, "hash") => "by its hash".to_owned(),
+            (None, "none") => "no address".to_owned(),
             (None, other) => other.to_owned(),
         };
         let kept = self.kept_seconds.map(|left| format!(", kept for {}", write_age(left)));
@@ -206,7 +257,7 @@ mod tests {
     }
 
     fn report(what: Option<&str>) -> NamesReport {
-        NamesReport::new(&known(), &NameSettings::default(), what)
+        NamesReport::new(&known(), &[], &NameSettings::default(), what)
     }
 
     #[test]
@@ -224,6 +275,30 @@ mod tests {
           pinned.marathon  11.0.0.7       /p            for 25 h  pinned by IPVS_ADDRESS
         ");
         insta::assert_snapshot!(report.summary_line(), @"5 names in l4lb.thisdcos.directory, 1 kept without an app, 2 problems");
+    }
+
+    #[test]
+    fn a_name_that_is_refused_is_a_problem_with_its_reason() {
+        let label = |name: &str, ok| ReportedLabel {
+            app: "/blue".into(),
+            name: Some(name.parse().unwrap()),
+            ok,
+            reason: Some("it lies in a route".into()),
+        };
+        let labels = [
+            label("mysql.marathon", false),
+            label("no.address", false),
+            label("pinned.marathon", true),
+        ];
+        let report = NamesReport::new(&known(), &labels, &NameSettings::default(), None);
+        let problem = |name: &str| {
+            let found = report.names.iter().find(|each| each.name.as_str() == name).unwrap();
+            (found.apps.join(" "), found.problem.clone())
+        };
+        let refused = Some("refused: it lies in a route".to_owned());
+        assert_eq!(problem("mysql.marathon"), ("/blue /green".to_owned(), refused.clone()));
+        assert_eq!(problem("no.address"), ("/blue".to_owned(), refused));
+        assert_eq!(problem("pinned.marathon").1, None);
     }
 
     #[test]
