@@ -15,6 +15,7 @@ mod doctor;
 mod foreign;
 mod local;
 mod marathon;
+mod names;
 mod recognise;
 mod reload;
 mod timeouts;
