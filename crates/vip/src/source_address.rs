@@ -7,7 +7,7 @@
 //! since the way to a container often begins at a bridge that no other node can reach.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::{DesiredService, Vip};
 
@@ -38,8 +38,12 @@ impl Ways {
         nodes: &BTreeSet<IpAddr>,
     ) -> Source {
         let servers = services.flat_map(|service| service.selection.members.keys());
-        let servers: BTreeSet<_> =
-            servers.map(|server| (!nodes.contains(&server.ip()), server.ip())).collect();
+        let mut servers: Vec<IpAddr> = servers.map(SocketAddr::ip).collect();
+        // Those of one agent are neighbours, and each is looked up once.
+        servers.dedup();
+        let mut servers: Vec<_> =
+            servers.into_iter().map(|server| (!nodes.contains(&server), server)).collect();
+        servers.sort_unstable();
         for (_, server) in servers {
             match self.towards.get(&server) {
                 Some(Some(source)) => return Source::Known(Some(*source)),

@@ -79,6 +79,10 @@ impl Verdict {
 /// obeyed now but weren't.
 #[must_use]
 pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<LabelReport> {
+    // Most changes are of tasks, not of labels.
+    if before == after {
+        return Vec::new();
+    }
     let mut known = HashMap::new();
     for report in before {
         known.entry(identity(report)).or_insert(&report.verdict);
