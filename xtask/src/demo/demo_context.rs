@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::agents::Agents;
 use super::clients::{Client, Count};
+use super::name_server::NameServer;
 use super::table::{Servers, Table, await_tables};
 use super::topology::{CONTAINER, NODES};
 
@@ -17,6 +18,7 @@ pub(super) const VIP: &str = "3.3.0.7:80";
 #[derive(Debug, Default)]
 pub(super) struct DemoContext {
     pub(super) agents: Agents,
+    pub(super) name_servers: Vec<NameServer>,
     clients: Vec<(Client, Count)>,
     tables: Vec<Table>,
 }

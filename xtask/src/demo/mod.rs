@@ -4,6 +4,7 @@ mod agents;
 mod clients;
 mod demo_context;
 mod marathon;
+mod name_server;
 mod show;
 mod steps;
 mod table;

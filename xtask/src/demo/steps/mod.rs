@@ -3,6 +3,7 @@
 mod agent;
 mod cleanup;
 mod hold;
+mod names;
 mod network;
 mod reaction;
 mod step;
@@ -34,6 +35,7 @@ const STEPS: &[Step] = &[
     reaction::ROLL,
     agent::STATUS,
     agent::KILLED,
+    names::FIND,
     cleanup::CLEANUP,
 ];
 
