@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::machine::{MARATHON, Marathon, eventually, sh, try_sh, visit};
 use crate::package;
+use crate::queries::{self, Queries};
 
 const VIP: &str = "3.3.0.6:80";
 
@@ -86,14 +87,16 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
         "container": {
             "type": "DOCKER",
             "docker": {"image": "web"},
-            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": VIP}}],
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {
+                "VIP_0": VIP, "VIP_1": "/web:80",
+            }}],
         },
         "networks": [{"mode": "container/bridge"}],
     }));
     sh(&format!("printf '[[marathon]]\\nurls = [\"http://{MARATHON}\"]\\n' >>/etc/vipd/vipd.toml"));
     // The unit is active once the agent is ready; systemctl waits for that.
     sh("systemctl start vipd");
-    eventually("both instances are served", || sh("ipvsadm -Sn").matches("-w 1").count() == 2);
+    eventually("both instances are served", || sh("ipvsadm -Sn").matches("-w 1").count() == 4);
     assert_eq!(property("User"), "vipd");
     let rights = sh(&format!("grep -h Cap /proc/{}/status", property("MainPID")));
     for line in rights.lines().filter(|line| !line.contains("CapInh")) {
@@ -106,6 +109,16 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     sh("vipd status");
     assert_eq!(try_sh("vipd apply --marathon http://10.77.0.1:8080").status.code(), Some(2));
 
+    // The name server is a process of its own, without any right.
+    let main_pid = sh("systemctl show --value -p MainPID vipd-dns.service");
+    let rights = sh(&format!("grep -h Cap /proc/{}/status", main_pid.trim()));
+    assert!(rights.lines().all(|line| line.ends_with("0000000000000000")), "{rights}");
+    eventually("the name resolves", || queries::ask(1).is_ok());
+    sh("printf 'nameserver 198.51.100.1\\n' >/etc/resolv.conf");
+    let found = sh("getent hosts web.marathon.l4lb.thisdcos.directory");
+    assert!(found.starts_with("11.225.36.193"), "{found}");
+
+    let queries = Queries::start();
     let traffic = Traffic::start();
     let open = TcpStream::connect(VIP.parse::<SocketAddr>().unwrap()).unwrap();
     traffic.wait_for_more(20);
@@ -115,6 +128,14 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
         property("MainPID") != before && property("ActiveState") == "active"
     });
     traffic.wait_for_more(20);
+    sh("systemctl restart vipd-dns.service");
+    // A stopped agent stays stopped, and names answer all the same.
+    sh("systemctl stop vipd");
+    queries::ask(2).unwrap();
+    sh("systemctl start vipd");
+    let (asked, lost) = queries.stop();
+    eprintln!("upgraded and restarted: {asked} queries, {} lost", lost.len());
+    assert_eq!(lost, [""; 0], "of {asked}");
 
     // A hung process, which the watchdog has to detect.
     sh("mkdir -p /run/systemd/system/vipd.service.d

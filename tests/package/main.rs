@@ -6,6 +6,7 @@
 
 mod lifecycle;
 mod machine;
+mod queries;
 mod scratch;
 
 /// The package that `cargo xtask package` made.
