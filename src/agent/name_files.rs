@@ -115,7 +115,7 @@ fn write_update(update: &NamesUpdate, zone: Option<&Path>, state_files: Option<&
 }
 
 /// Replaces the zone file. It lies in memory (`/run`), so nothing is synchronized.
-fn write_zone(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_zone(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let options =
         OpenOptions::new().write(true).create(true).truncate(true).mode(ZONE_MODE).clone();

@@ -43,9 +43,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
   vipd dns --forward --upstream 10.0.0.2
   dig @198.51.100.1 mysql.marathon.l4lb.thisdcos.directory")]
 pub(super) struct Dns {
-    /// Zone file that the agent writes
-    #[arg(long, value_name = "FILE", env = "VIPD_ZONE_FILE", default_value = "/run/vipd/zone")]
-    zone_file: PathBuf,
+    /// Zone file that the agent writes, next to its socket [default: /run/vipd/zone]
+    #[arg(long, value_name = "FILE", env = "VIPD_ZONE_FILE")]
+    zone_file: Option<PathBuf>,
     /// Addresses to listen on, with port 53 unless they have another [default: 198.51.100.1]
     #[arg(
         long,
@@ -80,7 +80,12 @@ pub(super) struct Dns {
 
 impl Dns {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let names = global.read_config_file()?.names.resolve()?;
+        let file = global.read_config_file()?;
+        let zone_file = self
+            .zone_file
+            .clone()
+            .map_or_else(|| file.agent.clone().resolve().map(|agent| agent.zone_file()), Ok)?;
+        let names = file.names.resolve()?;
         let sockets = self.open_sockets(&names)?;
         let addresses = sockets.list_addresses().context("cannot read the sockets' addresses")?;
         let own = self.own_zones(&names)?;
@@ -91,7 +96,7 @@ impl Dns {
             ..Responder::new(&own)
         });
         follow_node(&responder)?;
-        self.follow_zone(own, &responder)?;
+        follow_zone(zone_file, own, &responder)?;
         let upstreams = match (self.upstreams.as_slice(), names.upstreams) {
             ([], configured) if configured.is_empty() => UpstreamSource::of_node(),
             ([], configured) => UpstreamSource::Fixed(configured),
@@ -131,19 +136,19 @@ impl Dns {
         };
         Ok(OwnZones { zones, host_zones: self.host_zones.clone() })
     }
+}
 
-    /// Reads the zone file, now and whenever it changes.
-    fn follow_zone(&self, own: OwnZones, responder: &Arc<Responder>) -> Result<()> {
-        let mut watch = ZoneWatch::open(self.zone_file.clone(), own)
-            .context("cannot watch the zone file for changes")?;
-        watch.load_zone(&responder.zone);
-        let responder = responder.clone();
-        start_thread("zone", move || {
-            if let Err(error) = watch.follow_changes(&responder.zone) {
-                tracing::error!("cannot watch the zone file for changes any more: {error}");
-            }
-        })
-    }
+/// Reads the zone file, now and whenever it changes.
+fn follow_zone(zone_file: PathBuf, own: OwnZones, responder: &Arc<Responder>) -> Result<()> {
+    let mut watch =
+        ZoneWatch::open(zone_file, own).context("cannot watch the zone file for changes")?;
+    watch.load_zone(&responder.zone);
+    let responder = responder.clone();
+    start_thread("zone", move || {
+        if let Err(error) = watch.follow_changes(&responder.zone) {
+            tracing::error!("cannot watch the zone file for changes any more: {error}");
+        }
+    })
 }
 
 /// Reads the node's addresses and the networks of its containers, now and whenever they change.

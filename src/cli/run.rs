@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use dns::ZoneFile;
 use marathon::client::Client;
 use node::{LinuxKernel, Lock};
 
@@ -20,6 +21,7 @@ use super::signals::{Signals, Told};
 use crate::admin::{self, Admin};
 use crate::agent::core;
 use crate::agent::event_loop::{Agent, Setup};
+use crate::agent::name_files::write_zone;
 use crate::agent::notify::Notifier;
 use crate::agent::state_file::StateFiles;
 use crate::config::{self, Config, Marathon};
@@ -162,18 +164,17 @@ impl Run {
     }
 }
 
-/// Returns the path of the zone file, next to the socket. If names are not served there is none: the
-/// name server must not answer with those of an earlier run.
+/// Returns the path of the zone file, next to the socket. If names are not served there is none, and
+/// one of an earlier run is emptied: a name server follows what is written, not what is removed.
 fn prepare_zone_file(config: &Config) -> Option<PathBuf> {
     let path = config.agent.zone_file();
     if config.names.vips.is_some() {
         return Some(path);
     }
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            tracing::warn!("cannot remove {}: {error}", path.display());
-        }
-        _ => {}
+    if path.exists()
+        && let Err(error) = write_zone(&path, &ZoneFile::default().render())
+    {
+        tracing::warn!("cannot empty {}: {error}", path.display());
     }
     None
 }

@@ -82,8 +82,16 @@ impl ZoneWatch {
     /// When the kernel doesn't announce changes.
     pub fn follow_changes(mut self, zone: &RwLock<Zone>) -> io::Result<()> {
         loop {
-            // The directory, or the nearest one above it that exists.
-            let watched = self.watch_directory()?;
+            // The directory, or the nearest one above it that exists. A nearer one may have appeared
+            // before the watch, which would not be announced.
+            let mut watched = self.watch_directory()?;
+            loop {
+                let again = self.watch_directory()?;
+                if again == watched {
+                    break;
+                }
+                watched = again;
+            }
             // What came between the last reading and the watch was not announced.
             self.load_zone(zone);
             while self.wait_for_change(&watched)? {
@@ -98,6 +106,8 @@ impl ZoneWatch {
         let flags = WatchFlags::MOVED_TO
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::CREATE
+            // The directory may become readable only after it was created.
+            | WatchFlags::ATTRIB
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;

@@ -90,18 +90,21 @@ impl AddressWatch {
 
     /// Reads all pending announcements, and returns whether anything changed.
     fn read_announcements(&mut self) -> Result<bool, KernelError> {
-        let mut is_changed = false;
+        let (mut is_changed, mut is_overrun) = (false, false);
         loop {
             match receive_datagram(&self.socket, &mut self.buffer)? {
+                // What waits is older than the loss, and more may be lost unseen until all is read.
+                Heard::Datagram(_) if is_overrun => {}
                 Heard::Datagram(length) => {
                     let datagram = &self.buffer[..length.min(DATAGRAM)];
                     for message in parse_route_messages(datagram) {
                         is_changed |= self.state.note_message(message);
                     }
                 }
-                Heard::TooMuch => {
+                Heard::TooMuch => is_overrun = true,
+                Heard::Nothing if is_overrun => {
                     self.state = State::read_node()?;
-                    is_changed = true;
+                    (is_changed, is_overrun) = (true, false);
                 }
                 Heard::Nothing => return Ok(is_changed),
             }
@@ -167,7 +170,11 @@ impl State {
             is_bridge && ports.all(Link::stays_in_node)
         };
         let addresses = self.addresses.iter();
-        let of_bridges = addresses.filter(|((index, _), _)| is_container_bridge(index));
+        // Every link has the same link-local network.
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let of_bridges = addresses
+            .filter(|((index, address), _)| is_container_bridge(index) && !is_link_local(address));
         let networks = of_bridges.filter_map(|((_, address), prefix)| {
             IpNet::new(*address, *prefix).ok().map(|network| network.trunc())
         });
