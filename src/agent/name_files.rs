@@ -5,14 +5,13 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use dns::ZoneFile;
 use node::error_chain;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use vip::naming::NameFacts;
 
 use super::state_file::StateFiles;
@@ -20,6 +19,9 @@ use crate::clock::Timestamp;
 
 /// The mode of the zone file: the name server is of vipd's group.
 const ZONE_MODE: u32 = 0o640;
+
+/// The pause before files that could not be written are written again.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// The names as of a moment.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +44,21 @@ pub struct SavedNames {
 /// A thread that writes the latest update, so that no other waits for the disk.
 #[derive(Debug)]
 pub(crate) struct NameFiles {
-    updates: Option<watch::Sender<NamesUpdate>>,
+    mailbox: Arc<Mailbox>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Holds the latest update for the thread.
+#[derive(Debug, Default)]
+struct Mailbox {
+    content: Mutex<Content>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    latest: Option<Box<NamesUpdate>>,
+    is_closed: bool,
 }
 
 impl SavedNames {
@@ -70,48 +85,87 @@ impl NameFiles {
         zone: Option<PathBuf>,
         state_files: Option<Arc<StateFiles>>,
     ) -> io::Result<Self> {
-        let (updates, mut seen) = watch::channel(NamesUpdate::default());
+        let mailbox = Arc::new(Mailbox::default());
+        let taken = mailbox.clone();
         let write = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            let Ok(runtime) = runtime else { return };
-            // Ends when the agent has dropped the sender; the last update is written before.
-            while runtime.block_on(seen.changed()).is_ok() {
-                let update = seen.borrow_and_update().clone();
-                write_update(&update, zone.as_deref(), state_files.as_deref());
+            let mut unwritten = None;
+            while let Some(update) = taken.take_update(unwritten.take()) {
+                let is_written = write_update(&update, zone.as_deref(), state_files.as_deref());
+                unwritten = (!is_written).then_some(update);
             }
         };
         let thread = thread::Builder::new().name("names".into()).spawn(write)?;
-        Ok(Self { updates: Some(updates), thread: Some(thread) })
+        Ok(Self { mailbox, thread: Some(thread) })
     }
 
     /// Has an update written, in place of an earlier one that isn't yet.
     pub(crate) fn send_update(&self, update: NamesUpdate) {
-        if let Some(updates) = &self.updates {
-            updates.send_replace(update);
-        }
+        self.mailbox.lock_content().latest = Some(Box::new(update));
+        self.mailbox.changed.notify_one();
     }
 
-    /// Waits until the last update is written.
+    /// Waits until the last update is written, or was tried to be.
     pub(crate) fn finish(&mut self) {
-        self.updates = None;
+        self.mailbox.lock_content().is_closed = true;
+        self.mailbox.changed.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn write_update(update: &NamesUpdate, zone: Option<&Path>, state_files: Option<&StateFiles>) {
+/// An agent that is dropped leaves no thread behind.
+impl Drop for NameFiles {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Mailbox {
+    /// Waits for the next update. One that could not be written is due again after a pause. `None` at
+    /// the end.
+    fn take_update(&self, unwritten: Option<Box<NamesUpdate>>) -> Option<Box<NamesUpdate>> {
+        let is_waiting = |content: &mut Content| content.latest.is_none() && !content.is_closed;
+        let content = self.lock_content();
+        let mut content = match unwritten {
+            None => {
+                self.changed.wait_while(content, is_waiting).unwrap_or_else(PoisonError::into_inner)
+            }
+            Some(_) => {
+                let waited = self.changed.wait_timeout_while(content, RETRY_PAUSE, is_waiting);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        let is_closed = content.is_closed;
+        content.latest.take().or(unwritten.filter(|_| !is_closed))
+    }
+
+    fn lock_content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes an update. Returns whether all of it was written.
+fn write_update(
+    update: &NamesUpdate,
+    zone: Option<&Path>,
+    state_files: Option<&StateFiles>,
+) -> bool {
+    let mut is_written = true;
     if let (Some(path), Some(zone)) = (zone, &update.zone)
         && let Err(error) = write_zone(path, &zone.render())
     {
         let error = error_chain(&error);
         tracing::warn!("the zone file {} can't be written: {error}", path.display());
+        is_written = false;
     }
     if let (Some(files), Some(saved)) = (state_files, &update.saved)
         && let Err(error) = files.save_names(saved)
     {
         tracing::warn!("the state file of names can't be written: {}", error_chain(&error));
+        is_written = false;
     }
+    is_written
 }
 
 /// Replaces the zone file. It lies in memory (`/run`), so nothing is synchronized.

@@ -58,6 +58,9 @@ pub(crate) struct Edns {
     pub(crate) dnssec_ok: bool,
 }
 
+/// The records beside the question that are looked at. A query has EDNS and a signature at most.
+const MAX_ADDITIONAL: u16 = 4;
+
 /// A message that is no query with one question.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoQuery {
@@ -79,6 +82,11 @@ impl<'a> Query<'a> {
             return Err(NoQuery::Error(OptRcode::NOTIMP));
         }
         let malformed = NoQuery::Error(OptRcode::FORMERR);
+        // Each record may take long to parse: its name may jump through the whole message.
+        let counts = parsed.header_counts();
+        if counts.ancount() > 0 || counts.nscount() > 0 || counts.arcount() > MAX_ADDITIONAL {
+            return Err(malformed);
+        }
         let Ok(question) = parsed.sole_question() else { return Err(malformed) };
         let name = question.qname();
         // Nothing stands before it that it could point to.

@@ -26,6 +26,8 @@ pub struct Zone {
     records: usize,
     /// Whether a zone file was read.
     is_known: bool,
+    /// Whether VIP names may exist that the file doesn't have.
+    is_partial: bool,
 }
 
 /// A name that belongs to a zone.
@@ -49,7 +51,7 @@ pub(crate) enum Meaning<'a> {
     Host(&'a [IpAddr]),
     /// A name that doesn't exist.
     Missing,
-    /// Not known: no zone file was read yet.
+    /// Not known: no zone file was read yet, or the one that was doesn't have all names.
     Unknown,
 }
 
@@ -75,7 +77,9 @@ impl Record {
         let (name, data) = match line {
             Line::Name(name, addresses) => (name, Data::Vip(addresses)),
             Line::Host(name, addresses) => (name, Data::Host(addresses.into_iter().collect())),
-            Line::Zone(_) | Line::HostZone(_) | Line::End(_) | Line::Unknown => return Ok(None),
+            Line::Zone(_) | Line::HostZone(_) | Line::Partial | Line::End(_) | Line::Unknown => {
+                return Ok(None);
+            }
         };
         Ok(Some(Self { name: DomainName::parse(name)?, data }))
     }
@@ -120,6 +124,7 @@ impl Zone {
         match line {
             Line::Zone(zone) => self.zones.push(DomainName::parse(zone)?),
             Line::HostZone(zone) => self.host_zones.push(DomainName::parse(zone)?),
+            Line::Partial => self.is_partial = true,
             line => {
                 if let Some(record) = Record::from_line(line)?
                     && !self.add_record(record)
@@ -174,7 +179,10 @@ impl Zone {
                 _ if relative.is_empty() => Meaning::Apex,
                 (true, _) if relative == PROBE => Meaning::Probe,
                 _ if !self.is_known => Meaning::Unknown,
-                (true, _) => find_meaning(&self.names, relative),
+                (true, _) => match find_meaning(&self.names, relative) {
+                    Meaning::Missing if self.is_partial => Meaning::Unknown,
+                    meaning => meaning,
+                },
                 _ => find_meaning(&self.hosts, name),
             };
             Some(Found { zone_length: zone.len(), meaning })

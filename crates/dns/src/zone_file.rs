@@ -7,13 +7,15 @@
 //! zone l4lb.thisdcos.directory
 //! zone dclb.thisdcos.directory
 //! hostzone agentip.dcos.thisdcos.directory
+//! partial
 //! name mysql.marathon 11.91.210.154 fd01:c::7bbe:1700:724f:13a5
 //! name web.marathon pending
 //! host app.marathon.agentip.dcos.thisdcos.directory 10.0.0.1 10.0.0.2
 //! end 3
 //! ```
 //!
-//! The number after `end` counts the lines `name` and `host`. A file without it was cut off. Lines
+//! `partial` stands there while other names may exist. The number after `end` counts the lines `name`
+//! and `host`. A file without it was cut off. Lines
 //! that begin with another word are of a later version and are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,9 @@ const HEADER: &str = "vipd-zone 1";
 /// Stands in place of addresses for a name that has none yet.
 const PENDING: &str = "pending";
 
+/// Says that other names may exist.
+const PARTIAL: &str = "partial";
+
 /// The contents of a zone file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ZoneFile {
@@ -35,6 +40,8 @@ pub struct ZoneFile {
     pub zones: Vec<String>,
     /// The VIP names, relative to the zones.
     pub names: BTreeMap<String, Addresses>,
+    /// Whether other names may exist: one that isn't there is unknown, not denied.
+    pub partial: bool,
     /// The zones of `hosts`.
     pub host_zones: Vec<String>,
     /// The names of tasks, absolute, with the addresses of their hosts or containers.
@@ -97,6 +104,8 @@ pub(crate) enum Line<'a> {
     HostZone(&'a str),
     Name(&'a str, Addresses),
     Host(&'a str, BTreeSet<IpAddr>),
+    /// Other names may exist.
+    Partial,
     End(usize),
     /// A line of a later version.
     Unknown,
@@ -114,6 +123,9 @@ impl ZoneFile {
         }
         for zone in &self.host_zones {
             let _ = writeln!(text, "hostzone {zone}");
+        }
+        if self.partial {
+            let _ = writeln!(text, "{PARTIAL}");
         }
         for (name, Addresses { v4, v6 }) in &self.names {
             let _ = write!(text, "name {name}");
@@ -154,6 +166,10 @@ impl ZoneFile {
                 }
                 Line::Host(name, addresses) => {
                     file.hosts.insert(name.to_owned(), addresses).is_none()
+                }
+                Line::Partial => {
+                    file.partial = true;
+                    true
                 }
                 Line::End(_) | Line::Unknown => true,
             };
@@ -223,6 +239,7 @@ impl<'a> Line<'a> {
                     false => Ok(Self::Host(check_name(first)?, addresses)),
                 }
             }
+            PARTIAL => Ok(Self::Partial),
             // A count that can't be read is no count of the lines before it.
             "end" => Ok(Self::End(rest.parse().unwrap_or(usize::MAX))),
             _ => Ok(Self::Unknown),

@@ -32,6 +32,7 @@ impl AgentCore {
                 .into_iter()
                 .map(|(name, addresses)| (name.into(), zone_addresses(&addresses)))
                 .collect(),
+            partial: !self.controller.status().awaited.is_empty(),
             ..ZoneFile::default()
         });
         let facts = self.controller.name_facts(now.since_start);

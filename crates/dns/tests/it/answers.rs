@@ -12,6 +12,20 @@ use crate::client::{
 };
 
 #[test]
+fn while_other_names_may_exist_none_is_denied() {
+    let text = FILE.replace("name both", "partial\nname both");
+    let zone = dns::Zone::build(&text, &own_zones()).unwrap();
+    let responder = Responder { zone: zone.into(), ..responder() };
+    for (name, expected) in [
+        ("both.marathon.l4lb.thisdcos.directory.", "ok aa 11.0.0.1 5"),
+        ("no.marathon.l4lb.thisdcos.directory.", "ServFail"),
+        ("marathon.l4lb.thisdcos.directory.", "ok aa [l4lb.thisdcos.directory. 5 5]"),
+    ] {
+        assert_eq!(describe(&answer(&responder, &query(name, RecordType::A))), expected, "{name}");
+    }
+}
+
+#[test]
 fn every_kind_of_name_has_its_answer() {
     use RecordType::{A, AAAA, ANY, AXFR, MX, NS, SOA, TXT};
     let responder = responder();

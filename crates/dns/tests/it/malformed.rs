@@ -10,6 +10,9 @@ const QUESTION: &[u8] = b"\x05mysql\x08marathon\x04l4lb\x08thisdcos\x09directory
 /// An OPT record without options, for 1232 bytes.
 const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\0";
 
+/// A record of another kind: of the root, type TXT, without data.
+const RECORD: &[u8] = b"\0\0\x10\0\x01\0\0\0\0\0\0";
+
 fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {
     let mut message = vec![0xab, 0xcd];
     message.extend(flags.to_be_bytes());
@@ -38,6 +41,8 @@ fn what_is_malformed_is_answered_with_its_error() {
         ("an OPT record of a name", message(0, [1, 0, 0, 1], &[QUESTION, not_root]), FORMERR),
         ("half an OPT record", message(0, [1, 0, 0, 1], &[QUESTION, &OPT[..8]]), FORMERR),
         ("many promised records", message(0, [1, 65535, 65535, 65535], &[QUESTION]), FORMERR),
+        ("an answer in it", message(0, [1, 1, 0, 0], &[QUESTION, OPT]), FORMERR),
+        ("five records", message(0, [1, 0, 0, 5], &[QUESTION, &RECORD.repeat(5)]), FORMERR),
         ("a status query", message(2 << 11, [1, 0, 0, 0], &[QUESTION]), NOTIMP),
         ("an update", message(5 << 11, [1, 0, 0, 0], &[QUESTION]), NOTIMP),
         ("a notification", message(4 << 11 | 1 << 8, [0; 4], &[]), NOTIMP),

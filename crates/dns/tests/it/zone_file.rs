@@ -25,6 +25,7 @@ fn example() -> ZoneFile {
     let host: BTreeSet<IpAddr> =
         ["10.0.0.1", "10.0.0.2", "fd00::1"].map(|text| text.parse().unwrap()).into();
     ZoneFile {
+        partial: false,
         zones: vec!["l4lb.thisdcos.directory".into(), "dclb.thisdcos.directory".into()],
         names: BTreeMap::from([
             ("mysql.marathon".into(), mysql),
@@ -104,13 +105,14 @@ prop_compose! {
         zones in prop::collection::vec(a_name(), 0..3),
         names in prop::collection::btree_map(a_name(), some_addresses(), 0..20),
         host_zones in prop::collection::vec(a_name(), 0..3),
+        partial in any::<bool>(),
         hosts in prop::collection::btree_map(
             a_name(),
             prop::collection::btree_set(any::<IpAddr>(), 1..4),
             0..5,
         ),
     ) -> ZoneFile {
-        ZoneFile { zones, names, host_zones, hosts }
+        ZoneFile { zones, names, host_zones, hosts, partial }
     }
 }
 
