@@ -58,6 +58,9 @@ pub(crate) struct Edns {
     pub(crate) dnssec_ok: bool,
 }
 
+/// The bits of a length that is none, RFC 1035 section 4.1.4.
+const POINTER: u8 = 0xc0;
+
 /// The records beside the question that are looked at. A query has EDNS and a signature at most.
 const MAX_ADDITIONAL: u16 = 4;
 
@@ -89,8 +92,10 @@ impl<'a> Query<'a> {
         }
         let Ok(question) = parsed.sole_question() else { return Err(malformed) };
         let name = question.qname();
-        // Nothing stands before it that it could point to.
-        if name.is_compressed() {
+        // Nothing stands before it that it could point to, but the header. A name that is a pointer and
+        // nothing else counts as what it points to.
+        let is_pointer = message.get(HEADER).is_none_or(|first| first & POINTER != 0);
+        if is_pointer || name.is_compressed() {
             return Err(malformed);
         }
         let Ok(edns) = find_edns(parsed) else { return Err(malformed) };

@@ -34,6 +34,11 @@ fn what_is_malformed_is_answered_with_its_error() {
         ("two questions", message(0, [2, 0, 0, 0], &[QUESTION, QUESTION]), FORMERR),
         ("half a question", message(0, [1, 0, 0, 0], &[&QUESTION[..20]]), FORMERR),
         ("no type", message(0, [1, 0, 0, 0], &[&QUESTION[..QUESTION.len() - 3]]), FORMERR),
+        (
+            "a pointer into the header",
+            message(0x0100, [1, 0, 0, 0], &[b"\xc0\x02\0\x01\0\x01"]),
+            FORMERR,
+        ),
         ("a pointer to itself", message(0, [1, 0, 0, 0], &[pointer]), FORMERR),
         ("a label of another kind", message(0, [1, 0, 0, 0], &[long_label]), FORMERR),
         ("a long name", message(0, [1, 0, 0, 0], &[&long_name, b"\0\0\x01\0\x01"]), FORMERR),
