@@ -141,6 +141,7 @@ mod tests {
             allow = ["3.0.0.0/8", "fd01::/64"]
             [vip.owner]
             "3.3.0.0/16" = "/shop"
+            "shop-*" = "/shop"
             "#,
         )
         .unwrap();
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(file.node.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
         assert_eq!(file.node.masquerade, Masquerade::Off);
         assert_eq!(file.node.guard, Guard::Off);
-        assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 1));
+        assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 2));
     }
 
     /// The installed configuration with every commented-out key put in force.
@@ -168,7 +169,7 @@ mod tests {
         let as_it_is = ConfigFile::parse(include_str!("../../deploy/vipd.toml")).unwrap();
         assert_eq!(as_it_is, ConfigFile::default());
         let file = ConfigFile::parse(&installed()).unwrap();
-        assert_eq!((file.marathon.len(), file.vip.owner.len()), (1, 1));
+        assert_eq!((file.marathon.len(), file.vip.owner.len()), (1, 2));
     }
 
     #[test]

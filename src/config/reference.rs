@@ -18,7 +18,8 @@ pub(super) struct PolicySection {
     /// one of these prefixes is accepted even if it collides with a route of this node.
     allow: Vec<String>,
     /// Table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix. In
-    /// place of the path, a table with `source`, the name of a Marathon, and `path` means the apps
+    /// place of the prefix, a name such as `mysql.marathon`, or the beginning of names such as `shop-*`,
+    /// reserves these. In place of the path, a table with `source`, the name of a Marathon, and `path` means the apps
     /// of that Marathon only.
     owner: BTreeMap<String, String>,
 }

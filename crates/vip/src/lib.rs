@@ -31,6 +31,7 @@ pub mod ownership;
 pub mod plan;
 pub mod policy;
 mod printable;
+mod reserved;
 mod select;
 mod settings;
 mod source_address;
@@ -56,6 +57,7 @@ pub use observed::{Bound, Link, Observed, ObservedServer, ObservedService, Serve
 pub use plan::{Op, Outcome, Plan, Scope};
 pub use policy::Policy;
 pub use printable::{Printable, escape_json, is_unprintable};
+pub use reserved::{NotReservable, Reserved};
 pub use select::{LeftOut, Member, Selection, select_servers};
 pub use settings::TableSettings;
 pub use source_address::Ways;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::naming::VipName;
+use crate::reserved::Reserved;
 use crate::special_address::SpecialAddress;
 use crate::{ClusterFacts, LocalServers, NodeFacts, SourceId};
 
@@ -18,8 +19,8 @@ pub struct Policy {
     /// If not empty, every VIP must lie in one of these prefixes; such a VIP is admitted even if it
     /// collides with a route of this node.
     pub allow: Vec<IpNet>,
-    /// Prefixes that only some apps may claim.
-    pub owner: BTreeMap<IpNet, Reservation>,
+    /// Prefixes and names that only some apps may claim.
+    pub owner: BTreeMap<Reserved, Reservation>,
     /// The addresses at which the node's name server answers (`[names]` of the configuration).
     #[serde(skip)]
     pub listen: Vec<IpAddr>,
@@ -105,7 +106,10 @@ pub enum AddressRefusal {
     NotAllowed(IpAddr),
     /// An address reserved for other apps.
     #[error("{0} lies in {1}, which vip.owner reserves for {2}")]
-    Reserved(IpAddr, IpNet, Reservation),
+    Reserved(IpAddr, Reserved, Reservation),
+    /// A name reserved for other apps.
+    #[error("the name {0} is one of {1}, which vip.owner reserves for {2}")]
+    ReservedName(VipName, Reserved, Reservation),
 }
 
 impl Policy {
@@ -153,18 +157,27 @@ impl Policy {
         {
             return Err(AddressRefusal::Routed(address, *net, link.clone()));
         }
-        match self.reserved_for(address) {
-            Some((net, owner)) if !owner.includes(source, app) => {
-                Err(AddressRefusal::Reserved(address, *net, owner.clone()))
-            }
-            _ => Ok(()),
-        }
+        let excludes = |(_, owner): &(&Reserved, &Reservation)| !owner.includes(source, app);
+        let of_name = name.and_then(|name| {
+            let (reserved, owner) =
+                self.reserved_for(|reserved| reserved.has_name(name)).filter(excludes)?;
+            Some(AddressRefusal::ReservedName(name.clone(), reserved.clone(), owner.clone()))
+        });
+        let of_address = || {
+            let (reserved, owner) =
+                self.reserved_for(|reserved| reserved.has_address(address)).filter(excludes)?;
+            Some(AddressRefusal::Reserved(address, reserved.clone(), owner.clone()))
+        };
+        of_name.or_else(of_address).map_or(Ok(()), Err)
     }
 
-    /// Returns the longest prefix of `owner` that contains the address.
-    fn reserved_for(&self, address: IpAddr) -> Option<(&IpNet, &Reservation)> {
-        let holding = self.owner.iter().filter(|(net, _)| net.contains(&address));
-        holding.max_by_key(|(net, _)| net.prefix_len())
+    /// Returns the narrowest part of `owner` that covers something.
+    fn reserved_for(
+        &self,
+        covers: impl Fn(&Reserved) -> bool,
+    ) -> Option<(&Reserved, &Reservation)> {
+        let covering = self.owner.iter().filter(|(reserved, _)| covers(reserved));
+        covering.max_by_key(|(reserved, _)| reserved.narrowness())
     }
 }
 
@@ -277,6 +290,31 @@ mod tests {
         ));
         assert_eq!(admit(&policy, "/bank", "3.3.7.1", &node), Ok(()));
         assert!(admit(&policy, "/shop", "3.3.7.1", &node).is_err());
+    }
+
+    #[test]
+    fn names_may_be_reserved_and_the_narrowest_decides() {
+        let reserved = |text: &str, path: &str| {
+            (text.parse().unwrap(), Reservation::AnySource(path.to_owned()))
+        };
+        let owner = [
+            reserved("shop-*", "/shop"),
+            reserved("shop-db.marathon", "/bank"),
+            reserved("11.0.0.0/8", "/all"),
+        ];
+        let policy = Policy { owner: owner.into(), ..Policy::default() };
+        let admit = |app: &str, name: &str, address: &str| {
+            let (name, at) = (name.parse().unwrap(), address.parse().unwrap());
+            let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
+            policy.admit((&SourceId::from("m"), app), (at, Some(&name)), &node, &cluster).is_ok()
+        };
+        assert!(admit("/shop/web", "shop-web.marathon", "12.0.0.1"));
+        assert!(!admit("/evil", "shop-web.marathon", "12.0.0.1"));
+        assert!(admit("/bank", "shop-db.marathon", "12.0.0.1"));
+        assert!(!admit("/shop", "shop-db.marathon", "12.0.0.1"));
+        assert!(admit("/evil", "shop.marathon", "12.0.0.1"));
+        // The address counts as well.
+        assert!(!admit("/shop", "shop-web.marathon", "11.0.0.1"));
     }
 
     #[test]
