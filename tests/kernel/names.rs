@@ -88,6 +88,12 @@ fn a_name_resolves_and_connects_with_the_agent_and_without_it() {
     let diff = cluster.vipd(0, &["diff", "--marathon", "http://10.77.0.1:8080"]).output().unwrap();
     assert_eq!(diff.status.code(), Some(0), "{diff:?}");
 
+    let doctor = cluster.vipd(0, &["doctor"]).output().unwrap();
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    for finding in ["the name server answers at 198.51.100.1", "this node resolves names in l4lb"] {
+        assert!(doctor.contains(finding), "{doctor}");
+    }
+
     // Only its own port answers at the name server's address.
     if cluster.try_on(0, "nft list table ip vipd").is_ok() {
         let node = cluster.nodes[0].clone();

@@ -22,6 +22,7 @@ pub use linux::{
     AddressWatch, Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, Settings, read_links,
 };
 pub use lock::{Lock, LockError};
+pub use resolvers::list_nameservers;
 pub use sysctl::{
     KernelVersion, KernelVersionError, Sysctl, SysctlReport, SysctlState, check_sysctls,
     ensure_sysctls, wanted_sysctls,

@@ -18,9 +18,19 @@ const BEHIND_THE_STUB: &str = "/run/systemd/resolve/resolv.conf";
 pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, KernelError> {
     let mut resolvers = BTreeSet::new();
     for path in ["/etc/resolv.conf", BEHIND_THE_STUB] {
-        resolvers.extend(parse_nameservers(&read_resolv_conf(Path::new(path))?));
+        let text = read_resolv_conf(Path::new(path))?;
+        resolvers.extend(parse_nameservers(&text).filter(is_no_stub));
     }
     Ok(resolvers)
+}
+
+/// Lists the name servers of `/etc/resolv.conf`, in their order, with the stubs on this node.
+///
+/// # Errors
+/// When the file can't be read. A missing one counts as empty.
+pub fn list_nameservers() -> Result<Vec<IpAddr>, KernelError> {
+    let text = read_resolv_conf(Path::new("/etc/resolv.conf"))?;
+    Ok(parse_nameservers(&text).collect())
 }
 
 fn read_resolv_conf(path: &Path) -> Result<String, KernelError> {
@@ -33,13 +43,19 @@ fn read_resolv_conf(path: &Path) -> Result<String, KernelError> {
     }
 }
 
-/// Parses the addresses of `nameserver` lines (resolv.conf(5)), without loopback stubs.
+/// Tells whether a resolver is on another node, or stands for none. A stub on the loopback interface
+/// is never a VIP, and the servers behind it are read from another file.
+fn is_no_stub(address: &IpAddr) -> bool {
+    !address.is_loopback()
+}
+
+/// Parses the addresses of `nameserver` lines (resolv.conf(5)).
 fn parse_nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
     text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
         let address = address.split('%').next().unwrap_or(address);
-        address.parse::<IpAddr>().ok().filter(|address| !address.is_loopback())
+        address.parse().ok()
     })
 }
 
@@ -59,7 +75,8 @@ mod tests {
 
     #[test]
     fn the_loopback_stub_is_no_resolver_to_protect() {
-        assert_eq!(parse_nameservers("nameserver 127.0.0.53\nnameserver ::1\n").count(), 0);
+        let stubs = parse_nameservers("nameserver 127.0.0.53\nnameserver ::1\n");
+        assert_eq!(stubs.filter(is_no_stub).count(), 0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Reads the facts that the checks need. A fact that can't be read is a finding, not an error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use anyhow::Result;
 use marathon::Timestamp;
@@ -13,10 +15,17 @@ use vip::{Link, Observed};
 
 use crate::admin::client::AgentClient;
 use crate::config::{Config, Marathon};
-use crate::doctor::{self, BridgeFacts, Diagnosis, Group, KernelFacts, LockState, ServerAnswer};
+use crate::doctor::{
+    self, BridgeFacts, Check, Diagnosis, Group, KernelFacts, LockState, NameFacts, Resolver,
+    ServerAnswer,
+};
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::{Naming, translate_snapshot};
 use crate::sources::once::DefinitionSource;
+use crate::sources::resolve::look_up_host;
+
+/// The time that the name server has for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis {
     let mut groups = Vec::new();
@@ -58,10 +67,64 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
         read_trimmed("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
     group("bridges", doctor::check_bridges(BridgeFacts { filtered, links: &links, observed }));
     group("agent", check_agent(config));
+    if let Some(checks) = check_names(config, observed) {
+        group("names", checks);
+    }
     for (marathon, asked) in marathons.iter().zip(&asked) {
         group("marathon", doctor::check_marathon(&marathon.name, &asked.servers, &asked.workloads));
     }
     Diagnosis { groups }
+}
+
+/// Checks the name server and the node's resolver. `None` if names are not served, or the kernel can't
+/// be read.
+fn check_names(config: &Config, observed: Option<&Observed>) -> Option<Vec<Check>> {
+    let (vips, observed) = (config.names.vips.as_ref()?, observed?);
+    let (zone, server) = (vips.zones().first()?, *config.names.listen.first()?);
+    let is_bound = observed.addresses.contains_key(&server.ip());
+    let probe = format!("ready.{zone}");
+    let unasked = || Err("not asked".to_owned());
+    let servers = node::list_nameservers().unwrap_or_default();
+    Some(doctor::check_names(&NameFacts {
+        zone,
+        interface: &config.interface,
+        server: server.ip(),
+        is_bound,
+        asked: if is_bound { ask_name_server(server, &probe) } else { unasked() },
+        looked_up: match is_bound {
+            true => look_up_host(&probe).map(drop).map_err(|error| error.to_string()),
+            false => unasked(),
+        },
+        resolver: Resolver::from_servers(&servers, server.ip()),
+    }))
+}
+
+/// Asks a name server for the address of a name (RFC 1035, 4.1).
+fn ask_name_server(server: SocketAddr, name: &str) -> Result<(), String> {
+    let mut query = vec![0x76, 0x69, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for part in name.split('.') {
+        query.push(u8::try_from(part.len()).map_err(|error| error.to_string())?);
+        query.extend(part.as_bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    let exchange = || {
+        let anywhere: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((anywhere, 0))?;
+        socket.set_read_timeout(Some(ANSWER_WITHIN))?;
+        socket.connect(server)?;
+        socket.send(&query)?;
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer)?;
+        std::io::Result::Ok(answer.get(3).filter(|_| length > 3).map(|flags| flags & 0xf))
+    };
+    match exchange() {
+        Ok(Some(0)) => Ok(()),
+        Ok(code) => Err(format!("it answers with code {}", code.unwrap_or_default())),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The kernel, as far as it could be read.
