@@ -418,6 +418,13 @@ impl VipReport {
         format!("{}/{}", self.vip, self.protocol)
     }
 
+    /// Returns its name, if it has one, and its address, port and protocol.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let name = self.summary.name.iter().map(|name| format!("{name} ")).collect::<String>();
+        name + &self.full_name()
+    }
+
     /// Tells whether a text is its address and port, or its name and port, with or without a zone.
     #[must_use]
     pub fn is_called(&self, text: &str) -> bool {

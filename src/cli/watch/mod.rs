@@ -161,7 +161,7 @@ fn screen_lines(
         line(Sign::Warn, text.clone());
     }
 
-    let names: Vec<_> = vips.iter().map(VipReport::full_name).collect();
+    let names: Vec<_> = vips.iter().map(VipReport::title).collect();
     let width = names.iter().map(String::len).max().unwrap_or(3).max(3);
     let head = ("state", "VIP", "servers", "active", "conn/s");
     line(
