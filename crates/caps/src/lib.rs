@@ -108,6 +108,8 @@ caps! {
     /// The queries for other names that the name server has forwarded and that aren't answered yet;
     /// more are answered with SERVFAIL
     FORWARDED_QUERIES: count = 256;
+    /// The same of one client over UDP
+    FORWARDED_QUERIES_OF_CLIENT: count = 128;
 }
 
 /// Cuts a text to `cap` bytes, and marks that with an ellipsis: what was cut off never makes it

@@ -1,8 +1,9 @@
 //! Names that aren't ours, asked of the node's name servers. Nothing is remembered.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -36,6 +37,24 @@ pub(crate) struct Forwarder {
     upstreams: Upstreams,
     /// One for each query that may be under way.
     permits: Arc<Semaphore>,
+    /// The queries over UDP that are under way, by client: none takes what all others need.
+    shares: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One query of a client that is under way.
+struct Share {
+    forwarder: Arc<Forwarder>,
+    client: IpAddr,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.forwarder.lock_shares();
+        match shares.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(shares.remove(&self.client)),
+        }
+    }
 }
 
 impl Forwarder {
@@ -45,7 +64,27 @@ impl Forwarder {
         own: Vec<SocketAddr>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(caps::FORWARDED_QUERIES));
-        Self { responder, upstreams: Upstreams::new(source, own), permits }
+        Self {
+            responder,
+            upstreams: Upstreams::new(source, own),
+            permits,
+            shares: Mutex::default(),
+        }
+    }
+
+    /// Counts one more query of a client; `None` if it has too many under way.
+    fn take_share(self: &Arc<Self>, client: IpAddr) -> Option<Share> {
+        let mut shares = self.lock_shares();
+        let count = shares.entry(client).or_default();
+        if *count >= caps::FORWARDED_QUERIES_OF_CLIENT {
+            return None;
+        }
+        *count += 1;
+        Some(Share { forwarder: Arc::clone(self), client })
+    }
+
+    fn lock_shares(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forwards what comes over UDP, for ever.
@@ -56,7 +95,8 @@ impl Forwarder {
         while let Some(request) = requests.recv().await {
             let forwarder = Arc::clone(&self);
             let permit = Arc::clone(&self.permits).try_acquire_owned();
-            let Ok(permit) = permit else {
+            let share = self.take_share(request.client.ip());
+            let (Ok(permit), Some(share)) = (permit, share) else {
                 self.refuse_request(&request);
                 continue;
             };
@@ -67,7 +107,7 @@ impl Forwarder {
                     }
                     None => forwarder.refuse_request(&request),
                 }
-                drop(permit);
+                drop((permit, share));
             });
         }
     }
@@ -87,17 +127,28 @@ impl Forwarder {
     async fn ask_upstreams(&self, message: &[u8], way: Way) -> Option<Vec<u8>> {
         self.responder.counters.count_event(Event::Forwarded);
         let question = Query::parse(message).ok()?.head[HEADER..].to_vec();
+        let mut failure = None;
         for server in self.upstreams.list_servers().into_iter().take(MAX_TRIES) {
             match timeout(PATIENCE, way.ask_server(server, message, &question)).await {
-                Ok(Ok(answer)) => return Some(answer),
+                Ok(Ok(answer)) if !is_failure(&answer) => return Some(answer),
+                // As a client does that knows both: the next one may know more.
+                Ok(Ok(answer)) => {
+                    failure.get_or_insert(answer);
+                    continue;
+                }
                 Ok(Err(error)) => tracing::debug!("{server} can't be asked: {error}"),
                 Err(_) => tracing::debug!("{server} doesn't answer"),
             }
             self.responder.counters.count_event(Event::UpstreamFailed);
             self.upstreams.demote_server(server);
         }
-        None
+        failure
     }
+}
+
+/// Tells whether a server says that it can't, or won't, answer: SERVFAIL and REFUSED of RFC 1035, 4.1.1.
+fn is_failure(answer: &[u8]) -> bool {
+    matches!(answer.get(3).map(|byte| byte & 0xf), Some(2 | 5))
 }
 
 /// How a server is asked.

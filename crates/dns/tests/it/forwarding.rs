@@ -129,6 +129,24 @@ fn a_silent_server_is_followed_by_the_second_which_is_then_preferred() {
 }
 
 #[test]
+fn a_server_that_refuses_is_followed_by_the_second() {
+    let refuse = |socket: &UdpSocket, asked: &Message, from: SocketAddr| {
+        let mut answer = asked.clone();
+        answer.metadata.message_type = MessageType::Response;
+        answer.metadata.response_code = hickory_proto::op::ResponseCode::Refused;
+        send(socket, &answer, from);
+    };
+    let (refusing, _refused) = upstream(refuse);
+    let (good, _asked) = upstream(|socket, asked, from| send(socket, &answer_with(asked, 2), from));
+    let server = forwarding(vec![refusing, good]);
+    let question = query("example.com.", RecordType::A);
+    assert_eq!(describe(&server.ask(&question)), "ok 192.0.2.2 60");
+    // If none knows better, that is passed on.
+    let alone = forwarding(vec![refusing]);
+    assert_eq!(describe(&alone.ask(&question)), "Refused");
+}
+
+#[test]
 fn without_an_upstream_server_or_with_ourselves_other_names_fail() {
     let nobody = forwarding(Vec::new());
     assert_eq!(describe(&nobody.ask(&query("example.com.", RecordType::A))), "ServFail");
