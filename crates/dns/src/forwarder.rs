@@ -112,6 +112,13 @@ impl Forwarder {
         }
     }
 
+    /// Waits until no query is under way.
+    pub(crate) async fn wait_until_idle(&self) {
+        let all = u32::try_from(caps::FORWARDED_QUERIES).unwrap_or(u32::MAX);
+        // Fails only when the semaphore is closed, which it never is.
+        let _ = self.permits.acquire_many(all).await;
+    }
+
     /// Asks over TCP, for a client that did.
     pub(crate) async fn ask_over_tcp(&self, message: &[u8]) -> Option<Vec<u8>> {
         let _permit = self.permits.try_acquire().ok()?;

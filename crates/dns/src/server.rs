@@ -21,6 +21,9 @@ use crate::upstreams::UpstreamSource;
 /// The longest time that queries which were taken from a socket have for their answers at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
+/// How long it waits for those of upstream servers.
+const LAST_FORWARDED: Duration = Duration::from_secs(1);
+
 /// A name server that is ready to answer.
 #[derive(Debug)]
 pub struct Server {
@@ -53,15 +56,20 @@ impl Server {
             forwarder: forwarder.clone(),
             connections: Mutex::new(Connections::default()),
         });
+        let mut accepting = Vec::new();
         for listener in sockets.tcp {
             listener.set_nonblocking(true)?;
-            tokio::spawn(service.clone().accept_connections(TcpListener::from_std(listener)?));
+            let accept = service.clone().accept_connections(TcpListener::from_std(listener)?);
+            accepting.push(tokio::spawn(accept));
         }
         let (forward, requests) = mpsc::channel(caps::FORWARDED_QUERIES);
-        tokio::spawn(forwarder.forward_requests(requests));
+        tokio::spawn(forwarder.clone().forward_requests(requests));
         let threads = UdpThreads::start(sockets.udp, &responder, &forward)?;
         stop.await;
-        threads.stop_threads();
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        // Meanwhile what was forwarded is answered. A successor never hears of it.
+        tokio::task::spawn_blocking(|| threads.stop_threads()).await?;
+        let _ = tokio::time::timeout(LAST_FORWARDED, forwarder.wait_until_idle()).await;
         tracing::info!("{}", responder.counters.describe_counts());
         Ok(())
     }

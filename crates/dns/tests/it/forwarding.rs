@@ -147,6 +147,22 @@ fn a_server_that_refuses_is_followed_by_the_second() {
 }
 
 #[test]
+fn a_query_that_is_under_way_is_answered_before_the_end() {
+    let (address, asked) = upstream(|socket, asked, from| {
+        thread::sleep(std::time::Duration::from_millis(300));
+        send(socket, &answer_with(asked, 3), from);
+    });
+    let server = forwarding(vec![address]);
+    let client = server.udp_client();
+    client.send(&query("example.com.", RecordType::A).to_vec().unwrap()).unwrap();
+    // Long enough for the query to have left.
+    thread::sleep(std::time::Duration::from_millis(100));
+    drop(server);
+    assert_eq!(describe(&crate::server::receive(&client)), "ok 192.0.2.3 60");
+    drop(asked);
+}
+
+#[test]
 fn without_an_upstream_server_or_with_ourselves_other_names_fail() {
     let nobody = forwarding(Vec::new());
     assert_eq!(describe(&nobody.ask(&query("example.com.", RecordType::A))), "ServFail");

@@ -80,7 +80,7 @@ fn start() -> Running {
     Running::start(responder(), UpstreamSource::Files(Vec::new()))
 }
 
-fn receive(socket: &UdpSocket) -> Message {
+pub(crate) fn receive(socket: &UdpSocket) -> Message {
     let mut reply = [0; 4096];
     let length = socket.recv(&mut reply).unwrap();
     Message::from_vec(&reply[..length]).unwrap()
