@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::netns;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, eventually, tell};
 
 const NAME: &str = "web.marathon.l4lb.thisdcos.directory";
 /// Where the hash of `web.marathon` leads.
@@ -55,7 +55,7 @@ impl NameServer {
         server.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = server.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
         Self(child)
     }
 }
