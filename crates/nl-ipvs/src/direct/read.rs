@@ -8,7 +8,7 @@ use crate::convert::{
     self, counter_field, forward_method, parse_scheduler, prefix_len, tunnel_kind,
 };
 use crate::wire::numbers::*;
-use crate::wire::{Counter, RawAddress, value};
+use crate::wire::{Counter, IpvsCmd, RawAddress, value};
 use crate::{
     Destination, DestinationSettings, EntryError, Family, Protocol, Service, ServiceFlags,
     ServiceKey, ServiceSettings, Stats, Tunnel, TunnelKind,
@@ -38,10 +38,13 @@ fn entry_attribute<'a>(
     let Some(bytes) = payload.get(GENL_HEADER_LEN..) else {
         return Err(EntryError::Malformed(format!("{} bytes", payload.len())));
     };
+    // In an answer to GET_INFO the numbers have another meaning.
+    let is_entry = IpvsCmd::from(payload[0]) != IpvsCmd::SetInfo;
     let mut found = None;
     for attribute in parse_attributes(bytes) {
         let (kind, value) = attribute?;
-        if kind == wanted && found.is_none() && parse_attributes(value).all(|each| each.is_ok()) {
+        let is_wanted = is_entry && kind == wanted && found.is_none();
+        if is_wanted && parse_attributes(value).all(|each| each.is_ok()) {
             found = Some(value);
         }
     }
