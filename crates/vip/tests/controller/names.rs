@@ -75,6 +75,15 @@ impl Node {
         Self { controller, settings, now: Duration::ZERO }
     }
 
+    /// A node without memory that has not read every source yet.
+    fn with_policy(range: &str, policy: Policy) -> Self {
+        let settings = settings(range);
+        let names = Some(settings.clone());
+        let table = TableSettings { policy, names, ..TableSettings::default() };
+        let controller = Controller::new(Config { table, ..Config::default() });
+        Self { controller, settings, now: Duration::ZERO }
+    }
+
     fn tell(&mut self, apps: Vec<(&str, Option<AppClaims>)>) {
         let apps = apps.into_iter().map(|(app, claims)| (AppId::from(app), claims));
         let change = Change::Apps(apps.collect());
@@ -273,11 +282,7 @@ fn a_range_that_is_full_refuses_with_words_and_loses_nothing() {
 #[test]
 fn names_need_no_vip_allow_and_no_other_app_gets_in_by_them() {
     let policy = Policy { allow: vec!["3.0.0.0/8".parse().unwrap()], ..Policy::default() };
-    let settings = settings("11.0.0.0/8");
-    let names = Some(settings.clone());
-    let table = TableSettings { policy, names, ..TableSettings::default() };
-    let controller = Controller::new(Config { table, ..Config::default() });
-    let mut node = Node { controller, settings, now: Duration::ZERO };
+    let mut node = Node::with_policy("11.0.0.0/8", policy);
     node.tell(vec![
         ("/mysql", Some(claims(&Ask { app: "/mysql", names: &["mysql"], pin: None }))),
         ("/other", Some(unnamed("/other", "11.1.2.3:80"))),
@@ -315,11 +320,7 @@ fn a_name_that_the_policy_refuses_keeps_no_vip_out() {
     let owner =
         [("11.91.0.0/16".parse().unwrap(), vip::policy::Reservation::AnySource("/shop".into()))];
     let policy = Policy { owner: owner.into(), ..Policy::default() };
-    let settings = settings("11.0.0.0/8");
-    let names = Some(settings.clone());
-    let table = TableSettings { policy, names, ..TableSettings::default() };
-    let controller = Controller::new(Config { table, ..Config::default() });
-    let mut node = Node { controller, settings, now: Duration::ZERO };
+    let mut node = Node::with_policy("11.0.0.0/8", policy);
     node.tell(vec![
         ("/evil", Some(claims(&Ask { app: "/evil", names: &["mysql"], pin: None }))),
         ("/shop", Some(unnamed("/shop", "11.91.210.154:80"))),
