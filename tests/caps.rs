@@ -237,7 +237,7 @@ fn translate(
     workload: &Workload,
     framework: &str,
 ) -> vipd::sources::marathon::translate::Translation {
-    let naming = Naming { framework: Some(framework), zone_len: 23 };
+    let naming = Naming { framework: Some(framework), zone_len: 23, task_zone: None };
     translate_workload(workload, &Hosts::new(), &|_| None, naming)
 }
 

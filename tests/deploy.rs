@@ -118,6 +118,38 @@ fn the_interface_that_others_are_to_leave_alone_is_the_default_one() {
     assert!(vipd(&["--help"]).out.contains("[default: vipd0]"));
 }
 
+/// The right to each call that the agent makes, and to no other, in both forms that polkit reads.
+#[test]
+fn polkit_lets_the_user_of_the_unit_make_the_agents_calls() {
+    let code = fs::read_to_string(path("../crates/node/src/resolved.rs")).unwrap();
+    let calls = [
+        ("SetLinkDNSEx", "set-dns-servers"),
+        ("SetLinkDomains", "set-domains"),
+        ("SetLinkDefaultRoute", "set-default-route"),
+        ("SetLinkLLMNR", "set-llmnr"),
+        ("SetLinkMulticastDNS", "set-mdns"),
+        ("SetLinkDNSSEC", "set-dnssec"),
+        ("RevertLink", "revert"),
+    ];
+    assert_eq!(code.matches("self.call(\"").count(), calls.len());
+    for (file, user) in [
+        ("polkit/vipd.rules", "subject.user == \"vipd\""),
+        ("polkit/vipd.pkla", "Identity=unix-user:vipd\n"),
+    ] {
+        let rule = read(file);
+        assert!(rule.contains(user), "{file}");
+        assert_eq!(rule.matches("org.freedesktop.resolve1.").count(), calls.len(), "{file}");
+        for (call, action) in calls {
+            assert!(code.contains(&format!("self.call(\"{call}\"")), "{call}");
+            assert!(
+                rule.contains(&format!("org.freedesktop.resolve1.{action}")),
+                "{file}: {action}"
+            );
+        }
+    }
+    assert!(read("systemd/vipd.service").contains("\nUser=vipd\n"));
+}
+
 /// A module that isn't loaded at boot can't be loaded by the agent, which has no right to.
 #[test]
 fn the_default_scheduler_is_loaded_at_boot_and_others_are_known() {
@@ -259,6 +291,15 @@ fn a_fleet_is_installed_node_by_node_until_one_isnt_ready() {
         assert_eq!(code, Some(1), "{step}");
         assert!(log.contains("root@n3") && !log.contains("n4"), "{step}: {log}");
     }
+}
+
+/// A user of the node could put a link there, which root would follow.
+#[test]
+fn the_fleet_script_puts_nothing_where_everybody_may_write() {
+    let script = read("fleet/install.sh");
+    let code = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    assert!(code.clone().count() > 20);
+    assert!(code.clone().all(|line| !line.contains("/tmp")), "{script}");
 }
 
 /// Every metric that a text names; a histogram by its own name.

@@ -99,7 +99,14 @@ fn every_vipd_command_line_names_a_command_and_flags_that_there_are() {
         let inline = page.split('`').skip(1).step_by(2);
         for words in fenced.into_iter().chain(inline).flat_map(vipd_calls) {
             let Some(name) = words.first().filter(|word| !word.starts_with('-')) else { continue };
-            let help = vipd(&[name, "--help"]);
+            // A command of a command has its own help.
+            let second = words
+                .get(1)
+                .filter(|second| vipd(&[name, "--help"]).out.contains(&format!("\n  {second} ")));
+            let help = match second {
+                Some(second) => vipd(&[name, second, "--help"]),
+                None => vipd(&[name, "--help"]),
+            };
             let place = format!("{}: vipd {}", path.display(), words.join(" "));
             assert_eq!(help.code, Some(0), "{place}: {}", help.err);
             for flag in words.iter().filter(|word| word.starts_with("--")) {

@@ -27,6 +27,7 @@ fn help_reads_as_reviewed() {
         assert!(all.contains(&format!("\n  {command} ")), "{command} is not in\n{all}");
         insta::assert_snapshot!(command, own(&help(&[command])));
     }
+    insta::assert_snapshot!("names_import", own(&help(&["names", "import"])));
 }
 
 /// A command's help without the options that every command has: those are in `vipd --help`.
@@ -53,7 +54,7 @@ fn there_is_a_man_page_for_every_command() {
         let page = std::fs::read_to_string(path.join(format!("vipd-{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{page}");
     }
-    assert!(path.join("vipd.1").exists());
+    assert!(path.join("vipd.1").exists() && path.join("vipd-names-import.1").exists());
 }
 
 #[test]

@@ -7,10 +7,12 @@ use marathon::{Document, Records, Timestamp, VersionKey};
 use serde_json::{Value, json};
 use vip::{Claim, Condition, Ending};
 use vipd::sources::hosts::Hosts;
-use vipd::sources::marathon::translate::{Naming, Translation, snapshot_hosts, translate_snapshot};
+use vipd::sources::marathon::translate::{
+    Naming, Translation, snapshot_hosts, translate_snapshot, workload_task_names,
+};
 use vipd::sources::resolve::{all_addresses, resolve_hosts};
 
-const NAMING: Naming<'_> = Naming { framework: Some("marathon"), zone_len: 23 };
+const NAMING: Naming<'_> = Naming { framework: Some("marathon"), zone_len: 23, task_zone: None };
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -89,6 +91,47 @@ fn container_ports_are_the_tasks() {
         ),
         [("1.2.3.4:5000/tcp", &["9.0.1.130:80"])],
     );
+}
+
+/// The names of tasks of a document, by kind.
+fn task_names(document: &Value) -> BTreeMap<String, Vec<String>> {
+    let document = Document::parse(document.to_string().as_bytes()).unwrap();
+    let snapshot = document.to_snapshot(&Records::default());
+    let hosts = resolve_hosts(snapshot_hosts(&snapshot), std::time::Duration::ZERO);
+    let naming = Naming { task_zone: Some("z"), ..NAMING };
+    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for workload in &snapshot.workloads {
+        assert!(workload_task_names(workload, &hosts, NAMING).is_empty());
+        for (name, address) in workload_task_names(workload, &hosts, naming) {
+            let kind = name.strip_prefix("a.marathon.").unwrap().strip_suffix(".z").unwrap();
+            let address = address.map_or("unknown".to_owned(), |address| address.to_string());
+            names.entry(kind.to_owned()).or_default().push(address);
+        }
+    }
+    names
+}
+
+#[test]
+fn the_names_of_tasks_follow_their_networks() {
+    let own = json!([{ "containerPort": 80 }]);
+    let mapped = json!([{ "containerPort": 80, "hostPort": 0 }]);
+    let (agent, container) = ("10.0.0.243", "9.0.1.130");
+    for (network, mappings, ports, expected) in [
+        ("host", json!([]), &[][..], [agent, agent, agent]),
+        ("container/bridge", mapped.clone(), &[26645], [agent, agent, container]),
+        ("container", own, &[], [agent, container, container]),
+        ("container", mapped, &[26645], [agent, agent, container]),
+        // Marathon tells the addresses of tasks by their ports.
+        ("container", json!([]), &[], [agent, "unknown", "unknown"]),
+    ] {
+        let kinds = ["agentip", "autoip", "containerip"].into_iter().zip(expected);
+        let expected = kinds.map(|(kind, address)| (kind.to_owned(), vec![address.to_owned()]));
+        let app = app(network, &mappings, &task(agent, ports));
+        assert_eq!(task_names(&app), expected.collect(), "{network} {mappings}");
+    }
+    let mut ended = app("host", &json!([]), &task(agent, &[]));
+    ended["tasks"][0]["state"] = "TASK_FINISHED".into();
+    assert!(task_names(&ended).is_empty());
 }
 
 #[test]

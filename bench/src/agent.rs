@@ -208,13 +208,16 @@ fn measure_reaction<K: Kernel + 'static>(
             };
             let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
             let (mut agent, _handle) = Agent::new(Setup {
-                config: Config { controller, sources: vec![source] },
+                may_write: Box::new(|| true),
+                config: Config { controller, sources: vec![source], task_zone: None },
                 clients: [("m".into(), SourceClient::Marathon(Arc::new(client)))].into(),
                 open_kernel,
                 monitor: None,
                 clock: marathon::Timestamp::now,
                 state_files: None,
                 zone_file: None,
+                resolver: None,
+                prober: None,
                 hold: None,
             })
             .unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use node::{Kernel, LinuxKernel, Settings};
 use testkit::netns::{self, run_tool, run_tool_with_input};
 use vip::controller::{Change, Config, Effect, Input, ReadFailure};
-use vip::{Controller, Link, Observed, Op, Plan, TableSettings};
+use vip::{Controller, Link, LocalRoute, Observed, Op, Plan, TableSettings};
 
 use crate::cluster::Cluster;
 use crate::figure::{measure_time, page_faults, print_figure, print_time};
@@ -198,7 +198,11 @@ impl Node<'_> {
         source: Option<&str>,
     ) {
         make_link(kernel);
-        let address = |address| Op::Bind { address, source: source.map(|s| s.parse().unwrap()) };
+        let address = |address| Op::Bind {
+            address,
+            route: LocalRoute { source: source.map(|s| s.parse().unwrap()), mtu: None },
+            names: false,
+        };
         let ops = desired.services.keys().map(|vip| address(vip.address)).collect();
         let plan = Plan { ops, ..Plan::default() };
         self.print_time(&format!("{name}/vipd"), apply_plan(kernel, plan));
@@ -263,7 +267,13 @@ pub(crate) fn measure_unbinding(floor: &Path, vips: usize) {
         let (high, low) = (number / 256, number % 256);
         format!("fd03::{high:x}:{low:x}").parse().unwrap()
     };
-    let ops = (0..vips).map(|number| Op::Bind { address: address(number), source: None }).collect();
+    let ops = (0..vips)
+        .map(|number| Op::Bind {
+            address: address(number),
+            route: LocalRoute::default(),
+            names: false,
+        })
+        .collect();
     apply_plan(&mut kernel, Plan { ops, ..Plan::default() });
     let plan = Plan::cleanup(&kernel.observe().unwrap());
     node.print_time("unbind6/link", apply_plan(&mut kernel, plan));

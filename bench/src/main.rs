@@ -14,6 +14,8 @@ mod machine;
 mod memory;
 mod names;
 mod parse;
+mod path;
+mod probe;
 mod react;
 mod server;
 mod wanted;
@@ -37,6 +39,8 @@ fn main() -> Result<()> {
         ["held"] => react::measure_held_memory(2_000, 10),
         ["names"] => names::measure_zone(10_000, 21),
         ["name-servers", vipd] => names::measure_servers(vipd.as_ref(), 1_000, RUNS),
+        ["path", vipd, vips] => path::measure_paths(vipd.as_ref(), vips.parse()?),
+        ["probe"] => probe::measure_probes(200, 5),
         ["parse"] => parse::measure_parsing(1_000, 20, 7),
         ["machine", floor, vips, servers, times, of_peer] => {
             machine::measure_tables(

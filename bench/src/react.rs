@@ -53,7 +53,7 @@ impl World {
             kind,
         };
         let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
-        let config = Config { controller, sources: vec![source] };
+        let config = Config { controller, sources: vec![source], task_zone: None };
         let mut world = Self {
             cluster,
             kernel: FakeKernel::default(),
@@ -117,7 +117,11 @@ impl World {
                 self.changed = Some(Instant::now());
                 Input::Applied(outcome)
             }
-            Effect::Resolve(_) | Effect::Log(_) | Effect::Save(_) | Effect::UpdateNames(_) => {
+            Effect::Resolve(_)
+            | Effect::Log(_)
+            | Effect::Save(_)
+            | Effect::UpdateNames(_)
+            | Effect::Watch(_) => {
                 return;
             }
         };

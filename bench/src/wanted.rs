@@ -9,8 +9,8 @@ use marathon::{Document, Records, Snapshot, Workload};
 use node::Kernel;
 use vip::controller::{AppClaims, Change, Config, Decision, Facts, Input, Parting};
 use vip::{
-    AppId, Bound, ClusterFacts, Controller, Desired, Link, Observed, Outcome, Plan, Scope,
-    TableSettings, Ways,
+    AppId, Bound, ClusterFacts, Controller, Desired, Link, LocalRoute, Observed, Outcome, Plan,
+    Scope, TableSettings, Ways,
 };
 use vipd::sources::hosts::Hosts;
 use vipd::sources::marathon::claims::claim_workload;
@@ -35,7 +35,7 @@ pub(crate) fn claims_by_app(
     hosts: &Hosts,
 ) -> BTreeMap<AppId, Option<AppClaims>> {
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
-    let naming = Naming { framework: Some("marathon"), zone_len: 0 };
+    let naming = Naming { framework: Some("marathon"), zone_len: 0, task_zone: None };
     let claim = |workload: &Workload| {
         (
             app_id(&workload.key()),
@@ -110,7 +110,8 @@ pub(crate) fn apply_snapshot(snapshot: &Snapshot, kernel: &mut impl Kernel) -> A
 /// Makes a kernel's state with every wanted address bound and no virtual service.
 pub(crate) fn with_addresses_bound(desired: &Desired) -> Observed {
     let addresses: BTreeSet<IpAddr> = desired.services.keys().map(|vip| vip.address).collect();
-    let at = Bound { source: Some(NODE.parse().unwrap()) };
+    let route = LocalRoute { source: Some(NODE.parse().unwrap()), mtu: None };
+    let at = Bound { route, ..Bound::default() };
     Observed {
         link: Link::Up,
         addresses: addresses.into_iter().map(|address| (address, at)).collect(),

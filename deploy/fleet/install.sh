@@ -28,13 +28,14 @@ on() { # NODE COMMAND...
 
 install_on() { # NODE
     # set -e is off in a function whose status is tested.
-    $SCP -q "$package" "root@$1:/tmp/vipd.deb" || return 1
-    $SCP -q "$configuration" "root@$1:/tmp/vipd.toml" || return 1
+    # Into root's home: in /tmp, where everybody may write, a link could stand in the way.
+    $SCP -q "$package" "root@$1:.vipd.deb" || return 1
+    $SCP -q "$configuration" "root@$1:.vipd.toml" || return 1
     on "$1" "set -e
-        install -D -m 640 /tmp/vipd.toml /etc/vipd/vipd.toml
-        DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /tmp/vipd.deb >/tmp/vipd.log 2>&1 || { cat /tmp/vipd.log >&2; exit 1; }
+        install -D -m 640 .vipd.toml /etc/vipd/vipd.toml
+        said=\$(DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i ./.vipd.deb 2>&1) || { echo \"\$said\" >&2; exit 1; }
         systemctl restart vipd-setup vipd --no-block
-        rm -f /tmp/vipd.deb /tmp/vipd.toml" || {
+        rm -f .vipd.deb .vipd.toml" || {
         echo "$1: not installed" >&2
         return 1
     }

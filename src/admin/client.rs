@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use marathon::events::sse::Decoder;
+use node::folder::{Folder, SocketFile, split_path};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
@@ -26,15 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An agent that listens on a Unix socket.
 #[derive(Debug)]
 pub struct AgentClient {
-    socket: PathBuf,
+    /// The path that people know.
+    path: PathBuf,
+    socket: SocketFile,
 }
 
 impl AgentClient {
     /// Returns a client if an agent listens on this socket.
     #[must_use]
     pub fn find_listening(socket: &Path) -> Option<Self> {
-        std::os::unix::net::UnixStream::connect(socket).ok()?;
-        Some(Self { socket: socket.to_owned() })
+        let (folder, name) = split_path(socket).ok()?;
+        let found = Folder::open(folder).and_then(|folder| folder.find_socket(name)).ok()??;
+        std::os::unix::net::UnixStream::connect(found.connect_path()).ok()?;
+        Some(Self { path: socket.to_owned(), socket: found })
     }
 
     /// Returns a client.
@@ -191,7 +196,7 @@ impl AgentClient {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let other = || format!("the agent on {} is of another version", self.socket.display());
+        let other = || format!("the agent on {} is of another version", self.path.display());
         serde_json::from_slice(&body).map(Some).with_context(other)
     }
 
@@ -210,7 +215,7 @@ impl AgentClient {
             let response = request.send().await?;
             Ok((response.status(), response.bytes().await?.to_vec()))
         };
-        let doesnt = || format!("the agent on {} doesn't answer", self.socket.display());
+        let doesnt = || format!("the agent on {} doesn't answer", self.path.display());
         let (status, body) = block_on(asked).with_context(doesnt)?;
         if !status.is_success() && status != StatusCode::NOT_FOUND {
             bail!("the agent refused: {}", String::from_utf8_lossy(&body));
@@ -219,7 +224,7 @@ impl AgentClient {
     }
 
     fn client_builder(&self) -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder().unix_socket(self.socket.clone());
+        let builder = reqwest::Client::builder().unix_socket(self.socket.connect_path());
         builder.no_proxy().tls_certs_only([])
     }
 }

@@ -16,15 +16,16 @@ mod serve;
 mod state;
 mod untaken;
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use node::folder::{FileId, Folder, split_path};
+use rustix::fs::Mode;
+use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::agent::event_loop::Handle;
@@ -32,8 +33,11 @@ use crate::config::{Config, Marathon};
 use reader::Reader;
 use state::AdminState;
 
-pub use hold::read_hold;
+pub use hold::{read_hold, write_hold};
 pub use reader::Open;
+
+/// The connections to the socket that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// The running servers.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub struct Admin {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     socket: PathBuf,
+    socket_id: FileId,
     address: SocketAddr,
 }
 
@@ -61,7 +66,7 @@ impl Admin {
         })?;
         tcp.set_nonblocking(true)?;
         let address = tcp.local_addr()?;
-        let unix = listen_on(&config.agent.socket).await.with_context(|| {
+        let (unix, socket_id) = listen_on(&config.agent.socket).await.with_context(|| {
             let socket = config.agent.socket.display();
             format!("cannot listen on {socket}: set [agent] socket to a writable place")
         })?;
@@ -86,7 +91,7 @@ impl Admin {
             });
         })?;
         let socket = config.agent.socket.clone();
-        Ok(Self { stop: Some(stop), thread: Some(thread), socket, address })
+        Ok(Self { stop: Some(stop), thread: Some(thread), socket, socket_id, address })
     }
 
     /// Returns the TCP address.
@@ -95,31 +100,100 @@ impl Admin {
         self.address
     }
 
-    /// Stops the servers, and removes the socket.
+    /// Stops the servers, and removes the socket if it is still theirs.
     pub fn stop(mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = fs::remove_file(&self.socket);
+        let _ = remove_socket(&self.socket, self.socket_id);
     }
 }
 
-/// Listens on a Unix socket; replaces one that nobody listens on.
-async fn listen_on(path: &Path) -> Result<std::os::unix::net::UnixListener> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+/// Listens on a Unix socket that only its owner may use. Replaces one that nobody listens on, and
+/// nothing else.
+async fn listen_on(path: &Path) -> Result<(std::os::unix::net::UnixListener, FileId)> {
+    let (folder, name) = split_path(path)?;
+    let folder = Folder::create(folder, 0o755)?;
+    if let Some(socket) = folder.find_socket(name)? {
+        let answer = UnixStream::connect(socket.connect_path());
+        match tokio::time::timeout(Duration::from_secs(1), answer).await {
+            // The lock is ours, and so may be the directory: then one that a run of root's left is, too.
+            Ok(Err(error))
+                if error.kind() == io::ErrorKind::ConnectionRefused
+                    || error.kind() == io::ErrorKind::PermissionDenied && folder.is_own() =>
+            {
+                remove_socket(path, socket.id())?;
+            }
+            Ok(Ok(_)) | Err(_) => bail!("another process already listens there"),
+            Ok(Err(error)) => return Err(error).context("another program's socket is there"),
+        }
     }
-    let answer = tokio::time::timeout(Duration::from_secs(1), UnixStream::connect(path)).await;
-    if matches!(answer, Ok(Ok(_))) {
-        bail!("another process already listens there");
+    let socket = UnixSocket::new_stream()?;
+    // The socket's file is created with these rights, so it never has others.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(path)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
+    Ok((listener, folder.identify(name)?))
+}
+
+/// Removes this very socket.
+fn remove_socket(path: &Path, id: FileId) -> io::Result<()> {
+    let (folder, name) = split_path(path)?;
+    let folder = Folder::open(folder)?;
+    match folder.find_socket(name)?.is_some_and(|socket| socket.id() == id) {
+        true => folder.remove_file(name),
+        false => Ok(()),
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_listens_on_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/agent.sock");
+        let (_first, id) = listen_on(&path).await.unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
+        let error = listen_on(&path).await.unwrap_err().to_string();
+        assert!(error.contains("already listens"), "{error}");
+        fs::remove_file(&path).unwrap();
+        let (_listener, other) = listen_on(&path).await.unwrap();
+        // An agent that stops leaves the socket of another one alone.
+        remove_socket(&path, id).unwrap();
+        assert!(path.exists());
+        remove_socket(&path, other).unwrap();
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(listen_on(&path).await.unwrap());
     }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+
+    #[tokio::test]
+    async fn whatever_is_no_socket_of_an_agent_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "important").unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        symlink(path("missing"), path("dangling")).unwrap();
+        let _datagrams = std::os::unix::net::UnixDatagram::bind(path("datagrams")).unwrap();
+        for (name, why) in [
+            ("file", "a regular file, not a socket"),
+            ("directory", "a directory, not a socket"),
+            ("link", "a symbolic link, not a socket"),
+            ("dangling", "a symbolic link, not a socket"),
+            ("datagrams", "another program's socket"),
+        ] {
+            let error = listen_on(&path(name)).await.unwrap_err().to_string();
+            assert!(error.contains(why), "{name}: {error}");
+            assert!(path(name).symlink_metadata().is_ok(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(path("file")).unwrap(), "important");
+        assert!(!path("missing").exists());
+    }
 }

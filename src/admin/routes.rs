@@ -165,3 +165,17 @@ async fn answer_reassign(
 fn answer_stuck_loop() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Unavailable::StuckLoop.to_string()).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_judgement_has_one_line_for_each_reason_whatever_an_app_is_called() {
+        let lines = vec!["/a\nready\u{202e}".to_owned(), "b".to_owned()];
+        let answer = answer_judgement(&HeaderMap::new(), false, "ready", &(), lines);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        assert_eq!(body, "not ready\n/a\\nready\\u{202e}\nb\n");
+    }
+}

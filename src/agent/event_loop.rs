@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -21,10 +22,12 @@ use super::journal::log::Log;
 use super::kernel_thread::{KernelRequest, KernelThread, start_monitor};
 use super::metrics::recorder::{News, Recorder};
 use super::name_files::NameFiles;
+use super::prober::{Prober, ProberSetup};
+use super::resolver::{Resolver, ResolverConfig};
 use super::state_file::StateFiles;
-use super::status::counts::VipCounts;
 use super::status::health::Beat;
 use super::status::{Hold, Request, View};
+use super::stopping::{PATIENCE, join_until};
 use crate::clock::{Moment, Timestamp};
 use crate::sources::hosts::LookupError;
 use crate::sources::resolve::look_up_host;
@@ -47,12 +50,19 @@ pub struct Setup<K> {
     pub clients: BTreeMap<SourceId, SourceClient>,
     /// Opens the kernel. Called on the kernel thread, and again after a failed read.
     pub open_kernel: Box<dyn FnMut() -> Result<K, KernelError> + Send>,
+    /// Tells whether this process may still write the kernel's table. Asked before each plan, on the
+    /// kernel thread.
+    pub may_write: Box<dyn Fn() -> bool + Send>,
     /// The interface whose changes to listen for. `None`: listen for none.
     pub monitor: Option<String>,
     /// The state files.
     pub state_files: Option<StateFiles>,
     /// The zone file for the name server.
     pub zone_file: Option<PathBuf>,
+    /// What systemd-resolved is told, if anything.
+    pub resolver: Option<ResolverConfig>,
+    /// The prober, if hosts are probed.
+    pub prober: Option<ProberSetup>,
     /// A hold that is in force from the start.
     pub hold: Option<Hold>,
     /// The wall clock. Tests bring their own.
@@ -62,17 +72,19 @@ pub struct Setup<K> {
 /// The running agent.
 #[derive(Debug)]
 pub struct Agent {
-    core: AgentCore,
+    pub(super) core: AgentCore,
     started: Instant,
     clock: fn() -> Timestamp,
     kernel: KernelThread,
     connections: BTreeMap<SourceId, SourceConnection>,
     inbox: Inbox,
     requests: mpsc::Receiver<Request>,
-    view: watch::Sender<Arc<View>>,
+    pub(super) view: watch::Sender<Arc<View>>,
     heartbeat: Arc<AtomicU64>,
     state_files: Option<Arc<StateFiles>>,
     name_files: NameFiles,
+    resolver: Option<Resolver>,
+    prober: Option<Prober>,
     log: Log,
     look_ups: Arc<Semaphore>,
     recorder: Recorder,
@@ -115,18 +127,34 @@ impl Agent {
     pub fn new<K: Kernel + 'static>(setup: Setup<K>) -> Result<(Self, Handle)> {
         let inbox = Inbox::default();
         let (ask, requests) = mpsc::channel(16);
-        let kernel = KernelThread::start(setup.open_kernel, inbox.answers.sender())
-            .context("cannot start the thread that speaks with the kernel")?;
+        let kernel =
+            KernelThread::start(setup.open_kernel, setup.may_write, inbox.answers.sender())
+                .context("cannot start the thread that speaks with the kernel")?;
         if let Some(interface) = setup.monitor {
             start_monitor(interface, inbox.answers.change_sender())
                 .context("cannot start the thread that listens to the kernel")?;
         }
         let state_files = setup.state_files.map(Arc::new);
+        if let Some(Err(error)) = state_files.as_ref().map(|files| files.remove_leftovers()) {
+            tracing::warn!("the directory of the state files can't be read: {error}");
+        }
         let name_files = NameFiles::start(setup.zone_file, state_files.clone())
             .context("cannot start the thread that writes the names")?;
+        let answers = inbox.answers.sender();
+        let resolver = setup.resolver.map(|config| {
+            // Fails only when the agent has stopped.
+            Resolver::start(config, move |trouble| drop(answers.send(Input::Resolver(trouble))))
+        });
         let started = Instant::now();
         let now = Moment { since_start: Duration::ZERO, wall: (setup.clock)() };
-        let core = AgentCore::new(setup.config, now);
+        let mut core = AgentCore::new(setup.config, now);
+        let reports = inbox.answers.report_sender();
+        let mut prober = None;
+        if let Some(ProberSetup { acts, start }) = setup.prober {
+            core.watch_hosts(acts);
+            let started = start(reports, started.into_std());
+            prober = Some(started.context("cannot start the thread that probes hosts")?);
+        }
         let sources: Vec<_> = core.source_ids().cloned().collect();
         let (view, seen) = watch::channel(Arc::new(core.to_view()));
         let heartbeat = Arc::new(AtomicU64::new(0));
@@ -143,6 +171,8 @@ impl Agent {
             heartbeat: heartbeat.clone(),
             state_files,
             name_files,
+            resolver,
+            prober,
             log: Log::default(),
             look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
             recorder: Recorder::new(&sources, &mut registry),
@@ -195,13 +225,25 @@ impl Agent {
         }
         self.connections.clear();
         self.kernel.finish();
-        for source in self.core.source_ids() {
-            if let Some(save) = self.prepare_save(source) {
-                save();
+        self.save_all();
+    }
+
+    /// Saves everything. Waits for the disk, but not for long.
+    fn save_all(&mut self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let sources = self.core.source_ids();
+        let saves: Vec<_> = sources.filter_map(|source| self.prepare_save(source)).collect();
+        self.name_files.send_update(self.core.names_update(true, self.now()));
+        let save = move || saves.into_iter().for_each(|save| save());
+        match thread::Builder::new().name("saves".into()).spawn(save) {
+            Ok(thread) => {
+                if !join_until(thread, deadline) {
+                    tracing::warn!("the disk is slow: stops before the state is saved");
+                }
             }
+            Err(error) => tracing::warn!("cannot start the thread that saves the state: {error}"),
         }
-        self.name_files.send_update(self.core.names_update(self.now()));
-        self.name_files.finish();
+        self.name_files.finish(deadline);
     }
 
     /// Removes everything of vipd's from the kernel. Call it only after the agent has stopped.
@@ -217,7 +259,7 @@ impl Agent {
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment { since_start: self.started.elapsed(), wall: (self.clock)() }
     }
 
@@ -228,13 +270,17 @@ impl Agent {
 
     /// Runs one turn of the loop: passes an input to the core, carries out the effects, and
     /// publishes what changed. Events that come in a flood are published together.
-    fn run_turn(&mut self, input: Input) {
+    pub(super) fn run_turn(&mut self, input: Input) {
         let now = self.now();
         let news = self.recorder.record_input(&input, &self.core, now);
         let is_event = matches!(news, News::Heard(..));
+        let is_kernel = matches!(input, Input::Observed(_) | Input::Applied(_));
         let effects = self.core.handle_input(input, now);
         self.recorder.record_effects(news, &effects, &self.core, now);
         self.carry_out(effects, now);
+        if is_kernel && let Some(observed) = self.core.controller().observed() {
+            self.resolver.iter().for_each(|resolver| resolver.nudge(observed));
+        }
         self.record_beat();
         if !is_event || self.inbox.streams.is_empty() || self.published.elapsed() > PUBLISH_LATEST {
             self.publish();
@@ -278,6 +324,9 @@ impl Agent {
                 }
                 Effect::Apply(plan) => self.kernel.send_request(KernelRequest::Apply(plan)),
                 Effect::Log(entries) => self.log.log_outcome(entries, now.since_start),
+                Effect::Watch(list) => {
+                    self.prober.iter().for_each(|prober| prober.send_list(list.clone()));
+                }
                 Effect::UpdateNames(update) => self.name_files.send_update(*update),
                 Effect::Save(source) => {
                     if let Some(save) = self.prepare_save(&source) {
@@ -326,6 +375,13 @@ impl Agent {
 
     fn restore_names(&mut self) {
         let Some(files) = &self.state_files else { return };
+        match files.load_served() {
+            Ok(served) => self.core.restore_served(served),
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::warn!("the state file of addresses that serve can't be used: {error}");
+            }
+        }
         match files.load_names(|json| serde_json::from_slice(json)) {
             Ok(saved) => {
                 let now = self.now();
@@ -349,47 +405,5 @@ impl Agent {
                 tracing::warn!(source, "the state file can't be written: {error}");
             }
         })
-    }
-
-    fn answer_request(&mut self, request: Request) {
-        // Sending an answer fails if the asker has gone: it needs none then.
-        match request {
-            Request::Hold(hold, done) => {
-                self.run_turn(Input::Hold(hold));
-                let _ = done.send(());
-            }
-            Request::Release(done) => {
-                self.run_turn(Input::Release);
-                let _ = done.send(());
-            }
-            Request::Accept(source, accepted) => {
-                let is_meant = |id: &SourceId| source.as_ref().is_none_or(|source| source == id);
-                let view = self.view.borrow().clone();
-                let doubted = view.sources.iter().filter(|(_, each)| each.doubt.is_some());
-                let doubted = doubted.map(|(id, _)| id.clone()).filter(is_meant).collect();
-                self.run_turn(Input::Accept(source));
-                let _ = accepted.send(doubted);
-            }
-            Request::Reassign(name, reassigned) => {
-                let before = self.core.find_name(&name, self.now());
-                self.run_turn(Input::Reassign(name.clone()));
-                let after = self.core.find_name(&name, self.now());
-                let addresses = after.map(|facts| facts.addresses).unwrap_or_default();
-                let _ = reassigned.send(before.map(|_| addresses));
-            }
-            Request::LocalFacts(facts) => {
-                let now = self.now().since_start;
-                let _ = facts.send(self.core.controller().local_facts(now));
-            }
-            Request::VipCounts(counts) => {
-                let controller = self.core.controller();
-                let (services, reports) = (controller.services(), self.core.label_reports());
-                let names = controller.count_names();
-                let _ = counts.send(VipCounts::count_all(services, reports, names));
-            }
-            Request::Table(table) => {
-                let _ = table.send(Box::new(self.core.to_table(self.now())));
-            }
-        }
     }
 }

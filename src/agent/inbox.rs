@@ -3,6 +3,7 @@
 //!
 //! - Answers of the kernel, of look-ups and of reads: each belongs to a request of the loop, so their
 //!   number is bounded by the requests that are under way, and none may be lost.
+//! - Reports of the prober: those that wait are one.
 //! - Announcements of the kernel: one that waits stands for all that follow.
 //! - Messages of event streams: a bounded queue for each source, so that no source crowds out
 //!   another. The connection decides what to do when its queue is full.
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 use super::core::Input;
+use super::prober::{ReportSender, Reports};
 use crate::sources::{SourceId, SourceMessage};
 
 /// The receiving ends, which the event loop holds.
@@ -26,16 +28,19 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 pub(super) struct Answers {
     answers: mpsc::UnboundedReceiver<Input>,
+    reports: Reports,
     changes: mpsc::Receiver<()>,
     answer_sender: mpsc::UnboundedSender<Input>,
     change_sender: mpsc::Sender<()>,
+    report_sender: ReportSender,
 }
 
 impl Default for Answers {
     fn default() -> Self {
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let (change_sender, changes) = mpsc::channel(1);
-        Self { answers, changes, answer_sender, change_sender }
+        let (report_sender, reports) = ReportSender::new_pair();
+        Self { answers, reports, changes, answer_sender, change_sender, report_sender }
     }
 }
 
@@ -50,12 +55,18 @@ impl Answers {
         self.change_sender.clone()
     }
 
-    /// Waits for an answer or an announcement.
+    /// Returns a sender of the prober's reports.
+    pub(super) fn report_sender(&self) -> ReportSender {
+        self.report_sender.clone()
+    }
+
+    /// Waits for an answer, a report or an announcement.
     pub(super) async fn next_input(&mut self) -> Input {
-        // Neither channel closes, as this side holds a sender of each.
+        // No channel closes, as this side holds a sender of each.
         tokio::select! {
             biased;
             Some(answer) = self.answers.recv() => answer,
+            Some(report) = self.reports.next_report() => Input::Probed(report),
             Some(()) = self.changes.recv() => Input::KernelChanged,
         }
     }

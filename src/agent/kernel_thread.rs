@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use vip::{Observed, Outcome, Plan};
 
 use super::core::{Input, KernelReading};
+use super::status::WrongSysctl;
 
 /// A request to the kernel.
 #[derive(Debug)]
@@ -29,13 +30,15 @@ pub(super) struct KernelThread {
 }
 
 impl KernelThread {
-    /// Starts the thread. `open` is called on it, and again after a failed read.
+    /// Starts the thread. `open` is called on it, and again after a failed read; `may_write` before
+    /// each plan.
     pub(super) fn start<K: Kernel>(
         open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
+        may_write: impl Fn() -> bool + Send + 'static,
         inputs: UnboundedSender<Input>,
     ) -> std::io::Result<Self> {
         let (requests, received) = mpsc::channel();
-        let serve = move || serve_requests(open, &received, &inputs);
+        let serve = move || serve_requests(open, may_write, &received, &inputs);
         let thread = thread::Builder::new().name("kernel".into()).spawn(serve)?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
@@ -57,6 +60,7 @@ impl KernelThread {
 
 fn serve_requests<K: Kernel>(
     mut open: impl FnMut() -> Result<K, KernelError>,
+    may_write: impl Fn() -> bool,
     requests: &mpsc::Receiver<KernelRequest>,
     inputs: &UnboundedSender<Input>,
 ) {
@@ -86,13 +90,13 @@ fn serve_requests<K: Kernel>(
                 });
                 Input::Ways(ways)
             }
-            (KernelRequest::Apply(plan), Ok(mut opened)) => {
+            (KernelRequest::Apply(plan), Ok(mut opened)) if may_write() => {
                 let outcome = opened.apply_plan(plan);
                 kernel = Some(opened);
                 Input::Applied(outcome)
             }
             // An outcome without results says that nothing is known of the plan.
-            (KernelRequest::Apply(_), Err(_)) => Input::Applied(Outcome::default()),
+            (KernelRequest::Apply(_), _) => Input::Applied(Outcome::default()),
         };
         if inputs.send(input).is_err() {
             return;
@@ -113,7 +117,12 @@ fn read_kernel(
             Some(known) => kernel.observe_again(known)?,
             None => kernel.observe()?,
         },
-        sysctls: wrong.map(ToString::to_string).collect(),
+        sysctls: wrong
+            .map(|report| WrongSysctl {
+                what: report.to_string(),
+                is_vital: report.sysctl.is_vital(),
+            })
+            .collect(),
     })
 }
 

@@ -34,8 +34,6 @@ impl Notifier {
                 }
                 let alive = Liveness::from_view(&view, handle.last_beat(), sync_period);
                 let now = summarize_health(&alive, &Readiness::from_view(&view, Timestamp::now()));
-                // A line of its own would be a command to systemd.
-                let now = Printable(&now).to_string();
                 if now != status {
                     notify_systemd(&[NotifyState::Status(&now)]);
                     status = now;
@@ -67,14 +65,29 @@ fn notify_systemd(what: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(what);
 }
 
-/// Summarizes the agent's health in one line.
+/// Summarizes the agent's health in one line: a second one would be a command to systemd.
 fn summarize_health(alive: &Liveness, ready: &Readiness) -> String {
     let all = alive.reasons.iter().chain(&ready.reasons).chain(&ready.notes);
-    match all.clone().next() {
+    let summary = match all.clone().next() {
         None => "serving".to_owned(),
         Some(first) => match all.count() {
             1 => first.clone(),
             more => format!("{first} (and {} more)", more - 1),
         },
+    };
+    Printable(&summary).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_is_one_line_whatever_an_app_is_called() {
+        let alive = Liveness { reasons: vec![] };
+        let notes = vec!["/a\nWATCHDOG=trigger\u{202e}".to_owned(), "b".to_owned()];
+        let ready = Readiness { notes, ..Readiness::default() };
+        assert_eq!(summarize_health(&alive, &ready), r"/a\nWATCHDOG=trigger\u{202e} (and 1 more)");
+        assert_eq!(summarize_health(&alive, &Readiness::default()), "serving");
     }
 }

@@ -1,11 +1,16 @@
 //! The state files: what is known of each source, kept for a node that starts while the source
 //! doesn't answer.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use node::folder::Folder;
 use serde::Serialize;
 use vip::SourceId;
 
@@ -14,6 +19,9 @@ const MAGIC: &str = "vipd-known-1";
 
 /// The file of the names. No source's file has this ending.
 const NAMES: &str = "vips.names";
+
+/// The file of the addresses that serve.
+const SERVED: &str = "vips.served";
 
 /// The largest file that is read. The state of no cluster comes near it.
 const MAX_FILE: u64 = 512 << 20;
@@ -25,9 +33,13 @@ const MAX_HEADER: usize = 128;
 ///
 /// A file is one line, `vipd-known-1 LENGTH CRC32`, and JSON of that length. It is replaced as a
 /// whole or not at all.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct StateFiles {
     folder: PathBuf,
+    /// The number of saves that began.
+    begun: AtomicU64,
+    /// The number of the save that each file is of: saves of one file may overtake each other.
+    in_place: Mutex<BTreeMap<OsString, u64>>,
 }
 
 /// The reason why a state file can't be written or used.
@@ -78,7 +90,7 @@ impl StateFiles {
     /// Uses a directory, which is created by the first save.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, begun: AtomicU64::new(0), in_place: Mutex::default() }
     }
 
     /// Replaces the state file of a source.
@@ -91,7 +103,7 @@ impl StateFiles {
         source: &SourceId,
         state: &impl Serialize,
     ) -> Result<(), StateFileError> {
-        self.save_file(&self.file_path(source), state)
+        self.save_file(&file_name(source), state)
     }
 
     /// Replaces the file of the names and their addresses.
@@ -99,34 +111,53 @@ impl StateFiles {
     /// # Errors
     /// As [`StateFiles::save_state`].
     pub fn save_names(&self, names: &impl Serialize) -> Result<(), StateFileError> {
-        self.save_file(&self.folder.join(NAMES), names)
+        self.save_file(OsStr::new(NAMES), names)
     }
 
-    fn save_file(&self, path: &Path, state: &impl Serialize) -> Result<(), StateFileError> {
-        let io = |source| StateFileError::Io { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(io)?;
-        let temporary = path.with_extension("new");
+    /// Replaces the file of the addresses that serve.
+    ///
+    /// # Errors
+    /// As [`StateFiles::save_state`].
+    pub fn save_served(&self, served: &BTreeSet<IpAddr>) -> Result<(), StateFileError> {
+        self.save_file(OsStr::new(SERVED), served)
+    }
+
+    /// Reads the addresses that serve; none if there is no file.
+    ///
+    /// # Errors
+    /// As [`StateFiles::load_state`].
+    pub fn load_served(&self) -> Result<BTreeSet<IpAddr>, StateFileError> {
+        let served = self.load_file(OsStr::new(SERVED), |json| serde_json::from_slice(json))?;
+        Ok(served.unwrap_or_default())
+    }
+
+    /// Removes what writers left that were killed.
+    ///
+    /// # Errors
+    /// When the directory is there and can't be read.
+    pub fn remove_leftovers(&self) -> io::Result<()> {
+        match Folder::open(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            folder => folder?.remove_leftovers(&[]),
+        }
+    }
+
+    fn save_file(&self, name: &OsStr, state: &impl Serialize) -> Result<(), StateFileError> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            // The state is large and never held in memory as a whole: the first line is written again
-            // once length and checksum are known.
-            write_header(&mut file, 0, 0)?;
-            let mut body = ChecksumWriter::new(BufWriter::new(file));
-            serde_json::to_writer(&mut body, state)?;
-            let ChecksumWriter { inner, length, sum } = body;
-            let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.rewind()?;
-            write_header(&mut file, length, sum.finalize())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)?;
-            File::open(&self.folder)?.sync_all()
+            let folder = Folder::create(&self.folder, 0o700)?;
+            let new = folder.create_new_file(name, 0o600)?;
+            write_state(new.file(), state)?;
+            new.file().sync_all()?;
+            let mut in_place = self.in_place.lock().unwrap_or_else(PoisonError::into_inner);
+            if in_place.get(name).is_none_or(|other| *other < number) {
+                new.put_in_place(name)?;
+                in_place.insert(name.to_owned(), number);
+            }
+            drop(in_place);
+            folder.sync()
         };
-        write().map_err(io)
+        write().map_err(|source| StateFileError::Io { path: self.folder.join(name), source })
     }
 
     /// Reads the state file of a source, if there is one, and parses its JSON.
@@ -138,7 +169,7 @@ impl StateFiles {
         id: &SourceId,
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<Option<T>, StateFileError> {
-        Self::load_file(self.file_path(id), parse)
+        self.load_file(&file_name(id), parse)
     }
 
     /// Reads the file of the names, if there is one, and parses its JSON.
@@ -149,14 +180,17 @@ impl StateFiles {
         &self,
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<Option<T>, StateFileError> {
-        Self::load_file(self.folder.join(NAMES), parse)
+        self.load_file(OsStr::new(NAMES), parse)
     }
 
     fn load_file<T>(
-        path: PathBuf,
+        &self,
+        name: &OsStr,
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Result<Option<T>, StateFileError> {
-        let bytes = match read_file(&path) {
+        let path = self.folder.join(name);
+        let read = Folder::open(&self.folder).and_then(|folder| folder.read_file(name, MAX_FILE));
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateFileError::Io { path, source }),
@@ -164,24 +198,36 @@ impl StateFiles {
         let parsed = check_header(&bytes).and_then(|json| parse(json).map_err(Damage::Json));
         parsed.map(Some).map_err(|source| StateFileError::Damaged { path, source })
     }
+}
 
-    /// Returns the path of a source's file. Characters that could lead elsewhere are written as hex
-    /// codes, so that no two sources share a name.
-    fn file_path(&self, source: &SourceId) -> PathBuf {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let source = source.as_str();
-        let name = source.bytes().map(|byte| match plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("_{byte:02x}"),
-        });
-        let name: String = name.collect();
-        // A file's name has 255 bytes at most.
-        let name = match name.get(..180) {
-            Some(start) => format!("{start}_{:08x}", crc32fast::hash(source.as_bytes())),
-            None => name,
-        };
-        self.folder.join(format!("{name}.known"))
-    }
+/// Returns the name of a source's file. Characters that could lead elsewhere are written as hex codes,
+/// so that no two sources share a name.
+fn file_name(source: &SourceId) -> OsString {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let source = source.as_str();
+    let name = source.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("_{byte:02x}"),
+    });
+    let name: String = name.collect();
+    // A file's name has 255 bytes at most.
+    let name = match name.get(..180) {
+        Some(start) => format!("{start}_{:08x}", crc32fast::hash(source.as_bytes())),
+        None => name,
+    };
+    format!("{name}.known").into()
+}
+
+fn write_state(mut file: &File, state: &impl Serialize) -> io::Result<()> {
+    // The state is large and never held in memory as a whole: the first line is written again once
+    // length and checksum are known.
+    write_header(file, 0, 0)?;
+    let mut body = ChecksumWriter::new(BufWriter::new(file));
+    serde_json::to_writer(&mut body, state)?;
+    body.flush()?;
+    let (length, sum) = (body.length, body.sum.finalize());
+    file.rewind()?;
+    write_header(file, length, sum)
 }
 
 /// Writes the first line, which has the same length for all numbers.
@@ -215,12 +261,6 @@ impl<W: Write> Write for ChecksumWriter<W> {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Checks the first line against the rest of the file, and returns the rest.
 pub(crate) fn check_header(bytes: &[u8]) -> Result<&[u8], Damage> {
     let end = bytes.iter().take(MAX_HEADER).position(|byte| *byte == b'\n');
@@ -243,6 +283,8 @@ pub(crate) fn check_header(bytes: &[u8]) -> Result<&[u8], Damage> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The bytes of a first line.
@@ -258,6 +300,10 @@ mod tests {
 
     fn save_state(store: &StateFiles, source: &str, text: &str) {
         store.save_state(&source.into(), &saved(text)).unwrap();
+    }
+
+    fn path_of(store: &StateFiles, source: &str) -> PathBuf {
+        store.folder.join(file_name(&source.into()))
     }
 
     fn store() -> (tempfile::TempDir, StateFiles) {
@@ -280,7 +326,7 @@ mod tests {
     fn whatever_happened_to_the_file_it_is_whole_or_of_no_use() {
         let (_folder, store) = store();
         save_state(&store, "m", "one");
-        let path = store.file_path(&"m".into());
+        let path = path_of(&store, "m");
         let whole = fs::read(&path).unwrap();
         let is_damaged = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
@@ -308,10 +354,48 @@ mod tests {
     fn a_writer_that_was_killed_leaves_what_was_there_before() {
         let (_folder, store) = store();
         save_state(&store, "m", "one");
-        fs::write(store.file_path(&"m".into()).with_extension("new"), "vipd-known-1 99").unwrap();
+        fs::write(path_of(&store, "m").with_extension("new"), "vipd-known-1 99").unwrap();
         assert_eq!(load_state(&store, "m").unwrap(), Some(saved("one")));
         save_state(&store, "m", "two");
         assert_eq!(load_state(&store, "m").unwrap(), Some(saved("two")));
+    }
+
+    /// Of saves at the same time, the one that began last is in place in the end, and whole.
+    #[test]
+    fn saves_at_the_same_time_share_no_file_and_the_last_one_stays() {
+        struct Slow<'a>(&'a std::sync::Barrier);
+        impl Serialize for Slow<'_> {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                // Until the other one has saved.
+                self.0.wait();
+                self.0.wait();
+                vec!["old"].serialize(to)
+            }
+        }
+        let (_folder, store) = store();
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| store.save_state(&"m".into(), &Slow(&barrier)).unwrap());
+            barrier.wait();
+            save_state(&store, "m", "new");
+            barrier.wait();
+        });
+        assert_eq!(load_state(&store, "m").unwrap(), Some(saved("new")));
+        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_of_another_user_is_not_followed() {
+        let (folder, store) = store();
+        save_state(&store, "m", "one");
+        let victim = folder.path().join("victim");
+        fs::rename(path_of(&store, "m"), &victim).unwrap();
+        std::os::unix::fs::symlink(&victim, path_of(&store, "m")).unwrap();
+        std::os::unix::fs::symlink(&victim, path_of(&store, "m").with_extension("new")).unwrap();
+        assert!(load_state(&store, "m").is_err());
+        let before = fs::read(&victim).unwrap();
+        assert!(store.save_state(&"m".into(), &saved("two")).is_err());
+        assert_eq!(fs::read(&victim).unwrap(), before);
     }
 
     #[test]
@@ -322,11 +406,7 @@ mod tests {
             ["", "../x", "a/b", "a_2fb", "http://m1:8080,http://m2:8080", &long, &long[1..]];
         for name in names {
             save_state(&store, name, name);
-            assert_eq!(
-                store.file_path(&name.into()).parent(),
-                Some(store.folder.as_path()),
-                "{name}"
-            );
+            assert_eq!(path_of(&store, name).parent(), Some(store.folder.as_path()), "{name}");
         }
         for name in names {
             assert_eq!(load_state(&store, name).unwrap(), Some(saved(name)));
@@ -339,7 +419,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (folder, store) = store();
         save_state(&store, "m", "one");
-        let mode = fs::metadata(store.file_path(&"m".into())).unwrap().permissions().mode();
+        let mode = fs::metadata(path_of(&store, "m")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();

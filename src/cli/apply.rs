@@ -8,6 +8,8 @@ use vip::Plan;
 use super::args::{Global, Sources, open_kernel};
 use super::end::{End, done_line, report_failures};
 use super::output::{self, Format};
+use crate::admin;
+use crate::config::Config;
 use crate::report::plan::outcome_json;
 use crate::sources::survey::Beside;
 
@@ -15,6 +17,7 @@ use crate::sources::survey::Beside;
 ///
 /// Makes the changes that `diff` shows, in the same order, and prints them. A second run changes
 /// nothing. With a file of one app or an array of apps it adds and changes, but removes nothing.
+/// A node that `vipd hold` holds stays as it is, also while no agent runs.
 ///
 /// Exit status: 0 done or nothing to do, 2 error.
 #[derive(Debug, Args)]
@@ -25,7 +28,8 @@ use crate::sources::survey::Beside;
 pub(super) struct Apply {
     #[command(flatten)]
     sources: Sources,
-    /// Apply even if that removes more than half of all VIPs or of all real servers
+    /// Apply even if the node is held, or if that removes more than half of all VIPs or of all real
+    /// servers
     #[arg(long)]
     force: bool,
     /// Output format
@@ -37,6 +41,9 @@ impl Apply {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let config = global.resolve_config()?;
         let _lock = Lock::take(&config.lock)?;
+        if !self.force {
+            refuse_hold(&config)?;
+        }
         let wishes = self.sources.read_all(&config)?;
         let mut kernel = open_kernel(&config)?;
         let survey = wishes.survey_kernel(&config, &mut kernel, Beside::Alone)?;
@@ -74,6 +81,17 @@ impl Apply {
         }
         report_failures(&outcome)
     }
+}
+
+/// Refuses to change a node that is held. No agent runs: it would have the lock.
+fn refuse_hold(config: &Config) -> Result<()> {
+    if let Some(hold) = admin::read_hold(&config.agent.socket)? {
+        bail!(
+            "the node is {hold}: start the agent and run `vipd release`, or use --force if a change \
+             is intended"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses a plan that removes more than half of the table. Such a plan is more likely to come from

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -10,10 +10,11 @@ use ipnet::IpNet;
 use marathon::client::Url;
 use node::LinuxKernel;
 use vip::firewall::LetIn;
-use vip::nft::{Guard, Masquerade, Modes};
+use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 
 use crate::admin::client::AgentClient;
-use crate::config::{Access, Config, ConfigFile, Marathon, MarathonSection, parse_urls};
+use crate::agent::state_file::StateFiles;
+use crate::config::{Access, Config, ConfigFile, Marathon, MarathonSection, ProbeMode, parse_urls};
 use crate::logging;
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
@@ -28,7 +29,7 @@ pub(super) struct Global {
     /// Dummy interface for the VIPs [default: vipd0]
     #[arg(long, global = true, env = "VIPD_INTERFACE", value_name = "NAME")]
     interface: Option<String>,
-    /// Source address of this node's own connections to VIPs [default: from the routes]
+    /// Source address that real servers see, for IPv4 [default: from the routes]
     #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
     node_address: Option<Ipv4Addr>,
     /// Masquerade clients elsewhere with this node's address: always or off [default: always]
@@ -131,6 +132,11 @@ pub(super) struct Marathons {
 }
 
 impl Marathons {
+    /// Returns whether a flag names a Marathon.
+    pub(super) fn is_named(&self) -> bool {
+        !self.marathon.is_empty()
+    }
+
     /// Returns the Marathons of the flags; without any, those of the configuration.
     pub(super) fn resolve_marathons(&self, config: &Config) -> Result<Vec<Marathon>> {
         let named = self
@@ -145,6 +151,12 @@ impl Marathons {
 }
 
 impl Global {
+    /// Checks that the configuration can be read once more. A pipe, as in `--config /dev/stdin`, gives
+    /// it only once, and then an empty one, or nothing at all; so does a terminal or a device.
+    pub(super) fn check_config_rereadable(&self) -> Result<()> {
+        self.config.as_deref().map_or(Ok(()), check_rereadable)
+    }
+
     /// Resolves file, environment and flags.
     pub(super) fn resolve_config(&self) -> Result<Config> {
         let file = ConfigFile::read_or_default(self.config.as_deref())?;
@@ -152,12 +164,18 @@ impl Global {
         let marathons = marathons.collect::<Result<_>>()?;
         let mut policy = file.vip;
         policy.local_servers = file.node.local_servers;
+        policy.cluster = file.cluster.resolve()?;
         if !self.vip_allow.is_empty() {
             policy.allow.clone_from(&self.vip_allow);
         }
         let names = file.names.resolve()?;
         let listen = names.vips.iter().flat_map(|vips| &vips.listen);
         policy.listen = listen.map(SocketAddr::ip).collect();
+        let probe = file.probe.resolve()?;
+        let lost_syns = match probe.mode {
+            ProbeMode::Act | ProbeMode::Observe => LostSyns::Logged,
+            ProbeMode::Off => LostSyns::Ignored,
+        };
         let mut agent = file.agent.resolve()?;
         if let Some(socket) = &self.socket {
             agent.socket.clone_from(socket);
@@ -169,6 +187,7 @@ impl Global {
             modes: Modes {
                 masquerade: self.masquerade.unwrap_or(file.node.masquerade),
                 guard: self.guard.unwrap_or(file.node.guard),
+                lost_syns,
             },
             node_name: self.node_name.clone().or(file.node.name).unwrap_or_else(host_name),
             lock: self.lock.clone().unwrap_or(file.node.lock),
@@ -177,6 +196,7 @@ impl Global {
             firewall: file.firewall.resolve(self.firewall, &policy)?,
             policy,
             names,
+            probe,
             agent,
         })
     }
@@ -292,10 +312,44 @@ pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
 pub(super) fn ask_agent(config: &Config) -> Result<Beside> {
     let socket = &config.agent.socket;
     let Some(agent) = AgentClient::find_listening(socket) else {
-        return Ok(Beside::Nobody(format!("no agent answers on {}", socket.display())));
+        return Ok(beside_nobody(config, format!("no agent answers on {}", socket.display())));
     };
     Ok(match agent.fetch_local_facts()? {
         Some(facts) => Beside::Agent(facts),
-        None => Beside::Nobody("the agent is of an older version".to_owned()),
+        None => beside_nobody(config, "the agent is of an older version".to_owned()),
     })
+}
+
+/// Reads what the last agent saved. A user who may not read it decides without.
+fn beside_nobody(config: &Config, why: String) -> Beside {
+    let served = StateFiles::new(config.agent.state.clone()).load_served().unwrap_or_default();
+    Beside::Nobody { why, served }
+}
+
+fn check_rereadable(path: &Path) -> Result<()> {
+    // One that is missing is reported when it is read, and /dev/null is the same each time.
+    let is_null = || std::fs::canonicalize(path).is_ok_and(|at| at == Path::new("/dev/null"));
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) && !is_null() {
+        bail!("{} is no regular file, and can be read only once: restart instead", path.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_read_once_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        assert!(check_rereadable(&file).is_ok(), "it is reported when it is read");
+        std::fs::write(&file, "").unwrap();
+        assert!(check_rereadable(&file).is_ok());
+        assert!(check_rereadable(Path::new("/dev/null")).is_ok());
+        for other in [Path::new("/dev/zero"), folder.path()] {
+            let refused = check_rereadable(other).unwrap_err().to_string();
+            assert!(refused.contains("can be read only once"), "{refused}");
+        }
+    }
 }

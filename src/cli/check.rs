@@ -198,7 +198,7 @@ fn unread_entry(label: &UnreadLabel, file: &str) -> Entry {
 }
 
 fn label_entry(report: LabelReport, file: &str, lines: &LabelLines<'_>, names: &Names) -> Entry {
-    let LabelReport { place, vip, name, verdict } = report;
+    let LabelReport { source: _, place, vip, name, verdict } = report;
     Entry {
         file: file.to_owned(),
         line: lines.find_label(&place),

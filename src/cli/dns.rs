@@ -12,7 +12,7 @@ use dns::{DomainName, NodeFacts, OwnZones, Responder, Server, Sockets, UpstreamS
 use ipnet::IpNet;
 use node::AddressWatch;
 use sd_notify::NotifyState;
-use vip::naming::NameSettings;
+use vip::naming::{NameSettings, task_zones};
 
 use super::args::Global;
 use super::end::End;
@@ -79,7 +79,7 @@ pub(super) struct Dns {
 }
 
 impl Dns {
-    pub(super) fn run(&self, global: &Global) -> Result<End> {
+    pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
         let file = global.read_config_file()?;
         let zone_file = self
             .zone_file
@@ -108,13 +108,12 @@ impl Dns {
             .build()
             .context("cannot start the runtime")?;
         runtime.block_on(async {
-            let mut signals = Signals::listen()?;
             let list: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
             tracing::info!("answers on {}", list.join(", "));
             // Fails without systemd: that is no error.
             let _ = sd_notify::notify(&[NotifyState::Ready]);
             // SIGHUP changes nothing: the zone follows its file.
-            let stop = async { while signals.next().await != Told::Stop {} };
+            let stop = async { while matches!(signals.next().await, Ok(Told::Reload)) {} };
             server.serve_until(stop).await.context("cannot serve")
         })?;
         Ok(End::Fine)
@@ -134,7 +133,12 @@ impl Dns {
             true => configured.map(|zone| parse_zone(zone)).collect::<Result<_>>()?,
             false => self.zones.clone(),
         };
-        Ok(OwnZones { zones, host_zones: self.host_zones.clone() })
+        let configured = names.task_zone.iter().flat_map(|zone| task_zones(zone));
+        let host_zones = match self.host_zones.is_empty() {
+            true => configured.map(|zone| parse_zone(&zone)).collect::<Result<_>>()?,
+            false => self.host_zones.clone(),
+        };
+        Ok(OwnZones { zones, host_zones })
     }
 }
 

@@ -67,6 +67,14 @@ enum Command {
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
+    // The first thing: what comes before it ends the process.
+    let signals = match signals::Signals::block() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::print_error(&error);
+            return End::Trouble.into();
+        }
+    };
     let cli = Cli::parse();
     // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
     cli.global.start_logging(match cli.command {
@@ -74,7 +82,7 @@ pub fn main() -> ExitCode {
         Command::Dns(_) => "warn,vipd=info,dns=info",
         _ => "warn",
     });
-    match cli.run_command() {
+    match cli.run_command(signals) {
         Ok(end) => end.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -85,9 +93,15 @@ pub fn main() -> ExitCode {
 }
 
 impl Cli {
-    fn run_command(&self) -> Result<End> {
+    fn run_command(&self, signals: signals::Signals) -> Result<End> {
+        // Those who stop in good order; signals end all others.
         match &self.command {
-            Command::Run(run) => run.run(&self.global),
+            Command::Run(run) => return run.run(&self.global, &signals),
+            Command::Dns(dns) => return dns.run(&self.global, &signals),
+            _ => signals.unblock()?,
+        }
+        match &self.command {
+            Command::Run(_) | Command::Dns(_) => Ok(End::Fine),
             Command::Diff(diff) => diff.run(&self.global),
             Command::Apply(apply) => apply.run(&self.global),
             Command::Adopt(adopt) => adopt.run(&self.global),
@@ -101,7 +115,6 @@ impl Cli {
             Command::Check(check) => check.run(&self.global),
             Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
-            Command::Dns(dns) => dns.run(&self.global),
             Command::Generate(generate) => generate.run(Self::command()),
         }
     }

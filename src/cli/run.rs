@@ -1,18 +1,21 @@
 //! `vipd run`: the agent.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dns::ZoneFile;
 use marathon::client::Client;
+use node::folder::{Folder, split_path};
 use node::{LinuxKernel, Lock};
+use tokio::sync::watch;
 
 use super::args::{Global, Marathons, open_kernel};
 use super::end::End;
@@ -23,8 +26,11 @@ use crate::agent::core;
 use crate::agent::event_loop::{Agent, Setup};
 use crate::agent::name_files::write_zone;
 use crate::agent::notify::Notifier;
+use crate::agent::prober::{Prober, ProberSetup};
+use crate::agent::resolver::{ResolverConfig, undo_earlier};
 use crate::agent::state_file::StateFiles;
-use crate::config::{self, Config, Marathon};
+use crate::agent::status::View;
+use crate::config::{self, Config, Marathon, ProbeMode, ProbeSettings};
 use crate::sources::{SourceClient, SourceId};
 
 /// Keep the IPVS table in sync with Marathon until stopped
@@ -58,10 +64,17 @@ pub(super) struct Run {
     cleanup_on_exit: bool,
 }
 
+/// The pause after signals could not be waited for.
+const SIGNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// The time between two looks at the lock file.
+const LOCK_CHECK: Duration = Duration::from_millis(500);
+
 impl Run {
-    pub(super) fn run(&self, global: &Global) -> Result<End> {
+    pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
         let (config, marathons) = self.resolve_config(global)?;
-        let lock = Lock::take(&config.lock)?;
+        // At a reload, the program before this one in the same process holds it.
+        let lock = Arc::new(Lock::take_over(&config.lock)?);
         // Report a kernel without IPVS as an error of the command, not only in the log.
         drop(open_kernel(&config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -69,15 +82,30 @@ impl Run {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let told = runtime.block_on(self.run_agent(global, &config, &marathons))?;
+        remove_leftovers(&config);
+        let ended = runtime.block_on(self.run_agent(global, &config, &marathons, signals, &lock));
         // Don't wait for look-ups at a name server that doesn't answer.
         runtime.shutdown_background();
-        if told == Told::Reload {
-            drop(lock);
-            return Err(exec_again());
+        let (mut end, is_held) = ended?;
+        // One that comes later waits for the next program.
+        if signals.take_waiting()? == Some(Told::Stop) {
+            end = AgentEnd::Stop;
         }
-        if self.cleanup_on_exit && admin::read_hold(&config.agent.socket)?.is_some() {
+        match end {
+            AgentEnd::Stop => {}
+            AgentEnd::Reload => {
+                lock.hand_over().context("cannot hand the lock over")?;
+                return Err(exec_again());
+            }
+            AgentEnd::LockLost => {
+                global.check_config_rereadable()?;
+                return Err(exec_again());
+            }
+        }
+        if self.cleanup_on_exit && is_held {
             output::print_note("the node is held: nothing was removed from the kernel");
+        } else if self.cleanup_on_exit && !lock.is_in_place() {
+            output::print_note("the lock file is gone: nothing was removed from the kernel");
         } else if self.cleanup_on_exit && !self.observe {
             Agent::clean_up(&mut open_kernel(&config)?).context(
                 "cannot remove everything that vipd created; try again with `vipd cleanup`",
@@ -110,24 +138,29 @@ impl Run {
         &self,
         global: &Global,
         now: &config::AgentSettings,
-        mut signals: Signals,
-    ) -> Told {
+        signals: &Signals,
+    ) -> AgentEnd {
         let check_config = || {
+            global.check_config_rereadable()?;
             let (config, marathons) = self.resolve_config(global)?;
             create_clients(&marathons)?;
             check_successor(now, &config.agent)
         };
         loop {
-            let told = signals.next().await;
-            if told == Told::Reload
-                && let Err(error) = check_config()
-            {
-                tracing::error!(
-                    "the changed configuration is invalid, keeping the current one: {error:#}"
-                );
-                continue;
+            match signals.next().await {
+                Ok(Told::Stop) => return AgentEnd::Stop,
+                Ok(Told::Reload) => match check_config() {
+                    Ok(()) => return AgentEnd::Reload,
+                    Err(error) => tracing::error!(
+                        "the changed configuration is invalid, keeping the current one: {error:#}"
+                    ),
+                },
+                // For want of a thread or of memory, which may pass.
+                Err(error) => {
+                    tracing::error!("signals can't be waited for, tries again: {error:#}");
+                    tokio::time::sleep(SIGNAL_RETRY).await;
+                }
             }
-            return told;
         }
     }
 
@@ -136,16 +169,23 @@ impl Run {
         global: &Global,
         config: &Config,
         marathons: &[Marathon],
-    ) -> Result<Told> {
-        let signals = Signals::listen()?;
+        signals: &Signals,
+        lock: &Arc<Lock>,
+    ) -> Result<(AgentEnd, bool)> {
         let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
             config: core::Config::new(config, marathons, self.observe),
             clients: create_clients(marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
+            may_write: Box::new({
+                let lock = lock.clone();
+                move || lock.is_in_place()
+            }),
             monitor: Some(config.interface.clone()),
             state_files: Some(StateFiles::new(config.agent.state.clone())),
             zone_file: prepare_zone_file(config),
+            resolver: self.prepare_resolver(config),
+            prober: prepare_prober(config),
             hold: admin::read_hold(&config.agent.socket)?,
             clock: marathon::Timestamp::now,
         })?;
@@ -153,14 +193,99 @@ impl Run {
         let open: admin::Open =
             Box::new(move || Ok(Box::new(LinuxKernel::open(settings.clone())?)));
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
+        let (view, last_view) = (handle.view.clone(), handle.view.clone());
         let notifier = Notifier::start(handle, config.agent.sync_period);
-        let mut told = Told::Stop;
-        agent
-            .run(async { told = self.wait_for_signal(global, &config.agent, signals).await })
-            .await;
-        notifier.stop(told == Told::Reload);
+        let mut end = AgentEnd::Stop;
+        let told = async {
+            end = tokio::select! {
+                end = self.wait_for_signal(global, &config.agent, signals) => end,
+                end = wait_for_lost_lock(lock, config, view) => end,
+            };
+        };
+        agent.run(told).await;
+        notifier.stop(end != AgentEnd::Stop);
         admin.stop();
-        Ok(told)
+        // As it is in memory: the file may be gone with its directory.
+        let is_held = last_view.borrow().hold.is_some();
+        Ok((end, is_held))
+    }
+
+    /// Returns what systemd-resolved is told. If that is nothing, has undone what an earlier run told
+    /// it, unless nothing must be changed.
+    fn prepare_resolver(&self, config: &Config) -> Option<ResolverConfig> {
+        if self.observe {
+            return None;
+        }
+        let (interface, marker) = (config.interface.clone(), config.agent.resolved_marker());
+        let Some(dns) = config.names.resolved_settings() else {
+            tokio::spawn(async move { undo_earlier(&marker).await });
+            return None;
+        };
+        Some(ResolverConfig { interface, dns, marker })
+    }
+}
+
+/// The reason why the agent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AgentEnd {
+    /// It was told to stop.
+    Stop,
+    /// It starts again with a changed configuration.
+    Reload,
+    /// Its lock file is gone. It starts again, to take the lock anew.
+    LockLost,
+}
+
+/// Waits until the lock file is gone or replaced, as with the directory that it is in: then another
+/// process may take a lock too, and the socket is gone as well. The hold must not go with them.
+async fn wait_for_lost_lock(
+    lock: &Lock,
+    config: &Config,
+    view: watch::Receiver<Arc<View>>,
+) -> AgentEnd {
+    let mut is_told = false;
+    loop {
+        tokio::time::sleep(LOCK_CHECK).await;
+        if !lock.is_lost() {
+            continue;
+        }
+        let hold = view.borrow().hold.clone();
+        let saved = hold.map(|hold| admin::write_hold(&config.agent.socket, &hold)).transpose();
+        let path = config.lock.display();
+        match saved {
+            Ok(_) => {
+                tracing::warn!("the lock file {path} was removed or replaced: starting again");
+                return AgentEnd::LockLost;
+            }
+            // A held agent changes nothing, so it does no harm.
+            Err(error) if !is_told => {
+                tracing::error!(
+                    "the lock file {path} was removed or replaced, and the hold can't be saved \
+                     anew, so the agent goes on, held: {error}"
+                );
+                is_told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Returns how to start the prober, unless hosts are not to be probed.
+fn prepare_prober(config: &Config) -> Option<ProberSetup> {
+    let ProbeSettings { mode, interval } = config.probe;
+    let start = move |reports, started| Prober::start(interval, reports, started);
+    let setup = ProberSetup { acts: mode == ProbeMode::Act, start: Box::new(start) };
+    (mode != ProbeMode::Off).then_some(setup)
+}
+
+/// Removes the new files beside the socket that an agent left which was killed. Only who holds the
+/// lock may.
+fn remove_leftovers(config: &Config) {
+    let folder = split_path(&config.agent.socket).and_then(|(folder, _)| Folder::open(folder));
+    if let Ok(folder) = folder
+        && let Err(error) = folder.remove_leftovers(&["hold", "zone"])
+    {
+        tracing::warn!("cannot remove old files beside the socket: {error}");
     }
 }
 
@@ -214,19 +339,49 @@ fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) ->
 }
 
 /// Executes the program again in the same process. systemd sees no restart, and every change of the
-/// configuration takes the same path as at a start. Returns only with an error.
+/// configuration takes the same path as at a start. Signals stay blocked. Returns only with an error.
 fn exec_again() -> anyhow::Error {
     // After an upgrade of the package, the file of the running program no longer exists.
     let program = std::env::current_exe().ok().filter(|path| path.exists());
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
-    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
-    anyhow::Error::new(error).context(format!("cannot execute {} again", program.display()))
+    let args = std::iter::once(program.clone().into_os_string()).chain(std::env::args_os().skip(1));
+    let args: Result<Vec<_>, _> = args.map(|arg| CString::new(arg.as_bytes())).collect();
+    let error = match args {
+        Ok(args) => match nix::unistd::execv(&args[0], &args) {
+            Ok(never) => match never {},
+            Err(error) => anyhow::Error::new(error),
+        },
+        Err(error) => error.into(),
+    };
+    error.context(format!("cannot execute {} again", program.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::AgentSection;
+
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        global: Global,
+        #[command(flatten)]
+        run: Run,
+    }
+
+    #[test]
+    fn an_agent_that_observes_tells_no_resolver_anything() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "[names]\nresolver = \"resolved\"\n").unwrap();
+        let is_told = |args: &str| {
+            let file = file.path().to_str().unwrap();
+            let line = ["vipd", "--config", file].into_iter().chain(args.split_whitespace());
+            let CommandLine { global, run } = clap::Parser::parse_from(line);
+            run.prepare_resolver(&global.resolve_config().unwrap()).is_some()
+        };
+        assert!(is_told(""));
+        assert!(!is_told("--observe"));
+    }
 
     #[test]
     fn nobody_takes_over_who_could_not_listen_or_would_not_find_the_hold() {

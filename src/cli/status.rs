@@ -10,7 +10,7 @@ use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
 use super::watch::{Sort, watch_vips};
-use crate::admin::client::AgentClient;
+use crate::admin::{self, client::AgentClient};
 use crate::report::status::{Comparison, StatusReport};
 use crate::report::vips::VipFacts;
 
@@ -79,6 +79,9 @@ impl Status {
             let comparison = Comparison { facts, plan, findings: &survey.findings };
             StatusReport::new(&survey.observed, Some(comparison), None)
         };
+        if agent.is_none() {
+            report.hold = admin::read_hold(&config.agent.socket)?;
+        }
         report.agent = agent;
         match self.output {
             Format::Text => output::print_with(|out| {

@@ -73,6 +73,12 @@ impl AgentSettings {
     pub fn zone_file(&self) -> PathBuf {
         self.socket.with_file_name("zone")
     }
+
+    /// Returns the path of the file that is there while systemd-resolved may have settings of vipd.
+    #[must_use]
+    pub fn resolved_marker(&self) -> PathBuf {
+        self.socket.with_file_name("resolved")
+    }
 }
 
 impl AgentSection {

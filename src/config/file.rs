@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use node::folder::open_named_file;
 use serde::Deserialize;
 use vip::Policy;
 
 use super::agent::AgentSection;
+use super::cluster::ClusterSection;
 use super::firewall::FirewallSection;
 use super::ipvs::IpvsSection;
 use super::marathon::MarathonSection;
 use super::names::NamesSection;
 use super::node::NodeSection;
+use super::probe::ProbeSection;
 
 /// Path of the file that is read, if it exists, when `--config` names no other.
 pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
@@ -37,6 +40,10 @@ pub struct ConfigFile {
     pub ipvs: IpvsSection,
     /// The node's own firewall.
     pub firewall: FirewallSection,
+    /// Servers of the cluster.
+    pub cluster: ClusterSection,
+    /// Probes of the hosts of real servers.
+    pub probe: ProbeSection,
 }
 
 impl ConfigFile {
@@ -47,7 +54,7 @@ impl ConfigFile {
     pub fn read_or_default(path: Option<&Path>) -> Result<Self> {
         let named = path.is_some();
         let path = path.unwrap_or(Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
+        match open_named_file(path).and_then(std::io::read_to_string) {
             Ok(text) => Self::parse(&text)
                 .with_context(|| format!("{} is not a valid configuration", path.display())),
             Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
@@ -128,6 +135,7 @@ mod tests {
             clients = ["172.16.0.0/12"]
             forward = true
             upstreams = ["10.0.0.53"]
+            resolver = "resolved"
 
             [ipvs]
             tcp-timeout = 7200
@@ -136,6 +144,13 @@ mod tests {
 
             [firewall]
             allow = "insert"
+
+            [cluster]
+            addresses = ["10.0.0.0/24", "10.1.0.7"]
+
+            [probe]
+            mode = "observe"
+            interval = "500ms"
 
             [vip]
             allow = ["3.0.0.0/8", "fd01::/64"]
@@ -149,6 +164,7 @@ mod tests {
         assert_eq!(file.node.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
         assert_eq!(file.node.masquerade, Masquerade::Off);
         assert_eq!(file.node.guard, Guard::Off);
+        assert_eq!(file.probe.mode, super::super::ProbeMode::Observe);
         assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 2));
     }
 
@@ -175,9 +191,17 @@ mod tests {
     #[test]
     fn the_file_that_is_installed_has_every_key_there_is() {
         let installed = installed();
-        for table in
-            ["[[marathon]]", "[agent]", "[node]", "[ipvs]", "[firewall]", "[names]", "[vip]"]
-        {
+        for table in [
+            "[[marathon]]",
+            "[agent]",
+            "[node]",
+            "[ipvs]",
+            "[firewall]",
+            "[cluster]",
+            "[names]",
+            "[probe]",
+            "[vip]",
+        ] {
             let error =
                 ConfigFile::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
             // serde names what it would have taken.

@@ -1,5 +1,6 @@
 //! `[[marathon]]`: the URLs of a Marathon, and the credentials for it.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,6 +78,18 @@ impl Marathon {
     pub fn new(urls: Vec<Url>, access: Access) -> Self {
         let names: Vec<_> = urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
         Self { name: names.join(","), urls, access, framework: None }
+    }
+
+    /// Returns the names of the servers that requests go to: its own, a proxy, and that of the login.
+    #[must_use]
+    pub fn server_names(&self) -> BTreeSet<String> {
+        let login = match &self.access.auth {
+            Some(Auth::Account(account)) => Some(&account.login_endpoint),
+            _ => None,
+        };
+        let urls = self.urls.iter().chain(&self.access.proxy).chain(login);
+        let hosts = urls.filter_map(Url::host_str);
+        hosts.map(str::to_owned).collect()
     }
 
     /// Returns the settings of its HTTP client.
@@ -166,7 +179,7 @@ fn read_service_account(path: &Path) -> Result<Auth> {
 const MAX_FILE: u64 = 1 << 20;
 
 fn read_file(key: &str, path: &Path) -> Result<Vec<u8>> {
-    let open = std::fs::File::open(path);
+    let open = node::folder::open_named_file(path);
     let mut file = open.with_context(|| format!("cannot read {key} {}", path.display()))?;
     let mut text = Vec::new();
     let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
@@ -207,6 +220,23 @@ pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Ur
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_vip_may_be_where_requests_go() {
+        let proxied = MarathonSection {
+            urls: vec!["http://m1:8080".into(), "http://[fd00::1]:8080".into()],
+            proxy: Some("http://proxy:3128".into()),
+            ..MarathonSection::default()
+        };
+        let mut marathon = proxied.resolve().unwrap();
+        marathon.access.auth = Some(Auth::Account(Account {
+            uid: "u".into(),
+            private_key: "".into(),
+            login_endpoint: Url::parse("https://login.example/auth").unwrap(),
+        }));
+        let names: Vec<_> = marathon.server_names().into_iter().collect();
+        assert_eq!(names, ["[fd00::1]", "login.example", "m1", "proxy"]);
+    }
 
     #[test]
     fn a_user_without_a_password_is_refused() {

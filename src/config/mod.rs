@@ -1,12 +1,14 @@
 //! The configuration: the file, overridden by the environment and by flags, resolved once.
 
 mod agent;
+mod cluster;
 mod file;
 mod firewall;
 mod ipvs;
 mod marathon;
 mod names;
 mod node;
+mod probe;
 mod redacted;
 #[cfg(test)]
 mod reference;
@@ -20,12 +22,14 @@ use vip::nft::Modes;
 use vip::{Policy, TableSettings, Timeouts};
 
 pub use agent::{AgentSection, AgentSettings};
+pub use cluster::ClusterSection;
 pub use file::{ConfigFile, DEFAULT_FILE};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
 pub use marathon::{Access, Marathon, MarathonSection, parse_urls};
-pub use names::{Names, NamesSection};
+pub use names::{Names, NamesSection, NodeResolver};
 pub use node::NodeSection;
+pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
 
 /// All settings, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct Config {
     pub firewall: LetIn,
     /// Named VIPs and their DNS.
     pub names: Names,
+    /// Probes of the hosts of real servers.
+    pub probe: ProbeSettings,
     /// The running agent.
     pub agent: AgentSettings,
 }
@@ -77,6 +83,12 @@ impl Config {
             LetIn::Off => Vec::new(),
             LetIn::Insert => self.policy.allow.clone(),
         }
+    }
+
+    /// Returns what decides about sysctls where the kernel can't be asked about the rest.
+    #[must_use]
+    pub fn sysctl_needs(&self) -> ::node::SysctlNeeds {
+        ::node::SysctlNeeds { strict_arp: self.strict_arp, ..::node::SysctlNeeds::default() }
     }
 
     /// Returns the settings that the kernel side needs.

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ::node::resolved::LinkDns;
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
-use serde::Deserialize;
-use vip::naming::{NameRange, NameSettings};
+use serde::{Deserialize, Serialize};
+use vip::naming::{DEFAULT_TASK_ZONE, NameRange, NameSettings, check_zone};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -26,6 +27,11 @@ pub struct NamesSection {
     pub range: Vec<IpNet>,
     /// DNS zones in which names are found, all alike. Names are shown in the first.
     pub zones: Vec<String>,
+    /// Serve the names of tasks: `TASK.FRAMEWORK.agentip.ZONE`, and the same with `containerip` and
+    /// `autoip`. They cost memory for every task, whether it has a VIP or not.
+    pub tasks: bool,
+    /// The zone of the names of tasks.
+    pub task_zone: String,
     /// Addresses at which the name server answers, each with a port unless that is 53.
     pub listen: Vec<String>,
     /// Prefixes of clients that the name server answers in addition to this node and the networks of
@@ -37,6 +43,22 @@ pub struct NamesSection {
     pub forward: bool,
     /// Resolvers to forward to, each with a port unless that is 53. Unless set, those of the node.
     pub upstreams: Vec<String>,
+    /// Resolver of this node that the agent has ask the name server for names in the zones.
+    /// `resolved`: systemd-resolved, over D-Bus. `none`: set it up yourself; `vipd doctor` prints the
+    /// lines.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub resolver: NodeResolver,
+}
+
+/// The resolver of the node that the agent sets up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeResolver {
+    /// None: the operator does.
+    #[default]
+    None,
+    /// systemd-resolved.
+    Resolved,
 }
 
 impl Default for NamesSection {
@@ -46,10 +68,13 @@ impl Default for NamesSection {
             enabled: true,
             range: settings.range.prefixes().collect(),
             zones: settings.zones().to_vec(),
+            tasks: false,
+            task_zone: DEFAULT_TASK_ZONE.to_owned(),
             listen: vec![DEFAULT_LISTEN.to_string()],
             clients: Vec::new(),
             forward: false,
             upstreams: Vec::new(),
+            resolver: NodeResolver::None,
         }
     }
 }
@@ -59,6 +84,8 @@ impl Default for NamesSection {
 pub struct Names {
     /// The range and the zones; `None` if names are not served.
     pub vips: Option<NameSettings>,
+    /// The zone of the names of tasks; `None` if they are not served.
+    pub task_zone: Option<String>,
     /// The addresses at which the name server answers.
     pub listen: Vec<SocketAddr>,
     /// Additional clients of `vipd dns`.
@@ -67,6 +94,8 @@ pub struct Names {
     pub forward: bool,
     /// The resolvers to forward to; empty for those of the node.
     pub upstreams: Vec<SocketAddr>,
+    /// The resolver of the node that the agent sets up.
+    pub resolver: NodeResolver,
 }
 
 impl Default for Names {
@@ -74,11 +103,23 @@ impl Default for Names {
         let listen = vec![SocketAddr::new(DEFAULT_LISTEN, DNS_PORT)];
         Self {
             vips: Some(NameSettings::default().with_name_server(listen.clone(), false)),
+            task_zone: None,
             listen,
             clients: Vec::new(),
             forward: false,
             upstreams: Vec::new(),
+            resolver: NodeResolver::None,
         }
+    }
+}
+
+impl Names {
+    /// Returns what systemd-resolved is to be told; `None` unless the agent is to do that.
+    #[must_use]
+    pub fn resolved_settings(&self) -> Option<LinkDns> {
+        let vips = self.vips.as_ref().filter(|_| self.resolver == NodeResolver::Resolved)?;
+        let zones = vips.zones().iter().chain(&self.task_zone).cloned().collect();
+        Some(LinkDns { servers: self.listen.clone(), zones })
     }
 }
 
@@ -88,7 +129,18 @@ impl NamesSection {
     /// # Errors
     /// When a range, a zone or an address is none, or the name server would answer at every address.
     pub fn resolve(self) -> Result<Names> {
-        let Self { enabled, range, zones, listen, clients, forward, upstreams } = self;
+        let Self {
+            enabled,
+            range,
+            zones,
+            tasks,
+            task_zone,
+            listen,
+            clients,
+            forward,
+            upstreams,
+            resolver,
+        } = self;
         let range = NameRange::new(&range).context("[names] range")?;
         let vips = NameSettings::new(range, zones).context("[names] zones")?;
         let listen = parse_sockets("[names] listen", &listen)?;
@@ -100,8 +152,11 @@ impl NamesSection {
             );
         }
         let upstreams = parse_sockets("[names] upstreams", &upstreams)?;
-        let vips = vips.with_name_server(listen.clone(), forward);
-        Ok(Names { vips: enabled.then_some(vips), listen, clients, forward, upstreams })
+        check_zone(&task_zone).context("[names] task-zone")?;
+        let vips = vips.with_name_server(listen.clone(), forward || tasks);
+        let vips = enabled.then_some(vips);
+        let task_zone = Some(task_zone).filter(|_| enabled && tasks);
+        Ok(Names { vips, task_zone, listen, clients, forward, upstreams, resolver })
     }
 }
 
@@ -137,6 +192,8 @@ mod tests {
         assert!(range.starts_with("[names] range: no prefix"), "{range}");
         let zones = refused(|section| section.zones = vec!["L4LB".to_owned()]);
         assert!(zones.starts_with("[names] zones: \"L4LB\""), "{zones}");
+        let zone = refused(|section| section.task_zone = "a..b".to_owned());
+        assert!(zone.starts_with("[names] task-zone: \"a..b\""), "{zone}");
         let listen = refused(|section| section.listen = vec!["0.0.0.0".to_owned()]);
         assert!(listen.starts_with("[names] listen is 0.0.0.0:53"), "{listen}");
         let upstreams = refused(|section| section.upstreams = vec!["dns.example".to_owned()]);

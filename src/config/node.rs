@@ -14,8 +14,9 @@ use vip::nft::{Guard, Masquerade};
 pub struct NodeSection {
     /// Dummy interface that holds the VIPs.
     pub interface: String,
-    /// Source address of this node's own connections to VIPs. Unless set, vipd takes the source
-    /// address of the routes to the real servers, and follows them when they change.
+    /// Source address of connections to IPv4 VIPs that real servers see, one of this node. Unless
+    /// set, vipd takes the source address of the routes to the real servers, and follows them when
+    /// they change.
     pub address: Option<Ipv4Addr>,
     /// Source address that real servers see. `always`: this node's address, for clients on other
     /// hosts. `off`: the client's own address; replies must then be routed through this node.

@@ -42,22 +42,30 @@ impl Config {
             "names": self.names.redacted_json(),
             "vip": self.policy,
             "firewall": { "allow": self.firewall },
+            "cluster": { "addresses": self.policy.cluster },
+            "probe": {
+                "mode": self.probe.mode,
+                "interval": humantime::format_duration(self.probe.interval).to_string(),
+            },
         })
     }
 }
 
 impl Names {
     fn redacted_json(&self) -> Value {
-        let Self { vips, listen, clients, forward, upstreams } = self;
+        let Self { vips, task_zone, listen, clients, forward, upstreams, resolver } = self;
         let vips = vips.as_ref();
         json!({
             "enabled": vips.is_some(),
             "range": vips.map(|vips| vips.range.prefixes().collect::<Vec<_>>()).unwrap_or_default(),
             "zones": vips.map(NameSettings::zones).unwrap_or_default(),
+            "tasks": task_zone.is_some(),
+            "task-zone": task_zone,
             "listen": listen,
             "clients": clients,
             "forward": forward,
             "upstreams": upstreams,
+            "resolver": resolver,
         })
     }
 }

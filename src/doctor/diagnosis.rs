@@ -33,7 +33,8 @@ pub struct Check {
     pub level: Level,
     /// The fact that was found.
     pub text: String,
-    /// The remedy; every warning and error has one.
+    /// The remedy; every warning and error has one. With [`Level::Ok`] it's for those whom the fact
+    /// troubles.
     #[serde(rename = "cure", skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -41,6 +42,10 @@ pub struct Check {
 impl Check {
     pub(super) fn ok(text: impl Into<String>) -> Self {
         Self { level: Level::Ok, text: text.into(), remedy: None }
+    }
+
+    pub(super) fn note(text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level: Level::Ok, text: text.into(), remedy: Some(remedy.into()) }
     }
 
     pub(super) fn warning(text: impl Into<String>, remedy: impl Into<String>) -> Self {

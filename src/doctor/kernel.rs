@@ -61,6 +61,7 @@ pub fn check_kernel(kernel: &KernelFacts<'_>) -> Vec<Check> {
     let schedulers = kernel.schedulers.iter();
     checks.extend(schedulers.map(|(name, has)| check_scheduler(&kernel.modules, name, *has)));
     checks.extend(kernel.nft.as_ref().map(check_nftables));
+    checks.extend(kernel.nft.as_ref().and_then(check_log));
     checks.push(check_module(&kernel.modules, "dummy", "for the interface that holds the VIPs"));
     checks
 }
@@ -103,6 +104,16 @@ fn check_nftables(nft: &Nft) -> Check {
          `modprobe -a` prints what this kernel lacks; docs/data-path.md lists under reduced mode \
          what doesn't work without them",
     )
+}
+
+/// Checks the rule that logs lost SYNs, where the kernel has all others.
+fn check_log(nft: &Nft) -> Option<Check> {
+    let why = nft.cannot_log()?;
+    Some(Check::warning(
+        format!("nftables can't log lost SYNs: {why}"),
+        "load nft_log, nft_limit and nfnetlink_log: without them a host whose echoes are filtered is not \
+         suspected when it loses its power",
+    ))
 }
 
 fn check_module(modules: &Modules, name: &str, what: &str) -> Check {
@@ -164,6 +175,10 @@ mod tests {
             table.support = vip::nft::NftSupport::Nat;
         }
         assert_eq!(check_nftables(&nft).level, Level::Ok);
+        assert!(check_log(&nft).is_none());
+        nft.v6.cannot_log = Some("rule 1 of chain lost-syn: ENOENT".into());
+        let check = check_log(&nft).unwrap();
+        assert!(check.text.contains("chain lost-syn: ENOENT"), "{check:?}");
     }
 
     #[test]

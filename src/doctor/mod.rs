@@ -1,5 +1,6 @@
 //! Evaluates the facts that `vipd doctor` collects on a node. Pure; one file per group of checks.
 
+mod addresses;
 mod agent;
 mod bridges;
 mod diagnosis;
@@ -9,19 +10,22 @@ mod kernel;
 mod limits;
 mod marathon;
 mod names;
+mod policy;
 mod rights;
 mod sysctls;
 mod table;
 
+pub use addresses::{AddressFacts, check_addresses, unused_addresses};
 pub use agent::{LockState, check_agent};
 pub use bridges::{BridgeFacts, check_bridges};
 pub use diagnosis::{Check, Diagnosis, Group, Level};
 pub use firewall::check_firewall;
 pub use interface::check_interface;
 pub use kernel::{KernelFacts, check_kernel, schedulers_wanted};
-pub use limits::check_limits;
+pub use limits::{TrackingTimeouts, check_limits, check_tracking};
 pub use marathon::{ServerAnswer, check_marathon};
-pub use names::{NameFacts, Resolver, check_names};
+pub use names::{NameFacts, ResolvedState, Resolver, check_names};
+pub use policy::{ClusterNodes, check_policy};
 pub use rights::check_rights;
 pub use sysctls::check_sysctls;
 pub use table::check_table;

@@ -34,6 +34,18 @@ pub struct NameFacts<'a> {
     pub looked_up: Result<(), String>,
     /// The resolver of this node.
     pub resolver: Resolver,
+    /// What systemd-resolved asks on the interface, or why it can't be asked. `None` unless the agent
+    /// is to have it ask.
+    pub resolved: Option<Result<ResolvedState, String>>,
+}
+
+/// What systemd-resolved asks on the interface that holds the VIPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolvedState {
+    /// The name server, for all zones.
+    Asks,
+    /// Not, or for other zones.
+    AsksNot,
 }
 
 impl Resolver {
@@ -66,6 +78,7 @@ pub fn check_names(facts: &NameFacts<'_>) -> Vec<Check> {
             "start it: systemctl enable --now vipd-dns.socket vipd-dns.service, or run `vipd dns`",
         ),
     }];
+    checks.extend(facts.resolved.as_ref().map(|resolved| check_resolved(facts, resolved)));
     checks.push(match looked_up {
         Ok(()) => Check::ok(format!("this node resolves names in {zone}")),
         Err(why) => {
@@ -76,13 +89,40 @@ pub fn check_names(facts: &NameFacts<'_>) -> Vec<Check> {
     checks
 }
 
+/// Checks what the agent told systemd-resolved.
+fn check_resolved(facts: &NameFacts<'_>, resolved: &Result<ResolvedState, String>) -> Check {
+    let NameFacts { zone, interface, server, .. } = facts;
+    match resolved {
+        Ok(ResolvedState::Asks) => {
+            Check::ok(format!("systemd-resolved asks {server} for {zone} ({interface})"))
+        }
+        Ok(ResolvedState::AsksNot) => Check::warning(
+            format!("systemd-resolved doesn't ask {server} for {zone} yet ({interface})"),
+            "the agent tells it when it runs: `vipd status` shows what prevents it",
+        ),
+        Err(why) => Check::warning(
+            format!("[names] resolver is \"resolved\", but {why}"),
+            "do that, or remove the line and use another resolver: `vipd doctor` prints its lines",
+        ),
+    }
+}
+
 /// Says what to add to the resolver of the node.
 fn remedy(facts: &NameFacts<'_>) -> String {
     let NameFacts { zone, interface, server, .. } = facts;
+    if facts.resolved.is_some() {
+        return match facts.resolver {
+            Resolver::Resolved => "see `vipd status` and `resolvectl status`".to_owned(),
+            _ => "let programs ask systemd-resolved: ln -sf \
+                  /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"
+                .to_owned(),
+        };
+    }
     match facts.resolver {
         Resolver::Resolved => format!(
-            "tell systemd-resolved, again whenever {interface} was made anew: resolvectl dns \
-             {interface} {server} && resolvectl domain {interface} '~{zone}' && resolvectl \
+            "set resolver = \"resolved\" below [names] in /etc/vipd/vipd.toml: the agent tells \
+             systemd-resolved then. By hand, again whenever {interface} was made anew: resolvectl \
+             dns {interface} {server} && resolvectl domain {interface} '~{zone}' && resolvectl \
              default-route {interface} false"
         ),
         Resolver::Local => format!(
@@ -116,6 +156,7 @@ mod tests {
             asked: Ok(()),
             looked_up: Err("no such host".to_owned()),
             resolver,
+            resolved: None,
         }
     }
 
@@ -135,6 +176,7 @@ mod tests {
     #[test]
     fn a_resolver_that_does_not_ask_gets_its_lines() {
         for (resolver, line) in [
+            (Resolver::Resolved, "set resolver = \"resolved\" below [names]"),
             (Resolver::Resolved, "resolvectl domain vipd0 '~l4lb.thisdcos.directory'"),
             (Resolver::Local, "server=/l4lb.thisdcos.directory/198.51.100.1"),
             (Resolver::Ours, "vipd names"),
@@ -145,6 +187,24 @@ mod tests {
             let remedy = checks[1].remedy.as_deref().unwrap();
             assert!(remedy.contains(line), "{remedy}");
         }
+    }
+
+    #[test]
+    fn what_the_agent_told_systemd_resolved_is_checked() {
+        let with = |resolver, resolved| {
+            check_names(&NameFacts { resolved: Some(resolved), ..facts(resolver) })
+        };
+        let good = with(Resolver::Resolved, Ok(ResolvedState::Asks));
+        assert_eq!((good.len(), good[1].level), (3, Level::Ok));
+        assert!(good[1].text.contains("asks 198.51.100.1 for l4lb"), "{good:?}");
+        for bad in [Ok(ResolvedState::AsksNot), Err("there is no D-Bus".to_owned())] {
+            let checks = with(Resolver::Resolved, bad);
+            assert_eq!(checks[1].level, Level::Warning, "{checks:?}");
+        }
+        // The one line that is missing when nothing asks systemd-resolved.
+        let unasked = with(Resolver::Elsewhere, Ok(ResolvedState::Asks));
+        let remedy = unasked[2].remedy.as_deref().unwrap();
+        assert!(remedy.ends_with("stub-resolv.conf /etc/resolv.conf"), "{remedy}");
     }
 
     #[test]

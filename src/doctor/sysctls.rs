@@ -21,10 +21,13 @@ fn check_sysctl(report: &SysctlReport) -> Check {
     let (name, value) = (report.sysctl.name, report.sysctl.value);
     match report.state {
         SysctlState::Already | SysctlState::Changed { .. } => Check::ok(report.to_string()),
-        SysctlState::Wrong { .. } => Check::warning(
-            report.to_string(),
-            "run `vipd doctor --fix`; the agent sets it too, if it may",
-        ),
+        SysctlState::Wrong { .. } => {
+            let remedy = "run `vipd doctor --fix`; the agent sets it too, if it may";
+            match report.sysctl.is_vital() {
+                true => Check::error(report.to_string(), remedy),
+                false => Check::warning(report.to_string(), remedy),
+            }
+        }
         SysctlState::Refused { .. } => Check::error(
             report.to_string(),
             format!("run `sysctl -w {name}={value}` on the host: /proc/sys is read-only here"),
@@ -75,6 +78,17 @@ mod tests {
         assert!(check.remedy.unwrap().contains("eth0"));
         let on = Ipv6Forwarding { on: true, at_risk: [].into() };
         assert_eq!(check_ipv6_forwarding(&on, true).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_setting_without_which_nothing_fails_over_is_an_error() {
+        let level = |name| {
+            let sysctl = node::Sysctl { name, value: "1", why: "x" };
+            let state = SysctlState::Wrong { is: "0".into() };
+            check_sysctl(&SysctlReport { sysctl, state }).level
+        };
+        assert_eq!(level("net.ipv4.vs.expire_nodest_conn"), Level::Error);
+        assert_eq!(level("net.ipv4.vs.expire_quiescent_template"), Level::Warning);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Name<'_> {
 /// Says of a task whether it is a real server, and why.
 fn explain_task(report: &TaskReport, pending: &str) -> String {
     let why = report.why.as_deref().unwrap_or_default();
-    let app = report.app.as_deref().unwrap_or_default();
+    let app = report.app_text();
     let who = match (report.task.as_deref().unwrap_or_default(), &report.version) {
         ("", _) => "a task that isn't known".to_owned(),
         (task, Some(version)) => format!("{task} of {app} (version {version})"),

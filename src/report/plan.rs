@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, json};
 use vip::naming::VipName;
+use vip::plan::StaleFlows;
 use vip::plan::{OpResult, ipvsadm_args};
 use vip::{Desired, LabelReport, Op, Outcome, Plan, Timeouts};
 
@@ -101,11 +102,12 @@ fn operation_json(op: &Op, desired: &Desired) -> Value {
         }
         Op::DeleteServer { server, .. } => value["server"] = json!(server),
         Op::DeleteService { servers, .. } => value["servers"] = json!(servers),
-        Op::Bind { address, source } | Op::SetSource { address, source } => {
+        Op::Bind { address, route, .. } | Op::SetRoute { address, route, .. } => {
             value["address"] = json!(address);
-            value["source"] = json!(source);
+            value["source"] = json!(route.source);
+            value["mtu"] = json!(route.mtu);
         }
-        Op::Unbind { address } => value["address"] = json!(address),
+        Op::Rebind { address } | Op::Unbind { address } => value["address"] = json!(address),
         Op::SetTimeouts { before, timeouts } => {
             value["timeouts"] = timeouts_json(timeouts);
             value["timeouts-before"] = timeouts_json(before);
@@ -127,9 +129,14 @@ fn operation_json(op: &Op, desired: &Desired) -> Value {
             value["set"] = json!(element.set_name());
             value["element"] = json!(element.to_string());
         }
+        Op::ForgetFlows { flows: StaleFlows::Unanswered { by }, .. } => {
+            value["unanswered-by"] = json!(by);
+        }
         Op::AddService { .. }
         | Op::SetService { .. }
-        | Op::ForgetFlows { .. }
+        | Op::ForgetFlows {
+            flows: StaleFlows::Older { .. } | StaleFlows::Translated { .. }, ..
+        }
         | Op::CreateLink
         | Op::RaiseLink
         | Op::DeleteLink => {}

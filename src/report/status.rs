@@ -8,6 +8,7 @@ use vip::{Line, Link, Observed, Plan, Sign};
 use super::agent::AgentReport;
 use super::plan::{labels_json, timeouts_json};
 use super::vips::{TaskReport, VipFacts, VipReport, VipSummary};
+use crate::agent::status::Hold;
 
 /// Everything that `vipd status` prints.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,9 @@ pub struct StatusReport {
     /// The agent that runs on this node, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentReport>,
+    /// The hold that the next agent is to keep to, if none runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// `up`, `down` or `missing`.
     interface: &'static str,
     /// The IPVS timeouts in seconds.
@@ -79,6 +83,7 @@ impl StatusReport {
         let facts = VipFacts { observed: Some(observed), has_counters: true, names, ..facts };
         let mut report = Self {
             agent: None,
+            hold: None,
             timeouts: timeouts_json(&observed.timeouts),
             interface: match observed.link {
                 Link::Up => "up",
@@ -117,6 +122,7 @@ impl StatusReport {
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         self.agent.as_ref().is_some_and(AgentReport::has_trouble)
+            || self.hold.is_some()
             || !self.problems.is_empty()
             || self.vips.iter().any(|vip| vip.summary.state.is_broken())
     }
@@ -126,6 +132,9 @@ impl StatusReport {
     pub fn to_lines(&self) -> Vec<Line> {
         let mut lines: Vec<_> = self.agent.iter().flat_map(AgentReport::to_lines).collect();
         let mut line = |depth, sign, text| lines.push(Line { depth, sign, text });
+        if let Some(hold) = &self.hold {
+            line(0, Sign::Plain, format!("no agent runs; the node is {hold}"));
+        }
         line(0, Sign::Plain, format!("data path: {}", self.data_path));
         for vip in &self.vips {
             line(0, Sign::Plain, vip.heading_line());
@@ -212,7 +221,7 @@ impl ServerStatus {
     fn to_text(&self) -> String {
         let task = &self.task;
         let behind = match (&task.app, &task.task, &task.why) {
-            (Some(app), Some(task), Some(why)) => format!("  {app} {task} ({why})"),
+            (Some(_), Some(id), Some(why)) => format!("  {} {id} ({why})", task.app_text()),
             _ => String::new(),
         };
         format!(

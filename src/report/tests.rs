@@ -34,11 +34,19 @@ fn vip(address: &str, port: u16, protocol: Protocol) -> Vip {
 }
 
 fn member(app: &str, task: &str, weight: u32, why: Why) -> Member {
-    Member { weight, source: "m".into(), app: app.into(), task: task.into(), why, local: None }
+    Member {
+        weight,
+        source: "m".into(),
+        app: app.into(),
+        task: task.into(),
+        why,
+        local: None,
+        silent: None,
+    }
 }
 
 fn left_out(app: &str, task: &str, why: Why) -> LeftOut {
-    LeftOut { app: app.into(), task: task.into(), why }
+    LeftOut { source: "m".into(), app: app.into(), task: task.into(), why }
 }
 
 fn service(apps: &[&str], members: Vec<(&str, Member)>, left_out: Vec<LeftOut>) -> DesiredService {
@@ -131,6 +139,7 @@ impl Scenario {
             value: "x".into(),
         };
         let report = |app, key, vip, verdict| LabelReport {
+            source: None,
             place: place(app, key),
             vip,
             name: None,
@@ -228,6 +237,28 @@ fn status_keeps_its_fields() {
     let alone = StatusReport::new(observed, None, None);
     assert_as_recorded(include_str!("recorded/status-alone.json"), &alone);
     assert!(compared.has_trouble() && alone.has_trouble());
+}
+
+#[test]
+fn of_several_marathons_each_app_and_label_says_which_it_is_from() {
+    let mut scenario = Scenario::new();
+    scenario.desired.several_sources = true;
+    for report in &mut scenario.desired.reports {
+        report.source = Some("m".into());
+    }
+    let explanation = Explanation::find("/web", &scenario.facts()).unwrap();
+    let lines = explanation.to_lines("yet").into_iter();
+    let text: Vec<_> = lines.map(|line| line.to_string()).collect();
+    for part in ["web.1 of /web of m (version", "web.4 of /web of m is no", "! /web of m port 0"] {
+        assert!(text.iter().any(|line| line.contains(part)), "{part}: {text:#?}");
+    }
+    let sources = |vips: Vec<VipReport>| {
+        let tasks = vips.into_iter().flat_map(|vip| vip.backend.into_iter().chain(vip.left_out));
+        tasks.map(|task| task.source).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(sources(scenario.facts().report_wanted()), [Some("m".to_owned())].into());
+    scenario.desired.several_sources = false;
+    assert_eq!(sources(scenario.facts().report_wanted()), [None].into());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use vip::naming::Names;
 use vip::plan::Conflict;
 use vip::{
     Desired, DesiredService, Health, LeftOut, Member, Observed, ObservedServer, ObservedService,
-    Stats, Vip, Why,
+    SourceId, Stats, Vip, Why,
 };
 
 use crate::agent::status::Table;
@@ -82,6 +82,8 @@ pub enum VipState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Task"))]
 pub struct TaskReport {
+    /// The Marathon of the app, where several are configured.
+    pub source: Option<String>,
     /// The app or pod. None: the real server is in the kernel, and no app wants it.
     pub app: Option<Arc<str>>,
     /// The task id. Empty: Marathon no longer lists the task.
@@ -302,6 +304,7 @@ impl<'a> VipFacts<'a> {
             || member.is_some_and(|member| matches!(member.why, Why::Draining | Why::Killing));
         let counted = held.filter(|_| self.has_counters);
         TaskReport {
+            source: member.and_then(|member| self.source_shown(&member.source)),
             app: member.map(|member| member.app.id.clone()),
             task: member.map(|member| member.task.clone()),
             version: member.and_then(|member| self.version_of(&member.task)),
@@ -328,6 +331,7 @@ impl<'a> VipFacts<'a> {
 
     fn report_left_out(&self, out: &LeftOut) -> TaskReport {
         TaskReport {
+            source: self.source_shown(&out.source),
             app: Some(out.app.id.clone()),
             task: Some(out.task.clone()),
             version: self.version_of(&out.task),
@@ -349,6 +353,10 @@ impl<'a> VipFacts<'a> {
             inactive: None,
             stats: None,
         }
+    }
+
+    fn source_shown(&self, source: &SourceId) -> Option<String> {
+        self.desired?.several_sources.then(|| source.to_string())
     }
 
     fn version_of(&self, task: &str) -> Option<String> {
@@ -451,8 +459,17 @@ impl VipReport {
 impl TaskReport {
     /// Says of a task that is not a real server what it lacks: `web.1 of /web: not running yet`.
     pub(super) fn to_sentence(&self) -> String {
-        let [task, app] = [&self.task, &self.app].map(|name| name.as_deref().unwrap_or_default());
-        format!("{task} of {app}: {}", self.reason.as_deref().unwrap_or_default())
+        let task = self.task.as_deref().unwrap_or_default();
+        format!("{task} of {}: {}", self.app_text(), self.reason.as_deref().unwrap_or_default())
+    }
+
+    /// Names the app, and its Marathon where there are several: `/mysql of eu`.
+    pub(super) fn app_text(&self) -> String {
+        let app = self.app.as_deref().unwrap_or_default();
+        match &self.source {
+            Some(source) => format!("{app} of {source}"),
+            None => app.to_owned(),
+        }
     }
 
     fn takes_connections(&self) -> bool {

@@ -38,6 +38,8 @@ pub struct NameConfig {
     pub framework: Option<Arc<str>>,
     /// The length of the longest zone.
     pub zone_len: usize,
+    /// The zone of the names of tasks; `None` if they are not served.
+    pub task_zone: Option<Arc<str>>,
 }
 
 impl NameConfig {
@@ -45,7 +47,8 @@ impl NameConfig {
     #[must_use]
     pub fn for_marathon(marathon: &Marathon, config: &Config) -> Self {
         let zone_len = config.names.vips.as_ref().map_or(0, NameSettings::zone_len);
-        Self { framework: marathon.framework.clone(), zone_len }
+        let task_zone = config.names.task_zone.as_deref().map(Arc::from);
+        Self { framework: marathon.framework.clone(), zone_len, task_zone }
     }
 }
 
@@ -53,7 +56,6 @@ impl SourceConfig {
     /// Takes the settings of a `[[marathon]]`.
     #[must_use]
     pub fn for_marathon(marathon: &Marathon, config: &Config) -> Self {
-        let servers = marathon.urls.iter().filter_map(|url| url.host_str().map(str::to_owned));
         let watch = watch::Config {
             urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
             agents: config.agent.agents,
@@ -62,7 +64,7 @@ impl SourceConfig {
         };
         Self {
             id: marathon.name.as_str().into(),
-            servers: servers.collect(),
+            servers: marathon.server_names(),
             names: NameConfig::for_marathon(marathon, config),
             kind: SourceKind::Marathon(watch),
         }

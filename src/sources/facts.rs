@@ -5,9 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use vip::controller::Facts;
-use vip::{ClusterFacts, LabelReport};
+use vip::naming::TaskRecord;
+use vip::{ClusterFacts, LabelReport, SourceId};
 
 use super::refcount::RefCountedSet;
+
+/// The gap of a workload with names while the framework's name is unknown.
+pub(crate) const NO_FRAMEWORK: &str =
+    "the framework's name is not known, so no name has an address";
 
 /// The share of one workload in a [`ClusterContext`].
 #[derive(Debug, Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Contribution {
     pub(crate) gaps: BTreeSet<String>,
     /// Names of the agents that run its tasks.
     pub(crate) hosts: BTreeSet<Arc<str>>,
+    /// The names of its tasks with their addresses.
+    pub(crate) task_names: BTreeSet<TaskRecord>,
 }
 
 /// Facts that all sources together tell beside claims.
@@ -33,6 +40,11 @@ pub(crate) struct ClusterContext {
     pub(crate) tasks: RefCountedSet<IpAddr>,
     pub(crate) uncertain: RefCountedSet<IpAddr>,
     pub(crate) gaps: RefCountedSet<String>,
+    /// The names of tasks with their addresses.
+    pub(crate) task_names: RefCountedSet<TaskRecord>,
+    /// What the name server answers beside VIPs, or whether it knows all, differs from what was last
+    /// told.
+    pub(crate) answers_changed: bool,
     /// News about labels that make no claim.
     pub(crate) news: Vec<LabelReport>,
     /// The facts differ from those that were last told.
@@ -46,7 +58,22 @@ impl ClusterContext {
         self.changed |= self.nodes.exchange(&old.nodes, &new.nodes);
         self.changed |= self.tasks.exchange(&old.tasks, &new.tasks);
         self.changed |= self.uncertain.exchange(&old.uncertain, &new.uncertain);
-        self.changed |= self.gaps.exchange(&old.gaps, &new.gaps);
+        let gaps_changed = self.gaps.exchange(&old.gaps, &new.gaps);
+        self.changed |= gaps_changed;
+        self.answers_changed |= gaps_changed;
+        self.answers_changed |= self.task_names.exchange(&old.task_names, &new.task_names);
+    }
+
+    /// Tells whether there are names of VIPs that nobody knows in full, since the framework's name isn't
+    /// known.
+    pub(crate) fn lacks_framework(&self) -> bool {
+        self.gaps.members().any(|gap| gap == NO_FRAMEWORK)
+    }
+
+    /// Says of the news since the last source's that they are of this source.
+    pub(crate) fn name_news(&mut self, source: &SourceId) {
+        let unnamed = self.news.iter_mut().filter(|report| report.source.is_none());
+        unnamed.for_each(|report| report.source = Some(source.clone()));
     }
 
     /// The facts as the controller takes them, without a doubt about the table. `masters` are the

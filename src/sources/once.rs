@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use marathon::client::{Client, Url};
+use marathon::client::Client;
 use marathon::{Snapshot, Workload};
 use vip::naming::NameSettings;
 
@@ -55,7 +55,7 @@ impl Definitions {
         // Of a file it isn't told which Marathon it is for.
         let configured = set.next().flatten().filter(|first| set.all(|other| other == Some(first)));
         let framework = configured.filter(|_| self.is_file).or(self.framework.as_deref());
-        Naming { framework, zone_len }
+        Naming { framework, zone_len, task_zone: None }
     }
 
     /// Tells whether something in them was left out: then they are not the whole truth.
@@ -85,10 +85,10 @@ impl DefinitionSource {
 
     /// The names of the servers that the source is read from.
     #[must_use]
-    pub fn server_names(&self) -> BTreeSet<&str> {
+    pub fn server_names(&self) -> BTreeSet<String> {
         match self {
             Self::File(_) => BTreeSet::new(),
-            Self::Marathon(marathon) => marathon.urls.iter().filter_map(Url::host_str).collect(),
+            Self::Marathon(marathon) => marathon.server_names(),
         }
     }
 }

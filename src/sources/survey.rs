@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use marathon::{Coverage, Time};
 use node::{Kernel, LinuxKernel};
 use vip::controller::{self, AppClaims, Change, Decision, LocalFacts, Parting};
+use vip::naming::NameFacts;
 use vip::{AppId, Controller, Desired, Observed, Plan};
 
 use crate::config::Config;
@@ -44,8 +45,13 @@ pub struct Survey {
 pub enum Beside {
     /// An agent runs on this node and tells what only it knows.
     Agent(LocalFacts),
-    /// No agent answers, for this reason: what only an agent knows is missing.
-    Nobody(String),
+    /// No agent answers: what only an agent knows is missing.
+    Nobody {
+        /// The reason.
+        why: String,
+        /// The addresses that served, as the last agent saved them.
+        served: BTreeSet<IpAddr>,
+    },
     /// No agent may run meanwhile: there is nothing that only it could know.
     Alone,
 }
@@ -153,6 +159,8 @@ impl GatheredClaims {
         for workload in &snapshot.workloads {
             let WorkloadClaims { app, mut contribution, settles_in: _ } =
                 claim_workload(workload, &hosts, &run_time, reading.naming(config));
+            let reports = contribution.reports.iter_mut();
+            reports.for_each(|report| report.source = Some(reading.name.as_str().into()));
             self.reports.append(&mut contribution.reports);
             // A part of the truth removes nothing anyway.
             if !snapshot.coverage.apps {
@@ -175,8 +183,8 @@ impl GatheredClaims {
             "read definitions"
         );
 
-        let servers =
-            source.server_names().into_iter().chain(reading.servers.iter().map(String::as_str));
+        let named = source.server_names();
+        let servers = named.iter().chain(&reading.servers).map(String::as_str);
         let servers = resolve_hosts(servers, RESOLVE_WITHIN);
         self.masters.extend(all_addresses(&servers));
     }
@@ -197,6 +205,9 @@ impl GatheredClaims {
         let Decision { observed, mut desired, plan, scope } =
             controller.decide_once(observed, |servers| kernel.find_ways(servers))?;
         tracing::info!(vips = desired.services.len(), ?scope, "decided");
+        if !desired.several_sources {
+            self.reports.iter_mut().for_each(|report| report.source = None);
+        }
         desired.reports.splice(0..0, self.reports);
         let unclaimed =
             || observed.our_services().any(|(vip, _)| !desired.services.contains_key(&vip));
@@ -205,7 +216,7 @@ impl GatheredClaims {
             self.findings.push(NO_PODS.into());
         }
         let missing = match beside {
-            Beside::Nobody(why) => vec![format!(
+            Beside::Nobody { why, .. } => vec![format!(
                 "{why}, so what only an agent knows is left out: which real servers drain, and \
                  which addresses linger"
             )],
@@ -214,12 +225,20 @@ impl GatheredClaims {
         Ok(Survey { observed, desired, plan, findings: self.findings, missing })
     }
 
+    /// Gives names their addresses as a node without memory does, without a look at the kernel. Returns
+    /// them with the parts of the sources that could not be read.
+    #[must_use]
+    pub fn place_names(mut self, config: &Config) -> (Vec<NameFacts>, Vec<String>) {
+        let controller = self.build_controller(config, &Beside::Alone);
+        (controller.name_facts(Duration::ZERO), self.findings)
+    }
+
     /// A controller that has heard all of this.
     fn build_controller(&mut self, config: &Config, beside: &Beside) -> Controller {
         let apps = std::mem::take(&mut self.apps);
         let parting = match beside {
             Beside::Agent(_) => Parting::Gradual,
-            Beside::Nobody(_) | Beside::Alone => Parting::AtOnce,
+            Beside::Nobody { .. } | Beside::Alone => Parting::AtOnce,
         };
         let mut controller = Controller::new(controller::Config {
             node: config.node_name.clone(),
@@ -230,8 +249,10 @@ impl GatheredClaims {
             parting,
             ..controller::Config::default()
         });
-        if let Beside::Agent(facts) = beside {
-            controller.take_over(facts, Duration::ZERO);
+        match beside {
+            Beside::Agent(facts) => controller.take_over(facts, Duration::ZERO),
+            Beside::Nobody { served, .. } => controller.restore_served(served.iter().copied()),
+            Beside::Alone => {}
         }
         let mut facts = self.context.to_facts(std::mem::take(&mut self.masters));
         facts.gaps |= self.incomplete || !self.coverage.pods;
@@ -277,6 +298,7 @@ mod tests {
             firewall: vip::firewall::LetIn::Off,
             policy: vip::Policy::default(),
             names: crate::config::Names::default(),
+            probe: crate::config::ProbeSettings::default(),
             agent: crate::config::AgentSection::default().resolve().unwrap(),
         }
     }

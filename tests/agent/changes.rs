@@ -301,6 +301,33 @@ fn an_answer_that_is_not_believed_makes_what_is_known_no_newer() {
 }
 
 #[test]
+fn what_is_said_of_an_app_says_which_of_several_marathons_it_is_from() {
+    run(async {
+        let mut world = World::with(&[&|_| {}, &|_| {}]).await;
+        world.run_app_on(0, &app("/web", WEB, 1)).await;
+        let mut bad = app("/web", WEB, 1);
+        bad["container"]["portMappings"][0]["labels"]["VIP_1"] = json!("3.3.0.8");
+        world.run_app_on(1, &bad).await;
+        world.start().await;
+        world.until_served(WEB, 2).await;
+        let lines = || {
+            let entries = world.agent().journal.entries_after(0);
+            entries.into_iter().map(|entry| (entry.source.clone(), entry.line.clone()))
+        };
+        let is_said = |of: &str, part: &str| {
+            lines().any(|(source, line)| {
+                line.contains(part) && (source.is_none() || source.as_deref() == Some(of))
+            })
+        };
+        eventually(async || is_said("m1", "refused: /web of m1 ")).await;
+        for source in ["m0", "m1"] {
+            eventually(async || is_said(source, &format!(" /web of {source} "))).await;
+        }
+        world.end().await;
+    });
+}
+
+#[test]
 fn two_marathons_share_a_vip_and_losing_one_takes_nothing_away() {
     run(async {
         let mut world = World::with(&[&|_| {}, &|_| {}]).await;

@@ -10,6 +10,7 @@ mod faults;
 mod http;
 mod names;
 mod naming;
+mod probing;
 mod random;
 mod requests;
 mod schema;

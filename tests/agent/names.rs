@@ -1,5 +1,6 @@
 //! Named VIPs in a running agent: what the name server is told, and what outlives the agent.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use dns::{Addresses, ZoneFile};
@@ -93,6 +94,61 @@ fn while_nothing_is_known_the_name_server_is_told_nothing() {
         assert_eq!(zone(&world), None);
         world.sim().set_leader(Some(0));
         eventually(async || addresses(&world, "web.marathon").is_some()).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn the_names_of_tasks_follow_them_whether_they_have_a_vip_or_not() {
+    run(async {
+        let mut world = World::new().await;
+        world.task_zone = Some("tasks.example");
+        let mut plain = app("/shop/db", "", 2);
+        plain["container"]["portMappings"][0]["labels"] = serde_json::json!({});
+        world.run_app(&plain).await;
+        world.start().await;
+        let hosts = |kind: &str| {
+            let name = format!("db-shop.marathon.{kind}.tasks.example");
+            zone(&world).and_then(|zone| zone.hosts.get(&name).cloned()).unwrap_or_default()
+        };
+        let agents: BTreeSet<IpAddr> = [[10, 1, 0, 11], [10, 1, 0, 12]].map(IpAddr::from).into();
+        eventually(async || hosts("agentip") == agents).await;
+        // A port of the agent leads to each.
+        assert_eq!(hosts("autoip"), agents);
+        assert!(hosts("containerip").is_disjoint(&agents));
+        let file = zone(&world).unwrap();
+        assert_eq!(
+            file.host_zones,
+            ["agentip.tasks.example", "containerip.tasks.example", "autoip.tasks.example"]
+        );
+        // The name server answers without a name of a VIP.
+        eventually(async || is_bound(&world, SERVER)).await;
+
+        world.send("PUT", "/v2/apps/shop/db", &serde_json::json!({"instances": 1})).await;
+        eventually(async || hosts("agentip").len() == 1).await;
+        // They are there at once after a restart, also while Marathon is down.
+        world.stop().await;
+        std::fs::remove_file(world.folder.path().join("zone")).unwrap();
+        world.sim().set_leader(None);
+        world.start().await;
+        let hosts = |kind: &str| {
+            let name = format!("db-shop.marathon.{kind}.tasks.example");
+            zone(&world).and_then(|zone| zone.hosts.get(&name).cloned()).unwrap_or_default()
+        };
+        world.sim().set_leader(Some(0));
+        eventually(async || hosts("agentip").len() == 1).await;
+        world.send("DELETE", "/v2/apps/shop/db", &Value::Null).await;
+        eventually(async || zone(&world).is_some_and(|zone| zone.hosts.is_empty())).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn without_the_setting_tasks_have_no_names() {
+    run(async {
+        let world = serving().await;
+        let zone = zone(&world).unwrap();
+        assert!(zone.hosts.is_empty() && zone.host_zones.is_empty());
         world.end().await;
     });
 }

@@ -32,6 +32,30 @@ fn gaps(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn names_that_are_switched_off_for_a_while_keep_their_addresses() {
+    run(async {
+        let mut world = World::new().await;
+        world.run_app(&app("/mysql", "/mysql:3306", 1)).await;
+        world.start().await;
+        world.until_served(MYSQL, 1).await;
+        world.stop().await;
+        let saved = || std::fs::read_to_string(world.folder.path().join("state/vips.names"));
+        assert!(saved().unwrap().contains("mysql.marathon"));
+        world.serves_names = false;
+        world.start().await;
+        world.run_app(&app("/web", WEB, 1)).await;
+        world.until_served(WEB, 1).await;
+        world.stop().await;
+        let saved = std::fs::read_to_string(world.folder.path().join("state/vips.names"));
+        assert!(saved.unwrap().contains("mysql.marathon"));
+        world.serves_names = true;
+        world.start().await;
+        world.until_served(MYSQL, 1).await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn while_the_frameworks_name_is_unknown_nothing_is_removed() {
     run(async {
         let mut world = World::new().await;
@@ -48,6 +72,9 @@ fn while_the_frameworks_name_is_unknown_nothing_is_removed() {
         world.start().await;
         eventually(async || !gaps(&world).is_empty()).await;
         assert_eq!(gaps(&world), ["the framework's name is not known, so no name has an address"]);
+        // A name that nobody knows yet is no name that doesn't exist.
+        let zone = || std::fs::read_to_string(world.folder.path().join("zone")).unwrap();
+        eventually(async || zone().lines().any(|line| line == "partial")).await;
         world.send("DELETE", "/v2/apps/web?force=true", &Value::Null).await;
         pass(30_000).await;
         assert_eq!(world.served(MYSQL).map(|all| all.len()), Some(2));
@@ -58,6 +85,7 @@ fn while_the_frameworks_name_is_unknown_nothing_is_removed() {
         let _ = world.kernel.take_history();
         restart_marathon(&world, Some("marathon")).await;
         eventually(async || gaps(&world).is_empty() && world.served(WEB).is_none()).await;
+        eventually(async || !zone().lines().any(|line| line == "partial")).await;
         assert_eq!(world.served(MYSQL).map(|all| all.len()), Some(2));
         assert_eq!(world.fewest(MYSQL), 2);
         world.end().await;

@@ -63,6 +63,7 @@ async fn admin(world: &World) -> (Admin, String) {
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),
         names: vipd::config::Names::default(),
+        probe: vipd::config::ProbeSettings::default(),
         agent,
     };
     let urls = ["http://vipd.example:8080".parse().unwrap()];

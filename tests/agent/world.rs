@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use marathon::client::{Auth, Client, ClientConfig, Url};
@@ -13,10 +13,12 @@ use testkit::SharedKernel;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use vip::liveness::ProbeReport;
 use vip::naming::NameSettings;
 use vip::{Observed, Protocol, TableSettings, Vip};
 use vipd::agent::core::Config;
 use vipd::agent::event_loop::{Agent, Handle, Setup};
+use vipd::agent::prober::{LatestList, Prober, ProberSetup, ReportSender};
 use vipd::agent::state_file::StateFiles;
 use vipd::agent::status::Hold;
 use vipd::sources::{SourceClient, SourceConfig, SourceKind};
@@ -37,6 +39,12 @@ pub(crate) struct World {
     pub(crate) doubt: Duration,
     /// The most addresses that one plan changes.
     pub(crate) portion: usize,
+    /// Whether `[names]` is enabled.
+    pub(crate) serves_names: bool,
+    /// The zone of the names of tasks.
+    pub(crate) task_zone: Option<&'static str>,
+    /// What the agent has watched, and how to report about it.
+    pub(crate) prober: FakeProber,
     agent: Option<Running>,
     http: reqwest::Client,
     /// For requests to a Marathon that wants one.
@@ -47,6 +55,29 @@ struct Running {
     handle: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// Stands for the prober of the agent.
+#[derive(Default)]
+pub(crate) struct FakeProber {
+    pub(crate) lists: Arc<LatestList>,
+    reports: Arc<Mutex<Option<ReportSender>>>,
+}
+
+impl FakeProber {
+    fn prepare(&self) -> ProberSetup {
+        let (lists, reports) = (self.lists.clone(), self.reports.clone());
+        let start = move |sender, _| {
+            *reports.lock().unwrap() = Some(sender);
+            Ok(Prober::without_thread(lists))
+        };
+        ProberSetup { acts: true, start: Box::new(start) }
+    }
+
+    /// Sends the agent a report.
+    pub(crate) fn send_report(&self, report: ProbeReport) {
+        self.reports.lock().unwrap().as_ref().unwrap().send_report(report);
+    }
 }
 
 thread_local! {
@@ -116,6 +147,9 @@ impl World {
             hold: None,
             doubt: marathon::watch::DEFAULT_DOUBT,
             portion: 256,
+            serves_names: true,
+            task_zone: None,
+            prober: FakeProber::default(),
             agent: None,
             http: reqwest::Client::new(),
             token: None,
@@ -143,7 +177,11 @@ impl World {
         let sources = urls.iter().enumerate().map(|(index, urls)| SourceConfig {
             id: format!("m{index}").into(),
             servers: [].into(),
-            names: vipd::sources::NameConfig { framework: None, zone_len: 23 },
+            names: vipd::sources::NameConfig {
+                zone_len: 23,
+                task_zone: self.task_zone.map(Into::into),
+                ..vipd::sources::NameConfig::default()
+            },
             kind: SourceKind::Marathon(marathon::watch::Config {
                 urls: urls.len().try_into().unwrap(),
                 agents: Some(1),
@@ -159,22 +197,32 @@ impl World {
         });
         let kernel = self.kernel.clone();
         let listen = vec!["198.51.100.1:53".parse().unwrap()];
-        let names = NameSettings::default().with_name_server(listen, false);
+        let names = NameSettings::default().with_name_server(listen, self.task_zone.is_some());
         let controller = vip::controller::Config {
             node: "node1".into(),
-            table: TableSettings { names: Some(names), ..TableSettings::default() },
+            table: TableSettings {
+                names: self.serves_names.then_some(names),
+                ..TableSettings::default()
+            },
             sync_period: SYNC,
             linger: Duration::from_secs(1),
             portion: self.portion.try_into().unwrap(),
             ..vip::controller::Config::default()
         };
         let (mut agent, handle) = Agent::new(Setup {
-            config: Config { controller, sources: sources.collect() },
+            may_write: Box::new(|| true),
+            config: Config {
+                controller,
+                sources: sources.collect(),
+                task_zone: self.task_zone.map(str::to_owned),
+            },
             clients: clients.collect(),
             open_kernel: Box::new(move || Ok(kernel.clone())),
             monitor: None,
             state_files: Some(StateFiles::new(self.folder.path().join("state"))),
             zone_file: Some(self.folder.path().join("zone")),
+            resolver: None,
+            prober: Some(self.prober.prepare()),
             hold: self.hold.clone(),
             clock: marathon_sim::now,
         })

@@ -151,12 +151,15 @@ async fn serve(url: &str) {
     };
     let opened = kernel.clone();
     let (mut agent, handle) = Agent::new(Setup {
-        config: core::Config { controller, sources: vec![source] },
+        may_write: Box::new(|| true),
+        config: core::Config { controller, sources: vec![source], task_zone: None },
         clients: BTreeMap::from([("m".into(), client)]),
         open_kernel: Box::new(move || Ok(opened.clone())),
         monitor: None,
         state_files: None,
         zone_file: None,
+        resolver: None,
+        prober: None,
         hold: None,
         clock: marathon::Timestamp::now,
     })
@@ -195,6 +198,7 @@ async fn start_admin(
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),
         names: vipd::config::Names::default(),
+        probe: vipd::config::ProbeSettings::default(),
         agent,
     };
     let urls = ["http://marathon.example:8080".parse().unwrap()];

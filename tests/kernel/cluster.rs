@@ -16,7 +16,7 @@ use testkit::netns;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Address of the simulated Marathon's API.
-const API: &str = "10.77.0.1:8080";
+pub(crate) const API: &str = "10.77.0.1:8080";
 
 pub(crate) struct Cluster {
     pub(crate) nodes: [String; 2],
@@ -236,10 +236,15 @@ pub(crate) struct Clients {
 impl Clients {
     /// Starts them: so many connections per second from each node.
     pub(crate) fn start(cluster: &Cluster, vip: &str, per_second: u32) -> Self {
+        Self::start_on(&cluster.nodes, vip, per_second)
+    }
+
+    /// The same from these nodes alone.
+    pub(crate) fn start_on(nodes: &[String], vip: &str, per_second: u32) -> Self {
         let at: SocketAddr = vip.parse().unwrap();
         let (stop, done) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
         let failures = Arc::new(Mutex::new(Vec::new()));
-        let threads = cluster.nodes.iter().map(|node| {
+        let threads = nodes.iter().map(|node| {
             let (node, stop) = (node.clone(), stop.clone());
             let (done, failures) = (done.clone(), failures.clone());
             thread::spawn(move || {

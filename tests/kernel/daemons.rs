@@ -29,13 +29,19 @@ const VIP: &str = "3.3.9.1:80";
 /// Unpacks the packages once. Returns false, and prints so, if there are none.
 fn unpacked() -> bool {
     static UNPACK: Once = Once::new();
-    let Some(folder) = std::env::var_os("VIPD_TEST_PACKAGES").map(PathBuf::from) else {
+    let is_there = unpack_packages(&UNPACK, "VIPD_TEST_PACKAGES");
+    if !is_there {
         tell(
             "not on this kernel: Docker's daemon and firewalld, whose packages guests of QEMU get",
         );
-        return false;
-    };
-    UNPACK.call_once(|| {
+    }
+    is_there
+}
+
+/// Unpacks the packages in the directory that a variable names, once. Returns false if it names none.
+pub(crate) fn unpack_packages(once: &Once, variable: &str) -> bool {
+    let Some(folder) = std::env::var_os(variable).map(PathBuf::from) else { return false };
+    once.call_once(|| {
         for entry in std::fs::read_dir(folder).unwrap() {
             let package = entry.unwrap().path();
             if package.extension().is_some_and(|end| end == "deb") {
@@ -168,13 +174,13 @@ fn ask(from: &str, at: &str) -> Option<String> {
 }
 
 /// A daemon that ends with the test.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: String,
 }
 
 impl Daemon {
-    fn start(mut command: Command, name: &str) -> Self {
+    pub(crate) fn start(mut command: Command, name: &str) -> Self {
         let log = format!("/run/{name}.log");
         let file = File::create(&log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
@@ -182,7 +188,7 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
         let end = Instant::now() + PATIENCE;
         while !is_so() {
             let ended = self.child.try_wait().unwrap();

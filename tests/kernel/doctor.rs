@@ -1,14 +1,14 @@
 //! `vipd doctor`, and an agent with `CAP_NET_ADMIN` only after `vipd doctor --fix`.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use testkit::netns;
 
 use crate::cluster::{Cluster, eventually};
 use crate::support::Ran;
-use crate::world::{self, app, apps, healthy, node};
+use crate::world::{self, Running, app, apps, healthy, node};
 
 /// Runs `vipd doctor` on this thread's node.
 fn doctor(args: &[&str]) -> Ran {
@@ -96,6 +96,40 @@ fn services_of_others_and_containers_that_call_themselves_are_told() {
     assert_eq!(findings("bridges").len(), 1);
 }
 
+#[test]
+fn prefixes_that_loop_and_an_address_of_another_host_are_told() {
+    node();
+    let config = "/run/vipd-doctor-addresses.toml";
+    let settings =
+        "[node]\naddress = \"10.9.0.9\"\n[vip]\nallow = [\"3.0.0.0/8\", \"fd03::/64\"]\n";
+    fs::write(config, settings).unwrap();
+    let told = || {
+        let ran = doctor(&["--config", config]);
+        let lines = ran.out.lines().map(str::trim);
+        let about = lines.filter(|line| {
+            line.contains("(node.address)") || line.contains("`ip route add blackhole ")
+        });
+        about.map(str::to_owned).collect::<Vec<_>>()
+    };
+    netns::run_tool("sysctl", "-qw net.ipv4.ip_forward=1");
+    netns::run_tool("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
+    netns::run_tool("ip", "route del default");
+    let unrouted = told();
+    assert!(matches!(&unrouted[..], [own] if own.starts_with("warning ")), "{unrouted:?}");
+    netns::run_tool("ip", "addr add 10.9.0.9/24 dev eth9");
+    netns::run_tool("ip", "route add default via 10.9.0.254");
+    netns::run_tool("ip", "-6 route add default via fd09::fe");
+    let looping = told();
+    assert_eq!(looping.len(), 3, "{looping:?}");
+    assert!(looping[0].starts_with("ok "), "{looping:?}");
+    for (line, kind) in looping[1..].iter().zip(["blackhole", "unreachable"]) {
+        let command = line.split('`').nth(1).unwrap();
+        let args = command.strip_prefix("ip ").unwrap().replace("blackhole", kind);
+        netns::run_tool("ip", &args);
+    }
+    assert_eq!(told(), looping[..1]);
+}
+
 /// Runs a command of vipd on a node of the cluster as nobody, with `CAP_NET_ADMIN` only and a
 /// read-only /proc/sys.
 fn with_net_admin_only(cluster: &Cluster, args: &[&str]) -> Command {
@@ -110,15 +144,6 @@ fn with_net_admin_only(cluster: &Cluster, args: &[&str]) -> Command {
     command.args(enter).args(["unshare", "-m", "sh", "-c", script, "sh"]).args(vipd);
     command.env("VIPD_CONFIG", "/dev/null").stdin(Stdio::null());
     command
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -162,9 +187,21 @@ fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     // Marathon lists nothing, so the VIP that `apply` has set up is doubted; its sysctls are as they
     // should be.
     let notes = cluster.report(0)["notes"].as_array().unwrap().clone();
-    let others = notes.iter().filter(|note| !note.as_str().unwrap().contains("which is doubted"));
-    assert_eq!(others.collect::<Vec<_>>(), Vec::<&Value>::new());
+    let others = notes.iter().map(|note| note.as_str().unwrap());
+    let others: Vec<_> = others.filter(|note| !note.contains("which is doubted")).collect();
+    // Without the right to probe, that is told, and all else works.
+    assert!(matches!(&others[..], [note] if note.contains("CAP_NET_RAW")), "{others:?}");
     let doctor = cluster.vipd(0, &["doctor"]).output().unwrap();
     let told = String::from_utf8_lossy(&doctor.stdout);
     assert!(told.contains("an agent has been running for"), "{told}");
+
+    // Marathon doesn't tell of nodes without a task, Mesos does.
+    let doctor = cluster.vipd(0, &["doctor", "--marathon", "http://10.77.0.1:8080"]);
+    let told = doctor_output(doctor);
+    let open = "a node that has no task: 2 of the 2 that Mesos knows (10.77.0.11, 10.77.0.12)";
+    assert!(told.contains(open), "{told}");
+}
+
+fn doctor_output(mut doctor: Command) -> String {
+    String::from_utf8(doctor.output().unwrap().stdout).unwrap()
 }

@@ -1,11 +1,15 @@
 //! SIGHUP: a running agent applies a changed configuration.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testkit::netns;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{API, Cluster, eventually};
+use crate::world::Running;
 
 #[test]
 fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_one() {
@@ -46,4 +50,82 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
     eventually("it listens where it is told", || answers(9615));
     eventually("it is ready again", || cluster.report(0)["ready"] == json!(true));
     assert_eq!(cluster.stop(0, "TERM"), Some(0));
+}
+
+/// A configuration from a pipe is gone once it was read: an empty configuration would take its place.
+#[test]
+fn a_configuration_from_a_pipe_stays_in_force_at_a_reload() {
+    let cluster = Cluster::new();
+    let (url, state) = (format!("http://{API}"), format!("/run/{}/state", cluster.nodes[0]));
+    let run = ["run", "--marathon", &url, "--state", &state, "--config", "/proc/self/fd/0"];
+    let agent = cluster.vipd(0, &run).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut agent = Running(agent.unwrap());
+    let config = b"[agent]\nsync-period = 77\n";
+    agent.0.stdin.take().unwrap().write_all(config).unwrap();
+    let (log, lines) = channel();
+    let said = BufReader::new(agent.0.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        said.lines().map_while(Result::ok).try_for_each(|line| log.send(line))
+    });
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    netns::run_tool("kill", &format!("-HUP {}", agent.0.id()));
+    eventually("the reload is refused", || {
+        lines.try_iter().any(|line| line.contains("can be read only once"))
+    });
+    let config = cluster.on(0, "curl -sS http://127.0.0.1:9614/v1/config");
+    assert!(config.contains("77"), "{config}");
+}
+
+/// systemd sends both: `systemctl reload vipd; systemctl stop vipd`.
+#[test]
+fn a_stop_during_a_reload_stops_and_a_second_reload_harms_nobody() {
+    let mut cluster = Cluster::new();
+    for pause in [0, 5, 20, 50, 100, 200, 400] {
+        cluster.start(0, &["--cleanup-on-exit"]);
+        let process = cluster.process(0);
+        let kill = |signal: &str| netns::run_tool("kill", &format!("-{signal} {process}"));
+        let wait = || std::thread::sleep(Duration::from_millis(pause));
+        // From the start on, when the agent isn't ready yet.
+        eventually("it listens", || cluster.report(0)["ready"] != json!(null));
+        for _ in 0..5 {
+            kill("HUP");
+            wait();
+        }
+        let begun = Instant::now();
+        // The lock isn't free for a moment, so nobody can write between the two programs.
+        while begun.elapsed() < Duration::from_millis(300) {
+            let applied = cluster.vipd(0, &["cleanup"]).output().unwrap();
+            let said = String::from_utf8_lossy(&applied.stderr).into_owned();
+            assert!(said.contains(&format!("process {process}")), "after {pause} ms: {said}");
+        }
+        kill("HUP");
+        wait();
+        let told = Instant::now();
+        assert_eq!(cluster.stop(0, "TERM"), Some(0), "after {pause} ms");
+        assert!(told.elapsed() < Duration::from_secs(10), "after {pause} ms");
+        let left = cluster.vipd(0, &["cleanup", "--dry-run"]).output().unwrap();
+        assert_eq!(left.status.code(), Some(0), "after {pause} ms: {left:?}");
+    }
+}
+
+#[test]
+fn an_agent_whose_directory_is_removed_takes_the_lock_anew_and_stays_held() {
+    let mut cluster = Cluster::new();
+    cluster.start(0, &[]);
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    assert!(cluster.vipd(0, &["hold", "why"]).output().unwrap().status.success());
+    std::fs::remove_dir_all(format!("/run/{}", cluster.nodes[0])).unwrap();
+    eventually("it is back", || cluster.report(0)["hold"]["reason"] == json!("why"));
+    let refused = cluster.vipd(0, &["cleanup"]).output().unwrap();
+    let process = format!("process {}", cluster.process(0));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(&process), "{refused:?}");
+    assert_eq!(cluster.stop(0, "TERM"), Some(0));
+    // Nobody runs, and the hold is known all the same.
+    let status = cluster.vipd(0, &["status"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("no agent runs; the node is held"));
+    let url = format!("http://{}", crate::cluster::API);
+    let refused = cluster.vipd(0, &["apply", "--marathon", &url]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("vipd release"), "{refused:?}");
+    let forced = cluster.vipd(0, &["apply", "--force", "--marathon", &url]).output().unwrap();
+    assert_eq!(forced.status.code(), Some(0), "{forced:?}");
 }

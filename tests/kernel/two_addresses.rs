@@ -2,7 +2,6 @@
 //! own connections, which is that of the way to each VIP's real servers.
 
 use std::net::Ipv4Addr;
-use std::process::Child;
 
 use serde_json::{Value, json};
 use testkit::netns;
@@ -10,7 +9,7 @@ use testkit::netns;
 use crate::cluster::eventually;
 use crate::marathon::marathon;
 use crate::support::command;
-use crate::world::{app, apps, healthy, vipd};
+use crate::world::{Running, app, apps, healthy, vipd};
 
 /// The networks 10.1.0.0/24 and 10.2.0.0/24, with the router in the second one.
 fn node() {
@@ -21,15 +20,6 @@ fn node() {
         netns::run_tool("ip", &format!("link set eth{network} up"));
     }
     netns::run_tool("ip", "route add default via 10.2.0.254");
-}
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The arguments by which agent and commands find each other.
@@ -66,7 +56,7 @@ fn agent_and_commands_agree_on_the_source_of_each_vip() {
     let lock = folder.path().join("lock").display().to_string();
     let state = folder.path().join("state").display().to_string();
     let agent = ["run", "--marathon", &url, "--lock", &lock, "--state", &state];
-    let agent = Agent(command(&[&agent[..], &own].concat()).spawn().unwrap());
+    let agent = Running(command(&[&agent[..], &own].concat()).spawn().unwrap());
 
     let mysql = Ipv4Addr::new(3, 3, 0, 6);
     eventually("the VIPs are bound", || {

@@ -1,6 +1,7 @@
 //! One node in a network namespace, and Marathon's answers about its tasks.
 
 use std::collections::BTreeSet;
+use std::process::Child;
 
 use serde_json::{Value, json};
 use testkit::netns;
@@ -15,6 +16,16 @@ pub(crate) fn node() {
     netns::run_tool("ip", "-6 addr add fd09::1/64 dev eth9 nodad");
     netns::run_tool("ip", "link set eth9 up");
     netns::run_tool("ip", "route add default via 10.9.0.254");
+}
+
+/// A program that is killed with the test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs vipd on this thread's node.

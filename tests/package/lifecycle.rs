@@ -14,8 +14,9 @@ use crate::queries::{self, Queries};
 
 const VIP: &str = "3.3.0.6:80";
 
-/// The bit of `CAP_NET_ADMIN`, as /proc/PID/status shows it (`linux/capability.h`).
-const NET_ADMIN: &str = "0000000000001000";
+/// The bits of `CAP_NET_ADMIN` and `CAP_NET_RAW`, as /proc/PID/status shows them
+/// (`linux/capability.h`).
+const RIGHTS: &str = "0000000000003000";
 
 fn property(name: &str) -> String {
     sh(&format!("systemctl show --value -p {name} vipd.service")).trim().to_owned()
@@ -100,7 +101,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     assert_eq!(property("User"), "vipd");
     let rights = sh(&format!("grep -h Cap /proc/{}/status", property("MainPID")));
     for line in rights.lines().filter(|line| !line.contains("CapInh")) {
-        assert!(line.ends_with(NET_ADMIN), "{rights}");
+        assert!(line.ends_with(RIGHTS), "{rights}");
     }
     let setup = sh("systemctl is-active vipd-setup || journalctl -u vipd-setup --no-pager");
     assert_eq!(setup.trim(), "active");

@@ -43,6 +43,12 @@ pub(crate) enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
+    /// Run the tests of long trouble, about 20 minutes: lost packets, delays, an agent that stands
+    /// still. They count false verdicts about hosts.
+    Soak {
+        #[command(flatten)]
+        machine: OnMachine,
+    },
     /// Show vipd at work on three nodes, step by step.
     Demo {
         #[command(flatten)]

@@ -1,6 +1,6 @@
 //! `cargo xtask kernel`: runs the tests that need a kernel with IPVS.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -19,9 +19,19 @@ pub(crate) fn run_kernel_tests(on: Option<Machine>, filters: &[String]) -> Resul
     Ok(report.passed())
 }
 
+/// Builds and runs the tests that take minutes each, which other runs leave out.
+pub(crate) fn run_soak(on: Option<Machine>) -> Result<bool> {
+    let machine = Machine::choose(on)?;
+    let mut suites = build_suites(&["soak::".to_owned(), "--ignored".to_owned()], &[])?;
+    suites.retain(|suite| suite.name.starts_with("vipd "));
+    let report = machine.run_suites(&suites)?;
+    print!("{}", summary::kernel_summary(machine.title(), &report));
+    Ok(report.passed())
+}
+
 /// Builds and runs the tests.
 pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
-    let suites = build_suites(filters, machine.daemon_packages()?.as_deref())?;
+    let suites = build_suites(filters, &machine.download_packages()?)?;
     let report = machine.run_suites(&suites)?;
     let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed_tests()).sum();
     ensure!(
@@ -33,7 +43,7 @@ pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Resul
 
 /// Prints the names of the tests. Any kernel will do.
 pub(crate) fn list_kernel_tests(filters: &[String]) -> Result<bool> {
-    for suite in build_suites(filters, None)? {
+    for suite in build_suites(filters, &[])? {
         println!("{}:", suite.name);
         let status = Command::new(&suite.program)
             .arg("--list")
@@ -46,7 +56,7 @@ pub(crate) fn list_kernel_tests(filters: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-fn build_suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite>> {
+fn build_suites(filters: &[String], packages: &[(String, PathBuf)]) -> Result<Vec<Suite>> {
     let workspace = Workspace::read_metadata()?;
     let step = Step::start("building the kernel tests and the programs they start");
     let tests = workspace.build_kernel_tests()?;
@@ -54,10 +64,8 @@ fn build_suites(filters: &[String], packages: Option<&Path>) -> Result<Vec<Suite
     let programs = workspace.build_programs()?;
     step.end("built");
     let programs = programs.first().and_then(|built| built.executable.parent());
-    let suite = |built| Suite {
-        packages: packages.map(Path::to_owned),
-        ..kernel_suite(built, programs, filters)
-    };
+    let suite =
+        |built| Suite { packages: packages.to_vec(), ..kernel_suite(built, programs, filters) };
     Ok(tests.into_iter().map(suite).collect())
 }
 
@@ -71,7 +79,7 @@ fn kernel_suite(built: Built, programs: Option<&Path>, filters: &[String]) -> Su
         program: built.executable,
         args,
         programs: programs.map(Path::to_owned),
-        packages: None,
+        packages: Vec::new(),
         libtest: true,
         systemd: false,
     }

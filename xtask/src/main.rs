@@ -45,6 +45,7 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
         Command::Kernel { machine, list: false, filters } => {
             kernel::run_kernel_tests(machine.on, &filters)
         }
+        Command::Soak { machine } => kernel::run_soak(machine.on),
         Command::Demo { machine } => demo::run_demo(machine.on),
         Command::Picture => picture::draw_status_page(),
         Command::Bench { machine, mode, filters } => bench::run_bench(machine.on, mode, &filters),

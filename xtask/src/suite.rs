@@ -29,8 +29,9 @@ pub(crate) struct Suite {
     pub(crate) args: Vec<String>,
     /// Directory of the workspace's own programs, the first in the suite's PATH.
     pub(crate) programs: Option<PathBuf>,
-    /// Directory of packages that the suite may unpack into the root of a guest.
-    pub(crate) packages: Option<PathBuf>,
+    /// Directories of packages that the suite may unpack into the root of a guest, by the variables
+    /// that name them.
+    pub(crate) packages: Vec<(String, PathBuf)>,
     /// True for Rust's test runner, which must print a closing line.
     pub(crate) libtest: bool,
     /// True if the suite needs a guest that runs systemd, as a node does. A guest without systemd
@@ -129,7 +130,7 @@ fn suite_command(suite: &Suite) -> Command {
         .current_dir(&suite.dir)
         .env("PATH", path)
         .env("CARGO_MANIFEST_DIR", &suite.dir)
-        .envs(suite.packages.iter().map(|folder| ("VIPD_TEST_PACKAGES", folder)))
+        .envs(suite.packages.iter().map(|(variable, folder)| (variable, folder)))
         .env("RUST_BACKTRACE", "1")
         .env("TMPDIR", if suite.systemd { "/tmp" } else { "/run/tmp" });
     command
@@ -181,7 +182,7 @@ mod tests {
             program: "/w/target/debug/deps/kernel-1".into(),
             args: vec!["--test-threads=1".to_owned()],
             programs: Some("/w/target/debug".into()),
-            packages: None,
+            packages: Vec::new(),
             libtest: true,
             systemd: false,
         }

@@ -153,6 +153,11 @@ fn unpack_package(package: &str, folder: &Path) -> Result<()> {
 /// Packages of daemons that share a node with vipd. They are unpacked in guests only.
 pub(crate) const DAEMONS: &[&str] = &["docker.io", "firewalld", "dbus", "busybox-static"];
 
+/// Packages of resolvers that ask vipd's name server: systemd-resolved with what it needs to obey a
+/// user, and the compiler of another C library, which asks in its own way. They are unpacked in
+/// guests only.
+pub(crate) const RESOLVERS: &[&str] = &["systemd-resolved", "dbus", "polkitd", "musl-tools"];
+
 /// Downloads packages and those of their dependencies that this machine lacks, once, without
 /// installing them.
 ///

@@ -86,6 +86,10 @@ caps! {
     SHOWN_TROUBLES: count = 100;
     /// The host names of Mesos agents that are looked up; tasks on others are no real servers
     HOSTS: count = 10_000;
+    /// The hosts that are probed; real servers on others are in use as their sources say
+    PROBED_HOSTS: count = 4096;
+    /// The witnesses that are probed; further ones are not asked
+    WITNESSES: count = 8;
     /// The messages of one event stream that wait; if more come, everything is read
     EVENTS: count = 1024;
     /// The apps and pods of one event that are read one by one; with more, everything is read
@@ -102,6 +106,11 @@ caps! {
     /// The zone file that the agent writes for the name server; a larger one is not read, and names
     /// answer as before
     ZONE_FILE: bytes = 16 << 20;
+    /// The names of tasks with their addresses in the zone file; further ones, in the order of the
+    /// alphabet, don't exist for the name server
+    TASK_NAMES: bytes = 8 << 20;
+    /// The addresses of one name of tasks; the highest are left out
+    TASK_ADDRESSES: count = 1000;
     /// The TCP connections to the name server; the one that was idle for longest is closed for a new
     /// one
     NAME_CONNECTIONS: count = 64;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::counters::Event;
-use crate::query::{HEADER, Query};
+use crate::query::{HEADER, Query, answers_question};
 use crate::responder::Responder;
 use crate::tcp_message::{read_message, write_message};
 use crate::udp::ForwardRequest;
@@ -223,15 +223,4 @@ async fn ask_over_tcp(server: SocketAddr, asked: &[u8], question: &[u8]) -> io::
         true => Ok(answer),
         false => Err(io::Error::other("it answers another question")),
     }
-}
-
-/// Returns whether a message answers what was asked: the same id and question.
-fn answers_question(answer: &[u8], asked: &[u8], question: &[u8]) -> bool {
-    let is_response = answer.len() >= HEADER && answer[2] & 0x80 != 0;
-    is_response
-        && answer[..2] == asked[..2]
-        && answer[4..6] == [0, 1]
-        && answer[HEADER..]
-            .get(..question.len())
-            .is_some_and(|answered| answered.eq_ignore_ascii_case(question))
 }

@@ -7,6 +7,7 @@
 mod counters;
 mod domain_name;
 mod forwarder;
+mod look_up;
 mod node_facts;
 mod query;
 mod reload;
@@ -25,6 +26,7 @@ mod zone_watch;
 
 pub use counters::{Counters, Event};
 pub use domain_name::{DomainName, DomainNameError};
+pub use look_up::{LookUpError, look_up};
 pub use node_facts::NodeFacts;
 pub use query::Transport;
 pub use reload::LoadedFile;

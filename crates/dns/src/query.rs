@@ -154,3 +154,14 @@ fn find_edns(message: &Message<[u8]>) -> Result<Option<Edns>, ()> {
     }
     Ok(found)
 }
+
+/// Returns whether a message answers what was asked: the same id and question.
+pub(crate) fn answers_question(answer: &[u8], asked: &[u8], question: &[u8]) -> bool {
+    let is_response = answer.len() >= HEADER && answer[2] & 0x80 != 0;
+    is_response
+        && answer[..2] == asked[..2]
+        && answer[4..6] == [0, 1]
+        && answer[HEADER..]
+            .get(..question.len())
+            .is_some_and(|answered| answered.eq_ignore_ascii_case(question))
+}

@@ -51,7 +51,8 @@ pub(crate) enum Meaning<'a> {
     Host(&'a [IpAddr]),
     /// A name that doesn't exist.
     Missing,
-    /// Not known: no zone file was read yet, or the one that was doesn't have all names.
+    /// Not known: no zone file was read yet, the one that was doesn't have all names, or the name is
+    /// there without an address.
     Unknown,
 }
 
@@ -179,11 +180,12 @@ impl Zone {
                 _ if relative.is_empty() => Meaning::Apex,
                 (true, _) if relative == PROBE => Meaning::Probe,
                 _ if !self.is_known => Meaning::Unknown,
-                (true, _) => match find_meaning(&self.names, relative) {
-                    Meaning::Missing if self.is_partial => Meaning::Unknown,
-                    meaning => meaning,
-                },
+                (true, _) => find_meaning(&self.names, relative),
                 _ => find_meaning(&self.hosts, name),
+            };
+            let meaning = match meaning {
+                Meaning::Missing | Meaning::Empty if self.is_partial => Meaning::Unknown,
+                meaning => meaning,
             };
             Some(Found { zone_length: zone.len(), meaning })
         })
@@ -199,6 +201,7 @@ fn find_meaning<'a>(tree: &'a Tree, name: &[u8]) -> Meaning<'a> {
         None => Meaning::Missing,
         Some(None) => Meaning::Empty,
         Some(Some(Data::Vip(addresses))) => Meaning::Vip(*addresses),
+        Some(Some(Data::Host(addresses))) if addresses.is_empty() => Meaning::Unknown,
         Some(Some(Data::Host(addresses))) => Meaning::Host(addresses),
     }
 }

@@ -44,7 +44,8 @@ pub struct ZoneFile {
     pub partial: bool,
     /// The zones of `hosts`.
     pub host_zones: Vec<String>,
-    /// The names of tasks, absolute, with the addresses of their hosts or containers.
+    /// The names of tasks, absolute, with the addresses of their hosts or containers, as far as they
+    /// are known.
     pub hosts: BTreeMap<String, BTreeSet<IpAddr>>,
 }
 
@@ -112,6 +113,12 @@ pub(crate) enum Line<'a> {
 }
 
 impl ZoneFile {
+    /// Returns whether a file is a zone file, of whatever version, or empty.
+    #[must_use]
+    pub fn has_header(bytes: &[u8]) -> bool {
+        bytes.is_empty() || bytes.starts_with(b"vipd-zone ")
+    }
+
     /// Formats the file.
     #[must_use]
     pub fn render(&self) -> String {
@@ -139,6 +146,9 @@ impl ZoneFile {
         for (name, addresses) in &self.hosts {
             let _ = write!(text, "host {name}");
             let _ = addresses.iter().try_for_each(|address| write!(text, " {address}"));
+            if addresses.is_empty() {
+                let _ = write!(text, " {PENDING}");
+            }
             text.push('\n');
         }
         let _ = writeln!(text, "end {}", self.names.len() + self.hosts.len());
@@ -232,12 +242,11 @@ impl<'a> Line<'a> {
             "hostzone" => check_name(rest).map(Self::HostZone),
             "name" => Ok(Self::Name(check_name(first)?, parse_addresses(words)?)),
             "host" => {
-                let addresses = words.map(|word| word.parse().map_err(|_| LineError::Addresses));
-                let addresses = addresses.collect::<Result<BTreeSet<_>, _>>()?;
-                match addresses.is_empty() {
-                    true => Err(LineError::Addresses),
-                    false => Ok(Self::Host(check_name(first)?, addresses)),
-                }
+                let addresses = match words.clone().eq([PENDING]) {
+                    true => BTreeSet::new(),
+                    false => parse_host_addresses(words)?,
+                };
+                Ok(Self::Host(check_name(first)?, addresses))
             }
             PARTIAL => Ok(Self::Partial),
             // A count that can't be read is no count of the lines before it.
@@ -250,6 +259,14 @@ impl<'a> Line<'a> {
 fn check_name(name: &str) -> Result<&str, LineError> {
     DomainName::parse(name)?;
     Ok(name)
+}
+
+fn parse_host_addresses<'a>(
+    words: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<IpAddr>, LineError> {
+    let addresses = words.map(|word| word.parse().map_err(|_| LineError::Addresses));
+    let addresses = addresses.collect::<Result<BTreeSet<_>, _>>()?;
+    if addresses.is_empty() { Err(LineError::Addresses) } else { Ok(addresses) }
 }
 
 fn parse_addresses<'a>(words: impl Iterator<Item = &'a str>) -> Result<Addresses, LineError> {

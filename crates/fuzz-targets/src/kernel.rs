@@ -66,3 +66,10 @@ pub(crate) fn read_proc_net_ip_vs(input: &[u8]) {
 pub(crate) fn read_nft_dump(input: &[u8]) {
     node::fuzz::parse_nft_object(input);
 }
+
+/// Reads a datagram of lost SYNs. It tells of no more than fit into it.
+pub(crate) fn read_lost_syns(input: &[u8]) {
+    /// The shortest header of a message.
+    const HEADER: usize = 16;
+    assert!(node::fuzz::parse_lost_syns(input).len() <= input.len() / HEADER);
+}

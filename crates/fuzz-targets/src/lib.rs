@@ -19,7 +19,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "sse", run: sse::decode_stream },
     Target { name: "document", run: marathon_api::read_document },
     Target { name: "label", run: marathon_api::read_labels },
@@ -27,6 +27,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "ipvs", run: kernel::read_ipvs_message },
     Target { name: "proc_net_ip_vs", run: kernel::read_proc_net_ip_vs },
     Target { name: "nft", run: kernel::read_nft_dump },
+    Target { name: "lost_syns", run: kernel::read_lost_syns },
     Target { name: "state_file", run: node_files::read_state_file },
     Target { name: "config", run: node_files::read_config },
     Target { name: "dns_message", run: names::answer_message },

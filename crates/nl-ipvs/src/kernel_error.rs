@@ -64,6 +64,8 @@ pub mod errno {
     pub const ESRCH: i32 = 3;
     /// No memory.
     pub const ENOMEM: i32 = 12;
+    /// Refused for another reason than a missing right, such as IPv6 disabled on an interface.
+    pub const EACCES: i32 = 13;
     /// Something is in use. To a dump: the one before it isn't finished.
     pub const EBUSY: i32 = 16;
     /// The entry exists already.

@@ -37,6 +37,14 @@ pub struct Sysctl {
     pub why: &'static str,
 }
 
+impl Sysctl {
+    /// Tells whether fail-over doesn't work with another value.
+    #[must_use]
+    pub fn is_vital(&self) -> bool {
+        self.name == "net.ipv4.vs.expire_nodest_conn"
+    }
+}
+
 const ALWAYS: [Sysctl; 4] = [
     Sysctl {
         name: "net.ipv4.vs.conntrack",
@@ -46,7 +54,8 @@ const ALWAYS: [Sysctl; 4] = [
     Sysctl {
         name: "net.ipv4.vs.expire_nodest_conn",
         value: "1",
-        why: "without it clients of a removed real server hang instead of being reset",
+        why: "without it clients of a removed real server hang instead of being reset, and connections \
+              that wait for a host without power aren't sent elsewhere",
     },
     Sysctl {
         name: "net.ipv4.vs.expire_quiescent_template",
@@ -81,15 +90,34 @@ const STRICT_ARP: [Sysctl; 2] = [
     },
 ];
 
-/// Lists the sysctls that a kernel of this version needs, with `strict_arp` also those that keep
-/// VIPs out of ARP.
+/// Early demultiplexing gives a packet to a socket before IPVS has put the VIP in place of the real
+/// server. Only where a route tells the source of the node's own clients, since then replies go to
+/// the very address that direct connections have, too.
+const EARLY_DEMUX: Sysctl = Sysctl {
+    name: "net.ipv4.tcp_early_demux",
+    value: "0",
+    why: "in reduced mode a client on this node that reuses the port of a connection to a real server \
+          for a VIP waits a second and more",
+};
+
+/// The facts that decide which sysctls a node needs, beside its kernel's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SysctlNeeds {
+    /// VIPs are kept out of ARP.
+    pub strict_arp: bool,
+    /// Routes tell the source of the node's own IPv4 clients: nftables can't translate it.
+    pub sources_by_route: bool,
+}
+
+/// Lists the sysctls that a node with a kernel of this version needs.
 ///
 /// `conn_reuse_mode` came with 4.1, where 1 drops the first SYN of a reused port. 5.9 fixed that
 /// (kernel commit 35dfb013149f), and since then 0 would keep clients on a drained real server.
-pub fn wanted_sysctls(kernel: KernelVersion, strict_arp: bool) -> impl Iterator<Item = Sysctl> {
+pub fn wanted_sysctls(kernel: KernelVersion, needs: SysctlNeeds) -> impl Iterator<Item = Sysctl> {
     let delays = (KernelVersion(4, 1)..KernelVersion(5, 9)).contains(&kernel);
-    let arp = strict_arp.then_some(STRICT_ARP).into_iter().flatten();
-    ALWAYS.into_iter().chain(delays.then_some(CONN_REUSE_MODE)).chain(arp)
+    let arp = needs.strict_arp.then_some(STRICT_ARP).into_iter().flatten();
+    let demux = needs.sources_by_route.then_some(EARLY_DEMUX);
+    ALWAYS.into_iter().chain(delays.then_some(CONN_REUSE_MODE)).chain(demux).chain(arp)
 }
 
 /// The result of checking or setting a sysctl.
@@ -163,26 +191,26 @@ impl std::fmt::Display for SysctlReport {
 /// Sets the sysctls that forwarding to VIPs needs in this network namespace: reads them first and
 /// writes only those that differ. Failures aren't fatal; the reports tell them.
 #[must_use]
-pub fn ensure_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), strict_arp, ensure_sysctl)
+pub fn ensure_sysctls(needs: SysctlNeeds) -> Vec<SysctlReport> {
+    each_under(Path::new("/proc/sys"), needs, ensure_sysctl)
 }
 
 /// Checks the sysctls that forwarding to VIPs needs in this network namespace; writes nothing.
 #[must_use]
-pub fn check_sysctls(strict_arp: bool) -> Vec<SysctlReport> {
-    each_under(Path::new("/proc/sys"), strict_arp, check_sysctl)
+pub fn check_sysctls(needs: SysctlNeeds) -> Vec<SysctlReport> {
+    each_under(Path::new("/proc/sys"), needs, check_sysctl)
 }
 
 fn each_under(
     root: &Path,
-    strict_arp: bool,
+    needs: SysctlNeeds,
     what: fn(&Path, Sysctl) -> SysctlState,
 ) -> Vec<SysctlReport> {
     // Treat an unreadable version as a recent kernel: sysctls of old versions aren't touched.
     let release = fs::read_to_string(root.join("kernel/osrelease")).unwrap_or_default();
     let kernel = release.parse().unwrap_or(KernelVersion(u16::MAX, 0));
     let done = |sysctl: Sysctl| SysctlReport { sysctl, state: what(root, sysctl) };
-    wanted_sysctls(kernel, strict_arp).map(done).collect()
+    wanted_sysctls(kernel, needs).map(done).collect()
 }
 
 fn check_sysctl(root: &Path, sysctl: Sysctl) -> SysctlState {
@@ -230,7 +258,7 @@ mod tests {
     #[test]
     fn conn_reuse_mode_is_only_touched_where_it_delays_clients() {
         let touched = |major, minor| {
-            wanted_sysctls(KernelVersion(major, minor), false)
+            wanted_sysctls(KernelVersion(major, minor), SysctlNeeds::default())
                 .any(|wanted| wanted == CONN_REUSE_MODE)
         };
         for (major, minor, expected) in [
@@ -258,8 +286,9 @@ mod tests {
 
     #[test]
     fn arp_is_only_touched_on_request() {
-        let names = |strict| {
-            let wanted = wanted_sysctls(KernelVersion(6, 1), strict);
+        let names = |strict_arp| {
+            let needs = SysctlNeeds { strict_arp, ..SysctlNeeds::default() };
+            let wanted = wanted_sysctls(KernelVersion(6, 1), needs);
             wanted.map(|sysctl| sysctl.name).filter(|name| name.contains("arp")).collect::<Vec<_>>()
         };
         assert!(names(false).is_empty());
@@ -267,10 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn early_demultiplexing_is_only_touched_where_routes_tell_the_source() {
+        let touched = |sources_by_route| {
+            let needs = SysctlNeeds { sources_by_route, ..SysctlNeeds::default() };
+            wanted_sysctls(KernelVersion(6, 1), needs).any(|wanted| wanted == EARLY_DEMUX)
+        };
+        assert_eq!([false, true].map(touched), [false, true]);
+    }
+
+    #[test]
     fn what_differs_is_written_and_what_is_missing_is_reported() {
         let proc_sys =
             proc_sys("6.1.0", &[("net.ipv4.vs.conntrack", "0"), ("net.ipv4.ip_forward", "1")]);
-        let reports = each_under(proc_sys.path(), false, ensure_sysctl);
+        let reports = each_under(proc_sys.path(), SysctlNeeds::default(), ensure_sysctl);
         let states: Vec<_> =
             reports.iter().map(|report| (&report.state, report.state.is_ok())).collect();
         assert!(matches!(
@@ -285,6 +323,10 @@ mod tests {
         let written = fs::read_to_string(sysctl_path(proc_sys.path(), "net.ipv4.vs.conntrack"));
         assert_eq!(written.unwrap(), "1");
         assert!(reports[1].to_string().contains("is ip_vs loaded?"));
-        assert!(each_under(proc_sys.path(), false, ensure_sysctl)[0].to_string().ends_with("is 1"));
+        assert!(
+            each_under(proc_sys.path(), SysctlNeeds::default(), ensure_sysctl)[0]
+                .to_string()
+                .ends_with("is 1")
+        );
     }
 }

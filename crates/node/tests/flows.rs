@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use node::Flows;
 use testkit::netns::{self, ToolError};
+use vip::plan::StaleFlows;
 use vip::{Op, Protocol, Vip};
 
 /// A flow that is tracked: protocol, client, where it sends to, and who is to answer.
@@ -64,7 +65,10 @@ fn clients(protocol: &str, family: &str) -> BTreeSet<String> {
 fn forget(socket: &str, protocol: Protocol) -> Op {
     let socket: SocketAddr = socket.parse().unwrap();
     let port = socket.port().try_into().unwrap();
-    Op::ForgetFlows { vip: Vip { address: socket.ip(), port, protocol } }
+    Op::ForgetFlows {
+        vip: Vip { address: socket.ip(), port, protocol },
+        flows: StaleFlows::Older { translated: false },
+    }
 }
 
 #[track_caller]
@@ -101,8 +105,35 @@ fn flows_to_a_vip_that_go_past_ipvs_are_forgotten_and_no_others() {
     assert_eq!(clients("udp", "ipv4"), of(&["10.0.0.2", "10.0.0.5"]));
     assert_eq!(clients("udp", "ipv6"), of(&["fd00::2"]));
 
+    // Another program's connection to a host with that address, from before it was a VIP.
+    track(("tcp", "10.0.0.7:4000", "3.3.0.6:53", "3.3.0.6:53")).unwrap();
+    let answered = "-s 10.0.0.7 --sport 4000 -d 3.3.0.6 --dport 53";
+    netns::run_tool("conntrack", &format!("-U -p tcp {answered} -u SEEN_REPLY"));
     done(&mut flows, &[forget("3.3.0.6:53", Protocol::Tcp)]);
-    assert_eq!(clients("tcp", "ipv4"), of(&[]));
+    assert_eq!(clients("tcp", "ipv4"), of(&["10.0.0.7"]));
     // Where there is none to forget, all is well.
     done(&mut flows, &[forget("3.3.0.6:53", Protocol::Tcp)]);
+}
+
+#[test]
+fn what_a_silent_server_has_not_answered_is_forgotten_and_nothing_else() {
+    let Some(mut flows) = tracking() else { return };
+    netns::run_tool("conntrack", "-F");
+    let vip = "3.3.0.6:80";
+    for flow in [
+        ("tcp", "10.0.0.1:4000", vip, "10.0.0.7:31000"),
+        // Another real server, another VIP.
+        ("tcp", "10.0.0.2:4000", vip, "10.0.0.8:31000"),
+        ("tcp", "10.0.0.3:4000", "3.3.0.7:80", "10.0.0.7:31000"),
+        ("tcp", "10.0.0.4:4000", vip, "10.0.0.7:31000"),
+    ] {
+        track(flow).unwrap();
+    }
+    let answered = "-s 10.0.0.4 --sport 4000 -d 3.3.0.6 --dport 80";
+    netns::run_tool("conntrack", &format!("-U -p tcp {answered} -u SEEN_REPLY"));
+    let Op::ForgetFlows { vip, .. } = forget(vip, Protocol::Tcp) else { panic!() };
+    let flows_of = StaleFlows::Unanswered { by: "10.0.0.7:31000".parse().unwrap() };
+    done(&mut flows, &[Op::ForgetFlows { vip, flows: flows_of }]);
+    let left = ["10.0.0.2", "10.0.0.3", "10.0.0.4"].map(str::to_owned);
+    assert_eq!(clients("tcp", "ipv4"), left.into());
 }

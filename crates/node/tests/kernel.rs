@@ -20,7 +20,9 @@ use testkit::{FakeKernel, cases, netns};
 use vip::label::{Options, Scheduling};
 use vip::ownership::MARK;
 use vip::plan::{OpError, OpResult};
-use vip::{Desired, DesiredService, Member, Observed, Op, Plan, Scope, Selection, Vip, Why};
+use vip::{
+    Desired, DesiredService, LocalRoute, Member, Observed, Op, Plan, Scope, Selection, Vip, Why,
+};
 
 /// A kernel in a network namespace of its own.
 fn kernel() -> LinuxKernel {
@@ -56,6 +58,7 @@ fn desired(vips: &[&str], servers: &[&str]) -> Desired {
         task: "a.1".into(),
         why: Why::Healthy,
         local: None,
+        silent: None,
     };
     let members: BTreeMap<_, _> =
         servers.iter().map(|at| (at.parse().unwrap(), member())).collect();
@@ -123,7 +126,7 @@ fn a_plan_makes_the_interface_its_addresses_and_the_services() {
         assert!(link.contains(part), "{part} in {link}");
     }
     let shown = ip("-o addr show dev vipd0");
-    assert!(shown.contains("inet 3.3.0.6/32 scope global vipd0"), "{shown}");
+    assert!(shown.contains("inet 3.3.0.6/32 scope host vipd0"), "{shown}");
     assert!(!shown.contains("fe80"), "{shown}");
     let saved = ipvsadm("-Sn");
     assert!(saved.contains("-A -t 3.3.0.6:80 -s wlc -b flag-3"), "{saved}");
@@ -171,7 +174,11 @@ fn the_counters_of_two_thousand_vips_are_read_without_their_servers() {
 fn answers_stay_with_their_operations_in_a_mixed_send() {
     let mut kernel = kernel();
     let vip = cases::tcp_vip("3.3.0.6");
-    let bind = |text: &str| Op::Bind { address: address(text), source: None };
+    let bind = |text: &str| Op::Bind {
+        address: address(text),
+        route: LocalRoute::default(),
+        names: false,
+    };
     let gone = |text: &str| Op::Unbind { address: address(text) };
     let server = |vip: &str| Op::DeleteServer {
         vip: cases::tcp_vip(vip),

@@ -5,17 +5,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the kernel should stop")]
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::net::IpAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
 
 use nl_ipvs::{Family, errno};
-use node::Nft;
+use node::{LostSyn, Nft, ProbeAnswer, ProbeSockets};
 use testkit::netns;
-use vip::nft::{Element, Guard, Masquerade, NftSupport, Rules, TableState};
+use vip::nft::{Element, Guard, LostSyns, Masquerade, NftSupport, Rules, TableState, Translation};
 use vip::{Op, Protocol, Vip};
 
-const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
+const WHOLE: Rules =
+    Rules { nat: Some(Masquerade::Always), guard: Guard::On, lost_syns: LostSyns::Logged };
+const FILTER: Rules = Rules { nat: None, lost_syns: LostSyns::Ignored, ..WHOLE };
 
 /// A network namespace with nftables. Says so where there is none.
 fn nft() -> Option<Nft> {
@@ -54,6 +57,11 @@ fn refused(address: &str, port: u16, protocol: Protocol) -> Element {
     Element::Refused(Vip { address, port: NonZeroU16::new(port).unwrap(), protocol })
 }
 
+fn source(address: &str, server: &str, source: &str) -> Element {
+    let [address, server, source] = [address, server, source].map(|text| text.parse().unwrap());
+    Element::Source(Translation { address, server, source })
+}
+
 fn add(element: Element) -> Op {
     Op::AddElement { element }
 }
@@ -79,46 +87,66 @@ fn state(nft: &mut Nft, family: Family) -> TableState {
 
 /// The table as nft makes it of its text.
 fn written(family: Family, rules: Rules) -> String {
-    let nat = match rules.nat {
-        None => "",
-        Some(_) => {
-            "chain prerouting { type nat hook prerouting priority -101; ip daddr @vips dnat to ip daddr; }
-             chain output { type nat hook output priority -101; ip daddr @vips dnat to ip daddr; }"
-        }
-    };
-    let refuse = "ct state new ip daddr . meta l4proto . th dport @empty meta l4proto tcp reject with tcp reset
-        ct state new ip daddr . meta l4proto . th dport @empty reject;";
-    let refuse = format!(
-        "chain refuse {{ type filter hook input priority 97; {refuse} }}
-         chain refuse-own {{ type filter hook output priority -102; {refuse} }}"
-    );
-    let guard = match rules.guard {
-        Guard::Off => "",
-        Guard::On => {
-            "chain guard { type filter hook input priority 150;
-             ip daddr . meta l4proto . th dport @open accept
-             ct direction original ip daddr @vips meta l4proto tcp reject with tcp reset
-             ct direction original ip daddr @vips meta l4proto udp reject; }"
-        }
-    };
-    let postrouting = match rules.nat {
-        None => "",
-        Some(Masquerade::Off) => {
-            "chain postrouting { type nat hook postrouting priority 99;
-             ct original ip daddr @vips ip saddr @vips masquerade; }"
-        }
+    let source = match rules.nat {
         Some(Masquerade::Always) => {
-            "chain postrouting { type nat hook postrouting priority 99;
-             ct original ip daddr @vips ip saddr @vips masquerade
-             ct original ip daddr @vips fib saddr type != local masquerade; }"
+            "fib saddr type != local snat to ct original ip daddr . ip daddr map @sources
+             fib saddr type != local masquerade;"
         }
+        Some(Masquerade::Off) | None => "",
     };
-    let sets = "set vips { type ipv4_addr; }
-        set empty { type ipv4_addr . inet_proto . inet_service; }
-        set open { type ipv4_addr . inet_proto . inet_service; }";
-    let text = format!("table ip vipd {{ {sets}\n{nat}\n{refuse}\n{guard}\n{postrouting}\n}}\n");
+    let nat = format!(
+        "chain prerouting {{ type nat hook prerouting priority -101;
+            ip daddr @vips dnat to ip daddr; }}
+         chain own-to-vip {{
+            ct direction original ip daddr . meta l4proto . th dport @empty jump refused
+            dnat to ip daddr; }}
+         chain output {{ type nat hook output priority -101; ip daddr @vips jump own-to-vip; }}
+         chain source {{
+            ip saddr @vips snat to ct original ip daddr . ip daddr map @sources
+            ip saddr @vips masquerade
+            {source}
+         }}
+         chain postrouting {{ type nat hook postrouting priority 99;
+            ct original ip daddr @vips jump source; }}"
+    );
+    let refuse_own = "chain refuse-own {
+            type filter hook output priority -102; ip daddr @vips jump new-to-vip; }";
+    let guard = "chain not-taken {
+            ip daddr . meta l4proto . th dport @open accept
+            ct direction original jump refused; }
+        chain guard { type filter hook input priority 150; ip daddr @vips jump not-taken; }";
+    let logs = rules.lost_syns == LostSyns::Logged;
+    let lost_syn = "chain lost-syn {
+            ct status confirmed meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn \
+                limit rate 100/second burst 100 packets log group 30313
+            }
+        chain own-syn { type filter hook output priority -99;
+            ct state new ip daddr @vips jump lost-syn; }";
+    let text = [
+        "table ip vipd {
+            set vips { type ipv4_addr; }
+            set empty { type ipv4_addr . inet_proto . inet_service; }
+            set open { type ipv4_addr . inet_proto . inet_service; }
+            map sources { type ipv4_addr . ipv4_addr : ipv4_addr; }
+            chain refused {
+                meta l4proto tcp reject with tcp reset
+                meta l4proto udp reject; }
+            chain new-to-vip {
+                ct state new ip daddr . meta l4proto . th dport @empty jump refused",
+        if logs { "ct state new jump lost-syn; }" } else { "}" },
+        if logs { lost_syn } else { "" },
+        "chain refuse { type filter hook input priority 97; ip daddr @vips jump new-to-vip; }",
+        if rules.nat.is_some() { &nat } else { refuse_own },
+        if rules.guard == Guard::On { guard } else { "" },
+        "}",
+    ];
+    of_family(family, &text.join("\n"))
+}
+
+/// A table's text, from IPv4 to a family.
+fn of_family(family: Family, text: &str) -> String {
     match family {
-        Family::Inet => text,
+        Family::Inet => text.to_owned(),
         Family::Inet6 => text
             .replace("table ip ", "table ip6 ")
             .replace("ipv4_addr", "ipv6_addr")
@@ -141,10 +169,10 @@ fn every_table_is_the_one_that_nft_makes_of_its_text() {
     for family in [Family::Inet, Family::Inet6] {
         for rules in Rules::ALL {
             done(&mut nft, &[set(family, rules)]);
-            assert_eq!(state(&mut nft, family), TableState::Whole(rules));
+            assert_eq!(state(&mut nft, family), TableState::Whole(rules), "{rules}");
             let ours = listed(family);
             list("flush ruleset");
-            assert_eq!(state(&mut nft, family), TableState::Missing);
+            assert_eq!(state(&mut nft, family), TableState::Missing, "{rules}");
             netns::run_tool_with_input("nft", "-f -", &written(family, rules));
             assert_eq!(ours, listed(family), "{rules}");
             // What nft made is recognised too: it says more than we do, and means the same.
@@ -161,6 +189,7 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
         guarded("3.3.0.7"),
         refused("3.3.0.6", 80, Protocol::Tcp),
         refused("3.3.0.7", 53, Protocol::Udp),
+        source("3.3.0.6", "10.0.0.7", "10.0.0.9"),
     ];
     done(&mut nft, &[set(Family::Inet, WHOLE)]);
     done(&mut nft, &kept.map(add));
@@ -169,11 +198,17 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
         "add rule ip vipd guard counter",
         "insert rule ip vipd output accept",
         "flush chain ip vipd guard",
-        "flush chain ip vipd refuse",
-        "flush chain ip vipd refuse-own",
+        "flush chain ip vipd refused",
+        "flush chain ip vipd own-to-vip",
+        "flush chain ip vipd new-to-vip",
+        "flush chain ip vipd lost-syn",
+        "flush chain ip vipd own-syn",
+        "delete chain ip vipd refuse",
+        "flush chain ip vipd prerouting",
         "delete chain ip vipd postrouting",
         "add chain ip vipd other",
         "add set ip vipd other { type ipv4_addr; }",
+        "add map ip vipd other { type ipv4_addr : ipv4_addr; }",
         "add chain ip vipd guard { policy drop; }",
         "add table ip vipd { flags dormant; }",
     ] {
@@ -186,6 +221,23 @@ fn a_table_that_somebody_changed_is_seen_and_put_right_without_losing_an_element
     }
     let elements: BTreeSet<_> = nft.observe_tables().unwrap().elements().collect();
     assert_eq!(elements, BTreeSet::from(kept));
+}
+
+#[test]
+fn a_source_is_replaced_in_one_transaction() {
+    let Some(mut nft) = nft() else { return };
+    for (vip, server, first, second) in [
+        ("3.3.0.6", "10.0.0.7", "10.0.0.9", "10.0.0.10"),
+        ("fd03::6", "fd10::7", "fd10::9", "fd10::a"),
+    ] {
+        let (first, second) = (source(vip, server, first), source(vip, server, second));
+        done(&mut nft, &[set(first.family(), WHOLE), add(first)]);
+        assert_eq!(errnos(&mut nft, &[add(second)]), [errno::EEXIST]);
+        done(&mut nft, &[delete(first), add(second)]);
+        let held: Vec<_> = nft.observe_tables().unwrap().table(first.family()).elements().collect();
+        assert_eq!(held, [second]);
+        done(&mut nft, &[delete(second)]);
+    }
 }
 
 #[test]
@@ -292,4 +344,87 @@ fn ten_thousand_addresses_are_guarded_and_survive_a_rebuild() {
     let tables = nft.observe_tables().unwrap();
     assert_eq!(tables.v6.state, TableState::Whole(WHOLE));
     assert_eq!(tables.elements().count(), elements.len());
+}
+
+/// With packets, but without IPVS, which only takes what these rules leave to it.
+#[test]
+fn new_clients_are_refused_and_open_connections_go_on() {
+    let Some(mut nft) = nft() else { return };
+    let families = [Family::Inet, Family::Inet6];
+    let each = families.into_iter().flat_map(|family| [(family, WHOLE), (family, FILTER)]);
+    for (family, guarding) in each {
+        let unguarded = Rules { guard: Guard::Off, ..guarding };
+        let (vip, listen) = match family {
+            Family::Inet => ("3.3.0.6", "0.0.0.0:80"),
+            Family::Inet6 => ("fd01::6", "[::]:80"),
+        };
+        netns::run_tool("ip", &format!("addr replace {vip} dev lo"));
+        let at = SocketAddr::new(vip.parse().unwrap(), 80);
+        let listener = TcpListener::bind(listen).unwrap();
+        let refusal = || TcpStream::connect(at).map(drop).map_err(|error| error.kind());
+        done(&mut nft, &[set(family, unguarded), add(guarded(vip))]);
+        let mut client = TcpStream::connect(at).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(refusal(), Ok(()), "{family:?}, {guarding}");
+        let empty = refused(vip, 80, Protocol::Tcp);
+        done(&mut nft, &[add(empty)]);
+        assert_eq!(refusal(), Err(ErrorKind::ConnectionRefused), "{family:?}, {guarding}");
+        let mut byte = [0];
+        client.write_all(b"x").unwrap();
+        server.read_exact(&mut byte).unwrap();
+        server.write_all(b"x").unwrap();
+        client.read_exact(&mut byte).unwrap();
+        done(&mut nft, &[delete(empty)]);
+        assert_eq!(refusal(), Ok(()), "{family:?}, {guarding}");
+        // What IPVS doesn't take.
+        done(&mut nft, &[set(family, guarding)]);
+        assert_eq!(refusal(), Err(ErrorKind::ConnectionRefused), "{family:?}, {guarding}");
+        client.write_all(b"x").unwrap();
+        let reset = client.read(&mut byte).map_err(|error| error.kind());
+        assert_eq!(reset, Err(ErrorKind::ConnectionReset), "{family:?}, {guarding}");
+        done(&mut nft, &[Op::DeleteTable { family }]);
+    }
+}
+
+#[test]
+fn a_syn_that_is_sent_again_is_logged_with_the_real_server() {
+    let Some(mut nft) = nft() else { return };
+    let mut sockets = ProbeSockets::open().unwrap();
+    if let Some(why) = sockets.log_obstacle() {
+        return lacking(&why).unwrap_or_default();
+    }
+    let second = ProbeSockets::open().unwrap().log_obstacle();
+    assert!(second.is_some_and(|why| why.contains("the group 30313")), "two have one group");
+    // A real server without power. Another program's rule stands for IPVS, so that the rules meet its
+    // address instead of the VIP's.
+    for line in [
+        "link add out type dummy",
+        "link set out up",
+        "address add 10.0.0.1/24 dev out",
+        "route add 3.3.0.0/16 dev out",
+        "neighbour add 10.0.0.7 lladdr 02:00:00:00:00:07 dev out nud permanent",
+    ] {
+        netns::run_tool("ip", line);
+    }
+    done(&mut nft, &[set(Family::Inet, WHOLE)]);
+    done(&mut nft, &[add(guarded("10.0.0.7"))]);
+    let ipvs = "table ip other { chain output {
+        type nat hook output priority -110; ip daddr 3.3.0.6 dnat to 10.0.0.7:8080; }; }";
+    netns::run_tool_with_input("nft", "-f -", ipvs);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let vip = SocketAddr::from(([3, 3, 0, 6], 80));
+    let begun = socket.connect(&vip.into()).map_err(|error| error.raw_os_error());
+    assert_eq!(begun, Err(Some(nix::libc::EINPROGRESS)));
+    let client = socket.local_addr().unwrap().as_socket().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    let heard = loop {
+        assert!(Instant::now() < end, "nothing is logged");
+        sockets.wait(Duration::from_secs(1));
+        if let Some(first) = sockets.receive().first() {
+            break *first;
+        }
+    };
+    let server = SocketAddr::from(([10, 0, 0, 7], 8080));
+    assert_eq!(heard, ProbeAnswer::LostSyn(LostSyn { client, server }));
 }

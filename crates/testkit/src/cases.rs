@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 
 use nl_ipvs::{DestinationSettings, Family, Scheduler, ServiceSettings, errno};
 use vip::label::Options;
-use vip::{Op, Protocol, Vip};
+use vip::{LocalRoute, Op, Protocol, Vip};
 
 /// A name, and operations in order, each with the errno of the kernel's refusal, 0 for success.
 pub type Case = (&'static str, Vec<(Op, i32)>);
@@ -155,8 +155,12 @@ fn ipv6_server_case() -> Case {
 fn address_case() -> Case {
     let (v4, other, v6) = (parse_ip("3.3.0.6"), parse_ip("3.3.0.7"), parse_ip("fd01::6"));
     let (local, foreign) = (Some(parse_ip("127.0.0.1")), Some(parse_ip("10.99.0.1")));
-    let bind = |address, source| Op::Bind { address, source };
-    let source = |address, source| Op::SetSource { address, source };
+    let route = |source| LocalRoute { source, mtu: None };
+    let bind = |address, source| Op::Bind { address, route: route(source), names: false };
+    let source = |address, source| {
+        let (before, route) = (LocalRoute::default(), route(source));
+        Op::SetRoute { address, before, route }
+    };
     let unbind = |address| Op::Unbind { address };
     (
         "addresses",

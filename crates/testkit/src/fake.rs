@@ -13,7 +13,7 @@ use vip::firewall::Rule;
 use vip::nft::{NftSupport, TableState};
 use vip::ownership::{Owner, owner_of};
 use vip::plan::OpError;
-use vip::{Bound, Link, Observed, ObservedServer, ObservedService, Op, Vip, Ways};
+use vip::{Link, LocalRoute, Observed, ObservedServer, ObservedService, Op, Vip, Ways};
 
 use crate::faults::{Fate, Faults, kernel_refusal};
 
@@ -172,12 +172,24 @@ impl FakeKernel {
                 let servers = &mut self.service_mut(vip)?.servers;
                 servers.remove(server).map(|_| ()).ok_or(kernel_refusal(errno::ENOENT))
             }
-            Op::Bind { address, source } => {
+            Op::Bind { address, route, names } => {
                 let bound = self.state.addresses.contains_key(address);
-                self.bind_address(*address, *source)?;
+                self.bind_address(*address, *route)?;
+                if *names
+                    && !bound
+                    && let Some(new) = self.state.addresses.get_mut(address)
+                {
+                    new.is_choice = address.is_ipv4();
+                }
                 if bound { Err(kernel_refusal(errno::EEXIST)) } else { Ok(()) }
             }
-            Op::SetSource { address, source } => self.bind_address(*address, *source),
+            Op::Rebind { address } => {
+                self.require_link()?;
+                let bound = self.state.addresses.get_mut(address);
+                bound.ok_or(kernel_refusal(errno::EADDRNOTAVAIL))?.is_choice = false;
+                Ok(())
+            }
+            Op::SetRoute { address, route, .. } => self.bind_address(*address, *route),
             // Conntrack entries are not part of the observed state.
             Op::ForgetFlows { .. } => Ok(()),
             Op::Unbind { address } => {
@@ -265,10 +277,11 @@ impl FakeKernel {
         Ok(())
     }
 
-    /// Binds an address unless it is bound, and sets its source. As in the real kernel, the address
+    /// Binds an address unless it is bound, and sets its route. As in the real kernel, the address
     /// is bound even if the source is refused.
-    fn bind_address(&mut self, address: IpAddr, source: Option<IpAddr>) -> Result<(), OpError> {
+    fn bind_address(&mut self, address: IpAddr, route: LocalRoute) -> Result<(), OpError> {
         self.require_link()?;
+        let LocalRoute { source, mtu } = route;
         if address.is_ipv6() && source.is_some() {
             return Err(kernel_refusal(errno::EOPNOTSUPP));
         }
@@ -281,7 +294,8 @@ impl FakeKernel {
             }
         }
         let source = source.filter(|source| *source != address);
-        self.state.addresses.insert(address, Bound { source });
+        let bound = self.state.addresses.entry(address).or_default();
+        (bound.route, bound.learnt) = (LocalRoute { source, mtu }, None);
         Ok(())
     }
 }
@@ -354,7 +368,8 @@ impl Kernel for FakeKernel {
     }
 
     fn find_ways(&mut self, servers: &BTreeSet<IpAddr>) -> Result<Ways, KernelError> {
-        let way = |server: &IpAddr| (*server, self.ways.towards.get(server).copied().flatten());
+        let way =
+            |server: &IpAddr| (*server, self.ways.towards.get(server).copied().unwrap_or_default());
         Ok(Ways { towards: servers.iter().map(way).collect(), otherwise: self.ways.otherwise })
     }
 

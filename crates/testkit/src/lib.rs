@@ -4,6 +4,7 @@
 //! - [`SharedKernel`]: the same, shared by a running agent and its test.
 //! - [`cases`]: operations with the answers that both kernels must give.
 //! - [`netns`]: network namespaces for tests on a real kernel.
+//! - [`tcp`]: TCP clients with a port of their choice.
 //! - [`generate`]: proptest strategies for tables.
 
 pub mod cases;
@@ -12,6 +13,7 @@ mod faults;
 pub mod generate;
 pub mod netns;
 mod shared;
+pub mod tcp;
 
 pub use fake::{FakeKernel, SCHEDULERS};
 pub use shared::SharedKernel;

@@ -12,7 +12,10 @@ use testkit::{FakeKernel, generate};
 use vip::nft::{Element, NftSupport, TableState};
 use vip::ownership::{Owner, owner_of};
 use vip::plan::OpResult;
-use vip::{Bound, Desired, Firewall, Link, Nft, Observed, ObservedService, Op, Plan, Scope, Vip};
+use vip::{
+    Bound, Desired, Firewall, Link, LocalRoute, Nft, Observed, ObservedService, Op, Plan, Scope,
+    Vip,
+};
 
 const NODE: &str = "node1";
 
@@ -119,7 +122,12 @@ fn holds(state: &Observed, desired: &Desired, plan: &Plan) -> Result<(), TestCas
         let translates = state.nft.table(Family::from(vip.address)).support == NftSupport::Nat;
         let source = desired.sources.get(&vip.address).copied();
         let source = source.filter(|_| !translates);
-        prop_assert_eq!(state.addresses.get(&vip.address), Some(&Bound { source }), "{}", vip);
+        prop_assert_eq!(
+            state.addresses.get(&vip.address),
+            Some(&Bound { route: LocalRoute { source, mtu: None }, ..Bound::default() }),
+            "{}",
+            vip
+        );
         prop_assert_eq!(state.link, Link::Up);
     }
     for (vip, _) in state.our_services() {

@@ -11,7 +11,8 @@ use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
 use crate::label::{LabelRefusal, Options};
 use crate::naming::{Names, VipName};
-use crate::nft::Modes;
+use crate::nft::{Modes, Translation};
+use crate::policy::AddressRefusal;
 use crate::select::{Selection, select_servers};
 use crate::{
     AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, Protocol,
@@ -32,6 +33,12 @@ pub struct Desired {
     /// The source of the node's own connections, by virtual address, where nftables can't translate
     /// addresses ([`Ways`](crate::Ways)).
     pub sources: BTreeMap<IpAddr, IpAddr>,
+    /// The MTU of the paths of the node's own connections, by virtual address, unless packets may be as
+    /// large as on `lo` ([`Way`](crate::Way)).
+    pub mtus: BTreeMap<IpAddr, u32>,
+    /// The source of connections to a real server, by virtual address and real server, where
+    /// nftables translates addresses and masquerading would choose another one.
+    pub translated: BTreeMap<(IpAddr, IpAddr), IpAddr>,
     /// The IPVS connection timeouts; 0 leaves one unchanged.
     pub timeouts: Timeouts,
     /// The modes of our nftables rules.
@@ -43,6 +50,8 @@ pub struct Desired {
     pub listeners: BTreeSet<SocketAddr>,
     /// The prefixes of VIPs that our rules in the node's own firewall let in.
     pub let_in: Vec<IpNet>,
+    /// Whether there are several sources, so that an id may be that of several apps.
+    pub several_sources: bool,
 }
 
 /// A virtual service that should exist.
@@ -75,6 +84,33 @@ impl Desired {
         self.sources = source
             .map(|source| addresses.map(|address| (address, source.into())).collect())
             .unwrap_or_default();
+        let pairs = self.server_pairs().filter(|(address, _)| address.is_ipv4());
+        self.translated = source
+            .map(|source| pairs.map(|pair| (pair, source.into())).collect())
+            .unwrap_or_default();
+    }
+
+    /// Returns each virtual address with the address of each of its real servers.
+    pub(crate) fn server_pairs(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.services.iter().flat_map(|(vip, service)| {
+            let servers = service.selection.members.keys();
+            servers.map(|server| (vip.address, server.ip()))
+        })
+    }
+
+    /// Tells whether one of the services of a virtual address has a real server of this address.
+    pub(crate) fn has_server(&self, address: IpAddr, server: IpAddr) -> bool {
+        let from = SocketAddr::new(server, 0);
+        self.services.range(Vip::all_on(address)).any(|(_, service)| {
+            let next = service.selection.members.range(from..).next();
+            next.is_some_and(|(at, _)| at.ip() == server)
+        })
+    }
+
+    /// Returns the sources that nftables translates clients to.
+    pub(crate) fn translations(&self) -> impl Iterator<Item = Translation> {
+        let translation = |(&(address, server), &source)| Translation { address, server, source };
+        self.translated.iter().map(translation)
     }
 
     /// Tells whether a real server may belong to a task with unknown ports: it is on the agent of
@@ -112,21 +148,29 @@ impl DesiredService {
 
 /// Groups the claims by VIP, refuses those that the policy forbids, and selects the real servers.
 ///
-/// A refused claim never affects another one.
+/// A refused claim never affects another one. Addresses that serve already, in the kernel or by what
+/// is remembered of them in `served`, stay although something new speaks against them.
 #[must_use]
 pub fn decide(
     claims: Vec<Claim>,
     observed: &Observed,
+    served: &BTreeSet<IpAddr>,
     policy: &Policy,
     cluster: &ClusterFacts,
 ) -> Desired {
     let mut desired = Desired::default();
+    let ours: BTreeSet<_> = observed.our_services().map(|(vip, _)| vip.address).collect();
+    let mut objections = BTreeMap::new();
     let (mut permitted, mut admitted) = (Vec::new(), BTreeMap::<Vip, Vec<Claim>>::new());
     for claim in claims {
         let app = (&claim.source, &*claim.label.app.id);
         let at = (claim.vip.address, claim.name.as_ref());
-        match policy.admit(app, at, &observed.node, cluster) {
-            Ok(()) => permitted.push(claim),
+        let serves = ours.contains(&at.0) || served.contains(&at.0);
+        match policy.admit(app, at, serves, &observed.node, cluster) {
+            Ok(objection) => {
+                objections.extend(objection.map(|objection| (at.0, objection)));
+                permitted.push(claim);
+            }
             Err(refusal) => {
                 desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
             }
@@ -147,9 +191,9 @@ pub fn decide(
         claims.sort_by(|a, b| {
             (&a.label.app, a.superseded, &a.label).cmp(&(&b.label.app, b.superseded, &b.label))
         });
-        let reports = claims
-            .iter()
-            .filter_map(|claim| label_report(claim, obeyed_verdict(claim, &claims[0])));
+        let objection = objections.get(&vip.address);
+        let verdict = |claim| obeyed_verdict(claim, &claims[0], objection);
+        let reports = claims.iter().filter_map(|claim| label_report(claim, verdict(claim)));
         desired.reports.extend(reports);
         let nobody = BTreeMap::new();
         let current = observed.service(&vip).map_or(&nobody, |service| &service.servers);
@@ -188,13 +232,17 @@ fn named_addresses(claims: &[Claim]) -> BTreeMap<IpAddr, (VipName, AppId)> {
 }
 
 fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
-    let (place, name) = (claim.label.clone(), claim.name.clone());
-    let report = LabelReport { place, vip: Some(claim.vip), name, verdict };
+    // A controller fills it in.
+    let source = Some(claim.source.clone()).filter(|source| !source.as_str().is_empty());
+    let place = claim.label.clone();
+    let name = claim.name.clone();
+    let report = LabelReport { source, place, vip: Some(claim.vip), name, verdict };
     (!claim.superseded).then_some(report)
 }
 
-/// Notes for an owner whose options are overruled: those of the lowest app id are in force.
-fn obeyed_verdict(claim: &Claim, first: &Claim) -> Verdict {
+/// Notes for an owner whose options are overruled, since those of the lowest app id are in force, and
+/// whose VIP would be refused if it were new.
+fn obeyed_verdict(claim: &Claim, first: &Claim, objection: Option<&AddressRefusal>) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {
         let (app, source) = (&first.label.app, &first.source);
@@ -206,6 +254,9 @@ fn obeyed_verdict(claim: &Claim, first: &Claim) -> Verdict {
             format!("shares this VIP with {app} of {source}, whose IPVS options are in force")
         }
     });
-    let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).collect();
+    let objection = objection.map(|objection| {
+        format!("it serves already and stays, but a node where it is new refuses it: {objection}")
+    });
+    let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).chain(objection).collect();
     if notes.is_empty() { Verdict::Obeyed } else { Verdict::Noted(notes.join("; ")) }
 }

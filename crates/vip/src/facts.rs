@@ -19,6 +19,17 @@ pub struct NodeFacts {
     pub resolvers: BTreeSet<IpAddr>,
     /// Directly connected networks: routes without a gateway.
     pub connected: BTreeSet<IpNet>,
+    /// Gateways of this node's routes.
+    pub gateways: BTreeSet<IpAddr>,
+    /// Those of its default routes, which lead off the node for certain.
+    pub uplinks: BTreeSet<IpAddr>,
+    /// Broadcast and anycast addresses of connected networks.
+    pub groups: BTreeSet<IpAddr>,
+    /// Whether a route names another source than masquerading would choose, so that the routes to
+    /// real servers matter where nftables translates addresses.
+    pub names_sources: bool,
+    /// The MTUs of the interfaces that routes lead over.
+    pub mtus: BTreeMap<String, u32>,
     /// Sockets that listen on this node; `None` if unknown.
     pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
 }

@@ -2,11 +2,12 @@
 //!
 //! Their rules keep packets to VIPs away from everything but IPVS, and give clients on this node a
 //! source address that replies come back to. The rules never change while vipd runs; only the
-//! elements of three sets come and go, with the addresses and services they stand for.
+//! elements of three sets and a map come and go, with the addresses and services they stand for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 pub use nl_ipvs::Family;
@@ -39,6 +40,17 @@ pub enum Guard {
     Off,
 }
 
+/// Reports of SYNs that clients had to send again, since the real server answered none before: the
+/// evidence of a silent host that a filter of echoes can't hide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LostSyns {
+    /// They are logged, for the prober to read.
+    Logged,
+    /// Nobody asks for them.
+    #[default]
+    Ignored,
+}
+
 /// The configured modes of the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Modes {
@@ -46,6 +58,8 @@ pub struct Modes {
     pub masquerade: Masquerade,
     /// Protection of ports without a service.
     pub guard: Guard,
+    /// Reports of lost SYNs, where addresses can be translated.
+    pub lost_syns: LostSyns,
 }
 
 /// The rules of one of our tables.
@@ -55,18 +69,31 @@ pub struct Rules {
     pub nat: Option<Masquerade>,
     /// The chain after IPVS.
     pub guard: Guard,
+    /// The rule that logs lost SYNs. Never without address translation.
+    pub lost_syns: LostSyns,
 }
 
 impl Rules {
     /// Every variant that vipd creates.
-    pub const ALL: [Self; 6] = [
-        Self { nat: Some(Masquerade::Always), guard: Guard::On },
-        Self { nat: Some(Masquerade::Always), guard: Guard::Off },
-        Self { nat: Some(Masquerade::Off), guard: Guard::On },
-        Self { nat: Some(Masquerade::Off), guard: Guard::Off },
-        Self { nat: None, guard: Guard::On },
-        Self { nat: None, guard: Guard::Off },
-    ];
+    pub const ALL: [Self; 10] = {
+        use Masquerade::{Always, Off};
+        [
+            Self::variant(Some(Always), Guard::On, LostSyns::Logged),
+            Self::variant(Some(Always), Guard::Off, LostSyns::Logged),
+            Self::variant(Some(Off), Guard::On, LostSyns::Logged),
+            Self::variant(Some(Off), Guard::Off, LostSyns::Logged),
+            Self::variant(Some(Always), Guard::On, LostSyns::Ignored),
+            Self::variant(Some(Always), Guard::Off, LostSyns::Ignored),
+            Self::variant(Some(Off), Guard::On, LostSyns::Ignored),
+            Self::variant(Some(Off), Guard::Off, LostSyns::Ignored),
+            Self::variant(None, Guard::On, LostSyns::Ignored),
+            Self::variant(None, Guard::Off, LostSyns::Ignored),
+        ]
+    };
+
+    const fn variant(nat: Option<Masquerade>, guard: Guard, lost_syns: LostSyns) -> Self {
+        Self { nat, guard, lost_syns }
+    }
 }
 
 /// The nftables features of the kernel, probed by a trial transaction.
@@ -100,6 +127,8 @@ pub struct Table {
     pub support: NftSupport,
     /// The kernel's error for features that it lacks.
     pub lacks: Option<String>,
+    /// The kernel's error for the rule that logs lost SYNs; `None` if it has accepted it.
+    pub cannot_log: Option<String>,
     /// The state of the rules.
     pub state: TableState,
     /// The elements of set `vips`: addresses that are guarded.
@@ -109,6 +138,20 @@ pub struct Table {
     pub empty: BTreeSet<Vip>,
     /// The elements of set `open`: ports of guarded addresses at which a server of this node answers.
     pub open: BTreeSet<Vip>,
+    /// The elements of map `sources`, by virtual address and real server: the source to translate
+    /// clients to where masquerading would choose another one.
+    pub sources: BTreeMap<(IpAddr, IpAddr), IpAddr>,
+}
+
+/// The source address that clients of a virtual address get towards a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Translation {
+    /// The virtual address.
+    pub address: IpAddr,
+    /// The real server's address.
+    pub server: IpAddr,
+    /// The source. All three are of one family.
+    pub source: IpAddr,
 }
 
 /// An element of a set.
@@ -120,6 +163,14 @@ pub enum Element {
     Refused(Vip),
     /// A port in set `open`.
     Open(Vip),
+    /// A source in map `sources`.
+    Source(Translation),
+}
+
+/// Returns the range of a virtual address with each real server.
+pub(crate) fn pairs_of(address: IpAddr) -> RangeInclusive<(IpAddr, IpAddr)> {
+    let last = Ipv6Addr::from_bits(u128::MAX);
+    (address, Ipv4Addr::UNSPECIFIED.into())..=(address, last.into())
 }
 
 /// Returns the family's name in nftables.
@@ -147,6 +198,7 @@ impl Element {
         match self {
             Self::Guarded(address) => *address,
             Self::Refused(vip) | Self::Open(vip) => vip.address,
+            Self::Source(translation) => translation.address,
         }
     }
 
@@ -157,6 +209,7 @@ impl Element {
             Self::Guarded(_) => "vips",
             Self::Refused(_) => "empty",
             Self::Open(_) => "open",
+            Self::Source(_) => "sources",
         }
     }
 
@@ -167,12 +220,15 @@ impl Element {
     }
 }
 
-/// Writes `3.3.0.6` or `3.3.0.6:3306/tcp`.
+/// Writes `3.3.0.6`, `3.3.0.6:3306/tcp`, or `3.3.0.6 by 10.0.0.7 from 10.0.0.9`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guarded(address) => address.fmt(f),
             Self::Refused(vip) | Self::Open(vip) => vip.fmt(f),
+            Self::Source(Translation { address, server, source }) => {
+                write!(f, "{address} by {server} from {source}")
+            }
         }
     }
 }
@@ -181,11 +237,12 @@ impl Table {
     /// Returns the rules that the table should have; `None` if the kernel has no nftables.
     #[must_use]
     pub fn wanted_rules(&self, modes: Modes) -> Option<Rules> {
-        let Modes { masquerade, guard } = modes;
+        let Modes { masquerade, guard, lost_syns } = modes;
+        let lost_syns = if self.cannot_log.is_none() { lost_syns } else { LostSyns::Ignored };
         match self.support {
             NftSupport::Nothing => None,
-            NftSupport::Filter => Some(Rules { nat: None, guard }),
-            NftSupport::Nat => Some(Rules { nat: Some(masquerade), guard }),
+            NftSupport::Filter => Some(Rules { nat: None, guard, lost_syns: LostSyns::Ignored }),
+            NftSupport::Nat => Some(Rules { nat: Some(masquerade), guard, lost_syns }),
         }
     }
 
@@ -193,7 +250,11 @@ impl Table {
     pub fn elements(&self) -> impl Iterator<Item = Element> + '_ {
         let guarded = self.vips.iter().copied().map(Element::Guarded);
         let refused = self.empty.iter().copied().map(Element::Refused);
-        guarded.chain(refused).chain(self.open.iter().copied().map(Element::Open))
+        let open = self.open.iter().copied().map(Element::Open);
+        let sources = self.sources.iter().map(|(&(address, server), &source)| {
+            Element::Source(Translation { address, server, source })
+        });
+        guarded.chain(refused).chain(open).chain(sources)
     }
 
     /// Adds an element.
@@ -202,6 +263,9 @@ impl Table {
             Element::Guarded(address) => self.vips.insert(address),
             Element::Refused(vip) => self.empty.insert(vip),
             Element::Open(vip) => self.open.insert(vip),
+            Element::Source(Translation { address, server, source }) => {
+                self.sources.insert((address, server), source) != Some(source)
+            }
         };
     }
 
@@ -211,6 +275,10 @@ impl Table {
             Element::Guarded(address) => self.vips.remove(&address),
             Element::Refused(vip) => self.empty.remove(&vip),
             Element::Open(vip) => self.open.remove(&vip),
+            Element::Source(Translation { address, server, source }) => {
+                let held = self.sources.get(&(address, server)) == Some(&source);
+                held && self.sources.remove(&(address, server)).is_some()
+            }
         }
     }
 
@@ -221,6 +289,9 @@ impl Table {
             Element::Guarded(address) => self.vips.contains(&address),
             Element::Refused(vip) => self.empty.contains(&vip),
             Element::Open(vip) => self.open.contains(&vip),
+            Element::Source(Translation { address, server, source }) => {
+                self.sources.get(&(address, server)) == Some(&source)
+            }
         }
     }
 
@@ -230,9 +301,13 @@ impl Table {
             let vips = addresses.iter().flat_map(|address| vips.range(Vip::all_on(*address)));
             vips.copied().collect()
         };
+        let of = |address: &IpAddr| self.sources.range(pairs_of(*address));
+        let sources = addresses.iter().flat_map(of).map(|(key, source)| (*key, *source)).collect();
         Self {
+            sources,
             support: self.support,
             lacks: self.lacks.clone(),
+            cannot_log: self.cannot_log.clone(),
             state: self.state,
             vips: vips.copied().collect(),
             empty: on_them(&self.empty),
@@ -272,6 +347,14 @@ impl Nft {
     /// Copies the tables with the elements of these addresses only.
     pub(crate) fn restricted_to(&self, addresses: &BTreeSet<IpAddr>) -> Self {
         Self { v4: self.v4.restricted_to(addresses), v6: self.v6.restricted_to(addresses) }
+    }
+
+    /// Returns the kernel's error for the rule that logs lost SYNs, if it has address translation but
+    /// not that.
+    #[must_use]
+    pub fn cannot_log(&self) -> Option<&str> {
+        let whole = self.tables().into_iter().filter(|(_, table)| table.support == NftSupport::Nat);
+        whole.into_iter().find_map(|(_, table)| table.cannot_log.as_deref())
     }
 
     /// Lists the features that the kernel lacks, with the reason: one entry for each family, or one
@@ -375,12 +458,16 @@ impl fmt::Display for Guard {
     }
 }
 
-/// Writes `masquerade always, guard on`.
+/// Writes `masquerade always, guard on, lost SYNs logged`.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.nat {
-            Some(masquerade) => write!(f, "masquerade {masquerade}, guard {}", self.guard),
-            None => write!(f, "no address translation, guard {}", self.guard),
+            Some(masquerade) => write!(f, "masquerade {masquerade}, guard {}", self.guard)?,
+            None => write!(f, "no address translation, guard {}", self.guard)?,
+        }
+        match self.lost_syns {
+            LostSyns::Logged => f.write_str(", lost SYNs logged"),
+            LostSyns::Ignored => Ok(()),
         }
     }
 }

@@ -46,10 +46,26 @@ pub enum Link {
 /// The binding of an address on our interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bound {
-    /// The source address of the node's own connections to the address (`src` of its local route),
-    /// if it differs from the address itself. Only used without nftables NAT. The unspecified
-    /// address stands for a missing local route: it is never desired, so the route is put back.
+    /// Its local route.
+    pub route: LocalRoute,
+    /// The path MTU that the kernel has learnt for the node's own connections to the address, and soon
+    /// forgets.
+    pub learnt: Option<u32>,
+    /// Whether the kernel may choose the address as the source of other connections: an IPv4 address
+    /// with another scope than `host`, or an IPv6 address that isn't deprecated.
+    pub is_choice: bool,
+}
+
+/// The local route of an address on our interface, as far as it may differ from the one that the kernel
+/// makes. It is that of the node's own connections to the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalRoute {
+    /// The source address (`src`), if it differs from the address itself. Only used without nftables
+    /// NAT. The unspecified address stands for a missing route (IPv6: a route whose address is
+    /// missing): it is never desired, so what is missing is put back.
     pub source: Option<IpAddr>,
+    /// The MTU (`mtu`), if it differs from that of `lo`.
+    pub mtu: Option<u32>,
 }
 
 /// A virtual service as read from the kernel.

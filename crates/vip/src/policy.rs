@@ -21,6 +21,10 @@ pub struct Policy {
     pub allow: Vec<IpNet>,
     /// Prefixes and names that only some apps may claim.
     pub owner: BTreeMap<Reserved, Reservation>,
+    /// Addresses of the cluster's servers, beside those that [`ClusterFacts`] has (`[cluster]` of the
+    /// configuration).
+    #[serde(skip)]
+    pub cluster: Vec<IpNet>,
     /// The addresses at which the node's name server answers (`[names]` of the configuration).
     #[serde(skip)]
     pub listen: Vec<IpAddr>,
@@ -80,14 +84,23 @@ pub enum AddressRefusal {
     /// An address of this node.
     #[error("{0} is an address of this node: binding it as a VIP would cut the node off")]
     OwnAddress(IpAddr),
-    /// An address of another node.
-    #[error("{0} is the address of a cluster node")]
+    /// An address of another node, or another server of the cluster.
+    #[error("{0} is the address of a server of the cluster")]
     OtherNode(IpAddr),
     /// An address of a server that the cluster depends on.
     #[error("{0} is the address of a server of Marathon, Mesos or ZooKeeper")]
     Master(IpAddr),
+    /// An address of a gateway.
+    #[error("{0} is a gateway of this node's routes")]
+    Gateway(IpAddr),
+    /// A broadcast or anycast address.
+    #[error("{0} is a broadcast or anycast address of a network of this node")]
+    Group(IpAddr),
     /// An address of a resolver.
-    #[error("{0} is a DNS resolver of this node (/etc/resolv.conf)")]
+    #[error(
+        "{0} is a DNS resolver of this node (/etc/resolv.conf): if this VIP is to be that resolver, put \
+         {0} itself in vip.allow, beside the prefixes of all other VIPs"
+    )]
     Resolver(IpAddr),
     /// The address at which the node's name server answers.
     #[error("{0} is the address of this node's name server ([names] listen)")]
@@ -116,12 +129,48 @@ impl Policy {
     /// Checks that `app` of a source may claim `address` as a VIP. A `name` has its address by the
     /// settings of names, so it needs no other permission to lie there.
     ///
+    /// An address that `serves` already stays although something new on the node or in the cluster
+    /// speaks against it, which is returned: a route, a resolver, the address of a container.
+    ///
     /// # Errors
     /// Returns the most fundamental reason for the refusal.
     pub fn admit(
         &self,
         (source, app): (&SourceId, &str),
         (address, name): (IpAddr, Option<&VipName>),
+        serves: bool,
+        node: &NodeFacts,
+        cluster: &ClusterFacts,
+    ) -> Result<Option<AddressRefusal>, AddressRefusal> {
+        self.check_always(address, node, cluster)?;
+        let covering = self.allow.iter().filter(|prefix| prefix.contains(&address));
+        let allowed = covering.clone().next().is_some();
+        if !self.allow.is_empty() && !allowed && name.is_none() {
+            return Err(AddressRefusal::NotAllowed(address));
+        }
+        self.check_owner((source, app), (address, name))?;
+        // A prefix of one address is about this very address.
+        let is_named =
+            covering.clone().any(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
+        let route = node.routes.iter().find(|(net, _)| net.contains(&address));
+        let objection = if node.resolvers.contains(&address) && !is_named {
+            Some(AddressRefusal::Resolver(address))
+        } else if cluster.tasks.contains(&address) {
+            Some(AddressRefusal::Task(address))
+        } else {
+            let route = route.filter(|_| !allowed);
+            route.map(|(net, link)| AddressRefusal::Routed(address, *net, link.clone()))
+        };
+        match objection {
+            Some(refusal) if !serves => Err(refusal),
+            objection => Ok(objection),
+        }
+    }
+
+    /// Refuses addresses that are never VIPs, whatever the configuration says.
+    fn check_always(
+        &self,
+        address: IpAddr,
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<(), AddressRefusal> {
@@ -133,7 +182,7 @@ impl Policy {
         if node.own.contains(&address) {
             return Err(AddressRefusal::OwnAddress(address));
         }
-        if cluster.nodes.contains(&address) {
+        if self.is_of_cluster(address) || cluster.nodes.contains(&address) {
             return Err(AddressRefusal::OtherNode(address));
         }
         if cluster.masters.contains(&address) {
@@ -142,21 +191,31 @@ impl Policy {
         if self.listen.contains(&address) {
             return Err(AddressRefusal::NameServer(address));
         }
-        if node.resolvers.contains(&address) {
-            return Err(AddressRefusal::Resolver(address));
+        if node.gateways.contains(&address) {
+            return Err(AddressRefusal::Gateway(address));
         }
-        if cluster.tasks.contains(&address) {
-            return Err(AddressRefusal::Task(address));
+        if node.groups.contains(&address) {
+            return Err(AddressRefusal::Group(address));
         }
-        let allowed = self.allow.iter().any(|prefix| prefix.contains(&address));
-        if !self.allow.is_empty() && !allowed && name.is_none() {
-            return Err(AddressRefusal::NotAllowed(address));
-        }
-        if !allowed
-            && let Some((net, link)) = node.routes.iter().find(|(net, _)| net.contains(&address))
-        {
-            return Err(AddressRefusal::Routed(address, *net, link.clone()));
-        }
+        Ok(())
+    }
+
+    /// Tells whether `cluster` has an address; a narrower prefix of `allow` makes an exception.
+    fn is_of_cluster(&self, address: IpAddr) -> bool {
+        let narrowest = |prefixes: &[IpNet]| {
+            let covering = prefixes.iter().filter(|prefix| prefix.contains(&address));
+            covering.map(IpNet::prefix_len).max()
+        };
+        let of_cluster = narrowest(&self.cluster);
+        of_cluster.is_some() && narrowest(&self.allow) <= of_cluster
+    }
+
+    /// Refuses what `owner` reserves for other apps.
+    fn check_owner(
+        &self,
+        (source, app): (&SourceId, &str),
+        (address, name): (IpAddr, Option<&VipName>),
+    ) -> Result<(), AddressRefusal> {
         let excludes = |(_, owner): &(&Reserved, &Reservation)| !owner.includes(source, app);
         let of_name = name.and_then(|name| {
             let (reserved, owner) =
@@ -199,7 +258,8 @@ mod tests {
         node: &NodeFacts,
     ) -> Result<(), AddressRefusal> {
         let app = (&SourceId::from("main"), app);
-        policy.admit(app, (address.parse().unwrap(), None), node, &ClusterFacts::default())
+        let at = (address.parse().unwrap(), None);
+        policy.admit(app, at, false, node, &ClusterFacts::default()).map(drop)
     }
 
     fn plain(address: &str) -> Result<(), AddressRefusal> {
@@ -236,13 +296,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_the_node_and_cluster_use_is_refused() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// A node and a cluster in which an address of each kind is in use.
+    fn in_use(route: (&str, &str), resolver: &str) -> (NodeFacts, ClusterFacts) {
+        let (network, interface) = route;
         let node = NodeFacts {
             own: [ip("10.0.0.1")].into(),
-            routes: [("172.17.0.0/16".parse().unwrap(), "docker0".to_owned())].into(),
-            resolvers: [ip("10.0.0.53")].into(),
+            routes: [(network.parse().unwrap(), interface.to_owned())].into(),
+            resolvers: [ip(resolver)].into(),
+            gateways: [ip("10.0.0.254")].into(),
+            groups: [ip("10.0.0.255")].into(),
             ..NodeFacts::default()
         };
         let cluster = ClusterFacts {
@@ -250,9 +316,15 @@ mod tests {
             masters: [ip("10.0.0.9")].into(),
             tasks: [ip("9.0.1.3")].into(),
         };
+        (node, cluster)
+    }
+
+    #[test]
+    fn what_the_node_and_cluster_use_is_refused() {
+        let (node, cluster) = in_use(("172.17.0.0/16", "docker0"), "10.0.0.53");
         let app = (&SourceId::default(), "/a");
         let refusal = |address| {
-            Policy::default().admit(app, (ip(address), None), &node, &cluster).unwrap_err()
+            Policy::default().admit(app, (ip(address), None), false, &node, &cluster).unwrap_err()
         };
         assert!(matches!(refusal("10.0.0.1"), AddressRefusal::OwnAddress(_)));
         assert!(matches!(refusal("10.0.0.2"), AddressRefusal::OtherNode(_)));
@@ -260,10 +332,51 @@ mod tests {
         assert!(matches!(refusal("10.0.0.53"), AddressRefusal::Resolver(_)));
         assert!(matches!(refusal("9.0.1.3"), AddressRefusal::Task(_)));
         assert!(matches!(refusal("172.17.0.2"), AddressRefusal::Routed(..)));
+        assert!(matches!(refusal("10.0.0.254"), AddressRefusal::Gateway(_)));
+        assert!(matches!(refusal("10.0.0.255"), AddressRefusal::Group(_)));
         let re_admitted =
             Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
-        assert_eq!(re_admitted.admit(app, (ip("172.17.0.2"), None), &node, &cluster), Ok(()));
-        assert!(re_admitted.admit(app, (ip("10.0.0.1"), None), &node, &cluster).is_err());
+        assert_eq!(
+            re_admitted.admit(app, (ip("172.17.0.2"), None), false, &node, &cluster),
+            Ok(None)
+        );
+        assert!(re_admitted.admit(app, (ip("10.0.0.1"), None), true, &node, &cluster).is_err());
+    }
+
+    #[test]
+    fn what_serves_stays_unless_it_may_never_be_a_vip() {
+        let (node, cluster) = in_use(("3.0.0.0/8", "tun0"), "4.4.0.53");
+        let app = (&SourceId::default(), "/a");
+        let admit = |policy: &Policy, address: &str, serves: bool| {
+            policy.admit(app, (ip(address), None), serves, &node, &cluster)
+        };
+        let policy = Policy::default();
+        for address in ["3.3.0.6", "4.4.0.53", "9.0.1.3"] {
+            let refusal = admit(&policy, address, false).unwrap_err();
+            assert_eq!(admit(&policy, address, true), Ok(Some(refusal)), "{address}");
+        }
+        let policy = Policy { cluster: vec!["10.5.0.0/24".parse().unwrap()], ..Policy::default() };
+        for address in
+            ["10.0.0.1", "10.0.0.2", "10.5.0.7", "10.0.0.9", "10.0.0.254", "10.0.0.255", "0.0.0.0"]
+        {
+            assert!(admit(&policy, address, true).is_err(), "{address}");
+        }
+        // A narrower prefix that is free for VIPs is an exception.
+        let free = Policy {
+            cluster: vec!["10.0.0.0/8".parse().unwrap()],
+            allow: vec!["10.200.0.0/16".parse().unwrap()],
+            ..Policy::default()
+        };
+        assert_eq!(admit(&free, "10.200.0.6", false), Ok(None));
+        assert!(admit(&free, "10.201.0.6", true).is_err());
+        // The operator's settings are obeyed at once.
+        let elsewhere = Policy { allow: vec!["5.0.0.0/8".parse().unwrap()], ..Policy::default() };
+        assert!(admit(&elsewhere, "3.3.0.6", true).is_err());
+        // A prefix that happens to cover a resolver doesn't give it away; its own address does.
+        let allow =
+            |prefix: &str| Policy { allow: vec![prefix.parse().unwrap()], ..policy.clone() };
+        assert!(admit(&allow("4.4.0.0/16"), "4.4.0.53", false).is_err());
+        assert_eq!(admit(&allow("4.4.0.53/32"), "4.4.0.53", false), Ok(None));
     }
 
     #[test]
@@ -306,7 +419,8 @@ mod tests {
         let admit = |app: &str, name: &str, address: &str| {
             let (name, at) = (name.parse().unwrap(), address.parse().unwrap());
             let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
-            policy.admit((&SourceId::from("m"), app), (at, Some(&name)), &node, &cluster).is_ok()
+            let app = (&SourceId::from("m"), app);
+            policy.admit(app, (at, Some(&name)), false, &node, &cluster).is_ok()
         };
         assert!(admit("/shop/web", "shop-web.marathon", "12.0.0.1"));
         assert!(!admit("/evil", "shop-web.marathon", "12.0.0.1"));

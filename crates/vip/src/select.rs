@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nl_ipvs::{DestinationSettings, Family};
 
+use crate::liveness::SilentServer;
 use crate::local;
 use crate::observed::ObservedServer;
 use crate::special_address::SpecialAddress;
@@ -31,6 +32,8 @@ pub struct Member {
     pub why: Why,
     /// The reason for the choice of endpoint; `None` if there was no choice.
     pub local: Option<Box<Local>>,
+    /// The silence of its host, if it is silent; set by a controller.
+    pub silent: Option<SilentServer>,
 }
 
 impl Member {
@@ -43,16 +46,22 @@ impl Member {
     /// Describes the reasons for weight and endpoint.
     #[must_use]
     pub fn reason(&self) -> String {
-        match &self.local {
-            None => self.why.to_string(),
-            Some(local) => format!("{}; {local}", self.why),
+        let mut reason = self.why.to_string();
+        if let Some(local) = &self.local {
+            reason += &format!("; {local}");
         }
+        if let Some(silent) = &self.silent {
+            reason += &format!("; {silent}");
+        }
+        reason
     }
 }
 
 /// A task that isn't a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
+    /// The source of the app.
+    pub source: SourceId,
     /// The app.
     pub app: AppId,
     /// The task.
@@ -70,9 +79,17 @@ pub struct Selection {
     pub left_out: Vec<LeftOut>,
     /// Real servers whose tasks have ended for certain: they are removed whatever else is unknown.
     pub ended: BTreeSet<SocketAddr>,
+    /// Real servers that are removed, too, since their hosts are silent; set by a controller. They come
+    /// back when the hosts answer.
+    pub silenced: BTreeSet<SocketAddr>,
 }
 
 impl Selection {
+    /// Tells whether a real server is removed whatever else is unknown.
+    pub(crate) fn is_over(&self, server: &SocketAddr) -> bool {
+        self.ended.contains(server) || self.silenced.contains(server)
+    }
+
     /// Returns the left-out tasks that may still become real servers; ended ones can't.
     pub fn waiting_tasks(&self) -> impl Iterator<Item = &LeftOut> {
         self.left_out.iter().filter(|out| !matches!(out.why, Why::Terminal(_)))
@@ -157,10 +174,18 @@ pub fn select_servers(
                 add_member(
                     &mut selection,
                     address,
-                    Member { weight, source, app, task, why, local: local.map(Box::new) },
+                    Member {
+                        weight,
+                        source,
+                        app,
+                        task,
+                        why,
+                        local: local.map(Box::new),
+                        silent: None,
+                    },
                 );
             }
-            _ => selection.left_out.push(LeftOut { app, task, why }),
+            _ => selection.left_out.push(LeftOut { source, app, task, why }),
         }
     }
     selection
@@ -194,7 +219,12 @@ fn add_member(selection: &mut Selection, address: SocketAddr, member: Member) {
     };
     if loser.task != winner.task {
         let why = Why::SameServer(winner.task.clone());
-        selection.left_out.push(LeftOut { app: loser.app, task: loser.task, why });
+        selection.left_out.push(LeftOut {
+            source: loser.source,
+            app: loser.app,
+            task: loser.task,
+            why,
+        });
     }
 }
 

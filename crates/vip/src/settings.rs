@@ -15,8 +15,7 @@ use crate::nft::Modes;
 pub struct TableSettings {
     /// The policy on VIP addresses.
     pub policy: Policy,
-    /// The source of the node's own connections to IPv4 VIPs, where nftables can't translate
-    /// addresses. `None`: that of the route to the real servers.
+    /// The source of connections to IPv4 VIPs. `None`: that of the route to the real servers.
     pub source: Option<Ipv4Addr>,
     /// The IPVS connection timeouts; 0 leaves one unchanged.
     pub timeouts: Timeouts,

@@ -8,6 +8,7 @@ use nl_ipvs::Family;
 use serde::{Deserialize, Serialize};
 
 use crate::Ending;
+use crate::liveness::HostVerdict;
 
 /// The reason why a task is, or isn't, a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub enum Why {
     NotUnicast(IpAddr),
     SameServer(Arc<str>),
     Unroutable(Arc<str>),
+    Silent(Arc<HostVerdict>),
 }
 
 /// The health of a task as its source reports it.
@@ -79,7 +81,8 @@ impl Why {
             | Self::Port0
             | Self::NotUnicast(_)
             | Self::SameServer(_)
-            | Self::Unroutable(_) => Health::Unknown,
+            | Self::Unroutable(_)
+            | Self::Silent(_) => Health::Unknown,
         }
     }
 }
@@ -128,6 +131,7 @@ impl fmt::Display for Why {
             }
             Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
             Self::Unroutable(why) => return f.write_str(why),
+            Self::Silent(verdict) => return write!(f, "its {verdict}"),
         })
     }
 }

@@ -10,6 +10,8 @@ pub struct Config {
     pub controller: vip::controller::Config,
     /// The sources.
     pub sources: Vec<SourceConfig>,
+    /// The zone of the names of tasks; `None` if they are not served.
+    pub task_zone: Option<String>,
 }
 
 impl Config {
@@ -29,6 +31,7 @@ impl Config {
                 .iter()
                 .map(|marathon| SourceConfig::for_marathon(marathon, config))
                 .collect(),
+            task_zone: config.names.task_zone.clone(),
         }
     }
 }

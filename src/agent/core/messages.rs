@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use node::KernelError;
 use vip::controller::LogEntry;
+use vip::liveness::{ProbeReport, WatchList};
 use vip::naming::VipName;
 use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
 use crate::agent::name_files::NamesUpdate;
-use crate::agent::status::Hold;
+use crate::agent::status::{Hold, WrongSysctl};
 use crate::sources::hosts::Addresses;
 use crate::sources::{SourceId, SourceMessage, SourceRequest};
 
@@ -20,8 +21,8 @@ use crate::sources::{SourceId, SourceMessage, SourceRequest};
 pub struct KernelReading {
     /// The table, the interface and the firewall.
     pub observed: Observed,
-    /// A sentence on each sysctl that has a wrong value.
-    pub sysctls: Vec<String>,
+    /// The sysctls that have a wrong value.
+    pub sysctls: Vec<WrongSysctl>,
 }
 
 /// An event that the core decides about.
@@ -58,6 +59,10 @@ pub enum Input {
     Accept(Option<SourceId>),
     /// The operator has a name forget its address, so that the rules choose again.
     Reassign(VipName),
+    /// Why the node's resolver can't be told to ask the name server; `None` when it can again.
+    Resolver(Option<String>),
+    /// The prober has verdicts about hosts, or its state has changed.
+    Probed(ProbeReport),
     /// The time of [`AgentCore::wake_at`](super::AgentCore::wake_at) has come.
     Tick,
 }
@@ -85,6 +90,8 @@ pub enum Effect {
     FindWays(BTreeSet<IpAddr>),
     /// Apply a plan. The outcome comes as [`Input::Applied`].
     Apply(Plan),
+    /// Probe these hosts, in place of those of an earlier list.
+    Watch(WatchList),
     /// Log the result of each operation of the last plan.
     Log(Vec<(LogEntry, OpResult)>),
     /// Write the state file of this source.

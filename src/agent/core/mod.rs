@@ -6,6 +6,7 @@
 mod config;
 mod doubt;
 mod kernel;
+mod liveness;
 mod messages;
 mod names;
 mod open_doubt;
@@ -13,18 +14,21 @@ mod snapshot;
 mod sources;
 mod sync_state;
 mod tracked;
+mod watching;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use node::error_chain;
 use vip::controller::{self, Mode, ReadFailure};
-use vip::naming::{NameFacts, VipName};
+use vip::liveness::ProbeStatus;
+use vip::naming::{NameFacts, VipName, task_zones};
 use vip::{Controller, Firewall, LabelReport};
 
-use super::status::Hold;
+use super::status::{Hold, SilentHost, WrongSysctl};
 use crate::clock::{Moment, Timestamp};
 use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
@@ -32,6 +36,7 @@ pub use config::Config;
 pub use messages::{Effect, Input, KernelReading};
 use open_doubt::OpenDoubt;
 use tracked::TrackedSource;
+use watching::Watching;
 
 /// The core of the agent; see the module's documentation.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub struct AgentCore {
     cluster: ClusterContext,
     controller: Controller,
     controller_wake: Duration,
-    sysctls: Vec<String>,
+    sysctls: Vec<WrongSysctl>,
     /// The prefixes that VIPs must lie in.
     allow: Vec<IpNet>,
     /// Problems of the node's firewall for VIPs.
@@ -53,8 +58,20 @@ pub struct AgentCore {
     /// Rules of vipd's own let VIPs through the firewall.
     lets_in: bool,
     data_path: Option<String>,
+    /// Why the node's resolver can't be told to ask the name server.
+    resolver: Option<String>,
+    /// The hosts that are silent.
+    silent_hosts: BTreeMap<IpAddr, SilentHost>,
+    /// Real servers on them are taken out of use.
+    acts_on_silence: bool,
+    /// The state of the probing.
+    probe_status: ProbeStatus,
+    /// What the prober watches; `None` if there is none.
+    watching: Option<Watching>,
     /// The zones of names; `None` if names are not served.
     zones: Option<Vec<String>>,
+    /// The zones of the names of tasks; none if they are not served.
+    task_zones: Vec<String>,
     hold: Option<Hold>,
     /// The sources lack so much of the kernel's table that this is doubted.
     table_doubt: Option<OpenDoubt>,
@@ -87,7 +104,13 @@ impl AgentCore {
             checked_firewall: None,
             lets_in,
             data_path: None,
+            resolver: None,
+            silent_hosts: BTreeMap::new(),
+            acts_on_silence: false,
+            probe_status: ProbeStatus::default(),
+            watching: None,
             zones,
+            task_zones: config.task_zone.iter().flat_map(|zone| task_zones(zone)).collect(),
             hold: None,
             table_doubt: None,
             table_news: false,
@@ -99,6 +122,7 @@ impl AgentCore {
     /// Takes in an event and returns the effects to carry out, in order.
     pub fn handle_input(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.note_watched(&input, now.since_start);
         match input {
             Input::Source { source, message } => {
                 self.on_source_message(&source, message, now, &mut effects);
@@ -128,6 +152,8 @@ impl AgentCore {
                 self.controller.reassign_name(&name, now.since_start);
                 self.tell_controller(controller::Input::Tick, now, &mut effects);
             }
+            Input::Resolver(trouble) => self.resolver = trouble,
+            Input::Probed(report) => self.on_probe_report(report, now, &mut effects),
             Input::Tick => {}
         }
         self.handle_due(now, &mut effects);
@@ -138,7 +164,10 @@ impl AgentCore {
     #[must_use]
     pub fn wake_at(&self) -> Duration {
         let sources = self.sources.iter().map(|tracked| tracked.source.wake_at());
-        sources.chain(self.hosts.wake_at()).fold(self.controller_wake, Duration::min)
+        let watching = self.watching.as_ref().filter(|_| self.controller.observed().is_some());
+        let list = watching.and_then(|watching| watching.due);
+        let times = sources.chain(self.hosts.wake_at()).chain(list);
+        times.fold(self.controller_wake, Duration::min)
     }
 
     /// Takes the news about labels since the last call: each refused label is reported once, until
@@ -180,6 +209,7 @@ impl AgentCore {
             || status.awaited.is_empty() && status.counters.readings > 0 && self.is_in_kernel();
         self.save_sources(now, effects);
         self.update_names(now, effects);
+        self.update_watched(now.since_start, effects);
     }
 
     /// Returns whether all claims are in the kernel. A VIP that the kernel refuses doesn't count: the

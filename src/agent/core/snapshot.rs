@@ -78,6 +78,8 @@ impl AgentCore {
             sysctls: self.sysctls.clone(),
             firewall: self.firewall.clone(),
             data_path: self.data_path.clone(),
+            resolver: self.resolver.clone(),
+            probing: self.probing(),
             hold: self.hold.clone(),
             started: self.started,
         }
@@ -87,7 +89,12 @@ impl AgentCore {
     #[must_use]
     pub fn to_table(&self, now: Moment) -> Table {
         let mut desired = self.controller.desired();
-        desired.reports.extend(self.source_label_reports().cloned());
+        let several = self.has_several_sources();
+        desired.reports.extend(self.sources.iter().flat_map(|each| {
+            let source = several.then(|| each.id.clone());
+            let reports = each.source.label_reports();
+            reports.map(move |report| LabelReport { source: source.clone(), ..report.clone() })
+        }));
         let drains = self.controller.draining_servers().filter_map(|(vip, server, drain)| {
             Some(((vip, server), drain.deadline?.saturating_sub(now.since_start)))
         });

@@ -38,11 +38,15 @@ impl AgentCore {
         effects: &mut Vec<Effect>,
         take_step: impl FnOnce(&mut Source, &mut SourceContext<'_>) -> SourceStep<SourceRequest>,
     ) {
+        let has_several = self.has_several_sources();
         let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) else {
             return;
         };
         let mut context = SourceContext { hosts: &mut self.hosts, cluster: &mut self.cluster, now };
         let step = take_step(&mut tracked.source, &mut context);
+        if has_several {
+            self.cluster.name_news(id);
+        }
         self.apply_step(id, step, now, effects);
     }
 
@@ -56,10 +60,14 @@ impl AgentCore {
             &mut SourceContext<'_>,
         ) -> SourceStep<SourceRequest>,
     ) {
+        let has_several = self.has_several_sources();
         let mut context = SourceContext { hosts: &mut self.hosts, cluster: &mut self.cluster, now };
         let mut steps = Vec::new();
         for tracked in &mut self.sources {
             let step = take_step(tracked, &mut context);
+            if has_several {
+                context.cluster.name_news(&tracked.id);
+            }
             if !step.is_empty() {
                 steps.push((tracked.id.clone(), step));
             }
@@ -67,6 +75,11 @@ impl AgentCore {
         for (id, step) in steps {
             self.apply_step(&id, step, now, effects);
         }
+    }
+
+    /// Tells whether what is said of an app has to say which source it is from.
+    pub(super) fn has_several_sources(&self) -> bool {
+        self.sources.len() > 1
     }
 
     fn apply_step(

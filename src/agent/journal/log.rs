@@ -90,6 +90,7 @@ impl Log {
             name: entry.name.as_ref().map(ToString::to_string),
             vip: vip.or_else(|| entry.address.map(|address| address.to_string())),
             server: entry.server,
+            source: entry.source.as_ref().map(ToString::to_string),
             app: (!entry.app.is_empty()).then(|| Arc::clone(&entry.app)),
             task: entry.task.clone(),
             why: (!entry.why.is_empty()).then(|| entry.why.clone()),
@@ -109,7 +110,7 @@ impl Log {
 }
 
 fn write_line(entry: &LogEntry, after_ms: Option<u64>, end: &str) {
-    let LogEntry { op, name, vip, address, server, app, task, why, .. } = entry;
+    let LogEntry { op, name, vip, address, server, source, app, task, why, .. } = entry;
     let cut = |text| caps::cut_text(text, caps::REASON);
     let (line, app, why) = (entry.to_string(), cut(app), cut(why));
     tracing::info!(
@@ -119,6 +120,7 @@ fn write_line(entry: &LogEntry, after_ms: Option<u64>, end: &str) {
         vip = vip.map(display),
         address = address.map(display),
         server = server.map(display),
+        source = source.as_ref().map(display),
         app = &*app,
         why = &*why,
         task = task.as_deref(),

@@ -35,6 +35,9 @@ pub struct JournalEntry {
     /// The real server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<SocketAddr>,
+    /// The Marathon of the app behind the real server, where several are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The app or pod, or several with commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<Arc<str>>,
@@ -61,6 +64,7 @@ impl JournalEntry {
             name: None,
             vip: None,
             server: None,
+            source: None,
             app: None,
             task: None,
             why: None,

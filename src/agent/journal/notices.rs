@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vip::controller::Mode;
 use vip::{LabelReport, SourceId, Verdict};
 
-use crate::agent::status::View;
+use crate::agent::status::{Probing, View};
 use crate::sources::SourceView;
 
 /// A notice: one line for the log.
@@ -63,7 +63,10 @@ pub fn view_notices(before: &View, after: &View) -> Vec<Notice> {
         view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")).collect()
     };
     notices.extend(set_notices(&gaps(before), &gaps(after), "resolved"));
-    notices.extend(set_notices(&to_set(&before.sysctls), &to_set(&after.sysctls), "corrected"));
+    let sysctls = |view: &View| view.sysctls.iter().map(|wrong| wrong.what.clone()).collect();
+    notices.extend(set_notices(&sysctls(before), &sysctls(after), "corrected"));
+    notices.extend(resolver_notice(before, after));
+    notices.extend(probing_notices(&before.probing, &after.probing));
     notices
 }
 
@@ -138,6 +141,54 @@ fn mode_notice(before: &View, after: &View) -> Option<Notice> {
     }
 }
 
+fn resolver_notice(before: &View, after: &View) -> Option<Notice> {
+    match (before.describe_resolver(), after.describe_resolver()) {
+        (was, Some(trouble)) if was.as_ref() != Some(&trouble) => Some(warning("trouble", trouble)),
+        (Some(_), None) => Some(info("trouble-over", "systemd-resolved no longer fails")),
+        _ => None,
+    }
+}
+
+fn probing_notices(was: &Probing, is: &Probing) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    for (host, silent) in &is.silent {
+        let before = was.silent.get(host).map(|before| before.verdict.silence);
+        if before != Some(silent.verdict.silence) {
+            notices.push(warning("host-silent", silent.to_string()));
+        }
+    }
+    let back = was.silent.keys().filter(|host| !is.silent.contains_key(host));
+    notices.extend(back.map(|host| info("host-back", format!("host {host} answers again"))));
+    match (&was.status.obstacle, &is.status.obstacle) {
+        (was, Some(why)) if was.as_ref() != Some(why) => {
+            notices.push(warning("trouble", format!("hosts can't be probed: {why}")));
+        }
+        (Some(_), None) => notices.push(info("trouble-over", "hosts can be probed")),
+        _ => {}
+    }
+    match (&was.deaf, &is.deaf) {
+        (was, Some(why)) if was.as_ref() != Some(why) => {
+            notices
+                .push(warning("trouble", format!("lost SYNs of clients are not heard of: {why}")));
+        }
+        (Some(_), None) => {
+            notices.push(info("trouble-over", "lost SYNs of clients are heard of again"));
+        }
+        _ => {}
+    }
+    match (was.status.blind_since, is.status.blind_since) {
+        (None, Some(_)) => notices.push(warning(
+            "trouble",
+            "no other host answers this node's probes: hosts that are silent stay in use",
+        )),
+        (Some(_), None) => {
+            notices.push(info("trouble-over", "another host answers this node's probes"));
+        }
+        _ => {}
+    }
+    notices
+}
+
 fn kernel_notices(before: &View, after: &View) -> Vec<Notice> {
     let (was, is) = (&before.status, &after.status);
     let mut notices = Vec::new();
@@ -185,7 +236,7 @@ fn set_notices(was: &BTreeSet<String>, is: &BTreeSet<String>, over: &str) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::status::Hold;
+    use crate::agent::status::{Hold, WrongSysctl};
     use crate::sources::hosts::LookupError;
     use std::time::Duration;
     use vip::controller::{Retry, Status};
@@ -200,6 +251,8 @@ mod tests {
             sysctls: Vec::new(),
             firewall: Vec::new(),
             data_path: None,
+            resolver: None,
+            probing: Probing::default(),
             hold: None,
             started: marathon::Timestamp::UNIX_EPOCH,
         }
@@ -249,8 +302,12 @@ mod tests {
         after(&|v| drop(v.status.failing.insert(address, fails(1, "add-service: no such file"))));
         after(&|v| drop(v.status.failing.insert(address, fails(2, "add-service: no such file"))));
         after(&|v| v.status.failing.clear());
-        after(&|v| v.sysctls = vec!["net.ipv4.ip_forward is 0".into()]);
+        let what = "net.ipv4.ip_forward is 0".into();
+        let wrong = WrongSysctl { what, is_vital: false };
+        after(&|v| v.sysctls = vec![wrong.clone()]);
         after(&|v| v.sysctls.clear());
+        after(&|v| v.resolver = Some("there is no D-Bus".into()));
+        after(&|v| v.resolver = None);
         after(&|v| v.gaps = vec!["/web: a task's ports aren't known".into()]);
         let why = LookupError::Resolver("no such host".into());
         after(&|v| drop(v.unresolved.insert("agent1".into(), why.clone())));
@@ -268,6 +325,8 @@ mod tests {
         3.3.0.6 no longer fails
         ! net.ipv4.ip_forward is 0
         corrected: net.ipv4.ip_forward is 0
+        ! names don't resolve through systemd-resolved: there is no D-Bus
+        systemd-resolved no longer fails
         ! /web: a task's ports aren't known; meanwhile no VIP is removed
         ! the host name agent1 can't be resolved: no such host
         ");

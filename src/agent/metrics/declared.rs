@@ -273,6 +273,42 @@ impl Scrape {
         )
     }
 
+    fn encode_probing(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
+        let probe = &self.view.probing.status;
+        let states = [
+            ("watched", probe.watched),
+            ("mute", probe.mute),
+            ("suspected", probe.suspected),
+            ("dead", probe.dead),
+        ];
+        out.gauges(
+            "vipd_probed_hosts",
+            "Hosts of real servers that are probed, by what is known of them",
+            states.map(|(state, all)| ([("state", state)], count(all))),
+        )?;
+        out.gauge(
+            "vipd_probing_blind",
+            "1 if hosts are not probed, or no other host answers",
+            one_if(probe.obstacle.is_some() || probe.blind_since.is_some()),
+        )?;
+        out.counter("vipd_probes_total", "Echoes and connections sent", probe.probes_sent)?;
+        out.counter(
+            "vipd_lost_syns_total",
+            "Clients' SYNs that were sent again, since a real server gave no answer",
+            probe.lost_syns,
+        )?;
+        out.counter(
+            "vipd_host_suspicions_total",
+            "Times that a silent host was suspected",
+            probe.suspicions,
+        )?;
+        out.counter(
+            "vipd_host_suspicions_taken_back_total",
+            "Suspicions taken back within 10 s, since the host answered",
+            probe.taken_back,
+        )
+    }
+
     fn encode_counts(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
         let Some(counts) = &self.counts else { return Ok(()) };
         out.gauge("vipd_vips", "VIPs that apps claim", count(counts.vips.len()))?;
@@ -341,6 +377,7 @@ impl Collector for Scrape {
         self.encode_agent(&mut out)?;
         self.encode_kernel(&mut out)?;
         self.encode_sources(&mut out)?;
+        self.encode_probing(&mut out)?;
         self.encode_counts(&mut out)?;
         self.encode_traffic(&mut out)
     }

@@ -41,7 +41,9 @@ impl Drift {
         if left.timeouts != found.timeouts {
             self.found.insert(Thing::Timeouts);
         }
-        let addresses = differing_keys(&left.addresses, &found.addresses, |bound| *bound);
+        let addresses = differing_keys(&left.addresses, &found.addresses, |bound| {
+            (bound.route, bound.is_choice)
+        });
         self.found.extend(addresses.map(Thing::Address));
         for ((family, left), (_, found)) in left.nft.tables().into_iter().zip(found.nft.tables()) {
             if left.state != found.state {
@@ -74,9 +76,10 @@ impl Drift {
             Op::ForgetFlows { .. } => return None,
             Op::CreateLink | Op::RaiseLink | Op::DeleteLink => Thing::Interface,
             Op::SetTimeouts { .. } => Thing::Timeouts,
-            Op::Bind { address, .. } | Op::SetSource { address, .. } | Op::Unbind { address } => {
-                Thing::Address(*address)
-            }
+            Op::Bind { address, .. }
+            | Op::Rebind { address }
+            | Op::SetRoute { address, .. }
+            | Op::Unbind { address } => Thing::Address(*address),
             Op::AddService { vip, .. }
             | Op::SetService { vip, .. }
             | Op::DeleteService { vip, .. } => Thing::Service(*vip),
@@ -120,7 +123,7 @@ fn differing_keys<K: Ord + Copy, V, T: PartialEq>(
 mod tests {
     use node::Kernel;
     use testkit::FakeKernel;
-    use vip::{Link, Plan};
+    use vip::{Link, LocalRoute, Plan};
 
     use super::*;
 
@@ -143,6 +146,7 @@ mod tests {
                         task: "web.1".into(),
                         why: vip::Why::Healthy,
                         local: None,
+                        silent: None,
                     },
                 )]
                 .into(),
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(drift.take_repaired(&add), Some("server"));
         assert_eq!(drift.take_repaired(&add), None, "once");
         assert_eq!(drift.take_repaired(&Op::CreateLink), Some("interface"));
-        let bind = Op::Bind { address: vip().address, source: None };
+        let bind = Op::Bind { address: vip().address, route: LocalRoute::default(), names: false };
         assert_eq!(drift.take_repaired(&bind), Some("address"));
         assert_eq!(drift.take_repaired(&Op::DeleteService { vip: vip(), servers: vec![] }), None);
     }

@@ -82,7 +82,7 @@ mod tests {
             occurrence: 0,
             value: "x".into(),
         };
-        LabelReport { place, vip, name: None, verdict }
+        LabelReport { source: None, place, vip, name: None, verdict }
     }
 
     #[test]
@@ -116,6 +116,7 @@ mod tests {
             task: "t".into(),
             why,
             local: None,
+            silent: None,
         };
         let mut selection = Selection::default();
         selection.members.insert("10.0.0.1:1".parse().unwrap(), member(1, Why::Healthy));

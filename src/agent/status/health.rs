@@ -4,7 +4,7 @@
 //! refuses doesn't count: it would be refused again, and the label of one app would restart every
 //! agent of the cluster. Readiness is about the node's VIPs: a node is ready once all claims are in
 //! the kernel, and stays ready when Marathon goes away, since the kernel goes on forwarding. Problems
-//! from then on are notes.
+//! from then on are notes, but for a sysctl without which fail-over doesn't work.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct Liveness {
 }
 
 /// The readiness of the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Readiness {
     /// Sentences that say why it isn't ready; empty if it is.
     pub reasons: Vec<String>,
@@ -104,6 +104,8 @@ impl Readiness {
                 false => format!("{awaited} has not been read completely since vipd started"),
             });
         }
+        let vital = view.sysctls.iter().filter(|wrong| wrong.is_vital);
+        reasons.extend(vital.map(|wrong| wrong.what.clone()));
         Self { reasons, notes: collect_notes(view, now), data_path: view.data_path.clone() }
     }
 
@@ -148,8 +150,11 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
             .map(|(name, why)| format!("the host name {name} can't be resolved: {why}")),
     );
     notes.extend(view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")));
-    notes.extend(view.sysctls.iter().cloned());
+    let sysctls = view.sysctls.iter().filter(|wrong| !wrong.is_vital);
+    notes.extend(sysctls.map(|wrong| wrong.what.clone()));
     notes.extend(view.firewall.iter().cloned());
+    notes.extend(view.describe_resolver());
+    notes.extend(view.probing.describe());
     notes
 }
 
@@ -197,10 +202,11 @@ fn format_age(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::agent::status::Probing;
     use vip::controller::{Retry, Status};
     use vip::plan::Losses;
 
-    use super::super::Hold;
+    use super::super::{Hold, WrongSysctl};
     use super::*;
     use crate::sources::SourceDoubt;
 
@@ -225,6 +231,8 @@ mod tests {
             sysctls: Vec::new(),
             firewall: Vec::new(),
             data_path: None,
+            resolver: None,
+            probing: Probing::default(),
             hold: None,
             started: now(),
         }
@@ -300,6 +308,16 @@ mod tests {
     }
 
     #[test]
+    fn a_node_where_fail_over_does_not_work_is_not_ready() {
+        let mut view = view();
+        let wrong = |name: &str, is_vital| WrongSysctl { what: format!("{name} is 0"), is_vital };
+        view.sysctls = vec![wrong("ip_forward", false), wrong("expire_nodest_conn", true)];
+        let ready = Readiness::from_view(&view, now());
+        assert_eq!(ready.reasons, ["expire_nodest_conn is 0"]);
+        assert_eq!(ready.notes, ["ip_forward is 0"]);
+    }
+
+    #[test]
     fn a_doubt_is_noted_and_the_node_stays_ready() {
         let mut view = view();
         let losses = Losses { services: 2, of_services: 3, servers: 5, of_servers: 9 };
@@ -312,6 +330,16 @@ mod tests {
             "{note}"
         );
         assert!(note.contains("vipd accept"), "{note}");
+    }
+
+    #[test]
+    fn a_resolver_that_cannot_be_told_is_noted_and_the_node_stays_ready() {
+        let mut view = view();
+        view.resolver = Some("systemd-resolved doesn't run".into());
+        let ready = Readiness::from_view(&view, now());
+        assert!(ready.is_ok());
+        let note = "names don't resolve through systemd-resolved: systemd-resolved doesn't run";
+        assert_eq!(ready.notes, [note]);
     }
 
     #[test]

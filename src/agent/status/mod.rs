@@ -2,9 +2,11 @@
 
 pub mod counts;
 pub mod health;
+mod probing;
 mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,16 @@ use crate::clock::Timestamp;
 use crate::sources::SourceView;
 use crate::sources::hosts::LookupError;
 use counts::VipCounts;
+pub use probing::{Probing, SilentHost};
+
+/// A sysctl that has a wrong value, and can't be corrected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongSysctl {
+    /// A sentence on the value, what it harms, and what to do.
+    pub what: String,
+    /// Fail-over doesn't work with it: the node isn't ready.
+    pub is_vital: bool,
+}
 
 /// The agent's state at one moment. The loop replaces it whenever something in it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +45,30 @@ pub struct View {
     pub unresolved: BTreeMap<String, LookupError>,
     /// Sentences on what isn't known about running tasks. While there is any, no VIP is removed.
     pub gaps: Vec<String>,
-    /// A sentence on each sysctl that has a wrong value.
-    pub sysctls: Vec<String>,
+    /// The sysctls that have a wrong value.
+    pub sysctls: Vec<WrongSysctl>,
     /// A sentence on each rule of the node's own firewall that blocks VIPs.
     pub firewall: Vec<String>,
     /// The mode of the nftables rules: `whole`, or `reduced` with the reason. `None` until the kernel is
     /// read.
     pub data_path: Option<String>,
+    /// Why the node's resolver can't be told to ask the name server.
+    pub resolver: Option<String>,
+    /// The probing of hosts.
+    pub probing: Probing,
     /// The operator's hold, if there is one.
     pub hold: Option<Hold>,
     /// The time of the agent's start.
     pub started: Timestamp,
+}
+
+impl View {
+    /// Describes the trouble with the node's resolver, if there is any.
+    #[must_use]
+    pub fn describe_resolver(&self) -> Option<String> {
+        let why = self.resolver.as_ref()?;
+        Some(format!("names don't resolve through systemd-resolved: {why}"))
+    }
 }
 
 /// A hold by the operator: the kernel is not changed.
@@ -53,6 +78,14 @@ pub struct Hold {
     pub reason: String,
     /// The time at which it began.
     pub since: String,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, since } = self;
+        write!(f, "held since {since}")?;
+        if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+    }
 }
 
 /// A request to the event loop.

@@ -1,13 +1,15 @@
 //! Reads the facts that the checks need. A fact that can't be read is a finding, not an error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
+use dns::DomainName;
 use marathon::Timestamp;
 use marathon::client::Client;
-use node::inspect::{self, Modules, Rights};
+use node::inspect::{self, Ipv6Forwarding, Modules, Rights};
+use node::resolved::{self, LinkDns, Resolved};
 use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
 use vip::naming::NamedClaim;
@@ -16,8 +18,8 @@ use vip::{Link, Observed};
 use crate::admin::client::AgentClient;
 use crate::config::{Config, Marathon};
 use crate::doctor::{
-    self, BridgeFacts, Check, Diagnosis, Group, KernelFacts, LockState, NameFacts, Resolver,
-    ServerAnswer,
+    self, AddressFacts, BridgeFacts, Check, ClusterNodes, Diagnosis, Group, KernelFacts, LockState,
+    NameFacts, ResolvedState, Resolver, ServerAnswer, TrackingTimeouts,
 };
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::{Naming, translate_snapshot};
@@ -51,21 +53,47 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
     );
     group("rights", doctor::check_rights(Rights::read_own()));
     let v6 = observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
-    let mut reports = check_sysctls(config.strict_arp);
+    let mut reports = match &mut kernel {
+        Some(kernel) => kernel.tune_sysctls(false),
+        None => check_sysctls(config.sysctl_needs()),
+    };
     // Without IPVS its sysctls don't exist: that is reported already.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
     let forwarding = inspect::read_ipv6_forwarding();
     group("settings", doctor::check_sysctls(&reports, forwarding.as_ref(), v6));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
-    group("limits", doctor::check_limits(inspect::read_conntrack(), buckets, observed));
+    let seconds = |name: &str| read_trimmed(&format!("/proc/sys/net/{name}"))?.parse().ok();
+    let keepalive = seconds("ipv4/tcp_keepalive_time");
+    let conntrack = inspect::read_conntrack();
+    let mut limits = doctor::check_limits(conntrack, buckets, keepalive, observed);
+    let tracking = TrackingTimeouts {
+        udp: seconds("netfilter/nf_conntrack_udp_timeout"),
+        udp_stream: seconds("netfilter/nf_conntrack_udp_timeout_stream"),
+        tcp: seconds("netfilter/nf_conntrack_tcp_timeout_established"),
+    };
+    limits.extend(doctor::check_tracking(config.timeouts, tracking));
+    group("limits", limits);
     if let Some(observed) = observed {
         group("table", doctor::check_table(observed, &links));
         group("firewall", doctor::check_firewall(observed, &config.policy.allow, config.firewall));
+    }
+    if let Some(checks) =
+        observed.and_then(|held| check_addresses(config, held, forwarding.as_ref()))
+    {
+        group("addresses", checks);
     }
     group("interface", check_interface(config, observed, &links));
     let filtered =
         read_trimmed("/proc/sys/net/bridge/bridge-nf-call-iptables").map(|value| value == "1");
     group("bridges", doctor::check_bridges(BridgeFacts { filtered, links: &links, observed }));
+    let mut nodes = ClusterNodes::default();
+    for asked in &asked {
+        match &asked.nodes {
+            Ok(known) => nodes.known.extend(known),
+            Err(why) => nodes.unread.push(why.clone()),
+        }
+    }
+    group("policy", doctor::check_policy(&config.policy, &nodes));
     group("agent", check_agent(config));
     if let Some(checks) = check_names(config, observed) {
         group("names", checks);
@@ -85,6 +113,7 @@ fn check_names(config: &Config, observed: Option<&Observed>) -> Option<Vec<Check
     let probe = format!("ready.{zone}");
     let unasked = || Err("not asked".to_owned());
     let servers = node::list_nameservers().unwrap_or_default();
+    let wanted = config.names.resolved_settings().filter(|_| is_bound);
     Some(doctor::check_names(&NameFacts {
         zone,
         interface: &config.interface,
@@ -96,35 +125,30 @@ fn check_names(config: &Config, observed: Option<&Observed>) -> Option<Vec<Check
             false => unasked(),
         },
         resolver: Resolver::from_servers(&servers, server.ip()),
+        resolved: wanted.map(|dns| ask_resolved(config, &dns)),
     }))
 }
 
-/// Asks a name server for the address of a name (RFC 1035, 4.1).
-fn ask_name_server(server: SocketAddr, name: &str) -> Result<(), String> {
-    let mut query = vec![0x76, 0x69, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for part in name.split('.') {
-        query.push(u8::try_from(part.len()).map_err(|error| error.to_string())?);
-        query.extend(part.as_bytes());
-    }
-    query.extend([0, 0, 1, 0, 1]);
-    let exchange = || {
-        let anywhere: IpAddr = match server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = UdpSocket::bind((anywhere, 0))?;
-        socket.set_read_timeout(Some(ANSWER_WITHIN))?;
-        socket.connect(server)?;
-        socket.send(&query)?;
-        let mut answer = [0; 512];
-        let length = socket.recv(&mut answer)?;
-        std::io::Result::Ok(answer.get(3).filter(|_| length > 3).map(|flags| flags & 0xf))
+/// Asks systemd-resolved whether it asks the name server on the interface.
+fn ask_resolved(config: &Config, dns: &LinkDns) -> Result<ResolvedState, String> {
+    let link = resolved::find_link(&config.interface).ok_or("there is no such interface")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let read = async {
+        let ask = async { Resolved::connect().await?.read_link(link).await };
+        tokio::time::timeout(ANSWER_WITHIN, ask).await
     };
-    match exchange() {
-        Ok(Some(0)) => Ok(()),
-        Ok(code) => Err(format!("it answers with code {}", code.unwrap_or_default())),
-        Err(error) => Err(error.to_string()),
+    let answer = runtime.map_err(|error| error.to_string())?.block_on(read);
+    let found = answer.map_err(|_| "systemd-resolved doesn't answer")?;
+    match found.map_err(|error| error.to_string())? == *dns {
+        true => Ok(ResolvedState::Asks),
+        false => Ok(ResolvedState::AsksNot),
     }
+}
+
+/// Asks a name server for the addresses of a name.
+fn ask_name_server(server: SocketAddr, name: &str) -> Result<(), String> {
+    let name = DomainName::parse(name).map_err(|error| error.to_string())?;
+    dns::look_up(&name, server, ANSWER_WITHIN).map(drop).map_err(|error| error.to_string())
 }
 
 /// The kernel, as far as it could be read.
@@ -165,6 +189,25 @@ fn find_schedulers(
     wanted.into_iter().map(ask).collect()
 }
 
+/// Checks `node.address` and the prefixes of VIPs. `None` if neither is set.
+fn check_addresses(
+    config: &Config,
+    observed: &Observed,
+    ipv6: Option<&Ipv6Forwarding>,
+) -> Option<Vec<Check>> {
+    let prefixes = &config.policy.allow;
+    let unused = doctor::unused_addresses(prefixes, observed).map(|(_, address)| address);
+    let checks = doctor::check_addresses(&AddressFacts {
+        own: config.node_address,
+        prefixes,
+        observed,
+        forwards_ipv4: read_trimmed("/proc/sys/net/ipv4/ip_forward").is_some_and(|on| on != "0"),
+        forwards_ipv6: ipv6.is_some_and(|forwarding| forwarding.on),
+        outward: node::find_routed_outward(unused).unwrap_or_default(),
+    });
+    Some(checks).filter(|checks| !checks.is_empty())
+}
+
 fn check_interface(
     config: &Config,
     observed: Option<&Observed>,
@@ -193,34 +236,49 @@ fn check_agent(config: &Config) -> Vec<doctor::Check> {
 /// The answers of a Marathon.
 struct Asked {
     servers: Vec<ServerAnswer>,
+    /// The nodes of its cluster, or why they aren't known.
+    nodes: Result<BTreeSet<IpAddr>, String>,
     workloads: Result<usize>,
     schedulers: Vec<Scheduling>,
 }
 
 fn ask_marathon(marathon: &Marathon) -> Asked {
-    let servers = ask_servers(marathon);
+    let (servers, nodes) = ask_servers(marathon);
     let mut schedulers = Vec::new();
     let read = DefinitionSource::Marathon(Box::new(marathon.clone())).read_definitions();
     let workloads = read.map(|reading| {
-        let naming = Naming { framework: reading.framework.as_deref(), zone_len: 0 };
+        let naming = Naming { framework: reading.framework.as_deref(), ..Naming::default() };
         let claims = translate_snapshot(&reading.snapshot, &Hosts::new(), Timestamp::now(), naming);
         let named = claims.named.iter().map(NamedClaim::unplaced);
         schedulers.extend(claims.claims.iter().chain(named).map(|claim| claim.options.scheduler));
         reading.snapshot.workloads.len()
     });
-    Asked { servers, workloads, schedulers }
+    Asked { servers, nodes, workloads, schedulers }
 }
 
-fn ask_servers(marathon: &Marathon) -> Vec<ServerAnswer> {
+/// Asks each server of a Marathon about itself, and the Mesos master that one names about its nodes.
+fn ask_servers(marathon: &Marathon) -> (Vec<ServerAnswer>, Result<BTreeSet<IpAddr>, String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let client = Client::new(&marathon.client_config());
-    let (Ok(runtime), Ok(client)) = (runtime, client) else { return Vec::new() };
+    let (Ok(runtime), Ok(client)) = (runtime, client) else {
+        return (Vec::new(), Err("Marathon can't be asked".to_owned()));
+    };
     let urls = marathon.urls.iter().enumerate();
-    urls.map(|(number, url)| {
-        let url = url.as_str().trim_end_matches('/').to_owned();
-        ServerAnswer { url, info: runtime.block_on(client.read_info(number)).map_err(Into::into) }
-    })
-    .collect()
+    let servers: Vec<_> = urls
+        .map(|(number, url)| {
+            let url = url.as_str().trim_end_matches('/').to_owned();
+            let info = runtime.block_on(client.read_info(number)).map_err(Into::into);
+            ServerAnswer { url, info }
+        })
+        .collect();
+    let nodes = match servers.iter().find_map(|server| server.info.as_ref().ok()) {
+        None => Err("no server of Marathon answers".to_owned()),
+        Some(info) => {
+            let read = runtime.block_on(client.read_mesos_agents(info));
+            read.map_err(|error| marathon::client::with_sources(&error))
+        }
+    };
+    (servers, nodes)
 }
 
 fn read_trimmed(path: &str) -> Option<String> {

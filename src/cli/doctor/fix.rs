@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use node::inspect::{Module, Modules, enable_ipv6_forwarding, load_module};
-use node::{LinuxKernel, SysctlState, ensure_sysctls};
+use node::{Kernel as _, LinuxKernel, SysctlState, ensure_sysctls};
 use vip::label::Scheduling;
 
 use crate::config::Config;
@@ -39,10 +39,14 @@ pub(super) fn fix_node(config: &Config, modules_file: &Path, ipv6: bool) -> Vec<
         }));
     }
     // The sysctls of IPVS exist once it has been used in this network namespace.
-    if let Err(error) = LinuxKernel::open(config.kernel_settings()) {
-        steps.push(Err(error.into()));
-    }
-    for report in ensure_sysctls(config.strict_arp) {
+    let reports = match LinuxKernel::open(config.kernel_settings()) {
+        Ok(mut kernel) => kernel.tune_sysctls(true),
+        Err(error) => {
+            steps.push(Err(error.into()));
+            ensure_sysctls(config.sysctl_needs())
+        }
+    };
+    for report in reports {
         match report.state {
             SysctlState::Already => {}
             SysctlState::Changed { .. } => steps.push(Ok(report.to_string())),

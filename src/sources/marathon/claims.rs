@@ -9,6 +9,7 @@ use vip::controller::AppClaims;
 
 use super::translate::{
     Naming, RunTime, Translation, cap_reports, translate_workload, workload_hosts,
+    workload_task_names,
 };
 use crate::sources::facts::Contribution;
 use crate::sources::hosts::Hosts;
@@ -38,7 +39,8 @@ pub fn claim_workload(
     let known = |host: &Arc<str>| addresses.get(&**host)?.as_ref().ok();
     let nodes = hosts.iter().filter_map(known).flat_map(|addresses| &**addresses);
     let nodes = nodes.copied().collect();
-    let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts };
+    let task_names = workload_task_names(workload, addresses, naming);
+    let contribution = Contribution { reports, nodes, tasks, uncertain, gaps, hosts, task_names };
     let app = AppClaims { claims, named, alive: living_tasks(workload) };
     WorkloadClaims { app, contribution, settles_in }
 }

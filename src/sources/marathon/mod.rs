@@ -139,7 +139,11 @@ impl MarathonSource {
     /// What the names of its VIPs depend on.
     fn naming(&self) -> Naming<'_> {
         let framework = self.names.framework.as_ref().or(self.framework_name.as_ref());
-        Naming { framework: framework.map(|name| &**name), zone_len: self.names.zone_len }
+        Naming {
+            framework: framework.map(|name| &**name),
+            zone_len: self.names.zone_len,
+            task_zone: self.names.task_zone.as_deref(),
+        }
     }
 
     /// Does what is due at this time.
@@ -441,7 +445,7 @@ fn unadmitted_report(claim: &Claim) -> LabelReport {
     );
     let verdict = Verdict::refused(LabelRefusal::Capped(why));
     let vip = claim.name.is_none().then_some(claim.vip);
-    LabelReport { place: claim.label.clone(), vip, name: claim.name.clone(), verdict }
+    LabelReport { source: None, place: claim.label.clone(), vip, name: claim.name.clone(), verdict }
 }
 
 /// Returns the host in `http://host:port`, as `X-Marathon-Leader` has it.

@@ -3,6 +3,7 @@
 use marathon_sim::{Fate, Fault, Generation, Rule};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use vip::liveness::Silence;
 
 use super::damage::{Damage, damage};
 
@@ -32,6 +33,8 @@ pub(super) enum Step {
     Damage(Damage),
     /// Another leads, who knows no health yet, and the kernel loses this.
     Amnesia(Damage),
+    /// The host of this task is silent for so long, or answers again.
+    Silence(Index, Option<Silence>),
     /// The agent stops as it is told to, and is away for so long.
     Restart {
         away: u64,
@@ -96,6 +99,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => select(vec![Damage::Flush, Damage::NoServers, Damage::Weights(0)])
             .prop_map(Step::Amnesia),
         3 => damage().prop_map(Step::Damage),
+        3 => (any::<Index>(), select(vec![None, Some(Silence::Suspected), Some(Silence::Dead)]))
+            .prop_map(|(task, silence)| Step::Silence(task, silence)),
         1 => away.clone().prop_map(|away| Step::Restart { away }),
         1 => (0..12_usize, away).prop_map(|(after, away)| Step::Crash { after, away }),
         6 => select(vec![20_u64, 300, 1000, 5000, 20_000]).prop_map(Step::Pass),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nl_ipvs::ServiceKey;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use vip::liveness::Silence;
 use vip::{Link, Observed, ObservedService, Vip};
 use vipd::agent::status::View;
 
@@ -58,6 +59,8 @@ pub(super) struct Watcher {
     calm: Instant,
     /// Tasks that were made ill, and when that was over.
     pub(super) blemished: BTreeMap<String, Option<Instant>>,
+    /// Hosts that the prober called silent, and when it took that back.
+    silent: BTreeMap<IpAddr, Option<Instant>>,
     /// Somebody else's services.
     pub(super) foreign: BTreeMap<ServiceKey, ObservedService>,
     /// The kernel was damaged since the agent has known everything.
@@ -68,6 +71,7 @@ pub(super) struct Watcher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Late {
     Ended,
+    Silent,
     Well,
 }
 
@@ -94,10 +98,35 @@ impl Watcher {
             late: BTreeMap::new(),
             calm: Instant::now() + AFTERMATH,
             blemished: BTreeMap::new(),
+            silent: BTreeMap::new(),
             foreign: BTreeMap::new(),
             damaged: false,
             trouble: Vec::new(),
         }
+    }
+
+    /// Notes what the prober says about a host.
+    pub(super) fn note_silence(&mut self, host: IpAddr, silence: Option<Silence>) {
+        if silence.is_some() {
+            self.silent.insert(host, None);
+        } else if let Some(until) = self.silent.get_mut(&host) {
+            until.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The agent has ended, and its prober with it.
+    pub(super) fn forget_silence(&mut self) {
+        for until in self.silent.values_mut() {
+            until.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(super) fn silent_hosts(&self) -> Vec<IpAddr> {
+        self.silent.iter().filter(|(_, until)| until.is_none()).map(|(host, _)| *host).collect()
+    }
+
+    fn is_silent(&self, host: IpAddr) -> bool {
+        self.silent.get(&host) == Some(&None)
     }
 
     pub(super) fn truth(&self, world: &World) -> Truth {
@@ -133,7 +162,8 @@ impl Watcher {
             let is_over = |since: &Option<Instant>| {
                 since.is_some_and(|since: Instant| since.elapsed() > BLEMISHED)
             };
-            if blemish.is_none_or(is_over) {
+            let silence = self.silent.get(&server.ip());
+            if blemish.is_none_or(is_over) && silence.is_none_or(is_over) {
                 truth.steady.insert((claimed, server));
             }
         }
@@ -212,15 +242,28 @@ impl Watcher {
             truth.claimed.get(vip).is_none_or(|servers| !servers.contains(server))
         });
         let ended = ended.map(|server| (server, Late::Ended));
+        // Whoever can serve a VIP instead of a silent host.
+        let elsewhere = |(vip, server): &Server| {
+            let mut others = truth.well.iter().filter(|(other, _)| other == vip);
+            self.is_silent(server.ip()) && others.any(|(_, other)| !self.is_silent(other.ip()))
+        };
+        let instead = |server: &Server| {
+            let mut others = truth.well.iter().filter(|(other, _)| *other == server.0);
+            elsewhere(server)
+                && others.any(|other| !self.is_silent(other.1.ip()) && is_in_use(state, other))
+        };
         let idle = truth.well.iter().filter(|server| !is_in_use(state, server));
-        let idle = idle.map(|server| (*server, Late::Well));
+        let idle = idle.filter(|server| !elsewhere(server)).map(|server| (*server, Late::Well));
+        let silent = truth.well.iter().filter(|server| is_in_use(state, server));
+        let silent = silent.filter(|server| instead(server)).map(|server| (*server, Late::Silent));
+        let late: Vec<_> = ended.chain(idle).chain(silent).collect();
         let before = std::mem::take(&mut self.late);
-        for (server, late) in ended.chain(idle) {
+        for (server, late) in late {
             let known = before.get(&server).filter(|(before, _)| *before == late);
             let since = known.map_or(now, |(_, since)| *since);
             self.late.insert(server, (late, since));
             let (limit, word) = match late {
-                Late::Ended => (OUT, "still sends to"),
+                Late::Ended | Late::Silent => (OUT, "still sends to"),
                 Late::Well => (IN, "still leaves out"),
             };
             let waited = now.saturating_duration_since(since.max(self.calm));

@@ -27,7 +27,7 @@ impl Firewall {
         if has_nat { Self::Nft } else { Self::Legacy }
     }
 
-    fn tool(self, family: Family) -> &'static str {
+    pub(super) fn tool(self, family: Family) -> &'static str {
         match (self, family) {
             (Self::Nft, Family::V4) => "iptables-nft",
             (Self::Nft, Family::V6) => "ip6tables-nft",

@@ -11,6 +11,7 @@ mod firewall;
 mod marathon;
 mod matrix;
 mod modes;
+mod port;
 mod promise;
 mod refuse;
 mod reset;
@@ -20,6 +21,7 @@ mod serve;
 mod short;
 mod topology;
 mod udp;
+mod upgrade;
 mod world;
 
 use std::io::{Write, stderr};

@@ -119,3 +119,29 @@ fn a_client_that_sent_before_there_was_a_service_reaches_it_once_there_is() {
         all_are_answered(&net, &all, FIRST, &format!("that sent before there was {when}"));
     }
 }
+
+/// A firewall that reloads removes our rules. The kernel would never translate the source of a flow
+/// that began meanwhile.
+#[test]
+fn a_client_that_first_sent_while_our_rules_were_gone_is_answered_once_they_are_back() {
+    let net = network();
+    apply(&net, &served_by(FIRST));
+    if mode(&net) == Mode::Reduced {
+        return say("udp: no rule translates a source here");
+    }
+    let all = hold(&net, mode(&net), &["n1", "n1b", "n1r", "n3"]);
+    // Only a translated source is answered: else the server's replies would come back by the router.
+    net.on("n2", "ip route replace blackhole 3.3.0.0/16");
+    net.on("n2", "ip -6 route replace blackhole fd03::/16");
+    net.on("n1", "nft flush ruleset");
+    // The firewall's own rules, without which the kernel would track nothing meanwhile.
+    net.on("n1", "nft add table inet reloaded");
+    net.on("n1", "nft add chain inet reloaded out { type filter hook output priority 0 ; }");
+    net.on("n1", "nft add rule inet reloaded out ct state established accept");
+    for Held { socket, client, .. } in &all {
+        let socket = socket.try_clone().unwrap();
+        net.seat(client).run(move || drop(socket.send(b"who")));
+    }
+    apply(&net, &served_by(FIRST));
+    all_are_answered(&net, &all, FIRST, "that first sent while the rules were gone");
+}

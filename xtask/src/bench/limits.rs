@@ -117,6 +117,10 @@ fn all_limits(uml: bool) -> Vec<Limit> {
         }),
         at_most("resident memory, steady", "", Mebibytes, 40.0, |f| f.get("steady/memory/2000")),
         at_most("CPU between comparisons", "a core", Percent, 0.1, |f| f.get("steady/cpu/2000")),
+        at_most("CPU of probing 200 hosts", "a core", Percent, 1.0, |f| f.get("probe/cpu/200")),
+        at_most("its memory", "", Mebibytes, 1.0, |f| {
+            Some(f.get("probe/memory/200")? / f64::from(1 << 20))
+        }),
         at_most("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
             growth_ratio(f, "fill")
         }),

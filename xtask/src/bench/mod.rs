@@ -5,6 +5,7 @@ mod figures;
 mod instructions;
 mod limits;
 mod page;
+mod path;
 mod scale;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,10 @@ pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]
     tools::ensure_installed(tools::BENCH)?;
     if mode.check || mode.record {
         return count_instructions(&workspace, mode.record);
+    }
+    if filters == ["path"] {
+        let programs = build_programs(&workspace)?;
+        return path::count_paths(&programs.bench, &programs.vipd, &workspace.workspace_root);
     }
     measure_figures(&workspace, Machine::choose(on)?, filters)
 }
@@ -80,7 +85,7 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     let mut passed = true;
     // A run on QEMU is for the kernel: this machine is measured by other runs.
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
-    for name in ["parse", "react", "reread", "agent"] {
+    for name in ["parse", "react", "reread", "agent", "probe"] {
         if here_too && wanted(name) {
             passed &= measure_here(&programs.bench, &[name], &mut figures)?;
         }
@@ -145,7 +150,7 @@ fn kernel_suites(programs: &Programs, root: &Path) -> Vec<Suite> {
         program: programs.bench.clone(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         programs: None,
-        packages: None,
+        packages: Vec::new(),
         libtest: false,
         systemd: false,
     };

@@ -18,7 +18,7 @@ impl Agents {
     /// Starts an agent on every node and waits until each is ready.
     pub(super) fn start(&mut self) -> Result<()> {
         for (node, _) in NODES {
-            self.0.push(start(node)?);
+            self.0.push(start(node, "")?);
         }
         NODES.iter().try_for_each(|(node, _)| await_ready(node))
     }
@@ -43,17 +43,26 @@ impl Agents {
 
     /// Starts the first node's agent again.
     pub(super) fn restart_first(&mut self) -> Result<()> {
+        self.start_first("")
+    }
+
+    /// Stops the first node's agent, and starts it again with these options, which follow a space.
+    pub(super) fn replace_first(&mut self, options: &str) -> Result<()> {
         let (node, _) = NODES[0];
-        *self.0.first_mut().context("no agent ran")? = start(node)?;
+        stop(node, self.0.first_mut().context("no agent runs")?)?;
+        self.start_first(options)
+    }
+
+    fn start_first(&mut self, options: &str) -> Result<()> {
+        let (node, _) = NODES[0];
+        *self.0.first_mut().context("no agent ran")? = start(node, options)?;
         await_ready(node)
     }
 
     /// Asks every agent to stop, and waits for it.
     pub(super) fn stop_all(&mut self) -> Result<()> {
         for ((node, _), child) in NODES.iter().zip(&mut self.0) {
-            run_and_show(At::Host(node), &format!("kill {}", child.id()))?.exits(0)?;
-            let status = child.wait()?;
-            ensure!(status.success(), "the agent of {node} ended with {status}");
+            stop(node, child)?;
         }
         self.0.clear();
         Ok(())
@@ -70,11 +79,18 @@ impl Drop for Agents {
     }
 }
 
-fn start(node: &'static str) -> Result<Child> {
+fn stop(node: &'static str, agent: &mut Child) -> Result<()> {
+    run_and_show(At::Host(node), &format!("kill {}", agent.id()))?.exits(0)?;
+    let status = agent.wait()?;
+    ensure!(status.success(), "the agent of {node} ended with {status}");
+    Ok(())
+}
+
+fn start(node: &'static str, options: &str) -> Result<Child> {
     let (at, path) = (At::Host(node), node_log(node));
     fs::create_dir_all(node_dir(node))
         .with_context(|| format!("cannot make {}", node_dir(node)))?;
-    let line = format!("vipd run --marathon {URL}");
+    let line = format!("vipd run --marathon {URL}{options}");
     print_prompt(at, &format!("{line} 2>>{path} &"));
     let log = File::options().create(true).append(true).open(&path);
     shell_command(at, &format!("exec {line}"))

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -16,11 +18,11 @@ const PACE: Duration = Duration::from_millis(50);
 /// Time limit for a connection, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A client's connections so far.
+/// A client's connections that have ended.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Count {
-    /// All connections, including failed ones.
-    pub(super) done: usize,
+    /// The time that each connection took, including failed ones.
+    pub(super) took: Vec<Duration>,
     /// Failed connections: the time at which each began, and the reason.
     pub(super) failed: Vec<(SystemTime, String)>,
 }
@@ -50,8 +52,18 @@ impl Client {
 
     /// Asks the client for its connections so far.
     pub(super) fn read_count(&mut self) -> Result<Count> {
-        let mut line = String::new();
         self.child.stdin.as_mut().context("a client has no input")?.write_all(b"\n")?;
+        self.read_answer()
+    }
+
+    /// Lets the open connections end, and returns all of the client's.
+    pub(super) fn finish(mut self) -> Result<Count> {
+        drop(self.child.stdin.take());
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> Result<Count> {
+        let mut line = String::new();
         self.answers.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("the client at {} is gone", self.at))
     }
@@ -65,29 +77,41 @@ impl Drop for Client {
     }
 }
 
-/// Runs `demo-client`: connects until its input ends, and answers each line of input with its
-/// count.
+/// Runs `demo-client`: connects until its input ends, and answers each line of input, and the end,
+/// with its count. No connection waits for the one before.
 pub(crate) fn run_client(vip: &str) -> Result<bool> {
     let vip: SocketAddr = vip.parse().with_context(|| format!("{vip} is no VIP"))?;
-    let count = Arc::new(Mutex::new(Count::default()));
-    let counted = count.clone();
-    std::thread::spawn(move || {
-        loop {
-            let (begun, at) = (SystemTime::now(), Instant::now());
-            let answer = connect_once(vip);
-            let mut count = counted.lock().unwrap_or_else(PoisonError::into_inner);
-            count.done += 1;
-            count.failed.extend(answer.err().map(|error| (begun, error.to_string())));
-            drop(count);
-            std::thread::sleep(PACE.saturating_sub(at.elapsed()));
-        }
-    });
-    for line in std::io::stdin().lines() {
-        line?;
-        let json = serde_json::to_string(&*count.lock().unwrap_or_else(PoisonError::into_inner))?;
-        println!("{json}");
-    }
+    let (count, has_ended) = (Mutex::new(Count::default()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !has_ended.load(Ordering::Relaxed) {
+                scope.spawn(|| connect_and_count(vip, &count));
+                thread::sleep(PACE);
+            }
+        });
+        let answered = std::io::stdin().lines().try_for_each(|line| {
+            line?;
+            print_count(&count)
+        });
+        has_ended.store(true, Ordering::Relaxed);
+        answered
+    })?;
+    print_count(&count)?;
     Ok(true)
+}
+
+fn print_count(count: &Mutex<Count>) -> Result<()> {
+    let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", serde_json::to_string(&*count)?);
+    Ok(())
+}
+
+fn connect_and_count(vip: SocketAddr, count: &Mutex<Count>) {
+    let (begun, at) = (SystemTime::now(), Instant::now());
+    let answer = connect_once(vip);
+    let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+    count.took.push(at.elapsed());
+    count.failed.extend(answer.err().map(|error| (begun, error.to_string())));
 }
 
 /// Connects, sends a request and reads the beginning of the answer.
@@ -100,7 +124,8 @@ fn connect_once(vip: SocketAddr) -> std::io::Result<()> {
     // On a busy machine the request may be late: then a task sends its greeting instead of an
     // answer.
     match &answer[..length] {
-        answer if answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"/shop ") => Ok(()),
+        answer if answer.starts_with(b"HTTP/1.1 200") => Ok(()),
+        answer if answer.starts_with(b"/shop ") || answer.starts_with(b"/cart ") => Ok(()),
         answer => Err(std::io::Error::other(format!(
             "a broken answer: {:?}",
             String::from_utf8_lossy(answer)

@@ -47,7 +47,8 @@ impl DemoContext {
         for (client, before) in &mut self.clients {
             let now = client.read_count()?;
             let failed = now.failed[before.failed.len()..].to_vec();
-            counts.push((client.at, Count { done: now.done - before.done, failed }));
+            let took = now.took[before.took.len()..].to_vec();
+            counts.push((client.at, Count { took, failed }));
             *before = now;
         }
         Ok(counts)
@@ -56,12 +57,15 @@ impl DemoContext {
     /// Prints the connections since the last count. A failed one is an error.
     pub(super) fn check_none_failed(&mut self) -> Result<()> {
         let counts = self.take_counts()?;
-        for (at, Count { done, failed }) in &counts {
-            println!("    {at}: {done} connections, {} failed", failed.len());
+        for (at, Count { took, failed }) in &counts {
+            println!("    {at}: {} connections, {} failed", took.len(), failed.len());
         }
         let failed = counts.iter().flat_map(|(_, count)| &count.failed).next();
         ensure!(failed.is_none(), "a connection failed: {failed:?}");
-        ensure!(counts.iter().all(|(_, count)| count.done > 0), "a client made no connection");
+        ensure!(
+            counts.iter().all(|(_, count)| !count.took.is_empty()),
+            "a client made no connection"
+        );
         Ok(())
     }
 
@@ -71,11 +75,23 @@ impl DemoContext {
         pause: Duration,
         is_so: impl Fn(&Servers) -> bool,
     ) -> Result<Seen> {
+        self.await_first_kernels(NODES.len(), VIP, pause, is_so)
+    }
+
+    /// Waits until the kernels of the first nodes have such real servers of a VIP.
+    pub(super) fn await_first_kernels(
+        &mut self,
+        nodes: usize,
+        vip: &str,
+        pause: Duration,
+        is_so: impl Fn(&Servers) -> bool,
+    ) -> Result<Seen> {
         if self.tables.is_empty() {
             let first = |node: &str| self.agents.process_of(node).and_then(Table::seen_by);
             self.tables = NODES.iter().map(|(node, _)| first(node)).collect::<Result<_>>()?;
         }
-        Ok(Seen(await_tables(&mut self.tables, VIP, pause, is_so)?))
+        let tables = self.tables.get_mut(..nodes).context("there are not so many nodes")?;
+        Ok(Seen(await_tables(tables, vip, pause, is_so)?))
     }
 }
 

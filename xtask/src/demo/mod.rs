@@ -44,7 +44,7 @@ pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
             "demo-steps".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
-        packages: None,
+        packages: Vec::new(),
         libtest: false,
         systemd: false,
     };

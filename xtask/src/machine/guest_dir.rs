@@ -140,7 +140,7 @@ mod tests {
             program: "/bin/true".into(),
             args: Vec::new(),
             programs: None,
-            packages: None,
+            packages: Vec::new(),
             libtest: false,
             systemd: false,
         };

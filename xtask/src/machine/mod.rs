@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use self::debian::Kernel;
+use self::qemu::Processors;
 use crate::cargo::Workspace;
 use crate::suite::{self, Report, Suite};
 use crate::tools;
@@ -60,23 +61,37 @@ impl Machine {
         match self {
             Self::Host => suite::run_suites(suites, |_| Ok(())),
             Self::Uml => uml::run_uml(suites),
-            Self::Qemu(kernel) => qemu::run_qemu(kernel, suites),
+            Self::Qemu(kernel) => qemu::run_qemu(kernel, Processors::Two, suites),
         }
     }
 
-    /// Downloads the packages of the daemons that tests run beside vipd, and returns their
-    /// directory. Only a guest with all of netfilter can run the daemons. Tests that miss them,
-    /// since Debian's archive is out of reach, say so.
-    pub(crate) fn daemon_packages(self) -> Result<Option<PathBuf>> {
-        let Self::Qemu(_) = self else { return Ok(None) };
+    /// Runs the suites in a guest whose clock counts instructions.
+    pub(crate) fn count_in_guest(suites: &[Suite]) -> Result<Report> {
+        tools::ensure_installed(tools::QEMU)?;
+        qemu::run_qemu(Kernel::Newest, Processors::Counting, suites)
+    }
+
+    /// Downloads the packages of the programs that tests run beside vipd, and returns their
+    /// directories by the variables that name them. Only guests unpack packages, and only one with
+    /// all of netfilter can run the daemons. Tests that miss them, since Debian's archive is out of
+    /// reach, say so.
+    pub(crate) fn download_packages(self) -> Result<Vec<(String, PathBuf)>> {
         let target = Workspace::read_metadata()?.target_directory;
-        match tools::download_with_needs(tools::DAEMONS, &target.join("packages")) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(error) => {
-                println!("    {error:#}");
-                Ok(None)
+        let daemons = ("VIPD_TEST_PACKAGES", tools::DAEMONS, "packages");
+        let resolvers = ("VIPD_TEST_RESOLVERS", tools::RESOLVERS, "resolver-packages");
+        let wanted = match self {
+            Self::Host => vec![],
+            Self::Uml => vec![resolvers],
+            Self::Qemu(_) => vec![daemons, resolvers],
+        };
+        let mut found = Vec::new();
+        for (variable, packages, folder) in wanted {
+            match tools::download_with_needs(packages, &target.join(folder)) {
+                Ok(folder) => found.push((variable.to_owned(), folder)),
+                Err(error) => println!("    {error:#}"),
             }
         }
+        Ok(found)
     }
 
     /// Returns its name for people.

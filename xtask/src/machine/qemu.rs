@@ -26,13 +26,31 @@ const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 /// The guest's memory in MiB. The host provides only the pages that the guest touches.
 const MEMORY: u32 = 3072;
 
+/// The processors of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Processors {
+    /// Two.
+    Two,
+    /// One, whose clock counts its instructions: a nanosecond each.
+    Counting,
+}
+
+impl Processors {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Two => &["-accel", "tcg,thread=multi", "-smp", "2"],
+            Self::Counting => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0"],
+        }
+    }
+}
+
 /// Boots a guest, runs the suites in it and waits for its end.
-pub(super) fn run_qemu(kernel: Kernel, suites: &[Suite]) -> Result<Report> {
+pub(super) fn run_qemu(kernel: Kernel, processors: Processors, suites: &[Suite]) -> Result<Report> {
     let kernel = Unpacked::get_or_unpack(kernel)?;
     let guest_dir = GuestDir::make("qemu", INIT, suites)?;
     fs::write(guest_dir.path.join("modules"), kernel.modules_dir().as_os_str().as_bytes())?;
     make_initramfs(&kernel, &guest_dir.path)?;
-    guest_dir.run_guest("QEMU", boot_command(&kernel, &guest_dir), suites)
+    guest_dir.run_guest("QEMU", boot_command(&kernel, processors, &guest_dir), suites)
 }
 
 /// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the
@@ -83,10 +101,11 @@ fn unpacked_xz(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// Returns the command that boots the guest.
-fn boot_command(kernel: &Unpacked, guest_dir: &GuestDir) -> Command {
+fn boot_command(kernel: &Unpacked, processors: Processors, guest_dir: &GuestDir) -> Command {
     let mut command = supervised_child::supervised_command("qemu-system-x86_64");
     command
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", &MEMORY.to_string()])
+        .args(processors.args())
+        .args(["-cpu", "max", "-m", &MEMORY.to_string()])
         .args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none"])
         // A panic ends the guest.
         .arg("-no-reboot")

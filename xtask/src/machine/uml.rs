@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use super::guest_dir::GuestDir;
 use crate::suite::{Report, Suite};
@@ -15,6 +15,9 @@ use crate::tools;
 /// Init of the guest.
 const INIT: &str = include_str!("uml-init.sh");
 
+/// A library that lets user-mode Linux run on CPUs with AMX.
+const XSTATE: &str = include_str!("uml-xstate.c");
+
 /// The guest's memory in MiB, a sparse file: the host provides only the pages that the guest
 /// touches.
 const MEMORY: u64 = 2048;
@@ -22,7 +25,31 @@ const MEMORY: u64 = 2048;
 /// Boots a guest, runs the suites in it and waits for its end.
 pub(super) fn run_uml(suites: &[Suite]) -> Result<Report> {
     let guest_dir = GuestDir::make("uml", INIT, suites)?;
-    guest_dir.run_guest("user-mode Linux", boot_command(&guest_dir.path)?, suites)
+    let mut command = boot_command(&guest_dir.path)?;
+    if has_amx(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()) {
+        command.env("LD_PRELOAD", build_xstate(&guest_dir.path)?);
+    }
+    guest_dir.run_guest("user-mode Linux", command, suites)
+}
+
+/// Tells by the text of `/proc/cpuinfo` whether the CPU has more registers than user-mode Linux
+/// expects.
+fn has_amx(cpuinfo: &str) -> bool {
+    let mut flags = cpuinfo.lines().filter_map(|line| line.strip_prefix("flags"));
+    flags.next().is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "amx_tile"))
+}
+
+/// Builds the library for such a CPU with the C compiler, which Rust links with, too.
+fn build_xstate(guest_dir: &Path) -> Result<PathBuf> {
+    let (source, library) = (guest_dir.join("xstate.c"), guest_dir.join("xstate.so"));
+    fs::write(&source, XSTATE)?;
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]);
+    let compiled = compile.args([&library, &source]).args(["-ldl"]).status();
+    match compiled.context("cannot run cc, the C compiler")?.success() {
+        true => Ok(library),
+        false => bail!("cc can't compile uml-xstate.c"),
+    }
 }
 
 /// Returns the command that boots the guest, in a process namespace of its own: otherwise user-mode
@@ -112,6 +139,13 @@ mod tests {
         {
             assert!(arguments.iter().any(|own| own == wanted), "{wanted}: {arguments:?}");
         }
+    }
+
+    #[test]
+    fn a_cpu_with_amx_is_known_by_its_flags() {
+        assert!(has_amx("processor : 0\nflags\t\t: fpu amx_tile avx\nbugs\t: none\n"));
+        assert!(!has_amx("flags\t\t: fpu avx512f\nmodel name : amx_tile\n"));
+        assert!(!has_amx(""));
     }
 
     #[test]

@@ -20,6 +20,8 @@ const FILES: &[(&str, &str)] = &[
     ("deploy/systemd/modules-load.conf", "usr/lib/modules-load.d/vipd.conf"),
     ("deploy/systemd/networkmanager.conf", "usr/lib/NetworkManager/conf.d/vipd.conf"),
     ("deploy/systemd/networkd.network", "lib/systemd/network/10-vipd.network"),
+    ("deploy/polkit/vipd.rules", "usr/share/polkit-1/rules.d/vipd.rules"),
+    ("deploy/polkit/vipd.pkla", "var/lib/polkit-1/localauthority/10-vendor.d/vipd.pkla"),
     ("README.md", "usr/share/doc/vipd/README.md"),
     ("LICENSE", "usr/share/doc/vipd/copyright"),
     ("CHANGELOG.md", "usr/share/doc/vipd/changelog"),

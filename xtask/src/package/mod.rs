@@ -90,7 +90,7 @@ fn install_on(workspace: &Workspace, package: &Path, machine: Machine) -> Result
             "--nocapture".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(Path::to_owned),
-        packages: None,
+        packages: Vec::new(),
         libtest: true,
         systemd: true,
     }])

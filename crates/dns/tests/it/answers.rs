@@ -19,9 +19,24 @@ fn while_other_names_may_exist_none_is_denied() {
     for (name, expected) in [
         ("both.marathon.l4lb.thisdcos.directory.", "ok aa 11.0.0.1 5"),
         ("no.marathon.l4lb.thisdcos.directory.", "ServFail"),
-        ("marathon.l4lb.thisdcos.directory.", "ok aa [l4lb.thisdcos.directory. 5 5]"),
+        // Above others it may have an address, too.
+        ("marathon.l4lb.thisdcos.directory.", "ServFail"),
+        ("no.marathon.agentip.dcos.thisdcos.directory.", "ServFail"),
     ] {
         assert_eq!(describe(&answer(&responder, &query(name, RecordType::A))), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_task_without_a_known_address_is_not_denied() {
+    let line = "host new.marathon.agentip.dcos.thisdcos.directory pending\nend 7";
+    let zone = dns::Zone::build(&FILE.replace("end 6", line), &own_zones()).unwrap();
+    let responder = Responder { zone: zone.into(), ..responder() };
+    for (name, expected) in [
+        ("new.marathon.agentip.dcos.thisdcos.directory.", "ServFail"),
+        ("app.marathon.agentip.dcos.thisdcos.directory.", "ok aa fd00::1 5"),
+    ] {
+        assert_eq!(outcome(&responder, name, RecordType::AAAA), expected, "{name}");
     }
 }
 
@@ -151,7 +166,7 @@ fn several_addresses_take_turns() {
 }
 
 /// A name with as many addresses as fit into no datagram.
-fn crowded() -> Responder {
+pub(crate) fn crowded() -> Responder {
     let hosts: Vec<_> = (0..200).map(|host| format!("10.0.1.{host}")).collect();
     let line = format!("host many.agentip.dcos.thisdcos.directory {}\nend 7", hosts.join(" "));
     let zone = dns::Zone::build(&FILE.replace("end 6", &line), &own_zones()).unwrap();

@@ -170,8 +170,7 @@ fn without_an_upstream_server_or_with_ourselves_other_names_fail() {
     let ours = query("mysql.marathon.l4lb.thisdcos.directory.", RecordType::A);
     assert_eq!(describe(&nobody.ask(&ours)), "ok aa 11.0.0.3 5");
     // A server that nobody runs: the port is closed.
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = forwarding(vec![closed]);
+    let refused = forwarding(vec![([127, 0, 0, 1], 1).into()]);
     assert_eq!(describe(&refused.ask(&query("example.com.", RecordType::A))), "ServFail");
 }
 
@@ -181,12 +180,14 @@ fn a_flood_of_queries_that_nobody_answers_leaves_our_names_alone() {
     let server = forwarding(vec![silent]);
     let flood = server.udp_client();
     let other = query("example.com.", RecordType::A).to_vec().unwrap();
-    for _ in 0..caps::FORWARDED_QUERIES * 3 {
-        flood.send(&other).unwrap();
-        std::thread::yield_now();
-    }
     let ours = query("mysql.marathon.l4lb.thisdcos.directory.", RecordType::A);
-    assert_eq!(describe(&server.ask(&ours)), "ok aa 11.0.0.3 5");
+    // No more at a time than the socket's buffer holds: what is lost there is no fault.
+    for _ in 0..caps::FORWARDED_QUERIES * 3 / 32 {
+        for _ in 0..32 {
+            flood.send(&other).unwrap();
+        }
+        assert_eq!(describe(&server.ask(&ours)), "ok aa 11.0.0.3 5");
+    }
     // Those beyond the cap fail at once.
     let reply = server.ask(&query("example.org.", RecordType::A));
     assert_eq!(describe(&reply), "ServFail");

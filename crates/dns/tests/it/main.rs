@@ -4,6 +4,7 @@
 mod answers;
 mod client;
 mod forwarding;
+mod look_up;
 mod malformed;
 mod peer;
 mod random;

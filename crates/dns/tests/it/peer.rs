@@ -37,15 +37,37 @@ impl Dnsmasq {
         }
         let path = folder.join("dnsmasq.conf");
         std::fs::write(&path, config).unwrap();
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut command = Command::new("dnsmasq");
-        command.args(["-k", "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv"]);
-        command.args(["--no-hosts", "--pid-file", "-p", &free.port().to_string(), "-C"]).arg(path);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(free).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        Some(Self { child, socket })
+        loop {
+            // TCP and UDP of one port, which dnsmasq finds free still, or ends.
+            let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let mut command = Command::new("dnsmasq");
+            command.args(["-k", "--listen-address=127.0.0.1", "--bind-interfaces"]);
+            command.args(["--no-resolv", "--no-hosts", "--pid-file", "-C"]).arg(&path);
+            command.args(["-p", &free.port().to_string()]);
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(free).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            let mut dnsmasq = Self { child, socket };
+            if dnsmasq.listens() {
+                return Some(dnsmasq);
+            }
+        }
+    }
+
+    /// Waits until it answers; `false` if it ended.
+    fn listens(&mut self) -> bool {
+        let mut query = query(&format!("ready.{ZONE}."), RecordType::A);
+        query.metadata.id = 1;
+        let query = query.to_vec().unwrap();
+        while self.child.try_wait().unwrap().is_none() {
+            let _ = self.socket.send(&query);
+            match self.socket.recv(&mut [0; 1232]) {
+                Ok(_) => return true,
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        false
     }
 
     fn ask(&self, query: &Message) -> Message {

@@ -55,11 +55,21 @@ pub(super) fn show_info(shared: &Shared, framework: &str) -> Answer {
             "local_port_min": 10000,
             "local_port_max": 20000,
             "master": "zk://127.0.0.1:2181/mesos",
+            "mesos_leader_ui_url": shared.leader_url(),
         },
         "zookeeper_config": {"zk": shared.config.zookeeper, "zk_timeout": 10000},
         "http_config": {"http_port": leader_address(shared).rsplit(':').next()
             .and_then(|port| port.parse::<u16>().ok())},
     }))
+}
+
+/// Answers as the Mesos master does, as far as anybody reads it.
+pub(super) fn list_mesos_agents(shared: &Shared) -> Answer {
+    let agents = shared.config.agents.iter().map(|agent| {
+        let pid = format!("slave(1)@{}:5051", agent.address);
+        json!({"hostname": agent.hostname, "pid": pid, "active": true})
+    });
+    Answer::ok(&json!({"slaves": agents.collect::<Vec<_>>()}))
 }
 
 /// Answers with the number of apps, groups, deployments and tasks, and the names of the generation

@@ -84,6 +84,7 @@ fn dispatch_request(
     match (request.method.as_str(), route) {
         ("GET" | "HEAD", Route::Ping) => Ok(cluster::answer_ping(request)),
         ("GET", Route::Info) => Ok(cluster::show_info(shared, &shared.config.framework)),
+        ("GET", Route::MesosAgents) => Ok(cluster::list_mesos_agents(shared)),
         ("GET", Route::Leader) => Ok(cluster::show_leader(shared)),
         ("DELETE", Route::Leader) => Ok(cluster::abdicate_leader(shared)),
         ("GET", Route::Metrics) => Ok(cluster::show_metrics(shared)),

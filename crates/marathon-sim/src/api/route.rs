@@ -9,6 +9,8 @@ use crate::id::absolute_path;
 pub(super) enum Route<'a> {
     Ping,
     Info,
+    /// `/slaves`, which a Mesos master has.
+    MesosAgents,
     Leader,
     Deployments,
     Deployment(&'a str),
@@ -45,6 +47,7 @@ impl<'a> Route<'a> {
         match trimmed {
             "/ping" => return Self::Ping,
             "/v2/info" => return Self::Info,
+            "/slaves" => return Self::MesosAgents,
             "/v2/leader" => return Self::Leader,
             "/metrics" => return Self::Metrics,
             "/v2/queue" => return Self::Queue,

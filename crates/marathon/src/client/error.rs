@@ -49,6 +49,9 @@ pub enum ClientError {
         /// Marathon's message, or the title of the web page.
         message: Option<String>,
     },
+    /// Marathon doesn't name the Mesos master.
+    #[error("Marathon doesn't tell the URL of the Mesos master (mesos_leader_ui_url)")]
+    NoMesos,
     /// A redirect that is not followed.
     #[error("{url}: {reason}; give the URL that it leads to, if that is Marathon's")]
     Redirect {

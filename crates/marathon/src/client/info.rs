@@ -25,10 +25,12 @@ pub struct ServerInfo {
     /// The hosts that it depends on, ZooKeeper servers and Mesos masters, by name or address as
     /// they are configured.
     pub servers: BTreeSet<String>,
+    /// The URL of the Mesos master's pages.
+    pub mesos: Option<String>,
 }
 
 /// JSON pointers to the servers it depends on (`InfoResource.scala`). The URL of the Mesos UI beside
-/// them is left out, since that may well be at a VIP.
+/// them is none of these, since that may well be at a VIP.
 const SERVERS: [&str; 2] = ["/zookeeper_config/zk", "/marathon_config/master"];
 
 /// Limit of the answer; more than any Marathon says of itself.
@@ -49,6 +51,9 @@ impl ServerInfo {
                 .filter(|name| !name.is_empty())
                 .map(|name| caps::cut_text(name, caps::TEXT).into_owned()),
             servers: servers.take(MAX_SERVERS).collect(),
+            mesos: text("/marathon_config/mesos_leader_ui_url")
+                .filter(|url| !url.is_empty() && url.len() <= caps::TEXT)
+                .map(str::to_owned),
         }
     }
 }
@@ -114,6 +119,7 @@ mod tests {
         assert_eq!(info.framework.as_deref(), Some("f-1"));
         assert_eq!(info.framework_name.as_deref(), Some("marathon-user"));
         assert_eq!(info.servers, ["m1", "zk1", "zk2"].map(str::to_owned).into());
+        assert_eq!(info.mesos.as_deref(), Some("http://ui:5050/"));
         for odd in [json!([]), json!(null), json!({"version": 7, "zookeeper_config": "zk"})] {
             assert_eq!(ServerInfo::from_json(&odd), ServerInfo::default());
         }

@@ -7,8 +7,11 @@ mod events;
 mod http;
 mod info;
 mod jwt;
+mod mesos;
 mod request;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -165,6 +168,19 @@ impl Client {
             Ok((info, None))
         };
         self.try_urls(read).await
+    }
+
+    /// Reads the addresses of all Mesos agents, those without tasks included, of the master that a
+    /// server of this Marathon names. The answer of a large cluster has megabytes.
+    ///
+    /// # Errors
+    /// When it names none, or the master doesn't answer.
+    pub async fn read_mesos_agents(
+        &self,
+        info: &ServerInfo,
+    ) -> Result<BTreeSet<IpAddr>, ClientError> {
+        let ui = info.mesos.as_deref().ok_or(ClientError::NoMesos)?;
+        mesos::read_agents(&self.http, ui, &self.bases).await
     }
 
     fn lock_memory(&self) -> MutexGuard<'_, Memory> {

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-/// `CAP_NET_ADMIN` and `CAP_SYS_MODULE` of `linux/capability.h`.
+/// `CAP_NET_ADMIN`, `CAP_NET_RAW` and `CAP_SYS_MODULE` of `linux/capability.h`.
 const NET_ADMIN: u32 = 12;
+const NET_RAW: u32 = 13;
 const SYS_MODULE: u32 = 16;
 
 /// The capabilities of this process.
@@ -33,10 +34,16 @@ impl Rights {
         Some(Self { effective, initial_user_namespace })
     }
 
-    /// Returns true with `CAP_NET_ADMIN`, the only capability that vipd needs.
+    /// Returns true with `CAP_NET_ADMIN`, the only capability that vipd can't do without.
     #[must_use]
     pub fn net_admin(&self) -> bool {
         self.effective >> NET_ADMIN & 1 == 1
+    }
+
+    /// Returns true with `CAP_NET_RAW`, which ICMP echoes take.
+    #[must_use]
+    pub fn net_raw(&self) -> bool {
+        self.effective >> NET_RAW & 1 == 1
     }
 
     /// Returns true with `CAP_SYS_MODULE`, which loading kernel modules takes.
@@ -56,7 +63,9 @@ mod tests {
         let root = root.unwrap();
         assert!(root.net_admin() && root.sys_module() && root.initial_user_namespace);
         let agent = Rights::parse("CapEff:\t0000000000001000\n", "").unwrap();
-        assert!(agent.net_admin() && !agent.sys_module());
+        assert!(agent.net_admin() && !agent.net_raw() && !agent.sys_module());
+        let prober = Rights::parse("CapEff:\t0000000000003000\n", "").unwrap();
+        assert!(prober.net_admin() && prober.net_raw());
         let nobody = Rights::parse("CapEff:\t0000000000000000\n", "").unwrap();
         assert!(!nobody.net_admin());
         assert_eq!(Rights::parse("Name:\tx\n", ""), None);

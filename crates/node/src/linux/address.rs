@@ -1,6 +1,6 @@
 //! IP addresses of interfaces: listing, adding and removing them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
@@ -18,6 +18,13 @@ pub(super) struct Address {
     pub(super) address: IpAddr,
     /// The address has global scope: other nodes can reach it.
     pub(super) global: bool,
+    /// The kernel may choose it as the source of packets that leave by another interface: it has
+    /// more than host scope and isn't deprecated.
+    pub(super) is_choice: bool,
+    /// The length of the prefix that it shares with its network.
+    pub(super) prefix_length: u8,
+    /// Another address of the same network on the interface comes first.
+    pub(super) is_secondary: bool,
 }
 
 /// A lifetime without end (`INFINITY_LIFE_TIME` of the kernel's `addrconf.h`).
@@ -54,19 +61,41 @@ fn parse_address(message: &AddressMessage) -> Option<Address> {
         AddressAttribute::Address(address) => Some(*address),
         _ => None,
     });
+    // Those of the attribute include those of the header, which has room for eight only.
+    let flags = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => Some(flags.bits()),
+        _ => None,
+    });
+    let flags = flags.unwrap_or_else(|| message.header.flags.bits().into());
+    let has = |flag: AddressFlags| flags & flag.bits() != 0;
+    let scope = message.header.scope;
     Some(Address {
         interface: message.header.index,
         address: local.or(address)?,
-        global: message.header.scope == AddressScope::Universe,
+        global: scope == AddressScope::Universe,
+        is_choice: scope != AddressScope::Host && !has(AddressFlags::Deprecated),
+        prefix_length: message.header.prefix_len,
+        is_secondary: has(AddressFlags::Secondary),
     })
 }
 
 /// Requests a new address; `EEXIST` if the interface has it.
 pub(super) fn add_address(interface: u32, address: IpAddr) -> Request {
-    flagged_request(
-        RouteNetlinkMessage::NewAddress(new_address_message(interface, address)),
-        NLM_F_CREATE | NLM_F_EXCL,
-    )
+    creation_request(new_address_message(interface, address))
+}
+
+/// Requests a new address of global scope for the name server, as systemd-resolved needs one; `EEXIST`
+/// if the interface has it.
+pub(super) fn add_name_server(interface: u32, address: IpAddr) -> Request {
+    let mut message = new_address_message(interface, address);
+    if address.is_ipv4() {
+        message.header.scope = AddressScope::Universe;
+    }
+    creation_request(message)
+}
+
+fn creation_request(message: AddressMessage) -> Request {
+    flagged_request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Requests an address; no error if the interface has it.
@@ -80,7 +109,11 @@ pub(super) fn ensure_address(interface: u32, address: IpAddr) -> Request {
 fn new_address_message(interface: u32, address: IpAddr) -> AddressMessage {
     let mut message = address_message(interface, address);
     message.attributes.push(AddressAttribute::Address(address));
-    if address.is_ipv6() {
+    if address.is_ipv4() {
+        // The kernel never chooses it as the source address of other connections: an interface
+        // without an address of its own borrows one of the first interface that has one.
+        message.header.scope = AddressScope::Host;
+    } else {
         // Usable at once; without a route besides the local one; deprecated, so that the kernel
         // never chooses it as the source address of other connections.
         let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
@@ -97,6 +130,28 @@ fn new_address_message(interface: u32, address: IpAddr) -> AddressMessage {
 /// is removed whatever its prefix length.
 pub(super) fn delete_address(interface: u32, address: IpAddr) -> Request {
     flagged_request(RouteNetlinkMessage::DelAddress(address_message(interface, address)), 0)
+}
+
+/// Requests an IPv4 address once more, beside the address itself: with another prefix length, and
+/// without a route to that network. `EEXIST` if it is there. It has global scope, so it comes after
+/// the address itself, which is then the first that [`delete_address`] finds.
+pub(super) fn add_placeholder(interface: u32, address: Ipv4Addr) -> Request {
+    let mut message = placeholder(interface, address);
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+    creation_request(message)
+}
+
+/// Requests the removal of what [`add_placeholder`] adds, and of nothing else.
+pub(super) fn delete_placeholder(interface: u32, address: Ipv4Addr) -> Request {
+    let message = placeholder(interface, address);
+    flagged_request(RouteNetlinkMessage::DelAddress(message), 0)
+}
+
+fn placeholder(interface: u32, address: Ipv4Addr) -> AddressMessage {
+    let mut message = address_message(interface, address.into());
+    message.header.prefix_len = 31;
+    message.attributes.push(AddressAttribute::Address(address.into()));
+    message
 }
 
 fn address_message(interface: u32, address: IpAddr) -> AddressMessage {

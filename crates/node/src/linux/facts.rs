@@ -1,95 +1,143 @@
 //! Conclusions from the node's addresses, routes and resolvers. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use netlink_packet_route::route::RouteType;
-use vip::{Bound, NodeFacts};
+use netlink_packet_route::route::{RouteProtocol, RouteType};
+use vip::{Bound, LocalRoute, NodeFacts};
 
 use super::address::Address;
+use super::link::Interface;
 use super::route::{LOCAL, MAIN, Route};
+use super::source_address::names_source;
 
-/// Returns the addresses of our interface, each with the source address that its local route gives
-/// to the node's own connections.
+/// Returns the addresses of our interface, each with its local route.
 ///
 /// An IPv4 address whose local route was removed gets the unspecified address as source. Nobody
-/// wants that one, so a plan restores the route.
+/// wants that one, so a plan restores the route. An IPv6 route of ours outlives its address: such an
+/// address counts as bound, in the same way.
 pub(super) fn bound_addresses(
     ours: u32,
     addresses: &[Address],
     routes: &[Route],
 ) -> BTreeMap<IpAddr, Bound> {
-    let mut local = BTreeMap::new();
-    for route in routes {
+    let is_local = |route: &&Route| {
         let is_local = route.table == u32::from(LOCAL) && route.kind == RouteType::Local;
-        if is_local && route.interface == Some(ours) {
-            // The first route of a destination is the one in force.
-            local.entry(route.destination).or_insert(route.source);
-        }
+        is_local && route.interface == Some(ours)
+    };
+    let mut local = BTreeMap::new();
+    for route in routes.iter().filter(is_local) {
+        // The first route of a destination is the one in force.
+        local.entry(route.destination).or_insert(route);
     }
     let on_ours = addresses.iter().filter(|address| address.interface == ours);
-    on_ours
-        .filter(|address| !is_link_local_v6(address.address))
-        .map(|Address { address, .. }| {
-            let source = match local.get(&IpNet::from(*address)) {
-                Some(source) => source.filter(|source| source != address),
-                None if address.is_ipv4() => Some(Ipv4Addr::UNSPECIFIED.into()),
-                None => None,
-            };
-            (*address, Bound { source })
-        })
-        .collect()
+    let mut bound = BTreeMap::new();
+    for Address { address, is_choice, .. } in
+        on_ours.filter(|address| !is_link_local_v6(address.address))
+    {
+        let held = local.get(&IpNet::from(*address));
+        let source = match held {
+            Some(held) => held.source.filter(|source| source != address),
+            None if address.is_ipv4() => Some(Ipv4Addr::UNSPECIFIED.into()),
+            None => None,
+        };
+        let route = LocalRoute { source, mtu: held.and_then(|held| held.mtu) };
+        // Somebody may have added it with a second prefix, which is theirs.
+        let new = Bound { route, learnt: None, is_choice: *is_choice };
+        let known = bound.entry(*address).or_insert(new);
+        known.is_choice &= is_choice;
+    }
+    for route in routes.iter().filter(is_local).filter(|route| route.is_ours()) {
+        let source = Some(Ipv6Addr::UNSPECIFIED.into());
+        let route_alone = LocalRoute { source, mtu: route.mtu };
+        let left = Bound { route: route_alone, ..Bound::default() };
+        bound.entry(route.destination.addr()).or_insert(left);
+    }
+    bound
 }
 
 /// Collects the addresses and networks that no VIP may collide with. `ours` is the index of our
 /// interface, if there is one.
 pub(super) fn node_facts(
     ours: Option<u32>,
-    names: &BTreeMap<u32, String>,
+    interfaces: &BTreeMap<u32, Interface>,
     addresses: &[Address],
     routes: &[Route],
     resolvers: BTreeSet<IpAddr>,
 ) -> NodeFacts {
+    let names_sources = routes.iter().any(|route| names_source(route, addresses));
     let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
     let own = elsewhere.map(|address| address.address).collect();
     let on_link = routes.iter().filter(|route| {
         route.table == MAIN
             && route.kind == RouteType::Unicast
-            && route.gateway.is_none()
+            && route.gateways.is_empty()
             && route.interface.is_some_and(|index| Some(index) != ours)
-            && route.destination.prefix_len() > 0
+            && !is_as_wide_as_default(&route.destination)
     });
     let connected = on_link.map(|route| route.destination).collect();
+    let gateways = routes.iter().flat_map(|route| &route.gateways).copied().collect();
+    let defaults = routes
+        .iter()
+        .filter(|route| route.table == MAIN && is_as_wide_as_default(&route.destination));
+    let uplinks = defaults.flat_map(|route| &route.gateways).copied().collect();
+    let is_group = |route: &&Route| {
+        matches!(route.kind, RouteType::Broadcast | RouteType::Anycast)
+            && route.interface.is_some_and(|index| Some(index) != ours)
+    };
+    let unicast = routes.iter().filter(|route| route.kind == RouteType::Unicast);
+    let over = unicast.filter_map(|route| interfaces.get(&route.interface?));
+    let mtus = over.map(|interface| (interface.name.clone(), interface.mtu)).collect();
+    let groups = routes.iter().filter(is_group).map(|route| route.destination.network()).collect();
     let routes = routes
         .iter()
+        // A route that discards packets (blackhole, unreachable, prohibit) leads to no network: it
+        // is the usual cure of a routing loop. But an overlay marks its own blocks so.
         .filter(|route| {
             route.table == MAIN
-                && (route.kind == RouteType::Unicast || refusing_route(route.kind).is_some())
-                && route.destination.prefix_len() > 0
+                && (route.kind == RouteType::Unicast || is_block_of_overlay(route))
+                && !is_as_wide_as_default(&route.destination)
                 && !is_link_local_v6(route.destination.network())
                 && !route.destination.network().is_multicast()
         })
         .filter_map(|route| {
-            if let Some(refusal) = refusing_route(route.kind) {
-                return Some((route.destination, refusal.to_owned()));
+            if is_block_of_overlay(route) {
+                return Some((route.destination, "an overlay's own block".to_owned()));
             }
             let interface = route.interface.filter(|index| Some(*index) != ours)?;
-            let name = names.get(&interface).cloned();
+            let name = interfaces.get(&interface).map(|interface| interface.name.clone());
             Some((route.destination, name.unwrap_or_else(|| format!("interface {interface}"))))
         })
         .collect();
-    NodeFacts { own, routes, resolvers, connected, listening: None }
+    NodeFacts {
+        own,
+        routes,
+        resolvers,
+        connected,
+        gateways,
+        uplinks,
+        groups,
+        names_sources,
+        mtus,
+        listening: None,
+    }
 }
 
-/// Describes a route that discards packets. An overlay (Calico) marks its own blocks with them.
-fn refusing_route(kind: RouteType) -> Option<&'static str> {
-    match kind {
-        RouteType::BlackHole => Some("a blackhole route"),
-        RouteType::Unreachable => Some("an unreachable route"),
-        RouteType::Prohibit => Some("a prohibit route"),
-        _ => None,
-    }
+/// Tells whether a route marks a block of addresses that Calico gives to containers of this node: made
+/// by BIRD (`RTPROT_BIRD` of `linux/rtnetlink.h`), or by Felix under the number that it uses.
+fn is_block_of_overlay(route: &Route) -> bool {
+    const FELIX: u8 = 80;
+    route.kind == RouteType::BlackHole
+        && matches!(route.protocol, RouteProtocol::Bird | RouteProtocol::Other(FELIX))
+}
+
+/// Tells whether a destination is a default route or a part of one. VPN clients replace the default
+/// route by halves (`0.0.0.0/1` and `128.0.0.0/1`), or by all parts beside private networks
+/// (`0.0.0.0/5`, `8.0.0.0/7`, `2000::/3` and the like). No network is that large: the widest ones are
+/// a class A network and `fd00::/8`.
+fn is_as_wide_as_default(destination: &IpNet) -> bool {
+    destination.prefix_len() < 8
 }
 
 fn is_link_local_v6(address: IpAddr) -> bool {
@@ -101,17 +149,27 @@ mod tests {
     use super::*;
 
     fn address(interface: u32, address: &str) -> Address {
-        Address { interface, address: address.parse().unwrap(), global: true }
+        Address {
+            interface,
+            address: address.parse().unwrap(),
+            global: true,
+            is_choice: true,
+            prefix_length: 24,
+            is_secondary: false,
+        }
     }
 
     fn route(table: u32, destination: &str, interface: u32) -> Route {
         Route {
             table,
             kind: if table == 255 { RouteType::Local } else { RouteType::Unicast },
+            protocol: RouteProtocol::Boot,
             destination: destination.parse().unwrap(),
             interface: Some(interface),
-            gateway: None,
+            gateways: Vec::new(),
             source: None,
+            mtu: None,
+            metric: 0,
         }
     }
 
@@ -141,7 +199,7 @@ mod tests {
         let sources: Vec<_> = bound
             .iter()
             .map(|(address, bound)| {
-                (address.to_string(), bound.source.map(|source| source.to_string()))
+                (address.to_string(), bound.route.source.map(|source| source.to_string()))
             })
             .collect();
         assert_eq!(
@@ -157,10 +215,22 @@ mod tests {
 
     #[test]
     fn only_networks_of_others_count() {
-        let names = [(2, "eth0".to_owned())].into();
+        let mut eth0 = Interface::default();
+        eth0.name.push_str("eth0");
+        let interfaces = [(2, eth0)].into();
         let addresses = [address(1, "127.0.0.1"), address(2, "10.0.0.1"), address(7, "3.3.0.1")];
         let mut blackhole = route(254, "10.9.0.0/16", 2);
         blackhole.kind = RouteType::BlackHole;
+        let of_kind = |kind, mut route: Route| {
+            route.kind = kind;
+            route
+        };
+        let via = |gateway: &str, mut route: Route| {
+            route.gateways = vec![gateway.parse().unwrap()];
+            route
+        };
+        let block = |text: &str| text.parse::<IpNet>().unwrap();
+        let calico = of_kind(RouteType::BlackHole, route(254, "10.9.1.0/26", 1));
         let routes = [
             route(254, "0.0.0.0/0", 2),
             route(254, "10.0.0.0/24", 2),
@@ -172,18 +242,42 @@ mod tests {
             route(100, "10.5.0.0/24", 2),
             route(255, "10.0.0.1/32", 2),
             blackhole,
+            // What VPN clients put in the place of the default route.
+            via("10.8.0.1", route(254, "0.0.0.0/1", 9)),
+            route(254, "128.0.0.0/1", 9),
+            route(254, "64.0.0.0/2", 9),
+            route(254, "0.0.0.0/5", 9),
+            route(254, "2.0.0.0/7", 9),
+            route(254, "2000::/3", 9),
+            route(254, "fc00::/7", 9),
+            route(254, "fd00::/8", 9),
+            Route { protocol: RouteProtocol::Bird, ..calico.clone() },
+            Route {
+                protocol: RouteProtocol::Other(80),
+                destination: block("10.9.2.0/26"),
+                ..calico
+            },
+            of_kind(RouteType::Unreachable, route(254, "3.0.0.0/8", 1)),
+            of_kind(RouteType::Broadcast, route(255, "10.0.0.255/32", 2)),
+            of_kind(RouteType::Anycast, route(255, "2001:db8::/128", 2)),
+            of_kind(RouteType::Broadcast, route(255, "3.3.0.255/32", 7)),
+            via("10.5.0.254", route(100, "0.0.0.0/0", 2)),
         ];
-        let facts = node_facts(Some(7), &names, &addresses, &routes, BTreeSet::new());
+        let facts = node_facts(Some(7), &interfaces, &addresses, &routes, BTreeSet::new());
         assert_eq!(
             facts.routes,
             [
                 ("10.0.0.0/24".parse().unwrap(), "eth0".to_owned()),
-                // An overlay's own block: no node of the cluster may take it for VIPs.
-                ("10.9.0.0/16".parse().unwrap(), "a blackhole route".to_owned()),
+                (block("10.9.1.0/26"), "an overlay's own block".to_owned()),
+                (block("10.9.2.0/26"), "an overlay's own block".to_owned()),
                 ("172.17.0.0/16".parse().unwrap(), "interface 9".to_owned()),
+                ("fd00::/8".parse().unwrap(), "interface 9".to_owned()),
             ]
             .into()
         );
+        let addresses_of = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
+        assert_eq!(facts.gateways, addresses_of(["10.8.0.1", "10.5.0.254"]));
+        assert_eq!(facts.groups, addresses_of(["10.0.0.255", "2001:db8::"]));
         assert_eq!(facts.own.len(), 2);
         assert!(!facts.own.contains(&addresses[2].address));
     }

@@ -39,7 +39,8 @@ pub(super) fn ipvs_command(op: &Op) -> Option<Command> {
         | Op::RaiseLink
         | Op::DeleteLink
         | Op::Bind { .. }
-        | Op::SetSource { .. }
+        | Op::Rebind { .. }
+        | Op::SetRoute { .. }
         | Op::ForgetFlows { .. }
         | Op::Unbind { .. } => return None,
     })

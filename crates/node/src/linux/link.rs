@@ -1,6 +1,7 @@
 //! The dummy interface that holds the VIPs: finding, creating and deleting it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -62,22 +63,59 @@ fn expect_dummy(interface: &str, link: &LinkMessage) -> Result<Dummy, KernelErro
     }
 }
 
-/// Lists the names of all interfaces by index. An interface that can't be parsed is left out.
-pub(super) fn interface_names(
+/// An interface, as far as it matters for routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    /// The MTU of the device; 0 if it isn't told.
+    pub(super) mtu: u32,
+    /// The MTU of IPv6, which a router may have narrowed.
+    mtu6: Option<u32>,
+}
+
+impl Interface {
+    /// Returns the MTU for packets to an address of this family.
+    pub(super) fn mtu_towards(&self, address: IpAddr) -> Option<u32> {
+        let narrowed = self.mtu6.filter(|_| address.is_ipv6());
+        let mtus = [Some(self.mtu), narrowed].into_iter().flatten();
+        mtus.filter(|mtu| *mtu > 0).min()
+    }
+}
+
+/// Lists all interfaces by index. An interface that can't be parsed is left out.
+pub(super) fn list_interfaces(
     route: &mut RouteSocket,
-) -> Result<BTreeMap<u32, String>, KernelError> {
+) -> Result<BTreeMap<u32, Interface>, KernelError> {
     let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let names = route.dump("interfaces", query, |link| match link {
-        Ok(RouteNetlinkMessage::NewLink(link)) => {
-            let name = link.attributes.into_iter().find_map(|attribute| match attribute {
-                LinkAttribute::IfName(name) => Some(name),
-                _ => None,
-            });
-            name.map(|name| (link.header.index, name))
-        }
+    let interfaces = route.dump("interfaces", query, |link| match link {
+        Ok(RouteNetlinkMessage::NewLink(link)) => parse_interface(link),
         _ => None,
     })?;
-    Ok(names.into_iter().flatten().collect())
+    Ok(interfaces.into_iter().flatten().collect())
+}
+
+fn parse_interface(link: LinkMessage) -> Option<(u32, Interface)> {
+    let mut interface = Interface::default();
+    for attribute in link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name = name,
+            LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+            LinkAttribute::AfSpecUnspec(families) => interface.mtu6 = mtu_of_ipv6(&families),
+            _ => {}
+        }
+    }
+    (!interface.name.is_empty()).then_some((link.header.index, interface))
+}
+
+fn mtu_of_ipv6(families: &[AfSpecUnspec]) -> Option<u32> {
+    let mut settings = families.iter().filter_map(|family| match family {
+        AfSpecUnspec::Inet6(settings) => Some(settings),
+        _ => None,
+    });
+    settings.next()?.iter().find_map(|setting| match setting {
+        AfSpecInet6::DevConf(conf) => u32::try_from(conf.mtu6).ok(),
+        _ => None,
+    })
 }
 
 /// Requests a new dummy interface, down and without ARP.

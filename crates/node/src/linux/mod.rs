@@ -12,7 +12,10 @@ mod links;
 mod monitor;
 mod nft;
 mod observe;
+mod outward;
+mod path_mtu;
 mod perform;
+mod probe;
 mod proc_net_ip_vs;
 mod protocol;
 mod raw_attributes;
@@ -24,19 +27,23 @@ mod socket;
 mod source_address;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use nl_ipvs::Ipvs;
+use vip::nft::NftSupport;
 use vip::plan::OpError;
-use vip::{Observed, Op, Protocol, Stats, Vip, Ways};
+use vip::{Observed, Op, Stats, Vip, Ways};
 
-use crate::{Kernel, KernelError, SysctlReport, check_sysctls, ensure_sysctls};
+use crate::{Kernel, KernelError, SysctlNeeds, SysctlReport, check_sysctls, ensure_sysctls};
 pub use address_watch::AddressWatch;
 pub use flows::Flows;
 pub use links::{LinkFacts, PortOf, read_links};
 pub use monitor::Monitor;
 pub use nft::{Nft, parse_nft_object};
+use observe::Listening;
+pub use outward::find_routed_outward;
+use path_mtu::PathMtus;
+pub use probe::{Answer as ProbeAnswer, LostSyn, ProbeSockets, has_uplink, parse_lost_syns};
 pub use proc_net_ip_vs::confirm_servers;
 use servers::ReadingCounts;
 pub use settings::Settings;
@@ -54,7 +61,8 @@ pub struct LinuxKernel {
     settings: Settings,
     readings: ReadingCounts,
     /// The listening sockets of the last reading.
-    listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
+    listening: Option<Listening>,
+    learnt: PathMtus,
 }
 
 impl LinuxKernel {
@@ -67,7 +75,8 @@ impl LinuxKernel {
             .map_err(|error| KernelError::Ipvs { doing: "open its socket".into(), error })?;
         let (route, nft, flows) = (RouteSocket::open()?, Nft::open(), Flows::open());
         let readings = ReadingCounts::default();
-        Ok(Self { ipvs, route, nft, flows, settings, readings, listening: None })
+        let learnt = PathMtus::default();
+        Ok(Self { ipvs, route, nft, flows, settings, readings, listening: None, learnt })
     }
 
     /// Reads the version of IPVS and the number of buckets of its connection table.
@@ -100,8 +109,9 @@ impl LinuxKernel {
     }
 
     fn observe_from(&mut self, known: Option<&Observed>) -> Result<Observed, KernelError> {
-        let Self { ipvs, route, nft, settings, readings, listening, .. } = self;
-        observe::observe_node(ipvs, route, nft, settings, (readings, known), listening)
+        let Self { ipvs, route, nft, settings, readings, listening, learnt, .. } = self;
+        let kept = (listening, learnt);
+        observe::observe_node(ipvs, route, nft, settings, (readings, known), kept)
     }
 }
 
@@ -128,7 +138,12 @@ impl Kernel for LinuxKernel {
     }
 
     fn tune_sysctls(&mut self, mend: bool) -> Vec<SysctlReport> {
-        let strict_arp = self.settings.strict_arp;
-        if mend { ensure_sysctls(strict_arp) } else { check_sysctls(strict_arp) }
+        let needs = SysctlNeeds {
+            strict_arp: self.settings.strict_arp,
+            // What can't be read is taken for the usual: a reading reports the error.
+            sources_by_route: (self.nft.observe_tables())
+                .is_ok_and(|tables| tables.v4.support != NftSupport::Nat),
+        };
+        if mend { ensure_sysctls(needs) } else { check_sysctls(needs) }
     }
 }

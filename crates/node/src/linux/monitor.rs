@@ -17,12 +17,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 use super::nft::announced;
-use super::route::{LOCAL, MAIN};
+use super::route::LOCAL;
 use super::socket::route_error;
 use crate::KernelError;
 
-/// `RTNLGRP_*` of `linux/rtnetlink.h`: links, addresses and routes of both families.
-const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+/// `RTNLGRP_*` of `linux/rtnetlink.h`: links, then addresses, routes and rules of both families.
+const GROUPS: [u32; 7] = [1, 5, 9, 7, 11, 8, 19];
 
 /// The receive buffer in bytes: room for a burst of announcements on a busy node.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -30,7 +30,7 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// The longest datagram of announcements in bytes.
 pub(super) const DATAGRAM: usize = 64 << 10;
 
-/// A listener for the kernel's announcements about links, addresses, routes and nftables.
+/// A listener for the kernel's announcements about links, addresses, routes, their rules and nftables.
 ///
 /// It belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ impl Monitor {
 
     /// Waits for a relevant announcement, at most for `timeout`. Returns false if there was none.
     ///
-    /// Relevant are our interface and its addresses, the node's own addresses, its routes, and in
-    /// nftables our tables, our rules and the base chains. Interfaces of containers come and go
+    /// Relevant are our interface and its addresses, the node's own addresses, its routes in any table,
+    /// the rules that choose a table, and in nftables our tables, our rules and the base chains. Interfaces of containers come and go
     /// all the time and aren't.
     ///
     /// # Errors
@@ -126,6 +126,7 @@ impl Monitor {
             RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
                 self.is_of_interest(route)
             }
+            RouteNetlinkMessage::NewRule(_) | RouteNetlinkMessage::DelRule(_) => true,
             _ => false,
         }
     }
@@ -153,8 +154,12 @@ impl Monitor {
                 _ => {}
             }
         }
-        let ours = interface.is_some() && interface == self.index;
-        ours && table == u32::from(LOCAL) || table == MAIN && !link_local
+        match table == u32::from(LOCAL) {
+            // Those of other interfaces come and go with addresses.
+            true => interface.is_some() && interface == self.index,
+            // A rule may choose any other table.
+            false => !link_local,
+        }
     }
 }
 

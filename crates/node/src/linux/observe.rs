@@ -9,11 +9,15 @@ use vip::ownership::{MARK, Owner, owner_of};
 use vip::{Firewall, Link, Observed, ObservedService, Protocol, Stats, Vip};
 
 use super::nft::Nft;
+use super::path_mtu::PathMtus;
 use super::servers::{ReadingCounts, ServerReading};
 use super::settings::Settings;
 use super::socket::RouteSocket;
 use super::{address, facts, iptables_legacy, link, route};
 use crate::{KernelError, listening, resolvers};
+
+/// The sockets that listen on the node, as read once.
+pub(super) type Listening = Arc<BTreeSet<(Protocol, SocketAddr)>>;
 
 pub(super) fn observe_node(
     ipvs: &mut Ipvs,
@@ -21,11 +25,11 @@ pub(super) fn observe_node(
     nft: &mut Nft,
     settings: &Settings,
     (readings, known): (&mut ReadingCounts, Option<&Observed>),
-    listening: &mut Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
+    (listening, learnt): (&mut Option<Listening>, &mut PathMtus),
 ) -> Result<Observed, KernelError> {
     let link = link::find_interface(socket, &settings.interface)?;
     let ours = link.map(|link| link.index);
-    let names = link::interface_names(socket)?;
+    let interfaces = link::list_interfaces(socket)?;
     let addresses = address::list_addresses(socket)?;
     let routes = route::list_routes(socket)?;
     let resolvers = resolvers::read_resolvers()?;
@@ -44,8 +48,9 @@ pub(super) fn observe_node(
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
         nft: nft.observe_tables()?,
         firewall: read_firewall(nft),
-        node: facts::node_facts(ours, &names, &addresses, &routes, resolvers),
+        node: facts::node_facts(ours, &interfaces, &addresses, &routes, resolvers),
     };
+    learnt.add_learnt(socket, &mut observed.addresses)?;
     let sockets = listening::read_listening(listening.as_deref())?;
     observed.node.listening = Some(Arc::clone(&sockets));
     *listening = Some(sockets);

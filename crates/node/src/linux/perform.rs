@@ -1,11 +1,12 @@
 //! The operations of a plan, performed in order with neighbours of one kind in one send.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use nl_ipvs::{Ipvs, errno};
-use vip::Op;
 use vip::firewall::Backend;
 use vip::plan::OpError;
+use vip::{LocalRoute, Op};
 
 use super::answer::{Answer, failed_op, refused_op, unknown_outcome};
 use super::flows::Flows;
@@ -37,7 +38,9 @@ fn subsystem_of(op: &Op) -> Subsystem {
             Backend::Nftables => Subsystem::Nft,
             Backend::Legacy => Subsystem::Legacy,
         },
-        Op::Bind { .. } | Op::SetSource { .. } | Op::Unbind { .. } => Subsystem::Address,
+        Op::Bind { .. } | Op::Rebind { .. } | Op::SetRoute { .. } | Op::Unbind { .. } => {
+            Subsystem::Address
+        }
         Op::ForgetFlows { .. } => Subsystem::Flows,
         Op::SetTimeouts { .. }
         | Op::AddService { .. }
@@ -140,7 +143,7 @@ fn change_some_addresses(
         })
         .collect();
     let mut outcomes = socket.batch(requests)?.into_iter();
-    let answers = parts.into_iter().map(|parts| {
+    let answers = parts.into_iter().zip(ops).map(|(parts, op)| {
         let parts = parts?;
         // Take all outcomes of this operation, so that the next one finds its own.
         let answers: Vec<_> = parts.iter().zip(outcomes.by_ref().take(parts.len())).collect();
@@ -150,10 +153,64 @@ fn change_some_addresses(
         // Report the last error: an address that exists must not hide a route that is missing.
         match errors.next_back() {
             None => Ok(()),
-            Some(error) => Err(refused_op(&error, None)),
+            Some(error) => Err(refused_op(&error, address_hint(op, error.errno()))),
         }
     });
-    Ok(answers.collect())
+    let answers: Vec<_> = answers.collect();
+    let done = ops.iter().zip(&answers).filter_map(|(op, answer)| answer.is_ok().then_some(*op));
+    displace_kernel_routes(socket, link, done)?;
+    Ok(answers)
+}
+
+/// The waiting time for a route of the kernel's own, in all, and the pause between two attempts.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Removes the kernel's own local routes of IPv6 addresses for which there is one of ours.
+///
+/// The kernel adds its own from a work queue, after it has answered the request for the address, so they
+/// are waited for. One that comes later still is removed after the next reading.
+fn displace_kernel_routes<'a>(
+    socket: &mut RouteSocket,
+    link: u32,
+    done: impl Iterator<Item = &'a Op>,
+) -> Result<(), nl_ipvs::Error> {
+    // Each with whether its address is new, so that the route is certain to come.
+    let displaced = done.filter_map(|op| match op {
+        Op::Bind { address, route, .. } => route.mtu.map(|_| (*address, true)),
+        Op::SetRoute { address, before, .. } => Some((*address, before.source.is_some())),
+        _ => None,
+    });
+    let mut waiting: Vec<_> = displaced.filter(|(address, _)| address.is_ipv6()).collect();
+    let end = Instant::now() + PATIENCE;
+    while !waiting.is_empty() {
+        let requests =
+            waiting.iter().map(|(address, _)| route::delete_kernel_route(link, *address)).collect();
+        let outcomes = socket.batch(requests)?;
+        let missing = waiting.into_iter().zip(outcomes).filter(|((_, is_new), outcome)| {
+            *is_new && outcome.as_ref().is_err_and(|error| error.errno() == errno::ESRCH)
+        });
+        waiting = missing.map(|(place, _)| place).collect();
+        if Instant::now() > end {
+            break;
+        }
+        if !waiting.is_empty() {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    Ok(())
+}
+
+/// Explains a refusal that the kernel's own words don't.
+fn address_hint(op: &Op, number: i32) -> Option<&'static str> {
+    match op {
+        // Not for want of rights, which is EPERM.
+        Op::Bind { address, .. } if address.is_ipv6() && number == errno::EACCES => Some(
+            "IPv6 is disabled on vipd's interface: set the sysctl \
+             net.ipv6.conf.default.disable_ipv6 to 0, and that of the interface if it is there",
+        ),
+        _ => None,
+    }
 }
 
 /// Lists the requests of one operation, in order.
@@ -164,47 +221,69 @@ fn address_parts(link: u32, op: &Op) -> Result<Vec<AddressRequest>, OpError> {
         tolerated: &[errno::ESRCH, errno::ENOENT],
     };
     Ok(match *op {
-        Op::Bind { address, source } => {
-            let mut parts = vec![must(address::add_address(link, address))];
-            if let Some(source) = supported_source(address, source)? {
-                parts.push(must(route::replace_local_route(link, address, source)));
+        Op::Bind { address, route, names } => {
+            let add = if names { address::add_name_server } else { address::add_address };
+            let mut parts = vec![must(add(link, address))];
+            if supported_route(address, route)? != LocalRoute::default() {
+                parts.push(must(route::set_local_route(link, address, route)));
             }
             parts
         }
-        Op::SetSource { address, source } => {
-            let mut parts = vec![must(address::ensure_address(link, address))];
-            match supported_source(address, source)? {
-                Some(source) => parts.push(must(route::replace_local_route(link, address, source))),
-                None if address.is_ipv4() => {
-                    // After the link was down and up, the kernel's own route stands behind ours,
-                    // and the kernel refuses to replace ours by a copy of its own.
-                    parts.push(without_route(address));
-                    parts.push(must(route::replace_local_route(link, address, address)));
-                }
-                None => {}
+        // Under another prefix length, the address is there all the while, and so is its route.
+        Op::Rebind { address: IpAddr::V4(address) } => {
+            let meanwhile = |request| AddressRequest {
+                request,
+                tolerated: &[errno::EEXIST, errno::EADDRNOTAVAIL],
+            };
+            vec![
+                meanwhile(address::add_placeholder(link, address)),
+                must(address::delete_address(link, address.into())),
+                must(address::add_address(link, address.into())),
+                meanwhile(address::delete_placeholder(link, address)),
+            ]
+        }
+        Op::Rebind { address } => vec![must(address::ensure_address(link, address))],
+        Op::SetRoute { address, before, route } => {
+            let set = route::set_local_route(link, address, supported_route(address, route)?);
+            let mut parts = Vec::new();
+            // The address or its route is gone.
+            if before.source.is_some_and(|source| source.is_unspecified()) {
+                parts.push(must(address::ensure_address(link, address)));
+            } else if address.is_ipv4() && route == LocalRoute::default() {
+                // After the link was down and up, the kernel's own route stands behind ours, and the
+                // kernel refuses to replace ours by a copy of its own. Then ours goes, and the VIP
+                // stays local by the other. Before Linux 4.17 the kernel doesn't compare MTUs, and
+                // the new route may go in place of the former, so it is set once more.
+                let tolerated = &[errno::EEXIST];
+                parts.push(AddressRequest { request: set.clone(), tolerated });
+                parts.push(AddressRequest {
+                    request: route::delete_former_route(link, address, before),
+                    tolerated: &[errno::ESRCH, errno::ENOENT],
+                });
             }
+            parts.push(must(set));
             parts
         }
+        Op::Unbind { address: address @ IpAddr::V4(_) } => {
+            vec![without_route(address), must(address::delete_address(link, address))]
+        }
+        // Until the address is gone it has a route.
         Op::Unbind { address } => {
-            let mut parts = vec![must(address::delete_address(link, address))];
-            if address.is_ipv4() {
-                parts.insert(0, without_route(address));
-            }
-            parts
+            vec![must(address::delete_address(link, address)), without_route(address)]
         }
         _ => Vec::new(),
     })
 }
 
-/// Refuses a source address for an IPv6 VIP. The kernel adds IPv6 local routes from a work queue,
-/// after it has answered, so it may undo a replacement; a flap of the interface drops one too.
-fn supported_source(address: IpAddr, source: Option<IpAddr>) -> Result<Option<IpAddr>, OpError> {
-    match (address, source) {
+/// Refuses a source address for an IPv6 VIP, whose route would be the kernel's own for a moment each
+/// time that the address is bound, or the interface is down and up.
+fn supported_route(address: IpAddr, route: LocalRoute) -> Result<LocalRoute, OpError> {
+    match (address, route.source) {
         (IpAddr::V6(_), Some(source)) => Err(OpError::new(
             errno::EOPNOTSUPP,
             format!("{source} can't be the source towards {address}: that works for IPv4 only"),
         )),
-        _ => Ok(source),
+        _ => Ok(route),
     }
 }
 

@@ -52,7 +52,8 @@ fn the_way_to_a_server_is_the_nodes_address_towards_it() {
         let asked = servers.iter().map(|server| address(server)).collect();
         let ways = kernel.find_ways(&asked).unwrap();
         assert_eq!(ways.towards.keys().copied().collect::<BTreeSet<_>>(), asked);
-        let told = ways.towards.values().map(|way| way.map(|source| source.to_string()));
+        let told = ways.towards.values();
+        let told = told.map(|way| way.source.map(|source| source.to_string()));
         told.collect::<Vec<_>>()
     };
     converge(&mut kernel, &desired(&["3.3.0.6"], &[]));
@@ -76,13 +77,48 @@ fn the_way_to_a_server_is_the_nodes_address_towards_it() {
 }
 
 #[test]
+fn a_source_that_a_route_names_is_told_where_masquerading_would_choose_another() {
+    let mut kernel = kernel();
+    let named = |kernel: &mut LinuxKernel, server: &str| {
+        let ways = kernel.find_ways(&[address(server)].into()).unwrap();
+        let named = ways.towards[&address(server)].named.map(|source| source.to_string());
+        (named, kernel.observe().unwrap().node.names_sources)
+    };
+    node_with_an_address();
+    ip("addr add 10.0.0.10/24 dev eth0");
+    ip("addr add 10.3.0.1/24 dev eth0");
+    ip("-6 addr add fd0a::9/64 dev eth0 nodad");
+    ip("-6 addr add fd0a::10/64 dev eth0 nodad");
+    // As DHCP clients name it, and the kernel for a network of its own.
+    ip("route add default via 10.0.0.1 src 10.0.0.9");
+    ip("route add 10.7.0.0/16 via 10.3.0.7 src 10.3.0.1");
+    for server in ["10.0.0.7", "10.3.0.7", "10.7.0.1", "8.8.8.8", "fd0a::7", "127.0.0.1"] {
+        assert_eq!(named(&mut kernel, server), (None, false), "{server}");
+    }
+    for (route, server, source) in [
+        ("10.5.0.0/16 via 10.0.0.1 src 10.0.0.10", "10.5.0.1", "10.0.0.10"),
+        ("10.5.0.0/16 via 10.0.0.1 src 10.3.0.1", "10.5.0.1", "10.3.0.1"),
+        ("10.5.0.0/16 dev eth0 src 10.0.0.9 table 100", "10.5.0.1", ""),
+        ("10.5.0.0/16 dev eth0 src 10.0.0.10 table 100", "10.5.0.1", ""),
+        ("fd0a:5::/64 via fd0a::1 src fd0a::9", "fd0a:5::1", "fd0a::9"),
+    ] {
+        ip(&format!("route add {route}"));
+        let (told, names) = named(&mut kernel, server);
+        assert_eq!(told.as_deref(), Some(source).filter(|source| !source.is_empty()), "{route}");
+        // Another table may be in use by some rule.
+        assert_eq!(names, !route.contains("src 10.0.0.9 "), "{route}");
+        ip(&format!("route del {route}"));
+    }
+}
+
+#[test]
 fn the_sysctls_are_set_once_and_then_left() {
     let _kernel = kernel();
-    let reports = node::ensure_sysctls(false);
+    let reports = node::ensure_sysctls(node::SysctlNeeds::default());
     assert!(reports.iter().all(|report| report.state.is_ok()), "{reports:?}");
     assert_eq!(netns::run_tool("cat", "/proc/sys/net/ipv4/vs/conntrack"), "1\n");
     assert_eq!(netns::run_tool("cat", "/proc/sys/net/ipv4/ip_forward"), "1\n");
-    let again = node::ensure_sysctls(false);
+    let again = node::ensure_sysctls(node::SysctlNeeds::default());
     let untouched =
         |report: &node::SysctlReport| matches!(report.state, node::SysctlState::Already);
     assert!(again.iter().all(untouched), "{again:?}");
@@ -112,6 +148,10 @@ fn changes_of_our_interface_and_of_the_nodes_addresses_are_announced() {
         "link add vipd0 type dummy",
         "addr add 10.7.0.1/24 dev eth7",
         "route add default via 10.7.0.2",
+        "route add 10.8.0.0/16 via 10.7.0.3 table 100",
+        "rule add to 10.8.0.0/16 table 100",
+        "rule del to 10.8.0.0/16 table 100",
+        "-6 rule add to fd0a::/64 table 100",
     ] {
         while monitor.wait_for_change(QUIET).unwrap() {}
         ip(change);

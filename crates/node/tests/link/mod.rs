@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use node::{Kernel, KernelError};
-use vip::{Link, Op};
+use vip::{Link, LocalRoute, Op};
 
 use super::{address, converge, desired, ip, ipvsadm, kernel, node_with_an_address};
 
@@ -19,6 +19,28 @@ fn ipv6_addresses_are_usable_at_once_and_never_a_source() {
     assert!(!ip("-6 route show dev vipd0").contains("fd01::6"));
     converge(&mut kernel, &desired(&[], &[]));
     assert_eq!(ip("-o -6 addr show dev vipd0"), "");
+}
+
+#[test]
+fn no_address_of_ours_becomes_the_source_of_other_connections() {
+    let mut kernel = kernel();
+    let wanted = desired(&["3.3.0.6", "fd01::6"], &[]);
+    converge(&mut kernel, &wanted);
+    // An interface without an address borrows one: the first of the node, whatever interface has it.
+    ip("link add up0 type dummy");
+    ip("link set up0 up");
+    ip("route add 10.5.0.0/16 dev up0");
+    assert!(!ip("route get 10.5.0.1").contains("src 3.3.0.6"));
+    // As an older version bound it.
+    ip("addr del 3.3.0.6/32 dev vipd0");
+    ip("addr add 3.3.0.6/32 dev vipd0");
+    ip("-6 addr change fd01::6/128 dev vipd0 preferred_lft forever");
+    assert!(ip("route get 10.5.0.1").contains("src 3.3.0.6"));
+    let repair = converge(&mut kernel, &wanted);
+    assert!(repair.ops.iter().all(|op| matches!(op, Op::Rebind { .. })), "{:?}", repair.ops);
+    assert_eq!(repair.ops.len(), 2);
+    assert!(!ip("route get 10.5.0.1").contains("src 3.3.0.6"));
+    assert!(ip("route get 3.3.0.6").contains("local 3.3.0.6"));
 }
 
 #[test]
@@ -56,7 +78,7 @@ fn a_local_route_that_was_removed_is_put_back() {
         converge(&mut kernel, &wanted);
         ip("route del local 3.3.0.6 dev vipd0 table local");
         let repair = converge(&mut kernel, &wanted);
-        assert!(matches!(repair.ops[..], [Op::SetSource { .. }]), "{:?}", repair.ops);
+        assert!(matches!(repair.ops[..], [Op::SetRoute { .. }]), "{:?}", repair.ops);
         assert!(ip("route get 3.3.0.6").contains(expected));
     }
 }
@@ -110,7 +132,9 @@ fn an_interface_that_was_deleted_is_made_again_with_all_its_addresses() {
         "marked services are ours without the interface"
     );
     let repair = converge(&mut kernel, &wanted);
-    assert!(repair.ops.iter().all(|op| op.vip().is_none()), "{:?}", repair.ops);
+    // The table stays as it is; what clients sent meanwhile is forgotten.
+    let is_of_table = |op: &&Op| op.vip().is_some() && !matches!(op, Op::ForgetFlows { .. });
+    assert_eq!(repair.ops.iter().find(is_of_table), None);
     assert_eq!(ipvsadm("-Sn"), services);
 }
 
@@ -125,7 +149,7 @@ fn another_kind_of_interface_with_the_name_is_refused_and_left_alone() {
     let ops = [
         Op::CreateLink,
         Op::RaiseLink,
-        Op::Bind { address: vip, source: None },
+        Op::Bind { address: vip, route: LocalRoute::default(), names: false },
         Op::Unbind { address: vip },
         Op::DeleteLink,
     ];
@@ -140,7 +164,10 @@ fn two_thousand_addresses_are_bound_listed_and_unbound() {
     kernel.perform(&[&Op::CreateLink]).remove(0).unwrap();
     let vips: Vec<IpAddr> =
         (0..2000_u16).map(|n| [3, 4, n.to_be_bytes()[0], n.to_be_bytes()[1]].into()).collect();
-    let bind: Vec<_> = vips.iter().map(|&address| Op::Bind { address, source: None }).collect();
+    let bind: Vec<_> = vips
+        .iter()
+        .map(|&address| Op::Bind { address, route: LocalRoute::default(), names: false })
+        .collect();
     let answers = kernel.perform(&bind.iter().collect::<Vec<_>>());
     assert_eq!(answers, vec![Ok(()); 2000]);
     let observed = kernel.observe().unwrap();

@@ -15,11 +15,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vip::label::{Options, Scheduling};
-use vip::nft::{Element, Guard, Masquerade, Modes, NftSupport, Rules, Table, TableState};
+use vip::nft::{Element, Guard, LostSyns, Masquerade, Modes, NftSupport, Rules, Table, TableState};
 use vip::ownership::MARK;
 use vip::{
-    Bound, Desired, DesiredService, Link, Member, Nft, NodeFacts, Observed, ObservedServer,
-    ObservedService, Protocol, Selection, Vip, Why,
+    Bound, Desired, DesiredService, Link, LocalRoute, Member, Nft, NodeFacts, Observed,
+    ObservedServer, ObservedService, Protocol, Selection, Vip, Why,
 };
 
 pub use firewall::{any_firewall, any_let_in};
@@ -85,7 +85,12 @@ pub fn any_desired() -> impl Strategy<Value = Desired> {
 pub fn any_modes() -> impl Strategy<Value = Modes> {
     let masquerade = select(vec![Masquerade::Always, Masquerade::Off]);
     let guard = select(vec![Guard::On, Guard::Off]);
-    (masquerade, guard).prop_map(|(masquerade, guard)| Modes { masquerade, guard })
+    let lost_syns = select(vec![LostSyns::Logged, LostSyns::Ignored]);
+    (masquerade, guard, lost_syns).prop_map(|(masquerade, guard, lost_syns)| Modes {
+        masquerade,
+        guard,
+        lost_syns,
+    })
 }
 
 /// Generates the state of our nftables tables, as any kernel could hold them.
@@ -121,7 +126,7 @@ fn held_table((support, state): (NftSupport, TableState)) -> Table {
     let state = match (support, state) {
         (NftSupport::Nothing, _) => TableState::Missing,
         (NftSupport::Filter, TableState::Whole(rules)) => {
-            TableState::Whole(Rules { nat: None, ..rules })
+            TableState::Whole(Rules { nat: None, lost_syns: LostSyns::Ignored, ..rules })
         }
         _ => state,
     };
@@ -139,6 +144,7 @@ pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredServi
             task: "a.1".into(),
             why: Why::Healthy,
             local: None,
+            silent: None,
         };
         let members = servers.into_iter().map(|(at, weight)| (at, member(weight))).collect();
         let selection = Selection { members, ..Selection::default() };
@@ -171,7 +177,10 @@ pub fn any_observed() -> impl Strategy<Value = Observed> {
 fn bindings(addresses: BTreeMap<IpAddr, Option<IpAddr>>) -> BTreeMap<IpAddr, Bound> {
     addresses
         .into_iter()
-        .map(|(address, source)| (address, Bound { source: source.filter(|_| address.is_ipv4()) }))
+        .map(|(address, source)| {
+            let source = source.filter(|_| address.is_ipv4());
+            (address, Bound { route: LocalRoute { source, mtu: None }, ..Bound::default() })
+        })
         .collect()
 }
 

@@ -73,8 +73,20 @@ fn same_settings(was: &ServiceSettings, is: &ServiceSettings) -> bool {
 }
 
 fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
-    let NodeFacts { own, routes, resolvers, connected, listening: _ } = was;
+    let NodeFacts {
+        own,
+        routes,
+        resolvers,
+        connected,
+        gateways,
+        uplinks: _,
+        groups,
+        names_sources,
+        mtus: _,
+        listening: _,
+    } = was;
     (own, routes, resolvers, connected) == (&is.own, &is.routes, &is.resolvers, &is.connected)
+        && (gateways, groups, names_sources) == (&is.gateways, &is.groups, &is.names_sources)
 }
 
 /// Returns the state of our tables without their elements.

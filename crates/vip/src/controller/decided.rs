@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::nft::pairs_of;
 use crate::{Desired, DesiredService, LabelReport, Vip};
 
 /// The latest decision about each address, including draining servers.
@@ -11,6 +12,10 @@ pub(crate) struct Decided {
     services: BTreeMap<Vip, DesiredService>,
     /// The source of the node's own connections, by virtual address.
     sources: BTreeMap<IpAddr, IpAddr>,
+    /// The path MTU of the node's own connections, by virtual address.
+    mtus: BTreeMap<IpAddr, u32>,
+    /// The sources that nftables translates to, by virtual address and real server.
+    translated: BTreeMap<(IpAddr, IpAddr), IpAddr>,
     /// The reports on labels, by virtual address.
     reports: BTreeMap<IpAddr, Vec<LabelReport>>,
 }
@@ -22,6 +27,11 @@ impl Decided {
         for address in addresses {
             reports.extend(self.reports.remove(address).into_iter().flatten());
             self.sources.remove(address);
+            self.mtus.remove(address);
+            let pairs = self.translated.range(pairs_of(*address)).map(|(pair, _)| *pair);
+            for pair in pairs.collect::<Vec<_>>() {
+                self.translated.remove(&pair);
+            }
             let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
             for vip in vips.collect::<Vec<_>>() {
                 self.services.remove(&vip);
@@ -34,6 +44,8 @@ impl Decided {
     pub(super) fn add_desired(&mut self, desired: Desired) {
         self.services.extend(desired.services);
         self.sources.extend(desired.sources);
+        self.mtus.extend(desired.mtus);
+        self.translated.extend(desired.translated);
         let mut reports: BTreeMap<IpAddr, Vec<LabelReport>> = BTreeMap::new();
         for report in desired.reports {
             let Some(vip) = report.vip else { continue };
@@ -49,7 +61,8 @@ impl Decided {
     /// Moves all decisions into `base`.
     pub(super) fn into_desired(self, base: Desired) -> Desired {
         let reports = self.reports.into_values().flatten().collect();
-        Desired { services: self.services, sources: self.sources, reports, ..base }
+        let Self { services, sources, mtus, translated, .. } = self;
+        Desired { services, sources, mtus, translated, reports, ..base }
     }
 
     pub(crate) fn service(&self, vip: &Vip) -> Option<&DesiredService> {
@@ -67,6 +80,16 @@ impl Decided {
     /// Returns the source of the node's own connections to each address that has one.
     pub(super) fn sources(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
         self.sources.iter().map(|(address, source)| (*address, *source))
+    }
+
+    /// Returns the path MTU of the node's own connections to each address that has one.
+    pub(super) fn mtus(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+        self.mtus.iter().map(|(address, mtu)| (*address, *mtu))
+    }
+
+    /// Returns the sources that nftables translates to.
+    pub(super) fn translated(&self) -> &BTreeMap<(IpAddr, IpAddr), IpAddr> {
+        &self.translated
     }
 
     /// Returns the reports on labels of VIPs with an address.

@@ -11,42 +11,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::{AppKey, Claims};
 use super::decided::Decided;
-use super::local_facts::{DrainFacts, TaskName, milliseconds};
+use super::local_facts::{DrainFacts, milliseconds};
+use super::silent_hosts::SilentHosts;
+use super::tenant::Tenant;
 use crate::label::{DEFAULT_DRAIN, Options};
 use crate::ownership::{MARK, Owner, owner_of};
 use crate::{
-    AppId, Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol,
-    Scope, Selection, Vip, Why,
+    Desired, DesiredService, Member, Observed, ObservedServer, ObservedService, Protocol, Scope,
+    Selection, Vip, Why,
 };
 
 /// The time without an active connection after which a draining server is removed.
 pub(crate) const IDLE: Duration = Duration::from_secs(10);
-
-/// The task behind a former real server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tenant {
-    /// The app, by source and name.
-    pub(crate) app: AppKey,
-    /// The task.
-    pub(crate) task: Arc<str>,
-}
-
-impl Tenant {
-    /// Returns the task of a member, if it is known.
-    fn of_member(member: &Member) -> Option<Self> {
-        let app = (member.source.clone(), member.app.clone());
-        (!member.task.is_empty()).then(|| Self { app, task: member.task.clone() })
-    }
-
-    fn has_ended(&self, claims: &Claims) -> bool {
-        claims.task_has_ended(&self.app.0, &self.app.1, &self.task)
-    }
-}
 
 /// A draining real server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +107,7 @@ impl Drains {
     pub(crate) fn drain_facts(&self, now: Duration) -> Vec<DrainFacts> {
         let facts = |(vip, server, drain): (Vip, SocketAddr, &Drain)| {
             let left = drain.deadline.map(|deadline| deadline.saturating_sub(now));
-            let task = self.find_tenant(&vip, &server).map(|tenant| TaskName {
-                source: tenant.app.0.to_string(),
-                app: Arc::clone(&tenant.app.1.id),
-                kind: tenant.app.1.kind,
-                task: Arc::clone(&tenant.task),
-            });
+            let task = self.find_tenant(&vip, &server).map(Tenant::to_name);
             DrainFacts {
                 vip,
                 server,
@@ -155,10 +130,8 @@ impl Drains {
             idle: facts.idle_ms.map(since),
         };
         memory.leaving.insert(facts.server, drain);
-        if let Some(TaskName { source, app, kind, task }) = &facts.task {
-            let app = AppId { id: Arc::clone(app), kind: *kind };
-            let app = (source.as_str().into(), app);
-            memory.tenants.insert(facts.server, Tenant { app, task: Arc::clone(task) });
+        if let Some(task) = &facts.task {
+            memory.tenants.insert(facts.server, Tenant::from_name(task));
         }
         self.draining.insert(facts.vip);
     }
@@ -216,7 +189,7 @@ impl Drains {
         scope: Scope,
         addresses: &BTreeSet<IpAddr>,
         observed: &Observed,
-        (decided, claims): (&Decided, &Claims),
+        (decided, claims, silent_hosts): (&Decided, &Claims, &SilentHosts),
         now: Duration,
     ) {
         self.forget_gone(addresses, observed);
@@ -237,7 +210,7 @@ impl Drains {
                 // In a lesser scope a service without a claim stays unchanged: somebody may claim
                 // it.
                 if scope == Scope::Complete || wanted && scope == Scope::Servers {
-                    memory.add_to(desired, vip, service, claims, now);
+                    memory.add_to(desired, vip, service, (claims, silent_hosts), now);
                 }
                 if memory.leaving.is_empty() {
                     self.draining.remove(&vip);
@@ -316,7 +289,7 @@ impl Memory {
         desired: &mut Desired,
         vip: Vip,
         held: &ObservedService,
-        claims: &Claims,
+        (claims, silent_hosts): (&Claims, &SilentHosts),
         now: Duration,
     ) {
         let wanted = desired.services.get(&vip);
@@ -328,7 +301,9 @@ impl Memory {
             wanted.is_some_and(|wanted| wanted.incomplete || desired.is_uncertain(server))
         };
         let leaves = |server: &SocketAddr| {
-            let ended = self.tenants.get(server).is_some_and(|tenant| tenant.has_ended(claims));
+            let ended = self.tenants.get(server).is_some_and(|tenant| tenant.has_ended(claims))
+                || wanted.is_some_and(|wanted| wanted.selection.is_over(server))
+                || silent_hosts.is_dead(server);
             let drains = vip.protocol == Protocol::Tcp && !ended;
             // What was there before this run may have lost its place.
             let is_lost = !self.tenants.contains_key(server) && desired.is_taken(server);
@@ -368,6 +343,6 @@ impl Memory {
         let tenant = self.tenants.get(server).cloned();
         let ((source, app), task) =
             tenant.map(|tenant| (tenant.app, tenant.task)).unwrap_or_default();
-        Member { weight: 0, source, app, task, why: Why::Draining, local: None }
+        Member { weight: 0, source, app, task, why: Why::Draining, local: None, silent: None }
     }
 }

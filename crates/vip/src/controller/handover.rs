@@ -23,6 +23,8 @@ impl Controller {
                 .collect(),
             kept: self.services().flat_map(kept_servers).collect(),
             names: self.name_facts(now),
+            served: self.served.clone(),
+            silence: self.silent_hosts.to_facts(),
             doubted: self.facts.doubted,
             lapsed: if self.facts.doubted { self.claims.lapsed.clone() } else { BTreeSet::new() },
             taken: self.facts.taken.clone(),
@@ -40,6 +42,8 @@ impl Controller {
         self.kept.clone_from(&facts.kept);
         self.claims.lapsed.clone_from(&facts.lapsed);
         self.restore_names(&facts.names, now);
+        self.restore_served(facts.served.iter().copied());
+        self.silent_hosts.take_over(&facts.silence);
     }
 
     /// Adds the real servers that the node's agent keeps to the desired state of `addresses`.
@@ -61,7 +65,7 @@ impl Controller {
             }
             let app = AppId { id: app, kind };
             let (source, weight, why) = (source.as_str().into(), kept.weight, Why::Unlisted);
-            let member = Member { weight, source, app, task, why, local: None };
+            let member = Member { weight, source, app, task, why, local: None, silent: None };
             service.selection.members.entry(kept.server).or_insert(member);
         }
     }

@@ -25,6 +25,7 @@ impl Controller {
             Input::Observed(reading) => self.on_observed(reading, now),
             Input::Ways(ways) => self.on_ways(ways, now),
             Input::Applied(outcome) => return Some(self.on_applied(&outcome, now)),
+            Input::Verdicts(verdicts) => self.on_verdicts(verdicts, now),
             Input::KernelChanged => {
                 let rested = self.read_at.saturating_add(self.rest);
                 self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));
@@ -155,6 +156,7 @@ impl Controller {
         let mut all: BTreeSet<IpAddr> = self.claims.vips().map(|vip| vip.address).collect();
         all.extend(self.decided.addresses());
         all.extend(self.listen_addresses());
+        all.extend(&self.served);
         if let Some(model) = &self.model {
             all.extend(model.addresses.keys());
             all.extend(model.our_services().map(|(vip, _)| vip.address));

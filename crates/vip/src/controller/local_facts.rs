@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::liveness::HostVerdict;
 use crate::naming::NameFacts;
 use crate::{AppKind, Vip};
 
@@ -24,6 +25,10 @@ pub struct LocalFacts {
     pub kept: Vec<KeptServer>,
     /// The names that it knows, with their addresses.
     pub names: Vec<NameFacts>,
+    /// The addresses that serve.
+    pub served: BTreeSet<IpAddr>,
+    /// The hosts that don't answer it, and what that means for real servers.
+    pub silence: SilenceFacts,
     /// It doubts that the table holds VIPs that no source claims.
     pub doubted: bool,
     /// Such VIPs that stay no longer, since a source has told that they are gone.
@@ -43,6 +48,30 @@ pub struct KeptServer {
     pub weight: u32,
     /// The task behind it.
     pub task: TaskName,
+}
+
+/// The hosts that don't answer the agent's probes, and the real servers that are out of use because of
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SilenceFacts {
+    /// The hosts.
+    pub hosts: Vec<HostVerdict>,
+    /// The weights that real servers on them would have.
+    pub weights: Vec<WithheldWeight>,
+}
+
+/// The weight that a real server would have if its host answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithheldWeight {
+    /// The virtual service.
+    pub vip: Vip,
+    /// The address and port.
+    pub server: SocketAddr,
+    /// The weight.
+    pub weight: u32,
+    /// The task behind it, if known.
+    pub task: Option<TaskName>,
 }
 
 /// A real server that drains.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Vip;
 use crate::naming::VipName;
 use crate::plan::OpKind;
+use crate::{SourceId, Vip};
 
 /// An operation with its reason. Its [`Display`](fmt::Display) is a line such as `3.3.0.6:3306/tcp
 /// -10.0.0.7:31001 /mysql task killed`.
@@ -23,6 +23,8 @@ pub struct LogEntry {
     pub address: Option<IpAddr>,
     /// The real server that the operation changes.
     pub server: Option<SocketAddr>,
+    /// The source of the app behind the real server, where there are several sources.
+    pub source: Option<SourceId>,
     /// The app behind the real server, or all apps that claim the service. Empty if unknown.
     pub app: Arc<str>,
     /// The task behind the real server.
@@ -45,8 +47,14 @@ impl fmt::Display for LogEntry {
             (None, _, Some(address)) => write!(f, "{sign}{address}")?,
             (None, _, None) => write!(f, "{sign}{}", self.subject())?,
         }
-        for part in [&*self.app, &*self.why].into_iter().filter(|part| !part.is_empty()) {
-            write!(f, " {part}")?;
+        if !self.app.is_empty() {
+            write!(f, " {}", self.app)?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, " of {source}")?;
+        }
+        if !self.why.is_empty() {
+            write!(f, " {}", self.why)?;
         }
         Ok(())
     }

@@ -25,8 +25,12 @@ mod read_failure;
 mod reasons;
 mod reporting;
 mod retry;
+mod served;
+mod silence;
+mod silent_hosts;
 mod slice;
 mod status;
+mod tenant;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +38,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::liveness::HostVerdict;
 use crate::naming::AddressBook;
+use crate::path_mtu::LearntMtus;
 use crate::plan::{Conflict, Losses, OpResult, Outcome};
 use crate::{
     ClusterFacts, Desired, DesiredService, LabelReport, Observed, Op, Plan, Scope, SourceId,
@@ -50,11 +56,12 @@ use drain::{Drains, IDLE};
 use known_ways::KnownWays;
 use linger::Lingering;
 pub(crate) use local_facts::milliseconds;
-pub use local_facts::{DrainFacts, KeptServer, LocalFacts, TaskName};
+pub use local_facts::{DrainFacts, KeptServer, LocalFacts, SilenceFacts, TaskName, WithheldWeight};
 pub use log_entry::LogEntry;
 pub use once::Decision;
 pub use read_failure::ReadFailure;
 pub use retry::Retry;
+use silent_hosts::SilentHosts;
 pub use status::{Counters, Mode, Status};
 
 /// An input to the controller.
@@ -83,6 +90,8 @@ pub enum Input {
     Ways(Result<Ways, ReadFailure>),
     /// The answer to [`Effect::Apply`].
     Applied(Outcome),
+    /// News about silent hosts.
+    Verdicts(Vec<HostVerdict>),
     /// The kernel announces a change of links, addresses, routes or nftables.
     KernelChanged,
     /// Change nothing until released.
@@ -164,12 +173,17 @@ pub struct Controller {
     lingering: Lingering,
     /// Real servers that the node's agent keeps although their source doesn't list them.
     kept: Vec<KeptServer>,
+    silent_hosts: SilentHosts,
     ways: KnownWays,
+    learnt_mtus: LearntMtus,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
     names: AddressBook,
     /// Whether the names, their addresses or their apps changed since that was last asked.
     names_changed: bool,
+    served_changed: bool,
+    /// The addresses that serve, also those of before the node started.
+    served: BTreeSet<IpAddr>,
     /// Whether an earlier run knew names.
     remembers_names: bool,
     /// Reports on the labels of names that have no address, by app.
@@ -210,11 +224,15 @@ impl Controller {
             drains: Drains::default(),
             lingering: Lingering::default(),
             kept: Vec::new(),
+            silent_hosts: SilentHosts::default(),
             ways: KnownWays::default(),
+            learnt_mtus: LearntMtus::default(),
             decided: Decided::default(),
             conflicts: BTreeMap::new(),
             names: AddressBook::default(),
             names_changed: false,
+            served_changed: false,
+            served: BTreeSet::new(),
             remembers_names: false,
             unplaced: BTreeMap::new(),
             news: Vec::new(),
@@ -255,6 +273,8 @@ impl Controller {
         let mut desired = self.nothing_desired();
         desired.services.extend(self.services().map(|(vip, service)| (*vip, service.clone())));
         desired.sources.extend(self.decided.sources());
+        desired.mtus.extend(self.decided.mtus());
+        desired.translated.clone_from(self.decided.translated());
         desired.names = self.all_names();
         desired.listeners =
             self.model.as_ref().map(|model| self.listeners(model)).unwrap_or_default();
@@ -333,6 +353,12 @@ impl Controller {
         self.facts.gaps
     }
 
+    /// Returns the facts about the cluster, as last told.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterFacts {
+        &self.facts.cluster
+    }
+
     /// Returns how much may be removed.
     #[must_use]
     pub fn scope(&self) -> Scope {
@@ -363,7 +389,13 @@ impl Controller {
             lapsed: self.claims.lapsed.clone(),
             taken: self.facts.taken.clone(),
         });
-        Desired { uncertain, doubt, timeouts, modes, let_in, ..Desired::default() }
+        let several_sources = self.has_several_sources();
+        Desired { uncertain, doubt, timeouts, modes, let_in, several_sources, ..Desired::default() }
+    }
+
+    /// Tells whether the ids of apps are not enough to tell them apart.
+    fn has_several_sources(&self) -> bool {
+        self.config.sources.len() > 1
     }
 
     /// Returns the time of the next reading: for a complete comparison, or for the connections of
@@ -381,7 +413,8 @@ impl Controller {
         let drains = self.drains.iter().filter_map(|(.., drain)| drain.deadline);
         let retries = self.touched.keys().filter_map(|address| Some(self.retries.get(address)?.at));
         let lingering = self.lingering.iter().map(|(_, at)| at);
-        let times = drains.chain(retries).chain(lingering).filter(|at| *at > now);
+        let refresh = self.next_refresh();
+        let times = drains.chain(retries).chain(lingering).chain(refresh).filter(|at| *at > now);
         let next = times.fold(self.next_look(), Duration::min);
         let said = self.wake_at.replace(next);
         (said != Some(next) || said <= Some(now)).then_some(Effect::WakeAt(next))

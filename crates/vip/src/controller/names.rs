@@ -105,7 +105,7 @@ impl Controller {
         let named = app.as_ref().map(|app| &*app.named).unwrap_or_default();
         let (placed, unplaced) = self.names.place_claims(named);
         let mut reports: Vec<_> =
-            unplaced.iter().filter_map(|claim| self.unplaced_report(claim)).collect();
+            unplaced.iter().filter_map(|claim| self.unplaced_report(&key.0, claim)).collect();
         // A label has a claim for each protocol of its port.
         reports.dedup();
         let before = match reports.is_empty() {
@@ -121,7 +121,7 @@ impl Controller {
     }
 
     /// Makes the report on a label whose name has no address.
-    fn unplaced_report(&self, claim: &NamedClaim) -> Option<LabelReport> {
+    fn unplaced_report(&self, source: &SourceId, claim: &NamedClaim) -> Option<LabelReport> {
         let is_in_range = |range: &NameRange| {
             claim.families == Families::default()
                 || claim.families.iter().any(|family| range.has_family(family))
@@ -147,7 +147,14 @@ impl Controller {
             }
         };
         let verdict = Verdict::refused(LabelRefusal::Unplaced(why));
-        Some(LabelReport { place: claim.label.clone(), vip: None, name: Some(name), verdict })
+        let source = self.has_several_sources().then(|| source.clone());
+        Some(LabelReport {
+            source,
+            place: claim.label.clone(),
+            vip: None,
+            name: Some(name),
+            verdict,
+        })
     }
 
     /// Calls `act` with what the address book needs to know. `None` if names are not served. `told` are

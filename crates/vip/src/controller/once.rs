@@ -48,7 +48,7 @@ impl Controller {
         let plan = loop {
             match self.plan_for(&observed, &addresses, now) {
                 Ok(plan) => break plan,
-                Err(Question { ways }) => self.learn_ways(find_ways(&ways)?, &ways),
+                Err(Question { ways, .. }) => drop(self.learn_ways(find_ways(&ways)?, &ways)),
             }
         };
         let scope = self.scope();

@@ -1,5 +1,6 @@
 //! Plans for the addresses that have changed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,7 +18,7 @@ impl Controller {
             self.job = Some(Job::Observe);
             return Some(Effect::Observe);
         }
-        if let Some(effect) = self.refresh_ways() {
+        if let Some(effect) = self.refresh_ways(now) {
             return Some(effect);
         }
         self.withheld.clear();
@@ -32,11 +33,30 @@ impl Controller {
             let portion = portion.iter().copied().collect();
             match self.plan_for(&model, &portion, now) {
                 Ok(plan) => self.settle_plan(portion, plan, now),
-                Err(Question { ways }) => Some(self.find_ways(ways)),
+                Err(question) => self.ask_or_wait(question, &model, portion, now),
             }
         });
         self.model = Some(model);
         effect
+    }
+
+    /// Asks the question that came up for these addresses. If the kernel has just failed to answer,
+    /// those that need the answer wait, and the others are planned for.
+    fn ask_or_wait(
+        &mut self,
+        question: Question,
+        model: &Observed,
+        mut portion: BTreeSet<IpAddr>,
+        now: Duration,
+    ) -> Option<Effect> {
+        let Question { ways, waiting } = question;
+        let Some(retry) = self.ways.pending_failure(now).cloned() else {
+            return Some(self.find_ways(ways));
+        };
+        portion.retain(|address| !waiting.contains(address));
+        self.retries.extend(waiting.into_iter().map(|address| (address, retry.clone())));
+        let plan = self.plan_for(model, &portion, now).ok()?;
+        self.settle_plan(portion, plan, now)
     }
 
     /// Returns the addresses to plan for now, in the order of their waiting time.
@@ -82,20 +102,21 @@ impl Controller {
         let scope = self.scope();
         let mut observed = slice_of(model, addresses);
         let mut desired = self.assemble_desired(&observed, addresses, now);
-        self.choose_sources(&mut desired, model)?;
+        self.choose_routes(&mut desired, addresses, (&observed, model), now)?;
         self.counters.planned += addresses.len() as u64;
         if scope == Scope::Complete && self.config.parting == Parting::Gradual {
             let until = now.saturating_add(self.config.linger);
             self.lingering.hide_lingering(&mut observed, addresses, &desired, now, until);
         }
         let plan = Plan::new(&observed, &desired, scope, &self.config.node);
+        self.note_served(addresses, &observed, &desired);
         self.remember_decision(addresses, desired, &plan);
         Ok(plan)
     }
 
     /// Assembles the desired state of some addresses, of which `observed` is the reading: from
-    /// claims, facts and settings, and from draining servers. No other code does; only the sources
-    /// are filled in later.
+    /// claims, facts and settings, and from draining servers. No other code does; only the
+    /// routes are filled in later.
     fn assemble_desired(
         &mut self,
         observed: &Observed,
@@ -106,15 +127,19 @@ impl Controller {
         let claims = claims.cloned().collect();
         let (policy, cluster) = (&self.config.table.policy, &self.facts.cluster);
         let base = self.nothing_desired();
-        let decided = match self.config.parting {
-            Parting::AtOnce => decide(claims, observed, policy, cluster),
-            Parting::Gradual => {
-                let mut undrained = observed.clone();
-                self.drains.restore_weights(&mut undrained, &self.decided, &self.claims);
-                decide(claims, &undrained, policy, cluster)
-            }
-        };
+        let mut restored = Cow::Borrowed(observed);
+        if self.config.parting == Parting::Gradual {
+            let (decided, claims) = (&self.decided, &self.claims);
+            self.drains.restore_weights(restored.to_mut(), decided, claims);
+        }
+        if !self.silent_hosts.is_idle() {
+            self.silent_hosts.restore_weights(restored.to_mut(), &self.claims);
+        }
+        let decided = decide(claims, &restored, &self.served, policy, cluster);
         let mut desired = Desired { services: decided.services, reports: decided.reports, ..base };
+        if !desired.several_sources {
+            desired.reports.iter_mut().for_each(|report| report.source = None);
+        }
         if self.facts.doubted {
             for service in desired.services.values_mut() {
                 service.incomplete |= service.selection.members.is_empty();
@@ -125,8 +150,9 @@ impl Controller {
         desired.names = self.names_of(addresses);
         self.add_name_notes(&mut desired.reports);
         self.add_kept(&mut desired, observed, addresses);
+        self.silent_hosts.lay_over(&mut desired, observed, addresses);
         if self.config.parting == Parting::Gradual {
-            let known = (&self.decided, &self.claims);
+            let known = (&self.decided, &self.claims, &self.silent_hosts);
             self.drains.add_to(&mut desired, self.scope(), addresses, observed, known, now);
         }
         desired
@@ -135,10 +161,10 @@ impl Controller {
     fn remember_decision(&mut self, addresses: &BTreeSet<IpAddr>, desired: Desired, plan: &Plan) {
         let before = self.decided.forget_addresses(addresses);
         self.news.extend(crate::label::changed_reports(&before, &desired.reports));
-        self.decided.add_desired(desired);
         self.conflicts.retain(|vip, _| !addresses.contains(&vip.address));
         let conflicts = plan.conflicts.iter().map(|conflict| (conflict.vip, conflict.clone()));
         self.conflicts.extend(conflicts);
+        self.decided.add_desired(desired);
     }
 }
 

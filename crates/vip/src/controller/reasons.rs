@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::tenant::Tenant;
 use super::{Controller, Job, LogEntry};
 use crate::nft::{Element, TableState, family_name};
 use crate::plan::text;
-use crate::{DesiredService, LabelReport, Op, Vip};
+use crate::{DesiredService, LabelReport, Op, SourceId, Vip};
 
 impl Controller {
     /// Explains why an operation of the last plan was, or would be, done.
@@ -15,7 +16,7 @@ impl Controller {
         let server = server_of(op);
         let service = vip.and_then(|vip| self.decided.service(&vip));
         let reports = address.map_or(&[][..], |address| self.decided.reports_on(address));
-        let (app, task) = self.task_behind(vip, server, service);
+        let TaskBehind { source, app, task } = self.task_behind(vip, server, service);
         let why = match op {
             Op::DeleteServer { vip, server } => {
                 self.reason_to_leave(vip, server, task.as_deref(), service)
@@ -30,7 +31,7 @@ impl Controller {
             _ => None,
         };
         let name = address.and_then(|address| self.name_at(address)).cloned();
-        LogEntry { op: op.kind(), name, vip, address, server, app, task, why, since }
+        LogEntry { op: op.kind(), name, vip, address, server, source, app, task, why, since }
     }
 
     /// Returns the operations that are due, but held back by the mode.
@@ -44,17 +45,23 @@ impl Controller {
         vip: Option<Vip>,
         server: Option<SocketAddr>,
         service: Option<&DesiredService>,
-    ) -> (Arc<str>, Option<Arc<str>>) {
-        let claimed =
-            || service.map_or_else(Arc::default, |service| service.apps.join(", ").into());
-        let (Some(vip), Some(server)) = (vip, server) else { return (claimed(), None) };
+    ) -> TaskBehind {
+        let claimed = || TaskBehind {
+            app: service.map_or_else(Arc::default, |service| service.apps.join(", ").into()),
+            ..TaskBehind::default()
+        };
+        let (Some(vip), Some(server)) = (vip, server) else { return claimed() };
         let member = service.and_then(|service| service.selection.members.get(&server));
-        let of_member = member.map(|member| (member.app.id.clone(), member.task.clone()));
-        let known = of_member.filter(|(_, task)| !task.is_empty()).or_else(|| {
-            let tenant = self.drains.find_tenant(&vip, &server)?;
-            Some((tenant.app.1.id.clone(), tenant.task.clone()))
+        let of_member = member.map(|member| (&member.source, &member.app, &member.task));
+        let known = of_member.filter(|(.., task)| !task.is_empty()).or_else(|| {
+            let Tenant { app: (source, app), task } = self.drains.find_tenant(&vip, &server)?;
+            Some((source, app, task))
         });
-        known.map_or_else(|| (claimed(), None), |(app, task)| (app, Some(task)))
+        known.map_or_else(claimed, |(source, app, task)| TaskBehind {
+            source: self.has_several_sources().then(|| source.clone()),
+            app: app.id.clone(),
+            task: Some(task.clone()),
+        })
     }
 
     /// Returns why a real server is removed.
@@ -79,6 +86,14 @@ impl Controller {
             (Some(_), None) => "its app claims the VIP for other tasks".to_owned(),
         }
     }
+}
+
+/// The app and task behind the object of an operation, as [`LogEntry`] has them.
+#[derive(Default)]
+struct TaskBehind {
+    source: Option<SourceId>,
+    app: Arc<str>,
+    task: Option<Arc<str>>,
 }
 
 fn server_of(op: &Op) -> Option<SocketAddr> {
@@ -111,15 +126,13 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
             let why = text::refusal_text(reports, vip);
             why.unwrap_or_else(|| "no app claims it".to_owned())
         }
-        Op::Bind { source: None, .. } => "bound".to_owned(),
-        Op::Bind { source: Some(source), .. } => {
-            format!("bound, source of the node's own connections {source}")
-        }
-        Op::SetSource { source, .. } => {
-            let source = source.map_or("itself".to_owned(), |source| source.to_string());
-            format!("source of the node's own connections -> {source}")
-        }
-        Op::ForgetFlows { .. } => text::FORGOTTEN.to_owned(),
+        Op::Bind { route, .. } => match text::route_text(route) {
+            None => "bound".to_owned(),
+            Some(route) => format!("bound, {route}"),
+        },
+        Op::Rebind { .. } => "no longer a source for other connections".to_owned(),
+        Op::SetRoute { before, route, .. } => text::route_changes(before, route),
+        Op::ForgetFlows { flows, .. } => flows.to_string(),
         Op::Unbind { .. } => "unbound, no virtual service is on it".to_owned(),
         Op::SetTimeouts { before, timeouts } => text::timeout_changes(before, timeouts).join(", "),
         Op::SetTable { family, before, rules } => {
@@ -140,6 +153,12 @@ fn reason_for(op: &Op, service: Option<&DesiredService>, reports: &[LabelReport]
         Op::DeleteElement { element: Element::Guarded(_) } => "no longer guarded".to_owned(),
         Op::AddElement { element: Element::Open(_) } => "open for the name server".to_owned(),
         Op::DeleteElement { element: Element::Open(_) } => "no longer open".to_owned(),
+        Op::AddElement { element: Element::Source(translation) } => {
+            format!("clients reach {} from {}", translation.server, translation.source)
+        }
+        Op::DeleteElement { element: Element::Source(translation) } => {
+            format!("clients no longer reach {} from {}", translation.server, translation.source)
+        }
         Op::AddElement { element: Element::Refused(_) } => text::REFUSED.to_owned(),
         Op::DeleteElement { element: Element::Refused(_) } => text::LET_IN.to_owned(),
         Op::CreateLink => "created".to_owned(),

@@ -33,7 +33,7 @@ impl Controller {
             overdue_since: overdue.map(|(_, since)| *since).min(),
             read_at: (self.counters.readings > 0).then_some(self.read_at),
             asked_since: self.job.is_some().then_some(self.asked_at),
-            unread: self.unread.clone(),
+            unread: self.unread.as_ref().or(self.ways.failing.as_ref()).cloned(),
             pending: self.withheld.len(),
             counters: self.counters,
         };

@@ -6,11 +6,13 @@ use std::fmt;
 
 use super::{LabelPlace, LabelRefusal, RefusalKind};
 use crate::naming::VipName;
-use crate::{AppId, Vip};
+use crate::{AppId, SourceId, Vip};
 
 /// A report on one label. Every VIP label has one, and every option that was not obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelReport {
+    /// The source of the app, where there are several: their apps may have one id.
+    pub source: Option<SourceId>,
     /// The place of the label.
     pub place: LabelPlace,
     /// The VIP that it names; there is a report for each protocol of the port.
@@ -96,11 +98,12 @@ pub fn changed_reports(before: &[LabelReport], after: &[LabelReport]) -> Vec<Lab
 
 /// The label of a report, without its path in the document: that may change without a change of the
 /// label.
-type Identity<'a> = (&'a AppId, Option<usize>, &'a str, usize, &'a str, Option<Vip>);
+type Identity<'a> =
+    (Option<&'a SourceId>, &'a AppId, Option<usize>, &'a str, usize, &'a str, Option<Vip>);
 
 fn identity(report: &LabelReport) -> Identity<'_> {
     let LabelPlace { app, port, path: _, key, occurrence, value } = &report.place;
-    (app, *port, key, *occurrence, value, report.vip)
+    (report.source.as_ref(), app, *port, key, *occurrence, value, report.vip)
 }
 
 /// Writes `/mysql VIP_0="256.1.1.1:80": reason`.
@@ -110,6 +113,9 @@ impl fmt::Display for LabelReport {
         let cut = |text| caps::cut_text(text, caps::SHOWN_VALUE);
         let (key, value) = (cut(key), cut(value));
         write!(f, "{app} ")?;
+        if let Some(source) = &self.source {
+            write!(f, "of {source} ")?;
+        }
         if let Some(port) = port {
             write!(f, "port {port} ")?;
         }

@@ -174,8 +174,14 @@ impl AddressBook {
         for name in changed {
             self.pin(name, rules, now, &mut changes);
         }
-        for name in changed {
-            self.choose_addresses(name, rules, now, &mut changes);
+        let lack = changed.iter().any(|name| self.lacking(name, rules).next().is_some());
+        let pinned = if lack { self.pinned_addresses(rules) } else { BTreeMap::new() };
+        // Those with a pin that isn't obeyed yet come last: they leave what they choose now.
+        let with_pins: BTreeSet<&VipName> = pinned.values().collect();
+        let has_pin = |name: &&VipName| with_pins.contains(*name);
+        let (last, first): (Vec<_>, Vec<_>) = changed.iter().partition(has_pin);
+        for name in first.into_iter().chain(last) {
+            self.choose_addresses(name, &pinned, rules, now, &mut changes);
         }
         for name in changed {
             if self.is_unsettled(name, rules) {
@@ -190,7 +196,7 @@ impl AddressBook {
         let Some(entry) = self.names.get(name).filter(|entry| !entry.claimants.is_empty()) else {
             return false;
         };
-        let lacks = entry.wanted(rules).any(|family| !entry.held.contains_key(&family));
+        let lacks = self.lacking(name, rules).next().is_some();
         let pins = entry.pins().unwrap_or_default();
         let is_held = |family: &Family| match pins.in_family(*family) {
             Some(pin) => entry.held.get(family).is_some_and(|held| held.address == pin),
@@ -259,30 +265,62 @@ impl AddressBook {
         }
     }
 
-    /// Gives a claimed name an address in each family that it lacks one in.
+    /// Returns the families in which a claimed name lacks an address.
+    fn lacking(&self, name: &VipName, rules: Rules<'_>) -> impl Iterator<Item = Family> {
+        let entry = self.names.get(name).into_iter();
+        entry.flat_map(move |entry| {
+            entry.wanted(rules).filter(|family| !entry.held.contains_key(family))
+        })
+    }
+
+    /// Returns the addresses that labels pin claimed names to, obeyed or not.
+    fn pinned_addresses(&self, rules: Rules<'_>) -> BTreeMap<IpAddr, VipName> {
+        let mut pinned = BTreeMap::new();
+        for (name, entry) in &self.names {
+            let Ok(pins) = entry.pins() else { continue };
+            let addresses =
+                [Family::Inet, Family::Inet6].into_iter().filter_map(|each| pins.in_family(each));
+            for address in addresses.filter(|address| rules.allows(*address)) {
+                pinned.entry(address).or_insert_with(|| name.clone());
+            }
+        }
+        pinned
+    }
+
+    /// Gives a claimed name an address in each family that it lacks one in. It gets none that a label
+    /// pins another name to: that has to wait until every source was read.
     fn choose_addresses(
         &mut self,
         name: &VipName,
+        pinned: &BTreeMap<IpAddr, VipName>,
         rules: Rules<'_>,
         now: Duration,
         changes: &mut Changes,
     ) {
-        let Some(entry) = self.names.get(name) else { return };
-        let lacking: Vec<_> =
-            entry.wanted(rules).filter(|family| !entry.held.contains_key(family)).collect();
+        let lacking: Vec<_> = self.lacking(name, rules).collect();
         for family in lacking {
-            if let Some(address) = self.find_free(name, family, rules) {
-                self.hold(name, family, Held { address, pinned: false }, now);
+            if let Some(address) = self.find_free(name, family, pinned, rules) {
+                let pinned = pinned.get(&address) == Some(name);
+                self.hold(name, family, Held { address, pinned }, now);
                 changes.placed.insert(name.clone());
             }
         }
     }
 
     /// Finds the first free address from that of a name's hash on.
-    fn find_free(&self, name: &VipName, family: Family, rules: Rules<'_>) -> Option<IpAddr> {
+    fn find_free(
+        &self,
+        name: &VipName,
+        family: Family,
+        pinned: &BTreeMap<IpAddr, VipName>,
+        rules: Rules<'_>,
+    ) -> Option<IpAddr> {
         let range = &rules.settings.range;
-        let is_free =
-            |address: &IpAddr| !self.holders.contains_key(address) && !(rules.was_vip)(*address);
+        let is_free = |address: &IpAddr| {
+            !self.holders.contains_key(address)
+                && pinned.get(address).is_none_or(|other| other == name)
+                && !(rules.was_vip)(*address)
+        };
         let mut starts =
             (0..HASHES).filter_map(|round| range.address_of_round(name, family, round));
         starts.find_map(|start| {

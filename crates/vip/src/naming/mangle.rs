@@ -14,6 +14,11 @@ pub fn mangle(text: &str) -> String {
     parts.map(mangle_part).collect::<Vec<_>>().join(".")
 }
 
+/// Writes a text as one part of a DNS name, as DC/OS does for the names of tasks: a dot is a `-`.
+pub(super) fn mangle_label(text: &str) -> String {
+    mangle_part(&text.replace('.', "-"))
+}
+
 /// Writes one part: from its first letter or digit on, with `_` as `-`, without other characters,
 /// and without a `-` at its end. At the greatest length trailing `-` give way to letters and digits
 /// that follow.

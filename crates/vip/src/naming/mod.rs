@@ -14,6 +14,7 @@ mod names;
 mod phash2;
 mod range;
 mod settings;
+mod tasks;
 
 pub use book::KEPT;
 pub(crate) use book::{AddressBook, Changes, Rules};
@@ -27,4 +28,5 @@ pub use names::Names;
 pub(crate) use names::named;
 pub use phash2::phash2;
 pub use range::{NameRange, RangeError};
-pub use settings::{DEFAULT_ZONE, NameSettings, ZoneError};
+pub use settings::{DEFAULT_ZONE, NameSettings, ZoneError, check_zone};
+pub use tasks::{DEFAULT_TASK_ZONE, RunningTask, TaskNetwork, TaskRecord, name_tasks, task_zones};

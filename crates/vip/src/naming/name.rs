@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::mangle;
 
 /// The longest DNS name, written with dots and without the last one (RFC 1035, 2.3.4).
-const MAX_DNS_NAME: usize = 253;
+pub(super) const MAX_DNS_NAME: usize = 253;
 
 /// The name of a named VIP without its zone, as `mysql.marathon`: what its label and the name of its
 /// framework mangle to. Labels that mangle to one name are one VIP.

@@ -16,7 +16,8 @@ pub struct NameSettings {
     zones: Vec<String>,
     /// The addresses and ports at which the node's name server answers.
     pub listen: Vec<SocketAddr>,
-    /// Whether it answers even while no name is claimed: it forwards queries for other names.
+    /// Whether it answers even while no name is claimed: it forwards queries for other names, or knows
+    /// those of tasks.
     pub forward: bool,
 }
 
@@ -51,6 +52,20 @@ pub enum ZoneError {
 /// The longest zone: half of a DNS name, so that there is room for names.
 const MAX_ZONE: usize = 126;
 
+/// Checks that a text is a DNS zone.
+///
+/// # Errors
+/// When it isn't, or leaves no room for names.
+pub fn check_zone(zone: &str) -> Result<(), ZoneError> {
+    if mangle(zone) != *zone || zone.is_empty() {
+        return Err(ZoneError::NotDns(zone.to_owned()));
+    }
+    if zone.len() > MAX_ZONE {
+        return Err(ZoneError::Long(zone.to_owned()));
+    }
+    Ok(())
+}
+
 impl NameSettings {
     /// Makes settings of a range and zones.
     ///
@@ -60,18 +75,11 @@ impl NameSettings {
         if zones.is_empty() {
             return Err(ZoneError::Missing);
         }
-        for zone in &zones {
-            if mangle(zone) != *zone || zone.is_empty() {
-                return Err(ZoneError::NotDns(zone.clone()));
-            }
-            if zone.len() > MAX_ZONE {
-                return Err(ZoneError::Long(zone.clone()));
-            }
-        }
+        zones.iter().try_for_each(|zone| check_zone(zone))?;
         Ok(Self { range, zones, ..Self::default() })
     }
 
-    /// Adds the name server: its addresses, and whether it forwards queries.
+    /// Adds the name server: its addresses, and whether it answers without a name of a VIP.
     #[must_use]
     pub fn with_name_server(self, listen: Vec<SocketAddr>, forward: bool) -> Self {
         Self { listen, forward, ..self }

@@ -5,15 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
-use super::op::timeout_changes;
+use super::op::{StaleFlows, timeout_changes};
 use super::rules::{change_rules, delete_rules};
 use super::shuffle::shuffle_servers;
 use super::tables::{change_tables, delete_tables};
 use super::{Baseline, Conflict, Op, Plan, Scope};
 use crate::merge_join::merge_join;
-use crate::nft::NftSupport;
+use crate::nft::{Element, Masquerade, NftSupport, pairs_of};
 use crate::ownership::{MARK, Owner, owner_of};
-use crate::{Desired, DesiredService, Link, Observed, ObservedService, Protocol, Selection, Vip};
+use crate::{Desired, DesiredService, Link, LocalRoute, Observed, ObservedService, Protocol, Vip};
 
 impl Plan {
     /// Builds the plan from `observed` to `desired`. `node` is this node's name: it shuffles the
@@ -45,9 +45,11 @@ impl Plan {
             }
         }
         change_addresses(&mut plan, observed, desired, &kept, scope);
-        plan.ops.extend(forget_flows(&plan, desired));
         plan.ops.extend(change_timeouts(observed, desired));
         change_tables(&mut plan, observed, desired, scope, &nobody);
+        plan.ops.extend(forget_flows(&plan, observed, desired));
+        plan.ops.extend(forget_former_sources(&plan, observed, desired));
+        plan.ops.extend(forget_unanswered(&plan, desired));
         change_rules(&mut plan, observed, desired);
         // Sorted in place: operations are large, and there may be many.
         plan.ops.sort_by_cached_key(Op::sort_key);
@@ -156,15 +158,15 @@ fn change_service(
         Some(_) => {}
     }
     let held = held.map_or(&nothing, |held| &held.servers);
-    let Selection { members, ended, .. } = &wanted.selection;
+    let selection = &wanted.selection;
     let all_known = scope != Scope::Partial && !wanted.incomplete;
     let goes = |server: &SocketAddr| {
-        ended.contains(server)
+        selection.is_over(server)
             || all_known && !desired.is_uncertain(server)
             || wanted.incomplete && desired.is_taken(server)
     };
     let (mut added, mut serves) = (Vec::new(), false);
-    for (&server, member, held) in merge_join(members, held) {
+    for (&server, member, held) in merge_join(&selection.members, held) {
         let Some(member) = member else {
             match held {
                 Some(_) if goes(&server) => ops.push(Op::DeleteServer { vip, server }),
@@ -206,29 +208,88 @@ fn change_kept(
     serves
 }
 
-/// Returns the operations that make the kernel forget flows to VIPs that begin to be served. A UDP
-/// client that keeps its port may have sent before, and connection tracking would keep its flow
-/// away from IPVS. A TCP client opens a new connection.
-fn forget_flows(plan: &Plan, desired: &Desired) -> Vec<Op> {
-    let is_udp = |vip: &&Vip| vip.protocol == Protocol::Udp;
-    let vips: Vec<&Vip> = desired.services.keys().filter(is_udp).collect();
-    if vips.is_empty() {
-        return Vec::new();
-    }
-    let mut begins = BTreeSet::new();
-    let mut bound = BTreeSet::new();
+/// Returns the operations that make the kernel forget flows to VIPs that begin to be served or to be
+/// guarded. A client that keeps its port may have sent before, and connection tracking would keep its
+/// flow away from IPVS; or it may have sent while our rules were gone, as after `nft flush ruleset`,
+/// and its source would never be translated.
+fn forget_flows(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
+    let vips = desired.services.keys();
+    let translates = |family: Family| {
+        let tables = observed.nft.tables();
+        let table = tables.into_iter().find(|(of, _)| *of == family).map(|(_, table)| table);
+        let rules = table.and_then(|table| table.wanted_rules(desired.modes));
+        rules.is_some_and(|rules| rules.nat == Some(Masquerade::Always))
+    };
+    let (mut begins, mut changed) = (BTreeSet::new(), BTreeSet::new());
     for op in &plan.ops {
         match op {
-            Op::AddService { vip, .. } => drop(begins.insert(*vip)),
-            Op::Bind { address, .. } => drop(bound.insert(*address)),
+            Op::AddService { vip, .. } => {
+                begins.insert(*vip);
+            }
+            Op::Bind { address, .. } => {
+                changed.insert(*address);
+            }
+            Op::AddElement { element: Element::Guarded(address) }
+                if translates(Family::from(*address)) =>
+            {
+                changed.insert(*address);
+            }
+            Op::SetTable { family, .. } if translates(*family) => {
+                let addresses = vips.clone().map(|vip| vip.address);
+                changed.extend(addresses.filter(|address| Family::from(*address) == *family));
+            }
             _ => {}
         }
     }
-    let vips = vips.into_iter().filter(|vip| {
-        (begins.contains(*vip) || bound.contains(&vip.address))
+    let vips = vips.filter(|vip| {
+        (begins.contains(*vip) || changed.contains(&vip.address))
             && !plan.conflicts.iter().any(|conflict| conflict.vip == **vip)
     });
-    vips.map(|vip| Op::ForgetFlows { vip: *vip }).collect()
+    let forget = |vip: &Vip| {
+        let translated = translates(Family::from(vip.address));
+        Op::ForgetFlows { vip: *vip, flows: StaleFlows::Older { translated } }
+    };
+    vips.map(forget).collect()
+}
+
+/// Returns the operations that make the kernel forget connections that a silent host has not
+/// answered, once its real servers are out of use. Whatever tracks connections here counts: our rules,
+/// or those of others.
+fn forget_unanswered(plan: &Plan, desired: &Desired) -> Vec<Op> {
+    let forget = |op: &Op| match op {
+        Op::SetServer { vip, server, settings, .. } if settings.weight == 0 => {
+            let service = desired.services.get(vip)?;
+            let is_silent = service.selection.members.get(server)?.silent.is_some();
+            let flows = StaleFlows::Unanswered { by: *server };
+            is_silent.then_some(Op::ForgetFlows { vip: *vip, flows })
+        }
+        _ => None,
+    };
+    plan.ops.iter().filter_map(forget).collect()
+}
+
+/// Returns the operations that make the kernel forget flows whose source is no longer translated to.
+/// They would last as long as their clients send, without a reply once this node has lost that
+/// address: the kernel forgets those that it masqueraded, but no others. A TCP connection stays while
+/// the node has the address.
+fn forget_former_sources(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
+    let mut former = BTreeSet::new();
+    for op in &plan.ops {
+        if let Op::DeleteElement { element: Element::Source(translation) } = op {
+            let mut others = desired.translated.range(pairs_of(translation.address));
+            if !others.any(|(_, source)| *source == translation.source) {
+                former.insert((translation.address, translation.source));
+            }
+        }
+    }
+    let forget = |(address, source): (IpAddr, IpAddr)| {
+        let vips = desired.services.range(Vip::all_on(address)).map(|(vip, _)| *vip);
+        let is_lost = !observed.node.own.contains(&source);
+        let vips = vips.filter(move |vip| is_lost || vip.protocol == Protocol::Udp);
+        let flows = StaleFlows::Translated { to: source };
+        vips.map(move |vip| Op::ForgetFlows { vip, flows })
+    };
+    former.into_iter().flat_map(forget).collect()
 }
 
 /// Returns the operation that sets the connection timeouts. They apply to the whole IPVS table, so
@@ -270,12 +331,15 @@ fn change_addresses(
         let source = desired.sources.get(&address).copied();
         // With address translation no source is needed, and routes stay as the kernel made them.
         let source = source.filter(|_| support != NftSupport::Nat);
+        let route = LocalRoute { source, mtu: desired.mtus.get(&address).copied() };
+        let names = desired.listeners.iter().any(|at| at.ip() == address);
         match observed.addresses.get(&address) {
-            None => plan.ops.push(Op::Bind { address, source }),
-            Some(bound) if bound.source != source => {
-                plan.ops.push(Op::SetSource { address, source });
+            None => plan.ops.push(Op::Bind { address, route, names }),
+            Some(bound) => {
+                plan.ops.extend((bound.is_choice && !names).then_some(Op::Rebind { address }));
+                let (before, differs) = (bound.route, bound.route != route);
+                plan.ops.extend(differs.then_some(Op::SetRoute { address, before, route }));
             }
-            Some(_) => {}
         }
     }
     if scope == Scope::Complete {

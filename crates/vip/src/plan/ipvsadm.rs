@@ -36,7 +36,8 @@ pub fn ipvsadm_args(op: &Op) -> Option<String> {
         | Op::RaiseLink
         | Op::SetTimeouts { .. }
         | Op::Bind { .. }
-        | Op::SetSource { .. }
+        | Op::Rebind { .. }
+        | Op::SetRoute { .. }
         | Op::ForgetFlows { .. }
         | Op::Unbind { .. }
         | Op::DeleteLink => return None,

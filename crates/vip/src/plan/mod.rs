@@ -24,7 +24,7 @@ use crate::{Observed, Vip};
 pub use baseline::Baseline;
 pub use ipvsadm::ipvsadm_args;
 pub use losses::Losses;
-pub use op::{Op, Step};
+pub use op::{Op, StaleFlows, Step};
 pub use op_kind::OpKind;
 pub use outcome::{OpError, OpResult, Outcome};
 
@@ -115,9 +115,10 @@ impl Plan {
     /// Returns the addresses whose binding the plan changes.
     pub fn changed_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.ops.iter().filter_map(|op| match op {
-            Op::Bind { address, .. } | Op::Unbind { address } | Op::SetSource { address, .. } => {
-                Some(*address)
-            }
+            Op::Bind { address, .. }
+            | Op::Rebind { address }
+            | Op::Unbind { address }
+            | Op::SetRoute { address, .. } => Some(*address),
             _ => None,
         })
     }

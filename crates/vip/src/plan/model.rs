@@ -22,6 +22,7 @@ impl Op {
                 table.vips.clear();
                 table.empty.clear();
                 table.open.clear();
+                table.sources.clear();
             }
             Self::AddElement { element } => {
                 model.nft.table_mut(element.family()).insert(*element);
@@ -75,8 +76,17 @@ impl Op {
             Self::DeleteServer { vip, server } => {
                 servers_mut(model, vip).remove(server);
             }
-            Self::Bind { address, source } | Self::SetSource { address, source } => {
-                model.addresses.insert(*address, Bound { source: *source });
+            Self::Bind { address, route, names } => {
+                let is_choice = *names && address.is_ipv4();
+                model.addresses.insert(*address, Bound { route: *route, learnt: None, is_choice });
+            }
+            Self::Rebind { address } => {
+                model.addresses.entry(*address).or_default().is_choice = false;
+            }
+            // With another route, the kernel has nothing learnt.
+            Self::SetRoute { address, route, .. } => {
+                let bound = model.addresses.entry(*address).or_default();
+                (bound.route, bound.learnt) = (*route, None);
             }
             Self::Unbind { address } => {
                 model.addresses.remove(address);

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
 
-use crate::Vip;
 use crate::firewall::{ChainPlace, Hook};
 use crate::nft::{Element, Rules, TableState, family_name};
+use crate::{LocalRoute, Vip};
 
 /// A change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,21 +105,34 @@ pub enum Op {
     Bind {
         /// The address.
         address: IpAddr,
-        /// The source of the node's own connections to it, if not the address itself.
-        source: Option<IpAddr>,
+        /// Its local route.
+        route: LocalRoute,
+        /// Whether the name server answers at it. Such an address has global scope: systemd-resolved
+        /// uses an interface only if it has one (`link_address_relevant` in `resolved-link.c`).
+        names: bool,
     },
-    /// Change the source of the node's own connections to a bound address.
-    SetSource {
+    /// Bind an address anew of which the kernel may make the source of other connections: an older
+    /// version of vipd bound it, or another program. It stays local all the while.
+    Rebind {
         /// The address.
         address: IpAddr,
-        /// The source; `None` means the address itself.
-        source: Option<IpAddr>,
     },
-    /// Delete the conntrack entries of flows to a VIP from before it was served: they would bypass
-    /// IPVS for as long as their clients send.
+    /// Change the local route of a bound address: the source and the path MTU of the node's own
+    /// connections to it.
+    SetRoute {
+        /// The address.
+        address: IpAddr,
+        /// The present route.
+        before: LocalRoute,
+        /// The new route.
+        route: LocalRoute,
+    },
+    /// Delete the conntrack entries of some flows to a VIP.
     ForgetFlows {
         /// The VIP.
         vip: Vip,
+        /// Which flows.
+        flows: StaleFlows,
     },
     /// Delete a real server.
     DeleteServer {
@@ -142,6 +155,46 @@ pub enum Op {
     },
     /// Delete our interface with all its addresses.
     DeleteLink,
+}
+
+/// Flows whose conntrack entries keep packets from the real server that should get them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StaleFlows {
+    /// Those from before the VIP was served and guarded: they would bypass IPVS, or the translation
+    /// of their source, for as long as their clients send. Of TCP only those that nobody answered:
+    /// others are connections to somebody else.
+    Older {
+        /// Whether the source of every flow is to be translated: one that isn't is older than our
+        /// rules.
+        translated: bool,
+    },
+    /// Those that a real server has not answered. When IPVS is to send a repeated SYN to another one,
+    /// it drops it if the flow is known (`ip_vs_conn_uses_old_conntrack` in
+    /// `net/netfilter/ipvs/ip_vs_core.c`), and the client waits for its next one.
+    Unanswered {
+        /// The address and port of the real server, which is out of use.
+        by: SocketAddr,
+    },
+    /// Those whose source is translated to one that is no longer in use.
+    Translated {
+        /// The former source.
+        to: IpAddr,
+    },
+}
+
+/// Writes which flows, and what is done to them.
+impl fmt::Display for StaleFlows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Translated { to } => write!(f, "flows from the former source {to} are forgotten"),
+            Self::Older { .. } => {
+                f.write_str("flows from before it was served and guarded are forgotten")
+            }
+            Self::Unanswered { by } => {
+                write!(f, "flows that {by} has not answered are forgotten")
+            }
+        }
+    }
 }
 
 /// The steps of a plan, in order. The operations of a step are sent together. A failure in one step
@@ -188,7 +241,11 @@ impl Op {
     pub fn step(&self) -> Step {
         match self {
             Self::SetTable { .. }
-            | Self::AddElement { element: Element::Guarded(_) | Element::Open(_) }
+            | Self::AddElement {
+                element: Element::Guarded(_) | Element::Open(_) | Element::Source(_),
+            }
+            // Before another source for the same real server is added, in the same transaction.
+            | Self::DeleteElement { element: Element::Source(_) }
             | Self::InsertRule { .. } => Step::Guard,
             Self::CreateLink
             | Self::RaiseLink
@@ -197,7 +254,8 @@ impl Op {
             | Self::SetService { .. } => Step::Services,
             Self::SetServer { .. } | Self::AddServer { .. } => Step::Servers,
             Self::Bind { .. }
-            | Self::SetSource { .. }
+            | Self::Rebind { .. }
+            | Self::SetRoute { .. }
             | Self::ForgetFlows { .. }
             | Self::AddElement { element: Element::Refused(_) }
             | Self::DeleteElement { element: Element::Refused(_) } => Step::Bind,
@@ -225,8 +283,11 @@ impl Op {
             | Self::DeleteLink
             | Self::DeleteTable { .. }
             | Self::DeleteRule { .. } => 1,
-            Self::Bind { .. } | Self::SetTimeouts { .. } | Self::InsertRule { .. } => 2,
-            Self::SetSource { .. } | Self::AddService { .. } => 3,
+            Self::Bind { .. }
+            | Self::Rebind { .. }
+            | Self::SetTimeouts { .. }
+            | Self::InsertRule { .. } => 2,
+            Self::SetRoute { .. } | Self::AddService { .. } => 3,
             Self::SetService { .. } | Self::ForgetFlows { .. } => 4,
         }
     }
@@ -244,12 +305,12 @@ impl Op {
             | Self::SetService { vip, .. }
             | Self::SetServer { vip, .. }
             | Self::AddServer { vip, .. }
-            | Self::ForgetFlows { vip }
+            | Self::ForgetFlows { vip, .. }
             | Self::DeleteServer { vip, .. }
             | Self::DeleteService { vip, .. } => Some(*vip),
             Self::AddElement { element } | Self::DeleteElement { element } => match element {
                 Element::Refused(vip) => Some(*vip),
-                Element::Guarded(_) | Element::Open(_) => None,
+                Element::Guarded(_) | Element::Open(_) | Element::Source(_) => None,
             },
             Self::SetTable { .. }
             | Self::DeleteTable { .. }
@@ -260,7 +321,8 @@ impl Op {
             | Self::SetTimeouts { .. }
             | Self::DeleteLink
             | Self::Bind { .. }
-            | Self::SetSource { .. }
+            | Self::Rebind { .. }
+            | Self::SetRoute { .. }
             | Self::Unbind { .. } => None,
         }
     }
@@ -270,7 +332,8 @@ impl Op {
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Bind { address, .. }
-            | Self::SetSource { address, .. }
+            | Self::Rebind { address }
+            | Self::SetRoute { address, .. }
             | Self::Unbind { address } => Some(*address),
             Self::AddElement { element } | Self::DeleteElement { element } => {
                 Some(element.address())
@@ -303,12 +366,20 @@ impl fmt::Display for Op {
                 let scheduler = settings.scheduler.as_ref().map_or("none", |name| name.as_str());
                 write!(f, " {vip} (scheduler {scheduler})")
             }
-            Self::DeleteService { vip, .. } | Self::ForgetFlows { vip } => write!(f, " {vip}"),
+            Self::DeleteService { vip, .. }
+            | Self::ForgetFlows {
+                vip,
+                flows: StaleFlows::Older { .. } | StaleFlows::Translated { .. },
+            } => write!(f, " {vip}"),
+            Self::ForgetFlows { vip, flows: StaleFlows::Unanswered { by } } => {
+                write!(f, " by {by} to {vip}")
+            }
             Self::AddServer { vip, server, .. }
             | Self::SetServer { vip, server, .. }
             | Self::DeleteServer { vip, server } => write!(f, " {server} of {vip}"),
             Self::Bind { address, .. }
-            | Self::SetSource { address, .. }
+            | Self::Rebind { address }
+            | Self::SetRoute { address, .. }
             | Self::Unbind { address } => write!(f, " {address}"),
         }
     }
@@ -323,4 +394,29 @@ pub(crate) fn timeout_changes(before: &Timeouts, after: &Timeouts) -> Vec<String
     ];
     let changes = each.into_iter().filter(|(_, before, after)| *after != 0 && before != after);
     changes.map(|(name, before, after)| format!("{name} {before} s -> {after} s")).collect()
+}
+
+/// Describes what changes in the local route of an address, such as
+/// `mtu of the node's own connections 1500 -> 1300`.
+pub(crate) fn route_changes(before: &LocalRoute, after: &LocalRoute) -> String {
+    let mut changes = Vec::new();
+    if before.source != after.source {
+        let source = after.source.map_or_else(|| "itself".to_owned(), |source| source.to_string());
+        changes.push(format!("source of the node's own connections -> {source}"));
+    }
+    if before.mtu != after.mtu {
+        let text = |mtu: Option<u32>| mtu.map_or_else(|| "none".to_owned(), |mtu| mtu.to_string());
+        let (before, after) = (text(before.mtu), text(after.mtu));
+        changes.push(format!("mtu of the node's own connections {before} -> {after}"));
+    }
+    changes.join(", ")
+}
+
+/// Describes the local route of an address that is bound; nothing if it is the one that the kernel makes.
+pub(crate) fn route_text(route: &LocalRoute) -> Option<String> {
+    let source =
+        route.source.map(|source| format!("source of the node's own connections {source}"));
+    let mtu = route.mtu.map(|mtu| format!("mtu of the node's own connections {mtu}"));
+    let parts: Vec<_> = source.into_iter().chain(mtu).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

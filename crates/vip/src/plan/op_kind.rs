@@ -21,7 +21,8 @@ pub enum OpKind {
     SetServer,
     AddServer,
     Bind,
-    SetSource,
+    Rebind,
+    SetRoute,
     ForgetFlows,
     DeleteServer,
     DeleteService,
@@ -31,7 +32,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SetTable,
         Self::AddElement,
         Self::DeleteElement,
@@ -46,7 +47,8 @@ impl OpKind {
         Self::SetServer,
         Self::AddServer,
         Self::Bind,
-        Self::SetSource,
+        Self::Rebind,
+        Self::SetRoute,
         Self::ForgetFlows,
         Self::DeleteServer,
         Self::DeleteService,
@@ -72,7 +74,8 @@ impl OpKind {
             Self::SetServer => "set-server",
             Self::AddServer => "add-server",
             Self::Bind => "bind",
-            Self::SetSource => "set-source",
+            Self::Rebind => "rebind",
+            Self::SetRoute => "set-route",
             Self::ForgetFlows => "forget-flows",
             Self::DeleteServer => "delete-server",
             Self::DeleteService => "delete-service",
@@ -110,7 +113,8 @@ impl OpKind {
             | Self::SetTimeouts
             | Self::SetService
             | Self::SetServer
-            | Self::SetSource
+            | Self::Rebind
+            | Self::SetRoute
             | Self::ForgetFlows => Sign::Change,
         }
     }
@@ -135,7 +139,8 @@ impl Op {
             Self::SetServer { .. } => OpKind::SetServer,
             Self::AddServer { .. } => OpKind::AddServer,
             Self::Bind { .. } => OpKind::Bind,
-            Self::SetSource { .. } => OpKind::SetSource,
+            Self::Rebind { .. } => OpKind::Rebind,
+            Self::SetRoute { .. } => OpKind::SetRoute,
             Self::ForgetFlows { .. } => OpKind::ForgetFlows,
             Self::DeleteServer { .. } => OpKind::DeleteServer,
             Self::DeleteService { .. } => OpKind::DeleteService,
@@ -173,7 +178,8 @@ mod tests {
         (OpKind::SetServer, '~'),
         (OpKind::DeleteServer, '-'),
         (OpKind::Bind, '+'),
-        (OpKind::SetSource, '~'),
+        (OpKind::Rebind, '~'),
+        (OpKind::SetRoute, '~'),
         (OpKind::Unbind, '-'),
         (OpKind::SetTable, '~'),
         (OpKind::DeleteTable, '-'),

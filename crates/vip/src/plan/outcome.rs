@@ -117,7 +117,8 @@ impl OpResult {
             Op::DeleteLink => error.errno() == ENODEV,
             Op::SetService { .. }
             | Op::SetServer { .. }
-            | Op::SetSource { .. }
+            | Op::Rebind { .. }
+            | Op::SetRoute { .. }
             | Op::SetTimeouts { .. }
             | Op::SetTable { .. }
             | Op::InsertRule { .. }
@@ -203,7 +204,7 @@ impl Progress {
             // A foreign service gets no server, refuses no client and keeps its flows.
             Op::SetServer { vip, .. }
             | Op::AddServer { vip, .. }
-            | Op::ForgetFlows { vip }
+            | Op::ForgetFlows { vip, .. }
             | Op::AddElement { element: Element::Refused(vip) } => !self.failed.contains(vip),
             Op::DeleteServer { vip, .. } => {
                 let replaced = !self.wanting.contains(vip) || self.served.contains(vip);
@@ -212,7 +213,7 @@ impl Progress {
             Op::Bind { address, .. } => {
                 !self.not_guarded.contains(address) && self.may_be_reached(address)
             }
-            Op::SetSource { address, .. } => self.may_be_reached(address),
+            Op::Rebind { address } | Op::SetRoute { address, .. } => self.may_be_reached(address),
             Op::DeleteElement { element: Element::Guarded(address) } => {
                 !self.still_bound.contains(&Some(*address))
             }
@@ -222,8 +223,12 @@ impl Progress {
             Op::SetTable { .. }
             | Op::InsertRule { .. }
             | Op::DeleteRule { .. }
-            | Op::AddElement { element: Element::Guarded(_) | Element::Open(_) }
-            | Op::DeleteElement { element: Element::Refused(_) | Element::Open(_) }
+            | Op::AddElement {
+                element: Element::Guarded(_) | Element::Open(_) | Element::Source(_),
+            }
+            | Op::DeleteElement {
+                element: Element::Refused(_) | Element::Open(_) | Element::Source(_),
+            }
             | Op::CreateLink
             | Op::RaiseLink
             | Op::SetTimeouts { .. }
@@ -280,8 +285,8 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Protocol;
     use crate::label::Options;
+    use crate::{LocalRoute, Protocol};
     use nl_ipvs::{DestinationSettings, Family};
     use std::net::SocketAddr;
     use std::num::NonZeroU16;
@@ -310,7 +315,7 @@ mod tests {
     }
 
     fn bind(last: u8) -> Op {
-        Op::Bind { address: vip(last).address, source: None }
+        Op::Bind { address: vip(last).address, route: LocalRoute::default(), names: false }
     }
 
     /// Runs a plan on a kernel that refuses `refused` with `errno`; the words say what became of

@@ -82,7 +82,8 @@ impl Plan {
             "address",
             [
                 (count(|op| matches!(op, Op::Bind { .. })), ("bind", "bound")),
-                (count(|op| matches!(op, Op::SetSource { .. })), ("re-route", "re-routed")),
+                (count(|op| matches!(op, Op::Rebind { .. })), ("bind again", "bound again")),
+                (count(|op| matches!(op, Op::SetRoute { .. })), ("re-route", "re-routed")),
                 (count(|op| matches!(op, Op::Unbind { .. })), ("unbind", "unbound")),
             ],
             &word,

@@ -7,7 +7,7 @@ use nl_ipvs::Family;
 
 use super::{Op, Plan, Scope};
 use crate::line::{Line, Sign, push_section};
-use crate::nft::{Element, Table, TableState, family_name};
+use crate::nft::{Element, Table, TableState, Translation, family_name};
 use crate::{Desired, Observed, Vip};
 
 /// Adds the operations on tables, after all others are in the plan: the addresses that are bound
@@ -30,11 +30,16 @@ pub(super) fn change_tables(
     let guarded = bound.into_iter().map(Element::Guarded);
     let refused = nobody.iter().copied().map(Element::Refused);
     let open = desired.open_ports().map(Element::Open);
-    let wanted: BTreeSet<_> = guarded.chain(refused).chain(open).collect();
+    let translated = desired.translations().map(Element::Source);
+    let wanted: BTreeSet<_> = guarded.chain(refused).chain(open).chain(translated).collect();
+    let served = served_pairs(plan, observed);
     for (family, table) in observed.nft.tables() {
         let Some(rules) = table.wanted_rules(desired.modes) else { continue };
-        let wanted: BTreeSet<_> =
-            wanted.iter().copied().filter(|element| element.family() == family).collect();
+        let applies = |element: &Element| {
+            element.family() == family
+                && (rules.nat.is_some() || !matches!(element, Element::Source(_)))
+        };
+        let wanted: BTreeSet<_> = wanted.iter().copied().filter(applies).collect();
         if !wanted.is_empty() && table.state != TableState::Whole(rules) {
             plan.ops.push(Op::SetTable { family, before: table.state, rules });
         }
@@ -45,10 +50,37 @@ pub(super) fn change_tables(
         let may_go = |element: &Element| match element {
             Element::Guarded(_) => scope == Scope::Complete,
             Element::Refused(_) | Element::Open(_) => true,
+            // A real server that stays although it isn't desired keeps its source, if the node has it:
+            // replies to another would be lost.
+            Element::Source(Translation { address, server, source }) => {
+                desired.has_server(*address, *server)
+                    || !served.contains(&(*address, *server))
+                    || !observed.node.own.contains(source)
+            }
         };
         let gone = table.elements().filter(|element| !wanted.contains(element) && may_go(element));
         plan.ops.extend(gone.map(|element| Op::DeleteElement { element }));
     }
+}
+
+/// Returns the virtual addresses with their real servers' addresses that are in the kernel before the
+/// plan and stay.
+fn served_pairs(plan: &Plan, observed: &Observed) -> BTreeSet<(IpAddr, IpAddr)> {
+    if observed.nft.tables().iter().all(|(_, table)| table.sources.is_empty()) {
+        return BTreeSet::new();
+    }
+    let (mut services, mut servers) = (BTreeSet::new(), BTreeSet::new());
+    for op in &plan.ops {
+        match op {
+            Op::DeleteService { vip, .. } => drop(services.insert(*vip)),
+            Op::DeleteServer { vip, server } => drop(servers.insert((*vip, *server))),
+            _ => {}
+        }
+    }
+    let stay = observed.our_services().filter(|(vip, _)| !services.contains(vip));
+    let stay = stay.flat_map(|(vip, held)| held.servers.keys().map(move |server| (vip, *server)));
+    let stay = stay.filter(|pair| !servers.contains(pair));
+    stay.map(|(vip, server)| (vip.address, server.ip())).collect()
 }
 
 /// Returns the operations that delete the tables.
@@ -104,6 +136,14 @@ pub(super) fn describe_tables(lines: &mut Vec<Line>, ops: &[Op]) {
             }
             Op::DeleteElement { element: Element::Open(vip) } => {
                 (Sign::Remove, format!("{vip}  no longer open for the name server"))
+            }
+            Op::AddElement { element: Element::Source(translation) } => {
+                let Translation { address, server, source } = translation;
+                (Sign::Add, format!("{address}  clients reach {server} from {source}"))
+            }
+            Op::DeleteElement { element: Element::Source(translation) } => {
+                let Translation { address, server, source } = translation;
+                (Sign::Remove, format!("{address}  clients no longer reach {server} from {source}"))
             }
             _ => return None,
         })

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{DestinationSettings, ServiceFlags, ServiceSettings};
 
-pub(crate) use super::op::timeout_changes;
+pub(crate) use super::op::{route_changes, route_text, timeout_changes};
 use super::rules::describe_rules;
 use super::tables::describe_tables;
 use super::{Op, Plan};
@@ -53,9 +53,6 @@ impl Plan {
 pub(crate) const REFUSED: &str = "new clients are refused: no real server takes them";
 pub(crate) const LET_IN: &str = "new clients are accepted again";
 
-/// The effect of forgetting flows.
-pub(crate) const FORGOTTEN: &str = "flows from before it was served are forgotten";
-
 fn claiming_apps(desired: &Desired, vip: &Vip) -> String {
     desired
         .services
@@ -101,8 +98,8 @@ fn describe_vip(lines: &mut Vec<Line>, vip: &Vip, ops: &[&Op], desired: &Desired
             Op::DeleteElement { element: Element::Refused(_) } if ops.len() == 1 => {
                 lines.push(Line::new(1, Sign::Change, LET_IN.into()));
             }
-            Op::ForgetFlows { .. } if sign == Sign::Change => {
-                lines.push(Line::new(1, Sign::Change, FORGOTTEN.into()));
+            Op::ForgetFlows { flows, .. } if sign == Sign::Change => {
+                lines.push(Line::new(1, Sign::Change, flows.to_string()));
             }
             Op::DeleteService { servers: gone, .. } => servers.extend(
                 gone.iter().map(|server| (*server, Line::new(1, Sign::Remove, server.to_string()))),
@@ -231,19 +228,17 @@ fn describe_interface(lines: &mut Vec<Line>, ops: &[Op], desired: &Desired) {
             Op::CreateLink => (Sign::Add, "create it".to_owned()),
             Op::RaiseLink => (Sign::Change, "bring it up".to_owned()),
             Op::DeleteLink => (Sign::Remove, "delete it with its addresses".to_owned()),
-            Op::Bind { address, source: None } => (Sign::Add, title(address)),
-            Op::Bind { address, source: Some(source) } => (
-                Sign::Add,
-                format!("{}  source of the node's own connections {source}", title(address)),
-            ),
-            Op::SetSource { address, source: Some(source) } => (
+            Op::Bind { address, route, .. } => {
+                let route = route_text(route).map(|route| format!("  {route}"));
+                (Sign::Add, title(address) + &route.unwrap_or_default())
+            }
+            Op::Rebind { address } => (
                 Sign::Change,
-                format!("{}  source of the node's own connections -> {source}", title(address)),
+                format!("{}  no longer a source for other connections", title(address)),
             ),
-            Op::SetSource { address, source: None } => (
-                Sign::Change,
-                format!("{}  source of the node's own connections -> itself", title(address)),
-            ),
+            Op::SetRoute { address, before, route } => {
+                (Sign::Change, format!("{}  {}", title(address), route_changes(before, route)))
+            }
             Op::Unbind { address } => (Sign::Remove, title(address)),
             _ => return None,
         })

@@ -59,7 +59,7 @@ enum Drift {
     Weights(u32),
     Unmarked,
     Foreign(Vip),
-    Tables(Nft),
+    Tables(Box<Nft>),
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
@@ -94,7 +94,7 @@ fn drift() -> impl Strategy<Value = Drift> {
         (0..3_u32).prop_map(Drift::Weights),
         Just(Drift::Unmarked),
         generate::any_vip().prop_map(Drift::Foreign),
-        generate::any_nft().prop_map(Drift::Tables),
+        generate::any_nft().prop_map(|nft| Drift::Tables(Box::new(nft))),
     ]
 }
 
@@ -207,7 +207,7 @@ impl Drift {
             }
             Self::NoAddresses => state.addresses.clear(),
             Self::Tables(nft) => {
-                state.nft = nft.clone();
+                state.nft.clone_from(nft);
                 able(&mut state.nft);
             }
             Self::Weights(weight) => {
@@ -252,7 +252,7 @@ fn claims(world: &World) -> Vec<Claim> {
 
 fn desired(world: &World) -> Desired {
     let observed = &world.kernel.state;
-    decide(claims(world), observed, &Policy::default(), &ClusterFacts::default())
+    decide(claims(world), observed, &BTreeSet::new(), &Policy::default(), &ClusterFacts::default())
 }
 
 /// No plan takes a healthy server or a claimed service out of use, or deletes the server of a

@@ -43,6 +43,7 @@ fn a_line_says_what_for_which_app_and_why() {
             "+interface created",
             "3.3.0.6:80/tcp +10.0.0.1:31001 /web healthy, weight 1",
             "3.3.0.6:80/tcp +10.0.0.2:31002 /web healthy, weight 1",
+            "~3.3.0.6:80/tcp /web flows from before it was served and guarded are forgotten",
         ]
     );
     assert_eq!(

@@ -75,6 +75,15 @@ impl Node {
         Self { controller, settings, now: Duration::ZERO }
     }
 
+    /// A node without memory that is told which sources there are, and has read none.
+    fn unread(range: &str) -> Self {
+        let settings = settings(range);
+        let table = TableSettings { names: Some(settings.clone()), ..TableSettings::default() };
+        let sources = ["m".into()].into();
+        let controller = Controller::new(Config { table, sources, ..Config::default() });
+        Self { controller, settings, now: Duration::ZERO }
+    }
+
     /// A node without memory that has not read every source yet.
     fn with_policy(range: &str, policy: Policy) -> Self {
         let settings = settings(range);
@@ -377,6 +386,43 @@ fn a_pin_waits_for_every_source() {
     node.controller.handle_input(Input::Claims { source: "n".into(), change }, node.now);
     only(&mut node, "n", &["/plain"]);
     assert_eq!(node.address_of("web"), ip("10.0.0.77"));
+}
+
+#[test]
+fn names_that_are_pinned_to_each_others_addresses_have_them_from_the_start() {
+    // As DC/OS had them, where the second came before the first.
+    let (first, second) = colliding(&Node::new("10.0.0.0/24"));
+    let mut node = Node::unread("10.0.0.0/24");
+    let base = node.base_of(&first);
+    let next = node.settings.range.address_after(base).unwrap();
+    let (base_text, next_text) = (base.to_string(), next.to_string());
+    node.ask(&[
+        Ask { app: "/a", names: &[&first], pin: Some(&next_text) },
+        Ask { app: "/b", names: &[&second], pin: Some(&base_text) },
+    ]);
+    let change = Change::Only(["/a".into(), "/b".into()].into());
+    node.controller.handle_input(Input::Claims { source: "m".into(), change }, node.now);
+    assert_eq!((node.address_of(&first), node.address_of(&second)), (next, base));
+    assert_eq!(node.facts_of(&first).choice, Choice::Pinned);
+    assert_eq!(node.facts_of(&second).choice, Choice::Pinned);
+}
+
+/// The cure of a collision that the documents give: it leaves all nodes with the same addresses.
+#[test]
+fn the_other_of_two_that_collide_has_its_own_address_where_one_is_pinned_elsewhere() {
+    let (first, second) = colliding(&Node::new("10.0.0.0/24"));
+    for (pinned, other) in [(&first, &second), (&second, &first)] {
+        let mut node = Node::unread("10.0.0.0/24");
+        let base = node.base_of(pinned);
+        let elsewhere = (0..9).fold(base, |at, _| node.settings.range.address_after(at).unwrap());
+        node.ask(&[
+            Ask { app: "/a", names: &[pinned], pin: Some(&elsewhere.to_string()) },
+            Ask { app: "/b", names: &[other], pin: None },
+        ]);
+        let change = Change::Only(["/a".into(), "/b".into()].into());
+        node.controller.handle_input(Input::Claims { source: "m".into(), change }, node.now);
+        assert_eq!((node.address_of(pinned), node.address_of(other)), (elsewhere, base));
+    }
 }
 
 #[test]

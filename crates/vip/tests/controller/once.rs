@@ -14,7 +14,7 @@ const A: &str = "10.0.0.1:31001";
 const B: &str = "10.0.0.2:31002";
 
 /// Decides as a command does that reads the same source as `world`'s agent.
-fn command(world: &mut World, facts: Option<&LocalFacts>) -> Decision {
+pub(crate) fn command(world: &mut World, facts: Option<&LocalFacts>) -> Decision {
     let parting = if facts.is_some() { Parting::Gradual } else { Parting::AtOnce };
     let mut controller = Controller::new(Config { parting, ..world.config.clone() });
     if let Some(facts) = facts {

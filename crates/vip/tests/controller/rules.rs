@@ -319,7 +319,7 @@ fn observing_only_it_reports_and_changes_nothing() {
     world.hear(Input::Release);
     world.pass(seconds(100));
     assert!(world.kernel.log.is_empty());
-    assert_eq!((world.status.mode, world.status.pending), (Mode::ObserveOnly, 4));
+    assert_eq!((world.status.mode, world.status.pending), (Mode::ObserveOnly, 5));
     assert!(world.controller.desired().services.contains_key(&vip(WEB)));
 }
 

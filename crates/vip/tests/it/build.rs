@@ -1,5 +1,6 @@
 //! Short ways to write claims and tables.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use nl_ipvs::{ServiceFlags, ServiceKey, ServiceSettings, Stats};
@@ -53,7 +54,7 @@ pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {
 }
 
 pub(crate) fn decide(claims: Vec<Claim>, observed: &Observed) -> Desired {
-    vip::decide(claims, observed, &Policy::default(), &ClusterFacts::default())
+    vip::decide(claims, observed, &BTreeSet::new(), &Policy::default(), &ClusterFacts::default())
 }
 
 pub(crate) fn plan(observed: &Observed, desired: &Desired) -> Plan {

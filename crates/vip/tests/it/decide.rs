@@ -1,10 +1,11 @@
 //! How claims join, and what their owners are told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vip::label::Scheduling;
 use vip::policy::Reservation;
-use vip::{ClusterFacts, Condition, NodeFacts, Observed, Policy, Verdict};
+use vip::{Claim, ClusterFacts, Condition, NodeFacts, Observed, Policy, Verdict};
 
 use crate::build::{claim, decide, task, vip};
 
@@ -79,6 +80,7 @@ fn a_refused_claim_costs_another_app_on_the_same_vip_nothing() {
             claim("127.0.0.1:80", "/shop/web", vec![]),
         ],
         &Observed::default(),
+        &BTreeSet::new(),
         &policy,
         &ClusterFacts::default(),
     );
@@ -94,11 +96,12 @@ fn a_refused_claim_costs_another_app_on_the_same_vip_nothing() {
 fn an_address_of_this_node_is_refused_with_app_and_reason() {
     let node = NodeFacts { own: ["10.0.0.1".parse().unwrap()].into(), ..NodeFacts::default() };
     let observed = Observed { node, ..Observed::default() };
-    let desired = decide(vec![claim("10.0.0.1:80", "/a", vec![])], &observed);
+    let claim = Claim { source: "m".into(), ..claim("10.0.0.1:80", "/a", vec![]) };
+    let desired = decide(vec![claim], &observed);
     assert!(desired.services.is_empty());
     assert_eq!(
         desired.reports[0].to_string(),
-        "/a port 0 VIP_0=\"10.0.0.1:80\": 10.0.0.1 is an address of this node: binding it as a \
+        "/a of m port 0 VIP_0=\"10.0.0.1:80\": 10.0.0.1 is an address of this node: binding it as a \
          VIP would cut the node off"
     );
 }

@@ -83,6 +83,7 @@ fn the_order_is_make_before_break() {
             "add-server",
             "add-server",
             "bind",
+            "forget-flows",
             "delete-server",
             "delete-service",
             "unbind",

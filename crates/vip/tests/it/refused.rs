@@ -1,5 +1,6 @@
 //! Plans of which something is refused or in the way: what goes on, what stays.
 
+use std::collections::BTreeSet;
 use vip::label::Scheduling;
 use vip::plan::{OpError, OpResult};
 use vip::{Observed, Op, Plan, Scope};
@@ -23,7 +24,8 @@ fn a_neighbours_refused_service_keeps_no_address_unbound() {
     observed.addresses.clear();
     let desired = decide(vec![ours(), claim("3.3.0.6:81", "/neighbour", vec![])], &observed);
     let done = refused(plan(&observed, &desired), |op| matches!(op, Op::AddService { .. }));
-    assert_eq!(done, ["create-link", "bind 3.3.0.6"]);
+    let forgotten = "forget-flows 3.3.0.6:3306/tcp";
+    assert_eq!(done, ["create-link", "bind 3.3.0.6", forgotten]);
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn somebody_elses_service_beside_ours_on_one_address_disturbs_nothing() {
     let plan = plan(&observed, &desired);
     assert!(plan.conflicts.is_empty());
     let names: Vec<_> = plan.ops.iter().map(Op::name).collect();
-    assert_eq!(names, ["create-link", "add-server", "bind", "delete-server"]);
+    assert_eq!(names, ["create-link", "add-server", "bind", "forget-flows", "delete-server"]);
 }
 
 #[test]
@@ -115,7 +117,8 @@ fn a_vip_that_policy_refuses_now_says_so_when_it_goes() {
     let claims = || vec![mysql(vec![healthy("a", "10.0.0.1:1")])];
     let observed = applied(claims());
     let policy = vip::Policy { allow: vec!["9.0.0.0/8".parse().unwrap()], ..Default::default() };
-    let desired = vip::decide(claims(), &observed, &policy, &vip::ClusterFacts::default());
+    let desired =
+        vip::decide(claims(), &observed, &BTreeSet::new(), &policy, &vip::ClusterFacts::default());
     let text = text(&plan(&observed, &desired), &desired);
     assert!(text.starts_with("- 3.3.0.6:3306/tcp  /mysql port 0 VIP_0"), "{text}");
     assert!(text.contains("outside vip.allow"), "{text}");
@@ -130,7 +133,7 @@ fn servers_one_vip_gains_do_not_hide_those_another_loses() {
 }
 
 #[test]
-fn flows_from_before_a_udp_vip_was_served_are_forgotten_last() {
+fn flows_from_before_a_vip_was_served_are_forgotten_last() {
     let claims = || {
         vec![
             claim("3.3.0.6:53/udp", "/dns", vec![healthy("dns.1", "10.0.0.1:31001")]),
@@ -142,14 +145,16 @@ fn flows_from_before_a_udp_vip_was_served_are_forgotten_last() {
     let first = plan(&empty, &desired);
     let names: Vec<_> = first.ops.iter().map(Op::name).collect();
     let expected = ["create-link", "add-service", "add-service", "add-server", "add-server"];
-    assert_eq!(names, [&expected[..], &["bind", "forget-flows"]].concat());
+    assert_eq!(names, [&expected[..], &["bind", "forget-flows", "forget-flows"]].concat());
     let mut observed = first.applied_to(&empty);
     assert_eq!(plan(&observed, &desired).ops, []);
 
     observed.addresses.clear();
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
     ~ 3.3.0.6:53/udp  /dns
-        ~ flows from before it was served are forgotten
+        ~ flows from before it was served and guarded are forgotten
+    ~ 3.3.0.6:3306/tcp  /mysql
+        ~ flows from before it was served and guarded are forgotten
       interface
         + 3.3.0.6
     1 address to bind

@@ -1,6 +1,6 @@
 //! Plans for our tables of nftables: who is guarded, and what keeps an address from being bound.
 
-use vip::nft::{Element, Guard, Masquerade, Modes, NftSupport, Rules, TableState};
+use vip::nft::{Element, Guard, LostSyns, Masquerade, Modes, NftSupport, Rules, TableState};
 use vip::plan::{OpError, OpResult};
 use vip::{Condition, Desired, Observed, Op, Plan};
 
@@ -42,6 +42,7 @@ fn a_guarded_vip_reads_as_one_that_is_not_but_for_the_table() {
       nftables
         + table ip vipd  masquerade always, guard on
         + table ip6 vipd  masquerade always, guard on
+        + 3.3.0.6  clients reach 10.0.0.1 from 10.0.0.9
     2 VIPs to add; 1 real server to add; 2 addresses to bind
     ");
     let ops: Vec<_> = plan.ops.iter().map(ToString::to_string).collect();
@@ -49,6 +50,7 @@ fn a_guarded_vip_reads_as_one_that_is_not_but_for_the_table() {
     set-table ip vipd (masquerade always, guard on)
     set-table ip6 vipd (masquerade always, guard on)
     add-element 3.3.0.6 of set vips
+    add-element 3.3.0.6 by 10.0.0.1 from 10.0.0.9 of set sources
     add-element fd01::6 of set vips
     create-link
     add-service 3.3.0.6:3306/tcp (scheduler wlc)
@@ -57,6 +59,8 @@ fn a_guarded_vip_reads_as_one_that_is_not_but_for_the_table() {
     add-element [fd01::6]:80/tcp of set empty
     bind 3.3.0.6
     bind fd01::6
+    forget-flows 3.3.0.6:3306/tcp
+    forget-flows [fd01::6]:80/tcp
     ");
 }
 
@@ -107,6 +111,8 @@ fn tables_that_somebody_changed_read_like_this() {
     observed.nft.v4.state = TableState::Damaged;
     observed.nft.v4.vips = [[3, 3, 0, 9].into()].into();
     insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
+    ~ 3.3.0.6:3306/tcp  /mysql
+        ~ flows from before it was served and guarded are forgotten
       nftables
         ~ table ip vipd  changed by another program, restored: masquerade always, guard on
         + 3.3.0.6  guarded again
@@ -115,7 +121,7 @@ fn tables_that_somebody_changed_read_like_this() {
     ");
 
     let mut observed = guarded(claims());
-    let modes = Modes { masquerade: Masquerade::Off, guard: Guard::Off };
+    let modes = Modes { masquerade: Masquerade::Off, guard: Guard::Off, ..Modes::default() };
     let changed = Desired { modes, ..desired.clone() };
     insta::assert_snapshot!(text(&plan(&observed, &changed), &changed), @r"
       nftables
@@ -149,7 +155,7 @@ fn what_the_kernel_cannot_do_is_left_out() {
     let reduced = plan(&observed, &desired);
     let bound = |plan: &Plan| {
         plan.ops.iter().find_map(|op| match op {
-            Op::Bind { source, .. } => Some(*source),
+            Op::Bind { route, .. } => Some(route.source),
             _ => None,
         })
     };
@@ -160,7 +166,7 @@ fn what_the_kernel_cannot_do_is_left_out() {
     observed.nft.v4.support = NftSupport::Filter;
     let filtering = plan(&observed, &desired);
     assert_eq!(bound(&filtering), Some(Some([10, 0, 0, 9].into())));
-    let rules = Rules { nat: None, guard: Guard::On };
+    let rules = Rules { nat: None, guard: Guard::On, lost_syns: LostSyns::Ignored };
     let set = Op::SetTable { family: vip::nft::Family::Inet, before: TableState::Missing, rules };
     assert_eq!(filtering.ops[0], set);
 
@@ -168,7 +174,72 @@ fn what_the_kernel_cannot_do_is_left_out() {
     let mut observed = filtering.applied_to(&observed);
     observed.nft.v4.support = NftSupport::Nat;
     let names: Vec<_> = plan(&observed, &desired).ops.iter().map(Op::name).collect();
-    assert_eq!(names, ["set-table", "set-source"]);
+    assert_eq!(names, ["set-table", "add-element", "set-route", "forget-flows"]);
+}
+
+#[test]
+fn a_source_comes_before_its_server_and_is_replaced_and_goes_with_it() {
+    let claims = || vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])];
+    let empty = able(Observed::default());
+    let mut desired = decide(claims(), &empty);
+    desired.set_source(Some([10, 0, 0, 9].into()));
+    let first = plan(&empty, &desired);
+    let sources = |plan: &Plan| {
+        let ops = plan.ops.iter().filter(|op| match op {
+            Op::AddElement { element } | Op::DeleteElement { element } => {
+                matches!(element, Element::Source(_))
+            }
+            op => matches!(op, Op::ForgetFlows { .. } | Op::AddServer { .. }),
+        });
+        ops.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let added = "add-element 3.3.0.6 by 10.0.0.1 from 10.0.0.9 of set sources";
+    let forgotten = "forget-flows 3.3.0.6:3306/tcp";
+    let server = "add-server 10.0.0.1:31001 of 3.3.0.6:3306/tcp";
+    assert_eq!(sources(&first), [added, server, forgotten]);
+    let observed = first.applied_to(&empty);
+    assert_eq!(plan(&observed, &desired).ops, []);
+
+    // The node has lost the old one, so its flows get no replies.
+    desired.set_source(Some([10, 0, 0, 10].into()));
+    insta::assert_snapshot!(text(&plan(&observed, &desired), &desired), @r"
+    ~ 3.3.0.6:3306/tcp  /mysql
+        ~ flows from the former source 10.0.0.9 are forgotten
+      nftables
+        - 3.3.0.6  clients no longer reach 10.0.0.1 from 10.0.0.9
+        + 3.3.0.6  clients reach 10.0.0.1 from 10.0.0.10
+    nftables only
+    ");
+    let replaced = plan(&observed, &desired);
+    assert_eq!(replaced.applied_to(&observed).nft.v4.sources.len(), 1);
+
+    // Masquerading may choose again.
+    desired.set_source(None);
+    let deleted = "delete-element 3.3.0.6 by 10.0.0.1 from 10.0.0.9 of set sources";
+    let mut own = observed.clone();
+    own.node.own = [[10, 0, 0, 9].into()].into();
+    assert_eq!(sources(&plan(&own, &desired)), [deleted]);
+    // A server that stays although it isn't known keeps its source, if the node has it.
+    let mut unknown = decide(claims(), &observed);
+    let service = unknown.services.values_mut().next().unwrap();
+    (service.incomplete, service.selection) = (true, vip::Selection::default());
+    assert_eq!(sources(&plan(&own, &unknown)), [""; 0]);
+    assert_eq!(sources(&plan(&observed, &unknown)), [deleted, forgotten]);
+}
+
+#[test]
+fn an_address_that_the_kernel_may_choose_is_bound_anew() {
+    let claims = || vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])];
+    let mut observed = guarded(claims());
+    observed.addresses.values_mut().for_each(|bound| bound.is_choice = true);
+    let desired = decide(claims(), &observed);
+    let again = plan(&observed, &desired);
+    insta::assert_snapshot!(text(&again, &desired), @r"
+      interface
+        ~ 3.3.0.6  no longer a source for other connections
+    1 address to bind again
+    ");
+    assert_eq!(plan(&again.applied_to(&observed), &desired).ops, []);
 }
 
 #[test]

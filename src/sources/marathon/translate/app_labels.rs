@@ -105,5 +105,5 @@ fn refused_label(
     let path = format!("{}.{at}", workload.path);
     let app = app_id(&workload.key());
     let place = LabelPlace { app, port: None, path, key, occurrence: 0, value };
-    LabelReport { place, vip: None, name: None, verdict: Verdict::refused(why) }
+    LabelReport { source: None, place, vip: None, name: None, verdict: Verdict::refused(why) }
 }

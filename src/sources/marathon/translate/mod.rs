@@ -8,6 +8,7 @@ mod placed;
 mod port;
 mod quota;
 mod run_time;
+mod task_names;
 mod translation;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use marathon::{Endpoint, Instance, InstanceSpec, Labels, Snapshot, Timestamp, Workload};
 use vip::label::{Key, VipRef, classify_key, is_valid_option};
 
+use crate::sources::facts::NO_FRAMEWORK;
 use crate::sources::hosts::Hosts;
 pub use app_id::app_id;
 use app_labels::{report_bad_options, report_stray_labels, report_unused_port_labels};
@@ -25,6 +27,7 @@ use port::PortReader;
 pub(super) use quota::cap_reports;
 use quota::{Quota, report_capped_labels};
 pub use run_time::{RunTime, run_time_at};
+pub use task_names::workload_task_names;
 pub use translation::Translation;
 
 /// Lists the host names whose addresses [`translate_snapshot`] needs.
@@ -131,9 +134,7 @@ fn note_unknown_framework(workload: &Workload, naming: Naming<'_>, translation: 
     };
     let mut ports = workload.spec.ports.iter();
     if naming.framework.is_none() && ports.any(|port| port.labels.iter().any(is_named)) {
-        translation
-            .gaps
-            .insert("the framework's name is not known, so no name has an address".into());
+        translation.gaps.insert(NO_FRAMEWORK.into());
     }
 }
 

@@ -1,15 +1,17 @@
-//! What the names of VIPs depend on beside their labels.
+//! What the names of VIPs and tasks depend on beside labels.
 
 use vip::label::{LabelRefusal, NameLabel};
 use vip::naming::{NameError, VipName};
 
-/// What the names of VIPs depend on beside their labels.
+/// What the names of VIPs and tasks depend on beside labels.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Naming<'a> {
     /// The name of the framework; `None` while Marathon hasn't told it.
     pub framework: Option<&'a str>,
     /// The length of the longest zone.
     pub zone_len: usize,
+    /// The zone of the names of tasks; `None` if they are not wanted.
+    pub task_zone: Option<&'a str>,
 }
 
 impl Naming<'_> {

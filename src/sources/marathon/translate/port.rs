@@ -89,7 +89,13 @@ impl PortReader<'_> {
                 if let Err(why) = quota.take_service(service, self.port, instances.len()) {
                     let (place, verdict) = (self.label_place(label), Verdict::refused(why));
                     let vip = name.is_none().then_some(vip);
-                    made.capped.push(LabelReport { place, vip, name: name.clone(), verdict });
+                    made.capped.push(LabelReport {
+                        source: None,
+                        place,
+                        vip,
+                        name: name.clone(),
+                        verdict,
+                    });
                     continue;
                 }
                 let claim = |vip| Claim {
@@ -138,6 +144,7 @@ impl PortReader<'_> {
         let mut reports = Vec::new();
         let mut refuse = |place, why: LabelRefusal| {
             reports.push(LabelReport {
+                source: None,
                 place,
                 vip: None,
                 name: None,

@@ -58,6 +58,7 @@ pub(in crate::sources::marathon) fn cap_reports(reports: &mut Vec<LabelReport>) 
             caps::WORKLOAD_REPORTS - 1
         );
         let last = LabelReport {
+            source: None,
             place: first.place.clone(),
             vip: None,
             name: None,
@@ -93,6 +94,6 @@ pub(super) fn report_capped_labels(workload: &Workload, reports: &mut Vec<LabelR
             value: "...".into(),
         };
         let verdict = Verdict::refused(LabelRefusal::Capped(why));
-        reports.push(LabelReport { place, vip: None, name: None, verdict });
+        reports.push(LabelReport { source: None, place, vip: None, name: None, verdict });
     }
 }

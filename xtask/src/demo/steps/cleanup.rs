@@ -10,7 +10,6 @@ pub(super) const CLEANUP: Step = Step {
 Stopping an agent leaves the kernel as it is, so that an upgrade disturbs no connection. vipd cleanup
 removes exactly what belongs to vipd: its virtual services and its interface.",
     run: |demo| {
-        demo.stop_clients();
         demo.agents.stop_all()?;
         run_and_show(At::Host("node1"), "ipvsadm -Ln")?.exits(0)?.says("TCP  3.3.0.6:3306 wlc")?;
         for (node, _) in NODES {

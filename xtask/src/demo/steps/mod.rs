@@ -5,6 +5,7 @@ mod cleanup;
 mod hold;
 mod names;
 mod network;
+mod power;
 mod reaction;
 mod step;
 mod traffic;
@@ -35,6 +36,8 @@ const STEPS: &[Step] = &[
     reaction::ROLL,
     agent::STATUS,
     agent::KILLED,
+    power::CUT,
+    power::WITHOUT_PROBES,
     names::FIND,
     cleanup::CLEANUP,
 ];

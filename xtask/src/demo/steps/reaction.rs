@@ -135,11 +135,12 @@ fn kill_process(demo: &mut DemoContext) -> Result<()> {
     );
     await_replacement(demo, &victim)?;
     show_log_of(&victim, "/shop task failed")?;
-    for (at, Count { done, failed }) in demo.take_counts()? {
+    for (at, Count { took, failed }) in demo.take_counts()? {
         let since = gone.seen_at(at)?;
         let late: Vec<_> = failed.iter().filter(|(begun, _)| *begun > since).collect();
         println!(
-            "    {at}: {done} connections, {} failed before its kernel knew, {} after",
+            "    {at}: {} connections, {} failed before its kernel knew, {} after",
+            took.len(),
             failed.len() - late.len(),
             late.len()
         );

@@ -1,6 +1,6 @@
 //! Messages of connection tracking (nfnetlink conntrack). Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
@@ -9,8 +9,9 @@ use netlink_packet_netfilter::conntrack::ConntrackMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use nl_ipvs::Family;
 use vip::Vip;
+use vip::plan::StaleFlows;
 
-use crate::linux::protocol::protocol_of_number;
+use crate::linux::protocol::{TCP, protocol_of_number};
 use crate::linux::raw_attributes::{Raw, answer_attributes, first_value};
 
 // linux/netfilter/nfnetlink_conntrack.h
@@ -18,6 +19,7 @@ const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 const CTA_FILTER: u16 = 25;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 const CTA_TUPLE_IP: u16 = 1;
@@ -30,6 +32,9 @@ const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
+// linux/netfilter/nf_conntrack_common.h
+const IPS_SEEN_REPLY: u32 = 1 << 1;
+
 // net/netfilter/nf_internals.h of the kernel's own source: the part of the tuple to compare.
 const CTA_FILTER_F_CTA_IP_DST: u32 = 1 << 1;
 
@@ -39,10 +44,16 @@ pub(super) struct Flow {
     /// The original tuple as the kernel sent it, which identifies the entry.
     tuple: Vec<u8>,
     protocol: u8,
+    /// The address and port that the client sends from.
+    from: SocketAddr,
     /// The address and port that the client sends to.
     to: SocketAddr,
     /// The address and port that replies come from.
     answered_by: SocketAddr,
+    /// The address and port that replies go to.
+    answered_to: SocketAddr,
+    /// Whether there was a reply.
+    is_answered: bool,
 }
 
 impl Flow {
@@ -50,18 +61,45 @@ impl Flow {
     pub(super) fn parse_answer(answer: &[u8]) -> Option<Self> {
         let tuple = first_value(answer_attributes(answer), CTA_TUPLE_ORIG)?;
         let reply = first_value(answer_attributes(answer), CTA_TUPLE_REPLY)?;
+        let status = first_value(answer_attributes(answer), CTA_STATUS)?;
+        let status = u32::from_be_bytes(status.try_into().ok()?);
         Some(Self {
             protocol: *first_value(first_value(tuple, CTA_TUPLE_PROTO)?, CTA_PROTO_NUM)?.first()?,
+            from: tuple_end(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?,
             to: tuple_end(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?,
             answered_by: tuple_end(reply, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?,
+            answered_to: tuple_end(reply, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?,
+            is_answered: status & IPS_SEEN_REPLY != 0,
             tuple: tuple.to_vec(),
         })
     }
 
-    /// Returns true if connection tracking expects replies from the VIP itself. They never come:
-    /// packets that IPVS takes are answered by a real server.
-    pub(super) fn goes_past_ipvs(&self, vips: &BTreeSet<Vip>) -> bool {
-        self.answered_by == self.to && self.vip().is_some_and(|vip| vips.contains(&vip))
+    /// Tells whether the flow is one of those to forget.
+    pub(super) fn is_stale(&self, vips: &BTreeMap<Vip, BTreeSet<StaleFlows>>) -> bool {
+        let Some(stale) = self.vip().and_then(|vip| vips.get(&vip)) else { return false };
+        let is_older = |translated| {
+            stale.contains(&StaleFlows::Older { translated })
+                && self.is_older_than_rules(translated)
+                && !self.is_connection()
+        };
+        let unanswered = StaleFlows::Unanswered { by: self.answered_by };
+        let translated = StaleFlows::Translated { to: self.answered_to.ip() };
+        is_older(true)
+            || is_older(false)
+            || stale.contains(&translated)
+            || !self.is_answered && stale.contains(&unanswered)
+    }
+
+    /// Tells whether the flow is older than the rules that it needs. Connection tracking expects
+    /// replies from the VIP itself, which never come, since packets that IPVS takes are answered by a
+    /// real server; or it translates the source of the client to no other, where that is `translated`.
+    fn is_older_than_rules(&self, translated: bool) -> bool {
+        self.answered_by == self.to || translated && self.answered_to == self.from
+    }
+
+    /// Tells whether it is a TCP connection, not only an opening packet that nobody answered.
+    fn is_connection(&self) -> bool {
+        self.protocol == TCP && self.is_answered
     }
 
     fn vip(&self) -> Option<Vip> {
@@ -73,8 +111,8 @@ impl Flow {
 /// Requests a dump of a family's flows. If all these VIPs have one IPv4 address, the kernel filters
 /// by it. Kernels before 5.8 ignore the filter, and later ones treat an IPv6 address as the one to
 /// leave out, so there is no filter for IPv6.
-pub(super) fn list_flows(family: Family, vips: &BTreeSet<Vip>) -> NetlinkMessage<Raw> {
-    let mut addresses = vips.iter().map(|vip| vip.address);
+pub(super) fn list_flows<T>(family: Family, vips: &BTreeMap<Vip, T>) -> NetlinkMessage<Raw> {
+    let mut addresses = vips.keys().map(|vip| vip.address);
     let first = addresses.next();
     let filter = match first.filter(|first| addresses.all(|other| other == *first)) {
         Some(IpAddr::V4(address)) => {
@@ -117,6 +155,17 @@ fn conntrack_message(
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
+/// Returns the client of a conntrack entry, and the real server that its replies come from, unless that is
+/// the very address that the client sends to: then no real server was chosen.
+pub(in super::super) fn client_and_server(attributes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let tuple = first_value(attributes, CTA_TUPLE_ORIG)?;
+    let reply = first_value(attributes, CTA_TUPLE_REPLY)?;
+    let client = tuple_end(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?;
+    let vip = tuple_end(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?;
+    let server = tuple_end(reply, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?;
+    (server != vip).then_some((client, server))
+}
+
 /// Returns one end of a tuple.
 fn tuple_end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> {
     let addresses = first_value(tuple, CTA_TUPLE_IP)?;
@@ -129,16 +178,29 @@ fn tuple_end(tuple: &[u8], [v4, v6]: [u16; 2], port: u16) -> Option<SocketAddr> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(in super::super) mod tests {
     use super::*;
     use crate::linux::protocol::UDP;
     use crate::linux::raw_attributes::HEADER_LEN;
     use netlink_packet_core::{NetlinkPayload, NetlinkSerializable};
     use vip::Protocol;
 
-    /// As the kernel dumps a flow of 10.0.0.9:40000 to 3.3.0.6:53 by UDP, shortened. `source` is
-    /// that of its replies.
-    fn dumped(source: [u8; 4]) -> Vec<u8> {
+    /// The attributes of a flow of 10.0.0.9:40000 to 3.3.0.6:53 that a real server answers.
+    pub(in super::super::super) fn tracked(server: [u8; 4]) -> Vec<u8> {
+        dumped(server, [10, 0, 0, 1], 0).split_off(HEADER_LEN)
+    }
+
+    #[test]
+    fn the_real_server_is_known_once_it_was_chosen() {
+        let told = client_and_server(&tracked([10, 0, 0, 7]));
+        let expected = ("10.0.0.9:40000".parse().unwrap(), "10.0.0.7:53".parse().unwrap());
+        assert_eq!(told, Some(expected));
+        assert_eq!(client_and_server(&tracked([3, 3, 0, 6])), None);
+    }
+
+    /// As the kernel dumps a flow of 10.0.0.9:40000 to 3.3.0.6:53 by UDP, shortened. Its replies go
+    /// from `source` to `target`.
+    fn dumped(source: [u8; 4], target: [u8; 4], status: u32) -> Vec<u8> {
         let nla = |kind: u16, value: &[u8]| {
             let len = u16::try_from(4 + value.len()).unwrap();
             let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
@@ -160,34 +222,63 @@ mod tests {
         [
             vec![2, 0, 0, 0],
             nla(CTA_TUPLE_ORIG, &tuple([10, 0, 0, 9], 40000, [3, 3, 0, 6], 53)),
-            nla(CTA_TUPLE_REPLY, &tuple(source, 53, [10, 0, 0, 9], 40000)),
+            nla(CTA_TUPLE_REPLY, &tuple(source, 53, target, 40000)),
+            nla(CTA_STATUS, &status.to_be_bytes()),
         ]
         .concat()
     }
 
-    fn vips(texts: &[&str]) -> BTreeSet<Vip> {
+    fn vips(texts: &[&str], stale: StaleFlows) -> BTreeMap<Vip, BTreeSet<StaleFlows>> {
         let vip = |text: &&str| {
             let socket: SocketAddr = text.parse().unwrap();
             let port = NonZeroU16::new(socket.port()).unwrap();
-            Vip { address: socket.ip(), port, protocol: Protocol::Udp }
+            let vip = Vip { address: socket.ip(), port, protocol: Protocol::Udp };
+            (vip, BTreeSet::from([stale]))
         };
         texts.iter().map(vip).collect()
     }
 
     #[test]
-    fn a_flow_goes_past_ipvs_if_the_vip_itself_would_answer() {
-        let past = |source, at: &[&str]| {
-            Flow::parse_answer(&dumped(source)).unwrap().goes_past_ipvs(&vips(at))
+    fn a_flow_is_old_if_the_vip_itself_would_answer_or_the_client_be_answered_directly() {
+        let old = |source, target, at: &[&str]| {
+            let flow = Flow::parse_answer(&dumped(source, target, 0)).unwrap();
+            flow.is_stale(&vips(at, StaleFlows::Older { translated: true }))
         };
-        assert!(past([3, 3, 0, 6], &["3.3.0.6:53"]));
-        // A real server answers, or it is to another VIP.
-        assert!(!past([10, 0, 0, 7], &["3.3.0.6:53"]));
-        assert!(!past([3, 3, 0, 6], &["3.3.0.6:54", "3.3.0.7:53"]));
+        let (client, node) = ([10, 0, 0, 9], [10, 0, 0, 1]);
+        assert!(old([3, 3, 0, 6], client, &["3.3.0.6:53"]));
+        assert!(old([3, 3, 0, 6], node, &["3.3.0.6:53"]));
+        assert!(old([10, 0, 0, 7], client, &["3.3.0.6:53"]));
+        // Where nothing is translated, that is as it should be.
+        let untranslated = vips(&["3.3.0.6:53"], StaleFlows::Older { translated: false });
+        let flow = Flow::parse_answer(&dumped([10, 0, 0, 7], client, 0)).unwrap();
+        assert!(!flow.is_stale(&untranslated));
+        // Unless the source that the real server answers is a former one.
+        let former = |to| vips(&["3.3.0.6:53"], StaleFlows::Translated { to: IpAddr::from(to) });
+        assert!(flow.is_stale(&former(client)));
+        assert!(!flow.is_stale(&former(node)));
+        // A real server answers the node, or it is to another VIP.
+        assert!(!old([10, 0, 0, 7], node, &["3.3.0.6:53"]));
+        assert!(!old([3, 3, 0, 6], client, &["3.3.0.6:54", "3.3.0.7:53"]));
+    }
+
+    #[test]
+    fn only_what_the_real_server_has_not_answered_is_forgotten_with_it() {
+        let stale = |source, status, by: &str| {
+            let flow = Flow::parse_answer(&dumped(source, [10, 0, 0, 1], status)).unwrap();
+            let by = by.parse().unwrap();
+            flow.is_stale(&vips(&["3.3.0.6:53"], StaleFlows::Unanswered { by }))
+        };
+        // IPS_CONFIRMED with IPS_SRC_NAT.
+        let sent = 1 << 3 | 1 << 4;
+        assert!(stale([10, 0, 0, 7], sent, "10.0.0.7:53"));
+        assert!(!stale([10, 0, 0, 7], sent | IPS_SEEN_REPLY, "10.0.0.7:53"));
+        assert!(!stale([10, 0, 0, 7], sent, "10.0.0.7:54"));
+        assert!(!stale([10, 0, 0, 8], sent, "10.0.0.7:53"));
     }
 
     #[test]
     fn no_part_of_a_flow_is_taken_for_one_or_panics() {
-        let whole = dumped([3, 3, 0, 6]);
+        let whole = dumped([3, 3, 0, 6], [10, 0, 0, 9], 0);
         for end in 0..whole.len() - 2 {
             assert_eq!(Flow::parse_answer(&whole[..end]), None, "{end} bytes");
         }
@@ -195,8 +286,9 @@ mod tests {
 
     #[test]
     fn the_kernel_looks_for_one_address_and_tells_of_all_for_several() {
+        let stale = |at: &[&str]| vips(at, StaleFlows::Older { translated: true });
         let len = |at: &[&str]| {
-            NetlinkSerializable::buffer_len(&match list_flows(Family::Inet, &vips(at)).payload {
+            NetlinkSerializable::buffer_len(&match list_flows(Family::Inet, &stale(at)).payload {
                 NetlinkPayload::InnerMessage(query) => query,
                 other => panic!("{other:?}"),
             })

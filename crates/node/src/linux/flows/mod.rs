@@ -1,18 +1,23 @@
-//! Deletion of conntrack entries that are older than the virtual service they go to.
+//! Deletion of conntrack entries that are older than the virtual service they go to, or than our
+//! nftables rules, and of those that a silent host has not answered.
 //!
-//! IPVS sets up the tracking of a flow with its first packet only. If the entry is older, IPVS sends
-//! the packets to a real server, and the replies reach nobody.
+//! IPVS sets up the tracking of a flow with its first packet only, and the nat chains see only that
+//! one. If the entry is older, IPVS sends the packets to a real server, and the replies reach nobody.
 
 mod message;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Family, errno};
+use vip::plan::StaleFlows;
 use vip::{Op, Vip};
 
 use super::answer::{Answer, refused_op, unknown_outcome};
+pub(super) use message::client_and_server;
+#[cfg(test)]
+pub(super) use message::tests::tracked;
 
 /// The kernel's connection tracking. Blocking.
 ///
@@ -30,13 +35,17 @@ impl Flows {
         Self { socket: Pipeline::open(NETLINK_NETFILTER).ok() }
     }
 
-    /// Deletes the conntrack entries of flows to the operations' VIPs that bypass IPVS. Entries of
-    /// flows that IPVS sends to a real server stay.
+    /// Deletes the conntrack entries of the flows that the operations name. The others stay.
     pub fn forget_flows(&mut self, ops: &[&Op]) -> Vec<Answer> {
-        let vips: BTreeSet<Vip> = ops.iter().filter_map(|op| op.vip()).collect();
         let [v4, v6] = [Family::Inet, Family::Inet6].map(|family| {
-            let of_it = |vip: &&Vip| Family::from(vip.address) == family;
-            let vips: BTreeSet<Vip> = vips.iter().filter(of_it).copied().collect();
+            let mut vips = BTreeMap::<Vip, BTreeSet<StaleFlows>>::new();
+            for op in ops {
+                if let Op::ForgetFlows { vip, flows } = op
+                    && Family::from(vip.address) == family
+                {
+                    vips.entry(*vip).or_default().insert(*flows);
+                }
+            }
             match &mut self.socket {
                 Some(socket) if !vips.is_empty() => forget_family(socket, family, &vips),
                 _ => Ok(()),
@@ -50,9 +59,17 @@ impl Flows {
     }
 }
 
-fn forget_family(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) -> Answer {
+fn forget_family(
+    socket: &mut Pipeline,
+    family: Family,
+    vips: &BTreeMap<Vip, BTreeSet<StaleFlows>>,
+) -> Answer {
+    // Filtered as they come: a busy node tracks a million flows.
+    let read = |_: &_, entry: &[u8]| {
+        message::Flow::parse_answer(entry).filter(|flow| flow.is_stale(vips)).map(Box::new)
+    };
     let entries = match socket
-        .dump(&message::list_flows(family, vips))
+        .dump_as(&message::list_flows(family, vips), read)
         .map_err(|error| unknown_outcome(&error))?
     {
         Ok(entries) => entries,
@@ -60,10 +77,8 @@ fn forget_family(socket: &mut Pipeline, family: Family, vips: &BTreeSet<Vip>) ->
         Err(refusal) if refusal.errno() == errno::EINVAL => return Ok(()),
         Err(refusal) => return Err(refused_op(&refusal, None)),
     };
-    let flows =
-        entries.into_iter().filter_map(|entry| message::Flow::parse_answer(entry.ok()?.bytes()));
-    let past = flows.filter(|flow| flow.goes_past_ipvs(vips));
-    let requests: Vec<_> = past.map(|flow| message::delete_flow(family, flow)).collect();
+    let requests: Vec<_> =
+        entries.into_iter().flatten().map(|flow| message::delete_flow(family, *flow)).collect();
     let outcomes = socket.batch(requests).map_err(|error| unknown_outcome(&error))?;
     // An entry may have expired meanwhile.
     let mut refusals = outcomes.into_iter().filter_map(Result::err);

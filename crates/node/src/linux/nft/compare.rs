@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use netlink_packet_core::{Emitable, NlasIterator};
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, ExpressionAttribute, Hook, ListAttribute, RuleAttribute,
-    RuleMessage, SetAttribute, SetMessage,
+    RuleMessage, SetAttribute, SetFlags, SetMessage,
 };
 use nl_ipvs::Family;
 use vip::nft::Rules;
@@ -30,7 +30,7 @@ type Expression = (String, BTreeMap<u16, Vec<u8>>);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Shape {
     kind: String,
-    /// Hook and priority.
+    /// Hook and priority; `None` for a chain that others jump to.
     place: Option<(u32, i32)>,
     policy: u32,
     rules: Vec<Vec<Expression>>,
@@ -89,11 +89,15 @@ impl Shapes {
                     .map(|each| normalise_expression(&ListAttribute::from(each)))
                     .collect()
             });
-            let shape = Shape {
-                kind: chain.kind.to_owned(),
-                place: Some((chain.hook.into(), chain.priority)),
-                policy: ACCEPT,
-                rules: rules.collect(),
+            let rules = rules.collect();
+            let shape = match chain.base {
+                Some(base) => Shape {
+                    kind: base.kind.to_owned(),
+                    place: Some((base.hook.into(), base.priority)),
+                    policy: ACCEPT,
+                    rules,
+                },
+                None => Shape { rules, ..Shape::default() },
             };
             (chain.name.to_owned(), shape)
         });
@@ -142,18 +146,28 @@ fn normalise_expression(element: &ListAttribute<ExpressionAttribute>) -> Express
 /// set is missing.
 pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Option<Set> {
     let (mut name, mut length, mut usual) = ("", 0, true);
+    let (mut value_length, mut is_map) = (None, false);
     for attribute in &message.attributes {
         match attribute {
             SetAttribute::Name(text) => name = text,
             SetAttribute::KeyLen(number) => length = *number,
-            SetAttribute::Flags(flags) => usual &= flags.is_empty(),
+            SetAttribute::DataLen(number) => value_length = Some(*number),
+            SetAttribute::Flags(flags) => {
+                is_map = flags.contains(SetFlags::Map);
+                usual &= flags.difference(SetFlags::Map).is_empty();
+            }
             SetAttribute::Timeout(time) => usual &= *time == 0,
             SetAttribute::Expression(_) | SetAttribute::ListExpressions(_) => usual = false,
             _ => {}
         }
     }
     let ours = layout::set_layouts(family).into_iter().find(|set| set.name == name);
-    ours.filter(|set| set.key_length == length && usual)
+    let fits = |set: &Set| {
+        set.key_length == length
+            && set.value.map(|(_, length)| length) == value_length
+            && set.value.is_some() == is_map
+    };
+    ours.filter(|set| usual && fits(set))
 }
 
 #[cfg(test)]
@@ -161,27 +175,27 @@ mod tests {
     use super::*;
     use netlink_packet_core::DefaultNla;
     use netlink_packet_netfilter::nftables::Expressions;
-    use vip::nft::{Guard, Masquerade};
+    use vip::nft::{Guard, LostSyns, Masquerade};
 
     #[test]
     fn each_kind_of_table_is_told_from_the_others() {
         for family in [Family::Inet, Family::Inet6] {
+            let expected = |rules| Shapes::expected_for(family, rules);
+            let recognised = |shapes: Shapes| shapes.recognise_rules(family);
             for rules in Rules::ALL {
-                assert_eq!(
-                    Shapes::expected_for(family, rules).recognise_rules(family),
-                    Some(rules)
-                );
+                assert_eq!(recognised(expected(rules)), Some(rules));
             }
-            let rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
-            let mut changed = Shapes::expected_for(family, rules);
+            let (guard, lost_syns) = (Guard::On, LostSyns::Logged);
+            let rules = Rules { nat: Some(Masquerade::Always), guard, lost_syns };
+            let mut changed = expected(rules);
             changed.0.get_mut("guard").unwrap().rules.pop();
-            assert_eq!(changed.recognise_rules(family), None);
-            let mut moved = Shapes::expected_for(family, rules);
-            moved.0.get_mut("refuse").unwrap().place = Some((1, 99));
-            assert_eq!(moved.recognise_rules(family), None);
-            let mut more = Shapes::expected_for(family, rules);
+            assert_eq!(recognised(changed), None);
+            let mut moved = expected(rules);
+            moved.0.get_mut("guard").unwrap().place = Some((1, 99));
+            assert_eq!(recognised(moved), None);
+            let mut more = expected(rules);
             more.0.insert("x".to_owned(), Shape::default());
-            assert_eq!(more.recognise_rules(family), None);
+            assert_eq!(recognised(more), None);
         }
     }
 

@@ -8,18 +8,30 @@ use crate::linux::raw_attributes::{answer_attributes, attribute_values};
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
+const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
+
+/// The key of an element, and its value in a map.
+pub(super) type Entry = (Vec<u8>, Option<Vec<u8>>);
 
 /// Parses the key of each element in an answer.
 pub(super) fn element_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
-    let mut keys = Vec::new();
+    Ok(element_entries(answer)?.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Parses the key of each element in an answer, and its value in a map.
+pub(super) fn element_entries(answer: &[u8]) -> Result<Vec<Entry>, DecodeError> {
+    let mut entries = Vec::new();
     for list in attribute_values(answer_attributes(answer), NFTA_SET_ELEM_LIST_ELEMENTS)? {
         for element in attribute_values(list, NFTA_LIST_ELEM)? {
             let key = require_attribute(element, NFTA_SET_ELEM_KEY)?;
-            keys.push(require_attribute(key, NFTA_DATA_VALUE)?.to_vec());
+            let key = require_attribute(key, NFTA_DATA_VALUE)?.to_vec();
+            let data = attribute_values(element, NFTA_SET_ELEM_DATA)?.into_iter().next();
+            let value = data.map(|data| require_attribute(data, NFTA_DATA_VALUE)).transpose()?;
+            entries.push((key, value.map(<[u8]>::to_vec)));
         }
     }
-    Ok(keys)
+    Ok(entries)
 }
 
 fn require_attribute(attributes: &[u8], kind: u16) -> Result<&[u8], DecodeError> {

@@ -12,12 +12,14 @@ use nl_ipvs::Family;
 use vip::firewall::Hook;
 
 use super::xt;
+use crate::linux::protocol::TCP;
 
 // linux/netfilter/nf_tables.h
 const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
 const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
 const NFT_CT_STATE: u32 = 0;
 const NFT_CT_DIRECTION: u32 = 1;
+const NFT_CT_STATUS: u32 = 2;
 const NFT_CT_DST_IP: u32 = 20;
 const NFT_CT_DST_IP6: u32 = 22;
 const NFTA_CT_DREG: u16 = 1;
@@ -28,11 +30,16 @@ const NFTA_FIB_F_SADDR: u32 = 1;
 const NFTA_FIB_DREG: u16 = 1;
 const NFTA_FIB_RESULT: u16 = 2;
 const NFTA_FIB_FLAGS: u16 = 3;
+const NFT_NAT_SNAT: u32 = 0;
 const NFT_NAT_DNAT: u32 = 1;
 const NFTA_NAT_TYPE: u16 = 1;
 const NFTA_NAT_FAMILY: u16 = 2;
 const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
 const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
+const NFTA_LIMIT_RATE: u16 = 1;
+const NFTA_LIMIT_UNIT: u16 = 2;
+const NFTA_LIMIT_BURST: u16 = 3;
+const NFTA_LOG_GROUP: u16 = 1;
 const NFT_REJECT_ICMP_UNREACH: u32 = 0;
 const NFT_REJECT_TCP_RST: u32 = 1;
 const NFTA_REJECT_TYPE: u16 = 1;
@@ -52,6 +59,16 @@ const ICMPV6_PORT_UNREACH: u8 = 4;
 
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`.
 const CT_STATE_NEW: u32 = 8;
+
+/// `IPS_CONFIRMED` of `linux/netfilter/nf_conntrack_common.h`.
+const IPS_CONFIRMED: u32 = 1 << 3;
+
+/// The flags of a TCP header (RFC 9293), and the byte that holds them.
+const FLAGS_AT: u32 = 13;
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
 
 const R1: Register = Register::Reg1;
 
@@ -94,18 +111,41 @@ pub(super) fn is_in(set: &str) -> Expressions {
 
 /// `ct state new`.
 pub(super) fn is_new() -> Vec<Expressions> {
-    let bits = |value: u32| DataAttribute::Value(value.to_ne_bytes().to_vec());
-    vec![
-        load_ct(NFT_CT_STATE, None),
-        Expressions::Bitwise(vec![
-            Bitwise::SourceRegister(R1),
-            Bitwise::DestinationRegister(R1),
-            Bitwise::Length(4),
-            Bitwise::Mask(bits(CT_STATE_NEW)),
-            Bitwise::Xor(bits(0)),
-        ]),
-        compare_register(Operator::NotEqual, &[0; 4]),
-    ]
+    ct_has_bit(NFT_CT_STATE, CT_STATE_NEW)
+}
+
+/// `ct status confirmed`: the first packet of the connection has left.
+pub(super) fn is_confirmed() -> Vec<Expressions> {
+    ct_has_bit(NFT_CT_STATUS, IPS_CONFIRMED)
+}
+
+fn ct_has_bit(key: u32, bit: u32) -> Vec<Expressions> {
+    let mask = mask_register(&bit.to_ne_bytes());
+    vec![load_ct(key, None), mask, compare_register(Operator::NotEqual, &[0; 4])]
+}
+
+/// `tcp flags & (fin | syn | rst | ack) == syn`.
+pub(super) fn is_opening_syn() -> Vec<Expressions> {
+    let flags = [
+        load_payload(R1, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_AT, 1),
+        mask_register(&[FIN | SYN | RST | ACK]),
+        compare_register(Operator::Equal, &[SYN]),
+    ];
+    is_protocol(TCP).into_iter().chain(flags).collect()
+}
+
+/// `limit rate COUNT/second burst COUNT packets`.
+pub(super) fn limit_per_second(count: u32) -> Expressions {
+    let long = |kind, number: u32| DefaultNla::new(kind, u64::from(number).to_be_bytes().to_vec());
+    let mut limit = vec![long(NFTA_LIMIT_RATE, count), long(NFTA_LIMIT_UNIT, 1)];
+    limit.extend(number_attributes([(NFTA_LIMIT_BURST, count)]));
+    Expressions::Other { expression_type: "limit".to_owned(), attributes: limit }
+}
+
+/// `log group GROUP`.
+pub(super) fn log_to(group: u16) -> Expressions {
+    let group = DefaultNla::new(NFTA_LOG_GROUP, group.to_be_bytes().to_vec());
+    Expressions::Other { expression_type: "log".to_owned(), attributes: vec![group] }
 }
 
 /// `ct direction original`.
@@ -142,6 +182,30 @@ pub(super) fn source_is_not_local() -> Vec<Expressions> {
 
 /// `dnat to` the address in the first register.
 pub(super) fn dnat(family: Family) -> Expressions {
+    nat(NFT_NAT_DNAT, family)
+}
+
+/// `snat to ct original ip daddr . ip daddr map @map`. Without an element it doesn't match.
+pub(super) fn snat_by(map: &str, family: Family) -> Vec<Expressions> {
+    let (length, _, at) = address_offsets(family);
+    // Behind the original destination.
+    let register = match family {
+        Family::Inet => Register::Reg32_01,
+        Family::Inet6 => Register::Reg2,
+    };
+    vec![
+        load_original_destination(family),
+        load_payload(register, NFT_PAYLOAD_NETWORK_HEADER, at, length),
+        Expressions::Lookup(vec![
+            Lookup::Set(map.to_owned()),
+            Lookup::SourceRegister(R1),
+            Lookup::DestinationRegister(R1),
+        ]),
+        nat(NFT_NAT_SNAT, family),
+    ]
+}
+
+fn nat(kind: u32, family: Family) -> Expressions {
     let protocol = match family {
         Family::Inet => NFPROTO_IPV4,
         Family::Inet6 => NFPROTO_IPV6,
@@ -149,7 +213,7 @@ pub(super) fn dnat(family: Family) -> Expressions {
     untyped_expression(
         "nat",
         [
-            (NFTA_NAT_TYPE, NFT_NAT_DNAT),
+            (NFTA_NAT_TYPE, kind),
             (NFTA_NAT_FAMILY, protocol),
             (NFTA_NAT_REG_ADDR_MIN, R1.into()),
             (NFTA_NAT_REG_ADDR_MAX, R1.into()),
@@ -191,13 +255,7 @@ pub(super) fn connections_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
     let mut parts = if hook == Hook::Forward { answers.to_vec() } else { Vec::new() };
     parts.extend([
         load_original_destination(family),
-        Expressions::Bitwise(vec![
-            Bitwise::SourceRegister(R1),
-            Bitwise::DestinationRegister(R1),
-            Bitwise::Length(u32::try_from(mask.len()).unwrap_or_default()),
-            Bitwise::Xor(DataAttribute::Value(vec![0; mask.len()])),
-            Bitwise::Mask(DataAttribute::Value(mask)),
-        ]),
+        mask_register(&mask),
         compare_register(Operator::Equal, &network),
     ]);
     parts
@@ -218,11 +276,18 @@ pub(super) fn connections_to_for_iptables(prefix: &IpNet, hook: Hook) -> Vec<Exp
 
 /// `accept`.
 pub(super) fn accept() -> Expressions {
+    verdict(vec![VerdictAttribute::Code(Verdict::Other(ACCEPT))])
+}
+
+/// `jump` to a chain of the same table.
+pub(super) fn jump(chain: &str) -> Expressions {
+    verdict(vec![VerdictAttribute::Code(Verdict::Jump), VerdictAttribute::Chain(chain.to_owned())])
+}
+
+fn verdict(attributes: Vec<VerdictAttribute>) -> Expressions {
     Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(
-            ACCEPT,
-        ))])),
+        Immediate::Data(DataAttribute::Verdict(attributes)),
     ])
 }
 
@@ -237,6 +302,17 @@ fn load_payload(into: Register, base: u32, at: u32, length: u32) -> Expressions 
 
 fn load_meta(into: Register, key: MetaKey) -> Expressions {
     Expressions::Meta(vec![Meta::DestinationRegister(into), Meta::Key(key)])
+}
+
+/// The first register becomes what it has in common with the mask.
+fn mask_register(mask: &[u8]) -> Expressions {
+    Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(R1),
+        Bitwise::DestinationRegister(R1),
+        Bitwise::Length(u32::try_from(mask.len()).unwrap_or_default()),
+        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
+        Bitwise::Xor(DataAttribute::Value(vec![0; mask.len()])),
+    ])
 }
 
 fn compare_register(how: Operator, with: &[u8]) -> Expressions {

@@ -6,7 +6,7 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkMessage
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, ListAttribute, NfTablesMessage,
     RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, SetMessage, TableAttribute, TableMessage,
+    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
@@ -24,8 +24,8 @@ pub(super) type Message = NetlinkMessage<NetfilterMessage>;
 
 /// `NFNL_SUBSYS_NFTABLES` of `linux/netfilter/nfnetlink.h`.
 const SUBSYSTEM: u16 = 10;
-/// Elements in one message: their attribute has at most 64 KiB, and the longest takes 36 bytes.
-const ELEMENTS: usize = 1000;
+/// Elements in one message: their attribute has at most 64 KiB, and the longest takes 72 bytes.
+const ELEMENTS: usize = 600;
 
 fn family_protocol(family: Family) -> NetfilterProtoFamily {
     match family {
@@ -100,26 +100,35 @@ pub(super) fn delete_table(family: Family) -> Message {
 }
 
 fn new_set(family: Family, set: &Set, id: u32) -> Message {
-    let attributes = vec![
+    let mut attributes = vec![
         SetAttribute::Table(TABLE.to_owned()),
         SetAttribute::Name(set.name.to_owned()),
         SetAttribute::KeyType(set.key_type),
         SetAttribute::KeyLen(set.key_length),
         SetAttribute::Id(id),
     ];
+    if let Some((value_type, length)) = set.value {
+        attributes.extend([
+            SetAttribute::Flags(SetFlags::Map),
+            SetAttribute::DataType(value_type),
+            SetAttribute::DataLen(length),
+        ]);
+    }
     family_message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
 }
 
 fn new_chain(family: Family, chain: &Chain) -> Message {
-    let hook =
-        vec![Hook::Number(chain.hook.into()), Hook::Priority(chain.priority.cast_unsigned())];
-    let attributes = vec![
-        ChainAttribute::Table(TABLE.to_owned()),
-        ChainAttribute::Name(chain.name.to_owned()),
-        ChainAttribute::Hook(hook),
-        ChainAttribute::Policy(ACCEPT),
-        ChainAttribute::Type(chain.kind.to_owned()),
-    ];
+    let mut attributes =
+        vec![ChainAttribute::Table(TABLE.to_owned()), ChainAttribute::Name(chain.name.to_owned())];
+    if let Some(base) = chain.base {
+        let hook =
+            vec![Hook::Number(base.hook.into()), Hook::Priority(base.priority.cast_unsigned())];
+        attributes.extend([
+            ChainAttribute::Hook(hook),
+            ChainAttribute::Policy(ACCEPT),
+            ChainAttribute::Type(base.kind.to_owned()),
+        ]);
+    }
     family_message(family, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
 }
 
@@ -155,7 +164,9 @@ fn elements_by_set(elements: &[Element]) -> impl Iterator<Item = (Family, SetEle
     let messages = chunks.flat_map(|same| same.chunks(ELEMENTS)).map(|some| {
         let keys = some.iter().map(|element| {
             let key = DataAttribute::Value(key::encode_key(*element));
-            ListAttribute::Element(vec![SetElementAttribute::Key(key)])
+            let value = key::encode_value(*element).map(DataAttribute::Value);
+            let key = [SetElementAttribute::Key(key)].into_iter();
+            ListAttribute::Element(key.chain(value.map(SetElementAttribute::Data)).collect())
         });
         let attributes = vec![
             SetElementList::Table(TABLE.to_owned()),

@@ -21,12 +21,13 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nl_ipvs::pipeline::Pipeline;
 use nl_ipvs::{Error, Family, errno};
 use vip::firewall::Firewall;
-use vip::nft::{Element, Guard, Masquerade, NftSupport, Rules, Table, TableState};
+use vip::nft::{Element, Guard, LostSyns, Masquerade, NftSupport, Rules, Table, TableState};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
 
 use super::answer::{Answer, failed_op};
 use crate::{KernelError, error_chain};
+pub(super) use layout::LOG_GROUP;
 use message::Message;
 use read::nft_error;
 use transaction::commit_messages;
@@ -38,12 +39,21 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// The attempts at reading tables that change while they are read.
 const ATTEMPTS: u32 = 10;
 
-/// All rules that vipd makes, and those that need no NAT.
-const WHOLE: Rules = Rules { nat: Some(Masquerade::Always), guard: Guard::On };
-const FILTER: Rules = Rules { nat: None, guard: Guard::On };
+/// All rules that vipd makes, those without a log, and those that need no NAT either.
+const ALL: Rules = Rules { lost_syns: LostSyns::Logged, ..WHOLE };
+const WHOLE: Rules =
+    Rules { nat: Some(Masquerade::Always), guard: Guard::On, lost_syns: LostSyns::Ignored };
+const FILTER: Rules = Rules { nat: None, ..WHOLE };
 
-/// The ability of a kernel, and its first refusal if it lacks something.
-type Ability = (NftSupport, Option<String>);
+/// The ability of a kernel, as far as it isn't [`ALL`].
+#[derive(Debug)]
+struct Ability {
+    support: NftSupport,
+    /// Its first refusal if it lacks something.
+    lacks: Option<String>,
+    /// The same for the rule that logs.
+    cannot_log: Option<String>,
+}
 
 /// The kernel's nftables: our tables `ip vipd` and `ip6 vipd`, and the chains of others that packets
 /// of VIPs pass, which may hold rules of ours. Blocking.
@@ -92,7 +102,8 @@ impl Nft {
             let try_again = self.tried_at.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
             if let Some((generation, tables)) = &self.known
                 && *generation == before
-                && (!try_again || tables.describe_lacks().is_empty())
+                && (!try_again
+                    || tables.describe_lacks().is_empty() && tables.cannot_log().is_none())
             {
                 return Ok(tables.clone());
             }
@@ -103,12 +114,13 @@ impl Nft {
                 let table = tables.table_mut(family);
                 *table = read::read_table(socket, family)?;
                 match (table.state, &known) {
-                    (TableState::Whole(Rules { nat: Some(_), .. }), _) => {
+                    (TableState::Whole(Rules { lost_syns: LostSyns::Logged, .. }), _) => {
                         table.support = NftSupport::Nat;
                     }
                     (_, Some(known)) => {
-                        let Table { support, lacks, .. } = known.table(family);
+                        let Table { support, lacks, cannot_log, .. } = known.table(family);
                         (table.support, table.lacks) = (*support, lacks.clone());
+                        table.cannot_log.clone_from(cannot_log);
                     }
                     (_, None) => unsure.push(family),
                 }
@@ -119,7 +131,8 @@ impl Nft {
                     rehearse_rules(socket, &unsure).map_err(nft_error("try the rules"))?;
                 for (family, ability) in unsure.into_iter().zip(abilities) {
                     let table = tables.table_mut(family);
-                    (table.support, table.lacks) = ability;
+                    (table.support, table.lacks) = (ability.support, ability.lacks);
+                    table.cannot_log = ability.cannot_log;
                 }
             }
             if read::read_generation(socket)? == Ok(before) {
@@ -173,7 +186,9 @@ impl Nft {
             .chunk_by(|one, next| changed_element(one).is_some() && changed_element(next).is_some())
         {
             answers.extend(match *run[0] {
-                Op::SetTable { family, rules, .. } => vec![set_table(socket, family, rules)],
+                Op::SetTable { family, rules, .. } => {
+                    vec![set_table(socket, family, rules)]
+                }
                 Op::DeleteTable { family } => {
                     vec![commit_messages(socket, vec![message::delete_table(family)])]
                 }
@@ -203,13 +218,19 @@ fn unavailable_tables(why: &str) -> Tables {
 /// Finds out which rules the kernel accepts, by sending a transaction without its end. The kernel
 /// waits for all of its processors when it discards one, so both families share one.
 fn rehearse_rules(socket: &mut Pipeline, families: &[Family]) -> Result<Vec<Ability>, Error> {
-    let refused = first_refusals(socket, families, WHOLE)?;
+    let refused = first_refusals(socket, families, ALL)?;
     let ability = |(family, refused): (&Family, Option<String>)| {
-        let Some(why) = refused else { return Ok((NftSupport::Nat, None)) };
+        let support = NftSupport::Nat;
+        let Some(cannot_log) = refused else {
+            return Ok(Ability { support, lacks: None, cannot_log: None });
+        };
+        let Some(why) = first_refusals(socket, &[*family], WHOLE)?.remove(0) else {
+            return Ok(Ability { support, lacks: None, cannot_log: Some(cannot_log) });
+        };
         let without = first_refusals(socket, &[*family], FILTER)?.remove(0);
         let support = if without.is_none() { NftSupport::Filter } else { NftSupport::Nothing };
         // The first refusal tells more than those that follow from it.
-        Ok((support, Some(why)))
+        Ok(Ability { support, lacks: Some(why), cannot_log: None })
     };
     families.iter().zip(refused).map(ability).collect()
 }

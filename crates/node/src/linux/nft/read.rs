@@ -58,7 +58,8 @@ pub(super) fn read_table(socket: &mut Pipeline, family: Family) -> Result<Table,
         _ => false,
     });
     let (elements, usual) = read_elements(socket, family)?;
-    let rules = read_shapes(socket, family)?.and_then(|shapes| shapes.recognise_rules(family));
+    let shapes = read_shapes(socket, family)?;
+    let rules = shapes.and_then(|shapes| shapes.recognise_rules(family));
     let whole = usual && !flagged;
     table.state = match rules.filter(|_| whole) {
         Some(rules) => TableState::Whole(rules),
@@ -108,11 +109,14 @@ fn read_elements(
     for set in sets {
         let query = message::get_elements(family, set.name);
         for entry in dump_objects(socket, &Raw::query(query), "list the elements")? {
-            let Ok(keys) = entry.and_then(|answer| elements::element_keys(answer.bytes())) else {
+            let Ok(entries) = entry.and_then(|answer| elements::element_entries(answer.bytes()))
+            else {
                 usual = false;
                 continue;
             };
-            let read = keys.iter().map(|key| key::decode_key(family, set.name, key));
+            let read = entries
+                .iter()
+                .map(|(key, value)| key::decode_element(family, set.name, key, value.as_deref()));
             let (known, unknown): (Vec<_>, Vec<_>) = read
                 .partition(|element| element.is_some_and(|element| element.set_name() == set.name));
             usual &= unknown.is_empty();

@@ -1,7 +1,9 @@
 //! `vipd names`.
 
+mod import;
+
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use vip::Printable;
 use vip::naming::{NameSettings, VipName};
 
@@ -15,18 +17,22 @@ use crate::report::names::NamesReport;
 ///
 /// Asks the agent that runs on this node. First come the names with a problem: those that are
 /// refused, and those for which another node may have another address, since their hash gives the
-/// address of another name or this node remembers them otherwise. Each has its cure. The address of a name without an app is kept for it for 24
-/// hours.
+/// address of another name or this node remembers them otherwise. Each has its cure. The address of a
+/// name without an app is kept for it for 24 hours.
 ///
 /// Exit status: 0 no problems, or reassigned; 1 problems found; 2 error, or no agent runs.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   vipd names
   vipd names mysql
   vipd names 11.91.210.154
   vipd names --output json
-  vipd names --reassign mysql.marathon")]
+  vipd names --reassign mysql.marathon
+  vipd names import --from dns://198.51.100.1")]
 pub(super) struct Names {
+    #[command(subcommand)]
+    command: Option<NamesCommand>,
     /// Part of a name or of an app's id, or an address; without it all names
     what: Option<String>,
     /// Output format
@@ -39,8 +45,16 @@ pub(super) struct Names {
     reassign: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum NamesCommand {
+    Import(import::Import),
+}
+
 impl Names {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
+        if let Some(NamesCommand::Import(import)) = &self.command {
+            return import.run(global);
+        }
         let config = global.resolve_config()?;
         let settings = config.names.vips.unwrap_or_default();
         let agent = AgentClient::connect(&config.agent.socket)?;

@@ -1,0 +1,196 @@
+//! The sockets by which hosts are probed: ICMP echoes of both families, and TCP connections. Beside them
+//! is the socket that clients' lost SYNs are heard by.
+
+mod connects;
+mod echo_socket;
+mod icmp;
+mod lost_syns;
+mod uplink;
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::rand::{GetRandomFlags, getrandom};
+use vip::liveness::{ConnectResult, Order};
+
+use connects::Connects;
+use echo_socket::EchoSocket;
+use lost_syns::LostSynLog;
+pub use lost_syns::{LostSyn, parse_lost_syns};
+pub use uplink::has_uplink;
+
+/// The pause before a log that could not be taken is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply to an echo.
+    Echo {
+        /// The host.
+        host: IpAddr,
+        /// The sequence number.
+        sequence: u16,
+        /// How long ago the kernel received it.
+        age: Duration,
+    },
+    /// The result of a connection.
+    Connect {
+        /// The real server.
+        server: SocketAddr,
+        /// The result.
+        result: ConnectResult,
+    },
+    /// A client's SYN got no answer.
+    LostSyn(LostSyn),
+}
+
+/// The sockets. None of the calls blocks, but [`ProbeSockets::wait`].
+///
+/// They belong to the network namespace of the thread that opened them.
+#[derive(Debug)]
+pub struct ProbeSockets {
+    v4: EchoSocket,
+    /// `None` where the kernel has no IPv6.
+    v6: Option<EchoSocket>,
+    connects: Connects,
+    log: io::Result<LostSynLog>,
+    log_tried_at: Instant,
+}
+
+impl ProbeSockets {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// When this process has neither `CAP_NET_RAW` nor a group of `net.ipv4.ping_group_range`.
+    pub fn open() -> io::Result<Self> {
+        let mut random = [0; 2];
+        getrandom(&mut random, GetRandomFlags::empty())?;
+        let identifier = u16::from_be_bytes(random);
+        let v4 = EchoSocket::open(false, identifier)?;
+        let v6 = EchoSocket::open(true, identifier).ok();
+        let (log, log_tried_at) = (LostSynLog::open(), Instant::now());
+        Ok(Self { v4, v6, connects: Connects::default(), log, log_tried_at })
+    }
+
+    /// Sends probes. Returns the hosts whose echo could not be sent, for a reason on this node.
+    pub fn send(&mut self, orders: &[Order]) -> Vec<IpAddr> {
+        let (mut to_v4, mut to_v6) = (Vec::new(), Vec::new());
+        for order in orders {
+            match *order {
+                Order::Echo { host, sequence } if host.is_ipv4() => to_v4.push((host, sequence)),
+                Order::Echo { host, sequence } => to_v6.push((host, sequence)),
+                Order::Connect { server, patience } => self.connects.start(server, patience),
+            }
+        }
+        let mut unsent = self.v4.send(&to_v4);
+        match &self.v6 {
+            Some(v6) => unsent.extend(v6.send(&to_v6)),
+            None => unsent.extend(to_v6.into_iter().map(|(host, _)| host)),
+        }
+        unsent
+    }
+
+    /// Waits until something came back, at most for `timeout`.
+    pub fn wait(&mut self, timeout: Duration) {
+        let connect = self.connects.next_end();
+        let left = connect.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.map_or(timeout, |left| left.min(timeout));
+        // Round milliseconds up, so as not to spin through the last one.
+        let timeout = timeout.as_nanos().div_ceil(1_000_000);
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        let echoes = [Some(&self.v4), self.v6.as_ref()].into_iter().flatten();
+        let mut polled: Vec<_> =
+            echoes.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        polled.extend(self.connects.sockets().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
+        let mut log = self.log.as_mut().ok();
+        let may_read = log.as_mut().is_some_and(|log| log.may_read());
+        let log = log.filter(|_| may_read);
+        polled.extend(log.as_ref().map(|log| PollFd::new(log.as_fd(), PollFlags::POLLIN)));
+        if let Err(errno) = poll(&mut polled, timeout)
+            && errno != Errno::EINTR
+        {
+            // Never in practice; but a loop must not spin.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Takes what came back, up to a bound.
+    pub fn receive(&mut self) -> Vec<Answer> {
+        let mut heard = self.v4.receive();
+        heard.extend(self.v6.iter().flat_map(EchoSocket::receive));
+        let ended = self.connects.take_ended().into_iter();
+        let connects = ended.map(|(server, result)| Answer::Connect { server, result });
+        let echoes =
+            heard.into_iter().map(|(host, sequence, age)| Answer::Echo { host, sequence, age });
+        echoes.chain(connects).chain(self.receive_lost_syns()).collect()
+    }
+
+    /// Returns the reason why clients' lost SYNs can't be heard of; `None` if they can.
+    #[must_use]
+    pub fn log_obstacle(&self) -> Option<String> {
+        let error = self.log.as_ref().err()?;
+        let group = crate::linux::nft::LOG_GROUP;
+        Some(match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ResourceBusy => {
+                format!(
+                    "another program has the group {group} of nfnetlink_log, or vipd lacks CAP_NET_ADMIN"
+                )
+            }
+            _ => format!("nfnetlink_log can't be used: {error}"),
+        })
+    }
+
+    fn receive_lost_syns(&mut self) -> impl Iterator<Item = Answer> + use<> {
+        if self.log.is_err() && self.log_tried_at.elapsed() >= RETRY_PAUSE {
+            (self.log, self.log_tried_at) = (LostSynLog::open(), Instant::now());
+        }
+        let received = self.log.as_mut().map_or_else(|_| Ok(Vec::new()), LostSynLog::receive);
+        let lost = received.unwrap_or_else(|error| {
+            (self.log, self.log_tried_at) = (Err(error), Instant::now());
+            Vec::new()
+        });
+        lost.into_iter().map(Answer::LostSyn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_answers_echoes_of_both_families() {
+        // Only a privileged user may; a test on a real kernel runs as one.
+        let mut sockets = match ProbeSockets::open() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return,
+            opened => opened.unwrap(),
+        };
+        let mut hosts: Vec<IpAddr> = (1..=200).map(|last| [127, 0, 0, last].into()).collect();
+        hosts.extend(sockets.v6.iter().map(|_| IpAddr::from(std::net::Ipv6Addr::LOCALHOST)));
+        let orders: Vec<_> = (7..)
+            .zip(&hosts)
+            .map(|(sequence, host)| Order::Echo { host: *host, sequence })
+            .collect();
+        let unsent = sockets.send(&orders);
+        let mut heard = Vec::new();
+        let end = Instant::now() + Duration::from_secs(10);
+        while heard.len() + unsent.len() < orders.len() && Instant::now() < end {
+            sockets.wait(Duration::from_secs(1));
+            heard.extend(sockets.receive());
+        }
+        let expected = orders.iter().filter_map(|order| match *order {
+            Order::Echo { host, sequence } if !unsent.contains(&host) => Some((host, sequence)),
+            _ => None,
+        });
+        let heard = heard.iter().filter_map(|answer| match *answer {
+            Answer::Echo { host, sequence, .. } => Some((host, sequence)),
+            _ => None,
+        });
+        assert_eq!(heard.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert!(unsent.iter().all(IpAddr::is_ipv6), "{unsent:?}");
+    }
+}

@@ -1,0 +1,234 @@
+//! Silent hosts: what this node's own probes say, laid over what the sources say. It only ever takes
+//! real servers out of use, and takes that back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use nl_ipvs::DestinationSettings;
+
+use super::claims::Claims;
+use super::local_facts::{SilenceFacts, WithheldWeight};
+use super::tenant::Tenant;
+use crate::liveness::{HostVerdict, Silence, SilentServer};
+use crate::{
+    Desired, DesiredService, LeftOut, Member, Observed, ObservedServer, ObservedService, Protocol,
+    Vip, Why,
+};
+
+/// The silent hosts, and what became of the real servers on them.
+#[derive(Debug, Default)]
+pub(super) struct SilentHosts {
+    verdicts: BTreeMap<IpAddr, Arc<HostVerdict>>,
+    /// The real servers on silent hosts, and those that don't have their weight again yet. The weight 0
+    /// in the kernel's table says nothing about the health of their tasks.
+    withheld: BTreeMap<Vip, BTreeMap<SocketAddr, Withheld>>,
+}
+
+/// A real server whose host is silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Withheld {
+    /// The weight that it would have if its host answered.
+    weight: u32,
+    /// The task behind it.
+    tenant: Option<Tenant>,
+}
+
+impl SilentHosts {
+    /// Returns the hosts about which something is new.
+    pub(super) fn take_verdicts(&mut self, verdicts: Vec<HostVerdict>) -> BTreeSet<IpAddr> {
+        let mut changed = BTreeSet::new();
+        for verdict in verdicts {
+            let host = verdict.host;
+            let before = match verdict.silence {
+                Some(_) => self.verdicts.insert(host, Arc::new(verdict)),
+                None => self.verdicts.remove(&host),
+            };
+            let after = self.verdicts.get(&host);
+            let silence = |verdict: &Arc<HostVerdict>| verdict.silence;
+            if before.as_ref().map(silence) != after.map(silence) {
+                changed.insert(host);
+            }
+        }
+        changed
+    }
+
+    /// Returns the virtual services with real servers on these hosts that are out of use, or were until
+    /// a moment ago.
+    pub(super) fn vips_on<'a>(&'a self, hosts: &BTreeSet<IpAddr>) -> impl Iterator<Item = &'a Vip> {
+        let is_on = |servers: &BTreeMap<SocketAddr, Withheld>| {
+            servers.keys().any(|server| hosts.contains(&server.ip()))
+        };
+        self.withheld.iter().filter(move |(_, servers)| is_on(servers)).map(|(vip, _)| vip)
+    }
+
+    /// Describes the silent hosts, and the weights of real servers that are out of use.
+    pub(super) fn to_facts(&self) -> SilenceFacts {
+        let weights = self.withheld.iter().flat_map(|(vip, servers)| {
+            servers.iter().map(|(server, withheld)| WithheldWeight {
+                vip: *vip,
+                server: *server,
+                weight: withheld.weight,
+                task: withheld.tenant.as_ref().map(Tenant::to_name),
+            })
+        });
+        let hosts = self.verdicts.values().map(|verdict| (**verdict).clone());
+        SilenceFacts { hosts: hosts.collect(), weights: weights.collect() }
+    }
+
+    /// Takes over what another controller described.
+    pub(super) fn take_over(&mut self, facts: &SilenceFacts) {
+        self.take_verdicts(facts.hosts.clone());
+        for WithheldWeight { vip, server, weight, task } in &facts.weights {
+            let tenant = task.as_ref().map(Tenant::from_name);
+            let withheld = Withheld { weight: *weight, tenant };
+            self.withheld.entry(*vip).or_default().insert(*server, withheld);
+        }
+    }
+
+    /// Tells whether nothing is to be done: no host is silent, and no weight is to be restored.
+    pub(super) fn is_idle(&self) -> bool {
+        self.verdicts.is_empty() && self.withheld.is_empty()
+    }
+
+    /// Restores, in a reading, the weights that real servers would have if their hosts answered. Those
+    /// of tasks that have ended say nothing about the next task at the same address.
+    pub(super) fn restore_weights(&self, observed: &mut Observed, claims: &Claims) {
+        for (key, service) in &mut observed.services {
+            let servers = Vip::from_key(key).and_then(|vip| self.withheld.get(&vip));
+            for (server, Withheld { weight, tenant }) in servers.into_iter().flatten() {
+                if tenant.as_ref().is_some_and(|tenant| tenant.has_ended(claims)) {
+                    continue;
+                }
+                let settings = DestinationSettings::masquerade(*weight);
+                let absent = ObservedServer { settings, active: 0, inactive: 0, stats: None };
+                let held = service.servers.entry(*server).or_insert(absent);
+                held.settings.weight = *weight;
+            }
+        }
+    }
+
+    /// Takes the real servers on silent hosts out of use, unless nothing usable would be left of their
+    /// service. `observed` is the reading of these addresses.
+    pub(super) fn lay_over(
+        &mut self,
+        desired: &mut Desired,
+        observed: &Observed,
+        addresses: &BTreeSet<IpAddr>,
+    ) {
+        for address in addresses {
+            let known = self.withheld.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
+            let gone = known.filter(|vip| !desired.services.contains_key(vip));
+            for vip in gone.collect::<Vec<_>>() {
+                self.withheld.remove(&vip);
+            }
+        }
+        for (vip, service) in &mut desired.services {
+            let held = observed.service(vip);
+            if !self.verdicts.is_empty() {
+                self.lay_over_service(vip, service, held);
+            }
+            self.forget_restored(vip, service, held);
+        }
+    }
+
+    fn lay_over_service(
+        &mut self,
+        vip: &Vip,
+        service: &mut DesiredService,
+        held: Option<&ObservedService>,
+    ) {
+        let selection = &mut service.selection;
+        let verdict_on = |server: &SocketAddr| {
+            self.verdicts.get(&server.ip()).map(|verdict| (*server, Arc::clone(verdict)))
+        };
+        let silent: Vec<_> = selection.members.keys().filter_map(verdict_on).collect();
+        if silent.is_empty() {
+            return;
+        }
+        let spared = self.best_silence(&selection.members, held);
+        for (server, verdict) in silent {
+            let Some(member) = selection.members.get_mut(&server) else { continue };
+            let withheld = Withheld { weight: member.weight, tenant: Tenant::of_member(member) };
+            self.withheld.entry(*vip).or_default().insert(server, withheld);
+            let held = held.and_then(|held| held.servers.get(&server));
+            let takes_clients = held.is_some_and(|held| held.settings.weight > 0);
+            match (verdict.silence, vip.protocol) {
+                (silence, _) if spared.is_none_or(|spared| silence <= spared) => {
+                    if member.weight > 0 {
+                        member.silent = Some(SilentServer::Kept(verdict));
+                    }
+                }
+                // Weight 0 first, so that connections that wait for an answer are forgotten.
+                (silence, Protocol::Tcp)
+                    if silence == Some(Silence::Suspected) || takes_clients =>
+                {
+                    member.weight = 0;
+                    member.silent = Some(SilentServer::OutOfUse(verdict));
+                }
+                // A UDP client that keeps its port would stay at a real server of weight 0 for good.
+                _ => {
+                    if let Some(member) = selection.members.remove(&server) {
+                        let (source, app, task) = (member.source, member.app, member.task);
+                        let why = Why::Silent(verdict);
+                        selection.left_out.push(LeftOut { source, app, task, why });
+                    }
+                    selection.silenced.insert(server);
+                }
+            }
+        }
+    }
+
+    /// Returns the silence of the best real servers that take clients, which is spared with all that is
+    /// less: without them nobody would serve. `Some(None)`: hosts that answer serve. `None`: no real
+    /// server takes clients, so that nothing is taken away.
+    ///
+    /// One that the kernel doesn't have in use yet doesn't count, since that may fail.
+    fn best_silence(
+        &self,
+        members: &BTreeMap<SocketAddr, Member>,
+        held: Option<&ObservedService>,
+    ) -> Option<Option<Silence>> {
+        let is_in_use = |server: &SocketAddr| {
+            let held = held.and_then(|held| held.servers.get(server));
+            held.is_some_and(|held| held.settings.weight > 0)
+        };
+        let silence = |server: &SocketAddr| self.verdicts.get(&server.ip())?.silence;
+        let usable = members.iter().filter(|(_, member)| member.weight > 0);
+        let counts = |server: &&SocketAddr| silence(server).is_some() || is_in_use(server);
+        usable.map(|(server, _)| server).filter(counts).map(silence).min()
+    }
+
+    /// Forgets the weights of real servers that have them again, or that are no longer wanted.
+    fn forget_restored(
+        &mut self,
+        vip: &Vip,
+        service: &DesiredService,
+        held: Option<&ObservedService>,
+    ) {
+        let Some(servers) = self.withheld.get_mut(vip) else { return };
+        servers.retain(|server, _| {
+            let is_silent = self.verdicts.contains_key(&server.ip());
+            let member = service.selection.members.get(server);
+            let held = held.and_then(|held| held.servers.get(server));
+            let is_back = |wanted: &Member| {
+                held.is_some_and(|held| (held.settings.weight > 0) == (wanted.weight > 0))
+            };
+            let is_out = service.selection.silenced.contains(server);
+            match is_silent {
+                // One that is no member for now may come back.
+                true => member.is_some() || is_out || held.is_some(),
+                false => member.is_some_and(|wanted| !is_back(wanted)),
+            }
+        });
+        if servers.is_empty() {
+            self.withheld.remove(vip);
+        }
+    }
+
+    /// Tells whether a real server is on a host that is dead.
+    pub(super) fn is_dead(&self, server: &SocketAddr) -> bool {
+        let verdict = self.verdicts.get(&server.ip());
+        verdict.is_some_and(|verdict| verdict.silence == Some(Silence::Dead))
+    }
+}

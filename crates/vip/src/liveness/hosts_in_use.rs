@@ -1,0 +1,238 @@
+//! Which hosts to watch: those that this node sends connections to.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{WatchList, Watched};
+use crate::special_address::SpecialAddress;
+use crate::{ClusterFacts, DesiredService, NodeFacts, Observed, Protocol, Vip};
+
+/// The time for which a host is in use after it got its first real server, or had a connection.
+const USE: Duration = Duration::from_secs(120);
+
+/// The number of witnesses of each of the other kinds, so that there is room for nodes.
+const FEW: usize = 2;
+
+/// The hosts of real servers, with the time at which each was in use last.
+#[derive(Debug, Default)]
+pub struct HostsInUse {
+    used_at: BTreeMap<IpAddr, Duration>,
+}
+
+impl HostsInUse {
+    /// Takes in a reading: hosts with connections are in use.
+    pub fn note_reading(&mut self, observed: &Observed, now: Duration) {
+        for (_, service) in observed.our_services() {
+            for (server, found) in &service.servers {
+                if found.active + found.inactive > 0
+                    && let Some(used_at) = self.used_at.get_mut(&server.ip())
+                {
+                    *used_at = now;
+                }
+            }
+        }
+    }
+
+    /// Returns the list for these services. Addresses of this node are not in it, nor containers that
+    /// are known to run here.
+    pub fn make_list<'a>(
+        &mut self,
+        services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
+        node: &NodeFacts,
+        cluster: &ClusterFacts,
+        now: Duration,
+    ) -> WatchList {
+        let mut servers: BTreeMap<IpAddr, Vec<SocketAddr>> = BTreeMap::new();
+        for (vip, service) in services {
+            let selection = &service.selection;
+            let elsewhere = selection.members.iter().filter(|(_, member)| member.local.is_none());
+            // Those of silent hosts come back when these are heard again.
+            let all = elsewhere.map(|(server, _)| server).chain(&selection.silenced);
+            for server in all.filter(|server| may_be_asked(server.ip(), node)) {
+                let connect_to = servers.entry(server.ip()).or_default();
+                let is_new = connect_to.len() < Watched::PORTS && !connect_to.contains(server);
+                if vip.protocol == Protocol::Tcp && is_new {
+                    connect_to.push(*server);
+                }
+            }
+        }
+        self.used_at.retain(|host, _| servers.contains_key(host));
+        let hosts = servers.into_iter().map(|(host, connect_to)| Watched {
+            host,
+            in_use: now.saturating_sub(*self.used_at.entry(host).or_insert(now)) < USE,
+            is_elsewhere: !cluster.tasks.contains(&host),
+            connect_to,
+        });
+        let hosts = hosts.collect();
+        WatchList { hosts, witnesses: choose_witnesses(node, cluster) }
+    }
+}
+
+/// Chooses hosts whose answers prove that this node is connected: gateways, the servers of the
+/// cluster, and the nodes that follow this one, so that each is asked by a few only.
+fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts) -> Vec<IpAddr> {
+    let own = node.own.iter().find(|address| may_be_reached(**address)).copied();
+    let own = own.unwrap_or(IpAddr::from([0; 4]));
+    let nodes = cluster.nodes.range(own..).chain(cluster.nodes.range(..own));
+    let may_be_asked = |address: &&IpAddr| may_be_asked(**address, node);
+    let gateways = node.uplinks.iter().filter(may_be_asked).take(FEW);
+    let masters = cluster.masters.iter().filter(may_be_asked).take(FEW);
+    let mut chosen = Vec::new();
+    for address in gateways.chain(masters).chain(nodes.filter(may_be_asked)) {
+        if chosen.len() < caps::WITNESSES && !chosen.contains(address) {
+            chosen.push(*address);
+        }
+    }
+    chosen
+}
+
+/// Tells whether an address is that of another host.
+fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
+    may_be_reached(address) && !node.own.contains(&address)
+}
+
+fn may_be_reached(address: IpAddr) -> bool {
+    SpecialAddress::from_address(address).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{AppId, AppKind, Local, Member, ObservedServer, ObservedService, SourceId, Why};
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn vip(text: &str) -> Vip {
+        let (protocol, at) = text.split_once(' ').unwrap();
+        let at: SocketAddr = at.parse().unwrap();
+        let protocol = if protocol == "tcp" { Protocol::Tcp } else { Protocol::Udp };
+        Vip { address: at.ip(), port: at.port().try_into().unwrap(), protocol }
+    }
+
+    fn service(servers: &[(&str, bool)]) -> DesiredService {
+        let mut service = DesiredService::default();
+        for (server, is_local) in servers {
+            let member = Member {
+                weight: 1,
+                source: SourceId::default(),
+                app: AppId { kind: AppKind::App, id: "/a".into() },
+                task: "a.1".into(),
+                why: Why::Healthy,
+                silent: None,
+                local: is_local.then(|| Local::Silent(at("10.0.0.1:31000")).into()),
+            };
+            service.selection.members.insert(at(server), member);
+        }
+        service
+    }
+
+    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    fn facts() -> (NodeFacts, ClusterFacts) {
+        let node = NodeFacts {
+            own: set(&["127.0.0.1", "10.0.0.3"]),
+            gateways: set(&["10.0.0.254", "172.17.0.2", "fe80::1"]),
+            uplinks: set(&["10.0.0.254", "fe80::1"]),
+            ..NodeFacts::default()
+        };
+        let nodes: Vec<String> = (1..20).map(|last| format!("10.0.0.{last}")).collect();
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        let cluster = ClusterFacts {
+            nodes: set(&nodes),
+            masters: set(&["10.0.9.1", "10.0.9.2", "10.0.9.3"]),
+            tasks: set(&["9.0.0.7"]),
+        };
+        (node, cluster)
+    }
+
+    #[test]
+    fn hosts_of_real_servers_are_watched_but_those_of_this_node() {
+        let (node, cluster) = facts();
+        let mut silent = service(&[("10.0.0.6:53", false)]);
+        silent.selection.silenced.insert(at("10.0.0.9:53"));
+        let services = [
+            (vip("udp 3.3.0.3:53"), silent),
+            (vip("udp 3.3.0.1:53"), service(&[("10.0.0.4:53", false), ("10.0.0.6:53", false)])),
+            (
+                vip("tcp 3.3.0.2:80"),
+                service(&[
+                    ("10.0.0.4:80", false),
+                    ("10.0.0.4:81", false),
+                    ("10.0.0.4:82", false),
+                    ("10.0.0.3:80", false),
+                    ("127.0.0.1:80", false),
+                    ("172.17.0.2:80", true),
+                    ("9.0.0.7:80", false),
+                ]),
+            ),
+        ];
+        let mut hosts = HostsInUse::default();
+        let services = services.iter().map(|(vip, service)| (vip, service));
+        let list = hosts.make_list(services, &node, &cluster, Duration::ZERO);
+        let watched: Vec<_> = list
+            .hosts
+            .iter()
+            .map(|host| (host.host.to_string(), host.is_elsewhere, host.connect_to.clone()))
+            .collect();
+        let expected = [
+            ("9.0.0.7".into(), false, vec![at("9.0.0.7:80")]),
+            ("10.0.0.4".into(), true, vec![at("10.0.0.4:80"), at("10.0.0.4:81")]),
+            ("10.0.0.6".into(), true, vec![]),
+            ("10.0.0.9".into(), true, vec![]),
+        ];
+        assert_eq!(watched, expected);
+        let witnesses: Vec<_> = list.witnesses.iter().map(IpAddr::to_string).collect();
+        let expected = [
+            "10.0.0.254",
+            "10.0.9.1",
+            "10.0.9.2",
+            "10.0.0.4",
+            "10.0.0.5",
+            "10.0.0.6",
+            "10.0.0.7",
+            "10.0.0.8",
+        ];
+        assert_eq!(witnesses, expected);
+    }
+
+    #[test]
+    fn a_host_is_in_use_for_two_minutes_after_its_last_connection() {
+        let (node, cluster) = facts();
+        let tcp = vip("tcp 3.3.0.2:80");
+        let desired = service(&[("10.0.0.4:80", false)]);
+        let mut hosts = HostsInUse::default();
+        let is_in_use = |hosts: &mut HostsInUse, now| {
+            let services = [(&tcp, &desired)].into_iter();
+            hosts.make_list(services, &node, &cluster, Duration::from_secs(now)).hosts[0].in_use
+        };
+        assert!(is_in_use(&mut hosts, 1000) && is_in_use(&mut hosts, 1119));
+        assert!(!is_in_use(&mut hosts, 1120));
+        let mut observed = Observed::default();
+        let mut note = |hosts: &mut HostsInUse, inactive, now| {
+            let server = ObservedServer {
+                settings: nl_ipvs::DestinationSettings::masquerade(1),
+                active: 0,
+                inactive,
+                stats: None,
+            };
+            let settings = desired.settings(&tcp);
+            let servers = [(at("10.0.0.4:80"), server)].into_iter().collect();
+            let service = ObservedService { settings, servers, stats: Default::default() };
+            observed.services.insert(tcp.into(), service);
+            observed.addresses.insert(tcp.address, crate::Bound::default());
+            hosts.note_reading(&observed, Duration::from_secs(now));
+        };
+        note(&mut hosts, 0, 1130);
+        assert!(!is_in_use(&mut hosts, 1130));
+        note(&mut hosts, 1, 1160);
+        assert!(is_in_use(&mut hosts, 1160) && is_in_use(&mut hosts, 1279));
+        assert!(!is_in_use(&mut hosts, 1280));
+    }
+}

@@ -1,0 +1,40 @@
+//! Whether hosts are alive: what this node itself hears of them, beside what the sources say.
+//!
+//! A host that loses power says nothing, and Mesos and Marathon notice it only after more than a
+//! minute. Here echoes and connections are the evidence, and verdicts come out:
+//!
+//! ```text
+//! WatchList -> liveness -> probes -> evidence -> liveness -> HostVerdict -> weights, deletions
+//! ```
+//!
+//! A verdict only ever takes a real server out of use, or takes that back. It is about the path from
+//! this node to the host, so it is neither saved nor shared with other nodes.
+
+mod budget;
+mod census;
+mod confirmation;
+mod connections;
+mod echoes;
+mod flaps;
+mod host;
+mod hosts_in_use;
+mod order;
+mod report;
+mod silent_server;
+mod status;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod verdict;
+mod watch;
+mod watch_list;
+
+pub use hosts_in_use::HostsInUse;
+pub use order::{ConnectResult, Order};
+pub use report::ProbeReport;
+pub use silent_server::SilentServer;
+pub use status::ProbeStatus;
+pub use timing::INTERVAL;
+pub use verdict::{Evidence, HostVerdict, Silence};
+pub use watch::Liveness;
+pub use watch_list::{WatchList, Watched};

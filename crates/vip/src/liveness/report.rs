@@ -1,0 +1,47 @@
+//! What the prober tells.
+
+use std::collections::BTreeMap;
+
+use super::{HostVerdict, ProbeStatus};
+
+/// News from the prober.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProbeReport {
+    /// News about hosts, each once, in the order of their addresses.
+    pub verdicts: Vec<HostVerdict>,
+    /// The state of the probing.
+    pub status: ProbeStatus,
+}
+
+impl ProbeReport {
+    /// Adds a newer report: of each host only the last verdict counts.
+    pub fn merge(&mut self, newer: Self) {
+        let verdicts = std::mem::take(&mut self.verdicts).into_iter().chain(newer.verdicts);
+        let last: BTreeMap<_, _> = verdicts.map(|verdict| (verdict.host, verdict)).collect();
+        *self = Self { verdicts: last.into_values().collect(), status: newer.status };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::liveness::{Evidence, Silence};
+
+    #[test]
+    fn the_last_verdict_on_a_host_counts() {
+        let verdict = |last: u8, silence| {
+            let (silent_for, echoes) = (std::time::Duration::ZERO, 0);
+            let evidence = Evidence { silent_for, echoes, connects: 0, others_answering: 1 };
+            HostVerdict { host: [10, 0, 0, last].into(), silence, evidence }
+        };
+        let report = |verdicts: &[HostVerdict], watched| ProbeReport {
+            verdicts: verdicts.to_vec(),
+            status: ProbeStatus { watched, ..ProbeStatus::default() },
+        };
+        let suspected = Some(Silence::Suspected);
+        let mut merged = report(&[verdict(1, suspected), verdict(3, suspected)], 3);
+        merged.merge(report(&[verdict(1, None), verdict(2, suspected)], 4));
+        let last = [verdict(1, None), verdict(2, suspected), verdict(3, suspected)];
+        assert_eq!(merged, report(&last, 4));
+    }
+}

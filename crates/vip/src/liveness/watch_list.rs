@@ -1,0 +1,34 @@
+//! The hosts to watch.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The hosts to watch. A new list replaces the one before as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WatchList {
+    /// The hosts of real servers, in the order of their addresses, each once.
+    pub hosts: Vec<Watched>,
+    /// Other hosts: nodes that a source names, the sources themselves, gateways. One that answers
+    /// proves that this node is connected. No verdict is passed on them.
+    pub witnesses: Vec<IpAddr>,
+}
+
+/// A host that real servers run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The address of a Mesos agent, or of a real server.
+    pub host: IpAddr,
+    /// This node sends it connections, or may send it some soon. Others are not probed.
+    pub in_use: bool,
+    /// It is surely not on this node, so that its answer proves that this node is connected. The
+    /// address of a container may be anywhere.
+    pub is_elsewhere: bool,
+    /// TCP real servers on this host, [`Watched::PORTS`] at most. A connection to the first is the last
+    /// question before a host that answers no echo is suspected. One that never did must leave all of
+    /// them without an answer.
+    pub connect_to: Vec<SocketAddr>,
+}
+
+impl Watched {
+    /// The number of real servers to connect to: one alone may only have too much to do.
+    pub const PORTS: usize = 2;
+}

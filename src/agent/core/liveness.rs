@@ -1,0 +1,125 @@
+//! From the prober to the controller, and from the core to the prober.
+
+use std::time::Duration;
+
+use vip::liveness::ProbeReport;
+use vip::nft::{LostSyns, Rules, Table, TableState};
+use vip::{Nft, controller};
+
+use super::watching::Watching;
+use super::{AgentCore, Effect, Input};
+use crate::agent::status::{Probing, SilentHost};
+use crate::clock::Moment;
+
+impl AgentCore {
+    /// Has lists of hosts made from now on ([`Effect::Watch`]). `acts`: real servers on silent hosts are
+    /// taken out of use.
+    pub(in crate::agent) fn watch_hosts(&mut self, acts: bool) {
+        self.watching = Some(Watching::default());
+        self.acts_on_silence = acts;
+    }
+
+    /// Notes what an input says about the hosts to watch. Call it before the input is handled.
+    pub(super) fn note_watched(&mut self, input: &Input, now: Duration) {
+        let Some(watching) = &mut self.watching else { return };
+        match input {
+            Input::Observed(Ok(reading)) => {
+                watching.hosts.note_reading(&reading.observed, now);
+                watching.note_change(now);
+            }
+            Input::Applied(_) => watching.note_change(now),
+            _ => {}
+        }
+    }
+
+    /// Makes a new list, if it is due.
+    pub(super) fn update_watched(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let Some(watching) = &mut self.watching else { return };
+        let Some(observed) = self.controller.observed() else { return };
+        if watching.due.is_none_or(|due| now < due) {
+            return;
+        }
+        (watching.due, watching.made_at) = (None, Some(now));
+        let (services, cluster) = (self.controller.services(), self.controller.cluster());
+        let list = watching.hosts.make_list(services, &observed.node, cluster, now);
+        if watching.list != list {
+            watching.list.clone_from(&list);
+            effects.push(Effect::Watch(list));
+        }
+    }
+
+    /// Takes in a report of the prober.
+    pub(super) fn on_probe_report(
+        &mut self,
+        report: ProbeReport,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ProbeReport { mut verdicts, status } = report;
+        if status.obstacle.is_some() {
+            // Nobody would take them back.
+            verdicts =
+                self.silent_hosts.values().map(|silent| silent.verdict.taken_back()).collect();
+        }
+        self.probe_status = status;
+        for verdict in &verdicts {
+            match verdict.silence {
+                Some(_) => {
+                    let servers = self.controller.count_servers_on(verdict.host);
+                    let (verdict, acts) = (verdict.clone(), self.acts_on_silence);
+                    let silent = SilentHost { verdict, servers, acts };
+                    self.silent_hosts.insert(silent.verdict.host, silent);
+                }
+                None => {
+                    self.silent_hosts.remove(&verdict.host);
+                }
+            }
+        }
+        if self.acts_on_silence && !verdicts.is_empty() {
+            self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
+        }
+    }
+
+    /// Makes the view of the probing.
+    pub(super) fn probing(&self) -> Probing {
+        let (silent, status) = (self.silent_hosts.clone(), self.probe_status.clone());
+        let nft =
+            self.watching.as_ref().and(self.controller.observed()).map(|observed| &observed.nft);
+        let deaf = nft.and_then(|nft| find_deafness(nft, status.log_obstacle.as_deref()));
+        Probing { status, deaf, silent }
+    }
+}
+
+/// Returns the reason why lost SYNs are not heard of although the kernel could log them: it refuses the
+/// rule, or the prober can't read what it logs.
+fn find_deafness(nft: &Nft, log_obstacle: Option<&str>) -> Option<String> {
+    let logs = |(_, table): (_, &Table)| {
+        matches!(table.state, TableState::Whole(Rules { lost_syns: LostSyns::Logged, .. }))
+    };
+    let refused = nft.cannot_log().map(|why| format!("the kernel can't log them: {why}"));
+    let unread = log_obstacle.filter(|_| nft.tables().into_iter().any(logs));
+    refused.or_else(|| unread.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use vip::nft::{Guard, NftSupport};
+
+    use super::*;
+
+    #[test]
+    fn only_where_lost_syns_could_be_logged_it_is_told_that_they_are_not_heard() {
+        let mut nft = Nft::default();
+        assert_eq!(find_deafness(&nft, Some("taken")), None, "there are no rules");
+        nft.v4.cannot_log = Some("ENOENT".into());
+        assert_eq!(find_deafness(&nft, None), None, "nothing is translated either");
+        nft.v4.support = NftSupport::Nat;
+        let refused = "the kernel can't log them: ENOENT".to_owned();
+        assert_eq!(find_deafness(&nft, Some("taken")), Some(refused));
+        nft.v4.cannot_log = None;
+        let rules = Rules { nat: None, guard: Guard::On, lost_syns: LostSyns::Logged };
+        nft.v4.state = TableState::Whole(rules);
+        assert_eq!(find_deafness(&nft, Some("taken")), Some("taken".into()));
+        assert_eq!(find_deafness(&nft, None), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Which hosts the agent has probed, and what it does with the verdicts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use vip::liveness::{Evidence, HostVerdict, ProbeReport, ProbeStatus, Silence, WatchList};
+
+use crate::world::{World, app, eventually, pass, place, run, weights};
+
+const WEB: &str = "3.3.0.6:80";
+
+/// Waits for a list that is as wanted.
+async fn until_listed(world: &World, is_wanted: impl Fn(&WatchList) -> bool) -> WatchList {
+    let found = std::cell::RefCell::new(None);
+    eventually(async || {
+        let list = world.prober.lists.take_list();
+        *found.borrow_mut() = list.filter(&is_wanted);
+        found.borrow().is_some()
+    })
+    .await;
+    found.into_inner().unwrap()
+}
+
+#[test]
+fn hosts_of_real_servers_are_watched_while_they_are_in_use() {
+    run(async {
+        let world = World::serving(4).await;
+        let list = until_listed(&world, |list| list.hosts.len() == 2).await;
+        let places: Vec<SocketAddr> = world.tasks("/web").await.iter().map(place).collect();
+        for watched in &list.hosts {
+            assert!(watched.in_use && watched.is_elsewhere, "{watched:?}");
+            assert!(places.contains(&watched.connect_to[0]), "{watched:?}");
+        }
+        // Nobody connects.
+        let list = until_listed(&world, |list| list.hosts.iter().all(|host| !host.in_use)).await;
+        assert_eq!(list.hosts.len(), 2);
+        // A host with new real servers only is in use.
+        world.send("PUT", "/v2/apps//web?force=true", &serde_json::json!({"instances": 0})).await;
+        until_listed(&world, |list| list.hosts.is_empty()).await;
+        world.run_app(&app("/db", "3.3.0.7:3306", 1)).await;
+        let list = until_listed(&world, |list| !list.hosts.is_empty()).await;
+        assert!(list.hosts[0].in_use);
+        world.end().await;
+    });
+}
+
+#[test]
+fn the_real_servers_of_a_silent_host_are_out_of_use_until_it_answers() {
+    run(async {
+        let world = World::serving(4).await;
+        let list = until_listed(&world, |list| list.hosts.len() == 2).await;
+        let host = list.hosts[0].host;
+        let evidence = Evidence {
+            silent_for: Duration::from_millis(900),
+            echoes: 5,
+            connects: 1,
+            others_answering: 1,
+        };
+        let elsewhere =
+            world.tasks("/web").await.iter().filter(|task| place(task).ip() != host).count();
+        assert!(elsewhere > 0 && elsewhere < 4);
+        // The list goes on as it is, and no new one is made.
+        let all = |world: &World| weights(&world.kernel.current_state(), WEB).unwrap().len();
+        for (silence, in_use, in_table) in [
+            (None, 4, 4),
+            (Some(Silence::Suspected), elsewhere, 4),
+            (Some(Silence::Dead), elsewhere, elsewhere),
+            (None, 4, 4),
+        ] {
+            // Nobody knows the other host.
+            for host in [host, [10, 99, 0, 1].into()] {
+                let verdicts = vec![HostVerdict { host, silence, evidence: evidence.clone() }];
+                let status = ProbeStatus { watched: 2, ..ProbeStatus::default() };
+                world.prober.send_report(ProbeReport { verdicts, status });
+            }
+            world.until_served(WEB, in_use).await;
+            eventually(async || all(&world) == in_table).await;
+            pass(3000).await;
+            assert_eq!(world.prober.lists.take_list(), None);
+        }
+        world.end().await;
+    });
+}
