@@ -1,6 +1,7 @@
 //! The state of one watched host.
 
 use std::net::SocketAddr;
+use std::slice;
 use std::time::Duration;
 
 use super::confirmation::{Confirmation, Reason};
@@ -8,8 +9,8 @@ use super::connections::Permission;
 use super::echoes::Echoes;
 use super::flaps::Flaps;
 use super::timing::{
-    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, DEATH, DOUBT, FIRST_TRIES, MIN_SILENCE, MUTE_PAUSE,
-    PATIENCE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
+    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, DEATH, DOUBT, FIRST_MUTE_PAUSE, FIRST_TRIES,
+    MIN_SILENCE, MUTE_PAUSE, PATIENCE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
 };
 use super::{ConnectResult, Evidence, Order, Silence, Watched};
 
@@ -71,6 +72,13 @@ pub(super) struct Return {
     pub(super) silent_for: Duration,
     /// How it was judged.
     pub(super) silence: Silence,
+}
+
+/// The pause after so many echoes to a mute host: none at first, then twice as long each time.
+fn mute_pause(tries: u8) -> Duration {
+    let more = tries.saturating_sub(FIRST_TRIES);
+    let pause = FIRST_MUTE_PAUSE * 2_u32.saturating_pow(more.into());
+    if tries < FIRST_TRIES { Duration::ZERO } else { pause.min(MUTE_PAUSE) }
 }
 
 impl Host {
@@ -155,7 +163,7 @@ impl Host {
         };
         let pause = match (self.is_mute(), is_rare) {
             (true, _) if self.is_down() => RARELY,
-            (true, _) if self.tries >= FIRST_TRIES => MUTE_PAUSE,
+            (true, _) => mute_pause(self.tries),
             (false, true) => RARELY,
             _ => Duration::ZERO,
         };
@@ -332,22 +340,26 @@ impl Host {
         let order = |server| Order::Connect { server, patience: chance - ANSWER_MARGIN };
         match &mut self.state {
             State::Confirming(confirmation) if is_due => {
-                let server = confirmation.take_port(now, &self.connect_to[..needed])?;
-                match ask(server) {
-                    Permission::Granted => {
-                        confirmation.wait_for_port(now, chance);
-                        return Some(order(server));
+                let next = confirmation.take_port(now, &self.connect_to[..needed])?;
+                // All ports of a mute host are asked together, or it would never be known that none
+                // answers. Of another any port is as good.
+                let ports = if is_mute { slice::from_ref(&next) } else { &self.connect_to[..] };
+                let mut denied = Vec::new();
+                for server in ports.iter().take(Watched::PORTS) {
+                    match ask(*server) {
+                        Permission::Granted => {
+                            confirmation.wait_for_port(now, chance);
+                            return Some(order(*server));
+                        }
+                        Permission::Denied(result) => denied.push(result),
                     }
-                    // Of a mute host nothing but the answer of now says anything.
-                    Permission::Denied(ConnectResult::Silent) if !is_mute => {
-                        self.connects = self.connects.saturating_add(1);
-                    }
-                    // It answered a moment ago: echoes are lost, not the host. And all ports of a mute host
-                    // are asked together, or it would never be known that none answers.
-                    Permission::Denied(result) if is_mute || result == ConnectResult::Answered => {
-                        self.state = State::Fine;
-                    }
-                    Permission::Denied(_) => {}
+                }
+                // If it answered a moment ago, echoes are lost, not the host; and of a mute host nothing but
+                // the answer of now says anything.
+                if is_mute || denied.contains(&ConnectResult::Answered) {
+                    self.state = State::Fine;
+                } else if denied.contains(&ConnectResult::Silent) {
+                    self.connects = self.connects.saturating_add(1);
                 }
                 None
             }

@@ -66,13 +66,19 @@ pub(super) const SECOND_LOOK: Duration = Duration::from_millis(800);
 /// The pause between echoes to dead hosts, and to witnesses while no host is in doubt.
 pub(super) const RARELY: Duration = Duration::from_secs(1);
 
-/// The pause between attempts to hear from a mute host, after the first ones.
+/// The pause between echoes to a mute host, after the first ones: at first, since its echoes may be back in
+/// a moment, and the longest that it grows to.
+pub(super) const FIRST_MUTE_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const MUTE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) const FIRST_TRIES: u8 = 3;
 
-/// The pause between two connections to the same real server. MySQL refuses hosts that connect and
-/// leave a hundred times.
+/// The pause between two connections to the same real server in the long run. MySQL refuses hosts that
+/// connect and leave a hundred times.
 pub(super) const CONNECT_PAUSE: Duration = Duration::from_secs(60);
+
+/// The number of connections that may follow each other more quickly, and the pause between those.
+pub(super) const CONNECT_BURST: f64 = 3.0;
+pub(super) const CONNECT_GAP: Duration = Duration::from_secs(1);
 
 /// The number of answers before a suspected host is in use again.
 pub(super) const ANSWERS: u32 = 3;

@@ -33,7 +33,7 @@ pub struct Liveness {
     interval: Duration,
     hosts: BTreeMap<IpAddr, Host>,
     witnesses: BTreeMap<IpAddr, Echoes>,
-    /// The last connection to each real server, for a minute.
+    /// The latest connections to each real server.
     connections: Connections,
     has_uplink: bool,
     /// The next round; `None` while there is no host to probe.
@@ -263,7 +263,7 @@ impl Liveness {
             if !host.is_down() {
                 continue;
             }
-            let ask = |server| connections.ask(server, budget, now);
+            let ask = |server| connections.ask_idly(server, budget, now);
             orders.extend(host.take_connect(now, ask));
         }
         if needs_proof || self.witnesses_at <= now {
