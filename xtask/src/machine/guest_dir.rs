@@ -1,10 +1,11 @@
 //! The directory that this machine and a guest share, which holds the suites and the report.
 
 use std::fs::{self, Permissions};
-use std::io::stdout;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +23,9 @@ const SYSTEMD: &str = include_str!("systemd.sh");
 /// Time for a guest to start and to stop.
 const AROUND: Duration = Duration::from_secs(3 * 60);
 
+/// The number of guests that this process has started: several run at the same time.
+static GUESTS: AtomicU32 = AtomicU32::new(0);
+
 /// The directory of a guest. Its path must need no quoting on the command lines of a kernel and of
 /// QEMU, which is why it is not under `target`.
 pub(super) struct GuestDir {
@@ -36,7 +40,9 @@ const JANITOR: &str = r#"trap "" INT TERM HUP; read -r _; rm -rf "$1""#;
 impl GuestDir {
     /// Makes the directory of a guest of this kind, with its init script.
     pub(super) fn make(kind: &str, init: &str, suites: &[Suite]) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("vipd-{kind}-{}", std::process::id()));
+        let number = GUESTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vipd-{kind}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         ensure!(
             !path.to_string_lossy().contains(|c: char| c.is_whitespace() || "\",".contains(c)),
             "a guest cannot boot from {}: set TMPDIR to a path without spaces, quotes and commas",
@@ -68,12 +74,13 @@ impl GuestDir {
     }
 
     /// Boots the guest, which runs the suites, and waits for its end. `title` is its name for
-    /// people.
+    /// people; `shown` gets its output.
     pub(super) fn run_guest(
         &self,
         title: &str,
         mut boot: Command,
         suites: &[Suite],
+        mut shown: impl Write,
     ) -> Result<Report> {
         let step = Step::start(&format!("booting {title}"));
         // Longer than the guest's own limits for the suites: it knows which suite to blame.
@@ -81,7 +88,7 @@ impl GuestDir {
             silence: suite::TIME_LIMITS.silence + AROUND,
             total: suite::max_duration(suites) + AROUND,
         };
-        let end = supervised_child::run_supervised(&mut boot, limits, &mut stdout(), |_| {})?;
+        let end = supervised_child::run_supervised(&mut boot, limits, &mut shown, |_| {})?;
         step.end(&format!("{title} ended"));
         self.read_report(suites, &end)
     }

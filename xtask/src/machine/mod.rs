@@ -8,7 +8,10 @@ mod qemu;
 mod uml;
 
 use std::fs;
+use std::io::{Write, stdout};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -60,9 +63,31 @@ impl Machine {
     pub(crate) fn run_suites(self, suites: &[Suite]) -> Result<Report> {
         match self {
             Self::Host => suite::run_suites(suites, |_| Ok(())),
-            Self::Uml => uml::run_uml(suites),
+            Self::Uml => uml::run_uml(suites, stdout()),
             Self::Qemu(kernel) => qemu::run_qemu(kernel, Processors::Two, suites),
         }
+    }
+
+    /// Runs two lists of suites, at the same time where this machine can be had twice: user-mode Linux has
+    /// one processor. The output of the second is printed at its end.
+    pub(crate) fn run_halves(self, halves: &[Vec<Suite>; 2]) -> Result<Report> {
+        let [first, second] = halves;
+        if self != Self::Uml || second.is_empty() {
+            return self.run_suites(&halves.concat());
+        }
+        let (report, other) = thread::scope(|scope| {
+            let mut shown = Vec::new();
+            let other = scope.spawn(move || {
+                let report = uml::run_uml(second, &mut shown);
+                stdout().write_all(&shown)?;
+                report
+            });
+            let report = uml::run_uml(first, stdout());
+            (report, other.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let mut report = report?;
+        report.outcomes.extend(other?.outcomes);
+        Ok(report)
     }
 
     /// Runs the suites in a guest whose clock counts instructions.

@@ -2,6 +2,7 @@
 //! system. Far slower than user-mode Linux, but with two processors and all of netfilter.
 
 use std::fs;
+use std::io::stdout;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -50,7 +51,8 @@ pub(super) fn run_qemu(kernel: Kernel, processors: Processors, suites: &[Suite])
     let guest_dir = GuestDir::make("qemu", INIT, suites)?;
     fs::write(guest_dir.path.join("modules"), kernel.modules_dir().as_os_str().as_bytes())?;
     make_initramfs(&kernel, &guest_dir.path)?;
-    guest_dir.run_guest("QEMU", boot_command(&kernel, processors, &guest_dir), suites)
+    let boot = boot_command(&kernel, processors, &guest_dir);
+    guest_dir.run_guest("QEMU", boot, suites, stdout())
 }
 
 /// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,14 +23,14 @@ const XSTATE: &str = include_str!("uml-xstate.c");
 /// touches.
 const MEMORY: u64 = 2048;
 
-/// Boots a guest, runs the suites in it and waits for its end.
-pub(super) fn run_uml(suites: &[Suite]) -> Result<Report> {
+/// Boots a guest, runs the suites in it and waits for its end. `shown` gets its output.
+pub(super) fn run_uml(suites: &[Suite], shown: impl Write) -> Result<Report> {
     let guest_dir = GuestDir::make("uml", INIT, suites)?;
     let mut command = boot_command(&guest_dir.path)?;
     if has_amx(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()) {
         command.env("LD_PRELOAD", build_xstate(&guest_dir.path)?);
     }
-    guest_dir.run_guest("user-mode Linux", command, suites)
+    guest_dir.run_guest("user-mode Linux", command, suites, shown)
 }
 
 /// Tells by the text of `/proc/cpuinfo` whether the CPU has more registers than user-mode Linux
