@@ -47,6 +47,10 @@ impl Connect {
         match socket.take_error() {
             Ok(None) if socket.peer_addr().is_ok() => Some(ConnectResult::Answered),
             Ok(None) => (self.ends <= now).then_some(ConnectResult::Silent),
+            // A router that reports "prohibited" over IPv6 has no way to the host either.
+            Ok(Some(error)) if error.kind() == ErrorKind::PermissionDenied => {
+                Some(ConnectResult::Silent)
+            }
             Ok(Some(error)) | Err(error) => self.judge(&error, now),
         }
     }
@@ -126,7 +130,10 @@ fn begin(server: SocketAddr) -> io::Result<Socket> {
 fn judge_error(error: &io::Error) -> ConnectResult {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectResult::Answered,
-        ErrorKind::HostUnreachable | ErrorKind::TimedOut => ConnectResult::Silent,
+        // Whoever has no way to it: a router takes the route away with the link to a host without power.
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::TimedOut => {
+            ConnectResult::Silent
+        }
         _ => ConnectResult::Untried,
     }
 }
@@ -164,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_silence_and_a_wrong_address_says_nothing() {
+    fn a_full_queue_and_no_way_are_silence_and_a_missing_right_says_nothing() {
         // A listener whose queue is full drops further SYNs.
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -173,7 +180,9 @@ mod tests {
         let others: Vec<_> = (0..4).map(|_| begin(server).unwrap()).collect();
         assert_eq!(connect(server), ConnectResult::Silent);
         drop(others);
-        assert_eq!(connect("255.255.255.255:80".parse().unwrap()), ConnectResult::Untried);
+        // The kernel has no way for a connection there.
+        assert_eq!(connect("255.255.255.255:80".parse().unwrap()), ConnectResult::Silent);
+        assert_eq!(judge_error(&Errno::EPERM.into()), ConnectResult::Untried);
     }
 
     #[test]

@@ -88,8 +88,11 @@ impl EchoSocket {
             match self.send_batch(&rest[..rest.len().min(BATCH)]) {
                 Ok(sent) => rest = &rest[sent.clamp(1, rest.len())..],
                 Err(Errno::EINTR) => {}
-                // The neighbour doesn't answer: that is what echoes are to find out.
-                Err(Errno::EHOSTUNREACH | Errno::EHOSTDOWN) => rest = others,
+                // The neighbour doesn't answer, or its route is gone, or a blackhole: that is what echoes
+                // are to find out.
+                Err(
+                    Errno::EHOSTUNREACH | Errno::EHOSTDOWN | Errno::ENETUNREACH | Errno::EINVAL,
+                ) => rest = others,
                 Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => {
                     unsent.extend(rest.iter().map(|(host, _)| *host));
                     break;
