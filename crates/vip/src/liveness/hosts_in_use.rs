@@ -1,6 +1,6 @@
 //! Which hosts to watch: those that this node sends connections to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -18,11 +18,14 @@ const FEW: usize = 2;
 #[derive(Debug, Default)]
 pub struct HostsInUse {
     used_at: BTreeMap<IpAddr, Duration>,
+    /// The time of the last reading: nothing is known of connections since.
+    read_at: Option<Duration>,
 }
 
 impl HostsInUse {
     /// Takes in a reading: hosts with connections are in use.
     pub fn note_reading(&mut self, observed: &Observed, now: Duration) {
+        self.read_at = Some(now);
         for (_, service) in observed.our_services() {
             for (server, found) in &service.servers {
                 if found.active + found.inactive > 0
@@ -58,23 +61,32 @@ impl HostsInUse {
             }
         }
         self.used_at.retain(|host, _| servers.contains_key(host));
+        let known_at = self.read_at.unwrap_or(now);
         let hosts = servers.into_iter().map(|(host, connect_to)| Watched {
             host,
-            in_use: now.saturating_sub(*self.used_at.entry(host).or_insert(now)) < USE,
+            in_use: known_at.saturating_sub(*self.used_at.entry(host).or_insert(now)) < USE,
             is_elsewhere: !cluster.tasks.contains(&host),
             connect_to,
         });
-        let hosts = hosts.collect();
-        WatchList { hosts, witnesses: choose_witnesses(node, cluster) }
+        let hosts: Vec<_> = hosts.collect();
+        let witnesses = choose_witnesses(node, cluster, &hosts);
+        WatchList { hosts, witnesses }
     }
 }
 
 /// Chooses hosts whose answers prove that this node is connected: gateways, the servers of the
-/// cluster, and the nodes that follow this one, so that each is asked by a few only.
-fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts) -> Vec<IpAddr> {
+/// cluster, and nodes on the whole ring of addresses that begins at this one, so that each is asked by a few
+/// only and they don't share a rack. Hosts that are probed anyway are none.
+fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts, hosts: &[Watched]) -> Vec<IpAddr> {
     let own = node.own.iter().find(|address| may_be_reached(**address)).copied();
     let own = own.unwrap_or(IpAddr::from([0; 4]));
-    let nodes = cluster.nodes.range(own..).chain(cluster.nodes.range(..own));
+    let probed: BTreeSet<_> =
+        hosts.iter().filter(|host| host.in_use).map(|host| host.host).collect();
+    let ring = cluster.nodes.range(own..).chain(cluster.nodes.range(..own));
+    let ring: Vec<_> = ring.filter(|address| !probed.contains(address)).collect();
+    let step = (ring.len() / caps::WITNESSES).max(1);
+    // The rest fills up what the first round leaves.
+    let nodes = (0..step).flat_map(|first| ring.iter().copied().skip(first).step_by(step));
     let may_be_asked = |address: &&IpAddr| may_be_asked(**address, node);
     let gateways = node.uplinks.iter().filter(may_be_asked).take(FEW);
     let masters = cluster.masters.iter().filter(may_be_asked).take(FEW);
@@ -98,8 +110,6 @@ fn may_be_reached(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::{AppId, AppKind, Local, Member, ObservedServer, ObservedService, SourceId, Why};
 
@@ -193,13 +203,26 @@ mod tests {
             "10.0.0.254",
             "10.0.9.1",
             "10.0.9.2",
-            "10.0.0.4",
-            "10.0.0.5",
-            "10.0.0.6",
             "10.0.0.7",
-            "10.0.0.8",
+            "10.0.0.10",
+            "10.0.0.12",
+            "10.0.0.14",
+            "10.0.0.16",
         ];
         assert_eq!(witnesses, expected);
+    }
+
+    #[test]
+    fn a_host_that_is_probed_takes_no_place_of_a_witness() {
+        let (node, cluster) = facts();
+        let tcp = vip("tcp 3.3.0.2:80");
+        let servers: Vec<_> = (4..12).map(|last| (format!("10.0.0.{last}:80"), false)).collect();
+        let servers: Vec<_> = servers.iter().map(|(at, local)| (at.as_str(), *local)).collect();
+        let desired = service(&servers);
+        let services = [(&tcp, &desired)].into_iter();
+        let list = HostsInUse::default().make_list(services, &node, &cluster, Duration::ZERO);
+        assert_eq!(list.witnesses.len(), caps::WITNESSES);
+        assert!(list.hosts.iter().all(|host| !list.witnesses.contains(&host.host)));
     }
 
     #[test]
@@ -232,7 +255,12 @@ mod tests {
         note(&mut hosts, 0, 1130);
         assert!(!is_in_use(&mut hosts, 1130));
         note(&mut hosts, 1, 1160);
-        assert!(is_in_use(&mut hosts, 1160) && is_in_use(&mut hosts, 1279));
+        assert!(is_in_use(&mut hosts, 1160));
+        // Readings may be far apart: until the next one nothing tells that it is in use no longer.
+        assert!(is_in_use(&mut hosts, 1400));
+        note(&mut hosts, 0, 1279);
+        assert!(is_in_use(&mut hosts, 1400));
+        note(&mut hosts, 0, 1280);
         assert!(!is_in_use(&mut hosts, 1280));
     }
 }
