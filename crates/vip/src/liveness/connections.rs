@@ -86,7 +86,13 @@ impl Connections {
             (ConnectResult::Untried, _) => {
                 self.last.remove(&server);
             }
-            (_, Some(last)) => last.result = result,
+            (_, Some(last)) => {
+                last.result = result;
+                if result == ConnectResult::Silent {
+                    // It had no connection.
+                    last.left = (last.left + 1.0).min(CONNECT_BURST);
+                }
+            }
             (_, None) => {}
         }
     }
@@ -103,6 +109,9 @@ impl Connections {
 
     /// Forgets those that no longer matter.
     pub(super) fn forget_old(&mut self, now: Duration) {
-        self.last.retain(|_, last| last.left_at(now) < CONNECT_BURST);
+        let matters = |last: &Last| {
+            last.left_at(now) < CONNECT_BURST || now.saturating_sub(last.began) < CONNECT_PAUSE
+        };
+        self.last.retain(|_, last| matters(last));
     }
 }

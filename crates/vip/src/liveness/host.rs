@@ -9,8 +9,9 @@ use super::connections::Permission;
 use super::echoes::Echoes;
 use super::flaps::Flaps;
 use super::timing::{
-    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, DEATH, DOUBT, FIRST_MUTE_PAUSE, FIRST_TRIES,
-    MIN_SILENCE, MUTE_PAUSE, PATIENCE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
+    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, CONNECT_GAP, DEATH, DOUBT, FIRST_MUTE_PAUSE,
+    FIRST_TRIES, LOOK_PAUSE, MANY_UNSENT, MIN_SILENCE, MUTE_PAUSE, MUTE_REPORT_PAUSE, PATIENCE,
+    PEACE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
 };
 use super::{ConnectResult, Evidence, Order, Silence, Watched};
 
@@ -33,8 +34,15 @@ pub(super) struct Host {
     /// The next echo to a mute or dead host, and how many it had.
     next_try: Duration,
     tries: u8,
-    /// Its port was looked at, since it has not answered an echo yet.
+    /// Its port was looked at with a result, since it has not answered an echo yet; and when it may be
+    /// looked at next.
     was_looked_at: bool,
+    look_at: Duration,
+    /// The time of the last reply to an echo.
+    echoed: Option<Duration>,
+    /// The number of echoes in a row that could not be sent, and whether the last one is among them.
+    unsent: u8,
+    was_unsent: bool,
     /// The time of the last report of a connection without an answer, and of the last time that it was
     /// asked for one.
     reported: Option<Duration>,
@@ -163,6 +171,8 @@ impl Host {
         };
         let pause = match (self.is_mute(), is_rare) {
             (true, _) if self.is_down() => RARELY,
+            // Its echoes were lost of late, and may be back.
+            (true, _) if self.has_echoed(now, PEACE) => mute_pause(self.tries).min(RARELY),
             (true, _) => mute_pause(self.tries),
             (false, true) => RARELY,
             _ => Duration::ZERO,
@@ -178,18 +188,41 @@ impl Host {
     /// Returns the sequence number of the next echo, which counts until it is answered.
     pub(super) fn take_sequence(&mut self) -> u16 {
         self.unanswered = self.unanswered.saturating_add(1);
+        if !std::mem::take(&mut self.was_unsent) {
+            self.unsent = 0;
+        }
         self.echoes.next_sequence()
     }
 
-    /// Takes in that an echo could not be sent.
+    /// Takes in that an echo could not be sent. A host that none can be sent to is a mute one.
     pub(super) fn on_unsent(&mut self) {
         self.unanswered = self.unanswered.saturating_sub(1);
+        self.was_unsent = true;
+        self.unsent = self.unsent.saturating_add(1);
+        if self.unsent == MANY_UNSENT && self.answers_echoes {
+            self.become_mute(Duration::ZERO);
+        }
+    }
+
+    /// Judges it by connections from now on, until it answers an echo.
+    fn become_mute(&mut self, next_try: Duration) {
+        self.answers_echoes = false;
+        // The answer of now says nothing about a moment later, and no echo will.
+        self.was_looked_at = false;
+        self.look_at = next_try + CONNECT_GAP;
+        self.tries = 0;
+        self.next_try = next_try;
+    }
+
+    fn has_echoed(&self, now: Duration, within: Duration) -> bool {
+        self.echoed.is_some_and(|at| now.saturating_sub(at) < within)
     }
 
     /// Takes in the reply to an echo. Returns something when the host is in use again.
     pub(super) fn on_echo(&mut self, at: Duration) -> Option<Return> {
         self.answers_echoes = true;
         self.was_looked_at = true;
+        self.echoed = self.echoed.max(Some(at));
         self.tries = 0;
         self.on_sign(at)
     }
@@ -199,10 +232,9 @@ impl Host {
         // A host that answers connections but no echoes is mute, for now.
         let is_asked_for = self.is_confirming() && self.unanswered > 0;
         let is_news = self.answers_echoes;
+        self.was_looked_at = true;
         if is_news && (is_asked_for || self.is_down() && self.unanswered >= DOUBT) {
-            self.answers_echoes = false;
-            self.tries = 0;
-            self.next_try = at;
+            self.become_mute(at);
         }
         self.on_sign(at).or_else(|| self.is_mute().then(|| self.end_down(at)).flatten())
     }
@@ -276,10 +308,12 @@ impl Host {
             // Until now its clients were served; nothing else tells when a mute host fell silent.
             self.forget_silence(now);
         }
+        // A mute one that just answered is busy. It may not use up the connections that it can have.
+        let pause = if self.is_mute() { MUTE_REPORT_PAUSE } else { MIN_SILENCE };
         let is_enough = matches!(self.state, State::Fine)
             && (self.answers_echoes || is_second)
             && !is_recent(self.called, REPORT_PAUSE)
-            && !self.echoes.has_sign_since(now.saturating_sub(MIN_SILENCE));
+            && !self.echoes.has_sign_since(now.saturating_sub(pause));
         if is_enough {
             self.called = Some(now);
         }
@@ -288,18 +322,19 @@ impl Host {
 
     /// Tells whether its port is to be looked at, once: it has answered no echo since it is watched, which
     /// a filter may be the reason for, or that it had no power before.
-    pub(super) fn wants_first_look(&self) -> bool {
+    pub(super) fn wants_first_look(&self, now: Duration) -> bool {
         self.is_active()
             && self.is_mute()
             && !self.was_looked_at
+            && self.look_at <= now
             && self.tries >= FIRST_TRIES
             && !self.connect_to.is_empty()
             && matches!(self.state, State::Fine)
     }
 
-    /// Notes that its port is looked at.
-    pub(super) fn note_first_look(&mut self) {
-        self.was_looked_at = true;
+    /// Notes that its port is looked at. Without a result it is looked at again after a while.
+    pub(super) fn note_first_look(&mut self, now: Duration) {
+        self.look_at = now + LOOK_PAUSE;
     }
 
     /// Begins to ask it once more at `begins`.
@@ -436,6 +471,7 @@ impl Host {
     /// Suspects the host.
     pub(super) fn suspect(&mut self, now: Duration) {
         self.flaps.note_suspicion(now);
+        self.was_looked_at = true;
         self.next_try = now;
         let (silence, silent_since) = (Silence::Suspected, self.quiet_since);
         let was_reported = self.reason() == Some(Reason::Report);

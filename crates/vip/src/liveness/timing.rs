@@ -72,12 +72,20 @@ pub(super) const FIRST_MUTE_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const MUTE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) const FIRST_TRIES: u8 = 3;
 
+/// The number of echoes in a row that this node can't send, after which a host is judged by connections.
+pub(super) const MANY_UNSENT: u8 = 8;
+
+/// The pause before the port of a mute host is looked at again, if that had no result; and the number
+/// of hosts that are looked at together.
+pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LOOKS: usize = 64;
+
 /// The pause between two connections to the same real server in the long run. MySQL refuses hosts that
 /// connect and leave a hundred times.
 pub(super) const CONNECT_PAUSE: Duration = Duration::from_secs(60);
 
 /// The number of connections that may follow each other more quickly, and the pause between those.
-pub(super) const CONNECT_BURST: f64 = 3.0;
+pub(super) const CONNECT_BURST: f64 = 5.0;
 pub(super) const CONNECT_GAP: Duration = Duration::from_secs(1);
 
 /// The number of answers before a suspected host is in use again.
@@ -98,11 +106,16 @@ pub(super) const PEACE: Duration = Duration::from_secs(600);
 /// sends its SYN again after one second and after three.
 pub(super) const REPORTS_WITHIN: Duration = Duration::from_secs(3);
 
-/// The pause between two times that reports have a host asked.
+/// The pause between two times that reports have a host asked, and the time for which the answer of a
+/// mute one counts.
 pub(super) const REPORT_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const MUTE_REPORT_PAUSE: Duration = Duration::from_secs(15);
 
 /// The time for which a host that nobody used is in use after a report.
 pub(super) const REPORT_USE: Duration = Duration::from_secs(10);
+
+/// The same while this node's uplink seems to have no carrier.
+pub(super) const FRESH_PROOF: Duration = Duration::from_millis(300);
 
 /// The fraction of the mute hosts that may be suspected at the same time since clients and connections
 /// got no answer, but for one: many at once have too much to do, and fewer would have even more.

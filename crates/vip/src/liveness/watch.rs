@@ -12,7 +12,9 @@ use super::confirmation::Reason;
 use super::connections::Connections;
 use super::echoes::Echoes;
 use super::host::{Host, Return};
-use super::timing::{JITTER, LATE, MASS, PROOF, RARELY, RATE, REVIEW, SECOND_LOOK, STANDSTILL};
+use super::timing::{
+    FRESH_PROOF, JITTER, LATE, LOOKS, MASS, PROOF, RARELY, RATE, REVIEW, SECOND_LOOK, STANDSTILL,
+};
 use super::{
     ConnectResult, Evidence, HostVerdict, Order, ProbeStatus, Silence, WatchList, Watched,
 };
@@ -177,7 +179,8 @@ impl Liveness {
         !self.hosts.is_empty()
     }
 
-    /// Takes in whether this node's uplink has a carrier. Without one nothing is said against hosts.
+    /// Takes in whether this node's uplink has a carrier. Without one only fresh answers of others prove that
+    /// this node is connected.
     pub fn set_uplink(&mut self, has_carrier: bool) {
         self.has_uplink = has_carrier;
     }
@@ -247,12 +250,12 @@ impl Liveness {
     }
 
     /// Tells whether there is a host whose port is to be looked at.
-    fn wants_first_look(&self) -> bool {
-        self.hosts.values().any(Host::wants_first_look)
+    fn wants_first_look(&self, now: Duration) -> bool {
+        self.hosts.values().any(|host| host.wants_first_look(now))
     }
 
     fn send_round(&mut self, now: Duration, orders: &mut Vec<Order>) {
-        let needs_proof = self.is_in_doubt() || self.wants_first_look();
+        let needs_proof = self.is_in_doubt() || self.wants_first_look(now);
         let mut probed: u32 = 0;
         for (address, host) in &mut self.hosts {
             if host.take_turn(now) {
@@ -290,7 +293,7 @@ impl Liveness {
     fn review_hosts(&mut self, now: Duration, orders: &mut Vec<Order>) {
         self.connections.forget_old(now);
         let has_candidates = self.hosts.values().any(Host::is_candidate);
-        if !has_candidates && !self.wants_first_look() {
+        if !has_candidates && !self.wants_first_look(now) {
             return;
         }
         let Some(others) = self.count_answering(now) else {
@@ -301,10 +304,13 @@ impl Liveness {
         };
         let mut is_asking = false;
         let mut dead = Vec::new();
-        let is_asked = |host: &Host| host.is_candidate() || host.wants_first_look();
-        for (address, host) in self.hosts.iter_mut().filter(|(_, host)| is_asked(host)) {
-            if host.wants_first_look() {
-                host.note_first_look();
+        let mut looks = 0;
+        for (address, host) in &mut self.hosts {
+            if host.wants_first_look(now) && looks < LOOKS {
+                host.note_first_look(now);
+                looks += 1;
+            } else if !host.is_candidate() {
+                continue;
             }
             if !host.is_down() {
                 host.confirm_from(now, Reason::Silence);
@@ -397,7 +403,8 @@ impl Liveness {
             let then = now.saturating_sub(within);
             answering.clone().filter(|echoes| echoes.has_sign_since(then)).count()
         };
-        let has_proof = self.has_uplink && count(PROOF) > 0;
+        // A route by another interface may lead to the hosts.
+        let has_proof = count(if self.has_uplink { PROOF } else { FRESH_PROOF }) > 0;
         has_proof.then(|| count(PROOF.max(self.pace * 3 / 2)))
     }
 

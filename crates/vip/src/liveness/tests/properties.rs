@@ -107,10 +107,13 @@ proptest! {
                 connected.entry(server).or_default().push(*at);
             }
         }
-        // One second between two, and one a minute in the long run.
+        // One second between two, and of those that are answered one a minute in the long run.
         for times in connected.values() {
             prop_assert!(times.windows(2).all(|two| two[1] - two[0] >= Duration::from_secs(1)));
-            prop_assert!(times.windows(4).all(|four| four[3] - four[0] >= Duration::from_secs(60)));
+        }
+        for times in world.answered.values() {
+            // An answer comes up to 3.4 s after the SYN.
+            prop_assert!(times.windows(6).all(|six| six[5] - six[0] >= Duration::from_secs(56)));
         }
         // Eight hosts and two witnesses: 40 a second, and bursts of at most 20 a second for each host.
         let seconds = world.now.as_secs() + 1;

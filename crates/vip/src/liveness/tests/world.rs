@@ -30,6 +30,8 @@ pub(super) struct Peer {
     pub(super) busy: BTreeSet<u16>,
     /// The fraction of echoes that something drops on their way to this host alone.
     pub(super) policed: f64,
+    /// This node may send it no echo.
+    pub(super) is_barred: bool,
 }
 
 impl Default for Peer {
@@ -40,6 +42,7 @@ impl Default for Peer {
             round_trip: ms(1),
             busy: BTreeSet::new(),
             policed: 0.0,
+            is_barred: false,
         }
     }
 }
@@ -70,6 +73,8 @@ pub(super) struct World {
     /// The number of batches that they came in.
     pub(super) batches: usize,
     pub(super) orders: Vec<(Duration, Order)>,
+    /// The times of the connections that each real server answered.
+    pub(super) answered: BTreeMap<SocketAddr, Vec<Duration>>,
     /// The last reply of each host.
     pub(super) last_reply: BTreeMap<IpAddr, Duration>,
 }
@@ -100,6 +105,7 @@ impl World {
             verdicts: Vec::new(),
             batches: 0,
             orders: Vec::new(),
+            answered: BTreeMap::new(),
             last_reply: BTreeMap::new(),
         };
         world.liveness.set_list(&list, world.now);
@@ -170,6 +176,9 @@ impl World {
                     self.liveness.on_echo(from, sequence, at);
                 }
                 News::Connected(server, has_answered) => {
+                    if has_answered {
+                        self.answered.entry(server).or_default().push(self.now);
+                    }
                     let result = match has_answered {
                         true => ConnectResult::Answered,
                         false => ConnectResult::Silent,
@@ -204,6 +213,11 @@ impl World {
 
     fn carry_out(&mut self, order: Order) {
         self.orders.push((self.now, order));
+        if let Order::Echo { host, .. } = order
+            && self.peers[&host].is_barred
+        {
+            return self.liveness.on_unsent(host);
+        }
         let to = match order {
             Order::Echo { host, .. } => host,
             Order::Connect { server, .. } => server.ip(),
