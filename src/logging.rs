@@ -32,7 +32,12 @@ const QUIET: &str = "rustls_platform_verifier=off";
 /// Sends the log of this process to standard error.
 pub fn start_logging(filter: &str, format: Format) {
     let filter = EnvFilter::builder().parse_lossy(format!("{QUIET},{filter}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    // An error of the log would go to standard error by `eprintln!`, which panics where the log itself
+    // can't be written, as on a full disk.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .log_internal_errors(false);
     // Tests start it more than once in a process, which is an error that doesn't matter.
     let _ = match format {
         Format::Json => {

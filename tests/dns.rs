@@ -31,14 +31,18 @@ impl Sockets {
         }
     }
 
-    /// Starts the name server with the sockets in the places where systemd puts them.
     fn start_server(&self, zone_file: &Path) -> Server {
+        self.start_with(zone_file, &[], Stdio::null())
+    }
+
+    /// Starts the name server with the sockets in the places where systemd puts them.
+    fn start_with(&self, zone_file: &Path, options: &[&str], log: Stdio) -> Server {
         let (udp, tcp) = (self.udp.as_raw_fd(), self.tcp.as_raw_fd());
         let script =
             format!("exec 3<&{udp} 4<&{tcp}; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"");
         let mut command = Command::new("bash");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_vipd"), "dns", "--zone-file"]);
-        Server(command.arg(zone_file).stderr(Stdio::null()).spawn().unwrap())
+        Server(command.arg(zone_file).args(options).stderr(log).spawn().unwrap())
     }
 }
 
@@ -102,6 +106,28 @@ fn no_query_is_lost_when_the_name_server_restarts() {
     asked.join().unwrap();
     assert_eq!(answered.join().unwrap(), usize::from(queries));
     last.stop();
+}
+
+/// The log is lost, and nothing else.
+#[test]
+fn the_name_server_goes_on_where_its_log_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let zone_file = folder.path().join("zone");
+    std::fs::write(&zone_file, "vipd-zone 1\nzone l4lb.thisdcos.directory\nend 0\n").unwrap();
+    for format in ["text", "json"] {
+        let sockets = Sockets::open();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let options = ["--log", "trace", "--log-format", format];
+        let mut server = sockets.start_with(&zone_file, &options, full.into());
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(sockets.udp.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        client.send(&[&[0, 1], QUESTION].concat()).unwrap();
+        while client.recv(&mut [0; 512]).is_err() {
+            assert_eq!(server.0.try_wait().unwrap(), None, "{format}");
+        }
+        server.stop();
+    }
 }
 
 #[test]

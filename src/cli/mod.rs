@@ -21,6 +21,7 @@ mod signals;
 mod status;
 mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -75,7 +76,10 @@ pub fn main() -> ExitCode {
             return End::Trouble.into();
         }
     };
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return print_usage(&usage),
+    };
     // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
     cli.global.start_logging(match cli.command {
         Command::Run(_) => "warn,vipd=info",
@@ -120,10 +124,24 @@ impl Cli {
     }
 }
 
+/// Prints help, the version or an error of usage, as `Cli::parse` does, but without passing over in
+/// silence that help could not be printed.
+fn print_usage(usage: &clap::Error) -> ExitCode {
+    match usage.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if !usage.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            output::print_error(
+                &anyhow::Error::new(error).context("cannot write to standard output"),
+            );
+            End::Trouble.into()
+        }
+        _ => u8::try_from(usage.exit_code()).map_or_else(|_| End::Trouble.into(), ExitCode::from),
+    }
+}
+
 /// Returns whether the reader of the output is gone, as in `vipd diff | head`: that is no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
