@@ -38,6 +38,8 @@ pub(super) struct Schedule {
     blind: bool,
     /// Everything is read more often until then.
     close_until: Option<Duration>,
+    /// Nothing was read yet from a leader that took over.
+    is_new_leader: bool,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Schedule {
             turn: now,
             blind: true,
             close_until: None,
+            is_new_leader: false,
         }
     }
 
@@ -134,6 +137,7 @@ impl Schedule {
     /// them. After a change of leader all agents read everything.
     pub(super) fn stream_opened(&mut self, leader_changed: bool, now: Duration) {
         self.hastened = None;
+        self.is_new_leader |= leader_changed;
         // After a failed read the next one is scheduled already, and begins later than this.
         if !self.blind || self.failed.is_none() || self.everything.begun.is_some() {
             let reads = if leader_changed { self.bytes as f64 / ONE_READ as f64 } else { 1.0 };
@@ -336,6 +340,14 @@ impl Schedule {
     /// Schedules a read of everything no later than this.
     pub(super) fn read_everything_by(&mut self, due: Duration) {
         self.hasten_everything(due);
+    }
+
+    /// Notes that a read is believed. A new leader may know nothing yet: if its first answer has no VIP,
+    /// everything is read more often for a while.
+    pub(super) fn note_believed(&mut self, has_vips: bool, now: Duration) {
+        if std::mem::take(&mut self.is_new_leader) && !has_vips {
+            self.watch_closely(now);
+        }
     }
 
     /// Reads everything more often for a while, after something large was believed to be gone.

@@ -49,6 +49,7 @@ impl State {
                 let hosts = || count_hosts(snapshot.workloads.iter());
                 self.schedule.set_agents(self.agents.unwrap_or_else(hosts));
                 self.schedule.set_bytes(snapshot.bytes);
+                self.schedule.note_believed(snapshot.workloads.iter().any(has_vips), now);
                 self.believed.replace_all(snapshot, begun, changed);
                 if lack.loss.is_large() {
                     self.schedule.watch_closely(now);

@@ -251,3 +251,26 @@ fn where_nothing_is_known_a_damaged_definition_is_better_than_none() {
         assert_eq!(watch.state.get(&key("/db")).unwrap().damaged, !whole);
     }
 }
+
+/// It may still load what it knows, and its first answer is no event.
+#[test]
+fn a_new_leader_that_shows_no_vip_is_asked_again_soon() {
+    let mut watch = Watch::new(1, Some(1), 7);
+    for (leader, expected) in [("a:8080", vec![]), ("b:8080", vec!["all"])] {
+        watch.leader = Some(leader.to_owned());
+        watch.opened();
+        watch.live(1);
+        watch.read_everything(&[]);
+        watch.live(3);
+        watch.read_everything(&[]);
+        watch.asked();
+        watch.live(13);
+        assert_eq!(watch.asked(), expected, "{leader}");
+        if leader == "a:8080" {
+            watch.ended();
+            watch.after(2000);
+        }
+    }
+    watch.read_everything(&apps(&["/a"]));
+    assert_eq!(watch.ids(), ["/a"]);
+}
