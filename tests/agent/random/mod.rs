@@ -213,7 +213,7 @@ impl Run {
             }
         }
         let mut waited = 0;
-        while let Some(why) = self.differs() {
+        while let Some(why) = self.differs().or_else(|| self.is_not_heard()) {
             if waited > 600 {
                 self.watcher.trouble.push(format!("it doesn't end as it should: {why}"));
                 break;
@@ -258,8 +258,15 @@ impl Run {
         }
         let status = &view.status;
         let is_done = status.failing.is_empty() && status.unapplied_since.is_none();
+        (!is_done).then(|| format!("{view:?}"))
+    }
+
+    /// How Marathon isn't heard. It may fall silent once more: a stream that is half open is given up after
+    /// 35 s.
+    fn is_not_heard(&self) -> Option<String> {
+        let view = self.world.agent().view.borrow().clone();
         let source = &view.sources["m0"];
-        (!is_done || !source.streaming || source.error.is_some()).then(|| format!("{view:?}"))
+        (!source.streaming || source.error.is_some()).then(|| format!("{view:?}"))
     }
 }
 
