@@ -9,9 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use node::{LostSyn, ProbeAnswer, ProbeSockets, error_chain};
+use node::{FailedSyn, ProbeAnswer, ProbeSockets, error_chain};
 use tokio::sync::mpsc;
-use vip::liveness::{Liveness, Order, ProbeReport, ProbeStatus, WatchList};
+use vip::liveness::{Liveness, Order, ProbeReport, ProbeStatus, Refusal, WatchList};
 
 /// The longest time between two looks at the list: while hosts are probed, and while only lost SYNs are
 /// waited for.
@@ -23,6 +23,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pause between two reports that only count probes.
 const COUNT_PAUSE: Duration = Duration::from_secs(15);
+
+/// The pause between two reports of refusals.
+const REFUSALS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts a prober, given where its reports go and the time that its clock starts at.
 pub type StartProber = Box<dyn FnOnce(ReportSender, Instant) -> io::Result<Prober> + Send>;
@@ -218,7 +221,7 @@ fn probe_hosts<P: Probes>(
                 if told.as_ref() != Some(&obstacle) {
                     let status =
                         ProbeStatus { obstacle: Some(obstacle.clone()), ..Default::default() };
-                    reports.send_report(ProbeReport { verdicts: Vec::new(), status });
+                    reports.send_report(ProbeReport { status, ..ProbeReport::default() });
                     told = Some(obstacle);
                 }
             }
@@ -248,13 +251,28 @@ struct Thread<P> {
     /// The status that was reported last, and when.
     told: ProbeStatus,
     told_at: Duration,
+    /// The refusals that were not reported yet, the number of all, and when some were reported last.
+    refusals: Vec<Refusal>,
+    refusals_heard: u64,
+    refusals_told_at: Duration,
 }
 
 impl<P: Probes> Thread<P> {
     fn new(sockets: P, interval: Duration, reports: ReportSender, started: Instant) -> Self {
         let liveness = Liveness::new(interval, RandomState::new().hash_one(0));
         let (told, told_at) = (ProbeStatus::default(), Duration::ZERO);
-        Self { sockets, liveness, reports, started, told, told_at }
+        let (refusals, refusals_heard, refusals_told_at) = (Vec::new(), 0, Duration::ZERO);
+        Self {
+            sockets,
+            liveness,
+            reports,
+            started,
+            told,
+            told_at,
+            refusals,
+            refusals_heard,
+            refusals_told_at,
+        }
     }
 
     fn run(mut self, lists: &LatestList) {
@@ -305,136 +323,43 @@ impl<P: Probes> Thread<P> {
             ProbeAnswer::Connect { server, result } => {
                 self.liveness.on_connect(server, result, now);
             }
-            ProbeAnswer::LostSyn(LostSyn { server, .. }) => {
+            ProbeAnswer::FailedSyn(FailedSyn::Lost { server, .. }) => {
                 self.liveness.on_lost_syn(server, now);
+            }
+            ProbeAnswer::FailedSyn(FailedSyn::Refused(refusal)) => {
+                self.refusals.push(refusal);
+                self.refusals_heard += 1;
             }
         }
     }
 
-    /// Reports verdicts at once, and the state when it changes; probes are counted now and then.
+    /// Reports verdicts at once, refusals once a second, and the state when it changes; probes are counted
+    /// now and then.
     fn report(&mut self, now: Duration) {
         let verdicts = self.liveness.take_verdicts();
         let log_obstacle = self.sockets.log_obstacle();
-        let status = ProbeStatus { log_obstacle, ..self.liveness.status() };
-        let ProbeStatus { probes_sent, lost_syns, .. } = self.told;
-        let counted = ProbeStatus { probes_sent, lost_syns, ..status.clone() };
+        let refusals = self.refusals_heard;
+        let status = ProbeStatus { log_obstacle, refusals, ..self.liveness.status() };
+        let ProbeStatus { probes_sent, lost_syns, refusals, .. } = self.told;
+        let counted = ProbeStatus { probes_sent, lost_syns, refusals, ..status.clone() };
         let is_due = now.saturating_sub(self.told_at) >= COUNT_PAUSE && status != self.told;
-        if verdicts.is_empty() && counted == self.told && !is_due {
+        let refusals = self.take_refusals(now);
+        if verdicts.is_empty() && refusals.is_empty() && counted == self.told && !is_due {
             return;
         }
         (self.told, self.told_at) = (status.clone(), now);
-        self.reports.send_report(ProbeReport { verdicts, status });
+        self.reports.send_report(ProbeReport { verdicts, refusals, status });
+    }
+
+    fn take_refusals(&mut self, now: Duration) -> Vec<Refusal> {
+        let is_due = now.saturating_sub(self.refusals_told_at) >= REFUSALS_PAUSE;
+        if self.refusals.is_empty() || !is_due {
+            return Vec::new();
+        }
+        self.refusals_told_at = now;
+        std::mem::take(&mut self.refusals)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use vip::liveness::{Silence, Watched};
-
-    use super::*;
-
-    /// A cluster that answers in no time, until a host is cut off.
-    struct Cluster {
-        cut: Arc<Mutex<Vec<IpAddr>>>,
-        answers: Vec<ProbeAnswer>,
-    }
-
-    impl Probes for Cluster {
-        fn send(&mut self, orders: &[Order]) -> Vec<IpAddr> {
-            for order in orders {
-                if let Order::Echo { host, sequence } = *order
-                    && !self.cut.lock().unwrap().contains(&host)
-                {
-                    let age = Duration::ZERO;
-                    self.answers.push(ProbeAnswer::Echo { host, sequence, age });
-                }
-            }
-            Vec::new()
-        }
-
-        fn wait(&mut self, timeout: Duration) {
-            if self.answers.is_empty() {
-                thread::sleep(timeout);
-            }
-        }
-
-        fn receive(&mut self) -> Vec<ProbeAnswer> {
-            std::mem::take(&mut self.answers)
-        }
-
-        fn has_uplink(&self) -> bool {
-            true
-        }
-
-        fn log_obstacle(&self) -> Option<String> {
-            None
-        }
-    }
-
-    fn list() -> WatchList {
-        let watched = |last| Watched {
-            host: [10, 0, 0, last].into(),
-            in_use: true,
-            is_elsewhere: true,
-            connect_to: Vec::new(),
-        };
-        WatchList { hosts: (1..=3).map(watched).collect(), witnesses: Vec::new() }
-    }
-
-    #[tokio::test]
-    async fn a_host_that_is_cut_off_is_reported_and_its_return() {
-        let cut = Arc::new(Mutex::new(Vec::new()));
-        let (sender, mut reports) = ReportSender::new_pair();
-        let lists = Arc::new(LatestList::default());
-        let (prober, taken, cluster) = (Prober(lists.clone()), lists.clone(), cut.clone());
-        let open = move || Ok(Cluster { cut: cluster.clone(), answers: Vec::new() });
-        let started = Instant::now();
-        let thread = thread::spawn(move || {
-            probe_hosts(open, Duration::from_millis(100), &taken, sender, started);
-        });
-        prober.send_list(list());
-        let mut next = async |wanted: &dyn Fn(&ProbeReport) -> bool| loop {
-            let report = reports.next_report().await.unwrap();
-            if wanted(&report) {
-                return report;
-            }
-        };
-        next(&|report| report.status.watched == 3 && report.status.mute == 0).await;
-        cut.lock().unwrap().push([10, 0, 0, 2].into());
-        let report = next(&|report| !report.verdicts.is_empty()).await;
-        assert_eq!(report.verdicts.len(), 1);
-        assert_eq!(report.verdicts[0].silence, Some(Silence::Suspected));
-        cut.lock().unwrap().clear();
-        let report = next(&|report| !report.verdicts.is_empty()).await;
-        assert_eq!(report.verdicts[0].silence, None);
-        drop(prober);
-        thread.join().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_prober_that_may_not_says_so_once_and_ends() {
-        let (sender, mut reports) = ReportSender::new_pair();
-        let lists = Arc::new(LatestList::default());
-        let (prober, taken) = (Prober(lists.clone()), lists.clone());
-        prober.send_list(list());
-        let open = || Err::<ProbeSockets, _>(io::ErrorKind::PermissionDenied.into());
-        let started = Instant::now();
-        let thread = thread::spawn(move || probe_hosts(open, LOOK, &taken, sender, started));
-        let report = reports.next_report().await.unwrap();
-        assert!(report.status.obstacle.unwrap().contains("CAP_NET_RAW"));
-        drop(prober);
-        thread.join().unwrap();
-    }
-
-    #[tokio::test]
-    async fn reports_that_wait_become_one() {
-        let (sender, mut reports) = ReportSender::new_pair();
-        for watched in 0..5 {
-            let status = ProbeStatus { watched, ..Default::default() };
-            sender.send_report(ProbeReport { verdicts: Vec::new(), status });
-        }
-        assert_eq!(reports.next_report().await.unwrap().status.watched, 4);
-        drop(sender);
-        assert!(reports.next_report().await.is_none());
-    }
-}
+mod tests;

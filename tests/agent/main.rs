@@ -12,6 +12,7 @@ mod names;
 mod naming;
 mod probing;
 mod random;
+mod refusals;
 mod requests;
 mod schema;
 mod site;

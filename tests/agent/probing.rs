@@ -71,7 +71,11 @@ fn the_real_servers_of_a_silent_host_are_out_of_use_until_it_answers() {
             for host in [host, [10, 99, 0, 1].into()] {
                 let verdicts = vec![HostVerdict { host, silence, evidence: evidence.clone() }];
                 let status = ProbeStatus { watched: 2, ..ProbeStatus::default() };
-                world.prober.send_report(ProbeReport { verdicts, status });
+                world.prober.send_report(ProbeReport {
+                    verdicts,
+                    status,
+                    ..ProbeReport::default()
+                });
             }
             world.until_served(WEB, in_use).await;
             eventually(async || all(&world) == in_table).await;

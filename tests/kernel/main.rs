@@ -18,6 +18,7 @@ mod marathon;
 mod mtu;
 mod names;
 mod recognise;
+mod refusals;
 mod reload;
 mod resolvers;
 mod routes;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,11 @@ impl Agent {
     }
 
     /// The same with these VIPs, each of an app whose port has these labels beside it.
-    fn start_with(vips: &[(&str, Value)], happens: impl FnOnce(), extra: &[&str]) -> Self {
+    pub(crate) fn start_with(
+        vips: &[(&str, Value)],
+        happens: impl FnOnce(),
+        extra: &[&str],
+    ) -> Self {
         let cluster = Cluster::new();
         let id = |number| if number == 0 { "/web".to_owned() } else { format!("/web{number}") };
         for (number, (vip, labels)) in vips.iter().enumerate() {
@@ -70,18 +74,31 @@ impl Agent {
         let folder = PathBuf::from(format!("/run/{}", cluster.nodes[0]));
         fs::create_dir_all(&folder).unwrap();
         let log = folder.join("log");
-        let (url, state) = (format!("http://{API}"), folder.join("state"));
-        let args = ["run", "--marathon", &url, "--state", state.to_str().unwrap()];
-        let mut command = cluster.vipd(0, &[&args[..], extra].concat());
-        let child = command.stdin(Stdio::null()).stderr(File::create(&log).unwrap()).spawn();
-        let agent = Self { cluster, child: child.unwrap(), log };
+        let child = Self::run(&cluster, &log, extra);
+        let agent = Self { cluster, child, log };
         for (vip, _) in vips {
             eventually("all are served", || agent.cluster.servers(0, vip).len() == 4);
         }
         agent
     }
 
-    fn count(&self, text: &str) -> usize {
+    /// Runs an agent on the first node.
+    fn run(cluster: &Cluster, log: &Path, extra: &[&str]) -> Child {
+        let (url, state) = (format!("http://{API}"), log.with_file_name("state"));
+        let args = ["run", "--marathon", &url, "--state", state.to_str().unwrap()];
+        let mut command = cluster.vipd(0, &[&args[..], extra].concat());
+        command.stdin(Stdio::null()).stderr(File::create(log).unwrap()).spawn().unwrap()
+    }
+
+    /// Kills it and starts another, after something that happens meanwhile. The log begins anew.
+    pub(crate) fn restart_after(&mut self, happens: impl FnOnce(&Cluster)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        happens(&self.cluster);
+        self.child = Self::run(&self.cluster, &self.log, &[]);
+    }
+
+    pub(crate) fn count(&self, text: &str) -> usize {
         fs::read_to_string(&self.log).unwrap().matches(text).count()
     }
 
@@ -101,11 +118,18 @@ impl Agent {
     }
 
     /// vipd's rules on the first node; nothing where the kernel has no nftables.
-    fn rules(&self) -> String {
+    pub(crate) fn rules(&self) -> String {
         let node = &self.cluster.nodes[0];
         let listed =
             netns::try_run_tool("ip", &format!("netns exec {node} nft list table ip vipd"));
         listed.unwrap_or_default()
+    }
+
+    /// A metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.cluster.on(0, "curl -s http://127.0.0.1:9614/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
     }
 
     pub(crate) fn until_probed(&self) {
@@ -183,13 +207,6 @@ fn keep_connecting(agent: &Agent, stop: Arc<AtomicBool>) -> JoinHandle<()> {
     })
 }
 
-/// The number of lost SYNs that the agent heard of.
-fn lost_syns(agent: &Agent) -> u64 {
-    let metrics = agent.cluster.on(0, "curl -s http://127.0.0.1:9614/metrics");
-    let line = metrics.lines().find(|line| line.starts_with("vipd_lost_syns_total "));
-    line.unwrap().split(' ').nth(1).unwrap().parse().unwrap()
-}
-
 /// Something on the way drops echoes, so that only the clients tell what answers.
 #[test]
 fn a_host_whose_echoes_are_filtered_is_suspected_by_the_lost_syns_of_clients() {
@@ -203,11 +220,12 @@ fn a_host_whose_echoes_are_filtered_is_suspected_by_the_lost_syns_of_clients() {
     let clients: Vec<_> = (0..4).map(|_| keep_connecting(&agent, Arc::clone(&stop))).collect();
     // Nothing is lost, and the host is alive though it answers no echo.
     sleep(Duration::from_secs(5));
-    assert_eq!((agent.suspicions(), lost_syns(&agent)), (0, 0));
+    let lost_syns = || agent.metric("vipd_lost_syns_total");
+    assert_eq!((agent.suspicions(), lost_syns()), (0, 0));
     Agent::set_link(1, "down");
     // The port answered a moment ago, when the first echoes were missed; that counts for a minute.
     eventually("it is suspected", || agent.suspicions() == 1);
-    assert!(lost_syns(&agent) >= 2, "{}", lost_syns(&agent));
+    assert!(lost_syns() >= 2, "{}", lost_syns());
     let log = fs::read_to_string(&agent.log).unwrap();
     tell(log.lines().find(|line| line.contains("silent for")).unwrap());
     eventually("its servers are out of use", || {
@@ -237,8 +255,8 @@ const SCHEDULERS: [(&str, &str, &str); 3] =
     [("wlc", WEB, ""), ("rr", "3.3.0.6:81", ""), ("mh", "3.3.0.6:82", "mh-port")];
 
 /// Clients: on the node, in a container on it, and on another machine that routes VIPs through it.
-struct Clients {
-    netns: [String; 3],
+pub(crate) struct Clients {
+    pub(crate) netns: [String; 3],
 }
 
 impl Drop for Clients {
@@ -250,7 +268,7 @@ impl Drop for Clients {
 }
 
 impl Clients {
-    fn build(cluster: &Cluster) -> Self {
+    pub(crate) fn build(cluster: &Cluster) -> Self {
         let node = &cluster.nodes[0];
         let (container, routed) = (format!("{node}c"), format!("{node}r"));
         let ip = |args: &str| netns::run_tool("ip", args);

@@ -71,5 +71,5 @@ pub(crate) fn read_nft_dump(input: &[u8]) {
 pub(crate) fn read_lost_syns(input: &[u8]) {
     /// The shortest header of a message.
     const HEADER: usize = 16;
-    assert!(node::fuzz::parse_lost_syns(input).len() <= input.len() / HEADER);
+    assert!(node::fuzz::parse_failed_syns(input).len() <= input.len() / HEADER);
 }

@@ -22,7 +22,7 @@ mod sysctl;
 pub use error_chain::error_chain;
 pub use kernel::{Kernel, KernelError};
 pub use linux::{
-    AddressWatch, Flows, LinkFacts, LinuxKernel, LostSyn, Monitor, Nft, PortOf, ProbeAnswer,
+    AddressWatch, FailedSyn, Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, ProbeAnswer,
     ProbeSockets, Settings, find_routed_outward, has_uplink, read_links,
 };
 pub use lock::{Lock, LockError};

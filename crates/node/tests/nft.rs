@@ -11,8 +11,9 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use nl_ipvs::{Family, errno};
-use node::{LostSyn, Nft, ProbeAnswer, ProbeSockets};
+use node::{FailedSyn, Nft, ProbeAnswer, ProbeSockets};
 use testkit::netns;
+use vip::liveness::Refusal;
 use vip::nft::{Element, Guard, LostSyns, Masquerade, NftSupport, Rules, TableState, Translation};
 use vip::{Op, Protocol, Vip};
 
@@ -121,7 +122,13 @@ fn written(family: Family, rules: Rules) -> String {
                 limit rate 100/second burst 100 packets log group 30313
             }
         chain own-syn { type filter hook output priority -99;
-            ct state new ip daddr @vips jump lost-syn; }";
+            ct state new ip daddr @vips jump lost-syn; }
+        chain refusal { type filter hook prerouting priority -102;
+            ct status dying ct direction reply meta l4proto tcp \
+                tcp flags & (fin | syn | rst | ack) == rst | ack \
+                ct original ip daddr @vips fib saddr . iif oif exists \
+                limit rate 20/second burst 20 packets log prefix \"refused\" group 30313
+            }";
     let text = [
         "table ip vipd {
             set vips { type ipv4_addr; }
@@ -426,5 +433,45 @@ fn a_syn_that_is_sent_again_is_logged_with_the_real_server() {
         }
     };
     let server = SocketAddr::from(([10, 0, 0, 7], 8080));
-    assert_eq!(heard, ProbeAnswer::LostSyn(LostSyn { client, server }));
+    assert_eq!(heard, ProbeAnswer::FailedSyn(FailedSyn::Lost { client, server }));
+}
+
+#[test]
+fn a_refused_syn_is_logged_with_the_real_server_and_no_other_reset_is() {
+    let Some(mut nft) = nft() else { return };
+    let mut sockets = ProbeSockets::open().unwrap();
+    if let Some(why) = sockets.log_obstacle() {
+        return lacking(&why).unwrap_or_default();
+    }
+    // Another program's rule stands for IPVS, and this node is the real server.
+    for line in ["address add 10.0.0.7/24 dev lo", "route add local 3.3.0.6 dev lo src 10.0.0.7"] {
+        netns::run_tool("ip", line);
+    }
+    done(&mut nft, &[set(Family::Inet, WHOLE)]);
+    done(&mut nft, &[add(guarded("3.3.0.6"))]);
+    let ipvs = "table ip other { chain output {
+        type nat hook output priority -110; ip daddr 3.3.0.6 dnat to 10.0.0.7; }; }";
+    netns::run_tool_with_input("nft", "-f -", ipvs);
+    let listener = TcpListener::bind("10.0.0.7:80").unwrap();
+    let is_refused = |at: &str| {
+        TcpStream::connect(at).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    // A connection that is reset once it is open, and a closed port that is no VIP's.
+    let client = TcpStream::connect("3.3.0.6:80").unwrap();
+    let (server, _) = listener.accept().unwrap();
+    socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(server);
+    assert!((&client).read(&mut [0]).is_err(), "it is reset");
+    assert!(is_refused("10.0.0.7:8080"));
+    assert!(is_refused("3.3.0.6:8080"));
+    let server = SocketAddr::from(([10, 0, 0, 7], 8080));
+    let refusal = Refusal { server, client: Some([10, 0, 0, 7].into()) };
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut heard = Vec::new();
+    while heard.is_empty() {
+        assert!(Instant::now() < end, "nothing is logged");
+        sockets.wait(Duration::from_secs(1));
+        heard = sockets.receive();
+    }
+    assert_eq!(heard, [ProbeAnswer::FailedSyn(FailedSyn::Refused(refusal))]);
 }

@@ -32,7 +32,7 @@ pub struct Member {
     pub why: Why,
     /// The reason for the choice of endpoint; `None` if there was no choice.
     pub local: Option<Box<Local>>,
-    /// The silence of its host, if it is silent; set by a controller.
+    /// The verdict of this node about it, if there is one; set by a controller.
     pub silent: Option<SilentServer>,
 }
 

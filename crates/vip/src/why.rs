@@ -8,7 +8,7 @@ use nl_ipvs::Family;
 use serde::{Deserialize, Serialize};
 
 use crate::Ending;
-use crate::liveness::HostVerdict;
+use crate::liveness::Cause;
 
 /// The reason why a task is, or isn't, a real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Why {
     NotUnicast(IpAddr),
     SameServer(Arc<str>),
     Unroutable(Arc<str>),
-    Silent(Arc<HostVerdict>),
+    Silent(Cause),
 }
 
 /// The health of a task as its source reports it.
@@ -131,7 +131,7 @@ impl fmt::Display for Why {
             }
             Self::SameServer(task) => return write!(f, "same address and port as task {task}"),
             Self::Unroutable(why) => return f.write_str(why),
-            Self::Silent(verdict) => return write!(f, "its {verdict}"),
+            Self::Silent(cause) => return cause.fmt(f),
         })
     }
 }

@@ -55,7 +55,7 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let ProbeReport { mut verdicts, status } = report;
+        let ProbeReport { mut verdicts, refusals, status } = report;
         if status.obstacle.is_some() {
             // Nobody would take them back.
             verdicts =
@@ -78,6 +78,7 @@ impl AgentCore {
         if self.acts_on_silence && !verdicts.is_empty() {
             self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
         }
+        self.on_refusals(refusals, now, effects);
     }
 
     /// Makes the view of the probing.
@@ -86,11 +87,12 @@ impl AgentCore {
         let nft =
             self.watching.as_ref().and(self.controller.observed()).map(|observed| &observed.nft);
         let deaf = nft.and_then(|nft| find_deafness(nft, status.log_obstacle.as_deref()));
-        Probing { status, deaf, silent }
+        let (refusing, acts) = (self.refusing_servers.clone(), self.acts_on_silence);
+        Probing { status, deaf, silent, refusing, acts }
     }
 }
 
-/// Returns the reason why lost SYNs are not heard of although the kernel could log them: it refuses the
+/// Returns the reason why failed SYNs are not heard of although the kernel could log them: it refuses the
 /// rule, or the prober can't read what it logs.
 fn find_deafness(nft: &Nft, log_obstacle: Option<&str>) -> Option<String> {
     let logs = |(_, table): (_, &Table)| {

@@ -10,21 +10,23 @@ mod liveness;
 mod messages;
 mod names;
 mod open_doubt;
+mod refusals;
 mod snapshot;
 mod sources;
+mod staleness;
 mod sync_state;
 mod tracked;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use node::error_chain;
 use vip::controller::{self, Mode, ReadFailure};
-use vip::liveness::ProbeStatus;
+use vip::liveness::{ProbeStatus, Refusals, ServerVerdict};
 use vip::naming::{NameFacts, VipName, task_zones};
 use vip::{Controller, Firewall, LabelReport};
 
@@ -62,7 +64,10 @@ pub struct AgentCore {
     resolver: Option<String>,
     /// The hosts that are silent.
     silent_hosts: BTreeMap<IpAddr, SilentHost>,
-    /// Real servers on them are taken out of use.
+    /// The refusals of real servers whose sources are not heard, and the verdicts because of them.
+    refusals: Refusals,
+    refusing_servers: BTreeMap<SocketAddr, ServerVerdict>,
+    /// Real servers on silent hosts, or that refuse clients, are taken out of use.
     acts_on_silence: bool,
     /// The state of the probing.
     probe_status: ProbeStatus,
@@ -106,6 +111,8 @@ impl AgentCore {
             data_path: None,
             resolver: None,
             silent_hosts: BTreeMap::new(),
+            refusals: Refusals::default(),
+            refusing_servers: BTreeMap::new(),
             acts_on_silence: false,
             probe_status: ProbeStatus::default(),
             watching: None,
@@ -166,7 +173,7 @@ impl AgentCore {
         let sources = self.sources.iter().map(|tracked| tracked.source.wake_at());
         let watching = self.watching.as_ref().filter(|_| self.controller.observed().is_some());
         let list = watching.and_then(|watching| watching.due);
-        let times = sources.chain(self.hosts.wake_at()).chain(list);
+        let times = sources.chain(self.hosts.wake_at()).chain(list).chain(self.refusals.wake_at());
         times.fold(self.controller_wake, Duration::min)
     }
 
@@ -196,6 +203,7 @@ impl AgentCore {
         self.advance_sources(now, effects, |tracked, context| tracked.source.handle_due(context));
         self.believe_sources(now, effects);
         self.review_doubt(now, effects);
+        self.review_refusals(now, effects);
         self.hosts.request_hosts(self.servers.iter().map(String::as_str), now.since_start);
         effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);

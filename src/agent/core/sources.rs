@@ -113,6 +113,9 @@ impl AgentCore {
         if let Some(tracked) = self.sources.iter_mut().find(|tracked| tracked.id == *id) {
             tracked.sync.advance(tracked.source.is_complete(), read_whole || changed);
             self.table_news |= read_whole || changed;
+            if read_whole {
+                tracked.staleness.note_whole_read();
+            }
         }
         self.evict_kept(id, &claimed, relisted, now, effects);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vip::SourceId;
 
+use super::staleness::Staleness;
 use super::sync_state::SyncState;
 use crate::clock::Moment;
 use crate::sources::{Source, SourceConfig};
@@ -14,6 +15,7 @@ pub(super) struct TrackedSource {
     pub(super) id: SourceId,
     pub(super) source: Source,
     pub(super) sync: SyncState,
+    pub(super) staleness: Staleness,
     /// It was in doubt when that was last looked at.
     doubted: bool,
 }
@@ -24,6 +26,7 @@ impl TrackedSource {
             id: config.id.clone(),
             source: Source::new(config, now.since_start),
             sync: SyncState::Partial,
+            staleness: Staleness::default(),
             doubted: false,
         }
     }

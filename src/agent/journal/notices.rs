@@ -159,6 +159,15 @@ fn probing_notices(was: &Probing, is: &Probing) -> Vec<Notice> {
     }
     let back = was.silent.keys().filter(|host| !is.silent.contains_key(host));
     notices.extend(back.map(|host| info("host-back", format!("host {host} answers again"))));
+    for (server, verdict) in &is.refusing {
+        if !was.refusing.contains_key(server) {
+            notices.push(warning("server-refusing", is.describe_refusing(verdict)));
+        }
+    }
+    let again = was.refusing.keys().filter(|server| !is.refusing.contains_key(server));
+    notices.extend(again.map(|server| {
+        info("server-back", format!("real server {server}, which refused clients, is tried again"))
+    }));
     match (&was.status.obstacle, &is.status.obstacle) {
         (was, Some(why)) if was.as_ref() != Some(why) => {
             notices.push(warning("trouble", format!("hosts can't be probed: {why}")));

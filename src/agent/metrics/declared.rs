@@ -298,6 +298,16 @@ impl Scrape {
             probe.lost_syns,
         )?;
         out.counter(
+            "vipd_refused_connections_total",
+            "Clients' connections to VIPs that a real server refused",
+            probe.refusals,
+        )?;
+        out.gauge(
+            "vipd_refusing_servers",
+            "Real servers that refuse clients while their Marathon isn't heard",
+            count(self.view.probing.refusing.len()),
+        )?;
+        out.counter(
             "vipd_host_suspicions_total",
             "Times that a silent host was suspected",
             probe.suspicions,

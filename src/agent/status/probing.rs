@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use vip::liveness::{HostVerdict, ProbeStatus, Silence};
+use vip::liveness::{HostVerdict, ProbeStatus, ServerVerdict, Silence};
+
+/// What becomes of real servers if verdicts change nothing.
+const OBSERVED: &str = "not touched, since probe.mode is observe";
 
 /// The probing of hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +18,10 @@ pub struct Probing {
     pub deaf: Option<String>,
     /// The hosts that are silent.
     pub silent: BTreeMap<IpAddr, SilentHost>,
+    /// The real servers that refuse clients while their source isn't heard.
+    pub refusing: BTreeMap<SocketAddr, ServerVerdict>,
+    /// Whether real servers are taken out of use because of such verdicts.
+    pub acts: bool,
 }
 
 /// A silent host.
@@ -43,7 +50,19 @@ impl Probing {
             format!("lost SYNs of clients are not heard of, so no host whose echoes are filtered is suspected: {why}")
         });
         let silent = self.silent.values().take(caps::SHOWN_TROUBLES);
-        obstacle.chain(blind).chain(deaf).chain(silent.map(ToString::to_string))
+        let refusing = self.refusing.values().take(caps::SHOWN_TROUBLES);
+        let refusing = refusing.map(|verdict| self.describe_refusing(verdict));
+        obstacle.chain(blind).chain(deaf).chain(silent.map(ToString::to_string)).chain(refusing)
+    }
+
+    /// Describes a real server that refuses clients, and what that means for it.
+    pub fn describe_refusing(&self, verdict: &ServerVerdict) -> String {
+        let server = verdict.server;
+        let action = match self.acts {
+            true => "out of use, where others are usable",
+            false => OBSERVED,
+        };
+        format!("real server {server} {verdict}: {action}")
     }
 }
 
@@ -53,7 +72,7 @@ impl fmt::Display for SilentHost {
         let Self { verdict, servers, acts } = self;
         write!(f, "{verdict}: {servers} real server{} ", if *servers == 1 { "" } else { "s" })?;
         f.write_str(match (acts, verdict.silence) {
-            (false, _) => "not touched, since probe.mode is observe",
+            (false, _) => OBSERVED,
             (true, Some(Silence::Dead)) => "removed, where others are usable",
             (true, _) => "out of use, where others are usable",
         })
@@ -85,6 +104,20 @@ mod tests {
             "host 10.0.0.7 silent for 0.78 s (3 echoes, 1 connect; 41 other hosts answer): 12 real \
              servers out of use, where others are usable"
         );
+    }
+
+    #[test]
+    fn a_real_server_that_refuses_clients_is_told_with_what_follows() {
+        let (server, within) = ("10.0.0.7:31000".parse().unwrap(), Duration::from_secs(12));
+        let verdict = ServerVerdict { server, is_refusing: true, refusals: 5, within };
+        let told = |acts| {
+            let refusing = [(server, verdict.clone())].into();
+            Probing { refusing, acts, ..Probing::default() }.describe().collect::<Vec<_>>()
+        };
+        let text = "real server 10.0.0.7:31000 refused clients 5 times within 12 s, while its source \
+                    is not heard: ";
+        assert_eq!(told(true), [format!("{text}out of use, where others are usable")]);
+        assert_eq!(told(false), [format!("{text}not touched, since probe.mode is observe")]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use steps::{Step, generation, step};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vip::liveness::{Evidence, HostVerdict, ProbeReport, ProbeStatus, Silence};
+use vip::liveness::{Evidence, HostVerdict, ProbeReport, Silence};
 use watcher::{Watcher, foreign};
 
 use crate::world::{World, app, pass, run};
@@ -185,7 +185,7 @@ impl Run {
             others_answering: 1,
         };
         let verdicts = vec![HostVerdict { host, silence, evidence }];
-        self.world.prober.send_report(ProbeReport { verdicts, status: ProbeStatus::default() });
+        self.world.prober.send_report(ProbeReport { verdicts, ..ProbeReport::default() });
         self.watcher.note_silence(host, silence);
     }
 

@@ -43,7 +43,7 @@ pub use nft::{Nft, parse_nft_object};
 use observe::Listening;
 pub use outward::find_routed_outward;
 use path_mtu::PathMtus;
-pub use probe::{Answer as ProbeAnswer, LostSyn, ProbeSockets, has_uplink, parse_lost_syns};
+pub use probe::{Answer as ProbeAnswer, FailedSyn, ProbeSockets, has_uplink, parse_failed_syns};
 pub use proc_net_ip_vs::confirm_servers;
 use servers::ReadingCounts;
 pub use settings::Settings;

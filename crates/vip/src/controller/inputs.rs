@@ -26,6 +26,7 @@ impl Controller {
             Input::Ways(ways) => self.on_ways(ways, now),
             Input::Applied(outcome) => return Some(self.on_applied(&outcome, now)),
             Input::Verdicts(verdicts) => self.on_verdicts(verdicts, now),
+            Input::ServerVerdicts(verdicts) => self.on_server_verdicts(verdicts, now),
             Input::KernelChanged => {
                 let rested = self.read_at.saturating_add(self.rest);
                 self.look_at = self.look_at.min(now.saturating_add(SETTLE).max(rested));

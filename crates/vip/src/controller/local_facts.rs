@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::liveness::HostVerdict;
+use crate::liveness::{HostVerdict, ServerVerdict};
 use crate::naming::NameFacts;
 use crate::{AppKind, Vip};
 
@@ -50,18 +50,20 @@ pub struct KeptServer {
     pub task: TaskName,
 }
 
-/// The hosts that don't answer the agent's probes, and the real servers that are out of use because of
-/// them.
+/// The hosts that don't answer the agent's probes, the real servers that refuse clients, and those that are
+/// out of use because of that.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SilenceFacts {
     /// The hosts.
     pub hosts: Vec<HostVerdict>,
-    /// The weights that real servers on them would have.
+    /// The real servers that refuse clients.
+    pub refusing: Vec<ServerVerdict>,
+    /// The weights that the real servers of either would have.
     pub weights: Vec<WithheldWeight>,
 }
 
-/// The weight that a real server would have if its host answered.
+/// The weight that a real server would have without a verdict against it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WithheldWeight {
     /// The virtual service.

@@ -38,7 +38,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::liveness::HostVerdict;
+use crate::liveness::{HostVerdict, ServerVerdict};
 use crate::naming::AddressBook;
 use crate::path_mtu::LearntMtus;
 use crate::plan::{Conflict, Losses, OpResult, Outcome};
@@ -92,6 +92,8 @@ pub enum Input {
     Applied(Outcome),
     /// News about silent hosts.
     Verdicts(Vec<HostVerdict>),
+    /// News about real servers that refuse clients.
+    ServerVerdicts(Vec<ServerVerdict>),
     /// The kernel announces a change of links, addresses, routes or nftables.
     KernelChanged,
     /// Change nothing until released.

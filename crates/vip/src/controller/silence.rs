@@ -1,28 +1,54 @@
-//! Verdicts about hosts: which addresses they are planned for, and what follows for others to see.
+//! Verdicts about hosts and real servers: which addresses are planned for because of them, and what follows
+//! for others to see.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Controller;
-use crate::DesiredService;
-use crate::liveness::HostVerdict;
+use crate::liveness::{HostVerdict, ServerVerdict};
+use crate::{DesiredService, Protocol, SourceId};
 
 impl Controller {
     /// Takes in verdicts about hosts.
     pub(super) fn on_verdicts(&mut self, verdicts: Vec<HostVerdict>, now: Duration) {
         let hosts = self.silent_hosts.take_verdicts(verdicts);
-        if hosts.is_empty() {
-            return;
+        if !hosts.is_empty() {
+            self.touch_servers(|server| hosts.contains(&server.ip()), now);
         }
-        let is_on = |service: &DesiredService| {
-            let members = &service.selection.members;
-            members.keys().any(|server| hosts.contains(&server.ip()))
-        };
-        let services = self.services().filter(|(_, service)| is_on(service));
+    }
+
+    /// Takes in verdicts about real servers.
+    pub(super) fn on_server_verdicts(&mut self, verdicts: Vec<ServerVerdict>, now: Duration) {
+        let servers = self.silent_hosts.take_server_verdicts(verdicts);
+        if !servers.is_empty() {
+            self.touch_servers(|server| servers.contains(server), now);
+        }
+    }
+
+    fn touch_servers(&mut self, is_such: impl Fn(&SocketAddr) -> bool, now: Duration) {
+        let has_such = |service: &DesiredService| service.selection.members.keys().any(&is_such);
+        let services = self.services().filter(|(_, service)| has_such(service));
         let mut touched: BTreeSet<IpAddr> = services.map(|(vip, _)| vip.address).collect();
-        touched.extend(self.silent_hosts.vips_on(&hosts).map(|vip| vip.address));
+        touched.extend(self.silent_hosts.vips_with(&is_such).map(|vip| vip.address));
         self.touch_now(touched, now);
+    }
+
+    /// Returns the sources of the tasks at these real servers of TCP.
+    #[must_use]
+    pub fn sources_of(
+        &self,
+        servers: &BTreeSet<SocketAddr>,
+    ) -> BTreeMap<SocketAddr, BTreeSet<SourceId>> {
+        let mut sources: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (_, service) in self.services().filter(|(vip, _)| vip.protocol == Protocol::Tcp) {
+            let members = &service.selection.members;
+            let found = servers.iter().filter_map(|server| members.get_key_value(server));
+            for (server, member) in found {
+                sources.entry(*server).or_default().insert(member.source.clone());
+            }
+        }
+        sources
     }
 
     /// Counts the real servers, wanted or draining, that are on a host.

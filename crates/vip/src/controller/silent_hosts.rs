@@ -1,5 +1,5 @@
-//! Silent hosts: what this node's own probes say, laid over what the sources say. It only ever takes
-//! real servers out of use, and takes that back.
+//! Silent hosts, and real servers that refuse clients: what this node itself hears, laid over what the
+//! sources say. It only ever takes real servers out of use, and takes that back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -10,25 +10,26 @@ use nl_ipvs::DestinationSettings;
 use super::claims::Claims;
 use super::local_facts::{SilenceFacts, WithheldWeight};
 use super::tenant::Tenant;
-use crate::liveness::{HostVerdict, Silence, SilentServer};
+use crate::liveness::{Cause, HostVerdict, ServerVerdict, Silence, SilentServer};
 use crate::{
     Desired, DesiredService, LeftOut, Member, Observed, ObservedServer, ObservedService, Protocol,
     Vip, Why,
 };
 
-/// The silent hosts, and what became of the real servers on them.
+/// The silent hosts, the real servers that refuse clients, and what became of those.
 #[derive(Debug, Default)]
 pub(super) struct SilentHosts {
     verdicts: BTreeMap<IpAddr, Arc<HostVerdict>>,
-    /// The real servers on silent hosts, and those that don't have their weight again yet. The weight 0
-    /// in the kernel's table says nothing about the health of their tasks.
+    refusing: BTreeMap<SocketAddr, Arc<ServerVerdict>>,
+    /// The real servers that verdicts are about, and those that don't have their weight again yet. The
+    /// weight 0 in the kernel's table says nothing about the health of their tasks.
     withheld: BTreeMap<Vip, BTreeMap<SocketAddr, Withheld>>,
 }
 
-/// A real server whose host is silent.
+/// A real server that a verdict is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Withheld {
-    /// The weight that it would have if its host answered.
+    /// The weight that it would have without.
     weight: u32,
     /// The task behind it.
     tenant: Option<Tenant>,
@@ -53,16 +54,42 @@ impl SilentHosts {
         changed
     }
 
-    /// Returns the virtual services with real servers on these hosts that are out of use, or were until
-    /// a moment ago.
-    pub(super) fn vips_on<'a>(&'a self, hosts: &BTreeSet<IpAddr>) -> impl Iterator<Item = &'a Vip> {
-        let is_on = |servers: &BTreeMap<SocketAddr, Withheld>| {
-            servers.keys().any(|server| hosts.contains(&server.ip()))
-        };
-        self.withheld.iter().filter(move |(_, servers)| is_on(servers)).map(|(vip, _)| vip)
+    /// Returns the real servers about which something is new.
+    pub(super) fn take_server_verdicts(
+        &mut self,
+        verdicts: Vec<ServerVerdict>,
+    ) -> BTreeSet<SocketAddr> {
+        let mut changed = BTreeSet::new();
+        for verdict in verdicts {
+            let (server, is_refusing) = (verdict.server, verdict.is_refusing);
+            let before = match is_refusing {
+                true => self.refusing.insert(server, Arc::new(verdict)),
+                false => self.refusing.remove(&server),
+            };
+            if before.is_some() != is_refusing {
+                changed.insert(server);
+            }
+        }
+        changed
     }
 
-    /// Describes the silent hosts, and the weights of real servers that are out of use.
+    /// Returns the virtual services with such real servers that are out of use, or were until a moment ago.
+    pub(super) fn vips_with(
+        &self,
+        is_such: impl Fn(&SocketAddr) -> bool,
+    ) -> impl Iterator<Item = &Vip> {
+        let has_such = move |servers: &BTreeMap<_, _>| servers.keys().any(&is_such);
+        self.withheld.iter().filter(move |(_, servers)| has_such(servers)).map(|(vip, _)| vip)
+    }
+
+    /// Returns what speaks against a real server. A port that refuses TCP says nothing about UDP.
+    fn cause_against(&self, vip: &Vip, server: &SocketAddr) -> Option<Cause> {
+        let host = self.verdicts.get(&server.ip()).map(|verdict| Cause::Host(Arc::clone(verdict)));
+        let refusing = self.refusing.get(server).filter(|_| vip.protocol == Protocol::Tcp);
+        host.or_else(|| refusing.map(|verdict| Cause::Server(Arc::clone(verdict))))
+    }
+
+    /// Describes the verdicts, and the weights of real servers that are out of use.
     pub(super) fn to_facts(&self) -> SilenceFacts {
         let weights = self.withheld.iter().flat_map(|(vip, servers)| {
             servers.iter().map(|(server, withheld)| WithheldWeight {
@@ -73,12 +100,18 @@ impl SilentHosts {
             })
         });
         let hosts = self.verdicts.values().map(|verdict| (**verdict).clone());
-        SilenceFacts { hosts: hosts.collect(), weights: weights.collect() }
+        let refusing = self.refusing.values().map(|verdict| (**verdict).clone());
+        SilenceFacts {
+            hosts: hosts.collect(),
+            refusing: refusing.collect(),
+            weights: weights.collect(),
+        }
     }
 
     /// Takes over what another controller described.
     pub(super) fn take_over(&mut self, facts: &SilenceFacts) {
         self.take_verdicts(facts.hosts.clone());
+        self.take_server_verdicts(facts.refusing.clone());
         for WithheldWeight { vip, server, weight, task } in &facts.weights {
             let tenant = task.as_ref().map(Tenant::from_name);
             let withheld = Withheld { weight: *weight, tenant };
@@ -86,12 +119,16 @@ impl SilentHosts {
         }
     }
 
-    /// Tells whether nothing is to be done: no host is silent, and no weight is to be restored.
+    /// Tells whether nothing is to be done: there is no verdict, and no weight is to be restored.
     pub(super) fn is_idle(&self) -> bool {
-        self.verdicts.is_empty() && self.withheld.is_empty()
+        !self.has_verdicts() && self.withheld.is_empty()
     }
 
-    /// Restores, in a reading, the weights that real servers would have if their hosts answered. Those
+    fn has_verdicts(&self) -> bool {
+        !self.verdicts.is_empty() || !self.refusing.is_empty()
+    }
+
+    /// Restores, in a reading, the weights that real servers would have without verdicts. Those
     /// of tasks that have ended say nothing about the next task at the same address.
     pub(super) fn restore_weights(&self, observed: &mut Observed, claims: &Claims) {
         for (key, service) in &mut observed.services {
@@ -108,7 +145,7 @@ impl SilentHosts {
         }
     }
 
-    /// Takes the real servers on silent hosts out of use, unless nothing usable would be left of their
+    /// Takes the real servers that verdicts are about out of use, unless nothing usable would be left of their
     /// service. `observed` is the reading of these addresses.
     pub(super) fn lay_over(
         &mut self,
@@ -125,7 +162,7 @@ impl SilentHosts {
         }
         for (vip, service) in &mut desired.services {
             let held = observed.service(vip);
-            if !self.verdicts.is_empty() {
+            if self.has_verdicts() {
                 self.lay_over_service(vip, service, held);
             }
             self.forget_restored(vip, service, held);
@@ -139,24 +176,22 @@ impl SilentHosts {
         held: Option<&ObservedService>,
     ) {
         let selection = &mut service.selection;
-        let verdict_on = |server: &SocketAddr| {
-            self.verdicts.get(&server.ip()).map(|verdict| (*server, Arc::clone(verdict)))
-        };
-        let silent: Vec<_> = selection.members.keys().filter_map(verdict_on).collect();
+        let cause_against = |server: &SocketAddr| Some((*server, self.cause_against(vip, server)?));
+        let silent: Vec<_> = selection.members.keys().filter_map(cause_against).collect();
         if silent.is_empty() {
             return;
         }
-        let spared = self.best_silence(&selection.members, held);
-        for (server, verdict) in silent {
+        let spared = self.best_silence(vip, &selection.members, held);
+        for (server, cause) in silent {
             let Some(member) = selection.members.get_mut(&server) else { continue };
             let withheld = Withheld { weight: member.weight, tenant: Tenant::of_member(member) };
             self.withheld.entry(*vip).or_default().insert(server, withheld);
             let held = held.and_then(|held| held.servers.get(&server));
             let takes_clients = held.is_some_and(|held| held.settings.weight > 0);
-            match (verdict.silence, vip.protocol) {
+            match (cause.silence(), vip.protocol) {
                 (silence, _) if spared.is_none_or(|spared| silence <= spared) => {
                     if member.weight > 0 {
-                        member.silent = Some(SilentServer::Kept(verdict));
+                        member.silent = Some(SilentServer::Kept(cause));
                     }
                 }
                 // Weight 0 first, so that connections that wait for an answer are forgotten.
@@ -164,13 +199,13 @@ impl SilentHosts {
                     if silence == Some(Silence::Suspected) || takes_clients =>
                 {
                     member.weight = 0;
-                    member.silent = Some(SilentServer::OutOfUse(verdict));
+                    member.silent = Some(SilentServer::OutOfUse(cause));
                 }
                 // A UDP client that keeps its port would stay at a real server of weight 0 for good.
                 _ => {
                     if let Some(member) = selection.members.remove(&server) {
                         let (source, app, task) = (member.source, member.app, member.task);
-                        let why = Why::Silent(verdict);
+                        let why = Why::Silent(cause);
                         selection.left_out.push(LeftOut { source, app, task, why });
                     }
                     selection.silenced.insert(server);
@@ -186,6 +221,7 @@ impl SilentHosts {
     /// One that the kernel doesn't have in use yet doesn't count, since that may fail.
     fn best_silence(
         &self,
+        vip: &Vip,
         members: &BTreeMap<SocketAddr, Member>,
         held: Option<&ObservedService>,
     ) -> Option<Option<Silence>> {
@@ -193,7 +229,7 @@ impl SilentHosts {
             let held = held.and_then(|held| held.servers.get(server));
             held.is_some_and(|held| held.settings.weight > 0)
         };
-        let silence = |server: &SocketAddr| self.verdicts.get(&server.ip())?.silence;
+        let silence = |server: &SocketAddr| self.cause_against(vip, server)?.silence();
         let usable = members.iter().filter(|(_, member)| member.weight > 0);
         let counts = |server: &&SocketAddr| silence(server).is_some() || is_in_use(server);
         usable.map(|(server, _)| server).filter(counts).map(silence).min()
@@ -208,7 +244,8 @@ impl SilentHosts {
     ) {
         let Some(servers) = self.withheld.get_mut(vip) else { return };
         servers.retain(|server, _| {
-            let is_silent = self.verdicts.contains_key(&server.ip());
+            let is_silent = self.verdicts.contains_key(&server.ip())
+                || self.refusing.contains_key(server) && vip.protocol == Protocol::Tcp;
             let member = service.selection.members.get(server);
             let held = held.and_then(|held| held.servers.get(server));
             let is_back = |wanted: &Member| {

@@ -7,6 +7,8 @@
 //! WatchList -> liveness -> probes -> evidence -> liveness -> HostVerdict -> weights, deletions
 //! ```
 //!
+//! While a source is not heard, a real server that refuses clients gets a verdict of its own.
+//!
 //! A verdict only ever takes a real server out of use, or takes that back. It is about the path from
 //! this node to the host, so it is neither saved nor shared with other nodes.
 
@@ -19,6 +21,7 @@ mod flaps;
 mod host;
 mod hosts_in_use;
 mod order;
+mod refusals;
 mod report;
 mod silent_server;
 mod status;
@@ -31,10 +34,11 @@ mod watch_list;
 
 pub use hosts_in_use::HostsInUse;
 pub use order::{ConnectResult, Order};
+pub use refusals::{Refusal, Refusals};
 pub use report::ProbeReport;
-pub use silent_server::SilentServer;
+pub use silent_server::{Cause, SilentServer};
 pub use status::ProbeStatus;
 pub use timing::INTERVAL;
-pub use verdict::{Evidence, HostVerdict, Silence};
+pub use verdict::{Evidence, HostVerdict, ServerVerdict, Silence};
 pub use watch::Liveness;
 pub use watch_list::{WatchList, Watched};

@@ -2,23 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use super::{HostVerdict, ProbeStatus};
+use super::{HostVerdict, ProbeStatus, Refusal};
 
 /// News from the prober.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProbeReport {
     /// News about hosts, each once, in the order of their addresses.
     pub verdicts: Vec<HostVerdict>,
+    /// The refusals of real servers that clients met, in the order of time.
+    pub refusals: Vec<Refusal>,
     /// The state of the probing.
     pub status: ProbeStatus,
 }
 
+/// The number of refusals in a report that waits; the others are left out.
+const MOST_REFUSALS: usize = 256;
+
 impl ProbeReport {
-    /// Adds a newer report: of each host only the last verdict counts.
+    /// Adds a newer report: of each host only the last verdict counts, and all refusals do.
     pub fn merge(&mut self, newer: Self) {
         let verdicts = std::mem::take(&mut self.verdicts).into_iter().chain(newer.verdicts);
         let last: BTreeMap<_, _> = verdicts.map(|verdict| (verdict.host, verdict)).collect();
-        *self = Self { verdicts: last.into_values().collect(), status: newer.status };
+        let mut refusals = std::mem::take(&mut self.refusals);
+        refusals.extend(newer.refusals);
+        refusals.truncate(MOST_REFUSALS);
+        *self = Self { verdicts: last.into_values().collect(), refusals, status: newer.status };
     }
 }
 
@@ -36,6 +44,7 @@ mod tests {
         };
         let report = |verdicts: &[HostVerdict], watched| ProbeReport {
             verdicts: verdicts.to_vec(),
+            refusals: Vec::new(),
             status: ProbeStatus { watched, ..ProbeStatus::default() },
         };
         let suspected = Some(Silence::Suspected);

@@ -22,6 +22,8 @@ pub struct ProbeStatus {
     pub log_obstacle: Option<String>,
     /// The number of lost SYNs that were heard of since the start.
     pub lost_syns: u64,
+    /// The number of refusals of clients that were heard of since the start.
+    pub refusals: u64,
     /// The number of echoes and connections sent since the start.
     pub probes_sent: u64,
     /// The number of times that a host was suspected since the start.

@@ -1,7 +1,7 @@
-//! Verdicts about hosts.
+//! Verdicts about hosts, and about single real servers.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,43 @@ impl HostVerdict {
     #[must_use]
     pub fn taken_back(&self) -> Self {
         Self { silence: None, ..self.clone() }
+    }
+}
+
+/// News about one real server that refuses clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerVerdict {
+    /// The address and port.
+    pub server: SocketAddr,
+    /// Whether it refuses clients; false when that is taken back. It holds until the next verdict.
+    pub is_refusing: bool,
+    /// The number of refusals that count.
+    pub refusals: u32,
+    /// The time from the first of them to the last.
+    #[serde(rename = "within_ms", with = "as_ms")]
+    pub within: Duration,
+}
+
+impl ServerVerdict {
+    /// Returns the verdict that takes one about this real server back.
+    #[must_use]
+    pub fn taken_back(server: SocketAddr) -> Self {
+        Self { server, is_refusing: false, refusals: 0, within: Duration::ZERO }
+    }
+}
+
+/// Writes what happened, such as `refused clients 5 times within 12 s, while its source is not heard`.
+impl fmt::Display for ServerVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server: _, is_refusing, refusals, within } = self;
+        if !is_refusing {
+            return f.write_str("is tried again");
+        }
+        let within = within.as_secs();
+        write!(
+            f,
+            "refused clients {refusals} times within {within} s, while its source is not heard"
+        )
     }
 }
 

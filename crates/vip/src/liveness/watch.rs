@@ -244,6 +244,7 @@ impl Liveness {
             probes_sent: self.probes_sent,
             log_obstacle: None,
             lost_syns: self.lost_syns,
+            refusals: 0,
             suspicions: self.suspicions,
             taken_back: self.taken_back,
         }

@@ -10,6 +10,7 @@ use super::rules::{change_rules, delete_rules};
 use super::shuffle::shuffle_servers;
 use super::tables::{change_tables, delete_tables};
 use super::{Baseline, Conflict, Op, Plan, Scope};
+use crate::liveness::{Cause, SilentServer};
 use crate::merge_join::merge_join;
 use crate::nft::{Element, Masquerade, NftSupport, pairs_of};
 use crate::ownership::{MARK, Owner, owner_of};
@@ -259,7 +260,8 @@ fn forget_unanswered(plan: &Plan, desired: &Desired) -> Vec<Op> {
     let forget = |op: &Op| match op {
         Op::SetServer { vip, server, settings, .. } if settings.weight == 0 => {
             let service = desired.services.get(vip)?;
-            let is_silent = service.selection.members.get(server)?.silent.is_some();
+            let silent = service.selection.members.get(server)?.silent.as_ref();
+            let is_silent = matches!(silent, Some(SilentServer::OutOfUse(Cause::Host(_))));
             let flows = StaleFlows::Unanswered { by: *server };
             is_silent.then_some(Op::ForgetFlows { vip: *vip, flows })
         }

@@ -13,6 +13,7 @@ mod mtu;
 mod names;
 mod once;
 mod portions;
+mod refusing;
 mod rules;
 mod served;
 mod silence;

@@ -155,15 +155,25 @@ fn conntrack_message(
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
-/// Returns the client of a conntrack entry, and the real server that its replies come from, unless that is
-/// the very address that the client sends to: then no real server was chosen.
-pub(in super::super) fn client_and_server(attributes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+/// The ends of a connection to a VIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Ends {
+    pub(in super::super) client: SocketAddr,
+    /// The client as the real server sees it.
+    pub(in super::super) seen_as: SocketAddr,
+    pub(in super::super) server: SocketAddr,
+}
+
+/// Returns the ends of a conntrack entry, unless replies come from the very address that the client sends
+/// to: then no real server was chosen.
+pub(in super::super) fn connection_ends(attributes: &[u8]) -> Option<Ends> {
     let tuple = first_value(attributes, CTA_TUPLE_ORIG)?;
     let reply = first_value(attributes, CTA_TUPLE_REPLY)?;
     let client = tuple_end(tuple, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?;
     let vip = tuple_end(tuple, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?;
     let server = tuple_end(reply, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], CTA_PROTO_SRC_PORT)?;
-    (server != vip).then_some((client, server))
+    let seen_as = tuple_end(reply, [CTA_IP_V4_DST, CTA_IP_V6_DST], CTA_PROTO_DST_PORT)?;
+    (server != vip).then_some(Ends { client, seen_as, server })
 }
 
 /// Returns one end of a tuple.
@@ -192,10 +202,11 @@ pub(in super::super) mod tests {
 
     #[test]
     fn the_real_server_is_known_once_it_was_chosen() {
-        let told = client_and_server(&tracked([10, 0, 0, 7]));
-        let expected = ("10.0.0.9:40000".parse().unwrap(), "10.0.0.7:53".parse().unwrap());
-        assert_eq!(told, Some(expected));
-        assert_eq!(client_and_server(&tracked([3, 3, 0, 6])), None);
+        let told = connection_ends(&tracked([10, 0, 0, 7])).unwrap();
+        assert_eq!(told.client, "10.0.0.9:40000".parse().unwrap());
+        assert_eq!(told.seen_as.ip(), IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(told.server, "10.0.0.7:53".parse().unwrap());
+        assert_eq!(connection_ends(&tracked([3, 3, 0, 6])), None);
     }
 
     /// As the kernel dumps a flow of 10.0.0.9:40000 to 3.3.0.6:53 by UDP, shortened. Its replies go

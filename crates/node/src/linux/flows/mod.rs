@@ -15,7 +15,7 @@ use vip::plan::StaleFlows;
 use vip::{Op, Vip};
 
 use super::answer::{Answer, refused_op, unknown_outcome};
-pub(super) use message::client_and_server;
+pub(super) use message::connection_ends;
 #[cfg(test)]
 pub(super) use message::tests::tracked;
 

@@ -25,8 +25,11 @@ const NFT_CT_DST_IP6: u32 = 22;
 const NFTA_CT_DREG: u16 = 1;
 const NFTA_CT_KEY: u16 = 2;
 const NFTA_CT_DIRECTION: u16 = 3;
+const NFT_FIB_RESULT_OIF: u32 = 1;
 const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
 const NFTA_FIB_F_SADDR: u32 = 1;
+const NFTA_FIB_F_IIF: u32 = 1 << 3;
+const NFTA_FIB_F_PRESENT: u32 = 1 << 5;
 const NFTA_FIB_DREG: u16 = 1;
 const NFTA_FIB_RESULT: u16 = 2;
 const NFTA_FIB_FLAGS: u16 = 3;
@@ -40,6 +43,7 @@ const NFTA_LIMIT_RATE: u16 = 1;
 const NFTA_LIMIT_UNIT: u16 = 2;
 const NFTA_LIMIT_BURST: u16 = 3;
 const NFTA_LOG_GROUP: u16 = 1;
+const NFTA_LOG_PREFIX: u16 = 2;
 const NFT_REJECT_ICMP_UNREACH: u32 = 0;
 const NFT_REJECT_TCP_RST: u32 = 1;
 const NFTA_REJECT_TYPE: u16 = 1;
@@ -60,8 +64,9 @@ const ICMPV6_PORT_UNREACH: u8 = 4;
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`.
 const CT_STATE_NEW: u32 = 8;
 
-/// `IPS_CONFIRMED` of `linux/netfilter/nf_conntrack_common.h`.
+// linux/netfilter/nf_conntrack_common.h
 const IPS_CONFIRMED: u32 = 1 << 3;
+const IPS_DYING: u32 = 1 << 9;
 
 /// The flags of a TCP header (RFC 9293), and the byte that holds them.
 const FLAGS_AT: u32 = 13;
@@ -119,6 +124,11 @@ pub(super) fn is_confirmed() -> Vec<Expressions> {
     ct_has_bit(NFT_CT_STATUS, IPS_CONFIRMED)
 }
 
+/// `ct status dying`: the connection is forgotten, which happens to one whose only reply is a reset.
+pub(super) fn is_dying() -> Vec<Expressions> {
+    ct_has_bit(NFT_CT_STATUS, IPS_DYING)
+}
+
 fn ct_has_bit(key: u32, bit: u32) -> Vec<Expressions> {
     let mask = mask_register(&bit.to_ne_bytes());
     vec![load_ct(key, None), mask, compare_register(Operator::NotEqual, &[0; 4])]
@@ -126,10 +136,19 @@ fn ct_has_bit(key: u32, bit: u32) -> Vec<Expressions> {
 
 /// `tcp flags & (fin | syn | rst | ack) == syn`.
 pub(super) fn is_opening_syn() -> Vec<Expressions> {
+    has_tcp_flags(SYN)
+}
+
+/// `tcp flags & (fin | syn | rst | ack) == rst | ack`: the answer to a SYN at a closed port.
+pub(super) fn is_refusing_reset() -> Vec<Expressions> {
+    has_tcp_flags(RST | ACK)
+}
+
+fn has_tcp_flags(wanted: u8) -> Vec<Expressions> {
     let flags = [
         load_payload(R1, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_AT, 1),
         mask_register(&[FIN | SYN | RST | ACK]),
-        compare_register(Operator::Equal, &[SYN]),
+        compare_register(Operator::Equal, &[wanted]),
     ];
     is_protocol(TCP).into_iter().chain(flags).collect()
 }
@@ -142,15 +161,26 @@ pub(super) fn limit_per_second(count: u32) -> Expressions {
     Expressions::Other { expression_type: "limit".to_owned(), attributes: limit }
 }
 
-/// `log group GROUP`.
-pub(super) fn log_to(group: u16) -> Expressions {
-    let group = DefaultNla::new(NFTA_LOG_GROUP, group.to_be_bytes().to_vec());
-    Expressions::Other { expression_type: "log".to_owned(), attributes: vec![group] }
+/// `log group GROUP`, with `prefix PREFIX` if there is one.
+pub(super) fn log_to(group: u16, prefix: Option<&str>) -> Expressions {
+    let mut log = vec![DefaultNla::new(NFTA_LOG_GROUP, group.to_be_bytes().to_vec())];
+    let prefix = prefix.map(|text| [text.as_bytes(), &[0]].concat());
+    log.extend(prefix.map(|text| DefaultNla::new(NFTA_LOG_PREFIX, text)));
+    Expressions::Other { expression_type: "log".to_owned(), attributes: log }
 }
 
 /// `ct direction original`.
 pub(super) fn is_original() -> Vec<Expressions> {
-    vec![load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[IP_CT_DIR_ORIGINAL])]
+    has_direction(IP_CT_DIR_ORIGINAL)
+}
+
+/// `ct direction reply`.
+pub(super) fn is_reply() -> Vec<Expressions> {
+    has_direction(IP_CT_DIR_REPLY)
+}
+
+fn has_direction(direction: u8) -> Vec<Expressions> {
+    vec![load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[direction])]
 }
 
 /// Loads `ct original ip daddr` into the first register.
@@ -178,6 +208,19 @@ pub(super) fn source_is_not_local() -> Vec<Expressions> {
         ],
     );
     vec![fib, compare_register(Operator::NotEqual, &RTN_LOCAL.to_ne_bytes())]
+}
+
+/// `fib saddr . iif oif exists`: the packet came in where packets to its source go out.
+pub(super) fn source_is_behind_interface() -> Vec<Expressions> {
+    let fib = untyped_expression(
+        "fib",
+        [
+            (NFTA_FIB_DREG, u32::from(R1)),
+            (NFTA_FIB_RESULT, NFT_FIB_RESULT_OIF),
+            (NFTA_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT),
+        ],
+    );
+    vec![fib, compare_register(Operator::Equal, &1_u32.to_ne_bytes())]
 }
 
 /// `dnat to` the address in the first register.
@@ -250,9 +293,7 @@ pub(super) fn connections_to(prefix: &IpNet, hook: Hook) -> Vec<Expressions> {
         IpAddr::V6(address) => address.octets().to_vec(),
     };
     let (network, mask) = (octets(prefix.network()), octets(prefix.netmask()));
-    let answers =
-        [load_ct(NFT_CT_DIRECTION, None), compare_register(Operator::Equal, &[IP_CT_DIR_REPLY])];
-    let mut parts = if hook == Hook::Forward { answers.to_vec() } else { Vec::new() };
+    let mut parts = if hook == Hook::Forward { is_reply() } else { Vec::new() };
     parts.extend([
         load_original_destination(family),
         mask_register(&mask),

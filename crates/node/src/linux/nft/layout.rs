@@ -22,6 +22,10 @@
 //!     dnat to ip daddr }
 //!   chain output      { type nat hook output priority -101;     ip daddr @vips jump own-to-vip }
 //!   chain own-syn     { type filter hook output priority -99; ct state new ip daddr @vips jump lost-syn }
+//!   chain refusal     { type filter hook prerouting priority -102;
+//!     ct status dying ct direction reply tcp flags & (fin | syn | rst | ack) == rst | ack
+//!       ct original ip daddr @vips fib saddr . iif oif exists
+//!       limit rate 20/second burst 20 packets log prefix "refused" group 30313 }
 //!   chain source {
 //!     ip saddr @vips snat to ct original ip daddr . ip daddr map @sources
 //!     ip saddr @vips masquerade
@@ -43,6 +47,11 @@
 //! tracking knows which real server it went to, since IPVS told it before the first one left. So it is
 //! logged before IPVS takes it again, at -98 from here, where packets meet `own-syn` only for this; that
 //! asks first whether the connection has a reply, which costs other traffic less than a look-up.
+//!
+//! When the only reply to a SYN is a reset, connection tracking forgets the connection while the reset
+//! passes: the packet meets the chain `refusal` with a dying entry, which no packet of a connection that
+//! was ever open has. So one comparison is what other traffic pays for it. A client that sends a reset in
+//! the name of a real server is behind another interface than that.
 //!
 //! Clients from elsewhere are refused at input, where the node's own input filter, the routing and
 //! other programs' NAT have had their say. The node's own clients are refused in a nat chain, or where
@@ -75,8 +84,14 @@ pub(super) const SOURCES: &str = "sources";
 /// to have it.
 pub(in super::super) const LOG_GROUP: u16 = 30313;
 
+/// What the log calls a SYN that was refused.
+pub(in super::super) const REFUSED_PREFIX: &str = "refused";
+
 /// The number of lost SYNs that are logged in a second, and at once. Each is only a hint.
 const LOGGED: u32 = 100;
+
+/// The same of SYNs that were refused. A few are enough.
+const LOGGED_REFUSALS: u32 = 20;
 
 /// A rule, as its expressions.
 pub(super) type Rule = Vec<Expressions>;
@@ -152,13 +167,13 @@ pub(super) fn chain_layouts(family: Family, rules: Rules) -> Vec<Chain> {
     };
     let guard = if rules.guard == Guard::On { guard_chains(family) } else { Vec::new() };
     let refused = chain(REFUSED, refused_rules(family));
-    let (mut lost_syn, mut own_syn) = (Vec::new(), Vec::new());
+    let (mut lost_syn, mut others) = (Vec::new(), Vec::new());
     if rules.lost_syns == LostSyns::Logged {
         lost_syn.push(chain(LOST_SYN, vec![log_lost_syn()]));
-        own_syn.push(own_syn_chain(family));
+        others.extend([own_syn_chain(family), refusal_chain(family)]);
     }
     let refuse = refuse_chains(family, rules.lost_syns);
-    [vec![refused], lost_syn, refuse, own, own_syn, guard].concat()
+    [vec![refused], lost_syn, refuse, own, others, guard].concat()
 }
 
 fn chain(name: &'static str, rules: Vec<Rule>) -> Chain {
@@ -207,13 +222,22 @@ fn refuse_chains(family: Family, lost_syns: LostSyns) -> Vec<Chain> {
 /// Logs a SYN whose connection is tracked already: its first packet has left.
 fn log_lost_syn() -> Rule {
     let syn = e::is_confirmed().into_iter().chain(e::is_opening_syn());
-    syn.chain([e::limit_per_second(LOGGED), e::log_to(LOG_GROUP)]).collect()
+    syn.chain([e::limit_per_second(LOGGED), e::log_to(LOG_GROUP, None)]).collect()
 }
 
 /// The chain that the node's own lost SYNs pass, before IPVS takes them at -98.
 fn own_syn_chain(family: Family) -> Chain {
     let rule = e::is_new().into_iter().chain(to_vips(family, [e::jump(LOST_SYN)]));
     base_chain("own-syn", ("filter", InetHookNumber::LocalOut, -99), rule.collect())
+}
+
+/// The chain that logs a reset by which a real server refuses a client.
+fn refusal_chain(family: Family) -> Chain {
+    let is_reset = [e::is_dying(), e::is_reply(), e::is_refusing_reset()].concat().into_iter();
+    let of_vip = [e::load_original_destination(family), e::is_in(VIPS)];
+    let log = [e::limit_per_second(LOGGED_REFUSALS), e::log_to(LOG_GROUP, Some(REFUSED_PREFIX))];
+    let rule = is_reset.chain(of_vip).chain(e::source_is_behind_interface()).chain(log);
+    base_chain("refusal", ("filter", InetHookNumber::PreRouting, -102), rule.collect())
 }
 
 /// The filter chain that refuses the node's own new clients, before IPVS takes their packets at -98.

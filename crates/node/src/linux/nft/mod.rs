@@ -27,7 +27,7 @@ use vip::{Nft as Tables, Op};
 
 use super::answer::{Answer, failed_op};
 use crate::{KernelError, error_chain};
-pub(super) use layout::LOG_GROUP;
+pub(super) use layout::{LOG_GROUP, REFUSED_PREFIX};
 use message::Message;
 use read::nft_error;
 use transaction::commit_messages;

@@ -1,10 +1,10 @@
 //! The sockets by which hosts are probed: ICMP echoes of both families, and TCP connections. Beside them
-//! is the socket that clients' lost SYNs are heard by.
+//! is the socket by which clients' SYNs are heard of that were lost or refused.
 
 mod connects;
 mod echo_socket;
 mod icmp;
-mod lost_syns;
+mod syn_log;
 mod uplink;
 
 use std::io::{self, ErrorKind};
@@ -19,8 +19,8 @@ use vip::liveness::{ConnectResult, Order};
 
 use connects::Connects;
 use echo_socket::EchoSocket;
-use lost_syns::LostSynLog;
-pub use lost_syns::{LostSyn, parse_lost_syns};
+use syn_log::SynLog;
+pub use syn_log::{FailedSyn, parse_failed_syns};
 pub use uplink::has_uplink;
 
 /// The pause before a log that could not be taken is tried again.
@@ -45,8 +45,8 @@ pub enum Answer {
         /// The result.
         result: ConnectResult,
     },
-    /// A client's SYN got no answer.
-    LostSyn(LostSyn),
+    /// A client's SYN opened no connection.
+    FailedSyn(FailedSyn),
 }
 
 /// The sockets. None of the calls blocks, but [`ProbeSockets::wait`].
@@ -58,7 +58,7 @@ pub struct ProbeSockets {
     /// `None` where the kernel has no IPv6.
     v6: Option<EchoSocket>,
     connects: Connects,
-    log: io::Result<LostSynLog>,
+    log: io::Result<SynLog>,
     log_tried_at: Instant,
 }
 
@@ -73,7 +73,7 @@ impl ProbeSockets {
         let identifier = u16::from_be_bytes(random);
         let v4 = EchoSocket::open(false, identifier)?;
         let v6 = EchoSocket::open(true, identifier).ok();
-        let (log, log_tried_at) = (LostSynLog::open(), Instant::now());
+        let (log, log_tried_at) = (SynLog::open(), Instant::now());
         Ok(Self { v4, v6, connects: Connects::default(), log, log_tried_at })
     }
 
@@ -127,10 +127,10 @@ impl ProbeSockets {
         let connects = ended.map(|(server, result)| Answer::Connect { server, result });
         let echoes =
             heard.into_iter().map(|(host, sequence, age)| Answer::Echo { host, sequence, age });
-        echoes.chain(connects).chain(self.receive_lost_syns()).collect()
+        echoes.chain(connects).chain(self.receive_failed_syns()).collect()
     }
 
-    /// Returns the reason why clients' lost SYNs can't be heard of; `None` if they can.
+    /// Returns the reason why clients' lost and refused SYNs can't be heard of; `None` if they can.
     #[must_use]
     pub fn log_obstacle(&self) -> Option<String> {
         let error = self.log.as_ref().err()?;
@@ -145,16 +145,16 @@ impl ProbeSockets {
         })
     }
 
-    fn receive_lost_syns(&mut self) -> impl Iterator<Item = Answer> + use<> {
+    fn receive_failed_syns(&mut self) -> impl Iterator<Item = Answer> + use<> {
         if self.log.is_err() && self.log_tried_at.elapsed() >= RETRY_PAUSE {
-            (self.log, self.log_tried_at) = (LostSynLog::open(), Instant::now());
+            (self.log, self.log_tried_at) = (SynLog::open(), Instant::now());
         }
-        let received = self.log.as_mut().map_or_else(|_| Ok(Vec::new()), LostSynLog::receive);
-        let lost = received.unwrap_or_else(|error| {
+        let received = self.log.as_mut().map_or_else(|_| Ok(Vec::new()), SynLog::receive);
+        let failed = received.unwrap_or_else(|error| {
             (self.log, self.log_tried_at) = (Err(error), Instant::now());
             Vec::new()
         });
-        lost.into_iter().map(Answer::LostSyn)
+        failed.into_iter().map(Answer::FailedSyn)
     }
 }
 
