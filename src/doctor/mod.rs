@@ -14,6 +14,7 @@ mod policy;
 mod rights;
 mod sysctls;
 mod table;
+mod untracked;
 
 pub use addresses::{AddressFacts, check_addresses, unused_addresses};
 pub use agent::{LockState, check_agent};
@@ -29,3 +30,4 @@ pub use policy::{ClusterNodes, check_policy};
 pub use rights::check_rights;
 pub use sysctls::check_sysctls;
 pub use table::check_table;
+pub use untracked::check_untracked;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use testkit::netns;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, eventually, tell};
 use crate::support::Ran;
 use crate::world::{self, Running, app, apps, healthy, node};
 
@@ -128,6 +128,65 @@ fn prefixes_that_loop_and_an_address_of_another_host_are_told() {
         netns::run_tool("ip", &args);
     }
     assert_eq!(told(), looping[..1]);
+}
+
+/// What hides packets of VIPs from conntrack is told, with the lines that cure it.
+#[test]
+fn rules_that_leave_vips_untracked_are_told() {
+    node();
+    let config = "/run/vipd-doctor-untracked.toml";
+    fs::write(config, "[vip]\nallow = [\"3.0.0.0/8\"]\n").unwrap();
+    let told = || {
+        let ran = doctor(&["--config", config, "--output", "json"]);
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        let groups = report["groups"].as_array().unwrap().clone();
+        let firewall = groups.iter().find(|group| group["name"] == "firewall").unwrap();
+        let checks = firewall["checks"].as_array().unwrap().clone().into_iter();
+        let mut pairs = Vec::new();
+        for check in checks.filter(|check| check["text"].as_str().unwrap().contains("untracked")) {
+            assert_eq!(check["level"], "warning");
+            let [text, cure] = ["text", "cure"].map(|key| check[key].as_str().unwrap().to_owned());
+            pairs.push((text, cure.split('`').nth(1).unwrap_or_default().to_owned()));
+        }
+        pairs
+    };
+    let run = |line: &str| {
+        let (tool, args) = line.split_once(' ').unwrap();
+        netns::try_run_tool(tool, args)
+    };
+    assert_eq!(told(), []);
+    for (rules, places) in [
+        (
+            &[
+                "nft add table inet raw",
+                "nft add chain inet raw pre { type filter hook prerouting priority raw ; }",
+                "nft add rule inet raw pre ip daddr != 127.0.0.1 notrack",
+                "nft add chain inet raw out { type filter hook output priority raw ; }",
+                "nft add rule inet raw out notrack",
+            ][..],
+            &["inet raw out leaves", "inet raw pre may leave"][..],
+        ),
+        (
+            &["iptables-legacy -t raw -A PREROUTING -d 3.3.0.0/16 -j CT --notrack"],
+            &["ip raw PREROUTING (iptables-legacy) may leave"],
+        ),
+        (
+            &["iptables-nft -t raw -A OUTPUT -d 0.0.0.0/1 -j CT --notrack"],
+            &["ip raw OUTPUT leaves"],
+        ),
+    ] {
+        if let Some(error) = rules.iter().find_map(|rule| run(rule).err()) {
+            tell(&format!("not on this kernel: {}: {error}", rules[0]));
+            continue;
+        }
+        let found = told();
+        assert_eq!(found.len(), places.len(), "{found:?}");
+        for ((text, cure), place) in found.iter().zip(places) {
+            assert!(text.starts_with(place) && text.contains("3.0.0.0/8"), "{text}");
+            run(cure).unwrap();
+        }
+        assert_eq!(told(), [], "after {found:?}");
+    }
 }
 
 /// Runs a command of vipd on a node of the cluster as nobody, with `CAP_NET_ADMIN` only and a

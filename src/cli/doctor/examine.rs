@@ -75,7 +75,10 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
     group("limits", limits);
     if let Some(observed) = observed {
         group("table", doctor::check_table(observed, &links));
-        group("firewall", doctor::check_firewall(observed, &config.policy.allow, config.firewall));
+        let allow = &config.policy.allow;
+        let mut firewall = doctor::check_firewall(observed, allow, config.firewall);
+        firewall.extend(doctor::check_untracked(observed, allow));
+        group("firewall", firewall);
     }
     if let Some(checks) =
         observed.and_then(|held| check_addresses(config, held, forwarding.as_ref()))

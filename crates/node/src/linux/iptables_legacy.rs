@@ -1,7 +1,6 @@
 //! The kernel's older firewall (`x_tables`), which is read and changed by running `iptables-legacy`.
 //!
-//! The tool is run only where the kernel has a filter table, since running it creates one. It
-//! needs root.
+//! The tool is run only for tables that the kernel has, since running it creates one. It needs root.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -37,17 +36,23 @@ enum ToolError {
 /// Adds the chains of the older firewall to those of nftables.
 pub(super) fn read_legacy_rules(firewall: &mut Arc<Firewall>) {
     for families in [Families::V4, Families::V6] {
-        if !has_filter(families) {
-            continue;
-        }
-        let firewall = Arc::make_mut(firewall);
-        match run_tool(families, &["-S"]) {
-            Ok(text) => firewall.chains.extend(parse_rules(families, &text)),
-            Err(error) => {
-                let (tool, why) = (tool_name(families), error_chain(&error));
-                firewall.unread.insert(format!(
-                    "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
-                ));
+        for table in ["filter", "raw"] {
+            if !has_table(families, table) {
+                continue;
+            }
+            let firewall = Arc::make_mut(firewall);
+            match run_tool(families, &["-t", table, "-S"]) {
+                Ok(text) => {
+                    let into =
+                        if table == "raw" { &mut firewall.raw } else { &mut firewall.chains };
+                    into.extend(parse_rules(families, table, &text));
+                }
+                Err(error) => {
+                    let (tool, why) = (tool_name(families), error_chain(&error));
+                    firewall.unread.insert(format!(
+                        "the rules of {tool} can't be read, and may drop traffic to VIPs: {why}"
+                    ));
+                }
             }
         }
     }
@@ -88,11 +93,11 @@ fn remove_marked(place: &ChainPlace, prefix: &IpNet) -> Result<usize, OpError> {
     Ok(removed)
 }
 
-fn has_filter(families: Families) -> bool {
+fn has_table(families: Families, table: &str) -> bool {
     let name = if families == Families::V6 { "ip6_tables_names" } else { "ip_tables_names" };
     // Only root may read this file, and only root can use the tool.
     let names = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name));
-    names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
+    names.is_ok_and(|names| names.lines().any(|name| name == table))
 }
 
 fn tool_name(families: Families) -> &'static str {
@@ -110,8 +115,12 @@ fn run_tool(families: Families, args: &[&str]) -> Result<String, ToolError> {
     Err(ToolError::Failed(line.to_owned()))
 }
 
-/// Parses the output of `-S` for the filter table.
-fn parse_rules(families: Families, text: &str) -> impl Iterator<Item = (ChainPlace, Chain)> {
+/// Parses the output of `-S` for a table.
+fn parse_rules(
+    families: Families,
+    table: &str,
+    text: &str,
+) -> impl Iterator<Item = (ChainPlace, Chain)> {
     let lines: Vec<_> = text.lines().map(split_words).collect();
     let names: BTreeSet<_> = lines.iter().filter_map(|line| line.get(1).cloned()).collect();
     let mut chains: Vec<(String, Chain)> =
@@ -126,14 +135,15 @@ fn parse_rules(families: Families, text: &str) -> impl Iterator<Item = (ChainPla
         }
     }
     chains.into_iter().map(move |(chain, rules)| {
-        let table = "filter".to_owned();
+        let table = table.to_owned();
         (ChainPlace { backend: Backend::Legacy, families, table, chain }, rules)
     })
 }
 
 fn parse_policy(line: &[String]) -> Option<Base> {
     let hook = match line.get(1)?.as_str() {
-        "INPUT" => Hook::Input,
+        // The latter is in the table `raw`.
+        "INPUT" | "PREROUTING" => Hook::Input,
         "FORWARD" => Hook::Forward,
         "OUTPUT" => Hook::Output,
         _ => return None,
@@ -166,6 +176,8 @@ fn parse_rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
                 continue;
             }
             "-j" | "-g" => {
+                rule.untracks =
+                    value == "NOTRACK" || value == "CT" && words.any(|word| word == "--notrack");
                 rule.verdict = parse_verdict(word, value, chains);
                 break;
             }
@@ -219,7 +231,10 @@ mod tests {
     use vip::firewall::{Fate, OwnRules};
 
     fn firewall(text: &str) -> Firewall {
-        Firewall { chains: parse_rules(Families::V4, text).collect(), ..Firewall::default() }
+        Firewall {
+            chains: parse_rules(Families::V4, "filter", text).collect(),
+            ..Firewall::default()
+        }
     }
 
     fn fate(text: &str, chain: &str) -> Fate {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Base, ChainPlace, ESTABLISHED, Firewall, Hook, NEW, Rule, RuleCondition, RuleVerdict};
 
 /// The depth of nested chains that the kernel allows.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 
 /// The fate of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,10 +81,10 @@ enum End {
 }
 
 /// A packet of a VIP: the first of a connection, or at the forward hook a reply.
-struct Packet<'a> {
-    prefix: &'a IpNet,
-    hook: Hook,
-    own_rules: OwnRules<'a>,
+pub(super) struct Packet<'a> {
+    pub(super) prefix: &'a IpNet,
+    pub(super) hook: Hook,
+    pub(super) own_rules: OwnRules<'a>,
 }
 
 /// The rules of ours that an evaluation counts.
@@ -188,7 +188,7 @@ impl Firewall {
 
 impl Packet<'_> {
     /// Tells whether all conditions hold; `None` if unknown.
-    fn meets_all(&self, conditions: &[RuleCondition]) -> Option<bool> {
+    pub(super) fn meets_all(&self, conditions: &[RuleCondition]) -> Option<bool> {
         let mut sure = true;
         for condition in conditions {
             match self.meets_one(*condition) {

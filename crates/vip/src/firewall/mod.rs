@@ -13,6 +13,7 @@
 mod evaluate;
 mod own_rules;
 mod remedy;
+mod untracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::nft::UnknownMode;
 pub use evaluate::{Fate, Finding, OwnRules, prefixes_to_check};
 pub use own_rules::split_admissible;
 pub use remedy::{FirewallManager, describe_remedy, find_manager, iptables_match, remedy_commands};
+pub use untracked::{Untracked, UntrackedPackets};
 
 /// The action about chains that drop traffic to VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -116,7 +118,7 @@ impl ChainPlace {
     #[must_use]
     pub fn is_of_iptables(&self) -> bool {
         let tables = ["filter", "mangle", "nat", "raw", "security"];
-        let chains = ["INPUT", "FORWARD", "OUTPUT"];
+        let chains = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT"];
         self.families != Families::Both
             && tables.contains(&self.table.as_str())
             && chains.contains(&self.chain.as_str())
@@ -172,6 +174,8 @@ pub struct Rule {
     pub verdict: RuleVerdict,
     /// The prefix in its comment, if the rule is ours.
     pub mark: Option<IpNet>,
+    /// Whether it has conntrack leave the packet alone, before its verdict.
+    pub untracks: bool,
 }
 
 /// A condition on a packet.
@@ -222,6 +226,9 @@ pub enum RuleVerdict {
 pub struct Firewall {
     /// The base chains and those that they lead to, without our own tables.
     pub chains: BTreeMap<ChainPlace, Chain>,
+    /// The base chains before conntrack, and those that they lead to. In them, [`Hook::Input`] stands for
+    /// prerouting.
+    pub raw: BTreeMap<ChainPlace, Chain>,
     /// Sentences about what could not be read.
     pub unread: BTreeSet<String>,
 }
@@ -237,7 +244,7 @@ impl Rule {
         if hook == Hook::Forward {
             conditions.insert(0, RuleCondition::Answers(true));
         }
-        Self { conditions, verdict: RuleVerdict::Accept, mark: Some(prefix) }
+        Self { conditions, verdict: RuleVerdict::Accept, mark: Some(prefix), untracks: false }
     }
 
     /// Returns the comment of our rule for a prefix.

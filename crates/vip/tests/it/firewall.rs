@@ -18,7 +18,7 @@ fn place(families: Families, table: &str, chain: &str) -> ChainPlace {
 }
 
 fn rule(conditions: &[RuleCondition], verdict: RuleVerdict) -> Rule {
-    Rule { conditions: conditions.to_vec(), verdict, mark: None }
+    Rule { conditions: conditions.to_vec(), verdict, mark: None, untracks: false }
 }
 
 fn to(chain: &str) -> RuleVerdict {

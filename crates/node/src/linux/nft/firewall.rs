@@ -1,6 +1,6 @@
 //! The node's own firewall in nftables: reading it, and changing the rules that accept VIPs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use nl_ipvs::errno;
@@ -19,30 +19,44 @@ use crate::linux::raw_attributes::Raw;
 /// The most chains that are read. On a node with more, the rest counts as not understood.
 const MOST: usize = 256;
 
-/// Reads the base chains that packets of VIPs pass, and the chains that these lead to.
+/// Reads the base chains that packets of VIPs pass, those before conntrack, and the chains that these
+/// lead to.
 pub(super) fn read_firewall(socket: &mut Pipeline) -> Result<Firewall, KernelError> {
-    let mut firewall = Firewall::default();
+    let (mut chains, mut raw) = (BTreeMap::new(), BTreeMap::new());
     for entry in dump_objects(socket, &Raw::query(message::get_all_chains()), "list all chains")? {
-        let base = entry.ok().and_then(|answer| foreign::parse_base_chain(answer.bytes()));
-        if let Some((place, base)) = base.filter(|(place, _)| !is_ours(place)) {
-            firewall.chains.insert(place, Chain { base: Some(base), ..Chain::default() });
+        let found = entry.ok().and_then(|answer| foreign::parse_base_chain(answer.bytes()));
+        let Some(found) = found.filter(|found| !is_ours(&found.place)) else { continue };
+        for (base, into) in [(found.base(), &mut chains), (found.raw_base(), &mut raw)] {
+            if base.is_some() {
+                into.insert(found.place.clone(), Chain { base, ..Chain::default() });
+            }
         }
     }
-    let mut waiting: Vec<ChainPlace> = firewall.chains.keys().cloned().collect();
+    follow_jumps(socket, &mut chains)?;
+    follow_jumps(socket, &mut raw)?;
+    Ok(Firewall { chains, raw, ..Firewall::default() })
+}
+
+/// Reads the rules of chains, and adds the chains that they lead to.
+fn follow_jumps(
+    socket: &mut Pipeline,
+    chains: &mut BTreeMap<ChainPlace, Chain>,
+) -> Result<(), KernelError> {
+    let mut waiting: Vec<ChainPlace> = chains.keys().cloned().collect();
     while let Some(place) = waiting.pop() {
         let rules =
             read_rules(socket, &place)?.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>();
         for rule in &rules {
             let (RuleVerdict::Jump(to) | RuleVerdict::Goto(to)) = &rule.verdict else { continue };
             let to = place.sibling_chain(to);
-            if firewall.chains.len() < MOST && !firewall.chains.contains_key(&to) {
-                firewall.chains.insert(to.clone(), Chain::default());
+            if chains.len() < MOST && !chains.contains_key(&to) {
+                chains.insert(to.clone(), Chain::default());
                 waiting.push(to);
             }
         }
-        firewall.chains.entry(place).or_default().rules = rules;
+        chains.entry(place).or_default().rules = rules;
     }
-    Ok(firewall)
+    Ok(())
 }
 
 fn is_ours(place: &ChainPlace) -> bool {

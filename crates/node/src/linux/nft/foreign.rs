@@ -17,6 +17,7 @@ use crate::linux::raw_attributes::{
 const NFPROTO_INET: u8 = 1;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
+const NF_INET_PRE_ROUTING: u32 = 0;
 const NF_INET_LOCAL_IN: u32 = 1;
 const NF_INET_FORWARD: u32 = 2;
 const NF_INET_LOCAL_OUT: u32 = 3;
@@ -36,28 +37,63 @@ fn family_seen(answer: &[u8]) -> Option<Families> {
     }
 }
 
-/// Parses a base chain at one of the hooks that packets of VIPs pass; `None` for other chains.
-pub(super) fn parse_base_chain(answer: &[u8]) -> Option<(ChainPlace, Base)> {
+/// The priority of conntrack, after the chains that may keep packets from it (`enum nf_ip_hook_priorities`
+/// of `linux/netfilter_ipv4.h`).
+const CONNTRACK_PRIORITY: i32 = -200;
+
+/// A base chain of others.
+pub(super) struct ForeignChain {
+    pub(super) place: ChainPlace,
+    pub(super) drops: bool,
+    hook: u32,
+    priority: i32,
+}
+
+impl ForeignChain {
+    /// Returns the chain's base if it is at one of the hooks that packets of VIPs pass.
+    pub(super) fn base(&self) -> Option<Base> {
+        let hook = match self.hook {
+            NF_INET_LOCAL_IN => Hook::Input,
+            NF_INET_FORWARD => Hook::Forward,
+            NF_INET_LOCAL_OUT => Hook::Output,
+            _ => return None,
+        };
+        Some(Base { hook, drops: self.drops })
+    }
+
+    /// Returns the chain's base if it is before conntrack.
+    pub(super) fn raw_base(&self) -> Option<Base> {
+        let hook = match self.hook {
+            NF_INET_PRE_ROUTING => Hook::Input,
+            NF_INET_LOCAL_OUT => Hook::Output,
+            _ => return None,
+        };
+        (self.priority < CONNTRACK_PRIORITY).then_some(Base { hook, drops: self.drops })
+    }
+}
+
+/// Parses a base chain; `None` for other chains.
+pub(super) fn parse_base_chain(answer: &[u8]) -> Option<ForeignChain> {
     const TABLE: u16 = 1;
     const NAME: u16 = 3;
     const HOOK: u16 = 4;
     const POLICY: u16 = 5;
     const HOOK_NUMBER: u16 = 1;
+    const HOOK_PRIORITY: u16 = 2;
     let families = family_seen(answer)?;
     let chain = answer_attributes(answer);
-    let hook = match u32_value(first_value(chain, HOOK)?, HOOK_NUMBER)? {
-        NF_INET_LOCAL_IN => Hook::Input,
-        NF_INET_FORWARD => Hook::Forward,
-        NF_INET_LOCAL_OUT => Hook::Output,
-        _ => return None,
-    };
-    let place = ChainPlace {
-        backend: Backend::Nftables,
-        families,
-        table: text_value(chain, TABLE)?.to_owned(),
-        chain: text_value(chain, NAME)?.to_owned(),
-    };
-    Some((place, Base { hook, drops: u32_value(chain, POLICY) == Some(NF_DROP) }))
+    let attached = first_value(chain, HOOK)?;
+    Some(ForeignChain {
+        hook: u32_value(attached, HOOK_NUMBER)?,
+        priority: u32_value(attached, HOOK_PRIORITY)?.cast_signed(),
+        place: ChainPlace {
+            backend: Backend::Nftables,
+            families,
+            table: text_value(chain, TABLE)?.to_owned(),
+            chain: text_value(chain, NAME)?.to_owned(),
+        },
+        drops: u32_value(chain, POLICY) == Some(NF_DROP),
+    })
 }
 
 /// Parses a rule and its handle. `states` returns the connection states in a set.
@@ -122,7 +158,8 @@ impl RuleReader {
         const DATA: u16 = 2;
         let data = first_value(expression, DATA).unwrap_or_default();
         match text_value(expression, NAME).unwrap_or_default() {
-            "counter" | "log" | "notrack" => {}
+            "counter" | "log" => {}
+            "notrack" => self.rule.untracks = true,
             "payload" => self.load_register(data, loaded_payload(self.families, data)),
             "meta" => self.load_register(data, loaded_meta(data)),
             "ct" => self.load_register(data, loaded_ct(data)),
@@ -138,7 +175,10 @@ impl RuleReader {
                 xt::Match::Comment(comment) => self.rule.mark = Rule::mark_in(&comment),
                 xt::Match::Conditions(conditions) => self.rule.conditions.extend(conditions),
             },
-            "target" => self.rule.verdict = xt::parse_target(data),
+            "target" => {
+                self.rule.verdict = xt::parse_target(data);
+                self.rule.untracks |= xt::is_notrack(data);
+            }
             "queue" | "synproxy" | "tproxy" => self.rule.verdict = RuleVerdict::Other,
             _ => self.rule.conditions.push(RuleCondition::Other),
         }

@@ -94,6 +94,20 @@ pub(super) fn parse_target(data: &[u8]) -> RuleVerdict {
     }
 }
 
+/// Returns whether a target has conntrack leave the packet alone: `NOTRACK`, or `CT` with
+/// `XT_CT_NOTRACK` in the first word of its info (`linux/netfilter/xt_CT.h`).
+pub(super) fn is_notrack(data: &[u8]) -> bool {
+    const XT_CT_NOTRACK: u16 = 1;
+    let info = first_value(data, NFTA_MATCH_INFO).unwrap_or_default();
+    match text_value(data, NFTA_MATCH_NAME).unwrap_or_default() {
+        "NOTRACK" => true,
+        "CT" => {
+            info.first_chunk().is_some_and(|word| u16::from_ne_bytes(*word) & XT_CT_NOTRACK != 0)
+        }
+        _ => false,
+    }
+}
+
 /// Makes the match for connections to the VIPs of a prefix: name, revision and info.
 pub(super) fn conntrack_match(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
     let mut info = vec![0; INFO_LEN];
