@@ -33,7 +33,7 @@ use crate::config::{Config, Marathon};
 use reader::Reader;
 use state::AdminState;
 
-pub use hold::{read_hold, write_hold};
+pub use hold::HoldFiles;
 pub use reader::Open;
 
 /// The connections to the socket that may wait to be accepted.

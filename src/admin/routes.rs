@@ -14,7 +14,7 @@ use vip::{Printable, SourceId};
 
 use super::answer::{Accepted, Reassigned, Unavailable};
 use super::state::{AdminState, SharedState};
-use super::{api, hold, metrics, page, untaken};
+use super::{api, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
 use crate::agent::status::{Hold, Request};
 use crate::clock::Timestamp;
@@ -94,8 +94,8 @@ struct Reason {
 async fn answer_hold(State(state): SharedState, Json(Reason { reason }): Json<Reason>) -> Response {
     let hold = Hold { reason, since: format!("{:.0}", Timestamp::now()) };
     // Save it before it is in force: a restarted agent must know of it.
-    if let Err(error) = hold::write_hold(&state.socket, &hold) {
-        let why = format!("cannot save the hold next to {}: {error}", state.socket.display());
+    if let Err(error) = state.hold_files.write(&hold) {
+        let why = format!("cannot save the hold {}: {error}", state.hold_files);
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
     match state.ask_loop(|done| Request::Hold(hold.clone(), done)).await {
@@ -105,8 +105,8 @@ async fn answer_hold(State(state): SharedState, Json(Reason { reason }): Json<Re
 }
 
 async fn answer_release(State(state): SharedState) -> Response {
-    if let Err(error) = hold::remove_hold(&state.socket) {
-        let why = format!("cannot remove the hold next to {}: {error}", state.socket.display());
+    if let Err(error) = state.hold_files.remove() {
+        let why = format!("cannot remove the hold {}: {error}", state.hold_files);
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
     match state.ask_loop(Request::Release).await {

@@ -1,6 +1,5 @@
 //! The state that answers are made from, and the ways to read it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use vip::Observed;
 use vip::controller::LocalFacts;
 
 use super::answer::Unavailable;
+use super::hold::HoldFiles;
 use super::reader::{Reader, Recent, Traffic};
 use super::untaken::UntakenAnswers;
 use crate::agent::event_loop::Handle;
@@ -33,7 +33,7 @@ const FOLLOWERS: usize = 8;
 pub(super) struct AdminState {
     pub(super) handle: Handle,
     pub(super) sync_period: Duration,
-    pub(super) socket: PathBuf,
+    pub(super) hold_files: HoldFiles,
     /// The configuration without its secrets.
     pub(super) config: Value,
     /// The TCP address is on the loopback interface.
@@ -60,7 +60,7 @@ impl AdminState {
         Arc::new(Self {
             handle,
             sync_period: config.agent.sync_period,
-            socket: config.agent.socket.clone(),
+            hold_files: HoldFiles::new(&config.agent),
             config: shown,
             is_local: config.agent.listen.ip().is_loopback(),
             node: config.node_name.clone(),

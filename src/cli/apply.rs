@@ -8,7 +8,7 @@ use vip::Plan;
 use super::args::{Global, Sources, open_kernel};
 use super::end::{End, done_line, report_failures};
 use super::output::{self, Format};
-use crate::admin;
+use crate::admin::HoldFiles;
 use crate::config::Config;
 use crate::report::plan::outcome_json;
 use crate::sources::survey::Beside;
@@ -85,7 +85,7 @@ impl Apply {
 
 /// Refuses to change a node that is held. No agent runs: it would have the lock.
 fn refuse_hold(config: &Config) -> Result<()> {
-    if let Some(hold) = admin::read_hold(&config.agent.socket)? {
+    if let Some(hold) = HoldFiles::new(&config.agent).read()? {
         bail!(
             "the node is {hold}: start the agent and run `vipd release`, or use --force if a change \
              is intended"

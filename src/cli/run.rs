@@ -21,7 +21,7 @@ use super::args::{Global, Marathons, open_kernel};
 use super::end::End;
 use super::output;
 use super::signals::{Signals, Told};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, HoldFiles};
 use crate::agent::core;
 use crate::agent::event_loop::{Agent, Setup};
 use crate::agent::name_files::write_zone;
@@ -186,7 +186,7 @@ impl Run {
             zone_file: prepare_zone_file(config),
             resolver: self.prepare_resolver(config),
             prober: prepare_prober(config),
-            hold: admin::read_hold(&config.agent.socket)?,
+            hold: HoldFiles::new(&config.agent).restore()?,
             clock: marathon::Timestamp::now,
         })?;
         let settings = config.kernel_settings();
@@ -244,13 +244,15 @@ async fn wait_for_lost_lock(
     view: watch::Receiver<Arc<View>>,
 ) -> AgentEnd {
     let mut is_told = false;
+    let files = HoldFiles::new(&config.agent);
     loop {
         tokio::time::sleep(LOCK_CHECK).await;
         if !lock.is_lost() {
             continue;
         }
-        let hold = view.borrow().hold.clone();
-        let saved = hold.map(|hold| admin::write_hold(&config.agent.socket, &hold)).transpose();
+        // Under the unit, only systemd can make the directory anew, when it starts the agent again.
+        let save = |hold| files.write(&hold).or_else(|_| files.set_aside(&hold));
+        let saved = view.borrow().hold.clone().map(save).transpose();
         let path = config.lock.display();
         match saved {
             Ok(_) => {
@@ -328,7 +330,7 @@ fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) ->
         }
     }
     // The hold is a file next to the socket: the next agent would not find it elsewhere.
-    if next.socket.parent() != now.socket.parent() && admin::read_hold(&now.socket)?.is_some() {
+    if next.socket.parent() != now.socket.parent() && HoldFiles::new(now).read()?.is_some() {
         bail!(
             "[agent] socket can't change from {} to {} while the node is held: `vipd release` first",
             now.socket.display(),

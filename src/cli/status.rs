@@ -10,7 +10,7 @@ use super::args::{Global, Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::output::{self, Format};
 use super::watch::{Sort, watch_vips};
-use crate::admin::{self, client::AgentClient};
+use crate::admin::{HoldFiles, client::AgentClient};
 use crate::report::status::{Comparison, StatusReport};
 use crate::report::vips::VipFacts;
 
@@ -80,7 +80,7 @@ impl Status {
             StatusReport::new(&survey.observed, Some(comparison), None)
         };
         if agent.is_none() {
-            report.hold = admin::read_hold(&config.agent.socket)?;
+            report.hold = HoldFiles::new(&config.agent).read()?;
         }
         report.agent = agent;
         match self.output {

@@ -41,24 +41,31 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A Marathon on this machine, whose tasks run in a network namespace.
+/// A Marathon on this machine, whose tasks run in two network namespaces, each a host of its own.
 pub(crate) struct Marathon(Child);
+
+/// The hosts, as namespace and network. The node has address 1, and the host address 11.
+const HOSTS: [(&str, &str); 2] = [("worker", "10.77.0"), ("other", "10.78.0")];
 
 impl Marathon {
     pub(crate) fn start() -> Self {
-        sh("ip netns add worker
-            ip link add lan type veth peer name eth0 netns worker
-            ip addr add 10.77.0.1/24 dev lan
-            ip link set lan up
-            ip -n worker link set lo up
-            ip -n worker addr add 10.77.0.11/24 dev eth0
-            ip -n worker link set eth0 up");
-        let mut child = Command::new("marathon-sim")
-            .args(["--listen", MARATHON, "--agent", "10.77.0.11@worker", "--time-scale", "0.2"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new("marathon-sim");
+        command.args(["--listen", MARATHON, "--time-scale", "0.2"]);
+        for (name, network) in HOSTS {
+            sh(&format!(
+                "set -e
+                 ip netns add {name}
+                 ip link add to-{name} type veth peer name eth0 netns {name}
+                 ip addr add {network}.1/24 dev to-{name}
+                 ip link set to-{name} up
+                 ip -n {name} link set lo up
+                 ip -n {name} addr add {network}.11/24 dev eth0
+                 ip -n {name} link set eth0 up
+                 ip -n {name} route add default via {network}.1"
+            ));
+            command.args(["--agent", &format!("{network}.11@{name}")]);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains(MARATHON), "{said}");
@@ -67,16 +74,22 @@ impl Marathon {
 
     /// Deploys an app.
     pub(crate) fn post(&self, app: &Value) {
-        let body = app.to_string();
+        self.send("POST", "/v2/apps", app);
+    }
+
+    /// Sends a request, which must succeed.
+    #[track_caller]
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) {
+        let body = body.to_string();
         let length = body.len();
         let answer = exchange(
             MARATHON.parse().unwrap(),
             &format!(
-                "POST /v2/apps HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+                "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
                  Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
             ),
         );
-        assert!(answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 201")), "{answer:?}");
+        assert!(answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 20")), "{answer:?}");
     }
 }
 
@@ -84,6 +97,9 @@ impl Drop for Marathon {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        for (name, _) in HOSTS {
+            try_sh(&format!("ip link del to-{name}; ip netns del {name}"));
+        }
     }
 }
 

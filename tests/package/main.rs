@@ -8,6 +8,7 @@ mod lifecycle;
 mod machine;
 mod queries;
 mod scratch;
+mod unit;
 
 /// The package that `cargo xtask package` made.
 fn package() -> std::path::PathBuf {

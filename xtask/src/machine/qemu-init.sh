@@ -15,7 +15,7 @@ die() {
     off
 }
 mount -t proc proc /proc
-mount -t tmpfs tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /run
 # The console adds carriage returns otherwise.
 stty -onlcr </dev/console
 modules=$(cat "$guest_dir/modules")

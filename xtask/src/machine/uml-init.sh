@@ -29,7 +29,8 @@ mount -t overlay -o lowerdir=/,upperdir=/run/upper,workdir=/run/work overlay /ru
 
 cd /run/root || die "no new root"
 mount -t proc proc proc
-mount -t tmpfs tmpfs run
+# As on any node: only root may create files there.
+mount -t tmpfs -o mode=755 tmpfs run
 mkdir -p run/old
 pivot_root . run/old || die "cannot enter the new root"
 cd /
