@@ -235,6 +235,41 @@ fn hosts_die_together_in_one_plan() {
     assert_eq!(world.plans[0].ops.len(), 2 * 45);
 }
 
+/// A rack of 200 hosts with 100 real servers on each, and one host elsewhere.
+#[test]
+fn a_rack_is_taken_out_of_use_in_one_plan() {
+    const HOSTS: usize = 200;
+    const SERVERS: usize = 100;
+    let at = |host: usize, vip: usize| format!("10.0.{host}.1:{}", 31_000 + vip);
+    // Each VIP has a real server on each of a hundred hosts, which differ from one to the next.
+    let apps: Vec<(String, Vec<String>)> = (0..HOSTS)
+        .map(|vip| {
+            let hosts = (vip..vip + SERVERS).map(|host| host % HOSTS).chain([HOSTS]);
+            (format!("3.3.1.{vip}:80"), hosts.map(|host| at(host, vip)).collect())
+        })
+        .collect();
+    let claims: Vec<_> = apps
+        .iter()
+        .map(|(vip, places)| {
+            let tasks: Vec<Task<'_>> = places.iter().map(|at| (&**at, &**at, Healthy)).collect();
+            (format!("/{vip}"), app(&format!("/{vip}"), &[vip], &tasks))
+        })
+        .collect();
+    let named: Vec<_> = claims.iter().map(|(id, claims)| (&**id, claims.clone())).collect();
+    let mut world = World::settled(&named);
+    world.plans.clear();
+    let host = |number: usize| at(number, 0).parse::<SocketAddr>().unwrap().ip();
+    let rack = (0..HOSTS).map(|number| verdict(host(number), Some(Silence::Suspected)));
+    world.hear(Input::Verdicts(rack.collect()));
+    assert_eq!(world.plans.len(), 1);
+    let is_out = |op: &&Op| matches!(op, Op::SetServer { settings, .. } if settings.weight == 0);
+    assert_eq!(world.plans[0].ops.iter().filter(is_out).count(), HOSTS * SERVERS);
+    for (vip, _) in &apps {
+        let weights = world.weights(vip).unwrap();
+        assert_eq!(weights.iter().filter(|(_, weight)| *weight > 0).count(), 1, "{vip}");
+    }
+}
+
 /// IPVS would drop the next SYN of a client that connection tracking knows.
 #[test]
 fn connections_that_a_silent_host_has_not_answered_are_forgotten() {
