@@ -343,12 +343,13 @@ impl<P: Probes> Thread<P> {
         let ProbeStatus { probes_sent, lost_syns, refusals, .. } = self.told;
         let counted = ProbeStatus { probes_sent, lost_syns, refusals, ..status.clone() };
         let is_due = now.saturating_sub(self.told_at) >= COUNT_PAUSE && status != self.told;
-        let refusals = self.take_refusals(now);
-        if verdicts.is_empty() && refusals.is_empty() && counted == self.told && !is_due {
+        let (refusals, heard) = (self.take_refusals(now), self.liveness.take_heard());
+        let has_news = !verdicts.is_empty() || !refusals.is_empty() || !heard.is_empty();
+        if !has_news && counted == self.told && !is_due {
             return;
         }
         (self.told, self.told_at) = (status.clone(), now);
-        self.reports.send_report(ProbeReport { verdicts, refusals, status });
+        self.reports.send_report(ProbeReport { verdicts, heard, refusals, status });
     }
 
     fn take_refusals(&mut self, now: Duration) -> Vec<Refusal> {

@@ -85,3 +85,58 @@ fn the_real_servers_of_a_silent_host_are_out_of_use_until_it_answers() {
         world.end().await;
     });
 }
+
+/// Marathon calls the tasks of a silent host healthy still.
+#[test]
+fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked() {
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Prober {
+        HearsIt,
+        SaysNothing,
+        SuspectsIt,
+    }
+    run(async {
+        for prober in [Prober::HearsIt, Prober::SaysNothing, Prober::SuspectsIt] {
+            let mut world = World::serving(4).await;
+            let list = until_listed(&world, |list| list.hosts.len() == 2).await;
+            let host = list.hosts[0].host;
+            let tasks = world.tasks("/web").await;
+            let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
+            let evidence = Evidence {
+                silent_for: Duration::from_millis(900),
+                echoes: 5,
+                connects: 1,
+                others_answering: 1,
+            };
+            let verdicts = vec![HostVerdict { host, silence: Some(Silence::Suspected), evidence }];
+            let suspects = ProbeReport { verdicts, ..ProbeReport::default() };
+            world.prober.send_report(suspects.clone());
+            world.until_served(WEB, elsewhere).await;
+            world.stop().await;
+            let _ = world.kernel.take_history();
+            world.start().await;
+            eventually(async || {
+                let view = world.agent().view.borrow();
+                view.sources.values().all(|source| source.read_at.is_some() && !source.from_disk)
+            })
+            .await;
+            pass(3000).await;
+            assert_eq!(world.served(WEB).map(|served| served.len()), Some(elsewhere));
+            let heard = [host].into();
+            match prober {
+                Prober::HearsIt => {
+                    world.prober.send_report(ProbeReport { heard, ..ProbeReport::default() });
+                    pass(1000).await;
+                    assert_eq!(world.served(WEB).map(|served| served.len()), Some(4));
+                }
+                Prober::SaysNothing => world.until_served(WEB, 4).await,
+                Prober::SuspectsIt => {
+                    world.prober.send_report(suspects);
+                    pass(20_000).await;
+                    assert_eq!(world.served(WEB).map(|served| served.len()), Some(elsewhere));
+                }
+            }
+            world.end().await;
+        }
+    });
+}

@@ -24,6 +24,12 @@ impl AgentCore {
             self.note_firewall(&reading.observed);
             reading.observed
         });
+        if self.acts_on_silence
+            && let Ok(observed) = &observed
+        {
+            let verdicts = self.left_behind.begin(observed, now.since_start);
+            self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
+        }
         self.tell_facts(now, effects);
         let observed = observed.map_err(|error| ReadFailure(error_chain(&error)));
         self.tell_controller(controller::Input::Observed(observed), now, effects);

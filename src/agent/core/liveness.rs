@@ -1,5 +1,7 @@
 //! From the prober to the controller, and from the core to the prober.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vip::liveness::ProbeReport;
@@ -42,6 +44,7 @@ impl AgentCore {
         (watching.due, watching.made_at) = (None, Some(now));
         let (services, cluster) = (self.controller.services(), self.controller.cluster());
         let list = watching.hosts.make_list(services, &observed.node, cluster, now);
+        self.left_behind.note_watched(&list, now);
         if watching.list != list {
             watching.list.clone_from(&list);
             effects.push(Effect::Watch(list));
@@ -55,7 +58,9 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let ProbeReport { mut verdicts, refusals, status } = report;
+        let ProbeReport { mut verdicts, heard, refusals, status } = report;
+        self.left_behind.forget(verdicts.iter().map(|verdict| &verdict.host));
+        self.review_left_behind(&heard, now, effects);
         if status.obstacle.is_some() {
             // Nobody would take them back.
             verdicts =
@@ -79,6 +84,20 @@ impl AgentCore {
             self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
         }
         self.on_refusals(refusals, now, effects);
+    }
+
+    /// Takes back what was held against hosts at the start, for those that were heard or that nothing was
+    /// found against in time.
+    pub(super) fn review_left_behind(
+        &mut self,
+        heard: &BTreeSet<IpAddr>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let verdicts = self.left_behind.take_over(heard, now.since_start);
+        if !verdicts.is_empty() {
+            self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
+        }
     }
 
     /// Makes the view of the probing.

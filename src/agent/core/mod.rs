@@ -6,6 +6,7 @@
 mod config;
 mod doubt;
 mod kernel;
+mod left_behind;
 mod liveness;
 mod messages;
 mod names;
@@ -35,6 +36,7 @@ use crate::clock::{Moment, Timestamp};
 use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
 pub use config::Config;
+use left_behind::LeftBehind;
 pub use messages::{Effect, Input, KernelReading};
 use open_doubt::OpenDoubt;
 use tracked::TrackedSource;
@@ -64,6 +66,8 @@ pub struct AgentCore {
     resolver: Option<String>,
     /// The hosts that are silent.
     silent_hosts: BTreeMap<IpAddr, SilentHost>,
+    /// Hosts whose real servers were out of use when this agent started.
+    left_behind: LeftBehind,
     /// The refusals of real servers whose sources are not heard, and the verdicts because of them.
     refusals: Refusals,
     refusing_servers: BTreeMap<SocketAddr, ServerVerdict>,
@@ -111,6 +115,7 @@ impl AgentCore {
             data_path: None,
             resolver: None,
             silent_hosts: BTreeMap::new(),
+            left_behind: LeftBehind::default(),
             refusals: Refusals::default(),
             refusing_servers: BTreeMap::new(),
             acts_on_silence: false,
@@ -173,7 +178,8 @@ impl AgentCore {
         let sources = self.sources.iter().map(|tracked| tracked.source.wake_at());
         let watching = self.watching.as_ref().filter(|_| self.controller.observed().is_some());
         let list = watching.and_then(|watching| watching.due);
-        let times = sources.chain(self.hosts.wake_at()).chain(list).chain(self.refusals.wake_at());
+        let verdicts = self.refusals.wake_at().into_iter().chain(self.left_behind.wake_at());
+        let times = sources.chain(self.hosts.wake_at()).chain(list).chain(verdicts);
         times.fold(self.controller_wake, Duration::min)
     }
 
@@ -204,6 +210,7 @@ impl AgentCore {
         self.believe_sources(now, effects);
         self.review_doubt(now, effects);
         self.review_refusals(now, effects);
+        self.review_left_behind(&BTreeSet::new(), now, effects);
         self.hosts.request_hosts(self.servers.iter().map(String::as_str), now.since_start);
         effects.extend(self.hosts.take_due(now.since_start).into_iter().map(Effect::Resolve));
         self.tell_facts(now, effects);

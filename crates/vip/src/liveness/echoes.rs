@@ -34,6 +34,11 @@ impl Echoes {
         self.last_sign = self.last_sign.max(Some(at));
     }
 
+    /// Tells whether there was ever a sign of life.
+    pub(super) fn was_heard(&self) -> bool {
+        self.last_sign.is_some()
+    }
+
     /// Tells whether there was a sign of life since then.
     pub(super) fn has_sign_since(&self, then: Duration) -> bool {
         self.last_sign.is_some_and(|at| at >= then)

@@ -100,6 +100,18 @@ fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts, hosts: &[Watched])
 }
 
 /// Tells whether an address is that of another host.
+/// Returns the hosts all of whose real servers of TCP are out of use in the kernel.
+#[must_use]
+pub fn find_weightless_hosts(observed: &Observed) -> BTreeSet<IpAddr> {
+    let mut weightless = BTreeMap::new();
+    let tcp = observed.our_services().filter(|(vip, _)| vip.protocol == Protocol::Tcp);
+    for (server, found) in tcp.flat_map(|(_, service)| &service.servers) {
+        *weightless.entry(server.ip()).or_insert(true) &= found.settings.weight == 0;
+    }
+    weightless.retain(|host, is_weightless| *is_weightless && may_be_asked(*host, &observed.node));
+    weightless.into_keys().collect()
+}
+
 fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
     may_be_reached(address) && !node.own.contains(&address)
 }

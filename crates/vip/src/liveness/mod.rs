@@ -32,7 +32,7 @@ mod verdict;
 mod watch;
 mod watch_list;
 
-pub use hosts_in_use::HostsInUse;
+pub use hosts_in_use::{HostsInUse, find_weightless_hosts};
 pub use order::{ConnectResult, Order};
 pub use refusals::{Refusal, Refusals};
 pub use report::ProbeReport;

@@ -1,6 +1,7 @@
 //! What the prober tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::{HostVerdict, ProbeStatus, Refusal};
 
@@ -9,6 +10,8 @@ use super::{HostVerdict, ProbeStatus, Refusal};
 pub struct ProbeReport {
     /// News about hosts, each once, in the order of their addresses.
     pub verdicts: Vec<HostVerdict>,
+    /// The hosts that have answered for the first time.
+    pub heard: BTreeSet<IpAddr>,
     /// The refusals of real servers that clients met, in the order of time.
     pub refusals: Vec<Refusal>,
     /// The state of the probing.
@@ -23,10 +26,11 @@ impl ProbeReport {
     pub fn merge(&mut self, newer: Self) {
         let verdicts = std::mem::take(&mut self.verdicts).into_iter().chain(newer.verdicts);
         let last: BTreeMap<_, _> = verdicts.map(|verdict| (verdict.host, verdict)).collect();
-        let mut refusals = std::mem::take(&mut self.refusals);
-        refusals.extend(newer.refusals);
-        refusals.truncate(MOST_REFUSALS);
-        *self = Self { verdicts: last.into_values().collect(), refusals, status: newer.status };
+        self.verdicts = last.into_values().collect();
+        self.heard.extend(newer.heard);
+        self.refusals.extend(newer.refusals);
+        self.refusals.truncate(MOST_REFUSALS);
+        self.status = newer.status;
     }
 }
 
@@ -44,8 +48,8 @@ mod tests {
         };
         let report = |verdicts: &[HostVerdict], watched| ProbeReport {
             verdicts: verdicts.to_vec(),
-            refusals: Vec::new(),
             status: ProbeStatus { watched, ..ProbeStatus::default() },
+            ..ProbeReport::default()
         };
         let suspected = Some(Silence::Suspected);
         let mut merged = report(&[verdict(1, suspected), verdict(3, suspected)], 3);

@@ -44,6 +44,15 @@ pub struct HostVerdict {
 }
 
 impl HostVerdict {
+    /// Returns the verdict about a host whose real servers an earlier agent left out of use, until this one
+    /// has heard of it.
+    #[must_use]
+    pub fn left_behind(host: IpAddr) -> Self {
+        let silent_for = Duration::ZERO;
+        let evidence = Evidence { silent_for, echoes: 0, connects: 0, others_answering: 0 };
+        Self { host, silence: Some(Silence::Suspected), evidence }
+    }
+
     /// Returns the verdict that takes this one back.
     #[must_use]
     pub fn taken_back(&self) -> Self {
@@ -107,6 +116,14 @@ impl fmt::Display for Evidence {
 impl fmt::Display for HostVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.silence {
+            // Without an answer of another host nothing is said against one.
+            Some(_) if self.evidence.others_answering == 0 => {
+                write!(
+                    f,
+                    "host {} was out of use when this agent started, and isn't heard yet",
+                    self.host
+                )
+            }
             Some(_) => write!(f, "host {} {}", self.host, self.evidence),
             None => {
                 let silent_for = self.evidence.silent_for.as_secs_f64();

@@ -1,6 +1,6 @@
 //! The state machine of the probing: evidence and the time go in, probes and verdicts come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Liveness {
     random: Rng,
     /// News about hosts since they were last taken.
     verdicts: BTreeMap<IpAddr, HostVerdict>,
+    /// The hosts that have answered for the first time since these were last taken.
+    heard: BTreeSet<IpAddr>,
     /// A host is asked for a report of clients, and the witnesses have not been yet.
     is_called: bool,
     probes_sent: u64,
@@ -77,6 +79,7 @@ impl Liveness {
             budget: Budget::default(),
             random: Rng::with_seed(seed),
             verdicts: BTreeMap::new(),
+            heard: BTreeSet::new(),
             is_called: false,
             probes_sent: 0,
             lost_syns: 0,
@@ -129,6 +132,7 @@ impl Liveness {
         let Some(host) = self.hosts.get_mut(&address) else { return };
         if host.echoes.is_recent(sequence) {
             self.blind_since = None;
+            self.heard.extend((!host.echoes.was_heard()).then_some(address));
             let returned = host.on_echo(received_at);
             self.note_return(address, returned);
         }
@@ -152,6 +156,7 @@ impl Liveness {
         match result {
             ConnectResult::Answered => {
                 self.blind_since = None;
+                self.heard.extend((!host.echoes.was_heard()).then_some(address));
                 let returned = host.on_connected(now);
                 self.note_return(address, returned);
             }
@@ -228,6 +233,11 @@ impl Liveness {
     /// Takes the news about hosts.
     pub fn take_verdicts(&mut self) -> Vec<HostVerdict> {
         std::mem::take(&mut self.verdicts).into_values().collect()
+    }
+
+    /// Takes the hosts that have answered for the first time.
+    pub fn take_heard(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.heard)
     }
 
     /// Returns the counts and states of the probing.
