@@ -3,10 +3,12 @@
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use dns::{DomainName, LookUpError, look_up};
+use marathon::client::HostNames;
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use vip::naming::{DEFAULT_ZONE, NameSettings, VipName};
@@ -116,6 +118,7 @@ fn read_file(path: &str) -> Result<Vec<u8>> {
 fn fetch_list(url: &Url) -> Result<Vec<u8>> {
     let read = async {
         let builder = reqwest::Client::builder().redirect(Policy::none()).timeout(LIST_WITHIN);
+        let builder = builder.dns_resolver(Arc::new(HostNames));
         let mut answer = builder.build()?.get(url.clone()).send().await?;
         ensure!(answer.status().is_success(), "it answers with status {}", answer.status());
         let mut json = Vec::new();

@@ -1,6 +1,6 @@
 //! Look-ups of host names, several at a time, within a deadline.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -63,11 +63,13 @@ fn look_up_all(queue: Vec<String>) -> mpsc::Receiver<Answer> {
 /// # Errors
 /// When it has no address that another node could reach it by.
 pub fn look_up_host(name: &str) -> Addresses {
-    let found =
-        (name, 0).to_socket_addrs().map_err(|error| LookupError::Resolver(error.to_string()))?;
+    let refuse = |error: &dyn std::fmt::Display| LookupError::Resolver(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| refuse(&error))?;
+    let found = runtime.block_on(marathon::client::look_up_host(name));
     let mut unfit = None;
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.map(|socket| socket.ip()) {
+    for address in found.map_err(|error| refuse(&error))? {
         // Debian gives a host's own name 127.0.1.1.
         if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
             unfit = Some(address);

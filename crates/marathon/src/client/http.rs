@@ -1,5 +1,6 @@
 //! GET with limits: of time, of length, of redirects, and of the servers that get credentials.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
@@ -11,6 +12,7 @@ use tokio::task::block_in_place;
 use super::account::Tokens;
 use super::config::{Auth, ClientConfig, ConfigError, Secret};
 use super::error::{ClientError, LoginError, RedirectError, Stage, receiving_error, sending_error};
+use super::host_names::HostNames;
 use super::request::{Base, auth_for, resolve_redirect};
 use crate::DocumentError;
 use crate::document::message_in;
@@ -245,6 +247,7 @@ fn build_client(
             // Marathon's Jetty closes idle connections after 30 s.
             .pool_idle_timeout(Duration::from_secs(25))
             .redirect(Policy::none())
+            .dns_resolver(Arc::new(HostNames))
             .tcp_nodelay(true)
             .user_agent(&config.user_agent);
         builder = match &proxy {

@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod error;
 mod events;
+mod host_names;
 mod http;
 mod info;
 mod jwt;
@@ -19,6 +20,7 @@ pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, 
 pub use error::{Cause, ClientError, LoginError, RedirectError, Stage, with_sources};
 pub use events::EventStream;
 use futures_util::StreamExt;
+pub use host_names::{HostNames, LookUpError, look_up_host};
 pub use info::ServerInfo;
 pub use jwt::KeyError;
 pub use reqwest::Url;
