@@ -34,10 +34,20 @@ fn the_program_needs_no_other_file_and_finds_names() {
     sh(&format!("dpkg-deb --extract {} /tmp/tree", package().display()));
     sh("ldd /tmp/tree/usr/bin/vipd 2>&1 | grep -q 'not a dynamic executable\\|statically linked'");
     sh("set -e
-        mkdir -p /tmp/scratch/etc /tmp/scratch/proc
+        mkdir -p /tmp/scratch/etc /tmp/scratch/proc /tmp/scratch/dev
+        # Every runtime of containers gives these.
+        mknod -m 666 /tmp/scratch/dev/random c 1 8
+        mknod -m 666 /tmp/scratch/dev/urandom c 1 9
         cp /tmp/tree/usr/bin/vipd /tmp/scratch/vipd
         echo nameserver 127.0.0.1 >/tmp/scratch/etc/resolv.conf
-        echo 127.0.0.1 by-file.example >/tmp/scratch/etc/hosts");
+        echo 127.0.0.1 by-file.example >/tmp/scratch/etc/hosts
+        # A module of the C library that ends whoever loads it, as one of another version does.
+        for folder in lib lib/$(uname -m)-linux-gnu; do
+            mkdir -p /tmp/scratch/$folder
+            echo '__attribute__((constructor)) static void load(void) { __builtin_trap(); }' |
+                cc -shared -fPIC -nostdlib -x c - -o /tmp/scratch/$folder/libnss_trap.so.2
+        done
+        echo hosts: trap files dns >/tmp/scratch/etc/nsswitch.conf");
     let _server = name_server([127, 0, 0, 1]);
     // Nothing listens on port 9: a refused connection means that the name was resolved.
     for name in ["by-file.example", "by-server.example"] {

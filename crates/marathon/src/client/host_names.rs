@@ -25,14 +25,18 @@ pub async fn look_up_host(name: &str) -> Result<Vec<IpAddr>, LookUpError> {
     let options = builder.options_mut();
     options.cache_size = 0;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    let found = builder.build()?.lookup_ip(name).await?;
+    let refuse = |why| LookUpError { name: name.to_owned(), why };
+    let found = builder.build().map_err(refuse)?.lookup_ip(name).await.map_err(refuse)?;
     Ok(found.iter().collect())
 }
 
-/// The reason why a host name has no address.
+/// A host name without an address.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct LookUpError(#[from] NetError);
+#[error("{name} can't be looked up: {why}")]
+pub struct LookUpError {
+    name: String,
+    why: NetError,
+}
 
 /// Has reqwest look up names by [`look_up_host`].
 #[derive(Debug)]
