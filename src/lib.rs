@@ -15,3 +15,4 @@ pub mod import;
 pub mod logging;
 pub mod report;
 pub mod sources;
+pub mod version;

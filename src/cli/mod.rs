@@ -37,7 +37,12 @@ use end::End;
 /// its addresses and routes, two nftables tables, and four sysctls. `ipvsadm -Ln` and
 /// `nft list ruleset` show the result.
 #[derive(Debug, Parser)]
-#[command(name = "vipd", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "vipd",
+    version = crate::version::describe_build(),
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,

@@ -80,6 +80,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: OnMachine,
     },
+    /// Build what is published, under target/dist: packages, an archive, an image, checksums, and a list of
+    /// what is in them. For the architecture of this machine.
+    Dist {
+        /// Make the release with this tag, such as v0.2.0. Without it the files are a trial.
+        #[arg(long, value_name = "TAG")]
+        release: Option<String>,
+    },
     /// Run the demo's steps, inside the sandbox that `demo` made.
     #[command(hide = true)]
     DemoSteps,

@@ -33,6 +33,16 @@ struct Package {
     name: String,
     version: String,
     manifest_path: PathBuf,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// What a package says about itself.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct About {
+    pub(crate) license: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) authors: Vec<String>,
 }
 
 /// A target in cargo's messages.
@@ -78,8 +88,31 @@ impl Workspace {
 
     /// Returns the version of one of our packages.
     pub(crate) fn package_version(&self, name: &str) -> Result<&str> {
+        Ok(&self.package(name)?.version)
+    }
+
+    /// Returns what one of our packages says about itself.
+    pub(crate) fn about(&self, name: &str) -> Result<&About> {
+        Ok(&self.package(name)?.about)
+    }
+
+    fn package(&self, name: &str) -> Result<&Package> {
         let package = self.packages.iter().find(|package| package.name == name);
-        Ok(&package.with_context(|| format!("the workspace has no package {name}"))?.version)
+        package.with_context(|| format!("the workspace has no package {name}"))
+    }
+
+    /// Returns the commit that is checked out, with a mark if files were changed since; `None` outside of a
+    /// repository.
+    pub(crate) fn commit(&self) -> Option<String> {
+        let git = |args: &[&str]| {
+            let mut command = Command::new("git");
+            let output = command.args(args).current_dir(&self.workspace_root).output().ok()?;
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            output.status.success().then_some(text)
+        };
+        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+        Some(if changed.is_empty() { commit } else { format!("{commit}-changed") })
     }
 
     /// Builds every kernel test. It builds for the whole workspace, as `cargo test` does: the

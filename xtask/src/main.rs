@@ -51,6 +51,7 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
         Command::Bench { machine, mode, filters } => bench::run_bench(machine.on, mode, &filters),
         Command::Style { list } => style::check_style(list),
         Command::Package { test, machine } => package::build_and_test(test, machine.on),
+        Command::Dist { release } => package::make_dist(release.as_deref()),
         Command::DemoSteps => demo::run_steps(),
         Command::DemoClient { vip } => demo::run_client(&vip),
         Command::InGuest { suites, report } => machine::run_in_guest(&suites, &report),

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// that only the container's `/etc/hosts` knows. Leaves nothing outside of `folder`.
 pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     tools::ensure_installed(TOOLS)?;
-    let buildah = Buildah { folder: folder.join("image") };
+    let buildah = Buildah::in_folder(folder);
     let recipe = workspace.workspace_root.join("deploy/container/Containerfile");
     let mut build = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
     output_of(build.arg("--file").arg(recipe).arg(folder))?;
@@ -47,7 +47,7 @@ pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     running.kill().and_then(|()| running.wait()).context("cannot stop buildah")?;
     let asked = asked.context("vipd in the image did not find Marathon by its name")?;
     ensure!(asked.starts_with("GET "), "vipd in the image asked {asked:?}");
-    fs::remove_dir_all(&buildah.folder).context("cannot remove the image")
+    buildah.remove()
 }
 
 /// Waits for the first request and returns its first line.
@@ -67,12 +67,22 @@ fn first_request(marathon: &TcpListener) -> Result<String> {
 }
 
 /// buildah with a store of its own, which needs no privilege that a container lacks.
-struct Buildah {
+pub(super) struct Buildah {
     folder: PathBuf,
 }
 
 impl Buildah {
-    fn command(&self, args: &[&str]) -> Command {
+    /// Has its store under this folder.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self { folder: folder.join("image") }
+    }
+
+    /// Removes its store with all images.
+    pub(super) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).context("cannot remove the image")
+    }
+
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("buildah");
         command.env("PATH", tools::search_path()).args(["--storage-driver", "vfs", "--root"]);
         command.arg(self.folder.join("store")).arg("--runroot").arg(self.folder.join("run"));

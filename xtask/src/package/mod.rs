@@ -1,6 +1,7 @@
-//! `cargo xtask package`: builds and tries the Debian package and the container image.
+//! `cargo xtask package` and `cargo xtask dist`: build and try the packages and the container image.
 
 mod deb;
+mod dist;
 mod image;
 mod release;
 
@@ -27,6 +28,7 @@ pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
         return Ok(true);
     }
     try_image(&workspace, &package)?;
+    dist::publish_package(&workspace, &package)?;
     let machine = choose_guest(on)?;
     let report = install_on(&workspace, &package, machine)?;
     print!("{}", summary::kernel_summary(machine.title(), &report));
@@ -38,8 +40,29 @@ pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Repo
     let workspace = Workspace::read_metadata()?;
     let package = build_package(&workspace)?;
     try_image(&workspace, &package)?;
+    dist::publish_package(&workspace, &package)?;
     let machine = choose_guest(on)?;
     Ok((machine, install_on(&workspace, &package, machine)?))
+}
+
+/// Builds everything that is published. With a tag it must be fit for a release.
+pub(crate) fn make_dist(tag: Option<&str>) -> Result<bool> {
+    let workspace = Workspace::read_metadata()?;
+    if let Some(tag) = tag {
+        dist::check_release(&workspace, tag)?;
+    }
+    let package = build_package(&workspace)?;
+    let folder = dist::publish_package(&workspace, &package)?;
+    println!("\n{}:", folder.display());
+    for file in dist::list_files(&folder)? {
+        let length = fs::metadata(&file)?.len();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        println!("  {name}  {:.1} MiB", length as f64 / f64::from(1 << 20));
+    }
+    if tag.is_none() {
+        println!("A trial, not a release: `cargo xtask dist --release TAG` makes one.");
+    }
+    Ok(true)
 }
 
 /// Builds the static program and the Debian package that holds it.

@@ -11,8 +11,12 @@ use crate::cargo::{Workspace, cargo_command};
 /// which can't be static.
 pub(crate) fn build_static(workspace: &Workspace) -> Result<PathBuf> {
     let target = host_target()?;
-    let status = cargo_command()
-        .args(["build", "--release", "--package", "vipd", "--target", &target])
+    let mut build = cargo_command();
+    build.args(["build", "--release", "--package", "vipd", "--target", &target]);
+    if let Some(commit) = workspace.commit() {
+        build.env("VIPD_COMMIT", commit);
+    }
+    let status = build
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .status()
         .context("cannot start cargo")?;

@@ -1,0 +1,66 @@
+//! The archive for any distribution, and the image.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::Build;
+use crate::package::image::Buildah;
+use crate::tools::output_of;
+
+/// Folders of the archive, with those of the package's tree that they hold.
+const FOLDERS: &[(&str, &str)] = &[
+    ("man", "usr/share/man/man1"),
+    ("completions", "usr/share/bash-completion/completions"),
+    ("completions", "usr/share/zsh/vendor-completions"),
+    ("completions", "usr/share/fish/vendor_completions.d"),
+    ("systemd", "lib/systemd/system"),
+    ("doc", "usr/share/doc/vipd"),
+    ("etc", "etc/vipd"),
+];
+
+/// Makes `vipd-VERSION-ARCH.tar.gz` with one folder of that name. The same files give the same archive.
+pub(super) fn make_archive(build: &Build<'_>) -> Result<()> {
+    let file = build.file(".tar.gz")?;
+    let name = build.file("")?;
+    let name = name.file_name().context("the archive has no name")?;
+    let stage = build.tree.with_file_name("archive");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    let top = stage.join(name);
+    for (to, from) in FOLDERS {
+        let to = top.join(to);
+        fs::create_dir_all(&to)?;
+        for entry in fs::read_dir(build.tree.join(from))? {
+            let entry = entry?;
+            // Two shells name their completions alike.
+            let is_fish = entry.path().extension().is_some_and(|end| end == "fish");
+            let is_bash = from.contains("bash-completion");
+            let name = match (is_bash, is_fish) {
+                (true, false) => "vipd.bash".into(),
+                _ => entry.file_name(),
+            };
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    fs::copy(build.tree.join("usr/bin/vipd"), top.join("vipd"))?;
+    let mut tar = Command::new("tar");
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-czf"]);
+    output_of(tar.arg(&file).arg("--directory").arg(&stage).arg(name).env("GZIP", "-n"))?;
+    Ok(())
+}
+
+/// Makes the image as an archive of the Open Container Initiative, from the program in `folder`.
+pub(super) fn make_image(build: &Build<'_>, folder: &Path) -> Result<()> {
+    let recipe = build.workspace.workspace_root.join("deploy/container/Containerfile");
+    let buildah = Buildah::in_folder(folder);
+    let mut make = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
+    output_of(make.arg("--file").arg(recipe).arg(folder))?;
+    let file = build.file(".oci.tar")?;
+    let to = format!("oci-archive:{}:vipd:{}", file.display(), build.version()?);
+    output_of(&mut buildah.command(&["push", "vipd", &to]))?;
+    buildah.remove()
+}
