@@ -1,6 +1,6 @@
 //! Parsers of files on the node, open to the fuzz targets.
 
-use crate::config::ConfigFile;
+use crate::config::resolve_keys;
 
 pub use crate::sources::kept::rewrite_state;
 
@@ -12,9 +12,14 @@ pub fn check_state_header(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Parses a configuration file, and resolves the sections that name no other file.
 pub fn parse_config(text: &str) {
-    let Ok(file) = ConfigFile::parse(text) else { return };
-    let _ = file.agent.resolve();
-    let _ = file.ipvs.resolve();
-    let _ = file.names.clone().resolve();
-    let _ = file.firewall.resolve(None, &file.vip);
+    // Whatever is wrong with a key, the others are resolved without it.
+    let resolved = resolve_keys(text, |file| {
+        file.agent.resolve()?;
+        file.ipvs.resolve()?;
+        file.probe.resolve()?;
+        file.names.resolve()?;
+        file.cluster.resolve()?;
+        file.firewall.resolve(None, &file.vip).map(drop)
+    });
+    assert!(resolved.is_ok(), "{resolved:?}");
 }

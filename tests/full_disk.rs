@@ -38,6 +38,8 @@ fn commands() -> Vec<Vec<String>> {
         &format!("check {example}"),
         &format!("check --output json {example}"),
         "check /none",
+        "config check",
+        "config schema",
         "doctor",
         "doctor --output json",
         "cleanup --dry-run",
@@ -71,6 +73,8 @@ fn output_that_cannot_be_written_is_an_error() {
         &["check", "--help"],
         &["check", &example],
         &["check", "--output", "json", &example],
+        &["config", "check"],
+        &["config", "schema"],
         &["generate", "completions", "bash"],
     ] {
         let output = command(args).stdout(full()).output().unwrap();

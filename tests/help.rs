@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "accept", "doctor", "events", "dns", "names",
+    "release", "accept", "doctor", "events", "dns", "names", "config",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.
@@ -27,7 +27,9 @@ fn help_reads_as_reviewed() {
         assert!(all.contains(&format!("\n  {command} ")), "{command} is not in\n{all}");
         insta::assert_snapshot!(command, own(&help(&[command])));
     }
-    insta::assert_snapshot!("names_import", own(&help(&["names", "import"])));
+    for (command, sub) in [("names", "import"), ("config", "check"), ("config", "schema")] {
+        insta::assert_snapshot!(format!("{command}_{sub}"), own(&help(&[command, sub])));
+    }
 }
 
 /// A command's help without the options that every command has: those are in `vipd --help`.

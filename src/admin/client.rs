@@ -64,6 +64,15 @@ impl AgentClient {
         self.request_json(Method::GET, "/v1/status", None)?.context("the agent has no status")
     }
 
+    /// Returns the configuration in force, without secrets.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub fn fetch_config(&self) -> Result<serde_json::Value> {
+        let config = self.request_json(Method::GET, "/v1/config", None)?;
+        config.context("the agent is of another version")
+    }
+
     /// Returns the facts that only the agent knows. None: it is of an older version without them.
     ///
     /// # Errors

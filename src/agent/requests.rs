@@ -19,6 +19,7 @@ impl Agent {
                 self.run_turn(Input::Release);
                 let _ = done.send(());
             }
+            Request::ReloadRefused(refused) => self.run_turn(Input::ReloadRefused(refused)),
             Request::Accept(source, accepted) => {
                 let is_meant = |id: &SourceId| source.as_ref().is_none_or(|source| source == id);
                 let view = self.view.borrow().clone();

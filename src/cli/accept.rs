@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::args::Global;
 use super::end::End;
+use super::global::Global;
 use super::output;
 use crate::admin::client::AgentClient;
 
@@ -26,7 +26,7 @@ pub(super) struct Accept {
 
 impl Accept {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let agent = AgentClient::connect(&global.resolve_config()?.agent.socket)?;
+        let agent = AgentClient::connect(&global.resolve_node_config()?.agent.socket)?;
         let accepted = agent.request_accept(self.source.as_deref())?;
         output::print_note(&match accepted.is_empty() {
             true => "nothing is doubted: there is nothing to accept".to_owned(),

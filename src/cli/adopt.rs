@@ -6,8 +6,9 @@ use node::{Kernel, Lock};
 use vip::label::VipRef;
 use vip::{Desired, Observed, Plan, Protocol, Vip};
 
-use super::args::{Global, open_kernel};
+use super::args::open_kernel;
 use super::end::{End, report_failures};
+use super::global::Global;
 use super::output;
 
 /// Take over virtual services that vipd did not create
@@ -28,7 +29,7 @@ pub(super) struct Adopt {
 
 impl Adopt {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
+        let config = global.resolve_node_config()?;
         let _lock = Lock::take(&config.lock)?;
         let mut kernel = open_kernel(&config)?;
         let observed = kernel.observe()?;

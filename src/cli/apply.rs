@@ -5,8 +5,9 @@ use clap::Args;
 use node::{Kernel, Lock, SysctlState};
 use vip::Plan;
 
-use super::args::{Global, Sources, open_kernel};
+use super::args::{Sources, open_kernel};
 use super::end::{End, done_line, report_failures};
+use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::HoldFiles;
 use crate::config::Config;

@@ -1,94 +1,17 @@
-//! Options that several commands share, and the configuration that they result in.
+//! Options that several commands share: the Marathons and the sources of definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use ipnet::IpNet;
 use marathon::client::Url;
 use node::LinuxKernel;
-use vip::firewall::LetIn;
-use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 
 use crate::admin::client::AgentClient;
 use crate::agent::state_file::StateFiles;
-use crate::config::{Access, Config, ConfigFile, Marathon, MarathonSection, ProbeMode, parse_urls};
-use crate::logging;
+use crate::config::{Access, Config, Marathon, parse_urls};
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
-
-/// Options of every command. A flag overrides the environment, which overrides the file.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub(super) struct Global {
-    /// Configuration file [default: /etc/vipd/vipd.toml, if it exists]
-    #[arg(long, global = true, env = "VIPD_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Dummy interface for the VIPs [default: vipd0]
-    #[arg(long, global = true, env = "VIPD_INTERFACE", value_name = "NAME")]
-    interface: Option<String>,
-    /// Source address that real servers see, for IPv4 [default: from the routes]
-    #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
-    node_address: Option<Ipv4Addr>,
-    /// Masquerade clients elsewhere with this node's address: always or off [default: always]
-    #[arg(
-        long,
-        global = true,
-        env = "VIPD_MASQUERADE",
-        value_name = "WHEN",
-        hide_short_help = true
-    )]
-    masquerade: Option<Masquerade>,
-    /// Close a VIP's ports that have no service: on or off [default: on]
-    #[arg(long, global = true, env = "VIPD_GUARD", value_name = "MODE", hide_short_help = true)]
-    guard: Option<Guard>,
-    /// If this node's firewall drops traffic to VIPs: off (report it) or insert (a rule of vipd's
-    /// before all others) [default: off]
-    #[arg(long, global = true, env = "VIPD_FIREWALL", value_name = "MODE", hide_short_help = true)]
-    firewall: Option<LetIn>,
-    /// Name of this node, which shuffles the order of real servers [default: the host name]
-    #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
-    node_name: Option<String>,
-    /// Prefixes that VIPs must be in; there they may collide with routes of this node
-    #[arg(
-        long,
-        global = true,
-        env = "VIPD_VIP_ALLOW",
-        value_name = "PREFIX",
-        value_delimiter = ','
-    )]
-    vip_allow: Vec<IpNet>,
-    /// Lock file that allows only one writer [default: /run/vipd/lock]
-    #[arg(long, global = true, env = "VIPD_LOCK", value_name = "FILE")]
-    lock: Option<PathBuf>,
-    /// Unix socket of the running agent [default: /run/vipd/agent.sock]
-    #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
-    socket: Option<PathBuf>,
-    /// Log filter for standard error, such as `info` or `vipd=debug` [default: warn; `run`: info]
-    #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
-    log: Option<String>,
-    /// Log format: text for people and journald, or one JSON object per line
-    #[arg(
-        long,
-        global = true,
-        env = "VIPD_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    log_format: logging::Format,
-    /// Use of colours
-    #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
-    color: Color,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
 
 /// The sources of definitions.
 #[derive(Debug, Args)]
@@ -148,91 +71,6 @@ impl Marathons {
         check_distinct(marathons.iter())?;
         Ok(marathons)
     }
-}
-
-impl Global {
-    /// Checks that the configuration can be read once more. A pipe, as in `--config /dev/stdin`, gives
-    /// it only once, and then an empty one, or nothing at all; so does a terminal or a device.
-    pub(super) fn check_config_rereadable(&self) -> Result<()> {
-        self.config.as_deref().map_or(Ok(()), check_rereadable)
-    }
-
-    /// Resolves file, environment and flags.
-    pub(super) fn resolve_config(&self) -> Result<Config> {
-        let file = ConfigFile::read_or_default(self.config.as_deref())?;
-        let marathons = file.marathon.iter().map(MarathonSection::resolve);
-        let marathons = marathons.collect::<Result<_>>()?;
-        let mut policy = file.vip;
-        policy.local_servers = file.node.local_servers;
-        policy.cluster = file.cluster.resolve()?;
-        if !self.vip_allow.is_empty() {
-            policy.allow.clone_from(&self.vip_allow);
-        }
-        let names = file.names.resolve()?;
-        let listen = names.vips.iter().flat_map(|vips| &vips.listen);
-        policy.listen = listen.map(SocketAddr::ip).collect();
-        let probe = file.probe.resolve()?;
-        let lost_syns = match probe.mode {
-            ProbeMode::Act | ProbeMode::Observe => LostSyns::Logged,
-            ProbeMode::Off => LostSyns::Ignored,
-        };
-        let mut agent = file.agent.resolve()?;
-        if let Some(socket) = &self.socket {
-            agent.socket.clone_from(socket);
-        }
-        Ok(Config {
-            marathons,
-            interface: self.interface.clone().unwrap_or(file.node.interface),
-            node_address: self.node_address.or(file.node.address),
-            modes: Modes {
-                masquerade: self.masquerade.unwrap_or(file.node.masquerade),
-                guard: self.guard.unwrap_or(file.node.guard),
-                lost_syns,
-            },
-            node_name: self.node_name.clone().or(file.node.name).unwrap_or_else(host_name),
-            lock: self.lock.clone().unwrap_or(file.node.lock),
-            strict_arp: file.node.strict_arp,
-            timeouts: file.ipvs.resolve()?,
-            firewall: file.firewall.resolve(self.firewall, &policy)?,
-            policy,
-            names,
-            probe,
-            agent,
-        })
-    }
-
-    /// Reads the file alone. Without `--config`, one that this user may not read counts as missing: the
-    /// name server needs none.
-    pub(super) fn read_config_file(&self) -> Result<ConfigFile> {
-        match ConfigFile::read_or_default(self.config.as_deref()) {
-            Err(error) if self.config.is_none() && is_forbidden(&error) => {
-                tracing::warn!("{error:#}: going on without it");
-                Ok(ConfigFile::default())
-            }
-            file => file,
-        }
-    }
-
-    /// Starts logging to standard error, with `filter` as the default, and sets the use of colours.
-    pub(super) fn start_logging(&self, filter: &str) {
-        match self.color {
-            Color::Auto => {}
-            Color::Always => anstream::ColorChoice::Always.write_global(),
-            Color::Never => anstream::ColorChoice::Never.write_global(),
-        }
-        logging::start_logging(self.log.as_deref().unwrap_or(filter), self.log_format);
-    }
-}
-
-fn is_forbidden(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
-}
-
-/// Reads the host name; empty if there is none.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }
 
 impl Sources {
@@ -324,32 +162,4 @@ pub(super) fn ask_agent(config: &Config) -> Result<Beside> {
 fn beside_nobody(config: &Config, why: String) -> Beside {
     let served = StateFiles::new(config.agent.state.clone()).load_served().unwrap_or_default();
     Beside::Nobody { why, served }
-}
-
-fn check_rereadable(path: &Path) -> Result<()> {
-    // One that is missing is reported when it is read, and /dev/null is the same each time.
-    let is_null = || std::fs::canonicalize(path).is_ok_and(|at| at == Path::new("/dev/null"));
-    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) && !is_null() {
-        bail!("{} is no regular file, and can be read only once: restart instead", path.display());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_regular_file_is_read_once_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config.toml");
-        assert!(check_rereadable(&file).is_ok(), "it is reported when it is read");
-        std::fs::write(&file, "").unwrap();
-        assert!(check_rereadable(&file).is_ok());
-        assert!(check_rereadable(Path::new("/dev/null")).is_ok());
-        for other in [Path::new("/dev/zero"), folder.path()] {
-            let refused = check_rereadable(other).unwrap_err().to_string();
-            assert!(refused.contains("can be read only once"), "{refused}");
-        }
-    }
 }

@@ -5,8 +5,9 @@ use clap::Args;
 use node::{Kernel, Lock};
 use vip::{Desired, Line, Plan, Sign};
 
-use super::args::{Global, open_kernel};
+use super::args::open_kernel;
 use super::end::{End, done_line, report_failures};
+use super::global::Global;
 use super::output;
 
 /// Remove everything that vipd created: its virtual services, interface and nftables tables
@@ -27,7 +28,7 @@ pub(super) struct Cleanup {
 
 impl Cleanup {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
+        let config = global.resolve_node_config()?;
         let _lock = if self.dry_run { None } else { Some(Lock::take(&config.lock)?) };
         let mut kernel = open_kernel(&config)?;
         let observed = kernel.observe()?;

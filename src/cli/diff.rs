@@ -4,8 +4,9 @@ use anyhow::Result;
 use clap::Args;
 use vip::plan::ipvsadm_args;
 
-use super::args::{Global, Sources, ask_agent, open_kernel};
+use super::args::{Sources, ask_agent, open_kernel};
 use super::end::End;
+use super::global::Global;
 use super::output;
 use crate::report::plan::plan_json;
 

@@ -14,10 +14,10 @@ use node::AddressWatch;
 use sd_notify::NotifyState;
 use vip::naming::{NameSettings, task_zones};
 
-use super::args::Global;
 use super::end::End;
+use super::global::Global;
 use super::signals::{Signals, Told};
-use crate::config::Names;
+use crate::config::{Names, Secrets};
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -80,12 +80,12 @@ pub(super) struct Dns {
 
 impl Dns {
     pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
-        let file = global.read_config_file()?;
-        let zone_file = self
-            .zone_file
-            .clone()
-            .map_or_else(|| file.agent.clone().resolve().map(|agent| agent.zone_file()), Ok)?;
-        let names = file.names.resolve()?;
+        let (config, problems) = global.resolve_leniently(Secrets::Skip)?;
+        for warning in global.describe_ignored(&problems) {
+            tracing::warn!("{warning}");
+        }
+        let zone_file = self.zone_file.clone().unwrap_or_else(|| config.agent.zone_file());
+        let names = config.names;
         let sockets = self.open_sockets(&names)?;
         let addresses = sockets.list_addresses().context("cannot read the sockets' addresses")?;
         let own = self.own_zones(&names)?;

@@ -9,8 +9,8 @@ use clap::Args;
 use vip::plan::OpKind;
 use vip::{Line, Sign};
 
-use super::args::Global;
 use super::end::End;
+use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 use crate::agent::journal::JournalEntry;
@@ -43,7 +43,7 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let socket = global.resolve_config()?.agent.socket;
+        let socket = global.resolve_node_config()?.agent.socket;
         let agent = AgentClient::connect(&socket)?;
         let show = |change: JournalEntry| self.print_change(&change);
         if !self.follow {

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::args::{Global, Sources, open_kernel};
+use super::args::{Sources, open_kernel};
 use super::end::End;
+use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 use crate::report::explanation::Explanation;
@@ -37,10 +38,9 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
         let agent = match self.sources.is_named() {
             true => None,
-            false => AgentClient::find_listening(&config.agent.socket),
+            false => AgentClient::find_listening(&global.resolve_node_config()?.agent.socket),
         };
         let (explanation, pending) = match agent {
             Some(agent) => (agent.fetch_explanation(&self.what)?, "yet"),

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::args::Global;
 use super::end::End;
+use super::global::Global;
 use super::output;
 use crate::admin::client::AgentClient;
 
@@ -26,7 +26,7 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let hold = AgentClient::connect(&global.resolve_config()?.agent.socket)?
+        let hold = AgentClient::connect(&global.resolve_node_config()?.agent.socket)?
             .request_hold(&self.reason)?;
         output::print_note(&format!("held: the agent changes nothing since {}", hold.since));
         Ok(End::Fine)
@@ -44,7 +44,7 @@ pub(super) struct Release {}
 impl Release {
     #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        AgentClient::connect(&global.resolve_config()?.agent.socket)?.request_release()?;
+        AgentClient::connect(&global.resolve_node_config()?.agent.socket)?.request_release()?;
         output::print_note("released: the agent makes changes again");
         Ok(End::Fine)
     }

@@ -6,6 +6,7 @@ mod apply;
 mod args;
 mod check;
 mod cleanup;
+mod config;
 mod diff;
 mod dns;
 mod doctor;
@@ -13,9 +14,11 @@ mod end;
 mod events;
 mod explain;
 mod generate;
+mod global;
 mod hold;
 mod names;
 mod output;
+mod reload;
 mod run;
 mod signals;
 mod status;
@@ -27,8 +30,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use args::Global;
 use end::End;
+use global::Global;
 
 /// Virtual IP addresses for Marathon apps, balanced by IPVS, the load balancer in the Linux kernel.
 ///
@@ -64,6 +67,7 @@ enum Command {
     Release(hold::Release),
     Accept(accept::Accept),
     Check(check::Check),
+    Config(config::Config),
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
     Dns(dns::Dns),
@@ -122,6 +126,7 @@ impl Cli {
             Command::Release(release) => release.run(&self.global),
             Command::Accept(accept) => accept.run(&self.global),
             Command::Check(check) => check.run(&self.global),
+            Command::Config(config) => config.run(&self.global),
             Command::Doctor(doctor) => doctor.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(Self::command()),

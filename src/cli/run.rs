@@ -1,9 +1,7 @@
 //! `vipd run`: the agent.
 
-use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,26 +10,27 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dns::ZoneFile;
-use marathon::client::Client;
 use node::folder::{Folder, split_path};
 use node::{LinuxKernel, Lock};
 use tokio::sync::watch;
 
-use super::args::{Global, Marathons, open_kernel};
+use super::args::{Marathons, open_kernel};
 use super::end::End;
+use super::global::Global;
 use super::output;
+use super::reload::{check_successor, create_clients};
 use super::signals::{Signals, Told};
 use crate::admin::{self, Admin, HoldFiles};
 use crate::agent::core;
-use crate::agent::event_loop::{Agent, Setup};
+use crate::agent::event_loop::{Agent, Handle, Setup};
 use crate::agent::name_files::write_zone;
 use crate::agent::notify::Notifier;
 use crate::agent::prober::{Prober, ProberSetup};
 use crate::agent::resolver::{ResolverConfig, undo_earlier};
 use crate::agent::state_file::StateFiles;
-use crate::agent::status::View;
+use crate::agent::status::{RefusedReload, Request, View};
+use crate::clock::Timestamp;
 use crate::config::{self, Config, Marathon, ProbeMode, ProbeSettings};
-use crate::sources::{SourceClient, SourceId};
 
 /// Keep the IPVS table in sync with Marathon until stopped
 ///
@@ -139,6 +138,7 @@ impl Run {
         global: &Global,
         now: &config::AgentSettings,
         signals: &Signals,
+        handle: &Handle,
     ) -> AgentEnd {
         let check_config = || {
             global.check_config_rereadable()?;
@@ -151,9 +151,15 @@ impl Run {
                 Ok(Told::Stop) => return AgentEnd::Stop,
                 Ok(Told::Reload) => match check_config() {
                     Ok(()) => return AgentEnd::Reload,
-                    Err(error) => tracing::error!(
-                        "the changed configuration is invalid, keeping the current one: {error:#}"
-                    ),
+                    Err(error) => {
+                        tracing::error!(
+                            "the changed configuration is invalid, keeping the current one: {error:#}"
+                        );
+                        let refused =
+                            RefusedReload { since: Timestamp::now(), why: format!("{error:#}") };
+                        // Fails at the end of the agent only, and nobody looks any more then.
+                        let _ = handle.requests.send(Request::ReloadRefused(refused)).await;
+                    }
                 },
                 // For want of a thread or of memory, which may pass.
                 Err(error) => {
@@ -194,11 +200,12 @@ impl Run {
             Box::new(move || Ok(Box::new(LinuxKernel::open(settings.clone())?)));
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
         let (view, last_view) = (handle.view.clone(), handle.view.clone());
+        let asker = handle.clone();
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut end = AgentEnd::Stop;
         let told = async {
             end = tokio::select! {
-                end = self.wait_for_signal(global, &config.agent, signals) => end,
+                end = self.wait_for_signal(global, &config.agent, signals, &asker) => end,
                 end = wait_for_lost_lock(lock, config, view) => end,
             };
         };
@@ -306,40 +313,6 @@ fn prepare_zone_file(config: &Config) -> Option<PathBuf> {
     None
 }
 
-/// Creates a client for each Marathon.
-fn create_clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
-    let clients = marathons.iter().map(|marathon| {
-        let client = Client::new(&marathon.client_config())
-            .with_context(|| format!("cannot create an HTTP client for {}", marathon.name))?;
-        Ok((marathon.name.as_str().into(), SourceClient::Marathon(Arc::new(client))))
-    });
-    clients.collect()
-}
-
-/// Checks that an agent with the configuration `next` can take over from this one.
-fn check_successor(now: &config::AgentSettings, next: &config::AgentSettings) -> Result<()> {
-    if next.listen != now.listen {
-        let at = next.listen;
-        let listener = TcpListener::bind(at);
-        // This agent itself may have the port, on another address.
-        let is_ours = |error: &std::io::Error| {
-            error.kind() == ErrorKind::AddrInUse && at.port() == now.listen.port()
-        };
-        if !listener.as_ref().is_err_and(is_ours) {
-            listener.with_context(|| format!("[agent] listen: cannot listen on {at}"))?;
-        }
-    }
-    // The hold is a file next to the socket: the next agent would not find it elsewhere.
-    if next.socket.parent() != now.socket.parent() && HoldFiles::new(now).read()?.is_some() {
-        bail!(
-            "[agent] socket can't change from {} to {} while the node is held: `vipd release` first",
-            now.socket.display(),
-            next.socket.display()
-        );
-    }
-    Ok(())
-}
-
 /// Executes the program again in the same process. systemd sees no restart, and every change of the
 /// configuration takes the same path as at a start. Signals stay blocked. Returns only with an error.
 fn exec_again() -> anyhow::Error {
@@ -361,7 +334,6 @@ fn exec_again() -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::AgentSection;
 
     #[derive(clap::Parser)]
     struct CommandLine {
@@ -383,34 +355,5 @@ mod tests {
         };
         assert!(is_told(""));
         assert!(!is_told("--observe"));
-    }
-
-    #[test]
-    fn nobody_takes_over_who_could_not_listen_or_would_not_find_the_hold() {
-        let folder = tempfile::tempdir().unwrap();
-        let now = config::AgentSettings {
-            socket: folder.path().join("agent.sock"),
-            ..AgentSection::default().resolve().unwrap()
-        };
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = taken.local_addr().unwrap();
-        let error =
-            check_successor(&now, &config::AgentSettings { listen, ..now.clone() }).unwrap_err();
-        assert!(error.to_string().starts_with("[agent] listen: cannot listen on 127"), "{error}");
-
-        // From the loopback interface to all, at the port that it has itself.
-        let everywhere =
-            config::AgentSettings { listen: ([0, 0, 0, 0], listen.port()).into(), ..now.clone() };
-        check_successor(&config::AgentSettings { listen, ..now.clone() }, &everywhere).unwrap();
-        assert!(check_successor(&now, &everywhere).is_err());
-
-        let socket = folder.path().join("elsewhere/agent.sock");
-        let elsewhere = config::AgentSettings { socket, ..now.clone() };
-        check_successor(&now, &elsewhere).unwrap();
-        let hold = r#"{"reason":"why","since":"when"}"#;
-        std::fs::write(folder.path().join("hold"), hold).unwrap();
-        let error = check_successor(&now, &elsewhere).unwrap_err().to_string();
-        assert!(error.contains("`vipd release` first"), "{error}");
-        check_successor(&now, &now).unwrap();
     }
 }

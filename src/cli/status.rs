@@ -6,11 +6,13 @@ use node::Kernel;
 use vip::Printable;
 use vip::naming::Names;
 
-use super::args::{Global, Sources, ask_agent, open_kernel};
+use super::args::{Sources, ask_agent, open_kernel};
 use super::end::End;
+use super::global::Global;
 use super::output::{self, Format};
 use super::watch::{Sort, watch_vips};
 use crate::admin::{HoldFiles, client::AgentClient};
+use crate::config::Config;
 use crate::report::status::{Comparison, StatusReport};
 use crate::report::vips::VipFacts;
 
@@ -48,22 +50,33 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// Returns the configuration, if there is a source to compare the table with.
+    fn resolve_sources(&self, global: &Global) -> Result<Option<Config>> {
+        match global.resolve_config() {
+            Err(error) if !self.sources.is_named() => {
+                output::print_warning(&format!("not compared with Marathon: {error:#}"));
+                Ok(None)
+            }
+            config => Ok(Some(config?).filter(|config| !self.sources.is_empty(config))),
+        }
+    }
+
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
+        let node = global.resolve_node_config()?;
         if self.watch {
-            let agent = AgentClient::connect(&config.agent.socket)?;
+            let agent = AgentClient::connect(&node.agent.socket)?;
             return watch_vips(&agent, self.sort, std::time::Duration::from_secs(self.interval));
         }
-        let agent = AgentClient::find_listening(&config.agent.socket);
+        let agent = AgentClient::find_listening(&node.agent.socket);
         // An agent that is stuck, or an older one, tells no names.
         let facts = agent.as_ref().and_then(|agent| agent.fetch_local_facts().ok()?);
-        let names = facts.map(|facts| Names::from_facts(config.names.vips.as_ref(), &facts.names));
+        let names = facts.map(|facts| Names::from_facts(node.names.vips.as_ref(), &facts.names));
         let agent = agent.map(|agent| agent.fetch_status()).transpose()?;
         // The agent itself applies the differences: they are reported to those who name a source.
         let alone = agent.is_some() && !self.sources.is_named();
-        let mut report = if alone || self.sources.is_empty(&config) {
-            StatusReport::new(&open_kernel(&config)?.observe()?, None, names.as_ref())
-        } else {
+        // A table is shown whatever the file says. Only who names a source needs the rest of it.
+        let config = if alone { None } else { self.resolve_sources(global)? };
+        let mut report = if let Some(config) = config {
             let wishes = self.sources.read_all(&config)?;
             let versions = wishes.task_versions().clone();
             let beside = ask_agent(&config)?;
@@ -78,9 +91,11 @@ impl Status {
             };
             let comparison = Comparison { facts, plan, findings: &survey.findings };
             StatusReport::new(&survey.observed, Some(comparison), None)
+        } else {
+            StatusReport::new(&open_kernel(&node)?.observe()?, None, names.as_ref())
         };
         if agent.is_none() {
-            report.hold = HoldFiles::new(&config.agent).read()?;
+            report.hold = HoldFiles::new(&node.agent).read()?;
         }
         report.agent = agent;
         match self.output {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use super::key_error::KeyError;
+
 /// The `[agent]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -90,7 +92,11 @@ impl AgentSection {
         let Self { state, socket, listen, sync_period, linger, agents, doubt } = self;
         ensure!(
             (1..=3600).contains(&sync_period),
-            "[agent] sync-period is {sync_period} seconds: use 1 to 3600"
+            KeyError::new(
+                "agent",
+                "sync-period",
+                format!("[agent] sync-period is {sync_period} seconds: use 1 to 3600")
+            )
         );
         let [sync_period, linger] = [sync_period, linger].map(Duration::from_secs);
         let doubt = parse_doubt(&doubt)?;
@@ -104,9 +110,8 @@ const MAX_DOUBT: Duration = Duration::from_secs(24 * 3600);
 fn parse_doubt(text: &str) -> Result<Duration> {
     let doubt = humantime::parse_duration(text).ok().filter(|doubt| *doubt <= MAX_DOUBT);
     doubt.with_context(|| {
-        format!(
-            "[agent] doubt is {text:?}: use a time of at most 24h with its unit, such as \"15m\""
-        )
+        let limits = "use a time of at most 24h with its unit, such as \"15m\"";
+        KeyError::new("agent", "doubt", format!("[agent] doubt is {text:?}: {limits}"))
     })
 }
 

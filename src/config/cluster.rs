@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::key_error::KeyError;
+
 /// The `[cluster]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -26,10 +28,11 @@ impl ClusterSection {
             let address =
                 text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse::<IpNet>());
             address.with_context(|| {
-                format!(
+                let why = format!(
                     "[cluster] addresses: {text:?} is neither an address nor a prefix: write \
                      10.0.0.7 or 10.0.0.0/24"
-                )
+                );
+                KeyError::new("cluster", "addresses", why)
             })
         };
         self.addresses.iter().map(parse).collect()

@@ -1,5 +1,6 @@
 //! The configuration file, as it is parsed.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -46,53 +47,37 @@ pub struct ConfigFile {
     pub probe: ProbeSection,
 }
 
-impl ConfigFile {
-    /// Reads the file at `path`; without one the default file, which may be missing.
-    ///
-    /// # Errors
-    /// When the file can't be read or parsed; a parse error has line and column.
-    pub fn read_or_default(path: Option<&Path>) -> Result<Self> {
-        let named = path.is_some();
-        let path = path.unwrap_or(Path::new(DEFAULT_FILE));
-        match open_named_file(path).and_then(std::io::read_to_string) {
-            Ok(text) => Self::parse(&text)
-                .with_context(|| format!("{} is not a valid configuration", path.display())),
-            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self::default())
-            }
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+/// Reads the file at `path`; without one the default file. `None`: there is no default file.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn read_text(path: Option<&Path>) -> Result<Option<String>> {
+    let named = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT_FILE));
+    match open_named_file(path).and_then(std::io::read_to_string) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if !named && error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let before = text.get(..error.span().unwrap_or_default().start).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            anyhow::anyhow!("line {line}, column {column}: {}", without_values(error.message()))
-        })
-    }
-}
-
-/// Replaces the quoted parts of a TOML error: these are values, and a secret may have landed in the
-/// wrong place. Keys are in backticks.
-fn without_values(message: &str) -> String {
-    let parts = message.split('"').enumerate();
-    parts.map(|(number, part)| if number % 2 == 0 { part } else { "\"...\"" }).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use vip::nft::{Guard, Masquerade};
 
-    use super::super::parse_urls;
+    use super::super::resolve_keys;
     use super::*;
+
+    fn parse(text: &str) -> Result<ConfigFile> {
+        let (file, problems) = resolve_keys(text, Ok)?;
+        problems.first().map_or(Ok(file), |first| Err(anyhow::anyhow!("{first}")))
+    }
 
     #[test]
     fn every_key_is_read() {
-        let file = ConfigFile::parse(
+        let file = parse(
             r#"
             [[marathon]]
             urls = ["http://m1:8080", "http://m2:8080"]
@@ -168,12 +153,14 @@ mod tests {
         assert_eq!((file.vip.allow.len(), file.vip.owner.len()), (2, 2));
     }
 
+    /// The installed configuration.
+    pub(in crate::config) const INSTALLED: &str = include_str!("../../deploy/vipd.toml");
+
     /// The installed configuration with every commented-out key put in force.
-    fn installed() -> String {
+    pub(in crate::config) fn with_every_key() -> String {
         let is_key =
             |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || "[\"".contains(c));
-        let text = include_str!("../../deploy/vipd.toml");
-        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+        let lines = INSTALLED.lines().map(|line| match line.strip_prefix('#') {
             Some(rest) if is_key(rest) => rest,
             _ => line,
         });
@@ -182,15 +169,15 @@ mod tests {
 
     #[test]
     fn the_file_that_is_installed_changes_nothing_and_holds_with_all_its_keys() {
-        let as_it_is = ConfigFile::parse(include_str!("../../deploy/vipd.toml")).unwrap();
+        let as_it_is = parse(INSTALLED).unwrap();
         assert_eq!(as_it_is, ConfigFile::default());
-        let file = ConfigFile::parse(&installed()).unwrap();
+        let file = parse(&with_every_key()).unwrap();
         assert_eq!((file.marathon.len(), file.vip.owner.len()), (1, 2));
     }
 
     #[test]
     fn the_file_that_is_installed_has_every_key_there_is() {
-        let installed = installed();
+        let installed = with_every_key();
         for table in [
             "[[marathon]]",
             "[agent]",
@@ -202,8 +189,7 @@ mod tests {
             "[probe]",
             "[vip]",
         ] {
-            let error =
-                ConfigFile::parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
+            let error = parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();
             // serde names what it would have taken.
             let (_, known) = error.split_once("expected one of ").unwrap_or_else(|| {
                 error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"))
@@ -219,17 +205,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_line_and_column() {
-        let error = ConfigFile::parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();
+        let error = parse("[node]\ninterfase = \"vipd0\"\n").unwrap_err().to_string();
         assert!(error.contains("line 2, column 1"), "{error}");
         assert!(error.contains("interfase"), "{error}");
-    }
-
-    #[test]
-    fn no_error_repeats_a_value() {
-        let error = ConfigFile::parse("[[marathon]]\nurls = \"http://vipd:hunter2@m1:8080\"\n");
-        let error = format!("{:#}", error.unwrap_err());
-        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
-        let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
-        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
     }
 }

@@ -5,6 +5,8 @@ use serde::Deserialize;
 use vip::Policy;
 use vip::firewall::LetIn;
 
+use super::key_error::KeyError;
+
 /// The `[firewall]` section of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -25,10 +27,12 @@ impl FirewallSection {
     pub fn resolve(self, flag: Option<LetIn>, policy: &Policy) -> Result<LetIn> {
         let allow = flag.unwrap_or(self.allow);
         if allow == LetIn::Insert && policy.allow.is_empty() {
-            bail!(
+            bail!(KeyError::new(
+                "firewall",
+                "allow",
                 "[firewall] allow = \"insert\" accepts traffic to the prefixes of [vip] allow, and \
-                 that list is empty: set [vip] allow, or --vip-allow"
-            );
+                 that list is empty: set [vip] allow, or --vip-allow",
+            ));
         }
         Ok(allow)
     }

@@ -4,6 +4,8 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 use vip::Timeouts;
 
+use super::key_error::KeyError;
+
 /// A month, in seconds. The kernel counts in ticks of up to 1000 a second, in 32 bits.
 const MAX_TIMEOUT: u32 = 31 * 24 * 3600;
 
@@ -26,11 +28,18 @@ impl IpvsSection {
     /// # Errors
     /// When a timeout is longer than the kernel accepts.
     pub fn resolve(self) -> Result<Timeouts> {
-        let check = |name: &str, seconds: Option<u32>| {
+        let check = |name: &'static str, seconds: Option<u32>| {
             let seconds = seconds.unwrap_or(0);
             ensure!(
                 seconds <= MAX_TIMEOUT,
-                "[ipvs] {name} is {seconds} seconds: use at most {MAX_TIMEOUT}, which is a month"
+                KeyError::new(
+                    "ipvs",
+                    name,
+                    format!(
+                        "[ipvs] {name} is {seconds} seconds: use at most {MAX_TIMEOUT}, which is a \
+                         month"
+                    )
+                )
             );
             Ok(seconds)
         };

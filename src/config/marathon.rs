@@ -5,9 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Url};
 use serde::Deserialize;
+
+use super::key_error::KeyError;
 
 /// A `[[marathon]]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -100,19 +102,32 @@ impl Marathon {
     }
 }
 
+/// Whether the files with secrets are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are read.
+    Read,
+    /// They are not: for commands that ask no Marathon.
+    Skip,
+}
+
 impl MarathonSection {
-    /// Reads the files with secrets and checks the values.
+    /// Checks the values, and reads the files with secrets.
     ///
     /// # Errors
     /// When one of two keys that need each other is missing, or a file can't be read.
-    pub fn resolve(&self) -> Result<Marathon> {
-        let access = Access {
-            auth: self.read_auth()?,
-            ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
-            identity: self.read_identity()?,
-            proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
+    pub fn resolve(&self, secrets: Secrets) -> Result<Marathon> {
+        let access = match secrets {
+            Secrets::Skip => Access::default(),
+            Secrets::Read => Access {
+                auth: self.read_auth()?,
+                ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
+                identity: self.read_identity()?,
+                proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
+            },
         };
-        let urls = parse_urls(self.urls.iter().map(String::as_str))?;
+        let urls = parse_urls(self.urls.iter().map(String::as_str))
+            .context(key_error("urls", "[[marathon]] urls"))?;
         let unnamed = Marathon::new(urls, access);
         let framework = self.framework.as_deref().map(Arc::from);
         let name = self.name.clone().unwrap_or(unnamed.name);
@@ -123,17 +138,24 @@ impl MarathonSection {
         match (&self.user, &self.password_file, &self.service_account_file) {
             (None, None, None) => Ok(None),
             (Some(user), Some(path), None) => {
-                let password = String::from_utf8(read_file("password-file", path)?)
-                    .with_context(|| format!("password-file {} is not text", path.display()))?;
+                let password =
+                    String::from_utf8(read_file("password-file", path)?).with_context(|| {
+                        let why = format!("password-file {} is not text", path.display());
+                        key_error("password-file", why)
+                    })?;
                 let password = password.trim_end_matches(['\r', '\n']).into();
                 Ok(Some(Auth::Basic(BasicAuth { user: user.clone(), password })))
             }
             (None, None, Some(path)) => read_service_account(path).map(Some),
-            (_, _, Some(_)) => bail!(
+            (_, _, Some(_)) => bail!(key_error(
+                "service-account-file",
                 "[[marathon]] has both a user and a service account: leave out user and \
-                 password-file, or service-account-file"
-            ),
-            _ => bail!("[[marathon]] needs both user and password-file, or neither"),
+                 password-file, or service-account-file",
+            )),
+            (user, ..) => bail!(key_error(
+                if user.is_some() { "user" } else { "password-file" },
+                "[[marathon]] needs both user and password-file, or neither",
+            )),
         }
     }
 
@@ -144,30 +166,42 @@ impl MarathonSection {
                 let certificate = read_file("client-cert-file", certificate)?;
                 Ok(Some(Identity::new(&certificate, &read_file("client-key-file", key)?)))
             }
-            _ => bail!("[[marathon]] needs both client-cert-file and client-key-file, or neither"),
+            (certificate, _) => bail!(key_error(
+                if certificate.is_some() { "client-cert-file" } else { "client-key-file" },
+                "[[marathon]] needs both client-cert-file and client-key-file, or neither",
+            )),
         }
     }
+}
+
+fn key_error(key: &'static str, text: impl Into<String>) -> KeyError {
+    KeyError::new("marathon", key, text)
 }
 
 fn read_service_account(path: &Path) -> Result<Auth> {
     let text = read_file("service-account-file", path)?;
     let what = || format!("service-account-file {}", path.display());
+    let account_error = |why: String| key_error("service-account-file", why);
     // serde_json's own text may quote a value, and so the key: only the place is reported.
     let secret: ServiceAccount = serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        anyhow!(
+        account_error(format!(
             "{} is not the secret of a service account, line {line}, column {column}: it is JSON \
              with uid, private_key and login_endpoint",
             what()
-        )
+        ))
     })?;
     if secret.scheme.as_deref().is_some_and(|scheme| scheme != "RS256") {
-        bail!("{} has a scheme other than RS256, the only one supported", what());
+        bail!(account_error(format!(
+            "{} has a scheme other than RS256, the only one supported",
+            what()
+        )));
     }
     let login_endpoint = Url::parse(&secret.login_endpoint).ok();
     let login_endpoint = login_endpoint.filter(|url| matches!(url.scheme(), "http" | "https"));
-    let login_endpoint = login_endpoint
-        .with_context(|| format!("the login_endpoint in {} is not an HTTP URL", what()))?;
+    let login_endpoint = login_endpoint.with_context(|| {
+        account_error(format!("the login_endpoint in {} is not an HTTP URL", what()))
+    })?;
     Ok(Auth::Account(Account {
         uid: secret.uid,
         private_key: secret.private_key.into(),
@@ -178,14 +212,15 @@ fn read_service_account(path: &Path) -> Result<Auth> {
 /// Upper limit for the files named in the configuration. No key or certificate is larger.
 const MAX_FILE: u64 = 1 << 20;
 
-fn read_file(key: &str, path: &Path) -> Result<Vec<u8>> {
-    let open = node::folder::open_named_file(path);
-    let mut file = open.with_context(|| format!("cannot read {key} {}", path.display()))?;
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>> {
+    let unreadable = || key_error(key, format!("cannot read {key} {}", path.display()));
+    let mut file = node::folder::open_named_file(path).with_context(unreadable)?;
     let mut text = Vec::new();
     let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
-    read.with_context(|| format!("cannot read {key} {}", path.display()))?;
+    read.with_context(unreadable)?;
     if text.len() as u64 > MAX_FILE {
-        bail!("{key} {} is larger than 1 MiB: is it the right file?", path.display());
+        let why = format!("{key} {} is larger than 1 MiB: is it the right file?", path.display());
+        bail!(key_error(key, why));
     }
     Ok(text)
 }
@@ -193,7 +228,10 @@ fn read_file(key: &str, path: &Path) -> Result<Vec<u8>> {
 /// Parses the URL of a proxy. The error doesn't quote it, since it may hold a password.
 fn parse_proxy(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.context("the proxy of [[marathon]] is not a URL: write it as http://proxy.example:3128")
+    url.context(key_error(
+        "proxy",
+        "the proxy of [[marathon]] is not a URL: write it as http://proxy.example:3128",
+    ))
 }
 
 /// Parses URLs. The error doesn't quote the text, since it may hold a password.
@@ -228,7 +266,7 @@ mod tests {
             proxy: Some("http://proxy:3128".into()),
             ..MarathonSection::default()
         };
-        let mut marathon = proxied.resolve().unwrap();
+        let mut marathon = proxied.resolve(Secrets::Read).unwrap();
         marathon.access.auth = Some(Auth::Account(Account {
             uid: "u".into(),
             private_key: "".into(),
@@ -241,7 +279,7 @@ mod tests {
     #[test]
     fn a_user_without_a_password_is_refused() {
         let marathon = MarathonSection { user: Some("vipd".into()), ..MarathonSection::default() };
-        assert!(marathon.resolve().is_err());
+        assert!(marathon.resolve(Secrets::Read).is_err());
     }
 
     #[test]
@@ -250,9 +288,9 @@ mod tests {
             urls: vec!["http://m1:8080/".into(), "http://m2:8080/x/".into()],
             ..MarathonSection::default()
         };
-        assert_eq!(file.resolve().unwrap().name, "http://m1:8080,http://m2:8080/x");
+        assert_eq!(file.resolve(Secrets::Read).unwrap().name, "http://m1:8080,http://m2:8080/x");
         file.name = Some("main".into());
-        assert_eq!(file.resolve().unwrap().name, "main");
+        assert_eq!(file.resolve(Secrets::Read).unwrap().name, "main");
     }
 
     #[test]
@@ -266,7 +304,9 @@ mod tests {
         let account = r#"{"uid": "vipd", "private_key": "hunter2", "scheme": "RS256",
             "login_endpoint": "https://m/acs/api/v1/auth/login"}"#;
         std::fs::write(&path, account).unwrap();
-        let Some(Auth::Account(read)) = file.resolve().unwrap().access.auth else { panic!() };
+        let Some(Auth::Account(read)) = file.resolve(Secrets::Read).unwrap().access.auth else {
+            panic!()
+        };
         assert_eq!((read.uid.as_str(), read.private_key.reveal()), ("vipd", "hunter2"));
         assert!(!format!("{read:?}").contains("hunter2"));
         for bad in [
@@ -277,23 +317,25 @@ mod tests {
             r#"{"uid": 1, "private_key": "hunter2"}"#.to_owned(),
         ] {
             std::fs::write(&path, &bad).unwrap();
-            let error = format!("{:#}", file.resolve().unwrap_err());
+            let error = format!("{:#}", file.resolve(Secrets::Read).unwrap_err());
             assert!(error.contains("account.json") && !error.contains("hunter2"), "{error}");
         }
         let both = MarathonSection { user: Some("u".into()), ..file };
-        assert!(both.resolve().is_err());
+        assert!(both.resolve(Secrets::Read).is_err());
     }
 
     #[test]
     fn a_certificate_needs_its_key_and_a_file_that_cannot_be_read_is_named() {
         let half =
             MarathonSection { client_key_file: Some("k".into()), ..MarathonSection::default() };
-        assert!(half.resolve().unwrap_err().to_string().contains("client-cert-file"));
+        assert!(half.resolve(Secrets::Read).unwrap_err().to_string().contains("client-cert-file"));
         let gone =
             MarathonSection { ca_file: Some("/none/ca.pem".into()), ..MarathonSection::default() };
-        assert!(gone.resolve().unwrap_err().to_string().contains("ca-file /none/ca.pem"));
+        assert!(
+            gone.resolve(Secrets::Read).unwrap_err().to_string().contains("ca-file /none/ca.pem")
+        );
         let proxy =
             MarathonSection { proxy: Some("u:hunter2@p".into()), ..MarathonSection::default() };
-        assert!(!format!("{:#}", proxy.resolve().unwrap_err()).contains("hunter2"));
+        assert!(!format!("{:#}", proxy.resolve(Secrets::Read).unwrap_err()).contains("hunter2"));
     }
 }

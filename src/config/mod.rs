@@ -5,10 +5,12 @@ mod cluster;
 mod file;
 mod firewall;
 mod ipvs;
+mod key_error;
 mod marathon;
 mod names;
 mod node;
 mod probe;
+mod problem;
 mod redacted;
 #[cfg(test)]
 mod reference;
@@ -23,13 +25,18 @@ use vip::{Policy, TableSettings, Timeouts};
 
 pub use agent::{AgentSection, AgentSettings};
 pub use cluster::ClusterSection;
-pub use file::{ConfigFile, DEFAULT_FILE};
+pub use file::{ConfigFile, DEFAULT_FILE, read_text};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
-pub use marathon::{Access, Marathon, MarathonSection, parse_urls};
+pub use key_error::KeyError;
+pub use marathon::{Access, Marathon, MarathonSection, Secrets, parse_urls};
 pub use names::{Names, NamesSection, NodeResolver};
 pub use node::NodeSection;
 pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
+pub use problem::{ConfigProblem, resolve_keys};
+
+/// The JSON schema of the file.
+pub const SCHEMA: &str = include_str!("../../deploy/vipd.schema.json");
 
 /// All settings, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vip::naming::{DEFAULT_TASK_ZONE, NameRange, NameSettings, check_zone};
 
+use super::key_error::KeyError;
+
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
 
@@ -141,18 +143,23 @@ impl NamesSection {
             upstreams,
             resolver,
         } = self;
-        let range = NameRange::new(&range).context("[names] range")?;
-        let vips = NameSettings::new(range, zones).context("[names] zones")?;
-        let listen = parse_sockets("[names] listen", &listen)?;
+        let range = NameRange::new(&range).context(key_error("range", "[names] range"))?;
+        let vips = NameSettings::new(range, zones).context(key_error("zones", "[names] zones"))?;
+        let listen = parse_sockets("listen", &listen)?;
         for at in &listen {
             ensure!(
                 !at.ip().is_unspecified(),
-                "[names] listen is {at}: vipd dns answers at addresses of its own only, such as \
-                 \"198.51.100.1\""
+                key_error(
+                    "listen",
+                    format!(
+                        "[names] listen is {at}: vipd dns answers at addresses of its own only, \
+                         such as \"198.51.100.1\""
+                    )
+                )
             );
         }
-        let upstreams = parse_sockets("[names] upstreams", &upstreams)?;
-        check_zone(&task_zone).context("[names] task-zone")?;
+        let upstreams = parse_sockets("upstreams", &upstreams)?;
+        check_zone(&task_zone).context(key_error("task-zone", "[names] task-zone"))?;
         let vips = vips.with_name_server(listen.clone(), forward || tasks);
         let vips = enabled.then_some(vips);
         let task_zone = Some(task_zone).filter(|_| enabled && tasks);
@@ -160,12 +167,17 @@ impl NamesSection {
     }
 }
 
+fn key_error(key: &'static str, text: impl Into<String>) -> KeyError {
+    KeyError::new("names", key, text)
+}
+
 /// Parses addresses with or without a port.
-fn parse_sockets(key: &str, texts: &[String]) -> Result<Vec<SocketAddr>> {
+fn parse_sockets(key: &'static str, texts: &[String]) -> Result<Vec<SocketAddr>> {
     let parse = |text: &String| {
         let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS_PORT));
         address.or_else(|_| text.parse()).with_context(|| {
-            format!("{key} has {text:?}: write an address, or an address with a port, such as \"198.51.100.1:53\"")
+            let form = "write an address, or an address with a port, such as \"198.51.100.1:53\"";
+            key_error(key, format!("[names] {key} has {text:?}: {form}"))
         })
     };
     texts.iter().map(parse).collect()

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use vip::liveness::INTERVAL;
 
+use super::key_error::KeyError;
+
 /// The `[probe]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -65,8 +67,11 @@ impl ProbeSection {
         let range = Duration::from_millis(100)..=Duration::from_secs(10);
         let parsed = humantime::parse_duration(&interval).ok();
         let interval = parsed.filter(|time| range.contains(time)).with_context(|| {
-            format!(
-                "[probe] interval is {interval:?}: use a time of 100ms to 10s, such as \"250ms\""
+            let limits = "use a time of 100ms to 10s, such as \"250ms\"";
+            KeyError::new(
+                "probe",
+                "interval",
+                format!("[probe] interval is {interval:?}: {limits}"),
             )
         })?;
         Ok(ProbeSettings { mode, interval })

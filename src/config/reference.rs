@@ -12,16 +12,35 @@ use super::file::ConfigFile;
 
 /// The `[vip]` section, which is parsed as `vip::Policy`.
 #[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[allow(dead_code, reason = "only its description is used")]
 pub(super) struct PolicySection {
     /// Prefixes that VIPs must lie in. Unless set, any address that is free may be a VIP. A VIP in
     /// one of these prefixes is accepted even if it collides with a route of this node.
+    #[schemars(default)]
     allow: Vec<String>,
     /// Table from a prefix to a path: only apps at or below the path may claim VIPs in the prefix. In
     /// place of the prefix, a name such as `mysql.marathon`, or the beginning of names such as `shop-*`,
     /// reserves these. In place of the path, a table with `source`, the name of a Marathon, and `path` means the apps
     /// of that Marathon only.
-    owner: BTreeMap<String, String>,
+    #[schemars(default)]
+    owner: BTreeMap<String, Reservation>,
+}
+
+/// The apps that may claim VIPs in a prefix: `vip::Reservation`.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its description is used")]
+enum Reservation {
+    /// The path of apps of any Marathon.
+    AnySource(String),
+    /// The path of apps of one Marathon.
+    OneSource {
+        /// The name of the Marathon.
+        source: String,
+        /// The path.
+        path: String,
+    },
 }
 
 const HEAD: &str = "# Configuration
@@ -29,19 +48,30 @@ const HEAD: &str = "# Configuration
 vipd reads `/etc/vipd/vipd.toml`, or the file named by `--config`. Every key is optional; an unknown
 key is an error, reported with its line and column. A command-line flag takes precedence over the
 environment, and the environment over the file: `vipd run --help` lists both. `deploy/vipd.toml` is
-the file that packages install; it has every key, commented out. `systemctl reload vipd` applies a
-changed file without disturbing connections. `/v1/config` shows the configuration in force, without
-secrets.
+the file that packages install; it has every key, commented out. `vipd config check FILE` shows every
+problem of a file, and `vipd config schema` prints its JSON schema (`deploy/vipd.schema.json`), for
+editors. `systemctl reload vipd` applies a changed file without disturbing connections; an invalid one
+is refused. `/v1/config` shows the configuration in force, without secrets.
+
+Commands that need only the socket, the lock and the interface, such as `vipd hold`, `vipd status` and
+`vipd cleanup`, work whatever the file says: they warn about a key that is invalid and leave it out.
 
 This page is generated: run `VIPD_WRITE_DOCS=1 cargo test reference` after a change in `src/config/`.
 ";
 
-/// Returns the schema of each section of the file, by name.
-fn sections() -> Map<String, Value> {
+/// Returns the schema of the file.
+fn file_schema() -> Value {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = settings.into_generator().into_root_schema_for::<ConfigFile>();
-    schema.as_value()["properties"].as_object().unwrap().clone()
+    let mut schema = schema.to_value();
+    schema["title"] = "Configuration of vipd (vipd.toml)".into();
+    schema
+}
+
+/// Returns the schema of each section of the file, by name.
+fn sections() -> Map<String, Value> {
+    file_schema()["properties"].as_object().unwrap().clone()
 }
 
 /// Returns the schema of each key of a section; that of a repeated section is an array's.
@@ -111,11 +141,58 @@ fn the_reference_is_what_the_code_says() {
     assert!(found == page, "VIPD_WRITE_DOCS=1 cargo test reference writes docs/configuration.md");
 }
 
+/// The schema as editors and linters read it, which `vipd config schema` prints.
+#[test]
+fn the_schema_is_what_the_code_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/vipd.schema.json");
+    let schema = format!("{:#}\n", file_schema());
+    if std::env::var_os("VIPD_WRITE_DOCS").is_some() {
+        std::fs::write(path, &schema).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap();
+    assert!(
+        found == schema,
+        "VIPD_WRITE_DOCS=1 cargo test reference writes deploy/vipd.schema.json"
+    );
+}
+
+#[test]
+fn the_schema_takes_what_the_code_takes_and_refuses_what_it_refuses() {
+    let schema: Value = serde_json::from_str(super::SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let is_valid = |text: &str| {
+        let file: Value = toml::from_str(text).unwrap();
+        let (_, problems) = super::resolve_keys(text, Ok).unwrap();
+        assert_eq!(validator.is_valid(&file), problems.is_empty(), "{text}: {problems:?}");
+        problems.is_empty()
+    };
+    for valid in [
+        "",
+        super::file::tests::INSTALLED,
+        &super::file::tests::with_every_key(),
+        "[vip.owner]\n'3.3.0.0/16' = {source = 'main', path = '/shop'}\n",
+    ] {
+        assert!(is_valid(valid), "{valid}");
+    }
+    for invalid in [
+        "[agnet]\n",
+        "[node]\ninterfase = 'vipd0'\n",
+        "[agent]\nsync-period = '30'\n",
+        "[agent]\nagents = -1\n",
+        "[vip]\nno-such-key = 1\n",
+        "[vip.owner]\n'3.3.0.0/16' = {source = 'main'}\n",
+        "[[marathon]]\nurls = 'http://m1:8080'\n",
+    ] {
+        assert!(!is_valid(invalid), "{invalid}");
+    }
+}
+
 /// serde's error names the keys that it knows. For `[vip]` they come from another type than the
 /// reference does.
 #[test]
 fn the_reference_has_every_key_of_vip() {
-    let error = ConfigFile::parse("[vip]\nno-such-key = 1\n").unwrap_err().to_string();
+    let (_, problems) = super::resolve_keys("[vip]\nno-such-key = 1\n", Ok).unwrap();
+    let error = &problems[0].reason;
     let known: Vec<_> = error.split('`').skip(3).step_by(2).collect();
     let described = sections();
     assert_eq!(known, section_keys(&described["vip"]).keys().collect::<Vec<_>>(), "{error}");

@@ -3,6 +3,7 @@
 mod addresses;
 mod agent;
 mod bridges;
+mod configuration;
 mod diagnosis;
 mod firewall;
 mod interface;
@@ -19,6 +20,7 @@ mod untracked;
 pub use addresses::{AddressFacts, check_addresses, unused_addresses};
 pub use agent::{LockState, check_agent};
 pub use bridges::{BridgeFacts, check_bridges};
+pub use configuration::check_configuration;
 pub use diagnosis::{Check, Diagnosis, Group, Level};
 pub use firewall::check_firewall;
 pub use interface::check_interface;

@@ -11,6 +11,11 @@ use testkit::netns;
 use crate::cluster::{API, Cluster, eventually};
 use crate::world::Running;
 
+/// Listens on a port until it is ended.
+const TAKE_PORT: &str = "import socket, time
+taken = socket.create_server(('127.0.0.1', 9616))
+time.sleep(600)";
+
 #[test]
 fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_one() {
     let mut cluster = Cluster::new();
@@ -34,21 +39,52 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
 
     let no_authority = format!("{file}.pem");
     std::fs::write(&no_authority, "no certificate").unwrap();
-    for wrong in [
-        "[agent]\nlisten = \"nowhere\"\n",
-        &format!(
-            "[[marathon]]\nurls = [\"http://10.77.0.1:8080\"]\nca-file = \"{no_authority}\"\n"
+    for (wrong, wrong_word) in [
+        ("[agent]\nlisten = \"nowhere\"\n", "invalid socket address"),
+        (
+            &*format!(
+                "[[marathon]]\nurls = [\"http://10.77.0.1:8080\"]\nca-file = \"{no_authority}\"\n"
+            ),
+            "cannot create an HTTP client",
         ),
     ] {
         std::fs::write(&file, wrong).unwrap();
         netns::run_tool("kill", &format!("-HUP {process}"));
         // An invalid configuration is refused: the agent keeps the old one until a valid reload.
+        eventually("the refusal is noted", || {
+            let notes = cluster.report(0)["notes"].to_string();
+            notes.contains("the reload at") && notes.contains(wrong_word)
+        });
         assert_eq!(asked(9614), "alive\n");
+        let metrics = cluster.on(0, "curl -sS http://127.0.0.1:9614/metrics");
+        assert!(metrics.contains("\nvipd_config_last_reload_successful 0"), "{metrics}");
+        let ready = cluster.on(0, "curl -sS http://127.0.0.1:9614/readyz");
+        assert!(ready.starts_with("ready") && ready.contains("was refused"), "{ready}");
+        // As the unit does before it tells the agent.
+        let checked = cluster.vipd(0, &["config", "check", &file]).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert_eq!(checked.status.code(), Some(1), "{said}");
+        assert!(said.contains(wrong_word), "{said}");
     }
+    // An address that another program has is a problem for this agent only.
+    let taken =
+        Command::new("ip").args(["netns", "exec", &node, "python3", "-c", TAKE_PORT]).spawn();
+    let taken = Running(taken.unwrap());
+    listen(9616);
+    eventually("the port is taken", || {
+        let checked = cluster.vipd(0, &["config", "check", &file]).output().unwrap();
+        String::from_utf8_lossy(&checked.stdout)
+            .contains(":2:1: agent.listen: [agent] listen: cannot")
+    });
+    drop(taken);
     listen(9615);
     netns::run_tool("kill", &format!("-HUP {process}"));
     eventually("it listens where it is told", || answers(9615));
     eventually("it is ready again", || cluster.report(0)["ready"] == json!(true));
+    // The new program in the process knows nothing of the refusals before.
+    let metrics = cluster.on(0, "curl -sS http://127.0.0.1:9615/metrics");
+    assert!(metrics.contains("\nvipd_config_last_reload_successful 1"), "{metrics}");
+    assert!(!cluster.report(0)["notes"].to_string().contains("was refused"));
     assert_eq!(cluster.stop(0, "TERM"), Some(0));
 }
 

@@ -12,7 +12,7 @@ use vip::plan::OpResult;
 use vip::{Observed, Outcome, Plan, Ways};
 
 use crate::agent::name_files::NamesUpdate;
-use crate::agent::status::{Hold, WrongSysctl};
+use crate::agent::status::{Hold, RefusedReload, WrongSysctl};
 use crate::sources::hosts::Addresses;
 use crate::sources::{SourceId, SourceMessage, SourceRequest};
 
@@ -57,6 +57,8 @@ pub enum Input {
     Release,
     /// The operator accepts what the doubted answers lack: of this source, or of all.
     Accept(Option<SourceId>),
+    /// A reload was refused.
+    ReloadRefused(RefusedReload),
     /// The operator has a name forget its address, so that the rules choose again.
     Reassign(VipName),
     /// Why the node's resolver can't be told to ask the name server; `None` when it can again.

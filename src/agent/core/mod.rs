@@ -31,7 +31,7 @@ use vip::liveness::{ProbeStatus, Refusals, ServerVerdict};
 use vip::naming::{NameFacts, VipName, task_zones};
 use vip::{Controller, Firewall, LabelReport};
 
-use super::status::{Hold, SilentHost, WrongSysctl};
+use super::status::{Hold, RefusedReload, SilentHost, WrongSysctl};
 use crate::clock::{Moment, Timestamp};
 use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
@@ -82,6 +82,7 @@ pub struct AgentCore {
     /// The zones of the names of tasks; none if they are not served.
     task_zones: Vec<String>,
     hold: Option<Hold>,
+    refused_reload: Option<RefusedReload>,
     /// The sources lack so much of the kernel's table that this is doubted.
     table_doubt: Option<OpenDoubt>,
     /// A source has told something since that was last looked at.
@@ -124,6 +125,7 @@ impl AgentCore {
             zones,
             task_zones: config.task_zone.iter().flat_map(|zone| task_zones(zone)).collect(),
             hold: None,
+            refused_reload: None,
             table_doubt: None,
             table_news: false,
             ready: false,
@@ -159,6 +161,7 @@ impl AgentCore {
                 self.hold = None;
                 self.tell_controller(controller::Input::Release, now, &mut effects);
             }
+            Input::ReloadRefused(refused) => self.refused_reload = Some(refused),
             Input::Accept(source) => self.accept_losses(source.as_ref(), now, &mut effects),
             Input::Reassign(name) => {
                 self.controller.reassign_name(&name, now.since_start);

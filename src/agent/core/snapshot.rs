@@ -81,6 +81,7 @@ impl AgentCore {
             resolver: self.resolver.clone(),
             probing: self.probing(),
             hold: self.hold.clone(),
+            refused_reload: self.refused_reload.clone(),
             started: self.started,
         }
     }

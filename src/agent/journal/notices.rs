@@ -263,6 +263,7 @@ mod tests {
             resolver: None,
             probing: Probing::default(),
             hold: None,
+            refused_reload: None,
             started: marathon::Timestamp::UNIX_EPOCH,
         }
     }

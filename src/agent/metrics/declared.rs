@@ -177,6 +177,11 @@ impl Scrape {
             "1 if /readyz says ready: what Marathon said is in the kernel",
             one_if(self.ready),
         )?;
+        out.gauge(
+            "vipd_config_last_reload_successful",
+            "0 if the last reload was refused, since the configuration is invalid",
+            one_if(self.view.refused_reload.is_none()),
+        )?;
         let modes =
             [("acting", Mode::Acting), ("observing", Mode::ObserveOnly), ("held", Mode::Held)];
         let mode = self.view.status.mode;

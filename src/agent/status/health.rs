@@ -136,6 +136,7 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
             ));
         }
     }
+    notes.extend(view.refused_reload.iter().map(ToString::to_string));
     notes
         .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
     notes.extend(view.sources.iter().filter_map(|(name, source)| doubt_note(name, source)));
@@ -206,7 +207,7 @@ mod tests {
     use vip::controller::{Retry, Status};
     use vip::plan::Losses;
 
-    use super::super::{Hold, WrongSysctl};
+    use super::super::{Hold, RefusedReload, WrongSysctl};
     use super::*;
     use crate::sources::SourceDoubt;
 
@@ -234,6 +235,7 @@ mod tests {
             resolver: None,
             probing: Probing::default(),
             hold: None,
+            refused_reload: None,
             started: now(),
         }
     }
@@ -340,6 +342,18 @@ mod tests {
         assert!(ready.is_ok());
         let note = "names don't resolve through systemd-resolved: systemd-resolved doesn't run";
         assert_eq!(ready.notes, [note]);
+    }
+
+    #[test]
+    fn a_reload_that_was_refused_is_noted_and_the_node_stays_ready() {
+        let mut view = view();
+        let why = "line 3, column 1: unknown field `interfase`".to_owned();
+        view.refused_reload = Some(RefusedReload { since: now(), why: why.clone() });
+        let ready = Readiness::from_view(&view, now());
+        assert!(ready.is_ok());
+        let note = &ready.notes[0];
+        assert!(note.starts_with("the reload at 2026-11-23T04:00:00Z was refused"), "{note}");
+        assert!(note.contains(&why), "{note}");
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct View {
     pub probing: Probing,
     /// The operator's hold, if there is one.
     pub hold: Option<Hold>,
+    /// The last reload, if it was refused. One that isn't replaces the program, and so this view.
+    pub refused_reload: Option<RefusedReload>,
     /// The time of the agent's start.
     pub started: Timestamp,
 }
@@ -68,6 +70,26 @@ impl View {
     pub fn describe_resolver(&self) -> Option<String> {
         let why = self.resolver.as_ref()?;
         Some(format!("names don't resolve through systemd-resolved: {why}"))
+    }
+}
+
+/// A reload that was refused, since the configuration is invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedReload {
+    /// The time of the refusal.
+    pub since: Timestamp,
+    /// The problems of the configuration.
+    pub why: String,
+}
+
+impl fmt::Display for RefusedReload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, why } = self;
+        write!(
+            f,
+            "the reload at {since:.0} was refused, and the configuration from before stays in force: \
+             {why}; `vipd config check` shows all problems"
+        )
     }
 }
 
@@ -95,6 +117,8 @@ pub enum Request {
     Hold(Hold, oneshot::Sender<()>),
     /// Release the node.
     Release(oneshot::Sender<()>),
+    /// Note that a reload was refused.
+    ReloadRefused(RefusedReload),
     /// Accept what the doubted answers of a source lack, or of all, and send the names of those
     /// that were doubted.
     Accept(Option<SourceId>, oneshot::Sender<Vec<SourceId>>),

@@ -11,10 +11,12 @@ use anyhow::Result;
 use clap::Args;
 use vip::Printable;
 
-use super::args::{Global, Marathons};
+use super::args::Marathons;
 use super::end::End;
+use super::global::Global;
 use super::output::{self, Format};
-use crate::doctor::{Diagnosis, Level};
+use crate::config::Secrets;
+use crate::doctor::{Diagnosis, Group, Level, check_configuration};
 
 /// Check that this node has what vipd needs, and that nothing interferes
 ///
@@ -55,7 +57,7 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
+        let (config, problems) = global.resolve_leniently(Secrets::Read)?;
         let marathons = self.marathons.resolve_marathons(&config)?;
         let mut failed = false;
         if self.fix {
@@ -73,7 +75,9 @@ impl Doctor {
         if self.no_examination {
             return Ok(if failed { End::Trouble } else { End::Fine });
         }
-        let diagnosis = examine::examine_node(&config, &marathons);
+        let mut diagnosis = examine::examine_node(&config, &marathons);
+        let checks = check_configuration(global.config_path(), &problems);
+        diagnosis.groups.insert(0, Group { name: "configuration", checks });
         match self.output {
             Format::Text => output::print_with(|out| print_diagnosis(out, &diagnosis))?,
             Format::Json => output::print_json(&serde_json::json!({

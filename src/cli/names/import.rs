@@ -5,8 +5,9 @@ use clap::Args;
 use vip::naming::NameFacts;
 
 use crate::admin::client::AgentClient;
-use crate::cli::args::{Global, Marathons};
+use crate::cli::args::Marathons;
 use crate::cli::end::End;
+use crate::cli::global::Global;
 use crate::cli::output::{self, Format};
 use crate::config::Config;
 use crate::import::{Comparison, ImportSource};

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use vip::Printable;
 use vip::naming::{NameSettings, VipName};
 
-use super::args::Global;
 use super::end::End;
+use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 use crate::report::names::NamesReport;
@@ -55,7 +55,7 @@ impl Names {
         if let Some(NamesCommand::Import(import)) = &self.command {
             return import.run(global);
         }
-        let config = global.resolve_config()?;
+        let config = global.resolve_node_config()?;
         let settings = config.names.vips.unwrap_or_default();
         let agent = AgentClient::connect(&config.agent.socket)?;
         if let Some(name) = &self.reassign {

@@ -13,6 +13,7 @@ use crate::tools::{self, output_of};
 /// Files of this repository, with the paths at which they are installed.
 const FILES: &[(&str, &str)] = &[
     ("deploy/vipd.toml", "etc/vipd/vipd.toml"),
+    ("deploy/vipd.schema.json", "usr/share/vipd/vipd.schema.json"),
     ("deploy/systemd/vipd.service", "lib/systemd/system/vipd.service"),
     ("deploy/systemd/vipd-setup.service", "lib/systemd/system/vipd-setup.service"),
     ("deploy/systemd/vipd-dns.service", "lib/systemd/system/vipd-dns.service"),

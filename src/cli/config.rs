@@ -1,0 +1,157 @@
+//! `vipd config`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use vip::Printable;
+
+use super::args::Marathons;
+use super::end::End;
+use super::global::Global;
+use super::output::{self, Format};
+use super::reload::{check_successor, create_clients};
+use crate::admin::client::AgentClient;
+use crate::config::{
+    AgentSection, AgentSettings, Config as Settings, ConfigProblem, SCHEMA, Secrets,
+};
+
+/// Check the configuration file, or print its schema
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd config check
+  vipd config check vipd.toml
+  vipd config schema")]
+pub(super) struct Config {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    Check(ConfigCheck),
+    Schema(ConfigSchema),
+}
+
+impl Config {
+    pub(super) fn run(&self, global: &Global) -> Result<End> {
+        match &self.command {
+            ConfigCommand::Check(check) => check.run(global),
+            ConfigCommand::Schema(_) => {
+                output::print_with(|out| out.write_all(SCHEMA.as_bytes()))?;
+                Ok(End::Fine)
+            }
+        }
+    }
+}
+
+/// Check a configuration file as the agent does before a start and a reload
+///
+/// Prints every problem with file, line, column, key, reason and remedy. Reads the files with
+/// secrets and certificates that it names. If an agent runs on this node, it also checks that the
+/// agent can go on with it: that the new address is free, and that a hold isn't lost.
+///
+/// Exit status: 0 no problem, 1 problems, 2 error.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd config check
+  vipd config check vipd.toml
+  vipd config check --output json")]
+struct ConfigCheck {
+    /// File to check [default: the one that the agent reads]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    marathons: Marathons,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// Print the JSON schema of the configuration file, for editors and linters
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vipd config schema > vipd.schema.json")]
+struct ConfigSchema {}
+
+impl ConfigCheck {
+    fn run(&self, global: &Global) -> Result<End> {
+        let global = &global.with_config_file(self.file.clone());
+        let problems = self.find_problems(global);
+        let path = global.config_path();
+        match self.output {
+            Format::Text => output::print_with(|out| print_problems(out, path, &problems))?,
+            Format::Json => output::print_json(&json!({
+                "file": path,
+                "ok": problems.is_empty(),
+                "problems": problems,
+            }))?,
+        }
+        Ok(if problems.is_empty() { End::Fine } else { End::Found })
+    }
+
+    fn find_problems(&self, global: &Global) -> Vec<ConfigProblem> {
+        if self.file.is_none()
+            && let Err(error) = global.check_config_rereadable()
+        {
+            return vec![ConfigProblem::of_file(&error)];
+        }
+        let (config, mut problems) = match global.resolve_leniently(Secrets::Read) {
+            Ok(resolved) => resolved,
+            Err(error) => return vec![ConfigProblem::of_file(&error)],
+        };
+        let are_known = !problems.iter().any(ConfigProblem::may_concern_marathons);
+        let mut add = |error: anyhow::Error| {
+            problems.push(ConfigProblem::of_error(&global.config_text(), &error));
+        };
+        match self.marathons.resolve_marathons(&config) {
+            Err(error) => add(error),
+            Ok(marathons) if marathons.is_empty() && are_known => output::print_note(
+                "the file names no Marathon: the agent needs --marathon or VIPD_MARATHON",
+            ),
+            Ok(marathons) => {
+                let each = marathons.iter().map(std::slice::from_ref);
+                each.filter_map(|one| create_clients(one).err()).for_each(&mut add);
+            }
+        }
+        if let Some(now) = ask_running_agent(&config)
+            && let Err(error) = check_successor(&now, &config.agent)
+        {
+            add(error);
+        }
+        problems
+    }
+}
+
+/// Returns the settings of the agent that runs on this node, if there is one: what a successor has to
+/// go on with.
+fn ask_running_agent(config: &Settings) -> Option<AgentSettings> {
+    let usual = AgentSection::default().socket;
+    let sockets = [config.agent.socket.as_path(), &usual];
+    let told = sockets.into_iter().find_map(AgentClient::find_listening)?.fetch_config().ok()?;
+    let told = &told["agent"];
+    Some(AgentSettings {
+        listen: told["listen"].as_str()?.parse().ok()?,
+        socket: told["socket"].as_str()?.into(),
+        state: told["state"].as_str()?.into(),
+        ..config.agent.clone()
+    })
+}
+
+fn print_problems(out: &mut dyn Write, path: &Path, problems: &[ConfigProblem]) -> io::Result<()> {
+    let path = path.display().to_string();
+    for ConfigProblem { line, column, key, reason } in problems {
+        let place = [line, column].into_iter().flatten().map(|number| format!(":{number}"));
+        let place: String = place.collect();
+        let key = key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
+        writeln!(out, "{}{place}: {}{}", Printable(&path), Printable(&key), Printable(reason))?;
+    }
+    match problems.len() {
+        0 => writeln!(out, "{}: no problem", Printable(&path)),
+        1 => writeln!(out, "1 problem: the agent would neither start nor reload with this"),
+        many => {
+            writeln!(out, "{many} problems: the agent would neither start nor reload with these")
+        }
+    }
+}

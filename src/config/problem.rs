@@ -1,0 +1,322 @@
+//! Problems of the configuration file: where they are, and what is left of the file without them.
+
+use std::fmt;
+use std::ops::Range;
+
+use anyhow::{Error, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file::ConfigFile;
+use super::key_error::KeyError;
+
+/// A problem of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigProblem {
+    /// The line, if it is about one.
+    pub line: Option<usize>,
+    /// The column in that line.
+    pub column: Option<usize>,
+    /// The key with its table, such as `agent.listen`, if it is about one.
+    pub key: Option<String>,
+    /// Why the value isn't taken, and what to do. It repeats no value that may be secret.
+    pub reason: String,
+}
+
+impl ConfigProblem {
+    /// Creates the problem of the file as a whole.
+    #[must_use]
+    pub fn of_file(error: &Error) -> Self {
+        Self { line: None, column: None, key: None, reason: format!("{error:#}") }
+    }
+
+    /// Creates the problem that an error is about, at its key in the text of the file.
+    #[must_use]
+    pub fn of_error(text: &str, error: &Error) -> Self {
+        let (document, _) = DeTable::parse_recoverable(text);
+        let place = error.downcast_ref().and_then(|at| Place::of_key(document.get_ref(), at));
+        match place {
+            Some(place) => {
+                let reason = format!("{error:#}");
+                Self::at_offset(text, place.span.start, Some(place.name()), reason)
+            }
+            None => Self::of_file(error),
+        }
+    }
+
+    /// Returns whether what is known of the Marathons may be incomplete with it.
+    #[must_use]
+    pub fn may_concern_marathons(&self) -> bool {
+        self.key.as_ref().is_none_or(|key| key.starts_with("marathon"))
+    }
+
+    fn at_offset(text: &str, offset: usize, key: Option<String>, reason: String) -> Self {
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Self { line: Some(line), column: Some(column), key, reason }
+    }
+}
+
+/// Writes `line 2, column 1: ...`.
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+/// Resolves a file key by key: a key with a problem is left out, so that each problem is found, and
+/// the others count.
+///
+/// # Errors
+/// When `resolve` fails for another reason than a key of the file.
+pub fn resolve_keys<T>(
+    text: &str,
+    resolve: impl Fn(ConfigFile) -> Result<T>,
+) -> Result<(T, Vec<ConfigProblem>)> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut tables = document.into_inner();
+    let mut problems = Vec::new();
+    for error in errors {
+        let offset = error.span().unwrap_or_default().start;
+        // What the parser makes of a line that is no TOML is a guess.
+        remove_line(&mut tables, text, offset);
+        let reason = hide_values(error.message());
+        problems.push(ConfigProblem::at_offset(text, offset, None, reason));
+    }
+    loop {
+        let (place, reason) = match parse_tables(&tables) {
+            Ok(file) => match resolve(file) {
+                Ok(resolved) => return Ok((resolved, problems)),
+                Err(error) => {
+                    let place = error.downcast_ref().and_then(|at| Place::of_key(&tables, at));
+                    match place {
+                        Some(place) => (place, format!("{error:#}")),
+                        None => return Err(error),
+                    }
+                }
+            },
+            Err(error) => {
+                let reason = hide_values(error.message());
+                match Place::of_parse_error(&tables, &error) {
+                    Some(place) => (place, reason),
+                    None => return Err(anyhow!(reason)),
+                }
+            }
+        };
+        place.remove_from(&mut tables);
+        problems.push(ConfigProblem::at_offset(text, place.span.start, Some(place.name()), reason));
+    }
+}
+
+fn parse_tables(tables: &DeTable<'_>) -> Result<ConfigFile, toml::de::Error> {
+    let length = tables.values().map(|value| value.span().end).max().unwrap_or_default();
+    let document = Spanned::new(0..length, tables.clone());
+    ConfigFile::deserialize(toml::Deserializer::from(document))
+}
+
+/// Replaces the quoted parts of a TOML error: these are values, and a secret may have landed in the
+/// wrong place. Keys are in backticks.
+fn hide_values(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    parts.map(|(number, part)| if number % 2 == 0 { part } else { "\"...\"" }).collect()
+}
+
+/// The place of a table or of a key.
+#[derive(Debug)]
+struct Place {
+    table: String,
+    /// The number of the table, where it may be repeated, and the key; `None`: the table itself.
+    key: Option<(usize, String)>,
+    /// The bytes from the name to the end of the value.
+    span: Range<usize>,
+}
+
+impl Place {
+    /// Finds the key around an offset; without one there, the table.
+    fn at_offset(tables: &DeTable<'_>, offset: usize) -> Option<Self> {
+        let places = list_places(tables).into_iter();
+        let around = places.filter(|place| (place.span.start..=place.span.end).contains(&offset));
+        around.max_by_key(|place| (place.key.is_some(), place.span.start))
+    }
+
+    /// Finds the key of an error of the parser. One whose place isn't that of a key is about a key
+    /// without which the error is another one.
+    fn of_parse_error(tables: &DeTable<'_>, error: &toml::de::Error) -> Option<Self> {
+        if let Some(place) = error.span().and_then(|span| Self::at_offset(tables, span.start)) {
+            return Some(place);
+        }
+        let is_at_fault = |place: &Self| {
+            let mut others = tables.clone();
+            place.remove_from(&mut others);
+            parse_tables(&others).err().is_none_or(|other| other.message() != error.message())
+        };
+        let mut places = list_places(tables);
+        // Keys before whole tables.
+        places.sort_by_key(|place| place.key.is_none());
+        places.into_iter().find(is_at_fault)
+    }
+
+    /// Finds the key of an error; where it isn't in the file, its table.
+    fn of_key(tables: &DeTable<'_>, error: &KeyError) -> Option<Self> {
+        let is_meant = |place: &Self| {
+            place.table == error.table
+                && place.key.as_ref().is_none_or(|(index, key)| {
+                    *index == error.index.unwrap_or_default() && key == error.key
+                })
+        };
+        let found = list_places(tables).into_iter().filter(is_meant);
+        found.max_by_key(|place| place.key.is_some())
+    }
+
+    fn name(&self) -> String {
+        match &self.key {
+            Some((_, key)) => format!("{}.{key}", self.table),
+            None => self.table.clone(),
+        }
+    }
+
+    fn remove_from(&self, tables: &mut DeTable<'_>) {
+        let Some((index, key)) = &self.key else {
+            tables.remove(self.table.as_str());
+            return;
+        };
+        let table = match tables.get_mut(self.table.as_str()).map(Spanned::get_mut) {
+            Some(DeValue::Array(items)) => items.get_mut(*index).map(Spanned::get_mut),
+            table => table,
+        };
+        if let Some(DeValue::Table(table)) = table {
+            table.remove(key.as_str());
+        }
+    }
+}
+
+/// Lists every table and every key.
+fn list_places(tables: &DeTable<'_>) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (name, value) in tables {
+        let table = name.get_ref().to_string();
+        let span = name.span().start..value.span().end;
+        places.push(Place { table: table.clone(), key: None, span });
+        let repeated = value.get_ref().as_array().into_iter().flatten();
+        let single = value.get_ref().is_table().then_some(value);
+        for (index, keys) in repeated.chain(single).enumerate() {
+            let Some(keys) = keys.get_ref().as_table() else { continue };
+            places.extend(keys.iter().map(|(key, value)| Place {
+                table: table.clone(),
+                key: Some((index, key.get_ref().to_string())),
+                span: key.span().start..value.span().end,
+            }));
+        }
+    }
+    places
+}
+
+/// Removes the keys that lie at least partly on the line at an offset.
+fn remove_line(tables: &mut DeTable<'_>, text: &str, offset: usize) {
+    let start = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end =
+        text.get(offset..).and_then(|after| after.find('\n')).map_or(text.len(), |at| offset + at);
+    for place in list_places(tables) {
+        if place.key.is_some() && place.span.start <= end && place.span.end >= start {
+            place.remove_from(tables);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Secrets, parse_urls};
+    use super::*;
+
+    /// Resolves a file, and returns its socket, its interface and its problems.
+    fn resolve(text: &str) -> (String, String, Vec<String>) {
+        let (resolved, problems) = resolve_keys(text, |file| {
+            for (index, section) in file.marathon.iter().enumerate() {
+                section.resolve(Secrets::Read).map_err(|mut error| {
+                    KeyError::set_index(&mut error, index);
+                    error
+                })?;
+            }
+            file.names.resolve()?;
+            let socket = file.agent.resolve()?.socket.display().to_string();
+            Ok((socket, file.node.interface))
+        })
+        .unwrap();
+        let (socket, interface) = resolved;
+        let describe = |problem: &ConfigProblem| {
+            format!("{} {problem}", problem.key.as_deref().unwrap_or_default())
+        };
+        (socket, interface, problems.iter().map(describe).collect())
+    }
+
+    #[test]
+    fn each_problem_is_found_and_every_other_key_counts() {
+        let (socket, interface, problems) = resolve(
+            "[[marathon]]\nurls = [\"http://m1:8080\"]\n\n[[marathon]]\nurls = [\"nowhere\"]\n\
+             user = \"vipd\"\n[agent]\nsync-period = 0\nsocket = \"/run/s\"\ndoubt = \"soon\"\n\
+             [node]\ninterfase = \"x\"\ninterface = \"vip7\"\nstrict-arp = \"yes\"\n\
+             [agnet]\nlisten = 1\n[vip.owner]\n\"3.3.0.0/16\" = 5\n",
+        );
+        assert_eq!((socket.as_str(), interface.as_str()), ("/run/s", "vip7"));
+        let starts: Vec<_> = problems.iter().map(|it| it.split(": ").next().unwrap()).collect();
+        let expected = [
+            "agnet line 15, column 2",
+            "node.interfase line 12, column 1",
+            "node.strict-arp line 14, column 1",
+            "marathon.user line 6, column 1",
+            "marathon.urls line 5, column 1",
+            "agent.sync-period line 8, column 1",
+            "agent.doubt line 10, column 1",
+            "vip.owner line 17, column 6",
+        ];
+        assert_eq!(starts.len(), expected.len(), "{problems:#?}");
+        assert!(expected.iter().all(|place| starts.contains(place)), "{problems:#?}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_toml_costs_no_other_key() {
+        let (socket, interface, problems) = resolve(
+            "[agent]\nsocket = \"/run/s\"\nlisten = \n[node]\ninterface = vip7\nname = \"n\"\n",
+        );
+        assert_eq!((socket.as_str(), interface.as_str()), ("/run/s", "vipd0"));
+        assert!(problems.iter().any(|problem| problem.contains("line 3")), "{problems:#?}");
+        assert!(problems.iter().any(|problem| problem.contains("line 5")), "{problems:#?}");
+        for text in ["[agent", "=", "[agent]\n[agent]\n", "agent = 5\n", "\"", "marathon = [1]\n"] {
+            let (socket, _, problems) = resolve(text);
+            assert_eq!(
+                (socket.as_str(), problems.is_empty()),
+                ("/run/vipd/agent.sock", false),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_problem_repeats_a_value() {
+        for text in [
+            "[[marathon]]\nurls = \"http://vipd:hunter2@m1:8080\"\n",
+            "[[marathon]]\nurls = [\"http://vipd:hunter2@m1:8080\"]\n",
+            "[[marathon]]\nproxy = \"vipd:hunter2@p\"\n",
+            "[[marathon]]\npassword = \"hunter2\"\n",
+            "[[marathon]]\nname = hunter2\n",
+        ] {
+            let (.., problems) = resolve(text);
+            let told = problems.join("\n");
+            assert!(told.contains("line 2") && !told.contains("hunter2"), "{told}");
+        }
+        let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn an_error_of_no_key_is_an_error() {
+        let refused =
+            resolve_keys("", |_| Err::<(), _>(anyhow!("--firewall insert needs prefixes")));
+        assert!(refused.is_err());
+    }
+}
