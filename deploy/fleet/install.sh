@@ -1,6 +1,8 @@
 #!/bin/sh
 # Install or upgrade vipd on many nodes over ssh: the first node alone, then the others a few at a
-# time. A node is done when its agent is ready. Stops at the first node with a problem.
+# time. On each node the new program checks the new configuration before anything is replaced. A node
+# is done when its new agent is ready. One that isn't goes back to the package and the configuration
+# that it had, and the rollout stops there.
 #
 #   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml node1 node2 ...
 #   deploy/fleet/install.sh vipd_0.1.0_amd64.deb vipd.toml $(cat nodes)
@@ -20,6 +22,75 @@ shift 2
 [ -r "$configuration" ] || { echo "no configuration $configuration: start from deploy/vipd.toml" >&2; exit 2; }
 : "${SSH:=ssh}" "${SCP:=scp}" "${AT_ONCE:=5}" "${PATIENCE:=120}"
 
+# What runs on a node, as root: DIRECTORY PATIENCE. The package keeps the last good one of itself in
+# /var/cache/vipd, where only this script writes.
+on_node=$(cat <<'END'
+set -eu
+at=$1 patience=$2
+cd "$at"
+trap 'cd /; rm -rf "$at"' EXIT
+file=/etc/vipd/vipd.toml
+kept=/var/cache/vipd/installed.deb
+
+put_file() { # FROM: the configuration, as the package leaves it.
+    install -D -m 640 "$1" "$file"
+    ! getent group vipd >/dev/null || chgrp vipd "$file"
+}
+
+put_package() { # FROM
+    said=$(DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i "$1" 2>&1) || { echo "$said" >&2; return 1; }
+}
+
+invocation() {
+    systemctl show --value -p InvocationID vipd
+}
+
+# Restarts the agent, and waits until the new one is ready. The unit is active once the agent has read
+# Marathon and the kernel matches it; what the agent then says is what /readyz answers.
+restart() {
+    before=$(invocation)
+    systemctl restart --no-block vipd-setup vipd || return 1
+    waited=0
+    until [ "$(invocation)" != "$before" ] && systemctl -q is-active vipd &&
+        vipd status --output json 2>/dev/null | grep -q '"not_ready": \[\]'; do
+        waited=$((waited + 2))
+        [ "$waited" -lt "$patience" ] || return 1
+        sleep 2
+    done
+}
+
+go_back() { # WHY
+    echo "$1" >&2
+    [ -e old.toml ] || { echo "there is nothing to go back to" >&2; exit 1; }
+    put_file old.toml
+    if [ -e "$kept" ]; then
+        put_package "$kept" || exit 1
+    else
+        echo "no earlier package is kept on this node: only the configuration goes back" >&2
+    fi
+    restart || { echo "went back, but that isn't ready either" >&2; exit 1; }
+    echo "went back, and that is ready" >&2
+    exit 1
+}
+
+# The new program, before it is installed. One from before `config check` can't be asked.
+dpkg-deb --fsys-tarfile vipd.deb | tar -xO ./usr/bin/vipd >vipd
+chmod 700 vipd
+if ./vipd config --help >/dev/null 2>&1; then
+    ./vipd config check vipd.toml >&2 || { echo "the configuration is refused: nothing was changed" >&2; exit 1; }
+fi
+
+if [ -e "$file" ]; then
+    cp -p "$file" old.toml
+    cp -p "$file" "$file.previous"
+fi
+put_file vipd.toml
+put_package vipd.deb || go_back "not installed"
+restart || go_back "not ready after $patience s: journalctl -u vipd has its log"
+install -D -m 600 vipd.deb "$kept"
+END
+)
+
 on() { # NODE COMMAND...
     node=$1
     shift
@@ -28,27 +99,14 @@ on() { # NODE COMMAND...
 
 install_on() { # NODE
     # set -e is off in a function whose status is tested.
-    # Into root's home: in /tmp, where everybody may write, a link could stand in the way.
-    $SCP -q "$package" "root@$1:.vipd.deb" || return 1
-    $SCP -q "$configuration" "root@$1:.vipd.toml" || return 1
-    on "$1" "set -e
-        install -D -m 640 .vipd.toml /etc/vipd/vipd.toml
-        said=\$(DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i ./.vipd.deb 2>&1) || { echo \"\$said\" >&2; exit 1; }
-        systemctl restart vipd-setup vipd --no-block
-        rm -f .vipd.deb .vipd.toml" || {
-        echo "$1: not installed" >&2
+    # A new directory in root's home: where everybody may write, a link could stand in the way.
+    at=$(on "$1" 'mktemp -d "$HOME/.vipd.XXXXXXXX"') || return 1
+    $SCP -q "$package" "root@$1:$at/vipd.deb" || return 1
+    $SCP -q "$configuration" "root@$1:$at/vipd.toml" || return 1
+    if ! printf '%s\n' "$on_node" | on "$1" sh -s -- "$at" "$PATIENCE"; then
+        echo "$1: not done. On that node, run: vipd doctor; vipd status; journalctl -u vipd" >&2
         return 1
-    }
-    waited=0
-    # The unit is active once the agent has read Marathon and the kernel matches it.
-    until on "$1" systemctl -q is-active vipd; do
-        waited=$((waited + 2))
-        [ "$waited" -lt "$PATIENCE" ] || {
-            echo "$1: not ready after $PATIENCE s. On that node, run: vipd doctor; vipd status; journalctl -u vipd" >&2
-            return 1
-        }
-        sleep 2
-    done
+    fi
     echo "$1: ready"
 }
 

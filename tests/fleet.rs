@@ -1,0 +1,187 @@
+//! The script that installs vipd on many nodes, with directories in the place of nodes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn script_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet/install.sh")
+}
+
+/// Nodes, each a directory, that the fleet script reaches by programs in the place of ssh and scp. What
+/// it runs there runs here, with programs in the place of those that would change this machine.
+struct Fleet {
+    folder: tempfile::TempDir,
+}
+
+/// In the place of ssh: node and command.
+const SSH: &str = r#"node=${1#root@}; shift
+echo "$node $*" >>"$FLEET/log"
+export HOME="$FLEET/$node" NODE="$FLEET/$node" PATH="$FLEET/bin:$PATH"
+case "$1" in
+    sh) sed "s#=/#=$NODE/#" | "$@" ;;
+    *) sh -c "$1" ;;
+esac"#;
+
+/// In the place of scp: `-q FROM root@NODE:PATH`.
+const SCP: &str = r#"to=${3#*:}; node=${3#root@}; node=${node%%:*}
+case "$node" in lost) exit 1 ;; esac
+cp "$2" "$to""#;
+
+/// In the place of systemctl: a unit that is active unless what is installed or configured is slow.
+const SYSTEMCTL: &str = r#"case "$*" in
+    *show*) cat "$NODE/invocation" ;;
+    *restart*) echo again >>"$NODE/invocation" ;;
+    *is-active*) ! grep -q slow "$NODE/installed" "$NODE/etc/vipd/vipd.toml" ;;
+esac"#;
+
+/// In the place of vipd, also in the package.
+const VIPD: &str = r#"case "$*" in
+    "config check "*) ! grep invalid "$3" ;;
+    status*) echo '  "not_ready": [],' ;;
+esac"#;
+
+impl Fleet {
+    /// Makes nodes that run `old` with the configuration `before`.
+    fn new(nodes: &[&str]) -> Self {
+        let fleet = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(fleet.at("bin")).unwrap();
+        fs::create_dir_all(fleet.at("tree/usr/bin")).unwrap();
+        for (name, body) in [
+            ("ssh", SSH),
+            ("scp", SCP),
+            ("bin/systemctl", SYSTEMCTL),
+            ("bin/vipd", VIPD),
+            ("tree/usr/bin/vipd", VIPD),
+            ("bin/dpkg-deb", "tar -C \"$FLEET/tree\" -c ./usr/bin/vipd"),
+            ("bin/dpkg", "eval last=\\${$#}; grep -v broken \"$last\" >\"$NODE/installed\""),
+            ("bin/getent", "exit 1"),
+        ] {
+            fs::write(fleet.at(name), format!("#!/bin/sh\n{body}\n")).unwrap();
+            fs::set_permissions(fleet.at(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for node in nodes {
+            for (name, text) in [
+                ("etc/vipd/vipd.toml", "before"),
+                ("var/cache/vipd/installed.deb", "old"),
+                ("installed", "old"),
+                ("invocation", "first"),
+            ] {
+                let path = fleet.at(&format!("{node}/{name}"));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{text}\n")).unwrap();
+            }
+        }
+        fleet
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.at(name)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Installs a package and a configuration of these contents, and returns the exit code and what
+    /// was said.
+    fn install(&self, nodes: &[&str], package: &str, configuration: &str) -> (Option<i32>, String) {
+        fs::write(self.at("vipd.deb"), format!("{package}\n")).unwrap();
+        fs::write(self.at("vipd.toml"), format!("{configuration}\n")).unwrap();
+        let ran = Command::new(script_path())
+            .args([self.at("vipd.deb"), self.at("vipd.toml")])
+            .args(nodes)
+            .env("FLEET", self.folder.path())
+            .env("SSH", self.at("ssh"))
+            .env("SCP", self.at("scp"))
+            .env("AT_ONCE", "2")
+            .env("PATIENCE", "2")
+            .output()
+            .unwrap();
+        (
+            ran.status.code(),
+            String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned(),
+        )
+    }
+
+    /// Returns what a node has: package and configuration.
+    fn state(&self, node: &str) -> (String, String) {
+        (self.read(&format!("{node}/installed")), self.read(&format!("{node}/etc/vipd/vipd.toml")))
+    }
+}
+
+fn pair(package: &str, configuration: &str) -> (String, String) {
+    (package.to_owned(), configuration.to_owned())
+}
+
+#[test]
+fn a_fleet_is_installed_node_by_node_and_keeps_what_it_had() {
+    let nodes = ["n1", "n2", "n3", "n4", "n5"];
+    let fleet = Fleet::new(&nodes);
+    let (code, said) = fleet.install(&nodes, "new", "after");
+    assert_eq!(code, Some(0), "{said}");
+    for node in nodes {
+        assert_eq!(fleet.state(node), pair("new", "after"), "{node}: {said}");
+        assert_eq!(fleet.read(&format!("{node}/etc/vipd/vipd.toml.previous")), "before");
+        assert_eq!(fleet.read(&format!("{node}/var/cache/vipd/installed.deb")), "new");
+        let left: Vec<_> = fs::read_dir(fleet.at(node)).unwrap().flatten().collect();
+        let is_scratch = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(".vipd");
+        assert!(!left.iter().any(|entry| is_scratch(&entry.file_name())), "{left:?}");
+    }
+}
+
+#[test]
+fn a_fleet_is_left_alone_after_a_node_where_something_fails() {
+    // Refused by the new program, which leaves the node untouched; not installed; not ready with the
+    // new program, or with the new configuration.
+    for (package, configuration, why) in [
+        ("new", "invalid", "the configuration is refused: nothing was changed"),
+        ("broken", "after", "went back, and that is ready"),
+        ("slow", "after", "went back, and that is ready"),
+        ("new", "slow", "went back, and that is ready"),
+    ] {
+        let nodes = ["n1", "n2", "n3"];
+        let fleet = Fleet::new(&nodes);
+        let (code, said) = fleet.install(&nodes, package, configuration);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why) && said.contains("n1: not done"), "{package}: {said}");
+        for node in nodes {
+            assert_eq!(fleet.state(node), pair("old", "before"), "{node}: {said}");
+            assert_eq!(fleet.read(&format!("{node}/var/cache/vipd/installed.deb")), "old");
+        }
+        assert!(!fleet.read("log").contains("n2"), "the first is tried alone: {said}");
+        let is_restarted = fleet.read("n1/invocation") != "first";
+        assert_eq!(is_restarted, configuration != "invalid", "{package}: {said}");
+    }
+    // Later nodes: those that began with the failing one are done, and no further ones.
+    let nodes = ["n1", "n2", "lost", "n4", "n5"];
+    let fleet = Fleet::new(&nodes);
+    let (code, said) = fleet.install(&nodes, "new", "after");
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(fleet.state("n2"), pair("new", "after"), "{said}");
+    for node in ["lost", "n4", "n5"] {
+        assert_eq!(fleet.state(node), pair("old", "before"), "{node}: {said}");
+    }
+    assert!(said.contains("stopped; not done: n4 n5"), "{said}");
+}
+
+#[test]
+fn a_node_without_an_earlier_package_gets_its_configuration_back() {
+    let fleet = Fleet::new(&["n1"]);
+    fs::remove_file(fleet.at("n1/var/cache/vipd/installed.deb")).unwrap();
+    let (code, said) = fleet.install(&["n1"], "new", "slow");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no earlier package is kept"), "{said}");
+    assert_eq!(fleet.state("n1"), pair("new", "before"), "{said}");
+}
+
+/// A user of the node could put a link there, which root would follow.
+#[test]
+fn the_fleet_script_puts_nothing_where_everybody_may_write() {
+    let script = fs::read_to_string(script_path()).unwrap();
+    let code = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    assert!(code.clone().count() > 20);
+    assert!(code.clone().all(|line| !line.contains("/tmp")), "{script}");
+}
