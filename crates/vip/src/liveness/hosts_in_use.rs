@@ -99,19 +99,29 @@ fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts, hosts: &[Watched])
     chosen
 }
 
-/// Tells whether an address is that of another host.
-/// Returns the hosts all of whose real servers of TCP are out of use in the kernel.
+/// Returns the hosts whose real servers are out of use in the kernel as those of a silent host are: all of
+/// TCP, but the last ones of their VIPs, and none of UDP is left.
 #[must_use]
 pub fn find_weightless_hosts(observed: &Observed) -> BTreeSet<IpAddr> {
     let mut weightless = BTreeMap::new();
-    let tcp = observed.our_services().filter(|(vip, _)| vip.protocol == Protocol::Tcp);
-    for (server, found) in tcp.flat_map(|(_, service)| &service.servers) {
-        *weightless.entry(server.ip()).or_insert(true) &= found.settings.weight == 0;
+    for (vip, service) in observed.our_services() {
+        let used = service.servers.iter().filter(|(_, found)| found.settings.weight > 0);
+        let used: BTreeSet<_> = used.map(|(server, _)| server.ip()).collect();
+        for (server, found) in &service.servers {
+            let host = server.ip();
+            let is_used_elsewhere = used.len() > usize::from(used.contains(&host));
+            if found.settings.weight > 0 && is_used_elsewhere {
+                weightless.insert(host, false);
+            } else if found.settings.weight == 0 && vip.protocol == Protocol::Tcp {
+                weightless.entry(host).or_insert(true);
+            }
+        }
     }
     weightless.retain(|host, is_weightless| *is_weightless && may_be_asked(*host, &observed.node));
     weightless.into_keys().collect()
 }
 
+/// Tells whether an address is that of another host.
 fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
     may_be_reached(address) && !node.own.contains(&address)
 }
@@ -222,6 +232,44 @@ mod tests {
             "10.0.0.16",
         ];
         assert_eq!(witnesses, expected);
+    }
+
+    fn observed(services: &[(&str, &[(&str, u32)])]) -> Observed {
+        let mut observed = Observed::default();
+        for (name, servers) in services {
+            let vip = vip(name);
+            let servers = servers.iter().map(|(server, weight)| {
+                let settings = nl_ipvs::DestinationSettings::masquerade(*weight);
+                let found = ObservedServer { settings, active: 0, inactive: 0, stats: None };
+                (at(server), found)
+            });
+            let settings = service(&[]).settings(&vip);
+            let servers = servers.collect();
+            let service = ObservedService { settings, servers, stats: Default::default() };
+            observed.services.insert(vip.into(), service);
+            observed.addresses.insert(vip.address, crate::Bound::default());
+        }
+        observed
+    }
+
+    #[test]
+    fn only_hosts_whose_real_servers_an_agent_took_out_of_use_are_left_behind() {
+        let (web, only, dns) = ("tcp 3.3.0.2:80", "tcp 3.3.0.3:80", "udp 3.3.0.4:53");
+        let (out, other) = (("10.0.0.4:80", 0), ("10.0.0.5:80", 1));
+        let left_behind = |services: &[(&str, &[(&str, u32)])]| {
+            let found = find_weightless_hosts(&observed(services));
+            found.iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(left_behind(&[(web, &[out, other])]), ["10.0.0.4"]);
+        // The last one of a VIP stays, whatever is said of its host.
+        let last = [("10.0.0.4:81", 1)];
+        assert_eq!(left_behind(&[(web, &[out, other]), (only, &last)]), ["10.0.0.4"]);
+        // An agent would have taken this one out of use, too.
+        let in_use = [("10.0.0.4:81", 1), other];
+        assert_eq!(left_behind(&[(web, &[out, other]), (only, &in_use)]), [""; 0]);
+        let udp = [("10.0.0.4:53", 1), ("10.0.0.5:53", 1)];
+        assert_eq!(left_behind(&[(web, &[out, other]), (dns, &udp)]), [""; 0]);
+        assert_eq!(left_behind(&[(dns, &[("10.0.0.4:53", 0), ("10.0.0.5:53", 1)])]), [""; 0]);
     }
 
     #[test]
