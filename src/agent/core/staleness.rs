@@ -22,9 +22,8 @@ impl Staleness {
         let is_silent = view.error.is_some() && !view.streaming;
         self.silent_since = is_silent.then(|| self.silent_since.unwrap_or(now));
         let has_waited = |since| now.saturating_sub(since) >= UNHEARD;
+        // An answer that is doubted changes nothing: what it lacks is still sent connections.
         self.is_stale |= view.from_disk || self.silent_since.is_some_and(has_waited);
-        // An answer that is doubted is an answer, too.
-        self.is_stale &= view.doubt.is_none();
     }
 
     /// Notes that the source was read as a whole: nothing less tells which tasks have ended meanwhile.
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_from_the_state_file_is_stale_until_there_is_an_answer() {
+    fn what_is_from_the_state_file_is_stale_until_an_answer_is_believed() {
         let mut staleness = Staleness::default();
         let mut view = SourceView { from_disk: true, ..SourceView::default() };
         staleness.update(&view, at(0));
@@ -85,6 +84,12 @@ mod tests {
         let since = "2026-11-23T04:00:00Z".parse().unwrap();
         view.doubt = Some(SourceDoubt { since, losses });
         staleness.update(&view, at(1));
-        assert!(!staleness.is_stale(), "it has answered");
+        assert!(staleness.is_stale(), "what the answer lacks is still known from the file alone");
+        staleness.note_whole_read();
+        staleness.update(&view, at(2));
+        assert!(staleness.is_stale(), "nothing of it is believed");
+        staleness.note_whole_read();
+        staleness.update(&SourceView::default(), at(3));
+        assert!(!staleness.is_stale());
     }
 }

@@ -24,6 +24,9 @@ const CLIENTS: usize = 2;
 const HOLD: Duration = Duration::from_secs(5 * 60);
 const MAX_HOLD: Duration = Duration::from_secs(60 * 60);
 
+/// The time for which it must serve clients until earlier refusals are forgotten.
+const PEACE: Duration = Duration::from_secs(10 * 60);
+
 /// A real server's refusal of a client: a reset was the answer to its SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
@@ -49,8 +52,10 @@ struct Record {
     clients: BTreeSet<Option<IpAddr>>,
     /// The time until which it is out of use.
     out_until: Option<Duration>,
-    /// The number of times that it was taken out of use.
+    /// The number of times that it was taken out of use, one soon after the other, and the last time that
+    /// this was taken back.
     times_out: u32,
+    back_at: Option<Duration>,
 }
 
 impl Refusals {
@@ -63,6 +68,9 @@ impl Refusals {
         if record.count == 0 || now.saturating_sub(record.first) > WINDOW {
             (record.first, record.count) = (now, 0);
             record.clients.clear();
+        }
+        if record.back_at.take().is_some_and(|at| now.saturating_sub(at) > PEACE) {
+            record.times_out = 0;
         }
         record.count = record.count.saturating_add(1);
         if record.clients.len() < CLIENTS {
@@ -84,7 +92,7 @@ impl Refusals {
             .iter_mut()
             .filter(|(_, record)| record.out_until.is_some_and(|until| until <= now));
         let taken_back = due.map(|(server, record)| {
-            (record.out_until, record.count) = (None, 0);
+            (record.out_until, record.count, record.back_at) = (None, 0, Some(now));
             ServerVerdict::taken_back(*server)
         });
         taken_back.collect()
@@ -212,6 +220,15 @@ mod tests {
             hold.as_secs() / 60
         });
         assert_eq!(holds, [5, 10, 20, 40, 60, 60]);
+        // It served for longer than ten minutes.
+        now += seconds(601);
+        let mut refused = || {
+            now += seconds(3);
+            all.on_refusal(refusal(None), now)
+        };
+        assert!(std::iter::repeat_with(&mut refused).flatten().next().is_some());
+        assert_eq!(all.wake_at(), Some(now + seconds(300)));
+        assert_eq!(all.take_due(now + seconds(300)).len(), 1);
         assert_eq!(all.retain(|_| false), [], "it is in use");
         assert!(all.is_empty());
     }
