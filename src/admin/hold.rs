@@ -71,7 +71,11 @@ impl HoldFiles {
     /// When it can't be written. The hold from before, if there was one, is still there then.
     pub fn write(&self, hold: &Hold) -> io::Result<()> {
         write_file(&self.runtime, 0o755, hold)?;
-        remove_file(&self.state)
+        if let Err(error) = remove_file(&self.state) {
+            // The one next to the socket counts.
+            tracing::warn!("the hold in {} can't be removed: {error}", self.state.display());
+        }
+        Ok(())
     }
 
     /// Writes the hold for the next start of the agent, where the socket's directory can't be written.
@@ -83,8 +87,8 @@ impl HoldFiles {
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
-        remove_file(&self.state)?;
-        remove_file(&self.runtime)
+        remove_file(&self.runtime)?;
+        remove_file(&self.state)
     }
 }
 
@@ -118,7 +122,11 @@ fn write_file(folder: &Path, mode: u32, hold: &Hold) -> io::Result<()> {
     file.put_in_place(OsStr::new(NAME))
 }
 
+/// Removes the file, if there is one: on a disk that is read-only not even a missing one can be removed.
 fn remove_file(folder: &Path) -> io::Result<()> {
+    if matches!(read_file(folder), Ok(None)) {
+        return Ok(());
+    }
     match Folder::open(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         folder => folder?.remove_file(OsStr::new(NAME)),
