@@ -20,7 +20,7 @@ use vip::{
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
-use crate::config::{Config, Secrets};
+use crate::config::{Config, ConfigProblem, Secrets};
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::{
     Translation, run_time_at, translate_snapshot, translate_workload,
@@ -103,7 +103,9 @@ impl Check {
             Format::Json => output::print_json(&entries)?,
         }
         Ok(match entries.iter().any(|entry| entry.reason.is_some()) {
-            _ if unread > 0 => End::Trouble,
+            _ if unread > 0 || problems.iter().any(ConfigProblem::may_concern_labels) => {
+                End::Trouble
+            }
             true => End::Found,
             false => End::Fine,
         })

@@ -51,6 +51,16 @@ impl ConfigProblem {
         self.key.as_ref().is_none_or(|key| key.starts_with("marathon"))
     }
 
+    /// Returns whether labels may be judged otherwise with it: which VIPs are allowed, and whose they are.
+    #[must_use]
+    pub fn may_concern_labels(&self) -> bool {
+        let is_such = |key: &String| {
+            let table = key.split_once('.').map_or("", |(table, _)| table);
+            !matches!(table, "marathon" | "agent" | "ipvs" | "probe" | "firewall")
+        };
+        self.line.is_some() && self.key.as_ref().is_none_or(is_such)
+    }
+
     fn at_offset(text: &str, offset: usize, key: Option<String>, reason: String) -> Self {
         let before = text.get(..offset).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
