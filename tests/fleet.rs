@@ -62,8 +62,10 @@ impl Fleet {
             fs::write(fleet.at(name), format!("#!/bin/sh\n{body}\n")).unwrap();
             fs::set_permissions(fleet.at(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
+        let program = format!("#!/bin/sh\n{VIPD}");
         for node in nodes {
             for (name, text) in [
+                ("usr/bin/vipd", program.as_str()),
                 ("etc/vipd/vipd.toml", "before"),
                 ("var/cache/vipd/installed.deb", "old"),
                 ("installed", "old"),
@@ -171,6 +173,17 @@ fn a_fleet_is_left_alone_after_a_node_where_something_fails() {
 fn a_node_without_an_earlier_package_gets_its_configuration_back() {
     let fleet = Fleet::new(&["n1"]);
     fs::remove_file(fleet.at("n1/var/cache/vipd/installed.deb")).unwrap();
+    let (code, said) = fleet.install(&["n1"], "new", "slow");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no earlier package is kept"), "{said}");
+    assert_eq!(fleet.state("n1"), pair("new", "before"), "{said}");
+}
+
+/// What is kept is an old package, since somebody installed another one since.
+#[test]
+fn a_node_whose_program_is_not_the_kept_one_gets_its_configuration_back() {
+    let fleet = Fleet::new(&["n1"]);
+    fs::write(fleet.at("n1/usr/bin/vipd"), "another\n").unwrap();
     let (code, said) = fleet.install(&["n1"], "new", "slow");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no earlier package is kept"), "{said}");

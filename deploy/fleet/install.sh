@@ -31,6 +31,7 @@ cd "$at"
 trap 'cd /; rm -rf "$at"' EXIT
 file=/etc/vipd/vipd.toml
 kept=/var/cache/vipd/installed.deb
+program=/usr/bin/vipd
 
 put_file() { # FROM: the configuration, as the package leaves it.
     install -D -m 640 "$1" "$file"
@@ -50,11 +51,10 @@ invocation() {
 restart() {
     before=$(invocation)
     systemctl restart --no-block vipd-setup vipd || return 1
-    waited=0
+    end=$(($(date +%s) + patience))
     until [ "$(invocation)" != "$before" ] && systemctl -q is-active vipd &&
         vipd status --output json 2>/dev/null | grep -q '"not_ready": \[\]'; do
-        waited=$((waited + 2))
-        [ "$waited" -lt "$patience" ] || return 1
+        [ "$(date +%s)" -lt "$end" ] || return 1
         sleep 2
     done
 }
@@ -76,6 +76,10 @@ go_back() { # WHY
 # The new program, before it is installed. One from before `config check` can't be asked.
 dpkg-deb --fsys-tarfile vipd.deb | tar -xO ./usr/bin/vipd >vipd
 chmod 700 vipd
+./vipd --version >/dev/null || { echo "the new program doesn't run here: nothing was changed" >&2; exit 1; }
+# Somebody else may have installed another one since.
+[ ! -e "$kept" ] || dpkg-deb --fsys-tarfile "$kept" | tar -xO ./usr/bin/vipd | cmp -s - "$program" ||
+    rm -f "$kept"
 if ./vipd config --help >/dev/null 2>&1; then
     ./vipd config check vipd.toml >&2 || { echo "the configuration is refused: nothing was changed" >&2; exit 1; }
 fi
