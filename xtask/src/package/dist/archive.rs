@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::Build;
+use super::build::Build;
 use crate::package::image::Buildah;
 use crate::tools::output_of;
 

@@ -1,6 +1,7 @@
 //! What is published beside the Debian package, for the architecture of this machine.
 
 mod archive;
+mod build;
 mod parts;
 mod release;
 mod rpm;
@@ -12,6 +13,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub(super) use release::check_release;
+
+use build::Build;
 
 use crate::cargo::Workspace;
 use crate::progress::Step;
@@ -43,27 +46,6 @@ pub(super) fn publish_package(workspace: &Workspace, deb: &Path) -> Result<PathB
     write_checksums(&folder)?;
     step.end("made");
     Ok(folder)
-}
-
-/// What the files are made from.
-struct Build<'a> {
-    workspace: &'a Workspace,
-    /// The files as they are installed, and `DEBIAN` with Debian's own.
-    tree: PathBuf,
-    /// Where the results go.
-    folder: PathBuf,
-}
-
-impl Build<'_> {
-    fn version(&self) -> Result<&str> {
-        self.workspace.package_version("vipd")
-    }
-
-    /// The name of a file: `vipd-0.1.0-x86_64` and its kind.
-    fn file(&self, kind: &str) -> Result<PathBuf> {
-        let (version, arch) = (self.version()?, std::env::consts::ARCH);
-        Ok(self.folder.join(format!("vipd-{version}-{arch}{kind}")))
-    }
 }
 
 /// Returns the files of the folder, in order.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Build;
+use super::build::Build;
 use crate::cargo::cargo_command;
 
 /// The part of `cargo metadata` with all dependencies that is used here.

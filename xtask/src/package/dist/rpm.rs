@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::Build;
+use super::build::Build;
 use crate::tools::output_of;
 
 /// Places of the Debian package that are elsewhere, or nowhere, in distributions that use RPM.
