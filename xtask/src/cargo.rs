@@ -40,8 +40,11 @@ struct Package {
 /// What a package says about itself.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct About {
+    #[serde(default)]
     pub(crate) license: Option<String>,
+    #[serde(default)]
     pub(crate) repository: Option<String>,
+    #[serde(default)]
     pub(crate) authors: Vec<String>,
 }
 
