@@ -26,9 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn try_image(workspace: &Workspace, folder: &Path) -> Result<()> {
     tools::ensure_installed(TOOLS)?;
     let buildah = Buildah::in_folder(folder);
-    let recipe = workspace.workspace_root.join("deploy/container/Containerfile");
-    let mut build = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
-    output_of(build.arg("--file").arg(recipe).arg(folder))?;
+    buildah.build_image(workspace, folder)?;
 
     let marathon = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
     marathon.set_nonblocking(true).context("cannot listen")?;
@@ -75,6 +73,13 @@ impl Buildah {
     /// Has its store under this folder.
     pub(super) fn in_folder(folder: &Path) -> Self {
         Self { folder: folder.join("image") }
+    }
+
+    /// Builds the image `vipd` from the program in `folder`.
+    pub(super) fn build_image(&self, workspace: &Workspace, folder: &Path) -> Result<()> {
+        let recipe = workspace.workspace_root.join("deploy/container/Containerfile");
+        let mut build = self.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
+        output_of(build.arg("--file").arg(recipe).arg(folder)).map(drop)
     }
 
     /// Removes its store with all images.

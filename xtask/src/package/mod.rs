@@ -22,20 +22,16 @@ const NODE: &[tools::Tool] =
 
 /// Builds the package; with `test`, tries the image, and the package on a guest.
 pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
-    let workspace = Workspace::read_metadata()?;
-    let package = build_package(&workspace)?;
     if !test {
+        build_package(&Workspace::read_metadata()?)?;
         return Ok(true);
     }
-    try_image(&workspace, &package)?;
-    dist::publish_package(&workspace, &package)?;
-    let machine = choose_guest(on)?;
-    let report = install_on(&workspace, &package, machine)?;
+    let (machine, report) = report_package_tests(on)?;
     print!("{}", summary::kernel_summary(machine.title(), &report));
     Ok(report.passed())
 }
 
-/// Builds the package, and tries the image, and the package on a guest.
+/// Builds the package and what is published beside it, and tries the image, and the package on a guest.
 pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Report)> {
     let workspace = Workspace::read_metadata()?;
     let package = build_package(&workspace)?;

@@ -36,13 +36,9 @@ pub(super) fn make_archive(build: &Build<'_>) -> Result<()> {
         fs::create_dir_all(&to)?;
         for entry in fs::read_dir(build.tree.join(from))? {
             let entry = entry?;
-            // Two shells name their completions alike.
-            let is_fish = entry.path().extension().is_some_and(|end| end == "fish");
+            // Bash finds its completions by the name of the program.
             let is_bash = from.contains("bash-completion");
-            let name = match (is_bash, is_fish) {
-                (true, false) => "vipd.bash".into(),
-                _ => entry.file_name(),
-            };
+            let name = if is_bash { "vipd.bash".into() } else { entry.file_name() };
             fs::copy(entry.path(), to.join(name))?;
         }
     }
@@ -55,10 +51,8 @@ pub(super) fn make_archive(build: &Build<'_>) -> Result<()> {
 
 /// Makes the image as an archive of the Open Container Initiative, from the program in `folder`.
 pub(super) fn make_image(build: &Build<'_>, folder: &Path) -> Result<()> {
-    let recipe = build.workspace.workspace_root.join("deploy/container/Containerfile");
     let buildah = Buildah::in_folder(folder);
-    let mut make = buildah.command(&["bud", "--isolation", "chroot", "--tag", "vipd"]);
-    output_of(make.arg("--file").arg(recipe).arg(folder))?;
+    buildah.build_image(build.workspace, folder)?;
     let file = build.file(".oci.tar")?;
     let to = format!("oci-archive:{}:vipd:{}", file.display(), build.version()?);
     output_of(&mut buildah.command(&["push", "vipd", &to]))?;

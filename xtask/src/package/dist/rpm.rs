@@ -15,7 +15,6 @@ const MOVED: &[(&str, Option<&str>)] = &[
     ("lib", Some("usr/lib")),
     ("var", None),
     ("usr/share/zsh/vendor-completions", Some("usr/share/zsh/site-functions")),
-    ("usr/share/fish/vendor_completions.d", Some("usr/share/fish/vendor_completions.d")),
 ];
 
 /// Makes the package.
