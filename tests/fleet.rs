@@ -179,7 +179,7 @@ fn a_node_without_an_earlier_package_gets_its_configuration_back() {
     assert_eq!(fleet.state("n1"), pair("new", "before"), "{said}");
 }
 
-/// What is kept is an old package, since somebody installed another one since.
+/// The kept package is an old one, since somebody installed another one since.
 #[test]
 fn a_node_whose_program_is_not_the_kept_one_gets_its_configuration_back() {
     let fleet = Fleet::new(&["n1"]);

@@ -30,7 +30,7 @@ const REFUSALS_PAUSE: Duration = Duration::from_secs(1);
 /// Starts a prober, given where its reports go and the time that its clock starts at.
 pub type StartProber = Box<dyn FnOnce(ReportSender, Instant) -> io::Result<Prober> + Send>;
 
-/// What an agent needs to know of its prober.
+/// The facts that an agent needs to know of its prober.
 pub struct ProberSetup {
     /// Whether real servers on silent hosts are taken out of use.
     pub acts: bool,
@@ -55,7 +55,7 @@ struct Content {
     is_closed: bool,
 }
 
-/// Where reports go. Those that wait become one.
+/// The sending end of reports. Those that wait become one.
 #[derive(Debug, Clone)]
 pub struct ReportSender {
     waiting: Arc<Mutex<Option<ProbeReport>>>,

@@ -80,7 +80,7 @@ struct Keeper<R> {
     link: Option<u32>,
     /// The link that systemd-resolved was told of, by this run or an earlier one, and that isn't undone.
     told: Option<u32>,
-    /// What was reported last.
+    /// The last report.
     trouble: Option<String>,
     report: R,
 }

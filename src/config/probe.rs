@@ -22,7 +22,7 @@ pub struct ProbeSection {
     pub interval: String,
 }
 
-/// What is done about silent hosts.
+/// The action against silent hosts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeMode {
@@ -38,7 +38,7 @@ pub enum ProbeMode {
 /// How hosts are probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeSettings {
-    /// What is done about silent hosts.
+    /// The action against silent hosts.
     pub mode: ProbeMode,
     /// The time between two echoes.
     pub interval: Duration,

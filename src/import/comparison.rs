@@ -10,7 +10,7 @@ use vip::{Family, Line, Sign};
 
 use super::elsewhere::{Elsewhere, There};
 
-/// How the addresses of a name compare. The order is that of the output.
+/// The comparison of a name's addresses. The order is that of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -27,7 +27,7 @@ pub enum Outcome {
 /// The addresses of a name here and there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComparedName {
-    /// How they compare.
+    /// The comparison.
     pub outcome: Outcome,
     /// The name without its zone.
     pub name: VipName,
@@ -39,7 +39,7 @@ pub struct ComparedName {
     pub apps: Vec<String>,
     /// The value of the label `IPVS_ADDRESS` that gives it the addresses that it has there.
     pub pin: Option<String>,
-    /// What else is to be known.
+    /// Notes on it.
     pub notes: Vec<String>,
 }
 
@@ -50,13 +50,13 @@ pub struct Comparison {
     pub names: Vec<ComparedName>,
     /// The names that only the other side has.
     pub only_there: Vec<VipName>,
-    /// How many names of the other side no label can give.
+    /// The number of names of the other side that no label can give.
     pub unusable: usize,
     /// What may be wrong with all of them.
     pub hint: Option<String>,
 }
 
-/// What a comparison depends on beside one name.
+/// The context of a comparison beside one name.
 struct Context<'a> {
     settings: &'a NameSettings,
     allow: &'a [IpNet],

@@ -10,7 +10,7 @@ use vip::naming::{DEFAULT_ZONE, NameSettings, VipName};
 pub struct Elsewhere {
     /// The names.
     pub names: BTreeMap<VipName, There>,
-    /// How many DNS names of the zone no label can give.
+    /// The number of DNS names of the zone that no label can give.
     pub unusable: usize,
     /// The first of these.
     pub example: Option<String>,

@@ -28,10 +28,10 @@ const LIST_WITHIN: Duration = Duration::from_secs(60);
 /// The time for the addresses of one name.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// How many names in a row may get no answer before a server counts as dead.
+/// The number of names in a row that may get no answer before a server counts as dead.
 const MAX_SILENT: usize = 3;
 
-/// Where the addresses of names are asked for.
+/// The place where the addresses of names are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportSource {
     /// A list of DNS records, over HTTP.

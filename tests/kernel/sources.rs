@@ -117,7 +117,7 @@ pub(crate) fn served_by(numbers: &[u8]) -> Value {
     apps(all)
 }
 
-/// What real servers see of this node's own client, by each protocol.
+/// The client that real servers see for this node's own, by each protocol.
 pub(crate) fn seen(at: SocketAddr) -> Result<[String; 2], std::io::Error> {
     let udp = UdpSocket::bind(if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
     udp.set_read_timeout(Some(PATIENCE))?;

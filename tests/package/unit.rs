@@ -17,7 +17,7 @@ const UNITS: [&str; 3] = ["vipd", "vipd-dns", "vipd-setup"];
 /// A node with the package, and a Marathon with an app.
 struct Node {
     marathon: Marathon,
-    /// Where this node's journal begins.
+    /// The place where this node's journal begins.
     cursor: String,
 }
 

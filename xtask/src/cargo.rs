@@ -37,7 +37,7 @@ struct Package {
     about: About,
 }
 
-/// What a package says about itself.
+/// The description of a package.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct About {
     #[serde(default)]

@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::domain_name::DomainName;
 use crate::query::{HEADER, answers_question};
 
-/// How often a query is sent over UDP: a datagram may get lost.
+/// The number of times that a query is sent over UDP: a datagram may get lost.
 const TRIES: u32 = 2;
 
 /// The longest answer that is read: about a thousand addresses.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use vip::liveness::{HostVerdict, ProbeStatus, ServerVerdict, Silence};
 
-/// What becomes of real servers if verdicts change nothing.
+/// The fate of real servers if verdicts change nothing.
 const OBSERVED: &str = "not touched, since probe.mode is observe";
 
 /// The probing of hosts.

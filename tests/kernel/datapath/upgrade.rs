@@ -21,7 +21,7 @@ use super::world::{FAMILIES, PROTOCOLS, apply, mode, network, vipd};
 
 const SERVER: Server = Server { namespace: "n2", network: Network::Host };
 
-/// How often each layout replaces the other.
+/// The number of times that each layout replaces the other.
 const TIMES: usize = 3;
 
 /// The table as vipd made it before its output chain refused clients: every packet met the rules.

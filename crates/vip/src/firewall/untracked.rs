@@ -53,7 +53,7 @@ enum Leaves {
     Untracked,
 }
 
-/// What is known of a packet after a chain.
+/// The knowledge of a packet after a chain.
 struct Walked {
     leaves: Leaves,
     /// Whether no later rule of the base chain sees it.

@@ -76,9 +76,9 @@ struct Down {
 /// The end of a suspicion.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Return {
-    /// How long the host was silent.
+    /// The time for which the host was silent.
     pub(super) silent_for: Duration,
-    /// How it was judged.
+    /// The verdict about it.
     pub(super) silence: Silence,
 }
 

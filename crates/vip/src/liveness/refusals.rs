@@ -42,7 +42,7 @@ pub struct Refusals {
     servers: BTreeMap<SocketAddr, Record>,
 }
 
-/// What is known of a real server.
+/// The refusals of a real server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Record {
     /// The first refusal that counts, and the number since.

@@ -17,9 +17,9 @@ pub enum SilentServer {
 /// The verdict that a real server is out of use for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// That about its host.
+    /// The verdict about its host.
     Host(Arc<HostVerdict>),
-    /// That about itself.
+    /// The verdict about itself.
     Server(Arc<ServerVerdict>),
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long a host has been silent. The order is that of time.
+/// The length of a host's silence. The order is that of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Silence {
@@ -17,7 +17,7 @@ pub enum Silence {
     Dead,
 }
 
-/// What a verdict rests on. When a host answers again, only the time says something.
+/// The evidence of a verdict. When a host answers again, only the time says something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The time since the last sign of life of the host; when it answers again, how long that was.

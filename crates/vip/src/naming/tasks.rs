@@ -31,7 +31,7 @@ pub struct RunningTask {
 /// The network of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskNetwork {
-    /// That of its agent.
+    /// The address of its agent.
     Agent,
     /// One of its own.
     Own {

@@ -6,12 +6,12 @@ use anyhow::Result;
 
 use crate::cargo::Workspace;
 
-/// What the files are made from.
+/// The source of the files.
 pub(super) struct Build<'a> {
     pub(super) workspace: &'a Workspace,
     /// The files as they are installed, and `DEBIAN` with Debian's own.
     pub(super) tree: PathBuf,
-    /// Where the results go.
+    /// The folder of the results.
     pub(super) folder: PathBuf,
 }
 

@@ -84,7 +84,7 @@ pub(super) const SOURCES: &str = "sources";
 /// to have it.
 pub(in super::super) const LOG_GROUP: u16 = 30313;
 
-/// What the log calls a SYN that was refused.
+/// The prefix in the log of a SYN that was refused.
 pub(in super::super) const REFUSED_PREFIX: &str = "refused";
 
 /// The number of lost SYNs that are logged in a second, and at once. Each is only a hint.

@@ -126,7 +126,7 @@ fn begin(server: SocketAddr) -> io::Result<Socket> {
     }
 }
 
-/// What an error says about the host: it refused, or nothing came back, or this node is to blame.
+/// Judges the host by an error: it refused, or nothing came back, or this node is to blame.
 fn judge_error(error: &io::Error) -> ConnectResult {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectResult::Answered,

@@ -35,7 +35,7 @@ pub enum Answer {
         host: IpAddr,
         /// The sequence number.
         sequence: u16,
-        /// How long ago the kernel received it.
+        /// The time since the kernel received it.
         age: Duration,
     },
     /// The result of a connection.

@@ -47,7 +47,7 @@ impl Default for Peer {
     }
 }
 
-/// What is on its way to the machine.
+/// News on its way to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum News {
     Reply(IpAddr, u16),
