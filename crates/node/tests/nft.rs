@@ -353,6 +353,20 @@ fn ten_thousand_addresses_are_guarded_and_survive_a_rebuild() {
     assert_eq!(tables.elements().count(), elements.len());
 }
 
+/// Binds a port that a listener of before had. A program that another test starts holds that one too, for the
+/// moment between its fork and its exec.
+fn bind_again(at: &str) -> TcpListener {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpListener::bind(at) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 /// With packets, but without IPVS, which only takes what these rules leave to it.
 #[test]
 fn new_clients_are_refused_and_open_connections_go_on() {
@@ -367,7 +381,7 @@ fn new_clients_are_refused_and_open_connections_go_on() {
         };
         netns::run_tool("ip", &format!("addr replace {vip} dev lo"));
         let at = SocketAddr::new(vip.parse().unwrap(), 80);
-        let listener = TcpListener::bind(listen).unwrap();
+        let listener = bind_again(listen);
         let refusal = || TcpStream::connect(at).map(drop).map_err(|error| error.kind());
         done(&mut nft, &[set(family, unguarded), add(guarded(vip))]);
         let mut client = TcpStream::connect(at).unwrap();
