@@ -102,8 +102,8 @@ async fn answer_explanation(
 ) -> Result<Response, Unavailable> {
     let table = state.read_table().await?;
     Ok(match Explanation::find(&what, &VipFacts::from_agent(&table, None)) {
-        Some(explanation) => Json(explanation).into_response(),
-        None => answer_unknown(&format!("there is no app and no VIP named {what}")),
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(unknown) => answer_unknown(&unknown.to_string()),
     })
 }
 

@@ -1,7 +1,8 @@
-//! A client of the agent on this node.
+//! A client of the agent, over its socket or over HTTP.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,36 +25,127 @@ use crate::report::vips::VipReport;
 /// The longest time to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An agent that listens on a Unix socket.
+/// The longest time to wait for a connection over TCP, so that nobody waits for a host that is gone.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A client of an agent: over its Unix socket, or over HTTP, where it only reads.
 #[derive(Debug)]
 pub struct AgentClient {
-    /// The path that people know.
-    path: PathBuf,
-    socket: SocketFile,
+    /// The socket's path or the URL, as people know it.
+    place: String,
+    /// The URL that paths are appended to.
+    base: String,
+    /// The socket. None: TCP.
+    socket: Option<SocketFile>,
+}
+
+/// The reason why an agent can't be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAgent {
+    /// The socket is there for others.
+    #[error(
+        "permission denied on {}{}: run as root, or as the user that the agent runs as",
+        socket.display(),
+        http.as_ref().map(|url| format!(", and no agent answers at {url}")).unwrap_or_default()
+    )]
+    Denied {
+        /// The socket.
+        socket: PathBuf,
+        /// The URL at which nobody answered, where that was tried instead.
+        http: Option<String>,
+    },
+    /// There is no socket, or nobody listens on it.
+    #[error("no agent listens on {}: start `vipd run`, or set [agent] socket to its socket", .0.display())]
+    Nobody(PathBuf),
+    /// No agent answers at an address.
+    #[error("no agent answers at {url}")]
+    Silent {
+        /// The URL.
+        url: String,
+        /// The cause.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl NoAgent {
+    /// Adds that a socket was tried before, which this process may not use.
+    #[must_use]
+    pub fn beside_denied(self, socket: PathBuf) -> Self {
+        let http = match self {
+            Self::Silent { url, .. } => Some(url),
+            Self::Denied { http, .. } => http,
+            Self::Nobody(_) => None,
+        };
+        Self::Denied { socket, http }
+    }
 }
 
 impl AgentClient {
-    /// Returns a client if an agent listens on this socket.
-    #[must_use]
-    pub fn find_listening(socket: &Path) -> Option<Self> {
-        let (folder, name) = split_path(socket).ok()?;
-        let found = Folder::open(folder).and_then(|folder| folder.find_socket(name)).ok()??;
-        std::os::unix::net::UnixStream::connect(found.connect_path()).ok()?;
-        Some(Self { path: socket.to_owned(), socket: found })
-    }
-
-    /// Returns a client.
+    /// Returns a client of the agent that listens on a socket.
     ///
     /// # Errors
-    /// When no agent listens on this socket.
-    pub fn connect(socket: &Path) -> Result<Self> {
-        Self::find_listening(socket).with_context(|| {
-            format!(
-                "no agent listens on {}: start `vipd run`, or set [agent] socket to its socket; only \
-                 the socket's owner may use it",
-                socket.display()
-            )
-        })
+    /// When none does, or this process may not use the socket.
+    pub fn connect(socket: &Path) -> Result<Self, NoAgent> {
+        let denied_or_nobody = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                NoAgent::Denied { socket: socket.to_owned(), http: None }
+            }
+            _ => NoAgent::Nobody(socket.to_owned()),
+        };
+        let find = || {
+            let (folder, name) = split_path(socket)?;
+            let found = Folder::open(folder)?.find_socket(name)?;
+            let found = found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            std::os::unix::net::UnixStream::connect(found.connect_path())?;
+            Ok(found)
+        };
+        let found = find().map_err(denied_or_nobody)?;
+        let place = socket.display().to_string();
+        Ok(Self { place, base: "http://agent".to_owned(), socket: Some(found) })
+    }
+
+    /// Returns a client of the agent that answers at an address. It may read, and nothing else.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn connect_tcp(listen: SocketAddr) -> Result<Self, NoAgent> {
+        let reached = reachable(listen);
+        let client = Self::at_url(&format!("http://{reached}"));
+        match std::net::TcpStream::connect_timeout(&reached, CONNECT_PATIENCE) {
+            Ok(_) => Ok(client),
+            Err(error) => Err(NoAgent::Silent { url: client.place, error }),
+        }
+    }
+
+    /// Returns a client of the agent at a URL. It may read, and nothing else.
+    #[must_use]
+    pub fn at_url(url: &str) -> Self {
+        let base = url.trim_end_matches('/').to_owned();
+        Self { place: base.clone(), base, socket: None }
+    }
+
+    /// Returns whether somebody listens there now.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        if self.socket.is_some() {
+            return Self::connect(Path::new(&self.place)).is_ok();
+        }
+        let addresses = Url::parse(&self.base).ok().and_then(|url| url.socket_addrs(|| None).ok());
+        let connect = |at: &SocketAddr| std::net::TcpStream::connect_timeout(at, CONNECT_PATIENCE);
+        addresses.iter().flatten().any(|at| connect(at).is_ok())
+    }
+
+    /// Returns whether it is asked on its socket, as only its own user and root may.
+    #[must_use]
+    pub fn is_on_socket(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Returns the socket's path or the URL.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Returns the state of the agent.
@@ -122,7 +214,7 @@ impl AgentClient {
         let following = async {
             // The agent sends at least a keep-alive every few seconds.
             let client = self.client_builder().read_timeout(PATIENCE).build()?;
-            let request = client.get(format!("http://agent/v1/events?after={after}"));
+            let request = client.get(format!("{}/v1/events?after={after}", self.base));
             let mut response = request.header("accept", "text/event-stream").send().await?;
             if !response.status().is_success() {
                 bail!("the agent refused: {}", response.text().await?);
@@ -141,16 +233,29 @@ impl AgentClient {
         Ok(last)
     }
 
-    /// Returns why the tasks of an app or VIP are, or aren't, real servers. None: there is no such
-    /// name.
+    /// Returns why the tasks of an app, a VIP, a real server and so on are, or aren't, real servers.
     ///
     /// # Errors
-    /// When it doesn't answer.
-    pub fn fetch_explanation(&self, what: &str) -> Result<Option<Explanation>> {
+    /// When it doesn't answer, or there is nothing by that name.
+    pub fn fetch_explanation(&self, what: &str) -> Result<Explanation> {
         let mut url = Url::parse("http://agent/v1/explain")?;
         url.query_pairs_mut().append_pair("what", what);
         let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-        self.request_json(Method::GET, &path, None)
+        let (status, body) = self.send_request(Method::GET, &path, None)?;
+        if status == StatusCode::NOT_FOUND {
+            bail!("{}", parse_problem(&body));
+        }
+        self.parse_answer(&body)
+    }
+
+    /// Returns the changes that the agent would make now if it were not held, in the shape of
+    /// `vipd diff --output json`.
+    ///
+    /// # Errors
+    /// When it doesn't answer, or can't read the kernel.
+    pub fn fetch_diff(&self) -> Result<serde_json::Value> {
+        let diff = self.request_json(Method::GET, "/v1/diff", None)?;
+        diff.context("the agent is of another version")
     }
 
     /// Stops the agent from changing anything.
@@ -205,8 +310,12 @@ impl AgentClient {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let other = || format!("the agent on {} is of another version", self.path.display());
-        serde_json::from_slice(&body).map(Some).with_context(other)
+        self.parse_answer(&body).map(Some)
+    }
+
+    fn parse_answer<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        let other = || format!("the agent on {} is of another version", self.place);
+        serde_json::from_slice(body).with_context(other)
     }
 
     fn send_request(
@@ -217,25 +326,46 @@ impl AgentClient {
     ) -> Result<(StatusCode, Vec<u8>)> {
         let asked = async {
             let client = self.client_builder().timeout(PATIENCE).build()?;
-            let mut request = client.request(method, format!("http://agent{path}"));
+            let mut request = client.request(method, format!("{}{path}", self.base));
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body);
             }
             let response = request.send().await?;
             Ok((response.status(), response.bytes().await?.to_vec()))
         };
-        let doesnt = || format!("the agent on {} doesn't answer", self.path.display());
+        let doesnt = || format!("the agent on {} doesn't answer", self.place);
         let (status, body) = block_on(asked).with_context(doesnt)?;
         if !status.is_success() && status != StatusCode::NOT_FOUND {
-            bail!("the agent refused: {}", String::from_utf8_lossy(&body));
+            bail!("the agent refused: {}", parse_problem(&body));
         }
         Ok((status, body))
     }
 
     fn client_builder(&self) -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder().unix_socket(self.socket.connect_path());
-        builder.no_proxy().tls_certs_only([])
+        let mut builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_PATIENCE);
+        if let Some(socket) = &self.socket {
+            builder = builder.unix_socket(socket.connect_path());
+        }
+        builder.tls_certs_only([])
     }
+}
+
+/// Returns an address at which a listener on this one is reached from its own host.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Returns the reason in an answer of the agent, which is JSON or text.
+fn parse_problem(body: &[u8]) -> String {
+    let reason = serde_json::from_slice(body).ok();
+    let reason =
+        reason.and_then(|body: serde_json::Value| body["error"].as_str().map(str::to_owned));
+    reason.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

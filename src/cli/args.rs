@@ -7,7 +7,7 @@ use clap::Args;
 use marathon::client::Url;
 use node::LinuxKernel;
 
-use crate::admin::client::AgentClient;
+use crate::admin::client::{AgentClient, NoAgent};
 use crate::agent::state_file::StateFiles;
 use crate::config::{Access, Config, Marathon, parse_urls};
 use crate::sources::once::DefinitionSource;
@@ -149,8 +149,12 @@ pub(super) fn open_kernel(config: &Config) -> Result<LinuxKernel> {
 /// Asks the agent on this node, if one runs, for the facts that only it knows.
 pub(super) fn ask_agent(config: &Config) -> Result<Beside> {
     let socket = &config.agent.socket;
-    let Some(agent) = AgentClient::find_listening(socket) else {
-        return Ok(beside_nobody(config, format!("no agent answers on {}", socket.display())));
+    let agent = match AgentClient::connect(socket) {
+        Ok(agent) => agent,
+        Err(NoAgent::Nobody(socket)) => {
+            return Ok(beside_nobody(config, format!("no agent answers on {}", socket.display())));
+        }
+        Err(error) => return Ok(beside_nobody(config, error.to_string())),
     };
     Ok(match agent.fetch_local_facts()? {
         Some(facts) => Beside::Agent(facts),

@@ -129,7 +129,8 @@ impl ConfigCheck {
 fn ask_running_agent(config: &Settings) -> Option<AgentSettings> {
     let usual = AgentSection::default().socket;
     let sockets = [config.agent.socket.as_path(), &usual];
-    let told = sockets.into_iter().find_map(AgentClient::find_listening)?.fetch_config().ok()?;
+    let connect = |socket| AgentClient::connect(socket).ok();
+    let told = sockets.into_iter().find_map(connect)?.fetch_config().ok()?;
     let told = &told["agent"];
     Some(AgentSettings {
         listen: told["listen"].as_str()?.parse().ok()?,

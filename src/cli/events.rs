@@ -9,10 +9,10 @@ use clap::Args;
 use vip::plan::OpKind;
 use vip::{Line, Sign};
 
+use super::agent::AgentAddress;
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
-use crate::admin::client::AgentClient;
 use crate::agent::journal::JournalEntry;
 
 /// The pause between attempts to reach an agent that is restarting.
@@ -39,12 +39,14 @@ pub(super) struct Events {
     /// Output format; JSON is one object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
+    #[command(flatten)]
+    agent: AgentAddress,
 }
 
 impl Events {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let socket = global.resolve_node_config()?.agent.socket;
-        let agent = AgentClient::connect(&socket)?;
+        let config = global.resolve_node_config()?;
+        let agent = self.agent.find(&config)?;
         let show = |change: JournalEntry| self.print_change(&change);
         if !self.follow {
             agent.fetch_changes(self.after)?.into_iter().try_for_each(show)?;
@@ -55,9 +57,9 @@ impl Events {
             match agent.follow_changes(last, show) {
                 Ok(number) => last = number,
                 // It may be restarting.
-                Err(_) if AgentClient::find_listening(&socket).is_none() => {
+                Err(_) if !agent.is_reachable() => {
                     output::print_note("the agent has stopped; waiting for it to start");
-                    while AgentClient::find_listening(&socket).is_none() {
+                    while !agent.is_reachable() {
                         sleep(RETRY_PAUSE);
                     }
                     output::print_note("the agent has started, and numbers its changes from 1");

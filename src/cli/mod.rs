@@ -2,6 +2,7 @@
 
 mod accept;
 mod adopt;
+mod agent;
 mod apply;
 mod args;
 mod check;

@@ -26,6 +26,12 @@ pub(super) fn print_with(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     }
 }
 
+/// Returns the columns of the terminal. None: standard output is no terminal.
+pub(super) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
 /// Prints a line in the colour of its sign.
 pub(super) fn print_line(out: &mut dyn Write, line: &Line) -> io::Result<()> {
     let style = sign_style(line.sign);

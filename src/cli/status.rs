@@ -1,11 +1,12 @@
 //! `vipd status`.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use node::Kernel;
 use vip::Printable;
 use vip::naming::Names;
 
+use super::agent::{AgentAddress, if_any, is_denied};
 use super::args::{Sources, ask_agent, open_kernel};
 use super::end::End;
 use super::global::Global;
@@ -13,22 +14,48 @@ use super::output::{self, Format};
 use super::watch::{Sort, watch_vips};
 use crate::admin::{HoldFiles, client::AgentClient};
 use crate::config::Config;
-use crate::report::status::{Comparison, StatusReport};
-use crate::report::vips::VipFacts;
+use crate::report::near::UnknownName;
+use crate::report::status::{Comparison, Layout, StatusReport};
+use crate::report::vip_filter::VipFilter;
+use crate::report::vips::{VipFacts, VipState};
 
-/// Show vipd's VIPs in the kernel, their real servers and load, and problems
+/// Show the VIPs of this node, who serves them, their load, and problems
 ///
-/// Begins with the state of the agent, if one runs on this node. With a source of definitions it
-/// also shows the app and task behind each real server, and differences from the definitions.
+/// Begins with the state of the agent, if one runs on this node: it tells the app, task and health
+/// behind each real server. Without an agent, a source of definitions tells them, and differences
+/// from the kernel are problems. More than 20 VIPs are a row each, trouble first.
 ///
-/// Exit status: 0 no problems, 1 problems found, 2 error.
+/// Needs root's rights to read the kernel. Others are shown what the agent tells over HTTP.
+///
+/// Exit status: 0 no problems, 1 problems found, 2 error, or no VIP matches the text.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd status
+  vipd status --summary
+  vipd status mysql
+  vipd status /shop 10.0.0.7
+  vipd status --state refusing,degraded
+  vipd status --servers
+  vipd status --url http://node7:9614
   vipd status --marathon http://marathon.example:8080
   vipd status --watch --sort rate
   vipd status --output json")]
 pub(super) struct Status {
+    /// Show only VIPs with this address, this real server's address, or this text in a name, an app's
+    /// or a task's id
+    #[arg(value_name = "VIP|APP|NAME|SERVER")]
+    what: Vec<String>,
+    /// Show only VIPs in one of these states
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<VipState>,
+    /// Show how many VIPs are in each state, and problems, but no VIPs
+    #[arg(long, conflicts_with_all = ["servers", "watch"])]
+    summary: bool,
+    /// Show the real servers of each VIP, however many VIPs there are
+    #[arg(long, conflicts_with = "watch")]
+    servers: bool,
+    #[command(flatten)]
+    agent: AgentAddress,
     #[command(flatten)]
     sources: Sources,
     /// Output format
@@ -63,50 +90,103 @@ impl Status {
 
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let node = global.resolve_node_config()?;
+        let filter = VipFilter::new(&self.what, &self.state);
         if self.watch {
-            let agent = AgentClient::connect(&node.agent.socket)?;
-            return watch_vips(&agent, self.sort, std::time::Duration::from_secs(self.interval));
+            let agent = self.agent.find(&node)?;
+            let interval = std::time::Duration::from_secs(self.interval);
+            return watch_vips(&agent, &filter, self.sort, interval);
         }
-        let agent = AgentClient::find_listening(&node.agent.socket);
-        // An agent that is stuck, or an older one, tells no names.
-        let facts = agent.as_ref().and_then(|agent| agent.fetch_local_facts().ok()?);
-        let names = facts.map(|facts| Names::from_facts(node.names.vips.as_ref(), &facts.names));
-        let agent = agent.map(|agent| agent.fetch_status()).transpose()?;
-        // The agent itself applies the differences: they are reported to those who name a source.
-        let alone = agent.is_some() && !self.sources.is_named();
-        // A table is shown whatever the file says. Only who names a source needs the rest of it.
-        let config = if alone { None } else { self.resolve_sources(global)? };
-        let mut report = if let Some(config) = config {
-            let wishes = self.sources.read_all(&config)?;
-            let versions = wishes.task_versions().clone();
-            let beside = ask_agent(&config)?;
-            let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, beside)?;
-            survey.missing.iter().for_each(|missing| output::print_note(missing));
-            let plan = &survey.plan;
-            let facts = VipFacts {
-                desired: Some(&survey.desired),
-                conflicts: &plan.conflicts,
-                versions: Some(&versions),
-                ..VipFacts::default()
-            };
-            let comparison = Comparison { facts, plan, findings: &survey.findings };
-            StatusReport::new(&survey.observed, Some(comparison), None)
-        } else {
-            StatusReport::new(&open_kernel(&node)?.observe()?, None, names.as_ref())
+        let agent = if_any(self.agent.find(&node))?;
+        let mut report = match agent {
+            // The agent itself applies the differences: they are reported to those who name a source.
+            Some(agent) if self.agent.is_named() || !self.sources.is_named() => {
+                self.report_agent(&agent, &node)?
+            }
+            agent => {
+                let mut report = self.report_sources(global, &node)?;
+                report.agent = agent.map(|agent| agent.fetch_status()).transpose()?;
+                report
+            }
         };
-        if agent.is_none() {
+        if report.agent.is_none() {
             report.hold = HoldFiles::new(&node.agent).read()?;
         }
-        report.agent = agent;
-        match self.output {
-            Format::Text => output::print_with(|out| {
-                for line in report.to_lines() {
-                    output::print_line(out, &line)?;
-                }
-                writeln!(out, "{}", Printable(&report.summary_line()))
-            })?,
-            Format::Json => output::print_json(&report)?,
+        let known = report.known_names();
+        if !report.filter_vips(&filter) && !self.what.is_empty() {
+            bail!(UnknownName::of(&self.what.join(" "), known));
         }
+        self.print(&report)?;
         Ok(if report.has_trouble() { End::Found } else { End::Fine })
+    }
+
+    /// Reports what the agent tells, and what else the kernel has where this process may read it.
+    fn report_agent(&self, agent: &AgentClient, node: &Config) -> Result<StatusReport> {
+        let status = agent.fetch_status()?;
+        // An agent that is stuck, or an older one, tells no names and no VIPs.
+        let facts = agent.fetch_local_facts().ok().flatten();
+        let names = facts.map(|facts| Names::from_facts(node.names.vips.as_ref(), &facts.names));
+        // Who may not use the socket may not read the kernel, and a URL may be another node's.
+        let kernel = match agent.is_on_socket() {
+            true => open_kernel(node).and_then(|mut kernel| Ok(kernel.observe()?)),
+            false => Err(anyhow!("asked over HTTP")),
+        };
+        let mut report = match (agent.fetch_vips(), &kernel) {
+            (Ok(vips), kernel) => {
+                let kernel = kernel.as_ref().map_err(|error| format!("{error:#}"));
+                StatusReport::from_agent(vips, kernel, names.as_ref())
+            }
+            (Err(error), Ok(observed)) => {
+                output::print_warning(&format!("only the kernel tells of VIPs: {error:#}"));
+                StatusReport::new(observed, None, names.as_ref())
+            }
+            (Err(error), Err(_)) => return Err(error),
+        };
+        if let Err(error) = kernel
+            && agent.is_on_socket()
+            && !is_denied(&error)
+        {
+            report.add_problem(format!("the kernel can't be read: {error:#}"));
+        }
+        report.agent = Some(status);
+        Ok(report)
+    }
+
+    /// Reports the kernel, and compares it with the sources if there are any.
+    fn report_sources(&self, global: &Global, node: &Config) -> Result<StatusReport> {
+        // A table is shown whatever the file says. Only who names a source needs the rest of it.
+        let Some(config) = self.resolve_sources(global)? else {
+            return Ok(StatusReport::new(&open_kernel(node)?.observe()?, None, None));
+        };
+        let wishes = self.sources.read_all(&config)?;
+        let versions = wishes.task_versions().clone();
+        let beside = ask_agent(&config)?;
+        let survey = wishes.survey_kernel(&config, &mut open_kernel(&config)?, beside)?;
+        survey.missing.iter().for_each(|missing| output::print_note(missing));
+        let plan = &survey.plan;
+        let facts = VipFacts {
+            desired: Some(&survey.desired),
+            conflicts: &plan.conflicts,
+            versions: Some(&versions),
+            ..VipFacts::default()
+        };
+        let comparison = Comparison { facts, plan, findings: &survey.findings };
+        Ok(StatusReport::new(&survey.observed, Some(comparison), None))
+    }
+
+    fn print(&self, report: &StatusReport) -> Result<()> {
+        let width = output::terminal_width();
+        let layout = Layout { servers: self.servers, width };
+        match (self.output, self.summary) {
+            (Format::Text, _) => output::print_with(|out| {
+                let lines = match self.summary {
+                    true => report.to_summary_lines(),
+                    false => report.to_lines(layout),
+                };
+                lines.iter().try_for_each(|line| output::print_line(out, line))?;
+                writeln!(out, "{}", Printable(&report.summary_line()))
+            }),
+            (Format::Json, true) => output::print_json(&report.to_summary_json()),
+            (Format::Json, false) => output::print_json(report),
+        }
     }
 }

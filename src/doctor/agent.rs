@@ -28,7 +28,7 @@ pub fn check_agent(
     match answer {
         None => vec![check_lock(lock)],
         Some(Err(why)) => vec![Check::error(
-            format!("an agent listens but doesn't answer: {why:#}"),
+            format!("the agent gives no report: {why:#}"),
             "see its log; `systemctl restart vipd` is safe, since the kernel keeps forwarding",
         )],
         Some(Ok(report)) => check_running_agent(report, now),

@@ -1,10 +1,13 @@
-//! Explanations why each task of an app or VIP is, or is not, a real server. Pure.
+//! Explanations why each task of an app, a group or a VIP is, or is not, a real server. Pure.
+
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use vip::label::VipRef;
 use vip::naming::{Names, VipName};
-use vip::{DesiredService, Line, Sign, Vip};
+use vip::{Desired, DesiredService, Line, Sign, Vip};
 
+use super::near::UnknownName;
 use super::vips::{TaskReport, VipFacts, VipReport, VipSummary};
 
 /// The VIPs of an app, or those on an address, and the labels that make no VIP.
@@ -37,23 +40,36 @@ impl From<VipReport> for ExplainedVip {
 }
 
 impl Explanation {
-    /// Explains an app or pod by its id, or a VIP as `ADDRESS[:PORT[/PROTOCOL]]` or `NAME[:PORT]`.
-    /// None: no app and no VIP has this name.
-    #[must_use]
-    pub fn find(name: &str, facts: &VipFacts<'_>) -> Option<Self> {
-        let desired = facts.desired?;
-        let name = Name { text: name, names: &desired.names };
-        let named = desired.services.iter().filter(|(vip, service)| name.is_of(vip, service));
-        let vips = named.map(|(vip, _)| facts.report_all_tasks(vip).into());
+    /// Explains an app or pod by its id, a group by its path, a VIP as `ADDRESS[:PORT[/PROTOCOL]]` or
+    /// `NAME[:PORT]`, a real server as `ADDRESS[:PORT]`, or a task by its id.
+    ///
+    /// # Errors
+    /// When there is nothing by this name.
+    pub fn find(name: &str, facts: &VipFacts<'_>) -> Result<Self, UnknownName> {
+        let Some(desired) = facts.desired else { return Err(UnknownName::of(name, [])) };
+        let query = Query::new(name, &desired.names);
+        let vips = desired.services.iter().filter_map(|(vip, service)| {
+            let mut report = facts.report_all_tasks(vip);
+            if !query.is_of(vip, service) {
+                report.backend.retain(|task| query.is_task(task));
+                report.left_out.retain(|task| query.is_task(task));
+                if report.backend.is_empty() && report.left_out.is_empty() {
+                    return None;
+                }
+            }
+            Some(report.into())
+        });
         let reports = desired.reports.iter().filter(|report| {
-            let is_named = report.vip.is_some_and(|vip| name.is_vip(&vip))
-                || report.name.as_ref().is_some_and(|named| name.is_name(named));
-            (name.is_app(&report.place.app) || is_named) && !report.verdict.is_ok()
+            let is_named = report.vip.is_some_and(|vip| query.is_vip(&vip))
+                || report.name.as_ref().is_some_and(|named| query.is_name(named));
+            (query.is_app(&report.place.app) || is_named) && !report.verdict.is_ok()
         });
         let refused = reports.map(ToString::to_string).collect();
         let explanation = Self { vips: vips.collect(), refused };
-        let is_empty = explanation.vips.is_empty() && explanation.refused.is_empty();
-        (!is_empty).then_some(explanation)
+        match explanation.vips.is_empty() && explanation.refused.is_empty() {
+            true => Err(UnknownName::of(name, known_names(desired))),
+            false => Ok(explanation),
+        }
     }
 
     /// Writes it for people. `pending` says when the kernel gets what it lacks, as in "until the
@@ -82,19 +98,50 @@ impl Explanation {
     }
 }
 
-/// The name that an explanation is asked for by.
-struct Name<'a> {
-    text: &'a str,
-    names: &'a Names,
+/// Everything that an explanation can be asked for by, except addresses of real servers and tasks.
+fn known_names(desired: &Desired) -> impl Iterator<Item = String> {
+    let vips = desired.services.iter().flat_map(|(vip, service)| {
+        let dns = desired.names.dns_name_at(vip.address);
+        let apps = service.apps.iter().map(ToString::to_string);
+        apps.chain([vip.socket_addr().to_string()]).chain(dns).collect::<Vec<_>>()
+    });
+    vips.chain(desired.reports.iter().map(|report| report.place.app.to_string()))
 }
 
-impl Name<'_> {
+/// The text that an explanation is asked for by.
+struct Query<'a> {
+    text: &'a str,
+    names: &'a Names,
+    ip: Option<IpAddr>,
+    server: Option<SocketAddr>,
+}
+
+impl<'a> Query<'a> {
+    fn new(text: &'a str, names: &'a Names) -> Self {
+        Self { text, names, ip: text.parse().ok(), server: text.parse().ok() }
+    }
+
+    /// Returns whether the VIP, one of its apps, or a group with one of them is meant.
     fn is_of(&self, vip: &Vip, service: &DesiredService) -> bool {
         self.is_vip(vip) || service.apps.iter().any(|app| self.is_app(app))
     }
 
+    /// Returns whether an app is meant, or a group that it is in.
     fn is_app(&self, app: &str) -> bool {
-        app.trim_start_matches('/') == self.text.trim_start_matches('/')
+        if self.text == "/" {
+            return true;
+        }
+        let (app, text) = (app.trim_matches('/'), self.text.trim_matches('/'));
+        let below = app.strip_prefix(text).filter(|_| !text.is_empty());
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Returns whether a task is meant, or the address of its real server.
+    fn is_task(&self, task: &TaskReport) -> bool {
+        let is_id = task.task.as_deref().is_some_and(|id| !id.is_empty() && id == self.text);
+        is_id
+            || self.server.is_some() && task.server == self.server
+            || self.ip.is_some() && task.ip == self.ip
     }
 
     fn is_name(&self, name: &VipName) -> bool {

@@ -4,8 +4,11 @@
 pub mod agent;
 pub mod explanation;
 pub mod names;
+pub mod near;
 pub(crate) mod plan;
 pub mod status;
+pub mod vip_filter;
+pub mod vip_table;
 pub mod vips;
 
 #[cfg(test)]

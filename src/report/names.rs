@@ -46,10 +46,27 @@ pub struct ReportedLabel {
     pub app: String,
     /// Its name, if it has one.
     pub name: Option<VipName>,
+    /// Its value, as `3.3.0.6:3306` or `/mysql:3306`.
+    #[serde(default)]
+    pub value: String,
     /// Whether it is obeyed.
     pub ok: bool,
     /// The reason why it isn't, or not exactly.
     pub reason: Option<String>,
+}
+
+impl ReportedLabel {
+    /// Returns whether its app or its VIP is called so.
+    #[must_use]
+    pub fn means(&self, text: &str) -> bool {
+        self.app.trim_matches('/') == text.trim_matches('/') || self.value == text
+    }
+
+    /// Says what it lacks.
+    #[must_use]
+    pub fn to_sentence(&self) -> String {
+        format!("{} {}: {}", self.app, self.value, self.reason.as_deref().unwrap_or_default())
+    }
 }
 
 impl NamesReport {
@@ -282,6 +299,7 @@ mod tests {
         let label = |name: &str, ok| ReportedLabel {
             app: "/blue".into(),
             name: Some(name.parse().unwrap()),
+            value: String::new(),
             ok,
             reason: Some("it lies in a route".into()),
         };

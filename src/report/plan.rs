@@ -43,6 +43,7 @@ fn whole_json(plan: &Plan, desired: &Desired, findings: &[String], operations: &
         "labels": labels_json(&desired.reports),
         "findings": findings,
         "summary": plan.summary(),
+        "lines": plan.describe(desired).iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

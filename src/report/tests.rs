@@ -17,7 +17,7 @@ use vip::{
 };
 
 use super::explanation::Explanation;
-use super::status::{Comparison, StatusReport};
+use super::status::{Comparison, Layout, StatusReport};
 use super::vips::{VipFacts, VipReport};
 
 /// A node with a VIP in each state, as a command or an agent knows it.
@@ -239,6 +239,72 @@ fn status_keeps_its_fields() {
     assert!(compared.has_trouble() && alone.has_trouble());
 }
 
+/// On a packaged node nobody names a source: the agent tells who serves what.
+#[test]
+fn status_names_app_task_and_health_by_what_the_agent_tells() {
+    let scenario = Scenario::new();
+    let vips = || scenario.facts().report_wanted();
+    let read = StatusReport::from_agent(vips(), Ok(&scenario.observed), None);
+    let text = |report: &StatusReport, layout| {
+        report.to_lines(layout).iter().map(|line| format!("{line}\n")).collect::<String>()
+    };
+    insta::assert_snapshot!(text(&read, Layout::default()), @r"
+      data path: reduced: no nftables (not tried yet)
+    ~ 3.3.0.1:80/tcp  degraded  rr persistent 300 s  21 connections, 2/s, 900 B/s in, 8000 B/s out  /shop, /web
+          10.0.0.1:31001  masq weight 1  7 active, 3 inactive, 2/s  /web web.1 (healthy)
+          10.0.0.2:31002  masq weight 0  0 active, 0 inactive, 0/s  /web web.2 (out of use, and kept until its connections have ended)
+          10.0.0.3:31003  masq weight 1  0 active, 0 inactive, 0/s  /web web.3 (healthy; on this node, by its host port, where something listens)
+          10.0.0.4:31004  masq weight 0  0 active, 0 inactive, 0/s  /shop shop.1 (unhealthy)
+          left out: web.4 of /web: not running yet
+    ! 3.3.0.3:80/tcp  refusing  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out  /empty
+          left out:  of /empty: its port is 0
+        ! no task is ready to serve: clients are refused
+    ! 3.3.0.4:80/tcp  conflict  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out  /foreign
+          10.0.0.1:1  weight 1, not in the kernel yet  0 active, 0 inactive, 0/s  /web f.1 (healthy)
+        ! 3.3.0.4:80/tcp is a virtual service that vipd did not create; left alone. Find out which program owns it (keepalived, docker, kube-proxy?), or take it over with `vipd adopt 3.3.0.4:80/tcp`
+        ! its address is not bound on this node
+    ~ 3.3.0.5:80/tcp  degraded  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out  /sick
+          10.0.0.1:31005  masq weight 1  0 active, 0 inactive, 0/s  /sick sick.1 (unhealthy, and kept because no server is healthy (fail open))
+        ! no task is healthy: unhealthy ones are used (fail open)
+    ~ 3.3.0.6:80/tcp  unapplied  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out  /changed
+          10.0.0.1:31006  weight 1, not in the kernel yet  0 active, 0 inactive, 0/s  /web changed.1 (healthy)
+          10.0.0.9:31006  masq weight 1  0 active, 0 inactive, 0/s
+        ! the kernel does not hold it as wanted yet
+    ~ [fd01::2]:53/udp  unapplied  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out  /dns
+          [fd02::1]:53  weight 1, not in the kernel yet  0 active, 0 inactive, 0/s  /web dns.1 (healthy)
+        ! the kernel does not hold it as wanted yet
+      4.4.0.7:80/tcp  serving  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out
+          10.0.0.1:31007  masq weight 1  0 active, 0 inactive, 0/s
+        ! the agent knows no app that claims it
+    ~ 4.4.0.8:80/tcp  unapplied  wlc  0 connections, 0/s, 0 B/s in, 0 B/s out
+          10.0.0.1:31008  masq weight 1  0 active, 0 inactive, 0/s
+        ! its address is not bound on this node
+        ! the agent knows no app that claims it
+    ");
+    insta::assert_snapshot!(read.summary_line(), @"VIPs: 8 (1 refusing, 1 conflict, 3 unapplied, 2 degraded, 1 serving); real servers: 11 (9 serving); interface: up; connections are forgotten after: tcp 0 s, after a FIN 0 s, udp 0 s");
+    let unread = StatusReport::from_agent(vips(), Err("no right".to_owned()), None);
+    let said = text(&unread, Layout::default());
+    assert!(said.contains("the kernel was read by the agent only (no right)"), "{said}");
+    assert!(said.contains("/web web.1 (healthy)") && !said.contains("4.4.0.7"), "{said}");
+    let json = serde_json::to_value(&read).unwrap();
+    let web = json["vips"].as_array().unwrap().iter().find(|vip| vip["vip"] == "3.3.0.1:80/tcp");
+    assert_eq!(web.unwrap()["servers"][0]["task"], "web.1");
+    assert_eq!(read.to_summary_json()["states"]["unapplied"], 3);
+}
+
+#[test]
+fn many_vips_are_a_row_each_unless_their_servers_are_asked_for() {
+    let scenario = Scenario::new();
+    let vips = || scenario.facts().report_wanted().into_iter().cycle().take(500).collect();
+    let report = StatusReport::from_agent(vips(), Err("no right".to_owned()), None);
+    let layout = Layout { servers: false, width: Some(80) };
+    let lines = report.to_lines(layout);
+    // What is said of the kernel, and the heading.
+    assert_eq!(lines.len(), 500 + 2);
+    assert!(lines[2].text.starts_with("refusing"), "{}", lines[2]);
+    assert!(report.to_lines(Layout { servers: true, ..layout }).len() > 1000);
+}
+
 #[test]
 fn of_several_marathons_each_app_and_label_says_which_it_is_from() {
     let mut scenario = Scenario::new();
@@ -293,4 +359,26 @@ fn an_explanation_keeps_its_fields_and_text() {
       3.3.0.6:80/tcp  /changed
           changed.1 of /web is the real server 10.0.0.1:31006 with weight 1: healthy (not in the kernel yet)
     "#);
+}
+
+#[test]
+fn an_explanation_is_found_by_task_server_and_group() {
+    let scenario = Scenario::new();
+    let lines = |name: &str| {
+        let lines = Explanation::find(name, &scenario.facts()).unwrap().to_lines("yet");
+        lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>()
+    };
+    for name in ["web.2", "10.0.0.2", "10.0.0.2:31002"] {
+        let lines = lines(name);
+        assert_eq!(lines.len(), 2, "{name}: {lines:?}");
+        assert!(lines[1].starts_with("web.2 of /web is the real server"), "{lines:?}");
+    }
+    assert!(lines("web.4")[1].ends_with("is no real server: not running yet"));
+    // The host of real servers of several VIPs.
+    assert_eq!(lines("10.0.0.1").iter().filter(|line| line.contains("10.0.0.1:")).count(), 4);
+    assert!(lines("/").iter().any(|line| line.starts_with("dns.1")), "{:?}", lines("/"));
+    let unknown = |name: &str| Explanation::find(name, &scenario.facts()).unwrap_err().to_string();
+    assert!(unknown("/wbe").ends_with("did you mean /web?"), "{}", unknown("/wbe"));
+    assert!(unknown("/we").contains("did you mean"), "the path of a group is whole");
+    assert!(unknown("web.9").contains("\"web.9\""));
 }

@@ -14,7 +14,7 @@ use vip::naming::Names;
 use vip::plan::Conflict;
 use vip::{
     Desired, DesiredService, Health, LeftOut, Member, Observed, ObservedServer, ObservedService,
-    SourceId, Stats, Vip, Why,
+    Sign, SourceId, Stats, Vip, Why,
 };
 
 use crate::agent::status::Table;
@@ -62,7 +62,9 @@ pub struct VipSummary {
 }
 
 /// The state of a VIP, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VipState {
@@ -415,6 +417,19 @@ impl VipReport {
         self.summary.problems = self.summary.conflict.iter().cloned().chain(problems).collect();
     }
 
+    /// Adds the real servers that only the kernel has, from the report of the same VIP there, and takes
+    /// the weights that the kernel has.
+    pub(super) fn add_kernel(&mut self, kernel: Self) {
+        for held in kernel.backend {
+            if !self.backend.iter().any(|task| task.server == held.server) {
+                self.backend.push(held);
+            }
+        }
+        for task in &mut self.backend {
+            task.weight = task.kernel_weight.or(task.weight);
+        }
+    }
+
     fn without_ended(mut self) -> Self {
         self.left_out.retain(|task| task.state != TaskState::Ended);
         self
@@ -472,12 +487,39 @@ impl TaskReport {
         }
     }
 
+    /// Returns the ids of its app and of itself, as far as they are known.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        [&self.app, &self.task].into_iter().flatten().map(|id| &**id)
+    }
+
     fn takes_connections(&self) -> bool {
         self.state == TaskState::Serving
     }
 }
 
 impl VipState {
+    /// Returns the word that people and JSON have for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refusing => "refusing",
+            Self::Conflict => "conflict",
+            Self::Unapplied => "unapplied",
+            Self::Degraded => "degraded",
+            Self::Serving => "serving",
+        }
+    }
+
+    /// Returns the sign of its line.
+    #[must_use]
+    pub fn sign(self) -> Sign {
+        match self {
+            Self::Refusing | Self::Conflict => Sign::Warn,
+            Self::Unapplied | Self::Degraded => Sign::Change,
+            Self::Serving => Sign::Plain,
+        }
+    }
+
     /// Returns whether clients are refused, or the kernel does not hold what is wanted.
     #[must_use]
     pub fn is_broken(self) -> bool {

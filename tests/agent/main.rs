@@ -5,6 +5,7 @@
 mod belief;
 mod changes;
 mod clocks;
+mod commands;
 mod doubt;
 mod faults;
 mod http;

@@ -112,6 +112,22 @@ pub enum KernelError {
     },
 }
 
+impl KernelError {
+    /// Returns whether this process lacks the right.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let causes = std::iter::successors(Some(first), |error| error.source());
+        causes.into_iter().any(|cause| {
+            let is_io = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            let is_refusal = |error: &nl_ipvs::KernelError| {
+                [nl_ipvs::errno::EPERM, nl_ipvs::errno::EACCES].contains(&error.errno())
+            };
+            cause.downcast_ref().is_some_and(is_io) || cause.downcast_ref().is_some_and(is_refusal)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +147,17 @@ mod tests {
         let error = nl_ipvs::Error::Refused { doing: "list the services", source };
         let text = error_chain(&KernelError::Ipvs { doing: "list them".into(), error });
         assert!(text.contains("CAP_NET_ADMIN"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_right_is_told_from_other_refusals() {
+        for (errno, expected) in [(nl_ipvs::errno::EPERM, true), (nl_ipvs::errno::ENOENT, false)] {
+            let source = nl_ipvs::KernelError::new(errno);
+            let error = nl_ipvs::Error::Refused { doing: "list the services", source };
+            let error = KernelError::Ipvs { doing: "list them".into(), error };
+            assert_eq!(error.is_denied(), expected, "{errno}");
+        }
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(KernelError::File { path: "/proc/x".into(), error }.is_denied());
     }
 }

@@ -15,7 +15,7 @@ use vip::label::Scheduling;
 use vip::naming::NamedClaim;
 use vip::{Link, Observed};
 
-use crate::admin::client::AgentClient;
+use crate::cli::agent::{find_agent, if_any};
 use crate::config::{Config, Marathon};
 use crate::doctor::{
     self, AddressFacts, BridgeFacts, Check, ClusterNodes, Diagnosis, Group, KernelFacts, LockState,
@@ -231,8 +231,8 @@ fn check_agent(config: &Config) -> Vec<doctor::Check> {
         None => LockState::Free,
         Some(pid) => LockState::Held(Some(pid)),
     };
-    let agent = AgentClient::find_listening(&config.agent.socket);
-    let answer = agent.map(|agent| agent.fetch_status());
+    let agent = if_any(find_agent(config)).transpose();
+    let answer = agent.map(|agent| agent?.fetch_status());
     doctor::check_agent(lock, answer.as_ref(), Timestamp::now())
 }
 

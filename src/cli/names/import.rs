@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use vip::naming::NameFacts;
 
-use crate::admin::client::AgentClient;
+use crate::cli::agent::{find_agent, if_any};
 use crate::cli::args::Marathons;
 use crate::cli::end::End;
 use crate::cli::global::Global;
@@ -73,7 +73,7 @@ impl Import {
     fn read_own_names(&self, config: &Config) -> Result<Vec<NameFacts>> {
         let agent = match self.marathons.is_named() {
             true => None,
-            false => AgentClient::find_listening(&config.agent.socket),
+            false => if_any(find_agent(config))?,
         };
         if let Some(agent) = agent {
             let facts = agent.fetch_local_facts()?;

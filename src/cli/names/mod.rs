@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use vip::Printable;
 use vip::naming::{NameSettings, VipName};
 
+use super::agent::AgentAddress;
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
@@ -41,8 +42,10 @@ pub(super) struct Names {
     /// Forget the address of this name, and choose again as a node without memory would
     ///
     /// Clients that still use the old address are refused from then on.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "output"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "output", "url"])]
     reassign: Option<String>,
+    #[command(flatten)]
+    agent: AgentAddress,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,11 +59,12 @@ impl Names {
             return import.run(global);
         }
         let config = global.resolve_node_config()?;
-        let settings = config.names.vips.unwrap_or_default();
-        let agent = AgentClient::connect(&config.agent.socket)?;
+        let settings = config.names.vips.clone().unwrap_or_default();
         if let Some(name) = &self.reassign {
+            let agent = AgentClient::connect(&config.agent.socket)?;
             return reassign_name(&agent, &parse_name(name, &settings)?);
         }
+        let agent = self.agent.find(&config)?;
         let facts =
             agent.fetch_local_facts()?.context("the agent is of a version without names")?;
         let report =

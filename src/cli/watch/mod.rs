@@ -14,7 +14,9 @@ use super::end::End;
 use super::output;
 use crate::admin::client::AgentClient;
 use crate::report::agent::AgentReport;
-use crate::report::vips::{VipReport, VipState};
+use crate::report::vip_filter::VipFilter;
+use crate::report::vip_table::table_lines;
+use crate::report::vips::VipReport;
 use screen::{Key, Screen};
 
 /// The order of the VIPs.
@@ -33,10 +35,16 @@ pub(super) enum Sort {
 }
 
 /// Shows the VIPs until interrupted: on a full screen, or in blocks if the output is no terminal.
-pub(super) fn watch_vips(agent: &AgentClient, mut sort: Sort, interval: Duration) -> Result<End> {
+pub(super) fn watch_vips(
+    agent: &AgentClient,
+    filter: &VipFilter,
+    mut sort: Sort,
+    interval: Duration,
+) -> Result<End> {
     let mut rates = Rates::default();
     let mut look = || {
-        let (report, vips) = (agent.fetch_status()?, agent.fetch_vips()?);
+        let (report, mut vips) = (agent.fetch_status()?, agent.fetch_vips()?);
+        vips.retain(|vip| filter.matches(vip));
         rates.record_counters(&vips, Instant::now());
         Ok::<_, anyhow::Error>((report, vips, rates.now.clone()))
     };
@@ -44,7 +52,7 @@ pub(super) fn watch_vips(agent: &AgentClient, mut sort: Sort, interval: Duration
         loop {
             let (report, vips, rates) = look()?;
             let mut out = anstream::stdout().lock();
-            for line in screen_lines(&report, &vips, &rates, sort, usize::MAX) {
+            for line in screen_lines(&report, &vips, &rates, sort, (usize::MAX, None)) {
                 output::print_line(&mut out, &line)?;
             }
             writeln!(out)?;
@@ -61,7 +69,7 @@ pub(super) fn watch_vips(agent: &AgentClient, mut sort: Sort, interval: Duration
         let mut all = vec![keys_line(sort)];
         // Without the line of keys, and the last line, where a newline would scroll.
         let rows = usize::from(height).saturating_sub(2);
-        all.extend(screen_lines(report, vips, rates, sort, rows));
+        all.extend(screen_lines(report, vips, rates, sort, (rows, Some(width.into()))));
         screen.draw(&all, width)?;
         match screen.read_key(interval)? {
             Some(Key::Quit) => return Ok(End::Fine),
@@ -124,13 +132,13 @@ impl Rates {
     }
 }
 
-/// Formats everything in at most `most` lines. Pure.
+/// Formats everything in at most `most` lines, and the rows of VIPs in so many columns. Pure.
 fn screen_lines(
     report: &AgentReport,
     vips: &[VipReport],
     rates: &BTreeMap<String, f64>,
     sort: Sort,
-    most: usize,
+    (most, width): (usize, Option<usize>),
 ) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut line = |sign, text: String| lines.push(Line { depth: 0, sign, text });
@@ -161,48 +169,25 @@ fn screen_lines(
         line(Sign::Warn, text.clone());
     }
 
-    let names: Vec<_> = vips.iter().map(VipReport::title).collect();
-    let width = names.iter().map(String::len).max().unwrap_or(3).max(3);
-    let head = ("state", "VIP", "servers", "active", "conn/s");
-    line(
-        Sign::Plain,
-        format!(
-            "{:<10} {:<width$} {:>7} {:>7} {:>8}  apps",
-            head.0, head.1, head.2, head.3, head.4
-        ),
-    );
-    let mut order: Vec<_> = vips.iter().zip(&names).collect();
+    let mut order: Vec<_> = vips.iter().collect();
     // The sort is stable: equal VIPs stay in the order of addresses.
-    order.sort_by(|(a, _), (b, _)| match sort {
+    order.sort_by(|a, b| match sort {
         Sort::Trouble => a.summary.state.cmp(&b.summary.state),
         Sort::Vip => std::cmp::Ordering::Equal,
         Sort::Rate => rate(b).total_cmp(&rate(a)),
         Sort::Active => b.active_connections().cmp(&a.active_connections()),
         Sort::App => a.summary.apps.first().cmp(&b.summary.apps.first()),
     });
-    let mut rest = order.len();
-    for (vip, name) in order {
-        // The last line says how many are left.
-        if lines.len() + 1 >= most && rest > 1 {
-            lines.push(Line { depth: 0, sign: Sign::Plain, text: format!("{rest} more") });
-            break;
-        }
-        rest -= 1;
-        let text = format!(
-            "{:<10} {name:<width$} {:>7} {:>7} {:>8.0}  {}",
-            state_word(vip.summary.state),
-            format!("{}/{}", vip.serving_servers(), vip.backend.len() + vip.left_out.len()),
-            vip.active_connections(),
-            rate(vip),
-            vip.summary.apps.join(", ")
-        );
-        let sign = match vip.summary.state {
-            VipState::Serving => Sign::Plain,
-            VipState::Degraded | VipState::Unapplied => Sign::Change,
-            VipState::Refusing | VipState::Conflict => Sign::Warn,
-        };
-        lines.push(Line { depth: 0, sign, text });
+    let table = table_lines(&order, rate, width);
+    let space = most.saturating_sub(lines.len());
+    if table.len() <= space {
+        lines.extend(table);
+        return lines;
     }
+    // The last line says how many are left.
+    let rest = table.len() - space.saturating_sub(1);
+    lines.extend(table.into_iter().take(space.saturating_sub(1)));
+    lines.push(Line { depth: 0, sign: Sign::Plain, text: format!("{rest} more") });
     lines
 }
 
@@ -215,20 +200,10 @@ fn is_shown_by_source(text: &str, report: &AgentReport) -> bool {
     })
 }
 
-fn state_word(state: VipState) -> &'static str {
-    match state {
-        VipState::Refusing => "refusing",
-        VipState::Conflict => "conflict",
-        VipState::Unapplied => "unapplied",
-        VipState::Degraded => "degraded",
-        VipState::Serving => "serving",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::vips::{Traffic, VipSummary};
+    use crate::report::vips::{Traffic, VipState, VipSummary};
 
     fn vip(vip: &str, state: VipState, app: &str, connections: u64) -> VipReport {
         VipReport {
@@ -277,7 +252,7 @@ mod tests {
     fn text(sort: Sort, most: usize) -> String {
         let mut rates = Rates::default();
         rates.record_counters(&vips(), Instant::now());
-        let lines = screen_lines(&report(), &vips(), &rates.now, sort, most);
+        let lines = screen_lines(&report(), &vips(), &rates.now, sort, (most, None));
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 

@@ -62,7 +62,7 @@ each task why it is a real server, or why not.",
             .exits(0)?
             .says("agent: acting")?
             .says("events are coming")?
-            .says("VIPs: 3; real servers: 6; interface: up")?;
+            .says("VIPs: 3 (3 serving); real servers: 6 (6 serving); interface: up")?;
         run_and_show(At::Host("node1"), "vipd explain /shop")?
             .exits(0)?
             .says("with weight 1: healthy")?;

@@ -1,0 +1,86 @@
+//! The agent that a command asks, and missing rights.
+
+use anyhow::Error;
+use clap::Args;
+use marathon::client::Url;
+use node::KernelError;
+
+use super::output;
+use crate::admin::client::{AgentClient, NoAgent};
+use crate::config::Config;
+
+/// The agent to ask.
+#[derive(Debug, Args)]
+pub(super) struct AgentAddress {
+    /// Ask the agent at this URL, such as `http://node7:9614`, which may be on another node
+    ///
+    /// Nothing else is read then. Without it, the agent of this node is asked on its socket; and by
+    /// those who may not use the socket, over HTTP at the address of `[agent] listen`.
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+}
+
+impl AgentAddress {
+    /// Returns whether a flag names an agent, which may be on another node.
+    pub(super) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Finds the agent that is named, or the one of this node.
+    pub(super) fn find(&self, config: &Config) -> Result<AgentClient, NoAgent> {
+        match &self.url {
+            Some(url) => Ok(AgentClient::at_url(url.as_str())),
+            None => find_agent(config),
+        }
+    }
+}
+
+/// Finds the agent of this node, to read. Who may not use its socket asks over HTTP.
+pub(super) fn find_agent(config: &Config) -> Result<AgentClient, NoAgent> {
+    let socket = match AgentClient::connect(&config.agent.socket) {
+        Err(NoAgent::Denied { socket, .. }) => socket,
+        found => return found,
+    };
+    match AgentClient::connect_tcp(config.agent.listen) {
+        Ok(agent) => {
+            let (socket, place) = (socket.display(), agent.place());
+            output::print_note(&format!("permission denied on {socket}: asked {place} instead"));
+            Ok(agent)
+        }
+        Err(error) => Err(error.beside_denied(socket)),
+    }
+}
+
+/// Takes no agent for none, and fails where one may run that can't be asked.
+pub(super) fn if_any(found: Result<AgentClient, NoAgent>) -> Result<Option<AgentClient>, NoAgent> {
+    match found {
+        Ok(agent) => Ok(Some(agent)),
+        Err(NoAgent::Nobody(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a right is missing.
+pub(super) fn is_denied(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        let is_io = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        cause.downcast_ref().is_some_and(is_io)
+            || cause.downcast_ref().is_some_and(KernelError::is_denied)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_right_is_found_behind_what_was_done() {
+        let error = |kind: ErrorKind| Error::new(std::io::Error::from(kind)).context("read a file");
+        assert!(is_denied(&error(ErrorKind::PermissionDenied)));
+        assert!(!is_denied(&error(ErrorKind::NotFound)));
+        let cause = std::io::Error::from(ErrorKind::PermissionDenied);
+        assert!(is_denied(&KernelError::File { path: "/proc/x".into(), error: cause }.into()));
+    }
+}

@@ -1,0 +1,140 @@
+//! Commands that ask an agent over HTTP: one on another node, or the one of this node whose socket they
+//! may not use.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::site::{Site, run};
+use crate::world::World;
+
+const NOBODY: u32 = 65_534;
+
+/// Exit code, output and errors of a run.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn run_command(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Does it beside an agent that serves 3.3.0.6:80 with two tasks of `/web`: with the agent's URL and its
+/// folder.
+fn beside_an_agent(ask: impl FnOnce(&str, &Path) + Send + 'static) {
+    run(async {
+        let site = Site::new(World::serving(2).await).await;
+        let (url, folder) = (site.url.clone(), site.world.folder.path().to_owned());
+        tokio::task::spawn_blocking(move || ask(&url, &folder)).await.unwrap();
+        site.end().await;
+    });
+}
+
+fn vipd(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    command.args(args).env_remove("VIPD_MARATHON").env("VIPD_CONFIG", "/dev/null");
+    command
+}
+
+#[test]
+fn an_agent_is_asked_at_its_url_for_everything_that_is_read() {
+    beside_an_agent(|url, _| {
+        let ask = |args: &[&str]| run_command(vipd(args).args(["--url", url]));
+        let status = ask(&["status"]);
+        assert!(status.out.contains("agent: acting"), "{}{}", status.out, status.err);
+        for part in ["3.3.0.6:80/tcp  serving", "/web web.", "(healthy)", "VIPs: 1 (1 serving)"] {
+            assert!(status.out.contains(part), "{part}: {}", status.out);
+        }
+        let summary = ask(&["status", "--summary", "--output", "json"]);
+        let summary: serde_json::Value = serde_json::from_str(&summary.out).unwrap();
+        assert_eq!((&summary["vips"], &summary["serving_servers"]), (&1.into(), &2.into()));
+        assert!(ask(&["status", "web"]).out.contains("3.3.0.6:80/tcp"));
+        assert!(ask(&["status", "--state", "refusing"]).out.contains("VIPs: 0"));
+        let nothing = ask(&["status", "/wbe"]);
+        assert_eq!(nothing.code, Some(2));
+        assert!(nothing.err.contains("did you mean /web?"), "{}", nothing.err);
+
+        let task = status.out.split_whitespace().find(|word| word.starts_with("web.")).unwrap();
+        for what in ["/web", "web", "3.3.0.6", task] {
+            let explained = ask(&["explain", what]);
+            assert_eq!(explained.code, Some(0), "{what}: {}", explained.err);
+            assert!(explained.out.contains(task), "{what}: {}", explained.out);
+        }
+        let unknown = ask(&["explain", "/wbe"]);
+        assert_eq!(unknown.code, Some(2));
+        assert!(unknown.err.contains("did you mean /web?"), "{}", unknown.err);
+
+        let events = ask(&["events"]);
+        assert!(events.out.contains("3.3.0.6:80/tcp"), "{}{}", events.out, events.err);
+        let diff = ask(&["diff"]);
+        assert_eq!((diff.code, diff.out.as_str()), (Some(0), "nothing to do\n"), "{}", diff.err);
+        assert_eq!(ask(&["names"]).code, Some(0));
+    });
+}
+
+/// The folder of the socket is its owner's alone, as `/run/vipd` is on a packaged node.
+#[test]
+fn who_may_not_use_the_socket_is_told_so_and_asks_over_http() {
+    beside_an_agent(|url, folder| {
+        let readable = tempfile::tempdir().unwrap();
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(readable.path(), open).unwrap();
+        let write_config = |listen: &str| {
+            let file = readable.path().join("vipd.toml");
+            let socket = folder.join("agent.sock");
+            let text = format!("[agent]\nlisten = {listen:?}\nsocket = {socket:?}\n");
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let Some(program) = program_for_nobody(readable.path()) else { return };
+        let ask = |config: &Path, args: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(args).env("VIPD_CONFIG", config).env_remove("VIPD_MARATHON");
+            run_command(command.uid(NOBODY).gid(NOBODY))
+        };
+        let config = write_config(url.strip_prefix("http://").unwrap());
+        for (command, expected) in [
+            (&["status"][..], "3.3.0.6:80/tcp  serving"),
+            (&["explain", "/web"], "is the real server"),
+            (&["events"], "3.3.0.6:80/tcp"),
+            (&["diff"], "nothing to do"),
+            (&["names"], "name"),
+        ] {
+            let ran = ask(&config, command);
+            assert_eq!(ran.code, Some(0), "{command:?}: {}{}", ran.out, ran.err);
+            assert!(ran.out.contains(expected), "{command:?}: {}", ran.out);
+            assert!(ran.err.contains("permission denied on "), "{command:?}: {}", ran.err);
+        }
+        let unused = "127.0.0.1:1";
+        for command in [&["hold"][..], &["explain", "/web"], &["events"], &["names"]] {
+            let ran = ask(&write_config(unused), command);
+            assert_eq!(ran.code, Some(2), "{command:?}");
+            let said = &ran.err;
+            assert!(
+                said.contains("permission denied on ") && said.contains("run as root"),
+                "{said}"
+            );
+            assert!(!said.contains("no agent listens"), "{said}");
+        }
+    });
+}
+
+/// Returns the program at a place where nobody's user may run it. None: this isn't root, who alone may
+/// become another user.
+fn program_for_nobody(folder: &Path) -> Option<std::path::PathBuf> {
+    let program = folder.join("vipd");
+    // By a process of its own: a file that this one has open to write may be executed by none of its
+    // children.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_vipd")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    let is_root = std::fs::metadata(&program).unwrap().uid() == 0;
+    is_root.then_some(program)
+}
