@@ -15,4 +15,5 @@ pub mod import;
 pub mod logging;
 pub mod report;
 pub mod sources;
+pub mod trial;
 pub mod version;

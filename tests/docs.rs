@@ -167,12 +167,12 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         told,
         [
             "accept", "adopt", "apply", "check", "cleanup", "diff", "dns", "events", "explain",
-            "hold", "names", "release", "run", "status"
+            "hold", "names", "release", "run", "status", "try"
         ]
     );
     for name in &told {
         let argument: &[&str] = match name.as_str() {
-            "adopt" | "check" | "explain" => &["3.3.0.6:3306"],
+            "adopt" | "check" | "explain" | "try" => &["3.3.0.6:3306"],
             _ => &[],
         };
         let ran = vipd(&[&[name.as_str(), "--config", "/no/such.toml"], argument].concat());

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "accept", "doctor", "events", "dns", "names", "config",
+    "release", "accept", "doctor", "events", "dns", "names", "config", "try",
 ];
 
 /// `vipd [COMMAND] --help`, in nobody's environment.

@@ -23,6 +23,7 @@ mod reload;
 mod run;
 mod signals;
 mod status;
+mod trial;
 mod watch;
 
 use std::io::{self, Write};
@@ -63,6 +64,7 @@ enum Command {
     Status(status::Status),
     Events(events::Events),
     Explain(explain::Explain),
+    Try(trial::Try),
     Names(names::Names),
     Hold(hold::Hold),
     Release(hold::Release),
@@ -122,6 +124,7 @@ impl Cli {
             Command::Status(status) => status.run(&self.global),
             Command::Events(events) => events.run(&self.global),
             Command::Explain(explain) => explain.run(&self.global),
+            Command::Try(trial) => trial.run(&self.global),
             Command::Names(names) => names.run(&self.global),
             Command::Hold(hold) => hold.run(&self.global),
             Command::Release(release) => release.run(&self.global),

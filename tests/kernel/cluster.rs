@@ -134,6 +134,11 @@ impl Cluster {
         agent.wait().unwrap().code()
     }
 
+    /// Stops Marathon as a machine that stands still does: nobody hears of what happens to tasks.
+    pub(crate) fn pause_marathon(&self) {
+        netns::run_tool("kill", &format!("-STOP {}", self.marathon.id()));
+    }
+
     /// Status of the agent of a node; null while it doesn't answer.
     pub(crate) fn report(&self, node: usize) -> Value {
         let output = self.vipd(node, &["status", "--output", "json"]).output().unwrap();

@@ -27,6 +27,7 @@ mod soak;
 mod sources;
 mod timeouts;
 mod traffic;
+mod trial;
 mod two_addresses;
 mod uplinks;
 mod world;

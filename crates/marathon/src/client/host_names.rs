@@ -23,18 +23,46 @@ const ROUNDS: usize = 2;
 /// The longest time for all of it.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// The files by which names are looked up. One that can't be read is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolverFiles {
+    /// `/etc/hosts`.
+    pub hosts: Vec<u8>,
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+}
+
+impl ResolverFiles {
+    /// Reads this node's.
+    #[must_use]
+    pub fn read() -> Self {
+        let read = |path| fs::read(path).unwrap_or_default();
+        Self { hosts: read("/etc/hosts"), resolv_conf: read("/etc/resolv.conf") }
+    }
+}
+
 /// Looks up a host name. Both files are read anew, since they may change. An address is its own answer.
 ///
 /// # Errors
 /// When the name has no address, or no name server answers within 10 seconds.
 pub async fn look_up_host(name: &str) -> Result<Vec<IpAddr>, LookUpError> {
+    look_up_host_by(name, &ResolverFiles::read()).await
+}
+
+/// Looks up a host name as [`look_up_host`] does, by other files.
+///
+/// # Errors
+/// As [`look_up_host`].
+pub async fn look_up_host_by(
+    name: &str,
+    files: &ResolverFiles,
+) -> Result<Vec<IpAddr>, LookUpError> {
     let name = name.trim_end_matches('.');
     if let Ok(address) = name.parse() {
         return Ok(vec![address]);
     }
     // Whatever else is in the file, in whatever encoding.
-    let hosts = fs::read("/etc/hosts").unwrap_or_default();
-    let listed = find_in_hosts(&String::from_utf8_lossy(&hosts), name);
+    let listed = find_in_hosts(&String::from_utf8_lossy(&files.hosts), name);
     if !listed.is_empty() {
         return Ok(listed);
     }
@@ -42,8 +70,7 @@ pub async fn look_up_host(name: &str) -> Result<Vec<IpAddr>, LookUpError> {
         return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
     }
     let refuse = |why: String| LookUpError { name: name.to_owned(), why };
-    let text = fs::read("/etc/resolv.conf").unwrap_or_default();
-    let (config, options) = parse_resolv_conf(text)
+    let (config, options) = parse_resolv_conf(&files.resolv_conf)
         .map_err(|_| refuse("/etc/resolv.conf names no name server that can be used".to_owned()))?;
     let asked = tokio::time::timeout(WITHIN, ask_servers(name, &config, &options)).await;
     match asked {

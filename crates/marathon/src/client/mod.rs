@@ -20,7 +20,7 @@ pub use config::{Account, Auth, BasicAuth, ClientConfig, ConfigError, Identity, 
 pub use error::{Cause, ClientError, LoginError, RedirectError, Stage, with_sources};
 pub use events::EventStream;
 use futures_util::StreamExt;
-pub use host_names::{HostNames, LookUpError, look_up_host};
+pub use host_names::{HostNames, LookUpError, ResolverFiles, look_up_host, look_up_host_by};
 pub use info::ServerInfo;
 pub use jwt::KeyError;
 pub use reqwest::Url;
