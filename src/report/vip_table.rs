@@ -8,8 +8,10 @@ use super::vips::{VipReport, VipState};
 const WIDE: usize = 72;
 /// The columns that the sign of a line takes.
 const SIGN: usize = 2;
-/// The least columns for the apps; more where the titles are short.
+/// The columns that names leave to the apps, which addresses need not.
 const APPS: usize = 16;
+/// In fewer columns no app is known by its beginning.
+const LEAST_APPS: usize = 8;
 
 /// Formats a heading and a row for each VIP, in this order. `rate` tells the new connections per
 /// second. Rows fit into `width` columns.
@@ -24,11 +26,14 @@ pub fn table_lines(
     let longest = titles.iter().map(|(name, vip)| name.chars().count() + vip.len()).max();
     // The other columns, and the blanks between all of them.
     let others = if is_wide { 10 + 1 + 1 + 7 + 1 + 7 + 1 + 8 + 2 } else { 10 + 1 + 1 + 7 + 2 };
-    let most = width.saturating_sub(others + APPS);
-    let title_width = longest.unwrap_or(3).clamp(3, most.max(3));
+    let addresses = titles.iter().map(|(_, vip)| vip.len()).max().unwrap_or_default();
+    let most = width.saturating_sub(others + APPS).max(addresses).max(3);
+    let title_width = longest.unwrap_or(3).clamp(3, most);
+    let has_apps = width.saturating_sub(others + title_width) >= LEAST_APPS;
     let row = |state: &str, title: &str, servers: &str, numbers: [&str; 2], apps: &str| {
         let [active, rate] = numbers;
         let numbers = if is_wide { format!(" {active:>7} {rate:>8}") } else { String::new() };
+        let apps = if has_apps { apps } else { "" };
         let text = format!("{state:<10} {title:<title_width$} {servers:>7}{numbers}  {apps}");
         cut_text(text.trim_end(), width)
     };
@@ -156,6 +161,12 @@ pub(super) mod tests {
           serving    3.3.0.1:80/tcp       1/1       7       31  /shop/web
         ~ degraded   3.3.0.2:8443/tcp     1/2      14       31  /shop/checkout
         ! refusing   3.3.0.6:3306/tcp     0/0       0       31  /mysql
+        ");
+        insta::assert_snapshot!(text(Some(40)), @r"
+          state      VIP              servers
+          serving    3.3.0.1:80/tcp       1/1
+        ~ degraded   3.3.0.2:8443/tcp     1/2
+        ! refusing   3.3.0.6:3306/tcp     0/0
         ");
         insta::assert_snapshot!(text(Some(60)), @r"
           state      VIP                   servers  apps
