@@ -41,9 +41,9 @@ impl Agent {
             }
             Request::VipCounts(counts) => {
                 let controller = self.core.controller();
-                let (services, reports) = (controller.services(), self.core.label_reports());
+                let (vips, reports) = (controller.count_vips(), self.core.label_reports());
                 let names = controller.count_names();
-                let _ = counts.send(VipCounts::count_all(services, reports, names));
+                let _ = counts.send(VipCounts::count_all(vips, reports, names));
             }
             Request::Table(table) => {
                 let _ = table.send(Box::new(self.core.to_table(self.now())));

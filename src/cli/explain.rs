@@ -74,6 +74,7 @@ impl Explain {
             has_counters: true,
             conflicts: &survey.plan.conflicts,
             versions: Some(&versions),
+            states: None,
             drains: None,
             names: None,
         };

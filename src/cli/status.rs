@@ -2,9 +2,10 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use node::Kernel;
-use vip::Printable;
 use vip::naming::Names;
+use vip::{Printable, VipState};
 
 use super::agent::{AgentAddress, if_any, is_denied};
 use super::args::{Sources, ask_agent, open_kernel};
@@ -17,7 +18,7 @@ use crate::config::Config;
 use crate::report::near::UnknownName;
 use crate::report::status::{Comparison, Layout, StatusReport};
 use crate::report::vip_filter::VipFilter;
-use crate::report::vips::{VipFacts, VipState};
+use crate::report::vips::VipFacts;
 
 /// Show the VIPs of this node, who serves them, their load, and problems
 ///
@@ -46,7 +47,7 @@ pub(super) struct Status {
     #[arg(value_name = "VIP|APP|NAME|SERVER")]
     what: Vec<String>,
     /// Show only VIPs in one of these states
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state_parser())]
     state: Vec<VipState>,
     /// Show how many VIPs are in each state, and problems, but no VIPs
     #[arg(long, conflicts_with_all = ["servers", "watch"])]
@@ -74,6 +75,15 @@ pub(super) struct Status {
     #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
+}
+
+/// Parses a state by its word.
+fn state_parser() -> impl TypedValueParser<Value = VipState> {
+    let words = PossibleValuesParser::new(VipState::ALL.map(VipState::word));
+    words.try_map(|word| {
+        let state = VipState::ALL.into_iter().find(|state| state.word() == word);
+        state.ok_or("no such state")
+    })
 }
 
 impl Status {

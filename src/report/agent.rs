@@ -31,6 +31,9 @@ pub struct AgentReport {
     pub notes: Vec<String>,
     /// The Marathons by name.
     pub sources: BTreeMap<String, SourceReport>,
+    /// The mode of the nftables rules: `whole`, or `reduced` with the reason. None: not known yet.
+    #[serde(default)]
+    pub data_path: Option<String>,
     /// The number of draining real servers.
     pub draining: usize,
     /// The number of operations that are due and held back.
@@ -126,6 +129,7 @@ impl AgentReport {
             not_ready: readiness.reasons,
             notes: readiness.notes,
             sources: sources.collect(),
+            data_path: readiness.data_path,
             draining: status.draining,
             pending: status.pending,
             unapplied_seconds: status

@@ -87,7 +87,9 @@ impl Explanation {
             for task in &vip.tasks {
                 line(1, Sign::Plain, explain_task(task, pending));
             }
-            if vip.tasks.is_empty() {
+            if let Some(suspension) = vip.summary.describe_suspension() {
+                line(1, Sign::Plain, suspension.into());
+            } else if vip.tasks.is_empty() {
                 line(1, Sign::Plain, "no tasks: clients are refused".into());
             }
         }

@@ -335,7 +335,14 @@ fn vip_lines(vip: &VipReport) -> Vec<Line> {
     let left_out = vip.left_out.iter().map(|task| format!("left out: {}", task.to_sentence()));
     let left_out = left_out.map(|text| line(1, Sign::Plain, text));
     let problems = vip.summary.problems.iter().map(|text| line(1, Sign::Warn, text.clone()));
-    std::iter::once(heading).chain(servers).chain(left_out).chain(problems).collect()
+    let suspension = vip.summary.describe_suspension();
+    let suspension = suspension.map(|text| line(1, Sign::Plain, text.to_owned()));
+    std::iter::once(heading)
+        .chain(suspension)
+        .chain(servers)
+        .chain(left_out)
+        .chain(problems)
+        .collect()
 }
 
 fn heading_text(vip: &VipReport) -> String {

@@ -13,7 +13,7 @@ use vip::label::{Options, Scheduling, ValueError};
 use vip::plan::Conflict;
 use vip::{
     Desired, DesiredService, Ending, LabelPlace, LabelReport, LeftOut, Local, Member, Observed,
-    Plan, Protocol, Scope, Selection, Stats, Verdict, Vip, Why,
+    Plan, Protocol, Scope, Selection, Stats, Verdict, Vip, VipState, Why,
 };
 
 use super::explanation::Explanation;
@@ -55,6 +55,7 @@ fn service(apps: &[&str], members: Vec<(&str, Member)>, left_out: Vec<LeftOut>) 
         options: Options::default(),
         apps: apps.iter().map(|app| Arc::from(*app)).collect(),
         incomplete: false,
+        suspended: false,
         selection: Selection { members, left_out, ..Selection::default() },
     }
 }
@@ -208,6 +209,7 @@ impl Scenario {
             has_counters: true,
             conflicts: &self.conflicts,
             versions: Some(&self.versions),
+            states: None,
             drains: Some(&self.drains),
         }
     }
@@ -381,4 +383,44 @@ fn an_explanation_is_found_by_task_server_and_group() {
     assert!(unknown("/wbe").ends_with("did you mean /web?"), "{}", unknown("/wbe"));
     assert!(unknown("/we").contains("did you mean"), "the path of a group is whole");
     assert!(unknown("web.9").contains("\"web.9\""));
+}
+
+#[test]
+fn a_suspended_vip_is_shown_as_such_and_is_no_trouble() {
+    let at = vip("3.3.0.9", 80, Protocol::Tcp);
+    let dying = left_out("/off", "off.1", Why::Killing);
+    let suspended = DesiredService { suspended: true, ..service(&["/off"], vec![], vec![dying]) };
+    let observed = kernel(vec![(at, suspended.clone())]).state.clone();
+    let desired = Desired { services: [(at, suspended)].into(), ..Desired::default() };
+    let plan = Plan::new(&observed, &desired, Scope::Complete, "n");
+    let facts =
+        VipFacts { desired: Some(&desired), observed: Some(&observed), ..VipFacts::default() };
+    let comparison = Comparison { facts, plan: &plan, findings: &[] };
+    let status = StatusReport::new(&observed, Some(comparison), None);
+    assert!(!status.has_trouble());
+    let text = |lines: Vec<vip::Line>| lines.iter().map(|line| format!("{line}\n")).collect();
+    let layout = Layout { servers: true, width: None };
+    let status: String = text(status.to_lines(layout));
+    let explained: String = text(Explanation::find("/off", &facts).unwrap().to_lines("yet"));
+    for said in [status, explained] {
+        assert!(said.contains("suspended: scaled to 0 instances"), "{said}");
+        assert!(!said.contains('!'), "{said}");
+    }
+    let [report] = &facts.report_wanted()[..] else { panic!("one VIP") };
+    assert_eq!((report.summary.state, &*report.summary.problems), (VipState::Suspended, &[][..]));
+}
+
+#[test]
+fn a_vip_that_no_app_claims_any_more_drains_and_is_no_trouble() {
+    let at = vip("3.3.0.9", 80, Protocol::Tcp);
+    let member = member("/gone", "gone.1", 0, Why::Draining);
+    let drains = service(&[], vec![("10.0.0.1:31001", member)], vec![]);
+    let drains = DesiredService { suspended: true, ..drains };
+    let observed = kernel(vec![(at, drains.clone())]).state.clone();
+    let desired = Desired { services: [(at, drains)].into(), ..Desired::default() };
+    let facts =
+        VipFacts { desired: Some(&desired), observed: Some(&observed), ..VipFacts::default() };
+    assert_eq!(facts.report_wanted()[0].summary.state, VipState::Suspended);
+    let said = Explanation::find("3.3.0.9:80", &facts).unwrap().to_lines("yet");
+    assert!(said.iter().any(|line| line.text.starts_with("no app claims it")), "{said:?}");
 }

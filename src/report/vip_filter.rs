@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::vips::{TaskReport, VipReport, VipState};
+use vip::VipState;
+
+use super::vips::{TaskReport, VipReport};
 
 /// The VIPs to show. Without texts and states all of them.
 #[derive(Debug, Clone, Default)]

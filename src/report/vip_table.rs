@@ -1,8 +1,8 @@
 //! VIPs as a table with a row for each, as `vipd status` prints many of them. Pure.
 
-use vip::{Line, Printable, Sign};
+use vip::{Line, Printable, Sign, VipState};
 
-use super::vips::{VipReport, VipState};
+use super::vips::VipReport;
 
 /// A narrower table has no columns of connections.
 const WIDE: usize = 72;

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use vip::naming::Names;
 use vip::plan::Conflict;
 use vip::{
-    Desired, DesiredService, Health, LeftOut, Member, Observed, ObservedServer, ObservedService,
-    Sign, SourceId, Stats, Vip, Why,
+    Desired, Health, KernelMatch, LeftOut, Member, Observed, ObservedServer, SourceId, Stats,
+    TaskCounts, Vip, VipState, Why,
 };
 
 use crate::agent::status::Table;
+use crate::clock::Timestamp;
 
 /// A VIP in the shape of DC/OS's `/v1/vips` (`vip`, `protocol`, `backend` with `ip` and `port`),
 /// with more fields. An IPv6 address is in brackets; DC/OS had none.
@@ -48,7 +49,11 @@ pub struct VipSummary {
     /// The apps and pods that claim it.
     pub apps: Vec<Arc<str>>,
     /// The state.
+    #[cfg_attr(test, schemars(schema_with = "super::schemas::vip_state"))]
     pub state: VipState,
+    /// The time since which it has been in this state, as far as the running agent knows.
+    #[serde(default)]
+    pub since: Option<String>,
     /// Sentences that say what is wrong with it.
     pub problems: Vec<String>,
     /// A virtual service of another owner that keeps vipd from creating this one.
@@ -59,25 +64,6 @@ pub struct VipSummary {
     pub persistence: Option<u32>,
     /// The kernel's counters. None: it is not in the kernel, or its counters were not read for this.
     pub stats: Option<Traffic>,
-}
-
-/// The state of a VIP, worst first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
-)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum VipState {
-    /// New clients are refused: no real server takes connections.
-    Refusing,
-    /// A virtual service of another owner stands in the way.
-    Conflict,
-    /// The kernel does not hold what is wanted.
-    Unapplied,
-    /// Some tasks do not serve.
-    Degraded,
-    /// All tasks serve.
-    Serving,
 }
 
 /// A task behind a VIP. One that is a real server has an address and a weight.
@@ -190,6 +176,8 @@ pub struct VipFacts<'a> {
     pub conflicts: &'a [Conflict],
     /// Versions of app definitions by task id.
     pub versions: Option<&'a BTreeMap<Arc<str>, String>>,
+    /// The state of each VIP once its latest decision is in the kernel, and since when.
+    pub states: Option<&'a BTreeMap<Vip, (VipState, Timestamp)>>,
     /// The longest time that each draining real server still has.
     pub drains: Option<&'a BTreeMap<(Vip, SocketAddr), Duration>>,
 }
@@ -214,6 +202,7 @@ impl<'a> VipFacts<'a> {
             has_counters: kernel.is_some(),
             conflicts: &table.conflicts,
             versions: Some(&table.versions),
+            states: Some(&table.states),
             drains: Some(&table.drains),
         }
     }
@@ -272,6 +261,7 @@ impl<'a> VipFacts<'a> {
                 dns: names.and_then(|names| names.dns_name_at(vip.address)),
                 apps: wanted.map(|wanted| wanted.apps.clone()).unwrap_or_default(),
                 state: VipState::Serving,
+                since: None,
                 problems: Vec::new(),
                 conflict: conflict.map(ToString::to_string),
                 scheduler: scheduler.map(ToString::to_string),
@@ -279,13 +269,12 @@ impl<'a> VipFacts<'a> {
                 stats: counted.map(|held| (&held.stats).into()),
             },
         };
-        let is_bound = |observed: &Observed| observed.addresses.contains_key(&vip.address);
-        report.evaluate(
-            side,
-            self.observed.is_some()
-                && wanted.is_some_and(|wanted| differs_from_kernel(wanted, held)),
-            held.is_some() && !self.observed.is_some_and(is_bound),
-        );
+        let kernel = self.observed.map(|observed| KernelMatch::compare(vip, wanted, observed));
+        let is_suspended = wanted.is_some_and(|wanted| wanted.suspended);
+        report.evaluate(side, kernel.unwrap_or_default(), is_suspended);
+        let known = self.states.and_then(|states| states.get(vip));
+        let known = known.filter(|(state, _)| *state == report.summary.state);
+        report.summary.since = known.map(|(_, since)| format!("{since:.0}"));
         report
     }
 
@@ -366,54 +355,42 @@ impl<'a> VipFacts<'a> {
     }
 }
 
-/// Returns whether the kernel lacks the service, or one of its real servers has another weight.
-fn differs_from_kernel(wanted: &DesiredService, held: Option<&ObservedService>) -> bool {
-    let Some(held) = held else { return true };
-    let is_held = |(address, member): (&SocketAddr, &Member)| {
-        held.servers.get(address).is_some_and(|server| server.settings.weight == member.weight)
-    };
-    !wanted.selection.members.iter().all(is_held)
+fn describe_refusal(side: Side, tasks: TaskCounts) -> &'static str {
+    let has_servers = tasks.weightless > 0;
+    match (side, has_servers, tasks.left_out > 0) {
+        (Side::Wanted, false, false) => "no task: clients are refused",
+        (Side::Wanted, false, true) => "no task is ready to serve: clients are refused",
+        (Side::Wanted, true, _) => "no real server takes new connections: new clients are refused",
+        (Side::Kernel, false, _) => "no real server: clients are refused",
+        (Side::Kernel, true, _) => "every real server has weight 0: new clients are refused",
+    }
 }
 
 impl VipReport {
     /// Sets the state, and says what is wrong.
-    fn evaluate(&mut self, side: Side, differs: bool, lacks_address: bool) {
-        let serving = self.backend.iter().filter(|task| task.takes_connections()).count();
-        let is_waiting = self.left_out.iter().any(|task| task.state == TaskState::LeftOut);
-        let fails_open = self
-            .backend
-            .iter()
-            .any(|task| task.takes_connections() && task.health == Some(Health::Unhealthy));
-        let (state, problem) = if self.summary.conflict.is_some() {
-            (VipState::Conflict, None)
-        } else if serving == 0 {
-            let problem = match (side, self.backend.is_empty(), is_waiting) {
-                (Side::Wanted, true, false) => "no task: clients are refused",
-                (Side::Wanted, true, true) => "no task is ready to serve: clients are refused",
-                (Side::Wanted, false, _) => {
-                    "no real server takes new connections: new clients are refused"
-                }
-                (Side::Kernel, true, _) => "no real server: clients are refused",
-                (Side::Kernel, false, _) => {
-                    "every real server has weight 0: new clients are refused"
-                }
-            };
-            (VipState::Refusing, Some(problem))
-        } else if differs {
-            (VipState::Unapplied, Some("the kernel does not hold it as wanted yet"))
-        } else if lacks_address {
-            (VipState::Unapplied, None)
-        } else if fails_open {
-            let problem = "no task is healthy: unhealthy ones are used (fail open)";
-            (VipState::Degraded, Some(problem))
-        } else if serving < self.backend.len() || is_waiting {
-            (VipState::Degraded, None)
-        } else {
-            (VipState::Serving, None)
+    fn evaluate(&mut self, side: Side, kernel: KernelMatch, is_suspended: bool) {
+        let mut tasks = TaskCounts {
+            left_out: self.left_out.iter().filter(|task| task.is_waiting()).count(),
+            ..TaskCounts::default()
         };
-        self.summary.state = state;
-        let unbound = lacks_address.then_some("its address is not bound on this node");
+        for task in &self.backend {
+            tasks.count_server(task.takes_connections(), task.health == Some(Health::Unhealthy));
+        }
+        let state = tasks.find_state(kernel, self.summary.conflict.is_some(), is_suspended);
+        let problem = match state {
+            VipState::Refusing => Some(describe_refusal(side, tasks)),
+            VipState::Unapplied if kernel == KernelMatch::Differs => {
+                Some("the kernel does not hold it as wanted yet")
+            }
+            VipState::Degraded if tasks.fail_open > 0 => {
+                Some("no task is healthy: unhealthy ones are used (fail open)")
+            }
+            _ => None,
+        };
+        let is_unbound = kernel == KernelMatch::Unbound;
+        let unbound = is_unbound.then_some("its address is not bound on this node");
         let problems = problem.into_iter().chain(unbound).map(ToOwned::to_owned);
+        self.summary.state = state;
         self.summary.problems = self.summary.conflict.iter().cloned().chain(problems).collect();
     }
 
@@ -471,6 +448,17 @@ impl VipReport {
     }
 }
 
+impl VipSummary {
+    /// Says why it refuses clients, if that is meant.
+    pub(super) fn describe_suspension(&self) -> Option<&'static str> {
+        let is_claimed = !self.apps.is_empty();
+        (self.state == VipState::Suspended).then_some(match is_claimed {
+            true => "suspended: scaled to 0 instances, so clients are refused",
+            false => "no app claims it any more: it goes when its connections have ended",
+        })
+    }
+}
+
 impl TaskReport {
     /// Says of a task that is not a real server what it lacks: `web.1 of /web: not running yet`.
     pub(super) fn to_sentence(&self) -> String {
@@ -492,37 +480,11 @@ impl TaskReport {
         [&self.app, &self.task].into_iter().flatten().map(|id| &**id)
     }
 
+    fn is_waiting(&self) -> bool {
+        self.state == TaskState::LeftOut
+    }
+
     fn takes_connections(&self) -> bool {
         self.state == TaskState::Serving
-    }
-}
-
-impl VipState {
-    /// Returns the word that people and JSON have for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Refusing => "refusing",
-            Self::Conflict => "conflict",
-            Self::Unapplied => "unapplied",
-            Self::Degraded => "degraded",
-            Self::Serving => "serving",
-        }
-    }
-
-    /// Returns the sign of its line.
-    #[must_use]
-    pub fn sign(self) -> Sign {
-        match self {
-            Self::Refusing | Self::Conflict => Sign::Warn,
-            Self::Unapplied | Self::Degraded => Sign::Change,
-            Self::Serving => Sign::Plain,
-        }
-    }
-
-    /// Returns whether clients are refused, or the kernel does not hold what is wanted.
-    #[must_use]
-    pub fn is_broken(self) -> bool {
-        self < Self::Degraded
     }
 }

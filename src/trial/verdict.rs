@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use serde::Serialize;
+use vip::VipState;
 
 use super::facts::{Lookup, Outcome, Trial};
-use crate::report::vips::VipState;
 
 /// The place where a trial failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -125,6 +125,10 @@ impl Trial {
                     Place::Refusal,
                     "a virtual service of another program stands in the way: see `vipd status`"
                         .to_owned(),
+                ),
+                Some(VipState::Suspended) => (
+                    Place::Refusal,
+                    "its apps are scaled to 0 instances, or gone".to_owned(),
                 ),
                 Some(VipState::Unapplied) => (
                     Place::Refusal,

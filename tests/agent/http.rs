@@ -1,7 +1,9 @@
 //! What the agent answers over HTTP is what its documents say.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use vip::controller::{DrainFacts, LocalFacts, TaskName};
@@ -208,6 +210,15 @@ fn changes_can_be_followed_from_where_one_left_off() {
     });
 }
 
+/// The metrics in `OpenMetrics`.
+async fn openmetrics(site: &Site, path: &str) -> String {
+    let request = site.http.get(format!("{}{path}", site.url));
+    let answer = request.header("accept", "application/openmetrics-text").send().await.unwrap();
+    let mime = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(mime.starts_with("application/openmetrics-text; version=1.0.0"), "{mime}");
+    answer.text().await.unwrap()
+}
+
 /// The names, with their types, of a text in `OpenMetrics`.
 fn families(text: &str) -> BTreeSet<(String, String)> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -238,10 +249,12 @@ fn last_word(text: &str) -> Option<&str> {
 fn the_metrics_are_those_that_are_documented() {
     run(async {
         let site = serving().await;
-        let (_, text) = site.get("/metrics").await;
+        let text = openmetrics(&site, "/metrics").await;
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
         let page = std::fs::read_to_string(path).unwrap();
-        let rows = page.lines().filter(|line| line.starts_with("| `vipd_"));
+        let rows = page
+            .lines()
+            .filter(|line| line.starts_with("| `vipd_") || line.starts_with("| `process_"));
         let documented = rows.map(|row| {
             let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
             assert_eq!(cells.len(), 4, "{row}");
@@ -264,12 +277,11 @@ fn the_metrics_are_those_that_are_documented() {
 fn a_scrape_without_the_series_of_each_vip_has_all_else() {
     run(async {
         let site = serving().await;
-        let (_, all) = site.get("/metrics").await;
-        let (status, text) = site.get("/metrics?vips=none").await;
-        assert_eq!(status, 200);
+        let all = openmetrics(&site, "/metrics").await;
+        let text = openmetrics(&site, "/metrics?vips=none").await;
         let rest = families(&all).into_iter().filter(|(name, _)| !name.starts_with("vipd_vip_"));
         assert_eq!(families(&text), rest.collect());
-        assert!(text.contains("vipd_vips 1"), "{text}");
+        assert!(text.contains("vipd_vips{state=\"serving\"} 1"), "{text}");
         assert_eq!(site.get("/metrics?vips=some").await.0, 400);
         site.end().await;
     });
@@ -301,7 +313,8 @@ fn the_metrics_say_what_is() {
             ("vipd_ready", 1.0),
             ("vipd_mode{mode=\"acting\"}", 1.0),
             ("vipd_mode{mode=\"held\"}", 0.0),
-            ("vipd_vips", 1.0),
+            ("vipd_vips{state=\"serving\"}", 1.0),
+            ("vipd_vips{state=\"refusing\"}", 0.0),
             ("vipd_traffic_readable", 1.0),
             ("vipd_source_up{source=\"m0\"}", 1.0),
             ("vipd_source_streaming{source=\"m0\"}", 1.0),
@@ -321,7 +334,33 @@ fn the_metrics_say_what_is() {
         }
         assert!(value("vipd_event_to_kernel_seconds_count") >= 1.0, "{text}");
         assert!(value("vipd_sync_last_success_timestamp_seconds") > 1.7e9, "{text}");
-        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(openmetrics(&site, "/metrics").await.ends_with("# EOF\n"));
+        site.end().await;
+    });
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    run(async {
+        let site = serving().await;
+        let (_, text) = site.get("/metrics").await;
+        let child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        match child {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                println!("not run: this machine has no promtool");
+            }
+            child => {
+                let mut child = child.unwrap();
+                child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+                let said = child.wait_with_output().unwrap();
+                assert!(said.status.success() && said.stderr.is_empty(), "{said:?}\n{text}");
+            }
+        }
         site.end().await;
     });
 }

@@ -17,6 +17,7 @@ mod refusals;
 mod requests;
 mod schema;
 mod site;
+mod suspended;
 mod terminal;
 mod workloads;
 mod world;

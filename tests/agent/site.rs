@@ -40,9 +40,14 @@ impl Site {
         serde_json::from_str(&body).unwrap()
     }
 
-    pub(crate) async fn end(self) {
+    /// Stops answering.
+    pub(crate) fn end_admin(self) -> World {
         self.admin.stop();
-        self.world.end().await;
+        self.world
+    }
+
+    pub(crate) async fn end(self) {
+        self.end_admin().end().await;
     }
 }
 

@@ -163,17 +163,20 @@ fn instance() -> impl Strategy<Value = Instance> {
 
 fn workload() -> impl Strategy<Value = Workload> {
     let kind = prop::sample::select(vec![Kind::App, Kind::Pod]);
-    let flags = any::<(bool, bool, bool)>();
+    let flags = any::<(bool, bool, bool, bool)>();
     (text(), kind, text(), spec(), vec(instance(), 0..3), flags).prop_map(
-        |(id, kind, path, spec, instances, (tasks_known, deploying, damaged))| Workload {
-            id: id.into(),
-            kind,
-            path,
-            spec,
-            instances,
-            tasks_known,
-            deploying,
-            damaged,
+        |(id, kind, path, spec, instances, (tasks_known, deploying, suspended, damaged))| {
+            Workload {
+                id: id.into(),
+                kind,
+                path,
+                spec,
+                instances,
+                tasks_known,
+                deploying,
+                suspended,
+                damaged,
+            }
         },
     )
 }

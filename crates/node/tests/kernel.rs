@@ -66,6 +66,7 @@ fn desired(vips: &[&str], servers: &[&str]) -> Desired {
         options: Options::default(),
         apps: vec!["/a".into()],
         incomplete: false,
+        suspended: false,
         selection: Selection { members, ..Selection::default() },
     };
     let services = vips.iter().map(|vip| (cases::tcp_vip(vip), service.clone())).collect();

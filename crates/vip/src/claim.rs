@@ -28,6 +28,8 @@ pub struct Claim {
     /// Whether the location of some running tasks of the app is unknown: real servers without a
     /// known task may be theirs.
     pub incomplete: bool,
+    /// Whether the app is scaled to 0 instances: that nothing serves it is no trouble.
+    pub suspended: bool,
     /// A note for the app's owner about a label that is obeyed.
     pub note: Option<String>,
     /// The options of the port and the app.

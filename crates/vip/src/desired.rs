@@ -63,6 +63,8 @@ pub struct DesiredService {
     pub apps: Vec<Arc<str>>,
     /// Whether some of the real servers may be unknown: then none is removed.
     pub incomplete: bool,
+    /// Whether every app that claims it is scaled to 0 instances.
+    pub suspended: bool,
     /// The real servers, and the tasks that are left out.
     pub selection: Selection,
 }
@@ -206,10 +208,12 @@ pub fn decide(
             (&observed.node, policy.local_servers),
         );
         let incomplete = claims.iter().any(|claim| claim.incomplete);
+        let suspended = claims.iter().all(|claim| claim.suspended);
         // A new allocation: reusing that of the claims would keep many times the memory.
         let mut apps: Vec<_> = claims.iter().map(|claim| Arc::clone(&claim.label.app.id)).collect();
         apps.dedup();
-        desired.services.insert(vip, DesiredService { options, apps, incomplete, selection });
+        let service = DesiredService { options, apps, incomplete, suspended, selection };
+        desired.services.insert(vip, service);
     }
     desired
 }

@@ -40,6 +40,7 @@ mod source_address;
 mod source_id;
 mod special_address;
 mod table_doubt;
+mod vip_state;
 mod why;
 
 pub use nl_ipvs::{Family, Stats, Timeouts};
@@ -66,4 +67,5 @@ pub use source_address::{LOOPBACK_MTU, Way, Ways};
 pub use source_id::SourceId;
 pub use special_address::SpecialAddress;
 pub use table_doubt::TableDoubt;
+pub use vip_state::{KernelMatch, TaskCounts, VipCount, VipState};
 pub use why::{Health, Why};

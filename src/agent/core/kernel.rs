@@ -8,6 +8,7 @@ use vip::firewall::prefixes_to_check;
 use vip::{Nft, Observed};
 
 use super::{AgentCore, Effect, KernelReading};
+use crate::agent::status::DataPath;
 use crate::clock::Moment;
 
 impl AgentCore {
@@ -37,13 +38,13 @@ impl AgentCore {
 
     /// Logs the mode of the data path when it changes.
     fn note_data_path(&mut self, nft: &Nft) {
-        let data_path = nft.to_string();
+        let data_path = DataPath::from(nft);
         if self.data_path.as_ref() == Some(&data_path) {
             return;
         }
-        match nft.describe_lacks().is_empty() {
-            true => tracing::info!("data path: {data_path}"),
-            false => tracing::warn!("data path: {data_path}"),
+        match data_path.is_reduced {
+            false => tracing::info!("data path: {}", data_path.text),
+            true => tracing::warn!("data path: {}", data_path.text),
         }
         self.data_path = Some(data_path);
     }

@@ -31,7 +31,7 @@ use vip::liveness::{ProbeStatus, Refusals, ServerVerdict};
 use vip::naming::{NameFacts, VipName, task_zones};
 use vip::{Controller, Firewall, LabelReport};
 
-use super::status::{Hold, RefusedReload, SilentHost, WrongSysctl};
+use super::status::{DataPath, Hold, RefusedReload, SilentHost, WrongSysctl};
 use crate::clock::{Moment, Timestamp};
 use crate::sources::facts::ClusterContext;
 use crate::sources::hosts::HostCache;
@@ -61,7 +61,7 @@ pub struct AgentCore {
     checked_firewall: Option<(Arc<Firewall>, Vec<IpNet>)>,
     /// Rules of vipd's own let VIPs through the firewall.
     lets_in: bool,
-    data_path: Option<String>,
+    data_path: Option<DataPath>,
     /// Why the node's resolver can't be told to ask the name server.
     resolver: Option<String>,
     /// The hosts that are silent.

@@ -99,7 +99,11 @@ impl AgentCore {
         let drains = self.controller.draining_servers().filter_map(|(vip, server, drain)| {
             Some(((vip, server), drain.deadline?.saturating_sub(now.since_start)))
         });
+        let states = self.controller.states().iter().map(|(vip, (state, since))| {
+            (*vip, (*state, self.started.saturating_add(*since).unwrap_or(self.started)))
+        });
         Table {
+            states: states.collect(),
             desired,
             observed: self.controller.observed().cloned(),
             conflicts: self.controller.conflicts().cloned().collect(),

@@ -19,13 +19,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use vip::controller::Mode;
-use vip::{SourceId, Stats, Vip};
+use vip::{SourceId, Stats, Vip, VipCount, VipState};
 
-use super::drift;
 use super::encoder::{Encoder, Label, register_metric};
+use super::{drift, process, text_format};
 use crate::agent::status::View;
 use crate::agent::status::counts::VipCounts;
 use crate::clock::Timestamp;
+use crate::version::COMMIT;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -122,6 +123,15 @@ fn duration_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 16))
 }
 
+/// A format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+    /// The text format 0.0.4.
+    Text,
+}
+
 /// The state of the agent at the time of a scrape.
 #[derive(Debug)]
 pub struct Scrape {
@@ -145,23 +155,26 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Writes all metrics in the text format of `OpenMetrics`.
+    /// Writes all metrics.
     ///
     /// # Errors
     /// When a metric can't be written, which is a bug.
-    pub fn encode_all(self, loop_metrics: &Registry) -> Result<String, Error> {
+    pub fn encode_all(self, loop_metrics: &Registry, format: Format) -> Result<String, Error> {
         let mut read_now = Registry::default();
         read_now.register_collector(Box::new(self));
         let mut text = String::new();
         encode_registry(&mut text, loop_metrics)?;
         encode_registry(&mut text, &read_now)?;
         encode_eof(&mut text)?;
-        Ok(text)
+        Ok(match format {
+            Format::OpenMetrics => text,
+            Format::Text => text_format::from_openmetrics(&text),
+        })
     }
 
     fn encode_agent(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        out.gauges("vipd_build_info", "The version of vipd; always 1", [(version, 1.0)])?;
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", COMMIT)];
+        out.gauges("vipd_build_info", "The version and commit of vipd; always 1", [(build, 1.0)])?;
         out.gauge(
             "vipd_start_time_seconds",
             "Unix time of the agent's start",
@@ -213,6 +226,13 @@ impl Scrape {
             "vipd_conflicts",
             "VIPs that a virtual service of another owner stands in the way of",
             count(status.conflicts.len()),
+        )?;
+        // Before the first reading of the kernel its mode is unknown.
+        let modes = self.view.data_path.iter();
+        out.gauges(
+            "vipd_reduced_mode",
+            "1 if the kernel lacks nftables rules that vipd needs for all of its work",
+            modes.map(|data_path| ([], one_if(data_path.is_reduced))),
         )?;
         out.gauge("vipd_draining_servers", "Draining real servers", count(status.draining))?;
         out.gauge(
@@ -326,7 +346,14 @@ impl Scrape {
 
     fn encode_counts(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
         let Some(counts) = &self.counts else { return Ok(()) };
-        out.gauge("vipd_vips", "VIPs that apps claim", count(counts.vips.len()))?;
+        out.gauges(
+            "vipd_vips",
+            "VIPs that apps claim, by their state on this node",
+            counts
+                .count_states()
+                .iter()
+                .map(|(state, all)| ([("state", state.word())], count(*all))),
+        )?;
         out.gauges(
             "vipd_refused_labels",
             "Labels that are not obeyed, by the kind of reason",
@@ -341,15 +368,22 @@ impl Scrape {
             return Ok(());
         }
         let vips: Vec<_> =
-            counts.vips.iter().map(|(vip, servers)| (VipLabels::new(vip), servers)).collect();
+            counts.vips.iter().map(|(vip, count)| (VipLabels::new(vip), count)).collect();
+        out.gauges(
+            "vipd_vip_suspended",
+            "1 if a VIP has no tasks since its apps are scaled to 0 instances",
+            vips.iter()
+                .map(|(vip, count)| (vip.labels(), one_if(count.state == VipState::Suspended))),
+        )?;
         out.gauges(
             "vipd_vip_servers",
             "Tasks of a VIP, by whether they serve it",
-            vips.iter().flat_map(|(vip, servers)| {
+            vips.iter().flat_map(|(vip, VipCount { tasks, .. })| {
                 [
-                    ("serving", servers.serving),
-                    ("draining", servers.weightless),
-                    ("left-out", servers.left_out),
+                    ("serving", tasks.serving - tasks.fail_open),
+                    ("fail-open", tasks.fail_open),
+                    ("draining", tasks.weightless),
+                    ("left-out", tasks.left_out),
                 ]
                 .map(|(state, all)| (vip.with_label(("state", state)), count(all)))
             }),
@@ -390,6 +424,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut out = Encoder(encoder);
         self.encode_agent(&mut out)?;
+        process::encode_process(&mut out)?;
         self.encode_kernel(&mut out)?;
         self.encode_sources(&mut out)?;
         self.encode_probing(&mut out)?;

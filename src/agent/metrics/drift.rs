@@ -136,6 +136,7 @@ mod tests {
             options: settings,
             apps: vec!["/web".into()],
             incomplete: false,
+            suspended: false,
             selection: vip::Selection {
                 members: [(
                     server(),

@@ -70,6 +70,19 @@ impl Encoder<'_> {
         ConstCounter::new(value).encode(encoder)
     }
 
+    /// Writes a counter of fractions with one series.
+    pub(super) fn float_counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: f64,
+    ) -> Result<(), Error> {
+        let (name, unit) = split_name(name);
+        let kind = MetricType::Counter;
+        let encoder = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
     /// Writes a counter with a series for each set of labels.
     pub(super) fn counters<'a, const N: usize>(
         &mut self,

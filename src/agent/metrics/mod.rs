@@ -5,4 +5,6 @@ pub mod declared;
 mod drift;
 mod encoder;
 mod lag;
+mod process;
 pub(in crate::agent) mod recorder;
+mod text_format;

@@ -3,34 +3,23 @@
 use std::collections::BTreeMap;
 
 use vip::label::RefusalKind;
-use vip::{DesiredService, LabelReport, Vip};
+use vip::{LabelReport, Vip, VipCount, VipState};
 
 /// Counts of real servers and refused labels: what the sources want, not what the kernel has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VipCounts {
-    /// The tasks of each VIP.
-    pub vips: BTreeMap<Vip, TaskCounts>,
+    /// Each VIP that apps claim.
+    pub vips: BTreeMap<Vip, VipCount>,
     /// The number of refused labels of each kind, 0 included.
     pub refused: BTreeMap<RefusalKind, usize>,
     /// The number of names in each state, 0 included; see [`NAME_STATES`](vip::naming::NAME_STATES).
     pub names: BTreeMap<&'static str, usize>,
 }
 
-/// The numbers of tasks of one VIP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TaskCounts {
-    /// Real servers that take new connections.
-    pub serving: usize,
-    /// Real servers with weight 0, whatever the reason.
-    pub weightless: usize,
-    /// Tasks that are no real servers and haven't ended.
-    pub left_out: usize,
-}
-
 impl VipCounts {
-    /// Counts the tasks of all services, the refused labels and the names.
+    /// Counts the refused labels, beside the VIPs and names that were counted.
     pub fn count_all<'a>(
-        services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
+        vips: impl Iterator<Item = (Vip, VipCount)>,
         reports: impl Iterator<Item = &'a LabelReport>,
         names: BTreeMap<&'static str, usize>,
     ) -> Self {
@@ -38,30 +27,24 @@ impl VipCounts {
         for kind in reports.filter_map(|report| report.verdict.refusal_kind()) {
             *refused.entry(kind).or_default() += 1;
         }
-        Self {
-            vips: services.map(|(vip, service)| (*vip, TaskCounts::count_tasks(service))).collect(),
-            refused,
-            names,
-        }
+        Self { vips: vips.collect(), refused, names }
     }
-}
 
-impl TaskCounts {
-    fn count_tasks(service: &DesiredService) -> Self {
-        let selection = &service.selection;
-        let serving = selection.members.values().filter(|member| member.weight > 0).count();
-        Self {
-            serving,
-            weightless: selection.members.len() - serving,
-            left_out: selection.waiting_tasks().count(),
+    /// Counts the VIPs in each state.
+    #[must_use]
+    pub fn count_states(&self) -> BTreeMap<VipState, usize> {
+        let mut counts = BTreeMap::from(VipState::ALL.map(|state| (state, 0)));
+        for vip in self.vips.values() {
+            *counts.entry(vip.state).or_default() += 1;
         }
+        counts
     }
 }
 
 #[cfg(test)]
 mod tests {
     use vip::label::{LabelRefusal, ValueError, read_port};
-    use vip::{LabelPlace, Member, Selection, Verdict, Why, policy};
+    use vip::{LabelPlace, TaskCounts, Verdict, policy};
 
     use super::*;
 
@@ -108,28 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_counted_by_whether_they_take_new_connections() {
-        let member = |weight, why| Member {
-            weight,
-            source: "m".into(),
-            app: "/web".into(),
-            task: "t".into(),
-            why,
-            local: None,
-            silent: None,
-        };
-        let mut selection = Selection::default();
-        selection.members.insert("10.0.0.1:1".parse().unwrap(), member(1, Why::Healthy));
-        selection.members.insert("10.0.0.2:1".parse().unwrap(), member(0, Why::Draining));
-        let service = DesiredService {
-            options: vip::label::Options::default(),
-            apps: vec!["/web".into()],
-            incomplete: false,
-            selection,
-        };
-        let census =
-            VipCounts::count_all([(&vip(), &service)].into_iter(), [].into_iter(), BTreeMap::new());
-        let expected = TaskCounts { serving: 1, weightless: 1, left_out: 0 };
-        assert_eq!(census.vips, [(vip(), expected)].into());
+    fn every_state_of_vips_is_counted_even_if_no_vip_is_in_it() {
+        let tasks = TaskCounts { serving: 1, ..TaskCounts::default() };
+        let count = VipCount { state: VipState::Serving, tasks };
+        let vips = [(vip(), count)].into_iter();
+        let counts = VipCounts::count_all(vips, [].into_iter(), BTreeMap::new()).count_states();
+        assert_eq!(counts.len(), VipState::ALL.len());
+        assert_eq!((counts[&VipState::Serving], counts[&VipState::Refusing]), (1, 0));
     }
 }

@@ -106,7 +106,8 @@ impl Readiness {
         }
         let vital = view.sysctls.iter().filter(|wrong| wrong.is_vital);
         reasons.extend(vital.map(|wrong| wrong.what.clone()));
-        Self { reasons, notes: collect_notes(view, now), data_path: view.data_path.clone() }
+        let data_path = view.data_path.as_ref().map(|data_path| data_path.text.clone());
+        Self { reasons, notes: collect_notes(view, now), data_path }
     }
 
     /// Returns whether the node is ready.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use vip::controller::{LocalFacts, Status};
 use vip::naming::VipName;
 use vip::plan::Conflict;
-use vip::{Desired, Observed, Scope, SourceId, Vip};
+use vip::{Desired, Nft, Observed, Scope, SourceId, Vip, VipState};
 
 use crate::clock::Timestamp;
 use crate::sources::SourceView;
@@ -49,9 +49,8 @@ pub struct View {
     pub sysctls: Vec<WrongSysctl>,
     /// A sentence on each rule of the node's own firewall that blocks VIPs.
     pub firewall: Vec<String>,
-    /// The mode of the nftables rules: `whole`, or `reduced` with the reason. `None` until the kernel is
-    /// read.
-    pub data_path: Option<String>,
+    /// The mode of the nftables rules. `None` until the kernel is read.
+    pub data_path: Option<DataPath>,
     /// Why the node's resolver can't be told to ask the name server.
     pub resolver: Option<String>,
     /// The probing of hosts.
@@ -70,6 +69,21 @@ impl View {
     pub fn describe_resolver(&self) -> Option<String> {
         let why = self.resolver.as_ref()?;
         Some(format!("names don't resolve through systemd-resolved: {why}"))
+    }
+}
+
+/// The mode of the nftables rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataPath {
+    /// The kernel lacks what the whole mode needs.
+    pub is_reduced: bool,
+    /// `whole`, or `reduced` with the reason.
+    pub text: String,
+}
+
+impl From<&Nft> for DataPath {
+    fn from(nft: &Nft) -> Self {
+        Self { is_reduced: !nft.describe_lacks().is_empty(), text: nft.to_string() }
     }
 }
 
@@ -142,6 +156,8 @@ pub struct Table {
     pub observed: Option<Arc<Observed>>,
     /// VIPs that can't be served, because another program has a service there.
     pub conflicts: Vec<Conflict>,
+    /// The state of each VIP once its latest decision is in the kernel, and since when.
+    pub states: BTreeMap<Vip, (VipState, Timestamp)>,
     /// The version that each task runs, by task id.
     pub versions: BTreeMap<Arc<str>, String>,
     /// Draining real servers, with the longest time that each has left.

@@ -203,7 +203,9 @@ fn is_shown_by_source(text: &str, report: &AgentReport) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::vips::{Traffic, VipState, VipSummary};
+    use vip::VipState;
+
+    use crate::report::vips::{Traffic, VipSummary};
 
     fn vip(vip: &str, state: VipState, app: &str, connections: u64) -> VipReport {
         VipReport {
@@ -216,6 +218,7 @@ mod tests {
                 dns: None,
                 apps: vec![app.into()],
                 state,
+                since: None,
                 problems: Vec::new(),
                 conflict: None,
                 scheduler: Some("wlc".into()),

@@ -58,6 +58,15 @@ impl Entry {
         }
     }
 
+    fn is_suspended(&self) -> bool {
+        let instances = match &self.body {
+            Body::App(app) => app.instances,
+            Body::PodStatus(pod) => pod.spec.scaling.instances,
+            Body::PodSpec(pod) => pod.scaling.instances,
+        };
+        instances == Some(0)
+    }
+
     /// Converts the definition alone, for a version record.
     pub(super) fn to_spec(&self) -> Spec {
         match &self.body {
@@ -76,7 +85,7 @@ impl Entry {
             }
             Body::PodSpec(_) => pods::pod_workload(id, path, spec, None, assembly),
         };
-        Workload { damaged: self.is_damaged(), ..workload }
+        Workload { damaged: self.is_damaged(), suspended: self.is_suspended(), ..workload }
     }
 }
 

@@ -180,6 +180,14 @@ impl FromJson for u16 {
     }
 }
 
+impl FromJson for Option<u64> {
+    const EXPECTED: &'static str = "a whole number from 0 on";
+
+    fn from_integer(found: u64) -> Option<Self> {
+        Some(Some(found))
+    }
+}
+
 impl FromJson for Duration {
     const EXPECTED: &'static str = "a number of seconds";
 

@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) id: Option<String>,
     pub(crate) version: Option<Timestamp>,
     pub(crate) version_info: VersionInfo,
+    /// The number of tasks that there should be.
+    pub(crate) instances: Option<u64>,
     pub(crate) labels: Labels,
     /// From 1.5.
     pub(crate) networks: Vec<Network>,
@@ -47,6 +49,7 @@ record!(workload "app" App {
     "id" => id,
     "version" => version,
     "versionInfo" => version_info,
+    "instances" => instances,
     "labels" => labels,
     "networks" => networks,
     "container" => container,

@@ -30,6 +30,7 @@ record!(workload "pod" PodStatus { "id" => id, "spec" => spec, "instances" => in
 pub(crate) struct PodSpec {
     pub(crate) id: Option<String>,
     pub(crate) version: Option<Timestamp>,
+    pub(crate) scaling: Scaling,
     pub(crate) labels: Labels,
     pub(crate) networks: Vec<Network>,
     pub(crate) containers: Vec<PodContainer>,
@@ -42,10 +43,19 @@ pub(crate) struct PodSpec {
 record!(workload "pod" PodSpec {
     "id" => id,
     "version" => version,
+    "scaling" => scaling,
     "labels" => labels,
     "networks" => networks,
     "containers" => containers,
 });
+
+#[derive(Debug, Default)]
+pub(crate) struct Scaling {
+    /// The number of instances that there should be.
+    pub(crate) instances: Option<u64>,
+}
+
+record!(Scaling { "instances" => instances });
 
 #[derive(Debug, Default)]
 pub(crate) struct PodContainer {

@@ -42,6 +42,7 @@ pub(crate) fn app_workload(
         tasks_known: instances.is_some(),
         instances: instances.unwrap_or_default(),
         deploying: !app.deployments.is_empty(),
+        suspended: false,
         damaged: false,
         spec: Arc::new(spec),
         id: id.into(),

@@ -92,6 +92,7 @@ pub(crate) fn pod_workload(
         tasks_known: instances.is_some(),
         instances: instances.unwrap_or_default(),
         deploying: false,
+        suspended: false,
         damaged: false,
         spec: Arc::new(spec),
         id: id.into(),

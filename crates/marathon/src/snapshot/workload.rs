@@ -81,6 +81,9 @@ pub struct Workload {
     pub tasks_known: bool,
     /// A deployment is under way. Apps only.
     pub deploying: bool,
+    /// The definition asks for no instances: somebody scaled the app or pod to 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// A part of the definition could not be read, so it may have more ports and labels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub damaged: bool,

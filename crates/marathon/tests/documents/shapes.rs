@@ -4,7 +4,7 @@ use marathon::{Coverage, Document, Finding, Labels, Records, Snapshot, Workload}
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::common::{fixture, snapshot};
+use crate::common::{fixture, only, snapshot};
 
 /// One document of each shape.
 fn documents() -> Vec<String> {
@@ -222,4 +222,31 @@ fn ids_in_groups_are_relative_to_their_group() {
         "/abs/d",
     ];
     assert_eq!(ids, expected);
+}
+
+#[test]
+fn an_app_or_pod_scaled_to_0_is_suspended_in_every_shape_of_answer() {
+    let suspended = |json: &str| only(json).suspended;
+    assert!(suspended(r#"{"id": "/a", "instances": 0}"#));
+    assert!(suspended(r#"{"app": {"id": "/a", "instances": 0, "tasks": [{"id": "t"}]}}"#));
+    assert!(suspended(
+        r#"{"id": "/", "groups": [{"id": "/g", "apps": [
+        {"id": "/g/a", "instances": 0, "tasks": []}]}]}"#
+    ));
+    assert!(suspended(
+        r#"{"id": "/p", "scaling": {"kind": "fixed", "instances": 0},
+        "containers": []}"#
+    ));
+    assert!(suspended(
+        r#"[{"id": "/p", "instances": [], "spec": {"id": "/p",
+        "scaling": {"kind": "fixed", "instances": 0}, "containers": []}}]"#
+    ));
+    for running in [
+        r#"{"id": "/a", "instances": 2, "tasks": []}"#,
+        r#"{"id": "/a", "tasks": []}"#,
+        r#"{"id": "/a", "instances": null, "tasks": []}"#,
+        r#"[{"id": "/p", "instances": [], "spec": {"id": "/p", "containers": []}}]"#,
+    ] {
+        assert!(!suspended(running), "{running}");
+    }
 }

@@ -85,6 +85,7 @@ impl Cluster {
             instances: (0..*tasks).map(|task| instance(number, 0, task)).collect(),
             tasks_known: true,
             deploying: false,
+            suspended: false,
             damaged: false,
         };
         Self { apps: tasks.iter().enumerate().map(app).collect() }

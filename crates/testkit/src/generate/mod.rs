@@ -149,7 +149,7 @@ pub fn any_desired_service(vip: Vip) -> impl Strategy<Value = (Vip, DesiredServi
         let members = servers.into_iter().map(|(at, weight)| (at, member(weight))).collect();
         let selection = Selection { members, ..Selection::default() };
         let apps = vec!["/a".into()];
-        (vip, DesiredService { options, apps, incomplete: false, selection })
+        (vip, DesiredService { options, apps, selection, ..DesiredService::default() })
     })
 }
 

@@ -332,8 +332,13 @@ impl Memory {
             None => {
                 let selection = Selection { members: staying, ..Selection::default() };
                 let options = Options::from_settings(&held.settings);
-                let service =
-                    DesiredService { options, apps: Vec::new(), incomplete: false, selection };
+                // No app claims it, so none is to run.
+                let service = DesiredService {
+                    options,
+                    suspended: true,
+                    selection,
+                    ..DesiredService::default()
+                };
                 desired.services.insert(vip, service);
             }
         }

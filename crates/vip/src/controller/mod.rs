@@ -29,6 +29,7 @@ mod served;
 mod silence;
 mod silent_hosts;
 mod slice;
+mod states;
 mod status;
 mod tenant;
 mod ways;
@@ -62,6 +63,7 @@ pub use once::Decision;
 pub use read_failure::ReadFailure;
 pub use retry::Retry;
 use silent_hosts::SilentHosts;
+use states::States;
 pub use status::{Counters, Mode, Status};
 
 /// An input to the controller.
@@ -180,6 +182,7 @@ pub struct Controller {
     learnt_mtus: LearntMtus,
     decided: Decided,
     conflicts: BTreeMap<Vip, Conflict>,
+    states: States,
     names: AddressBook,
     /// Whether the names, their addresses or their apps changed since that was last asked.
     names_changed: bool,
@@ -231,6 +234,7 @@ impl Controller {
             learnt_mtus: LearntMtus::default(),
             decided: Decided::default(),
             conflicts: BTreeMap::new(),
+            states: States::default(),
             names: AddressBook::default(),
             names_changed: false,
             served_changed: false,

@@ -111,6 +111,8 @@ impl Controller {
         let plan = Plan::new(&observed, &desired, scope, &self.config.node);
         self.note_served(addresses, &observed, &desired);
         self.remember_decision(addresses, desired, &plan);
+        let (services, conflicts) = (self.decided.all_services(), &self.conflicts);
+        self.states.note_decision(addresses, services, conflicts, now);
         Ok(plan)
     }
 

@@ -1,6 +1,10 @@
 //! Reports of the controller's status.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::{Controller, Effect, Job, Mode, Status};
+use crate::{KernelMatch, TaskCounts, Vip, VipCount, VipState};
 
 impl Controller {
     pub(super) fn mode(&self) -> Mode {
@@ -9,6 +13,25 @@ impl Controller {
             (false, true) => Mode::Held,
             (false, false) => Mode::Acting,
         }
+    }
+
+    /// Returns the state and the numbers of tasks of each VIP.
+    pub fn count_vips(&self) -> impl Iterator<Item = (Vip, VipCount)> {
+        self.decided.services().map(|(vip, service)| {
+            let model = self.model.as_deref();
+            let kernel = model.map(|model| KernelMatch::compare(vip, Some(service), model));
+            let has_conflict = self.conflicts.contains_key(vip);
+            let tasks = TaskCounts::of_service(service);
+            let state =
+                tasks.find_state(kernel.unwrap_or_default(), has_conflict, service.suspended);
+            (*vip, VipCount { state, tasks })
+        })
+    }
+
+    /// Returns the state of each VIP once its latest decision is in the kernel, and since when.
+    #[must_use]
+    pub fn states(&self) -> &BTreeMap<Vip, (VipState, Duration)> {
+        self.states.all()
     }
 
     pub(super) fn report(&mut self) -> Option<Effect> {

@@ -86,6 +86,7 @@ pub(crate) fn claim(vip: Vip, app: &str, tasks: &[(String, SocketAddr, Condition
         label,
         source: Default::default(),
         superseded: false,
+        suspended: false,
         incomplete: false,
         note: None,
         options: Options::default(),

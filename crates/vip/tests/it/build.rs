@@ -46,6 +46,7 @@ pub(crate) fn claim(at: &str, app: &str, candidates: Vec<Candidate>) -> Claim {
         label,
         source: Default::default(),
         superseded: false,
+        suspended: false,
         incomplete: false,
         note: None,
         options,

@@ -124,3 +124,16 @@ fn a_vip_without_tasks_stays_empty() {
     let desired = decide(vec![claim("3.3.0.6:80", "/a", vec![])], &Observed::default());
     assert!(desired.services[&vip("3.3.0.6:80")].selection.members.is_empty());
 }
+
+#[test]
+fn a_vip_is_suspended_only_if_all_of_its_apps_are() {
+    let suspended = |apps: &[(&str, bool)]| {
+        let claims = apps.iter().map(|(app, suspended)| Claim {
+            suspended: *suspended,
+            ..claim("3.3.0.6:80", app, vec![])
+        });
+        decide(claims.collect(), &Observed::default()).services[&vip("3.3.0.6:80")].suspended
+    };
+    assert!(suspended(&[("/a", true)]) && suspended(&[("/a", true), ("/b", true)]));
+    assert!(!suspended(&[("/a", false)]) && !suspended(&[("/a", true), ("/b", false)]));
+}

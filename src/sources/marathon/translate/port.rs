@@ -105,6 +105,7 @@ impl PortReader<'_> {
                     source: SourceId::default(),
                     superseded: self.superseded,
                     incomplete: self.incomplete,
+                    suspended: self.workload.suspended,
                     note: note.clone(),
                     options: labels.options.clone(),
                     candidates: instances.iter().map(|each| self.make_candidate(each)).collect(),
