@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -253,9 +254,9 @@ fn the_daemon_set_runs_commands_and_sets_variables_that_there_are() {
 }
 
 /// Every metric that a text names; a histogram by its own name.
-fn metrics(text: &str) -> std::collections::BTreeSet<String> {
+fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let names = words.filter(|word| word.starts_with("vipd_"));
+    let names = words.filter(|word| word.starts_with("vipd_") || word.starts_with("process_"));
     names.map(|name| name.trim_end_matches("_bucket").to_owned()).collect()
 }
 
@@ -268,11 +269,34 @@ fn alerts_and_dashboard_speak_of_metrics_that_there_are() {
     let rules = alerts["groups"][0]["rules"].as_array().unwrap().iter().map(|rule| &rule["expr"]);
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
-    let expressions: Vec<_> = rules.chain(targets.map(|target| &target["expr"])).collect();
-    assert!(expressions.len() > 20);
-    for expression in expressions {
+    let targets: Vec<_> = targets.map(|target| &target["expr"]).collect();
+    assert!(targets.len() > 20);
+    let shown: BTreeSet<_> =
+        targets.iter().flat_map(|target| metrics(target.as_str().unwrap())).collect();
+    for expression in rules.clone().chain(targets) {
         let used = metrics(expression.as_str().unwrap());
         assert!(used.is_subset(&known), "{expression}: {:?}", used.difference(&known));
+    }
+    for rule in rules {
+        let used = metrics(rule.as_str().unwrap());
+        assert!(used.is_subset(&shown), "no panel shows {:?}", used.difference(&shown));
+    }
+}
+
+/// That each of them passes is for `promtool`.
+#[test]
+fn every_alert_is_tested_to_fire_and_to_be_silent() {
+    let yaml = |file: &str| -> Value { serde_saphyr::from_str(&read(file)).unwrap() };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let tests = list(&yaml("prometheus/alerts.test.yml")["tests"]);
+    let cases: Vec<_> = tests.iter().flat_map(|test| list(&test["alert_rule_test"])).collect();
+    for rule in list(&yaml("prometheus/alerts.yml")["groups"][0]["rules"]) {
+        let alert = &rule["alert"];
+        let cases = cases.iter().filter(|case| case["alertname"] == *alert);
+        let (fires, silent): (Vec<_>, Vec<_>) =
+            cases.partition(|case| !list(&case["exp_alerts"]).is_empty());
+        assert!(!fires.is_empty(), "no test has {alert} fire");
+        assert!(!silent.is_empty(), "no test has {alert} silent");
     }
 }
 
