@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,8 +14,11 @@ use axum::routing::get;
 use super::answer::answer_problem;
 use super::state::{AdminState, SharedState};
 
-/// The page, with its scripts and styles.
-const PAGE: &str = include_str!("page.html");
+/// The page, with its styles and its script, which stand in files of their own.
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    let page = include_str!("page.html").replacen("STYLE", include_str!("page.css"), 1);
+    page.replacen("SCRIPT", include_str!("page.js"), 1)
+});
 
 /// The placeholder for the nonce in the page's scripts and styles.
 const NONCE: &str = "NONCE";

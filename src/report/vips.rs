@@ -379,7 +379,7 @@ impl VipReport {
         let state = tasks.find_state(kernel, self.summary.conflict.is_some(), is_suspended);
         let problem = match state {
             VipState::Refusing => Some(describe_refusal(side, tasks)),
-            VipState::Unapplied if kernel == KernelMatch::Differs => {
+            VipState::Unapplied if kernel.differs => {
                 Some("the kernel does not hold it as wanted yet")
             }
             VipState::Degraded if tasks.fail_open > 0 => {
@@ -387,8 +387,7 @@ impl VipReport {
             }
             _ => None,
         };
-        let is_unbound = kernel == KernelMatch::Unbound;
-        let unbound = is_unbound.then_some("its address is not bound on this node");
+        let unbound = kernel.is_unbound.then_some("its address is not bound on this node");
         let problems = problem.into_iter().chain(unbound).map(ToOwned::to_owned);
         self.summary.state = state;
         self.summary.problems = self.summary.conflict.iter().cloned().chain(problems).collect();

@@ -42,6 +42,31 @@ async fn until(browser: &Browser, script: &str) {
     }
 }
 
+/// The widths of a desk, a tablet and a phone.
+const SIZES: [(u32, u32); 3] = [(1280, 900), (820, 1180), (390, 844)];
+
+/// Asserts that no element is wider than the screen and that the page has the brightness that its
+/// reader prefers, at three widths, light and dark. With `VIPD_PICTURES` it takes a picture of each.
+async fn assert_fits(browser: &Browser, name: &str) {
+    for dark in [false, true] {
+        browser.prefer_dark(dark).await;
+        for (width, height) in SIZES {
+            browser.resize(width, height).await;
+            let wide = "return document.documentElement.scrollWidth > innerWidth";
+            assert_eq!(browser.run(wide).await, json!(false), "{width} wide");
+            let is_dark = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)\
+                           .slice(0, 3).every(part => part < 128)";
+            assert_eq!(browser.run(is_dark).await, json!(dark), "{width} wide");
+            if let Ok(folder) = std::env::var("VIPD_PICTURES") {
+                let theme = if dark { "dark" } else { "light" };
+                browser.save_picture(&format!("{folder}/{name}-{width}-{theme}.png")).await;
+            }
+        }
+    }
+    browser.prefer_dark(false).await;
+    browser.resize(1280, 900).await;
+}
+
 /// An app whose tasks keep serving for long after SIGTERM.
 fn slow_to_stop(id: &str, vip: &str, instances: usize) -> Value {
     let mut app = app(id, vip, instances);
@@ -95,15 +120,82 @@ fn the_page_shows_a_vip_come_a_server_drain_and_marathon_go_away() {
         assert!(alarm.as_str().unwrap().contains("m0 can't be read"), "{alarm}");
         until(&browser, &shows("[data-vip='3.3.0.6:80/tcp']")).await;
 
-        // On a phone no element is wider than the screen.
-        browser.resize(390, 844).await;
-        let wide = "return document.documentElement.scrollWidth > innerWidth";
-        assert_eq!(browser.run(wide).await, json!(false));
+        assert_fits(&browser, "lost").await;
         assert_eq!(browser.complaints().await, [""; 0], "in the browser's console");
         browser.quit().await;
         site.end().await;
     });
 }
+
+#[test]
+fn the_page_filters_remembers_in_its_address_and_tells_what_is_suspended() {
+    run(async {
+        let mut world = World::new().await;
+        world.start().await;
+        let long = format!("/shop/{}", ["a-long-name-of-an-app"; 4].join("/"));
+        for (id, vip, instances) in
+            [("/shop/web", WEB, 2), (&*long, "3.3.0.7:80", 1), ("/off", "3.3.0.8:80", 1)]
+        {
+            world.run_app(&app(id, vip, instances)).await;
+            world.until_served(vip, instances).await;
+        }
+        world.send("PUT", "/v2/apps/off?force=true", &json!({"instances": 0})).await;
+        let site = Site::new(world).await;
+        let browser = Browser::start(1280, 900).await;
+        browser.open(&format!("{}/", site.url)).await;
+        until(&browser, &shows("[data-vip='3.3.0.8:80/tcp'][data-state=suspended]")).await;
+        until(&browser, &shows("[data-vip='3.3.0.8:80/tcp'] .state small:not(:empty)")).await;
+        assert_eq!(browser.run(&shows("#alarms .alarm.bad")).await, json!(false));
+        let whole = format!("return document.querySelector('#vips').innerText.includes({long:?})");
+        until(&browser, &whole).await;
+
+        browser.run("document.querySelector('[data-only=suspended]').click()").await;
+        until(&browser, "return document.querySelectorAll('.vip').length === 1").await;
+        let matched = "return document.querySelector('#matches').textContent === '1 of 3 VIPs'";
+        until(&browser, matched).await;
+        until(&browser, "return location.search === '?state=suspended'").await;
+        browser.open(&format!("{}/?q=shop&sort=vip", site.url)).await;
+        until(&browser, "return document.querySelectorAll('.vip').length === 2").await;
+        until(&browser, "return document.querySelector('#search').value === 'shop'").await;
+
+        // A link to the app in Marathon, and something to copy.
+        browser.run("document.querySelector('.row').click()").await;
+        let link = "return document.querySelector('.more a').href";
+        let url = browser.run(link).await;
+        assert_eq!(url, json!("http://vipd.example:8080/ui/#/apps/%2Fshop%2Fweb"));
+        until(&browser, &shows(".more button.link")).await;
+
+        // Filled as on a large node, without a timer that fetches the real one.
+        browser.run(MANY_VIPS).await;
+        until(&browser, "return document.querySelectorAll('.vip').length === 100").await;
+        let found = "return document.querySelector('#matches').textContent === '5 of 500 VIPs'";
+        browser.run("document.querySelector('#search').value = '10.0.77.'; drawVips()").await;
+        until(&browser, found).await;
+        let took = browser.run("return drawing()").await;
+        println!("500 VIPs with 5000 servers are drawn in {took} ms");
+        assert_fits(&browser, "many").await;
+        assert_eq!(browser.complaints().await, [""; 0], "in the browser's console");
+        browser.quit().await;
+        site.end().await;
+    });
+}
+
+/// Has the page show 500 VIPs with 10 real servers each, and nothing else from now on.
+const MANY_VIPS: &str = r#"
+    look = () => {}; clearTimeout(timer); busy = true;
+    const server = (vip, n) => ({ ip: `10.0.${vip % 100}.${n}`, port: 31000 + n, state: "serving",
+        health: "healthy", reason: "healthy", weight: 1, kernel_weight: 1, active: 3, drains_for: null,
+        app: `/shop/app-${vip}`, task: `shop_app-${vip}.${n}` });
+    const state = n => n < 3 ? "refusing" : n < 9 ? "degraded" : n < 15 ? "suspended" : "serving";
+    vips = Array.from({ length: 500 }, (_, n) => ({ vip: `3.3.${n >> 8}.${n & 255}:80`, protocol: "tcp",
+        name: null, dns: null, apps: [`/shop/app-${n}`], state: state(n),
+        since: new Date(Date.now() - 60000 * n).toISOString(), problems: [], conflict: null,
+        scheduler: "wlc", persistence: null, left_out: [], stats: null,
+        backend: state(n) === "suspended" ? [] : Array.from({ length: 10 }, (_, at) => server(n, at)) }));
+    $("search").value = "";
+    drawVips(); drawSums();
+    window.drawing = () => { const at = performance.now(); vips = vips.map(vip => ({ ...vip })); drawVips(); drawSums(); return Math.round(performance.now() - at); };
+"#;
 
 /// Not a test: takes the pictures for the README, for `cargo xtask picture`.
 #[test]

@@ -64,16 +64,14 @@ impl VipState {
     }
 }
 
-/// The relation of the kernel to what is wanted of a VIP.
+/// The differences between the kernel and what is wanted of a VIP; none if nothing is known of the
+/// kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KernelMatch {
-    /// The kernel holds it, or nothing is known of the kernel.
-    #[default]
-    Holds,
+pub struct KernelMatch {
     /// The virtual service is missing, or one of its real servers has another weight.
-    Differs,
+    pub differs: bool,
     /// The virtual service is there, and its address is not bound on this node.
-    Unbound,
+    pub is_unbound: bool,
 }
 
 impl KernelMatch {
@@ -81,13 +79,14 @@ impl KernelMatch {
     #[must_use]
     pub fn compare(vip: &Vip, wanted: Option<&DesiredService>, observed: &Observed) -> Self {
         let held = observed.service(vip);
-        if wanted.is_some_and(|wanted| differs(wanted, held)) {
-            Self::Differs
-        } else if held.is_some() && !observed.addresses.contains_key(&vip.address) {
-            Self::Unbound
-        } else {
-            Self::Holds
+        Self {
+            differs: wanted.is_some_and(|wanted| differs(wanted, held)),
+            is_unbound: held.is_some() && !observed.addresses.contains_key(&vip.address),
         }
+    }
+
+    fn is_whole(self) -> bool {
+        self == Self::default()
     }
 }
 
@@ -148,7 +147,7 @@ impl TaskCounts {
             VipState::Conflict
         } else if self.serving == 0 && !is_suspended {
             VipState::Refusing
-        } else if kernel != KernelMatch::Holds {
+        } else if !kernel.is_whole() {
             VipState::Unapplied
         } else if self.serving == 0 {
             VipState::Suspended
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     fn state(counts: TaskCounts, is_suspended: bool) -> VipState {
-        counts.find_state(KernelMatch::Holds, false, is_suspended)
+        counts.find_state(KernelMatch::default(), false, is_suspended)
     }
 
     #[test]
@@ -198,9 +197,10 @@ mod tests {
     #[test]
     fn a_suspended_vip_that_the_kernel_lacks_or_that_is_blocked_is_trouble() {
         let find = |kernel, conflict| TaskCounts::default().find_state(kernel, conflict, true);
-        assert_eq!(find(KernelMatch::Differs, false), VipState::Unapplied);
-        assert_eq!(find(KernelMatch::Unbound, false), VipState::Unapplied);
-        assert_eq!(find(KernelMatch::Holds, true), VipState::Conflict);
+        let whole = KernelMatch::default();
+        assert_eq!(find(KernelMatch { differs: true, ..whole }, false), VipState::Unapplied);
+        assert_eq!(find(KernelMatch { is_unbound: true, ..whole }, false), VipState::Unapplied);
+        assert_eq!(find(whole, true), VipState::Conflict);
     }
 
     #[test]

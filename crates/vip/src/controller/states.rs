@@ -34,7 +34,8 @@ impl States {
             for (vip, service) in services.range(Vip::all_on(*address)) {
                 let tasks = TaskCounts::of_service(service);
                 let has_conflict = conflicts.contains_key(vip);
-                let state = tasks.find_state(KernelMatch::Holds, has_conflict, service.suspended);
+                let kernel = KernelMatch::default();
+                let state = tasks.find_state(kernel, has_conflict, service.suspended);
                 let entry = self.0.entry(*vip).or_insert((state, now));
                 if entry.0 != state {
                     *entry = (state, now);
