@@ -4,6 +4,7 @@ use marathon_sim::Fate;
 use serde_json::{Value, json};
 
 use crate::site::{Site, run};
+use crate::workloads::{POD, pod};
 use crate::world::{World, app, eventually};
 
 const WEB: &str = "3.3.0.6:80";
@@ -69,6 +70,21 @@ fn a_vip_of_two_apps_is_suspended_only_when_both_are() {
         until_state(&site, WEB, "suspended").await;
         site.world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 1})).await;
         until_state(&site, WEB, "serving").await;
+        site.end().await;
+    });
+}
+
+#[test]
+fn a_pod_scaled_to_0_is_suspended() {
+    run(async {
+        let mut world = World::new().await;
+        world.start().await;
+        world.send("POST", "/v2/pods", &pod(1)).await;
+        world.until_served(POD, 1).await;
+        let site = Site::new(world).await;
+        until_state(&site, POD, "serving").await;
+        site.world.send("PUT", "/v2/pods/pod?force=true", &pod(0)).await;
+        until_state(&site, POD, "suspended").await;
         site.end().await;
     });
 }

@@ -13,9 +13,9 @@ use crate::world::{World, app, eventually, pass, place, run, vip, weights};
 
 const WEB: &str = "3.3.0.6:80";
 const DB: &str = "3.3.0.7:3306";
-const POD: &str = "3.3.0.9:9080";
+pub(crate) const POD: &str = "3.3.0.9:9080";
 
-fn pod(instances: usize) -> Value {
+pub(crate) fn pod(instances: usize) -> Value {
     json!({"id": "/pod", "scaling": {"kind": "fixed", "instances": instances},
         "networks": [{"mode": "container/bridge"}],
         "containers": [{
