@@ -206,6 +206,7 @@ impl Global {
             node_name: self.node_name.clone().or(file.node.name).unwrap_or_else(host_name),
             lock: self.lock.clone().unwrap_or(file.node.lock),
             strict_arp: file.node.strict_arp,
+            ipv6_forwarding: file.node.ipv6_forwarding,
             timeouts: file.ipvs.resolve()?,
             firewall: file.firewall.resolve(self.firewall, &policy)?,
             policy,

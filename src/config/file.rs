@@ -110,6 +110,7 @@ pub(super) mod tests {
             name = "node7"
             lock = "/run/vipd/lock"
             strict-arp = true
+            ipv6-forwarding = true
             local-servers = "host-port"
 
             [names]

@@ -33,6 +33,10 @@ pub struct NodeSection {
     pub lock: PathBuf,
     /// Keep VIPs out of ARP on other interfaces (sysctls `arp_ignore` and `arp_announce`).
     pub strict_arp: bool,
+    /// Have `vipd doctor --fix`, which the packaged set-up runs, switch on IPv6 forwarding. Only IPv6
+    /// VIPs need it: those whose real servers are in containers, or whose clients are on other hosts.
+    /// Router advertisements still count (sysctl `accept_ra`). Back to `false`, it takes that back.
+    pub ipv6_forwarding: bool,
     /// Address by which real servers on this node are reached. `host-port`: the node's own.
     /// `container`: the container's. `auto`: whichever works.
     #[cfg_attr(test, schemars(with = "String"))]
@@ -49,6 +53,7 @@ impl Default for NodeSection {
             name: None,
             lock: ::node::Lock::DEFAULT_PATH.into(),
             strict_arp: false,
+            ipv6_forwarding: false,
             local_servers: LocalServers::default(),
         }
     }

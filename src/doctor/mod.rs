@@ -30,6 +30,6 @@ pub use marathon::{ServerAnswer, check_marathon};
 pub use names::{NameFacts, ResolvedState, Resolver, check_names};
 pub use policy::{ClusterNodes, check_policy};
 pub use rights::check_rights;
-pub use sysctls::check_sysctls;
+pub use sysctls::{ForwardingFacts, check_sysctls};
 pub use table::check_table;
 pub use untracked::check_untracked;

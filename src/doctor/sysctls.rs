@@ -1,19 +1,15 @@
 //! Checks of sysctls.
 
-use node::inspect::Ipv6Forwarding;
+use ipnet::IpNet;
 use node::{SysctlReport, SysctlState};
 
 use super::diagnosis::Check;
 
-/// Checks the sysctls. `has_ipv6_vips`: there are IPv6 VIPs in the kernel.
+/// Checks the sysctls. `forwarding`: IPv6 forwarding, if the kernel has IPv6.
 #[must_use]
-pub fn check_sysctls(
-    reports: &[SysctlReport],
-    forwarding: Option<&Ipv6Forwarding>,
-    has_ipv6_vips: bool,
-) -> Vec<Check> {
+pub fn check_sysctls(reports: &[SysctlReport], forwarding: Option<ForwardingFacts>) -> Vec<Check> {
     let mut checks: Vec<_> = reports.iter().map(check_sysctl).collect();
-    checks.extend(forwarding.map(|forwarding| check_ipv6_forwarding(forwarding, has_ipv6_vips)));
+    checks.extend(forwarding.map(check_ipv6_forwarding));
     checks
 }
 
@@ -39,29 +35,42 @@ fn check_sysctl(report: &SysctlReport) -> Check {
     }
 }
 
-fn check_ipv6_forwarding(forwarding: &Ipv6Forwarding, has_ipv6_vips: bool) -> Check {
+/// Facts about IPv6 forwarding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardingFacts {
+    /// It is on.
+    pub is_on: bool,
+    /// The setting `node.ipv6-forwarding`.
+    pub is_configured: bool,
+    /// There are IPv6 VIPs in the kernel.
+    pub has_vips: bool,
+    /// An IPv6 prefix of `vip.allow`.
+    pub allowed: Option<IpNet>,
+}
+
+fn check_ipv6_forwarding(facts: ForwardingFacts) -> Check {
     const NAME: &str = "net.ipv6.conf.all.forwarding";
-    let risk: Vec<_> = forwarding.at_risk.iter().map(String::as_str).collect();
-    let risk = match risk.is_empty() {
-        true => String::new(),
-        false => format!(
-            "; --fix first sets accept_ra to 2 on {}, which would otherwise lose its default route, \
-             learned by router advertisement",
-            risk.join(", ")
-        ),
-    };
-    match (forwarding.on, has_ipv6_vips) {
-        (true, _) => Check::ok(format!("{NAME} is 1")),
-        (false, false) => {
-            Check::ok(format!("{NAME} is 0: only IPv6 VIPs need it, and there are none"))
-        }
-        (false, true) => Check::warning(
-            format!(
-                "{NAME} is 0: IPv6 VIPs can't reach real servers in containers, nor serve other nodes"
-            ),
-            format!("run `vipd doctor --fix`; the agent never sets it{risk}"),
-        ),
+    let ForwardingFacts { is_on, is_configured, has_vips, allowed } = facts;
+    if is_on {
+        return Check::ok(format!("{NAME} is 1"));
     }
+    if is_configured {
+        let text = format!("{NAME} is 0, and [node] ipv6-forwarding is true");
+        return Check::warning(text, "run `vipd doctor --fix`; the agent never sets it");
+    }
+    let why = match allowed {
+        _ if has_vips => "IPv6 VIPs".to_owned(),
+        Some(prefix) => format!("VIPs in {prefix} (vip.allow)"),
+        None => {
+            let text = format!("{NAME} is 0: only IPv6 VIPs need it, and there are none");
+            return Check::ok(text);
+        }
+    };
+    Check::warning(
+        format!("{NAME} is 0: {why} can't reach real servers in containers, nor serve other hosts"),
+        "if they should: set `ipv6-forwarding = true` in [node], and run `vipd doctor --fix`, which \
+         keeps router advertisements in force",
+    )
 }
 
 #[cfg(test)]
@@ -70,14 +79,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ipv6_forwarding_matters_where_there_are_ipv6_vips() {
-        let off = Ipv6Forwarding { on: false, at_risk: ["eth0".to_owned()].into() };
-        assert_eq!(check_ipv6_forwarding(&off, false).level, Level::Ok);
-        let check = check_ipv6_forwarding(&off, true);
-        assert_eq!(check.level, Level::Warning);
-        assert!(check.remedy.unwrap().contains("eth0"));
-        let on = Ipv6Forwarding { on: true, at_risk: [].into() };
-        assert_eq!(check_ipv6_forwarding(&on, true).level, Level::Ok);
+    fn ipv6_forwarding_matters_where_it_is_asked_for_or_used() {
+        let off =
+            ForwardingFacts { is_on: false, is_configured: false, has_vips: false, allowed: None };
+        assert_eq!(check_ipv6_forwarding(off).level, Level::Ok);
+        for wanted in [
+            ForwardingFacts { is_configured: true, ..off },
+            ForwardingFacts { has_vips: true, ..off },
+            ForwardingFacts { allowed: "fd01::/64".parse().ok(), ..off },
+        ] {
+            let check = check_ipv6_forwarding(wanted);
+            assert_eq!(check.level, Level::Warning);
+            assert!(check.remedy.unwrap().contains("vipd doctor --fix"));
+            assert_eq!(
+                check_ipv6_forwarding(ForwardingFacts { is_on: true, ..wanted }).level,
+                Level::Ok
+            );
+        }
     }
 
     #[test]

@@ -294,6 +294,7 @@ mod tests {
             node_name: "node1".into(),
             lock: "lock".into(),
             strict_arp: false,
+            ipv6_forwarding: false,
             timeouts: vip::Timeouts::default(),
             firewall: vip::firewall::LetIn::Off,
             policy: vip::Policy::default(),

@@ -64,6 +64,7 @@ async fn admin(world: &World) -> (Admin, String) {
         node_name: "node1".into(),
         lock: world.folder.path().join("lock"),
         strict_arp: false,
+        ipv6_forwarding: false,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),

@@ -194,6 +194,7 @@ async fn start_admin(
         node_name: "node1".into(),
         lock: folder.join("lock"),
         strict_arp: false,
+        ipv6_forwarding: false,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),

@@ -1,6 +1,7 @@
 //! `vipd doctor`, and an agent with `CAP_NET_ADMIN` only after `vipd doctor --fix`.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ fn doctor(args: &[&str]) -> Ran {
 }
 
 fn fix() -> Ran {
-    doctor(&["--fix", "--modules-file", "/run/vipd-doctor-modules.conf"])
+    doctor(&["--fix"])
 }
 
 /// Checks of a group, as `level: text`.
@@ -46,20 +47,51 @@ fn a_node_is_set_up_once_and_is_fine_then() {
         ("net.ipv4.vs.expire_nodest_conn", "1\n"),
         ("net.ipv4.vs.expire_quiescent_template", "1\n"),
         ("net.ipv4.ip_forward", "1\n"),
-        ("net.ipv6.conf.all.forwarding", "1\n"),
+        ("net.ipv6.conf.all.forwarding", "0\n"),
     ] {
         assert_eq!(netns::run_tool("sysctl", &format!("-n {name}")), value, "{name}");
     }
-    let modules = fs::read_to_string("/run/vipd-doctor-modules.conf").unwrap();
     let loaded = netns::run_tool("lsmod", "");
-    for module in modules.lines().filter(|line| !line.starts_with('#')) {
+    for module in ["ip_vs_wlc ", "dummy "] {
         assert!(loaded.lines().any(|line| line.starts_with(module)), "{module} isn't loaded");
     }
-    assert!(modules.contains("\nip_vs_wlc\n") && modules.contains("\ndummy\n"), "{modules}");
+    assert!(!Path::new("/etc/modules-load.d/vipd.conf").exists(), "that is the package's");
     let again = fix();
     assert_eq!((again.code, again.err.as_str()), (Some(0), ""), "{again:?}");
     let after = findings("settings");
     assert!(after.iter().all(|finding| finding.starts_with("ok: ")), "{after:?}");
+}
+
+/// IPv6 forwarding is switched on where it is asked for, costs no router advertisement, and is taken back.
+#[test]
+fn ipv6_forwarding_is_switched_on_for_who_asks_and_taken_back() {
+    node();
+    let sysctl = |name: &str| netns::run_tool("sysctl", &format!("-n net.ipv6.conf.{name}"));
+    let all = || ["all.forwarding", "eth9.accept_ra", "default.accept_ra"].map(sysctl);
+    assert_eq!(all(), ["0\n", "1\n", "1\n"]);
+    let (config, record) = ("/run/vipd-doctor-ipv6.toml", "/run/vipd-doctor-ipv6/record");
+    let run = |text: &str, args: &[&str]| {
+        fs::write(config, text).unwrap();
+        let args: Vec<_> = [args, &["--config", config, "--undo-file", record]].concat();
+        doctor(&args)
+    };
+    let on = "[node]\nipv6-forwarding = true\n";
+    let ran = run("[vip]\nallow = [\"fd01::/64\"]\n", &[]);
+    assert!(ran.out.contains("set `ipv6-forwarding = true` in [node]"), "{ran:?}");
+    for (undo, args) in [("", &["--fix"]), (on, &["--undo"])] {
+        let ran = run(on, &["--fix"]);
+        assert!(ran.err.contains("net.ipv6.conf.all.forwarding is 1 now, was 0"), "{ran:?}");
+        assert_eq!(all(), ["1\n", "2\n", "2\n"]);
+        // An upgrade runs it again.
+        assert_eq!(run(on, &["--fix"]).err, "");
+        let ran = run(undo, args);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.err.contains("net.ipv6.conf.all.forwarding is 0 again"), "{ran:?}");
+        assert_eq!(all(), ["0\n", "1\n", "1\n"]);
+    }
+    netns::run_tool("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
+    assert_eq!(run("", &["--fix"]).err, "");
+    assert_eq!(all()[0], "1\n", "somebody else's");
 }
 
 #[test]
@@ -67,7 +99,7 @@ fn arp_is_made_strict_on_request() {
     node();
     let config = "/run/vipd-doctor-arp.toml";
     fs::write(config, "[node]\nstrict-arp = true\n").unwrap();
-    let ran = doctor(&["--fix", "--modules-file", "/run/vipd-doctor-arp.conf", "--config", config]);
+    let ran = doctor(&["--fix", "--config", config]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(netns::run_tool("sysctl", "-n net.ipv4.conf.all.arp_ignore"), "1\n");
     assert_eq!(netns::run_tool("sysctl", "-n net.ipv4.conf.all.arp_announce"), "2\n");
@@ -224,9 +256,7 @@ fn after_the_set_up_apply_and_agent_need_net_admin_only() {
     assert!(said.contains("vipd doctor --fix"), "{said}");
     cluster.vipd(0, &["cleanup"]).output().unwrap();
 
-    let modules = format!("/run/{name}/modules.conf");
-    let fixed = cluster.vipd(0, &["doctor", "--fix", "--modules-file", &modules]);
-    let fixed = { fixed }.output().unwrap();
+    let fixed = cluster.vipd(0, &["doctor", "--fix"]).output().unwrap();
     assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
     netns::run_tool("rm", &format!("/run/{name}/lock"));
     let output = with_net_admin_only(&cluster, &apply).output().unwrap();

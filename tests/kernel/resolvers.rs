@@ -206,8 +206,7 @@ fn systemd_resolved_asks_for_names_of_vips_as_the_agent_tells_it() {
     cluster.send("POST", "/v2/apps", &web(2));
     cluster.settled("/web", 2);
     netns::run_tool("install", &format!("-d -o vipd /run/{name} /run/{name}/state"));
-    let modules = format!("/run/{name}/modules.conf");
-    cluster.vipd(0, &["doctor", "--fix", "--modules-file", &modules]).output().unwrap();
+    cluster.vipd(0, &["doctor", "--fix"]).output().unwrap();
     netns::run_tool("rm", &format!("-f /run/{name}/lock"));
     let config = format!("/run/{name}/vipd.toml");
     fs::write(&config, "[names]\nresolver = \"resolved\"\n").unwrap();

@@ -103,6 +103,7 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     for line in rights.lines().filter(|line| !line.contains("CapInh")) {
         assert!(line.ends_with(RIGHTS), "{rights}");
     }
+    sh("! test -e /etc/modules-load.d/vipd.conf");
     let setup = sh("systemctl is-active vipd-setup || journalctl -u vipd-setup --no-pager");
     assert_eq!(setup.trim(), "active");
     assert_eq!(sh("cat /proc/sys/net/ipv4/vs/conntrack").trim(), "1", "by vipd-setup.service");
@@ -156,12 +157,18 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     assert!(open.take_error().unwrap().is_none());
     drop(open);
 
+    // IPv6 forwarding is for those who ask for it, and goes with the package.
+    let forwarding = || sh("sysctl -n net.ipv6.conf.all.forwarding");
+    assert_eq!(forwarding().trim(), "0");
+    sh("sed -i 's/^#ipv6-forwarding = .*/ipv6-forwarding = true/' /etc/vipd/vipd.toml
+        systemctl restart vipd-setup");
+    assert_eq!(forwarding().trim(), "1");
+
     sh("dpkg -r vipd");
+    assert_eq!(forwarding().trim(), "0");
     assert_eq!(sh("ipvsadm -Sn"), "");
     assert!(!sh("ip -br link").contains("vipd0"));
     assert!(try_sh("systemctl is-active vipd").status.code() != Some(0));
     sh("test -e /etc/vipd/vipd.toml && dpkg --purge vipd && ! test -e /etc/vipd");
-    sh(
-        "! test -e /var/lib/vipd && ! getent passwd vipd && ! test -e /etc/modules-load.d/vipd.conf",
-    );
+    sh("! test -e /var/lib/vipd && ! getent passwd vipd");
 }

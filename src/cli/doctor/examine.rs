@@ -8,7 +8,7 @@ use anyhow::Result;
 use dns::DomainName;
 use marathon::Timestamp;
 use marathon::client::Client;
-use node::inspect::{self, Ipv6Forwarding, Modules, Rights};
+use node::inspect::{self, Modules, Rights};
 use node::resolved::{self, LinkDns, Resolved};
 use node::{Kernel as _, LinkFacts, LinuxKernel, check_sysctls};
 use vip::label::Scheduling;
@@ -18,8 +18,8 @@ use vip::{Link, Observed};
 use crate::cli::agent::{find_agent, if_any};
 use crate::config::{Config, Marathon};
 use crate::doctor::{
-    self, AddressFacts, BridgeFacts, Check, ClusterNodes, Diagnosis, Group, KernelFacts, LockState,
-    NameFacts, ResolvedState, Resolver, ServerAnswer, TrackingTimeouts,
+    self, AddressFacts, BridgeFacts, Check, ClusterNodes, Diagnosis, ForwardingFacts, Group,
+    KernelFacts, LockState, NameFacts, ResolvedState, Resolver, ServerAnswer, TrackingTimeouts,
 };
 use crate::sources::hosts::Hosts;
 use crate::sources::marathon::translate::{Naming, translate_snapshot};
@@ -52,15 +52,22 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
         }),
     );
     group("rights", doctor::check_rights(Rights::read_own()));
-    let v6 = observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
     let mut reports = match &mut kernel {
         Some(kernel) => kernel.tune_sysctls(false),
         None => check_sysctls(config.sysctl_needs()),
     };
     // Without IPVS its sysctls don't exist: that is reported already.
     reports.retain(|report| ipvs.is_ok() || !report.sysctl.name.starts_with("net.ipv4.vs."));
-    let forwarding = inspect::read_ipv6_forwarding();
-    group("settings", doctor::check_sysctls(&reports, forwarding.as_ref(), v6));
+    let forwards_ipv6 = inspect::read_ipv6_forwarding();
+    let has_vips =
+        observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
+    let forwarding = forwards_ipv6.map(|is_on| ForwardingFacts {
+        is_on,
+        is_configured: config.ipv6_forwarding,
+        has_vips,
+        allowed: config.policy.allow.iter().find(|prefix| prefix.addr().is_ipv6()).copied(),
+    });
+    group("settings", doctor::check_sysctls(&reports, forwarding));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
     let seconds = |name: &str| read_trimmed(&format!("/proc/sys/net/{name}"))?.parse().ok();
     let keepalive = seconds("ipv4/tcp_keepalive_time");
@@ -81,7 +88,7 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
         group("firewall", firewall);
     }
     if let Some(checks) =
-        observed.and_then(|held| check_addresses(config, held, forwarding.as_ref()))
+        observed.and_then(|held| check_addresses(config, held, forwards_ipv6 == Some(true)))
     {
         group("addresses", checks);
     }
@@ -196,7 +203,7 @@ fn find_schedulers(
 fn check_addresses(
     config: &Config,
     observed: &Observed,
-    ipv6: Option<&Ipv6Forwarding>,
+    forwards_ipv6: bool,
 ) -> Option<Vec<Check>> {
     let prefixes = &config.policy.allow;
     let unused = doctor::unused_addresses(prefixes, observed).map(|(_, address)| address);
@@ -205,7 +212,7 @@ fn check_addresses(
         prefixes,
         observed,
         forwards_ipv4: read_trimmed("/proc/sys/net/ipv4/ip_forward").is_some_and(|on| on != "0"),
-        forwards_ipv6: ipv6.is_some_and(|forwarding| forwarding.on),
+        forwards_ipv6,
         outward: node::find_routed_outward(unused).unwrap_or_default(),
     });
     Some(checks).filter(|checks| !checks.is_empty())

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::Args;
+use node::inspect::Ipv6Forwarding;
 use vip::Printable;
 
 use super::args::Marathons;
@@ -25,8 +26,8 @@ use crate::doctor::{Diagnosis, Group, Level, check_configuration};
 /// may load IPVS when it is asked for it. Each warning and error comes with a remedy.
 ///
 /// --fix first does what needs more than `CAP_NET_ADMIN`, so that `vipd run` needs only that: it
-/// loads the modules, has them loaded at boot, and sets the sysctls, including IPv6 forwarding. Run
-/// it as root, once after the installation or from a set-up unit at boot.
+/// loads the modules and sets the sysctls; with `[node] ipv6-forwarding`, also that. Run it as root
+/// at every boot, as the packaged set-up does.
 ///
 /// Exit status: 0 no errors (there may be warnings), 1 errors, 2 --fix could not do everything.
 #[derive(Debug, Args)]
@@ -34,6 +35,7 @@ use crate::doctor::{Diagnosis, Group, Level, check_configuration};
   vipd doctor
   vipd doctor --marathon http://marathon.example:8080
   vipd doctor --fix
+  vipd doctor --undo
   vipd doctor --output json")]
 pub(super) struct Doctor {
     #[command(flatten)]
@@ -44,12 +46,15 @@ pub(super) struct Doctor {
     /// With --fix: skip the checks, for a container that only sets up a node
     #[arg(long, requires = "fix")]
     no_examination: bool,
-    /// With --fix: don't enable IPv6 forwarding
+    /// With --fix: switch on IPv6 forwarding, as `[node] ipv6-forwarding = true` does
     #[arg(long, requires = "fix")]
-    no_ipv6_forwarding: bool,
-    /// With --fix: list of modules to load at boot [default: /etc/modules-load.d/vipd.conf]
-    #[arg(long, value_name = "FILE", requires = "fix")]
-    modules_file: Option<PathBuf>,
+    ipv6_forwarding: bool,
+    /// Take back IPv6 forwarding, if --fix has switched it on, and check nothing
+    #[arg(long, conflicts_with_all = ["fix", "output", "marathon"])]
+    undo: bool,
+    /// Where --fix records for --undo how IPv6 forwarding was
+    #[arg(long, value_name = "FILE", default_value = Ipv6Forwarding::DEFAULT_RECORD)]
+    undo_file: PathBuf,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -57,21 +62,18 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let (config, problems) = global.resolve_leniently(Secrets::Read)?;
-        let marathons = self.marathons.resolve_marathons(&config)?;
-        let mut failed = false;
-        if self.fix {
-            let modules = self.modules_file.clone().unwrap_or_else(|| fix::MODULES_FILE.into());
-            for step in fix::fix_node(&config, &modules, !self.no_ipv6_forwarding) {
-                match step {
-                    Ok(done) => output::print_note(&done),
-                    Err(error) => {
-                        failed = true;
-                        output::print_error(&error);
-                    }
-                }
-            }
+        let ipv6 = Ipv6Forwarding::new(self.undo_file.clone());
+        if self.undo {
+            return Ok(if report_steps(fix::undo_forwarding(&ipv6)) {
+                End::Fine
+            } else {
+                End::Trouble
+            });
         }
+        let (mut config, problems) = global.resolve_leniently(Secrets::Read)?;
+        config.ipv6_forwarding |= self.ipv6_forwarding;
+        let marathons = self.marathons.resolve_marathons(&config)?;
+        let failed = self.fix && !report_steps(fix::fix_node(&config, &ipv6));
         if self.no_examination {
             return Ok(if failed { End::Trouble } else { End::Fine });
         }
@@ -92,6 +94,21 @@ impl Doctor {
             Level::Warning | Level::Ok => End::Fine,
         })
     }
+}
+
+/// Prints what was done and what failed. Returns true if nothing failed.
+fn report_steps(steps: impl IntoIterator<Item = Result<String>>) -> bool {
+    let mut is_fine = true;
+    for step in steps {
+        match step {
+            Ok(done) => output::print_note(&done),
+            Err(error) => {
+                is_fine = false;
+                output::print_error(&error);
+            }
+        }
+    }
+    is_fine
 }
 
 fn print_diagnosis(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {

@@ -1,139 +1,287 @@
-//! IPv6 forwarding, checked and switched on. It has a trap: a node that forwards ignores router
-//! advertisements and drops the default routes it has from them, unless `accept_ra` is 2.
+//! IPv6 forwarding, switched on and back. It has a trap: an interface of a node that forwards ignores
+//! router advertisements, and loses its address and its default route, unless its `accept_ra` is 2.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::{fs, io};
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
+use crate::folder::{Folder, split_path};
 
-/// `RTF_DEFAULT | RTF_ADDRCONF` of `linux/ipv6_route.h`: a default route by router advertisement.
-/// These are the routes that the kernel purges (`rt6_purge_dflt_routers`).
-const BY_ADVERTISEMENT: u32 = 0x0001_0000 | 0x0004_0000;
+const CONF: &str = "net/ipv6/conf";
 
-/// The state of IPv6 forwarding on this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ipv6Forwarding {
-    /// Forwarding is on.
-    pub on: bool,
-    /// Interfaces that would lose their default route if forwarding were switched on now.
-    pub at_risk: BTreeSet<String>,
-}
+/// The largest record that is read: 4096 interfaces with two values each.
+const MAX_RECORD: u64 = 512 << 10;
 
-/// Reads the state in this network namespace. `None`: the kernel has no IPv6.
+/// Reads whether this network namespace forwards IPv6. `None`: the kernel has no IPv6.
 #[must_use]
-pub fn read_ipv6_forwarding() -> Option<Ipv6Forwarding> {
-    read_forwarding(Path::new("/proc"))
+pub fn read_ipv6_forwarding() -> Option<bool> {
+    Ipv6Forwarding::new(PathBuf::new()).is_on()
 }
 
-/// Switches forwarding on, after setting `accept_ra` to 2 on every interface that has a default
-/// route by router advertisement. Returns a sentence for each change; none if it was on.
-///
-/// # Errors
-/// When a sysctl can't be written. Forwarding isn't switched on then.
-pub fn enable_ipv6_forwarding() -> io::Result<Vec<String>> {
-    enable_forwarding(Path::new("/proc"))
+/// IPv6 forwarding of this network namespace, with the file that records how it was before.
+#[derive(Debug, Clone)]
+pub struct Ipv6Forwarding {
+    proc_sys: PathBuf,
+    record: PathBuf,
 }
 
-fn read_forwarding(proc: &Path) -> Option<Ipv6Forwarding> {
-    let on = read_setting(proc, FORWARDING)? == "1";
-    let routes = fs::read_to_string(proc.join("thread-self/net/ipv6_route")).unwrap_or_default();
-    let at_risk = interfaces_with_advertised_route(&routes)
-        .filter(|name| read_setting(proc, &accept_ra(name)).is_some_and(|value| value != "2"));
-    Some(Ipv6Forwarding { on, at_risk: at_risk.map(str::to_owned).collect() })
-}
+impl Ipv6Forwarding {
+    /// The record of the packaged set-up. It is gone after a boot, as the values are.
+    pub const DEFAULT_RECORD: &str = "/run/vipd-setup/ipv6-forwarding";
 
-fn enable_forwarding(proc: &Path) -> io::Result<Vec<String>> {
-    let Some(now) = read_forwarding(proc).filter(|now| !now.on) else { return Ok(Vec::new()) };
-    let mut done = Vec::new();
-    for interface in now.at_risk {
-        let setting = accept_ra(&interface);
-        fs::write(proc.join("sys").join(&setting), "2")?;
-        done.push(format!(
-            "{} is 2 now, so that its default route survives forwarding",
-            setting.replace('/', ".")
-        ));
+    /// Uses a file as the record.
+    #[must_use]
+    pub fn new(record: PathBuf) -> Self {
+        Self { proc_sys: "/proc/sys".into(), record }
     }
-    fs::write(proc.join("sys").join(FORWARDING), "1")?;
-    done.push(format!("{} is 1 now", FORWARDING.replace('/', ".")));
-    Ok(done)
+
+    /// Switches forwarding on. Every interface that heeds router advertisements, and every later one,
+    /// goes on heeding them. Returns a sentence for each change; none if forwarding was on.
+    ///
+    /// # Errors
+    /// When the record or a sysctl can't be written. Forwarding isn't switched on then.
+    pub fn turn_on(&self) -> io::Result<Vec<String>> {
+        if self.is_on() != Some(false) {
+            return Ok(Vec::new());
+        }
+        let before = self.read_settings()?;
+        self.save_record(&before)?;
+        let heeding: Vec<_> = before.iter().filter(|it| it.name == "accept_ra").collect();
+        for setting in &heeding {
+            self.write(&Setting { value: 2, ..(*setting).clone() })?;
+        }
+        self.write(&Setting::forwarding(1))?;
+        let interfaces: Vec<_> = heeding.iter().map(|it| it.interface.as_str()).collect();
+        let mut done = Vec::new();
+        if !interfaces.is_empty() {
+            done.push(format!(
+                "net.ipv6.conf.*.accept_ra is 2 now, so that router advertisements still count, on {}",
+                interfaces.join(", ")
+            ));
+        }
+        done.push("net.ipv6.conf.all.forwarding is 1 now, was 0".to_owned());
+        Ok(done)
+    }
+
+    /// Takes back what [`Ipv6Forwarding::turn_on`] did. Returns a sentence if it did anything.
+    ///
+    /// # Errors
+    /// When the record can't be read, or a sysctl can't be written.
+    pub fn turn_back(&self) -> io::Result<Option<String>> {
+        let Some(before) = self.load_record()? else { return Ok(None) };
+        for setting in &before {
+            match self.write(setting) {
+                // The interface is gone.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                written => written?,
+            }
+        }
+        fs::remove_file(&self.record)?;
+        Ok(Some(
+            "net.ipv6.conf.all.forwarding is 0 again, as before `vipd doctor --fix`".to_owned(),
+        ))
+    }
+
+    fn is_on(&self) -> Option<bool> {
+        Some(self.read("all", "forwarding")? != 0)
+    }
+
+    /// Reads what switching forwarding on changes, in the order in which it is written back:
+    /// forwarding of all interfaces resets that of each.
+    fn read_settings(&self) -> io::Result<Vec<Setting>> {
+        let mut settings = vec![Setting::forwarding(0)];
+        for entry in fs::read_dir(self.proc_sys.join(CONF))? {
+            let Ok(interface) = entry?.file_name().into_string() else { continue };
+            if interface == "all" {
+                continue;
+            }
+            // One that forwards heeds advertisements with 2 only: with 1, it doesn't now.
+            let name = match self.read(&interface, "forwarding") {
+                Some(1) => "forwarding",
+                _ if self.read(&interface, "accept_ra") == Some(1) => "accept_ra",
+                _ => continue,
+            };
+            settings.push(Setting { interface, name, value: 1 });
+        }
+        Ok(settings)
+    }
+
+    fn read(&self, interface: &str, name: &str) -> Option<u8> {
+        let path = self.proc_sys.join(CONF).join(interface).join(name);
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+
+    fn write(&self, setting: &Setting) -> io::Result<()> {
+        let path = self.proc_sys.join(CONF).join(&setting.interface).join(setting.name);
+        // Without O_CREAT: an interface may be gone.
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(setting.value.to_string().as_bytes())
+    }
+
+    fn save_record(&self, settings: &[Setting]) -> io::Result<()> {
+        let (folder, name) = split_path(&self.record)?;
+        let folder = Folder::create(folder, 0o755)?;
+        let new = folder.create_new_file(name, 0o600)?;
+        let lines: String = settings.iter().map(|setting| format!("{setting}\n")).collect();
+        new.file().write_all(lines.as_bytes())?;
+        new.file().set_permissions(Permissions::from_mode(0o600))?;
+        new.put_in_place(name)
+    }
+
+    /// Reads the record. `None`: there is none.
+    fn load_record(&self) -> io::Result<Option<Vec<Setting>>> {
+        let (folder, name) = split_path(&self.record)?;
+        let text = match Folder::open(folder).and_then(|it| it.read_file(name, MAX_RECORD)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let text = String::from_utf8_lossy(&text);
+        let settings: Option<Vec<_>> = text.lines().map(Setting::parse).collect();
+        let invalid = || io::Error::new(ErrorKind::InvalidData, "it isn't a record of sysctls");
+        settings.map(Some).ok_or_else(invalid)
+    }
 }
 
-fn accept_ra(interface: &str) -> String {
-    format!("net/ipv6/conf/{interface}/accept_ra")
+/// A sysctl of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    interface: String,
+    name: &'static str,
+    value: u8,
 }
 
-fn read_setting(proc: &Path, setting: &str) -> Option<String> {
-    let text = fs::read_to_string(proc.join("sys").join(setting)).ok()?;
-    Some(text.trim().to_owned())
+impl Setting {
+    fn forwarding(value: u8) -> Self {
+        Self { interface: "all".to_owned(), name: "forwarding", value }
+    }
+
+    /// Parses a line of the record.
+    fn parse(line: &str) -> Option<Self> {
+        let (path, value) = line.split_once(" = ")?;
+        let (interface, name) = path.strip_prefix(CONF)?.strip_prefix('/')?.split_once('/')?;
+        let name = ["forwarding", "accept_ra"].into_iter().find(|known| *known == name)?;
+        let is_interface = !matches!(interface, "" | "." | "..");
+        let value = value.parse().ok().filter(|value| *value <= 2)?;
+        is_interface.then(|| Self { interface: interface.to_owned(), name, value })
+    }
 }
 
-/// Lists the interfaces of default routes by advertisement in `/proc/net/ipv6_route`. Each line
-/// has destination, prefix length, source, prefix length, next hop, metric, two counters, flags in
-/// hex, and the interface.
-fn interfaces_with_advertised_route(routes: &str) -> impl Iterator<Item = &str> {
-    routes.lines().filter_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let [_, length, _, _, _, _, _, _, flags, interface] = fields[..] else { return None };
-        let flags = u32::from_str_radix(flags, 16).ok()?;
-        let by_advertisement = flags & BY_ADVERTISEMENT == BY_ADVERTISEMENT;
-        (length == "00" && by_advertisement).then_some(interface)
-    })
+/// Writes a line as sysctl.conf(5) has it.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{CONF}/{}/{} = {}", self.interface, self.name, self.value)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ROUTES: &str = "\
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe80000000000000000000000000000a 00000400 00000001 00000000 00450003     eth0
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe80000000000000000000000000000b 00000400 00000001 00000000 00000003     eth1
-fd090000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00040001     eth2
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe80000000000000000000000000000c 00000400 00000001 00000000 00450003  eth3.10
-garbage
-";
-
-    fn proc(forwarding: &str) -> tempfile::TempDir {
+    /// Makes a /proc/sys with these values of `INTERFACE/NAME`.
+    fn node(values: &[(&str, &str)]) -> (tempfile::TempDir, Ipv6Forwarding) {
         let folder = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = folder.path().join(path);
+        let proc_sys = folder.path().join("sys");
+        for (path, value) in values {
+            let path = proc_sys.join(CONF).join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        write("thread-self/net/ipv6_route", ROUTES);
-        write("sys/net/ipv6/conf/all/forwarding", forwarding);
-        for interface in ["eth0", "eth1", "eth2"] {
-            write(&format!("sys/net/ipv6/conf/{interface}/accept_ra"), "1\n");
+            fs::write(path, format!("{value}\n")).unwrap();
         }
-        write("sys/net/ipv6/conf/eth3.10/accept_ra", "2\n");
-        folder
+        let record = folder.path().join("run/record");
+        (folder, Ipv6Forwarding { proc_sys, record })
+    }
+
+    const BEFORE: [(&str, &str); 11] = [
+        ("all/forwarding", "0"),
+        ("all/accept_ra", "1"),
+        ("default/forwarding", "0"),
+        ("default/accept_ra", "1"),
+        ("eth0/forwarding", "0"),
+        ("eth0/accept_ra", "1"),
+        ("eth3.10/forwarding", "1"),
+        ("eth3.10/accept_ra", "2"),
+        ("eth4/accept_ra", "0"),
+        ("eth5/forwarding", "1"),
+        ("eth5/accept_ra", "1"),
+    ];
+
+    fn values(of: &Ipv6Forwarding) -> Vec<u8> {
+        let read = |(path, _): (&str, &str)| {
+            let (interface, name) = path.split_once('/').unwrap();
+            of.read(interface, name).unwrap()
+        };
+        BEFORE.into_iter().map(read).collect()
     }
 
     #[test]
-    fn only_default_routes_by_advertisement_are_at_risk() {
-        let proc = proc("0\n");
-        let found = read_forwarding(proc.path()).unwrap();
-        assert_eq!(found, Ipv6Forwarding { on: false, at_risk: ["eth0".to_owned()].into() });
-    }
-
-    #[test]
-    fn routes_are_made_safe_before_forwarding_is_switched_on() {
-        let proc = proc("0\n");
-        let done = enable_forwarding(proc.path()).unwrap();
+    fn every_interface_that_heeds_advertisements_still_does_and_later_ones_too() {
+        let (_folder, node) = node(&BEFORE);
+        let done = node.turn_on().unwrap();
         assert_eq!(done.len(), 2, "{done:?}");
-        assert!(done[0].starts_with("net.ipv6.conf.eth0.accept_ra is 2 now"), "{done:?}");
-        assert_eq!(done[1], "net.ipv6.conf.all.forwarding is 1 now");
-        assert_eq!(
-            read_forwarding(proc.path()),
-            Some(Ipv6Forwarding { on: true, at_risk: [].into() })
-        );
-        assert!(enable_forwarding(proc.path()).unwrap().is_empty());
+        assert_eq!(values(&node), [1, 1, 0, 2, 0, 2, 1, 2, 0, 1, 1]);
+        assert!(node.turn_on().unwrap().is_empty());
+    }
+
+    #[test]
+    fn it_is_taken_back_once() {
+        let (_folder, node) = node(&BEFORE);
+        assert_eq!(node.turn_back().unwrap(), None);
+        node.turn_on().unwrap();
+        // The kernel sets forwarding of each interface with that of all.
+        for interface in ["default", "eth0", "eth3.10", "eth5"] {
+            node.write(&Setting { interface: interface.into(), ..Setting::forwarding(0) }).unwrap();
+        }
+        fs::remove_dir_all(node.proc_sys.join(CONF).join("eth4")).unwrap();
+        assert!(node.turn_back().unwrap().is_some());
+        for (path, value) in BEFORE.iter().filter(|(path, _)| !path.starts_with("eth4")) {
+            let (interface, name) = path.split_once('/').unwrap();
+            assert_eq!(node.read(interface, name).unwrap().to_string(), *value, "{path}");
+        }
+        assert_eq!(node.turn_back().unwrap(), None);
+    }
+
+    #[test]
+    fn forwarding_that_was_on_is_nobodys_to_take_back() {
+        let (_folder, node) = node(&[("all/forwarding", "1"), ("eth0/accept_ra", "1")]);
+        assert!(node.turn_on().unwrap().is_empty());
+        assert_eq!(node.turn_back().unwrap(), None);
+        assert_eq!(node.is_on(), Some(true));
+    }
+
+    #[test]
+    fn a_record_of_anything_else_writes_nothing() {
+        for line in [
+            "net/ipv6/conf/../../../kernel/core_pattern = 1",
+            "net/ipv6/conf/a/../forwarding = 1",
+            "net/ipv6/conf/../forwarding = 1",
+            "net/ipv6/conf/eth0/mtu = 1",
+            "net/ipv6/conf/eth0/forwarding = 9",
+            "kernel/forwarding = 1",
+            "",
+        ] {
+            let (_folder, node) = node(&BEFORE);
+            fs::create_dir_all(node.record.parent().unwrap()).unwrap();
+            fs::write(&node.record, format!("net/ipv6/conf/all/forwarding = 1\n{line}\n")).unwrap();
+            assert!(node.turn_back().is_err(), "{line}");
+            assert_eq!(node.is_on(), Some(false), "{line}");
+        }
+    }
+
+    #[test]
+    fn without_a_record_nothing_is_switched_on() {
+        let (_folder, mut node) = node(&BEFORE);
+        node.record = "/dev/null/record".into();
+        assert!(node.turn_on().is_err());
+        assert_eq!(node.is_on(), Some(false));
     }
 
     #[test]
     fn a_kernel_without_ipv6_has_nothing_to_switch_on() {
-        let empty = tempfile::tempdir().unwrap();
-        assert_eq!(read_forwarding(empty.path()), None);
-        assert!(enable_forwarding(empty.path()).unwrap().is_empty());
+        let (_folder, empty) = node(&[]);
+        assert_eq!(empty.is_on(), None);
+        assert!(empty.turn_on().unwrap().is_empty());
     }
 }

@@ -10,7 +10,7 @@ mod modules;
 mod rights;
 
 pub use conntrack::{Conntrack, read_conntrack};
-pub use forwarding::{Ipv6Forwarding, enable_ipv6_forwarding, read_ipv6_forwarding};
+pub use forwarding::{Ipv6Forwarding, read_ipv6_forwarding};
 pub use manager::{Manager, manager_of};
 pub use modules::{ModprobeError, Module, Modules, load_module};
 pub use rights::Rights;
