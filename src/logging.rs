@@ -24,6 +24,14 @@ pub enum Format {
     Json,
 }
 
+/// Takes a filter that means something: one with an unknown level would log nothing.
+///
+/// # Errors
+/// When a part of it is no filter.
+pub fn parse_filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+    EnvFilter::builder().parse(text).map(|_| text.to_owned())
+}
+
 /// Silences rustls-platform-verifier. It warns about each certificate directory that is missing, even
 /// if nothing uses HTTPS, and about each certificate that fails verification: vipd reports that itself,
 /// with the request that failed, and only once.

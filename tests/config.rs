@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use support::{Ran, example, vipd};
+use support::{Ran, example, http, read_request, serve_with, vipd, vipd_with};
 use tempfile::TempDir;
 
 /// A configuration file in a directory of its own.
@@ -83,7 +85,9 @@ fn commands_for_the_kernel_go_on_whatever_the_file_says() {
     for problem in PROBLEMS {
         let file = File::new(problem);
         for command in ["cleanup", "cleanup --dry-run", "adopt 3.3.0.6:80", "status"] {
-            let ran = file.run(command);
+            let is_change = command != "status";
+            let go_on = if is_change { " --ignore-config" } else { "" };
+            let ran = file.run(&format!("{command}{go_on}"));
             let is_refused = ran.err.contains("not a valid configuration")
                 && !ran.err.contains("not compared with Marathon");
             assert!(!is_refused, "{problem:?}: {command}: {}", ran.err);
@@ -97,6 +101,70 @@ fn commands_for_the_kernel_go_on_whatever_the_file_says() {
             (&json!("configuration"), &json!("error"))
         );
     }
+}
+
+/// A line that is no TOML, or an unknown table, may be the one that names another interface.
+#[test]
+fn nothing_is_changed_where_another_interface_may_be_meant() {
+    for text in ["[agnet]\n", "sync-period = \n", "[node]\ninterfase = \"x\"\n"] {
+        let file = File::new("");
+        std::fs::write(file.at("vipd.toml"), text).unwrap();
+        let lock = file.at("lock").display().to_string();
+        for command in ["cleanup", "adopt 3.3.0.6:80", "adopt --all --dry-run"] {
+            let refused = file.run(command);
+            assert_eq!(refused.code, Some(2), "{command}: {refused:?}");
+            let said = "it may name another interface or lock than vipd0";
+            assert!(refused.err.contains(said) && refused.err.contains("--ignore-config"));
+            for told in ["--interface vipd0", "--ignore-config"] {
+                let ran = file.run(&format!("{command} {told} --lock {lock}"));
+                assert!(!ran.err.contains(said), "{command}: {}", ran.err);
+            }
+        }
+    }
+    // Another key costs nothing.
+    let file = File::new("sync-period = 0\n");
+    let ran = file.run("cleanup");
+    assert!(!ran.err.contains("another interface"), "{}", ran.err);
+}
+
+#[test]
+fn a_value_that_nothing_could_use_is_refused_before_anything_starts() {
+    for (args, said) in [
+        ("run --interface a/b", "--interface"),
+        ("cleanup --interface sixteen-bytes-16", "use 1 to 15 bytes"),
+        ("run --listen 127.0.0.1:0", "use a port from 1 to 65535"),
+        ("run --log vipd=loud", "--log"),
+        ("dns --listen 198.51.100.1:0", "--listen"),
+        ("diff --marathon http://m1:0", "is not the URL of a server"),
+        ("diff --marathon ftp://m1", "is not the URL of a server"),
+    ] {
+        let ran = vipd(&args.split(' ').collect::<Vec<_>>());
+        assert!(ran.code == Some(2) && ran.err.contains(said), "{args}: {ran:?}");
+    }
+    let file = File::new("listen = \"127.0.0.1:0\"\nagents = 0\n[log]\nlevel = \"loud\"\n");
+    let checked = file.run("config check");
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    for key in ["agent.listen", "agent.agents", "log.level"] {
+        assert!(checked.out.contains(key), "{key}: {}", checked.out);
+    }
+}
+
+/// The unit has the agent's own file and flags checked at a reload, whatever its ExecStart is.
+#[test]
+fn the_check_takes_the_flags_of_a_running_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // It waits for what is written into the pipe.
+    let mut agent = support::command(&["run", "--config", pipe.to_str().unwrap()]).spawn().unwrap();
+    let pid = agent.id().to_string();
+    let checked = vipd(&["config", "check", "--of-agent", &pid]);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains(pipe.to_str().unwrap()), "{checked:?}");
+    let other = vipd(&["config", "check", "--of-agent", &std::process::id().to_string()]);
+    assert!(other.code == Some(2) && other.err.contains("is no `vipd run`"), "{other:?}");
 }
 
 #[test]
@@ -206,4 +274,47 @@ fn the_schema_is_printed_as_it_is_installed() {
     let ran = vipd(&["config", "schema"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ran.out, include_str!("../deploy/vipd.schema.json"));
+}
+
+/// In a container there may be no file but those with secrets.
+#[test]
+fn variables_name_the_files_with_what_marathon_asks_for() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heads = Arc::clone(&asked);
+    let url = serve_with(move |mut stream| {
+        heads.lock().unwrap().push(read_request(&mut stream));
+        let _ = stream.write_all(&http("404 Not Found", "application/json", b"{}"));
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("user", "vipd\n"), ("password", "hunter2\n")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let [user, password] = ["user", "password"].map(|name| folder.path().join(name));
+    let files = [
+        ("VIPD_MARATHON_USER_FILE", user.to_str().unwrap()),
+        ("VIPD_MARATHON_PASSWORD_FILE", password.to_str().unwrap()),
+    ];
+    let credentials = [
+        ("VIPD_MARATHON_USER_FILE", "credential:user"),
+        ("VIPD_MARATHON_PASSWORD_FILE", "credential:password"),
+        ("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap()),
+    ];
+    for access in [&files[..], &credentials] {
+        let variables: Vec<_> = [&[("VIPD_MARATHON", url.as_str())], access].concat();
+        for log in ["warn", "trace"] {
+            let ran = vipd_with(&["doctor", "--log", log], &variables);
+            assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
+        }
+        let heads = std::mem::take(&mut *asked.lock().unwrap());
+        let basic = "authorization: basic dmlwzdpodw50zxiy";
+        assert!(!heads.is_empty());
+        assert!(heads.iter().all(|head| head.to_lowercase().contains(basic)), "{heads:?}");
+    }
+    // Another Marathon's server doesn't get them.
+    let two = ["doctor", "--marathon", &url, "--marathon", "http://127.0.0.1:1"];
+    let ran = vipd_with(&two, &files);
+    assert!(ran.code == Some(2) && ran.err.contains("are for one Marathon"), "{ran:?}");
+    assert!(asked.lock().unwrap().is_empty());
+    let half = vipd_with(&["doctor", "--marathon", &url], &files[..1]);
+    assert!(half.code == Some(2) && half.err.contains("password-file"), "{half:?}");
 }

@@ -63,6 +63,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
         let text = read(&format!("systemd/{unit}"));
         let commands = text.lines().filter(|line| line.starts_with("Exec"));
         for (_, args) in commands.filter_map(|line| line.split_once("=/usr/bin/vipd ")) {
+            let args = args.replace("$MAINPID", "1");
             assert_runs(&args.split(' ').collect::<Vec<_>>());
         }
         // The program under test, since none is installed.
@@ -107,9 +108,49 @@ fn the_limit_of_memory_is_the_same_wherever_the_agent_runs() {
     assert_eq!(unit, Some("512"));
     assert_eq!(kubernetes, unit);
     assert_eq!(Some(&*marathon["mem"].to_string()), unit);
+    for page in ["limits.md", "deploy.md"] {
+        let text = fs::read_to_string(path("../docs").join(page)).unwrap();
+        assert!(text.contains("the 512 MiB of memory"), "docs/{page}");
+    }
     // The answer, a copy of it in the parser, and what is made of it; the same as it was before; and
     // the rest of the agent.
     const { assert!(2 * caps::ANSWER + caps::ANSWER_MEMORY < 512 << 20) };
+}
+
+#[test]
+fn the_limit_of_memory_is_the_same_wherever_the_name_server_runs() {
+    let marathon: Value = serde_json::from_str(&read("marathon/vipd-dns.json")).unwrap();
+    assert_eq!(marathon["mem"], 64);
+    assert!(read("systemd/vipd-dns.service").contains("\nMemoryMax=64M\n"));
+    let set: Value = serde_saphyr::from_str(&read("kubernetes/daemonset.yaml")).unwrap();
+    let containers = set["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    let dns = containers.iter().find(|container| container["name"] == "dns").unwrap();
+    assert_eq!(dns["resources"]["limits"]["memory"], "64Mi");
+}
+
+/// Each file that Marathon may ask for can be named where the agent runs in a container, and is mounted.
+#[test]
+fn containers_find_their_secrets() {
+    let help = vipd(&["run", "--help"]).out;
+    let variables: Vec<_> = help
+        .split("[env: ")
+        .filter_map(|part| part.split([']', '=']).next())
+        .filter(|name| name.starts_with("VIPD_MARATHON_"))
+        .collect();
+    assert_eq!(variables.len(), 6, "{variables:?}");
+    let set = read("kubernetes/daemonset.yaml");
+    for name in &variables {
+        assert!(name.ends_with("_FILE"), "{name} would be shown by `docker inspect`");
+        let line = format!("# - {{name: {name}, value: /etc/vipd-marathon/");
+        assert!(set.contains(&line), "daemonset.yaml lacks {name}");
+    }
+    assert_eq!(set.matches("mountPath: /etc/vipd-marathon, readOnly: true").count(), 1);
+    for app in ["marathon/vipd.json", "marathon/vipd-dns.json"] {
+        let app: Value = serde_json::from_str(&read(app)).unwrap();
+        let volumes = app["container"]["volumes"].as_array().unwrap();
+        let is_config = |volume: &&Value| volume["containerPath"] == "/etc/vipd";
+        assert_eq!(volumes.iter().find(is_config).unwrap()["mode"], "RO");
+    }
 }
 
 #[test]

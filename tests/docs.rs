@@ -167,7 +167,7 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
         told,
         [
             "accept", "adopt", "apply", "check", "cleanup", "diff", "dns", "events", "explain",
-            "hold", "names", "release", "run", "status", "try"
+            "hold", "names", "release", "report", "run", "status", "try"
         ]
     );
     for name in &told {

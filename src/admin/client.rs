@@ -165,6 +165,18 @@ impl AgentClient {
         config.context("the agent is of another version")
     }
 
+    /// Returns the answer at a path, whatever it is.
+    ///
+    /// # Errors
+    /// When the agent doesn't answer, or has no such path.
+    pub fn fetch_raw(&self, path: &str) -> Result<Vec<u8>> {
+        let (status, body) = self.exchange(Method::GET, path, None)?;
+        if status == StatusCode::NOT_FOUND {
+            bail!("the agent is of another version");
+        }
+        Ok(body)
+    }
+
     /// Returns the facts that only the agent knows. None: it is of an older version without them.
     ///
     /// # Errors
@@ -318,7 +330,21 @@ impl AgentClient {
         serde_json::from_slice(body).with_context(other)
     }
 
+    /// Sends a request that must succeed, or find nothing.
     fn send_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(StatusCode, Vec<u8>)> {
+        let (status, body) = self.exchange(method, path, body)?;
+        if !status.is_success() && status != StatusCode::NOT_FOUND {
+            bail!("the agent refused: {}", parse_problem(&body));
+        }
+        Ok((status, body))
+    }
+
+    fn exchange(
         &self,
         method: Method,
         path: &str,
@@ -334,11 +360,7 @@ impl AgentClient {
             Ok((response.status(), response.bytes().await?.to_vec()))
         };
         let doesnt = || format!("the agent on {} doesn't answer", self.place);
-        let (status, body) = block_on(asked).with_context(doesnt)?;
-        if !status.is_success() && status != StatusCode::NOT_FOUND {
-            bail!("the agent refused: {}", parse_problem(&body));
-        }
-        Ok((status, body))
+        block_on(asked).with_context(doesnt)
     }
 
     fn client_builder(&self) -> reqwest::ClientBuilder {

@@ -18,6 +18,7 @@ use super::{api, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
 use crate::agent::status::{Hold, Request};
 use crate::clock::Timestamp;
+use crate::version::{BUILD, Build};
 
 /// The longest request body.
 const MAX_BODY: usize = 4 << 10;
@@ -42,6 +43,7 @@ fn reading_routes() -> Router<Arc<AdminState>> {
         .route("/healthz", get(answer_healthz))
         .route("/readyz", get(answer_readyz))
         .route("/metrics", get(metrics::answer_metrics))
+        .route("/version", get(answer_version))
         .merge(api::api_routes())
         .merge(page::page_routes())
 }
@@ -57,6 +59,10 @@ fn add_layers(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router
 async fn answer_healthz(State(state): SharedState, headers: HeaderMap) -> Response {
     let alive = state.liveness();
     answer_judgement(&headers, alive.is_ok(), "alive", &alive, alive.reasons.clone())
+}
+
+async fn answer_version() -> Json<Build> {
+    Json(BUILD)
 }
 
 async fn answer_readyz(State(state): SharedState, headers: HeaderMap) -> Response {

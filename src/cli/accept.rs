@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
 use super::end::End;
 use super::global::Global;
-use super::output;
+use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 
 /// Let the running agent believe answers of Marathon that it doubts
@@ -22,16 +23,25 @@ use crate::admin::client::AgentClient;
 pub(super) struct Accept {
     /// Name of the Marathon, as in `vipd status`; without it all of them
     source: Option<String>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 impl Accept {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let agent = AgentClient::connect(&global.resolve_node_config()?.agent.socket)?;
         let accepted = agent.request_accept(self.source.as_deref())?;
-        output::print_note(&match accepted.is_empty() {
-            true => "nothing is doubted: there is nothing to accept".to_owned(),
-            false => format!("accepted: what {} no longer lists is removed", accepted.join(", ")),
-        });
+        match self.output {
+            Format::Json => output::print_json(&json!({ "accepted": accepted }))?,
+            Format::Text if accepted.is_empty() => {
+                output::print_note("nothing is doubted: there is nothing to accept");
+            }
+            Format::Text => {
+                let sources = accepted.join(", ");
+                output::print_note(&format!("accepted: what {sources} no longer lists is removed"));
+            }
+        }
         Ok(End::Fine)
     }
 }

@@ -2,50 +2,49 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use node::{Kernel, Lock};
+use node::Kernel;
 use vip::label::VipRef;
-use vip::{Desired, Observed, Plan, Protocol, Vip};
+use vip::{Observed, Plan, Protocol, Vip};
 
-use super::args::open_kernel;
-use super::end::{End, report_failures};
+use super::change::Change;
+use super::end::End;
 use super::global::Global;
-use super::output;
 
 /// Take over virtual services that vipd did not create
 ///
 /// Marks them as vipd's and changes nothing else. The next `apply` makes them match the definitions,
 /// or removes those that no app claims.
 ///
-/// Exit status: 0 done, 2 error.
+/// Exit status: 0 done or nothing to do, 2 error; with --dry-run, 1 if there is something to do.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd adopt 3.3.0.6:3306
-  vipd adopt 3.3.0.6:53/udp '[fd01::6]:80/tcp'")]
+  vipd adopt 3.3.0.6:53/udp '[fd01::6]:80/tcp'
+  vipd adopt --all --dry-run")]
 pub(super) struct Adopt {
     /// VIPs as ADDRESS:PORT[/tcp|/udp]; without a protocol, the services of both
-    #[arg(required = true, value_name = "VIP")]
+    #[arg(required_unless_present = "all", value_name = "VIP")]
     vips: Vec<String>,
+    /// Take over every virtual service of an address and a port, also those of other programs: look at
+    /// them with --dry-run first
+    #[arg(long, conflicts_with = "vips")]
+    all: bool,
+    #[command(flatten)]
+    change: Change,
 }
 
 impl Adopt {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_node_config()?;
-        let _lock = Lock::take(&config.lock)?;
-        let mut kernel = open_kernel(&config)?;
+        let (mut kernel, _lock) = self.change.open(global)?;
         let observed = kernel.observe()?;
         let mut vips = Vec::new();
+        if self.all {
+            vips.extend(observed.unmarked_services().filter_map(|(key, _)| Vip::from_key(key)));
+        }
         for text in &self.vips {
             vips.extend(find_services(text, &observed)?);
         }
-        let plan = Plan::adopt(&observed, &vips);
-        output::print_lines(&plan.describe(&Desired::default()))?;
-        let outcome = kernel.apply_plan(plan);
-        if outcome.is_success() {
-            let note =
-                if outcome.plan.is_empty() { "nothing to do: already vipd's" } else { "adopted" };
-            output::print_with(|out| writeln!(out, "{note}"))?;
-        }
-        report_failures(&outcome)
+        self.change.carry_out(&mut kernel, Plan::adopt(&observed, &vips), Vec::new())
     }
 }
 

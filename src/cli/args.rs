@@ -1,17 +1,94 @@
 //! Options that several commands share: the Marathons and the sources of definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use marathon::client::Url;
 use node::LinuxKernel;
 
 use crate::admin::client::{AgentClient, NoAgent};
 use crate::agent::state_file::StateFiles;
-use crate::config::{Access, Config, Marathon, parse_urls};
+use crate::config::{Access, Config, Marathon, MarathonSection, parse_urls};
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
+
+/// Files with what Marathon asks for. They take precedence over those of the configuration.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access to Marathon")]
+struct AccessFiles {
+    /// File with the user for basic authentication; each of these files may be `credential:NAME`, a
+    /// credential of the systemd unit
+    #[arg(long, env = "VIPD_MARATHON_USER_FILE", value_name = "FILE", hide_short_help = true)]
+    marathon_user_file: Option<PathBuf>,
+    /// File with the password for basic authentication
+    #[arg(long, env = "VIPD_MARATHON_PASSWORD_FILE", value_name = "FILE", hide_short_help = true)]
+    marathon_password_file: Option<PathBuf>,
+    /// File with the secret of a DC/OS service account, as JSON
+    #[arg(
+        long,
+        env = "VIPD_MARATHON_SERVICE_ACCOUNT_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    marathon_service_account_file: Option<PathBuf>,
+    /// File with CA certificates to trust in addition to the system's, as PEM
+    #[arg(long, env = "VIPD_MARATHON_CA_FILE", value_name = "FILE", hide_short_help = true)]
+    marathon_ca_file: Option<PathBuf>,
+    /// File with the client's certificate chain, as PEM
+    #[arg(
+        long,
+        env = "VIPD_MARATHON_CLIENT_CERT_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    marathon_client_cert_file: Option<PathBuf>,
+    /// File with the private key of that certificate, as PEM
+    #[arg(
+        long,
+        env = "VIPD_MARATHON_CLIENT_KEY_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    marathon_client_key_file: Option<PathBuf>,
+}
+
+impl AccessFiles {
+    /// Gives the Marathon what is in the files. They are for one: another must not get its secrets.
+    fn apply_to(&self, marathons: &mut [Marathon]) -> Result<()> {
+        let section = MarathonSection {
+            user_file: self.marathon_user_file.clone(),
+            password_file: self.marathon_password_file.clone(),
+            service_account_file: self.marathon_service_account_file.clone(),
+            ca_file: self.marathon_ca_file.clone(),
+            client_cert_file: self.marathon_client_cert_file.clone(),
+            client_key_file: self.marathon_client_key_file.clone(),
+            ..MarathonSection::default()
+        };
+        if section == MarathonSection::default() {
+            return Ok(());
+        }
+        let [marathon] = marathons else {
+            if marathons.is_empty() {
+                return Ok(());
+            }
+            bail!(
+                "--marathon-*-file and VIPD_MARATHON_*_FILE are for one Marathon, and there are {}: \
+                 give each a [[marathon]] table in the configuration",
+                marathons.len()
+            );
+        };
+        // The keys that an error names are those of the file; these are flags or variables.
+        let access = section
+            .read_access()
+            .map_err(|error| anyhow!("--marathon-*-file or VIPD_MARATHON_*_FILE: {error:#}"))?;
+        marathon.access.auth = access.auth.or(marathon.access.auth.take());
+        marathon.access.ca = access.ca.or(marathon.access.ca.take());
+        marathon.access.identity = access.identity.or(marathon.access.identity.take());
+        Ok(())
+    }
+}
 
 /// The sources of definitions.
 #[derive(Debug, Args)]
@@ -38,6 +115,8 @@ pub(super) struct Sources {
     /// Marathon and an answer of `/v2/groups` do.
     #[arg(long, help_heading = "Sources")]
     no_pods: bool,
+    #[command(flatten)]
+    files: AccessFiles,
 }
 
 /// The Marathons to watch.
@@ -52,6 +131,8 @@ pub(super) struct Marathons {
         help_heading = "Sources"
     )]
     marathon: Vec<String>,
+    #[command(flatten)]
+    files: AccessFiles,
 }
 
 impl Marathons {
@@ -62,13 +143,12 @@ impl Marathons {
 
     /// Returns the Marathons of the flags; without any, those of the configuration.
     pub(super) fn resolve_marathons(&self, config: &Config) -> Result<Vec<Marathon>> {
-        let named = self
-            .marathon
-            .iter()
-            .map(|urls| Ok(marathon_of_flag(parse_urls(urls.split(',').map(str::trim))?, config)));
-        let named = named.collect::<Result<Vec<_>>>()?;
-        let marathons = if named.is_empty() { config.marathons.clone() } else { named };
-        check_distinct(marathons.iter())?;
+        let mut marathons = match self.is_named() {
+            true => parse_flags(&self.marathon, config)?,
+            false => config.marathons.clone(),
+        };
+        check_distinct(&marathons)?;
+        self.files.apply_to(&mut marathons)?;
         Ok(marathons)
     }
 }
@@ -91,28 +171,23 @@ impl Sources {
 
     /// Returns the sources of the flags; without any, the Marathons of the configuration.
     fn resolve_sources(&self, config: &Config) -> Result<Vec<DefinitionSource>> {
-        let files = self.from.iter().cloned().map(DefinitionSource::File);
-        let marathons = self.marathon.iter().map(|urls| {
-            let urls = parse_urls(urls.split(',').map(str::trim))?;
-            Ok(DefinitionSource::Marathon(Box::new(marathon_of_flag(urls, config))))
-        });
-        let named = files.map(Ok).chain(marathons).collect::<Result<Vec<_>>>()?;
-        let sources: Vec<_> = match named.is_empty() {
-            true => config
-                .marathons
-                .iter()
-                .cloned()
-                .map(Box::new)
-                .map(DefinitionSource::Marathon)
-                .collect(),
-            false => named,
+        let mut marathons = match self.is_named() {
+            true => parse_flags(&self.marathon, config)?,
+            false => config.marathons.clone(),
         };
-        check_distinct(sources.iter().filter_map(|source| match source {
-            DefinitionSource::Marathon(marathon) => Some(&**marathon),
-            DefinitionSource::File(_) => None,
-        }))?;
-        Ok(sources)
+        check_distinct(&marathons)?;
+        self.files.apply_to(&mut marathons)?;
+        let files = self.from.iter().cloned().map(DefinitionSource::File);
+        let marathons = marathons.into_iter().map(Box::new).map(DefinitionSource::Marathon);
+        Ok(files.chain(marathons).collect())
     }
+}
+
+/// Describes the Marathons of flags, each with its URLs separated by commas.
+fn parse_flags(flags: &[String], config: &Config) -> Result<Vec<Marathon>> {
+    let parse =
+        |urls: &String| Ok(marathon_of_flag(parse_urls(urls.split(',').map(str::trim))?, config));
+    flags.iter().map(parse).collect()
 }
 
 /// Describes the Marathon of a flag. It gets the secrets of the configuration only if it has exactly
@@ -124,7 +199,7 @@ fn marathon_of_flag(urls: Vec<Url>, config: &Config) -> Marathon {
 
 /// Checks that no two Marathons have a name or a server in common: the tasks of one that is read twice
 /// would count as those of two.
-fn check_distinct<'a>(marathons: impl Iterator<Item = &'a Marathon>) -> Result<()> {
+fn check_distinct(marathons: &[Marathon]) -> Result<()> {
     let mut names = BTreeSet::new();
     let mut servers = BTreeMap::new();
     for marathon in marathons {

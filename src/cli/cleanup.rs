@@ -2,18 +2,20 @@
 
 use anyhow::Result;
 use clap::Args;
-use node::{Kernel, Lock};
-use vip::{Desired, Line, Plan, Sign};
+use node::Kernel;
+use vip::{Line, Plan, Sign};
 
-use super::args::open_kernel;
-use super::end::{End, done_line, report_failures};
+use super::change::Change;
+use super::end::End;
 use super::global::Global;
-use super::output;
 
 /// Remove everything that vipd created: its virtual services, interface and nftables tables
 ///
 /// Leaves services without vipd's mark (keepalived's, Docker's, your own) and every nftables table
 /// other than `ip vipd` and `ip6 vipd`.
+///
+/// Where the configuration can't be read, or a line of it that may name another interface or lock,
+/// nothing is removed without --ignore-config or both --interface and --lock.
 ///
 /// Exit status: 0 done or nothing to do, 2 error; with --dry-run, 1 if there is something to do.
 #[derive(Debug, Args)]
@@ -21,30 +23,16 @@ use super::output;
   vipd cleanup --dry-run
   vipd cleanup")]
 pub(super) struct Cleanup {
-    /// Show what would be removed, without changing anything
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    change: Change,
 }
 
 impl Cleanup {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_node_config()?;
-        let _lock = if self.dry_run { None } else { Some(Lock::take(&config.lock)?) };
-        let mut kernel = open_kernel(&config)?;
+        let (mut kernel, _lock) = self.change.open(global)?;
         let observed = kernel.observe()?;
-        let plan = Plan::cleanup(&observed);
-        let mut lines = plan.describe(&Desired::default());
         let stays = observed.unmarked_services().map(|(key, _)| format!("{key} stays: not vipd's"));
-        lines.extend(stays.map(|text| Line::new(0, Sign::Plain, text)));
-        output::print_lines(&lines)?;
-        if self.dry_run {
-            output::print_with(|out| writeln!(out, "{}", plan.summary()))?;
-            return Ok(if plan.is_empty() { End::Fine } else { End::Found });
-        }
-        let outcome = kernel.apply_plan(plan);
-        if outcome.is_success() {
-            output::print_with(|out| writeln!(out, "{}", done_line(&outcome.plan)))?;
-        }
-        report_failures(&outcome)
+        let notes = stays.map(|text| Line::new(0, Sign::Plain, text)).collect();
+        self.change.carry_out(&mut kernel, Plan::cleanup(&observed), notes)
     }
 }

@@ -13,6 +13,7 @@ use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
 use super::reload::{check_successor, create_clients};
+use super::run::Run;
 use crate::admin::client::AgentClient;
 use crate::config::{
     AgentSection, AgentSettings, Config as Settings, ConfigProblem, SCHEMA, Secrets,
@@ -35,10 +36,13 @@ enum ConfigCommand {
     Schema(ConfigSchema),
 }
 
+/// Reads the flags of a running agent.
+type ReadAgent = fn(u32) -> Result<(Global, Run)>;
+
 impl Config {
-    pub(super) fn run(&self, global: &Global) -> Result<End> {
+    pub(super) fn run(&self, global: &Global, read_agent: ReadAgent) -> Result<End> {
         match &self.command {
-            ConfigCommand::Check(check) => check.run(global),
+            ConfigCommand::Check(check) => check.run(global, read_agent),
             ConfigCommand::Schema(_) => {
                 output::print_with(|out| out.write_all(SCHEMA.as_bytes()))?;
                 Ok(End::Fine)
@@ -62,6 +66,11 @@ impl Config {
 struct ConfigCheck {
     /// File to check [default: the one that the agent reads]
     file: Option<PathBuf>,
+    /// Check with the flags of this process, a running `vipd run`, in place of its own
+    ///
+    /// As the unit does before a reload, whatever flags an overridden `ExecStart=` has.
+    #[arg(long, value_name = "PID", conflicts_with = "file")]
+    of_agent: Option<u32>,
     #[command(flatten)]
     marathons: Marathons,
     /// Output format
@@ -76,9 +85,12 @@ struct ConfigCheck {
 struct ConfigSchema {}
 
 impl ConfigCheck {
-    fn run(&self, global: &Global) -> Result<End> {
-        let global = &global.with_config_file(self.file.clone());
-        let problems = self.find_problems(global);
+    fn run(&self, global: &Global, read_agent: ReadAgent) -> Result<End> {
+        let (global, run) = match self.of_agent {
+            Some(pid) => read_agent(pid).map(|(global, run)| (global, Some(run)))?,
+            None => (global.with_config_file(self.file.clone()), None),
+        };
+        let problems = self.find_problems(&global, run.as_ref());
         let path = global.config_path();
         match self.output {
             Format::Text => output::print_with(|out| print_problems(out, path, &problems))?,
@@ -91,13 +103,14 @@ impl ConfigCheck {
         Ok(if problems.is_empty() { End::Fine } else { End::Found })
     }
 
-    fn find_problems(&self, global: &Global) -> Vec<ConfigProblem> {
+    /// Finds the problems, with the flags of an agent if there is one.
+    fn find_problems(&self, global: &Global, run: Option<&Run>) -> Vec<ConfigProblem> {
         if self.file.is_none()
             && let Err(error) = global.check_config_rereadable()
         {
             return vec![ConfigProblem::of_file(&error)];
         }
-        let (config, mut problems) = match global.resolve_leniently(Secrets::Read) {
+        let (mut config, mut problems) = match global.resolve_leniently(Secrets::Read) {
             Ok(resolved) => resolved,
             Err(error) => return vec![ConfigProblem::of_file(&error)],
         };
@@ -105,7 +118,11 @@ impl ConfigCheck {
         let mut add = |error: anyhow::Error| {
             problems.push(ConfigProblem::of_error(&global.config_text(), &error));
         };
-        match self.marathons.resolve_marathons(&config) {
+        if let Some(run) = run {
+            run.override_config(&mut config);
+        }
+        let marathons = run.map_or(&self.marathons, Run::marathons);
+        match marathons.resolve_marathons(&config) {
             Err(error) => add(error),
             Ok(marathons) if marathons.is_empty() && are_known => output::print_note(
                 "the file names no Marathon: the agent needs --marathon or VIPD_MARATHON",

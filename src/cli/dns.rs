@@ -197,5 +197,6 @@ fn parse_listen(text: &str) -> Result<SocketAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, PORT));
     }
-    text.parse().context("not an address, such as 198.51.100.1, 198.51.100.1:5353 or [fd00::1]:53")
+    let at = text.parse::<SocketAddr>().ok().filter(|at| at.port() != 0);
+    at.context("not an address, such as 198.51.100.1, 198.51.100.1:5353 or [fd00::1]:53")
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::end::End;
-use super::output;
+use super::{man, output};
 
 /// Generate man pages or shell completions
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ enum What {
         /// Shell
         shell: Shell,
     },
-    /// Write one man page per command to a directory
+    /// Write one man page per command, and that of the configuration, to a directory
     Man {
         /// Directory
         directory: PathBuf,
@@ -42,11 +42,9 @@ impl Generate {
                 output::print_with(|out| out.write_all(&completions))?;
             }
             What::Man { directory } => {
-                std::fs::create_dir_all(directory)
-                    .and_then(|()| clap_mangen::generate_to(command, directory))
-                    .with_context(|| {
-                        format!("cannot write man pages to {}", directory.display())
-                    })?;
+                man::write_pages(command, directory).with_context(|| {
+                    format!("cannot write man pages to {}", directory.display())
+                })?;
             }
         }
         Ok(End::Fine)

@@ -11,8 +11,8 @@ use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 
 use super::output;
 use crate::config::{
-    Config, ConfigFile, ConfigProblem, DEFAULT_FILE, KeyError, Marathon, MarathonSection,
-    ProbeMode, Secrets, read_text, resolve_keys,
+    Config, ConfigFile, ConfigProblem, DEFAULT_FILE, KeyError, LogLevel, Marathon, MarathonSection,
+    ProbeMode, Secrets, parse_interface, read_text, resolve_keys,
 };
 use crate::logging;
 
@@ -24,7 +24,13 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "VIPD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Dummy interface for the VIPs [default: vipd0]
-    #[arg(long, global = true, env = "VIPD_INTERFACE", value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_INTERFACE",
+        value_name = "NAME",
+        value_parser = parse_interface
+    )]
     interface: Option<String>,
     /// Source address that real servers see, for IPv4 [default: from the routes]
     #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
@@ -63,8 +69,15 @@ pub(super) struct Global {
     /// Unix socket of the running agent [default: /run/vipd/agent.sock]
     #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
     socket: Option<PathBuf>,
-    /// Log filter for standard error, such as `info` or `vipd=debug` [default: warn; `run`: info]
-    #[arg(long, global = true, env = "VIPD_LOG", value_name = "FILTER")]
+    /// Log filter for standard error, such as `info` or `vipd=debug` [default: warn; `run` and `dns`:
+    /// as `[log] level` says]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_LOG",
+        value_name = "FILTER",
+        value_parser = logging::parse_filter
+    )]
     log: Option<String>,
     /// Log format: text for people and journald, or one JSON object per line
     #[arg(
@@ -97,6 +110,27 @@ impl Global {
     /// Returns the same options with another file, if there is one.
     pub(super) fn with_config_file(&self, file: Option<PathBuf>) -> Self {
         Self { config: file.or_else(|| self.config.clone()), ..self.clone() }
+    }
+
+    /// Returns the flags with which another command of vipd means the same node.
+    pub(super) fn to_flags(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let prefixes: Vec<_> = self.vip_allow.iter().map(ToString::to_string).collect();
+        let flags = [
+            ("--config", path(&self.config)),
+            ("--interface", self.interface.clone()),
+            ("--node-address", self.node_address.map(|address| address.to_string())),
+            ("--masquerade", self.masquerade.map(|mode| mode.to_string())),
+            ("--guard", self.guard.map(|mode| mode.to_string())),
+            ("--node-name", self.node_name.clone()),
+            ("--vip-allow", Some(prefixes.join(",")).filter(|text| !text.is_empty())),
+            ("--lock", path(&self.lock)),
+            ("--socket", path(&self.socket)),
+            ("--color", Some("never".to_owned())),
+        ];
+        let given =
+            flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag}={}", value?)));
+        given.collect()
     }
 
     /// Returns the text of the file; empty if it can't be read.
@@ -138,6 +172,38 @@ impl Global {
         Ok(config)
     }
 
+    /// Resolves as [`Global::resolve_node_config`] does, for commands that change the kernel by
+    /// themselves: not if the file may name another interface or lock than is known, unless they are to
+    /// go on all the same.
+    ///
+    /// # Errors
+    /// As [`Global::resolve_node_config`], or when the interface or the lock isn't known.
+    pub(super) fn resolve_writer_config(&self, go_on: bool) -> Result<Config> {
+        let (config, problems) = self.resolve_leniently(Secrets::Skip)?;
+        let is_known = go_on || (self.interface.is_some() && self.lock.is_some());
+        if let Some(problem) = problems.iter().find(|problem| problem.may_concern_node())
+            && !is_known
+        {
+            bail!(
+                "{} {problem}: it may name another interface or lock than {} and {}; mend it, or use \
+                 --interface and --lock, or --ignore-config to go on with these",
+                self.config_path().display(),
+                config.interface,
+                config.lock.display()
+            );
+        }
+        for warning in self.describe_ignored(&problems) {
+            output::print_warning(&warning);
+        }
+        Ok(config)
+    }
+
+    /// Returns the filter of the log of an agent or a name server, which the file may set.
+    pub(super) fn file_log_level(&self) -> LogLevel {
+        let text = self.config_text();
+        resolve_keys(&text, Ok).map(|(file, _)| file.log.level).unwrap_or_default()
+    }
+
     /// Resolves file, environment and flags as far as they are valid, and returns the problems of the
     /// file. If one may be about a Marathon, there are no Marathons.
     ///
@@ -176,6 +242,7 @@ impl Global {
     /// Resolves a parsed file with environment and flags.
     fn resolve_file(&self, file: ConfigFile, secrets: Secrets) -> Result<Config> {
         let marathons = resolve_marathons(&file.marathon, secrets)?;
+        file.node.check()?;
         let mut policy = file.vip;
         policy.local_servers = file.node.local_servers;
         policy.cluster = file.cluster.resolve()?;
@@ -212,6 +279,7 @@ impl Global {
             policy,
             names,
             probe,
+            log_level: file.log.level,
             agent,
         })
     }

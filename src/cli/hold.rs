@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
 use super::end::End;
 use super::global::Global;
-use super::output;
+use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 
 /// Stop the running agent from changing anything until `vipd release`
@@ -17,18 +18,27 @@ use crate::admin::client::AgentClient;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd hold
-  vipd hold 'looking at 3.3.0.6, ask anna'")]
+  vipd hold looking at 3.3.0.6, ask anna
+  vipd hold 'who knows (ask anna)'")]
 pub(super) struct Hold {
-    /// Reason, shown to whoever finds the hold
-    #[arg(default_value = "", hide_default_value = true)]
-    reason: String,
+    /// Reason, shown to whoever finds the hold; several words need no quotes
+    reason: Vec<String>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 impl Hold {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let hold = AgentClient::connect(&global.resolve_node_config()?.agent.socket)?
-            .request_hold(&self.reason)?;
-        output::print_note(&format!("held: the agent changes nothing since {}", hold.since));
+            .request_hold(&self.reason.join(" "))?;
+        match self.output {
+            Format::Text => {
+                let since = &hold.since;
+                output::print_note(&format!("held: the agent changes nothing since {since}"));
+            }
+            Format::Json => output::print_json(&hold)?,
+        }
         Ok(End::Fine)
     }
 }
@@ -39,13 +49,19 @@ impl Hold {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd release")]
-pub(super) struct Release {}
+pub(super) struct Release {
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
 
 impl Release {
-    #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         AgentClient::connect(&global.resolve_node_config()?.agent.socket)?.request_release()?;
-        output::print_note("released: the agent makes changes again");
+        match self.output {
+            Format::Text => output::print_note("released: the agent makes changes again"),
+            Format::Json => output::print_json(&json!({ "released": true }))?,
+        }
         Ok(End::Fine)
     }
 }

@@ -5,6 +5,7 @@ mod adopt;
 mod agent;
 mod apply;
 mod args;
+mod change;
 mod check;
 mod cleanup;
 mod config;
@@ -17,19 +18,24 @@ mod explain;
 mod generate;
 mod global;
 mod hold;
+mod man;
 mod names;
 mod output;
 mod reload;
+mod report;
 mod run;
 mod signals;
 mod status;
 mod trial;
+mod version;
 mod watch;
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use end::End;
@@ -72,9 +78,11 @@ enum Command {
     Check(check::Check),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Report(report::Report),
     Cleanup(cleanup::Cleanup),
     Dns(dns::Dns),
     Generate(generate::Generate),
+    Version(version::Version),
 }
 
 /// Parses the command line and runs the command.
@@ -93,11 +101,14 @@ pub fn main() -> ExitCode {
         Err(usage) => return print_usage(&usage),
     };
     // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
-    cli.global.start_logging(match cli.command {
-        Command::Run(_) => "warn,vipd=info",
-        Command::Dns(_) => "warn,vipd=info,dns=info",
-        _ => "warn",
-    });
+    let filter = match cli.command {
+        Command::Run(_) | Command::Dns(_) => {
+            let level = cli.global.file_log_level();
+            format!("warn,vipd={level},dns={level}")
+        }
+        _ => "warn".to_owned(),
+    };
+    cli.global.start_logging(&filter);
     match cli.run_command(signals) {
         Ok(end) => end.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -105,6 +116,19 @@ pub fn main() -> ExitCode {
             output::print_error(&error);
             End::Trouble.into()
         }
+    }
+}
+
+/// Reads the command line of a process that is a `vipd run`. Its variables are taken to be those of this
+/// process, as they are in one unit.
+fn read_agent_command(pid: u32) -> Result<(Global, run::Run)> {
+    let path = format!("/proc/{pid}/cmdline");
+    let line = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+    let words = line.strip_suffix(b"\0").unwrap_or(&line).split(|byte| *byte == 0);
+    let words = words.map(|word| OsStr::from_bytes(word).to_owned());
+    match Cli::try_parse_from(words) {
+        Ok(Cli { global, command: Command::Run(run) }) => Ok((global, run)),
+        _ => bail!("process {pid} is no `vipd run` with flags of this version"),
     }
 }
 
@@ -130,10 +154,12 @@ impl Cli {
             Command::Release(release) => release.run(&self.global),
             Command::Accept(accept) => accept.run(&self.global),
             Command::Check(check) => check.run(&self.global),
-            Command::Config(config) => config.run(&self.global),
+            Command::Config(config) => config.run(&self.global, read_agent_command),
             Command::Doctor(doctor) => doctor.run(&self.global),
+            Command::Report(report) => report.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(Self::command()),
+            Command::Version(version) => version.run(),
         }
     }
 }

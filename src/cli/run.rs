@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dns::ZoneFile;
 use node::folder::{Folder, split_path};
@@ -56,11 +56,18 @@ pub(super) struct Run {
     #[arg(long, env = "VIPD_STATE", value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// Address of the status page, /metrics, /healthz and the API [default: 127.0.0.1:9614]
-    #[arg(long, env = "VIPD_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "VIPD_LISTEN", value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
     /// When stopped, remove everything that vipd created from the kernel
     #[arg(long)]
     cleanup_on_exit: bool,
+}
+
+/// Parses an address with a port that clients can know.
+fn parse_listen(text: &str) -> Result<SocketAddr> {
+    let at: SocketAddr = text.parse().context("write an address with a port: 127.0.0.1:9614")?;
+    ensure!(at.port() != 0, "use a port from 1 to 65535");
+    Ok(at)
 }
 
 /// The pause after signals could not be waited for.
@@ -115,13 +122,23 @@ impl Run {
         Ok(End::Fine)
     }
 
-    /// Resolves file, environment and flags.
-    fn resolve_config(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
-        let mut config = global.resolve_config()?;
+    /// Returns the Marathons of its flags.
+    pub(super) fn marathons(&self) -> &Marathons {
+        &self.marathons
+    }
+
+    /// Puts the values of its own flags in the place of those of the file.
+    pub(super) fn override_config(&self, config: &mut Config) {
         if let Some(state) = &self.state {
             config.agent.state.clone_from(state);
         }
         config.agent.listen = self.listen.unwrap_or(config.agent.listen);
+    }
+
+    /// Resolves file, environment and flags.
+    fn resolve_config(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
+        let mut config = global.resolve_config()?;
+        self.override_config(&mut config);
         let marathons = self.marathons.resolve_marathons(&config)?;
         if marathons.is_empty() {
             bail!(

@@ -87,7 +87,7 @@ impl AgentSection {
     /// Checks the values.
     ///
     /// # Errors
-    /// When `sync-period` is out of range, or `doubt` is no time.
+    /// When one is out of range.
     pub fn resolve(self) -> Result<AgentSettings> {
         let Self { state, socket, listen, sync_period, linger, agents, doubt } = self;
         ensure!(
@@ -98,11 +98,39 @@ impl AgentSection {
                 format!("[agent] sync-period is {sync_period} seconds: use 1 to 3600")
             )
         );
+        let refuse = |key: &'static str, why: String| -> Result<AgentSettings> {
+            Err(KeyError::new("agent", key, format!("[agent] {key} {why}")).into())
+        };
+        if linger > MAX_LINGER {
+            return refuse(
+                "linger",
+                format!("is {linger} seconds: use at most {MAX_LINGER}, a day"),
+            );
+        }
+        if agents == Some(0) {
+            return refuse("agents", "is 0: leave it out, or use the number of nodes".to_owned());
+        }
+        if listen.port() == 0 {
+            return refuse("listen", format!("is {listen}: use a port from 1 to 65535"));
+        }
+        let length = socket.as_os_str().len();
+        if length > MAX_SOCKET_PATH {
+            let why = format!(
+                "is a path of {length} bytes: use at most {MAX_SOCKET_PATH} for a Unix socket"
+            );
+            return refuse("socket", why);
+        }
         let [sync_period, linger] = [sync_period, linger].map(Duration::from_secs);
         let doubt = parse_doubt(&doubt)?;
         Ok(AgentSettings { state, socket, listen, sync_period, linger, agents, doubt })
     }
 }
+
+/// The longest time that an address may stay, in seconds.
+const MAX_LINGER: u64 = 24 * 3600;
+
+/// The longest path of a Unix socket: `sun_path` of `linux/un.h`, less the byte that ends it.
+const MAX_SOCKET_PATH: usize = 107;
 
 /// The longest time that may be set. Ports are given to other tasks long before.
 const MAX_DOUBT: Duration = Duration::from_secs(24 * 3600);
@@ -130,6 +158,21 @@ mod tests {
         let default = AgentSection::default().resolve().unwrap();
         assert_eq!(default.sync_period, Duration::from_secs(30));
         assert_eq!(default.doubt, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn a_value_that_no_agent_could_use_is_refused_by_name() {
+        let default = AgentSection::default;
+        for (key, section) in [
+            ("linger", AgentSection { linger: u64::MAX, ..default() }),
+            ("agents", AgentSection { agents: Some(0), ..default() }),
+            ("listen", AgentSection { listen: ([127, 0, 0, 1], 0).into(), ..default() }),
+            ("socket", AgentSection { socket: "/a".repeat(60).into(), ..default() }),
+        ] {
+            let error = section.resolve().unwrap_err();
+            assert!(error.to_string().starts_with(&format!("[agent] {key} is ")), "{error}");
+            assert_eq!(error.downcast_ref::<KeyError>().unwrap().key, key);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::agent::AgentSection;
 use super::cluster::ClusterSection;
 use super::firewall::FirewallSection;
 use super::ipvs::IpvsSection;
+use super::log::LogSection;
 use super::marathon::MarathonSection;
 use super::names::NamesSection;
 use super::node::NodeSection;
@@ -45,6 +46,8 @@ pub struct ConfigFile {
     pub cluster: ClusterSection,
     /// Probes of the hosts of real servers.
     pub probe: ProbeSection,
+    /// The log.
+    pub log: LogSection,
 }
 
 /// Reads the file at `path`; without one the default file. `None`: there is no default file.
@@ -92,6 +95,7 @@ pub(super) mod tests {
 
             [[marathon]]
             urls = ["http://other:8080"]
+            user-file = "/etc/vipd/user"
             service-account-file = "/etc/vipd/account.json"
 
             [agent]
@@ -137,6 +141,9 @@ pub(super) mod tests {
             [probe]
             mode = "observe"
             interval = "500ms"
+
+            [log]
+            level = "debug"
 
             [vip]
             allow = ["3.0.0.0/8", "fd01::/64"]
@@ -188,6 +195,7 @@ pub(super) mod tests {
             "[cluster]",
             "[names]",
             "[probe]",
+            "[log]",
             "[vip]",
         ] {
             let error = parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();

@@ -22,7 +22,10 @@ pub struct MarathonSection {
     pub urls: Vec<String>,
     /// User for basic authentication.
     pub user: Option<String>,
-    /// File with the password for basic authentication.
+    /// File with that user, in place of `user`.
+    pub user_file: Option<PathBuf>,
+    /// File with the password for basic authentication. This and the other files may be credentials
+    /// of the systemd unit (`LoadCredential=`): `credential:NAME`.
     pub password_file: Option<PathBuf>,
     /// File with the secret of a DC/OS service account, as JSON.
     pub service_account_file: Option<PathBuf>,
@@ -119,12 +122,7 @@ impl MarathonSection {
     pub fn resolve(&self, secrets: Secrets) -> Result<Marathon> {
         let access = match secrets {
             Secrets::Skip => Access::default(),
-            Secrets::Read => Access {
-                auth: self.read_auth()?,
-                ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
-                identity: self.read_identity()?,
-                proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
-            },
+            Secrets::Read => self.read_access()?,
         };
         let urls = parse_urls(self.urls.iter().map(String::as_str))
             .context(key_error("urls", "[[marathon]] urls"))?;
@@ -134,28 +132,51 @@ impl MarathonSection {
         Ok(Marathon { name, framework, ..unnamed })
     }
 
+    /// Reads the files with secrets and certificates that are named.
+    ///
+    /// # Errors
+    /// When one of two keys that need each other is missing, or a file can't be read.
+    pub fn read_access(&self) -> Result<Access> {
+        Ok(Access {
+            auth: self.read_auth()?,
+            ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
+            identity: self.read_identity()?,
+            proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
+        })
+    }
+
     fn read_auth(&self) -> Result<Option<Auth>> {
-        match (&self.user, &self.password_file, &self.service_account_file) {
+        match (self.read_user()?, &self.password_file, &self.service_account_file) {
             (None, None, None) => Ok(None),
             (Some(user), Some(path), None) => {
-                let password =
-                    String::from_utf8(read_file("password-file", path)?).with_context(|| {
-                        let why = format!("password-file {} is not text", path.display());
-                        key_error("password-file", why)
-                    })?;
-                let password = password.trim_end_matches(['\r', '\n']).into();
-                Ok(Some(Auth::Basic(BasicAuth { user: user.clone(), password })))
+                let password = read_line("password-file", path)?.into();
+                Ok(Some(Auth::Basic(BasicAuth { user, password })))
             }
             (None, None, Some(path)) => read_service_account(path).map(Some),
             (_, _, Some(_)) => bail!(key_error(
                 "service-account-file",
-                "[[marathon]] has both a user and a service account: leave out user and \
+                "[[marathon]] has both a user and a service account: leave out the user and \
                  password-file, or service-account-file",
             )),
             (user, ..) => bail!(key_error(
-                if user.is_some() { "user" } else { "password-file" },
-                "[[marathon]] needs both user and password-file, or neither",
+                match (user.is_some(), &self.user) {
+                    (false, _) => "password-file",
+                    (true, Some(_)) => "user",
+                    (true, None) => "user-file",
+                },
+                "[[marathon]] needs both user (or user-file) and password-file, or neither",
             )),
+        }
+    }
+
+    fn read_user(&self) -> Result<Option<String>> {
+        match (&self.user, &self.user_file) {
+            (Some(_), Some(_)) => bail!(key_error(
+                "user-file",
+                "[[marathon]] has both user and user-file: leave out one",
+            )),
+            (None, Some(path)) => read_line("user-file", path).map(Some),
+            (user, None) => Ok(user.clone()),
         }
     }
 
@@ -212,7 +233,35 @@ fn read_service_account(path: &Path) -> Result<Auth> {
 /// Upper limit for the files named in the configuration. No key or certificate is larger.
 const MAX_FILE: u64 = 1 << 20;
 
+/// Reads a file with one line.
+fn read_line(key: &'static str, path: &Path) -> Result<String> {
+    let text = String::from_utf8(read_file(key, path)?)
+        .map_err(|_| key_error(key, format!("{key} {} is not text", path.display())))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// What a path begins with that names a credential of the systemd unit: `$CREDENTIALS_DIRECTORY` in
+/// systemd.exec(5).
+const CREDENTIAL: &str = "credential:";
+
+/// Where the credentials of the packaged unit are, for commands beside the agent.
+const UNIT_CREDENTIALS: &str = "/run/credentials/vipd.service";
+
+/// Returns the path of a file that the configuration names.
+fn locate_file(key: &'static str, path: &Path) -> Result<PathBuf> {
+    let Some(name) = path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) else {
+        return Ok(path.to_owned());
+    };
+    if matches!(name, "" | "." | "..") || name.contains('/') {
+        let why = format!("{key} {} names no credential: write {CREDENTIAL}NAME", path.display());
+        bail!(key_error(key, why));
+    }
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    Ok(folder.map_or_else(|| UNIT_CREDENTIALS.into(), PathBuf::from).join(name))
+}
+
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>> {
+    let path = &locate_file(key, path)?;
     let unreadable = || key_error(key, format!("cannot read {key} {}", path.display()));
     let mut file = node::folder::open_named_file(path).with_context(unreadable)?;
     let mut text = Vec::new();
@@ -244,6 +293,18 @@ pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Ur
         let url = Url::parse(text).with_context(|| {
             format!("Marathon URL number {number} is not a URL: write it as http://m1.example:8080")
         })?;
+        if !matches!(url.scheme(), "http" | "https") || url.port() == Some(0) {
+            bail!(
+                "Marathon URL number {number} is not the URL of a server: write it as \
+                 http://m1.example:8080"
+            );
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            bail!(
+                "Marathon URL number {number} has a part after `?` or `#`, which no request would have: \
+                 leave it out"
+            );
+        }
         if !url.username().is_empty() || url.password().is_some() {
             bail!(
                 "Marathon URL number {number} contains a user or a password, which others can see: \
@@ -280,6 +341,44 @@ mod tests {
     fn a_user_without_a_password_is_refused() {
         let marathon = MarathonSection { user: Some("vipd".into()), ..MarathonSection::default() };
         assert!(marathon.resolve(Secrets::Read).is_err());
+    }
+
+    #[test]
+    fn a_url_that_is_no_server_is_refused() {
+        for url in [
+            "ftp://m1",
+            "m1:8080",
+            "http://m1:0",
+            "http://",
+            "file:///etc/passwd",
+            "http://m1/?token=a",
+        ] {
+            assert!(parse_urls([url]).is_err(), "{url}");
+        }
+        assert!(parse_urls(["https://m1/marathon", "http://[fd00::1]:8080"]).is_ok());
+    }
+
+    #[test]
+    fn a_user_may_be_in_a_file_and_a_credential_is_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let [user, password] = ["user", "password"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("the {name}\n")).unwrap();
+            path
+        });
+        let section = MarathonSection {
+            user_file: Some(user),
+            password_file: Some(password),
+            ..MarathonSection::default()
+        };
+        let Some(Auth::Basic(read)) = section.read_access().unwrap().auth else { panic!() };
+        assert_eq!((read.user.as_str(), read.password.reveal()), ("the user", "the password"));
+        let twice = MarathonSection { user: Some("u".into()), ..section };
+        assert!(twice.read_access().unwrap_err().to_string().contains("user-file"));
+        for path in ["credential:", "credential:..", "credential:../a", "credential:/a"] {
+            assert!(locate_file("ca-file", Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(locate_file("ca-file", Path::new("a/b")).unwrap(), Path::new("a/b"));
     }
 
     #[test]

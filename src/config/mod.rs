@@ -6,6 +6,7 @@ mod file;
 mod firewall;
 mod ipvs;
 mod key_error;
+mod log;
 mod marathon;
 mod names;
 mod node;
@@ -29,9 +30,10 @@ pub use file::{ConfigFile, DEFAULT_FILE, read_text};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
 pub use key_error::KeyError;
+pub use log::{LogLevel, LogSection};
 pub use marathon::{Access, Marathon, MarathonSection, Secrets, parse_urls};
 pub use names::{Names, NamesSection, NodeResolver};
-pub use node::NodeSection;
+pub use node::{NodeSection, parse_interface};
 pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
 pub use problem::{ConfigProblem, resolve_keys};
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub names: Names,
     /// Probes of the hosts of real servers.
     pub probe: ProbeSettings,
+    /// The level of the log in the file.
+    pub log_level: LogLevel,
     /// The running agent.
     pub agent: AgentSettings,
 }

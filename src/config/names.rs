@@ -175,7 +175,8 @@ fn key_error(key: &'static str, text: impl Into<String>) -> KeyError {
 fn parse_sockets(key: &'static str, texts: &[String]) -> Result<Vec<SocketAddr>> {
     let parse = |text: &String| {
         let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS_PORT));
-        address.or_else(|_| text.parse()).with_context(|| {
+        let address = address.or_else(|_| text.parse()).ok().filter(|at| at.port() != 0);
+        address.with_context(|| {
             let form = "write an address, or an address with a port, such as \"198.51.100.1:53\"";
             key_error(key, format!("[names] {key} has {text:?}: {form}"))
         })
@@ -210,5 +211,7 @@ mod tests {
         assert!(listen.starts_with("[names] listen is 0.0.0.0:53"), "{listen}");
         let upstreams = refused(|section| section.upstreams = vec!["dns.example".to_owned()]);
         assert!(upstreams.starts_with("[names] upstreams has \"dns.example\""), "{upstreams}");
+        let port = refused(|section| section.listen = vec!["198.51.100.1:0".to_owned()]);
+        assert!(port.starts_with("[names] listen has \"198.51.100.1:0\""), "{port}");
     }
 }

@@ -3,9 +3,12 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use serde::Deserialize;
 use vip::LocalServers;
 use vip::nft::{Guard, Masquerade};
+
+use super::key_error::KeyError;
 
 /// The `[node]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,6 +46,42 @@ pub struct NodeSection {
     pub local_servers: LocalServers,
 }
 
+impl NodeSection {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// When the interface can't have this name.
+    pub fn check(&self) -> Result<()> {
+        parse_interface(&self.interface).map_err(|error| {
+            KeyError::new("node", "interface", format!("[node] interface: {error}"))
+        })?;
+        Ok(())
+    }
+}
+
+/// The longest name of an interface: `IFNAMSIZ` of `linux/if.h`, less the byte that ends it.
+const MAX_NAME: usize = 15;
+
+/// A name that the kernel gives no interface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} can't be the name of the interface: use 1 to {MAX_NAME} bytes without a space, a slash, a \
+     colon or a percent sign, such as \"vipd0\""
+)]
+pub struct InterfaceNameError(String);
+
+/// Takes the name of an interface that the kernel would take (`dev_valid_name`), and that nothing else
+/// has. The kernel would put a number in the place of a percent sign.
+///
+/// # Errors
+/// When the kernel wouldn't.
+pub fn parse_interface(text: &str) -> Result<String, InterfaceNameError> {
+    let is_valid = (1..=MAX_NAME).contains(&text.len())
+        && !matches!(text, "." | ".." | "all" | "default" | "lo")
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "/:%".contains(c));
+    if is_valid { Ok(text.to_owned()) } else { Err(InterfaceNameError(text.to_owned())) }
+}
+
 impl Default for NodeSection {
     fn default() -> Self {
         Self {
@@ -55,6 +94,33 @@ impl Default for NodeSection {
             strict_arp: false,
             ipv6_forwarding: false,
             local_servers: LocalServers::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_a_name_that_the_kernel_takes() {
+        for name in ["vipd0", "v", "fifteen-bytes15", "eth0.100"] {
+            assert_eq!(parse_interface(name).as_deref(), Ok(name));
+        }
+        for name in [
+            "",
+            "sixteen-bytes-16",
+            "a b",
+            "a/b",
+            "a:b",
+            "vip%d",
+            ".",
+            "..",
+            "a\u{a0}b",
+            "a\tb",
+            "lo",
+        ] {
+            assert!(parse_interface(name).is_err(), "{name:?}");
         }
     }
 }

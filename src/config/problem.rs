@@ -61,6 +61,18 @@ impl ConfigProblem {
         self.line.is_some() && self.key.as_ref().is_none_or(is_such)
     }
 
+    /// Returns whether another interface or lock may be meant than is known with it.
+    #[must_use]
+    pub fn may_concern_node(&self) -> bool {
+        const OTHERS: [&str; 9] =
+            ["marathon", "agent", "ipvs", "probe", "firewall", "names", "cluster", "vip", "log"];
+        let is_other = |key: &String| {
+            let table = key.split_once('.').map_or(key.as_str(), |(table, _)| table);
+            OTHERS.contains(&table)
+        };
+        !self.key.as_ref().is_some_and(is_other)
+    }
+
     fn at_offset(text: &str, offset: usize, key: Option<String>, reason: String) -> Self {
         let before = text.get(..offset).unwrap_or_default();
         let line = before.matches('\n').count() + 1;

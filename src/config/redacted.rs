@@ -42,6 +42,7 @@ impl Config {
             },
             "names": self.names.redacted_json(),
             "vip": self.policy,
+            "log": { "level": self.log_level },
             "firewall": { "allow": self.firewall },
             "cluster": { "addresses": self.policy.cluster },
             "probe": {

@@ -295,6 +295,7 @@ mod tests {
             lock: "lock".into(),
             strict_arp: false,
             ipv6_forwarding: false,
+            log_level: crate::config::LogLevel::Info,
             timeouts: vip::Timeouts::default(),
             firewall: vip::firewall::LetIn::Off,
             policy: vip::Policy::default(),

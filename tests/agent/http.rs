@@ -34,6 +34,7 @@ fn every_answer_is_as_the_document_says() {
         for (path, template) in [
             ("/healthz", "/healthz"),
             ("/readyz", "/readyz"),
+            ("/version", "/version"),
             ("/v1/status", "/v1/status"),
             ("/v1/vips", "/v1/vips"),
             ("/v1/vips/3.3.0.6:80", "/v1/vips/{vip}"),

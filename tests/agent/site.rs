@@ -65,6 +65,7 @@ async fn admin(world: &World) -> (Admin, String) {
         lock: world.folder.path().join("lock"),
         strict_arp: false,
         ipv6_forwarding: false,
+        log_level: vipd::config::LogLevel::Info,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),

@@ -195,6 +195,7 @@ async fn start_admin(
         lock: folder.join("lock"),
         strict_arp: false,
         ipv6_forwarding: false,
+        log_level: vipd::config::LogLevel::Info,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,
         policy: vip::Policy::default(),

@@ -1,6 +1,6 @@
 //! Suites: programs that run on a kernel with IPVS, and their outcomes.
 
-use std::io::stdout;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -76,10 +76,11 @@ impl Report {
     }
 }
 
-/// Runs the suites on the running kernel, one after another. `so_far` receives the report before
+/// Runs the suites on the running kernel, one after another. `shown` gets their output; `so_far` receives the report before
 /// the first suite and after each.
 pub(crate) fn run_suites(
     suites: &[Suite],
+    shown: &mut dyn Write,
     mut so_far: impl FnMut(&Report) -> Result<()>,
 ) -> Result<Report> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
@@ -87,20 +88,20 @@ pub(crate) fn run_suites(
     let mut report = Report { kernel: kernel.trim().to_owned(), outcomes: Vec::new() };
     so_far(&report)?;
     for suite in suites {
-        report.outcomes.push(run_suite(suite));
+        report.outcomes.push(run_suite(suite, shown));
         so_far(&report)?;
     }
     Ok(report)
 }
 
-fn run_suite(suite: &Suite) -> Outcome {
+fn run_suite(suite: &Suite, shown: &mut dyn Write) -> Outcome {
     let step = Step::start(&suite.name);
     let started = Instant::now();
     let mut tally = Tally::default();
     let problem = match supervised_child::run_supervised(
         &mut suite_command(suite),
         TIME_LIMITS,
-        &mut stdout(),
+        shown,
         |line| tally.add_line(line),
     ) {
         Ok(end) => end.problem(),

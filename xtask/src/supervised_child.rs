@@ -55,7 +55,7 @@ pub(crate) fn supervised_command(program: impl AsRef<OsStr>) -> Command {
 pub(crate) fn run_supervised(
     command: &mut Command,
     limits: TimeLimits,
-    shown: &mut impl Write,
+    shown: &mut (impl Write + ?Sized),
     mut on_line: impl FnMut(&str),
 ) -> Result<ChildEnd> {
     let (mut output, writer) = io::pipe().context("cannot make a pipe")?;

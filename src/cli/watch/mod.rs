@@ -48,12 +48,14 @@ pub(super) fn watch_vips(
         rates.record_counters(&vips, Instant::now());
         Ok::<_, anyhow::Error>((report, vips, rates.now.clone()))
     };
-    if !std::io::stdout().is_terminal() {
+    if !is_screen() {
         loop {
             let (report, vips, rates) = look()?;
+            let width = screen::terminal_size().map(|(width, _)| usize::from(width));
             let mut out = anstream::stdout().lock();
-            for line in screen_lines(&report, &vips, &rates, sort, (usize::MAX, None)) {
-                output::print_line(&mut out, &line)?;
+            for line in screen_lines(&report, &vips, &rates, sort, (usize::MAX, width)) {
+                let cut = width.map(|width| screen::cut_line(&line, width));
+                output::print_line(&mut out, &cut.unwrap_or(line))?;
             }
             writeln!(out)?;
             out.flush()?;
@@ -66,10 +68,11 @@ pub(super) fn watch_vips(
     loop {
         let (report, vips, rates) = &seen;
         let (width, height) = screen.size();
+        let width = usize::from(width);
         let mut all = vec![keys_line(sort)];
         // Without the line of keys, and the last line, where a newline would scroll.
         let rows = usize::from(height).saturating_sub(2);
-        all.extend(screen_lines(report, vips, rates, sort, (rows, Some(width.into()))));
+        all.extend(screen_lines(report, vips, rates, sort, (rows, Some(width))));
         screen.draw(&all, width)?;
         match screen.read_key(interval)? {
             Some(Key::Quit) => return Ok(End::Fine),
@@ -77,6 +80,12 @@ pub(super) fn watch_vips(
             None => seen = look()?,
         }
     }
+}
+
+/// Returns whether the output is a terminal that understands escape sequences.
+fn is_screen() -> bool {
+    let term = std::env::var_os("TERM");
+    std::io::stdout().is_terminal() && term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// The line that explains the keys.
@@ -132,6 +141,9 @@ impl Rates {
     }
 }
 
+/// The columns in which the first line has room.
+const WIDE: usize = 100;
+
 /// Formats everything in at most `most` lines, and the rows of VIPs in so many columns. Pure.
 fn screen_lines(
     report: &AgentReport,
@@ -145,17 +157,18 @@ fn screen_lines(
     let rate = |vip: &VipReport| rates.get(&vip.full_name()).copied().unwrap_or_default();
     let total: f64 = vips.iter().map(rate).sum();
     let serving: usize = vips.iter().map(VipReport::serving_servers).sum();
-    line(
-        Sign::Plain,
-        format!(
-            "agent: {}, {}  VIPs: {}  real servers in use: {serving}  draining: {}  new \
-             connections: {total:.0}/s",
-            report.mode,
-            if report.ready { "ready" } else { "not ready" },
-            vips.len(),
-            report.draining,
-        ),
-    );
+    let ready = if report.ready { "ready" } else { "not ready" };
+    let facts = [
+        format!("agent: {}, {ready}", report.mode),
+        format!("VIPs: {}", vips.len()),
+        format!("real servers in use: {serving}"),
+        format!("draining: {}", report.draining),
+        format!("new connections: {total:.0}/s"),
+    ];
+    match width.is_some_and(|width| width < WIDE) {
+        true => facts.into_iter().for_each(|fact| line(Sign::Plain, fact)),
+        false => line(Sign::Plain, facts.join("  ")),
+    }
     for (source, seen) in &report.sources {
         let (sign, how) = match (&seen.error, seen.streaming) {
             (Some(error), _) => (Sign::Warn, format!("out of reach: {error}")),
@@ -269,6 +282,18 @@ mod tests {
         ~ degraded   3.3.0.2:8443/tcp     0/0       0       31  /checkout
           serving    3.3.0.1:80/tcp       0/0       0      400  /web
         ");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_no_line_is_longer_than_it() {
+        for width in [20, 40, 80] {
+            let most = (100, Some(width));
+            let lines = screen_lines(&report(), &vips(), &BTreeMap::new(), Sort::Vip, most);
+            let lines: Vec<_> = lines.iter().map(|line| screen::cut_line(line, width)).collect();
+            assert!(lines.iter().all(|line| line.to_string().len() <= width), "{lines:?}");
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            assert!(text.contains("agent: acting") && text.contains("3.3.0.6"), "{text}");
+        }
     }
 
     #[test]

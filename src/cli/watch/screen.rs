@@ -42,22 +42,17 @@ impl Screen {
     /// Returns columns and rows.
     #[expect(clippy::unused_self, reason = "there is a size only while it is open")]
     pub(super) fn size(&self) -> (u16, u16) {
-        let size = tcgetwinsize(std::io::stdout()).ok();
-        let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
-        size.map_or((80, 24), |size| (size.ws_col, size.ws_row))
+        terminal_size().unwrap_or((80, 24))
     }
 
     /// Shows these lines, each cut at the right edge.
     #[expect(clippy::unused_self, reason = "it can be drawn on only while it is open")]
-    pub(super) fn draw(&self, lines: &[Line], width: u16) -> Result<()> {
+    pub(super) fn draw(&self, lines: &[Line], width: usize) -> Result<()> {
         let mut out = anstream::stdout().lock();
         write!(out, "\x1b[H")?;
         for line in lines {
-            // The sign takes two columns.
-            let text = Printable(&line.text).to_string();
-            let text = text.chars().take(usize::from(width).saturating_sub(2)).collect();
             write!(out, "\x1b[2K")?;
-            output::print_line(&mut out, &Line { text, ..line.clone() })?;
+            output::print_line(&mut out, &cut_line(line, width))?;
         }
         write!(out, "\x1b[J")?;
         out.flush()?;
@@ -96,6 +91,20 @@ impl Screen {
             }
         }
     }
+}
+
+/// Returns columns and rows of standard output, if it is a terminal that knows them.
+pub(super) fn terminal_size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(std::io::stdout()).ok();
+    let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0)?;
+    Some((size.ws_col, size.ws_row))
+}
+
+/// Cuts a line at the right edge.
+pub(super) fn cut_line(line: &Line, width: usize) -> Line {
+    // The sign takes two columns.
+    let text = Printable(&line.text).to_string().chars().take(width.saturating_sub(2)).collect();
+    Line { text, ..line.clone() }
 }
 
 impl Drop for Screen {

@@ -4,6 +4,7 @@
 mod figures;
 mod instructions;
 mod limits;
+mod log;
 mod page;
 mod path;
 mod scale;
@@ -21,6 +22,7 @@ use crate::progress::Step;
 use crate::suite::{Suite, TIME_LIMITS};
 use crate::{supervised_child, tools};
 use figures::Figures;
+use log::Log;
 
 /// The measured programs and the one that measures.
 struct Programs {
@@ -41,7 +43,9 @@ pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]
     }
     if filters == ["path"] {
         let programs = build_programs(&workspace)?;
-        return path::count_paths(&programs.bench, &programs.vipd, &workspace.workspace_root);
+        let mut log = Log::create(workspace.target_directory.join("bench.log"))?;
+        let root = &workspace.workspace_root;
+        return path::count_paths(&programs.bench, &programs.vipd, root, &mut log);
     }
     measure_figures(&workspace, Machine::choose(on)?, filters)
 }
@@ -78,6 +82,7 @@ fn build_programs(workspace: &Workspace) -> Result<Programs> {
 
 fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) -> Result<bool> {
     let programs = build_programs(workspace)?;
+    let mut log = Log::create(workspace.target_directory.join("bench.log"))?;
     let wanted =
         |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
     let mut figures = Figures::default();
@@ -87,20 +92,23 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
     for name in ["parse", "react", "reread", "agent", "probe"] {
         if here_too && wanted(name) {
-            passed &= measure_here(&programs.bench, &[name], &mut figures)?;
+            passed &= measure_here(&programs.bench, &[name], &mut figures, &mut log)?;
         }
     }
     if here_too && wanted("names") {
         tools::ensure_installed(tools::NAME_SERVERS)?;
-        passed &= measure_here(&programs.bench, &["names"], &mut figures)?;
+        passed &= measure_here(&programs.bench, &["names"], &mut figures, &mut log)?;
         let vipd = programs.vipd.display().to_string();
-        passed &= measure_here(&programs.bench, &["name-servers", &vipd], &mut figures)?;
+        let words = ["name-servers", &vipd];
+        passed &= measure_here(&programs.bench, &words, &mut figures, &mut log)?;
     }
     let suites = kernel_suites(&programs, &workspace.workspace_root);
     let suites: Vec<_> = suites.into_iter().filter(|suite| wanted(&suite.name)).collect();
     if !suites.is_empty() {
-        let report = machine.run_suites(&suites)?;
+        let report = machine.run_suites_into(&suites, &mut log.file)?;
         for outcome in &report.outcomes {
+            println!("\n{}", outcome.name);
+            print_rows(&outcome.tally.figures);
             outcome.tally.figures.iter().for_each(|line| figures.add_line(line));
             if let Some(problem) = &outcome.problem {
                 println!("{}: {problem}", outcome.name);
@@ -118,21 +126,27 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
 }
 
 /// Runs a measurement that needs no kernel on this machine.
-fn measure_here(bench: &Path, words: &[&str], figures: &mut Figures) -> Result<bool> {
+fn measure_here(
+    bench: &Path,
+    words: &[&str],
+    figures: &mut Figures,
+    log: &mut Log,
+) -> Result<bool> {
     let step = Step::start(&format!("{}, on this machine", words[0]));
     let mut tally = Tally::default();
     let mut command = supervised_child::supervised_command(bench);
     command.args(words);
-    let end = supervised_child::run_supervised(
-        &mut command,
-        TIME_LIMITS,
-        &mut std::io::stdout(),
-        |line| tally.add_line(line),
-    )?;
+    let on_line = |line: &str| tally.add_line(line);
+    let end = supervised_child::run_supervised(&mut command, TIME_LIMITS, &mut log.file, on_line)?;
     let problem = end.problem();
+    print_rows(&tally.figures);
     step.end(problem.as_deref().unwrap_or("measured"));
     tally.figures.iter().for_each(|line| figures.add_line(line));
     Ok(problem.is_none())
+}
+
+fn print_rows(figures: &[String]) {
+    log::format_rows(figures).iter().for_each(|row| println!("{row}"));
 }
 
 /// Makes the allocator keep freed memory. The C program has its messages ready when its clock

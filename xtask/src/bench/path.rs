@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::figures::Figures;
+use super::log::Log;
 use crate::machine::Machine;
 use crate::suite::Suite;
 use crate::tools;
@@ -21,7 +22,7 @@ const KINDS: [&str; 5] = ["connection", "round-trip", "udp-flow", "udp-round-tri
 const PEERS: &[tools::Tool] = &[tools::tool("haproxy", "haproxy"), tools::tool("ipset", "ipset")];
 
 /// Counts, in a guest whose clock counts instructions, and prints a table.
-pub(super) fn count_paths(bench: &Path, vipd: &Path, root: &Path) -> Result<bool> {
+pub(super) fn count_paths(bench: &Path, vipd: &Path, root: &Path, log: &mut Log) -> Result<bool> {
     tools::ensure_installed(PEERS)?;
     let suite = |vips: &str| Suite {
         name: format!("paths with {vips} VIPs"),
@@ -33,7 +34,7 @@ pub(super) fn count_paths(bench: &Path, vipd: &Path, root: &Path) -> Result<bool
         libtest: false,
         systemd: false,
     };
-    let report = Machine::count_in_guest(&VIPS.map(suite))?;
+    let report = Machine::count_in_guest(&VIPS.map(suite), &mut log.file)?;
     let mut figures = Figures::default();
     for outcome in &report.outcomes {
         outcome.tally.figures.iter().for_each(|line| figures.add_line(line));

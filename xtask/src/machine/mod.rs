@@ -61,10 +61,15 @@ impl Machine {
 
     /// Runs the suites on this machine.
     pub(crate) fn run_suites(self, suites: &[Suite]) -> Result<Report> {
+        self.run_suites_into(suites, &mut stdout())
+    }
+
+    /// Runs the suites on this machine. `shown` gets their output.
+    pub(crate) fn run_suites_into(self, suites: &[Suite], shown: &mut dyn Write) -> Result<Report> {
         match self {
-            Self::Host => suite::run_suites(suites, |_| Ok(())),
-            Self::Uml => uml::run_uml(suites, stdout()),
-            Self::Qemu(kernel) => qemu::run_qemu(kernel, Processors::Two, suites),
+            Self::Host => suite::run_suites(suites, shown, |_| Ok(())),
+            Self::Uml => uml::run_uml(suites, shown),
+            Self::Qemu(kernel) => qemu::run_qemu(kernel, Processors::Two, suites, shown),
         }
     }
 
@@ -90,10 +95,10 @@ impl Machine {
         Ok(report)
     }
 
-    /// Runs the suites in a guest whose clock counts instructions.
-    pub(crate) fn count_in_guest(suites: &[Suite]) -> Result<Report> {
+    /// Runs the suites in a guest whose clock counts instructions. `shown` gets their output.
+    pub(crate) fn count_in_guest(suites: &[Suite], shown: &mut dyn Write) -> Result<Report> {
         tools::ensure_installed(tools::QEMU)?;
-        qemu::run_qemu(Kernel::Newest, Processors::Counting, suites)
+        qemu::run_qemu(Kernel::Newest, Processors::Counting, suites, shown)
     }
 
     /// Downloads the packages of the programs that tests run beside vipd, and returns their
@@ -155,7 +160,7 @@ impl ValueEnum for Machine {
 pub(crate) fn run_in_guest(suites: &Path, report: &Path) -> Result<bool> {
     let suites = fs::read(suites).with_context(|| format!("cannot read {}", suites.display()))?;
     let suites: Vec<Suite> = serde_json::from_slice(&suites).context("cannot read the suites")?;
-    let done = suite::run_suites(&suites, |so_far| {
+    let done = suite::run_suites(&suites, &mut stdout(), |so_far| {
         fs::write(report, serde_json::to_vec(so_far)?)
             .with_context(|| format!("cannot write {}", report.display()))
     })?;

@@ -2,7 +2,7 @@
 //! system. Far slower than user-mode Linux, but with two processors and all of netfilter.
 
 use std::fs;
-use std::io::stdout;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -46,13 +46,18 @@ impl Processors {
 }
 
 /// Boots a guest, runs the suites in it and waits for its end.
-pub(super) fn run_qemu(kernel: Kernel, processors: Processors, suites: &[Suite]) -> Result<Report> {
+pub(super) fn run_qemu(
+    kernel: Kernel,
+    processors: Processors,
+    suites: &[Suite],
+    shown: impl Write,
+) -> Result<Report> {
     let kernel = Unpacked::get_or_unpack(kernel)?;
     let guest_dir = GuestDir::make("qemu", INIT, suites)?;
     fs::write(guest_dir.path.join("modules"), kernel.modules_dir().as_os_str().as_bytes())?;
     make_initramfs(&kernel, &guest_dir.path)?;
     let boot = boot_command(&kernel, processors, &guest_dir);
-    guest_dir.run_guest("QEMU", boot, suites, stdout())
+    guest_dir.run_guest("QEMU", boot, suites, shown)
 }
 
 /// Makes `initrd` in the guest directory: busybox, the modules, numbered in load order, and the

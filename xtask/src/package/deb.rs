@@ -81,8 +81,11 @@ fn generate_documents(program: &Path, tree: &Path) -> Result<()> {
     let man = tree.join("usr/share/man/man1");
     fs::create_dir_all(&man)?;
     output_of(Command::new(program).args(["generate", "man"]).arg(&man))?;
+    let of_file = tree.join("usr/share/man/man5/vipd.toml.5");
+    make_parent(&of_file)?;
+    fs::rename(man.join("vipd.toml.5"), &of_file)?;
     let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path()));
-    let pages = pages.collect::<Result<Vec<_>>>()?;
+    let pages = pages.chain([Ok(of_file)]).collect::<Result<Vec<_>>>()?;
     output_of(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     for (shell, to) in COMPLETIONS {
         let text = output_of(Command::new(program).args(["generate", "completions", shell]))?;

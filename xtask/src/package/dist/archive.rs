@@ -13,6 +13,7 @@ use crate::tools::output_of;
 /// Folders of the archive, with those of the package's tree that they hold.
 const FOLDERS: &[(&str, &str)] = &[
     ("man", "usr/share/man/man1"),
+    ("man", "usr/share/man/man5"),
     ("completions", "usr/share/bash-completion/completions"),
     ("completions", "usr/share/zsh/vendor-completions"),
     ("completions", "usr/share/fish/vendor_completions.d"),

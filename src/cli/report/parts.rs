@@ -1,0 +1,127 @@
+//! What is in a report. Everything is named here: nothing else gets in.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::collect::{MAX_PART, Part, run_program};
+use crate::admin::client::AgentClient;
+use crate::cli::global::Global;
+use crate::config::{Config, ConfigProblem};
+use crate::version::BUILD;
+
+/// What the running agent says, as file and path.
+const OF_AGENT: &[(&str, &str)] = &[
+    ("agent/version.json", "/version"),
+    ("agent/healthz.txt", "/healthz"),
+    ("agent/readyz.txt", "/readyz"),
+    ("agent/status.json", "/v1/status"),
+    ("agent/vips.json", "/v1/vips"),
+    ("agent/labels.json", "/v1/labels"),
+    ("agent/diff.json", "/v1/diff"),
+    ("agent/local-facts.json", "/v1/local-facts"),
+    ("agent/events.json", "/v1/events?after=0"),
+    ("agent/config.json", "/v1/config"),
+    ("agent/metrics.txt", "/metrics"),
+];
+
+/// Commands of vipd, which work without an agent.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("commands/status.txt", &["status"]),
+    ("commands/diff.txt", &["diff"]),
+    ("commands/doctor.txt", &["doctor"]),
+    ("commands/config-check.txt", &["config", "check"]),
+    ("commands/names.txt", &["names"]),
+];
+
+/// Files of the kernel and of the distribution.
+const FILES: &[(&str, &str)] = &[
+    ("kernel/release.txt", "/proc/version"),
+    ("kernel/os-release.txt", "/etc/os-release"),
+    ("kernel/uptime.txt", "/proc/uptime"),
+    ("kernel/modules.txt", "/proc/modules"),
+    ("kernel/ip_vs.txt", "/proc/net/ip_vs"),
+    ("kernel/ip_vs_stats.txt", "/proc/net/ip_vs_stats"),
+    ("kernel/addresses.txt", "/proc/net/fib_trie"),
+    ("kernel/addresses-v6.txt", "/proc/net/if_inet6"),
+    ("kernel/routes.txt", "/proc/net/route"),
+    ("kernel/routes-v6.txt", "/proc/net/ipv6_route"),
+    ("kernel/interfaces.txt", "/proc/net/dev"),
+];
+
+/// Programs that a node may have. Of the firewall, only vipd's own tables.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("tools/ip-address.txt", &["ip", "-d", "address"]),
+    ("tools/ip-rule.txt", &["ip", "rule"]),
+    ("tools/ip-route.txt", &["ip", "route", "show", "table", "all"]),
+    ("tools/ip-route-v6.txt", &["ip", "-6", "route", "show", "table", "all"]),
+    ("tools/nft-ip.txt", &["nft", "list", "table", "ip", "vipd"]),
+    ("tools/nft-ip6.txt", &["nft", "list", "table", "ip6", "vipd"]),
+    (
+        "tools/systemctl.txt",
+        &["systemctl", "status", "--no-pager", "--lines=0", "vipd", "vipd-setup", "vipd-dns"],
+    ),
+    (
+        "log.txt",
+        &[
+            "journalctl",
+            "--no-pager",
+            "--output=short-iso-precise",
+            "--lines=20000",
+            "--unit=vipd",
+            "--unit=vipd-setup",
+            "--unit=vipd-dns",
+        ],
+    ),
+];
+
+/// Lists the parts.
+pub(super) fn list_parts(
+    global: &Global,
+    config: &Config,
+    problems: Vec<ConfigProblem>,
+) -> Vec<Part> {
+    let mut parts = vec![
+        Part::new("version.json", || Ok(serde_json::to_vec_pretty(&BUILD)?)),
+        configuration(config, problems),
+    ];
+    let socket = &config.agent.socket;
+    parts.extend(OF_AGENT.iter().map(|(name, path)| of_agent(name, socket.clone(), path)));
+    let flags = global.to_flags();
+    parts.extend(COMMANDS.iter().map(|(name, words)| {
+        let words = words.iter().map(|word| (*word).to_owned());
+        let args: Vec<_> = words.chain(flags.iter().cloned()).collect();
+        Part::new(*name, move || run_program("/proc/self/exe", &args))
+    }));
+    parts.extend(FILES.iter().map(|(name, path)| Part::new(*name, || read_file(path))));
+    parts.extend(PROGRAMS.iter().map(|(name, words)| {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        Part::new(*name, move || {
+            let (program, args) = words.split_first().context("no program")?;
+            run_program(program, args)
+        })
+    }));
+    parts
+}
+
+/// The configuration in force: of each key that is known to hold no secret, the value.
+fn configuration(config: &Config, problems: Vec<ConfigProblem>) -> Part {
+    let text = json!({
+        "in-force": config.redacted_json(&config.marathons),
+        "problems": problems,
+    });
+    Part::new("config.json", move || Ok(serde_json::to_vec_pretty(&text)?))
+}
+
+fn of_agent(name: &str, socket: PathBuf, path: &'static str) -> Part {
+    Part::new(name, move || AgentClient::connect(&socket)?.fetch_raw(path))
+}
+
+fn read_file(path: &str) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {path}"))?;
+    file.take(MAX_PART as u64 + 1).read_to_end(&mut content)?;
+    Ok(content)
+}
