@@ -32,7 +32,7 @@ pub(super) struct Config {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    Check(ConfigCheck),
+    Check(Box<ConfigCheck>),
     Schema(ConfigSchema),
 }
 

@@ -48,7 +48,7 @@ impl Report {
         let top = format!("vipd-report-{}-{now}", file_name_part(&config));
         let path = self.file.clone().unwrap_or_else(|| format!("{top}.tar.gz").into());
         let file = create_file(&path)?;
-        let collected = collect_parts(parts::list_parts(global, &config, problems));
+        let collected = collect_parts(parts::list_parts(global, &config, &problems));
         let cannot = || format!("cannot write {}", path.display());
         let written = write_archive(file, &top, now, &collected);
         if written.is_err() {

@@ -80,7 +80,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 pub(super) fn list_parts(
     global: &Global,
     config: &Config,
-    problems: Vec<ConfigProblem>,
+    problems: &[ConfigProblem],
 ) -> Vec<Part> {
     let mut parts = vec![
         Part::new("version.json", || Ok(serde_json::to_vec_pretty(&BUILD)?)),
@@ -106,7 +106,7 @@ pub(super) fn list_parts(
 }
 
 /// The configuration in force: of each key that is known to hold no secret, the value.
-fn configuration(config: &Config, problems: Vec<ConfigProblem>) -> Part {
+fn configuration(config: &Config, problems: &[ConfigProblem]) -> Part {
     let text = json!({
         "in-force": config.redacted_json(&config.marathons),
         "problems": problems,
