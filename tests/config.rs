@@ -149,7 +149,7 @@ fn a_value_that_nothing_could_use_is_refused_before_anything_starts() {
     }
 }
 
-/// The unit has the agent's own file and flags checked at a reload, whatever its ExecStart is.
+/// The unit has the agent's own file and flags checked at a reload, whatever its `ExecStart=` is.
 #[test]
 fn the_check_takes_the_flags_of_a_running_agent() {
     let folder = tempfile::tempdir().unwrap();

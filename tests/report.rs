@@ -85,7 +85,7 @@ fn what_fails_is_named_and_the_rest_is_there() {
     let files = unpack(&archive);
     let read = |name: &str| {
         let found = files.iter().find(|(path, _)| path.ends_with(name));
-        found.map(|(_, content)| content.as_str()).unwrap_or_else(|| panic!("{name}: {files:?}"))
+        found.map_or_else(|| panic!("{name}: {files:?}"), |(_, content)| content.as_str())
     };
     let contents = read("/contents.txt");
     assert!(contents.contains("agent/status.json: missing: no agent listens on "), "{contents}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -13,9 +13,9 @@ pub(super) struct Log {
 
 impl Log {
     /// Creates the file, and says where it is.
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    pub(super) fn create(path: &Path) -> Result<Self> {
         let cannot = || format!("cannot create {}", path.display());
-        let file = File::create(&path).with_context(cannot)?;
+        let file = File::create(path).with_context(cannot)?;
         println!("What the measured programs say goes to {}.", path.display());
         Ok(Self { file })
     }

@@ -43,7 +43,7 @@ pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]
     }
     if filters == ["path"] {
         let programs = build_programs(&workspace)?;
-        let mut log = Log::create(workspace.target_directory.join("bench.log"))?;
+        let mut log = Log::create(&workspace.target_directory.join("bench.log"))?;
         let root = &workspace.workspace_root;
         return path::count_paths(&programs.bench, &programs.vipd, root, &mut log);
     }
@@ -82,7 +82,7 @@ fn build_programs(workspace: &Workspace) -> Result<Programs> {
 
 fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) -> Result<bool> {
     let programs = build_programs(workspace)?;
-    let mut log = Log::create(workspace.target_directory.join("bench.log"))?;
+    let mut log = Log::create(&workspace.target_directory.join("bench.log"))?;
     let wanted =
         |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
     let mut figures = Figures::default();
