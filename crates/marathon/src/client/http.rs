@@ -223,6 +223,15 @@ pub(super) fn run_long<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Creates an HTTP client for other servers than Marathon, such as relays: with the certificates, the
+/// proxy and the look-up of host names of a Marathon's, and without a limit of a request's time.
+///
+/// # Errors
+/// When the certificates can't be used.
+pub fn plain_client(config: &ClientConfig) -> Result<reqwest::Client, ConfigError> {
+    build_client(config, |builder| builder)
+}
+
 fn build_client(
     config: &ClientConfig,
     limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,

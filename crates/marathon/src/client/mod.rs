@@ -21,6 +21,7 @@ pub use error::{Cause, ClientError, LoginError, RedirectError, Stage, with_sourc
 pub use events::EventStream;
 use futures_util::StreamExt;
 pub use host_names::{HostNames, LookUpError, ResolverFiles, look_up_host, look_up_host_by};
+pub use http::plain_client;
 pub use info::ServerInfo;
 pub use jwt::KeyError;
 pub use reqwest::Url;

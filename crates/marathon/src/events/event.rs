@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::sse::Frame;
 use crate::lenient::{Log, read_json, record};
 use crate::{Kind, TaskState};
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The time of the event, by Marathon's clock.
     pub at: Option<Timestamp>,
@@ -22,7 +23,8 @@ pub struct Event {
 }
 
 /// A change that an event announces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A task or instance has entered a state.
     State {
@@ -53,7 +55,7 @@ pub enum Change {
 }
 
 /// The task that an event is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// The id of its app or pod, as `/group/db`. Events don't tell apps from pods.
     pub workload: String,
@@ -64,7 +66,7 @@ pub struct Subject {
 }
 
 /// An app or pod that an event names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Touched {
     /// App or pod, if the event tells.
     pub kind: Option<Kind>,

@@ -3,6 +3,7 @@
 mod ids;
 mod instance;
 mod labels;
+mod limits;
 mod spec;
 mod time;
 mod workload;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, Spec};
+use super::{Instance, InstanceSpec, Spec};
 
 /// The kind of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +94,21 @@ impl Workload {
     #[must_use]
     pub fn key(&self) -> WorkloadKey {
         WorkloadKey { kind: self.kind, id: Arc::clone(&self.id) }
+    }
+
+    /// Tells whether its definition, or an earlier one that an instance runs by, has a label that may
+    /// be a VIP.
+    #[must_use]
+    pub fn has_vip_labels(&self) -> bool {
+        let older = self.instances.iter().filter_map(|instance| match &instance.spec {
+            InstanceSpec::Older(spec) => Some(&**spec),
+            InstanceSpec::Current | InstanceSpec::Unknown(_) | InstanceSpec::Gone(_) => None,
+        });
+        let mut specs = std::iter::once(&*self.spec).chain(older);
+        let is_vip = |key: &str| key.starts_with("VIP") || key.starts_with("vip");
+        specs.any(|spec| {
+            spec.label_objects().any(|(_, labels)| labels.iter().any(|(key, _)| is_vip(key)))
+        })
     }
 
     /// Returns the definition that one of its instances runs by, if known.

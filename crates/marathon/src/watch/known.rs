@@ -11,6 +11,7 @@ use super::expectation::{Expectation, Fact, find_instance, state_rank};
 use super::keep::{is_same_run, keep_known};
 use super::report::{BadNews, Held, Report};
 use super::spare::spare_servers;
+use crate::events::Subject;
 use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
 /// Events alone take out no more than half of the servers within this time.
@@ -279,6 +280,13 @@ impl KnownWorkload {
         !unclear
             && !expectation.is_before(self.successes[index])
             && matches!(instance.health, Health::Up | Health::Unknown)
+    }
+
+    /// Tells whether an event of bad health from this time can be about one of the instances.
+    pub(super) fn may_be_ill_by(&self, of: &Subject, at: Option<Timestamp>) -> bool {
+        let expectation = Expectation::new(Fact::Unhealthy, &of.id, at, self.begun);
+        let index = self.find_affected(&expectation, of.version);
+        index.is_some_and(|index| self.may_be_ill(index, &expectation))
     }
 
     /// Tells whether enough servers are left without this one, and if so counts it as taken out.

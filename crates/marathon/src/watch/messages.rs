@@ -73,6 +73,14 @@ pub enum Input {
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },
+    /// A workload as somebody else believes it to be who has read it, such as a relay. It was not
+    /// asked for.
+    Told {
+        /// The workload.
+        key: WorkloadKey,
+        /// The workload; None if there is no such app or pod.
+        workload: Option<Box<Workload>>,
+    },
     /// The owner of the state misses something that no read has listed, for example most of the
     /// VIPs in use. A doubt is open from now on, and ends as any other.
     Doubt(Loss),

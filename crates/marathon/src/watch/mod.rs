@@ -51,8 +51,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::events::{Change, Event};
 use crate::normalize::Interner;
-use crate::{Coverage, Workload, WorkloadKey};
+use crate::{Coverage, Kind, TaskState, Workload, WorkloadKey};
 use believed::Believed;
 pub use doubt::{Doubt, Loss, Place};
 use doubt::{Doubts, claimed_places};
@@ -127,8 +128,27 @@ impl State {
 
     /// Returns one believed workload.
     #[must_use]
-    pub fn get(&self, key: &WorkloadKey) -> Option<&Workload> {
-        self.believed.get(key).map(|known| &*known.view)
+    pub fn get(&self, key: &WorkloadKey) -> Option<&Arc<Workload>> {
+        self.believed.get(key).map(|known| &known.view)
+    }
+
+    /// Tells whether an event may be bad news of a workload, as far as is known before it is applied:
+    /// it is not if a health check has succeeded since.
+    #[must_use]
+    pub fn may_be_bad_news(&self, event: &Event) -> bool {
+        match &event.change {
+            Change::State { state, .. } => {
+                matches!(state, TaskState::Killing | TaskState::Terminal(_))
+            }
+            Change::Health { of, healthy } => {
+                let keys = [Kind::App, Kind::Pod]
+                    .map(|kind| WorkloadKey { kind, id: of.workload.as_str().into() });
+                let known = keys.iter().filter_map(|key| self.believed.get(key));
+                *healthy == Some(false)
+                    && known.into_iter().any(|known| known.may_be_ill_by(of, event.at))
+            }
+            _ => false,
+        }
     }
 
     /// Returns how long a silent instance has been running, by this node's clock.
@@ -209,6 +229,12 @@ impl State {
                     step.claimed = self.new_places([&**workload]);
                 }
                 self.finish_read(&key, answer, now, &mut step.changed);
+            }
+            Input::Told { key, workload } => {
+                if let Some(workload) = &workload {
+                    step.claimed = self.new_places([&**workload]);
+                }
+                self.apply_told(&key, workload, now, &mut step.changed);
             }
             Input::Doubt(loss) => self.doubt_for_owner(loss, now),
             Input::Trust => self.doubts.close_for_owner(),

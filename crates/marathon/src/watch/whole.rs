@@ -151,15 +151,7 @@ impl State {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
                 let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);
                 if let Some(FinishedRead { begun, .. }) = finished {
-                    let other = key.of_other_kind();
-                    if self.believed.get(key).is_none() && self.believed.get(&other).is_some() {
-                        // It has probably been replaced.
-                        self.schedule.mark_dirty(other, None, now);
-                    }
-                    self.apply_workload(*workload, begun, now, changed);
-                    if let Some(at) = self.believed.get(key).and_then(KnownWorkload::recheck_at) {
-                        self.schedule.recheck(key, at);
-                    }
+                    self.apply_found(key, *workload, begun, now, changed);
                 }
             }
             ReadOutcome::Missing => {
@@ -169,18 +161,66 @@ impl State {
                     // They are those of the other kind.
                     self.schedule.mark_dirty(key.of_other_kind(), None, now);
                 }
-                // A doubt reads everything at times of its own.
-                let is_doubted = self.doubts.open().is_some();
-                if self.believed.is_end_announced(key) || self.believed.is_replaced(key) {
-                    self.believed.remove_workload(key, begun, changed);
-                } else if self.believed.get(key).is_some() && !is_doubted {
-                    // Its removal was not announced.
-                    self.schedule.mark_everything(now);
-                }
+                self.apply_missing(key, begun, now, changed);
             }
             ReadOutcome::Found(_) | ReadOutcome::Failed => {
                 self.schedule.finish_read(key, None, now);
             }
+        }
+    }
+
+    /// Applies a workload that somebody else has read. It counts as a read that began when it came.
+    pub(super) fn apply_told(
+        &mut self,
+        key: &WorkloadKey,
+        workload: Option<Box<Workload>>,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        let Some(mut workload) = workload else {
+            return self.apply_missing(key, now, now, changed);
+        };
+        self.set_aside_damaged(&mut workload);
+        if workload.tasks_known && workload.key() == *key {
+            self.apply_found(key, *workload, now, now, changed);
+        }
+    }
+
+    fn apply_found(
+        &mut self,
+        key: &WorkloadKey,
+        workload: Workload,
+        begun: Duration,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        let other = key.of_other_kind();
+        if self.believed.get(key).is_none() && self.believed.get(&other).is_some() {
+            // It has probably been replaced.
+            self.schedule.mark_dirty(other, None, now);
+        }
+        self.apply_workload(workload, begun, now, changed);
+        if let Some(at) = self.believed.get(key).and_then(KnownWorkload::recheck_at) {
+            self.schedule.recheck(key, at);
+        }
+    }
+
+    /// Applies that there is no such workload, if that was announced; else a read of everything
+    /// decides.
+    fn apply_missing(
+        &mut self,
+        key: &WorkloadKey,
+        begun: Duration,
+        now: Duration,
+        changed: &mut Changed,
+    ) {
+        // A doubt reads everything at times of its own.
+        let is_doubted = self.doubts.open().is_some();
+        if self.believed.is_end_announced(key) || self.believed.is_replaced(key) {
+            self.believed.remove_workload(key, begun, changed);
+        } else if self.believed.get(key).is_some() && !is_doubted {
+            // Its removal was not announced.
+            self.schedule.mark_everything(now);
         }
     }
 
