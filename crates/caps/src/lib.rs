@@ -94,6 +94,18 @@ caps! {
     EVENTS: count = 1024;
     /// The apps and pods of one event that are read one by one; with more, everything is read
     EVENT_WORKLOADS: count = 32;
+    /// The connections to a relay; further ones are closed at once, and their agents go to another relay
+    RELAY_CLIENTS: count = 16_384;
+    /// The snapshots that a relay sends at the same time; further agents wait
+    RELAY_SNAPSHOTS: count = 200;
+    /// The batches of records that wait for one agent of a relay; its stream ends, and it gets everything
+    /// anew
+    RELAY_BATCHES: count = 4096;
+    /// The latest records that a relay remembers for agents that were away for a moment; others get
+    /// everything anew
+    RELAY_RECENT: count = 4096;
+    /// The same records; the oldest are dropped
+    RELAY_RECENT_BYTES: bytes = 16 << 20;
     /// The entries of the journal; the oldest are dropped
     JOURNAL_ENTRIES: count = 1000;
     /// The text of the journal; the oldest entries are dropped

@@ -1,0 +1,195 @@
+//! The sender's half of the stream.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use marathon::{Workload, WorkloadKey};
+
+use crate::record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
+use crate::segment::{Encoder, Segment};
+
+/// The receivers that a record is for, and the records that a receiver gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Apps and pods with VIP labels, or that had one in this epoch.
+    Vips,
+    /// All apps and pods: for agents that serve the names of tasks.
+    All,
+}
+
+impl Scope {
+    /// Tells whether a receiver of this scope gets records of another.
+    #[must_use]
+    pub fn includes(self, record: Self) -> bool {
+        record <= self
+    }
+}
+
+/// A record that was published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its number.
+    pub number: u64,
+    /// Who gets it.
+    pub scope: Scope,
+    /// Its bytes.
+    pub segment: Segment,
+}
+
+#[derive(Debug)]
+struct Listed {
+    workload: Arc<Workload>,
+    published: Published,
+}
+
+/// What a relay has to tell: the believed apps and pods, and the latest records.
+#[derive(Debug)]
+pub struct Feed {
+    epoch: Epoch,
+    /// The number of the last record.
+    last: u64,
+    encoder: Encoder,
+    listed: BTreeMap<WorkloadKey, Listed>,
+    is_complete: bool,
+    /// The latest records without a gap, for receivers that were away for a moment.
+    recent: VecDeque<Published>,
+    recent_bytes: usize,
+}
+
+impl Feed {
+    /// Creates a feed without anything.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            last: 0,
+            encoder: Encoder::default(),
+            listed: BTreeMap::new(),
+            is_complete: false,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+        }
+    }
+
+    /// Returns the place of the last record.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch.clone(), number: self.last }
+    }
+
+    /// Tells whether everything was read once: only then does [`Feed::start_stream`] answer.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Notes that everything was read: an app or pod that isn't listed doesn't exist.
+    pub fn set_complete(&mut self) {
+        self.is_complete = true;
+    }
+
+    /// Tells whether an app or pod is listed for receivers of this scope.
+    #[must_use]
+    pub fn lists(&self, key: &WorkloadKey, scope: Scope) -> bool {
+        self.listed.get(key).is_some_and(|listed| scope.includes(listed.published.scope))
+    }
+
+    /// Returns the number of apps and pods that receivers of this scope get.
+    #[must_use]
+    pub fn count(&self, scope: Scope) -> usize {
+        self.listed.values().filter(|listed| scope.includes(listed.published.scope)).count()
+    }
+
+    /// Returns the keys of all listed apps and pods.
+    pub fn keys(&self) -> impl Iterator<Item = &WorkloadKey> {
+        self.listed.keys()
+    }
+
+    /// Replaces an app or pod. `scope` tells whether it has VIP labels. Returns the record, unless
+    /// nothing has changed.
+    pub fn replace(&mut self, workload: &Arc<Workload>, scope: Scope) -> Option<Published> {
+        let key = workload.key();
+        let before = self.listed.get(&key);
+        if before.is_some_and(|before| {
+            Arc::ptr_eq(&before.workload, workload) || before.workload == *workload
+        }) {
+            return None;
+        }
+        // Receivers have to learn that the labels are gone, and what becomes of the tasks.
+        let scope = before.map_or(scope, |before| before.published.scope.min(scope));
+        let published = self.publish(&Record::Workload(Arc::clone(workload)), scope);
+        let listed = Listed { workload: Arc::clone(workload), published: published.clone() };
+        self.listed.insert(key, listed);
+        Some(published)
+    }
+
+    /// Removes an app or pod. Returns the record, if it was listed.
+    pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
+        let listed = self.listed.remove(key)?;
+        Some(self.publish(&Record::Removed(key.clone()), listed.published.scope))
+    }
+
+    /// Publishes a record that is no part of a snapshot: an event or an announcement.
+    pub fn publish(&mut self, record: &Record, scope: Scope) -> Published {
+        self.last += 1;
+        let segment = self.encoder.encode(record.to_sse(&self.epoch, self.last));
+        let published = Published { number: self.last, scope, segment };
+        self.recent_bytes += published.segment.text().len();
+        self.recent.push_back(published.clone());
+        while self.recent.len() > caps::RELAY_RECENT
+            || self.recent_bytes > caps::RELAY_RECENT_BYTES && self.recent.len() > 1
+        {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.recent_bytes -= oldest.segment.text().len();
+        }
+        published
+    }
+
+    /// Encodes a record for whoever listens now. It has the number of the last record, and nobody
+    /// gets it later.
+    pub fn encode_passing(&mut self, record: &Record) -> Segment {
+        self.encoder.encode(record.to_sse(&self.epoch, self.last))
+    }
+
+    /// Returns the first segments for a new receiver: `hello`, then what was published since its
+    /// position, or else everything; at the end the relay's word on Marathon. None: not everything is
+    /// known yet.
+    pub fn start_stream(
+        &mut self,
+        position: Option<&Position>,
+        scope: Scope,
+        status: MarathonStatus,
+    ) -> Option<Vec<Segment>> {
+        if !self.is_complete {
+            return None;
+        }
+        let first = position.and_then(|position| self.first_after(position));
+        let hello = Hello { schema: SCHEMA, epoch: self.epoch.clone(), resumed: first.is_some() };
+        let mut segments = vec![self.encode_passing(&Record::Hello(hello))];
+        let segments_of = |published: &Published| {
+            scope.includes(published.scope).then(|| published.segment.clone())
+        };
+        match first {
+            Some(first) => {
+                segments.extend(self.recent.iter().skip(first).filter_map(segments_of));
+                segments.push(self.encode_passing(&Record::Heartbeat(status)));
+            }
+            None => {
+                let listed = self.listed.values().map(|listed| &listed.published);
+                segments.extend(listed.filter_map(segments_of));
+                segments.push(self.encode_passing(&Record::Complete(status)));
+            }
+        }
+        Some(segments)
+    }
+
+    /// Returns the index of the first recent record after a position. None: some are forgotten, or
+    /// the position is another relay's.
+    fn first_after(&self, position: &Position) -> Option<usize> {
+        if position.epoch != self.epoch || position.number > self.last {
+            return None;
+        }
+        let behind = usize::try_from(self.last - position.number).ok()?;
+        self.recent.len().checked_sub(behind)
+    }
+}

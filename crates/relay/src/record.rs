@@ -1,0 +1,229 @@
+//! Records, and their form on the wire.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use marathon::events::Event;
+use marathon::{Kind, Timestamp, Workload, WorkloadKey};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The version of the records. It grows when an older receiver could misunderstand one; records and
+/// fields that an older receiver may skip leave it as it is.
+pub const SCHEMA: u32 = 1;
+
+/// One run of one relay. The numbers of its records mean nothing in another epoch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(Arc<str>);
+
+impl Epoch {
+    /// Longest epoch, in bytes.
+    const MAX: usize = 128;
+
+    /// Makes the epoch of a relay that was started then; `start` differs from run to run.
+    #[must_use]
+    pub fn new(relay: &str, start: u64) -> Self {
+        let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+        let relay: String = relay.chars().filter(is_plain).take(Self::MAX / 2).collect();
+        Self(format!("{relay}-{start:x}").into())
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place in the stream of a relay: the last record that a receiver has. Formats as `EPOCH:NUMBER`,
+/// which is the `id` of each server-sent event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The epoch of the number.
+    pub epoch: Epoch,
+    /// The number of the record.
+    pub number: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.number)
+    }
+}
+
+/// The error of a text that is no [`Position`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a position in a relay's stream is EPOCH:NUMBER")]
+pub struct PositionError;
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let (epoch, number) = text.rsplit_once(':').ok_or(PositionError)?;
+        if epoch.is_empty() || epoch.len() > Epoch::MAX {
+            return Err(PositionError);
+        }
+        let number = number.parse().map_err(|_| PositionError)?;
+        Ok(Self { epoch: Epoch(epoch.into()), number })
+    }
+}
+
+/// One record of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// The first record.
+    Hello(Hello),
+    /// An app or pod.
+    Workload(Arc<Workload>),
+    /// An app or pod is gone.
+    Removed(WorkloadKey),
+    /// An event of Marathon's.
+    Event(Event),
+    /// The snapshot ends, with the relay's word on Marathon.
+    Complete(MarathonStatus),
+    /// The relay's word on Marathon.
+    Heartbeat(MarathonStatus),
+    /// Somebody accepted a loss at the relay.
+    Accepted,
+}
+
+/// The content of `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`SCHEMA`] of the relay.
+    pub schema: u32,
+    /// The relay's epoch.
+    pub epoch: Epoch,
+    /// The records that follow are those after the receiver's position, and not a snapshot.
+    #[serde(default)]
+    pub resumed: bool,
+}
+
+/// The content of `heartbeat` and `complete`: what the relay knows of Marathon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarathonStatus {
+    /// The leader, as `X-Marathon-Leader` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Arc<str>>,
+    /// The framework id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framework: Option<Arc<str>>,
+    /// The framework's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framework_name: Option<Arc<str>>,
+    /// The latest time of an event, by Marathon's clock: of two relays, the one with the later one
+    /// knows more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_event: Option<Timestamp>,
+    /// The time since the relay last heard from Marathon, in milliseconds. None: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
+    /// The reason why the relay can't read Marathon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The content of `removed`.
+#[derive(Serialize, Deserialize)]
+struct Removed<'a> {
+    kind: Kind,
+    #[serde(borrow)]
+    id: std::borrow::Cow<'a, str>,
+}
+
+/// The `data` of a server-sent event.
+#[derive(Serialize, Deserialize)]
+struct Data<B> {
+    number: u64,
+    body: B,
+}
+
+impl Record {
+    /// Returns the name of the record, which is the `event` of the server-sent event.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Workload(_) => "workload",
+            Self::Removed(_) => "removed",
+            Self::Event(_) => "event",
+            Self::Complete(_) => "complete",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Accepted => "accepted",
+        }
+    }
+
+    /// Writes the record as a server-sent event.
+    pub(crate) fn to_sse(&self, epoch: &Epoch, number: u64) -> String {
+        let data = match self {
+            Self::Hello(body) => to_json(number, body),
+            Self::Workload(body) => to_json(number, body),
+            Self::Removed(WorkloadKey { kind, id }) => {
+                to_json(number, Removed { kind: *kind, id: (&**id).into() })
+            }
+            Self::Event(body) => to_json(number, body),
+            Self::Heartbeat(body) | Self::Complete(body) => to_json(number, body),
+            Self::Accepted => to_json(number, ()),
+        };
+        format!("event: {}\nid: {epoch}:{number}\ndata: {data}\n\n", self.name())
+    }
+
+    /// Parses the `event` and the `data` of a server-sent event. None: a record of a later release.
+    ///
+    /// # Errors
+    /// When the data is not that of such a record.
+    pub(crate) fn parse(name: &str, data: &str) -> serde_json::Result<Option<(u64, Self)>> {
+        let Data { number, body } = serde_json::from_str::<Data<&RawValue>>(data)?;
+        let body = body.get();
+        let record = match name {
+            "hello" => Self::Hello(serde_json::from_str(body)?),
+            "workload" => Self::Workload(serde_json::from_str(body)?),
+            "removed" => {
+                let Removed { kind, id } = serde_json::from_str(body)?;
+                Self::Removed(WorkloadKey { kind, id: (&*id).into() })
+            }
+            "event" => Self::Event(serde_json::from_str(body)?),
+            "complete" => Self::Complete(serde_json::from_str(body)?),
+            "heartbeat" => Self::Heartbeat(serde_json::from_str(body)?),
+            "accepted" => Self::Accepted,
+            _ => return Ok(None),
+        };
+        Ok(Some((number, record)))
+    }
+}
+
+/// Writes the data of a record. Maps of these types have texts as keys, so nothing can fail; an empty
+/// object would be refused by the receiver.
+fn to_json(number: u64, body: impl Serialize) -> String {
+    serde_json::to_string(&Data { number, body }).unwrap_or_else(|_| "{}".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_what_it_formats_as() {
+        let position = Position { epoch: Epoch::new("relay:1 b", 0x1f), number: 12 };
+        assert_eq!(position.to_string(), "relay1b-1f:12");
+        assert_eq!(position.to_string().parse(), Ok(position));
+        for bad in ["", "12", ":12", "e:", "e:x", "e:-1", "e:99999999999999999999"] {
+            assert_eq!(bad.parse::<Position>(), Err(PositionError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn records_and_fields_of_a_later_release_are_skipped() {
+        assert_eq!(Record::parse("poem", r#"{"number": 1, "body": [1]}"#).unwrap(), None);
+        let more = r#"{"number": 3, "body": {"silent_ms": 5, "mood": {}}, "more": 1}"#;
+        let status = MarathonStatus { silent_ms: Some(5), ..MarathonStatus::default() };
+        let parsed = Record::parse("heartbeat", more).unwrap();
+        assert_eq!(parsed, Some((3, Record::Heartbeat(status))));
+        for bad in ["", "{}", "[]", r#"{"number": -1, "body": {}}"#, r#"{"number": 1}"#] {
+            assert!(Record::parse("heartbeat", bad).is_err(), "{bad}");
+        }
+    }
+}
