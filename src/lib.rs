@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod fuzz;
 pub mod import;
 pub mod logging;
+pub mod relay;
 pub mod report;
 pub mod sources;
 pub mod trial;

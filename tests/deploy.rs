@@ -57,7 +57,13 @@ fn assert_answers(probe: &Value) {
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
     let folder = tempfile::tempdir().unwrap();
-    let units = ["vipd.service", "vipd-setup.service", "vipd-dns.service", "vipd-dns.socket"];
+    let units = [
+        "vipd.service",
+        "vipd-setup.service",
+        "vipd-dns.service",
+        "vipd-dns.socket",
+        "vipd-relay.service",
+    ];
     let units = units.map(|unit| {
         let file = folder.path().join(unit);
         let text = read(&format!("systemd/{unit}"));
@@ -71,11 +77,14 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_to_fear() {
         fs::write(&file, text).unwrap();
         file.to_str().unwrap().to_owned()
     });
-    let verify = ["verify", "--man=no", &units[0], &units[1], &units[2], &units[3]];
+    let mut verify = vec!["verify", "--man=no"];
+    verify.extend(units.iter().map(String::as_str));
     let Some(verified) = tool("systemd-analyze", &verify) else { return };
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && said.is_empty(), "{said}");
-    for (unit, limit) in [("vipd.service", "20"), ("vipd-dns.service", "15")] {
+    for (unit, limit) in
+        [("vipd.service", "20"), ("vipd-dns.service", "15"), ("vipd-relay.service", "15")]
+    {
         let limit = format!("--threshold={limit}");
         let unit = path(&format!("systemd/{unit}"));
         let security = ["security", "--offline=true", &limit, unit.to_str().unwrap()];
@@ -232,6 +241,10 @@ fn the_marathon_apps_run_on_every_node_and_marathon_takes_them() {
     assert!(agent["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
     assert_answers(&agent["healthChecks"][0]);
     assert_app("marathon/vipd-dns.json");
+    let relay = assert_app("marathon/vipd-relay.json");
+    assert!(relay["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
+    // The path is one of a relay's: src/relay/routes.rs.
+    assert_eq!(relay["healthChecks"][0]["path"], "/healthz");
 }
 
 /// Asserts what holds for every app in deploy/, and returns it.

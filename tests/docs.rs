@@ -257,13 +257,18 @@ fn every_path_in_backticks_exists() {
 #[test]
 fn the_help_names_the_defaults_of_the_configuration() {
     let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md"));
-    let help = vipd(&["run", "--help"]).out;
+    let [agent, relay] = ["run", "relay"].map(|command| vipd(&[command, "--help"]).out);
     let mut seen = 0;
-    // The name server is another command.
-    let (before, rest) = page.split_once("## `[names]`").unwrap();
-    let after = rest.split_once("\n## ").map_or("", |(_, after)| after);
-    let lines = before.lines().chain(after.lines());
-    for row in lines.filter(|line| line.starts_with("| `")) {
+    let rows = page.split("\n## ").flat_map(|section| {
+        let help = match section.split('\n').next().unwrap() {
+            // The name server's flags aren't named after the keys.
+            "`[names]`" => "",
+            "`[relay]`" => &relay,
+            _ => &agent,
+        };
+        section.lines().filter(|line| line.starts_with("| `")).map(move |row| (row, help))
+    });
+    for (row, help) in rows {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let flag = format!("--{} <", cells[0].trim_matches('`'));
         let default = cells[2].trim_matches(['`', '"']);

@@ -129,7 +129,7 @@ impl ConfigCheck {
             ),
             Ok(marathons) => {
                 let each = marathons.iter().map(std::slice::from_ref);
-                each.filter_map(|one| create_clients(one).err()).for_each(&mut add);
+                each.filter_map(|one| create_clients(&config, one).err()).for_each(&mut add);
             }
         }
         if let Some(now) = ask_running_agent(&config)

@@ -257,6 +257,7 @@ impl Global {
             ProbeMode::Act | ProbeMode::Observe => LostSyns::Logged,
             ProbeMode::Off => LostSyns::Ignored,
         };
+        file.relay.check()?;
         let mut agent = file.agent.resolve()?;
         if let Some(socket) = &self.socket {
             agent.socket.clone_from(socket);
@@ -280,6 +281,7 @@ impl Global {
             names,
             probe,
             log_level: file.log.level,
+            relay: file.relay,
             agent,
         })
     }

@@ -21,6 +21,7 @@ mod hold;
 mod man;
 mod names;
 mod output;
+mod relay;
 mod reload;
 mod report;
 mod run;
@@ -81,6 +82,7 @@ enum Command {
     Report(report::Report),
     Cleanup(cleanup::Cleanup),
     Dns(dns::Dns),
+    Relay(relay::RelayCommand),
     Generate(generate::Generate),
     Version(version::Version),
 }
@@ -102,7 +104,7 @@ pub fn main() -> ExitCode {
     };
     // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
     let filter = match cli.command {
-        Command::Run(_) | Command::Dns(_) => {
+        Command::Run(_) | Command::Dns(_) | Command::Relay(_) => {
             let level = cli.global.file_log_level();
             format!("warn,vipd={level},dns={level}")
         }
@@ -138,10 +140,11 @@ impl Cli {
         match &self.command {
             Command::Run(run) => return run.run(&self.global, &signals),
             Command::Dns(dns) => return dns.run(&self.global, &signals),
+            Command::Relay(relay) => return relay.run(&self.global, &signals),
             _ => signals.unblock()?,
         }
         match &self.command {
-            Command::Run(_) | Command::Dns(_) => Ok(End::Fine),
+            Command::Run(_) | Command::Dns(_) | Command::Relay(_) => Ok(End::Fine),
             Command::Diff(diff) => diff.run(&self.global),
             Command::Apply(apply) => apply.run(&self.global),
             Command::Adopt(adopt) => adopt.run(&self.global),

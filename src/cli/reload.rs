@@ -6,20 +6,49 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use marathon::client::Client;
+use marathon::client::{Client, ClientConfig, Identity, plain_client};
 
 use crate::admin::HoldFiles;
-use crate::config::{AgentSettings, KeyError, Marathon};
-use crate::sources::{SourceClient, SourceId};
+use crate::config::{AgentSettings, Config, KeyError, Marathon, Relays};
+use crate::sources::{RelayClient, SourceClient, SourceId};
 
 /// Creates a client for each Marathon.
-pub(super) fn create_clients(marathons: &[Marathon]) -> Result<BTreeMap<SourceId, SourceClient>> {
+pub(super) fn create_clients(
+    config: &Config,
+    marathons: &[Marathon],
+) -> Result<BTreeMap<SourceId, SourceClient>> {
     let clients = marathons.iter().map(|marathon| {
-        let client = Client::new(&marathon.client_config())
-            .with_context(|| format!("cannot create an HTTP client for {}", marathon.name))?;
-        Ok((marathon.name.as_str().into(), SourceClient::Marathon(Arc::new(client))))
+        let cannot = || format!("cannot create an HTTP client for {}", marathon.name);
+        let client = Arc::new(Client::new(&marathon.client_config()).with_context(cannot)?);
+        let client = match marathon.relays.urls.is_empty() {
+            true => SourceClient::Marathon(client),
+            false => {
+                let relay = create_relay_client(config, &marathon.relays, client);
+                SourceClient::Relay(Arc::new(relay.with_context(cannot)?))
+            }
+        };
+        Ok((marathon.name.as_str().into(), client))
     });
     clients.collect()
+}
+
+fn create_relay_client(
+    config: &Config,
+    relays: &Relays,
+    direct: Arc<Client>,
+) -> Result<RelayClient> {
+    let identity = relays.identity.as_ref().map(|pem| Identity::new(pem, b""));
+    let ca = relays.ca.clone();
+    let http = ClientConfig { ca, identity, ..ClientConfig::new(relays.urls.clone()) };
+    Ok(RelayClient {
+        http: plain_client(&http).context("the relays")?,
+        urls: relays.urls.clone(),
+        token: relays.token.clone(),
+        wants_all: config.names.task_zone.is_some(),
+        node: config.node_name.clone(),
+        agents: config.agent.agents,
+        direct,
+    })
 }
 
 /// Checks that an agent with the configuration `next` can take over from this one.

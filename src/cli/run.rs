@@ -160,7 +160,7 @@ impl Run {
         let check_config = || {
             global.check_config_rereadable()?;
             let (config, marathons) = self.resolve_config(global)?;
-            create_clients(&marathons)?;
+            create_clients(&config, &marathons)?;
             check_successor(now, &config.agent)
         };
         loop {
@@ -198,7 +198,7 @@ impl Run {
         let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
             config: core::Config::new(config, marathons, self.observe),
-            clients: create_clients(marathons)?,
+            clients: create_clients(config, marathons)?,
             open_kernel: Box::new(move || LinuxKernel::open(settings.clone())),
             may_write: Box::new({
                 let lock = lock.clone();

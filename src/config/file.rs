@@ -17,6 +17,7 @@ use super::marathon::MarathonSection;
 use super::names::NamesSection;
 use super::node::NodeSection;
 use super::probe::ProbeSection;
+use super::relay::RelaySection;
 
 /// Path of the file that is read, if it exists, when `--config` names no other.
 pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
@@ -48,6 +49,8 @@ pub struct ConfigFile {
     pub probe: ProbeSection,
     /// The log.
     pub log: LogSection,
+    /// A relay, `vipd relay`, which reads Marathon for many agents.
+    pub relay: RelaySection,
 }
 
 /// Reads the file at `path`; without one the default file. `None`: there is no default file.
@@ -196,6 +199,7 @@ pub(super) mod tests {
             "[names]",
             "[probe]",
             "[log]",
+            "[relay]",
             "[vip]",
         ] {
             let error = parse(&format!("{table}\nno-such-key = 1\n")).unwrap_err().to_string();

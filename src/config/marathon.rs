@@ -1,15 +1,15 @@
 //! `[[marathon]]`: the URLs of a Marathon, and the credentials for it.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Url};
+use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Secret, Url};
 use serde::Deserialize;
 
 use super::key_error::KeyError;
+use super::secret_file;
 
 /// A `[[marathon]]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -38,6 +38,17 @@ pub struct MarathonSection {
     /// Name under which it is registered with Mesos, the second part of the names of its VIPs, as in
     /// `mysql.marathon`. Unless set, Marathon tells it.
     pub framework: Option<String>,
+    /// URLs of relays, `vipd relay`: the agent follows one of them, and reads Marathon itself only while
+    /// none answers.
+    pub relay: Vec<String>,
+    /// File with the token that the relays want.
+    pub relay_token_file: Option<PathBuf>,
+    /// File with CA certificates for the relays, as PEM, to trust in addition to the system's.
+    pub relay_ca_file: Option<PathBuf>,
+    /// File with the client's certificate chain for the relays, as PEM.
+    pub relay_cert_file: Option<PathBuf>,
+    /// File with the private key of that certificate, as PEM.
+    pub relay_key_file: Option<PathBuf>,
     /// Proxy for all requests to this Marathon. The proxy variables of the environment are ignored.
     pub proxy: Option<String>,
 }
@@ -53,6 +64,21 @@ pub struct Marathon {
     pub access: Access,
     /// Its framework's name, if that is set.
     pub framework: Option<Arc<str>>,
+    /// The relays through which it is read.
+    pub relays: Relays,
+}
+
+/// The relays of one Marathon, and how they are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relays {
+    /// The URLs; none: Marathon is read directly.
+    pub urls: Vec<Url>,
+    /// The token that they want.
+    pub token: Option<Secret>,
+    /// CA certificates, as PEM.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate chain and its key, as PEM.
+    pub identity: Option<Vec<u8>>,
 }
 
 /// Credentials, trusted CAs and proxy for one Marathon.
@@ -82,7 +108,7 @@ impl Marathon {
     #[must_use]
     pub fn new(urls: Vec<Url>, access: Access) -> Self {
         let names: Vec<_> = urls.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
-        Self { name: names.join(","), urls, access, framework: None }
+        Self { name: names.join(","), urls, access, framework: None, relays: Relays::default() }
     }
 
     /// Returns the names of the servers that requests go to: its own, a proxy, and that of the login.
@@ -92,7 +118,7 @@ impl Marathon {
             Some(Auth::Account(account)) => Some(&account.login_endpoint),
             _ => None,
         };
-        let urls = self.urls.iter().chain(&self.access.proxy).chain(login);
+        let urls = self.urls.iter().chain(&self.access.proxy).chain(login).chain(&self.relays.urls);
         let hosts = urls.filter_map(Url::host_str);
         hosts.map(str::to_owned).collect()
     }
@@ -129,7 +155,32 @@ impl MarathonSection {
         let unnamed = Marathon::new(urls, access);
         let framework = self.framework.as_deref().map(Arc::from);
         let name = self.name.clone().unwrap_or(unnamed.name);
-        Ok(Marathon { name, framework, ..unnamed })
+        let relays = self.resolve_relays(secrets)?;
+        Ok(Marathon { name, framework, relays, ..unnamed })
+    }
+
+    fn resolve_relays(&self, secrets: Secrets) -> Result<Relays> {
+        let urls = parse_urls(self.relay.iter().map(String::as_str))
+            .context(key_error("relay", "[[marathon]] relay"))?;
+        if urls.is_empty() || secrets == Secrets::Skip {
+            return Ok(Relays { urls, ..Relays::default() });
+        }
+        let token = self.relay_token_file.as_deref();
+        let token = token.map(|path| read_line("relay-token-file", path));
+        let ca = self.relay_ca_file.as_deref().map(|path| read_file("relay-ca-file", path));
+        let identity = match (&self.relay_cert_file, &self.relay_key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let certificate = read_file("relay-cert-file", certificate)?;
+                Some([certificate, b"\n".to_vec(), read_file("relay-key-file", key)?].concat())
+            }
+            (certificate, _) => bail!(key_error(
+                if certificate.is_some() { "relay-cert-file" } else { "relay-key-file" },
+                "[[marathon]] needs both relay-cert-file and relay-key-file, or neither",
+            )),
+        };
+        let token = token.transpose()?.map(Secret::from);
+        Ok(Relays { urls, token, ca: ca.transpose()?, identity })
     }
 
     /// Reads the files with secrets and certificates that are named.
@@ -230,48 +281,12 @@ fn read_service_account(path: &Path) -> Result<Auth> {
     }))
 }
 
-/// Upper limit for the files named in the configuration. No key or certificate is larger.
-const MAX_FILE: u64 = 1 << 20;
-
-/// Reads a file with one line.
-fn read_line(key: &'static str, path: &Path) -> Result<String> {
-    let text = String::from_utf8(read_file(key, path)?)
-        .map_err(|_| key_error(key, format!("{key} {} is not text", path.display())))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// What a path begins with that names a credential of the systemd unit: `$CREDENTIALS_DIRECTORY` in
-/// systemd.exec(5).
-const CREDENTIAL: &str = "credential:";
-
-/// Where the credentials of the packaged unit are, for commands beside the agent.
-const UNIT_CREDENTIALS: &str = "/run/credentials/vipd.service";
-
-/// Returns the path of a file that the configuration names.
-fn locate_file(key: &'static str, path: &Path) -> Result<PathBuf> {
-    let Some(name) = path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) else {
-        return Ok(path.to_owned());
-    };
-    if matches!(name, "" | "." | "..") || name.contains('/') {
-        let why = format!("{key} {} names no credential: write {CREDENTIAL}NAME", path.display());
-        bail!(key_error(key, why));
-    }
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
-    Ok(folder.map_or_else(|| UNIT_CREDENTIALS.into(), PathBuf::from).join(name))
-}
-
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>> {
-    let path = &locate_file(key, path)?;
-    let unreadable = || key_error(key, format!("cannot read {key} {}", path.display()));
-    let mut file = node::folder::open_named_file(path).with_context(unreadable)?;
-    let mut text = Vec::new();
-    let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
-    read.with_context(unreadable)?;
-    if text.len() as u64 > MAX_FILE {
-        let why = format!("{key} {} is larger than 1 MiB: is it the right file?", path.display());
-        bail!(key_error(key, why));
-    }
-    Ok(text)
+    secret_file::read_file("marathon", key, path)
+}
+
+fn read_line(key: &'static str, path: &Path) -> Result<String> {
+    secret_file::read_line("marathon", key, path)
 }
 
 /// Parses the URL of a proxy. The error doesn't quote it, since it may hold a password.
@@ -376,9 +391,15 @@ mod tests {
         let twice = MarathonSection { user: Some("u".into()), ..section };
         assert!(twice.read_access().unwrap_err().to_string().contains("user-file"));
         for path in ["credential:", "credential:..", "credential:../a", "credential:/a"] {
-            assert!(locate_file("ca-file", Path::new(path)).is_err(), "{path}");
+            assert!(
+                secret_file::locate_file("marathon", "ca-file", Path::new(path)).is_err(),
+                "{path}"
+            );
         }
-        assert_eq!(locate_file("ca-file", Path::new("a/b")).unwrap(), Path::new("a/b"));
+        assert_eq!(
+            secret_file::locate_file("marathon", "ca-file", Path::new("a/b")).unwrap(),
+            Path::new("a/b")
+        );
     }
 
     #[test]

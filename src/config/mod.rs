@@ -15,6 +15,8 @@ mod problem;
 mod redacted;
 #[cfg(test)]
 mod reference;
+mod relay;
+mod secret_file;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -31,11 +33,12 @@ pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
 pub use key_error::KeyError;
 pub use log::{LogLevel, LogSection};
-pub use marathon::{Access, Marathon, MarathonSection, Secrets, parse_urls};
+pub use marathon::{Access, Marathon, MarathonSection, Relays, Secrets, parse_urls};
 pub use names::{Names, NamesSection, NodeResolver};
 pub use node::{NodeSection, parse_interface};
 pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
 pub use problem::{ConfigProblem, resolve_keys};
+pub use relay::{RelaySection, RelaySettings, RelayTls};
 
 /// The JSON schema of the file.
 pub const SCHEMA: &str = include_str!("../../deploy/vipd.schema.json");
@@ -71,6 +74,8 @@ pub struct Config {
     pub probe: ProbeSettings,
     /// The level of the log in the file.
     pub log_level: LogLevel,
+    /// A relay, whose files only `vipd relay` reads.
+    pub relay: RelaySection,
     /// The running agent.
     pub agent: AgentSettings,
 }

@@ -4,7 +4,7 @@ use marathon::client::Auth;
 use serde_json::{Value, json};
 use vip::naming::NameSettings;
 
-use super::{Config, Marathon, Names};
+use super::{Config, Marathon, Names, RelaySection};
 
 impl Config {
     /// Returns the configuration in force for `/v1/config`, with these Marathons. Of a secret it
@@ -44,11 +44,28 @@ impl Config {
             "vip": self.policy,
             "log": { "level": self.log_level },
             "firewall": { "allow": self.firewall },
+            "relay": self.relay.redacted_json(),
             "cluster": { "addresses": self.policy.cluster },
             "probe": {
                 "mode": self.probe.mode,
                 "interval": humantime::format_duration(self.probe.interval).to_string(),
             },
+        })
+    }
+}
+
+impl RelaySection {
+    fn redacted_json(&self) -> Value {
+        let Self { listen, token_file, cert_file, key_file, client_ca_file, .. } = self;
+        json!({
+            "listen": listen,
+            "token-file": token_file,
+            "cert-file": cert_file,
+            "key-file": key_file,
+            "client-ca-file": client_ca_file,
+            "relays": self.relays,
+            "max-clients": self.max_clients,
+            "clients-per-address": self.clients_per_address,
         })
     }
 }
@@ -86,6 +103,7 @@ impl Marathon {
             "own-ca": access.ca.is_some(),
             "client-certificate": access.identity.is_some(),
             "proxy": access.proxy.is_some(),
+            "relay": self.relays.urls.iter().map(marathon::client::Url::as_str).collect::<Vec<_>>(),
         })
     }
 }

@@ -421,7 +421,7 @@ impl VipReport {
     #[must_use]
     pub fn title(&self) -> String {
         let name = self.summary.name.iter().map(|name| format!("{name} ")).collect::<String>();
-        name + &self.full_name()
+        name + self.full_name().as_str()
     }
 
     /// Tells whether a text is its address and port, or its name and port, with or without a zone.

@@ -56,9 +56,11 @@ impl SourceConfig {
     /// Takes the settings of a `[[marathon]]`.
     #[must_use]
     pub fn for_marathon(marathon: &Marathon, config: &Config) -> Self {
+        let is_relayed = !marathon.relays.urls.is_empty();
         let watch = watch::Config {
             urls: NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN),
-            agents: config.agent.agents,
+            // Reads from a relay cost Marathon nothing, so there is nobody to share a limit with.
+            agents: if is_relayed { Some(1) } else { config.agent.agents },
             seed: jitter_seed(&config.node_name, &marathon.name),
             doubt: config.agent.doubt,
         };

@@ -19,6 +19,7 @@ pub(crate) mod kept;
 pub mod marathon;
 pub mod once;
 mod refcount;
+pub mod relay;
 pub mod resolve;
 pub(crate) mod scan;
 pub(crate) mod step;
@@ -43,6 +44,8 @@ pub use vip::SourceId;
 use self::marathon::MarathonSource;
 use self::marathon::connection::Connection;
 use self::marathon::messages::Message;
+pub use self::relay::connection::RelayClient;
+use self::relay::connection::RelayConnection;
 use crate::clock::Moment;
 use hosts::HostCache;
 pub(crate) use kept::KeptState;
@@ -67,12 +70,15 @@ pub enum SourceRequest {
 pub enum SourceClient {
     /// Of a Marathon.
     Marathon(Arc<Client>),
+    /// Of a Marathon that is read through relays.
+    Relay(Arc<RelayClient>),
 }
 
 /// The connection of a source, with its tasks in the runtime. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) enum SourceConnection {
     Marathon(Connection<SourceMessage>),
+    Relay(RelayConnection),
 }
 
 /// A source as the agent's core knows it. Pure: it takes messages and returns requests.
@@ -104,10 +110,13 @@ impl SourceConnection {
         answer: impl Fn(SourceMessage) + Send + Sync + 'static,
         stream: mpsc::Sender<SourceMessage>,
     ) -> Self {
+        let answer = Arc::new(move |message: Message| answer(message.into()));
         match client {
             SourceClient::Marathon(client) => {
-                let answer = move |message: Message| answer(message.into());
-                Self::Marathon(Connection::new(client, Arc::new(answer), stream))
+                Self::Marathon(Connection::new(client, answer, stream))
+            }
+            SourceClient::Relay(client) => {
+                Self::Relay(RelayConnection::new(client, answer, stream))
             }
         }
     }
@@ -116,6 +125,9 @@ impl SourceConnection {
     pub(crate) fn send_request(&mut self, request: SourceRequest) {
         match (self, request) {
             (Self::Marathon(connection), SourceRequest::Marathon(request)) => {
+                connection.send_request(request);
+            }
+            (Self::Relay(connection), SourceRequest::Marathon(request)) => {
                 connection.send_request(request);
             }
         }

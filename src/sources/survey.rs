@@ -287,6 +287,7 @@ mod tests {
 
     fn config() -> Config {
         Config {
+            relay: crate::config::RelaySection::default(),
             marathons: Vec::new(),
             interface: "vipd0".into(),
             node_address: None,

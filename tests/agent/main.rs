@@ -14,6 +14,7 @@ mod naming;
 mod probing;
 mod random;
 mod refusals;
+mod relays;
 mod requests;
 mod schema;
 mod site;

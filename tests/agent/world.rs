@@ -21,7 +21,9 @@ use vipd::agent::event_loop::{Agent, Handle, Setup};
 use vipd::agent::prober::{LatestList, Prober, ProberSetup, ReportSender};
 use vipd::agent::state_file::StateFiles;
 use vipd::agent::status::Hold;
-use vipd::sources::{SourceClient, SourceConfig, SourceKind};
+use vipd::config::RelaySettings;
+use vipd::relay::Relay;
+use vipd::sources::{RelayClient, SourceClient, SourceConfig, SourceKind};
 
 /// How often the agent compares the kernel as a whole.
 pub(crate) const SYNC: Duration = Duration::from_secs(2);
@@ -45,6 +47,10 @@ pub(crate) struct World {
     pub(crate) task_zone: Option<&'static str>,
     /// What the agent has watched, and how to report about it.
     pub(crate) prober: FakeProber,
+    /// The relays that the agent follows instead of the first Marathon.
+    pub(crate) relays: Vec<RunningRelay>,
+    /// The token of the relays, and that of the agent.
+    pub(crate) relay_tokens: [Option<&'static str>; 2],
     agent: Option<Running>,
     http: reqwest::Client,
     /// For requests to a Marathon that wants one.
@@ -55,6 +61,19 @@ struct Running {
     handle: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// A relay of the first Marathon.
+pub(crate) struct RunningRelay {
+    url: Url,
+    task: JoinHandle<()>,
+}
+
+impl RunningRelay {
+    /// Kills the relay, and with it all its connections.
+    pub(crate) fn kill(&self) {
+        self.task.abort();
+    }
 }
 
 /// Stands for the prober of the agent.
@@ -150,6 +169,8 @@ impl World {
             serves_names: true,
             task_zone: None,
             prober: FakeProber::default(),
+            relays: Vec::new(),
+            relay_tokens: [None; 2],
             agent: None,
             http: reqwest::Client::new(),
             token: None,
@@ -193,7 +214,11 @@ impl World {
             let config =
                 ClientConfig { auth: self.auth.clone(), ..ClientConfig::new(urls.clone()) };
             let client = Arc::new(Client::new(&config).unwrap());
-            (format!("m{index}").into(), SourceClient::Marathon(client))
+            let client = match index == 0 && !self.relays.is_empty() {
+                true => SourceClient::Relay(Arc::new(self.relay_client(client))),
+                false => SourceClient::Marathon(client),
+            };
+            (format!("m{index}").into(), client)
         });
         let kernel = self.kernel.clone();
         let listen = vec!["198.51.100.1:53".parse().unwrap()];
@@ -233,6 +258,37 @@ impl World {
             agent.run(async { drop(stopped.await) }).await;
         });
         self.agent = Some(Running { handle, stop, task });
+    }
+
+    /// Starts a relay of the first Marathon, or of the server at this URL.
+    pub(crate) async fn start_relay(&mut self, of: Option<&str>) {
+        let url = of.map_or_else(|| self.sims[0].url(), str::to_owned).parse().unwrap();
+        let marathon = vipd::config::Marathon::new(vec![url], vipd::config::Access::default());
+        let settings = RelaySettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: self.relay_tokens[0].map(Into::into),
+            tls: None,
+            relays: 1,
+            max_clients: 100,
+            clients_per_address: 100,
+        };
+        let start = self.relays.len() as u64;
+        let relay = Relay::bind(settings, &marathon, "relay", start).await.unwrap();
+        let url = format!("http://{}", relay.address().unwrap()).parse().unwrap();
+        let task = tokio::spawn(relay.run());
+        self.relays.push(RunningRelay { url, task });
+    }
+
+    fn relay_client(&self, direct: Arc<Client>) -> RelayClient {
+        RelayClient {
+            http: reqwest::Client::new(),
+            urls: self.relays.iter().map(|relay| relay.url.clone()).collect(),
+            token: self.relay_tokens[1].map(Into::into),
+            wants_all: self.task_zone.is_some(),
+            node: "node1".to_owned(),
+            agents: Some(1),
+            direct,
+        }
     }
 
     /// Stops the agent as SIGTERM does.
@@ -336,6 +392,7 @@ impl World {
         if self.agent.is_some() {
             self.stop().await;
         }
+        self.relays.iter().for_each(RunningRelay::kill);
         for sim in self.sims {
             sim.shutdown().await;
         }

@@ -187,6 +187,7 @@ async fn start_admin(
     agent.socket = folder.join("agent.sock");
     agent.listen = "127.0.0.1:0".parse().unwrap();
     let config = Config {
+        relay: vipd::config::RelaySection::default(),
         marathons: Vec::new(),
         interface: "vipd0".into(),
         node_address: None,

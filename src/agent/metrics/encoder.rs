@@ -9,10 +9,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// A label of a series.
-pub(super) type Label<'a> = (&'static str, &'a str);
+pub(crate) type Label<'a> = (&'static str, &'a str);
 
 /// Registers a metric under its full name, and returns it to be updated.
-pub(super) fn register_metric<M: Metric + Clone>(
+pub(crate) fn register_metric<M: Metric + Clone>(
     registry: &mut Registry,
     name: &str,
     help: &str,
@@ -35,11 +35,11 @@ fn split_name(name: &str) -> (&str, Option<Unit>) {
 }
 
 /// Writes metrics whose values are known when they are scraped.
-pub(super) struct Encoder<'a>(pub(super) DescriptorEncoder<'a>);
+pub(crate) struct Encoder<'a>(pub(crate) DescriptorEncoder<'a>);
 
 impl Encoder<'_> {
     /// Writes a gauge with one series.
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
         let (name, unit) = split_name(name);
         let kind = MetricType::Gauge;
         let encoder = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
@@ -47,7 +47,7 @@ impl Encoder<'_> {
     }
 
     /// Writes a gauge with a series for each set of labels.
-    pub(super) fn gauges<'a, const N: usize>(
+    pub(crate) fn gauges<'a, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
@@ -63,7 +63,7 @@ impl Encoder<'_> {
     }
 
     /// Writes a counter with one series.
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         let (name, unit) = split_name(name);
         let kind = MetricType::Counter;
         let encoder = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
@@ -84,7 +84,7 @@ impl Encoder<'_> {
     }
 
     /// Writes a counter with a series for each set of labels.
-    pub(super) fn counters<'a, const N: usize>(
+    pub(crate) fn counters<'a, const N: usize>(
         &mut self,
         name: &str,
         help: &str,

@@ -3,7 +3,7 @@
 
 pub mod declared;
 mod drift;
-mod encoder;
+pub(crate) mod encoder;
 mod lag;
 mod process;
 pub(in crate::agent) mod recorder;

@@ -42,6 +42,15 @@ pub enum Message {
         /// The reason.
         why: String,
     },
+    /// A relay told of a workload without being asked.
+    Told {
+        /// The workload.
+        key: WorkloadKey,
+        /// The workload; `None` if it is gone.
+        workload: Option<Box<Workload>>,
+    },
+    /// Somebody accepted a loss at the relay.
+    Accepted,
     /// A read of everything ended.
     ReadEverything {
         /// All apps and pods.
@@ -66,6 +75,9 @@ pub enum ReadError {
     /// Marathon could not be read.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Marathon is read through relays, and none is of use.
+    #[error("{0}")]
+    Relay(String),
     /// The task that read it panicked.
     #[error("the read was aborted by a bug in vipd")]
     Panicked(#[from] JoinError),
@@ -84,9 +96,12 @@ impl Message {
             Self::ReadEverything { answer, .. } => {
                 MessageSummary::Read { workload: None, succeeded: answer.is_ok() }
             }
-            Self::Opened { .. } | Self::Servers(_) | Self::Bytes { .. } | Self::Ended { .. } => {
-                MessageSummary::Other
-            }
+            Self::Opened { .. }
+            | Self::Servers(_)
+            | Self::Bytes { .. }
+            | Self::Told { .. }
+            | Self::Accepted
+            | Self::Ended { .. } => MessageSummary::Other,
         }
     }
 }

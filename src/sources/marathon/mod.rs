@@ -96,6 +96,8 @@ impl MarathonSource {
                 self.view.unheard = Some(cut_reason(&why));
                 watch::Input::Ended { stream }
             }
+            Message::Told { key, workload } => watch::Input::Told { key, workload },
+            Message::Accepted => watch::Input::Accept,
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);
                 if let Ok(snapshot) = &answer {

@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = &[
     ("deploy/systemd/vipd.service", "lib/systemd/system/vipd.service"),
     ("deploy/systemd/vipd-setup.service", "lib/systemd/system/vipd-setup.service"),
     ("deploy/systemd/vipd-dns.service", "lib/systemd/system/vipd-dns.service"),
+    ("deploy/systemd/vipd-relay.service", "lib/systemd/system/vipd-relay.service"),
     ("deploy/systemd/vipd-dns.socket", "lib/systemd/system/vipd-dns.socket"),
     ("deploy/systemd/modules-load.conf", "usr/lib/modules-load.d/vipd.conf"),
     ("deploy/systemd/networkmanager.conf", "usr/lib/NetworkManager/conf.d/vipd.conf"),

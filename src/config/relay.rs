@@ -1,0 +1,201 @@
+//! `[relay]`: a relay, which reads Marathon for many agents.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use marathon::client::Secret;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+
+use super::key_error::KeyError;
+use super::secret_file::{read_file, read_line};
+
+/// The `[relay]` section of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RelaySection {
+    /// Address on which `vipd relay` listens for agents. Off the loopback interface it needs
+    /// `token-file` or `client-ca-file`.
+    pub listen: SocketAddr,
+    /// File with the token that agents must have.
+    pub token_file: Option<PathBuf>,
+    /// File with the relay's certificate chain, as PEM: then it speaks TLS.
+    pub cert_file: Option<PathBuf>,
+    /// File with the private key of that certificate, as PEM.
+    pub key_file: Option<PathBuf>,
+    /// File with CA certificates, as PEM: agents must have a certificate of one of these.
+    pub client_ca_file: Option<PathBuf>,
+    /// Number of relays of this Marathon, which share its load.
+    pub relays: u32,
+    /// Most connections at the same time.
+    pub max_clients: usize,
+    /// Most connections from one address.
+    pub clients_per_address: usize,
+}
+
+impl Default for RelaySection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9615)),
+            token_file: None,
+            cert_file: None,
+            key_file: None,
+            client_ca_file: None,
+            relays: 3,
+            max_clients: caps::RELAY_CLIENTS,
+            clients_per_address: 16,
+        }
+    }
+}
+
+/// Settings of a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelaySettings {
+    /// The address on which it listens.
+    pub listen: SocketAddr,
+    /// The token that agents must have.
+    pub token: Option<Secret>,
+    /// Its certificate and key, and the CAs of its agents.
+    pub tls: Option<RelayTls>,
+    /// Number of relays of this Marathon.
+    pub relays: u32,
+    /// Most connections at the same time.
+    pub max_clients: usize,
+    /// Most connections from one address.
+    pub clients_per_address: usize,
+}
+
+/// The server's side of TLS.
+#[derive(Clone)]
+pub struct RelayTls(Arc<ServerConfig>);
+
+impl PartialEq for RelayTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for RelayTls {}
+
+impl fmt::Debug for RelayTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RelayTls(***)")
+    }
+}
+
+impl From<RelayTls> for tokio_rustls::TlsAcceptor {
+    fn from(RelayTls(config): RelayTls) -> Self {
+        config.into()
+    }
+}
+
+impl RelaySection {
+    /// Checks the values, without reading a file.
+    ///
+    /// # Errors
+    /// When others could read the stream without a right, or a value is impossible.
+    pub fn check(&self) -> Result<()> {
+        let Self { listen, relays, .. } = *self;
+        if !listen.ip().is_loopback() && self.token_file.is_none() && self.client_ca_file.is_none()
+        {
+            bail!(key_error(
+                "listen",
+                format!(
+                    "[relay] listen is {listen}, where anybody could read what runs in this cluster: \
+                     set token-file, or client-ca-file with cert-file and key-file"
+                )
+            ));
+        }
+        if relays == 0 {
+            bail!(key_error("relays", "[relay] relays is 0: give the number of relays, such as 3"));
+        }
+        Ok(())
+    }
+
+    /// Checks the values, and reads the files with secrets.
+    ///
+    /// # Errors
+    /// As [`RelaySection::check`], and when a file can't be read.
+    pub fn resolve(&self) -> Result<RelaySettings> {
+        self.check()?;
+        let Self { listen, relays, max_clients, clients_per_address, .. } = *self;
+        let max_clients = max_clients.min(caps::RELAY_CLIENTS);
+        let (token, tls) = (self.read_token()?, self.read_tls()?);
+        Ok(RelaySettings { listen, token, tls, relays, max_clients, clients_per_address })
+    }
+
+    fn read_token(&self) -> Result<Option<Secret>> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let token = read_line("relay", "token-file", path)?;
+        if token.is_empty() {
+            bail!(key_error("token-file", format!("token-file {} is empty", path.display())));
+        }
+        Ok(Some(token.into()))
+    }
+
+    fn read_tls(&self) -> Result<Option<RelayTls>> {
+        let (cert, key) = match (&self.cert_file, &self.key_file, &self.client_ca_file) {
+            (Some(cert), Some(key), _) => (cert, key),
+            (None, None, None) => return Ok(None),
+            (None, None, Some(_)) => bail!(key_error(
+                "client-ca-file",
+                "[relay] client-ca-file needs TLS: set cert-file and key-file too"
+            )),
+            (cert, ..) => bail!(key_error(
+                if cert.is_some() { "cert-file" } else { "key-file" },
+                "[relay] needs both cert-file and key-file, or neither"
+            )),
+        };
+        let chain = certificates("cert-file", cert)?;
+        let unusable = || {
+            key_error("key-file", format!("key-file {} is no private key as PEM", key.display()))
+        };
+        let key = PrivateKeyDer::from_pem_slice(&read_file("relay", "key-file", key)?)
+            .map_err(|_| unusable())?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .context("TLS can't be set up")?;
+        let builder = match &self.client_ca_file {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(certificates("client-ca-file", path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                let verifier = verifier.build().with_context(|| {
+                    let why = format!("client-ca-file {} can't be used", path.display());
+                    key_error("client-ca-file", why)
+                })?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_single_cert(chain, key).with_context(|| {
+            key_error("cert-file", "[relay] cert-file and key-file don't belong together")
+        })?;
+        // All agents of a relay that has gone come at once: a resumed session costs a fraction.
+        config.ticketer = aws_lc_rs::Ticketer::new().context("TLS can't be set up")?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Some(RelayTls(config.into())))
+    }
+}
+
+fn certificates(key: &'static str, path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = read_file("relay", key, path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.ok().filter(|all| !all.is_empty());
+    all.with_context(|| {
+        key_error(key, format!("{key} {} has no certificate as PEM", path.display()))
+    })
+}
+
+fn key_error(key: &'static str, text: impl Into<String>) -> KeyError {
+    KeyError::new("relay", key, text)
+}

@@ -1,0 +1,56 @@
+//! Files with secrets, certificates and keys.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::key_error::KeyError;
+
+/// Upper limit for the files named in the configuration. No key or certificate is larger.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What a path begins with that names a credential of the systemd unit: `$CREDENTIALS_DIRECTORY` in
+/// systemd.exec(5).
+const CREDENTIAL: &str = "credential:";
+
+/// Where the credentials of the packaged unit are, for commands beside the agent.
+const UNIT_CREDENTIALS: &str = "/run/credentials/vipd.service";
+
+/// Reads a file with one line, which a key names.
+pub(super) fn read_line(table: &'static str, key: &'static str, path: &Path) -> Result<String> {
+    let text = String::from_utf8(read_file(table, key, path)?)
+        .map_err(|_| KeyError::new(table, key, format!("{key} {} is not text", path.display())))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Returns the path of a file that the configuration names.
+pub(super) fn locate_file(table: &'static str, key: &'static str, path: &Path) -> Result<PathBuf> {
+    let Some(name) = path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) else {
+        return Ok(path.to_owned());
+    };
+    if matches!(name, "" | "." | "..") || name.contains('/') {
+        let why = format!("{key} {} names no credential: write {CREDENTIAL}NAME", path.display());
+        bail!(KeyError::new(table, key, why));
+    }
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    Ok(folder.map_or_else(|| UNIT_CREDENTIALS.into(), PathBuf::from).join(name))
+}
+
+/// Reads the file that a key names.
+pub(super) fn read_file(table: &'static str, key: &'static str, path: &Path) -> Result<Vec<u8>> {
+    let path = &locate_file(table, key, path)?;
+    let error = |text| KeyError::new(table, key, text);
+    let unreadable = || error(format!("cannot read {key} {}", path.display()));
+    let mut file = node::folder::open_named_file(path).with_context(unreadable)?;
+    let mut text = Vec::new();
+    let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
+    read.with_context(unreadable)?;
+    if text.len() as u64 > MAX_FILE {
+        bail!(error(format!(
+            "{key} {} is larger than 1 MiB: is it the right file?",
+            path.display()
+        )));
+    }
+    Ok(text)
+}

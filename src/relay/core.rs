@@ -1,0 +1,223 @@
+//! Decisions of a relay: what to read from Marathon, what to believe, and what to pass on. Pure.
+//!
+//! It believes as an agent does, except that it doubts nothing: it passes on an answer that lacks
+//! most of what was there, and each agent doubts it for itself.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marathon::client::with_sources;
+use marathon::events::{Change, Event};
+use marathon::watch::{Action, Config, Input, ReadOutcome, State};
+use marathon::{Kind, WorkloadKey};
+use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Segment};
+
+use crate::sources::marathon::messages::Message;
+
+/// The results of one message.
+#[derive(Debug, Default)]
+pub(super) struct RelayStep {
+    /// Requests to Marathon.
+    pub(super) actions: Vec<Action>,
+    /// Records for the agents, in order: an event comes before what follows from it.
+    pub(super) published: Vec<Published>,
+}
+
+/// A relay's knowledge of one Marathon.
+#[derive(Debug)]
+pub(super) struct RelayCore {
+    watch: State,
+    wakes_at: Duration,
+    feed: Feed,
+    status: MarathonStatus,
+    /// The time of the last byte from Marathon.
+    heard_at: Option<Duration>,
+}
+
+impl RelayCore {
+    /// Creates a relay that knows nothing. `relays` is the number of readers of this Marathon.
+    pub(super) fn new(epoch: Epoch, urls: NonZeroUsize, relays: u32, seed: u64) -> Self {
+        let now = Duration::ZERO;
+        let config = Config { urls, agents: Some(relays), seed, doubt: Duration::ZERO };
+        Self {
+            watch: State::new(&config, now),
+            wakes_at: now,
+            feed: Feed::new(epoch),
+            status: MarathonStatus::default(),
+            heard_at: None,
+        }
+    }
+
+    /// Returns the time at which [`RelayCore::tick`] is due.
+    pub(super) fn wake_at(&self) -> Duration {
+        self.wakes_at
+    }
+
+    /// Tells whether everything was read once.
+    pub(super) fn is_complete(&self) -> bool {
+        self.feed.is_complete()
+    }
+
+    /// Returns the number of apps and pods that agents of this scope get.
+    pub(super) fn count(&self, scope: Scope) -> usize {
+        self.feed.count(scope)
+    }
+
+    /// Returns the place of the last record.
+    pub(super) fn position(&self) -> Position {
+        self.feed.position()
+    }
+
+    /// Returns what is known of Marathon now.
+    pub(super) fn status(&self, now: Duration) -> MarathonStatus {
+        let silent = self.heard_at.map(|heard| now.saturating_sub(heard).as_millis());
+        let silent_ms = silent.map(|silent| u64::try_from(silent).unwrap_or(u64::MAX));
+        MarathonStatus { silent_ms, ..self.status.clone() }
+    }
+
+    /// Encodes a heartbeat for whoever listens now.
+    pub(super) fn encode_heartbeat(&mut self, now: Duration) -> Segment {
+        let status = self.status(now);
+        self.feed.encode_passing(&Record::Heartbeat(status))
+    }
+
+    /// Returns the first segments for a new agent. None: not everything is known yet.
+    pub(super) fn start_stream(
+        &mut self,
+        position: Option<&Position>,
+        scope: Scope,
+        now: Duration,
+    ) -> Option<Vec<Segment>> {
+        let status = self.status(now);
+        self.feed.start_stream(position, scope, status)
+    }
+
+    /// Passes on that somebody accepts what the last answer lacks.
+    pub(super) fn announce_acceptance(&mut self) -> Published {
+        self.feed.publish(&Record::Accepted, Scope::Vips)
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Duration) -> RelayStep {
+        let mut step = RelayStep::default();
+        if self.wakes_at <= now {
+            self.advance(Input::Tick, now, &mut step);
+        }
+        step
+    }
+
+    /// Takes in a message from Marathon.
+    pub(super) fn on_message(&mut self, message: Message, now: Duration) -> RelayStep {
+        let mut step = RelayStep::default();
+        let input = match message {
+            // A relay follows none.
+            Message::Servers(_) | Message::Told { .. } | Message::Accepted => return step,
+            Message::Opened { stream, leader } => {
+                self.note_heard(leader.as_deref(), now);
+                Input::Opened { stream, leader }
+            }
+            Message::Bytes { stream } => {
+                self.heard_at = Some(now);
+                Input::Bytes { stream }
+            }
+            Message::Event { stream, event } => {
+                self.heard_at = Some(now);
+                self.status.latest_event = self.status.latest_event.max(event.at);
+                step.published.extend(self.pass_on(&event));
+                Input::Event { stream, event }
+            }
+            Message::Ended { stream, why } => {
+                self.status.error = Some(cut_reason(&why));
+                Input::Ended { stream }
+            }
+            Message::ReadEverything { answer, leader } => {
+                let answer = answer.map_err(|error| with_sources(&error));
+                self.note_answer(answer.as_ref().err(), leader.as_deref(), now);
+                if let Ok(snapshot) = &answer {
+                    self.status.framework.clone_from(&snapshot.framework);
+                    self.status.framework_name.clone_from(&snapshot.framework_name);
+                }
+                Input::ReadEverything { answer: answer.ok(), leader }
+            }
+            Message::Read { key, answer, leader } => {
+                let answer = answer.map_err(|error| with_sources(&error));
+                self.note_answer(answer.as_ref().err(), leader.as_deref(), now);
+                let answer = match answer {
+                    Ok(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Ok(None) => ReadOutcome::Missing,
+                    Err(_) => ReadOutcome::Failed,
+                };
+                Input::Read { key, answer, leader }
+            }
+        };
+        self.advance(input, now, &mut step);
+        step
+    }
+
+    fn note_heard(&mut self, leader: Option<&str>, now: Duration) {
+        self.heard_at = Some(now);
+        self.status.error = None;
+        if let Some(leader) = leader {
+            self.status.leader = Some(leader.into());
+        }
+    }
+
+    fn note_answer(&mut self, error: Option<&String>, leader: Option<&str>, now: Duration) {
+        match error {
+            None => self.note_heard(leader, now),
+            Some(why) => self.status.error = Some(cut_reason(why)),
+        }
+    }
+
+    /// Publishes an event that agents may act on before the relay has read anything: bad news, and
+    /// announcements, which tell them later why something went.
+    fn pass_on(&mut self, event: &Event) -> Option<Published> {
+        let ids: BTreeSet<&str> = match &event.change {
+            Change::State { of, .. } | Change::Health { of, .. } => {
+                if !self.watch.may_be_bad_news(event) {
+                    return None;
+                }
+                [of.workload.as_str()].into()
+            }
+            Change::Touched(touched) => touched.iter().map(|touched| touched.id.as_str()).collect(),
+            Change::Posted(touched) | Change::Removed(touched) => [touched.id.as_str()].into(),
+            Change::Group(_) | Change::Unreadable | Change::Other => return None,
+        };
+        let scope = ids.into_iter().filter_map(|id| self.scope_of(id)).min()?;
+        Some(self.feed.publish(&Record::Event(event.clone()), scope))
+    }
+
+    /// Returns the agents that know an app or pod of this id.
+    fn scope_of(&self, id: &str) -> Option<Scope> {
+        let keys = [Kind::App, Kind::Pod].map(|kind| WorkloadKey { kind, id: id.into() });
+        let lists = |scope| keys.iter().any(|key| self.feed.lists(key, scope));
+        [Scope::Vips, Scope::All].into_iter().find(|scope| lists(*scope))
+    }
+
+    fn advance(&mut self, input: Input, now: Duration, step: &mut RelayStep) {
+        let update = self.watch.handle_input(input, now);
+        self.wakes_at = update.wake_at;
+        step.actions.extend(update.actions);
+        for key in update.changed {
+            let published = match self.watch.get(&key) {
+                Some(workload) => {
+                    let has_vips = workload.has_vip_labels();
+                    let scope = if has_vips { Scope::Vips } else { Scope::All };
+                    self.feed.replace(&Arc::clone(workload), scope)
+                }
+                None => self.feed.remove(&key),
+            };
+            step.published.extend(published);
+        }
+        let coverage = self.watch.coverage();
+        if coverage.apps && coverage.pods {
+            self.feed.set_complete();
+        }
+    }
+}
+
+fn cut_reason(why: &str) -> String {
+    caps::cut_text(why, caps::REASON).into_owned()
+}

@@ -1,0 +1,119 @@
+//! What a relay counts.
+
+use std::fmt::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use relay::Scope;
+
+use super::core::RelayCore;
+use crate::agent::metrics::encoder::Encoder;
+
+/// Counters and gauges of the connections.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Agents with a stream.
+    pub(super) clients: AtomicU64,
+    /// Bytes that agents have taken.
+    pub(super) bytes: AtomicU64,
+    /// Streams that were opened.
+    pub(super) streams: AtomicU64,
+    /// Streams that went on where an earlier one had ended.
+    pub(super) resumed: AtomicU64,
+    /// Streams that were ended because their agents were too slow.
+    pub(super) dropped: AtomicU64,
+    /// Requests that were refused: too many connections, or no right.
+    pub(super) refused: AtomicU64,
+}
+
+/// The values of one scrape.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    values: Vec<(&'static str, &'static str, Value)>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Gauge(f64),
+    Counter(u64),
+}
+
+impl Scrape {
+    pub(super) fn new(core: &RelayCore, counts: &Counts, now: Duration) -> Self {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let count = |counter| Value::Counter(read(counter));
+        let status = core.status(now);
+        let silent = status.silent_ms.map_or(f64::NAN, |silent| silent as f64 / 1000.0);
+        let flag = |is: bool| Value::Gauge(if is { 1.0 } else { 0.0 });
+        Self {
+            values: vec![
+                (
+                    "vipd_relay_complete",
+                    "1 once Marathon was read as a whole",
+                    flag(core.is_complete()),
+                ),
+                (
+                    "vipd_relay_marathon_error",
+                    "1 while Marathon can't be read",
+                    flag(status.error.is_some()),
+                ),
+                (
+                    "vipd_relay_marathon_silent_seconds",
+                    "Time since Marathon was last heard",
+                    Value::Gauge(silent),
+                ),
+                (
+                    "vipd_relay_workloads",
+                    "Apps and pods with VIP labels",
+                    Value::Gauge(core.count(Scope::Vips) as f64),
+                ),
+                (
+                    "vipd_relay_clients",
+                    "Agents with a stream",
+                    Value::Gauge(read(&counts.clients) as f64),
+                ),
+                (
+                    "vipd_relay_records_total",
+                    "Records published",
+                    Value::Counter(core.position().number),
+                ),
+                (
+                    "vipd_relay_sent_bytes_total",
+                    "Bytes that agents have taken",
+                    count(&counts.bytes),
+                ),
+                ("vipd_relay_streams_total", "Streams opened", count(&counts.streams)),
+                (
+                    "vipd_relay_resumed_streams_total",
+                    "Streams that went on where an earlier one had ended",
+                    count(&counts.resumed),
+                ),
+                (
+                    "vipd_relay_dropped_streams_total",
+                    "Streams ended because their agents were too slow",
+                    count(&counts.dropped),
+                ),
+                (
+                    "vipd_relay_refused_requests_total",
+                    "Requests refused for lack of room or right",
+                    count(&counts.refused),
+                ),
+            ],
+        }
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut encoder = Encoder(encoder);
+        for (name, help, value) in &self.values {
+            match value {
+                Value::Gauge(value) => encoder.gauge(name, help, *value)?,
+                Value::Counter(value) => encoder.counter(name, help, *value)?,
+            }
+        }
+        Ok(())
+    }
+}

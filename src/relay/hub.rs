@@ -1,0 +1,131 @@
+//! The one task that follows Marathon, and what it shares with the connections of agents.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use marathon::client::Client;
+use marathon::watch::Action;
+use relay::{Position, Published, Scope, Segment};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use super::core::{RelayCore, RelayStep};
+use crate::sources::marathon::connection::Connection;
+use crate::sources::marathon::messages::Message;
+
+/// The time between two heartbeats. An agent goes to another relay after three times as long.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Records that are published together.
+pub(super) type Batch = Arc<[Published]>;
+
+/// What the task and the connections share.
+#[derive(Debug)]
+pub(super) struct Hub {
+    core: Mutex<RelayCore>,
+    /// Published under the lock of the core, so that who subscribes under it misses nothing and gets
+    /// nothing twice.
+    batches: broadcast::Sender<Batch>,
+    start: Instant,
+}
+
+/// The start of an agent's stream.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) first: Vec<Segment>,
+    pub(super) batches: broadcast::Receiver<Batch>,
+}
+
+impl Hub {
+    pub(super) fn new(core: RelayCore) -> Arc<Self> {
+        let (batches, _) = broadcast::channel(caps::RELAY_BATCHES);
+        Arc::new(Self { core: Mutex::new(core), batches, start: Instant::now() })
+    }
+
+    /// Returns what the relay knows. Locked for a moment only.
+    pub(super) fn core(&self) -> MutexGuard<'_, RelayCore> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time since the start, the core's clock.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Subscribes an agent. None: not everything is known yet.
+    pub(super) fn subscribe(
+        &self,
+        position: Option<&Position>,
+        scope: Scope,
+    ) -> Option<Subscription> {
+        let now = self.now();
+        let mut core = self.core();
+        let first = core.start_stream(position, scope, now)?;
+        Some(Subscription { first, batches: self.batches.subscribe() })
+    }
+
+    /// Passes on that somebody accepts what the last answer lacks.
+    pub(super) fn announce_acceptance(&self) {
+        let mut core = self.core();
+        let published = core.announce_acceptance();
+        self.publish(vec![published]);
+    }
+
+    /// Publishes records. The caller holds the lock of the core.
+    fn publish(&self, published: Vec<Published>) {
+        if !published.is_empty() {
+            // Fails only while nobody listens.
+            let _ = self.batches.send(published.into());
+        }
+    }
+
+    fn beat(&self) {
+        let now = self.now();
+        let mut core = self.core();
+        let segment = core.encode_heartbeat(now);
+        let number = core.position().number;
+        self.publish(vec![Published { number, scope: Scope::Vips, segment }]);
+    }
+
+    /// Takes one step of the core, and publishes what comes of it. Returns the requests to Marathon.
+    fn take_step(&self, step: impl FnOnce(&mut RelayCore, Duration) -> RelayStep) -> Vec<Action> {
+        let now = self.now();
+        let mut core = self.core();
+        let RelayStep { actions, published } = step(&mut core, now);
+        self.publish(published);
+        actions
+    }
+
+    /// Follows Marathon for ever.
+    pub(super) async fn follow(&self, client: Arc<Client>) {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let (queue, mut streamed) = mpsc::channel::<Message>(caps::EVENTS);
+        let answer = move |message| {
+            // Fails only when this task has ended.
+            let _ = answers.send(message);
+        };
+        let mut connection = Connection::new(client, Arc::new(answer), queue);
+        let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.start + self.core().wake_at();
+            let actions = tokio::select! {
+                biased;
+                Some(message) = answered.recv() => {
+                    self.take_step(|core, now| core.on_message(message, now))
+                }
+                Some(message) = streamed.recv() => {
+                    self.take_step(|core, now| core.on_message(message, now))
+                }
+                _ = beats.tick() => {
+                    self.beat();
+                    continue;
+                }
+                () = sleep_until(due) => self.take_step(RelayCore::tick),
+            };
+            for action in actions {
+                connection.send_request(action);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Connections to a relay: their number, their time limits and TLS.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::counts::Counts;
+use super::stream::LastTaken;
+
+/// The longest time for TLS to begin.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The longest time for the headers of a request.
+const HEADERS: Duration = Duration::from_secs(5);
+
+/// The most connections, in all and from one address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connections: usize,
+    pub(super) per_address: usize,
+}
+
+/// The connections that are open, by address.
+#[derive(Debug, Default)]
+struct Open {
+    by_address: BTreeMap<IpAddr, usize>,
+    count: usize,
+}
+
+/// A place among the open connections.
+struct Seat {
+    open: Arc<Mutex<Open>>,
+    address: IpAddr,
+}
+
+impl Seat {
+    /// Takes a place. None: there are too many connections.
+    fn take(open: &Arc<Mutex<Open>>, address: IpAddr, limits: Limits) -> Option<Self> {
+        let mut all = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = all.by_address.get(&address).copied().unwrap_or_default();
+        if all.count >= limits.connections || of_address >= limits.per_address {
+            return None;
+        }
+        all.count += 1;
+        *all.by_address.entry(address).or_default() += 1;
+        Some(Self { open: Arc::clone(open), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        all.count = all.count.saturating_sub(1);
+        if let Some(of_address) = all.by_address.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                all.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Accepts and serves connections for ever. One too many is closed at once: its agent goes to another
+/// relay, and the agents that are served stay.
+pub(super) async fn serve_forever(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: Limits,
+    counts: Arc<Counts>,
+) {
+    let open = Arc::default();
+    // They end with this task.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((connection, peer)) = accepted else {
+            // Most likely the process has no free file descriptor.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Some(seat) = Seat::take(&open, canonical_address(peer), limits) else {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        let _ = connection.set_nodelay(true);
+        let (tls, router) = (tls.clone(), router.clone());
+        connections.spawn(async move {
+            serve_connection(connection, tls, router).await;
+            drop(seat);
+        });
+    }
+}
+
+fn canonical_address(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
+}
+
+async fn serve_connection(connection: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+    match tls {
+        None => serve_requests(connection, router).await,
+        Some(tls) => {
+            if let Ok(Ok(connection)) = timeout(HANDSHAKE, tls.accept(connection)).await {
+                serve_requests(connection, router).await;
+            }
+        }
+    }
+}
+
+async fn serve_requests(
+    connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+) {
+    let taken = Arc::new(LastTaken::default());
+    let service = TowerToHyperService::new(router.layer(Extension(Arc::clone(&taken))));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10);
+    let connection = builder.serve_connection(TokioIo::new(connection), service);
+    tokio::select! {
+        // The client may close the connection at any time.
+        _ = connection => {}
+        () = taken.wait_for_lag() => {}
+    }
+}

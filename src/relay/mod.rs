@@ -1,0 +1,90 @@
+//! `vipd relay`: reads a Marathon once for many agents.
+//!
+//! Reading Marathon from every node is the wrong way beyond a thousand nodes. A relay reads it as an
+//! agent does (`core.rs`) and passes on what it believes (`crates/relay`). Relays know nothing of
+//! each other, elect nobody and store nothing: each agent follows one of them, and goes to another
+//! when it falls silent.
+
+mod core;
+mod counts;
+mod hub;
+mod listener;
+mod routes;
+mod stream;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use marathon::client::Client;
+use relay::Epoch;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use self::core::RelayCore;
+use crate::config::{Marathon, RelaySettings};
+use counts::Counts;
+use hub::Hub;
+use listener::Limits;
+use routes::Shared;
+
+/// A relay that listens.
+#[derive(Debug)]
+pub struct Relay {
+    listener: TcpListener,
+    settings: RelaySettings,
+    client: Arc<Client>,
+    hub: Arc<Hub>,
+}
+
+impl Relay {
+    /// Starts to listen. `node` and `start` tell this run from others.
+    ///
+    /// # Errors
+    /// When the address can't be listened on, or the client of Marathon can't be made.
+    pub async fn bind(
+        settings: RelaySettings,
+        marathon: &Marathon,
+        node: &str,
+        start: u64,
+    ) -> Result<Self> {
+        let client = Client::new(&marathon.client_config())
+            .with_context(|| format!("cannot create an HTTP client for {}", marathon.name))?;
+        let at = settings.listen;
+        let listener = TcpListener::bind(at).await.with_context(|| {
+            format!("cannot listen on {at}: set [relay] listen to a free address")
+        })?;
+        let urls = NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN);
+        let core = RelayCore::new(Epoch::new(node, start), urls, settings.relays, start);
+        Ok(Self { listener, settings, client: Arc::new(client), hub: Hub::new(core) })
+    }
+
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    /// When the system doesn't tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Follows Marathon and serves agents for ever.
+    pub async fn run(self) {
+        let Self { listener, settings, client, hub } = self;
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::new(Shared {
+            hub: Arc::clone(&hub),
+            counts: Arc::clone(&counts),
+            token: settings.token,
+            snapshots: Arc::new(Semaphore::new(caps::RELAY_SNAPSHOTS)),
+        });
+        let limits =
+            Limits { connections: settings.max_clients, per_address: settings.clients_per_address };
+        let tls = settings.tls.map(Into::into);
+        let serve = listener::serve_forever(listener, tls, routes::routes(shared), limits, counts);
+        tokio::select! {
+            () = hub.follow(client) => {}
+            () = serve => {}
+        }
+    }
+}

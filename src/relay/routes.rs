@@ -1,0 +1,248 @@
+//! The answers of a relay.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use marathon::client::Secret;
+use prometheus_client::registry::Registry;
+use relay::{MarathonStatus, Position, Scope};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::counts::{Counts, Scrape};
+use super::hub::Hub;
+use super::stream::{Encoding, LastTaken, body_of};
+
+/// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
+/// every 10 s.
+const SILENCE_MS: u64 = 30_000;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) token: Option<Secret>,
+    /// The snapshots that may be on their way at the same time.
+    pub(super) snapshots: Arc<Semaphore>,
+}
+
+type SharedState = State<Arc<Shared>>;
+
+/// Returns the paths. All but `/healthz` and `/readyz` need the token, if there is one.
+pub(super) fn routes(shared: Arc<Shared>) -> Router {
+    let open = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(answer_readyz));
+    let closed = Router::new()
+        .route("/", get(answer_page))
+        .route("/metrics", get(answer_metrics))
+        .route("/v1/status", get(answer_status))
+        .route("/v1/stream", get(answer_stream))
+        .route("/v1/accept", post(answer_accept))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), check_token));
+    open.merge(closed).with_state(shared)
+}
+
+async fn check_token(State(shared): SharedState, request: Request, next: Next) -> Response {
+    if is_allowed(shared.token.as_ref(), request.headers()) {
+        return next.run(request).await;
+    }
+    shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+    let mut answer = problem(
+        StatusCode::UNAUTHORIZED,
+        "this relay wants a token: set relay-token-file of the [[marathon]] on this node",
+    );
+    answer
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    answer
+}
+
+/// Tells whether a request has the token. How long that takes says nothing about it.
+fn is_allowed(token: Option<&Secret>, headers: &HeaderMap) -> bool {
+    let Some(token) = token else { return true };
+    let told =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split_first_chunk());
+    told.is_some_and(|(scheme, told): (&[u8; 7], &[u8])| {
+        scheme.eq_ignore_ascii_case(b"bearer ")
+            && verify_slices_are_equal(told, token.reveal().as_bytes()).is_ok()
+    })
+}
+
+/// The query of a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StreamQuery {
+    scope: ScopeName,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ScopeName {
+    #[default]
+    Vips,
+    All,
+}
+
+async fn answer_stream(
+    State(shared): SharedState,
+    Extension(taken): Extension<Arc<LastTaken>>,
+    Query(StreamQuery { scope }): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let scope = match scope {
+        ScopeName::Vips => Scope::Vips,
+        ScopeName::All => Scope::All,
+    };
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let position: Option<Position> =
+        text(header::HeaderName::from_static("last-event-id")).and_then(|id| id.parse().ok());
+    let takes_gzip = text(header::ACCEPT_ENCODING)
+        .is_some_and(|accepted| accepted.split(',').any(|each| each.trim().starts_with("gzip")));
+    let encoding = if takes_gzip { Encoding::Gzip } else { Encoding::Plain };
+    if !shared.hub.core().is_complete() {
+        let why = "this relay hasn't read Marathon as a whole yet: use another one, or try again";
+        return problem(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
+    // The semaphore is never closed.
+    let Ok(permit) = Arc::clone(&shared.snapshots).acquire_owned().await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the relay is stopping");
+    };
+    let Some(subscription) = shared.hub.subscribe(position.as_ref(), scope) else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the relay has forgotten everything");
+    };
+    shared.counts.streams.fetch_add(1, Ordering::Relaxed);
+    let body = body_of(subscription, scope, encoding, taken, Arc::clone(&shared.counts), permit);
+    let mut answer = Response::new(body);
+    let headers = answer.headers_mut();
+    let fixed = header::HeaderValue::from_static;
+    headers.insert(header::CONTENT_TYPE, fixed("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+    headers.insert(header::VARY, fixed("accept-encoding"));
+    if encoding == Encoding::Gzip {
+        headers.insert(header::CONTENT_ENCODING, fixed("gzip"));
+    }
+    answer
+}
+
+async fn answer_readyz(State(shared): SharedState) -> Response {
+    match unready_reason(&shared) {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// Returns why agents do better with another relay.
+fn unready_reason(shared: &Shared) -> Option<String> {
+    let core = shared.hub.core();
+    let MarathonStatus { silent_ms, error, .. } = core.status(shared.hub.now());
+    if !core.is_complete() {
+        let why = error.unwrap_or_else(|| "no whole answer yet".to_owned());
+        return Some(format!("Marathon was not read yet: {why}"));
+    }
+    match (error, silent_ms) {
+        (Some(why), _) => Some(format!("Marathon can't be read: {why}")),
+        (None, Some(silent)) if silent > SILENCE_MS => {
+            Some(format!("Marathon has said nothing for {} s", silent / 1000))
+        }
+        (None, _) => None,
+    }
+}
+
+/// The answer of `/v1/status`.
+#[derive(Debug, Serialize)]
+struct RelayStatus {
+    version: &'static str,
+    position: String,
+    complete: bool,
+    /// Apps and pods with VIP labels.
+    workloads: usize,
+    /// All apps and pods.
+    all_workloads: usize,
+    clients: u64,
+    marathon: MarathonStatus,
+}
+
+fn status_of(shared: &Shared) -> RelayStatus {
+    let core = shared.hub.core();
+    RelayStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        position: core.position().to_string(),
+        complete: core.is_complete(),
+        workloads: core.count(Scope::Vips),
+        all_workloads: core.count(Scope::All),
+        clients: shared.counts.clients.load(Ordering::Relaxed),
+        marathon: core.status(shared.hub.now()),
+    }
+}
+
+async fn answer_status(State(shared): SharedState) -> Response {
+    Json(status_of(&shared)).into_response()
+}
+
+async fn answer_page(State(shared): SharedState) -> Response {
+    let state = unready_reason(&shared).unwrap_or_else(|| "ready".to_owned());
+    let status = status_of(&shared);
+    let RelayStatus { version, position, workloads, all_workloads, clients, marathon, .. } = status;
+    let silent = marathon.silent_ms.map_or("never".to_owned(), |ms| format!("{} s ago", ms / 1000));
+    let rows = [
+        ("State", state),
+        ("Agents with a stream", clients.to_string()),
+        ("Apps and pods with VIP labels", format!("{workloads} of {all_workloads}")),
+        ("Marathon's leader", marathon.leader.as_deref().unwrap_or("unknown").to_owned()),
+        ("Marathon last heard", silent),
+        ("Last record", position),
+        ("Version", version.to_owned()),
+    ];
+    let rows: String = rows
+        .iter()
+        .map(|(name, value)| {
+            format!("<tr><th scope=row>{name}</th><td>{}</td></tr>\n", escape(value))
+        })
+        .collect();
+    Html(format!(
+        "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n\
+         <meta name=viewport content='width=device-width'><title>vipd relay</title>\n\
+         <style>body{{font:16px system-ui;margin:2em;color-scheme:light dark}}\
+         th{{text-align:left;padding-right:2em}}</style>\n\
+         <h1>vipd relay</h1>\n<table>\n{rows}</table>\n"
+    ))
+    .into_response()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+async fn answer_metrics(State(shared): SharedState) -> Response {
+    let mut registry = Registry::default();
+    let scrape = Scrape::new(&shared.hub.core(), &shared.counts, shared.hub.now());
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
+    }
+}
+
+async fn answer_accept(State(shared): SharedState) -> Response {
+    shared.hub.announce_acceptance();
+    let agents = shared.counts.clients.load(Ordering::Relaxed);
+    Json(json!({ "announced_to": agents })).into_response()
+}
+
+fn problem(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}

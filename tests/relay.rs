@@ -1,0 +1,258 @@
+//! A relay as its clients see it: rights, limits, TLS, and what it says of itself.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::path::PathBuf;
+
+use futures_util::StreamExt;
+use marathon::client::{ClientConfig, Identity, Url, plain_client};
+use marathon::events::sse::{Decoder, Frame};
+use marathon_sim::{Config as SimConfig, Handle as Sim};
+use relay::{Change, Mirror};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use vipd::config::{Access, Marathon, RelaySection};
+use vipd::relay::Relay;
+
+/// A Marathon with an app that has a VIP and one that has none, and a relay of it.
+struct World {
+    sim: Sim,
+    url: Url,
+    task: JoinHandle<()>,
+    http: reqwest::Client,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/marathon/tests/fixtures/tls");
+    PathBuf::from(folder).join(name)
+}
+
+impl World {
+    async fn new(section: RelaySection) -> Self {
+        let sim = marathon_sim::Sim::start(SimConfig::without_processes()).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        for (id, labels) in [("/web", json!({"VIP_0": "3.3.0.6:80"})), ("/batch", json!({}))] {
+            let app = json!({"id": id, "cmd": "x", "instances": 1,
+                "portDefinitions": [{"port": 0, "labels": labels}]});
+            let posted = http.post(format!("{}/v2/apps", sim.url())).body(app.to_string());
+            assert!(posted.send().await.unwrap().status().is_success());
+        }
+        let marathon = Marathon::new(vec![sim.url().parse().unwrap()], Access::default());
+        let scheme = if section.cert_file.is_some() { "https" } else { "http" };
+        let listen = ([127, 0, 0, 1], 0).into();
+        let settings = RelaySection { listen, ..section }.resolve().unwrap();
+        let relay = Relay::bind(settings, &marathon, "node", 1).await.unwrap();
+        let url = format!("{scheme}://{}", relay.address().unwrap()).parse().unwrap();
+        Self { sim, url, task: tokio::spawn(relay.run()), http }
+    }
+
+    fn at(&self, path: &str) -> Url {
+        self.url.join(path).unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.http.get(self.at(path)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    async fn until_ready(&self) {
+        while self.get("/readyz").await.0 != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn end(self) {
+        self.task.abort();
+        self.sim.shutdown().await;
+    }
+}
+
+/// Reads a stream until its snapshot is complete.
+async fn snapshot(response: reqwest::Response) -> Mirror {
+    let mut mirror = Mirror::default();
+    let mut decoder = Decoder::default();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        for frame in decoder.push_bytes(&chunk.unwrap()) {
+            if matches!(mirror.apply(&frame).unwrap(), Change::Whole(_)) {
+                return mirror;
+            }
+        }
+    }
+    panic!("the stream ended");
+}
+
+fn ids(mirror: &Mirror) -> Vec<String> {
+    mirror.workloads().map(|workload| workload.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn the_stream_is_the_same_with_gzip_and_without() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    for encoding in ["gzip", "identity"] {
+        let gzip = encoding == "gzip";
+        let http = reqwest::Client::builder().no_proxy().gzip(gzip).build().unwrap();
+        let get = async |query: &str| {
+            let mut url = world.at("/v1/stream");
+            url.set_query(Some(query));
+            http.get(url).send().await.unwrap()
+        };
+        assert_eq!(ids(&snapshot(get("").await).await), ["/web"], "{encoding}");
+        assert_eq!(ids(&snapshot(get("scope=all").await).await), ["/batch", "/web"], "{encoding}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn whoever_comes_back_soon_gets_what_was_missed() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    let request = || world.http.get(world.at("/v1/stream"));
+    let mirror = snapshot(request().send().await.unwrap()).await;
+    let position = mirror.position().unwrap().to_string();
+    let scaled = world.http.put(format!("{}/v2/apps/web?force=true", world.sim.url()));
+    let scaled = scaled.body(json!({"instances": 2}).to_string());
+    assert!(scaled.send().await.unwrap().status().is_success());
+    let response = request().header("last-event-id", position).send().await.unwrap();
+    let mut decoder = Decoder::default();
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut chunks = response.bytes_stream();
+    let is_told =
+        |frames: &[Frame]| frames.iter().any(|frame| frame.event.as_deref() == Some("workload"));
+    while !is_told(&frames) {
+        frames.extend(decoder.push_bytes(&chunks.next().await.unwrap().unwrap()));
+    }
+    assert_eq!(frames[0].event.as_deref(), Some("hello"));
+    assert!(frames[0].data.contains(r#""resumed":true"#), "{}", frames[0].data);
+    assert!(frames.iter().all(|frame| frame.event.as_deref() != Some("complete")));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn without_the_token_only_health_is_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "the-token\n").unwrap();
+    let section = RelaySection { token_file: Some(file.path().into()), ..RelaySection::default() };
+    let world = World::new(section).await;
+    world.until_ready().await;
+    assert_eq!(world.get("/healthz").await.0, 200);
+    for path in ["/", "/metrics", "/v1/status", "/v1/stream"] {
+        for token in [None, Some("another"), Some("the-toke"), Some("the-token ")] {
+            let mut request = world.http.get(world.at(path));
+            if let Some(token) = token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let answer = request.send().await.unwrap();
+            // Spaces at the end of a header are no part of it.
+            let expected = if token == Some("the-token ") { 200 } else { 401 };
+            assert_eq!(answer.status().as_u16(), expected, "{path} {token:?}");
+        }
+    }
+    let answer = world.http.post(world.at("/v1/accept")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 401);
+    let answer = world.http.get(world.at("/v1/stream")).bearer_auth("the-token").send().await;
+    assert_eq!(ids(&snapshot(answer.unwrap()).await), ["/web"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn tls_lets_in_whoever_has_a_certificate_of_the_authority() {
+    let section = RelaySection {
+        cert_file: Some(fixture("server.pem")),
+        key_file: Some(fixture("server.key")),
+        client_ca_file: Some(fixture("ca.pem")),
+        ..RelaySection::default()
+    };
+    let world = World::new(section).await;
+    let read = |name: &str| std::fs::read(fixture(name)).unwrap();
+    let nobody =
+        ClientConfig { ca: Some(read("ca.pem")), ..ClientConfig::new(vec![world.url.clone()]) };
+    let refused = plain_client(&nobody).unwrap().get(world.at("/readyz")).send().await;
+    assert!(refused.is_err());
+    let identity = Some(Identity::new(&read("client.pem"), &read("client.key")));
+    let known = plain_client(&ClientConfig { identity, ..nobody }).unwrap();
+    while !known.get(world.at("/readyz")).send().await.unwrap().status().is_success() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let answer = known.get(world.at("/v1/stream")).send().await.unwrap();
+    assert_eq!(ids(&snapshot(answer).await), ["/web"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn one_address_gets_so_many_connections_and_no_more() {
+    let section = RelaySection { clients_per_address: 3, ..RelaySection::default() };
+    let world = World::new(section).await;
+    world.until_ready().await;
+    // Without the connection that was used until now.
+    let http = || reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(http().get(world.at("/v1/stream")).send().await.unwrap());
+    }
+    assert!(http().get(world.at("/v1/stream")).send().await.is_err());
+    let (_, metrics) = world.get("/metrics").await;
+    assert!(metrics.contains("vipd_relay_clients 2"), "{metrics}");
+    assert!(metrics.contains("vipd_relay_refused_requests_total 1"), "{metrics}");
+    drop(open);
+    // The relay notices at the next record.
+    while http().get(world.at("/v1/stream")).send().await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_relay_says_how_it_is() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    let (status, text) = world.get("/v1/status").await;
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &told["workloads"], &told["all_workloads"]), (200, &json!(1), &json!(2)));
+    assert_eq!(told["complete"], true);
+    let (status, page) = world.get("/").await;
+    assert!(status == 200 && page.contains("<td>1 of 2</td>"), "{page}");
+    assert_eq!(world.get("/nothing").await.0, 404);
+    world.sim.inject_fault(marathon_sim::Fault::HalfOpen.always());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    let response = world.http.get(world.at("/v1/stream")).send().await.unwrap();
+    let answer = world.http.post(world.at("/v1/accept")).send().await.unwrap();
+    let told: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(told["announced_to"], 1);
+    let (mut mirror, mut decoder) = (Mirror::default(), Decoder::default());
+    let mut chunks = response.bytes_stream();
+    'told: loop {
+        for frame in decoder.push_bytes(&chunks.next().await.unwrap().unwrap()) {
+            if mirror.apply(&frame).unwrap() == Change::Accepted {
+                break 'told;
+            }
+        }
+    }
+    world.end().await;
+}
+
+#[test]
+fn a_relay_for_everybody_is_refused_before_it_starts() {
+    let everywhere =
+        RelaySection { listen: ([0, 0, 0, 0], 9615).into(), ..RelaySection::default() };
+    let error = everywhere.check().unwrap_err().to_string();
+    assert!(error.contains("token-file"), "{error}");
+    let half = RelaySection { client_ca_file: Some(fixture("ca.pem")), ..RelaySection::default() };
+    let error = format!("{:#}", half.resolve().unwrap_err());
+    assert!(error.contains("cert-file and key-file"), "{error}");
+    let wrong = RelaySection {
+        cert_file: Some(fixture("server.pem")),
+        key_file: Some(fixture("client.key")),
+        ..RelaySection::default()
+    };
+    let error = format!("{:#}", wrong.resolve().unwrap_err());
+    assert!(error.contains("don't belong together"), "{error}");
+    let none = RelaySection { relays: 0, ..RelaySection::default() };
+    assert!(none.check().is_err());
+}
