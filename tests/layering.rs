@@ -33,6 +33,7 @@ fn marathon_and_the_kernel_know_nothing_of_each_other() {
     assert_without("marathon", &["vip", "node", "nl-ipvs", "netlink-sys"]);
     assert_without("node", &["marathon", "reqwest"]);
     assert_without("nl-ipvs", &["vip", "tokio"]);
+    assert_without("nl-pipeline", &["nl-ipvs", "vip", "tokio"]);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Fixed work whose instructions are counted.
 
-use netlink_packet_core::{NetlinkMessage, NetlinkSerializable};
-use netlink_packet_generic::GenlMessage;
 use nl_ipvs::wire::IpvsMessage;
-use nl_ipvs::{Command, Destination, DestinationSettings, Family, Request, ServiceKey};
+use nl_ipvs::{Command, Destination, DestinationSettings, Family, Payload, ServiceKey};
 use std::hint::black_box;
 use vip::Observed;
 
@@ -81,30 +79,18 @@ fn all_destinations(cluster: &Cluster) -> Vec<Destination> {
     let places = (0..cluster.app_count()).flat_map(|app| {
         (0..cluster.task_count(app)).map(move |task| cluster.task_socket(app, task))
     });
-    let destination = |address| Destination {
-        address,
-        settings: DestinationSettings::masquerade(1),
-        active_connections: 0,
-        inactive_connections: 0,
-        persistent_connections: 0,
-        stats: nl_ipvs::Stats::default(),
-    };
+    let destination = |address| Destination::new(address, DestinationSettings::masquerade(1));
     places.map(destination).collect()
 }
 
-/// Encodes a command as it is sent.
+/// Encodes a command as it is sent, without its netlink header.
 fn encode_command(command: &Command) -> Vec<u8> {
-    let mut message = NetlinkMessage::from(Request::new(command, 28));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
+    let mut bytes = Vec::new();
+    command.write_payload(&mut Payload::new(&mut bytes));
     bytes
 }
 
 /// Encodes an entry of a dump, without its netlink header.
 fn encode_entry(destination: &Destination) -> Vec<u8> {
-    let message = GenlMessage::from_payload(IpvsMessage::from(destination));
-    let mut bytes = vec![0; NetlinkSerializable::buffer_len(&message)];
-    message.serialize(&mut bytes);
-    bytes
+    IpvsMessage::from(destination).to_bytes()
 }

@@ -111,24 +111,18 @@ impl Scenario {
             (unbound, service(&["/old"], vec![("10.0.0.1:31008", healthy("old.2"))], vec![])),
         ]);
         kernel.state.addresses.remove(&unbound.address);
-        let counted = Stats {
-            connections: 21,
-            in_packets: 105,
-            out_packets: 84,
-            in_bytes: 9000,
-            out_bytes: 80000,
-            connections_per_second: 2,
-            in_packets_per_second: 10,
-            out_packets_per_second: 8,
-            in_bytes_per_second: 900,
-            out_bytes_per_second: 8000,
-        };
+        let mut counted = Stats::default();
+        (counted.connections, counted.in_packets, counted.out_packets) = (21, 105, 84);
+        (counted.in_bytes, counted.out_bytes) = (9000, 80000);
+        (counted.connections_per_second, counted.in_packets_per_second) = (2, 10);
+        counted.out_packets_per_second = 8;
+        (counted.in_bytes_per_second, counted.out_bytes_per_second) = (900, 8000);
         let held = kernel.state.services.get_mut(&web.into()).unwrap();
         held.stats = counted;
         let server = held.servers.get_mut(&"10.0.0.1:31001".parse().unwrap()).unwrap();
         (server.active, server.inactive, server.stats) = (7, 3, Some(Box::new(counted)));
         let mut others = kernel.state.services[&sick.into()].clone();
-        others.settings.flags = nl_ipvs::ServiceFlags::HASHED;
+        others.settings.flags = nl_ipvs::ServiceFlags::NONE;
         kernel.state.services.insert(foreign.into(), others);
 
         let place = |app: &str, key: &str| LabelPlace {

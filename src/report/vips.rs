@@ -243,7 +243,7 @@ impl<'a> VipFacts<'a> {
         });
         let left_out = wanted.iter().flat_map(|wanted| &wanted.selection.left_out);
         let settings = match side {
-            Side::Wanted => wanted.map(|wanted| wanted.settings(vip)),
+            Side::Wanted => wanted.map(vip::DesiredService::settings),
             Side::Kernel => held.map(|held| held.settings.clone()),
         };
         let scheduler = settings.as_ref().and_then(|settings| settings.scheduler.as_ref());

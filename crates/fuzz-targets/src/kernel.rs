@@ -2,22 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use netlink_packet_core::ParseableParametrized;
-use netlink_packet_generic::GenlHeader;
 use nl_ipvs::wire::IpvsMessage;
 use nl_ipvs::{
-    Daemon, Destination, DestinationSettings, Family, Info, Protocol, Service, ServiceFlags,
-    ServiceKey, ServiceSettings, Stats, Timeouts,
+    Daemon, Destination, DestinationSettings, Family, Info, Service, ServiceKey, ServiceSettings,
+    Stats, Timeouts,
 };
 use vip::{ObservedServer, ObservedService};
 
 /// Reads an entry of a dump of the IPVS table in both ways: directly, and through its message.
 pub(crate) fn read_ipvs_message(input: &[u8]) {
-    let Some((header, attributes)) = input.split_first_chunk::<4>() else { return };
     let service = Service::from_entry(input);
     let server = Destination::from_entry(input, Family::Inet6);
-    let header = GenlHeader { cmd: header[0], version: header[1] };
-    let Ok(message) = IpvsMessage::parse_with_param(attributes, header) else {
+    let Ok(message) = IpvsMessage::parse(input) else {
         assert!(service.is_err() && server.is_err());
         return;
     };
@@ -30,13 +26,7 @@ pub(crate) fn read_ipvs_message(input: &[u8]) {
 
 /// A service with two real servers, as it is known before the text is read.
 fn known_table() -> BTreeMap<ServiceKey, ObservedService> {
-    let settings = ServiceSettings {
-        flags: ServiceFlags(0),
-        scheduler: None,
-        timeout: 0,
-        prefix_len: 32,
-        persistence_engine: None,
-    };
+    let settings = ServiceSettings::without_scheduler();
     let server = |address: &str| {
         let settings = DestinationSettings::masquerade(1);
         let server = ObservedServer { settings, active: 0, inactive: 0, stats: None };
@@ -44,8 +34,7 @@ fn known_table() -> BTreeMap<ServiceKey, ObservedService> {
     };
     let servers = ["10.0.0.1:31001", "10.0.0.2:31002"].into_iter().filter_map(server);
     let service = ObservedService { settings, servers: servers.collect(), stats: Stats::default() };
-    let key =
-        ServiceKey::Address { protocol: Protocol::TCP, address: [3, 3, 0, 6].into(), port: 3306 };
+    let key = ServiceKey::tcp(([3, 3, 0, 6], 3306).into());
     [(key, service)].into()
 }
 

@@ -7,8 +7,14 @@ use crate::{
     ServiceSettings, Timeouts, errno,
 };
 
-/// One change to the kernel's IPVS table.
+/// The cause of `EPERM`.
+pub(crate) const NEEDS_RIGHTS: &str = "IPVS needs CAP_NET_ADMIN in the initial user namespace";
+
+/// One change to the kernel's IPVS table, for [`Ipvs::apply`](crate::Ipvs::apply) and
+/// [`Ipvs::batch`](crate::Ipvs::batch).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum Command {
     /// Add a service. `EEXIST` if it exists; `ENOENT` if the kernel lacks the scheduler.
     AddService {
@@ -75,6 +81,23 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the command as a verb phrase.
+    pub(crate) fn doing(&self) -> &'static str {
+        match self {
+            Self::AddService { .. } => "add a service",
+            Self::SetService { .. } => "change a service",
+            Self::DeleteService { .. } => "delete a service",
+            Self::AddDestination { .. } => "add a real server",
+            Self::SetDestination { .. } => "change a real server",
+            Self::DeleteDestination { .. } => "delete a real server",
+            Self::Zero(_) => "zero counters",
+            Self::Flush => "delete all services",
+            Self::SetTimeouts(_) => "set the timeouts of IPVS",
+            Self::StartDaemon(_) => "start a synchronisation daemon",
+            Self::StopDaemon(_) => "stop a synchronisation daemon",
+        }
+    }
+
     /// Suggests the likely cause of a refusal of this command where the errno alone misleads.
     #[must_use]
     pub fn hint(&self, refusal: &KernelError) -> Option<&'static str> {
@@ -87,7 +110,7 @@ impl Command {
                 "the kernel takes no real server in a network namespace whose `lo` was never up: \
                  see `ip link show lo`",
             ),
-            (_, errno::EPERM) => Some("IPVS needs CAP_NET_ADMIN in the initial user namespace"),
+            (_, errno::EPERM) => Some(NEEDS_RIGHTS),
             _ => None,
         }
     }
@@ -99,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_hint_is_given_where_the_number_alone_misleads() {
-        let service = ServiceKey::Fwmark { family: crate::Family::Inet, mark: 1 };
+        let service = ServiceKey::fwmark(crate::Family::Inet, std::num::NonZeroU32::MIN);
         let address = SocketAddr::from(([10, 0, 0, 1], 80));
         let settings = DestinationSettings::masquerade(1);
         let add = Command::AddDestination { service, address, settings };

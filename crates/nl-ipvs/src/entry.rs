@@ -24,11 +24,18 @@ pub enum EntryError {
     Malformed(String),
 }
 
+impl From<nl_pipeline::MalformedAttribute> for EntryError {
+    fn from(malformed: nl_pipeline::MalformedAttribute) -> Self {
+        Self::Malformed(malformed.to_string())
+    }
+}
+
 /// The result of a dump.
 ///
 /// The kernel dumps by position and promises no snapshot: with a writer at work an entry can be
 /// missed. Entries that came twice are here once, as they came last.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
 pub struct Dump<T> {
     /// The entries that could be parsed, in the kernel's order (newest first).
     pub entries: Vec<T>,
@@ -37,6 +44,17 @@ pub struct Dump<T> {
 }
 
 impl<T> Dump<T> {
+    /// Returns the entries if all of them could be parsed.
+    ///
+    /// # Errors
+    /// The first error of those that couldn't.
+    pub fn complete(self) -> Result<Vec<T>, EntryError> {
+        match self.unreadable.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.entries),
+        }
+    }
+
     /// Separates entries from errors. Of entries with the same `key` only the last is kept.
     pub fn collect<K: Ord>(
         results: impl IntoIterator<Item = Result<T, EntryError>>,

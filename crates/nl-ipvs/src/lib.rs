@@ -4,66 +4,61 @@
 //!
 //! - [`wire`]: the messages, attribute by attribute. Whatever a kernel may send can be parsed.
 //! - [`types`]: their contents as Rust types, and [`Command`], the changes that can be made.
-//! - [`Ipvs`] (feature `socket`, on by default): a blocking client that sends commands by the
-//!   hundred, on [`Pipeline`], which does so for any netlink family.
+//! - [`Ipvs`]: a blocking client, with a call for each change, and batches that send commands by the
+//!   hundred.
 //!
-#![cfg_attr(feature = "socket", doc = "```no_run")]
-#![cfg_attr(not(feature = "socket"), doc = "```text")]
-//! use nl_ipvs::{Command, DestinationSettings, Ipvs, Scheduler, ServiceKey, ServiceSettings};
-//!
+//! ```no_run
+//! # #[cfg(feature = "socket")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use nl_ipvs::{DestinationSettings, Ipvs, ServiceKey, ServiceSettings};
+//!
+//! let mut ipvs = Ipvs::open()?;
 //! let key = ServiceKey::tcp("10.96.0.1:80".parse()?);
-//! let outcomes = Ipvs::open()?.batch(&[
-//!     Command::AddService {
-//!         key,
-//!         settings: ServiceSettings::new(key.family(), Scheduler::new("wlc")?),
-//!     },
-//!     Command::AddDestination {
-//!         service: key,
-//!         address: "10.0.0.1:8080".parse()?,
-//!         settings: DestinationSettings::masquerade(1),
-//!     },
-//! ])?;
-//! for refusal in outcomes.into_iter().filter_map(Result::err) {
-//!     eprintln!("{refusal}"); // such as "EEXIST: already exists"
-//! }
+//! ipvs.add_service(key, ServiceSettings::new("wlc".parse()?))?;
+//! ipvs.add_destination(key, "10.0.0.1:8080".parse()?, DestinationSettings::masquerade(1))?;
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "socket"))]
+//! # fn main() {}
 //! ```
+//!
+//! # Features
+//!
+//! - `socket`, on by default: the netlink socket. Without it there are the messages, and clients over
+//!   another transport.
+//! - `fake`: a kernel in memory, for tests of programs that use this crate.
+//! - `serde`: `Serialize` and `Deserialize` for the types.
 
 #[cfg(test)]
 extern crate self as nl_ipvs;
 
-#[cfg(feature = "socket")]
+#[cfg(all(doctest, feature = "socket", feature = "fake"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod client;
 mod command;
 mod convert;
 mod direct;
 mod entry;
-#[cfg(feature = "socket")]
 mod error;
-#[cfg(feature = "socket")]
-mod family;
-mod kernel_error;
-#[cfg(feature = "socket")]
-pub mod pipeline;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod stats;
 pub mod types;
 pub mod wire;
 
-#[cfg(feature = "socket")]
 pub use client::Ipvs;
 pub use command::Command;
-pub use direct::Request;
 pub use entry::{Dump, EntryError};
+pub use error::{BatchError, Error};
 #[cfg(feature = "socket")]
-pub use error::Error;
-pub use kernel_error::{KernelError, errno};
-#[cfg(feature = "socket")]
-pub use pipeline::Pipeline;
+pub use nl_pipeline::SocketOptions;
+pub use nl_pipeline::{KernelError, Outcome, Outcomes, Payload, Transport, errno};
 pub use stats::Stats;
 pub use types::{
-    Daemon, DaemonRole, Destination, DestinationSettings, Family, ForwardMethod, Info, Protocol,
-    Scheduler, SchedulerNameError, Service, ServiceFlags, ServiceKey, ServiceSettings, Timeouts,
-    Tunnel, TunnelKind, Version,
+    ClientPrefix, Daemon, DaemonRole, Destination, DestinationSettings, Family, ForwardMethod,
+    Info, InterfaceName, NameError, ParseError, PersistenceEngine, PrefixError, Protocol,
+    Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings, Timeouts, Tunnel, TunnelFlags,
+    TunnelKind, Unrecognized, Version,
 };

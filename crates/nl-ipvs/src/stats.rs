@@ -3,6 +3,9 @@
 /// Counters and rates of a service or real server (`IPVS_*_ATTR_STATS64`, or the 32-bit
 /// `IPVS_*_ATTR_STATS` of kernels before 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+#[non_exhaustive]
 pub struct Stats {
     /// Connections scheduled.
     pub connections: u64,

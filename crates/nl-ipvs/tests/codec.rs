@@ -5,5 +5,6 @@ mod codec {
     mod captures;
     mod fixtures;
     mod hex;
+    mod other_crates;
     mod properties;
 }

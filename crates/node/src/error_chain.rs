@@ -24,7 +24,7 @@ mod tests {
     #[test]
     fn each_cause_is_printed_once() {
         let source = nl_ipvs::KernelError::new(nl_ipvs::errno::EPERM);
-        let error = nl_ipvs::Error::Refused { doing: "list the services", source };
+        let error = nl_ipvs::Error::Refused { doing: "list the services", hint: None, source };
         let error = crate::KernelError::Ipvs { doing: "read the table".into(), error };
         assert_eq!(
             error_chain(&error),

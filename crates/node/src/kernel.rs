@@ -79,7 +79,7 @@ pub enum KernelError {
         doing: String,
         /// The cause.
         #[source]
-        error: nl_ipvs::Error,
+        error: nl_pipeline::Error,
     },
     /// Tables of nftables can't be read.
     #[error("can't {doing} (nftables)")]
@@ -88,7 +88,7 @@ pub enum KernelError {
         doing: String,
         /// The cause.
         #[source]
-        error: nl_ipvs::Error,
+        error: nl_pipeline::Error,
     },
     /// An interface of another kind has the name of ours.
     #[error(
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_ipvs_is_told_apart_with_the_cure() {
-        let error = nl_ipvs::Error::Unavailable { family: "IPVS" };
+        let error = nl_ipvs::Error::Unavailable;
         let text = error_chain(&KernelError::Ipvs { doing: "open its socket".into(), error });
         assert!(text.starts_with("can't open its socket (IPVS): "), "{text}");
         assert!(text.contains("modprobe ip_vs"), "{text}");
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_refusal_for_want_of_rights_names_the_right() {
         let source = nl_ipvs::KernelError::new(nl_ipvs::errno::EPERM);
-        let error = nl_ipvs::Error::Refused { doing: "list the services", source };
+        let error = nl_ipvs::Error::Refused { doing: "list the services", hint: None, source };
         let text = error_chain(&KernelError::Ipvs { doing: "list them".into(), error });
         assert!(text.contains("CAP_NET_ADMIN"), "{text}");
     }
@@ -153,7 +153,7 @@ mod tests {
     fn a_missing_right_is_told_from_other_refusals() {
         for (errno, expected) in [(nl_ipvs::errno::EPERM, true), (nl_ipvs::errno::ENOENT, false)] {
             let source = nl_ipvs::KernelError::new(errno);
-            let error = nl_ipvs::Error::Refused { doing: "list the services", source };
+            let error = nl_ipvs::Error::Refused { doing: "list the services", hint: None, source };
             let error = KernelError::Ipvs { doing: "list them".into(), error };
             assert_eq!(error.is_denied(), expected, "{errno}");
         }

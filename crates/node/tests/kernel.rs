@@ -185,7 +185,7 @@ fn answers_stay_with_their_operations_in_a_mixed_send() {
         vip: cases::tcp_vip(vip),
         server: "10.9.0.1:80".parse().unwrap(),
     };
-    let settings = Options::default().service_settings(nl_ipvs::Family::Inet);
+    let settings = Options::default().service_settings();
     let ops = [
         bind("3.3.0.1"),
         Op::CreateLink,
@@ -277,7 +277,7 @@ fn a_table_that_was_cleared_is_made_again() {
 fn a_scheduler_the_kernel_lacks_is_named_with_the_cure() {
     let mut kernel = kernel();
     let vip = cases::tcp_vip("3.3.0.6");
-    let mut settings = Options::default().service_settings(nl_ipvs::Family::Inet);
+    let mut settings = Options::default().service_settings();
     settings.scheduler = nl_ipvs::Scheduler::new("nosuch").ok();
     let error = kernel.perform(&[&Op::AddService { vip, settings }]).remove(0).unwrap_err();
     assert!(error.message().contains("modprobe ip_vs_nosuch"), "{error}");

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
-use nl_ipvs::{DestinationSettings, Family, Scheduler, ServiceSettings, errno};
+use nl_ipvs::{ClientPrefix, DestinationSettings, Scheduler, ServiceSettings, errno};
 use vip::label::Options;
 use vip::{LocalRoute, Op, Protocol, Vip};
 
@@ -30,22 +30,22 @@ fn parse_socket(address: &str) -> SocketAddr {
     address.parse().unwrap_or_else(|_| panic!("{address} is no socket address"))
 }
 
-fn default_settings(vip: &Vip) -> ServiceSettings {
-    Options::default().service_settings(Family::from(vip.address))
+fn default_settings() -> ServiceSettings {
+    Options::default().service_settings()
 }
 
 fn add_service(vip: Vip) -> Op {
-    Op::AddService { vip, settings: default_settings(&vip) }
+    Op::AddService { vip, settings: default_settings() }
 }
 
 fn add_service_with(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
-    let mut settings = default_settings(&vip);
+    let mut settings = default_settings();
     change(&mut settings);
     Op::AddService { vip, settings }
 }
 
 fn set_service_with(vip: Vip, change: impl FnOnce(&mut ServiceSettings)) -> Op {
-    let before = default_settings(&vip);
+    let before = default_settings();
     let mut settings = before.clone();
     change(&mut settings);
     Op::SetService { vip, before: before.into(), settings }
@@ -72,6 +72,10 @@ fn unknown_scheduler(settings: &mut ServiceSettings) {
     settings.scheduler = Scheduler::new("nosuch").ok();
 }
 
+fn prefix_of_the_other_family(settings: &mut ServiceSettings) {
+    settings.client_prefix = ClientPrefix::v4(24).unwrap_or_default();
+}
+
 /// Returns all cases. Each starts with an empty table, no interface, and 127.0.0.1 on `lo`.
 #[must_use]
 pub fn all_cases() -> Vec<Case> {
@@ -92,10 +96,9 @@ fn service_case() -> Case {
             (add_service_with(v4, unknown_scheduler), errno::EEXIST),
             (set_service_with(v4, unknown_scheduler), errno::ENOENT),
             (set_service_with(v4, |settings| settings.scheduler = Scheduler::new("rr").ok()), 0),
-            (add_service_with(v6, |settings| settings.prefix_len = 0), errno::EINVAL),
-            (add_service_with(v6, |settings| settings.prefix_len = 129), errno::EINVAL),
+            (add_service_with(v6, prefix_of_the_other_family), errno::EINVAL),
             (
-                add_service_with(v6, |settings| settings.persistence_engine = Some("no".into())),
+                add_service_with(v6, |settings| settings.persistence_engine = "no".parse().ok()),
                 errno::ENOENT,
             ),
             (add_service(v6), 0),
@@ -108,8 +111,7 @@ fn service_case() -> Case {
 fn server_case() -> Case {
     let (vip, absent) = (tcp_vip("3.3.0.6"), tcp_vip("3.3.0.7"));
     let (one, two) = ("10.9.0.1:8080", "10.9.0.2:8080");
-    let thresholds =
-        DestinationSettings { upper_threshold: 1, lower_threshold: 2, ..with_weight(1) };
+    let thresholds = with_weight(1).with_thresholds(1, 2);
     (
         "servers",
         vec![

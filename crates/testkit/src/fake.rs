@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use nl_ipvs::{
-    DestinationSettings, Family, ForwardMethod, Scheduler, ServiceFlags, ServiceKey,
-    ServiceSettings, Stats, TunnelKind, errno,
+    DestinationSettings, ForwardMethod, Scheduler, ServiceKey, ServiceSettings, Stats, TunnelKind,
+    errno,
 };
 use node::{Kernel, KernelError, SysctlReport};
 use vip::firewall::Rule;
@@ -46,10 +46,7 @@ impl Default for FakeKernel {
 impl FakeKernel {
     /// Makes a kernel with this state.
     #[must_use]
-    pub fn new(mut state: Observed) -> Self {
-        for service in state.services.values_mut() {
-            service.settings.flags |= ServiceFlags::HASHED;
-        }
+    pub fn new(state: Observed) -> Self {
         let schedulers = SCHEDULERS.map(str::to_owned).into();
         Self {
             state,
@@ -213,7 +210,8 @@ impl FakeKernel {
         if self.state.services.contains_key(&key) {
             return Err(kernel_refusal(errno::EEXIST));
         }
-        let settings = self.accept_settings(&key, settings)?;
+        self.check_settings(&key, settings)?;
+        let settings = settings.clone();
         let service =
             ObservedService { settings, servers: vip::Servers::default(), stats: Stats::default() };
         self.state.services.insert(key, service);
@@ -222,28 +220,23 @@ impl FakeKernel {
 
     fn set_service(&mut self, vip: &Vip, settings: &ServiceSettings) -> Result<(), OpError> {
         self.service_mut(vip)?;
-        let settings = self.accept_settings(&ServiceKey::from(*vip), settings)?;
-        self.service_mut(vip)?.settings = settings;
+        self.check_settings(&ServiceKey::from(*vip), settings)?;
+        self.service_mut(vip)?.settings = settings.clone();
         Ok(())
     }
 
-    /// Checks a service's settings and returns them as the kernel keeps them.
-    fn accept_settings(
-        &self,
-        key: &ServiceKey,
-        settings: &ServiceSettings,
-    ) -> Result<ServiceSettings, OpError> {
+    /// Checks a service's settings.
+    fn check_settings(&self, key: &ServiceKey, settings: &ServiceSettings) -> Result<(), OpError> {
+        if settings.client_prefix.len(key.family()).is_none() {
+            return Err(kernel_refusal(errno::EINVAL));
+        }
         let scheduler = settings.scheduler.as_ref().map(Scheduler::as_str);
         let known = scheduler.is_none_or(|name| self.schedulers.contains(name));
         let engine = settings.persistence_engine.is_none();
         if !known || !engine {
             return Err(kernel_refusal(errno::ENOENT));
         }
-        if key.family() == Family::Inet6 && !(1..=128).contains(&settings.prefix_len) {
-            return Err(kernel_refusal(errno::EINVAL));
-        }
-        let flags = settings.flags | ServiceFlags::HASHED;
-        Ok(ServiceSettings { flags, ..settings.clone() })
+        Ok(())
     }
 
     fn add_server(
@@ -334,7 +327,7 @@ fn is_no_host(address: IpAddr) -> bool {
 impl Kernel for FakeKernel {
     fn observe(&mut self) -> Result<Observed, KernelError> {
         if let Some(why) = &self.unreadable {
-            let error = nl_ipvs::Error::Malformed(why.clone());
+            let error = nl_ipvs::EntryError::Malformed(why.clone()).into();
             return Err(KernelError::Ipvs { doing: "list the services".into(), error });
         }
         let mut observed = self.state.clone();

@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use nl_ipvs::{DestinationSettings, Family, ServiceSettings, Timeouts};
+use nl_ipvs::{DestinationSettings, ServiceSettings, Timeouts};
 
 use crate::label::{LabelRefusal, Options};
 use crate::naming::{Names, VipName};
@@ -136,8 +136,8 @@ impl Desired {
 impl DesiredService {
     /// Returns the settings of the virtual service.
     #[must_use]
-    pub fn settings(&self, vip: &Vip) -> ServiceSettings {
-        self.options.service_settings(Family::from(vip.address))
+    pub fn settings(&self) -> ServiceSettings {
+        self.options.service_settings()
     }
 
     /// Returns the real servers with their settings.

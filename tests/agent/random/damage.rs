@@ -1,6 +1,6 @@
 //! What is done to the kernel behind the agent's back.
 
-use nl_ipvs::{Family, ServiceKey, ServiceSettings};
+use nl_ipvs::{ServiceKey, ServiceSettings};
 use proptest::prelude::*;
 use vip::ownership::MARK;
 use vip::{Link, Observed, ObservedService, Vip};
@@ -62,7 +62,7 @@ impl Damage {
             Self::Foreign(port) => {
                 let first = vip(FOREIGN);
                 let at = Vip { port: first.port.saturating_add(port), ..first };
-                let settings = ServiceSettings::new(Family::Inet, "wrr".parse().unwrap());
+                let settings = ServiceSettings::new("wrr".parse().unwrap());
                 let service = ObservedService {
                     settings,
                     servers: vip::Servers::default(),

@@ -1,37 +1,37 @@
 //! The request messages of commands.
 
+use super::service::EVERY_FLAG;
 use super::{destination, service};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage};
-use crate::{Command, DestinationSettings, ServiceFlags, ServiceKey, ServiceSettings};
+use crate::{Command, DestinationSettings, ServiceKey, ServiceSettings};
 
 /// Makes the request that carries the command out.
 impl From<&Command> for IpvsMessage {
     fn from(command: &Command) -> Self {
         match command {
             Command::AddService { key, settings } => {
-                let every_flag = ServiceFlags(u32::MAX);
-                settings_request(IpvsCmd::NewService, key, settings, every_flag)
+                settings_request(IpvsCmd::NEW_SERVICE, key, settings, EVERY_FLAG)
             }
             Command::SetService { key, settings, flags_mask } => {
-                settings_request(IpvsCmd::SetService, key, settings, *flags_mask)
+                settings_request(IpvsCmd::SET_SERVICE, key, settings, flags_mask.bits())
             }
-            Command::DeleteService { key } => service_request(IpvsCmd::DelService, key),
+            Command::DeleteService { key } => service_request(IpvsCmd::DEL_SERVICE, key),
             Command::AddDestination { service, address, settings } => {
-                destination_request(IpvsCmd::NewDest, service, *address, Some(settings))
+                destination_request(IpvsCmd::NEW_DEST, service, *address, Some(settings))
             }
             Command::SetDestination { service, address, settings } => {
-                destination_request(IpvsCmd::SetDest, service, *address, Some(settings))
+                destination_request(IpvsCmd::SET_DEST, service, *address, Some(settings))
             }
             Command::DeleteDestination { service, address } => {
-                destination_request(IpvsCmd::DelDest, service, *address, None)
+                destination_request(IpvsCmd::DEL_DEST, service, *address, None)
             }
-            Command::Zero(Some(key)) => service_request(IpvsCmd::Zero, key),
-            Command::Zero(None) => Self::bare(IpvsCmd::Zero),
-            Command::Flush => Self::bare(IpvsCmd::Flush),
+            Command::Zero(Some(key)) => service_request(IpvsCmd::ZERO, key),
+            Command::Zero(None) => Self::bare(IpvsCmd::ZERO),
+            Command::Flush => Self::bare(IpvsCmd::FLUSH),
             Command::SetTimeouts(timeouts) => (*timeouts).into(),
             Command::StartDaemon(daemon) => daemon.into(),
             Command::StopDaemon(role) => Self {
-                command: IpvsCmd::DelDaemon,
+                command: IpvsCmd::DEL_DAEMON,
                 attributes: vec![IpvsAttribute::Daemon(vec![super::daemon::state_attribute(
                     *role,
                 )])],
@@ -49,13 +49,10 @@ fn settings_request(
     command: IpvsCmd,
     key: &ServiceKey,
     settings: &ServiceSettings,
-    mask: ServiceFlags,
+    mask: u32,
 ) -> IpvsMessage {
-    // With the flag HASHED, the kernel takes a new service to be in its table already, and never
-    // inserts it.
-    let flags = settings.flags.settable();
     let mut attributes = service::key_attributes(key);
-    attributes.extend(service::settings_attributes(key.family(), settings, flags, mask));
+    attributes.extend(service::settings_attributes(key.family(), settings, mask));
     IpvsMessage { command, attributes: vec![IpvsAttribute::Service(attributes)] }
 }
 

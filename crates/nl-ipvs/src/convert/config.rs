@@ -10,7 +10,7 @@ impl TryFrom<&IpvsMessage> for Timeouts {
     /// Parses the answer to `GET_CONFIG`. A kernel without TCP or UDP balancing leaves out their
     /// timeouts, which are 0 here.
     fn try_from(message: &IpvsMessage) -> Result<Self, EntryError> {
-        if message.command != IpvsCmd::SetConfig {
+        if message.command != IpvsCmd::SET_CONFIG {
             return Err(EntryError::Missing("IPVS_CMD_SET_CONFIG"));
         }
         let seconds = |value: Result<&u32, EntryError>| value.copied().unwrap_or(0);
@@ -27,7 +27,7 @@ impl TryFrom<&IpvsMessage> for Timeouts {
 impl From<Timeouts> for IpvsMessage {
     fn from(timeouts: Timeouts) -> Self {
         Self {
-            command: IpvsCmd::SetConfig,
+            command: IpvsCmd::SET_CONFIG,
             attributes: vec![
                 A::TimeoutTcp(timeouts.tcp),
                 A::TimeoutTcpFin(timeouts.tcp_fin),
@@ -58,7 +58,7 @@ impl TryFrom<&IpvsMessage> for Info {
 impl From<Info> for IpvsMessage {
     fn from(info: Info) -> Self {
         Self {
-            command: IpvsCmd::SetInfo,
+            command: IpvsCmd::SET_INFO,
             attributes: vec![
                 A::Version(info.version.0),
                 A::ConnectionTableSize(info.connection_table_size),

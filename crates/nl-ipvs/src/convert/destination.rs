@@ -6,11 +6,9 @@ use super::attribute::get;
 use super::family::{family_number, family_of_number};
 use crate::wire::{DestinationAttribute as A, IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress};
 use crate::{
-    Destination, DestinationSettings, EntryError, Family, ForwardMethod, Tunnel, TunnelKind,
+    Destination, DestinationSettings, EntryError, Family, ForwardMethod, Tunnel, TunnelFlags,
+    TunnelKind,
 };
-
-/// `IP_VS_CONN_F_FWD_MASK`.
-const FORWARD_MASK: u32 = 7;
 
 impl Destination {
     /// Parses an entry of a dump of real servers. Kernels before 3.18 don't tell the address
@@ -57,11 +55,14 @@ impl From<&Destination> for IpvsMessage {
             A::PersistentConnections(destination.persistent_connections),
             A::Stats64(super::stats::stats_attributes(destination.stats)),
         ]);
-        Self { command: IpvsCmd::NewDest, attributes: vec![IpvsAttribute::Destination(attributes)] }
+        Self {
+            command: IpvsCmd::NEW_DEST,
+            attributes: vec![IpvsAttribute::Destination(attributes)],
+        }
     }
 }
 
-fn parse_address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> {
+pub(crate) fn parse_address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryError> {
     let family = match get!(attributes, A::Family, "IPVS_DEST_ATTR_ADDR_FAMILY") {
         Ok(number) => family_of_number(*number, "IPVS_DEST_ATTR_ADDR_FAMILY")?,
         Err(_) => service,
@@ -72,20 +73,24 @@ fn parse_address(attributes: &[A], service: Family) -> Result<SocketAddr, EntryE
     Ok(SocketAddr::new(ip, *get!(attributes, A::Port, "IPVS_DEST_ATTR_PORT")?))
 }
 
-fn parse_settings(attributes: &[A]) -> Result<DestinationSettings, EntryError> {
+pub(crate) fn parse_settings(attributes: &[A]) -> Result<DestinationSettings, EntryError> {
     let kind = get!(attributes, A::TunnelType, "IPVS_DEST_ATTR_TUN_TYPE");
     let port = get!(attributes, A::TunnelPort, "IPVS_DEST_ATTR_TUN_PORT");
     let flags = get!(attributes, A::TunnelFlags, "IPVS_DEST_ATTR_TUN_FLAGS");
     Ok(DestinationSettings {
-        forward: forward_method(*get!(attributes, A::ForwardMethod, "IPVS_DEST_ATTR_FWD_METHOD")?),
+        forward: ForwardMethod::from_bits(*get!(
+            attributes,
+            A::ForwardMethod,
+            "IPVS_DEST_ATTR_FWD_METHOD"
+        )?),
         weight: *get!(attributes, A::Weight, "IPVS_DEST_ATTR_WEIGHT")?,
         upper_threshold: *get!(attributes, A::UpperThreshold, "IPVS_DEST_ATTR_U_THRESH")?,
         lower_threshold: *get!(attributes, A::LowerThreshold, "IPVS_DEST_ATTR_L_THRESH")?,
         // Absent before Linux 5.2 and 5.3, which have IP in IP only.
         tunnel: Tunnel {
-            kind: kind.map_or(TunnelKind::IpIp, |number| tunnel_kind(*number)),
+            kind: kind.map_or(TunnelKind::IpIp, |number| TunnelKind::from_number(*number)),
             port: port.copied().unwrap_or(0),
-            flags: flags.copied().unwrap_or(0),
+            flags: TunnelFlags(flags.copied().unwrap_or(0)),
         },
     })
 }
@@ -100,57 +105,17 @@ pub(super) fn key_attributes(address: SocketAddr) -> Vec<A> {
 
 pub(super) fn settings_attributes(settings: &DestinationSettings) -> Vec<A> {
     let mut attributes = vec![
-        A::ForwardMethod(forward_number(settings.forward)),
+        A::ForwardMethod(settings.forward.number().into()),
         A::Weight(settings.weight),
         A::UpperThreshold(settings.upper_threshold),
         A::LowerThreshold(settings.lower_threshold),
     ];
     if settings.forward == ForwardMethod::Tunnel {
         attributes.extend([
-            A::TunnelType(tunnel_number(settings.tunnel.kind)),
+            A::TunnelType(settings.tunnel.kind.number()),
             A::TunnelPort(settings.tunnel.port),
-            A::TunnelFlags(settings.tunnel.flags),
+            A::TunnelFlags(settings.tunnel.flags.0),
         ]);
     }
     attributes
-}
-
-pub(crate) fn forward_method(flags: u32) -> ForwardMethod {
-    match flags & FORWARD_MASK {
-        0 => ForwardMethod::Masquerade,
-        1 => ForwardMethod::Local,
-        2 => ForwardMethod::Tunnel,
-        3 => ForwardMethod::Route,
-        4 => ForwardMethod::Bypass,
-        other => ForwardMethod::Other(other),
-    }
-}
-
-pub(crate) fn forward_number(method: ForwardMethod) -> u32 {
-    match method {
-        ForwardMethod::Masquerade => 0,
-        ForwardMethod::Local => 1,
-        ForwardMethod::Tunnel => 2,
-        ForwardMethod::Route => 3,
-        ForwardMethod::Bypass => 4,
-        ForwardMethod::Other(number) => number,
-    }
-}
-
-pub(crate) fn tunnel_kind(number: u8) -> TunnelKind {
-    match number {
-        0 => TunnelKind::IpIp,
-        1 => TunnelKind::Gue,
-        2 => TunnelKind::Gre,
-        other => TunnelKind::Other(other),
-    }
-}
-
-pub(crate) fn tunnel_number(kind: TunnelKind) -> u8 {
-    match kind {
-        TunnelKind::IpIp => 0,
-        TunnelKind::Gue => 1,
-        TunnelKind::Gre => 2,
-        TunnelKind::Other(number) => number,
-    }
 }

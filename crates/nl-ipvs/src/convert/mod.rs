@@ -11,7 +11,15 @@ mod request;
 mod service;
 mod stats;
 
-pub(crate) use destination::{forward_method, forward_number, tunnel_kind, tunnel_number};
+#[cfg(feature = "fake")]
+pub(crate) use daemon::parse_role;
+#[cfg(feature = "fake")]
+pub(crate) use destination::{parse_address, parse_settings};
 pub(crate) use family::{family_number, family_of_number};
-pub(crate) use service::{NO_SCHEDULER, netmask_bytes, parse_scheduler, prefix_len};
+#[cfg(feature = "fake")]
+pub(crate) use service::parse_key;
+pub(crate) use service::{
+    EVERY_FLAG, NO_SCHEDULER, netmask_bytes, parse_engine, parse_mark, parse_prefix,
+    parse_scheduler,
+};
 pub(crate) use stats::counter_field;

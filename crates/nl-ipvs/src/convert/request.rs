@@ -10,14 +10,14 @@ impl IpvsMessage {
     pub fn get_service(key: Option<&ServiceKey>) -> Self {
         let attributes =
             key.map(|key| IpvsAttribute::Service(service::key_attributes(key))).into_iter();
-        Self { command: IpvsCmd::GetService, attributes: attributes.collect() }
+        Self { command: IpvsCmd::GET_SERVICE, attributes: attributes.collect() }
     }
 
     /// Asks for the real servers of a service; to be sent as a dump.
     #[must_use]
     pub fn get_destinations(key: &ServiceKey) -> Self {
         Self {
-            command: IpvsCmd::GetDest,
+            command: IpvsCmd::GET_DEST,
             attributes: vec![IpvsAttribute::Service(service::key_attributes(key))],
         }
     }

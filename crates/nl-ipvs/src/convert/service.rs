@@ -1,11 +1,17 @@
 //! Conversion of virtual services.
 
+use std::num::NonZeroU32;
+
 use super::attribute::{find_attribute, get};
 use super::family::{family_number, family_of_number};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, RawAddress, ServiceAttribute as A};
 use crate::{
-    EntryError, Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, ServiceSettings,
+    ClientPrefix, EntryError, Family, PersistenceEngine, Protocol, Scheduler, Service,
+    ServiceFlags, ServiceKey, ServiceSettings,
 };
+
+/// The mask of every flag, as other programs send it.
+pub(crate) const EVERY_FLAG: u32 = u32::MAX;
 
 /// The kernel's name for "no scheduler".
 pub(crate) const NO_SCHEDULER: &str = "none";
@@ -32,22 +38,17 @@ impl TryFrom<&IpvsMessage> for Service {
 impl From<&Service> for IpvsMessage {
     fn from(service: &Service) -> Self {
         let mut attributes = key_attributes(&service.key);
-        attributes.extend(settings_attributes(
-            service.key.family(),
-            &service.settings,
-            service.settings.flags,
-            ServiceFlags(u32::MAX),
-        ));
+        attributes.extend(settings_attributes(service.key.family(), &service.settings, EVERY_FLAG));
         attributes.push(A::Stats64(super::stats::stats_attributes(service.stats)));
-        Self { command: IpvsCmd::NewService, attributes: vec![IpvsAttribute::Service(attributes)] }
+        Self { command: IpvsCmd::NEW_SERVICE, attributes: vec![IpvsAttribute::Service(attributes)] }
     }
 }
 
-fn parse_key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
+pub(crate) fn parse_key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
     let family =
         family_of_number(*get!(attributes, A::Family, "IPVS_SVC_ATTR_AF")?, "IPVS_SVC_ATTR_AF")?;
     if let Ok(mark) = get!(attributes, A::Fwmark, "IPVS_SVC_ATTR_FWMARK") {
-        return Ok(ServiceKey::Fwmark { family, mark: *mark });
+        return Ok(ServiceKey::Fwmark { family, mark: parse_mark(*mark)? });
     }
     Ok(ServiceKey::Address {
         protocol: Protocol(*get!(attributes, A::Protocol, "IPVS_SVC_ATTR_PROTOCOL")?),
@@ -60,7 +61,7 @@ fn parse_key(attributes: &[A]) -> Result<ServiceKey, EntryError> {
 
 fn parse_settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, EntryError> {
     let flags = find_attribute(attributes, "IPVS_SVC_ATTR_FLAGS", |attribute| match attribute {
-        A::Flags { flags, .. } => Some(ServiceFlags(*flags)),
+        A::Flags { flags, .. } => Some(ServiceFlags::from_bits(*flags)),
         _ => None,
     })?;
     let name = get!(attributes, A::Scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?;
@@ -69,9 +70,21 @@ fn parse_settings(family: Family, attributes: &[A]) -> Result<ServiceSettings, E
         scheduler: parse_scheduler(name)?,
         flags,
         timeout: *get!(attributes, A::Timeout, "IPVS_SVC_ATTR_TIMEOUT")?,
-        prefix_len: prefix_len(family, *get!(attributes, A::Netmask, "IPVS_SVC_ATTR_NETMASK")?)?,
-        persistence_engine: engine.cloned(),
+        client_prefix: parse_prefix(
+            family,
+            *get!(attributes, A::Netmask, "IPVS_SVC_ATTR_NETMASK")?,
+        )?,
+        persistence_engine: engine.map(|name| parse_engine(name)).transpose()?,
     })
+}
+
+pub(crate) fn parse_mark(mark: u32) -> Result<NonZeroU32, EntryError> {
+    NonZeroU32::new(mark)
+        .ok_or(EntryError::Unknown { attribute: "IPVS_SVC_ATTR_FWMARK", value: mark.into() })
+}
+
+pub(crate) fn parse_engine(name: &str) -> Result<PersistenceEngine, EntryError> {
+    PersistenceEngine::new(name).map_err(|_| EntryError::Missing("IPVS_SVC_ATTR_PE_NAME"))
 }
 
 pub(crate) fn parse_scheduler(name: &str) -> Result<Option<Scheduler>, EntryError> {
@@ -92,43 +105,44 @@ pub(super) fn key_attributes(key: &ServiceKey) -> Vec<A> {
             A::Address(RawAddress::from(address)),
             A::Port(port),
         ],
-        ServiceKey::Fwmark { mark, .. } => vec![family, A::Fwmark(mark)],
+        ServiceKey::Fwmark { mark, .. } => vec![family, A::Fwmark(mark.get())],
     }
 }
 
-pub(super) fn settings_attributes(
-    family: Family,
-    settings: &ServiceSettings,
-    flags: ServiceFlags,
-    mask: ServiceFlags,
-) -> Vec<A> {
+pub(super) fn settings_attributes(family: Family, settings: &ServiceSettings, mask: u32) -> Vec<A> {
     let scheduler = settings.scheduler.as_ref().map_or(NO_SCHEDULER, Scheduler::as_str);
     let mut attributes = vec![
         A::Scheduler(scheduler.to_owned()),
-        A::Flags { flags: flags.0, mask: mask.0 },
+        A::Flags { flags: settings.flags.bits(), mask },
         A::Timeout(settings.timeout),
-        A::Netmask(netmask_bytes(family, settings.prefix_len)),
     ];
+    attributes.extend(netmask_bytes(family, settings.client_prefix).map(A::Netmask));
     // Without this attribute, a service loses the engine it had.
-    attributes.extend(settings.persistence_engine.clone().map(A::PersistenceEngine));
+    let engine = settings.persistence_engine.as_ref();
+    attributes.extend(engine.map(|name| A::PersistenceEngine(name.as_str().to_owned())));
     attributes
 }
 
-pub(crate) fn netmask_bytes(family: Family, prefix_len: u8) -> [u8; 4] {
-    match family {
+/// Returns the value of the netmask attribute. A prefix of the other family has none: the kernel
+/// refuses a service without the attribute, where it could take any value for another prefix.
+pub(crate) fn netmask_bytes(family: Family, prefix: ClientPrefix) -> Option<[u8; 4]> {
+    let len = prefix.len(family)?;
+    Some(match family {
         Family::Inet => {
-            let host_bits = 32_u32.saturating_sub(prefix_len.into());
+            let host_bits = 32_u32.saturating_sub(len.into());
             u32::MAX.checked_shl(host_bits).unwrap_or(0).to_be_bytes()
         }
-        Family::Inet6 => u32::from(prefix_len).to_ne_bytes(),
-    }
+        Family::Inet6 => u32::from(len).to_ne_bytes(),
+    })
 }
 
-pub(crate) fn prefix_len(family: Family, netmask: [u8; 4]) -> Result<u8, EntryError> {
+/// Parses the value of the netmask attribute. Of a netmask with holes, which other programs can
+/// set, only the leading ones are read.
+pub(crate) fn parse_prefix(family: Family, netmask: [u8; 4]) -> Result<ClientPrefix, EntryError> {
     let bits = match family {
         Family::Inet => u32::from_be_bytes(netmask).leading_ones(),
         Family::Inet6 => u32::from_ne_bytes(netmask),
     };
-    u8::try_from(bits)
-        .map_err(|_| EntryError::Unknown { attribute: "IPVS_SVC_ATTR_NETMASK", value: bits.into() })
+    let prefix = u8::try_from(bits).ok().and_then(|len| ClientPrefix::new(family, len).ok());
+    prefix.ok_or(EntryError::Unknown { attribute: "IPVS_SVC_ATTR_NETMASK", value: bits.into() })
 }

@@ -9,6 +9,5 @@
 mod arbitrary;
 mod read;
 mod write;
-mod writer;
 
-pub use write::Request;
+pub(crate) use write::CommandRequest;

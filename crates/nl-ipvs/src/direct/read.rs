@@ -2,31 +2,17 @@
 
 use std::net::SocketAddr;
 
-use netlink_packet_core::NLA_TYPE_MASK;
+use nl_pipeline::parse_attributes;
 
 use crate::convert::{
-    self, counter_field, forward_method, parse_scheduler, prefix_len, tunnel_kind,
+    self, counter_field, parse_engine, parse_mark, parse_prefix, parse_scheduler,
 };
 use crate::wire::numbers::*;
-use crate::wire::{Counter, IpvsCmd, RawAddress, value};
+use crate::wire::{Counter, IpvsCmd, RawAddress, split_header, value};
 use crate::{
-    Destination, DestinationSettings, EntryError, Family, Protocol, Service, ServiceFlags,
-    ServiceKey, ServiceSettings, Stats, Tunnel, TunnelKind,
+    Destination, DestinationSettings, EntryError, Family, ForwardMethod, Protocol, Service,
+    ServiceFlags, ServiceKey, ServiceSettings, Stats, Tunnel, TunnelFlags, TunnelKind,
 };
-
-/// `struct genlmsghdr`.
-const GENL_HEADER_LEN: usize = 4;
-
-/// The kind and the value of each attribute.
-type Attribute<'a> = (u16, &'a [u8]);
-
-/// Parses the attributes in `bytes`, up to the first error.
-fn parse_attributes(bytes: &[u8]) -> impl Iterator<Item = Result<Attribute<'_>, EntryError>> {
-    value::parse_attributes(bytes).map(|attribute| match attribute {
-        Some((kind, value)) => Ok((kind & NLA_TYPE_MASK, value)),
-        None => Err(EntryError::Malformed("an attribute's length doesn't add up".to_owned())),
-    })
-}
 
 /// Returns the first attribute of this kind in an entry of a dump whose own attributes are well
 /// formed.
@@ -35,17 +21,15 @@ fn entry_attribute<'a>(
     wanted: u16,
     name: &'static str,
 ) -> Result<&'a [u8], EntryError> {
-    let Some(bytes) = payload.get(GENL_HEADER_LEN..) else {
-        return Err(EntryError::Malformed(format!("{} bytes", payload.len())));
-    };
+    let (command, bytes) = split_header(payload)?;
     // In an answer to GET_INFO the numbers have another meaning.
-    let is_entry = IpvsCmd::from(payload[0]) != IpvsCmd::SetInfo;
+    let is_entry = command != IpvsCmd::SET_INFO;
     let mut found = None;
     for attribute in parse_attributes(bytes) {
-        let (kind, value) = attribute?;
-        let is_wanted = is_entry && kind == wanted && found.is_none();
-        if is_wanted && parse_attributes(value).all(|each| each.is_ok()) {
-            found = Some(value);
+        let attribute = attribute?;
+        let is_wanted = is_entry && attribute.number() == wanted && found.is_none();
+        if is_wanted && parse_attributes(attribute.value).all(|each| each.is_ok()) {
+            found = Some(attribute.value);
         }
     }
     found.ok_or(EntryError::Missing(name))
@@ -60,16 +44,17 @@ fn keep_first<T>(kept: &mut Option<T>, value: Option<T>) {
 
 /// Parses the 32-bit counters, which a kernel with 64-bit counters sends before those.
 fn parse_narrow_stats(bytes: &[u8], wanted: u16) -> Option<Stats> {
-    let mut found = parse_attributes(bytes).flatten().filter(|(kind, _)| *kind == wanted);
-    found.find_map(|(_, bytes)| parse_stats(bytes))
+    let mut found = parse_attributes(bytes).flatten().filter(|found| found.number() == wanted);
+    found.find_map(|found| parse_stats(found.value))
 }
 
 /// Parses counters; `None` if the attributes are malformed.
 fn parse_stats(bytes: &[u8]) -> Option<Stats> {
     let mut stats = Stats::default();
     for attribute in parse_attributes(bytes) {
-        let (kind, bytes) = attribute.ok()?;
-        let Some(counter) = Counter::from_number(kind) else { continue };
+        let attribute = attribute.ok()?;
+        let Some(counter) = Counter::from_number(attribute.number()) else { continue };
+        let bytes = attribute.value;
         let narrow = value::parse_u32(bytes).map(u64::from);
         if let Some(value) = narrow.or_else(|| value::parse_u64(bytes)) {
             *counter_field(&mut stats, counter) = value;
@@ -91,8 +76,9 @@ impl Service {
             (None, None, None, None, None);
         let mut wide = None;
         for attribute in parse_attributes(bytes) {
-            let (kind, bytes) = attribute?;
-            match kind {
+            let attribute = attribute?;
+            let bytes = attribute.value;
+            match attribute.number() {
                 IPVS_SVC_ATTR_AF => keep_first(&mut af, value::parse_u16(bytes)),
                 IPVS_SVC_ATTR_PROTOCOL => keep_first(&mut protocol, value::parse_u16(bytes)),
                 IPVS_SVC_ATTR_ADDR => keep_first(&mut address, RawAddress::parse(bytes)),
@@ -111,7 +97,7 @@ impl Service {
         let af = af.ok_or(missing("IPVS_SVC_ATTR_AF"))?;
         let family = convert::family_of_number(af, "IPVS_SVC_ATTR_AF")?;
         let key = match mark {
-            Some(mark) => ServiceKey::Fwmark { family, mark },
+            Some(mark) => ServiceKey::Fwmark { family, mark: parse_mark(mark)? },
             None => ServiceKey::Address {
                 protocol: Protocol(protocol.ok_or(missing("IPVS_SVC_ATTR_PROTOCOL"))?),
                 address: address
@@ -125,11 +111,11 @@ impl Service {
         Ok(Self {
             key,
             settings: ServiceSettings {
-                flags: ServiceFlags(flags),
+                flags: ServiceFlags::from_bits(flags),
                 scheduler: parse_scheduler(name.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?)?,
                 timeout: timeout.ok_or(missing("IPVS_SVC_ATTR_TIMEOUT"))?,
-                prefix_len: prefix_len(family, netmask()?)?,
-                persistence_engine: engine.map(str::to_owned),
+                client_prefix: parse_prefix(family, netmask()?)?,
+                persistence_engine: engine.map(parse_engine).transpose()?,
             },
             stats: wide
                 .or_else(|| parse_narrow_stats(bytes, IPVS_SVC_ATTR_STATS))
@@ -153,8 +139,9 @@ impl Destination {
         let (mut tunnel, mut tunnel_port, mut tunnel_flags) = (None, None, None);
         let mut wide = None;
         for attribute in parse_attributes(bytes) {
-            let (kind, bytes) = attribute?;
-            match kind {
+            let attribute = attribute?;
+            let bytes = attribute.value;
+            match attribute.number() {
                 IPVS_DEST_ATTR_ADDR => keep_first(&mut address, RawAddress::parse(bytes)),
                 IPVS_DEST_ATTR_PORT => keep_first(&mut port, value::parse_u16_be(bytes)),
                 IPVS_DEST_ATTR_ADDR_FAMILY => keep_first(&mut af, value::parse_u16(bytes)),
@@ -185,15 +172,17 @@ impl Destination {
         Ok(Self {
             address: SocketAddr::new(address, port.ok_or(missing("IPVS_DEST_ATTR_PORT"))?),
             settings: DestinationSettings {
-                forward: forward_method(method.ok_or(missing("IPVS_DEST_ATTR_FWD_METHOD"))?),
+                forward: ForwardMethod::from_bits(
+                    method.ok_or(missing("IPVS_DEST_ATTR_FWD_METHOD"))?,
+                ),
                 weight: weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?,
                 upper_threshold: upper.ok_or(missing("IPVS_DEST_ATTR_U_THRESH"))?,
                 lower_threshold: lower.ok_or(missing("IPVS_DEST_ATTR_L_THRESH"))?,
                 // Absent before Linux 5.2 and 5.3, which have IP in IP only.
                 tunnel: Tunnel {
-                    kind: tunnel.map_or(TunnelKind::IpIp, tunnel_kind),
+                    kind: tunnel.map_or(TunnelKind::IpIp, TunnelKind::from_number),
                     port: tunnel_port.unwrap_or(0),
-                    flags: tunnel_flags.unwrap_or(0),
+                    flags: TunnelFlags(tunnel_flags.unwrap_or(0)),
                 },
             },
             active_connections: active.ok_or(missing("IPVS_DEST_ATTR_ACTIVE_CONNS"))?,

@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// They apply to the whole network namespace. When they are set, a 0 leaves one unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timeouts {
     /// Established TCP connections; the kernel's default is 900.
     pub tcp: u32,
@@ -17,6 +18,7 @@ pub struct Timeouts {
 
 /// The version of IPVS, one byte for each number (`NVERSION` in the kernel's `net/ip_vs.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version(pub u32);
 
 /// Formats as `1.2.1`.
@@ -29,6 +31,8 @@ impl fmt::Display for Version {
 
 /// Facts about the kernel's IPVS as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Info {
     /// The version of IPVS, `1.2.1` since 2008.
     pub version: Version,

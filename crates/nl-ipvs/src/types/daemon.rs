@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::{NonZeroU8, NonZeroU16};
+use std::str::FromStr;
+
+use super::InterfaceName;
+use crate::ParseError;
 
 /// The side of connection synchronisation that a daemon is on (`IP_VS_STATE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,39 +26,45 @@ impl fmt::Display for DaemonRole {
     }
 }
 
+/// Parses `master` or `backup`.
+impl FromStr for DaemonRole {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "master" => Ok(Self::Master),
+            "backup" => Ok(Self::Backup),
+            _ => Err(ParseError::new(text, "the role of a daemon: master or backup")),
+        }
+    }
+}
+
 /// A connection synchronisation daemon. One of each role can run in a network namespace.
 ///
 /// The kernel chooses a field that is `None`. Kernels before 4.3 don't know these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Daemon {
     /// The daemon's role.
     pub role: DaemonRole,
-    /// The interface it multicasts on, at most 15 bytes.
-    pub interface: String,
+    /// The interface it multicasts on.
+    pub interface: InterfaceName,
     /// The number of a group of directors. A backup with 0 accepts all groups.
     pub sync_id: u8,
     /// Largest UDP payload in bytes.
-    pub max_len: Option<u16>,
+    pub max_len: Option<NonZeroU16>,
     /// Multicast group; `224.0.0.81` if the kernel chooses.
     pub group: Option<IpAddr>,
     /// First UDP port; 8848 if the kernel chooses.
-    pub port: Option<u16>,
+    pub port: Option<NonZeroU16>,
     /// Multicast time to live; 1 if the kernel chooses.
-    pub ttl: Option<u8>,
+    pub ttl: Option<NonZeroU8>,
 }
 
 impl Daemon {
     /// Makes a daemon and leaves the choice of group, port and sizes to the kernel.
     #[must_use]
-    pub fn new(role: DaemonRole, interface: impl Into<String>, sync_id: u8) -> Self {
-        Self {
-            role,
-            interface: interface.into(),
-            sync_id,
-            max_len: None,
-            group: None,
-            port: None,
-            ttl: None,
-        }
+    pub fn new(role: DaemonRole, interface: InterfaceName, sync_id: u8) -> Self {
+        Self { role, interface, sync_id, max_len: None, group: None, port: None, ttl: None }
     }
 }

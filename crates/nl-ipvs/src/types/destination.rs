@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
+
+use super::{Tunnel, Unrecognized};
+use crate::{ParseError, Stats};
 
 /// The way packets reach a real server (`IP_VS_CONN_F_*`, low three bits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,10 +21,42 @@ pub enum ForwardMethod {
     Route,
     /// Cache bypass.
     Bypass,
-    /// One that this crate doesn't know.
-    Other(u32),
+    /// One that this crate doesn't know: see [`from_bits`](Self::from_bits).
+    Other(Unrecognized),
 }
 
+impl ForwardMethod {
+    /// `IP_VS_CONN_F_FWD_MASK`.
+    const MASK: u8 = 7;
+
+    /// Converts the kernel's connection flags, of which the low three bits are the method.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        match bits.to_le_bytes()[0] & Self::MASK {
+            0 => Self::Masquerade,
+            1 => Self::Local,
+            2 => Self::Tunnel,
+            3 => Self::Route,
+            4 => Self::Bypass,
+            other => Self::Other(Unrecognized::new(other)),
+        }
+    }
+
+    /// Returns the kernel's number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Masquerade => 0,
+            Self::Local => 1,
+            Self::Tunnel => 2,
+            Self::Route => 3,
+            Self::Bypass => 4,
+            Self::Other(other) => other.number(),
+        }
+    }
+}
+
+/// Formats as `masq`, `local`, `tunnel`, `route`, `bypass` or `forward-5`.
 impl fmt::Display for ForwardMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -29,39 +65,36 @@ impl fmt::Display for ForwardMethod {
             Self::Tunnel => f.pad("tunnel"),
             Self::Route => f.pad("route"),
             Self::Bypass => f.pad("bypass"),
-            Self::Other(number) => f.pad(&format!("forward-{number}")),
+            Self::Other(other) => f.pad(&format!("forward-{}", other.number())),
         }
     }
 }
 
-/// The encapsulation of [`ForwardMethod::Tunnel`] (`IP_VS_CONN_F_TUNNEL_TYPE_*`, Linux 5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum TunnelKind {
-    /// IP in IP.
-    #[default]
-    IpIp,
-    /// Generic UDP encapsulation.
-    Gue,
-    /// Generic routing encapsulation (Linux 5.3).
-    Gre,
-    /// One that this crate doesn't know.
-    Other(u8),
-}
-
-/// The tunnel to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Tunnel {
-    /// The encapsulation.
-    pub kind: TunnelKind,
-    /// UDP port of the far end, [`TunnelKind::Gue`] only; host byte order here.
-    pub port: u16,
-    /// Checksum flags (`IP_VS_TUNNEL_ENCAP_FLAG_*`).
-    pub flags: u16,
+/// Parses what [`Display`](fmt::Display) writes.
+impl FromStr for ForwardMethod {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = || {
+            let number: u8 = text.strip_prefix("forward-")?.parse().ok()?;
+            (number <= Self::MASK).then(|| Self::from_bits(number.into()))
+        };
+        match text {
+            "masq" => Ok(Self::Masquerade),
+            "local" => Ok(Self::Local),
+            "tunnel" => Ok(Self::Tunnel),
+            "route" => Ok(Self::Route),
+            "bypass" => Ok(Self::Bypass),
+            _ => number().ok_or_else(|| {
+                ParseError::new(text, "a forwarding method: masq, local, tunnel, route or bypass")
+            }),
+        }
+    }
 }
 
 /// The settings of a real server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct DestinationSettings {
     /// The way packets reach it.
     pub forward: ForwardMethod,
@@ -77,21 +110,42 @@ pub struct DestinationSettings {
 }
 
 impl DestinationSettings {
-    /// Makes settings with network address translation and without thresholds.
+    /// Makes settings without thresholds.
     #[must_use]
-    pub fn masquerade(weight: u32) -> Self {
-        Self {
-            forward: ForwardMethod::Masquerade,
-            weight,
-            upper_threshold: 0,
-            lower_threshold: 0,
-            tunnel: Tunnel::default(),
-        }
+    pub const fn new(forward: ForwardMethod, weight: u32) -> Self {
+        Self { forward, weight, upper_threshold: 0, lower_threshold: 0, tunnel: Tunnel::ipip() }
+    }
+
+    /// Makes settings with network address translation (`ipvsadm -m`).
+    #[must_use]
+    pub const fn masquerade(weight: u32) -> Self {
+        Self::new(ForwardMethod::Masquerade, weight)
+    }
+
+    /// Makes settings with direct routing (`ipvsadm -g`).
+    #[must_use]
+    pub const fn route(weight: u32) -> Self {
+        Self::new(ForwardMethod::Route, weight)
+    }
+
+    /// Makes settings with a tunnel (`ipvsadm -i`).
+    #[must_use]
+    pub const fn tunnel(tunnel: Tunnel, weight: u32) -> Self {
+        let settings = Self::new(ForwardMethod::Tunnel, weight);
+        Self { tunnel, ..settings }
+    }
+
+    /// Sets the thresholds: above `upper` connections it gets no more, below `lower` again.
+    #[must_use]
+    pub const fn with_thresholds(self, upper: u32, lower: u32) -> Self {
+        Self { upper_threshold: upper, lower_threshold: lower, ..self }
     }
 }
 
 /// A real server as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Destination {
     /// The address and port. A service of one family may have tunnelled real servers of the other
     /// (Linux 3.18).
@@ -105,5 +159,20 @@ pub struct Destination {
     /// Persistence templates.
     pub persistent_connections: u32,
     /// The counters and rates.
-    pub stats: crate::Stats,
+    pub stats: Stats,
+}
+
+impl Destination {
+    /// Makes a real server that nobody has connected to.
+    #[must_use]
+    pub fn new(address: SocketAddr, settings: DestinationSettings) -> Self {
+        Self {
+            address,
+            settings,
+            active_connections: 0,
+            inactive_connections: 0,
+            persistent_connections: 0,
+            stats: Stats::default(),
+        }
+    }
 }

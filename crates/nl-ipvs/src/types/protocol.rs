@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::ParseError;
 
 /// A layer-4 protocol, by its IP protocol number.
 ///
@@ -30,8 +33,26 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// Parses `tcp`, `udp`, `sctp` or a number.
+impl FromStr for Protocol {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "tcp" => Ok(Self::TCP),
+            "udp" => Ok(Self::UDP),
+            "sctp" => Ok(Self::SCTP),
+            number => number
+                .parse()
+                .map(Self)
+                .map_err(|_| ParseError::new(text, "a protocol: tcp, udp, sctp or a number")),
+        }
+    }
+}
+
 /// An address family, `AF_INET` or `AF_INET6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Family {
     /// IPv4 (`AF_INET`, 2).
     Inet,
@@ -45,5 +66,15 @@ impl From<IpAddr> for Family {
             IpAddr::V4(_) => Self::Inet,
             IpAddr::V6(_) => Self::Inet6,
         }
+    }
+}
+
+/// Formats as `IPv4` or `IPv6`.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Inet => "IPv4",
+            Self::Inet6 => "IPv6",
+        })
     }
 }

@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::DefaultNla;
-
+use super::RawAttribute;
 use super::value::{self, Value, attribute};
 
 const IPVS_DAEMON_ATTR_STATE: u16 = 1;
@@ -36,7 +35,7 @@ pub enum DaemonAttribute {
     /// Multicast time to live.
     Ttl(u8),
     /// An unknown attribute, one with an unexpected value, or padding.
-    Other(DefaultNla),
+    Other(RawAttribute),
 }
 
 impl DaemonAttribute {
@@ -50,7 +49,7 @@ impl DaemonAttribute {
             Self::Group6(v) => (IPVS_DAEMON_ATTR_MCAST_GROUP6, Value::V6(*v)),
             Self::Port(v) => (IPVS_DAEMON_ATTR_MCAST_PORT, Value::U16(*v)),
             Self::Ttl(v) => (IPVS_DAEMON_ATTR_MCAST_TTL, Value::U8(*v)),
-            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+            Self::Other(nla) => (nla.kind, Value::Raw(nla)),
         }
     }
 

@@ -1,10 +1,8 @@
 //! Attributes of real servers.
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
-
 use super::numbers::*;
 use super::value::{self, Value, attribute};
-use super::{RawAddress, StatsAttribute};
+use super::{RawAddress, RawAttribute, StatsAttribute};
 
 /// An attribute of a real server (`IPVS_DEST_ATTR_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub enum DestinationAttribute {
     /// Checksum flags, `IP_VS_TUNNEL_ENCAP_FLAG_*` (Linux 5.3).
     TunnelFlags(u16),
     /// An unknown attribute, one with an unexpected value, or padding.
-    Other(DefaultNla),
+    Other(RawAttribute),
 }
 
 impl DestinationAttribute {
@@ -56,13 +54,13 @@ impl DestinationAttribute {
             Self::ActiveConnections(v) => (IPVS_DEST_ATTR_ACTIVE_CONNS, Value::U32(*v)),
             Self::InactiveConnections(v) => (IPVS_DEST_ATTR_INACT_CONNS, Value::U32(*v)),
             Self::PersistentConnections(v) => (IPVS_DEST_ATTR_PERSIST_CONNS, Value::U32(*v)),
-            Self::Stats(v) => (IPVS_DEST_ATTR_STATS | NLA_F_NESTED, Value::List(v)),
+            Self::Stats(v) => (IPVS_DEST_ATTR_STATS, Value::List(v)),
             Self::Family(v) => (IPVS_DEST_ATTR_ADDR_FAMILY, Value::U16(*v)),
-            Self::Stats64(v) => (IPVS_DEST_ATTR_STATS64 | NLA_F_NESTED, Value::List(v)),
+            Self::Stats64(v) => (IPVS_DEST_ATTR_STATS64, Value::List(v)),
             Self::TunnelType(v) => (IPVS_DEST_ATTR_TUN_TYPE, Value::U8(*v)),
             Self::TunnelPort(v) => (IPVS_DEST_ATTR_TUN_PORT, Value::U16Be(*v)),
             Self::TunnelFlags(v) => (IPVS_DEST_ATTR_TUN_FLAGS, Value::U16(*v)),
-            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+            Self::Other(nla) => (nla.kind, Value::Raw(nla)),
         }
     }
 

@@ -1,17 +1,18 @@
 //! Messages of the IPVS family and their top-level attributes.
 
-use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorContext, NLA_F_NESTED, Nla, NlaBuffer, NlasIterator,
-    Parseable, ParseableParametrized,
-};
-use netlink_packet_generic::{GenlFamily, GenlHeader};
+use nl_pipeline::{Attribute, Payload, Request, parse_attributes};
 
 use super::numbers::*;
-use super::value::{self, Value, Written};
-use super::{DaemonAttribute, DestinationAttribute, IpvsCmd, ServiceAttribute};
+use super::value::{self, List, Value, Written};
+use super::{DaemonAttribute, DestinationAttribute, IpvsCmd, RawAttribute, ServiceAttribute};
+use crate::EntryError;
 
-const IPVS_GENL_NAME: &str = "IPVS";
+/// The name of the generic netlink family.
+pub const IPVS_GENL_NAME: &str = "IPVS";
 pub(crate) const IPVS_GENL_VERSION: u8 = 1;
+
+/// The length of `struct genlmsghdr`.
+pub(crate) const GENL_HEADER_LEN: usize = 4;
 
 /// One message of the IPVS family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct IpvsMessage {
     pub attributes: Vec<IpvsAttribute>,
 }
 
-/// A top-level attribute (`IPVS_CMD_ATTR_*`; in an answer to [`IpvsCmd::GetInfo`],
+/// A top-level attribute (`IPVS_CMD_ATTR_*`; in an answer to [`IpvsCmd::GET_INFO`],
 /// `IPVS_INFO_ATTR_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,33 +40,33 @@ pub enum IpvsAttribute {
     TimeoutTcpFin(u32),
     /// Seconds after which an idle UDP connection is forgotten.
     TimeoutUdp(u32),
-    /// Version of IPVS, one byte for each number; only with [`IpvsCmd::SetInfo`].
+    /// Version of IPVS, one byte for each number; only with [`IpvsCmd::SET_INFO`].
     Version(u32),
-    /// Buckets of the connection table; only with [`IpvsCmd::SetInfo`].
+    /// Buckets of the connection table; only with [`IpvsCmd::SET_INFO`].
     ConnectionTableSize(u32),
     /// An unknown attribute, or one with an unexpected value.
-    Other(DefaultNla),
+    Other(RawAttribute),
 }
 
 impl IpvsAttribute {
     fn wire_parts(&self) -> (u16, Value<'_>) {
         match self {
-            Self::Service(v) => (IPVS_CMD_ATTR_SERVICE | NLA_F_NESTED, Value::List(v)),
-            Self::Destination(v) => (IPVS_CMD_ATTR_DEST | NLA_F_NESTED, Value::List(v)),
-            Self::Daemon(v) => (IPVS_CMD_ATTR_DAEMON | NLA_F_NESTED, Value::List(v)),
+            Self::Service(v) => (IPVS_CMD_ATTR_SERVICE, Value::List(v)),
+            Self::Destination(v) => (IPVS_CMD_ATTR_DEST, Value::List(v)),
+            Self::Daemon(v) => (IPVS_CMD_ATTR_DAEMON, Value::List(v)),
             Self::TimeoutTcp(v) => (IPVS_CMD_ATTR_TIMEOUT_TCP, Value::U32(*v)),
             Self::TimeoutTcpFin(v) => (IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, Value::U32(*v)),
             Self::TimeoutUdp(v) => (IPVS_CMD_ATTR_TIMEOUT_UDP, Value::U32(*v)),
             Self::Version(v) => (IPVS_INFO_ATTR_VERSION, Value::U32(*v)),
             Self::ConnectionTableSize(v) => (IPVS_INFO_ATTR_CONN_TAB_SIZE, Value::U32(*v)),
-            Self::Other(nla) => (nla.kind(), Value::Raw(nla)),
+            Self::Other(nla) => (nla.kind, Value::Raw(nla)),
         }
     }
 
     /// Parses a known attribute. The numbers 1 and 2 have another meaning in an answer to
     /// `GET_INFO`.
     fn parse_known(command: IpvsCmd, kind: u16, bytes: &[u8]) -> Option<Self> {
-        if command == IpvsCmd::SetInfo {
+        if command == IpvsCmd::SET_INFO {
             return match kind {
                 IPVS_INFO_ATTR_VERSION => value::parse_u32(bytes).map(Self::Version),
                 IPVS_INFO_ATTR_CONN_TAB_SIZE => {
@@ -85,11 +86,9 @@ impl IpvsAttribute {
         }
     }
 
-    fn parse(command: IpvsCmd, nla: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
-        match Self::parse_known(command, nla.kind(), nla.value()) {
-            Some(attribute) => Ok(attribute),
-            None => DefaultNla::parse(nla).map(Self::Other),
-        }
+    fn parse(command: IpvsCmd, read: Attribute<'_>) -> Self {
+        let known = Self::parse_known(command, read.number(), read.value);
+        known.unwrap_or_else(|| Self::Other(read.into()))
     }
 }
 
@@ -99,46 +98,57 @@ impl Written for IpvsAttribute {
     }
 }
 
-impl Nla for IpvsAttribute {
-    fn value_len(&self) -> usize {
-        self.wire_parts().1.len()
+impl IpvsMessage {
+    /// Parses a message, `struct genlmsghdr` included.
+    ///
+    /// # Errors
+    /// When the lengths of its attributes don't add up.
+    pub fn parse(payload: &[u8]) -> Result<Self, EntryError> {
+        let (command, bytes) = split_header(payload)?;
+        let attributes = parse_attributes(bytes);
+        let attributes = attributes.map(|read| Ok(IpvsAttribute::parse(command, read?)));
+        Ok(Self { command, attributes: attributes.collect::<Result<_, EntryError>>()? })
     }
-    fn kind(&self) -> u16 {
-        self.wire_parts().0
+
+    /// Writes the message, `struct genlmsghdr` included.
+    pub fn write_payload(&self, payload: &mut Payload<'_>) {
+        write_header(payload, self.command);
+        self.attributes.write_list(payload);
     }
-    fn emit_value(&self, buffer: &mut [u8]) {
-        self.wire_parts().1.emit(buffer);
+
+    /// Returns the message as bytes, `struct genlmsghdr` included.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write_payload(&mut Payload::new(&mut bytes));
+        bytes
     }
 }
 
-impl GenlFamily for IpvsMessage {
-    fn family_name() -> &'static str {
-        IPVS_GENL_NAME
-    }
-    fn command(&self) -> u8 {
-        self.command.into()
-    }
-    fn version(&self) -> u8 {
-        IPVS_GENL_VERSION
+/// Splits off `struct genlmsghdr`. Returns the command, and the attributes after it.
+pub(crate) fn split_header(payload: &[u8]) -> Result<(IpvsCmd, &[u8]), EntryError> {
+    match payload.split_first_chunk::<GENL_HEADER_LEN>() {
+        Some(([command, ..], attributes)) => Ok((IpvsCmd(*command), attributes)),
+        None => Err(EntryError::Malformed(format!("{} bytes", payload.len()))),
     }
 }
 
-impl Emitable for IpvsMessage {
-    fn buffer_len(&self) -> usize {
-        value::attributes_len(&self.attributes)
-    }
-    fn emit(&self, buffer: &mut [u8]) {
-        value::emit_attributes(&self.attributes, buffer);
-    }
+/// Writes `struct genlmsghdr`.
+pub(crate) fn write_header(payload: &mut Payload<'_>, command: IpvsCmd) {
+    payload.write_raw(&[command.0, IPVS_GENL_VERSION, 0, 0]);
 }
 
-impl ParseableParametrized<[u8], GenlHeader> for IpvsMessage {
-    fn parse_with_param(bytes: &[u8], header: GenlHeader) -> Result<Self, DecodeError> {
-        let command = header.cmd.into();
-        let attributes = NlasIterator::new(bytes)
-            .map(|nla| nla.and_then(|nla| IpvsAttribute::parse(command, &nla)))
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("attributes of the IPVS message {command:?}"))?;
-        Ok(Self { command, attributes })
+/// A message to the family of this number, which the kernel assigns when `ip_vs` is loaded.
+pub(crate) struct Framed<'a> {
+    pub(crate) message: &'a IpvsMessage,
+    pub(crate) family: u16,
+}
+
+impl Request for Framed<'_> {
+    fn message_type(&self) -> u16 {
+        self.family
+    }
+    fn write_payload(&self, payload: &mut Payload<'_>) {
+        self.message.write_payload(payload);
     }
 }

@@ -1,10 +1,8 @@
 //! Attributes of virtual services.
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED};
-
 use super::numbers::*;
 use super::value::{self, Value, attribute};
-use super::{RawAddress, StatsAttribute};
+use super::{RawAddress, RawAttribute, StatsAttribute};
 
 /// An attribute of a virtual service (`IPVS_SVC_ATTR_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub enum ServiceAttribute {
     /// Counters of 64 bits (Linux 4.1).
     Stats64(Vec<StatsAttribute>),
     /// An unknown attribute, one with an unexpected value, or padding.
-    Other(DefaultNla),
+    Other(RawAttribute),
 }
 
 impl ServiceAttribute {
@@ -55,10 +53,10 @@ impl ServiceAttribute {
             Self::Flags { flags, mask } => (IPVS_SVC_ATTR_FLAGS, Value::Pair(*flags, *mask)),
             Self::Timeout(v) => (IPVS_SVC_ATTR_TIMEOUT, Value::U32(*v)),
             Self::Netmask(v) => (IPVS_SVC_ATTR_NETMASK, Value::Bytes(v)),
-            Self::Stats(v) => (IPVS_SVC_ATTR_STATS | NLA_F_NESTED, Value::List(v)),
+            Self::Stats(v) => (IPVS_SVC_ATTR_STATS, Value::List(v)),
             Self::PersistenceEngine(v) => (IPVS_SVC_ATTR_PE_NAME, Value::Name(v)),
-            Self::Stats64(v) => (IPVS_SVC_ATTR_STATS64 | NLA_F_NESTED, Value::List(v)),
-            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+            Self::Stats64(v) => (IPVS_SVC_ATTR_STATS64, Value::List(v)),
+            Self::Other(nla) => (nla.kind, Value::Raw(nla)),
         }
     }
 

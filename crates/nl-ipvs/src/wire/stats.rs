@@ -1,7 +1,6 @@
 //! Attributes of counters and rates.
 
-use netlink_packet_core::DefaultNla;
-
+use super::RawAttribute;
 use super::value::{self, Value, attribute};
 
 /// The name of a counter or rate (`IPVS_STATS_ATTR_*`).
@@ -65,7 +64,7 @@ pub enum StatsAttribute {
     /// 64 bits.
     U64(Counter, u64),
     /// An unknown attribute, one with an unexpected value, or padding.
-    Other(DefaultNla),
+    Other(RawAttribute),
 }
 
 impl StatsAttribute {
@@ -73,7 +72,7 @@ impl StatsAttribute {
         match self {
             Self::U32(counter, v) => (counter.attribute_number(), Value::U32(*v)),
             Self::U64(counter, v) => (counter.attribute_number(), Value::U64(*v)),
-            Self::Other(nla) => (netlink_packet_core::Nla::kind(nla), Value::Raw(nla)),
+            Self::Other(nla) => (nla.kind, Value::Raw(nla)),
         }
     }
 

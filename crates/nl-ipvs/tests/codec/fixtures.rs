@@ -1,12 +1,10 @@
 //! Messages as a kernel writes or takes them. Bytes are those of a little-endian machine.
 #![cfg(target_endian = "little")]
 
-use netlink_packet_core::{DefaultNla, Emitable, ParseableParametrized};
-use netlink_packet_generic::GenlHeader;
-use nl_ipvs::wire::{IpvsAttribute, IpvsMessage, ServiceAttribute};
+use nl_ipvs::wire::{IpvsAttribute, IpvsMessage, RawAttribute, ServiceAttribute};
 use nl_ipvs::{
-    Command, Destination, EntryError, Family, ForwardMethod, Info, Protocol, Scheduler, Service,
-    ServiceFlags, ServiceKey, ServiceSettings, Stats, Tunnel, TunnelKind, Version,
+    ClientPrefix, Command, Destination, EntryError, Family, ForwardMethod, Protocol, Scheduler,
+    Service, ServiceFlags, ServiceKey, ServiceSettings, Stats, Tunnel, TunnelFlags, Version,
 };
 
 use super::hex::hex;
@@ -22,28 +20,32 @@ fn nest(kind: u16, inner: &str) -> String {
 }
 
 fn parse(cmd: u8, text: &str) -> IpvsMessage {
-    let bytes = hex(text);
-    let message = IpvsMessage::parse_with_param(&bytes, GenlHeader { cmd, version: 1 })
-        .expect("lengths that add up");
-    assert_eq!(message.buffer_len(), bytes.len(), "the size survives a round trip");
+    let bytes = [&[cmd, 1, 0, 0], hex(text).as_slice()].concat();
+    let message = IpvsMessage::parse(&bytes).expect("lengths that add up");
+    assert_eq!(message.to_bytes().len(), bytes.len(), "the size survives a round trip");
     message
 }
 
+/// The bytes after the generic netlink header.
 fn emit(message: &IpvsMessage) -> Vec<u8> {
-    let mut bytes = vec![0; message.buffer_len()];
-    message.emit(&mut bytes);
-    bytes
+    message.to_bytes().split_off(4)
 }
 
-fn rr() -> Option<Scheduler> {
-    Scheduler::new("rr").ok()
+fn rr() -> ServiceSettings {
+    ServiceSettings::new(Scheduler::new("rr").expect("a name"))
+}
+
+fn stats(connections: u64, in_bytes: u64) -> Stats {
+    let mut stats = Stats::default();
+    stats.connections = connections;
+    stats.in_bytes = in_bytes;
+    stats
 }
 
 #[test]
 fn a_new_service_is_written_as_the_kernel_takes_it() {
     let key = ServiceKey::tcp("10.96.0.1:80".parse().unwrap());
-    let settings = ServiceSettings::new(Family::Inet, rr().unwrap());
-    let message = IpvsMessage::from(&Command::AddService { key, settings });
+    let message = IpvsMessage::from(&Command::AddService { key, settings: rr() });
     assert_eq!(
         emit(&message),
         hex("48000180 06000100 02000000 06000200 06000000 08000300 0a600001 06000400
@@ -63,19 +65,10 @@ fn a_dumped_service_has_16_bytes_of_address_the_hashed_flag_and_padding() {
         "04000c00 04000d00",
     ];
     let message = parse(NEW_SERVICE, &nest(1, &attributes.concat()));
-    let service = Service::try_from(&message).unwrap();
-    assert_eq!(
-        service,
-        Service {
-            key: ServiceKey::tcp("10.96.0.1:80".parse().unwrap()),
-            settings: ServiceSettings {
-                flags: ServiceFlags::HASHED,
-                ..ServiceSettings::new(Family::Inet, rr().unwrap())
-            },
-            stats: Stats { connections: 5, in_bytes: 512, ..Stats::default() },
-        }
-    );
-    assert_eq!(service.settings.flags.settable(), ServiceFlags::NONE);
+    let key = ServiceKey::tcp("10.96.0.1:80".parse().unwrap());
+    let mut service = Service::new(key, rr());
+    service.stats = stats(5, 512);
+    assert_eq!(Service::try_from(&message).unwrap(), service, "equal to what was set");
 }
 
 #[test]
@@ -89,8 +82,7 @@ fn without_64_bit_counters_those_of_32_bits_are_read() {
              18000a00 08000100 05000000 0c000400 0001000000000000",
         ),
     );
-    let stats = Service::try_from(&message).unwrap().stats;
-    assert_eq!(stats, Stats { connections: 5, in_bytes: 256, ..Stats::default() });
+    assert_eq!(Service::try_from(&message).unwrap().stats, stats(5, 256));
 }
 
 #[test]
@@ -106,15 +98,15 @@ fn ipv6_has_a_prefix_length_where_ipv4_has_a_netmask() {
     );
     let service = Service::try_from(&message).unwrap();
     assert_eq!(service.key, ServiceKey::udp("[fd00::1]:53".parse().unwrap()));
-    assert_eq!(service.settings.prefix_len, 64);
+    assert_eq!(service.settings.client_prefix, ClientPrefix::v6(64).unwrap());
     assert_eq!(service.settings.timeout, 300);
-    assert_eq!(service.settings.persistence_engine.as_deref(), Some("sip"));
+    assert_eq!(service.settings.persistence_engine, "sip".parse().ok());
     assert!(service.settings.flags.contains(ServiceFlags::PERSISTENT));
 }
 
 #[test]
 fn a_service_by_firewall_mark_has_a_family_and_a_mark_only() {
-    let key = ServiceKey::Fwmark { family: Family::Inet6, mark: 7 };
+    let key = ServiceKey::fwmark(Family::Inet6, 7.try_into().unwrap());
     let message = IpvsMessage::from(&Command::DeleteService { key });
     assert_eq!(emit(&message), hex("14000180 06000100 0a000000 08000500 07000000"));
 }
@@ -122,8 +114,7 @@ fn a_service_by_firewall_mark_has_a_family_and_a_mark_only() {
 #[test]
 fn a_service_without_a_scheduler_is_spelt_none() {
     let key = ServiceKey::tcp("10.96.0.1:80".parse().unwrap());
-    let settings =
-        ServiceSettings { scheduler: None, ..ServiceSettings::new(Family::Inet, rr().unwrap()) };
+    let settings = ServiceSettings::without_scheduler();
     let message = IpvsMessage::from(&Command::AddService { key, settings });
     assert_eq!(Service::try_from(&message).unwrap().settings.scheduler, None);
     let IpvsAttribute::Service(attributes) = &message.attributes[0] else { panic!("{message:?}") };
@@ -133,13 +124,18 @@ fn a_service_without_a_scheduler_is_spelt_none() {
 #[test]
 fn the_kernels_own_flag_is_never_sent() {
     let key = ServiceKey::tcp("10.96.0.1:80".parse().unwrap());
-    let flags = ServiceFlags::HASHED | ServiceFlags::SCHED_3;
-    let settings = ServiceSettings { flags, ..ServiceSettings::new(Family::Inet, rr().unwrap()) };
+    let flags = ServiceFlags::from_bits(u32::MAX);
+    let settings = rr().with_flags(flags);
     let add = Command::AddService { key, settings: settings.clone() };
-    let set = Command::SetService { key, settings, flags_mask: ServiceFlags::HASHED };
+    let set = Command::SetService { key, settings, flags_mask: !ServiceFlags::NONE };
     for command in [add, set] {
-        let service = Service::try_from(&IpvsMessage::from(&command)).unwrap();
-        assert_eq!(service.settings.flags, ServiceFlags::SCHED_3);
+        let message = IpvsMessage::from(&command);
+        let IpvsAttribute::Service(attributes) = &message.attributes[0] else { panic!() };
+        let sent = attributes.iter().find_map(|attribute| match attribute {
+            ServiceAttribute::Flags { flags, .. } => Some(*flags),
+            _ => None,
+        });
+        assert_eq!(sent, Some(0xffff_fffd));
     }
 }
 
@@ -158,7 +154,7 @@ fn a_dumped_real_server_may_weigh_more_than_16_bits_and_have_a_tunnel() {
     assert_eq!(server.settings.forward, ForwardMethod::Tunnel, "other bits are not the method");
     assert_eq!(server.settings.weight, 70_000);
     assert_eq!((server.settings.upper_threshold, server.settings.lower_threshold), (10, 5));
-    assert_eq!(server.settings.tunnel, Tunnel { kind: TunnelKind::Gue, port: 6081, flags: 1 });
+    assert_eq!(server.settings.tunnel, Tunnel::gue(6081, TunnelFlags::CHECKSUM));
     assert_eq!(
         (server.active_connections, server.inactive_connections, server.persistent_connections),
         (1, 2, 3)
@@ -191,31 +187,56 @@ fn an_entry_that_lacks_something_essential_says_what() {
 #[test]
 fn unknown_attributes_and_unexpected_sizes_are_carried_unchanged() {
     // Attribute 99, a family of one byte, a nested attribute 200 and an empty padding.
-    let bytes = hex("18000180 0600630001020000 0500010002000000 04000c00 0700c80061620000");
-    let message =
-        IpvsMessage::parse_with_param(&bytes, GenlHeader { cmd: 77, version: 1 }).unwrap();
-    assert_eq!(message.attributes[1], IpvsAttribute::Other(DefaultNla::new(200, b"ab\0".to_vec())));
-    assert_eq!(emit(&message)[..20], bytes[..20]);
-    let again =
-        IpvsMessage::parse_with_param(&emit(&message), GenlHeader { cmd: 77, version: 1 }).unwrap();
-    assert_eq!(again, message);
+    let bytes =
+        hex("4d010000 18000180 0600630001020000 0500010002000000 04000c00 0700c80061620000");
+    let message = IpvsMessage::parse(&bytes).unwrap();
+    assert_eq!(
+        message.attributes[1],
+        IpvsAttribute::Other(RawAttribute::new(200, b"ab\0".to_vec()))
+    );
+    assert_eq!(message.to_bytes()[..24], bytes[..24]);
+    assert_eq!(IpvsMessage::parse(&message.to_bytes()), Ok(message));
 }
 
 #[test]
 fn the_numbers_1_and_2_mean_something_else_in_the_answer_to_get_info() {
-    let info = Info::try_from(&parse(SET_INFO, "08000100 01020100 08000200 00100000")).unwrap();
-    assert_eq!(info, Info { version: Version(0x01_02_01), connection_table_size: 4096 });
+    let message = parse(SET_INFO, "08000100 01020100 08000200 00100000");
+    let info = nl_ipvs::Info::try_from(&message).unwrap();
+    assert_eq!((info.version, info.connection_table_size), (Version(0x01_02_01), 4096));
     assert_eq!(info.version.to_string(), "1.2.1");
 }
 
 #[test]
-fn an_absurdly_long_name_is_cut_but_stays_too_long_for_the_kernel() {
+fn an_absurdly_long_name_is_left_out() {
+    let name = ServiceAttribute::Scheduler("x".repeat(100_000));
+    let attributes = vec![IpvsAttribute::Service(vec![name])];
+    let message = IpvsMessage { attributes, ..IpvsMessage::get_service(None) };
+    assert_eq!(emit(&message), hex("08000180 04000600"));
+}
+
+#[test]
+fn a_prefix_of_the_other_family_is_left_out_so_that_the_kernel_refuses_it() {
     let key = ServiceKey::tcp("10.96.0.1:80".parse().unwrap());
-    let settings = ServiceSettings {
-        persistence_engine: Some("x".repeat(100_000)),
-        ..ServiceSettings::new(Family::Inet, rr().unwrap())
-    };
-    assert!(emit(&IpvsMessage::from(&Command::AddService { key, settings })).len() < 400);
+    let mut settings = rr();
+    settings.client_prefix = ClientPrefix::v6(64).unwrap();
+    let message = IpvsMessage::from(&Command::AddService { key, settings });
+    let missing = EntryError::Missing("IPVS_SVC_ATTR_NETMASK");
+    assert_eq!(Service::try_from(&message), Err(missing));
+}
+
+#[test]
+fn a_firewall_mark_of_0_has_no_meaning() {
+    let mark = "14000100 06000100 02000000 08000500 00000000";
+    let error = Service::try_from(&parse(NEW_SERVICE, mark)).unwrap_err();
+    assert_eq!(error, EntryError::Unknown { attribute: "IPVS_SVC_ATTR_FWMARK", value: 0 });
+}
+
+#[test]
+fn a_message_cut_short_is_malformed_and_says_so_once() {
+    let error = IpvsMessage::parse(&[1, 1, 0, 0, 9]).unwrap_err();
+    let text = "an entry of the kernel's answer is malformed: an attribute's length doesn't add up";
+    assert_eq!(error.to_string(), text);
+    assert!(matches!(IpvsMessage::parse(&[1, 1]), Err(EntryError::Malformed(_))));
 }
 
 #[test]
@@ -225,7 +246,6 @@ fn every_protocol_number_is_carried() {
         address: "10.96.0.1".parse().unwrap(),
         port: 0,
     };
-    let settings = ServiceSettings::new(Family::Inet, rr().unwrap());
-    let message = IpvsMessage::from(&Command::AddService { key, settings });
+    let message = IpvsMessage::from(&Command::AddService { key, settings: rr() });
     assert_eq!(Service::try_from(&message).unwrap().key, key);
 }

@@ -1,8 +1,7 @@
 //! Real servers of all kinds.
 
 use nl_ipvs::{
-    Command, Daemon, DaemonRole, DestinationSettings, ForwardMethod, ServiceKey, Tunnel,
-    TunnelKind, errno,
+    Command, Daemon, DaemonRole, DestinationSettings, ServiceKey, Tunnel, TunnelFlags, errno,
 };
 
 use super::harness::{
@@ -20,11 +19,7 @@ fn shown_thresholds() -> String {
 fn weights_and_thresholds_are_set_and_changed() {
     in_namespace(|ipvs| {
         let (service, address) = (key(), at("10.0.0.1:8080"));
-        let mut settings = DestinationSettings {
-            upper_threshold: 70_000,
-            lower_threshold: 60_000,
-            ..DestinationSettings::masquerade(100_000)
-        };
+        let mut settings = DestinationSettings::masquerade(100_000).with_thresholds(70_000, 60_000);
         apply(
             ipvs,
             &[add_service(service), Command::AddDestination { service, address, settings }],
@@ -48,25 +43,21 @@ fn tunnels_have_a_kind_a_port_and_checksum_flags() {
         let service = key();
         apply(ipvs, &[add_service(service)]);
         let table = [
-            (TunnelKind::IpIp, 0, 0, " --tun-type ipip"),
-            (TunnelKind::Gue, 6081, 0, " --tun-type gue --tun-port 6081 --tun-nocsum"),
-            (TunnelKind::Gue, 6081, 1, " --tun-type gue --tun-port 6081 --tun-csum"),
-            (TunnelKind::Gue, 6081, 2, " --tun-type gue --tun-port 6081 --tun-remcsum"),
-            (TunnelKind::Gre, 0, 0, " --tun-type gre --tun-nocsum"),
-            (TunnelKind::Gre, 0, 1, " --tun-type gre --tun-csum"),
+            (Tunnel::ipip(), " --tun-type ipip"),
+            (Tunnel::gue(6081, TunnelFlags(0)), " --tun-type gue --tun-port 6081 --tun-nocsum"),
+            (Tunnel::gue(6081, TunnelFlags(1)), " --tun-type gue --tun-port 6081 --tun-csum"),
+            (Tunnel::gue(6081, TunnelFlags(2)), " --tun-type gue --tun-port 6081 --tun-remcsum"),
+            (Tunnel::gre(TunnelFlags(0)), " --tun-type gre --tun-nocsum"),
+            (Tunnel::gre(TunnelFlags(1)), " --tun-type gre --tun-csum"),
         ];
-        for (kind, port, flags, options) in table {
+        for (tunnel, options) in table {
             let address = at("10.0.0.1:80");
-            let settings = DestinationSettings {
-                forward: ForwardMethod::Tunnel,
-                tunnel: Tunnel { kind, port, flags },
-                ..DestinationSettings::masquerade(1)
-            };
+            let settings = DestinationSettings::tunnel(tunnel, 1);
             apply(ipvs, &[Command::AddDestination { service, address, settings }]);
             assert_eq!(
                 saved()[1],
                 format!("-a -t 10.96.0.1:80 -r 10.0.0.1:80 -i -w 1{options}"),
-                "{kind:?}"
+                "{tunnel:?}"
             );
             assert_eq!(servers(ipvs, &service)[0].settings, settings);
             apply(ipvs, &[Command::DeleteDestination { service, address }]);
@@ -81,12 +72,9 @@ fn servers_of_both_families_and_synchronisation_exclude_each_other() {
         run("ip", "link set v0 up");
         run("ip", "address add 10.9.9.1/24 dev v0");
         let (service, address) = (key(), at("[fd00::2]:80"));
-        let settings = DestinationSettings {
-            forward: ForwardMethod::Tunnel,
-            ..DestinationSettings::masquerade(1)
-        };
+        let settings = DestinationSettings::tunnel(Tunnel::ipip(), 1);
         let add = Command::AddDestination { service, address, settings };
-        let start = Command::StartDaemon(Daemon::new(DaemonRole::Master, "v0", 1));
+        let start = Command::StartDaemon(Daemon::new(DaemonRole::Master, "v0".parse().unwrap(), 1));
         apply(ipvs, &[add_service(service), add.clone()]);
         assert_eq!(errno_of(ipvs, start.clone()), errno::EINVAL);
         apply(ipvs, &[Command::DeleteDestination { service, address }, start]);
@@ -102,10 +90,7 @@ fn a_service_may_tunnel_to_real_servers_of_the_other_family() {
         let services =
             [(key(), "[fd00::2]:80"), (ServiceKey::tcp(at("[fd00::1]:80")), "10.0.0.2:80")];
         for (service, other) in services {
-            let settings = DestinationSettings {
-                forward: ForwardMethod::Tunnel,
-                ..DestinationSettings::masquerade(1)
-            };
+            let settings = DestinationSettings::tunnel(Tunnel::ipip(), 1);
             let address = at(other);
             apply(ipvs, &[add_service(service)]);
             let add = Command::AddDestination { service, address, settings };

@@ -64,12 +64,12 @@ pub(crate) fn key() -> ServiceKey {
     ServiceKey::tcp(at("10.96.0.1:80"))
 }
 
-pub(crate) fn settings(key: ServiceKey, scheduler: &str) -> ServiceSettings {
-    ServiceSettings::new(key.family(), Scheduler::new(scheduler).expect("a name"))
+pub(crate) fn settings(scheduler: &str) -> ServiceSettings {
+    ServiceSettings::new(Scheduler::new(scheduler).expect("a name"))
 }
 
 pub(crate) fn add_service(key: ServiceKey) -> Command {
-    Command::AddService { key, settings: settings(key, "rr") }
+    Command::AddService { key, settings: settings("rr") }
 }
 
 pub(crate) fn add_server(service: ServiceKey, address: &str) -> Command {
@@ -100,7 +100,7 @@ pub(crate) fn services(ipvs: &mut Ipvs) -> Vec<Service> {
 
 /// All real servers of a service, which must all be readable.
 pub(crate) fn servers(ipvs: &mut Ipvs, key: &ServiceKey) -> Vec<Destination> {
-    let dump = ipvs.destinations(key).expect("a dump");
+    let dump = ipvs.destinations(key).expect("a dump").expect("the service");
     assert_eq!(dump.unreadable, []);
     dump.entries
 }

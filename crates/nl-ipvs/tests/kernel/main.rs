@@ -3,9 +3,12 @@
 //! Every test runs in a network namespace of its own. Run with `--test-threads=1`.
 
 mod changes;
+mod conversions;
 mod destinations;
+mod fake;
 mod harness;
 mod matrix;
+mod namespaces;
 mod refusals;
 mod scale;
 mod services;

@@ -22,7 +22,7 @@ struct Case {
 
 impl Case {
     fn settings(&self, weight: u32) -> DestinationSettings {
-        DestinationSettings { forward: self.forward, ..DestinationSettings::masquerade(weight) }
+        DestinationSettings::new(self.forward, weight)
     }
 
     fn lines(&self, scheduler: &str, persistence: &str, weight: u32) -> [String; 2] {
@@ -75,7 +75,7 @@ fn expect_saved(cases: &[Case], scheduler: &str, persistence: &str, weight: u32)
 /// `ipvsadm` must find it missing too.
 fn is_missing(ipvs: &mut Ipvs, scheduler: &str) -> bool {
     let key = cases()[0].key;
-    let settings = settings(key, scheduler);
+    let settings = settings(scheduler);
     match errno_of(ipvs, Command::AddService { key, settings }) {
         0 => {
             apply(ipvs, &[Command::DeleteService { key }]);
@@ -109,7 +109,7 @@ fn go_through(ipvs: &mut Ipvs, scheduler: &str) {
         .flat_map(|case| {
             let (key, address) = (case.key, case.server);
             [
-                Command::AddService { key, settings: settings(key, scheduler) },
+                Command::AddService { key, settings: settings(scheduler) },
                 Command::AddDestination { service: key, address, settings: case.settings(1) },
             ]
         })
@@ -118,10 +118,7 @@ fn go_through(ipvs: &mut Ipvs, scheduler: &str) {
     expect_saved(&cases, scheduler, "", 1);
     for case in &cases {
         let service = ipvs.service(&case.key).expect("an answer").expect("the service");
-        assert_eq!(service.settings.flags.settable(), ServiceFlags::NONE);
-        let mut read = service.settings;
-        read.flags = read.flags.settable();
-        assert_eq!(read, settings(case.key, scheduler), "{}", case.key);
+        assert_eq!(service.settings, settings(scheduler), "{}", case.key);
         let server = servers(ipvs, &case.key).remove(0);
         assert_eq!((server.address, server.settings), (case.server, case.settings(1)));
     }
@@ -130,9 +127,7 @@ fn go_through(ipvs: &mut Ipvs, scheduler: &str) {
         .iter()
         .flat_map(|case| {
             let (key, address) = (case.key, case.server);
-            let mut settings = settings(key, scheduler);
-            settings.flags = ServiceFlags::PERSISTENT;
-            settings.timeout = 360;
+            let settings = settings(scheduler).persistent(360);
             [
                 Command::SetService { key, settings, flags_mask: ServiceFlags::PERSISTENT },
                 Command::SetDestination { service: key, address, settings: case.settings(5) },

@@ -3,11 +3,13 @@
 use nix::sched::{CloneFlags, unshare};
 use nl_ipvs::errno::{EEXIST, EINVAL, ENOENT, ERANGE, ESRCH};
 use nl_ipvs::{
-    Command, DestinationSettings, ForwardMethod, Ipvs, Protocol, ServiceFlags, ServiceKey, Tunnel,
-    TunnelKind,
+    ClientPrefix, Command, DestinationSettings, Ipvs, Protocol, ServiceFlags, ServiceKey, Tunnel,
+    TunnelFlags,
 };
 
-use super::harness::{add_server, add_service, apply, at, errno_of, in_namespace, key, settings};
+use super::harness::{
+    add_server, add_service, apply, at, errno_of, in_namespace, key, servers, services, settings,
+};
 
 fn add(address: &str, settings: DestinationSettings) -> Command {
     Command::AddDestination { service: key(), address: at(address), settings }
@@ -18,7 +20,7 @@ fn without_the_service_everything_about_it_is_esrch() {
     in_namespace(|ipvs| {
         let (key, address) = (key(), at("10.0.0.1:80"));
         let flags_mask = ServiceFlags::NONE;
-        let settings = settings(key, "rr");
+        let settings = settings("rr");
         let server = DestinationSettings::masquerade(1);
         let commands = [
             Command::SetService { key, settings, flags_mask },
@@ -32,7 +34,7 @@ fn without_the_service_everything_about_it_is_esrch() {
             assert_eq!(errno_of(ipvs, command.clone()), ESRCH, "{command:?}");
         }
         assert_eq!(ipvs.service(&key).unwrap(), None);
-        assert_eq!(ipvs.destinations(&key).unwrap().entries, [], "no error, though");
+        assert_eq!(ipvs.destinations(&key).unwrap(), None);
     });
 }
 
@@ -58,10 +60,10 @@ fn what_is_there_cannot_be_added_and_what_is_not_cannot_be_changed() {
 fn an_unknown_scheduler_or_engine_is_enoent() {
     in_namespace(|ipvs| {
         let key = key();
-        let unknown = Command::AddService { key, settings: settings(key, "nosuch") };
+        let unknown = Command::AddService { key, settings: settings("nosuch") };
         assert_eq!(errno_of(ipvs, unknown), ENOENT);
-        let mut engine = settings(key, "rr");
-        engine.persistence_engine = Some("nosuch".to_owned());
+        let mut engine = settings("rr");
+        engine.persistence_engine = "nosuch".parse().ok();
         assert_eq!(errno_of(ipvs, Command::AddService { key, settings: engine }), ENOENT);
     });
 }
@@ -71,13 +73,8 @@ fn values_out_of_range_are_erange_or_einval() {
     in_namespace(|ipvs| {
         apply(ipvs, &[add_service(key())]);
         let masquerade = DestinationSettings::masquerade;
-        let gue = DestinationSettings {
-            forward: ForwardMethod::Tunnel,
-            tunnel: Tunnel { kind: TunnelKind::Gue, port: 0, flags: 0 },
-            ..masquerade(1)
-        };
-        let inverted =
-            DestinationSettings { upper_threshold: 1, lower_threshold: 2, ..masquerade(1) };
+        let gue = DestinationSettings::tunnel(Tunnel::gue(0, TunnelFlags::NO_CHECKSUM), 1);
+        let inverted = masquerade(1).with_thresholds(1, 2);
         let table = [
             ("a negative weight", add("10.0.0.1:80", masquerade(u32::MAX)), ERANGE),
             ("the heaviest weight", add("10.0.0.9:80", masquerade(i32::MAX as u32)), 0),
@@ -90,12 +87,48 @@ fn values_out_of_range_are_erange_or_einval() {
             assert_eq!(errno_of(ipvs, command), expected, "{name}");
         }
         let v6 = ServiceKey::tcp(at("[fd00::1]:80"));
-        for (prefix_len, expected) in [(0, EINVAL), (129, EINVAL), (1, 0)] {
-            let mut settings = settings(v6, "rr");
-            settings.prefix_len = prefix_len;
-            let command = Command::AddService { key: v6, settings };
-            assert_eq!(errno_of(ipvs, command), expected, "/{prefix_len}");
+        let v4 = ServiceKey::tcp(at("10.96.0.2:80"));
+        let prefixes = [
+            (v6, ClientPrefix::v6(1), 0),
+            (v6, ClientPrefix::v4(24), EINVAL),
+            (v4, ClientPrefix::v6(24), EINVAL),
+        ];
+        for (key, prefix, expected) in prefixes {
+            let mut settings = settings("rr");
+            settings.client_prefix = prefix.unwrap();
+            let command = Command::AddService { key, settings };
+            assert_eq!(errno_of(ipvs, command), expected, "{key} {prefix:?}");
         }
+    });
+}
+
+#[test]
+fn the_kernel_tells_whether_it_has_a_scheduler_and_no_service_is_left() {
+    in_namespace(|ipvs| {
+        assert_eq!(ipvs.has_scheduler(&"rr".parse().unwrap()).unwrap(), Some(true));
+        assert_eq!(ipvs.has_scheduler(&"nosuch".parse().unwrap()).unwrap(), Some(false));
+        assert_eq!(services(ipvs), []);
+    });
+}
+
+#[test]
+fn a_refused_change_names_itself_and_its_likely_cause() {
+    in_namespace(|ipvs| {
+        let error = ipvs.add_service(key(), settings("nosuch")).unwrap_err();
+        assert!(error.is_not_found());
+        let text = error.to_string();
+        assert!(text.starts_with("the kernel refused to add a service"), "{text}");
+        assert!(text.contains("modprobe"), "{text}");
+        ipvs.add_service(key(), settings("rr")).unwrap();
+        assert!(ipvs.add_service(key(), settings("rr")).unwrap_err().is_already_exists());
+        ipvs.set_service(key(), settings("wlc")).unwrap();
+        let (address, server) = (at("10.0.0.1:80"), DestinationSettings::masquerade(1));
+        ipvs.add_destination(key(), address, server).unwrap();
+        ipvs.set_destination(key(), address, DestinationSettings::masquerade(2)).unwrap();
+        assert_eq!(servers(ipvs, &key())[0].settings.weight, 2);
+        ipvs.delete_destination(key(), address).unwrap();
+        assert!(ipvs.delete_destination(key(), address).unwrap_err().is_not_found());
+        ipvs.delete_service(key()).unwrap();
     });
 }
 
@@ -110,10 +143,7 @@ fn what_the_kernel_takes_though_it_is_no_good_is_left_to_the_caller() {
         };
         apply(ipvs, &[add_service(key()), add_service(every_port), add_service(gre)]);
         assert_eq!(ipvs.service(&gre).unwrap().unwrap().key, gre);
-        let direct = DestinationSettings {
-            forward: ForwardMethod::Route,
-            ..DestinationSettings::masquerade(1)
-        };
+        let direct = DestinationSettings::route(1);
         assert_eq!(
             errno_of(ipvs, add("10.0.0.1:8080", direct)),
             0,

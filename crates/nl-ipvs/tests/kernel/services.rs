@@ -1,6 +1,6 @@
 //! Services of all kinds.
 
-use nl_ipvs::{Command, Family, ServiceFlags, ServiceKey, errno};
+use nl_ipvs::{ClientPrefix, Command, Family, ServiceFlags, ServiceKey, ServiceSettings, errno};
 
 use super::harness::{
     add_server, add_service, apply, at, errno_of, in_namespace, key, not_here, saved, services,
@@ -10,8 +10,8 @@ use super::harness::{
 #[test]
 fn services_by_firewall_mark_are_made_for_both_families() {
     in_namespace(|ipvs| {
-        let v4 = ServiceKey::Fwmark { family: Family::Inet, mark: 7 };
-        let v6 = ServiceKey::Fwmark { family: Family::Inet6, mark: 7 };
+        let v4 = ServiceKey::fwmark(Family::Inet, 7.try_into().unwrap());
+        let v6 = ServiceKey::fwmark(Family::Inet6, 7.try_into().unwrap());
         apply(
             ipvs,
             &[
@@ -43,15 +43,15 @@ fn persistence_has_a_timeout_a_netmask_or_prefix_and_maybe_an_engine() {
     in_namespace(|ipvs| {
         let v4 = key();
         let v6 = ServiceKey::udp(at("[fd00::1]:5060"));
-        let mut persistent = settings(v4, "rr");
+        let mut persistent = settings("rr");
         persistent.flags = ServiceFlags::PERSISTENT;
         persistent.timeout = 300;
-        persistent.prefix_len = 24;
+        persistent.client_prefix = ClientPrefix::v4(24).unwrap();
         apply(ipvs, &[Command::AddService { key: v4, settings: persistent.clone() }]);
-        let mut wide = settings(v6, "rr");
+        let mut wide = settings("rr");
         wide.flags = ServiceFlags::PERSISTENT;
         wide.timeout = 60;
-        wide.prefix_len = 64;
+        wide.client_prefix = ClientPrefix::v6(64).unwrap();
         apply(ipvs, &[Command::AddService { key: v6, settings: wide.clone() }]);
         assert_eq!(
             saved(),
@@ -61,26 +61,22 @@ fn persistence_has_a_timeout_a_netmask_or_prefix_and_maybe_an_engine() {
             ]
         );
         for (key, expected) in [(v4, &persistent), (v6, &wide)] {
-            let mut read = ipvs.service(&key).unwrap().unwrap().settings;
-            read.flags = read.flags.settable();
-            assert_eq!(&read, expected);
+            assert_eq!(&ipvs.service(&key).unwrap().unwrap().settings, expected);
         }
 
-        persistent.prefix_len = 0;
+        persistent.client_prefix = ClientPrefix::v4(0).unwrap();
         let flags_mask = ServiceFlags::PERSISTENT;
         apply(ipvs, &[Command::SetService { key: v4, settings: persistent, flags_mask }]);
-        assert_eq!(ipvs.service(&v4).unwrap().unwrap().settings.prefix_len, 0);
+        let read = ipvs.service(&v4).unwrap().unwrap().settings;
+        assert_eq!(read.client_prefix, ClientPrefix::v4(0).unwrap());
 
-        wide.persistence_engine = Some("sip".to_owned());
+        wide.persistence_engine = "sip".parse().ok();
         let with_engine = Command::SetService { key: v6, settings: wide.clone(), flags_mask };
         if errno_of(ipvs, with_engine) == errno::ENOENT {
             return not_here("persistence engine sip");
         }
         assert!(saved().contains(&"-A -u [fd00::1]:5060 -s rr -p 60 -M 64 --pe sip".to_owned()));
-        assert_eq!(ipvs.service(&v6).unwrap().unwrap().settings, {
-            wide.flags |= ServiceFlags::HASHED;
-            wide.clone()
-        });
+        assert_eq!(ipvs.service(&v6).unwrap().unwrap().settings, wide);
         wide.persistence_engine = None;
         apply(ipvs, &[Command::SetService { key: v6, settings: wide, flags_mask }]);
         assert_eq!(ipvs.service(&v6).unwrap().unwrap().settings.persistence_engine, None);
@@ -91,7 +87,7 @@ fn persistence_has_a_timeout_a_netmask_or_prefix_and_maybe_an_engine() {
 fn only_flags_in_the_mask_are_written() {
     in_namespace(|ipvs| {
         let key = key();
-        let mut settings = settings(key, "rr");
+        let mut settings = settings("rr");
         settings.flags = ServiceFlags::SCHED_3;
         apply(ipvs, &[Command::AddService { key, settings: settings.clone() }]);
         assert_eq!(saved(), ["-A -t 10.96.0.1:80 -s rr -b flag-3"]);
@@ -102,7 +98,7 @@ fn only_flags_in_the_mask_are_written() {
         settings.flags = ServiceFlags::NONE;
         let flags_mask = ServiceFlags::SCHED_2;
         apply(ipvs, &[Command::SetService { key, settings, flags_mask }]);
-        let read = ipvs.service(&key).unwrap().unwrap().settings.flags.settable();
+        let read = ipvs.service(&key).unwrap().unwrap().settings.flags;
         assert_eq!(read, ServiceFlags::SCHED_1 | ServiceFlags::SCHED_3);
     });
 }
@@ -111,14 +107,13 @@ fn only_flags_in_the_mask_are_written() {
 fn a_service_read_from_the_kernel_can_be_made_again_as_it_was() {
     in_namespace(|ipvs| {
         let key = key();
-        let mut settings = settings(key, "wlc");
+        let mut settings = settings("wlc");
         settings.flags = ServiceFlags::PERSISTENT | ServiceFlags::SCHED_3;
         settings.timeout = 120;
         apply(ipvs, &[Command::AddService { key, settings }]);
         let before = saved();
-        // With the kernel's HASHED flag in it, which would keep a service out of the table.
+        // The kernel's HASHED flag isn't in it, which would keep a service out of the table.
         let read = services(ipvs).remove(0).settings;
-        assert!(read.flags.contains(ServiceFlags::HASHED));
         apply(
             ipvs,
             &[Command::DeleteService { key }, Command::AddService { key, settings: read.clone() }],
@@ -132,8 +127,7 @@ fn a_service_read_from_the_kernel_can_be_made_again_as_it_was() {
 fn a_service_may_have_no_scheduler() {
     in_namespace(|ipvs| {
         let key = key();
-        let mut settings = settings(key, "rr");
-        settings.scheduler = None;
+        let settings = ServiceSettings::without_scheduler();
         apply(ipvs, &[Command::AddService { key, settings }]);
         assert_eq!(saved(), ["-A -t 10.96.0.1:80 -s none"]);
         assert_eq!(services(ipvs).remove(0).settings.scheduler, None);

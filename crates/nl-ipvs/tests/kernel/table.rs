@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::num::{NonZeroU8, NonZeroU16};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -98,15 +99,13 @@ fn synchronisation_daemons_are_started_listed_and_stopped() {
         run("ip", "link set v1 up");
         run("ip", "address add 10.9.9.1/24 dev v0");
         assert_eq!(ipvs.daemons().unwrap().entries, []);
-        let master = Daemon {
-            max_len: Some(1400),
-            group: Some("224.0.0.99".parse().unwrap()),
-            port: Some(8850),
-            ttl: Some(3),
-            ..Daemon::new(DaemonRole::Master, "v0", 5)
-        };
+        let mut master = Daemon::new(DaemonRole::Master, "v0".parse().unwrap(), 5);
+        master.max_len = NonZeroU16::new(1400);
+        master.group = Some("224.0.0.99".parse().unwrap());
+        master.port = NonZeroU16::new(8850);
+        master.ttl = NonZeroU8::new(3);
         ipvs.start_daemon(master.clone()).unwrap();
-        ipvs.start_daemon(Daemon::new(DaemonRole::Backup, "v0", 6)).unwrap();
+        ipvs.start_daemon(Daemon::new(DaemonRole::Backup, "v0".parse().unwrap(), 6)).unwrap();
         let again = errno_of(ipvs, Command::StartDaemon(master.clone()));
         assert_eq!(again, errno::EEXIST);
 
@@ -115,7 +114,11 @@ fn synchronisation_daemons_are_started_listed_and_stopped() {
         assert_eq!(daemons.entries[0], master);
         let backup = &daemons.entries[1];
         assert_eq!((backup.role, backup.sync_id), (DaemonRole::Backup, 6));
-        assert_eq!((backup.port, backup.ttl), (Some(8848), Some(1)), "the kernel's choice");
+        assert_eq!(
+            (backup.port, backup.ttl),
+            (NonZeroU16::new(8848), NonZeroU8::new(1)),
+            "the kernel's choice"
+        );
         let shown = run("ipvsadm", "-Ln --daemon");
         let expected = "master sync daemon (mcast=v0, syncid=5, maxlen=1400, group=224.0.0.99, port=8850, ttl=3)";
         assert!(shown.contains(expected), "{shown}");
@@ -125,7 +128,7 @@ fn synchronisation_daemons_are_started_listed_and_stopped() {
         ipvs.stop_daemon(DaemonRole::Backup).unwrap();
         assert_eq!(ipvs.daemons().unwrap().entries, []);
         assert_eq!(errno_of(ipvs, Command::StopDaemon(DaemonRole::Master)), errno::ESRCH);
-        let nowhere = Daemon::new(DaemonRole::Master, "nowhere", 1);
+        let nowhere = Daemon::new(DaemonRole::Master, "nowhere".parse().unwrap(), 1);
         assert_eq!(errno_of(ipvs, Command::StartDaemon(nowhere)), errno::ENODEV);
     });
 }
@@ -136,13 +139,11 @@ fn a_daemon_may_use_an_ipv6_group() {
         run("ip", "link add v0 type veth peer name v1");
         run("ip", "link set v0 up");
         run("ip", "link set v1 up");
-        let daemon = Daemon {
-            max_len: Some(1400),
-            group: Some(at("[ff02::99]:0").ip()),
-            port: Some(8850),
-            ttl: Some(2),
-            ..Daemon::new(DaemonRole::Backup, "v0", 9)
-        };
+        let mut daemon = Daemon::new(DaemonRole::Backup, "v0".parse().unwrap(), 9);
+        daemon.max_len = NonZeroU16::new(1400);
+        daemon.group = Some(at("[ff02::99]:0").ip());
+        daemon.port = NonZeroU16::new(8850);
+        daemon.ttl = NonZeroU8::new(2);
         ipvs.start_daemon(daemon.clone()).unwrap();
         assert_eq!(ipvs.daemons().unwrap().entries, [daemon]);
         let shown = run("ipvsadm", "-Ln --daemon");

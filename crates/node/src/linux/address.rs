@@ -43,7 +43,7 @@ pub(super) fn list_addresses(route: &mut RouteSocket) -> Result<Vec<Address>, Ke
         })? {
             // Skipping one could let the node bind a VIP that equals its own address.
             let address = address.map_err(|error: DecodeError| {
-                route_error("read an address")(nl_ipvs::Error::Malformed(error.to_string()))
+                route_error("read an address")(nl_pipeline::Error::Malformed(error.to_string()))
             })?;
             addresses.extend(address);
         }

@@ -81,7 +81,7 @@ impl AddressWatch {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => {
                     let source = errno.into();
-                    let error = nl_ipvs::Error::Io { doing: "wait", source };
+                    let error = nl_pipeline::Error::Io { doing: "wait", source };
                     return Err(route_error("listen to changes")(error));
                 }
             }

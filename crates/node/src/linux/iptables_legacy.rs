@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use nl_ipvs::errno;
+use nl_pipeline::errno;
 use vip::firewall::{
     Backend, Base, Chain, ChainPlace, ESTABLISHED, Families, Firewall, Hook, NEW, Rule,
     RuleCondition, RuleVerdict, iptables_match,

@@ -12,7 +12,7 @@ pub(super) fn ipvs_command(op: &Op) -> Option<Command> {
         Op::SetService { vip, settings, .. } => Command::SetService {
             key: ServiceKey::from(*vip),
             settings: settings.clone(),
-            flags_mask: ServiceFlags(u32::MAX).settable(),
+            flags_mask: ServiceFlags::ALL,
         },
         Op::DeleteService { vip, .. } => Command::DeleteService { key: ServiceKey::from(*vip) },
         Op::AddServer { vip, server, settings } => Command::AddDestination {

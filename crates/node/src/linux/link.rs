@@ -9,7 +9,7 @@ use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage,
 };
-use nl_ipvs::errno;
+use nl_pipeline::errno;
 use rtnetlink::{LinkDummy, LinkUnspec};
 
 use super::socket::{Request, RouteSocket, flagged_request};
@@ -37,7 +37,7 @@ pub(super) fn find_interface(
         Ok(_) => Ok(None),
         Err(refusal) if refusal.errno() == errno::ENODEV => Ok(None),
         Err(source) => {
-            let source = nl_ipvs::Error::Refused { doing: "show it", source };
+            let source = nl_pipeline::Error::Refused { doing: "show it", source };
             Err(super::socket::route_error(format!("read {what}"))(source))
         }
     }

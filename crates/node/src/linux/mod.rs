@@ -10,6 +10,7 @@ mod ipvs;
 mod link;
 mod links;
 mod monitor;
+mod netlink;
 mod nft;
 mod observe;
 mod outward;
@@ -20,7 +21,6 @@ mod proc_net_ip_vs;
 mod protocol;
 mod raw_attributes;
 mod route;
-mod scheduler;
 mod servers;
 mod settings;
 mod socket;
@@ -29,7 +29,7 @@ mod source_address;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use nl_ipvs::Ipvs;
+use nl_ipvs::{Ipvs, Scheduler};
 use vip::nft::NftSupport;
 use vip::plan::OpError;
 use vip::{Observed, Op, Stats, Vip, Ways};
@@ -96,7 +96,11 @@ impl LinuxKernel {
     /// # Errors
     /// When the kernel's answer is lost.
     pub fn has_scheduler(&mut self, name: &str) -> Result<Option<bool>, KernelError> {
-        scheduler::has_scheduler(&mut self.ipvs, name)
+        let Ok(scheduler) = Scheduler::new(name) else { return Ok(Some(false)) };
+        self.ipvs.has_scheduler(&scheduler).map_err(|error| KernelError::Ipvs {
+            doing: format!("ask for the scheduler {name}"),
+            error,
+        })
     }
 }
 

@@ -166,7 +166,7 @@ impl Monitor {
 /// Opens a socket that receives the announcements of these multicast groups.
 pub(super) fn join_groups(protocol: isize, groups: &[u32]) -> Result<Socket, KernelError> {
     let io = |doing| {
-        move |source| route_error("listen to changes")(nl_ipvs::Error::Io { doing, source })
+        move |source| route_error("listen to changes")(nl_pipeline::Error::Io { doing, source })
     };
     let mut socket = Socket::new(protocol).map_err(io("open"))?;
     socket.bind_auto().map_err(io("bind"))?;
@@ -235,5 +235,5 @@ fn is_local_to_a_link(address: Ipv6Addr) -> bool {
 
 fn socket_broken(errno: Errno) -> KernelError {
     let source = errno.into();
-    route_error("listen to changes")(nl_ipvs::Error::Io { doing: "read", source })
+    route_error("listen to changes")(nl_pipeline::Error::Io { doing: "read", source })
 }

@@ -104,9 +104,5 @@ fn require_complete<T>(
     doing: impl Fn() -> String,
 ) -> Result<Vec<T>, KernelError> {
     let failed = |error| KernelError::Ipvs { doing: doing(), error };
-    let dump = dump.map_err(failed)?;
-    match dump.unreadable.into_iter().next() {
-        Some(error) => Err(failed(error.into())),
-        None => Ok(dump.entries),
-    }
+    dump.map_err(failed)?.complete().map_err(|error| failed(error.into()))
 }

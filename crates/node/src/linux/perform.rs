@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use nl_ipvs::{Ipvs, errno};
+use nl_ipvs::Ipvs;
+use nl_pipeline::errno;
 use vip::firewall::Backend;
 use vip::plan::OpError;
 use vip::{LocalRoute, Op};
 
-use super::answer::{Answer, failed_op, refused_op, unknown_outcome};
+use super::answer::{Answer, failed_op, refused_op, unknown_ipvs_outcome, unknown_outcome};
 use super::flows::Flows;
 use super::link::Dummy;
 use super::nft::Nft;
@@ -91,8 +92,9 @@ fn change_services(ipvs: &mut Ipvs, ops: &[&Op]) -> Vec<Answer> {
                 })
             })),
             // The outcome of this part is unknown, and the rest isn't tried.
-            Err(error) => {
-                answers.extend(repeat_error(&ops[answers.len()..], &unknown_outcome(&error)));
+            Err(failed) => {
+                let error = unknown_ipvs_outcome(&failed.error);
+                answers.extend(repeat_error(&ops[answers.len()..], &error));
                 break;
             }
         }
@@ -129,7 +131,7 @@ fn change_some_addresses(
     socket: &mut RouteSocket,
     link: u32,
     ops: &[&Op],
-) -> Result<Vec<Answer>, nl_ipvs::Error> {
+) -> Result<Vec<Answer>, nl_pipeline::Error> {
     let mut requests = Vec::with_capacity(2 * ops.len());
     let parts: Vec<_> = ops
         .iter()
@@ -174,7 +176,7 @@ fn displace_kernel_routes<'a>(
     socket: &mut RouteSocket,
     link: u32,
     done: impl Iterator<Item = &'a Op>,
-) -> Result<(), nl_ipvs::Error> {
+) -> Result<(), nl_pipeline::Error> {
     // Each with whether its address is new, so that the route is certain to come.
     let displaced = done.filter_map(|op| match op {
         Op::Bind { address, route, .. } => route.mtu.map(|_| (*address, true)),

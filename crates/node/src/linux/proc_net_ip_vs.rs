@@ -151,13 +151,13 @@ mod tests {
     }
 
     fn held(weight: u32, forward: ForwardMethod, (active, inactive): (u32, u32)) -> ObservedServer {
-        let settings = DestinationSettings { forward, ..DestinationSettings::masquerade(weight) };
+        let settings = DestinationSettings::new(forward, weight);
         ObservedServer { settings, active, inactive, stats: None }
     }
 
     /// What the text confirms of services with these real servers.
     fn read(text: &str, known: &[(ServiceKey, Servers)]) -> Confirmed {
-        let settings = vip::label::Options::default().service_settings(nl_ipvs::Family::Inet);
+        let settings = vip::label::Options::default().service_settings();
         let service = |servers: &Servers| {
             let (settings, servers) = (settings.clone(), servers.clone());
             ObservedService { settings, servers, stats: Default::default() }
@@ -233,11 +233,7 @@ mod tests {
         ];
         (forward, 0..3_u32, 0..3_u32, 0..3_u32, 0..2_u32).prop_map(
             |(forward, weight, active, inactive, upper)| {
-                let settings = DestinationSettings {
-                    forward,
-                    upper_threshold: upper,
-                    ..DestinationSettings::masquerade(weight)
-                };
+                let settings = DestinationSettings::new(forward, weight).with_thresholds(upper, 0);
                 ObservedServer { settings, active, inactive, stats: None }
             },
         )

@@ -103,7 +103,7 @@ fn look_up(
     match route.get(&format!("the route to {address}"), query) {
         Ok(Ok(RouteNetlinkMessage::NewRoute(message))) => Ok(parse_route(&message)),
         // There is none, or an exotic one: an encapsulation that can't be parsed.
-        Ok(_) | Err(KernelError::Route { error: nl_ipvs::Error::Malformed(_), .. }) => Ok(None),
+        Ok(_) | Err(KernelError::Route { error: nl_pipeline::Error::Malformed(_), .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -100,7 +100,7 @@ fn dump_servers(
 ) -> Result<Vec<(SocketAddr, ObservedServer)>, nl_ipvs::Error> {
     let take = |listed: Destination| (listed.address, observed_server(listed, counters));
     let mut servers: Vec<_> =
-        ipvs.destinations_with(key, take)?.into_iter().collect::<Result<_, _>>()?;
+        ipvs.destinations_with(key, take)?.into_iter().flatten().collect::<Result<_, _>>()?;
     servers.sort_by_key(|(address, _)| *address);
     Ok(servers)
 }
@@ -118,13 +118,12 @@ mod tests {
 
     #[test]
     fn counters_are_kept_for_who_wants_them() {
-        let listed = |connections| Destination {
-            address: ([10, 0, 0, 1], 80).into(),
-            settings: DestinationSettings::masquerade(1),
-            active_connections: 1,
-            inactive_connections: 2,
-            persistent_connections: 0,
-            stats: Stats { connections, ..Stats::default() },
+        let listed = |connections| {
+            let settings = DestinationSettings::masquerade(1);
+            let mut listed = Destination::new(([10, 0, 0, 1], 80).into(), settings);
+            (listed.active_connections, listed.inactive_connections) = (1, 2);
+            listed.stats.connections = connections;
+            listed
         };
         let counted = |connections, counters| {
             let server = observed_server(listed(connections), counters);

@@ -2,12 +2,10 @@
 
 use netlink_packet_core::{DecodeError, NetlinkDeserializable, NetlinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
-use nl_ipvs::pipeline::{Outcomes, Pipeline};
+use nl_pipeline::{Outcomes, Protocol};
 
+use super::netlink::Pipeline;
 use crate::KernelError;
-
-/// `NETLINK_ROUTE` of `linux/netlink.h`.
-const NETLINK_ROUTE: isize = 0;
 
 pub(super) type Request = NetlinkMessage<RouteNetlinkMessage>;
 
@@ -17,7 +15,7 @@ pub(super) struct RouteSocket(Pipeline);
 
 impl RouteSocket {
     pub(super) fn open() -> Result<Self, KernelError> {
-        Pipeline::open(NETLINK_ROUTE).map(Self).map_err(route_error("open its socket"))
+        Pipeline::open(Protocol::ROUTE).map(Self).map_err(route_error("open its socket"))
     }
 
     /// Dumps all objects of a kind. `take` extracts the relevant part of each message as it comes,
@@ -35,7 +33,7 @@ impl RouteSocket {
         self.0
             .dump_as(&query.into(), read)
             .map_err(route_error(doing()))?
-            .map_err(|source| nl_ipvs::Error::Refused { doing: "list them", source })
+            .map_err(|source| nl_pipeline::Error::Refused { doing: "list them", source })
             .map_err(route_error(doing()))
     }
 
@@ -44,9 +42,9 @@ impl RouteSocket {
         &mut self,
         what: &str,
         query: RouteNetlinkMessage,
-    ) -> Result<Result<RouteNetlinkMessage, nl_ipvs::KernelError>, KernelError> {
+    ) -> Result<Result<RouteNetlinkMessage, nl_pipeline::KernelError>, KernelError> {
         let malformed =
-            |text: String| route_error(format!("read {what}"))(nl_ipvs::Error::Malformed(text));
+            |text: String| route_error(format!("read {what}"))(nl_pipeline::Error::Malformed(text));
         match self.0.get(&query.into()).map_err(route_error(format!("read {what}")))? {
             Err(refusal) => Ok(Err(refusal)),
             Ok(entries) => match entries.into_iter().next() {
@@ -58,7 +56,7 @@ impl RouteSocket {
     }
 
     /// Sends changes, many at a time, and returns the outcome of each.
-    pub(super) fn batch(&mut self, requests: Vec<Request>) -> Result<Outcomes, nl_ipvs::Error> {
+    pub(super) fn batch(&mut self, requests: Vec<Request>) -> Result<Outcomes, nl_pipeline::Error> {
         self.0.batch(requests)
     }
 }
@@ -71,7 +69,9 @@ pub(super) fn flagged_request(message: RouteNetlinkMessage, flags: u16) -> Reque
 }
 
 /// Wraps an error of the socket, with the action that failed.
-pub(super) fn route_error(doing: impl Into<String>) -> impl FnOnce(nl_ipvs::Error) -> KernelError {
+pub(super) fn route_error(
+    doing: impl Into<String>,
+) -> impl FnOnce(nl_pipeline::Error) -> KernelError {
     let doing = doing.into();
     move |error| KernelError::Route { doing, error }
 }

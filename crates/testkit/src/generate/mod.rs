@@ -5,7 +5,7 @@ mod firewall;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use nl_ipvs::{
     DestinationSettings, Family, ServiceFlags, ServiceKey, ServiceSettings, Stats, Timeouts,
@@ -187,12 +187,15 @@ fn bindings(addresses: BTreeMap<IpAddr, Option<IpAddr>>) -> BTreeMap<IpAddr, Bou
 fn any_observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)> {
     let key = prop_oneof![
         9 => any_vip().prop_map(ServiceKey::from),
-        1 => (1..3_u32).prop_map(|mark| ServiceKey::Fwmark { family: Family::Inet, mark }),
+        1 => (1..3_u32).prop_map(|mark| {
+            let mark = NonZeroU32::MIN.saturating_add(mark - 1);
+            ServiceKey::fwmark(Family::Inet, mark)
+        }),
     ];
     (key, any_options(), any::<bool>()).prop_flat_map(|(key, options, marked)| {
         let servers = btree_map(any_server(key.family()), 0..3_u32, 0..4);
         servers.prop_map(move |servers| {
-            let mut settings = options.service_settings(key.family());
+            let mut settings = options.service_settings();
             settings.flags = held_flags(&settings, marked);
             (
                 key,
@@ -207,8 +210,7 @@ fn any_observed_service() -> impl Strategy<Value = (ServiceKey, ObservedService)
 }
 
 fn held_flags(settings: &ServiceSettings, marked: bool) -> ServiceFlags {
-    let flags = if marked { settings.flags } else { settings.flags & !MARK };
-    flags | ServiceFlags::HASHED
+    if marked { settings.flags } else { settings.flags & !MARK }
 }
 
 fn idle_servers(servers: BTreeMap<SocketAddr, u32>) -> BTreeMap<SocketAddr, ObservedServer> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use nl_ipvs::{ServiceKey, ServiceSettings};
+use nl_ipvs::ServiceKey;
 
 use crate::merge_join::merge_join;
 use crate::nft::{Element, Table};
@@ -57,19 +57,12 @@ fn changed_keys<'a, K: Ord, V>(
 }
 
 fn same_service(was: &ObservedService, is: &ObservedService) -> bool {
-    same_settings(&was.settings, &is.settings)
+    was.settings == is.settings
         && (was.servers.is_same(&is.servers)
             || was.servers.len() == is.servers.len()
                 && was.servers.iter().zip(&is.servers).all(|((server, was), (other, is))| {
                     (server, was.settings) == (other, is.settings)
                 }))
-}
-
-/// Compares settings without the flag that only the kernel sets.
-fn same_settings(was: &ServiceSettings, is: &ServiceSettings) -> bool {
-    let ServiceSettings { scheduler, flags, timeout, prefix_len, persistence_engine } = was;
-    (flags.settable(), *timeout, *prefix_len) == (is.flags.settable(), is.timeout, is.prefix_len)
-        && (scheduler, persistence_engine) == (&is.scheduler, &is.persistence_engine)
 }
 
 fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
@@ -99,14 +92,14 @@ fn table_states(observed: &Observed) -> [impl PartialEq + '_; 2] {
 mod tests {
     use std::net::SocketAddr;
 
-    use nl_ipvs::{DestinationSettings, Family, ServiceFlags, Stats};
+    use nl_ipvs::{DestinationSettings, Stats};
 
     use super::*;
     use crate::label::Options;
     use crate::{Bound, Link, ObservedServer};
 
     fn service() -> (ServiceKey, ObservedService) {
-        let settings = Options::default().service_settings(Family::Inet);
+        let settings = Options::default().service_settings();
         let settings_of = DestinationSettings::masquerade(1);
         let server = ObservedServer { settings: settings_of, active: 0, inactive: 0, stats: None };
         let at: SocketAddr = ([10, 0, 0, 1], 80).into();
@@ -137,7 +130,6 @@ mod tests {
     fn connections_counters_and_listeners_are_no_difference() {
         let same = after(|observed| {
             edit(observed, |service| {
-                service.settings.flags |= ServiceFlags::HASHED;
                 service.stats.connections = 7;
                 service.servers.values_mut().for_each(|server| server.active = 7);
             });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nl_ipvs::{Family, Scheduler, ServiceFlags, ServiceSettings};
+use nl_ipvs::{Scheduler, ServiceFlags, ServiceSettings};
 
 use super::key::is_option_key;
 use super::value::parse_address;
@@ -216,7 +216,7 @@ impl Options {
 
     /// Returns the settings of the virtual service, including our mark.
     #[must_use]
-    pub fn service_settings(&self, family: Family) -> ServiceSettings {
+    pub fn service_settings(&self) -> ServiceSettings {
         let scheduler = Scheduler::new(self.scheduler.name()).ok();
         let mut flags = MARK;
         if self.scheduler.hashes_the_client() {
@@ -229,13 +229,10 @@ impl Options {
         if self.persistence.is_some() {
             flags |= ServiceFlags::PERSISTENT;
         }
-        ServiceSettings {
-            scheduler,
-            flags,
-            timeout: self.persistence.unwrap_or(0),
-            prefix_len: if family == Family::Inet { 32 } else { 128 },
-            persistence_engine: None,
-        }
+        let mut settings = ServiceSettings::without_scheduler().with_flags(flags);
+        settings.scheduler = scheduler;
+        settings.timeout = self.persistence.unwrap_or(0);
+        settings
     }
 
     /// Derives options from the settings of a virtual service. Settings that no option has are
@@ -302,6 +299,8 @@ fn parse_drain(text: &str) -> Result<Duration, OptionError> {
 
 #[cfg(test)]
 mod tests {
+    use nl_ipvs::ClientPrefix;
+
     use super::*;
 
     fn obey(key: &str, value: &str) -> Result<Options, OptionError> {
@@ -319,7 +318,7 @@ mod tests {
             for persistence in [None, Some(300)] {
                 let hash_port = scheduler.hashes_the_client();
                 let options = Options { scheduler, hash_port, persistence, ..Options::default() };
-                let settings = options.service_settings(Family::Inet6);
+                let settings = options.service_settings();
                 assert_eq!(Options::from_settings(&settings), options);
             }
         }
@@ -387,10 +386,10 @@ mod tests {
     fn hashing_schedulers_always_fall_back() {
         for name in ["sh", "mh"] {
             let options = obey("IPVS_SCHEDULER", name).unwrap();
-            assert!(options.service_settings(Family::Inet).flags.contains(ServiceFlags::SCHED_1));
+            assert!(options.service_settings().flags.contains(ServiceFlags::SCHED_1));
         }
-        let wlc = Options::default().service_settings(Family::Inet6);
-        assert_eq!((wlc.flags, wlc.prefix_len), (MARK, 128));
+        let wlc = Options::default().service_settings();
+        assert_eq!((wlc.flags, wlc.client_prefix), (MARK, ClientPrefix::WHOLE));
     }
 
     #[test]

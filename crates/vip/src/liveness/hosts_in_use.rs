@@ -243,7 +243,7 @@ mod tests {
                 let found = ObservedServer { settings, active: 0, inactive: 0, stats: None };
                 (at(server), found)
             });
-            let settings = service(&[]).settings(&vip);
+            let settings = service(&[]).settings();
             let servers = servers.collect();
             let service = ObservedService { settings, servers, stats: Default::default() };
             observed.services.insert(vip.into(), service);
@@ -305,7 +305,7 @@ mod tests {
                 inactive,
                 stats: None,
             };
-            let settings = desired.settings(&tcp);
+            let settings = desired.settings();
             let servers = [(at("10.0.0.4:80"), server)].into_iter().collect();
             let service = ObservedService { settings, servers, stats: Default::default() };
             observed.services.insert(tcp.into(), service);

@@ -79,9 +79,8 @@ impl Plan {
     #[must_use]
     pub fn adopt(observed: &Observed, vips: &[Vip]) -> Self {
         let unmarked = vips.iter().filter_map(|vip| {
-            let before = settable_part(observed.service(vip)?);
-            let settings = ServiceSettings { flags: before.flags | MARK, ..before.clone() };
-            let before = Box::new(before);
+            let before = Box::new(observed.service(vip)?.settings.clone());
+            let settings = ServiceSettings::clone(&before).with_flags(MARK);
             (settings != *before).then_some(Op::SetService { vip: *vip, before, settings })
         });
         Plan {
@@ -148,13 +147,13 @@ fn change_service(
     node: &str,
 ) -> bool {
     let vip = *vip;
-    let settings = wanted.settings(&vip);
+    let settings = wanted.settings();
     let nothing = BTreeMap::new();
     let held = observed.service(&vip);
     match held {
         None => ops.push(Op::AddService { vip, settings }),
-        Some(held) if settable_part(held) != settings => {
-            ops.push(Op::SetService { vip, before: settable_part(held).into(), settings });
+        Some(held) if held.settings != settings => {
+            ops.push(Op::SetService { vip, before: held.settings.clone().into(), settings });
         }
         Some(_) => {}
     }
@@ -300,11 +299,6 @@ fn change_timeouts(observed: &Observed, desired: &Desired) -> Option<Op> {
     let (before, timeouts) = (observed.timeouts, desired.timeouts);
     let differ = !timeout_changes(&before, &timeouts).is_empty();
     (differ && !desired.services.is_empty()).then_some(Op::SetTimeouts { before, timeouts })
-}
-
-/// Returns the settings of a service without the flags that the kernel sets itself.
-fn settable_part(service: &ObservedService) -> ServiceSettings {
-    ServiceSettings { flags: service.settings.flags.settable(), ..service.settings.clone() }
 }
 
 /// Changes the addresses. `kept` have services that stay although no app claims them.

@@ -112,8 +112,6 @@ fn servers_mut<'a>(model: &'a mut Observed, vip: &Vip) -> &'a mut Servers {
     &mut model
         .services
         .entry(key)
-        .or_insert_with(|| {
-            empty_service(crate::label::Options::default().service_settings(key.family()))
-        })
+        .or_insert_with(|| empty_service(crate::label::Options::default().service_settings()))
         .servers
 }

@@ -287,7 +287,7 @@ mod tests {
     use super::*;
     use crate::label::Options;
     use crate::{LocalRoute, Protocol};
-    use nl_ipvs::{DestinationSettings, Family};
+    use nl_ipvs::DestinationSettings;
     use std::net::SocketAddr;
     use std::num::NonZeroU16;
 
@@ -301,7 +301,7 @@ mod tests {
     }
 
     fn add_service(last: u8) -> Op {
-        let settings = Options::default().service_settings(Family::Inet);
+        let settings = Options::default().service_settings();
         Op::AddService { vip: vip(last), settings }
     }
 
@@ -357,7 +357,7 @@ mod tests {
     fn one_failing_service_leaves_another_on_its_address_alone() {
         let mut other = vip(1);
         other.port = NonZeroU16::new(81).unwrap();
-        let settings = Options::default().service_settings(Family::Inet);
+        let settings = Options::default().service_settings();
         let ops = [add_service(1), Op::AddService { vip: other, settings }, bind(1)];
         assert_eq!(run(&ops, &[add_service(1)], ENOENT), ["failed", "done", "done"]);
     }

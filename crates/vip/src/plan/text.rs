@@ -204,7 +204,7 @@ pub(crate) fn settings_changes(
     }
     let own = !(MARK | ServiceFlags::PERSISTENT);
     if before.flags & own != after.flags & own {
-        changes.push(format!("flags {:#x} -> {:#x}", before.flags.0, after.flags.0));
+        changes.push(format!("flags {:#x} -> {:#x}", before.flags.bits(), after.flags.bits()));
     }
     if changes.is_empty() {
         changes.push("persistence mask, engine or timeout restored".into());

@@ -220,9 +220,8 @@ impl Drift {
                 }
             }
             Self::Foreign(vip) => {
-                let mut settings =
-                    vip::label::Options::default().service_settings(vip.address.into());
-                settings.flags = ServiceFlags::HASHED;
+                let mut settings = vip::label::Options::default().service_settings();
+                settings.flags = ServiceFlags::NONE;
                 state.services.entry(ServiceKey::from(*vip)).or_insert_with(|| {
                     vip::ObservedService {
                         settings,
@@ -366,10 +365,7 @@ proptest! {
             take(&mut world, step);
             world.work();
             let (plans, known) = (world.plans.len(), world.controller.observed());
-            let mut known = Observed::clone(known.unwrap());
-            for service in known.services.values_mut() {
-                service.settings.flags |= ServiceFlags::HASHED;
-            }
+            let known = Observed::clone(known.unwrap());
             prop_assert_eq!(&known, &world.kernel.state);
             world.hear(Input::Release);
             prop_assert_eq!(world.plans.len(), plans, "a full comparison finds something to do");

@@ -70,8 +70,8 @@ pub(crate) fn applied(claims: Vec<Claim>) -> Observed {
 
 /// Adds a service that vipd didn't make.
 pub(crate) fn add_foreign(observed: &mut Observed, at: &str, servers: &[(&str, u32)]) {
-    let mut settings = Options::default().service_settings(vip(at).address.into());
-    settings.flags = ServiceFlags::HASHED;
+    let mut settings = Options::default().service_settings();
+    settings.flags = ServiceFlags::NONE;
     add_service(observed, at, settings, servers);
 }
 

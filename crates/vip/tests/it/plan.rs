@@ -1,6 +1,5 @@
 //! Plans: what they do, what they leave alone, how they read.
 
-use nl_ipvs::ServiceFlags;
 use vip::label::Scheduling;
 use vip::ownership::MARK;
 use vip::plan::{Step, ipvsadm_args};
@@ -102,16 +101,6 @@ fn nothing_to_do_says_so() {
 }
 
 #[test]
-fn the_kernels_hashed_flag_is_no_change() {
-    let claims = || vec![mysql(vec![healthy("a", "10.0.0.1:1")])];
-    let mut observed = applied(claims());
-    for service in observed.services.values_mut() {
-        service.settings.flags |= ServiceFlags::HASHED;
-    }
-    assert!(plan(&observed, &decide(claims(), &observed)).is_empty());
-}
-
-#[test]
 fn drift_of_weight_forwarding_and_thresholds_is_put_back() {
     let claims = || vec![mysql(vec![healthy("a", "10.0.0.1:1")])];
     let mut observed = applied(claims());
@@ -194,7 +183,7 @@ fn adopting_marks_and_changes_nothing_else() {
         observed.service(&vip("3.3.0.6:3306")).unwrap(),
         after.service(&vip("3.3.0.6:3306")).unwrap(),
     );
-    assert_eq!(is.settings.flags, was.settings.flags.settable() | MARK);
+    assert_eq!(is.settings.flags, was.settings.flags | MARK);
     assert_eq!(is.servers, was.servers);
     assert!(Plan::adopt(&after, &[vip("3.3.0.6:3306")]).is_empty());
 }
@@ -243,7 +232,7 @@ fn ipvsadm_is_told_the_same() {
     add_service(
         &mut observed,
         "3.3.0.6:3306",
-        vip::label::Options::default().service_settings(nl_ipvs::Family::Inet),
+        vip::label::Options::default().service_settings(),
         &[("10.0.0.1:1", 1), ("10.0.0.2:2", 1)],
     );
     let claims = vec![mysql(vec![task("a", "10.0.0.1:1", Condition::Killing)]), persistent];

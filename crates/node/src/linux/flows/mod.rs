@@ -8,13 +8,13 @@ mod message;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use nl_ipvs::pipeline::Pipeline;
-use nl_ipvs::{Family, errno};
+use nl_ipvs::Family;
+use nl_pipeline::{Protocol, errno};
 use vip::plan::StaleFlows;
 use vip::{Op, Vip};
 
 use super::answer::{Answer, refused_op, unknown_outcome};
+use super::netlink::Pipeline;
 pub(super) use message::connection_ends;
 #[cfg(test)]
 pub(super) use message::tests::tracked;
@@ -32,7 +32,7 @@ impl Flows {
     /// Opens the socket. Without netfilter in the kernel, nothing is ever deleted.
     #[must_use]
     pub fn open() -> Self {
-        Self { socket: Pipeline::open(NETLINK_NETFILTER).ok() }
+        Self { socket: Pipeline::open(Protocol::NETFILTER).ok() }
     }
 
     /// Deletes the conntrack entries of the flows that the operations name. The others stay.

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use nl_ipvs::errno;
-use nl_ipvs::pipeline::Pipeline;
+use nl_pipeline::errno;
 use vip::firewall::{Chain, ChainPlace, Families, Firewall, Hook, Rule, RuleVerdict};
 use vip::plan::OpError;
 
@@ -14,6 +13,7 @@ use super::transaction::commit_messages;
 use super::{elements, expression, foreign, message};
 use crate::KernelError;
 use crate::linux::answer::{Answer, failed_op};
+use crate::linux::netlink::Pipeline;
 use crate::linux::raw_attributes::Raw;
 
 /// The most chains that are read. On a node with more, the rest counts as not understood.

@@ -17,15 +17,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use nl_ipvs::pipeline::Pipeline;
-use nl_ipvs::{Error, Family, errno};
+use nl_ipvs::Family;
+use nl_pipeline::{Error, Protocol, errno};
 use vip::firewall::Firewall;
 use vip::nft::{Element, Guard, LostSyns, Masquerade, NftSupport, Rules, Table, TableState};
 use vip::plan::OpError;
 use vip::{Nft as Tables, Op};
 
 use super::answer::{Answer, failed_op};
+use super::netlink::Pipeline;
 use crate::{KernelError, error_chain};
 pub(super) use layout::{LOG_GROUP, REFUSED_PREFIX};
 use message::Message;
@@ -81,7 +81,7 @@ impl Nft {
     /// Opens the socket. A kernel without netfilter counts as one without any ability.
     #[must_use]
     pub fn open() -> Self {
-        let socket = Pipeline::open(NETLINK_NETFILTER);
+        let socket = Pipeline::open(Protocol::NETFILTER);
         Self { socket, known: None, tried_at: None, firewall: None }
     }
 

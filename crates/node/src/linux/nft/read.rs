@@ -5,14 +5,15 @@ use netlink_packet_core::{
 };
 use netlink_packet_netfilter::nftables::{GenAttribute, NfTablesMessage, TableAttribute};
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
-use nl_ipvs::pipeline::{Entries, Pipeline};
-use nl_ipvs::{Error, Family, KernelError as Refusal, errno};
+use nl_ipvs::Family;
+use nl_pipeline::{Error, KernelError as Refusal, errno};
 use vip::nft::{Element, Table, TableState};
 
 use super::compare::{self, Shapes};
 use super::message;
 use super::{elements, key, layout};
 use crate::KernelError;
+use crate::linux::netlink::{Entries, Pipeline};
 use crate::linux::raw_attributes::Raw;
 
 /// An object of nftables, or the error of parsing it.

@@ -1,10 +1,10 @@
 //! Transactions of nftables: messages that take effect together or not at all.
 
-use nl_ipvs::KernelError as Refusal;
-use nl_ipvs::pipeline::Pipeline;
+use nl_pipeline::KernelError as Refusal;
 
 use super::message::{self, Message};
 use crate::linux::answer::{Answer, refused_op, unknown_outcome};
+use crate::linux::netlink::Pipeline;
 
 /// Sends messages as one transaction.
 pub(super) fn commit_messages(socket: &mut Pipeline, messages: Vec<Message>) -> Answer {

@@ -28,8 +28,7 @@ impl KernelError {
         self.errno
     }
 
-    /// Returns the kernel's message. IPVS itself sends none; the checks of attributes that precede
-    /// it do, and so do other families.
+    /// Returns the kernel's message, if it sent one. Not every family does.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
@@ -52,7 +51,7 @@ impl fmt::Display for KernelError {
 
 impl std::error::Error for KernelError {}
 
-/// The errnos that IPVS and other netlink families answer with, and their meaning there
+/// The errnos that netlink families such as IPVS answer with, and their meaning there
 /// (`asm-generic/errno-base.h` and `asm-generic/errno.h`; those of the latter, from 35 on, differ on
 /// alpha, mips, parisc and sparc).
 pub mod errno {
@@ -85,11 +84,12 @@ pub mod errno {
     /// The kernel had to drop an answer.
     pub const ENOBUFS: i32 = 105;
 
-    pub(super) const NAMES: [(i32, &str, &str); 13] = [
+    pub(super) const NAMES: [(i32, &str, &str); 14] = [
         (EPERM, "EPERM", "not permitted, CAP_NET_ADMIN is needed"),
         (ENOENT, "ENOENT", "no such entry"),
         (ESRCH, "ESRCH", "not found"),
         (ENOMEM, "ENOMEM", "out of memory"),
+        (EACCES, "EACCES", "permission denied"),
         (EBUSY, "EBUSY", "busy"),
         (EEXIST, "EEXIST", "already exists"),
         (ENODEV, "ENODEV", "no such network device"),

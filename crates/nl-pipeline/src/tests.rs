@@ -1,45 +1,24 @@
 //! The bookkeeping of answers, with datagrams made by hand.
 
-use std::convert::Infallible;
+use std::collections::VecDeque;
+use std::io;
 
-use netlink_packet_core::{
-    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable,
-};
-use netlink_sys::protocols::NETLINK_GENERIC;
 use proptest::prelude::*;
 
-use super::Pipeline;
-use super::answer::{Answer, Progress};
-use super::batch::Batch;
-use super::reply::parse_replies;
-use crate::{Error, KernelError, errno};
+use crate::answer::{Answer, Progress};
+use crate::batch::Batch;
+use crate::flags::{
+    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
+    NLMSG_OVERRUN,
+};
+use crate::reply::parse_replies;
+use crate::{Entry, Error, KernelError, Outcome, Pipeline, RawRequest, Transport, errno};
 
 /// A family's own message.
 const ENTRY: u16 = 28;
 
-#[derive(Debug, Clone, PartialEq)]
-struct Bytes(Vec<u8>);
-
-impl NetlinkDeserializable for Bytes {
-    type Error = Infallible;
-    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
-        Ok(Self(payload.to_vec()))
-    }
-}
-
-/// Goes to the controller of generic netlink, which every kernel has.
-impl NetlinkSerializable for Bytes {
-    fn message_type(&self) -> u16 {
-        0x10
-    }
-    fn buffer_len(&self) -> usize {
-        self.0.len()
-    }
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer.copy_from_slice(&self.0);
-    }
+fn payload(entry: Entry<'_>) -> Vec<u8> {
+    entry.payload.to_vec()
 }
 
 fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
@@ -64,8 +43,8 @@ fn done(sequence: u32, code: i32) -> Vec<u8> {
     message(NLMSG_DONE, 2, sequence, &code.to_ne_bytes())
 }
 
-fn refused(outcomes: &[Result<(), KernelError>]) -> Vec<i32> {
-    outcomes.iter().map(|o| o.as_ref().err().map_or(0, KernelError::errno)).collect()
+fn refused(outcomes: impl Iterator<Item = Outcome>) -> Vec<i32> {
+    outcomes.map(|outcome| outcome.err().map_or(0, |error| error.errno())).collect()
 }
 
 /// Feeds datagrams to a batch; the outcomes once it is complete.
@@ -74,7 +53,7 @@ fn run_batch(first: u32, count: u32, datagrams: &[Vec<u8>]) -> Option<Vec<i32>> 
     for datagram in datagrams {
         for reply in parse_replies(datagram) {
             if batch.accept_reply(reply.unwrap()) {
-                return Some(refused(&batch.into_outcomes()));
+                return Some(refused(batch.into_outcomes()));
             }
         }
     }
@@ -89,15 +68,13 @@ type Case<'a, T> = (&'a str, &'a [Vec<u8>], Option<T>);
 
 /// Feeds datagrams to an answer.
 fn run_answer(datagrams: &[Vec<u8>]) -> Option<Answered> {
-    let mut answer = Answer::new(7, Bytes::deserialize);
+    let mut answer = Answer::new(7, payload);
     for datagram in datagrams {
         for reply in parse_replies(datagram) {
             match answer.accept_reply(reply.unwrap()) {
                 Progress::More => {}
                 Progress::Complete => {
-                    let (entries, interrupted) = answer.into_entries();
-                    let bytes = entries.into_iter().map(|entry| entry.unwrap().0).collect();
-                    return Some(Ok((bytes, interrupted)));
+                    return Some(Ok(answer.into_entries()));
                 }
                 Progress::Refused(error) => return Some(Err(error.errno())),
             }
@@ -188,7 +165,7 @@ fn the_kernels_words_are_found_behind_a_whole_and_behind_a_capped_request() {
         (message(NLMSG_ERROR, NLM_F_ACK_TLVS, 7, &code), None),
     ];
     for (datagram, words) in table {
-        let mut answer = Answer::new(7, Bytes::deserialize);
+        let mut answer = Answer::new(7, payload);
         let reply = parse_replies(&datagram).next().unwrap().unwrap();
         let Progress::Refused(error) = answer.accept_reply(reply) else {
             panic!("not refused: {datagram:?}");
@@ -208,16 +185,107 @@ fn an_overrun_means_lost_and_a_broken_length_ends_the_datagram() {
     assert!(matches!(&results[..], [Ok(_), Err(Error::Malformed(_))]));
 }
 
+#[cfg(feature = "socket")]
 #[test]
 fn the_rest_of_an_abandoned_dump_is_read_away_before_the_next_one() {
-    let every_family = Bytes(vec![3, 1, 0, 0]);
-    let abandoned = message(0x10, NLM_F_REQUEST | NLM_F_DUMP, 999, &every_family.0);
-    let mut pipeline = Pipeline::open(NETLINK_GENERIC).unwrap();
+    use crate::Protocol;
+    use crate::flags::{NLM_F_DUMP, NLM_F_REQUEST};
+
+    // Goes to the controller of generic netlink, which every kernel has.
+    let every_family = RawRequest::new(0x10, vec![3, 1, 0, 0]);
+    let abandoned = message(0x10, NLM_F_REQUEST | NLM_F_DUMP, 999, &every_family.payload);
+    let mut pipeline = Pipeline::open(Protocol::GENERIC).unwrap();
     pipeline.send_datagram(&abandoned).unwrap();
-    let header = NetlinkHeader::default();
-    let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(every_family));
-    let families = pipeline.dump(&request).unwrap();
+    let families = pipeline.dump(&every_family, payload).unwrap();
     assert!(!families.unwrap().is_empty(), "or EBUSY");
+}
+
+/// A kernel that answers with what it was given, whatever is asked.
+struct Played(VecDeque<io::Result<Vec<u8>>>);
+
+impl Played {
+    fn pipeline(answers: Vec<io::Result<Vec<u8>>>) -> Pipeline {
+        Pipeline::with_transport(Self(answers.into()))
+    }
+}
+
+impl Transport for Played {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let nothing = || Err(io::ErrorKind::WouldBlock.into());
+        let datagram = self.0.pop_front().unwrap_or_else(nothing)?;
+        let len = datagram.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&datagram[..len]);
+        Ok(datagram.len())
+    }
+    fn try_receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(buffer)
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::from_raw_os_error(errno::ENOBUFS)
+}
+
+fn requests(count: usize) -> Vec<RawRequest> {
+    vec![RawRequest::new(ENTRY, vec![16, 1, 0, 0]); count]
+}
+
+#[test]
+fn a_lost_batch_keeps_the_answers_that_came() {
+    // Two of the first datagram's 128 requests are refused. The answers to the second are lost but
+    // for one, which is read after the kernel has told of the loss.
+    let first = [outcome(1, -17), outcome(3, -2), outcome(128, 0)].concat();
+    let mut pipeline = Played::pipeline(vec![Ok(first), Err(lost()), Ok(outcome(130, -3))]);
+    let failed = pipeline.batch(requests(300)).unwrap_err();
+    assert!(matches!(failed.error, Error::Lost));
+    assert_eq!(failed.outcomes.len(), 256, "the rest wasn't sent");
+    let number = |outcome: &Option<Outcome>| match outcome {
+        None => -1,
+        Some(outcome) => outcome.as_ref().err().map_or(0, KernelError::errno),
+    };
+    let numbers: Vec<_> = failed.outcomes.iter().map(number).collect();
+    assert_eq!(numbers[..4], [17, 0, 2, 0]);
+    assert!(numbers[4..128].iter().all(|number| *number == 0));
+    assert_eq!(numbers[128..131], [-1, 3, -1]);
+    assert!(numbers[131..].iter().all(|number| *number == -1));
+}
+
+#[test]
+fn no_answer_in_time_is_told_with_what_is_known() {
+    let mut pipeline = Played::pipeline(vec![Ok(outcome(1, -17))]);
+    let failed = pipeline.batch(requests(3)).unwrap_err();
+    assert!(matches!(failed.error, Error::Timeout));
+    assert_eq!(failed.outcomes, [Some(Err(KernelError::new(errno::EEXIST))), None, None]);
+    assert_eq!(failed.to_string(), Error::from(failed).to_string());
+}
+
+#[test]
+fn a_dump_that_is_always_interrupted_is_given_up() {
+    let numbered = |sequence| {
+        Ok([message(ENTRY, NLM_F_DUMP_INTR, sequence, &[1]), done(sequence, 0)].concat())
+    };
+    let mut pipeline = Played::pipeline((1..=10).map(numbered).collect());
+    let failed = pipeline.dump(&requests(1)[0], payload).unwrap_err();
+    assert!(matches!(failed, Error::Interrupted { attempts: 10 }));
+    let mut pipeline = Played::pipeline(vec![numbered(1), Ok(done(2, 0))]);
+    assert_eq!(pipeline.dump(&requests(1)[0], payload).unwrap(), Ok(vec![]));
+}
+
+#[test]
+fn no_error_repeats_the_text_of_its_source() {
+    let errors = [
+        Error::Refused { doing: "answer", source: KernelError::new(errno::EPERM) },
+        Error::Io { doing: "open", source: lost() },
+        Error::Malformed("7 bytes".into()),
+    ];
+    for error in errors {
+        if let Some(source) = std::error::Error::source(&error) {
+            assert!(!error.to_string().contains(&source.to_string()), "{error}");
+        }
+    }
 }
 
 proptest! {
@@ -229,7 +297,7 @@ proptest! {
     ) {
         for datagram in [bytes.clone(), message(kind, flags, 7, &bytes)] {
             let mut batch = Batch::new(7, 3);
-            let mut answer = Answer::new(7, Bytes::deserialize);
+            let mut answer = Answer::new(7, payload);
             for reply in parse_replies(&datagram).filter_map(Result::ok) {
                 answer.accept_reply(reply);
             }

@@ -1,11 +1,10 @@
 //! The kernel's replies, parsed from a datagram.
 
-use netlink_packet_core::{
-    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
-    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator, Parseable,
+use crate::flags::{
+    ALIGN, HEADER_LEN, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
+    NLMSG_OVERRUN,
 };
-
-use crate::{Error, KernelError};
+use crate::{Error, KernelError, parse_attributes};
 
 /// `NLMSGERR_ATTR_MSG` of `linux/netlink.h`.
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -13,31 +12,41 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 /// The length of the error code that begins the payload of `NLMSG_ERROR` and `NLMSG_DONE`.
 const CODE_LEN: usize = 4;
 
-/// The length of `struct nlmsghdr`.
-const HEADER_LEN: usize = 16;
+/// A message of the kernel's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<'a> {
+    /// The message type. In generic netlink it is the number of the family.
+    pub message_type: u16,
+    /// The flags of the header.
+    pub flags: u16,
+    /// Everything after `struct nlmsghdr`.
+    pub payload: &'a [u8],
+}
 
 /// One message from the kernel.
 #[derive(Debug, PartialEq)]
-pub(super) struct Reply<'a> {
-    pub(super) header: NetlinkHeader,
-    pub(super) body: Body<'a>,
+pub(crate) struct Reply<'a> {
+    pub(crate) sequence_number: u32,
+    pub(crate) flags: u16,
+    pub(crate) body: Body<'a>,
 }
 
 /// The content of a message.
 #[derive(Debug, PartialEq)]
-pub(super) enum Body<'a> {
+pub(crate) enum Body<'a> {
     /// The outcome of a request: an acknowledgement or a refusal.
     Outcome(Result<(), KernelError>),
     /// The end of a dump, which may have failed midway.
     Done(Result<(), KernelError>),
     /// An entry of an answer.
-    Entry(&'a [u8]),
+    Entry(Entry<'a>),
     /// A message to be ignored.
     Noop,
 }
 
 /// Parses the messages of a datagram, up to the first malformed one.
-pub(super) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
+pub(crate) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<Reply<'_>, Error>> {
     std::iter::from_fn(move || {
         if datagram.is_empty() {
             return None;
@@ -53,21 +62,26 @@ pub(super) fn parse_replies(mut datagram: &[u8]) -> impl Iterator<Item = Result<
 
 /// Parses the first message. Also returns the offset of the next one.
 fn split_reply(bytes: &[u8]) -> Result<(Reply<'_>, usize), Error> {
-    let malformed = |error: netlink_packet_core::DecodeError| Error::Malformed(error.to_string());
-    let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
-    let header = NetlinkHeader::parse(&message).map_err(malformed)?;
-    let payload = message.payload();
-    let body = match header.message_type {
+    let short = || Error::Malformed(format!("{} bytes where a message begins", bytes.len()));
+    let (header, _) = bytes.split_first_chunk::<HEADER_LEN>().ok_or_else(short)?;
+    let u16_at = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+    let u32_at = |at: usize| {
+        u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let (len, message_type, flags) = (u32_at(0) as usize, u16_at(4), u16_at(6));
+    let cut = || Error::Malformed(format!("a message of {len} bytes in {}", bytes.len()));
+    let payload = bytes.get(HEADER_LEN..len).ok_or_else(cut)?;
+    let body = match message_type {
         NLMSG_NOOP => Body::Noop,
         NLMSG_OVERRUN => return Err(Error::Lost),
-        NLMSG_ERROR => Body::Outcome(parse_outcome(header.flags, payload)?),
+        NLMSG_ERROR => Body::Outcome(parse_outcome(flags, payload)?),
         // Linux sends a DONE without an error code where nothing can have failed.
         NLMSG_DONE if payload.is_empty() => Body::Done(Ok(())),
-        NLMSG_DONE => Body::Done(parse_done(header.flags, payload)?),
-        _ => Body::Entry(payload),
+        NLMSG_DONE => Body::Done(parse_done(flags, payload)?),
+        _ => Body::Entry(Entry { message_type, flags, payload }),
     };
-    let len = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
-    Ok((Reply { header, body }, len))
+    let reply = Reply { sequence_number: u32_at(8), flags, body };
+    Ok((reply, len.next_multiple_of(ALIGN)))
 }
 
 /// Parses `struct nlmsgerr`, which is followed by a part of the request, then by attributes.
@@ -75,7 +89,7 @@ fn parse_outcome(flags: u16, payload: &[u8]) -> Result<Result<(), KernelError>, 
     let request_len = match payload.get(CODE_LEN..CODE_LEN + 4) {
         Some(len) if flags & NLM_F_CAPPED == 0 => {
             let len = u32::from_ne_bytes([len[0], len[1], len[2], len[3]]) as usize;
-            len.checked_next_multiple_of(NLMSG_ALIGNTO.into()).unwrap_or(usize::MAX)
+            len.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX)
         }
         _ => HEADER_LEN,
     };
@@ -110,9 +124,8 @@ fn parse_result(
 }
 
 fn find_message(attributes: &[u8]) -> Option<String> {
-    let nla = NlasIterator::new(attributes)
-        .map_while(Result::ok)
-        .find(|nla| nla.kind() == NLMSGERR_ATTR_MSG)?;
-    let text = nla.value().split(|byte| *byte == 0).next()?;
+    let mut all = parse_attributes(attributes).map_while(Result::ok);
+    let found = all.find(|attribute| attribute.number() == NLMSGERR_ATTR_MSG)?;
+    let text = found.value.split(|byte| *byte == 0).next()?;
     Some(String::from_utf8_lossy(text).into_owned())
 }

@@ -1,0 +1,262 @@
+//! The table of a kernel in memory, and what its commands do. The order of checks is the kernel's.
+
+use crate::convert::{self, NO_SCHEDULER};
+use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, ServiceAttribute as A};
+use crate::{
+    Daemon, DaemonRole, Destination, Info, Service, ServiceFlags, ServiceKey, Stats, Timeouts,
+    Version, errno,
+};
+
+/// The schedulers of Linux 6.12.
+const SCHEDULERS: [&str; 14] =
+    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+
+/// The persistence engines of Linux 6.12.
+const ENGINES: [&str; 1] = ["sip"];
+
+const VERSION: Version = Version(0x01_02_01);
+const CONNECTION_TABLE_SIZE: u32 = 4096;
+
+/// A service with its real servers.
+pub(super) struct Held {
+    pub(super) service: Service,
+    /// Newest first, as the kernel lists them.
+    pub(super) destinations: Vec<Destination>,
+}
+
+pub(super) struct Table {
+    pub(super) schedulers: Vec<&'static str>,
+    /// Newest first.
+    services: Vec<Held>,
+    timeouts: Timeouts,
+    daemons: Vec<Daemon>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            schedulers: SCHEDULERS.to_vec(),
+            services: Vec::new(),
+            timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
+            daemons: Vec::new(),
+        }
+    }
+}
+
+/// The entries of the answer, or the errno of the refusal.
+type Answer = Result<Vec<IpvsMessage>, i32>;
+
+impl Table {
+    pub(super) fn find_service(&mut self, key: &ServiceKey) -> Option<&mut Held> {
+        self.services.iter_mut().find(|held| held.service.key == *key)
+    }
+
+    pub(super) fn carry_out(&mut self, message: &IpvsMessage, dump: bool) -> Answer {
+        match (message.command, dump) {
+            (IpvsCmd::GET_SERVICE, true) => Ok(self.services().map(IpvsMessage::from).collect()),
+            (IpvsCmd::GET_SERVICE, false) => {
+                let held = self.required_service(message)?;
+                Ok(vec![IpvsMessage::from(&held.service)])
+            }
+            (IpvsCmd::GET_DEST, true) => Ok(self.list_destinations(message)),
+            (IpvsCmd::GET_DAEMON, true) => Ok(self.daemons.iter().map(IpvsMessage::from).collect()),
+            (IpvsCmd::GET_INFO, false) => {
+                let info = Info { version: VERSION, connection_table_size: CONNECTION_TABLE_SIZE };
+                Ok(vec![info.into()])
+            }
+            (IpvsCmd::GET_CONFIG, false) => Ok(vec![self.timeouts.into()]),
+            (_, true) => Err(errno::EOPNOTSUPP),
+            (_, false) => self.change(message).map(|()| Vec::new()),
+        }
+    }
+
+    fn change(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        match message.command {
+            IpvsCmd::NEW_SERVICE => self.add_service(message),
+            IpvsCmd::SET_SERVICE => self.set_service(message),
+            IpvsCmd::DEL_SERVICE => {
+                let key = self.required_service(message)?.service.key;
+                self.services.retain(|held| held.service.key != key);
+                Ok(())
+            }
+            IpvsCmd::NEW_DEST | IpvsCmd::SET_DEST | IpvsCmd::DEL_DEST => {
+                let synchronised = !self.daemons.is_empty();
+                self.required_service(message)?.change_destination(message, synchronised)
+            }
+            IpvsCmd::NEW_DAEMON => self.start_daemon(message),
+            IpvsCmd::DEL_DAEMON => self.stop_daemon(message),
+            IpvsCmd::SET_CONFIG => self.set_timeouts(message),
+            IpvsCmd::ZERO => self.zero(message),
+            IpvsCmd::FLUSH => {
+                self.services.clear();
+                Ok(())
+            }
+            _ => Err(errno::EOPNOTSUPP),
+        }
+    }
+
+    fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.iter().map(|held| &held.service)
+    }
+
+    fn required_service(&mut self, message: &IpvsMessage) -> Result<&mut Held, i32> {
+        let key = parse_key(service_attributes(message)?)?;
+        self.find_service(&key).ok_or(errno::ESRCH)
+    }
+
+    /// Lists nothing for a service that is missing, as the kernel does.
+    fn list_destinations(&mut self, message: &IpvsMessage) -> Vec<IpvsMessage> {
+        let held = self.required_service(message);
+        held.map_or_else(
+            |_| Vec::new(),
+            |held| held.destinations.iter().map(IpvsMessage::from).collect(),
+        )
+    }
+
+    fn add_service(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let (key, flags) = self.begin_service(message)?;
+        if self.find_service(&key).is_some() {
+            return Err(errno::EEXIST);
+        }
+        let mut service = self.parse_service(message)?;
+        service.settings.flags = flags.written_over(ServiceFlags::NONE);
+        self.services.insert(0, Held { service, destinations: Vec::new() });
+        Ok(())
+    }
+
+    fn set_service(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let (key, flags) = self.begin_service(message)?;
+        if self.find_service(&key).is_none() {
+            return Err(errno::ESRCH);
+        }
+        let settings = self.parse_service(message)?.settings;
+        let held = self.find_service(&key).ok_or(errno::ESRCH)?;
+        let before = held.service.settings.flags;
+        held.service.settings = settings;
+        held.service.settings.flags = flags.written_over(before);
+        Ok(())
+    }
+
+    /// Parses the key and the flags, and checks that all settings are there.
+    fn begin_service(&self, message: &IpvsMessage) -> Result<(ServiceKey, Flags), i32> {
+        let attributes = service_attributes(message)?;
+        let key = parse_key(attributes)?;
+        let has = |wanted: fn(&A) -> bool| attributes.iter().any(wanted);
+        let whole = has(|a| matches!(a, A::Scheduler(_)))
+            && has(|a| matches!(a, A::Timeout(_)))
+            && has(|a| matches!(a, A::Netmask(_)));
+        let flags = attributes.iter().find_map(|attribute| match attribute {
+            A::Flags { flags, mask } => Some(Flags { flags: *flags, mask: *mask }),
+            _ => None,
+        });
+        flags.filter(|_| whole).map(|flags| (key, flags)).ok_or(errno::EINVAL)
+    }
+
+    /// Parses the settings: the scheduler and the engine are looked up before the rest is checked.
+    fn parse_service(&self, message: &IpvsMessage) -> Result<Service, i32> {
+        let attributes = service_attributes(message)?;
+        let known = |attribute: &A| match attribute {
+            A::Scheduler(name) => name == NO_SCHEDULER || self.schedulers.contains(&name.as_str()),
+            A::PersistenceEngine(name) => ENGINES.contains(&name.as_str()),
+            _ => true,
+        };
+        if !attributes.iter().all(known) {
+            return Err(errno::ENOENT);
+        }
+        let service = Service::try_from(message).map_err(|_| errno::EINVAL)?;
+        Ok(Service { stats: Stats::default(), ..service })
+    }
+
+    fn zero(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let one = match service_attributes(message) {
+            Ok(attributes) => Some(parse_key(attributes)?),
+            Err(_) => None,
+        };
+        let mut zeroed = self
+            .services
+            .iter_mut()
+            .filter(|held| one.is_none_or(|key| held.service.key == key))
+            .map(Held::zero);
+        match one {
+            Some(_) => zeroed.next().ok_or(errno::ESRCH),
+            None => {
+                zeroed.for_each(drop);
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes the timeouts that aren't 0.
+    fn set_timeouts(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let wanted = Timeouts::try_from(message).map_err(|_| errno::EINVAL)?;
+        let held = &mut self.timeouts;
+        let pairs = [
+            (wanted.tcp, &mut held.tcp),
+            (wanted.tcp_fin, &mut held.tcp_fin),
+            (wanted.udp, &mut held.udp),
+        ];
+        for (wanted, held) in pairs {
+            if wanted != 0 {
+                *held = wanted;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_daemon(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let daemon = Daemon::try_from(message).map_err(|_| errno::EINVAL)?;
+        // Synchronisation knows no real servers of another family than that of their service.
+        if self.services.iter().any(Held::has_mixed_families) {
+            return Err(errno::EINVAL);
+        }
+        if self.daemons.iter().any(|running| running.role == daemon.role) {
+            return Err(errno::EEXIST);
+        }
+        self.daemons.push(daemon);
+        self.daemons.sort_by_key(|daemon| daemon.role);
+        Ok(())
+    }
+
+    fn stop_daemon(&mut self, message: &IpvsMessage) -> Result<(), i32> {
+        let role: DaemonRole = convert::parse_role(message).map_err(|_| errno::EINVAL)?;
+        let running = self.daemons.iter().position(|daemon| daemon.role == role);
+        self.daemons.remove(running.ok_or(errno::ESRCH)?);
+        Ok(())
+    }
+}
+
+impl Held {
+    fn zero(&mut self) {
+        self.service.stats = Stats::default();
+        for destination in &mut self.destinations {
+            destination.stats = Stats::default();
+        }
+    }
+}
+
+/// Flags, and the mask of those to write.
+struct Flags {
+    flags: u32,
+    mask: u32,
+}
+
+impl Flags {
+    fn written_over(&self, before: ServiceFlags) -> ServiceFlags {
+        ServiceFlags::from_bits((before.bits() & !self.mask) | (self.flags & self.mask))
+    }
+}
+
+fn service_attributes(message: &IpvsMessage) -> Result<&[A], i32> {
+    let found = message.attributes.iter().find_map(|attribute| match attribute {
+        IpvsAttribute::Service(attributes) => Some(attributes.as_slice()),
+        _ => None,
+    });
+    found.ok_or(errno::EINVAL)
+}
+
+fn parse_key(attributes: &[A]) -> Result<ServiceKey, i32> {
+    convert::parse_key(attributes).map_err(|error| match error {
+        crate::EntryError::Unknown { attribute: "IPVS_SVC_ATTR_AF", .. } => errno::EAFNOSUPPORT,
+        _ => errno::EINVAL,
+    })
+}

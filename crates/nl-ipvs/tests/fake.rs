@@ -1,0 +1,156 @@
+//! A client over the kernel in memory: its calls, its errors, and what becomes of lost answers.
+
+use std::net::SocketAddr;
+
+use nl_ipvs::fake::{Failure, FakeKernel};
+use nl_ipvs::{
+    Command, DestinationSettings, Error, Family, Ipvs, KernelError, ServiceFlags, ServiceKey,
+    ServiceSettings, Timeouts, errno,
+};
+
+fn at(address: &str) -> SocketAddr {
+    address.parse().expect("no refusal")
+}
+
+fn key() -> ServiceKey {
+    ServiceKey::tcp(at("10.96.0.1:80"))
+}
+
+fn wlc() -> ServiceSettings {
+    ServiceSettings::new("wlc".parse().expect("no refusal"))
+}
+
+/// A kernel with one service of two real servers, and a client.
+fn filled() -> (FakeKernel, Ipvs) {
+    let kernel = FakeKernel::new();
+    let mut ipvs = kernel.client();
+    ipvs.add_service(key(), wlc()).expect("no refusal");
+    for server in ["10.0.0.1:8080", "10.0.0.2:8080"] {
+        ipvs.add_destination(key(), at(server), DestinationSettings::masquerade(1))
+            .expect("no refusal");
+    }
+    (kernel, ipvs)
+}
+
+#[test]
+fn every_change_has_a_call_of_its_own() {
+    let (_, mut ipvs) = filled();
+    let server = at("10.0.0.1:8080");
+    let settings = wlc().persistent(300).with_flags(ServiceFlags::SCHED_2);
+    ipvs.set_service(key(), settings.clone()).unwrap();
+    assert_eq!(ipvs.service(&key()).unwrap().unwrap().settings, settings);
+    ipvs.set_destination(key(), server, DestinationSettings::masquerade(7)).unwrap();
+    let servers = ipvs.destinations(&key()).unwrap().unwrap().complete().unwrap();
+    let weights: Vec<_> = servers.iter().map(|s| (s.address, s.settings.weight)).collect();
+    assert_eq!(weights, [(at("10.0.0.2:8080"), 1), (server, 7)]);
+    ipvs.delete_destination(key(), server).unwrap();
+    ipvs.zero(Some(key())).unwrap();
+    ipvs.set_timeouts(Timeouts { tcp: 0, tcp_fin: 60, udp: 0 }).unwrap();
+    assert_eq!(ipvs.timeouts().unwrap(), Timeouts { tcp: 900, tcp_fin: 60, udp: 300 });
+    assert_eq!(ipvs.info().unwrap().version.to_string(), "1.2.1");
+    ipvs.delete_service(key()).unwrap();
+    assert_eq!(ipvs.services().unwrap().entries, []);
+}
+
+#[test]
+fn a_service_is_read_back_equal_to_what_was_set() {
+    let kernel = FakeKernel::new();
+    let mut ipvs = kernel.client();
+    let marked = ServiceKey::fwmark(Family::Inet6, 7.try_into().unwrap());
+    for key in [key(), marked] {
+        let settings = wlc().with_flags(ServiceFlags::from_bits(u32::MAX)).persistent(1);
+        ipvs.add_service(key, settings.clone()).unwrap();
+        let read = ipvs.service(&key).unwrap().unwrap();
+        assert_eq!((read.key, read.settings), (key, settings));
+    }
+}
+
+#[test]
+fn the_real_servers_of_a_missing_service_are_none_and_of_an_empty_one_no_entries() {
+    let (_, mut ipvs) = filled();
+    let other = ServiceKey::udp(at("10.96.0.1:53"));
+    assert_eq!(ipvs.destinations(&other).unwrap(), None);
+    ipvs.add_service(other, wlc()).unwrap();
+    assert_eq!(ipvs.destinations(&other).unwrap().unwrap().entries, []);
+    assert_eq!(ipvs.service(&ServiceKey::sctp(at("10.96.0.1:80"))).unwrap(), None);
+}
+
+#[test]
+fn a_refusal_names_the_change_and_is_told_apart() {
+    let (kernel, mut ipvs) = filled();
+    let error = ipvs.add_service(key(), wlc()).unwrap_err();
+    assert!(error.is_already_exists());
+    assert_eq!(error.to_string(), "the kernel refused to add a service");
+    assert_eq!(error.refusal(), Some(&KernelError::new(errno::EEXIST)));
+    assert!(ipvs.delete_destination(key(), at("10.0.0.9:80")).unwrap_err().is_not_found());
+
+    kernel.remove_scheduler(&"mh".parse().unwrap());
+    let error = ipvs.set_service(key(), ServiceSettings::new("mh".parse().unwrap())).unwrap_err();
+    assert!(error.to_string().contains("modprobe"), "{error}");
+    assert_eq!(ipvs.has_scheduler(&"mh".parse().unwrap()).unwrap(), Some(false));
+    assert_eq!(ipvs.has_scheduler(&"wlc".parse().unwrap()).unwrap(), Some(true));
+    assert_eq!(ipvs.services().unwrap().entries.len(), 1);
+}
+
+#[test]
+fn a_batch_whose_answers_are_lost_keeps_those_that_came_before() {
+    let (kernel, mut ipvs) = filled();
+    // The first 128 are answered; one of them is refused.
+    let commands: Vec<_> = (0..200_u16)
+        .map(|port| ServiceKey::tcp(SocketAddr::new(at("10.96.0.1:0").ip(), port)))
+        .map(|key| Command::AddService { key, settings: wlc() })
+        .collect();
+    kernel.fail_next(Failure::LoseAnswers);
+    let failed = ipvs.batch(&commands).unwrap_err();
+    assert!(matches!(failed.error, Error::Netlink(_)), "{failed:?}");
+    assert_eq!(failed.outcomes, vec![None; 128], "carried out, but the answers are lost");
+    assert_eq!(ipvs.services().unwrap().entries.len(), 128);
+
+    ipvs.flush().unwrap();
+    kernel.fail_next(Failure::Silence);
+    assert!(ipvs.apply(&commands[0]).is_err());
+    assert!(ipvs.apply(&commands[0]).unwrap_err().is_already_exists(), "it was carried out");
+}
+
+#[test]
+fn a_refusal_that_a_test_asks_for_meets_one_command_of_a_batch() {
+    let (kernel, mut ipvs) = filled();
+    kernel.fail_next(Failure::Refuse(errno::ENOMEM));
+    let command = Command::Zero(None);
+    let outcomes = ipvs.batch([&command, &command]).unwrap();
+    assert_eq!(outcomes, [Err(KernelError::new(errno::ENOMEM)), Ok(())]);
+}
+
+#[test]
+fn a_client_goes_on_after_the_module_was_loaded_again() {
+    let (kernel, mut ipvs) = filled();
+    kernel.reload();
+    assert_eq!(ipvs.services().unwrap().entries, []);
+    kernel.reload();
+    ipvs.add_service(key(), wlc()).unwrap();
+    assert!(ipvs.service(&key()).unwrap().is_some());
+}
+
+#[test]
+fn counters_are_what_a_test_makes_them() {
+    let (kernel, mut ipvs) = filled();
+    assert!(kernel.update_service(&key(), |service| service.stats.connections = 7));
+    let server = at("10.0.0.2:8080");
+    assert!(kernel.update_destination(&key(), server, |server| server.active_connections = 3));
+    assert!(!kernel.update_destination(&key(), at("10.0.0.3:8080"), |_| {}));
+    assert_eq!(ipvs.services().unwrap().entries[0].stats.connections, 7);
+    assert_eq!(ipvs.destinations(&key()).unwrap().unwrap().entries[0].active_connections, 3);
+    ipvs.zero(None).unwrap();
+    assert_eq!(ipvs.services().unwrap().entries[0].stats.connections, 0);
+}
+
+#[test]
+fn a_table_of_thousands_is_dumped_over_many_datagrams() {
+    let kernel = FakeKernel::new();
+    let mut ipvs = kernel.client();
+    let keys =
+        (1..=3000_u16).map(|port| ServiceKey::tcp(SocketAddr::new(at("10.96.0.1:0").ip(), port)));
+    let commands: Vec<_> = keys.map(|key| Command::AddService { key, settings: wlc() }).collect();
+    assert!(ipvs.batch(&commands).unwrap().iter().all(Result::is_ok));
+    assert_eq!(ipvs.services().unwrap().complete().unwrap().len(), 3000);
+}
