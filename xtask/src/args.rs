@@ -64,6 +64,8 @@ pub(crate) enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
+    /// Compare the public API of the published crates with the files that record it
+    Api,
     /// Measure the source's style: names, comments, circles of imports.
     Style {
         /// Print the places too.

@@ -5,7 +5,7 @@
 mod args;
 mod bench;
 mod cargo;
-mod cargo_deny;
+mod cargo_tool;
 mod demo;
 mod kernel;
 mod libtest;
@@ -13,6 +13,7 @@ mod machine;
 mod package;
 mod picture;
 mod progress;
+mod published;
 mod python_client;
 mod style;
 mod suite;
@@ -49,6 +50,10 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
         Command::Demo { machine } => demo::run_demo(machine.on),
         Command::Picture => picture::draw_status_page(),
         Command::Bench { machine, mode, filters } => bench::run_bench(machine.on, mode, &filters),
+        Command::Api => {
+            println!("{}", published::compare_public_api()?);
+            Ok(true)
+        }
         Command::Style { list } => style::check_style(list),
         Command::Package { test, machine } => package::build_and_test(test, machine.on),
         Command::Dist { release } => package::make_dist(release.as_deref()),

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cargo::{Workspace, cargo_command};
-use crate::cargo_deny::ensure_cargo_deny;
+use crate::cargo_tool::CARGO_DENY;
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
 use crate::suite::Report;
 use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
-use crate::{kernel, package, python_client, style, tools};
+use crate::{kernel, package, published, python_client, style, tools};
 
 /// A cold build of a large dependency prints nothing for minutes.
 const TIME_LIMITS: TimeLimits =
@@ -63,7 +63,7 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     tools::ensure_installed(tools::NAME_SERVER)?;
     let target = Workspace::read_metadata()?.target_directory;
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
-    programs.extend(ensure_cargo_deny(&target)?);
+    programs.extend(CARGO_DENY.ensure_installed(&target)?);
     let path = tools::path_with(&programs);
     let python_client = python_client::ensure_python_client(&target);
     let kernel_tests = |on, filters: &[String]| {
@@ -79,21 +79,23 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     // a machine was asked for.
     let whole = on.is_none() && cfg!(target_arch = "x86_64");
     let on_machines = if whole { &on_machines[..] } else { &on_machines[..2] };
-    let total = STEPS.len() + 1 + on_machines.len();
+    let steps = [&STEPS[..], &published::STEPS].concat();
+    let total = steps.len() + 2 + on_machines.len();
     let mut rows = Vec::new();
-    for (number, (name, args)) in STEPS.into_iter().enumerate() {
+    for (number, (name, args)) in steps.iter().enumerate() {
         let mut command = cargo_command();
-        command.args(args).env("PATH", &path);
+        command.args(*args).env("PATH", &path);
         if let Some(folder) = &python_client {
             command.env(python_client::VARIABLE, folder);
         }
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
-    rows.push(style_step(&format!("[{}/{total}] style of the source", STEPS.len() + 1))?);
+    rows.push(style_step(&format!("[{}/{total}] style of the source", steps.len() + 1))?);
+    rows.push(api_step(&format!("[{}/{total}] public API", steps.len() + 2)));
 
     let mut details = String::new();
     for (number, (name, run)) in on_machines.iter().enumerate() {
-        let step = Step::start(&format!("[{}/{total}] {name}", STEPS.len() + number + 2));
+        let step = Step::start(&format!("[{}/{total}] {name}", steps.len() + number + 3));
         let (row, detail) = machine_step(name, run());
         let took = step.end(if row.passed { "passed" } else { "FAILED" });
         rows.push(Row { took, ..row });
@@ -134,6 +136,16 @@ fn style_step(heading: &str) -> Result<Row> {
     let took = step.end(if passed { "passed" } else { "FAILED" });
     let (what, place) = ("style of the source".to_owned(), "this machine".to_owned());
     Ok(Row { what, place, note: note.to_owned(), passed, took })
+}
+
+/// Compares the public API of the published crates with what is recorded.
+fn api_step(heading: &str) -> Row {
+    let step = Step::start(heading);
+    let compared = published::compare_public_api();
+    let passed = compared.is_ok();
+    let note = compared.unwrap_or_else(|error| format!("{error:#}"));
+    let took = step.end(if passed { "passed" } else { "FAILED" });
+    Row { what: "public API".to_owned(), place: "this machine".to_owned(), note, passed, took }
 }
 
 /// Makes the row of a step that ran on a machine, and the machine's summary. An error becomes a
