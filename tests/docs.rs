@@ -184,7 +184,9 @@ fn the_table_of_exit_statuses_is_what_the_commands_say_and_do() {
 fn the_configuration_that_is_shown_is_one_and_its_variables_and_flags_are_there() {
     let help = vipd(&["run", "--help"]).out;
     let mut seen = 0;
-    for (path, page) in pages() {
+    // A published crate shows the Cargo.toml of its users.
+    let is_crate = |path: &Path| path.components().any(|part| part.as_os_str() == "crates");
+    for (path, page) in pages().into_iter().filter(|(path, _)| !is_crate(path)) {
         for block in blocks(&page, "toml") {
             let (_, problems) = vipd::config::resolve_keys(&block.join("\n"), Ok).unwrap();
             assert_eq!(problems, [], "{}", path.display());
