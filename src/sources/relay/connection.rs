@@ -83,7 +83,7 @@ impl RelayConnection {
 fn new_follower(client: &RelayClient) -> Follower {
     let names = client.urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());
     let now = Now { at: Duration::ZERO, minute: unix_minute() };
-    Follower::new(names.collect(), &client.node, fastrand::u64(..), client.agents, now)
+    Follower::new(names.collect(), &client.node, client.agents, now)
 }
 
 fn unix_minute() -> u64 {

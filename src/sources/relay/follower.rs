@@ -106,15 +106,9 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Creates a follower. `names` are the relays as people know them, `node` and `seed` differ from
-    /// agent to agent; `agents` is the number of all, if it is known.
-    pub(super) fn new(
-        names: Vec<String>,
-        node: &str,
-        seed: u64,
-        agents: Option<u32>,
-        now: Now,
-    ) -> Self {
+    /// Creates a follower. `names` are the relays as people know them, `node` differs from agent to
+    /// agent; `agents` is the number of all, if it is known.
+    pub(super) fn new(names: Vec<String>, node: &str, agents: Option<u32>, now: Now) -> Self {
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by_key(|relay| std::cmp::Reverse(hash_of((node, &names[*relay]))));
         Self {
@@ -132,7 +126,7 @@ impl Follower {
             why: "no relay was asked yet".to_owned(),
             went: None,
             followed_since: now.at,
-            seed,
+            seed: hash_of(node),
             agents,
         }
     }

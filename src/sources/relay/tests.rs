@@ -74,7 +74,7 @@ impl World {
         let names = vec!["http://a".to_owned(), "http://b".to_owned()];
         let start = Now { at: Duration::ZERO, minute: 0 };
         let mut world = Self {
-            follower: Follower::new(names, "node1", 7, agents, start),
+            follower: Follower::new(names, "node1", agents, start),
             relays,
             now: Duration::ZERO,
             minute: 0,
@@ -323,9 +323,9 @@ fn without_a_relay_reads_fail_after_10_seconds_and_go_to_marathon_after_30_to_15
 #[test]
 fn agents_without_a_relay_take_turns() {
     let mut followers: Vec<_> = (0..5000)
-        .map(|seed| {
+        .map(|number| {
             let start = Now { at: Duration::ZERO, minute: 0 };
-            Follower::new(vec!["http://a".into()], "node", seed, Some(5000), start)
+            Follower::new(vec!["http://a".into()], &format!("node{number}"), Some(5000), start)
         })
         .collect();
     for minute in 3..6 {
@@ -346,7 +346,7 @@ fn agents_spread_over_the_relays_and_each_has_its_own() {
     let mut counts = [0; 3];
     for node in 0..3000 {
         let start = Now { at: Duration::ZERO, minute: 0 };
-        let mut follower = Follower::new(names(), &format!("node{node}"), 1, None, start);
+        let mut follower = Follower::new(names(), &format!("node{node}"), None, start);
         let mut orders = Vec::new();
         follower.tick(start, &mut orders);
         let Some(Order::Connect { relay, position: None }) = orders.first() else { panic!() };
