@@ -223,6 +223,9 @@ async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
     world.until_ready().await;
     let response = world.http.get(world.at("/v1/stream")).send().await.unwrap();
     let answer = world.http.post(world.at("/v1/accept")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 403, "any page in a browser could send that");
+    let answer = world.http.post(world.at("/v1/accept")).header("x-vipd-accept", "1");
+    let answer = answer.send().await.unwrap();
     let told: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     assert_eq!(told["announced_to"], 1);
     let (mut mirror, mut decoder) = (Mirror::default(), Decoder::default());

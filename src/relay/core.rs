@@ -12,7 +12,7 @@ use marathon::client::with_sources;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, Config, Input, ReadOutcome, State};
 use marathon::{Kind, WorkloadKey};
-use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Segment};
+use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Segment, Start};
 
 use crate::sources::marathon::messages::Message;
 
@@ -32,6 +32,8 @@ pub(super) struct RelayCore {
     wakes_at: Duration,
     feed: Feed,
     status: MarathonStatus,
+    /// The servers that Marathon depends on.
+    servers: BTreeSet<String>,
     /// The time of the last byte from Marathon.
     heard_at: Option<Duration>,
 }
@@ -46,6 +48,7 @@ impl RelayCore {
             wakes_at: now,
             feed: Feed::new(epoch),
             status: MarathonStatus::default(),
+            servers: BTreeSet::new(),
             heard_at: None,
         }
     }
@@ -89,8 +92,8 @@ impl RelayCore {
         position: Option<&Position>,
         scope: Scope,
         now: Duration,
-    ) -> Option<Vec<Segment>> {
-        let status = self.status(now);
+    ) -> Option<Start> {
+        let status = MarathonStatus { servers: self.servers.clone(), ..self.status(now) };
         self.feed.start_stream(position, scope, status)
     }
 
@@ -112,9 +115,14 @@ impl RelayCore {
     pub(super) fn on_message(&mut self, message: Message, now: Duration) -> RelayStep {
         let mut step = RelayStep::default();
         let input = match message {
+            Message::Servers(servers) => {
+                self.servers = servers.into_iter().take(caps::ADDRESSES * 4).collect();
+                return step;
+            }
             // A relay follows none.
-            Message::Servers(_) | Message::Told { .. } | Message::Accepted => return step,
+            Message::Told { .. } | Message::Accepted => return step,
             Message::Opened { stream, leader } => {
+                self.status.stream_error = None;
                 self.note_heard(leader.as_deref(), now);
                 Input::Opened { stream, leader }
             }
@@ -129,7 +137,7 @@ impl RelayCore {
                 Input::Event { stream, event }
             }
             Message::Ended { stream, why } => {
-                self.status.error = Some(cut_reason(&why));
+                self.status.stream_error = Some(cut_reason(&why));
                 Input::Ended { stream }
             }
             Message::ReadEverything { answer, leader } => {
@@ -158,16 +166,15 @@ impl RelayCore {
 
     fn note_heard(&mut self, leader: Option<&str>, now: Duration) {
         self.heard_at = Some(now);
-        self.status.error = None;
         if let Some(leader) = leader {
             self.status.leader = Some(leader.into());
         }
     }
 
     fn note_answer(&mut self, error: Option<&String>, leader: Option<&str>, now: Duration) {
-        match error {
-            None => self.note_heard(leader, now),
-            Some(why) => self.status.error = Some(cut_reason(why)),
+        self.status.read_error = error.map(|why| cut_reason(why));
+        if error.is_none() {
+            self.note_heard(leader, now);
         }
     }
 
@@ -197,9 +204,15 @@ impl RelayCore {
     }
 
     fn advance(&mut self, input: Input, now: Duration, step: &mut RelayStep) {
+        let is_whole = matches!(input, Input::ReadEverything { .. });
         let update = self.watch.handle_input(input, now);
         self.wakes_at = update.wake_at;
         step.actions.extend(update.actions);
+        // An answer that lacks most of what was there is for the agents to doubt, as a whole.
+        let is_whole = is_whole && !update.changed.is_empty();
+        if is_whole {
+            step.published.push(self.feed.publish(&Record::WholeBegins, Scope::Vips));
+        }
         for key in update.changed {
             let published = match self.watch.get(&key) {
                 Some(workload) => {
@@ -211,10 +224,18 @@ impl RelayCore {
             };
             step.published.extend(published);
         }
+        if is_whole {
+            step.published.push(self.feed.publish(&Record::WholeEnds, Scope::Vips));
+        }
         let coverage = self.watch.coverage();
         if coverage.apps && coverage.pods {
             self.feed.set_complete();
         }
+    }
+
+    /// Returns the number of apps and pods whose records would be too long.
+    pub(super) fn left_out(&self) -> usize {
+        self.feed.left_out().len()
     }
 }
 

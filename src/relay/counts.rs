@@ -55,9 +55,19 @@ impl Scrape {
                     flag(core.is_complete()),
                 ),
                 (
-                    "vipd_relay_marathon_error",
-                    "1 while Marathon can't be read",
-                    flag(status.error.is_some()),
+                    "vipd_relay_marathon_read_error",
+                    "1 while reads of Marathon fail",
+                    flag(status.read_error.is_some()),
+                ),
+                (
+                    "vipd_relay_marathon_stream_error",
+                    "1 while Marathon's events don't come",
+                    flag(status.stream_error.is_some()),
+                ),
+                (
+                    "vipd_relay_left_out_workloads",
+                    "Apps and pods whose records would be too long for agents",
+                    Value::Gauge(core.left_out() as f64),
                 ),
                 (
                     "vipd_relay_marathon_silent_seconds",

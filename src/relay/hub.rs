@@ -1,11 +1,12 @@
 //! The one task that follows Marathon, and what it shares with the connections of agents.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use marathon::client::Client;
 use marathon::watch::Action;
-use relay::{Position, Published, Scope, Segment};
+use relay::{Position, Published, Scope, Segment, Start};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
@@ -17,7 +18,12 @@ use crate::sources::marathon::messages::Message;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Records that are published together.
-pub(super) type Batch = Arc<[Published]>;
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    pub(super) published: Arc<[Published]>,
+    /// The length of all records up to and with these.
+    pub(super) end: u64,
+}
 
 /// What the task and the connections share.
 #[derive(Debug)]
@@ -26,20 +32,25 @@ pub(super) struct Hub {
     /// Published under the lock of the core, so that who subscribes under it misses nothing and gets
     /// nothing twice.
     batches: broadcast::Sender<Batch>,
+    /// The length of all records that were published.
+    end: AtomicU64,
+    comment: Segment,
     start: Instant,
 }
 
 /// The start of an agent's stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) first: Vec<Segment>,
+    pub(super) first: Start,
     pub(super) batches: broadcast::Receiver<Batch>,
 }
 
 impl Hub {
     pub(super) fn new(core: RelayCore) -> Arc<Self> {
         let (batches, _) = broadcast::channel(caps::RELAY_BATCHES);
-        Arc::new(Self { core: Mutex::new(core), batches, start: Instant::now() })
+        let comment = Segment::comment("waiting");
+        let (core, end) = (Mutex::new(core), AtomicU64::new(0));
+        Arc::new(Self { core, batches, end, comment, start: Instant::now() })
     }
 
     /// Returns what the relay knows. Locked for a moment only.
@@ -64,6 +75,11 @@ impl Hub {
         Some(Subscription { first, batches: self.batches.subscribe() })
     }
 
+    /// Returns a comment, for a stream that has nothing else to say.
+    pub(super) fn comment(&self) -> Segment {
+        self.comment.clone()
+    }
+
     /// Passes on that somebody accepts what the last answer lacks.
     pub(super) fn announce_acceptance(&self) {
         let mut core = self.core();
@@ -71,11 +87,19 @@ impl Hub {
         self.publish(vec![published]);
     }
 
+    /// Returns the length of all records that were published.
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
     /// Publishes records. The caller holds the lock of the core.
     fn publish(&self, published: Vec<Published>) {
         if !published.is_empty() {
+            let length: usize = published.iter().map(|each| each.segment.text().len()).sum();
+            let length = length as u64;
+            let end = self.end.fetch_add(length, Ordering::Relaxed) + length;
             // Fails only while nobody listens.
-            let _ = self.batches.send(published.into());
+            let _ = self.batches.send(Batch { published: published.into(), end });
         }
     }
 

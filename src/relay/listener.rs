@@ -31,6 +31,10 @@ pub(super) struct Limits {
     pub(super) per_address: usize,
 }
 
+/// The address of the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// The connections that are open, by address.
 #[derive(Debug, Default)]
 struct Open {
@@ -98,7 +102,8 @@ pub(super) async fn serve_forever(
             continue;
         };
         let _ = connection.set_nodelay(true);
-        let (tls, router) = (tls.clone(), router.clone());
+        let peer = Peer(seat.address);
+        let (tls, router) = (tls.clone(), router.clone().layer(Extension(peer)));
         connections.spawn(async move {
             serve_connection(connection, tls, router).await;
             drop(seat);

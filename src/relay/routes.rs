@@ -19,7 +19,8 @@ use tokio::sync::Semaphore;
 
 use super::counts::{Counts, Scrape};
 use super::hub::Hub;
-use super::stream::{Encoding, LastTaken, body_of};
+use super::listener::Peer;
+use super::stream::{Encoding, LastTaken, StreamSetup, body_of};
 
 /// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
 /// every 10 s.
@@ -113,15 +114,20 @@ async fn answer_stream(
         let why = "this relay hasn't read Marathon as a whole yet: use another one, or try again";
         return problem(StatusCode::SERVICE_UNAVAILABLE, why);
     }
-    // The semaphore is never closed.
-    let Ok(permit) = Arc::clone(&shared.snapshots).acquire_owned().await else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the relay is stopping");
-    };
     let Some(subscription) = shared.hub.subscribe(position.as_ref(), scope) else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the relay has forgotten everything");
     };
     shared.counts.streams.fetch_add(1, Ordering::Relaxed);
-    let body = body_of(subscription, scope, encoding, taken, Arc::clone(&shared.counts), permit);
+    shared.counts.resumed.fetch_add(subscription.first.is_resumed.into(), Ordering::Relaxed);
+    let setup = StreamSetup {
+        scope,
+        encoding,
+        taken,
+        counts: Arc::clone(&shared.counts),
+        hub: Arc::clone(&shared.hub),
+        snapshots: Arc::clone(&shared.snapshots),
+    };
+    let body = body_of(subscription, setup);
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
     let fixed = header::HeaderValue::from_static;
@@ -144,13 +150,13 @@ async fn answer_readyz(State(shared): SharedState) -> Response {
 /// Returns why agents do better with another relay.
 fn unready_reason(shared: &Shared) -> Option<String> {
     let core = shared.hub.core();
-    let MarathonStatus { silent_ms, error, .. } = core.status(shared.hub.now());
+    let MarathonStatus { silent_ms, stream_error, read_error, .. } = core.status(shared.hub.now());
     if !core.is_complete() {
-        let why = error.unwrap_or_else(|| "no whole answer yet".to_owned());
+        let why = read_error.unwrap_or_else(|| "no whole answer yet".to_owned());
         return Some(format!("Marathon was not read yet: {why}"));
     }
-    match (error, silent_ms) {
-        (Some(why), _) => Some(format!("Marathon can't be read: {why}")),
+    match (stream_error, silent_ms) {
+        (Some(why), _) => Some(format!("Marathon's events don't come: {why}")),
         (None, Some(silent)) if silent > SILENCE_MS => {
             Some(format!("Marathon has said nothing for {} s", silent / 1000))
         }
@@ -169,6 +175,8 @@ struct RelayStatus {
     /// All apps and pods.
     all_workloads: usize,
     clients: u64,
+    /// Apps and pods whose records would be too long for agents.
+    left_out: usize,
     marathon: MarathonStatus,
 }
 
@@ -181,6 +189,7 @@ fn status_of(shared: &Shared) -> RelayStatus {
         workloads: core.count(Scope::Vips),
         all_workloads: core.count(Scope::All),
         clients: shared.counts.clients.load(Ordering::Relaxed),
+        left_out: core.left_out(),
         marathon: core.status(shared.hub.now()),
     }
 }
@@ -237,7 +246,23 @@ async fn answer_metrics(State(shared): SharedState) -> Response {
     }
 }
 
-async fn answer_accept(State(shared): SharedState) -> Response {
+/// The header that says that a person means it: no page in a browser can send it unasked.
+const ACCEPT_HEADER: &str = "x-vipd-accept";
+
+/// Passes on that somebody accepts what the last answer lacks. Every agent has the token, so only
+/// somebody on the relay's own host may.
+async fn answer_accept(
+    State(shared): SharedState,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !peer.is_loopback() || !headers.contains_key(ACCEPT_HEADER) {
+        shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        let why = "a loss is accepted on the relay's own host, on its loopback address, with the \
+                   header x-vipd-accept";
+        return problem(StatusCode::FORBIDDEN, why);
+    }
+    tracing::warn!("what Marathon's last answer lacks was accepted: all agents are told");
     shared.hub.announce_acceptance();
     let agents = shared.counts.clients.load(Ordering::Relaxed);
     Json(json!({ "announced_to": agents })).into_response()

@@ -101,6 +101,8 @@ caps! {
     /// The batches of records that wait for one agent of a relay; its stream ends, and it gets everything
     /// anew
     RELAY_BATCHES: count = 4096;
+    /// The records that wait for one agent of a relay; its stream ends, and it gets everything anew
+    RELAY_LAG: bytes = 8 << 20;
     /// The latest records that a relay remembers for agents that were away for a moment; others get
     /// everything anew
     RELAY_RECENT: count = 4096;

@@ -1,6 +1,6 @@
 //! The sender's half of the stream.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use marathon::{Workload, WorkloadKey};
@@ -54,6 +54,17 @@ pub struct Feed {
     /// The latest records without a gap, for receivers that were away for a moment.
     recent: VecDeque<Published>,
     recent_bytes: usize,
+    /// Apps and pods whose records would be too long. Receivers keep what they know of them.
+    left_out: BTreeSet<WorkloadKey>,
+}
+
+/// The start of a stream.
+#[derive(Debug)]
+pub struct Start {
+    /// What the receiver gets first.
+    pub segments: Vec<Segment>,
+    /// It gets what it has missed, and not everything.
+    pub is_resumed: bool,
 }
 
 impl Feed {
@@ -68,7 +79,14 @@ impl Feed {
             is_complete: false,
             recent: VecDeque::new(),
             recent_bytes: 0,
+            left_out: BTreeSet::new(),
         }
+    }
+
+    /// Returns the apps and pods that are left out, since their records would be too long.
+    #[must_use]
+    pub fn left_out(&self) -> &BTreeSet<WorkloadKey> {
+        &self.left_out
     }
 
     /// Returns the place of the last record.
@@ -115,9 +133,15 @@ impl Feed {
         }) {
             return None;
         }
+        let record = Record::Workload(Arc::clone(workload));
+        if record.to_sse(&self.epoch, u64::MAX).len() > caps::WORKLOAD_MEMORY {
+            self.left_out.insert(key);
+            return None;
+        }
+        self.left_out.remove(&key);
         // Receivers have to learn that the labels are gone, and what becomes of the tasks.
         let scope = before.map_or(scope, |before| before.published.scope.min(scope));
-        let published = self.publish(&Record::Workload(Arc::clone(workload)), scope);
+        let published = self.publish(&record, scope);
         let listed = Listed { workload: Arc::clone(workload), published: published.clone() };
         self.listed.insert(key, listed);
         Some(published)
@@ -159,7 +183,7 @@ impl Feed {
         position: Option<&Position>,
         scope: Scope,
         status: MarathonStatus,
-    ) -> Option<Vec<Segment>> {
+    ) -> Option<Start> {
         if !self.is_complete {
             return None;
         }
@@ -180,7 +204,7 @@ impl Feed {
                 segments.push(self.encode_passing(&Record::Complete(status)));
             }
         }
-        Some(segments)
+        Some(Start { segments, is_resumed: first.is_some() })
     }
 
     /// Returns the index of the first recent record after a position. None: some are forgotten, or

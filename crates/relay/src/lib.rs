@@ -10,6 +10,7 @@
 //! | `complete` | the end of the snapshot: an app or pod that it lacks doesn't exist |
 //! | `removed` | an app or pod is gone |
 //! | `event` | an event of Marathon's, passed on as it came: bad news, and announcements of changes |
+//! | `whole-begins`, `whole-ends` | the changes between them come from one read of everything |
 //! | `heartbeat` | the relay's word on Marathon, every 2 s |
 //! | `accepted` | somebody accepted a loss at the relay |
 //!
@@ -27,7 +28,7 @@ mod mirror;
 mod record;
 mod segment;
 
-pub use feed::{Feed, Published, Scope};
+pub use feed::{Feed, Published, Scope, Start};
 pub use mirror::{Change, Mirror, StreamError};
 pub use record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};

@@ -24,6 +24,10 @@ pub enum Change {
     Event(Event),
     /// The relay told of Marathon.
     Heartbeat(MarathonStatus),
+    /// The changes that follow come from one read of everything, until [`Change::WholeEnds`].
+    WholeBegins,
+    /// They have come.
+    WholeEnds,
     /// Somebody accepted a loss at the relay.
     Accepted,
 }
@@ -191,7 +195,12 @@ impl Mirror {
             }
             (Phase::Following, Record::Complete(_)) => return Err(StreamError::OutOfTurn(name)),
             // The snapshot is sent at once, so it has the effect of an event that comes within it.
-            (Phase::Snapshot { .. }, Record::Event(_) | Record::Accepted) => Change::Nothing,
+            (
+                Phase::Snapshot { .. },
+                Record::Event(_) | Record::Accepted | Record::WholeBegins | Record::WholeEnds,
+            ) => Change::Nothing,
+            (Phase::Following, Record::WholeBegins) => Change::WholeBegins,
+            (Phase::Following, Record::WholeEnds) => Change::WholeEnds,
             (Phase::Following, Record::Event(event)) => Change::Event(event),
             (Phase::Following, Record::Accepted) => Change::Accepted,
             (_, Record::Heartbeat(status)) => Change::Heartbeat(status),

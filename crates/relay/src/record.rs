@@ -1,5 +1,6 @@
 //! Records, and their form on the wire.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -86,6 +87,11 @@ pub enum Record {
     Complete(MarathonStatus),
     /// The relay's word on Marathon.
     Heartbeat(MarathonStatus),
+    /// The changes up to [`Record::WholeEnds`] come from one read of everything: they are to be judged
+    /// together.
+    WholeBegins,
+    /// The changes of one read of everything end.
+    WholeEnds,
     /// Somebody accepted a loss at the relay.
     Accepted,
 }
@@ -121,9 +127,15 @@ pub struct MarathonStatus {
     /// The time since the relay last heard from Marathon, in milliseconds. None: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_ms: Option<u64>,
-    /// The reason why the relay can't read Marathon.
+    /// The reason why the relay hears no events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub stream_error: Option<String>,
+    /// The reason why its last read failed. Events may come nevertheless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_error: Option<String>,
+    /// The names of the servers that Marathon depends on. Told at the start of a stream only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub servers: BTreeSet<String>,
 }
 
 /// The content of `removed`.
@@ -152,6 +164,8 @@ impl Record {
             Self::Event(_) => "event",
             Self::Complete(_) => "complete",
             Self::Heartbeat(_) => "heartbeat",
+            Self::WholeBegins => "whole-begins",
+            Self::WholeEnds => "whole-ends",
             Self::Accepted => "accepted",
         }
     }
@@ -166,7 +180,7 @@ impl Record {
             }
             Self::Event(body) => to_json(number, body),
             Self::Heartbeat(body) | Self::Complete(body) => to_json(number, body),
-            Self::Accepted => to_json(number, ()),
+            Self::WholeBegins | Self::WholeEnds | Self::Accepted => to_json(number, ()),
         };
         format!("event: {}\nid: {epoch}:{number}\ndata: {data}\n\n", self.name())
     }
@@ -188,6 +202,8 @@ impl Record {
             "event" => Self::Event(serde_json::from_str(body)?),
             "complete" => Self::Complete(serde_json::from_str(body)?),
             "heartbeat" => Self::Heartbeat(serde_json::from_str(body)?),
+            "whole-begins" => Self::WholeBegins,
+            "whole-ends" => Self::WholeEnds,
             "accepted" => Self::Accepted,
             _ => return Ok(None),
         };

@@ -18,6 +18,13 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Encodes a comment, which receivers skip.
+    #[must_use]
+    pub fn comment(text: &str) -> Self {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        Encoder::default().encode(format!(": {text}\n\n"))
+    }
+
     /// Returns the record as a server-sent event.
     #[must_use]
     pub fn text(&self) -> &Bytes {

@@ -84,7 +84,7 @@ impl Receiver {
         self.decoder = Decoder::default();
         let position = self.mirror.position().cloned();
         let status = MarathonStatus::default();
-        let first = feed.start_stream(position.as_ref(), scope, status).unwrap();
+        let first = feed.start_stream(position.as_ref(), scope, status).unwrap().segments;
         first.iter().flat_map(|segment| self.push(segment)).collect()
     }
 
@@ -212,12 +212,13 @@ fn a_receiver_of_another_epoch_or_of_forgotten_records_gets_everything() {
     }
     for position in [None, Some(elsewhere), Some(ahead), Some(before)] {
         let status = MarathonStatus::default();
-        let first = feed.start_stream(position.as_ref(), Scope::Vips, status).unwrap();
+        let first = feed.start_stream(position.as_ref(), Scope::Vips, status).unwrap().segments;
         assert_eq!(first.len(), 4, "{position:?}: hello, two apps, complete");
     }
     let last = feed.position();
     let status = MarathonStatus::default();
-    assert_eq!(feed.start_stream(Some(&last), Scope::Vips, status).unwrap().len(), 2);
+    let start = feed.start_stream(Some(&last), Scope::Vips, status).unwrap();
+    assert!(start.is_resumed && start.segments.len() == 2);
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn a_snapshot_that_breaks_off_changes_nothing() {
     take(&step, &mut other);
     receiver.mirror.begin_stream();
     let status = MarathonStatus::default();
-    let first = other.start_stream(before.1.as_ref(), Scope::Vips, status).unwrap();
+    let first = other.start_stream(before.1.as_ref(), Scope::Vips, status).unwrap().segments;
     let (last, others) = first.split_last().unwrap();
     for segment in others {
         receiver.push(segment);

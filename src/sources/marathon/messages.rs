@@ -44,6 +44,8 @@ pub enum Message {
     },
     /// A relay told of a workload without being asked.
     Told {
+        /// The stream.
+        stream: StreamId,
         /// The workload.
         key: WorkloadKey,
         /// The workload; `None` if it is gone.

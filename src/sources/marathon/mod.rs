@@ -96,7 +96,7 @@ impl MarathonSource {
                 self.view.unheard = Some(cut_reason(&why));
                 watch::Input::Ended { stream }
             }
-            Message::Told { key, workload } => watch::Input::Told { key, workload },
+            Message::Told { stream, key, workload } => watch::Input::Told { stream, key, workload },
             Message::Accepted => watch::Input::Accept,
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);

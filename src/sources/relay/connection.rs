@@ -17,6 +17,8 @@ use super::super::marathon::connection::{Answer, Connection};
 use super::super::marathon::messages::Message;
 use super::follower::{Follower, Now, Order};
 
+/// The longest time for an answer whether a relay is ready.
+const PROBE: Duration = Duration::from_secs(5);
 /// The longest error of a relay, in bytes.
 const MAX_ERROR: usize = 4 << 10;
 
@@ -61,10 +63,9 @@ impl RelayConnection {
     ) -> Self {
         let (requests, requested) = mpsc::unbounded_channel();
         let follow = Follow {
-            direct: Connection::new(Arc::clone(&client.direct), Arc::clone(&answer), queue.clone()),
+            direct: Connection::new(Arc::clone(&client.direct), answer, queue.clone()),
             follower: new_follower(&client),
             client,
-            answer,
             queue,
             stream: None,
             number: 0,
@@ -94,13 +95,14 @@ fn unix_minute() -> u64 {
 enum Arrival {
     Frames(Vec<Frame>),
     End(String),
+    /// Whether its own relay is ready.
+    Probed(bool),
 }
 
 /// The task that follows relays.
 struct Follow<M> {
     client: Arc<RelayClient>,
     follower: Follower,
-    answer: Answer,
     queue: mpsc::Sender<M>,
     direct: Connection<M>,
     stream: Option<JoinHandle<()>>,
@@ -134,6 +136,8 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
             let due = self.start + self.follower.wake_at(self.now());
             let mut orders = Vec::new();
             tokio::select! {
+                // What has come counts before silence: this task may have waited itself.
+                biased;
                 request = requested.recv() => {
                     let Some(request) = request else { return };
                     let now = self.now();
@@ -165,6 +169,7 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 }
             }
             Arrival::End(why) => self.follower.on_end(&why, now, orders),
+            Arrival::Probed(is_ready) => self.follower.on_probe(is_ready, now, orders),
         }
     }
 
@@ -184,11 +189,17 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 self.number += 1;
                 self.disconnect();
             }
-            Order::Tell(message) => match message {
-                Message::Read { .. } | Message::ReadEverything { .. } => (self.answer)(message),
-                // Fails only when the agent has stopped.
-                of_stream => drop(self.queue.send(of_stream.into()).await),
-            },
+            // In one queue: an answer from the mirror must not overtake older changes. Fails only when
+            // the agent has stopped.
+            Order::Tell(message) => drop(self.queue.send(message.into()).await),
+            Order::Probe { relay } => {
+                let client = Arc::clone(&self.client);
+                let outlet = Outlet { number: self.number, arrivals: arrivals.clone() };
+                tokio::spawn(async move {
+                    let is_ready = probe(&client, relay).await;
+                    outlet.send(Arrival::Probed(is_ready)).await;
+                });
+            }
             Order::Ask(action) => self.direct.send_request(action),
         }
     }
@@ -232,6 +243,15 @@ async fn listen(
         }
         outlet.send(Arrival::Frames(frames)).await;
     }
+}
+
+/// Asks whether a relay is ready.
+async fn probe(client: &RelayClient, relay: usize) -> bool {
+    let Some(base) = client.urls.get(relay) else { return false };
+    let mut url = base.clone();
+    url.set_path(&format!("{}/readyz", base.path().trim_end_matches('/')));
+    let answer = client.http.get(url).timeout(PROBE).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
 }
 
 async fn open(

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use marathon::events::sse::Frame;
+use marathon::events::{Change as Announced, Event};
 use marathon::watch::{Action, StreamId};
 use marathon::{Timestamp, WorkloadKey};
 use relay::{Change, MarathonStatus, Mirror, Position};
@@ -31,10 +32,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time without a relay after which the agent reads Marathon itself, and the most that is added at
 /// random.
 const DIRECT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// The most servers that Marathon depends on.
+const MAX_SERVERS: usize = 64;
 /// The number of agents that read Marathon themselves at the same time, of all that have no relay.
 const DIRECT_AGENTS: u64 = 100;
-/// The shortest time until an agent goes back to its own relay, and the most that is added at random.
+/// The number of agents while nothing tells it.
+const UNKNOWN_AGENTS: u64 = 5000;
+/// The shortest time until an agent asks whether its own relay is back, and the most that is added at
+/// random.
 const HOME: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(600));
+/// The time after which a stream that ends is opened once more at the same relay.
+const PROVEN: Duration = Duration::from_secs(60);
+/// The longest time for which a new relay may lag, however often it hears Marathon.
+const LAGGING: Duration = Duration::from_secs(30);
 
 /// The clocks of a step.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +66,8 @@ pub(super) enum Order {
     Tell(Message),
     /// Ask Marathon itself.
     Ask(Action),
+    /// Ask whether this relay is ready.
+    Probe { relay: usize },
 }
 
 /// The stream of a relay.
@@ -66,9 +78,20 @@ enum Link {
     /// It is being opened.
     Opening { since: Duration },
     /// A snapshot is coming, or has come since then and is not believed yet.
-    Catching { heard: Duration, whole: Option<Duration>, status: MarathonStatus },
+    Catching {
+        heard: Duration,
+        whole: Option<Duration>,
+        status: MarathonStatus,
+        /// When it told this of Marathon.
+        told_at: Duration,
+    },
     /// It is followed.
-    Followed { heard: Duration, status: MarathonStatus },
+    Followed {
+        heard: Duration,
+        status: MarathonStatus,
+        /// Whether something has changed in the read of everything whose changes are coming.
+        whole: Option<bool>,
+    },
 }
 
 /// The stream that the source wants.
@@ -101,6 +124,8 @@ pub(super) struct Follower {
     /// When it last went elsewhere because a relay heard no Marathon.
     went: Option<Duration>,
     followed_since: Duration,
+    /// When to ask whether its own relay is back.
+    ask_home_at: Duration,
     seed: u64,
     agents: Option<u32>,
 }
@@ -126,6 +151,7 @@ impl Follower {
             why: "no relay was asked yet".to_owned(),
             went: None,
             followed_since: now.at,
+            ask_home_at: now.at,
             seed: hash_of(node),
             agents,
         }
@@ -150,7 +176,8 @@ impl Follower {
         match &mut self.link {
             Link::Opening { .. } => {
                 let status = MarathonStatus::default();
-                self.link = Link::Catching { heard: now.at, whole: None, status };
+                let (heard, told_at) = (now.at, now.at);
+                self.link = Link::Catching { heard, whole: None, status, told_at };
             }
             Link::Catching { heard, .. } | Link::Followed { heard, .. } => *heard = now.at,
             Link::Closed { .. } => return,
@@ -168,10 +195,25 @@ impl Follower {
         }
     }
 
-    /// Takes in that the stream has ended, or couldn't be opened.
+    /// Takes in that the stream has ended, or couldn't be opened. One that has worked for a while is
+    /// opened once more at the same relay, which sends what was missed.
     pub(super) fn on_end(&mut self, why: &str, now: Now, orders: &mut Vec<Order>) {
-        if !matches!(self.link, Link::Closed { .. }) {
-            self.leave(why, now, orders);
+        match self.link {
+            Link::Closed { .. } => {}
+            Link::Followed { .. } if self.followed_since + PROVEN <= now.at => {
+                self.close(&format!("relay {}: {why}", self.name()), now, orders);
+                self.connect(now, orders);
+            }
+            _ => self.leave(why, now, orders),
+        }
+    }
+
+    /// Takes in whether its own relay is ready.
+    pub(super) fn on_probe(&mut self, is_ready: bool, now: Now, orders: &mut Vec<Order>) {
+        if is_ready && self.place != 0 && matches!(self.link, Link::Followed { .. }) {
+            self.close("its own relay takes over", now, orders);
+            self.place = 0;
+            self.connect(now, orders);
         }
     }
 
@@ -187,10 +229,9 @@ impl Follower {
                 self.leave("it has said nothing for 6 s", now, orders);
             }
             Link::Catching { .. } => self.judge(now, orders),
-            Link::Followed { .. } if self.place != 0 && self.home_at() <= now.at => {
-                self.place = 0;
-                self.close("its own relay takes over", now, orders);
-                self.link = Link::Closed { until: now.at };
+            Link::Followed { .. } if self.place != 0 && self.ask_home_at <= now.at => {
+                self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
+                orders.extend(self.order.first().map(|relay| Order::Probe { relay: *relay }));
             }
             Link::Closed { .. } | Link::Opening { .. } | Link::Followed { .. } => {}
         }
@@ -208,16 +249,12 @@ impl Follower {
             }
             Link::Followed { heard, .. } => {
                 let silent = *heard + SILENCE;
-                if self.place == 0 { silent } else { silent.min(self.home_at()) }
+                if self.place == 0 { silent } else { silent.min(self.ask_home_at) }
             }
         };
         // Reads wait for a relay, and then for this agent's turn.
         let waits = self.wants_everything || !self.wanted_keys.is_empty();
         if waits { due.min(now.at + Duration::from_secs(1)) } else { due }
-    }
-
-    fn home_at(&self) -> Duration {
-        self.followed_since + HOME.0 + self.random_part(HOME.1)
     }
 
     fn name(&self) -> &str {
@@ -255,13 +292,13 @@ impl Follower {
 
     fn on_change(&mut self, change: Change, now: Now, orders: &mut Vec<Order>) {
         match (&mut self.link, change) {
-            (Link::Catching { whole, status, .. }, Change::Whole(told)) => {
-                (*whole, *status) = (Some(now.at), told);
+            (Link::Catching { whole, status, told_at, .. }, Change::Whole(told)) => {
+                (*whole, *status, *told_at) = (Some(now.at), told, now.at);
                 self.judge(now, orders);
             }
             (Link::Catching { whole, .. }, Change::Resumed) => *whole = Some(now.at),
-            (Link::Catching { status, .. }, Change::Heartbeat(told)) => {
-                *status = told;
+            (Link::Catching { status, told_at, .. }, Change::Heartbeat(told)) => {
+                (*status, *told_at) = (told, now.at);
                 self.judge(now, orders);
             }
             (Link::Followed { status, .. }, Change::Heartbeat(told)) => {
@@ -269,10 +306,23 @@ impl Follower {
                 *status = told;
                 self.note_status(has_new_leader, now, orders);
             }
+            (Link::Followed { whole: Some(has_changed), .. }, Change::Workload(_)) => {
+                *has_changed = true;
+            }
             (Link::Followed { .. }, Change::Workload(key)) => {
                 let workload = self.mirror.get(&key).map(|workload| Box::new((**workload).clone()));
-                if self.wanted.is_some_and(|wanted| wanted.is_open) {
-                    orders.push(Order::Tell(Message::Told { key, workload }));
+                if let Some(Wanted { stream, is_open: true }) = self.wanted {
+                    orders.push(Order::Tell(Message::Told { stream, key, workload }));
+                }
+            }
+            (Link::Followed { whole, .. }, Change::WholeBegins) => *whole = Some(false),
+            (Link::Followed { whole, .. }, Change::WholeEnds) => {
+                // The source reads everything, from the mirror, and judges it as a whole.
+                if whole.take() == Some(true)
+                    && let Some(Wanted { stream, is_open: true }) = self.wanted
+                {
+                    let event = Event { at: None, change: Announced::Unreadable };
+                    orders.push(Order::Tell(Message::Event { stream, event }));
                 }
             }
             (Link::Followed { .. }, Change::Event(event)) => {
@@ -291,24 +341,33 @@ impl Follower {
     /// Decides whether a new relay knows as much as the last one. What it lacks would bring servers
     /// back that are dead.
     fn judge(&mut self, now: Now, orders: &mut Vec<Order>) {
-        let Link::Catching { heard, whole: Some(whole), status } = &self.link else { return };
-        let lags = status.latest_event < self.latest_event;
-        let has_waited = *whole + CATCH_UP <= now.at;
-        if lags && !has_waited {
+        let Link::Catching { heard, whole: Some(whole), status, told_at } = &self.link else {
             return;
-        }
-        if lags && !is_heard(status) {
+        };
+        let lags = status.latest_event < self.latest_event;
+        let waited = now.at.saturating_sub(*whole);
+        // One that has heard Marathon since has by now what another had 10 s ago. If its latest event
+        // is older nevertheless, Marathon's clock is another one.
+        let since_told = now.at.saturating_sub(*told_at);
+        let is_later = |silent| Duration::from_millis(silent) + since_told < waited;
+        let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
+        if lags && waited >= CATCH_UP && (!is_heard(status) || !has_heard && waited >= LAGGING) {
             return self.leave(
                 "it knows less than the last one, and hears no Marathon",
                 now,
                 orders,
             );
         }
-        // One that hears Marathon now has by now what another had 10 s ago. If its latest event is
-        // older nevertheless, Marathon's clock is another one.
+        if lags && !(waited >= CATCH_UP && has_heard) {
+            return;
+        }
         self.latest_event = status.latest_event;
-        self.link = Link::Followed { heard: *heard, status: status.clone() };
+        let servers = status.servers.iter().take(MAX_SERVERS);
+        let servers = servers.filter(|name| name.len() <= caps::TEXT).cloned().collect();
+        orders.push(Order::Tell(Message::Servers(servers)));
+        self.link = Link::Followed { heard: *heard, status: status.clone(), whole: None };
         self.followed_since = now.at;
+        self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
         (self.alone_since, self.failed) = (None, 0);
         self.open_wanted(orders);
         self.answer_wanted(now, orders);
@@ -364,12 +423,14 @@ impl Follower {
             return;
         }
         match &self.link {
-            Link::Followed { status, .. } if is_heard(status) => {
+            Link::Followed { status, .. } if is_heard(status) && status.read_error.is_none() => {
                 let status = status.clone();
                 self.answer_from_mirror(&status, orders);
             }
             Link::Followed { status, .. } => {
-                let why = format!("relay {}: {}", self.name(), unheard_reason(status));
+                let why = status.read_error.as_ref().filter(|_| is_heard(status));
+                let why = why.map_or_else(|| unheard_reason(status), |why| unreadable_reason(why));
+                let why = format!("relay {}: {why}", self.name());
                 self.fail_wanted(&why, orders);
             }
             _ if self.is_turn(now) => self.ask_marathon(orders),
@@ -417,8 +478,10 @@ impl Follower {
     fn is_turn(&self, now: Now) -> bool {
         let alone = DIRECT.0 + self.random_part(DIRECT.1);
         let is_alone = self.alone_since.is_some_and(|since| since + alone <= now.at);
-        let agents = self.agents.map_or_else(|| self.known_hosts(), u64::from).max(1);
-        is_alone && hash_of((self.seed, now.minute)) % agents < DIRECT_AGENTS
+        let agents = self.agents.map_or_else(|| self.known_hosts(), u64::from);
+        let agents = if agents == 0 { UNKNOWN_AGENTS } else { agents };
+        let turns = agents.div_ceil(DIRECT_AGENTS);
+        is_alone && (self.seed % turns + now.minute).is_multiple_of(turns)
     }
 
     fn known_hosts(&self) -> u64 {
@@ -437,12 +500,18 @@ impl Follower {
 
 /// Tells whether a relay hears Marathon.
 fn is_heard(status: &MarathonStatus) -> bool {
-    status.error.is_none() && status.silent_ms.is_some_and(|silent| silent < UNHEARD_MS)
+    status.stream_error.is_none() && status.silent_ms.is_some_and(|silent| silent < UNHEARD_MS)
+}
+
+fn unreadable_reason(why: &str) -> String {
+    format!("it can't read Marathon: {}", caps::cut_text(why, caps::REASON))
 }
 
 fn unheard_reason(status: &MarathonStatus) -> String {
-    match (&status.error, status.silent_ms) {
-        (Some(why), _) => format!("it can't read Marathon: {}", caps::cut_text(why, caps::REASON)),
+    match (&status.stream_error, status.silent_ms) {
+        (Some(why), _) => {
+            format!("it hears no events of Marathon: {}", caps::cut_text(why, caps::REASON))
+        }
         (None, Some(silent)) => format!("it has heard nothing of Marathon for {} s", silent / 1000),
         (None, None) => "it has never heard of Marathon".to_owned(),
     }

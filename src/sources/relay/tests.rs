@@ -67,6 +67,7 @@ struct World {
     streams: u64,
     told: Vec<Message>,
     asked: Vec<Action>,
+    probed: Vec<usize>,
 }
 
 impl World {
@@ -83,6 +84,7 @@ impl World {
             streams: 0,
             told: Vec::new(),
             asked: Vec::new(),
+            probed: Vec::new(),
         };
         world.want_all();
         world
@@ -101,6 +103,7 @@ impl World {
                 Order::Disconnect => self.connected = None,
                 Order::Tell(message) => self.told.push(message),
                 Order::Ask(action) => self.asked.push(action),
+                Order::Probe { relay } => self.probed.push(relay),
             }
         }
     }
@@ -144,6 +147,7 @@ impl World {
         let relay = self.connected.expect("a connection");
         let status = self.relays[relay].status.clone();
         let first = self.relays[relay].feed.start_stream(None, Scope::Vips, status).unwrap();
+        let first = first.segments;
         for segment in &first {
             self.receive(segment);
         }
@@ -159,7 +163,8 @@ impl World {
     /// Takes what the source was told, in words.
     fn take_told(&mut self) -> Vec<String> {
         let told = std::mem::take(&mut self.told);
-        let words = told.into_iter().map(|message| match message {
+        let told = told.into_iter().filter(|message| !matches!(message, Message::Servers(_)));
+        let words = told.map(|message| match message {
             Message::Opened { .. } => "opened".to_owned(),
             Message::Ended { why, .. } => format!("ended: {why}"),
             Message::ReadEverything { answer: Ok(all), .. } => {
@@ -170,6 +175,9 @@ impl World {
                 format!("told: {} tasks", workload.instances.len())
             }
             Message::Told { workload: None, .. } => "told: gone".to_owned(),
+            Message::Event { event, .. } if event.change == Change::Unreadable => {
+                "read everything".to_owned()
+            }
             Message::Event { .. } => "event".to_owned(),
             Message::Bytes { .. } => "bytes".to_owned(),
             other => format!("{other:?}"),
@@ -254,7 +262,7 @@ fn a_relay_that_lags_and_hears_no_marathon_is_left() {
     world.step(|follower, now, orders| follower.on_end("reset", now, orders));
     world.take_told();
     let second = 1 - first;
-    world.relays[second].status.error = Some("connection refused".to_owned());
+    world.relays[second].status.stream_error = Some("connection refused".to_owned());
     assert_eq!(world.serve(), second);
     for _ in 0..5 {
         world.pass(2);
@@ -306,7 +314,7 @@ fn a_relay_that_loses_marathon_gives_way_once_and_then_the_stream_ends() {
 
 #[test]
 fn without_a_relay_reads_fail_after_10_seconds_and_go_to_marathon_after_30_to_150() {
-    let mut world = World::new(relays(), None);
+    let mut world = World::new(relays(), Some(100));
     world.pass(9);
     assert_eq!(world.take_told(), [""; 0]);
     world.pass(2);
@@ -328,7 +336,8 @@ fn agents_without_a_relay_take_turns() {
             Follower::new(vec!["http://a".into()], &format!("node{number}"), Some(5000), start)
         })
         .collect();
-    for minute in 3..6 {
+    let mut asked = 0;
+    for minute in 3..53 {
         let now = Now { at: Duration::from_secs(60 * minute), minute };
         let asks = |follower: &mut Follower| {
             let mut orders = Vec::new();
@@ -337,7 +346,9 @@ fn agents_without_a_relay_take_turns() {
         };
         let asking = followers.iter_mut().map(asks).filter(|asks| *asks).count();
         assert!((60..=140).contains(&asking), "{asking}");
+        asked += asking;
     }
+    assert_eq!(asked, 5000, "each has a turn");
 }
 
 #[test]
@@ -353,4 +364,95 @@ fn agents_spread_over_the_relays_and_each_has_its_own() {
         counts[*relay] += 1;
     }
     assert!(counts.iter().all(|count| (900..=1100).contains(count)), "{counts:?}");
+}
+
+/// What an answer lacks is judged as a whole: change by change, no loss would look large.
+#[test]
+fn the_changes_of_one_read_of_everything_are_read_as_a_whole() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    let feed = &mut world.relays[relay].feed;
+    let published = [
+        feed.publish(&Record::WholeBegins, Scope::Vips),
+        feed.replace(&web(0), Scope::Vips).unwrap(),
+        feed.publish(&Record::WholeEnds, Scope::Vips),
+        feed.replace(&web(1), Scope::Vips).unwrap(),
+    ];
+    for published in &published {
+        world.receive(&published.segment);
+    }
+    assert_eq!(world.take_told(), ["read everything", "told: 1 tasks"]);
+}
+
+#[test]
+fn reads_that_fail_at_a_relay_keep_no_bad_news_from_its_agents() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    world.relays[relay].status.read_error = Some("status 503".to_owned());
+    world.beat();
+    let event =
+        Event { at: None, change: Change::Removed(Touched { kind: None, id: "/web".into() }) };
+    let published = world.relays[relay].feed.publish(&Record::Event(event), Scope::Vips);
+    world.receive(&published.segment);
+    assert_eq!(world.take_told(), ["bytes", "event"]);
+    world.step(|follower, now, orders| {
+        follower.on_request(Action::ReadEverything, now, orders);
+    });
+    assert!(world.take_told()[0].contains("it can't read Marathon: status 503"));
+}
+
+/// It was cut off before the event of which the last one told, and doesn't know yet.
+#[test]
+fn a_relay_that_has_heard_nothing_since_is_not_believed_after_10_seconds() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
+    let published = world.relays[first].feed.publish(&Record::Event(event), Scope::Vips);
+    world.receive(&published.segment);
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    world.take_told();
+    world.want_all();
+    let second = world.serve();
+    for seconds in 1..8 {
+        world.pass(2);
+        world.relays[second].status.silent_ms = Some(2000 * seconds + 500);
+        world.beat();
+        let told = world.take_told();
+        // A read that waits fails after 10 s.
+        assert!(told.iter().all(|told| told.starts_with("not read")), "{told:?}");
+    }
+}
+
+#[test]
+fn an_agent_goes_home_only_once_its_own_relay_is_ready() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    let second = world.serve();
+    for _ in 0..700 {
+        world.pass(2);
+        world.beat();
+    }
+    assert_eq!((world.connected, &world.probed[..1]), (Some(second), &[first][..]));
+    world.step(|follower, now, orders| follower.on_probe(false, now, orders));
+    assert_eq!(world.connected, Some(second));
+    world.step(|follower, now, orders| follower.on_probe(true, now, orders));
+    assert_eq!(world.connected, Some(first));
+}
+
+#[test]
+fn a_stream_that_breaks_after_a_while_is_opened_once_more_at_the_same_relay() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    for _ in 0..31 {
+        world.pass(2);
+        world.beat();
+    }
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    assert_eq!(world.connected, Some(first));
+    world.step(|follower, now, orders| follower.on_end("refused", now, orders));
+    world.pass(0);
+    assert_eq!(world.connected, Some(1 - first));
 }

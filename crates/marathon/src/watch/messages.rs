@@ -76,6 +76,8 @@ pub enum Input {
     /// A workload as somebody else believes it to be who has read it, such as a relay. It was not
     /// asked for.
     Told {
+        /// The stream that it came from.
+        stream: StreamId,
         /// The workload.
         key: WorkloadKey,
         /// The workload; None if there is no such app or pod.

@@ -230,11 +230,13 @@ impl State {
                 }
                 self.finish_read(&key, answer, now, &mut step.changed);
             }
-            Input::Told { key, workload } => {
-                if let Some(workload) = &workload {
-                    step.claimed = self.new_places([&**workload]);
+            Input::Told { stream, key, workload } => {
+                if self.stream.mark_heard(stream, now) {
+                    if let Some(workload) = &workload {
+                        step.claimed = self.new_places([&**workload]);
+                    }
+                    self.apply_told(&key, workload, now, &mut step.changed);
                 }
-                self.apply_told(&key, workload, now, &mut step.changed);
             }
             Input::Doubt(loss) => self.doubt_for_owner(loss, now),
             Input::Trust => self.doubts.close_for_owner(),
