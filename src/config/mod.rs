@@ -60,8 +60,8 @@ pub struct Config {
     pub lock: PathBuf,
     /// Keep VIPs out of ARP on other interfaces.
     pub strict_arp: bool,
-    /// Switch on IPv6 forwarding.
-    pub ipv6_forwarding: bool,
+    /// Switch on IPv6 forwarding, or take that back; without a value, leave it as it is.
+    pub ipv6_forwarding: Option<bool>,
     /// Addresses that may be VIPs.
     pub policy: Policy,
     /// Timeouts of the IPVS table; 0 leaves one as it is.

@@ -38,8 +38,9 @@ pub struct NodeSection {
     pub strict_arp: bool,
     /// Have `vipd doctor --fix`, which the packaged set-up runs, switch on IPv6 forwarding. Only IPv6
     /// VIPs need it: those whose real servers are in containers, or whose clients are on other hosts.
-    /// Router advertisements still count (sysctl `accept_ra`). Back to `false`, it takes that back.
-    pub ipv6_forwarding: bool,
+    /// Router advertisements still count (sysctl `accept_ra`). With `false`, it takes that back. Unless
+    /// set, forwarding stays as it is.
+    pub ipv6_forwarding: Option<bool>,
     /// Address by which real servers on this node are reached. `host-port`: the node's own.
     /// `container`: the container's. `auto`: whichever works.
     #[cfg_attr(test, schemars(with = "String"))]
@@ -92,7 +93,7 @@ impl Default for NodeSection {
             name: None,
             lock: ::node::Lock::DEFAULT_PATH.into(),
             strict_arp: false,
-            ipv6_forwarding: false,
+            ipv6_forwarding: None,
             local_servers: LocalServers::default(),
         }
     }

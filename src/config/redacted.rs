@@ -21,7 +21,7 @@ impl Config {
                 "address": self.node_address,
                 "lock": self.lock,
                 "strict-arp": self.strict_arp,
-                "ipv6-forwarding": self.ipv6_forwarding,
+                "ipv6-forwarding": self.ipv6_forwarding == Some(true),
                 "masquerade": self.modes.masquerade.to_string(),
                 "guard": self.modes.guard.to_string(),
                 "local-servers": self.policy.local_servers,

@@ -295,7 +295,7 @@ mod tests {
             node_name: "node1".into(),
             lock: "lock".into(),
             strict_arp: false,
-            ipv6_forwarding: false,
+            ipv6_forwarding: None,
             log_level: crate::config::LogLevel::Info,
             timeouts: vip::Timeouts::default(),
             firewall: vip::firewall::LetIn::Off,

@@ -65,7 +65,7 @@ async fn admin(world: &World) -> (Admin, String) {
         node_name: "node1".into(),
         lock: world.folder.path().join("lock"),
         strict_arp: false,
-        ipv6_forwarding: false,
+        ipv6_forwarding: None,
         log_level: vipd::config::LogLevel::Info,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,

@@ -195,7 +195,7 @@ async fn start_admin(
         node_name: "node1".into(),
         lock: folder.join("lock"),
         strict_arp: false,
-        ipv6_forwarding: false,
+        ipv6_forwarding: None,
         log_level: vipd::config::LogLevel::Info,
         timeouts: vip::Timeouts::default(),
         firewall: vip::firewall::LetIn::Off,

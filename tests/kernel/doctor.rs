@@ -78,12 +78,19 @@ fn ipv6_forwarding_is_switched_on_for_who_asks_and_taken_back() {
     let on = "[node]\nipv6-forwarding = true\n";
     let ran = run("[vip]\nallow = [\"fd01::/64\"]\n", &[]);
     assert!(ran.out.contains("set `ipv6-forwarding = true` in [node]"), "{ran:?}");
-    for (undo, args) in [("", &["--fix"]), (on, &["--undo"])] {
+    let off = "[node]\nipv6-forwarding = false\n";
+    for (undo, args) in [(off, &["--fix"]), (on, &["--undo"])] {
         let ran = run(on, &["--fix"]);
         assert!(ran.err.contains("net.ipv6.conf.all.forwarding is 1 now, was 0"), "{ran:?}");
         assert_eq!(all(), ["1\n", "2\n", "2\n"]);
         // An upgrade runs it again.
         assert_eq!(run(on, &["--fix"]).err, "");
+        // Nothing says that it is unwanted: the flag may have asked for it.
+        for unsaid in ["", "[node]\nipv6-forwarding = maybe\n", &format!("{off}lokc = 1\n")] {
+            let ran = run(unsaid, &["--fix", "--no-examination"]);
+            assert!(ran.err.contains("IPv6 forwarding stays on"), "{ran:?}");
+            assert_eq!(all()[0], "1\n", "{unsaid}");
+        }
         let ran = run(undo, args);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.err.contains("net.ipv6.conf.all.forwarding is 0 again"), "{ran:?}");

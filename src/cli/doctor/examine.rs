@@ -63,7 +63,7 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
         observed.is_some_and(|held| held.our_services().any(|(vip, _)| vip.address.is_ipv6()));
     let forwarding = forwards_ipv6.map(|is_on| ForwardingFacts {
         is_on,
-        is_configured: config.ipv6_forwarding,
+        is_configured: config.ipv6_forwarding == Some(true),
         has_vips,
         allowed: config.policy.allow.iter().find(|prefix| prefix.addr().is_ipv6()).copied(),
     });

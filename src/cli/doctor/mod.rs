@@ -16,7 +16,7 @@ use super::args::Marathons;
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
-use crate::config::Secrets;
+use crate::config::{ConfigProblem, Secrets};
 use crate::doctor::{Diagnosis, Group, Level, check_configuration};
 
 /// Check that this node has what vipd needs, and that nothing interferes
@@ -71,7 +71,11 @@ impl Doctor {
             });
         }
         let (mut config, problems) = global.resolve_leniently(Secrets::Read)?;
-        config.ipv6_forwarding |= self.ipv6_forwarding;
+        if self.ipv6_forwarding {
+            config.ipv6_forwarding = Some(true);
+        } else if problems.iter().any(ConfigProblem::may_concern_node) {
+            config.ipv6_forwarding = config.ipv6_forwarding.filter(|is_wanted| *is_wanted);
+        }
         let marathons = self.marathons.resolve_marathons(&config)?;
         let failed = self.fix && !report_steps(fix::fix_node(&config, &ipv6));
         if self.no_examination {

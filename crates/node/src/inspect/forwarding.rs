@@ -84,6 +84,12 @@ impl Ipv6Forwarding {
         ))
     }
 
+    /// Returns whether there is a record, so that something may be taken back.
+    #[must_use]
+    pub fn has_record(&self) -> bool {
+        self.record.exists()
+    }
+
     fn is_on(&self) -> Option<bool> {
         Some(self.read("all", "forwarding")? != 0)
     }
