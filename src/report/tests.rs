@@ -405,6 +405,23 @@ fn a_suspended_vip_is_shown_as_such_and_is_no_trouble() {
 }
 
 #[test]
+fn a_suspended_vip_that_still_serves_is_not_applied() {
+    let at = vip("3.3.0.9", 80, Protocol::Tcp);
+    let held = |weight| {
+        let member = member("/off", "off.1", weight, Why::Healthy);
+        kernel(vec![(at, service(&["/off"], vec![("10.0.0.1:31001", member)], vec![]))])
+    };
+    let suspended = DesiredService { suspended: true, ..service(&["/off"], vec![], vec![]) };
+    let desired = Desired { services: [(at, suspended)].into(), ..Desired::default() };
+    for (weight, state) in [(1, VipState::Unapplied), (0, VipState::Suspended)] {
+        let observed = held(weight).state.clone();
+        let facts =
+            VipFacts { desired: Some(&desired), observed: Some(&observed), ..VipFacts::default() };
+        assert_eq!(facts.report_wanted()[0].summary.state, state, "weight {weight}");
+    }
+}
+
+#[test]
 fn a_vip_that_no_app_claims_any_more_drains_and_is_no_trouble() {
     let at = vip("3.3.0.9", 80, Protocol::Tcp);
     let member = member("/gone", "gone.1", 0, Why::Draining);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DesiredService, Observed, ObservedService, Sign, Vip, Why};
+use crate::{DesiredService, Observed, ObservedServer, ObservedService, Sign, Vip, Why};
 
 /// The state of a VIP, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,7 +68,8 @@ impl VipState {
 /// kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KernelMatch {
-    /// The virtual service is missing, or one of its real servers has another weight.
+    /// The virtual service is missing, one of its real servers has another weight, or one takes
+    /// connections that is to be none.
     pub differs: bool,
     /// The virtual service is there, and its address is not bound on this node.
     pub is_unbound: bool,
@@ -92,9 +93,13 @@ impl KernelMatch {
 
 fn differs(wanted: &DesiredService, held: Option<&ObservedService>) -> bool {
     let Some(held) = held else { return true };
-    !wanted.selection.members.iter().all(|(address, member)| {
+    let members = &wanted.selection.members;
+    let has_weight = members.iter().all(|(address, member)| {
         held.servers.get(address).is_some_and(|server| server.settings.weight == member.weight)
-    })
+    });
+    let takes_connections = |server: &ObservedServer| server.settings.weight > 0;
+    let mut others = held.servers.iter().filter(|(address, _)| !members.contains_key(*address));
+    !has_weight || others.any(|(_, server)| takes_connections(server))
 }
 
 /// The numbers of tasks of one VIP.
@@ -166,6 +171,8 @@ pub struct VipCount {
     pub state: VipState,
     /// The tasks.
     pub tasks: TaskCounts,
+    /// No task serves it, and none is to, whatever the kernel holds.
+    pub is_suspended: bool,
 }
 
 #[cfg(test)]

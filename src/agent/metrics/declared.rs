@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use vip::controller::Mode;
-use vip::{SourceId, Stats, Vip, VipCount, VipState};
+use vip::{SourceId, Stats, Vip, VipCount};
 
 use super::encoder::{Encoder, Label, register_metric};
 use super::{drift, process, text_format};
@@ -372,8 +372,7 @@ impl Scrape {
         out.gauges(
             "vipd_vip_suspended",
             "1 if a VIP has no tasks since its apps are scaled to 0 instances",
-            vips.iter()
-                .map(|(vip, count)| (vip.labels(), one_if(count.state == VipState::Suspended))),
+            vips.iter().map(|(vip, count)| (vip.labels(), one_if(count.is_suspended))),
         )?;
         out.gauges(
             "vipd_vip_servers",

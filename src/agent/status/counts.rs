@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn every_state_of_vips_is_counted_even_if_no_vip_is_in_it() {
         let tasks = TaskCounts { serving: 1, ..TaskCounts::default() };
-        let count = VipCount { state: VipState::Serving, tasks };
+        let count = VipCount { state: VipState::Serving, tasks, is_suspended: false };
         let vips = [(vip(), count)].into_iter();
         let counts = VipCounts::count_all(vips, [].into_iter(), BTreeMap::new()).count_states();
         assert_eq!(counts.len(), VipState::ALL.len());

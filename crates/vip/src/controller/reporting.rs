@@ -24,7 +24,8 @@ impl Controller {
             let tasks = TaskCounts::of_service(service);
             let state =
                 tasks.find_state(kernel.unwrap_or_default(), has_conflict, service.suspended);
-            (*vip, VipCount { state, tasks })
+            let is_suspended = service.suspended && tasks.serving == 0;
+            (*vip, VipCount { state, tasks, is_suspended })
         })
     }
 

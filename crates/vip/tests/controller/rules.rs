@@ -269,6 +269,28 @@ fn somebody_elses_service_is_left_alone_and_told() {
 }
 
 #[test]
+fn a_suspended_vip_counts_as_such_whatever_stands_in_its_way() {
+    let mut world = World::settled(&[("/db", db())]);
+    let mut settings = world.kernel.state.service(&vip(DB)).unwrap().settings.clone();
+    settings.flags = settings.flags & !MARK;
+    let add = Op::AddService { vip: cases::tcp_vip("3.3.0.6"), settings };
+    let _ = node::Kernel::perform(&mut world.kernel, &[&add]);
+    world.pass(seconds(30));
+    let mut off = web();
+    for claim in &mut off.claims {
+        claim.suspended = true;
+        claim.candidates.clear();
+    }
+    world.app("/web", Some(off));
+    let counts: Vec<_> = world.controller.count_vips().map(|(_, count)| count).collect();
+    let told: Vec<_> = counts.iter().map(|count| (count.state, count.is_suspended)).collect();
+    let is_blocked = |(state, is_suspended): &(vip::VipState, bool)| {
+        *is_suspended && *state < vip::VipState::Degraded
+    };
+    assert!(told.iter().any(is_blocked), "{told:?}");
+}
+
+#[test]
 fn a_vip_that_becomes_an_address_of_the_node_is_withdrawn() {
     let mut world = World::settled(&[("/web", web())]);
     let node = NodeFacts { own: ["3.3.0.6".parse().unwrap()].into(), ..NodeFacts::default() };
