@@ -318,3 +318,33 @@ fn variables_name_the_files_with_what_marathon_asks_for() {
     let half = vipd_with(&["doctor", "--marathon", &url], &files[..1]);
     assert!(half.code == Some(2) && half.err.contains("password-file"), "{half:?}");
 }
+
+/// A package is set up, and a fleet is checked, outside of the unit, which may not have run yet.
+#[test]
+fn a_credential_that_only_the_unit_has_is_no_problem_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vipd.toml");
+    let check = |keys: &str, variables: &[(&str, &str)]| {
+        let text = format!(
+            "[agent]\nsocket = \"{}\"\n[[marathon]]\nurls = [\"http://m1.example:8080\"]\n{keys}",
+            folder.path().join("socket").display()
+        );
+        std::fs::write(&file, text).unwrap();
+        vipd_with(&["config", "check", file.to_str().unwrap()], variables)
+    };
+    let keys = "user = \"vipd\"\npassword-file = \"credential:no-such\"\n\
+                client-cert-file = \"credential:cert\"\nclient-key-file = \"/none/key\"\n";
+    let ran = check(keys, &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for name in ["no-such", "cert"] {
+        let note = format!("not checked: credential {name} is in the unit only");
+        assert!(ran.err.contains(&note), "{ran:?}");
+    }
+    let other = check(&format!("{keys}ca-file = \"/none/ca\"\n"), &[]);
+    assert!(other.code == Some(1) && other.out.contains("ca-file"), "{other:?}");
+    // In the unit it is one.
+    let inside = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
+    let ran = check(keys, &inside);
+    assert!(ran.code == Some(1) && ran.out.contains("password-file"), "{ran:?}");
+    assert_eq!(check("password-file = \"credential:../a\"\n", &[]).code, Some(1));
+}

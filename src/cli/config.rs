@@ -54,7 +54,7 @@ impl Config {
 /// Check a configuration file as the agent does before a start and a reload
 ///
 /// Prints every problem with file, line, column, key, reason and remedy. Reads the files with
-/// secrets and certificates that it names. If an agent runs on this node, it also checks that the
+/// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
 /// agent can go on with it: that the new address is free, and that a hold isn't lost.
 ///
 /// Exit status: 0 no problem, 1 problems, 2 error.
@@ -110,7 +110,10 @@ impl ConfigCheck {
         {
             return vec![ConfigProblem::of_file(&error)];
         }
-        let (mut config, mut problems) = match global.resolve_leniently(Secrets::Read) {
+        for name in global.absent_credentials() {
+            output::print_note(&format!("not checked: credential {name} is in the unit only"));
+        }
+        let (mut config, mut problems) = match global.resolve_leniently(Secrets::ReadPresent) {
             Ok(resolved) => resolved,
             Err(error) => return vec![ConfigProblem::of_file(&error)],
         };

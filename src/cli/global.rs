@@ -1,5 +1,6 @@
 //! Options of every command, and the configuration that file, environment and flags result in.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -237,6 +238,13 @@ impl Global {
             None => format!("{problem}: going on with the defaults"),
         };
         problems.iter().map(describe).collect()
+    }
+
+    /// Lists the credentials in the file that only the unit has.
+    pub(super) fn absent_credentials(&self) -> BTreeSet<String> {
+        let file = resolve_keys(&self.config_text(), Ok).map(|(file, _)| file).unwrap_or_default();
+        let absent = file.marathon.iter().flat_map(MarathonSection::absent_credentials);
+        absent.map(ToOwned::to_owned).collect()
     }
 
     /// Resolves a parsed file with environment and flags.

@@ -136,6 +136,8 @@ impl Marathon {
 pub enum Secrets {
     /// They are read.
     Read,
+    /// They are read, except credentials that only the unit has: to check a file.
+    ReadPresent,
     /// They are not: for commands that ask no Marathon.
     Skip,
 }
@@ -146,9 +148,12 @@ impl MarathonSection {
     /// # Errors
     /// When one of two keys that need each other is missing, or a file can't be read.
     pub fn resolve(&self, secrets: Secrets) -> Result<Marathon> {
+        if secrets == Secrets::ReadPresent {
+            return self.without_absent_credentials().resolve(Secrets::Read);
+        }
         let access = match secrets {
             Secrets::Skip => Access::default(),
-            Secrets::Read => self.read_access()?,
+            _ => self.read_access()?,
         };
         let urls = parse_urls(self.urls.iter().map(String::as_str))
             .context(key_error("urls", "[[marathon]] urls"))?;
@@ -157,6 +162,47 @@ impl MarathonSection {
         let name = self.name.clone().unwrap_or(unnamed.name);
         let relays = self.resolve_relays(secrets)?;
         Ok(Marathon { name, framework, relays, ..unnamed })
+    }
+
+    /// Lists the credentials that only the unit has.
+    pub fn absent_credentials(&self) -> impl Iterator<Item = &str> {
+        let files = [
+            &self.user_file,
+            &self.password_file,
+            &self.service_account_file,
+            &self.ca_file,
+            &self.client_cert_file,
+            &self.client_key_file,
+            &self.relay_token_file,
+            &self.relay_ca_file,
+            &self.relay_cert_file,
+            &self.relay_key_file,
+        ];
+        let named = files.into_iter().flatten();
+        named.filter_map(|path| secret_file::find_absent_credential(path))
+    }
+
+    /// Leaves out the keys that need a credential which only the unit has.
+    fn without_absent_credentials(&self) -> Self {
+        let is_absent = |path: &PathBuf| secret_file::find_absent_credential(path).is_some();
+        let clear = |keys: &mut [&mut Option<PathBuf>]| {
+            let is_found = keys.iter().any(|key| key.as_ref().is_some_and(is_absent));
+            if is_found {
+                keys.iter_mut().for_each(|key| **key = None);
+            }
+            is_found
+        };
+        let mut rest = self.clone();
+        if clear(&mut [&mut rest.user_file, &mut rest.password_file]) {
+            rest.user = None;
+        }
+        clear(&mut [&mut rest.service_account_file]);
+        clear(&mut [&mut rest.ca_file]);
+        clear(&mut [&mut rest.client_cert_file, &mut rest.client_key_file]);
+        clear(&mut [&mut rest.relay_token_file]);
+        clear(&mut [&mut rest.relay_ca_file]);
+        clear(&mut [&mut rest.relay_cert_file, &mut rest.relay_key_file]);
+        rest
     }
 
     fn resolve_relays(&self, secrets: Secrets) -> Result<Relays> {

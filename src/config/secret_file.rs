@@ -24,6 +24,21 @@ pub(super) fn read_line(table: &'static str, key: &'static str, path: &Path) -> 
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// Returns the name of a credential that this process can't have, and the unit may: a command beside the
+/// agent, while that doesn't run.
+pub(super) fn find_absent_credential(path: &Path) -> Option<&str> {
+    let name = path.to_str()?.strip_prefix(CREDENTIAL)?;
+    let place = locate_file("", "", path).ok()?;
+    let is_absent = unit_folder().is_none() && matches!(place.try_exists(), Ok(false));
+    is_absent.then_some(name)
+}
+
+/// Returns the folder of the credentials of the unit that this process is in.
+fn unit_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    folder.map(PathBuf::from)
+}
+
 /// Returns the path of a file that the configuration names.
 pub(super) fn locate_file(table: &'static str, key: &'static str, path: &Path) -> Result<PathBuf> {
     let Some(name) = path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) else {
@@ -33,8 +48,7 @@ pub(super) fn locate_file(table: &'static str, key: &'static str, path: &Path) -
         let why = format!("{key} {} names no credential: write {CREDENTIAL}NAME", path.display());
         bail!(KeyError::new(table, key, why));
     }
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
-    Ok(folder.map_or_else(|| UNIT_CREDENTIALS.into(), PathBuf::from).join(name))
+    Ok(unit_folder().unwrap_or_else(|| UNIT_CREDENTIALS.into()).join(name))
 }
 
 /// Reads the file that a key names.
