@@ -64,8 +64,10 @@ impl ConfigProblem {
     /// Returns whether another interface or lock may be meant than is known with it.
     #[must_use]
     pub fn may_concern_node(&self) -> bool {
-        const OTHERS: [&str; 9] =
-            ["marathon", "agent", "ipvs", "probe", "firewall", "names", "cluster", "vip", "log"];
+        const OTHERS: [&str; 10] = [
+            "marathon", "agent", "ipvs", "probe", "firewall", "names", "cluster", "vip", "log",
+            "relay",
+        ];
         let is_other = |key: &String| {
             let table = key.split_once('.').map_or(key.as_str(), |(table, _)| table);
             OTHERS.contains(&table)
@@ -333,6 +335,19 @@ mod tests {
         }
         let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn of_the_tables_only_the_nodes_own_names_interface_and_lock() {
+        let schema: serde_json::Value = serde_json::from_str(crate::config::SCHEMA).unwrap();
+        let tables = schema["properties"].as_object().unwrap();
+        assert!(tables.contains_key("relay"));
+        for table in tables.keys() {
+            let key = Some(format!("{table}.any"));
+            let problem =
+                ConfigProblem { line: Some(1), column: Some(1), key, reason: String::new() };
+            assert_eq!(problem.may_concern_node(), table == "node", "{table}");
+        }
     }
 
     #[test]
