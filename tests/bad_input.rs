@@ -194,3 +194,17 @@ fn no_secret_is_in_any_log_however_much_is_logged() {
         }
     }
 }
+
+/// `vipd try` goes on where the agent answers with nothing of use.
+#[test]
+fn a_vip_is_tried_without_an_agent_that_fails() {
+    let url = serve(http("500 Internal Server Error", "application/json", b"{}"));
+    let ran = vipd(&["try", "127.0.0.1:1", "--url", &url]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.out.contains("the agent refused") && ran.out.contains("real servers aren't known"),
+        "{ran:?}"
+    );
+    // An app is nothing without it: what failed is told.
+    trouble(&vipd(&["try", "/web", "--url", &url]), &["the agent refused"]);
+}

@@ -17,6 +17,7 @@ use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 use crate::config::Config;
+use crate::report::names::ReportedLabel;
 use crate::report::near::UnknownName;
 use crate::report::vips::VipReport;
 use crate::trial::connect::{connect, connect_all, measure};
@@ -86,9 +87,12 @@ impl Try {
         };
         let agent = if_any(self.agent.find(&config));
         let (targets, no_agent) = match agent {
-            Ok(Some(agent)) => (find_targets(&agent, &what)?, None),
-            Ok(None) => (vec![parse_target(&what)?], Some("no agent runs here".to_owned())),
-            Err(error) => (vec![parse_target(&what)?], Some(error.to_string())),
+            Ok(Some(agent)) => match Known::ask(&agent) {
+                Ok(known) => (known.find_targets(&what)?, None),
+                Err(error) => target_without_agent(&what, format!("{error:#}"))?,
+            },
+            Ok(None) => target_without_agent(&what, "no agent runs here".to_owned())?,
+            Err(error) => target_without_agent(&what, error.to_string())?,
         };
         let no_agent = no_agent.map(|why| format!("{why}: real servers aren't known"));
         let namespace = self.netns.as_deref().map(Namespace::parse);
@@ -125,8 +129,7 @@ fn try_in(
             None => (ResolverFiles::read(), None),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let each = targets.into_iter().map(|target| try_target(target, &files, name_server));
-        let mut trials = runtime.block_on(join_all(each));
+        let mut trials = runtime.block_on(try_all(targets, &files, name_server));
         for trial in &mut trials {
             trial.no_agent.clone_from(&no_agent);
             trial.notes.extend(note.clone().filter(|_| trial.lookup.is_some()));
@@ -137,15 +140,22 @@ fn try_in(
     thread.join().map_err(|_| anyhow!("the thread that tries it has ended"))?
 }
 
-async fn try_target(
-    target: Target,
+/// Looks up every name, and only then connects: a look-up may block, and no connection is to wait for it.
+async fn try_all(
+    targets: Vec<Target>,
     files: &ResolverFiles,
     name_server: Option<SocketAddr>,
-) -> Trial {
-    let lookup = match &target.name {
+) -> Vec<Trial> {
+    let look_up = async |target: &Target| match &target.name {
         Some(name) => Some(look_up(name, files, name_server).await),
         None => None,
     };
+    let lookups = join_all(targets.iter().map(look_up)).await;
+    join_all(targets.into_iter().zip(lookups).map(|(target, lookup)| try_target(target, lookup)))
+        .await
+}
+
+async fn try_target(target: Target, lookup: Option<Lookup>) -> Trial {
     // What a client would use; where it gets none, what the agent tells.
     let answered = lookup.as_ref().and_then(|lookup| {
         let name_server = lookup.name_server.as_ref().map(|(_, answer)| answer);
@@ -205,27 +215,45 @@ async fn look_up(name: &str, files: &ResolverFiles, name_server: Option<SocketAd
     Lookup { name: name.to_owned(), resolver, name_server }
 }
 
-/// Finds the VIPs that are meant among those of the agent.
-fn find_targets(agent: &AgentClient, what: &str) -> Result<Vec<Target>> {
-    let vips = agent.fetch_vips()?;
-    let meant: Vec<_> = vips.iter().filter(|vip| is_meant(vip, what)).cloned().collect();
-    if meant.len() > MOST_VIPS {
-        let first: Vec<_> = meant.iter().take(3).map(VipReport::full_name).collect();
-        bail!("{what} has {} VIPs: say which, as {}", meant.len(), first.join(" or "));
+/// What the agent tells.
+struct Known {
+    vips: Vec<VipReport>,
+    labels: Vec<ReportedLabel>,
+}
+
+impl Known {
+    fn ask(agent: &AgentClient) -> Result<Self> {
+        Ok(Self { vips: agent.fetch_vips()?, labels: agent.fetch_labels()? })
     }
-    if !meant.is_empty() {
-        return Ok(meant.into_iter().map(|vip| target_of(vip, what)).collect());
+
+    /// Finds the VIPs that are meant among those of the agent.
+    fn find_targets(&self, what: &str) -> Result<Vec<Target>> {
+        let Self { vips, labels } = self;
+        let meant: Vec<_> = vips.iter().filter(|vip| is_meant(vip, what)).cloned().collect();
+        if meant.len() > MOST_VIPS {
+            let first: Vec<_> = meant.iter().take(3).map(VipReport::full_name).collect();
+            bail!("{what} has {} VIPs: say which, as {}", meant.len(), first.join(" or "));
+        }
+        if !meant.is_empty() {
+            return Ok(meant.into_iter().map(|vip| target_of(vip, what)).collect());
+        }
+        let refused: Vec<_> =
+            labels.iter().filter(|label| !label.ok && label.means(what)).collect();
+        let known = vips.iter().flat_map(|vip| {
+            let apps = vip.summary.apps.iter().map(ToString::to_string);
+            apps.chain(vip.summary.dns.clone()).chain([vip.vip.clone()])
+        });
+        let mut target =
+            parse_target(what).map_err(|_| UnknownName::of(what, known.collect::<Vec<_>>()))?;
+        target.refused = refused.iter().map(|label| label.to_sentence()).collect();
+        Ok(vec![target])
     }
-    let labels = agent.fetch_labels()?;
-    let refused: Vec<_> = labels.iter().filter(|label| !label.ok && label.means(what)).collect();
-    let known = vips.iter().flat_map(|vip| {
-        let apps = vip.summary.apps.iter().map(ToString::to_string);
-        apps.chain(vip.summary.dns.clone()).chain([vip.vip.clone()])
-    });
-    let mut target =
-        parse_target(what).map_err(|_| UnknownName::of(what, known.collect::<Vec<_>>()))?;
-    target.refused = refused.iter().map(|label| label.to_sentence()).collect();
-    Ok(vec![target])
+}
+
+/// Reads what is meant where no agent tells more, and returns why none does.
+fn target_without_agent(what: &str, why: String) -> Result<(Vec<Target>, Option<String>)> {
+    let target = parse_target(what).with_context(|| why.clone())?;
+    Ok((vec![target], Some(why)))
 }
 
 /// Returns whether a VIP is meant: by its address, with or without port and protocol, by its name, or by
