@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -112,12 +113,18 @@ fn read_in_root(process: u32, file: &str) -> io::Result<Vec<u8>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = format!("/proc/{process}/root");
     let root = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat2(root, file, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-    let file = File::from(file);
-    if !file.metadata()?.is_file() {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = rustix::fs::openat2(root, file, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    read_regular(&File::from(place))
+}
+
+/// Reads the file of an `O_PATH` descriptor, if it is a regular one. Any other isn't opened: opening a
+/// device may do something.
+fn read_regular(place: &File) -> io::Result<Vec<u8>> {
+    if !place.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -139,6 +146,22 @@ mod tests {
         ] {
             assert_eq!(Namespace::parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let read = |name| {
+            let path = at(name).canonicalize().unwrap();
+            let below_root = path.strip_prefix("/").unwrap().to_str().unwrap().to_owned();
+            read_in_root(std::process::id(), &below_root)
+        };
+        std::fs::write(at("file"), "text").unwrap();
+        assert_eq!(read("file").unwrap(), b"text");
+        // To open a socket is an error of its own.
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(read("socket").unwrap_err().to_string(), "it is no regular file");
     }
 
     #[test]
