@@ -38,6 +38,8 @@ impl Part {
 pub(super) struct Collected {
     pub(super) name: String,
     pub(super) content: Result<Vec<u8>, String>,
+    /// The rest of it is cut off.
+    pub(super) is_cut: bool,
 }
 
 /// Reads all parts. One that fails, or isn't done in time, costs no other.
@@ -65,7 +67,9 @@ fn collect_within(parts: Vec<Part>, patience: Duration) -> Vec<Collected> {
                 }
             }
         };
-        Collected { name, content: content.map(cut_off) }
+        let is_cut = content.as_ref().is_ok_and(|content| content.len() > MAX_PART);
+        let name = if is_cut { format!("{name}.cut-off") } else { name };
+        Collected { name, content: content.map(cut_off), is_cut }
     };
     started.into_iter().map(wait).collect()
 }
@@ -135,7 +139,7 @@ mod tests {
                 thread::park();
                 Ok(Vec::new())
             }),
-            Part::new("long", || Ok(vec![b'x'; 2 * MAX_PART])),
+            Part::new("long.json", || Ok(vec![b'x'; 2 * MAX_PART])),
         ];
         let collected = collect_within(parts, Duration::from_millis(200));
         let contents: Vec<_> = collected.iter().map(|part| part.content.as_deref()).collect();
@@ -144,6 +148,10 @@ mod tests {
         assert_eq!(contents[2], Err(&"it took too long".to_owned()));
         assert!(contents[3].unwrap().ends_with(b"bytes]\n"));
         assert!(contents[3].unwrap().len() < MAX_PART + 100);
+        let cut: Vec<_> = collected.iter().map(|part| (part.name.as_str(), part.is_cut)).collect();
+        let whole = [("fine", false), ("fails", false), ("hangs", false)];
+        assert_eq!(cut, [&whole[..], &[("long.json.cut-off", true)]].concat());
+        assert!(super::super::contents(&collected).contains("bytes (cut off)\n"));
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn write_archive(
 ) -> std::io::Result<()> {
     let mut archive = Archive::new(std::io::BufWriter::new(file), now);
     archive.add_file(&format!("{top}/contents.txt"), contents(collected).as_bytes())?;
-    for Collected { name, content } in collected {
+    for Collected { name, content, .. } in collected {
         if let Ok(content) = content {
             archive.add_file(&format!("{top}/{name}"), content)?;
         }
@@ -100,8 +100,9 @@ fn write_archive(
 /// Lists the parts, and why those are missing that are.
 fn contents(collected: &[Collected]) -> String {
     let mut text = String::new();
-    for Collected { name, content } in collected {
+    for Collected { name, content, is_cut } in collected {
         let how = match content {
+            Ok(content) if *is_cut => format!("{} bytes (cut off)", content.len()),
             Ok(content) => format!("{} bytes", content.len()),
             Err(why) => format!("missing: {}", vip::Printable(why)),
         };

@@ -67,6 +67,8 @@ const PROGRAMS: &[(&str, &[&str])] = &[
         &[
             "journalctl",
             "--no-pager",
+            // What is cut off is the oldest.
+            "--reverse",
             "--output=short-iso-precise",
             "--lines=20000",
             "--unit=vipd",
