@@ -189,17 +189,28 @@ function drawVip(row, vip, isOpen) {
     const url = marathonUrl(vip, app);
     if (!url) continue;
     const link = put("a", "link", `${app} in Marathon`);
+    link.dataset.control = url;
     link.href = url; link.target = "_blank"; link.rel = "noopener noreferrer";
     facts.append(link);
   }
   parts.push(facts);
-  // A button that has the focus would lose it.
-  if (more.contains(document.activeElement)) return;
+  replaceParts(more, parts);
+}
+
+// Redraws, and keeps the focus: the control that has it stays where the new parts have the same one.
+function replaceParts(more, parts) {
+  const focus = more.contains(document.activeElement) ? document.activeElement : null;
   more.replaceChildren(...parts);
+  if (!focus) return;
+  const same = [...more.querySelectorAll("[data-control]")].find(it => it.dataset.control === focus.dataset.control);
+  if (!same) return;
+  same.replaceWith(focus);
+  focus.focus({ preventScroll: true });
 }
 
 function copier(text, value) {
   const it = put("button", "link", text);
+  it.dataset.control = `${text} ${value}`;
   it.addEventListener("click", async () => {
     // Only pages of this node itself, or by TLS, have a clipboard.
     try { await navigator.clipboard.writeText(value); } catch { copyBySelection(value); }

@@ -165,6 +165,13 @@ fn the_page_filters_remembers_in_its_address_and_tells_what_is_suspended() {
         assert_eq!(url, json!("http://vipd.example:8080/ui/#/apps/%2Fshop%2Fweb"));
         until(&browser, &shows(".more button.link")).await;
 
+        // What has the focus is drawn anew, and keeps it.
+        let focused = "document.querySelector('.more button.link').focus(); \
+                       vips = vips.map(vip => ({ ...vip, problems: ['something new'] })); drawVips(); \
+                       return document.querySelector('.more .problem') !== null \
+                       && document.activeElement.matches('.more button.link')";
+        assert_eq!(browser.run(focused).await, json!(true));
+
         // Filled as on a large node, without a timer that fetches the real one.
         browser.run(MANY_VIPS).await;
         until(&browser, "return document.querySelectorAll('.vip').length === 100").await;
