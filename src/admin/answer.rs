@@ -49,6 +49,6 @@ pub(super) struct Reassigned {
 }
 
 /// Answers `status` with the reason as JSON.
-pub(super) fn answer_problem(status: StatusCode, why: &str) -> Response {
+pub(crate) fn answer_problem(status: StatusCode, why: &str) -> Response {
     (status, Json(json!({ "error": why }))).into_response()
 }

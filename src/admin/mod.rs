@@ -3,7 +3,7 @@
 //!
 //! It runs on a thread of its own, so that it answers even while the event loop is stuck.
 
-mod answer;
+pub(crate) mod answer;
 mod api;
 pub mod client;
 mod events;

@@ -21,6 +21,7 @@ use super::counts::{Counts, Scrape};
 use super::hub::Hub;
 use super::listener::Peer;
 use super::stream::{Encoding, LastTaken, StreamSetup, body_of};
+use crate::admin::answer::answer_problem;
 
 /// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
 /// every 10 s.
@@ -58,7 +59,7 @@ async fn check_token(State(shared): SharedState, request: Request, next: Next) -
         return next.run(request).await;
     }
     shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-    let mut answer = problem(
+    let mut answer = answer_problem(
         StatusCode::UNAUTHORIZED,
         "this relay wants a token: set relay-token-file of the [[marathon]] on this node",
     );
@@ -112,10 +113,13 @@ async fn answer_stream(
     let encoding = if takes_gzip { Encoding::Gzip } else { Encoding::Plain };
     if !shared.hub.core().is_complete() {
         let why = "this relay hasn't read Marathon as a whole yet: use another one, or try again";
-        return problem(StatusCode::SERVICE_UNAVAILABLE, why);
+        return answer_problem(StatusCode::SERVICE_UNAVAILABLE, why);
     }
     let Some(subscription) = shared.hub.subscribe(position.as_ref(), scope) else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the relay has forgotten everything");
+        return answer_problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the relay has forgotten everything",
+        );
     };
     shared.counts.streams.fetch_add(1, Ordering::Relaxed);
     shared.counts.resumed.fetch_add(subscription.first.is_resumed.into(), Ordering::Relaxed);
@@ -242,7 +246,7 @@ async fn answer_metrics(State(shared): SharedState) -> Response {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
+        Err(_) => answer_problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
     }
 }
 
@@ -260,14 +264,10 @@ async fn answer_accept(
         shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         let why = "a loss is accepted on the relay's own host, on its loopback address, with the \
                    header x-vipd-accept";
-        return problem(StatusCode::FORBIDDEN, why);
+        return answer_problem(StatusCode::FORBIDDEN, why);
     }
     tracing::warn!("what Marathon's last answer lacks was accepted: all agents are told");
     shared.hub.announce_acceptance();
     let agents = shared.counts.clients.load(Ordering::Relaxed);
     Json(json!({ "announced_to": agents })).into_response()
-}
-
-fn problem(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
 }

@@ -133,15 +133,15 @@ impl Feed {
         }) {
             return None;
         }
-        let record = Record::Workload(Arc::clone(workload));
-        if record.to_sse(&self.epoch, u64::MAX).len() > caps::WORKLOAD_MEMORY {
+        let text = Record::Workload(Arc::clone(workload)).to_sse(&self.epoch, self.last + 1);
+        if text.len() > caps::WORKLOAD_MEMORY {
             self.left_out.insert(key);
             return None;
         }
         self.left_out.remove(&key);
         // Receivers have to learn that the labels are gone, and what becomes of the tasks.
         let scope = before.map_or(scope, |before| before.published.scope.min(scope));
-        let published = self.publish(&record, scope);
+        let published = self.publish_text(text, scope);
         let listed = Listed { workload: Arc::clone(workload), published: published.clone() };
         self.listed.insert(key, listed);
         Some(published)
@@ -149,14 +149,20 @@ impl Feed {
 
     /// Removes an app or pod. Returns the record, if it was listed.
     pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
+        self.left_out.remove(key);
         let listed = self.listed.remove(key)?;
         Some(self.publish(&Record::Removed(key.clone()), listed.published.scope))
     }
 
     /// Publishes a record that is no part of a snapshot: an event or an announcement.
     pub fn publish(&mut self, record: &Record, scope: Scope) -> Published {
+        self.publish_text(record.to_sse(&self.epoch, self.last + 1), scope)
+    }
+
+    /// Publishes the text of a record that has the next number.
+    fn publish_text(&mut self, text: String, scope: Scope) -> Published {
         self.last += 1;
-        let segment = self.encoder.encode(record.to_sse(&self.epoch, self.last));
+        let segment = self.encoder.encode(text);
         let published = Published { number: self.last, scope, segment };
         self.recent_bytes += published.segment.text().len();
         self.recent.push_back(published.clone());

@@ -245,7 +245,9 @@ impl Follower {
             Link::Opening { since: heard } => *heard + SILENCE,
             Link::Catching { heard, whole, .. } => {
                 let silent = *heard + SILENCE;
-                whole.map_or(silent, |whole| silent.min(whole + CATCH_UP))
+                let steps = whole.iter().flat_map(|whole| [*whole + CATCH_UP, *whole + LAGGING]);
+                // One that is past decides nothing any more.
+                steps.filter(|step| *step > now.at).fold(silent, Duration::min)
             }
             Link::Followed { heard, .. } => {
                 let silent = *heard + SILENCE;

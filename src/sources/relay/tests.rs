@@ -133,6 +133,8 @@ impl World {
             self.step(Follower::tick);
         }
         self.now = end;
+        let now = Now { at: self.now, minute: self.minute };
+        assert!(self.follower.wake_at(now) > self.now, "it would spin");
     }
 
     fn receive(&mut self, segment: &Segment) {
@@ -158,6 +160,17 @@ impl World {
         let relay = self.connected.expect("a connection");
         let segment = self.relays[relay].heartbeat();
         self.receive(&segment);
+    }
+
+    /// Has a relay serve, tell of a late event and break off. Returns it.
+    fn lose_a_relay_that_knew_more(&mut self) -> usize {
+        let relay = self.serve();
+        let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
+        let published = self.relays[relay].feed.publish(&Record::Event(event), Scope::Vips);
+        self.receive(&published.segment);
+        self.step(|follower, now, orders| follower.on_end("reset", now, orders));
+        self.take_told();
+        relay
     }
 
     /// Takes what the source was told, in words.
@@ -234,12 +247,7 @@ fn a_relay_that_falls_silent_gives_way_to_the_next_one() {
 #[test]
 fn a_relay_that_lags_is_not_believed_until_it_has_caught_up() {
     let mut world = World::new(relays(), None);
-    let first = world.serve();
-    let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
-    let published = world.relays[first].feed.publish(&Record::Event(event), Scope::Vips);
-    world.receive(&published.segment);
-    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
-    world.take_told();
+    world.lose_a_relay_that_knew_more();
     world.want_all();
     let second = world.serve();
     assert_eq!(world.take_told(), [""; 0], "it would bring the dead task back");
@@ -255,12 +263,7 @@ fn a_relay_that_lags_is_not_believed_until_it_has_caught_up() {
 #[test]
 fn a_relay_that_lags_and_hears_no_marathon_is_left() {
     let mut world = World::new(relays(), None);
-    let first = world.serve();
-    let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
-    let published = world.relays[first].feed.publish(&Record::Event(event), Scope::Vips);
-    world.receive(&published.segment);
-    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
-    world.take_told();
+    let first = world.lose_a_relay_that_knew_more();
     let second = 1 - first;
     world.relays[second].status.stream_error = Some("connection refused".to_owned());
     assert_eq!(world.serve(), second);
@@ -407,12 +410,7 @@ fn reads_that_fail_at_a_relay_keep_no_bad_news_from_its_agents() {
 #[test]
 fn a_relay_that_has_heard_nothing_since_is_not_believed_after_10_seconds() {
     let mut world = World::new(relays(), None);
-    let first = world.serve();
-    let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
-    let published = world.relays[first].feed.publish(&Record::Event(event), Scope::Vips);
-    world.receive(&published.segment);
-    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
-    world.take_told();
+    world.lose_a_relay_that_knew_more();
     world.want_all();
     let second = world.serve();
     for seconds in 1..8 {
