@@ -32,10 +32,7 @@ pub(crate) fn run_soak(on: Option<Machine>) -> Result<bool> {
 /// Builds and runs the tests.
 pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
     let suites = build_suites(filters, &machine.download_packages()?)?;
-    let report = match machine {
-        Machine::Uml => machine.run_halves(&split_suites(&suites, filters)?)?,
-        _ => machine.run_suites(&suites)?,
-    };
+    let report = machine.run_halves(&split_suites(&suites, filters)?)?;
     let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed_tests()).sum();
     ensure!(
         filters.is_empty() || executed > 0 || !report.passed(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -42,6 +43,9 @@ impl Kernel {
 /// Package that depends on the current kernel with all drivers. The `cloud` kernel lacks 9p.
 const META: &str = "linux-image-amd64";
 
+/// Held while a kernel is unpacked.
+static UNPACKING: Mutex<()> = Mutex::new(());
+
 /// An unpacked kernel.
 #[derive(Debug)]
 pub(super) struct Unpacked {
@@ -60,6 +64,8 @@ impl Unpacked {
         );
         let cache = Workspace::read_metadata()?.target_directory.join("kernels");
         let root = cache.join(kernel.name());
+        // Two guests may start at the same time.
+        let _unpacking = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
         if !root.is_dir() {
             let fresh = cache.join(format!("{}.{}", kernel.name(), std::process::id()));
             unpack_kernel(kernel, &fresh)?;
