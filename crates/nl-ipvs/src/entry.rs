@@ -33,7 +33,8 @@ impl From<nl_pipeline::MalformedAttribute> for EntryError {
 /// The result of a dump.
 ///
 /// The kernel dumps by position and promises no snapshot: with a writer at work an entry can be
-/// missed. Entries that came twice are here once, as they came last.
+/// missed. Services are counted over all network namespaces, so a writer in another one, or the end
+/// of another one, is enough. Entries that came twice are here once, as they came last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Dump<T> {

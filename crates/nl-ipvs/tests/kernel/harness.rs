@@ -18,12 +18,24 @@ pub(crate) fn in_namespace(test: impl FnOnce(&mut Ipvs) + Send) {
         let namespaced = || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a new network namespace (needs root)");
             run("ip", "link set lo up");
+            let _flush = FlushAtEnd;
             test(&mut Ipvs::open().expect("a kernel with IPVS"));
         };
         scope.spawn(namespaced).join()
     });
     if let Err(panic) = outcome {
         resume_unwind(panic);
+    }
+}
+
+/// Empties the table of the namespace. The kernel would do that some time after the end of the
+/// namespace, and the dump of a later test would miss a service then (see [`nl_ipvs::Dump`]).
+struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        // A namespace that can't do it has no services.
+        let _ = Ipvs::open().map(|mut ipvs| ipvs.flush());
     }
 }
 
