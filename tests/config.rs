@@ -342,9 +342,25 @@ fn a_credential_that_only_the_unit_has_is_no_problem_of_the_file() {
     }
     let other = check(&format!("{keys}ca-file = \"/none/ca\"\n"), &[]);
     assert!(other.code == Some(1) && other.out.contains("ca-file"), "{other:?}");
+    // The same from variables, which the unit may have.
+    let variables = [
+        ("VIPD_MARATHON_USER_FILE", "credential:no-user"),
+        ("VIPD_MARATHON_PASSWORD_FILE", "credential:no-such"),
+        ("VIPD_MARATHON_CA_FILE", "credential:no-ca"),
+    ];
+    let ran = check("", &variables);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for name in ["no-user", "no-such", "no-ca"] {
+        let note = format!("not checked: credential {name} is in the unit only");
+        assert!(ran.err.contains(&note), "{ran:?}");
+    }
+    let other = check("", &[("VIPD_MARATHON_CA_FILE", "/none/ca")]);
+    assert!(other.code == Some(1) && other.out.contains("VIPD_MARATHON_*_FILE"), "{other:?}");
     // In the unit it is one.
     let inside = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
     let ran = check(keys, &inside);
     assert!(ran.code == Some(1) && ran.out.contains("password-file"), "{ran:?}");
+    let ran = check("", &[&variables[..], &inside].concat());
+    assert!(ran.code == Some(1) && ran.out.contains("VIPD_MARATHON_*_FILE"), "{ran:?}");
     assert_eq!(check("password-file = \"credential:../a\"\n", &[]).code, Some(1));
 }

@@ -10,7 +10,7 @@ use node::LinuxKernel;
 
 use crate::admin::client::{AgentClient, NoAgent};
 use crate::agent::state_file::StateFiles;
-use crate::config::{Access, Config, Marathon, MarathonSection, parse_urls};
+use crate::config::{Access, Config, Marathon, MarathonSection, Secrets, parse_urls};
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::{Beside, GatheredClaims};
 
@@ -55,9 +55,8 @@ struct AccessFiles {
 }
 
 impl AccessFiles {
-    /// Gives the Marathon what is in the files. They are for one: another must not get its secrets.
-    fn apply_to(&self, marathons: &mut [Marathon]) -> Result<()> {
-        let section = MarathonSection {
+    fn to_section(&self) -> MarathonSection {
+        MarathonSection {
             user_file: self.marathon_user_file.clone(),
             password_file: self.marathon_password_file.clone(),
             service_account_file: self.marathon_service_account_file.clone(),
@@ -65,7 +64,12 @@ impl AccessFiles {
             client_cert_file: self.marathon_client_cert_file.clone(),
             client_key_file: self.marathon_client_key_file.clone(),
             ..MarathonSection::default()
-        };
+        }
+    }
+
+    /// Gives the Marathon what is in the files. They are for one: another must not get its secrets.
+    fn apply_to(&self, marathons: &mut [Marathon], secrets: Secrets) -> Result<()> {
+        let section = self.to_section();
         if section == MarathonSection::default() {
             return Ok(());
         }
@@ -81,7 +85,7 @@ impl AccessFiles {
         };
         // The keys that an error names are those of the file; these are flags or variables.
         let access = section
-            .read_access()
+            .read_access(secrets)
             .map_err(|error| anyhow!("--marathon-*-file or VIPD_MARATHON_*_FILE: {error:#}"))?;
         marathon.access.auth = access.auth.or(marathon.access.auth.take());
         marathon.access.ca = access.ca.or(marathon.access.ca.take());
@@ -141,14 +145,23 @@ impl Marathons {
         !self.marathon.is_empty()
     }
 
+    /// Lists the credentials that only the unit has, of flags and variables.
+    pub(super) fn absent_credentials(&self) -> BTreeSet<String> {
+        self.files.to_section().absent_credentials().map(ToOwned::to_owned).collect()
+    }
+
     /// Returns the Marathons of the flags; without any, those of the configuration.
-    pub(super) fn resolve_marathons(&self, config: &Config) -> Result<Vec<Marathon>> {
+    pub(super) fn resolve_marathons(
+        &self,
+        config: &Config,
+        secrets: Secrets,
+    ) -> Result<Vec<Marathon>> {
         let mut marathons = match self.is_named() {
             true => parse_flags(&self.marathon, config)?,
             false => config.marathons.clone(),
         };
         check_distinct(&marathons)?;
-        self.files.apply_to(&mut marathons)?;
+        self.files.apply_to(&mut marathons, secrets)?;
         Ok(marathons)
     }
 }
@@ -176,7 +189,7 @@ impl Sources {
             false => config.marathons.clone(),
         };
         check_distinct(&marathons)?;
-        self.files.apply_to(&mut marathons)?;
+        self.files.apply_to(&mut marathons, Secrets::Read)?;
         let files = self.from.iter().cloned().map(DefinitionSource::File);
         let marathons = marathons.into_iter().map(Box::new).map(DefinitionSource::Marathon);
         Ok(files.chain(marathons).collect())

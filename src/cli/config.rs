@@ -110,7 +110,8 @@ impl ConfigCheck {
         {
             return vec![ConfigProblem::of_file(&error)];
         }
-        for name in global.absent_credentials() {
+        let marathons = run.map_or(&self.marathons, Run::marathons);
+        for name in global.absent_credentials().union(&marathons.absent_credentials()) {
             output::print_note(&format!("not checked: credential {name} is in the unit only"));
         }
         let (mut config, mut problems) = match global.resolve_leniently(Secrets::ReadPresent) {
@@ -124,8 +125,7 @@ impl ConfigCheck {
         if let Some(run) = run {
             run.override_config(&mut config);
         }
-        let marathons = run.map_or(&self.marathons, Run::marathons);
-        match marathons.resolve_marathons(&config) {
+        match marathons.resolve_marathons(&config, Secrets::ReadPresent) {
             Err(error) => add(error),
             Ok(marathons) if marathons.is_empty() && are_known => output::print_note(
                 "the file names no Marathon: the agent needs --marathon or VIPD_MARATHON",

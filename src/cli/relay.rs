@@ -11,6 +11,7 @@ use super::args::Marathons;
 use super::end::End;
 use super::global::Global;
 use super::signals::{Signals, Told};
+use crate::config::Secrets;
 use crate::relay::Relay;
 
 /// Read a Marathon for many agents
@@ -42,7 +43,7 @@ impl RelayCommand {
         let mut config = global.resolve_config()?;
         config.relay.listen = self.listen.unwrap_or(config.relay.listen);
         let settings = config.relay.resolve()?;
-        let mut marathons = self.marathons.resolve_marathons(&config)?;
+        let mut marathons = self.marathons.resolve_marathons(&config, Secrets::Read)?;
         if let Some(name) = &self.name {
             marathons.retain(|marathon| marathon.name == *name);
         }

@@ -30,7 +30,7 @@ use crate::agent::resolver::{ResolverConfig, undo_earlier};
 use crate::agent::state_file::StateFiles;
 use crate::agent::status::{RefusedReload, Request, View};
 use crate::clock::Timestamp;
-use crate::config::{self, Config, Marathon, ProbeMode, ProbeSettings};
+use crate::config::{self, Config, Marathon, ProbeMode, ProbeSettings, Secrets};
 
 /// Keep the IPVS table in sync with Marathon until stopped
 ///
@@ -139,7 +139,7 @@ impl Run {
     fn resolve_config(&self, global: &Global) -> Result<(Config, Vec<Marathon>)> {
         let mut config = global.resolve_config()?;
         self.override_config(&mut config);
-        let marathons = self.marathons.resolve_marathons(&config)?;
+        let marathons = self.marathons.resolve_marathons(&config, Secrets::Read)?;
         if marathons.is_empty() {
             bail!(
                 "no Marathon is configured: use --marathon URL, or [[marathon]] in the \

@@ -151,10 +151,7 @@ impl MarathonSection {
         if secrets == Secrets::ReadPresent {
             return self.without_absent_credentials().resolve(Secrets::Read);
         }
-        let access = match secrets {
-            Secrets::Skip => Access::default(),
-            _ => self.read_access()?,
-        };
+        let access = self.read_access(secrets)?;
         let urls = parse_urls(self.urls.iter().map(String::as_str))
             .context(key_error("urls", "[[marathon]] urls"))?;
         let unnamed = Marathon::new(urls, access);
@@ -233,7 +230,14 @@ impl MarathonSection {
     ///
     /// # Errors
     /// When one of two keys that need each other is missing, or a file can't be read.
-    pub fn read_access(&self) -> Result<Access> {
+    pub fn read_access(&self, secrets: Secrets) -> Result<Access> {
+        match secrets {
+            Secrets::Read => {}
+            Secrets::ReadPresent => {
+                return self.without_absent_credentials().read_access(Secrets::Read);
+            }
+            Secrets::Skip => return Ok(Access::default()),
+        }
         Ok(Access {
             auth: self.read_auth()?,
             ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
@@ -432,10 +436,12 @@ mod tests {
             password_file: Some(password),
             ..MarathonSection::default()
         };
-        let Some(Auth::Basic(read)) = section.read_access().unwrap().auth else { panic!() };
+        let Some(Auth::Basic(read)) = section.read_access(Secrets::Read).unwrap().auth else {
+            panic!()
+        };
         assert_eq!((read.user.as_str(), read.password.reveal()), ("the user", "the password"));
         let twice = MarathonSection { user: Some("u".into()), ..section };
-        assert!(twice.read_access().unwrap_err().to_string().contains("user-file"));
+        assert!(twice.read_access(Secrets::Read).unwrap_err().to_string().contains("user-file"));
         for path in ["credential:", "credential:..", "credential:../a", "credential:/a"] {
             assert!(
                 secret_file::locate_file("marathon", "ca-file", Path::new(path)).is_err(),

@@ -76,7 +76,7 @@ impl Doctor {
         } else if problems.iter().any(ConfigProblem::may_concern_node) {
             config.ipv6_forwarding = config.ipv6_forwarding.filter(|is_wanted| *is_wanted);
         }
-        let marathons = self.marathons.resolve_marathons(&config)?;
+        let marathons = self.marathons.resolve_marathons(&config, Secrets::Read)?;
         let failed = self.fix && !report_steps(fix::fix_node(&config, &ipv6));
         if self.no_examination {
             return Ok(if failed { End::Trouble } else { End::Fine });

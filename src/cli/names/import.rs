@@ -9,7 +9,7 @@ use crate::cli::args::Marathons;
 use crate::cli::end::End;
 use crate::cli::global::Global;
 use crate::cli::output::{self, Format};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::import::{Comparison, ImportSource};
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::GatheredClaims;
@@ -79,7 +79,7 @@ impl Import {
             let facts = agent.fetch_local_facts()?;
             return Ok(facts.context("the agent is of a version without names")?.names);
         }
-        let marathons = self.marathons.resolve_marathons(config)?.into_iter();
+        let marathons = self.marathons.resolve_marathons(config, Secrets::Read)?.into_iter();
         let sources: Vec<_> =
             marathons.map(|each| DefinitionSource::Marathon(Box::new(each))).collect();
         let gathered = GatheredClaims::read_sources(&sources, false, config)?;
