@@ -41,13 +41,20 @@ impl Ipv6Forwarding {
     /// goes on heeding them. Returns a sentence for each change; none if forwarding was on.
     ///
     /// # Errors
-    /// When the record or a sysctl can't be written. Forwarding isn't switched on then.
+    /// When the record can't be read or written, or a sysctl can't be written. Forwarding isn't switched on
+    /// then.
     pub fn turn_on(&self) -> io::Result<Vec<String>> {
         if self.is_on() != Some(false) {
             return Ok(Vec::new());
         }
         let before = self.read_settings()?;
-        self.save_record(&before)?;
+        // Whoever switched forwarding off since the last time left `accept_ra` as vipd had set it: what
+        // was recorded then still holds.
+        let mut record = self.load_record()?.unwrap_or_default();
+        let is_new = |it: &&Setting| !record.iter().any(|old| old.is_of_same(it));
+        let new: Vec<_> = before.iter().filter(is_new).cloned().collect();
+        record.extend(new);
+        self.save_record(&record)?;
         let heeding: Vec<_> = before.iter().filter(|it| it.name == "accept_ra").collect();
         for setting in &heeding {
             self.write(&Setting { value: 2, ..(*setting).clone() })?;
@@ -165,6 +172,10 @@ impl Setting {
         Self { interface: "all".to_owned(), name: "forwarding", value }
     }
 
+    fn is_of_same(&self, other: &Self) -> bool {
+        self.interface == other.interface && self.name == other.name
+    }
+
     /// Parses a line of the record.
     fn parse(line: &str) -> Option<Self> {
         let (path, value) = line.split_once(" = ")?;
@@ -247,6 +258,24 @@ mod tests {
             assert_eq!(node.read(interface, name).unwrap().to_string(), *value, "{path}");
         }
         assert_eq!(node.turn_back().unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_before_the_first_time_is_restored_after_the_second() {
+        let (_folder, node) = node(&BEFORE);
+        node.turn_on().unwrap();
+        // Somebody switches it off, and an interface comes.
+        node.write(&Setting::forwarding(0)).unwrap();
+        let late = node.proc_sys.join(CONF).join("eth9");
+        fs::create_dir_all(&late).unwrap();
+        fs::write(late.join("accept_ra"), "1\n").unwrap();
+        assert!(!node.turn_on().unwrap().is_empty());
+        assert_eq!(node.read("eth9", "accept_ra"), Some(2));
+        node.turn_back().unwrap();
+        for (interface, value) in [("default", 1), ("eth0", 1), ("eth3.10", 2), ("eth9", 1)] {
+            assert_eq!(node.read(interface, "accept_ra"), Some(value), "{interface}");
+        }
+        assert_eq!(node.is_on(), Some(false));
     }
 
     #[test]
