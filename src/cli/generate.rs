@@ -34,12 +34,11 @@ enum What {
 }
 
 impl Generate {
-    pub(super) fn run(&self, mut command: clap::Command) -> Result<End> {
+    pub(super) fn run(&self, command: clap::Command) -> Result<End> {
         match &self.what {
             What::Completions { shell } => {
-                let mut completions = Vec::new();
-                clap_complete::generate(*shell, &mut command, "vipd", &mut completions);
-                output::print_with(|out| out.write_all(&completions))?;
+                let completions = generate_completions(*shell, &command)?;
+                output::print_with(|out| out.write_all(completions.as_bytes()))?;
             }
             What::Man { directory } => {
                 man::write_pages(command, directory).with_context(|| {
@@ -49,4 +48,29 @@ impl Generate {
         }
         Ok(End::Fine)
     }
+}
+
+/// Generates completions, which in the shells that most people use ask `vipd complete-values` for the words
+/// that the agent knows.
+fn generate_completions(shell: Shell, command: &clap::Command) -> Result<String> {
+    // clap would offer hidden commands as well.
+    let shown = command.get_subcommands().filter(|each| !each.is_hide_set()).cloned();
+    let mut command = clap::Command::new("vipd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .args(command.get_arguments().cloned())
+        .subcommands(shown);
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "vipd", &mut script);
+    let script = String::from_utf8(script).context("the completions are not text")?;
+    let wrapper = match shell {
+        Shell::Bash => include_str!("completions/values.bash"),
+        Shell::Zsh => include_str!("completions/values.zsh"),
+        Shell::Fish => return Ok(script + include_str!("completions/values.fish")),
+        _ => return Ok(script),
+    };
+    // The shell calls the wrapper, which calls what clap has generated.
+    let (head, rest) =
+        script.split_once("_vipd() {\n").context("clap generates other completions")?;
+    Ok(format!("{head}{wrapper}\n_vipd_options() {{\n{rest}"))
 }

@@ -8,6 +8,7 @@ mod args;
 mod change;
 mod check;
 mod cleanup;
+mod complete;
 mod config;
 mod diff;
 mod dns;
@@ -84,6 +85,8 @@ enum Command {
     Dns(dns::Dns),
     Relay(relay::RelayCommand),
     Generate(generate::Generate),
+    #[command(hide = true)]
+    CompleteValues(complete::CompleteValues),
     Version(version::Version),
 }
 
@@ -134,6 +137,12 @@ fn read_agent_command(pid: u32) -> Result<(Global, run::Run)> {
     }
 }
 
+/// Reads the options of every command from flags. `None`: one of them is wrong.
+fn read_global_options(flags: Vec<String>) -> Option<Global> {
+    let words = ["vipd".to_owned()].into_iter().chain(flags).chain(["version".to_owned()]);
+    Cli::try_parse_from(words).ok().map(|cli| cli.global)
+}
+
 impl Cli {
     fn run_command(&self, signals: signals::Signals) -> Result<End> {
         // Those who stop in good order; signals end all others.
@@ -162,6 +171,7 @@ impl Cli {
             Command::Report(report) => report.run(&self.global),
             Command::Cleanup(cleanup) => cleanup.run(&self.global),
             Command::Generate(generate) => generate.run(Self::command()),
+            Command::CompleteValues(complete) => complete.run(Self::command(), read_global_options),
             Command::Version(version) => version.run(),
         }
     }

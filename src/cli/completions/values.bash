@@ -1,0 +1,21 @@
+# Offers what the agent knows, else what _vipd_options does.
+_vipd() {
+    local line="${COMP_LINE:0:COMP_POINT}" word known value values
+    local -a words
+    # Bash takes the colons of addresses for ends of words; these words have none but spaces.
+    read -ra words <<< "$line"
+    [[ "$line" == *[[:space:]] ]] && words+=("")
+    word="${words[${#words[@]} - 1]}"
+    values="$("$1" complete-values -- "${words[@]:1}" 2> /dev/null)"
+    if [[ -z "$values" ]]; then
+        _vipd_options "$@"
+        return
+    fi
+    # What stands before the last colon is there already.
+    known=""
+    [[ "$COMP_WORDBREAKS" != *:* ]] || known="${word%"${word##*:}"}"
+    COMPREPLY=()
+    while IFS= read -r value; do
+        COMPREPLY+=("${value#"$known"}")
+    done <<< "$values"
+}
