@@ -137,6 +137,36 @@ fn the_limit_of_memory_is_the_same_wherever_the_name_server_runs() {
     assert_eq!(dns["resources"]["limits"]["memory"], "64Mi");
 }
 
+/// `cargo xtask test` brings the schemas of Kubernetes' versions.
+#[test]
+fn kubernetes_takes_the_daemonset_with_all_its_variables() {
+    let Some(schemas) = std::env::var_os("KUBERNETES_VALIDATE") else {
+        println!(
+            "not run: KUBERNETES_VALIDATE doesn't name the Python package kubernetes-validate"
+        );
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let judge = |name: &str, text: &str, version: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-m", "kubernetes_validate", "--strict", "--kubernetes-version", version]);
+        command.arg(&file).env("PYTHONPATH", &schemas).output().unwrap()
+    };
+    let set = read("kubernetes/daemonset.yaml");
+    let complete = set.replace("            # - {", "            - {");
+    assert_ne!(set, complete);
+    for version in ["1.25.0", "1.37.0"] {
+        for text in [&set, &complete] {
+            let judged = judge("daemonset.yaml", text, version);
+            assert!(judged.status.success(), "Kubernetes {version}: {judged:?}");
+        }
+        let wrong = judge("wrong.yaml", &set.replace("maxUnavailable:", "atOnce:"), version);
+        assert!(!wrong.status.success(), "Kubernetes {version}: {wrong:?}");
+    }
+}
+
 /// Each file that Marathon may ask for can be named where the agent runs in a container, and is mounted.
 #[test]
 fn containers_find_their_secrets() {

@@ -14,7 +14,7 @@ mod package;
 mod picture;
 mod progress;
 mod published;
-mod python_client;
+mod python_package;
 mod style;
 mod suite;
 mod summary;

@@ -12,10 +12,11 @@ use crate::cargo_tool::CARGO_DENY;
 use crate::libtest::Tally;
 use crate::machine::Machine;
 use crate::progress::Step;
+use crate::python_package::PACKAGES;
 use crate::suite::Report;
 use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
-use crate::{kernel, package, published, python_client, style, tools};
+use crate::{kernel, package, published, python_package, style, tools};
 
 /// A cold build of a large dependency prints nothing for minutes.
 const TIME_LIMITS: TimeLimits =
@@ -65,7 +66,8 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
     programs.extend(CARGO_DENY.ensure_installed(&target)?);
     let path = tools::path_with(&programs);
-    let python_client = python_client::ensure_python_client(&target);
+    let python_packages = PACKAGES
+        .map(|package| (package.variable, python_package::ensure_python_package(package, &target)));
     let kernel_tests = |on, filters: &[String]| {
         let machine = Machine::choose(on)?;
         Ok((machine, kernel::report_kernel_tests(machine, filters)?))
@@ -85,8 +87,8 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     for (number, (name, args)) in steps.iter().enumerate() {
         let mut command = cargo_command();
         command.args(*args).env("PATH", &path);
-        if let Some(folder) = &python_client {
-            command.env(python_client::VARIABLE, folder);
+        for (variable, folder) in &python_packages {
+            command.envs(folder.as_ref().map(|folder| (variable, folder)));
         }
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
