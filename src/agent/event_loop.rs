@@ -364,7 +364,12 @@ impl Agent {
         let Some(files) = self.state_files.clone() else { return };
         let now = self.now();
         match files.load_state(source, |json| self.core.restore_source(source, json, now)) {
-            Ok(Some(effects)) => self.carry_out(effects, now),
+            Ok(Some(effects)) => {
+                if let Some(connection) = self.connections.get(source) {
+                    connection.restore_hosts(self.core.count_hosts(source));
+                }
+                self.carry_out(effects, now);
+            }
             Ok(None) => {}
             Err(error) => {
                 let (source, error) = (source.as_str(), error_chain(&error));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use marathon::client::with_sources;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, Config, Input, ReadOutcome, State};
-use marathon::{Kind, WorkloadKey};
+use marathon::{Kind, Snapshot, WorkloadKey};
 use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Segment, Start};
 
 use crate::sources::marathon::messages::Message;
@@ -146,6 +146,7 @@ impl RelayCore {
                 if let Ok(snapshot) = &answer {
                     self.status.framework.clone_from(&snapshot.framework);
                     self.status.framework_name.clone_from(&snapshot.framework_name);
+                    self.status.hosts = Some(count_hosts(snapshot));
                 }
                 Input::ReadEverything { answer: answer.ok(), leader }
             }
@@ -237,6 +238,12 @@ impl RelayCore {
     pub(super) fn left_out(&self) -> usize {
         self.feed.left_out().len()
     }
+}
+
+fn count_hosts(snapshot: &Snapshot) -> u64 {
+    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
+    let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
+    hosts.len() as u64
 }
 
 fn cut_reason(why: &str) -> String {

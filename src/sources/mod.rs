@@ -132,6 +132,16 @@ impl SourceConnection {
             }
         }
     }
+
+    /// Tells how many hosts an earlier run knew: as many agents read the source themselves if what is
+    /// between fails.
+    pub(crate) fn restore_hosts(&self, hosts: u64) {
+        match self {
+            Self::Relay(connection) => connection.restore_hosts(hosts),
+            // Its watch knows them.
+            Self::Marathon(_) => {}
+        }
+    }
 }
 
 impl Source {

@@ -105,6 +105,21 @@ fn an_agent_without_any_relay_keeps_what_it_knows_and_reads_marathon_itself_afte
 }
 
 #[test]
+fn an_agent_that_starts_without_any_relay_knows_from_its_state_file_how_many_read_marathon() {
+    run(async {
+        let mut world = serving(1).await;
+        world.stop().await;
+        world.relays[0].kill();
+        world.start().await;
+        pass(25_000).await;
+        assert_eq!(world.fewest(WEB), 3);
+        world.send("PUT", "/v2/apps/web?force=true", &json!({"instances": 4})).await;
+        world.until_served(WEB, 4).await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_relay_that_wants_a_token_gets_the_right_one_or_nobody() {
     run(async {
         let mut world = World::new().await;

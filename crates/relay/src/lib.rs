@@ -29,6 +29,6 @@ mod record;
 mod segment;
 
 pub use feed::{Feed, Published, Scope, Start};
-pub use mirror::{Change, Mirror, StreamError};
+pub use mirror::{Change, Mirror, Parsed, StreamError};
 pub use record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};

@@ -62,6 +62,31 @@ pub enum StreamError {
     },
 }
 
+/// A server-sent event that was parsed.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    number: u64,
+    record: Record,
+    /// The length of its data.
+    bytes: usize,
+}
+
+impl Parsed {
+    /// Parses a server-sent event. None: a record of a later release, which is skipped.
+    ///
+    /// # Errors
+    /// When the data is not that of such a record.
+    pub fn parse(frame: &Frame) -> Result<Option<Self>, StreamError> {
+        let name = frame.event.as_deref().unwrap_or_default();
+        let parsed = Record::parse(name, &frame.data).map_err(|error| {
+            let name = caps::cut_text(name, 32).into_owned();
+            StreamError::Unreadable { name, error }
+        })?;
+        let bytes = frame.data.len();
+        Ok(parsed.map(|(number, record)| Self { number, record, bytes }))
+    }
+}
+
 /// Where a stream stands.
 #[derive(Debug, Clone)]
 enum Phase {
@@ -135,12 +160,19 @@ impl Mirror {
     /// # Errors
     /// When the stream can't be used. Nothing has changed then.
     pub fn apply(&mut self, frame: &Frame) -> Result<Change, StreamError> {
-        let name = frame.event.as_deref().unwrap_or_default();
-        let parsed = Record::parse(name, &frame.data);
-        let parsed =
-            parsed.map_err(|error| StreamError::Unreadable { name: cut_name(name), error })?;
-        let Some((number, record)) = parsed else { return Ok(Change::Nothing) };
-        self.apply_record(number, record, frame.data.len())
+        match Parsed::parse(frame)? {
+            Some(parsed) => self.apply_parsed(parsed),
+            None => Ok(Change::Nothing),
+        }
+    }
+
+    /// Applies a record that was parsed.
+    ///
+    /// # Errors
+    /// When the stream can't be used. Nothing has changed then.
+    pub fn apply_parsed(&mut self, parsed: Parsed) -> Result<Change, StreamError> {
+        let Parsed { number, record, bytes } = parsed;
+        self.apply_record(number, record, bytes)
     }
 
     fn apply_record(
@@ -237,8 +269,4 @@ fn check_caps(workload: &Workload) -> Result<(), StreamError> {
         let id = caps::cut_text(&workload.id, caps::TEXT).into_owned();
         StreamError::Capped { id, why }
     })
-}
-
-fn cut_name(name: &str) -> String {
-    caps::cut_text(name, 32).into_owned()
 }

@@ -133,6 +133,10 @@ pub struct MarathonStatus {
     /// The reason why its last read failed. Events may come nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_error: Option<String>,
+    /// The number of hosts that run tasks, whether of apps with VIP labels or not: as many agents read
+    /// Marathon themselves if there is no relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
     /// The names of the servers that Marathon depends on. Told at the start of a stream only.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub servers: BTreeSet<String>,

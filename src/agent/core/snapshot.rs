@@ -38,6 +38,12 @@ impl AgentCore {
         result.map(|()| effects)
     }
 
+    /// Returns the number of hosts that a source's tasks run on.
+    pub(crate) fn count_hosts(&self, id: &SourceId) -> u64 {
+        let tracked = self.sources.iter().find(|tracked| tracked.id == *id);
+        tracked.map_or(0, |tracked| tracked.source.hosts().count() as u64)
+    }
+
     /// Asks for a save of each source that changed, but not too often.
     pub(super) fn save_sources(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for tracked in &mut self.sources {

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::marathon::connection::{Answer, Connection};
 use super::super::marathon::messages::Message;
-use super::follower::{Follower, Now, Order};
+use super::follower::Follower;
+use super::orders::{Now, Order};
 
 /// The longest time for an answer whether a relay is ready.
 const PROBE: Duration = Duration::from_secs(5);
@@ -41,10 +42,16 @@ pub struct RelayClient {
     pub direct: Arc<Client>,
 }
 
+/// What the source tells its connection.
+enum Request {
+    Marathon(Action),
+    Hosts(u64),
+}
+
 /// A connection to one of several relays. Dropping it closes the stream.
 #[derive(Debug)]
 pub(crate) struct RelayConnection {
-    requests: mpsc::UnboundedSender<Action>,
+    requests: mpsc::UnboundedSender<Request>,
     task: JoinHandle<()>,
 }
 
@@ -76,6 +83,15 @@ impl RelayConnection {
 
     /// Carries out a request.
     pub(crate) fn send_request(&self, request: Action) {
+        self.send(Request::Marathon(request));
+    }
+
+    /// Tells how many hosts an earlier run knew.
+    pub(crate) fn restore_hosts(&self, hosts: u64) {
+        self.send(Request::Hosts(hosts));
+    }
+
+    fn send(&self, request: Request) {
         // Fails only when the task has ended, which it never does.
         let _ = self.requests.send(request);
     }
@@ -83,12 +99,12 @@ impl RelayConnection {
 
 fn new_follower(client: &RelayClient) -> Follower {
     let names = client.urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let now = Now { at: Duration::ZERO, minute: unix_minute() };
+    let now = Now { at: Duration::ZERO, second: unix_second() };
     Follower::new(names.collect(), &client.node, client.agents, now)
 }
 
-fn unix_minute() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
+fn unix_second() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// What comes of a stream.
@@ -125,12 +141,12 @@ impl<M> Follow<M> {
     }
 
     fn now(&self) -> Now {
-        Now { at: self.start.elapsed(), minute: unix_minute() }
+        Now { at: self.start.elapsed(), second: unix_second() }
     }
 }
 
 impl<M: From<Message> + Send + 'static> Follow<M> {
-    async fn run(mut self, mut requested: mpsc::UnboundedReceiver<Action>) {
+    async fn run(mut self, mut requested: mpsc::UnboundedReceiver<Request>) {
         let (arrivals, mut arrived) = mpsc::channel::<(u64, Arrival)>(16);
         loop {
             let due = self.start + self.follower.wake_at(self.now());
@@ -141,7 +157,12 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 request = requested.recv() => {
                     let Some(request) = request else { return };
                     let now = self.now();
-                    self.follower.on_request(request, now, &mut orders);
+                    match request {
+                        Request::Marathon(action) => {
+                            self.follower.on_request(action, now, &mut orders);
+                        }
+                        Request::Hosts(hosts) => self.follower.restore_hosts(hosts),
+                    }
                 }
                 Some((number, arrival)) = arrived.recv() => {
                     if number == self.number {

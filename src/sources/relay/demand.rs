@@ -1,0 +1,136 @@
+//! What the source wants of Marathon, and its answers: from a relay, or from Marathon itself.
+
+use std::collections::BTreeSet;
+
+use marathon::WorkloadKey;
+use marathon::events::{Change, Event};
+use marathon::watch::{Action, StreamId};
+use relay::{MarathonStatus, Mirror};
+
+use super::super::marathon::messages::{Message, ReadError};
+use super::link::is_heard;
+use super::orders::Order;
+
+/// The stream that the source wants.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    stream: StreamId,
+    is_open: bool,
+}
+
+/// What the source has asked for and not got yet.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    stream: Option<Wanted>,
+    everything: bool,
+    keys: BTreeSet<WorkloadKey>,
+}
+
+impl Demand {
+    /// Notes a request of the source.
+    pub(super) fn note(&mut self, request: Action) {
+        match request {
+            Action::Open { stream, .. } => self.stream = Some(Wanted { stream, is_open: false }),
+            Action::Close => self.stream = None,
+            Action::ReadEverything => self.everything = true,
+            Action::Read(key) => drop(self.keys.insert(key)),
+        }
+    }
+
+    /// Tells whether a read waits.
+    pub(super) fn has_reads(&self) -> bool {
+        self.everything || !self.keys.is_empty()
+    }
+
+    /// Returns the stream, once it is open.
+    fn open_stream(&self) -> Option<StreamId> {
+        self.stream.filter(|wanted| wanted.is_open).map(|wanted| wanted.stream)
+    }
+
+    /// Opens the stream that the source wants, if Marathon is heard through the relay.
+    pub(super) fn open(&mut self, status: &MarathonStatus, orders: &mut Vec<Order>) {
+        if let Some(Wanted { stream, is_open }) = &mut self.stream
+            && !*is_open
+            && is_heard(status)
+        {
+            *is_open = true;
+            let leader = status.leader.as_deref().map(str::to_owned);
+            orders.push(Order::Tell(Message::Opened { stream: *stream, leader }));
+        }
+    }
+
+    /// Ends the stream, if it is open.
+    pub(super) fn end(&mut self, why: &str, orders: &mut Vec<Order>) {
+        if let Some(stream) = self.open_stream() {
+            self.stream = None;
+            orders.push(Order::Tell(Message::Ended { stream, why: why.to_owned() }));
+        }
+    }
+
+    /// Shows that the stream is alive, or opens it.
+    pub(super) fn beat(&mut self, status: &MarathonStatus, orders: &mut Vec<Order>) {
+        match self.open_stream() {
+            Some(stream) => orders.push(Order::Tell(Message::Bytes { stream })),
+            None => self.open(status, orders),
+        }
+    }
+
+    /// Passes on an event.
+    pub(super) fn tell_event(&self, event: Event, orders: &mut Vec<Order>) {
+        if let Some(stream) = self.open_stream() {
+            orders.push(Order::Tell(Message::Event { stream, event }));
+        }
+    }
+
+    /// Has the source read everything, from the mirror, and judge it as a whole.
+    pub(super) fn tell_whole(&self, orders: &mut Vec<Order>) {
+        self.tell_event(Event { at: None, change: Change::Unreadable }, orders);
+    }
+
+    /// Passes on an app or pod that has changed.
+    pub(super) fn tell_workload(&self, key: WorkloadKey, mirror: &Mirror, orders: &mut Vec<Order>) {
+        if let Some(stream) = self.open_stream() {
+            let workload = mirror.get(&key).map(|workload| Box::new((**workload).clone()));
+            orders.push(Order::Tell(Message::Told { stream, key, workload }));
+        }
+    }
+
+    /// Answers the reads from what a relay has told.
+    pub(super) fn answer(
+        &mut self,
+        mirror: &Mirror,
+        status: &MarathonStatus,
+        orders: &mut Vec<Order>,
+    ) {
+        let leader = || status.leader.as_deref().map(str::to_owned);
+        if std::mem::take(&mut self.everything) {
+            let answer = Ok(mirror.to_snapshot(status));
+            orders.push(Order::Tell(Message::ReadEverything { answer, leader: leader() }));
+        }
+        for key in std::mem::take(&mut self.keys) {
+            let answer = Ok(mirror.get(&key).map(|workload| (**workload).clone()));
+            orders.push(Order::Tell(Message::Read { key, answer, leader: leader() }));
+        }
+    }
+
+    /// Has the reads fail.
+    pub(super) fn fail(&mut self, why: &str, orders: &mut Vec<Order>) {
+        let error = || ReadError::Relay(why.to_owned());
+        if std::mem::take(&mut self.everything) {
+            let answer = Err(error());
+            orders.push(Order::Tell(Message::ReadEverything { answer, leader: None }));
+        }
+        for key in std::mem::take(&mut self.keys) {
+            orders.push(Order::Tell(Message::Read { key, answer: Err(error()), leader: None }));
+        }
+    }
+
+    /// Has Marathon itself answer the reads.
+    pub(super) fn ask_marathon(&mut self, orders: &mut Vec<Order>) {
+        if std::mem::take(&mut self.everything) {
+            orders.push(Order::Ask(Action::ReadEverything));
+        }
+        let keys = std::mem::take(&mut self.keys);
+        orders.extend(keys.into_iter().map(|key| Order::Ask(Action::Read(key))));
+    }
+}

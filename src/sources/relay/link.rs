@@ -1,0 +1,56 @@
+//! The stream of a relay, and what a relay says of Marathon.
+
+use std::time::Duration;
+
+use relay::MarathonStatus;
+
+use super::timing::UNHEARD_MS;
+
+/// The stream of a relay.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// There is none until then.
+    Closed { until: Duration },
+    /// It is being opened.
+    Opening { since: Duration },
+    /// A snapshot is coming, or has come since then and is not believed yet.
+    Catching {
+        heard: Duration,
+        whole: Option<Duration>,
+        status: MarathonStatus,
+        /// When it told this of Marathon.
+        told_at: Duration,
+    },
+    /// It is followed.
+    Followed {
+        heard: Duration,
+        status: MarathonStatus,
+        /// Whether something has changed in the read of everything whose changes are coming.
+        whole: Option<bool>,
+    },
+}
+
+/// Tells whether a relay hears Marathon.
+pub(super) fn is_heard(status: &MarathonStatus) -> bool {
+    status.stream_error.is_none() && status.silent_ms.is_some_and(|silent| silent < UNHEARD_MS)
+}
+
+/// Returns why the agent can't read Marathon through the relay.
+pub(super) fn unread_reason(status: &MarathonStatus) -> String {
+    match &status.read_error {
+        Some(why) if is_heard(status) => {
+            format!("it can't read Marathon: {}", caps::cut_text(why, caps::REASON))
+        }
+        _ => unheard_reason(status),
+    }
+}
+
+pub(super) fn unheard_reason(status: &MarathonStatus) -> String {
+    match (&status.stream_error, status.silent_ms) {
+        (Some(why), _) => {
+            format!("it hears no events of Marathon: {}", caps::cut_text(why, caps::REASON))
+        }
+        (None, Some(silent)) => format!("it has heard nothing of Marathon for {} s", silent / 1000),
+        (None, None) => "it has never heard of Marathon".to_owned(),
+    }
+}

@@ -1,0 +1,202 @@
+//! Which relay is followed, and what is believed of it.
+
+use marathon::events::{Change, Event, Touched};
+use marathon::watch::Action;
+use relay::{Record, Scope};
+
+use super::{EARLY, LATE, Relay, World, relays, web};
+
+#[test]
+fn the_source_gets_its_stream_and_its_answers_from_the_relay() {
+    let mut world = World::new(relays(), None);
+    assert_eq!(world.take_told(), [""; 0]);
+    let relay = world.serve();
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+    let event =
+        Event { at: None, change: Change::Removed(Touched { kind: None, id: "/web".into() }) };
+    let feed = &mut world.relays[relay].feed;
+    let published = [
+        feed.publish(&Record::Event(event), Scope::Vips),
+        feed.replace(&web(2), Scope::Vips).unwrap(),
+    ];
+    let removed = feed.remove(&web(0).key()).unwrap();
+    for published in published.iter().chain([&removed]) {
+        world.receive(&published.segment);
+    }
+    world.beat();
+    assert_eq!(world.take_told(), ["event", "told: 2 tasks", "told: gone", "bytes"]);
+}
+
+#[test]
+fn a_relay_that_falls_silent_gives_way_to_the_next_one() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    world.take_told();
+    world.pass(5);
+    assert_eq!(world.take_told(), [""; 0]);
+    world.pass(2);
+    let told = world.take_told();
+    assert!(told[0].contains("it has said nothing for 6 s"), "{told:?}");
+    let second = world.serve();
+    assert_ne!(first, second);
+    world.want_all();
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+}
+
+/// A task of the first relay's has died, and the second one doesn't know yet.
+#[test]
+fn a_relay_that_lags_is_not_believed_until_it_has_caught_up() {
+    let mut world = World::new(relays(), None);
+    world.lose_a_relay_that_knew_more();
+    world.want_all();
+    let second = world.serve();
+    assert_eq!(world.take_told(), [""; 0], "it would bring the dead task back");
+    world.beat();
+    assert_eq!(world.take_told(), [""; 0]);
+    world.relays[second].status.latest_event = Some(LATE.parse().unwrap());
+    let caught_up = world.relays[second].feed.replace(&web(2), Scope::Vips).unwrap();
+    world.receive(&caught_up.segment);
+    world.beat();
+    assert_eq!(world.take_told(), ["opened", "read: 2 tasks"]);
+}
+
+#[test]
+fn a_relay_that_lags_and_hears_no_marathon_is_left() {
+    let mut world = World::new(relays(), None);
+    let first = world.lose_a_relay_that_knew_more();
+    let second = 1 - first;
+    world.relays[second].status.stream_error = Some("connection refused".to_owned());
+    assert_eq!(world.serve(), second);
+    for _ in 0..5 {
+        world.pass(2);
+        if world.connected == Some(second) {
+            world.beat();
+        }
+    }
+    assert_ne!(world.connected, Some(second));
+}
+
+/// Marathon has another leader, whose clock is behind.
+#[test]
+fn a_relay_with_an_older_event_that_hears_marathon_is_believed_after_10_seconds() {
+    let mut world = World::new([Relay::new("a", 3, LATE), Relay::new("b", 3, LATE)], None);
+    let first = world.serve();
+    world.relays[1 - first].status.latest_event = Some(EARLY.parse().unwrap());
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    world.take_told();
+    world.want_all();
+    world.serve();
+    for _ in 0..4 {
+        world.pass(2);
+        world.beat();
+        assert_eq!(world.take_told(), [""; 0]);
+    }
+    world.pass(2);
+    world.beat();
+    let told = world.take_told();
+    assert_eq!(told[..2], ["opened", "read: 3 tasks"], "{told:?}");
+}
+
+#[test]
+fn a_relay_that_loses_marathon_gives_way_once_and_then_the_stream_ends() {
+    let mut world = World::new(relays(), None);
+    for _ in 0..2 {
+        let relay = world.serve();
+        world.want_all();
+        world.take_told();
+        world.relays[relay].status.silent_ms = Some(30_000);
+        world.beat();
+        let told = world.take_told();
+        assert!(told[0].contains("it has heard nothing of Marathon for 30 s"), "{told:?}");
+    }
+    assert!(world.connected.is_some(), "the other one hears nothing either");
+    world.want_all();
+    let told = world.take_told();
+    assert!(told[0].starts_with("not read: relay http://"), "{told:?}");
+}
+
+/// What an answer lacks is judged as a whole: change by change, no loss would look large.
+#[test]
+fn the_changes_of_one_read_of_everything_are_read_as_a_whole() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    let feed = &mut world.relays[relay].feed;
+    let published = [
+        feed.publish(&Record::WholeBegins, Scope::Vips),
+        feed.replace(&web(0), Scope::Vips).unwrap(),
+        feed.publish(&Record::WholeEnds, Scope::Vips),
+        feed.replace(&web(1), Scope::Vips).unwrap(),
+    ];
+    for published in &published {
+        world.receive(&published.segment);
+    }
+    assert_eq!(world.take_told(), ["read everything", "told: 1 tasks"]);
+}
+
+#[test]
+fn reads_that_fail_at_a_relay_keep_no_bad_news_from_its_agents() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    world.relays[relay].status.read_error = Some("status 503".to_owned());
+    world.beat();
+    let event =
+        Event { at: None, change: Change::Removed(Touched { kind: None, id: "/web".into() }) };
+    let published = world.relays[relay].feed.publish(&Record::Event(event), Scope::Vips);
+    world.receive(&published.segment);
+    assert_eq!(world.take_told(), ["bytes", "event"]);
+    world.step(|follower, now, orders| {
+        follower.on_request(Action::ReadEverything, now, orders);
+    });
+    assert!(world.take_told()[0].contains("it can't read Marathon: status 503"));
+}
+
+/// It was cut off before the event of which the last one told, and doesn't know yet.
+#[test]
+fn a_relay_that_has_heard_nothing_since_is_not_believed_after_10_seconds() {
+    let mut world = World::new(relays(), None);
+    world.lose_a_relay_that_knew_more();
+    world.want_all();
+    let second = world.serve();
+    for seconds in 1..8 {
+        world.pass(2);
+        world.relays[second].status.silent_ms = Some(2000 * seconds + 500);
+        world.beat();
+        let told = world.take_told();
+        // A read that waits fails after 10 s.
+        assert!(told.iter().all(|told| told.starts_with("not read")), "{told:?}");
+    }
+}
+
+#[test]
+fn an_agent_goes_home_only_once_its_own_relay_is_ready() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    let second = world.serve();
+    for _ in 0..700 {
+        world.pass(2);
+        world.beat();
+    }
+    assert_eq!((world.connected, &world.probed[..1]), (Some(second), &[first][..]));
+    world.step(|follower, now, orders| follower.on_probe(false, now, orders));
+    assert_eq!(world.connected, Some(second));
+    world.step(|follower, now, orders| follower.on_probe(true, now, orders));
+    assert_eq!(world.connected, Some(first));
+}
+
+#[test]
+fn a_stream_that_breaks_after_a_while_is_opened_once_more_at_the_same_relay() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    for _ in 0..31 {
+        world.pass(2);
+        world.beat();
+    }
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    assert_eq!(world.connected, Some(first));
+    world.step(|follower, now, orders| follower.on_end("refused", now, orders));
+    world.pass(0);
+    assert_eq!(world.connected, Some(1 - first));
+}

@@ -1,0 +1,32 @@
+//! Times and limits of an agent that follows relays.
+
+use std::time::Duration;
+
+/// The longest silence of a relay. It sends a heartbeat every 2 s.
+pub(super) const SILENCE: Duration = Duration::from_secs(6);
+/// The pause after all relays have failed.
+pub(super) const ROUND: Duration = Duration::from_secs(2);
+/// The longest time for a new relay to catch up with what the last one told.
+pub(super) const CATCH_UP: Duration = Duration::from_secs(10);
+/// The longest time for which a new relay may lag, however often it hears Marathon.
+pub(super) const LAGGING: Duration = Duration::from_secs(30);
+/// The longest silence of Marathon at a relay. It sends a heartbeat every 10 s.
+pub(super) const UNHEARD_MS: u64 = 25_000;
+/// The shortest time between two changes of relays that hear no Marathon.
+pub(super) const ELSEWHERE: Duration = Duration::from_secs(30);
+/// Time without a relay after which reads fail.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Time without a relay after which the agent reads Marathon itself, and the most that is added at
+/// random.
+pub(super) const DIRECT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// The number of agents that read Marathon themselves at the same time, of all that have no relay.
+pub(super) const DIRECT_AGENTS: u64 = 100;
+/// The number of agents while nothing tells it.
+pub(super) const UNKNOWN_AGENTS: u64 = 5000;
+/// The shortest time until an agent asks whether its own relay is back, and the most that is added at
+/// random.
+pub(super) const HOME: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(600));
+/// The time after which a stream that ends is opened once more at the same relay.
+pub(super) const PROVEN: Duration = Duration::from_secs(60);
+/// The most servers that Marathon depends on.
+pub(super) const MAX_SERVERS: usize = 64;
