@@ -37,11 +37,8 @@ fn create_relay_client(
     relays: &Relays,
     direct: Arc<Client>,
 ) -> Result<RelayClient> {
-    let identity = relays.identity.as_ref().map(|pem| Identity::new(pem, b""));
-    let ca = relays.ca.clone();
-    let http = ClientConfig { ca, identity, ..ClientConfig::new(relays.urls.clone()) };
     Ok(RelayClient {
-        http: plain_client(&http).context("the relays")?,
+        http: create_relay_http(relays)?,
         urls: relays.urls.clone(),
         token: relays.token.clone(),
         wants_all: config.names.task_zone.is_some(),
@@ -49,6 +46,14 @@ fn create_relay_client(
         agents: config.agent.agents,
         direct,
     })
+}
+
+/// Creates the HTTP client that relays let in.
+pub(super) fn create_relay_http(relays: &Relays) -> Result<reqwest::Client> {
+    let identity = relays.identity.as_ref().map(|pem| Identity::new(pem, b""));
+    let ca = relays.ca.clone();
+    let http = ClientConfig { ca, identity, ..ClientConfig::new(relays.urls.clone()) };
+    plain_client(&http).context("the relays")
 }
 
 /// Checks that an agent with the configuration `next` can take over from this one.

@@ -15,6 +15,7 @@ use vip::label::Scheduling;
 use vip::naming::NamedClaim;
 use vip::{Link, Observed};
 
+use super::relays::ask_relays;
 use crate::cli::agent::{find_agent, if_any};
 use crate::config::{Config, Marathon};
 use crate::doctor::{
@@ -110,6 +111,10 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
     }
     for (marathon, asked) in marathons.iter().zip(&asked) {
         group("marathon", doctor::check_marathon(&marathon.name, &asked.servers, &asked.workloads));
+        if !marathon.relays.urls.is_empty() {
+            let answers = ask_relays(&marathon.relays);
+            group("relays", doctor::check_relays(&answers, env!("CARGO_PKG_VERSION")));
+        }
     }
     Diagnosis { groups }
 }

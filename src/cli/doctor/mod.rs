@@ -2,6 +2,7 @@
 
 mod examine;
 mod fix;
+mod relays;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -22,8 +23,8 @@ use crate::doctor::{Diagnosis, Group, Level, check_configuration};
 /// Check that this node has what vipd needs, and that nothing interferes
 ///
 /// Checks the kernel, its modules and settings, privileges, limits, bridges, other users of IPVS,
-/// managers of the interface, the agent, and each Marathon. Changes nothing, except that the kernel
-/// may load IPVS when it is asked for it. Each warning and error comes with a remedy.
+/// managers of the interface, the agent, and each Marathon with its relays. Changes nothing, except
+/// that the kernel may load IPVS when it is asked for it. Each warning and error comes with a remedy.
 ///
 /// --fix first does what needs more than `CAP_NET_ADMIN`, so that `vipd run` needs only that: it
 /// loads the modules and sets the sysctls; with `[node] ipv6-forwarding`, also that. Run it as root
