@@ -1,4 +1,4 @@
-//! Two nodes on one Ethernet with an agent on each, and a simulated Marathon beside them.
+//! Nodes on one Ethernet with an agent on each, and a simulated Marathon beside them.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const API: &str = "10.77.0.1:8080";
 
 pub(crate) struct Cluster {
-    pub(crate) nodes: [String; 2],
-    agents: [Option<Child>; 2],
+    pub(crate) nodes: Vec<String>,
+    agents: Vec<Option<Child>>,
     marathon: Child,
 }
 
@@ -42,15 +42,20 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// Creates the nodes and the Marathon, without agents.
+    /// Creates two nodes and the Marathon, without agents.
     pub(crate) fn new() -> Self {
+        Self::with_nodes(2)
+    }
+
+    /// Creates so many nodes and the Marathon, without agents.
+    pub(crate) fn with_nodes(count: usize) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         netns::enter_netns();
         netns::run_tool("ip", "link add lan type bridge");
         netns::run_tool("ip", "addr add 10.77.0.1/24 dev lan");
         netns::run_tool("ip", "link set lan up");
-        let nodes = [1, 2].map(|node| format!("c{number}n{node}"));
+        let nodes: Vec<_> = (1..=count).map(|node| format!("c{number}n{node}")).collect();
         for (index, node) in nodes.iter().enumerate() {
             let address = address(index);
             netns::run_tool("ip", &format!("netns add {node}"));
@@ -78,7 +83,7 @@ impl Cluster {
         let mut said = String::new();
         BufReader::new(marathon.stdout.take().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains(API), "{said}");
-        Self { nodes, agents: [None, None], marathon }
+        Self { agents: nodes.iter().map(|_| None).collect(), nodes, marathon }
     }
 
     /// Arguments of the agent on a node, after `vipd run`.
@@ -111,12 +116,12 @@ impl Cluster {
         self.agents[node] = Some(command.spawn().unwrap());
     }
 
-    /// Starts both agents and waits until they are ready.
+    /// Starts the agents and waits until they are ready.
     pub(crate) fn start_all(&mut self) {
-        for node in 0..2 {
+        for node in 0..self.nodes.len() {
             self.start(node, &[]);
         }
-        for node in 0..2 {
+        for node in 0..self.nodes.len() {
             eventually("the agent is ready", || self.report(node)["ready"] == json!(true));
         }
     }
@@ -137,6 +142,11 @@ impl Cluster {
     /// Stops Marathon as a machine that stands still does: nobody hears of what happens to tasks.
     pub(crate) fn pause_marathon(&self) {
         netns::run_tool("kill", &format!("-STOP {}", self.marathon.id()));
+    }
+
+    /// Lets Marathon go on.
+    pub(crate) fn resume_marathon(&self) {
+        netns::run_tool("kill", &format!("-CONT {}", self.marathon.id()));
     }
 
     /// Status of the agent of a node; null while it doesn't answer.

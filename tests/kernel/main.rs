@@ -19,6 +19,7 @@ mod mtu;
 mod names;
 mod recognise;
 mod refusals;
+mod relays;
 mod reload;
 mod resolvers;
 mod routes;
