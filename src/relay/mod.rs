@@ -7,6 +7,8 @@
 
 mod core;
 mod counts;
+#[cfg(test)]
+mod fleet;
 mod hub;
 mod listener;
 mod routes;

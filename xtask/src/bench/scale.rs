@@ -1,6 +1,8 @@
 //! The load on a Marathon from thousands of agents, by the model in `crates/marathon/tests/fleet`,
 //! for docs/scale.md.
 
+mod relays;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -11,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::page::replace_between;
 use crate::cargo::cargo_command;
 use crate::progress::Step;
+use relays::model_relays;
 
 /// The model's cases: its own name of each, and one for people.
 const CASES: [(&str, &str); 3] = [
@@ -30,6 +33,11 @@ what is read and when, one Marathon and a simulated clock. `cargo xtask bench --
 
 <!-- figures -->
 <!-- end of figures -->
+
+## Relays
+
+<!-- figures of relays -->
+<!-- end of figures of relays -->
 ";
 
 /// The load of one second: reads, requests, bytes, bytes with gzip.
@@ -57,6 +65,10 @@ pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
     let page = root.join("docs/scale.md");
     let text = fs::read_to_string(&page).unwrap_or_else(|_| PAGE.to_owned());
     let text = replace_between(&text, "figures", &table).context("docs/scale.md has no markers")?;
+    let relays = model_relays(root)?;
+    println!("\n{relays}");
+    let text = replace_between(&text, "figures of relays", &relays)
+        .context("docs/scale.md has no markers for relays")?;
     fs::write(&page, text).context("cannot write docs/scale.md")?;
     fs::write(root.join("docs/scale.svg"), draw_chart(&series))
         .context("cannot write the picture")?;
