@@ -125,11 +125,17 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     let open = TcpStream::connect(VIP.parse::<SocketAddr>().unwrap()).unwrap();
     traffic.wait_for_more(20);
     let before = property("MainPID");
+    // Where the node's policy forbids it, nothing is restarted. What an operator disables stays so.
+    sh("printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+        systemctl disable --quiet vipd-setup");
+    sh(&format!("dpkg -i {} && rm /usr/sbin/policy-rc.d", package().display()));
+    assert_eq!(property("MainPID"), before);
     sh(&format!("dpkg -i {}", later()));
     eventually("the new one is ready", || {
         property("MainPID") != before && property("ActiveState") == "active"
     });
     traffic.wait_for_more(20);
+    assert_eq!(sh("systemctl is-enabled vipd-setup || true").trim(), "disabled");
     sh("systemctl restart vipd-dns.service");
     // A stopped agent stays stopped, and names answer all the same.
     sh("systemctl stop vipd");

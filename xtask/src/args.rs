@@ -79,6 +79,9 @@ pub(crate) enum Command {
         /// Install the package on a guest and try it there.
         #[arg(long)]
         test: bool,
+        /// Pack this program, which must be static, instead of building one for minutes.
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
         #[command(flatten)]
         machine: OnMachine,
     },
@@ -88,6 +91,9 @@ pub(crate) enum Command {
         /// Make the release with this tag, such as v0.2.0. Without it the files are a trial.
         #[arg(long, value_name = "TAG")]
         release: Option<String>,
+        /// Pack this program, as `package` does; for trials only.
+        #[arg(long, value_name = "FILE", conflicts_with = "release")]
+        program: Option<PathBuf>,
     },
     /// Run the demo's steps, inside the sandbox that `demo` made.
     #[command(hide = true)]

@@ -55,8 +55,12 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Style { list } => style::check_style(list),
-        Command::Package { test, machine } => package::build_and_test(test, machine.on),
-        Command::Dist { release } => package::make_dist(release.as_deref()),
+        Command::Package { test, program, machine } => {
+            package::build_and_test(test, program.as_deref(), machine.on)
+        }
+        Command::Dist { release, program } => {
+            package::make_dist(release.as_deref(), program.as_deref())
+        }
         Command::DemoSteps => demo::run_steps(),
         Command::DemoClient { vip } => demo::run_client(&vip),
         Command::InGuest { suites, report } => machine::run_in_guest(&suites, &report),

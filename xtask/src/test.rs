@@ -74,7 +74,7 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     };
     let on_machines: [(&str, OnMachine<'_>); 3] = [
         ("kernel tests", &|| kernel_tests(on, &[])),
-        ("the package on a node", &|| package::report_package_tests(on)),
+        ("the package on a node", &|| package::report_package_tests(None, on)),
         ("the whole data path", &|| kernel_tests(Some(Machine::WHOLE), &WHOLE.map(str::to_owned))),
     ];
     // The whole data path needs QEMU, as user-mode Linux doesn't translate addresses. Skipped when

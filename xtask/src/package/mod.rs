@@ -1,5 +1,6 @@
 //! `cargo xtask package` and `cargo xtask dist`: build and try the packages and the container image.
 
+mod changelog;
 mod deb;
 mod dist;
 mod image;
@@ -20,21 +21,29 @@ use crate::{summary, tools};
 const NODE: &[tools::Tool] =
     &[tools::tool("/lib/systemd/systemd", "systemd"), tools::tool("adduser", "adduser")];
 
-/// Builds the package; with `test`, tries the image, and the package on a guest.
-pub(crate) fn build_and_test(test: bool, on: Option<Machine>) -> Result<bool> {
+/// Builds the package; with `test`, tries the image, and the package on a guest. Builds the program, unless
+/// one is given.
+pub(crate) fn build_and_test(
+    test: bool,
+    program: Option<&Path>,
+    on: Option<Machine>,
+) -> Result<bool> {
     if !test {
-        build_package(&Workspace::read_metadata()?)?;
+        build_package(&Workspace::read_metadata()?, program)?;
         return Ok(true);
     }
-    let (machine, report) = report_package_tests(on)?;
+    let (machine, report) = report_package_tests(program, on)?;
     print!("{}", summary::kernel_summary(machine.title(), &report));
     Ok(report.passed())
 }
 
 /// Builds the package and what is published beside it, and tries the image, and the package on a guest.
-pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Report)> {
+pub(crate) fn report_package_tests(
+    program: Option<&Path>,
+    on: Option<Machine>,
+) -> Result<(Machine, Report)> {
     let workspace = Workspace::read_metadata()?;
-    let package = build_package(&workspace)?;
+    let package = build_package(&workspace, program)?;
     try_image(&workspace, &package)?;
     dist::publish_package(&workspace, &package)?;
     let machine = choose_guest(on)?;
@@ -42,12 +51,12 @@ pub(crate) fn report_package_tests(on: Option<Machine>) -> Result<(Machine, Repo
 }
 
 /// Builds everything that is published. With a tag it must be fit for a release.
-pub(crate) fn make_dist(tag: Option<&str>) -> Result<bool> {
+pub(crate) fn make_dist(tag: Option<&str>, program: Option<&Path>) -> Result<bool> {
     let workspace = Workspace::read_metadata()?;
     if let Some(tag) = tag {
         dist::check_release(&workspace, tag)?;
     }
-    let package = build_package(&workspace)?;
+    let package = build_package(&workspace, program)?;
     let folder = dist::publish_package(&workspace, &package)?;
     println!("\n{}:", folder.display());
     for file in dist::list_files(&folder)? {
@@ -62,11 +71,17 @@ pub(crate) fn make_dist(tag: Option<&str>) -> Result<bool> {
 }
 
 /// Builds the static program and the Debian package that holds it.
-fn build_package(workspace: &Workspace) -> Result<PathBuf> {
-    let step = Step::start("building vipd for release, without shared libraries");
-    let program = release::build_static(workspace)?;
-    step.end(&format!("built {}", program.display()));
-    let step = Step::start("making the Debian package");
+fn build_package(workspace: &Workspace, program: Option<&Path>) -> Result<PathBuf> {
+    let program = match program {
+        Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
+        None => {
+            let step = Step::start("building vipd for release, without shared libraries");
+            let program = release::build_static(workspace)?;
+            step.end(&format!("built {}", program.display()));
+            program
+        }
+    };
+    let step = Step::start("making the Debian package, and checking it with lintian");
     let package = deb::make_package(workspace, &program)?;
     step.end(&format!("made {}", package.display()));
     // The image's recipe takes it from here.

@@ -43,6 +43,12 @@ pub(super) fn make_archive(build: &Build<'_>) -> Result<()> {
             fs::copy(entry.path(), to.join(name))?;
         }
     }
+    // Debian's own; the licence itself is the one that others have no copy of.
+    for name in ["changelog.gz", "copyright"] {
+        fs::remove_file(top.join("doc").join(name))?;
+    }
+    let root = &build.workspace.workspace_root;
+    fs::copy(root.join("LICENSE"), top.join("doc/LICENSE"))?;
     fs::copy(build.tree.join("usr/bin/vipd"), top.join("vipd"))?;
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-czf"]);

@@ -23,6 +23,7 @@ use crate::tools::{self, output_of};
 const TOOLS: &[tools::Tool] = &[
     tools::tool("buildah", "buildah"),
     tools::tool("rpmbuild", "rpm"),
+    tools::tool("rpmlint", "rpmlint"),
     tools::tool("sha256sum", "coreutils"),
     tools::tool("tar", "tar"),
 ];

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{About, Workspace};
+use crate::package::changelog::{Version, read_versions};
 use crate::tools::output_of;
 
 /// Refuses a release that lacks something, and says what.
@@ -38,10 +39,10 @@ fn find_lacks(
     if tag != format!("v{version}") {
         lacks.push(format!("the version in Cargo.toml is {version}: its tag is v{version}"));
     }
-    let heading = format!("## {version}");
-    let is_heading = |line: &str| line == heading || line.starts_with(&format!("{heading} "));
-    if !changelog.lines().any(is_heading) {
-        lacks.push(format!("CHANGELOG.md has no heading `{heading}`"));
+    let versions = read_versions(changelog);
+    let released = |each: &Version<'_>| each.number == version && each.released.is_some();
+    if !versions.iter().any(released) {
+        lacks.push(format!("CHANGELOG.md has no heading `## {version} - YEAR-MONTH-DAY`"));
     }
     if !changes.trim().is_empty() {
         lacks.push("some files aren't committed: `git status` names them".to_owned());
@@ -59,11 +60,11 @@ mod tests {
         let lacks = |about: &About, tag, changelog, changes| {
             find_lacks(about, "0.2.0", tag, changelog, changes).len()
         };
-        assert_eq!(lacks(&about, "v0.1.0", "## Unreleased", " M src/lib.rs"), 5);
+        assert_eq!(lacks(&about, "v0.1.0", "## 0.2.0 - unreleased", " M src/lib.rs"), 5);
         about.repository = Some("https://example.org/vipd".to_owned());
         about.authors = vec!["A <a@example.org>".to_owned()];
-        assert_eq!(lacks(&about, "v0.2.0", "## 0.2.0 (2026-12-01)\n", ""), 0);
-        assert_eq!(lacks(&about, "v0.2.0", "## 0.2.0-rc1\n", ""), 1);
-        assert_eq!(lacks(&about, "0.2.0", "## 0.2.0\n", "?? x\n"), 2);
+        assert_eq!(lacks(&about, "v0.2.0", "## 0.2.0 - 2026-12-01\n", ""), 0);
+        assert_eq!(lacks(&about, "v0.2.0", "## 0.2.0-rc1 - 2026-12-01\n", ""), 1);
+        assert_eq!(lacks(&about, "0.2.0", "## 0.2.0 - 2026-12-01\n", "?? x\n"), 2);
     }
 }

@@ -1,4 +1,7 @@
-//! The Debian package: a tree of files and its control files, packed by `dpkg-deb`.
+//! The Debian package: a tree of files and its control files, packed by `dpkg-deb` and checked by `lintian`.
+
+mod documents;
+mod lint;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
+use crate::package::changelog::now;
 use crate::tools::{self, output_of};
 
 /// Files of this repository, with the paths at which they are installed.
@@ -25,8 +29,8 @@ const FILES: &[(&str, &str)] = &[
     ("deploy/polkit/vipd.rules", "usr/share/polkit-1/rules.d/vipd.rules"),
     ("deploy/polkit/vipd.pkla", "var/lib/polkit-1/localauthority/10-vendor.d/vipd.pkla"),
     ("README.md", "usr/share/doc/vipd/README.md"),
-    ("LICENSE", "usr/share/doc/vipd/copyright"),
-    ("CHANGELOG.md", "usr/share/doc/vipd/changelog"),
+    ("CHANGELOG.md", "usr/share/doc/vipd/CHANGELOG.md"),
+    ("deploy/debian/lintian-overrides", "usr/share/lintian/overrides/vipd"),
 ];
 
 /// Shells, with the path of the completions that each reads.
@@ -39,7 +43,11 @@ const COMPLETIONS: &[(&str, &str)] = &[
 /// Scripts in `deploy/debian` that dpkg runs.
 const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 
-const TOOLS: &[tools::Tool] = &[tools::tool("dpkg-deb", "dpkg"), tools::tool("gzip", "gzip")];
+const TOOLS: &[tools::Tool] = &[
+    tools::tool("dpkg-deb", "dpkg"),
+    tools::tool("gzip", "gzip"),
+    tools::tool("lintian", "lintian"),
+];
 
 /// Makes the package under `target/package` and returns its file.
 pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<PathBuf> {
@@ -55,26 +63,42 @@ pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<Path
     }
     copy_file(program, &tree.join("usr/bin/vipd"), 0o755)?;
     generate_documents(program, &tree)?;
+    write_debian_documents(workspace, &tree)?;
 
     let architecture = output_of(Command::new("dpkg").arg("--print-architecture"))?;
     let architecture = architecture.trim();
     let version = workspace.package_version("vipd")?;
-    let control = fs::read_to_string(root.join("deploy/debian/control"))?
-        .replace("@VERSION@", version)
-        .replace("@ARCHITECTURE@", architecture)
-        .replace("@SIZE@", &size_in_kib(&tree)?.to_string());
-    let about = tree.join("DEBIAN");
-    fs::create_dir_all(&about)?;
-    fs::write(about.join("control"), control)?;
-    copy_file(&root.join("deploy/debian/conffiles"), &about.join("conffiles"), 0o644)?;
+    let about = workspace.about("vipd")?;
+    let template = |name: &str| fs::read_to_string(root.join("deploy/debian").join(name));
+    let size = size_in_kib(&tree)?;
+    let control =
+        documents::fill_control(&template("control")?, about, version, architecture, size);
+    let controls = tree.join("DEBIAN");
+    fs::create_dir_all(&controls)?;
+    fs::write(controls.join("control"), control)?;
+    copy_file(&root.join("deploy/debian/conffiles"), &controls.join("conffiles"), 0o644)?;
     for script in SCRIPTS {
-        copy_file(&root.join("deploy/debian").join(script), &about.join(script), 0o755)?;
+        copy_file(&root.join("deploy/debian").join(script), &controls.join(script), 0o755)?;
     }
     let package = folder.join(format!("vipd_{version}_{architecture}.deb"));
     output_of(
         Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(&tree).arg(&package),
     )?;
+    lint::check_package(&package, about)?;
     Ok(package)
+}
+
+/// Writes what Debian wants of every package: its own changelog, and the copyright.
+fn write_debian_documents(workspace: &Workspace, tree: &Path) -> Result<()> {
+    let root = &workspace.workspace_root;
+    let about = workspace.about("vipd")?;
+    let folder = tree.join("usr/share/doc/vipd");
+    let copyright = fs::read_to_string(root.join("deploy/debian/copyright"))?;
+    fs::write(folder.join("copyright"), documents::fill_copyright(&copyright, about))?;
+    let changelog = fs::read_to_string(root.join("CHANGELOG.md"))?;
+    let changelog = documents::write_changelog(&changelog, about, &now())?;
+    fs::write(folder.join("changelog"), changelog)?;
+    compress(["changelog", "CHANGELOG.md"].map(|name| folder.join(name)))
 }
 
 /// Has the program generate its man pages and completions.
@@ -86,8 +110,7 @@ fn generate_documents(program: &Path, tree: &Path) -> Result<()> {
     make_parent(&of_file)?;
     fs::rename(man.join("vipd.toml.5"), &of_file)?;
     let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path()));
-    let pages = pages.chain([Ok(of_file)]).collect::<Result<Vec<_>>>()?;
-    output_of(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
+    compress(pages.chain([Ok(of_file)]).collect::<Result<Vec<_>>>()?)?;
     for (shell, to) in COMPLETIONS {
         let text = output_of(Command::new(program).args(["generate", "completions", shell]))?;
         let to = tree.join(to);
@@ -95,6 +118,11 @@ fn generate_documents(program: &Path, tree: &Path) -> Result<()> {
         fs::write(to, text)?;
     }
     Ok(())
+}
+
+/// Compresses files as Debian wants it: the same text gives the same file.
+fn compress(files: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+    output_of(Command::new("gzip").args(["--best", "--no-name"]).args(files)).map(drop)
 }
 
 fn copy_file(from: &Path, to: &Path, mode: u32) -> Result<()> {
