@@ -6,7 +6,7 @@
 //! | record | meaning |
 //! |---|---|
 //! | `hello` | the first one: the schema, and the relay's [`Epoch`] |
-//! | `workload` | an app or pod, as the relay believes it to be |
+//! | `workload` | an app or pod, as the relay believes it to be; in `specs`, each earlier definition that its instances run by, once: they name it by its version, as `Unknown` |
 //! | `complete` | the end of the snapshot: an app or pod that it lacks doesn't exist |
 //! | `removed` | an app or pod is gone |
 //! | `event` | an event of Marathon's, passed on as it came: bad news, and announcements of changes |
@@ -27,6 +27,7 @@ mod feed;
 mod mirror;
 mod record;
 mod segment;
+mod specs;
 
 pub use feed::{Feed, Published, Scope, Start};
 pub use mirror::{Change, Mirror, Parsed, StreamError};

@@ -6,9 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use marathon::events::Event;
-use marathon::{Kind, Timestamp, Workload, WorkloadKey};
+use marathon::{Kind, Spec, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::specs::{put_back_specs, take_out_specs};
 
 /// The version of the records. It grows when an older receiver could misunderstand one; records and
 /// fields that an older receiver may skip leave it as it is.
@@ -151,10 +153,23 @@ struct Removed<'a> {
 }
 
 /// The `data` of a server-sent event.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Data<B> {
     number: u64,
+    /// The earlier definitions that the instances of a workload run by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    specs: Vec<Arc<Spec>>,
     body: B,
+}
+
+/// The same, as it is received.
+#[derive(Deserialize)]
+struct Received<'a> {
+    number: u64,
+    #[serde(borrow, default)]
+    specs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    body: &'a RawValue,
 }
 
 impl Record {
@@ -178,7 +193,10 @@ impl Record {
     pub(crate) fn to_sse(&self, epoch: &Epoch, number: u64) -> String {
         let data = match self {
             Self::Hello(body) => to_json(number, body),
-            Self::Workload(body) => to_json(number, body),
+            Self::Workload(workload) => match take_out_specs(workload) {
+                Some((body, specs)) => with_specs(number, specs, body),
+                None => to_json(number, workload),
+            },
             Self::Removed(WorkloadKey { kind, id }) => {
                 to_json(number, Removed { kind: *kind, id: (&**id).into() })
             }
@@ -194,11 +212,17 @@ impl Record {
     /// # Errors
     /// When the data is not that of such a record.
     pub(crate) fn parse(name: &str, data: &str) -> serde_json::Result<Option<(u64, Self)>> {
-        let Data { number, body } = serde_json::from_str::<Data<&RawValue>>(data)?;
+        let Received { number, specs, body } = serde_json::from_str(data)?;
         let body = body.get();
         let record = match name {
             "hello" => Self::Hello(serde_json::from_str(body)?),
-            "workload" => Self::Workload(serde_json::from_str(body)?),
+            "workload" => {
+                let mut workload: Workload = serde_json::from_str(body)?;
+                if let Some(specs) = specs {
+                    put_back_specs(&mut workload, serde_json::from_str(specs.get())?);
+                }
+                Self::Workload(workload.into())
+            }
             "removed" => {
                 let Removed { kind, id } = serde_json::from_str(body)?;
                 Self::Removed(WorkloadKey { kind, id: (&*id).into() })
@@ -218,12 +242,61 @@ impl Record {
 /// Writes the data of a record. Maps of these types have texts as keys, so nothing can fail; an empty
 /// object would be refused by the receiver.
 fn to_json(number: u64, body: impl Serialize) -> String {
-    serde_json::to_string(&Data { number, body }).unwrap_or_else(|_| "{}".to_owned())
+    with_specs(number, Vec::new(), body)
+}
+
+fn with_specs(number: u64, specs: Vec<Arc<Spec>>, body: impl Serialize) -> String {
+    serde_json::to_string(&Data { number, specs, body }).unwrap_or_else(|_| "{}".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use marathon::{Document, InstanceSpec, Records};
+
     use super::*;
+
+    /// A big app in the midst of an upgrade.
+    #[test]
+    fn an_earlier_definition_is_written_once_and_shared_by_who_reads_it() {
+        let mut app = app_with_tasks(100);
+        let older: Arc<Spec> = Spec {
+            version: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            labels: [("VIP_0".to_owned(), "x".repeat(2000))].into_iter().collect(),
+            ..Spec::clone(&app.spec)
+        }
+        .into();
+        for instance in &mut app.instances[..80] {
+            instance.spec = InstanceSpec::Older(Arc::clone(&older));
+        }
+        let app = Arc::new(app);
+        let text = Record::Workload(Arc::clone(&app)).to_sse(&Epoch::new("a", 1), 7);
+        assert!(text.len() < 60_000, "{} bytes", text.len());
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        let Some((7, Record::Workload(read))) = Record::parse("workload", data).unwrap() else {
+            panic!("{data}");
+        };
+        assert_eq!(read, app);
+        let specs: BTreeSet<_> = read.instances[..80]
+            .iter()
+            .map(|instance| match &instance.spec {
+                InstanceSpec::Older(spec) => Arc::as_ptr(spec),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(specs.len(), 1, "they share it");
+    }
+
+    fn app_with_tasks(count: usize) -> Workload {
+        let tasks: Vec<_> = (0..count)
+            .map(|task| format!(r#"{{"id":"web.{task}","state":"TASK_RUNNING","ports":[31000]}}"#))
+            .collect();
+        let json = format!(
+            r#"{{"id":"/web","portDefinitions":[{{"port":0}}],"tasks":[{}]}}"#,
+            tasks.join(",")
+        );
+        let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
+        snapshot.workloads.into_iter().next().unwrap()
+    }
 
     #[test]
     fn a_position_is_what_it_formats_as() {
