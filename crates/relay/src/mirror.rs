@@ -55,7 +55,7 @@ pub enum StreamError {
     /// A record has more than a cap allows.
     #[error("{id}: {why}")]
     Capped {
-        /// The app or pod, or `the snapshot`.
+        /// The app or pod.
         id: String,
         /// What there is too much of.
         why: &'static str,
@@ -93,9 +93,46 @@ enum Phase {
     /// No `hello` has come.
     Opening,
     /// A snapshot is coming.
-    Snapshot { epoch: Epoch, workloads: BTreeMap<WorkloadKey, Arc<Workload>>, bytes: usize },
+    Snapshot { epoch: Epoch, workloads: Workloads },
     /// Changes are coming.
     Following,
+}
+
+/// Apps and pods, no more of them than could be read from a Marathon.
+#[derive(Debug, Clone, Default)]
+struct Workloads {
+    /// Each with the length of its record.
+    all: BTreeMap<WorkloadKey, (Arc<Workload>, usize)>,
+    /// The length of all records.
+    bytes: usize,
+}
+
+impl Workloads {
+    /// Adds an app or pod, or replaces it, if there is room for a record of this length.
+    fn insert(&mut self, workload: Arc<Workload>, bytes: usize) -> Result<(), StreamError> {
+        check_caps(&workload)?;
+        let key = workload.key();
+        let before = self.all.get(&key).map(|(_, bytes)| *bytes);
+        let total = self.bytes - before.unwrap_or_default() + bytes;
+        if total > caps::ANSWER || before.is_none() && self.all.len() >= caps::WORKLOADS {
+            let why = "with it the relay has told of more than a cap allows";
+            return Err(StreamError::Capped { id: workload.id.to_string(), why });
+        }
+        self.bytes = total;
+        self.all.insert(key, (workload, bytes));
+        Ok(())
+    }
+
+    /// Removes an app or pod. Returns whether it was known.
+    fn remove(&mut self, key: &WorkloadKey) -> bool {
+        let removed = self.all.remove(key);
+        self.bytes -= removed.as_ref().map_or(0, |(_, bytes)| *bytes);
+        removed.is_some()
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.all.values().map(|(workload, _)| workload)
+    }
 }
 
 /// What a receiver knows of a relay's apps and pods.
@@ -103,12 +140,12 @@ enum Phase {
 pub struct Mirror {
     phase: Phase,
     position: Option<Position>,
-    workloads: BTreeMap<WorkloadKey, Arc<Workload>>,
+    workloads: Workloads,
 }
 
 impl Default for Mirror {
     fn default() -> Self {
-        Self { phase: Phase::Opening, position: None, workloads: BTreeMap::new() }
+        Self { phase: Phase::Opening, position: None, workloads: Workloads::default() }
     }
 }
 
@@ -134,7 +171,7 @@ impl Mirror {
     /// Returns one app or pod.
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Arc<Workload>> {
-        self.workloads.get(key)
+        self.workloads.all.get(key).map(|(workload, _)| workload)
     }
 
     /// Returns all apps and pods.
@@ -187,14 +224,8 @@ impl Mirror {
             (Phase::Opening, _) | (_, Record::Hello(_)) => {
                 return Err(StreamError::OutOfTurn(name));
             }
-            (Phase::Snapshot { workloads, bytes: total, .. }, Record::Workload(workload)) => {
-                check_caps(&workload)?;
-                *total += bytes;
-                if *total > caps::ANSWER || workloads.len() >= caps::WORKLOADS {
-                    let id = "the snapshot".to_owned();
-                    return Err(StreamError::Capped { id, why: "more than a cap allows" });
-                }
-                workloads.insert(workload.key(), workload);
+            (Phase::Snapshot { workloads, .. }, Record::Workload(workload)) => {
+                workloads.insert(workload, bytes)?;
                 Change::Nothing
             }
             (Phase::Snapshot { epoch, workloads, .. }, Record::Complete(status)) => {
@@ -204,21 +235,12 @@ impl Mirror {
                 Change::Whole(status)
             }
             (Phase::Following, Record::Workload(workload)) => {
-                check_caps(&workload)?;
                 let key = workload.key();
-                let is_new = !self.workloads.contains_key(&key);
-                if is_new && self.workloads.len() >= caps::WORKLOADS {
-                    let id = workload.id.to_string();
-                    return Err(StreamError::Capped {
-                        id,
-                        why: "more apps and pods than a cap allows",
-                    });
-                }
-                self.workloads.insert(key.clone(), workload);
+                self.workloads.insert(workload, bytes)?;
                 Change::Workload(key)
             }
             (Phase::Following, Record::Removed(key)) => {
-                let known = self.workloads.remove(&key).is_some();
+                let known = self.workloads.remove(&key);
                 if known { Change::Workload(key) } else { Change::Nothing }
             }
             (Phase::Snapshot { workloads, .. }, Record::Removed(key)) => {
@@ -258,7 +280,7 @@ impl Mirror {
             self.phase = Phase::Following;
             return Ok(Change::Resumed);
         }
-        self.phase = Phase::Snapshot { epoch, workloads: BTreeMap::new(), bytes: 0 };
+        self.phase = Phase::Snapshot { epoch, workloads: Workloads::default() };
         Ok(Change::Nothing)
     }
 }

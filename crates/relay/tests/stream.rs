@@ -254,6 +254,44 @@ fn frame(event: &str, data: String) -> Frame {
     Frame { event: Some(event.to_owned()), data }
 }
 
+/// Applies ever more apps with long records, until the stream ends. Returns the bytes that were taken.
+fn flood(mirror: &mut Mirror) -> usize {
+    let (mut taken, filler) = (0, "x".repeat(4 << 20));
+    for number in 0..200 {
+        let mut app = Workload::clone(&workload(1, 1, true));
+        app.id = format!("/app-{number}").into();
+        let json = serde_json::to_string(&app).unwrap();
+        // A field of a later release.
+        let data = format!(r#"{{"number":{number},"more":"{filler}","body":{json}}}"#);
+        let length = data.len();
+        match mirror.apply(&frame("workload", data)) {
+            Ok(_) => taken += length,
+            Err(StreamError::Capped { .. }) => return taken,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    taken
+}
+
+#[test]
+fn a_receiver_takes_no_more_from_a_relay_than_from_a_marathon() {
+    let hello = r#"{"number":1,"body":{"schema":1,"epoch":"a-1"}}"#.to_owned();
+    let mut mirror = Mirror::default();
+    mirror.apply(&frame("hello", hello.clone())).unwrap();
+    assert!(flood(&mut mirror) <= caps::ANSWER, "in a snapshot");
+    let mut mirror = Mirror::default();
+    mirror.apply(&frame("hello", hello)).unwrap();
+    mirror.apply(&frame("complete", r#"{"number":1,"body":{}}"#.to_owned())).unwrap();
+    let taken = flood(&mut mirror);
+    assert!(taken <= caps::ANSWER, "change by change: {taken}");
+    // What goes makes room.
+    let removed =
+        frame("removed", r#"{"number":3,"body":{"kind":"App","id":"/app-0"}}"#.to_owned());
+    mirror.apply(&removed).unwrap();
+    let app = serde_json::to_string(&*workload(3, 1, true)).unwrap();
+    mirror.apply(&frame("workload", format!(r#"{{"number":4,"body":{app}}}"#))).unwrap();
+}
+
 #[test]
 fn a_record_that_a_relay_may_not_send_ends_the_stream() {
     let hello = |schema: u32| {
