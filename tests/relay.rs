@@ -203,6 +203,24 @@ async fn one_address_gets_so_many_connections_and_no_more() {
 }
 
 #[tokio::test]
+async fn metrics_come_in_the_format_that_the_client_accepts() {
+    let world = World::new(RelaySection::default()).await;
+    for (accept, kind, ends) in [
+        ("application/openmetrics-text", "application/openmetrics-text", true),
+        ("text/plain", "text/plain; version=0.0.4", false),
+    ] {
+        let answer = world.http.get(world.at("/metrics")).header("accept", accept).send();
+        let answer = answer.await.unwrap();
+        let told = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(told.starts_with(kind), "{told}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("# TYPE vipd_relay_clients gauge\n"), "{text}");
+        assert_eq!(text.ends_with("# EOF\n"), ends, "{text}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_relay_says_how_it_is() {
     let world = World::new(RelaySection::default()).await;
     world.until_ready().await;

@@ -35,14 +35,22 @@ pub(super) async fn answer_metrics(
     Query(query): Query<ScrapeQuery>,
     headers: HeaderMap,
 ) -> Response {
+    let scrape = gather_scrape(&state, query.vips == Vips::Each).await;
+    answer_scrape(&headers, |format| scrape.encode_all(&state.handle.metrics, format))
+}
+
+/// Answers with metrics in the format that the client accepts.
+pub(crate) fn answer_scrape(
+    headers: &HeaderMap,
+    encode: impl FnOnce(Format) -> Result<String, std::fmt::Error>,
+) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = choose_format(accept.unwrap_or_default());
-    let scrape = gather_scrape(&state, query.vips == Vips::Each).await;
     let mime = match format {
         Format::OpenMetrics => OPENMETRICS,
         Format::Text => TEXT,
     };
-    match scrape.encode_all(&state.handle.metrics, format) {
+    match encode(format) {
         Ok(text) => ([(header::CONTENT_TYPE, mime)], text).into_response(),
         Err(_) => {
             let why = "the metrics can't be written: this is a bug of vipd";

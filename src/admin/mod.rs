@@ -8,7 +8,7 @@ mod api;
 pub mod client;
 mod events;
 mod hold;
-mod metrics;
+pub(crate) mod metrics;
 mod page;
 mod reader;
 mod routes;

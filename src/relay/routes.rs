@@ -22,6 +22,8 @@ use super::hub::Hub;
 use super::listener::Peer;
 use super::stream::{Encoding, LastTaken, StreamSetup, body_of};
 use crate::admin::answer::answer_problem;
+use crate::admin::metrics::answer_scrape;
+use crate::agent::metrics::declared::encode_metrics;
 
 /// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
 /// every 10 s.
@@ -236,18 +238,9 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-async fn answer_metrics(State(shared): SharedState) -> Response {
-    let mut registry = Registry::default();
+async fn answer_metrics(State(shared): SharedState, headers: HeaderMap) -> Response {
     let scrape = Scrape::new(&shared.hub.core(), &shared.counts, shared.hub.now());
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(_) => answer_problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
-    }
+    answer_scrape(&headers, |format| encode_metrics(scrape, &Registry::default(), format))
 }
 
 /// The header that says that a person means it: no page in a browser can send it unasked.

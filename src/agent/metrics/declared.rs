@@ -132,6 +132,27 @@ pub enum Format {
     Text,
 }
 
+/// Writes the metrics that are kept, and those that are read now.
+///
+/// # Errors
+/// When a metric can't be written, which is a bug.
+pub(crate) fn encode_metrics(
+    now: impl Collector,
+    kept: &Registry,
+    format: Format,
+) -> Result<String, Error> {
+    let mut read_now = Registry::default();
+    read_now.register_collector(Box::new(now));
+    let mut text = String::new();
+    encode_registry(&mut text, kept)?;
+    encode_registry(&mut text, &read_now)?;
+    encode_eof(&mut text)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::Text => text_format::from_openmetrics(&text),
+    })
+}
+
 /// The state of the agent at the time of a scrape.
 #[derive(Debug)]
 pub struct Scrape {
@@ -160,16 +181,7 @@ impl Scrape {
     /// # Errors
     /// When a metric can't be written, which is a bug.
     pub fn encode_all(self, loop_metrics: &Registry, format: Format) -> Result<String, Error> {
-        let mut read_now = Registry::default();
-        read_now.register_collector(Box::new(self));
-        let mut text = String::new();
-        encode_registry(&mut text, loop_metrics)?;
-        encode_registry(&mut text, &read_now)?;
-        encode_eof(&mut text)?;
-        Ok(match format {
-            Format::OpenMetrics => text,
-            Format::Text => text_format::from_openmetrics(&text),
-        })
+        encode_metrics(self, loop_metrics, format)
     }
 
     fn encode_agent(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
