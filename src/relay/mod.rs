@@ -13,6 +13,7 @@ mod hub;
 mod listener;
 mod routes;
 mod stream;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

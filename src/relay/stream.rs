@@ -1,20 +1,21 @@
 //! The stream of one agent.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use bytes::BytesMut;
 use futures_util::stream;
-use relay::{GZIP_HEADER, Scope, Segment};
+use relay::{GZIP_HEADER, Scope, Start};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::time::{Instant, timeout};
 
 use super::counts::Counts;
 use super::hub::{Batch, Hub, Subscription};
+use super::waiting::{Encoding, Shared, Waiting};
 
 /// The longest time for which an agent may take nothing of what waits for it, and the longest life of
 /// a connection without a stream.
@@ -25,13 +26,6 @@ const SNAPSHOT: Duration = Duration::from_secs(60);
 const COMMENT: Duration = Duration::from_secs(2);
 /// The bytes that are handed over at a time: whoever takes them is alive.
 const PIECE: usize = 64 << 10;
-
-/// The form of the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Plain,
-    Gzip,
-}
 
 /// The time at which the connection last took something, for the one who watches over it.
 #[derive(Debug)]
@@ -90,15 +84,14 @@ enum Turn {
     Over,
 }
 
-/// The state of a stream.
+/// The state of a stream. There are thousands of them, so it owns no list.
 struct AgentStream {
-    /// What comes before the batches.
-    first: VecDeque<Segment>,
     /// The rest of the record that is being taken.
     rest: Bytes,
-    batches: broadcast::Receiver<Batch>,
+    waiting: Waiting,
+    /// None: the snapshot waits for its turn, and has what is published until then.
+    batches: Option<broadcast::Receiver<Batch>>,
     setup: StreamSetup,
-    is_greeted: bool,
     turn: Turn,
 }
 
@@ -110,15 +103,8 @@ impl Drop for AgentStream {
 
 /// Makes the body of an answer.
 pub(super) fn body_of(subscription: Subscription, setup: StreamSetup) -> Body {
-    let Subscription { first, batches } = subscription;
     setup.counts.clients.fetch_add(1, Ordering::Relaxed);
-    let turn = if first.is_resumed { Turn::Over } else { Turn::Waits };
-    let rest = match setup.encoding {
-        Encoding::Plain => Bytes::new(),
-        Encoding::Gzip => Bytes::from_static(&GZIP_HEADER),
-    };
-    let stream =
-        AgentStream { first: first.segments.into(), rest, batches, setup, is_greeted: false, turn };
+    let stream = AgentStream::new(subscription, setup);
     Body::from_stream(stream::unfold(stream, |mut stream| async {
         let bytes = stream.next_bytes().await?;
         stream.setup.counts.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -127,78 +113,221 @@ pub(super) fn body_of(subscription: Subscription, setup: StreamSetup) -> Body {
 }
 
 impl AgentStream {
+    fn new(subscription: Subscription, setup: StreamSetup) -> Self {
+        let Subscription { first, batches } = subscription;
+        // `hello` comes at once, so that the agent knows that it is served.
+        let hello = setup.encoding.bytes_of(&first.hello);
+        let rest = match setup.encoding {
+            Encoding::Plain => hello,
+            Encoding::Gzip => [&GZIP_HEADER, &*hello].concat().into(),
+        };
+        let (waiting, turn) = (Waiting::nothing(), Turn::Waits);
+        let mut stream = Self { rest, waiting, batches: None, setup, turn };
+        if first.is_resumed {
+            stream.turn = Turn::Over;
+            stream.begin(first, batches);
+        }
+        stream
+    }
+
+    fn begin(&mut self, start: Start, batches: broadcast::Receiver<Batch>) {
+        let Start { segments, end, .. } = start;
+        self.waiting = Waiting { shared: Shared::Start(segments), next: 0, last: Some(end) };
+        self.batches = Some(batches);
+    }
+
     /// Waits for the next bytes. None: the agent is too slow, and has to open another stream.
     async fn next_bytes(&mut self) -> Option<Bytes> {
         self.setup.taken.note();
         loop {
-            if !self.rest.is_empty() {
-                let piece = self.rest.len().min(PIECE);
-                return Some(self.rest.split_to(piece));
-            }
-            // `hello` comes at once, so that the agent knows that it is served.
-            if matches!(self.turn, Turn::Waits) && !self.is_at_hello() && !self.take_turn().await {
-                self.rest = self.bytes_of(&self.setup.hub.comment());
-                continue;
-            }
             if let Turn::Has { since, .. } = &self.turn
                 && since.elapsed() > SNAPSHOT
             {
                 return self.give_up();
             }
-            if let Some(segment) = self.first.pop_front() {
-                self.rest = self.bytes_of(&segment);
-                continue;
+            if let Some(piece) = self.take_piece() {
+                return Some(piece);
             }
+            let Some(batches) = &mut self.batches else {
+                self.wait_for_turn().await?;
+                continue;
+            };
             self.turn = Turn::Over;
-            match self.batches.recv().await {
+            match batches.recv().await {
                 Ok(batch) if self.setup.hub.end() - batch.end > caps::RELAY_LAG as u64 => {
                     return self.give_up();
                 }
-                Ok(batch) => {
-                    let scope = self.setup.scope;
-                    let told = batch.published.iter().filter(|each| scope.includes(each.scope));
-                    self.first.extend(told.map(|published| published.segment.clone()));
-                }
+                Ok(batch) => self.waiting = Waiting::batch(batch.published),
                 Err(RecvError::Lagged(_)) => return self.give_up(),
                 Err(RecvError::Closed) => return None,
             }
         }
     }
 
-    /// Tells whether `hello`, the first record, is still to come.
-    fn is_at_hello(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_greeted, true)
+    /// Takes what waits, at most a piece. A short record is joined with those after it: each piece
+    /// costs a system call, and on many connections that is nearly all that a record costs.
+    fn take_piece(&mut self) -> Option<Bytes> {
+        let (scope, encoding) = (self.setup.scope, self.setup.encoding);
+        if self.rest.is_empty() {
+            self.rest = self.waiting.pop(scope, encoding)?;
+        }
+        if self.rest.len() >= PIECE {
+            return Some(self.rest.split_to(PIECE));
+        }
+        let mut piece = std::mem::take(&mut self.rest);
+        let mut joined = BytesMut::new();
+        while let Some(next) = self.waiting.pop(scope, encoding) {
+            if joined.is_empty() {
+                joined.reserve(PIECE);
+                joined.extend_from_slice(&piece);
+            }
+            if joined.len() + next.len() > PIECE {
+                self.rest = next;
+                break;
+            }
+            joined.extend_from_slice(&next);
+        }
+        if !joined.is_empty() {
+            piece = joined.freeze();
+        }
+        Some(piece)
     }
 
-    /// Waits for the turn of the snapshot, for a moment. Returns whether it has come.
-    async fn take_turn(&mut self) -> bool {
+    /// Waits for the turn of the snapshot, for a moment.
+    async fn wait_for_turn(&mut self) -> Option<()> {
         let permit = Arc::clone(&self.setup.snapshots).acquire_owned();
-        match timeout(COMMENT, permit).await {
-            // The semaphore is never closed.
-            Ok(Ok(permit)) => {
-                self.turn = Turn::Has { since: Instant::now(), _permit: permit };
-                true
-            }
-            Ok(Err(_)) | Err(_) => false,
-        }
+        // The semaphore is never closed.
+        let Ok(Ok(permit)) = timeout(COMMENT, permit).await else {
+            self.rest = self.setup.encoding.bytes_of(&self.setup.hub.comment());
+            return Some(());
+        };
+        self.turn = Turn::Has { since: Instant::now(), _permit: permit };
+        let Subscription { first, batches } = self.setup.hub.subscribe(None, self.setup.scope)?;
+        self.begin(first, batches);
+        Some(())
     }
 
     fn give_up(&self) -> Option<Bytes> {
         self.setup.counts.dropped.fetch_add(1, Ordering::Relaxed);
         None
     }
-
-    fn bytes_of(&self, segment: &Segment) -> Bytes {
-        match self.setup.encoding {
-            Encoding::Plain => segment.text().clone(),
-            Encoding::Gzip => segment.deflated().clone(),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
+    use marathon::events::sse::Decoder;
+    use marathon::watch::Action;
+    use marathon::{Coverage, Document, Records, Snapshot};
+    use relay::{Change, Epoch, Mirror};
+
     use super::*;
+    use crate::relay::core::RelayCore;
+    use crate::sources::marathon::messages::Message;
+
+    /// Makes a relay that knows as many apps with VIPs.
+    fn hub_with_apps(apps: usize) -> Arc<Hub> {
+        let mut core = RelayCore::new(Epoch::new("a", 1), NonZeroUsize::MIN, 1, 7);
+        let mut actions = core.tick(Duration::ZERO).actions;
+        while let Some(action) = actions.pop() {
+            let message = match action {
+                Action::Open { stream, .. } => Message::Opened { stream, leader: None },
+                Action::ReadEverything => {
+                    Message::ReadEverything { answer: Ok(answer(apps)), leader: None }
+                }
+                Action::Close | Action::Read(_) => continue,
+            };
+            actions.extend(core.on_message(message, core.wake_at()).actions);
+            actions.extend(core.tick(core.wake_at()).actions);
+            if core.is_complete() {
+                break;
+            }
+        }
+        assert!(core.is_complete());
+        Hub::new(core)
+    }
+
+    fn answer(apps: usize) -> Snapshot {
+        let app = |app| {
+            format!(
+                r#"{{"id":"/app-{app}","labels":{{"filler":"{}"}},"tasks":[],
+                    "portDefinitions":[{{"port":0,"labels":{{"VIP_0":"3.3.0.6:80"}}}}]}}"#,
+                "x".repeat(100)
+            )
+        };
+        let apps: Vec<_> = (0..apps).map(app).collect();
+        let json = format!(r#"{{"apps":[{}]}}"#, apps.join(","));
+        let answer = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
+        Snapshot { coverage: Coverage { apps: true, pods: true }, ..answer }
+    }
+
+    fn open_stream(hub: &Arc<Hub>, snapshots: &Arc<Semaphore>) -> AgentStream {
+        let setup = StreamSetup {
+            scope: Scope::Vips,
+            encoding: Encoding::Plain,
+            taken: Arc::default(),
+            counts: Arc::default(),
+            hub: Arc::clone(hub),
+            snapshots: Arc::clone(snapshots),
+        };
+        AgentStream::new(hub.subscribe(None, Scope::Vips).unwrap(), setup)
+    }
+
+    /// Takes pieces until a snapshot is complete. Returns how many there were.
+    async fn take_snapshot(stream: &mut AgentStream, mirror: &mut Mirror) -> usize {
+        let mut decoder = Decoder::default();
+        for number in 1.. {
+            let piece = stream.next_bytes().await.unwrap();
+            assert!(piece.len() <= PIECE);
+            for frame in decoder.push_bytes(&piece) {
+                if matches!(mirror.apply(&frame).unwrap(), Change::Whole(_)) {
+                    return number;
+                }
+            }
+        }
+        unreachable!()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_records_are_taken_together() {
+        let hub = hub_with_apps(1000);
+        let bytes: usize = {
+            let first = hub.subscribe(None, Scope::Vips).unwrap().first;
+            first.all().map(|segment| segment.text().len()).sum()
+        };
+        let mut stream = open_stream(&hub, &Arc::new(Semaphore::new(1)));
+        let mut mirror = Mirror::default();
+        let pieces = take_snapshot(&mut stream, &mut mirror).await;
+        assert_eq!(mirror.workloads().count(), 1000);
+        assert!(pieces <= bytes / PIECE * 2 + 2, "{bytes} bytes in {pieces} pieces");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_that_waited_has_what_is_known_when_its_turn_comes() {
+        let hub = hub_with_apps(1);
+        let snapshots = Arc::new(Semaphore::new(1));
+        let other = Arc::clone(&snapshots).acquire_owned().await.unwrap();
+        let mut stream = open_stream(&hub, &snapshots);
+        let mut mirror = Mirror::default();
+        let mut decoder = Decoder::default();
+        for expected in ["event: hello", ": waiting"] {
+            let piece = stream.next_bytes().await.unwrap();
+            assert!(piece.starts_with(expected.as_bytes()), "{piece:?}");
+            for frame in decoder.push_bytes(&piece) {
+                mirror.apply(&frame).unwrap();
+            }
+        }
+        hub.announce_acceptance();
+        drop(other);
+        take_snapshot(&mut stream, &mut mirror).await;
+        assert_eq!(mirror.position(), Some(&hub.core().position()));
+        assert_eq!(
+            hub.core().position().number,
+            4,
+            "an app within a whole read, and the acceptance"
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_counts_as_stuck_once_it_takes_nothing_for_a_while() {

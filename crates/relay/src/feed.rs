@@ -54,17 +54,30 @@ pub struct Feed {
     /// The latest records without a gap, for receivers that were away for a moment.
     recent: VecDeque<Published>,
     recent_bytes: usize,
+    /// The latest snapshots, until something changes.
+    snapshots: BTreeMap<Scope, Arc<[Segment]>>,
     /// Apps and pods whose records would be too long. Receivers keep what they know of them.
     left_out: BTreeSet<WorkloadKey>,
 }
 
-/// The start of a stream.
-#[derive(Debug)]
+/// The start of a stream: what the receiver gets first, in this order.
+#[derive(Debug, Clone)]
 pub struct Start {
-    /// What the receiver gets first.
-    pub segments: Vec<Segment>,
-    /// It gets what it has missed, and not everything.
+    /// The record `hello`.
+    pub hello: Segment,
+    /// What was missed, or everything. All receivers of a snapshot share the list.
+    pub segments: Arc<[Segment]>,
+    /// The relay's word on Marathon.
+    pub end: Segment,
+    /// The receiver gets what it has missed, and not everything.
     pub is_resumed: bool,
+}
+
+impl Start {
+    /// Iterates over all segments in order.
+    pub fn all(&self) -> impl Iterator<Item = &Segment> {
+        [&self.hello].into_iter().chain(&*self.segments).chain([&self.end])
+    }
 }
 
 impl Feed {
@@ -79,6 +92,7 @@ impl Feed {
             is_complete: false,
             recent: VecDeque::new(),
             recent_bytes: 0,
+            snapshots: BTreeMap::new(),
             left_out: BTreeSet::new(),
         }
     }
@@ -144,6 +158,7 @@ impl Feed {
         let published = self.publish_text(text, scope);
         let listed = Listed { workload: Arc::clone(workload), published: published.clone() };
         self.listed.insert(key, listed);
+        self.snapshots.clear();
         Some(published)
     }
 
@@ -151,6 +166,7 @@ impl Feed {
     pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
         self.left_out.remove(key);
         let listed = self.listed.remove(key)?;
+        self.snapshots.clear();
         Some(self.publish(&Record::Removed(key.clone()), listed.published.scope))
     }
 
@@ -194,23 +210,24 @@ impl Feed {
             return None;
         }
         let first = position.and_then(|position| self.first_after(position));
-        let hello = Hello { schema: SCHEMA, epoch: self.epoch.clone(), resumed: first.is_some() };
-        let mut segments = vec![self.encode_passing(&Record::Hello(hello))];
-        let segments_of = |published: &Published| {
-            scope.includes(published.scope).then(|| published.segment.clone())
-        };
-        match first {
+        let is_resumed = first.is_some();
+        let hello = Hello { schema: SCHEMA, epoch: self.epoch.clone(), resumed: is_resumed };
+        let hello = self.encode_passing(&Record::Hello(hello));
+        let (segments, end) = match first {
             Some(first) => {
-                segments.extend(self.recent.iter().skip(first).filter_map(segments_of));
-                segments.push(self.encode_passing(&Record::Heartbeat(status)));
+                let missed = segments_for(scope, self.recent.iter().skip(first));
+                (missed, self.encode_passing(&Record::Heartbeat(status)))
             }
-            None => {
-                let listed = self.listed.values().map(|listed| &listed.published);
-                segments.extend(listed.filter_map(segments_of));
-                segments.push(self.encode_passing(&Record::Complete(status)));
-            }
-        }
-        Some(Start { segments, is_resumed: first.is_some() })
+            None => (self.snapshot(scope), self.encode_passing(&Record::Complete(status))),
+        };
+        Some(Start { hello, segments, end, is_resumed })
+    }
+
+    /// Returns the records of all apps and pods for receivers of this scope.
+    fn snapshot(&mut self, scope: Scope) -> Arc<[Segment]> {
+        let listed = &self.listed;
+        let list = || segments_for(scope, listed.values().map(|listed| &listed.published));
+        Arc::clone(self.snapshots.entry(scope).or_insert_with(list))
     }
 
     /// Returns the index of the first recent record after a position. None: some are forgotten, or
@@ -222,4 +239,12 @@ impl Feed {
         let behind = usize::try_from(self.last - position.number).ok()?;
         self.recent.len().checked_sub(behind)
     }
+}
+
+fn segments_for<'a>(
+    scope: Scope,
+    published: impl Iterator<Item = &'a Published>,
+) -> Arc<[Segment]> {
+    let told = published.filter(|published| scope.includes(published.scope));
+    told.map(|published| published.segment.clone()).collect()
 }

@@ -84,8 +84,8 @@ impl Receiver {
         self.decoder = Decoder::default();
         let position = self.mirror.position().cloned();
         let status = MarathonStatus::default();
-        let first = feed.start_stream(position.as_ref(), scope, status).unwrap().segments;
-        first.iter().flat_map(|segment| self.push(segment)).collect()
+        let first = feed.start_stream(position.as_ref(), scope, status).unwrap();
+        first.all().flat_map(|segment| self.push(segment)).collect()
     }
 
     fn push(&mut self, segment: &Segment) -> Vec<Change> {
@@ -212,13 +212,13 @@ fn a_receiver_of_another_epoch_or_of_forgotten_records_gets_everything() {
     }
     for position in [None, Some(elsewhere), Some(ahead), Some(before)] {
         let status = MarathonStatus::default();
-        let first = feed.start_stream(position.as_ref(), Scope::Vips, status).unwrap().segments;
-        assert_eq!(first.len(), 4, "{position:?}: hello, two apps, complete");
+        let first = feed.start_stream(position.as_ref(), Scope::Vips, status).unwrap();
+        assert_eq!(first.all().count(), 4, "{position:?}: hello, two apps, complete");
     }
     let last = feed.position();
     let status = MarathonStatus::default();
     let start = feed.start_stream(Some(&last), Scope::Vips, status).unwrap();
-    assert!(start.is_resumed && start.segments.len() == 2);
+    assert!(start.is_resumed && start.all().count() == 2);
 }
 
 #[test]
@@ -240,13 +240,12 @@ fn a_snapshot_that_breaks_off_changes_nothing() {
     take(&step, &mut other);
     receiver.mirror.begin_stream();
     let status = MarathonStatus::default();
-    let first = other.start_stream(before.1.as_ref(), Scope::Vips, status).unwrap().segments;
-    let (last, others) = first.split_last().unwrap();
-    for segment in others {
+    let first = other.start_stream(before.1.as_ref(), Scope::Vips, status).unwrap();
+    for segment in [&first.hello].into_iter().chain(&*first.segments) {
         receiver.push(segment);
     }
     assert_eq!((receiver.known(), receiver.mirror.position().cloned()), before);
-    receiver.push(last);
+    receiver.push(&first.end);
     assert_eq!(receiver.known(), expected(&[step], Scope::Vips));
 }
 

@@ -68,7 +68,7 @@ impl SimRelay {
     /// Returns the first records for an agent. Snapshots share the wire, one after another.
     pub(super) fn open(&mut self, position: Option<&Position>, now: Duration) -> Option<Opening> {
         let start = self.core.start_stream(position, Scope::Vips, now - self.started)?;
-        let mut records = start.segments.iter().map(|segment| self.parse(segment));
+        let mut records = start.all().map(|segment| self.parse(segment));
         let hello = records.next().unwrap();
         let rest = records.collect();
         if !start.is_resumed {

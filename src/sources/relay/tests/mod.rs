@@ -150,8 +150,7 @@ impl World {
         let relay = self.connected.expect("a connection");
         let status = self.relays[relay].status.clone();
         let first = self.relays[relay].feed.start_stream(None, Scope::Vips, status).unwrap();
-        let first = first.segments;
-        for segment in &first {
+        for segment in first.all() {
             self.receive(segment);
         }
         relay
