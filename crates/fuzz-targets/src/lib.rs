@@ -7,6 +7,7 @@ mod kernel;
 mod marathon_api;
 mod names;
 mod node_files;
+mod relay_stream;
 mod sse;
 
 /// A fuzz target, with the directory of its corpus under `fuzz/corpus/`.
@@ -19,7 +20,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "sse", run: sse::decode_stream },
     Target { name: "document", run: marathon_api::read_document },
     Target { name: "label", run: marathon_api::read_labels },
@@ -32,6 +33,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "config", run: node_files::read_config },
     Target { name: "dns_message", run: names::answer_message },
     Target { name: "zone_file", run: names::read_zone_file },
+    Target { name: "relay_stream", run: relay_stream::follow_stream },
 ];
 
 /// Runs the target of this name.
