@@ -9,10 +9,13 @@ pub(crate) struct Cluster {
     tasks: Vec<usize>,
     /// Number of each app's first task, so that no two tasks share a socket address.
     first: Vec<usize>,
+    /// Number of hosts, over which the tasks are spread.
+    hosts: usize,
     unhealthy: std::collections::BTreeSet<(usize, usize)>,
 }
 
 const VERSION: &str = "2026-01-01T00:00:00.000Z";
+/// Number of hosts, unless told otherwise.
 const HOSTS: usize = 200;
 
 impl Cluster {
@@ -29,7 +32,17 @@ impl Cluster {
             next += count;
             first
         });
-        Self { first: first.collect(), tasks, unhealthy: Default::default() }
+        Self { first: first.collect(), tasks, hosts: HOSTS, unhealthy: Default::default() }
+    }
+
+    /// Spreads the tasks over this many hosts.
+    pub(crate) fn on_hosts(self, hosts: usize) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// Returns the address of a host.
+    pub(crate) fn host_address(number: usize) -> IpAddr {
+        Ipv4Addr::new(10, 0, to_byte(number / 200), to_byte(number % 200 + 1)).into()
     }
 
     pub(crate) fn app_count(&self) -> usize {
@@ -57,8 +70,8 @@ impl Cluster {
     /// Returns the address and port that a task listens on.
     pub(crate) fn task_socket(&self, app: usize, task: usize) -> SocketAddr {
         let number = self.first[app] + task;
-        let host = Ipv4Addr::new(10, 0, 0, to_byte(number % HOSTS + 1));
-        SocketAddr::new(host.into(), u16::try_from(1_024 + number / HOSTS).unwrap())
+        let port = u16::try_from(1_024 + number / self.hosts).unwrap();
+        SocketAddr::new(Self::host_address(number % self.hosts), port)
     }
 
     pub(crate) fn app_id(app: usize) -> String {

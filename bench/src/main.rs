@@ -16,6 +16,7 @@ mod names;
 mod parse;
 mod path;
 mod probe;
+mod rack;
 mod react;
 mod server;
 mod wanted;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
         ["names"] => names::measure_zone(10_000, 21),
         ["name-servers", vipd] => names::measure_servers(vipd.as_ref(), 1_000, RUNS),
         ["path", vipd, vips] => path::measure_paths(vipd.as_ref(), vips.parse()?),
+        ["rack"] => rack::measure_rack(200, 9),
         ["probe"] => probe::measure_probes(200, 5),
         ["parse"] => parse::measure_parsing(1_000, 20, 7),
         ["machine", floor, vips, servers, times, of_peer] => {

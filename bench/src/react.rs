@@ -12,6 +12,7 @@ use marathon::watch::{self, Action, StreamId};
 use marathon::{Document, Kind, Records, Timestamp};
 use node::Kernel;
 use testkit::FakeKernel;
+use vip::liveness::ProbeReport;
 use vipd::agent::core::{AgentCore, Config, Effect, Input, KernelReading};
 use vipd::clock::Moment;
 use vipd::sources::marathon::messages::Message;
@@ -74,6 +75,13 @@ impl World {
 
     fn server_count(&self) -> usize {
         self.kernel.state.services.values().map(|service| service.servers.len()).sum()
+    }
+
+    /// Counts the real servers in the kernel that get no new connections.
+    pub(crate) fn weightless(&self) -> usize {
+        let servers =
+            self.kernel.state.services.values().flat_map(|service| service.servers.values());
+        servers.filter(|server| server.settings.weight == 0).count()
     }
 
     /// Advances the clock.
@@ -177,6 +185,20 @@ impl World {
             panic!("the kernel was not changed by {}", String::from_utf8_lossy(bytes))
         });
         changed - start
+    }
+
+    /// Has it act on silent hosts.
+    pub(crate) fn act_on_silence(&mut self) {
+        self.core.watch_hosts(true);
+    }
+
+    /// Takes in what the prober tells, and returns the time until the kernel's last change.
+    pub(crate) fn hear_probes(&mut self, report: ProbeReport) -> Duration {
+        self.changed = None;
+        let start = Instant::now();
+        self.inputs.push_back(Input::Probed(report));
+        self.work_off_inputs();
+        self.changed.expect("the kernel was not changed") - start
     }
 
     /// Measures a change of one real server's weight from the event to the kernel, and changes it

@@ -16,7 +16,7 @@ use crate::clock::Moment;
 impl AgentCore {
     /// Has lists of hosts made from now on ([`Effect::Watch`]). `acts`: real servers on silent hosts are
     /// taken out of use.
-    pub(in crate::agent) fn watch_hosts(&mut self, acts: bool) {
+    pub fn watch_hosts(&mut self, acts: bool) {
         self.watching = Some(Watching::default());
         self.acts_on_silence = acts;
     }
@@ -67,10 +67,14 @@ impl AgentCore {
                 self.silent_hosts.values().map(|silent| silent.verdict.taken_back()).collect();
         }
         self.probe_status = status;
+        let hosts = verdicts.iter().filter(|verdict| verdict.silence.is_some());
+        let hosts: BTreeSet<_> = hosts.map(|verdict| verdict.host).collect();
+        // One look at all real servers: the hosts of a rack fall silent together.
+        let counts = self.controller.count_servers_on(&hosts);
         for verdict in &verdicts {
             match verdict.silence {
                 Some(_) => {
-                    let servers = self.controller.count_servers_on(verdict.host);
+                    let servers = counts.get(&verdict.host).copied().unwrap_or_default();
                     let (verdict, acts) = (verdict.clone(), self.acts_on_silence);
                     let silent = SilentHost { verdict, servers, acts };
                     self.silent_hosts.insert(silent.verdict.host, silent);

@@ -121,6 +121,13 @@ fn all_limits(uml: bool) -> Vec<Limit> {
         at_most("its memory", "", Mebibytes, 1.0, |f| {
             Some(f.get("probe/memory/200")? / f64::from(1 << 20))
         }),
+        at_most(
+            "200 silent hosts of 400, 100 real servers each: the plan",
+            "",
+            Millis,
+            100.0,
+            |f| f.get("rack/200"),
+        ),
         at_most("10,000 VIPs: growth of fill", "the C program's growth", Times, 1.3, |f| {
             growth_ratio(f, "fill")
         }),

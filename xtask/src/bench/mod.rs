@@ -90,7 +90,7 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     let mut passed = true;
     // A run on QEMU is for the kernel: this machine is measured by other runs.
     let here_too = !matches!(machine, Machine::Qemu(_)) || !filters.is_empty();
-    for name in ["parse", "react", "reread", "agent", "probe"] {
+    for name in ["parse", "react", "reread", "agent", "probe", "rack"] {
         if here_too && wanted(name) {
             passed &= measure_here(&programs.bench, &[name], &mut figures, &mut log)?;
         }

@@ -51,14 +51,21 @@ impl Controller {
         sources
     }
 
-    /// Counts the real servers, wanted or draining, that are on a host.
+    /// Counts the real servers, wanted or draining, on each of these hosts.
     #[must_use]
-    pub fn count_servers_on(&self, host: IpAddr) -> usize {
-        let of_service = |(_, service): (_, &DesiredService)| {
+    pub fn count_servers_on(&self, hosts: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, usize> {
+        let mut counts: BTreeMap<IpAddr, usize> = hosts.iter().map(|host| (*host, 0)).collect();
+        if counts.is_empty() {
+            return counts;
+        }
+        for (_, service) in self.services() {
             let selection = &service.selection;
-            let servers = selection.members.keys().chain(&selection.silenced);
-            servers.filter(|server| server.ip() == host).count()
-        };
-        self.services().map(of_service).sum()
+            for server in selection.members.keys().chain(&selection.silenced) {
+                if let Some(count) = counts.get_mut(&server.ip()) {
+                    *count += 1;
+                }
+            }
+        }
+        counts
     }
 }
