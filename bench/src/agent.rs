@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -26,6 +26,7 @@ use vipd::sources::{SourceClient, SourceConfig, SourceKind};
 
 use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
+use crate::process::Running;
 use crate::server::Server;
 
 /// Time limit of every wait.
@@ -184,47 +185,9 @@ fn measure_reaction<K: Kernel + 'static>(
     let open_kernel =
         Box::new(move || open().map(|kernel| Watched { kernel, changes: changes.clone() }));
     let (stop, stopped) = oneshot::channel::<()>();
-    let agent = thread::spawn(move || {
-        // As in `vipd run`.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
-            let watch = marathon::watch::Config {
-                urls: NonZeroUsize::MIN,
-                agents: Some(1),
-                seed: 7,
-                doubt: marathon::watch::DEFAULT_DOUBT,
-            };
-            let kind = SourceKind::Marathon(watch);
-            let source = SourceConfig {
-                id: "m".into(),
-                servers: [].into(),
-                names: vipd::sources::NameConfig::default(),
-                kind,
-            };
-            let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
-            let (mut agent, _handle) = Agent::new(Setup {
-                may_write: Box::new(|| true),
-                config: Config { controller, sources: vec![source], task_zone: None },
-                clients: [("m".into(), SourceClient::Marathon(Arc::new(client)))].into(),
-                open_kernel,
-                monitor: None,
-                clock: marathon::Timestamp::now,
-                state_files: None,
-                zone_file: None,
-                resolver: None,
-                prober: None,
-                hold: None,
-            })
-            .unwrap();
-            agent.run(async { drop(stopped.await) }).await;
-        });
-        runtime.shutdown_background();
-    });
+    let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
+    let client = SourceClient::Marathon(Arc::new(client));
+    let agent = thread::spawn(move || run_agent(client, open_kernel, stopped));
     for _ in 0..vips * 10 {
         changed.recv_timeout(PATIENCE).expect("the table is filled");
     }
@@ -250,6 +213,66 @@ fn measure_reaction<K: Kernel + 'static>(
     print_spread(&format!("{name}/{vips}"), &times);
     let _ = stop.send(());
     agent.join().unwrap();
+}
+
+/// Runs an agent as `vipd run` does, until it is told to stop.
+fn run_agent<K: Kernel + 'static>(
+    client: SourceClient,
+    open_kernel: Box<dyn FnMut() -> Result<K, KernelError> + Send>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let watch = marathon::watch::Config {
+            urls: NonZeroUsize::MIN,
+            agents: Some(1),
+            seed: 7,
+            doubt: marathon::watch::DEFAULT_DOUBT,
+        };
+        let source = SourceConfig {
+            id: "m".into(),
+            servers: [].into(),
+            names: vipd::sources::NameConfig::default(),
+            kind: SourceKind::Marathon(watch),
+        };
+        let controller = vip::controller::Config { node: "node1".into(), ..Default::default() };
+        let (mut agent, _handle) = Agent::new(Setup {
+            may_write: Box::new(|| true),
+            config: Config { controller, sources: vec![source], task_zone: None },
+            clients: [("m".into(), client)].into(),
+            open_kernel,
+            monitor: None,
+            clock: marathon::Timestamp::now,
+            state_files: None,
+            zone_file: None,
+            resolver: None,
+            prober: None,
+            hold: None,
+        })
+        .unwrap();
+        agent.run(async { drop(stopped.await) }).await;
+    });
+    runtime.shutdown_background();
+}
+
+/// Runs an agent with a kernel in memory for ever. Once this many real servers were added it prints
+/// a line.
+pub(crate) fn follow(client: SourceClient, servers: usize) {
+    let (changes, changed) = channel();
+    let open_kernel = Box::new(move || {
+        let kernel = Forgetful(FakeKernel::default());
+        Ok(Watched { kernel, changes: changes.clone() })
+    });
+    thread::spawn(move || {
+        for _ in 0..servers {
+            changed.recv_timeout(PATIENCE).expect("the table is filled");
+        }
+        println!("served");
+        while changed.recv().is_ok() {}
+    });
+    let (_stop, stopped) = oneshot::channel::<()>();
+    run_agent(client, open_kernel, stopped);
 }
 
 /// Waits until a real server's weight is 0, and returns the time of the change.
@@ -286,20 +309,14 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
     }
     // Let the start end: the read that confirms it, and the state on disk.
     thread::sleep(Duration::from_secs(70));
-    let pid = child.0.id();
-    let memory = |key: &str| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    };
-    print_figure(&format!("steady/peak/{vips}"), memory("VmHWM"), "MiB");
+    print_figure(&format!("steady/peak/{vips}"), child.mebibytes("VmHWM"), "MiB");
     let mut shares = Vec::new();
     for _ in 0..40 {
-        print_figure(&format!("steady/memory/{vips}"), memory("VmRSS"), "MiB");
-        print_figure(&format!("steady/of-it-program/{vips}"), memory("RssFile"), "MiB");
-        let (before, start) = (cpu_seconds(pid), Instant::now());
+        print_figure(&format!("steady/memory/{vips}"), child.mebibytes("VmRSS"), "MiB");
+        print_figure(&format!("steady/of-it-program/{vips}"), child.mebibytes("RssFile"), "MiB");
+        let (before, start) = (child.cpu_seconds(), Instant::now());
         thread::sleep(Duration::from_secs(2));
-        shares.push((cpu_seconds(pid) - before, start.elapsed()));
+        shares.push((child.cpu_seconds() - before, start.elapsed()));
     }
     // Leave out the intervals with a comparison, which use the most time.
     shares.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -311,23 +328,4 @@ pub(crate) fn measure_steady_agent(vipd: &Path, vips: usize, servers: usize) {
     let time: f64 = shares.iter().map(|(_, time)| time.as_secs_f64()).sum();
     print_figure(&format!("steady/cpu-all/{vips}"), used / time * 100.0, "%");
     print_time("steady/watched", Duration::from_secs_f64(time));
-}
-
-/// Returns the processor time of all threads of a process, in seconds.
-fn cpu_seconds(pid: u32) -> f64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let of = |task: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    tasks.filter_map(of).sum::<f64>() / 1e9
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

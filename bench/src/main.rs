@@ -16,8 +16,10 @@ mod names;
 mod parse;
 mod path;
 mod probe;
+mod process;
 mod rack;
 mod react;
+mod relay;
 mod server;
 mod wanted;
 
@@ -42,6 +44,13 @@ fn main() -> Result<()> {
         ["name-servers", vipd] => names::measure_servers(vipd.as_ref(), 1_000, RUNS),
         ["path", vipd, vips] => path::measure_paths(vipd.as_ref(), vips.parse()?),
         ["rack"] => rack::measure_rack(200, 9),
+        ["relay", vipd, clients] => relay::measure_relay(vipd.as_ref(), clients.parse()?, RUNS),
+        ["relay-loss", vipd, agents] => relay::measure_loss(vipd.as_ref(), agents.parse()?),
+        ["relay-agents", vipd] => relay::measure_followers(vipd.as_ref(), RUNS),
+        ["follow", marathon, servers, node, relays @ ..] => {
+            relay::run_agent(marathon, servers.parse()?, node, relays);
+        }
+        ["fan-out", clients] => relay::run_fan_out(clients.parse()?),
         ["probe"] => probe::measure_probes(200, 5),
         ["parse"] => parse::measure_parsing(1_000, 20, 7),
         ["machine", floor, vips, servers, times, of_peer] => {

@@ -1,7 +1,8 @@
-//! A simulated Marathon for one agent: it answers reads and keeps the event stream open.
+//! A simulated Marathon: it answers reads and keeps event streams open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +13,11 @@ use crate::cluster::Cluster;
 #[derive(Debug)]
 pub(crate) struct Server {
     cluster: Mutex<Cluster>,
-    /// The agent's event stream.
-    stream: Mutex<Option<TcpStream>>,
+    /// The event streams of those who listen.
+    streams: Mutex<Vec<TcpStream>>,
     opened: Condvar,
+    /// The number of events, which are a second apart by Marathon's clock.
+    seconds: AtomicUsize,
     /// Cached answer for `/v2/apps`, made anew after a change.
     everything: Mutex<Option<Arc<Vec<u8>>>>,
 }
@@ -26,8 +29,9 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = Arc::new(Self {
             cluster: Mutex::new(cluster),
-            stream: Mutex::new(None),
+            streams: Mutex::default(),
             opened: Condvar::new(),
+            seconds: AtomicUsize::new(0),
             everything: Mutex::new(None),
         });
         let shared = server.clone();
@@ -42,23 +46,30 @@ impl Server {
         thread::spawn(move || {
             loop {
                 thread::sleep(Duration::from_secs(10));
-                if let Some(stream) = shared.stream.lock().unwrap().as_mut() {
-                    let _ = stream.write_all(b"\r\n");
-                }
+                write_to_all(&mut shared.streams.lock().unwrap(), b"\r\n");
             }
         });
         (server, url)
     }
 
-    /// Sends an event to the agent and returns the time at which it was sent.
+    /// Sends an event to all who listen, at least one, and returns the time at which it was sent.
     pub(crate) fn send_event(&self, bytes: &str) -> Instant {
-        let mut stream = self.stream.lock().unwrap();
-        while stream.is_none() {
-            stream = self.opened.wait(stream).unwrap();
+        let mut streams = self.streams.lock().unwrap();
+        loop {
+            while streams.is_empty() {
+                streams = self.opened.wait(streams).unwrap();
+            }
+            let at = Instant::now();
+            write_to_all(&mut streams, bytes.as_bytes());
+            if !streams.is_empty() {
+                return at;
+            }
         }
-        let at = Instant::now();
-        stream.as_mut().unwrap().write_all(bytes.as_bytes()).unwrap();
-        at
+    }
+
+    /// Returns a later second than before, for an event.
+    pub(crate) fn next_second(&self) -> usize {
+        self.seconds.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Sets a task's health for later reads.
@@ -76,7 +87,7 @@ impl Server {
             if path.starts_with("/v2/events") {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\r\n";
                 if connection.write_all(head.as_bytes()).is_ok() {
-                    *self.stream.lock().unwrap() = Some(connection);
+                    self.streams.lock().unwrap().push(connection);
                     self.opened.notify_all();
                 }
                 return;
@@ -110,6 +121,11 @@ impl Server {
             }
         }
     }
+}
+
+/// Writes to all streams, and drops those that nobody reads any more.
+fn write_to_all(streams: &mut Vec<TcpStream>, bytes: &[u8]) {
+    streams.retain_mut(|stream| stream.write_all(bytes).is_ok());
 }
 
 /// Reads the next request and returns its path.

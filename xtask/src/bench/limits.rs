@@ -156,6 +156,25 @@ fn all_limits(uml: bool) -> Vec<Limit> {
         at_most("from a changed zone file to the changed zone", "", Millis, 1.0, |f| {
             f.get("names/follow")
         }),
+        at_most("a change to 5,000 agents of a relay, CPU", "a plain loop", Times, 1.5, |f| {
+            f.ratio_in_each_run("relay/change/cpu", &["relay/floor/cpu"])
+        }),
+        at_most("the same", "", Millis, 60.0, |f| f.get("relay/change/cpu")),
+        at_most("the same, until the last byte is there", "", Millis, 250.0, |f| {
+            f.get("relay/change/last")
+        }),
+        at_most("memory of a relay with 5,000 agents", "", Mebibytes, 150.0, |f| {
+            f.get("relay/plain-later/memory")
+        }),
+        at_most("until all agents of a killed relay follow another", "", Millis, 10_000.0, |f| {
+            f.get("relay/loss/killed")
+        }),
+        at_most("memory of an agent behind a relay", "reading Marathon itself", Times, 1.0, |f| {
+            f.ratio("relay/agent/behind/memory", "relay/agent/direct/memory")
+        }),
+        at_most("its CPU from start to filled table", "the same", Times, 1.0, |f| {
+            f.ratio("relay/agent/behind/cpu", "relay/agent/direct/cpu")
+        }),
         at_most("size of the binary", "", Mebibytes, 12.0, |f| f.get("program/size")),
     ]
 }

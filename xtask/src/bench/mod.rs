@@ -102,6 +102,14 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
         let words = ["name-servers", &vipd];
         passed &= measure_here(&programs.bench, &words, &mut figures, &mut log)?;
     }
+    if here_too && wanted("relay") {
+        let vipd = programs.vipd.display().to_string();
+        let measured: [&[&str]; 3] =
+            [&["relay", &vipd, "5000"], &["relay-loss", &vipd, "40"], &["relay-agents", &vipd]];
+        for words in measured {
+            passed &= measure_here(&programs.bench, words, &mut figures, &mut log)?;
+        }
+    }
     let suites = kernel_suites(&programs, &workspace.workspace_root);
     let suites: Vec<_> = suites.into_iter().filter(|suite| wanted(&suite.name)).collect();
     if !suites.is_empty() {

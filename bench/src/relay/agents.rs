@@ -1,0 +1,52 @@
+//! Agents in processes of their own, which follow relays or read Marathon.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use marathon::client::{Client, ClientConfig, Url, plain_client};
+use vipd::sources::{RelayClient, SourceClient};
+
+use crate::process::{Running, child_command};
+
+/// Runs an agent, of this Marathon and perhaps its relays, until it is killed.
+pub(crate) fn run_agent(marathon: &str, servers: usize, node: &str, relays: &[&str]) {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let direct = Arc::new(Client::new(&ClientConfig::new(vec![url(marathon)])).unwrap());
+    let client = if relays.is_empty() {
+        SourceClient::Marathon(direct)
+    } else {
+        let urls: Vec<_> = relays.iter().map(|relay| url(relay)).collect();
+        SourceClient::Relay(Arc::new(RelayClient {
+            http: plain_client(&ClientConfig::new(urls.clone())).unwrap(),
+            urls,
+            token: None,
+            wants_all: false,
+            node: node.to_owned(),
+            agents: None,
+            direct,
+        }))
+    };
+    crate::agent::follow(client, servers);
+}
+
+/// Starts an agent, which has this name.
+pub(super) fn start_agent(
+    marathon: &str,
+    servers: usize,
+    node: &str,
+    relays: &[String],
+) -> Running {
+    let mut command = child_command(std::env::current_exe().unwrap());
+    command.args(["follow", marathon, &servers.to_string(), node]).args(relays);
+    // As in the systemd unit and the image.
+    command.envs([("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")]);
+    Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+}
+
+/// Waits until an agent has all in its kernel.
+pub(super) fn until_served(agent: &mut Running) {
+    let mut line = String::new();
+    BufReader::new(agent.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "served\n");
+}
