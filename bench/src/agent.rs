@@ -173,11 +173,36 @@ fn measure_floor(vips: usize, events: usize) {
     call.join().unwrap();
 }
 
+/// Measures an agent with a kernel in memory whose client this makes for the URL of Marathon. What comes
+/// with the client is kept until the end.
+pub(crate) fn measure_reaction_of<T>(
+    name: &str,
+    vips: usize,
+    events: usize,
+    make_client: impl FnOnce(&str) -> (SourceClient, T),
+) {
+    let open = || Ok(Forgetful(FakeKernel::default()));
+    measure_client(name, vips, events, open, make_client);
+}
+
 fn measure_reaction<K: Kernel + 'static>(
     name: &str,
     vips: usize,
     events: usize,
+    open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
+) {
+    measure_client(name, vips, events, open, |url| {
+        let client = Client::new(&ClientConfig::new(vec![Url::parse(url).unwrap()])).unwrap();
+        (SourceClient::Marathon(Arc::new(client)), ())
+    });
+}
+
+fn measure_client<K: Kernel + 'static, T>(
+    name: &str,
+    vips: usize,
+    events: usize,
     mut open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
+    make_client: impl FnOnce(&str) -> (SourceClient, T),
 ) {
     let cluster = Cluster::new(vips, 10);
     let (server, url) = Server::start(cluster.clone());
@@ -185,8 +210,7 @@ fn measure_reaction<K: Kernel + 'static>(
     let open_kernel =
         Box::new(move || open().map(|kernel| Watched { kernel, changes: changes.clone() }));
     let (stop, stopped) = oneshot::channel::<()>();
-    let client = Client::new(&ClientConfig::new(vec![Url::parse(&url).unwrap()])).unwrap();
-    let client = SourceClient::Marathon(Arc::new(client));
+    let (client, _kept) = make_client(&url);
     let agent = thread::spawn(move || run_agent(client, open_kernel, stopped));
     for _ in 0..vips * 10 {
         changed.recv_timeout(PATIENCE).expect("the table is filled");

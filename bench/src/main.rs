@@ -45,6 +45,7 @@ fn main() -> Result<()> {
         ["path", vipd, vips] => path::measure_paths(vipd.as_ref(), vips.parse()?),
         ["rack"] => rack::measure_rack(200, 9),
         ["relay", vipd, clients] => relay::measure_relay(vipd.as_ref(), clients.parse()?, RUNS),
+        ["relay-delay", vipd] => relay::measure_delay(vipd.as_ref(), 2_000, 100, 3),
         ["relay-loss", vipd, agents] => relay::measure_loss(vipd.as_ref(), agents.parse()?),
         ["relay-agents", vipd] => relay::measure_followers(vipd.as_ref(), RUNS),
         ["follow", marathon, servers, node, relays @ ..] => {

@@ -11,23 +11,26 @@ use crate::process::{Running, child_command};
 
 /// Runs an agent, of this Marathon and perhaps its relays, until it is killed.
 pub(crate) fn run_agent(marathon: &str, servers: usize, node: &str, relays: &[&str]) {
+    crate::agent::follow(client_of(marathon, node, relays), servers);
+}
+
+/// Returns the client of an agent that reads this Marathon, or follows these relays of it.
+pub(super) fn client_of(marathon: &str, node: &str, relays: &[&str]) -> SourceClient {
     let url = |text: &str| Url::parse(text).unwrap();
     let direct = Arc::new(Client::new(&ClientConfig::new(vec![url(marathon)])).unwrap());
-    let client = if relays.is_empty() {
-        SourceClient::Marathon(direct)
-    } else {
-        let urls: Vec<_> = relays.iter().map(|relay| url(relay)).collect();
-        SourceClient::Relay(Arc::new(RelayClient {
-            http: plain_client(&ClientConfig::new(urls.clone())).unwrap(),
-            urls,
-            token: None,
-            wants_all: false,
-            node: node.to_owned(),
-            agents: None,
-            direct,
-        }))
-    };
-    crate::agent::follow(client, servers);
+    if relays.is_empty() {
+        return SourceClient::Marathon(direct);
+    }
+    let urls: Vec<_> = relays.iter().map(|relay| url(relay)).collect();
+    SourceClient::Relay(Arc::new(RelayClient {
+        http: plain_client(&ClientConfig::new(urls.clone())).unwrap(),
+        urls,
+        token: None,
+        wants_all: false,
+        node: node.to_owned(),
+        agents: None,
+        direct,
+    }))
 }
 
 /// Starts an agent, which has this name.

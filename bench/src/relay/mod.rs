@@ -3,6 +3,7 @@
 
 mod agents;
 mod clients;
+mod delay;
 mod fan_out;
 mod follower;
 mod loss;
@@ -29,6 +30,7 @@ use clients::Clients;
 use fan_out::FanOut;
 
 pub(crate) use agents::run_agent;
+pub(crate) use delay::measure_delay;
 pub(crate) use fan_out::run_fan_out;
 pub(crate) use follower::measure_followers;
 pub(crate) use loss::measure_loss;

@@ -166,6 +166,10 @@ fn all_limits(uml: bool) -> Vec<Limit> {
         at_most("memory of a relay with 5,000 agents", "", Mebibytes, 150.0, |f| {
             f.get("relay/plain-later/memory")
         }),
+        at_most("an event behind a relay, later than without one", "", Millis, 5.0, |f| {
+            let median = |way: &str| f.get(&format!("relay/{way}/2000/p50"));
+            Some(median("behind")? - median("direct")?)
+        }),
         at_most("until all agents of a killed relay follow another", "", Millis, 10_000.0, |f| {
             f.get("relay/loss/killed")
         }),

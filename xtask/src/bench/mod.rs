@@ -104,8 +104,12 @@ fn measure_figures(workspace: &Workspace, machine: Machine, filters: &[String]) 
     }
     if here_too && wanted("relay") {
         let vipd = programs.vipd.display().to_string();
-        let measured: [&[&str]; 3] =
-            [&["relay", &vipd, "5000"], &["relay-loss", &vipd, "40"], &["relay-agents", &vipd]];
+        let measured: [&[&str]; 4] = [
+            &["relay", &vipd, "5000"],
+            &["relay-delay", &vipd],
+            &["relay-loss", &vipd, "40"],
+            &["relay-agents", &vipd],
+        ];
         for words in measured {
             passed &= measure_here(&programs.bench, words, &mut figures, &mut log)?;
         }
