@@ -26,9 +26,12 @@ use vipd::sources::{SourceClient, SourceConfig, SourceKind};
 
 use crate::cluster::Cluster;
 use crate::figure::{print_figure, print_spread, print_time};
+use crate::memory::bytes_held;
 use crate::process::Running;
 use crate::server::Server;
 
+/// The time after which an agent whose table is filled tells what memory it holds.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -293,6 +296,8 @@ pub(crate) fn follow(client: SourceClient, servers: usize) {
             changed.recv_timeout(PATIENCE).expect("the table is filled");
         }
         println!("served");
+        thread::sleep(SETTLING);
+        println!("{}", bytes_held());
         while changed.recv().is_ok() {}
     });
     let (_stop, stopped) = oneshot::channel::<()>();

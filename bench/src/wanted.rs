@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::{Document, Records, Snapshot, Workload};
@@ -36,7 +37,7 @@ pub(crate) fn claims_by_app(
 ) -> BTreeMap<AppId, Option<AppClaims>> {
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
     let naming = Naming { framework: Some("marathon"), zone_len: 0, task_zone: None };
-    let claim = |workload: &Workload| {
+    let claim = |workload: &Arc<Workload>| {
         (
             app_id(&workload.key()),
             Some(claim_workload(workload, hosts, &run_time_at(now), naming).app),

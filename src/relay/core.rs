@@ -154,7 +154,7 @@ impl RelayCore {
                 let answer = answer.map_err(|error| with_sources(&error));
                 self.note_answer(answer.as_ref().err(), leader.as_deref(), now);
                 let answer = match answer {
-                    Ok(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Ok(Some(workload)) => ReadOutcome::Found(workload),
                     Ok(None) => ReadOutcome::Missing,
                     Err(_) => ReadOutcome::Failed,
                 };

@@ -114,7 +114,7 @@ fn read_file(path: &str) -> Result<Definitions> {
     let nameless = document.nameless_workloads();
     let wanted = snapshot.findings.iter().map(|finding| finding.path.as_str()).collect();
     let scan = Scan::of_text(&text, &wanted);
-    let workloads = snapshot.workloads.iter().chain(&nameless);
+    let workloads = snapshot.workloads.iter().map(Arc::as_ref).chain(&nameless);
     let unread = find_unread(&scan, workloads, &snapshot.findings);
     let (framework, servers) = (Some(DEFAULT_FRAMEWORK.into()), BTreeSet::new());
     let is_file = true;

@@ -150,7 +150,7 @@ impl GatheredClaims {
             self.findings.push(format!("{}: {gap}", reading.name));
         }
 
-        self.versions.extend(task_versions(&snapshot.workloads));
+        self.versions.extend(task_versions(snapshot.workloads.iter().map(Arc::as_ref)));
         let hosts = resolve_hosts(snapshot_hosts(snapshot), RESOLVE_WITHIN);
         let apps = self.apps.entry(reading.name.clone()).or_default();
         // Marathon's clock, as far as it shows.

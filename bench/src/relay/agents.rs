@@ -49,7 +49,16 @@ pub(super) fn start_agent(
 
 /// Waits until an agent has all in its kernel.
 pub(super) fn until_served(agent: &mut Running) {
+    assert_eq!(read_line(agent), "served");
+}
+
+/// Waits until an agent that serves has settled, and returns the bytes that it has allocated.
+pub(super) fn settled_bytes(agent: &mut Running) -> f64 {
+    read_line(agent).parse().unwrap()
+}
+
+fn read_line(agent: &mut Running) -> String {
     let mut line = String::new();
     BufReader::new(agent.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "served\n");
+    line.trim_end().to_owned()
 }

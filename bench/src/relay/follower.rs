@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::agents::{start_agent, until_served};
+use super::agents::{settled_bytes, start_agent, until_served};
 use super::{CLUSTER, Relay};
 use crate::cluster::Cluster;
 use crate::figure::print_figure;
@@ -21,11 +21,12 @@ pub(crate) fn measure_followers(vipd: &Path, rounds: usize) {
         for (name, relays) in [("direct", &relays[..0]), ("behind", &relays[..])] {
             let mut agent = start_agent(&url, apps * tasks, "node1", relays);
             until_served(&mut agent);
-            sleep(Duration::from_secs(5));
+            let held = settled_bytes(&mut agent);
             let figure = |what: &str, value, unit| {
                 print_figure(&format!("relay/agent/{name}/{what}"), value, unit);
             };
             figure("cpu", agent.cpu_seconds() * 1e3, "ms");
+            figure("held", held / f64::from(1 << 20), "MiB");
             figure("memory", agent.mebibytes("VmRSS"), "MiB");
             figure("peak", agent.mebibytes("VmHWM"), "MiB");
         }

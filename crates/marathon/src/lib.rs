@@ -35,7 +35,7 @@ pub mod watch;
 pub use document::{Document, DocumentError, Foreign};
 pub use jiff::Timestamp;
 pub use lenient::Finding;
-pub use normalize::Records;
+pub use normalize::{Interner, Records};
 pub use snapshot::{
     Behind, Coverage, Endpoint, Health, Instance, InstanceSpec, Kind, Labels, NetworkMode, Port,
     Protocol, Scope, Snapshot, Spec, TaskState, Time, Unroutable, UnusedPort, VersionKey, Workload,

@@ -23,13 +23,16 @@
 //! and says what has changed. Neither does I/O, and neither believes or doubts anything: that is up
 //! to the agent, which judges what comes from a relay as what comes from Marathon.
 
+mod error;
 mod feed;
 mod mirror;
 mod record;
 mod segment;
 mod specs;
+mod workloads;
 
+pub use error::StreamError;
 pub use feed::{Feed, Published, Scope, Start};
-pub use mirror::{Change, Mirror, Parsed, StreamError};
+pub use mirror::{Change, Mirror, Parsed};
 pub use record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};

@@ -1,13 +1,14 @@
 //! The receiver's half of the stream.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use marathon::events::Event;
 use marathon::events::sse::Frame;
 use marathon::{Coverage, Snapshot, Workload, WorkloadKey};
 
+use crate::error::StreamError;
 use crate::record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
+use crate::workloads::Workloads;
 
 /// The effect of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,36 +31,6 @@ pub enum Change {
     WholeEnds,
     /// Somebody accepted a loss at the relay.
     Accepted,
-}
-
-/// A reason why a stream can't be used. It is to be closed, and another one opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StreamError {
-    /// A record can't be parsed.
-    #[error("a record `{name}` can't be read")]
-    Unreadable {
-        /// The name of the record.
-        name: String,
-        /// The reason.
-        #[source]
-        error: serde_json::Error,
-    },
-    /// The relay has a later schema.
-    #[error(
-        "the relay speaks version {0} of the stream, and this vipd version {SCHEMA}: upgrade it"
-    )]
-    Schema(u32),
-    /// A record came that can't come there.
-    #[error("a record `{0}` came out of turn")]
-    OutOfTurn(&'static str),
-    /// A record has more than a cap allows.
-    #[error("{id}: {why}")]
-    Capped {
-        /// The app or pod.
-        id: String,
-        /// What there is too much of.
-        why: &'static str,
-    },
 }
 
 /// A server-sent event that was parsed.
@@ -98,43 +69,6 @@ enum Phase {
     Following,
 }
 
-/// Apps and pods, no more of them than could be read from a Marathon.
-#[derive(Debug, Clone, Default)]
-struct Workloads {
-    /// Each with the length of its record.
-    all: BTreeMap<WorkloadKey, (Arc<Workload>, usize)>,
-    /// The length of all records.
-    bytes: usize,
-}
-
-impl Workloads {
-    /// Adds an app or pod, or replaces it, if there is room for a record of this length.
-    fn insert(&mut self, workload: Arc<Workload>, bytes: usize) -> Result<(), StreamError> {
-        check_caps(&workload)?;
-        let key = workload.key();
-        let before = self.all.get(&key).map(|(_, bytes)| *bytes);
-        let total = self.bytes - before.unwrap_or_default() + bytes;
-        if total > caps::ANSWER || before.is_none() && self.all.len() >= caps::WORKLOADS {
-            let why = "with it the relay has told of more than a cap allows";
-            return Err(StreamError::Capped { id: workload.id.to_string(), why });
-        }
-        self.bytes = total;
-        self.all.insert(key, (workload, bytes));
-        Ok(())
-    }
-
-    /// Removes an app or pod. Returns whether it was known.
-    fn remove(&mut self, key: &WorkloadKey) -> bool {
-        let removed = self.all.remove(key);
-        self.bytes -= removed.as_ref().map_or(0, |(_, bytes)| *bytes);
-        removed.is_some()
-    }
-
-    fn values(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        self.all.values().map(|(workload, _)| workload)
-    }
-}
-
 /// What a receiver knows of a relay's apps and pods.
 #[derive(Debug)]
 pub struct Mirror {
@@ -171,7 +105,7 @@ impl Mirror {
     /// Returns one app or pod.
     #[must_use]
     pub fn get(&self, key: &WorkloadKey) -> Option<&Arc<Workload>> {
-        self.workloads.all.get(key).map(|(workload, _)| workload)
+        self.workloads.get(key)
     }
 
     /// Returns all apps and pods.
@@ -183,7 +117,7 @@ impl Mirror {
     #[must_use]
     pub fn to_snapshot(&self, status: &MarathonStatus) -> Snapshot {
         Snapshot {
-            workloads: self.workloads.values().map(|workload| Workload::clone(workload)).collect(),
+            workloads: self.workloads.values().map(Arc::clone).collect(),
             coverage: Coverage { apps: true, pods: true },
             findings: Vec::new(),
             bytes: 0,
@@ -224,7 +158,8 @@ impl Mirror {
             (Phase::Opening, _) | (_, Record::Hello(_)) => {
                 return Err(StreamError::OutOfTurn(name));
             }
-            (Phase::Snapshot { workloads, .. }, Record::Workload(workload)) => {
+            (Phase::Snapshot { workloads, .. }, Record::Workload(mut workload)) => {
+                self.workloads.share_with(&mut workload);
                 workloads.insert(workload, bytes)?;
                 Change::Nothing
             }
@@ -234,8 +169,9 @@ impl Mirror {
                 self.phase = Phase::Following;
                 Change::Whole(status)
             }
-            (Phase::Following, Record::Workload(workload)) => {
+            (Phase::Following, Record::Workload(mut workload)) => {
                 let key = workload.key();
+                self.workloads.share_with(&mut workload);
                 self.workloads.insert(workload, bytes)?;
                 Change::Workload(key)
             }
@@ -280,15 +216,7 @@ impl Mirror {
             self.phase = Phase::Following;
             return Ok(Change::Resumed);
         }
-        self.phase = Phase::Snapshot { epoch, workloads: Workloads::default() };
+        self.phase = Phase::Snapshot { epoch, workloads: self.workloads.begin_anew() };
         Ok(Change::Nothing)
     }
-}
-
-/// Checks that a relay sends no more than could be read from a Marathon.
-fn check_caps(workload: &Workload) -> Result<(), StreamError> {
-    workload.check_caps().map_err(|why| {
-        let id = caps::cut_text(&workload.id, caps::TEXT).into_owned();
-        StreamError::Capped { id, why }
-    })
 }

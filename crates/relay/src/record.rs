@@ -295,7 +295,7 @@ mod tests {
             tasks.join(",")
         );
         let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
-        snapshot.workloads.into_iter().next().unwrap()
+        Workload::clone(&snapshot.workloads[0])
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod tests {
             tasks.join(",")
         );
         let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
-        let mut app = snapshot.workloads.into_iter().next().unwrap();
+        let mut app = Workload::clone(&snapshot.workloads[0]);
         for (instance, spec) in app.instances.iter_mut().zip(specs) {
             instance.spec = spec.clone();
         }

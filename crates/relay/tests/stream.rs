@@ -50,7 +50,7 @@ fn workload(app: u8, tasks: u8, has_vips: bool) -> Arc<Workload> {
         tasks.join(",")
     );
     let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
-    Arc::new(snapshot.workloads.into_iter().next().unwrap())
+    snapshot.workloads.into_iter().next().unwrap()
 }
 
 fn take(step: &Step, feed: &mut Feed) -> Option<Published> {
@@ -247,6 +247,39 @@ fn a_snapshot_that_breaks_off_changes_nothing() {
     assert_eq!((receiver.known(), receiver.mirror.position().cloned()), before);
     receiver.push(&first.end);
     assert_eq!(receiver.known(), expected(&[step], Scope::Vips));
+}
+
+/// Returns the app as a receiver holds it.
+fn held(receiver: &Receiver) -> Arc<Workload> {
+    Arc::clone(receiver.mirror.get(&key(1)).unwrap())
+}
+
+#[test]
+fn what_has_not_changed_stays_in_memory_where_it_is() {
+    let replace = |tasks: u8, feed: &mut Feed| {
+        take(&Step::Replace { app: 1, tasks, has_vips: true }, feed).unwrap()
+    };
+    let mut feed = feed();
+    replace(2, &mut feed);
+    let mut receiver = Receiver::new();
+    receiver.open(&mut feed, Scope::Vips);
+    let first = held(&receiver);
+    let changed = replace(3, &mut feed);
+    receiver.push(&changed.segment);
+    let second = held(&receiver);
+    assert!(Arc::ptr_eq(&first.spec, &second.spec) && Arc::ptr_eq(&first.id, &second.id));
+    assert_eq!(second.instances.len(), 3);
+    for (before, after) in first.instances.iter().zip(&second.instances) {
+        assert!(Arc::ptr_eq(&before.id, &after.id));
+        let hosts = [before, after].map(|instance| instance.host.as_ref().unwrap());
+        assert!(Arc::ptr_eq(hosts[0], hosts[1]));
+    }
+    let mut other = Feed::new(Epoch::new("b", 7));
+    other.set_complete();
+    replace(3, &mut other);
+    let changes = receiver.open(&mut other, Scope::Vips);
+    assert!(matches!(changes[..], [.., Change::Whole(_)]));
+    assert!(Arc::ptr_eq(&second, &held(&receiver)), "another relay tells the same");
 }
 
 fn frame(event: &str, data: String) -> Frame {

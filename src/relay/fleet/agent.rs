@@ -109,7 +109,7 @@ impl Agent {
             }
             Message::Read { key, answer, leader } => {
                 let answer = match answer {
-                    Ok(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Ok(Some(workload)) => ReadOutcome::Found(workload),
                     Ok(None) => ReadOutcome::Missing,
                     Err(_) => ReadOutcome::Failed,
                 };

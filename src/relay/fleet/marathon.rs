@@ -1,6 +1,7 @@
 //! The Marathon of the model, and what it is asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::watch::Action;
@@ -65,7 +66,7 @@ impl SimMarathon {
 
     pub(super) fn everything(&self) -> Snapshot {
         Snapshot {
-            workloads: self.cluster.workloads().to_vec(),
+            workloads: self.cluster.workloads().iter().cloned().map(Arc::new).collect(),
             coverage: Coverage { apps: true, pods: true },
             findings: Vec::new(),
             bytes: usize::try_from(EVERYTHING).unwrap_or(usize::MAX),
@@ -74,7 +75,8 @@ impl SimMarathon {
         }
     }
 
-    pub(super) fn one(&self, key: &WorkloadKey) -> Option<Workload> {
-        self.cluster.workloads().iter().find(|workload| workload.id == key.id).cloned()
+    pub(super) fn one(&self, key: &WorkloadKey) -> Option<Arc<Workload>> {
+        let found = self.cluster.workloads().iter().find(|workload| workload.id == key.id);
+        found.cloned().map(Arc::new)
     }
 }

@@ -2,6 +2,7 @@
 //! reads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use marathon::client::ClientError;
 use marathon::events::{Change, Event};
@@ -49,7 +50,7 @@ pub enum Message {
         /// The workload.
         key: WorkloadKey,
         /// The workload; `None` if it is gone.
-        workload: Option<Box<Workload>>,
+        workload: Option<Arc<Workload>>,
     },
     /// Somebody accepted a loss at the relay.
     Accepted,
@@ -65,7 +66,7 @@ pub enum Message {
         /// The workload that was asked for.
         key: WorkloadKey,
         /// The workload; `None` if Marathon has none of this name.
-        answer: Result<Option<Workload>, ReadError>,
+        answer: Result<Option<Arc<Workload>>, ReadError>,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
     },

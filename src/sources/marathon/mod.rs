@@ -113,7 +113,7 @@ impl MarathonSource {
             Message::Read { key, answer, leader } => {
                 availability = self.note_answer(&answer);
                 let answer = match answer {
-                    Ok(Some(workload)) => ReadOutcome::Found(Box::new(workload)),
+                    Ok(Some(workload)) => ReadOutcome::Found(workload),
                     Ok(None) => ReadOutcome::Missing,
                     Err(_) => ReadOutcome::Failed,
                 };

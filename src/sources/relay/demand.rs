@@ -1,6 +1,7 @@
 //! What the source wants of Marathon, and its answers: from a relay, or from Marathon itself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use marathon::WorkloadKey;
 use marathon::events::{Change, Event};
@@ -90,7 +91,7 @@ impl Demand {
     /// Passes on an app or pod that has changed.
     pub(super) fn tell_workload(&self, key: WorkloadKey, mirror: &Mirror, orders: &mut Vec<Order>) {
         if let Some(stream) = self.open_stream() {
-            let workload = mirror.get(&key).map(|workload| Box::new((**workload).clone()));
+            let workload = mirror.get(&key).map(Arc::clone);
             orders.push(Order::Tell(Message::Told { stream, key, workload }));
         }
     }
@@ -108,7 +109,7 @@ impl Demand {
             orders.push(Order::Tell(Message::ReadEverything { answer, leader: leader() }));
         }
         for key in std::mem::take(&mut self.keys) {
-            let answer = Ok(mirror.get(&key).map(|workload| (**workload).clone()));
+            let answer = Ok(mirror.get(&key).map(Arc::clone));
             orders.push(Order::Tell(Message::Read { key, answer, leader: leader() }));
         }
     }

@@ -124,7 +124,7 @@ impl Client {
 
     /// Reads one app or pod, and the version records that its instances run by. None: Marathon
     /// has no such app or pod.
-    pub async fn read_workload(&self, key: &WorkloadKey) -> Answered<Option<Workload>> {
+    pub async fn read_workload(&self, key: &WorkloadKey) -> Answered<Option<Arc<Workload>>> {
         let Some(path) = workload_path(key) else {
             let error = ClientError::StrangeId { key: key.to_string() };
             return Answered { result: Err(error), leader: None };

@@ -145,7 +145,7 @@ impl Document {
                 let (kind, id) = (entry.kind(), &entry.id);
                 note(&format!("{kind} {id} has too many endpoints: its instances are left out"));
             }
-            workloads.push(workload);
+            workloads.push(workload.into());
         }
         let (coverage, bytes) = (self.coverage, self.bytes);
         Snapshot { workloads, coverage, findings, bytes, framework: None, framework_name: None }

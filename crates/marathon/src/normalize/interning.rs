@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use crate::{Endpoint, Instance, Workload};
 
-#[derive(Debug, Default)]
-pub(crate) struct Interner {
+/// The values that instances share.
+#[derive(Debug, Clone, Default)]
+pub struct Interner {
     /// Host names of agents.
     agents: BTreeSet<Arc<str>>,
     /// Addresses of containers behind ports of their agents.
     behind: BTreeSet<Arc<[IpAddr]>>,
+    /// The number of values at which those that nobody uses are dropped.
+    limit: usize,
 }
 
 impl Interner {
@@ -24,11 +27,23 @@ impl Interner {
         }
     }
 
-    /// Interns all instances of a workload that was restored from disk, and shrinks its lists.
-    pub(crate) fn intern_workload(&mut self, workload: &mut Workload) {
+    /// Interns all instances of a workload that comes from elsewhere than a Marathon, such as a file,
+    /// and shrinks its lists.
+    pub fn intern_workload(&mut self, workload: &mut Workload) {
         workload.instances.shrink_to_fit();
         for instance in &mut workload.instances {
             self.intern_instance(instance);
+        }
+        self.drop_unused();
+    }
+
+    /// Drops the values that nobody uses, once there are twice as many as were in use the last time:
+    /// hosts come and go.
+    fn drop_unused(&mut self) {
+        if self.agents.len() + self.behind.len() > self.limit {
+            self.agents.retain(|value| Arc::strong_count(value) > 1);
+            self.behind.retain(|value| Arc::strong_count(value) > 1);
+            self.limit = 64 + 2 * (self.agents.len() + self.behind.len());
         }
     }
 }

@@ -11,5 +11,5 @@ mod ports;
 mod records;
 
 pub(crate) use assembly::Assembly;
-pub(crate) use interning::Interner;
+pub use interning::Interner;
 pub use records::Records;

@@ -80,7 +80,7 @@ impl Records {
     /// Adds the definitions that instances run by now. When an upgrade replaces them, which happens
     /// for all agents at once, no agent has to request them.
     pub fn remember_current(&mut self, snapshot: &Snapshot) {
-        let is_whole = |known: &&Workload| known.spec.version.is_some() && !known.damaged;
+        let is_whole = |known: &&Arc<Workload>| known.spec.version.is_some() && !known.damaged;
         for workload in snapshot.workloads.iter().filter(is_whole) {
             let current = workload.instances.iter().filter(|instance| {
                 instance.spec == InstanceSpec::Current && !instance.state.is_terminal()

@@ -23,8 +23,9 @@ use crate::lenient::Finding;
 /// Everything that was read, as of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The apps and pods in the order of the document. Kind and id together are unique.
-    pub workloads: Vec<Workload>,
+    /// The apps and pods in the order of the document. Kind and id together are unique. Whoever keeps
+    /// one shares it.
+    pub workloads: Vec<Arc<Workload>>,
     /// The kinds of workloads that it lists completely.
     pub coverage: Coverage,
     /// The parts that could not be read.

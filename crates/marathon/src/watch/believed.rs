@@ -168,7 +168,7 @@ impl Believed {
     /// Replaces a workload by a read that began at `begun`.
     pub(super) fn replace_workload(
         &mut self,
-        workload: Workload,
+        workload: Arc<Workload>,
         begun: Duration,
         changed: &mut Changed,
     ) {
@@ -179,7 +179,7 @@ impl Believed {
     /// tells how long its tasks have been running.
     pub(super) fn replace_by(
         &mut self,
-        workload: Workload,
+        workload: Arc<Workload>,
         begun: Duration,
         clock: Option<Time>,
         changed: &mut Changed,
@@ -193,14 +193,18 @@ impl Believed {
         if self.announced.get(&key).is_some_and(|each| each.is_over(is_deploying, begun)) {
             self.announced.remove(&key);
         }
-        // An unchanged workload keeps its memory: a small part of a large answer that lives on
-        // would keep the whole page allocated.
+        // An unchanged workload keeps its memory, unless somebody else holds the new one: a small
+        // part of a large answer that lives on would keep the whole page allocated.
         let (key, before) =
             self.known.remove_entry(&key).map_or((key, None), |(key, known)| (key, Some(known)));
         let old = before.as_ref().map(|known| Arc::clone(&known.view));
         let mut known = KnownWorkload::from_read(workload, begun, clock, before);
         match old {
-            Some(old) if old == known.view => known.view = old,
+            Some(old) if old == known.view => {
+                if Arc::get_mut(&mut known.view).is_some() {
+                    known.view = old;
+                }
+            }
             _ => drop(changed.insert(key.clone())),
         }
         self.known.insert(key.clone(), known);
@@ -236,7 +240,8 @@ impl Believed {
 
     /// Returns the known workloads that are missing from a snapshot, if it covers their kind.
     pub(super) fn missing_from(&self, snapshot: &Snapshot, begun: Duration) -> Vec<WorkloadKey> {
-        let listed: BTreeSet<_> = snapshot.workloads.iter().map(Workload::key).collect();
+        let listed: BTreeSet<_> =
+            snapshot.workloads.iter().map(|workload| workload.key()).collect();
         let gone = self.known.iter().filter(|(key, known)| {
             snapshot.coverage.includes(key.kind) && known.begun <= begun && !listed.contains(*key)
         });

@@ -8,9 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::expectation::{Expectation, Fact, find_instance, state_rank};
-use super::keep::{is_same_run, keep_known};
+use super::keep::is_same_run;
 use super::report::{BadNews, Held, Report};
 use super::spare::spare_servers;
+use super::view::{complete_instance, sort_workload};
 use crate::events::Subject;
 use crate::{Health, Instance, Kind, TaskState, Time, Workload};
 
@@ -62,21 +63,17 @@ impl KnownWorkload {
     /// Combines a read with what was known before. `clock` is Marathon's at the first read of
     /// everything, if the read tells.
     pub(super) fn from_read(
-        mut workload: Workload,
+        mut workload: Arc<Workload>,
         begun: Duration,
         clock: Option<Time>,
         mut before: Option<Self>,
     ) -> Self {
-        "$".clone_into(&mut workload.path);
-        workload.instances.sort_by(|a, b| a.id.cmp(&b.id));
-        workload.instances.dedup_by(|a, b| a.id == b.id);
         let mut successes =
             before.as_mut().map(|before| mem::take(&mut before.successes)).unwrap_or_default();
         successes.clear();
-        let instances = workload.instances.iter_mut();
-        successes.extend(instances.map(|instance| instance.last_success.take()));
+        sort_workload(&mut workload, &mut successes);
         let mut known = Self {
-            view: Arc::new(workload),
+            view: workload,
             begun,
             successes,
             report: BTreeMap::new(),
@@ -115,14 +112,15 @@ impl KnownWorkload {
     /// Keeps what still holds. Returns the silent instances that run on.
     fn keep_from(&mut self, mut before: Self) -> BTreeMap<Arc<str>, Seen> {
         let old = &before.view;
-        let view = Arc::make_mut(&mut self.view);
-        for instance in &mut view.instances {
+        for index in 0..self.view.instances.len() {
+            let instance = &self.view.instances[index];
             let found = old.instances.binary_search_by(|other| other.id.cmp(&instance.id));
-            if let Ok(index) = found {
-                if !is_same_run(instance, &old.instances[index]) {
+            if let Ok(found) = found {
+                let known = &old.instances[found];
+                if !is_same_run(instance, known) {
                     before.silent.remove(&instance.id);
                 }
-                keep_known(instance, &view.spec, &old.instances[index], &old.spec);
+                complete_instance(&mut self.view, index, known, &old.spec);
             }
         }
         self.taken = before.taken;

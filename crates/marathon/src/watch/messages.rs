@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::doubt::{Loss, Place};
@@ -81,7 +82,7 @@ pub enum Input {
         /// The workload.
         key: WorkloadKey,
         /// The workload; None if there is no such app or pod.
-        workload: Option<Box<Workload>>,
+        workload: Option<Arc<Workload>>,
     },
     /// The owner of the state misses something that no read has listed, for example most of the
     /// VIPs in use. A doubt is open from now on, and ends as any other.
@@ -100,7 +101,7 @@ pub enum Input {
 #[derive(Debug)]
 pub enum ReadOutcome {
     /// The workload.
-    Found(Box<Workload>),
+    Found(Arc<Workload>),
     /// Marathon has no such app or pod (404).
     Missing,
     /// The read failed.

@@ -45,6 +45,7 @@ mod schedule;
 mod spare;
 mod stream;
 mod timing;
+mod view;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -109,8 +110,8 @@ impl State {
         for workload in workloads {
             let is_known = self.believed.get(&workload.key()).is_some();
             if workload.tasks_known && !is_known {
-                let mut workload = Arc::unwrap_or_clone(workload);
-                interner.intern_workload(&mut workload);
+                let mut workload = workload;
+                interner.intern_workload(Arc::make_mut(&mut workload));
                 self.believed.replace_workload(workload, Duration::ZERO, &mut changed);
             }
         }
@@ -220,7 +221,9 @@ impl State {
             }
             Input::ReadEverything { answer, leader } => {
                 self.check_leader(leader.as_deref(), now, &mut step.actions);
-                step.claimed = self.new_places(answer.iter().flat_map(|all| &all.workloads));
+                step.claimed = self.new_places(
+                    answer.iter().flat_map(|all| all.workloads.iter().map(Arc::as_ref)),
+                );
                 step.whole = self.finish_everything(answer, now, &mut step.changed);
             }
             Input::Read { key, answer, leader } => {

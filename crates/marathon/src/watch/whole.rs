@@ -30,26 +30,29 @@ impl State {
         snapshot.workloads.iter_mut().for_each(|workload| self.set_aside_damaged(workload));
         let is_first = self.believed.complete == Coverage::default()
             && self.believed.workloads().next().is_none();
-        if is_first && !self.doubts.judge_first_read(snapshot.workloads.iter().any(has_vips)) {
+        if is_first
+            && !self.doubts.judge_first_read(snapshot.workloads.iter().any(|each| has_vips(each)))
+        {
             self.schedule.repeat_first(now);
             return false;
         }
         let deploying = snapshot.workloads.iter().filter(|workload| workload.deploying);
-        let deploying: BTreeSet<_> = deploying.map(Workload::key).collect();
+        let deploying: BTreeSet<_> = deploying.map(|workload| workload.key()).collect();
         let is_excused = |key: &_| self.believed.is_announced(key) || deploying.contains(key);
         let lack = find_lack(self.believed.all_known(), &snapshot, begun, is_excused);
         let verdict = self.doubts.judge_read(&snapshot, lack, now);
         let streaming = self.stream.is_open();
         let listed = snapshot.workloads.iter();
-        let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), workload)).collect();
+        let found: BTreeMap<_, _> = listed.map(|workload| (workload.key(), &**workload)).collect();
         self.schedule.finish_everything(|key| found.get(key).copied(), streaming, now);
         match verdict {
             Verdict::Believed => {
                 let lack = find_lack(self.believed.all_known(), &snapshot, begun, |_| false);
-                let hosts = || count_hosts(snapshot.workloads.iter());
+                let hosts = || count_hosts(snapshot.workloads.iter().map(Arc::as_ref));
                 self.schedule.set_agents(self.agents.unwrap_or_else(hosts));
                 self.schedule.set_bytes(snapshot.bytes);
-                self.schedule.note_believed(snapshot.workloads.iter().any(has_vips), now);
+                self.schedule
+                    .note_believed(snapshot.workloads.iter().any(|each| has_vips(each)), now);
                 self.believed.replace_all(snapshot, begun, changed);
                 if lack.loss.is_large() {
                     self.schedule.watch_closely(now);
@@ -70,11 +73,11 @@ impl State {
 
     /// Has a damaged definition say nothing if a whole one is known: it may have lost VIPs. It
     /// counts once nothing else is left to serve them.
-    fn set_aside_damaged(&self, workload: &mut Workload) {
+    fn set_aside_damaged(&self, workload: &mut Arc<Workload>) {
         let Some(known) = self.believed.get(&workload.key()) else { return };
         let serves = || known.view.instances.iter().any(|instance| known.is_in_use(instance));
         if workload.damaged && !known.view.damaged && (serves() || !has_vips(workload)) {
-            workload.tasks_known = false;
+            Arc::make_mut(workload).tasks_known = false;
         }
     }
 
@@ -101,7 +104,7 @@ impl State {
     /// Applies a workload as it is listed while there is a doubt.
     fn apply_listed(
         &mut self,
-        mut workload: Workload,
+        mut workload: Arc<Workload>,
         taken: &BTreeSet<Place>,
         (begun, clock): (Duration, Option<Time>),
         changed: &mut Changed,
@@ -128,7 +131,7 @@ impl State {
             let ids = workload.instances.iter().map(|instance| Arc::clone(&instance.id));
             new = ids.filter(&is_new).map(|id| (key.clone(), Some(id))).collect();
             if !is_bare {
-                parts = keep_unlisted(&mut workload, known, taken, is_new);
+                parts = keep_unlisted(Arc::make_mut(&mut workload), known, taken, is_new);
             }
         }
         self.doubts.note_workload(&key, parts, new);
@@ -151,7 +154,7 @@ impl State {
             ReadOutcome::Found(workload) if workload.tasks_known && workload.key() == *key => {
                 let finished = self.schedule.finish_read(key, Some(Some(&workload)), now);
                 if let Some(FinishedRead { begun, .. }) = finished {
-                    self.apply_found(key, *workload, begun, now, changed);
+                    self.apply_found(key, workload, begun, now, changed);
                 }
             }
             ReadOutcome::Missing => {
@@ -173,7 +176,7 @@ impl State {
     pub(super) fn apply_told(
         &mut self,
         key: &WorkloadKey,
-        workload: Option<Box<Workload>>,
+        workload: Option<Arc<Workload>>,
         now: Duration,
         changed: &mut Changed,
     ) {
@@ -182,14 +185,14 @@ impl State {
         };
         self.set_aside_damaged(&mut workload);
         if workload.tasks_known && workload.key() == *key {
-            self.apply_found(key, *workload, now, now, changed);
+            self.apply_found(key, workload, now, now, changed);
         }
     }
 
     fn apply_found(
         &mut self,
         key: &WorkloadKey,
-        workload: Workload,
+        workload: Arc<Workload>,
         begun: Duration,
         now: Duration,
         changed: &mut Changed,
@@ -228,7 +231,7 @@ impl State {
     /// read of everything decides.
     fn apply_workload(
         &mut self,
-        workload: Workload,
+        workload: Arc<Workload>,
         begun: Duration,
         now: Duration,
         changed: &mut Changed,
@@ -238,7 +241,7 @@ impl State {
         let lost = known.map(|known| lack_of_workload(known, &workload).loss).unwrap_or_default();
         let is_excused = workload.deploying || self.believed.is_announced(&key);
         let loses = lost.vips + lost.servers > 0 && !is_excused;
-        let places = self.new_places([&workload]);
+        let places = self.new_places([&*workload]);
         let is_large = |lost| loses && self.loss_in_total(lost).is_large();
         let is_bare = lost.vips > 0 && !self.doubts.concerns_labels();
         let is_doubted = self.doubts.open().is_some();

@@ -15,10 +15,10 @@ pub(crate) fn snapshot(json: &str) -> Snapshot {
 
 /// The only workload of a document in which everything could be read.
 pub(crate) fn only(json: &str) -> Workload {
-    let mut snapshot = snapshot(json);
+    let snapshot = snapshot(json);
     assert_eq!(snapshot.findings, []);
     assert_eq!(snapshot.workloads.len(), 1);
-    snapshot.workloads.remove(0)
+    Workload::clone(&snapshot.workloads[0])
 }
 
 /// The endpoints in short: `10.0.0.5:80`, `9.0.2.130 or fd01::2 port 80`, or the reason.

@@ -1,5 +1,7 @@
 //! The order of keys never matters, at any level of a document of any shape.
 
+use std::sync::Arc;
+
 use marathon::{Coverage, Document, Finding, Labels, Records, Snapshot, Workload};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -84,7 +86,7 @@ fn sort_labels(labels: &mut Labels) {
 }
 
 fn sort_workload(workload: &mut Workload) {
-    let spec = std::sync::Arc::make_mut(&mut workload.spec);
+    let spec = Arc::make_mut(&mut workload.spec);
     sort_labels(&mut spec.labels);
     spec.ports.iter_mut().for_each(|port| sort_labels(&mut port.labels));
     spec.unused_ports.iter_mut().for_each(|port| sort_labels(&mut port.labels));
@@ -95,9 +97,10 @@ fn read(json: &str) -> Result<(Snapshot, Vec<Workload>), String> {
     let document = Document::parse(json.as_bytes()).map_err(|error| error.to_string())?;
     let mut snapshot = document.to_snapshot(&Default::default());
     let mut nameless = document.nameless_workloads();
-    snapshot.workloads.iter_mut().chain(&mut nameless).for_each(sort_workload);
+    let workloads = snapshot.workloads.iter_mut().map(Arc::make_mut);
+    workloads.chain(&mut nameless).for_each(sort_workload);
     let key = |workload: &Workload| (workload.kind, workload.id.clone(), workload.path.clone());
-    snapshot.workloads.sort_by_key(key);
+    snapshot.workloads.sort_by_key(|workload| key(workload));
     nameless.sort_by_key(key);
     snapshot.findings.sort();
     snapshot.bytes = 0;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marathon::events::Event;
@@ -242,7 +243,7 @@ impl Fleet {
             What::Wake(_) | What::Heartbeat(..) => {}
             What::Everything(agent) => {
                 let answer = self.leader.map(|_| Snapshot {
-                    workloads: self.cluster.workloads().to_vec(),
+                    workloads: self.cluster.workloads().iter().cloned().map(Arc::new).collect(),
                     coverage: Coverage { apps: true, pods: true },
                     findings: Vec::new(),
                     bytes: EVERYTHING,
@@ -250,7 +251,10 @@ impl Fleet {
                     framework_name: None,
                 });
                 let workloads = answer.iter().flat_map(|answer| &answer.workloads);
-                self.read_records(agent, workloads.flat_map(versions).collect());
+                self.read_records(
+                    agent,
+                    workloads.flat_map(|workload| versions(workload)).collect(),
+                );
                 let leader = self.leader.map(|leader| leader.to_string());
                 self.on(agent, Input::ReadEverything { answer, leader });
             }
@@ -261,7 +265,7 @@ impl Fleet {
                 let found = found.cloned();
                 self.read_records(agent, found.iter().flat_map(versions).collect());
                 let answer = match found {
-                    Some(found) => ReadOutcome::Found(Box::new(found)),
+                    Some(found) => ReadOutcome::Found(found.into()),
                     None => ReadOutcome::Failed,
                 };
                 let leader = self.leader.map(|leader| leader.to_string());

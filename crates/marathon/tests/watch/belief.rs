@@ -169,7 +169,7 @@ fn a_task_of_an_older_version_stays_as_it_was_until_its_record_is_read() {
         records.insert(version, spec);
     }
     let workload = unread.to_snapshot(&records).workloads.remove(0);
-    watch.answer("/db", ReadOutcome::Found(Box::new(workload)));
+    watch.answer("/db", ReadOutcome::Found(workload));
     let read = &watch.state.get(&key("/db")).unwrap().instances[0];
     assert!(matches!(&read.spec, InstanceSpec::Older(spec) if spec.ports.len() == 1));
     watch.live(20);

@@ -170,7 +170,7 @@ impl Watch {
     pub(crate) fn read(&mut self, app: &str) {
         let workload = snapshot(&[app.to_owned()]).workloads.remove(0);
         let (key, leader) = (workload.key(), self.leader.clone());
-        self.on(Input::Read { key, answer: ReadOutcome::Found(Box::new(workload)), leader });
+        self.on(Input::Read { key, answer: ReadOutcome::Found(workload), leader });
     }
 
     pub(crate) fn answer(&mut self, id: &str, answer: ReadOutcome) {

@@ -301,7 +301,7 @@ fn a_first_answer_is_doubted_against_what_an_earlier_run_knew() {
     for (framework, believed_at) in [(OLD, 120), ("other", 900)] {
         let mut watch = Watch::new(1, Some(1), 7);
         let known = snapshot(&apps(&["/a", "/b", "/c"])).workloads;
-        assert_eq!(watch.state.restore(known.into_iter().map(Arc::new).collect()).len(), 3);
+        assert_eq!(watch.state.restore(known).len(), 3);
         watch.state.restore_framework(OLD.into());
         watch.opened();
         watch.after(1000);
@@ -334,7 +334,7 @@ fn nothing_is_doubted_if_the_configuration_says_so() {
         Config { urls: 1.try_into().unwrap(), agents: None, seed: 7, doubt: Duration::ZERO };
     let mut state = State::new(&config, Duration::ZERO);
     let known = snapshot(&apps(&["/a", "/b", "/c"])).workloads;
-    state.restore(known.into_iter().map(Arc::new).collect());
+    state.restore(known);
     let now = Duration::from_secs(3);
     state.handle_input(Input::Tick, now);
     let answer = Some(snapshot(&[]));
@@ -414,7 +414,7 @@ fn a_doubt_of_an_earlier_run_goes_on_and_a_later_one_begins_anew() {
     let restored = |lasted: u64| {
         let mut watch = Watch::new(1, Some(1), 7);
         let known = snapshot(&known).workloads;
-        watch.state.restore(known.into_iter().map(Arc::new).collect());
+        watch.state.restore(known);
         watch.state.restore_doubt(Duration::from_secs(lasted));
         watch.opened();
         watch.after(1000);

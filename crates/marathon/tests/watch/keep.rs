@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use marathon::{Instance, InstanceSpec, Unroutable};
+use marathon::watch::Input;
+use marathon::{Instance, InstanceSpec, Unroutable, Workload};
 
 use crate::common::{Watch, app, at, key, task, up};
 
@@ -117,4 +118,36 @@ fn what_a_read_says_again_stays_in_the_memory_it_is_in() {
     read(&mut watch, &app("/db", &[up("a", 4), down]));
     assert!(watch.asked().iter().any(|asked| asked.contains("/db")), "and was read again");
     assert!(Arc::ptr_eq(&workload, watch.state.workloads().next().unwrap()));
+}
+
+/// Returns /db as a relay believes it to be.
+fn believed_elsewhere(tasks: &[String]) -> Arc<Workload> {
+    let relay = Watch::started(&[app("/db", tasks)]);
+    Arc::new(Workload::clone(relay.state.get(&key("/db")).unwrap()))
+}
+
+#[test]
+fn a_workload_that_somebody_else_holds_is_in_memory_once() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1), up("b", 1)])]);
+    let tell = |watch: &mut Watch, workload: &Arc<Workload>| {
+        let (stream, workload) = (watch.stream.unwrap(), Some(Arc::clone(workload)));
+        watch.after(300);
+        watch.on(Input::Told { stream, key: key("/db"), workload });
+    };
+    let is_shared = |watch: &Watch, workload: &Arc<Workload>| {
+        Arc::ptr_eq(watch.state.get(&key("/db")).unwrap(), workload)
+    };
+    let other = believed_elsewhere(&[up("a", 1), up("c", 1)]);
+    tell(&mut watch, &other);
+    assert_eq!(watch.tasks("/db"), "a up, c up");
+    assert!(is_shared(&watch, &other), "changed");
+    let same = Arc::new(Workload::clone(&other));
+    watch.changed.clear();
+    tell(&mut watch, &same);
+    assert!(watch.changed.is_empty() && is_shared(&watch, &same), "the same");
+    // What is believed from here on is another thing than what the relay has told.
+    watch.status("c", "KILLED");
+    assert_eq!(watch.tasks("/db"), "a up, c over");
+    assert_eq!(other, same);
+    assert!(!is_shared(&watch, &same));
 }

@@ -8,7 +8,7 @@ use marathon::watch::{Input, Loss};
 use crate::common::{Watch, app, key, snapshot, task, up};
 
 fn known(apps: &[String]) -> Vec<Arc<Workload>> {
-    snapshot(apps).workloads.into_iter().map(Arc::new).collect()
+    snapshot(apps).workloads
 }
 
 fn apps(ids: &[&str]) -> Vec<String> {

@@ -86,7 +86,7 @@ fn an_instance_that_was_started_again_is_not_over() {
     tell(&mut again, "instance_changed_event", &instance, 9);
     assert!(first(&again).0.is_terminal());
     again.after(300);
-    let read = Box::new(pods(1, 10).workloads.remove(0));
+    let read = pods(1, 10).workloads.remove(0);
     again.on(Input::Read { key: key(), answer: ReadOutcome::Found(read), leader: None });
     assert_eq!(first(&again).0, TaskState::Running);
 }
@@ -111,7 +111,7 @@ fn a_new_pod_is_read_as_a_pod_and_a_deleted_one_goes() {
     tell(&mut watch, "instance_changed_event", r#""instanceId":"x","condition":"Running""#, 1);
     watch.after(300);
     assert_eq!(watch.asked(), ["pod /p"]);
-    let read = Box::new(pods(1, 0).workloads.remove(0));
+    let read = pods(1, 0).workloads.remove(0);
     watch.on(Input::Read { key: key(), answer: ReadOutcome::Found(read), leader: None });
     assert!(watch.state.get(&key()).is_some());
     watch.live(5);
@@ -144,7 +144,7 @@ fn settle(watch: &mut Watch, is_app: bool) {
             match (asked.as_str(), is_app) {
                 ("app /p", true) => watch.read(&as_app()),
                 ("pod /p", false) => {
-                    let read = Box::new(pods(1, 0).workloads.remove(0));
+                    let read = pods(1, 0).workloads.remove(0);
                     let answer = ReadOutcome::Found(read);
                     watch.on(Input::Read { key: key(), answer, leader: None });
                 }

@@ -1,5 +1,7 @@
 //! What is read and when.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use marathon::watch::ReadOutcome;
@@ -310,8 +312,8 @@ fn an_answer_without_tasks_is_a_failure() {
     posted(&mut watch, "/db");
     watch.after(300);
     let mut workload = crate::common::snapshot(&[app("/db", &[])]).workloads.remove(0);
-    workload.tasks_known = false;
-    watch.answer("/db", ReadOutcome::Found(Box::new(workload)));
+    Arc::make_mut(&mut workload).tasks_known = false;
+    watch.answer("/db", ReadOutcome::Found(workload));
     assert_eq!(watch.tasks("/db"), "a up");
     watch.after(1000);
     assert_eq!(watch.asked(), ["app /db", "all"]);

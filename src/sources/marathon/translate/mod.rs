@@ -33,7 +33,12 @@ pub use translation::Translation;
 /// Lists the host names whose addresses [`translate_snapshot`] needs.
 #[must_use]
 pub fn snapshot_hosts(snapshot: &Snapshot) -> HashSet<&str> {
-    snapshot.workloads.iter().flat_map(workload_hosts).map(|host| &**host).collect()
+    snapshot
+        .workloads
+        .iter()
+        .flat_map(|workload| workload_hosts(workload))
+        .map(|host| &**host)
+        .collect()
 }
 
 /// Lists the host names whose addresses [`translate_workload`] needs, with duplicates: the agent of

@@ -56,7 +56,7 @@ fn web(tasks: usize) -> Arc<Workload> {
         tasks.join(",")
     );
     let snapshot = Document::parse(json.as_bytes()).unwrap().to_snapshot(&Records::default());
-    Arc::new(snapshot.workloads.into_iter().next().unwrap())
+    snapshot.workloads.into_iter().next().unwrap()
 }
 
 /// A follower of two relays. The source wants the stream and a read of everything.

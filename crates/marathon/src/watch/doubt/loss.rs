@@ -48,7 +48,7 @@ pub(in crate::watch) fn find_lack<'a>(
     begun: Duration,
     is_announced: impl Fn(&WorkloadKey) -> bool,
 ) -> Lack {
-    let listed = answer.workloads.iter().map(|workload| (workload.key(), workload));
+    let listed = answer.workloads.iter().map(|workload| (workload.key(), &**workload));
     let listed: BTreeMap<_, _> = listed.collect();
     let mut lack = Lack::default();
     for (key, known) in known {
