@@ -51,6 +51,7 @@ impl Ipv6Forwarding {
         // Whoever switched forwarding off since the last time left `accept_ra` as vipd had set it: what
         // was recorded then still holds.
         let mut record = self.load_record()?.unwrap_or_default();
+        record.retain(|old| self.is_still_set(old));
         let is_new = |it: &&Setting| !record.iter().any(|old| old.is_of_same(it));
         let new: Vec<_> = before.iter().filter(is_new).cloned().collect();
         record.extend(new);
@@ -78,7 +79,7 @@ impl Ipv6Forwarding {
     /// When the record can't be read, or a sysctl can't be written.
     pub fn turn_back(&self) -> io::Result<Option<String>> {
         let Some(before) = self.load_record()? else { return Ok(None) };
-        for setting in &before {
+        for setting in before.iter().filter(|setting| self.is_still_set(setting)) {
             match self.write(setting) {
                 // The interface is gone.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -119,6 +120,11 @@ impl Ipv6Forwarding {
             settings.push(Setting { interface, name, value: 1 });
         }
         Ok(settings)
+    }
+
+    /// Whether a sysctl is as [`Ipv6Forwarding::turn_on`] has set it. What somebody has set since is theirs.
+    fn is_still_set(&self, before: &Setting) -> bool {
+        before.name != "accept_ra" || self.read(&before.interface, before.name) == Some(2)
     }
 
     fn read(&self, interface: &str, name: &str) -> Option<u8> {
@@ -276,6 +282,27 @@ mod tests {
             assert_eq!(node.read(interface, "accept_ra"), Some(value), "{interface}");
         }
         assert_eq!(node.is_on(), Some(false));
+    }
+
+    #[test]
+    fn an_interface_that_somebody_has_set_since_stays_as_it_is() {
+        let (_folder, node) = node(&BEFORE);
+        node.turn_on().unwrap();
+        let set = |value| {
+            node.write(&Setting { interface: "eth0".into(), name: "accept_ra", value }).unwrap();
+        };
+        set(0);
+        node.write(&Setting::forwarding(0)).unwrap();
+        node.turn_on().unwrap();
+        // It is somebody's own 2 by now.
+        set(2);
+        node.turn_back().unwrap();
+        assert_eq!(node.read("eth0", "accept_ra"), Some(2));
+
+        node.turn_on().unwrap();
+        node.write(&Setting { interface: "default".into(), name: "accept_ra", value: 0 }).unwrap();
+        node.turn_back().unwrap();
+        assert_eq!(node.read("default", "accept_ra"), Some(0));
     }
 
     #[test]
