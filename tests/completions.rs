@@ -181,6 +181,9 @@ fn bash_offers_what_the_agent_knows() {
     assert_eq!(node.bash("vipd try 3.3.0.6:"), ["3306"]);
     assert_eq!(node.bash("vipd try 3.3.0.6:33"), ["3306"]);
     assert_eq!(node.bash("vipd try [fd01::6]:8"), ["80"]);
+    // Brackets are a pattern of file names to bash.
+    assert_eq!(node.bash("vipd try [fd"), ["\\[fd01::6\\]:80"]);
+    assert_eq!(node.bash("vipd try \\[fd01::6\\]:8"), ["80"]);
     assert_eq!(node.bash("vipd --color never status mysql."), ["mysql.marathon"]);
     assert_eq!(node.bash("vipd names --reassign my"), ["mysql.marathon"]);
     assert_eq!(node.bash("vipd accept ht"), ["http://m1:8080"]);

@@ -216,10 +216,11 @@ fn list_values(kind: Kind, vips: &[VipReport], word: &str) -> Vec<String> {
     }
 }
 
-/// Whether a shell takes the text for what it is. Bash inserts it without quotes, and an app's id is what
-/// somebody has posted.
+/// Whether a shell and this program take the text for what it is, and no option: an app's id is what somebody
+/// has posted. Shells quote the brackets of IPv6 addresses, which are patterns of file names to them.
 fn is_plain(value: &str) -> bool {
     !value.is_empty()
+        && !value.starts_with('-')
         && value.chars().all(|each| each.is_ascii_alphanumeric() || "-._:/,[]".contains(each))
 }
 
@@ -286,9 +287,19 @@ mod tests {
         for plain in ["/shop/web", "3.3.0.6:80", "[fd01::6]:80", "http://m1:8080,http://m2:8080"] {
             assert!(is_plain(plain), "{plain}");
         }
-        for other in
-            ["", "/$(reboot)", "/a;b", "/a b", "/`a`", "/a'", "/a\n", "/a\u{1b}[2J", "~", "/é"]
-        {
+        for other in [
+            "",
+            "-o/etc",
+            "/$(reboot)",
+            "/a;b",
+            "/a b",
+            "/`a`",
+            "/a'",
+            "/a\n",
+            "/a\u{1b}[2J",
+            "~",
+            "/é",
+        ] {
             assert!(!is_plain(other), "{other:?}");
         }
     }

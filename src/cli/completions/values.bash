@@ -1,9 +1,10 @@
 # Offers what the agent knows, else what _vipd_options does.
 _vipd() {
-    local line="${COMP_LINE:0:COMP_POINT}" word known value values
+    local line="${COMP_LINE:0:COMP_POINT}" word known value values quoted
     local -a words
     # Bash takes the colons of addresses for ends of words; these words have none but spaces.
-    read -ra words <<< "$line"
+    # shellcheck disable=SC2162 # Backslashes quote, as those below.
+    read -a words <<< "$line"
     [[ "$line" == *[[:space:]] ]] && words+=("")
     word="${words[${#words[@]} - 1]}"
     values="$("$1" complete-values -- "${words[@]:1}" 2> /dev/null)"
@@ -16,6 +17,8 @@ _vipd() {
     [[ "$COMP_WORDBREAKS" != *:* ]] || known="${word%"${word##*:}"}"
     COMPREPLY=()
     while IFS= read -r value; do
-        COMPREPLY+=("${value#"$known"}")
+        # Brackets of addresses are patterns of file names.
+        printf -v quoted %q "${value#"$known"}"
+        COMPREPLY+=("$quoted")
     done <<< "$values"
 }
