@@ -4,6 +4,7 @@ mod changelog;
 mod deb;
 mod dist;
 mod image;
+mod modes;
 mod release;
 
 use std::fs;

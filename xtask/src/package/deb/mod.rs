@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
 use crate::package::changelog::now;
+use crate::package::modes::set_modes;
 use crate::tools::{self, output_of};
 
 /// Files of this repository, with the paths at which they are installed.
@@ -80,6 +81,7 @@ pub(crate) fn make_package(workspace: &Workspace, program: &Path) -> Result<Path
     for script in SCRIPTS {
         copy_file(&root.join("deploy/debian").join(script), &controls.join(script), 0o755)?;
     }
+    set_modes(&tree)?;
     let package = folder.join(format!("vipd_{version}_{architecture}.deb"));
     output_of(
         Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(&tree).arg(&package),

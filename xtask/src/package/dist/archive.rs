@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::build::Build;
 use crate::package::image::Buildah;
+use crate::package::modes::set_modes;
 use crate::tools::output_of;
 
 /// Folders of the archive, with those of the package's tree that they hold.
@@ -50,6 +51,7 @@ pub(super) fn make_archive(build: &Build<'_>) -> Result<()> {
     let root = &build.workspace.workspace_root;
     fs::copy(root.join("LICENSE"), top.join("doc/LICENSE"))?;
     fs::copy(build.tree.join("usr/bin/vipd"), top.join("vipd"))?;
+    set_modes(&stage)?;
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-czf"]);
     output_of(tar.arg(&file).arg("--directory").arg(&stage).arg(name).env("GZIP", "-n"))?;

@@ -10,6 +10,7 @@ use jiff::Zoned;
 use super::build::Build;
 use crate::cargo::About;
 use crate::package::changelog::{maintainer, now, read_versions};
+use crate::package::modes::set_modes;
 use crate::tools::{self, output_of};
 
 /// Places of the Debian package that are elsewhere, or nowhere, in distributions that use RPM.
@@ -35,6 +36,7 @@ pub(super) fn make_rpm(build: &Build<'_>) -> Result<()> {
     let license = tree.join("usr/share/licenses/vipd");
     fs::create_dir_all(&license)?;
     fs::copy(root.join("LICENSE"), license.join("LICENSE"))?;
+    set_modes(&tree)?;
     let mut files = Vec::new();
     list_tree(&tree, "", &mut files)?;
     let about = build.workspace.about("vipd")?;
