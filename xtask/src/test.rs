@@ -61,6 +61,7 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     tools::ensure_installed(tools::ORACLES)?;
     tools::ensure_installed(tools::BROWSER)?;
     tools::ensure_installed(tools::READERS)?;
+    tools::ensure_installed(tools::SHELLS)?;
     tools::ensure_installed(tools::NAME_SERVER)?;
     let target = Workspace::read_metadata()?.target_directory;
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;

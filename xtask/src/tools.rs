@@ -61,8 +61,12 @@ pub(crate) const NAME_SERVERS: &[Tool] = &[
     tool("unbound", "unbound"),
 ];
 
-/// Tools that check the files of `deploy/`.
-pub(crate) const READERS: &[Tool] = &[tool("systemd-analyze", "systemd")];
+/// Tools that check the files of `deploy/`; pip gets the ones that Debian hasn't.
+pub(crate) const READERS: &[Tool] =
+    &[tool("systemd-analyze", "systemd"), tool("pip3", "python3-pip")];
+
+/// The shells, besides bash, that are asked for completions.
+pub(crate) const SHELLS: &[Tool] = &[tool("fish", "fish"), tool("zsh", "zsh")];
 
 /// Further tools for user-mode Linux.
 pub(crate) const USER_MODE_LINUX: &[Tool] = &[tool("linux", "user-mode-linux")];
