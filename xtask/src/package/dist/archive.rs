@@ -18,7 +18,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("completions", "usr/share/bash-completion/completions"),
     ("completions", "usr/share/zsh/vendor-completions"),
     ("completions", "usr/share/fish/vendor_completions.d"),
-    ("systemd", "lib/systemd/system"),
+    ("systemd", "usr/lib/systemd/system"),
     ("doc", "usr/share/doc/vipd"),
     ("etc", "etc/vipd"),
 ];

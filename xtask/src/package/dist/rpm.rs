@@ -16,7 +16,6 @@ use crate::tools::{self, output_of};
 /// Places of the Debian package that are elsewhere, or nowhere, in distributions that use RPM.
 const MOVED: &[(&str, Option<&str>)] = &[
     ("DEBIAN", None),
-    ("lib", Some("usr/lib")),
     ("var", None),
     ("usr/share/doc/vipd/changelog.gz", None),
     ("usr/share/doc/vipd/copyright", None),
@@ -197,11 +196,11 @@ mod tests {
     #[test]
     fn files_go_where_rpm_distributions_have_them() {
         let place = |at| find_place(at);
-        let moved = Some("usr/lib/systemd/system/vipd.service".to_owned());
-        assert_eq!(place("lib/systemd/system/vipd.service"), moved);
+        let moved = Some("usr/share/zsh/site-functions/_vipd".to_owned());
+        assert_eq!(place("usr/share/zsh/vendor-completions/_vipd"), moved);
         assert_eq!(place("DEBIAN/control"), None);
         assert_eq!(place("var/lib/polkit-1/x"), None);
         assert_eq!(place("usr/bin/vipd"), Some("usr/bin/vipd".to_owned()));
-        assert_eq!(place("library"), Some("library".to_owned()));
+        assert_eq!(place("various"), Some("various".to_owned()));
     }
 }
