@@ -245,10 +245,11 @@ fn the_default_scheduler_is_loaded_at_boot_and_others_are_known() {
 
 #[test]
 fn the_scripts_of_the_package_and_of_the_fleet_are_scripts() {
-    for file in ["debian/postinst", "debian/prerm", "debian/postrm", "fleet/install.sh"] {
-        assert_eq!(path(file).metadata().unwrap().permissions().mode() & 0o111, 0o111, "{file}");
-        let checked = tool("sh", &["-n", path(file).to_str().unwrap()]).unwrap();
-        assert!(checked.status.success(), "{file}: {checked:?}");
+    let scripts = ["preinst", "postinst", "prerm", "postrm", "../fleet/install.sh"];
+    for file in scripts.map(|script| path("debian").join(script)) {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o111, 0o111, "{file:?}");
+        let checked = tool("sh", &["-n", file.to_str().unwrap()]).unwrap();
+        assert!(checked.status.success(), "{file:?}: {checked:?}");
     }
 }
 

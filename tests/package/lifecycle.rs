@@ -22,6 +22,11 @@ fn property(name: &str) -> String {
     sh(&format!("systemctl show --value -p {name} vipd.service")).trim().to_owned()
 }
 
+/// Waits until systemd has done with the units what it was told.
+fn wait_for_jobs() {
+    eventually("no job is left", || !sh("systemctl list-jobs --no-legend").contains("vipd"));
+}
+
 /// Opens connections to the VIP in sequence until told to stop.
 struct Traffic {
     stop: Arc<AtomicBool>,
@@ -66,6 +71,7 @@ fn later() -> String {
     let package = package();
     sh(&format!(
         "set -e
+         rm -rf /tmp/later
          dpkg-deb --raw-extract {} /tmp/later
          sed -i 's/^Version: .*/&+later/' /tmp/later/DEBIAN/control
          dpkg-deb --build --root-owner-group /tmp/later /tmp/later.deb",
@@ -124,15 +130,17 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     let traffic = Traffic::start();
     let open = TcpStream::connect(VIP.parse::<SocketAddr>().unwrap()).unwrap();
     traffic.wait_for_more(20);
-    let before = property("MainPID");
+    wait_for_jobs();
+    let before = property("InvocationID");
     // Where the node's policy forbids it, nothing is restarted. What an operator disables stays so.
     sh("printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
         systemctl disable --quiet vipd-setup");
     sh(&format!("dpkg -i {} && rm /usr/sbin/policy-rc.d", package().display()));
-    assert_eq!(property("MainPID"), before);
+    wait_for_jobs();
+    assert_eq!(property("InvocationID"), before);
     sh(&format!("dpkg -i {}", later()));
     eventually("the new one is ready", || {
-        property("MainPID") != before && property("ActiveState") == "active"
+        property("InvocationID") != before && property("ActiveState") == "active"
     });
     traffic.wait_for_more(20);
     assert_eq!(sh("systemctl is-enabled vipd-setup || true").trim(), "disabled");
@@ -175,6 +183,29 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     assert_eq!(sh("ipvsadm -Sn"), "");
     assert!(!sh("ip -br link").contains("vipd0"));
     assert!(try_sh("systemctl is-active vipd").status.code() != Some(0));
+
+    // What ran before a removal runs after it, and ends with the package whatever the policy says.
+    sh(&format!("dpkg -i {}", package().display()));
+    eventually("both instances are served again", || {
+        sh("ipvsadm -Sn").matches("-w 1").count() == 4
+    });
+    sh("systemctl enable --quiet vipd-relay
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+        dpkg -r vipd && rm /usr/sbin/policy-rc.d");
+    assert_eq!(sh("ipvsadm -Sn"), "");
+    assert!(try_sh("systemctl is-active vipd").status.code() != Some(0));
+
     sh("test -e /etc/vipd/vipd.toml && dpkg --purge vipd && ! test -e /etc/vipd");
     sh("! test -e /var/lib/vipd && ! getent passwd vipd");
+    assert_eq!(sh("find /etc/systemd/system -name 'vipd*'"), "");
+}
+
+#[test]
+fn masked_units_do_not_fail_an_installation() {
+    let units = "vipd.service vipd-setup.service vipd-dns.socket vipd-relay.service";
+    sh(&format!("systemctl mask {units}"));
+    sh(&format!("dpkg -i {}", package().display()));
+    sh(&format!("dpkg -i {}", later()));
+    sh("dpkg -r vipd && dpkg --purge vipd");
+    sh(&format!("systemctl unmask {units}"));
 }

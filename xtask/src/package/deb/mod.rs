@@ -42,7 +42,7 @@ const COMPLETIONS: &[(&str, &str)] = &[
 ];
 
 /// Scripts in `deploy/debian` that dpkg runs.
-const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
+const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm"];
 
 const TOOLS: &[tools::Tool] = &[
     tools::tool("dpkg-deb", "dpkg"),
