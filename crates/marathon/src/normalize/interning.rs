@@ -31,6 +31,9 @@ impl Interner {
     /// and shrinks its lists.
     pub fn intern_workload(&mut self, workload: &mut Workload) {
         workload.instances.shrink_to_fit();
+        if let Some(spec) = Arc::get_mut(&mut workload.spec) {
+            spec.shrink_to_fit();
+        }
         for instance in &mut workload.instances {
             self.intern_instance(instance);
         }

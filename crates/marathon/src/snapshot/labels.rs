@@ -29,6 +29,10 @@ impl Labels {
         self.pairs.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.pairs.shrink_to_fit();
+    }
+
     /// Returns the number of pairs, with duplicates.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -45,6 +45,15 @@ impl Spec {
         own.chain(ports.chain(unused).map(|(path, labels)| (format!("{path}.labels"), labels)))
     }
 
+    /// Drops the room for more entries that its lists have.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.labels.shrink_to_fit();
+        self.ports.shrink_to_fit();
+        self.ports.iter_mut().for_each(|port| port.labels.shrink_to_fit());
+        self.unused_ports.shrink_to_fit();
+        self.unused_ports.iter_mut().for_each(|port| port.labels.shrink_to_fit());
+    }
+
     /// Tells whether two definitions differ in their version at most.
     pub(crate) fn differs_in_version_only(&self, other: &Self) -> bool {
         let Self {
