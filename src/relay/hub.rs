@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::core::{RelayCore, RelayStep};
+use super::waiting::Together;
 use crate::sources::marathon::connection::Connection;
 use crate::sources::marathon::messages::Message;
 
@@ -20,7 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Records that are published together.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
-    pub(super) published: Arc<[Published]>,
+    pub(super) together: Arc<Together>,
     /// The length of all records up to and with these.
     pub(super) end: u64,
 }
@@ -93,13 +94,13 @@ impl Hub {
     }
 
     /// Publishes records. The caller holds the lock of the core.
-    fn publish(&self, published: Vec<Published>) {
+    pub(super) fn publish(&self, published: Vec<Published>) {
         if !published.is_empty() {
             let length: usize = published.iter().map(|each| each.segment.text().len()).sum();
             let length = length as u64;
             let end = self.end.fetch_add(length, Ordering::Relaxed) + length;
             // Fails only while nobody listens.
-            let _ = self.batches.send(Batch { published: published.into(), end });
+            let _ = self.batches.send(Batch { together: Arc::new(Together::new(published)), end });
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::counts::Counts;
 use super::hub::{Batch, Hub, Subscription};
-use super::waiting::{Encoding, Shared, Waiting};
+use super::waiting::{Encoding, PIECE, Shared, Waiting};
 
 /// The longest time for which an agent may take nothing of what waits for it, and the longest life of
 /// a connection without a stream.
@@ -24,8 +24,6 @@ const LAG: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(
 const SNAPSHOT: Duration = Duration::from_secs(60);
 /// The time between two comments while a snapshot waits for its turn.
 const COMMENT: Duration = Duration::from_secs(2);
-/// The bytes that are handed over at a time: whoever takes them is alive.
-const PIECE: usize = 64 << 10;
 
 /// The time at which the connection last took something, for the one who watches over it.
 #[derive(Debug)]
@@ -157,7 +155,7 @@ impl AgentStream {
                 Ok(batch) if self.setup.hub.end() - batch.end > caps::RELAY_LAG as u64 => {
                     return self.give_up();
                 }
-                Ok(batch) => self.waiting = Waiting::batch(batch.published),
+                Ok(batch) => self.waiting = Waiting::batch(batch.together),
                 Err(RecvError::Lagged(_)) => return self.give_up(),
                 Err(RecvError::Closed) => return None,
             }
@@ -178,7 +176,8 @@ impl AgentStream {
         let mut joined = BytesMut::new();
         while let Some(next) = self.waiting.pop(scope, encoding) {
             if joined.is_empty() {
-                joined.reserve(PIECE);
+                let length = piece.len() + next.len() + self.waiting.rest_of_piece(encoding);
+                joined.reserve(length.min(PIECE));
                 joined.extend_from_slice(&piece);
             }
             if joined.len() + next.len() > PIECE {
@@ -301,6 +300,27 @@ mod tests {
         let pieces = take_snapshot(&mut stream, &mut mirror).await;
         assert_eq!(mirror.workloads().count(), 1000);
         assert!(pieces <= bytes / PIECE * 2 + 2, "{bytes} bytes in {pieces} pieces");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_published_together_is_joined_once_for_all_streams() {
+        let hub = hub_with_apps(1);
+        let snapshots = Arc::new(Semaphore::new(2));
+        let mut taken = Vec::new();
+        let mut streams = [open_stream(&hub, &snapshots), open_stream(&hub, &snapshots)];
+        for stream in &mut streams {
+            take_snapshot(stream, &mut Mirror::default()).await;
+        }
+        let first = hub.core().announce_acceptance();
+        let published = [first, hub.core().announce_acceptance()];
+        let expected = published.each_ref().map(|each| each.segment.text().clone()).concat();
+        hub.publish(published.into());
+        for stream in &mut streams {
+            taken.push(stream.next_bytes().await.unwrap());
+        }
+        assert_eq!(taken[0], expected);
+        assert_eq!(taken[0], taken[1]);
+        assert_eq!(taken[0].as_ptr(), taken[1].as_ptr());
     }
 
     #[tokio::test(start_paused = true)]
