@@ -13,6 +13,8 @@ pub(super) struct DirtyWorkload {
     /// The latest time for the read, however many events follow.
     pub(super) latest: Duration,
     pub(super) due: Duration,
+    /// Bad news waits for the read: other changes don't put it off.
+    pub(super) hastened: bool,
     /// The facts that the read has to show.
     pub(super) expectations: Vec<Expectation>,
 }
@@ -88,7 +90,12 @@ mod tests {
     fn the_first_that_is_due_is_known_whatever_happens_to_the_others() {
         let key = |id: &str| WorkloadKey { kind: Kind::App, id: id.into() };
         let at = Duration::from_secs;
-        let new = |due| DirtyWorkload { latest: at(99), due: at(due), expectations: Vec::new() };
+        let new = |due| DirtyWorkload {
+            latest: at(99),
+            due: at(due),
+            hastened: false,
+            expectations: Vec::new(),
+        };
         let mut dirties = DirtySet::default();
         assert_eq!(dirties.first_due(), None);
         dirties.change_or_insert(key("/a"), new(5), |_| {});

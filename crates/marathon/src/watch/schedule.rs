@@ -211,13 +211,15 @@ impl Schedule {
             return self.mark_everything(now);
         }
         let latest = turn + LATEST;
-        let new = DirtyWorkload { latest, due: turn, expectations: Vec::new() };
+        let new = DirtyWorkload { latest, due: turn, hastened: false, expectations: Vec::new() };
         self.dirty.change_or_insert(key, new, |dirty| {
             if dirty.due > now.max(turn) + AGAIN {
                 // A read that decides about earlier news; this news doesn't wait for it.
                 (dirty.latest, dirty.due) = (latest, turn);
             }
-            dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
+            if !dirty.hastened {
+                dirty.due = dirty.due.max(now + QUIET).min(dirty.latest);
+            }
             add_expectations(&mut dirty.expectations, expectation, now);
         });
     }
@@ -228,6 +230,7 @@ impl Schedule {
             self.dirty.change(key, |dirty| {
                 let turn = dirty.latest.saturating_sub(LATEST);
                 dirty.due = dirty.due.min(turn.max(now));
+                dirty.hastened = true;
             });
         }
     }
@@ -235,7 +238,7 @@ impl Schedule {
     /// Schedules a read of a workload that decides between an event and the last read.
     pub(super) fn recheck(&mut self, key: &WorkloadKey, due: Duration) {
         if !self.dirty.contains(key) && self.dirty.len() < MAX_DIRTY {
-            let new = DirtyWorkload { latest: due, due, expectations: Vec::new() };
+            let new = DirtyWorkload { latest: due, due, hastened: false, expectations: Vec::new() };
             self.dirty.change_or_insert(key.clone(), new, |_| {});
         }
     }
@@ -296,7 +299,7 @@ impl Schedule {
             return;
         }
         let due = now + AGAIN.max(self.until_turn(now));
-        let new = DirtyWorkload { latest: due, due, expectations: Vec::new() };
+        let new = DirtyWorkload { latest: due, due, hastened: false, expectations: Vec::new() };
         self.dirty.change_or_insert(key.clone(), new, |dirty| {
             add_expectations(&mut dirty.expectations, expectations, now);
         });

@@ -46,6 +46,20 @@ fn the_end_of_the_last_one_waits_for_a_read_that_is_made_at_once() {
 }
 
 #[test]
+fn other_news_does_not_put_off_the_read_that_bad_news_waits_for() {
+    let mut watch = Watch::started(&[app("/db", &ups(3))]);
+    watch.status("a", "KILLED");
+    watch.status("b", "KILLED");
+    assert_eq!(watch.tasks("/db"), "a over, b up, c up");
+    for id in ["x", "y", "z"] {
+        watch.status(id, "RUNNING");
+        watch.after(4);
+    }
+    watch.after(10);
+    assert_eq!(watch.asked(), ["app /db"]);
+}
+
+#[test]
 fn a_task_that_is_being_killed_is_told_at_once_where_enough_others_serve() {
     let mut watch = Watch::started(&[app("/db", &ups(2))]);
     watch.status("a", "KILLING");
