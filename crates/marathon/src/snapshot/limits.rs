@@ -1,5 +1,8 @@
 //! The caps of a workload that wasn't read from a document.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::{Endpoint, Instance, InstanceSpec, Labels, Port, Scope, Spec, TaskState, Workload};
 use super::{NetworkMode, is_workload_id};
 
@@ -19,7 +22,14 @@ impl Workload {
         let endpoints = self.instances.iter().map(|instance| instance.endpoints.len());
         let endpoints = endpoints.fold(self.instances.len(), usize::saturating_add);
         check(endpoints <= caps::WORKLOAD_ENDPOINTS, "it has too many instances or endpoints")?;
-        self.instances.iter().try_for_each(check_instance)
+        self.instances.iter().try_for_each(check_instance)?;
+        // Thousands of instances may share one.
+        let mut seen = HashSet::new();
+        let older = self.instances.iter().filter_map(|instance| match &instance.spec {
+            InstanceSpec::Older(spec) => Some(spec),
+            _ => None,
+        });
+        older.filter(|spec| seen.insert(Arc::as_ptr(spec))).try_for_each(|spec| check_spec(spec))
     }
 }
 
@@ -70,7 +80,7 @@ fn check_port(port: &Port) -> Checked {
 }
 
 fn check_instance(instance: &Instance) -> Checked {
-    let Instance { id, host, state, port_health, spec, endpoints, .. } = instance;
+    let Instance { id, host, state, port_health, endpoints, .. } = instance;
     check_text(id)?;
     check_text(host.as_deref().unwrap_or_default())?;
     if let TaskState::Terminal(name) | TaskState::Other(name) = state {
@@ -80,9 +90,6 @@ fn check_instance(instance: &Instance) -> Checked {
         endpoints.len() <= caps::PORTS && port_health.len() <= caps::PORTS,
         "an instance has too many ports",
     )?;
-    if let InstanceSpec::Older(spec) = spec {
-        check_spec(spec)?;
-    }
     endpoints.iter().flatten().try_for_each(check_endpoint)
 }
 

@@ -32,6 +32,9 @@ impl<'a> PlacedInstance<'a> {
     }
 }
 
+/// The number of definitions of one version that a further one is compared with.
+const MOST_COMPARED: usize = 4;
+
 /// Groups instances by definition: first the current one, then each earlier one that tasks still run.
 /// The flag is set for the earlier ones.
 pub(super) fn group_by_spec<'a>(
@@ -47,7 +50,10 @@ pub(super) fn group_by_spec<'a>(
         let InstanceSpec::Older(spec) = &placed.instance.spec else { continue };
         let spec: &Spec = Arc::as_ref(spec);
         let same = places.entry(spec.version).or_default();
-        match same.iter().find(|place| versions[**place].0 == spec) {
+        // Most instances share one, which is not compared then: it may be large.
+        let shared = same.iter().find(|place| std::ptr::eq(versions[**place].0, spec));
+        let equal = || same.iter().take(MOST_COMPARED).find(|place| versions[**place].0 == spec);
+        match shared.or_else(equal) {
             Some(place) => versions[*place].1.push(placed),
             None => {
                 same.push(versions.len());
