@@ -21,6 +21,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const DIRECT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
 /// The number of agents that read Marathon themselves at the same time, of all that have no relay.
 pub(super) const DIRECT_AGENTS: u64 = 100;
+/// The largest number of hosts that a relay is believed.
+pub(super) const MOST_AGENTS: u64 = 100_000;
 /// The number of agents while nothing tells it.
 pub(super) const UNKNOWN_AGENTS: u64 = 5000;
 /// The shortest time until an agent asks whether its own relay is back, and the most that is added at

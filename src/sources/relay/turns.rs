@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::chance::{hash_of, part_of};
-use super::timing::{DIRECT, DIRECT_AGENTS, UNKNOWN_AGENTS};
+use super::timing::{DIRECT, DIRECT_AGENTS, MOST_AGENTS, UNKNOWN_AGENTS};
 
 /// The turns of one agent.
 #[derive(Debug)]
@@ -13,23 +13,26 @@ pub(super) struct Turns {
     seed: u64,
     /// The number of agents, if it is set.
     set: Option<u64>,
-    /// The number of hosts that a relay told, or that an earlier run knew.
-    hosts: Option<u64>,
+    /// The number of hosts that a relay told.
+    told: Option<u64>,
+    /// The number of hosts that an earlier run knew, which had tasks of VIPs: the least that is
+    /// believed.
+    restored: u64,
 }
 
 impl Turns {
     pub(super) fn new(seed: u64, agents: Option<u32>) -> Self {
-        Self { seed, set: agents.map(u64::from), hosts: None }
+        Self { seed, set: agents.map(u64::from), told: None, restored: 0 }
     }
 
-    /// Notes the number of hosts that an earlier run knew, until a relay tells.
+    /// Notes the number of hosts that an earlier run knew.
     pub(super) fn restore_hosts(&mut self, hosts: u64) {
-        self.hosts = self.hosts.or(Some(hosts));
+        self.restored = hosts;
     }
 
     /// Notes the number of hosts that a relay tells.
     pub(super) fn note_hosts(&mut self, hosts: Option<u64>) {
-        self.hosts = hosts.or(self.hosts);
+        self.told = hosts.or(self.told);
     }
 
     /// Returns how long an agent without a relay leaves Marathon alone.
@@ -39,9 +42,31 @@ impl Turns {
 
     /// Tells whether it is this agent's turn at a second since 1970.
     pub(super) fn is_turn(&self, second: u64) -> bool {
-        let told = self.set.or(self.hosts).filter(|agents| *agents > 0);
-        let turns = told.unwrap_or(UNKNOWN_AGENTS).div_ceil(DIRECT_AGENTS);
+        let known = self.told.unwrap_or(0).max(self.restored);
+        let known = Some(known.min(MOST_AGENTS)).filter(|hosts| *hosts > 0);
+        let set = self.set.filter(|agents| *agents > 0);
+        let turns = set.or(known).unwrap_or(UNKNOWN_AGENTS).div_ceil(DIRECT_AGENTS);
         let minute = (second + hash_of(self.seed) % 60) / 60;
         (self.seed % turns + minute).is_multiple_of(turns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the minutes of a day in which an agent has a turn.
+    fn turns_in_a_day(turns: &Turns) -> usize {
+        (0..24 * 60).filter(|minute| turns.is_turn(minute * 60)).count()
+    }
+
+    #[test]
+    fn no_number_that_a_relay_tells_gives_each_agent_every_turn_or_none() {
+        let mut turns = Turns::new(7, None);
+        turns.restore_hosts(3000);
+        for (told, expected) in [(1, 24 * 60 / 30), (6000, 24 * 60 / 60), (u64::MAX, 1)] {
+            turns.note_hosts(Some(told));
+            assert_eq!(turns_in_a_day(&turns), expected, "{told} hosts");
+        }
     }
 }
