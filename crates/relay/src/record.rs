@@ -18,7 +18,7 @@ pub const SCHEMA: u32 = 1;
 
 /// One run of one relay. The numbers of its records mean nothing in another epoch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct Epoch(Arc<str>);
 
 impl Epoch {
@@ -28,9 +28,22 @@ impl Epoch {
     /// Makes the epoch of a relay that was started then; `start` differs from run to run.
     #[must_use]
     pub fn new(relay: &str, start: u64) -> Self {
-        let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
-        let relay: String = relay.chars().filter(is_plain).take(Self::MAX / 2).collect();
+        let relay: String = relay.chars().filter(|c| is_plain(*c)).take(Self::MAX / 2).collect();
         Self(format!("{relay}-{start:x}").into())
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
+/// An epoch comes back to its relay in a header, so no other text may be one.
+impl TryFrom<String> for Epoch {
+    type Error = PositionError;
+
+    fn try_from(text: String) -> Result<Self, PositionError> {
+        let is_epoch = !text.is_empty() && text.len() <= Self::MAX && text.chars().all(is_plain);
+        is_epoch.then(|| Self(text.into())).ok_or(PositionError)
     }
 }
 
@@ -58,7 +71,7 @@ impl fmt::Display for Position {
 
 /// The error of a text that is no [`Position`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a position in a relay's stream is EPOCH:NUMBER")]
+#[error("a position in a relay's stream is EPOCH:NUMBER, with a short and plain epoch")]
 pub struct PositionError;
 
 impl FromStr for Position {
@@ -66,11 +79,8 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, PositionError> {
         let (epoch, number) = text.rsplit_once(':').ok_or(PositionError)?;
-        if epoch.is_empty() || epoch.len() > Epoch::MAX {
-            return Err(PositionError);
-        }
         let number = number.parse().map_err(|_| PositionError)?;
-        Ok(Self { epoch: Epoch(epoch.into()), number })
+        Ok(Self { epoch: epoch.to_owned().try_into()?, number })
     }
 }
 
@@ -303,8 +313,22 @@ mod tests {
         let position = Position { epoch: Epoch::new("relay:1 b", 0x1f), number: 12 };
         assert_eq!(position.to_string(), "relay1b-1f:12");
         assert_eq!(position.to_string().parse(), Ok(position));
-        for bad in ["", "12", ":12", "e:", "e:x", "e:-1", "e:99999999999999999999"] {
+        for bad in ["", "12", ":12", "e:", "e:x", "e:-1", "e:99999999999999999999", "a b:1"] {
             assert_eq!(bad.parse::<Position>(), Err(PositionError), "{bad}");
+        }
+    }
+
+    /// No request with it could be made: the agent would reach no relay any more.
+    #[test]
+    fn an_epoch_that_no_header_can_have_is_refused() {
+        let hello = |epoch: &str| {
+            let body = serde_json::json!({ "schema": 1, "epoch": epoch });
+            Record::parse("hello", &serde_json::json!({ "number": 0, "body": body }).to_string())
+        };
+        assert!(hello(&Epoch::new("relay-1.example", u64::MAX).to_string()).is_ok());
+        let long = "e".repeat(Epoch::MAX + 1);
+        for bad in ["", "a\nb", "a\u{0}", "a b", "a:b", "ä", &long] {
+            assert!(hello(bad).is_err(), "{bad:?}");
         }
     }
 
