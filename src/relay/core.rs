@@ -111,8 +111,25 @@ impl RelayCore {
         step
     }
 
-    /// Takes in a message from Marathon.
+    /// Takes in a message from Marathon. A change of what agents judge this relay by is told ahead of the
+    /// rest: they must not refuse what follows because of trouble that is over.
     pub(super) fn on_message(&mut self, message: Message, now: Duration) -> RelayStep {
+        let (before, number) = (self.troubles(), self.position().number);
+        let mut step = self.take_in(message, now);
+        if self.troubles() != before {
+            let segment = self.encode_heartbeat(now);
+            step.published.insert(0, Published { number, scope: Scope::Vips, segment });
+        }
+        step
+    }
+
+    /// Returns what agents judge this relay by.
+    fn troubles(&self) -> (bool, bool, Option<String>) {
+        let MarathonStatus { stream_error, read_error, leader, .. } = &self.status;
+        (stream_error.is_some(), read_error.is_some(), leader.as_ref().map(ToString::to_string))
+    }
+
+    fn take_in(&mut self, message: Message, now: Duration) -> RelayStep {
         let mut step = RelayStep::default();
         let input = match message {
             Message::Servers(servers) => {
@@ -248,4 +265,27 @@ fn count_hosts(snapshot: &Snapshot) -> u64 {
 
 fn cut_reason(why: &str) -> String {
     caps::cut_text(why, caps::REASON).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::marathon::messages::ReadError;
+
+    #[test]
+    fn trouble_and_its_end_are_told_at_once_and_ahead_of_what_was_read() {
+        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
+        let answer = |answer| Message::ReadEverything { answer, leader: None };
+        let mut told = |message, second| {
+            let step = core.on_message(message, Duration::from_secs(second));
+            step.published.iter().map(|each| each.segment.text().clone()).collect::<Vec<_>>()
+        };
+        let failed = ReadError::Relay("nobody answers".to_owned());
+        let first = told(answer(Err(failed)), 1);
+        assert!(first[0].starts_with(b"event: heartbeat"), "{first:?}");
+        let read = told(answer(Ok(Snapshot::default())), 2);
+        assert!(read[0].starts_with(b"event: heartbeat"), "{read:?}");
+        let again = told(answer(Ok(Snapshot::default())), 3);
+        assert!(!again.iter().any(|text| text.starts_with(b"event: heartbeat")), "{again:?}");
+    }
 }
