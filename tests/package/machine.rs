@@ -80,15 +80,7 @@ impl Marathon {
     /// Sends a request, which must succeed.
     #[track_caller]
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) {
-        let body = body.to_string();
-        let length = body.len();
-        let answer = exchange(
-            MARATHON.parse().unwrap(),
-            &format!(
-                "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-            ),
-        );
+        let answer = exchange(MARATHON.parse().unwrap(), &request(method, path, &body.to_string()));
         assert!(answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 20")), "{answer:?}");
     }
 }
@@ -117,8 +109,21 @@ pub(crate) fn visit(at: SocketAddr) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// Returns a request without a body.
+pub(crate) fn get(path: &str) -> String {
+    request("GET", path, "")
+}
+
+fn request(method: &str, path: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
 /// Sends a request and reads the whole answer.
-fn exchange(at: SocketAddr, request: &str) -> std::io::Result<String> {
+pub(crate) fn exchange(at: SocketAddr, request: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;

@@ -2,11 +2,13 @@
 //!
 //! The tests have a forbidden system call end the process, where the unit has it fail.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::machine::{MARATHON, Marathon, eventually, sh, try_sh, visit};
+use crate::machine::{MARATHON, Marathon, eventually, exchange, get, sh, try_sh, visit};
 use crate::{package, queries};
 
 const VIP: &str = "3.3.0.6:80";
@@ -49,6 +51,12 @@ impl Node {
     /// Counts the real servers with a weight.
     fn weights(&self, weight: &str) -> usize {
         sh("ipvsadm -Sn").lines().filter(|line| line.ends_with(weight)).count()
+    }
+
+    /// Counts the real servers of a VIP.
+    fn weights_of(&self, vip: &str) -> usize {
+        let of_vip = format!(" {vip} -r ");
+        sh("ipvsadm -Sn").lines().filter(|line| line.contains(&of_vip)).count()
     }
 
     /// Deploys an app that nobody had before, and waits until it is found by its name and answers.
@@ -106,9 +114,9 @@ fn property(name: &str) -> String {
     sh(&format!("systemctl show --value -p {name} vipd.service")).trim().to_owned()
 }
 
-/// Returns what `vipd status` prints, which fails while the node is held.
-fn status() -> String {
-    String::from_utf8(try_sh("vipd status").stdout).unwrap()
+/// Returns what `vipd status` prints about what these arguments name. It fails while the node is held.
+fn status(args: &str) -> String {
+    String::from_utf8(try_sh(&format!("vipd status --servers {args}")).stdout).unwrap()
 }
 
 #[test]
@@ -122,11 +130,97 @@ fn an_agent_whose_runtime_directory_is_removed_comes_back_and_stays_held() {
 
     sh("vipd hold why && rm -r /run/vipd");
     eventually("it is back", is_back);
-    assert!(status().contains("why"));
+    assert!(status("").contains("why"));
     assert!(sh("cat /run/vipd/hold").contains("why"));
     assert_eq!(sh("stat -c '%U:%G %a' /run/vipd").trim(), "vipd:vipd 750");
     sh("vipd release && systemctl restart vipd");
-    assert!(!status().contains("why"));
+    assert!(!status("").contains("why"));
     node.serve_new("later", "3.3.0.8:80");
     assert_eq!(node.forbidden_calls(), [""; 0]);
+}
+
+/// The parts of the agent's work, each once: what the filter forbids would end it.
+#[test]
+fn an_agent_does_all_of_its_work_within_the_rights_of_its_unit() {
+    let node = Node::start();
+    let pid = property("MainPID");
+
+    // Changes of apps: more and fewer instances, UDP, an app without tasks, one that is removed.
+    node.serve_new("new", "3.3.0.7:80");
+    node.marathon.send("PUT", "/v2/apps//web?force=true", &json!({"instances": 2}));
+    eventually("those that ended are gone", || node.weights_of("3.3.0.6:80") == 2);
+    let mut app = app("/dns", &json!({"VIP_0": "3.3.0.8:53"}));
+    app["container"]["portMappings"][0]["protocol"] = json!("udp");
+    node.marathon.post(&app);
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let asked = || {
+        socket.send_to(b"?", "3.3.0.8:53").is_ok()
+            && socket.recv_from(&mut [0; 512]).is_ok_and(|(_, from)| from.port() == 53)
+    };
+    eventually("a datagram is answered", asked);
+    node.marathon.send("PUT", "/v2/apps//dns?force=true", &json!({"instances": 1}));
+    eventually("the flow moved to who is left", || node.weights_of("3.3.0.8:53") == 1 && asked());
+    node.marathon.send("PUT", "/v2/apps//new?force=true", &json!({"instances": 0}));
+    let at: SocketAddr = "3.3.0.7:80".parse().unwrap();
+    let refused = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    eventually("clients of nobody are refused", || visit(at).is_err_and(|error| refused(&error)));
+    node.marathon.send("DELETE", "/v2/apps//new?force=true", &json!(null));
+    eventually("its VIP is gone", || !sh("ipvsadm -Sn").contains("3.3.0.7"));
+
+    // Damage by others.
+    let tables = sh("nft list tables");
+    for damage in
+        ["ipvsadm -C", "ip link del vipd0", "ip addr flush dev vipd0", "nft flush ruleset"]
+    {
+        sh(damage);
+        eventually("the VIP is whole again", || visit(VIP.parse().unwrap()).is_ok());
+    }
+    eventually("the rules are back", || sh("nft list tables") == tables);
+
+    // A host that answers nothing any longer, and answers again.
+    sh("ip -n other rule add pref 1 blackhole");
+    let visited = || try_sh("timeout 1 bash -c 'exec 3<>/dev/tcp/3.3.0.6/80'");
+    eventually("it is seen", || {
+        visited();
+        status(VIP).contains("silent")
+    });
+    sh("ip -n other rule del pref 1");
+    eventually("it is seen to be back", || !status(VIP).contains("silent"));
+
+    // A Marathon without a leader, and one that is back.
+    node.marathon.send("PUT", "/_sim/leader", &json!({"leader": null}));
+    sh("sleep 2");
+    assert!(visit(VIP.parse().unwrap()).is_ok());
+    node.marathon.send("PUT", "/_sim/leader", &json!({"leader": 0}));
+    node.serve_new("next", "3.3.0.9:80");
+
+    // Commands, of root and of others, and what the agent says over HTTP.
+    sh("vipd hold why && vipd release && vipd diff && vipd names && vipd events >/dev/null");
+    for command in ["status", "explain 3.3.0.6:80", "events", "diff"] {
+        sh(&format!("setpriv --reuid=65534 --regid=65534 --clear-groups vipd {command}"));
+    }
+    for path in ["/metrics", "/healthz", "/readyz", "/version", "/"] {
+        let answer = exchange("127.0.0.1:9614".parse().unwrap(), &get(path)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    sh("cd /tmp && vipd report report.tar.gz && vipd try 3.3.0.6:80");
+
+    // Reloads: one that changes how it works, and one that is refused.
+    sh("printf '[log]\\nlevel = \"debug\"\\n[probe]\\nmode = \"off\"\\n' >>/etc/vipd/vipd.toml");
+    sh("systemctl reload vipd");
+    node.serve_new("reloaded", "3.3.0.10:80");
+    sh("cp /etc/vipd/vipd.toml /tmp/good && echo nonsense >>/etc/vipd/vipd.toml");
+    assert!(!try_sh("systemctl reload vipd").status.success());
+    sh("cp /tmp/good /etc/vipd/vipd.toml && systemctl reload vipd");
+    node.serve_new("again", "3.3.0.11:80");
+
+    assert_eq!(property("MainPID"), pid, "it never ended");
+    sh("systemctl restart vipd vipd-dns && systemctl stop vipd vipd-dns");
+    assert_eq!(property("Result"), "success");
+    assert_eq!(node.forbidden_calls(), [""; 0]);
+    let denied = ["ermission denied", "not permitted", "EPERM", "EACCES"];
+    let mut lines = node.journal("-u vipd -u vipd-dns -u vipd-setup");
+    lines.retain(|line| denied.iter().any(|text| line.contains(text)));
+    assert_eq!(lines, [""; 0]);
 }
