@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use marathon::{Workload, WorkloadKey};
 
-use crate::record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
+use crate::record::{Epoch, Hello, Position, Record, SCHEMA};
 use crate::segment::{Encoder, Segment};
+use crate::status::MarathonStatus;
 
 /// The receivers that a record is for, and the records that a receiver gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -29,10 +29,12 @@ mod mirror;
 mod record;
 mod segment;
 mod specs;
+mod status;
 mod workloads;
 
 pub use error::StreamError;
 pub use feed::{Feed, Published, Scope, Start};
 pub use mirror::{Change, Mirror, Parsed};
-pub use record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
+pub use record::{Epoch, Hello, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};
+pub use status::MarathonStatus;

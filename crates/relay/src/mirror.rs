@@ -7,7 +7,8 @@ use marathon::events::sse::Frame;
 use marathon::{Coverage, Snapshot, Workload, WorkloadKey};
 
 use crate::error::StreamError;
-use crate::record::{Epoch, Hello, MarathonStatus, Position, Record, SCHEMA};
+use crate::record::{Epoch, Hello, Position, Record, SCHEMA};
+use crate::status::MarathonStatus;
 use crate::workloads::Workloads;
 
 /// The effect of a record.

@@ -1,16 +1,17 @@
 //! Records, and their form on the wire.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use marathon::events::Event;
-use marathon::{Kind, Spec, Timestamp, Workload, WorkloadKey};
+use marathon::{Kind, Spec, Workload, WorkloadKey};
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::specs::{put_back_specs, take_out_specs};
+use crate::status::MarathonStatus;
 
 /// The version of the records. It grows when an older receiver could misunderstand one; records and
 /// fields that an older receiver may skip leave it as it is.
@@ -120,40 +121,6 @@ pub struct Hello {
     pub resumed: bool,
 }
 
-/// The content of `heartbeat` and `complete`: what the relay knows of Marathon.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarathonStatus {
-    /// The leader, as `X-Marathon-Leader` has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leader: Option<Arc<str>>,
-    /// The framework id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub framework: Option<Arc<str>>,
-    /// The framework's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub framework_name: Option<Arc<str>>,
-    /// The latest time of an event, by Marathon's clock: of two relays, the one with the later one
-    /// knows more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latest_event: Option<Timestamp>,
-    /// The time since the relay last heard from Marathon, in milliseconds. None: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_ms: Option<u64>,
-    /// The reason why the relay hears no events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream_error: Option<String>,
-    /// The reason why its last read failed. Events may come nevertheless.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_error: Option<String>,
-    /// The number of hosts that run tasks, whether of apps with VIP labels or not: as many agents read
-    /// Marathon themselves if there is no relay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hosts: Option<u64>,
-    /// The names of the servers that Marathon depends on. Told at the start of a stream only.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub servers: BTreeSet<String>,
-}
-
 /// The content of `removed`.
 #[derive(Serialize, Deserialize)]
 struct Removed<'a> {
@@ -237,9 +204,15 @@ impl Record {
                 let Removed { kind, id } = serde_json::from_str(body)?;
                 Self::Removed(WorkloadKey { kind, id: (&*id).into() })
             }
-            "event" => Self::Event(serde_json::from_str(body)?),
-            "complete" => Self::Complete(serde_json::from_str(body)?),
-            "heartbeat" => Self::Heartbeat(serde_json::from_str(body)?),
+            "event" => {
+                let event: Event = serde_json::from_str(body)?;
+                if event.exceeds_caps() {
+                    return Err(serde_json::Error::custom("no event of Marathon's is that large"));
+                }
+                Self::Event(event)
+            }
+            "complete" => Self::Complete(serde_json::from_str::<MarathonStatus>(body)?.cut()),
+            "heartbeat" => Self::Heartbeat(serde_json::from_str::<MarathonStatus>(body)?.cut()),
             "whole-begins" => Self::WholeBegins,
             "whole-ends" => Self::WholeEnds,
             "accepted" => Self::Accepted,
@@ -261,6 +234,8 @@ fn with_specs(number: u64, specs: Vec<Arc<Spec>>, body: impl Serialize) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use marathon::{Document, InstanceSpec, Records};
 
     use super::*;
@@ -342,5 +317,19 @@ mod tests {
         for bad in ["", "{}", "[]", r#"{"number": -1, "body": {}}"#, r#"{"number": 1}"#] {
             assert!(Record::parse("heartbeat", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_event_is_no_larger_than_one_of_marathons_can_be() {
+        let event = |id: &str, count: usize| {
+            let touched = serde_json::json!({ "kind": "App", "id": id });
+            let change = serde_json::json!({ "touched": vec![touched; count] });
+            let body = serde_json::json!({ "at": null, "change": change });
+            Record::parse("event", &serde_json::json!({ "number": 1, "body": body }).to_string())
+        };
+        let longest = "x".repeat(caps::TEXT);
+        assert!(event(&format!("/{longest}"), 100).is_ok());
+        assert!(event(&format!("/{longest}{longest}"), 1).is_err());
+        assert!(event("/a", caps::WORKLOADS + 1).is_err());
     }
 }

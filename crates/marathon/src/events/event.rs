@@ -88,6 +88,26 @@ impl Event {
         };
         Self { at, change }
     }
+
+    /// Tells whether the event is larger than [`Event::parse`] makes one.
+    #[must_use]
+    pub fn exceeds_caps(&self) -> bool {
+        // A text may get a slash or the beginning of a state's name in front.
+        let is_long = |text: &str| text.len() > caps::TEXT + "TASK_".len();
+        let is_long_subject = |of: &Subject| is_long(&of.workload) || is_long(&of.id);
+        match &self.change {
+            Change::State { of, state: TaskState::Terminal(name) | TaskState::Other(name) } => {
+                is_long_subject(of) || is_long(name)
+            }
+            Change::State { of, .. } | Change::Health { of, .. } => is_long_subject(of),
+            Change::Touched(touched) => {
+                touched.len() > caps::WORKLOADS || touched.iter().any(|each| is_long(&each.id))
+            }
+            Change::Posted(touched) | Change::Removed(touched) => is_long(&touched.id),
+            Change::Group(id) => is_long(id),
+            Change::Unreadable | Change::Other => false,
+        }
+    }
 }
 
 /// The relevant fields of all events.
