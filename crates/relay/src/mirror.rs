@@ -188,12 +188,12 @@ impl Mirror {
             // The snapshot is sent at once, so it has the effect of an event that comes within it.
             (
                 Phase::Snapshot { .. },
-                Record::Event(_) | Record::Accepted | Record::WholeBegins | Record::WholeEnds,
+                Record::Event(_) | Record::WholeBegins | Record::WholeEnds,
             ) => Change::Nothing,
             (Phase::Following, Record::WholeBegins) => Change::WholeBegins,
             (Phase::Following, Record::WholeEnds) => Change::WholeEnds,
             (Phase::Following, Record::Event(event)) => Change::Event(event),
-            (Phase::Following, Record::Accepted) => Change::Accepted,
+            (_, Record::Accepted) => Change::Accepted,
             (_, Record::Heartbeat(status)) => Change::Heartbeat(status),
         };
         if self.is_following()

@@ -31,6 +31,8 @@ pub(super) struct Agent {
     pub(super) number: u64,
     /// Since when the source's stream is open, or closed.
     pub(super) opened_at: Option<Duration>,
+    /// How often it has connected to a relay.
+    pub(super) connects: usize,
     /// Changes of apps other than the first one.
     pub(super) touched: usize,
 }
@@ -62,6 +64,7 @@ impl Agent {
             connection: None,
             number: 0,
             opened_at: None,
+            connects: 0,
             touched: 0,
         }
     }

@@ -38,6 +38,8 @@ struct Outcome {
     streams: Option<[f64; 2]>,
     /// The number of these agents, and of those that have none at the end.
     lost: [usize; 2],
+    /// New streams to relays.
+    connects: usize,
     /// Changes of apps at agents that no change at Marathon explains.
     touched: usize,
     /// The most agents that might read Marathon themselves at the same time.
@@ -95,6 +97,7 @@ fn watch(
         bytes: [relays.bytes, agents.bytes],
         lost: [lost.len(), lost.len() - again.len()],
         streams: half_and_all(again, begun),
+        connects: world.agents.iter().map(|agent| agent.connects).sum(),
         touched: world.agents.iter().map(|agent| agent.touched).sum(),
         readers: world.most_readers,
         unaware: world.agents.len() - learnt.len(),
@@ -211,6 +214,7 @@ fn agents_of_a_relay_that_hears_no_marathon_go_to_another_one() {
 #[test]
 fn a_leader_change_and_upgrades_reach_all_agents() {
     let outcome = after_a_leader_change(100);
+    assert_eq!(outcome.connects, 0, "no relay is better than another");
     assert_eq!((outcome.touched, outcome.unaware, outcome.lost[1]), (0, 0, 0), "{outcome:?}");
     assert_eq!(in_upgrades(100).unaware, 0);
 }

@@ -89,6 +89,7 @@ impl World {
         match order {
             Order::Connect { relay, position } => {
                 agent.number += 1;
+                agent.connects += 1;
                 agent.connection = None;
                 let number = agent.number;
                 let came = match self.relays[relay].condition {
@@ -107,9 +108,9 @@ impl World {
                 self.push(self.now + LATENCY, What::AgentAnswer(index, action));
             }
             Order::Probe { relay } => {
-                let is_ready = self.is_running(relay) && !self.relays[relay].is_cut;
+                let is_ready = self.is_running(relay) && self.relays[relay].stream.is_some();
                 self.follow(index, |follower, now, orders| {
-                    follower.on_probe(is_ready, now, orders);
+                    follower.on_probe(relay, is_ready, now, orders);
                 });
             }
             Order::Tell(_) => {}

@@ -107,7 +107,7 @@ impl World {
         self.marathon.from_relays = Load::default();
         self.marathon.from_agents = Load::default();
         self.most_readers = 0;
-        self.agents.iter_mut().for_each(|agent| agent.touched = 0);
+        self.agents.iter_mut().for_each(|agent| (agent.touched, agent.connects) = (0, 0));
     }
 
     /// Lets time pass.

@@ -111,8 +111,11 @@ fn unix_second() -> u64 {
 enum Arrival {
     Frames(Vec<Frame>),
     End(String),
-    /// Whether its own relay is ready.
-    Probed(bool),
+    /// Whether a relay is ready.
+    Probed {
+        relay: usize,
+        is_ready: bool,
+    },
 }
 
 /// The task that follows relays.
@@ -190,7 +193,9 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 }
             }
             Arrival::End(why) => self.follower.on_end(&why, now, orders),
-            Arrival::Probed(is_ready) => self.follower.on_probe(is_ready, now, orders),
+            Arrival::Probed { relay, is_ready } => {
+                self.follower.on_probe(relay, is_ready, now, orders);
+            }
         }
     }
 
@@ -218,7 +223,7 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 let outlet = Outlet { number: self.number, arrivals: arrivals.clone() };
                 tokio::spawn(async move {
                     let is_ready = probe(&client, relay).await;
-                    outlet.send(Arrival::Probed(is_ready)).await;
+                    outlet.send(Arrival::Probed { relay, is_ready }).await;
                 });
             }
             Order::Ask(action) => self.direct.send_request(action),

@@ -25,6 +25,8 @@ pub(super) struct Demand {
     stream: Option<Wanted>,
     everything: bool,
     keys: BTreeSet<WorkloadKey>,
+    /// Somebody has accepted a loss at the relay, before the source was told of it.
+    accepted: bool,
 }
 
 impl Demand {
@@ -36,6 +38,12 @@ impl Demand {
             Action::ReadEverything => self.everything = true,
             Action::Read(key) => drop(self.keys.insert(key)),
         }
+    }
+
+    /// Notes whether somebody has accepted a loss at a relay that is followed from now on: what the
+    /// source reads next is to be believed.
+    pub(super) fn note_acceptance(&mut self, is_accepted: bool) {
+        self.accepted |= is_accepted;
     }
 
     /// Tells whether a read waits.
@@ -107,6 +115,9 @@ impl Demand {
         if std::mem::take(&mut self.everything) {
             let answer = Ok(mirror.to_snapshot(status));
             orders.push(Order::Tell(Message::ReadEverything { answer, leader: leader() }));
+            if std::mem::take(&mut self.accepted) {
+                orders.push(Order::Tell(Message::Accepted));
+            }
         }
         for key in std::mem::take(&mut self.keys) {
             let answer = Ok(mirror.get(&key).map(Arc::clone));

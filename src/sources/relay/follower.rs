@@ -15,10 +15,11 @@ use relay::{Change, MarathonStatus, Mirror, Parsed};
 use super::super::marathon::messages::Message;
 use super::chance::{hash_of, part_of};
 use super::demand::Demand;
+use super::hearing::Hearing;
 use super::link::{Link, is_heard, unheard_reason, unread_reason};
 use super::orders::{Now, Order};
 use super::timing::{
-    CATCH_UP, ELSEWHERE, HOME, LAGGING, MAX_SERVERS, PATIENCE, PROVEN, ROUND, SILENCE,
+    CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE, SNAPSHOT,
 };
 use super::turns::Turns;
 
@@ -40,8 +41,7 @@ pub(crate) struct Follower {
     /// Relays that have failed since one was followed.
     failed: usize,
     why: String,
-    /// When it last went elsewhere because a relay heard no Marathon.
-    went: Option<Duration>,
+    hearing: Hearing,
     followed_since: Duration,
     /// When to ask whether its own relay is back.
     ask_home_at: Duration,
@@ -67,7 +67,7 @@ impl Follower {
             alone_since: Some(now.at),
             failed: 0,
             why: "no relay was asked yet".to_owned(),
-            went: None,
+            hearing: Hearing::default(),
             followed_since: now.at,
             ask_home_at: now.at,
             seed,
@@ -102,8 +102,9 @@ impl Follower {
         match &mut self.link {
             Link::Opening { .. } => {
                 let status = MarathonStatus::default();
-                let (heard, told_at) = (now.at, now.at);
-                self.link = Link::Catching { heard, whole: None, status, told_at };
+                let (heard, moved) = (now.at, now.at);
+                let (whole, told_at, accepted) = (None, None, false);
+                self.link = Link::Catching { heard, whole, status, told_at, moved, accepted };
             }
             Link::Catching { heard, .. } | Link::Followed { heard, .. } => *heard = now.at,
             Link::Closed { .. } => return,
@@ -134,13 +135,26 @@ impl Follower {
         }
     }
 
-    /// Takes in whether its own relay is ready.
-    pub(crate) fn on_probe(&mut self, is_ready: bool, now: Now, orders: &mut Vec<Order>) {
-        if is_ready && self.place != 0 && matches!(self.link, Link::Followed { .. }) {
-            self.close("its own relay takes over", now, orders);
-            self.place = 0;
-            self.connect(now, orders);
-        }
+    /// Takes in whether a relay is ready: its own one, or another while this one hears no Marathon.
+    pub(crate) fn on_probe(
+        &mut self,
+        relay: usize,
+        is_ready: bool,
+        now: Now,
+        orders: &mut Vec<Order>,
+    ) {
+        let place = self.order.iter().position(|each| *each == relay);
+        let Some(place) = place.filter(|place| is_ready && *place != self.place) else { return };
+        let why = match &self.link {
+            Link::Followed { status, .. } if self.hearing.is_lost(now.at) => {
+                format!("relay {}: {}", self.name(), unheard_reason(status))
+            }
+            Link::Followed { .. } if place == 0 => "its own relay takes over".to_owned(),
+            _ => return,
+        };
+        self.close(&why, now, orders);
+        self.place = place;
+        self.connect(now, orders);
     }
 
     /// Does what is due.
@@ -154,14 +168,28 @@ impl Follower {
             {
                 self.leave("it has said nothing for 6 s", now, orders);
             }
-            Link::Catching { .. } => self.judge(now, orders),
-            Link::Followed { .. } if self.place != 0 && self.ask_home_at <= now.at => {
-                self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
-                orders.extend(self.order.first().map(|relay| Order::Probe { relay: *relay }));
+            Link::Catching { whole: None, moved, .. } if *moved + SNAPSHOT <= now.at => {
+                self.leave("nothing of its snapshot has come for 60 s", now, orders);
             }
-            Link::Closed { .. } | Link::Opening { .. } | Link::Followed { .. } => {}
+            Link::Catching { .. } => self.judge(now, orders),
+            Link::Followed { .. } => self.ask_others(now, orders),
+            Link::Closed { .. } | Link::Opening { .. } => {}
         }
         self.answer_wanted(now, orders);
+    }
+
+    /// Asks whether another relay is ready, if one would be better.
+    fn ask_others(&mut self, now: Now, orders: &mut Vec<Order>) {
+        let mut places = Vec::new();
+        if self.place != 0 && self.ask_home_at <= now.at {
+            self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
+            places.push(0);
+        }
+        let relays = self.order.len();
+        let next = self.hearing.next_to_ask(relays, now.at);
+        places.extend(next.map(|after| (self.place + after) % relays));
+        let asked = places.iter().filter_map(|place| self.order.get(*place));
+        orders.extend(asked.map(|relay| Order::Probe { relay: *relay }));
     }
 
     /// Returns when [`Follower::tick`] is due.
@@ -169,6 +197,9 @@ impl Follower {
         let due = match &self.link {
             Link::Closed { until } => *until,
             Link::Opening { since: heard } => *heard + SILENCE,
+            Link::Catching { heard, whole: None, moved, .. } => {
+                (*heard + SILENCE).min(*moved + SNAPSHOT)
+            }
             Link::Catching { heard, whole, .. } => {
                 let silent = *heard + SILENCE;
                 let steps = whole.iter().flat_map(|whole| [*whole + CATCH_UP, *whole + LAGGING]);
@@ -177,7 +208,8 @@ impl Follower {
             }
             Link::Followed { heard, .. } => {
                 let silent = *heard + SILENCE;
-                if self.place == 0 { silent } else { silent.min(self.ask_home_at) }
+                let home = (self.place != 0).then_some(self.ask_home_at);
+                home.into_iter().chain(self.hearing.ask_at()).fold(silent, Duration::min)
             }
         };
         // Reads wait for a relay, and then for this agent's turn.
@@ -212,6 +244,7 @@ impl Follower {
     fn close(&mut self, why: &str, now: Now, orders: &mut Vec<Order>) {
         orders.push(Order::Disconnect);
         self.demand.end(why, orders);
+        self.hearing = Hearing::default();
         if matches!(self.link, Link::Followed { .. }) {
             self.alone_since = Some(now.at);
         }
@@ -220,14 +253,22 @@ impl Follower {
     fn on_change(&mut self, change: Change, now: Now, orders: &mut Vec<Order>) {
         match (&mut self.link, change) {
             (Link::Catching { whole, status, told_at, .. }, Change::Whole(told)) => {
-                (*whole, *status, *told_at) = (Some(now.at), told, now.at);
+                (*whole, *status, *told_at) = (Some(now.at), told, Some(now.at));
                 self.judge(now, orders);
             }
             (Link::Catching { whole, .. }, Change::Resumed) => *whole = Some(now.at),
             (Link::Catching { status, told_at, .. }, Change::Heartbeat(told)) => {
-                (*status, *told_at) = (told, now.at);
+                (*status, *told_at) = (told, Some(now.at));
                 self.judge(now, orders);
             }
+            // Whoever tells of an event knows it, and has heard Marathon.
+            (Link::Catching { status, told_at: Some(told_at), .. }, Change::Event(event)) => {
+                status.latest_event = status.latest_event.max(event.at);
+                (status.silent_ms, *told_at) = (Some(0), now.at);
+                self.judge(now, orders);
+            }
+            (Link::Catching { accepted, .. }, Change::Accepted) => *accepted = true,
+            (Link::Catching { moved, .. }, Change::Nothing) => *moved = now.at,
             (Link::Followed { status, .. }, Change::Heartbeat(told)) => {
                 let has_new_leader = status.leader != told.leader;
                 *status = told;
@@ -260,14 +301,16 @@ impl Follower {
     /// Decides whether a new relay knows as much as the last one. What it lacks would bring servers
     /// back that are dead.
     fn judge(&mut self, now: Now, orders: &mut Vec<Order>) {
-        let Link::Catching { heard, whole: Some(whole), status, told_at } = &self.link else {
+        let Link::Catching { heard, whole: Some(whole), status, told_at, accepted, .. } =
+            &self.link
+        else {
             return;
         };
-        let lags = status.latest_event < self.latest_event;
+        let lags = told_at.is_none() || status.latest_event < self.latest_event;
         let waited = now.at.saturating_sub(*whole);
         // One that has heard Marathon since has by now what another had 10 s ago. If its latest event
         // is older nevertheless, Marathon's clock is another one.
-        let since_told = now.at.saturating_sub(*told_at);
+        let since_told = now.at.saturating_sub(told_at.unwrap_or(now.at));
         let is_later = |silent| Duration::from_millis(silent) + since_told < waited;
         let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
         if lags && waited >= CATCH_UP && (!is_heard(status) || !has_heard && waited >= LAGGING) {
@@ -282,10 +325,11 @@ impl Follower {
         }
         self.latest_event = status.latest_event;
         self.turns.note_hosts(status.hosts);
-        let servers = status.servers.iter().take(MAX_SERVERS);
-        let servers = servers.filter(|name| name.len() <= caps::TEXT).cloned().collect();
-        orders.push(Order::Tell(Message::Servers(servers)));
+        orders.push(Order::Tell(Message::Servers(status.servers.clone())));
+        let is_heard = is_heard(status);
+        self.demand.note_acceptance(*accepted);
         self.link = Link::Followed { heard: *heard, status: status.clone(), whole: None };
+        self.hearing.note(is_heard, self.random_part(DEAF_SPREAD), now.at);
         self.followed_since = now.at;
         self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
         (self.alone_since, self.failed) = (None, 0);
@@ -298,18 +342,16 @@ impl Follower {
         let Link::Followed { status, .. } = &self.link else { return };
         self.latest_event = self.latest_event.max(status.latest_event);
         self.turns.note_hosts(status.hosts);
-        if !is_heard(status) {
-            let why = unheard_reason(status);
-            let may_go = self.went.is_none_or(|went| went + ELSEWHERE <= now.at);
-            if self.order.len() > 1 && may_go {
-                self.went = Some(now.at);
-                return self.leave(&why, now, orders);
-            }
-            let why = format!("relay {}: {why}", self.name());
-            return self.demand.end(&why, orders);
-        }
+        self.hearing.note(is_heard(status), self.random_part(DEAF_SPREAD), now.at);
         if has_new_leader {
             self.demand.end("Marathon has another leader", orders);
+        }
+        if !is_heard(status) {
+            if self.hearing.is_lost(now.at) {
+                let why = format!("relay {}: {}", self.name(), unheard_reason(status));
+                self.demand.end(&why, orders);
+            }
+            return;
         }
         self.demand.beat(status, orders);
     }

@@ -18,8 +18,12 @@ pub(super) enum Link {
         heard: Duration,
         whole: Option<Duration>,
         status: MarathonStatus,
-        /// When it told this of Marathon.
-        told_at: Duration,
+        /// When it told this of Marathon. None: it has told nothing yet.
+        told_at: Option<Duration>,
+        /// When something of the snapshot came.
+        moved: Duration,
+        /// Somebody accepted a loss at the relay.
+        accepted: bool,
     },
     /// It is followed.
     Followed {

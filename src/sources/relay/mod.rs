@@ -8,6 +8,7 @@ mod chance;
 pub(crate) mod connection;
 mod demand;
 pub(crate) mod follower;
+mod hearing;
 mod link;
 pub(crate) mod orders;
 #[cfg(test)]

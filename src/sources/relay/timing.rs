@@ -12,8 +12,14 @@ pub(super) const CATCH_UP: Duration = Duration::from_secs(10);
 pub(super) const LAGGING: Duration = Duration::from_secs(30);
 /// The longest silence of Marathon at a relay. It sends a heartbeat every 10 s.
 pub(super) const UNHEARD_MS: u64 = 25_000;
-/// The shortest time between two changes of relays that hear no Marathon.
-pub(super) const ELSEWHERE: Duration = Duration::from_secs(30);
+/// The time for which a relay may hear no Marathon before others are asked: more than two heartbeats...
+pub(super) const DEAF: Duration = Duration::from_secs(5);
+/// ...the most that is added at random...
+pub(super) const DEAF_SPREAD: Duration = Duration::from_secs(2);
+/// ...and the time until the next one is asked.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// The longest time in which nothing of a snapshot comes.
+pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
 /// Time without a relay after which reads fail.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Time without a relay after which the agent reads Marathon itself, and the most that is added at
@@ -30,5 +36,3 @@ pub(super) const UNKNOWN_AGENTS: u64 = 5000;
 pub(super) const HOME: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(600));
 /// The time after which a stream that ends is opened once more at the same relay.
 pub(super) const PROVEN: Duration = Duration::from_secs(60);
-/// The most servers that Marathon depends on.
-pub(super) const MAX_SERVERS: usize = 64;

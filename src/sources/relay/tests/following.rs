@@ -97,22 +97,78 @@ fn a_relay_with_an_older_event_that_hears_marathon_is_believed_after_10_seconds(
     assert_eq!(told[..2], ["opened", "read: 3 tasks"], "{told:?}");
 }
 
+/// As when there is no leader.
 #[test]
-fn a_relay_that_loses_marathon_gives_way_once_and_then_the_stream_ends() {
+fn an_agent_stays_where_it_is_while_no_relay_hears_marathon() {
     let mut world = World::new(relays(), None);
-    for _ in 0..2 {
-        let relay = world.serve();
-        world.want_all();
-        world.take_told();
-        world.relays[relay].status.silent_ms = Some(30_000);
-        world.beat();
-        let told = world.take_told();
-        assert!(told[0].contains("it has heard nothing of Marathon for 30 s"), "{told:?}");
+    let relay = world.serve();
+    world.take_told();
+    for relay in &mut world.relays {
+        relay.status.stream_error = Some("connection refused".to_owned());
     }
-    assert!(world.connected.is_some(), "the other one hears nothing either");
-    world.want_all();
+    assert_eq!(world.live(4), 0);
+    assert_eq!(world.take_told(), [""; 0], "it may be a short gap");
+    assert_eq!(world.live(300), 0);
     let told = world.take_told();
-    assert!(told[0].starts_with("not read: relay http://"), "{told:?}");
+    assert!(told[0].contains("it hears no events of Marathon"), "{told:?}");
+    world.want_all();
+    assert!(world.take_told()[0].starts_with("not read: relay http://"));
+    world.relays[relay].status.stream_error = None;
+    assert_eq!(world.live(300), 0);
+    assert_eq!(world.take_told()[0], "opened");
+}
+
+#[test]
+fn an_agent_goes_once_to_a_relay_that_hears_marathon() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.relays[relay].status.silent_ms = Some(30_000);
+    assert_eq!(world.live(300), 1);
+    assert_eq!(world.connected, Some(1 - relay));
+}
+
+#[test]
+fn a_relay_whose_snapshot_does_not_begin_is_left() {
+    let mut world = World::new(relays(), None);
+    world.pass(0);
+    let relay = world.connected.unwrap();
+    let hello = world.start(relay).remove(0);
+    world.receive(&hello);
+    for _ in 0..29 {
+        world.pass(2);
+        world.step(|follower, now, _| follower.on_bytes(now));
+    }
+    assert_eq!(world.connected, Some(relay));
+    world.pass(2);
+    assert_ne!(world.connected, Some(relay));
+}
+
+#[test]
+fn an_event_shows_that_a_relay_has_caught_up() {
+    let mut world = World::new(relays(), None);
+    world.lose_a_relay_that_knew_more();
+    world.want_all();
+    let second = world.serve();
+    assert_eq!(world.take_told(), [""; 0]);
+    let event = Event { at: Some(LATE.parse().unwrap()), change: Change::Other };
+    let published = world.relays[second].feed.publish(&Record::Event(event), Scope::Vips);
+    world.receive(&published.segment);
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+}
+
+#[test]
+fn a_loss_that_is_accepted_during_a_snapshot_is_accepted_after_it() {
+    let mut world = World::new(relays(), None);
+    world.pass(0);
+    let relay = world.connected.unwrap();
+    let snapshot = world.start(relay);
+    let accepted = world.relays[relay].feed.publish(&Record::Accepted, Scope::Vips);
+    world.receive(&snapshot[0]);
+    world.receive(&accepted.segment);
+    for segment in &snapshot[1..] {
+        world.receive(segment);
+    }
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks", "Accepted"]);
 }
 
 /// What an answer lacks is judged as a whole: change by change, no loss would look large.
@@ -180,9 +236,9 @@ fn an_agent_goes_home_only_once_its_own_relay_is_ready() {
         world.beat();
     }
     assert_eq!((world.connected, &world.probed[..1]), (Some(second), &[first][..]));
-    world.step(|follower, now, orders| follower.on_probe(false, now, orders));
+    world.step(|follower, now, orders| follower.on_probe(first, false, now, orders));
     assert_eq!(world.connected, Some(second));
-    world.step(|follower, now, orders| follower.on_probe(true, now, orders));
+    world.step(|follower, now, orders| follower.on_probe(first, true, now, orders));
     assert_eq!(world.connected, Some(first));
 }
 

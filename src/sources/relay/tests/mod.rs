@@ -14,6 +14,7 @@ use relay::{Epoch, Feed, MarathonStatus, Record, Scope, Segment};
 
 use super::super::marathon::messages::Message;
 use super::follower::Follower;
+use super::link::is_heard;
 use super::orders::{Now, Order};
 
 /// A relay, as far as it answers.
@@ -67,6 +68,8 @@ struct World {
     decoder: Decoder,
     /// The relay that the follower is connected to.
     connected: Option<usize>,
+    /// How often it has connected.
+    connects: usize,
     streams: u64,
     told: Vec<Message>,
     asked: Vec<Action>,
@@ -83,6 +86,7 @@ impl World {
             now: Duration::ZERO,
             decoder: Decoder::default(),
             connected: None,
+            connects: 0,
             streams: 0,
             told: Vec::new(),
             asked: Vec::new(),
@@ -100,6 +104,7 @@ impl World {
             match order {
                 Order::Connect { relay, .. } => {
                     self.connected = Some(relay);
+                    self.connects += 1;
                     self.decoder = Decoder::default();
                 }
                 Order::Disconnect => self.connected = None,
@@ -148,18 +153,44 @@ impl World {
     fn serve(&mut self) -> usize {
         self.pass(0);
         let relay = self.connected.expect("a connection");
-        let status = self.relays[relay].status.clone();
-        let first = self.relays[relay].feed.start_stream(None, Scope::Vips, status).unwrap();
-        for segment in first.all() {
-            self.receive(segment);
+        for segment in self.start(relay) {
+            self.receive(&segment);
         }
         relay
+    }
+
+    /// Returns the first segments of a relay's stream.
+    fn start(&mut self, relay: usize) -> Vec<Segment> {
+        let status = self.relays[relay].status.clone();
+        let first = self.relays[relay].feed.start_stream(None, Scope::Vips, status).unwrap();
+        first.all().cloned().collect()
     }
 
     fn beat(&mut self) {
         let relay = self.connected.expect("a connection");
         let segment = self.relays[relay].heartbeat();
         self.receive(&segment);
+    }
+
+    /// Lets time go by at relays that beat and answer. Returns how often the follower has gone to
+    /// another one.
+    fn live(&mut self, seconds: u64) -> usize {
+        let before = self.connects;
+        for _ in 0..seconds / 2 {
+            self.pass(2);
+            self.beat();
+            for relay in std::mem::take(&mut self.probed) {
+                let connects = self.connects;
+                let is_ready = is_heard(&self.relays[relay].status);
+                self.step(|follower, now, orders| {
+                    follower.on_probe(relay, is_ready, now, orders);
+                });
+                if self.connects > connects {
+                    self.serve();
+                }
+            }
+        }
+        self.connects - before
     }
 
     /// Has a relay serve, tell of a late event and break off. Returns it.
