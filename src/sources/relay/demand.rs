@@ -1,16 +1,18 @@
 //! What the source wants of Marathon, and its answers: from a relay, or from Marathon itself.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use marathon::WorkloadKey;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
+use marathon::{Kind, WorkloadKey};
 use relay::{MarathonStatus, Mirror};
 
 use super::super::marathon::messages::{Message, ReadError};
 use super::link::is_heard;
-use super::orders::Order;
+use super::orders::{Now, Order};
+use super::timing::{NEWS, READ};
 
 /// The stream that the source wants.
 #[derive(Debug, Clone, Copy)]
@@ -24,19 +26,22 @@ struct Wanted {
 pub(super) struct Demand {
     stream: Option<Wanted>,
     everything: bool,
-    keys: BTreeSet<WorkloadKey>,
+    /// Apps and pods, and since when they are wanted.
+    keys: BTreeMap<WorkloadKey, Duration>,
+    /// The ids of those of which the relay has told bad news since their last record, and when.
+    news: BTreeMap<String, Duration>,
     /// Somebody has accepted a loss at the relay, before the source was told of it.
     accepted: bool,
 }
 
 impl Demand {
     /// Notes a request of the source.
-    pub(super) fn note(&mut self, request: Action) {
+    pub(super) fn note(&mut self, request: Action, now: Now) {
         match request {
             Action::Open { stream, .. } => self.stream = Some(Wanted { stream, is_open: false }),
             Action::Close => self.stream = None,
             Action::ReadEverything => self.everything = true,
-            Action::Read(key) => drop(self.keys.insert(key)),
+            Action::Read(key) => drop(self.keys.entry(key).or_insert(now.at)),
         }
     }
 
@@ -84,6 +89,23 @@ impl Demand {
         }
     }
 
+    /// Notes bad news. What the mirror has of its app or pod is older, and must not refute it.
+    pub(super) fn note_news(&mut self, event: &Event, mirror: &Mirror, now: Now) {
+        let (Change::State { of, .. } | Change::Health { of, .. }) = &event.change else { return };
+        let key = |kind| WorkloadKey { kind, id: of.workload.as_str().into() };
+        if [Kind::App, Kind::Pod].into_iter().any(|kind| mirror.get(&key(kind)).is_some()) {
+            self.news.insert(of.workload.clone(), now.at);
+        }
+    }
+
+    /// Notes that a record came. None: all of them.
+    pub(super) fn note_record(&mut self, key: Option<&WorkloadKey>) {
+        match key {
+            Some(key) => drop(self.news.remove(&*key.id)),
+            None => self.news.clear(),
+        }
+    }
+
     /// Passes on an event.
     pub(super) fn tell_event(&self, event: Event, orders: &mut Vec<Order>) {
         if let Some(stream) = self.open_stream() {
@@ -104,13 +126,15 @@ impl Demand {
         }
     }
 
-    /// Answers the reads from what a relay has told.
+    /// Answers the reads from what a relay has told. Those of which it has told bad news since wait.
     pub(super) fn answer(
         &mut self,
         mirror: &Mirror,
         status: &MarathonStatus,
+        now: Now,
         orders: &mut Vec<Order>,
     ) {
+        self.news.retain(|_, told_at| now.at < *told_at + NEWS);
         let leader = || status.leader.as_deref().map(str::to_owned);
         if std::mem::take(&mut self.everything) {
             let answer = Ok(mirror.to_snapshot(status));
@@ -119,8 +143,17 @@ impl Demand {
                 orders.push(Order::Tell(Message::Accepted));
             }
         }
-        for key in std::mem::take(&mut self.keys) {
-            let answer = Ok(mirror.get(&key).map(Arc::clone));
+        for (key, asked_at) in std::mem::take(&mut self.keys) {
+            let answer = if !self.news.contains_key(&*key.id) {
+                Ok(mirror.get(&key).map(Arc::clone))
+            } else if now.at < asked_at + READ {
+                self.keys.insert(key, asked_at);
+                continue;
+            } else {
+                Err(ReadError::Relay(
+                    "the relay has not read it since the last bad news".to_owned(),
+                ))
+            };
             orders.push(Order::Tell(Message::Read { key, answer, leader: leader() }));
         }
     }
@@ -132,7 +165,7 @@ impl Demand {
             let answer = Err(error());
             orders.push(Order::Tell(Message::ReadEverything { answer, leader: None }));
         }
-        for key in std::mem::take(&mut self.keys) {
+        for key in std::mem::take(&mut self.keys).into_keys() {
             orders.push(Order::Tell(Message::Read { key, answer: Err(error()), leader: None }));
         }
     }
@@ -143,6 +176,6 @@ impl Demand {
             orders.push(Order::Ask(Action::ReadEverything));
         }
         let keys = std::mem::take(&mut self.keys);
-        orders.extend(keys.into_iter().map(|key| Order::Ask(Action::Read(key))));
+        orders.extend(keys.into_keys().map(|key| Order::Ask(Action::Read(key))));
     }
 }

@@ -82,7 +82,7 @@ impl Follower {
 
     /// Takes in a request of the source.
     pub(crate) fn on_request(&mut self, request: Action, now: Now, orders: &mut Vec<Order>) {
-        self.demand.note(request);
+        self.demand.note(request, now);
         self.open_stream(orders);
         self.answer_wanted(now, orders);
     }
@@ -185,9 +185,8 @@ impl Follower {
             self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
             places.push(0);
         }
-        let relays = self.order.len();
-        let next = self.hearing.next_to_ask(relays, now.at);
-        places.extend(next.map(|after| (self.place + after) % relays));
+        let next = self.hearing.next_to_ask(self.order.len(), now.at);
+        places.extend(next.map(|after| (self.place + after) % self.order.len()));
         let asked = places.iter().filter_map(|place| self.order.get(*place));
         orders.extend(asked.map(|relay| Order::Probe { relay: *relay }));
     }
@@ -254,6 +253,7 @@ impl Follower {
         match (&mut self.link, change) {
             (Link::Catching { whole, status, told_at, .. }, Change::Whole(told)) => {
                 (*whole, *status, *told_at) = (Some(now.at), told, Some(now.at));
+                self.demand.note_record(None);
                 self.judge(now, orders);
             }
             (Link::Catching { whole, .. }, Change::Resumed) => *whole = Some(now.at),
@@ -274,11 +274,13 @@ impl Follower {
                 *status = told;
                 self.note_status(has_new_leader, now, orders);
             }
-            (Link::Followed { whole: Some(has_changed), .. }, Change::Workload(_)) => {
-                *has_changed = true;
-            }
-            (Link::Followed { .. }, Change::Workload(key)) => {
-                self.demand.tell_workload(key, &self.mirror, orders);
+            (Link::Followed { whole, .. }, Change::Workload(key)) => {
+                self.demand.note_record(Some(&key));
+                match whole {
+                    Some(has_changed) => *has_changed = true,
+                    None => self.demand.tell_workload(key, &self.mirror, orders),
+                }
+                self.answer_wanted(now, orders);
             }
             (Link::Followed { whole, .. }, Change::WholeBegins) => *whole = Some(false),
             (Link::Followed { whole, .. }, Change::WholeEnds) => {
@@ -289,6 +291,7 @@ impl Follower {
             }
             (Link::Followed { .. }, Change::Event(event)) => {
                 self.latest_event = self.latest_event.max(event.at);
+                self.demand.note_news(&event, &self.mirror, now);
                 self.demand.tell_event(event, orders);
             }
             (Link::Followed { .. }, Change::Accepted) => {
@@ -314,11 +317,8 @@ impl Follower {
         let is_later = |silent| Duration::from_millis(silent) + since_told < waited;
         let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
         if lags && waited >= CATCH_UP && (!is_heard(status) || !has_heard && waited >= LAGGING) {
-            return self.leave(
-                "it knows less than the last one, and hears no Marathon",
-                now,
-                orders,
-            );
+            let why = "it knows less than the last one, and hears no Marathon";
+            return self.leave(why, now, orders);
         }
         if lags && !(waited >= CATCH_UP && has_heard) {
             return;
@@ -354,6 +354,7 @@ impl Follower {
             return;
         }
         self.demand.beat(status, orders);
+        self.answer_wanted(now, orders);
     }
 
     /// Opens the stream that the source wants, if a relay is followed that hears Marathon.
@@ -370,7 +371,7 @@ impl Follower {
         }
         match &self.link {
             Link::Followed { status, .. } if is_heard(status) && status.read_error.is_none() => {
-                self.demand.answer(&self.mirror, status, orders);
+                self.demand.answer(&self.mirror, status, now, orders);
             }
             Link::Followed { status, .. } => {
                 let why = format!("relay {}: {}", self.name(), unread_reason(status));

@@ -18,6 +18,10 @@ pub(super) const DEAF: Duration = Duration::from_secs(5);
 pub(super) const DEAF_SPREAD: Duration = Duration::from_secs(2);
 /// ...and the time until the next one is asked.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// The longest time for which a read waits for what the relay reads after bad news; it fails then.
+pub(super) const READ: Duration = Duration::from_secs(3);
+/// The time for which bad news makes reads wait: its relay has read by then, or reads nothing.
+pub(super) const NEWS: Duration = Duration::from_secs(10);
 /// The longest time in which nothing of a snapshot comes.
 pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
 /// Time without a relay after which reads fail.

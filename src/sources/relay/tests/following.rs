@@ -1,6 +1,7 @@
 //! Which relay is followed, and what is believed of it.
 
-use marathon::events::{Change, Event, Touched};
+use marathon::TaskState;
+use marathon::events::{Change, Event, Subject, Touched};
 use marathon::watch::Action;
 use relay::{Record, Scope};
 
@@ -141,6 +142,33 @@ fn a_relay_whose_snapshot_does_not_begin_is_left() {
     assert_eq!(world.connected, Some(relay));
     world.pass(2);
     assert_ne!(world.connected, Some(relay));
+}
+
+/// What the mirror has is older than the event, and would refute it.
+#[test]
+fn a_read_waits_for_what_the_relay_reads_after_bad_news() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    let of = Subject { workload: "/web".into(), id: "web.1".into(), version: None };
+    let event = Event { at: None, change: Change::State { of, state: TaskState::Killing } };
+    let ask = |world: &mut World| {
+        let published =
+            world.relays[relay].feed.publish(&Record::Event(event.clone()), Scope::Vips);
+        world.receive(&published.segment);
+        let read = Action::Read(web(0).key());
+        world.step(|follower, now, orders| follower.on_request(read, now, orders));
+        world.take_told()
+    };
+    assert_eq!(ask(&mut world), ["event"]);
+    let record = world.relays[relay].feed.replace(&web(2), Scope::Vips).unwrap();
+    world.receive(&record.segment);
+    let told = world.take_told();
+    assert!(told[0] == "told: 2 tasks" && told[1].starts_with("Read {"), "{told:?}");
+    assert_eq!(ask(&mut world), ["event"]);
+    world.pass(4);
+    let told = world.take_told();
+    assert!(told[0].contains("has not read it since"), "{told:?}");
 }
 
 #[test]
