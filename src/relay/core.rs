@@ -32,6 +32,8 @@ pub(super) struct RelayCore {
     wakes_at: Duration,
     feed: Feed,
     status: MarathonStatus,
+    /// Apps and pods of which bad news was passed on that no record has followed yet.
+    unconfirmed: BTreeSet<WorkloadKey>,
     /// The servers that Marathon depends on.
     servers: BTreeSet<String>,
     /// The time of the last byte from Marathon.
@@ -48,6 +50,7 @@ impl RelayCore {
             wakes_at: now,
             feed: Feed::new(epoch),
             status: MarathonStatus::default(),
+            unconfirmed: BTreeSet::new(),
             servers: BTreeSet::new(),
             heard_at: None,
         }
@@ -210,19 +213,30 @@ impl RelayCore {
             Change::Posted(touched) | Change::Removed(touched) => [touched.id.as_str()].into(),
             Change::Group(_) | Change::Unreadable | Change::Other => return None,
         };
-        let scope = ids.into_iter().filter_map(|id| self.scope_of(id)).min()?;
+        let scope = ids.iter().filter_map(|id| self.scope_of(id)).min()?;
+        if matches!(event.change, Change::State { .. } | Change::Health { .. }) {
+            let keys = ids.iter().flat_map(|id| keys_of(id));
+            self.unconfirmed.extend(keys.filter(|key| self.feed.lists(key, Scope::All)));
+        }
         Some(self.feed.publish(&Record::Event(event.clone()), scope))
     }
 
     /// Returns the agents that know an app or pod of this id.
     fn scope_of(&self, id: &str) -> Option<Scope> {
-        let keys = [Kind::App, Kind::Pod].map(|kind| WorkloadKey { kind, id: id.into() });
+        let keys = keys_of(id);
         let lists = |scope| keys.iter().any(|key| self.feed.lists(key, scope));
         [Scope::Vips, Scope::All].into_iter().find(|scope| lists(*scope))
     }
 
     fn advance(&mut self, input: Input, now: Duration, step: &mut RelayStep) {
         let is_whole = matches!(input, Input::ReadEverything { .. });
+        let read: BTreeSet<WorkloadKey> = match &input {
+            Input::ReadEverything { answer: Some(_), .. } => std::mem::take(&mut self.unconfirmed),
+            Input::Read { key, answer: ReadOutcome::Found(_), .. } => {
+                self.unconfirmed.take(key).into_iter().collect()
+            }
+            _ => BTreeSet::new(),
+        };
         let update = self.watch.handle_input(input, now);
         self.wakes_at = update.wake_at;
         step.actions.extend(update.actions);
@@ -231,7 +245,11 @@ impl RelayCore {
         if is_whole {
             step.published.push(self.feed.publish(&Record::WholeBegins, Scope::Vips));
         }
+        // Agents wait for the record of bad news, also where the reading doesn't show it.
+        let unchanged = read.iter().filter(|key| !update.changed.contains(*key));
+        step.published.extend(unchanged.filter_map(|key| self.feed.confirm(key)));
         for key in update.changed {
+            self.unconfirmed.remove(&key);
             let published = match self.watch.get(&key) {
                 Some(workload) => {
                     let has_vips = workload.has_vip_labels();
@@ -257,6 +275,10 @@ impl RelayCore {
     }
 }
 
+fn keys_of(id: &str) -> [WorkloadKey; 2] {
+    [Kind::App, Kind::Pod].map(|kind| WorkloadKey { kind, id: id.into() })
+}
+
 fn count_hosts(snapshot: &Snapshot) -> u64 {
     let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
     let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
@@ -269,6 +291,9 @@ fn cut_reason(why: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use marathon::events::sse::Frame;
+    use marathon::{Document, Records};
+
     use super::*;
     use crate::sources::marathon::messages::ReadError;
 
@@ -287,5 +312,49 @@ mod tests {
         assert!(read[0].starts_with(b"event: heartbeat"), "{read:?}");
         let again = told(answer(Ok(Snapshot::default())), 3);
         assert!(!again.iter().any(|text| text.starts_with(b"event: heartbeat")), "{again:?}");
+    }
+
+    #[test]
+    fn a_reading_that_refutes_bad_news_is_told_though_it_changes_nothing() {
+        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
+        let at = Duration::from_secs;
+        let task = r#"{"id":"a","appId":"/db","host":"10.0.0.1","ports":[1],"state":"TASK_RUNNING",
+            "startedAt":"2026-01-01T00:00:00Z","version":"2026-01-01T00:00:00Z"}"#;
+        let apps = format!(
+            r#"{{"apps":[{{"id":"/db","version":"2026-01-01T00:00:00Z","instances":1,"tasks":[{task}],
+                "portDefinitions":[{{"port":1,"labels":{{"VIP_0":"3.3.0.6:80"}}}}]}}]}}"#
+        );
+        let apps = Document::parse_apps(apps.as_bytes()).unwrap();
+        let all = apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default());
+        let db = all.workloads[0].clone();
+        let answer = Message::ReadEverything { answer: Ok(all), leader: None };
+        let mut actions = core.tick(core.wake_at()).actions;
+        while !actions.contains(&Action::ReadEverything) {
+            actions.extend(core.tick(core.wake_at()).actions);
+        }
+        core.on_message(answer, at(1));
+        assert_eq!(core.count(Scope::Vips), 1);
+        let stream = actions.iter().find_map(|action| match action {
+            Action::Open { stream, .. } => Some(*stream),
+            _ => None,
+        });
+        let stream = stream.unwrap();
+        core.on_message(Message::Opened { stream, leader: None }, at(1));
+        let frame = Frame {
+            event: Some("status_update_event".to_owned()),
+            data: r#"{"taskId":"a","appId":"/db","taskStatus":"TASK_KILLED",
+                "timestamp":"2026-01-01T00:00:05Z","version":"2026-01-01T00:00:00Z"}"#
+                .to_owned(),
+        };
+        let told = core.on_message(Message::Event { stream, event: Event::parse(&frame) }, at(2));
+        let texts = |step: &RelayStep| -> Vec<String> {
+            let text = |each: &Published| String::from_utf8(each.segment.text().to_vec()).unwrap();
+            step.published.iter().map(text).collect()
+        };
+        assert_eq!(texts(&told).len(), 1, "the event alone");
+        let key = WorkloadKey { kind: Kind::App, id: "/db".into() };
+        let answer = Message::Read { key, answer: Ok(Some(db)), leader: None };
+        let told = core.on_message(answer, at(3));
+        assert!(texts(&told).iter().any(|text| text.starts_with("event: workload")), "{told:?}");
     }
 }

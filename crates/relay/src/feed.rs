@@ -163,6 +163,19 @@ impl Feed {
         Some(published)
     }
 
+    /// Publishes an app or pod once more, if it is listed: a reading shows that it is as it was, though
+    /// an event said otherwise.
+    pub fn confirm(&mut self, key: &WorkloadKey) -> Option<Published> {
+        let listed = self.listed.get(key)?;
+        let (workload, scope) = (Arc::clone(&listed.workload), listed.published.scope);
+        let text = Record::Workload(Arc::clone(&workload)).to_sse(&self.epoch, self.last + 1);
+        let published = self.publish_text(text, scope);
+        let listed = Listed { workload, published: published.clone() };
+        self.listed.insert(key.clone(), listed);
+        self.snapshots.clear();
+        Some(published)
+    }
+
     /// Removes an app or pod. Returns the record, if it was listed.
     pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
         self.left_out.remove(key);
