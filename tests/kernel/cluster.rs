@@ -20,6 +20,8 @@ pub(crate) const API: &str = "10.77.0.1:8080";
 
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<String>,
+    /// What agents call their nodes, in the same order.
+    pub(crate) node_names: Vec<String>,
     agents: Vec<Option<Child>>,
     marathon: Child,
 }
@@ -83,7 +85,8 @@ impl Cluster {
         let mut said = String::new();
         BufReader::new(marathon.stdout.take().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains(API), "{said}");
-        Self { agents: nodes.iter().map(|_| None).collect(), nodes, marathon }
+        let agents = nodes.iter().map(|_| None).collect();
+        Self { agents, node_names: nodes.clone(), nodes, marathon }
     }
 
     /// Arguments of the agent on a node, after `vipd run`.
@@ -95,7 +98,7 @@ impl Cluster {
             "--socket".into(),
             format!("/run/{name}/agent.sock"),
             "--node-name".into(),
-            name.clone(),
+            self.node_names[node].clone(),
         ]
     }
 
