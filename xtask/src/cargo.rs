@@ -134,13 +134,9 @@ impl Workspace {
         self.build_targets(&["test", "--workspace", "--no-run", "--test", PACKAGE], wanted)
     }
 
-    /// Builds the workspace's programs, except xtask and the benchmark.
+    /// Builds the workspace's programs. All of them, as for the kernel tests.
     pub(crate) fn build_programs(&self) -> Result<Vec<Built>> {
-        let ours = env!("CARGO_PKG_NAME");
-        self.build_targets(
-            &["build", "--workspace", "--exclude", ours, "--exclude", "bench", "--bins"],
-            Target::is_program,
-        )
+        self.build_targets(&["build", "--workspace", "--bins"], Target::is_program)
     }
 
     /// Builds vipd and the benchmark with the release profile.

@@ -45,7 +45,7 @@ const STEPS: [(&str, &[&str]); 7] = [
     ),
     ("dependencies", &["deny", "check", "licenses", "bans", "sources"]),
     ("unit, integration and doc tests", &["test", "--workspace", "--no-fail-fast"]),
-    ("fuzz targets, one minute", &["run", "--package", "fuzz-targets", "--", "60"]),
+    ("fuzz targets, one minute", &["test", "--workspace", "--test", "minute"]),
     ("the status page in a browser", &["test", "--workspace", "--test", "page"]),
 ];
 

@@ -1,14 +1,19 @@
 //! Fuzz targets. Each feeds bytes to a parser of what others write, and panics where the parser
 //! breaks a promise: it never panics itself, and its result doesn't depend on what doesn't matter.
 //!
-//! `fuzz/` runs them under cargo-fuzz; the program of this crate runs them in a plain loop.
+//! `fuzz/` runs them under cargo-fuzz; the program of this crate and its test `minute` run them in a
+//! plain loop.
 
 mod kernel;
 mod marathon_api;
+mod mutate;
 mod names;
 mod node_files;
+mod plain_loop;
 mod relay_stream;
 mod sse;
+
+pub use plain_loop::run_for;
 
 /// A fuzz target, with the directory of its corpus under `fuzz/corpus/`.
 #[derive(Debug, Clone, Copy)]
