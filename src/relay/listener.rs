@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -103,9 +106,9 @@ pub(super) async fn serve_forever(
         };
         let _ = connection.set_nodelay(true);
         let peer = Peer(seat.address);
-        let (tls, router) = (tls.clone(), router.clone().layer(Extension(peer)));
+        let (tls, router) = (tls.clone(), router.clone());
         connections.spawn(async move {
-            serve_connection(connection, tls, router).await;
+            serve_connection(connection, peer, tls, router).await;
             drop(seat);
         });
     }
@@ -115,12 +118,17 @@ fn canonical_address(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
 
-async fn serve_connection(connection: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+async fn serve_connection(
+    connection: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+) {
     match tls {
-        None => serve_requests(connection, router).await,
+        None => serve_requests(connection, peer, router).await,
         Some(tls) => {
             if let Ok(Ok(connection)) = timeout(HANDSHAKE, tls.accept(connection)).await {
-                serve_requests(connection, router).await;
+                serve_requests(connection, peer, router).await;
             }
         }
     }
@@ -128,10 +136,17 @@ async fn serve_connection(connection: TcpStream, tls: Option<TlsAcceptor>, route
 
 async fn serve_requests(
     connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
 ) {
     let taken = Arc::new(LastTaken::default());
-    let service = TowerToHyperService::new(router.layer(Extension(Arc::clone(&taken))));
+    // Not layers of the router: those would have all of its routes in memory again for each connection.
+    let (routes, of_connection) = (TowerToHyperService::new(router), Arc::clone(&taken));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Arc::clone(&of_connection));
+        routes.call(request)
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10);
     let connection = builder.serve_connection(TokioIo::new(connection), service);
