@@ -29,6 +29,8 @@ pub(crate) use steps::run_steps;
 pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
     let machine = Machine::choose(on)?;
     let workspace = Workspace::read_metadata()?;
+    // The build replaces this program, whose path is unknown then.
+    let ours = own_program()?.display().to_string();
     let step = Step::start("building vipd and the Marathon simulator");
     let programs = workspace.build_programs()?;
     step.end("built");
@@ -40,7 +42,7 @@ pub(crate) fn run_demo(on: Option<Machine>) -> Result<bool> {
         args: vec![
             colour_setting(stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref())
                 .to_owned(),
-            own_program()?.display().to_string(),
+            ours,
             "demo-steps".to_owned(),
         ],
         programs: programs.first().and_then(|built| built.executable.parent()).map(PathBuf::from),
