@@ -221,6 +221,8 @@ fn an_agent_does_all_of_its_work_within_the_rights_of_its_unit() {
     assert_eq!(node.forbidden_calls(), [""; 0]);
     let denied = ["ermission denied", "not permitted", "EPERM", "EACCES"];
     let mut lines = node.journal("-u vipd -u vipd-dns -u vipd-setup");
-    lines.retain(|line| denied.iter().any(|text| line.contains(text)));
+    // A note is of a command, which goes on without the socket; the agent's own lines have a level.
+    let is_denied = |line: &String| denied.iter().any(|text| line.contains(text));
+    lines.retain(|line| is_denied(line) && !line.starts_with("note: "));
     assert_eq!(lines, [""; 0]);
 }
