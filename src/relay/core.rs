@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use marathon::client::with_sources;
 use marathon::events::{Change, Event};
-use marathon::watch::{Action, Config, Input, ReadOutcome, State};
-use marathon::{Kind, Snapshot, WorkloadKey};
-use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Segment, Start};
+use marathon::watch::{Action, Config, Input, ReadOutcome, State, count_hosts};
+use marathon::{Kind, WorkloadKey};
+use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Start};
 
 use crate::sources::marathon::messages::Message;
 
@@ -83,10 +83,11 @@ impl RelayCore {
         MarathonStatus { silent_ms, ..self.status.clone() }
     }
 
-    /// Encodes a heartbeat for whoever listens now.
-    pub(super) fn encode_heartbeat(&mut self, now: Duration) -> Segment {
+    /// Makes a heartbeat for whoever listens now. It has the number of the last record.
+    pub(super) fn heartbeat(&mut self, now: Duration) -> Published {
         let status = self.status(now);
-        self.feed.encode_passing(&Record::Heartbeat(status))
+        let segment = self.feed.encode_passing(&Record::Heartbeat(status));
+        Published { number: self.position().number, scope: Scope::Vips, segment }
     }
 
     /// Returns the first segments for a new agent. None: not everything is known yet.
@@ -117,22 +118,7 @@ impl RelayCore {
     /// Takes in a message from Marathon. A change of what agents judge this relay by is told ahead of the
     /// rest: they must not refuse what follows because of trouble that is over.
     pub(super) fn on_message(&mut self, message: Message, now: Duration) -> RelayStep {
-        let (before, number) = (self.troubles(), self.position().number);
-        let mut step = self.take_in(message, now);
-        if self.troubles() != before {
-            let segment = self.encode_heartbeat(now);
-            step.published.insert(0, Published { number, scope: Scope::Vips, segment });
-        }
-        step
-    }
-
-    /// Returns what agents judge this relay by.
-    fn troubles(&self) -> (bool, bool, Option<String>) {
-        let MarathonStatus { stream_error, read_error, leader, .. } = &self.status;
-        (stream_error.is_some(), read_error.is_some(), leader.as_ref().map(ToString::to_string))
-    }
-
-    fn take_in(&mut self, message: Message, now: Duration) -> RelayStep {
+        let before = self.troubles();
         let mut step = RelayStep::default();
         let input = match message {
             Message::Servers(servers) => {
@@ -166,7 +152,8 @@ impl RelayCore {
                 if let Ok(snapshot) = &answer {
                     self.status.framework.clone_from(&snapshot.framework);
                     self.status.framework_name.clone_from(&snapshot.framework_name);
-                    self.status.hosts = Some(count_hosts(snapshot));
+                    let hosts = count_hosts(snapshot.workloads.iter().map(Arc::as_ref));
+                    self.status.hosts = Some(hosts.into());
                 }
                 Input::ReadEverything { answer: answer.ok(), leader }
             }
@@ -181,8 +168,17 @@ impl RelayCore {
                 Input::Read { key, answer, leader }
             }
         };
+        if self.troubles() != before {
+            step.published.push(self.heartbeat(now));
+        }
         self.advance(input, now, &mut step);
         step
+    }
+
+    /// Returns what agents judge this relay by.
+    fn troubles(&self) -> (bool, bool, Option<Arc<str>>) {
+        let MarathonStatus { stream_error, read_error, leader, .. } = &self.status;
+        (stream_error.is_some(), read_error.is_some(), leader.clone())
     }
 
     fn note_heard(&mut self, leader: Option<&str>, now: Duration) {
@@ -279,12 +275,6 @@ fn keys_of(id: &str) -> [WorkloadKey; 2] {
     [Kind::App, Kind::Pod].map(|kind| WorkloadKey { kind, id: id.into() })
 }
 
-fn count_hosts(snapshot: &Snapshot) -> u64 {
-    let instances = snapshot.workloads.iter().flat_map(|workload| &workload.instances);
-    let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
-    hosts.len() as u64
-}
-
 fn cut_reason(why: &str) -> String {
     caps::cut_text(why, caps::REASON).into_owned()
 }
@@ -292,7 +282,7 @@ fn cut_reason(why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use marathon::events::sse::Frame;
-    use marathon::{Document, Records};
+    use marathon::{Document, Records, Snapshot};
 
     use super::*;
     use crate::sources::marathon::messages::ReadError;
@@ -314,10 +304,27 @@ mod tests {
         assert!(!again.iter().any(|text| text.starts_with(b"event: heartbeat")), "{again:?}");
     }
 
+    /// An agent whose stream ends after a record goes on after its number.
     #[test]
-    fn a_reading_that_refutes_bad_news_is_told_though_it_changes_nothing() {
+    fn no_record_has_a_higher_number_than_those_after_it() {
         let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
-        let at = Duration::from_secs;
+        while !core.tick(core.wake_at()).actions.contains(&Action::ReadEverything) {}
+        let answer = Message::ReadEverything { answer: Ok(one_app()), leader: Some("m".into()) };
+        let told = core.on_message(answer, core.wake_at()).published;
+        assert!(told.len() > 2, "the leader, and the app: {told:?}");
+        let mut last = 0;
+        for each in &told {
+            let text = String::from_utf8_lossy(each.segment.text());
+            let number =
+                text.split("\"number\":").nth(1).unwrap().split([',', '}']).next().unwrap();
+            assert_eq!(number.parse(), Ok(each.number), "{text}");
+            assert!(each.number >= last, "{told:?}");
+            last = each.number;
+        }
+    }
+
+    /// Makes an answer with the app `/db`, which has a VIP and the task `a`.
+    fn one_app() -> Snapshot {
         let task = r#"{"id":"a","appId":"/db","host":"10.0.0.1","ports":[1],"state":"TASK_RUNNING",
             "startedAt":"2026-01-01T00:00:00Z","version":"2026-01-01T00:00:00Z"}"#;
         let apps = format!(
@@ -325,7 +332,14 @@ mod tests {
                 "portDefinitions":[{{"port":1,"labels":{{"VIP_0":"3.3.0.6:80"}}}}]}}]}}"#
         );
         let apps = Document::parse_apps(apps.as_bytes()).unwrap();
-        let all = apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default());
+        apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
+    }
+
+    #[test]
+    fn a_reading_that_refutes_bad_news_is_told_though_it_changes_nothing() {
+        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
+        let at = Duration::from_secs;
+        let all = one_app();
         let db = all.workloads[0].clone();
         let answer = Message::ReadEverything { answer: Ok(all), leader: None };
         let mut actions = core.tick(core.wake_at()).actions;

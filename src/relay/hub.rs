@@ -107,9 +107,8 @@ impl Hub {
     fn beat(&self) {
         let now = self.now();
         let mut core = self.core();
-        let segment = core.encode_heartbeat(now);
-        let number = core.position().number;
-        self.publish(vec![Published { number, scope: Scope::Vips, segment }]);
+        let heartbeat = core.heartbeat(now);
+        self.publish(vec![heartbeat]);
     }
 
     /// Takes one step of the core, and publishes what comes of it. Returns the requests to Marathon.

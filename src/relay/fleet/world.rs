@@ -195,8 +195,8 @@ impl World {
                 self.push(self.now + BEAT, What::Beat(relay));
                 if self.is_running(relay) {
                     let since = self.now - self.relays[relay].started;
-                    let segment = self.relays[relay].core.encode_heartbeat(since);
-                    self.broadcast(relay, &segment);
+                    let heartbeat = self.relays[relay].core.heartbeat(since);
+                    self.broadcast(relay, &heartbeat.segment);
                 }
             }
             What::Agent(index, number, came) if self.agents[index].number == number => {

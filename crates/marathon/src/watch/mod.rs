@@ -107,10 +107,9 @@ impl State {
     pub fn restore(&mut self, workloads: Vec<Arc<Workload>>) -> BTreeSet<WorkloadKey> {
         let mut changed = Changed::new();
         let mut interner = Interner::default();
-        for workload in workloads {
+        for mut workload in workloads {
             let is_known = self.believed.get(&workload.key()).is_some();
             if workload.tasks_known && !is_known {
-                let mut workload = workload;
                 interner.intern_workload(Arc::make_mut(&mut workload));
                 self.believed.replace_workload(workload, Duration::ZERO, &mut changed);
             }
@@ -271,7 +270,8 @@ impl State {
     }
 }
 
-fn count_hosts<'a>(workloads: impl Iterator<Item = &'a Workload>) -> u32 {
+/// Counts the hosts that the instances of these workloads run on.
+pub fn count_hosts<'a>(workloads: impl Iterator<Item = &'a Workload>) -> u32 {
     let instances = workloads.flat_map(|workload| &workload.instances);
     let hosts: BTreeSet<_> = instances.filter_map(|instance| instance.host.as_deref()).collect();
     u32::try_from(hosts.len()).unwrap_or(u32::MAX)
