@@ -1,11 +1,8 @@
 //! Checks of the relays through which a Marathon is read.
 
-use relay::MarathonStatus;
+use relay::{MarathonStatus, UNHEARD_MS};
 
 use super::diagnosis::Check;
-
-/// The age of a relay's knowledge at which agents leave it.
-const OLD_MS: u64 = 25_000;
 
 /// Answer of one relay.
 #[derive(Debug)]
@@ -82,7 +79,7 @@ fn trouble_of(status: &Result<RelayFacts, String>) -> Option<(String, &'static s
     }
     match (stream_error, silent_ms) {
         (Some(why), _) => Some((format!("it hears no events of Marathon: {why}"), its_log)),
-        (None, Some(silent)) if *silent < OLD_MS => {
+        (None, Some(silent)) if *silent < UNHEARD_MS => {
             read_error.as_ref().map(|why| (format!("it can't read Marathon: {why}"), its_log))
         }
         (None, Some(silent)) => {

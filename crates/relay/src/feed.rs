@@ -156,11 +156,7 @@ impl Feed {
         self.left_out.remove(&key);
         // Receivers have to learn that the labels are gone, and what becomes of the tasks.
         let scope = before.map_or(scope, |before| before.published.scope.min(scope));
-        let published = self.publish_text(text, scope);
-        let listed = Listed { workload: Arc::clone(workload), published: published.clone() };
-        self.listed.insert(key, listed);
-        self.snapshots.clear();
-        Some(published)
+        Some(self.list(key, Arc::clone(workload), text, scope))
     }
 
     /// Publishes an app or pod once more, if it is listed: a reading shows that it is as it was, though
@@ -169,11 +165,21 @@ impl Feed {
         let listed = self.listed.get(key)?;
         let (workload, scope) = (Arc::clone(&listed.workload), listed.published.scope);
         let text = Record::Workload(Arc::clone(&workload)).to_sse(&self.epoch, self.last + 1);
+        Some(self.list(key.clone(), workload, text, scope))
+    }
+
+    /// Publishes the record of an app or pod, which is part of snapshots from now on.
+    fn list(
+        &mut self,
+        key: WorkloadKey,
+        workload: Arc<Workload>,
+        text: String,
+        scope: Scope,
+    ) -> Published {
         let published = self.publish_text(text, scope);
-        let listed = Listed { workload, published: published.clone() };
-        self.listed.insert(key.clone(), listed);
+        self.listed.insert(key, Listed { workload, published: published.clone() });
         self.snapshots.clear();
-        Some(published)
+        published
     }
 
     /// Removes an app or pod. Returns the record, if it was listed.

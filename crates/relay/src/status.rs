@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The most servers that Marathon depends on.
 const MAX_SERVERS: usize = 64;
 
+/// The longest silence of Marathon at a relay, in milliseconds. It sends a heartbeat every 10 s.
+pub const UNHEARD_MS: u64 = 25_000;
+
 /// The content of `heartbeat` and `complete`: what the relay knows of Marathon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarathonStatus {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use relay::MarathonStatus;
-
-use super::timing::UNHEARD_MS;
+use relay::{MarathonStatus, UNHEARD_MS};
 
 /// The stream of a relay.
 #[derive(Debug)]

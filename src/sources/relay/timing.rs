@@ -10,8 +10,6 @@ pub(super) const ROUND: Duration = Duration::from_secs(2);
 pub(super) const CATCH_UP: Duration = Duration::from_secs(10);
 /// The longest time for which a new relay may lag, however often it hears Marathon.
 pub(super) const LAGGING: Duration = Duration::from_secs(30);
-/// The longest silence of Marathon at a relay. It sends a heartbeat every 10 s.
-pub(super) const UNHEARD_MS: u64 = 25_000;
 /// The time for which a relay may hear no Marathon before others are asked: more than two heartbeats...
 pub(super) const DEAF: Duration = Duration::from_secs(5);
 /// ...the most that is added at random...
