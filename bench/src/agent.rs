@@ -113,8 +113,24 @@ impl Kernel for Forgetful {
 /// Measures the change of a real server's weight at these table sizes, on a kernel in memory.
 pub(crate) fn measure_in_memory(vips: &[usize], events: usize) {
     for vips in vips {
-        measure_reaction("react/agent", *vips, events, || Ok(Forgetful(FakeKernel::default())));
+        measure_with_fake("react/agent", *vips, events, read_marathon);
     }
+}
+
+/// Measures with a kernel in memory, and the client that this makes.
+pub(crate) fn measure_with_fake<T>(
+    name: &str,
+    vips: usize,
+    events: usize,
+    make_client: impl FnOnce(&str) -> (SourceClient, T),
+) {
+    measure_reaction(name, vips, events, || Ok(Forgetful(FakeKernel::default())), make_client);
+}
+
+/// Makes the client of an agent that reads Marathon itself.
+pub(crate) fn read_marathon(url: &str) -> (SourceClient, ()) {
+    let client = Client::new(&ClientConfig::new(vec![Url::parse(url).unwrap()])).unwrap();
+    (SourceClient::Marathon(Arc::new(client)), ())
 }
 
 /// Measures the same on this machine's own kernel.
@@ -129,7 +145,8 @@ pub(crate) fn measure_on_kernel(vips: &[usize], events: usize) {
     }
     for vips in vips {
         let settings = || Settings::default();
-        measure_reaction("react/kernel", *vips, events, move || LinuxKernel::open(settings()));
+        let open = move || LinuxKernel::open(settings());
+        measure_reaction("react/kernel", *vips, events, open, read_marathon);
         measure_floor(*vips, events);
         run_tool("ipvsadm", "-C");
         run_tool("ip", "link del vipd0");
@@ -176,31 +193,9 @@ fn measure_floor(vips: usize, events: usize) {
     call.join().unwrap();
 }
 
-/// Measures an agent with a kernel in memory whose client this makes for the URL of Marathon. What comes
-/// with the client is kept until the end.
-pub(crate) fn measure_reaction_of<T>(
-    name: &str,
-    vips: usize,
-    events: usize,
-    make_client: impl FnOnce(&str) -> (SourceClient, T),
-) {
-    let open = || Ok(Forgetful(FakeKernel::default()));
-    measure_client(name, vips, events, open, make_client);
-}
-
-fn measure_reaction<K: Kernel + 'static>(
-    name: &str,
-    vips: usize,
-    events: usize,
-    open: impl FnMut() -> Result<K, KernelError> + Send + 'static,
-) {
-    measure_client(name, vips, events, open, |url| {
-        let client = Client::new(&ClientConfig::new(vec![Url::parse(url).unwrap()])).unwrap();
-        (SourceClient::Marathon(Arc::new(client)), ())
-    });
-}
-
-fn measure_client<K: Kernel + 'static, T>(
+/// Measures an agent whose client this makes for the URL of Marathon. Whatever comes with the client is
+/// kept until the end.
+fn measure_reaction<K: Kernel + 'static, T>(
     name: &str,
     vips: usize,
     events: usize,

@@ -6,29 +6,19 @@ use std::io::BufRead;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Clients, Cluster, eventually, place, tell};
+use crate::cluster::{Clients, Cluster, checked_web, eventually, place, tell};
 
 const WEB: &str = "3.3.0.6:80";
 
 /// An app whose tasks keep serving for so many milliseconds after SIGTERM; its kill grace period is
 /// longer.
 fn web(instances: usize, stop_delay: u32, release: u32) -> Value {
-    json!({
-        "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
-        "env": {"SIM_STOP_DELAY_MS": stop_delay.to_string(), "RELEASE": release.to_string()},
-        "container": {
-            "type": "DOCKER",
-            "docker": {"image": "web"},
-            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": WEB}}],
-        },
-        "networks": [{"mode": "container/bridge"}],
-        "healthChecks": [{
-            "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 5,
-            "timeoutSeconds": 20, "maxConsecutiveFailures": 3,
-        }],
-        "taskKillGracePeriodSeconds": 3600,
-        "upgradeStrategy": {"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.5},
-    })
+    let mut app = checked_web(WEB, instances);
+    app["env"] =
+        json!({"SIM_STOP_DELAY_MS": stop_delay.to_string(), "RELEASE": release.to_string()});
+    app["taskKillGracePeriodSeconds"] = json!(3600);
+    app["upgradeStrategy"] = json!({"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.5});
+    app
 }
 
 /// A cluster with agents that serve an app.

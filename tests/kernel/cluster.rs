@@ -18,6 +18,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Address of the simulated Marathon's API.
 pub(crate) const API: &str = "10.77.0.1:8080";
 
+/// An app `/web` with a VIP, whose tasks Marathon checks.
+pub(crate) fn checked_web(vip: &str, instances: usize) -> Value {
+    json!({
+        "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
+        "container": {
+            "type": "DOCKER",
+            "docker": {"image": "web"},
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": vip}}],
+        },
+        "networks": [{"mode": "container/bridge"}],
+        "healthChecks": [{
+            "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 5,
+            "timeoutSeconds": 20, "maxConsecutiveFailures": 3,
+        }],
+    })
+}
+
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<String>,
     /// What agents call their nodes, in the same order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::netns;
 
-use crate::cluster::{API, Clients, Cluster, eventually, place, tell};
+use crate::cluster::{API, Clients, Cluster, checked_web, eventually, place, tell};
 use crate::world::Running;
 
 const WEB: &str = "3.3.0.6:80";
@@ -20,22 +20,6 @@ const ENOUGH: usize = 300;
 /// The longest time after which an agent without a relay has read Marathon itself: it waits 30 to
 /// 150 s, and the next read may be a minute later.
 const OWN_READ: Duration = Duration::from_secs(300);
-
-fn web(instances: usize) -> Value {
-    json!({
-        "id": "/web", "instances": instances, "cpus": 0.1, "mem": 16,
-        "container": {
-            "type": "DOCKER",
-            "docker": {"image": "web"},
-            "portMappings": [{"containerPort": 80, "hostPort": 0, "labels": {"VIP_0": WEB}}],
-        },
-        "networks": [{"mode": "container/bridge"}],
-        "healthChecks": [{
-            "protocol": "TCP", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 5,
-            "timeoutSeconds": 20, "maxConsecutiveFailures": 3,
-        }],
-    })
-}
 
 /// The cluster, its relays and its agents.
 pub(crate) struct World {
@@ -51,7 +35,7 @@ impl World {
     pub(crate) fn new(nodes: usize) -> Self {
         let mut cluster = Cluster::with_nodes(nodes);
         cluster.node_names = IMPATIENT.map(str::to_owned).to_vec();
-        cluster.send("POST", "/v2/apps", &web(4));
+        cluster.send("POST", "/v2/apps", &checked_web(WEB, 4));
         let folder = tempfile::tempdir_in("/run").unwrap();
         let world = Self { agents: Vec::new(), relays: [None, None], cluster, folder };
         world.write("token", "the-token\n");
@@ -204,7 +188,7 @@ fn relays_and_marathon_go_and_come_back_under_traffic() {
         }
     });
     let failed = clients.failures();
-    world.cluster.send("PUT", "/v2/apps/web", &web(5));
+    world.cluster.send("PUT", "/v2/apps/web", &checked_web(WEB, 5));
     world.cluster.settled("/web", 5);
     until_all_read_marathon(&world);
     assert_eq!(clients.failures(), failed, "agents read Marathon themselves");
@@ -214,7 +198,7 @@ fn relays_and_marathon_go_and_come_back_under_traffic() {
         eventually("all follow one", || world.followers().iter().sum::<u64>() == NODES as u64);
         world.until_streaming("events come from relays");
     });
-    world.cluster.send("PUT", "/v2/apps/web", &web(6));
+    world.cluster.send("PUT", "/v2/apps/web", &checked_web(WEB, 6));
     world.until_served(6, "a change comes through the relays");
     let (done, all) = clients.stop();
     assert_eq!(all, failed, "of {done}");

@@ -1,6 +1,7 @@
 //! The load on a Marathon from thousands of agents, by the model in `crates/marathon/tests/fleet`,
 //! for docs/scale.md.
 
+mod model;
 mod relays;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::page::replace_between;
-use crate::cargo::cargo_command;
-use crate::progress::Step;
+use model::run_model;
 use relays::model_relays;
 
 /// The model's cases: its own name of each, and one for people.
@@ -47,17 +47,11 @@ type Series = BTreeMap<(String, u32), BTreeMap<u64, Second>>;
 
 /// Runs the model and writes the page and its chart.
 pub(crate) fn model_fleet(root: &Path) -> Result<bool> {
-    let step = Step::start("running the model of 1,000 and 5,000 agents");
-    let output = cargo_command()
-        .args(["test", "--release", "-p", "marathon", "--no-default-features", "--test", "fleet"])
-        .args(["--", "--ignored", "--nocapture", "series_of_all"])
-        .current_dir(root)
-        .output()
-        .context("cannot start cargo")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the model failed: {said}{complaints}");
-    step.end("done");
+    let said = run_model(
+        "running the model of 1,000 and 5,000 agents",
+        &["-p", "marathon", "--no-default-features", "--test", "fleet", "series_of_all"],
+        root,
+    )?;
     let series = parse_series(&said);
     ensure!(!series.is_empty(), "the model printed no series");
     let table = load_table(&series);

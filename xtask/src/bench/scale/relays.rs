@@ -3,11 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::cargo::cargo_command;
-use crate::progress::Step;
+use super::model::run_model;
 
 /// The model's cases: its own name of each, and one for people.
 const CASES: [(&str, &str); 7] = [
@@ -22,17 +21,11 @@ const CASES: [(&str, &str); 7] = [
 
 /// Runs the model and returns its table.
 pub(super) fn model_relays(root: &Path) -> Result<String> {
-    let step = Step::start("running the model of 1,000 to 20,000 agents behind relays");
-    let output = cargo_command()
-        .args(["test", "--release", "-p", "vipd", "--lib", "relay::fleet::table_of_all"])
-        .args(["--", "--ignored", "--nocapture"])
-        .current_dir(root)
-        .output()
-        .context("cannot start cargo")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the model failed: {said}{complaints}");
-    step.end("done");
+    let said = run_model(
+        "running the model of 1,000 to 20,000 agents behind relays",
+        &["-p", "vipd", "--lib", "relay::fleet::table_of_all"],
+        root,
+    )?;
     let table = relay_table(&said);
     ensure!(table.lines().count() > 2, "the model printed no outcomes");
     Ok(table)
