@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ fn traffic(
     client: &'static str,
     family: Family,
     ports: Ports,
-    (slow, stop): (Slow, Arc<AtomicBool>),
+    (slow, stop, gate): (Slow, Arc<AtomicBool>, Arc<RwLock<()>>),
 ) -> JoinHandle<u32> {
     thread::spawn(move || {
         netns::join_netns(client);
@@ -140,6 +140,7 @@ fn traffic(
         let mut rounds = 0;
         while !stop.load(Ordering::Relaxed) {
             let who = format!("{client} {family:?}, round {rounds}");
+            let open_gate = gate.read().unwrap_or_else(PoisonError::into_inner);
             echo(&mut held).unwrap_or_else(|error| panic!("{who}, open connection: {error}"));
             ask_through(&udp).unwrap_or_else(|error| panic!("{who}, UDP: {error}"));
             let begun = Instant::now();
@@ -151,6 +152,7 @@ fn traffic(
             slow.note(&format!("{who}, no server"), begun);
             assert_eq!(refused, Err(ErrorKind::ConnectionRefused), "{who}, no server");
             rounds += 1;
+            drop(open_gate);
             // Leave an emulated processor time for what replaces the rules.
             thread::sleep(Duration::from_millis(20));
         }
@@ -167,6 +169,7 @@ fn the_rules_of_an_older_vipd_are_replaced_under_traffic_and_nothing_is_lost() {
         return say("not on this kernel: rules that an upgrade replaces");
     }
     let (slow, stop) = (Slow::default(), Arc::new(AtomicBool::new(false)));
+    let gate = Arc::new(RwLock::new(()));
     let clients = ["n1", "n1b", "n1r", "n4"];
     let resent = || clients.map(|client| net.seat(client).run(resent_syns));
     // An emulated machine on a busy one stands still at times, for longer than a client waits before
@@ -182,19 +185,21 @@ fn the_rules_of_an_older_vipd_are_replaced_under_traffic_and_nothing_is_lost() {
                 .map(move |(client, ports)| (client, family, ports(family)))
         })
         .map(|(client, family, ports)| {
-            (client, family, traffic(client, family, ports, (slow.clone(), Arc::clone(&stop))))
+            let shared = (slow.clone(), Arc::clone(&stop), Arc::clone(&gate));
+            (client, family, traffic(client, family, ports, shared))
         })
         .collect();
     for time in 1..=TIMES {
         // Show progress.
         say(&format!("upgrade: {time} of {TIMES}"));
+        // Nobody sends meanwhile: a packet between two rules may escape both, and this forgets no flow.
+        let closed = gate.write().unwrap_or_else(PoisonError::into_inner);
         for family in FAMILIES {
             let text = older(family);
             net.seat("n1").run(move || netns::run_tool_with_input("nft", "-f -", &text));
         }
-        // A packet between two rules may escape both when the older ones come back. Its
-        // retransmission is over after this.
-        thread::sleep(Duration::from_secs(3));
+        drop(closed);
+        thread::sleep(Duration::from_secs(1));
         let (before, standstills) = (resent(), resent_by_control());
         slow.take();
         let ran = vipd(&net, "n1", &["apply", "--force", "--no-pods", "--from", "-"], &apps);

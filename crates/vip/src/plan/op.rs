@@ -182,6 +182,19 @@ pub enum StaleFlows {
     },
 }
 
+impl StaleFlows {
+    /// Whether the first packet of such a flow may have met rules that are being replaced, so that the
+    /// kernel knows the flow only a moment after the newer ones are in force.
+    #[must_use]
+    pub fn may_begin_late(&self) -> bool {
+        match self {
+            Self::Older { translated } => *translated,
+            Self::Translated { .. } => true,
+            Self::Unanswered { .. } => false,
+        }
+    }
+}
+
 /// Writes which flows, and what is done to them.
 impl fmt::Display for StaleFlows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,9 +7,12 @@
 mod message;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Duration;
 
 use nl_ipvs::Family;
 use nl_pipeline::{Protocol, errno};
+use rustix::thread::{MembarrierCommand, membarrier};
 use vip::plan::StaleFlows;
 use vip::{Op, Vip};
 
@@ -37,6 +40,13 @@ impl Flows {
 
     /// Deletes the conntrack entries of the flows that the operations name. The others stay.
     pub fn forget_flows(&mut self, ops: &[&Op]) -> Vec<Answer> {
+        let may_begin_late = |op: &&Op| match op {
+            Op::ForgetFlows { flows, .. } => flows.may_begin_late(),
+            _ => false,
+        };
+        if self.socket.is_some() && ops.iter().any(may_begin_late) {
+            wait_for_packets_under_way();
+        }
         let [v4, v6] = [Family::Inet, Family::Inet6].map(|family| {
             let mut vips = BTreeMap::<Vip, BTreeSet<StaleFlows>>::new();
             for op in ops {
@@ -56,6 +66,19 @@ impl Flows {
             _ => v4.clone(),
         };
         ops.iter().map(answer).collect()
+    }
+}
+
+/// Waits until no packet is under way that met what was in force when this was called. Connection
+/// tracking lists a flow only once its first packet has passed all rules: a packet between two of them
+/// while they were replaced would keep the flow from the newer ones for as long as its client sends.
+fn wait_for_packets_under_way() {
+    /// Longer than a packet is under way in the kernel.
+    const LONG: Duration = Duration::from_millis(20);
+    // A grace period of RCU (`membarrier` in `kernel/sched/membarrier.c`): each packet passes the rules
+    // in one read-side section. Refused where a processor has no ticks, and by an older seccomp filter.
+    if membarrier(MembarrierCommand::Global).is_err() {
+        thread::sleep(LONG);
     }
 }
 
