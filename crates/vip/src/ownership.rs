@@ -48,6 +48,12 @@ impl Observed {
         })
     }
 
+    /// Returns the virtual service on a VIP if it carries our mark.
+    #[must_use]
+    pub fn our_service(&self, vip: &Vip) -> Option<&ObservedService> {
+        self.service(vip).filter(|service| service.settings.flags.contains(MARK))
+    }
+
     /// Counts the real servers that take new connections, for each service that carries our mark.
     #[must_use]
     pub fn servers_in_use(&self) -> BTreeMap<Vip, usize> {

@@ -69,6 +69,22 @@ impl Decided {
         self.services.get(vip)
     }
 
+    /// Returns the services on an address.
+    pub(super) fn services_on(
+        &self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (&Vip, &DesiredService)> {
+        self.services.range(Vip::all_on(address))
+    }
+
+    /// Returns the services on an address, to be changed.
+    pub(super) fn services_on_mut(
+        &mut self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (&Vip, &mut DesiredService)> {
+        self.services.range_mut(Vip::all_on(address))
+    }
+
     pub(super) fn all_services(&self) -> &BTreeMap<Vip, DesiredService> {
         &self.services
     }

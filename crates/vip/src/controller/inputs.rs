@@ -128,6 +128,7 @@ impl Controller {
     pub(super) fn touch_now(&mut self, addresses: impl IntoIterator<Item = IpAddr>, now: Duration) {
         for address in addresses {
             self.touched.entry(address).or_insert(now);
+            self.spoken_against.remove(&address);
             if let Some(retry) = self.retries.get_mut(&address) {
                 retry.at = now;
             }

@@ -178,6 +178,8 @@ pub struct Controller {
     /// Real servers that the node's agent keeps although their source doesn't list them.
     kept: Vec<KeptServer>,
     silent_hosts: SilentHosts,
+    /// The addresses about whose real servers there are new verdicts, and nothing else is new.
+    spoken_against: BTreeSet<IpAddr>,
     ways: KnownWays,
     learnt_mtus: LearntMtus,
     decided: Decided,
@@ -230,6 +232,7 @@ impl Controller {
             lingering: Lingering::default(),
             kept: Vec::new(),
             silent_hosts: SilentHosts::default(),
+            spoken_against: BTreeSet::new(),
             ways: KnownWays::default(),
             learnt_mtus: LearntMtus::default(),
             decided: Decided::default(),

@@ -13,6 +13,9 @@ use crate::{Desired, Observed, Op, Plan, Scope, decide};
 impl Controller {
     /// Returns the next request to the kernel.
     pub(super) fn next_request(&mut self, now: Duration) -> Option<Effect> {
+        if let Some(effect) = self.take_out_at_once(now) {
+            return Some(effect);
+        }
         if self.next_look() <= now {
             self.look_at = now.saturating_add(self.config.sync_period);
             self.job = Some(Job::Observe);
@@ -68,7 +71,12 @@ impl Controller {
     }
 
     /// Takes over a plan for these addresses: its operations are sent or held back.
-    fn settle_plan(&mut self, due: BTreeSet<IpAddr>, plan: Plan, now: Duration) -> Option<Effect> {
+    pub(super) fn settle_plan(
+        &mut self,
+        due: BTreeSet<IpAddr>,
+        plan: Plan,
+        now: Duration,
+    ) -> Option<Effect> {
         let changes = changed_by(&plan, &due);
         let mut addresses = BTreeMap::new();
         for address in due {

@@ -1,13 +1,13 @@
-//! Verdicts about hosts and real servers: which addresses are planned for because of them, and what follows
-//! for others to see.
+//! Verdicts about hosts and real servers: what is done at once, which addresses are planned for because of
+//! them, and what follows for others to see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Controller;
+use super::{Controller, Effect, Mode};
 use crate::liveness::{HostVerdict, ServerVerdict};
-use crate::{DesiredService, Protocol, SourceId};
+use crate::{DesiredService, Observed, Op, Plan, Protocol, SourceId, Vip};
 
 impl Controller {
     /// Takes in verdicts about hosts.
@@ -31,7 +31,43 @@ impl Controller {
         let services = self.services().filter(|(_, service)| has_such(service));
         let mut touched: BTreeSet<IpAddr> = services.map(|(vip, _)| vip.address).collect();
         touched.extend(self.silent_hosts.vips_with(&is_such).map(|vip| vip.address));
+        // What is decided about the others is about to change, or the kernel refuses it.
+        let is_settled = |address: &&IpAddr| {
+            !self.touched.contains_key(address) && !self.retries.contains_key(address)
+        };
+        let settled: Vec<_> = touched.iter().filter(is_settled).copied().collect();
         self.touch_now(touched, now);
+        self.spoken_against.extend(settled);
+    }
+
+    /// Returns the plan that takes the real servers which verdicts have just spoken against out of use: all
+    /// of them at once, however many hosts have lost their power together. A plan of its own, since
+    /// deciding anew about all of their addresses takes a hundred times as long. That follows, and what a
+    /// verdict does beyond this is left to it.
+    pub(super) fn take_out_at_once(&mut self, now: Duration) -> Option<Effect> {
+        let addresses = std::mem::take(&mut self.spoken_against);
+        if addresses.is_empty() || self.mode() != Mode::Acting {
+            return None;
+        }
+        let model = self.model.take()?;
+        let plan = self.plan_taking_out(&model, &addresses);
+        self.model = Some(model);
+        let changed = plan.ops.iter().filter_map(Op::address).collect();
+        self.settle_plan(changed, plan, now)
+    }
+
+    fn plan_taking_out(&mut self, model: &Observed, addresses: &BTreeSet<IpAddr>) -> Plan {
+        let (conflicts, silent_hosts) = (&self.conflicts, &mut self.silent_hosts);
+        let ours = |vip: &Vip| model.our_service(vip).filter(|_| !conflicts.contains_key(vip));
+        for address in addresses {
+            for (vip, service) in self.decided.services_on_mut(*address) {
+                if let Some(held) = ours(vip) {
+                    silent_hosts.take_out(vip, service, held);
+                }
+            }
+        }
+        let services = addresses.iter().flat_map(|address| self.decided.services_on(*address));
+        Plan::taking_out(services.filter_map(|(vip, service)| Some((*vip, service, ours(vip)?))))
     }
 
     /// Returns the sources of the tasks at these real servers of TCP.

@@ -163,10 +163,21 @@ impl SilentHosts {
         for (vip, service) in &mut desired.services {
             let held = observed.service(vip);
             if self.has_verdicts() {
-                self.lay_over_service(vip, service, held);
+                self.lay_over_service(vip, service, held, |_| true);
             }
             self.forget_restored(vip, service, held);
         }
+    }
+
+    /// Takes the real servers of a decided service that verdicts are about out of use. Others than those
+    /// that it has in use are left as they are.
+    pub(super) fn take_out(
+        &mut self,
+        vip: &Vip,
+        service: &mut DesiredService,
+        held: &ObservedService,
+    ) {
+        self.lay_over_service(vip, service, Some(held), |member| member.weight > 0);
     }
 
     fn lay_over_service(
@@ -174,10 +185,12 @@ impl SilentHosts {
         vip: &Vip,
         service: &mut DesiredService,
         held: Option<&ObservedService>,
+        concerns: impl Fn(&Member) -> bool,
     ) {
         let selection = &mut service.selection;
+        let members = selection.members.iter().filter(|(_, member)| concerns(member));
         let cause_against = |server: &SocketAddr| Some((*server, self.cause_against(vip, server)?));
-        let silent: Vec<_> = selection.members.keys().filter_map(cause_against).collect();
+        let silent: Vec<_> = members.filter_map(|(server, _)| cause_against(server)).collect();
         if silent.is_empty() {
             return;
         }

@@ -14,7 +14,9 @@ use crate::liveness::{Cause, SilentServer};
 use crate::merge_join::merge_join;
 use crate::nft::{Element, Masquerade, NftSupport, pairs_of};
 use crate::ownership::{MARK, Owner, owner_of};
-use crate::{Desired, DesiredService, Link, LocalRoute, Observed, ObservedService, Protocol, Vip};
+use crate::{
+    Desired, DesiredService, Link, LocalRoute, Member, Observed, ObservedService, Protocol, Vip,
+};
 
 impl Plan {
     /// Builds the plan from `observed` to `desired`. `node` is this node's name: it shuffles the
@@ -50,9 +52,39 @@ impl Plan {
         change_tables(&mut plan, observed, desired, scope, &nobody);
         plan.ops.extend(forget_flows(&plan, observed, desired));
         plan.ops.extend(forget_former_sources(&plan, observed, desired));
-        plan.ops.extend(forget_unanswered(&plan, desired));
+        plan.ops.extend(forget_all_unanswered(&plan, desired));
         change_rules(&mut plan, observed, desired);
         // Sorted in place: operations are large, and there may be many.
+        plan.ops.sort_by_cached_key(Op::sort_key);
+        plan
+    }
+
+    /// Builds the plan that takes the real servers of silent hosts, and those that refuse clients, out of
+    /// use. Nothing else that is wanted of these services, which are ours, is part of it.
+    pub(crate) fn taking_out<'a>(
+        services: impl Iterator<Item = (Vip, &'a DesiredService, &'a ObservedService)>,
+    ) -> Self {
+        let mut plan = Plan::default();
+        for (vip, wanted, held) in services {
+            plan.baseline.add_service(vip, held, Some(wanted));
+            for (&server, held) in held.servers.iter().filter(|(_, held)| held.settings.weight > 0)
+            {
+                let member = wanted.selection.members.get(&server);
+                let is_out =
+                    |member: &&Member| matches!(member.silent, Some(SilentServer::OutOfUse(_)));
+                match member.filter(is_out) {
+                    Some(member) => {
+                        let (before, settings) = (held.settings.into(), member.settings());
+                        plan.ops.push(Op::SetServer { vip, server, before, settings });
+                        plan.ops.extend(forget_unanswered(vip, server, member));
+                    }
+                    None if wanted.selection.silenced.contains(&server) => {
+                        plan.ops.push(Op::DeleteServer { vip, server });
+                    }
+                    None => {}
+                }
+            }
+        }
         plan.ops.sort_by_cached_key(Op::sort_key);
         plan
     }
@@ -252,21 +284,25 @@ fn forget_flows(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> 
     vips.map(forget).collect()
 }
 
-/// Returns the operations that make the kernel forget connections that a silent host has not
-/// answered, once its real servers are out of use. Whatever tracks connections here counts: our rules,
-/// or those of others.
-fn forget_unanswered(plan: &Plan, desired: &Desired) -> Vec<Op> {
+/// Returns the operations that make the kernel forget connections that silent hosts have not answered,
+/// once their real servers are out of use.
+fn forget_all_unanswered(plan: &Plan, desired: &Desired) -> Vec<Op> {
     let forget = |op: &Op| match op {
         Op::SetServer { vip, server, settings, .. } if settings.weight == 0 => {
             let service = desired.services.get(vip)?;
-            let silent = service.selection.members.get(server)?.silent.as_ref();
-            let is_silent = matches!(silent, Some(SilentServer::OutOfUse(Cause::Host(_))));
-            let flows = StaleFlows::Unanswered { by: *server };
-            is_silent.then_some(Op::ForgetFlows { vip: *vip, flows })
+            forget_unanswered(*vip, *server, service.selection.members.get(server)?)
         }
         _ => None,
     };
     plan.ops.iter().filter_map(forget).collect()
+}
+
+/// Returns the operation that makes the kernel forget connections that a real server on a silent host has
+/// not answered. Whatever tracks connections here counts: our rules, or those of others.
+fn forget_unanswered(vip: Vip, server: SocketAddr, member: &Member) -> Option<Op> {
+    let is_silent = matches!(member.silent, Some(SilentServer::OutOfUse(Cause::Host(_))));
+    let flows = StaleFlows::Unanswered { by: server };
+    is_silent.then_some(Op::ForgetFlows { vip, flows })
 }
 
 /// Returns the operations that make the kernel forget flows whose source is no longer translated to.

@@ -235,17 +235,20 @@ fn hosts_die_together_in_one_plan() {
     assert_eq!(world.plans[0].ops.len(), 2 * 45);
 }
 
-/// A rack of 200 hosts with 100 real servers on each, and one host elsewhere.
+/// A rack of 200 hosts with 100 real servers and more on each, and one host elsewhere. There are more VIPs
+/// than one plan for whole addresses has.
 #[test]
 fn a_rack_is_taken_out_of_use_in_one_plan() {
     const HOSTS: usize = 200;
-    const SERVERS: usize = 100;
+    const SERVERS: usize = 70;
+    const VIPS: usize = 300;
     let at = |host: usize, vip: usize| format!("10.0.{host}.1:{}", 31_000 + vip);
-    // Each VIP has a real server on each of a hundred hosts, which differ from one to the next.
-    let apps: Vec<(String, Vec<String>)> = (0..HOSTS)
+    // Each VIP has a real server on each of seventy hosts, which differ from one to the next.
+    let apps: Vec<(String, Vec<String>)> = (0..VIPS)
         .map(|vip| {
             let hosts = (vip..vip + SERVERS).map(|host| host % HOSTS).chain([HOSTS]);
-            (format!("3.3.1.{vip}:80"), hosts.map(|host| at(host, vip)).collect())
+            let address = format!("3.3.{}.{}:80", vip / 250, vip % 250 + 1);
+            (address, hosts.map(|host| at(host, vip)).collect())
         })
         .collect();
     let claims: Vec<_> = apps
@@ -263,11 +266,43 @@ fn a_rack_is_taken_out_of_use_in_one_plan() {
     world.hear(Input::Verdicts(rack.collect()));
     assert_eq!(world.plans.len(), 1);
     let is_out = |op: &&Op| matches!(op, Op::SetServer { settings, .. } if settings.weight == 0);
-    assert_eq!(world.plans[0].ops.iter().filter(is_out).count(), HOSTS * SERVERS);
+    assert_eq!(world.plans[0].ops.iter().filter(is_out).count(), VIPS * SERVERS);
     for (vip, _) in &apps {
         let weights = world.weights(vip).unwrap();
         assert_eq!(weights.iter().filter(|(_, weight)| *weight > 0).count(), 1, "{vip}");
     }
+}
+
+/// What is decided about the others may be out of date: the sources have just said so.
+#[test]
+fn a_server_that_is_about_to_go_is_none_that_others_can_do_without() {
+    let mut world = web(&BOTH);
+    world.say(Input::KernelChanged);
+    world.now += seconds(60);
+    world.say(Input::Tick);
+    // Both are heard while the kernel is busy: the other one has become unhealthy.
+    let input = world.app_input(
+        "m",
+        "/web",
+        Some(app("/web", &[WEB], &[("a", A, Healthy), ("b", B, Unhealthy)])),
+    );
+    world.say(input);
+    world.plans.clear();
+    suspect(&mut world, A);
+    assert_eq!(weights(&world, WEB), [Some(1), Some(0)]);
+    let a: SocketAddr = A.parse().unwrap();
+    let changes_a = |op: &Op| matches!(op, Op::SetServer { server, .. } if *server == a);
+    assert!(!world.plans.iter().flat_map(|plan| &plan.ops).any(changes_a), "{:?}", world.plans);
+    // A plan for a draining server of the host keeps its weight in mind.
+    let mut world = web(&BOTH);
+    world.set_active(WEB, A, 3);
+    let mut claims = app("/web", &[WEB], &BOTH[1..]);
+    claims.alive.insert("a".into());
+    world.app("/web", Some(claims));
+    suspect(&mut world, A);
+    world.app("/web", Some(app("/web", &[WEB], &BOTH)));
+    hear(&mut world, A, None);
+    assert_eq!(weights(&world, WEB), [Some(1), Some(1)]);
 }
 
 /// IPVS would drop the next SYN of a client that connection tracking knows.
