@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{Built, Workspace};
 use crate::machine::Machine;
 use crate::progress::Step;
-use crate::suite::{Report, Suite};
+use crate::suite::{self, Report, Suite};
 use crate::summary;
 
 /// Builds and runs the tests, prints the summary and returns whether all passed.
@@ -32,49 +32,13 @@ pub(crate) fn run_soak(on: Option<Machine>) -> Result<bool> {
 /// Builds and runs the tests.
 pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
     let suites = build_suites(filters, &machine.download_packages()?)?;
-    let report = machine.run_halves(&split_suites(&suites, filters)?)?;
+    let report = machine.run_halves(&suite::split_suites(&suites, filters)?)?;
     let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed_tests()).sum();
     ensure!(
         filters.is_empty() || executed > 0 || !report.passed(),
         "no kernel test has {filters:?} in its name: `cargo xtask kernel --list` shows them"
     );
     Ok(report)
-}
-
-/// Deals the tests of each suite out to two, which can run at the same time.
-fn split_suites(suites: &[Suite], filters: &[String]) -> Result<[Vec<Suite>; 2]> {
-    let mut halves = [Vec::new(), Vec::new()];
-    for suite in suites {
-        let tests = list_tests(suite, filters)?;
-        for (number, half) in halves.iter_mut().enumerate() {
-            let own: Vec<_> = tests.iter().skip(number).step_by(2).cloned().collect();
-            if own.is_empty() {
-                continue;
-            }
-            let mut suite = suite.clone();
-            suite.name = format!("{}, half {} of 2", suite.name, number + 1);
-            suite.args.extend(["--exact".to_owned()].into_iter().chain(own));
-            half.push(suite);
-        }
-    }
-    Ok(halves)
-}
-
-/// Returns the names of the tests of a suite that run.
-fn list_tests(suite: &Suite, filters: &[String]) -> Result<Vec<String>> {
-    let list = |args: &[&str]| -> Result<Vec<String>> {
-        let mut command = Command::new(&suite.program);
-        let output =
-            command.arg("--list").args(args).args(filters).current_dir(&suite.dir).output();
-        let output = output.with_context(|| format!("cannot start {}", suite.program.display()))?;
-        ensure!(output.status.success(), "{} --list: {}", suite.program.display(), output.status);
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect())
-    };
-    let ignored = list(&["--ignored"])?;
-    let mut tests = list(&[])?;
-    tests.retain(|test| !ignored.contains(test));
-    Ok(tests)
 }
 
 /// Prints the names of the tests. Any kernel will do.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::libtest::Tally;
@@ -29,8 +29,8 @@ pub(crate) struct Suite {
     pub(crate) args: Vec<String>,
     /// Directory of the workspace's own programs, the first in the suite's PATH.
     pub(crate) programs: Option<PathBuf>,
-    /// Directories of packages that the suite may unpack into the root of a guest, by the variables
-    /// that name them.
+    /// Packages, or directories of them, that the suite may unpack into the root of a guest, by the
+    /// variables that name them.
     pub(crate) packages: Vec<(String, PathBuf)>,
     /// True for Rust's test runner, which must print a closing line.
     pub(crate) libtest: bool,
@@ -74,6 +74,42 @@ impl Report {
     pub(crate) fn passed(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.problem.is_none())
     }
+}
+
+/// Deals the tests of each suite out to two, which can run at the same time.
+pub(crate) fn split_suites(suites: &[Suite], filters: &[String]) -> Result<[Vec<Suite>; 2]> {
+    let mut halves = [Vec::new(), Vec::new()];
+    for suite in suites {
+        let tests = list_tests(suite, filters)?;
+        for (number, half) in halves.iter_mut().enumerate() {
+            let own: Vec<_> = tests.iter().skip(number).step_by(2).cloned().collect();
+            if own.is_empty() {
+                continue;
+            }
+            let mut suite = suite.clone();
+            suite.name = format!("{}, half {} of 2", suite.name, number + 1);
+            suite.args.extend(["--exact".to_owned()].into_iter().chain(own));
+            half.push(suite);
+        }
+    }
+    Ok(halves)
+}
+
+/// Returns the names of the tests of a suite that run.
+fn list_tests(suite: &Suite, filters: &[String]) -> Result<Vec<String>> {
+    let list = |args: &[&str]| -> Result<Vec<String>> {
+        let mut command = Command::new(&suite.program);
+        let output =
+            command.arg("--list").args(args).args(filters).current_dir(&suite.dir).output();
+        let output = output.with_context(|| format!("cannot start {}", suite.program.display()))?;
+        ensure!(output.status.success(), "{} --list: {}", suite.program.display(), output.status);
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect())
+    };
+    let ignored = list(&["--ignored"])?;
+    let mut tests = list(&[])?;
+    tests.retain(|test| !ignored.contains(test));
+    Ok(tests)
 }
 
 /// Runs the suites on the running kernel, one after another. `shown` gets their output; `so_far` receives the report before

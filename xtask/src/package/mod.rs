@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use crate::cargo::Workspace;
 use crate::machine::Machine;
 use crate::progress::Step;
-use crate::suite::{Report, Suite};
+use crate::suite::{self, Report, Suite};
 use crate::{summary, tools};
 
 /// Tools that make a guest a node.
@@ -114,19 +114,15 @@ fn install_on(workspace: &Workspace, package: &Path, machine: Machine) -> Result
     let programs = workspace.build_programs()?;
     step.end("built");
     let test = tests.into_iter().next().context("there is no test target `package`")?;
-    machine.run_suites(&[Suite {
+    let suite = Suite {
         name: "the package on a node".to_owned(),
         dir: test.dir,
-        program: "env".into(),
-        args: vec![
-            format!("VIPD_PACKAGE={}", package.display()),
-            test.executable.display().to_string(),
-            "--test-threads=1".to_owned(),
-            "--nocapture".to_owned(),
-        ],
+        program: test.executable,
+        args: vec!["--test-threads=1".to_owned(), "--nocapture".to_owned()],
         programs: programs.first().and_then(|built| built.executable.parent()).map(Path::to_owned),
-        packages: Vec::new(),
+        packages: vec![("VIPD_PACKAGE".to_owned(), package.to_owned())],
         libtest: true,
         systemd: true,
-    }])
+    };
+    machine.run_halves(&suite::split_suites(&[suite], &[])?)
 }
