@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::reload::LoadedFile;
@@ -35,11 +36,26 @@ pub struct ZoneWatch {
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
     /// The file can't be read.
-    #[error("cannot read it")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// Its contents are of no use.
     #[error(transparent)]
     Invalid(#[from] ZoneFileError),
+}
+
+/// Opens the file itself: whoever can write its directory must not have another one read by a link in its
+/// place, nor this process wait for good at a pipe.
+fn open_zone_file(path: &Path) -> io::Result<File> {
+    // Not `File::open`, which follows links and waits at a pipe.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+        let link = || io::Error::other("a symbolic link, not a regular file");
+        if errno == Errno::LOOP { link() } else { errno.into() }
+    })?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
 }
 
 impl ZoneWatch {
@@ -66,7 +82,7 @@ impl ZoneWatch {
     }
 
     fn try_load(&mut self, zone: &RwLock<Zone>) -> Result<Option<usize>, ReadError> {
-        let file = match File::open(&self.path) {
+        let file = match open_zone_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };

@@ -63,3 +63,30 @@ fn the_zone_follows_its_file_and_outlives_it() {
     replace_file(&path, 8);
     wait_for(&zone, 8);
 }
+
+/// Whoever can write the directory has neither another file read nor the reader wait for good.
+#[test]
+fn only_a_regular_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zone");
+    let secret = folder.path().join("secret");
+    replace_file(&secret, 5);
+    let zone = RwLock::new(Zone::unknown(&own_zones()));
+    let mut watch = ZoneWatch::open(path.clone(), own_zones()).unwrap();
+    let mut load = || {
+        watch.load_zone(&zone);
+        zone.read().unwrap_or_else(PoisonError::into_inner).count_records()
+    };
+    std::os::unix::fs::symlink(&secret, &path).unwrap();
+    assert_eq!(load(), 0, "a link");
+    fs::remove_file(&path).unwrap();
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert_eq!(load(), 0, "a pipe");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(load(), 0, "a directory");
+    fs::remove_dir(&path).unwrap();
+    replace_file(&path, 3);
+    assert_eq!(load(), 3);
+}
