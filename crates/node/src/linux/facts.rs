@@ -125,10 +125,17 @@ pub(super) fn node_facts(
 }
 
 /// Tells whether a route marks a block of addresses that Calico gives to containers of this node: made
-/// by BIRD (`RTPROT_BIRD` of `linux/rtnetlink.h`), or by Felix under the number that it uses.
+/// by BIRD (`RTPROT_BIRD` of `linux/rtnetlink.h`), or by Felix under the number that it uses. Calico
+/// makes blocks of these lengths only (`blockSize` of its `IPPool`); BIRD also discards what is of a
+/// wider network that it announces, which may be that of the VIPs.
 fn is_block_of_overlay(route: &Route) -> bool {
     const FELIX: u8 = 80;
+    let lengths = match route.destination {
+        IpNet::V4(_) => 20..=32,
+        IpNet::V6(_) => 116..=128,
+    };
     route.kind == RouteType::BlackHole
+        && lengths.contains(&route.destination.prefix_len())
         && matches!(route.protocol, RouteProtocol::Bird | RouteProtocol::Other(FELIX))
 }
 
@@ -255,8 +262,15 @@ mod tests {
             Route {
                 protocol: RouteProtocol::Other(80),
                 destination: block("10.9.2.0/26"),
-                ..calico
+                ..calico.clone()
             },
+            // What BIRD announces.
+            Route {
+                protocol: RouteProtocol::Bird,
+                destination: block("3.0.0.0/8"),
+                ..calico.clone()
+            },
+            Route { protocol: RouteProtocol::Bird, destination: block("fd03::/64"), ..calico },
             of_kind(RouteType::Unreachable, route(254, "3.0.0.0/8", 1)),
             of_kind(RouteType::Broadcast, route(255, "10.0.0.255/32", 2)),
             of_kind(RouteType::Anycast, route(255, "2001:db8::/128", 2)),
