@@ -242,7 +242,14 @@ pub(crate) async fn undo_earlier(marker: &Path) {
             }
         }
     }
-    let _ = std::fs::remove_file(marker);
+    if let Err(error) = remove_marker(marker) {
+        tracing::warn!("{} can't be removed: {error}", marker.display());
+    }
+}
+
+fn remove_marker(marker: &Path) -> io::Result<()> {
+    let (folder, name) = split_path(marker)?;
+    Folder::open(folder)?.remove_file(name)
 }
 
 fn write_marker(marker: &Path, interface: &str) -> io::Result<()> {
