@@ -140,3 +140,32 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
         }
     });
 }
+
+/// Marathon gives up the tasks of a host that lost its power: nobody has heard of the host again.
+#[test]
+fn a_host_without_real_servers_is_not_said_to_answer_again() {
+    run(async {
+        let mut world = World::serving(4).await;
+        let list = until_listed(&world, |list| list.hosts.len() == 2).await;
+        let host = list.hosts[0].host;
+        let verdict = |silence| {
+            let silent_for = Duration::from_millis(900);
+            let evidence = Evidence { silent_for, echoes: 5, connects: 1, others_answering: 1 };
+            let verdicts = vec![HostVerdict { host, silence, evidence }];
+            ProbeReport { verdicts, ..ProbeReport::default() }
+        };
+        let unprobed = |world: &World| world.agent().view.borrow().probing.unprobed.clone();
+        world.prober.send_report(verdict(Some(Silence::Suspected)));
+        pass(1000).await;
+        world.prober.send_report(verdict(None));
+        pass(1000).await;
+        assert_eq!(unprobed(&world), [].into(), "it answers");
+        world.prober.send_report(verdict(Some(Silence::Suspected)));
+        world.send("PUT", "/v2/apps//web?force=true", &serde_json::json!({"instances": 0})).await;
+        until_listed(&world, |list| list.hosts.is_empty()).await;
+        world.prober.send_report(verdict(None));
+        pass(1000).await;
+        assert_eq!(unprobed(&world), [host].into());
+        world.end().await;
+    });
+}

@@ -66,6 +66,13 @@ impl AgentCore {
             verdicts =
                 self.silent_hosts.values().map(|silent| silent.verdict.taken_back()).collect();
         }
+        let is_probed = |host: &IpAddr| {
+            let listed = self.watching.as_ref().is_some_and(|watching| watching.list.has(host));
+            listed && status.obstacle.is_none()
+        };
+        let ended = verdicts.iter().filter(|verdict| verdict.silence.is_none());
+        let unprobed = ended.map(|verdict| verdict.host).filter(|host| !is_probed(host));
+        self.unprobed_hosts = unprobed.collect();
         self.probe_status = status;
         let hosts = verdicts.iter().filter(|verdict| verdict.silence.is_some());
         let hosts: BTreeSet<_> = hosts.map(|verdict| verdict.host).collect();
@@ -111,7 +118,7 @@ impl AgentCore {
             self.watching.as_ref().and(self.controller.observed()).map(|observed| &observed.nft);
         let deaf = nft.and_then(|nft| find_deafness(nft, status.log_obstacle.as_deref()));
         let (refusing, acts) = (self.refusing_servers.clone(), self.acts_on_silence);
-        Probing { status, deaf, silent, refusing, acts }
+        Probing { status, deaf, silent, unprobed: self.unprobed_hosts.clone(), refusing, acts }
     }
 }
 

@@ -66,6 +66,8 @@ pub struct AgentCore {
     resolver: Option<String>,
     /// The hosts that are silent.
     silent_hosts: BTreeMap<IpAddr, SilentHost>,
+    /// Those of which the latest report of the prober says that they are no longer probed.
+    unprobed_hosts: BTreeSet<IpAddr>,
     /// Hosts whose real servers were out of use when this agent started.
     left_behind: LeftBehind,
     /// The refusals of real servers whose sources are not heard, and the verdicts because of them.
@@ -116,6 +118,7 @@ impl AgentCore {
             data_path: None,
             resolver: None,
             silent_hosts: BTreeMap::new(),
+            unprobed_hosts: BTreeSet::new(),
             left_behind: LeftBehind::default(),
             refusals: Refusals::default(),
             refusing_servers: BTreeMap::new(),

@@ -157,8 +157,15 @@ fn probing_notices(was: &Probing, is: &Probing) -> Vec<Notice> {
             notices.push(warning("host-silent", silent.to_string()));
         }
     }
-    let back = was.silent.keys().filter(|host| !is.silent.contains_key(host));
-    notices.extend(back.map(|host| info("host-back", format!("host {host} answers again"))));
+    let over = was.silent.keys().filter(|host| !is.silent.contains_key(host));
+    notices.extend(over.map(|host| match (is.unprobed.contains(host), &is.status.obstacle) {
+        (false, _) => info("host-back", format!("host {host} answers again")),
+        (true, None) => info(
+            "host-unprobed",
+            format!("host {host} is no longer probed: no real server is left on it"),
+        ),
+        (true, Some(_)) => info("host-unprobed", format!("host {host} is no longer probed")),
+    }));
     for (server, verdict) in &is.refusing {
         if !was.refusing.contains_key(server) {
             notices.push(warning("server-refusing", is.describe_refusing(verdict)));
@@ -339,6 +346,26 @@ mod tests {
         systemd-resolved no longer fails
         ! /web: a task's ports aren't known; meanwhile no VIP is removed
         ! the host name agent1 can't be resolved: no such host
+        ");
+    }
+
+    #[test]
+    fn only_a_host_that_was_heard_answers_again() {
+        let host = "10.0.0.2".parse().unwrap();
+        let verdict = vip::liveness::HostVerdict::left_behind(host);
+        let silent = crate::agent::status::SilentHost { verdict, servers: 1, acts: true };
+        let was = Probing { silent: [(host, silent)].into(), ..Probing::default() };
+        let unprobed = Probing { unprobed: [host].into(), ..Probing::default() };
+        let mut obstructed = unprobed.clone();
+        obstructed.status.obstacle = Some("no right".into());
+        let told = [Probing::default(), unprobed, obstructed].map(|is| {
+            let mut notices = probing_notices(&was, &is).into_iter();
+            notices.next().map(|notice| format!("{}: {}", notice.what, notice.text)).unwrap()
+        });
+        insta::assert_snapshot!(told.join("\n"), @r"
+        host-back: host 10.0.0.2 answers again
+        host-unprobed: host 10.0.0.2 is no longer probed: no real server is left on it
+        host-unprobed: host 10.0.0.2 is no longer probed
         ");
     }
 }

@@ -1,6 +1,6 @@
 //! The probing of hosts, as others may see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +18,9 @@ pub struct Probing {
     pub deaf: Option<String>,
     /// The hosts that are silent.
     pub silent: BTreeMap<IpAddr, SilentHost>,
+    /// The hosts that were silent until the latest news, and whose silence ended only because they are no
+    /// longer probed.
+    pub unprobed: BTreeSet<IpAddr>,
     /// The real servers that refuse clients while their source isn't heard.
     pub refusing: BTreeMap<SocketAddr, ServerVerdict>,
     /// Whether real servers are taken out of use because of such verdicts.

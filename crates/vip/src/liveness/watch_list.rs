@@ -12,6 +12,14 @@ pub struct WatchList {
     pub witnesses: Vec<IpAddr>,
 }
 
+impl WatchList {
+    /// Tells whether real servers run on this host.
+    #[must_use]
+    pub fn has(&self, host: &IpAddr) -> bool {
+        self.hosts.binary_search_by_key(host, |watched| watched.host).is_ok()
+    }
+}
+
 /// A host that real servers run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
