@@ -117,6 +117,10 @@ fn the_limit_of_memory_is_the_same_wherever_the_agent_runs() {
     assert_eq!(unit, Some("512"));
     assert_eq!(kubernetes, unit);
     assert_eq!(Some(&*marathon["mem"].to_string()), unit);
+    let relay = read("systemd/vipd-relay.service");
+    let relay = relay.lines().find_map(|line| line.strip_prefix("MemoryMax=")?.strip_suffix('G'));
+    let app: Value = serde_json::from_str(&read("marathon/vipd-relay.json")).unwrap();
+    assert_eq!((relay, &app["mem"]), (Some("1"), &serde_json::json!(1024)));
     for page in ["limits.md", "deploy.md"] {
         let text = fs::read_to_string(path("../docs").join(page)).unwrap();
         assert!(text.contains("the 512 MiB of memory"), "docs/{page}");
@@ -276,6 +280,8 @@ fn the_marathon_apps_run_on_every_node_and_marathon_takes_them() {
     assert!(relay["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
     // The path is one of a relay's: src/relay/routes.rs.
     assert_eq!(relay["healthChecks"][0]["path"], "/healthz");
+    // Agents have a fixed list of relays.
+    assert_eq!(relay["constraints"][1][1], "LIKE");
 }
 
 /// Asserts what holds for every app in deploy/, and returns it.
@@ -283,7 +289,7 @@ fn the_marathon_apps_run_on_every_node_and_marathon_takes_them() {
 fn assert_app(name: &str) -> Value {
     let text = read(name);
     let app: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(app["constraints"], serde_json::json!([["hostname", "UNIQUE"]]));
+    assert_eq!(app["constraints"][0], serde_json::json!(["hostname", "UNIQUE"]));
     assert_eq!(app["networks"][0]["mode"], "host");
     // Each node has room for one agent: an upgrade has to stop one before it starts another.
     let least = app["upgradeStrategy"]["minimumHealthCapacity"].as_f64().unwrap();

@@ -258,6 +258,40 @@ async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
     world.end().await;
 }
 
+/// As docs/scale.md says, whatever address it listens on.
+#[tokio::test]
+async fn a_relay_with_a_token_takes_an_acceptance_with_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "the-token\n").unwrap();
+    let section = RelaySection { token_file: Some(file.path().into()), ..RelaySection::default() };
+    let world = World::new(section).await;
+    world.until_ready().await;
+    let accept = || world.http.post(world.at("/v1/accept")).header("x-vipd-accept", "1");
+    assert_eq!(accept().send().await.unwrap().status().as_u16(), 401);
+    let answer = accept().bearer_auth("the-token").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_address_gets_so_many_snapshots_within_a_time() {
+    let world =
+        World::new(RelaySection { clients_per_address: 4, ..RelaySection::default() }).await;
+    world.until_ready().await;
+    let mut refused = false;
+    // Where the machine stands still they may be spread over more than one time.
+    for _ in 0..100 {
+        let answer = world.http.get(world.at("/v1/stream")).send().await.unwrap();
+        refused |= answer.status().as_u16() == 429;
+        if refused {
+            break;
+        }
+        snapshot(answer).await;
+    }
+    assert!(refused);
+    world.end().await;
+}
+
 #[test]
 fn a_relay_for_everybody_is_refused_before_it_starts() {
     let everywhere =

@@ -27,6 +27,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The longest time for the headers of a request.
 const HEADERS: Duration = Duration::from_secs(5);
 
+/// The pause after a connection that could not be accepted: it waits, and so would the next try.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The most connections, in all and from one address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -34,9 +37,21 @@ pub(super) struct Limits {
     pub(super) per_address: usize,
 }
 
-/// The address of the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// It is a program on this very host.
+    pub(super) is_here: bool,
+}
+
+impl Peer {
+    /// `local` is the address of this end. The network never delivers a packet from the address that it
+    /// goes to, so only a program of this host can connect from it.
+    fn new(address: IpAddr, local: Option<IpAddr>) -> Self {
+        Self { address, is_here: address.is_loopback() || local == Some(address) }
+    }
+}
 
 /// The connections that are open, by address.
 #[derive(Debug, Default)]
@@ -95,17 +110,22 @@ pub(super) async fn serve_forever(
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let Ok((connection, peer)) = accepted else {
+        let (connection, peer) = match accepted {
+            Ok(accepted) => accepted,
             // Most likely the process has no free file descriptor.
-            sleep(Duration::from_millis(100)).await;
-            continue;
+            Err(error) => {
+                counts.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("a connection can't be accepted: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
         };
         let Some(seat) = Seat::take(&open, canonical_address(peer), limits) else {
             counts.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         let _ = connection.set_nodelay(true);
-        let peer = Peer(seat.address);
+        let peer = Peer::new(seat.address, connection.local_addr().map(canonical_address).ok());
         let (tls, router) = (tls.clone(), router.clone());
         connections.spawn(async move {
             serve_connection(connection, peer, tls, router).await;
@@ -154,5 +174,22 @@ async fn serve_requests(
         // The client may close the connection at any time.
         _ = connection => {}
         () = taken.wait_for_lag() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_this_host_is_told_from_others() {
+        let is_here = |peer: &str, local: &str| {
+            Peer::new(peer.parse().unwrap(), Some(local.parse().unwrap())).is_here
+        };
+        assert!(is_here("127.0.0.1", "127.0.0.1"));
+        assert!(is_here("::1", "::1"));
+        assert!(is_here("10.0.0.11", "10.0.0.11"));
+        assert!(!is_here("10.0.0.12", "10.0.0.11"));
+        assert!(!Peer::new("10.0.0.11".parse().unwrap(), None).is_here);
     }
 }

@@ -11,6 +11,7 @@ mod counts;
 mod fleet;
 mod hub;
 mod listener;
+mod pace;
 mod routes;
 mod stream;
 mod waiting;
@@ -18,10 +19,12 @@ mod waiting;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use marathon::client::Client;
 use relay::Epoch;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -30,6 +33,7 @@ use crate::config::{Marathon, RelaySettings};
 use counts::Counts;
 use hub::Hub;
 use listener::Limits;
+use pace::Pace;
 use routes::Shared;
 
 /// A relay that listens.
@@ -74,15 +78,18 @@ impl Relay {
     /// Follows Marathon and serves agents for ever.
     pub async fn run(self) {
         let Self { listener, settings, client, hub } = self;
+        let (connections, per_address) =
+            (fit_to_open_files(settings.max_clients), settings.clients_per_address);
         let counts = Arc::new(Counts::default());
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             counts: Arc::clone(&counts),
             token: settings.token,
             snapshots: Arc::new(Semaphore::new(caps::RELAY_SNAPSHOTS)),
+            requests_pace: Pace::new(caps::RELAY_REQUESTS, Duration::from_secs(1)),
+            snapshots_pace: Pace::new(per_address, Duration::from_secs(5)),
         });
-        let limits =
-            Limits { connections: settings.max_clients, per_address: settings.clients_per_address };
+        let limits = Limits { connections, per_address };
         let tls = settings.tls.map(Into::into);
         let serve = listener::serve_forever(listener, tls, routes::routes(shared), limits, counts);
         tokio::select! {
@@ -90,4 +97,28 @@ impl Relay {
             () = serve => {}
         }
     }
+}
+
+/// The open files that a relay needs beside the connections of agents: to read Marathon, above all.
+const OTHER_FILES: u64 = 64;
+
+/// Raises the limit of open files as far as this process may. Returns as many of these connections as that
+/// leaves room for.
+fn fit_to_open_files(connections: usize) -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let Some(files) = limit.current else { return connections };
+    let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+    if room < connections {
+        tracing::warn!(
+            "this process may open {files} files, so that at most {room} agents can connect, not \
+             {connections}: raise its limit of open files (LimitNOFILE, ulimit -n)"
+        );
+    }
+    connections.min(room)
 }

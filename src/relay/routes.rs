@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Query, Request, State};
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::counts::{Counts, Scrape};
 use super::hub::Hub;
 use super::listener::Peer;
+use super::pace::Pace;
 use super::stream::{LastTaken, StreamSetup, body_of};
 use super::waiting::Encoding;
 use crate::admin::answer::answer_problem;
@@ -38,6 +40,9 @@ pub(super) struct Shared {
     pub(super) token: Option<Secret>,
     /// The snapshots that may be on their way at the same time.
     pub(super) snapshots: Arc<Semaphore>,
+    /// How often an address may ask for anything, and for a snapshot.
+    pub(super) requests_pace: Pace,
+    pub(super) snapshots_pace: Pace,
 }
 
 type SharedState = State<Arc<Shared>>;
@@ -54,7 +59,25 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/stream", get(answer_stream))
         .route("/v1/accept", post(answer_accept))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), check_token));
-    open.merge(closed).with_state(shared)
+    let pace = middleware::from_fn_with_state(Arc::clone(&shared), check_pace);
+    open.merge(closed).layer(pace).with_state(shared)
+}
+
+async fn check_pace(
+    State(shared): SharedState,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match shared.requests_pace.allows(peer.address, Instant::now()) {
+        true => next.run(request).await,
+        false => refuse_haste(&shared, "too many requests from this address: ask less often"),
+    }
+}
+
+fn refuse_haste(shared: &Shared, why: &str) -> Response {
+    shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+    answer_problem(StatusCode::TOO_MANY_REQUESTS, why)
 }
 
 async fn check_token(State(shared): SharedState, request: Request, next: Next) -> Response {
@@ -100,6 +123,7 @@ enum ScopeName {
 
 async fn answer_stream(
     State(shared): SharedState,
+    Extension(peer): Extension<Peer>,
     Extension(taken): Extension<Arc<LastTaken>>,
     Query(StreamQuery { scope }): Query<StreamQuery>,
     headers: HeaderMap,
@@ -124,6 +148,12 @@ async fn answer_stream(
             "the relay has forgotten everything",
         );
     };
+    if !subscription.first.is_resumed && !shared.snapshots_pace.allows(peer.address, Instant::now())
+    {
+        let why = "this address got too many snapshots within 5 s: raise [relay] clients-per-address \
+                   if so many agents share it";
+        return refuse_haste(&shared, why);
+    }
     shared.counts.streams.fetch_add(1, Ordering::Relaxed);
     shared.counts.resumed.fetch_add(subscription.first.is_resumed.into(), Ordering::Relaxed);
     let setup = StreamSetup {
@@ -251,13 +281,13 @@ const ACCEPT_HEADER: &str = "x-vipd-accept";
 /// somebody on the relay's own host may.
 async fn answer_accept(
     State(shared): SharedState,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.is_loopback() || !headers.contains_key(ACCEPT_HEADER) {
+    if !peer.is_here || !headers.contains_key(ACCEPT_HEADER) {
         shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-        let why = "a loss is accepted on the relay's own host, on its loopback address, with the \
-                   header x-vipd-accept";
+        let why = "a loss is accepted on the relay's own host, at the address that it listens on, with \
+                   the header x-vipd-accept";
         return answer_problem(StatusCode::FORBIDDEN, why);
     }
     tracing::warn!("what Marathon's last answer lacks was accepted: all agents are told");

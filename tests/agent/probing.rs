@@ -145,7 +145,7 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
 #[test]
 fn a_host_without_real_servers_is_not_said_to_answer_again() {
     run(async {
-        let mut world = World::serving(4).await;
+        let world = World::serving(4).await;
         let list = until_listed(&world, |list| list.hosts.len() == 2).await;
         let host = list.hosts[0].host;
         let verdict = |silence| {
