@@ -69,6 +69,30 @@ fn clients(mode: Mode) -> Vec<(&'static str, SocketAddr)> {
     clients.map(|(client, family)| (client, vip(family, 80).parse().unwrap())).collect()
 }
 
+/// A client's port and the VIP's port change their sides: the opening packet of the second connection looks
+/// like an answer to the first one. The node's own clients, whose address is the VIP's, must wait until IPVS
+/// has forgotten the first one (docs/limits.md).
+#[test]
+fn ports_that_change_sides_serve_containers_and_others_at_once() {
+    const PORTS: (u16, u16) = (40_300, 41_300);
+    let net = network();
+    let at = |family, port| app_at(&vip(family, port), SERVER, Protocol::Tcp, family);
+    let of_family = |family| [PORTS.0, PORTS.1].map(|port| at(family, port));
+    apply(&net, &json!({"apps": FAMILIES.into_iter().flat_map(of_family).collect::<Vec<_>>()}));
+    let clients = clients(mode(&net)).into_iter();
+    for (client, at) in clients.filter(|(client, _)| !["n1", "n3"].contains(client)) {
+        for (from, to) in [PORTS, (PORTS.1, PORTS.0)] {
+            let at = SocketAddr::new(at.ip(), to);
+            let resent = net.seat(client).run(move || {
+                let before = resent_syns();
+                greet(from, at);
+                resent_syns() - before
+            });
+            assert_eq!(resent, 0, "{client} from {from} to {at}: opening packets sent again");
+        }
+    }
+}
+
 /// Has each client send an opening packet from a port, which comes to nothing.
 fn all_try_in_vain(net: &Net, from: u16, clients: &[(&'static str, SocketAddr)]) {
     for &(client, at) in clients {
