@@ -288,11 +288,8 @@ impl Ipvs {
     /// When the kernel refuses.
     pub fn apply(&mut self, command: &Command) -> Result<(), Error> {
         let outcomes = self.batch([command])?;
-        outcomes.into_iter().collect::<Result<(), KernelError>>().map_err(|source| Error::Refused {
-            doing: command.doing(),
-            hint: command.hint(&source),
-            source,
-        })
+        let outcome = outcomes.into_iter().collect::<Result<(), KernelError>>();
+        outcome.map_err(|refusal| command.refusal_error(refusal))
     }
 
     /// Carries out all commands in order, many with one system call. One that fails doesn't stop
@@ -300,7 +297,8 @@ impl Ipvs {
     ///
     /// # Errors
     /// When the outcome of some commands is unknown: the error has those that are known, for the
-    /// rest read the table again. A refused command is no error here but an outcome.
+    /// rest read the table again. A refused command is no error here but an outcome:
+    /// [`Command::refusal_error`] makes one of it.
     pub fn batch<C: Borrow<Command>>(
         &mut self,
         commands: impl IntoIterator<Item = C> + Clone,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    Daemon, DaemonRole, DestinationSettings, KernelError, ServiceFlags, ServiceKey,
+    Daemon, DaemonRole, DestinationSettings, Error, KernelError, ServiceFlags, ServiceKey,
     ServiceSettings, Timeouts, errno,
 };
 
@@ -81,8 +81,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Makes an error of the kernel's refusal of this command, as [`Ipvs::apply`](crate::Ipvs::apply) does,
+    /// with a [hint](Self::hint).
+    #[must_use]
+    pub fn refusal_error(&self, refusal: KernelError) -> Error {
+        Error::Refused { doing: self.doing(), hint: self.hint(&refusal), source: refusal }
+    }
+
     /// Returns the command as a verb phrase.
-    pub(crate) fn doing(&self) -> &'static str {
+    fn doing(&self) -> &'static str {
         match self {
             Self::AddService { .. } => "add a service",
             Self::SetService { .. } => "change a service",
@@ -129,6 +136,8 @@ mod tests {
         let hint = |command: &Command, errno| command.hint(&KernelError::new(errno));
         assert!(hint(&add, errno::EINVAL).is_some_and(|hint| hint.contains("`lo`")));
         assert!(hint(&Command::Flush, errno::EPERM).is_some());
+        let error = add.refusal_error(KernelError::new(errno::EINVAL)).to_string();
+        assert!(error.contains("refused to add a real server") && error.contains("`lo`"));
         assert_eq!(hint(&add, errno::EEXIST), None);
         assert_eq!(hint(&Command::DeleteDestination { service, address }, errno::ENOENT), None);
     }

@@ -1,7 +1,8 @@
 //! The counters and rates of a service or real server.
 
 /// Counters and rates of a service or real server (`IPVS_*_ATTR_STATS64`, or the 32-bit
-/// `IPVS_*_ATTR_STATS` of kernels before 4.1).
+/// `IPVS_*_ATTR_STATS` of kernels before 4.1). The kernel sums them up every two seconds; the numbers of connections of a
+/// [`Destination`](crate::Destination) are those of the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]

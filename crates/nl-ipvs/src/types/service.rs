@@ -144,6 +144,7 @@ pub struct ServiceSettings {
     /// The persistence timeout in seconds, used with [`ServiceFlags::PERSISTENT`] only.
     pub timeout: u32,
     /// The part of a client's address that persistence compares.
+    #[doc(alias = "netmask")]
     pub client_prefix: ClientPrefix,
     /// The persistence engine.
     pub persistence_engine: Option<PersistenceEngine>,
