@@ -64,8 +64,17 @@ pub(crate) enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
-    /// Compare the public API of the published crates with the files that record it
+    /// Compare the public API of the published crates with the files that record it.
     Api,
+    /// Compile the published crates with the oldest Rust that they name.
+    OldestRust,
+    /// Look for changes of the published crates' API that their versions don't allow, by
+    /// cargo-semver-checks, which is built first, for minutes.
+    Semver {
+        /// Compare with this revision; without it, with the latest tag.
+        #[arg(value_name = "REVISION")]
+        revision: Option<String>,
+    },
     /// Measure the source's style: names, comments, circles of imports.
     Style {
         /// Print the places too.

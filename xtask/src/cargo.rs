@@ -33,6 +33,8 @@ struct Package {
     name: String,
     version: String,
     manifest_path: PathBuf,
+    #[serde(default)]
+    rust_version: Option<String>,
     #[serde(flatten)]
     about: About,
 }
@@ -94,6 +96,12 @@ impl Workspace {
         Ok(&self.package(name)?.version)
     }
 
+    /// Returns the oldest Rust that one of our packages compiles with.
+    pub(crate) fn rust_version(&self, name: &str) -> Result<&str> {
+        let rust = self.package(name)?.rust_version.as_deref();
+        rust.with_context(|| format!("{name} doesn't name its oldest Rust"))
+    }
+
     /// Returns what one of our packages says about itself.
     pub(crate) fn about(&self, name: &str) -> Result<&About> {
         Ok(&self.package(name)?.about)
@@ -107,15 +115,21 @@ impl Workspace {
     /// Returns the commit that is checked out, with a mark if files were changed since; `None` outside of a
     /// repository.
     pub(crate) fn commit(&self) -> Option<String> {
-        let git = |args: &[&str]| {
-            let mut command = Command::new("git");
-            let output = command.args(args).current_dir(&self.workspace_root).output().ok()?;
-            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            output.status.success().then_some(text)
-        };
-        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-        let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+        let commit = self.ask_git(&["rev-parse", "--short=12", "HEAD"])?;
+        let changed = self.ask_git(&["status", "--porcelain", "--untracked-files=no"])?;
         Some(if changed.is_empty() { commit } else { format!("{commit}-changed") })
+    }
+
+    /// Returns the tag of the latest release before the commit that is checked out.
+    pub(crate) fn latest_tag(&self) -> Option<String> {
+        self.ask_git(&["describe", "--tags", "--abbrev=0", "--match", "v*"])
+    }
+
+    fn ask_git(&self, args: &[&str]) -> Option<String> {
+        let mut command = Command::new("git");
+        let output = command.args(args).current_dir(&self.workspace_root).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
     }
 
     /// Builds every kernel test. It builds for the whole workspace, as `cargo test` does: the

@@ -25,6 +25,10 @@ pub(crate) const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version
 pub(crate) const CARGO_PUBLIC_API: CargoTool =
     CargoTool { name: "cargo-public-api", version: "0.52.0" };
 
+/// The check of an API against an earlier one.
+pub(crate) const CARGO_SEMVER_CHECKS: CargoTool =
+    CargoTool { name: "cargo-semver-checks", version: "0.51.0" };
+
 /// Two idle processors build one in two minutes; a busy machine takes far longer.
 const TIME_LIMITS: TimeLimits =
     TimeLimits { silence: Duration::from_secs(15 * 60), total: Duration::from_secs(60 * 60) };

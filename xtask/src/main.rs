@@ -54,6 +54,11 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
             println!("{}", published::compare_public_api()?);
             Ok(true)
         }
+        Command::OldestRust => {
+            println!("{}", published::check_oldest_rust()?);
+            Ok(true)
+        }
+        Command::Semver { revision } => published::check_semver(revision.as_deref()),
         Command::Style { list } => style::check_style(list),
         Command::Package { test, program, machine } => {
             package::build_and_test(test, program.as_deref(), machine.on)

@@ -52,6 +52,13 @@ const STEPS: [(&str, &[&str]); 7] = [
 /// The tests that say nothing where nftables doesn't translate addresses, or log packets.
 const WHOLE: [&str; 3] = ["datapath::", "refusals::", "silent_hosts::a_host_whose_echoes"];
 
+/// The checks of the published crates that need other toolchains.
+const PUBLISHED: [(&str, Check); 2] =
+    [("public API", published::compare_public_api), ("oldest Rust", published::check_oldest_rust)];
+
+/// A check that tells what it looked at.
+type Check = fn() -> Result<String>;
+
 /// A step that runs suites on some machine.
 type OnMachine<'a> = &'a dyn Fn() -> Result<(Machine, Report)>;
 
@@ -83,7 +90,7 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     let whole = on.is_none() && cfg!(target_arch = "x86_64");
     let on_machines = if whole { &on_machines[..] } else { &on_machines[..2] };
     let steps = [&STEPS[..], &published::STEPS].concat();
-    let total = steps.len() + 2 + on_machines.len();
+    let total = steps.len() + 1 + PUBLISHED.len() + on_machines.len();
     let mut rows = Vec::new();
     for (number, (name, args)) in steps.iter().enumerate() {
         let mut command = cargo_command();
@@ -94,11 +101,13 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
         rows.push(cargo_step(&format!("[{}/{total}] {name}", number + 1), name, command)?);
     }
     rows.push(style_step(&format!("[{}/{total}] style of the source", steps.len() + 1))?);
-    rows.push(api_step(&format!("[{}/{total}] public API", steps.len() + 2)));
+    for (name, check) in PUBLISHED {
+        rows.push(published_step(&format!("[{}/{total}] {name}", rows.len() + 1), name, check));
+    }
 
     let mut details = String::new();
-    for (number, (name, run)) in on_machines.iter().enumerate() {
-        let step = Step::start(&format!("[{}/{total}] {name}", steps.len() + number + 3));
+    for (name, run) in on_machines {
+        let step = Step::start(&format!("[{}/{total}] {name}", rows.len() + 1));
         let (row, detail) = machine_step(name, run());
         let took = step.end(if row.passed { "passed" } else { "FAILED" });
         rows.push(Row { took, ..row });
@@ -141,14 +150,14 @@ fn style_step(heading: &str) -> Result<Row> {
     Ok(Row { what, place, note: note.to_owned(), passed, took })
 }
 
-/// Compares the public API of the published crates with what is recorded.
-fn api_step(heading: &str) -> Row {
+/// Checks the published crates in one way.
+fn published_step(heading: &str, name: &str, check: Check) -> Row {
     let step = Step::start(heading);
-    let compared = published::compare_public_api();
-    let passed = compared.is_ok();
-    let note = compared.unwrap_or_else(|error| format!("{error:#}"));
+    let checked = check();
+    let passed = checked.is_ok();
+    let note = checked.unwrap_or_else(|error| format!("{error:#}"));
     let took = step.end(if passed { "passed" } else { "FAILED" });
-    Row { what: "public API".to_owned(), place: "this machine".to_owned(), note, passed, took }
+    Row { what: name.to_owned(), place: "this machine".to_owned(), note, passed, took }
 }
 
 /// Makes the row of a step that ran on a machine, and the machine's summary. An error becomes a
