@@ -189,7 +189,7 @@ impl World {
 
     /// Has it act on silent hosts.
     pub(crate) fn act_on_silence(&mut self) {
-        self.core.watch_hosts(true);
+        self.core.watch_hosts(true, vip::liveness::INTERVAL);
     }
 
     /// Takes in what the prober tells, and returns the time until the kernel's last change.

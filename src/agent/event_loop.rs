@@ -150,8 +150,8 @@ impl Agent {
         let mut core = AgentCore::new(setup.config, now);
         let reports = inbox.answers.report_sender();
         let mut prober = None;
-        if let Some(ProberSetup { acts, start }) = setup.prober {
-            core.watch_hosts(acts);
+        if let Some(ProberSetup { acts, interval, start }) = setup.prober {
+            core.watch_hosts(acts, interval);
             let started = start(reports, started.into_std());
             prober = Some(started.context("cannot start the thread that probes hosts")?);
         }

@@ -34,6 +34,8 @@ pub type StartProber = Box<dyn FnOnce(ReportSender, Instant) -> io::Result<Probe
 pub struct ProberSetup {
     /// Whether real servers on silent hosts are taken out of use.
     pub acts: bool,
+    /// The time between two rounds of echoes.
+    pub interval: Duration,
     /// Starts it.
     pub start: StartProber,
 }

@@ -300,7 +300,8 @@ async fn wait_for_lost_lock(
 fn prepare_prober(config: &Config) -> Option<ProberSetup> {
     let ProbeSettings { mode, interval } = config.probe;
     let start = move |reports, started| Prober::start(interval, reports, started);
-    let setup = ProberSetup { acts: mode == ProbeMode::Act, start: Box::new(start) };
+    let acts = mode == ProbeMode::Act;
+    let setup = ProberSetup { acts, interval, start: Box::new(start) };
     (mode != ProbeMode::Off).then_some(setup)
 }
 

@@ -169,3 +169,34 @@ fn a_host_without_real_servers_is_not_said_to_answer_again() {
         world.end().await;
     });
 }
+
+/// Fewer echoes a second take longer to tell.
+#[test]
+fn a_restart_leaves_a_prober_with_a_long_interval_the_time_that_it_needs() {
+    run(async {
+        let mut world = World::serving(4).await;
+        let list = until_listed(&world, |list| list.hosts.len() == 2).await;
+        let host = list.hosts[0].host;
+        let tasks = world.tasks("/web").await;
+        let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
+        let evidence = Evidence {
+            silent_for: Duration::from_millis(900),
+            echoes: 5,
+            connects: 1,
+            others_answering: 1,
+        };
+        let verdicts = vec![HostVerdict { host, silence: Some(Silence::Suspected), evidence }];
+        world.prober.send_report(ProbeReport { verdicts, ..ProbeReport::default() });
+        world.until_served(WEB, elsewhere).await;
+        world.stop().await;
+        let interval = Duration::from_secs(5);
+        world.prober.interval = Some(interval);
+        world.start().await;
+        // Nothing is listed before all of Marathon is known.
+        until_listed(&world, |list| list.hosts.len() == 2).await;
+        pass(25_000).await;
+        assert_eq!(world.served(WEB).map(|served| served.len()), Some(elsewhere));
+        world.until_served(WEB, 4).await;
+        world.end().await;
+    });
+}

@@ -13,7 +13,7 @@ use testkit::SharedKernel;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vip::liveness::ProbeReport;
+use vip::liveness::{INTERVAL, ProbeReport};
 use vip::naming::NameSettings;
 use vip::{Observed, Protocol, TableSettings, Vip};
 use vipd::agent::core::Config;
@@ -80,6 +80,8 @@ impl RunningRelay {
 #[derive(Default)]
 pub(crate) struct FakeProber {
     pub(crate) lists: Arc<LatestList>,
+    /// The time between two rounds of echoes, unless the usual one.
+    pub(crate) interval: Option<Duration>,
     reports: Arc<Mutex<Option<ReportSender>>>,
 }
 
@@ -90,7 +92,8 @@ impl FakeProber {
             *reports.lock().unwrap() = Some(sender);
             Ok(Prober::without_thread(lists))
         };
-        ProberSetup { acts: true, start: Box::new(start) }
+        let interval = self.interval.unwrap_or(INTERVAL);
+        ProberSetup { acts: true, interval, start: Box::new(start) }
     }
 
     /// Sends the agent a report.

@@ -6,20 +6,25 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vip::Observed;
-use vip::liveness::{HostVerdict, WatchList, find_weightless_hosts};
-
-/// The time within which the prober knows whether a host is silent that it has never heard: the first echo
-/// and, where that is missing, the patience of a connection.
-const FIRST_LOOK: Duration = Duration::from_secs(6);
+use vip::liveness::{HostVerdict, WatchList, find_weightless_hosts, first_look};
 
 /// The longest time until it is asked: Marathon has to tell first which real servers there are.
 const UNTOLD: Duration = Duration::from_secs(60);
 
-/// These hosts, each with the time until which it may be silent.
+/// These hosts.
 #[derive(Debug, Default)]
 pub(super) struct LeftBehind {
-    until: BTreeMap<IpAddr, Duration>,
+    hosts: BTreeMap<IpAddr, Look>,
     has_begun: bool,
+}
+
+/// The look at one.
+#[derive(Debug)]
+struct Look {
+    /// The time of its begin; `None` while it isn't probed.
+    begun: Option<Duration>,
+    /// The time until which the host may be silent.
+    until: Duration,
 }
 
 impl LeftBehind {
@@ -29,15 +34,17 @@ impl LeftBehind {
             return Vec::new();
         }
         let hosts = find_weightless_hosts(observed);
-        self.until = hosts.iter().map(|host| (*host, now.saturating_add(UNTOLD))).collect();
+        let until = now.saturating_add(UNTOLD);
+        self.hosts = hosts.iter().map(|host| (*host, Look { begun: None, until })).collect();
         hosts.into_iter().map(HostVerdict::left_behind).collect()
     }
 
-    /// Takes in which hosts are probed from now on.
-    pub(super) fn note_watched(&mut self, list: &WatchList, now: Duration) {
+    /// Takes in which hosts are probed from now on, in rounds with this interval.
+    pub(super) fn note_watched(&mut self, list: &WatchList, interval: Duration, now: Duration) {
+        let takes = first_look(interval, list.hosts.len());
         for watched in &list.hosts {
-            if let Some(until) = self.until.get_mut(&watched.host) {
-                *until = now.saturating_add(FIRST_LOOK).min(*until);
+            if let Some(look) = self.hosts.get_mut(&watched.host) {
+                look.until = look.begun.get_or_insert(now).saturating_add(takes);
             }
         }
     }
@@ -45,7 +52,7 @@ impl LeftBehind {
     /// Leaves it to the prober to judge these hosts.
     pub(super) fn forget<'a>(&mut self, judged: impl Iterator<Item = &'a IpAddr>) {
         for host in judged {
-            self.until.remove(host);
+            self.hosts.remove(host);
         }
     }
 
@@ -56,8 +63,8 @@ impl LeftBehind {
         now: Duration,
     ) -> Vec<HostVerdict> {
         let mut taken_back = Vec::new();
-        self.until.retain(|host, until| {
-            let is_over = heard.contains(host) || *until <= now;
+        self.hosts.retain(|host, look| {
+            let is_over = heard.contains(host) || look.until <= now;
             taken_back.extend(is_over.then(|| HostVerdict::left_behind(*host).taken_back()));
             !is_over
         });
@@ -66,6 +73,6 @@ impl LeftBehind {
 
     /// The time at which one is over.
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        self.until.values().min().copied()
+        self.hosts.values().map(|look| look.until).min()
     }
 }

@@ -14,10 +14,10 @@ use crate::agent::status::{Probing, SilentHost};
 use crate::clock::Moment;
 
 impl AgentCore {
-    /// Has lists of hosts made from now on ([`Effect::Watch`]). `acts`: real servers on silent hosts are
-    /// taken out of use.
-    pub fn watch_hosts(&mut self, acts: bool) {
-        self.watching = Some(Watching::default());
+    /// Has lists of hosts made from now on ([`Effect::Watch`]), for a prober with this interval. `acts`: real
+    /// servers on silent hosts are taken out of use.
+    pub fn watch_hosts(&mut self, acts: bool, interval: Duration) {
+        self.watching = Some(Watching { interval, ..Watching::default() });
         self.acts_on_silence = acts;
     }
 
@@ -44,7 +44,7 @@ impl AgentCore {
         (watching.due, watching.made_at) = (None, Some(now));
         let (services, cluster) = (self.controller.services(), self.controller.cluster());
         let list = watching.hosts.make_list(services, &observed.node, cluster, now);
-        self.left_behind.note_watched(&list, now);
+        self.left_behind.note_watched(&list, watching.interval, now);
         if watching.list != list {
             watching.list.clone_from(&list);
             effects.push(Effect::Watch(list));

@@ -10,6 +10,8 @@ pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// The list that was made last.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
+    /// The time between two rounds of echoes.
+    pub(super) interval: Duration,
     pub(super) hosts: HostsInUse,
     pub(super) list: WatchList,
     /// The time of the next list; `None` while nothing has changed.

@@ -38,7 +38,7 @@ pub use refusals::{Refusal, Refusals};
 pub use report::ProbeReport;
 pub use silent_server::{Cause, SilentServer};
 pub use status::ProbeStatus;
-pub use timing::INTERVAL;
+pub use timing::{INTERVAL, first_look};
 pub use verdict::{Evidence, HostVerdict, ServerVerdict, Silence};
 pub use watch::Liveness;
 pub use watch_list::{WatchList, Watched};

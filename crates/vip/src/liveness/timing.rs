@@ -117,6 +117,26 @@ pub(super) const REPORT_USE: Duration = Duration::from_secs(10);
 /// The same while this node's uplink seems to have no carrier.
 pub(super) const FRESH_PROOF: Duration = Duration::from_millis(300);
 
+/// The time that is left for all that comes in between in a first look.
+const LOOK_MARGIN: Duration = Duration::from_millis(1300);
+
+/// Returns the time after which nothing more is to be expected about one of so many hosts that has never
+/// answered since it is watched: the first echoes, as many again until others have proved that this node is
+/// connected, and the patience of a connection.
+#[must_use]
+pub fn first_look(interval: Duration, hosts: usize) -> Duration {
+    let hosts = u32::try_from(hosts.clamp(1, caps::PROBED_HOSTS)).unwrap_or(u32::MAX);
+    let looks = u32::try_from(LOOKS).unwrap_or(u32::MAX);
+    let rounds = u32::from(FIRST_TRIES) + hosts.div_ceil(looks);
+    let pace = stretched_pace(interval, hosts);
+    pace.mul_f64(f64::from(rounds) * (1.0 + JITTER)) + REVIEW + PATIENCE + LOOK_MARGIN
+}
+
+/// The pause between two rounds of echoes to so many hosts.
+pub(super) fn stretched_pace(interval: Duration, hosts: u32) -> Duration {
+    interval.max(Duration::from_secs(1) * hosts / RATE)
+}
+
 /// The fraction of the mute hosts that may be suspected at the same time since clients and connections
 /// got no answer, but for one: many at once have too much to do, and fewer would have even more.
 pub(super) const CALLED_SHARE: usize = 3;

@@ -13,7 +13,8 @@ use super::connections::Connections;
 use super::echoes::Echoes;
 use super::host::{Host, Return};
 use super::timing::{
-    FRESH_PROOF, JITTER, LATE, LOOKS, MASS, PROOF, RARELY, RATE, REVIEW, SECOND_LOOK, STANDSTILL,
+    FRESH_PROOF, JITTER, LATE, LOOKS, MASS, PROOF, RARELY, REVIEW, SECOND_LOOK, STANDSTILL,
+    stretched_pace,
 };
 use super::{
     ConnectResult, Evidence, HostVerdict, Order, ProbeStatus, Silence, WatchList, Watched,
@@ -283,9 +284,8 @@ impl Liveness {
         if needs_proof || self.witnesses_at <= now {
             self.ask_witnesses(now, orders);
         }
-        let least = Duration::from_secs(1) * probed / RATE;
         let jitter = 1.0 + JITTER * (2.0 * self.random.f64() - 1.0);
-        self.pace = self.interval.max(least);
+        self.pace = stretched_pace(self.interval, probed);
         self.round_at = Some(now + self.pace.mul_f64(jitter));
         self.review_at = Some(now + REVIEW.min(self.pace * 4 / 5));
     }
@@ -342,9 +342,11 @@ impl Liveness {
 
     /// Asks a few of the other hosts, whose answers will prove that this node is connected.
     fn ask_others(&mut self, now: Duration, orders: &mut Vec<Order>) {
-        let others = self.hosts.iter_mut().filter(|(_, host)| {
-            host.echoes.has_sign_since(now.saturating_sub(PROOF)) && !host.is_confirming()
-        });
+        let then = now.saturating_sub(self.recently());
+        let others = self
+            .hosts
+            .iter_mut()
+            .filter(|(_, host)| host.echoes.has_sign_since(then) && !host.is_confirming());
         for (address, host) in others.take(MASS) {
             if self.budget.take_token(now) {
                 orders.push(Order::Echo { host: *address, sequence: host.take_sequence() });
@@ -416,7 +418,12 @@ impl Liveness {
         };
         // A route by another interface may lead to the hosts.
         let has_proof = count(if self.has_uplink { PROOF } else { FRESH_PROOF }) > 0;
-        has_proof.then(|| count(PROOF.max(self.pace * 3 / 2)))
+        has_proof.then(|| count(self.recently()))
+    }
+
+    /// The time within which a host that answers has answered.
+    fn recently(&self) -> Duration {
+        PROOF.max(self.pace * 3 / 2)
     }
 
     /// Stops to say anything against hosts, until one answers.

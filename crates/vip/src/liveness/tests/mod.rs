@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Order, Silence};
+use super::{INTERVAL, Order, Silence, first_look};
 use world::{World, host, ms};
 
 const SUSPECTED: Option<Silence> = Some(Silence::Suspected);
@@ -375,6 +375,26 @@ fn a_host_that_had_no_power_before_is_known_by_its_port() {
     world.peer(1).has_power = true;
     world.run_for(ms(5000));
     assert_eq!(world.verdicts.last().unwrap().1.silence, None);
+}
+
+/// As after a restart of the agent, with each interval and number of hosts.
+#[test]
+fn a_first_look_is_long_enough_for_a_verdict() {
+    assert_eq!(first_look(INTERVAL, 1), ms(6000));
+    for interval in [100, 250, 900, 1000, 1100, 2000, 5000, 10_000] {
+        for (hosts, silent, witnesses, seeds) in
+            [(2, 1, 0, 9), (3, 1, 1, 9), (300, 149, 8, 1), (1000, 3, 0, 1)]
+        {
+            for seed in 0..seeds {
+                let mut world = World::probed_every(ms(interval), hosts, witnesses, seed);
+                (0..silent).for_each(|number| world.peer(number).has_power = false);
+                world.run_for(first_look(ms(interval), hosts.into()));
+                let told = world.verdicts_since(ms(0));
+                assert!(told.iter().all(|(_, _, how)| *how == SUSPECTED), "{told:?}");
+                assert_eq!(told.len(), usize::from(silent), "{hosts} hosts every {interval} ms");
+            }
+        }
+    }
 }
 
 /// When the link is back, a host may be heard later than others, as its address is looked up first.

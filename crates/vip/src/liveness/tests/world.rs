@@ -82,6 +82,11 @@ pub(super) struct World {
 impl World {
     /// Makes a cluster of so many watched hosts, with a real server on each, and witnesses.
     pub(super) fn new(hosts: u16, witnesses: u16, seed: u64) -> Self {
+        Self::probed_every(INTERVAL, hosts, witnesses, seed)
+    }
+
+    /// The same with rounds of echoes so far apart.
+    pub(super) fn probed_every(interval: Duration, hosts: u16, witnesses: u16, seed: u64) -> Self {
         let watched = (0..hosts).map(|number| Watched {
             host: host(number),
             in_use: true,
@@ -93,7 +98,7 @@ impl World {
         let all = list.hosts.iter().map(|watched| watched.host);
         let peers = all.chain(list.witnesses.iter().copied()).map(|at| (at, Peer::default()));
         let mut world = Self {
-            liveness: Liveness::new(INTERVAL, seed),
+            liveness: Liveness::new(interval, seed),
             now: Duration::ZERO,
             peers: peers.collect(),
             loss: 0.0,
